@@ -1,0 +1,1 @@
+"""The accounting: pure, exact, standard library only."""

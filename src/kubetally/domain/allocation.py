@@ -1,0 +1,94 @@
+"""What a source says a workload was allocated in one step, in the ledger's own terms and units."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from kubetally.domain.component import NO_CLASSES, ZERO, Costs, NetworkClasses
+from kubetally.domain.efficiency import NO_HOURS, Hours
+from kubetally.domain.money import prorate, split
+from kubetally.domain.window import Window
+
+
+class Kind(StrEnum):
+    """What a row of the ledger stands for; every kind but workload is a line without namespace."""
+
+    WORKLOAD = "workload"
+    IDLE = "idle"
+    UNMOUNTED = "unmounted"
+    OVERHEAD = "overhead"
+    UNEXPLAINED = "unexplained"
+
+
+class Piece(NamedTuple):
+    """What a row cost on one named resource: a volume by its name, a balancer by `namespace/service`."""
+
+    resource: str
+    cost: int
+
+
+class Allocation(NamedTuple):
+    """One row of a source's answer: a container in one step, or one of the source's special rows.
+
+    `costs` are micros with adjustments inside; `total` is what the source calls the row's total. `network_classes`
+    are parts of the network cost before adjustment. `pieces` of volumes and balancers say on which resource a cost
+    arose. `hours` are resource-hours. Labels are the pod's, merged by the source with its namespace's and node's.
+    """
+
+    kind: Kind
+    step: Window
+    namespace: str | None = None
+    controller_kind: str | None = None
+    controller: str | None = None
+    pod: str | None = None
+    node: str | None = None
+    container: str | None = None
+    cluster_id: str | None = None
+    services: tuple[str, ...] = ()
+    labels: Mapping[str, str] | None = None
+    namespace_labels: Mapping[str, str] | None = None
+    minutes: float = 0.0
+    hours: Hours = NO_HOURS
+    costs: Costs = ZERO
+    network_classes: NetworkClasses = NO_CLASSES
+    volumes: tuple[Piece, ...] = ()
+    balancers: tuple[Piece, ...] = ()
+    total: int = 0
+
+    def scaled_balancers(self) -> tuple[Piece, ...]:
+        """The balancers, scaled down where the source's running totals exceed what it charged the row."""
+        shown = sum(piece.cost for piece in self.balancers)
+        if shown <= self.costs.load_balancer or shown <= 0:
+            return self.balancers
+        parts = split(self.costs.load_balancer, [piece.cost for piece in self.balancers])
+        return tuple(Piece(piece.resource, part) for piece, part in zip(self.balancers, parts, strict=True))
+
+    def within(self, window: Window) -> "Allocation | None":
+        """The share of the row that falls into `window`, prorated by time; None where nothing does.
+
+        Shares of adjacent windows add up to the row exactly.
+        """
+        if window.contains(self.step):
+            return self
+        common = window.overlap(self.step)
+        if common is None:
+            return None
+        since, until = self.step.fractions_of(common)
+        part = until - since
+
+        def costs(amounts: Iterable[int]) -> Iterator[int]:
+            return (prorate(amount, since, until) for amount in amounts)
+
+        def pieces(all_of: tuple[Piece, ...]) -> tuple[Piece, ...]:
+            return tuple(Piece(piece.resource, prorate(piece.cost, since, until)) for piece in all_of)
+
+        return self._replace(
+            step=common,
+            minutes=self.minutes * part,
+            hours=Hours(*(amount * part for amount in self.hours)),
+            costs=Costs(*costs(self.costs)),
+            network_classes=NetworkClasses(*costs(self.network_classes)),
+            volumes=pieces(self.volumes),
+            balancers=pieces(self.balancers),
+            total=prorate(self.total, since, until),
+        )

@@ -1,0 +1,159 @@
+"""Booking a cluster-day: the bill on one side, the use of it on the other, and what is left between them in sight.
+
+The bill comes from assets, the use from allocations. They are different computations of the source, rounded apart, so
+they never agree by themselves; `book` puts every difference into a line of its own, by component and cause, so that
+workloads + idle + unmounted + overhead + unexplained are the bill, exactly.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kubetally.domain.allocation import Allocation, Kind
+from kubetally.domain.bill import bill_side
+from kubetally.domain.component import Component, Costs, NetworkClasses
+from kubetally.domain.difference import unexplained
+from kubetally.domain.errors import BalanceError
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.reading import Reading
+from kubetally.domain.row import Row
+from kubetally.domain.use import Use, use_side
+from kubetally.domain.window import Window
+
+
+class PartsDoNotAddUp(BalanceError):
+    """The rows of a booking are not its bill: a defect here, to be reported."""
+
+    code = "parts_do_not_add_up"
+
+    def __init__(self, window: Window, rows: Costs, bill: Costs) -> None:
+        self.window, self.rows, self.bill = window, rows, bill
+        super().__init__(f"the rows of {window} come to {rows}, its bill to {bill}: please report this as a defect")
+
+
+class ComponentBalance(NamedTuple):
+    """One component of a day: bill = workload + idle + unmounted + overhead + unexplained, in micros."""
+
+    bill: int
+    workload: int
+    idle: int
+    unmounted: int
+    overhead: int
+    unexplained: int
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """A balanced cluster-day (or a part of a day). `bill` is exactly the sum of `rows`, component by component.
+
+    `not_measured`: components that no source measured; they are zero in every sum and unknown to a reader.
+    `source_total`: what the source itself shows for the window, its rows' totals with idle, in micros.
+    """
+
+    window: Window
+    covered: tuple[Window, ...]
+    rows: tuple[Row, ...]
+    bill: Costs
+    bill_network_classes: NetworkClasses
+    not_measured: frozenset[Component]
+    audited: bool
+    currency: str
+    source: str
+    source_total: int
+    issues: tuple[Issue, ...]
+
+    def kind_costs(self, kind: Kind) -> Costs:
+        """What all rows of one kind cost together."""
+        return Costs.sum(row.costs for row in self.rows if row.kind is kind)
+
+    def balance(self) -> dict[Component, ComponentBalance]:
+        """The day's balance sheet, component by component."""
+        by_kind = [self.kind_costs(kind) for kind in Kind]
+        return {
+            component: ComponentBalance(self.bill.of(component), *(costs.of(component) for costs in by_kind))
+            for component in Component
+        }
+
+
+def book(reading: Reading) -> Booking:
+    """The balanced rows of what a source answered.
+
+    Raises: PartsDoNotAddUp, never for any data: only if this function is wrong.
+    Source: the booking rules B1-B9 (docs/how-a-day-is-booked.md).
+    """
+    issues = list(reading.issues)
+    allocations = _without_duplicates(reading, issues)
+    use = use_side(allocations)
+    bill = bill_side(reading, allocations, use, issues)
+    # Nobody is charged for node disks and the fee; a shared cost that rows carry is those two, handed out once more.
+    overhead = Costs(node_disk=bill.costs.node_disk, management=bill.costs.management, shared=-use.everything.shared)
+    lines = [Row(Kind.IDLE, costs=use.idle), use.unmounted, Row(Kind.OVERHEAD, costs=use.overhead.plus(overhead))]
+    booked = Costs.sum([use.workload, *(line.costs for line in lines)])
+    lines += unexplained(bill, bill.costs.minus(booked), use, allocations)
+    rows = (*use.pods, *(line for line in lines if any(line.costs) or any(line.hours)))
+    if Costs.sum(row.costs for row in rows) != bill.costs:
+        raise PartsDoNotAddUp(reading.window, Costs.sum(row.costs for row in rows), bill.costs)
+    _look_for_what_is_odd(reading, use, issues)
+    return Booking(
+        window=reading.window,
+        covered=reading.covered,
+        rows=rows,
+        bill=bill.costs,
+        bill_network_classes=bill.network_classes,
+        not_measured=bill.not_measured,
+        audited=bill.audited,
+        currency=reading.currency,
+        source=reading.source,
+        source_total=sum(row.total for row in allocations),
+        issues=tuple(issues),
+    )
+
+
+def _without_duplicates(reading: Reading, issues: list[Issue]) -> Sequence[Allocation]:
+    """Equal rows count once; unlike rows under one identity are all kept, because each may be true."""
+    kept: list[Allocation] = []
+    kept_of: dict[tuple[object, ...], list[Allocation]] = defaultdict(list)
+    for row in reading.allocations:
+        same = kept_of[row.step, row.cluster_id, row.node, row.namespace, row.pod, row.container, row.kind]
+        if row not in same:
+            same.append(row)
+            kept.append(row)
+    equal = len(reading.allocations) - len(kept)
+    if equal:
+        issues.append(
+            Issue(
+                IssueKind.DUPLICATE_ROWS,
+                f"{equal} rows came twice, equal to the last digit, and count once",
+                source=reading.source,
+                window=reading.window,
+                facts={"equal": equal, "unlike": len(kept) - len(kept_of)},
+            )
+        )
+    return kept
+
+
+def _look_for_what_is_odd(reading: Reading, use: Use, issues: list[Issue]) -> None:
+    """Answers that are well-formed and yet can't be the whole truth."""
+    if use.pods or any(use.everything):
+        running = any(row.hours.cpu_core_hours or row.hours.ram_byte_hours or row.node for row in use.pods)
+        if not running:
+            issues.append(
+                Issue(
+                    IssueKind.NO_WORKLOADS,
+                    "the source shows no running pod although it charges for the cluster: its query for pods may have "
+                    "failed unseen; ask again, and look at its log and its Prometheus",
+                    source=reading.source,
+                    window=reading.window,
+                )
+            )
+    if not use.everything.network and any(row.hours.network_transfer_bytes for row in use.pods):
+        issues.append(
+            Issue(
+                IssueKind.NETWORK_UNPRICED,
+                "pods sent traffic but none of it cost anything: the source may lack its network-costs exporter",
+                source=reading.source,
+                window=reading.window,
+                subject=Component.NETWORK,
+            )
+        )

@@ -1,0 +1,89 @@
+"""What is left between bill and use, by cause (B3, B6)."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from kubetally.domain.allocation import Allocation, Kind
+from kubetally.domain.asset import Asset, AssetType
+from kubetally.domain.bill import Bill
+from kubetally.domain.component import Component, Costs
+from kubetally.domain.money import split
+from kubetally.domain.row import Cause, Row
+from kubetally.domain.use import Use
+
+# A source prints five decimals: each of its figures may be half of the fifth away from what it computed.
+_ROUNDING_OF_ONE_FIGURE = 5
+
+
+def unexplained(bill: Bill, difference: Costs, use: Use, allocations: Sequence[Allocation]) -> list[Row]:
+    """A row for each cause of what the bill has beyond the use, or lacks (B3); together they are the difference."""
+    rounding = _ROUNDING_OF_ONE_FIGURE * (len(allocations) + len(bill.assets))
+    causes: dict[Cause, dict[Component, int]] = defaultdict(dict)
+    for component in Component:
+        rest = difference.of(component)
+        named: list[tuple[Cause, int]] = [(Cause.OVER_COMMIT, use.over_commit.of(component))]
+        if abs(rest - named[0][1]) > rounding:
+            if component is Component.LOAD_BALANCER:
+                named += _balancer_causes(bill.assets, allocations, rounding)
+            elif component is Component.PV:
+                named += _volume_causes(bill.assets, allocations, rounding)
+            elif component is Component.NETWORK:
+                named.append((Cause.NETWORK_ASSET_DIFFERS, rest - named[0][1]))
+        for cause, amount in named:
+            if amount:
+                causes[cause][component] = amount
+                rest -= amount
+        if rest:
+            causes[Cause.ROUNDING if abs(rest) <= rounding else Cause.UNKNOWN][component] = rest
+    return [Row(Kind.UNEXPLAINED, cause, costs=Costs.from_mapping(causes[cause])) for cause in Cause if cause in causes]
+
+
+def _balancer_causes(
+    assets: Sequence[Asset], allocations: Sequence[Allocation], rounding: int
+) -> list[tuple[Cause, int]]:
+    """Balancer by balancer, what was paid beyond what was charged, and the other way round."""
+    paid = Counter[str]()
+    for asset in assets:
+        if asset.type is AssetType.LOAD_BALANCER:
+            paid[asset.name] += asset.costs.load_balancer
+    by_service: dict[str, list[str]] = defaultdict(list)
+    for name in paid:
+        by_service[name.rpartition("/")[2]].append(name)
+    charged = Counter[str]()
+    for row in allocations:
+        if row.balancers:
+            for piece in row.scaled_balancers():
+                charged[piece.resource] += piece.cost
+        elif row.costs.load_balancer:
+            # An unmounted row only tells the services' bare names: its amount falls on those in proportion.
+            names = [name for service in dict.fromkeys(row.services) for name in by_service[service]]
+            if any(paid[name] > 0 for name in names):
+                parts = split(row.costs.load_balancer, [paid[name] for name in names])
+                charged.update(dict(zip(names, parts, strict=True)))
+    return _above_and_below(paid, charged, rounding, Cause.BALANCER_BOOKED_IN_PART, Cause.BALANCER_CHARGED_TWICE)
+
+
+def _volume_causes(
+    assets: Sequence[Asset], allocations: Sequence[Allocation], rounding: int
+) -> list[tuple[Cause, int]]:
+    """Disk by disk, what was paid beyond what was charged for its volume, and the other way round."""
+    paid, disk_of = Counter[str](), {}
+    for asset in assets:
+        if asset.type is AssetType.DISK and asset.costs.pv:
+            paid[asset.name] += asset.costs.pv
+            disk_of.update(dict.fromkeys(asset.names, asset.name))
+    charged = Counter[str]()
+    for piece in (piece for row in allocations for piece in row.volumes):
+        if piece.resource in disk_of:
+            charged[disk_of[piece.resource]] += piece.cost
+    return _above_and_below(paid, charged, rounding, Cause.VOLUME_BOOKED_IN_PART, Cause.VOLUME_CHARGED_BEYOND_ITS_DISK)
+
+
+def _above_and_below(
+    paid: Counter[str], charged: Counter[str], rounding: int, in_part: Cause, beyond: Cause
+) -> list[tuple[Cause, int]]:
+    differences = [paid[name] - charged[name] for name in paid]
+    return [
+        (in_part, sum(amount for amount in differences if amount > rounding)),
+        (beyond, sum(amount for amount in differences if amount < -rounding)),
+    ]

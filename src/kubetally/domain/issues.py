@@ -1,0 +1,68 @@
+"""What is wrong with data: values carried beside a result, up to the screen."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from kubetally.domain.window import Window
+
+
+class IssueKind(StrEnum):
+    """What can be wrong with what a source answered, or with what was asked."""
+
+    # Something is missing from the answer: the answer is `partial`.
+    SOURCE_FAILED = "source_failed"
+    WINDOW_WITHOUT_DATA = "window_without_data"
+    FIGURE_MISSING = "figure_missing"
+    NO_WORKLOADS = "no_workloads"
+    ROW_WITHOUT_CLUSTER = "row_without_cluster"
+    # Nothing is missing, but a reader should know.
+    WINDOW_NOT_OVER = "window_not_over"
+    EDGES_PRORATED = "edges_prorated"
+    SET_PRORATED = "set_prorated"
+    NOT_MEASURED = "not_measured"
+    NOT_AUDITED = "not_audited"
+    RESOURCE_WITHOUT_ASSET = "resource_without_asset"
+    ROWS_MERGED_BY_SOURCE = "rows_merged_by_source"
+    DUPLICATE_ROWS = "duplicate_rows"
+    UNKNOWN_COST = "unknown_cost"
+    TOTAL_BELOW_PARTS = "total_below_parts"
+    NOT_A_NUMBER = "not_a_number"
+    NETWORK_UNPRICED = "network_unpriced"
+    FILTERED_HERE = "filtered_here"
+    CLOCK_DIFFERS = "clock_differs"
+    SAME_CLUSTER_TWICE = "same_cluster_twice"
+    SOURCE_WARNING = "source_warning"
+
+
+MISSING_DATA = frozenset(
+    {
+        IssueKind.SOURCE_FAILED,
+        IssueKind.WINDOW_WITHOUT_DATA,
+        IssueKind.FIGURE_MISSING,
+        IssueKind.NO_WORKLOADS,
+        IssueKind.ROW_WITHOUT_CLUSTER,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One thing that is wrong, where, and what it means for the figures."""
+
+    kind: IssueKind
+    message: str
+    source: str | None = None
+    window: Window | None = None
+    subject: str | None = None
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def is_missing_data(self) -> bool:
+        """Whether figures are missing because of it, so that the answer is partial."""
+        return self.kind in MISSING_DATA
+
+
+def any_missing(issues: Iterable[Issue]) -> bool:
+    """Whether any of `issues` says that data is missing."""
+    return any(issue.is_missing_data for issue in issues)

@@ -1,0 +1,45 @@
+"""What a source answered about one cluster and one window, ready to be booked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from kubetally.domain.allocation import Allocation
+from kubetally.domain.asset import Asset
+from kubetally.domain.issues import Issue
+from kubetally.domain.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The rows of one cluster for `window`, and its assets.
+
+    `covered`: the spans, inside the window, that the source answered for; none where it holds no data.
+    `assets`:  None where the source gave none for this window (it failed, has no such answer, or gave another
+               window's): then there is no bill to audit against.
+    `currency`: the one the account states or the source does.
+    """
+
+    window: Window
+    allocations: Sequence[Allocation]
+    assets: Sequence[Asset] | None
+    covered: tuple[Window, ...]
+    currency: str
+    source: str
+    issues: tuple[Issue, ...] = ()
+    collected_at: datetime | None = None
+
+    def within(self, window: Window) -> "Reading":
+        """The share of it that falls into `window`, prorated by time; adjacent shares add up to the whole exactly."""
+        if window == self.window:
+            return self
+        allocations = (row.within(window) for row in self.allocations)
+        assets = None if self.assets is None else (asset.within(window) for asset in self.assets)
+        covered = (span.overlap(window) for span in self.covered)
+        return replace(
+            self,
+            window=window,
+            allocations=[row for row in allocations if row is not None],
+            assets=None if assets is None else [asset for asset in assets if asset is not None],
+            covered=tuple(span for span in covered if span is not None),
+        )

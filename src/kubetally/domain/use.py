@@ -1,0 +1,101 @@
+"""The use side of a cluster-day: what the source charged workloads, idle and everything else (B2)."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from math import fsum
+from typing import NamedTuple
+
+from kubetally.domain.allocation import Allocation, Kind
+from kubetally.domain.component import Costs, NetworkClasses
+from kubetally.domain.efficiency import Hours
+from kubetally.domain.row import Row
+from kubetally.domain.window import Window
+
+
+class Use(NamedTuple):
+    """The use side. `idle` is clamped at zero; `over_commit` is what that left out, below zero."""
+
+    pods: list[Row]
+    workload: Costs
+    idle: Costs
+    over_commit: Costs
+    unmounted: Row
+    overhead: Costs
+    everything: Costs
+    everything_classes: NetworkClasses
+
+
+def use_side(allocations: Sequence[Allocation]) -> Use:
+    by_kind: dict[Kind, list[Allocation]] = {kind: [] for kind in Kind}
+    for row in allocations:
+        by_kind[row.kind].append(row)
+    idle_costs, over_commit = _clamped_idle(by_kind[Kind.IDLE])
+    pods = _pods(by_kind[Kind.WORKLOAD])
+    loose = by_kind[Kind.UNMOUNTED]
+    return Use(
+        pods=pods,
+        workload=Costs.sum(row.costs for row in pods),
+        idle=idle_costs,
+        over_commit=over_commit,
+        unmounted=Row(
+            Kind.UNMOUNTED,
+            hours=Hours.sum(row.hours for row in loose),
+            costs=Costs.sum(row.costs for row in loose),
+            network_classes=NetworkClasses.sum(row.network_classes for row in loose),
+        ),
+        overhead=Costs.sum(row.costs for row in by_kind[Kind.OVERHEAD]),
+        everything=Costs.sum(row.costs for row in allocations),
+        everything_classes=NetworkClasses.sum(row.network_classes for row in allocations),
+    )
+
+
+def _clamped_idle(rows: Iterable[Allocation]) -> tuple[Costs, Costs]:
+    """Idle of the day, and apart from it what was below zero (B6): per node where the source tells nodes apart."""
+    by_node: dict[str | None, list[Costs]] = defaultdict(list)
+    for row in rows:
+        by_node[row.node].append(row.costs)
+    sums = [Costs.sum(costs) for costs in by_node.values()]
+    above = Costs.sum(Costs(*(max(0, amount) for amount in costs)) for costs in sums)
+    below = Costs.sum(Costs(*(min(0, amount) for amount in costs)) for costs in sums)
+    return above, below
+
+
+def _pods(workloads: Sequence[Allocation]) -> list[Row]:
+    """Containers merged into pods, and the steps of a day into the day."""
+    pods: dict[tuple[object, ...], list[Allocation]] = {}
+    for row in workloads:
+        key = (row.namespace, row.controller_kind, row.controller, row.pod, row.node)
+        if key in pods:
+            pods[key].append(row)
+        else:
+            pods[key] = [row]
+    return [_pod(rows) for rows in pods.values()]
+
+
+def _pod(rows: list[Allocation]) -> Row:
+    first = rows[0]
+    if len(rows) == 1:
+        return Row(
+            Kind.WORKLOAD, None, first.namespace, first.controller_kind, first.controller, first.pod, first.node, 1,
+            first.minutes, first.hours, first.costs, first.network_classes, first.services, first.labels,
+            first.namespace_labels,
+        )  # fmt: skip
+    minutes: dict[Window, float] = {}
+    for row in rows:
+        minutes[row.step] = max(minutes.get(row.step, 0.0), row.minutes)
+    return Row(
+        kind=Kind.WORKLOAD,
+        namespace=first.namespace,
+        controller_kind=first.controller_kind,
+        controller=first.controller,
+        pod=first.pod,
+        node=first.node,
+        containers=len({row.container for row in rows}),
+        minutes=fsum(minutes.values()),
+        hours=Hours.sum(row.hours for row in rows),
+        costs=Costs.sum(row.costs for row in rows),
+        network_classes=NetworkClasses.sum(row.network_classes for row in rows),
+        services=tuple(sorted({service for row in rows for service in row.services})),
+        labels=first.labels,
+        namespace_labels=first.namespace_labels,
+    )

@@ -1,0 +1,199 @@
+"""Half-open spans of UTC time, and the ways a person writes them."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from kubetally.domain.errors import RequestError
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+LATEST_UNIX = 253402300799  # 9999-12-31T23:59:59Z, the last second that a datetime can hold
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # what a person asks for does not begin before the first Unix second
+_UNITS = {"m": timedelta(minutes=1), "h": HOUR, "d": DAY, "w": timedelta(weeks=1)}
+_FORMS = (
+    "write it as 7d, 24h, today, yesterday, week, lastweek, month, lastmonth, "
+    "2026-11-20T00:00:00Z,2026-11-23T00:00:00Z or 1795132800,1795392000"
+)
+
+
+class InvalidWindow(RequestError):
+    """A span of time that can't be understood, or that is none."""
+
+    code = "invalid_window"
+
+    def __init__(self, text: str, why: str) -> None:
+        self.text, self.why = text, why
+        super().__init__(f"the window {text!r} {why}")
+
+
+class Clock(Protocol):
+    """Tells the time; passed in, so that a test can set it."""
+
+    def now(self) -> datetime:
+        """The present instant, aware, in UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Window:
+    """The span `[start, end)`: aware UTC instants, the start inside, the end not.
+
+    Raises: InvalidWindow, when the end is before the start or an instant has no zone. Equal ends are legal: a window
+            of no length, which costs nothing.
+    """
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise InvalidWindow(f"{self.start},{self.end}", "has no time zone: give aware UTC instants")
+        object.__setattr__(self, "start", self.start.astimezone(UTC))
+        object.__setattr__(self, "end", self.end.astimezone(UTC))
+        if self.end < self.start:
+            raise InvalidWindow(str(self), "ends before it starts: exchange start and end")
+
+    def __str__(self) -> str:
+        return f"{rfc3339(self.start)},{rfc3339(self.end)}"
+
+    @property
+    def hours(self) -> float:
+        """Its length in hours."""
+        return (self.end - self.start) / HOUR
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no length."""
+        return self.start == self.end
+
+    def overlap(self, other: "Window") -> "Window | None":
+        """What both have in common, or None."""
+        start, end = max(self.start, other.start), min(self.end, other.end)
+        return Window(start, end) if start < end else None
+
+    def contains(self, other: "Window") -> bool:
+        """Whether `other` lies wholly inside."""
+        return self.start <= other.start and other.end <= self.end
+
+    def fractions_of(self, part: "Window") -> tuple[float, float]:
+        """Where `part` of it begins and ends, as fractions of its length from 0 to 1."""
+        length = self.end - self.start
+        return (part.start - self.start) / length, (part.end - self.start) / length
+
+    def days(self) -> Iterator["Window"]:
+        """Cut at each UTC midnight; the pieces are adjacent and add up to the whole."""
+        start = self.start
+        while start < self.end:
+            end = min(midnight(start) + DAY, self.end)
+            yield Window(start, end)
+            start = end
+
+    def until(self, instant: datetime) -> "Window | None":
+        """The part before `instant`, or None."""
+        return self.overlap(Window(self.start, max(self.start, instant)))
+
+
+def rfc3339(instant: datetime) -> str:
+    """`2026-11-20T00:00:00Z`: UTC, whole seconds, literal Z, the only form that every source understands."""
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+
+
+def midnight(instant: datetime) -> datetime:
+    """The UTC midnight at or before it."""
+    return instant.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def whole_hour(instant: datetime) -> datetime:
+    """The whole hour at or before it."""
+    return instant.replace(minute=0, second=0, microsecond=0)
+
+
+def from_unix(seconds: int) -> datetime:
+    """The instant, from Unix seconds."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def to_unix(instant: datetime) -> int:
+    """Unix seconds of the instant."""
+    return int(instant.timestamp())
+
+
+def covered_hours(windows: Iterable[Window]) -> float:
+    """Hours in the union of `windows`: what two share counts once."""
+    covered, reached = timedelta(), None
+    for window in sorted(windows):
+        start = window.start if reached is None else max(window.start, reached)
+        if window.end > start:
+            covered += window.end - start
+            reached = window.end
+    return covered / HOUR
+
+
+def parse_instant(text: str) -> datetime:
+    """An instant from a date (00:00 UTC), an RFC3339 time or Unix seconds. Raises InvalidWindow."""
+    text = text.strip()
+    if text.isdecimal() and len(text) > 8:
+        if len(text) > len(str(LATEST_UNIX)) or int(text) > LATEST_UNIX:
+            raise InvalidWindow(text, "is past the year 9999: give Unix seconds, not milliseconds")
+        return from_unix(int(text))
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidWindow(text, "is no instant: write 2026-11-20, 2026-11-20T06:00:00Z or Unix seconds") from None
+    if instant.tzinfo is None and re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) is None:
+        raise InvalidWindow(text, "has no time zone: end it with Z for UTC")
+    try:
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    except OverflowError:
+        raise InvalidWindow(text, "is before the year 1 or past the year 9999 in UTC") from None
+
+
+def parse_window(text: str, now: datetime) -> Window:
+    """The window that a person wrote, in any form of the Kubecost API.
+
+    Words:   today, yesterday, week, lastweek, month, lastmonth. Weeks begin on Monday; `today`, `week` and `month`
+             end with the day of `now`.
+    Lengths: `30m`, `24h`, `7d`, `2w`: whole units of UTC time ending with the running one, so that `7d` is today and
+             the six days before it. A week's length counts in days.
+    Pairs:   RFC3339 times, dates or Unix seconds, with a comma between (Unix seconds also with a dash).
+    Raises:  InvalidWindow, also for what begins before 1970.
+    Source:  Kubecost API documentation, "window"; OpenCost core/pkg/opencost/window.go.
+    """
+    window = _understood(text.strip(), now.astimezone(UTC))
+    if window.start < EARLIEST:
+        raise InvalidWindow(text.strip(), "begins before 1970, before any cluster cost anything: ask for a shorter one")
+    return window
+
+
+def _understood(text: str, now: datetime) -> Window:
+    today = midnight(now)
+    tomorrow, monday, first = today + DAY, today - today.weekday() * DAY, today.replace(day=1)
+    words = {
+        "today": (today, tomorrow),
+        "yesterday": (today - DAY, today),
+        "week": (monday, tomorrow),
+        "lastweek": (monday - 7 * DAY, monday),
+        "month": (first, tomorrow),
+        "lastmonth": ((first - DAY).replace(day=1), first),
+    }
+    if text.lower() in words:
+        return Window(*words[text.lower()])
+    if match := re.fullmatch(r"([1-9]\d{0,4})([mhdw])", text):
+        return _length(text, int(match[1]), match[2], now)
+    pair = re.fullmatch(r"(\d+)\s*[,|-]\s*(\d+)", text) or re.fullmatch(r"([^,|]+)[,|]([^,|]+)", text)
+    if pair is None:
+        raise InvalidWindow(text, f"is not understood: {_FORMS}")
+    return Window(parse_instant(pair[1]), parse_instant(pair[2]))
+
+
+def _length(text: str, count: int, unit: str, now: datetime) -> Window:
+    """`count` units that end with the running one; weeks end with the running day."""
+    running = min(_UNITS[unit], DAY)
+    end = midnight(now) + (now - midnight(now)) // running * running + running
+    try:
+        return Window(end - count * _UNITS[unit], end)
+    except OverflowError:
+        raise InvalidWindow(text, "reaches before the year 1: ask for a shorter one") from None
