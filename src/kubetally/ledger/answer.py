@@ -1,0 +1,178 @@
+"""The answer of `get_cluster_costs` as plain JSON values: the body that the command line prints and the API sends.
+
+Its keys are those of the existing API and more. Existing readers add up the seven cost keys without looking, so on a
+body with figures they are numbers: one that nobody measured is 0 there and named in `not_measured`.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from kubetally.domain.allocation import Kind
+from kubetally.domain.cluster_costs import (
+    ClusterCosts,
+    DetailLevel,
+    Group,
+    Line,
+    NamespaceCosts,
+    PodCosts,
+    SourceIdentity,
+    Status,
+    WorkloadCosts,
+)
+from kubetally.domain.component import Component, Costs
+from kubetally.domain.errors import HubError
+from kubetally.domain.issues import Issue
+from kubetally.domain.money import to_number
+from kubetally.domain.row import CAUSE_IN_WORDS
+from kubetally.domain.savings import Savings
+from kubetally.domain.window import rfc3339, to_unix
+
+Json = dict[str, Any]
+ALWAYS_NUMBERS = frozenset(
+    {Component.CPU, Component.RAM, Component.PV, Component.MANAGEMENT, Component.LOAD_BALANCER, Component.NETWORK}
+)
+
+
+def answer(costs: ClusterCosts, detail_level: DetailLevel, cloud_account_id: str | None = None) -> Json:
+    """The body for `costs`: money as numbers with at most six decimals, ratios as numbers, unknown as null.
+
+    Whatever the detail level, `summary` is the same; rows of each list add up to it or to their parent exactly.
+    """
+    no_data = costs.status is Status.NO_DATA
+    unknown = frozenset(Component) if no_data else costs.not_measured
+    lines = {line.kind: line for line in costs.lines()}
+    classes = costs.network_classes
+    body: Json = {
+        "cloud_account_id": cloud_account_id,
+        "start_date": to_unix(costs.window.start),
+        "end_date": to_unix(costs.window.end),
+        "status": costs.status.value,
+        "currency": costs.currency,
+        "summary": _costs(costs.bill, unknown, null_all=no_data),
+        "not_measured": sorted(f"{component}_cost" for component in unknown),
+        "idle_cost": None if no_data else to_number(lines[Kind.IDLE].costs.total),
+        "unallocated_cost": None if no_data else to_number(lines[Kind.UNMOUNTED].costs.total),
+        "efficiency": _efficiency(costs),
+        **_savings(costs.savings, costs.window.hours),
+        "breakdown": {
+            "management_cost": None if no_data else to_number(costs.bill.management),
+            "load_balancer_cost": None if no_data else to_number(costs.bill.load_balancer),
+            "network_internet_cost": None if no_data else to_number(classes.internet),
+            "network_region_cost": None if no_data else to_number(classes.region),
+            "network_zone_cost": None if no_data else to_number(classes.zone),
+        },
+        "audited": costs.audited,
+        "coverage": {"hours_asked": round(costs.hours_asked, 6), "hours_covered": round(costs.hours_covered, 6)},
+        "source": source_body(costs.source),
+        "errors": [_issue(issue) for issue in costs.issues if issue.is_missing_data],
+        "issues": [_issue(issue) for issue in costs.issues if not issue.is_missing_data],
+    }
+    if detail_level is not DetailLevel.SUMMARY and not no_data:
+        body["lines"] = [_line(line, unknown) for line in lines.values()]
+        body["breakdown_by_namespace"] = [_namespace(group, unknown) for group in costs.namespaces()]
+    if detail_level is DetailLevel.WORKLOAD and not no_data:
+        body["breakdown_by_workload"] = [_workload(group, unknown) for group in costs.workloads()]
+    return body
+
+
+def failure(error: HubError, source: SourceIdentity, cloud_account_id: str | None = None) -> Json:
+    """The element that stands for a cluster that gave no answer."""
+    return {
+        "cloud_account_id": cloud_account_id,
+        "status": Status.ERROR.value,
+        "source": source_body(source),
+        "errors": [{"kind": "source_failed", "code": error.code, "message": str(error)}],
+    }
+
+
+def _costs(costs: Costs, unknown: frozenset[Component], *, null_all: bool = False) -> Json:
+    """`total_cost` and one key a component."""
+    body: Json = {"total_cost": None if null_all else to_number(costs.total)}
+    for component in Component:
+        is_null = null_all or (component in unknown and component not in ALWAYS_NUMBERS)
+        body[f"{component}_cost"] = None if is_null else to_number(costs.of(component))
+    return body
+
+
+def _efficiency(group: Group | ClusterCosts) -> Json:
+    cpu, ram, total = group.efficiency
+    return {"cpu_efficiency": cpu, "ram_efficiency": ram, "total_efficiency": total}
+
+
+def _namespace(group: NamespaceCosts, unknown: frozenset[Component]) -> Json:
+    return {"namespace": group.namespace, **_costs(group.costs, unknown), **_efficiency(group)}
+
+
+def _workload(group: WorkloadCosts, unknown: frozenset[Component]) -> Json:
+    return {
+        "namespace": group.namespace,
+        "controller_kind": group.controller_kind,
+        "controller": group.controller,
+        **_costs(group.costs, unknown),
+        **_efficiency(group),
+        "pods": [_pod(pod, unknown) for pod in group.pods],
+    }
+
+
+def _pod(group: PodCosts, unknown: frozenset[Component]) -> Json:
+    return {
+        "pod": group.pod,
+        "nodes": list(group.nodes),
+        "minutes": group.minutes,
+        **_costs(group.costs, unknown),
+        **_efficiency(group),
+    }
+
+
+def _line(line: Line, unknown: frozenset[Component]) -> Json:
+    body: Json = {"kind": line.kind.value, **_costs(line.costs, unknown)}
+    if line.kind is Kind.UNEXPLAINED:
+        body["causes"] = [
+            {"cause": cause.value, "message": CAUSE_IN_WORDS[cause], **_costs(costs, unknown)}
+            for cause, costs in line.causes
+        ]
+    return body
+
+
+def _savings(savings: Savings | None, hours: float) -> Json:
+    per_month = savings.per_month if savings else None
+    scaled = savings.scaled_to(Decimal(hours)) if savings else None
+    body: Json = {
+        "potential_savings": None if per_month is None else float(per_month),
+        "potential_savings_period": "month",
+        "potential_savings_in_window": None if scaled is None else float(scaled),
+        "potential_savings_is": "an upper bound: categories overlap",
+    }
+    if savings is not None:
+        body["savings_recommendations"] = {
+            category.name: {
+                "savings_per_month": None if category.per_month is None else float(category.per_month),
+                "state": category.state,
+                "counted": category.counted,
+            }
+            for category in savings.categories
+        }
+    return body
+
+
+def source_body(source: SourceIdentity) -> Mapping[str, str | None]:
+    """Who answered; the url is masked."""
+    return {
+        "product": source.product,
+        "version": source.version,
+        "url": source.url,
+        "cluster_id": source.cluster_id,
+        "cluster_name": source.cluster_name,
+    }
+
+
+def _issue(issue: Issue) -> Json:
+    body: Json = {"kind": issue.kind.value, "message": issue.message}
+    if issue.window is not None:
+        body |= {"start": rfc3339(issue.window.start), "end": rfc3339(issue.window.end)}
+    if issue.subject is not None:
+        body["subject"] = issue.subject
+    if "code" in issue.facts:
+        body["code"] = issue.facts["code"]
+    return body

@@ -1,0 +1,57 @@
+"""What the infrastructure alone shows of a cluster's cost, what all of it is, and how it divides."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kubetally.domain.cluster_costs import ClusterCosts
+from kubetally.domain.component import Component
+
+INFRASTRUCTURE = (Component.MANAGEMENT, Component.LOAD_BALANCER, Component.NETWORK)
+_WHOLE = 1000  # tenths of a percent
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One component's part of the total: micros, and tenths of a percent (None where the total is not above zero)."""
+
+    component: Component
+    cost: int
+    permille: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Infrastructure cost (management, load balancers, network) beside the full cost, in micros."""
+
+    infrastructure: int
+    full: int
+    shares: tuple[Share, ...]
+
+    @property
+    def improvement(self) -> int:
+        """What the infrastructure alone leaves out."""
+        return self.full - self.infrastructure
+
+
+def compare(costs: ClusterCosts) -> Comparison:
+    """The comparison of one cluster's window; the shares add up to exactly 100 %."""
+    bill = costs.bill
+    amounts = [bill.of(component) for component in Component]
+    shares = zip(Component, amounts, permilles(amounts), strict=True)
+    dearest_first = sorted((Share(*share) for share in shares), key=lambda share: -share.cost)
+    return Comparison(sum(bill.of(one) for one in INFRASTRUCTURE), bill.total, tuple(dearest_first))
+
+
+def permilles(amounts: Sequence[int]) -> list[int | None]:
+    """Shares of the sum in tenths of a percent that add up to 1000; all None where the sum is not above zero.
+
+    Largest remainder, below zero as well: a credit has a negative share.
+    """
+    total = sum(amounts)
+    if total <= 0:
+        return [None] * len(amounts)
+    shares = [amount * _WHOLE // total for amount in amounts]
+    by_remainder = sorted(range(len(amounts)), key=lambda i: -(amounts[i] * _WHOLE % total))
+    for i in by_remainder[: _WHOLE - sum(shares)]:
+        shares[i] += 1
+    return list(shares)

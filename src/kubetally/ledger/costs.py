@@ -1,0 +1,157 @@
+"""Asking a source for a window, day by day, and answering what the cluster cost."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TypeVar
+
+from kubetally.domain.booking import Booking, book
+from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity
+from kubetally.domain.errors import HubError, SourceError
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.money import DEFAULT_CURRENCY
+from kubetally.domain.window import HOUR, Clock, Window, rfc3339, whole_hour
+from kubetally.ledger.ports import About, CostSource
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a source (whole hours within one UTC day), and which part of it is wanted."""
+
+    ask: Window
+    want: Window
+
+
+def questions(window: Window) -> list[Question]:
+    """The questions that make up a window: one a UTC day, ragged edges in whole hours.
+
+    An edge within an hour becomes a question of its own, of the whole hour, so that only that hour is prorated.
+    The wanted parts are adjacent and add up to the window.
+    """
+    asked = []
+    for day in window.days():
+        first, last = whole_hour(day.start), whole_hour(day.end)
+        cuts = [day.start]
+        if first < day.start:  # a broken first hour
+            cuts.append(min(first + HOUR, day.end))
+        if last < day.end and last > cuts[-1]:  # a broken last hour
+            cuts.append(last)
+        if cuts[-1] < day.end:
+            cuts.append(day.end)
+        for start, end in pairwise(cuts):
+            up = whole_hour(end) if whole_hour(end) == end else whole_hour(end) + HOUR
+            asked.append(Question(Window(whole_hour(start), up), Window(start, end)))
+    return asked
+
+
+class DeadlinePassed(SourceError):
+    """The overall deadline came before the source's answer."""
+
+    code = "deadline_passed"
+
+    def __init__(self, url: str, seconds: float) -> None:
+        self.url, self.seconds = url, seconds
+        super().__init__(
+            f"{url} did not answer before the overall deadline of {seconds:g} s: ask for a shorter window, or set "
+            "KUBETALLY_DEADLINE_SECONDS higher"
+        )
+
+
+async def get_cluster_costs(
+    source: CostSource, window: Window, *, clock: Clock, deadline_seconds: float | None = None
+) -> ClusterCosts:
+    """What the cluster behind `source` cost over `window`, with every cent accounted for.
+
+    Of a window that is not over, the whole hours that are over are asked. Parts that can't be had by the deadline are
+    issues of a partial answer; when none can be had, the first part's error is raised.
+
+    Raises: SourceError, RequestError.
+    """
+    over = window.until(whole_hour(clock.now())) or Window(window.start, window.start)
+    parts = questions(over)
+    issues = _about_the_window(window, over, parts, source.url)
+    ends = None if deadline_seconds is None else asyncio.get_running_loop().time() + deadline_seconds
+
+    async def in_time(question: Awaitable[T]) -> T | SourceError:
+        """The answer, or why there is none: one failure does not cancel the parts beside it."""
+        try:
+            async with asyncio.timeout_at(ends):
+                return await question
+        except TimeoutError:
+            return DeadlinePassed(source.url, deadline_seconds or 0)
+        except SourceError as error:
+            return error
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [(part, group.create_task(in_time(_booked(source, part)))) for part in parts]
+            about_task = group.create_task(in_time(source.about()))
+            savings_task = group.create_task(in_time(source.savings()))
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    answers = [(part, task.result()) for part, task in tasks]
+    failures = [(part, answer) for part, answer in answers if isinstance(answer, SourceError)]
+    if failures and len(failures) == len(answers):
+        raise failures[0][1]
+    issues += [_failed(source.url, str(error), error, window=part.want) for part, error in failures]
+    bookings = [answer for _, answer in answers if isinstance(answer, Booking)]
+    issues += [issue for booking in bookings for issue in booking.issues]
+    about, savings = about_task.result(), savings_task.result()
+    if isinstance(savings, SourceError):
+        issues.append(_failed(source.url, f"no savings: {savings}", savings, subject="savings"))
+    return ClusterCosts(
+        window=window,
+        hours_asked=over.hours,
+        bookings=tuple(booking for booking in bookings if booking.covered),
+        currency=next((booking.currency for booking in bookings), DEFAULT_CURRENCY),
+        source=identity(source.url, About() if isinstance(about, SourceError) else about),
+        savings=None if isinstance(savings, SourceError) else savings,
+        issues=_each_once(issues),
+    )
+
+
+def identity(url: str, about: About) -> SourceIdentity:
+    """Who answered, from what a source tells of itself."""
+    return SourceIdentity(url, about.product, about.version, about.cluster_id, about.cluster_name)
+
+
+async def _booked(source: CostSource, part: Question) -> Booking:
+    reading = (await source.read(part.ask)).within(part.want)
+    if not reading.covered:  # without rows there is no use to hold against the bill, whatever assets there were
+        empty = Issue(IssueKind.WINDOW_WITHOUT_DATA, "the source holds no data of this window", source.url, part.want)
+        reading = replace(reading, allocations=(), assets=(), issues=(*reading.issues, empty))
+    return book(reading)
+
+
+def _about_the_window(window: Window, over: Window, parts: Sequence[Question], url: str) -> list[Issue]:
+    issues = []
+    if over.end < window.end:
+        message = f"the window is not over: counted are its whole hours until {rfc3339(over.end)}"
+        issues.append(Issue(IssueKind.WINDOW_NOT_OVER, message, url, window))
+    if any(part.ask != part.want for part in parts):
+        message = "the window begins or ends within an hour: what that whole hour cost was prorated by time"
+        issues.append(Issue(IssueKind.EDGES_PRORATED, message, url, window))
+    return issues
+
+
+def _failed(
+    url: str, message: str, error: HubError, *, window: Window | None = None, subject: str | None = None
+) -> Issue:
+    return Issue(IssueKind.SOURCE_FAILED, message, url, window, subject, {"code": error.code})
+
+
+def _each_once(issues: Sequence[Issue]) -> tuple[Issue, ...]:
+    """What several days say alike is said once, of the whole window."""
+    by_words: dict[tuple[IssueKind, str], list[Issue]] = {}
+    for issue in issues:
+        by_words.setdefault((issue.kind, issue.message), []).append(issue)
+    return tuple(same[0] if len(same) == 1 else _joined(same) for same in by_words.values())
+
+
+def _joined(same: Sequence[Issue]) -> Issue:
+    windows = [issue.window for issue in same if issue.window is not None]
+    joined = Window(min(one.start for one in windows), max(one.end for one in windows)) if windows else None
+    return replace(same[0], window=joined)

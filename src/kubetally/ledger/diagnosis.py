@@ -1,0 +1,231 @@
+"""What a source is, what it can answer, what is missing, and what to do about each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from kubetally.domain.allocation import Allocation, Kind
+from kubetally.domain.asset import AssetType
+from kubetally.domain.booking import Booking, book
+from kubetally.domain.component import Component
+from kubetally.domain.errors import HubError, SourceError
+from kubetally.domain.issues import IssueKind
+from kubetally.domain.money import to_number
+from kubetally.domain.reading import Reading
+from kubetally.domain.row import CAUSE_IN_WORDS, Cause
+from kubetally.domain.window import Window
+from kubetally.ledger.ports import About, CostSource
+
+_CLOCK_TOLERANCE = timedelta(minutes=1)
+
+
+class Level(StrEnum):
+    """How a finding stands."""
+
+    OK = "ok"
+    NOTE = "note"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found: what it is about, what was seen, and what to do (None where nothing is to be done)."""
+
+    level: Level
+    subject: str
+    seen: str
+    remedy: str | None = None
+
+
+async def diagnose(source: CostSource, window: Window) -> list[Finding]:
+    """All findings about `source`, from what it tells of itself and from one booked window.
+
+    Raises nothing that concerns the source: what fails is a finding. RequestErrors are findings too.
+    """
+    about = await source.about()
+    findings = list(_what_it_is(source.url, about))
+    try:
+        reading = await source.read(window)
+    except HubError as error:
+        return [*findings, Finding(Level.FAILED, "costs", str(error), _next_step(error))]
+    findings += _clock(about)
+    if not reading.covered:
+        seen = f"the source holds no data of {window}"
+        remedy = "choose another window with --window or --start and --end; is its Prometheus scraping?"
+        return [*findings, Finding(Level.WARNING, "costs", seen, remedy)]
+    booking = book(reading)
+    findings += _what_it_answers(reading, booking)
+    findings += _savings(about)
+    return findings
+
+
+def _what_it_is(url: str, about: About) -> Iterator[Finding]:
+    if about.product is None:
+        yield Finding(
+            Level.WARNING,
+            "product",
+            f"{url} does not tell what it is (no clusterInfo, no installInfo)",
+            "check that the URL is that of an OpenCost (port 9003) or Kubecost (port 9090), with its prefix if any",
+        )
+    else:
+        yield Finding(Level.OK, "product", f"{about.product}, version {about.version or 'not told'}")
+    if about.cluster_id:
+        name = f" ({about.cluster_name})" if about.cluster_name else ""
+        yield Finding(Level.OK, "cluster", f"{about.cluster_id}{name}, provider {about.provider or 'not told'}")
+    if len(about.cluster_ids) > 1:
+        yield Finding(
+            Level.NOTE,
+            "clusters",
+            f"it knows {len(about.cluster_ids)} clusters: {', '.join(about.cluster_ids)}",
+            "choose one with --cluster-id",
+        )
+    if about.currency:
+        yield Finding(Level.OK, "currency", f"{about.currency}, stated by the source")
+    else:
+        yield Finding(
+            Level.NOTE,
+            "currency",
+            "the source states none; USD is assumed",
+            "state it with --currency if it is another",
+        )
+
+
+def _clock(about: About) -> Iterator[Finding]:
+    if about.ahead is None:
+        yield Finding(Level.NOTE, "clock", "the source does not tell its time")
+    elif abs(about.ahead) > _CLOCK_TOLERANCE:
+        yield Finding(
+            Level.WARNING,
+            "clock",
+            f"its clock is {about.ahead / timedelta(seconds=1):+.0f} s from ours",
+            "set both by NTP: windows are cut by the clock",
+        )
+    else:
+        yield Finding(Level.OK, "clock", f"within {abs(about.ahead / timedelta(seconds=1)):.0f} s of ours")
+
+
+def _what_it_answers(reading: Reading, booking: Booking) -> Iterator[Finding]:
+    workloads = [row for row in reading.allocations if row.kind is Kind.WORKLOAD]
+    hours = booking.window.hours
+    yield Finding(
+        Level.OK,
+        "costs",
+        f"{len(reading.allocations)} rows of {len({row.namespace for row in workloads})} namespaces for {hours:g} h; "
+        f"total {to_number(booking.bill.total):.2f} {booking.currency}",
+    )
+    yield _assets(reading)
+    yield _idle(reading)
+    yield from _usage(workloads)
+    yield _scraping(workloads, booking.window)
+    yield from _components(workloads, booking)
+    yield _balance(booking)
+    for issue in booking.issues:
+        if issue.kind not in {IssueKind.NOT_MEASURED, IssueKind.NOT_AUDITED, IssueKind.CLOCK_DIFFERS}:
+            yield Finding(Level.WARNING, issue.kind.value.replace("_", " "), issue.message)
+
+
+def _assets(reading: Reading) -> Finding:
+    if not reading.assets:
+        return Finding(
+            Level.WARNING,
+            "assets",
+            "no assets for this window: there is no bill to hold the rows against, node disks are missing",
+            "see whether /assets answers; ask for whole days, as Kubecost keeps assets by the day",
+        )
+    counts = {kind: sum(asset.type is kind for asset in reading.assets) for kind in AssetType}
+    seen = ", ".join(f"{count} {kind.value.replace('_', ' ')}s" for kind, count in counts.items() if count)
+    return Finding(Level.OK, "assets", seen)
+
+
+def _idle(reading: Reading) -> Finding:
+    if any(row.kind is Kind.IDLE for row in reading.allocations):
+        return Finding(Level.OK, "idle", "the source shows idle cost")
+    return Finding(
+        Level.WARNING,
+        "idle",
+        "the source shows no idle cost: all of it stands as unexplained",
+        "OpenCost before v1.103 has none; set CLUSTER_ID to the cluster label of its Prometheus",
+    )
+
+
+def _usage(workloads: list[Allocation]) -> Iterator[Finding]:
+    requested = sum(row.hours.cpu_core_request_hours for row in workloads)
+    used = sum(row.hours.cpu_core_usage_hours for row in workloads)
+    if requested and used:
+        yield Finding(Level.OK, "efficiency", f"{used:.1f} core-hours used of {requested:.1f} requested")
+    if not used:
+        yield Finding(
+            Level.WARNING,
+            "usage",
+            "no container used any CPU, which can't be: efficiency would read 0",
+            "see that Prometheus scrapes cAdvisor with the labels container, pod and node",
+        )
+    if not requested:
+        yield Finding(
+            Level.WARNING,
+            "requests",
+            "no container requests CPU: efficiency has no meaning and is null",
+            "see that Prometheus scrapes kube-state-metrics (kube_pod_container_resource_requests)",
+        )
+
+
+def _scraping(workloads: list[Allocation], window: Window) -> Finding:
+    """Pods that live all through lose their first sample where range selectors are left-open."""
+    longest, whole = max((row.minutes for row in workloads), default=0.0), window.hours * 60
+    if 0 < whole - longest <= 10:  # two samples of the source's resolution
+        return Finding(
+            Level.WARNING,
+            "minutes",
+            f"the longest-lived pods have {longest:g} of {whole:g} minutes: their first sample is lost",
+            "the source reads a Prometheus 3 or Mimir, whose ranges exclude their start: update OpenCost",
+        )
+    return Finding(Level.OK, "minutes", f"the longest-lived pods have {longest:g} of {whole:g} minutes")
+
+
+def _components(workloads: list[Allocation], booking: Booking) -> Iterator[Finding]:
+    if not booking.bill.network:
+        yield Finding(
+            Level.WARNING,
+            "network",
+            "no network cost: it is zero, or not measured",
+            "deploy the network-costs DaemonSet of the source, if traffic is to be charged",
+        )
+    if Component.MANAGEMENT in booking.not_measured:
+        yield Finding(
+            Level.NOTE,
+            "management",
+            "the cluster's management fee is not measured: OpenCost answers none",
+            "it stands in the metric kubecost_cluster_management_cost of its Prometheus",
+        )
+    if not booking.bill.pv and any(row.hours.pv_byte_hours for row in workloads):
+        yield Finding(
+            Level.WARNING,
+            "volumes",
+            "volumes have bytes and cost nothing",
+            "see that pv_hourly_cost is scraped from the source's own /metrics",
+        )
+    if not any(row.labels for row in workloads):
+        yield Finding(
+            Level.WARNING, "labels", "no pod has labels: nothing can be grouped by team", "scrape kube_pod_labels"
+        )
+
+
+def _balance(booking: Booking) -> Finding:
+    causes = [(row.cause or Cause.UNKNOWN, row.costs.total) for row in booking.rows if row.kind is Kind.UNEXPLAINED]
+    told = [f"{CAUSE_IN_WORDS[cause]}: {to_number(amount):+.4f}" for cause, amount in causes]
+    unknown = any(cause is Cause.UNKNOWN for cause, _ in causes)
+    seen = f"{'audited' if booking.audited else 'unaudited'}; unexplained: {'; '.join(told) or 'nothing'}"
+    return Finding(Level.WARNING if unknown or not booking.audited else Level.OK, "balance", seen)
+
+
+def _savings(about: About) -> Iterator[Finding]:
+    if about.savings_offered:
+        yield Finding(Level.OK, "savings", "the source offers savings recommendations")
+    elif about.product:
+        yield Finding(Level.NOTE, "savings", "the source offers no savings recommendations: OpenCost has none")
+
+
+def _next_step(error: HubError) -> str | None:
+    return "see the log of the source" if isinstance(error, SourceError) and error.retryable else None

@@ -1,0 +1,50 @@
+"""What the ledger needs from outside."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from kubetally.domain.reading import Reading
+from kubetally.domain.savings import Savings
+from kubetally.domain.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a source tells of itself; None where it does not tell.
+
+    product: OpenCost or Kubecost. version: as it writes it. cluster_ids: all it answers for.
+    currency: stated by the source. savings_offered: Kubecost only. ahead: how far its clock is ahead of ours.
+    """
+
+    product: str | None = None
+    version: str | None = None
+    cluster_id: str | None = None
+    cluster_name: str | None = None
+    cluster_ids: tuple[str, ...] = ()
+    provider: str | None = None
+    profile: str | None = None
+    currency: str | None = None
+    savings_offered: bool = False
+    ahead: timedelta | None = None
+
+
+class CostSource(Protocol):
+    """A system that knows what one cluster cost."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, fit to be shown."""
+        ...
+
+    async def read(self, window: Window) -> Reading:
+        """Rows and assets of a window of whole hours within one UTC day. Raises SourceError, RequestError."""
+        ...
+
+    async def about(self) -> About:
+        """What it tells of itself; what can't be asked is None, never an error."""
+        ...
+
+    async def savings(self) -> Savings | None:
+        """What it recommends to save per month; None where it offers no such thing. Raises SourceError."""
+        ...

@@ -1,0 +1,64 @@
+"""Our total beside the one the source itself shows, and where they part."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from kubetally.domain.allocation import Kind
+from kubetally.domain.cluster_costs import ClusterCosts
+from kubetally.domain.component import Component
+from kubetally.domain.money import to_decimal
+from kubetally.domain.row import Cause
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentCheck:
+    """One component, in micros: what was paid, what the source shows for it, and the balance between."""
+
+    component: Component
+    bill: int
+    source_shows: int
+    workload: int
+    idle: int
+    unmounted: int
+    overhead: int
+    unexplained: int
+    causes: tuple[tuple[Cause, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """A comparison for the identical window; totals in micros."""
+
+    ours: int
+    source_shows: int
+    tolerance: float
+    components: tuple[ComponentCheck, ...]
+
+    @property
+    def difference(self) -> float | None:
+        """Ours beyond the source's, as a fraction of the source's; None where the source shows nothing."""
+        return (self.ours - self.source_shows) / self.source_shows if self.source_shows else None
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the totals differ by no more than the tolerance, compared without rounding."""
+        allowed = abs(to_decimal(self.source_shows)) * Decimal(repr(self.tolerance))
+        return abs(to_decimal(self.ours - self.source_shows)) <= allowed
+
+
+def verify(costs: ClusterCosts, tolerance: float) -> Verification:
+    """`costs` beside the source's own figures: its allocations' totals with idle, before we balanced them.
+
+    Units: `tolerance` is a fraction, 0.05 for 5 %.
+    """
+    balance = costs.balance()
+    unexplained = next(line for line in costs.lines() if line.kind is Kind.UNEXPLAINED)
+    checks = []
+    for component in Component:
+        sheet = balance[component]
+        causes = tuple((cause, amounts.of(component)) for cause, amounts in unexplained.causes if amounts.of(component))
+        # The source shows idle as it came, below zero too: that part of it is booked as over-commit.
+        over_commit = sum(amount for cause, amount in causes if cause is Cause.OVER_COMMIT)
+        shows = sheet.workload + sheet.idle + sheet.unmounted + over_commit
+        checks.append(ComponentCheck(component, sheet.bill, shows, *sheet[1:], causes=causes))
+    return Verification(costs.bill.total, costs.source_total, tolerance, tuple(checks))
