@@ -1,0 +1,214 @@
+"""How a source is reached: its URL, and the credentials that go with it."""
+
+import base64
+import functools
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+from kubetally.domain.errors import RequestError
+from kubetally.sources.faults import printable
+
+LONGEST_URL = 2048
+_EXAMPLE = "http://kubecost-cost-analyzer.kubecost:9090"
+# The framing of messages is httpx's; an encoding other than gzip is one that `transport` does not read.
+_OURS = frozenset({"accept-encoding", "connection", "content-length", "transfer-encoding"})
+
+
+class InvalidSourceUrl(RequestError):
+    """The URL of a source can't be used; `url` is masked."""
+
+    code = "invalid_source_url"
+
+    def __init__(self, url: str, why: str) -> None:
+        self.url, self.why = _masked(url), why
+        super().__init__(f"the source URL {self.url!r} {why}")
+
+
+class InvalidCredential(RequestError):
+    """A credential can't be sent as it is; its value is never shown, only what it is."""
+
+    code = "invalid_credential"
+
+    def __init__(self, what: str, why: str) -> None:
+        self.what, self.why = what, why
+        super().__init__(f"{what} {why}")
+
+
+class UnusableCertificateFile(RequestError):
+    """A file of certificates or keys that can't be read or loaded."""
+
+    code = "unusable_certificate_file"
+
+    def __init__(self, setting: str, file: Path, why: str) -> None:
+        self.setting, self.file, self.why = setting, file, why
+        super().__init__(f"the {setting} {str(file)!r} can't be used: {why}; give a readable file in PEM form")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A source's base URL and what is shown to be let in; made by `parse`. No secret is in its repr.
+
+    A user and password in the URL come before `token`, as the most specific; `token` comes before `user`. An
+    Authorization among `headers` comes before all.
+    """
+
+    url: str
+    token: str | None = field(default=None, repr=False)
+    user: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ca_file: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    credentials_in_url: bool = False
+
+    def __post_init__(self) -> None:
+        if "@" in self.url:
+            raise InvalidSourceUrl(self.url, "still holds credentials: let Access.parse take them out")
+
+    @classmethod
+    def parse(
+        cls,
+        url: str,
+        *,
+        token: str | None = None,
+        user: str | None = None,
+        password: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        ca_file: str | Path | None = None,
+        client_cert: str | Path | None = None,
+        client_key: str | Path | None = None,
+    ) -> Self:
+        """Check everything that can be checked without the network, and take userinfo out of `url`.
+
+        Shape:  `url` of the result has no userinfo and no slash at its end; a path in it is kept as prefix.
+        Raises: InvalidSourceUrl, InvalidCredential.
+        """
+        parsed = _checked_url(url)
+        in_url = bool(parsed.userinfo)
+        if in_url:
+            token, user, password = None, parsed.username, parsed.password
+        # A token that is read from a mounted file nearly always ends with a line break.
+        token = (token or "").strip() or None
+        _check_headers(headers or {}, token)
+        if client_key is not None and client_cert is None:
+            raise InvalidCredential("the client key", "has no certificate: give the client certificate too")
+        return cls(
+            url=str(parsed.copy_with(userinfo=b"")).rstrip("/"),
+            token=token,
+            user=user or None,
+            password=password,
+            headers=dict(headers or {}),
+            ca_file=_path(ca_file),
+            client_cert=_path(client_cert),
+            client_key=_path(client_key),
+            credentials_in_url=in_url,
+        )
+
+    @property
+    def masked_url(self) -> str:
+        """The URL as it may be shown: `http://***@host:9003` when it came with userinfo."""
+        return self.url.replace("://", "://***@", 1) if self.credentials_in_url else self.url
+
+    def request_headers(self) -> dict[str, str]:
+        """The headers that carry the credentials: secret."""
+        sent = {name.lower(): value for name, value in self.headers.items()}
+        if self.token is not None:
+            sent.setdefault("authorization", f"Bearer {self.token}")
+        elif self.user is not None or self.password is not None:
+            pair = f"{self.user or ''}:{self.password or ''}".encode()
+            sent.setdefault("authorization", f"Basic {base64.b64encode(pair).decode('ascii')}")
+        return sent
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """What verifies the source: `ca_file` alone where given, else the public roots.
+
+        Raises: UnusableCertificateFile.
+        """
+        if self.ca_file is None and self.client_cert is None:
+            return _public_roots()
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else _new_public_roots()
+        except OSError as error:  # ssl.SSLError is one of them
+            raise UnusableCertificateFile("CA file", self.ca_file or Path(), _why(error)) from error
+        if self.client_cert is not None:
+            try:
+                # Without a password, OpenSSL would ask the terminal for that of an encrypted key and wait.
+                context.load_cert_chain(self.client_cert, self.client_key, password="")
+            except OSError as error:
+                raise UnusableCertificateFile("client certificate", self.client_cert, _why(error)) from error
+        return context
+
+
+@functools.cache
+def _public_roots() -> ssl.SSLContext:
+    # Loading the roots takes 10 to 20 ms, and most sources share them.
+    return _new_public_roots()
+
+
+def _new_public_roots() -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=False)
+
+
+def _checked_url(text: str) -> httpx.URL:
+    text = text.strip()
+    if not text:
+        raise InvalidSourceUrl(text, f"is empty: write something like {_EXAMPLE}")
+    if len(text) > LONGEST_URL:
+        raise InvalidSourceUrl(text, f"is longer than {LONGEST_URL} characters: give the base URL of the source only")
+    if re.match(r"(?i)https?://", text) is None:
+        raise InvalidSourceUrl(text, f"has to begin with http:// or https://, like {_EXAMPLE}")
+    if re.search(r"[\s\\\x00-\x1f\x7f]", text):
+        raise InvalidSourceUrl(text, "has a space, a line break or a backslash in it: take it out")
+    try:
+        url = httpx.URL(text)
+        readable = re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:.]+", url.raw_host.decode("ascii")) is not None
+    except (httpx.InvalidURL, UnicodeError):
+        # The message of httpx quotes what it took for the port, which may be a piece of a password.
+        raise InvalidSourceUrl(text, f"can't be read; {_SPELLING}") from None
+    if b"@" in url.raw_path or url.query or url.fragment or "?" in text or "#" in text:
+        raise InvalidSourceUrl(text, f"has a query, a fragment or an @ in its path: end it with the path; {_SPELLING}")
+    if not url.host or not readable:
+        raise InvalidSourceUrl(text, f"has no host that can be read: write something like {_EXAMPLE}")
+    if url.port is not None and not 1 <= url.port <= 65535:
+        raise InvalidSourceUrl(text, "has a port that is none: write one from 1 to 65535")
+    return url
+
+
+_SPELLING = f"write {_EXAMPLE}, and in a password %40 for @, %2F for /, %3A for :, %3F for ?, %23 for #"
+
+
+def _check_headers(headers: Mapping[str, str], token: str | None) -> None:
+    """Refuse what can't be sent, before h11 would refuse it with a message that quotes it."""
+    if token is not None and not (token.isascii() and token.isprintable()):
+        raise InvalidCredential("the token", "holds characters that a header can't carry: give it as one ASCII line")
+    for name, value in headers.items():
+        if re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) is None or name.lower() in _OURS:
+            raise InvalidCredential(f"the header {printable(name, 40)!r}", "can't be set: leave it out")
+        if not (value.isascii() and value.isprintable() and value == value.strip()):
+            raise InvalidCredential(f"the header {name!r}", "has a value that is not one printable ASCII line")
+
+
+def _masked(text: str) -> str:
+    """`text` without anything before its last @, whether or not it is a URL."""
+    scheme = re.match(r"(?i)\s*[a-z][a-z0-9+.-]*://", text)
+    head = scheme[0].strip() if scheme else ""
+    if "@" in text:
+        return printable(f"{head}***@{text.rpartition('@')[2]}", 200)
+    return printable(text, 200)
+
+
+def _path(file: str | Path | None) -> Path | None:
+    return Path(file) if file else None
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "not a certificate").lower().replace("_", " ")
+    return error.strerror or type(error).__name__

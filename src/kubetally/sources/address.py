@@ -1,0 +1,142 @@
+"""Which addresses a source may have, checked at the moment of connecting.
+
+Whoever may name a source's URL could otherwise make the hub read the metadata service of the machine it runs on,
+which hands out that machine's cloud credentials. A check of the URL alone would not do: a name can resolve to such an
+address, and to another one a moment later (DNS rebinding). So the name is resolved here, all its addresses are
+checked, and the connection goes to a checked address, while Host header and TLS verification keep the name.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+
+import httpx
+
+from kubetally.domain.errors import SourceError
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_METADATA_NAMES = frozenset({"metadata.google.internal", "metadata.goog", "instance-data"})
+_METADATA = frozenset(
+    ipaddress.ip_address(text)
+    for text in (
+        "169.254.169.254",  # AWS, Azure, Google, OpenStack and others
+        "fd00:ec2::254",  # AWS
+        "fd20:ce::254",  # Google
+        "100.100.100.200",  # Alibaba
+        "168.63.129.16",  # Azure, the host's wire server
+        "192.0.0.192",  # Oracle, older images
+    )
+)
+_THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
+_BROADCAST = ipaddress.ip_address("255.255.255.255")
+# Prefixes of IPv6 addresses whose last 32 bits are an IPv4 address: compatible, mapped, translated, NAT64.
+_EMBEDDING = tuple(ipaddress.ip_network(text) for text in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96"))
+
+
+class AddressRefused(SourceError):
+    """The source's host is, or resolves to, an address that no cost source has."""
+
+    code = "address_refused"
+
+    def __init__(self, host: str, address: str, why: str) -> None:
+        self.host, self.address, self.why = host, address, why
+        at = host if host == address else f"{host} resolves to {address}, which"
+        super().__init__(
+            f"{at} is {why}, and sources there are refused; correct the URL of the source, "
+            "or set KUBETALLY_ALLOW_LINK_LOCAL=true if it really listens there"
+        )
+
+
+async def system_resolve(host: str, port: int) -> list[str]:
+    """The addresses of `host` in the system's order, each once. Raises OSError, UnicodeError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(place[0]) for *_, place in found))
+
+
+def why_refused(address: str) -> str | None:
+    """What kind of forbidden address this is, or None where a source may be. Loopback and private ones are fine.
+
+    Raises: ValueError, when `address` is no IP address in its usual spelling.
+    """
+    ip = ipaddress.ip_address(address.partition("%")[0])  # a zone, as in fe80::1%eth0, changes nothing
+    for candidate in (ip, *_embedded(ip)):
+        if candidate in _METADATA:
+            return "the metadata service of a cloud"
+        if candidate.is_link_local:
+            return "a link-local address"
+        if candidate.is_multicast or candidate == _BROADCAST:
+            return "a multicast or broadcast address"
+        if candidate.is_unspecified or candidate in _THIS_NETWORK:
+            return "an unspecified address"
+    return None
+
+
+def _embedded(ip: IPAddress) -> list[ipaddress.IPv4Address]:
+    """The IPv4 addresses that an IPv6 one may lead to."""
+    if isinstance(ip, ipaddress.IPv4Address) or ip.is_loopback:
+        return []  # ::1 is the loopback, not the IPv4 address 0.0.0.1
+    found = [ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) for network in _EMBEDDING if ip in network]
+    if ip.sixtofour is not None:
+        found.append(ip.sixtofour)
+    return found
+
+
+class CheckedAddresses(httpx.AsyncBaseTransport):
+    """Sends each request to an address of its host that was checked, by way of `inner`.
+
+    The addresses are tried in order until one accepts a connection. Raises AddressRefused, when any of them is refused:
+    a name with a good and a bad address is an attack or a mistake. A name that can't be resolved is httpx.ConnectError.
+    """
+
+    def __init__(
+        self, inner: httpx.AsyncBaseTransport, *, resolve: Resolve, connect_seconds: float, allow_link_local: bool
+    ) -> None:
+        self._inner, self._resolve = inner, resolve
+        self._connect_seconds, self._allow_all = connect_seconds, allow_link_local
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        host = request.url.raw_host.decode("ascii")
+        addresses = await self._checked(host, request.url.port or (443 if request.url.scheme == "https" else 80))
+        *others, last = addresses
+        for address in others:
+            try:
+                return await self._inner.handle_async_request(_to_address(request, host, address))
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                continue
+        return await self._inner.handle_async_request(_to_address(request, host, last))
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def _checked(self, host: str, port: int) -> Sequence[str]:
+        if not self._allow_all and host.rstrip(".").lower() in _METADATA_NAMES:
+            raise AddressRefused(host, host, "the metadata service of a cloud")
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                addresses = await self._resolve(host, port)
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout(f"the name {host} was not resolved in time") from error
+        except (OSError, UnicodeError) as error:
+            raise httpx.ConnectError(f"the name {host} can't be resolved") from error
+        if not addresses:
+            raise httpx.ConnectError(f"the name {host} has no address")
+        for address in addresses:
+            # The resolver has turned decimal, octal and hexadecimal spellings of IPv4 into the usual one.
+            why = None if self._allow_all else why_refused(address)
+            if why is not None:
+                raise AddressRefused(host, address, why)
+        return addresses
+
+
+def _to_address(request: httpx.Request, host: str, address: str) -> httpx.Request:
+    """The same request, sent to `address`; its Host header is set already, and TLS verifies `host`."""
+    return httpx.Request(
+        request.method,
+        request.url.copy_with(host=address),
+        headers=request.headers,
+        stream=request.stream,
+        extensions={**request.extensions, "sni_hostname": host},
+    )

@@ -1,0 +1,208 @@
+"""What an answer is, and every way in which a source can fail to give one.
+
+A URL in these classes is always the masked one (`Access.masked_url`), so that any message may be shown.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Self
+
+from kubetally.domain.errors import SourceError
+
+SHOWN_CHARACTERS = 120
+SAID_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A 2xx answer, read to its end.
+
+    body:             decompressed bytes; may be empty.
+    server_date:      the Date header as an aware UTC instant; None where the source sent none that can be read.
+    received_at:      our clock when the head of the answer arrived, to be held against `server_date`.
+    duration_seconds: from the request of the try that succeeded to the last byte of its body.
+    url:              masked, with path, without query.
+    """
+
+    status: int
+    body: bytes
+    content_type: str
+    server_date: datetime | None
+    received_at: datetime
+    duration_seconds: float
+    url: str
+
+
+class Waiting(StrEnum):
+    """What a source was too slow for."""
+
+    CONNECT = "connect"
+    READ = "read"
+    DEADLINE = "deadline"
+
+
+_SLOW = {
+    Waiting.CONNECT: "did not accept a connection within {:g} s: check host, port and firewalls between",
+    Waiting.READ: "sent nothing for {:g} s: ask for a shorter window, or set KUBETALLY_READ_SECONDS higher",
+    Waiting.DEADLINE: "did not finish its answer within {:g} s, all tries together: ask for a shorter window, or set "
+    "KUBETALLY_DEADLINE_SECONDS higher",
+}
+
+
+class SourceUnavailable(SourceError):
+    """It can't be reached now, or says itself that it can't answer now (429, 502, 503, 504)."""
+
+    code = "source_unavailable"
+    retryable = True
+
+    def __init__(self, url: str, why: str, *, status: int | None = None) -> None:
+        self.url, self.why, self.status = url, why, status
+        todo = "check that it runs and that the URL is right" if status is None else "it may be busy or starting"
+        super().__init__(f"{url} is unavailable: {why}; {todo}")
+
+
+class SourceTimeout(SourceUnavailable):
+    """It was too slow; `waiting` says for which of the limits, `seconds` how long that limit is."""
+
+    code = "source_timeout"
+
+    def __init__(self, url: str, waiting: Waiting, seconds: float) -> None:
+        self.url, self.why, self.status = url, _SLOW[waiting].format(seconds), None
+        self.waiting, self.seconds = waiting, seconds
+        SourceError.__init__(self, f"{url} {self.why}")
+
+
+class SourceFailed(SourceError):
+    """It answered 500 or another 5xx: it broke on this question. `said` holds its own words."""
+
+    code = "source_failed"
+    retryable = True
+
+    def __init__(self, url: str, status: int, said: str | None) -> None:
+        self.url, self.status, self.said = url, status, said
+        super().__init__(f"{url} answered {status}{_quoted(said)}; look into the log of the source")
+
+
+class SourceRefused(SourceError):
+    """It answered 4xx (or a 3xx that leads nowhere): asking again changes nothing."""
+
+    code = "source_refused"
+
+    def __init__(self, url: str, status: int, said: str | None) -> None:
+        self.url, self.status, self.said = url, status, said
+        todo = "check the URL and the version of the source"
+        if status in {401, 403}:
+            todo = (
+                "give credentials in KUBETALLY_SOURCE_TOKEN, in KUBETALLY_SOURCE_USER and KUBETALLY_SOURCE_PASSWORD, "
+                "or as http://user:password@host in the URL"
+            )
+        super().__init__(f"{url} answered {status}{_quoted(said)}; {todo}")
+
+
+class AnswerTruncated(SourceUnavailable):
+    """The body ended before its end."""
+
+    code = "answer_truncated"
+
+    def __init__(self, url: str, why: str, *, bytes_read: int) -> None:
+        self.url, self.why, self.status, self.bytes_read = url, why, None, bytes_read
+        SourceError.__init__(
+            self,
+            f"the answer of {url} broke off after {bytes_read:,} bytes: {why}; "
+            "a restart of the source or the time limit of a proxy between are the usual causes",
+        )
+
+
+class AnswerTooLarge(SourceError):
+    """The body, decompressed, is larger than the limit; reading stopped there."""
+
+    code = "answer_too_large"
+
+    def __init__(self, url: str, limit_bytes: int, announced_bytes: int | None = None) -> None:
+        self.url, self.limit_bytes, self.announced_bytes = url, limit_bytes, announced_bytes
+        size = "an answer" if announced_bytes is None else f"an answer of {announced_bytes:,} bytes"
+        super().__init__(
+            f"{url} has {size}, more than the limit of {limit_bytes:,} bytes; "
+            "ask for a shorter window or for fewer dimensions at a time"
+        )
+
+
+class RedirectRefused(SourceError):
+    """It redirects to where credentials and questions must not go, or round and round."""
+
+    code = "redirect_refused"
+
+    def __init__(self, url: str, host: str, why: str) -> None:
+        self.url, self.host, self.why = url, host, why
+        super().__init__(f"{url} redirects to {host}, {why}; give the final address as the URL of the source")
+
+
+class CertificateNotTrusted(SourceError):
+    """Its TLS certificate does not verify."""
+
+    code = "certificate_not_trusted"
+
+    def __init__(self, url: str, why: str) -> None:
+        self.url, self.why = url, why
+        super().__init__(
+            f"the certificate of {url} is not trusted: {why}; "
+            "name the file of the authority that signed it in KUBETALLY_SOURCE_CA_FILE"
+        )
+
+
+class AnswerNotUnderstood(SourceError):
+    """It answered 2xx, but not with what was asked for.
+
+    why:         what is wrong, as the end of the sentence "the source ...".
+    starts_with: the first printable characters of the body, at most 120.
+    """
+
+    code = "answer_not_understood"
+
+    def __init__(self, url: str, why: str, starts_with: str = "") -> None:
+        self.url, self.why, self.starts_with = url, why, printable(starts_with, SHOWN_CHARACTERS)
+        start = f"; it starts with {self.starts_with!r}" if self.starts_with else ""
+        super().__init__(f"{url} {why}{start}; check that the URL leads to the API of the source itself")
+
+    @classmethod
+    def of(cls, answer: Answer, why: str | None = None) -> Self:
+        """Say what `answer` is instead of the expected JSON; `why` replaces our guess for a body that has content."""
+        # 200 characters are enough to find 120 printable ones in nearly all bodies; a body may have 512 MiB.
+        start = answer.body[:800].decode("utf-8", "replace")
+        if not answer.body.strip():
+            return cls(answer.url, f"answered {answer.status} with an empty body")
+        if "html" in answer.content_type.lower() or start.lstrip("\ufeff \t\r\n").startswith("<"):
+            return cls(answer.url, "answered with a web page, a proxy or a login page?", start)
+        return cls(answer.url, why or "answered with something that is not JSON", start)
+
+
+def printable(text: str, most: int) -> str:
+    """`text` on one line, without control characters, at most `most` characters."""
+    shown = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(shown.split())[:most]
+
+
+def own_words(body: bytes) -> str | None:
+    """What the body of a failure says to a person: `message` or `error` of JSON, else its text without tags.
+
+    Shape: one line of at most 200 printable characters; None where there is nothing to read.
+    """
+    text = body.decode("utf-8", "replace")
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        parsed = None
+    if isinstance(parsed, dict):
+        for key in ("message", "error"):
+            if isinstance(parsed.get(key), str) and parsed[key].strip():
+                text = parsed[key]
+                break
+    text = re.sub(r"(?is)<(script|style)\b.*?(</\1\s*>|$)", " ", text)
+    return printable(re.sub(r"<[^>]*>?", " ", text), SAID_CHARACTERS) or None
+
+
+def _quoted(said: str | None) -> str:
+    return "" if said is None else f": {said!r}"

@@ -1,0 +1,1 @@
+"""OpenCost, and the dialect that Kubecost speaks too: its shapes, and what they mean."""

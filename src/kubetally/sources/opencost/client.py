@@ -1,0 +1,269 @@
+"""The HTTP API of OpenCost and Kubecost as a client library: questions in our terms, typed answers.
+
+Both products ignore parameters they do not know, so one question carries the spelling of both. Where the API begins
+differs: an OpenCost on its own port has no prefix, behind its UI and in Kubecost it is `/model`.
+"""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from kubetally.domain.errors import RequestError
+from kubetally.domain.window import Window
+from kubetally.sources.faults import Answer, AnswerNotUnderstood, SourceRefused
+from kubetally.sources.opencost.wire import (
+    AllocationAnswer,
+    AllocationRow,
+    AssetAnswer,
+    Properties,
+    decode_allocations,
+    decode_any,
+    decode_assets,
+)
+from kubetally.sources.question import (
+    Aggregate,
+    AllOf,
+    AnyOf,
+    Condition,
+    Field,
+    Filter,
+    FilterNotExpressible,
+    Op,
+    aggregate_parameter,
+    matches,
+    parse_aggregates,
+    to_v1,
+    to_v2,
+)
+from kubetally.sources.transport import Transport
+
+Params = Sequence[tuple[str, str]]
+
+# What Kubecost does by itself and a ledger must not have: fees pushed into rows, costs from outside of the cluster,
+# rows without corrections, idle of all clusters in one row.
+_AS_BOOKED: Params = (
+    ("includeIdle", "true"),
+    ("idle", "true"),
+    ("splitIdle", "true"),
+    ("shareTenancyCosts", "false"),
+    ("reconcile", "true"),
+    ("external", "false"),
+)
+_NOT_HERE = frozenset({404, 405})
+
+
+class FilterNotApplied(RequestError):
+    """The source ignores filters, and what it answered does not tell which rows match."""
+
+    code = "filter_not_applied"
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        super().__init__(
+            f"{url} ignores filters, and rows grouped this way do not show what they would be filtered by: ask "
+            "without a group, or group by the fields of the filter"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """Sets of rows, one a step. `filtered_here`: the source had sent rows that the filter excludes."""
+
+    sets: tuple[Mapping[str, AllocationRow], ...]
+    filtered_here: bool = False
+
+
+class CostModelClient:
+    """Asks one OpenCost or Kubecost. Remembers where its API begins."""
+
+    def __init__(self, transport: Transport, *, parallel: int = 4, applies_filters: bool = False) -> None:
+        """`applies_filters`: whether the source is known to (Kubecost does, an older OpenCost ignores them)."""
+        self._transport = transport
+        self._applies_filters = applies_filters
+        self._parallel = asyncio.Semaphore(parallel)
+        self._prefix: str | None = None
+        self.clock_difference: timedelta | None = None
+
+    @property
+    def url(self) -> str:
+        """The source's address, fit to be shown."""
+        return self._transport.access.masked_url
+
+    async def aclose(self) -> None:
+        """Give the connections back."""
+        await self._transport.aclose()
+
+    async def day_allocations(self, window: Window, cluster_id: str | None) -> tuple[Answer, AllocationAnswer, bool]:
+        """The finest rows of one step that is `window`, with idle: what a booking needs. As `decode_allocations`."""
+        answer = await self._money("/allocation", window, (*_AS_BOOKED, *_one_cluster(cluster_id)))
+        return answer, *decode_allocations(answer)
+
+    async def day_assets(self, window: Window, cluster_id: str | None) -> AssetAnswer:
+        """All assets of `window`."""
+        params = (("filterClusters", cluster_id),) if cluster_id else ()
+        return decode_assets(await self._money("/assets", window, params))[0]
+
+    async def allocations(
+        self,
+        window: Window,
+        *,
+        aggregate: str | None = None,
+        where: Filter | None = None,
+        step: str | None = None,
+        accumulate: bool = False,
+        idle: bool = True,
+    ) -> Filtered:
+        """Rows as the source groups them. For figures that must add up, book days instead (`CostModelSource.read`).
+
+        A filter goes out in both grammars; because older OpenCosts ignore it, the rows that come back are held
+        against it once more.
+
+        Raises: SourceError, UnknownAggregate, FilterValueNotSupported, FilterNotApplied.
+        """
+        grouped = parse_aggregates(aggregate) if aggregate else ()
+        params = [("includeIdle", str(idle).lower()), ("idle", str(idle).lower())]
+        params += [("aggregate", aggregate_parameter(grouped))] if grouped else []
+        params += [("step", step)] if step else []
+        params += [("accumulate", "true")] if accumulate else []
+        if where is not None:
+            params += _filter_params(where)
+        decoded, _ = decode_allocations(await self._money("/allocation", window, params))
+        data = decoded.data if isinstance(decoded.data, list) else [decoded.data]
+        sets = tuple({name: row for name, row in (step or {}).items() if row is not None} for step in data)
+        return Filtered(sets) if where is None else self._filtered(sets, where, grouped)
+
+    async def about(self, path: str) -> dict[str, Any] | None:
+        """The data of a small informative answer such as /clusterInfo; None where the source has none."""
+        try:
+            answer = await self._get(path, ())
+        except (SourceRefused, AnswerNotUnderstood):
+            return None
+        try:
+            decoded = decode_any(answer)
+        except AnswerNotUnderstood:
+            return None
+        if isinstance(decoded.data, dict):
+            return decoded.data
+        return _bare_object(answer)
+
+    async def raw(self, path: str) -> Answer | None:
+        """An answer as it came; None where the source has no such path."""
+        try:
+            return await self._get(path, ())
+        except SourceRefused as error:
+            if error.status in _NOT_HERE:
+                return None
+            raise
+        except AnswerNotUnderstood:  # a web page for any path it does not know
+            return None
+
+    async def _money(self, path: str, window: Window, params: Params) -> Answer:
+        async with self._parallel:
+            return await self._get(path, (("window", str(window)), *params))
+
+    async def _get(self, path: str, params: Params) -> Answer:
+        """From wherever the API begins: known, or found out by trying."""
+        known = self._prefix
+        first: SourceRefused | AnswerNotUnderstood | None = None
+        for prefix in self._prefixes() if known is None else (known,):
+            try:
+                answer = await self._transport.get(prefix + path, params, expected=_NOT_HERE)
+                if answer.content_type.startswith("text/html") or answer.body[:1] == b"<":
+                    raise AnswerNotUnderstood.of(answer)
+            except (SourceRefused, AnswerNotUnderstood) as error:
+                if isinstance(error, SourceRefused) and error.status not in _NOT_HERE:
+                    raise
+                first = first or error
+                continue
+            self._prefix = prefix
+            self._note_clock(answer)
+            return answer
+        assert first is not None  # noqa: S101  # there is at least one prefix
+        raise first
+
+    def _prefixes(self) -> tuple[str, ...]:
+        url = self._transport.access.url.rstrip("/")
+        if url.endswith("/model"):
+            return ("",)
+        return ("/model", "") if url.endswith(":9090") else ("", "/model")
+
+    def _note_clock(self, answer: Answer) -> None:
+        if answer.server_date is not None:
+            self.clock_difference = answer.server_date - answer.received_at
+
+    def _filtered(
+        self, sets: tuple[Mapping[str, AllocationRow], ...], where: Filter, grouped: tuple[Aggregate, ...]
+    ) -> Filtered:
+        if grouped and not _fields(where) <= {(one.name, one.key) for one in grouped}:
+            # A merged row shows only what all its members share: it can't be held against such a filter.
+            if self._applies_filters:
+                return Filtered(sets)
+            raise FilterNotApplied(self.url)
+        kept = tuple({name: row for name, row in step.items() if matches(where, _Facts.of(row))} for step in sets)
+        return Filtered(kept, filtered_here=sum(map(len, kept)) < sum(map(len, sets)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """A row's properties as a filter sees them: nothing is absent, only empty."""
+
+    cluster: str | None
+    node: str | None
+    namespace: str | None
+    controller_kind: str | None
+    controller: str | None
+    pod: str | None
+    container: str | None
+    provider_id: str | None
+    services: Collection[str]
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+
+    @classmethod
+    def of(cls, row: AllocationRow) -> "_Facts":
+        about = row.properties or Properties()
+        return cls(
+            about.cluster,
+            about.node,
+            about.namespace,
+            about.controller_kind,
+            about.controller,
+            about.pod,
+            about.container,
+            about.provider_id,
+            about.services or (),
+            about.labels or {},
+            about.annotations or {},
+        )
+
+
+def _fields(where: Filter) -> set[tuple[str, str | None]]:
+    """The fields that a filter looks at, named as aggregates are."""
+    match where:
+        case Condition(name, _, _, key):
+            return {("controller" if name == "controllerName" else str(name), key)}
+        case AllOf(parts) | AnyOf(parts):
+            return {field for part in parts for field in _fields(part)}
+
+
+def _filter_params(where: Filter) -> list[tuple[str, str]]:
+    """Both grammars; a source that knows the newer one ignores the older."""
+    try:
+        older = list(to_v1(where))
+    except FilterNotExpressible:
+        older = []
+    return [("filter", to_v2(where)), *older]
+
+
+def _bare_object(answer: Answer) -> dict[str, Any] | None:
+    """An object that stands without an envelope, as /installInfo does."""
+    decoded = msgspec.json.decode(answer.body)
+    return decoded if isinstance(decoded, dict) else None
+
+
+def _one_cluster(cluster_id: str | None) -> Params:
+    return () if cluster_id is None else _filter_params(Condition(Field.CLUSTER, Op.EQUALS, (cluster_id,)))

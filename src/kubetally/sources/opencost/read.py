@@ -1,0 +1,358 @@
+"""From the shapes of an OpenCost or Kubecost answer to the ledger's terms: kinds for special names, hours for averages.
+
+Nothing is decided here about money: what a row cost is carried over, adjustments added to their component.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import NamedTuple
+
+from kubetally.domain.allocation import Allocation, Kind, Piece
+from kubetally.domain.asset import Asset, AssetType, node_costs
+from kubetally.domain.component import Costs, NetworkClasses
+from kubetally.domain.efficiency import Hours
+from kubetally.domain.errors import SourceError
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.money import to_micros
+from kubetally.domain.window import Window, parse_instant
+from kubetally.sources.opencost.wire import (
+    AllocationAnswer,
+    AllocationRow,
+    AllocationSet,
+    AssetAnswer,
+    AssetRow,
+    AssetSet,
+    Balancer,
+    Span,
+    Volume,
+)
+
+_SPECIAL = {
+    "__idle__": Kind.IDLE,
+    "__unmounted__": Kind.UNMOUNTED,
+    "__external__": Kind.OVERHEAD,
+    "__shared__": Kind.OVERHEAD,
+}
+_UNALLOCATED = "__unallocated__"
+_LOCAL_DISK = "__local__"
+_TOTAL_TOLERANCE = 100  # micros: a total is rounded once, its parts one by one
+_ASSET_TYPES = {
+    "Node": AssetType.NODE,
+    "Disk": AssetType.DISK,
+    "LoadBalancer": AssetType.LOAD_BALANCER,
+    "Network": AssetType.NETWORK,
+    "ClusterManagement": AssetType.MANAGEMENT,
+}
+
+
+class WrongWindow(SourceError):
+    """The source answered for another span than it was asked for."""
+
+    code = "wrong_window"
+
+    def __init__(self, url: str, asked: Window, answered: Window) -> None:
+        self.url, self.asked, self.answered = url, asked, answered
+        super().__init__(
+            f"{url} was asked for {asked} and answered for {answered}: a cache or proxy before it may repeat an older "
+            "answer, or its clock or time zone is set otherwise (see `kubetally doctor`)"
+        )
+
+
+@dataclass
+class Notes:
+    """What is seen while rows are read, counted, so that a thousand rows make one issue."""
+
+    source: str
+    window: Window
+    null_costs: set[str] = field(default_factory=set)
+    merged: int = 0
+    prorated: int = 0
+    beyond_parts: dict[str, int] = field(default_factory=dict)
+    below_parts: dict[str, int] = field(default_factory=dict)
+
+    def issues(self, unknown_keys: Iterable[str] = ()) -> Iterator[Issue]:
+        """One issue for each kind of thing seen."""
+        if self.null_costs:
+            yield self._issue(
+                IssueKind.FIGURE_MISSING,
+                f"the source could not compute {', '.join(sorted(self.null_costs))} of some rows (null): they are "
+                "missing from the total",
+                figures=tuple(sorted(self.null_costs)),
+            )
+        if self.merged:
+            yield self._issue(
+                IssueKind.ROWS_MERGED_BY_SOURCE,
+                f"{self.merged} rows were merged by the source from shorter steps: CPU usage of pods that came and "
+                "went is not exact",
+                rows=self.merged,
+            )
+        if self.prorated:
+            yield self._issue(
+                IssueKind.SET_PRORATED,
+                f"the source answered in longer steps than it was asked for; {self.prorated} rows were prorated by "
+                "time",
+                rows=self.prorated,
+            )
+        if self.beyond_parts:
+            keys = ", ".join(sorted(unknown_keys)) or "no key that ends in Cost"
+            yield self._issue(
+                IssueKind.UNKNOWN_COST,
+                f"the totals of {len(self.beyond_parts)} rows exceed their known parts, by "
+                f"{sum(self.beyond_parts.values()) / 1e6:.6f} together; it is booked as external. Unknown in these "
+                f"rows: {keys}",
+                rows=len(self.beyond_parts),
+                keys=tuple(sorted(unknown_keys)),
+            )
+        if self.below_parts:
+            yield self._issue(
+                IssueKind.TOTAL_BELOW_PARTS,
+                f"the totals of {len(self.below_parts)} rows are below the sum of their parts, by "
+                f"{-sum(self.below_parts.values()) / 1e6:.6f} together; the parts are booked",
+                rows=len(self.below_parts),
+            )
+
+    def _issue(self, kind: IssueKind, message: str, **facts: object) -> Issue:
+        return Issue(kind, message, source=self.source, window=self.window, facts=facts)
+
+
+class Rows(NamedTuple):
+    """Rows read from an allocation answer, and the spans they stand for."""
+
+    allocations: list[Allocation]
+    covered: tuple[Window, ...]
+
+
+def read_allocations(answer: AllocationAnswer, asked: Window, notes: Notes, url: str) -> Rows:
+    """The rows of an answer, and which spans of `asked` it covers.
+
+    Sets without rows carry no time and cover nothing. A set that reaches beyond `asked` is prorated.
+
+    Raises: WrongWindow, when the answer has rows and none of its sets lies in `asked`; AnswerNotUnderstood.
+    """
+    rows: list[Allocation] = []
+    steps: dict[Window, None] = {}
+    outside: Window | None = None
+    for step in _sets(answer.data):
+        filled = {name: row for name, row in step.items() if row is not None}
+        usual = next((row.window for row in filled.values() if row.window and row.window.start), None)
+        for name, row in filled.items():
+            window = _window(row.window if row.window and row.window.start else usual) or asked
+            if asked.overlap(window) is None:
+                outside = window
+                continue
+            steps[window] = None
+            rows.append(_allocation(name, row, window, notes))
+    if outside and not steps:
+        raise WrongWindow(url, asked, outside)
+    if not all(asked.contains(step) for step in steps):
+        parts = [(row, row.within(asked)) for row in rows]
+        notes.prorated = sum(part is not row for row, part in parts)
+        rows = [part for _, part in parts if part is not None]
+    covered = (step.overlap(asked) for step in steps)
+    return Rows(rows, tuple(span for span in covered if span is not None))
+
+
+def read_assets(answer: AssetAnswer, asked: Window, notes: Notes) -> list[Asset] | None:
+    """The assets of an answer; None where it is of another window than `asked`, and so is no bill for it."""
+    assets = []
+    for step in _sets(answer.data):
+        for row in step.values():
+            if row is None or row.type not in _ASSET_TYPES:
+                continue
+            window = _window(row.window)
+            if window is not None and not asked.contains(window):
+                return None
+            assets.append(_asset(row, window or asked, notes))
+    return assets
+
+
+def kind_of(name: str, namespace: str | None) -> Kind:
+    """What a row stands for, from the source's special names (sources' pseudo-pods belong to their namespace)."""
+    special = _SPECIAL.get(namespace or name.rpartition("/")[2])
+    return special or Kind.WORKLOAD
+
+
+def _sets(data: list[AllocationSet] | list[AssetSet] | Mapping[str, object] | None) -> Iterable[dict[str, object]]:
+    return [step for step in (data if isinstance(data, list) else [data]) if step]
+
+
+def _window(span: Span | None) -> Window | None:
+    if span is None or not span.start or not span.end or "null" in (span.start, span.end):
+        return None
+    return _parsed(span.start, span.end)
+
+
+@cache
+def _parsed(start: str, end: str) -> Window:
+    return Window(parse_instant(start), parse_instant(end))
+
+
+def _allocation(name: str, row: AllocationRow, step: Window, notes: Notes) -> Allocation:
+    about = row.properties
+    namespace = about.namespace if about else None
+    kind = kind_of(name, namespace)
+    costs = _costs(row, notes)
+    total = to_micros(row.total_cost) if row.total_cost is not None else sum(costs)
+    beyond = total - sum(costs)
+    if beyond > _TOTAL_TOLERANCE and not notes.null_costs:
+        notes.beyond_parts[name] = beyond
+        costs = costs._replace(external=costs.external + beyond)
+    elif beyond < -_TOTAL_TOLERANCE:
+        notes.below_parts[name] = beyond
+    if about is None:
+        return Allocation(kind, step, costs=costs, total=total)
+    if kind is not Kind.WORKLOAD:
+        namespace = None
+    minutes = row.minutes or 0.0
+    classes = NetworkClasses(
+        to_micros(row.network_internet_cost) if row.network_internet_cost else 0,
+        to_micros(row.network_cross_region_cost) if row.network_cross_region_cost else 0,
+        to_micros(row.network_cross_zone_cost) if row.network_cross_zone_cost else 0,
+    )
+    return Allocation(
+        kind,
+        step,
+        _named(namespace),
+        _named(about.controller_kind),
+        _named(about.controller),
+        _named(about.pod) if kind is Kind.WORKLOAD else None,
+        _named(about.node),
+        _named(about.container) if kind is Kind.WORKLOAD else None,
+        about.cluster or (name.partition("/")[0] if "/" in name else None),
+        tuple(about.services) if about.services else (),
+        about.labels,
+        about.namespace_labels,
+        minutes,
+        _hours(row, step, minutes / 60, notes) if kind is Kind.WORKLOAD else _volume_hours(row),
+        costs,
+        classes,
+        tuple([_volume(key, volume, notes) for key, volume in row.pvs.items()]) if row.pvs else (),
+        tuple([_balancer(key, balancer, notes) for key, balancer in row.lb_allocations.items()])
+        if row.lb_allocations
+        else (),
+        total,
+    )
+
+
+def _named(name: str | None) -> str | None:
+    return None if name in {None, "", _UNALLOCATED} else name
+
+
+def _costs(row: AllocationRow, notes: Notes) -> Costs:
+    """Each component with its adjustment. Most figures of most rows are zero, which is why that is looked at first."""
+    cpu, ram, gpu, pv = row.cpu_cost, row.ram_cost, row.gpu_cost, row.pv_cost
+    balancer, network, shared, external = row.load_balancer_cost, row.network_cost, row.shared_cost, row.external_cost
+    amounts = [
+        to_micros(cpu) if cpu else 0,
+        to_micros(ram) if ram else 0,
+        to_micros(gpu) if gpu else 0,
+        to_micros(pv) if pv else 0,
+        0,
+        to_micros(balancer) if balancer else 0,
+        to_micros(network) if network else 0,
+        0,
+        to_micros(shared) if shared else 0,
+        to_micros(external) if external else 0,
+    ]
+    if None in (cpu, ram, gpu, pv, balancer, network, shared, external):
+        notes.null_costs.update(
+            key
+            for key, figure in (
+                ("cpuCost", cpu), ("ramCost", ram), ("gpuCost", gpu), ("pvCost", pv), ("loadBalancerCost", balancer),
+                ("networkCost", network), ("sharedCost", shared), ("externalCost", external),
+            )
+            if figure is None
+        )  # fmt: skip
+    if (
+        row.cpu_cost_adjustment
+        or row.ram_cost_adjustment
+        or row.gpu_cost_adjustment
+        or row.pv_cost_adjustment
+        or row.load_balancer_cost_adjustment
+        or row.network_cost_adjustment
+    ):
+        for i, adjustment in (
+            (0, row.cpu_cost_adjustment), (1, row.ram_cost_adjustment), (2, row.gpu_cost_adjustment),
+            (3, row.pv_cost_adjustment), (5, row.load_balancer_cost_adjustment), (6, row.network_cost_adjustment),
+        ):  # fmt: skip
+            amounts[i] += to_micros(adjustment or 0)
+    return Costs(*amounts)
+
+
+def _hours(row: AllocationRow, step: Window, hours: float, notes: Notes) -> Hours:
+    """Resource-hours from averages (B8): the source divides CPU usage by its whole step, everything else by minutes."""
+    cpu_usage = row.cpu_core_usage_average or 0.0
+    if row.raw_allocation_only is not None:
+        cpu_usage *= step.hours
+    else:
+        notes.merged += cpu_usage != 0
+        cpu_usage *= hours
+    return Hours(
+        row.cpu_core_hours or 0.0,
+        (row.cpu_core_request_average or 0.0) * hours,
+        cpu_usage,
+        row.ram_byte_hours or 0.0,
+        (row.ram_byte_request_average or 0.0) * hours,
+        (row.ram_byte_usage_average or 0.0) * hours,
+        row.gpu_hours or 0.0,
+        row.pv_byte_hours or 0.0,
+        row.network_transfer_bytes or 0.0,
+        row.network_receive_bytes or 0.0,
+    )
+
+
+def _volume_hours(row: AllocationRow) -> Hours:
+    return Hours(pv_byte_hours=row.pv_byte_hours or 0.0)
+
+
+def _volume(key: str, volume: Volume, notes: Notes) -> Piece:
+    if volume.cost is None:
+        notes.null_costs.add("pvs.cost")
+    return Piece(key.rpartition(":name=")[2], to_micros(volume.cost or 0) + to_micros(volume.adjustment or 0))
+
+
+def _balancer(key: str, balancer: Balancer, notes: Notes) -> Piece:
+    if balancer.cost is None:
+        notes.null_costs.add("lbAllocations.cost")
+    cost = to_micros(balancer.cost or 0) + to_micros(balancer.adjustment or 0)
+    return Piece(balancer.service or key.partition("/")[2], cost)
+
+
+def _asset(row: AssetRow, window: Window, notes: Notes) -> Asset:
+    about, kind = row.properties, _ASSET_TYPES[row.type]
+    name = (about.name if about else None) or ""
+    total = 0 if row.total_cost is None else to_micros(row.total_cost)
+    if row.total_cost is None:
+        notes.null_costs.add(f"totalCost of {row.type} assets")
+    match kind:
+        case AssetType.NODE:
+            costs = node_costs(
+                row.cpu_cost or 0.0,
+                row.ram_cost or 0.0,
+                row.gpu_cost or 0.0,
+                discount=row.discount or 0.0,
+                total=row.total_cost,
+            )
+        case AssetType.DISK:
+            costs = Costs(node_disk=total) if row.storage_class == _LOCAL_DISK else Costs(pv=total)
+        case AssetType.LOAD_BALANCER:
+            costs = Costs(load_balancer=total)
+        case AssetType.NETWORK:
+            costs = Costs(network=total)
+        case AssetType.MANAGEMENT:
+            costs = Costs(management=total)
+    return Asset(
+        type=kind,
+        name=name,
+        names=frozenset(filter(None, (name, row.volume_name if kind is AssetType.DISK else None))),
+        window=window,
+        costs=costs,
+        cluster_id=about.cluster if about else None,
+        provider_id=about.provider_id if about else None,
+        node_type=row.node_type,
+        labels=row.labels,
+        hours=(row.minutes or 0.0) / 60,
+        discount=row.discount or 0.0,
+        adjustment=to_micros(row.adjustment or 0),
+    )

@@ -1,0 +1,250 @@
+"""One OpenCost or Kubecost as a source of the ledger: what it is, and what it says a cluster cost."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
+from functools import partial
+from typing import Generic, TypeVar
+
+from kubetally.domain.allocation import Allocation
+from kubetally.domain.asset import Asset
+from kubetally.domain.errors import RequestError, SourceError
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.money import DEFAULT_CURRENCY
+from kubetally.domain.reading import Reading
+from kubetally.domain.savings import Savings
+from kubetally.domain.window import Window
+from kubetally.ledger.ports import About
+from kubetally.sources.kubecost.savings import read_savings
+from kubetally.sources.opencost.client import CostModelClient
+from kubetally.sources.opencost.read import Notes, read_allocations, read_assets
+from kubetally.sources.opencost.wire import unknown_cost_keys
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+_NAMED_AT_MOST = 10
+T = TypeVar("T")
+
+
+class SeveralClusters(RequestError):
+    """The source answers for several clusters, and none was chosen."""
+
+    code = "several_clusters"
+
+    def __init__(self, url: str, cluster_ids: Iterable[str]) -> None:
+        self.url, self.cluster_ids = url, tuple(sorted(cluster_ids))
+        super().__init__(
+            f"{url} answers for several clusters: choose one of {_some_of(self.cluster_ids)} with --cluster-id"
+        )
+
+
+class ClusterNotThere(SourceError):
+    """The source has rows, and none of the cluster that was chosen."""
+
+    code = "cluster_not_there"
+
+    def __init__(self, url: str, cluster_id: str, found: Iterable[str]) -> None:
+        self.url, self.cluster_id, self.found = url, cluster_id, tuple(sorted(found))
+        super().__init__(
+            f"{url} has nothing of cluster {cluster_id!r}, only of {_some_of(self.found)}: correct --cluster-id"
+        )
+
+
+class CurrencyDiffers(RequestError):
+    """The source counts in another currency than the account states."""
+
+    code = "currency_differs"
+
+    def __init__(self, url: str, stated: str, found: str) -> None:
+        self.url, self.stated, self.found = url, stated, found
+        super().__init__(
+            f"{url} counts in {found}, not in {stated} as stated; nothing is converted: state --currency {found}"
+        )
+
+
+class Once(Generic[T]):
+    """A question that is asked once: whoever asks meanwhile waits for the same answer, a failure is asked again."""
+
+    def __init__(self, ask: Callable[[], Awaitable[T]]) -> None:
+        self._ask = ask
+        self._lock = asyncio.Lock()
+        self._answer: tuple[T] | None = None
+
+    async def __call__(self) -> T:
+        async with self._lock:
+            if self._answer is None:
+                self._answer = (await self._ask(),)
+            return self._answer[0]
+
+
+class CostModelSource:
+    """Reads one cluster from an OpenCost or Kubecost. What it is, is asked once and remembered.
+
+    `cluster_id` chooses one of several clusters; `currency` is what the account states, None where it states nothing.
+    """
+
+    def __init__(
+        self,
+        client: CostModelClient,
+        *,
+        cluster_id: str | None = None,
+        currency: str | None = None,
+        profile: str | None = None,
+    ) -> None:
+        self.client = client
+        self.cluster_id = cluster_id
+        self._currency = currency
+        self._profile = profile
+        self._about = Once(self._ask_about)
+        self._savings_answer = Once(partial(client.raw, "/savings"))
+
+    @property
+    def url(self) -> str:
+        """Where it is, fit to be shown."""
+        return self.client.url
+
+    async def read(self, window: Window) -> Reading:
+        """What the source says of `window`: rows and assets, one question each.
+
+        Raises: SourceError, when the rows can't be had; SeveralClusters, CurrencyDiffers. Assets that can't be had
+                are an issue: the rows alone still make a bill.
+        """
+        notes = Notes(self.url, window)
+        try:
+            async with asyncio.TaskGroup() as group:
+                rows_task = group.create_task(self.client.day_allocations(window, self.cluster_id))
+                assets_task = group.create_task(_attempt(self.client.day_assets(window, self.cluster_id)))
+                about_task = group.create_task(self.about())
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None  # the rows' own error, its cause with it
+        answer, decoded, repaired = rows_task.result()
+        rows = read_allocations(decoded, window, notes, self.url)
+        del decoded, rows_task  # the decoded answer is several times its body
+        issues: list[Issue] = []
+        allocations = self._of_one_cluster(rows.allocations, window, issues)
+        assets: list[Asset] | None = None
+        answered = assets_task.result()
+        if isinstance(answered, SourceError):
+            issues.append(
+                Issue(IssueKind.SOURCE_FAILED, str(answered), self.url, window, "assets", {"code": answered.code})
+            )
+        else:
+            assets = read_assets(answered, window, notes)
+        if assets is not None:
+            assets = [asset for asset in assets if self.cluster_id in {None, asset.cluster_id}]
+        unknown = unknown_cost_keys(answer, set(notes.beyond_parts)) if notes.beyond_parts else ()
+        issues += notes.issues(unknown)
+        if repaired:
+            issues.append(
+                Issue(IssueKind.NOT_A_NUMBER, "the source answered with NaN, which is no figure", self.url, window)
+            )
+        issues += self._clock_issue(window)
+        return Reading(
+            window=window,
+            allocations=allocations,
+            assets=assets,
+            covered=rows.covered if allocations else (),
+            currency=self._checked_currency(about_task.result()),
+            source=self.url,
+            issues=tuple(issues),
+            collected_at=answer.received_at,
+        )
+
+    async def savings(self) -> Savings | None:
+        """What Kubecost recommends to save per month; None from an OpenCost. Raises SourceError."""
+        answer = await self._savings_answer()
+        if answer is None:
+            return None
+        about = await self.about()
+        return read_savings(answer.body, profile=self._profile or about.profile, cluster_id=self.cluster_id)
+
+    async def about(self) -> About:
+        """What the source tells of itself; asked once."""
+        return await self._about()
+
+    async def _ask_about(self) -> About:
+        ask = self.client.about
+        paths = ("/clusterInfo", "/installInfo", "/getConfigs", "/clusterInfoMap")
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_attempt(ask(path))) for path in paths]
+            savings = group.create_task(_attempt(self._savings_answer()))
+        told = [task.result() for task in tasks]
+        cluster, install, configs, clusters = (
+            {} if isinstance(one, SourceError) or one is None else one for one in told
+        )
+        offered = savings.result()
+        kubecost = offered is not None and not isinstance(offered, SourceError)
+        answered = bool(cluster or install or clusters)
+        return About(
+            product="Kubecost" if kubecost else "OpenCost" if answered else None,
+            version=_text(install.get("version")),
+            cluster_id=_text(cluster.get("id")),
+            cluster_name=_text(cluster.get("name")),
+            provider=_text(cluster.get("provider")),
+            profile=_text(cluster.get("clusterProfile")),
+            currency=_text(configs.get("currencyCode")),
+            savings_offered=kubecost,
+            cluster_ids=tuple(sorted(clusters)),
+            ahead=self.client.clock_difference,
+        )
+
+    def _of_one_cluster(self, rows: list[Allocation], window: Window, issues: list[Issue]) -> list[Allocation]:
+        """The rows of the chosen cluster; those of the only one where none was chosen (B7)."""
+        found = {row.cluster_id for row in rows if row.cluster_id is not None}
+        if self.cluster_id is None:
+            if len(found) > 1:
+                raise SeveralClusters(self.url, found)
+            return rows
+        if found and self.cluster_id not in found:
+            raise ClusterNotThere(self.url, self.cluster_id, found)
+        mine = [
+            row for row in rows if row.cluster_id == self.cluster_id or (row.cluster_id is None and len(found) == 1)
+        ]
+        homeless = [row for row in rows if row.cluster_id is None and len(found) > 1]
+        if any(any(row.costs) for row in homeless):
+            issues.append(
+                Issue(
+                    IssueKind.ROW_WITHOUT_CLUSTER,
+                    f"{len(homeless)} rows that cost name no cluster and can't be given to one of several",
+                    self.url,
+                    window,
+                )
+            )
+        return mine
+
+    def _checked_currency(self, about: About) -> str:
+        if self._currency and about.currency and self._currency != about.currency:
+            raise CurrencyDiffers(self.url, self._currency, about.currency)
+        return self._currency or about.currency or DEFAULT_CURRENCY
+
+    def _clock_issue(self, window: Window) -> list[Issue]:
+        difference = self.client.clock_difference
+        if difference is None or abs(difference) <= CLOCK_TOLERANCE:
+            return []
+        minutes = difference / timedelta(minutes=1)
+        return [
+            Issue(
+                IssueKind.CLOCK_DIFFERS,
+                f"the source's clock differs from ours by {minutes:+.0f} minutes: its days begin at another time than "
+                "ours; set both by NTP",
+                self.url,
+                window,
+                facts={"minutes": minutes},
+            )
+        ]
+
+
+async def _attempt(question: Awaitable[T]) -> T | SourceError:
+    """The answer, or why there is none, so that one failure does not cancel its neighbours."""
+    try:
+        return await question
+    except SourceError as error:
+        return error
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _some_of(names: tuple[str, ...]) -> str:
+    more = len(names) - _NAMED_AT_MOST
+    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

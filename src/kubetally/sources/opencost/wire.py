@@ -1,0 +1,259 @@
+"""Shapes of the answers of OpenCost and Kubecost, as they come.
+
+Every figure may be null (the source's NaN or infinity) or absent (an older version), unknown keys are ignored. Costs
+are in the currency of the source, before their adjustment; averages in cores and bytes.
+Source: OpenCost core/pkg/opencost/allocation_json.go and asset_json.go; docs of the Kubecost allocation and asset APIs.
+"""
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from kubetally.sources.faults import Answer, AnswerNotUnderstood, SourceFailed
+
+Figure = float | None
+A = TypeVar("A", bound="Envelope")
+
+
+class Span(Struct, gc=False):
+    """A window as RFC3339 texts; null or the text `null` where it is open."""
+
+    start: str | None = None
+    end: str | None = None
+
+
+class Properties(Struct, rename="camel", gc=False):
+    """What a row is about; after merging only what all members share is left."""
+
+    cluster: str | None = None
+    node: str | None = None
+    container: str | None = None
+    controller: str | None = None
+    controller_kind: str | None = None
+    namespace: str | None = None
+    pod: str | None = None
+    services: list[str] | None = None
+    provider_id: str | None = field(default=None, name="providerID")
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    namespace_labels: dict[str, str] | None = None
+    namespace_annotations: dict[str, str] | None = None
+
+
+class Volume(Struct, rename="camel", gc=False):
+    """What a row was charged for one volume; raw floats."""
+
+    byte_hours: Figure = 0.0
+    cost: Figure = 0.0
+    provider_id: str | None = field(default=None, name="providerID")
+    adjustment: Figure = 0.0
+
+
+class Balancer(Struct, gc=False):
+    """What a row was charged for one load balancer, or a running total of it where there are several."""
+
+    service: str | None = None
+    cost: Figure = 0.0
+    private: bool | None = None
+    ip: str | None = None
+    hours: Figure = 0.0
+    adjustment: Figure = 0.0
+
+
+class RawOnly(Struct, rename="camel", gc=False):
+    """What the source drops once it has merged rows: its presence says that a row is unmerged."""
+
+    cpu_core_usage_max: Figure = None
+    ram_byte_usage_max: Figure = None
+
+
+class AllocationRow(Struct, rename="camel", gc=False):
+    """One row of an allocation answer."""
+
+    name: str = ""
+    properties: Properties | None = None
+    window: Span | None = None
+    start: str | None = None
+    end: str | None = None
+    minutes: Figure = 0.0
+    cpu_cores: Figure = 0.0
+    cpu_core_request_average: Figure = 0.0
+    cpu_core_usage_average: Figure = 0.0
+    cpu_core_hours: Figure = 0.0
+    cpu_cost: Figure = 0.0
+    cpu_cost_adjustment: Figure = 0.0
+    cpu_cost_idle: Figure = 0.0
+    cpu_efficiency: Figure = 0.0
+    gpu_count: Figure = 0.0
+    gpu_request_average: Figure = 0.0
+    gpu_usage_average: Figure = 0.0
+    gpu_hours: Figure = 0.0
+    gpu_cost: Figure = 0.0
+    gpu_cost_adjustment: Figure = 0.0
+    gpu_cost_idle: Figure = 0.0
+    gpu_efficiency: Figure = 0.0
+    network_transfer_bytes: Figure = 0.0
+    network_receive_bytes: Figure = 0.0
+    network_cost: Figure = 0.0
+    network_cross_zone_cost: Figure = 0.0
+    network_cross_region_cost: Figure = 0.0
+    network_internet_cost: Figure = 0.0
+    network_cost_adjustment: Figure = 0.0
+    load_balancer_cost: Figure = 0.0
+    load_balancer_cost_adjustment: Figure = 0.0
+    pv_bytes: Figure = 0.0
+    pv_byte_hours: Figure = 0.0
+    pv_cost: Figure = 0.0
+    pv_cost_adjustment: Figure = 0.0
+    pvs: dict[str, Volume] | None = None
+    ram_bytes: Figure = 0.0
+    ram_byte_request_average: Figure = 0.0
+    ram_byte_usage_average: Figure = 0.0
+    ram_byte_hours: Figure = 0.0
+    ram_cost: Figure = 0.0
+    ram_cost_adjustment: Figure = 0.0
+    ram_cost_idle: Figure = 0.0
+    ram_efficiency: Figure = 0.0
+    shared_cost: Figure = 0.0
+    external_cost: Figure = 0.0
+    total_cost: Figure = None
+    total_efficiency: Figure = 0.0
+    raw_allocation_only: RawOnly | None = None
+    lb_allocations: dict[str, Balancer] | None = None
+
+
+AllocationSet = dict[str, AllocationRow | None] | None
+
+
+class AssetProperties(Struct, rename="camel", gc=False):
+    """Where an asset is billed, and its name."""
+
+    category: str | None = None
+    provider: str | None = None
+    account: str | None = None
+    project: str | None = None
+    service: str | None = None
+    cluster: str | None = None
+    name: str | None = None
+    provider_id: str | None = field(default=None, name="providerID")
+
+
+class AssetRow(Struct, rename="camel", gc=False):
+    """One asset of any type; costs of a node are list costs, before its discount."""
+
+    type: str = ""
+    properties: AssetProperties | None = None
+    labels: dict[str, str] | None = None
+    window: Span | None = None
+    start: str | None = None
+    end: str | None = None
+    minutes: Figure = 0.0
+    total_cost: Figure = None
+    adjustment: Figure = 0.0
+    node_type: str | None = None
+    cpu_cores: Figure = 0.0
+    ram_bytes: Figure = 0.0
+    cpu_core_hours: Figure = 0.0
+    ram_byte_hours: Figure = 0.0
+    gpu_hours: Figure = field(default=0.0, name="GPUHours")
+    gpu_count: Figure = 0.0
+    preemptible: Figure = 0.0
+    discount: Figure = 0.0
+    cpu_cost: Figure = 0.0
+    ram_cost: Figure = 0.0
+    gpu_cost: Figure = 0.0
+    byte_hours: Figure = 0.0
+    storage_class: str | None = None
+    volume_name: str | None = None
+    claim_name: str | None = None
+    claim_namespace: str | None = None
+    ip: str | None = None
+
+
+AssetSet = dict[str, AssetRow | None] | None
+
+
+class Envelope(Struct, gc=False):
+    """What every answer stands in; `status` is often absent."""
+
+    code: int = 200
+    status: str | None = None
+    message: str | None = None
+    warning: str | None = None
+
+
+class AllocationAnswer(Envelope, gc=False):
+    """A list of sets, one a step, oldest first; an object where a version answers a single set."""
+
+    data: list[AllocationSet] | AllocationSet = None
+
+
+class AssetAnswer(Envelope, gc=False):
+    """One object of assets (OpenCost), or a list of them, one a day (Kubecost)."""
+
+    data: list[AssetSet] | AssetSet = None
+
+
+class AnyAnswer(Envelope, gc=False):
+    """An answer whose data are read by someone else."""
+
+    data: Any = None
+
+
+_ALLOCATIONS = msgspec.json.Decoder(AllocationAnswer)
+_ASSETS = msgspec.json.Decoder(AssetAnswer)
+_ANY = msgspec.json.Decoder(AnyAnswer)
+# A string, or a number that JSON does not have; strings are matched to be left alone.
+_NOT_JSON_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|NaN|[-+]?Infinity|[-+]?Inf\b')
+
+
+def decode_allocations(answer: Answer) -> tuple[AllocationAnswer, bool]:
+    """The typed answer, and whether it held numbers that are none (read as null).
+
+    Raises: AnswerNotUnderstood (not JSON, another shape), SourceFailed (a `code` other than 200 in the body).
+    """
+    return _decode(answer, _ALLOCATIONS)
+
+
+def decode_assets(answer: Answer) -> tuple[AssetAnswer, bool]:
+    """As `decode_allocations`, of assets."""
+    return _decode(answer, _ASSETS)
+
+
+def decode_any(answer: Answer) -> AnyAnswer:
+    """The envelope of an answer with whatever data it holds. Raises as `decode_allocations`."""
+    return _decode(answer, _ANY)[0]
+
+
+def unknown_cost_keys(answer: Answer, names: set[str]) -> set[str]:
+    """Keys that end in `Cost` and that no version known to us sends, in the named rows of an allocation answer."""
+    data = msgspec.json.decode(_NOT_JSON_NUMBER.sub(_as_null, answer.body)).get("data")
+    known = {key.encode_name for key in msgspec.structs.fields(AllocationRow)}
+    rows = [row for step in (data if isinstance(data, list) else [data]) for row in (step or {}).items()]
+    return {
+        key for name, row in rows if name in names and row for key in row if key.endswith("Cost") and key not in known
+    }
+
+
+def _decode(answer: Answer, decoder: msgspec.json.Decoder[A]) -> tuple[A, bool]:
+    repaired = False
+    try:
+        decoded = decoder.decode(answer.body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        body = _NOT_JSON_NUMBER.sub(_as_null, answer.body)
+        repaired = body != answer.body
+        if not repaired:
+            raise AnswerNotUnderstood.of(answer, str(error)) from error
+        try:
+            decoded = decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as second:
+            raise AnswerNotUnderstood.of(answer, str(second)) from second
+    if decoded.code != 200:
+        raise SourceFailed(answer.url, decoded.code, decoded.message or "no message")
+    return decoded, repaired
+
+
+def _as_null(match: re.Match[bytes]) -> bytes:
+    return match[0] if match[0].startswith(b'"') else b"null"

@@ -1,0 +1,142 @@
+"""A filter on rows, independent of its spelling (reference: sources.md 1.3)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kubetally.domain.errors import RequestError
+from kubetally.sources.question.aggregate import sanitize_key
+
+UNALLOCATED = "__unallocated__"
+"""The sources' spelling of "has no value", as a filter's value."""
+
+
+class FilterNotUnderstood(RequestError):
+    """The text of a filter, or the filter made of it, breaks the grammar; `position` counts characters from 0."""
+
+    code = "filter_not_understood"
+
+    def __init__(self, problem: str, text: str | None = None, position: int | None = None) -> None:
+        self.problem, self.text, self.position = problem, text, position
+        where = ""
+        if text is not None and position is not None:
+            where = f" at position {position} ({text[position : position + 20]!r})"
+        super().__init__(f"The filter is not understood{where}: {problem}")
+
+
+class FilterNotExpressible(RequestError):
+    """The filter means something, but this spelling of filters can't say it."""
+
+    code = "filter_not_expressible"
+
+    def __init__(self, spelling: str, problem: str) -> None:
+        self.spelling, self.problem = spelling, problem
+        super().__init__(f"A filter of version {spelling} can't say this: {problem}")
+
+
+class FilterValueNotSupported(RequestError):
+    """A value can't be written in a v2 filter, which has no escapes."""
+
+    code = "filter_value_not_supported"
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+        super().__init__(f"The filter value {value!r} can't be sent: only printable ASCII without double quotes can")
+
+
+class Field(StrEnum):
+    """What a row can be filtered by, in the spelling of the v2 grammar."""
+
+    CLUSTER = "cluster"
+    NODE = "node"
+    NAMESPACE = "namespace"
+    CONTROLLER_NAME = "controllerName"
+    CONTROLLER_KIND = "controllerKind"
+    CONTAINER = "container"
+    POD = "pod"
+    PROVIDER = "provider"
+    SERVICES = "services"
+    LABEL = "label"
+    ANNOTATION = "annotation"
+    DEPARTMENT = "department"
+    ENVIRONMENT = "environment"
+    OWNER = "owner"
+    PRODUCT = "product"
+    TEAM = "team"
+
+
+MAP_FIELDS = frozenset({Field.LABEL, Field.ANNOTATION})
+
+
+class Op(StrEnum):
+    """How a field is compared, in the spelling of the v2 grammar."""
+
+    EQUALS = ":"
+    CONTAINS = "~:"
+    PREFIX = "<~:"
+    SUFFIX = "~>:"
+    NOT_EQUALS = "!:"
+    NOT_CONTAINS = "!~:"
+    NOT_PREFIX = "!<~:"
+    NOT_SUFFIX = "!~>:"
+
+    @property
+    def negates(self) -> bool:
+        """Whether it keeps what its `opposite` drops."""
+        return self.value.startswith("!")
+
+    @property
+    def opposite(self) -> "Op":
+        """The operator that keeps exactly the other rows."""
+        return Op(self.value.removeprefix("!") if self.negates else f"!{self.value}")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One field compared with some values: any of them for a positive `op`, none of them for a negated one.
+
+    A label or annotation without `key` compares the keys themselves ("has the key"). Keys are kept as the sources
+    keep them. On `services`, which are several, EQUALS and CONTAINS both ask for a service of exactly that name.
+    Raises: FilterNotUnderstood, without values, with an empty key, or with a key where there are none.
+    """
+
+    field: Field
+    op: Op
+    values: tuple[str, ...]
+    key: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise FilterNotUnderstood(f"{self.field.value} is compared with nothing")
+        if self.key is None:
+            return
+        if self.field not in MAP_FIELDS or not self.key:
+            raise FilterNotUnderstood(f"{self.field.value}[{self.key}]: only label and annotation have keys, not empty")
+        object.__setattr__(self, "key", sanitize_key(self.key))
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Rows that pass every part; without parts, every row."""
+
+    parts: tuple["Filter", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Rows that pass at least one part; without parts, no row."""
+
+    parts: tuple["Filter", ...]
+
+
+Filter = Condition | AllOf | AnyOf
+
+
+def negated(condition: Filter) -> Filter:
+    """The filter that keeps exactly the rows `condition` drops."""
+    match condition:
+        case AllOf(parts):
+            return AnyOf(tuple(map(negated, parts)))
+        case AnyOf(parts):
+            return AllOf(tuple(map(negated, parts)))
+        case Condition(field, op, values, key):
+            return Condition(field, op.opposite, values, key)

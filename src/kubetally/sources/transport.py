@@ -1,0 +1,341 @@
+"""HTTP to one source: the limits, the one retry, and the one place where the libraries' errors are translated."""
+
+import asyncio
+import os
+import ssl
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Self
+
+import httpx
+import stamina
+import structlog
+from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
+from stamina.typing import RetryDetails, RetryHook
+
+from kubetally.domain.errors import HubError, SourceError
+from kubetally.domain.window import Clock
+from kubetally.sources.access import Access
+from kubetally.sources.address import AddressRefused, CheckedAddresses, Resolve, system_resolve
+from kubetally.sources.body import read, start_of
+from kubetally.sources.faults import (
+    Answer,
+    AnswerNotUnderstood,
+    AnswerTooLarge,
+    AnswerTruncated,
+    CertificateNotTrusted,
+    RedirectRefused,
+    SourceFailed,
+    SourceRefused,
+    SourceTimeout,
+    SourceUnavailable,
+    Waiting,
+    own_words,
+    printable,
+)
+
+__all__ = [
+    "Access",
+    "AddressRefused",
+    "Answer",
+    "AnswerNotUnderstood",
+    "AnswerTooLarge",
+    "AnswerTruncated",
+    "CertificateNotTrusted",
+    "Limits",
+    "RedirectRefused",
+    "SourceFailed",
+    "SourceRefused",
+    "SourceTimeout",
+    "SourceUnavailable",
+    "Transport",
+    "Waiting",
+]
+
+Params = Sequence[tuple[str, str]] | Mapping[str, str]
+
+_MIB = 1024 * 1024
+_TRIES_OF_FAILED = 2
+_UNAVAILABLE_STATUSES = frozenset({429, 502, 503, 504})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long, how much and how often.
+
+    read_seconds:     the longest silence, before the head and between pieces of the body.
+    deadline_seconds: for one `get` with all its tries and the pauses between them.
+    max_bytes:        of a body, decompressed.
+    attempts:         tries of one `get`, 1 for no retry.
+    """
+
+    connect_seconds: float = 5.0
+    read_seconds: float = 30.0
+    deadline_seconds: float = 120.0
+    max_bytes: int = 512 * _MIB
+    attempts: int = 3
+    backoff_initial_seconds: float = 0.2
+    backoff_max_seconds: float = 5.0
+    allow_link_local: bool = False
+    max_redirects: int = 3
+
+
+class _SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class Transport:
+    """GET requests to one source, with one pool of connections; close it with `aclose` or `async with`.
+
+    Raises: UnusableCertificateFile, when a file that `access` names can't be loaded.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        limits: Limits | None = None,
+        *,
+        account: str | None = None,
+        resolve: Resolve = system_resolve,
+        clock: Clock | None = None,
+    ) -> None:
+        self.access, self.masked_url = access, access.masked_url
+        self._limits = limits or Limits()
+        self._account, self._clock = account, clock or _SystemClock()
+        # Proxies and certificates out of the environment would go round the check of addresses, so neither reads it.
+        connect = CheckedAddresses(
+            httpx.AsyncHTTPTransport(verify=access.ssl_context(), trust_env=False),
+            resolve=resolve,
+            connect_seconds=self._limits.connect_seconds,
+            allow_link_local=self._limits.allow_link_local,
+        )
+        self._client = httpx.AsyncClient(
+            transport=connect,
+            headers={"user-agent": "kubetally", **access.request_headers(), "accept-encoding": "gzip"},
+            timeout=httpx.Timeout(
+                connect=self._limits.connect_seconds,
+                read=self._limits.read_seconds,
+                write=self._limits.read_seconds,
+                pool=self._limits.deadline_seconds,
+            ),
+            follow_redirects=False,
+            trust_env=False,
+        )
+        _leave_our_retries_to_us()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def get(self, path: str, params: Params = (), *, expected: frozenset[int] = frozenset()) -> Answer:
+        """The 2xx answer to `path` under the source's URL; tries again where that may help, and logs a failure once.
+
+        Shape:  `params` as pairs in their order, or as a mapping; names and values as they are, not encoded.
+                A refusal with a status in `expected` is no failure to log: the caller asks whether a path exists.
+        Raises: SourceRefused (with `status`, so that a caller may try another path), SourceUnavailable, SourceTimeout,
+                SourceFailed, AnswerTruncated, AnswerTooLarge, AnswerNotUnderstood (a body that does not decompress),
+                RedirectRefused, AddressRefused, CertificateNotTrusted.
+        """
+        began, tries = time.monotonic(), _Tries()
+        url = self._address_of(path, params)
+        shown = self._shown(path)
+        try:
+            answer = await self._before_deadline(url, shown, tries)
+        except SourceError as error:
+            if not (isinstance(error, SourceRefused) and error.status in expected):
+                _log.warning(
+                    "source_request_failed",
+                    account=self._account,
+                    source=self.masked_url,
+                    path=path,
+                    error=error.code,
+                    attempts=tries.begun,
+                    duration_seconds=round(time.monotonic() - began, 3),
+                )
+            raise
+        _log.debug("source_answered", account=self._account, source=self.masked_url, path=path, bytes=len(answer.body))
+        return answer
+
+    async def _before_deadline(self, url: httpx.URL, shown: str, tries: "_Tries") -> Answer:
+        deadline = asyncio.timeout(self._limits.deadline_seconds)
+        try:
+            async with deadline:
+                return await self._with_retries(url, shown, tries)
+        except TimeoutError as error:
+            # What the last whole try met says more about the reason than our own timer.
+            raise SourceTimeout(shown, Waiting.DEADLINE, self._limits.deadline_seconds) from (tries.last or error)
+
+    async def _with_retries(self, url: httpx.URL, shown: str, tries: "_Tries") -> Answer:
+        async for attempt in stamina.retry_context(
+            on=tries.worth_another,
+            attempts=self._limits.attempts,
+            timeout=None,
+            wait_initial=self._limits.backoff_initial_seconds,
+            wait_max=self._limits.backoff_max_seconds,
+            wait_jitter=self._limits.backoff_initial_seconds,
+        ):
+            with attempt:
+                tries.begun += 1
+                return await self._try(url, shown)
+        raise AssertionError("stamina ends with an answer or an error")
+
+    async def _try(self, url: httpx.URL, shown: str) -> Answer:
+        began = time.monotonic()
+        try:
+            async with self._followed(url, shown) as response:
+                received_at = self._clock.now()
+                if not response.is_success:
+                    raise _refusal(shown, response.status_code, await start_of(response))
+                body = await read(response, shown, self._limits.max_bytes)
+        # An alert of TLS 1.3 after the handshake reaches us as ssl.SSLError itself, which is an OSError.
+        except (httpx.TransportError, OSError) as error:
+            raise self._translated(error, shown) from error
+        return Answer(
+            status=response.status_code,
+            body=body,
+            content_type=response.headers.get("content-type", ""),
+            server_date=_date(response.headers.get("date")),
+            received_at=received_at,
+            duration_seconds=time.monotonic() - began,
+            url=shown,
+        )
+
+    @asynccontextmanager
+    async def _followed(self, url: httpx.URL, shown: str) -> AsyncIterator[httpx.Response]:
+        """The first answer that redirects nowhere; only the source's own host is followed."""
+        for _ in range(self._limits.max_redirects + 1):
+            async with self._client.stream("GET", url) as response:
+                location = response.headers.get("location")
+                if response.status_code not in _REDIRECTS or not location:
+                    yield response
+                    return
+                url = _redirected(url, location, shown)
+        raise RedirectRefused(shown, url.host, f"more than {self._limits.max_redirects} times in a row")
+
+    def _translated(self, error: Exception, shown: str) -> SourceError:
+        match error:
+            case httpx.ConnectTimeout():
+                return SourceTimeout(shown, Waiting.CONNECT, self._limits.connect_seconds)
+            case httpx.PoolTimeout():
+                return SourceTimeout(shown, Waiting.DEADLINE, self._limits.deadline_seconds)
+            case httpx.TimeoutException():
+                return SourceTimeout(shown, Waiting.READ, self._limits.read_seconds)
+        for cause in _causes(error):
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return CertificateNotTrusted(shown, printable(cause.verify_message, 200))
+        return SourceUnavailable(shown, _reason(error))
+
+    def _address_of(self, path: str, params: Params) -> httpx.URL:
+        pairs = tuple(params.items() if isinstance(params, Mapping) else params)
+        address = f"{self.access.url}/{path.lstrip('/')}"
+        return httpx.URL(address, params=pairs) if pairs else httpx.URL(address)
+
+    def _shown(self, path: str) -> str:
+        return f"{self.masked_url}/{path.lstrip('/')}"
+
+
+class _Tries:
+    """What happened in one `get` so far, and whether to try again."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.last: Exception | None = None
+
+    def worth_another(self, error: Exception) -> bool:
+        if not isinstance(error, HubError):
+            return False
+        self.last = error
+        # A question that breaks the source twice will break it again, and may cost it minutes each time.
+        return error.retryable and not (isinstance(error, SourceFailed) and self.begun >= _TRIES_OF_FAILED)
+
+
+def _refusal(shown: str, status: int, start: bytes) -> SourceError:
+    """The error that a status other than 2xx is."""
+    said = own_words(start)
+    if status in _UNAVAILABLE_STATUSES:
+        return SourceUnavailable(shown, f"it answered {status}" + (f": {said!r}" if said else ""), status=status)
+    if status >= 500:
+        return SourceFailed(shown, status, said)
+    return SourceRefused(shown, status, said)
+
+
+def _redirected(url: httpx.URL, location: str, shown: str) -> httpx.URL:
+    """Where `location` leads from `url`. Raises RedirectRefused, when that is not the same host."""
+    try:
+        target = url.join(location)
+        # The client would send userinfo of the target in place of our credentials.
+        target = target.copy_with(userinfo=b"", fragment=None)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise RedirectRefused(shown, "an address that can't be read", "which is refused") from error
+    same = (target.scheme, target.host, target.port) == (url.scheme, url.host, url.port)
+    upgrade = (url.scheme, target.scheme) == ("http", "https") and target.host == url.host
+    if not (same or upgrade):
+        place = f"{target.scheme}://{target.netloc.decode('ascii')}"
+        raise RedirectRefused(shown, printable(place, 300), "where neither question nor credentials are sent")
+    return target
+
+
+def _date(header: str | None) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(header or "")
+    except (ValueError, OverflowError):
+        return None
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """`error` and what it came from, the deepest last."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return chain
+
+
+def _reason(error: Exception) -> str:
+    """Why a connection failed, for a person, without what was sent."""
+    if isinstance(error, httpx.LocalProtocolError):
+        return "the request can't be sent as HTTP"  # h11 quotes the header that it can't send
+    for cause in reversed(_causes(error)):
+        if isinstance(cause, ssl.SSLError) and cause.reason:
+            return f"TLS failed with {cause.reason.lower().replace('_', ' ')!r}"
+        if isinstance(cause, OSError) and cause.strerror:
+            # asyncio puts "Connect call failed" where the system's words would be; resolvers have errors of their own.
+            number = cause.errno or 0
+            return printable(os.strerror(number) if number > 0 else cause.strerror, 200)
+    return printable(str(error), 200) or "the connection broke"
+
+
+class _OnlyOthers:
+    """A hook of stamina that is not called for our retries, as a failed `get` logs one line of its own."""
+
+    def __init__(self, hook: RetryHook) -> None:
+        self._hook = hook
+
+    def __call__(self, details: RetryDetails) -> AbstractContextManager[None] | None:
+        return None if isinstance(details.caused_by, SourceError) else self._hook(details)
+
+
+def _leave_our_retries_to_us() -> None:
+    # Hooks belong to the process, not to a retry: so each stays in place for everybody else's retries.
+    hooks = get_on_retry_hooks()
+    if not all(isinstance(hook, _OnlyOthers) for hook in hooks):
+        set_on_retry_hooks(hook if isinstance(hook, _OnlyOthers) else _OnlyOthers(hook) for hook in hooks)

@@ -1,0 +1,23 @@
+"""Fixtures that several folders of tests use."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from kubetally.samples.replay import ReplayServer
+from tests import recordings
+from tests.faults import FaultServer
+
+
+@pytest.fixture(scope="session")
+def replay() -> Iterator[ReplayServer]:
+    """A real HTTP server with every recorded answer; `replay.url_of("aurora")` is an OpenCost."""
+    with ReplayServer(recordings.folders()) as server:
+        yield server
+
+
+@pytest.fixture
+def faulty() -> Iterator[FaultServer]:
+    """A real HTTP server that misbehaves; `faulty.fault_url("html", "aurora")` is an OpenCost with that fault."""
+    with FaultServer() as server:
+        yield server
