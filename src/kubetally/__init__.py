@@ -1,0 +1,36 @@
+"""Kubetally: Kubernetes costs that tally.
+
+    from kubetally import Cluster, get_cluster_costs, parse_window
+
+    costs = asyncio.run(get_cluster_costs(Cluster("http://localhost:9003"), parse_window("7d", now)))
+
+Names are loaded when they are used, because the HTTP client behind them is heavy and the command line often needs none.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel
+    from kubetally.domain.window import Window, parse_window
+    from kubetally.ledger.answer import answer
+    from kubetally.wiring import Cluster, get_cluster_costs
+
+__version__ = "0.1.0"
+__all__ = ["Cluster", "ClusterCosts", "DetailLevel", "Window", "answer", "get_cluster_costs", "parse_window"]
+
+_HOMES = {
+    "Cluster": "kubetally.wiring",
+    "ClusterCosts": "kubetally.domain.cluster_costs",
+    "DetailLevel": "kubetally.domain.cluster_costs",
+    "Window": "kubetally.domain.window",
+    "answer": "kubetally.ledger.answer",
+    "get_cluster_costs": "kubetally.wiring",
+    "parse_window": "kubetally.domain.window",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,70 @@
+"""Costs as CSV: one row a namespace, workload or line, that add up to the cluster's total; six decimals."""
+
+import csv
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TextIO
+
+from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, Group, Status, WorkloadCosts
+from kubetally.domain.component import Component, Costs
+from kubetally.domain.efficiency import Efficiency
+from kubetally.domain.money import to_decimal
+from kubetally.domain.window import rfc3339
+
+if TYPE_CHECKING:
+    from kubetally.wiring import Failed
+
+_COSTS = [f"{component}_cost" for component in Component]
+_RATIOS = ["cpu_efficiency", "ram_efficiency", "total_efficiency"]
+_COLUMNS = [
+    "source", "cluster_id", "start", "end", "status", "currency", "kind", "namespace", "controller_kind", "controller",
+    "total_cost", *_COSTS, *_RATIOS,
+]  # fmt: skip
+
+Row = dict[str, object]
+
+
+def write_csv(out: TextIO, answers: "list[ClusterCosts | Failed]", by: DetailLevel) -> None:
+    """All answers under one heading; a cluster without figures is a row of its status with empty cells."""
+    writer = csv.DictWriter(out, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for answer in answers:
+        if isinstance(answer, ClusterCosts):
+            writer.writerows(_rows(answer, by))
+        else:
+            writer.writerow({"source": answer.source.url, "status": Status.ERROR.value})
+
+
+def _rows(costs: ClusterCosts, by: DetailLevel) -> Iterator[Row]:
+    about: Row = {
+        "source": costs.source.url,
+        "cluster_id": costs.source.cluster_id,
+        "start": rfc3339(costs.window.start),
+        "end": rfc3339(costs.window.end),
+        "status": costs.status.value,
+        "currency": costs.currency,
+    }
+    if costs.status is Status.NO_DATA:
+        yield about
+    elif by is DetailLevel.SUMMARY:
+        yield about | {"kind": "total"} | _figures(costs, costs.bill, costs.efficiency)
+    else:
+        groups = costs.namespaces() if by is DetailLevel.NAMESPACE else costs.workloads()
+        for group in groups:
+            names: Row = {"kind": "workload", "namespace": group.namespace}
+            if isinstance(group, WorkloadCosts):
+                names |= {"controller_kind": group.controller_kind, "controller": group.controller}
+            yield about | names | _of_group(costs, group)
+        for line in costs.lines():
+            yield about | {"kind": line.kind.value} | _of_group(costs, line)
+
+
+def _of_group(costs: ClusterCosts, group: Group) -> Row:
+    return _figures(costs, group.costs, group.efficiency)
+
+
+def _figures(costs: ClusterCosts, amounts: Costs, ratios: Efficiency) -> Row:
+    """What nobody measured is an empty cell."""
+    figures: Row = {"total_cost": to_decimal(amounts.total)}
+    for component, column in zip(Component, _COSTS, strict=True):
+        figures[column] = None if component in costs.not_measured else to_decimal(amounts.of(component))
+    return figures | dict(zip(_RATIOS, ratios, strict=True))

@@ -1,0 +1,43 @@
+"""`kubetally demo`: three sample clusters, asked and booked as real ones are."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+def demo() -> None:
+    """Show what sample clusters cost: recorded answers of a real OpenCost, served over HTTP on this machine.
+
+    Example: kubetally demo
+    """
+    from kubetally.cli.costs import ask, exit_of
+    from kubetally.cli.tables import console, print_costs
+    from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel
+    from kubetally.domain.window import Window, parse_instant
+    from kubetally.samples import END_DAY, FIRST_DAY, NAMES
+    from kubetally.samples.replay import ReplayServer
+    from kubetally.settings import Settings
+    from kubetally.wiring import Cluster
+
+    window = Window(parse_instant(FIRST_DAY), parse_instant(END_DAY))
+    out = console()
+    out.print("Sample clusters: recorded answers of a real OpenCost v1.112, served here over HTTP. Not your costs.\n")
+    with ReplayServer() as server:
+        clusters = [Cluster(server.url_of(name)) for name in NAMES]
+        answers = ask(clusters, window, Settings(), _After(window.end))
+    print_costs([costs for costs in answers if isinstance(costs, ClusterCosts)], DetailLevel.SUMMARY)
+    out.print("\nYour own:  kubetally costs --url http://localhost:9003    (kubetally costs --help)")
+    raise typer.Exit(exit_of(answers))
+
+
+class _After:
+    """A clock that stands after the samples, whatever the machine's says."""
+
+    def __init__(self, instant: "datetime") -> None:
+        self._instant = instant
+
+    def now(self) -> "datetime":
+        return self._instant

@@ -1,0 +1,29 @@
+"""Errors as exit codes and one line on standard error."""
+
+import sys
+
+from kubetally.domain.errors import BalanceError, HubError, NotFound, RequestError, SourceError, StoreError
+
+OK = 0
+PAST_TOLERANCE = 1
+USAGE = 2
+NO_SOURCE = 3
+
+# The first family that fits.
+EXITS: tuple[tuple[type[HubError], int], ...] = (
+    (RequestError, USAGE),
+    (NotFound, USAGE),
+    (SourceError, NO_SOURCE),
+    (StoreError, NO_SOURCE),
+    (BalanceError, NO_SOURCE),
+)
+
+
+def exit_code(error: HubError) -> int:
+    """The exit code for what stopped a command."""
+    return next((code for family, code in EXITS if isinstance(error, family)), NO_SOURCE)
+
+
+def complain(message: str) -> None:
+    """One error, on standard error."""
+    print(f"error: {message}", file=sys.stderr)

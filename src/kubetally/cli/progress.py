@@ -1,0 +1,19 @@
+"""A progress bar while sources are asked: on a terminal only, and never on standard output."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def progress(of: int, what: str = "clusters") -> Iterator[Callable[[], None]]:
+    """A callable to be called as each of `of` ends; it draws nothing where standard error is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console  # heavy: see the package
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"Asking {of} {what}", total=of)
+        yield lambda: bar.advance(task)

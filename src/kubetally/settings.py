@@ -1,0 +1,100 @@
+"""Every setting, as an environment variable; docs/settings.md is this table in words, held to it by a test."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from kubetally.domain.errors import RequestError
+
+PREFIX = "KUBETALLY_"
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
+_KINDS = {"float": "a number", "int": "a whole number", "bool": "true or false"}
+
+
+class InvalidSetting(RequestError):
+    """An environment variable holds what it can't."""
+
+    code = "invalid_setting"
+
+    def __init__(self, name: str, expected: str) -> None:
+        self.name = name
+        super().__init__(f"{name} should be {expected}: correct or unset it")
+
+
+def _setting(default: Any, means: str, *, name: str | None = None, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"means": means, "name": name, "secret": secret})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, read once by `wiring`; parts get the few values they need."""
+
+    home: str = _setting("~/.kubetally", "Folder that holds all local state.")
+    kubecost_api_url: str | None = _setting(
+        None, "URL of the one source that `costs`, `verify` and `report` read without `--url`.", name="KUBECOST_API_URL"
+    )
+    currency: str | None = _setting(None, "Currency of the sources, where they do not state one; USD is assumed.")
+    cluster_id: str | None = _setting(None, "Cluster to read from a source that answers for several.")
+    savings_profile: str | None = _setting(
+        None, "Kubecost savings profile (development, production, high-availability); the source's own if unset."
+    )
+    source_token: str | None = _setting(None, "Bearer token sent to every source.", secret=True)
+    source_token_file: str | None = _setting(None, "File that holds the bearer token, read at each start.")
+    source_user: str | None = _setting(None, "User of basic authentication; user:password in a URL comes first.")
+    source_password: str | None = _setting(None, "Password of basic authentication.", secret=True)
+    source_headers: str | None = _setting(
+        None, "Further headers for every source, `Name: value`, one a line or between semicolons.", secret=True
+    )
+    source_ca_file: str | None = _setting(None, "CA certificates (PEM) that sources are verified against.")
+    source_client_cert: str | None = _setting(None, "Client certificate (PEM) shown to sources.")
+    source_client_key: str | None = _setting(None, "Its key (PEM), where it is in a file of its own.")
+    allow_link_local: bool = _setting(
+        False, "Whether a source may be at a link-local or cloud metadata address (169.254.0.0/16 and the like)."
+    )
+    connect_seconds: float = _setting(5.0, "Longest wait for a connection to a source.")
+    read_seconds: float = _setting(30.0, "Longest silence of a source while it answers.")
+    deadline_seconds: float = _setting(120.0, "Longest wait for all answers of a command, retries included.")
+    attempts: int = _setting(3, "Tries of one question to a source, where a retry can help; 1 for none.")
+    max_answer_mib: int = _setting(512, "Largest answer of a source, in MiB, unpacked.")
+    parallel_questions: int = _setting(4, "Questions asked of one source at a time.")
+    log_level: str | None = _setting(None, "debug, info, warning or error; warning, on a terminal error if unset.")
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """From the environment; what is unset or empty has its default. Raises InvalidSetting."""
+        values: dict[str, Any] = {}
+        for one in fields(cls):
+            name = variable(one)
+            text = environment.get(name, "").strip()
+            if text:
+                values[one.name] = _parsed(name, text, str(one.type))
+        return cls(**values)
+
+    @property
+    def home_folder(self) -> Path:
+        """`home`, as a path."""
+        return Path(self.home).expanduser()
+
+
+def variable(one: Any) -> str:  # dataclasses.Field is generic in nothing useful
+    """The environment variable of a field of Settings."""
+    name: str | None = one.metadata["name"]
+    return name or PREFIX + str(one.name).upper()
+
+
+def _parsed(name: str, text: str, kind: str) -> Any:
+    try:
+        if kind == "bool":
+            if text.lower() not in _TRUE | _FALSE:
+                raise ValueError(text)
+            return text.lower() in _TRUE
+        if kind in {"float", "int"}:
+            number = float(text) if kind == "float" else int(text)
+            if not 0 < number < float("inf"):
+                raise ValueError(text)
+            return number
+    except ValueError:
+        raise InvalidSetting(name, _KINDS[kind] + ("" if kind == "bool" else " above zero")) from None
+    return text
