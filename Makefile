@@ -20,8 +20,7 @@ run: setup ## costs of the three sample clusters, or with KUBECOST_API_URL=http:
 ifeq ($(KUBECOST_API_URL),)
 	@$(BIN)/kubetally demo
 else
-	@$(BIN)/kubetally costs --url "$$KUBECOST_API_URL" --by namespace
-	@$(BIN)/kubetally verify --url "$$KUBECOST_API_URL"
+	@$(BIN)/kubetally costs --url "$$KUBECOST_API_URL"
 endif
 
 test: check ## all checks, then all tests
