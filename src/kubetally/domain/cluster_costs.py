@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import fsum
 from typing import TypeVar
 
 from kubetally.domain.allocation import Kind
@@ -103,6 +104,7 @@ class ClusterCosts:
     """What a cluster cost over `window`, from the booked parts of it that a source could answer.
 
     `hours_asked`: of the part of the window that is over. `issues`: of the answer as a whole, the bookings' among them.
+    `detail_level`: how finely an answer is broken down where nobody says otherwise; every view is here all the same.
     `savings`: None where they were not fetched or the source has none.
     """
 
@@ -113,6 +115,7 @@ class ClusterCosts:
     source: SourceIdentity
     savings: Savings | None = None
     issues: tuple[Issue, ...] = ()
+    detail_level: DetailLevel = DetailLevel.SUMMARY
 
     def __post_init__(self) -> None:
         for booking in self.bookings:
@@ -257,7 +260,7 @@ def _pods(rows: Sequence[Row]) -> tuple[PodCosts, ...]:
             *_parts(mine),
             pod=pod,
             nodes=tuple(sorted({row.node for row in mine if row.node})),
-            minutes=sum(row.minutes for row in mine),
+            minutes=fsum(row.minutes for row in mine),
         )
         for pod, mine in _grouped(rows, lambda row: row.pod).items()
     ]

@@ -55,8 +55,8 @@ class Costs(NamedTuple):
     @classmethod
     def sum(cls, many: Iterable["Costs"]) -> "Costs":
         """The sum of many, component by component; zero of none."""
-        columns = list(zip(*many, strict=True))
-        return cls(*map(sum, columns)) if columns else ZERO
+        rows = [*many]
+        return cls(*map(sum, zip(*rows, strict=True))) if rows else ZERO
 
     @classmethod
     def from_mapping(cls, amounts: Mapping[Component, int]) -> Self:
@@ -81,8 +81,8 @@ class NetworkClasses(NamedTuple):
     @classmethod
     def sum(cls, many: Iterable["NetworkClasses"]) -> "NetworkClasses":
         """The sum of many, class by class; zero of none."""
-        columns = list(zip(*many, strict=True))
-        return cls(*map(sum, columns)) if columns else NO_CLASSES
+        rows = [*many]
+        return cls(*map(sum, zip(*rows, strict=True))) if rows else NO_CLASSES
 
 
 NO_CLASSES = NetworkClasses()

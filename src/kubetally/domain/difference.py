@@ -13,20 +13,21 @@ from kubetally.domain.use import Use
 
 # A source prints five decimals: each of its figures may be half of the fifth away from what it computed.
 _ROUNDING_OF_ONE_FIGURE = 5
+NODE_COMPONENTS = (Component.CPU, Component.RAM, Component.GPU)  # the first three
 
 
 def unexplained(bill: Bill, difference: Costs, use: Use, allocations: Sequence[Allocation]) -> list[Row]:
     """A row for each cause of what the bill has beyond the use, or lacks (B3); together they are the difference."""
-    rounding = _ROUNDING_OF_ONE_FIGURE * (len(allocations) + len(bill.assets))
     causes: dict[Cause, dict[Component, int]] = defaultdict(dict)
-    for component in Component:
+    for component, figures in zip(Component, _figures(bill.assets, allocations), strict=True):
+        rounding = _ROUNDING_OF_ONE_FIGURE * figures
         rest = difference.of(component)
         named: list[tuple[Cause, int]] = [(Cause.OVER_COMMIT, use.over_commit.of(component))]
         if abs(rest - named[0][1]) > rounding:
             if component is Component.LOAD_BALANCER:
-                named += _balancer_causes(bill.assets, allocations, rounding)
+                named += _balancer_causes(bill.assets, allocations)
             elif component is Component.PV:
-                named += _volume_causes(bill.assets, allocations, rounding)
+                named += _volume_causes(bill.assets, allocations)
             elif component is Component.NETWORK:
                 named.append((Cause.NETWORK_ASSET_DIFFERS, rest - named[0][1]))
         for cause, amount in named:
@@ -38,9 +39,20 @@ def unexplained(bill: Bill, difference: Costs, use: Use, allocations: Sequence[A
     return [Row(Kind.UNEXPLAINED, cause, costs=Costs.from_mapping(causes[cause])) for cause in Cause if cause in causes]
 
 
-def _balancer_causes(
-    assets: Sequence[Asset], allocations: Sequence[Allocation], rounding: int
-) -> list[tuple[Cause, int]]:
+def _figures(assets: Sequence[Asset], allocations: Sequence[Allocation]) -> list[int]:
+    """How many figures of the source each component is made of: every one of them was rounded.
+
+    A row on a node has all of the node's components, those that were rounded to nothing too.
+    """
+    counts = [0] * len(Component)
+    for costs in ([row.costs for row in allocations], [asset.costs for asset in assets]):
+        for i, column in enumerate(zip(*costs, strict=True)):
+            counts[i] += len(column) - column.count(0)
+    on_nodes = sum(row.node is not None for row in allocations)
+    return [max(count, on_nodes) if i < len(NODE_COMPONENTS) else count for i, count in enumerate(counts)]
+
+
+def _balancer_causes(assets: Sequence[Asset], allocations: Sequence[Allocation]) -> list[tuple[Cause, int]]:
     """Balancer by balancer, what was paid beyond what was charged, and the other way round."""
     paid = Counter[str]()
     for asset in assets:
@@ -49,41 +61,56 @@ def _balancer_causes(
     by_service: dict[str, list[str]] = defaultdict(list)
     for name in paid:
         by_service[name.rpartition("/")[2]].append(name)
-    charged = Counter[str]()
+    charged = _Charged()
     for row in allocations:
         if row.balancers:
             for piece in row.scaled_balancers():
-                charged[piece.resource] += piece.cost
+                charged.add(piece.resource, piece.cost)
         elif row.costs.load_balancer:
             # An unmounted row only tells the services' bare names: its amount falls on those in proportion.
-            names = [name for service in dict.fromkeys(row.services) for name in by_service[service]]
+            names = sorted(name for service in set(row.services) for name in by_service[service])
             if any(paid[name] > 0 for name in names):
                 parts = split(row.costs.load_balancer, [paid[name] for name in names])
-                charged.update(dict(zip(names, parts, strict=True)))
-    return _above_and_below(paid, charged, rounding, Cause.BALANCER_BOOKED_IN_PART, Cause.BALANCER_CHARGED_TWICE)
+                for name, part in zip(names, parts, strict=True):
+                    charged.add(name, part)
+    return _above_and_below(paid, charged, Cause.BALANCER_BOOKED_IN_PART, Cause.BALANCER_CHARGED_TWICE)
 
 
-def _volume_causes(
-    assets: Sequence[Asset], allocations: Sequence[Allocation], rounding: int
-) -> list[tuple[Cause, int]]:
+def _volume_causes(assets: Sequence[Asset], allocations: Sequence[Allocation]) -> list[tuple[Cause, int]]:
     """Disk by disk, what was paid beyond what was charged for its volume, and the other way round."""
     paid, disk_of = Counter[str](), {}
     for asset in assets:
         if asset.type is AssetType.DISK and asset.costs.pv:
             paid[asset.name] += asset.costs.pv
             disk_of.update(dict.fromkeys(asset.names, asset.name))
-    charged = Counter[str]()
+    charged = _Charged()
     for piece in (piece for row in allocations for piece in row.volumes):
         if piece.resource in disk_of:
-            charged[disk_of[piece.resource]] += piece.cost
-    return _above_and_below(paid, charged, rounding, Cause.VOLUME_BOOKED_IN_PART, Cause.VOLUME_CHARGED_BEYOND_ITS_DISK)
+            charged.add(disk_of[piece.resource], piece.cost)
+    return _above_and_below(paid, charged, Cause.VOLUME_BOOKED_IN_PART, Cause.VOLUME_CHARGED_BEYOND_ITS_DISK)
 
 
-def _above_and_below(
-    paid: Counter[str], charged: Counter[str], rounding: int, in_part: Cause, beyond: Cause
-) -> list[tuple[Cause, int]]:
-    differences = [paid[name] - charged[name] for name in paid]
+class _Charged:
+    """What rows were charged for each resource, and in how many figures."""
+
+    def __init__(self) -> None:
+        self.costs = Counter[str]()
+        self.figures = Counter[str]()
+
+    def add(self, resource: str, cost: int) -> None:
+        """One more figure."""
+        self.costs[resource] += cost
+        self.figures[resource] += 1
+
+
+def _above_and_below(paid: Counter[str], charged: _Charged, in_part: Cause, beyond: Cause) -> list[tuple[Cause, int]]:
+    """What was paid beyond what was charged, and the other way round, where rounding can't have made it."""
+    differences = [
+        difference
+        for name in paid
+        if abs(difference := paid[name] - charged.costs[name]) > _ROUNDING_OF_ONE_FIGURE * (charged.figures[name] + 1)
+    ]
     return [
-        (in_part, sum(amount for amount in differences if amount > rounding)),
-        (beyond, sum(amount for amount in differences if amount < -rounding)),
+        (in_part, sum(amount for amount in differences if amount > 0)),
+        (beyond, sum(amount for amount in differences if amount < 0)),
     ]

@@ -29,8 +29,8 @@ class Hours(NamedTuple):
     @classmethod
     def sum(cls, many: Iterable["Hours"]) -> "Hours":
         """The sum of many, field by field; zero of none. The same digits in any order, and on every Python."""
-        columns = list(zip(*many, strict=True))
-        return cls(*map(fsum, columns)) if columns else NO_HOURS
+        rows = [*many]
+        return cls(*map(fsum, zip(*rows, strict=True))) if rows else NO_HOURS
 
 
 NO_HOURS = Hours()

@@ -74,7 +74,7 @@ def to_micros(amount: float | Decimal) -> int:
     if isinstance(amount, Decimal):
         try:
             return int(amount.quantize(_GRID, ROUND_HALF_EVEN).scaleb(6))
-        except (InvalidOperation, OverflowError):
+        except (InvalidOperation, ValueError):
             raise ValueError(f"{amount} is not an amount of money") from None
     if -_FLOATS_ARE_EXACT_BELOW < amount < _FLOATS_ARE_EXACT_BELOW:
         return round(amount * MICROS)

@@ -26,9 +26,7 @@ class Use(NamedTuple):
 
 
 def use_side(allocations: Sequence[Allocation]) -> Use:
-    by_kind: dict[Kind, list[Allocation]] = {kind: [] for kind in Kind}
-    for row in allocations:
-        by_kind[row.kind].append(row)
+    by_kind = {kind: [row for row in allocations if row.kind is kind] for kind in Kind}
     idle_costs, over_commit = _clamped_idle(by_kind[Kind.IDLE])
     pods = _pods(by_kind[Kind.WORKLOAD])
     loose = by_kind[Kind.UNMOUNTED]
@@ -62,24 +60,25 @@ def _clamped_idle(rows: Iterable[Allocation]) -> tuple[Costs, Costs]:
 
 def _pods(workloads: Sequence[Allocation]) -> list[Row]:
     """Containers merged into pods, and the steps of a day into the day."""
-    pods: dict[tuple[object, ...], list[Allocation]] = {}
+    first_rows: dict[tuple[str | None, ...], Allocation] = {}
+    of_several: dict[tuple[str | None, ...], list[Allocation]] = {}  # most pods have one row: those need no list
     for row in workloads:
         key = (row.namespace, row.controller_kind, row.controller, row.pod, row.node)
-        if key in pods:
-            pods[key].append(row)
-        else:
-            pods[key] = [row]
-    return [_pod(rows) for rows in pods.values()]
+        first = first_rows.setdefault(key, row)
+        if first is not row:
+            of_several.setdefault(key, [first]).append(row)
+    return [_merged(of_several[key]) if key in of_several else _alone(row) for key, row in first_rows.items()]
 
 
-def _pod(rows: list[Allocation]) -> Row:
+def _alone(row: Allocation) -> Row:
+    return Row(
+        Kind.WORKLOAD, None, row.namespace, row.controller_kind, row.controller, row.pod, row.node, 1, row.minutes,
+        row.hours, row.costs, row.network_classes, row.services, row.labels, row.namespace_labels,
+    )  # fmt: skip
+
+
+def _merged(rows: list[Allocation]) -> Row:
     first = rows[0]
-    if len(rows) == 1:
-        return Row(
-            Kind.WORKLOAD, None, first.namespace, first.controller_kind, first.controller, first.pod, first.node, 1,
-            first.minutes, first.hours, first.costs, first.network_classes, first.services, first.labels,
-            first.namespace_labels,
-        )  # fmt: skip
     minutes: dict[Window, float] = {}
     for row in rows:
         minutes[row.step] = max(minutes.get(row.step, 0.0), row.minutes)
@@ -92,9 +91,9 @@ def _pod(rows: list[Allocation]) -> Row:
         node=first.node,
         containers=len({row.container for row in rows}),
         minutes=fsum(minutes.values()),
-        hours=Hours.sum(row.hours for row in rows),
-        costs=Costs.sum(row.costs for row in rows),
-        network_classes=NetworkClasses.sum(row.network_classes for row in rows),
+        hours=Hours.sum([row.hours for row in rows]),
+        costs=Costs.sum([row.costs for row in rows]),
+        network_classes=NetworkClasses.sum([row.network_classes for row in rows]),
         services=tuple(sorted({service for row in rows for service in row.services})),
         labels=first.labels,
         namespace_labels=first.namespace_labels,

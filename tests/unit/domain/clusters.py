@@ -1,0 +1,303 @@
+"""Small clusters as text and as hypothesis strategies, and ledgers as text to hold against them.
+
+A cluster is one line a resource; a key with a colon names what a cost arose on:
+
+    node n1           cpu 8 ram 2
+    disk d1           1.20 volume:pvc-1
+    local n1-root     0.30
+    balancer shop/web 0.60
+    network net       0.10
+    fee fee           2.40
+    pod shop/web-1 @n1  cpu 3 ram 1 pv:pvc-1 1.20 lb:shop/web 0.60 net 0.05 deploy:web
+    idle @n1          cpu 5 ram 1
+    unmounted         lb 0.60 services:web,web
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from hypothesis import strategies as st
+
+from kubetally.domain.allocation import Allocation, Kind, Piece
+from kubetally.domain.asset import Asset, AssetType
+from kubetally.domain.booking import Booking, book
+from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity
+from kubetally.domain.component import Component, Costs, NetworkClasses
+from kubetally.domain.efficiency import Hours
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.money import to_decimal, to_micros
+from kubetally.domain.reading import Reading
+from kubetally.domain.window import DAY, HOUR, Window
+
+MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC)
+TODAY = Window(MIDNIGHT, MIDNIGHT + DAY)
+SOURCE = "http://opencost.test"
+
+_KINDS = {"pod": Kind.WORKLOAD, "idle": Kind.IDLE, "unmounted": Kind.UNMOUNTED, "overhead": Kind.OVERHEAD}
+_ASSETS = {
+    "node": (AssetType.NODE, None),
+    "disk": (AssetType.DISK, Component.PV),
+    "local": (AssetType.DISK, Component.NODE_DISK),
+    "balancer": (AssetType.LOAD_BALANCER, Component.LOAD_BALANCER),
+    "network": (AssetType.NETWORK, Component.NETWORK),
+    "fee": (AssetType.MANAGEMENT, Component.MANAGEMENT),
+}
+_SHORT = {"lb": Component.LOAD_BALANCER, "net": Component.NETWORK}
+_CLASSES = ("internet", "region", "zone")
+
+
+# ------------------------------------------------------------------------------------------------ clusters as text
+
+
+def reading(text: str, *, without_assets: bool = False) -> Reading:
+    """What a source would answer of the cluster in `text` for a whole day; `without_assets`: it gave no such answer."""
+    lines = [line.split() for line in text.strip().splitlines() if line.strip()]
+    assets = [_asset(words) for words in lines if words[0] in _ASSETS]
+    return Reading(
+        window=TODAY,
+        allocations=[_allocation(words) for words in lines if words[0] in _KINDS],
+        assets=None if without_assets else assets,
+        covered=(TODAY,),
+        currency="USD",
+        source=SOURCE,
+    )
+
+
+def booked(text: str, *, without_assets: bool = False) -> Booking:
+    """The cluster in `text`, booked."""
+    return book(reading(text, without_assets=without_assets))
+
+
+def ledger(booking: Booking) -> list[str]:
+    """A booking as lines: its bill, one line for each kind of row and cause, and whether it is audited."""
+    lines = [f"bill {_figures(booking.bill)}"]
+    for kind in Kind:
+        for cause in dict.fromkeys(row.cause for row in booking.rows if row.kind is kind):
+            costs = Costs.sum(row.costs for row in booking.rows if row.kind is kind and row.cause is cause)
+            lines.append(f"{kind}{f' {cause}' if cause else ''} {_figures(costs)}")
+    return [line.strip() for line in [*lines, "audited" if booking.audited else "unaudited"]]
+
+
+def written(text: str) -> list[str]:
+    """A ledger as a test writes it, to be held against `ledger`."""
+    return [" ".join(line.split()) for line in text.strip().splitlines() if line.strip()]
+
+
+def kinds_of(issues: Iterable[Issue]) -> set[IssueKind]:
+    """Which kinds of issue there are."""
+    return {issue.kind for issue in issues}
+
+
+def each_once(rows: Iterable[Allocation]) -> list[Allocation]:
+    """The rows without those that are equal to an earlier one."""
+    kept: list[Allocation] = []
+    for row in rows:
+        if row not in kept:
+            kept.append(row)
+    return kept
+
+
+def cluster_costs(*bookings: Booking, issues: Sequence[Issue] = (), window: Window | None = None) -> ClusterCosts:
+    """The answer made of `bookings`."""
+    spans = [booking.window for booking in bookings] or [TODAY]
+    over = window or Window(min(span.start for span in spans), max(span.end for span in spans))
+    return ClusterCosts(
+        window=over,
+        hours_asked=over.hours,
+        bookings=bookings,
+        currency="USD",
+        source=SourceIdentity("OpenCost", "1.118.0", SOURCE),
+        issues=tuple(issues),
+    )
+
+
+def micros(amount: str | float) -> int:
+    """Micros of an amount as a person writes it."""
+    return to_micros(Decimal(str(amount)))
+
+
+def _figures(costs: Costs) -> str:
+    short = {component: name for name, component in _SHORT.items()}
+    named = [(component, costs.of(component)) for component in Component]
+    return " ".join(
+        f"{short.get(component, component)} {to_decimal(amount).normalize():f}" for component, amount in named if amount
+    )
+
+
+def _pairs(words: Sequence[str]) -> Iterable[tuple[str, str, str]]:
+    """Key, what stands after its colon, and the figure: `pv:d1 1.20` is ("pv", "d1", "1.20"), `hour:3` has none."""
+    rest = iter(words)
+    for word in rest:
+        key, _, name = word.partition(":")
+        yield key, name, "" if key in {"services", "hour", "deploy", "volume", "container"} else next(rest)
+
+
+def _allocation(words: Sequence[str]) -> Allocation:
+    kind, rest = _KINDS[words[0]], list(words[1:])
+    row = Allocation(kind, TODAY, minutes=1440.0)
+    if kind is Kind.WORKLOAD:
+        namespace, _, pod = rest.pop(0).partition("/")
+        row = row._replace(namespace=namespace, pod=pod, container="main")
+    if rest and rest[0].startswith("@"):
+        row = row._replace(node=rest.pop(0)[1:])
+    costs: dict[Component, int] = {}
+    hours: dict[str, float] = {}
+    classes: dict[str, int] = {}
+    for key, name, figure in _pairs(rest):
+        if key == "hour":
+            start = MIDNIGHT + int(name) * HOUR
+            row = row._replace(step=Window(start, start + HOUR), minutes=60.0)
+        elif key == "services":
+            row = row._replace(services=tuple(name.split(",")))
+        elif key == "deploy":
+            row = row._replace(controller_kind="deployment", controller=name)
+        elif key == "container":
+            row = row._replace(container=name)
+        elif key in Hours._fields:
+            hours[key] = float(figure)
+        elif key in _CLASSES:
+            classes[key] = micros(figure)
+        else:
+            component = _SHORT.get(key) or Component(key)
+            costs[component] = costs.get(component, 0) + micros(figure)
+            if name:
+                piece = Piece(name, micros(figure))
+                field = "volumes" if component is Component.PV else "balancers"
+                row = row._replace(**{field: (*getattr(row, field), piece)})
+    total = Costs.from_mapping(costs)
+    return row._replace(costs=total, hours=Hours(**hours), network_classes=NetworkClasses(**classes), total=sum(total))
+
+
+def _asset(words: Sequence[str]) -> Asset:
+    kind, component = _ASSETS[words[0]]
+    name, rest = words[1], words[2:]
+    if component is None:
+        costs = Costs.from_mapping({Component(key): micros(figure) for key, _, figure in _pairs(rest)})
+        return Asset(kind, name, frozenset({name}), TODAY, costs)
+    names = frozenset({name, *(volume for key, volume, _ in _pairs(rest[1:]) if key == "volume")})
+    return Asset(kind, name, names, TODAY, Costs.from_mapping({component: micros(rest[0])}))
+
+
+# ---------------------------------------------------------------------------------------------- clusters at random
+
+instants = st.datetimes(datetime(1971, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - as hypothesis wants it
+lengths = st.one_of(
+    st.timedeltas(0 * DAY, 5 * DAY),
+    st.integers(0, 5 * 24).map(lambda hours: hours * HOUR),
+    st.integers(0, 5 * 24 * 60).map(lambda minutes: minutes * HOUR / 60),
+)
+starts = st.one_of(instants, instants.map(lambda at: at.replace(minute=0, second=0, microsecond=0)))
+windows = st.builds(lambda start, length: Window(start, start + length), starts, lengths)
+
+amounts = st.one_of(st.just(0), st.integers(-2_000_000, 20_000_000), st.integers(-3, 3))
+paid = st.one_of(st.just(0), st.integers(0, 30_000_000), st.integers(-1_000_000, 0))
+quantities = st.one_of(st.just(0.0), st.floats(0, 1e12, allow_subnormal=False))
+hours_of_rows = st.builds(Hours, *(quantities for _ in Hours._fields))
+steps = st.sampled_from(
+    [TODAY, *(Window(MIDNIGHT + hour * HOUR, MIDNIGHT + (hour + 1) * HOUR) for hour in (0, 1, 2, 23))]
+)
+nodes = st.sampled_from(["n1", "n2", "fargate-1", None])
+volumes = st.sampled_from(["pvc-1", "pvc-2", "pvc-unlisted"])
+services = st.sampled_from(["web", "api", "unlisted"])
+namespaces = st.sampled_from(["shop", "batch", None])
+
+
+@st.composite
+def allocations(draw: st.DrawFn, step: st.SearchStrategy[Window] = steps) -> Allocation:
+    """One row of any kind, with pieces that need not fit its costs."""
+    kind = draw(
+        st.sampled_from([Kind.WORKLOAD, Kind.WORKLOAD, Kind.WORKLOAD, Kind.IDLE, Kind.UNMOUNTED, Kind.OVERHEAD])
+    )
+    workload = kind is Kind.WORKLOAD
+    costs = Costs(
+        cpu=draw(amounts),
+        ram=draw(amounts),
+        gpu=draw(amounts),
+        pv=draw(amounts),
+        load_balancer=draw(amounts),
+        network=draw(amounts),
+        shared=draw(amounts),
+        external=draw(amounts),
+    )
+    balancers = draw(st.lists(st.builds(Piece, services.map(lambda name: f"shop/{name}"), amounts), max_size=2))
+    when = draw(step)
+    return Allocation(
+        kind=kind,
+        step=when,
+        namespace=draw(namespaces) if workload else None,
+        controller_kind=draw(st.sampled_from(["deployment", "statefulset", None])) if workload else None,
+        controller=draw(st.sampled_from(["web", "api", None])) if workload else None,
+        pod=draw(st.sampled_from(["web-1", "web-2", "api-1", None])) if workload else None,
+        container=draw(st.sampled_from(["main", "proxy"])) if workload else None,
+        node=draw(nodes),
+        services=tuple(draw(st.lists(services, max_size=3))),
+        minutes=draw(st.floats(0, when.hours * 60, allow_subnormal=False)),
+        hours=draw(hours_of_rows),
+        costs=costs,
+        network_classes=NetworkClasses(draw(amounts), draw(amounts), draw(amounts)),
+        volumes=tuple(draw(st.lists(st.builds(Piece, volumes, amounts), max_size=2))),
+        balancers=tuple(balancers),
+        total=costs.total,
+    )
+
+
+@st.composite
+def assets(draw: st.DrawFn) -> list[Asset]:
+    """Any of a small cluster's assets, some of them missing."""
+
+    def costs_of(kind: AssetType, *, local: bool) -> Costs:
+        match kind:
+            case AssetType.NODE:
+                return Costs(cpu=draw(paid), ram=draw(paid), gpu=draw(paid))
+            case AssetType.DISK:
+                return Costs(node_disk=draw(paid)) if local else Costs(pv=draw(paid))
+            case AssetType.LOAD_BALANCER:
+                return Costs(load_balancer=draw(paid))
+            case AssetType.NETWORK:
+                return Costs(network=draw(paid))
+            case AssetType.MANAGEMENT:
+                return Costs(management=draw(paid))
+
+    of_a_cluster = [
+        (AssetType.NODE, "n1", ()),
+        (AssetType.NODE, "n2", ()),
+        (AssetType.DISK, "disk-1", ("pvc-1",)),
+        (AssetType.DISK, "pvc-2", ()),
+        (AssetType.DISK, "n1-root", ()),
+        (AssetType.LOAD_BALANCER, "shop/web", ()),
+        (AssetType.LOAD_BALANCER, "batch/web", ()),
+        (AssetType.LOAD_BALANCER, "shop/api", ()),
+        (AssetType.NETWORK, "net", ()),
+        (AssetType.MANAGEMENT, "fee", ()),
+    ]
+    chosen = draw(st.lists(st.sampled_from(of_a_cluster), unique=True))
+    return [
+        Asset(kind, name, frozenset({name, *also}), TODAY, costs_of(kind, local=name == "n1-root"), hours=24.0)
+        for kind, name, also in chosen
+    ]
+
+
+@st.composite
+def readings(draw: st.DrawFn) -> Reading:
+    """Any answer of a source for a day."""
+    rows = draw(st.lists(allocations(), max_size=8))
+    return Reading(
+        window=TODAY,
+        allocations=rows,
+        assets=draw(st.one_of(st.none(), assets(), assets())),
+        covered=(TODAY,) if rows else (),
+        currency="USD",
+        source=SOURCE,
+    )
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> ClusterCosts:
+    """A cluster's costs over one to three days, each booked for itself."""
+    days = []
+    for number, one in enumerate(draw(st.lists(readings(), min_size=1, max_size=3))):
+        window = Window(TODAY.start + number * DAY, TODAY.end + number * DAY)
+        days.append(replace(book(one), window=window, covered=(window,)))
+    return cluster_costs(*days)

@@ -1,0 +1,391 @@
+"""The bill of a day (B1, B4, B5): what was paid by component, from assets, and what enters it without one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubetally.domain.allocation import Allocation
+from kubetally.domain.asset import Asset, AssetType
+from kubetally.domain.booking import book
+from kubetally.domain.component import Component, Costs, NetworkClasses
+from kubetally.domain.issues import IssueKind
+from kubetally.domain.reading import Reading
+from tests.unit.domain.clusters import (
+    SOURCE,
+    TODAY,
+    allocations,
+    assets,
+    booked,
+    each_once,
+    kinds_of,
+    ledger,
+    micros,
+    reading,
+    readings,
+    written,
+)
+
+FEE = Asset(AssetType.MANAGEMENT, "fee", frozenset({"fee"}), TODAY)
+
+
+def listed(answer: Reading, kind: AssetType) -> list[Asset]:
+    return [asset for asset in answer.assets or () if asset.type is kind]
+
+
+def test_a_sound_cluster_balances_without_anything_unexplained() -> None:
+    day = booked("""
+        node n1            cpu 8 ram 2 gpu 1
+        local n1-root      0.30
+        disk d1            1.20 volume:pvc-1
+        balancer shop/web  0.60
+        fee fee            2.40
+        pod shop/web-1 @n1 cpu 3 ram 1 gpu 1 pv:pvc-1 1.20 lb:shop/web 0.60 net 0.05
+        idle @n1           cpu 5 ram 1
+    """)
+    assert ledger(day) == written("""
+        bill      cpu 8 ram 2 gpu 1 pv 1.2 node_disk 0.3 lb 0.6 net 0.05 management 2.4
+        workload  cpu 3 ram 1 gpu 1 pv 1.2 lb 0.6 net 0.05
+        idle      cpu 5 ram 1
+        overhead  node_disk 0.3 management 2.4
+        audited
+    """)
+    assert day.issues == ()
+    assert day.not_measured == frozenset()
+
+
+def test_local_disks_are_node_disks_and_overhead_that_nobody_is_charged() -> None:
+    day = booked("""
+        node n1     cpu 1
+        local n1    0.30
+        local n2    0.20
+        idle @n1    cpu 1
+    """)
+    assert ledger(day) == written("""
+        bill      cpu 1 node_disk 0.5
+        idle      cpu 1
+        overhead  node_disk 0.5
+        audited
+    """)
+
+
+def test_the_management_fee_is_measured_where_an_asset_says_so_and_unknown_elsewhere() -> None:
+    with_fee = booked("""
+        node n1   cpu 1
+        fee a     2.40
+        idle @n1  cpu 1
+    """)
+    assert ledger(with_fee)[2:] == ["overhead management 2.4", "audited"]
+    assert with_fee.not_measured == frozenset()
+    without = booked("""
+        node n1             cpu 1
+        pod shop/web-1 @n1  cpu 1
+    """)
+    assert without.not_measured == {Component.MANAGEMENT}
+    (issue,) = without.issues
+    assert (issue.kind, issue.subject) == (IssueKind.NOT_MEASURED, Component.MANAGEMENT)
+    assert not issue.is_missing_data, "what no source measures leaves the status alone"
+
+
+# ------------------------------------------------------------------------------------------------ network
+
+
+def test_a_network_asset_wins_over_what_rows_were_charged_and_the_rest_is_shown() -> None:
+    day = booked("""
+        network net        0.10
+        pod shop/web-1     net 0.04 internet 0.04
+        pod shop/api-1     net 0.03 region 0.03
+    """)
+    assert ledger(day) == written("""
+        bill      net 0.1
+        workload  net 0.07
+        unexplained network_asset_differs net 0.03
+        audited
+    """)
+    # 0.10 in the proportion 4 to 3, the odd micro to the larger remainder.
+    assert day.bill_network_classes == NetworkClasses(micros("0.057143"), micros("0.042857"), 0)
+
+
+def test_a_network_asset_of_nothing_leaves_the_rows_to_say() -> None:
+    day = booked("""
+        network net      0
+        pod shop/web-1   net 0.04 internet 0.01 zone 0.03
+    """)
+    assert ledger(day) == written("""
+        bill      net 0.04
+        workload  net 0.04
+        audited
+    """)
+    assert day.bill_network_classes == NetworkClasses(micros("0.01"), 0, micros("0.03"))
+
+
+def test_network_of_which_no_row_tells_the_class_is_internet() -> None:
+    assert booked("network net 0.10").bill_network_classes == NetworkClasses(internet=micros("0.10"))
+
+
+@given(readings())
+def test_network_comes_from_the_asset_or_from_the_rows_and_never_from_both(answer: Reading) -> None:
+    day = book(answer)
+    paid = sum(asset.costs.network for asset in listed(answer, AssetType.NETWORK))
+    used = sum(row.costs.network for row in each_once(answer.allocations))
+    assert day.bill.network == (paid if paid > 0 else used)
+    assert sum(day.bill_network_classes) == day.bill.network
+
+
+# ------------------------------------------------------------------------------------------------ without an asset
+
+
+def test_a_serverless_node_enters_at_its_own_amount_and_is_named() -> None:
+    day = booked("""
+        node n1                   cpu 8 ram 2
+        fee fee                   1
+        pod shop/web-1 @n1        cpu 8 ram 2
+        pod batch/job-1 @fargate-1  cpu 1.5 ram 0.5 gpu 0.25
+    """)
+    assert ledger(day) == written("""
+        bill      cpu 9.5 ram 2.5 gpu 0.25 management 1
+        workload  cpu 9.5 ram 2.5 gpu 0.25
+        overhead  management 1
+        unaudited
+    """)
+    (issue,) = day.issues
+    assert issue.kind is IssueKind.RESOURCE_WITHOUT_ASSET
+    assert "node fargate-1" in issue.message
+    assert issue.facts["resources"] == ("node fargate-1",)
+
+
+def test_a_row_without_node_ran_on_one_of_them_and_stays_out() -> None:
+    day = booked("""
+        node n1         cpu 8
+        pod shop/web-1  cpu 3
+        idle            cpu 5
+    """)
+    assert ledger(day) == written("""
+        bill      cpu 8
+        workload  cpu 3
+        idle      cpu 5
+        audited
+    """)
+
+
+def test_a_row_that_costs_nothing_on_an_unknown_node_changes_nothing() -> None:
+    day = booked("""
+        node n1              cpu 8
+        pod shop/web-1 @gone ram 0
+        idle @n1             cpu 8
+    """)
+    assert day.audited
+    assert IssueKind.RESOURCE_WITHOUT_ASSET not in kinds_of(day.issues)
+
+
+def test_a_volume_that_no_disk_stands_for_enters_and_one_known_by_its_volume_name_does_not() -> None:
+    day = booked("""
+        disk d1              1.20 volume:pvc-1
+        pod shop/web-1 @n1   pv:pvc-1 1.20 pv:nfs-7 0.40
+    """)
+    assert ledger(day) == written("""
+        bill      pv 1.6
+        workload  pv 1.6
+        unaudited
+    """)
+    assert [name for issue in day.issues for name in issue.facts.get("resources", ())] == ["volume nfs-7"]
+
+
+def test_a_balancer_that_no_asset_stands_for_enters_once_for_all_rows() -> None:
+    day = booked("""
+        balancer shop/web    0.60
+        pod shop/web-1       lb:shop/web 0.60
+        pod shop/api-1       lb:shop/api 0.20
+        pod shop/api-2       lb:shop/api 0.10
+    """)
+    assert ledger(day) == written("""
+        bill      lb 0.9
+        workload  lb 0.9
+        unaudited
+    """)
+
+
+def test_an_unlisted_balancer_enters_scaled_down_to_what_the_row_was_charged() -> None:
+    answer = reading("""
+        node n1               cpu 1
+        idle @n1              cpu 1
+        pod shop/api-1        lb:shop/api 0.20 lb:shop/web 0.60
+    """)
+    idle, row = answer.allocations
+    running_totals = row._replace(costs=Costs(load_balancer=micros("0.40")))
+    day = book(replace(answer, allocations=[idle, running_totals]))
+    assert day.bill.load_balancer == micros("0.40")
+
+
+def test_the_same_name_in_another_namespace_is_another_balancer() -> None:
+    day = booked("""
+        balancer shop/web  0.60
+        pod shop/web-1     lb:shop/web 0.60
+        pod batch/web-1    lb:batch/web 0.10
+    """)
+    assert day.bill.load_balancer == micros("0.70")
+
+
+def test_unmounted_balancers_never_enter_when_an_asset_bears_one_of_their_names() -> None:
+    day = booked("""
+        balancer shop/web  0.60
+        fee fee            1
+        pod shop/web-1     lb:shop/web 0.60
+        unmounted          lb 0.60 services:web,web
+    """)
+    assert ledger(day) == written("""
+        bill       lb 0.6 management 1
+        workload   lb 0.6
+        unmounted  lb 0.6
+        overhead   management 1
+        unexplained balancer_charged_twice lb -0.6
+        audited
+    """)
+
+
+def test_unmounted_balancers_that_no_asset_bears_the_name_of_enter() -> None:
+    day = booked("""
+        balancer shop/web  0.60
+        pod shop/web-1     lb:shop/web 0.60
+        unmounted          lb 0.20 services:gone,gone
+    """)
+    assert ledger(day) == written("""
+        bill       lb 0.8
+        workload   lb 0.6
+        unmounted  lb 0.2
+        unaudited
+    """)
+    assert any("load balancer gone" in issue.message for issue in day.issues)
+
+
+def test_of_many_resources_without_asset_ten_are_named_and_all_are_facts() -> None:
+    rows = "\n".join(f"pod shop/web-{n} @fargate-{n} cpu 1" for n in range(12))
+    (issue,) = [one for one in booked(f"fee fee 1\n{rows}").issues if one.kind is IssueKind.RESOURCE_WITHOUT_ASSET]
+    assert issue.message.endswith("node fargate-9 and 2 more")
+    assert len(issue.facts["resources"]) == 12
+
+
+@given(st.lists(allocations(), max_size=6), assets())
+def test_listed_balancers_are_paid_for_once_whatever_rows_were_charged(
+    rows: list[Allocation], mine: Sequence[Asset]
+) -> None:
+    balancers = [asset for asset in mine if asset.type is AssetType.LOAD_BALANCER]
+    names = {asset.name for asset in balancers}
+    services = {name.rpartition("/")[2] for name in names}
+    known = [
+        row
+        for row in rows
+        if (row.balancers and {piece.resource for piece in row.balancers} <= names)
+        or (not row.balancers and services & set(row.services))
+    ]
+    day = book(Reading(TODAY, known, [*mine, FEE], (TODAY,), "USD", SOURCE))
+    assert day.bill.load_balancer == sum(asset.costs.load_balancer for asset in balancers)
+
+
+@given(readings())
+def test_what_assets_alone_can_tell_is_what_they_tell(answer: Reading) -> None:
+    if not answer.assets:
+        return
+    day = book(answer)
+    for component in (Component.NODE_DISK, Component.MANAGEMENT):
+        assert day.bill.of(component) == sum(asset.costs.of(component) for asset in answer.assets)
+    assert (Component.MANAGEMENT in day.not_measured) == (not listed(answer, AssetType.MANAGEMENT))
+    assert day.audited == (IssueKind.RESOURCE_WITHOUT_ASSET not in kinds_of(day.issues))
+
+
+# ------------------------------------------------------------------------------------------------ without any asset
+
+ROWS = """
+    pod shop/web-1 @n1   cpu 3 ram 1 pv:pvc-1 1.20 lb:shop/web 0.60 net 0.05 shared 0.5 external 0.25
+    idle @n1             cpu 5 ram 1
+    unmounted            pv:pvc-2 0.40
+"""
+FROM_ROWS = """
+    bill       cpu 8 ram 2 pv 1.6 lb 0.6 net 0.05 external 0.25
+    workload   cpu 3 ram 1 pv 1.2 lb 0.6 net 0.05 shared 0.5 external 0.25
+    idle       cpu 5 ram 1
+    unmounted  pv 0.4
+    overhead   shared -0.5
+    unaudited
+"""
+
+
+@pytest.mark.parametrize("without_assets", [True, False])
+def test_without_assets_the_bill_is_the_sum_of_the_rows_and_nobody_audited_it(*, without_assets: bool) -> None:
+    day = booked(ROWS, without_assets=without_assets)  # no answer, or an empty one beside rows that cost
+    assert ledger(day) == written(FROM_ROWS)
+    assert kinds_of(day.issues) == {IssueKind.NOT_AUDITED}
+    assert day.not_measured == {Component.NODE_DISK, Component.MANAGEMENT}
+
+
+def test_empty_assets_beside_rows_whose_costs_cancel_out_are_no_audit_either() -> None:
+    day = booked("""
+        pod shop/web-1  cpu 1
+        idle            cpu -1
+    """)
+    assert not day.audited
+    assert IssueKind.NOT_AUDITED in kinds_of(day.issues)
+
+
+def test_a_cluster_without_rows_and_assets_costs_nothing_and_that_is_audited() -> None:
+    day = booked("")
+    assert ledger(day) == ["bill", "audited"]
+    assert day.not_measured == {Component.MANAGEMENT}
+
+
+def test_assets_without_rows_are_a_bill_that_nothing_explains() -> None:
+    assert ledger(booked("node n1 cpu 8 ram 2")) == written("""
+        bill  cpu 8 ram 2
+        unexplained unknown cpu 8 ram 2
+        audited
+    """)
+
+
+@given(readings())
+def test_without_assets_every_component_of_the_bill_is_what_the_rows_say(answer: Reading) -> None:
+    day = book(replace(answer, assets=None))
+    assert not day.audited
+    assert day.bill == Costs.sum(row.costs for row in each_once(answer.allocations))._replace(shared=0)
+
+
+# ------------------------------------------------------------------------------------------------ shared, external
+
+
+def test_shared_costs_stand_with_the_opposite_sign_in_overhead_and_never_add_to_the_bill() -> None:
+    day = booked("""
+        node n1              cpu 2
+        fee fee              0.50
+        pod shop/web-1 @n1   cpu 1 shared 0.30
+        pod shop/api-1 @n1   cpu 1 shared 0.20
+    """)
+    assert ledger(day) == written("""
+        bill      cpu 2 management 0.5
+        workload  cpu 2 shared 0.5
+        overhead  management 0.5 shared -0.5
+        audited
+    """)
+    assert day.bill.total == micros("2.50")
+
+
+def test_external_costs_are_what_rows_carry_with_or_without_assets() -> None:
+    day = booked("""
+        node n1              cpu 1
+        pod shop/web-1 @n1   cpu 1 external 0.30
+        overhead             external 4
+    """)
+    assert ledger(day) == written("""
+        bill      cpu 1 external 4.3
+        workload  cpu 1 external 0.3
+        overhead  external 4
+        audited
+    """)
+
+
+@given(readings())
+def test_shared_is_never_on_the_bill_and_external_is_what_rows_carry(answer: Reading) -> None:
+    day = book(answer)
+    assert day.bill.shared == 0
+    assert sum(row.costs.shared for row in day.rows) == 0
+    assert day.bill.external == sum(row.costs.external for row in each_once(answer.allocations))

@@ -1,0 +1,324 @@
+"""Every cluster-day balances, whatever a source answers (B2, B3, B6), and booking twice changes nothing."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubetally.domain.allocation import Kind
+from kubetally.domain.booking import Booking, PartsDoNotAddUp, book
+from kubetally.domain.component import Component, Costs
+from kubetally.domain.issues import IssueKind
+from kubetally.domain.reading import Reading
+from kubetally.domain.row import CAUSE_IN_WORDS, Cause
+from tests.unit.domain.clusters import (
+    TODAY,
+    booked,
+    cluster_costs,
+    each_once,
+    kinds_of,
+    ledger,
+    micros,
+    reading,
+    readings,
+    written,
+)
+
+
+def views(day: Booking) -> tuple[object, ...]:
+    """All that a reader sees of a day."""
+    costs = cluster_costs(day)
+    return (
+        costs.namespaces(),
+        costs.workloads(),
+        costs.lines(),
+        costs.summary,
+        costs.efficiency,
+        costs.network_classes,
+    )
+
+
+@given(readings())
+def test_the_bill_is_the_sum_of_the_rows_component_by_component(answer: Reading) -> None:
+    day = book(answer)
+    assert Costs.sum(row.costs for row in day.rows) == day.bill
+    for component, sheet in day.balance().items():
+        assert sheet.bill == day.bill.of(component)
+        assert sheet.bill == sheet.workload + sheet.idle + sheet.unmounted + sheet.overhead + sheet.unexplained
+    assert Costs.sum(day.kind_costs(kind) for kind in Kind) == day.bill
+    assert not day.audited or answer.assets is not None
+
+
+@given(readings())
+def test_rows_of_a_day_are_pods_and_at_most_one_line_a_kind_and_cause(answer: Reading) -> None:
+    rows = book(answer).rows
+    pods = [row for row in rows if row.kind is Kind.WORKLOAD]
+    lines = [row for row in rows if row.kind is not Kind.WORKLOAD]
+    names = [(row.namespace, row.controller_kind, row.controller, row.pod, row.node) for row in pods]
+    assert len(set(names)) == len(names)
+    assert len({(row.kind, row.cause) for row in lines}) == len(lines)
+    assert all((row.cause is not None) == (row.kind is Kind.UNEXPLAINED) for row in rows)
+    assert all(row.namespace is None and (any(row.costs) or any(row.hours)) for row in lines)
+
+
+@given(readings())
+def test_idle_is_never_negative_and_over_commit_never_positive(answer: Reading) -> None:
+    day = book(answer)
+    assert all(amount >= 0 for amount in day.kind_costs(Kind.IDLE))
+    assert all(amount <= 0 for row in day.rows if row.cause is Cause.OVER_COMMIT for amount in row.costs)
+    booked_idle = [row.costs for row in day.rows if row.kind is Kind.IDLE or row.cause is Cause.OVER_COMMIT]
+    assert Costs.sum(booked_idle) == Costs.sum(
+        row.costs for row in each_once(answer.allocations) if row.kind is Kind.IDLE
+    )
+
+
+@given(readings())
+def test_booking_the_same_reading_twice_gives_equal_ledgers(answer: Reading) -> None:
+    assert book(answer) == book(answer)
+
+
+@given(readings(), st.data())
+def test_the_order_of_rows_and_assets_changes_neither_balance_nor_views(answer: Reading, data: st.DataObject) -> None:
+    rows = data.draw(st.permutations(list(answer.allocations)))
+    assets = None if answer.assets is None else data.draw(st.permutations(list(answer.assets)))
+    day, shuffled = book(answer), book(replace(answer, allocations=rows, assets=assets))
+    assert shuffled.balance() == day.balance()
+    assert (shuffled.audited, shuffled.not_measured) == (day.audited, day.not_measured)
+    assert views(shuffled) == views(day)
+
+
+@given(readings())
+def test_rows_that_come_twice_count_once(answer: Reading) -> None:
+    day = book(answer)
+    twice = book(replace(answer, allocations=[*answer.allocations, *answer.allocations]))
+    assert twice.balance() == day.balance()
+    assert twice.source_total == day.source_total
+    assert views(twice) == views(day)
+    assert not answer.allocations or IssueKind.DUPLICATE_ROWS in kinds_of(twice.issues)
+
+
+def test_of_unlike_rows_under_one_name_each_counts_and_of_equal_ones_one() -> None:
+    one, other = "pod shop/web-1 @n1 cpu 1", "pod shop/web-1 @n1 cpu 2"
+    for order in ([one, other, other], [other, other, one], [other, one, other, one]):
+        day = booked("\n".join(order), without_assets=True)
+        assert day.bill.cpu == micros(3)
+        (issue,) = [issue for issue in day.issues if issue.kind is IssueKind.DUPLICATE_ROWS]
+        assert issue.facts == {"equal": len(order) - 2, "unlike": 1}
+
+
+def test_containers_nodes_and_steps_tell_rows_apart() -> None:
+    day = booked(
+        """
+        pod shop/web-1 @n1 container:main cpu 1
+        pod shop/web-1 @n1 container:proxy cpu 1
+        pod shop/web-1 @n2 cpu 1
+        pod shop/web-1 @n1 hour:3 cpu 1
+        """,
+        without_assets=True,
+    )
+    assert day.bill.cpu == micros(4)
+    assert IssueKind.DUPLICATE_ROWS not in kinds_of(day.issues)
+    assert sorted((row.node, row.containers) for row in day.rows) == [("n1", 2), ("n2", 1)]
+
+
+# ------------------------------------------------------------------------------------------------ use
+
+
+def test_the_longest_container_says_how_long_a_pod_lived_and_steps_add_up() -> None:
+    answer = reading("""
+        pod shop/web-1 @n1 hour:0 container:main  cpu 1 cpu_core_hours 1
+        pod shop/web-1 @n1 hour:0 container:proxy cpu 1 cpu_core_hours 2
+        pod shop/web-1 @n1 hour:1 container:main  cpu 1 cpu_core_hours 4
+    """)
+    lived = [row._replace(minutes=minutes) for row, minutes in zip(answer.allocations, (60, 20, 30), strict=True)]
+    (row,) = [row for row in book(replace(answer, allocations=lived)).rows if row.kind is Kind.WORKLOAD]
+    assert (row.minutes, row.containers, row.hours.cpu_core_hours) == (90, 2, 7)
+
+
+def test_unmounted_volumes_of_a_namespace_are_its_own_and_others_are_a_line() -> None:
+    day = booked("""
+        disk d1                              1
+        disk d2                              2
+        pod shop/shop-unmounted-pvcs         pv:d1 1
+        unmounted                            pv:d2 2
+    """)
+    assert ledger(day) == written("""
+        bill       pv 3
+        workload   pv 1
+        unmounted  pv 2
+        audited
+    """)
+
+
+def test_negative_idle_of_a_node_is_over_commit_and_takes_nothing_from_another_nodes_idle() -> None:
+    day = booked("""
+        node n1              cpu 4 ram 1
+        node n2              cpu 4
+        pod shop/web-1 @n1   cpu 5
+        pod shop/web-2 @n2   cpu 2
+        idle @n1             cpu -1 ram 1
+        idle @n2             cpu 2
+    """)
+    assert ledger(day) == written("""
+        bill      cpu 8 ram 1
+        workload  cpu 7
+        idle      cpu 2 ram 1
+        unexplained over_commit cpu -1
+        audited
+    """)
+
+
+def test_idle_of_a_node_is_that_of_its_steps_together() -> None:
+    day = booked("""
+        node n1              cpu 4
+        pod shop/web-1 @n1   cpu 3
+        idle @n1 hour:0      cpu 2
+        idle @n1 hour:1      cpu -1
+    """)
+    assert ledger(day)[1:] == ["workload cpu 3", "idle cpu 1", "audited"]
+
+
+def test_negative_idle_on_a_node_without_asset_still_balances() -> None:
+    day = booked("""
+        fee fee                    1
+        pod shop/web-1 @fargate-1  cpu 5
+        idle @fargate-1            cpu -1
+    """)
+    assert ledger(day) == written("""
+        bill      cpu 4 management 1
+        workload  cpu 5
+        overhead  management 1
+        unexplained over_commit cpu -1
+        unaudited
+    """)
+
+
+# ------------------------------------------------------------------------------------------------ differences
+
+
+def test_what_rounding_may_do_is_called_rounding_and_more_is_not() -> None:
+    day = booked("""
+        node n1              cpu 8
+        pod shop/web-1 @n1   cpu 3
+        idle @n1             cpu 4.999985
+    """)
+    assert ledger(day)[3] == "unexplained rounding cpu 0.000015"  # three figures, each half of a fifth decimal off
+    day = booked("""
+        node n1              cpu 8
+        pod shop/web-1 @n1   cpu 3
+        idle @n1             cpu 4.999984
+    """)
+    assert ledger(day)[3] == "unexplained unknown cpu 0.000016"
+
+
+def test_balancers_in_part_and_balancers_twice_do_not_hide_each_other() -> None:
+    day = booked("""
+        balancer shop/web   1
+        balancer shop/api   1
+        pod shop/web-1      lb:shop/web 0.40
+        pod shop/api-1      lb:shop/api 1
+        unmounted           lb 0.50 services:api
+    """)
+    assert ledger(day) == written("""
+        bill       lb 2
+        workload   lb 1.4
+        unmounted  lb 0.5
+        unexplained balancer_charged_twice lb -0.5
+        unexplained balancer_booked_in_part lb 0.6
+        audited
+    """)
+
+
+def test_a_balancer_charged_in_part_says_so() -> None:
+    day = booked("""
+        balancer shop/web   0.60
+        pod shop/web-1      lb:shop/web 0.25
+    """)
+    assert ledger(day)[2] == "unexplained balancer_booked_in_part lb 0.35"
+
+
+def test_unmounted_balancers_fall_on_the_services_they_name_in_proportion() -> None:
+    day = booked("""
+        balancer shop/web   3
+        balancer batch/web  1
+        pod shop/web-1      lb:shop/web 3
+        pod batch/web-1     lb:batch/web 1
+        unmounted           lb 0.40 services:web
+    """)
+    assert ledger(day)[3] == "unexplained balancer_charged_twice lb -0.4"
+
+
+def test_volumes_beyond_their_disk_and_volumes_in_part_are_told_apart() -> None:
+    day = booked("""
+        disk d1           1 volume:pvc-1
+        disk d2           1 volume:pvc-2
+        pod shop/web-1    pv:pvc-1 1.50
+        pod shop/web-2    pv:pvc-2 0.20
+    """)
+    assert ledger(day) == written("""
+        bill      pv 2
+        workload  pv 1.7
+        unexplained volume_charged_beyond_its_disk pv -0.5
+        unexplained volume_booked_in_part pv 0.8
+        audited
+    """)
+
+
+def test_a_volume_without_disk_is_no_difference_of_a_disk_without_name() -> None:
+    answer = reading("""
+        disk none          1 volume:pvc-1
+        pod shop/web-1     pv:pvc-1 0.40 pv:nfs 9
+    """)
+    (disk,) = answer.assets or ()
+    day = book(replace(answer, assets=[disk._replace(name="", names=frozenset({"pvc-1"}))]))
+    assert ledger(day)[2] == "unexplained volume_booked_in_part pv 0.6"
+
+
+def test_what_has_no_name_is_unknown_and_still_in_sight() -> None:
+    day = booked("""
+        node n1              cpu 8 ram 2
+        pod shop/web-1 @n1   cpu 3 ram 2.50
+    """)
+    assert ledger(day)[2:] == ["unexplained unknown cpu 5 ram -0.5", "audited"]
+
+
+def test_every_cause_has_words() -> None:
+    assert set(CAUSE_IN_WORDS) == set(Cause)
+
+
+# ------------------------------------------------------------------------------------------------ what is odd
+
+
+def test_a_cluster_that_costs_and_runs_nothing_may_be_a_query_that_failed_unseen() -> None:
+    assert IssueKind.NO_WORKLOADS in kinds_of(booked("node n1 cpu 8\nidle @n1 cpu 8").issues)
+    assert IssueKind.NO_WORKLOADS not in kinds_of(booked("pod shop/web-1 @n1 cpu 1").issues)
+    assert IssueKind.NO_WORKLOADS not in kinds_of(booked("").issues)
+
+
+def test_traffic_that_cost_nothing_is_told() -> None:
+    sent = "pod shop/web-1 @n1 cpu 1 network_transfer_bytes 5e9"
+    assert IssueKind.NETWORK_UNPRICED in kinds_of(booked(sent).issues)
+    assert IssueKind.NETWORK_UNPRICED not in kinds_of(booked(f"{sent} net 0.01").issues)
+
+
+def test_issues_of_the_reading_stay_and_say_where_they_are_from() -> None:
+    answer = reading("pod shop/web-1 @n1 cpu 1", without_assets=True)
+    seen = book(answer).issues
+    assert all((issue.source, issue.window) == (answer.source, TODAY) for issue in seen)
+    again = book(replace(answer, issues=seen))
+    assert again.issues[: len(seen)] == seen
+
+
+def test_a_ledger_that_would_not_balance_is_a_defect_with_its_facts() -> None:
+    error = PartsDoNotAddUp(TODAY, Costs(cpu=1), Costs(cpu=2))
+    assert (error.code, error.rows.cpu, error.bill.cpu, error.window) == ("parts_do_not_add_up", 1, 2, TODAY)
+    with pytest.raises(PartsDoNotAddUp, match="please report this as a defect"):
+        raise error
+
+
+@given(readings())
+def test_what_nobody_measured_is_zero_in_every_sum(answer: Reading) -> None:
+    day = book(answer)
+    assert all(day.bill.of(component) == 0 for component in day.not_measured)
+    assert day.not_measured <= {Component.NODE_DISK, Component.MANAGEMENT}

@@ -1,0 +1,89 @@
+"""Ratios come from sums: usage over request of what was added up, never a mean of ratios."""
+
+from math import fsum
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubetally.domain.efficiency import NO_HOURS, Efficiency, Hours, efficiency
+from kubetally.domain.money import MICROS
+from tests.unit.domain.clusters import hours_of_rows
+
+costs = st.integers(-(10**12), 10**15)
+
+
+def hours(cpu: tuple[float, float], ram: tuple[float, float] = (0.0, 0.0)) -> Hours:
+    """Usage and request of each."""
+    return Hours(
+        cpu_core_usage_hours=cpu[0],
+        cpu_core_request_hours=cpu[1],
+        ram_byte_usage_hours=ram[0],
+        ram_byte_request_hours=ram[1],
+    )
+
+
+def test_merged_efficiency_is_that_of_the_sums_and_not_the_mean() -> None:
+    small, large = hours((1, 1)), hours((10, 100))
+    assert efficiency(small, 1, 0).cpu == 1.0
+    assert efficiency(large, 1, 0).cpu == 0.1
+    assert efficiency(small.plus(large), 2, 0).cpu == pytest.approx(11 / 101)  # the mean would be 0.55
+
+
+def test_without_requests_there_is_no_efficiency() -> None:
+    assert efficiency(hours((3, 0)), MICROS, MICROS) == Efficiency(None, None, None)
+    assert efficiency(NO_HOURS, 0, 0) == Efficiency(None, None, None)
+
+
+def test_nothing_used_of_a_request_is_zero_and_that_is_not_unknown() -> None:
+    assert efficiency(hours((0, 4), (0, 8)), MICROS, MICROS) == Efficiency(0.0, 0.0, 0.0)
+
+
+def test_more_used_than_requested_is_more_than_one() -> None:
+    assert efficiency(hours((3, 1)), MICROS, 0) == Efficiency(3.0, None, 3.0)
+
+
+def test_the_total_weighs_cpu_and_ram_by_their_cost() -> None:
+    assert efficiency(hours((1, 2), (1, 10)), 3 * MICROS, 1 * MICROS).total == pytest.approx((0.5 * 3 + 0.1 * 1) / 4)
+
+
+def test_a_resource_without_requests_does_not_weigh() -> None:
+    assert efficiency(hours((1, 2), (5, 0)), MICROS, 9 * MICROS) == Efficiency(0.5, None, 0.5)
+
+
+def test_a_total_of_what_cost_nothing_is_unknown() -> None:
+    assert efficiency(hours((1, 2), (1, 2)), 0, 0) == Efficiency(0.5, 0.5, None)
+    assert efficiency(hours((1, 2), (5, 0)), 0, MICROS).total is None
+
+
+def test_a_negative_cost_weighs_nothing() -> None:
+    assert efficiency(hours((1, 2), (1, 10)), 3 * MICROS, -2 * MICROS).total == 0.5
+    assert efficiency(hours((1, 2), (1, 10)), -3 * MICROS, -2 * MICROS).total is None
+
+
+@given(hours_of_rows, costs, costs)
+def test_the_total_lies_between_its_parts(row: Hours, cpu_cost: int, ram_cost: int) -> None:
+    cpu, ram, total = efficiency(row, cpu_cost, ram_cost)
+    known = [ratio for ratio in (cpu, ram) if ratio is not None]
+    assert all(ratio >= 0 for ratio in known)
+    if total is not None:
+        assert min(known) * (1 - 1e-9) <= total <= max(known) * (1 + 1e-9)
+
+
+@given(st.lists(hours_of_rows, min_size=1, max_size=8), costs, costs, st.data())
+def test_hours_add_up_to_the_same_digits_in_any_order(
+    rows: list[Hours], cpu_cost: int, ram_cost: int, data: st.DataObject
+) -> None:
+    whole = Hours.sum(rows)
+    shuffled = Hours.sum(data.draw(st.permutations(rows)))
+    assert shuffled == whole
+    assert efficiency(shuffled, cpu_cost, ram_cost) == efficiency(whole, cpu_cost, ram_cost)
+    requested = fsum(row.cpu_core_request_hours for row in rows)
+    used = fsum(row.cpu_core_usage_hours for row in rows)
+    assert efficiency(whole, cpu_cost, ram_cost).cpu == (used / requested if requested else None)
+
+
+@given(st.lists(hours_of_rows, min_size=1, max_size=8), st.integers(0, 8))
+def test_hours_added_in_groups_are_the_hours_added_at_once(rows: list[Hours], cut: int) -> None:
+    grouped = Hours.sum(rows[:cut]).plus(Hours.sum(rows[cut:]))
+    assert list(grouped) == pytest.approx(list(Hours.sum(rows)))
