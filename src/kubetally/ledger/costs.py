@@ -1,10 +1,12 @@
 """Asking a source for a window, day by day, and answering what the cluster cost."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeVar
+
+import structlog
 
 from kubetally.domain.booking import Booking, book
 from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity
@@ -15,6 +17,7 @@ from kubetally.domain.window import HOUR, Clock, Window, rfc3339, whole_hour
 from kubetally.ledger.ports import About, CostSource
 
 T = TypeVar("T")
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +96,25 @@ async def get_cluster_costs(
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
     answers = [(part, task.result()) for part, task in tasks]
+    cut = sum(isinstance(task.result(), DeadlinePassed) for task in (*(task for _, task in tasks), savings_task))
+    if cut:
+        _log.warning("deadline_passed", source=source.url, deadline_seconds=deadline_seconds, questions=cut)
     failures = [(part, answer) for part, answer in answers if isinstance(answer, SourceError)]
     if failures and len(failures) == len(answers):
         raise failures[0][1]
     issues += [_failed(source.url, str(error), error, window=part.want) for part, error in failures]
     bookings = [answer for _, answer in answers if isinstance(answer, Booking)]
     issues += [issue for booking in bookings for issue in booking.issues]
-    about, savings = about_task.result(), savings_task.result()
+    told, savings = about_task.result(), savings_task.result()
+    about = About() if isinstance(told, SourceError) else told
     if isinstance(savings, SourceError):
         issues.append(_failed(source.url, f"no savings: {savings}", savings, subject="savings"))
     return ClusterCosts(
         window=window,
         hours_asked=over.hours,
         bookings=tuple(booking for booking in bookings if booking.covered),
-        currency=next((booking.currency for booking in bookings), DEFAULT_CURRENCY),
-        source=identity(source.url, About() if isinstance(about, SourceError) else about),
+        currency=next((booking.currency for booking in bookings), about.currency or DEFAULT_CURRENCY),
+        source=identity(source.url, about),
         savings=None if isinstance(savings, SourceError) else savings,
         issues=_each_once(issues),
     )
@@ -120,10 +127,25 @@ def identity(url: str, about: About) -> SourceIdentity:
 
 async def _booked(source: CostSource, part: Question) -> Booking:
     reading = (await source.read(part.ask)).within(part.want)
+    empty = [
+        Issue(IssueKind.WINDOW_WITHOUT_DATA, "the source holds no data of this window", source.url, gap)
+        for gap in _gaps(part.want, reading.covered)
+    ]
+    reading = replace(reading, issues=(*reading.issues, *empty))
     if not reading.covered:  # without rows there is no use to hold against the bill, whatever assets there were
-        empty = Issue(IssueKind.WINDOW_WITHOUT_DATA, "the source holds no data of this window", source.url, part.want)
-        reading = replace(reading, allocations=(), assets=(), issues=(*reading.issues, empty))
+        reading = replace(reading, allocations=(), assets=())
     return book(reading)
+
+
+def _gaps(window: Window, covered: Iterable[Window]) -> Iterator[Window]:
+    """What of `window` is not in `covered`."""
+    reached = window.start
+    for span in sorted(covered):
+        if span.start > reached:
+            yield Window(reached, span.start)
+        reached = max(reached, span.end)
+    if reached < window.end:
+        yield Window(reached, window.end)
 
 
 def _about_the_window(window: Window, over: Window, parts: Sequence[Question], url: str) -> list[Issue]:
@@ -144,14 +166,18 @@ def _failed(
 
 
 def _each_once(issues: Sequence[Issue]) -> tuple[Issue, ...]:
-    """What several days say alike is said once, of the whole window."""
-    by_words: dict[tuple[IssueKind, str], list[Issue]] = {}
+    """What adjacent days say alike is said once, of their whole span; days apart keep an issue each."""
+    by_words: dict[tuple[IssueKind, str, str | None], list[Issue]] = {}
     for issue in issues:
-        by_words.setdefault((issue.kind, issue.message), []).append(issue)
-    return tuple(same[0] if len(same) == 1 else _joined(same) for same in by_words.values())
+        by_words.setdefault((issue.kind, issue.message, issue.subject), []).append(issue)
+    return tuple(issue for same in by_words.values() for issue in _joined(same))
 
 
-def _joined(same: Sequence[Issue]) -> Issue:
-    windows = [issue.window for issue in same if issue.window is not None]
-    joined = Window(min(one.start for one in windows), max(one.end for one in windows)) if windows else None
-    return replace(same[0], window=joined)
+def _joined(same: Sequence[Issue]) -> Iterator[Issue]:
+    spans: list[Window] = []
+    for window in sorted(issue.window for issue in same if issue.window is not None):
+        if spans and window.start <= spans[-1].end:
+            spans[-1] = Window(spans[-1].start, max(spans[-1].end, window.end))
+        else:
+            spans.append(window)
+    return (replace(same[0], window=span) for span in spans) if spans else iter(same[:1])

@@ -64,6 +64,12 @@ class SourceUnavailable(SourceError):
         super().__init__(f"{url} is unavailable: {why}; {todo}")
 
 
+class SourceUnreachable(SourceUnavailable):
+    """No connection could be made: refused, no route, no such name."""
+
+    code = "source_unreachable"
+
+
 class SourceTimeout(SourceUnavailable):
     """It was too slow; `waiting` says for which of the limits, `seconds` how long that limit is."""
 

@@ -34,6 +34,7 @@ from kubetally.sources.faults import (
     SourceRefused,
     SourceTimeout,
     SourceUnavailable,
+    SourceUnreachable,
     Waiting,
     own_words,
     printable,
@@ -53,6 +54,7 @@ __all__ = [
     "SourceRefused",
     "SourceTimeout",
     "SourceUnavailable",
+    "SourceUnreachable",
     "Transport",
     "Waiting",
 ]
@@ -61,6 +63,7 @@ Params = Sequence[tuple[str, str]] | Mapping[str, str]
 
 _MIB = 1024 * 1024
 _TRIES_OF_FAILED = 2
+_CLOSED_DOOR_SECONDS = 10.0
 _UNAVAILABLE_STATUSES = frozenset({429, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -110,7 +113,7 @@ class Transport:
     ) -> None:
         self.access, self.masked_url = access, access.masked_url
         self._limits = limits or Limits()
-        self._account, self._clock = account, clock or _SystemClock()
+        self.account, self._clock = account, clock or _SystemClock()
         # Proxies and certificates out of the environment would go round the check of addresses, so neither reads it.
         connect = CheckedAddresses(
             httpx.AsyncHTTPTransport(verify=access.ssl_context(), trust_env=False),
@@ -130,6 +133,8 @@ class Transport:
             follow_redirects=False,
             trust_env=False,
         )
+        # What kept every question out a moment ago, and until when nobody knocks again.
+        self._closed_door: tuple[SourceError, float] | None = None
         _leave_our_retries_to_us()
 
     async def __aenter__(self) -> Self:
@@ -144,33 +149,42 @@ class Transport:
         """Close all connections."""
         await self._client.aclose()
 
-    async def get(self, path: str, params: Params = (), *, expected: frozenset[int] = frozenset()) -> Answer:
+    async def get(
+        self, path: str, params: Params = (), *, expected: frozenset[int] = frozenset(), quiet: bool = False
+    ) -> Answer:
         """The 2xx answer to `path` under the source's URL; tries again where that may help, and logs a failure once.
 
         Shape:  `params` as pairs in their order, or as a mapping; names and values as they are, not encoded.
                 A refusal with a status in `expected` is no failure to log: the caller asks whether a path exists.
+                `quiet`: nothing depends on the answer, so that its failure is not worth a line of the log.
         Raises: SourceRefused (with `status`, so that a caller may try another path), SourceUnavailable, SourceTimeout,
                 SourceFailed, AnswerTruncated, AnswerTooLarge, AnswerNotUnderstood (a body that does not decompress),
                 RedirectRefused, AddressRefused, CertificateNotTrusted.
         """
         began, tries = time.monotonic(), _Tries()
+        if self._closed_door is not None and began < self._closed_door[1]:
+            raise self._closed_door[0]
         url = self._address_of(path, params)
         shown = self._shown(path)
         try:
             answer = await self._before_deadline(url, shown, tries)
         except SourceError as error:
-            if not (isinstance(error, SourceRefused) and error.status in expected):
-                _log.warning(
+            expected_refusal = isinstance(error, SourceRefused) and error.status in expected
+            if not expected_refusal and not (_is_closed_door(error) and self._closed_door is not None):
+                (_log.debug if quiet else _log.warning)(
                     "source_request_failed",
-                    account=self._account,
+                    account=self.account,
                     source=self.masked_url,
                     path=path,
                     error=error.code,
                     attempts=tries.begun,
                     duration_seconds=round(time.monotonic() - began, 3),
                 )
+            if _is_closed_door(error) and not quiet:
+                self._closed_door = (error, time.monotonic() + _CLOSED_DOOR_SECONDS)
             raise
-        _log.debug("source_answered", account=self._account, source=self.masked_url, path=path, bytes=len(answer.body))
+        self._closed_door = None
+        _log.debug("source_answered", account=self.account, source=self.masked_url, path=path, bytes=len(answer.body))
         return answer
 
     async def _before_deadline(self, url: httpx.URL, shown: str, tries: "_Tries") -> Answer:
@@ -240,6 +254,8 @@ class Transport:
         for cause in _causes(error):
             if isinstance(cause, ssl.SSLCertVerificationError):
                 return CertificateNotTrusted(shown, printable(cause.verify_message, 200))
+        if isinstance(error, httpx.ConnectError):
+            return SourceUnreachable(shown, _reason(error))
         return SourceUnavailable(shown, _reason(error))
 
     def _address_of(self, path: str, params: Params) -> httpx.URL:
@@ -249,6 +265,13 @@ class Transport:
 
     def _shown(self, path: str) -> str:
         return f"{self.masked_url}/{path.lstrip('/')}"
+
+
+def _is_closed_door(error: SourceError) -> bool:
+    """Whether no question gets in: one line of the log and one round of tries are enough for all of them."""
+    if isinstance(error, SourceTimeout):
+        return error.waiting is Waiting.CONNECT
+    return isinstance(error, SourceUnreachable | AddressRefused | CertificateNotTrusted)
 
 
 class _Tries:

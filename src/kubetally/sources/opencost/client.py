@@ -5,24 +5,27 @@ differs: an OpenCost on its own port has no prefix, behind its UI and in Kubecos
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+import structlog
 
-from kubetally.domain.errors import RequestError
+from kubetally.domain.errors import RequestError, SourceError
 from kubetally.domain.window import Window
 from kubetally.sources.faults import Answer, AnswerNotUnderstood, SourceRefused
 from kubetally.sources.opencost.wire import (
-    AllocationAnswer,
     AllocationRow,
+    AllProperties,
     AssetAnswer,
-    Properties,
+    BookedAnswer,
     decode_allocations,
     decode_any,
     decode_assets,
+    decode_booked,
 )
 from kubetally.sources.question import (
     Aggregate,
@@ -42,6 +45,9 @@ from kubetally.sources.question import (
 from kubetally.sources.transport import Transport
 
 Params = Sequence[tuple[str, str]]
+D = TypeVar("D")
+
+_log = structlog.get_logger(__name__)
 
 # What Kubecost does by itself and a ledger must not have: fees pushed into rows, costs from outside of the cluster,
 # rows without corrections, idle of all clusters in one row.
@@ -54,6 +60,8 @@ _AS_BOOKED: Params = (
     ("external", "false"),
 )
 _NOT_HERE = frozenset({404, 405})
+# What a grouped row still tells once its members are merged; of labels, annotations and services it tells none.
+_KEPT_WHEN_GROUPED = frozenset({"cluster", "node", "namespace", "controllerKind", "controller", "pod", "container"})
 
 
 class FilterNotApplied(RequestError):
@@ -67,6 +75,14 @@ class FilterNotApplied(RequestError):
             f"{url} ignores filters, and rows grouped this way do not show what they would be filtered by: ask "
             "without a group, or group by the fields of the filter"
         )
+
+
+class _NoSuchPath(Exception):
+    """Nowhere the API may begin is there such a path; `first` is what the likeliest place answered."""
+
+    def __init__(self, first: SourceRefused | AnswerNotUnderstood) -> None:
+        self.first = first
+        super().__init__(str(first))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +113,15 @@ class CostModelClient:
         """Give the connections back."""
         await self._transport.aclose()
 
-    async def day_allocations(self, window: Window, cluster_id: str | None) -> tuple[Answer, AllocationAnswer, bool]:
-        """The finest rows of one step that is `window`, with idle: what a booking needs. As `decode_allocations`."""
+    async def day_allocations(self, window: Window, cluster_id: str | None) -> tuple[Answer, BookedAnswer, bool]:
+        """The finest rows of one step that is `window`, with idle: what a booking needs. As `decode_booked`."""
         answer = await self._money("/allocation", window, (*_AS_BOOKED, *_one_cluster(cluster_id)))
-        return answer, *decode_allocations(answer)
+        return answer, *self._understood(answer, decode_booked)
 
     async def day_assets(self, window: Window, cluster_id: str | None) -> AssetAnswer:
         """All assets of `window`."""
         params = (("filterClusters", cluster_id),) if cluster_id else ()
-        return decode_assets(await self._money("/assets", window, params))[0]
+        return self._understood(await self._money("/assets", window, params), decode_assets)[0]
 
     async def allocations(
         self,
@@ -131,7 +147,7 @@ class CostModelClient:
         params += [("accumulate", "true")] if accumulate else []
         if where is not None:
             params += _filter_params(where)
-        decoded, _ = decode_allocations(await self._money("/allocation", window, params))
+        decoded, _ = self._understood(await self._money("/allocation", window, params), decode_allocations)
         data = decoded.data if isinstance(decoded.data, list) else [decoded.data]
         sets = tuple({name: row for name, row in (step or {}).items() if row is not None} for step in data)
         return Filtered(sets) if where is None else self._filtered(sets, where, grouped)
@@ -139,66 +155,103 @@ class CostModelClient:
     async def about(self, path: str) -> dict[str, Any] | None:
         """The data of a small informative answer such as /clusterInfo; None where the source has none."""
         try:
-            answer = await self._get(path, ())
-        except (SourceRefused, AnswerNotUnderstood):
-            return None
-        try:
+            answer = await self._get_anywhere(path, quiet=True)
             decoded = decode_any(answer)
-        except AnswerNotUnderstood:
+        except (_NoSuchPath, SourceRefused, AnswerNotUnderstood):
             return None
         if isinstance(decoded.data, dict):
             return decoded.data
         return _bare_object(answer)
 
     async def raw(self, path: str) -> Answer | None:
-        """An answer as it came; None where the source has no such path."""
+        """An answer as it came; None where the source has no such path, or a web page for any path."""
         try:
-            return await self._get(path, ())
-        except SourceRefused as error:
-            if error.status in _NOT_HERE:
-                return None
-            raise
-        except AnswerNotUnderstood:  # a web page for any path it does not know
+            return await self._get_anywhere(path)
+        except _NoSuchPath:
             return None
 
     async def _money(self, path: str, window: Window, params: Params) -> Answer:
         async with self._parallel:
-            return await self._get(path, (("window", str(window)), *params))
+            began = time.monotonic()
+            try:
+                return await self._get(path, (("window", str(window)), *params))
+            except _NoSuchPath as error:
+                self.log_failure(path, error.first, time.monotonic() - began)
+                raise error.first from None
 
     async def _get(self, path: str, params: Params) -> Answer:
-        """From wherever the API begins: known, or found out by trying."""
-        known = self._prefix
+        """From wherever the API begins: known, or found out by trying. Raises _NoSuchPath, SourceError."""
         first: SourceRefused | AnswerNotUnderstood | None = None
-        for prefix in self._prefixes() if known is None else (known,):
-            try:
-                answer = await self._transport.get(prefix + path, params, expected=_NOT_HERE)
-                if answer.content_type.startswith("text/html") or answer.body[:1] == b"<":
-                    raise AnswerNotUnderstood.of(answer)
-            except (SourceRefused, AnswerNotUnderstood) as error:
-                if isinstance(error, SourceRefused) and error.status not in _NOT_HERE:
-                    raise
-                first = first or error
-                continue
-            self._prefix = prefix
-            self._note_clock(answer)
-            return answer
+        for prefix in self._prefixes():
+            answer = await self._try(prefix, path, params)
+            if isinstance(answer, Answer):
+                return answer
+            first = first or answer
         assert first is not None  # noqa: S101  # there is at least one prefix
-        raise first
+        raise _NoSuchPath(first)
+
+    async def _get_anywhere(self, path: str, *, quiet: bool = False) -> Answer:
+        """As `_get`, of a small answer: wherever the API may begin is asked at once, to wait for one answer only."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._try(prefix, path, (), quiet=quiet)) for prefix in self._prefixes()]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        answers = [task.result() for task in tasks]
+        for answer in answers:
+            if isinstance(answer, Answer):
+                return answer
+        raise _NoSuchPath(next(answer for answer in answers if not isinstance(answer, Answer)))
+
+    async def _try(
+        self, prefix: str, path: str, params: Params, *, quiet: bool = False
+    ) -> Answer | SourceRefused | AnswerNotUnderstood:
+        """The answer at one place; why there is none, if the API does not begin there. Raises SourceError."""
+        try:
+            answer = await self._transport.get(prefix + path, params, expected=_NOT_HERE, quiet=quiet)
+        except SourceRefused as error:
+            if error.status not in _NOT_HERE:
+                raise
+            return error
+        if answer.content_type.startswith("text/html") or answer.body[:1] == b"<":
+            return AnswerNotUnderstood.of(answer)
+        self._prefix = prefix
+        if answer.server_date is not None:
+            self.clock_difference = answer.server_date - answer.received_at
+        return answer
+
+    def _understood(self, answer: Answer, decode: Callable[[Answer], D]) -> D:
+        """What `decode` makes of an answer. A failure is logged here: the transport took the answer for a good one."""
+        try:
+            return decode(answer)
+        except SourceError as error:
+            self.log_failure(answer.url.removeprefix(self.url), error, answer.duration_seconds)
+            raise
+
+    def log_failure(self, path: str, error: SourceError, seconds: float) -> None:
+        """One line for an answer that is good as HTTP and of no use."""
+        _log.warning(
+            "source_answer_unusable",
+            account=self._transport.account,
+            source=self.url,
+            path=path,
+            error=error.code,
+            duration_seconds=round(seconds, 3),
+        )
 
     def _prefixes(self) -> tuple[str, ...]:
-        url = self._transport.access.url.rstrip("/")
+        """Where the API may begin, the likeliest first; one place once it is known."""
+        if self._prefix is not None:
+            return (self._prefix,)
+        url = self._transport.access.url
         if url.endswith("/model"):
             return ("",)
         return ("/model", "") if url.endswith(":9090") else ("", "/model")
 
-    def _note_clock(self, answer: Answer) -> None:
-        if answer.server_date is not None:
-            self.clock_difference = answer.server_date - answer.received_at
-
     def _filtered(
         self, sets: tuple[Mapping[str, AllocationRow], ...], where: Filter, grouped: tuple[Aggregate, ...]
     ) -> Filtered:
-        if grouped and not _fields(where) <= {(one.name, one.key) for one in grouped}:
+        if grouped and not _fields(where) <= _KEPT_WHEN_GROUPED & {one.name for one in grouped}:
             # A merged row shows only what all its members share: it can't be held against such a filter.
             if self._applies_filters:
                 return Filtered(sets)
@@ -225,7 +278,7 @@ class _Facts:
 
     @classmethod
     def of(cls, row: AllocationRow) -> "_Facts":
-        about = row.properties or Properties()
+        about = row.properties or AllProperties()
         return cls(
             about.cluster,
             about.node,
@@ -241,22 +294,23 @@ class _Facts:
         )
 
 
-def _fields(where: Filter) -> set[tuple[str, str | None]]:
+def _fields(where: Filter) -> set[str]:
     """The fields that a filter looks at, named as aggregates are."""
     match where:
-        case Condition(name, _, _, key):
-            return {("controller" if name == "controllerName" else str(name), key)}
+        case Condition(name):
+            return {"controller" if name == Field.CONTROLLER_NAME else name.value}
         case AllOf(parts) | AnyOf(parts):
             return {field for part in parts for field in _fields(part)}
 
 
 def _filter_params(where: Filter) -> list[tuple[str, str]]:
-    """Both grammars; a source that knows the newer one ignores the older."""
+    """Both grammars; a source that knows the newer one ignores the older. Nothing, where every row passes."""
+    newer = to_v2(where)
     try:
         older = list(to_v1(where))
     except FilterNotExpressible:
         older = []
-    return [("filter", to_v2(where)), *older]
+    return [("filter", newer), *older] if newer else []
 
 
 def _bare_object(answer: Answer) -> dict[str, Any] | None:

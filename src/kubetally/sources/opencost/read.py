@@ -3,30 +3,32 @@
 Nothing is decided here about money: what a row cost is carried over, adjustments added to their component.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from typing import NamedTuple
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
 
 from kubetally.domain.allocation import Allocation, Kind, Piece
 from kubetally.domain.asset import Asset, AssetType, node_costs
 from kubetally.domain.component import Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.errors import SourceError
+from kubetally.domain.garbage import no_garbage
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import to_micros
 from kubetally.domain.window import Window, parse_instant
 from kubetally.sources.opencost.wire import (
     AllocationAnswer,
-    AllocationRow,
-    AllocationSet,
     AssetAnswer,
     AssetRow,
-    AssetSet,
     Balancer,
+    BookedAnswer,
+    BookedRow,
     Span,
     Volume,
 )
+
+R = TypeVar("R")
 
 _SPECIAL = {
     "__idle__": Kind.IDLE,
@@ -34,7 +36,7 @@ _SPECIAL = {
     "__external__": Kind.OVERHEAD,
     "__shared__": Kind.OVERHEAD,
 }
-_UNALLOCATED = "__unallocated__"
+_NAMELESS = frozenset({None, "", "__unallocated__"})
 _LOCAL_DISK = "__local__"
 _TOTAL_TOLERANCE = 100  # micros: a total is rounded once, its parts one by one
 _ASSET_TYPES = {
@@ -123,7 +125,8 @@ class Rows(NamedTuple):
     covered: tuple[Window, ...]
 
 
-def read_allocations(answer: AllocationAnswer, asked: Window, notes: Notes, url: str) -> Rows:
+@no_garbage()
+def read_allocations(answer: BookedAnswer | AllocationAnswer, asked: Window, notes: Notes, url: str) -> Rows:
     """The rows of an answer, and which spans of `asked` it covers.
 
     Sets without rows carry no time and cover nothing. A set that reaches beyond `asked` is prorated.
@@ -133,16 +136,21 @@ def read_allocations(answer: AllocationAnswer, asked: Window, notes: Notes, url:
     rows: list[Allocation] = []
     steps: dict[Window, None] = {}
     outside: Window | None = None
+    looked_at: Window | None = None  # nearly all rows of a set have the window of the row before
+    step_hours = 0.0
     for step in _sets(answer.data):
         filled = {name: row for name, row in step.items() if row is not None}
         usual = next((row.window for row in filled.values() if row.window and row.window.start), None)
         for name, row in filled.items():
             window = _window(row.window if row.window and row.window.start else usual) or asked
-            if asked.overlap(window) is None:
-                outside = window
-                continue
-            steps[window] = None
-            rows.append(_allocation(name, row, window, notes))
+            if window is not looked_at:
+                looked_at, step_hours = window, window.hours
+                if asked.overlap(window) is None:
+                    outside = window
+                else:
+                    steps[window] = None
+            if window is not outside:
+                rows.append(_allocation(name, row, window, step_hours, notes))
     if outside and not steps:
         raise WrongWindow(url, asked, outside)
     if not all(asked.contains(step) for step in steps):
@@ -153,6 +161,7 @@ def read_allocations(answer: AllocationAnswer, asked: Window, notes: Notes, url:
     return Rows(rows, tuple(span for span in covered if span is not None))
 
 
+@no_garbage()
 def read_assets(answer: AssetAnswer, asked: Window, notes: Notes) -> list[Asset] | None:
     """The assets of an answer; None where it is of another window than `asked`, and so is no bill for it."""
     assets = []
@@ -169,12 +178,11 @@ def read_assets(answer: AssetAnswer, asked: Window, notes: Notes) -> list[Asset]
 
 def kind_of(name: str, namespace: str | None) -> Kind:
     """What a row stands for, from the source's special names (sources' pseudo-pods belong to their namespace)."""
-    special = _SPECIAL.get(namespace or name.rpartition("/")[2])
-    return special or Kind.WORKLOAD
+    return _SPECIAL.get(namespace or name.rpartition("/")[2], Kind.WORKLOAD)
 
 
-def _sets(data: list[AllocationSet] | list[AssetSet] | Mapping[str, object] | None) -> Iterable[dict[str, object]]:
-    return [step for step in (data if isinstance(data, list) else [data]) if step]
+def _sets(data: Sequence[Mapping[str, R] | None] | Mapping[str, R] | None) -> list[Mapping[str, R]]:
+    return [step for step in ([data] if data is None or isinstance(data, Mapping) else data) if step]
 
 
 def _window(span: Span | None) -> Window | None:
@@ -183,19 +191,19 @@ def _window(span: Span | None) -> Window | None:
     return _parsed(span.start, span.end)
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _parsed(start: str, end: str) -> Window:
     return Window(parse_instant(start), parse_instant(end))
 
 
-def _allocation(name: str, row: AllocationRow, step: Window, notes: Notes) -> Allocation:
+def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, notes: Notes) -> Allocation:
     about = row.properties
     namespace = about.namespace if about else None
     kind = kind_of(name, namespace)
     costs = _costs(row, notes)
     total = to_micros(row.total_cost) if row.total_cost is not None else sum(costs)
     beyond = total - sum(costs)
-    if beyond > _TOTAL_TOLERANCE and not notes.null_costs:
+    if beyond > _TOTAL_TOLERANCE and not _lacks_a_cost(row):
         notes.beyond_parts[name] = beyond
         costs = costs._replace(external=costs.external + beyond)
     elif beyond < -_TOTAL_TOLERANCE:
@@ -224,7 +232,7 @@ def _allocation(name: str, row: AllocationRow, step: Window, notes: Notes) -> Al
         about.labels,
         about.namespace_labels,
         minutes,
-        _hours(row, step, minutes / 60, notes) if kind is Kind.WORKLOAD else _volume_hours(row),
+        _hours(row, step_hours, minutes / 60, notes) if kind is Kind.WORKLOAD else _volume_hours(row),
         costs,
         classes,
         tuple([_volume(key, volume, notes) for key, volume in row.pvs.items()]) if row.pvs else (),
@@ -235,15 +243,29 @@ def _allocation(name: str, row: AllocationRow, step: Window, notes: Notes) -> Al
     )
 
 
+def _lacks_a_cost(row: BookedRow) -> bool:
+    """Whether a part of its total is unknown: then what the known parts lack need not be of an unknown key."""
+    return (
+        row.cpu_cost is None
+        or row.ram_cost is None
+        or row.gpu_cost is None
+        or row.pv_cost is None
+        or row.load_balancer_cost is None
+        or row.network_cost is None
+        or row.shared_cost is None
+        or row.external_cost is None
+    )
+
+
 def _named(name: str | None) -> str | None:
-    return None if name in {None, "", _UNALLOCATED} else name
+    return None if name in _NAMELESS else name
 
 
-def _costs(row: AllocationRow, notes: Notes) -> Costs:
+def _costs(row: BookedRow, notes: Notes) -> Costs:
     """Each component with its adjustment. Most figures of most rows are zero, which is why that is looked at first."""
     cpu, ram, gpu, pv = row.cpu_cost, row.ram_cost, row.gpu_cost, row.pv_cost
     balancer, network, shared, external = row.load_balancer_cost, row.network_cost, row.shared_cost, row.external_cost
-    amounts = [
+    costs = Costs(
         to_micros(cpu) if cpu else 0,
         to_micros(ram) if ram else 0,
         to_micros(gpu) if gpu else 0,
@@ -254,8 +276,8 @@ def _costs(row: AllocationRow, notes: Notes) -> Costs:
         0,
         to_micros(shared) if shared else 0,
         to_micros(external) if external else 0,
-    ]
-    if None in (cpu, ram, gpu, pv, balancer, network, shared, external):
+    )
+    if _lacks_a_cost(row):
         notes.null_costs.update(
             key
             for key, figure in (
@@ -272,19 +294,24 @@ def _costs(row: AllocationRow, notes: Notes) -> Costs:
         or row.load_balancer_cost_adjustment
         or row.network_cost_adjustment
     ):
-        for i, adjustment in (
-            (0, row.cpu_cost_adjustment), (1, row.ram_cost_adjustment), (2, row.gpu_cost_adjustment),
-            (3, row.pv_cost_adjustment), (5, row.load_balancer_cost_adjustment), (6, row.network_cost_adjustment),
-        ):  # fmt: skip
-            amounts[i] += to_micros(adjustment or 0)
-    return Costs(*amounts)
+        costs = costs.plus(
+            Costs(
+                cpu=to_micros(row.cpu_cost_adjustment or 0),
+                ram=to_micros(row.ram_cost_adjustment or 0),
+                gpu=to_micros(row.gpu_cost_adjustment or 0),
+                pv=to_micros(row.pv_cost_adjustment or 0),
+                load_balancer=to_micros(row.load_balancer_cost_adjustment or 0),
+                network=to_micros(row.network_cost_adjustment or 0),
+            )
+        )
+    return costs
 
 
-def _hours(row: AllocationRow, step: Window, hours: float, notes: Notes) -> Hours:
+def _hours(row: BookedRow, step_hours: float, hours: float, notes: Notes) -> Hours:
     """Resource-hours from averages (B8): the source divides CPU usage by its whole step, everything else by minutes."""
     cpu_usage = row.cpu_core_usage_average or 0.0
     if row.raw_allocation_only is not None:
-        cpu_usage *= step.hours
+        cpu_usage *= step_hours
     else:
         notes.merged += cpu_usage != 0
         cpu_usage *= hours
@@ -302,7 +329,7 @@ def _hours(row: AllocationRow, step: Window, hours: float, notes: Notes) -> Hour
     )
 
 
-def _volume_hours(row: AllocationRow) -> Hours:
+def _volume_hours(row: BookedRow) -> Hours:
     return Hours(pv_byte_hours=row.pv_byte_hours or 0.0)
 
 
@@ -327,6 +354,8 @@ def _asset(row: AssetRow, window: Window, notes: Notes) -> Asset:
         notes.null_costs.add(f"totalCost of {row.type} assets")
     match kind:
         case AssetType.NODE:
+            if None in (row.cpu_cost, row.ram_cost, row.gpu_cost):
+                notes.null_costs.add("cpuCost, ramCost or gpuCost of Node assets")
             costs = node_costs(
                 row.cpu_cost or 0.0,
                 row.ram_cost or 0.0,

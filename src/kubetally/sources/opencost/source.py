@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from kubetally.domain.allocation import Allocation
 from kubetally.domain.asset import Asset
@@ -15,6 +15,7 @@ from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window
 from kubetally.ledger.ports import About
+from kubetally.sources.faults import SourceRefused
 from kubetally.sources.kubecost.savings import read_savings
 from kubetally.sources.opencost.client import CostModelClient
 from kubetally.sources.opencost.read import Notes, read_allocations, read_assets
@@ -62,17 +63,25 @@ class CurrencyDiffers(RequestError):
 
 
 class Once(Generic[T]):
-    """A question that is asked once: whoever asks meanwhile waits for the same answer, a failure is asked again."""
+    """A question that is asked once; whoever asks meanwhile has the same answer. A failure is asked again later."""
 
     def __init__(self, ask: Callable[[], Awaitable[T]]) -> None:
         self._ask = ask
         self._lock = asyncio.Lock()
         self._answer: tuple[T] | None = None
+        self._failures: list[SourceError] = []
 
     async def __call__(self) -> T:
+        earlier = len(self._failures)
         async with self._lock:
             if self._answer is None:
-                self._answer = (await self._ask(),)
+                if len(self._failures) > earlier:
+                    raise self._failures[-1]
+                try:
+                    self._answer = (await self._ask(),)
+                except SourceError as error:
+                    self._failures.append(error)
+                    raise
             return self._answer[0]
 
 
@@ -95,6 +104,7 @@ class CostModelSource:
         self._currency = currency
         self._profile = profile
         self._about = Once(self._ask_about)
+        self._configs = Once(partial(client.about, "/getConfigs"))
         self._savings_answer = Once(partial(client.raw, "/savings"))
 
     @property
@@ -113,14 +123,17 @@ class CostModelSource:
             async with asyncio.TaskGroup() as group:
                 rows_task = group.create_task(self.client.day_allocations(window, self.cluster_id))
                 assets_task = group.create_task(_attempt(self.client.day_assets(window, self.cluster_id)))
-                about_task = group.create_task(self.about())
+                configs_task = group.create_task(_attempt(self._configs()))
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None  # the rows' own error, its cause with it
         answer, decoded, repaired = rows_task.result()
-        rows = read_allocations(decoded, window, notes, self.url)
+        try:
+            rows = read_allocations(decoded, window, notes, self.url)
+        except SourceError as error:
+            self.client.log_failure("/allocation", error, answer.duration_seconds)
+            raise
         del decoded, rows_task  # the decoded answer is several times its body
         issues: list[Issue] = []
-        allocations = self._of_one_cluster(rows.allocations, window, issues)
         assets: list[Asset] | None = None
         answered = assets_task.result()
         if isinstance(answered, SourceError):
@@ -129,8 +142,11 @@ class CostModelSource:
             )
         else:
             assets = read_assets(answered, window, notes)
+        allocations = self._of_one_cluster(rows.allocations, assets or (), window, issues)
         if assets is not None:
             assets = [asset for asset in assets if self.cluster_id in {None, asset.cluster_id}]
+        if not allocations and self.cluster_id is not None:
+            await self._check_that_it_is_there(self.cluster_id)
         unknown = unknown_cost_keys(answer, set(notes.beyond_parts)) if notes.beyond_parts else ()
         issues += notes.issues(unknown)
         if repaired:
@@ -138,12 +154,13 @@ class CostModelSource:
                 Issue(IssueKind.NOT_A_NUMBER, "the source answered with NaN, which is no figure", self.url, window)
             )
         issues += self._clock_issue(window)
+        currency = self._checked_currency(configs_task.result(), window, issues)
         return Reading(
             window=window,
             allocations=allocations,
             assets=assets,
             covered=rows.covered if allocations else (),
-            currency=self._checked_currency(about_task.result()),
+            currency=currency,
             source=self.url,
             issues=tuple(issues),
             collected_at=answer.received_at,
@@ -155,7 +172,11 @@ class CostModelSource:
         if answer is None:
             return None
         about = await self.about()
-        return read_savings(answer.body, profile=self._profile or about.profile, cluster_id=self.cluster_id)
+        try:
+            return read_savings(answer.body, profile=self._profile or about.profile, cluster_id=self.cluster_id)
+        except SourceError as error:
+            self.client.log_failure("/savings", error, answer.duration_seconds)
+            raise
 
     async def about(self) -> About:
         """What the source tells of itself; asked once."""
@@ -163,22 +184,26 @@ class CostModelSource:
 
     async def _ask_about(self) -> About:
         ask = self.client.about
-        paths = ("/clusterInfo", "/installInfo", "/getConfigs", "/clusterInfoMap")
+        questions = (ask("/clusterInfo"), ask("/installInfo"), ask("/clusterInfoMap"), self._configs())
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_attempt(ask(path))) for path in paths]
-            savings = group.create_task(_attempt(self._savings_answer()))
+            tasks = [group.create_task(_attempt(question)) for question in questions]
+            savings_task = group.create_task(_attempt(self._savings_answer()))
         told = [task.result() for task in tasks]
-        cluster, install, configs, clusters = (
+        cluster, install, clusters, configs = (
             {} if isinstance(one, SourceError) or one is None else one for one in told
         )
-        offered = savings.result()
-        kubecost = offered is not None and not isinstance(offered, SourceError)
         answered = bool(cluster or install or clusters)
+        savings = savings_task.result()
+        # An OpenCost has no such path. Where the rest answers, a failure on it says that the path is there.
+        failed = isinstance(savings, SourceError)
+        kubecost = answered and not isinstance(savings, SourceRefused) if failed else savings is not None
+        chosen = self.cluster_id or _text(cluster.get("id"))
         return About(
             product="Kubecost" if kubecost else "OpenCost" if answered else None,
             version=_text(install.get("version")),
-            cluster_id=_text(cluster.get("id")),
-            cluster_name=_text(cluster.get("name")),
+            cluster_id=chosen,
+            cluster_name=_text(_dict(clusters.get(chosen or "")).get("name"))
+            or (_text(cluster.get("name")) if chosen == _text(cluster.get("id")) else None),
             provider=_text(cluster.get("provider")),
             profile=_text(cluster.get("clusterProfile")),
             currency=_text(configs.get("currencyCode")),
@@ -187,10 +212,14 @@ class CostModelSource:
             ahead=self.client.clock_difference,
         )
 
-    def _of_one_cluster(self, rows: list[Allocation], window: Window, issues: list[Issue]) -> list[Allocation]:
+    def _of_one_cluster(
+        self, rows: list[Allocation], assets: Iterable[Asset], window: Window, issues: list[Issue]
+    ) -> list[Allocation]:
         """The rows of the chosen cluster; those of the only one where none was chosen (B7)."""
         found = {row.cluster_id for row in rows if row.cluster_id is not None}
         if self.cluster_id is None:
+            # The assets of a cluster that ran nothing would be a bill without rows, on another cluster's account.
+            found |= {asset.cluster_id for asset in assets if asset.cluster_id}
             if len(found) > 1:
                 raise SeveralClusters(self.url, found)
             return rows
@@ -211,10 +240,24 @@ class CostModelSource:
             )
         return mine
 
-    def _checked_currency(self, about: About) -> str:
-        if self._currency and about.currency and self._currency != about.currency:
-            raise CurrencyDiffers(self.url, self._currency, about.currency)
-        return self._currency or about.currency or DEFAULT_CURRENCY
+    async def _check_that_it_is_there(self, cluster_id: str) -> None:
+        """A source that filters answers nothing for a mistyped id, as for a window without data: it lists its own."""
+        found = (await self.about()).cluster_ids
+        if found and cluster_id not in found:
+            raise ClusterNotThere(self.url, cluster_id, found)
+
+    def _checked_currency(
+        self, configs: dict[str, Any] | SourceError | None, window: Window, issues: list[Issue]
+    ) -> str:
+        if isinstance(configs, SourceError):
+            currency = self._currency or DEFAULT_CURRENCY
+            message = f"which currency the source counts in is not known, {currency} is assumed: {configs}"
+            issues.append(Issue(IssueKind.SOURCE_WARNING, message, self.url, window, "currency"))
+            return currency
+        stated = _text((configs or {}).get("currencyCode"))
+        if self._currency and stated and self._currency != stated:
+            raise CurrencyDiffers(self.url, self._currency, stated)
+        return self._currency or stated or DEFAULT_CURRENCY
 
     def _clock_issue(self, window: Window) -> list[Issue]:
         difference = self.client.clock_difference
@@ -239,6 +282,10 @@ async def _attempt(question: Awaitable[T]) -> T | SourceError:
         return await question
     except SourceError as error:
         return error
+
+
+def _dict(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
 
 
 def _text(value: object) -> str | None:

@@ -1,0 +1,240 @@
+"""What the client asks of a source in our terms, as it goes over the wire and as the recorded OpenCost answers it."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from kubetally.domain.window import Window, parse_window
+from kubetally.samples.replay import ReplayServer
+from kubetally.sources.access import Access
+from kubetally.sources.faults import SourceRefused
+from kubetally.sources.opencost.client import CostModelClient, FilterNotApplied
+from kubetally.sources.question import (
+    AllOf,
+    Condition,
+    Field,
+    Filter,
+    FilterValueNotSupported,
+    Op,
+    UnknownAggregate,
+    parse_note_filters,
+)
+from kubetally.sources.transport import Transport
+from tests.recordings import DAYS, Recording
+from tests.served import NOON_AFTER, NOT_FOUND, Asked, Reply, Served
+
+WHOLE = parse_window(f"{DAYS[0][0]},{DAYS[-1][1]}", NOON_AFTER)
+IN_SHOP = Condition(Field.NAMESPACE, Op.EQUALS, ("shop",))
+
+
+@pytest.fixture
+async def aurora(replay: ReplayServer) -> AsyncIterator[CostModelClient]:
+    async with Transport(Access.parse(replay.url_of("aurora"))) as transport:
+        yield CostModelClient(transport)
+
+
+async def question(where: Filter | None = None, **asked: Any) -> list[tuple[str, str]]:
+    """The parameters, beside the window, that a question has on the wire."""
+    with Served(lambda _: {"code": 200, "data": [{}]}) as source:
+        async with Transport(Access.parse(source.url)) as transport:
+            await CostModelClient(transport).allocations(WHOLE, where=where, **asked)
+    (one,) = source.asked
+    assert one.pairs[0] == ("window", "2026-11-20T00:00:00Z,2026-11-23T00:00:00Z")
+    return list(one.pairs[1:])
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "recorded"),
+    [
+        ("namespace", "by-namespace"),
+        ("pod", "by-pod"),
+        ("controller", "by-controller"),
+        ("service", "by-service"),
+        ("label:app", "by-label-app"),
+        ("cluster", "by-cluster"),
+        ("node", "by-node"),
+        ("controllerKind", "by-controllerKind"),
+        ("CONTROLLERKIND", "by-controllerKind"),
+        ("container", "by-container"),
+        ("deployment", "by-deployment"),
+        ("statefulset", "by-statefulset"),
+        ("daemonset", "by-daemonset"),
+        ("job", "by-job"),
+        ("team", "by-team"),
+        ("department", "by-department"),
+        ("annotation:owner", "by-annotation-owner"),
+        ("label:does-not.exist", "by-label-does_not_exist"),
+        ("namespace, controller", "by-namespace+controller"),
+        ("cluster,namespace,pod", "by-cluster+namespace+pod"),
+        ("namespace,label:team", "by-namespace+label-team"),
+        ("all", "by-all"),
+    ],
+)
+async def test_each_aggregate_passes_through_and_its_answer_is_read(
+    aurora: CostModelClient, aggregate: str, recorded: str
+) -> None:
+    answered = await aurora.allocations(WHOLE, aggregate=aggregate, step="1d")
+    expected = Recording("aurora").json(recorded)["data"]
+    assert [list(step) for step in answered.sets] == [list(step) for step in expected]
+    for step, rows in zip(answered.sets, expected, strict=True):
+        for name, row in step.items():
+            assert row.total_cost == rows[name]["totalCost"]
+            assert row.cpu_cost == rows[name]["cpuCost"]
+    assert not answered.filtered_here
+
+
+async def test_sets_can_be_accumulated_and_idle_left_out(aurora: CostModelClient) -> None:
+    (accumulated,) = (await aurora.allocations(WHOLE, aggregate="namespace", step="1d", accumulate=True)).sets
+    assert accumulated.keys() == Recording("aurora").json("by-namespace-accumulated")["data"][0].keys()
+    without_idle = await aurora.allocations(WHOLE, step="1d", idle=False)
+    assert [step.keys() for step in without_idle.sets] == [
+        step.keys() for step in Recording("aurora").json("days-default")["data"]
+    ]
+
+
+@pytest.mark.parametrize("aggregate", ["namespaces", "unknown-word", "label", "label:", "all,namespace", " ", "pod,"])
+async def test_an_aggregate_that_a_source_would_drop_in_silence_is_refused_before_it_is_asked(
+    replay: ReplayServer, aurora: CostModelClient, aggregate: str
+) -> None:
+    asked = len(replay.asked)
+    with pytest.raises(UnknownAggregate):
+        await aurora.allocations(WHOLE, aggregate=aggregate)
+    assert len(replay.asked) == asked
+
+
+async def test_a_question_has_the_spelling_of_both_products() -> None:
+    assert await question() == [("includeIdle", "true"), ("idle", "true")]
+    assert await question(aggregate="namespace,label:app", step="1d", accumulate=True, idle=False) == [
+        ("includeIdle", "false"),
+        ("idle", "false"),
+        ("aggregate", "namespace,label:app"),
+        ("step", "1d"),
+        ("accumulate", "true"),
+    ]
+
+
+async def test_a_filter_goes_out_in_both_grammars() -> None:
+    where = parse_note_filters("production,staging", "app=backend,env=prod")
+    assert (await question(where))[2:] == [
+        ("filter", 'namespace:"production","staging"+(label[app]:"backend"|label[env]:"prod")'),
+        ("filterNamespaces", "production,staging"),
+        ("filterLabels", "app:backend,env:prod"),
+    ]
+
+
+async def test_a_filter_that_the_older_grammar_can_not_say_goes_out_in_the_newer_alone() -> None:
+    where = Condition(Field.NAMESPACE, Op.NOT_CONTAINS, ("kube",))
+    assert (await question(where))[2:] == [("filter", 'namespace!~:"kube"')]
+
+
+async def test_what_is_special_in_a_url_arrives_as_it_was() -> None:
+    where = Condition(Field.LABEL, Op.EQUALS, ("a&b=c +#%2B",), "app.kubernetes.io/name")
+    assert ("filter", 'label[app_kubernetes_io_name]:"a&b=c +#%2B"') in await question(where)
+    with pytest.raises(FilterValueNotSupported):
+        await question(Condition(Field.NAMESPACE, Op.EQUALS, ('say "hi"',)))
+
+
+async def test_rows_of_a_source_that_ignores_filters_are_filtered_here(aurora: CostModelClient) -> None:
+    answered = await aurora.allocations(WHOLE, where=IN_SHOP, step="1d")
+    assert answered.filtered_here
+    for step, rows in zip(answered.sets, Recording("aurora").json("days-idle")["data"], strict=True):
+        assert step.keys() == {name for name, row in rows.items() if row["properties"].get("namespace") == "shop"}
+        assert step
+
+
+@pytest.mark.parametrize(
+    ("where", "keeps"),
+    [
+        (Condition(Field.TEAM, Op.EQUALS, ("finance",)), lambda row: row.get("labels", {}).get("team") == "finance"),
+        (
+            Condition(Field.LABEL, Op.PREFIX, ("s",), "team"),
+            lambda row: row.get("labels", {}).get("team", "").startswith("s"),
+        ),
+        (Condition(Field.SERVICES, Op.EQUALS, ("cart",)), lambda row: "cart" in row.get("services", [])),
+        (Condition(Field.NODE, Op.NOT_EQUALS, ("",)), lambda row: bool(row.get("node"))),
+    ],
+)
+async def test_unmerged_rows_show_all_that_a_filter_may_ask(aurora: CostModelClient, where: Filter, keeps: Any) -> None:
+    answered = await aurora.allocations(WHOLE, where=where, step="1d")
+    for step, rows in zip(answered.sets, Recording("aurora").json("days-idle")["data"], strict=True):
+        expected = {name for name, row in rows.items() if keeps(row["properties"])}
+        assert step.keys() == expected
+        assert expected
+
+
+async def test_grouped_rows_are_filtered_here_by_what_they_are_grouped_by(aurora: CostModelClient) -> None:
+    answered = await aurora.allocations(WHOLE, where=IN_SHOP, aggregate="namespace", step="1d")
+    assert [list(step) for step in answered.sets] == [["shop"]] * 3
+    assert answered.filtered_here
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "where"),
+    [
+        ("namespace", Condition(Field.POD, Op.PREFIX, ("web",))),
+        ("namespace", AllOf((IN_SHOP, Condition(Field.NODE, Op.EQUALS, ("node-1",))))),
+        # Merged rows have lost their labels: held against the filter, all of them would be gone.
+        ("label:team", Condition(Field.LABEL, Op.EQUALS, ("finance",), "team")),
+        ("team", Condition(Field.TEAM, Op.EQUALS, ("finance",))),
+        ("service", Condition(Field.SERVICES, Op.EQUALS, ("cart",))),
+    ],
+)
+async def test_grouped_rows_that_do_not_show_the_filtered_field_are_refused_rather_than_guessed(
+    aurora: CostModelClient, aggregate: str, where: Filter
+) -> None:
+    with pytest.raises(FilterNotApplied, match="ignores filters"):
+        await aurora.allocations(WHOLE, where=where, aggregate=aggregate, step="1d")
+
+
+async def test_a_source_known_to_apply_filters_is_believed_where_rows_do_not_show_the_field() -> None:
+    row = {"name": "shop", "properties": {"namespace": "shop"}, "totalCost": 1.0}
+    with Served(lambda _: {"code": 200, "data": [{"shop": row}]}) as source:
+        async with Transport(Access.parse(source.url)) as transport:
+            client = CostModelClient(transport, applies_filters=True)
+            where = Condition(Field.POD, Op.PREFIX, ("web",))
+            answered = await client.allocations(WHOLE, where=where, aggregate="namespace")
+    assert [list(step) for step in answered.sets] == [["shop"]]
+    assert not answered.filtered_here
+
+
+async def test_a_filter_that_every_row_passes_is_not_sent() -> None:
+    assert (await question(AllOf(())))[2:] == []
+
+
+def behind(prefix: str, elsewhere: Reply = NOT_FOUND) -> Any:
+    def answers(asked: Asked) -> Any:
+        return {"code": 200, "data": [{}]} if asked.path.startswith(f"{prefix}/allocation") else elsewhere
+
+    return answers
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [NOT_FOUND, Reply(200, b"<!doctype html><title>Kubecost</title>", "text/html"), Reply(405, b"", "text/plain")],
+)
+async def test_where_the_api_begins_is_found_once_and_remembered(elsewhere: Reply) -> None:
+    with Served(behind("/model", elsewhere)) as source:
+        async with Transport(Access.parse(source.url)) as transport:
+            client = CostModelClient(transport)
+            for _ in range(3):
+                await client.allocations(WHOLE)
+    paths = [asked.path for asked in source.asked]
+    assert paths == ["/allocation", *["/model/allocation"] * 3]
+
+
+@pytest.mark.parametrize("written", ["/model", "/model/"])
+async def test_a_prefix_in_the_url_is_not_added_again(written: str) -> None:
+    with Served(behind("/model")) as source:
+        async with Transport(Access.parse(source.url + written)) as transport:
+            await CostModelClient(transport).allocations(WHOLE)
+    assert [asked.path for asked in source.asked] == ["/model/allocation"]
+
+
+async def test_a_url_without_any_api_is_refused_with_the_words_of_its_likeliest_place() -> None:
+    window: Window = WHOLE
+    with Served(behind("/nowhere")) as source:
+        async with Transport(Access.parse(source.url)) as transport:
+            with pytest.raises(SourceRefused, match="404 page not found") as caught:
+                await CostModelClient(transport).allocations(window)
+    assert caught.value.url == f"{source.url}/allocation"

@@ -1,0 +1,511 @@
+"""What a cluster cost, asked of sources that misbehave over a real socket: an error, an issue, and never a silent zero.
+
+Every fault of tests/faults.py is in one of the tables below; a test holds them to its list.
+"""
+
+import asyncio
+import base64
+import json
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, Status
+from kubetally.domain.component import Component, Costs
+from kubetally.domain.errors import HubError, SourceError
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.window import Window, parse_window
+from kubetally.ledger.answer import answer, failure
+from kubetally.ledger.costs import DeadlinePassed
+from kubetally.settings import Settings
+from kubetally.sources.address import AddressRefused
+from kubetally.sources.faults import (
+    AnswerNotUnderstood,
+    AnswerTooLarge,
+    AnswerTruncated,
+    RedirectRefused,
+    SourceFailed,
+    SourceTimeout,
+    SourceUnavailable,
+)
+from kubetally.sources.opencost.read import WrongWindow
+from kubetally.sources.opencost.source import ClusterNotThere, CurrencyDiffers, SeveralClusters
+from kubetally.wiring import Cluster, Failed, get_cluster_costs, get_costs_of_all
+from tests.faults import KINDS, OTHER_CLUSTER, FaultServer
+from tests.recordings import DAYS, Recording
+from tests.served import NOON_AFTER, NOT_FOUND, Asked, FixedClock, Reply, Served
+
+DAY = parse_window(",".join(DAYS[0]), NOON_AFTER)
+WHOLE = parse_window(f"{DAYS[0][0]},{DAYS[-1][1]}", NOON_AFTER)
+# One try, so that no test waits for a pause between two.
+HASTY = Settings(attempts=1, read_seconds=5, connect_seconds=5, deadline_seconds=20, max_answer_mib=4)
+SECRETS = ("scout", "hush-hush", base64.b64encode(b"scout:hush-hush").decode())
+
+# Nothing can be had of these sources: the error, and what its message says.
+FAILING: dict[str, tuple[type[SourceError], str]] = {
+    "500": (SourceFailed, "prometheus communication error"),
+    "503": (SourceUnavailable, "upstream connect error"),
+    "code500": (SourceFailed, "prometheus communication error"),
+    "html": (AnswerNotUnderstood, "web page"),
+    "empty": (AnswerNotUnderstood, "empty body"),
+    "huge": (AnswerTooLarge, "more than the limit"),
+    "redirect": (RedirectRefused, "169.254.169.254"),
+    "textbefore": (AnswerNotUnderstood, "Warning: some of the data"),
+    "truncated": (AnswerTruncated, "broke off"),
+    "wrongwindow": (WrongWindow, "was asked for 2026-11-20T00:00:00Z"),
+}
+# Answers with an issue: its kind, the status, whether the day is audited still.
+ANSWERING: dict[str, tuple[IssueKind, Status, bool]] = {
+    "nocosts": (IssueKind.FIGURE_MISSING, Status.PARTIAL, True),
+    "nan": (IssueKind.NOT_A_NUMBER, Status.PARTIAL, True),
+    "duplicate": (IssueKind.DUPLICATE_ROWS, Status.OK, True),
+    "skew": (IssueKind.CLOCK_DIFFERS, Status.OK, True),
+    "lostnode": (IssueKind.RESOURCE_WITHOUT_ASSET, Status.OK, False),
+    "lostdisk": (IssueKind.RESOURCE_WITHOUT_ASSET, Status.OK, False),
+    "lostbalancer": (IssueKind.RESOURCE_WITHOUT_ASSET, Status.OK, False),
+    "noassets": (IssueKind.SOURCE_FAILED, Status.PARTIAL, False),
+    "emptyassets": (IssueKind.NOT_AUDITED, Status.OK, False),
+    "nullset": (IssueKind.WINDOW_WITHOUT_DATA, Status.NO_DATA, False),
+}
+IN_TESTS_OF_THEIR_OWN = {"flaky", "hang", "hourly", "slow", "twoclusters"}
+
+
+async def ask(
+    url: str, window: Window = DAY, *, settings: Settings = HASTY, now: datetime = NOON_AFTER, **cluster: Any
+) -> ClusterCosts:
+    return await get_cluster_costs(Cluster(url, **cluster), window, settings=settings, clock=FixedClock(now))
+
+
+async def sound(faulty: FaultServer, window: Window = DAY) -> ClusterCosts:
+    return await ask(faulty.url_of("aurora"), window)
+
+
+def of_kind(costs: ClusterCosts, kind: IssueKind) -> list[Issue]:
+    return [issue for issue in costs.issues if issue.kind is kind]
+
+
+def window(text: str) -> Window:
+    return parse_window(text, NOON_AFTER)
+
+
+def instead(override: Callable[[Asked], Any]) -> Callable[[Asked], Any]:
+    """The recorded aurora, but for the questions that `override` answers."""
+
+    def answers(asked: Asked) -> Any:
+        said = override(asked)
+        if said is not None:
+            return said
+        recorded = Recording("aurora").cluster.find(asked.path, asked.params)
+        if recorded is None:
+            return NOT_FOUND
+        return Reply(recorded.status, recorded.body(), recorded.content_type or "text/plain")
+
+    return answers
+
+
+def of_day(day: int, path: str = "/allocation") -> Callable[[Asked], bool]:
+    return lambda asked: asked.path == path and asked.params["window"].startswith(DAYS[day][0])
+
+
+BROKEN = Reply(500, b'{"code":500,"message":"Error: out of memory"}')
+
+
+def test_every_fault_has_a_test() -> None:
+    assert KINDS.keys() == FAILING.keys() | ANSWERING.keys() | IN_TESTS_OF_THEIR_OWN
+
+
+@pytest.mark.parametrize(("kind", "expected"), FAILING.items())
+async def test_a_source_that_gives_nothing_is_a_typed_error_with_one_line_in_the_log_for_each_failure(
+    faulty: FaultServer, kind: str, expected: tuple[type[SourceError], str]
+) -> None:
+    with capture_logs() as logs, pytest.raises(expected[0]) as caught:
+        await ask(faulty.fault_url(kind, "aurora"), name="the aurora account")
+    assert type(caught.value) is expected[0]
+    assert expected[1] in str(caught.value)
+    assert faulty.fault_url(kind, "aurora") in str(caught.value)
+    failures = [line for line in logs if line["log_level"] == "warning"]
+    (mine,) = (line for line in failures if line["path"] == "/allocation")
+    assert mine["account"] == "the aurora account"
+    assert mine["source"] == faulty.fault_url(kind, "aurora")
+    assert mine["error"] == caught.value.code
+    assert mine["duration_seconds"] >= 0
+
+
+@pytest.mark.parametrize(("kind", "expected"), ANSWERING.items())
+async def test_what_is_wrong_with_an_answer_is_an_issue_on_it(
+    faulty: FaultServer, kind: str, expected: tuple[IssueKind, Status, bool]
+) -> None:
+    costs = await ask(faulty.fault_url(kind, "aurora"))
+    (issue,) = of_kind(costs, expected[0])
+    assert (costs.status, costs.audited) == expected[1:]
+    assert issue.window == DAY
+    assert issue.source == costs.source.url
+    body = answer(costs, DetailLevel.NAMESPACE)
+    listed = body["errors" if issue.is_missing_data else "issues"]
+    assert issue.message in [one["message"] for one in listed]
+    if costs.status is not Status.NO_DATA:
+        assert costs.bill.total > 0
+        assert Costs.sum(row.costs for row in costs.rows) == costs.bill
+
+
+async def test_no_data_has_null_figures_and_no_zero(faulty: FaultServer) -> None:
+    body = answer(await ask(faulty.fault_url("nullset", "aurora"), WHOLE), DetailLevel.WORKLOAD)
+    assert body["status"] == "no_data"
+    assert set(body["summary"].values()) == {None}
+    assert set(body["breakdown"].values()) == {None}
+    assert set(body["efficiency"].values()) == {None}
+    assert (body["idle_cost"], body["unallocated_cost"]) == (None, None)
+    assert body["coverage"] == {"hours_asked": 72, "hours_covered": 0}
+    assert not {"lines", "breakdown_by_namespace", "breakdown_by_workload"} & body.keys()
+    assert [(one["start"], one["end"]) for one in body["errors"]] == [(DAYS[0][0], DAYS[2][1])]
+
+
+async def test_a_closed_port_is_an_unavailable_source() -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    with pytest.raises(SourceUnavailable, match="Connection refused"):
+        await ask(url)
+
+
+async def test_a_metadata_address_is_refused_before_anything_is_sent() -> None:
+    with pytest.raises(AddressRefused, match="metadata service"):
+        await ask("http://169.254.169.254")
+
+
+async def test_one_cluster_that_hangs_is_cut_at_the_deadline_and_the_others_are_whole(faulty: FaultServer) -> None:
+    clusters = [Cluster(faulty.fault_url("hang", "aurora")), Cluster(faulty.url_of("cygnus"))]
+    done: list[None] = []
+    with capture_logs() as logs:
+        hanging, whole = await get_costs_of_all(
+            clusters,
+            DAY,
+            settings=Settings(attempts=1, deadline_seconds=3),
+            clock=FixedClock(),
+            done=lambda: done.append(None),
+        )
+    assert isinstance(hanging, Failed)
+    assert isinstance(hanging.error, DeadlinePassed | SourceTimeout)
+    assert " 3 s" in str(hanging.error)
+    warned = [line for line in logs if line["log_level"] == "warning"]
+    assert warned
+    assert {line["source"] for line in warned} == {clusters[0].url}
+    body = failure(hanging.error, hanging.source, "one")
+    assert (body["status"], body["source"]["url"]) == ("error", clusters[0].url)
+    assert body["errors"][0]["code"] == hanging.error.code
+    assert isinstance(whole, ClusterCosts)
+    assert whole.status is Status.OK
+    assert len(done) == 2
+
+
+async def test_a_slow_source_is_waited_for(faulty: FaultServer) -> None:
+    asking = asyncio.create_task(ask(faulty.fault_url("slow", "aurora")))
+    while not any(asked.path == "/allocation" for asked in faulty.asked):  # noqa: ASYNC110  (it has a thread of its own)
+        await asyncio.sleep(0)
+    assert not asking.done()
+    faulty.release.set()
+    assert (await asking).bill == (await sound(faulty)).bill
+
+
+async def test_a_source_that_fails_once_is_asked_again(faulty: FaultServer) -> None:
+    costs = await ask(faulty.fault_url("flaky", "aurora"), settings=Settings(attempts=2))
+    assert costs.status is Status.OK
+    assert costs.bill == (await sound(faulty)).bill
+
+
+@pytest.mark.parametrize("day", range(3))
+async def test_one_day_of_three_that_fails_is_missing_by_name_and_the_others_are_whole(day: int) -> None:
+    with Served(instead(lambda asked: BROKEN if of_day(day)(asked) else None)) as source:
+        costs = await ask(source.url, WHOLE)
+    with Served(instead(lambda _: None)) as source:
+        days = [await ask(source.url, window(",".join(DAYS[other]))) for other in range(3) if other != day]
+    assert costs.status is Status.PARTIAL
+    assert (costs.hours_asked, costs.hours_covered) == (72, 48)
+    assert costs.bill == Costs.sum(one.bill for one in days)
+    (issue,) = of_kind(costs, IssueKind.SOURCE_FAILED)
+    assert issue.window == window(",".join(DAYS[day]))
+    assert "out of memory" in issue.message
+    (error,) = answer(costs, DetailLevel.SUMMARY)["errors"]
+    assert (error["start"], error["end"], error["code"]) == (*DAYS[day], "source_failed")
+
+
+async def test_two_days_that_fail_alike_are_not_taken_for_what_lies_between_them() -> None:
+    with Served(instead(lambda asked: BROKEN if of_day(0)(asked) or of_day(2)(asked) else None)) as source:
+        costs = await ask(source.url, WHOLE)
+    missing = [issue.window for issue in of_kind(costs, IssueKind.SOURCE_FAILED)]
+    assert missing == [window(",".join(DAYS[0])), window(",".join(DAYS[2]))]
+
+
+async def test_all_days_failing_is_an_error_and_not_an_answer() -> None:
+    with (
+        Served(instead(lambda asked: BROKEN if asked.path == "/allocation" else None)) as source,
+        pytest.raises(SourceFailed, match="out of memory"),
+    ):
+        await ask(source.url, WHOLE)
+
+
+async def test_hours_without_data_inside_of_a_day_are_named(faulty: FaultServer) -> None:
+    def without_two_hours(asked: Asked) -> Any:
+        if asked.path != "/allocation":
+            return None
+        content = Recording("aurora").json("matrix-day1-1h-default")
+        content["data"][5] = None
+        content["data"][6] = {}
+        return content
+
+    with Served(instead(without_two_hours)) as source:
+        costs = await ask(source.url)
+    assert costs.status is Status.PARTIAL
+    assert (costs.hours_asked, costs.hours_covered) == (24, 22)
+    (issue,) = of_kind(costs, IssueKind.WINDOW_WITHOUT_DATA)
+    assert issue.window == window("2026-11-20T05:00:00Z,2026-11-20T07:00:00Z")
+    assert costs.bill.cpu == (await sound(faulty)).bill.cpu, "the nodes were paid for all the same"
+
+
+async def test_hourly_sets_where_a_day_was_asked_make_the_same_bill(faulty: FaultServer) -> None:
+    by_hour, by_day = await ask(faulty.fault_url("hourly", "aurora")), await sound(faulty)
+    assert by_hour.status is Status.OK
+    assert by_hour.audited
+    assert by_hour.hours_covered == 24
+    assert not of_kind(by_hour, IssueKind.ROWS_MERGED_BY_SOURCE)
+    assert not of_kind(by_hour, IssueKind.SET_PRORATED)
+    for component in Component:
+        # Of what is on the bill by allocations, a figure an hour is rounded where there was one a day.
+        allowed = 5 * 24 * len(by_day.bookings[0].rows) if component is Component.NETWORK else 0
+        assert abs(by_hour.bill.of(component) - by_day.bill.of(component)) <= allowed, component
+    ours = {group.namespace: group.costs.total for group in by_hour.namespaces()}
+    # The source does not get the same figures from hours as from a day: half a percent, more for what lives by minutes.
+    for group in by_day.namespaces():
+        assert ours[group.namespace] == pytest.approx(group.costs.total, rel=0.2 if group.namespace == "batch" else 0.1)
+    assert by_hour.efficiency.cpu == pytest.approx(by_day.efficiency.cpu, rel=0.02)
+
+
+async def test_rows_that_come_twice_count_once(faulty: FaultServer) -> None:
+    costs, expected = await ask(faulty.fault_url("duplicate", "aurora")), await sound(faulty)
+    assert costs.bill == expected.bill
+    assert costs.source_total == expected.source_total
+    assert [group.costs for group in costs.namespaces()] == [group.costs for group in expected.namespaces()]
+
+
+@pytest.mark.parametrize("kind", ["nan", "nocosts"])
+async def test_a_figure_that_is_none_is_no_free_workload_in_silence(faulty: FaultServer, kind: str) -> None:
+    costs, expected = await ask(faulty.fault_url(kind, "aurora")), await sound(faulty)
+    (issue,) = of_kind(costs, IssueKind.FIGURE_MISSING)
+    assert "cpuCost" in issue.message
+    assert ("of Node assets" in issue.message) == (kind == "nan"), "a node's split is unknown with its part"
+    assert costs.status is Status.PARTIAL
+    # The nodes were paid for: what their workload lacks stands as unexplained, not as external cost, not as idle.
+    assert costs.bill.external == 0
+    if kind == "nocosts":
+        assert costs.bill == expected.bill
+        unexplained = costs.balance()[Component.CPU].unexplained
+        assert unexplained == expected.bill.cpu - sum(costs.balance()[Component.CPU][1:5])
+        assert unexplained > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "named", "component"),
+    [
+        ("lostnode", "node ip-", Component.CPU),
+        ("lostdisk", "volume ", Component.PV),
+        ("lostbalancer", "load balancer shop/storefront-lb", Component.LOAD_BALANCER),
+    ],
+)
+async def test_what_is_charged_without_an_asset_enters_the_bill_by_name(
+    faulty: FaultServer, kind: str, named: str, component: Component
+) -> None:
+    costs, expected = await ask(faulty.fault_url(kind, "aurora")), await sound(faulty)
+    (issue,) = of_kind(costs, IssueKind.RESOURCE_WITHOUT_ASSET)
+    assert named in issue.message
+    assert not costs.audited
+    assert costs.bill.of(component) > 0
+    assert 0.5 < costs.bill.of(component) / expected.bill.of(component) < 1.5
+
+
+@pytest.mark.parametrize("kind", ["noassets", "emptyassets"])
+async def test_without_assets_the_bill_is_the_sum_of_the_rows(faulty: FaultServer, kind: str) -> None:
+    costs = await ask(faulty.fault_url(kind, "aurora"))
+    assert costs.bill.total == pytest.approx(costs.source_total, abs=1000)
+    assert {Component.NODE_DISK, Component.MANAGEMENT} <= costs.not_measured
+    assert answer(costs, DetailLevel.SUMMARY)["summary"]["node_disk_cost"] is None
+    assert not costs.balance()[Component.CPU].unexplained
+
+
+async def test_a_source_of_several_clusters_names_them(faulty: FaultServer) -> None:
+    with pytest.raises(SeveralClusters) as caught:
+        await ask(faulty.fault_url("twoclusters", "aurora"))
+    assert caught.value.cluster_ids == ("aurora", OTHER_CLUSTER)
+    assert "aurora, borealis" in str(caught.value)
+    assert "--cluster-id" in str(caught.value)
+
+
+@pytest.mark.parametrize("cluster_id", ["aurora", OTHER_CLUSTER])
+async def test_a_chosen_cluster_has_its_own_figures_only(faulty: FaultServer, cluster_id: str) -> None:
+    costs, expected = (
+        await ask(faulty.fault_url("twoclusters", "aurora"), cluster_id=cluster_id),
+        await sound(faulty),
+    )
+    assert costs.bill == expected.bill
+    assert costs.source.cluster_id == cluster_id
+    assert costs.audited
+
+
+async def test_a_cluster_that_is_not_there_is_an_error_that_names_those_that_are(faulty: FaultServer) -> None:
+    with pytest.raises(ClusterNotThere) as caught:
+        await ask(faulty.fault_url("twoclusters", "aurora"), cluster_id="australis")
+    assert caught.value.found == ("aurora", OTHER_CLUSTER)
+    assert "'australis'" in str(caught.value)
+
+
+async def test_assets_of_a_cluster_that_ran_nothing_are_not_billed_to_another() -> None:
+    def with_another_node(asked: Asked) -> Any:
+        if asked.path != "/assets":
+            return None
+        content = Recording("aurora").json("assets-day1")
+        key, node = next((key, row) for key, row in content["data"].items() if row["type"] == "Node")
+        other = json.loads(json.dumps(node))
+        other["properties"]["cluster"] = OTHER_CLUSTER
+        content["data"][key + "/again"] = other
+        return content
+
+    with Served(instead(with_another_node)) as source:
+        with pytest.raises(SeveralClusters):
+            await ask(source.url)
+        costs = await ask(source.url, cluster_id="aurora")
+    assert costs.bill.cpu == 28_699_200
+
+
+async def test_a_skewed_clock_is_told_with_its_minutes(faulty: FaultServer) -> None:
+    (issue,) = of_kind(await ask(faulty.fault_url("skew", "aurora")), IssueKind.CLOCK_DIFFERS)
+    assert "+60 minutes" in issue.message
+
+
+def counting_in(currency: str) -> Callable[[Asked], Any]:
+    return lambda asked: {"code": 200, "data": {"currencyCode": currency}} if asked.path == "/getConfigs" else None
+
+
+async def test_another_currency_than_stated_is_an_error() -> None:
+    with Served(instead(counting_in("EUR"))) as source:
+        with pytest.raises(CurrencyDiffers, match="counts in EUR, not in USD"):
+            await ask(source.url, currency="USD")
+        assert (await ask(source.url, currency="EUR")).currency == "EUR"
+        assert (await ask(source.url)).currency == "EUR"
+
+
+async def test_a_currency_that_can_not_be_asked_is_assumed_and_said_so() -> None:
+    with Served(instead(lambda asked: BROKEN if asked.path == "/getConfigs" else None)) as source:
+        costs = await ask(source.url)
+    assert costs.currency == "USD"
+    assert costs.status is Status.OK
+    (issue,) = of_kind(costs, IssueKind.SOURCE_WARNING)
+    assert "USD is assumed" in issue.message
+
+
+async def test_a_window_that_is_not_over_counts_its_whole_hours(faulty: FaultServer) -> None:
+    costs = await ask(faulty.url_of("aurora"), WHOLE, now=datetime(2026, 11, 21, 12, 40, tzinfo=UTC))
+    assert (costs.hours_asked, costs.hours_covered) == (36, 36)
+    (issue,) = of_kind(costs, IssueKind.WINDOW_NOT_OVER)
+    assert "2026-11-21T12:00:00Z" in issue.message
+    assert costs.window == WHOLE
+    assert not any("2026-11-22" in asked.params.get("window", "") for asked in faulty.asked)
+
+
+async def test_a_window_in_the_future_is_no_data(faulty: FaultServer) -> None:
+    costs = await ask(faulty.url_of("aurora"), window("2027-01-01,2027-01-02"))
+    assert costs.status is Status.NO_DATA
+    assert of_kind(costs, IssueKind.WINDOW_NOT_OVER)
+    assert set(answer(costs, DetailLevel.SUMMARY)["summary"].values()) == {None}
+
+
+async def test_half_a_day_without_assets_is_the_sum_of_its_rows(faulty: FaultServer) -> None:
+    """Of half days the recordings have allocations only, as a Kubecost has that keeps its assets by the day."""
+    halves = [
+        await ask(faulty.url_of("aurora"), window(f"{start},{end}"))
+        for start, end in (("2026-11-21T00:00:00Z", "2026-11-21T12:00:00Z"), ("2026-11-21T12:00:00Z", "2026-11-22"))
+    ]
+    for half, name in zip(halves, ("morning", "evening"), strict=True):
+        rows = Recording("aurora").json(f"matrix-day2-{name}-nostep-default")["data"][0].values()
+        assert half.hours_covered == 12
+        assert not half.audited
+        assert half.bill.total / 1e6 == pytest.approx(sum(row["totalCost"] for row in rows), abs=1e-3)
+    asked = [one.params["window"] for one in faulty.asked if one.path == "/allocation"]
+    assert asked == ["2026-11-21T00:00:00Z,2026-11-21T12:00:00Z", "2026-11-21T12:00:00Z,2026-11-22T00:00:00Z"]
+
+
+async def test_assets_of_another_window_are_no_bill_for_half_a_day() -> None:
+    def whole_days(asked: Asked) -> Any:
+        return Recording("aurora").json("assets-day2") if asked.path == "/assets" else None
+
+    with Served(instead(whole_days)) as source:
+        costs = await ask(source.url, window("2026-11-21T00:00:00Z,2026-11-21T12:00:00Z"))
+    assert costs.status is Status.OK
+    assert not costs.audited
+    assert of_kind(costs, IssueKind.NOT_AUDITED)
+    assert Component.NODE_DISK in costs.not_measured
+
+
+def by_the_hour(asked: Asked) -> Any:
+    """Single hours of the first day, as recorded in one answer of hourly steps."""
+    if asked.path == "/assets":
+        return NOT_FOUND
+    if asked.path != "/allocation":
+        return None
+    start, end = (datetime.fromisoformat(text) for text in asked.params["window"].split(","))
+    steps = Recording("aurora").json("matrix-day1-1h-default")["data"]
+    assert end - start == timedelta(hours=1)
+    return {"code": 200, "data": [steps[start.hour]]}
+
+
+async def test_an_edge_within_an_hour_is_that_hour_prorated() -> None:
+    with Served(instead(by_the_hour)) as source:
+        first = await ask(source.url, window("2026-11-20T10:00:00Z,2026-11-20T10:45:00Z"))
+        second = await ask(source.url, window("2026-11-20T10:45:00Z,2026-11-20T11:00:00Z"))
+        both = await ask(source.url, window("2026-11-20T10:00:00Z,2026-11-20T11:00:00Z"))
+        ragged = await ask(source.url, window("2026-11-20T10:45:00Z,2026-11-20T11:20:00Z"))
+    assert first.bill.plus(second.bill) == both.bill
+    assert first.bill.total == pytest.approx(both.bill.total * 0.75, abs=100)
+    assert (first.hours_covered, second.hours_covered) == (0.75, 0.25)
+    assert ragged.hours_covered == pytest.approx(35 / 60)
+    for costs in (first, second, ragged):
+        (issue,) = of_kind(costs, IssueKind.EDGES_PRORATED)
+        assert issue.window == costs.window
+    assert not of_kind(both, IssueKind.EDGES_PRORATED)
+    asked = [one.params["window"] for one in source.asked if one.path == "/allocation"]
+    assert all(
+        start.endswith(":00:00Z") and end.endswith(":00:00Z") for start, end in (one.split(",") for one in asked)
+    )
+
+
+async def test_a_window_of_no_length_costs_nothing_and_asks_for_no_cost(faulty: FaultServer) -> None:
+    costs = await ask(faulty.url_of("aurora"), window("2026-11-21,2026-11-21"))
+    body = answer(costs, DetailLevel.NAMESPACE)
+    assert body["status"] == "ok"
+    assert body["summary"]["total_cost"] == 0
+    assert body["coverage"] == {"hours_asked": 0, "hours_covered": 0}
+    assert body["breakdown_by_namespace"] == []
+    assert not any(asked.path == "/allocation" for asked in faulty.asked)
+
+
+@pytest.mark.parametrize("kind", [*FAILING, "nullset", "noassets", "nan", "twoclusters"])
+async def test_user_and_password_of_a_url_are_nowhere_to_be_read(faulty: FaultServer, kind: str) -> None:
+    url = faulty.fault_url(kind, "aurora").replace("http://", "http://scout:hush-hush@")
+    told: list[object] = []
+    with capture_logs() as logs:
+        (found,) = await get_costs_of_all([Cluster(url)], DAY, settings=HASTY, clock=FixedClock())
+    if isinstance(found, Failed):
+        error: BaseException | None = found.error
+        assert isinstance(error, HubError)
+        told += [failure(error, found.source), found.source]
+        while error is not None:
+            told += [str(error), repr(error), getattr(error, "__dict__", {})]
+            error = error.__cause__ or error.__context__
+    else:
+        told += [answer(found, DetailLevel.WORKLOAD), found.source, found.issues]
+    shown = repr(told) + repr(logs)
+    assert "***@127.0.0.1" in shown
+    for secret in SECRETS:
+        assert secret not in shown
