@@ -1,0 +1,1 @@
+"""What is fast and how fast: `python -m bench` measures it and writes docs/benchmarks.md."""
