@@ -1,8 +1,11 @@
 """Kubetally: Kubernetes costs that tally.
 
+    import asyncio
+    from datetime import UTC, datetime
     from kubetally import Cluster, get_cluster_costs, parse_window
 
-    costs = asyncio.run(get_cluster_costs(Cluster("http://localhost:9003"), parse_window("7d", now)))
+    window = parse_window("7d", datetime.now(UTC))
+    costs = asyncio.run(get_cluster_costs(Cluster("http://localhost:9003"), window))
 
 Names are loaded when they are used, because the HTTP client behind them is heavy and the command line often needs none.
 """

@@ -10,7 +10,6 @@ from kubetally.domain.errors import RequestError
 
 PREFIX = "KUBETALLY_"
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
-_KINDS = {"float": "a number", "int": "a whole number", "bool": "true or false"}
 
 
 class InvalidSetting(RequestError):
@@ -23,8 +22,10 @@ class InvalidSetting(RequestError):
         super().__init__(f"{name} should be {expected}: correct or unset it")
 
 
-def _setting(default: Any, means: str, *, name: str | None = None, secret: bool = False) -> Any:
-    return field(default=default, repr=not secret, metadata={"means": means, "name": name, "secret": secret})
+def _setting(
+    default: Any, means: str, *, name: str | None = None, secret: bool = False, one_of: tuple[str, ...] = ()
+) -> Any:
+    return field(default=default, repr=not secret, metadata={"means": means, "name": name, "one_of": one_of})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,10 @@ class Settings:
 
     home: str = _setting("~/.kubetally", "Folder that holds all local state.")
     kubecost_api_url: str | None = _setting(
-        None, "URL of the one source that `costs`, `verify` and `report` read without `--url`.", name="KUBECOST_API_URL"
+        None,
+        "URL of the one source that `costs`, `verify` and `report` read without `--url`.",
+        name="KUBECOST_API_URL",
+        secret=True,  # it may hold a password
     )
     currency: str | None = _setting(None, "Currency of the sources, where they do not state one; USD is assumed.")
     cluster_id: str | None = _setting(None, "Cluster to read from a source that answers for several.")
@@ -59,7 +63,11 @@ class Settings:
     attempts: int = _setting(3, "Tries of one question to a source, where a retry can help; 1 for none.")
     max_answer_mib: int = _setting(512, "Largest answer of a source, in MiB, unpacked.")
     parallel_questions: int = _setting(4, "Questions asked of one source at a time.")
-    log_level: str | None = _setting(None, "debug, info, warning or error; warning, on a terminal error if unset.")
+    log_level: str | None = _setting(
+        None,
+        "Logs on standard error: debug, info, warning or error; if unset warning, on a terminal error.",
+        one_of=("debug", "info", "warning", "error"),
+    )
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -69,7 +77,7 @@ class Settings:
             name = variable(one)
             text = environment.get(name, "").strip()
             if text:
-                values[one.name] = _parsed(name, text, str(one.type))
+                values[one.name] = _parsed(name, text, type(one.default), one.metadata["one_of"])
         return cls(**values)
 
     @property
@@ -84,17 +92,26 @@ def variable(one: Any) -> str:  # dataclasses.Field is generic in nothing useful
     return name or PREFIX + str(one.name).upper()
 
 
-def _parsed(name: str, text: str, kind: str) -> Any:
-    try:
-        if kind == "bool":
-            if text.lower() not in _TRUE | _FALSE:
-                raise ValueError(text)
-            return text.lower() in _TRUE
-        if kind in {"float", "int"}:
-            number = float(text) if kind == "float" else int(text)
-            if not 0 < number < float("inf"):
-                raise ValueError(text)
-            return number
-    except ValueError:
-        raise InvalidSetting(name, _KINDS[kind] + ("" if kind == "bool" else " above zero")) from None
+def _parsed(name: str, text: str, kind: type, one_of: tuple[str, ...]) -> Any:
+    """`text` as what the setting is; its default tells, and one that is unset is text."""
+    if one_of:
+        if text.lower() not in one_of:
+            raise InvalidSetting(name, f"{', '.join(one_of[:-1])} or {one_of[-1]}")
+        return text.lower()
+    if kind is bool:
+        if text.lower() not in _TRUE | _FALSE:
+            raise InvalidSetting(name, "true or false")
+        return text.lower() in _TRUE
+    if kind in {float, int}:
+        return _number(name, text, kind)
     return text
+
+
+def _number(name: str, text: str, kind: type) -> float:
+    try:
+        number: float = kind(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < float("inf"):
+        raise InvalidSetting(name, ("a number" if kind is float else "a whole number") + " above zero")
+    return number

@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity
+from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, SourceIdentity
 from kubetally.domain.errors import HubError, RequestError
 from kubetally.domain.window import Clock, Window
 from kubetally.ledger.costs import get_cluster_costs as costs_of
+from kubetally.ledger.fleet import tell_same_clusters
 from kubetally.settings import Settings
 from kubetally.sources.access import Access
 from kubetally.sources.opencost.client import CostModelClient
@@ -52,7 +53,7 @@ class Failed:
 async def open_source(cluster: Cluster, settings: Settings | None = None) -> AsyncIterator[CostModelSource]:
     """The cluster's source, closed afterwards. Raises InvalidSourceUrl, InvalidCredential, InvalidSetting."""
     settings = settings or Settings.read()
-    transport = Transport(_access(cluster.url, settings), _limits(settings), account=cluster.name)
+    transport = Transport(access_of(cluster.url, settings), _limits(settings), account=cluster.name)
     async with transport:
         yield CostModelSource(
             CostModelClient(transport, parallel=settings.parallel_questions),
@@ -63,15 +64,23 @@ async def open_source(cluster: Cluster, settings: Settings | None = None) -> Asy
 
 
 async def get_cluster_costs(
-    cluster: Cluster, window: Window, *, settings: Settings | None = None, clock: Clock | None = None
+    cluster: Cluster,
+    window: Window,
+    detail_level: DetailLevel = DetailLevel.SUMMARY,
+    *,
+    settings: Settings | None = None,
+    clock: Clock | None = None,
 ) -> ClusterCosts:
     """What a cluster cost over a window, balanced to the last micro.
+
+    Every view is in the answer, whatever `detail_level`: it says how finely `answer` breaks it down.
 
     Raises: SourceError (it gave no answer), RequestError (the cluster, the window or a setting is not usable).
     """
     settings, clock = settings or Settings.read(), clock or SystemClock()
     async with open_source(cluster, settings) as source:
-        return await costs_of(source, window, clock=clock, deadline_seconds=settings.deadline_seconds)
+        costs = await costs_of(source, window, clock=clock, deadline_seconds=settings.deadline_seconds)
+    return replace(costs, detail_level=detail_level)
 
 
 async def get_costs_of_all(
@@ -95,7 +104,9 @@ async def get_costs_of_all(
         finally:
             done()
 
-    return await asyncio.gather(*(one(cluster) for cluster in clusters))
+    answers = await asyncio.gather(*(one(cluster) for cluster in clusters))
+    told = iter(tell_same_clusters([answer for answer in answers if isinstance(answer, ClusterCosts)]))
+    return [next(told) if isinstance(answer, ClusterCosts) else answer for answer in answers]
 
 
 def check_url(url: str) -> None:
@@ -111,13 +122,16 @@ def shown_url(url: str) -> str:
         return url if "@" not in url else "***@" + url.rpartition("@")[2]
 
 
-def _access(url: str, settings: Settings) -> Access:
+def access_of(url: str, settings: Settings) -> Access:
+    """The URL with the credentials of the settings. Raises InvalidSourceUrl, InvalidCredential and those below."""
     token = settings.source_token
     if settings.source_token_file:
         try:
             token = Path(settings.source_token_file).expanduser().read_text(encoding="utf-8")
         except OSError as error:
             raise UnreadableToken(settings.source_token_file, error.strerror or "unreadable") from error
+        except UnicodeDecodeError as error:
+            raise UnreadableToken(settings.source_token_file, "it holds no text") from error
     return Access.parse(
         url,
         token=token,

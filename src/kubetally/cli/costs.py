@@ -1,9 +1,8 @@
 """`kubetally costs`: what clusters cost, where, and how well it was used."""
 
-import asyncio
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,14 +19,17 @@ from kubetally.cli.options import (
     clusters_of,
     window_of,
 )
+from kubetally.cli.start import start as start_up
 from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kubetally.domain.window import Clock, Window
     from kubetally.settings import Settings
     from kubetally.wiring import Cluster, Failed
 
-By = Annotated[DetailLevel, typer.Option("--by", help="How finely: summary, namespace or workload.")]
+By = Annotated[DetailLevel, typer.Option("--by", help="How finely.")]
 
 
 def costs(
@@ -40,15 +42,16 @@ def costs(
     by: By = DetailLevel.SUMMARY,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """What each cluster cost: the bill by component, where it went, and how well it was used.
+    """Show what clusters cost.
 
-    Several clusters are asked at once. The parts always add up to the total.
+    The bill by component, where it went, and how well it was used. The parts always add up to the total. Several
+    clusters are asked at once.
 
-    Example: kubetally costs --url http://localhost:9003 --window 7d --by namespace
+    \b
+    Example:
+      kubetally costs --url http://localhost:9003 --window 7d --by namespace
     """
-    from kubetally.settings import Settings
-
-    settings = Settings.read()
+    settings = start_up()
     span = window_of(window, start, end)
     answers = ask(clusters_of(url, cluster_id, currency, settings), span, settings)
     show(answers, by, output)
@@ -59,6 +62,8 @@ def ask(
     clusters: "list[Cluster]", window: "Window", settings: "Settings", clock: "Clock | None" = None
 ) -> "list[ClusterCosts | Failed]":
     """All clusters' answers, in order, with progress on a terminal; why one failed goes to standard error."""
+    import asyncio
+
     from kubetally.cli.progress import progress
     from kubetally.wiring import get_costs_of_all
 
@@ -74,7 +79,9 @@ def show(answers: "list[ClusterCosts | Failed]", by: DetailLevel, output: Format
     """Print the answers."""
     match output:
         case Format.JSON:
-            print(json.dumps(as_json(answers, by), indent=2, ensure_ascii=False))
+            from kubetally.ledger.answer import answer
+
+            print_json(answers, lambda costs: answer(costs, by))
         case Format.CSV:
             from kubetally.cli.csv_rows import write_csv
 
@@ -82,19 +89,18 @@ def show(answers: "list[ClusterCosts | Failed]", by: DetailLevel, output: Format
         case Format.TABLE:
             from kubetally.cli.tables import print_costs
 
-            print_costs([answer for answer in answers if isinstance(answer, ClusterCosts)], by)
+            print_costs(answers, by)
 
 
-def as_json(answers: "list[ClusterCosts | Failed]", by: DetailLevel) -> object:
-    """One body for one cluster, a list of them for several."""
-    from kubetally.ledger.answer import answer as body_of
+def print_json(answers: "list[ClusterCosts | Failed]", body_of: "Callable[[ClusterCosts], dict[str, Any]]") -> None:
+    """One body where one cluster was asked, a list of them for several; a cluster that failed has its place in it."""
     from kubetally.ledger.answer import failure
 
     bodies = [
-        body_of(answer, by) if isinstance(answer, ClusterCosts) else failure(answer.error, answer.source)
+        body_of(answer) if isinstance(answer, ClusterCosts) else failure(answer.error, answer.source)
         for answer in answers
     ]
-    return bodies[0] if len(bodies) == 1 else bodies
+    print(json.dumps(bodies[0] if len(bodies) == 1 else bodies, indent=2, allow_nan=False))
 
 
 def exit_of(answers: "list[ClusterCosts | Failed]") -> int:

@@ -67,4 +67,5 @@ def _figures(costs: ClusterCosts, amounts: Costs, ratios: Efficiency) -> Row:
     figures: Row = {"total_cost": to_decimal(amounts.total)}
     for component, column in zip(Component, _COSTS, strict=True):
         figures[column] = None if component in costs.not_measured else to_decimal(amounts.of(component))
-    return figures | dict(zip(_RATIOS, ratios, strict=True))
+    rounded = [None if ratio is None else round(ratio, 6) for ratio in ratios]
+    return figures | dict(zip(_RATIOS, rounded, strict=True))

@@ -8,6 +8,7 @@ OK = 0
 PAST_TOLERANCE = 1
 USAGE = 2
 NO_SOURCE = 3
+INTERRUPTED = 130
 
 # The first family that fits.
 EXITS: tuple[tuple[type[HubError], int], ...] = (

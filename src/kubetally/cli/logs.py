@@ -5,14 +5,12 @@ import sys
 
 import structlog
 
-_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-
 
 def set_up_logs(level: str | None) -> None:
     """Lines from `level` up; on a terminal errors only by default, as the command itself tells what failed."""
-    default = "error" if sys.stderr.isatty() else "warning"
+    level = level or ("error" if sys.stderr.isatty() else "warning")
     structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS.get((level or default).lower(), logging.WARNING)),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -1,10 +1,13 @@
 """The `kubetally` command."""
 
+import io
 import os
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from kubetally.cli import exits
 from kubetally.cli.costs import costs
@@ -14,8 +17,31 @@ from kubetally.cli.report import report
 from kubetally.cli.verify import verify
 from kubetally.domain.errors import HubError
 
+
+class _Commands(TyperGroup):
+    """Runs a command; what stops it becomes one line on standard error and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:  # a context of the click that typer carries
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a name that the terminal can't show is no reason to stop
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
+        except HubError as error:
+            exits.complain(str(error))
+            raise typer.Exit(exits.exit_code(error)) from error
+        except BrokenPipeError as error:  # whoever read our output has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ended = error.__context__
+            raise typer.Exit(ended.exit_code if isinstance(ended, typer.Exit) else exits.OK) from None
+
+
 app = typer.Typer(
     name="kubetally",
+    cls=_Commands,
     help="Kubernetes costs that tally: what each cluster cost, where, and how well it was used.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -35,23 +61,15 @@ def _version(asked: bool) -> None:
 
 
 @app.callback()
-def _start(
+def _options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")] = False,
 ) -> None:
-    from kubetally.cli.logs import set_up_logs
-
-    set_up_logs(os.environ.get("KUBETALLY_LOG_LEVEL"))
+    """What comes before a command."""
 
 
-def main() -> None:
-    """Run a command; errors become one line on standard error and an exit code."""
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command that `args` are, by default those of the process, and exit with its code."""
     try:
-        app()
-    except HubError as error:
-        exits.complain(str(error))
-        sys.exit(exits.exit_code(error))
-    except BrokenPipeError:  # whoever read our output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(exits.OK)
+        app(args)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(exits.INTERRUPTED)

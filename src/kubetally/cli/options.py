@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kubetally.domain.errors import RequestError
-from kubetally.domain.window import InvalidWindow, Window, parse_instant, parse_window
+from kubetally.domain.window import InvalidWindow, Window, parse_window
 
 if TYPE_CHECKING:
     from kubetally.settings import Settings
@@ -24,6 +24,13 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+class ScreenOrJson(StrEnum):
+    """How an answer is printed that has no rows to be loaded elsewhere."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
 class NoCluster(RequestError):
     """No cluster was named."""
 
@@ -35,39 +42,48 @@ class NoCluster(RequestError):
         )
 
 
+_WINDOWS = "7d, 24h, today, yesterday, week, lastweek, month, lastmonth, or START,END."
 Urls = Annotated[
-    list[str] | None, typer.Option("--url", help="URL of an OpenCost or Kubecost; repeat for several clusters.")
+    list[str] | None,
+    typer.Option("--url", metavar="URL", help="URL of an OpenCost or Kubecost; repeat for several clusters."),
 ]
 ClusterId = Annotated[
-    str | None, typer.Option("--cluster-id", help="The cluster to read, where the source answers for several.")
+    str | None,
+    typer.Option("--cluster-id", metavar="ID", help="The cluster to read, where the source answers for several."),
 ]
 Currency = Annotated[
-    str | None, typer.Option("--currency", help="Currency of the source, where it does not state one (USD).")
+    str | None,
+    typer.Option("--currency", metavar="CODE", help="Currency of the source, where it does not state one (USD)."),
 ]
 WindowText = Annotated[
     str | None,
     typer.Option(
-        "--window",
-        help="7d, 24h, today, yesterday, week, lastweek, month, lastmonth, or START,END. Default: 7d, today and the "
-        "six days before it, in UTC.",
+        "--window", metavar="WINDOW", help=f"{_WINDOWS} Default: 7d, today and the six days before it, in UTC."
     ),
 ]
-Start = Annotated[
-    str | None, typer.Option("--start", help="First day (2026-11-20, 00:00 UTC), RFC3339 time or Unix seconds.")
+OneDay = Annotated[
+    str | None,
+    typer.Option("--window", metavar="WINDOW", help=f"{_WINDOWS} Its first day is read. Default: yesterday, in UTC."),
 ]
-End = Annotated[str | None, typer.Option("--end", help="End, exclusive: the same forms.")]
-OutputFormat = Annotated[Format, typer.Option("--format", help="table, json or csv.")]
+Start = Annotated[
+    str | None,
+    typer.Option("--start", metavar="TIME", help="First day (2026-11-20, 00:00 UTC), RFC3339 time or Unix seconds."),
+]
+End = Annotated[str | None, typer.Option("--end", metavar="TIME", help="End, exclusive: the same forms.")]
+OutputFormat = Annotated[Format, typer.Option("--format", help="How to print it.")]
+ScreenOrJsonFormat = Annotated[ScreenOrJson, typer.Option("--format", help="How to print it.")]
 
 
 def window_of(text: str | None, start: str | None, end: str | None, default: str = DEFAULT_WINDOW) -> Window:
     """The window that the options name. Raises InvalidWindow."""
+    now = datetime.now(UTC)
     if start is None and end is None:
-        return parse_window(default if text is None else text, datetime.now(UTC))
+        return parse_window(default if text is None else text, now)
     if text is not None:
         raise InvalidWindow(text, "was given beside --start or --end: give one or the other")
     if start is None or end is None:
         raise InvalidWindow(start or end or "", f"lacks its {'start' if start is None else 'end'}: give both")
-    return Window(parse_instant(start), parse_instant(end))
+    return parse_window(f"{start.strip()},{end.strip()}", now)
 
 
 def clusters_of(
@@ -84,4 +100,5 @@ def clusters_of(
         raise NoCluster
     for url in named:
         check_url(url)
-    return [Cluster(url, cluster_id, currency.upper() if currency else None) for url in named]
+    code = currency or settings.currency
+    return [Cluster(url, cluster_id, code.upper() if code else None) for url in named]

@@ -6,14 +6,20 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress(of: int, what: str = "clusters") -> Iterator[Callable[[], None]]:
+def progress(of: int) -> Iterator[Callable[[], None]]:
     """A callable to be called as each of `of` ends; it draws nothing where standard error is no terminal."""
     if not sys.stderr.isatty():
         yield lambda: None
         return
     from rich.console import Console  # heavy: see the package
-    from rich.progress import Progress
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"Asking {of} {what}", total=of)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
+        task = bar.add_task("Asking 1 cluster" if of == 1 else f"Asking {of} clusters", total=of)
         yield lambda: bar.advance(task)

@@ -1,7 +1,6 @@
 """`kubetally report`: infrastructure cost beside the full cost, and how the full cost divides."""
 
-import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -9,19 +8,22 @@ from kubetally.cli.options import (
     ClusterId,
     Currency,
     End,
-    Format,
+    ScreenOrJson,
+    ScreenOrJsonFormat,
     Start,
     Urls,
     WindowText,
     clusters_of,
     window_of,
 )
+from kubetally.cli.start import start as start_up
 from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.money import to_number
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from kubetally.cli.grid import Grid
     from kubetally.ledger.comparison import Comparison
 
 _BAR = 20
@@ -34,81 +36,86 @@ def report(
     window: WindowText = None,
     start: Start = None,
     end: End = None,
-    output: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.TABLE,
+    output: ScreenOrJsonFormat = ScreenOrJson.TABLE,
 ) -> None:
-    """Compare infrastructure cost with the full cost, and show each component's share; shares add up to 100 %.
+    """Compare infrastructure cost with full cost.
 
-    Example: kubetally report --url http://localhost:9003 --window 7d
+    Infrastructure is management, load balancers and network: what can be seen without asking who used the nodes. Each
+    component's share of the full cost stands below; the shares add up to 100 %.
+
+    \b
+    Example:
+      kubetally report --url http://localhost:9003 --window 7d
     """
-    from kubetally.cli.costs import ask, exit_of
-    from kubetally.cli.tables import console
+    from kubetally.cli.costs import ask, exit_of, print_json
+    from kubetally.cli.screen import console
     from kubetally.ledger.comparison import compare
-    from kubetally.settings import Settings
 
-    if output is Format.CSV:
-        raise typer.BadParameter("report prints a table or json", param_hint="--format")
-    settings = Settings.read()
+    settings = start_up()
     span = window_of(window, start, end)
     answers = ask(clusters_of(url, cluster_id, currency, settings), span, settings)
-    read = [costs for costs in answers if isinstance(costs, ClusterCosts)]
-    if output is Format.JSON:
-        bodies = [_body(costs, compare(costs)) for costs in read]
-        print(json.dumps(bodies[0] if len(bodies) == 1 else bodies, indent=2))
+    if output is ScreenOrJson.JSON:
+        print_json(answers, lambda costs: _body(costs, compare(costs)))
     else:
         out = console()
-        for costs in read:
-            print_report(out, costs, compare(costs))
+        for costs in answers:
+            if isinstance(costs, ClusterCosts):
+                print_report(out, costs, compare(costs))
     raise typer.Exit(exit_of(answers))
 
 
 def print_report(out: "Console", costs: ClusterCosts, comparison: "Comparison") -> None:
     """Both tables of one cluster."""
-    from kubetally.cli.tables import component_word, money, new_table, print_heading
+    from kubetally.cli.screen import print_grid
+    from kubetally.cli.tables import print_heading, print_notes
 
     print_heading(out, costs)
-    if costs.status is Status.NO_DATA:
-        return
-    full, infrastructure = comparison.full, comparison.infrastructure
-    part = infrastructure * 100 / full if full > 0 else None
-    table = new_table(["comparison"], [costs.currency, "of full"], out=out)
-    table.add_row("infrastructure only (management, balancers, network)", money(infrastructure), _percent(part))
-    table.add_row("full cost", money(full), _percent(100.0 if full > 0 else None))
-    table.add_row(
-        "left out by infrastructure only", money(comparison.improvement), _percent(None if part is None else 100 - part)
-    )
-    out.print(table)
-    out.print()
-    shares = new_table(["component"], [costs.currency, "share", ""], out=out)
-    shares.columns[-1].justify = "left"
-    for share in comparison.shares:
-        if share.component in costs.not_measured:
-            shares.add_row(component_word(share.component), "not measured", "", "")
-        elif share.cost or share.permille:
-            shares.add_row(
-                component_word(share.component), money(share.cost), _share(share.permille), _bar(share.permille)
-            )
-    shares.add_row("total", money(full), _share(1000 if full > 0 else None), "", style="bold")
-    out.print(shares)
-    out.print()
+    if costs.status is not Status.NO_DATA:
+        print_grid(out, _comparison(costs, comparison))
+        out.print()
+        print_grid(out, _shares(out, costs, comparison))
+    print_notes(out, costs)
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f} %"
+def _comparison(costs: ClusterCosts, comparison: "Comparison") -> "Grid":
+    from kubetally.cli.grid import Grid
+    from kubetally.cli.screen import money
+
+    full, part = comparison.full, comparison.infrastructure_permille
+    grid = Grid(["comparison"], [costs.currency, "of full"])
+    grid.add(["infrastructure only (management, balancers, network)"], [money(comparison.infrastructure), share(part)])
+    grid.add(["full cost"], [money(full), share(None if part is None else 1000)])
+    rest = share(None if part is None else 1000 - part)
+    grid.add(["left out by infrastructure only"], [money(comparison.improvement), rest])
+    return grid
 
 
-def _share(permille: int | None) -> str:
-    return (
-        "-"
-        if permille is None
-        else f"{permille // 10}.{permille % 10} %"
-        if permille >= 0
-        else f"-{-permille / 10:.1f} %"
-    )
+def _shares(out: "Console", costs: ClusterCosts, comparison: "Comparison") -> "Grid":
+    from kubetally.cli.grid import Grid
+    from kubetally.cli.screen import component_word, draws_lines, money
+
+    grid = Grid(["component"], [costs.currency, "share", ""])
+    marks = ("█", "░") if draws_lines(out) else ("#", ".")
+    for one in comparison.shares:
+        if one.component in costs.not_measured:
+            grid.add([component_word(one.component)], instead="not measured")
+        elif one.cost:
+            cells = [money(one.cost), share(one.permille), bar(one.permille, *marks)]
+            grid.add([component_word(one.component)], cells)
+    whole = None if comparison.infrastructure_permille is None else 1000
+    grid.add(["total"], [money(comparison.full), share(whole)], style="bold")
+    return grid
 
 
-def _bar(permille: int | None) -> str:
+def share(permille: int | None) -> str:
+    """`36.0 %`; a dash where there is none."""
+    return "-" if permille is None else f"{permille / 10:.1f} %"
+
+
+def bar(permille: int | None, full: str, empty: str) -> str:
+    """A bar as long as the share; a share below zero has none."""
     filled = max(0, min(_BAR, round((permille or 0) * _BAR / 1000)))
-    return "█" * filled + "░" * (_BAR - filled)
+    return full * filled + empty * (_BAR - filled)
 
 
 def _body(costs: ClusterCosts, comparison: "Comparison") -> dict[str, object]:
@@ -124,11 +131,11 @@ def _body(costs: ClusterCosts, comparison: "Comparison") -> dict[str, object]:
         "left_out_cost": to_number(comparison.improvement) if known else None,
         "shares": [
             {
-                "component": share.component.value,
-                "cost": None if share.component in costs.not_measured else to_number(share.cost),
-                "share_percent": None if share.permille is None else share.permille / 10,
+                "component": one.component.value,
+                "cost": None if unknown else to_number(one.cost),
+                "share_percent": None if one.permille is None or unknown else one.permille / 10,
             }
-            for share in comparison.shares
+            for one, unknown in ((one, one.component in costs.not_measured) for one in comparison.shares)
             if known
         ],
     }

@@ -1,6 +1,5 @@
 """`kubetally verify`: our total beside the source's own."""
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,19 +9,22 @@ from kubetally.cli.options import (
     ClusterId,
     Currency,
     End,
-    Format,
+    ScreenOrJson,
+    ScreenOrJsonFormat,
     Start,
     Urls,
     WindowText,
     clusters_of,
     window_of,
 )
+from kubetally.cli.start import start as start_up
 from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import to_number
 
 if TYPE_CHECKING:
     from kubetally.ledger.verification import Verification
+    from kubetally.wiring import Failed
 
 
 class InvalidTolerance(RequestError):
@@ -42,34 +44,32 @@ def verify(
     window: WindowText = None,
     start: Start = None,
     end: End = None,
-    tolerance: Annotated[str, typer.Option(help="Largest difference of the totals: 5% or 0.05.")] = "5%",
-    output: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.TABLE,
+    tolerance: Annotated[
+        str, typer.Option(metavar="SHARE", help="Largest difference of the totals: 5% or 0.05.")
+    ] = "5%",
+    output: ScreenOrJsonFormat = ScreenOrJson.TABLE,
 ) -> None:
-    """Compare our total with the source's own for the same window, and show where they part.
+    """Compare our total with the source's own.
 
-    The source's own is what its allocations come to, idle with them. Exits 1 when a cluster is past the tolerance.
+    Both are for the same window; the balance per component shows where they part. The source's own is what its
+    allocations come to, idle with them. Exits 1 when a cluster is past the tolerance.
 
-    Example: kubetally verify --url http://localhost:9003 --window yesterday --tolerance 5%
+    \b
+    Example:
+      kubetally verify --url http://localhost:9003 --window 7d --tolerance 5%
     """
-    from kubetally.cli.costs import ask, exit_of
+    from kubetally.cli.costs import ask, exit_of, print_json
     from kubetally.ledger.verification import verify as compare
-    from kubetally.settings import Settings
 
-    if output is Format.CSV:
-        raise typer.BadParameter("verify prints a table or json", param_hint="--format")
     allowed = parse_tolerance(tolerance)
-    settings = Settings.read()
+    settings = start_up()
     span = window_of(window, start, end)
     answers = ask(clusters_of(url, cluster_id, currency, settings), span, settings)
-    read = [costs for costs in answers if isinstance(costs, ClusterCosts)]
-    checked = [(costs, compare(costs, allowed)) for costs in read]
-    if output is Format.JSON:
-        bodies = [_body(costs, check) for costs, check in checked]
-        print(json.dumps(bodies[0] if len(bodies) == 1 else bodies, indent=2))
+    if output is ScreenOrJson.JSON:
+        print_json(answers, lambda costs: _body(costs, compare(costs, allowed)))
     else:
-        _print(checked)
-    past = any(not check.is_within for costs, check in checked if costs.status is not Status.NO_DATA)
-    raise typer.Exit(exits.PAST_TOLERANCE if past else exit_of(answers))
+        _print([(costs, compare(costs, allowed)) for costs in answers if isinstance(costs, ClusterCosts)])
+    raise typer.Exit(exits.PAST_TOLERANCE if _any_past(answers, allowed) else exit_of(answers))
 
 
 def parse_tolerance(text: str) -> float:
@@ -86,37 +86,52 @@ def parse_tolerance(text: str) -> float:
     return fraction
 
 
+def _any_past(answers: "list[ClusterCosts | Failed]", allowed: float) -> bool:
+    """Whether any cluster with data differs by more than what is allowed."""
+    from kubetally.ledger.verification import verify as compare
+
+    read = [costs for costs in answers if isinstance(costs, ClusterCosts) and costs.status is not Status.NO_DATA]
+    return any(not compare(costs, allowed).is_within for costs in read)
+
+
 def _print(checked: "list[tuple[ClusterCosts, Verification]]") -> None:
-    from kubetally.cli.tables import console, money, print_balance, print_heading, print_notes
+    from kubetally.cli.screen import console, say
+    from kubetally.cli.tables import print_balance, print_heading, print_notes
 
     out = console()
     for costs, check in checked:
         print_heading(out, costs)
-        if costs.status is Status.NO_DATA:
-            out.print("  nothing to compare: the source holds no data of this window")
-            continue
-        print_balance(out, costs)
-        verdict = "within" if check.is_within else "PAST"
-        difference = "no percentage" if check.difference is None else f"{check.difference:+.4%}"
-        out.print(
-            f"{verdict} the tolerance of {check.tolerance:g}: ours {money(check.ours)}, the source shows "
-            f"{money(check.source_shows)} {costs.currency}, {difference}"
-        )
+        if costs.status is not Status.NO_DATA:
+            print_balance(out, costs)
+            say(out, verdict(check, costs.currency), indent=2, style="bold")
         print_notes(out, costs)
+
+
+def verdict(check: "Verification", currency: str) -> str:
+    """One sentence: whether it is within the tolerance, both totals, and how far they are apart."""
+    from kubetally.cli.screen import money
+
+    word = "Within" if check.is_within else "PAST"
+    apart = "no percentage of nothing" if check.difference is None else f"{check.difference * 100:+.4f} %"
+    return (
+        f"{word} the tolerance of {check.tolerance * 100:g} %: ours {money(check.ours)} {currency}, "
+        f"the source shows {money(check.source_shows)} {currency}: {apart}"
+    )
 
 
 def _body(costs: ClusterCosts, check: "Verification") -> dict[str, object]:
     from kubetally.ledger.answer import source_body
 
+    known = costs.status is not Status.NO_DATA
     return {
         "source": source_body(costs.source),
         "status": costs.status.value,
         "currency": costs.currency,
-        "total_cost": to_number(check.ours),
-        "source_total_cost": to_number(check.source_shows),
-        "difference": check.difference,
+        "total_cost": to_number(check.ours) if known else None,
+        "source_total_cost": to_number(check.source_shows) if known else None,
+        "difference": None if check.difference is None else round(check.difference, 6),
         "tolerance": check.tolerance,
-        "within_tolerance": check.is_within,
+        "within_tolerance": check.is_within if known else None,
         "audited": costs.audited,
         "balance": [
             {
@@ -131,5 +146,6 @@ def _body(costs: ClusterCosts, check: "Verification") -> dict[str, object]:
                 "causes": [{"cause": cause.value, "cost": to_number(amount)} for cause, amount in row.causes],
             }
             for row in check.components
+            if known
         ],
     }

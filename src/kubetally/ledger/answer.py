@@ -34,11 +34,13 @@ ALWAYS_NUMBERS = frozenset(
 )
 
 
-def answer(costs: ClusterCosts, detail_level: DetailLevel, cloud_account_id: str | None = None) -> Json:
-    """The body for `costs`: money as numbers with at most six decimals, ratios as numbers, unknown as null.
+def answer(costs: ClusterCosts, detail_level: DetailLevel | None = None, cloud_account_id: str | None = None) -> Json:
+    """The body for `costs`: numbers have at most six decimals, unknown is null.
 
-    Whatever the detail level, `summary` is the same; rows of each list add up to it or to their parent exactly.
+    `summary` is the same at every detail level (that of `costs` if none is given); rows of each list add up to it, or
+    to their parent, exactly.
     """
+    detail_level = detail_level or costs.detail_level
     no_data = costs.status is Status.NO_DATA
     unknown = frozenset(Component) if no_data else costs.not_measured
     lines = {line.kind: line for line in costs.lines()}
@@ -96,7 +98,7 @@ def _costs(costs: Costs, unknown: frozenset[Component], *, null_all: bool = Fals
 
 
 def _efficiency(group: Group | ClusterCosts) -> Json:
-    cpu, ram, total = group.efficiency
+    cpu, ram, total = (None if ratio is None else round(ratio, 6) for ratio in group.efficiency)
     return {"cpu_efficiency": cpu, "ram_efficiency": ram, "total_efficiency": total}
 
 
@@ -119,7 +121,7 @@ def _pod(group: PodCosts, unknown: frozenset[Component]) -> Json:
     return {
         "pod": group.pod,
         "nodes": list(group.nodes),
-        "minutes": group.minutes,
+        "minutes": round(group.minutes, 6),
         **_costs(group.costs, unknown),
         **_efficiency(group),
     }

@@ -32,6 +32,12 @@ class Comparison:
         """What the infrastructure alone leaves out."""
         return self.full - self.infrastructure
 
+    @property
+    def infrastructure_permille(self) -> int | None:
+        """Tenths of a percent of the full cost: the sum of the shares it is made of."""
+        parts = [share.permille for share in self.shares if share.component in INFRASTRUCTURE]
+        return None if None in parts else sum(part for part in parts if part is not None)
+
 
 def compare(costs: ClusterCosts) -> Comparison:
     """The comparison of one cluster's window; the shares add up to exactly 100 %."""

@@ -1,6 +1,6 @@
 """What a source is, what it can answer, what is missing, and what to do about each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -9,15 +9,17 @@ from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.asset import AssetType
 from kubetally.domain.booking import Booking, book
 from kubetally.domain.component import Component
-from kubetally.domain.errors import HubError, SourceError
-from kubetally.domain.issues import IssueKind
+from kubetally.domain.errors import HubError
+from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import to_number
 from kubetally.domain.reading import Reading
 from kubetally.domain.row import CAUSE_IN_WORDS, Cause
 from kubetally.domain.window import Window
 from kubetally.ledger.ports import About, CostSource
+from kubetally.ledger.remedies import of_error, of_issue
 
 _CLOCK_TOLERANCE = timedelta(minutes=1)
+_TOLD_ABOVE = frozenset({IssueKind.NOT_MEASURED, IssueKind.NOT_AUDITED, IssueKind.CLOCK_DIFFERS})
 
 
 class Level(StrEnum):
@@ -45,15 +47,16 @@ async def diagnose(source: CostSource, window: Window) -> list[Finding]:
     Raises nothing that concerns the source: what fails is a finding. RequestErrors are findings too.
     """
     about = await source.about()
-    findings = list(_what_it_is(source.url, about))
     try:
         reading = await source.read(window)
     except HubError as error:
-        return [*findings, Finding(Level.FAILED, "costs", str(error), _next_step(error))]
+        failed = Finding(Level.FAILED, "costs", str(error), of_error(error, source.url))
+        return [failed] if about.product is None else [*_what_it_is(source.url, about), failed]
+    findings = list(_what_it_is(source.url, about))
     findings += _clock(about)
     if not reading.covered:
         seen = f"the source holds no data of {window}"
-        remedy = "choose another window with --window or --start and --end; is its Prometheus scraping?"
+        remedy = "choose another day with --window or --start and --end; is its Prometheus up, and scraping?"
         return [*findings, Finding(Level.WARNING, "costs", seen, remedy)]
     booking = book(reading)
     findings += _what_it_answers(reading, booking)
@@ -94,14 +97,12 @@ def _what_it_is(url: str, about: About) -> Iterator[Finding]:
 
 def _clock(about: About) -> Iterator[Finding]:
     if about.ahead is None:
-        yield Finding(Level.NOTE, "clock", "the source does not tell its time")
+        seen = "the source does not tell its time"
+        yield Finding(Level.NOTE, "clock", seen, "compare it yourself, if days seem to begin at another time")
     elif abs(about.ahead) > _CLOCK_TOLERANCE:
-        yield Finding(
-            Level.WARNING,
-            "clock",
-            f"its clock is {about.ahead / timedelta(seconds=1):+.0f} s from ours",
-            "set both by NTP: windows are cut by the clock",
-        )
+        side = "ahead of" if about.ahead > timedelta() else "behind"
+        seen = f"its clock is {abs(about.ahead) / timedelta(minutes=1):.0f} minutes {side} ours"
+        yield Finding(Level.WARNING, "clock", seen, "set both by NTP: windows are cut by the clock")
     else:
         yield Finding(Level.OK, "clock", f"within {abs(about.ahead / timedelta(seconds=1)):.0f} s of ours")
 
@@ -121,9 +122,7 @@ def _what_it_answers(reading: Reading, booking: Booking) -> Iterator[Finding]:
     yield _scraping(workloads, booking.window)
     yield from _components(workloads, booking)
     yield _balance(booking)
-    for issue in booking.issues:
-        if issue.kind not in {IssueKind.NOT_MEASURED, IssueKind.NOT_AUDITED, IssueKind.CLOCK_DIFFERS}:
-            yield Finding(Level.WARNING, issue.kind.value.replace("_", " "), issue.message)
+    yield from _issues(booking.issues)
 
 
 def _assets(reading: Reading) -> Finding:
@@ -197,7 +196,7 @@ def _components(workloads: list[Allocation], booking: Booking) -> Iterator[Findi
             Level.NOTE,
             "management",
             "the cluster's management fee is not measured: OpenCost answers none",
-            "it stands in the metric kubecost_cluster_management_cost of its Prometheus",
+            "read it in its Prometheus, as the metric kubecost_cluster_management_cost",
         )
     if not booking.bill.pv and any(row.hours.pv_byte_hours for row in workloads):
         yield Finding(
@@ -213,19 +212,29 @@ def _components(workloads: list[Allocation], booking: Booking) -> Iterator[Findi
 
 
 def _balance(booking: Booking) -> Finding:
-    causes = [(row.cause or Cause.UNKNOWN, row.costs.total) for row in booking.rows if row.kind is Kind.UNEXPLAINED]
+    rows = [row for row in booking.rows if row.kind is Kind.UNEXPLAINED]
+    causes = [(row.cause or Cause.UNKNOWN, row.costs.total) for row in rows]
     told = [f"{CAUSE_IN_WORDS[cause]}: {to_number(amount):+.4f}" for cause, amount in causes]
-    unknown = any(cause is Cause.UNKNOWN for cause, _ in causes)
     seen = f"{'audited' if booking.audited else 'unaudited'}; unexplained: {'; '.join(told) or 'nothing'}"
-    return Finding(Level.WARNING if unknown or not booking.audited else Level.OK, "balance", seen)
+    if any(cause is Cause.UNKNOWN for cause, _ in causes):
+        remedy = "see the warnings beside this one; `kubetally verify` shows in which component"
+        return Finding(Level.WARNING, "balance", seen, remedy)
+    if not booking.audited:
+        remedy = "make /assets answer for this window: without assets the rows stand for what was paid"
+        return Finding(Level.WARNING, "balance", seen, remedy)
+    return Finding(Level.OK, "balance", seen)
 
 
 def _savings(about: About) -> Iterator[Finding]:
     if about.savings_offered:
         yield Finding(Level.OK, "savings", "the source offers savings recommendations")
     elif about.product:
-        yield Finding(Level.NOTE, "savings", "the source offers no savings recommendations: OpenCost has none")
+        seen = "the source offers no savings recommendations: OpenCost has none"
+        yield Finding(Level.NOTE, "savings", seen, "nothing: only a Kubecost would have them")
 
 
-def _next_step(error: HubError) -> str | None:
-    return "see the log of the source" if isinstance(error, SourceError) and error.retryable else None
+def _issues(issues: Iterable[Issue]) -> Iterator[Finding]:
+    """What the reading and booking noticed and no finding above has told yet."""
+    for issue in issues:
+        if issue.kind not in _TOLD_ABOVE:
+            yield Finding(Level.WARNING, issue.kind.value.replace("_", " "), issue.message, of_issue(issue.kind))

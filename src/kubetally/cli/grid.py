@@ -1,0 +1,116 @@
+"""Tables as lines of plain text. A figure is never cut: what is too wide for a screen goes on in a block below."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+HEADING, RULE = "bold", "dim"
+Line = tuple[str, str]
+"""A line without blanks at its end, and its style."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Whether headings of two words take two lines, and how many blanks stand between columns."""
+
+    folded: bool
+    gap: int
+
+
+_ROOMY, _TIGHT = _Layout(folded=False, gap=2), (_Layout(folded=True, gap=2), _Layout(folded=True, gap=1))
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    names: tuple[str, ...]
+    figures: tuple[str, ...]
+    instead: str  # words that stand in place of all figures
+    style: str
+
+
+class Grid:
+    """Columns of names at the left, columns of figures after them, and rows in the order they are added."""
+
+    def __init__(self, names: Sequence[str], figures: Sequence[str]) -> None:
+        self._names, self._figures = tuple(names), tuple(figures)
+        self._rows: list[_Row | None] = []
+
+    def add(self, names: Sequence[str], figures: Sequence[str] = (), *, instead: str = "", style: str = "") -> None:
+        """A row; missing cells are empty. `instead`: words in place of its figures."""
+        names = [printable(name) for name in names]
+        names += [""] * (len(self._names) - len(names))
+        cells = [*figures, *[""] * (len(self._figures) - len(figures))]
+        self._rows.append(_Row(tuple(names), tuple(cells), instead, style))
+
+    def rule(self) -> None:
+        """A line between rows, on a screen only."""
+        self._rows.append(None)
+
+    def lines(self, width: int | None = None, rule: str = "") -> Iterator[Line]:
+        """The table within `width` where that can be (None: any width), with rules of the character `rule` if any."""
+        layout, blocks = self._arranged(width)
+        for number, block in enumerate(blocks):
+            if number:
+                yield "", ""
+            yield from self._block(block, layout, rule)
+
+    def _arranged(self, width: int | None) -> tuple[_Layout, list[range]]:
+        """The first layout that fits in one block, else blocks of as many figures as fit."""
+        everything = range(len(self._figures))
+        for layout in (_ROOMY, *_TIGHT):
+            if width is None or self._width(everything, layout) <= width:
+                return layout, [everything]
+        layout, blocks, first = _TIGHT[0], list[range](), 0
+        for last in everything:
+            if last > first and width is not None and self._width(range(first, last + 1), layout) > width:
+                blocks.append(range(first, last))
+                first = last
+        return layout, [*blocks, range(first, len(self._figures))]
+
+    def _block(self, block: range, layout: _Layout, rule: str) -> Iterator[Line]:
+        names = [self._name_width(i) for i in range(len(self._names))]
+        figures = [self._figure_width(i, layout) for i in block]
+        between = " " * layout.gap
+
+        def line(left: Sequence[str], right: Sequence[str]) -> str:
+            cells = [f"{cell:<{wide}}" for cell, wide in zip(left, names, strict=True)]
+            cells += [f"{cell:>{wide}}" for cell, wide in zip(right, figures, strict=True)]
+            return between.join(cells).rstrip()
+
+        headings = [_heading(self._figures[i], layout) for i in block]
+        height = max(map(len, headings), default=1)
+        for level in range(-height, 0):
+            right = [heading[level] if len(heading) >= -level else "" for heading in headings]
+            yield line(self._names if level == -1 else [""] * len(names), right), HEADING
+        wide = sum(names) + sum(figures) + layout.gap * (len(names) + len(figures) - 1)
+        if rule:
+            yield rule * wide, RULE
+        for row in self._rows:
+            if row is None:
+                if rule:
+                    yield rule * wide, RULE
+            elif row.instead and block.start == 0:
+                left = line(row.names, [""] * len(figures)).ljust(sum(names) + layout.gap * (len(names) - 1))
+                yield left + between + row.instead, row.style
+            elif block.start == 0 or any(row.figures[i] for i in block):
+                yield line(row.names, [row.figures[i] for i in block]), row.style
+
+    def _width(self, block: range, layout: _Layout) -> int:
+        columns = len(self._names) + len(block)
+        names = sum(self._name_width(i) for i in range(len(self._names)))
+        return names + sum(self._figure_width(i, layout) for i in block) + layout.gap * (columns - 1)
+
+    def _name_width(self, i: int) -> int:
+        return max(len(self._names[i]), *(len(row.names[i]) for row in self._rows if row), 0)
+
+    def _figure_width(self, i: int, layout: _Layout) -> int:
+        heading = max(map(len, _heading(self._figures[i], layout)))
+        return max(heading, *(len(row.figures[i]) for row in self._rows if row), 0)
+
+
+def printable(text: str) -> str:
+    """`text` without what would move a terminal's cursor or change its colours: it may come from a source."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _heading(text: str, layout: _Layout) -> list[str]:
+    return text.split(" ") if layout.folded and text else [text]

@@ -1,0 +1,44 @@
+"""What to do about a fault of a source or of its data, beyond what its own message says."""
+
+from kubetally.domain.errors import HubError
+from kubetally.domain.issues import IssueKind
+
+_REMEDIES = {
+    IssueKind.FIGURE_MISSING: "it answers null where its Prometheus gave NaN: look for gaps and double series there",
+    IssueKind.NO_WORKLOADS: "ask again; see the log of the source and whether its Prometheus is overloaded",
+    IssueKind.ROW_WITHOUT_CLUSTER: "set CLUSTER_ID in the source that wrote them",
+    IssueKind.RESOURCE_WITHOUT_ASSET: "nothing, where it is serverless; else see why /assets does not list it",
+    IssueKind.ROWS_MERGED_BY_SOURCE: "update the source: it adds up what the finest question should keep apart",
+    IssueKind.DUPLICATE_ROWS: "nothing: they count once; look for two sources that write into one Prometheus",
+    IssueKind.UNKNOWN_COST: "report it with the version of the source: it has a cost that is not known here",
+    IssueKind.TOTAL_BELOW_PARTS: "update the source: its own total lacks a part that it charges",
+    IssueKind.NOT_A_NUMBER: "look for gaps and double series in its Prometheus",
+    IssueKind.NETWORK_UNPRICED: "deploy the network-costs DaemonSet of the source, or set its egress prices",
+    IssueKind.SET_PRORATED: "nothing: it was prorated by time",
+}
+# By the code of an error, because the sources that raise them are not known here.
+_NEXT_STEPS = {
+    "source_unavailable": "see its log, and whether a proxy before it or its Prometheus is overloaded",
+    "source_unreachable": "see that it runs and can be reached from here, as with "
+    "`kubectl -n opencost port-forward service/opencost 9003`",
+    "source_timeout": "set KUBETALLY_READ_SECONDS higher, or read a shorter window with --start and --end",
+    "source_failed": "see its log, and whether its Prometheus answers: `kubectl -n opencost logs deployment/opencost`",
+    "source_refused": "check credentials (KUBETALLY_SOURCE_TOKEN and others) and the path of the URL",
+    "answer_not_understood": "give the address of its API (port 9003 of OpenCost, 9090 of Kubecost), past any login "
+    "page; see what it answers: curl -i '{url}/allocation?window=1d'",
+    "several_clusters": "add --cluster-id with one of them",
+    "cluster_not_there": "give one of these with --cluster-id, or none",
+    "currency_differs": "leave --currency out, or state the source's",
+    "address_refused": "set KUBETALLY_ALLOW_LINK_LOCAL=true, if that address is meant",
+    "certificate_not_trusted": "set KUBETALLY_SOURCE_CA_FILE",
+}
+
+
+def of_issue(kind: IssueKind) -> str:
+    """What to do about what is wrong with data."""
+    return _REMEDIES.get(kind, "see the log of the source")
+
+
+def of_error(error: HubError, url: str) -> str:
+    """What to try next where the source at `url` (fit to be shown) could not be read."""
+    return _NEXT_STEPS.get(error.code, "see what it answers: curl -i '{url}/allocation?window=1d'").format(url=url)

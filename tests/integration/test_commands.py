@@ -1,0 +1,525 @@
+"""The commands, as a user meets them: what they print, where, and how they end."""
+
+import csv
+import fcntl
+import io
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubetally.samples.replay import ReplayServer
+from tests.faults import FaultServer
+from tests.integration.commands import DAY, PROGRAM, WHOLE, call, environment, recorded_but, run
+from tests.recordings import ALL
+from tests.served import Served
+
+GOLDEN = Path(__file__).parent / "golden"
+NOBODY = "http://127.0.0.1:1"
+COMMANDS = ("costs", "verify", "doctor", "report", "demo")
+PASSWORD = "hunter2-84"
+ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+
+
+def with_userinfo(url: str) -> str:
+    return url.replace("://", f"://someone:{PASSWORD}@")
+
+
+def is_as_golden(name: str, printed: str, server: ReplayServer) -> None:
+    """`printed` is what the golden file says; WRITE_GOLDEN=1 writes the file anew."""
+    file, printed = GOLDEN / f"{name}.txt", printed.replace(server.url, "http://opencost:9003")
+    if os.environ.get("WRITE_GOLDEN"):
+        file.write_text(printed, "utf-8")
+    assert printed == file.read_text("utf-8")
+
+
+def clean(text: str) -> bool:
+    """Whether it is plain text: no escapes, no carriage return, no blanks at an end of line."""
+    return not re.search(r"[\x1b\r]|[ \t]$", text, re.MULTILINE)
+
+
+# --- tables
+
+
+@pytest.mark.parametrize("by", ["summary", "namespace", "workload"])
+@pytest.mark.parametrize("cluster", ALL)
+def test_the_table_of_each_level_is_as_the_golden_file(replay: ReplayServer, cluster: str, by: str) -> None:
+    done = call("costs", "--url", replay.url_of(cluster), *WHOLE, "--by", by)
+    assert (done.code, done.err) == (0, "")
+    assert clean(done.out)
+    is_as_golden(f"costs-{cluster}-{by}", done.out, replay)
+
+
+def test_several_clusters_begin_with_an_overview(replay: ReplayServer) -> None:
+    urls = [part for name in ALL for part in ("--url", replay.url_of(name))]
+    done = call("costs", *urls, *WHOLE)
+    assert (done.code, done.err) == (0, "")
+    is_as_golden("costs-of-all", done.out, replay)
+
+
+def test_the_report_is_as_the_golden_file(replay: ReplayServer) -> None:
+    done = call("report", "--url", replay.url_of("aurora"), "--url", replay.url_of("draco"), *WHOLE)
+    assert (done.code, done.err) == (0, "")
+    assert clean(done.out)
+    is_as_golden("report", done.out, replay)
+
+
+def test_the_report_as_json_has_the_same_shares(replay: ReplayServer) -> None:
+    body = call("report", "--url", replay.url_of("aurora"), *WHOLE, "--format", "json").json
+    shares = [Decimal(str(row["share_percent"])) for row in body["shares"] if row["share_percent"] is not None]
+    assert sum(shares) == 100
+    assert {row["component"] for row in body["shares"] if row["share_percent"] is None} == {"management"}
+    assert body["infrastructure_cost"] + body["left_out_cost"] == pytest.approx(body["total_cost"], abs=1e-6)
+
+
+def test_csv_has_rows_that_add_up_and_empty_cells_for_the_unknown(replay: ReplayServer) -> None:
+    totals = {}
+    for by in ("summary", "namespace", "workload"):
+        done = call("costs", "--url", replay.url_of("draco"), *WHOLE, "--by", by, "--format", "csv")
+        assert (done.code, done.err) == (0, "")
+        rows = list(csv.DictReader(io.StringIO(done.out)))
+        totals[by] = sum(Decimal(row["total_cost"]) for row in rows)
+        assert {row["management_cost"] for row in rows} == {""}
+        assert {row["status"] for row in rows} == {"ok"}
+        assert all(re.fullmatch(r"-?\d+\.\d{6}", row["total_cost"]) for row in rows)
+    assert len(set(totals.values())) == 1
+    kinds = [row["kind"] for row in rows]
+    assert kinds[-4:] == ["idle", "unmounted", "overhead", "unexplained"]
+
+
+def test_no_data_is_a_row_of_its_status_in_every_form(faulty: FaultServer) -> None:
+    question = ("costs", "--url", faulty.fault_url("nullset", "aurora"), *DAY)
+    table, rows = call(*question), call(*question, "--format", "csv")
+    assert (table.code, rows.code) == (0, 0)
+    assert "no data" in table.out
+    assert "missing: the source holds no data" in table.out
+    assert "0.00" not in table.out
+    (row,) = csv.DictReader(io.StringIO(rows.out))
+    assert (row["status"], row["total_cost"], row["cpu_cost"]) == ("no_data", "", "")
+
+
+# --- several clusters, and failures
+
+
+def test_one_cluster_is_an_object_and_several_are_a_list(replay: ReplayServer) -> None:
+    one = call("costs", "--url", replay.url_of("aurora"), *DAY, "--format", "json").json
+    urls = ("--url", replay.url_of("draco"), "--url", replay.url_of("aurora"))
+    several = call("costs", *urls, *DAY, "--format", "json").json
+    assert several[1] == one
+    assert several[0]["source"]["cluster_id"] == "draco"
+
+
+@pytest.mark.parametrize("command", ["costs", "verify", "report"])
+def test_a_failed_cluster_is_an_element_in_its_place(faulty: FaultServer, command: str) -> None:
+    urls = ("--url", faulty.fault_url("html", "aurora"), "--url", faulty.url_of("draco"))
+    done = call(command, *urls, *DAY, "--format", "json")
+    assert done.code == 0
+    failed, sound = done.json
+    assert sound["status"] == "ok"
+    assert set(failed) == {"cloud_account_id", "status", "errors", "source"}
+    assert (failed["cloud_account_id"], failed["status"]) == (None, "error")
+    assert failed["source"]["url"] == faulty.fault_url("html", "aurora")
+    (error,) = failed["errors"]
+    assert error["code"] == "answer_not_understood"
+    assert "web page" in error["message"]
+    assert done.err.count("error: ") == 1
+
+
+def test_a_failed_cluster_is_told_beside_the_table_and_in_csv(faulty: FaultServer) -> None:
+    bad = faulty.fault_url("500", "aurora")
+    urls = ("--url", bad, "--url", faulty.url_of("draco"))
+    table, rows = call("costs", *urls, *DAY), call("costs", *urls, *DAY, "--format", "csv")
+    assert f"failed, and not in the sum: {bad}\n" in table.out
+    assert next(csv.DictReader(io.StringIO(rows.out)))["status"] == "error"
+
+
+def test_one_cluster_that_failed_is_an_object_too(faulty: FaultServer) -> None:
+    done = call("costs", "--url", faulty.fault_url("500", "aurora"), *DAY, "--format", "json")
+    assert done.code == 3
+    assert done.json["status"] == "error"
+
+
+def test_a_cluster_that_hangs_is_cut_and_the_others_are_whole(faulty: FaultServer) -> None:
+    urls = ("--url", faulty.fault_url("hang", "aurora"), "--url", faulty.url_of("draco"))
+    began = time.monotonic()
+    done = call("costs", *urls, *DAY, "--format", "json", KUBETALLY_DEADLINE_SECONDS="1.5", KUBETALLY_READ_SECONDS="60")
+    assert time.monotonic() - began < 10
+    cut, whole = done.json
+    assert (done.code, cut["status"], whole["status"]) == (0, "error", "ok")
+    assert cut["errors"][0]["code"] in {"deadline_passed", "source_timeout"}
+    assert whole["summary"]["total_cost"] > 100
+
+
+def test_a_part_that_failed_makes_a_partial_answer_with_exit_0(faulty: FaultServer) -> None:
+    done = call("costs", "--url", faulty.fault_url("noassets", "aurora"), *DAY, "--format", "json")
+    assert (done.code, done.json["status"], done.json["audited"]) == (0, "partial", False)
+
+
+# --- exit codes
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("costs", "--url", NOBODY, "--window", "fortnight"), "fortnight"),
+        (("costs", "--url", NOBODY, "--start", "2026-11-23", "--end", "2026-11-20"), "ends before it starts"),
+        (("costs", "--url", NOBODY, "--start", "2026-13-01", "--end", "2026-13-02"), "2026-13-01"),
+        (("costs", "--url", NOBODY, "--start", "2026-11-20"), "lacks its end"),
+        (("report", "--url", NOBODY, "--window", "7d", "--end", "2026-11-20"), "one or the other"),
+        (("costs", "--url", "ftp://127.0.0.1/x"), "http://"),
+        (("costs", "--url", "not a url"), "http://"),
+        (("doctor", "localhost:9003"), "http://"),
+        (("costs",), "--url http://localhost:9003"),
+        (("verify", "--url", NOBODY, "--tolerance", "5"), "5%"),
+        (("verify", "--url", NOBODY, "--format", "csv"), "csv"),
+        (("costs", "--url", NOBODY, "--by", "pod"), "pod"),
+        (("costs", "--colour"), "--colour"),
+        (("doctor",), "URL"),
+        (("cost",), "cost"),
+    ],
+)
+def test_a_wrong_question_exits_2_and_says_what_is_wrong(args: tuple[str, ...], says: str) -> None:
+    done = call(*args)
+    assert (done.code, done.out) == (2, "")
+    assert says in done.err
+    assert len(done.err) < 600
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KUBETALLY_READ_SECONDS", "abc"),
+        ("KUBETALLY_ATTEMPTS", "0"),
+        ("KUBETALLY_ALLOW_LINK_LOCAL", "maybe"),
+        ("KUBETALLY_LOG_LEVEL", "loud"),
+        ("KUBETALLY_SOURCE_HEADERS", PASSWORD),
+        ("KUBETALLY_SOURCE_TOKEN_FILE", "/does/not/exist"),
+        ("KUBECOST_API_URL", "localhost:9003"),
+    ],
+)
+def test_a_wrong_setting_exits_2_and_is_named(name: str, value: str) -> None:
+    done = call("costs", *(() if name == "KUBECOST_API_URL" else ("--url", NOBODY)), *DAY, **{name: value})
+    assert (done.code, done.out) == (2, "")
+    assert (value if name == "KUBECOST_API_URL" else name) in done.err
+    assert PASSWORD not in done.err
+
+
+@pytest.mark.parametrize("command", ["costs", "verify", "report"])
+def test_where_no_source_could_be_read_the_exit_is_3(faulty: FaultServer, command: str) -> None:
+    done = call(command, "--url", NOBODY, "--url", faulty.fault_url("html", "aurora"), *DAY, KUBETALLY_ATTEMPTS="1")
+    assert done.code == 3
+    assert len(re.findall(r"^error: ", done.err, re.MULTILINE)) == 2
+
+
+def test_a_link_local_address_is_refused_until_a_setting_allows_it() -> None:
+    done = call("costs", "--url", "http://169.254.169.254/", *DAY)
+    assert done.code == 3
+    assert "KUBETALLY_ALLOW_LINK_LOCAL" in done.err
+
+
+# --- verify
+
+
+def dearer_by(amount: float) -> Any:
+    """Aurora's recorded day with one more node disk, which the source charges to nobody."""
+
+    def change(path: str, data: Any) -> None:
+        if path.endswith("assets"):
+            key, disk = next((key, row) for key, row in data.items() if row.get("storageClass") == "__local__")
+            properties = disk["properties"] | {"name": "added", "providerID": "added"}
+            data[f"{key}-added"] = disk | {"properties": properties, "totalCost": amount}
+
+    return recorded_but(change)
+
+
+@pytest.mark.parametrize(("apart", "code", "word"), [(0.049, 0, "Within"), (0.051, 1, "PAST")])
+def test_verify_passes_4_9_and_fails_5_1_percent(replay: ReplayServer, apart: float, code: int, word: str) -> None:
+    known = call("verify", "--url", replay.url_of("aurora"), *DAY, "--format", "json").json
+    added = known["source_total_cost"] * (1 + apart) - known["total_cost"]
+    with Served(dearer_by(added)) as server:
+        question = ("verify", "--url", server.url, *DAY)
+        body, table = call(*question, "--format", "json"), run(*question, "--tolerance", "5%")
+    assert (body.code, table.code) == (code, code)
+    assert body.json["difference"] == pytest.approx(apart, abs=2e-6)
+    assert body.json["within_tolerance"] is (code == 0)
+    assert f"{word} the tolerance of 5 %" in table.out
+    assert f"{apart * 100:+.4f} %" in table.out
+
+
+def test_verify_below_the_known_difference_exits_1_and_shows_where(replay: ReplayServer) -> None:
+    done = call("verify", "--url", replay.url_of("aurora"), *WHOLE, "--tolerance", "0.001%")
+    assert done.code == 1
+    assert "PAST the tolerance of 0.001 %" in done.out
+    assert "unexplained balancers -1.39: the source charged a load balancer more often than it was paid for" in done.out
+    is_as_golden("verify-aurora", done.out, replay)
+
+
+def test_verify_as_json_balances_each_component(replay: ReplayServer) -> None:
+    body = call("verify", "--url", replay.url_of("cygnus"), *WHOLE, "--format", "json").json
+    parts = ("workload", "idle", "unmounted", "overhead", "unexplained")
+    for row in body["balance"]:
+        assert sum(row[part] for part in parts) == pytest.approx(row["bill"], abs=1e-6)
+        assert sum(cause["cost"] for cause in row["causes"]) == pytest.approx(row["unexplained"], abs=1e-6)
+    assert sum(row["bill"] for row in body["balance"]) == pytest.approx(body["total_cost"], abs=1e-6)
+    assert sum(row["source_shows"] for row in body["balance"]) == pytest.approx(body["source_total_cost"], abs=1e-4)
+
+
+def test_verify_has_nothing_to_say_without_data(faulty: FaultServer) -> None:
+    done = call("verify", "--url", faulty.fault_url("nullset", "aurora"), *DAY, "--format", "json")
+    assert (done.code, done.json["within_tolerance"], done.json["total_cost"]) == (0, None, None)
+
+
+# --- settings and secrets
+
+
+def test_the_url_of_the_environment_counts_where_none_is_given(replay: ReplayServer, faulty: FaultServer) -> None:
+    url = replay.url_of("draco")
+    assert call("costs", *DAY, "--format", "json", KUBECOST_API_URL=url).json["source"]["url"] == url
+    given = call("costs", "--url", faulty.url_of("aurora"), *DAY, "--format", "json", KUBECOST_API_URL=url).json
+    assert given["source"]["cluster_id"] == "aurora"
+
+
+def test_settings_reach_the_source(faulty: FaultServer) -> None:
+    big = call("costs", "--url", faulty.url_of("aurora"), *DAY, KUBETALLY_MAX_ANSWER_MIB="1")
+    assert big.code == 0
+    huge = call("costs", "--url", faulty.fault_url("huge", "aurora"), *DAY, KUBETALLY_MAX_ANSWER_MIB="1")
+    assert huge.code == 3
+    assert "1,048,576 bytes" in huge.err
+    euro = call("costs", "--url", faulty.url_of("aurora"), *DAY, "--format", "json", KUBETALLY_CURRENCY="eur").json
+    assert euro["currency"] == "EUR"
+    call("costs", "--url", faulty.fault_url("503", "draco"), *DAY, KUBETALLY_ATTEMPTS="1")
+    asked = [one.path for one in faulty.asked if one.cluster == "draco" and one.path == "/allocation"]
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("command", ["costs", "verify", "report", "doctor"])
+@pytest.mark.parametrize("fault", ["", "500", "truncated", "refused", "redirect"])
+def test_a_password_in_a_url_is_never_printed(faulty: FaultServer, command: str, fault: str) -> None:
+    sound = faulty.url_of("aurora")
+    url = with_userinfo(NOBODY if fault == "refused" else faulty.fault_url(fault, "aurora") if fault else sound)
+    for form in ("table", "json"):
+        more = {
+            "KUBETALLY_LOG_LEVEL": "debug",
+            "KUBETALLY_ATTEMPTS": "1",
+            "KUBETALLY_SOURCE_TOKEN": f"token-{PASSWORD}",
+        }
+        done = call(command, *((url,) if command == "doctor" else ("--url", url)), *DAY, "--format", form, **more)
+        assert "someone" not in done.out + done.err
+        assert PASSWORD not in done.out + done.err
+        assert "***@" in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    "url", [f"http://someone:{PASSWORD}@host:x", f"ftp://someone:{PASSWORD}@host", f"someone:{PASSWORD}@h"]
+)
+def test_a_password_in_a_url_that_is_refused_is_not_printed(url: str) -> None:
+    done = call("costs", "--url", url)
+    assert done.code == 2
+    assert PASSWORD not in done.out + done.err
+
+
+def test_a_failure_is_one_structured_line_without_secrets(faulty: FaultServer) -> None:
+    url = with_userinfo(faulty.fault_url("500", "aurora"))
+    done = run("costs", "--url", url, *DAY)
+    lines = [line for line in done.err.splitlines() if "source_request_failed" in line and "path=/allocation" in line]
+    assert len(lines) == 1
+    fields = dict(part.split("=", 1) for part in lines[0].split() if "=" in part)
+    assert {"timestamp", "level", "event", "account", "source", "path", "error", "duration_seconds"} <= set(fields)
+    assert float(fields["duration_seconds"]) >= 0
+    assert "***@" in fields["source"]
+    assert PASSWORD not in done.err
+    assert done.err.splitlines()[-1].startswith("error: ")
+
+
+# --- as a process
+
+
+def test_in_a_pipe_the_output_is_clean(faulty: FaultServer) -> None:
+    urls = ("--url", faulty.url_of("aurora"), "--url", faulty.fault_url("html", "draco"))
+    done = run("costs", *urls, *DAY, "--by", "workload")
+    assert done.code == 0
+    assert clean(done.out)
+    assert "Asking" not in done.out + done.err
+    assert "web page" not in done.out
+    assert "web page" in done.err
+
+
+def test_names_that_an_old_terminal_can_not_show_are_no_reason_to_stop(replay: ReplayServer) -> None:
+    done = run("report", "--url", replay.url_of("aurora"), *DAY, PYTHONIOENCODING="ascii")
+    assert (done.code, done.err) == (0, "")
+    assert "#######............." in done.out
+
+
+def on_a_terminal(columns: int, *args: str) -> list[str]:
+    """The lines that the program prints on a terminal of that width, without styles."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    process = subprocess.Popen([PROGRAM, *args], stdout=theirs, stderr=theirs, env=environment())  # noqa: S603
+    os.close(theirs)
+    read = b""
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:  # the end of a terminal
+            break
+        if not piece:
+            break
+        read += piece
+    os.close(ours)
+    assert process.wait(60) == 0
+    lines = ANSI.sub("", read.decode()).replace("\r\n", "\n").split("\n")
+    return [line.rsplit("\r", 1)[-1] for line in lines]
+
+
+@pytest.mark.parametrize("by", ["summary", "namespace", "workload"])
+def test_no_table_breaks_on_a_terminal_of_80_columns(replay: ReplayServer, by: str) -> None:
+    urls = ("--url", replay.url_of("aurora"), "--url", replay.url_of("draco"))
+    lines = on_a_terminal(80, "costs", *urls, *WHOLE, "--by", by)
+    text = "\n".join(lines)
+    assert max(map(len, lines)) <= 80
+    assert "…" not in text
+    body = call("costs", *urls, *WHOLE, "--by", by, "--format", "json").json
+    rows = [
+        row
+        for cluster in body
+        for key in ("breakdown_by_namespace", "breakdown_by_workload")
+        for row in cluster.get(key, [])
+    ]
+    figures = [cluster["summary"] for cluster in body] + (rows if by == "namespace" else [])
+    for row in figures:
+        assert f"{row['total_cost']:,.2f}" in text
+        assert f"{row['network_cost']:,.2f}" in text
+
+
+def test_a_doctor_on_a_narrow_terminal_folds_between_words(replay: ReplayServer) -> None:
+    lines = on_a_terminal(60, "doctor", replay.url_of("aurora"), *DAY)
+    assert max(map(len, lines)) <= 60
+    assert "           do: read it in its Prometheus" in "\n".join(lines)
+
+
+def test_a_reader_that_has_enough_gets_no_traceback(replay: ReplayServer) -> None:
+    urls = [part for name in ALL for part in ("--url", replay.url_of(name))]
+    process = subprocess.Popen(  # noqa: S603
+        [PROGRAM, "costs", *urls, *WHOLE, "--by", "workload", "--format", "json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    err = process.stderr.read().decode()
+    process.stderr.close()
+    assert (process.wait(60), err) == (0, "")
+
+
+def test_a_reader_that_is_gone_does_not_hide_the_verdict(replay: ReplayServer) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    process = subprocess.Popen(  # noqa: S603
+        [PROGRAM, "verify", "--url", replay.url_of("aurora"), *DAY, "--tolerance", "0.001%"],
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    os.close(theirs)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (1, b"")
+
+
+def test_ctrl_c_ends_with_130_and_no_traceback(faulty: FaultServer) -> None:
+    process = subprocess.Popen(  # noqa: S603
+        [PROGRAM, "costs", "--url", faulty.fault_url("hang", "aurora"), *DAY],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    while not any(one.path == "/allocation" for one in faulty.asked):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == b""
+    assert b"Traceback" not in err
+
+
+# --- demo and help
+
+
+def test_the_demo_shows_three_clusters_wherever_it_runs() -> None:
+    nowhere = "http://127.0.0.1:1"
+    more = {
+        "http_proxy": nowhere,
+        "HTTPS_PROXY": nowhere,
+        "ALL_PROXY": nowhere,
+        "no_proxy": "",
+        "TZ": "Pacific/Kiritimati",
+    }
+    done = run("demo", KUBETALLY_READ_SECONDS="abc", KUBECOST_API_URL="nothing", **more)
+    assert (done.code, done.err) == (0, "")
+    assert clean(done.out)
+    for name in ALL:
+        assert re.search(rf"^{name}-prod http://127\.0\.0\.1:\d+/{name}, OpenCost", done.out, re.MULTILINE)
+    assert done.out.count("component     paid  workloads") == 3
+    assert done.out.count("Efficiency: CPU") == 3
+    assert done.out.count("72 of 72 h, ok, audited") == 3
+    assert re.search(r"^aurora-prod +ok, audited +247\.45 USD +246\.54 ", done.out, re.MULTILINE)
+    assert "Not your costs" in done.out
+    assert "kubetally costs --url http://localhost:9003" in done.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_each_command_has_an_example_on_a_line_of_its_own(command: str) -> None:
+    done = call(command, "--help", KUBETALLY_LOG_LEVEL="loud")
+    assert done.code == 0
+    example = re.search(rf"Example:\n +(kubetally {command}.*)\n", done.out)
+    assert example
+    assert max(map(len, done.out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", [*COMMANDS[:4]])
+def test_the_example_of_a_command_can_be_run_as_it_is(replay: ReplayServer, command: str) -> None:
+    example = re.search(rf"Example:\n +kubetally ({command}.*)\n", call(command, "--help").out)
+    assert example
+    words = example[1].replace("http://localhost:9003", replay.url_of("aurora")).split()
+    windows = {"7d": "2026-11-20,2026-11-21", "yesterday": "2026-11-20,2026-11-21"}
+    words = [windows.get(word, word) if before == "--window" else word for before, word in pairwise(["", *words])]
+    done = call(*words, *(() if "--window" in words else DAY))
+    assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.parametrize("args", [[], ["costs"], ["doctor"]])
+def test_help_loads_nothing_heavy(args: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from kubetally.cli.main import main\n"
+        f"try: main({[*args, '--help']!r})\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)\n"
+    )
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), timeout=60, check=True
+    )
+    loaded = set(json.loads(done.stderr.replace("'", '"')))
+    assert "typer" in loaded
+    assert not loaded & {"httpx", "rich", "msgspec", "structlog", "stamina", "ssl", "http"}
+
+
+def test_the_version_and_the_list_of_commands() -> None:
+    assert run("--version").out.startswith("kubetally 0.")
+    listed = call("--help").out
+    assert all(re.search(rf"^  {command} +\w.*\w\.$", listed, re.MULTILINE) for command in COMMANDS)

@@ -1,0 +1,98 @@
+"""Every error of the package ends a command with the exit code of its family, and says who it is."""
+
+import inspect
+import pkgutil
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from importlib import import_module
+from pathlib import Path
+from typing import get_args, get_origin, get_type_hints
+
+import pytest
+
+import kubetally
+from kubetally.cli import exits
+from kubetally.domain.component import ZERO, Costs
+from kubetally.domain.errors import BalanceError, HubError, NotFound, RequestError, SourceError, StoreError
+from kubetally.domain.window import Window, parse_instant
+
+FAMILIES = {
+    RequestError: exits.USAGE,
+    NotFound: exits.USAGE,
+    SourceError: exits.NO_SOURCE,
+    StoreError: exits.NO_SOURCE,
+    BalanceError: exits.NO_SOURCE,
+}
+
+
+def all_errors() -> list[type[HubError]]:
+    """Every subclass of HubError in any module of the package."""
+    for module in pkgutil.walk_packages(kubetally.__path__, "kubetally."):
+        import_module(module.name)
+    found, waiting = [], [HubError]
+    while waiting:
+        subclasses = waiting.pop().__subclasses__()
+        waiting += subclasses
+        found += [one for one in subclasses if one.__module__.startswith("kubetally.")]
+    return list(dict.fromkeys(found))
+
+
+CLASSES = all_errors()
+
+
+def made(kind: type[HubError]) -> HubError:
+    """One of `kind`, of made-up facts."""
+    window = Window(parse_instant("2026-11-20"), parse_instant("2026-11-21"))
+    samples = {int: 3, float: 3.0, bool: True, str: "something", Path: Path("file.pem"), Window: window, Costs: ZERO}
+    hints = get_type_hints(kind.__init__)
+    facts: dict[str, object] = {}
+    for name, parameter in inspect.signature(kind).parameters.items():
+        if parameter.default is not parameter.empty or parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        hint = hints[name]
+        words = [one for one in (hint, *get_args(hint)) if inspect.isclass(one) and issubclass(one, str)]
+        if hint in samples:
+            facts[name] = samples[hint]
+        elif inspect.isclass(hint) and issubclass(hint, Enum):
+            facts[name] = next(iter(hint))
+        elif words:
+            facts[name] = ("one", "two") if get_origin(hint) in {Iterable, Sequence, tuple} else "something"
+        else:
+            pytest.fail(f"{kind.__name__}: give this test a sample of {name}: {hint}")
+    return kind(**facts)
+
+
+def test_there_are_errors_of_every_layer() -> None:
+    layers = {one.__module__.split(".")[1] for one in CLASSES}
+    assert {"cli", "domain", "ledger", "settings", "sources", "wiring"} <= layers
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_an_error_ends_with_the_exit_code_of_its_family(kind: type[HubError]) -> None:
+    families = [family for family in FAMILIES if issubclass(kind, family)]
+    assert len(families) == 1, f"{kind.__name__} belongs to one family"
+    assert exits.exit_code(kind.__new__(kind)) == FAMILIES[families[0]]
+
+
+def test_every_error_has_a_code_of_its_own() -> None:
+    missing = [one.__name__ for one in CLASSES if "code" not in vars(one)]
+    assert missing == []
+    assert [code for code, times in Counter(one.code for one in CLASSES).items() if times > 1] == []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [one for one in CLASSES if one not in FAMILIES],
+    ids=lambda kind: kind.__name__,
+)
+def test_every_error_writes_its_own_message(kind: type[HubError]) -> None:
+    assert kind.__doc__
+    message = str(made(kind))
+    assert len(message) > 15
+    assert "\n" not in message
+    assert "None" not in message
+
+
+def test_a_family_that_nobody_mapped_is_no_success() -> None:
+    assert exits.exit_code(HubError("new")) == exits.NO_SOURCE

@@ -1,0 +1,132 @@
+"""Settings, and the one table of them in docs/settings.md."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from kubetally.settings import InvalidSetting, Settings, variable
+from kubetally.wiring import InvalidHeaders, UnreadableToken, access_of
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
+URL = "http://localhost:9003"
+SECRET = "s3cr3t-8471"
+
+
+def documented() -> list[tuple[str, str, str]]:
+    """Variable, default and meaning of each row of the table."""
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", DOCUMENT.read_text("utf-8"), re.MULTILINE)
+    return [(name, default, meaning) for name, default, meaning in rows]
+
+
+def shown(default: object) -> str:
+    match default:
+        case None:
+            return "unset"
+        case bool():
+            return f"`{str(default).lower()}`"
+        case float() | int():
+            return f"`{default:g}`"
+        case _:
+            return f"`{default}`"
+
+
+def headers_sent(environment: Mapping[str, str], url: str = URL) -> Mapping[str, str]:
+    """What a source at `url` is shown to be let in."""
+    return access_of(url, Settings.read(environment)).request_headers()
+
+
+def test_the_document_and_the_settings_agree_exactly() -> None:
+    assert documented() == [(variable(one), shown(one.default), one.metadata["means"]) for one in fields(Settings)]
+
+
+def test_without_an_environment_every_setting_has_its_default() -> None:
+    assert Settings.read({}) == Settings()
+    assert Settings.read({"KUBETALLY_READ_SECONDS": "  ", "KUBETALLY_CURRENCY": ""}) == Settings()
+
+
+def test_every_setting_is_read_from_its_variable() -> None:
+    samples = {
+        bool: ("yes", True),
+        float: ("2.5", 2.5),
+        int: ("7", 7),
+        str: ("debug", "debug"),
+        type(None): ("error",) * 2,
+    }
+    for one in fields(Settings):
+        text, value = samples[type(one.default)]
+        assert getattr(Settings.read({variable(one): f" {text} "}), one.name) == value, one.name
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        *(
+            ("KUBETALLY_READ_SECONDS", text, "a number above zero")
+            for text in ("abc", "0", "-1", "inf", "nan", "1e999")
+        ),
+        *(("KUBETALLY_ATTEMPTS", text, "a whole number above zero") for text in ("1.5", "0", "-3", "many")),
+        ("KUBETALLY_ALLOW_LINK_LOCAL", "maybe", "true or false"),
+        ("KUBETALLY_LOG_LEVEL", "loud", "debug, info, warning or error"),
+    ],
+)
+def test_a_value_that_can_not_be_one_is_refused_by_name(name: str, text: str, expected: str) -> None:
+    with pytest.raises(InvalidSetting) as refused:
+        Settings.read({name: text})
+    assert str(refused.value) == f"{name} should be {expected}: correct or unset it"
+
+
+@pytest.mark.parametrize(("text", "value"), [("TRUE", True), ("1", True), ("on", True), ("No", False), ("0", False)])
+def test_a_switch_is_understood_in_the_usual_words(text: str, value: bool) -> None:
+    assert Settings.read({"KUBETALLY_ALLOW_LINK_LOCAL": text}).allow_link_local is value
+
+
+def test_the_log_level_may_be_written_in_capitals() -> None:
+    assert Settings.read({"KUBETALLY_LOG_LEVEL": "DEBUG"}).log_level == "debug"
+
+
+def test_no_secret_is_in_the_repr() -> None:
+    names = ("KUBETALLY_SOURCE_TOKEN", "KUBETALLY_SOURCE_PASSWORD", "KUBETALLY_SOURCE_HEADERS", "KUBECOST_API_URL")
+    settings = Settings.read(dict.fromkeys(names, f"http://user:{SECRET}@host"))
+    assert SECRET not in repr(settings)
+
+
+def test_the_home_folder_is_one_of_the_users() -> None:
+    assert Settings().home_folder == Path("~/.kubetally").expanduser()
+
+
+def test_a_token_file_comes_before_the_token_and_loses_its_line_break(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("from-the-file\n")
+    sent = headers_sent({"KUBETALLY_SOURCE_TOKEN": "from-the-variable", "KUBETALLY_SOURCE_TOKEN_FILE": str(file)})
+    assert sent["authorization"] == "Bearer from-the-file"
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
+def test_a_token_file_that_can_not_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UnreadableToken, match=re.escape(str(file))):
+        headers_sent({"KUBETALLY_SOURCE_TOKEN_FILE": str(file)})
+
+
+@pytest.mark.parametrize("text", ["X-Scope-OrgID: prod; X-Team: fin:ops", "X-Scope-OrgID: prod\nX-Team: fin:ops\n"])
+def test_headers_stand_between_semicolons_or_on_lines(text: str) -> None:
+    sent = headers_sent({"KUBETALLY_SOURCE_HEADERS": text})
+    assert sent == {"x-scope-orgid": "prod", "x-team": "fin:ops"}
+
+
+@pytest.mark.parametrize("text", [SECRET, f": {SECRET}"])
+def test_a_header_without_name_is_refused_without_its_value(text: str) -> None:
+    with pytest.raises(InvalidHeaders) as refused:
+        headers_sent({"KUBETALLY_SOURCE_HEADERS": text})
+    assert SECRET not in str(refused.value)
+
+
+def test_a_password_in_the_url_comes_before_the_settings() -> None:
+    environment = {"KUBETALLY_SOURCE_USER": "one", "KUBETALLY_SOURCE_PASSWORD": "two"}
+    assert headers_sent(environment)["authorization"] == "Basic b25lOnR3bw=="
+    assert headers_sent(environment, "http://a:b@localhost:9003")["authorization"] == "Basic YTpi"
