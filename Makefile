@@ -5,6 +5,11 @@
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
+# uv trusts the certificates that pip trusts, else those of the system, else its own.
+export SSL_CERT_FILE ?= $(or $(PIP_CERT),$(wildcard /etc/ssl/certs/ca-certificates.crt))
+ifeq ($(SSL_CERT_FILE),)
+unexport SSL_CERT_FILE
+endif
 BIN := .venv/bin
 UV := UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV="$(CURDIR)/.venv" .build/uv/bin/uv --no-config --quiet
 
@@ -20,7 +25,7 @@ run: setup ## costs of the three sample clusters, or with KUBECOST_API_URL=http:
 ifeq ($(KUBECOST_API_URL),)
 	@$(BIN)/kubetally demo
 else
-	@$(BIN)/kubetally costs --url "$$KUBECOST_API_URL"
+	@$(BIN)/kubetally costs
 endif
 
 test: check ## all checks, then all tests

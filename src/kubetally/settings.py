@@ -62,7 +62,7 @@ class Settings:
     deadline_seconds: float = _setting(120.0, "Longest wait for all answers of a command, retries included.")
     attempts: int = _setting(3, "Tries of one question to a source, where a retry can help; 1 for none.")
     max_answer_mib: int = _setting(512, "Largest answer of a source, in MiB, unpacked.")
-    parallel_questions: int = _setting(4, "Questions asked of one source at a time.")
+    parallel_questions: int = _setting(4, "Questions for costs asked of one source at a time.")
     log_level: str | None = _setting(
         None,
         "Logs on standard error: debug, info, warning or error; if unset warning, on a terminal error.",

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kubetally import logs
 from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, SourceIdentity
-from kubetally.domain.errors import HubError, RequestError
+from kubetally.domain.errors import HubError, RequestError, SourceError
 from kubetally.domain.window import Clock, Window
 from kubetally.ledger.costs import get_cluster_costs as costs_of
 from kubetally.ledger.fleet import tell_same_clusters
@@ -35,7 +36,7 @@ class Cluster:
     `name` stands for it in logs.
     """
 
-    url: str
+    url: str = field(repr=False)  # it may hold a password
     cluster_id: str | None = None
     currency: str | None = None
     name: str | None = None
@@ -47,6 +48,19 @@ class Failed:
 
     source: SourceIdentity
     error: HubError
+
+
+class Unforeseen(SourceError):
+    """Something failed that nobody has foreseen: a defect of Kubetally."""
+
+    code = "unforeseen"
+
+    def __init__(self, url: str, what: str) -> None:
+        self.url, self.what = url, what
+        super().__init__(
+            f"{url} could not be read for a reason that was not foreseen ({what}): please report it "
+            "with the log (KUBETALLY_LOG_LEVEL=warning)"
+        )
 
 
 @asynccontextmanager
@@ -101,6 +115,11 @@ async def get_costs_of_all(
             return await get_cluster_costs(cluster, window, settings=settings, clock=clock)
         except HubError as error:
             return Failed(SourceIdentity(shown_url(cluster.url)), error)
+        except Exception as error:  # a defect met by one cluster must not take the answers of the others
+            logs.warning("unforeseen", source=shown_url(cluster.url), error=type(error).__name__, exc_info=True)
+            return Failed(
+                SourceIdentity(shown_url(cluster.url)), Unforeseen(shown_url(cluster.url), type(error).__name__)
+            )
         finally:
             done()
 
@@ -109,9 +128,9 @@ async def get_costs_of_all(
     return [next(told) if isinstance(answer, ClusterCosts) else answer for answer in answers]
 
 
-def check_url(url: str) -> None:
-    """Refuse what can't be the URL of a source, before anything is asked. Raises InvalidSourceUrl."""
-    Access.parse(url)
+def checked_url(url: str) -> str:
+    """A source's address without credentials, before anything is asked. Raises InvalidSourceUrl."""
+    return Access.parse(url).url
 
 
 def shown_url(url: str) -> str:

@@ -332,6 +332,79 @@ async def test_sets_of_neighbouring_days_are_left_out() -> None:
     assert costs.namespaces() == whole.namespaces()
 
 
+async def test_a_row_of_a_longer_set_counts_for_the_time_it_lived_inside() -> None:
+    """The set of a running day ends at midnight; what it holds arose before now, all of it."""
+    asked = parse_window("2026-11-20T00:00:00Z,2026-11-20T10:00:00Z", NOON_AFTER)
+    lived = {key: value for key, value in span(asked).items() if key != "window"}
+    sets = [{name: {**row, **lived} for name, row in rows().items()}]
+    costs = await costs_of(Kubecost(sets=lambda _: sets), asked)
+    assert costs.bill.cpu == 16_200_000
+    assert costs.hours_covered == 10
+    early = parse_window("2026-11-20T00:00:00Z,2026-11-20T05:00:00Z", NOON_AFTER)
+    late = parse_window("2026-11-20T05:00:00Z,2026-11-20T10:00:00Z", NOON_AFTER)
+    parts = [await costs_of(Kubecost(sets=lambda _: sets), part) for part in (early, late)]
+    assert sum(part.bill.cpu for part in parts) == 16_200_000
+    assert parts[0].bill.cpu == parts[1].bill.cpu
+
+
+async def test_assets_of_neighbouring_days_are_left_out() -> None:
+    before = parse_window("2026-11-19,2026-11-20", NOON_AFTER)
+    costs = await costs_of(Kubecost(assets=lambda _: [*assets(before), *assets()]))
+    whole = await costs_of(Kubecost())
+    assert costs.bill == whole.bill
+    assert costs.audited
+
+
+async def test_assets_of_half_a_day_are_no_bill_for_the_rows_of_all_of_it() -> None:
+    morning = parse_window("2026-11-20T00:00:00Z,2026-11-20T12:00:00Z", NOON_AFTER)
+    costs = await costs_of(Kubecost(assets=lambda _: assets(morning)))
+    assert not costs.audited
+    assert of_kind(costs, IssueKind.NOT_AUDITED)
+    assert costs.bill.cpu == 16_200_000, "the sum of the rows"
+
+
+async def test_an_asset_that_names_no_cluster_is_of_the_only_one_and_never_lost_in_silence() -> None:
+    def nameless(_: Asked) -> Any:
+        found = assets()
+        for asset in found[0].values():
+            if asset["type"] == "ClusterManagement":
+                del asset["properties"]["cluster"]
+        return found
+
+    whole = await costs_of(Kubecost())
+    alone = await costs_of(Kubecost(assets=nameless), cluster_id="one")
+    assert alone.bill == whole.bill
+    two = Kubecost(
+        sets=lambda _: [{**rows(), **rows(cluster="two")}],
+        assets=lambda asked: [
+            nameless(asked)[0] | {f"two/{key}": one for key, one in assets(cluster="two")[0].items()}
+        ],
+    )
+    among_two = await costs_of(two, cluster_id="one")
+    assert of_kind(among_two, IssueKind.ROW_WITHOUT_CLUSTER)
+    assert among_two.status is Status.PARTIAL
+
+
+async def test_rows_alike_that_name_no_pod_all_count() -> None:
+    podless = {"properties": {"cluster": "one", "node": "node-1", "namespace": "shop"}}
+    sets = [{name: {"name": name, **pod(), **podless} for name in ("shop/a", "shop/b", "shop/c")}]
+    costs = await costs_of(Kubecost(sets=lambda _: sets, assets=lambda _: NOT_FOUND.body.decode()))
+    assert costs.bill.cpu == 3 * 9_000_000
+    assert not of_kind(costs, IssueKind.DUPLICATE_ROWS)
+
+
+async def test_a_failure_that_an_opencost_could_have_too_makes_no_kubecost_of_it() -> None:
+    busy = Kubecost(savings=Reply(429, b"slow down"))
+
+    def no_configuration(asked: Asked) -> Any:
+        return NOT_FOUND if asked.path == "/model/getConfigs" else busy(asked)
+
+    with Served(no_configuration) as source:
+        costs = await ask(source.url)
+    assert costs.source.product == "OpenCost"
+    assert [issue.subject for issue in of_kind(costs, IssueKind.SOURCE_FAILED)] == ["savings"]
+
+
 async def test_idle_rows_of_each_node_are_idle() -> None:
     def by_node(_: Asked) -> list[Json]:
         found = rows()

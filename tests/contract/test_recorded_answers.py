@@ -21,7 +21,14 @@ from kubetally.sources.access import Access
 from kubetally.sources.faults import Answer, AnswerNotUnderstood, SourceFailed, SourceRefused
 from kubetally.sources.opencost.client import CostModelClient
 from kubetally.sources.opencost.read import Notes, read_allocations, read_assets
-from kubetally.sources.opencost.wire import AllocationAnswer, AllocationSet, decode_allocations, decode_assets
+from kubetally.sources.opencost.wire import (
+    AllocationAnswer,
+    AllocationSet,
+    BookedAnswer,
+    decode_allocations,
+    decode_assets,
+    decode_booked,
+)
 from kubetally.sources.transport import Limits, Transport
 from tests.recordings import ALL, Recording
 from tests.served import NOON_AFTER
@@ -126,6 +133,19 @@ def test_each_step_of_a_recorded_allocation_answer_is_read_and_balances(cluster:
         assert booking.bill.total == sum(row.costs.total for row in rows.allocations)
         assert abs(booking.source_total - booking.bill.total) <= 100 * len(rows.allocations)
         assert not booking.audited
+
+
+@pytest.mark.parametrize("cluster", ALL)
+@pytest.mark.parametrize("name", sorted(ALLOCATIONS))
+def test_what_is_decoded_for_a_booking_makes_the_rows_that_the_whole_answer_makes(cluster: str, name: str) -> None:
+    of, answer = recorded(cluster, name)
+    window = window_of(of)
+
+    def read(decoded: BookedAnswer | AllocationAnswer) -> tuple[object, ...]:
+        notes = Notes(answer.url, window)
+        return *read_allocations(decoded, window, notes, answer.url), tuple(notes.issues())
+
+    assert read(decode_booked(answer)[0]) == read(decode_allocations(answer)[0])
 
 
 @pytest.mark.parametrize("cluster", ALL)

@@ -47,7 +47,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def run(*args: str, **more: str) -> Done:
     """The installed program, in a process of its own, with pipes for its output."""
-    done = subprocess.run(  # noqa: S603  (our own program)
+    done = subprocess.run(
         [PROGRAM, *args],
         capture_output=True,
         text=True,

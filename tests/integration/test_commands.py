@@ -366,7 +366,7 @@ def on_a_terminal(columns: int, *args: str) -> list[str]:
     """The lines that the program prints on a terminal of that width, without styles."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    process = subprocess.Popen([PROGRAM, *args], stdout=theirs, stderr=theirs, env=environment())  # noqa: S603
+    process = subprocess.Popen([PROGRAM, *args], stdout=theirs, stderr=theirs, env=environment())
     os.close(theirs)
     read = b""
     while True:
@@ -411,7 +411,7 @@ def test_a_doctor_on_a_narrow_terminal_folds_between_words(replay: ReplayServer)
 
 def test_a_reader_that_has_enough_gets_no_traceback(replay: ReplayServer) -> None:
     urls = [part for name in ALL for part in ("--url", replay.url_of(name))]
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         [PROGRAM, "costs", *urls, *WHOLE, "--by", "workload", "--format", "json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -429,7 +429,7 @@ def test_a_reader_that_has_enough_gets_no_traceback(replay: ReplayServer) -> Non
 def test_a_reader_that_is_gone_does_not_hide_the_verdict(replay: ReplayServer) -> None:
     ours, theirs = os.pipe()
     os.close(ours)
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         [PROGRAM, "verify", "--url", replay.url_of("aurora"), *DAY, "--tolerance", "0.001%"],
         stdout=theirs,
         stderr=subprocess.PIPE,
@@ -441,7 +441,7 @@ def test_a_reader_that_is_gone_does_not_hide_the_verdict(replay: ReplayServer) -
 
 
 def test_ctrl_c_ends_with_130_and_no_traceback(faulty: FaultServer) -> None:
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         [PROGRAM, "costs", "--url", faulty.fault_url("hang", "aurora"), *DAY],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -511,7 +511,7 @@ def test_help_loads_nothing_heavy(args: list[str]) -> None:
         "except SystemExit as end: assert not end.code, end.code\n"
         "print(sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)\n"
     )
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), timeout=60, check=True
     )
     loaded = set(json.loads(done.stderr.replace("'", '"')))

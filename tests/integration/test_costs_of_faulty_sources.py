@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from kubetally.domain.allocation import Kind
 from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, Status
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.errors import HubError, SourceError
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.row import Cause
 from kubetally.domain.window import Window, parse_window
 from kubetally.ledger.answer import answer, failure
 from kubetally.ledger.costs import DeadlinePassed
@@ -60,8 +62,8 @@ FAILING: dict[str, tuple[type[SourceError], str]] = {
 }
 # Answers with an issue: its kind, the status, whether the day is audited still.
 ANSWERING: dict[str, tuple[IssueKind, Status, bool]] = {
-    "nocosts": (IssueKind.FIGURE_MISSING, Status.PARTIAL, True),
-    "nan": (IssueKind.NOT_A_NUMBER, Status.PARTIAL, True),
+    "nocosts": (IssueKind.FIGURE_MISSING, Status.PARTIAL, False),
+    "nan": (IssueKind.NOT_A_NUMBER, Status.PARTIAL, False),
     "duplicate": (IssueKind.DUPLICATE_ROWS, Status.OK, True),
     "skew": (IssueKind.CLOCK_DIFFERS, Status.OK, True),
     "lostnode": (IssueKind.RESOURCE_WITHOUT_ASSET, Status.OK, False),
@@ -263,7 +265,44 @@ async def test_hours_without_data_inside_of_a_day_are_named(faulty: FaultServer)
     assert (costs.hours_asked, costs.hours_covered) == (24, 22)
     (issue,) = of_kind(costs, IssueKind.WINDOW_WITHOUT_DATA)
     assert issue.window == window("2026-11-20T05:00:00Z,2026-11-20T07:00:00Z")
-    assert costs.bill.cpu == (await sound(faulty)).bill.cpu, "the nodes were paid for all the same"
+    assert not costs.audited, "assets of a whole day are no bill for the rows of 22 hours"
+    assert costs.bill.cpu < (await sound(faulty)).bill.cpu
+
+
+@pytest.mark.parametrize("answer_of", ["/allocation", "/assets"])
+async def test_a_window_that_is_none_spoils_its_own_day_only(answer_of: str) -> None:
+    def garbled(asked: Asked) -> Any:
+        if asked.path != answer_of or not asked.params["window"].startswith("2026-11-21"):
+            return None
+        content = Recording("aurora").json("allocation-day2-idle" if answer_of == "/allocation" else "assets-day2")
+        sets = content["data"] if answer_of == "/allocation" else [content["data"]]
+        for row in sets[0].values():
+            row["window"] = {"start": "?", "end": "2026-11-22T00:00:00Z"}
+        return content
+
+    with Served(instead(garbled)) as source, capture_logs() as logs:
+        costs = await ask(source.url, WHOLE)
+    assert costs.status is Status.PARTIAL
+    assert costs.hours_covered == (48 if answer_of == "/allocation" else 72)
+    (issue,) = of_kind(costs, IssueKind.SOURCE_FAILED)
+    assert source.url in issue.message
+    assert "a window that is none" in issue.message
+    assert answer_of != "/allocation" or any(line["path"] == "/allocation" for line in logs)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b'{"version": NaN}', b'{"code":200,"status":"success","data":null}', b"[1,2]", b"null", b'"x"', b"\xff\xfe"],
+    ids=["nan", "null data", "list", "null", "text", "no utf-8"],
+)
+async def test_an_odd_word_about_itself_leaves_a_source_its_costs(said: bytes) -> None:
+    paths = {"/installInfo", "/clusterInfo", "/clusterInfoMap", "/getConfigs"}
+    with Served(instead(lambda asked: Reply(200, said) if asked.path in paths else None)) as source:
+        costs = await ask(source.url)
+        assert costs.status is Status.OK
+        assert costs.source.cluster_id is None
+        chosen = await ask(source.url, cluster_id="aurora")
+    assert chosen.bill == costs.bill
 
 
 async def test_hourly_sets_where_a_day_was_asked_make_the_same_bill(faulty: FaultServer) -> None:
@@ -278,10 +317,10 @@ async def test_hourly_sets_where_a_day_was_asked_make_the_same_bill(faulty: Faul
         allowed = 5 * 24 * len(by_day.bookings[0].rows) if component is Component.NETWORK else 0
         assert abs(by_hour.bill.of(component) - by_day.bill.of(component)) <= allowed, component
     ours = {group.namespace: group.costs.total for group in by_hour.namespaces()}
-    # The source does not get the same figures from hours as from a day: half a percent, more for what lives by minutes.
+    # The source gets other figures from hours than from a day: balancers and shared claims are up to 8 % apart.
     for group in by_day.namespaces():
-        assert ours[group.namespace] == pytest.approx(group.costs.total, rel=0.2 if group.namespace == "batch" else 0.1)
-    assert by_hour.efficiency.cpu == pytest.approx(by_day.efficiency.cpu, rel=0.02)
+        assert ours[group.namespace] == pytest.approx(group.costs.total, rel=0.02), group.namespace
+    assert by_hour.efficiency.cpu == pytest.approx(by_day.efficiency.cpu, rel=0.001)
 
 
 async def test_rows_that_come_twice_count_once(faulty: FaultServer) -> None:
@@ -296,15 +335,18 @@ async def test_a_figure_that_is_none_is_no_free_workload_in_silence(faulty: Faul
     costs, expected = await ask(faulty.fault_url(kind, "aurora")), await sound(faulty)
     (issue,) = of_kind(costs, IssueKind.FIGURE_MISSING)
     assert "cpuCost" in issue.message
-    assert ("of Node assets" in issue.message) == (kind == "nan"), "a node's split is unknown with its part"
     assert costs.status is Status.PARTIAL
+    assert not costs.audited
     # The nodes were paid for: what their workload lacks stands as unexplained, not as external cost, not as idle.
     assert costs.bill.external == 0
-    if kind == "nocosts":
-        assert costs.bill == expected.bill
-        unexplained = costs.balance()[Component.CPU].unexplained
-        assert unexplained == expected.bill.cpu - sum(costs.balance()[Component.CPU][1:5])
-        assert unexplained > 0
+    # A part of a node that is null (kind nan) is what the node's total leaves for it.
+    assert costs.bill == expected.bill
+    unexplained = costs.balance()[Component.CPU].unexplained
+    assert unexplained == expected.bill.cpu - sum(costs.balance()[Component.CPU][1:5])
+    assert unexplained > 0
+    line = next(line for line in costs.lines() if line.kind is Kind.UNEXPLAINED)
+    assert Cause.FIGURE_MISSING in dict(line.causes)
+    assert Cause.UNKNOWN not in dict(line.causes)
 
 
 @pytest.mark.parametrize(

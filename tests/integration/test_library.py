@@ -3,6 +3,8 @@
 import asyncio
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,27 @@ def test_the_example_runs_as_it_stands(replay: ReplayServer, name: str) -> None:
     names: dict[str, Any] = {}
     exec(code, names)  # noqa: S102  (our own words)
     assert names["costs"].bill.total == 247_445_919
+
+
+def test_the_library_writes_nothing_of_its_own(replay: ReplayServer) -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from kubetally import Cluster, get_cluster_costs, parse_window\n"
+        "from datetime import UTC, datetime\n"
+        "window = parse_window('2026-11-20,2026-11-21', datetime.now(UTC))\n"
+        f"costs = get_cluster_costs(Cluster('{replay.url_of('aurora')}'), window)\n"
+        "asyncio.run(costs)\n"
+        "try:\n"
+        "    asyncio.run(get_cluster_costs(Cluster('http://127.0.0.1:1'), window))\n"
+        "except Exception as error:\n"
+        "    assert type(error).__name__ == 'SourceUnreachable', error\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_a_password_in_a_url_is_not_in_the_repr_of_a_cluster() -> None:
+    assert "hush" not in repr(Cluster("http://scout:hush@opencost:9003"))
 
 
 def test_the_answer_is_what_the_command_prints(replay: ReplayServer) -> None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _COSTS = [f"{component}_cost" for component in Component]
 _RATIOS = ["cpu_efficiency", "ram_efficiency", "total_efficiency"]
 _COLUMNS = [
-    "source", "cluster_id", "start", "end", "status", "currency", "kind", "namespace", "controller_kind", "controller",
-    "total_cost", *_COSTS, *_RATIOS,
+    "source", "cluster_id", "start", "end", "status", "audited", "currency", "kind", "namespace", "controller_kind",
+    "controller", "total_cost", *_COSTS, *_RATIOS,
 ]  # fmt: skip
 
 Row = dict[str, object]
@@ -41,6 +41,7 @@ def _rows(costs: ClusterCosts, by: DetailLevel) -> Iterator[Row]:
         "start": rfc3339(costs.window.start),
         "end": rfc3339(costs.window.end),
         "status": costs.status.value,
+        "audited": str(costs.audited).lower(),
         "currency": costs.currency,
     }
     if costs.status is Status.NO_DATA:

@@ -31,7 +31,8 @@ def demo() -> None:
     set_up_logs(None)
     window = Window(parse_instant(FIRST_DAY), parse_instant(END_DAY))
     out = console()
-    say(out, "Sample clusters: recorded answers of a real OpenCost v1.112, served here over HTTP. Not your costs.")
+    say(out, "Sample clusters: answers that a real OpenCost v1.112 gave on synthetic metrics, served here over HTTP.")
+    say(out, "Not your costs.")
     out.print()
     with ReplayServer() as server:
         clusters = [Cluster(server.url_of(name)) for name in NAMES]

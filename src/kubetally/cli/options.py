@@ -42,6 +42,16 @@ class NoCluster(RequestError):
         )
 
 
+class InvalidCurrency(RequestError):
+    """What was stated is no currency code."""
+
+    code = "invalid_currency"
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__(f"the currency {text!r} is no code: write three letters, such as USD")
+
+
 _WINDOWS = "7d, 24h, today, yesterday, week, lastweek, month, lastmonth, or START,END."
 Urls = Annotated[
     list[str] | None,
@@ -93,12 +103,15 @@ def clusters_of(
 
     Raises: NoCluster, and InvalidSourceUrl for a URL that can't be one.
     """
-    from kubetally.wiring import Cluster, check_url  # heavy: see the package
+    from kubetally.wiring import Cluster, checked_url  # heavy: see the package
 
-    named = list(dict.fromkeys(urls or ([settings.kubecost_api_url] if settings.kubecost_api_url else [])))
-    if not named:
+    given = urls or ([settings.kubecost_api_url] if settings.kubecost_api_url else [])
+    if not given:
         raise NoCluster
-    for url in named:
-        check_url(url)
+    named: dict[str, str] = {}  # one address is one cluster, however it is written
+    for url in given:
+        named.setdefault(checked_url(url), url)
     code = currency or settings.currency
-    return [Cluster(url, cluster_id, code.upper() if code else None) for url in named]
+    if code and not (len(code) == 3 and code.isascii() and code.isalpha()):
+        raise InvalidCurrency(code)
+    return [Cluster(url, cluster_id, code.upper() if code else None) for url in named.values()]

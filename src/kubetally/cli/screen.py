@@ -1,5 +1,6 @@
 """Standard output for people: styles on a terminal and none in a pipe; figures and names as words."""
 
+import os
 import sys
 import textwrap
 from collections.abc import Mapping
@@ -28,9 +29,18 @@ _COMPONENT_WORDS: Mapping[Component, str] = {
 }
 
 
+class _Console(Console):
+    """Goes on in silence when nobody reads any more, so that the command ends with its own exit code."""
+
+    def on_broken_pipe(self) -> None:
+        """Whoever read our output has had enough."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def console() -> Console:
     """Standard output. What comes from a source is never read as markup, and a line is never cut."""
-    return Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return _Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def width_of(out: Console) -> int | None:

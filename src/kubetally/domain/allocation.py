@@ -33,6 +33,7 @@ class Allocation(NamedTuple):
     `costs` are micros with adjustments inside; `total` is what the source calls the row's total. `network_classes`
     are parts of the network cost before adjustment. `pieces` of volumes and balancers say on which resource a cost
     arose. `hours` are resource-hours. Labels are the pod's, merged by the source with its namespace's and node's.
+    `name` is what the source calls the row; it only serves to tell rows apart.
     """
 
     kind: Kind
@@ -54,6 +55,7 @@ class Allocation(NamedTuple):
     volumes: tuple[Piece, ...] = ()
     balancers: tuple[Piece, ...] = ()
     total: int = 0
+    name: str = ""
 
     def scaled_balancers(self) -> tuple[Piece, ...]:
         """The balancers, scaled down where the source's running totals exceed what it charged the row."""

@@ -12,6 +12,7 @@ from kubetally.domain.money import split
 from kubetally.domain.reading import Reading
 from kubetally.domain.use import Use
 
+_NODE = "node "
 _NAMED_AT_MOST = 10  # resources that one issue names before it only counts the rest
 
 
@@ -21,6 +22,7 @@ class Bill(NamedTuple):
     not_measured: frozenset[Component]
     audited: bool
     assets: Sequence[Asset]
+    has_unlisted_nodes: bool = False
 
 
 def bill_side(reading: Reading, allocations: Sequence[Allocation], use: Use, issues: list[Issue]) -> Bill:
@@ -61,7 +63,14 @@ def bill_side(reading: Reading, allocations: Sequence[Allocation], use: Use, iss
             )
         )
     costs = listed.plus(entered)._replace(network=network, external=use.everything.external, shared=0)
-    return Bill(costs, _classes_of(network, classes), frozenset(not_measured), not missing, assets)
+    return Bill(
+        costs,
+        _classes_of(network, classes),
+        frozenset(not_measured),
+        audited=not missing and not reading.missing,
+        assets=assets,
+        has_unlisted_nodes=any(resource.startswith(_NODE) for resource in missing),
+    )
 
 
 def _bill_from_use(reading: Reading, use: Use, issues: list[Issue]) -> Bill:
@@ -95,7 +104,7 @@ def _without_asset(allocations: Sequence[Allocation], by_type: Mapping[AssetType
         frozenset(name for asset in by_type[kind] for name in asset.names)
         for kind in (AssetType.NODE, AssetType.DISK, AssetType.LOAD_BALANCER)
     )
-    services = frozenset(name.rpartition("/")[2] for name in balancers)
+    services = balancers | {name.rpartition("/")[2] for name in balancers}
     missing: dict[str, Costs] = {}
 
     def enter(resource: str, costs: Costs) -> None:
@@ -104,16 +113,18 @@ def _without_asset(allocations: Sequence[Allocation], by_type: Mapping[AssetType
 
     for row in allocations:
         if row.node and row.node not in nodes:
-            enter(f"node {row.node}", Costs(row.costs.cpu, row.costs.ram, row.costs.gpu))
+            enter(_NODE + row.node, Costs(row.costs.cpu, row.costs.ram, row.costs.gpu))
         for volume in row.volumes:
             if volume.resource not in disks:
                 enter(f"volume {volume.resource}", Costs(pv=volume.cost))
-        if row.balancers:
+        if row.balancers and any(piece.cost for piece in row.balancers):
             for balancer in row.scaled_balancers():
                 if balancer.resource not in balancers:
                     enter(f"load balancer {balancer.resource}", Costs(load_balancer=balancer.cost))
-        elif row.costs.load_balancer and services.isdisjoint(row.services):
-            named = "/".join(sorted(set(row.services))) or "without a name"
+        elif row.costs.load_balancer and services.isdisjoint(
+            names := {*row.services, *(piece.resource for piece in row.balancers)}
+        ):
+            named = ", ".join(sorted(names)) or "without a name"
             enter(f"load balancer {named}", Costs(load_balancer=row.costs.load_balancer))
     return missing
 

@@ -95,7 +95,7 @@ def book(reading: Reading) -> Booking:
     overhead = Costs(node_disk=bill.costs.node_disk, management=bill.costs.management, shared=-use.everything.shared)
     lines = [Row(Kind.IDLE, costs=use.idle), use.unmounted, Row(Kind.OVERHEAD, costs=use.overhead.plus(overhead))]
     booked = Costs.sum([use.workload, *(line.costs for line in lines)])
-    lines += unexplained(bill, bill.costs.minus(booked), use, allocations)
+    lines += unexplained(bill, bill.costs.minus(booked), use, allocations, reading.missing)
     rows = (*use.pods, *(line for line in lines if any(line.costs) or any(line.hours)))
     if Costs.sum(row.costs for row in rows) != bill.costs:
         raise PartsDoNotAddUp(reading.window, Costs.sum(row.costs for row in rows), bill.costs)
@@ -118,12 +118,12 @@ def book(reading: Reading) -> Booking:
 def _without_duplicates(reading: Reading, issues: list[Issue]) -> Sequence[Allocation]:
     """Equal rows count once; unlike rows under one identity are all kept, because each may be true."""
     # Unlike hashes are unlike identities: of a sound day, which has no two rows alike, that is all there is to see.
-    if len({hash(_IDENTITY(row)) for row in reading.allocations}) == len(reading.allocations):
+    if len({hash(_identity(row)) for row in reading.allocations}) == len(reading.allocations):
         return reading.allocations
     kept: list[Allocation] = []
     kept_of: dict[tuple[object, ...], list[Allocation]] = defaultdict(list)
     for row in reading.allocations:
-        same = kept_of[_IDENTITY(row)]
+        same = kept_of[_identity(row)]
         if row not in same:
             same.append(row)
             kept.append(row)
@@ -142,6 +142,14 @@ def _without_duplicates(reading: Reading, issues: list[Issue]) -> Sequence[Alloc
             )
         )
     return kept
+
+
+def _identity(row: Allocation) -> tuple[object, ...]:
+    """What tells a row from every other one: the source's own name for it, else all that it says of itself."""
+    if row.name:
+        return (row.step.start, row.name)
+    identity: tuple[object, ...] = _IDENTITY(row)
+    return identity
 
 
 def _look_for_what_is_odd(reading: Reading, use: Use, issues: list[Issue]) -> None:

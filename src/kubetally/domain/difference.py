@@ -16,8 +16,13 @@ _ROUNDING_OF_ONE_FIGURE = 5
 NODE_COMPONENTS = (Component.CPU, Component.RAM, Component.GPU)  # the first three
 
 
-def unexplained(bill: Bill, difference: Costs, use: Use, allocations: Sequence[Allocation]) -> list[Row]:
-    """A row for each cause of what the bill has beyond the use, or lacks (B3); together they are the difference."""
+def unexplained(
+    bill: Bill, difference: Costs, use: Use, allocations: Sequence[Allocation], missing: frozenset[Component]
+) -> list[Row]:
+    """A row for each cause of what the bill has beyond the use, or lacks (B3); together they are the difference.
+
+    `missing`: components of which the source could not compute a figure.
+    """
     causes: dict[Cause, dict[Component, int]] = defaultdict(dict)
     for component, figures in zip(Component, _figures(bill.assets, allocations), strict=True):
         rounding = _ROUNDING_OF_ONE_FIGURE * figures
@@ -35,8 +40,19 @@ def unexplained(bill: Bill, difference: Costs, use: Use, allocations: Sequence[A
                 causes[cause][component] = amount
                 rest -= amount
         if rest:
-            causes[Cause.ROUNDING if abs(rest) <= rounding else Cause.UNKNOWN][component] = rest
+            causes[_cause_of_rest(rest, rounding, component, bill, missing)][component] = rest
     return [Row(Kind.UNEXPLAINED, cause, costs=Costs.from_mapping(causes[cause])) for cause in Cause if cause in causes]
+
+
+def _cause_of_rest(rest: int, rounding: int, component: Component, bill: Bill, missing: frozenset[Component]) -> Cause:
+    if abs(rest) <= rounding:
+        return Cause.ROUNDING
+    if component in missing:
+        return Cause.FIGURE_MISSING
+    # Idle names no node: of an unlisted one it is in the use and not on the bill.
+    if bill.has_unlisted_nodes and component in NODE_COMPONENTS and rest < 0:
+        return Cause.NODE_WITHOUT_ASSET
+    return Cause.UNKNOWN
 
 
 def _figures(assets: Sequence[Asset], allocations: Sequence[Allocation]) -> list[int]:
@@ -63,12 +79,12 @@ def _balancer_causes(assets: Sequence[Asset], allocations: Sequence[Allocation])
         by_service[name.rpartition("/")[2]].append(name)
     charged = _Charged()
     for row in allocations:
-        if row.balancers:
+        if row.balancers and any(piece.cost for piece in row.balancers):
             for piece in row.scaled_balancers():
                 charged.add(piece.resource, piece.cost)
         elif row.costs.load_balancer:
             # An unmounted row only tells the services' bare names: its amount falls on those in proportion.
-            names = sorted(name for service in set(row.services) for name in by_service[service])
+            names = sorted(name for service in set(row.services) for name in by_service[service.rpartition("/")[2]])
             if any(paid[name] > 0 for name in names):
                 parts = split(row.costs.load_balancer, [paid[name] for name in names])
                 for name, part in zip(names, parts, strict=True):

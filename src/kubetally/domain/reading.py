@@ -6,6 +6,7 @@ from datetime import datetime
 
 from kubetally.domain.allocation import Allocation
 from kubetally.domain.asset import Asset
+from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue
 from kubetally.domain.window import Window
 
@@ -17,6 +18,7 @@ class Reading:
     `covered`: the spans, inside the window, that the source answered for; none where it holds no data.
     `assets`:  None where the source gave none for this window (it failed, has no such answer, or gave another
                window's): then there is no bill to audit against.
+    `missing`: components of which the source could not compute a figure.
     `currency`: the one the account states or the source does.
     """
 
@@ -27,6 +29,7 @@ class Reading:
     currency: str
     source: str
     issues: tuple[Issue, ...] = ()
+    missing: frozenset[Component] = frozenset()
     collected_at: datetime | None = None
 
     def within(self, window: Window) -> "Reading":

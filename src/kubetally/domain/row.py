@@ -18,6 +18,8 @@ class Cause(StrEnum):
     VOLUME_CHARGED_BEYOND_ITS_DISK = "volume_charged_beyond_its_disk"
     VOLUME_BOOKED_IN_PART = "volume_booked_in_part"
     NETWORK_ASSET_DIFFERS = "network_asset_differs"
+    NODE_WITHOUT_ASSET = "node_without_asset"
+    FIGURE_MISSING = "figure_missing"
     ROUNDING = "rounding"
     UNKNOWN = "unknown"
 
@@ -29,6 +31,8 @@ CAUSE_IN_WORDS: Mapping[Cause, str] = {
     Cause.VOLUME_CHARGED_BEYOND_ITS_DISK: "the source charged volumes above the cost of their disks",
     Cause.VOLUME_BOOKED_IN_PART: "the source charged only a part of disks that claims share or left early",
     Cause.NETWORK_ASSET_DIFFERS: "the network asset differs from the traffic charged to workloads",
+    Cause.NODE_WITHOUT_ASSET: "the source shows idle cost of nodes that it does not list as assets",
+    Cause.FIGURE_MISSING: "the source could not compute a figure",
     Cause.ROUNDING: "the source rounds each of its figures to five decimals",
     Cause.UNKNOWN: "no cause could be named",
 }

@@ -1,13 +1,13 @@
 """Asking a source for a window, day by day, and answering what the cluster cost."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeVar
 
-import structlog
-
+from kubetally import logs
 from kubetally.domain.booking import Booking, book
 from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity
 from kubetally.domain.errors import HubError, SourceError
@@ -17,7 +17,7 @@ from kubetally.domain.window import HOUR, Clock, Window, rfc3339, whole_hour
 from kubetally.ledger.ports import About, CostSource
 
 T = TypeVar("T")
-_log = structlog.get_logger(__name__)
+_GRACE_SECONDS = 5.0  # for what describes the costs, once they are there
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,24 +88,42 @@ async def get_cluster_costs(
         except SourceError as error:
             return error
 
+    began = time.monotonic()
+    failed: ExceptionGroup[Exception] | None = None
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [(part, group.create_task(in_time(_booked(source, part)))) for part in parts]
             about_task = group.create_task(in_time(source.about()))
             savings_task = group.create_task(in_time(source.savings()))
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from None
+            if tasks:
+                await asyncio.wait([task for _, task in tasks])
+            # What only describes the costs must not hold them.
+            await asyncio.wait([about_task, savings_task], timeout=_GRACE_SECONDS)
+            for task in (about_task, savings_task):
+                task.cancel()
+    except ExceptionGroup as group_of_one:
+        failed = group_of_one
+    if failed is not None:
+        raise failed.exceptions[0]
     answers = [(part, task.result()) for part, task in tasks]
-    cut = sum(isinstance(task.result(), DeadlinePassed) for task in (*(task for _, task in tasks), savings_task))
+    late = DeadlinePassed(source.url, deadline_seconds or _GRACE_SECONDS)
+    told = late if about_task.cancelled() else about_task.result()
+    savings = late if savings_task.cancelled() else savings_task.result()
+    cut = sum(isinstance(answer, DeadlinePassed) for answer in (*(answer for _, answer in answers), savings))
     if cut:
-        _log.warning("deadline_passed", source=source.url, deadline_seconds=deadline_seconds, questions=cut)
+        logs.warning(
+            "deadline_passed",
+            account=source.account,
+            source=source.url,
+            questions=cut,
+            duration_seconds=round(time.monotonic() - began, 3),
+        )
     failures = [(part, answer) for part, answer in answers if isinstance(answer, SourceError)]
     if failures and len(failures) == len(answers):
         raise failures[0][1]
     issues += [_failed(source.url, str(error), error, window=part.want) for part, error in failures]
     bookings = [answer for _, answer in answers if isinstance(answer, Booking)]
     issues += [issue for booking in bookings for issue in booking.issues]
-    told, savings = about_task.result(), savings_task.result()
     about = About() if isinstance(told, SourceError) else told
     if isinstance(savings, SourceError):
         issues.append(_failed(source.url, f"no savings: {savings}", savings, subject="savings"))

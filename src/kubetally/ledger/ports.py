@@ -37,6 +37,11 @@ class CostSource(Protocol):
         """Where it is, fit to be shown."""
         ...
 
+    @property
+    def account(self) -> str | None:
+        """Whose it is, in logs."""
+        ...
+
     async def read(self, window: Window) -> Reading:
         """Rows and assets of a window of whole hours within one UTC day. Raises SourceError, RequestError."""
         ...

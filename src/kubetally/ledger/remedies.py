@@ -7,7 +7,7 @@ _REMEDIES = {
     IssueKind.FIGURE_MISSING: "it answers null where its Prometheus gave NaN: look for gaps and double series there",
     IssueKind.NO_WORKLOADS: "ask again; see the log of the source and whether its Prometheus is overloaded",
     IssueKind.ROW_WITHOUT_CLUSTER: "set CLUSTER_ID in the source that wrote them",
-    IssueKind.RESOURCE_WITHOUT_ASSET: "nothing, where it is serverless; else see why /assets does not list it",
+    IssueKind.RESOURCE_WITHOUT_ASSET: "nothing, where a node is serverless; else see why /assets does not list it",
     IssueKind.ROWS_MERGED_BY_SOURCE: "update the source: it adds up what the finest question should keep apart",
     IssueKind.DUPLICATE_ROWS: "nothing: they count once; look for two sources that write into one Prometheus",
     IssueKind.UNKNOWN_COST: "report it with the version of the source: it has a cost that is not known here",
@@ -23,7 +23,7 @@ _NEXT_STEPS = {
     "`kubectl -n opencost port-forward service/opencost 9003`",
     "source_timeout": "set KUBETALLY_READ_SECONDS higher, or read a shorter window with --start and --end",
     "source_failed": "see its log, and whether its Prometheus answers: `kubectl -n opencost logs deployment/opencost`",
-    "source_refused": "check credentials (KUBETALLY_SOURCE_TOKEN and others) and the path of the URL",
+    "source_refused": "check the path of the URL, and for 401 or 403 the credentials (KUBETALLY_SOURCE_TOKEN, others)",
     "answer_not_understood": "give the address of its API (port 9003 of OpenCost, 9090 of Kubecost), past any login "
     "page; see what it answers: curl -i '{url}/allocation?window=1d'",
     "several_clusters": "add --cluster-id with one of them",

@@ -196,12 +196,14 @@ def _check_headers(headers: Mapping[str, str], token: str | None) -> None:
 
 
 def _masked(text: str) -> str:
-    """`text` without anything before its last @, whether or not it is a URL."""
+    """`text` without anything before its last @ or in its query, whether or not it is a URL."""
     scheme = re.match(r"(?i)\s*[a-z][a-z0-9+.-]*://", text)
     head = scheme[0].strip() if scheme else ""
     if "@" in text:
-        return printable(f"{head}***@{text.rpartition('@')[2]}", 200)
-    return printable(text, 200)
+        head, text = f"{head}***@", text.rpartition("@")[2]
+    else:
+        head = ""
+    return printable(head + re.sub(r"[?#].*", "?***", text, flags=re.DOTALL), 200)  # a query may hold a key
 
 
 def _path(file: str | Path | None) -> Path | None:

@@ -14,10 +14,10 @@ from typing import Self
 
 import httpx
 import stamina
-import structlog
 from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
 from stamina.typing import RetryDetails, RetryHook
 
+from kubetally import logs
 from kubetally.domain.errors import HubError, SourceError
 from kubetally.domain.window import Clock
 from kubetally.sources.access import Access
@@ -66,8 +66,6 @@ _TRIES_OF_FAILED = 2
 _CLOSED_DOOR_SECONDS = 10.0
 _UNAVAILABLE_STATUSES = frozenset({429, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +169,7 @@ class Transport:
         except SourceError as error:
             expected_refusal = isinstance(error, SourceRefused) and error.status in expected
             if not expected_refusal and not (_is_closed_door(error) and self._closed_door is not None):
-                (_log.debug if quiet else _log.warning)(
+                (logs.debug if quiet else logs.warning)(
                     "source_request_failed",
                     account=self.account,
                     source=self.masked_url,
@@ -184,7 +182,7 @@ class Transport:
                 self._closed_door = (error, time.monotonic() + _CLOSED_DOOR_SECONDS)
             raise
         self._closed_door = None
-        _log.debug("source_answered", account=self.account, source=self.masked_url, path=path, bytes=len(answer.body))
+        logs.debug("source_answered", account=self.account, source=self.masked_url, path=path, bytes=len(answer.body))
         return answer
 
     async def _before_deadline(self, url: httpx.URL, shown: str, tries: "_Tries") -> Answer:

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-import msgspec
-import structlog
-
+from kubetally import logs
 from kubetally.domain.errors import RequestError, SourceError
 from kubetally.domain.window import Window
 from kubetally.sources.faults import Answer, AnswerNotUnderstood, SourceRefused
@@ -23,9 +21,9 @@ from kubetally.sources.opencost.wire import (
     AssetAnswer,
     BookedAnswer,
     decode_allocations,
-    decode_any,
     decode_assets,
     decode_booked,
+    decode_object,
 )
 from kubetally.sources.question import (
     Aggregate,
@@ -47,7 +45,6 @@ from kubetally.sources.transport import Transport
 Params = Sequence[tuple[str, str]]
 D = TypeVar("D")
 
-_log = structlog.get_logger(__name__)
 
 # What Kubecost does by itself and a ledger must not have: fees pushed into rows, costs from outside of the cluster,
 # rows without corrections, idle of all clusters in one row.
@@ -109,6 +106,11 @@ class CostModelClient:
         """The source's address, fit to be shown."""
         return self._transport.access.masked_url
 
+    @property
+    def account(self) -> str | None:
+        """Whose the source is, in logs."""
+        return self._transport.account
+
     async def aclose(self) -> None:
         """Give the connections back."""
         await self._transport.aclose()
@@ -155,13 +157,9 @@ class CostModelClient:
     async def about(self, path: str) -> dict[str, Any] | None:
         """The data of a small informative answer such as /clusterInfo; None where the source has none."""
         try:
-            answer = await self._get_anywhere(path, quiet=True)
-            decoded = decode_any(answer)
+            return decode_object(await self._get_anywhere(path, quiet=True))
         except (_NoSuchPath, SourceRefused, AnswerNotUnderstood):
             return None
-        if isinstance(decoded.data, dict):
-            return decoded.data
-        return _bare_object(answer)
 
     async def raw(self, path: str) -> Answer | None:
         """An answer as it came; None where the source has no such path, or a web page for any path."""
@@ -192,11 +190,14 @@ class CostModelClient:
 
     async def _get_anywhere(self, path: str, *, quiet: bool = False) -> Answer:
         """As `_get`, of a small answer: wherever the API may begin is asked at once, to wait for one answer only."""
+        failed: ExceptionGroup[Exception] | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._try(prefix, path, (), quiet=quiet)) for prefix in self._prefixes()]
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
+        except ExceptionGroup as group_of_one:
+            failed = group_of_one
+        if failed is not None:
+            raise failed.exceptions[0]
         answers = [task.result() for task in tasks]
         for answer in answers:
             if isinstance(answer, Answer):
@@ -230,9 +231,9 @@ class CostModelClient:
 
     def log_failure(self, path: str, error: SourceError, seconds: float) -> None:
         """One line for an answer that is good as HTTP and of no use."""
-        _log.warning(
+        logs.warning(
             "source_answer_unusable",
-            account=self._transport.account,
+            account=self.account,
             source=self.url,
             path=path,
             error=error.code,
@@ -311,12 +312,6 @@ def _filter_params(where: Filter) -> list[tuple[str, str]]:
     except FilterNotExpressible:
         older = []
     return [("filter", newer), *older] if newer else []
-
-
-def _bare_object(answer: Answer) -> dict[str, Any] | None:
-    """An object that stands without an envelope, as /installInfo does."""
-    decoded = msgspec.json.decode(answer.body)
-    return decoded if isinstance(decoded, dict) else None
 
 
 def _one_cluster(cluster_id: str | None) -> Params:

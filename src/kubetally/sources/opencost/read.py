@@ -10,13 +10,14 @@ from typing import NamedTuple, TypeVar
 
 from kubetally.domain.allocation import Allocation, Kind, Piece
 from kubetally.domain.asset import Asset, AssetType, node_costs
-from kubetally.domain.component import Costs, NetworkClasses
+from kubetally.domain.component import Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.errors import SourceError
 from kubetally.domain.garbage import no_garbage
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import to_micros
-from kubetally.domain.window import Window, parse_instant
+from kubetally.domain.window import InvalidWindow, Window, covered_hours, parse_instant
+from kubetally.sources.faults import AnswerNotUnderstood
 from kubetally.sources.opencost.wire import (
     AllocationAnswer,
     AssetAnswer,
@@ -48,6 +49,22 @@ _ASSET_TYPES = {
 }
 
 
+_COMPONENT_OF = {
+    "cpuCost": Component.CPU,
+    "ramCost": Component.RAM,
+    "gpuCost": Component.GPU,
+    "pvCost": Component.PV,
+    "pvs.cost": Component.PV,
+    "loadBalancerCost": Component.LOAD_BALANCER,
+    "lbAllocations.cost": Component.LOAD_BALANCER,
+    "networkCost": Component.NETWORK,
+    "totalCost of Disk assets": Component.PV,
+    "totalCost of LoadBalancer assets": Component.LOAD_BALANCER,
+    "totalCost of Network assets": Component.NETWORK,
+    "totalCost of ClusterManagement assets": Component.MANAGEMENT,
+}
+
+
 class WrongWindow(SourceError):
     """The source answered for another span than it was asked for."""
 
@@ -73,13 +90,18 @@ class Notes:
     beyond_parts: dict[str, int] = field(default_factory=dict)
     below_parts: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def missing(self) -> frozenset[Component]:
+        """Components of which a figure is missing."""
+        return frozenset(_COMPONENT_OF[key] for key in self.null_costs if key in _COMPONENT_OF)
+
     def issues(self, unknown_keys: Iterable[str] = ()) -> Iterator[Issue]:
         """One issue for each kind of thing seen."""
         if self.null_costs:
             yield self._issue(
                 IssueKind.FIGURE_MISSING,
-                f"the source could not compute {', '.join(sorted(self.null_costs))} of some rows (null): they are "
-                "missing from the total",
+                f"the source could not compute {', '.join(sorted(self.null_costs))} of some rows (null): what they "
+                "would show is not in the figures",
                 figures=tuple(sorted(self.null_costs)),
             )
         if self.merged:
@@ -129,7 +151,8 @@ class Rows(NamedTuple):
 def read_allocations(answer: BookedAnswer | AllocationAnswer, asked: Window, notes: Notes, url: str) -> Rows:
     """The rows of an answer, and which spans of `asked` it covers.
 
-    Sets without rows carry no time and cover nothing. A set that reaches beyond `asked` is prorated.
+    Sets without rows carry no time and cover nothing. Of a set that reaches beyond `asked`, rows are prorated over
+    the time they lived: a day's set of today ends at midnight, what it holds arose until now.
 
     Raises: WrongWindow, when the answer has rows and none of its sets lies in `asked`; AnswerNotUnderstood.
     """
@@ -137,43 +160,56 @@ def read_allocations(answer: BookedAnswer | AllocationAnswer, asked: Window, not
     steps: dict[Window, None] = {}
     outside: Window | None = None
     looked_at: Window | None = None  # nearly all rows of a set have the window of the row before
-    step_hours = 0.0
+    step_hours, is_inside = 0.0, True
     for step in _sets(answer.data):
         filled = {name: row for name, row in step.items() if row is not None}
         usual = next((row.window for row in filled.values() if row.window and row.window.start), None)
         for name, row in filled.items():
-            window = _window(row.window if row.window and row.window.start else usual) or asked
+            window = _window(row.window if row.window and row.window.start else usual, url) or asked
             if window is not looked_at:
-                looked_at, step_hours = window, window.hours
+                looked_at, step_hours, is_inside = window, window.hours, asked.contains(window)
                 if asked.overlap(window) is None:
                     outside = window
                 else:
                     steps[window] = None
-            if window is not outside:
-                rows.append(_allocation(name, row, window, step_hours, notes))
+            if window is outside:
+                continue
+            allocation = _allocation(name, row, window, step_hours, notes)
+            if is_inside:
+                rows.append(allocation)
+            elif (part := _part(allocation, row, asked, url)) is not None:
+                rows.append(part)
+                notes.prorated += 1
     if outside and not steps:
         raise WrongWindow(url, asked, outside)
-    if not all(asked.contains(step) for step in steps):
-        parts = [(row, row.within(asked)) for row in rows]
-        notes.prorated = sum(part is not row for row, part in parts)
-        rows = [part for _, part in parts if part is not None]
     covered = (step.overlap(asked) for step in steps)
     return Rows(rows, tuple(span for span in covered if span is not None))
 
 
 @no_garbage()
 def read_assets(answer: AssetAnswer, asked: Window, notes: Notes) -> list[Asset] | None:
-    """The assets of an answer; None where it is of another window than `asked`, and so is no bill for it."""
+    """The assets of an answer, but sets of other days beside it; None where one reaches beyond `asked`: no bill for it.
+
+    Raises: AnswerNotUnderstood.
+    """
     assets = []
     for step in _sets(answer.data):
         for row in step.values():
             if row is None or row.type not in _ASSET_TYPES:
                 continue
-            window = _window(row.window)
-            if window is not None and not asked.contains(window):
+            window = _window(row.window, notes.source) or asked
+            if asked.overlap(window) is None:
+                continue
+            if not asked.contains(window):
                 return None
-            assets.append(_asset(row, window or asked, notes))
+            assets.append(_asset(row, window, notes))
     return assets
+
+
+def are_of_one_span(assets: Iterable[Asset], covered: Sequence[Window]) -> bool:
+    """Whether assets stand for the same time as rows, so that one can be held against the other."""
+    spans = {asset.window for asset in assets}
+    return not spans or covered_hours(spans) == covered_hours(covered) == covered_hours([*spans, *covered])
 
 
 def kind_of(name: str, namespace: str | None) -> Kind:
@@ -185,10 +221,23 @@ def _sets(data: Sequence[Mapping[str, R] | None] | Mapping[str, R] | None) -> li
     return [step for step in ([data] if data is None or isinstance(data, Mapping) else data) if step]
 
 
-def _window(span: Span | None) -> Window | None:
+def _part(allocation: Allocation, row: BookedRow, asked: Window, url: str) -> Allocation | None:
+    """What of a row arose within `asked`."""
+    step = allocation.step
+    life = _window(Span(row.start, row.end), url)
+    lived = step.overlap(life) if life else None
+    part = allocation._replace(step=lived or step).within(asked)
+    common = step.overlap(asked)
+    return part._replace(step=common) if part is not None and common is not None else None
+
+
+def _window(span: Span | None, url: str) -> Window | None:
     if span is None or not span.start or not span.end or "null" in (span.start, span.end):
         return None
-    return _parsed(span.start, span.end)
+    try:
+        return _parsed(span.start, span.end)
+    except InvalidWindow as error:
+        raise AnswerNotUnderstood(url, f"answered with a window that is none: {error.text!r} {error.why}") from error
 
 
 @lru_cache(maxsize=1024)
@@ -209,7 +258,7 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
     elif beyond < -_TOTAL_TOLERANCE:
         notes.below_parts[name] = beyond
     if about is None:
-        return Allocation(kind, step, costs=costs, total=total)
+        return Allocation(kind, step, costs=costs, total=total, name=row.name or name)
     if kind is not Kind.WORKLOAD:
         namespace = None
     minutes = row.minutes or 0.0
@@ -222,12 +271,12 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
         kind,
         step,
         _named(namespace),
-        _named(about.controller_kind),
+        about.controller_kind or None,
         _named(about.controller),
-        _named(about.pod) if kind is Kind.WORKLOAD else None,
-        _named(about.node),
-        _named(about.container) if kind is Kind.WORKLOAD else None,
-        about.cluster or (name.partition("/")[0] if "/" in name else None),
+        about.pod or None if kind is Kind.WORKLOAD else None,
+        about.node or None,
+        about.container or None if kind is Kind.WORKLOAD else None,
+        about.cluster or (name.partition("/")[0] if "/" in name else None) or None,
         tuple(about.services) if about.services else (),
         about.labels,
         about.namespace_labels,
@@ -240,6 +289,7 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
         if row.lb_allocations
         else (),
         total,
+        row.name or name,
     )
 
 
@@ -354,15 +404,8 @@ def _asset(row: AssetRow, window: Window, notes: Notes) -> Asset:
         notes.null_costs.add(f"totalCost of {row.type} assets")
     match kind:
         case AssetType.NODE:
-            if None in (row.cpu_cost, row.ram_cost, row.gpu_cost):
-                notes.null_costs.add("cpuCost, ramCost or gpuCost of Node assets")
-            costs = node_costs(
-                row.cpu_cost or 0.0,
-                row.ram_cost or 0.0,
-                row.gpu_cost or 0.0,
-                discount=row.discount or 0.0,
-                total=row.total_cost,
-            )
+            cpu, ram, gpu = _node_parts(row, notes)
+            costs = node_costs(cpu, ram, gpu, discount=row.discount or 0.0, total=row.total_cost)
         case AssetType.DISK:
             costs = Costs(node_disk=total) if row.storage_class == _LOCAL_DISK else Costs(pv=total)
         case AssetType.LOAD_BALANCER:
@@ -385,3 +428,17 @@ def _asset(row: AssetRow, window: Window, notes: Notes) -> Asset:
         discount=row.discount or 0.0,
         adjustment=to_micros(row.adjustment or 0),
     )
+
+
+def _node_parts(row: AssetRow, notes: Notes) -> tuple[float, float, float]:
+    """List costs of CPU, RAM and GPU. One that is null is what the total leaves for it; of several it can't be told."""
+    parts = {"cpuCost": row.cpu_cost, "ramCost": row.ram_cost, "gpuCost": row.gpu_cost}
+    unknown = [key for key, cost in parts.items() if cost is None]
+    if len(unknown) == 1 and row.total_cost is not None:
+        keep = {"cpuCost": 1 - (row.discount or 0.0), "ramCost": 1 - (row.discount or 0.0), "gpuCost": 1.0}
+        known = sum(cost * keep[key] for key, cost in parts.items() if cost is not None)
+        rest = max(0.0, row.total_cost - (row.adjustment or 0.0) - known)
+        parts[unknown[0]] = rest / keep[unknown[0]] if keep[unknown[0]] else 0.0
+    elif unknown:
+        notes.null_costs.update(f"{key} of Node assets" for key in unknown)
+    return (parts["cpuCost"] or 0.0, parts["ramCost"] or 0.0, parts["gpuCost"] or 0.0)

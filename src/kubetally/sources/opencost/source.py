@@ -1,7 +1,7 @@
 """One OpenCost or Kubecost as a source of the ledger: what it is, and what it says a cluster cost."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -15,11 +15,11 @@ from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window
 from kubetally.ledger.ports import About
-from kubetally.sources.faults import SourceRefused
+from kubetally.sources.faults import Answer, SourceFailed
 from kubetally.sources.kubecost.savings import read_savings
 from kubetally.sources.opencost.client import CostModelClient
-from kubetally.sources.opencost.read import Notes, read_allocations, read_assets
-from kubetally.sources.opencost.wire import unknown_cost_keys
+from kubetally.sources.opencost.read import Notes, are_of_one_span, read_allocations, read_assets
+from kubetally.sources.opencost.wire import AssetAnswer, decode_object, unknown_cost_keys
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 _NAMED_AT_MOST = 10
@@ -112,6 +112,11 @@ class CostModelSource:
         """Where it is, fit to be shown."""
         return self.client.url
 
+    @property
+    def account(self) -> str | None:
+        """Whose it is, in logs."""
+        return self.client.account
+
     async def read(self, window: Window) -> Reading:
         """What the source says of `window`: rows and assets, one question each.
 
@@ -119,13 +124,16 @@ class CostModelSource:
                 are an issue: the rows alone still make a bill.
         """
         notes = Notes(self.url, window)
+        failed: ExceptionGroup[Exception] | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 rows_task = group.create_task(self.client.day_allocations(window, self.cluster_id))
                 assets_task = group.create_task(_attempt(self.client.day_assets(window, self.cluster_id)))
                 configs_task = group.create_task(_attempt(self._configs()))
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None  # the rows' own error, its cause with it
+        except ExceptionGroup as group_of_one:
+            failed = group_of_one
+        if failed is not None:
+            raise failed.exceptions[0]  # the rows' own error; raised out here, it keeps its own cause
         answer, decoded, repaired = rows_task.result()
         try:
             rows = read_allocations(decoded, window, notes, self.url)
@@ -134,17 +142,8 @@ class CostModelSource:
             raise
         del decoded, rows_task  # the decoded answer is several times its body
         issues: list[Issue] = []
-        assets: list[Asset] | None = None
-        answered = assets_task.result()
-        if isinstance(answered, SourceError):
-            issues.append(
-                Issue(IssueKind.SOURCE_FAILED, str(answered), self.url, window, "assets", {"code": answered.code})
-            )
-        else:
-            assets = read_assets(answered, window, notes)
-        allocations = self._of_one_cluster(rows.allocations, assets or (), window, issues)
-        if assets is not None:
-            assets = [asset for asset in assets if self.cluster_id in {None, asset.cluster_id}]
+        assets = self._assets(assets_task.result(), rows.covered, window, notes, issues)
+        allocations, assets = self._of_one_cluster(rows.allocations, assets, window, issues)
         if not allocations and self.cluster_id is not None:
             await self._check_that_it_is_there(self.cluster_id)
         unknown = unknown_cost_keys(answer, set(notes.beyond_parts)) if notes.beyond_parts else ()
@@ -163,15 +162,16 @@ class CostModelSource:
             currency=currency,
             source=self.url,
             issues=tuple(issues),
+            missing=notes.missing,
             collected_at=answer.received_at,
         )
 
     async def savings(self) -> Savings | None:
         """What Kubecost recommends to save per month; None from an OpenCost. Raises SourceError."""
         answer = await self._savings_answer()
-        if answer is None:
-            return None
         about = await self.about()
+        if answer is None or not about.savings_offered:
+            return None
         try:
             return read_savings(answer.body, profile=self._profile or about.profile, cluster_id=self.cluster_id)
         except SourceError as error:
@@ -179,8 +179,11 @@ class CostModelSource:
             raise
 
     async def about(self) -> About:
-        """What the source tells of itself; asked once."""
-        return await self._about()
+        """What the source tells of itself; asked once, again where it told nothing."""
+        try:
+            return await self._about()
+        except SourceError:
+            return About()
 
     async def _ask_about(self) -> About:
         ask = self.client.about
@@ -189,56 +192,72 @@ class CostModelSource:
             tasks = [group.create_task(_attempt(question)) for question in questions]
             savings_task = group.create_task(_attempt(self._savings_answer()))
         told = [task.result() for task in tasks]
-        cluster, install, clusters, configs = (
-            {} if isinstance(one, SourceError) or one is None else one for one in told
-        )
-        answered = bool(cluster or install or clusters)
-        savings = savings_task.result()
-        # An OpenCost has no such path. Where the rest answers, a failure on it says that the path is there.
-        failed = isinstance(savings, SourceError)
-        kubecost = answered and not isinstance(savings, SourceRefused) if failed else savings is not None
+        failures = [one for one in told if isinstance(one, SourceError)]
+        cluster, install, clusters, configs = ({} if isinstance(one, SourceError) else one or {} for one in told)
+        if failures and not (cluster or install or clusters):
+            raise failures[0]  # not remembered
+        # An OpenCost has neither savings nor a configuration to be read: it answers 404, it does not break on them.
+        kubecost = bool(configs) or is_savings(savings_task.result())
         chosen = self.cluster_id or _text(cluster.get("id"))
         return About(
-            product="Kubecost" if kubecost else "OpenCost" if answered else None,
+            product="Kubecost" if kubecost else "OpenCost" if cluster or install or clusters else None,
             version=_text(install.get("version")),
             cluster_id=chosen,
             cluster_name=_text(_dict(clusters.get(chosen or "")).get("name"))
             or (_text(cluster.get("name")) if chosen == _text(cluster.get("id")) else None),
             provider=_text(cluster.get("provider")),
             profile=_text(cluster.get("clusterProfile")),
-            currency=_text(configs.get("currencyCode")),
+            currency=_currency(configs),
             savings_offered=kubecost,
             cluster_ids=tuple(sorted(clusters)),
             ahead=self.client.clock_difference,
         )
 
+    def _assets(
+        self,
+        answered: AssetAnswer | SourceError,
+        covered: Sequence[Window],
+        window: Window,
+        notes: Notes,
+        issues: list[Issue],
+    ) -> list[Asset] | None:
+        """The assets that rows can be held against; None, with an issue where that is a fault, if there are none."""
+        try:
+            if isinstance(answered, SourceError):
+                raise answered
+            assets = read_assets(answered, window, notes)
+        except SourceError as error:
+            issues.append(Issue(IssueKind.SOURCE_FAILED, str(error), self.url, window, "assets", {"code": error.code}))
+            return None
+        return assets if assets is not None and are_of_one_span(assets, covered) else None
+
     def _of_one_cluster(
-        self, rows: list[Allocation], assets: Iterable[Asset], window: Window, issues: list[Issue]
-    ) -> list[Allocation]:
-        """The rows of the chosen cluster; those of the only one where none was chosen (B7)."""
-        found = {row.cluster_id for row in rows if row.cluster_id is not None}
+        self, rows: list[Allocation], assets: list[Asset] | None, window: Window, issues: list[Issue]
+    ) -> tuple[list[Allocation], list[Asset] | None]:
+        """What is of the chosen cluster, or of the only one where none was chosen (B7)."""
+        of_rows = {row.cluster_id for row in rows if row.cluster_id}
+        # The assets of a cluster that ran nothing would be a bill without rows, on another cluster's account.
+        found = of_rows | {asset.cluster_id for asset in assets or () if asset.cluster_id}
         if self.cluster_id is None:
-            # The assets of a cluster that ran nothing would be a bill without rows, on another cluster's account.
-            found |= {asset.cluster_id for asset in assets if asset.cluster_id}
             if len(found) > 1:
                 raise SeveralClusters(self.url, found)
-            return rows
-        if found and self.cluster_id not in found:
-            raise ClusterNotThere(self.url, self.cluster_id, found)
-        mine = [
-            row for row in rows if row.cluster_id == self.cluster_id or (row.cluster_id is None and len(found) == 1)
-        ]
-        homeless = [row for row in rows if row.cluster_id is None and len(found) > 1]
-        if any(any(row.costs) for row in homeless):
+            return rows, assets
+        if of_rows and self.cluster_id not in of_rows:
+            raise ClusterNotThere(self.url, self.cluster_id, of_rows)
+        # What names no cluster is of the only one; of several it can't be told which.
+        mine = {self.cluster_id, None, ""} if len(found) <= 1 else {self.cluster_id}
+        homeless = [one for one in (*rows, *(assets or ())) if not one.cluster_id and any(one.costs)]
+        if homeless and len(found) > 1:
             issues.append(
                 Issue(
                     IssueKind.ROW_WITHOUT_CLUSTER,
-                    f"{len(homeless)} rows that cost name no cluster and can't be given to one of several",
+                    f"{len(homeless)} rows or assets that cost name no cluster and can't be given to one of several",
                     self.url,
                     window,
                 )
             )
-        return mine
+        kept = None if assets is None else [asset for asset in assets if asset.cluster_id in mine]
+        return [row for row in rows if row.cluster_id in mine], kept
 
     async def _check_that_it_is_there(self, cluster_id: str) -> None:
         """A source that filters answers nothing for a mistyped id, as for a window without data: it lists its own."""
@@ -254,8 +273,8 @@ class CostModelSource:
             message = f"which currency the source counts in is not known, {currency} is assumed: {configs}"
             issues.append(Issue(IssueKind.SOURCE_WARNING, message, self.url, window, "currency"))
             return currency
-        stated = _text((configs or {}).get("currencyCode"))
-        if self._currency and stated and self._currency != stated:
+        stated = _currency(configs or {})
+        if self._currency and stated and self._currency.upper() != stated:
             raise CurrencyDiffers(self.url, self._currency, stated)
         return self._currency or stated or DEFAULT_CURRENCY
 
@@ -286,6 +305,21 @@ async def _attempt(question: Awaitable[T]) -> T | SourceError:
 
 def _dict(value: object) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
+
+
+def _currency(configs: dict[str, Any]) -> str | None:
+    stated = _text(configs.get("currencyCode"))
+    return stated.upper() if stated else None
+
+
+def is_savings(answer: Answer | SourceError | None) -> bool:
+    """Whether this is what only a Kubecost answers: savings, or a failure to compute them."""
+    if answer is None or isinstance(answer, SourceError):
+        return isinstance(answer, SourceFailed)
+    try:
+        return decode_object(answer) is not None
+    except SourceError:
+        return False
 
 
 def _text(value: object) -> str | None:

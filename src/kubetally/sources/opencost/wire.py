@@ -6,6 +6,7 @@ Source: OpenCost core/pkg/opencost/allocation_json.go and asset_json.go; docs of
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +16,7 @@ from kubetally.sources.faults import Answer, AnswerNotUnderstood, SourceFailed
 
 Figure = float | None
 A = TypeVar("A", bound="Envelope")
+D = TypeVar("D")
 
 
 class Span(Struct, gc=False):
@@ -80,6 +82,8 @@ class BookedRow(Struct, rename="camel", gc=False):
     name: str = ""
     properties: Properties | None = None
     window: Span | None = None
+    start: str | None = None
+    end: str | None = None
     minutes: Figure = 0.0
     cpu_core_request_average: Figure = 0.0
     cpu_core_usage_average: Figure = 0.0
@@ -118,8 +122,6 @@ class AllocationRow(BookedRow, rename="camel", gc=False):
     """One row of an allocation answer, all of it."""
 
     properties: AllProperties | None = None
-    start: str | None = None
-    end: str | None = None
     cpu_cores: Figure = 0.0
     cpu_cost_idle: Figure = 0.0
     cpu_efficiency: Figure = 0.0
@@ -246,9 +248,20 @@ def decode_assets(answer: Answer) -> tuple[AssetAnswer, bool]:
     return _decode(answer, _ASSETS)
 
 
-def decode_any(answer: Answer) -> AnyAnswer:
-    """The envelope of an answer with whatever data it holds. Raises as `decode_allocations`."""
-    return _decode(answer, _ANY)[0]
+def decode_object(answer: Answer) -> dict[str, Any] | None:
+    """The object that an answer is about, in an envelope or without one as /installInfo; None where there is none.
+
+    Raises: as `decode_allocations`.
+    """
+    decoded = _decode_with(answer, msgspec.json.decode)[0]
+    if not isinstance(decoded, dict):
+        return None
+    if "data" not in decoded:
+        return decoded
+    code, data = decoded.get("code", 200), decoded["data"]
+    if code != 200:
+        raise SourceFailed(answer.url, code if isinstance(code, int) else 500, str(decoded.get("message")))
+    return data if isinstance(data, dict) else None
 
 
 def unknown_cost_keys(answer: Answer, names: set[str]) -> set[str]:
@@ -262,21 +275,24 @@ def unknown_cost_keys(answer: Answer, names: set[str]) -> set[str]:
 
 
 def _decode(answer: Answer, decoder: msgspec.json.Decoder[A]) -> tuple[A, bool]:
-    repaired = False
-    try:
-        decoded = decoder.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        body = _NOT_JSON_NUMBER.sub(_as_null, answer.body)
-        repaired = body != answer.body
-        if not repaired:
-            raise AnswerNotUnderstood.of(answer, str(error)) from error
-        try:
-            decoded = decoder.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as second:
-            raise AnswerNotUnderstood.of(answer, str(second)) from second
+    decoded, repaired = _decode_with(answer, decoder.decode)
     if decoded.code != 200:
         raise SourceFailed(answer.url, decoded.code, decoded.message or "no message")
     return decoded, repaired
+
+
+def _decode_with(answer: Answer, decode: Callable[[bytes], D]) -> tuple[D, bool]:
+    """What `decode` makes of a body, and whether NaN and the like had to be taken out first."""
+    try:
+        return decode(answer.body), False
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        body = _NOT_JSON_NUMBER.sub(_as_null, answer.body)
+        if body == answer.body:
+            raise AnswerNotUnderstood.of(answer, str(error)) from error
+        try:
+            return decode(body), True
+        except (msgspec.DecodeError, UnicodeDecodeError) as second:
+            raise AnswerNotUnderstood.of(answer, str(second)) from second
 
 
 def _as_null(match: re.Match[bytes]) -> bytes:

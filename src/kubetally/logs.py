@@ -1,0 +1,21 @@
+"""Events of the library: an event name and fields, through structlog.
+
+They are silent until somebody has configured structlog, as the command line does: its defaults would write into the
+standard output of a program that only wanted costs.
+"""
+
+from typing import Any
+
+import structlog
+
+
+def warning(event: str, **fields: Any) -> None:
+    """Something failed that someone should know of."""
+    if structlog.is_configured():
+        structlog.get_logger().warning(event, **fields)
+
+
+def debug(event: str, **fields: Any) -> None:
+    """Something happened that only a search for a fault asks for."""
+    if structlog.is_configured():
+        structlog.get_logger().debug(event, **fields)
