@@ -71,14 +71,13 @@ def to_micros(amount: float | Decimal) -> int:
     Units:  `amount` in the currency, the answer in micros of it.
     Raises: ValueError, when `amount` is not a finite number, or a decimal of more than 22 digits before the point.
     """
-    # Nearly every amount is such a float, and there are a hundred thousand of them in a large day: they come first.
-    if type(amount) is float and -_FLOATS_ARE_EXACT_BELOW < amount < _FLOATS_ARE_EXACT_BELOW:
-        return round(amount * MICROS)
     if isinstance(amount, Decimal):
         try:
             return int(amount.quantize(_GRID, ROUND_HALF_EVEN).scaleb(6))
         except (InvalidOperation, ValueError):
             raise ValueError(f"{amount} is not an amount of money") from None
+    if -_FLOATS_ARE_EXACT_BELOW < amount < _FLOATS_ARE_EXACT_BELOW:
+        return round(amount * MICROS)
     if not isfinite(amount):
         raise ValueError(f"{amount} is not an amount of money")
     return round(Fraction(amount) * MICROS)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from math import fsum
 from typing import NamedTuple
 
@@ -9,7 +10,6 @@ from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.component import Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.row import Row
-from kubetally.domain.window import Window
 
 
 class Use(NamedTuple):
@@ -79,9 +79,10 @@ def _alone(row: Allocation) -> Row:
 
 def _merged(rows: list[Allocation]) -> Row:
     first = rows[0]
-    minutes: dict[Window, float] = {}
+    minutes: dict[datetime, float] = {}  # of each step, the longest-lived container's
     for row in rows:
-        minutes[row.step] = max(minutes.get(row.step, 0.0), row.minutes)
+        start = row.step.start
+        minutes[start] = max(minutes.get(start, 0.0), row.minutes)
     return Row(
         kind=Kind.WORKLOAD,
         namespace=first.namespace,

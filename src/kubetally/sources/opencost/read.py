@@ -198,9 +198,9 @@ def read_assets(answer: AssetAnswer, asked: Window, notes: Notes) -> list[Asset]
             if row is None or row.type not in _ASSET_TYPES:
                 continue
             window = _window(row.window, notes.source) or asked
-            if asked.overlap(window) is None:
-                continue
             if not asked.contains(window):
+                if asked.overlap(window) is None:
+                    continue
                 return None
             assets.append(_asset(row, window, notes))
     return assets
