@@ -1,12 +1,18 @@
 """Fixtures that several folders of tests use."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from kubetally.samples.replay import ReplayServer
 from tests import recordings
 from tests.faults import FaultServer
+
+# A busy machine is no failure. CI tries the same examples each time, so that a change is judged by what it changed.
+settings.register_profile("kubetally", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("kubetally")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """How well what was requested was used: ratios of sums, never averages of ratios."""
 
 from collections.abc import Iterable
-from math import fsum
+from math import fsum, isfinite
 from typing import NamedTuple
 
 
@@ -48,16 +48,21 @@ def efficiency(hours: Hours, cpu_cost: int, ram_cost: int) -> Efficiency:
     """What of the requests was used, from summed hours and the workloads' own costs (without idle).
 
     Units:  ratios, not percent, not clamped: usage above the request gives more than 1. Costs in micros.
-    None:   a resource without requests; the total where no resource with requests cost anything. A negative cost
-            weighs nothing.
+    None:   a resource without requests, or with next to none; the total where no resource with requests cost
+            anything. A negative cost weighs nothing.
     """
     cpu = _ratio(hours.cpu_core_usage_hours, hours.cpu_core_request_hours)
     ram = _ratio(hours.ram_byte_usage_hours, hours.ram_byte_request_hours)
     weighed = [(ratio, max(cost, 0)) for ratio, cost in ((cpu, cpu_cost), (ram, ram_cost)) if ratio is not None]
     weight = sum(cost for _, cost in weighed)
-    total = sum(ratio * cost for ratio, cost in weighed) / weight if weight > 0 else None
+    total = _finite(sum(ratio * cost for ratio, cost in weighed) / weight) if weight > 0 else None
     return Efficiency(cpu, ram, total)
 
 
 def _ratio(used: float, requested: float) -> float | None:
-    return used / requested if requested > 0 else None
+    return _finite(used / requested) if requested > 0 else None
+
+
+def _finite(ratio: float) -> float | None:
+    """A ratio beyond every number, of a request next to nothing, has no meaning either."""
+    return ratio if isfinite(ratio) else None

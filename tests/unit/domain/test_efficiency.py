@@ -87,3 +87,8 @@ def test_hours_add_up_to_the_same_digits_in_any_order(
 def test_hours_added_in_groups_are_the_hours_added_at_once(rows: list[Hours], cut: int) -> None:
     grouped = Hours.sum(rows[:cut]).plus(Hours.sum(rows[cut:]))
     assert list(grouped) == pytest.approx(list(Hours.sum(rows)))
+
+
+def test_a_request_next_to_nothing_has_no_efficiency_rather_than_an_infinite_one() -> None:
+    hours = Hours(cpu_core_usage_hours=1.0, cpu_core_request_hours=5e-324, ram_byte_usage_hours=1.0)
+    assert efficiency(hours, 1, 1) == Efficiency(None, None, None)
