@@ -1,7 +1,7 @@
 # The one door: every target does its own set-up. Python 3.11 with pip and make are all that a machine needs; uv comes by
 # itself, pinned by hash. Nothing is done twice while the lock files in requirements/ stay as they are.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench format lock setup setup-dev
+.PHONY: help run test check bench format lock setup setup-dev servers
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -28,7 +28,7 @@ else
 	@$(BIN)/kubetally costs
 endif
 
-test: check ## all checks, then all tests
+test: check servers ## all checks, then all tests
 	$(BIN)/pytest $(ARGS)
 
 check: setup-dev ## lint, format, types, import directions
@@ -52,6 +52,18 @@ lock: .build/uv/.made ## rebuild the lock files from pyproject.toml and requirem
 	$(UV) $(LOCK) pyproject.toml --extra build --extra dev --constraint requirements/run.txt \
 	    --output-file requirements/dev.txt >/dev/null
 	@! grep -nE '://|--(extra-)?index|--find-links|^/' requirements/*.txt
+
+# Tests start the servers themselves, as users of their own: the packages are kept from starting theirs.
+SERVERS := /usr/sbin/mariadbd /usr/bin/mariadb-install-db /usr/lib/postgresql/*/bin/initdb
+servers: ## MariaDB and PostgreSQL for the tests, from the packages of Debian or Ubuntu
+	@ls $(SERVERS) >/dev/null 2>&1 || { \
+	    command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] || { \
+	        echo "The tests need mariadb-server and postgresql: run \`sudo make servers\`, or install them yourself"; exit 1; }; \
+	    echo "Setting up: MariaDB and PostgreSQL"; \
+	    policy=/usr/sbin/policy-rc.d; [ -e $$policy ] || { trap "rm -f $$policy" EXIT; \
+	        printf '#!/bin/sh\nexit 101\n' > $$policy; chmod 755 $$policy; }; \
+	    export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && \
+	    apt-get -qq -y --no-install-recommends install mariadb-server postgresql >/dev/null; }
 
 setup: .venv/.made-run
 	$(install)

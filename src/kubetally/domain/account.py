@@ -1,0 +1,71 @@
+"""Organizations and the cloud accounts that belong to them."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class AccountType(StrEnum):
+    """The kinds of cloud account that the existing API knows; only kubernetes_cnr has costs here."""
+
+    AWS_CNR = "aws_cnr"
+    ALIBABA_CNR = "alibaba_cnr"
+    AZURE_CNR = "azure_cnr"
+    AZURE_TENANT = "azure_tenant"
+    KUBERNETES_CNR = "kubernetes_cnr"
+    ENVIRONMENT = "environment"
+    GCP_CNR = "gcp_cnr"
+    NEBIUS = "nebius"
+    DATABRICKS = "databricks"
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """Who accounts belong to. `id` is a lower-case UUID4."""
+
+    id: str
+    name: str
+    currency: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What lets us in to an account's source; encrypted wherever it is kept, and in no repr."""
+
+    token: str | None = field(default=None, repr=False)
+    user: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are none."""
+        return not (self.token or self.user or self.password or self.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A cluster that is remembered.
+
+    id:              lower-case UUID4, also the `cloud_account_id` of the existing APIs.
+    kubecost_url:    where its OpenCost or Kubecost is, without userinfo; None where it has to be discovered.
+    prometheus_url:  its Prometheus or Thanos, if any. tenant: the value of its tenant label there.
+    cluster_id:      which cluster of a source that answers for several.
+    currency:        what the source counts in, where it does not say; None is the organization's.
+    context:         a kubeconfig context through whose API server the source is reached.
+    """
+
+    id: str
+    organization_id: str
+    name: str
+    type: AccountType
+    kubecost_url: str | None = None
+    prometheus_url: str | None = None
+    tenant: str | None = None
+    cluster_id: str | None = None
+    currency: str | None = None
+    context: str | None = None
+    credentials: Credentials = field(default_factory=Credentials, repr=False)
+    created_at: datetime | None = None
+    deleted_at: datetime | None = None

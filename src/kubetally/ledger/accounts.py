@@ -1,0 +1,80 @@
+"""What can be done with accounts, whatever they are kept in."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from kubetally.domain.account import Account, Organization
+from kubetally.domain.errors import NotFound, RequestError
+
+DEFAULT_ORGANIZATION = "default"
+
+
+class AccountNotFound(NotFound):
+    """No living account has this name or id."""
+
+    code = "account_not_found"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"there is no account {name!r}: `kubetally accounts list` shows those there are")
+
+
+class OrganizationNotFound(NotFound):
+    """No living organization has this name or id."""
+
+    code = "organization_not_found"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"there is no organization {name!r}: the one that always exists is {DEFAULT_ORGANIZATION!r}")
+
+
+class AmbiguousAccount(RequestError):
+    """Living accounts of several organizations have this name."""
+
+    code = "ambiguous_account"
+
+    def __init__(self, name: str, ids: Sequence[str]) -> None:
+        self.name, self.ids = name, tuple(ids)
+        super().__init__(f"several accounts are called {name!r}: give one of their ids, {', '.join(self.ids)}")
+
+
+class AccountExists(RequestError):
+    """The organization has a living account of this name."""
+
+    code = "account_exists"
+
+    def __init__(self, name: str, organization: str) -> None:
+        self.name, self.organization = name, organization
+        super().__init__(f"account {name!r} already exists in organization {organization!r}: choose another name")
+
+
+class Accounts(Protocol):
+    """Where accounts are kept. Names are unique among the living accounts of an organization. Raises StoreError."""
+
+    def organization(self, name: str = DEFAULT_ORGANIZATION) -> Organization:
+        """An organization by its name; the default one always exists. Raises OrganizationNotFound."""
+        ...
+
+    def add(self, account: Account) -> Account:
+        """Keep a new account, created now where it does not say. Raises AccountExists, OrganizationNotFound."""
+        ...
+
+    def find(self, name_or_id: str) -> Account:
+        """A living account by its id, else by its name. Raises AccountNotFound, AmbiguousAccount."""
+        ...
+
+    def all(self, organization_id: str | None = None) -> list[Account]:
+        """The living accounts, by name."""
+        ...
+
+    def update(self, account: Account) -> Account:
+        """Replace everything but the id, organization and time of creation. Raises AccountNotFound, AccountExists."""
+        ...
+
+    def remove(self, name_or_id: str) -> None:
+        """Mark an account as deleted and forget its credentials; its history stays, its name is free.
+
+        Works where the credentials can't be decrypted any more. Raises AccountNotFound, AmbiguousAccount.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""What Kubetally keeps: so far the metadata, in SQL."""

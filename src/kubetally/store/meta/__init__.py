@@ -1,0 +1,1 @@
+"""Organizations and accounts in SQLite, MariaDB or PostgreSQL."""

@@ -1,0 +1,309 @@
+"""Accounts in SQL."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine, func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from kubetally.domain.account import Account, AccountType, Credentials, Organization
+from kubetally.domain.window import Clock
+from kubetally.ledger.accounts import (
+    DEFAULT_ORGANIZATION,
+    AccountExists,
+    AccountNotFound,
+    AmbiguousAccount,
+    OrganizationNotFound,
+)
+from kubetally.store.meta.engine import WAIT_SECONDS, open_engine, shown
+from kubetally.store.meta.faults import StoreRefused, ValueDoesNotFit, translated
+from kubetally.store.meta.schema import make_ready
+from kubetally.store.meta.secrets import KeyRing, WrongKey
+from kubetally.store.meta.tables import CREDENTIALS_BYTES, NAME_LENGTH, URL_LENGTH, AccountRow, OrganizationRow
+
+_TYPES = frozenset(one.value for one in AccountType)
+# On SQLite and PostgreSQL the columns would take less, or more, than on MariaDB.
+_LONGEST = {
+    "id": 36,
+    "name": NAME_LENGTH,
+    "kubecost_url": URL_LENGTH,
+    "prometheus_url": URL_LENGTH,
+    "tenant": NAME_LENGTH,
+    "cluster_id": NAME_LENGTH,
+    "currency": 3,
+    "context": NAME_LENGTH,
+}
+
+
+@contextmanager
+def open_accounts(
+    database_url: str, key_ring: KeyRing, *, clock: Clock, wait_seconds: float = WAIT_SECONDS
+) -> Iterator["SqlAccounts"]:
+    """The accounts of a database, closed afterwards.
+
+    A SQLite file is made and migrated as needed. A database of a server is set up when it is empty; one with older
+    tables is a SchemaMismatch until somebody runs `kubetally migrate`.
+    Raises: InvalidDatabaseUrl, SchemaMismatch, StoreError.
+    """
+    engine = open_engine(database_url, wait_seconds=wait_seconds)
+    try:
+        make_ready(engine)
+        yield SqlAccounts(engine, key_ring, clock)
+    finally:
+        engine.dispose()
+
+
+class SqlAccounts:
+    """The port `Accounts` on a database. Each call is one transaction of its own; any thread may call."""
+
+    def __init__(self, engine: Engine, key_ring: KeyRing, clock: Clock) -> None:
+        self._engine, self._keys, self._clock = engine, key_ring, clock
+        self._writing = engine.execution_options(immediate=True)
+
+    def __repr__(self) -> str:
+        return f"SqlAccounts({self.database!r})"
+
+    @property
+    def database(self) -> str:
+        """Where they are kept, without password."""
+        return shown(self._engine)
+
+    def organization(self, name: str = DEFAULT_ORGANIZATION) -> Organization:
+        """An organization by its name. Raises OrganizationNotFound, StoreError."""
+        with self._reads() as session:
+            row = session.scalars(
+                select(OrganizationRow).where(OrganizationRow.name == name, OrganizationRow.deleted_at == 0)
+            ).first()
+            if row is None:
+                raise OrganizationNotFound(name)
+            return Organization(row.id, row.name, row.currency, _instant(row.created_at))
+
+    def add(self, account: Account) -> Account:
+        """Keep a new account; its time of creation is now where it has none, in whole seconds.
+
+        Raises: AccountExists, OrganizationNotFound, ValueDoesNotFit, StoreError.
+        """
+        created = account.created_at or self._clock.now()
+        row = AccountRow(
+            id=account.id,
+            organization_id=account.organization_id,
+            created_at=_seconds(created),
+            deleted_at=0,
+            **self._columns(account),
+        )
+        try:
+            with self._writes() as session:
+                session.add(row)
+        except _Clash as clash:
+            self._explain(account)
+            raise clash.meaning from clash.__cause__
+        return replace(account, created_at=_instant(_seconds(created)), deleted_at=None)
+
+    def find(self, name_or_id: str) -> Account:
+        """A living account by its id, else by its name. Raises AccountNotFound, AmbiguousAccount, StoreError."""
+        with self._reads() as session:
+            return self._account(_found(session, name_or_id))
+
+    def all(self, organization_id: str | None = None) -> list[Account]:
+        """The living accounts, by name: in the order of its code points, on every database. Raises StoreError."""
+        question = select(AccountRow).where(AccountRow.deleted_at == 0)
+        if organization_id is not None:
+            question = question.where(AccountRow.organization_id == organization_id)
+        with self._reads() as session:
+            accounts = [self._account(row) for row in session.scalars(question)]
+        return sorted(accounts, key=lambda one: (one.name, one.id))
+
+    def update(self, account: Account) -> Account:
+        """Replace everything but the id, organization and time of creation.
+
+        Raises: AccountNotFound, AccountExists, ValueDoesNotFit, StoreError.
+        """
+        columns = self._columns(account)
+        try:
+            with self._writes() as session:
+                row = session.scalars(_living(account.id).with_for_update()).first()
+                if row is None:
+                    raise AccountNotFound(account.id)
+                for name, value in columns.items():
+                    setattr(row, name, value)
+                session.flush()
+                return replace(
+                    account,
+                    organization_id=row.organization_id,
+                    created_at=_instant(row.created_at),
+                    deleted_at=None,
+                )
+        except _Clash as clash:
+            self._explain(account)
+            raise clash.meaning from clash.__cause__
+
+    def remove(self, name_or_id: str) -> None:
+        """Mark an account as deleted and forget its credentials, whose key is not needed.
+
+        Raises: AccountNotFound, AmbiguousAccount, StoreError.
+        """
+        with self._writes() as session:
+            row = _found(session, name_or_id)
+            # Of two that had one name and were removed within a second, the later gets the next second.
+            last = session.scalar(
+                select(func.max(AccountRow.deleted_at)).where(
+                    AccountRow.organization_id == row.organization_id, AccountRow.name == row.name
+                )
+            )
+            deleted_at = max(_seconds(self._clock.now()), (last or 0) + 1)
+            session.execute(
+                update(AccountRow)
+                .where(AccountRow.id == row.id, AccountRow.deleted_at == 0)
+                .values(deleted_at=deleted_at, credentials=None)
+            )
+
+    def rotate(self) -> int:
+        """Encrypt all credentials anew, with the first key, or none; return how many. Raises WrongKey, StoreError."""
+        with self._writes() as session:
+            rows = session.scalars(
+                select(AccountRow).where(AccountRow.credentials.is_not(None)).with_for_update()
+            ).all()
+            for row in rows:
+                row.credentials = self._keys.encrypt(self._keys.decrypt(row.credentials or "", row.name))
+            return len(rows)
+
+    @contextmanager
+    def _reads(self) -> Iterator[Session]:
+        with translated(self.database), Session(self._engine) as session:
+            yield session
+
+    @contextmanager
+    def _writes(self) -> Iterator[Session]:
+        """A transaction; what clashes with another row comes out as `_Clash`, after it was rolled back."""
+        with translated(self.database):
+            try:
+                with Session(self._writing) as session, session.begin():
+                    yield session
+            except IntegrityError as error:
+                raise _Clash(StoreRefused(self.database, "a constraint does not hold")) from error
+
+    def _explain(self, account: Account) -> None:
+        """Raise why a row of this account was refused, where it can be found. Others may have changed things since."""
+        with self._reads() as session:
+            organization = session.get(OrganizationRow, account.organization_id)
+            if organization is None:
+                raise OrganizationNotFound(account.organization_id)
+            name = session.scalar(
+                select(AccountRow.name).where(
+                    AccountRow.organization_id == organization.id,
+                    AccountRow.name == account.name,
+                    AccountRow.deleted_at == 0,
+                )
+            )
+            if name is not None or session.get(AccountRow, account.id) is not None:
+                raise AccountExists(account.name, organization.name)
+
+    def _columns(self, account: Account) -> dict[str, Any]:
+        """All columns that an update may change. Raises ValueDoesNotFit."""
+        for field, longest in _LONGEST.items():
+            _check(field, getattr(account, field), longest)
+        return {
+            "name": account.name,
+            "type": account.type.value,
+            "kubecost_url": account.kubecost_url,
+            "prometheus_url": account.prometheus_url,
+            "tenant": account.tenant,
+            "cluster_id": account.cluster_id,
+            "currency": account.currency,
+            "context": account.context,
+            "credentials": self._sealed(account),
+        }
+
+    def _sealed(self, account: Account) -> str | None:
+        """The credentials, encrypted together with the id, so that they are of no use in another account's row."""
+        credentials = account.credentials
+        if credentials.is_empty:
+            return None
+        sealed = self._keys.encrypt(
+            json.dumps(
+                {
+                    "account": account.id,
+                    "token": credentials.token,
+                    "user": credentials.user,
+                    "password": credentials.password,
+                    "headers": dict(credentials.headers),
+                }
+            )
+        )
+        if len(sealed) > CREDENTIALS_BYTES:
+            raise ValueDoesNotFit("credentials", "are too long: leave out headers that are not needed")
+        return sealed
+
+    def _opened(self, row: AccountRow) -> Credentials:
+        if row.credentials is None:
+            return Credentials()
+        kept: Mapping[str, Any] = json.loads(self._keys.decrypt(row.credentials, row.name))
+        if kept["account"] != row.id:
+            raise WrongKey(row.name, self._keys.origin)
+        return Credentials(kept["token"], kept["user"], kept["password"], kept["headers"])
+
+    def _account(self, row: AccountRow) -> Account:
+        if row.type not in _TYPES:
+            raise StoreRefused(self.database, f"account {row.name!r} is of the unknown type {row.type!r}")
+        return Account(
+            id=row.id,
+            organization_id=row.organization_id,
+            name=row.name,
+            type=AccountType(row.type),
+            kubecost_url=row.kubecost_url,
+            prometheus_url=row.prometheus_url,
+            tenant=row.tenant,
+            cluster_id=row.cluster_id,
+            currency=row.currency,
+            context=row.context,
+            credentials=self._opened(row),
+            created_at=_instant(row.created_at),
+            deleted_at=_instant(row.deleted_at) if row.deleted_at else None,
+        )
+
+
+class _Clash(Exception):
+    """A constraint refused a row; `meaning` is what to raise where nothing better is found."""
+
+    def __init__(self, meaning: StoreRefused) -> None:
+        self.meaning = meaning
+        super().__init__()
+
+
+def _living(account_id: str) -> Any:
+    return select(AccountRow).where(AccountRow.id == account_id, AccountRow.deleted_at == 0)
+
+
+def _found(session: Session, name_or_id: str) -> AccountRow:
+    row: AccountRow | None = session.scalars(_living(name_or_id)).first()
+    if row is not None:
+        return row
+    rows = session.scalars(select(AccountRow).where(AccountRow.name == name_or_id, AccountRow.deleted_at == 0)).all()
+    if not rows:
+        raise AccountNotFound(name_or_id)
+    if len(rows) > 1:
+        raise AmbiguousAccount(name_or_id, sorted(row.id for row in rows))
+    return rows[0]
+
+
+def _check(field: str, value: str | None, longest: int) -> None:
+    """Refuse on every database what one of them would refuse, or cut."""
+    if value is None:
+        return
+    if len(value) > longest:
+        raise ValueDoesNotFit(field, f"has {len(value)} characters: give at most {longest}")
+    if "\0" in value or any("\ud800" <= one <= "\udfff" for one in value):
+        raise ValueDoesNotFit(field, "holds characters that are no text: leave them out")
+
+
+def _seconds(instant: datetime) -> int:
+    return int(instant.timestamp())
+
+
+def _instant(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,195 @@
+"""Connections to the three databases, each set up so that they behave alike."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc, text
+from sqlalchemy.engine import URL, make_url
+
+from kubetally.store.meta.faults import InvalidDatabaseUrl, StoreUnavailable, translated
+
+CONNECT_SECONDS = 5
+WAIT_SECONDS = 30
+_DRIVERS = {
+    "sqlite": "sqlite",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+}
+_LOCK = 0x6B756265  # any number that others are unlikely to lock in the same database: "kube"
+
+
+def default_url(home: Path) -> str:
+    """The SQLite file in the folder of local state."""
+    return URL.create("sqlite", database=str(home / "kubetally.db")).render_as_string()
+
+
+def open_engine(database_url: str, *, wait_seconds: float = WAIT_SECONDS) -> Engine:
+    """Connections to a database; nothing is asked of it yet, but the folder and file of SQLite are made.
+
+    wait_seconds: longest wait for a lock that others hold.
+    Raises: InvalidDatabaseUrl, StoreUnavailable.
+    """
+    url = _parsed(database_url)
+    if url.drivername == "sqlite":
+        return _sqlite(url, wait_seconds)
+    timeouts: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS}
+    if url.get_backend_name() != "postgresql":
+        timeouts |= {"read_timeout": 2 * WAIT_SECONDS, "write_timeout": 2 * WAIT_SECONDS}
+    # What the URL says of these comes first.
+    arguments = {name: value for name, value in timeouts.items() if name not in url.query}
+    with _url_refused(url):
+        engine = create_engine(
+            url, connect_args=arguments, hide_parameters=True, pool_pre_ping=True, pool_recycle=1800, pool_timeout=10
+        )
+    waits = max(1, round(wait_seconds))
+    if url.get_backend_name() == "postgresql":
+        limits = [f"SET statement_timeout = '{2 * waits}s'", f"SET lock_timeout = '{waits}s'"]
+    else:
+        limits = [f"SET SESSION innodb_lock_wait_timeout = {waits}, lock_wait_timeout = {waits}"]
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            for limit in limits:
+                cursor.execute(limit)
+        connection.commit()
+
+    return engine
+
+
+def shown(engine: Engine) -> str:
+    """The URL of a database without password and options, fit for messages."""
+    return _shown(engine.url)
+
+
+@contextmanager
+def alone(engine: Engine) -> Iterator[Connection]:
+    """A transaction that no other of these runs beside, whichever process it is in.
+
+    MariaDB commits at each change of a table all the same.
+    Raises: StoreUnavailable, when others take too long; StoreError.
+    """
+    with translated(shown(engine)), engine.execution_options(immediate=True).connect() as connection:
+        name = engine.dialect.name
+        try:
+            with connection.begin():
+                if name == "postgresql":
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
+                elif name != "sqlite":
+                    # The name is the server's, so it tells the database.
+                    locked = text("SELECT GET_LOCK(CONCAT('kubetally:', LEFT(DATABASE(), 50)), :seconds)")
+                    if connection.execute(locked, {"seconds": WAIT_SECONDS}).scalar() != 1:
+                        raise StoreUnavailable(shown(engine), "another process changes its tables")
+                yield connection
+        finally:
+            if name in {"mysql", "mariadb"} and not connection.invalidated:
+                # The lock is the connection's, which goes back to the pool.
+                with suppress(exc.SQLAlchemyError):
+                    connection.execute(text("SELECT RELEASE_LOCK(CONCAT('kubetally:', LEFT(DATABASE(), 50)))"))
+                    connection.commit()
+
+
+def _parsed(database_url: str) -> URL:
+    try:
+        url = make_url(database_url.strip())
+    except (exc.ArgumentError, ValueError):
+        # The message of the library may quote a piece of a password.
+        raise InvalidDatabaseUrl(_masked(database_url), "can't be read") from None
+    driver = _DRIVERS.get(url.get_backend_name())
+    if driver is None:
+        raise InvalidDatabaseUrl(_shown(url), "is of a kind that Kubetally does not know")
+    if driver == "sqlite" and (url.host or not url.database or url.database.startswith((":memory:", "file:"))):
+        raise InvalidDatabaseUrl(_shown(url), "has no file")
+    if driver != "sqlite" and not url.database:
+        raise InvalidDatabaseUrl(_shown(url), "has no database in it")
+    return url.set(drivername=driver, query={} if driver == "sqlite" else url.query)
+
+
+def _shown(url: URL) -> str:
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def _masked(database_url: str) -> str:
+    head, slashes, rest = database_url.strip().partition("://")
+    return f"{head}{slashes}***@{rest.rpartition('@')[2]}"[:200] if "@" in rest else (head + slashes)[:20] + "…"
+
+
+@contextmanager
+def _url_refused(url: URL) -> Iterator[None]:
+    try:
+        yield
+    except (exc.ArgumentError, ValueError, TypeError):
+        raise InvalidDatabaseUrl(_shown(url), "has options that its driver does not know") from None
+
+
+def _sqlite(url: URL, wait_seconds: float) -> Engine:
+    file = Path(url.database or "").expanduser().absolute()
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StoreUnavailable(_shown(url), error.strerror or "the file can't be opened") from error
+
+    def connect() -> sqlite3.Connection:
+        # Without mode=rw, SQLite would put an empty file in place of one that went away.
+        # Without isolation_level, Python would begin transactions of its own, and never for a change of tables.
+        return sqlite3.connect(
+            f"file:{quote(str(file))}?mode=rw",
+            uri=True,
+            timeout=wait_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+
+    engine = create_engine(url, creator=connect, hide_parameters=True, pool_timeout=10)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, record: Any) -> None:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        _write_ahead(connection, wait_seconds)
+        record.info["file"] = _identity(file)
+
+    @event.listens_for(engine, "checkout")
+    def check(_connection: object, record: Any, _proxy: object) -> None:
+        # A file that was removed or replaced would take what is written with it, in silence.
+        if record.info["file"] != _identity(file):
+            raise exc.DisconnectionError
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # One that reads first and writes later would fail where another wrote between: it is not let to wait.
+        immediate = connection.get_execution_options().get("immediate", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+def _write_ahead(connection: sqlite3.Connection, wait_seconds: float) -> None:
+    """Readers and a writer beside each other. SQLite does not wait by itself for others that open the file."""
+    until = time.monotonic() + wait_seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,122 @@
+"""What can go wrong with a database, and the one place that tells it from the errors of SQLAlchemy and the drivers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import exc
+
+from kubetally.domain.errors import RequestError, StoreError
+
+_SQLITE_UNAVAILABLE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_PROTOCOL")
+_MYSQL_UNAVAILABLE = frozenset({1040, 1053, 1203, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031})
+_MYSQL_SCHEMA = frozenset({1054, 1146})
+# Connection lost, resources, operator's doing, serialization, locks, time-outs.
+_POSTGRES_UNAVAILABLE = ("08", "53", "57", "40001", "40P01", "55P03", "25006")
+_POSTGRES_SCHEMA = ("42P01", "42703")
+# libpq gives a refused log-in no SQLSTATE.
+_POSTGRES_REFUSALS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "no password supplied")
+
+
+class InvalidDatabaseUrl(RequestError):
+    """The URL of the database can't be used; `url` has no password."""
+
+    code = "invalid_database_url"
+
+    def __init__(self, url: str, why: str) -> None:
+        self.url, self.why = url, why
+        super().__init__(
+            f"the database URL {url!r} {why}: write sqlite:////folder/file.db, mariadb://user:password@host/database"
+            " or postgresql://user:password@host/database"
+        )
+
+
+class ValueDoesNotFit(RequestError):
+    """A field of an account can't be kept as it is; its value is not shown."""
+
+    code = "value_does_not_fit"
+
+    def __init__(self, field: str, why: str) -> None:
+        self.field, self.why = field, why
+        super().__init__(f"the {field} of the account {why}")
+
+
+class StoreUnavailable(StoreError):
+    """The database does not answer, or is busy: it may answer later. `database` is its URL without password."""
+
+    code = "store_unavailable"
+    retryable = True
+
+    def __init__(self, database: str, why: str) -> None:
+        self.database, self.why = database, why
+        super().__init__(
+            f"the database {database} is not available ({why}): check that it runs and can be reached from here"
+        )
+
+
+class StoreRefused(StoreError):
+    """The database answers, and refuses: the log-in, a right, a full disk, a file that is no database."""
+
+    code = "store_refused"
+
+    def __init__(self, database: str, why: str) -> None:
+        self.database, self.why = database, why
+        super().__init__(
+            f"the database {database} refused ({why}): check its user, rights, space, and that it is Kubetally's"
+        )
+
+
+class SchemaMismatch(StoreError):
+    """The tables are not those this version works with."""
+
+    code = "schema_mismatch"
+
+    def __init__(self, database: str, found: str, remedy: str) -> None:
+        self.database, self.found, self.remedy = database, found, remedy
+        super().__init__(f"the database {database} {found}: {remedy}")
+
+
+@contextmanager
+def translated(database: str) -> Iterator[None]:
+    """Errors of SQLAlchemy as ours. `database` is shown in them, so it has no password."""
+    try:
+        yield
+    except exc.SQLAlchemyError as error:
+        raise _meaning(error, database) from error
+
+
+def _meaning(error: exc.SQLAlchemyError, database: str) -> StoreError:
+    original = error.orig if isinstance(error, exc.DBAPIError) else None
+    why = _one_line(original or error)
+    if original is None:
+        # The pool gave up: no connection was free in time, or none could be made.
+        waits = isinstance(error, exc.TimeoutError | exc.DisconnectionError | exc.InvalidRequestError)
+        return StoreUnavailable(database, why) if waits else StoreRefused(database, why)
+    unavailable, schema = _kind(original)
+    if schema:
+        return SchemaMismatch(database, f"lacks tables or columns ({why})", "run `kubetally migrate`")
+    if unavailable or (isinstance(error, exc.DBAPIError) and error.connection_invalidated):
+        return StoreUnavailable(database, why)
+    return StoreRefused(database, why)
+
+
+def _kind(error: BaseException) -> tuple[bool, bool]:
+    """Whether a driver's error means that the database is not available, or that its tables are others."""
+    module = type(error).__module__.partition(".")[0]
+    if module == "sqlite3":
+        name = getattr(error, "sqlite_errorname", "")
+        return name.startswith(_SQLITE_UNAVAILABLE), str(error).startswith(("no such table", "no such column"))
+    if module == "pymysql":
+        number = error.args[0] if error.args else None
+        return number in _MYSQL_UNAVAILABLE or type(error).__name__ == "InterfaceError", number in _MYSQL_SCHEMA
+    state = getattr(error, "sqlstate", None) or ""
+    if not state:
+        refused = any(part in str(error) for part in _POSTGRES_REFUSALS)
+        return type(error).__name__ in {"OperationalError", "ConnectionTimeout"} and not refused, False
+    return state.startswith(_POSTGRES_UNAVAILABLE), state in _POSTGRES_SCHEMA
+
+
+def _one_line(error: BaseException) -> str:
+    """What a driver says, short. With a number before it, as PyMySQL does, the words alone."""
+    words = error.args[-1] if error.args and isinstance(error.args[-1], str) else str(error)
+    text = " ".join(words.split())
+    return (text if len(text) <= 200 else text[:199] + "…") or type(error).__name__

@@ -1,0 +1,103 @@
+"""The URL column in a database that OptScale or CloudTuner runs on: the design note's two statements, to be run safely.
+
+The table is `cloudaccount`. No other column is touched, and no row that is not a Kubernetes account.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from sqlalchemy import Connection, Engine, String, cast, column, inspect, select, table, text, update
+
+from kubetally.domain.account import AccountType
+from kubetally.store.meta.engine import alone, open_engine, shown
+from kubetally.store.meta.faults import SchemaMismatch, ValueDoesNotFit
+from kubetally.store.meta.schema import VERSION_TABLE
+from kubetally.store.meta.tables import URL_LENGTH
+
+TABLE, COLUMN = "cloudaccount", "kubecost_url"
+_NEEDED = {"id", "type", "organization_id"}
+_ACCOUNTS = table(TABLE, column("id"), column("type"), column(COLUMN))
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a migration did.
+
+    column_changed: whether the column was added or dropped; False where that was done before.
+    set_ids:        accounts that have the URL now, whether or not they had it.
+    skipped_ids:    ids given that are no Kubernetes account of this database.
+    """
+
+    column_changed: bool
+    set_ids: tuple[str, ...] = ()
+    skipped_ids: tuple[str, ...] = ()
+
+
+def up(database_url: str, urls: Mapping[str, str]) -> Changed:
+    """Add the column where it is missing, and set it for the accounts whose ids are the keys of `urls`.
+
+    May be run again, with the same or other URLs; an account that is not named keeps its own.
+    Raises: SchemaMismatch (it is not OptScale's database), ValueDoesNotFit (a URL), InvalidDatabaseUrl, StoreError.
+    """
+    for url in urls.values():
+        _check_url(url)
+    engine = open_engine(database_url)
+    try:
+        with alone(engine) as connection:
+            added = COLUMN not in _columns(connection, engine)
+            if added:
+                kind = String(URL_LENGTH).compile(dialect=engine.dialect)
+                connection.execute(text(f"ALTER TABLE {TABLE} ADD COLUMN {COLUMN} {kind} NULL"))
+            # The type is an enumeration of the database, which PostgreSQL does not compare with text.
+            kubernetes = cast(_ACCOUNTS.c.type, String) == AccountType.KUBERNETES_CNR.value
+            there = set(connection.scalars(select(_ACCOUNTS.c.id).where(kubernetes, _ACCOUNTS.c.id.in_(list(urls)))))
+            for account_id in there:
+                connection.execute(
+                    update(_ACCOUNTS).where(_ACCOUNTS.c.id == account_id, kubernetes).values({COLUMN: urls[account_id]})
+                )
+            return Changed(
+                added, tuple(one for one in urls if one in there), tuple(one for one in urls if one not in there)
+            )
+    finally:
+        engine.dispose()
+
+
+def down(database_url: str) -> Changed:
+    """Drop the column with the URLs in it, where it is there. Raises SchemaMismatch, InvalidDatabaseUrl, StoreError."""
+    engine = open_engine(database_url)
+    try:
+        with alone(engine) as connection:
+            there = COLUMN in _columns(connection, engine)
+            if there:
+                connection.execute(text(f"ALTER TABLE {TABLE} DROP COLUMN {COLUMN}"))
+            return Changed(there)
+    finally:
+        engine.dispose()
+
+
+def _columns(connection: Connection, engine: Engine) -> set[str]:
+    """The columns of the table. Raises SchemaMismatch where it is missing, another one, or Kubetally's own."""
+    found = inspect(connection)
+    remedy = "give the URL of OptScale's database, which its restapi uses"
+    if found.has_table(VERSION_TABLE):
+        raise SchemaMismatch(shown(engine), "is Kubetally's own", remedy)
+    if not found.has_table(TABLE):
+        raise SchemaMismatch(shown(engine), f"has no table {TABLE}", remedy)
+    columns = {one["name"] for one in found.get_columns(TABLE)}
+    if not columns >= _NEEDED:
+        missing = ", ".join(sorted(_NEEDED - columns))
+        raise SchemaMismatch(shown(engine), f"has a table {TABLE} without {missing}", remedy)
+    return columns
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in url
+    except ValueError:
+        usable = False
+    if not usable or not url.isprintable() or " " in url:
+        raise ValueDoesNotFit(COLUMN, "should be http://host:port or https://..., without user and password")
+    if len(url) > URL_LENGTH:
+        raise ValueDoesNotFit(COLUMN, f"has {len(url)} characters: give at most {URL_LENGTH}")

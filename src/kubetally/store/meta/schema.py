@@ -1,0 +1,145 @@
+"""Which tables a database has, and making them those of this version."""
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, Engine, column, inspect, select, table
+
+from kubetally.domain.errors import RequestError
+from kubetally.store.meta.engine import alone, open_engine, shown
+from kubetally.store.meta.faults import SchemaMismatch, translated
+from kubetally.store.meta.tables import Base
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+NEWEST = "0001"
+"""The last migration, so that a command that finds it need not load Alembic; a test holds it to the scripts."""
+BASE = "base"
+# OptScale keeps an alembic_version of its own.
+VERSION_TABLE = "kubetally_version"
+# What migrations call, `alembic.op`, stands for one database at a time in a process.
+_ALEMBIC = threading.Lock()
+_MIGRATE = "run `kubetally migrate`"
+
+
+class UnknownRevision(RequestError):
+    """There is no migration of this name, or it is in the wrong direction."""
+
+    code = "unknown_revision"
+
+    def __init__(self, revision: str) -> None:
+        self.revision = revision
+        super().__init__(f"the database can't be brought to revision {revision!r}: the newest is {NEWEST}")
+
+
+def upgrade(database_url: str, revision: str = "head") -> str | None:
+    """Bring a database to a revision and return that; where it is there already, nothing happens.
+
+    Several processes may do so at once: one works, the others wait.
+    Raises: SchemaMismatch, when it is newer than this version or holds another program's tables; UnknownRevision,
+    StoreError, InvalidDatabaseUrl.
+    """
+    engine = open_engine(database_url)
+    try:
+        return _upgrade(engine, revision)
+    finally:
+        engine.dispose()
+
+
+def downgrade(database_url: str, revision: str) -> str | None:
+    """Take a database back to a revision and return that; `base` drops all tables and what is in them.
+
+    Raises: as `upgrade`.
+    """
+    from alembic import command, util
+
+    engine = open_engine(database_url)
+    try:
+        with alone(engine) as connection:
+            if _checked(connection, engine) is not None:
+                try:
+                    with _ALEMBIC:
+                        command.downgrade(_config(connection), revision)
+                except util.CommandError as error:
+                    raise UnknownRevision(revision) from error
+            return _revision(connection)
+    finally:
+        engine.dispose()
+
+
+def make_ready(engine: Engine) -> None:
+    """Make sure that the tables are those of this version.
+
+    SQLite is migrated by itself: nobody else looks after the file. On a server, an empty database is set up, and one
+    that has older tables is left to `kubetally migrate`, so that who runs the server chooses the moment, and replicas
+    of the old version are not surprised.
+    Raises: SchemaMismatch, StoreError.
+    """
+    with translated(shown(engine)), engine.connect() as connection:
+        found = _revision(connection)
+        if found == NEWEST:
+            return
+        ours = {VERSION_TABLE, *Base.metadata.tables}
+        tables = set(inspect(connection).get_table_names())
+    new = not tables or (found is None and VERSION_TABLE in tables and tables <= ours)
+    if engine.dialect.name == "sqlite" or new:
+        _upgrade(engine, "head")
+    else:
+        with engine.connect() as connection:
+            _checked(connection, engine)
+        raise SchemaMismatch(shown(engine), "has older tables than this version of Kubetally, or none", _MIGRATE)
+
+
+def _upgrade(engine: Engine, revision: str) -> str | None:
+    from alembic import command, util
+
+    with alone(engine) as connection:
+        _checked(connection, engine)
+        try:
+            with _ALEMBIC:
+                command.upgrade(_config(connection), revision)
+        except util.CommandError as error:
+            raise UnknownRevision(revision) from error
+        return _revision(connection)
+
+
+def _checked(connection: Connection, engine: Engine) -> str | None:
+    """The revision of a database, once it is sure that we know it and that the tables are ours."""
+    from alembic.script import ScriptDirectory
+
+    with translated(shown(engine)):
+        found = _revision(connection)
+        tables = set(inspect(connection).get_table_names())
+    known = {script.revision for script in ScriptDirectory.from_config(_config(connection)).walk_revisions()}
+    if found is not None and found not in known:
+        raise SchemaMismatch(
+            shown(engine), f"is at revision {found}, newer than this Kubetally knows", "install the newer Kubetally"
+        )
+    foreign = sorted(tables & set(Base.metadata.tables))
+    if found is None and foreign and VERSION_TABLE not in tables:
+        raise SchemaMismatch(
+            shown(engine),
+            f"holds tables of another program ({', '.join(foreign)})",
+            "give Kubetally a database of its own; for OptScale's there is `kubetally migrate optscale`",
+        )
+    return found
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found: str | None = connection.execute(select(column("version_num")).select_from(table(VERSION_TABLE))).scalar()
+    return found
+
+
+def _config(connection: Connection) -> "Config":
+    from alembic.config import Config
+
+    config = Config()
+    # A percent sign would be read as the beginning of a reference to another option.
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config

@@ -1,0 +1,569 @@
+"""The port `Accounts` on every database, and what becomes of it when the database changes, goes, or is looked into."""
+
+import logging
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import traceback
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from kubetally.domain.account import Account, AccountType, Credentials
+from kubetally.domain.errors import HubError, StoreError
+from kubetally.ledger.accounts import (
+    AccountExists,
+    AccountNotFound,
+    Accounts,
+    AmbiguousAccount,
+    OrganizationNotFound,
+)
+from kubetally.store.meta import schema
+from kubetally.store.meta.accounts import SqlAccounts, open_accounts
+from kubetally.store.meta.engine import alone, open_engine
+from kubetally.store.meta.faults import SchemaMismatch, StoreRefused, StoreUnavailable, ValueDoesNotFit
+from kubetally.store.meta.schema import downgrade, upgrade
+from kubetally.store.meta.secrets import KeyRing, WrongKey
+from kubetally.store.meta.tables import Base
+from tests.integration.databases import PASSWORD, Database
+from tests.served import FixedClock
+
+NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
+TOKEN = "xoxb-the-very-secret-token"
+SECRETS = Credentials(TOKEN, "reader", "tr0ub4dor", {"X-Scope-OrgID": "tenant-söcret"})
+KEYS = [KeyRing.new_key() for _ in range(3)]
+Opens = Callable[..., SqlAccounts]
+
+
+@pytest.fixture
+def opens(database: Database) -> Iterator[Opens]:
+    """Opens the accounts of the test's database, with the keys given by their numbers."""
+    with ExitStack() as stack:
+
+        def get(*keys: int) -> SqlAccounts:
+            ring = KeyRing([KEYS[number] for number in keys or (0,)], "KUBETALLY_KEYS")
+            return stack.enter_context(open_accounts(database.url, ring, clock=FixedClock(NOW)))
+
+        yield get
+
+
+@pytest.fixture
+def accounts(opens: Opens) -> SqlAccounts:
+    return opens()
+
+
+def account(accounts: Accounts, name: str = "prod", **more: object) -> Account:
+    made = Account(str(uuid.uuid4()), accounts.organization().id, name, AccountType.KUBERNETES_CNR)
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def other_organization(database: Database, name: str = "other") -> str:
+    made = str(uuid.uuid4())
+    database.execute(
+        "INSERT INTO organization (id, name, created_at) VALUES (:id, :name, 1700000000)", id=made, name=name
+    )
+    return made
+
+
+def test_the_default_organization_is_there_from_the_start(accounts: Accounts) -> None:
+    found = accounts.organization()
+    assert (found.name, found.currency) == ("default", "USD")
+    assert str(uuid.UUID(found.id, version=4)) == found.id
+    with pytest.raises(OrganizationNotFound, match="'nobody'"):
+        accounts.organization("nobody")
+
+
+def test_an_account_comes_back_whole_by_its_id_and_by_its_name(accounts: Accounts, opens: Opens) -> None:
+    given = account(
+        accounts,
+        "Prod Zürich 中文 🚀",
+        kubecost_url="https://kubecost.example.com:9090/model",
+        prometheus_url="http://thanos:9090",
+        tenant="tenant-ß",
+        cluster_id="c-1",
+        currency="CHF",
+        context="admin@prod",
+        credentials=SECRETS,
+    )
+    kept = accounts.add(given)
+    assert kept == replace(given, created_at=NOW)
+    for elsewhere in (accounts, opens()):
+        assert elsewhere.find(given.id) == elsewhere.find(given.name) == kept
+        assert elsewhere.all() == [kept]
+
+
+def test_an_account_of_little_more_than_a_name_comes_back_with_the_rest_unset(accounts: Accounts) -> None:
+    when = datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC)
+    given = account(accounts, type=AccountType.AWS_CNR, created_at=when)
+    assert accounts.add(given) == accounts.find("prod") == given
+
+
+def test_an_account_that_is_not_there_is_not_found(accounts: Accounts) -> None:
+    missing = account(accounts)
+    for act in (
+        lambda: accounts.find("prod"),
+        lambda: accounts.find(missing.id),
+        lambda: accounts.update(missing),
+        lambda: accounts.remove("prod"),
+    ):
+        with pytest.raises(AccountNotFound):
+            act()
+
+
+def test_names_that_differ_in_case_or_accents_are_names_of_different_accounts(accounts: Accounts) -> None:
+    names = ["Z", "a", "A", "ä", "é", "E", "e", "中"]
+    for name in names:
+        accounts.add(account(accounts, name))
+    assert [one.name for one in accounts.all()] == sorted(names)
+    assert accounts.find("a").id != accounts.find("A").id
+
+
+def test_a_name_that_is_taken_is_refused(accounts: Accounts) -> None:
+    first = accounts.add(account(accounts))
+    with pytest.raises(AccountExists, match="'prod' already exists in organization 'default'"):
+        accounts.add(account(accounts))
+    with pytest.raises(AccountExists):
+        accounts.add(account(accounts, "another name", id=first.id))
+    assert accounts.all() == [first]
+
+
+def test_of_many_who_add_a_name_at_once_one_wins_and_all_others_are_told(opens: Opens) -> None:
+    contenders = [opens() for _ in range(6)]
+    start = threading.Barrier(len(contenders))
+
+    def add(one: SqlAccounts) -> Account | HubError:
+        given = account(one)
+        start.wait()
+        try:
+            return one.add(given)
+        except HubError as error:
+            return error
+
+    with ThreadPoolExecutor(len(contenders)) as pool:
+        outcomes = list(pool.map(add, contenders))
+    [winner] = [one for one in outcomes if isinstance(one, Account)]
+    assert {type(one) for one in outcomes} == {Account, AccountExists}
+    assert contenders[0].all() == [winner]
+
+
+def test_many_threads_share_the_accounts(accounts: Accounts) -> None:
+    def work(number: int) -> str:
+        made = accounts.add(account(accounts, f"cluster-{number:02}"))
+        accounts.update(replace(accounts.find(made.id), tenant=f"t{number}"))
+        return accounts.find(made.name).tenant or ""
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(40))) == [f"t{number}" for number in range(40)]
+    assert len(accounts.all()) == 40
+
+
+def test_an_update_replaces_everything_but_id_organization_and_creation(accounts: Accounts) -> None:
+    kept = accounts.add(account(accounts, credentials=SECRETS, kubecost_url="http://old", tenant="old"))
+    changed = replace(kept, name="renamed", kubecost_url="http://new", tenant=None, credentials=Credentials(token="t2"))
+    wished = replace(changed, organization_id="elsewhere", created_at=datetime(2020, 1, 1, tzinfo=UTC))
+    assert accounts.update(wished) == accounts.find("renamed") == changed
+    assert accounts.update(replace(changed, credentials=Credentials())).credentials.is_empty
+    with pytest.raises(AccountNotFound):
+        accounts.find("prod")
+
+
+def test_an_update_that_changes_nothing_is_none_the_less_done(accounts: Accounts) -> None:
+    kept = accounts.add(account(accounts))
+    assert accounts.update(kept) == accounts.update(kept) == kept
+
+
+def test_an_account_is_not_renamed_to_a_name_that_is_taken(accounts: Accounts) -> None:
+    accounts.add(account(accounts, "taken"))
+    kept = accounts.add(account(accounts))
+    with pytest.raises(AccountExists, match="taken"):
+        accounts.update(replace(kept, name="taken"))
+    assert accounts.find(kept.id) == kept
+
+
+def test_a_removed_account_frees_its_name_and_keeps_its_row_without_credentials(
+    accounts: Accounts, database: Database
+) -> None:
+    ids = []
+    for _ in range(3):  # all in one second
+        kept = accounts.add(account(accounts, credentials=SECRETS))
+        accounts.remove(kept.id)
+        assert accounts.all() == []
+        for gone in (kept.id, "prod"):
+            with pytest.raises(AccountNotFound):
+                accounts.find(gone)
+        ids.append(kept.id)
+    with pytest.raises(AccountNotFound):
+        accounts.remove(ids[0])
+    last = accounts.add(account(accounts))
+    now = int(NOW.timestamp())
+    rows = database.execute("SELECT id, deleted_at, credentials FROM cloudaccount ORDER BY deleted_at")
+    assert rows == [(last.id, 0, None), *((one, now + number, None) for number, one in enumerate(ids))]
+
+
+def test_accounts_belong_to_an_organization_that_exists(accounts: Accounts) -> None:
+    stranger = account(accounts, organization_id=str(uuid.uuid4()))
+    with pytest.raises(OrganizationNotFound, match=stranger.organization_id):
+        accounts.add(stranger)
+
+
+def test_two_organizations_may_use_one_name_which_then_does_not_tell_them_apart(
+    accounts: Accounts, database: Database
+) -> None:
+    other = other_organization(database)
+    ours = accounts.add(account(accounts))
+    theirs = accounts.add(account(accounts, organization_id=other))
+    assert accounts.all(other) == [theirs]
+    assert len(accounts.all()) == 2
+    for act in (accounts.find, accounts.remove):
+        with pytest.raises(AmbiguousAccount, match=theirs.id):
+            act("prod")
+    assert accounts.find(ours.id) == ours
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "n" * 256),
+        ("kubecost_url", "http://" + "h" * 249),
+        ("currency", "EURO"),
+        ("tenant", "with\0nul"),
+        ("context", "half \ud83d"),
+    ],
+)
+def test_what_does_not_fit_is_refused_alike_by_all(accounts: Accounts, field: str, value: str) -> None:
+    with pytest.raises(ValueDoesNotFit, match=field):
+        accounts.add(account(accounts, **{field: value}))
+    kept = accounts.add(account(accounts))
+    with pytest.raises(ValueDoesNotFit, match=field):
+        accounts.update(replace(kept, **{field: value}))  # type: ignore[arg-type]
+    assert accounts.find("prod") == kept
+
+
+def test_what_just_fits_is_kept(accounts: Accounts) -> None:
+    given = account(accounts, "🚀" * 255, kubecost_url="http://" + "h" * 248, currency="EUR")
+    assert accounts.find(accounts.add(given).id).name == given.name
+    with pytest.raises(ValueDoesNotFit, match="credentials"):
+        accounts.add(account(accounts, credentials=Credentials(token="t" * 60_000)))
+
+
+# Secrets
+
+
+def test_credentials_are_nowhere_readable_in_what_the_database_has_on_disk(
+    accounts: Accounts, database: Database
+) -> None:
+    accounts.add(account(accounts, "a-name-to-be-found", credentials=SECRETS))
+    accounts.update(replace(accounts.find("a-name-to-be-found"), tenant="t"))
+    raw = database.raw()
+    assert b"a-name-to-be-found" in raw  # it is the right place to look
+    for secret in (TOKEN, "tr0ub4dor", "tenant-söcret", KEYS[0]):
+        assert secret.encode() not in raw
+
+
+def test_a_new_key_takes_over_from_the_old(opens: Opens) -> None:
+    old = opens(0)
+    kept = [old.add(account(old, name, credentials=SECRETS)) for name in ("a", "b")]
+    old.add(account(old, "without"))
+    both = opens(1, 0)
+    assert both.find("a") == kept[0]
+    assert both.rotate() == 2
+    assert opens(1).find("a") == kept[0]
+    assert opens(2, 1).find("b") == kept[1]
+    with pytest.raises(WrongKey):
+        old.find("a")
+
+
+def test_a_wrong_key_is_told_with_what_to_do_and_hinders_nobody_else(opens: Opens) -> None:
+    right, wrong = opens(0), opens(1)
+    kept = right.add(account(right, credentials=SECRETS))
+    plain = wrong.add(account(wrong, "plain"))
+    for act in (lambda: wrong.find("prod"), wrong.all, wrong.rotate):
+        with pytest.raises(WrongKey, match=r"account 'prod' .* keys in KUBETALLY_KEYS: put back the key") as caught:
+            act()
+        assert isinstance(caught.value, StoreError)
+        assert not caught.value.retryable
+    assert wrong.find("plain") == plain
+    assert right.find("prod") == kept
+    wrong.remove("prod")
+    assert wrong.all() == [plain]
+
+
+def test_credentials_moved_to_another_account_are_not_handed_out(accounts: Accounts, database: Database) -> None:
+    theirs = accounts.add(account(accounts, "theirs", credentials=SECRETS))
+    ours = accounts.add(account(accounts, "ours", kubecost_url="http://attacker", credentials=Credentials(token="x")))
+    [(stolen,)] = database.execute("SELECT credentials FROM cloudaccount WHERE id = :id", id=theirs.id)
+    database.execute("UPDATE cloudaccount SET credentials = :stolen WHERE id = :id", stolen=stolen, id=ours.id)
+    with pytest.raises(WrongKey, match="ours"):
+        accounts.find("ours")
+
+
+def test_no_secret_is_in_logs_errors_or_representations(
+    opens: Opens, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    told = []
+    accounts = opens(0)
+    kept = accounts.add(account(accounts, credentials=SECRETS))
+    told += [repr(kept), repr(accounts), repr(accounts.all()), str(accounts.database)]
+    for act in (
+        lambda: accounts.add(account(accounts, credentials=SECRETS)),
+        lambda: accounts.add(account(accounts, "x" * 300, credentials=SECRETS)),
+        lambda: opens(1).find("prod"),
+        lambda: database.execute("DROP TABLE cloudaccount"),
+        lambda: accounts.add(account(accounts, credentials=SECRETS)),
+    ):
+        try:
+            act()
+        except HubError:
+            told.append(traceback.format_exc())
+    assert "no such table" in told[-1] or "exist" in told[-1]
+    whole = "\n".join((*told, caplog.text))
+    assert "SchemaMismatch" in whole
+    for secret in (TOKEN, "tr0ub4dor", "tenant-söcret", *KEYS, PASSWORD, "p%40ss"):
+        assert secret not in whole
+
+
+# Migrations
+
+
+def test_migrations_go_up_and_down_and_up_again_and_twice(database: Database) -> None:
+    assert upgrade(database.url) == upgrade(database.url) == schema.NEWEST
+    assert downgrade(database.url, "base") is None
+    assert downgrade(database.url, "base") is None
+    assert upgrade(database.url, schema.NEWEST) == schema.NEWEST
+    assert upgrade(database.url, schema.NEWEST) == schema.NEWEST
+
+
+def test_data_outlasts_a_migration_that_is_run_again_and_goes_with_the_tables(opens: Opens, database: Database) -> None:
+    first = opens()
+    organization = first.organization()
+    kept = first.add(account(first, credentials=SECRETS))
+    upgrade(database.url)
+    assert opens().find("prod") == kept
+    assert opens().organization() == organization
+    downgrade(database.url, "base")
+    upgrade(database.url)
+    assert opens().all() == []
+    assert opens().organization().id != organization.id
+
+
+def test_a_migration_that_was_interrupted_is_finished_by_the_next(database: Database, opens: Opens) -> None:
+    # As MariaDB leaves it, where a change of tables can't be taken back.
+    upgrade(database.url)
+    database.execute("DROP TABLE cloudaccount")
+    database.execute("DELETE FROM kubetally_version")
+    accounts = opens()
+    assert accounts.all() == []
+    assert database.execute("SELECT count(*) FROM organization") == [(1,)]
+
+
+def test_the_migrations_make_the_tables_that_the_program_works_with(database: Database) -> None:
+    upgrade(database.url)
+    engine = open_engine(database.url)
+    try:
+        with alone(engine) as connection:
+            context = MigrationContext.configure(
+                connection, opts={"version_table": schema.VERSION_TABLE, "compare_server_default": True}
+            )
+            assert compare_metadata(context, Base.metadata) == []
+    finally:
+        engine.dispose()
+
+
+def test_the_newest_migration_is_the_one_that_the_program_expects() -> None:
+    scripts = ScriptDirectory(Path(schema.__file__).parent / "migrations")
+    assert scripts.get_current_head() == schema.NEWEST
+
+
+def test_processes_that_migrate_at_once_do_not_break_each_other(database: Database) -> None:
+    program = (
+        "import sys, alembic.command; from kubetally.store.meta.schema import upgrade;"
+        "print('ready', flush=True); input(); print(upgrade(sys.argv[1]))"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, database.url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for one in processes:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "ready\n"
+    with ThreadPoolExecutor(len(processes)) as pool:
+        ends = list(pool.map(lambda one: (one.communicate("\n", timeout=60)[0], one.returncode), processes))
+    assert ends == [(f"{schema.NEWEST}\n", 0)] * len(processes)
+    assert database.execute("SELECT count(*) FROM organization") == [(1,)]
+
+
+def test_threads_that_open_an_empty_database_at_once_all_get_it(opens: Opens) -> None:
+    start = threading.Barrier(6)
+
+    def get(_number: int) -> str:
+        start.wait()
+        return opens().organization().id
+
+    with ThreadPoolExecutor(6) as pool:
+        assert len(set(pool.map(get, range(6)))) == 1
+
+
+def test_a_database_of_a_newer_version_is_left_alone(opens: Opens, database: Database) -> None:
+    accounts = opens()
+    kept = accounts.add(account(accounts))
+    database.execute("UPDATE kubetally_version SET version_num = '9999'")
+    for act in (opens, lambda: upgrade(database.url), lambda: downgrade(database.url, "base")):
+        with pytest.raises(SchemaMismatch, match=r"at revision 9999, newer .* install the newer Kubetally") as caught:
+            act()
+        assert PASSWORD not in str(caught.value)
+    assert accounts.find("prod") == kept
+
+
+def test_a_revision_that_there_is_not_is_refused(database: Database) -> None:
+    for act in (upgrade, downgrade):
+        upgrade(database.url)
+        with pytest.raises(schema.UnknownRevision, match="'no-such'"):
+            act(database.url, "no-such")
+
+
+def test_tables_of_another_program_are_not_touched(database: Database, opens: Opens) -> None:
+    database.execute("CREATE TABLE cloudaccount (id char(36))")
+    for act in (opens, lambda: upgrade(database.url), lambda: downgrade(database.url, "base")):
+        with pytest.raises(SchemaMismatch, match=r"another program \(cloudaccount\).*migrate optscale"):
+            act()
+    assert database.execute("SELECT * FROM cloudaccount") == []
+
+
+def test_a_server_s_database_with_other_tables_waits_for_somebody_to_migrate_it(served_database: Database) -> None:
+    served_database.execute("CREATE TABLE something_else (id char(36))")
+    ring = KeyRing(KEYS, "KUBETALLY_KEYS")
+    with (
+        pytest.raises(SchemaMismatch, match="run `kubetally migrate`"),
+        open_accounts(served_database.url, ring, clock=FixedClock(NOW)),
+    ):
+        pass
+    upgrade(served_database.url)
+    with open_accounts(served_database.url, ring, clock=FixedClock(NOW)) as accounts:
+        assert accounts.all() == []
+
+
+# What goes wrong
+
+
+def test_a_server_that_goes_away_is_unavailable_until_it_is_back(served_database: Database) -> None:
+    assert served_database.server is not None
+    ring = KeyRing(KEYS, "KUBETALLY_KEYS")
+    with open_accounts(served_database.url, ring, clock=FixedClock(NOW)) as accounts:
+        kept = accounts.add(account(accounts))
+        served_database.server.stop()
+        try:
+            for act in (
+                lambda: accounts.find("prod"),
+                accounts.all,
+                lambda: accounts.add(kept),
+                lambda: accounts.update(kept),
+                lambda: accounts.remove("prod"),
+                lambda: upgrade(served_database.url),
+                lambda: open_accounts(served_database.url, ring, clock=FixedClock(NOW)).__enter__(),
+            ):
+                with pytest.raises(StoreUnavailable, match=r"kubetally:\*\*\*@127.0.0.1") as caught:
+                    act()
+                assert caught.value.retryable
+                assert PASSWORD not in str(caught.value)
+                assert "\n" not in str(caught.value)
+        finally:
+            served_database.server.start()
+        assert accounts.find("prod") == kept
+
+
+def test_a_wrong_password_is_refused_and_not_shown(served_database: Database) -> None:
+    wrong = served_database.url.replace("p%40ss", "gu3ss")
+    assert wrong != served_database.url
+    with pytest.raises(StoreRefused, match=r"(?i)access denied|authentication failed") as caught:
+        upgrade(wrong)
+    assert "gu3ss" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_database_that_does_not_exist_is_refused(served_database: Database) -> None:
+    with pytest.raises(StoreRefused, match=r"(?i)nowhere"):
+        upgrade(served_database.url.rpartition("/")[0] + "/nowhere")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "new" / "kubetally.db"
+
+
+def test_a_sqlite_file_is_its_owner_s_alone_whatever_the_umask(file: Path) -> None:
+    before = os.umask(0)
+    try:
+        with open_accounts(f"sqlite:///{file}", KeyRing(KEYS, "here"), clock=FixedClock(NOW)) as accounts:
+            accounts.add(account(accounts))
+            assert {one.name: f"{one.stat().st_mode & 0o777:o}" for one in file.parent.iterdir()} == {
+                "kubetally.db": "600",
+                "kubetally.db-wal": "600",
+                "kubetally.db-shm": "600",
+            }
+    finally:
+        os.umask(before)
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+    with sqlite3.connect(file) as opened:
+        assert opened.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    opened.close()
+
+
+def test_readers_of_a_sqlite_file_do_not_wait_for_a_writer(file: Path) -> None:
+    with open_accounts(f"sqlite:///{file}", KeyRing(KEYS, "here"), clock=FixedClock(NOW), wait_seconds=0.1) as accounts:
+        kept = accounts.add(account(accounts))
+        engine = open_engine(f"sqlite:///{file}")
+        with alone(engine):
+            assert accounts.find("prod") == kept
+            with pytest.raises(StoreUnavailable, match="locked"):
+                accounts.update(kept)
+        engine.dispose()
+        assert accounts.update(kept) == kept
+
+
+def test_a_sqlite_file_that_was_taken_away_is_missed_and_not_made_anew(file: Path) -> None:
+    with open_accounts(f"sqlite:///{file}", KeyRing(KEYS, "here"), clock=FixedClock(NOW)) as accounts:
+        kept = accounts.add(account(accounts))
+        elsewhere = file.rename(file.with_name("elsewhere.db"))
+        for act in (lambda: accounts.find("prod"), lambda: accounts.add(account(accounts, "lost"))):
+            with pytest.raises(StoreUnavailable, match="unable to open"):
+                act()
+        assert not file.exists()
+        elsewhere.rename(file)
+        assert accounts.all() == [kept]
+
+
+def test_a_file_that_is_no_database_is_left_as_it_is(file: Path) -> None:
+    file.parent.mkdir()
+    file.write_text("minutes of the meeting\n" * 100, encoding="utf-8")
+    with (
+        pytest.raises(StoreRefused, match="not a database"),
+        open_accounts(f"sqlite:///{file}", KeyRing(KEYS, "here"), clock=FixedClock(NOW)),
+    ):
+        pass
+    assert file.read_text(encoding="utf-8").startswith("minutes")
+
+
+def test_a_folder_that_can_t_be_made_is_told(file: Path) -> None:
+    file.parent.write_text("in the way", encoding="utf-8")
+    with (
+        pytest.raises(StoreUnavailable, match=r"exists|directory"),
+        open_accounts(f"sqlite:///{file}", KeyRing(KEYS, "here"), clock=FixedClock(NOW)),
+    ):
+        pass
