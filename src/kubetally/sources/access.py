@@ -4,6 +4,7 @@ import base64
 import functools
 import re
 import ssl
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +57,10 @@ class Access:
 
     A user and password in the URL come before `token`, as the most specific; `token` comes before `user`. An
     Authorization among `headers` comes before all.
+
+    ca_text, client_pem: in place of the files, PEM as text; `client_pem` is certificate and key together.
+    server_name:         the name that the certificate has to have, where it is not the host of the URL.
+    verify:              False only where a kubeconfig says `insecure-skip-tls-verify`.
     """
 
     url: str
@@ -67,6 +72,10 @@ class Access:
     client_cert: Path | None = None
     client_key: Path | None = None
     credentials_in_url: bool = False
+    ca_text: str | None = field(default=None, repr=False)
+    client_pem: str | None = field(default=None, repr=False)
+    server_name: str | None = None
+    verify: bool = True
 
     def __post_init__(self) -> None:
         if "@" in self.url:
@@ -131,19 +140,32 @@ class Access:
 
         Raises: UnusableCertificateFile.
         """
-        if self.ca_file is None and self.client_cert is None:
+        if self.verify and not (self.ca_file or self.ca_text or self.client_cert or self.client_pem):
             return _public_roots()
+        context = self._roots()
+        if not self.verify:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         try:
-            context = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else _new_public_roots()
+            # Without a password, OpenSSL would ask the terminal for that of an encrypted key and wait.
+            if self.client_cert is not None:
+                context.load_cert_chain(self.client_cert, self.client_key, password="")
+            elif self.client_pem is not None:
+                # OpenSSL loads a key from a file only: this one has mode 0600 and is gone a moment later.
+                with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+                    file.write(self.client_pem)
+                    file.flush()
+                    context.load_cert_chain(file.name, password="")
+        except OSError as error:
+            raise UnusableCertificateFile("client certificate", self.client_cert or Path(), _why(error)) from error
+        return context
+
+    def _roots(self) -> ssl.SSLContext:
+        if not (self.ca_file or self.ca_text):
+            return _new_public_roots()
+        try:
+            return ssl.create_default_context(cafile=self.ca_file, cadata=self.ca_text)
         except OSError as error:  # ssl.SSLError is one of them
             raise UnusableCertificateFile("CA file", self.ca_file or Path(), _why(error)) from error
-        if self.client_cert is not None:
-            try:
-                # Without a password, OpenSSL would ask the terminal for that of an encrypted key and wait.
-                context.load_cert_chain(self.client_cert, self.client_key, password="")
-            except OSError as error:
-                raise UnusableCertificateFile("client certificate", self.client_cert, _why(error)) from error
-        return context
 
 
 @functools.cache

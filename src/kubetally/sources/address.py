@@ -138,5 +138,5 @@ def _to_address(request: httpx.Request, host: str, address: str) -> httpx.Reques
         request.url.copy_with(host=address),
         headers=request.headers,
         stream=request.stream,
-        extensions={**request.extensions, "sni_hostname": host},
+        extensions={"sni_hostname": host, **request.extensions},
     )

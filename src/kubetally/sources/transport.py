@@ -4,7 +4,7 @@ import asyncio
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,6 +60,8 @@ __all__ = [
 ]
 
 Params = Sequence[tuple[str, str]] | Mapping[str, str]
+Renew = Callable[[], Awaitable[Access]]
+"""Gets fresh credentials, where those at hand have expired. Raises HubError."""
 
 _MIB = 1024 * 1024
 _TRIES_OF_FAILED = 2
@@ -108,10 +110,15 @@ class Transport:
         account: str | None = None,
         resolve: Resolve = system_resolve,
         clock: Clock | None = None,
+        renew: Renew | None = None,
     ) -> None:
+        """`renew` is asked when the source answers 401, and the question repeated with the headers it gives."""
         self.access, self.masked_url = access, access.masked_url
         self._limits = limits or Limits()
         self.account, self._clock = account, clock or _SystemClock()
+        self._renew, self._renewing = renew, asyncio.Lock()
+        # Where the certificate has another name than the host; `CheckedAddresses` names the host otherwise.
+        self._extensions = {"sni_hostname": access.server_name} if access.server_name else {}
         # Proxies and certificates out of the environment would go round the check of addresses, so neither reads it.
         connect = CheckedAddresses(
             httpx.AsyncHTTPTransport(verify=access.ssl_context(), trust_env=False),
@@ -189,10 +196,24 @@ class Transport:
         deadline = asyncio.timeout(self._limits.deadline_seconds)
         try:
             async with deadline:
-                return await self._with_retries(url, shown, tries)
+                return await self._let_in(url, shown, tries)
         except TimeoutError as error:
             # What the last whole try met says more about the reason than our own timer.
             raise SourceTimeout(shown, Waiting.DEADLINE, self._limits.deadline_seconds) from (tries.last or error)
+
+    async def _let_in(self, url: httpx.URL, shown: str, tries: "_Tries") -> Answer:
+        """The answer, with credentials renewed once if those at hand have expired."""
+        shown_before = self._client.headers.get("authorization")
+        try:
+            return await self._with_retries(url, shown, tries)
+        except SourceRefused as error:
+            if error.status != 401 or self._renew is None:
+                raise
+            async with self._renewing:
+                # Of several questions that were refused together, the first one renews for all.
+                if self._client.headers.get("authorization") == shown_before:
+                    self._client.headers.update((await self._renew()).request_headers())
+        return await self._with_retries(url, shown, tries)
 
     async def _with_retries(self, url: httpx.URL, shown: str, tries: "_Tries") -> Answer:
         async for attempt in stamina.retry_context(
@@ -233,7 +254,7 @@ class Transport:
     async def _followed(self, url: httpx.URL, shown: str) -> AsyncIterator[httpx.Response]:
         """The first answer that redirects nowhere; only the source's own host is followed."""
         for _ in range(self._limits.max_redirects + 1):
-            async with self._client.stream("GET", url) as response:
+            async with self._client.stream("GET", url, extensions=self._extensions) as response:
                 location = response.headers.get("location")
                 if response.status_code not in _REDIRECTS or not location:
                     yield response

@@ -1,0 +1,1 @@
+"""Where the cost sources of a Kubernetes cluster are, and how they are read through its API server."""

@@ -1,0 +1,172 @@
+"""Questions to a Kubernetes API server, with our limits, and its refusals in words that help."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from kubetally.domain.errors import SourceError
+from kubetally.sources.access import Access
+from kubetally.sources.faults import (
+    Answer,
+    AnswerNotUnderstood,
+    CertificateNotTrusted,
+    SourceRefused,
+    SourceUnavailable,
+)
+from kubetally.sources.kubernetes.recognise import FoundService
+from kubetally.sources.kubernetes.sign_in import ApiServer
+from kubetally.sources.kubernetes.wire import Service, ServiceList
+from kubetally.sources.transport import Limits, Transport
+
+T = TypeVar("T")
+_PAGE = 500
+_PAGES = 200
+_REFUSED = frozenset({401, 403, 404})
+
+
+class ClusterUnreachable(SourceUnavailable):
+    """The API server can't be reached now."""
+
+    code = "cluster_unreachable"
+
+    def __init__(self, context: str, url: str, why: str, *, status: int | None = None) -> None:
+        self.context, self.url, self.why, self.status = context, url, why, status
+        SourceError.__init__(
+            self,
+            f"the API server of context {context!r} can't be reached: {url}: {why}; check the network or VPN, and "
+            f"that `kubectl --context {context} version` works",
+        )
+
+
+class ClusterNotTrusted(SourceError):
+    """The certificate of the API server does not verify."""
+
+    code = "cluster_not_trusted"
+
+    def __init__(self, context: str, url: str, why: str) -> None:
+        self.context, self.url, self.why = context, url, why
+        super().__init__(
+            f"the certificate of the API server of context {context!r} is not trusted: {why}; "
+            "correct certificate-authority or certificate-authority-data of its cluster in the kubeconfig"
+        )
+
+
+class NotSignedIn(SourceError):
+    """The API server does not know whom the credentials are of."""
+
+    code = "not_signed_in"
+
+    def __init__(self, context: str, url: str, said: str | None) -> None:
+        self.context, self.url, self.said = context, url, said
+        super().__init__(
+            f"the API server of context {context!r} answered 401 ({said or 'Unauthorized'}): the credentials are wrong "
+            f"or expired; sign in again, and check that `kubectl --context {context} get services` works"
+        )
+
+
+class NotAllowed(SourceError):
+    """We are known, and may not do this. verb, resource: what a Role has to allow; namespace: None for all."""
+
+    code = "not_allowed"
+
+    def __init__(self, context: str, verb: str, resource: str, namespace: str | None, said: str | None) -> None:
+        self.context, self.verb, self.resource, self.namespace = context, verb, resource, namespace
+        self.said = said
+        where = f"in namespace {namespace!r}" if namespace else "in all namespaces"
+        kind = "Role" if namespace else "ClusterRole"
+        super().__init__(
+            f"context {context!r} may not {verb} {resource} {where}"
+            + (f" ({said!r})" if said else "")
+            + f"; ask for a {kind} with `list` and `get` on `services` and `get` on `services/proxy`"
+        )
+
+
+class KubernetesApi:
+    """Asks one API server; close it with `aclose` or `async with`. Raises UnusableCertificateFile."""
+
+    def __init__(self, server: ApiServer, limits: Limits | None = None) -> None:
+        self.server = server
+        self._transport = Transport(server.access, limits, account=server.name, renew=server.renew)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._transport.aclose()
+
+    async def services(self, namespace: str | None = None) -> list[Service]:
+        """The Services of a namespace, or of all. Raises NotAllowed, NotSignedIn, ClusterUnreachable and others."""
+        path = f"api/v1/{_in(namespace)}services"
+        found: list[Service] = []
+        params = [("limit", str(_PAGE))]
+        for _ in range(_PAGES):
+            page = _decoded(await self._get(path, params, ("list", "services", namespace)), ServiceList)
+            found += page.items or []
+            if not page.metadata.next_page:
+                return found
+            params = [("limit", str(_PAGE)), ("continue", page.metadata.next_page)]
+        return found
+
+    async def service(self, namespace: str, name: str) -> Service | None:
+        """One Service; None where there is none of that name. Raises as `services`."""
+        path = f"api/v1/{_in(namespace)}services/{quote(name, safe='')}"
+        try:
+            return _decoded(await self._get(path, (), ("get", "services", namespace)), Service)
+        except SourceRefused as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def knock(self, service: FoundService) -> None:
+        """Ask whether a Service answers through the proxy; which answer it gives is of no interest.
+
+        Raises: NotAllowed, SourceUnavailable (no pod behind it is ready), SourceError.
+        """
+        try:
+            await self._get(f"{service.proxy_path}/healthz", (), ("get", "services/proxy", service.namespace))
+        except SourceRefused:
+            return  # There is somebody, who knows no such path.
+
+    def access_to(self, service: FoundService) -> Access:
+        """What reads a Service through the API server's proxy, which keeps our credentials to itself."""
+        access = self.server.access
+        return replace(access, url=f"{access.url}/{service.proxy_path}")
+
+    async def _get(self, path: str, params: Sequence[tuple[str, str]], asked: tuple[str, str, str | None]) -> Answer:
+        try:
+            # Whether a failure matters is known to the caller only, so that no line of the log stands for it.
+            return await self._transport.get(path, params, expected=_REFUSED, quiet=True)
+        except SourceRefused as error:
+            if error.status == 401:
+                raise NotSignedIn(self.server.name, error.url, error.said) from error
+            if error.status == 403:
+                raise NotAllowed(self.server.name, *asked, error.said) from error
+            raise
+        except CertificateNotTrusted as error:
+            raise ClusterNotTrusted(self.server.name, error.url, error.why) from error
+        except SourceUnavailable as error:
+            # An API server that answers for a Service is there itself.
+            if asked[1] == "services/proxy" and error.status is not None:
+                raise
+            raise ClusterUnreachable(self.server.name, error.url, error.why, status=error.status) from error
+
+
+def _in(namespace: str | None) -> str:
+    return f"namespaces/{quote(namespace, safe='')}/" if namespace else ""
+
+
+def _decoded(answer: Answer, shape: type[T]) -> T:
+    try:
+        return msgspec.json.decode(answer.body, type=shape)
+    except msgspec.DecodeError as error:
+        raise AnswerNotUnderstood.of(answer, f"answered with something that is no {shape.__name__}") from error

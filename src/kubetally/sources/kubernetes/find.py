@@ -1,0 +1,131 @@
+"""Looks for the sources of costs of a cluster."""
+
+import asyncio
+from dataclasses import dataclass
+
+from kubetally.domain.errors import SourceError
+from kubetally.sources.faults import RedirectRefused, SourceFailed, SourceUnavailable
+from kubetally.sources.kubernetes.api import KubernetesApi, NotAllowed
+from kubetally.sources.kubernetes.recognise import FoundService, recognised, usual_names
+from kubetally.sources.kubernetes.wire import Service
+
+USUAL_NAMESPACES = ("opencost", "kubecost", "monitoring", "prometheus-system", "default")
+"""Where sources are looked for by a person who may not list the Services of all namespaces."""
+
+
+class NoSourceFound(SourceError):
+    """A cluster that could be asked has no Kubecost and no OpenCost where it could be looked.
+
+    looked_in: namespaces; empty for all. others: what was found that tells no costs.
+    """
+
+    code = "no_source_found"
+
+    def __init__(self, context: str, looked_in: tuple[str, ...], others: tuple[str, ...] = ()) -> None:
+        self.context, self.looked_in, self.others = context, looked_in, others
+        where = f"namespaces {', '.join(looked_in)}" if looked_in else "all namespaces"
+        if len(looked_in) == 1:
+            where = f"namespace {looked_in[0]}"
+        seen = f"; there is {', '.join(others)}, which tells no costs" if others else ""
+        super().__init__(
+            f"no Kubecost or OpenCost in {where} of context {context!r} (looked for Services labelled "
+            f"app.kubernetes.io/name=opencost, cost-analyzer or kubecost, or named like them){seen}; "
+            "install OpenCost, or give the source's address with --url"
+        )
+
+
+class SourcesSilent(SourceUnavailable):
+    """There is a source, but nothing answers behind its Service. namespace, why: of the first one that was found."""
+
+    code = "sources_silent"
+
+    def __init__(self, context: str, namespace: str, found: tuple[str, ...], why: str) -> None:
+        self.context, self.namespace, self.found, self.why = context, namespace, found, why
+        self.url, self.status = found[0], None
+        SourceError.__init__(
+            self,
+            f"in context {context!r} there is {', '.join(found)}, which does not answer: {why}; "
+            f"see whether its pods run: `kubectl --context {context} -n {namespace} get pods`",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was recognised. looked_in: the namespaces it was looked in; empty for all."""
+
+    services: list[FoundService]
+    looked_in: tuple[str, ...] = ()
+
+
+async def find_services(api: KubernetesApi, namespace: str | None = None) -> list[FoundService]:
+    """The sources of costs and metrics in a namespace, or in all that we may see; the surest first.
+
+    Who may not list all namespaces is helped by the usual ones, and who may not list those by the usual names.
+
+    Raises: NotAllowed (nowhere), NotSignedIn, ClusterUnreachable, ClusterNotTrusted, SourceError.
+    """
+    return (await _look(api, namespace)).services
+
+
+async def find_cost_source(api: KubernetesApi, namespace: str | None = None) -> FoundService:
+    """The surest Kubecost or OpenCost that answers through the API server's proxy.
+
+    Raises: NoSourceFound, SourcesSilent, NotAllowed (services/proxy too), and as `find_services`.
+    """
+    seen = await _look(api, namespace)
+    telling = [service for service in seen.services if service.product.tells_costs]
+    if not telling:
+        raise NoSourceFound(api.server.name, seen.looked_in, tuple(map(str, seen.services)))
+    silent: list[tuple[FoundService, SourceError]] = []
+    forbidden: NotAllowed | None = None
+    for service in telling:
+        try:
+            await api.knock(service)
+        except NotAllowed as error:
+            forbidden = forbidden or error
+        except (SourceUnavailable, SourceFailed, RedirectRefused) as error:
+            silent.append((service, error))
+        else:
+            return service
+    if forbidden is not None:
+        raise forbidden
+    (first, cause), names = silent[0], tuple(str(service) for service, _ in silent)
+    raise SourcesSilent(api.server.name, first.namespace, names, str(getattr(cause, "why", cause))) from cause
+
+
+async def _look(api: KubernetesApi, namespace: str | None) -> _Seen:
+    if namespace is not None:
+        services = await _in_namespace(api, namespace)
+        if isinstance(services, NotAllowed):
+            raise services
+        return _Seen(recognised(services), (namespace,))
+    try:
+        return _Seen(recognised(await api.services()))
+    except NotAllowed as error:
+        everywhere = error
+    own = [api.server.namespace] if api.server.namespace else []
+    namespaces = tuple(dict.fromkeys([*own, *USUAL_NAMESPACES]))
+    answers = await asyncio.gather(*(_in_namespace(api, one) for one in namespaces))
+    allowed = {one: found for one, found in zip(namespaces, answers, strict=True) if not isinstance(found, NotAllowed)}
+    if not allowed:
+        raise everywhere
+    return _Seen(recognised(service for found in allowed.values() for service in found), tuple(allowed))
+
+
+async def _in_namespace(api: KubernetesApi, namespace: str) -> list[Service] | NotAllowed:
+    """The Services of a namespace, at least those of the usual names; the refusal where we may see none."""
+    try:
+        return await api.services(namespace)
+    except NotAllowed as error:
+        not_listed = error
+    answers = await asyncio.gather(*(_one(api, namespace, name) for name in usual_names()))
+    if all(isinstance(answer, NotAllowed) for answer in answers):
+        return not_listed
+    return [answer for answer in answers if isinstance(answer, Service)]
+
+
+async def _one(api: KubernetesApi, namespace: str, name: str) -> Service | NotAllowed | None:
+    try:
+        return await api.service(namespace, name)
+    except NotAllowed as error:
+        return error

@@ -1,0 +1,140 @@
+"""Kubeconfig files: which there are, how they add up, and what one context of them says.
+
+Files are merged as kubectl merges them: what an earlier file says stays, and a relative path is relative to the file
+that has it. (kr8s, which signs in with what is found here, lets the later file win and takes the wrong folder; it also
+leaves keys in temporary files.)
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from kubetally.domain.errors import RequestError
+from kubetally.sources.kubernetes.wire import ContextBody, KubeconfigFile
+
+T = TypeVar("T")
+_FILES = ("client-certificate", "client-key", "tokenFile")
+_EXEC_INFO = "KUBERNETES_EXEC_INFO"
+
+
+class UnusableKubeconfig(RequestError):
+    """A kubeconfig that can't be read, or a context of it that says nothing usable. No secret of it is shown."""
+
+    code = "unusable_kubeconfig"
+
+    def __init__(self, where: str, why: str) -> None:
+        self.where, self.why = where, why
+        super().__init__(f"{where} {why}")
+
+
+class UnknownContext(RequestError):
+    """No kubeconfig has a context of this name."""
+
+    code = "unknown_context"
+
+    def __init__(self, name: str | None, known: tuple[str, ...], files: tuple[str, ...]) -> None:
+        self.name, self.known, self.files = name, known, files
+        read = ", ".join(files) or "any kubeconfig"
+        there = f"there are: {', '.join(known)}" if known else "there is none: set KUBECONFIG to the file that has it"
+        what = f"context {name!r}" if name else "current context"
+        super().__init__(f"no {what} in {read}; {there}")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One context, its paths absolute. `cluster` and `user` are as in the file; `user` is secret."""
+
+    name: str
+    server: str
+    namespace: str | None
+    cluster: Mapping[str, Any] = field(repr=False)
+    user: Mapping[str, Any] = field(repr=False)
+
+
+def kubeconfig_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """The files that exist of those that KUBECONFIG names, else ~/.kube/config."""
+    named = [part for part in environment.get("KUBECONFIG", "").split(":") if part]
+    home = Path(environment["HOME"]) if environment.get("HOME") else Path.home()
+    paths = [Path(part).expanduser() for part in named] or [home / ".kube" / "config"]
+    return tuple(path for path in paths if path.is_file())
+
+
+def read_context(files: tuple[Path, ...], name: str | None) -> Context:
+    """The context `name`, or the current one where that is None. Raises UnusableKubeconfig, UnknownContext."""
+    contexts: dict[str, ContextBody] = {}
+    clusters: dict[str, tuple[Path, dict[str, Any]]] = {}
+    users: dict[str, tuple[Path, dict[str, Any]]] = {}
+    current: str | None = None
+    for file in files:
+        read = _decoded(file)
+        current = current or read.current_context
+        for context in read.contexts or ():
+            contexts.setdefault(context.name, context.context)
+        for cluster in read.clusters or ():
+            clusters.setdefault(cluster.name, (file.parent, cluster.cluster or {}))
+        for user in read.users or ():
+            users.setdefault(user.name, (file.parent, user.user or {}))
+    wanted = name or current
+    if wanted is None or wanted not in contexts:
+        raise UnknownContext(wanted, tuple(contexts), tuple(map(str, files)))
+    body, where = contexts[wanted], f"context {wanted!r}"
+    folder, about = _named(clusters, body.cluster, where, "cluster")
+    if not isinstance(about.get("server"), str):
+        raise UnusableKubeconfig(where, f"has a cluster {body.cluster!r} without a server: write its address there")
+    if about.get("proxy-url"):
+        raise UnusableKubeconfig(where, "has a proxy-url, which is not supported: use --url with a port-forward")
+    about = _absolute(about, folder, ("certificate-authority",))
+    secret: dict[str, Any] = {}
+    if body.user:
+        folder, secret = _named(users, body.user, where, "user")
+        secret = _absolute(secret, folder, _FILES)
+        if isinstance(secret.get("exec"), dict):
+            secret["exec"] = _plugin(secret["exec"], folder, about, where)
+    return Context(wanted, about["server"], body.namespace, about, secret)
+
+
+def _decoded(file: Path) -> KubeconfigFile:
+    where = f"the kubeconfig {str(file)!r}"
+    try:
+        # An empty file is null, and a kubeconfig without anything.
+        return msgspec.yaml.decode(file.read_bytes(), type=KubeconfigFile | None) or KubeconfigFile()
+    except OSError as error:
+        raise UnusableKubeconfig(where, f"can't be read: {error.strerror}") from error
+    except msgspec.ValidationError as error:
+        raise UnusableKubeconfig(where, f"is not one: {error}") from None  # its message has types and places only
+    except (msgspec.DecodeError, ValueError):
+        # The parser's own message shows a piece of the text, which may be a token.
+        raise UnusableKubeconfig(where, "is not YAML: correct it, `kubectl config view` shows where") from None
+
+
+def _named(
+    there: Mapping[str, tuple[Path, dict[str, Any]]], name: str, where: str, kind: str
+) -> tuple[Path, dict[str, Any]]:
+    if name not in there:
+        raise UnusableKubeconfig(where, f"names the {kind} {name!r}, which no file has: add it or correct the name")
+    folder, body = there[name]
+    return folder, dict(body)
+
+
+def _absolute(body: dict[str, Any], folder: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    return body | {key: str(folder / Path(body[key]).expanduser()) for key in keys if body.get(key)}
+
+
+def _plugin(plugin: dict[str, Any], folder: Path, cluster: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The exec plugin with what the protocol demands of who runs it: its command found, and told what is wanted."""
+    command, version = plugin.get("command"), plugin.get("apiVersion")
+    if not isinstance(command, str) or not isinstance(version, str):
+        raise UnusableKubeconfig(where, "has an exec plugin without command or apiVersion: correct its user")
+    if "/" in command:
+        command = str(folder / command)
+    spec: dict[str, Any] = {"interactive": False}
+    if plugin.get("provideClusterInfo"):
+        told = {"server": "server", "certificate-authority-data": "certificate-authority-data"}
+        spec["cluster"] = {theirs: cluster[ours] for ours, theirs in told.items() if ours in cluster}
+    info = json.dumps({"apiVersion": version, "kind": "ExecCredential", "spec": spec})
+    environment = [one for one in plugin.get("env") or [] if one.get("name") != _EXEC_INFO]
+    return {**plugin, "command": command, "env": [*environment, {"name": _EXEC_INFO, "value": info}]}

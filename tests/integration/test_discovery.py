@@ -1,0 +1,464 @@
+"""Sources found and read through an API server, over real TLS, with credentials from real files and plugins."""
+
+import asyncio
+import base64
+import json
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from structlog.testing import capture_logs
+
+from kubetally.domain.account import Account, AccountType
+from kubetally.domain.window import Window, parse_window
+from kubetally.ledger.costs import get_cluster_costs
+from kubetally.samples.replay import ReplayServer
+from kubetally.sources.access import Access
+from kubetally.sources.kubernetes.api import (
+    ClusterNotTrusted,
+    ClusterUnreachable,
+    KubernetesApi,
+    NotAllowed,
+    NotSignedIn,
+)
+from kubetally.sources.kubernetes.find import NoSourceFound, SourcesSilent, find_cost_source, find_services
+from kubetally.sources.kubernetes.kubeconfig import UnusableKubeconfig
+from kubetally.sources.kubernetes.resolve import Option, Resolved, discover, resolve_source
+from kubetally.sources.kubernetes.sign_in import IN_CLUSTER, ApiServer, CredentialPluginFailed, sign_in
+from kubetally.sources.opencost.client import CostModelClient
+from kubetally.sources.opencost.source import CostModelSource
+from kubetally.sources.transport import Limits, Transport
+from tests.integration import api_server as charts
+from tests.integration.api_server import JANE, Object
+from tests.integration.api_server import ApiServer as StandIn
+from tests.served import NOON_AFTER, FixedClock, Reply, Served
+
+AURORA = 247_445_919
+SECRET = "s3cret-token-of-jane"
+QUICK = Limits(connect_seconds=2, read_seconds=5, deadline_seconds=10, attempts=1)
+
+
+@pytest.fixture(scope="module")
+def ca() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def cluster(ca: trustme.CA, replay: ReplayServer) -> Iterator[StandIn]:
+    """An API server with an OpenCost that tells aurora's costs, and what else a cluster has."""
+    with StandIn(ca, charts.OPENCOST, charts.PROMETHEUS) as server:
+        server.tokens[SECRET] = JANE
+        server.behind["opencost/opencost:9003"] = replay.url_of("aurora")
+        yield server
+
+
+def pem(ca: trustme.CA) -> str:
+    return ca.cert_pem.bytes().decode()
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+class Kubeconfig:
+    """Writes a kubeconfig whose current context is `prod`."""
+
+    def __init__(self, folder: Path, url: str, ca: trustme.CA) -> None:
+        self.folder, self.url, self.ca = folder, url, ca
+
+    def write(self, user: Object | None = None, cluster: Object | None = None, namespace: str | None = None) -> Path:
+        about = {"server": self.url, "certificate-authority-data": encoded(pem(self.ca))}
+        context = {"cluster": "c", "user": "u", **({"namespace": namespace} if namespace else {})}
+        content = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "prod",
+            "contexts": [{"name": "prod", "context": context}],
+            "clusters": [{"name": "c", "cluster": about if cluster is None else cluster}],
+            "users": [{"name": "u", "user": {"token": SECRET} if user is None else user}],
+        }
+        file = self.folder / "config"
+        file.write_text(json.dumps(content), "utf-8")
+        return file
+
+    def environment(self, **given: Any) -> dict[str, str]:
+        return {"KUBECONFIG": str(self.write(**given))}
+
+    def plugin(self, *lines: str) -> Object:
+        """A user whose exec plugin is a script beside the kubeconfig, named as relative as in that file."""
+        script = self.folder / "plugin.sh"
+        script.write_text("\n".join(["#!/bin/sh", f"echo run >> {self.folder}/runs", *lines]), "utf-8")
+        script.chmod(stat.S_IRWXU)
+        version = "client.authentication.k8s.io/v1beta1"
+        return {"exec": {"apiVersion": version, "command": "./plugin.sh", "interactiveMode": "IfAvailable"}}
+
+    @property
+    def runs(self) -> int:
+        return len((self.folder / "runs").read_text("utf-8").splitlines())
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path, cluster: StandIn, ca: trustme.CA) -> Kubeconfig:
+    return Kubeconfig(tmp_path, cluster.url, ca)
+
+
+def credential(**status: str) -> str:
+    content = {"apiVersion": "client.authentication.k8s.io/v1beta1", "kind": "ExecCredential", "status": status}
+    return f"cat <<'END'\n{json.dumps(content)}\nEND"
+
+
+async def services(environment: dict[str, str], namespace: str | None = None) -> list[str]:
+    async with KubernetesApi(await sign_in("prod", environment=environment), QUICK) as api:
+        return [str(service) for service in await find_services(api, namespace)]
+
+
+async def total(found: Resolved) -> int:
+    """What wiring does with a source, over the whole of the recorded window."""
+    window: Window = parse_window("2026-11-20,2026-11-23", NOON_AFTER)
+    async with Transport(found.access, QUICK, renew=found.renew) as transport:
+        source = CostModelSource(CostModelClient(transport))
+        return (await get_cluster_costs(source, window, clock=FixedClock(), deadline_seconds=20)).bill.total
+
+
+def temporary_keys() -> set[Path]:
+    return {file for file in Path(tempfile.gettempdir()).glob("tmp*") if file.is_file()}
+
+
+# Found and read
+
+
+async def test_a_cluster_is_read_without_a_port_forward(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
+    found = await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
+    assert found.option is Option.CONTEXT
+    assert str(found.service) == "OpenCost at opencost/opencost:9003"
+    assert found.access.url == f"{cluster.url}/api/v1/namespaces/opencost/services/opencost:9003/proxy"
+    assert await total(found) == AURORA
+
+
+async def test_without_a_name_the_current_context_is_read(kubeconfig: Kubeconfig) -> None:
+    found = await discover(None, environment=kubeconfig.environment(), limits=QUICK)
+    assert await total(found) == AURORA
+
+
+async def test_an_account_with_a_context_is_read_through_it(kubeconfig: Kubeconfig) -> None:
+    account = Account("1", "o", "shop", AccountType.KUBERNETES_CNR, context="prod")
+    environment = kubeconfig.environment()
+    found = await resolve_source(
+        account, [account], access_of=Access.parse, default_url="http://127.0.0.1:1", environment=environment
+    )
+    assert await total(found) == AURORA
+
+
+async def test_all_sources_of_all_pages_are_found_the_surest_first(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
+    cluster.page = 2
+    cluster.services += [charts.KUBECOST_2, charts.AGGREGATOR, charts.KUBECOST_PROMETHEUS, charts.THANOS_HTTP]
+    assert await services(kubeconfig.environment()) == [
+        "Kubecost at kubecost/kubecost-cost-analyzer:9090",
+        "OpenCost at opencost/opencost:9003",
+        "Prometheus at prometheus-system/prometheus-server:80",
+        "Thanos at kubecost/kubecost-thanos-query-http:10902",
+        "Prometheus at kubecost/kubecost-prometheus-server:80",
+    ]
+    assert len([path for path in cluster.paths if "/services?" in path]) == 4
+    assert await services(kubeconfig.environment(), "prometheus-system") == [
+        "Prometheus at prometheus-system/prometheus-server:80"
+    ]
+
+
+async def test_of_several_candidates_the_surest_that_answers_is_taken(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
+    cluster.services.append(charts.KUBECOST_2)
+    found = await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
+    assert str(found.service) == "OpenCost at opencost/opencost:9003"
+    cluster.behind["kubecost/kubecost-cost-analyzer:9090"] = cluster.behind["opencost/opencost:9003"]
+    found = await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
+    assert str(found.service) == "Kubecost at kubecost/kubecost-cost-analyzer:9090"
+    assert await total(found) == AURORA
+
+
+async def test_a_redirect_leads_through_the_proxy_again(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
+    def answers(asked: Any) -> Any:
+        return {"yes": True} if asked.path == "/there" else Reply(302, headers={"Location": "/there"})
+
+    with Served(answers) as backend:
+        cluster.behind["opencost/opencost:9003"] = backend.url
+        found = await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
+        async with Transport(found.access, QUICK) as transport:
+            assert (await transport.get("/here")).body == b'{"yes": true}'
+        assert [asked.path for asked in backend.asked][-2:] == ["/here", "/there"]
+
+
+# Credentials
+
+
+async def test_a_client_certificate_is_shown_from_files_or_from_the_kubeconfig_itself(
+    kubeconfig: Kubeconfig, ca: trustme.CA, tmp_path: Path
+) -> None:
+    before = temporary_keys()
+    issued = ca.issue_cert("jane@example.com", common_name=JANE)
+    certificate, key = issued.cert_chain_pems[0].bytes().decode(), issued.private_key_pem.bytes().decode()
+    in_place = {"client-certificate-data": encoded(certificate), "client-key-data": encoded(key)}
+    assert await total(await discover("prod", environment=kubeconfig.environment(user=in_place))) == AURORA
+    (tmp_path / "jane.crt").write_text(certificate, "utf-8")
+    (tmp_path / "jane.key").write_text(key, "utf-8")
+    ca.cert_pem.write_to_path(tmp_path / "ca.crt")
+    about = {"server": kubeconfig.url, "certificate-authority": "ca.crt"}
+    files = {"client-certificate": "jane.crt", "client-key": "jane.key"}
+    environment = kubeconfig.environment(user=files, cluster=about)
+    assert await total(await discover("prod", environment=environment)) == AURORA
+    mixed = {"client-certificate": "jane.crt", "client-key-data": encoded(key)}
+    assert await total(await discover("prod", environment=kubeconfig.environment(user=mixed))) == AURORA
+    assert temporary_keys() <= before
+
+
+async def test_an_exec_plugin_gives_a_token(kubeconfig: Kubeconfig) -> None:
+    told = f'printf %s "$KUBERNETES_EXEC_INFO" > {kubeconfig.folder}/told'
+    user = kubeconfig.plugin(told, credential(token=SECRET))
+    assert await total(await discover("prod", environment=kubeconfig.environment(user=user))) == AURORA
+    assert kubeconfig.runs == 1
+    info = json.loads((kubeconfig.folder / "told").read_text("utf-8"))
+    assert (info["kind"], info["apiVersion"]) == ("ExecCredential", "client.authentication.k8s.io/v1beta1")
+
+
+async def test_an_exec_plugin_gives_a_certificate_which_stays_on_no_disk(
+    kubeconfig: Kubeconfig, ca: trustme.CA
+) -> None:
+    before = temporary_keys()
+    issued = ca.issue_cert("jane@example.com", common_name=JANE)
+    user = kubeconfig.plugin(
+        credential(
+            clientCertificateData=issued.cert_chain_pems[0].bytes().decode(),
+            clientKeyData=issued.private_key_pem.bytes().decode(),
+        )
+    )
+    assert await total(await discover("prod", environment=kubeconfig.environment(user=user))) == AURORA
+    assert temporary_keys() <= before
+
+
+async def test_a_token_that_expires_is_renewed_once_for_all_questions(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
+    user = kubeconfig.plugin(f'echo "{{\\"status\\": {{\\"token\\": \\"t$(wc -l < {kubeconfig.folder}/runs)\\"}}}}"')
+    cluster.tokens |= {"t1": JANE}
+    found = await discover("prod", environment=kubeconfig.environment(user=user), limits=QUICK)
+    assert kubeconfig.runs == 1
+    cluster.tokens = {"t2": JANE}
+    with capture_logs() as lines:
+        assert await total(found) == AURORA
+    assert kubeconfig.runs == 2
+    assert not [line for line in lines if line["log_level"] == "warning"]
+
+
+async def test_credentials_that_stay_wrong_are_renewed_once_and_then_told(
+    kubeconfig: Kubeconfig, cluster: StandIn
+) -> None:
+    user = kubeconfig.plugin(credential(token="old-and-expired"))
+    with pytest.raises(NotSignedIn, match="sign in again") as caught:
+        await services(kubeconfig.environment(user=user))
+    assert kubeconfig.runs == 2
+    assert "old-and-expired" not in str(caught.value)
+    with pytest.raises(NotSignedIn):
+        await services(kubeconfig.environment(user={"token": "wrong"}))
+    assert len(cluster.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (["echo 'Your session has expired' >&2", "exit 1"], "Your session has expired"),
+        ([f"echo {SECRET}"], "no ExecCredential"),
+        ([f'echo \'{{"status": {{"tokem": "{SECRET}"}}}}\''], "no ExecCredential"),
+        (["exec sleep 60"], "did not end within 0.5 s"),
+    ],
+)
+async def test_a_plugin_that_fails_is_told_without_its_secret(
+    kubeconfig: Kubeconfig, lines: list[str], says: str
+) -> None:
+    environment = kubeconfig.environment(user=kubeconfig.plugin(*lines))
+    with pytest.raises(CredentialPluginFailed, match=r"plugin\.sh") as caught:
+        await asyncio.wait_for(sign_in("prod", environment=environment, plugin_seconds=0.5), 5)
+    assert says in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+async def test_a_plugin_that_is_not_installed_is_told(kubeconfig: Kubeconfig) -> None:
+    version = "client.authentication.k8s.io/v1"
+    user = {"exec": {"apiVersion": version, "command": "no-such-plugin-anywhere"}}
+    with pytest.raises(CredentialPluginFailed, match="can't be run: No such file"):
+        await sign_in("prod", environment=kubeconfig.environment(user=user))
+
+
+async def test_a_user_of_a_kind_that_kubernetes_gave_up_is_refused(kubeconfig: Kubeconfig) -> None:
+    environment = kubeconfig.environment(user={"username": "jane", "password": SECRET})
+    with pytest.raises(UnusableKubeconfig, match=r"removed in Kubernetes 1\.19") as caught:
+        await sign_in("prod", environment=environment)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ("no base64 at all", "no PEM in base64"),
+        (encoded("no PEM"), "CA file that can't be loaded"),
+        ("-----é", "no PEM"),
+    ],
+)
+async def test_an_authority_that_is_no_pem_is_refused(kubeconfig: Kubeconfig, data: str, says: str) -> None:
+    about = {"server": kubeconfig.url, "certificate-authority-data": data}
+    with pytest.raises(UnusableKubeconfig, match=says):
+        await sign_in("prod", environment=kubeconfig.environment(cluster=about))
+
+
+async def test_half_a_client_certificate_is_refused(kubeconfig: Kubeconfig) -> None:
+    environment = kubeconfig.environment(user={"client-certificate-data": encoded("-----BEGIN CERTIFICATE-----")})
+    with pytest.raises(UnusableKubeconfig, match="has no client-key"):
+        await sign_in("prod", environment=environment)
+
+
+async def test_a_token_from_a_file_and_one_of_digits_are_sent(
+    kubeconfig: Kubeconfig, cluster: StandIn, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text(f"{SECRET}\n", "utf-8")
+    assert await services(kubeconfig.environment(user={"tokenFile": "token"}))
+    cluster.tokens["12345"] = JANE
+    assert await services(kubeconfig.environment(user={"token": 12345}))
+
+
+async def test_in_a_cluster_the_service_account_is_used_and_its_new_token_too(
+    cluster: StandIn, ca: trustme.CA, tmp_path: Path
+) -> None:
+    ca.cert_pem.write_to_path(tmp_path / "ca.crt")
+    (tmp_path / "token").write_text(f"{SECRET}\n", "utf-8")
+    (tmp_path / "namespace").write_text("opencost", "utf-8")
+    host, port = cluster.url.removeprefix("https://").split(":")
+    environment = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port, "HOME": str(tmp_path)}
+    for context in (IN_CLUSTER, None):
+        found = await discover(context, environment=environment, service_account=tmp_path)
+        assert await total(found) == AURORA
+    cluster.tokens = {"rotated": JANE}
+    (tmp_path / "token").write_text("rotated", "utf-8")
+    assert await total(found) == AURORA
+    server = await sign_in(IN_CLUSTER, environment=environment, service_account=tmp_path)
+    assert (server.name, server.namespace) == ("in-cluster", "opencost")
+
+
+async def test_outside_of_a_cluster_in_cluster_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UnusableKubeconfig, match="is not in a cluster"):
+        await sign_in(IN_CLUSTER, environment={}, service_account=tmp_path)
+
+
+async def test_a_token_is_not_sent_without_tls_and_never_shown(kubeconfig: Kubeconfig) -> None:
+    plain = await sign_in("prod", environment=kubeconfig.environment(cluster={"server": "http://127.0.0.1:8001"}))
+    assert plain.access.token is None
+    safe = await sign_in("prod", environment=kubeconfig.environment())
+    assert safe.access.token == SECRET
+    assert SECRET not in repr(safe)
+
+
+# Refusals and faults
+
+
+async def test_who_may_not_list_all_namespaces_is_helped_by_the_usual_ones(
+    kubeconfig: Kubeconfig, cluster: StandIn
+) -> None:
+    cluster.rights[JANE] = frozenset({("list", "services", "opencost"), ("get", "services/proxy", "opencost")})
+    found = await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
+    assert await total(found) == AURORA
+
+
+async def test_who_may_not_list_at_all_is_helped_by_the_usual_names_in_the_namespace_of_the_context(
+    kubeconfig: Kubeconfig, cluster: StandIn
+) -> None:
+    moved = charts.service("shop", "opencost", {}, {"name": "http", "port": 9003})
+    cluster.services = [moved]
+    cluster.behind["shop/opencost:9003"] = cluster.behind["opencost/opencost:9003"]
+    cluster.rights[JANE] = frozenset({("get", "services", "shop"), ("get", "services/proxy", "shop")})
+    found = await discover("prod", environment=kubeconfig.environment(namespace="shop"), limits=QUICK)
+    assert str(found.service) == "OpenCost at shop/opencost:9003"
+
+
+async def test_who_may_see_nothing_is_told_which_right_is_missing(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
+    cluster.rights[JANE] = frozenset()
+    with capture_logs() as lines, pytest.raises(NotAllowed) as caught:
+        await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
+    error = caught.value
+    assert (error.verb, error.resource, error.namespace) == ("list", "services", None)
+    assert "context 'prod' may not list services in all namespaces" in str(error)
+    assert "`get` on `services/proxy`" in str(error)
+    assert not [line for line in lines if line["log_level"] == "warning"]
+    with pytest.raises(NotAllowed, match="in namespace 'opencost'"):
+        await services(kubeconfig.environment(), "opencost")
+
+
+async def test_who_may_not_use_the_proxy_is_told_before_any_question_of_costs(
+    kubeconfig: Kubeconfig, cluster: StandIn
+) -> None:
+    cluster.rights[JANE] = frozenset({("list", "services", None)})
+    with pytest.raises(NotAllowed) as caught:
+        await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
+    error = caught.value
+    assert (error.verb, error.resource, error.namespace) == ("get", "services/proxy", "opencost")
+    assert 'services "opencost:9003" is forbidden' in (error.said or "")
+
+
+async def test_a_cluster_without_a_source_says_what_was_looked_for_and_what_there_is(
+    kubeconfig: Kubeconfig, cluster: StandIn
+) -> None:
+    cluster.services.remove(charts.OPENCOST)
+    with pytest.raises(NoSourceFound) as caught:
+        await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
+    said = str(caught.value)
+    assert "no Kubecost or OpenCost in all namespaces of context 'prod'" in said
+    assert "there is Prometheus at prometheus-system/prometheus-server:80, which tells no costs" in said
+    assert "--url" in said
+    cluster.rights[JANE] = frozenset({("list", "services", "opencost"), ("list", "services", "default")})
+    with pytest.raises(NoSourceFound, match="in namespaces opencost, default of context") as caught:
+        await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
+    with pytest.raises(NoSourceFound, match="in namespace default of context"):
+        await discover("prod", namespace="default", environment=kubeconfig.environment(), limits=QUICK)
+
+
+async def test_a_service_without_pods_is_told_with_where_to_look(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
+    cluster.behind.clear()
+    with pytest.raises(SourcesSilent, match="no endpoints available") as caught:
+        await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
+    assert caught.value.retryable
+    assert "kubectl --context prod -n opencost get pods" in str(caught.value)
+
+
+async def test_an_api_server_of_another_authority_is_not_trusted(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
+    wrong = {"server": kubeconfig.url, "certificate-authority-data": encoded(pem(trustme.CA()))}
+    with pytest.raises(ClusterNotTrusted, match="certificate-authority-data"):
+        await services(kubeconfig.environment(cluster=wrong))
+    assert not cluster.asked
+    skipped = {"server": kubeconfig.url, "insecure-skip-tls-verify": True}
+    assert await services(kubeconfig.environment(cluster=skipped))
+
+
+async def test_the_name_that_the_certificate_has_to_have_may_be_another_than_the_host(
+    ca: trustme.CA, tmp_path: Path
+) -> None:
+    with StandIn(ca, charts.OPENCOST, names=("kubernetes.default",)) as server:
+        server.tokens[SECRET] = JANE
+        about = {"server": server.url, "certificate-authority-data": encoded(pem(ca))}
+        config = Kubeconfig(tmp_path, server.url, ca)
+        with pytest.raises(ClusterNotTrusted):
+            await services(config.environment())
+        named = {**about, "tls-server-name": "kubernetes.default"}
+        assert await services(config.environment(cluster=named)) == ["OpenCost at opencost/opencost:9003"]
+
+
+async def test_an_api_server_that_is_not_there_is_unreachable(kubeconfig: Kubeconfig) -> None:
+    gone = {"server": "https://127.0.0.1:1"}
+    with pytest.raises(ClusterUnreachable, match=r"Connection refused.*VPN") as caught:
+        await services(kubeconfig.environment(cluster=gone))
+    assert caught.value.retryable
+
+
+async def test_an_api_server_that_answers_with_something_else_is_told() -> None:
+    with Served(lambda _: Reply(200, b"<html>Please sign in</html>", "text/html")) as portal:
+        async with KubernetesApi(ApiServer("prod", Access.parse(portal.url)), QUICK) as api:
+            with pytest.raises(Exception, match="web page") as caught:
+                await find_cost_source(api)
+    assert getattr(caught.value, "code", None) == "answer_not_understood"

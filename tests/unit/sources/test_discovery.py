@@ -1,0 +1,281 @@
+"""What a Service is taken for, what a kubeconfig says, and which option tells where an account's source is."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from kubetally.domain.account import Account, AccountType
+from kubetally.sources.access import Access
+from kubetally.sources.kubernetes.kubeconfig import UnknownContext, UnusableKubeconfig, kubeconfig_files, read_context
+from kubetally.sources.kubernetes.recognise import FoundService, Product, recognise, recognised
+from kubetally.sources.kubernetes.resolve import (
+    Choice,
+    DefaultServesOne,
+    NoSourceStated,
+    Option,
+    TemplateNotUsable,
+    choices,
+    fill,
+    resolve_source,
+    service_url,
+)
+from kubetally.sources.kubernetes.wire import Service
+from tests.integration import api_server as charts
+
+TEMPLATE = "http://kubecost-cost-analyzer.{namespace}.svc.cluster.local:9090"
+SECRET = "s3cret-of-the-file"
+
+
+def read(*objects: dict[str, Any]) -> list[Service]:
+    return [msgspec.convert(one, Service) for one in objects]
+
+
+def recognised_as(one: dict[str, Any]) -> FoundService | None:
+    return recognise(*read(one))
+
+
+# Services
+
+
+@pytest.mark.parametrize(
+    ("service", "product", "port"),
+    [
+        (charts.OPENCOST, Product.OPENCOST, 9003),
+        (charts.KUBECOST_1, Product.KUBECOST, 9090),
+        (charts.KUBECOST_2, Product.KUBECOST, 9090),
+        (charts.KUBECOST_3, Product.KUBECOST, 9090),
+        (charts.PROMETHEUS, Product.PROMETHEUS, 80),
+        (charts.KUBECOST_PROMETHEUS, Product.PROMETHEUS, 80),
+        (charts.STACK_PROMETHEUS, Product.PROMETHEUS, 9090),
+        (charts.OPERATED, Product.PROMETHEUS, 9090),
+        (charts.THANOS_HTTP, Product.THANOS, 10902),
+    ],
+    ids=lambda value: value["metadata"]["name"] if isinstance(value, dict) else str(value),
+)
+def test_the_services_of_the_charts_are_recognised(service: dict[str, Any], product: Product, port: int) -> None:
+    found = recognised_as(service)
+    assert found is not None
+    assert (found.product, found.port, found.scheme) == (product, port, "http")
+    assert found.why
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        charts.KUBERNETES,
+        charts.DNS,
+        charts.AGGREGATOR,
+        charts.PUSHGATEWAY,
+        charts.ALERTMANAGER,
+        charts.THANOS_GRPC,
+        charts.service("a", "opencost", {"app.kubernetes.io/name": "opencost"}, {"port": 9003}, kind="ExternalName"),
+        charts.service("a", "opencost", {}, {"name": "metrics", "port": 1234}),
+        charts.service("a", "opencost", {}),
+    ],
+    ids=lambda one: f"{one['metadata']['name']}-{one['spec']['type']}-{len(one['spec']['ports'])}",
+)
+def test_a_service_without_their_labels_names_or_ports_is_none(service: dict[str, Any]) -> None:
+    assert recognised_as(service) is None
+
+
+def test_the_surest_comes_first_and_of_equals_kubecost() -> None:
+    similar = charts.service("zoo", "team-opencost", {}, {"port": 9003})
+    found = recognised(read(similar, charts.STACK_PROMETHEUS, charts.OPENCOST, charts.KUBECOST_2, charts.KUBECOST_1))
+    assert [str(one) for one in found] == [
+        "Kubecost at kubecost/kubecost-cost-analyzer:9090",
+        "OpenCost at opencost/opencost:9003",
+        "Kubecost at kubecost/kubecost-cost-analyzer:9090",
+        "Prometheus at monitoring/kps-kube-prometheus-stack-prometheus:9090",
+        "OpenCost at zoo/team-opencost:9003",
+    ]
+    equal = charts.service("a", "kubecost", {"app.kubernetes.io/name": "kubecost"}, {"name": "x", "port": 9090})
+    assert recognised(read(charts.OPENCOST, equal))[0].product is Product.KUBECOST
+
+
+def test_where_the_front_end_of_kubecost_has_a_service_of_its_own_that_is_taken() -> None:
+    found = recognised(read(charts.KUBECOST_2_HA, charts.KUBECOST_2_HA_FRONTEND))
+    assert [(one.name, one.port) for one in found] == [("kubecost-frontend", 9090), ("kubecost-cost-analyzer", 9003)]
+
+
+def test_a_port_with_tls_is_read_with_tls_through_the_proxy() -> None:
+    found = recognised_as(charts.service("a", "opencost", {}, {"name": "http", "port": 9003, "appProtocol": "HTTPS"}))
+    assert found is not None
+    assert found.proxy_path == "api/v1/namespaces/a/services/https:opencost:9003/proxy"
+
+
+# Kubeconfig files
+
+
+def kubeconfig(path: Path, **changes: Any) -> Path:
+    content = {
+        "clusters": [{"name": "one", "cluster": {"server": "https://one.example:6443"}}],
+        "users": [{"name": "jane", "user": {"token": SECRET}}],
+        "contexts": [{"name": "prod", "context": {"cluster": "one", "user": "jane", "namespace": "shop"}}],
+        "current-context": "prod",
+        **changes,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), "utf-8")  # JSON is YAML
+    return path
+
+
+def test_what_the_earlier_file_says_stays_as_with_kubectl(tmp_path: Path) -> None:
+    first = kubeconfig(tmp_path / "first")
+    other = [{"name": "one", "cluster": {"server": "https://other.example"}}]
+    further = [{"name": "dev", "context": {"cluster": "one", "user": "jane"}}]
+    second = kubeconfig(tmp_path / "second", clusters=other, contexts=further, **{"current-context": "dev"})
+    environment = {"KUBECONFIG": f"{first}::{tmp_path / 'absent'}:{second}"}
+    files = kubeconfig_files(environment)
+    assert files == (first, second)
+    assert read_context(files, None).name == "prod"
+    assert read_context(files, "dev").server == "https://one.example:6443"
+    assert read_context(files, "prod").namespace == "shop"
+
+
+def test_paths_are_relative_to_the_file_that_has_them(tmp_path: Path) -> None:
+    user = {"client-certificate": "jane.crt", "client-key": "keys/jane.key"}
+    one = kubeconfig(tmp_path / "a" / "config", users=[{"name": "jane", "user": user}], clusters=[])
+    cluster = {"server": "https://x", "certificate-authority": "ca.crt"}
+    two = kubeconfig(tmp_path / "b" / "config", clusters=[{"name": "one", "cluster": cluster}])
+    context = read_context((one, two), "prod")
+    assert context.user["client-key"] == str(tmp_path / "a" / "keys" / "jane.key")
+    assert context.cluster["certificate-authority"] == str(tmp_path / "b" / "ca.crt")
+
+
+def test_without_kubeconfig_the_file_in_the_home_folder_counts(tmp_path: Path) -> None:
+    file = kubeconfig(tmp_path / ".kube" / "config")
+    assert kubeconfig_files({"HOME": str(tmp_path)}) == (file,)
+
+
+def test_an_unknown_context_is_told_with_those_that_are_known(tmp_path: Path) -> None:
+    file = kubeconfig(tmp_path / "config")
+    with pytest.raises(UnknownContext, match=r"no context 'production' in .*config; there are: prod"):
+        read_context((file,), "production")
+    with pytest.raises(UnknownContext, match="KUBECONFIG"):
+        read_context((), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (f'token: "{SECRET}\n', "is not YAML"),
+        (f"users: [{{name: jane, user: {SECRET}}}]", "is not one: Expected `object"),
+        ("current-context: prod\ncontexts: [{name: prod, context: {cluster: x}}]", "names the cluster 'x'"),
+        (
+            "current-context: a\ncontexts: [{name: a, context: {cluster: x}}]\nclusters: [{name: x, cluster: {}}]",
+            "without a server",
+        ),
+        (
+            "current-context: a\ncontexts: [{name: a, context: {cluster: x}}]\n"
+            "clusters: [{name: x, cluster: {server: 'https://x', proxy-url: 'socks5://y'}}]",
+            "proxy-url",
+        ),
+    ],
+)
+def test_a_broken_kubeconfig_says_what_is_wrong_and_shows_no_secret(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "config"
+    file.write_text(text, "utf-8")
+    with pytest.raises(UnusableKubeconfig, match=says) as caught:
+        read_context((file,), None)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_context_shows_no_secret(tmp_path: Path) -> None:
+    assert SECRET not in repr(read_context((kubeconfig(tmp_path / "config"),), None))
+
+
+# Precedence
+
+
+def account(name: str, **changes: Any) -> Account:
+    return Account(f"id-of-{name}", "org", name, changes.pop("type", AccountType.KUBERNETES_CNR), **changes)
+
+
+def test_what_an_account_states_itself_decides_alone() -> None:
+    given: dict[str, Any] = {"template": TEMPLATE, "default_url": "http://default"}
+    own = account("a", kubecost_url="http://own", context="prod")
+    assert choices(own, [], **given) == (Choice(Option.ACCOUNT_URL, "http://own"),)
+    assert choices(account("a", context="prod"), [], **given) == (Choice(Option.CONTEXT, "prod"),)
+
+
+def test_the_template_comes_before_the_default() -> None:
+    found = choices(account("a"), [], template=TEMPLATE, namespace="costs", default_url="http://default")
+    assert found == (
+        Choice(Option.TEMPLATE, service_url("kubecost-cost-analyzer", "costs", 9090)),
+        Choice(Option.DEFAULT, "http://default"),
+    )
+    assert choices(account("a"), []) == ()
+
+
+def test_a_template_is_filled_with_the_cluster_else_the_name() -> None:
+    template = "http://{cluster}.example.com/{name}"
+    assert fill(template, account("Shop", cluster_id="Prod-1"), "x") == "http://prod-1.example.com/shop"
+    assert fill(template, account("shop"), "x") == "http://shop.example.com/shop"
+
+
+@pytest.mark.parametrize(
+    ("template", "cluster", "says"),
+    [
+        ("http://{cluster}", "169.254.169.254/x", "is no host name"),
+        ("http://{cluster}.example.com", "evil.com#", "is no host name"),
+        ("http://{tenant}", "a", "not {tenant}"),
+        ("http://{cluster!r}", "a", "not {cluster}"),
+        ("http://{cluster.__class__}", "a", "not {cluster.__class__}"),
+        ("http://{cluster", "a", "braces"),
+    ],
+)
+def test_a_template_that_could_make_another_url_is_refused(template: str, cluster: str, says: str) -> None:
+    with pytest.raises(TemplateNotUsable) as caught:
+        fill(template, account("a", cluster_id=cluster), "kubecost")
+    assert says in str(caught.value)
+
+
+def test_a_template_that_gives_two_accounts_one_url_is_refused() -> None:
+    accounts = [account("a"), account("b"), account("own", kubecost_url="http://own")]
+    with pytest.raises(DefaultServesOne, match=r"KUBETALLY_SOURCE_TEMPLATE .* but a, b have no URL"):
+        choices(accounts[0], accounts, template=TEMPLATE)
+    assert choices(accounts[0], accounts, template="http://{cluster}")[0].place == "http://a"
+
+
+async def known(_host: str, _port: int) -> list[str]:
+    return ["10.0.0.1"]
+
+
+async def unknown(_host: str, _port: int) -> list[str]:
+    raise OSError("no such name")
+
+
+async def test_a_name_that_dns_does_not_know_leads_to_the_next_option() -> None:
+    given: dict[str, Any] = {"access_of": Access.parse, "template": "http://{cluster}:9090"}
+    here = await resolve_source(account("a"), [], **given, default_url="http://default", resolve=known)
+    assert (here.option, here.access.url, here.passed_over) == (Option.TEMPLATE, "http://a:9090", ())
+    there = await resolve_source(account("a"), [], **given, default_url="http://default", resolve=unknown)
+    assert (there.option, there.access.url) == (Option.DEFAULT, "http://default")
+    assert there.passed_over == ("KUBETALLY_SOURCE_TEMPLATE gives http://a:9090, a name that DNS does not know",)
+    with pytest.raises(NoSourceStated, match="DNS does not know"):
+        await resolve_source(account("a"), [], **given, resolve=unknown)
+
+
+async def test_the_default_serves_exactly_one_account() -> None:
+    alone = account("a")
+    others = [
+        account("own", kubecost_url="http://own"),
+        account("there", context="prod"),
+        account("cloud", type=AccountType.AWS_CNR),
+    ]
+    given: dict[str, Any] = {"access_of": Access.parse, "default_url": "http://u:p@default:9090"}
+    found = await resolve_source(alone, [alone, *others], **given)
+    assert (found.option, found.access.masked_url) == (Option.DEFAULT, "http://***@default:9090")
+    with pytest.raises(DefaultServesOne, match=r"KUBECOST_API_URL .* but a, b have no URL") as caught:
+        await resolve_source(alone, [alone, *others, account("b")], **given)
+    assert (caught.value.setting, caught.value.names) == ("KUBECOST_API_URL", ("a", "b"))
+    own = await resolve_source(others[0], [alone, *others, account("b")], **given)
+    assert own.option is Option.ACCOUNT_URL
+
+
+async def test_an_account_without_any_option_says_what_to_do() -> None:
+    with pytest.raises(NoSourceStated, match="--url"):
+        await resolve_source(account("a"), [], access_of=Access.parse)
