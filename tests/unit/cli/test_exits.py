@@ -45,6 +45,7 @@ def made(kind: type[HubError]) -> HubError:
     """One of `kind`, of made-up facts."""
     window = Window(parse_instant("2026-11-20"), parse_instant("2026-11-21"))
     samples = {int: 3, float: 3.0, bool: True, str: "something", Path: Path("file.pem"), Window: window, Costs: ZERO}
+    samples[HubError] = HubError("something")
     hints = get_type_hints(kind.__init__)
     facts: dict[str, object] = {}
     for name, parameter in inspect.signature(kind).parameters.items():

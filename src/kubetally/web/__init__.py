@@ -1,0 +1,1 @@
+"""The HTTP faces: Litestar applications and the server that runs them."""

@@ -1,0 +1,81 @@
+"""The application: every face on one port."""
+
+from typing import Any
+
+import structlog
+from litestar import Request, get
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.response import Response
+
+from kubetally.domain.errors import HubError, NotFound
+from kubetally.domain.window import Clock
+from kubetally.ledger.service import ClusterUnreadable, CostService
+from kubetally.web.documentation import openapi_config, openapi_json
+from kubetally.web.figures import Figures
+from kubetally.web.html import STYLE
+from kubetally.web.metroculus import PREFIX, metroculus, no_such_verb
+from kubetally.web.operations import Life, operations
+from kubetally.web.overview import overview
+from kubetally.web.problems import Problem, no_such_path, problem_of
+from kubetally.web.question import DEFAULT_WINDOW
+from kubetally.web.secret import Secret
+from kubetally.web.watch import WatchedApp
+
+_log = structlog.get_logger(__name__)
+AnyRequest = Request[Any, Any, Any]
+
+
+def create_app(
+    service: CostService, secret: str, version: str, clock: Clock, *, page_window: str = DEFAULT_WINDOW
+) -> WatchedApp:
+    """The whole service. It closes `service` when it stops.
+
+    `page_window` is what `/` shows before anyone chooses. Raises ValueError for an empty secret.
+    """
+    known, life, figures = Secret(secret), Life(), Figures(service, version)
+
+    def as_problem(request: AnyRequest, error: Exception) -> Response[bytes]:
+        return _problem(request, error, known).response()
+
+    app = WatchedApp(
+        route_handlers=[
+            metroculus(service, known, clock, figures),
+            operations(service, figures, version, life),
+            overview(service, known, clock, page_window),
+            openapi_json,
+            style_css,
+        ],
+        exception_handlers={Exception: as_problem, HTTPException: as_problem},
+        openapi_config=openapi_config(),
+        on_shutdown=[service.close],
+        logging_config=None,
+        debug=False,
+    )
+    app.figures, app.life, app.give_up = figures, life, service.close
+    return app
+
+
+@get("/style.css", include_in_schema=False, media_type="text/css")
+async def style_css() -> bytes:
+    """How pages look."""
+    return STYLE
+
+
+def _problem(request: AnyRequest, error: Exception, secret: Secret) -> Problem:
+    """The one place where what went wrong becomes an answer."""
+    match error:
+        case Problem():
+            return error
+        case HubError():
+            if not isinstance(error, ClusterUnreadable | NotFound):
+                _log.error("request_failed", code=error.code, message=str(error))
+            return problem_of(error)
+        case MethodNotAllowedException():  # a verb that no route of ours has heard of
+            refused = secret.refuses(request.scope) if request.scope["path"].startswith(PREFIX) else None
+            return refused or no_such_verb(request.scope["method"])
+        case NotFoundException():
+            return no_such_path()
+        case HTTPException() if error.status_code < 500:
+            return Problem(None, status=error.status_code)
+    _log.error("defect", path=request.scope["path"], exc_info=error)
+    return Problem(None)

@@ -1,0 +1,59 @@
+"""Answers as bytes, made once for each page of each answer."""
+
+import asyncio
+from typing import Any, Final
+
+import msgspec
+
+from kubetally.domain.cluster_costs import DetailLevel
+from kubetally.ledger.answer import answer as body_of
+from kubetally.ledger.cache import Bounded, SingleFlight
+from kubetally.ledger.service import CachedAnswer
+from kubetally.web.question import Dates, Question
+
+LISTS: Final = ("breakdown_by_namespace", "breakdown_by_workload")
+_BYTES_KEPT: Final = 64 * 1024 * 1024
+_Key = tuple[int, Dates, DetailLevel, bool, int | None, int]
+
+
+class Bodies:
+    """Encoded pages of the answers that are remembered; the least recently wanted leave first."""
+
+    def __init__(self, most_bytes: int = _BYTES_KEPT) -> None:
+        self._kept: Bounded[_Key, bytes] = Bounded(most_bytes)
+        self._making: SingleFlight[_Key, bytes] = SingleFlight()
+
+    async def of(self, answer: CachedAnswer, question: Question, dates: Dates) -> bytes:
+        """The body of the page that the question asks for."""
+        key = (answer.serial, dates, question.detail_level, question.is_paged, question.limit, question.offset)
+        kept = self._kept.get(key)
+        if kept is not None:
+            return kept
+        return await self._making(key, lambda: self._make(key, answer, question))
+
+    async def _make(self, key: _Key, answer: CachedAnswer, question: Question) -> bytes:
+        # Adding up ten thousands of rows takes its time; the loop has others to serve meanwhile.
+        body = await asyncio.to_thread(encode, answer, question, key[1])
+        self._kept.put(key, body, weight=len(body))
+        return body
+
+
+def encode(answer: CachedAnswer, question: Question, dates: Dates) -> bytes:
+    """The body, with the dates as they were given."""
+    body = body_of(answer.costs, question.detail_level, answer.account.id)
+    body["start_date"], body["end_date"] = dates
+    return msgspec.json.encode(paged(body, question))
+
+
+def paged(body: dict[str, Any], question: Question) -> dict[str, Any]:
+    """The body with one page of each list of rows, and how many there are altogether; its totals are of all rows.
+
+    A list without rows is left out, as existing readers know it.
+    """
+    lists = {name: body.pop(name) for name in LISTS if name in body}
+    until = None if question.limit is None else question.offset + question.limit
+    body |= {name: page for name, rows in lists.items() if (page := rows[question.offset : until])}
+    if question.is_paged and question.detail_level is not DetailLevel.SUMMARY:
+        counts = {name: len(rows) for name, rows in lists.items()}
+        body["pagination"] = {"limit": question.limit, "offset": question.offset, "total_count": counts}
+    return body

@@ -1,0 +1,128 @@
+"""`/docs` and `/openapi.json`: what can be asked, for people and for programs, loading nothing from elsewhere."""
+
+import json
+from typing import Any, Final
+
+from litestar import Litestar, Request, Router, get
+from litestar.enums import MediaType
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.response import Response
+
+from kubetally.web.html import AnyRequest, page, text
+
+API_VERSION: Final = "2"
+
+
+def openapi_config() -> OpenAPIConfig:
+    """Litestar's document of the routes. Its version is that of the API; `/healthz` has the program's."""
+    return OpenAPIConfig(
+        title="Kubetally",
+        version=API_VERSION,
+        description="What Kubernetes clusters cost, balanced to the last cent.",
+        components=Components(
+            security_schemes={
+                "Secret": SecurityScheme(
+                    type="apiKey", name="Secret", security_scheme_in="header", description="The secret of the service."
+                )
+            }
+        ),
+        openapi_router=Router("/docs", route_handlers=[], include_in_schema=False),
+        render_plugins=[_Page()],
+    )
+
+
+def document(app: Litestar) -> bytes:
+    """The OpenAPI document, as it is kept beside this module."""
+    return (json.dumps(app.openapi_schema.to_schema(), indent=2, sort_keys=True) + "\n").encode()
+
+
+@get("/openapi.json", include_in_schema=False)
+async def openapi_json(request: AnyRequest) -> Response[bytes]:
+    """The document."""
+    return Response(document(request.app), media_type="application/vnd.oai.openapi+json")
+
+
+class _Page(OpenAPIRenderPlugin):
+    """The document as a page that needs no script."""
+
+    def __init__(self) -> None:
+        super().__init__(path="/", media_type=MediaType.HTML)
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        return documentation(openapi_schema)
+
+
+def documentation(schema: dict[str, Any]) -> bytes:
+    """The page for a document."""
+    operations = "".join(
+        _operation(verb, path, operation)
+        for path, verbs in sorted(schema["paths"].items())
+        for verb, operation in verbs.items()
+        if isinstance(operation, dict)
+    )
+    shapes = "".join(_shape(name, shape) for name, shape in sorted(schema["components"]["schemas"].items()))
+    body = (
+        f"<h1>{text(schema['info']['title'])} API</h1><p>{text(schema['info']['description'])}</p>"
+        '<p><a href="/">Clusters</a>, <a href="/openapi.json">OpenAPI document</a></p>'
+        f"{operations}<h2>Shapes</h2>{shapes}"
+    )
+    return page("Kubetally API", body)
+
+
+def _operation(verb: str, path: str, operation: dict[str, Any]) -> str:
+    parameters = "".join(
+        f"<tr><td><code>{text(one['name'])}</code></td><td>{_type(one['schema'])}"
+        f"{', required' if one.get('required') else ''}</td><td>{text(one.get('description', ''))}</td></tr>"
+        for one in operation.get("parameters", ())
+    )
+    answers = "".join(
+        f"<tr><td>{text(status)}</td><td>{text(answer['description'])}</td><td>{_content(answer)}</td></tr>"
+        for status, answer in sorted(operation["responses"].items())
+    )
+    needs = "<p>Needs the header <code>Secret</code>.</p>" if operation.get("security") else ""
+    return (
+        f"<section><h2><code>{text(verb.upper())} {text(path)}</code></h2><p>{text(operation['summary'])}</p>"
+        f"<p>{text(operation.get('description', ''))}</p>{needs}"
+        + (f"<h3>Parameters</h3>{_table(parameters)}" if parameters else "")
+        + f"<h3>Answers</h3>{_table(answers)}</section>"
+    )
+
+
+def _shape(name: str, shape: dict[str, Any]) -> str:
+    required = shape.get("required", ())
+    rows = "".join(
+        f"<tr><td><code>{text(key)}</code></td><td>{_type(one)}</td>"
+        f"<td>{'' if key in required else 'may be left out'}</td></tr>"
+        for key, one in shape.get("properties", {}).items()
+    )
+    return (
+        f'<section id="{text(name)}"><h3>{text(name)}</h3><p>{text(shape.get("description", ""))}</p>'
+        f"{_table(rows)}</section>"
+    )
+
+
+def _table(rows: str) -> str:
+    return f'<div class="scroll" tabindex="0"><table class="words"><tbody>{rows}</tbody></table></div>'
+
+
+def _content(answer: dict[str, Any]) -> str:
+    return ", ".join(_type(one["schema"]) for one in (answer.get("content") or {}).values())
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """A schema in a word, with a link to a shape."""
+    if "$ref" in schema:
+        name = text(schema["$ref"].rpartition("/")[2])
+        return f'<a href="#{name}">{name}</a>'
+    for several in ("oneOf", "anyOf"):
+        if several in schema:
+            return " or ".join(_type(one) for one in schema[several])
+    if "enum" in schema:
+        return text(" or ".join(map(str, schema["enum"])))
+    if schema.get("type") == "array":
+        return f"list of {_type(schema['items'])}"
+    if isinstance(schema.get("additionalProperties"), dict):
+        return f"object of {_type(schema['additionalProperties'])}"
+    return text(schema.get("type", "any"))

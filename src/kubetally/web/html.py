@@ -1,0 +1,38 @@
+"""Pages without scripts: one frame, one style sheet, everything escaped."""
+
+from html import escape
+from importlib.resources import files
+from typing import Any, Final
+
+from litestar import Request
+from litestar.response import Response
+
+STYLE: Final = files("kubetally.web").joinpath("style.css").read_bytes()
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+}
+
+
+def text(value: object) -> str:
+    """The value, fit to stand between tags and in quoted attributes."""
+    return escape(str(value), quote=True)
+
+
+def page(title: str, body: str, *, head: str = "") -> bytes:
+    """A whole document; `body` and `head` are markup already."""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<title>{text(title)}</title><link rel="stylesheet" href="/style.css">{head}</head>'
+        f"<body>{body}</body></html>"
+    ).encode()
+
+
+def html_response(content: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:
+    """A page that loads nothing from elsewhere."""
+    return Response(content, status_code=status, media_type="text/html", headers=_HEADERS | (headers or {}))
+
+
+AnyRequest = Request[Any, Any, Any]

@@ -1,0 +1,67 @@
+"""What operators and probes ask."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from litestar import Router, get
+from litestar.openapi import ResponseSpec
+from litestar.response import Response
+
+from kubetally.domain.errors import HubError
+from kubetally.ledger.service import CostService
+from kubetally.web import wire
+from kubetally.web.figures import MEDIA_TYPE, Figures
+from kubetally.web.problems import NO_STORE
+
+_PATIENCE_SECONDS = 2.0
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Life:
+    """Whether the service is about to stop, so that nobody sends it more."""
+
+    is_stopping: bool = False
+
+
+def operations(service: CostService, figures: Figures, version: str, life: Life) -> Router:
+    """`/healthz`, `/readyz` and `/metrics`; nothing in them is secret."""
+
+    def told(status: str, code: int = 200) -> Response[wire.Health]:
+        return Response(wire.Health(status, version), status_code=code, headers=NO_STORE)
+
+    @get("/healthz", summary="Whether the process lives", operation_id="healthz")
+    async def healthz() -> Response[wire.Health]:
+        return told("ok")
+
+    @get(
+        "/readyz",
+        summary="Whether it can answer: its accounts can be read, and it is not stopping",
+        operation_id="readyz",
+        responses={503: ResponseSpec(wire.Health, generate_examples=False, description="Not now.")},
+    )
+    async def readyz() -> Response[wire.Health]:
+        if life.is_stopping:
+            return told("stopping", 503)
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await service.check()
+        except (HubError, TimeoutError) as error:
+            _log.warning("not_ready", why=error.code if isinstance(error, HubError) else "timeout")
+            return told("unavailable", 503)
+        return told("ready")
+
+    @get(
+        "/metrics",
+        summary="Figures of the service for Prometheus",
+        operation_id="metrics",
+        media_type=MEDIA_TYPE,
+        responses={200: ResponseSpec(str, generate_examples=False, description="Figures.", media_type="text/plain")},
+    )
+    async def metrics() -> Response[bytes]:
+        return Response(figures.exposition(), media_type=MEDIA_TYPE, headers=NO_STORE)
+
+    handlers: list[Any] = [healthz, readyz, metrics]
+    return Router("/", route_handlers=handlers, tags=["operations"])

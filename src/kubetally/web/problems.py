@@ -1,0 +1,87 @@
+"""Errors as the existing API writes them; its texts and order of keys are part of the contract."""
+
+import json
+from http import HTTPStatus
+from typing import Final
+
+from litestar.response import Response
+
+from kubetally.domain.errors import BalanceError, HubError, NotFound, RequestError, SourceError, StoreError
+from kubetally.ledger.cache import GivenUp
+from kubetally.ledger.service import ClusterUnreadable, Overloaded
+
+JSON: Final = 'application/json; charset="utf-8"'
+NO_STORE: Final = {"Cache-Control": "no-store"}
+_CODES: Final = {
+    "OM0002": (404, "Not found"),
+    "OM0003": (405, "{} method not allowed"),
+    "OM0005": (403, "Bad secret"),
+    "OM0006": (400, "Invalid {}"),
+    "OM0007": (401, "This resource requires authorization"),
+    "OM0008": (400, "{} is not provided"),
+    "OM0009": (424, "{} is unavailable"),
+}
+# The first family that fits; the codes beside it have facts of their own in their texts.
+FAMILIES: Final[tuple[tuple[type[HubError], int], ...]] = (
+    (Overloaded, 503),
+    (GivenUp, 503),
+    (NotFound, 404),
+    (RequestError, 400),
+    (SourceError, 424),
+    (StoreError, 503),
+    (BalanceError, 500),
+)
+
+
+class Problem(Exception):
+    """An answer that is an error. `code` is of the contract, or None for `U0` and the status; params fill its text."""
+
+    def __init__(
+        self,
+        code: str | None,
+        *params: str,
+        status: int = 500,
+        headers: dict[str, str] | None = None,
+        media_type: str = JSON,
+    ) -> None:
+        if code is None:
+            self.code, self.status, self.reason = f"U0{status}", status, HTTPStatus(status).phrase
+        else:
+            self.code, (self.status, text) = code, _CODES[code]
+            self.reason = text.format(*params)
+        self.params, self.headers, self.media_type = params, headers or {}, media_type
+        super().__init__(self.reason)
+
+    @property
+    def body(self) -> bytes:
+        """The body, byte for byte as the existing service writes it."""
+        error = {
+            "status_code": self.status,
+            "error_code": self.code,
+            "reason": self.reason,
+            "params": list(self.params),
+        }
+        return json.dumps({"error": error}).replace("</", "<\\/").encode()
+
+    def response(self) -> Response[bytes]:
+        """The whole answer."""
+        headers = NO_STORE | self.headers
+        return Response(self.body, status_code=self.status, media_type=self.media_type, headers=headers)
+
+
+def no_such_path() -> Problem:
+    """The 404 of the router itself, whose content type has no charset."""
+    return Problem("OM0002", media_type="application/json")
+
+
+def problem_of(error: HubError) -> Problem:
+    """What the existing API calls an error of ours; the header tells the cause to whoever has to mend it."""
+    status = next((status for family, status in FAMILIES if isinstance(error, family)), 500)
+    match error:
+        case ClusterUnreadable():
+            return Problem("OM0009", error.source, headers={"X-Kubetally-Error": error.why.code})
+        case NotFound():
+            return Problem("OM0002", headers={"X-Kubetally-Error": error.code})
+        case _:
+            retry = {"Retry-After": "5"} if status == 503 else {}
+            return Problem(None, status=status, headers={"X-Kubetally-Error": error.code, **retry})

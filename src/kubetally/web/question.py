@@ -1,0 +1,103 @@
+"""The parameters of the existing API: read in its order, refused as it refuses them."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import unquote_to_bytes
+
+from kubetally.domain.cluster_costs import DetailLevel
+from kubetally.domain.window import LATEST_UNIX, Clock, Window, from_unix, parse_window, to_unix
+from kubetally.web.problems import Problem
+
+LARGEST = 2**31 - 1
+DEFAULT_WINDOW = "7d"
+_NAMES = frozenset({b"cloud_account_id", b"start_date", b"end_date", b"detail_level", b"limit", b"offset"})
+_LEVELS = frozenset(level.value for level in DetailLevel)
+_NUMBER = re.compile(r"-?[0-9]{1,20}")
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
+Dates = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked. `dates` are the Unix seconds as given, None where both are missing; no `limit` is all rows."""
+
+    cloud_account_id: str
+    dates: Dates | None
+    detail_level: DetailLevel = DetailLevel.SUMMARY
+    limit: int | None = None
+    offset: int = 0
+    is_paged: bool = False
+
+    def given(self, clock: Clock) -> tuple[Dates, Window]:
+        """The dates to repeat in the answer, and the window they mean: without any, the last seven days.
+
+        An end on second :59 is the last second of the window, as the existing clients send it; any other is exclusive.
+        """
+        if self.dates is None:
+            window = parse_window(DEFAULT_WINDOW, clock.now())
+            return (to_unix(window.start), to_unix(window.end)), window
+        start, end = self.dates
+        until = end + 1 if end % 60 == 59 and start < end < LATEST_UNIX else end
+        return self.dates, Window(from_unix(start), from_unix(until))
+
+
+@lru_cache(maxsize=4096)
+def parse(query: bytes) -> Question:
+    """The question of a query string. Raises Problem for the first parameter that is not in order.
+
+    Of a name given twice the last value counts, blanks around it do not, and unknown names are ignored.
+    """
+    values = {name: _text(value) for name, value in _pairs(query) if name in _NAMES}
+    account_id = values.get(b"cloud_account_id", "")
+    if not account_id:
+        raise Problem("OM0008", "cloud_account_id")
+    dates = _dates(values.get(b"start_date"), values.get(b"end_date"))
+    level = values.get(b"detail_level", DetailLevel.SUMMARY)
+    if level not in _LEVELS:
+        raise Problem("OM0006", "detail_level")
+    limit, offset = values.get(b"limit"), values.get(b"offset")
+    question = Question(
+        account_id,
+        dates,
+        DetailLevel(level),
+        None if limit is None else _number("limit", limit, 1, LARGEST),
+        0 if offset is None else _number("offset", offset, 0, LARGEST),
+        is_paged=not (limit is None and offset is None),
+    )
+    if _ID.fullmatch(account_id) is None:  # no account can have it
+        raise Problem("OM0002")
+    return question
+
+
+def _dates(start: str | None, end: str | None) -> Dates | None:
+    if start is None and end is None:
+        return None
+    if start is None:
+        raise Problem("OM0008", "start_date")
+    first = _number("start_date", start, 0, LATEST_UNIX)
+    if end is None:
+        raise Problem("OM0008", "end_date")
+    last = _number("end_date", end, 1, LATEST_UNIX)
+    if first > last:
+        raise Problem("OM0006", "end_date")
+    return first, last
+
+
+def _number(name: str, text: str, least: int, most: int) -> int:
+    if _NUMBER.fullmatch(text) is None or not least <= int(text) <= most:
+        raise Problem("OM0006", name)
+    return int(text)
+
+
+def _pairs(query: bytes) -> list[tuple[bytes, bytes]]:
+    parts = (part.partition(b"=") for part in query.replace(b"+", b" ").split(b"&") if part)
+    return [(unquote_to_bytes(name), unquote_to_bytes(value)) for name, _, value in parts]
+
+
+def _text(value: bytes) -> str:
+    try:
+        return _CONTROL.sub(" ", value.decode()).strip()
+    except UnicodeDecodeError:
+        raise Problem(None, status=400) from None

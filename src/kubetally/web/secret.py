@@ -1,0 +1,77 @@
+"""Who may ask: those who know the secret."""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
+
+from litestar.types import HTTPScope, Scope
+
+from kubetally.web.problems import Problem
+
+_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"})
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1", ""})
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class Secret:
+    """The secret that callers have to send. It is in no repr."""
+
+    def __init__(self, secret: str) -> None:
+        if not secret.strip():
+            raise ValueError("the secret is empty: everybody would know it")
+        self._secret = secret.strip().encode()
+
+    def demand(self, scope: Scope) -> None:
+        """Raise what the existing API answers without the header `Secret`, or with another than ours."""
+        refused = self.refuses(scope)
+        if refused is not None:
+            raise refused
+
+    def refuses(self, scope: Scope) -> Problem | None:
+        """What there is to raise; None for who knows the secret."""
+        given = b",".join(_all(scope["headers"], b"secret"))
+        if not given.strip():
+            return Problem("OM0007")
+        return None if self._is(given) else Problem("OM0005")
+
+    def admits_to_page(self, scope: HTTPScope) -> bool:
+        """Whether a person may see the page: on this very machine, or with the secret as password or header."""
+        if _is_local(scope):
+            return True
+        headers = scope["headers"]
+        return any(
+            self._is(given) for given in (*_all(headers, b"secret"), *map(_password, _all(headers, b"authorization")))
+        )
+
+    def _is(self, given: bytes) -> bool:
+        return hmac.compare_digest(self._secret, given.strip())
+
+
+def _all(headers: Headers, name: bytes) -> Sequence[bytes]:
+    return [value for key, value in headers if key == name]
+
+
+def _password(authorization: bytes) -> bytes:
+    """The password of basic authentication; empty where there is none."""
+    scheme, _, encoded = authorization.partition(b" ")
+    if scheme.lower() != b"basic":
+        return b""
+    try:
+        return base64.b64decode(encoded, validate=True).partition(b":")[2]
+    except binascii.Error:
+        return b""
+
+
+def _is_local(scope: HTTPScope) -> bool:
+    """Whether a browser of this machine asks directly, by a name that only this machine can have."""
+    headers, client = scope["headers"], scope["client"]
+    if client is None or any(key in _FORWARDED for key, _ in headers):
+        return False
+    host = b"".join(_all(headers, b"host")).decode("latin-1").strip()
+    name = host.partition("]")[0].strip("[") if host.startswith("[") else host.partition(":")[0]
+    try:
+        return ip_address(client[0]).is_loopback and name.lower() in _LOCAL_NAMES
+    except ValueError:
+        return False

@@ -1,0 +1,104 @@
+"""What happens around every request: its id, its line in the log, its figures, and what no route ever sees."""
+
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import Any, Final
+from urllib.parse import quote
+
+import structlog
+from litestar import Litestar, Request
+from litestar.types import HTTPScope, Message, Receive, Send
+
+from kubetally.web.figures import Figures
+from kubetally.web.operations import Life
+from kubetally.web.problems import Problem, no_such_path
+
+LONGEST_QUERY: Final = 8192
+CACHE: Final = "kubetally_cache"  # where a route leaves in the scope's state whether it had a hit, for the log
+_PROCESS, _NUMBERS = secrets.token_hex(4).encode(), count(1)  # an id of its own for each request of each process
+_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_SAFE = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+
+
+class WatchedApp(Litestar):
+    """A Litestar application that tells of each of its requests, and can be told that it ends.
+
+    figures, life: set before the first request. give_up: ends what is asked of sources, so that who waits is answered.
+    """
+
+    figures: Figures
+    life: Life
+    give_up: Callable[[], Awaitable[None]]
+    log: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer, and tell of it."""
+        if scope["type"] == "http":
+            if self.log is None:  # bound once, with the settings that logs have by now: each binding costs time
+                self.log = structlog.get_logger(__name__).bind()
+            await _Watched(self, scope, send).answer(super().__call__, receive)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+class _Watched:
+    def __init__(self, app: WatchedApp, scope: HTTPScope, send: Send) -> None:
+        self._app, self._scope, self._send = app, scope, send
+        self._began, self._status = time.perf_counter(), 0
+        scope.setdefault("state", {})
+        self._id = _request_id(scope)
+        self._path = scope["path"]
+
+    async def answer(self, app: Any, receive: Receive) -> None:
+        try:
+            problem = _refused(self._scope)
+            if problem is None:
+                await app(self._scope, receive, self.send)
+            else:
+                self._scope["litestar_app"] = self._scope["app"] = self._app
+                response = problem.response().to_asgi_response(app=None, request=Request(self._scope))
+                await response(self._scope, receive, self.send)
+        finally:
+            self._tell()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            message["headers"] = [*message["headers"], (b"x-request-id", self._id), *_SAFE]
+        await self._send(message)
+
+    def _tell(self) -> None:
+        """Count it, and write its line. The query and the headers stay out: either may hold what is secret."""
+        scope, seconds = self._scope, time.perf_counter() - self._began
+        status = self._status or 499  # the caller left before the answer began
+        path, method = scope.get("path_template"), scope["method"]
+        self._app.figures.answered(path or "other", status, seconds)
+        facts = {} if CACHE not in scope["state"] else {"cache": scope["state"][CACHE]}
+        self._app.log.info(
+            "request",
+            method="GET" if method == "GET" else quote(method[:20]),
+            path=path or quote(self._path[:200]),
+            status=status,
+            ms=round(seconds * 1000, 1),
+            id=self._id.decode(),
+            **facts,
+        )
+
+
+def _refused(scope: HTTPScope) -> Problem | None:
+    """What the routes must not see: Litestar takes a path with a slash at its end for the one without."""
+    path = scope["path"]
+    if path != "/" and (path.endswith("/") or "//" in path):
+        return no_such_path()
+    if len(scope["query_string"]) > LONGEST_QUERY:
+        return Problem(None, status=414)
+    return None
+
+
+def _request_id(scope: HTTPScope) -> bytes:
+    """The caller's own id where it is a harmless one, else a new one."""
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    return given if _ID.fullmatch(given) else b"%s-%x" % (_PROCESS, next(_NUMBERS))

@@ -1,0 +1,685 @@
+"""The web service over a real socket: to the letter of the API that other services know already."""
+
+import concurrent.futures
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import httpx
+import msgspec
+import pytest
+
+from kubetally.domain.account import AccountType, Credentials
+from kubetally.domain.errors import StoreError
+from kubetally.domain.window import LATEST_UNIX
+from kubetally.ledger.service import CostService
+from kubetally.samples.replay import ReplayServer
+from kubetally.web import wire
+from tests.faults import FaultServer
+from tests.integration.test_many_namespaces import NAMESPACES, source
+from tests.served import NOON_AFTER, NOT_FOUND, Asked, Reply, Served
+from tests.service import PATH, SECRET, AccountsInMemory, E, S, account, account_id, cost_service, serving
+
+ONE = account_id(1)
+GOOD = {"cloud_account_id": ONE, "start_date": S, "end_date": E}
+WITH_SECRET = {"Secret": SECRET}
+JSON = 'application/json; charset="utf-8"'
+REASONS = {
+    "OM0002": "Not found",
+    "OM0003": "{} method not allowed",
+    "OM0005": "Bad secret",
+    "OM0006": "Invalid {}",
+    "OM0007": "This resource requires authorization",
+    "OM0008": "{} is not provided",
+    "OM0009": "{} is unavailable",
+}
+
+
+@dataclass
+class MovableClock:
+    """A clock that a test sets."""
+
+    at: datetime = NOON_AFTER
+
+    def now(self) -> datetime:
+        return self.at
+
+
+@dataclass
+class World:
+    """A running service, its accounts and its clock."""
+
+    url: str
+    accounts: AccountsInMemory
+    service: CostService
+    clock: MovableClock
+    client: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = httpx.Client(base_url=self.url, timeout=20)
+
+    def __enter__(self) -> "World":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
+    def get(self, **params: object) -> httpx.Response:
+        return self.client.get(PATH, params=params, headers=WITH_SECRET)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def world(replay: ReplayServer) -> Iterator[World]:
+    clock = MovableClock()
+    accounts = AccountsInMemory(
+        [
+            account(1, replay.url_of("aurora"), name="aurora"),
+            account(2, "http://127.0.0.1:1", name="dead"),
+            account(3, "", name="bucket", type=AccountType.AWS_CNR),
+            account(4, replay.url_of("cygnus"), name="<script>alert(1)</script>"),
+        ]
+    )
+    service = cost_service(accounts, clock)
+    with serving(service, clock) as url, World(url, accounts, service, clock) as world:
+        yield world
+
+
+def is_error(answer: httpx.Response, status: int, code: str, *params: str) -> bool:
+    """Whether the answer is this error, byte for byte."""
+    reason = REASONS[code].format(*params)
+    body = {"error": {"status_code": status, "error_code": code, "reason": reason, "params": list(params)}}
+    assert answer.text == json.dumps(body)
+    assert answer.headers["content-type"] == JSON
+    assert answer.status_code == status
+    return True
+
+
+# --- who may ask, and how ---
+
+
+@pytest.mark.parametrize("verb", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"])
+@pytest.mark.parametrize("headers", [{}, {"Secret": ""}, {"Authorization": f"Bearer {SECRET}"}])
+@pytest.mark.parametrize("path", [PATH, "/metroculus/v2/kubecost_metrics", "/metroculus/v2/kubecost_savings"])
+def test_without_secret_every_verb_is_401(world: World, verb: str, headers: dict[str, str], path: str) -> None:
+    assert is_error(world.client.request(verb, path, headers=headers), 401, "OM0007")
+
+
+@pytest.mark.parametrize("secret", ["wrong", SECRET[:-1], SECRET + "x", SECRET.upper()])
+@pytest.mark.parametrize("verb", ["GET", "POST"])
+def test_another_secret_is_403_before_anything_else_is_looked_at(world: World, verb: str, secret: str) -> None:
+    assert is_error(world.client.request(verb, PATH, headers={"Secret": secret}), 403, "OM0005")
+
+
+def test_a_secret_in_any_bytes_is_compared_and_not_a_defect(world: World) -> None:
+    assert is_error(world.client.get(PATH, headers={"Secret": "sécret".encode()}), 403, "OM0005")  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW", "TRACE"])
+def test_other_verbs_are_405(world: World, verb: str) -> None:
+    answer = world.client.request(verb, PATH, headers=WITH_SECRET, params=GOOD)  # type: ignore[arg-type]
+    assert is_error(answer, 405, "OM0003", verb)
+    assert answer.headers["allow"] == "GET"
+
+
+def test_head_is_405_without_a_body(world: World) -> None:
+    answer = world.client.head(PATH, headers=WITH_SECRET)
+    assert (answer.status_code, answer.content) == (405, b"")
+
+
+@pytest.mark.parametrize(
+    "path", [PATH + "/", "/metroculus/v2/nothing", "/metroculus/v2", "/nothing", "//metroculus/v2/x", "/healthz/"]
+)
+def test_a_path_that_is_none_is_the_404_of_the_router(world: World, path: str) -> None:
+    connection = http.client.HTTPConnection(urlsplit(world.url).netloc, timeout=10)
+    connection.request("GET", path, headers=WITH_SECRET)
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["content-type"]) == (404, "application/json")
+    assert json.loads(answer.read())["error"]["error_code"] == "OM0002"
+    connection.close()
+
+
+# --- the validation matrix ---
+
+BAD_NUMBERS = (
+    "",
+    " ",
+    "1.5",
+    "abc",
+    "0x10",
+    "1e3",
+    "1_000",
+    "\u0661",
+    "9" * 20,
+    str(LATEST_UNIX + 1),
+    "-1",
+    "--1",
+    "nan",
+)
+MATRIX: list[tuple[dict[str, object], int, str, str]] = [
+    ({"cloud_account_id": None}, 400, "OM0008", "cloud_account_id"),
+    ({"cloud_account_id": ""}, 400, "OM0008", "cloud_account_id"),
+    ({"cloud_account_id": "  "}, 400, "OM0008", "cloud_account_id"),
+    ({"cloud_account_id": None, "start_date": "abc"}, 400, "OM0008", "cloud_account_id"),
+    ({"start_date": None}, 400, "OM0008", "start_date"),
+    ({"end_date": None}, 400, "OM0008", "end_date"),
+    *(({"start_date": text}, 400, "OM0006", "start_date") for text in BAD_NUMBERS),
+    *(({"end_date": text}, 400, "OM0006", "end_date") for text in (*BAD_NUMBERS, "0")),
+    ({"start_date": 0, "end_date": 0}, 400, "OM0006", "end_date"),
+    ({"start_date": E, "end_date": S}, 400, "OM0006", "end_date"),
+    ({"start_date": "abc", "end_date": None}, 400, "OM0006", "start_date"),
+    *(({"detail_level": text}, 400, "OM0006", "detail_level") for text in ("", "everything", "Namespace", "pod")),
+    *(({"limit": text}, 400, "OM0006", "limit") for text in (*BAD_NUMBERS, "0", str(2**31))),
+    *(({"offset": text}, 400, "OM0006", "offset") for text in (*BAD_NUMBERS, str(2**31))),
+    ({"cloud_account_id": "nobody", "limit": "x"}, 400, "OM0006", "limit"),
+]
+
+
+@pytest.mark.parametrize(("change", "status", "code", "name"), MATRIX)
+def test_every_row_of_the_matrix(world: World, change: dict[str, object], status: int, code: str, name: str) -> None:
+    params = {key: value for key, value in (GOOD | change).items() if value is not None}
+    assert is_error(world.get(**params), status, code, name)
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        account_id(99),
+        account_id(3),
+        "aurora",
+        "1",
+        ONE.upper().replace("4000", "4ABC"),
+        f"{{{ONE}}}",
+        "' OR 1=1 --",
+        "*",
+    ],
+)
+def test_an_id_that_is_no_clusters_is_404(world: World, unknown: str) -> None:
+    for path in (PATH, "/metroculus/v2/kubecost_metrics", "/metroculus/v2/kubecost_savings"):
+        params = GOOD | {"cloud_account_id": unknown}
+        assert is_error(world.client.get(path, params=params, headers=WITH_SECRET), 404, "OM0002")  # type: ignore[arg-type]
+
+
+def test_a_query_that_is_no_text_is_400_and_an_unknown_one_is_ignored(world: World) -> None:
+    answer = world.client.get(f"{PATH}?cloud_account_id=%ff", headers=WITH_SECRET)
+    body = {"error": {"status_code": 400, "error_code": "U0400", "reason": "Bad Request", "params": []}}
+    assert (answer.status_code, answer.text) == (400, json.dumps(body))
+    assert world.client.get(f"{PATH}?{urlencode(GOOD)}&newer=%ff&window=7d", headers=WITH_SECRET).status_code == 200
+
+
+def test_the_last_of_two_counts_and_blanks_around_do_not(world: World) -> None:
+    query = f"cloud_account_id=x&cloud_account_id=+{ONE}%20&start_date=abc&start_date=%09{S}+&end_date={E}&end_date={E}"
+    answer = world.client.get(f"{PATH}?{query}", headers=WITH_SECRET)
+    assert answer.status_code == 200
+    assert answer.json()["start_date"] == S
+
+
+def test_a_query_beyond_all_measure_is_414(world: World) -> None:
+    assert world.client.get(f"{PATH}?{'x' * 9000}", headers=WITH_SECRET).status_code == 414
+
+
+# --- the answer ---
+
+
+def test_the_answer_has_every_key_of_the_contract_and_adds_up(world: World) -> None:
+    answer = world.get(**GOOD)
+    body = answer.json()
+    assert (answer.status_code, answer.headers["content-type"]) == (200, JSON)
+    msgspec.json.decode(answer.content, type=wire.ClusterCosts)
+    assert [body[key] for key in GOOD] == [ONE, S, E]
+    summary = body["summary"]
+    assert summary["total_cost"] == 247.445919
+    assert round(sum(summary.values()) - summary["total_cost"], 6) == summary["total_cost"]
+    classes = ("internet", "region", "zone")
+    assert sum(body["breakdown"][f"network_{one}_cost"] for one in classes) == pytest.approx(summary["network_cost"])
+    assert "breakdown_by_namespace" not in body
+
+
+@pytest.mark.parametrize("level", ["namespace", "workload"])
+def test_rows_of_a_level_have_the_documented_shape_and_sum_to_the_total(world: World, level: str) -> None:
+    answer = world.get(**GOOD, detail_level=level)
+    body = answer.json()
+    msgspec.json.decode(answer.content, type=wire.ClusterCosts)
+    rows = body["breakdown_by_namespace"] + body["lines"]
+    assert round(sum(row["total_cost"] for row in rows), 6) == body["summary"]["total_cost"]
+    assert "pagination" not in body
+
+
+def test_without_dates_the_answer_is_of_the_last_seven_days_and_says_so(world: World) -> None:
+    answer = world.get(cloud_account_id=ONE)
+    body = answer.json()
+    midnight = NOON_AFTER.replace(hour=0)
+    assert body["start_date"] == (midnight - timedelta(days=6)).timestamp()
+    assert body["end_date"] == (midnight + timedelta(days=1)).timestamp()
+    assert body["status"] == "partial"  # only three of these days were recorded
+    assert {error["code"] for error in body["errors"]} == {"source_refused"}
+
+
+def test_an_end_on_second_59_is_inclusive_and_repeated_as_given(world: World) -> None:
+    exclusive, inclusive = world.get(**GOOD).json(), world.get(**GOOD | {"end_date": E - 1}).json()
+    assert (exclusive["end_date"], inclusive["end_date"]) == (E, E - 1)
+    assert {**inclusive, "end_date": E} == exclusive
+
+
+def test_equal_dates_cost_nothing(world: World) -> None:
+    body = world.get(**GOOD | {"end_date": S}).json()
+    assert (body["status"], body["summary"]["total_cost"], body["end_date"]) == ("ok", 0, S)
+    assert world.get(**GOOD | {"start_date": S + 59, "end_date": S + 59}).json()["summary"]["total_cost"] == 0
+
+
+def test_a_window_to_the_end_of_time_is_no_defect(world: World) -> None:
+    answer = world.get(**GOOD | {"start_date": E + 86400 * 365, "end_date": LATEST_UNIX})
+    assert (answer.status_code, answer.json()["end_date"]) == (200, LATEST_UNIX)
+
+
+def test_a_dead_source_is_424_and_names_its_masked_url(world: World) -> None:
+    answer = world.get(**GOOD | {"cloud_account_id": account_id(2)})
+    assert is_error(answer, 424, "OM0009", "http://127.0.0.1:1")
+    assert answer.headers["x-kubetally-error"] == "source_unreachable"
+
+
+def test_the_phase_1_endpoints_answer_empty_and_say_why(world: World) -> None:
+    for name, lists, shape in (
+        ("kubecost_metrics", {"metrics": {}}, wire.Metrics),
+        ("kubecost_savings", {"cpu_savings": [], "memory_savings": []}, wire.Savings),
+    ):
+        params = GOOD | {"metrics": "a,b"}
+        answer = world.client.get(f"/metroculus/v2/{name}", params=params, headers=WITH_SECRET)  # type: ignore[arg-type]
+        body = answer.json()
+        msgspec.json.decode(answer.content, type=shape)
+        assert body.items() >= (GOOD | lists).items()
+        assert "Prometheus" in body["errors"][0]["message"]
+
+
+def curl(command: str, **environment: str) -> Any:
+    """What a command of the design note prints, run as it stands there, without its `jq`."""
+    done = subprocess.run(
+        ["/bin/bash", "-c", command],
+        capture_output=True, text=True, env=os.environ | environment, timeout=30, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+def test_the_curl_commands_of_the_design_note_work_as_they_stand(world: World) -> None:
+    port = urlsplit(world.url).port
+    summary = curl(
+        'curl -sS -H "Secret: $CLUSTER_SECRET" \\\n'
+        f'  "http://localhost:{port}/metroculus/v2/kubecost_cluster_costs?cloud_account_id={ONE}'
+        "&start_date=$(date -u -d '2026-11-20' +%s)&end_date=$(date -u -d '2026-11-23' +%s)\"",
+        CLUSTER_SECRET=SECRET,
+    )["summary"]
+    assert summary.keys() >= {
+        "total_cost", "cpu_cost", "ram_cost", "pv_cost", "management_cost", "load_balancer_cost", "network_cost",
+    }  # fmt: skip
+    assert summary["total_cost"] == 247.445919
+    efficiency = curl(
+        'curl -sS -H "Secret: $CLUSTER_SECRET" \\\n'
+        f'  "http://localhost:{port}/metroculus/v2/kubecost_cluster_costs?cloud_account_id={ONE}&detail_level=namespace"',
+        CLUSTER_SECRET=SECRET,
+    )["efficiency"]
+    assert set(efficiency) == {"cpu_efficiency", "ram_efficiency", "total_efficiency"}
+    assert all(0 < ratio < 3 for ratio in efficiency.values())
+
+
+# --- the cache ---
+
+
+@pytest.fixture
+def draco(replay: ReplayServer) -> Iterator[World]:
+    """A service of its own, whose clock and accounts a test may change."""
+    clock, accounts = MovableClock(), AccountsInMemory([account(1, replay.url_of("draco"))])
+    service = cost_service(accounts, clock)
+    with serving(service, clock) as url, World(url, accounts, service, clock) as world:
+        yield world
+
+
+def test_an_answer_is_kept_900_seconds_and_not_901(draco: World, replay: ReplayServer) -> None:
+    first = draco.get(**GOOD)
+    asked = len(replay.asked)
+    assert first.headers["x-kubetally-cache"] == "miss"
+    draco.clock.at += timedelta(seconds=900)
+    kept = draco.get(**GOOD)
+    assert (kept.headers["x-kubetally-cache"], kept.headers["age"]) == ("hit", "900")
+    assert kept.content == first.content
+    for level in ("namespace", "workload"):
+        assert draco.get(**GOOD, detail_level=level, limit=1).headers["x-kubetally-cache"] == "hit"
+    assert len(replay.asked) == asked
+    draco.clock.at += timedelta(seconds=1)
+    again = draco.get(**GOOD)
+    assert (again.headers["x-kubetally-cache"], again.headers["age"]) == ("miss", "0")
+    assert len(replay.asked) > asked
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kubecost_url": "http://127.0.0.1:1"},
+        {"cluster_id": "another"},
+        {"currency": "EUR"},
+        {"credentials": Credentials(token="changed")},
+        {"tenant": "another"},
+    ],
+)
+def test_an_account_that_changed_is_asked_anew(draco: World, replay: ReplayServer, change: dict[str, Any]) -> None:
+    assert draco.get(**GOOD).status_code == 200
+    asked = len(replay.asked)
+    draco.accounts.update(replace(draco.accounts.accounts[0], **change))
+    time.sleep(0.6)  # an account looked up is believed for half a second
+    answer = draco.get(**GOOD)
+    assert answer.headers.get("x-kubetally-cache") != "hit"
+    assert len(replay.asked) > asked or answer.status_code == 424
+
+
+def test_a_new_name_leaves_the_answer_and_a_removed_account_is_404(draco: World) -> None:
+    draco.get(**GOOD)
+    draco.accounts.update(replace(draco.accounts.accounts[0], name="renamed"))
+    time.sleep(0.6)
+    assert draco.get(**GOOD).headers["x-kubetally-cache"] == "hit"
+    draco.accounts.remove(ONE)
+    time.sleep(0.6)
+    assert is_error(draco.get(**GOOD), 404, "OM0002")
+
+
+def test_50_misses_at_once_ask_each_url_and_day_once(faulty: FaultServer) -> None:
+    accounts = AccountsInMemory([account(1, faulty.fault_url("slow", "aurora"))])
+    with serving(cost_service(accounts)) as url, concurrent.futures.ThreadPoolExecutor(50) as many:
+        ask = [many.submit(httpx.get, url + PATH, params=GOOD, headers=WITH_SECRET, timeout=30) for _ in range(50)]
+        time.sleep(1)  # all 50 wait for the same
+        faulty.release.set()
+        answers = [one.result() for one in ask]
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    asked = Counter((one.path, one.params.get("window", "")) for one in faulty.asked)
+    assert set(asked.values()) == {1}, asked
+    assert sum(path == "/allocation" for path, _ in asked) == 3
+
+
+def test_who_leaves_does_not_end_the_question_for_the_others(faulty: FaultServer) -> None:
+    accounts = AccountsInMemory([account(1, faulty.fault_url("slow", "aurora"))])
+    with serving(cost_service(accounts)) as url, concurrent.futures.ThreadPoolExecutor(2) as two:
+        with pytest.raises(httpx.ReadTimeout):  # the first, whose question it is
+            httpx.get(url + PATH, params=GOOD, headers=WITH_SECRET, timeout=0.5)
+        other = two.submit(httpx.get, url + PATH, params=GOOD, headers=WITH_SECRET, timeout=30)
+        time.sleep(0.3)
+        faulty.release.set()
+        assert other.result().status_code == 200
+    assert sum(one.path == "/allocation" for one in faulty.asked) == 3
+
+
+@pytest.mark.parametrize("fault", ["noassets", "503"])
+def test_failures_and_partial_answers_are_not_kept(faulty: FaultServer, fault: str) -> None:
+    accounts = AccountsInMemory([account(1, faulty.fault_url(fault, "aurora"))])
+    with serving(cost_service(accounts)) as url:
+        answers = [httpx.get(url + PATH, params=GOOD, headers=WITH_SECRET) for _ in range(2)]
+    if fault == "503":
+        assert all(is_error(answer, 424, "OM0009", faulty.fault_url(fault, "aurora")) for answer in answers)
+    else:
+        for answer in answers:
+            body = answer.json()
+            assert (answer.status_code, body["status"]) == (200, "partial")
+            assert body["errors"][0]["kind"] == "source_failed"
+            assert answer.headers["x-kubetally-cache"] == "miss"
+    money = [one for one in faulty.asked if one.path == "/allocation"]
+    assert len(money) == 2 * len(set(map(str, money)))
+
+
+def test_pages_of_250_namespaces_are_disjoint_complete_and_leave_the_totals_alone() -> None:
+    import random
+
+    with Served(source(random.Random(1))) as served:  # noqa: S311
+        accounts = AccountsInMemory([account(1, served.url)])
+        with serving(cost_service(accounts)) as url, httpx.Client(base_url=url, headers=WITH_SECRET) as client:
+
+            def page(**params: object) -> Any:
+                return client.get(PATH, params=GOOD | {"detail_level": "workload"} | params).json()  # type: ignore[arg-type]
+
+            whole = page()
+            pages = [page(limit=60, offset=offset) for offset in range(0, 300, 60)]
+            past = page(limit=60, offset=300)
+            rest = page(offset=249)
+        asked = Counter((one.path, one.params.get("window", "")) for one in served.asked)
+    assert set(asked.values()) == {1}
+    for name in ("breakdown_by_namespace", "breakdown_by_workload"):
+        assert [row for one in pages for row in one[name]] == whole[name]
+        assert len(whole[name]) == 250
+        assert name not in past
+        assert len(rest[name]) == 1
+    assert {row["namespace"] for row in whole["breakdown_by_namespace"]} == set(NAMESPACES)
+    for one in (*pages, past, rest):
+        assert one["summary"] == whole["summary"]
+        assert one["lines"] == whole["lines"]
+        assert set(one["pagination"]["total_count"].values()) == {250}
+
+
+# --- operators ---
+
+
+def test_probes_and_figures(world: World) -> None:
+    world.get(**GOOD)
+    assert world.client.get("/healthz").json() == {"status": "ok", "version": "1.2.3-test"}
+    assert world.client.get("/readyz").json() == {"status": "ready", "version": "1.2.3-test"}
+    figures = world.client.get("/metrics")
+    assert figures.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    for line in (
+        r'kubetally_http_requests_total\{path="/metroculus/v2/kubecost_cluster_costs",status="200"\} [1-9]',
+        r'kubetally_source_questions_total\{outcome="ok",question="read"\} [1-9]',
+        r'kubetally_cache_questions_total\{result="hit"\} \d',
+        r"kubetally_cache_age_seconds_count \d",
+        r'kubetally_http_request_seconds_bucket\{le="\+Inf",path="/healthz"\} 1',
+    ):
+        assert re.search(line, figures.text), line
+    assert ONE not in figures.text
+
+
+def test_without_its_accounts_the_service_is_not_ready_and_says_503(draco: World) -> None:
+    draco.accounts.failure = StoreError("the database is gone")
+    answer = draco.client.get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
+    assert draco.client.get("/healthz").status_code == 200
+    answer = draco.get(**GOOD)
+    assert (answer.status_code, answer.json()["error"]["error_code"]) == (503, "U0503")
+    assert answer.headers["retry-after"] == "5"
+    draco.accounts.failure = None
+    assert draco.get(**GOOD).status_code == 200
+
+
+def test_a_defect_is_u0500_and_shows_nothing_of_itself(draco: World) -> None:
+    draco.accounts.failure = ZeroDivisionError("with a secret in it")
+    answer = draco.get(**GOOD)
+    body = {"error": {"status_code": 500, "error_code": "U0500", "reason": "Internal Server Error", "params": []}}
+    assert (answer.status_code, answer.text) == (500, json.dumps(body))
+
+
+def test_an_id_of_the_caller_is_kept_where_it_is_harmless(world: World) -> None:
+    assert world.client.get("/healthz", headers={"X-Request-Id": "abc-1"}).headers["x-request-id"] == "abc-1"
+    for odd in ("a b", "x" * 65, "<b>"):
+        assert world.client.get("/healthz", headers={"X-Request-Id": odd}).headers["x-request-id"] != odd
+
+
+def test_a_slow_reader_and_a_silent_caller_do_not_hold_the_others(world: World) -> None:
+    there = urlsplit(world.url)
+    address = (str(there.hostname), there.port or 0)
+    held = [socket.create_connection(address) for _ in range(20)]
+    for one in held:
+        request = f"GET {PATH}?{urlencode(GOOD)}&detail_level=workload HTTP/1.1\r\nHost: x\r\nSecret: {SECRET}\r\n"
+        one.sendall(request.encode())  # half of them never end their request, the others never read
+    for one in held[::2]:
+        one.sendall(b"\r\n")
+    began = time.monotonic()
+    assert world.get(**GOOD).status_code == 200
+    assert time.monotonic() - began < 2
+    for one in held:
+        one.close()
+
+
+# --- pages ---
+
+
+def test_the_page_shows_every_cluster_and_escapes_all(world: World) -> None:
+    page = world.client.get("/", params={"window": "2026-11-20,2026-11-23"})
+    assert page.status_code == 200
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    for words in (
+        "247.45 USD",
+        "aurora",
+        "dead",
+        "unexplained",
+        "72 of 72 hours",
+        "is unavailable",
+        'href="/docs"',
+        ONE,
+    ):
+        assert words in page.text
+    assert "<script" not in page.text
+    assert "&lt;script&gt;alert(1)" in page.text
+    assert "bucket" not in page.text
+    assert SECRET not in page.text
+    assert "curl -H" in page.text
+
+
+def test_a_window_that_is_none_is_said_on_the_page(world: World) -> None:
+    page = world.client.get("/", params={"window": "<b>soon"})
+    assert page.status_code == 400
+    assert "&lt;b&gt;soon" in page.text
+    assert "<b>soon" not in page.text
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Host": "evil.example"}, {"X-Forwarded-For": "10.0.0.1"}, {"Host": "localhost.evil"}]
+)
+def test_the_page_is_for_this_machine_or_who_knows_the_secret(world: World, headers: dict[str, str]) -> None:
+    params = {"window": "2026-11-20,2026-11-21"}
+    refused = world.client.get("/", params=params, headers=headers)
+    assert refused.status_code == 401
+    assert refused.headers["www-authenticate"].startswith("Basic")
+    assert "aurora" not in refused.text
+    assert world.client.get("/", params=params, headers=headers, auth=("me", SECRET)).status_code == 200
+    assert world.client.get("/", params=params, headers=headers, auth=("me", "wrong")).status_code == 401
+    assert world.client.get("/", params=params, headers=headers | WITH_SECRET).status_code == 200
+
+
+def test_the_documentation_loads_nothing_from_elsewhere(world: World) -> None:
+    for path in ("/docs", "/"):
+        text = world.client.get(path, params={"window": "2026-11-20,2026-11-21"}).text
+        assert re.findall(r"(?:src|href)=\"(?!/|#)[^\"]*", text) == []
+        assert "<script" not in text
+    assert "/metroculus/v2/kubecost_cluster_costs" in world.client.get("/docs").text
+    assert world.client.get("/style.css").headers["content-type"].startswith("text/css")
+    assert world.client.get("/openapi.json").json()["openapi"].startswith("3.1")
+
+
+# --- a process of its own ---
+
+
+@dataclass
+class Process:
+    """The service as a program."""
+
+    process: subprocess.Popen[str]
+    url: str
+    log: Path
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(12)
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Any]:
+    running: list[Process] = []
+
+    def start(*urls: str) -> Process:
+        log = tmp_path / "log"
+        with log.open("w") as to:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.service", *urls],
+                stdout=subprocess.PIPE, stderr=to, text=True,
+            )  # fmt: skip
+        assert process.stdout is not None
+        running.append(Process(process, process.stdout.readline().strip(), log))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.process.kill()
+        one.process.wait()
+        if one.process.stdout:
+            one.process.stdout.close()
+
+
+def test_sigterm_finishes_what_is_under_way_and_ends_within_10_seconds(started: Any, faulty: FaultServer) -> None:
+    process = started(faulty.fault_url("slow", "aurora"))
+    with concurrent.futures.ThreadPoolExecutor(1) as one:
+        asked = one.submit(httpx.get, process.url + PATH, params=GOOD, headers=WITH_SECRET, timeout=30)
+        while not any(question.path == "/allocation" for question in faulty.asked):
+            time.sleep(0.02)
+        began = time.monotonic()
+        process.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        assert httpx.get(process.url + "/readyz").json()["status"] == "stopping"
+        time.sleep(1)
+        with pytest.raises(httpx.TransportError):
+            httpx.get(process.url + "/healthz", timeout=1)
+        faulty.release.set()
+        assert asked.result().status_code == 200
+        assert asked.result().json()["summary"]["total_cost"] == 247.445919
+    assert process.process.wait(10) == 0
+    assert time.monotonic() - began < 10
+
+
+def test_sigterm_does_not_wait_for_a_source_that_hangs(started: Any, faulty: FaultServer) -> None:
+    process = started(faulty.fault_url("hang", "aurora"))
+    threading.Thread(target=_ask_and_forget, args=(process.url,), daemon=True).start()
+    while not any(question.path == "/allocation" for question in faulty.asked):
+        time.sleep(0.02)
+    began = time.monotonic()
+    assert process.stop() == 0
+    assert time.monotonic() - began < 10
+
+
+def _ask_and_forget(url: str) -> None:
+    with contextlib.suppress(httpx.TransportError):
+        httpx.get(url + PATH, params=GOOD, headers=WITH_SECRET, timeout=30)
+
+
+def test_no_secret_is_in_the_log_or_in_any_answer(started: Any) -> None:
+    """Right secrets and wrong ones, in headers, queries, paths and the source's URL."""
+    password, token = "hunter2-in-url", "token-in-query"
+
+    def refuses(asked: Asked) -> Any:
+        return Reply(401, b"no", "text/plain") if "alloc" in asked.path else NOT_FOUND
+
+    with Served(refuses) as served:
+        process = started(served.url.replace("//", f"//user:{password}@"))
+        answers = [
+            httpx.get(process.url + PATH, params=GOOD | {"token": token}, headers=WITH_SECRET),
+            httpx.get(process.url + PATH, params=GOOD, headers={"Secret": "wrong-secret"}),
+            httpx.get(process.url + "/", auth=("me", "wrong-secret"), headers={"Host": "elsewhere"}),
+            httpx.get(process.url + "/", params={"window": "2026-11-20,2026-11-21", "token": token}),
+            httpx.post(process.url + PATH, headers=WITH_SECRET, content=b"body"),
+            httpx.get(process.url + "/metrics"),
+            httpx.get(process.url + "/openapi.json"),
+            httpx.get(process.url + "/docs"),
+        ]
+        assert answers[0].status_code == 424
+        assert answers[0].json()["error"]["params"][0].startswith("http://")
+        process.stop()
+    told = process.log.read_text() + "".join(answer.text + str(answer.headers) for answer in answers)
+    assert told.count("request ") >= len(answers)
+    for secret in (SECRET, password, token, "wrong-secret", quote(password)):
+        assert secret not in told
+    assert "Traceback" not in told

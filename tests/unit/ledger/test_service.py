@@ -1,0 +1,136 @@
+"""What the service remembers, whom it refuses, and how much it takes on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from kubetally.domain.account import Account, AccountType, Credentials
+from kubetally.domain.errors import BalanceError, RequestError, SourceError
+from kubetally.domain.reading import Reading
+from kubetally.domain.savings import Savings
+from kubetally.domain.window import Window, parse_window
+from kubetally.ledger.accounts import AccountNotFound
+from kubetally.ledger.ports import About
+from kubetally.ledger.service import ClusterUnreadable, CostService, NotACluster, Overloaded
+from tests.served import NOON_AFTER, FixedClock
+from tests.service import AccountsInMemory, account, account_id
+
+DAY = parse_window("2026-11-20,2026-11-21", NOON_AFTER)
+NEXT_DAY = parse_window("2026-11-21,2026-11-22", NOON_AFTER)
+
+
+class Source:
+    """Answers nothing of any window, and counts; `go` holds it up, `error` breaks it."""
+
+    def __init__(self) -> None:
+        self.asked: list[Window] = []
+        self.opened = self.closed = 0
+        self.go = asyncio.Event()
+        self.go.set()
+        self.error: Exception | None = None
+
+    url = "http://source"
+
+    async def read(self, window: Window) -> Reading:
+        self.asked.append(window)
+        await self.go.wait()
+        if self.error:
+            raise self.error
+        return Reading(window, (), None, (window,), "USD", self.url)
+
+    async def about(self) -> About:
+        return About()
+
+    async def savings(self) -> Savings | None:
+        return None
+
+    @asynccontextmanager
+    async def open(self, _: Account) -> AsyncIterator["Source"]:
+        self.opened += 1
+        try:
+            yield self
+        finally:
+            self.closed += 1
+
+
+def made(source: Source, **more: int) -> tuple[CostService, AccountsInMemory]:
+    accounts = AccountsInMemory([account(number, "http://source") for number in range(1, 6)])
+    return CostService(accounts, source.open, FixedClock(), **more), accounts
+
+
+async def test_windows_and_accounts_are_remembered_apart() -> None:
+    source = Source()
+    service, _ = made(source)
+    answers = [await service.costs(account_id(number), day) for number in (1, 2, 1, 2) for day in (DAY, NEXT_DAY)]
+    assert [answer.is_hit for answer in answers] == [False] * 4 + [True] * 4
+    assert len({answer.serial for answer in answers}) == 4
+    assert len(source.asked) == 4
+    assert source.opened == source.closed == 4
+    assert service.tally.questions["read", "ok"] == 4
+    assert service.answers_kept == 4
+
+
+async def test_memory_is_bounded_by_rows() -> None:
+    service, _ = made(Source(), kept_rows=2)
+    for number in range(1, 6):
+        await service.costs(account_id(number), DAY)
+    assert service.answers_kept == 2
+
+
+@pytest.mark.parametrize("error", [SourceError("gone"), RequestError("several clusters")])
+async def test_an_error_is_of_the_account_counted_and_not_kept(error: Exception) -> None:
+    source = Source()
+    service, _ = made(source)
+    source.error = error
+    for _ in range(2):
+        with pytest.raises(ClusterUnreadable) as raised:
+            await service.costs(account_id(1), DAY)
+        assert (raised.value.source, raised.value.why) == ("http://source", error)
+    assert len(source.asked) == 2
+    assert sum(number for (_, outcome), number in service.tally.questions.items() if outcome != "ok") == 2
+    source.error = None
+    assert not (await service.costs(account_id(1), DAY)).is_hit
+
+
+async def test_a_defect_stays_a_defect() -> None:
+    source = Source()
+    service, _ = made(source)
+    source.error = BalanceError("sums")
+    with pytest.raises(BalanceError):
+        await service.costs(account_id(1), DAY)
+
+
+async def test_names_other_types_and_strangers_are_no_clusters() -> None:
+    service, accounts = made(Source())
+    accounts.add(account(9, "", type=AccountType.AWS_CNR))
+    for unknown in ("cluster-1", account_id(77), ""):
+        with pytest.raises(AccountNotFound):
+            await service.costs(unknown, DAY)
+    with pytest.raises(NotACluster):
+        await service.cluster(account_id(9))
+    assert [one.name for one in await service.clusters()] == [f"cluster-{number}" for number in range(1, 6)]
+
+
+async def test_more_questions_than_can_wait_are_refused_and_the_others_answered() -> None:
+    source = Source()
+    service, _ = made(source, at_once=1, waiting=2)
+    source.go.clear()
+    waiting = [asyncio.create_task(service.costs(account_id(number), DAY)) for number in (1, 2, 3)]
+    while service.answers_under_way < 3:  # noqa: ASYNC110  (nothing tells of it)
+        await asyncio.sleep(0.01)
+    with pytest.raises(Overloaded):
+        await service.costs(account_id(4), DAY)
+    assert source.opened == 1
+    source.go.set()
+    assert not any(answer.is_hit for answer in await asyncio.gather(*waiting))
+
+
+async def test_secrets_are_in_no_repr() -> None:
+    service, accounts = made(Source())
+    accounts.update(replace(accounts.accounts[0], credentials=Credentials(token="swordfish", password="hunter2")))
+    answer = await service.costs(account_id(1), DAY)
+    assert "swordfish" not in repr(answer) + repr(vars(service))
+    assert "hunter2" not in repr(answer) + repr(vars(service))

@@ -1,0 +1,60 @@
+"""Parameters, whatever bytes they are."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubetally.domain.window import LATEST_UNIX
+from kubetally.web.problems import FAMILIES, Problem, problem_of
+from kubetally.web.question import LARGEST, parse
+from kubetally.web.secret import Secret
+from tests.served import FixedClock
+from tests.service import account_id
+
+ID = f"cloud_account_id={account_id(1)}"
+
+
+@given(st.binary(max_size=300))
+def test_any_query_is_a_question_or_a_problem_of_the_caller(query: bytes) -> None:
+    for text in (query, ID.encode() + b"&" + query, ID.encode() + b"&start_date=" + query + b"&end_date=9"):
+        try:
+            parse(text)
+        except Problem as problem:
+            assert problem.status in {400, 404}  # noqa: PT017  (either may happen)
+
+
+@given(st.integers(0, LATEST_UNIX), st.integers(1, LATEST_UNIX), st.integers(1, LARGEST), st.integers(0, LARGEST))
+def test_what_is_in_order_comes_back(start: int, end: int, limit: int, offset: int) -> None:
+    start, end = min(start, end), max(start, end)
+    question = parse(f"{ID}&start_date={start}&end_date={end}&limit={limit}&offset={offset}".encode())
+    dates, window = question.given(FixedClock())
+    assert (dates, question.limit, question.offset) == ((start, end), limit, offset)
+    length = (window.end - window.start).total_seconds()
+    assert length == end - start + (end % 60 == 59 and start < end < LATEST_UNIX)
+
+
+def test_adjacent_questions_of_either_spelling_neither_lose_nor_double_a_second() -> None:
+    windows = [
+        parse(f"{ID}&start_date={start}&end_date={end}".encode()).given(FixedClock())[1]
+        for start, end in ((0, 3599), (3600, 7200), (7200, 7259), (7260, 7320))
+    ]
+    assert all(one.end == other.start for one, other in itertools.pairwise(windows))
+
+
+@pytest.mark.parametrize("secret", ["", "  ", "\n"])
+def test_an_empty_secret_is_refused(secret: str) -> None:
+    with pytest.raises(ValueError, match="empty"):
+        Secret(secret)
+    assert "swordfish" not in repr(Secret("swordfish"))
+
+
+def test_every_family_of_errors_has_its_status() -> None:
+    from kubetally.domain import errors
+
+    families = {one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.HubError)}
+    assert families - {errors.HubError} <= {family for family, _ in FAMILIES}
+    for family in families:
+        assert problem_of(family("what happened")).status in {400, 404, 424, 500, 503}
+        assert b"what happened" not in problem_of(family("what happened")).body
