@@ -29,7 +29,6 @@ class IssueKind(StrEnum):
     TOTAL_BELOW_PARTS = "total_below_parts"
     NOT_A_NUMBER = "not_a_number"
     NETWORK_UNPRICED = "network_unpriced"
-    FILTERED_HERE = "filtered_here"
     CLOCK_DIFFERS = "clock_differs"
     SAME_CLUSTER_TWICE = "same_cluster_twice"
     SOURCE_WARNING = "source_warning"
