@@ -21,12 +21,8 @@ $(shell .build/uv/bin/uv --version >/dev/null 2>&1 || rm -f .build/uv/.made)
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
-run: setup ## costs of the three sample clusters, or with KUBECOST_API_URL=http://... of a real one
-ifeq ($(KUBECOST_API_URL),)
-	@$(BIN)/kubetally demo
-else
-	@$(BIN)/kubetally costs
-endif
+run: setup ## serve the costs of three sample clusters, or with KUBECOST_API_URL=http://... of a real one
+	@$(BIN)/kubetally demo $(if $(KUBECOST_API_URL),--url '$(KUBECOST_API_URL)')
 
 test: check servers ## all checks, then all tests
 	$(BIN)/pytest $(ARGS)
@@ -54,16 +50,18 @@ lock: .build/uv/.made ## rebuild the lock files from pyproject.toml and requirem
 	@! grep -nE '://|--(extra-)?index|--find-links|^/' requirements/*.txt
 
 # Tests start the servers themselves, as users of their own: the packages are kept from starting theirs.
-SERVERS := /usr/sbin/mariadbd /usr/bin/mariadb-install-db /usr/lib/postgresql/*/bin/initdb
-servers: ## MariaDB and PostgreSQL for the tests, from the packages of Debian or Ubuntu
+SERVERS := /usr/sbin/mariadbd /usr/bin/mariadb-install-db /usr/lib/postgresql/*/bin/initdb /usr/bin/prometheus \
+    /usr/bin/victoria-metrics
+servers: ## MariaDB, PostgreSQL, Prometheus and VictoriaMetrics for the tests, from the packages of Debian or Ubuntu
 	@ls $(SERVERS) >/dev/null 2>&1 || { \
 	    command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] || { \
-	        echo "The tests need mariadb-server and postgresql: run \`sudo make servers\`, or install them yourself"; exit 1; }; \
-	    echo "Setting up: MariaDB and PostgreSQL"; \
+	        echo "The tests need mariadb-server, postgresql, prometheus and victoria-metrics: run \`sudo make servers\`, or install them yourself"; exit 1; }; \
+	    echo "Setting up: MariaDB, PostgreSQL, Prometheus and VictoriaMetrics"; \
 	    policy=/usr/sbin/policy-rc.d; [ -e $$policy ] || { trap "rm -f $$policy" EXIT; \
 	        printf '#!/bin/sh\nexit 101\n' > $$policy; chmod 755 $$policy; }; \
 	    export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && \
-	    apt-get -qq -y --no-install-recommends install mariadb-server postgresql >/dev/null; }
+	    apt-get -qq -y --no-install-recommends install mariadb-server postgresql \
+        prometheus victoria-metrics >/dev/null; }
 
 setup: .venv/.made-run
 	$(install)

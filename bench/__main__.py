@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import decode_and_book, service, ten_clusters
+from bench import decode_and_book, prometheus, service, ten_clusters
 from bench.table import Line, markdown, rewrite
 
 BENCHES: dict[str, Callable[[], list[Line]]] = {
     "decode_and_book": decode_and_book.lines,
     "ten_clusters": ten_clusters.lines,
     "service": service.lines,
+    "prometheus": prometheus.lines,
 }
 
 

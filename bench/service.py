@@ -16,6 +16,8 @@ from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
+
 from bench.table import Line
 from kubetally.domain.account import Account, AccountType, Organization
 from kubetally.domain.allocation import Allocation, Kind
@@ -30,6 +32,9 @@ from kubetally.ledger.ports import About
 CLIENTS = 200
 SECONDS = 30.0
 NAMESPACES = 50
+MISSES = 50
+_MISSED_DAYS = 3
+_SOURCE_SECONDS = 0.3  # long enough for all clients to want the same at the same time
 _TURNS = 3
 _SECONDS_A_TURN = 4.0
 _SECRET = "bench"  # noqa: S105
@@ -48,6 +53,7 @@ def lines(seconds: float = SECONDS) -> list[Line]:
             rates["bare"].append(_load(bare, _BARE, 32, _SECONDS_A_TURN))
             rates["service"].append(_load(service, _REQUEST, 32, _SECONDS_A_TURN))
         many = _load(service, _REQUEST, CLIENTS, seconds)
+        answered, questions = asyncio.run(_misses(service.url))
     ours, theirs = (median(one.rate for one in rates[name]) for name in ("service", "bare"))
     cpu, bare_cpu = (median(one.cpu_micros for one in rates[name]) for name in ("service", "bare"))
     size = many.bytes_each / 1024
@@ -67,7 +73,36 @@ def lines(seconds: float = SECONDS) -> list[Line]:
             "no error",
             many.errors == 0 and many.answers > 0,
         ),
+        Line(
+            "service",
+            f"{MISSES} clients at once, {_MISSED_DAYS} days that nobody has asked for yet",
+            f"{answered} answers, {questions:g} questions to the source",
+            "one question a day",
+            (answered, questions) == (MISSES, _MISSED_DAYS),
+        ),
     ]
+
+
+async def _misses(url: str) -> tuple[int, float]:
+    """How many of the clients were answered, and what the source was asked for it, by the service's own count."""
+    start = _DAY + 86400
+    query = _QUERY.replace(
+        f"start_date={_DAY}&end_date={_DAY + 86400}", f"start_date={start}&end_date={start + _MISSED_DAYS * 86400}"
+    )
+    async with httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=MISSES)) as client:
+        before = await _questions(client, url)
+        path = f"{url}/metroculus/v2/kubecost_cluster_costs?{query}"
+        answers = await asyncio.gather(*(client.get(path, headers={"Secret": _SECRET}) for _ in range(MISSES)))
+        return sum(one.status_code == 200 for one in answers), await _questions(client, url) - before
+
+
+async def _questions(client: httpx.AsyncClient, url: str) -> float:
+    told = (await client.get(f"{url}/metrics")).text.splitlines()
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in told
+        if 'source_questions_total{outcome="ok",question="read"}' in line
+    )
 
 
 # --- the load ---
@@ -187,7 +222,7 @@ def _running(name: str) -> Iterator[Running]:
 
 class _Clock:
     def now(self) -> datetime:
-        return datetime(2026, 11, 22, tzinfo=UTC)
+        return datetime(2026, 11, 26, tzinfo=UTC)
 
 
 class _Source:
@@ -196,6 +231,7 @@ class _Source:
     url = "http://bench"
 
     async def read(self, window: Window) -> Reading:
+        await asyncio.sleep(_SOURCE_SECONDS)
         rows = [
             Allocation(
                 Kind.WORKLOAD, window, namespace=f"team-{number:02}", controller="app", pod=f"app-{number}",

@@ -8,7 +8,8 @@ from bench.table import Line
 from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.window import Window, parse_instant
 from kubetally.settings import Settings
-from kubetally.wiring import Cluster, Failed, get_costs_of_all
+from kubetally.wiring.cluster import Cluster
+from kubetally.wiring.clusters import Failed, get_costs_of_all
 
 _TIMES = 5
 _SECONDS_ALLOWED = 1.5

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,6 +30,8 @@ class Asked:
 
     path: str
     pairs: tuple[tuple[str, str], ...]
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def params(self) -> dict[str, str]:
@@ -51,7 +53,7 @@ Answers = Callable[[Asked], Any]
 
 
 class Served(ThreadingHTTPServer):
-    """Answers each GET with what `answers` makes of it: a Reply, or anything that becomes JSON."""
+    """Answers each GET, and each POST of a form, with what `answers` makes of it: a Reply, or what becomes JSON."""
 
     daemon_threads = True
     request_queue_size = 128  # with 5, a client of several connections waits a second for the next
@@ -82,8 +84,15 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        split = urlsplit(self.path)
-        asked = Asked(split.path, tuple(parse_qsl(split.query, keep_blank_values=True)))
+        self._answer(urlsplit(self.path).query)
+
+    def do_POST(self) -> None:
+        self._answer(self.rfile.read(int(self.headers["Content-Length"])).decode())
+
+    def _answer(self, form: str) -> None:
+        pairs = tuple(parse_qsl(form, keep_blank_values=True))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        asked = Asked(urlsplit(self.path).path, pairs, self.command, headers)
         self.server.asked.append(asked)
         said = self.server.answers(asked)
         reply = said if isinstance(said, Reply) else Reply(200, json.dumps(said).encode())

@@ -5,7 +5,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from kubetally.cli.logs import set_up_logs
@@ -17,7 +17,8 @@ from kubetally.ledger.service import CostService
 from kubetally.settings import Settings
 from kubetally.web.app import create_app
 from kubetally.web.server import run, serve
-from kubetally.wiring import Cluster, open_source
+from kubetally.wiring.cluster import Cluster
+from kubetally.wiring.sources import open_source
 from tests.served import FixedClock
 
 SECRET = "swordfish-never-logged"
@@ -42,10 +43,11 @@ class AccountsInMemory:
 
     accounts: list[Account] = field(default_factory=list)
     failure: Exception | None = None
+    currency: str = "USD"
 
     def organization(self, name: str = "default") -> Organization:
         self._fail()
-        return ORGANIZATION
+        return replace(ORGANIZATION, currency=self.currency)
 
     def add(self, account: Account) -> Account:
         self.accounts.append(account)

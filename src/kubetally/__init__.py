@@ -17,18 +17,19 @@ if TYPE_CHECKING:
     from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel
     from kubetally.domain.window import Window, parse_window
     from kubetally.ledger.answer import answer
-    from kubetally.wiring import Cluster, get_cluster_costs
+    from kubetally.wiring.cluster import Cluster
+    from kubetally.wiring.clusters import get_cluster_costs
 
 __version__ = "0.1.0"
 __all__ = ["Cluster", "ClusterCosts", "DetailLevel", "Window", "answer", "get_cluster_costs", "parse_window"]
 
 _HOMES = {
-    "Cluster": "kubetally.wiring",
+    "Cluster": "kubetally.wiring.cluster",
     "ClusterCosts": "kubetally.domain.cluster_costs",
     "DetailLevel": "kubetally.domain.cluster_costs",
     "Window": "kubetally.domain.window",
     "answer": "kubetally.ledger.answer",
-    "get_cluster_costs": "kubetally.wiring",
+    "get_cluster_costs": "kubetally.wiring.clusters",
     "parse_window": "kubetally.domain.window",
 }
 

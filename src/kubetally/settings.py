@@ -33,11 +33,57 @@ class Settings:
     """All settings, read once by `wiring`; parts get the few values they need."""
 
     home: str = _setting("~/.kubetally", "Folder that holds all local state.")
+    database_url: str | None = _setting(
+        None,
+        "Database of accounts: `sqlite:////file`, `mariadb://user:password@host/database` or `postgresql://...`; "
+        "if unset the file `kubetally.db` in the home folder.",
+        secret=True,
+    )
+    optscale_database_url: str | None = _setting(
+        None,
+        "OptScale's own database, for `kubetally migrate optscale` without `--database-url`.",
+        secret=True,
+    )
+    keys: str | None = _setting(
+        None,
+        "Keys that encrypt the credentials of accounts, newest first, with commas between; if unset the file `keys` "
+        "in the home folder, made when it is first needed.",
+        secret=True,
+    )
+    secret: str | None = _setting(
+        None,
+        "Secret that callers of the service send; if unset the file `secret` in the home folder, made at the first "
+        "start.",
+        secret=True,
+    )
     kubecost_api_url: str | None = _setting(
         None,
-        "URL of the one source that `costs`, `verify` and `report` read without `--url`.",
+        "URL of the one source of a machine without accounts, or of the one account that states none.",
         name="KUBECOST_API_URL",
         secret=True,  # it may hold a password
+    )
+    prometheus_url: str | None = _setting(
+        None,
+        "URL of the Prometheus, Thanos, Mimir or VictoriaMetrics of accounts that state none; of several accounts each "
+        "needs a tenant or a cluster id then.",
+        secret=True,
+    )
+    prometheus_token: str | None = _setting(None, "Bearer token for that server.", secret=True)
+    prometheus_headers: str | None = _setting(
+        None, "Further headers for that server, such as `X-Scope-OrgID: prod`.", secret=True
+    )
+    prometheus_resolution: str = _setting(
+        "5m", "Coarsest downsampled data that a Thanos may answer with; `0s` for raw data only."
+    )
+    tenant_label: str = _setting("tenant_id", "Label of metrics that holds an account's tenant.")
+    cluster_label: str = _setting("cluster_id", "Label of metrics that holds a cluster's id.")
+    source_template: str | None = _setting(
+        None,
+        "URL of an account that states none, with `{cluster}` (its cluster id, else its name), `{name}` and "
+        "`{namespace}` in it.",
+    )
+    source_namespace: str = _setting(
+        "kubecost", "What `{namespace}` of the template stands for; in a pod, where Services are looked for."
     )
     currency: str | None = _setting(None, "Currency of the sources, where they do not state one; USD is assumed.")
     cluster_id: str | None = _setting(None, "Cluster to read from a source that answers for several.")

@@ -29,7 +29,8 @@ from kubetally.sources.faults import Answer
 from kubetally.sources.opencost.read import Notes, read_allocations
 from kubetally.sources.opencost.source import ClusterNotThere, SeveralClusters
 from kubetally.sources.opencost.wire import AllocationRow, decode_allocations
-from kubetally.wiring import Cluster, get_cluster_costs
+from kubetally.wiring.cluster import Cluster
+from kubetally.wiring.clusters import get_cluster_costs
 from tests.served import NOON_AFTER, NOT_FOUND, Asked, FixedClock, Reply, Served
 
 Json = dict[str, Any]

@@ -18,7 +18,8 @@ from kubetally.ledger.answer import answer
 from kubetally.ledger.verification import verify
 from kubetally.samples.replay import ReplayServer
 from kubetally.settings import Settings
-from kubetally.wiring import Cluster, get_cluster_costs
+from kubetally.wiring.cluster import Cluster
+from kubetally.wiring.clusters import get_cluster_costs
 from tests.recordings import ALL, DAYS, Recording
 from tests.served import NOON_AFTER, FixedClock
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.recordings import Recording
 from tests.served import NOT_FOUND, Answers, Asked, Reply
 
 PROGRAM = Path(sys.executable).parent / "kubetally"
+_HOME = tempfile.TemporaryDirectory(prefix="kubetally-tests-")  # whoever tests may have accounts of their own
 DAY = ("--start", "2026-11-20", "--end", "2026-11-21")
 WHOLE = ("--start", "2026-11-20", "--end", "2026-11-23")
 
@@ -42,7 +44,8 @@ def _refuse(word: str) -> None:
 def environment(**more: str) -> dict[str, str]:
     """That of this process without any setting of ours, and `more`."""
     ours = ("KUBETALLY_", "KUBECOST_", "COLUMNS", "FORCE_COLOR", "TTY_", "TERM")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {"TERM": "xterm"} | more
+    ours_only = {"TERM": "xterm", "KUBETALLY_HOME": _HOME.name}
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | ours_only | more
 
 
 def run(*args: str, **more: str) -> Done:

@@ -79,12 +79,13 @@ class Database:
         return b"".join(file.read_bytes() for file in sorted(self.folder.rglob("*")) if file.is_file())
 
 
-class _Process:
+class ServerProcess:
     """A server's process, of the user that the server's package made when root runs the tests."""
 
     driver: str
     needs: tuple[Path, ...]
     user: str
+    not_ready: tuple[type[Exception], ...] = (pymysql.Error, psycopg.Error)
 
     def __init__(self) -> None:
         missing = [file for file in self.needs if not file.exists()]
@@ -150,7 +151,7 @@ class _Process:
         while True:
             try:
                 return self.connect()
-            except (pymysql.Error, psycopg.Error):
+            except self.not_ready:
                 if self.process.poll() is not None or time.monotonic() > until:
                     pytest.fail(f"{self.driver} did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
                 time.sleep(0.05)
@@ -180,7 +181,7 @@ class _Process:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class MariaDb(_Process):
+class MariaDb(ServerProcess):
     """MariaDB."""
 
     driver, user = "mariadb", "mysql"
@@ -223,7 +224,7 @@ class MariaDb(_Process):
         return name
 
 
-class PostgreSql(_Process):
+class PostgreSql(ServerProcess):
     """PostgreSQL."""
 
     driver, user = "postgresql", "postgres"
@@ -271,7 +272,7 @@ class PostgreSql(_Process):
 @pytest.fixture(scope="session")
 def server_of() -> Iterator[Callable[[str], Server]]:
     """The server of a kind, started at the first call and stopped after the last test."""
-    running: dict[str, _Process] = {}
+    running: dict[str, ServerProcess] = {}
 
     def get(kind: str) -> Server:
         if kind not in running:

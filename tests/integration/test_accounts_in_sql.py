@@ -24,6 +24,7 @@ from kubetally.domain.account import Account, AccountType, Credentials
 from kubetally.domain.errors import HubError, StoreError
 from kubetally.ledger.accounts import (
     AccountExists,
+    AccountIdTaken,
     AccountNotFound,
     Accounts,
     AmbiguousAccount,
@@ -133,9 +134,39 @@ def test_a_name_that_is_taken_is_refused(accounts: Accounts) -> None:
     first = accounts.add(account(accounts))
     with pytest.raises(AccountExists, match="'prod' already exists in organization 'default'"):
         accounts.add(account(accounts))
-    with pytest.raises(AccountExists):
+    with pytest.raises(AccountIdTaken, match=f"{first.id} is that of account 'prod'"):
         accounts.add(account(accounts, "another name", id=first.id))
     assert accounts.all() == [first]
+
+
+def test_an_account_that_was_removed_may_come_back_under_its_id(accounts: Accounts) -> None:
+    first = accounts.add(account(accounts, credentials=SECRETS))
+    accounts.remove("prod")
+    again = accounts.add(account(accounts, "production", id=first.id, kubecost_url="http://elsewhere"))
+    assert accounts.all() == [again]
+    assert again.credentials.is_empty
+
+
+def test_two_changes_at_once_do_not_undo_each_other(opens: Opens) -> None:
+    one, other = opens(), opens()
+    kept = one.add(account(one))
+    reading, go_on = threading.Event(), threading.Event()
+
+    def slowly(found: Account) -> Account:
+        reading.set()
+        go_on.wait(10)
+        return replace(found, cluster_id="c1")
+
+    with ThreadPoolExecutor(2) as threads:
+        slow = threads.submit(one.change, kept.id, slowly)
+        assert reading.wait(10)
+        quick = threads.submit(other.change, kept.id, lambda found: replace(found, name="renamed"))
+        go_on.set()
+        slow.result(20)
+        assert quick.result(20).cluster_id == "c1"
+    assert one.find("renamed").cluster_id == "c1"
+    with pytest.raises(AccountNotFound):
+        one.change("00000000-0000-4000-8000-000000000000", slowly)
 
 
 def test_of_many_who_add_a_name_at_once_one_wins_and_all_others_are_told(opens: Opens) -> None:
@@ -280,21 +311,24 @@ def test_a_new_key_takes_over_from_the_old(opens: Opens) -> None:
     assert both.rotate() == 2
     assert opens(1).find("a") == kept[0]
     assert opens(2, 1).find("b") == kept[1]
-    with pytest.raises(WrongKey):
-        old.find("a")
+    assert old.find("a").locked == "KUBETALLY_KEYS"
 
 
 def test_a_wrong_key_is_told_with_what_to_do_and_hinders_nobody_else(opens: Opens) -> None:
     right, wrong = opens(0), opens(1)
     kept = right.add(account(right, credentials=SECRETS))
     plain = wrong.add(account(wrong, "plain"))
-    for act in (lambda: wrong.find("prod"), wrong.all, wrong.rotate):
-        with pytest.raises(WrongKey, match=r"account 'prod' .* keys in KUBETALLY_KEYS: put back the key") as caught:
-            act()
-        assert isinstance(caught.value, StoreError)
-        assert not caught.value.retryable
-    assert wrong.find("plain") == plain
+    with pytest.raises(WrongKey, match=r"account 'prod' .* keys in KUBETALLY_KEYS: put back the key") as caught:
+        wrong.rotate()
+    assert isinstance(caught.value, StoreError)
+    assert not caught.value.retryable
+    locked = replace(kept, credentials=Credentials(), locked="KUBETALLY_KEYS")
+    assert wrong.all() == [plain, locked]
+    assert wrong.find("prod") == locked
     assert right.find("prod") == kept
+    # What can't be read is not taken away by a change of something else.
+    wrong.update(replace(locked, cluster_id="one"))
+    assert right.find("prod") == replace(kept, cluster_id="one")
     wrong.remove("prod")
     assert wrong.all() == [plain]
 
@@ -304,8 +338,8 @@ def test_credentials_moved_to_another_account_are_not_handed_out(accounts: Accou
     ours = accounts.add(account(accounts, "ours", kubecost_url="http://attacker", credentials=Credentials(token="x")))
     [(stolen,)] = database.execute("SELECT credentials FROM cloudaccount WHERE id = :id", id=theirs.id)
     database.execute("UPDATE cloudaccount SET credentials = :stolen WHERE id = :id", stolen=stolen, id=ours.id)
-    with pytest.raises(WrongKey, match="ours"):
-        accounts.find("ours")
+    assert accounts.find("ours").locked == "KUBETALLY_KEYS"
+    assert accounts.find("ours").credentials.is_empty
 
 
 def test_no_secret_is_in_logs_errors_or_representations(

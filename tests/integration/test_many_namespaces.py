@@ -7,7 +7,8 @@ from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel
 from kubetally.domain.window import parse_window
 from kubetally.ledger.answer import answer
 from kubetally.settings import Settings
-from kubetally.wiring import Cluster, get_cluster_costs
+from kubetally.wiring.cluster import Cluster
+from kubetally.wiring.clusters import get_cluster_costs
 from tests.served import NOON_AFTER, NOT_FOUND, Asked, FixedClock, Served
 
 DAYS = parse_window("2026-11-20,2026-11-23", NOON_AFTER)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kubetally.settings import InvalidSetting, Settings, variable
-from kubetally.wiring import InvalidHeaders, UnreadableToken, access_of
+from kubetally.wiring.access import InvalidHeaders, UnreadableToken, access_of
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 URL = "http://localhost:9003"

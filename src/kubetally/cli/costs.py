@@ -1,45 +1,48 @@
 """`kubetally costs`: what clusters cost, where, and how well it was used."""
 
-import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kubetally.cli import exits
+from kubetally.cli.asking import ask, exit_of, named, print_json
 from kubetally.cli.options import (
+    AccountNames,
     ClusterId,
+    Contexts,
     Currency,
     End,
     Format,
+    Infrastructure,
+    InfrastructureChoice,
     OutputFormat,
+    PrometheusUrl,
     Start,
     Urls,
     WindowText,
-    clusters_of,
     window_of,
 )
 from kubetally.cli.start import start as start_up
 from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from kubetally.domain.window import Clock, Window
-    from kubetally.settings import Settings
-    from kubetally.wiring import Cluster, Failed
+    from kubetally.wiring.clusters import Failed
 
 By = Annotated[DetailLevel, typer.Option("--by", help="How finely.")]
 
 
 def costs(
+    accounts: AccountNames = None,
     url: Urls = None,
+    context: Contexts = None,
     cluster_id: ClusterId = None,
     currency: Currency = None,
+    prometheus_url: PrometheusUrl = None,
     window: WindowText = None,
     start: Start = None,
     end: End = None,
     by: By = DetailLevel.SUMMARY,
+    infrastructure: InfrastructureChoice = Infrastructure.MEASURED,
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Show what clusters cost.
@@ -48,40 +51,26 @@ def costs(
     clusters are asked at once.
 
     \b
-    Example:
+    Examples:
       kubetally costs --url http://localhost:9003 --window 7d --by namespace
+      kubetally costs --context prod
+      kubetally costs prod staging --window yesterday
     """
     settings = start_up()
     span = window_of(window, start, end)
-    answers = ask(clusters_of(url, cluster_id, currency, settings), span, settings)
-    show(answers, by, output)
+    meant = named(accounts, url, context, cluster_id, currency, prometheus_url, settings)
+    answers = ask(meant.clusters, span, settings, legacy=infrastructure is Infrastructure.LEGACY_SUM)
+    show(answers, by, output, is_one=meant.is_one)
     raise typer.Exit(exit_of(answers))
 
 
-def ask(
-    clusters: "list[Cluster]", window: "Window", settings: "Settings", clock: "Clock | None" = None
-) -> "list[ClusterCosts | Failed]":
-    """All clusters' answers, in order, with progress on a terminal; why one failed goes to standard error."""
-    import asyncio
-
-    from kubetally.cli.progress import progress
-    from kubetally.wiring import get_costs_of_all
-
-    with progress(len(clusters)) as done:
-        answers = asyncio.run(get_costs_of_all(clusters, window, settings=settings, clock=clock, done=done))
-    for answer in answers:
-        if not isinstance(answer, ClusterCosts):
-            exits.complain(str(answer.error))
-    return answers
-
-
-def show(answers: "list[ClusterCosts | Failed]", by: DetailLevel, output: Format) -> None:
+def show(answers: "list[ClusterCosts | Failed]", by: DetailLevel, output: Format, *, is_one: bool) -> None:
     """Print the answers."""
     match output:
         case Format.JSON:
             from kubetally.ledger.answer import answer
 
-            print_json(answers, lambda costs: answer(costs, by))
+            print_json(answers, lambda costs: answer(costs, by), is_one=is_one)
         case Format.CSV:
             from kubetally.cli.csv_rows import write_csv
 
@@ -90,21 +79,3 @@ def show(answers: "list[ClusterCosts | Failed]", by: DetailLevel, output: Format
             from kubetally.cli.tables import print_costs
 
             print_costs(answers, by)
-
-
-def print_json(answers: "list[ClusterCosts | Failed]", body_of: "Callable[[ClusterCosts], dict[str, Any]]") -> None:
-    """One body where one cluster was asked, a list of them for several; a cluster that failed has its place in it."""
-    from kubetally.ledger.answer import failure
-
-    bodies = [
-        body_of(answer) if isinstance(answer, ClusterCosts) else failure(answer.error, answer.source)
-        for answer in answers
-    ]
-    print(json.dumps(bodies[0] if len(bodies) == 1 else bodies, indent=2, allow_nan=False))
-
-
-def exit_of(answers: "list[ClusterCosts | Failed]") -> int:
-    """0 while any source answered, else what the first failure is."""
-    if any(isinstance(answer, ClusterCosts) for answer in answers):
-        return exits.OK
-    return next(exits.exit_code(answer.error) for answer in answers if not isinstance(answer, ClusterCosts))

@@ -4,20 +4,20 @@ import csv
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
-from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, Group, Status, WorkloadCosts
+from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, Group, SourceIdentity, Status, WorkloadCosts
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.efficiency import Efficiency
 from kubetally.domain.money import to_decimal
 from kubetally.domain.window import rfc3339
 
 if TYPE_CHECKING:
-    from kubetally.wiring import Failed
+    from kubetally.wiring.clusters import Failed
 
 _COSTS = [f"{component}_cost" for component in Component]
 _RATIOS = ["cpu_efficiency", "ram_efficiency", "total_efficiency"]
 _COLUMNS = [
-    "source", "cluster_id", "start", "end", "status", "audited", "currency", "kind", "namespace", "controller_kind",
-    "controller", "total_cost", *_COSTS, *_RATIOS,
+    "source", "account", "cloud_account_id", "cluster_id", "start", "end", "status", "audited", "currency", "kind",
+    "namespace", "controller_kind", "controller", "total_cost", *_COSTS, *_RATIOS,
 ]  # fmt: skip
 
 Row = dict[str, object]
@@ -31,12 +31,11 @@ def write_csv(out: TextIO, answers: "list[ClusterCosts | Failed]", by: DetailLev
         if isinstance(answer, ClusterCosts):
             writer.writerows(_rows(answer, by))
         else:
-            writer.writerow({"source": answer.source.url, "status": Status.ERROR.value})
+            writer.writerow(_whose(answer.source) | {"status": Status.ERROR.value})
 
 
 def _rows(costs: ClusterCosts, by: DetailLevel) -> Iterator[Row]:
-    about: Row = {
-        "source": costs.source.url,
+    about: Row = _whose(costs.source) | {
         "cluster_id": costs.source.cluster_id,
         "start": rfc3339(costs.window.start),
         "end": rfc3339(costs.window.end),
@@ -57,6 +56,10 @@ def _rows(costs: ClusterCosts, by: DetailLevel) -> Iterator[Row]:
             yield about | names | _of_group(costs, group)
         for line in costs.lines():
             yield about | {"kind": line.kind.value} | _of_group(costs, line)
+
+
+def _whose(source: SourceIdentity) -> Row:
+    return {"source": source.url, "account": source.account_name, "cloud_account_id": source.account_id}
 
 
 def _of_group(costs: ClusterCosts, group: Group) -> Row:

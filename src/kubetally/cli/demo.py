@@ -1,53 +1,142 @@
-"""`kubetally demo`: three sample clusters, asked and booked as real ones are."""
+"""`kubetally demo`: sample clusters, or one of yours, remembered and served as in earnest, until stopped."""
 
-from typing import TYPE_CHECKING
+import shlex
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kubetally.cli.serve import DEFAULT_HOST, DEFAULT_PORT, Port
+
 if TYPE_CHECKING:
-    from datetime import datetime
+    from pathlib import Path
+
+    from kubetally.domain.window import Clock, Window
+    from kubetally.settings import Settings
+    from kubetally.wiring.service import Started
+
+Url = Annotated[
+    str | None, typer.Option("--url", metavar="URL", help="An OpenCost or Kubecost of yours in place of the samples.")
+]
+Once = Annotated[bool, typer.Option("--once", help="Print the costs and end, without a server.")]
 
 
-def demo() -> None:
-    """Show what three sample clusters cost.
+def demo(url: Url = None, port: Port = DEFAULT_PORT, once: Once = False) -> None:
+    """Show what three sample clusters cost, and serve it.
 
     They are recorded answers of a real OpenCost, served over HTTP on this machine, asked and booked as real ones are.
+    What is remembered of them is in a folder that is removed at the end.
 
     \b
     Example:
       kubetally demo
     """
-    from kubetally.cli.costs import ask, exit_of
+    from tempfile import TemporaryDirectory
+
+    from kubetally.cli.asking import ask, exit_of
     from kubetally.cli.logs import set_up_logs
     from kubetally.cli.screen import console, say
+    from kubetally.cli.start import start
     from kubetally.cli.tables import print_costs
     from kubetally.domain.cluster_costs import DetailLevel
-    from kubetally.domain.window import Window, parse_instant
-    from kubetally.samples import END_DAY, FIRST_DAY, NAMES
-    from kubetally.samples.replay import ReplayServer
     from kubetally.settings import Settings
-    from kubetally.wiring import Cluster
+    from kubetally.wiring.accounts import Stated, add_accounts, remembered
 
-    set_up_logs(None)
-    window = Window(parse_instant(FIRST_DAY), parse_instant(END_DAY))
     out = console()
-    say(out, "Sample clusters: answers that a real OpenCost v1.112 gave on synthetic metrics, served here over HTTP.")
-    say(out, "Not your costs.")
-    out.print()
-    with ReplayServer() as server:
-        clusters = [Cluster(server.url_of(name)) for name in NAMES]
-        answers = ask(clusters, window, Settings(), _After(window.end))
-    print_costs(answers, DetailLevel.SUMMARY)
-    out.print()
-    say(out, "Your own:  kubetally costs --url http://localhost:9003    (kubetally costs --help)")
+    with ExitStack() as stack:
+        _end_on_sigterm(stack)
+        home = stack.enter_context(TemporaryDirectory(prefix="kubetally-demo-"))
+        if url is None:
+            set_up_logs(None)
+            settings, words = Settings(), "2026-11-20,2026-11-23"
+            urls = _serve_samples(stack)
+            say(out, "Sample clusters: answers that a real OpenCost v1.112 gave on synthetic metrics. Not your costs.")
+            out.print()
+        else:
+            settings, words, urls = start(), "7d", {"my-cluster": url}
+        settings = replace(settings, home=home, database_url=None, keys=None, secret=None)
+        for name, place in urls.items():
+            add_accounts(Stated(name, place), settings)
+        window, clock = _when(words, is_sample=url is None)
+        answers = ask([*remembered((), settings)], window, settings, clock)
+        print_costs(answers, DetailLevel.SUMMARY)
+        if not once:
+            _serve(settings, port, window, words, clock)
     raise typer.Exit(exit_of(answers))
 
 
-class _After:
-    """A clock that stands after the samples, whatever the machine's says."""
+def _end_on_sigterm(stack: ExitStack) -> None:
+    """Take leave in order, so that nothing is left of the folder, whose secret and keys nobody would miss."""
+    import signal
+    import sys
 
-    def __init__(self, instant: "datetime") -> None:
+    def leave(number: int, _frame: object) -> None:
+        sys.exit(128 + number)
+
+    stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, leave))
+
+
+def _serve_samples(stack: ExitStack) -> dict[str, str]:
+    """The URLs of the sample clusters by name, served until the stack is closed."""
+    from kubetally.samples import NAMES
+    from kubetally.samples.replay import ReplayServer
+
+    server = stack.enter_context(ReplayServer())
+    return {name: server.url_of(name) for name in NAMES}
+
+
+def _when(words: str, *, is_sample: bool) -> "tuple[Window, Clock]":
+    """The window, and a clock which for the samples stands after them, whatever the machine's says."""
+    from kubetally.domain.window import parse_window
+    from kubetally.wiring.clock import SystemClock
+
+    window = parse_window(words, SystemClock().now())
+    return window, _NotBefore(window.end) if is_sample else SystemClock()
+
+
+class _NotBefore:
+    """The machine's clock, or an instant while that is to come."""
+
+    def __init__(self, instant: datetime) -> None:
         self._instant = instant
 
-    def now(self) -> "datetime":
-        return self._instant
+    def now(self) -> datetime:
+        return max(self._instant, datetime.now(self._instant.tzinfo))
+
+
+def _serve(settings: "Settings", port: int, window: "Window", words: str, clock: "Clock") -> None:
+    """The page and the API, until stopped; on another port where this one is taken."""
+    from kubetally.wiring.accounts import remembered
+    from kubetally.wiring.service import run_service
+
+    account_id = remembered((), settings)[0].account.id
+
+    def tell(started: "Started") -> None:
+        _tell(started, account_id, window, settings.home_folder)
+
+    run_service(
+        settings,
+        DEFAULT_HOST,
+        port,
+        started=tell,
+        clock=clock,
+        page_window=words,
+        or_free_port=port == DEFAULT_PORT,
+    )
+
+
+def _tell(started: "Started", account_id: str, window: "Window", home: "Path") -> None:
+    from kubetally.cli.screen import console, say
+    from kubetally.domain.window import to_unix
+
+    out = console()
+    query = f"cloud_account_id={account_id}&start_date={to_unix(window.start)}&end_date={to_unix(window.end)}"
+    say(out, f"Serving {started.url}/ until stopped (Ctrl-C). The API is documented at {started.url}/docs; try:")
+    print(f"""
+  curl -H "Secret: $(cat {shlex.quote(str(home / "secret"))})" \\
+    "{started.url}/metroculus/v2/kubecost_cluster_costs?{query}&detail_level=namespace"
+""")
+    say(out, "Your own:  kubetally accounts add my-cluster --url http://localhost:9003  and  kubetally serve")
+    out.file.flush()

@@ -1,35 +1,48 @@
 """`kubetally doctor`: what a source is, what it can answer, what is missing."""
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kubetally.cli import exits
+from kubetally.cli.asking import named
 from kubetally.cli.options import (
     ClusterId,
+    Contexts,
     Currency,
     End,
     OneDay,
+    PrometheusUrl,
     ScreenOrJson,
     ScreenOrJsonFormat,
     Start,
-    clusters_of,
     window_of,
 )
 from kubetally.cli.start import start as start_up
 
 if TYPE_CHECKING:
     from kubetally.domain.window import Window
-    from kubetally.ledger.diagnosis import Finding
     from kubetally.settings import Settings
-    from kubetally.wiring import Cluster
+    from kubetally.wiring.cluster import AnyCluster
+    from kubetally.wiring.diagnosis import Diagnosis
+
+Places = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[URL|ACCOUNT]...",
+        help="URLs of an OpenCost or Kubecost, names or ids of accounts; without any, all accounts.",
+    ),
+]
 
 
 def doctor(
-    url: Annotated[str, typer.Argument(metavar="URL", help="URL of an OpenCost or Kubecost.")],
+    places: Places = None,
+    context: Contexts = None,
     cluster_id: ClusterId = None,
     currency: Currency = None,
+    prometheus_url: PrometheusUrl = None,
     window: OneDay = None,
     start: Start = None,
     end: End = None,
@@ -37,12 +50,13 @@ def doctor(
 ) -> None:
     """Say what a source can and can't answer.
 
-    What it is, what is missing, and what to do about each. One day is read and booked for it. Exits 3 when its costs
-    can't be read.
+    What it is, what is missing, and what to do about each. One day is read and booked for it. Exits 3 when the costs
+    of any can't be read, or the Prometheus that is stated for it.
 
     \b
-    Example:
+    Examples:
       kubetally doctor http://localhost:9003
+      kubetally doctor prod
     """
     import asyncio
 
@@ -50,35 +64,52 @@ def doctor(
 
     settings = start_up()
     span = window_of(window, start, end, default="yesterday")
-    (cluster,) = clusters_of([url], cluster_id, currency, settings)
-    shown, findings = asyncio.run(_diagnose(cluster, span, settings))
+    accounts = [place for place in places or () if not _is_url(place)]
+    urls = [place for place in places or () if _is_url(place)]
+    meant = named(accounts, urls, context, cluster_id, currency, prometheus_url, settings)
+    found = asyncio.run(_diagnose(meant.clusters, span, settings))
     if output is ScreenOrJson.JSON:
-        bodies = [
-            {"level": one.level.value, "subject": one.subject, "seen": one.seen, "remedy": one.remedy}
-            for one in findings
-        ]
-        print(json.dumps({"url": shown, "findings": bodies}, indent=2))
+        bodies = [_body(one) for one in found]
+        print(json.dumps(bodies[0] if meant.is_one else bodies, indent=2))
     else:
-        _print(shown, findings)
-    failed = any(one.level is Level.FAILED for one in findings)
+        for one in found:
+            _print(one)
+    failed = any(finding.level is Level.FAILED for one in found for finding in one.findings)
     raise typer.Exit(exits.NO_SOURCE if failed else exits.OK)
 
 
-def _print(shown: str, findings: "list[Finding]") -> None:
+async def _diagnose(clusters: "Sequence[AnyCluster]", window: "Window", settings: "Settings") -> "list[Diagnosis]":
+    import asyncio
+
+    from kubetally.wiring.diagnosis import diagnose_cluster
+
+    return await asyncio.gather(*(diagnose_cluster(cluster, window, settings) for cluster in clusters))
+
+
+def _is_url(place: str) -> bool:
+    """Whether it is meant as a URL: no account's name has a scheme, and hardly any a port."""
+    _, colon, port = place.rpartition(":")
+    return "://" in place or bool(colon and port.isdecimal())
+
+
+def _body(diagnosis: "Diagnosis") -> dict[str, Any]:
+    return {
+        "url": diagnosis.place,
+        "cloud_account_id": diagnosis.account_id,
+        "findings": [
+            {"level": one.level.value, "subject": one.subject, "seen": one.seen, "remedy": one.remedy}
+            for one in diagnosis.findings
+        ],
+    }
+
+
+def _print(diagnosis: "Diagnosis") -> None:
     """The findings, each with what to do about it."""
     from kubetally.cli.screen import console, say
 
     out = console()
-    say(out, shown, style="bold")
-    for one in findings:
+    say(out, " ".join(filter(None, (diagnosis.account_name, diagnosis.place))), style="bold")
+    for one in diagnosis.findings:
         say(out, f"  {one.level.value:9}{one.subject}: {one.seen}", indent=11)
         if one.remedy:
             say(out, f"           do: {one.remedy}", indent=15)
-
-
-async def _diagnose(cluster: "Cluster", window: "Window", settings: "Settings") -> "tuple[str, list[Finding]]":
-    from kubetally.ledger.diagnosis import diagnose
-    from kubetally.wiring import open_source
-
-    async with open_source(cluster, settings) as source:
-        return source.url, await diagnose(source, next(window.days(), window))

@@ -1,20 +1,41 @@
-"""Logs of a command: one line an event on standard error, an event name and fields."""
+"""Logs of a command on standard error, one line an event: JSON, and on a terminal words."""
 
 import logging
 import sys
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
+from typing import Any
 
+import msgspec
 import structlog
+
+_ENCODER = msgspec.json.Encoder(enc_hook=str)
+Event = MutableMapping[str, Any]
 
 
 def set_up_logs(level: str | None) -> None:
     """Lines from `level` up; on a terminal errors only by default, as the command itself tells what failed."""
-    level = level or ("error" if sys.stderr.isatty() else "warning")
+    on_terminal = sys.stderr.isatty()
+    level = level or ("error" if on_terminal else "warning")
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
+        processors=[structlog.processors.format_exc_info, _in_words if on_terminal else _as_json],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def _as_json(_logger: object, level: str, event: Event) -> str:
+    """One object a line, the instant first."""
+    return _ENCODER.encode({"timestamp": _now(), "level": level, "event": event.pop("event", ""), **event}).decode()
+
+
+def _in_words(_logger: object, level: str, event: Event) -> str:
+    """`instant level event name=value ...`; a traceback has lines of its own."""
+    name, traceback = event.pop("event", ""), event.pop("exception", None)
+    facts = " ".join(f"{key}={value!r}" if isinstance(value, str) else f"{key}={value}" for key, value in event.items())
+    line = f"{_now()} {level:7} {name} {facts}".rstrip()
+    return f"{line}\n{traceback}" if traceback else line
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -10,10 +10,13 @@ import typer
 from typer.core import TyperGroup
 
 from kubetally.cli import exits
+from kubetally.cli.accounts import accounts
 from kubetally.cli.costs import costs
 from kubetally.cli.demo import demo
 from kubetally.cli.doctor import doctor
+from kubetally.cli.migrate import migrate
 from kubetally.cli.report import report
+from kubetally.cli.serve import serve
 from kubetally.cli.verify import verify
 from kubetally.domain.errors import HubError
 
@@ -48,8 +51,10 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich help would take as long again as everything else together
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (costs, verify, doctor, report, demo):
+for command in (costs, verify, doctor, report, serve, demo):
     app.command()(command)
+for group in (accounts, migrate):
+    app.add_typer(group)
 
 
 def _version(asked: bool) -> None:

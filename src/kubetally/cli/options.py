@@ -2,16 +2,11 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from kubetally.domain.errors import RequestError
 from kubetally.domain.window import InvalidWindow, Window, parse_window
-
-if TYPE_CHECKING:
-    from kubetally.settings import Settings
-    from kubetally.wiring import Cluster
 
 DEFAULT_WINDOW = "7d"
 
@@ -24,6 +19,13 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+class Infrastructure(StrEnum):
+    """What stands beside the costs of infrastructure: nothing, or the old sums, for who migrates from them."""
+
+    MEASURED = "measured"
+    LEGACY_SUM = "legacy_sum"
+
+
 class ScreenOrJson(StrEnum):
     """How an answer is printed that has no rows to be loaded elsewhere."""
 
@@ -31,31 +33,22 @@ class ScreenOrJson(StrEnum):
     JSON = "json"
 
 
-class NoCluster(RequestError):
-    """No cluster was named."""
-
-    code = "no_cluster"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "name a cluster: --url http://localhost:9003 (an OpenCost or Kubecost), or set KUBECOST_API_URL"
-        )
-
-
-class InvalidCurrency(RequestError):
-    """What was stated is no currency code."""
-
-    code = "invalid_currency"
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        super().__init__(f"the currency {text!r} is no code: write three letters, such as USD")
-
-
 _WINDOWS = "7d, 24h, today, yesterday, week, lastweek, month, lastmonth, or START,END."
+AccountNames = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ACCOUNT]...", help="Names or ids of accounts; without any and without --url, all."),
+]
 Urls = Annotated[
     list[str] | None,
     typer.Option("--url", metavar="URL", help="URL of an OpenCost or Kubecost; repeat for several clusters."),
+]
+Contexts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--context",
+        metavar="NAME",
+        help="Kubeconfig context, or in-cluster: its OpenCost or Kubecost is found and read through the API server.",
+    ),
 ]
 ClusterId = Annotated[
     str | None,
@@ -64,6 +57,14 @@ ClusterId = Annotated[
 Currency = Annotated[
     str | None,
     typer.Option("--currency", metavar="CODE", help="Currency of the source, where it does not state one (USD)."),
+]
+PrometheusUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--prometheus-url",
+        metavar="URL",
+        help="Prometheus, Thanos, Mimir or VictoriaMetrics beside --url: for the management fee and more.",
+    ),
 ]
 WindowText = Annotated[
     str | None,
@@ -81,6 +82,13 @@ Start = Annotated[
 ]
 End = Annotated[str | None, typer.Option("--end", metavar="TIME", help="End, exclusive: the same forms.")]
 OutputFormat = Annotated[Format, typer.Option("--format", help="How to print it.")]
+InfrastructureChoice = Annotated[
+    Infrastructure,
+    typer.Option(
+        "--infrastructure",
+        help="legacy_sum shows beside the costs what the old sums of metrics came to: to compare with, not a cost.",
+    ),
+]
 ScreenOrJsonFormat = Annotated[ScreenOrJson, typer.Option("--format", help="How to print it.")]
 
 
@@ -94,24 +102,3 @@ def window_of(text: str | None, start: str | None, end: str | None, default: str
     if start is None or end is None:
         raise InvalidWindow(start or end or "", f"lacks its {'start' if start is None else 'end'}: give both")
     return parse_window(f"{start.strip()},{end.strip()}", now)
-
-
-def clusters_of(
-    urls: list[str] | None, cluster_id: str | None, currency: str | None, settings: "Settings"
-) -> "list[Cluster]":
-    """The clusters that the options name, else the one of the environment.
-
-    Raises: NoCluster, and InvalidSourceUrl for a URL that can't be one.
-    """
-    from kubetally.wiring import Cluster, checked_url  # heavy: see the package
-
-    given = urls or ([settings.kubecost_api_url] if settings.kubecost_api_url else [])
-    if not given:
-        raise NoCluster
-    named: dict[str, str] = {}  # one address is one cluster, however it is written
-    for url in given:
-        named.setdefault(checked_url(url), url)
-    code = currency or settings.currency
-    if code and not (len(code) == 3 and code.isascii() and code.isalpha()):
-        raise InvalidCurrency(code)
-    return [Cluster(url, cluster_id, code.upper() if code else None) for url in named.values()]

@@ -4,16 +4,19 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from kubetally.cli.asking import ask, exit_of, named, print_json
 from kubetally.cli.options import (
+    AccountNames,
     ClusterId,
+    Contexts,
     Currency,
     End,
+    PrometheusUrl,
     ScreenOrJson,
     ScreenOrJsonFormat,
     Start,
     Urls,
     WindowText,
-    clusters_of,
     window_of,
 )
 from kubetally.cli.start import start as start_up
@@ -30,9 +33,12 @@ _BAR = 20
 
 
 def report(
+    accounts: AccountNames = None,
     url: Urls = None,
+    context: Contexts = None,
     cluster_id: ClusterId = None,
     currency: Currency = None,
+    prometheus_url: PrometheusUrl = None,
     window: WindowText = None,
     start: Start = None,
     end: End = None,
@@ -47,20 +53,22 @@ def report(
     Example:
       kubetally report --url http://localhost:9003 --window 7d
     """
-    from kubetally.cli.costs import ask, exit_of, print_json
     from kubetally.cli.screen import console
+    from kubetally.cli.tables import print_rounding
     from kubetally.ledger.comparison import compare
 
     settings = start_up()
     span = window_of(window, start, end)
-    answers = ask(clusters_of(url, cluster_id, currency, settings), span, settings)
+    meant = named(accounts, url, context, cluster_id, currency, prometheus_url, settings)
+    answers = ask(meant.clusters, span, settings)
     if output is ScreenOrJson.JSON:
-        print_json(answers, lambda costs: _body(costs, compare(costs)))
+        print_json(answers, lambda costs: _body(costs, compare(costs)), is_one=meant.is_one)
     else:
         out = console()
         for costs in answers:
             if isinstance(costs, ClusterCosts):
                 print_report(out, costs, compare(costs))
+        print_rounding(out, [costs for costs in answers if isinstance(costs, ClusterCosts)], "--format json has")
     raise typer.Exit(exit_of(answers))
 
 
@@ -119,12 +127,15 @@ def bar(permille: int | None, full: str, empty: str) -> str:
 
 
 def _body(costs: ClusterCosts, comparison: "Comparison") -> dict[str, object]:
-    from kubetally.ledger.answer import source_body
+    from kubetally.ledger.answer import issue_body, source_body
 
     known = costs.status is not Status.NO_DATA
     return {
+        "cloud_account_id": costs.source.account_id,
         "source": source_body(costs.source),
         "status": costs.status.value,
+        "not_measured": sorted(f"{component}_cost" for component in costs.not_measured),
+        "errors": [issue_body(issue) for issue in costs.issues if issue.is_missing_data],
         "currency": costs.currency,
         "infrastructure_cost": to_number(comparison.infrastructure) if known else None,
         "total_cost": to_number(comparison.full) if known else None,

@@ -11,7 +11,7 @@ from rich.text import Text
 from kubetally.cli.grid import Grid, printable
 from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity, Status
 from kubetally.domain.component import Component
-from kubetally.domain.money import to_decimal
+from kubetally.domain.money import to_shown
 from kubetally.domain.window import Window
 
 UNKNOWN = "-"
@@ -73,11 +73,8 @@ def say(out: Console, text: str, *, indent: int = 0, style: str = "") -> None:
 
 
 def money(micros: int | None) -> str:
-    """`1,234.57`: two decimals, for the eye; unknown is a dash, never a zero."""
-    if micros is None:
-        return UNKNOWN
-    shown = f"{to_decimal(micros):,.2f}"
-    return "0.00" if shown == "-0.00" else shown
+    """Two decimals, for the eye; unknown is a dash, never a zero."""
+    return UNKNOWN if micros is None else to_shown(micros)
 
 
 def percent(ratio: float | None) -> str:
@@ -91,8 +88,8 @@ def component_word(component: Component) -> str:
 
 
 def name_of(source: SourceIdentity) -> str:
-    """What a person calls the cluster: its name, else its id, else where it was found."""
-    return source.cluster_name or source.cluster_id or source.url
+    """What a person calls the cluster: its account's name, else its own, else its id, else where it was found."""
+    return source.account_name or source.cluster_name or source.cluster_id or source.url
 
 
 def window_words(window: Window) -> str:

@@ -1,4 +1,4 @@
-"""What every command that asks a source does first."""
+"""What every command does first."""
 
 from typing import TYPE_CHECKING
 
@@ -6,11 +6,14 @@ if TYPE_CHECKING:
     from kubetally.settings import Settings
 
 
-def start() -> "Settings":
-    """The settings of the environment, with the logs set up as they say. Raises InvalidSetting."""
+def start(default_level: str | None = None) -> "Settings":
+    """The settings of the environment, with the logs set up as they say. Raises InvalidSetting.
+
+    `default_level` of logs is that of a command which runs for long, where the environment states none.
+    """
     from kubetally.cli.logs import set_up_logs  # heavy: see the package
     from kubetally.settings import Settings
 
     settings = Settings.read()
-    set_up_logs(settings.log_level)
+    set_up_logs(settings.log_level or default_level)
     return settings

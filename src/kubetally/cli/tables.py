@@ -22,12 +22,14 @@ from kubetally.cli.screen import (
 from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, NamespaceCosts, Status, WorkloadCosts
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.efficiency import Efficiency
+from kubetally.domain.issues import IssueKind
 from kubetally.domain.money import to_decimal
 from kubetally.domain.row import CAUSE_IN_WORDS
+from kubetally.domain.series import LegacySums
 from kubetally.ledger.verification import Verification, verify
 
 if TYPE_CHECKING:
-    from kubetally.wiring import Failed
+    from kubetally.wiring.clusters import Failed
 
 _LEAST_CAUSE = 5_000  # micros: below half a cent, the table shows nothing of a cause either
 _TOTAL, _LINE = "bold", "dim"
@@ -47,8 +49,13 @@ def print_costs(answers: "Sequence[ClusterCosts | Failed]", by: DetailLevel) -> 
             else:
                 _print_breakdown(out, costs, by)
         print_notes(out, costs)
+    print_rounding(out, read, "--format json and csv have")
+
+
+def print_rounding(out: Console, read: Sequence[ClusterCosts], where: str) -> None:
+    """That what is on screen is rounded, where there is anything: rounded parts need not add up to a rounded whole."""
     if any(costs.status is not Status.NO_DATA for costs in read):
-        say(out, "Figures are rounded on screen; --format json and csv have all six decimals.", style="dim")
+        say(out, f"Figures are rounded on screen; {where} all six decimals.", style="dim")
 
 
 def print_heading(out: Console, costs: ClusterCosts) -> None:
@@ -78,10 +85,24 @@ def print_balance(out: Console, costs: ClusterCosts) -> None:
     grid.add(["total"], [*map(money, (*sums[:-1], checked.source_shows))], style=_TOTAL)
     print_grid(out, grid)
     _print_causes(out, checked)
+    if costs.legacy is not None:
+        say(out, _old_sums(costs, costs.legacy), indent=2)
     cpu, ram, total = costs.efficiency
     say(out, f"Efficiency: CPU {percent(cpu)}, RAM {percent(ram)}, both {percent(total)} of what was requested")
     if costs.savings is not None and costs.savings.per_month is not None:
         say(out, f"Potential savings: up to {costs.savings.per_month:,.2f} {costs.currency} a month")
+
+
+def _old_sums(costs: ClusterCosts, sums: LegacySums) -> str:
+    whole = (
+        None
+        if sums.total is None or costs.status is Status.NO_DATA
+        else costs.bill.cpu + costs.bill.ram + costs.bill.pv + sums.total
+    )
+    return (
+        f"Old sums of metrics, no costs: management {money(sums.management)}, balancers {money(sums.load_balancer)}, "
+        f"network {money(sums.network)}; with CPU, RAM and volumes {money(whole)}"
+    )
 
 
 def print_notes(out: Console, costs: ClusterCosts) -> None:
@@ -113,9 +134,11 @@ def _print_overview(out: Console, answers: "Sequence[ClusterCosts | Failed]") ->
         total = sum(costs.bill.total for costs in shown if costs.currency == currency)
         grid.add([f"sum in {currency}"], [f"{money(total)} {currency}"], style=_TOTAL)
     print_grid(out, grid)
+    if any(issue.kind is IssueKind.SAME_CLUSTER_TWICE for costs in shown for issue in costs.issues):
+        say(out, "A cluster is in the sum more than once: see the notes below.", indent=2, style="bold")
     for answer in answers:
         if not isinstance(answer, ClusterCosts):
-            say(out, f"failed, and not in the sum: {answer.source.url}", indent=2)
+            say(out, f"failed, and not in the sum: {name_of(answer.source)}", indent=2)
     out.print()
 
 
@@ -153,6 +176,8 @@ def _print_breakdown(out: Console, costs: ClusterCosts, by: DetailLevel) -> None
     grid.add(["total"], [*_amounts(costs.bill, shown), *_ratios(costs.efficiency)], style=_TOTAL)
     print_grid(out, grid)
     _print_causes(out, verify(costs, 0))
+    if costs.legacy is not None:
+        say(out, _old_sums(costs, costs.legacy), indent=2)
 
 
 def _names(group: NamespaceCosts | WorkloadCosts) -> list[str]:

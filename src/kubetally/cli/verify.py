@@ -5,26 +5,30 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kubetally.cli import exits
+from kubetally.cli.asking import ask, exit_of, named, print_json
 from kubetally.cli.options import (
+    AccountNames,
     ClusterId,
+    Contexts,
     Currency,
     End,
+    PrometheusUrl,
     ScreenOrJson,
     ScreenOrJsonFormat,
     Start,
     Urls,
     WindowText,
-    clusters_of,
     window_of,
 )
 from kubetally.cli.start import start as start_up
 from kubetally.domain.cluster_costs import ClusterCosts, Status
+from kubetally.domain.component import Component
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import to_number
 
 if TYPE_CHECKING:
     from kubetally.ledger.verification import Verification
-    from kubetally.wiring import Failed
+    from kubetally.wiring.clusters import Failed
 
 
 class InvalidTolerance(RequestError):
@@ -38,9 +42,12 @@ class InvalidTolerance(RequestError):
 
 
 def verify(
+    accounts: AccountNames = None,
     url: Urls = None,
+    context: Contexts = None,
     cluster_id: ClusterId = None,
     currency: Currency = None,
+    prometheus_url: PrometheusUrl = None,
     window: WindowText = None,
     start: Start = None,
     end: End = None,
@@ -58,15 +65,15 @@ def verify(
     Example:
       kubetally verify --url http://localhost:9003 --window 7d --tolerance 5%
     """
-    from kubetally.cli.costs import ask, exit_of, print_json
     from kubetally.ledger.verification import verify as compare
 
     allowed = parse_tolerance(tolerance)
     settings = start_up()
     span = window_of(window, start, end)
-    answers = ask(clusters_of(url, cluster_id, currency, settings), span, settings)
+    meant = named(accounts, url, context, cluster_id, currency, prometheus_url, settings)
+    answers = ask(meant.clusters, span, settings)
     if output is ScreenOrJson.JSON:
-        print_json(answers, lambda costs: _body(costs, compare(costs, allowed)))
+        print_json(answers, lambda costs: _body(costs, compare(costs, allowed)), is_one=meant.is_one)
     else:
         _print([(costs, compare(costs, allowed)) for costs in answers if isinstance(costs, ClusterCosts)])
     raise typer.Exit(exits.PAST_TOLERANCE if _any_past(answers, allowed) else exit_of(answers))
@@ -96,7 +103,7 @@ def _any_past(answers: "list[ClusterCosts | Failed]", allowed: float) -> bool:
 
 def _print(checked: "list[tuple[ClusterCosts, Verification]]") -> None:
     from kubetally.cli.screen import console, say
-    from kubetally.cli.tables import print_balance, print_heading, print_notes
+    from kubetally.cli.tables import print_balance, print_heading, print_notes, print_rounding
 
     out = console()
     for costs, check in checked:
@@ -105,6 +112,7 @@ def _print(checked: "list[tuple[ClusterCosts, Verification]]") -> None:
             print_balance(out, costs)
             say(out, verdict(check, costs.currency), indent=2, style="bold")
         print_notes(out, costs)
+    print_rounding(out, [costs for costs, _ in checked], "--format json has")
 
 
 def verdict(check: "Verification", currency: str) -> str:
@@ -112,20 +120,26 @@ def verdict(check: "Verification", currency: str) -> str:
     from kubetally.cli.screen import money
 
     word = "Within" if check.is_within else "PAST"
+    fees = (one for one in check.components if one.component is Component.MANAGEMENT and not one.source_shows)
+    fee = sum(one.bill for one in fees)
+    unshown = f"; ours has a management fee of {money(fee)}, which the source can't show" if fee else ""
     apart = "no percentage of nothing" if check.difference is None else f"{check.difference * 100:+.4f} %"
     return (
         f"{word} the tolerance of {check.tolerance * 100:g} %: ours {money(check.ours)} {currency}, "
-        f"the source shows {money(check.source_shows)} {currency}: {apart}"
+        f"the source shows {money(check.source_shows)} {currency}: {apart}{unshown}"
     )
 
 
 def _body(costs: ClusterCosts, check: "Verification") -> dict[str, object]:
-    from kubetally.ledger.answer import source_body
+    from kubetally.ledger.answer import issue_body, source_body
 
     known = costs.status is not Status.NO_DATA
     return {
+        "cloud_account_id": costs.source.account_id,
         "source": source_body(costs.source),
         "status": costs.status.value,
+        "not_measured": sorted(f"{component}_cost" for component in costs.not_measured),
+        "errors": [issue_body(issue) for issue in costs.issues if issue.is_missing_data],
         "currency": costs.currency,
         "total_cost": to_number(check.ours) if known else None,
         "source_total_cost": to_number(check.source_shows) if known else None,

@@ -54,6 +54,8 @@ class Account:
     cluster_id:      which cluster of a source that answers for several.
     currency:        what the source counts in, where it does not say; None is the organization's.
     context:         a kubeconfig context through whose API server the source is reached.
+    credentials:     for the source of costs; those for its Prometheus are its own.
+    locked:          where the keys are, if none of them decrypts the credentials, which are missing here then.
     """
 
     id: str
@@ -67,5 +69,7 @@ class Account:
     currency: str | None = None
     context: str | None = None
     credentials: Credentials = field(default_factory=Credentials, repr=False)
+    prometheus_credentials: Credentials = field(default_factory=Credentials, repr=False)
+    locked: str | None = None
     created_at: datetime | None = None
     deleted_at: datetime | None = None

@@ -17,12 +17,15 @@ _NAMED_AT_MOST = 10  # resources that one issue names before it only counts the 
 
 
 class Bill(NamedTuple):
+    """The bill side. `measured` is the part of `costs` that a server of metrics measured, which no row carries."""
+
     costs: Costs
     network_classes: NetworkClasses
     not_measured: frozenset[Component]
     audited: bool
     assets: Sequence[Asset]
     has_unlisted_nodes: bool = False
+    measured: Costs = ZERO
 
 
 def bill_side(reading: Reading, allocations: Sequence[Allocation], use: Use, issues: list[Issue]) -> Bill:
@@ -47,11 +50,16 @@ def bill_side(reading: Reading, allocations: Sequence[Allocation], use: Use, iss
                 facts={"resources": tuple(missing)},
             )
         )
+    network = listed.network if listed.network > 0 else use.everything.network
+    has_fee = bool(by_type[AssetType.MANAGEMENT])
+    measured, classes = _measured(
+        reading,
+        management=not has_fee,
+        load_balancer=not by_type[AssetType.LOAD_BALANCER] and not use.everything.load_balancer,
+        network=not network,
+    )
     not_measured = set()
-    network, classes = use.everything.network, use.everything_classes
-    if listed.network > 0:
-        network = listed.network
-    if not by_type[AssetType.MANAGEMENT]:
+    if not has_fee and not _is_fee_measured(reading):
         not_measured.add(Component.MANAGEMENT)
         issues.append(
             Issue(
@@ -62,14 +70,15 @@ def bill_side(reading: Reading, allocations: Sequence[Allocation], use: Use, iss
                 subject=Component.MANAGEMENT,
             )
         )
-    costs = listed.plus(entered)._replace(network=network, external=use.everything.external, shared=0)
+    costs = listed.plus(entered)._replace(network=network, external=use.everything.external, shared=0).plus(measured)
     return Bill(
         costs,
-        _classes_of(network, classes),
+        classes or _classes_of(network, use.everything_classes),
         frozenset(not_measured),
         audited=not missing and not reading.missing,
         assets=assets,
         has_unlisted_nodes=any(resource.startswith(_NODE) for resource in missing),
+        measured=measured,
     )
 
 
@@ -78,15 +87,48 @@ def _bill_from_use(reading: Reading, use: Use, issues: list[Issue]) -> Bill:
     issues.append(
         Issue(
             IssueKind.NOT_AUDITED,
-            "the source gave no assets for this window: the bill is the sum of its own rows, node disks and the "
-            "management fee are not in it",
+            "the source gave no assets for this window: the bill is the sum of its own rows, node disks "
+            + ("are" if _is_fee_measured(reading) else "and the management fee are")
+            + " not in it",
             source=reading.source,
             window=reading.window,
         )
     )
     costs = use.everything._replace(shared=0)
-    unmeasured = frozenset({Component.NODE_DISK, Component.MANAGEMENT})
-    return Bill(costs, _classes_of(costs.network, use.everything_classes), unmeasured, audited=False, assets=())
+    measured, classes = _measured(
+        reading, management=True, load_balancer=not costs.load_balancer, network=not costs.network
+    )
+    unmeasured = {Component.NODE_DISK} if _is_fee_measured(reading) else {Component.NODE_DISK, Component.MANAGEMENT}
+    return Bill(
+        costs.plus(measured),
+        classes or _classes_of(costs.network, use.everything_classes),
+        frozenset(unmeasured),
+        audited=False,
+        assets=(),
+        measured=measured,
+    )
+
+
+def _is_fee_measured(reading: Reading) -> bool:
+    return reading.infrastructure is not None and reading.infrastructure.management is not None
+
+
+def _measured(
+    reading: Reading, *, management: bool, load_balancer: bool, network: bool
+) -> tuple[Costs, NetworkClasses | None]:
+    """What a server of metrics measured of the components that nothing else has (B1), and the classes of its network.
+
+    Each flag says that the component's earlier sources have nothing: a component has one source, never two.
+    """
+    infrastructure = reading.infrastructure
+    if infrastructure is None:
+        return ZERO, None
+    classes = infrastructure.network if network else None
+    return Costs(
+        management=(infrastructure.management or 0) if management else 0,
+        load_balancer=(infrastructure.load_balancer or 0) if load_balancer else 0,
+        network=sum(classes) if classes is not None else 0,
+    ), classes
 
 
 def _classes_of(network: int, classes: NetworkClasses) -> NetworkClasses:

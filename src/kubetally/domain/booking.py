@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.bill import bill_side
-from kubetally.domain.component import Component, Costs, NetworkClasses
+from kubetally.domain.component import NO_CLASSES, Component, Costs, NetworkClasses
 from kubetally.domain.difference import unexplained
 from kubetally.domain.errors import BalanceError
 from kubetally.domain.garbage import no_garbage
@@ -92,8 +92,16 @@ def book(reading: Reading) -> Booking:
     use = use_side(allocations)
     bill = bill_side(reading, allocations, use, issues)
     # Nobody is charged for node disks and the fee; a shared cost that rows carry is those two, handed out once more.
-    overhead = Costs(node_disk=bill.costs.node_disk, management=bill.costs.management, shared=-use.everything.shared)
-    lines = [Row(Kind.IDLE, costs=use.idle), use.unmounted, Row(Kind.OVERHEAD, costs=use.overhead.plus(overhead))]
+    # Nor is anybody for balancers and traffic of which the source has nothing and only its metrics tell.
+    overhead = bill.measured._replace(
+        node_disk=bill.costs.node_disk, management=bill.costs.management, shared=-use.everything.shared
+    )
+    classes = bill.network_classes if bill.measured.network else NO_CLASSES
+    lines = [
+        Row(Kind.IDLE, costs=use.idle),
+        use.unmounted,
+        Row(Kind.OVERHEAD, costs=use.overhead.plus(overhead), network_classes=classes),
+    ]
     booked = Costs.sum([use.workload, *(line.costs for line in lines)])
     lines += unexplained(bill, bill.costs.minus(booked), use, allocations, reading.missing)
     rows = (*use.pods, *(line for line in lines if any(line.costs) or any(line.hours)))

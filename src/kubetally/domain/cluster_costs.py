@@ -18,6 +18,7 @@ from kubetally.domain.issues import Issue, any_missing
 from kubetally.domain.money import UnlikeCurrencies
 from kubetally.domain.row import Cause, Row
 from kubetally.domain.savings import Savings
+from kubetally.domain.series import LegacySums
 from kubetally.domain.window import Window, covered_hours
 
 K = TypeVar("K", bound=Hashable)
@@ -42,13 +43,18 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SourceIdentity:
-    """Which product answered, where, and for which cluster, as far as it tells; `url` is fit to be shown."""
+    """Which product answered, where, and for which cluster, as far as it tells; `url` is fit to be shown.
+
+    account_id, account_name: of the account that the source is of, where it is of one.
+    """
 
     url: str
     product: str | None = None
     version: str | None = None
     cluster_id: str | None = None
     cluster_name: str | None = None
+    account_id: str | None = None
+    account_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,7 @@ class ClusterCosts:
 
     `hours_asked`: of the part of the window that is over. `issues`: of the answer as a whole, the bookings' among them.
     `detail_level`: how finely an answer is broken down where nobody says otherwise; every view is here all the same.
-    `savings`: None where they were not fetched or the source has none.
+    `savings`: None where they were not fetched or the source has none. `legacy`: the old sums, where asked for.
     """
 
     window: Window
@@ -116,6 +122,7 @@ class ClusterCosts:
     savings: Savings | None = None
     issues: tuple[Issue, ...] = ()
     detail_level: DetailLevel = DetailLevel.SUMMARY
+    legacy: LegacySums | None = None
 
     def __post_init__(self) -> None:
         for booking in self.bookings:

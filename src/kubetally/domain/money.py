@@ -42,6 +42,24 @@ class UnlikeCurrencies(RequestError):
         )
 
 
+class InvalidCurrency(RequestError):
+    """What was stated is no currency code."""
+
+    code = "invalid_currency"
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__(f"the currency {text!r} is no code: write three letters, such as USD")
+
+
+def currency_code(text: str) -> str:
+    """A code of ISO 4217 as it is written: three capitals. Raises InvalidCurrency."""
+    code = text.strip()
+    if not (len(code) == 3 and code.isascii() and code.isalpha()):
+        raise InvalidCurrency(text)
+    return code.upper()
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Money:
     """An exact amount of one currency; `micros` are whole millionths of it."""
@@ -86,6 +104,12 @@ def to_micros(amount: float | Decimal) -> int:
 def to_decimal(micros: int) -> Decimal:
     """The same amount as a decimal with six places, in the currency."""
     return Decimal(micros).scaleb(-6)
+
+
+def to_shown(micros: int) -> str:
+    """`1,234.57`: two decimals, for the eye; what rounds to nothing has no sign."""
+    shown = f"{to_decimal(micros):,.2f}"
+    return "0.00" if shown == "-0.00" else shown
 
 
 def to_number(micros: int) -> float:

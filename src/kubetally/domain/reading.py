@@ -7,6 +7,7 @@ from datetime import datetime
 from kubetally.domain.allocation import Allocation
 from kubetally.domain.asset import Asset
 from kubetally.domain.component import Component
+from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue
 from kubetally.domain.window import Window
 
@@ -20,6 +21,8 @@ class Reading:
                window's): then there is no bill to audit against.
     `missing`: components of which the source could not compute a figure.
     `currency`: the one the account states or the source does.
+    `infrastructure`: what a server of metrics measured of what the source leaves out, in the same currency; None where
+               none is configured, or it failed.
     """
 
     window: Window
@@ -31,6 +34,7 @@ class Reading:
     issues: tuple[Issue, ...] = ()
     missing: frozenset[Component] = frozenset()
     collected_at: datetime | None = None
+    infrastructure: Infrastructure | None = None
 
     def within(self, window: Window) -> "Reading":
         """The share of it that falls into `window`, prorated by time; adjacent shares add up to the whole exactly."""
@@ -45,4 +49,5 @@ class Reading:
             allocations=[row for row in allocations if row is not None],
             assets=None if assets is None else [asset for asset in assets if asset is not None],
             covered=tuple(span for span in covered if span is not None),
+            infrastructure=None if self.infrastructure is None else self.infrastructure.within(window),
         )

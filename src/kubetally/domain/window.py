@@ -15,7 +15,7 @@ EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # what a person asks for does not b
 _UNITS = {"m": timedelta(minutes=1), "h": HOUR, "d": DAY, "w": timedelta(weeks=1)}
 _FORMS = (
     "write it as 7d, 24h, today, yesterday, week, lastweek, month, lastmonth, "
-    "2026-11-20T00:00:00Z,2026-11-23T00:00:00Z or 1795132800,1795392000"
+    "2026-11-20,2026-11-23, 2026-11-20T00:00:00Z,2026-11-23T00:00:00Z or 1795132800,1795392000"
 )
 
 

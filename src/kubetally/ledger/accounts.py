@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from kubetally.domain.account import Account, Organization
-from kubetally.domain.errors import NotFound, RequestError
+from kubetally.domain.account import Account, AccountType, Organization
+from kubetally.domain.errors import NotFound, RequestError, SourceError
 
 DEFAULT_ORGANIZATION = "default"
 
@@ -47,6 +47,45 @@ class AccountExists(RequestError):
     def __init__(self, name: str, organization: str) -> None:
         self.name, self.organization = name, organization
         super().__init__(f"account {name!r} already exists in organization {organization!r}: choose another name")
+
+
+class AccountIdTaken(RequestError):
+    """A living account has this id."""
+
+    code = "account_id_taken"
+
+    def __init__(self, account_id: str, name: str) -> None:
+        self.account_id, self.name = account_id, name
+        super().__init__(f"the id {account_id} is that of account {name!r}: give another, or none")
+
+
+def locked_words(account: str, origin: str) -> str:
+    """That credentials can't be decrypted, and what to do; `origin` says where the keys are."""
+    return (
+        f"the credentials of account {account!r} can't be decrypted with the keys in {origin}: put back the key they"
+        " were encrypted with, after the present one (KUBETALLY_KEYS, or a further line of the file); if it is lost,"
+        " remove the account and add it again"
+    )
+
+
+class CredentialsLocked(SourceError):
+    """A source can't be asked, because nothing decrypts what lets us in."""
+
+    code = "credentials_locked"
+
+    def __init__(self, account: str, origin: str) -> None:
+        self.account, self.origin = account, origin
+        super().__init__(locked_words(account, origin))
+
+
+class NotACluster(NotFound):
+    """The account is none of a Kubernetes cluster."""
+
+    code = "not_a_cluster"
+
+    def __init__(self, account_id: str, kind: AccountType) -> None:
+        self.account_id, self.kind = account_id, kind
+        super().__init__(f"account {account_id} is of type {kind}: only {AccountType.KUBERNETES_CNR} has costs here")
 
 
 class Accounts(Protocol):

@@ -26,6 +26,7 @@ from kubetally.domain.issues import Issue
 from kubetally.domain.money import to_number
 from kubetally.domain.row import CAUSE_IN_WORDS
 from kubetally.domain.savings import Savings
+from kubetally.domain.series import LegacySums
 from kubetally.domain.window import rfc3339, to_unix
 
 Json = dict[str, Any]
@@ -38,7 +39,8 @@ def answer(costs: ClusterCosts, detail_level: DetailLevel | None = None, cloud_a
     """The body for `costs`: numbers have at most six decimals, unknown is null.
 
     `summary` is the same at every detail level (that of `costs` if none is given); rows of each list add up to it, or
-    to their parent, exactly.
+    to their parent, exactly. A list without rows is left out, as existing readers know it. `cloud_account_id` is that
+    of the account the costs are of, if none is given.
     """
     detail_level = detail_level or costs.detail_level
     no_data = costs.status is Status.NO_DATA
@@ -46,12 +48,13 @@ def answer(costs: ClusterCosts, detail_level: DetailLevel | None = None, cloud_a
     lines = {line.kind: line for line in costs.lines()}
     classes = costs.network_classes
     body: Json = {
-        "cloud_account_id": cloud_account_id,
+        "cloud_account_id": cloud_account_id or costs.source.account_id,
         "start_date": to_unix(costs.window.start),
         "end_date": to_unix(costs.window.end),
         "status": costs.status.value,
         "currency": costs.currency,
         "summary": _costs(costs.bill, unknown, null_all=no_data),
+        **({} if costs.legacy is None else {"legacy": _legacy(costs, costs.legacy)}),
         "not_measured": sorted(f"{component}_cost" for component in unknown),
         "idle_cost": None if no_data else to_number(lines[Kind.IDLE].costs.total),
         "unallocated_cost": None if no_data else to_number(lines[Kind.UNMOUNTED].costs.total),
@@ -67,21 +70,35 @@ def answer(costs: ClusterCosts, detail_level: DetailLevel | None = None, cloud_a
         "audited": costs.audited,
         "coverage": {"hours_asked": round(costs.hours_asked, 6), "hours_covered": round(costs.hours_covered, 6)},
         "source": source_body(costs.source),
-        "errors": [_issue(issue) for issue in costs.issues if issue.is_missing_data],
-        "issues": [_issue(issue) for issue in costs.issues if not issue.is_missing_data],
+        "errors": [issue_body(issue) for issue in costs.issues if issue.is_missing_data],
+        "issues": [issue_body(issue) for issue in costs.issues if not issue.is_missing_data],
     }
     if detail_level is not DetailLevel.SUMMARY and not no_data:
         body["lines"] = [_line(line, unknown) for line in lines.values()]
-        body["breakdown_by_namespace"] = [_namespace(group, unknown) for group in costs.namespaces()]
-    if detail_level is DetailLevel.WORKLOAD and not no_data:
-        body["breakdown_by_workload"] = [_workload(group, unknown) for group in costs.workloads()]
+        if namespaces := costs.namespaces():
+            body["breakdown_by_namespace"] = [_namespace(group, unknown) for group in namespaces]
+    if detail_level is DetailLevel.WORKLOAD and not no_data and (workloads := costs.workloads()):
+        body["breakdown_by_workload"] = [_workload(group, unknown) for group in workloads]
     return body
 
 
-def failure(error: HubError, source: SourceIdentity, cloud_account_id: str | None = None) -> Json:
+def _legacy(costs: ClusterCosts, sums: LegacySums) -> Json:
+    """The old sums, and the total that was shown with them: a price per GiB is no cost, so that none of it is one."""
+    bill, total = costs.bill, sums.total
+    parts = {f"{name}_cost": None if amount is None else to_number(amount) for name, amount in sums._asdict().items()}
+    return {
+        "total_cost": None
+        if total is None or costs.status is Status.NO_DATA
+        else to_number(bill.cpu + bill.ram + bill.pv + total),
+        **parts,
+        "is": "hourly samples of prices added up, both ends of the window counted; kept to compare with, not a cost",
+    }
+
+
+def failure(error: HubError, source: SourceIdentity) -> Json:
     """The element that stands for a cluster that gave no answer."""
     return {
-        "cloud_account_id": cloud_account_id,
+        "cloud_account_id": source.account_id,
         "status": Status.ERROR.value,
         "source": source_body(source),
         "errors": [{"kind": "source_failed", "code": error.code, "message": str(error)}],
@@ -169,7 +186,8 @@ def source_body(source: SourceIdentity) -> Mapping[str, str | None]:
     }
 
 
-def _issue(issue: Issue) -> Json:
+def issue_body(issue: Issue) -> Json:
+    """An issue: what it is about, in words, and when."""
     body: Json = {"kind": issue.kind.value, "message": issue.message}
     if issue.window is not None:
         body |= {"start": rfc3339(issue.window.start), "end": rfc3339(issue.window.end)}

@@ -4,19 +4,25 @@ import asyncio
 import time
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import pairwise
 from typing import TypeVar
 
 from kubetally import logs
 from kubetally.domain.booking import Booking, book
 from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity
-from kubetally.domain.errors import HubError, SourceError
+from kubetally.domain.errors import HubError, RequestError, SourceError
+from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import DEFAULT_CURRENCY
-from kubetally.domain.window import HOUR, Clock, Window, rfc3339, whole_hour
-from kubetally.ledger.ports import About, CostSource
+from kubetally.domain.reading import Reading
+from kubetally.domain.window import DAY, HOUR, Clock, Window, midnight, rfc3339, whole_hour
+from kubetally.ledger.ports import About, CostSource, InfrastructureSource
+from kubetally.tasks import task_group
 
 T = TypeVar("T")
+MOST_DAYS = 500
+"""Days of a window that are asked of a source, the newest: more would take it hours, and hardly any holds them."""
 _GRACE_SECONDS = 5.0  # for what describes the costs, once they are there
 
 
@@ -63,19 +69,36 @@ class DeadlinePassed(SourceError):
         )
 
 
+class LateDescription(SourceError):
+    """What only describes the costs was not there soon after them."""
+
+    code = "late_description"
+
+    def __init__(self, url: str, seconds: float) -> None:
+        self.url, self.seconds = url, seconds
+        super().__init__(f"{url} did not tell it within {seconds:g} s after its costs, which are complete without it")
+
+
 async def get_cluster_costs(
-    source: CostSource, window: Window, *, clock: Clock, deadline_seconds: float | None = None
+    source: CostSource,
+    window: Window,
+    *,
+    clock: Clock,
+    infrastructure: InfrastructureSource | None = None,
+    deadline_seconds: float | None = None,
 ) -> ClusterCosts:
     """What the cluster behind `source` cost over `window`, with every cent accounted for.
 
     Of a window that is not over, the whole hours that are over are asked. Parts that can't be had by the deadline are
-    issues of a partial answer; when none can be had, the first part's error is raised.
+    issues of a partial answer; when none can be had, the first part's error is raised. `infrastructure` is asked for
+    what the source leaves out, beside it and for the whole window; if it fails, that is what is missing.
 
     Raises: SourceError, RequestError.
     """
     over = window.until(whole_hour(clock.now())) or Window(window.start, window.start)
-    parts = questions(over)
-    issues = _about_the_window(window, over, parts, source.url)
+    asked = newest(over)
+    parts = questions(asked)
+    issues = _about_the_window(window, over, asked, parts, source.url)
     ends = None if deadline_seconds is None else asyncio.get_running_loop().time() + deadline_seconds
 
     async def in_time(question: Awaitable[T]) -> T | SourceError:
@@ -88,42 +111,48 @@ async def get_cluster_costs(
         except SourceError as error:
             return error
 
+    async def measured() -> Infrastructure | HubError | None:
+        if infrastructure is None or not parts:
+            return None
+        try:
+            async with asyncio.timeout_at(ends):
+                return await infrastructure.read(Window(parts[0].ask.start, parts[-1].ask.end))
+        except TimeoutError:
+            return DeadlinePassed(infrastructure.url, deadline_seconds or 0)
+        except (SourceError, RequestError) as error:
+            return error
+
+    async def booked(part: Question) -> Booking | SourceError:
+        reading = await in_time(source.read(part.ask))
+        if isinstance(reading, SourceError):
+            return reading
+        beside = await measured_task
+        return _booked(source.url, part, reading, beside if isinstance(beside, Infrastructure) else None)
+
     began = time.monotonic()
-    failed: ExceptionGroup[Exception] | None = None
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [(part, group.create_task(in_time(_booked(source, part)))) for part in parts]
-            about_task = group.create_task(in_time(source.about()))
-            savings_task = group.create_task(in_time(source.savings()))
-            if tasks:
-                await asyncio.wait([task for _, task in tasks])
-            # What only describes the costs must not hold them.
-            await asyncio.wait([about_task, savings_task], timeout=_GRACE_SECONDS)
-            for task in (about_task, savings_task):
-                task.cancel()
-    except ExceptionGroup as group_of_one:
-        failed = group_of_one
-    if failed is not None:
-        raise failed.exceptions[0]
-    answers = [(part, task.result()) for part, task in tasks]
-    late = DeadlinePassed(source.url, deadline_seconds or _GRACE_SECONDS)
+    async with task_group() as group:
+        measured_task = group.create_task(measured())
+        tasks = [(part, group.create_task(booked(part))) for part in parts]
+        about_task = group.create_task(in_time(source.about()))
+        savings_task = group.create_task(in_time(source.savings()))
+        if tasks:
+            await asyncio.wait([task for _, task in tasks])
+        # What only describes the costs must not hold them.
+        await asyncio.wait([about_task, savings_task], timeout=_GRACE_SECONDS)
+        for task in (about_task, savings_task):
+            task.cancel()
+    answers, beside = [(part, task.result()) for part, task in tasks], measured_task.result()
+    late = LateDescription(source.url, _GRACE_SECONDS)
     told = late if about_task.cancelled() else about_task.result()
     savings = late if savings_task.cancelled() else savings_task.result()
-    cut = sum(isinstance(answer, DeadlinePassed) for answer in (*(answer for _, answer in answers), savings))
-    if cut:
-        logs.warning(
-            "deadline_passed",
-            account=source.account,
-            source=source.url,
-            questions=cut,
-            duration_seconds=round(time.monotonic() - began, 3),
-        )
+    _tell_of_cuts(source, (*(answer for _, answer in answers), beside), time.monotonic() - began)
     failures = [(part, answer) for part, answer in answers if isinstance(answer, SourceError)]
     if failures and len(failures) == len(answers):
         raise failures[0][1]
     issues += [_failed(source.url, str(error), error, window=part.want) for part, error in failures]
     bookings = [answer for _, answer in answers if isinstance(answer, Booking)]
     issues += [issue for booking in bookings for issue in booking.issues]
+    issues += _measured_issues(infrastructure, beside, over)
     about = About() if isinstance(told, SourceError) else told
     if isinstance(savings, SourceError):
         issues.append(_failed(source.url, f"no savings: {savings}", savings, subject="savings"))
@@ -138,21 +167,41 @@ async def get_cluster_costs(
     )
 
 
+def _tell_of_cuts(source: CostSource, answers: Iterable[object], seconds: float) -> None:
+    cut = sum(isinstance(answer, DeadlinePassed) for answer in answers)
+    if cut:
+        facts = {"account": source.account, "source": source.url, "questions": cut}
+        logs.warning("deadline_passed", **facts, duration_seconds=round(seconds, 3))
+
+
 def identity(url: str, about: About) -> SourceIdentity:
     """Who answered, from what a source tells of itself."""
     return SourceIdentity(url, about.product, about.version, about.cluster_id, about.cluster_name)
 
 
-async def _booked(source: CostSource, part: Question) -> Booking:
-    reading = (await source.read(part.ask)).within(part.want)
+def _booked(url: str, part: Question, read: Reading, infrastructure: Infrastructure | None) -> Booking:
+    reading = read.within(part.want)
     empty = [
-        Issue(IssueKind.WINDOW_WITHOUT_DATA, "the source holds no data of this window", source.url, gap)
+        Issue(IssueKind.WINDOW_WITHOUT_DATA, "the source holds no data of this window", url, gap)
         for gap in _gaps(part.want, reading.covered)
     ]
     reading = replace(reading, issues=(*reading.issues, *empty))
     if not reading.covered:  # without rows there is no use to hold against the bill, whatever assets there were
         reading = replace(reading, allocations=(), assets=())
+    elif infrastructure is not None:
+        reading = replace(reading, infrastructure=infrastructure.within(part.want))
     return book(reading)
+
+
+def _measured_issues(
+    infrastructure: InfrastructureSource | None, answer: Infrastructure | HubError | None, window: Window
+) -> Sequence[Issue]:
+    if isinstance(answer, Infrastructure):
+        return answer.issues
+    if infrastructure is None or answer is None:
+        return ()
+    message = f"management fee, load balancers and traffic are missing as far as the source leaves them out: {answer}"
+    return [_failed(infrastructure.url, message, answer, window=window, subject="infrastructure")]
 
 
 def _gaps(window: Window, covered: Iterable[Window]) -> Iterator[Window]:
@@ -166,8 +215,22 @@ def _gaps(window: Window, covered: Iterable[Window]) -> Iterator[Window]:
         yield Window(reached, window.end)
 
 
-def _about_the_window(window: Window, over: Window, parts: Sequence[Question], url: str) -> list[Issue]:
+def begun(window: Window, now: datetime) -> Window:
+    """What of a window has passed; its first instant where nothing has."""
+    return window.until(now) or Window(window.start, window.start)
+
+
+def newest(window: Window) -> Window:
+    """What of a window a source is asked for: its newest `MOST_DAYS` days."""
+    first = window.end - MOST_DAYS * DAY
+    return Window(max(window.start, midnight(first)), window.end)
+
+
+def _about_the_window(window: Window, over: Window, asked: Window, parts: Sequence[Question], url: str) -> list[Issue]:
     issues = []
+    if asked != over:
+        message = f"the newest {MOST_DAYS} days of a window are asked of a source: ask for older ones by themselves"
+        issues.append(Issue(IssueKind.NOT_ASKED, message, url, Window(over.start, asked.start)))
     if over.end < window.end:
         message = f"the window is not over: counted are its whole hours until {rfc3339(over.end)}"
         issues.append(Issue(IssueKind.WINDOW_NOT_OVER, message, url, window))

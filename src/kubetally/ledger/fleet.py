@@ -17,7 +17,7 @@ def tell_same_clusters(answers: Sequence[ClusterCosts]) -> list[ClusterCosts]:
     for i, costs in enumerate(answers):
         cluster_id = costs.source.cluster_id
         others = [
-            other.source.url
+            other.source.account_name or other.source.url
             for j, other in enumerate(answers)
             if i != j and cluster_id is not None and other.source.cluster_id == cluster_id and nodes[i] & nodes[j]
         ]
@@ -28,7 +28,7 @@ def tell_same_clusters(answers: Sequence[ClusterCosts]) -> list[ClusterCosts]:
 def _with_issue(costs: ClusterCosts, others: Sequence[str]) -> ClusterCosts:
     message = (
         f"cluster {costs.source.cluster_id!r} seems to be the one behind {', '.join(others)} too: "
-        "its cost is in the answers twice"
+        "its cost is in the answers more than once"
     )
     issue = Issue(IssueKind.SAME_CLUSTER_TWICE, message, costs.source.url, costs.window, costs.source.cluster_id)
     return replace(costs, issues=(*costs.issues, issue))

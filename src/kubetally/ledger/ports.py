@@ -1,11 +1,15 @@
 """What the ledger needs from outside."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
+from kubetally.domain.series import MeasuredSeries
+from kubetally.domain.survey import MetricsSurvey
 from kubetally.domain.window import Window
 
 
@@ -52,4 +56,52 @@ class CostSource(Protocol):
 
     async def savings(self) -> Savings | None:
         """What it recommends to save per month; None where it offers no such thing. Raises SourceError."""
+        ...
+
+
+class InfrastructureSource(Protocol):
+    """A system that measured what a cost source leaves out: the management fee, load balancers, traffic."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, fit to be shown."""
+        ...
+
+    @property
+    def account(self) -> str | None:
+        """Whose it is, in logs."""
+        ...
+
+    async def read(self, window: Window) -> Infrastructure:
+        """What it measured in a window of whole hours, of any length. Raises SourceError, RequestError."""
+        ...
+
+
+class SeriesSource(Protocol):
+    """A system that keeps samples of named metrics."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, fit to be shown."""
+        ...
+
+    async def points(self, window: Window, names: Sequence[str]) -> MeasuredSeries:
+        """Points an hour apart, both ends of the window included. Raises SourceError, RequestError."""
+        ...
+
+
+class MetricsSource(InfrastructureSource, SeriesSource, Protocol):
+    """A system that keeps metrics of one cluster: what they measured, and their samples."""
+
+
+class SurveyedSource(Protocol):
+    """A system that can tell which of the metrics that are needed it holds."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, fit to be shown."""
+        ...
+
+    async def survey(self, window: Window) -> MetricsSurvey:
+        """What it holds over a window of whole hours. Raises SourceError."""
         ...

@@ -32,6 +32,20 @@ _NEXT_STEPS = {
     "address_refused": "set KUBETALLY_ALLOW_LINK_LOCAL=true, if that address is meant",
     "certificate_not_trusted": "set KUBETALLY_SOURCE_CA_FILE",
 }
+# Where the source is a Prometheus, and the steps above would lead to an OpenCost.
+_METRICS_STEPS = {
+    "source_unreachable": "see that it runs and can be reached from here, as with "
+    "`kubectl -n monitoring port-forward service/prometheus-server 9090:80`",
+    "source_failed": "see its log",
+    "source_refused": "check the path of the URL (it ends before /api/v1; that of a Mimir ends with /prometheus), and "
+    "for 401 or 403 the credentials",
+    "answer_not_understood": "give the address of the query API of a Prometheus, past any login page; see what it "
+    "answers: curl -i '{url}/api/v1/query?query=up'",
+    "metrics_serve_one": "give the account a tenant, a cluster id or a server of its own",
+    "several_clusters_measured": "add --cluster-id with one of them, or --tenant to the account",
+    "invalid_metric_or_label": "see KUBETALLY_TENANT_LABEL and KUBETALLY_CLUSTER_LABEL",
+    "query_refused": "see its limits of samples, time and length of a query",
+}
 
 
 def of_issue(kind: IssueKind) -> str:
@@ -42,3 +56,9 @@ def of_issue(kind: IssueKind) -> str:
 def of_error(error: HubError, url: str) -> str:
     """What to try next where the source at `url` (fit to be shown) could not be read."""
     return _NEXT_STEPS.get(error.code, "see what it answers: curl -i '{url}/allocation?window=1d'").format(url=url)
+
+
+def of_metrics_error(error: HubError, url: str) -> str:
+    """As `of_error`, where the source is a server of metrics."""
+    step = _METRICS_STEPS.get(error.code) or _NEXT_STEPS.get(error.code)
+    return (step or "see what it answers: curl -i '{url}/api/v1/query?query=up'").format(url=url)

@@ -4,29 +4,35 @@ import asyncio
 import hashlib
 import json
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count
+from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import structlog
 
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.cluster_costs import ClusterCosts
 from kubetally.domain.errors import HubError, NotFound, RequestError, SourceError, StoreError
-from kubetally.domain.issues import IssueKind
-from kubetally.domain.reading import Reading
-from kubetally.domain.savings import Savings
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.series import MeasuredSeries
 from kubetally.domain.window import Clock, Window
-from kubetally.ledger.accounts import AccountNotFound, Accounts, AmbiguousAccount
+from kubetally.ledger.accounts import AccountNotFound, Accounts, AmbiguousAccount, NotACluster
 from kubetally.ledger.cache import Bounded, SingleFlight
-from kubetally.ledger.costs import get_cluster_costs
-from kubetally.ledger.ports import About, CostSource
+from kubetally.ledger.costs import MOST_DAYS, DeadlinePassed, begun, get_cluster_costs, newest
+from kubetally.ledger.legacy import legacy_late, with_legacy
+from kubetally.ledger.ports import CostSource, MetricsSource
+from kubetally.ledger.tally import Counted, CountedMetrics, Tally
 
+T = TypeVar("T")
 KEPT = timedelta(minutes=15)
+PATIENCE_SECONDS = 10.0
 OpenSource = Callable[[Account], AbstractAsyncContextManager[CostSource]]
+OpenMetrics = Callable[[Account], AbstractAsyncContextManager[MetricsSource | None]]
 _LOOKED_UP_SECONDS = 0.5  # how long a change of an account may take to be seen, so that hits need no database
 _ACCOUNTS_KEPT = 10_000
 _NOT_THE_SOURCE = frozenset(
@@ -34,16 +40,6 @@ _NOT_THE_SOURCE = frozenset(
 )  # what may change and leaves the costs as they are
 _log = structlog.get_logger(__name__)
 _Key = tuple[str, str, Window]
-
-
-class NotACluster(NotFound):
-    """The account is none of a Kubernetes cluster."""
-
-    code = "not_a_cluster"
-
-    def __init__(self, account_id: str, kind: AccountType) -> None:
-        self.account_id, self.kind = account_id, kind
-        super().__init__(f"account {account_id} is of type {kind}: only {AccountType.KUBERNETES_CNR} has costs here")
 
 
 class ClusterUnreadable(SourceError):
@@ -81,28 +77,18 @@ class CachedAnswer:
     serial: int
 
 
-@dataclass(slots=True)
-class Tally:
-    """What has been asked of sources since the start: by question and outcome (`ok`, or the code of an error)."""
+@dataclass(frozen=True, slots=True)
+class SeriesAnswer:
+    """Samples of an account's metrics; `found` is None where no server of metrics is known of it."""
 
-    questions: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
-    seconds: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
+    account: Account
+    found: MeasuredSeries | None
 
-    @contextmanager
-    def asking(self, question: str) -> Iterator[None]:
-        """Count what happens inside."""
-        began, outcome = time.monotonic(), "ok"
-        try:
-            yield
-        except HubError as error:
-            outcome = error.code
-            raise
-        except BaseException:
-            outcome = "cut"
-            raise
-        finally:
-            self.questions[question, outcome] += 1
-            self.seconds[question, outcome] += time.monotonic() - began
+
+@asynccontextmanager
+async def without_metrics(account: Account) -> AsyncIterator[None]:
+    """No server of metrics."""
+    yield None
 
 
 class CostService:
@@ -111,8 +97,11 @@ class CostService:
     An answer is kept for `KEPT` by everything of its account that can change it and by its window; it holds every view,
     so that detail and pages come from one. One with a source's failure in it is given and not kept.
 
-    open_source: the account's source, closed afterwards. at_once: clusters that are asked at a time; waiting: questions
-    that may wait beside them. kept_rows: booked rows that all kept answers may hold.
+    open_source: the account's source, closed afterwards; open_metrics: its server of metrics, or None. executor: where
+    `accounts` are asked, of its own, so that a slow database holds nothing else. deadline_seconds: of a question, with
+    the opening of its source. at_once: questions that are asked at a time, of one account at most a quarter of them;
+    waiting: those that may wait beside them, each for `patience_seconds`. kept_rows: booked rows that all kept answers
+    may hold.
     """
 
     def __init__(
@@ -121,20 +110,29 @@ class CostService:
         open_source: OpenSource,
         clock: Clock,
         *,
+        open_metrics: OpenMetrics = without_metrics,
+        executor: Executor | None = None,
         deadline_seconds: float | None = None,
         at_once: int = 16,
         waiting: int = 1000,
+        patience_seconds: float = PATIENCE_SECONDS,
         kept_rows: int = 200_000,
     ) -> None:
         self.tally = Tally()
-        self._accounts, self._open_source, self._clock = accounts, open_source, clock
-        self._deadline_seconds = deadline_seconds
+        self._accounts, self._executor = accounts, executor
+        self._open_source, self._open_metrics, self._clock = open_source, open_metrics, clock
+        self._deadline_seconds, self._patience_seconds = deadline_seconds, patience_seconds
         self._turns, self._most_flights = asyncio.Semaphore(at_once), at_once + waiting
+        # One account whose source hangs must not take all turns.
+        self._at_once_of_one = max(1, at_once // 4)
+        self._turns_of_one: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._serials = count(1)
         self._found: Bounded[str, tuple[float, Account, str]] = Bounded(_ACCOUNTS_KEPT)
         self._lookups: SingleFlight[str, tuple[Account, str]] = SingleFlight()
         self._kept: Bounded[_Key, tuple[datetime, ClusterCosts, int]] = Bounded(kept_rows)
         self._flights: SingleFlight[_Key, tuple[ClusterCosts, int]] = SingleFlight()
+        self._with_legacy: Bounded[int, tuple[ClusterCosts, int]] = Bounded(kept_rows)
+        self._legacy_flights: SingleFlight[int, tuple[ClusterCosts, int]] = SingleFlight()
 
     @property
     def answers_kept(self) -> int:
@@ -148,12 +146,12 @@ class CostService:
 
     async def clusters(self) -> list[Account]:
         """The living accounts of Kubernetes clusters, by name. Raises StoreError."""
-        accounts = await asyncio.to_thread(self._accounts.all)
+        accounts = await self._looked_up(self._accounts.all)
         return [account for account in accounts if account.type is AccountType.KUBERNETES_CNR]
 
     async def check(self) -> None:
         """See that accounts can be looked up. Raises StoreError."""
-        await asyncio.to_thread(self._accounts.organization)
+        await self._looked_up(self._accounts.organization)
 
     async def cluster(self, account_id: str) -> Account:
         """The living account of a cluster, by its id alone. Raises AccountNotFound, NotACluster, StoreError."""
@@ -178,8 +176,41 @@ class CostService:
         costs, serial = await self._flights(key, lambda: self._ask(account, key))
         return CachedAnswer(account, costs, 0.0, False, serial)
 
+    async def with_legacy(self, answer: CachedAnswer) -> CachedAnswer:
+        """The answer with the old sums of infrastructure metrics beside it, remembered as long as it is itself."""
+        kept = self._with_legacy.get(answer.serial)
+        if kept is None:
+            kept = await self._legacy_flights(answer.serial, lambda: self._ask_legacy(answer))
+        return replace(answer, costs=kept[0], serial=kept[1])
+
+    async def series(self, account_id: str, window: Window, names: Sequence[str]) -> SeriesAnswer:
+        """Samples of metrics of an account, an hour apart, of the newest days of a long window.
+
+        Raises: AccountNotFound, NotACluster; ClusterUnreadable, where its server of metrics gave nothing; Overloaded,
+        StoreError.
+        """
+        account, _ = await self._cluster(account_id)
+        url = account.prometheus_url or account.name
+        try:
+            async with self._metrics_of(account) as metrics:
+                if metrics is None:
+                    return SeriesAnswer(account, None)
+                url = metrics.url
+                asked = newest(begun(window, self._clock.now()))
+                found = await metrics.points(asked, names)
+                if asked.start > window.start:
+                    message = f"the newest {MOST_DAYS} days of a window are asked: ask for older ones by themselves"
+                    issue = Issue(IssueKind.NOT_ASKED, message, url, Window(window.start, asked.start))
+                    found = replace(found, issues=(*found.issues, issue))
+                return SeriesAnswer(account, found)
+        except TimeoutError as error:
+            raise ClusterUnreadable(account.id, url, DeadlinePassed(url, self._deadline_seconds or 0)) from error
+        except (SourceError, RequestError) as error:
+            raise ClusterUnreadable(account.id, url, error) from error
+
     async def close(self) -> None:
         """Give up what is under way."""
+        await self._legacy_flights.close()
         await self._flights.close()
         await self._lookups.close()
 
@@ -193,67 +224,104 @@ class CostService:
     async def _look_up(self, account_id: str) -> tuple[Account, str]:
         self._found.drop(account_id)
         try:
-            account = await asyncio.to_thread(self._accounts.find, account_id)
+            account, source_facts = await self._looked_up(lambda: self._find(account_id))
         except AmbiguousAccount as error:  # several names
             raise AccountNotFound(account_id) from error
         if account.id != account_id:  # its name
             raise AccountNotFound(account_id)
         if account.type is not AccountType.KUBERNETES_CNR:
             raise NotACluster(account_id, account.type)
-        source_facts = _source_facts(account)
         self._found.put(account_id, (time.monotonic() + _LOOKED_UP_SECONDS, account, source_facts))
         return account, source_facts
 
-    async def _ask(self, account: Account, key: _Key) -> tuple[ClusterCosts, int]:
-        window, url = key[2], account.kubecost_url or account.name
-        async with self._turns:
-            began = time.monotonic()
+    def _find(self, account_id: str) -> tuple[Account, str]:
+        """The account, and a digest of all that its costs depend on: with another its costs are others."""
+        account = self._accounts.find(account_id)
+        facts = {name: value for name, value in asdict(account).items() if name not in _NOT_THE_SOURCE}
+        facts["default_currency"] = self._accounts.organization().currency
+        if not (account.kubecost_url or account.context):  # what serves any account serves exactly one
+            facts["beside"] = sorted(one.id for one in self._accounts.all() if not (one.kubecost_url or one.context))
+        if account.tenant is None:  # of a server that others have it gets less, or nothing
+            facts["metrics_beside"] = sorted(
+                (one.id, one.prometheus_url or "") for one in self._accounts.all() if one.id != account.id
+            )
+        return account, hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+    async def _looked_up(self, look: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, look)
+
+    @asynccontextmanager
+    async def _turn(self, account_id: str) -> AsyncIterator[None]:
+        """A turn to ask; one of the account's own first. Raises Overloaded."""
+        mine = self._turns_of_one.setdefault(account_id, asyncio.Semaphore(self._at_once_of_one))
+        async with AsyncExitStack() as turns:
             try:
-                async with self._open_source(account) as source:
+                async with asyncio.timeout(self._patience_seconds):
+                    await turns.enter_async_context(mine)
+                    await turns.enter_async_context(self._turns)
+            except TimeoutError:
+                raise Overloaded(len(self._flights)) from None
+            yield
+
+    @asynccontextmanager
+    async def _metrics_of(self, account: Account) -> AsyncIterator[MetricsSource | None]:
+        """Its server of metrics for the time of one question. Raises TimeoutError, Overloaded."""
+        async with (
+            self._turn(account.id),
+            asyncio.timeout(self._deadline_seconds),
+            self._open_metrics(account) as metrics,
+        ):
+            yield None if metrics is None else CountedMetrics(metrics, self.tally)
+
+    async def _ask_legacy(self, answer: CachedAnswer) -> tuple[ClusterCosts, int]:
+        url = answer.account.prometheus_url or answer.account.name
+        try:
+            async with self._metrics_of(answer.account) as metrics:
+                url = url if metrics is None else metrics.url
+                costs = await with_legacy(answer.costs, metrics, self._clock.now())
+        except TimeoutError:
+            costs = legacy_late(answer.costs, url, self._deadline_seconds or 0)
+        kept = costs, next(self._serials)
+        if all(issue in answer.costs.issues or issue.kind is not IssueKind.SOURCE_FAILED for issue in costs.issues):
+            rows = sum(len(booking.rows) for booking in costs.bookings)
+            self._with_legacy.put(answer.serial, kept, weight=1 + rows)
+        return kept
+
+    async def _ask(self, account: Account, key: _Key) -> tuple[ClusterCosts, int]:
+        window, url, loop = key[2], account.kubecost_url or account.name, asyncio.get_running_loop()
+        async with self._turn(account.id):
+            began, ends = time.monotonic(), None
+            if self._deadline_seconds is not None:
+                ends = loop.time() + self._deadline_seconds
+            try:
+                async with (
+                    asyncio.timeout_at(ends) as opening,
+                    self._open_source(account) as source,
+                    self._open_metrics(account) as metrics,
+                ):
+                    opening.reschedule(None)  # from here on the ledger keeps the time itself, and what came in time
                     url = source.url
                     costs = await get_cluster_costs(
-                        _Counted(source, self.tally), window, clock=self._clock, deadline_seconds=self._deadline_seconds
+                        Counted(source, self.tally),
+                        window,
+                        clock=self._clock,
+                        infrastructure=None if metrics is None else CountedMetrics(metrics, self.tally),
+                        deadline_seconds=None if ends is None else ends - loop.time(),
                     )
-            except (SourceError, RequestError, NotFound) as error:
+            except (SourceError, RequestError, NotFound, TimeoutError) as error:
+                why = DeadlinePassed(url, self._deadline_seconds or 0) if isinstance(error, TimeoutError) else error
                 seconds = round(time.monotonic() - began, 3)
-                _log.warning("costs_failed", account=account.id, source=url, code=error.code, seconds=seconds)
-                raise ClusterUnreadable(account.id, url, error) from error
+                _log.warning("costs_failed", account=account.id, source=url, code=why.code, seconds=seconds)
+                raise ClusterUnreadable(account.id, url, why) from error
         seconds, serial = round(time.monotonic() - began, 3), next(self._serials)
         _log.info("costs_read", account=account.id, source=url, status=costs.status.value, seconds=seconds)
-        if not any(issue.kind is IssueKind.SOURCE_FAILED for issue in costs.issues):
+        if not any(_may_be_mended(issue, metrics) for issue in costs.issues):
             rows = sum(len(booking.rows) for booking in costs.bookings)
             self._kept.put(key, (self._clock.now(), costs, serial), weight=1 + rows)
         return costs, serial
 
 
-class _Counted:
-    """A source whose questions are counted."""
-
-    def __init__(self, source: CostSource, tally: Tally) -> None:
-        self._source, self._tally = source, tally
-
-    @property
-    def url(self) -> str:
-        return self._source.url
-
-    @property
-    def account(self) -> str | None:
-        return self._source.account
-
-    async def read(self, window: Window) -> Reading:
-        with self._tally.asking("read"):
-            return await self._source.read(window)
-
-    async def about(self) -> About:
-        with self._tally.asking("about"):
-            return await self._source.about()
-
-    async def savings(self) -> Savings | None:
-        with self._tally.asking("savings"):
-            return await self._source.savings()
-
-
-def _source_facts(account: Account) -> str:
-    """A digest of all that leads to the account's source, credentials among it: with another its costs are others."""
-    facts = {name: value for name, value in asdict(account).items() if name not in _NOT_THE_SOURCE}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+def _may_be_mended(issue: Issue, metrics: MetricsSource | None) -> bool:
+    """Whether the next question may find what this one did not: a failure, or a store of metrics that was down."""
+    of_metrics = metrics is not None and issue.source == metrics.url
+    return issue.kind is IssueKind.SOURCE_FAILED or (issue.kind is IssueKind.FIGURE_MISSING and of_metrics)

@@ -99,7 +99,10 @@ class CheckedAddresses(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         host = request.url.raw_host.decode("ascii")
-        addresses = await self._checked(host, request.url.port or (443 if request.url.scheme == "https" else 80))
+        port = request.url.port or (443 if request.url.scheme == "https" else 80)
+        addresses = await checked_addresses(
+            host, port, resolve=self._resolve, connect_seconds=self._connect_seconds, allow_link_local=self._allow_all
+        )
         *others, last = addresses
         for address in others:
             try:
@@ -111,24 +114,28 @@ class CheckedAddresses(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         await self._inner.aclose()
 
-    async def _checked(self, host: str, port: int) -> Sequence[str]:
-        if not self._allow_all and host.rstrip(".").lower() in _METADATA_NAMES:
-            raise AddressRefused(host, host, "the metadata service of a cloud")
-        try:
-            async with asyncio.timeout(self._connect_seconds):
-                addresses = await self._resolve(host, port)
-        except TimeoutError as error:
-            raise httpx.ConnectTimeout(f"the name {host} was not resolved in time") from error
-        except (OSError, UnicodeError) as error:
-            raise httpx.ConnectError(f"the name {host} can't be resolved") from error
-        if not addresses:
-            raise httpx.ConnectError(f"the name {host} has no address")
-        for address in addresses:
-            # The resolver has turned decimal, octal and hexadecimal spellings of IPv4 into the usual one.
-            why = None if self._allow_all else why_refused(address)
-            if why is not None:
-                raise AddressRefused(host, address, why)
-        return addresses
+
+async def checked_addresses(
+    host: str, port: int, *, resolve: Resolve = system_resolve, connect_seconds: float, allow_link_local: bool
+) -> Sequence[str]:
+    """The addresses of a source's host. Raises AddressRefused; httpx.ConnectError and its kin where there are none."""
+    if not allow_link_local and host.rstrip(".").lower() in _METADATA_NAMES:
+        raise AddressRefused(host, host, "the metadata service of a cloud")
+    try:
+        async with asyncio.timeout(connect_seconds):
+            addresses = await resolve(host, port)
+    except TimeoutError as error:
+        raise httpx.ConnectTimeout(f"the name {host} was not resolved in time") from error
+    except (OSError, UnicodeError) as error:
+        raise httpx.ConnectError(f"the name {host} can't be resolved") from error
+    if not addresses:
+        raise httpx.ConnectError(f"the name {host} has no address")
+    for address in addresses:
+        # The resolver has turned decimal, octal and hexadecimal spellings of IPv4 into the usual one.
+        why = None if allow_link_local else why_refused(address)
+        if why is not None:
+            raise AddressRefused(host, address, why)
+    return addresses
 
 
 def _to_address(request: httpx.Request, host: str, address: str) -> httpx.Request:

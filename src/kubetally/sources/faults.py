@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from kubetally.domain.errors import SourceError
+from kubetally.domain.errors import RequestError, SourceError
 
 SHOWN_CHARACTERS = 120
 SAID_CHARACTERS = 200
@@ -93,12 +93,15 @@ class SourceFailed(SourceError):
 
 
 class SourceRefused(SourceError):
-    """It answered 4xx (or a 3xx that leads nowhere): asking again changes nothing."""
+    """It answered 4xx (or a 3xx that leads nowhere): asking again changes nothing.
+
+    `body` is the start of the answer's, for a caller that knows how this source words its refusals.
+    """
 
     code = "source_refused"
 
-    def __init__(self, url: str, status: int, said: str | None) -> None:
-        self.url, self.status, self.said = url, status, said
+    def __init__(self, url: str, status: int, said: str | None, body: bytes = b"") -> None:
+        self.url, self.status, self.said, self.body = url, status, said, body
         todo = "check the URL and the version of the source"
         if status in {401, 403}:
             todo = (
@@ -119,6 +122,18 @@ class AnswerTruncated(SourceUnavailable):
             self,
             f"the answer of {url} broke off after {bytes_read:,} bytes: {why}; "
             "a restart of the source or the time limit of a proxy between are the usual causes",
+        )
+
+
+class QuestionTooLarge(RequestError):
+    """What was to be posted is larger than the limit; nothing was sent."""
+
+    code = "question_too_large"
+
+    def __init__(self, url: str, size_bytes: int, limit_bytes: int) -> None:
+        self.url, self.size_bytes, self.limit_bytes = url, size_bytes, limit_bytes
+        super().__init__(
+            f"the question to {url} has {size_bytes:,} bytes, more than the limit of {limit_bytes:,}; ask for less"
         )
 
 

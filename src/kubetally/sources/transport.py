@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlencode
 
 import httpx
 import stamina
@@ -29,6 +30,7 @@ from kubetally.sources.faults import (
     AnswerTooLarge,
     AnswerTruncated,
     CertificateNotTrusted,
+    QuestionTooLarge,
     RedirectRefused,
     SourceFailed,
     SourceRefused,
@@ -49,6 +51,7 @@ __all__ = [
     "AnswerTruncated",
     "CertificateNotTrusted",
     "Limits",
+    "QuestionTooLarge",
     "RedirectRefused",
     "SourceFailed",
     "SourceRefused",
@@ -68,6 +71,9 @@ _TRIES_OF_FAILED = 2
 _CLOSED_DOOR_SECONDS = 10.0
 _UNAVAILABLE_STATUSES = frozenset({429, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_SEE_OTHER = 303  # leads to what came of a question, to be fetched without it
+_LARGEST_FORM_BYTES = _MIB
+_FORM_HEADERS = {"content-type": "application/x-www-form-urlencoded"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +81,9 @@ class Limits:
     """How long, how much and how often.
 
     read_seconds:     the longest silence, before the head and between pieces of the body.
-    deadline_seconds: for one `get` with all its tries and the pauses between them.
+    deadline_seconds: for one question with all its tries and the pauses between them.
     max_bytes:        of a body, decompressed.
-    attempts:         tries of one `get`, 1 for no retry.
+    attempts:         tries of one question, 1 for no retry.
     """
 
     connect_seconds: float = 5.0
@@ -96,8 +102,21 @@ class _SystemClock:
         return datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A GET, or a POST where there is a form; `shown` is the address without query or secret."""
+
+    url: httpx.URL
+    shown: str
+    form: bytes | None = None
+
+    @property
+    def method(self) -> str:
+        return "GET" if self.form is None else "POST"
+
+
 class Transport:
-    """GET requests to one source, with one pool of connections; close it with `aclose` or `async with`.
+    """Questions to one source, with one pool of connections; close it with `aclose` or `async with`.
 
     Raises: UnusableCertificateFile, when a file that `access` names can't be loaded.
     """
@@ -166,13 +185,29 @@ class Transport:
                 SourceFailed, AnswerTruncated, AnswerTooLarge, AnswerNotUnderstood (a body that does not decompress),
                 RedirectRefused, AddressRefused, CertificateNotTrusted.
         """
+        return await self._answer(path, _Question(self._address_of(path, params), self._shown(path)), expected, quiet)
+
+    async def post(
+        self, path: str, form: Params, *, expected: frozenset[int] = frozenset(), quiet: bool = False
+    ) -> Answer:
+        """As `get`, with the parameters in a form: for a question that is too long for a URL.
+
+        It has to be a mere question: after a failure it is asked again, as a `get` is.
+
+        Raises: as `get`, and QuestionTooLarge.
+        """
+        shown = self._shown(path)
+        body = urlencode(_pairs(form)).encode("ascii")
+        if len(body) > _LARGEST_FORM_BYTES:
+            raise QuestionTooLarge(shown, len(body), _LARGEST_FORM_BYTES)
+        return await self._answer(path, _Question(self._address_of(path, ()), shown, body), expected, quiet)
+
+    async def _answer(self, path: str, question: _Question, expected: frozenset[int], quiet: bool) -> Answer:
         began, tries = time.monotonic(), _Tries()
         if self._closed_door is not None and began < self._closed_door[1]:
             raise self._closed_door[0]
-        url = self._address_of(path, params)
-        shown = self._shown(path)
         try:
-            answer = await self._before_deadline(url, shown, tries)
+            answer = await self._before_deadline(question, tries)
         except SourceError as error:
             expected_refusal = isinstance(error, SourceRefused) and error.status in expected
             if not expected_refusal and not (_is_closed_door(error) and self._closed_door is not None):
@@ -192,20 +227,22 @@ class Transport:
         logs.debug("source_answered", account=self.account, source=self.masked_url, path=path, bytes=len(answer.body))
         return answer
 
-    async def _before_deadline(self, url: httpx.URL, shown: str, tries: "_Tries") -> Answer:
+    async def _before_deadline(self, question: _Question, tries: "_Tries") -> Answer:
         deadline = asyncio.timeout(self._limits.deadline_seconds)
         try:
             async with deadline:
-                return await self._let_in(url, shown, tries)
+                return await self._let_in(question, tries)
         except TimeoutError as error:
             # What the last whole try met says more about the reason than our own timer.
-            raise SourceTimeout(shown, Waiting.DEADLINE, self._limits.deadline_seconds) from (tries.last or error)
+            raise SourceTimeout(question.shown, Waiting.DEADLINE, self._limits.deadline_seconds) from (
+                tries.last or error
+            )
 
-    async def _let_in(self, url: httpx.URL, shown: str, tries: "_Tries") -> Answer:
+    async def _let_in(self, question: _Question, tries: "_Tries") -> Answer:
         """The answer, with credentials renewed once if those at hand have expired."""
         shown_before = self._client.headers.get("authorization")
         try:
-            return await self._with_retries(url, shown, tries)
+            return await self._with_retries(question, tries)
         except SourceRefused as error:
             if error.status != 401 or self._renew is None:
                 raise
@@ -213,9 +250,9 @@ class Transport:
                 # Of several questions that were refused together, the first one renews for all.
                 if self._client.headers.get("authorization") == shown_before:
                     self._client.headers.update((await self._renew()).request_headers())
-        return await self._with_retries(url, shown, tries)
+        return await self._with_retries(question, tries)
 
-    async def _with_retries(self, url: httpx.URL, shown: str, tries: "_Tries") -> Answer:
+    async def _with_retries(self, question: _Question, tries: "_Tries") -> Answer:
         async for attempt in stamina.retry_context(
             on=tries.worth_another,
             attempts=self._limits.attempts,
@@ -226,13 +263,13 @@ class Transport:
         ):
             with attempt:
                 tries.begun += 1
-                return await self._try(url, shown)
+                return await self._try(question)
         raise AssertionError("stamina ends with an answer or an error")
 
-    async def _try(self, url: httpx.URL, shown: str) -> Answer:
-        began = time.monotonic()
+    async def _try(self, question: _Question) -> Answer:
+        began, shown = time.monotonic(), question.shown
         try:
-            async with self._followed(url, shown) as response:
+            async with self._followed(question) as response:
                 received_at = self._clock.now()
                 if not response.is_success:
                     raise _refusal(shown, response.status_code, await start_of(response))
@@ -251,14 +288,20 @@ class Transport:
         )
 
     @asynccontextmanager
-    async def _followed(self, url: httpx.URL, shown: str) -> AsyncIterator[httpx.Response]:
+    async def _followed(self, question: _Question) -> AsyncIterator[httpx.Response]:
         """The first answer that redirects nowhere; only the source's own host is followed."""
+        url, shown, form = question.url, question.shown, question.form
         for _ in range(self._limits.max_redirects + 1):
-            async with self._client.stream("GET", url, extensions=self._extensions) as response:
+            headers = None if form is None else _FORM_HEADERS
+            async with self._client.stream(
+                question.method, url, content=form, headers=headers, extensions=self._extensions
+            ) as response:
                 location = response.headers.get("location")
                 if response.status_code not in _REDIRECTS or not location:
                     yield response
                     return
+                if form is not None and response.status_code == _SEE_OTHER:
+                    raise RedirectRefused(shown, url.host, "where the question itself could not be put again")
                 url = _redirected(url, location, shown)
         raise RedirectRefused(shown, url.host, f"more than {self._limits.max_redirects} times in a row")
 
@@ -278,7 +321,7 @@ class Transport:
         return SourceUnavailable(shown, _reason(error))
 
     def _address_of(self, path: str, params: Params) -> httpx.URL:
-        pairs = tuple(params.items() if isinstance(params, Mapping) else params)
+        pairs = _pairs(params)
         address = f"{self.access.url}/{path.lstrip('/')}"
         return httpx.URL(address, params=pairs) if pairs else httpx.URL(address)
 
@@ -293,8 +336,12 @@ def _is_closed_door(error: SourceError) -> bool:
     return isinstance(error, SourceUnreachable | AddressRefused | CertificateNotTrusted)
 
 
+def _pairs(params: Params) -> tuple[tuple[str, str], ...]:
+    return tuple(params.items() if isinstance(params, Mapping) else params)
+
+
 class _Tries:
-    """What happened in one `get` so far, and whether to try again."""
+    """What happened with one question so far, and whether to try again."""
 
     def __init__(self) -> None:
         self.begun = 0
@@ -315,7 +362,7 @@ def _refusal(shown: str, status: int, start: bytes) -> SourceError:
         return SourceUnavailable(shown, f"it answered {status}" + (f": {said!r}" if said else ""), status=status)
     if status >= 500:
         return SourceFailed(shown, status, said)
-    return SourceRefused(shown, status, said)
+    return SourceRefused(shown, status, said, start)
 
 
 def _redirected(url: httpx.URL, location: str, shown: str) -> httpx.URL:
@@ -367,7 +414,7 @@ def _reason(error: Exception) -> str:
 
 
 class _OnlyOthers:
-    """A hook of stamina that is not called for our retries, as a failed `get` logs one line of its own."""
+    """A hook of stamina that is not called for our retries, as a failed question logs one line of its own."""
 
     def __init__(self, hook: RetryHook) -> None:
         self._hook = hook

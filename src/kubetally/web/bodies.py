@@ -11,7 +11,11 @@ from kubetally.ledger.cache import Bounded, SingleFlight
 from kubetally.ledger.service import CachedAnswer
 from kubetally.web.question import Dates, Question
 
-LISTS: Final = ("breakdown_by_namespace", "breakdown_by_workload")
+_LISTS: Final[dict[DetailLevel, tuple[str, ...]]] = {
+    DetailLevel.SUMMARY: (),
+    DetailLevel.NAMESPACE: ("breakdown_by_namespace",),
+    DetailLevel.WORKLOAD: ("breakdown_by_namespace", "breakdown_by_workload"),
+}
 _BYTES_KEPT: Final = 64 * 1024 * 1024
 _Key = tuple[int, Dates, DetailLevel, bool, int | None, int]
 
@@ -50,10 +54,10 @@ def paged(body: dict[str, Any], question: Question) -> dict[str, Any]:
 
     A list without rows is left out, as existing readers know it.
     """
-    lists = {name: body.pop(name) for name in LISTS if name in body}
+    lists = {name: body.pop(name, []) for name in _LISTS[question.detail_level]}
     until = None if question.limit is None else question.offset + question.limit
-    body |= {name: page for name, rows in lists.items() if (page := rows[question.offset : until])}
-    if question.is_paged and question.detail_level is not DetailLevel.SUMMARY:
+    body |= {name: rows[question.offset : until] for name, rows in lists.items() if rows}
+    if question.is_paged and lists:
         counts = {name: len(rows) for name, rows in lists.items()}
         body["pagination"] = {"limit": question.limit, "offset": question.offset, "total_count": counts}
     return body

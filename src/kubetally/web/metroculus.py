@@ -1,5 +1,6 @@
 """`/metroculus/v2`: the costs of a cluster for the services that know this API already."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,16 +14,25 @@ from litestar.response import Response
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from kubetally.domain.cluster_costs import DetailLevel
-from kubetally.domain.window import LATEST_UNIX, Clock
+from kubetally.domain.series import (
+    CPU_SAVINGS_METRIC,
+    RAM_SAVINGS_METRIC,
+    MeasuredSeries,
+    MetricNotOffered,
+    metric_names,
+)
+from kubetally.domain.window import LATEST_UNIX, Clock, Window, from_unix
+from kubetally.ledger.answer import Json, issue_body
 from kubetally.ledger.service import CachedAnswer, CostService
 from kubetally.web import wire
 from kubetally.web.bodies import Bodies
 from kubetally.web.figures import Figures
 from kubetally.web.problems import JSON, NO_STORE, Problem
-from kubetally.web.question import LARGEST, Question, parse
+from kubetally.web.question import LARGEST, LEGACY_SUM, OF_SERIES, Question, parse
 from kubetally.web.secret import Secret
 from kubetally.web.watch import CACHE
 
+Series = Response[bytes]
 PREFIX: Final = "/metroculus/v2"
 COSTS, METRICS, SAVINGS = "/kubecost_cluster_costs", "/kubecost_metrics", "/kubecost_savings"
 _OTHER_VERBS = (
@@ -36,7 +46,8 @@ _OTHER_VERBS = (
 _NO_PROMETHEUS = {
     "kind": "not_measured",
     "code": "no_prometheus",
-    "message": "these series are read from a Prometheus, which this version does not ask yet",
+    "message": "these series are read from a Prometheus, and none is known of this account: "
+    "`kubetally accounts update NAME --prometheus-url URL`",
 }
 
 
@@ -47,6 +58,10 @@ def metroculus(service: CostService, secret: Secret, clock: Clock, figures: Figu
     def asked(request: Request[Any, Any, Any]) -> Question:
         secret.demand(request.scope)
         return parse(request.scope["query_string"])
+
+    def asked_for_series(request: Request[Any, Any, Any]) -> Question:
+        secret.demand(request.scope)
+        return parse(request.scope["query_string"], OF_SERIES)
 
     @get(
         COSTS,
@@ -62,41 +77,59 @@ def metroculus(service: CostService, secret: Secret, clock: Clock, figures: Figu
         question = asked(request)
         dates, window = question.given(clock)
         answer = await service.costs(question.cloud_account_id, window)
+        if question.with_legacy:
+            answer = await service.with_legacy(answer)
         figures.cached(is_hit=answer.is_hit, age_seconds=answer.age_seconds)
         body = await bodies.of(answer, question, dates)
         return _Ready(body, answer)
 
-    async def without_prometheus(request: Request[Any, Any, Any], lists: dict[str, Any]) -> Response[bytes]:
-        question = asked(request)
-        (start, end), _ = question.given(clock)
-        account = await service.cluster(question.cloud_account_id)
-        body = {"cloud_account_id": account.id, "start_date": start, "end_date": end}
-        encoded = msgspec.json.encode(body | lists | {"errors": [_NO_PROMETHEUS]})
-        return Response(encoded, media_type=JSON, headers=NO_STORE)
+    async def series(question: Question, names: Sequence[str], body_of: Callable[[MeasuredSeries], Json]) -> Series:
+        (start, end), window = question.given(clock)
+        window = Window(window.start, from_unix(end))  # both ends are of it: none of a second that was not asked for
+        answer = await service.series(question.cloud_account_id, window, names)
+        found = answer.found or MeasuredSeries(window, {})
+        errors = [_NO_PROMETHEUS] if answer.found is None else [issue_body(one) for one in found.issues]
+        body = {"cloud_account_id": answer.account.id, "start_date": start, "end_date": end, **body_of(found)}
+        return Response(msgspec.json.encode(body | {"errors": errors}), media_type=JSON, headers=NO_STORE)
 
     @get(
         METRICS,
         summary="Cost series of a cluster",
-        description="Empty, with an error that says why: no Prometheus is asked yet.",
+        description="Samples an hour apart, both ends of the window included; empty, with an error that says why, "
+        "where no Prometheus is known of the account.",
         operation_id="kubecost_metrics",
         operation_class=_MetricsOperation,
         responses=_responses(wire.Metrics),
         media_type=JSON,
     )
     async def kubecost_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return await without_prometheus(request, {"metrics": {}})
+        question = asked_for_series(request)
+        try:
+            names = metric_names(question.metrics)
+        except MetricNotOffered:
+            raise Problem("OM0006", "metrics") from None
+        return await series(
+            question, names, lambda found: {"metrics": {name: _samples(found, name) for name in found.points}}
+        )
 
     @get(
         SAVINGS,
         summary="Cores and bytes that could be saved",
-        description="Empty, with an error that says why: no Prometheus is asked yet.",
+        description="Samples an hour apart, amounts of resources and not of money; empty, with an error that says why, "
+        "where no Prometheus is known of the account.",
         operation_id="kubecost_savings",
         operation_class=_DatesOperation,
         responses=_responses(wire.Savings),
         media_type=JSON,
     )
     async def kubecost_savings(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return await without_prometheus(request, {"cpu_savings": [], "memory_savings": []})
+        def body_of(found: MeasuredSeries) -> Json:
+            return {
+                "cpu_savings": _samples(found, CPU_SAVINGS_METRIC),
+                "memory_savings": _samples(found, RAM_SAVINGS_METRIC),
+            }
+
+        return await series(asked_for_series(request), (CPU_SAVINGS_METRIC, RAM_SAVINGS_METRIC), body_of)
 
     @route([COSTS, METRICS, SAVINGS], http_method=_OTHER_VERBS, include_in_schema=False, status_code=405)
     async def other_verbs(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -110,6 +143,10 @@ def metroculus(service: CostService, secret: Secret, clock: Clock, figures: Figu
         security=[{"Secret": []}],
         tags=["metroculus"],
     )
+
+
+def _samples(found: MeasuredSeries, name: str) -> list[Json]:
+    return [{"timestamp": one.timestamp, "value": one.value, "labels": one.labels} for one in found.of(name)]
 
 
 class _Ready:
@@ -205,5 +242,11 @@ class _CostsOperation(Operation):
             _parameter("limit", "Most rows of each list.", type=OpenAPIType.INTEGER, minimum=1, maximum=LARGEST),
             _parameter(
                 "offset", "Rows of each list to leave out first.", type=OpenAPIType.INTEGER, minimum=0, maximum=LARGEST
+            ),
+            _parameter(
+                "infrastructure",
+                "measured unless given; legacy_sum adds a block legacy: old sums of metrics, to compare with.",
+                type=OpenAPIType.STRING,
+                enum=["measured", LEGACY_SUM],
             ),
         ]

@@ -1,17 +1,21 @@
 """`/`: one page for a person, with what each cluster cost."""
 
 import asyncio
+import re
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+import structlog
 from litestar import get
 from litestar.response import Response
 
 from kubetally.domain.account import Account
+from kubetally.domain.allocation import Kind
 from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.component import Component
-from kubetally.domain.errors import HubError, RequestError
-from kubetally.domain.money import to_decimal
+from kubetally.domain.errors import BalanceError, HubError, RequestError
+from kubetally.domain.money import to_shown
+from kubetally.domain.row import CAUSE_IN_WORDS
 from kubetally.domain.window import Clock, Window, parse_window, rfc3339, to_unix
 from kubetally.ledger.service import CachedAnswer, CostService
 from kubetally.web.html import AnyRequest, html_response, page, text
@@ -20,12 +24,24 @@ from kubetally.web.secret import Secret
 
 CLUSTERS_A_PAGE: Final = 20
 _PATIENCE_SECONDS = 5.0
+_LEAST_SHOWN = 5_000  # micros
+_PAGE = re.compile("[1-9][0-9]{0,5}")
+_log = structlog.get_logger(__name__)
 _IN_WORDS = {
     Status.OK: "complete",
     Status.PARTIAL: "partial: data are missing",
     Status.NO_DATA: "no data in this window",
 }
 _Found = CachedAnswer | HubError | None
+
+
+class UnforeseenDefect(BalanceError):
+    """One cluster could not be shown, for a reason that is in the log."""
+
+    code = "unforeseen_defect"
+
+    def __init__(self) -> None:
+        super().__init__("it could not be shown for a reason that was not foreseen: please report it with the log")
 
 
 def overview(service: CostService, secret: Secret, clock: Clock, default_window: str) -> Any:
@@ -37,7 +53,7 @@ def overview(service: CostService, secret: Secret, clock: Clock, default_window:
             body = "<h1>Kubetally</h1><p>Give any user name, and the secret of this service as password.</p>"
             challenge = {"WWW-Authenticate": 'Basic realm="Kubetally", charset="UTF-8"'}
             return html_response(page("Kubetally", body), 401, challenge)
-        asked = dict(parse_qsl(request.scope["query_string"].decode("latin-1"), max_num_fields=20))
+        asked = dict(parse_qsl(request.scope["query_string"].decode("latin-1")))
         words = asked.get("window", "").strip() or default_window
         try:
             window = parse_window(words, clock.now())
@@ -46,7 +62,7 @@ def overview(service: CostService, secret: Secret, clock: Clock, default_window:
             return html_response(page("Kubetally", body), 400)
         accounts = await service.clusters()
         pages = max(1, -(-len(accounts) // CLUSTERS_A_PAGE))
-        number = min(int(asked["page"]), pages) if asked.get("page", "").isdecimal() and int(asked["page"]) else 1
+        number = min(int(asked["page"]), pages) if _PAGE.fullmatch(asked.get("page", "")) else 1
         shown = accounts[(number - 1) * CLUSTERS_A_PAGE :][:CLUSTERS_A_PAGE]
         found = await _costs_of(service, shown, window)
         # Adding up ten thousands of rows takes its time; the loop has others to serve meanwhile.
@@ -56,6 +72,7 @@ def overview(service: CostService, secret: Secret, clock: Clock, default_window:
             _header(words)
             + f'<p class="quiet">{text(rfc3339(window.start))} to {text(rfc3339(window.end))}</p>'
             + (sections or _nothing())
+            + ('<p class="quiet">Figures are rounded; the API has all six decimals.</p>' if sections else "")
             + _other_pages(words, number, pages)
             + _how_to_ask(origin, shown[0].id if shown else "ACCOUNT-ID", window)
         )
@@ -73,6 +90,9 @@ async def _costs_of(service: CostService, accounts: list[Account], window: Windo
             return await service.costs(account.id, window)
         except HubError as error:
             return error
+        except Exception as error:  # a defect met by one cluster must not take the page of the others
+            _log.error("defect", account=account.id, exc_info=error)
+            return UnforeseenDefect()
 
     tasks = [asyncio.create_task(one(account)) for account in accounts]
     if tasks:
@@ -90,7 +110,7 @@ def _section(account: Account, found: _Found) -> str:
             total, status, rest = "", ("reading", "its source is still being read; this page loads again"), ""
         case CachedAnswer(costs=costs):
             status = costs.status.value, _IN_WORDS[costs.status]
-            total = "" if costs.status is Status.NO_DATA else f"{_amount(costs.bill.total)} {text(costs.currency)}"
+            total = "" if costs.status is Status.NO_DATA else f"{to_shown(costs.bill.total)} {text(costs.currency)}"
             rest = _about(found) + ("" if costs.status is Status.NO_DATA else _balance(costs))
         case error:
             total, status, rest = "", ("error", str(error)), ""
@@ -121,23 +141,35 @@ def _balance(costs: ClusterCosts) -> str:
         sums = [a + b for a, b in zip(sums, sheet, strict=True)]
         if component in unknown or not any(sheet):
             continue
-        cells = "".join(f"<td>{_amount(amount)}</td>" for amount in sheet)
-        rows += f"<tr><td>{text(component.value.replace('_', ' '))}</td>{cells}</tr>"
-    not_measured = ", ".join(sorted(component.value.replace("_", " ") for component in unknown))
-    note = f'<p class="quiet">Not measured: {text(not_measured)}.</p>' if unknown else ""
+        cells = "".join(f"<td>{to_shown(amount)}</td>" for amount in sheet)
+        rows += f"<tr><td>{_name(component)}</td>{cells}</tr>"
+    not_measured = ", ".join(sorted(map(_name, unknown)))
+    note = f'<p class="quiet">Not measured: {not_measured}.</p>' if unknown else ""
     columns = "".join(
         f"<th>{name}</th>" for name in ("bill", "workload", "idle", "unmounted", "overhead", "unexplained")
     )
     return (
         f'<div class="scroll" tabindex="0"><table><thead><tr><th>component</th>{columns}</tr></thead>'
         f"<tbody>{rows}</tbody>"
-        f"<tfoot><tr><td>total</td>{''.join(f'<td>{_amount(amount)}</td>' for amount in sums)}</tr></tfoot>"
-        f"</table></div>{note}"
+        f"<tfoot><tr><td>total</td>{''.join(f'<td>{to_shown(amount)}</td>' for amount in sums)}</tr></tfoot>"
+        f"</table></div>{note}{_causes(costs)}"
     )
 
 
-def _amount(micros: int) -> str:
-    return f"{to_decimal(micros):,.2f}"
+def _causes(costs: ClusterCosts) -> str:
+    """Why bill and use part, where that is known and shows in two decimals."""
+    (line,) = (line for line in costs.lines() if line.kind is Kind.UNEXPLAINED)
+    told = "".join(
+        f"<li>unexplained {_name(component)} {to_shown(amount)}: {text(CAUSE_IN_WORDS[cause])}</li>"
+        for cause, amounts in line.causes
+        for component in Component
+        if abs(amount := amounts.of(component)) >= _LEAST_SHOWN
+    )
+    return f"<ul>{told}</ul>" if told else ""
+
+
+def _name(component: Component) -> str:
+    return text(component.value.replace("_", " "))
 
 
 def _header(window: str) -> str:

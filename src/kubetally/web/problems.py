@@ -77,6 +77,8 @@ def no_such_path() -> Problem:
 def problem_of(error: HubError) -> Problem:
     """What the existing API calls an error of ours; the header tells the cause to whoever has to mend it."""
     status = next((status for family, status in FAMILIES if isinstance(error, family)), 500)
+    if status == 503 and not error.retryable:  # which the existing clients would ask again for ten seconds
+        status = 500
     match error:
         case ClusterUnreadable():
             return Problem("OM0009", error.source, headers={"X-Kubetally-Error": error.why.code})

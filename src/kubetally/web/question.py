@@ -11,7 +11,20 @@ from kubetally.web.problems import Problem
 
 LARGEST = 2**31 - 1
 DEFAULT_WINDOW = "7d"
-_NAMES = frozenset({b"cloud_account_id", b"start_date", b"end_date", b"detail_level", b"limit", b"offset"})
+LEGACY_SUM = "legacy_sum"
+_NAMES = frozenset(
+    {
+        b"cloud_account_id",
+        b"start_date",
+        b"end_date",
+        b"detail_level",
+        b"limit",
+        b"offset",
+        b"infrastructure",
+        b"metrics",
+    }
+)
+OF_SERIES = frozenset({b"cloud_account_id", b"start_date", b"end_date", b"metrics"})
 _LEVELS = frozenset(level.value for level in DetailLevel)
 _NUMBER = re.compile(r"-?[0-9]{1,20}")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -29,6 +42,8 @@ class Question:
     limit: int | None = None
     offset: int = 0
     is_paged: bool = False
+    with_legacy: bool = False
+    metrics: str | None = None
 
     def given(self, clock: Clock) -> tuple[Dates, Window]:
         """The dates to repeat in the answer, and the window they mean: without any, the last seven days.
@@ -44,12 +59,13 @@ class Question:
 
 
 @lru_cache(maxsize=4096)
-def parse(query: bytes) -> Question:
+def parse(query: bytes, known: frozenset[bytes] = _NAMES) -> Question:
     """The question of a query string. Raises Problem for the first parameter that is not in order.
 
-    Of a name given twice the last value counts, blanks around it do not, and unknown names are ignored.
+    `known`: the parameters that the endpoint has; others are ignored. Of a name given twice the last value counts, and
+    blanks around it do not.
     """
-    values = {name: _text(value) for name, value in _pairs(query) if name in _NAMES}
+    values = {name: _text(value) for name, value in _pairs(query) if name in known}
     account_id = values.get(b"cloud_account_id", "")
     if not account_id:
         raise Problem("OM0008", "cloud_account_id")
@@ -57,6 +73,9 @@ def parse(query: bytes) -> Question:
     level = values.get(b"detail_level", DetailLevel.SUMMARY)
     if level not in _LEVELS:
         raise Problem("OM0006", "detail_level")
+    infrastructure = values.get(b"infrastructure")
+    if infrastructure not in {None, "measured", LEGACY_SUM}:
+        raise Problem("OM0006", "infrastructure")
     limit, offset = values.get(b"limit"), values.get(b"offset")
     question = Question(
         account_id,
@@ -65,6 +84,8 @@ def parse(query: bytes) -> Question:
         None if limit is None else _number("limit", limit, 1, LARGEST),
         0 if offset is None else _number("offset", offset, 0, LARGEST),
         is_paged=not (limit is None and offset is None),
+        with_legacy=infrastructure == LEGACY_SUM,
+        metrics=values.get(b"metrics"),
     )
     if _ID.fullmatch(account_id) is None:  # no account can have it
         raise Problem("OM0002")

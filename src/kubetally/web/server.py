@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ STOP_SECONDS: Final = 8.0
 NOTICE_SECONDS: Final = 0.5
 LAST_SECONDS: Final = 2.0  # for those who are told that their answer was given up
 _CONNECTIONS: Final = 2048
+_THREADS: Final = 64
 _BIGGEST_HEAD: Final = 64 * 1024
 _HEAD_SECONDS: Final = 15
 _log = structlog.get_logger(__name__)
@@ -49,6 +51,8 @@ def serve(
 
     async def until_told() -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        # Names are resolved there too, each of which may take seconds; the default would have a thread or two a core.
+        loop.set_default_executor(ThreadPoolExecutor(_THREADS, "web"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         await run(app, host, port, stop, listening=listening, stop_seconds=stop_seconds)

@@ -1,6 +1,6 @@
 """The shapes of the answers, for the OpenAPI document and for tests; `ledger.answer` makes the bodies themselves."""
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 
 class ErrorFacts(Struct, forbid_unknown_fields=True):
@@ -142,6 +142,18 @@ class Pagination(Struct, forbid_unknown_fields=True):
     total_count: dict[str, int]
 
 
+class Legacy(Struct, forbid_unknown_fields=True):
+    """Old sums of hourly samples of prices, no costs: kept to compare with. Null where there is no sample."""
+
+    total_cost: float | None
+    management_cost: float | None
+    load_balancer_cost: float | None
+    network_internet_cost: float | None
+    network_region_cost: float | None
+    network_zone_cost: float | None
+    is_: str = field(name="is")
+
+
 class ClusterCosts(Struct, forbid_unknown_fields=True):
     """What a cluster cost. `status`: ok, partial, no_data; `errors`: what is missing; `issues`: what else to know."""
 
@@ -170,6 +182,7 @@ class ClusterCosts(Struct, forbid_unknown_fields=True):
     breakdown_by_namespace: list[Namespace] | UnsetType = UNSET
     breakdown_by_workload: list[Workload] | UnsetType = UNSET
     pagination: Pagination | UnsetType = UNSET
+    legacy: Legacy | UnsetType = UNSET
 
 
 class Sample(Struct, forbid_unknown_fields=True):

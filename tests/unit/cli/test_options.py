@@ -2,11 +2,9 @@
 
 import pytest
 
-from kubetally.cli.options import NoCluster, clusters_of, window_of
+from kubetally.cli.options import window_of
 from kubetally.cli.verify import InvalidTolerance, parse_tolerance
-from kubetally.domain.errors import RequestError
 from kubetally.domain.window import InvalidWindow
-from kubetally.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -58,25 +56,3 @@ def test_a_window_that_is_none_is_refused(window: str | None, start: str | None,
 def test_the_window_is_seven_days_unless_a_command_says_otherwise() -> None:
     assert window_of(None, None, None).hours == 7 * 24
     assert window_of(None, None, None, default="yesterday").hours == 24
-
-
-def test_a_url_comes_before_that_of_the_environment() -> None:
-    settings = Settings(kubecost_api_url="http://environment:9003", currency="eur")
-    assert [one.url for one in clusters_of(None, None, None, settings)] == ["http://environment:9003"]
-    named = clusters_of(["http://a:9003", "http://b:9003", "http://a:9003"], "prod", "usd", settings)
-    assert [(one.url, one.cluster_id, one.currency) for one in named] == [
-        ("http://a:9003", "prod", "USD"),
-        ("http://b:9003", "prod", "USD"),
-    ]
-    assert clusters_of(None, None, None, settings)[0].currency == "EUR"
-
-
-def test_without_any_cluster_the_error_says_how_to_name_one() -> None:
-    with pytest.raises(NoCluster, match="--url http://localhost:9003"):
-        clusters_of(None, None, None, Settings())
-
-
-@pytest.mark.parametrize("url", ["ftp://host", "not a url", "", "http://", "http://host:99999"])
-def test_what_can_not_be_a_url_is_refused_before_anything_is_asked(url: str) -> None:
-    with pytest.raises(RequestError):
-        clusters_of(["http://localhost:9003", url], None, None, Settings())

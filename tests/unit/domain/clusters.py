@@ -8,6 +8,7 @@ A cluster is one line a resource; a key with a colon names what a cost arose on:
     balancer shop/web 0.60
     network net       0.10
     fee fee           2.40
+    hour 3            fee 0.10 lb 0.05 internet 0.02
     pod shop/web-1 @n1  cpu 3 ram 1 pv:pvc-1 1.20 lb:shop/web 0.60 net 0.05 deploy:web
     idle @n1          cpu 5 ram 1
     unmounted         lb 0.60 services:web,web
@@ -26,6 +27,7 @@ from kubetally.domain.booking import Booking, book
 from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity
 from kubetally.domain.component import Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
+from kubetally.domain.infrastructure import Infrastructure, MeasuredHour, NetworkBytes, clock_hours
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import to_decimal, to_micros
 from kubetally.domain.reading import Reading
@@ -34,6 +36,7 @@ from kubetally.domain.window import DAY, HOUR, Window
 MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC)
 TODAY = Window(MIDNIGHT, MIDNIGHT + DAY)
 SOURCE = "http://opencost.test"
+METRICS = "http://prometheus.test"
 
 _KINDS = {"pod": Kind.WORKLOAD, "idle": Kind.IDLE, "unmounted": Kind.UNMOUNTED, "overhead": Kind.OVERHEAD}
 _ASSETS = {
@@ -62,6 +65,26 @@ def reading(text: str, *, without_assets: bool = False) -> Reading:
         covered=(TODAY,),
         currency="USD",
         source=SOURCE,
+        infrastructure=measured(text),
+    )
+
+
+def measured(text: str) -> Infrastructure | None:
+    """What a server of metrics measured: a line an hour of the day; None where no line tells any."""
+    hours = [hour for hour in (line.split() for line in text.strip().splitlines()) if hour and hour[0] == "hour"]
+    return Infrastructure(TODAY, tuple(_measured_hour(words) for words in hours), METRICS) if hours else None
+
+
+def _measured_hour(words: Sequence[str]) -> MeasuredHour:
+    told = {key: micros(figure) for key, figure in zip(words[2::2], words[3::2], strict=True)}
+    classes = {name: told[name] for name in _CLASSES if name in told}
+    start = MIDNIGHT + int(words[1]) * HOUR
+    return MeasuredHour(
+        Window(start, start + HOUR),
+        told.get("fee"),
+        told.get("lb"),
+        NetworkClasses(**classes) if classes else None,
+        NetworkBytes() if classes else None,
     )
 
 
@@ -192,6 +215,7 @@ starts = st.one_of(instants, instants.map(lambda at: at.replace(minute=0, second
 windows = st.builds(lambda start, length: Window(start, start + length), starts, lengths)
 
 amounts = st.one_of(st.just(0), st.integers(-2_000_000, 20_000_000), st.integers(-3, 3))
+paid_only = st.one_of(st.just(0), st.integers(0, 30_000_000))
 paid = st.one_of(st.just(0), st.integers(0, 30_000_000), st.integers(-1_000_000, 0))
 quantities = st.one_of(st.just(0.0), st.floats(0, 1e12, allow_subnormal=False))
 hours_of_rows = st.builds(Hours, *(quantities for _ in Hours._fields))
@@ -279,6 +303,22 @@ def assets(draw: st.DrawFn) -> list[Asset]:
     ]
 
 
+measured_amounts = st.one_of(st.none(), st.just(0), st.integers(0, 5_000_000))
+
+
+@st.composite
+def infrastructures(draw: st.DrawFn) -> Infrastructure:
+    """What a server of metrics may have measured of the day: any of its hours, any part of each."""
+    of_day = clock_hours(TODAY)
+    chosen = draw(st.lists(st.sampled_from(range(24)), unique=True, max_size=6))
+    hours = []
+    for hour in sorted(chosen):
+        sent = draw(st.one_of(st.none(), st.builds(NetworkBytes, quantities, quantities, quantities)))
+        classes = None if sent is None else NetworkClasses(draw(paid_only), draw(paid_only), draw(paid_only))
+        hours.append(MeasuredHour(of_day[hour], draw(measured_amounts), draw(measured_amounts), classes, sent))
+    return Infrastructure(TODAY, tuple(hours), METRICS)
+
+
 @st.composite
 def readings(draw: st.DrawFn) -> Reading:
     """Any answer of a source for a day."""
@@ -290,6 +330,7 @@ def readings(draw: st.DrawFn) -> Reading:
         covered=(TODAY,) if rows else (),
         currency="USD",
         source=SOURCE,
+        infrastructure=draw(st.one_of(st.none(), infrastructures())),
     )
 
 

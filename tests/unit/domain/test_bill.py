@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubetally.domain.allocation import Allocation
+from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.booking import book
 from kubetally.domain.component import Component, Costs, NetworkClasses
+from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.reading import Reading
 from tests.unit.domain.clusters import (
+    METRICS,
     SOURCE,
     TODAY,
     allocations,
@@ -29,6 +31,10 @@ from tests.unit.domain.clusters import (
 )
 
 FEE = Asset(AssetType.MANAGEMENT, "fee", frozenset({"fee"}), TODAY)
+
+
+def infrastructure_of(answer: Reading) -> Infrastructure:
+    return answer.infrastructure or Infrastructure(TODAY, (), METRICS)
 
 
 def listed(answer: Reading, kind: AssetType) -> list[Asset]:
@@ -130,7 +136,8 @@ def test_network_comes_from_the_asset_or_from_the_rows_and_never_from_both(answe
     day = book(answer)
     paid = sum(asset.costs.network for asset in listed(answer, AssetType.NETWORK))
     used = sum(row.costs.network for row in each_once(answer.allocations))
-    assert day.bill.network == (paid if paid > 0 else used)
+    sent = sum(infrastructure_of(answer).network or ())
+    assert day.bill.network == (paid if paid > 0 else used or sent)
     assert sum(day.bill_network_classes) == day.bill.network
 
 
@@ -288,7 +295,7 @@ def test_listed_balancers_are_paid_for_once_whatever_rows_were_charged(
 def test_what_assets_alone_can_tell_is_what_they_tell(answer: Reading) -> None:
     if not answer.assets:
         return
-    day = book(answer)
+    day = book(replace(answer, infrastructure=None))
     for component in (Component.NODE_DISK, Component.MANAGEMENT):
         assert day.bill.of(component) == sum(asset.costs.of(component) for asset in answer.assets)
     assert (Component.MANAGEMENT in day.not_measured) == (not listed(answer, AssetType.MANAGEMENT))
@@ -345,7 +352,7 @@ def test_assets_without_rows_are_a_bill_that_nothing_explains() -> None:
 
 @given(readings())
 def test_without_assets_every_component_of_the_bill_is_what_the_rows_say(answer: Reading) -> None:
-    day = book(replace(answer, assets=None))
+    day = book(replace(answer, assets=None, infrastructure=None))
     assert not day.audited
     assert day.bill == Costs.sum(row.costs for row in each_once(answer.allocations))._replace(shared=0)
 
@@ -389,3 +396,89 @@ def test_shared_is_never_on_the_bill_and_external_is_what_rows_carry(answer: Rea
     assert day.bill.shared == 0
     assert sum(row.costs.shared for row in day.rows) == 0
     assert day.bill.external == sum(row.costs.external for row in each_once(answer.allocations))
+
+
+# ------------------------------------------------------------------------------------------------ metrics
+
+
+def test_a_measured_fee_is_overhead_and_no_longer_unknown() -> None:
+    day = booked("""
+        node n1             cpu 1
+        pod shop/web-1 @n1  cpu 1
+        hour 0              fee 0.10
+        hour 5              fee 0.10
+    """)
+    assert ledger(day) == written("""
+        bill      cpu 1 management 0.2
+        workload  cpu 1
+        overhead  management 0.2
+        audited
+    """)
+    assert (day.not_measured, day.issues) == (frozenset(), ())
+
+
+def test_a_fee_that_is_measured_as_nothing_is_nothing_and_not_unknown() -> None:
+    assert booked("node n1 cpu 1\nidle @n1 cpu 1\nhour 0 fee 0").not_measured == frozenset()
+    assert booked("node n1 cpu 1\nidle @n1 cpu 1\nhour 0 lb 1").not_measured == {Component.MANAGEMENT}
+
+
+def test_an_asset_of_the_fee_wins_over_what_was_measured() -> None:
+    assert booked("fee fee 2.40\nhour 0 fee 0.10").bill.management == micros("2.40")
+
+
+def test_balancers_and_traffic_that_no_row_carries_are_overhead_by_class() -> None:
+    day = booked("""
+        node n1   cpu 1
+        idle @n1  cpu 1
+        hour 3    lb 0.05 internet 0.03 zone 0.01
+        hour 4    lb 0.05 region 0.02
+    """)
+    assert ledger(day) == written("""
+        bill      cpu 1 lb 0.1 net 0.06
+        idle      cpu 1
+        overhead  lb 0.1 net 0.06
+        audited
+    """)
+    assert day.bill_network_classes == NetworkClasses(micros("0.03"), micros("0.02"), micros("0.01"))
+    (overhead,) = [row for row in day.rows if row.kind is Kind.OVERHEAD]
+    assert overhead.network_classes == day.bill_network_classes
+
+
+def test_balancers_and_traffic_that_the_source_tells_of_do_not_come_twice() -> None:
+    listed_balancer = booked("balancer shop/web 0.60\npod shop/web-1 net 0.05\nhour 3 lb 0.05 internet 0.02")
+    assert (listed_balancer.bill.load_balancer, listed_balancer.bill.network) == (micros("0.60"), micros("0.05"))
+    charged = booked("fee fee 1\npod shop/web-1 lb:shop/web 0.40\nnetwork net 0.10\nhour 3 lb 0.05 internet 0.02")
+    assert (charged.bill.load_balancer, charged.bill.network) == (micros("0.40"), micros("0.10"))
+
+
+def test_without_assets_what_was_measured_still_counts() -> None:
+    day = booked("pod shop/web-1 @n1 cpu 1\nhour 3 fee 0.10 lb 0.05 internet 0.02", without_assets=True)
+    assert ledger(day) == written("""
+        bill      cpu 1 lb 0.05 net 0.02 management 0.1
+        workload  cpu 1
+        overhead  lb 0.05 net 0.02 management 0.1
+        unaudited
+    """)
+    assert day.not_measured == {Component.NODE_DISK}
+    (issue,) = day.issues
+    assert "management" not in issue.message
+
+
+@given(readings())
+def test_a_component_has_one_source_and_what_was_measured_is_the_last(answer: Reading) -> None:
+    day, without = book(answer), book(replace(answer, infrastructure=None))
+    found = infrastructure_of(answer)
+    measured = {
+        Component.MANAGEMENT: found.management,
+        Component.LOAD_BALANCER: found.load_balancer,
+        Component.NETWORK: None if found.network is None else sum(found.network),
+    }
+    for component in Component:
+        before, after = without.bill.of(component), day.bill.of(component)
+        assert after == before or (before == 0 and after == measured.get(component)), component
+        if before:
+            assert after == before, component
+    assert day.not_measured <= without.not_measured
+    assert (Component.MANAGEMENT in without.not_measured - day.not_measured) == (
+        Component.MANAGEMENT in without.not_measured and found.management is not None
+    )

@@ -1,18 +1,25 @@
 """What the service remembers, whom it refuses, and how much it takes on."""
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from kubetally.domain.account import Account, AccountType, Credentials
+from kubetally.domain.cluster_costs import Status
 from kubetally.domain.errors import BalanceError, RequestError, SourceError
+from kubetally.domain.issues import IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window, parse_window
 from kubetally.ledger.accounts import AccountNotFound
+from kubetally.ledger.costs import MOST_DAYS, DeadlinePassed
 from kubetally.ledger.ports import About
 from kubetally.ledger.service import ClusterUnreadable, CostService, NotACluster, Overloaded
 from tests.served import NOON_AFTER, FixedClock
@@ -126,6 +133,86 @@ async def test_more_questions_than_can_wait_are_refused_and_the_others_answered(
     assert source.opened == 1
     source.go.set()
     assert not any(answer.is_hit for answer in await asyncio.gather(*waiting))
+
+
+async def test_an_account_whose_source_hangs_leaves_turns_to_the_others() -> None:
+    hanging, sound = Source(), Source()
+    hanging.go.clear()
+
+    @asynccontextmanager
+    async def opened(one: Account) -> AsyncIterator[Source]:
+        async with (hanging if one.id == account_id(1) else sound).open(one) as source:
+            yield source
+
+    accounts = AccountsInMemory([account(number, "http://source") for number in (1, 2)])
+    service = CostService(accounts, opened, FixedClock(), at_once=8, patience_seconds=0.2)
+    days = [Window(DAY.start - n * (DAY.end - DAY.start), DAY.end) for n in range(4)]
+    waiting = [asyncio.create_task(service.costs(account_id(1), day)) for day in days]
+    while hanging.opened < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    assert not (await service.costs(account_id(2), DAY)).is_hit
+    assert hanging.opened == 2, "a quarter of all turns, and no more"
+    told = await asyncio.gather(*waiting[2:], return_exceptions=True)
+    assert [type(one) for one in told] == [Overloaded] * 2
+    hanging.go.set()
+    assert len(await asyncio.gather(*waiting[:2])) == 2
+
+
+async def test_a_source_that_can_not_be_opened_in_time_is_unreadable() -> None:
+    @asynccontextmanager
+    async def opened(_: Account) -> AsyncIterator[Source]:
+        await asyncio.sleep(3600)
+        yield Source()
+
+    service = CostService(AccountsInMemory([account(1, "")]), opened, FixedClock(), deadline_seconds=0.1)
+    with pytest.raises(ClusterUnreadable) as raised:
+        await service.costs(account_id(1), DAY)
+    assert isinstance(raised.value.why, DeadlinePassed)
+
+
+async def test_accounts_are_looked_up_beside_whatever_else_blocks_threads() -> None:
+    let_go = threading.Event()
+    others = [asyncio.get_running_loop().run_in_executor(None, let_go.wait) for _ in range(100)]
+    accounts = AccountsInMemory([account(1, "http://source")])
+    with ThreadPoolExecutor(1) as own:
+        service = CostService(accounts, Source().open, FixedClock(), executor=own)
+        try:
+            assert not (await asyncio.wait_for(service.costs(account_id(1), DAY), 5)).is_hit
+        finally:
+            let_go.set()
+    await asyncio.gather(*others)
+
+
+@pytest.mark.parametrize("change", ["currency", "peer"])
+async def test_what_costs_depend_on_beside_the_account_makes_another_answer(change: str) -> None:
+    accounts = AccountsInMemory([account(1, "", kubecost_url=None)])
+    service = CostService(accounts, Source().open, FixedClock())
+    await service.costs(account_id(1), DAY)
+    assert (await service.costs(account_id(1), DAY)).is_hit
+    if change == "currency":
+        accounts.currency = "EUR"
+    else:
+        accounts.add(account(2, "", kubecost_url=None))
+    until = time.monotonic() + 5
+    while (await service.costs(account_id(1), DAY)).is_hit and time.monotonic() < until:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    assert time.monotonic() < until
+
+
+async def test_a_window_of_any_length_is_asked_for_its_newest_days() -> None:
+    source = Source()
+    service, _ = made(source)
+    answer = await service.costs(account_id(1), Window(DAY.start - timedelta(days=20_000), DAY.end))
+    assert len(source.asked) == MOST_DAYS
+    assert max(source.asked) == DAY
+    assert answer.costs.status is Status.PARTIAL
+    (issue,) = (one for one in answer.costs.issues if one.kind is IssueKind.NOT_ASKED)
+    assert issue.window == Window(DAY.start - timedelta(days=20_000), DAY.end - timedelta(days=MOST_DAYS))
+    assert answer.costs.hours_asked == 20_001 * 24
+    source.asked.clear()
+    exactly = await service.costs(account_id(1), Window(DAY.end - timedelta(days=MOST_DAYS), DAY.end))
+    assert len(source.asked) == MOST_DAYS
+    assert not any(one.kind is IssueKind.NOT_ASKED for one in exactly.costs.issues)
 
 
 async def test_secrets_are_in_no_repr() -> None:

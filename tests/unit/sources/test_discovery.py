@@ -276,6 +276,28 @@ async def test_the_default_serves_exactly_one_account() -> None:
     assert own.option is Option.ACCOUNT_URL
 
 
+async def test_in_a_cluster_the_usual_services_are_the_last_option() -> None:
+    asked = list[str]()
+
+    async def only_opencost(host: str, _port: int) -> list[str]:
+        asked.append(host)
+        if host != "opencost.opencost.svc.cluster.local":
+            raise OSError("no such name")
+        return ["10.0.0.1"]
+
+    pod = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+    given: dict[str, Any] = {"access_of": Access.parse, "resolve": only_opencost, "namespace": "costs"}
+    found = await resolve_source(account("a"), [], **given, environment=pod)
+    assert (found.option, found.access.url) == (Option.SERVICE, "http://opencost.opencost.svc.cluster.local:9003")
+    assert asked[0] == "kubecost-cost-analyzer.costs.svc.cluster.local"
+    with pytest.raises(DefaultServesOne, match=r"a Service of the cluster .* but a, b have no URL"):
+        await resolve_source(account("a"), [account("b")], **given, environment=pod)
+    stated = await resolve_source(account("a"), [], **given, environment=pod, default_url="http://default")
+    assert stated.option is Option.DEFAULT
+    with pytest.raises(NoSourceStated):
+        await resolve_source(account("a"), [], **given, environment={})
+
+
 async def test_an_account_without_any_option_says_what_to_do() -> None:
     with pytest.raises(NoSourceStated, match="--url"):
         await resolve_source(account("a"), [], access_of=Access.parse)

@@ -30,6 +30,7 @@ from kubetally.sources.transport import (
     AnswerTruncated,
     CertificateNotTrusted,
     Limits,
+    QuestionTooLarge,
     RedirectRefused,
     SourceFailed,
     SourceRefused,
@@ -55,6 +56,8 @@ class FixedClock:
 class Request:
     target: str
     headers: dict[str, str]
+    method: str = "GET"
+    body: bytes = b""
 
 
 @dataclass
@@ -90,7 +93,8 @@ async def serving(
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
                 headers = dict(line.lower().split(": ", 1)[:1] + line.split(": ", 1)[1:] for line in head[1:] if line)
-                state.requests.append(Request(head[0].split(" ")[1], headers))
+                body = await reader.readexactly(int(headers.get("content-length", 0)))
+                state.requests.append(Request(head[0].split(" ")[1], headers, head[0].split(" ")[0], body))
                 behaviour = script[min(len(state.requests), len(script)) - 1]
                 state.asked.set()
                 if not isinstance(behaviour, bytes):
@@ -131,6 +135,11 @@ def transport(url: str | Access, *, resolve: Any = None, account: str | None = "
 async def get(url: str | Access, path: str = "/allocation", params: Any = (), **changes: Any) -> Answer:
     async with transport(url, **changes) as one:
         return await one.get(path, params)
+
+
+async def post(url: str | Access, path: str = "/q", form: Any = (("query", "up"),), **changes: Any) -> Answer:
+    async with transport(url, **changes) as one:
+        return await one.post(path, form)
 
 
 async def hang(_: asyncio.StreamWriter) -> None:
@@ -790,3 +799,54 @@ async def test_errors_of_the_libraries_are_the_cause() -> None:
         with pytest.raises(SourceError) as caught:
             await get(server.url, read_seconds=0.02, attempts=1)
     assert type(caught.value.__cause__).__module__.startswith("httpx")
+
+
+# What is posted because it is too long for a URL
+
+
+async def test_a_form_arrives_as_it_was_given_and_its_address_has_no_query() -> None:
+    form = [("query", 'sum(x{a="b",c=~"d|e+"}[5m]) % 2 &x=1 #é/%41'), ("match[]", "up"), ("match[]", "down")]
+    async with serving(answer("[]")) as server:
+        assert (await post(server.url, form=form)).body == b"[]"
+    (request,) = server.requests
+    assert (request.method, request.target) == ("POST", "/q")
+    assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert parse_qsl(request.body.decode(), keep_blank_values=True) == form
+
+
+async def test_a_form_is_sent_again_after_a_failure_with_all_of_its_body() -> None:
+    async with serving(answer("busy", 503), answer("[]")) as server:
+        assert (await post(server.url)).body == b"[]"
+    assert [(request.method, request.body) for request in server.requests] == [("POST", b"query=up")] * 2
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_form_follows_a_redirect_on_the_same_host_as_a_form(status: int) -> None:
+    async with serving(answer("", status, "location: /prometheus/q"), answer("[]")) as server:
+        assert (await post(server.url)).body == b"[]"
+    last = server.requests[-1]
+    assert (last.method, last.target, last.body) == ("POST", "/prometheus/q", b"query=up")
+
+
+@pytest.mark.parametrize(("status", "location"), [(303, "/elsewhere"), (307, "http://127.0.0.1:1/q")])
+async def test_a_form_goes_to_no_other_host_and_is_never_dropped_on_the_way(status: int, location: str) -> None:
+    async with serving(answer("", status, f"location: {location}")) as server:
+        with pytest.raises(RedirectRefused):
+            await post(server.url)
+    assert len(server.requests) == 1
+
+
+async def test_a_form_past_the_limit_is_not_sent() -> None:
+    async with serving(answer("[]")) as server:
+        with pytest.raises(QuestionTooLarge) as caught:
+            await post(server.url, form=[("query", "x" * 1024 * 1024)])
+    assert server.requests == []
+    assert caught.value.size_bytes > caught.value.limit_bytes
+
+
+async def test_a_refusal_keeps_the_start_of_its_body_for_who_can_read_it() -> None:
+    body = '{"status":"error","errorType":"bad_data","error":"parse error"}'
+    async with serving(answer(body, 422)) as server:
+        with pytest.raises(SourceRefused) as caught:
+            await post(server.url)
+    assert (caught.value.status, caught.value.said, caught.value.body) == (422, "parse error", body.encode())

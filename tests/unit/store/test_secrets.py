@@ -76,7 +76,7 @@ def test_a_file_may_hold_several_keys_a_line_each(tmp_path: Path) -> None:
 def test_a_file_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
     KeyRing.open(None, tmp_path)
     (tmp_path / "keys").chmod(mode)
-    with pytest.raises(UnusableKeys, match=rf"{tmp_path}/keys .* \(mode {mode:04o}\); chmod 600"):
+    with pytest.raises(UnusableKeys, match=rf"{tmp_path}/keys .* \(mode {mode:04o}\): chmod 600"):
         KeyRing.open(None, tmp_path)
 
 

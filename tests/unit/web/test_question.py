@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kubetally.domain.window import LATEST_UNIX
 from kubetally.web.problems import FAMILIES, Problem, problem_of
-from kubetally.web.question import LARGEST, parse
+from kubetally.web.question import LARGEST, OF_SERIES, parse
 from kubetally.web.secret import Secret
 from tests.served import FixedClock
 from tests.service import account_id
@@ -58,3 +58,10 @@ def test_every_family_of_errors_has_its_status() -> None:
     for family in families:
         assert problem_of(family("what happened")).status in {400, 404, 424, 500, 503}
         assert b"what happened" not in problem_of(family("what happened")).body
+
+
+def test_series_have_parameters_of_their_own_and_ignore_those_of_costs() -> None:
+    odd = f"{ID}&detail_level=x&limit=0&infrastructure=y".encode()
+    assert parse(odd, OF_SERIES).limit is None
+    with pytest.raises(Problem):
+        parse(odd)

@@ -1,6 +1,7 @@
 """Looks for the sources of costs of a cluster."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 from kubetally.domain.errors import SourceError
@@ -91,6 +92,23 @@ async def find_cost_source(api: KubernetesApi, namespace: str | None = None) -> 
         raise forbidden
     (first, cause), names = silent[0], tuple(str(service) for service, _ in silent)
     raise SourcesSilent(api.server.name, first.namespace, names, str(getattr(cause, "why", cause))) from cause
+
+
+async def find_metrics(api: KubernetesApi) -> FoundService | None:
+    """The surest Prometheus or Thanos that answers through the API server's proxy; None where there is none.
+
+    Nobody asked for it, so that what is forbidden or silent is none. Raises nothing.
+    """
+    try:
+        found = (await _look(api, None)).services
+    except SourceError:
+        return None
+    for service in found:
+        if not service.product.tells_costs:
+            with suppress(SourceError):
+                await api.knock(service)
+                return service
+    return None
 
 
 async def _look(api: KubernetesApi, namespace: str | None) -> _Seen:

@@ -1,7 +1,8 @@
 """Where the source of an account is: its own URL, else discovery, else the default of the environment.
 
 What an account states itself decides, even where nothing answers there: another source would give the costs of another
-cluster. Only the two settings that serve any account are tried in turn, and neither serves two accounts with one URL.
+cluster. Only what serves any account is tried in turn (two settings, and the usual Services of the cluster that the
+program runs in), and none of it serves two accounts with one URL.
 """
 
 import asyncio
@@ -21,13 +22,14 @@ from kubetally.domain.errors import RequestError
 from kubetally.sources.access import Access
 from kubetally.sources.address import Resolve, system_resolve
 from kubetally.sources.kubernetes.api import KubernetesApi
-from kubetally.sources.kubernetes.find import find_cost_source
+from kubetally.sources.kubernetes.find import find_cost_source, find_metrics
 from kubetally.sources.kubernetes.recognise import FoundService
 from kubetally.sources.kubernetes.sign_in import SERVICE_ACCOUNT, sign_in
 from kubetally.sources.transport import Limits, Renew
 
 TEMPLATE_SETTING = "KUBETALLY_SOURCE_TEMPLATE"
 DEFAULT_SETTING = "KUBECOST_API_URL"
+_SERVICES = (("kubecost-cost-analyzer", 9090), ("opencost", 9003))
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -38,6 +40,7 @@ class Option(StrEnum):
     CONTEXT = "discovery in its Kubernetes context"
     TEMPLATE = TEMPLATE_SETTING
     DEFAULT = DEFAULT_SETTING
+    SERVICE = "a Service of the cluster that Kubetally runs in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class Resolved:
 
 
 class DefaultServesOne(RequestError):
-    """A setting gives one and the same URL to several accounts, each of which would get the same costs."""
+    """What serves any account gives one URL to several, each of which would get the same costs; `setting` says what."""
 
     code = "default_serves_one"
 
@@ -85,7 +88,8 @@ class NoSourceStated(RequestError):
         tried = f" ({'; '.join(passed_over)})" if passed_over else ""
         super().__init__(
             f"nothing tells where the source of account {name!r} is{tried}: state it with "
-            f"`kubetally accounts add --url URL` or `--context NAME`, or by {TEMPLATE_SETTING} or {DEFAULT_SETTING}"
+            f"`kubetally accounts update {name} --url URL` or `--context NAME`, or by {TEMPLATE_SETTING} or "
+            f"{DEFAULT_SETTING}"
         )
 
 
@@ -137,12 +141,13 @@ def choices(
     template: str | None = None,
     namespace: str = "kubecost",
     default_url: str | None = None,
+    in_cluster: bool = False,
 ) -> tuple[Choice, ...]:
     """Where the source of `account` may be, to be tried in this order; at most one for what the account states itself.
 
-    Shape:  `accounts` are all that live, with or without `account`.
-    Raises: TemplateNotUsable, DefaultServesOne (TEMPLATE, whose URL several share). DEFAULT is checked when it is
-            reached, by `check_default`: an account that the template serves has nothing to do with it.
+    Shape:  `accounts` are all that live, with or without `account`. `in_cluster`: whether Services have names here.
+    Raises: TemplateNotUsable, DefaultServesOne (TEMPLATE, whose URL several share). DEFAULT and SERVICE are checked
+            when they are reached, by `check_default`: an account that the template serves has nothing to do with them.
     """
     if account.kubecost_url:
         return (Choice(Option.ACCOUNT_URL, account.kubecost_url),)
@@ -157,13 +162,18 @@ def choices(
         found.append(Choice(Option.TEMPLATE, url))
     if default_url:
         found.append(Choice(Option.DEFAULT, default_url))
+    elif in_cluster:
+        places = dict.fromkeys((namespace, "opencost"))
+        found += [
+            Choice(Option.SERVICE, service_url(name, place, port)) for name, port in _SERVICES for place in places
+        ]
     return tuple(found)
 
 
-def check_default(account: Account, accounts: Iterable[Account]) -> None:
+def check_default(account: Account, accounts: Iterable[Account], option: Option = Option.DEFAULT) -> None:
     """Raises DefaultServesOne, when more accounts than `account` state no source of their own."""
     if len(without := _without_own(account, accounts)) > 1:
-        raise DefaultServesOne(DEFAULT_SETTING, tuple(one.name for one in without))
+        raise DefaultServesOne(option.value, tuple(one.name for one in without))
 
 
 async def discover(
@@ -185,6 +195,20 @@ async def discover(
         return Resolved(Option.CONTEXT, api.access_to(service), server.renew, service)
 
 
+async def discover_metrics(
+    context: str | None,
+    *,
+    limits: Limits | None = None,
+    environment: Mapping[str, str] = os.environ,
+    service_account: Path = SERVICE_ACCOUNT,
+) -> Resolved | None:
+    """The Prometheus or Thanos of a cluster, through its API server; None where none is found. Raises as `sign_in`."""
+    server = await sign_in(context, environment=environment, service_account=service_account)
+    async with KubernetesApi(server, limits) as api:
+        service = await find_metrics(api)
+        return None if service is None else Resolved(Option.CONTEXT, api.access_to(service), server.renew, service)
+
+
 async def resolve_source(
     account: Account,
     accounts: Sequence[Account],
@@ -200,11 +224,15 @@ async def resolve_source(
 ) -> Resolved:
     """Where the source of `account` is, by the first option that serves.
 
-    Shape:  `access_of` puts credentials to a URL; a context has its own. `namespace` is what {namespace} stands for.
+    Shape:  `access_of` puts credentials to a URL; a context has its own. `namespace` is what {namespace} stands for,
+            and where the usual Services are looked for by a program that runs in a cluster, without `default_url`.
     Raises: NoSourceStated, DefaultServesOne, TemplateNotUsable, and as `discover` where the account has a context.
     """
     limits, passed_over = limits or Limits(), list[str]()
-    given = choices(account, accounts, template=template, namespace=namespace, default_url=default_url)
+    in_cluster = bool(environment.get("KUBERNETES_SERVICE_HOST"))
+    given = choices(
+        account, accounts, template=template, namespace=namespace, default_url=default_url, in_cluster=in_cluster
+    )
     known = partial(_is_known, resolve=resolve, seconds=limits.connect_seconds)
     for choice in given:
         match choice.option:
@@ -212,11 +240,13 @@ async def resolve_source(
                 return await discover(
                     choice.place, limits=limits, environment=environment, service_account=service_account
                 )
-            case Option.TEMPLATE:
+            case Option.TEMPLATE | Option.SERVICE:
                 access = access_of(choice.place)
                 if not await known(access):
                     passed_over.append(f"{choice.option} gives {access.masked_url}, a name that DNS does not know")
                     continue
+                if choice.option is Option.SERVICE:
+                    check_default(account, accounts, choice.option)
             case Option.DEFAULT:
                 check_default(account, accounts)
                 access = access_of(choice.place)

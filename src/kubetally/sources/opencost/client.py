@@ -41,6 +41,7 @@ from kubetally.sources.question import (
     to_v2,
 )
 from kubetally.sources.transport import Transport
+from kubetally.tasks import task_group
 
 Params = Sequence[tuple[str, str]]
 D = TypeVar("D")
@@ -190,14 +191,8 @@ class CostModelClient:
 
     async def _get_anywhere(self, path: str, *, quiet: bool = False) -> Answer:
         """As `_get`, of a small answer: wherever the API may begin is asked at once, to wait for one answer only."""
-        failed: ExceptionGroup[Exception] | None = None
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._try(prefix, path, (), quiet=quiet)) for prefix in self._prefixes()]
-        except ExceptionGroup as group_of_one:
-            failed = group_of_one
-        if failed is not None:
-            raise failed.exceptions[0]
+        async with task_group() as group:
+            tasks = [group.create_task(self._try(prefix, path, (), quiet=quiet)) for prefix in self._prefixes()]
         answers = [task.result() for task in tasks]
         for answer in answers:
             if isinstance(answer, Answer):

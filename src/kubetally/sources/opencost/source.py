@@ -20,6 +20,7 @@ from kubetally.sources.kubecost.savings import read_savings
 from kubetally.sources.opencost.client import CostModelClient
 from kubetally.sources.opencost.read import Notes, are_of_one_span, read_allocations, read_assets
 from kubetally.sources.opencost.wire import AssetAnswer, decode_object, unknown_cost_keys
+from kubetally.tasks import task_group
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 _NAMED_AT_MOST = 10
@@ -88,7 +89,8 @@ class Once(Generic[T]):
 class CostModelSource:
     """Reads one cluster from an OpenCost or Kubecost. What it is, is asked once and remembered.
 
-    `cluster_id` chooses one of several clusters; `currency` is what the account states, None where it states nothing.
+    `cluster_id` chooses one of several clusters; `currency` is what the account states, None where it states nothing;
+    `default_currency` is assumed where neither says.
     """
 
     def __init__(
@@ -97,11 +99,12 @@ class CostModelSource:
         *,
         cluster_id: str | None = None,
         currency: str | None = None,
+        default_currency: str = DEFAULT_CURRENCY,
         profile: str | None = None,
     ) -> None:
         self.client = client
         self.cluster_id = cluster_id
-        self._currency = currency
+        self._currency, self._default_currency = currency, default_currency
         self._profile = profile
         self._about = Once(self._ask_about)
         self._configs = Once(partial(client.about, "/getConfigs"))
@@ -124,16 +127,10 @@ class CostModelSource:
                 are an issue: the rows alone still make a bill.
         """
         notes = Notes(self.url, window)
-        failed: ExceptionGroup[Exception] | None = None
-        try:
-            async with asyncio.TaskGroup() as group:
-                rows_task = group.create_task(self.client.day_allocations(window, self.cluster_id))
-                assets_task = group.create_task(_attempt(self.client.day_assets(window, self.cluster_id)))
-                configs_task = group.create_task(_attempt(self._configs()))
-        except ExceptionGroup as group_of_one:
-            failed = group_of_one
-        if failed is not None:
-            raise failed.exceptions[0]  # the rows' own error; raised out here, it keeps its own cause
+        async with task_group() as group:
+            rows_task = group.create_task(self.client.day_allocations(window, self.cluster_id))
+            assets_task = group.create_task(_attempt(self.client.day_assets(window, self.cluster_id)))
+            configs_task = group.create_task(_attempt(self._configs()))
         answer, decoded, repaired = rows_task.result()
         try:
             rows = read_allocations(decoded, window, notes, self.url)
@@ -184,6 +181,10 @@ class CostModelSource:
             return await self._about()
         except SourceError:
             return About()
+
+    async def introduce(self) -> About:
+        """As `about`, but raises SourceError where the source can't be reached."""
+        return await self._about()
 
     async def _ask_about(self) -> About:
         ask = self.client.about
@@ -269,14 +270,14 @@ class CostModelSource:
         self, configs: dict[str, Any] | SourceError | None, window: Window, issues: list[Issue]
     ) -> str:
         if isinstance(configs, SourceError):
-            currency = self._currency or DEFAULT_CURRENCY
+            currency = self._currency or self._default_currency
             message = f"which currency the source counts in is not known, {currency} is assumed: {configs}"
             issues.append(Issue(IssueKind.SOURCE_WARNING, message, self.url, window, "currency"))
             return currency
         stated = _currency(configs or {})
         if self._currency and stated and self._currency.upper() != stated:
             raise CurrencyDiffers(self.url, self._currency, stated)
-        return self._currency or stated or DEFAULT_CURRENCY
+        return self._currency or stated or self._default_currency
 
     def _clock_issue(self, window: Window) -> list[Issue]:
         difference = self.client.clock_difference

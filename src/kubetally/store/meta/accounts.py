@@ -1,7 +1,7 @@
 """Accounts in SQL."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from kubetally.domain.window import Clock
 from kubetally.ledger.accounts import (
     DEFAULT_ORGANIZATION,
     AccountExists,
+    AccountIdTaken,
     AccountNotFound,
     AmbiguousAccount,
     OrganizationNotFound,
@@ -86,23 +87,46 @@ class SqlAccounts:
     def add(self, account: Account) -> Account:
         """Keep a new account; its time of creation is now where it has none, in whole seconds.
 
-        Raises: AccountExists, OrganizationNotFound, ValueDoesNotFit, StoreError.
+        Raises: AccountExists, AccountIdTaken, OrganizationNotFound, ValueDoesNotFit, StoreError.
         """
-        created = account.created_at or self._clock.now()
-        row = AccountRow(
-            id=account.id,
-            organization_id=account.organization_id,
-            created_at=_seconds(created),
-            deleted_at=0,
-            **self._columns(account),
-        )
+        return self.add_all([account])[0]
+
+    def add_all(self, accounts: Sequence[Account]) -> list[Account]:
+        """Keep several new accounts, all or none. An account that was removed may come back under its id.
+
+        Raises: as `add`.
+        """
+        now = self._clock.now()
+        rows = [
+            {
+                "id": account.id,
+                "organization_id": account.organization_id,
+                "created_at": _seconds(account.created_at or now),
+                "deleted_at": 0,
+                **self._columns(account),
+            }
+            for account in accounts
+        ]
+        account = accounts[0]
         try:
             with self._writes() as session:
-                session.add(row)
+                for account, row in zip(accounts, rows, strict=True):  # noqa: B007  (the one that clashes is explained)
+                    removed = session.get(AccountRow, row["id"])
+                    if removed is None:
+                        session.add(AccountRow(**row))
+                    elif removed.deleted_at:
+                        for name, value in row.items():
+                            setattr(removed, name, value)
+                    else:
+                        raise AccountIdTaken(row["id"], removed.name)
+                    session.flush()
         except _Clash as clash:
             self._explain(account)
             raise clash.meaning from clash.__cause__
-        return replace(account, created_at=_instant(_seconds(created)), deleted_at=None)
+        return [
+            replace(account, created_at=_instant(row["created_at"]), deleted_at=None)
+            for account, row in zip(accounts, rows, strict=True)
+        ]
 
     def find(self, name_or_id: str) -> Account:
         """A living account by its id, else by its name. Raises AccountNotFound, AmbiguousAccount, StoreError."""
@@ -140,6 +164,24 @@ class SqlAccounts:
                 )
         except _Clash as clash:
             self._explain(account)
+            raise clash.meaning from clash.__cause__
+
+    def change(self, account_id: str, apply: Callable[[Account], Account]) -> Account:
+        """Replace an account by what `apply` makes of it, with nobody between; otherwise as `update`."""
+        changed: Account | None = None
+        try:
+            with self._writes() as session:
+                row = session.scalars(_living(account_id).with_for_update()).first()
+                if row is None:
+                    raise AccountNotFound(account_id)
+                changed = apply(self._account(row))
+                for name, value in self._columns(changed).items():
+                    setattr(row, name, value)
+                session.flush()
+                return changed
+        except _Clash as clash:
+            if changed is not None:
+                self._explain(changed)
             raise clash.meaning from clash.__cause__
 
     def remove(self, name_or_id: str) -> None:
@@ -200,11 +242,14 @@ class SqlAccounts:
                     AccountRow.deleted_at == 0,
                 )
             )
-            if name is not None or session.get(AccountRow, account.id) is not None:
+            if name is not None:
                 raise AccountExists(account.name, organization.name)
+            same_id = session.get(AccountRow, account.id)
+            if same_id is not None and same_id.name != account.name:
+                raise AccountIdTaken(account.id, same_id.name)
 
     def _columns(self, account: Account) -> dict[str, Any]:
-        """All columns that an update may change. Raises ValueDoesNotFit."""
+        """All columns that an update changes. Raises ValueDoesNotFit."""
         for field, longest in _LONGEST.items():
             _check(field, getattr(account, field), longest)
         return {
@@ -216,40 +261,42 @@ class SqlAccounts:
             "cluster_id": account.cluster_id,
             "currency": account.currency,
             "context": account.context,
-            "credentials": self._sealed(account),
+            # What can't be read may be readable again with another key.
+            **({} if account.locked else {"credentials": self._sealed(account)}),
         }
 
     def _sealed(self, account: Account) -> str | None:
         """The credentials, encrypted together with the id, so that they are of no use in another account's row."""
-        credentials = account.credentials
-        if credentials.is_empty:
+        if account.credentials.is_empty and account.prometheus_credentials.is_empty:
             return None
-        sealed = self._keys.encrypt(
-            json.dumps(
-                {
-                    "account": account.id,
-                    "token": credentials.token,
-                    "user": credentials.user,
-                    "password": credentials.password,
-                    "headers": dict(credentials.headers),
-                }
-            )
-        )
+        kept = {
+            "account": account.id,
+            **_plain(account.credentials),
+            "prometheus": _plain(account.prometheus_credentials),
+        }
+        sealed = self._keys.encrypt(json.dumps(kept))
         if len(sealed) > CREDENTIALS_BYTES:
             raise ValueDoesNotFit("credentials", "are too long: leave out headers that are not needed")
         return sealed
 
-    def _opened(self, row: AccountRow) -> Credentials:
+    def _opened(self, row: AccountRow) -> tuple[Credentials, Credentials]:
+        """Those for the source of costs, and those for its Prometheus."""
         if row.credentials is None:
-            return Credentials()
+            return Credentials(), Credentials()
         kept: Mapping[str, Any] = json.loads(self._keys.decrypt(row.credentials, row.name))
         if kept["account"] != row.id:
             raise WrongKey(row.name, self._keys.origin)
-        return Credentials(kept["token"], kept["user"], kept["password"], kept["headers"])
+        return _credentials(kept), _credentials(kept["prometheus"])
 
     def _account(self, row: AccountRow) -> Account:
         if row.type not in _TYPES:
             raise StoreRefused(self.database, f"account {row.name!r} is of the unknown type {row.type!r}")
+        credentials = prometheus_credentials = Credentials()
+        locked = None
+        try:
+            credentials, prometheus_credentials = self._opened(row)
+        except WrongKey as error:
+            locked = error.origin
         return Account(
             id=row.id,
             organization_id=row.organization_id,
@@ -261,7 +308,9 @@ class SqlAccounts:
             cluster_id=row.cluster_id,
             currency=row.currency,
             context=row.context,
-            credentials=self._opened(row),
+            credentials=credentials,
+            prometheus_credentials=prometheus_credentials,
+            locked=locked,
             created_at=_instant(row.created_at),
             deleted_at=_instant(row.deleted_at) if row.deleted_at else None,
         )
@@ -289,6 +338,19 @@ def _found(session: Session, name_or_id: str) -> AccountRow:
     if len(rows) > 1:
         raise AmbiguousAccount(name_or_id, sorted(row.id for row in rows))
     return rows[0]
+
+
+def _plain(credentials: Credentials) -> dict[str, Any]:
+    return {
+        "token": credentials.token,
+        "user": credentials.user,
+        "password": credentials.password,
+        "headers": dict(credentials.headers),
+    }
+
+
+def _credentials(kept: Mapping[str, Any]) -> Credentials:
+    return Credentials(kept["token"], kept["user"], kept["password"], kept["headers"])
 
 
 def _check(field: str, value: str | None, longest: int) -> None:

@@ -1,5 +1,6 @@
 """Connections to the three databases, each set up so that they behave alike."""
 
+import inspect
 import os
 import sqlite3
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pymysql  # type: ignore[import-untyped]
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.engine import URL, make_url
 
@@ -46,6 +48,8 @@ def open_engine(database_url: str, *, wait_seconds: float = WAIT_SECONDS) -> Eng
     # What the URL says of these comes first.
     arguments = {name: value for name, value in timeouts.items() if name not in url.query}
     with _url_refused(url):
+        if url.get_backend_name() != "postgresql":
+            _check_options(url)
         engine = create_engine(
             url, connect_args=arguments, hide_parameters=True, pool_pre_ping=True, pool_recycle=1800, pool_timeout=10
         )
@@ -119,7 +123,16 @@ def _shown(url: URL) -> str:
 
 def _masked(database_url: str) -> str:
     head, slashes, rest = database_url.strip().partition("://")
+    if not slashes:  # what stands where a scheme should be may be a password
+        head, rest = "", head
     return f"{head}{slashes}***@{rest.rpartition('@')[2]}"[:200] if "@" in rest else (head + slashes)[:20] + "…"
+
+
+def _check_options(url: URL) -> None:
+    """Refuse what PyMySQL would refuse only when it connects. Raises TypeError."""
+    known = inspect.signature(pymysql.connections.Connection).parameters
+    if unknown := set(url.query) - set(known):
+        raise TypeError(unknown)
 
 
 @contextmanager

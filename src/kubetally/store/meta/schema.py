@@ -58,6 +58,8 @@ def downgrade(database_url: str, revision: str) -> str | None:
     engine = open_engine(database_url)
     try:
         with alone(engine) as connection:
+            if revision not in {BASE, *_known(connection)}:
+                raise UnknownRevision(revision)
             if _checked(connection, engine) is not None:
                 try:
                     with _ALEMBIC:
@@ -107,13 +109,10 @@ def _upgrade(engine: Engine, revision: str) -> str | None:
 
 def _checked(connection: Connection, engine: Engine) -> str | None:
     """The revision of a database, once it is sure that we know it and that the tables are ours."""
-    from alembic.script import ScriptDirectory
-
     with translated(shown(engine)):
         found = _revision(connection)
         tables = set(inspect(connection).get_table_names())
-    known = {script.revision for script in ScriptDirectory.from_config(_config(connection)).walk_revisions()}
-    if found is not None and found not in known:
+    if found is not None and found not in _known(connection):
         raise SchemaMismatch(
             shown(engine), f"is at revision {found}, newer than this Kubetally knows", "install the newer Kubetally"
         )
@@ -125,6 +124,13 @@ def _checked(connection: Connection, engine: Engine) -> str | None:
             "give Kubetally a database of its own; for OptScale's there is `kubetally migrate optscale`",
         )
     return found
+
+
+def _known(connection: Connection) -> set[str]:
+    """The revisions that this version has migrations of."""
+    from alembic.script import ScriptDirectory
+
+    return {script.revision for script in ScriptDirectory.from_config(_config(connection)).walk_revisions()}
 
 
 def _revision(connection: Connection) -> str | None:

@@ -1,8 +1,5 @@
 """The keys that credentials are encrypted with, where they are kept."""
 
-import os
-import secrets
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -10,6 +7,8 @@ from typing import Self
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from kubetally.domain.errors import StoreError
+from kubetally.ledger.accounts import locked_words
+from kubetally.store.meta.private_file import UnusableFile, read_or_make, replace_private
 
 VARIABLE = "KUBETALLY_KEYS"
 
@@ -31,22 +30,22 @@ class WrongKey(StoreError):
 
     def __init__(self, account: str, origin: str) -> None:
         self.account, self.origin = account, origin
-        super().__init__(
-            f"the credentials of account {account!r} can't be decrypted with the keys in {origin}: put back the key"
-            f" they were encrypted with, after the present one ({VARIABLE}, or a further line of the file); if it is"
-            " lost, remove the account and add it again"
-        )
+        super().__init__(locked_words(account, origin))
 
 
 class KeyRing:
     """Keys to encrypt and decrypt with; the first encrypts, all decrypt. None is in its repr.
 
-    To rotate: put a new key (`new_key`) before the others, `SqlAccounts.rotate()`, take the others away.
+    To rotate: put a new key before the others (`put_before`), `SqlAccounts.rotate()`, take the others away once nobody
+    runs who knows only them.
     """
 
-    def __init__(self, keys: Sequence[str], origin: str) -> None:
-        """`keys` as Fernet makes them, `origin` says in messages where they are. Raises UnusableKeys."""
-        self.origin = origin
+    def __init__(self, keys: Sequence[str], origin: str, file: Path | None = None) -> None:
+        """`keys` as Fernet makes them, `origin` says in messages where they are. Raises UnusableKeys.
+
+        file: what holds them, to be looked at again when none of them decrypts.
+        """
+        self.origin, self._file, self._keys = origin, file, tuple(keys)
         if not keys:
             raise UnusableKeys(origin, "there is none: remove the file or unset the variable, and one is generated")
         rings = []
@@ -74,15 +73,24 @@ class KeyRing:
             return cls(_split(keys), VARIABLE)
         file = home / "keys"
         try:
-            if not file.exists():
-                _generate(file)
-            text = _read_private(file)
+            return cls(_split(read_or_make(file, cls.new_key)), str(file), file)
+        except UnusableFile as error:
+            raise UnusableKeys(str(file), f"{error.why}, or set {VARIABLE}") from error
+
+    @classmethod
+    def put_before(cls, home: Path) -> Self:
+        """The keys of the file HOME/keys with a new one before them, which is in the file from now on.
+
+        Raises: UnusableKeys.
+        """
+        file = home / "keys"
+        cls.open(None, home)  # made where it is missing, and sound
+        try:
+            replace_private(file, f"{cls.new_key()}\n{file.read_text('utf-8').strip()}")
         except OSError as error:
-            why = error.strerror or "unreadable"
-            raise UnusableKeys(str(file), f"{why}; make it readable, or set {VARIABLE}") from error
-        except UnicodeDecodeError:
-            raise UnusableKeys(str(file), "it holds no text; put back the file that was there") from None
-        return cls(_split(text), str(file))
+            why = error.strerror or "not writable"
+            raise UnusableKeys(str(file), f"{why}; make the folder writable") from error
+        return cls.open(None, home)
 
     @staticmethod
     def new_key() -> str:
@@ -98,34 +106,20 @@ class KeyRing:
         try:
             return self._ring.decrypt(encrypted).decode()
         except (InvalidToken, ValueError):
+            pass
+        try:
+            return self._as_it_is_now().decrypt(encrypted).decode()
+        except (InvalidToken, ValueError, UnusableKeys):
             raise WrongKey(account, self.origin) from None
+
+    def _as_it_is_now(self) -> MultiFernet:
+        """The keys of the file, which may have been changed since by whoever rotates them. Raises UnusableKeys."""
+        if self._file is not None:
+            found = type(self).open(None, self._file.parent)
+            if found._keys != self._keys:
+                self._keys, self._ring = found._keys, found._ring
+        return self._ring
 
 
 def _split(text: str) -> list[str]:
     return [key.strip() for key in text.replace("\n", ",").split(",") if key.strip()]
-
-
-def _generate(file: Path) -> None:
-    """Put a new key there whole, or leave the one that another process put there meanwhile."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as opened:
-            opened.write(KeyRing.new_key() + "\n")
-            opened.flush()
-            os.fsync(opened.fileno())
-        try:
-            os.link(draft, file)
-        except FileExistsError:
-            return
-    finally:
-        draft.unlink()
-
-
-def _read_private(file: Path) -> str:
-    with file.open(encoding="utf-8") as opened:
-        mode = os.fstat(opened.fileno()).st_mode
-        if stat.S_IMODE(mode) & 0o077:
-            raise UnusableKeys(str(file), f"others may read them (mode {stat.S_IMODE(mode):04o}); chmod 600 the file")
-        return opened.read()

@@ -1,0 +1,327 @@
+"""`kubetally accounts`: the clusters that are remembered."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kubetally.cli.options import Currency, ScreenOrJson, ScreenOrJsonFormat
+from kubetally.cli.start import start as start_up
+from kubetally.domain.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from kubetally.domain.account import Account
+
+accounts = typer.Typer(name="accounts", help="Remember clusters by name.", no_args_is_help=True, rich_markup_mode=None)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="What you call the cluster.")]
+NameOrId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Name or id of an account.")]
+Url = Annotated[
+    str | None,
+    typer.Option("--url", metavar="URL", help="URL of its OpenCost or Kubecost; user:password@ is kept encrypted."),
+]
+Context = Annotated[
+    str | None,
+    typer.Option(
+        "--context", metavar="NAME", help="In place of a URL: a kubeconfig context to find it through, or in-cluster."
+    ),
+]
+PrometheusUrl = Annotated[
+    str | None, typer.Option("--prometheus-url", metavar="URL", help="URL of its Prometheus or Thanos.")
+]
+Tenant = Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Its tenant label in that Prometheus.")]
+ClusterId = Annotated[
+    str | None, typer.Option("--cluster-id", metavar="ID", help="Which cluster of a source that answers for several.")
+]
+TokenFile = Annotated[
+    str | None,
+    typer.Option("--token-file", metavar="FILE", help="File with a bearer token for the URL; - is standard input."),
+]
+Headers = Annotated[
+    list[str] | None,
+    typer.Option("--header", metavar="'NAME: VALUE'", help="A header for the URL; repeat for several."),
+]
+PrometheusTokenFile = Annotated[
+    str | None, typer.Option("--prometheus-token-file", metavar="FILE", help="The same for the Prometheus.")
+]
+PrometheusHeaders = Annotated[
+    list[str] | None, typer.Option("--prometheus-header", metavar="'NAME: VALUE'", help="The same for the Prometheus.")
+]
+
+
+class NothingToUpdate(RequestError):
+    """No option said what should change."""
+
+    code = "nothing_to_update"
+
+    def __init__(self) -> None:
+        super().__init__("say what should change: `kubetally accounts update --help`")
+
+
+class OneClusterOrAll(RequestError):
+    """Both one cluster and all of them were asked for."""
+
+    code = "one_cluster_or_all"
+
+    def __init__(self) -> None:
+        super().__init__("--cluster-id and --id are of one cluster: give --all-clusters without them")
+
+
+class UnreadableTokenFile(RequestError):
+    """A file that should hold a token can't be read."""
+
+    code = "unreadable_token_file"
+
+    def __init__(self, file: str, why: str) -> None:
+        self.file, self.why = file, why
+        super().__init__(f"the token file {file!r} can't be read: {why}")
+
+
+class NotAHeader(RequestError):
+    """A header without a name or a colon; its value is not shown."""
+
+    code = "not_a_header"
+
+    def __init__(self) -> None:
+        super().__init__("write a header as 'Name: value'")
+
+
+@accounts.command()
+def add(
+    name: Name,
+    url: Url = None,
+    context: Context = None,
+    cluster_id: ClusterId = None,
+    all_clusters: Annotated[
+        bool, typer.Option("--all-clusters", help="An account for each cluster of the source, called NAME-ID.")
+    ] = False,
+    currency: Currency = None,
+    token_file: TokenFile = None,
+    header: Headers = None,
+    prometheus_url: PrometheusUrl = None,
+    prometheus_token_file: PrometheusTokenFile = None,
+    prometheus_header: PrometheusHeaders = None,
+    tenant: Tenant = None,
+    account_id: Annotated[
+        str | None,
+        typer.Option("--id", metavar="UUID", help="The id it has elsewhere already, as the cloud account of OptScale."),
+    ] = None,
+) -> None:
+    """Remember a cluster.
+
+    Prints its id. The source need not be alive: what is odd about it is told on standard error.
+
+    \b
+    Examples:
+      kubetally accounts add prod --url http://opencost.prod.example:9003
+      kubetally accounts add staging --context staging
+    """
+    from kubetally.wiring.accounts import Stated, add_accounts
+
+    if all_clusters and (cluster_id is not None or account_id is not None):
+        raise OneClusterOrAll
+    stated = Stated(
+        name=name,
+        id=account_id,
+        url=url,
+        prometheus_url=prometheus_url,
+        cluster_id=cluster_id,
+        currency=currency,
+        tenant=tenant,
+        context=context,
+        token=_token(token_file),
+        headers=_headers(header),
+        prometheus_token=_token(prometheus_token_file),
+        prometheus_headers=_headers(prometheus_header),
+    )
+    change = add_accounts(stated, start_up(), all_clusters=all_clusters)
+    _warn(change.warnings)
+    for account in change.accounts:
+        print(account.id)
+
+
+@accounts.command(name="list")
+def list_(output: ScreenOrJsonFormat = ScreenOrJson.TABLE) -> None:
+    """Show all accounts.
+
+    \b
+    Example:
+      kubetally accounts list
+    """
+    from kubetally.wiring.store import open_accounts
+
+    with open_accounts(start_up()) as kept:
+        found = kept.all()
+    if output is ScreenOrJson.JSON:
+        print(json.dumps([_body(account) for account in found], indent=2))
+    else:
+        _print(found)
+
+
+@accounts.command()
+def show(account: NameOrId) -> None:
+    """Show one account as JSON, without its credentials.
+
+    \b
+    Example:
+      kubetally accounts show prod
+    """
+    from kubetally.wiring.store import open_accounts
+
+    with open_accounts(start_up()) as kept:
+        print(json.dumps(_body(kept.find(account)), indent=2))
+
+
+@accounts.command()
+def update(
+    account: NameOrId,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="A new name.")] = None,
+    url: Url = None,
+    context: Context = None,
+    cluster_id: ClusterId = None,
+    currency: Currency = None,
+    token_file: TokenFile = None,
+    header: Headers = None,
+    prometheus_url: PrometheusUrl = None,
+    prometheus_token_file: PrometheusTokenFile = None,
+    prometheus_header: PrometheusHeaders = None,
+    tenant: Tenant = None,
+) -> None:
+    """Change an account.
+
+    What is not named stays, an empty value takes it away. A URL at another host takes the log-in for the old one away.
+
+    \b
+    Example:
+      kubetally accounts update prod --prometheus-url http://prometheus.prod.example:9090
+    """
+    from kubetally.wiring.accounts import Stated, update_account
+
+    stated = Stated(
+        name=name,
+        url=url,
+        prometheus_url=prometheus_url,
+        cluster_id=cluster_id,
+        currency=currency,
+        tenant=tenant,
+        context=context,
+        token=_token(token_file),
+        headers=_headers(header),
+        prometheus_token=_token(prometheus_token_file),
+        prometheus_headers=_headers(prometheus_header),
+    )
+    if stated == Stated():
+        raise NothingToUpdate
+    change = update_account(account, stated, start_up())
+    _warn(change.warnings)
+    for one in change.accounts:
+        print(json.dumps(_body(one), indent=2))
+
+
+@accounts.command()
+def remove(account: NameOrId) -> None:
+    """Forget an account and its credentials. Its history stays.
+
+    \b
+    Example:
+      kubetally accounts remove prod
+    """
+    from kubetally.wiring.store import open_accounts
+
+    with open_accounts(start_up()) as kept:
+        kept.remove(account)
+
+
+@accounts.command(name="rotate-keys")
+def rotate_keys() -> None:
+    """Encrypt all credentials anew.
+
+    With a new key, which is put before the others in the file of keys; where KUBETALLY_KEYS is set, with the first of
+    its keys. The others can be taken away once every service was started again.
+
+    \b
+    Example:
+      kubetally accounts rotate-keys
+    """
+    from kubetally.wiring.store import rotate_keys as rotate
+
+    count, origin = rotate(start_up())
+    many = "1 account is" if count == 1 else f"{count} accounts are"
+    print(f"{many} encrypted with the first key of {origin}; the others there are not needed any more.")
+
+
+def _warn(warnings: "Iterable[str]") -> None:
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def _token(file: str | None) -> str | None:
+    """The token in a file; an empty name takes it away. Raises UnreadableTokenFile."""
+    if not file:
+        return file
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).expanduser().read_text("utf-8")
+    except OSError as error:
+        raise UnreadableTokenFile(file, error.strerror or "unreadable") from error
+    except UnicodeDecodeError as error:
+        raise UnreadableTokenFile(file, "it holds no text") from error
+    if not text.strip():
+        raise UnreadableTokenFile(file, "it is empty")
+    return text
+
+
+def _headers(texts: list[str] | None) -> dict[str, str] | None:
+    """Headers by name; a single empty one takes them away. Raises NotAHeader."""
+    if not texts:
+        return None
+    pairs = [text.partition(":") for text in texts if text]
+    if not all(name.strip() and colon for name, colon, _ in pairs):
+        raise NotAHeader
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _print(found: "Sequence[Account]") -> None:
+    from kubetally.cli.grid import Grid
+    from kubetally.cli.screen import console, print_grid, say
+
+    out = console()
+    if not found:
+        say(out, "No account yet: kubetally accounts add NAME --url URL")
+        return
+    grid = Grid(["name", "id", "source"], [])
+    for account in found:
+        grid.add([account.name, account.id, _source(account)])
+    print_grid(out, grid)
+
+
+def _source(account: "Account") -> str:
+    place = account.kubecost_url or (f"context {account.context}" if account.context else "to be found")
+    notes = [f"cluster {account.cluster_id}"] if account.cluster_id else []
+    notes += [f"metrics {account.prometheus_url}"] if account.prometheus_url else []
+    notes += [f"tenant {account.tenant}"] if account.tenant else []
+    notes += ["its credentials can't be decrypted"] if account.locked else []
+    return ", ".join([place, *notes])
+
+
+def _body(account: "Account") -> dict[str, Any]:
+    """An account as JSON; of its credentials only whether there are any."""
+    return {
+        "id": account.id,
+        "name": account.name,
+        "type": account.type.value,
+        "organization_id": account.organization_id,
+        "kubecost_url": account.kubecost_url,
+        "has_credentials": not account.credentials.is_empty or account.locked is not None,
+        "credentials_readable": account.locked is None,
+        "prometheus_url": account.prometheus_url,
+        "prometheus_has_credentials": not account.prometheus_credentials.is_empty,
+        "tenant": account.tenant,
+        "cluster_id": account.cluster_id,
+        "currency": account.currency,
+        "context": account.context,
+        "created_at": account.created_at.isoformat() if account.created_at else None,
+    }

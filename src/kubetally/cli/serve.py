@@ -1,0 +1,41 @@
+"""`kubetally serve`: the HTTP service."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kubetally.cli.start import start as start_up
+
+if TYPE_CHECKING:
+    from kubetally.wiring.service import Started
+
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8080
+Host = Annotated[
+    str, typer.Option("--host", metavar="HOST", help="Address to listen on; 0.0.0.0 for all of this machine.")
+]
+Port = Annotated[
+    int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+]
+
+
+def serve(host: Host = DEFAULT_HOST, port: Port = DEFAULT_PORT) -> None:
+    """Serve the accounts' costs by HTTP, until stopped.
+
+    The page at / shows every cluster to a browser on this machine; the API and other machines need the secret.
+
+    \b
+    Example:
+      kubetally serve --port 8080
+    """
+    from kubetally.wiring.service import run_service
+
+    run_service(start_up(default_level="info"), host, port, started=_tell)
+
+
+def _tell(started: "Started") -> None:
+    many = "1 cluster" if started.accounts == 1 else f"{started.accounts} clusters"
+    print(f"Kubetally serves {many} at {started.url}/ (API: {started.url}/docs)")
+    print(f"Accounts: {started.database}")
+    print(f"Secret: {started.secret.file or 'that of KUBETALLY_SECRET'}", flush=True)
+    if not started.accounts:
+        print("No cluster yet: kubetally accounts add NAME --url URL", flush=True)

@@ -1,0 +1,123 @@
+"""What a server of metrics measured of a cluster's fee, load balancers and traffic, clock hour by clock hour.
+
+Hours are the atoms: each is measured for itself, so that adjacent windows add up to the whole, to the micro.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from kubetally.domain.component import NetworkClasses
+from kubetally.domain.issues import Issue
+from kubetally.domain.money import prorate
+from kubetally.domain.window import HOUR, Window
+
+BYTES_PER_GIB = 2**30
+
+
+class NetworkBytes(NamedTuple):
+    """Bytes sent, by where they went; traffic inside a zone costs nothing and is in none of them."""
+
+    internet: float = 0.0
+    region: float = 0.0
+    zone: float = 0.0
+
+
+class MeasuredHour(NamedTuple):
+    """A clock hour, or the part of one that falls into a window; what has no sample in it is None, never zero.
+
+    management:    micros that accrued: the whole hour's, wherever in it the samples are.
+    load_balancer: micros of all balancers, each for the part of the hour in which it was there.
+    network:       micros by class; `network_bytes` is what they are made of.
+    """
+
+    span: Window
+    management: int | None = None
+    load_balancer: int | None = None
+    network: NetworkClasses | None = None
+    network_bytes: NetworkBytes | None = None
+
+    def within(self, window: Window) -> "MeasuredHour | None":
+        """The share of it that falls into `window`, prorated by time; None where nothing does."""
+        if window.contains(self.span):
+            return self
+        common = window.overlap(self.span)
+        if common is None:
+            return None
+        since, until = self.span.fractions_of(common)
+        network, sent = self.network, self.network_bytes
+        return MeasuredHour(
+            common,
+            None if self.management is None else prorate(self.management, since, until),
+            None if self.load_balancer is None else prorate(self.load_balancer, since, until),
+            None if network is None else NetworkClasses(*(prorate(amount, since, until) for amount in network)),
+            None if sent is None else NetworkBytes(*(amount * (until - since) for amount in sent)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Infrastructure:
+    """What was measured over `window`: hours in their order; an hour in which nothing was measured is not among them.
+
+    `source`: which server, fit to be shown. `issues`: what is wrong with what it answered; gaps among them.
+    """
+
+    window: Window
+    hours: tuple[MeasuredHour, ...]
+    source: str
+    issues: tuple[Issue, ...] = ()
+
+    @property
+    def management(self) -> int | None:
+        """Micros of the management fee; None where no hour has a sample of it."""
+        return _sum(hour.management for hour in self.hours)
+
+    @property
+    def load_balancer(self) -> int | None:
+        """Micros of all load balancers; None where no hour has a sample of any."""
+        return _sum(hour.load_balancer for hour in self.hours)
+
+    @property
+    def network(self) -> NetworkClasses | None:
+        """Micros of traffic by class; None where no hour has a sample of it."""
+        measured = [hour.network for hour in self.hours if hour.network is not None]
+        return NetworkClasses.sum(measured) if measured else None
+
+    @property
+    def network_bytes(self) -> NetworkBytes | None:
+        """Bytes sent by class; None where no hour has a sample of them."""
+        measured = [hour.network_bytes for hour in self.hours if hour.network_bytes is not None]
+        return NetworkBytes(*map(sum, zip(*measured, strict=True))) if measured else None
+
+    def within(self, window: Window) -> "Infrastructure":
+        """The share that falls into `window`, prorated by time inside an hour; adjacent shares add up exactly.
+
+        Its issues stay behind with the whole, which tells them once.
+        """
+        first = bisect_right(self.hours, window.start, key=lambda hour: hour.span.end)
+        last = bisect_left(self.hours, window.end, key=lambda hour: hour.span.start)
+        shares = (hour.within(window) for hour in self.hours[first:last])
+        return replace(self, window=window, hours=tuple(hour for hour in shares if hour is not None), issues=())
+
+
+def spans_of(hours: Iterable[Window]) -> list[Window]:
+    """Hours in their order, adjacent ones joined."""
+    joined: list[Window] = []
+    for hour in hours:
+        if joined and joined[-1].end == hour.start:
+            joined[-1] = Window(joined[-1].start, hour.end)
+        else:
+            joined.append(hour)
+    return joined
+
+
+def clock_hours(window: Window) -> Sequence[Window]:
+    """The clock hours of a window of whole hours."""
+    count = round((window.end - window.start) / HOUR)
+    return [Window(window.start + n * HOUR, window.start + (n + 1) * HOUR) for n in range(count)]
+
+
+def _sum(amounts: Iterable[int | None]) -> int | None:
+    measured = [amount for amount in amounts if amount is not None]
+    return sum(measured) if measured else None

@@ -1,0 +1,114 @@
+"""Points of named metrics, as the first generation of the API showed them, and the sums it made of them.
+
+The sums are kept for comparison while somebody migrates. They are not costs: prices per GiB are added up as if they
+were money, hours between samples are not looked at, and both ends of a window count.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import fsum
+from typing import NamedTuple
+
+from kubetally.domain.errors import RequestError
+from kubetally.domain.issues import Issue
+from kubetally.domain.money import to_micros
+from kubetally.domain.window import Window
+
+INFRASTRUCTURE_METRICS = {
+    "management": "kubecost_cluster_management_cost",
+    "load_balancer": "kubecost_load_balancer_cost",
+    "network_internet": "kubecost_network_internet_egress_cost",
+    "network_region": "kubecost_network_region_egress_cost",
+    "network_zone": "kubecost_network_zone_egress_cost",
+}
+CPU_SAVINGS_METRIC = "kubecost_savings_cpu_allocation"
+"""Cores that could be saved, not money."""
+RAM_SAVINGS_METRIC = "kubecost_savings_memory_allocation_bytes"
+"""Bytes that could be saved, not money."""
+
+_OFFERED = ("kubecost_", "cloudtuner_kubecost_")
+_MOST_NAMES = 50
+
+
+class MetricNotOffered(RequestError):
+    """A metric that is none of the cost exporters', or too many at a time."""
+
+    code = "metric_not_offered"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"the metric {name!r} is not offered: give at most {_MOST_NAMES} names that begin with "
+            + " or ".join(_OFFERED)
+        )
+
+
+class SeriesPoint(NamedTuple):
+    """One sample: Unix seconds, the value in the metric's own unit, and all labels but the metric's name."""
+
+    timestamp: int
+    value: float
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredSeries:
+    """Points by metric, an hour apart, both ends of `window` included; a metric without any is not among them."""
+
+    window: Window
+    points: Mapping[str, tuple[SeriesPoint, ...]]
+    issues: tuple[Issue, ...] = ()
+
+    def of(self, metric: str) -> tuple[SeriesPoint, ...]:
+        """The points of one metric; none where it has none."""
+        return self.points.get(metric, ())
+
+
+class LegacySums(NamedTuple):
+    """What the old sums come to, in micros; None for a metric without any sample. See the module on what they are."""
+
+    management: int | None = None
+    load_balancer: int | None = None
+    network_internet: int | None = None
+    network_region: int | None = None
+    network_zone: int | None = None
+
+    @property
+    def network(self) -> int | None:
+        """Micros of the three network sums together; None where none of them is there."""
+        there = [one for one in (self.network_internet, self.network_region, self.network_zone) if one is not None]
+        return sum(there) if there else None
+
+    @property
+    def total(self) -> int | None:
+        """Micros of all sums together; None where none of them is there."""
+        there = [one for one in self if one is not None]
+        return sum(there) if there else None
+
+
+def metric_names(text: str | None) -> tuple[str, ...]:
+    """The metrics of a comma list, each once; those of infrastructure cost where it is empty.
+
+    Raises: MetricNotOffered.
+    """
+    names = dict.fromkeys(name for name in (part.strip() for part in (text or "").split(",")) if name)
+    for name in names:
+        rest = name.removeprefix("cloudtuner_").removeprefix("kubecost_")
+        if not name.startswith(_OFFERED) or not rest.isascii() or not rest.replace("_", "a").isalnum():
+            raise MetricNotOffered(name[:80])
+    if len(names) > _MOST_NAMES:
+        raise MetricNotOffered(f"{len(names)} names")
+    return tuple(names) or tuple(INFRASTRUCTURE_METRICS.values())
+
+
+def legacy_sum(points: Mapping[str, Iterable[SeriesPoint]]) -> LegacySums:
+    """The old sums: of each metric every sample of every series, added up.
+
+    Units:  samples in the currency (prices per hour or per GiB, taken for money), the answer in micros.
+    """
+
+    def added(metric: str) -> int | None:
+        values = [point.value for point in points.get(metric, ())]
+        return to_micros(fsum(values)) if values else None
+
+    return LegacySums(*(added(metric) for metric in INFRASTRUCTURE_METRICS.values()))

@@ -1,0 +1,58 @@
+"""What a server of metrics holds of the metrics that are needed, to tell somebody what is missing and why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from kubetally.domain.issues import Issue
+from kubetally.domain.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """Who shows a metric: the job that scrapes it, and from how many addresses; `instance` where it is only one."""
+
+    job: str | None
+    instances: int
+    instance: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricFacts:
+    """One metric over a window.
+
+    exporters:        none where there is no sample of it.
+    copies:           the most series that showed one thing at one time; 1 where nothing is shown twice.
+    interval_seconds: between two samples of a series, at most; None where an hour never had two.
+    gaps:             whole hours without any sample, adjacent ones joined; the whole window where there is none.
+    """
+
+    name: str
+    exporters: tuple[Exporter, ...] = ()
+    copies: int = 0
+    interval_seconds: float | None = None
+    gaps: tuple[Window, ...] = ()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is any sample of it."""
+        return bool(self.exporters)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsSurvey:
+    """What was found in a window of whole hours.
+
+    metrics:     in the order of what they are needed for, those that are missing too.
+    oldest:      the first sample that is still kept, to about six hours; None where that can't be found out.
+    left_open:   whether ranges leave out a sample at their start, as in a Prometheus from 3 on.
+    cluster_ids: of all clusters that the selected series name.
+    """
+
+    url: str
+    window: Window
+    metrics: Sequence[MetricFacts]
+    oldest: datetime | None
+    left_open: bool
+    cluster_ids: tuple[str, ...] = ()
+    issues: tuple[Issue, ...] = ()

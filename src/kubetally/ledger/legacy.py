@@ -1,0 +1,37 @@
+"""The old sums of infrastructure metrics beside the costs, for those who compare while they migrate."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from kubetally.domain.cluster_costs import ClusterCosts
+from kubetally.domain.errors import HubError, RequestError, SourceError
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.series import INFRASTRUCTURE_METRICS, LegacySums, legacy_sum
+from kubetally.ledger.costs import DeadlinePassed, begun, newest
+from kubetally.ledger.ports import SeriesSource
+
+
+async def with_legacy(costs: ClusterCosts, metrics: SeriesSource | None, now: datetime) -> ClusterCosts:
+    """The costs with the old sums of their window; what can't be had is None in them, with an issue that says why."""
+    if metrics is None:
+        message = "the old sums are made of samples of a Prometheus, and none is known of this cluster"
+        return _without(costs, Issue(IssueKind.NOT_MEASURED, message, None, costs.window, "legacy"))
+    try:
+        found = await metrics.points(newest(begun(costs.window, now)), tuple(INFRASTRUCTURE_METRICS.values()))
+    except (SourceError, RequestError) as error:
+        return _failed(costs, metrics.url, error)
+    return replace(costs, legacy=legacy_sum(found.points))
+
+
+def legacy_late(costs: ClusterCosts, url: str, seconds: float) -> ClusterCosts:
+    """The costs, where the samples of the old sums did not come in time."""
+    return _failed(costs, url, DeadlinePassed(url, seconds))
+
+
+def _failed(costs: ClusterCosts, url: str, error: HubError) -> ClusterCosts:
+    facts = {"code": error.code}
+    return _without(costs, Issue(IssueKind.SOURCE_FAILED, f"no old sums: {error}", url, costs.window, "legacy", facts))
+
+
+def _without(costs: ClusterCosts, issue: Issue) -> ClusterCosts:
+    return replace(costs, legacy=LegacySums(), issues=(*costs.issues, issue))

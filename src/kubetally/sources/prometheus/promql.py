@@ -1,0 +1,96 @@
+"""Pieces of queries: selectors whose values are escaped, and ranges that hold one clock hour exactly."""
+
+import re
+from dataclasses import dataclass
+
+from kubetally.domain.errors import RequestError
+from kubetally.sources.faults import printable
+
+
+class InvalidMetricOrLabel(RequestError):
+    """A name that no metric or label can have."""
+
+    code = "invalid_metric_or_label"
+
+    def __init__(self, what: str, name: str) -> None:
+        self.what, self.name = what, printable(name, 80)
+        super().__init__(f"the {what} {self.name!r} can't be one: letters, digits and underscores, no digit first")
+
+
+def quoted(value: str) -> str:
+    """A string of PromQL that holds `value`, whatever is in it."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def metric_name(name: str) -> str:
+    """`name`, if a metric can have it. Raises InvalidMetricOrLabel."""
+    if re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", name) is None:
+        raise InvalidMetricOrLabel("metric", name)
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Which series are of one account.
+
+    tenant:     value of the label `tenant_label`; None where one server serves one account.
+    cluster_id: one of several clusters of that tenant. Series without `cluster_label` pass too: of a server that
+                serves one cluster they have none. Not so where `is_shared`: they might be of another account.
+    Raises: InvalidMetricOrLabel.
+    """
+
+    tenant: str | None = None
+    cluster_id: str | None = None
+    tenant_label: str = "tenant_id"
+    cluster_label: str = "cluster_id"
+    is_shared: bool = False
+
+    def __post_init__(self) -> None:
+        for label in (self.tenant_label, self.cluster_label):
+            if re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", label) is None:
+                raise InvalidMetricOrLabel("label", label)
+
+    def of(self, metric: str) -> str:
+        """The series of one metric. Raises InvalidMetricOrLabel."""
+        return f"{metric_name(metric)}{{{','.join(self._matchers())}}}"
+
+    def of_any(self, metrics: tuple[str, ...]) -> str:
+        """The series of several metrics. Raises InvalidMetricOrLabel."""
+        names = "|".join(metric_name(name) for name in metrics)
+        return f"{{{','.join([f'__name__=~{quoted(names)}', *self._matchers()])}}}"
+
+    def _matchers(self) -> list[str]:
+        matchers = []
+        if self.tenant is not None:
+            matchers.append(f"{self.tenant_label}={quoted(self.tenant)}")
+        if self.cluster_id is not None:
+            others = "" if self.is_shared else "|"
+            matchers.append(f"{self.cluster_label}=~{quoted(others + re.escape(self.cluster_id))}")
+        return matchers
+
+
+@dataclass(frozen=True, slots=True)
+class HourRanges:
+    """Ranges that end at a whole hour and hold the clock hour before it, its first instant and not its last.
+
+    left_open: whether the server leaves out a sample at the very start of a range, as Prometheus does from 3 on, Mimir
+               and VictoriaMetrics; older ones count it, so that a plain `[1h]` holds 61 of 60 samples a minute apart.
+    """
+
+    left_open: bool
+
+    @property
+    def samples(self) -> str:
+        """Behind a selector: its samples of the hour."""
+        return "[1h] offset 1ms" if self.left_open else "[3599999ms] offset 1ms"
+
+    @property
+    def quarters(self) -> str:
+        """Behind an expression: what it is at the four quarters of the hour, the last at its end."""
+        return "[1h:15m]" if self.left_open else "[45m:15m]"
+
+
+def named(what: str, expression: str) -> str:
+    """`expression`, its series marked with the label `is`, so that several can come in one answer."""
+    return f'label_replace({expression}, "is", {quoted(what)}, "", "")'

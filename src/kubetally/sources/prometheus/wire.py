@@ -1,0 +1,105 @@
+"""Shapes of the answers of the Prometheus HTTP API, as they come.
+
+A sample's value is text, because JSON has no NaN and no infinity. Native histograms and unknown keys are left out.
+Source: Prometheus docs, "HTTP API"; Thanos and Mimir answer alike, VictoriaMetrics adds `isPartial`.
+"""
+
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from kubetally.domain.errors import SourceError
+from kubetally.sources.faults import Answer, AnswerNotUnderstood, SourceRefused, printable
+
+D = TypeVar("D", bound="Envelope")
+_SAID_CHARACTERS = 300
+
+
+class Sampled(Struct, gc=False):
+    """One series: labels, and a time in Unix seconds with a value for each sample."""
+
+    metric: dict[str, str] = {}
+    value: tuple[float, str] | None = None
+    values: list[tuple[float, str]] = []
+
+
+class Result(Struct, rename="camel", gc=False):
+    """`vector` has one value a series, `matrix` has several."""
+
+    result_type: str = ""
+    result: list[Sampled] | None = None
+
+
+class Envelope(Struct, rename="camel", gc=False):
+    """What every answer stands in; a failure has `error` in place of data."""
+
+    status: str = ""
+    error_type: str | None = None
+    error: str | None = None
+    warnings: list[str] | None = None
+    infos: list[str] | None = None
+    is_partial: bool = field(default=False)
+
+
+class QueryAnswer(Envelope, rename="camel", gc=False):
+    """Of /query and /query_range."""
+
+    data: Result | None = None
+
+
+class QueryRefused(SourceError):
+    """A server of metrics understood the request and did not answer the query.
+
+    error_type: the server's word for it: bad_data (it can't read the query), execution (a limit, or series that do not
+                fit), timeout, canceled, internal.
+    """
+
+    code = "query_refused"
+
+    def __init__(self, url: str, status: int, error_type: str | None, said: str | None) -> None:
+        self.url, self.status, self.error_type = url, status, error_type
+        self.said = printable(said or "", _SAID_CHARACTERS)
+        kind = error_type or "error"
+        words = f" ({self.said!r})" if self.said else ""
+        super().__init__(f"{url} refused a query with {status} {kind}{words}; {_TODO.get(kind, _TODO['internal'])}")
+
+
+_TODO = {
+    "bad_data": "it has to be a Prometheus from 2.26 on, a Thanos, a Mimir or a VictoriaMetrics, and the window inside "
+    "what it allows to be asked at a time",
+    "execution": "ask for a shorter window, or raise its limits of samples and length of a query",
+    "timeout": "ask for a shorter window, or raise its query timeout",
+    "internal": "look into its log",
+}
+
+_NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_ENVELOPE = msgspec.json.Decoder(Envelope)
+_QUERY = msgspec.json.Decoder(QueryAnswer)
+
+
+def decode_query(answer: Answer, result_type: str) -> QueryAnswer:
+    """The typed answer of a query.
+
+    Raises: AnswerNotUnderstood (not JSON, cut off, another shape or result), QueryRefused (an error inside a 200).
+    """
+    try:
+        decoded = _QUERY.decode(answer.body)
+    except _NOT_DECODED as error:
+        raise AnswerNotUnderstood.of(answer, "answered with something that is no answer of a Prometheus") from error
+    if decoded.status == "error":
+        raise QueryRefused(answer.url, answer.status, decoded.error_type, decoded.error)
+    if decoded.status != "success" or decoded.data is None or decoded.data.result_type != result_type:
+        raise AnswerNotUnderstood.of(answer, f"answered with JSON that is no {result_type} of a Prometheus")
+    return decoded
+
+
+def refused(error: SourceRefused) -> SourceError:
+    """What a refusal is in the words of the Prometheus API; itself, where its body is none of that API."""
+    try:
+        said = _ENVELOPE.decode(error.body)
+    except _NOT_DECODED:
+        return error
+    if said.status != "error" or not said.error_type:
+        return error
+    return QueryRefused(error.url, error.status, said.error_type, said.error)

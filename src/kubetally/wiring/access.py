@@ -1,0 +1,137 @@
+"""How sources are reached: the credentials and limits that the settings state."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+
+from kubetally.domain.account import Credentials
+from kubetally.domain.errors import RequestError
+from kubetally.settings import Settings
+from kubetally.sources.access import Access, InvalidSourceUrl
+from kubetally.sources.address import checked_addresses
+from kubetally.sources.transport import Limits
+
+PATIENCE_SECONDS = 5.0  # for what is looked at while somebody waits at the command line
+
+_NONE = Credentials()
+
+
+class UnreadableToken(RequestError):
+    """The file that should hold the token can't be read."""
+
+    code = "unreadable_token"
+
+    def __init__(self, file: str, why: str) -> None:
+        self.file, self.why = file, why
+        super().__init__(f"KUBETALLY_SOURCE_TOKEN_FILE {file!r} can't be read: {why}")
+
+
+class InvalidHeaders(RequestError):
+    """A setting of headers is not `Name: value`."""
+
+    code = "invalid_headers"
+
+    def __init__(self, setting: str) -> None:
+        self.setting = setting
+        super().__init__(f"{setting} should be `Name: value`, one a line or between semicolons")
+
+
+def access_of(url: str, settings: Settings, own: Credentials = _NONE) -> Access:
+    """The URL with the account's own credentials, else with those of the settings.
+
+    An account that has a log-in of its own never sends that of the settings; headers of both are sent.
+    Raises: InvalidSourceUrl, InvalidCredential, UnreadableToken, InvalidHeaders.
+    """
+    has_own = bool(own.token or own.user or own.password)
+    return Access.parse(
+        url,
+        token=own.token if has_own else _token(settings),
+        user=own.user if has_own else settings.source_user,
+        password=own.password if has_own else settings.source_password,
+        headers=_headers("KUBETALLY_SOURCE_HEADERS", settings.source_headers) | own.headers,
+        ca_file=settings.source_ca_file,
+        client_cert=settings.source_client_cert,
+        client_key=settings.source_client_key,
+    )
+
+
+def prometheus_access_of(url: str, settings: Settings, own: Credentials | None) -> Access:
+    """A server of metrics with the account's own credentials for it; None is the server of the settings, with theirs.
+
+    Raises: InvalidSourceUrl, InvalidCredential, InvalidHeaders.
+    """
+    if own is None:
+        headers = _headers("KUBETALLY_PROMETHEUS_HEADERS", settings.prometheus_headers)
+        own = Credentials(token=settings.prometheus_token, headers=headers)
+    return Access.parse(
+        url.strip().rstrip("/").removesuffix("/api/v1"),  # as it stands in many a configuration
+        token=own.token,
+        user=own.user,
+        password=own.password,
+        headers=own.headers,
+        ca_file=settings.source_ca_file,
+        client_cert=settings.source_client_cert,
+        client_key=settings.source_client_key,
+    )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """How long and how much a source may answer."""
+    return Limits(
+        connect_seconds=settings.connect_seconds,
+        read_seconds=settings.read_seconds,
+        deadline_seconds=settings.deadline_seconds,
+        max_bytes=settings.max_answer_mib * 1024 * 1024,
+        attempts=settings.attempts,
+        allow_link_local=settings.allow_link_local,
+    )
+
+
+def checked_url(url: str) -> str:
+    """A source's address without credentials, before anything is asked. Raises InvalidSourceUrl."""
+    return Access.parse(url).url
+
+
+async def refuse_forbidden(url: str, settings: Settings) -> None:
+    """Refuse a URL at an address that no source has, before it is kept. Raises InvalidSourceUrl, AddressRefused."""
+    checked_url(url)
+    parts = httpx.URL(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    with suppress(httpx.TransportError):  # a name that is not known yet
+        await checked_addresses(
+            parts.raw_host.decode("ascii"),
+            port,
+            connect_seconds=min(settings.connect_seconds, PATIENCE_SECONDS),
+            allow_link_local=settings.allow_link_local,
+        )
+
+
+def shown_url(url: str) -> str:
+    """A URL fit to be shown, whatever was typed: without user and password."""
+    try:
+        return Access.parse(url).masked_url
+    except InvalidSourceUrl as error:
+        return error.url
+
+
+def _token(settings: Settings) -> str | None:
+    if not settings.source_token_file:
+        return settings.source_token
+    try:
+        return Path(settings.source_token_file).expanduser().read_text(encoding="utf-8")
+    except OSError as error:
+        raise UnreadableToken(settings.source_token_file, error.strerror or "unreadable") from error
+    except UnicodeDecodeError as error:
+        raise UnreadableToken(settings.source_token_file, "it holds no text") from error
+
+
+def _headers(setting: str, text: str | None) -> dict[str, str]:
+    headers = {}
+    for part in (text or "").replace("\n", ";").split(";"):
+        if part.strip():
+            name, colon, value = part.partition(":")
+            if not colon or not name.strip():
+                raise InvalidHeaders(setting)
+            headers[name.strip()] = value.strip()
+    return headers

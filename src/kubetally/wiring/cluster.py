@@ -1,0 +1,65 @@
+"""A cluster as somebody names it: by where its source is, or as an account."""
+
+from dataclasses import dataclass, field, replace
+
+from kubetally.domain.account import Account
+from kubetally.domain.cluster_costs import SourceIdentity
+from kubetally.domain.money import DEFAULT_CURRENCY
+from kubetally.wiring.access import shown_url
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster, by where its OpenCost or Kubecost is: a URL, or a kubeconfig context to find it through.
+
+    `cluster_id` chooses one of several behind that source; `currency` is what it counts in, where it does not say.
+    `prometheus_url` is where its metrics are, in Prometheus, Thanos, Mimir or VictoriaMetrics.
+    `name` stands for it in logs. `context` may be `in-cluster`: the cluster that this program runs in.
+    """
+
+    url: str = field(default="", repr=False)  # it may hold a password
+    cluster_id: str | None = None
+    currency: str | None = None
+    name: str | None = None
+    context: str | None = None
+    prometheus_url: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A cluster that is an account.
+
+    accounts:         all that live, because a source that serves any account may serve only one.
+    default_currency: that of its organization.
+    """
+
+    account: Account
+    accounts: tuple[Account, ...] = ()
+    default_currency: str = DEFAULT_CURRENCY
+
+
+AnyCluster = Cluster | Remembered
+
+
+def place_of(cluster: AnyCluster) -> str:
+    """Where a cluster is, before anything was asked, fit to be shown."""
+    match cluster:
+        case Remembered(account):
+            url, context, name = account.kubecost_url, account.context, account.name
+        case Cluster(url, context=context, name=name):
+            pass
+    if url:
+        return shown_url(url)
+    return f"context {context}" if context else f"account {name}"
+
+
+def of_account(source: SourceIdentity, cluster: AnyCluster) -> SourceIdentity:
+    """The identity of a source with that of the account whose it is, if it is one's."""
+    if isinstance(cluster, Remembered):
+        return replace(source, account_id=cluster.account.id, account_name=cluster.account.name)
+    return source
+
+
+def name_of(cluster: AnyCluster) -> str | None:
+    """What stands for it in logs."""
+    return cluster.account.id if isinstance(cluster, Remembered) else cluster.name or cluster.context

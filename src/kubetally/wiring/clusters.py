@@ -1,0 +1,99 @@
+"""What clusters cost: those that are named by where their source is, and those that are remembered."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from kubetally import logs
+from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, SourceIdentity
+from kubetally.domain.errors import HubError, SourceError
+from kubetally.domain.window import Clock, Window
+from kubetally.ledger.costs import get_cluster_costs as costs_of
+from kubetally.ledger.fleet import tell_same_clusters
+from kubetally.ledger.legacy import legacy_late, with_legacy
+from kubetally.settings import Settings
+from kubetally.wiring.clock import SystemClock
+from kubetally.wiring.cluster import AnyCluster, of_account, place_of
+from kubetally.wiring.sources import open_metrics, open_source
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Stands in a list of answers for a cluster that gave none."""
+
+    source: SourceIdentity
+    error: HubError
+
+
+class Unforeseen(SourceError):
+    """Something failed that nobody has foreseen: a defect of Kubetally."""
+
+    code = "unforeseen"
+
+    def __init__(self, url: str, what: str) -> None:
+        self.url, self.what = url, what
+        super().__init__(
+            f"{url} could not be read for a reason that was not foreseen ({what}): please report it "
+            "with the log (KUBETALLY_LOG_LEVEL=warning)"
+        )
+
+
+async def get_cluster_costs(
+    cluster: AnyCluster,
+    window: Window,
+    detail_level: DetailLevel = DetailLevel.SUMMARY,
+    *,
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    legacy: bool = False,
+) -> ClusterCosts:
+    """What a cluster cost over a window, balanced to the last micro.
+
+    Every view is in the answer, whatever `detail_level`: it says how finely `answer` breaks it down. `legacy`: with the
+    old sums of infrastructure metrics beside it.
+
+    Raises: SourceError (it gave no answer), RequestError (the cluster, the window or a setting is not usable).
+    """
+    settings, clock = settings or Settings.read(), clock or SystemClock()
+    deadline = settings.deadline_seconds
+    async with open_source(cluster, settings) as source, open_metrics(cluster, settings) as metrics:
+        costs = await costs_of(source, window, clock=clock, infrastructure=metrics, deadline_seconds=deadline)
+        if legacy:
+            try:
+                async with asyncio.timeout(deadline):
+                    costs = await with_legacy(costs, metrics, clock.now())
+            except TimeoutError:
+                costs = legacy_late(costs, metrics.url if metrics else costs.source.url, deadline)
+    return replace(costs, detail_level=detail_level, source=of_account(costs.source, cluster))
+
+
+async def get_costs_of_all(
+    clusters: Sequence[AnyCluster],
+    window: Window,
+    *,
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    done: Callable[[], None] = lambda: None,
+    legacy: bool = False,
+) -> list[ClusterCosts | Failed]:
+    """Several clusters at once, in the order given; one that fails or hangs does not hold the others.
+
+    `done` is called as each ends. Raises nothing that concerns one cluster only.
+    """
+
+    async def one(cluster: AnyCluster) -> ClusterCosts | Failed:
+        place = place_of(cluster)
+        try:
+            return await get_cluster_costs(cluster, window, settings=settings, clock=clock, legacy=legacy)
+        except HubError as error:
+            return Failed(of_account(SourceIdentity(place), cluster), error)
+        except Exception as error:  # a defect met by one cluster must not take the answers of the others
+            logs.warning("unforeseen", source=place, error=type(error).__name__, exc_info=True)
+            failure = Unforeseen(place, type(error).__name__)
+            return Failed(of_account(SourceIdentity(place), cluster), failure)
+        finally:
+            done()
+
+    answers = await asyncio.gather(*(one(cluster) for cluster in clusters))
+    told = iter(tell_same_clusters([answer for answer in answers if isinstance(answer, ClusterCosts)]))
+    return [next(told) if isinstance(answer, ClusterCosts) else answer for answer in answers]

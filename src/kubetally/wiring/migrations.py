@@ -1,0 +1,40 @@
+"""Changes of the tables of databases."""
+
+import asyncio
+from collections.abc import Mapping
+
+from kubetally.settings import Settings
+from kubetally.store.meta import optscale, schema
+from kubetally.store.meta.engine import open_engine, shown
+from kubetally.store.meta.optscale import Changed
+from kubetally.wiring.access import refuse_forbidden
+from kubetally.wiring.store import database_url
+
+
+def migrate(settings: Settings, revision: str = "head") -> tuple[str, str | None]:
+    """Bring the settings' database to a revision; its URL without password, and the revision it has now.
+
+    Raises: SchemaMismatch, UnknownRevision, InvalidDatabaseUrl, StoreError.
+    """
+    url = database_url(settings)
+    found = schema.upgrade(url, revision) if is_newest(revision) else schema.downgrade(url, revision)
+    engine = open_engine(url)
+    try:
+        return shown(engine), found
+    finally:
+        engine.dispose()
+
+
+def is_newest(revision: str) -> bool:
+    """Whether it is what this version works with."""
+    return revision in {"head", schema.NEWEST}
+
+
+def migrate_optscale(url: str, urls: Mapping[str, str] | None, settings: Settings) -> Changed:
+    """Add the column and set `urls`, by account id; None drops it.
+
+    Raises: AddressRefused, InvalidSourceUrl, SchemaMismatch, ValueDoesNotFit, InvalidDatabaseUrl, StoreError.
+    """
+    for place in (urls or {}).values():
+        asyncio.run(refuse_forbidden(place, settings))
+    return optscale.down(url) if urls is None else optscale.up(url, urls)

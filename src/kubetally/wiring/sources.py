@@ -1,0 +1,286 @@
+"""What is asked about a cluster, opened and closed: its source of costs, and what measures beside it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from kubetally import logs
+from kubetally.domain.account import Account, AccountType, Credentials
+from kubetally.domain.errors import HubError, RequestError, SourceError
+from kubetally.domain.infrastructure import Infrastructure
+from kubetally.domain.money import DEFAULT_CURRENCY, currency_code
+from kubetally.domain.series import MeasuredSeries
+from kubetally.domain.survey import MetricsSurvey
+from kubetally.domain.window import Window
+from kubetally.ledger.accounts import CredentialsLocked
+from kubetally.ledger.cache import SingleFlight
+from kubetally.settings import Settings
+from kubetally.sources.access import InvalidSourceUrl
+from kubetally.sources.kubernetes.resolve import Option, Resolved, discover, discover_metrics, resolve_source
+from kubetally.sources.opencost.client import CostModelClient
+from kubetally.sources.opencost.source import CostModelSource
+from kubetally.sources.prometheus.client import PrometheusClient, QueryOptions
+from kubetally.sources.prometheus.promql import Selector
+from kubetally.sources.prometheus.source import PrometheusSource
+from kubetally.sources.transport import Limits, Transport
+from kubetally.wiring.access import PATIENCE_SECONDS, access_of, checked_url, limits_of, prometheus_access_of, shown_url
+from kubetally.wiring.cluster import AnyCluster, Cluster, Remembered, name_of, place_of
+
+T = TypeVar("T")
+_DISCOVERED_SECONDS = 900.0
+_NOTHING_SECONDS = 30.0
+_TENANT_HEADER = "x-scope-orgid"  # of Mimir, Cortex and what stands before them
+
+
+class Discoveries:
+    """What contexts led to, for a quarter of an hour: looking takes an exec plugin and several questions.
+
+    Whoever looks for the same meanwhile waits for it. Failures are not kept.
+    """
+
+    def __init__(self) -> None:
+        self._costs, self._metrics = _Looked[Resolved](), _Looked[Resolved | None]()
+
+    async def costs(self, context: str, limits: Limits) -> Resolved:
+        """The source of costs of a context; an empty one is the current. Raises as `discover`."""
+        return await self._costs(context, lambda: discover(context or None, limits=limits))
+
+    async def metrics(self, context: str, limits: Limits) -> Resolved | None:
+        """Its server of metrics, None where there is none. Raises as `discover_metrics`."""
+
+        async def look() -> Resolved | None:
+            try:
+                async with asyncio.timeout(min(PATIENCE_SECONDS, limits.deadline_seconds / 3)):
+                    return await discover_metrics(context or None, limits=limits)
+            except TimeoutError:  # nobody asked for it, so that it must not hold the costs
+                return None
+
+        return await self._metrics(context, look)
+
+    def forget(self, context: str) -> None:
+        """Look again the next time, because what was found does not answer."""
+        self._costs.forget(context)
+        self._metrics.forget(context)
+
+
+class _Looked(Generic[T]):
+    """What was found under a key, and until when that counts."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[float, T]] = {}
+        self._looking: SingleFlight[str, T] = SingleFlight()
+
+    async def __call__(self, key: str, look: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        found = self._kept.get(key)
+        if found is None or time.monotonic() > found[0]:
+            what = await self._looking(key, look)
+            # That there is nothing may be a hiccup.
+            seconds = _NOTHING_SECONDS if what is None else _DISCOVERED_SECONDS
+            found = self._kept[key] = time.monotonic() + seconds, what
+        return found[1]
+
+    def forget(self, key: str) -> None:
+        self._kept.pop(key, None)
+
+
+@asynccontextmanager
+async def open_source(
+    cluster: AnyCluster, settings: Settings | None = None, discoveries: Discoveries | None = None
+) -> AsyncIterator[CostModelSource]:
+    """The cluster's source, closed afterwards. How it was found, and what was passed over for it, is in the log.
+
+    Raises: RequestError (URL, credential or setting), SourceError (of discovery).
+    """
+    settings = settings or Settings.read()
+    discoveries = discoveries or Discoveries()
+    found = await _source_of(cluster, settings, discoveries)
+    logs.debug("source_found", source=found.access.masked_url, by=found.option.value)
+    for reason in found.passed_over:
+        logs.warning("source_passed_over", account=name_of(cluster), why=reason)
+    # What the environment says of the one source it names would choose the same cluster for every account.
+    cluster_id = settings.cluster_id if isinstance(cluster, Cluster) or found.option is Option.DEFAULT else None
+    assumed = currency_code(settings.currency) if settings.currency else None
+    if isinstance(cluster, Remembered):
+        stated: Account | Cluster = cluster.account
+        currency, default_currency = cluster.account.currency, assumed or cluster.default_currency
+    else:
+        stated, currency, default_currency = cluster, cluster.currency or assumed, DEFAULT_CURRENCY
+    async with _transport(found, cluster, settings) as transport:
+        source = CostModelSource(
+            CostModelClient(transport, parallel=settings.parallel_questions),
+            cluster_id=stated.cluster_id or cluster_id,
+            currency=currency,
+            default_currency=default_currency,
+            profile=settings.savings_profile,
+        )
+        try:
+            yield source
+        except SourceError:
+            if found.option is Option.CONTEXT:
+                discoveries.forget(stated.context or "")
+            raise
+
+
+@asynccontextmanager
+async def open_metrics(
+    cluster: AnyCluster, settings: Settings, discoveries: Discoveries | None = None
+) -> AsyncIterator["Metrics | None"]:
+    """The server of metrics beside the cluster's source, closed afterwards; None where none is known.
+
+    Costs are had without it: what is wrong with how it is stated is raised by whatever it is asked. Raises nothing.
+    """
+    try:
+        found = await _metrics_of(cluster, settings, discoveries or Discoveries())
+        transport = _transport(found, cluster, settings) if found else None
+        selector = _selector(cluster, settings)
+    except HubError as error:
+        yield _Unusable(_metrics_place(cluster, settings), name_of(cluster), error)
+        return
+    if transport is None:
+        yield None
+        return
+    options = QueryOptions(max_source_resolution=settings.prometheus_resolution)
+    async with transport:
+        yield PrometheusSource(
+            PrometheusClient(transport, options=options, parallel=settings.parallel_questions), selector
+        )
+
+
+def _metrics_place(cluster: AnyCluster, settings: Settings) -> str:
+    """Where a cluster's metrics should be, fit to be shown."""
+    own = cluster.account.prometheus_url if isinstance(cluster, Remembered) else cluster.prometheus_url
+    url = own or (settings.prometheus_url if isinstance(cluster, Remembered) else None)
+    return shown_url(url) if url else f"the server of metrics of {place_of(cluster)}"
+
+
+class MetricsServeOne(RequestError):
+    """One server of metrics is stated for several accounts, and nothing tells which metrics are of which."""
+
+    code = "metrics_serve_one"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            "several accounts have the same server of metrics (--prometheus-url or KUBETALLY_PROMETHEUS_URL), and "
+            f"nothing tells which metrics are of account {name!r}: state it with `kubetally accounts update {name} "
+            "--tenant NAME` or --cluster-id, or give each account a server of its own"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Unusable:
+    """Stands for a server of metrics that can't be asked, and says why to whoever asks."""
+
+    url: str
+    account: str | None
+    why: HubError
+
+    async def introduce(self, now: datetime) -> None:
+        raise self.why
+
+    async def read(self, window: Window) -> Infrastructure:
+        raise self.why
+
+    async def points(self, window: Window, names: Sequence[str]) -> MeasuredSeries:
+        raise self.why
+
+    async def survey(self, window: Window) -> MetricsSurvey:
+        raise self.why
+
+
+Metrics = PrometheusSource | _Unusable
+
+
+async def _source_of(cluster: AnyCluster, settings: Settings, discoveries: Discoveries) -> Resolved:
+    limits = limits_of(settings)
+    match cluster:
+        case Remembered(account, accounts):
+            if account.locked is not None:
+                raise CredentialsLocked(account.name, account.locked)
+            if account.context and not account.kubecost_url:
+                return await discoveries.costs(account.context, limits)
+            return await resolve_source(
+                account,
+                accounts,
+                access_of=partial(access_of, settings=settings, own=account.credentials),
+                template=settings.source_template,
+                namespace=settings.source_namespace,
+                default_url=settings.kubecost_api_url,
+                limits=limits,
+            )
+        case Cluster(context=str(context)):
+            return await discoveries.costs(context, limits)
+        case Cluster(url):
+            return Resolved(Option.ACCOUNT_URL, access_of(url, settings))
+
+
+async def _metrics_of(cluster: AnyCluster, settings: Settings, discoveries: Discoveries) -> Resolved | None:
+    """Where the cluster's metrics are: what it states, else the server of the settings, else what its context has.
+
+    Raises: MetricsServeOne, CredentialsLocked, InvalidSourceUrl, InvalidCredential, and as `sign_in`.
+    """
+    if isinstance(cluster, Remembered):
+        account = cluster.account
+        if account.locked is not None:
+            raise CredentialsLocked(account.name, account.locked)
+        url, own, context = account.prometheus_url, account.prometheus_credentials, account.context
+        if account.kubecost_url:
+            context = None  # it may be another cluster's
+        if not (account.tenant or account.cluster_id) and _shares_metrics(cluster, settings):
+            raise MetricsServeOne(account.name)
+    else:
+        url, own, context = cluster.prometheus_url, Credentials(), cluster.context
+    if url:
+        # Of a cluster without an account the server of the settings is the one that was named; an account's own is not.
+        of_settings = isinstance(cluster, Cluster) and url == settings.prometheus_url
+        return Resolved(Option.ACCOUNT_URL, prometheus_access_of(url, settings, None if of_settings else own))
+    if settings.prometheus_url and isinstance(cluster, Remembered):
+        return Resolved(Option.DEFAULT, prometheus_access_of(settings.prometheus_url, settings, None))
+    return None if context is None else await discoveries.metrics(context, limits_of(settings))
+
+
+def _shares_metrics(cluster: AnyCluster, settings: Settings) -> bool:
+    """Whether other accounts have the same server of metrics, and no other tenant tells theirs apart."""
+    if not isinstance(cluster, Remembered):
+        return False
+    mine, tenant = _server_of(cluster.account, settings), cluster.account.tenant
+    return mine is not None and any(
+        one.id != cluster.account.id
+        and one.type is AccountType.KUBERNETES_CNR
+        and _server_of(one, settings) == mine
+        and (tenant is None or one.tenant in {None, tenant})
+        for one in cluster.accounts
+    )
+
+
+def _server_of(account: Account, settings: Settings) -> tuple[str, str | None] | None:
+    """Its server of metrics, however it is written, and the tenant that a header chooses there."""
+    url, headers = account.prometheus_url, account.prometheus_credentials.headers
+    if not url:
+        url, headers = settings.prometheus_url, {}  # and those of the settings, which are the same for all
+    if not url:
+        return None
+    tenant = next((value for name, value in headers.items() if name.lower() == _TENANT_HEADER), None)
+    with suppress(InvalidSourceUrl):  # which is told where it is asked
+        return checked_url(url), tenant
+    return url, tenant
+
+
+def _transport(found: Resolved, cluster: AnyCluster, settings: Settings) -> Transport:
+    return Transport(found.access, limits_of(settings), account=name_of(cluster), renew=found.renew)
+
+
+def _selector(cluster: AnyCluster, settings: Settings) -> Selector:
+    stated = cluster.account if isinstance(cluster, Remembered) else cluster
+    return Selector(
+        tenant=cluster.account.tenant if isinstance(cluster, Remembered) else None,
+        cluster_id=stated.cluster_id,
+        tenant_label=settings.tenant_label,
+        cluster_label=settings.cluster_label,
+        is_shared=_shares_metrics(cluster, settings),
+    )

@@ -1,0 +1,40 @@
+"""Where accounts are kept."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kubetally.domain.window import Clock
+from kubetally.settings import Settings
+from kubetally.store.meta.accounts import SqlAccounts
+from kubetally.store.meta.accounts import open_accounts as open_sql_accounts
+from kubetally.store.meta.engine import default_url
+from kubetally.store.meta.secrets import KeyRing, WrongKey
+from kubetally.wiring.clock import SystemClock
+
+
+@contextmanager
+def open_accounts(settings: Settings, clock: Clock | None = None) -> Iterator[SqlAccounts]:
+    """The accounts of the database of the settings. Raises StoreError, InvalidDatabaseUrl."""
+    keys = KeyRing.open(settings.keys, settings.home_folder)
+    with open_sql_accounts(database_url(settings), keys, clock=clock or SystemClock()) as accounts:
+        yield accounts
+
+
+def database_url(settings: Settings) -> str:
+    """Where accounts are kept; it may hold a password."""
+    return settings.database_url or default_url(settings.home_folder)
+
+
+def rotate_keys(settings: Settings) -> tuple[int, str]:
+    """Encrypt all credentials with a new key, or where the environment has the keys with the first of them.
+
+    Returns how many accounts were concerned, and where the keys are. Raises UnusableKeys, WrongKey, StoreError.
+    """
+    with open_accounts(settings) as accounts:  # a key that is lost is no reason for a new one
+        for account in accounts.all():
+            if account.locked is not None:
+                raise WrongKey(account.name, account.locked)
+    home = settings.home_folder
+    keys = KeyRing.open(settings.keys, home) if settings.keys else KeyRing.put_before(home)
+    with open_sql_accounts(database_url(settings), keys, clock=SystemClock()) as accounts:
+        return accounts.rotate(), keys.origin

@@ -1,0 +1,314 @@
+"""Fee, balancers and traffic as real servers of metrics tell them, held against what truly happened."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from kubetally.domain.component import Component, NetworkClasses
+from kubetally.domain.infrastructure import BYTES_PER_GIB, Infrastructure
+from kubetally.domain.issues import IssueKind
+from kubetally.domain.window import DAY, Window
+from kubetally.sources.access import Access
+from kubetally.sources.prometheus.client import PrometheusClient
+from kubetally.sources.prometheus.infrastructure import (
+    MANAGEMENT,
+    PrometheusInfrastructure,
+    SeveralClustersMeasured,
+)
+from kubetally.sources.prometheus.promql import Selector
+from kubetally.sources.transport import Limits, Transport
+from tests.integration.metrics_servers import Prometheus, VictoriaMetrics, Written, exported
+from tests.integration.written_metrics import START, S, balancer, gauge, hours, prices, relabelled, sent
+from tests.recordings import Recording
+from tests.unit.domain.clusters import micros
+
+THREE_DAYS = Window(START, START + 3 * DAY)
+RecordedPrometheus = Callable[[str], Prometheus]
+PrometheusWith = Callable[..., Prometheus]
+KINDS = ("prometheus", "victoria-metrics")
+
+
+@asynccontextmanager
+async def infrastructure_of(url: str, selector: Selector | None = None) -> AsyncIterator[PrometheusInfrastructure]:
+    async with Transport(Access.parse(url), Limits(attempts=1)) as transport:
+        yield PrometheusInfrastructure(PrometheusClient(transport), selector)
+
+
+async def read(url: str, window: Window = THREE_DAYS, selector: Selector | None = None) -> Infrastructure:
+    async with infrastructure_of(url, selector) as source:
+        return await source.read(window)
+
+
+def truth_of(name: str) -> tuple[float, float, dict[str, float]]:
+    """Fee, balancers and traffic by class over the three days, in the currency."""
+    truth: dict[str, Any] = Recording(name).truth()
+    end = S + 3 * 86400
+    balancers = sum(
+        one["price_hour"] * (min(one["end"], end) - max(one["start"], S)) / 3600 for one in truth["balancers"]
+    )
+    sent = dict.fromkeys(("internet", "region", "zone"), 0.0)
+    for pod in truth["pods"]:
+        for day in pod["egress_bytes"]:
+            for name_of_class in sent:
+                sent[name_of_class] += day.get(name_of_class, 0.0)
+    prices = truth["egress_price"]
+    network = {one: amount / BYTES_PER_GIB * prices[one] for one, amount in sent.items()}
+    return 72 * truth["management_hourly"], balancers, network
+
+
+def assert_true(found: Infrastructure, name: str) -> None:
+    fee, balancers, network = truth_of(name)
+    assert found.network is not None
+    assert found.management == micros(fee)
+    assert found.load_balancer == pytest.approx(micros(balancers), rel=0.005)
+    for one, amount in network.items():
+        assert getattr(found.network, one) == pytest.approx(micros(amount), rel=0.005), one
+    assert found.issues == ()
+
+
+@pytest.fixture(params=KINDS)
+def recorded_url(
+    request: pytest.FixtureRequest, recorded_prometheus: RecordedPrometheus, victoria_metrics: VictoriaMetrics
+) -> Callable[[str], str]:
+    """The address of a server that has a recorded cluster's metrics; with VictoriaMetrics, as a tenant of that name."""
+
+    def get(name: str) -> str:
+        url = recorded_prometheus(name).url
+        if request.param == "prometheus":
+            return url
+        series = exported(url, '{__name__=~"kubecost_.*_cost|kubecost_pod_network_egress.*"}', S - 300, S + 3 * 86400)
+        victoria_metrics.load(series)
+        return victoria_metrics.url
+
+    return get
+
+
+# ------------------------------------------------------------------------------------------------ the truth
+
+
+@pytest.mark.parametrize("name", ["cygnus", "aurora"])
+async def test_figures_are_what_truly_happened(name: str, recorded_url: Callable[[str], str]) -> None:
+    assert_true(await read(recorded_url(name), selector=Selector(cluster_id=name)), name)
+
+
+@pytest.mark.parametrize("cuts", [[24, 48], [7, 8, 37, 38, 39]])
+async def test_adjacent_windows_add_up_to_the_micro(cuts: list[int], recorded_url: Callable[[str], str]) -> None:
+    async with infrastructure_of(recorded_url("aurora"), Selector(cluster_id="aurora")) as source:
+        whole = await source.read(THREE_DAYS)
+        parts = [await source.read(hours(first, last)) for first, last in pairwise([0, *cuts, 72])]
+    assert sum(part.management or 0 for part in parts) == whole.management
+    assert sum(part.load_balancer or 0 for part in parts) == whole.load_balancer
+    assert NetworkClasses.sum(part.network for part in parts if part.network) == whole.network
+    assert [hour for part in parts for hour in part.hours] == list(whole.hours)
+
+
+async def test_an_hour_with_a_gap_in_it_still_has_its_fee_and_its_balancers(recorded_url: Callable[[str], str]) -> None:
+    (hour,) = (await read(recorded_url("aurora"), hours(37, 38), Selector(cluster_id="aurora"))).hours
+    assert (hour.management, hour.load_balancer) == (100_000, 45_000)
+
+
+async def test_the_probe_tells_servers_apart_and_is_asked_once(
+    recorded_prometheus: RecordedPrometheus, victoria_metrics: VictoriaMetrics
+) -> None:
+    for url, is_left_open in ((recorded_prometheus("cygnus").url, False), (victoria_metrics.url, True)):
+        async with infrastructure_of(url) as source:
+            assert await source.client.is_left_open(START + timedelta(seconds=17)) is is_left_open
+            assert await source.client.is_left_open(START) is is_left_open
+            assert source.client.questions == 1
+
+
+async def test_a_week_takes_four_questions(recorded_prometheus: RecordedPrometheus) -> None:
+    async with infrastructure_of(recorded_prometheus("cygnus").url) as source:
+        await source.read(Window(START - 4 * DAY, START + 3 * DAY))
+        assert source.client.questions == 4
+
+
+# ------------------------------------------------------------------------------------------------ small clusters
+
+_numbers = iter(range(1_000_000))
+
+
+@pytest.fixture(params=KINDS)
+def holding(
+    request: pytest.FixtureRequest, prometheus_with: PrometheusWith, victoria_metrics: VictoriaMetrics
+) -> Callable[..., tuple[str, Selector]]:
+    """A server that holds the series a test writes, and the selector of them."""
+
+    def get(*series: Written, cluster_id: str | None = None) -> tuple[str, Selector]:
+        tenant = f"tenant-{next(_numbers)}"
+        of_tenant = [replace(one, labels={"tenant_id": tenant, **one.labels}) for one in series]
+        if request.param == "prometheus":
+            return prometheus_with(*of_tenant).url, Selector(tenant, cluster_id)
+        victoria_metrics.load(of_tenant)
+        return victoria_metrics.url, Selector(tenant, cluster_id)
+
+    return get
+
+
+Held = Callable[..., tuple[str, Selector]]
+
+
+async def found_in(held: tuple[str, Selector], window: Window | None = None) -> Infrastructure:
+    return await read(held[0], window or hours(0, 4), held[1])
+
+
+async def test_a_sample_on_the_hour_belongs_to_the_hour_that_begins(holding: Held) -> None:
+    held = holding(gauge(MANAGEMENT, 0.10, 0, 3, step=3600))
+    assert (await found_in(held, hours(0, 3))).management == 300_000
+    assert (await found_in(held, hours(-1, 0))).management is None
+    assert (await found_in(held, hours(2, 4))).management == 100_000
+
+
+async def test_the_fee_accrues_for_each_hour_with_a_sample_and_gaps_are_named_not_filled(holding: Held) -> None:
+    fee = gauge(MANAGEMENT, 0.10)
+    gappy = replace(fee, samples=[one for one in fee.samples if not 0.9 <= (one[0] - S) / 3600 < 3.2])
+    found = await found_in(holding(gappy))
+    assert found.management == 200_000
+    (issue,) = found.issues
+    assert (issue.kind, issue.subject) == (IssueKind.WINDOW_WITHOUT_DATA, Component.MANAGEMENT)
+    assert issue.window == hours(1, 3)
+
+
+async def test_two_exporters_of_the_same_things_count_once(holding: Held) -> None:
+    one = [gauge(MANAGEMENT, 0.10), balancer(), *prices(), sent(1.0), sent(0.5, internet="true")]
+    other_job = relabelled(one, job="kubernetes-pods", instance="10.0.0.7:9003")
+    same_job = relabelled(one, instance="10.0.0.8:9003")
+    alone = await found_in(holding(*one))
+    assert (alone.management, alone.load_balancer) == (400_000, 100_000)
+    assert alone.network is not None
+    assert alone.network.region == pytest.approx(micros(4 * 0.02), rel=0.02)
+    assert alone.network.internet == pytest.approx(micros(2 * 0.09), rel=0.02)
+    for duplicates in (other_job, same_job, [*other_job, *same_job]):
+        twice = await found_in(holding(*one, *duplicates))
+        assert (twice.management, twice.load_balancer) == (alone.management, alone.load_balancer)
+        assert twice.network == pytest.approx(alone.network, abs=2)
+
+
+async def test_a_second_exporter_that_runs_for_a_while_counts_once_too(holding: Held) -> None:
+    one = [*prices(), sent(1.0)]
+    url, selector = holding(*one, *relabelled([sent(1.0, first=1.0, last=2.5)], job="other"))
+    async with infrastructure_of(url, selector) as source:
+        found = await source.read(hours(0, 4))
+        assert source.client.questions == 4, "the hours that have it twice are asked once more"
+        parts = [await source.read(hours(hour, hour + 1)) for hour in range(4)]
+    assert found.network is not None
+    assert found.network.region == pytest.approx(micros(4 * 0.02), rel=0.03)
+    assert [hour for part in parts for hour in part.hours] == list(found.hours)
+
+
+async def test_what_moves_to_another_node_is_added_up_and_not_averaged(holding: Held) -> None:
+    here = sent(1.0, 0, 1.5, instance="10.0.0.1:3001")
+    there = sent(1.0, 1.5, 4, instance="10.0.0.2:3001")
+    found = await found_in(holding(*prices(), here, there))
+    assert found.network is not None
+    assert found.network.region == pytest.approx(micros(4 * 0.02), rel=0.04)
+
+
+async def test_a_counter_that_starts_again_loses_nothing(holding: Held) -> None:
+    steady = sent(1.0)
+    at_reset = next(value for at, value in steady.samples if at >= S + 1.5 * 3600)
+    reset = [(at, value if at < S + 1.5 * 3600 else value - at_reset) for at, value in steady.samples]
+    found = await found_in(holding(*prices(), replace(steady, samples=reset)))
+    assert found.network is not None
+    assert found.network.region == pytest.approx(micros(4 * 0.02), rel=0.02)
+
+
+async def test_classes_are_told_by_both_spellings_and_traffic_inside_a_zone_is_free(holding: Held) -> None:
+    zone = sent(1.0, same_region="true", pod_name="zone")
+    older = {"same_zone": "", "same_region": "", "sameZone": "false"}
+    series = [
+        sent(1.0, internet="true", pod_name="internet"),
+        sent(1.0, pod_name="region"),
+        zone,
+        sent(1.0, **older, sameRegion="true", pod_name="older zone"),
+        sent(1.0, **older, sameRegion="false", pod_name="older region"),
+        sent(9.0, same_zone="true", same_region="true", pod_name="free"),
+        sent(9.0, **(older | {"sameZone": "true"}), sameRegion="true", pod_name="older free"),
+    ]
+    found = await found_in(holding(*prices(), *(without_empty(one) for one in series)))
+    assert found.network_bytes is not None
+    per_class = [amount / BYTES_PER_GIB / 4 for amount in found.network_bytes]
+    assert per_class == pytest.approx([1, 2, 2], rel=0.02)
+    assert found.network == pytest.approx(tuple(micros(4 * one) for one in (0.09, 0.04, 0.02)), rel=0.02)
+
+
+def without_empty(one: Written) -> Written:
+    return replace(one, labels={label: value for label, value in one.labels.items() if value})
+
+
+async def test_a_balancer_costs_for_the_part_of_the_hour_in_which_it_was_there(holding: Held) -> None:
+    half = balancer(first=0.5, last=2.25, service_name="api", ingress_ip="203.0.113.2")
+    found = await found_in(holding(gauge(MANAGEMENT, 0.10), balancer(), half))
+    assert [hour.load_balancer for hour in found.hours] == [37_500, 50_000, 31_250, 25_000]
+
+
+async def test_a_balancer_that_changes_its_address_is_one_balancer_after_the_other(holding: Held) -> None:
+    found = await found_in(
+        holding(gauge(MANAGEMENT, 0.10), balancer(last=1.5), balancer(first=1.5, ingress_ip="203.0.113.9"))
+    )
+    assert found.load_balancer == 100_000
+
+
+async def test_a_metric_that_is_not_there_is_unknown_and_a_zero_is_zero(holding: Held) -> None:
+    nothing = await found_in(holding(gauge("up", 1)))
+    assert (nothing.management, nothing.load_balancer, nothing.network) == (None, None, None)
+    assert [issue.kind for issue in nothing.issues] == [IssueKind.NOT_MEASURED]
+    free = await found_in(holding(gauge(MANAGEMENT, 0), *prices(), sent(0.0)))
+    assert (free.management, free.load_balancer, free.network) == (0, None, NetworkClasses())
+    assert free.issues == ()
+
+
+async def test_traffic_without_a_price_is_unknown_and_told(holding: Held) -> None:
+    found = await found_in(holding(sent(1.0), sent(1.0, internet="true"), *prices()[1:]))
+    assert found.network is None
+    assert {issue.kind for issue in found.issues} == {IssueKind.NETWORK_UNPRICED}
+
+
+async def test_a_tenant_sees_its_own_whatever_its_name(holding: Held) -> None:
+    mine = [gauge(MANAGEMENT, 0.10), sent(1.0), *prices()]
+    url, selector = holding(*mine, *relabelled([gauge(MANAGEMENT, 5.0)], tenant_id="x"))
+    assert (await read(url, hours(0, 4), selector)).management == 400_000
+    odd = 'a"} or vector(1) # \\ {b="é'
+    url, _ = holding(gauge("up", 1))
+    assert (await read(url, hours(0, 4), Selector(odd))).hours == ()
+
+
+async def test_the_label_of_the_tenant_has_the_name_that_is_set(holding: Held) -> None:
+    url, selector = holding(gauge(MANAGEMENT, 0.10, account="a.b"), gauge(MANAGEMENT, 3.0, account="axb"))
+    assert (await read(url, hours(0, 4), Selector("a.b", tenant_label="account"))).management == 400_000
+    assert selector.tenant_label == "tenant_id"
+
+
+async def test_of_several_clusters_one_has_to_be_chosen(holding: Held) -> None:
+    clusters: Mapping[str, float] = {"b": 0.2, "a.c": 0.1, "abc": 0.4}
+    url, selector = holding(*(gauge(MANAGEMENT, fee, cluster_id=name) for name, fee in clusters.items()))
+    with pytest.raises(SeveralClustersMeasured) as caught:
+        await read(url, hours(0, 4), selector)
+    assert caught.value.cluster_ids == ("a.c", "abc", "b")
+    assert (await read(url, hours(0, 4), replace(selector, cluster_id="a.c"))).management == 400_000
+
+
+async def test_metrics_without_a_cluster_are_of_the_only_one(holding: Held) -> None:
+    held = holding(gauge(MANAGEMENT, 0.10, cluster_id="a"), *prices(), sent(1.0), cluster_id="a")
+    found = await found_in(held)
+    assert found.management == 400_000
+    assert found.network is not None
+
+
+async def test_a_window_of_no_length_asks_nothing(recorded_prometheus: RecordedPrometheus) -> None:
+    async with infrastructure_of(recorded_prometheus("cygnus").url) as source:
+        nothing = await source.read(Window(START, START))
+        assert (nothing.hours, source.client.questions) == ((), 0)
+
+
+async def test_long_windows_are_cut_and_lose_nothing(recorded_prometheus: RecordedPrometheus) -> None:
+    wide = Window(START - 40 * DAY, START + 30 * DAY)
+    async with infrastructure_of(recorded_prometheus("cygnus").url) as source:
+        found = (await source.read(wide)).within(THREE_DAYS)
+        assert source.client.questions == 1 + 3 + 18
+        assert found.hours == (await source.read(THREE_DAYS)).hours

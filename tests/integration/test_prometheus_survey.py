@@ -1,0 +1,126 @@
+"""What the doctor finds about real servers of metrics."""
+
+from collections.abc import Callable
+
+import pytest
+
+from kubetally.domain.survey import Exporter, MetricsSurvey
+from kubetally.domain.window import DAY, Window
+from kubetally.ledger.diagnosis import Finding, Level
+from kubetally.ledger.metrics_diagnosis import diagnose_metrics
+from kubetally.sources.access import Access
+from kubetally.sources.prometheus.client import PrometheusClient
+from kubetally.sources.prometheus.infrastructure import EGRESS_BYTES, LOAD_BALANCER, MANAGEMENT
+from kubetally.sources.prometheus.promql import Selector
+from kubetally.sources.prometheus.survey import NEEDED, PrometheusSurvey
+from kubetally.sources.transport import Limits, Transport
+from tests.integration.metrics_servers import Prometheus, VictoriaMetrics, Written
+from tests.integration.written_metrics import START, balancer, gauge, hours, prices, relabelled, sent
+from tests.served import Reply, Served
+
+TENANT = "survey"
+WINDOW = hours(0, 4)
+
+
+async def surveyed(url: str, window: Window, tenant: str | None = None) -> tuple[MetricsSurvey, list[Finding]]:
+    async with Transport(Access.parse(url), Limits(attempts=1)) as transport:
+        client = PrometheusClient(transport)
+        source = PrometheusSurvey(client, Selector(tenant))
+        found = await source.survey(window)
+        assert client.questions == 5
+        return found, await diagnose_metrics(source, window)
+
+
+def told(findings: list[Finding], level: Level) -> list[str]:
+    return [finding.seen for finding in findings if finding.level is level]
+
+
+async def test_a_sound_server_has_nothing_to_mend(recorded_prometheus: Callable[[str], Prometheus]) -> None:
+    survey, findings = await surveyed(recorded_prometheus("cygnus").url, Window(START, START + DAY))
+    facts = {metric.name: metric for metric in survey.metrics}
+    assert list(facts) == list(NEEDED)
+    assert all(one.is_there and one.copies == 1 and one.gaps == () for one in facts.values())
+    assert {one.interval_seconds for one in facts.values()} == {120}
+    assert facts[MANAGEMENT].exporters == (Exporter("opencost", 1),)
+    assert facts[EGRESS_BYTES].exporters == (Exporter("netcosts", 1),)
+    assert (survey.left_open, survey.cluster_ids) == (False, ("cygnus",))
+    assert survey.oldest == START
+    assert {finding.level for finding in findings} == {Level.OK}
+
+
+@pytest.fixture(params=["prometheus", "victoria-metrics"])
+def holding(
+    request: pytest.FixtureRequest,
+    prometheus_with: Callable[..., Prometheus],
+    victoria_metrics: VictoriaMetrics,
+) -> Callable[..., tuple[str, str]]:
+    """A server with the series of a test, and their tenant."""
+
+    def get(*series: Written) -> tuple[str, str]:
+        tenant = f"{TENANT}-{request.node.name}"
+        of_tenant = relabelled(series, tenant_id=tenant)
+        if request.param == "prometheus":
+            return prometheus_with(*of_tenant).url, tenant
+        victoria_metrics.load(of_tenant)
+        return victoria_metrics.url, tenant
+
+    return get
+
+
+Held = Callable[..., tuple[str, str]]
+
+
+async def test_what_is_missing_double_sparse_or_broken_is_told_with_what_it_costs(holding: Held) -> None:
+    url, tenant = holding(
+        gauge(MANAGEMENT, 0.10, last=1),
+        gauge(MANAGEMENT, 0.10, first=3, instance="10.0.0.1:9003"),
+        *relabelled([gauge(MANAGEMENT, 0.10, first=3)], job="again", instance="10.0.0.2:9003"),
+        *prices()[1:],
+        sent(1.0, step=900.0),
+    )
+    survey, findings = await surveyed(url, WINDOW, tenant)
+    facts = {metric.name: metric for metric in survey.metrics}
+    fee = facts[MANAGEMENT]
+    assert fee.copies == 2
+    assert fee.gaps == (hours(1, 3),)
+    assert {one.job for one in fee.exporters} == {"again", "opencost"}
+    assert not facts[LOAD_BALANCER].is_there
+    assert facts[LOAD_BALANCER].gaps == (WINDOW,)
+    assert facts[EGRESS_BYTES].interval_seconds == 900
+    warnings = " | ".join(told(findings, Level.WARNING))
+    assert "2 of 4 hours have no sample" in warnings
+    assert f"no {LOAD_BALANCER}" in warnings
+    assert "no kubecost_network_internet_egress_cost: traffic to the internet is measured and has no price" in warnings
+    notes = " | ".join(told(findings, Level.NOTE))
+    assert "2 series at a time show the same thing" in notes
+    assert "more than five minutes apart" in notes
+    assert all(finding.remedy for finding in findings if finding.level is not Level.OK)
+
+
+async def test_several_clusters_and_an_empty_tenant_are_told(holding: Held) -> None:
+    url, tenant = holding(balancer(cluster_id="a"), balancer(cluster_id="b"))
+    survey, findings = await surveyed(url, WINDOW, tenant)
+    assert survey.cluster_ids == ("a", "b")
+    assert "it holds 2 clusters: a, b" in told(findings, Level.WARNING)
+    (finding,) = (await surveyed(url, WINDOW, "nobody"))[1]
+    assert "holds none of the metrics" in finding.seen
+    assert finding.remedy is not None
+    assert "tenant" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("answer", "remedy"),
+    [
+        (Reply(200, b"<html>sign in</html>", "text/html"), "/api/v1/query"),
+        (Reply(422, b'{"status":"error","errorType":"execution","error":"too many"}'), "limits"),
+        (Reply(401, b"no", "text/plain"), "credentials"),
+        (Reply(500, b"boom", "text/plain"), "log"),
+    ],
+)
+async def test_a_server_that_fails_is_a_finding_with_a_remedy(answer: Reply, remedy: str) -> None:
+    with Served(lambda asked: answer) as server:
+        async with Transport(Access.parse(server.url), Limits(attempts=1)) as transport:
+            (finding,) = await diagnose_metrics(PrometheusSurvey(PrometheusClient(transport)), hours(0, 4))
+    assert finding.level is Level.FAILED
+    assert finding.remedy is not None
+    assert remedy in finding.remedy

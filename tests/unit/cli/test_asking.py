@@ -1,0 +1,129 @@
+"""Which clusters are meant."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kubetally.cli.asking import AccountHasItsOwn, Named, NoCluster, OnePrometheusForSeveral, named
+from kubetally.domain.errors import RequestError
+from kubetally.domain.money import InvalidCurrency
+from kubetally.ledger.accounts import AccountNotFound
+from kubetally.settings import Settings
+from kubetally.wiring.accounts import Stated, add_accounts
+from kubetally.wiring.cluster import Cluster, Remembered
+
+NOBODY = "http://127.0.0.1:1"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=str(tmp_path), kubecost_api_url="http://environment:9003")
+
+
+@pytest.fixture
+def with_two(settings: Settings) -> Settings:
+    """Two accounts, neither of which anybody answers for."""
+    for name in ("prod", "staging"):
+        add_accounts(Stated(name, f"{NOBODY}/{name}"), settings)
+    return settings
+
+
+def meant(
+    settings: Settings,
+    *accounts: str,
+    url: tuple[str, ...] = (),
+    context: tuple[str, ...] = (),
+    cluster_id: str | None = None,
+    currency: str | None = None,
+    prometheus_url: str | None = None,
+) -> Named:
+    return named(accounts, url, context, cluster_id, currency, prometheus_url, settings)
+
+
+def names(found: Named) -> list[str]:
+    return [
+        one.account.name if isinstance(one, Remembered) else one.url or f"context {one.context}"
+        for one in found.clusters
+    ]
+
+
+def test_without_accounts_the_cluster_is_that_of_the_environment(settings: Settings, tmp_path: Path) -> None:
+    assert meant(settings) == Named([Cluster("http://environment:9003")], is_one=True)
+    assert not list(tmp_path.iterdir()), "no database was made"
+
+
+def test_a_url_comes_before_everything_that_is_remembered(with_two: Settings) -> None:
+    found = meant(with_two, url=("http://a:9003", "http://b:9003", "http://a:9003"), cluster_id="prod", currency="usd")
+    assert found.clusters == [Cluster("http://a:9003", "prod", "USD"), Cluster("http://b:9003", "prod", "USD")]
+    assert not found.is_one
+
+
+def test_without_names_all_accounts_are_meant_and_their_answers_are_a_list(with_two: Settings) -> None:
+    assert names(meant(with_two)) == ["prod", "staging"]
+    assert not meant(with_two).is_one
+
+
+def test_the_only_account_is_a_list_of_one_unless_it_is_named(settings: Settings) -> None:
+    (account,) = add_accounts(Stated("prod", NOBODY), settings).accounts
+    assert not meant(settings).is_one
+    for name in ("prod", account.id):
+        assert (names(meant(settings, name)), meant(settings, name).is_one) == (["prod"], True)
+
+
+def test_an_account_that_is_named_twice_is_meant_once(with_two: Settings) -> None:
+    account_id = meant(with_two, "prod").clusters[0]
+    assert isinstance(account_id, Remembered)
+    assert names(meant(with_two, "prod", "staging", account_id.account.id)) == ["prod", "staging"]
+
+
+def test_accounts_urls_and_contexts_may_stand_together(with_two: Settings) -> None:
+    found = meant(with_two, "staging", url=(NOBODY,), context=("kind", "kind"))
+    assert names(found) == ["staging", NOBODY, "context kind"]
+
+
+def test_an_account_that_is_not_there_is_named_in_the_error(with_two: Settings) -> None:
+    with pytest.raises(AccountNotFound, match="'prd'"):
+        meant(with_two, "prd")
+
+
+def test_the_metrics_of_the_settings_are_those_of_a_single_cluster(settings: Settings) -> None:
+    settings = replace(settings, prometheus_url="http://environment:9090")
+    one = meant(settings, url=(NOBODY,))
+    assert one.clusters == [Cluster(NOBODY, prometheus_url="http://environment:9090")]
+    assert meant(settings, context=("kind",)).clusters == [
+        Cluster(context="kind", prometheus_url="http://environment:9090")
+    ]
+    assert {
+        getattr(two, "prometheus_url", None) for two in meant(settings, url=(NOBODY,), context=("kind",)).clusters
+    } == {None}
+    stated = meant(settings, url=(NOBODY,), prometheus_url="http://stated:9090")
+    assert stated.clusters == [Cluster(NOBODY, prometheus_url="http://stated:9090")]
+
+
+def test_metrics_of_one_cluster_are_not_those_of_several(settings: Settings) -> None:
+    with pytest.raises(OnePrometheusForSeveral, match="accounts add"):
+        meant(settings, url=(NOBODY, "http://b:9003"), prometheus_url="http://stated:9090")
+
+
+@pytest.mark.parametrize("option", [{"cluster_id": "one"}, {"currency": "EUR"}, {"prometheus_url": "http://p:9090"}])
+def test_what_an_account_says_of_itself_is_not_said_by_an_option(with_two: Settings, option: dict[str, str]) -> None:
+    with pytest.raises(AccountHasItsOwn, match=f"--{next(iter(option)).replace('_', '-')}"):
+        meant(with_two, "prod", **option)
+
+
+def test_without_any_cluster_the_error_says_how_to_name_one(settings: Settings) -> None:
+    with pytest.raises(NoCluster, match="--url http://localhost:9003"):
+        meant(replace(settings, kubecost_api_url=None))
+
+
+@pytest.mark.parametrize("url", ["ftp://host", "not a url", "", "http://", "http://host:99999"])
+def test_what_can_not_be_a_url_is_refused_before_anything_is_asked(settings: Settings, url: str) -> None:
+    with pytest.raises(RequestError):
+        meant(settings, url=("http://localhost:9003", url))
+
+
+@pytest.mark.parametrize("code", ["US", "dollars", "U$D", ""])
+def test_what_is_no_currency_is_refused(settings: Settings, code: str) -> None:
+    with pytest.raises(InvalidCurrency):
+        meant(settings, url=(NOBODY,), currency=code)

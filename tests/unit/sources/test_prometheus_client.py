@@ -1,0 +1,223 @@
+"""The client of the query API: what it sends, how it reads answers, and each fault from a real socket."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from kubetally.domain.issues import IssueKind
+from kubetally.domain.window import DAY, HOUR, Window
+from kubetally.sources.access import Access
+from kubetally.sources.faults import AnswerNotUnderstood, AnswerTruncated, SourceRefused, SourceUnavailable
+from kubetally.sources.prometheus.client import Found, PrometheusClient, QueryOptions
+from kubetally.sources.prometheus.promql import HourRanges, InvalidMetricOrLabel, Selector, metric_name, quoted
+from kubetally.sources.prometheus.wire import QueryRefused
+from kubetally.sources.transport import Limits, Transport
+from tests.served import Asked, Reply, Served
+
+AT = datetime(2026, 11, 20, tzinfo=UTC)
+LONG = "up or " * 400 + "up"
+
+
+def vector(*values: object, **more: object) -> dict[str, Any]:
+    result = [{"metric": {"n": str(n)}, "value": [1, value]} for n, value in enumerate(values)]
+    return {"status": "success", "data": {"resultType": "vector", "result": result}, **more}
+
+
+def matrix(points: Mapping[int, str], **more: object) -> dict[str, Any]:
+    result = [{"metric": {"n": "0"}, "values": [[at, value] for at, value in points.items()]}]
+    return {"status": "success", "data": {"resultType": "matrix", "result": result}, **more}
+
+
+@asynccontextmanager
+async def asking(
+    answers: Callable[[Asked], Any], *, headers: Mapping[str, str] | None = None, **more: Any
+) -> AsyncIterator[tuple[PrometheusClient, Served]]:
+    with Served(answers) as server:
+        access = Access.parse(f"{server.url}/prometheus", token="s3cret", headers=headers or {})
+        async with Transport(access, Limits(attempts=1)) as transport:
+            yield PrometheusClient(transport, **more), server
+
+
+async def instant(answer: object, query: str = "up") -> Found:
+    async with asking(lambda asked: answer) as (client, _):
+        return await client.instant(query, AT)
+
+
+# ------------------------------------------------------------------------------------------------ what is sent
+
+
+async def test_a_question_carries_credentials_headers_and_the_options_of_thanos() -> None:
+    async with asking(lambda asked: vector("1"), headers={"X-Scope-OrgID": "team 7"}) as (client, server):
+        await client.instant("up", AT + timedelta(milliseconds=5))
+    (asked,) = server.asked
+    assert (asked.method, asked.path) == ("GET", "/prometheus/api/v1/query")
+    assert asked.params == {
+        "query": "up",
+        "time": "1795132800.005",
+        "dedup": "true",
+        "partial_response": "false",
+        "max_source_resolution": "5m",
+    }
+    assert (asked.headers["authorization"], asked.headers["x-scope-orgid"]) == ("Bearer s3cret", "team 7")
+
+
+async def test_the_options_of_thanos_can_be_set() -> None:
+    options = QueryOptions(dedup=False, partial_response=True, max_source_resolution="1h")
+    async with asking(lambda asked: vector("1"), options=options) as (client, server):
+        await client.instant("up", AT)
+    sent = server.asked[0].params
+    assert [sent[name] for name in ("dedup", "partial_response", "max_source_resolution")] == ["false", "true", "1h"]
+
+
+async def test_a_long_query_is_posted() -> None:
+    async with asking(lambda asked: vector("1")) as (client, server):
+        await client.instant(LONG, AT)
+    assert [(asked.method, asked.params["query"]) for asked in server.asked] == [("POST", LONG)]
+
+
+@pytest.mark.parametrize("status", [403, 405])
+async def test_a_server_that_takes_no_post_is_asked_by_url(status: int) -> None:
+    def answers(asked: Asked) -> object:
+        return Reply(status, b"no", "text/plain") if asked.method == "POST" else vector("7")
+
+    async with asking(answers) as (client, server):
+        assert (await client.instant(LONG, AT)).series[0].points == [(1, 7.0)]
+        with pytest.raises(SourceRefused):
+            await client.instant("up or " * 4000 + "up", AT)
+    assert [asked.method for asked in server.asked] == ["POST", "GET", "POST"]
+
+
+async def test_a_long_window_comes_in_questions_that_neither_repeat_nor_lose_a_point() -> None:
+    def answers(asked: Asked) -> object:
+        first, last, step = (int(asked.params[name]) for name in ("start", "end", "step"))
+        return matrix({at: str(at) for at in range(first, last + 1, step)})
+
+    async with asking(answers, longest=1000 * DAY) as (client, server):
+        found = await client.range("up", AT, AT + 25_000 * HOUR, HOUR)
+    points = found.series[0].points
+    assert [at for at, _ in points] == [1795132800 + n * 3600 for n in range(25_001)]
+    assert len(server.asked) == 3
+    async with asking(answers, longest=DAY) as (client, server):
+        assert len((await client.range("up", AT, AT + 3 * DAY, HOUR)).series[0].points) == 73
+        await client.range("up", AT, AT, HOUR)
+    assert len(server.asked) == 5
+
+
+# ------------------------------------------------------------------------------------------------ what is answered
+
+
+async def test_nan_and_infinity_are_missing_and_no_figures() -> None:
+    found = await instant(vector("1.5", "NaN", "+Inf", "-Inf", "x", "0"))
+    assert [one.points[0][1] for one in found.series] == [1.5, 0.0]
+    async with asking(lambda asked: matrix({1: "1", 2: "NaN", 3: "3"})) as (client, _):
+        assert (await client.range("up", AT, AT + HOUR, HOUR)).series[0].points == [(1, 1.0), (3, 3.0)]
+
+
+async def test_warnings_of_stores_that_are_missing_make_an_answer_partial() -> None:
+    told = {
+        "warnings": ["No StoreAPIs matched", "PromQL warning: metric might not be a counter"],
+        "infos": ["PromQL info: y"],
+    }
+    found = await instant(vector("1", **told))
+    issues = found.issues("http://thanos.test", Window(AT, AT + HOUR))
+    assert [(issue.kind, issue.is_missing_data) for issue in issues] == [
+        (IssueKind.FIGURE_MISSING, True),
+        (IssueKind.SOURCE_WARNING, False),
+        (IssueKind.SOURCE_WARNING, False),
+    ]
+    assert "No StoreAPIs matched" in issues[0].message
+    assert (await instant(vector("1", isPartial=True))).missing == ("the answer is partial",)
+    assert (await instant(vector("1"))).issues("x", Window(AT, AT)) == []
+
+
+async def test_unknown_keys_and_histograms_do_no_harm() -> None:
+    answer = vector("1", stats={"x": 1})
+    answer["data"]["result"].append({"metric": {}, "histogram": [1, {"count": "1"}]})
+    assert len((await instant(answer)).series) == 1
+
+
+async def test_an_empty_result_may_be_null() -> None:
+    assert (await instant({"status": "success", "data": {"resultType": "vector", "result": None}})).series == []
+
+
+# ------------------------------------------------------------------------------------------------ faults
+
+
+def _error(status: int, kind: str, text: str) -> Reply:
+    return Reply(status, json.dumps({"status": "error", "errorType": kind, "error": text}).encode())
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "todo"),
+    [
+        (_error(422, "execution", "would load too many samples"), "execution", "shorter window"),
+        (_error(400, "bad_data", 'parse error at char 1 "x"'), "bad_data", "2.26"),
+        (_error(200, "timeout", "query timed out"), "timeout", "timeout"),
+        (_error(404, "not_found", "no such"), "not_found", "log"),
+    ],
+)
+async def test_an_error_of_the_api_is_told_in_its_own_words_with_what_to_do(
+    answer: Reply, kind: str, todo: str
+) -> None:
+    with pytest.raises(QueryRefused) as caught:
+        await instant(answer)
+    said = json.loads(answer.body)["error"]
+    assert (caught.value.error_type, caught.value.status, caught.value.said) == (kind, answer.status, said)
+    assert todo in str(caught.value)
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Reply(200, b""), AnswerNotUnderstood),
+        (Reply(200, b'{"status":"success","data":{"resultType":"vector","result":[{"met'), AnswerNotUnderstood),
+        (Reply(200, b"<html>sign in</html>", "text/html"), AnswerNotUnderstood),
+        (Reply(200, b'{"code":200,"status":"success","data":[{}]}'), AnswerNotUnderstood),
+        (Reply(200, b'{"status":"success","data":{"resultType":"scalar","result":[1,"1"]}}'), AnswerNotUnderstood),
+        (matrix({1: "1"}), AnswerNotUnderstood),
+        ({"status": "success"}, AnswerNotUnderstood),
+        (Reply(200, b'{"status":"success","x":' + b"[" * 100_000), AnswerNotUnderstood),
+        (Reply(422, b'{"status":"error","x":' + b"[" * 100_000), SourceRefused),
+        (Reply(200, b"{}", headers={"Content-Length": "9999", "Connection": "close"}), AnswerTruncated),
+        (Reply(404, b"404 page not found", "text/plain"), SourceRefused),
+        (Reply(401, b'{"error":"sign in"}'), SourceRefused),
+        (_error(503, "unavailable", "starting"), SourceUnavailable),
+    ],
+)
+async def test_what_is_no_answer_is_an_error_and_never_nothing(answer: object, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        await instant(answer)
+
+
+# ------------------------------------------------------------------------------------------------ queries
+
+
+@pytest.mark.parametrize(("counted", "left_open"), [("2", False), ("1", True)])
+async def test_ranges_are_found_out_to_be_open_or_closed(counted: str, left_open: bool) -> None:
+    async with asking(lambda asked: vector(counted)) as (client, server):
+        assert await client.is_left_open(AT + timedelta(seconds=59)) is left_open
+        await client.is_left_open(AT)
+    assert [asked.params["time"] for asked in server.asked] == ["1795132800"]
+    assert HourRanges(left_open).samples.startswith("[1h]" if left_open else "[3599999ms]")
+
+
+async def test_a_server_that_cannot_tell_is_taken_for_an_old_one() -> None:
+    async with asking(lambda asked: vector()) as (client, _):
+        assert await client.is_left_open(AT) is False
+
+
+def test_values_are_escaped_and_names_are_checked() -> None:
+    assert quoted('a"b\\c\nd') == '"a\\"b\\\\c\\nd"'
+    assert Selector('x"}', "a.b|c", "tenant", "cluster").of("up") == ('up{tenant="x\\"}",cluster=~"|a\\\\.b\\\\|c"}')
+    assert Selector().of("up") == "up{}"
+    assert Selector("t").of_any(("a", "b:c")) == '{__name__=~"a|b:c",tenant_id="t"}'
+    for name in ("", "1up", "up{", "üp", "a b", "up\n"):
+        with pytest.raises(InvalidMetricOrLabel):
+            metric_name(name)
+        with pytest.raises(InvalidMetricOrLabel):
+            Selector("t", tenant_label=name)

@@ -1,0 +1,52 @@
+"""Several questions at once: the first failure comes out as itself, and the others are given up."""
+
+import asyncio
+
+import pytest
+
+from kubetally.domain.errors import SourceError
+from kubetally.tasks import task_group
+
+
+async def test_answers_of_all_are_there_in_the_end() -> None:
+    async def give(value: int) -> int:
+        return value
+
+    async with task_group() as group:
+        tasks = [group.create_task(give(value)) for value in (1, 2)]
+    assert [task.result() for task in tasks] == [1, 2]
+
+
+async def test_a_failure_is_raised_as_itself_with_its_own_cause() -> None:
+    given_up = asyncio.Event()
+
+    async def fail() -> None:
+        raise SourceError("broke") from KeyError("why")
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+
+    async def ask() -> None:
+        async with task_group() as group:
+            group.create_task(wait())
+            group.create_task(fail())
+
+    with pytest.raises(SourceError, match="broke") as caught:
+        await ask()
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert given_up.is_set()
+
+
+async def test_being_cancelled_stays_being_cancelled() -> None:
+    async def ask() -> None:
+        async with task_group() as group:
+            group.create_task(asyncio.Event().wait())
+
+    task = asyncio.create_task(ask())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

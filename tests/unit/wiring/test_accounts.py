@@ -1,0 +1,124 @@
+"""What a person states of an account, and what is kept of it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kubetally.domain.account import Account, AccountType
+from kubetally.domain.errors import RequestError
+from kubetally.ledger.accounts import AccountNotFound, NotACluster
+from kubetally.settings import Settings
+from kubetally.wiring.accounts import Stated, add_accounts, remembered, update_account
+from kubetally.wiring.cluster import Cluster, Remembered, place_of
+from kubetally.wiring.store import open_accounts
+
+NOBODY = "http://127.0.0.1:1"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=str(tmp_path / "home"))
+
+
+def added(settings: Settings, **stated: str) -> Account:
+    [account] = add_accounts(Stated("prod", **{"url": NOBODY, **stated}), settings).accounts  # type: ignore[arg-type]
+    return account
+
+
+def test_who_never_added_an_account_gets_no_database(settings: Settings) -> None:
+    assert remembered((), settings) == []
+    assert not settings.home_folder.exists()
+
+
+def test_an_account_that_is_named_is_looked_for_even_so(settings: Settings) -> None:
+    with pytest.raises(AccountNotFound, match="'prod'"):
+        remembered(["prod"], settings)
+
+
+def test_accounts_that_are_no_clusters_are_left_out_of_all_and_refused_by_name(settings: Settings) -> None:
+    prod = added(settings)
+    with open_accounts(settings) as accounts:
+        bucket = Account("2e0a6a5c-0000-4000-8000-000000000001", prod.organization_id, "bucket", AccountType.AWS_CNR)
+        accounts.add(bucket)
+    assert [one.account.name for one in remembered((), settings)] == ["prod"]
+    with pytest.raises(NotACluster, match="aws_cnr"):
+        remembered(["bucket"], settings)
+
+
+def test_what_is_stated_is_in_no_representation() -> None:
+    stated = Stated(
+        "prod",
+        "http://u:hunter2@host",
+        "http://u:hunter2@prometheus",
+        token="hunter2",
+        headers={"X": "hunter2"},
+        prometheus_token="hunter2",
+        prometheus_headers={"X": "hunter2"},
+    )
+    account = Account("id", "organization", "prod", AccountType.KUBERNETES_CNR)
+    assert "hunter2" not in repr(stated)
+    assert "hunter2" not in repr(Cluster("http://u:hunter2@host"))
+    assert "hunter2" not in repr(Remembered(account, (account,)))
+
+
+def test_an_account_s_credentials_are_in_no_representation(settings: Settings) -> None:
+    account = added(settings, url="http://jane:hunter2@127.0.0.1:1", token="token-7", prometheus_token="token-8")
+    told = repr(account) + repr(remembered((), settings)) + str(account)
+    assert not any(secret in told for secret in ("hunter2", "token-7", "token-8"))
+
+
+@pytest.mark.parametrize(
+    ("new", "keeps"),
+    [
+        (NOBODY, True),
+        (f"{NOBODY}/model", True),
+        ("http://127.0.0.1:2", True),
+        ("http://localhost:1", False),
+        ("http://127.0.0.1.nip.invalid:1", False),
+        ("", False),
+    ],
+)
+def test_the_log_in_stays_with_the_host_it_was_given_for(settings: Settings, *, new: str, keeps: bool) -> None:
+    added(settings, url="http://jane:hunter2@127.0.0.1:1")
+    [account] = update_account("prod", Stated(url=new), settings).accounts
+    assert account.credentials.is_empty is not keeps
+
+
+def test_a_log_in_is_not_sent_in_plain_where_it_was_given_for_tls(settings: Settings) -> None:
+    added(settings, url="https://jane:hunter2@127.0.0.1:1")
+    [account] = update_account("prod", Stated(url="http://127.0.0.1:1"), settings).accounts
+    assert account.credentials.is_empty
+
+
+def test_a_new_log_in_in_the_url_takes_the_place_of_the_old_one_and_keeps_headers(settings: Settings) -> None:
+    add_accounts(Stated("prod", NOBODY, token="old", headers={"X": "1"}), settings)
+    [account] = update_account("prod", Stated(url="http://jane:new@127.0.0.1:1"), settings).accounts
+    credentials = account.credentials
+    assert (credentials.token, credentials.user, credentials.password) == (None, "jane", "new")
+    assert dict(credentials.headers) == {"X": "1"}
+
+
+def test_blanks_around_what_is_stated_do_not_count(settings: Settings) -> None:
+    stated = Stated(" prod ", f" {NOBODY} ", cluster_id=" c ", tenant="  ", currency=" eur ", token=" t\n")
+    [account] = add_accounts(stated, settings).accounts
+    assert (account.name, account.kubecost_url, account.cluster_id) == ("prod", NOBODY, "c")
+    assert (account.tenant, account.currency, account.credentials.token) == (None, "EUR", "t")
+
+
+def test_what_is_refused_changes_nothing(settings: Settings) -> None:
+    added(settings)
+    for stated in (Stated(url="nothing"), Stated(currency="dollars"), Stated(name="\n"), Stated(token="é")):
+        with pytest.raises(RequestError):
+            update_account("prod", replace(stated, tenant="t"), settings)
+    with open_accounts(settings) as accounts:
+        assert accounts.find("prod").tenant is None
+
+
+def test_where_a_cluster_is_can_be_said_before_anything_is_asked() -> None:
+    account = Account("id", "organization", "prod", AccountType.KUBERNETES_CNR)
+    assert place_of(Cluster("http://u:p@host:9003")) == "http://***@host:9003"
+    assert place_of(Cluster(context="stage")) == "context stage"
+    assert place_of(Remembered(account)) == "account prod"
+    assert place_of(Remembered(replace(account, context="c"))) == "context c"
+    assert place_of(Remembered(replace(account, context="c", kubecost_url=NOBODY))) == NOBODY

@@ -1,0 +1,42 @@
+"""The secret that callers of the service send."""
+
+from pathlib import Path
+
+import pytest
+
+from kubetally.settings import Settings
+from kubetally.store.meta.private_file import UnusableFile
+from kubetally.wiring.service import secret_of
+
+
+def test_the_secret_of_the_settings_comes_first_and_makes_no_file(tmp_path: Path) -> None:
+    secret = secret_of(Settings(home=str(tmp_path), secret="swordfish"))
+    assert (secret.text, secret.file) == ("swordfish", None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_secret_is_made_once_and_kept_in_a_file_of_its_owner(tmp_path: Path) -> None:
+    settings = Settings(home=str(tmp_path / "home"))
+    first, second = secret_of(settings), secret_of(settings)
+    assert first == second
+    assert first.file == str(tmp_path / "home" / "secret")
+    assert Path(first.file).stat().st_mode & 0o777 == 0o600
+    assert len(first.text) >= 43
+    assert first.text.isascii()
+    assert not any(one.isspace() for one in first.text)
+    assert secret_of(Settings(home=str(tmp_path / "other"))).text != first.text
+
+
+def test_the_secret_is_in_no_representation(tmp_path: Path) -> None:
+    assert "swordfish" not in repr(secret_of(Settings(home=str(tmp_path), secret="swordfish")))
+
+
+@pytest.mark.parametrize(("content", "mode"), [("", 0o600), (" \n", 0o600), ("swordfish", 0o640)])
+def test_a_file_without_a_secret_or_one_that_others_know_is_refused(tmp_path: Path, content: str, mode: int) -> None:
+    file = tmp_path / "secret"
+    file.write_text(content, "utf-8")
+    file.chmod(mode)
+    with pytest.raises(UnusableFile) as caught:
+        secret_of(Settings(home=str(tmp_path)))
+    assert str(file) in str(caught.value)
+    assert "swordfish" not in str(caught.value)
