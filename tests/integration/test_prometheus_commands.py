@@ -852,7 +852,7 @@ def test_the_doctor_tells_of_a_sound_prometheus(home: Home, replay: ReplayServer
     assert cygnus in found["metrics"][0]["seen"]
     assert "from job opencost" in found["management fee"][0]["seen"]
     assert "from job netcosts" in found["traffic"][0]["seen"]
-    assert "2026-11-20T00:00:00Z" in found["retention"][0]["seen"]
+    assert "2026-11-19T23:40:00Z" in found["retention"][0]["seen"]
     # What the cost source leaves out is there, so that nobody is sent to look for it.
     assert "management" not in found
     text = home.call("doctor", "prod", *DAY).out

@@ -16,11 +16,12 @@ from kubetally.domain.window import DAY, Window
 from kubetally.sources.access import Access
 from kubetally.sources.prometheus.client import PrometheusClient
 from kubetally.sources.prometheus.infrastructure import (
-    MANAGEMENT,
     PrometheusInfrastructure,
     SeveralClustersMeasured,
+    SeveralTenantsMeasured,
 )
 from kubetally.sources.prometheus.promql import Selector
+from kubetally.sources.prometheus.queries import MANAGEMENT
 from kubetally.sources.transport import Limits, Transport
 from tests.integration.metrics_servers import Prometheus, VictoriaMetrics, Written, exported
 from tests.integration.written_metrics import START, S, balancer, gauge, hours, prices, relabelled, sent
@@ -194,7 +195,7 @@ async def test_a_second_exporter_that_runs_for_a_while_counts_once_too(holding: 
     url, selector = holding(*one, *relabelled([sent(1.0, first=1.0, last=2.5)], job="other"))
     async with infrastructure_of(url, selector) as source:
         found = await source.read(hours(0, 4))
-        assert source.client.questions == 4, "the hours that have it twice are asked once more"
+        assert source.client.questions == 5, "the hours that have it twice are asked once more"
         parts = [await source.read(hours(hour, hour + 1)) for hour in range(4)]
     assert found.network is not None
     assert found.network.region == pytest.approx(micros(4 * 0.02), rel=0.03)
@@ -207,6 +208,75 @@ async def test_what_moves_to_another_node_is_added_up_and_not_averaged(holding: 
     found = await found_in(holding(*prices(), here, there))
     assert found.network is not None
     assert found.network.region == pytest.approx(micros(4 * 0.02), rel=0.04)
+
+
+@pytest.mark.parametrize("moved_at", [1.5, 1.35, 1.9])
+async def test_what_moves_inside_an_hour_loses_nothing(holding: Held, moved_at: float) -> None:
+    one = [sent(1.0, 0, moved_at, instance="10.0.0.1:3001"), sent(1.0, moved_at, 4, instance="10.0.0.2:3001")]
+    found = await found_in(holding(*prices(), *one), hours(1, 2))
+    assert found.network is not None
+    assert found.network.region == pytest.approx(micros(0.02), rel=0.05)
+
+
+@pytest.mark.parametrize("step", [300.0, 600.0, 900.0])
+async def test_exporters_that_are_scraped_rarely_count_once_too(holding: Held, step: float) -> None:
+    one = sent(1.0, step=step)
+    alone = await found_in(holding(*prices(), one))
+    twice = await found_in(holding(*prices(), one, *relabelled([one], job="again", instance="10.0.0.2:3001")))
+    assert alone.network is not None
+    assert alone.network.region == pytest.approx(micros(4 * 0.02), rel=0.30), "samples that far apart lose something"
+    assert twice.network == pytest.approx(alone.network, abs=2)
+
+
+async def test_a_second_exporter_that_lives_inside_an_hour_only_counts_once(holding: Held) -> None:
+    short = sent(1.0, first=1.2, last=1.8, job="again")
+    found = await found_in(holding(*prices(), sent(1.0), short))
+    assert found.network is not None
+    assert found.network.region == pytest.approx(micros(4 * 0.02), rel=0.05)
+
+
+async def test_exporters_that_do_not_honor_labels_show_the_same_things(holding: Held) -> None:
+    one = [gauge(MANAGEMENT, 0.10), balancer(), *prices(), sent(1.0, service="web")]
+    of_scrape = {"namespace": "monitoring", "service": "network-costs", "job": "again", "instance": "10.0.0.7:9003"}
+    again = relabelled(one[:1] + one[2:5], **of_scrape)
+    again += relabelled([one[1], one[5]], exported_namespace="shop", **of_scrape)
+    alone, twice = await found_in(holding(*one)), await found_in(holding(*one, *again))
+    assert (twice.management, twice.load_balancer) == (alone.management, alone.load_balancer) == (400_000, 100_000)
+    assert twice.network == pytest.approx(alone.network, abs=2)
+
+
+async def test_pods_of_one_name_in_several_namespaces_all_count(holding: Held) -> None:
+    nodes = [sent(1.0, namespace=f"shop-{n}", pod_name="web-0", instance=f"10.0.0.{n}:3001") for n in range(3)]
+    found = await found_in(holding(*prices(), *nodes))
+    assert found.network is not None
+    assert found.network.region == pytest.approx(micros(3 * 4 * 0.02), rel=0.02)
+
+
+async def test_flows_that_one_exporter_tells_apart_add_up(holding: Held) -> None:
+    flows = [sent(1.0, nat="true"), sent(1.0, nat="false"), sent(1.0, service="s3")]
+    found = await found_in(holding(*prices(), *flows, *relabelled(flows, job="again")))
+    assert found.network is not None
+    assert found.network.region == pytest.approx(micros(3 * 4 * 0.02), rel=0.02)
+
+
+async def test_traffic_lost_where_an_hour_begins_or_ends_is_told_and_a_gap_inside_one_loses_nothing(
+    holding: Held,
+) -> None:
+    def without(first: float, last: float) -> Written:
+        whole = sent(1.0)
+        return replace(whole, samples=[one for one in whole.samples if not first <= (one[0] - S) / 3600 < last])
+
+    inside = await found_in(holding(*prices(), without(1.1, 1.8)))
+    assert inside.network is not None
+    assert inside.network.region == pytest.approx(micros(4 * 0.02), rel=0.02)
+    assert inside.issues == ()
+    across = await found_in(holding(*prices(), without(1.6, 2.4)))
+    (issue,) = across.issues
+    assert (issue.kind, issue.subject, issue.window) == (
+        IssueKind.WINDOW_WITHOUT_DATA,
+        Component.NETWORK,
+        hours(1, 3),
+    )
 
 
 async def test_a_counter_that_starts_again_loses_nothing(holding: Held) -> None:
@@ -254,6 +324,29 @@ async def test_a_balancer_that_changes_its_address_is_one_balancer_after_the_oth
     assert found.load_balancer == 100_000
 
 
+async def test_the_share_of_a_balancer_is_of_the_scrapes_of_those_that_show_it(holding: Held) -> None:
+    slow = {"job": "slow", "instance": "10.0.0.2:9003"}
+    two = [gauge(MANAGEMENT, 0.10), balancer(last=0.5), gauge(MANAGEMENT, 0.10, step=300.0, **slow)]
+    two += relabelled([replace(balancer(), samples=gauge("", 0.025, last=0.5, step=300.0).samples)], **slow)
+    assert (await found_in(holding(*two), hours(0, 1))).load_balancer == 12_500
+    blind = [gauge(MANAGEMENT, 0.10, job="blind"), gauge(MANAGEMENT, 0.10), balancer()]
+    assert (await found_in(holding(*blind), hours(0, 1))).load_balancer == 25_000
+
+
+async def test_an_exporter_that_starts_again_under_another_address_is_the_same(holding: Held) -> None:
+    before, after = {"instance": "10.0.0.1:9003"}, {"instance": "10.0.0.2:9003"}
+    series = [gauge(MANAGEMENT, 0.10, last=1.4, **before), gauge(MANAGEMENT, 0.20, first=1.4, **after)]
+    series += [balancer(last=1.4, **before)]  # gone with the restart
+    found = await found_in(holding(*series), hours(1, 2))
+    assert (found.management, found.load_balancer) == (160_000, 10_000)
+
+
+async def test_a_price_that_changes_inside_an_hour_is_averaged_over_its_samples(holding: Held) -> None:
+    cheap, dear = balancer(0.02, last=0.25, provider_id="a"), balancer(0.04, first=0.25, provider_id="b")
+    found = await found_in(holding(gauge(MANAGEMENT, 0.10), cheap, dear), hours(0, 1))
+    assert found.load_balancer == 35_000
+
+
 async def test_a_metric_that_is_not_there_is_unknown_and_a_zero_is_zero(holding: Held) -> None:
     nothing = await found_in(holding(gauge("up", 1)))
     assert (nothing.management, nothing.load_balancer, nothing.network) == (None, None, None)
@@ -263,10 +356,20 @@ async def test_a_metric_that_is_not_there_is_unknown_and_a_zero_is_zero(holding:
     assert free.issues == ()
 
 
-async def test_traffic_without_a_price_is_unknown_and_told(holding: Held) -> None:
+async def test_a_class_of_traffic_without_a_price_is_told_and_the_others_are_counted(holding: Held) -> None:
     found = await found_in(holding(sent(1.0), sent(1.0, internet="true"), *prices()[1:]))
+    assert found.network is not None
+    assert (found.network.internet, found.network.zone) == (0, 0)
+    assert found.network.region == pytest.approx(micros(4 * 0.02), rel=0.02)
+    (issue,) = found.issues
+    assert (issue.kind, issue.window, issue.subject) == (IssueKind.NETWORK_UNPRICED, hours(0, 4), Component.NETWORK)
+    assert "GiB of traffic have no price (kubecost_network_internet_egress_cost)" in issue.message
+
+
+async def test_traffic_without_any_price_is_unknown(holding: Held) -> None:
+    found = await found_in(holding(gauge(MANAGEMENT, 0.10), sent(1.0)))
     assert found.network is None
-    assert {issue.kind for issue in found.issues} == {IssueKind.NETWORK_UNPRICED}
+    assert found.network_bytes is not None
 
 
 async def test_a_tenant_sees_its_own_whatever_its_name(holding: Held) -> None:
@@ -289,7 +392,7 @@ async def test_of_several_clusters_one_has_to_be_chosen(holding: Held) -> None:
     url, selector = holding(*(gauge(MANAGEMENT, fee, cluster_id=name) for name, fee in clusters.items()))
     with pytest.raises(SeveralClustersMeasured) as caught:
         await read(url, hours(0, 4), selector)
-    assert caught.value.cluster_ids == ("a.c", "abc", "b")
+    assert caught.value.names == ("a.c", "abc", "b")
     assert (await read(url, hours(0, 4), replace(selector, cluster_id="a.c"))).management == 400_000
 
 
@@ -298,6 +401,31 @@ async def test_metrics_without_a_cluster_are_of_the_only_one(holding: Held) -> N
     found = await found_in(held)
     assert found.management == 400_000
     assert found.network is not None
+
+
+async def test_a_label_of_the_cluster_that_appears_one_day_hides_nothing_before_it(holding: Held) -> None:
+    def labelled(series: list[Written]) -> list[Written]:
+        """From hour 2 on with the cluster's name."""
+        at = S + 2 * 3600
+        before = [replace(one, samples=[point for point in one.samples if point[0] < at]) for one in series]
+        after = [replace(one, samples=[point for point in one.samples if point[0] >= at]) for one in series]
+        return [*before, *relabelled(after, cluster_id="a")]
+
+    url, selector = holding(*labelled([gauge(MANAGEMENT, 0.10), balancer(), *prices(), sent(1.0)]), cluster_id="a")
+    whole = await read(url, hours(0, 4), selector)
+    parts = [await read(url, hours(hour, hour + 1), selector) for hour in range(4)]
+    assert (whole.management, whole.load_balancer, len(whole.hours)) == (400_000, 100_000, 4)
+    assert [hour for part in parts for hour in part.hours] == list(whole.hours)
+
+
+async def test_of_several_tenants_one_has_to_be_chosen(holding: Held) -> None:
+    mine = [gauge(MANAGEMENT, 0.10, cluster_id="prod"), sent(1.0, cluster_id="prod"), *prices(cluster_id="prod")]
+    url, selector = holding(*relabelled(mine, customer="one"), *relabelled(mine, customer="two"))
+    unchosen = Selector(cluster_id="prod", tenant_label="customer")
+    assert selector.tenant is not None
+    with pytest.raises(SeveralTenantsMeasured, match="several tenants: choose one of one, two with --tenant"):
+        await read(url, hours(0, 4), unchosen)
+    assert (await read(url, hours(0, 4), replace(unchosen, tenant="two"))).management == 400_000
 
 
 async def test_a_window_of_no_length_asks_nothing(recorded_prometheus: RecordedPrometheus) -> None:

@@ -1,18 +1,19 @@
 """What the doctor finds about real servers of metrics."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
 from kubetally.domain.survey import Exporter, MetricsSurvey
-from kubetally.domain.window import DAY, Window
+from kubetally.domain.window import DAY, HOUR, Window
 from kubetally.ledger.diagnosis import Finding, Level
 from kubetally.ledger.metrics_diagnosis import diagnose_metrics
 from kubetally.sources.access import Access
 from kubetally.sources.prometheus.client import PrometheusClient
-from kubetally.sources.prometheus.infrastructure import EGRESS_BYTES, LOAD_BALANCER, MANAGEMENT
 from kubetally.sources.prometheus.promql import Selector
-from kubetally.sources.prometheus.survey import NEEDED, PrometheusSurvey
+from kubetally.sources.prometheus.queries import EGRESS_BYTES, LOAD_BALANCER, MANAGEMENT, NEEDED
+from kubetally.sources.prometheus.survey import PrometheusSurvey
 from kubetally.sources.transport import Limits, Transport
 from tests.integration.metrics_servers import Prometheus, VictoriaMetrics, Written
 from tests.integration.written_metrics import START, balancer, gauge, hours, prices, relabelled, sent
@@ -27,7 +28,7 @@ async def surveyed(url: str, window: Window, tenant: str | None = None) -> tuple
         client = PrometheusClient(transport)
         source = PrometheusSurvey(client, Selector(tenant))
         found = await source.survey(window)
-        assert client.questions == 5
+        assert client.questions == 6
         return found, await diagnose_metrics(source, window)
 
 
@@ -44,7 +45,7 @@ async def test_a_sound_server_has_nothing_to_mend(recorded_prometheus: Callable[
     assert facts[MANAGEMENT].exporters == (Exporter("opencost", 1),)
     assert facts[EGRESS_BYTES].exporters == (Exporter("netcosts", 1),)
     assert (survey.left_open, survey.cluster_ids) == (False, ("cygnus",))
-    assert survey.oldest == START
+    assert survey.oldest == START - timedelta(minutes=20)
     assert {finding.level for finding in findings} == {Level.OK}
 
 
@@ -95,6 +96,36 @@ async def test_what_is_missing_double_sparse_or_broken_is_told_with_what_it_cost
     assert "2 series at a time show the same thing" in notes
     assert "more than five minutes apart" in notes
     assert all(finding.remedy for finding in findings if finding.level is not Level.OK)
+
+
+async def test_a_server_whose_samples_begin_in_the_last_hour_is_read_to_the_minute(holding: Held) -> None:
+    url, tenant = holding(gauge(MANAGEMENT, 0.10, first=3.7))
+    survey, findings = await surveyed(url, WINDOW, tenant)
+    fee = next(metric for metric in survey.metrics if metric.name == MANAGEMENT)
+    assert (fee.interval_seconds, fee.gaps, fee.partial) == (60, (hours(0, 3),), (hours(3, 4),))
+    assert survey.oldest is not None
+    assert timedelta() <= survey.oldest - (START + 3.7 * HOUR) < timedelta(minutes=5)
+    assert any("1 hours have samples for a part of them only" in note for note in told(findings, Level.NOTE))
+    assert any("0 days" in seen for seen in told(findings, Level.OK))
+
+
+async def test_what_moves_is_not_taken_for_double(holding: Held) -> None:
+    here, there = sent(1.0, 0, 1.4, instance="10.0.0.1:3001"), sent(1.0, 1.4, 4, instance="10.0.0.2:3001")
+    survey, _ = await surveyed(*with_window(holding(here, there)))
+    assert next(metric.copies for metric in survey.metrics if metric.name == EGRESS_BYTES) == 1
+
+
+@pytest.mark.parametrize("step", [60.0, 600.0])
+async def test_exporters_are_seen_to_be_double_however_they_are_scraped(holding: Held, step: float) -> None:
+    of_scrape = {"namespace": "monitoring", "exported_namespace": "shop", "job": "again"}
+    one = [sent(1.0, step=step), gauge(LOAD_BALANCER, 0.025, step=step, namespace="shop", service_name="web")]
+    survey, _ = await surveyed(*with_window(holding(*one, *relabelled(one, **of_scrape))))
+    copies = {metric.name: metric.copies for metric in survey.metrics if metric.is_there}
+    assert copies == {EGRESS_BYTES: 2, LOAD_BALANCER: 2}
+
+
+def with_window(held: tuple[str, str]) -> tuple[str, Window, str]:
+    return held[0], WINDOW, held[1]
 
 
 async def test_several_clusters_and_an_empty_tenant_are_told(holding: Held) -> None:

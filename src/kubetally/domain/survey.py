@@ -25,6 +25,7 @@ class MetricFacts:
     copies:           the most series that showed one thing at one time; 1 where nothing is shown twice.
     interval_seconds: between two samples of a series, at most; None where an hour never had two.
     gaps:             whole hours without any sample, adjacent ones joined; the whole window where there is none.
+    partial:          hours that have samples, and lack them for a quarter or more, adjacent ones joined.
     """
 
     name: str
@@ -32,6 +33,7 @@ class MetricFacts:
     copies: int = 0
     interval_seconds: float | None = None
     gaps: tuple[Window, ...] = ()
+    partial: tuple[Window, ...] = ()
 
     @property
     def is_there(self) -> bool:
@@ -44,7 +46,7 @@ class MetricsSurvey:
     """What was found in a window of whole hours.
 
     metrics:     in the order of what they are needed for, those that are missing too.
-    oldest:      the first sample that is still kept, to about six hours; None where that can't be found out.
+    oldest:      the first sample that is still kept, to about five minutes; None where that can't be found out.
     left_open:   whether ranges leave out a sample at their start, as in a Prometheus from 3 on.
     cluster_ids: of all clusters that the selected series name.
     """

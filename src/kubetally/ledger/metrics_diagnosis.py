@@ -11,6 +11,7 @@ from kubetally.ledger.ports import SurveyedSource
 from kubetally.ledger.remedies import of_issue, of_metrics_error
 
 _COARSE_SECONDS = 300.0  # from here on a server forgets a sample before the next one comes
+_COARSEST_SECONDS = 900.0  # from here on quarters of an hour lack samples although nothing is wrong
 _NAMED_AT_MOST = 4
 
 
@@ -113,6 +114,15 @@ def _metric(metric: MetricFacts, window: Window) -> Iterator[Finding]:
             "so that the bill is short of what they truly cost",
             "see whether the exporter and the server ran then; nothing is made up for hours without samples",
         )
+    if metric.partial and (metric.interval_seconds or _COARSEST_SECONDS) < _COARSEST_SECONDS:
+        hours = sum(part.hours for part in metric.partial)
+        yield Finding(
+            Level.NOTE,
+            need.what,
+            f"{hours:g} hours have samples for a part of them only, first {metric.partial[0]}: what was sent, and "
+            "which balancers came or went, while there were none may be missing",
+            "see whether the exporter and the server ran then; a server that starts again should be back in minutes",
+        )
     if metric.interval_seconds is None or metric.interval_seconds > _COARSE_SECONDS:
         yield Finding(
             Level.NOTE,
@@ -128,7 +138,7 @@ def _retention(survey: MetricsSurvey) -> Finding:
         seen, remedy = "the server does not tell how far back its samples go", "see its retention yourself"
         return Finding(Level.NOTE, "retention", seen, remedy)
     days = (survey.window.end - survey.oldest).days
-    since = f"samples go back to {rfc3339(survey.oldest)}, {days} days"
+    since = f"samples go back to {rfc3339(survey.oldest)}, {days} day{'' if days == 1 else 's'}"
     return Finding(Level.OK, "retention", f"{since}: of older windows fee, balancers and traffic are unknown")
 
 

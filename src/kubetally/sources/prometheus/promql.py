@@ -51,6 +51,11 @@ class Selector:
             if re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", label) is None:
                 raise InvalidMetricOrLabel("label", label)
 
+    @property
+    def account_labels(self) -> tuple[str, str]:
+        """The labels that tell accounts of one server apart."""
+        return self.tenant_label, self.cluster_label
+
     def of(self, metric: str) -> str:
         """The series of one metric. Raises InvalidMetricOrLabel."""
         return f"{metric_name(metric)}{{{','.join(self._matchers())}}}"
@@ -84,6 +89,16 @@ class HourRanges:
     def samples(self) -> str:
         """Behind a selector: its samples of the hour."""
         return "[1h] offset 1ms" if self.left_open else "[3599999ms] offset 1ms"
+
+    @property
+    def first_quarter(self) -> str:
+        """Behind a selector: its samples of the hour's first fifteen minutes."""
+        return "[15m] offset 2700001ms"
+
+    @property
+    def last_quarter(self) -> str:
+        """Behind a selector: its samples of the hour's last fifteen minutes."""
+        return "[15m] offset 1ms"
 
     @property
     def quarters(self) -> str:

@@ -1,33 +1,21 @@
 """Looking which of the needed metrics a server holds, from whom, how often and since when."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator
 from datetime import datetime
 
 from kubetally.domain.infrastructure import clock_hours, spans_of
 from kubetally.domain.survey import Exporter, MetricFacts, MetricsSurvey
 from kubetally.domain.window import HOUR, Window, from_unix, to_unix
 from kubetally.sources.prometheus.client import Found, PrometheusClient
-from kubetally.sources.prometheus.infrastructure import (
-    BALANCER_LABELS,
-    EGRESS_BYTES,
-    EGRESS_PRICES,
-    FLOW_LABELS,
-    LOAD_BALANCER,
-    MANAGEMENT,
-)
 from kubetally.sources.prometheus.promql import HourRanges, Selector, named
+from kubetally.sources.prometheus.queries import EGRESS_BYTES, NEEDED, copies_query
 from kubetally.sources.prometheus.wire import QueryRefused
 from kubetally.tasks import task_group
 
-# Each metric with the labels that tell what it is of, beside the cluster: whatever else differs, differs by exporter.
-NEEDED: Mapping[str, tuple[str, ...]] = {
-    MANAGEMENT: (),
-    LOAD_BALANCER: BALANCER_LABELS,
-    EGRESS_BYTES: FLOW_LABELS,
-    **dict.fromkeys(EGRESS_PRICES.values(), ()),
-}
-_LOOKED_BACK = "400d"
+Points = list[tuple[float, float]]
+_SAMPLES, _FULLEST, _QUARTERS = "samples ", "fullest ", "quarters "  # before the name of a metric
+_LOOKED_BACK, _COARSE = "400d", "6h"
 
 
 class PrometheusSurvey:
@@ -42,7 +30,7 @@ class PrometheusSurvey:
         return self.client.url
 
     async def survey(self, window: Window) -> MetricsSurvey:
-        """What the server holds over a window of whole hours, in five questions. Raises SourceError."""
+        """What the server holds over a window of whole hours, in six questions. Raises SourceError."""
         return await _survey(self.client, self._selector, window)
 
 
@@ -51,7 +39,7 @@ async def _survey(client: PrometheusClient, selector: Selector, window: Window) 
     ranges, first = HourRanges(left_open), window.start + HOUR
     async with task_group() as group:
         counts_task = group.create_task(client.range(_counts(selector, ranges), first, window.end, HOUR))
-        copies_task = group.create_task(client.range(_copies(selector), first, window.end, HOUR))
+        copies_task = group.create_task(client.range(copies_query(selector, ranges), first, window.end, HOUR))
         exporters_task = group.create_task(client.instant(_exporters(selector, window), window.end))
         oldest_task = group.create_task(_oldest(client, selector, window.end))
     counts, copies, exporters = counts_task.result(), copies_task.result(), exporters_task.result()
@@ -72,8 +60,9 @@ async def _survey(client: PrometheusClient, selector: Selector, window: Window) 
                 name,
                 by_metric.get(name, ()),
                 round(max((value for _, value in _points(copies, name)), default=0)),
-                _interval(value for _, value in _points(counts, name)),
-                _gaps(window, (at for at, _ in _points(counts, name))),
+                _interval(_points(counts, _SAMPLES + name), _points(counts, _FULLEST + name)),
+                _without(window, (at for at, _ in _points(counts, _SAMPLES + name))),
+                _partial(window, _points(counts, _QUARTERS + name)),
             )
             for name in NEEDED
         ],
@@ -85,19 +74,16 @@ async def _survey(client: PrometheusClient, selector: Selector, window: Window) 
 
 
 def _counts(selector: Selector, ranges: HourRanges) -> str:
-    """How many samples the fullest series of each metric has in an hour."""
-    return " or ".join(named(name, f"max(count_over_time({selector.of(name)}{ranges.samples}))") for name in NEEDED)
+    """Of the fullest series of each metric: samples of the hour, of its fullest quarter, and quarters with a sample."""
 
+    def counts(name: str) -> Iterator[str]:
+        metric = selector.of(name)
+        quarters = f"(max(count_over_time({metric}{ranges.last_quarter})){ranges.quarters})"
+        yield named(_SAMPLES + name, f"max(count_over_time({metric}{ranges.samples}))")
+        yield named(_FULLEST + name, f"max_over_time{quarters}")
+        yield named(_QUARTERS + name, f"count_over_time{quarters}")
 
-def _copies(selector: Selector) -> str:
-    """How many series show one thing at the end of an hour, at most."""
-    return " or ".join(
-        named(
-            name,
-            f"max(count by ({','.join((selector.cluster_label, *labels))}) ({selector.of(name)} offset 1ms))",
-        )
-        for name, labels in NEEDED.items()
-    )
+    return " or ".join(part for name in NEEDED for part in counts(name))
 
 
 def _exporters(selector: Selector, window: Window) -> str:
@@ -114,16 +100,21 @@ def _exporters(selector: Selector, window: Window) -> str:
 
 
 async def _oldest(client: PrometheusClient, selector: Selector, at: datetime) -> datetime | None:
-    """The first sample that is kept; None where the server refuses to look back so far."""
+    """The first sample that is kept, first looked for coarsely; None where the server refuses to look back so far."""
     kept = " or ".join(selector.of(name) for name in NEEDED if name != EGRESS_BYTES)
+
+    async def first(looked_back: str, before: datetime) -> datetime | None:
+        found = await client.instant(f"min(min_over_time(timestamp({kept})[{looked_back}]))", before)
+        return from_unix(int(found.series[0].points[0][1])) if found.series else None
+
     try:
-        found = await client.instant(f"min(min_over_time(timestamp({kept})[{_LOOKED_BACK}:6h]))", at)
+        coarsely = await first(f"{_LOOKED_BACK}:{_COARSE}", at)
+        return await first(f"{_COARSE}:5m", coarsely or at) or coarsely
     except QueryRefused:
         return None
-    return from_unix(int(found.series[0].points[0][1])) if found.series else None
 
 
-def _points(found: Found, name: str) -> list[tuple[float, float]]:
+def _points(found: Found, name: str) -> Points:
     return [point for series in found.series if series.labels.get("is") == name for point in series.points]
 
 
@@ -142,11 +133,22 @@ def _by_metric(found: Found) -> dict[str, tuple[Exporter, ...]]:
     }
 
 
-def _interval(samples_an_hour: Iterable[float]) -> float | None:
-    most = max(samples_an_hour, default=0.0)
-    return 3600 / most if most >= 2 else None
+def _interval(of_hours: Points, of_quarters: Points) -> float | None:
+    """Seconds between two samples; None where an hour never has two."""
+    in_hour = max((value for _, value in of_hours), default=0.0)
+    in_quarter = max((value for _, value in of_quarters), default=0.0)
+    if in_hour < 2:
+        return None
+    # Where all samples lie in a part of an hour, they are closer than their number in it says.
+    return 3600 / in_hour if in_hour >= 4 * (in_quarter - 1) else 900 / in_quarter
 
 
-def _gaps(window: Window, ends: Iterable[float]) -> tuple[Window, ...]:
+def _partial(window: Window, quarters: Points) -> tuple[Window, ...]:
+    return _without(window, (at for at, count in quarters if count >= 4), {round(at) for at, _ in quarters})
+
+
+def _without(window: Window, ends: Iterable[float], among: Container[int] | None = None) -> tuple[Window, ...]:
+    """The hours that are not among those with these ends; of some only, where `among` says which."""
     there = {round(end) for end in ends}
-    return tuple(spans_of(hour for hour in clock_hours(window) if to_unix(hour.end) not in there))
+    hours = ((hour, to_unix(hour.end)) for hour in clock_hours(window))
+    return tuple(spans_of(hour for hour, end in hours if end not in there and (among is None or end in among)))
