@@ -68,7 +68,7 @@ TOO_MANY = b'{"status":"error","errorType":"execution","error":"query processing
 FAULTS: dict[str, tuple[Reply, str]] = {
     "html": (Reply(200, b"<html>sign in</html>", "text/html"), "answer_not_understood"),
     "422": (Reply(422, TOO_MANY), "query_refused"),
-    "401": (Reply(401, b"no", "text/plain"), "source_refused"),
+    "401": (Reply(401, b"no", "text/plain"), "metrics_not_allowed"),
     "503": (Reply(503, b"upstream connect error", "text/plain"), "source_unavailable"),
     "cut off": (
         Reply(200, b'{"status":"success","data":{', headers={"Content-Length": "999", "Connection": "close"}),

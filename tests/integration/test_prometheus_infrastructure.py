@@ -392,7 +392,7 @@ async def test_of_several_clusters_one_has_to_be_chosen(holding: Held) -> None:
     url, selector = holding(*(gauge(MANAGEMENT, fee, cluster_id=name) for name, fee in clusters.items()))
     with pytest.raises(SeveralClustersMeasured) as caught:
         await read(url, hours(0, 4), selector)
-    assert caught.value.names == ("a.c", "abc", "b")
+    assert caught.value.cluster_ids == ("a.c", "abc", "b")
     assert (await read(url, hours(0, 4), replace(selector, cluster_id="a.c"))).management == 400_000
 
 

@@ -37,8 +37,8 @@ _METRICS_STEPS = {
     "source_unreachable": "see that it runs and can be reached from here, as with "
     "`kubectl -n monitoring port-forward service/prometheus-server 9090:80`",
     "source_failed": "see its log",
-    "source_refused": "check the path of the URL (it ends before /api/v1; that of a Mimir ends with /prometheus), and "
-    "for 401 or 403 the credentials",
+    "metrics_not_allowed": "see which credentials it wants: of the account, or KUBETALLY_PROMETHEUS_TOKEN and _HEADERS",
+    "source_refused": "check the path of the URL (it ends before /api/v1; that of a Mimir ends with /prometheus)",
     "answer_not_understood": "give the address of the query API of a Prometheus, past any login page; see what it "
     "answers: curl -i '{url}/api/v1/query?query=up'",
     "metrics_serve_one": "give the account a tenant, a cluster id or a server of its own",

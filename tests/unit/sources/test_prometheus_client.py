@@ -12,9 +12,9 @@ from kubetally.domain.issues import IssueKind
 from kubetally.domain.window import DAY, HOUR, Window
 from kubetally.sources.access import Access
 from kubetally.sources.faults import AnswerNotUnderstood, AnswerTruncated, SourceRefused, SourceUnavailable
-from kubetally.sources.prometheus.client import Found, PrometheusClient, QueryOptions
+from kubetally.sources.prometheus.client import Found, ProbeUnanswered, PrometheusClient, QueryOptions
 from kubetally.sources.prometheus.promql import HourRanges, InvalidMetricOrLabel, Selector, metric_name, quoted
-from kubetally.sources.prometheus.wire import QueryRefused
+from kubetally.sources.prometheus.wire import MetricsNotAllowed, QueryRefused
 from kubetally.sources.transport import Limits, Transport
 from tests.served import Asked, Reply, Served
 
@@ -79,14 +79,14 @@ async def test_a_long_query_is_posted() -> None:
     assert [(asked.method, asked.params["query"]) for asked in server.asked] == [("POST", LONG)]
 
 
-@pytest.mark.parametrize("status", [403, 405])
-async def test_a_server_that_takes_no_post_is_asked_by_url(status: int) -> None:
+@pytest.mark.parametrize(("status", "error"), [(403, MetricsNotAllowed), (405, SourceRefused)])
+async def test_a_server_that_takes_no_post_is_asked_by_url(status: int, error: type[Exception]) -> None:
     def answers(asked: Asked) -> object:
         return Reply(status, b"no", "text/plain") if asked.method == "POST" else vector("7")
 
     async with asking(answers) as (client, server):
         assert (await client.instant(LONG, AT)).series[0].points == [(1, 7.0)]
-        with pytest.raises(SourceRefused):
+        with pytest.raises(error):
             await client.instant("up or " * 4000 + "up", AT)
     assert [asked.method for asked in server.asked] == ["POST", "GET", "POST"]
 
@@ -185,7 +185,9 @@ async def test_an_error_of_the_api_is_told_in_its_own_words_with_what_to_do(
         (Reply(422, b'{"status":"error","x":' + b"[" * 100_000), SourceRefused),
         (Reply(200, b"{}", headers={"Content-Length": "9999", "Connection": "close"}), AnswerTruncated),
         (Reply(404, b"404 page not found", "text/plain"), SourceRefused),
-        (Reply(401, b'{"error":"sign in"}'), SourceRefused),
+        (Reply(401, b'{"error":"sign in"}'), MetricsNotAllowed),
+        (Reply(401, b"no org id", "text/plain"), MetricsNotAllowed),
+        (_error(403, "internal", "not yours"), MetricsNotAllowed),
         (_error(503, "unavailable", "starting"), SourceUnavailable),
     ],
 )
@@ -206,9 +208,15 @@ async def test_ranges_are_found_out_to_be_open_or_closed(counted: str, left_open
     assert HourRanges(left_open).samples.startswith("[1h]" if left_open else "[3599999ms]")
 
 
-async def test_a_server_that_cannot_tell_is_taken_for_an_old_one() -> None:
+async def test_a_server_that_finds_nothing_by_what_always_finds_something_is_not_trusted() -> None:
     async with asking(lambda asked: vector()) as (client, _):
-        assert await client.is_left_open(AT) is False
+        with pytest.raises(ProbeUnanswered, match="past a proxy that changes queries"):
+            await client.is_left_open(AT)
+
+
+async def test_what_is_not_allowed_says_where_its_credentials_are_given() -> None:
+    with pytest.raises(MetricsNotAllowed, match=r"'no org id'.*--prometheus-header.*KUBETALLY_PROMETHEUS_HEADERS"):
+        await instant(Reply(401, b"no org id", "text/plain"))
 
 
 def test_values_are_escaped_and_names_are_checked() -> None:

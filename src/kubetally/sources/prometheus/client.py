@@ -81,6 +81,19 @@ class QueryOptions:
         )
 
 
+class ProbeUnanswered(SourceError):
+    """The server found nothing by a query that always finds something, so that nothing it finds can be trusted."""
+
+    code = "probe_unanswered"
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        super().__init__(
+            f"{url} answered the query {_PROBE} with nothing, which no Prometheus does: give the address of the query "
+            "API itself, past a proxy that changes queries"
+        )
+
+
 @dataclass(slots=True)
 class _Once:
     """Whether ranges are left-open, once that is known."""
@@ -167,8 +180,9 @@ class PrometheusClient:
                 seconds = int(near.timestamp()) // 60 * 60
                 pairs = (("query", _PROBE), ("time", str(seconds)), *self._options.pairs())
                 found = _found([await self._asked("/api/v1/query", pairs, "vector")])
-                counted = found.series[0].points[0][1] if found.series and found.series[0].points else 2.0
-                self._left_open.answer = counted < 2
+                if not found.series:
+                    raise ProbeUnanswered(self.url)
+                self._left_open.answer = found.series[0].points[0][1] < 2
         return self._left_open.answer
 
     async def _range(self, query: str, start: datetime, end: datetime, step: timedelta, more: Pairs) -> QueryAnswer:

@@ -6,7 +6,7 @@ once.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from kubetally.domain.component import Component
@@ -33,32 +33,32 @@ _LONGEST_OF_BYTES = 4 * DAY
 _SHORTEST_LOOK, _LONGEST_LOOK = timedelta(minutes=1), HOUR
 
 
-class SeveralAccountsMeasured(RequestError):
-    """The server of metrics has several of what one account has one of, and none was chosen; `names` are theirs."""
-
-    def __init__(self, url: str, names: Iterable[str], what: str, option: str) -> None:
-        self.url, self.names = url, tuple(sorted(names))
-        more = len(self.names) - _NAMED_AT_MOST
-        some = ", ".join(self.names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
-        super().__init__(f"{url} has metrics of several {what}: choose one of {some} with {option}")
-
-
-class SeveralClustersMeasured(SeveralAccountsMeasured):
-    """It has several clusters."""
+class SeveralClustersMeasured(RequestError):
+    """The server of metrics has several clusters, and none was chosen."""
 
     code = "several_clusters_measured"
 
-    def __init__(self, url: str, names: Iterable[str]) -> None:
-        super().__init__(url, names, "clusters", "--cluster-id, or a tenant that has one with --tenant")
+    def __init__(self, url: str, cluster_ids: Iterable[str]) -> None:
+        self.url, self.cluster_ids = url, tuple(sorted(cluster_ids))
+        super().__init__(
+            f"{url} has metrics of several clusters: choose one of {_some_of(self.cluster_ids)} with --cluster-id, or "
+            "a tenant that has one with --tenant"
+        )
 
 
-class SeveralTenantsMeasured(SeveralAccountsMeasured):
-    """It has several tenants."""
+class SeveralTenantsMeasured(RequestError):
+    """The server of metrics has several tenants, and none was chosen."""
 
     code = "several_tenants_measured"
 
-    def __init__(self, url: str, names: Iterable[str]) -> None:
-        super().__init__(url, names, "tenants", "--tenant")
+    def __init__(self, url: str, tenants: Iterable[str]) -> None:
+        self.url, self.tenants = url, tuple(sorted(tenants))
+        super().__init__(f"{url} has metrics of several tenants: choose one of {_some_of(self.tenants)} with --tenant")
+
+
+def _some_of(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED_AT_MOST
+    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
 class PrometheusInfrastructure:
@@ -80,7 +80,7 @@ class PrometheusInfrastructure:
     async def read(self, window: Window) -> Infrastructure:
         """What was measured in a window of whole hours: four questions a week, eight where exporters are double.
 
-        Raises: SourceError, SeveralAccountsMeasured.
+        Raises: SourceError, SeveralClustersMeasured, SeveralTenantsMeasured.
         """
         if window.is_empty:
             return Infrastructure(window, (), self.url)
@@ -122,7 +122,7 @@ class PrometheusInfrastructure:
         return await self._counted(bytes_once_query(self._selector, ranges, look), first, last)
 
     def _samples(self, answers: Iterable[Found]) -> defaultdict[int, Samples]:
-        """Raises SeveralAccountsMeasured."""
+        """Raises SeveralClustersMeasured, SeveralTenantsMeasured."""
         series = [one for answer in answers for one in answer.series]
         ours = best_labelled(series, self._selector.account_labels)
         self._see_that_one_is_chosen(ours)

@@ -37,7 +37,7 @@ class PrometheusSource:
         await self.client.is_left_open(now)
 
     async def read(self, window: Window) -> Infrastructure:
-        """What it measured in a window of whole hours. Raises SourceError, SeveralClustersMeasured."""
+        """What it measured in a window of whole hours. Raises SourceError, RequestError."""
         return await self._infrastructure.read(window)
 
     async def points(self, window: Window, names: Sequence[str]) -> MeasuredSeries:

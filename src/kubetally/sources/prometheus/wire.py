@@ -14,6 +14,7 @@ from kubetally.sources.faults import Answer, AnswerNotUnderstood, SourceRefused,
 
 D = TypeVar("D", bound="Envelope")
 _SAID_CHARACTERS = 300
+_NOT_ALLOWED = frozenset({401, 403})
 
 
 class Sampled(Struct, gc=False):
@@ -65,6 +66,21 @@ class QueryRefused(SourceError):
         super().__init__(f"{url} refused a query with {status} {kind}{words}; {_TODO.get(kind, _TODO['internal'])}")
 
 
+class MetricsNotAllowed(SourceError):
+    """A server of metrics, or a proxy before it, wants other credentials, or does not allow this with those it got."""
+
+    code = "metrics_not_allowed"
+
+    def __init__(self, url: str, status: int, said: str | None) -> None:
+        self.url, self.status, self.said = url, status, printable(said or "", _SAID_CHARACTERS)
+        words = f" ({self.said!r})" if self.said else ""
+        super().__init__(
+            f"{url} answered {status}{words}; give the account --prometheus-token-file, user:password@ in "
+            "--prometheus-url or --prometheus-header 'X-Scope-OrgID: TENANT', and for the server of "
+            "KUBETALLY_PROMETHEUS_URL set KUBETALLY_PROMETHEUS_TOKEN or KUBETALLY_PROMETHEUS_HEADERS"
+        )
+
+
 _TODO = {
     "bad_data": "it has to be a Prometheus from 2.26 on, a Thanos, a Mimir or a VictoriaMetrics, and the window inside "
     "what it allows to be asked at a time",
@@ -99,7 +115,9 @@ def refused(error: SourceRefused) -> SourceError:
     try:
         said = _ENVELOPE.decode(error.body)
     except _NOT_DECODED:
-        return error
+        said = Envelope()
+    if error.status in _NOT_ALLOWED:
+        return MetricsNotAllowed(error.url, error.status, said.error or error.said)
     if said.status != "error" or not said.error_type:
         return error
     return QueryRefused(error.url, error.status, said.error_type, said.error)
