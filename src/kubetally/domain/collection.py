@@ -1,0 +1,125 @@
+"""A day of an account as it was collected: what is remembered of it beside its rows, and how sure it is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+
+from kubetally.domain.asset import Asset
+from kubetally.domain.booking import Booking, ComponentBalance
+from kubetally.domain.cluster_costs import SourceIdentity
+from kubetally.domain.component import Component
+from kubetally.domain.row import Row
+from kubetally.domain.window import DAY, Window
+
+SETTLES_AFTER = timedelta(hours=72)
+"""After the end of a day its source may still correct it; what is collected later than that is taken to hold."""
+
+
+class DayState(StrEnum):
+    """How sure a collected day is."""
+
+    PROVISIONAL = "provisional"
+    SETTLED = "settled"
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """One collection of an (account, day), of which the last one holds.
+
+    collected_at: when it began. head: the booking without its rows, which lie in the lake under `id`; `rows` counts
+    them.
+    balance: of the whole booking. is_running: the day was not over, so that it lies in the table of running days.
+    version: of that table, from which on its rows are there; None until they are.
+    """
+
+    id: str
+    account_id: str
+    day: date
+    collected_at: datetime
+    source: SourceIdentity
+    head: Booking
+    rows: int
+    balance: Mapping[Component, ComponentBalance]
+    is_running: bool = False
+    version: int | None = None
+
+    @property
+    def state(self) -> DayState:
+        """Settled, if it was collected long enough after the day's end."""
+        settles_at = window_of(self.day).end + SETTLES_AFTER
+        return DayState.SETTLED if self.collected_at >= settles_at else DayState.PROVISIONAL
+
+    @property
+    def hours_covered(self) -> float:
+        """Hours of the day that the source answered for."""
+        return sum(span.hours for span in self.head.covered)
+
+    def booked(self, rows: Sequence[Row]) -> Booking:
+        """The booking as it was, with its rows."""
+        return replace(self.head, rows=tuple(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedDay:
+    """A collection on its way into the lake, with its rows and with the assets that its bill is made of."""
+
+    collection: Collection
+    rows: Sequence[Row]
+    assets: Sequence[Asset]
+
+
+def collected(
+    collection_id: str,
+    account_id: str,
+    day: date,
+    collected_at: datetime,
+    source: SourceIdentity,
+    booking: Booking,
+    assets: Sequence[Asset],
+    *,
+    is_running: bool = False,
+) -> CollectedDay:
+    """A booked day as it is put into the lake."""
+    head = replace(booking, rows=())
+    count, balance = len(booking.rows), booking.balance()
+    collection = Collection(
+        collection_id, account_id, day, collected_at, source, head, count, balance, is_running=is_running
+    )
+    return CollectedDay(collection, booking.rows, assets)
+
+
+@dataclass(frozen=True, slots=True)
+class CoveredDay:
+    """What is known of an (account, day), collected or tried; no figure where nothing is held.
+
+    hours_covered: of the held collection. total: micros of it. attempts: how often it was tried since it was last
+    collected; last_error: what the last of them met, as code and words, None where it was well.
+    """
+
+    account_id: str
+    day: date
+    collection_id: str | None = None
+    state: DayState | None = None
+    is_running: bool = False
+    audited: bool = False
+    source: str | None = None
+    rows: int = 0
+    hours_covered: float = 0.0
+    total: int = 0
+    currency: str | None = None
+    collected_at: datetime | None = None
+    attempts: int = 0
+    tried_at: datetime | None = None
+    last_error: tuple[str, str] | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether rows of it are in the lake."""
+        return self.collection_id is not None
+
+
+def window_of(day: date) -> Window:
+    """The UTC day as a window."""
+    start = datetime.combine(day, time(), UTC)
+    return Window(start, start + DAY)

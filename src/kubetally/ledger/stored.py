@@ -1,0 +1,147 @@
+"""What the ledger needs of what it keeps: rows of days in a lake, coverage and leases in a database.
+
+All calls block; who serves many asks in a thread.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Protocol
+
+from kubetally.domain.asset import Asset
+from kubetally.domain.collection import CollectedDay, Collection, CoveredDay
+from kubetally.domain.errors import StoreError
+from kubetally.domain.row import Row
+
+COMMITTER = "committer"
+"""The lease of who writes to the lake."""
+
+
+class CollectionGone(StoreError):
+    """The rows of a collection are no longer in the lake, or not in the version they should be in."""
+
+    code = "collection_gone"
+
+    def __init__(self, url: str, collection_id: str) -> None:
+        self.url, self.collection_id = url, collection_id
+        super().__init__(
+            f"{url} no longer has the rows of collection {collection_id}: they are older than its history is kept, or "
+            "the database and the lake are not of one backup"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Maintained:
+    """What maintenance did: files put together, files removed for good, and the version of the checkpoint."""
+
+    compacted: int = 0
+    vacuumed: int = 0
+    checkpoint: int | None = None
+
+
+class Lake(Protocol):
+    """Where the rows of collected days are kept. Raises StoreError."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, fit to be shown."""
+        ...
+
+    def replace(self, days: Sequence[CollectedDay]) -> int:
+        """Put the rows and assets of these account-days, all of one day, in place of those that are held, at once.
+
+        Assets go first; the commit of the rows counts, and names the collections. A reader sees all of it or nothing.
+        Returns the version from which on they are there, of the table of days or that of running days.
+        """
+        ...
+
+    def rows(self, collections: Sequence[Collection]) -> dict[str, tuple[Row, ...]]:
+        """The rows of collections by their id, each as it was written. Raises CollectionGone."""
+        ...
+
+    def assets(self, collections: Sequence[Collection]) -> dict[str, tuple[Asset, ...]]:
+        """The assets of collections by their id."""
+        ...
+
+    def versions_of(self, collections: Iterable[Collection]) -> Mapping[str, int]:
+        """Which of these were committed, and with which version; what was not is not among them."""
+        ...
+
+    def maintain(self, keep: timedelta) -> Maintained:
+        """Put small files together, write a checkpoint, and remove what was replaced longer than `keep` ago."""
+        ...
+
+
+class Coverage(Protocol):
+    """What was collected, and what was tried. Raises StoreError."""
+
+    def intend(self, collections: Sequence[Collection]) -> None:
+        """Note collections that are about to be committed; until they are confirmed, nobody reads them."""
+        ...
+
+    def confirm(self, collection_ids: Sequence[str], version: int) -> None:
+        """They are in the lake from this version on, and hold for their (account, day)."""
+        ...
+
+    def drop(self, collection_ids: Sequence[str]) -> None:
+        """They were not committed."""
+        ...
+
+    def pending(self) -> list[Collection]:
+        """Those noted and neither confirmed nor dropped: somebody was killed in between."""
+        ...
+
+    def held(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
+        """The collection that holds for each day from `first` to before `end`, in their order.
+
+        as_of: those that held at that instant, by when they were confirmed; running days are not kept for it.
+        """
+        ...
+
+    def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
+        """What is known of each (account, day), by account and day; days of which nothing is known are not there."""
+        ...
+
+    def failed(self, account_id: str, day: date, at: datetime, code: str, message: str) -> None:
+        """An attempt to collect a day that met an error; what is held stays held."""
+        ...
+
+    def history_begins(self, account_id: str) -> date | None:
+        """The first day that the account's source holds, where that was found out."""
+        ...
+
+    def note_history(self, account_id: str, day: date, at: datetime) -> None:
+        """The account's source was found to hold nothing before this day."""
+        ...
+
+    def forget(self, before: datetime) -> int:
+        """Drop collections that were replaced before this instant; returns how many."""
+        ...
+
+
+class Lease(Protocol):
+    """The right to be the only one who does something, until it is given back or the holder is gone."""
+
+    def renew(self) -> bool:
+        """Hold it longer; False where somebody else has it by now, so that the work has to stop."""
+        ...
+
+    def release(self) -> None:
+        """Give it back; nothing where it is held no longer."""
+        ...
+
+
+class Leases(Protocol):
+    """Who does what alone. Raises StoreError."""
+
+    def acquire(self, name: str) -> Lease | None:
+        """The lease of that name, or None where somebody else has it.
+
+        A holder on this machine that is no longer running loses it at once, one on another machine after 30 s without
+        renewal.
+        """
+        ...
+
+    def holder(self, name: str) -> str | None:
+        """Who has it, in words fit to be shown; None where nobody has."""
+        ...
