@@ -4,10 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from kubetally.domain.metrics import CPU_SAVINGS, INFRASTRUCTURE, RAM_SAVINGS
 from kubetally.domain.series import (
-    CPU_SAVINGS_METRIC,
-    INFRASTRUCTURE_METRICS,
-    RAM_SAVINGS_METRIC,
     MeasuredSeries,
     legacy_sum,
     metric_names,
@@ -78,16 +76,14 @@ async def test_a_week_with_104_samples_comes_to_29_84(
 
 
 async def test_savings_are_cores_and_bytes(prometheus_with: Callable[..., Prometheus]) -> None:
-    series = [Written(CPU_SAVINGS_METRIC, {}, [(S, 6.89)]), Written(RAM_SAVINGS_METRIC, {}, [(S, 13.8e9)])]
-    found = await points(
-        prometheus_with(*series).url, Window(START, START + HOUR), (CPU_SAVINGS_METRIC, RAM_SAVINGS_METRIC)
-    )
-    assert [point[:2] for point in found.of(CPU_SAVINGS_METRIC)] == [(S, 6.89)]
-    assert [point[:2] for point in found.of(RAM_SAVINGS_METRIC)] == [(S, 13.8e9)]
+    series = [Written(CPU_SAVINGS, {}, [(S, 6.89)]), Written(RAM_SAVINGS, {}, [(S, 13.8e9)])]
+    found = await points(prometheus_with(*series).url, Window(START, START + HOUR), (CPU_SAVINGS, RAM_SAVINGS))
+    assert [point[:2] for point in found.of(CPU_SAVINGS)] == [(S, 6.89)]
+    assert [point[:2] for point in found.of(RAM_SAVINGS)] == [(S, 13.8e9)]
 
 
 def test_the_metrics_are_those_of_the_first_generation() -> None:
-    assert set(INFRASTRUCTURE_METRICS.values()) == {
+    assert set(INFRASTRUCTURE.values()) == {
         "kubecost_cluster_management_cost",
         "kubecost_load_balancer_cost",
         "kubecost_network_internet_egress_cost",

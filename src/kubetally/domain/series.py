@@ -11,20 +11,9 @@ from typing import NamedTuple
 
 from kubetally.domain.errors import RequestError
 from kubetally.domain.issues import Issue
+from kubetally.domain.metrics import INFRASTRUCTURE
 from kubetally.domain.money import to_micros
 from kubetally.domain.window import Window
-
-INFRASTRUCTURE_METRICS = {
-    "management": "kubecost_cluster_management_cost",
-    "load_balancer": "kubecost_load_balancer_cost",
-    "network_internet": "kubecost_network_internet_egress_cost",
-    "network_region": "kubecost_network_region_egress_cost",
-    "network_zone": "kubecost_network_zone_egress_cost",
-}
-CPU_SAVINGS_METRIC = "kubecost_savings_cpu_allocation"
-"""Cores that could be saved, not money."""
-RAM_SAVINGS_METRIC = "kubecost_savings_memory_allocation_bytes"
-"""Bytes that could be saved, not money."""
 
 _OFFERED = ("kubecost_", "cloudtuner_kubecost_")
 _MOST_NAMES = 50
@@ -98,7 +87,7 @@ def metric_names(text: str | None) -> tuple[str, ...]:
             raise MetricNotOffered(name[:80])
     if len(names) > _MOST_NAMES:
         raise MetricNotOffered(f"{len(names)} names")
-    return tuple(names) or tuple(INFRASTRUCTURE_METRICS.values())
+    return tuple(names) or tuple(INFRASTRUCTURE.values())
 
 
 def legacy_sum(points: Mapping[str, Iterable[SeriesPoint]]) -> LegacySums:
@@ -111,4 +100,4 @@ def legacy_sum(points: Mapping[str, Iterable[SeriesPoint]]) -> LegacySums:
         values = [point.value for point in points.get(metric, ())]
         return to_micros(fsum(values)) if values else None
 
-    return LegacySums(*(added(metric) for metric in INFRASTRUCTURE_METRICS.values()))
+    return LegacySums(*(added(metric) for metric in INFRASTRUCTURE.values()))

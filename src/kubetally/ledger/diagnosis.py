@@ -11,6 +11,7 @@ from kubetally.domain.booking import Booking, book
 from kubetally.domain.component import Component
 from kubetally.domain.errors import HubError
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.metrics import MANAGEMENT
 from kubetally.domain.money import to_number
 from kubetally.domain.reading import Reading
 from kubetally.domain.row import CAUSE_IN_WORDS, Cause
@@ -196,7 +197,7 @@ def _components(workloads: list[Allocation], booking: Booking) -> Iterator[Findi
             Level.NOTE,
             "management",
             "the cluster's management fee is not measured: OpenCost answers none",
-            "read it in its Prometheus, as the metric kubecost_cluster_management_cost",
+            f"read it in its Prometheus, as the metric {MANAGEMENT}",
         )
     if not booking.bill.pv and any(row.hours.pv_byte_hours for row in workloads):
         yield Finding(

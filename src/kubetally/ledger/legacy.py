@@ -6,7 +6,8 @@ from datetime import datetime
 from kubetally.domain.cluster_costs import ClusterCosts
 from kubetally.domain.errors import HubError, RequestError, SourceError
 from kubetally.domain.issues import Issue, IssueKind
-from kubetally.domain.series import INFRASTRUCTURE_METRICS, LegacySums, legacy_sum
+from kubetally.domain.metrics import INFRASTRUCTURE
+from kubetally.domain.series import LegacySums, legacy_sum
 from kubetally.ledger.costs import DeadlinePassed, begun, newest
 from kubetally.ledger.ports import SeriesSource
 
@@ -17,7 +18,7 @@ async def with_legacy(costs: ClusterCosts, metrics: SeriesSource | None, now: da
         message = "the old sums are made of samples of a Prometheus, and none is known of this cluster"
         return _without(costs, Issue(IssueKind.NOT_MEASURED, message, None, costs.window, "legacy"))
     try:
-        found = await metrics.points(newest(begun(costs.window, now)), tuple(INFRASTRUCTURE_METRICS.values()))
+        found = await metrics.points(newest(begun(costs.window, now)), tuple(INFRASTRUCTURE.values()))
     except (SourceError, RequestError) as error:
         return _failed(costs, metrics.url, error)
     return replace(costs, legacy=legacy_sum(found.points))

@@ -14,9 +14,8 @@ from litestar.response import Response
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from kubetally.domain.cluster_costs import DetailLevel
+from kubetally.domain.metrics import CPU_SAVINGS, RAM_SAVINGS
 from kubetally.domain.series import (
-    CPU_SAVINGS_METRIC,
-    RAM_SAVINGS_METRIC,
     MeasuredSeries,
     MetricNotOffered,
     metric_names,
@@ -125,11 +124,11 @@ def metroculus(service: CostService, secret: Secret, clock: Clock, figures: Figu
     async def kubecost_savings(request: Request[Any, Any, Any]) -> Response[bytes]:
         def body_of(found: MeasuredSeries) -> Json:
             return {
-                "cpu_savings": _samples(found, CPU_SAVINGS_METRIC),
-                "memory_savings": _samples(found, RAM_SAVINGS_METRIC),
+                "cpu_savings": _samples(found, CPU_SAVINGS),
+                "memory_savings": _samples(found, RAM_SAVINGS),
             }
 
-        return await series(asked_for_series(request), (CPU_SAVINGS_METRIC, RAM_SAVINGS_METRIC), body_of)
+        return await series(asked_for_series(request), (CPU_SAVINGS, RAM_SAVINGS), body_of)
 
     @route([COSTS, METRICS, SAVINGS], http_method=_OTHER_VERBS, include_in_schema=False, status_code=405)
     async def other_verbs(request: Request[Any, Any, Any]) -> Response[bytes]:

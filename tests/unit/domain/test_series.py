@@ -2,8 +2,8 @@
 
 import pytest
 
+from kubetally.domain.metrics import INFRASTRUCTURE
 from kubetally.domain.series import (
-    INFRASTRUCTURE_METRICS,
     LegacySums,
     MetricNotOffered,
     SeriesPoint,
@@ -23,7 +23,7 @@ PRICES = {
 
 def points(count: int, **prices: float) -> dict[str, list[SeriesPoint]]:
     return {
-        INFRASTRUCTURE_METRICS[name]: [SeriesPoint(3600 * hour, price, {}) for hour in range(count)]
+        INFRASTRUCTURE[name]: [SeriesPoint(3600 * hour, price, {}) for hour in range(count)]
         for name, price in prices.items()
     }
 
@@ -40,7 +40,7 @@ def test_both_ends_of_an_hour_made_it_two() -> None:
 
 
 def test_every_series_was_added_up_duplicates_too() -> None:
-    metric = INFRASTRUCTURE_METRICS["load_balancer"]
+    metric = INFRASTRUCTURE["load_balancer"]
     twice = [SeriesPoint(0, 0.0239, {"ingress_ip": ip}) for ip in ("a", "b")]
     assert legacy_sum({metric: twice}).load_balancer == micros("0.0478")
 
@@ -52,7 +52,7 @@ def test_a_metric_without_a_sample_is_unknown_and_adds_nothing() -> None:
 
 
 def test_metrics_are_those_of_infrastructure_cost_or_the_ones_that_are_named() -> None:
-    assert metric_names(None) == metric_names(" , ") == tuple(INFRASTRUCTURE_METRICS.values())
+    assert metric_names(None) == metric_names(" , ") == tuple(INFRASTRUCTURE.values())
     assert metric_names("kubecost_b, cloudtuner_kubecost_a,kubecost_b") == ("kubecost_b", "cloudtuner_kubecost_a")
 
 
