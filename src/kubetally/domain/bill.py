@@ -1,13 +1,14 @@
 """The bill side of a cluster-day: what was paid, by component, and for what (B1, B4)."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import NamedTuple
 
 from kubetally.domain.allocation import Allocation
 from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.component import ZERO, Component, Costs, NetworkClasses
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.metrics import ALL_EGRESS_PRICES, EGRESS_BYTES
 from kubetally.domain.money import split
 from kubetally.domain.reading import Reading
 from kubetally.domain.use import Use
@@ -17,11 +18,16 @@ _NAMED_AT_MOST = 10  # resources that one issue names before it only counts the 
 
 
 class Bill(NamedTuple):
-    """The bill side. `measured` is the part of `costs` that a server of metrics measured, which no row carries."""
+    """The bill side.
+
+    left_to_metrics: components of which the source has nothing, so that only a server of metrics can tell them.
+    measured:        the part of `costs` that a server of metrics measured, which no row carries.
+    """
 
     costs: Costs
     network_classes: NetworkClasses
     not_measured: frozenset[Component]
+    left_to_metrics: frozenset[Component]
     audited: bool
     assets: Sequence[Asset]
     has_unlisted_nodes: bool = False
@@ -40,41 +46,22 @@ def bill_side(reading: Reading, allocations: Sequence[Allocation], use: Use, iss
     missing = _without_asset(allocations, by_type)
     entered = Costs.sum(costs for costs in missing.values())
     if missing:
-        issues.append(
-            Issue(
-                IssueKind.RESOURCE_WITHOUT_ASSET,
-                "the source charges for what it does not list as an asset; it enters the bill at the amount charged: "
-                + _some_of(tuple(missing)),
-                source=reading.source,
-                window=reading.window,
-                facts={"resources": tuple(missing)},
-            )
-        )
+        issues.append(_charged_but_not_listed(reading, tuple(missing)))
     network = listed.network if listed.network > 0 else use.everything.network
-    has_fee = bool(by_type[AssetType.MANAGEMENT])
-    measured, classes = _measured(
-        reading,
-        management=not has_fee,
+    left = _left_to_metrics(
+        management=not by_type[AssetType.MANAGEMENT],
         load_balancer=not by_type[AssetType.LOAD_BALANCER] and not use.everything.load_balancer,
         network=not network,
     )
-    not_measured = set()
-    if not has_fee and not _is_fee_measured(reading):
-        not_measured.add(Component.MANAGEMENT)
-        issues.append(
-            Issue(
-                IssueKind.NOT_MEASURED,
-                "the management fee of the cluster is not measured by this source",
-                source=reading.source,
-                window=reading.window,
-                subject=Component.MANAGEMENT,
-            )
-        )
+    measured, classes = _measured(reading, left)
+    not_measured = _not_measured(reading, left)
+    issues += [_told_unmeasured(reading, component) for component in Component if component in not_measured]
     costs = listed.plus(entered)._replace(network=network, external=use.everything.external, shared=0).plus(measured)
     return Bill(
         costs,
         classes or _classes_of(network, use.everything_classes),
-        frozenset(not_measured),
+        not_measured,
+        left,
         audited=not missing and not reading.missing,
         assets=assets,
         has_unlisted_nodes=any(resource.startswith(_NODE) for resource in missing),
@@ -84,51 +71,90 @@ def bill_side(reading: Reading, allocations: Sequence[Allocation], use: Use, iss
 
 def _bill_from_use(reading: Reading, use: Use, issues: list[Issue]) -> Bill:
     """Without assets there is nothing to audit against: the bill is the sum of the source's own rows (B4)."""
+    costs = use.everything._replace(shared=0)
+    left = _left_to_metrics(management=True, load_balancer=not costs.load_balancer, network=not costs.network)
+    measured, classes = _measured(reading, left)
+    not_measured = _not_measured(reading, left)
     issues.append(
         Issue(
             IssueKind.NOT_AUDITED,
             "the source gave no assets for this window: the bill is the sum of its own rows, node disks "
-            + ("are" if _is_fee_measured(reading) else "and the management fee are")
+            + ("and the management fee are" if Component.MANAGEMENT in not_measured else "are")
             + " not in it",
             source=reading.source,
             window=reading.window,
         )
     )
-    costs = use.everything._replace(shared=0)
-    measured, classes = _measured(
-        reading, management=True, load_balancer=not costs.load_balancer, network=not costs.network
-    )
-    unmeasured = {Component.NODE_DISK} if _is_fee_measured(reading) else {Component.NODE_DISK, Component.MANAGEMENT}
+    if Component.NETWORK in not_measured:
+        issues.append(_told_unmeasured(reading, Component.NETWORK))
     return Bill(
         costs.plus(measured),
         classes or _classes_of(costs.network, use.everything_classes),
-        frozenset(unmeasured),
+        not_measured | {Component.NODE_DISK},
+        left,
         audited=False,
         assets=(),
         measured=measured,
     )
 
 
-def _is_fee_measured(reading: Reading) -> bool:
-    return reading.infrastructure is not None and reading.infrastructure.management is not None
+def _left_to_metrics(*, management: bool, load_balancer: bool, network: bool) -> frozenset[Component]:
+    """The components whose flag says that assets and allocations have nothing of them: a component has one source."""
+    flags = {Component.MANAGEMENT: management, Component.LOAD_BALANCER: load_balancer, Component.NETWORK: network}
+    return frozenset(component for component, is_left in flags.items() if is_left)
 
 
-def _measured(
-    reading: Reading, *, management: bool, load_balancer: bool, network: bool
-) -> tuple[Costs, NetworkClasses | None]:
-    """What a server of metrics measured of the components that nothing else has (B1), and the classes of its network.
-
-    Each flag says that the component's earlier sources have nothing: a component has one source, never two.
-    """
+def _measured(reading: Reading, left: Set[Component]) -> tuple[Costs, NetworkClasses | None]:
+    """What a server of metrics measured of the components that are left to it (B1), and the classes of its network."""
     infrastructure = reading.infrastructure
     if infrastructure is None:
         return ZERO, None
-    classes = infrastructure.network if network else None
+    classes = infrastructure.network if Component.NETWORK in left else None
     return Costs(
-        management=(infrastructure.management or 0) if management else 0,
-        load_balancer=(infrastructure.load_balancer or 0) if load_balancer else 0,
+        management=(infrastructure.management or 0) if Component.MANAGEMENT in left else 0,
+        load_balancer=(infrastructure.load_balancer or 0) if Component.LOAD_BALANCER in left else 0,
         network=sum(classes) if classes is not None else 0,
     ), classes
+
+
+def _not_measured(reading: Reading, left: Set[Component]) -> frozenset[Component]:
+    """What nobody measured of the components that are left to metrics.
+
+    A source that has no fee can't have one. One that has no network cost may be right, and is believed where nobody
+    else was asked; a server of metrics that holds no cost of traffic either says that nobody looked. A cluster without
+    balancers has no samples of them, so that nothing tells theirs.
+    """
+    infrastructure = reading.infrastructure
+    unmeasured = set()
+    if infrastructure is None or infrastructure.management is None:
+        unmeasured.add(Component.MANAGEMENT)
+    if infrastructure is not None and infrastructure.network is None:
+        unmeasured.add(Component.NETWORK)
+    return frozenset(unmeasured & left)
+
+
+def _told_unmeasured(reading: Reading, component: Component) -> Issue:
+    """That nobody measured the fee, or what lacks for a cost of traffic."""
+    message = "the management fee of the cluster is not measured by this source"
+    if component is Component.NETWORK:
+        was_counted = reading.infrastructure is not None and reading.infrastructure.network_bytes is not None
+        message = "network cost is not measured: the source has none, and its server of metrics " + (
+            f"holds bytes that pods sent, and for some of them no price ({ALL_EGRESS_PRICES})"
+            if was_counted
+            else f"has no sample of the bytes that pods sent ({EGRESS_BYTES})"
+        )
+    return Issue(IssueKind.NOT_MEASURED, message, reading.source, reading.window, component)
+
+
+def _charged_but_not_listed(reading: Reading, resources: tuple[str, ...]) -> Issue:
+    return Issue(
+        IssueKind.RESOURCE_WITHOUT_ASSET,
+        "the source charges for what it does not list as an asset; it enters the bill at the amount charged: "
+        + _some_of(resources),
+        source=reading.source,
+        window=reading.window,
+        facts={"resources": resources},
+    )
 
 
 def _classes_of(network: int, classes: NetworkClasses) -> NetworkClasses:

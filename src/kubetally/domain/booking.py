@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from kubetally.domain.allocation import Allocation, Kind
-from kubetally.domain.bill import bill_side
+from kubetally.domain.bill import Bill, bill_side
 from kubetally.domain.component import NO_CLASSES, Component, Costs, NetworkClasses
 from kubetally.domain.difference import unexplained
 from kubetally.domain.errors import BalanceError
@@ -52,6 +52,7 @@ class Booking:
     """A balanced cluster-day (or a part of a day). `bill` is exactly the sum of `rows`, component by component.
 
     `not_measured`: components that no source measured; they are zero in every sum and unknown to a reader.
+    `left_to_metrics`: components of which the source has nothing, whether a server of metrics then told them or not.
     `source_total`: what the source itself shows for the window, its rows' totals with idle, in micros.
     """
 
@@ -66,6 +67,7 @@ class Booking:
     source: str
     source_total: int
     issues: tuple[Issue, ...]
+    left_to_metrics: frozenset[Component] = frozenset()
 
     def kind_costs(self, kind: Kind) -> Costs:
         """What all rows of one kind cost together."""
@@ -107,7 +109,7 @@ def book(reading: Reading) -> Booking:
     rows = (*use.pods, *(line for line in lines if any(line.costs) or any(line.hours)))
     if Costs.sum(row.costs for row in rows) != bill.costs:
         raise PartsDoNotAddUp(reading.window, Costs.sum(row.costs for row in rows), bill.costs)
-    _look_for_what_is_odd(reading, use, issues)
+    _look_for_what_is_odd(reading, use, bill, issues)
     return Booking(
         window=reading.window,
         covered=reading.covered,
@@ -120,6 +122,7 @@ def book(reading: Reading) -> Booking:
         source=reading.source,
         source_total=sum(row.total for row in allocations),
         issues=tuple(issues),
+        left_to_metrics=bill.left_to_metrics,
     )
 
 
@@ -160,7 +163,7 @@ def _identity(row: Allocation) -> tuple[object, ...]:
     return identity
 
 
-def _look_for_what_is_odd(reading: Reading, use: Use, issues: list[Issue]) -> None:
+def _look_for_what_is_odd(reading: Reading, use: Use, bill: Bill, issues: list[Issue]) -> None:
     """Answers that are well-formed and yet can't be the whole truth."""
     if use.pods or any(use.everything):
         running = any(row.hours.cpu_core_hours or row.hours.ram_byte_hours or row.node for row in use.pods)
@@ -174,7 +177,7 @@ def _look_for_what_is_odd(reading: Reading, use: Use, issues: list[Issue]) -> No
                     window=reading.window,
                 )
             )
-    if not use.everything.network and any(row.hours.network_transfer_bytes for row in use.pods):
+    if not bill.costs.network and any(row.hours.network_transfer_bytes for row in use.pods):
         issues.append(
             Issue(
                 IssueKind.NETWORK_UNPRICED,

@@ -11,9 +11,10 @@ from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.booking import book
 from kubetally.domain.component import Component, Costs, NetworkClasses
-from kubetally.domain.infrastructure import Infrastructure
+from kubetally.domain.infrastructure import Infrastructure, MeasuredHour, NetworkBytes
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.reading import Reading
+from kubetally.domain.window import HOUR, Window
 from tests.unit.domain.clusters import (
     METRICS,
     SOURCE,
@@ -405,7 +406,7 @@ def test_a_measured_fee_is_overhead_and_no_longer_unknown() -> None:
     day = booked("""
         node n1             cpu 1
         pod shop/web-1 @n1  cpu 1
-        hour 0              fee 0.10
+        hour 0              fee 0.10 internet 0
         hour 5              fee 0.10
     """)
     assert ledger(day) == written("""
@@ -418,8 +419,46 @@ def test_a_measured_fee_is_overhead_and_no_longer_unknown() -> None:
 
 
 def test_a_fee_that_is_measured_as_nothing_is_nothing_and_not_unknown() -> None:
-    assert booked("node n1 cpu 1\nidle @n1 cpu 1\nhour 0 fee 0").not_measured == frozenset()
-    assert booked("node n1 cpu 1\nidle @n1 cpu 1\nhour 0 lb 1").not_measured == {Component.MANAGEMENT}
+    assert Component.MANAGEMENT not in booked("node n1 cpu 1\nidle @n1 cpu 1\nhour 0 fee 0").not_measured
+    assert Component.MANAGEMENT in booked("node n1 cpu 1\nidle @n1 cpu 1\nhour 0 lb 1").not_measured
+
+
+@pytest.mark.parametrize("without_assets", [True, False])
+def test_network_that_the_metrics_asked_for_do_not_have_either_is_unknown(*, without_assets: bool) -> None:
+    day = booked("node n1 cpu 1\npod shop/web-1 @n1 cpu 1\nhour 0 fee 0.10", without_assets=without_assets)
+    assert Component.NETWORK in day.not_measured
+    assert day.bill.network == 0
+    (issue,) = [one for one in day.issues if one.kind is IssueKind.NOT_MEASURED]
+    assert (issue.subject, issue.window, issue.is_missing_data) == (Component.NETWORK, TODAY, False)
+    assert "kubecost_pod_network_egress_bytes_total" in issue.message
+
+
+def test_network_that_was_counted_and_has_no_price_is_unknown_for_that_reason() -> None:
+    unpriced = MeasuredHour(Window(TODAY.start, TODAY.start + HOUR), network_bytes=NetworkBytes(internet=1e9))
+    answer = replace(
+        reading("node n1 cpu 1\nidle @n1 cpu 1"), infrastructure=Infrastructure(TODAY, (unpriced,), METRICS)
+    )
+    day = book(answer)
+    assert Component.NETWORK in day.not_measured
+    (issue,) = [one for one in day.issues if one.subject == Component.NETWORK]
+    assert "kubecost_network_..._egress_cost" in issue.message
+    assert "kubecost_pod_network_egress_bytes_total" not in issue.message
+
+
+def test_network_of_nothing_is_nothing_where_it_was_measured_or_nobody_but_the_source_was_asked() -> None:
+    assert booked("node n1 cpu 1\nidle @n1 cpu 1\nhour 0 fee 0.10 internet 0").not_measured == frozenset()
+    assert booked("node n1 cpu 1\nidle @n1 cpu 1").not_measured == {Component.MANAGEMENT}
+    assert booked("network net 0.10\nfee a 1\nhour 0 lb 1").not_measured == frozenset()
+
+
+def test_what_the_source_has_nothing_of_is_left_to_metrics_whether_they_have_it_or_not() -> None:
+    told = booked("fee a 1\nbalancer shop/web 0.60\nnetwork net 0.10")
+    assert told.left_to_metrics == frozenset()
+    of_metrics = {Component.MANAGEMENT, Component.LOAD_BALANCER, Component.NETWORK}
+    assert booked("node n1 cpu 1\nidle @n1 cpu 1").left_to_metrics == of_metrics
+    assert booked("node n1 cpu 1\nidle @n1 cpu 1\nhour 0 fee 1 lb 1 internet 1").left_to_metrics == of_metrics
+    rows = booked("pod shop/web-1 cpu 1 lb:shop/web 0.60 net 0.05", without_assets=True)
+    assert rows.left_to_metrics == {Component.MANAGEMENT}
 
 
 def test_an_asset_of_the_fee_wins_over_what_was_measured() -> None:
@@ -478,7 +517,10 @@ def test_a_component_has_one_source_and_what_was_measured_is_the_last(answer: Re
         assert after == before or (before == 0 and after == measured.get(component)), component
         if before:
             assert after == before, component
-    assert day.not_measured <= without.not_measured
+    assert day.not_measured - without.not_measured <= {Component.NETWORK}
+    assert (Component.NETWORK in day.not_measured) == (
+        answer.infrastructure is not None and found.network is None and not without.bill.network
+    )
     assert (Component.MANAGEMENT in without.not_measured - day.not_measured) == (
         Component.MANAGEMENT in without.not_measured and found.management is not None
     )

@@ -302,6 +302,12 @@ def test_traffic_that_cost_nothing_is_told() -> None:
     assert IssueKind.NETWORK_UNPRICED not in kinds_of(booked(f"{sent} net 0.01").issues)
 
 
+def test_traffic_that_metrics_have_a_cost_of_did_cost_something() -> None:
+    sent = "pod shop/web-1 @n1 cpu 1 network_transfer_bytes 5e9"
+    assert IssueKind.NETWORK_UNPRICED not in kinds_of(booked(f"{sent}\nhour 3 internet 0.02").issues)
+    assert IssueKind.NETWORK_UNPRICED in kinds_of(booked(f"{sent}\nhour 3 internet 0").issues)
+
+
 def test_issues_of_the_reading_stay_and_say_where_they_are_from() -> None:
     answer = reading("pod shop/web-1 @n1 cpu 1", without_assets=True)
     seen = book(answer).issues
@@ -321,4 +327,4 @@ def test_a_ledger_that_would_not_balance_is_a_defect_with_its_facts() -> None:
 def test_what_nobody_measured_is_zero_in_every_sum(answer: Reading) -> None:
     day = book(answer)
     assert all(day.bill.of(component) == 0 for component in day.not_measured)
-    assert day.not_measured <= {Component.NODE_DISK, Component.MANAGEMENT}
+    assert day.not_measured <= {Component.NODE_DISK, Component.MANAGEMENT, Component.NETWORK}
