@@ -22,7 +22,7 @@ from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Cause
 from kubetally.domain.window import Window, parse_window
 from kubetally.ledger.answer import answer, failure
-from kubetally.ledger.costs import DeadlinePassed
+from kubetally.ledger.asking import DeadlinePassed
 from kubetally.settings import Settings
 from kubetally.sources.address import AddressRefused
 from kubetally.sources.faults import (

@@ -8,8 +8,9 @@ from kubetally.domain.errors import HubError, RequestError, SourceError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.metrics import INFRASTRUCTURE
 from kubetally.domain.series import LegacySums, legacy_sum
-from kubetally.ledger.costs import DeadlinePassed, begun, newest
+from kubetally.ledger.asking import DeadlinePassed
 from kubetally.ledger.ports import SeriesSource
+from kubetally.ledger.questions import begun, newest
 
 
 async def with_legacy(costs: ClusterCosts, metrics: SeriesSource | None, now: datetime) -> ClusterCosts:

@@ -22,10 +22,12 @@ from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.series import MeasuredSeries
 from kubetally.domain.window import Clock, Window
 from kubetally.ledger.accounts import AccountNotFound, Accounts, AmbiguousAccount, NotACluster
+from kubetally.ledger.asking import DeadlinePassed
 from kubetally.ledger.cache import Bounded, SingleFlight
-from kubetally.ledger.costs import MOST_DAYS, DeadlinePassed, begun, get_cluster_costs, newest
+from kubetally.ledger.costs import get_cluster_costs
 from kubetally.ledger.legacy import legacy_late, with_legacy
 from kubetally.ledger.ports import CostSource, MetricsSource
+from kubetally.ledger.questions import MOST_DAYS, begun, newest
 from kubetally.ledger.tally import Counted, CountedMetrics, Tally
 
 T = TypeVar("T")

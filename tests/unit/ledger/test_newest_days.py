@@ -16,8 +16,9 @@ from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import DAY, HOUR, Window
-from kubetally.ledger.costs import MOST_DAYS, get_cluster_costs, newest
+from kubetally.ledger.costs import get_cluster_costs
 from kubetally.ledger.ports import About
+from kubetally.ledger.questions import MOST_DAYS, newest
 from tests.served import NOON_AFTER, FixedClock
 from tests.unit.ledger.test_service import Source
 

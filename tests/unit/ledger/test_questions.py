@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from kubetally.domain.window import DAY, HOUR, Window, midnight, parse_window, whole_hour
-from kubetally.ledger.costs import Question, questions
+from kubetally.ledger.questions import Question, questions
 from tests.unit.domain.clusters import MIDNIGHT, windows
 
 

@@ -19,8 +19,9 @@ from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window, parse_window
 from kubetally.ledger.accounts import AccountNotFound
-from kubetally.ledger.costs import MOST_DAYS, DeadlinePassed
+from kubetally.ledger.asking import DeadlinePassed
 from kubetally.ledger.ports import About
+from kubetally.ledger.questions import MOST_DAYS
 from kubetally.ledger.service import ClusterUnreadable, CostService, NotACluster, Overloaded
 from tests.served import NOON_AFTER, FixedClock
 from tests.service import AccountsInMemory, account, account_id

@@ -1,0 +1,170 @@
+"""Asking a source all that makes up a window, and what measures beside it, under one deadline."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from kubetally import logs
+from kubetally.domain.booking import Booking, book
+from kubetally.domain.errors import HubError, RequestError, SourceError
+from kubetally.domain.infrastructure import Infrastructure
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.reading import Reading
+from kubetally.domain.savings import Savings
+from kubetally.domain.window import Window
+from kubetally.ledger.ports import About, CostSource, InfrastructureSource
+from kubetally.ledger.questions import Question
+from kubetally.tasks import task_group
+
+T = TypeVar("T")
+_GRACE_SECONDS = 5.0  # for what describes the costs, once they are there
+
+
+class DeadlinePassed(SourceError):
+    """The overall deadline came before the source's answer."""
+
+    code = "deadline_passed"
+
+    def __init__(self, url: str, seconds: float) -> None:
+        self.url, self.seconds = url, seconds
+        super().__init__(
+            f"{url} did not answer before the overall deadline of {seconds:g} s: ask for a shorter window, or set "
+            "KUBETALLY_DEADLINE_SECONDS higher"
+        )
+
+
+class LateDescription(SourceError):
+    """What only describes the costs was not there soon after them."""
+
+    code = "late_description"
+
+    def __init__(self, url: str, seconds: float) -> None:
+        self.url, self.seconds = url, seconds
+        super().__init__(f"{url} did not tell it within {seconds:g} s after its costs, which are complete without it")
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What came back: an answer, or the error that stands for it.
+
+    url, metrics_url: of the source and of what measures beside it, fit to be shown.
+    parts:            of each question its booking, in the order asked.
+    measured:         None where no server of metrics was asked.
+    """
+
+    url: str
+    metrics_url: str | None
+    parts: Sequence[tuple[Question, Booking | SourceError]]
+    measured: Infrastructure | HubError | None
+    about: About | SourceError
+    savings: Savings | SourceError | None
+
+    @property
+    def bookings(self) -> list[Booking]:
+        """The parts that were answered."""
+        return [answer for _, answer in self.parts if isinstance(answer, Booking)]
+
+    @property
+    def failures(self) -> list[tuple[Question, SourceError]]:
+        """The parts that were not, and why."""
+        return [(part, answer) for part, answer in self.parts if isinstance(answer, SourceError)]
+
+
+class Asking:
+    """A source and what measures beside it, asked until one deadline, which begins now."""
+
+    def __init__(
+        self, source: CostSource, infrastructure: InfrastructureSource | None, deadline_seconds: float | None
+    ) -> None:
+        self._source, self._infrastructure = source, infrastructure
+        self._seconds = deadline_seconds or 0
+        self._ends = None if deadline_seconds is None else asyncio.get_running_loop().time() + deadline_seconds
+
+    async def answers(self, parts: Sequence[Question]) -> Answers:
+        """What there is to each part, beside each other; one failure does not cancel the others."""
+        began = time.monotonic()
+        async with task_group() as group:
+            measured = group.create_task(self._measured(parts))
+            tasks = [group.create_task(self._booked(part, measured)) for part in parts]
+            about = group.create_task(self._in_time(self._source.about()))
+            savings = group.create_task(self._in_time(self._source.savings()))
+            if tasks:
+                await asyncio.wait(tasks)
+            # What only describes the costs must not hold them.
+            await asyncio.wait([about, savings], timeout=_GRACE_SECONDS)
+            about.cancel()
+            savings.cancel()
+        booked = [task.result() for task in tasks]
+        self._tell_of_cuts((*booked, measured.result()), time.monotonic() - began)
+        late = LateDescription(self._source.url, _GRACE_SECONDS)
+        return Answers(
+            self._source.url,
+            None if self._infrastructure is None else self._infrastructure.url,
+            list(zip(parts, booked, strict=True)),
+            measured.result(),
+            late if about.cancelled() else about.result(),
+            late if savings.cancelled() else savings.result(),
+        )
+
+    async def _in_time(self, question: Awaitable[T]) -> T | SourceError:
+        """The source's answer, or why there is none."""
+        try:
+            async with asyncio.timeout_at(self._ends):
+                return await question
+        except TimeoutError:
+            return DeadlinePassed(self._source.url, self._seconds)
+        except SourceError as error:
+            return error
+
+    async def _measured(self, parts: Sequence[Question]) -> Infrastructure | HubError | None:
+        if self._infrastructure is None or not parts:
+            return None
+        try:
+            async with asyncio.timeout_at(self._ends):
+                return await self._infrastructure.read(Window(parts[0].ask.start, parts[-1].ask.end))
+        except TimeoutError:
+            return DeadlinePassed(self._infrastructure.url, self._seconds)
+        except (SourceError, RequestError) as error:
+            return error
+
+    async def _booked(
+        self, part: Question, measured: Awaitable[Infrastructure | HubError | None]
+    ) -> Booking | SourceError:
+        reading = await self._in_time(self._source.read(part.ask))
+        if isinstance(reading, SourceError):
+            return reading
+        beside = await measured
+        return _booked(self._source.url, part, reading, beside if isinstance(beside, Infrastructure) else None)
+
+    def _tell_of_cuts(self, answers: Iterable[object], seconds: float) -> None:
+        cut = sum(isinstance(answer, DeadlinePassed) for answer in answers)
+        if cut:
+            facts = {"account": self._source.account, "source": self._source.url, "questions": cut}
+            logs.warning("deadline_passed", **facts, duration_seconds=round(seconds, 3))
+
+
+def _booked(url: str, part: Question, read: Reading, infrastructure: Infrastructure | None) -> Booking:
+    reading = read.within(part.want)
+    empty = [
+        Issue(IssueKind.WINDOW_WITHOUT_DATA, "the source holds no data of this window", url, gap)
+        for gap in _gaps(part.want, reading.covered)
+    ]
+    reading = replace(reading, issues=(*reading.issues, *empty))
+    if not reading.covered:  # without rows there is no use to hold against the bill, whatever assets there were
+        reading = replace(reading, allocations=(), assets=())
+    elif infrastructure is not None:
+        reading = replace(reading, infrastructure=infrastructure.within(part.want))
+    return book(reading)
+
+
+def _gaps(window: Window, covered: Iterable[Window]) -> Iterator[Window]:
+    """What of `window` is not in `covered`."""
+    reached = window.start
+    for span in sorted(covered):
+        if span.start > reached:
+            yield Window(reached, span.start)
+        reached = max(reached, span.end)
+    if reached < window.end:
+        yield Window(reached, window.end)
