@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from kubetally.domain.booking import Booking
 from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity
+from kubetally.domain.component import Component
 from kubetally.domain.errors import HubError, SourceError
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
@@ -12,6 +14,8 @@ from kubetally.domain.window import Clock, Window, rfc3339, whole_hour
 from kubetally.ledger.asking import Answers, Asking
 from kubetally.ledger.ports import About, CostSource, InfrastructureSource
 from kubetally.ledger.questions import MOST_DAYS, Question, begun, newest, questions
+
+_COMPONENTS = frozenset[str](Component)
 
 
 async def get_cluster_costs(
@@ -73,7 +77,26 @@ def identity(url: str, about: About) -> SourceIdentity:
     return SourceIdentity(url, about.product, about.version, about.cluster_id, about.cluster_name)
 
 
-def _measured_issues(answers: Answers, window: Window) -> Sequence[Issue]:
+def _measured_issues(answers: Answers, window: Window) -> Iterator[Issue]:
+    """What is wrong with what a server of metrics told, as far as anything was left to it."""
+    for issue in _told_by_metrics(answers, window):
+        left = _left_to_metrics(answers.bookings, issue.window or window)
+        if issue.subject in _COMPONENTS:
+            if issue.subject in left:
+                yield issue
+        elif left or not issue.is_missing_data:
+            yield issue
+        else:
+            why = "nothing is missing for it, because the source itself tells of fee, balancers and traffic"
+            yield replace(issue, kind=IssueKind.SOURCE_WARNING, message=f"{issue.message}; {why}")
+
+
+def _left_to_metrics(bookings: Sequence[Booking], window: Window) -> frozenset[str]:
+    """The components that any booking of that time left to the metrics."""
+    return frozenset[str]().union(*(one.left_to_metrics for one in bookings if one.window.overlap(window)))
+
+
+def _told_by_metrics(answers: Answers, window: Window) -> Sequence[Issue]:
     answer, url = answers.measured, answers.metrics_url
     if isinstance(answer, Infrastructure):
         return answer.issues

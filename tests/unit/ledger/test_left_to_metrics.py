@@ -1,0 +1,115 @@
+"""What a server of metrics lacks is missing only as far as the source left it to the metrics."""
+
+from dataclasses import replace
+
+import pytest
+
+from kubetally.domain.cluster_costs import ClusterCosts, Status
+from kubetally.domain.component import Component
+from kubetally.domain.errors import HubError, SourceError
+from kubetally.domain.infrastructure import Infrastructure
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.reading import Reading
+from kubetally.domain.window import DAY, Window
+from kubetally.ledger.costs import get_cluster_costs
+from kubetally.ledger.ports import About, InfrastructureSource
+from tests.served import FixedClock
+from tests.unit.domain.clusters import METRICS, TODAY, reading
+from tests.unit.ledger.test_service import Source
+
+TWO_DAYS = Window(TODAY.start, TODAY.end + DAY)
+TOMORROW = Window(TODAY.end, TODAY.end + DAY)
+OF_ALL = "node n1 cpu 1\npod shop/web-1 @n1 cpu 1\nfee a 1\nbalancer shop/web 0.60\nnetwork net 0.10"
+OF_NOTHING = "node n1 cpu 1\npod shop/web-1 @n1 cpu 1"
+
+
+class Told(Source):
+    """A source whose days are those that a test writes, the first and those after it."""
+
+    account = None
+
+    def __init__(self, first: str, others: str) -> None:
+        super().__init__()
+        self.first, self.others = first, others
+
+    async def read(self, window: Window) -> Reading:
+        text = self.first if window.start == TODAY.start else self.others
+        return replace(reading(text), window=window, covered=(window,))
+
+    async def about(self) -> About:
+        return About()
+
+
+class Metrics:
+    """A server of metrics that measures nothing and has `issues`, or fails."""
+
+    url, account = METRICS, None
+
+    def __init__(self, *issues: Issue, error: HubError | None = None) -> None:
+        self.issues, self.error = issues, error
+
+    async def read(self, window: Window) -> Infrastructure:
+        if self.error is not None:
+            raise self.error
+        return Infrastructure(window, (), self.url, self.issues)
+
+
+def gap(component: Component, window: Window = TODAY) -> Issue:
+    return Issue(IssueKind.WINDOW_WITHOUT_DATA, "24 hours are not counted", METRICS, window, component)
+
+
+async def costs(metrics: InfrastructureSource, first: str, others: str = "") -> ClusterCosts:
+    source = Told(first, others or first)
+    return await get_cluster_costs(source, TWO_DAYS, clock=FixedClock(), infrastructure=metrics)
+
+
+def of_metrics(answer: ClusterCosts) -> list[Issue]:
+    return [issue for issue in answer.issues if issue.source == METRICS]
+
+
+COMPONENTS = [Component.MANAGEMENT, Component.LOAD_BALANCER, Component.NETWORK]
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+async def test_a_gap_of_what_the_source_itself_tells_is_nobody_s_business(component: Component) -> None:
+    answer = await costs(Metrics(gap(component)), OF_ALL)
+    assert (of_metrics(answer), answer.status) == ([], Status.OK)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+async def test_a_gap_of_what_the_source_left_to_the_metrics_makes_the_answer_partial(component: Component) -> None:
+    answer = await costs(Metrics(gap(component)), OF_NOTHING)
+    assert (of_metrics(answer), answer.status) == ([gap(component)], Status.PARTIAL)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+async def test_a_gap_counts_only_on_days_of_which_the_source_has_nothing(component: Component) -> None:
+    metrics = Metrics(gap(component, TODAY), gap(component, TOMORROW))
+    assert of_metrics(await costs(metrics, OF_ALL, OF_NOTHING)) == [gap(component, TOMORROW)]
+    assert of_metrics(await costs(metrics, OF_NOTHING, OF_ALL)) == [gap(component, TODAY)]
+
+
+async def test_metrics_that_fail_are_a_warning_where_nothing_was_left_to_them() -> None:
+    answer = await costs(Metrics(error=SourceError("it is down")), OF_ALL)
+    (issue,) = of_metrics(answer)
+    assert (issue.kind, issue.subject, answer.status) == (IssueKind.SOURCE_WARNING, "infrastructure", Status.OK)
+    assert "it is down; nothing is missing" in issue.message
+
+
+async def test_metrics_that_fail_make_the_answer_partial_where_one_day_left_anything_to_them() -> None:
+    answer = await costs(Metrics(error=SourceError("it is down")), OF_ALL, OF_NOTHING)
+    (issue,) = of_metrics(answer)
+    assert (issue.kind, issue.window, answer.status) == (IssueKind.SOURCE_FAILED, TWO_DAYS, Status.PARTIAL)
+
+
+async def test_a_warning_of_missing_data_counts_as_far_as_anything_was_left_to_the_metrics() -> None:
+    metrics = Metrics(Issue(IssueKind.FIGURE_MISSING, "the server warns: a store is down", METRICS, TWO_DAYS))
+    assert (await costs(metrics, OF_NOTHING)).status is Status.PARTIAL
+    answer = await costs(metrics, OF_ALL)
+    assert answer.status is Status.OK
+    assert [issue.kind for issue in of_metrics(answer)] == [IssueKind.SOURCE_WARNING]
+
+
+async def test_a_remark_is_told_whatever_was_left_to_the_metrics() -> None:
+    remark = Issue(IssueKind.SOURCE_WARNING, "the server remarks: odd", METRICS, TWO_DAYS)
+    assert of_metrics(await costs(Metrics(remark), OF_ALL)) == [remark]
