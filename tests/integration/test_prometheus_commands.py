@@ -808,6 +808,15 @@ def test_the_old_sums_of_one_that_hangs_name_it_and_not_the_cost_source(replay: 
     assert replay.url_of("cygnus") not in error["message"]
 
 
+def test_costs_and_old_sums_have_one_deadline_together(replay: ReplayServer) -> None:
+    with hanging() as server:
+        began = time.monotonic()
+        deadline = {"KUBETALLY_DEADLINE_SECONDS": "2", **QUICK}
+        body = asked_of_url(replay, *LEGACY, "--prometheus-url", server.url, **deadline)
+        assert time.monotonic() - began < 4
+    assert {error["subject"] for error in body["errors"]} == {"infrastructure", "legacy"}
+
+
 def test_the_old_sums_make_no_total_where_the_costs_are_unknown(faulty: FaultServer, cygnus: str) -> None:
     place = ("--url", faulty.fault_url("nullset", "aurora"), "--prometheus-url", cygnus)
     body = call("costs", *place, *WHOLE, "--format", "json", *LEGACY, **QUICK).json

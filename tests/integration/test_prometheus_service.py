@@ -256,6 +256,17 @@ def test_the_old_sums_are_those_of_the_command(serve: Serve, home: Home, replay:
         assert {key: value for key, value in body.items() if key != "legacy"} == plain
 
 
+def test_an_end_on_second_59_leaves_the_sample_of_the_midnight_after_it_out(
+    serve: Serve, home: Home, replay: ReplayServer, cygnus: str
+) -> None:
+    account_id = home.add("prod", "--url", replay.url_of("cygnus"), "--prometheus-url", cygnus)
+    program = serve(KUBETALLY_SECRET=SECRET)
+    for end, fee in ((E - 1, 7.2), (E, 7.3), (E - 1, 7.2)):
+        body = ask(program, account_id, SECRET, end_date=end, infrastructure="legacy_sum").json()
+        assert (body["end_date"], body["legacy"]["management_cost"]) == (end, fee)
+        assert body["summary"]["management_cost"] == FEE_OF_WHOLE
+
+
 def test_another_word_is_refused(serve: Serve) -> None:
     program = serve(KUBETALLY_SECRET=SECRET)
     for word in ("legacy", "LEGACY_SUM", ""):

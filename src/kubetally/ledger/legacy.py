@@ -8,21 +8,29 @@ from kubetally.domain.errors import HubError, RequestError, SourceError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.metrics import INFRASTRUCTURE
 from kubetally.domain.series import LegacySums, legacy_sum
+from kubetally.domain.window import Window
 from kubetally.ledger.asking import DeadlinePassed
 from kubetally.ledger.ports import SeriesSource
 from kubetally.ledger.questions import begun, newest
 
 
-async def with_legacy(costs: ClusterCosts, metrics: SeriesSource | None, now: datetime) -> ClusterCosts:
-    """The costs with the old sums of their window; what can't be had is None in them, with an issue that says why."""
+async def with_legacy(
+    costs: ClusterCosts, metrics: SeriesSource | None, now: datetime, samples: Window | None = None
+) -> ClusterCosts:
+    """The costs with the old sums of their window; what can't be had is None in them, with an issue that says why.
+
+    `samples`: whose samples are added up, both ends included, where that is not the window of the costs: of one that
+    was given with its last second, the midnight after it is no part. What the server warns of is among the issues.
+    """
     if metrics is None:
         message = "the old sums are made of samples of a Prometheus, and none is known of this cluster"
         return _without(costs, Issue(IssueKind.NOT_MEASURED, message, None, costs.window, "legacy"))
     try:
-        found = await metrics.points(newest(begun(costs.window, now)), tuple(INFRASTRUCTURE.values()))
+        found = await metrics.points(newest(begun(samples or costs.window, now)), tuple(INFRASTRUCTURE.values()))
     except (SourceError, RequestError) as error:
         return _failed(costs, metrics.url, error)
-    return replace(costs, legacy=legacy_sum(found.points))
+    warnings = (replace(issue, subject="legacy") for issue in found.issues)
+    return replace(costs, legacy=legacy_sum(found.points), issues=(*costs.issues, *warnings))
 
 
 def legacy_late(costs: ClusterCosts, url: str, seconds: float) -> ClusterCosts:

@@ -18,7 +18,7 @@ import structlog
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.cluster_costs import ClusterCosts
 from kubetally.domain.errors import HubError, NotFound, RequestError, SourceError, StoreError
-from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.issues import Issue, IssueKind, any_missing
 from kubetally.domain.series import MeasuredSeries
 from kubetally.domain.window import Clock, Window
 from kubetally.ledger.accounts import AccountNotFound, Accounts, AmbiguousAccount, NotACluster
@@ -42,6 +42,7 @@ _NOT_THE_SOURCE = frozenset(
 )  # what may change and leaves the costs as they are
 _log = structlog.get_logger(__name__)
 _Key = tuple[str, str, Window]
+_LegacyKey = tuple[int, Window]
 
 
 class ClusterUnreadable(SourceError):
@@ -70,6 +71,7 @@ class CachedAnswer:
     """What an account cost, and since when that is known.
 
     is_hit: whether it had been remembered. serial: of the answer itself, so that what is made of it can be kept.
+    asked_seconds: how much of the deadline its question took; none where it was remembered.
     """
 
     account: Account
@@ -77,6 +79,7 @@ class CachedAnswer:
     age_seconds: float
     is_hit: bool
     serial: int
+    asked_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +135,9 @@ class CostService:
         self._found: Bounded[str, tuple[float, Account, str]] = Bounded(_ACCOUNTS_KEPT)
         self._lookups: SingleFlight[str, tuple[Account, str]] = SingleFlight()
         self._kept: Bounded[_Key, tuple[datetime, ClusterCosts, int]] = Bounded(kept_rows)
-        self._flights: SingleFlight[_Key, tuple[ClusterCosts, int]] = SingleFlight()
-        self._with_legacy: Bounded[int, tuple[ClusterCosts, int]] = Bounded(kept_rows)
-        self._legacy_flights: SingleFlight[int, tuple[ClusterCosts, int]] = SingleFlight()
+        self._flights: SingleFlight[_Key, tuple[ClusterCosts, int, float]] = SingleFlight()
+        self._with_legacy: Bounded[_LegacyKey, tuple[ClusterCosts, int]] = Bounded(kept_rows)
+        self._legacy_flights: SingleFlight[_LegacyKey, tuple[ClusterCosts, int]] = SingleFlight()
 
     @property
     def answers_kept(self) -> int:
@@ -175,14 +178,18 @@ class CostService:
             self._kept.drop(key)
         if len(self._flights) >= self._most_flights:
             raise Overloaded(len(self._flights))
-        costs, serial = await self._flights(key, lambda: self._ask(account, key))
-        return CachedAnswer(account, costs, 0.0, False, serial)
+        costs, serial, seconds = await self._flights(key, lambda: self._ask(account, key))
+        return CachedAnswer(account, costs, 0.0, False, serial, seconds)
 
-    async def with_legacy(self, answer: CachedAnswer) -> CachedAnswer:
-        """The answer with the old sums of infrastructure metrics beside it, remembered as long as it is itself."""
-        kept = self._with_legacy.get(answer.serial)
+    async def with_legacy(self, answer: CachedAnswer, samples: Window) -> CachedAnswer:
+        """The answer with the old sums of infrastructure metrics beside it, remembered as long as it is itself.
+
+        samples: those that are added up, both ends included. Answer and sums have one deadline together.
+        """
+        key = (answer.serial, samples)
+        kept = self._with_legacy.get(key)
         if kept is None:
-            kept = await self._legacy_flights(answer.serial, lambda: self._ask_legacy(answer))
+            kept = await self._legacy_flights(key, lambda: self._ask_legacy(answer, samples))
         return replace(answer, costs=kept[0], serial=kept[1])
 
     async def series(self, account_id: str, window: Window, names: Sequence[str]) -> SeriesAnswer:
@@ -266,30 +273,31 @@ class CostService:
             yield
 
     @asynccontextmanager
-    async def _metrics_of(self, account: Account) -> AsyncIterator[MetricsSource | None]:
-        """Its server of metrics for the time of one question. Raises TimeoutError, Overloaded."""
+    async def _metrics_of(self, account: Account, spent_seconds: float = 0.0) -> AsyncIterator[MetricsSource | None]:
+        """Its server of metrics, for what is left of one question's time. Raises TimeoutError, Overloaded."""
+        deadline = self._deadline_seconds
         async with (
             self._turn(account.id),
-            asyncio.timeout(self._deadline_seconds),
+            asyncio.timeout(None if deadline is None else max(0.0, deadline - spent_seconds)),
             self._open_metrics(account) as metrics,
         ):
             yield None if metrics is None else CountedMetrics(metrics, self.tally)
 
-    async def _ask_legacy(self, answer: CachedAnswer) -> tuple[ClusterCosts, int]:
+    async def _ask_legacy(self, answer: CachedAnswer, samples: Window) -> tuple[ClusterCosts, int]:
         url = answer.account.prometheus_url or answer.account.name
         try:
-            async with self._metrics_of(answer.account) as metrics:
+            async with self._metrics_of(answer.account, answer.asked_seconds) as metrics:
                 url = url if metrics is None else metrics.url
-                costs = await with_legacy(answer.costs, metrics, self._clock.now())
+                costs = await with_legacy(answer.costs, metrics, self._clock.now(), samples)
         except TimeoutError:
             costs = legacy_late(answer.costs, url, self._deadline_seconds or 0)
         kept = costs, next(self._serials)
-        if all(issue in answer.costs.issues or issue.kind is not IssueKind.SOURCE_FAILED for issue in costs.issues):
+        if not any_missing(issue for issue in costs.issues if issue not in answer.costs.issues):
             rows = sum(len(booking.rows) for booking in costs.bookings)
-            self._with_legacy.put(answer.serial, kept, weight=1 + rows)
+            self._with_legacy.put((answer.serial, samples), kept, weight=1 + rows)
         return kept
 
-    async def _ask(self, account: Account, key: _Key) -> tuple[ClusterCosts, int]:
+    async def _ask(self, account: Account, key: _Key) -> tuple[ClusterCosts, int, float]:
         window, url, loop = key[2], account.kubecost_url or account.name, asyncio.get_running_loop()
         async with self._turn(account.id):
             began, ends = time.monotonic(), None
@@ -320,7 +328,7 @@ class CostService:
         if not any(_may_be_mended(issue, metrics) for issue in costs.issues):
             rows = sum(len(booking.rows) for booking in costs.bookings)
             self._kept.put(key, (self._clock.now(), costs, serial), weight=1 + rows)
-        return costs, serial
+        return costs, serial, seconds
 
 
 def _may_be_mended(issue: Issue, metrics: MetricsSource | None) -> bool:

@@ -20,14 +20,14 @@ from kubetally.domain.series import (
     MetricNotOffered,
     metric_names,
 )
-from kubetally.domain.window import LATEST_UNIX, Clock, Window, from_unix
+from kubetally.domain.window import LATEST_UNIX, Clock
 from kubetally.ledger.answer import Json, issue_body
 from kubetally.ledger.service import CachedAnswer, CostService
 from kubetally.web import wire
 from kubetally.web.bodies import Bodies
 from kubetally.web.figures import Figures
 from kubetally.web.problems import JSON, NO_STORE, Problem
-from kubetally.web.question import LARGEST, LEGACY_SUM, OF_SERIES, Question, parse
+from kubetally.web.question import LARGEST, LEGACY_SUM, OF_SERIES, Question, instants, parse
 from kubetally.web.secret import Secret
 from kubetally.web.watch import CACHE
 
@@ -77,14 +77,14 @@ def metroculus(service: CostService, secret: Secret, clock: Clock, figures: Figu
         dates, window = question.given(clock)
         answer = await service.costs(question.cloud_account_id, window)
         if question.with_legacy:
-            answer = await service.with_legacy(answer)
+            answer = await service.with_legacy(answer, instants(dates))
         figures.cached(is_hit=answer.is_hit, age_seconds=answer.age_seconds)
         body = await bodies.of(answer, question, dates)
         return _Ready(body, answer)
 
     async def series(question: Question, names: Sequence[str], body_of: Callable[[MeasuredSeries], Json]) -> Series:
-        (start, end), window = question.given(clock)
-        window = Window(window.start, from_unix(end))  # both ends are of it: none of a second that was not asked for
+        dates, _ = question.given(clock)
+        (start, end), window = dates, instants(dates)
         answer = await service.series(question.cloud_account_id, window, names)
         found = answer.found or MeasuredSeries(window, {})
         errors = [_NO_PROMETHEUS] if answer.found is None else [issue_body(one) for one in found.issues]

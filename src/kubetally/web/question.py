@@ -58,6 +58,11 @@ class Question:
         return self.dates, Window(from_unix(start), from_unix(until))
 
 
+def instants(dates: Dates) -> Window:
+    """The dates as the ends of a series of samples: both are of it, and none of a second that was not given."""
+    return Window(*map(from_unix, dates))
+
+
 @lru_cache(maxsize=4096)
 def parse(query: bytes, known: frozenset[bytes] = _NAMES) -> Question:
     """The question of a query string. Raises Problem for the first parameter that is not in order.

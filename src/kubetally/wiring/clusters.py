@@ -50,17 +50,18 @@ async def get_cluster_costs(
     """What a cluster cost over a window, balanced to the last micro.
 
     Every view is in the answer, whatever `detail_level`: it says how finely `answer` breaks it down. `legacy`: with the
-    old sums of infrastructure metrics beside it.
+    old sums of infrastructure metrics beside it, under the same deadline.
 
     Raises: SourceError (it gave no answer), RequestError (the cluster, the window or a setting is not usable).
     """
     settings, clock = settings or Settings.read(), clock or SystemClock()
     deadline = settings.deadline_seconds
     async with open_source(cluster, settings) as source, open_metrics(cluster, settings) as metrics:
+        ends = asyncio.get_running_loop().time() + deadline
         costs = await costs_of(source, window, clock=clock, infrastructure=metrics, deadline_seconds=deadline)
         if legacy:
             try:
-                async with asyncio.timeout(deadline):
+                async with asyncio.timeout_at(ends):
                     costs = await with_legacy(costs, metrics, clock.now())
             except TimeoutError:
                 costs = legacy_late(costs, metrics.url if metrics else costs.source.url, deadline)
