@@ -359,7 +359,12 @@ def test_series_by_name(serve: Serve, home: Home, replay: ReplayServer, cygnus: 
     assert names("kubecost_there_is_no_such_metric,cloudtuner_kubecost_nor_this") == []
     assert names("") == DEFAULT_NAMES
     body = series(program, METRICS, account_id, metrics="kubecost_there_is_no_such_metric").json()
-    assert (body["metrics"], body["errors"]) == ({}, [])
+    [error] = body["errors"]
+    assert (body["metrics"], error["kind"]) == ({}, "not_measured")
+    assert "kubecost_there_is_no_such_metric" in error["message"]
+    assert (
+        series(program, METRICS, account_id, metrics=f"kubecost_there_is_no_such_metric,{FEE}").json()["errors"] == []
+    )
 
 
 FOREIGN = ("up", "kubecost_", "kubecost_é", 'kubecost_a"} or up #', "kubecost_.*", "node_cpu_hourly_cost", f"{FEE},up")
@@ -399,7 +404,8 @@ def test_what_could_be_saved(serve: Serve, home: Home, replay: ReplayServer, vic
     assert [(point["timestamp"], point["value"]) for point in body["memory_savings"]] == [(at, 3e9) for at in hours]
     account_id = home.add("none", *place, "--tenant", "nobody")
     body = series(program, SAVINGS, account_id).json()
-    assert (body["cpu_savings"], body["memory_savings"], body["errors"]) == ([], [], [])
+    assert (body["cpu_savings"], body["memory_savings"]) == ([], [])
+    assert [error["kind"] for error in body["errors"]] == ["not_measured"]
 
 
 def test_without_a_prometheus_series_are_empty_and_say_why(serve: Serve, home: Home, replay: ReplayServer) -> None:

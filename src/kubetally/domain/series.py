@@ -15,8 +15,10 @@ from kubetally.domain.metrics import INFRASTRUCTURE
 from kubetally.domain.money import to_micros
 from kubetally.domain.window import Window
 
-_OFFERED = ("kubecost_", "cloudtuner_kubecost_")
-_MOST_NAMES = 50
+OFFERED = ("kubecost_", "cloudtuner_kubecost_")
+MOST_NAMES = 50
+MOST_POINTS = 200_000
+"""Samples of one answer: a year of 22 series, or a week of 1,190. They are about 25 MB of JSON."""
 
 
 class MetricNotOffered(RequestError):
@@ -27,8 +29,21 @@ class MetricNotOffered(RequestError):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(
-            f"the metric {name!r} is not offered: give at most {_MOST_NAMES} names that begin with "
-            + " or ".join(_OFFERED)
+            f"the metric {name!r} is not offered: give at most {MOST_NAMES} names that begin with "
+            + " or ".join(OFFERED)
+        )
+
+
+class TooManyPoints(RequestError):
+    """More samples than one answer may have. count: how many there are."""
+
+    code = "too_many_points"
+
+    def __init__(self, count: int, most: int = MOST_POINTS) -> None:
+        self.count, self.most = count, most
+        super().__init__(
+            f"there are {count:,} samples, and an answer has at most {most:,}: "
+            "ask for a shorter window or fewer metrics"
         )
 
 
@@ -47,6 +62,11 @@ class MeasuredSeries:
     window: Window
     points: Mapping[str, tuple[SeriesPoint, ...]]
     issues: tuple[Issue, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many points of all metrics there are."""
+        return sum(map(len, self.points.values()))
 
     def of(self, metric: str) -> tuple[SeriesPoint, ...]:
         """The points of one metric; none where it has none."""
@@ -83,9 +103,9 @@ def metric_names(text: str | None) -> tuple[str, ...]:
     names = dict.fromkeys(name for name in (part.strip() for part in (text or "").split(",")) if name)
     for name in names:
         rest = name.removeprefix("cloudtuner_").removeprefix("kubecost_")
-        if not name.startswith(_OFFERED) or not rest.isascii() or not rest.replace("_", "a").isalnum():
+        if not name.startswith(OFFERED) or not rest.isascii() or not rest.replace("_", "a").isalnum():
             raise MetricNotOffered(name[:80])
-    if len(names) > _MOST_NAMES:
+    if len(names) > MOST_NAMES:
         raise MetricNotOffered(f"{len(names)} names")
     return tuple(names) or tuple(INFRASTRUCTURE.values())
 

@@ -19,7 +19,7 @@ from kubetally.domain.account import Account, AccountType
 from kubetally.domain.cluster_costs import ClusterCosts
 from kubetally.domain.errors import HubError, NotFound, RequestError, SourceError, StoreError
 from kubetally.domain.issues import Issue, IssueKind, any_missing
-from kubetally.domain.series import MeasuredSeries
+from kubetally.domain.series import MeasuredSeries, TooManyPoints
 from kubetally.domain.window import Clock, Window
 from kubetally.ledger.accounts import AccountNotFound, Accounts, AmbiguousAccount, NotACluster
 from kubetally.ledger.asking import DeadlinePassed
@@ -27,7 +27,7 @@ from kubetally.ledger.cache import Bounded, SingleFlight
 from kubetally.ledger.costs import get_cluster_costs
 from kubetally.ledger.legacy import legacy_late, with_legacy
 from kubetally.ledger.ports import CostSource, MetricsSource
-from kubetally.ledger.questions import MOST_DAYS, begun, newest
+from kubetally.ledger.series import series_of
 from kubetally.ledger.tally import Counted, CountedMetrics, Tally
 
 T = TypeVar("T")
@@ -195,8 +195,8 @@ class CostService:
     async def series(self, account_id: str, window: Window, names: Sequence[str]) -> SeriesAnswer:
         """Samples of metrics of an account, an hour apart, of the newest days of a long window.
 
-        Raises: AccountNotFound, NotACluster; ClusterUnreadable, where its server of metrics gave nothing; Overloaded,
-        StoreError.
+        Raises: AccountNotFound, NotACluster; ClusterUnreadable, where its server of metrics gave nothing;
+        TooManyPoints, Overloaded, StoreError.
         """
         account, _ = await self._cluster(account_id)
         url = account.prometheus_url or account.name
@@ -205,13 +205,9 @@ class CostService:
                 if metrics is None:
                     return SeriesAnswer(account, None)
                 url = metrics.url
-                asked = newest(begun(window, self._clock.now()))
-                found = await metrics.points(asked, names)
-                if asked.start > window.start:
-                    message = f"the newest {MOST_DAYS} days of a window are asked: ask for older ones by themselves"
-                    issue = Issue(IssueKind.NOT_ASKED, message, url, Window(window.start, asked.start))
-                    found = replace(found, issues=(*found.issues, issue))
-                return SeriesAnswer(account, found)
+                return SeriesAnswer(account, await series_of(metrics, window, names, self._clock.now()))
+        except TooManyPoints:
+            raise
         except TimeoutError as error:
             raise ClusterUnreadable(account.id, url, DeadlinePassed(url, self._deadline_seconds or 0)) from error
         except (SourceError, RequestError) as error:

@@ -7,6 +7,7 @@ from typing import Final
 from litestar.response import Response
 
 from kubetally.domain.errors import BalanceError, HubError, NotFound, RequestError, SourceError, StoreError
+from kubetally.domain.series import TooManyPoints
 from kubetally.ledger.cache import GivenUp
 from kubetally.ledger.service import ClusterUnreadable, Overloaded
 
@@ -20,6 +21,7 @@ _CODES: Final = {
     "OM0007": (401, "This resource requires authorization"),
     "OM0008": (400, "{} is not provided"),
     "OM0009": (424, "{} is unavailable"),
+    "OM0010": (400, "There are {} samples, and an answer has at most {}: ask for a shorter window or fewer metrics"),
 }
 # The first family that fits; the codes beside it have facts of their own in their texts.
 FAMILIES: Final[tuple[tuple[type[HubError], int], ...]] = (
@@ -82,6 +84,9 @@ def problem_of(error: HubError) -> Problem:
     match error:
         case ClusterUnreadable():
             return Problem("OM0009", error.source, headers={"X-Kubetally-Error": error.why.code})
+        case TooManyPoints():
+            counts = str(error.count), str(error.most)
+            return Problem("OM0010", *counts, headers={"X-Kubetally-Error": error.code})
         case NotFound():
             return Problem("OM0002", headers={"X-Kubetally-Error": error.code})
         case _:

@@ -1,0 +1,107 @@
+"""What the OpenAPI document says of the metroculus API: parameters and answers."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from litestar.openapi import ResponseSpec
+from litestar.openapi.spec import Operation, Parameter, Schema
+from litestar.openapi.spec.enums import OpenAPIType
+
+from kubetally.domain.cluster_costs import DetailLevel
+from kubetally.domain.metrics import INFRASTRUCTURE
+from kubetally.domain.series import MOST_NAMES, OFFERED
+from kubetally.domain.window import LATEST_UNIX
+from kubetally.web import wire
+from kubetally.web.question import LARGEST, LEGACY_SUM
+
+_MEANINGS: Final = {
+    400: "A parameter is missing or invalid, or the answer would be too large.",
+    401: "No secret was sent.",
+    403: "The secret is another.",
+    404: "There is no cluster of this id.",
+    414: "The query is too long.",
+    424: "Nothing of the cluster's source could be read.",
+    500: "A defect.",
+    503: "The service can't answer now; a retry may help.",
+}
+
+
+def responses(body: type[msgspec.Struct]) -> dict[int, ResponseSpec]:
+    """The answers of an endpoint, by status."""
+    errors = {
+        status: ResponseSpec(wire.Error, generate_examples=False, description=text)
+        for status, text in _MEANINGS.items()
+    }
+    return {200: ResponseSpec(body, generate_examples=False, description="The answer."), **errors}
+
+
+def _parameter(name: str, description: str, *, required: bool = False, **schema: Any) -> Parameter:
+    return Parameter(name=name, param_in="query", description=description, required=required, schema=Schema(**schema))
+
+
+_DATES: Final = (
+    _parameter("cloud_account_id", "Id of the account.", required=True, type=OpenAPIType.STRING),
+    _parameter(
+        "start_date",
+        "First second, as Unix seconds; both dates or none.",
+        type=OpenAPIType.INTEGER,
+        minimum=0,
+        maximum=LATEST_UNIX,
+    ),
+    _parameter(
+        "end_date",
+        "End as Unix seconds, not before start_date: exclusive, but on second :59, which is inclusive.",
+        type=OpenAPIType.INTEGER,
+        minimum=1,
+        maximum=LATEST_UNIX,
+    ),
+)
+
+
+@dataclass
+class DatesOperation(Operation):
+    """An account and dates."""
+
+    def __post_init__(self) -> None:
+        self.parameters = [*_DATES]
+
+
+@dataclass
+class MetricsOperation(Operation):
+    """Dates, and which series."""
+
+    def __post_init__(self) -> None:
+        names = _parameter(
+            "metrics",
+            f"Names of series, with commas between: at most {MOST_NAMES}, each beginning with {' or '.join(OFFERED)}. "
+            f"Unless given: {', '.join(INFRASTRUCTURE.values())}.",
+            type=OpenAPIType.STRING,
+        )
+        self.parameters = [*_DATES, names]
+
+
+@dataclass
+class CostsOperation(Operation):
+    """Dates, how finely, and which page."""
+
+    def __post_init__(self) -> None:
+        self.parameters = [
+            *_DATES,
+            _parameter(
+                "detail_level",
+                "How finely; summary unless given.",
+                type=OpenAPIType.STRING,
+                enum=[level.value for level in DetailLevel],
+            ),
+            _parameter("limit", "Most rows of each list.", type=OpenAPIType.INTEGER, minimum=1, maximum=LARGEST),
+            _parameter(
+                "offset", "Rows of each list to leave out first.", type=OpenAPIType.INTEGER, minimum=0, maximum=LARGEST
+            ),
+            _parameter(
+                "infrastructure",
+                "measured unless given; legacy_sum adds a block legacy: old sums of metrics, to compare with.",
+                type=OpenAPIType.STRING,
+                enum=["measured", LEGACY_SUM],
+            ),
+        ]

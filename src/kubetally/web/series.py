@@ -1,0 +1,110 @@
+"""`kubecost_metrics` and `kubecost_savings`: samples of an account's metrics, as phase 1 of the API showed them."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Response
+
+from kubetally.domain.metrics import CPU_SAVINGS, RAM_SAVINGS
+from kubetally.domain.series import MOST_POINTS, MeasuredSeries, MetricNotOffered, metric_names
+from kubetally.domain.window import Clock
+from kubetally.ledger.answer import Json, issue_body
+from kubetally.ledger.service import CostService, SeriesAnswer
+from kubetally.web import wire
+from kubetally.web.parameters import DatesOperation, MetricsOperation, responses
+from kubetally.web.problems import JSON, NO_STORE, Problem
+from kubetally.web.question import OF_SERIES, Dates, Question, instants, parse
+from kubetally.web.secret import Secret
+
+METRICS: Final = "/kubecost_metrics"
+SAVINGS: Final = "/kubecost_savings"
+_NO_PROMETHEUS: Final = {
+    "kind": "not_measured",
+    "code": "no_prometheus",
+    "message": "these series are read from a Prometheus, and none is known of this account: "
+    "`kubetally accounts update NAME --prometheus-url URL`",
+}
+_WHERE_EMPTY: Final = (
+    "empty, with an error that says why, where no Prometheus is known of the account or it has no sample of them. "
+    f"An answer has at most {MOST_POINTS:,} samples: beyond that it is an error, with nothing in it."
+)
+_BodyOf = Callable[[MeasuredSeries], Json]
+
+
+def metrics_endpoint(service: CostService, secret: Secret, clock: Clock) -> HTTPRouteHandler:
+    """Samples of the metrics that are named."""
+
+    @get(
+        METRICS,
+        summary="Cost series of a cluster",
+        description=f"Samples an hour apart, both ends of the window included; {_WHERE_EMPTY}",
+        operation_id="kubecost_metrics",
+        operation_class=MetricsOperation,
+        responses=responses(wire.Metrics),
+        media_type=JSON,
+    )
+    async def kubecost_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+        question = _asked(request, secret)
+        try:
+            names = metric_names(question.metrics)
+        except MetricNotOffered:
+            raise Problem("OM0006", "metrics") from None
+        return await _answer(service, clock, question, names, _by_metric)
+
+    return kubecost_metrics
+
+
+def savings_endpoint(service: CostService, secret: Secret, clock: Clock) -> HTTPRouteHandler:
+    """Samples of the cores and bytes that could be saved."""
+
+    @get(
+        SAVINGS,
+        summary="Cores and bytes that could be saved",
+        description=f"Samples an hour apart, amounts of resources and not of money; {_WHERE_EMPTY}",
+        operation_id="kubecost_savings",
+        operation_class=DatesOperation,
+        responses=responses(wire.Savings),
+        media_type=JSON,
+    )
+    async def kubecost_savings(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return await _answer(service, clock, _asked(request, secret), (CPU_SAVINGS, RAM_SAVINGS), _of_savings)
+
+    return kubecost_savings
+
+
+def _asked(request: Request[Any, Any, Any], secret: Secret) -> Question:
+    secret.demand(request.scope)
+    return parse(request.scope["query_string"], OF_SERIES)
+
+
+async def _answer(
+    service: CostService, clock: Clock, question: Question, names: Sequence[str], body_of: _BodyOf
+) -> Response[bytes]:
+    dates, _ = question.given(clock)
+    answer = await service.series(question.cloud_account_id, instants(dates), names)
+    # A hundred thousand samples take their time; the loop has others to serve meanwhile.
+    body = await asyncio.to_thread(_encoded, answer, dates, body_of)
+    return Response(body, media_type=JSON, headers=NO_STORE)
+
+
+def _encoded(answer: SeriesAnswer, dates: Dates, body_of: _BodyOf) -> bytes:
+    found = answer.found or MeasuredSeries(instants(dates), {})
+    errors = [_NO_PROMETHEUS] if answer.found is None else [issue_body(one) for one in found.issues]
+    facts = {"cloud_account_id": answer.account.id, "start_date": dates[0], "end_date": dates[1]}
+    return msgspec.json.encode(facts | body_of(found) | {"errors": errors})
+
+
+def _by_metric(found: MeasuredSeries) -> Json:
+    return {"metrics": {name: _samples(found, name) for name in found.points}}
+
+
+def _of_savings(found: MeasuredSeries) -> Json:
+    return {"cpu_savings": _samples(found, CPU_SAVINGS), "memory_savings": _samples(found, RAM_SAVINGS)}
+
+
+def _samples(found: MeasuredSeries, name: str) -> list[Json]:
+    return [{"timestamp": one.timestamp, "value": one.value, "labels": one.labels} for one in found.of(name)]

@@ -1,0 +1,108 @@
+"""Samples of metrics over HTTP: what is too much, and who makes the body."""
+
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from kubetally.domain.account import Account
+from kubetally.domain.infrastructure import Infrastructure
+from kubetally.domain.metrics import CPU_SAVINGS, INFRASTRUCTURE, MANAGEMENT
+from kubetally.domain.series import MOST_POINTS, MeasuredSeries, SeriesPoint
+from kubetally.domain.window import Window
+from kubetally.ledger.service import CostService
+from tests.served import FixedClock
+from tests.service import SECRET, AccountsInMemory, E, S, account, account_id, by_http, serving
+
+PATH = "/metroculus/v2/"
+
+
+class Watched(dict[str, tuple[SeriesPoint, ...]]):
+    """Points that note which threads look at those of one metric."""
+
+    def __init__(self, points: dict[str, tuple[SeriesPoint, ...]]) -> None:
+        super().__init__(points)
+        self.threads = set[int]()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.threads.add(threading.get_ident())
+        return super().get(key, default)
+
+
+class Metrics:
+    """Has so many samples of one metric."""
+
+    url, account = "http://prometheus.test", None
+
+    def __init__(self) -> None:
+        self.metric, self.count, self.loop = MANAGEMENT, 1, 0
+        self.points_given = Watched({})
+
+    async def read(self, window: Window) -> Infrastructure:
+        return Infrastructure(window, (), self.url)
+
+    async def points(self, window: Window, names: Sequence[str]) -> MeasuredSeries:
+        self.loop = threading.get_ident()
+        points = {self.metric: (SeriesPoint(S, 0.1, {}),) * self.count} if self.count else {}
+        self.points_given = Watched(points)
+        return MeasuredSeries(window, self.points_given)
+
+    @asynccontextmanager
+    async def open(self, _: Account) -> AsyncIterator["Metrics"]:
+        yield self
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def url(metrics: Metrics) -> Iterator[str]:
+    accounts = AccountsInMemory([account(1, "http://127.0.0.1:1")])
+    service = CostService(accounts, by_http, FixedClock(), open_metrics=metrics.open)
+    with serving(service) as url:
+        yield url
+
+
+def ask(url: str, name: str = "kubecost_metrics") -> httpx.Response:
+    params: dict[str, str | int] = {"cloud_account_id": account_id(1), "start_date": S, "end_date": E}
+    return httpx.get(url + PATH + name, params=params, headers={"Secret": SECRET}, timeout=60)
+
+
+@pytest.mark.parametrize("name", ["kubecost_metrics", "kubecost_savings"])
+def test_more_samples_than_an_answer_may_have_are_an_error_that_says_what_to_do(
+    url: str, metrics: Metrics, name: str
+) -> None:
+    metrics.count = MOST_POINTS + 1
+    answer = ask(url, name)
+    assert (answer.status_code, answer.headers["x-kubetally-error"]) == (400, "too_many_points")
+    assert answer.json()["error"] == {
+        "status_code": 400,
+        "error_code": "OM0010",
+        "reason": "There are 200001 samples, and an answer has at most 200000: "
+        "ask for a shorter window or fewer metrics",
+        "params": ["200001", "200000"],
+    }
+
+
+def test_the_body_is_not_made_on_the_loop_which_has_others_to_serve(url: str, metrics: Metrics) -> None:
+    assert len(ask(url).json()["metrics"][MANAGEMENT]) == 1
+    assert metrics.points_given.threads
+    assert metrics.loop not in metrics.points_given.threads
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"), [("kubecost_metrics", [*INFRASTRUCTURE.values()]), ("kubecost_savings", [CPU_SAVINGS])]
+)
+def test_that_no_metric_has_a_sample_is_an_error_that_names_them(
+    url: str, metrics: Metrics, name: str, asked: list[str]
+) -> None:
+    metrics.count = 0
+    body = ask(url, name).json()
+    (error,) = body["errors"]
+    assert error["kind"] == "not_measured"
+    assert all(metric in error["message"] for metric in asked)
