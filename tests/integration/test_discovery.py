@@ -25,7 +25,7 @@ from kubetally.sources.kubernetes.api import (
     NotAllowed,
     NotSignedIn,
 )
-from kubetally.sources.kubernetes.find import NoSourceFound, SourcesSilent, find_cost_source, find_services
+from kubetally.sources.kubernetes.find import NoSourceFound, SourcesSilent, look
 from kubetally.sources.kubernetes.kubeconfig import UnusableKubeconfig
 from kubetally.sources.kubernetes.resolve import Option, Resolved, discover, resolve_source
 from kubetally.sources.kubernetes.sign_in import IN_CLUSTER, ApiServer, CredentialPluginFailed, sign_in
@@ -113,7 +113,7 @@ def credential(**status: str) -> str:
 
 async def services(environment: dict[str, str], namespace: str | None = None) -> list[str]:
     async with KubernetesApi(await sign_in("prod", environment=environment), QUICK) as api:
-        return [str(service) for service in await find_services(api, namespace)]
+        return [str(service) for service in (await look(api, namespace)).services]
 
 
 async def total(found: Resolved) -> int:
@@ -460,5 +460,5 @@ async def test_an_api_server_that_answers_with_something_else_is_told() -> None:
     with Served(lambda _: Reply(200, b"<html>Please sign in</html>", "text/html")) as portal:
         async with KubernetesApi(ApiServer("prod", Access.parse(portal.url)), QUICK) as api:
             with pytest.raises(Exception, match="web page") as caught:
-                await find_cost_source(api)
+                await look(api)
     assert getattr(caught.value, "code", None) == "answer_not_understood"

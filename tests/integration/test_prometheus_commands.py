@@ -656,6 +656,17 @@ def test_the_prometheus_of_a_context_is_found_and_asked(
     assert KUBE_TOKEN not in done.out + done.err
 
 
+@pytest.mark.parametrize("command", ["costs", "doctor"])
+def test_a_context_is_looked_around_in_once_for_costs_and_metrics_together(
+    home: Home, kubeconfig: Kubeconfig, both: ApiServer, command: str
+) -> None:
+    done = home.call(command, "--context", "prod", *DAY, "--format", "json", **kubeconfig.environment())
+    assert done.code == 0
+    lists = [path for path in both.paths if path.partition("?")[0].endswith("/services")]
+    assert len(lists) == 1
+    assert any("prometheus-server:80/proxy/api/v1/query_range" in path for path in both.paths)
+
+
 def test_a_stated_prometheus_comes_before_that_of_the_context(
     home: Home, kubeconfig: Kubeconfig, both: ApiServer
 ) -> None:

@@ -14,6 +14,7 @@ from kubetally.ledger.legacy import legacy_late, with_legacy
 from kubetally.settings import Settings
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.cluster import AnyCluster, of_account, place_of
+from kubetally.wiring.discoveries import Discoveries
 from kubetally.wiring.sources import open_metrics, open_source
 
 
@@ -46,17 +47,22 @@ async def get_cluster_costs(
     settings: Settings | None = None,
     clock: Clock | None = None,
     legacy: bool = False,
+    discoveries: Discoveries | None = None,
 ) -> ClusterCosts:
     """What a cluster cost over a window, balanced to the last micro.
 
     Every view is in the answer, whatever `detail_level`: it says how finely `answer` breaks it down. `legacy`: with the
-    old sums of infrastructure metrics beside it, under the same deadline.
+    old sums of infrastructure metrics beside it, under the same deadline. `discoveries`: what contexts led to already.
 
     Raises: SourceError (it gave no answer), RequestError (the cluster, the window or a setting is not usable).
     """
     settings, clock = settings or Settings.read(), clock or SystemClock()
     deadline = settings.deadline_seconds
-    async with open_source(cluster, settings) as source, open_metrics(cluster, settings) as metrics:
+    discoveries = discoveries or Discoveries()
+    async with (
+        open_source(cluster, settings, discoveries) as source,
+        open_metrics(cluster, settings, discoveries) as metrics,
+    ):
         ends = asyncio.get_running_loop().time() + deadline
         costs = await costs_of(source, window, clock=clock, infrastructure=metrics, deadline_seconds=deadline)
         if legacy:
@@ -82,10 +88,14 @@ async def get_costs_of_all(
     `done` is called as each ends. Raises nothing that concerns one cluster only.
     """
 
+    discoveries = Discoveries()
+
     async def one(cluster: AnyCluster) -> ClusterCosts | Failed:
         place = place_of(cluster)
         try:
-            return await get_cluster_costs(cluster, window, settings=settings, clock=clock, legacy=legacy)
+            return await get_cluster_costs(
+                cluster, window, settings=settings, clock=clock, legacy=legacy, discoveries=discoveries
+            )
         except HubError as error:
             return Failed(of_account(SourceIdentity(place), cluster), error)
         except Exception as error:  # a defect met by one cluster must not take the answers of the others

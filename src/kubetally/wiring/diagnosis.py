@@ -9,6 +9,7 @@ from kubetally.ledger.diagnosis import Finding, Level, diagnose
 from kubetally.ledger.metrics_diagnosis import diagnose_metrics
 from kubetally.settings import Settings
 from kubetally.wiring.cluster import AnyCluster, Remembered, place_of
+from kubetally.wiring.discoveries import Discoveries
 from kubetally.wiring.sources import open_metrics, open_source
 
 
@@ -24,15 +25,15 @@ class Diagnosis:
 
 async def diagnose_cluster(cluster: AnyCluster, window: Window, settings: Settings) -> Diagnosis:
     """The findings of one day, the first of `window`. A source that can't even be found is a finding too."""
-    place = place_of(cluster)
+    place, discoveries = place_of(cluster), Discoveries()
     day = next(window.days(), window)
     try:
-        async with open_source(cluster, settings) as source:
+        async with open_source(cluster, settings, discoveries) as source:
             place = source.url
             findings = await diagnose(source, day)
     except HubError as error:
         findings = [Finding(Level.FAILED, "source", str(error))]
-    async with open_metrics(cluster, settings) as metrics:
+    async with open_metrics(cluster, settings, discoveries) as metrics:
         if metrics is not None:
             of_metrics = await diagnose_metrics(metrics, _whole_hours(day))
             if any(one.subject == "management fee" and one.level is Level.OK for one in of_metrics):

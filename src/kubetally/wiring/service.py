@@ -20,7 +20,8 @@ from kubetally.web.question import DEFAULT_WINDOW
 from kubetally.web.server import AddressNotFree, serve
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.cluster import Remembered
-from kubetally.wiring.sources import Discoveries, open_metrics, open_source
+from kubetally.wiring.discoveries import Discoveries
+from kubetally.wiring.sources import open_metrics, open_source
 from kubetally.wiring.store import open_accounts
 
 SECRET_VARIABLE = "KUBETALLY_SECRET"  # noqa: S105

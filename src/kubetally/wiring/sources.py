@@ -1,13 +1,10 @@
 """What is asked about a cluster, opened and closed: its source of costs, and what measures beside it."""
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Generic, TypeVar
 
 from kubetally import logs
 from kubetally.domain.account import Account, AccountType, Credentials
@@ -18,74 +15,20 @@ from kubetally.domain.series import MeasuredSeries
 from kubetally.domain.survey import MetricsSurvey
 from kubetally.domain.window import Window
 from kubetally.ledger.accounts import CredentialsLocked
-from kubetally.ledger.cache import SingleFlight
 from kubetally.settings import Settings
 from kubetally.sources.access import InvalidSourceUrl
-from kubetally.sources.kubernetes.resolve import Option, Resolved, discover, discover_metrics, resolve_source
+from kubetally.sources.kubernetes.resolve import Option, Resolved, resolve_source
 from kubetally.sources.opencost.client import CostModelClient
 from kubetally.sources.opencost.source import CostModelSource
 from kubetally.sources.prometheus.client import PrometheusClient, QueryOptions
 from kubetally.sources.prometheus.promql import Selector
 from kubetally.sources.prometheus.source import PrometheusSource
-from kubetally.sources.transport import Limits, Transport
-from kubetally.wiring.access import PATIENCE_SECONDS, access_of, checked_url, limits_of, prometheus_access_of, shown_url
+from kubetally.sources.transport import Transport
+from kubetally.wiring.access import access_of, checked_url, limits_of, prometheus_access_of, shown_url
 from kubetally.wiring.cluster import AnyCluster, Cluster, Remembered, name_of, place_of
+from kubetally.wiring.discoveries import Discoveries
 
-T = TypeVar("T")
-_DISCOVERED_SECONDS = 900.0
-_NOTHING_SECONDS = 30.0
 _TENANT_HEADER = "x-scope-orgid"  # of Mimir, Cortex and what stands before them
-
-
-class Discoveries:
-    """What contexts led to, for a quarter of an hour: looking takes an exec plugin and several questions.
-
-    Whoever looks for the same meanwhile waits for it. Failures are not kept.
-    """
-
-    def __init__(self) -> None:
-        self._costs, self._metrics = _Looked[Resolved](), _Looked[Resolved | None]()
-
-    async def costs(self, context: str, limits: Limits) -> Resolved:
-        """The source of costs of a context; an empty one is the current. Raises as `discover`."""
-        return await self._costs(context, lambda: discover(context or None, limits=limits))
-
-    async def metrics(self, context: str, limits: Limits) -> Resolved | None:
-        """Its server of metrics, None where there is none. Raises as `discover_metrics`."""
-
-        async def look() -> Resolved | None:
-            try:
-                async with asyncio.timeout(min(PATIENCE_SECONDS, limits.deadline_seconds / 3)):
-                    return await discover_metrics(context or None, limits=limits)
-            except TimeoutError:  # nobody asked for it, so that it must not hold the costs
-                return None
-
-        return await self._metrics(context, look)
-
-    def forget(self, context: str) -> None:
-        """Look again the next time, because what was found does not answer."""
-        self._costs.forget(context)
-        self._metrics.forget(context)
-
-
-class _Looked(Generic[T]):
-    """What was found under a key, and until when that counts."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, tuple[float, T]] = {}
-        self._looking: SingleFlight[str, T] = SingleFlight()
-
-    async def __call__(self, key: str, look: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        found = self._kept.get(key)
-        if found is None or time.monotonic() > found[0]:
-            what = await self._looking(key, look)
-            # That there is nothing may be a hiccup.
-            seconds = _NOTHING_SECONDS if what is None else _DISCOVERED_SECONDS
-            found = self._kept[key] = time.monotonic() + seconds, what
-        return found[1]
-
-    def forget(self, key: str) -> None:
-        self._kept.pop(key, None)
 
 
 @asynccontextmanager

@@ -51,29 +51,43 @@ class SourcesSilent(SourceUnavailable):
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What was recognised. looked_in: the namespaces it was looked in; empty for all."""
+class Seen:
+    """What was recognised, the surest first. looked_in: the namespaces it was looked in; empty for all."""
 
     services: list[FoundService]
     looked_in: tuple[str, ...] = ()
 
 
-async def find_services(api: KubernetesApi, namespace: str | None = None) -> list[FoundService]:
-    """The sources of costs and metrics in a namespace, or in all that we may see; the surest first.
+async def look(api: KubernetesApi, namespace: str | None = None) -> Seen:
+    """The sources of costs and metrics in a namespace, or in all that we may see.
 
     Who may not list all namespaces is helped by the usual ones, and who may not list those by the usual names.
 
     Raises: NotAllowed (nowhere), NotSignedIn, ClusterUnreachable, ClusterNotTrusted, SourceError.
     """
-    return (await _look(api, namespace)).services
+    if namespace is not None:
+        services = await _in_namespace(api, namespace)
+        if isinstance(services, NotAllowed):
+            raise services
+        return Seen(recognised(services), (namespace,))
+    try:
+        return Seen(recognised(await api.services()))
+    except NotAllowed as error:
+        everywhere = error
+    own = [api.server.namespace] if api.server.namespace else []
+    namespaces = tuple(dict.fromkeys([*own, *USUAL_NAMESPACES]))
+    answers = await asyncio.gather(*(_in_namespace(api, one) for one in namespaces))
+    allowed = {one: found for one, found in zip(namespaces, answers, strict=True) if not isinstance(found, NotAllowed)}
+    if not allowed:
+        raise everywhere
+    return Seen(recognised(service for found in allowed.values() for service in found), tuple(allowed))
 
 
-async def find_cost_source(api: KubernetesApi, namespace: str | None = None) -> FoundService:
-    """The surest Kubecost or OpenCost that answers through the API server's proxy.
+async def find_cost_source(api: KubernetesApi, seen: Seen) -> FoundService:
+    """The surest Kubecost or OpenCost of those seen that answers through the API server's proxy.
 
-    Raises: NoSourceFound, SourcesSilent, NotAllowed (services/proxy too), and as `find_services`.
+    Raises: NoSourceFound, SourcesSilent, NotAllowed (services/proxy), NotSignedIn, ClusterNotTrusted, SourceError.
     """
-    seen = await _look(api, namespace)
     telling = [service for service in seen.services if service.product.tells_costs]
     if not telling:
         raise NoSourceFound(api.server.name, seen.looked_in, tuple(map(str, seen.services)))
@@ -94,40 +108,17 @@ async def find_cost_source(api: KubernetesApi, namespace: str | None = None) -> 
     raise SourcesSilent(api.server.name, first.namespace, names, str(getattr(cause, "why", cause))) from cause
 
 
-async def find_metrics(api: KubernetesApi) -> FoundService | None:
-    """The surest Prometheus or Thanos that answers through the API server's proxy; None where there is none.
+async def find_metrics(api: KubernetesApi, seen: Seen) -> FoundService | None:
+    """The surest Prometheus or Thanos of those seen that answers through the API server's proxy; None where none does.
 
     Nobody asked for it, so that what is forbidden or silent is none. Raises nothing.
     """
-    try:
-        found = (await _look(api, None)).services
-    except SourceError:
-        return None
-    for service in found:
+    for service in seen.services:
         if not service.product.tells_costs:
             with suppress(SourceError):
                 await api.knock(service)
                 return service
     return None
-
-
-async def _look(api: KubernetesApi, namespace: str | None) -> _Seen:
-    if namespace is not None:
-        services = await _in_namespace(api, namespace)
-        if isinstance(services, NotAllowed):
-            raise services
-        return _Seen(recognised(services), (namespace,))
-    try:
-        return _Seen(recognised(await api.services()))
-    except NotAllowed as error:
-        everywhere = error
-    own = [api.server.namespace] if api.server.namespace else []
-    namespaces = tuple(dict.fromkeys([*own, *USUAL_NAMESPACES]))
-    answers = await asyncio.gather(*(_in_namespace(api, one) for one in namespaces))
-    allowed = {one: found for one, found in zip(namespaces, answers, strict=True) if not isinstance(found, NotAllowed)}
-    if not allowed:
-        raise everywhere
-    return _Seen(recognised(service for found in allowed.values() for service in found), tuple(allowed))
 
 
 async def _in_namespace(api: KubernetesApi, namespace: str) -> list[Service] | NotAllowed:

@@ -22,9 +22,9 @@ from kubetally.domain.errors import RequestError
 from kubetally.sources.access import Access
 from kubetally.sources.address import Resolve, system_resolve
 from kubetally.sources.kubernetes.api import KubernetesApi
-from kubetally.sources.kubernetes.find import find_cost_source, find_metrics
+from kubetally.sources.kubernetes.find import Seen, find_cost_source, find_metrics, look
 from kubetally.sources.kubernetes.recognise import FoundService
-from kubetally.sources.kubernetes.sign_in import SERVICE_ACCOUNT, sign_in
+from kubetally.sources.kubernetes.sign_in import SERVICE_ACCOUNT, ApiServer, sign_in
 from kubetally.sources.transport import Limits, Renew
 
 TEMPLATE_SETTING = "KUBETALLY_SOURCE_TEMPLATE"
@@ -190,22 +190,26 @@ async def discover(
             NotSignedIn, ClusterUnreachable, ClusterNotTrusted and other SourceErrors.
     """
     server = await sign_in(context, environment=environment, service_account=service_account)
+    return await source_among(server, await seen_by(server, limits, namespace), limits)
+
+
+async def seen_by(server: ApiServer, limits: Limits | None = None, namespace: str | None = None) -> Seen:
+    """What there is behind an API server, as far as we may see it. Raises as `look`."""
     async with KubernetesApi(server, limits) as api:
-        service = await find_cost_source(api, namespace)
+        return await look(api, namespace)
+
+
+async def source_among(server: ApiServer, seen: Seen, limits: Limits | None = None) -> Resolved:
+    """The source of costs among what was seen. Raises as `find_cost_source`."""
+    async with KubernetesApi(server, limits) as api:
+        service = await find_cost_source(api, seen)
         return Resolved(Option.CONTEXT, api.access_to(service), server.renew, service)
 
 
-async def discover_metrics(
-    context: str | None,
-    *,
-    limits: Limits | None = None,
-    environment: Mapping[str, str] = os.environ,
-    service_account: Path = SERVICE_ACCOUNT,
-) -> Resolved | None:
-    """The Prometheus or Thanos of a cluster, through its API server; None where none is found. Raises as `sign_in`."""
-    server = await sign_in(context, environment=environment, service_account=service_account)
+async def metrics_among(server: ApiServer, seen: Seen, limits: Limits | None = None) -> Resolved | None:
+    """The Prometheus or Thanos among what was seen; None where none answers."""
     async with KubernetesApi(server, limits) as api:
-        service = await find_metrics(api)
+        service = await find_metrics(api, seen)
         return None if service is None else Resolved(Option.CONTEXT, api.access_to(service), server.renew, service)
 
 
