@@ -531,6 +531,17 @@ def test_a_server_of_two_accounts_that_nothing_tells_apart_serves_neither(
     assert home.costs("cygnus", **settings)["summary"]["management_cost"] == FEE_OF_WHOLE
 
 
+def test_two_accounts_that_read_the_same_metrics_are_told_on_standard_error(
+    home: Home, replay: ReplayServer, cygnus: str
+) -> None:
+    metrics = ("--prometheus-url", cygnus, "--tenant", "t")
+    home.add("cygnus", "--url", replay.url_of("cygnus"), *metrics)
+    done = home.call("accounts", "add", "draco", "--url", replay.url_of("draco"), *metrics)
+    assert done.code == 0
+    assert "warning: accounts 'draco' and 'cygnus' read the same metrics" in " ".join(done.err.split())
+    assert "same metrics" not in done.out
+
+
 @pytest.mark.parametrize("written", ["{}/", "http://user:word@{}", "{}"])
 def test_the_same_server_is_recognised_however_it_is_written(
     home: Home, replay: ReplayServer, cygnus: str, written: str

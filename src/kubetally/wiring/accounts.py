@@ -21,7 +21,7 @@ from kubetally.sources.address import AddressRefused
 from kubetally.wiring.access import PATIENCE_SECONDS, refuse_forbidden
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.cluster import Remembered
-from kubetally.wiring.sources import open_metrics, open_source
+from kubetally.wiring.sources import metrics_server_of, open_metrics, open_source
 from kubetally.wiring.store import open_accounts
 
 
@@ -118,7 +118,8 @@ def add_accounts(stated: Stated, settings: Settings, *, all_clusters: bool = Fal
         about, warnings = asyncio.run(_look_at(new, living, settings))
         wanted = _one_each(new, about, warnings) if all_clusters else [new]
         warnings += _doubts(wanted[0], about)
-        warnings += [told for account in wanted for told in _same_source(account, living)]
+        for account in wanted:
+            warnings += [*_same_metrics(account, living, settings), *_same_source(account, living)]
         return Change(accounts.add_all(wanted), warnings)
 
 
@@ -133,7 +134,7 @@ def update_account(name_or_id: str, stated: Stated, settings: Settings) -> Chang
         new, warnings = _applied(old, stated), list[str]()
         if replace(new, name=old.name) != old:
             about, warnings = asyncio.run(_look_at(new, living, settings))
-            warnings += [*_doubts(new, about), *_same_source(new, living)]
+            warnings += [*_doubts(new, about), *_same_metrics(new, living, settings), *_same_source(new, living)]
         # Looking took its time, and somebody may have changed something else meanwhile.
         return Change([accounts.change(old.id, lambda kept: _applied(kept, stated))], warnings)
 
@@ -277,19 +278,32 @@ def _doubts(account: Account, about: About | None) -> Iterator[str]:
 
 
 def _same_source(account: Account, living: Iterable[Account]) -> Iterator[str]:
-    """The accounts that would count the same costs once more, or lose their metrics to the doubt whose they are."""
-    living = list(living)
-    for other in living:
-        if other.id != account.id and account.prometheus_url and other.prometheus_url == account.prometheus_url:
-            for one in (account, other):
-                if not (one.tenant or one.cluster_id):
-                    yield (
-                        f"accounts {account.name!r} and {other.name!r} have the same server of metrics, and nothing "
-                        f"tells which are of {one.name!r}: state --tenant or --cluster-id of it, or its fee is unknown"
-                    )
+    """The accounts that would count the same costs once more."""
     mine = (account.kubecost_url, account.context, account.cluster_id)
     if mine[:2] == (None, None):
         return
     for other in living:
         if other.id != account.id and (other.kubecost_url, other.context, other.cluster_id) == mine:
             yield f"account {other.name!r} has the same source and cluster: its costs count twice in a sum of both"
+
+
+def _same_metrics(account: Account, living: Iterable[Account], settings: Settings) -> Iterator[str]:
+    """The accounts that would count the same metrics once more, or lose theirs to the doubt whose they are."""
+    mine = metrics_server_of(account, settings)
+    for other in living:
+        if mine is None or other.id == account.id or other.type is not AccountType.KUBERNETES_CNR:
+            continue
+        if metrics_server_of(other, settings) != mine:
+            continue
+        both = (account, other)
+        unchosen = [one for one in both if not (one.tenant or one.cluster_id)]
+        for one in unchosen:
+            yield (
+                f"accounts {account.name!r} and {other.name!r} have the same server of metrics, and nothing "
+                f"tells which are of {one.name!r}: state --tenant or --cluster-id of it, or its fee is unknown"
+            )
+        if not unchosen and len({(one.tenant, one.cluster_id) for one in both}) == 1:
+            yield (
+                f"accounts {account.name!r} and {other.name!r} read the same metrics, of the same server, tenant and "
+                "cluster id: what only metrics tell, such as the management fee, counts twice in a sum of both"
+            )

@@ -191,17 +191,17 @@ def _shares_metrics(cluster: AnyCluster, settings: Settings) -> bool:
     """Whether other accounts have the same server of metrics, and no other tenant tells theirs apart."""
     if not isinstance(cluster, Remembered):
         return False
-    mine, tenant = _server_of(cluster.account, settings), cluster.account.tenant
+    mine, tenant = metrics_server_of(cluster.account, settings), cluster.account.tenant
     return mine is not None and any(
         one.id != cluster.account.id
         and one.type is AccountType.KUBERNETES_CNR
-        and _server_of(one, settings) == mine
+        and metrics_server_of(one, settings) == mine
         and (tenant is None or one.tenant in {None, tenant})
         for one in cluster.accounts
     )
 
 
-def _server_of(account: Account, settings: Settings) -> tuple[str, str | None] | None:
+def metrics_server_of(account: Account, settings: Settings) -> tuple[str, str | None] | None:
     """Its server of metrics, however it is written, and the tenant that a header chooses there."""
     url, headers = account.prometheus_url, account.prometheus_credentials.headers
     if not url:

@@ -122,3 +122,46 @@ def test_where_a_cluster_is_can_be_said_before_anything_is_asked() -> None:
     assert place_of(Remembered(account)) == "account prod"
     assert place_of(Remembered(replace(account, context="c"))) == "context c"
     assert place_of(Remembered(replace(account, context="c", kubecost_url=NOBODY))) == NOBODY
+
+
+METRICS = "http://127.0.0.1:2"
+SAME_METRICS = "read the same metrics"
+
+
+def warnings(settings: Settings, name: str, **stated: str) -> str:
+    """What is told of a new account of that name, at a source of its own."""
+    url = f"http://127.0.0.1:1/{name}"
+    return "\n".join(add_accounts(Stated(name, url, **stated), settings).warnings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("chosen", [{"tenant": "t"}, {"cluster_id": "c"}, {"tenant": "t", "cluster_id": "c"}])
+def test_a_second_account_of_the_same_metrics_is_told(settings: Settings, chosen: dict[str, str]) -> None:
+    assert SAME_METRICS not in warnings(settings, "first", prometheus_url=METRICS, **chosen)
+    told = warnings(settings, "second", prometheus_url=f"{METRICS}/", **chosen)
+    assert f"accounts 'second' and 'first' {SAME_METRICS}" in told
+    other = warnings(settings, "other", prometheus_url=METRICS, **{key: f"{one}2" for key, one in chosen.items()})
+    assert SAME_METRICS not in other
+
+
+def test_an_account_that_comes_to_read_the_same_metrics_is_told(settings: Settings) -> None:
+    for name in ("first", "second"):
+        assert SAME_METRICS not in warnings(settings, name, prometheus_url=METRICS, tenant=name)
+    told = update_account("second", Stated(tenant="first"), settings).warnings
+    assert [one for one in told if SAME_METRICS in one]
+    assert not any(SAME_METRICS in one for one in update_account("second", Stated(tenant="new"), settings).warnings)
+
+
+def test_a_header_that_chooses_a_tenant_makes_other_metrics_of_the_same_server(settings: Settings) -> None:
+    for name in ("first", "second"):
+        headers = {"X-Scope-OrgID": name}
+        stated = Stated(
+            name, f"http://127.0.0.1:1/{name}", prometheus_url=METRICS, cluster_id="c", prometheus_headers=headers
+        )
+        assert not any(SAME_METRICS in one for one in add_accounts(stated, settings).warnings)
+
+
+def test_accounts_that_have_the_server_of_the_settings_are_told_too(settings: Settings) -> None:
+    with_server = replace(settings, prometheus_url=METRICS)
+    warnings(with_server, "first", cluster_id="c")
+    assert SAME_METRICS in warnings(with_server, "second", cluster_id="c")
+    assert "nothing tells which are of 'third'" in warnings(with_server, "third")
