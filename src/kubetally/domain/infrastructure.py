@@ -67,6 +67,7 @@ class Infrastructure:
     hours: tuple[MeasuredHour, ...]
     source: str
     issues: tuple[Issue, ...] = ()
+    cluster_id: str | None = None
 
     @property
     def management(self) -> int | None:

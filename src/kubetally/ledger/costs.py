@@ -56,6 +56,7 @@ def _assembled(window: Window, over: Window, answers: Answers, told: Sequence[Is
         *(_failed(url, str(error), error, window=part.want) for part, error in failures),
         *(issue for booking in bookings for issue in booking.issues),
         *_measured_issues(answers, over),
+        *_foreign_metrics(answers, about, over),
     ]
     savings = answers.savings
     if isinstance(savings, SourceError):
@@ -89,6 +90,23 @@ def _measured_issues(answers: Answers, window: Window) -> Iterator[Issue]:
         else:
             why = "nothing is missing for it, because the source itself tells of fee, balancers and traffic"
             yield replace(issue, kind=IssueKind.SOURCE_WARNING, message=f"{issue.message}; {why}")
+
+
+def _foreign_metrics(answers: Answers, about: About, window: Window) -> Iterator[Issue]:
+    """That the metrics name another cluster than the source does, where something of theirs may be on the bill.
+
+    One cluster may have two names, so that it is no more than a warning. A server of metrics tells the name only where
+    no tenant chose its series; a stated cluster id is that of both.
+    """
+    found, own = answers.measured, about.cluster_id
+    if not isinstance(found, Infrastructure) or found.cluster_id is None or own is None:
+        return
+    if found.cluster_id.casefold() != own.casefold() and _left_to_metrics(answers.bookings, window):
+        message = (
+            f"the metrics are of a cluster {found.cluster_id!r}, and the costs of {own!r}: if these are two, the fee "
+            "and what else the metrics tell is of the wrong one: state the server of metrics or the --tenant of it"
+        )
+        yield Issue(IssueKind.SOURCE_WARNING, message, found.source, window, "infrastructure")
 
 
 def _left_to_metrics(bookings: Sequence[Booking], window: Window) -> frozenset[str]:
