@@ -244,13 +244,21 @@ def test_csv_and_table_hold_the_fee(replay: ReplayServer, cygnus: str) -> None:
     assert "7.2" in call(*place, "--format", "csv").out
 
 
+def says_to_remember(done: Done) -> bool:
+    """Whether one warning says that the server of the environment is not asked, and what to do about it."""
+    [warning] = done.err.splitlines()
+    assert warning.startswith("warning: KUBETALLY_PROMETHEUS_URL is not asked")
+    return "kubetally accounts add NAME --url URL" in warning and "--tenant TENANT or --cluster-id ID" in warning
+
+
 def test_one_server_for_several_clusters_is_refused(replay: ReplayServer, cygnus: str) -> None:
     urls = ("--url", replay.url_of("cygnus"), "--url", replay.url_of("draco"))
     done = call("costs", *urls, *DAY, "--prometheus-url", cygnus)
     assert (done.code, done.out) == (2, "")
     assert "--prometheus-url is of one cluster" in done.err
-    bodies = call("costs", *urls, *DAY, "--format", "json", KUBETALLY_PROMETHEUS_URL=cygnus).json
-    assert [body["summary"]["management_cost"] for body in bodies] == [0, 0]
+    done = call("costs", *urls, *DAY, "--format", "json", KUBETALLY_PROMETHEUS_URL=cygnus)
+    assert [body["summary"]["management_cost"] for body in done.json] == [0, 0]
+    assert says_to_remember(done)
 
 
 def test_an_account_and_a_url_do_not_both_get_the_fee_of_the_environment(
@@ -258,8 +266,9 @@ def test_an_account_and_a_url_do_not_both_get_the_fee_of_the_environment(
 ) -> None:
     home.add("prod", "--url", replay.url_of("cygnus"))
     args = ("costs", "prod", "--url", replay.url_of("draco"), *WHOLE, "--format", "json")
-    bodies = home.call(*args, KUBETALLY_PROMETHEUS_URL=cygnus).json
-    assert sum(body["summary"]["management_cost"] for body in bodies) == FEE_OF_WHOLE
+    done = home.call(*args, KUBETALLY_PROMETHEUS_URL=cygnus)
+    assert sum(body["summary"]["management_cost"] for body in done.json) == FEE_OF_WHOLE
+    assert says_to_remember(done)
 
 
 @pytest.mark.parametrize("command", ["costs", "verify", "report", "doctor"])
@@ -505,7 +514,7 @@ def test_the_log_in_for_sources_goes_to_no_server_of_metrics(
 def told_to_choose(body: dict[str, Any], name: str) -> bool:
     [error] = body["errors"]
     assert (body["status"], error["code"], error["subject"]) == ("partial", "metrics_serve_one", "infrastructure")
-    assert f"kubetally accounts update {name} --tenant NAME" in error["message"]
+    assert f"kubetally accounts update {name} --tenant TENANT" in error["message"]
     assert "--cluster-id" in error["message"]
     assert body["summary"]["management_cost"] == 0
     assert body["summary"]["total_cost"] > 0
@@ -561,7 +570,7 @@ def test_the_doctor_says_what_to_do_where_nothing_tells_two_accounts_apart(
     done = home.call("doctor", "draco", *DAY, "--format", "json", KUBETALLY_PROMETHEUS_URL=cygnus)
     [finding] = [one for one in done.json["findings"] if one["subject"] == "metrics"]
     assert finding["level"] == "failed"
-    assert "kubetally accounts update draco --tenant NAME" in finding["seen"]
+    assert "kubetally accounts update draco --tenant TENANT" in finding["seen"]
     assert "curl" not in finding["remedy"]  # no server is at fault
     assert done.code == 3
 
@@ -611,6 +620,25 @@ def test_accounts_of_one_server_are_told_apart_by_cluster(home: Home, replay: Re
         home.add(name, "--url", replay.url_of(name), "--cluster-id", name, "--prometheus-url", tenants)
     assert fees(home) == [7.2, 9.6]
     assert fees(home, KUBETALLY_CLUSTER_LABEL="cluster") == [16.8, 19.2]
+
+
+@pytest.mark.parametrize(("tenant", "fee"), [("a", 2.4), ("b", 4.8)])
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_tenant_of_the_option_chooses_among_metrics(
+    replay: ReplayServer, tenants: str, tenant: str, fee: float, *, stated: bool
+) -> None:
+    place = ("costs", "--url", replay.url_of("draco"), *DAY, "--format", "json", "--tenant", tenant)
+    done = call(*place, "--prometheus-url", tenants) if stated else call(*place, KUBETALLY_PROMETHEUS_URL=tenants)
+    assert (done.code, done.err) == (0, "")
+    assert (done.json["status"], done.json["summary"]["management_cost"]) == ("ok", fee)
+
+
+@pytest.mark.parametrize("command", ["costs", "verify", "report", "doctor"])
+def test_every_command_that_asks_a_prometheus_knows_tenants(replay: ReplayServer, tenants: str, command: str) -> None:
+    place = (replay.url_of("draco"),) if command == "doctor" else ("--url", replay.url_of("draco"))
+    one = call(command, *place, *DAY, "--prometheus-url", tenants, "--tenant", "a")
+    assert (one.code, one.err) == (0, "")
+    assert "several clusters" not in one.out
 
 
 def test_a_cluster_id_of_the_option_chooses_among_metrics_too(replay: ReplayServer, tenants: str) -> None:

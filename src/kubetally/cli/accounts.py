@@ -33,7 +33,7 @@ Context = Annotated[
 PrometheusUrl = Annotated[
     str | None, typer.Option("--prometheus-url", metavar="URL", help="URL of its Prometheus or Thanos.")
 ]
-Tenant = Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Its tenant label in that Prometheus.")]
+Tenant = Annotated[str | None, typer.Option("--tenant", metavar="TENANT", help="Its tenant label in that Prometheus.")]
 ClusterId = Annotated[
     str | None, typer.Option("--cluster-id", metavar="ID", help="Which cluster of a source that answers for several.")
 ]

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from kubetally.cli import exits
@@ -12,7 +12,7 @@ from kubetally.domain.errors import RequestError
 from kubetally.domain.money import currency_code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from kubetally.domain.window import Clock, Window
     from kubetally.settings import Settings
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from kubetally.wiring.clusters import Failed
 
     Answers = Sequence[ClusterCosts | Failed]
+
+_REMEMBER = (
+    "remember each with `kubetally accounts add NAME --url URL --prometheus-url URL`, and --tenant TENANT or "
+    "--cluster-id ID where several have one server"
+)
 
 
 class NoCluster(RequestError):
@@ -52,11 +57,37 @@ class OnePrometheusForSeveral(RequestError):
 
     code = "one_prometheus_for_several"
 
+    def __init__(self, option: str) -> None:
+        self.option = option
+        super().__init__(f"{option} is of one cluster, and several are asked: ask for one at a time, or {_REMEMBER}")
+
+
+class TenantWithoutPrometheus(RequestError):
+    """A tenant chooses among metrics, and no server of metrics is known."""
+
+    code = "tenant_without_prometheus"
+
     def __init__(self) -> None:
         super().__init__(
-            "--prometheus-url is of one cluster, and several are asked: ask for one at a time, or remember them with "
-            "`kubetally accounts add NAME --url URL --prometheus-url URL`"
+            "--tenant chooses among the metrics of a Prometheus, and none is stated: give --prometheus-url too, "
+            "or set KUBETALLY_PROMETHEUS_URL"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What options say of clusters that are no accounts; an account says it of itself. None: nothing is said."""
+
+    cluster_id: str | None = None
+    currency: str | None = None
+    prometheus_url: str | None = field(default=None, repr=False)  # it may hold a password
+    tenant: str | None = None
+
+    def options(self) -> "Iterator[str]":
+        """The options that were given."""
+        for one in fields(self):
+            if getattr(self, one.name) is not None:
+                yield f"--{one.name.replace('_', '-')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,50 +102,72 @@ def named(
     accounts: Sequence[str] | None,
     urls: Sequence[str] | None,
     contexts: Sequence[str] | None,
-    cluster_id: str | None,
-    currency: str | None,
-    prometheus_url: str | None,
+    said: Said,
     settings: "Settings",
 ) -> Named:
     """The clusters that arguments and options name; without any all accounts, and without those the environment's.
 
-    Raises: NoCluster, AccountHasItsOwn, OnePrometheusForSeveral, InvalidCurrency, AccountNotFound, StoreError;
-    InvalidSourceUrl for a URL that can't be one.
+    Raises: NoCluster, AccountHasItsOwn, OnePrometheusForSeveral, TenantWithoutPrometheus, InvalidCurrency,
+    AccountNotFound, StoreError; InvalidSourceUrl for a URL that can't be one.
     """
-    from kubetally.wiring.access import checked_url  # heavy: see the package
-    from kubetally.wiring.cluster import Cluster
-
-    code = currency_code(currency) if currency is not None else None
+    said = replace(said, currency=None if said.currency is None else currency_code(said.currency))
     found: list[AnyCluster] = []
     if accounts or not (urls or contexts):
-        from kubetally.wiring.accounts import remembered
+        from kubetally.wiring.accounts import remembered  # heavy: see the package
 
         found += remembered(accounts or (), settings)
     if not (found or urls or contexts) and settings.kubecost_api_url:
         urls = [settings.kubecost_api_url]
-    if not (urls or contexts):
-        own = (("--cluster-id", cluster_id), ("--currency", code), ("--prometheus-url", prometheus_url))
-        for option, value in own:
-            if found and value is not None:
-                raise AccountHasItsOwn(option)
-    places: dict[str, str] = {}  # one address is one cluster, however it is written
-    for url in urls or ():
-        places.setdefault(checked_url(url), url)
-    contexts = list(dict.fromkeys(contexts or ()))
-    if len(places) + len(contexts) > 1:
-        if prometheus_url is not None:
-            raise OnePrometheusForSeveral
-        if settings.prometheus_url:
-            print("warning: KUBETALLY_PROMETHEUS_URL is of one cluster, and not asked for several", file=sys.stderr)
-    elif prometheus_url is None and not found:  # accounts have it already
-        prometheus_url = settings.prometheus_url
-    if prometheus_url is not None:
-        checked_url(prometheus_url)
-    found += [Cluster(url, cluster_id, code, prometheus_url=prometheus_url) for url in places.values()]
-    found += [Cluster("", cluster_id, code, context=context, prometheus_url=prometheus_url) for context in contexts]
+    if urls or contexts:
+        found += _unremembered(urls or (), contexts or (), said, settings, beside_accounts=bool(found))
+    elif found:
+        for option in said.options():
+            raise AccountHasItsOwn(option)
     if not found:
         raise NoCluster
     return Named(found, is_one=len(found) == 1 and bool(accounts or urls or contexts))
+
+
+def _unremembered(
+    urls: Sequence[str], contexts: Sequence[str], said: Said, settings: "Settings", *, beside_accounts: bool
+) -> "list[AnyCluster]":
+    """The clusters of URLs and contexts, each address once, however it is written."""
+    from kubetally.wiring.access import checked_url
+    from kubetally.wiring.cluster import Cluster
+
+    places: dict[str, str] = {}
+    for url in urls:
+        places.setdefault(checked_url(url), url)
+    named_contexts = dict.fromkeys(contexts)
+    is_one = len(places) + len(named_contexts) == 1
+    own = Said(said.cluster_id, said.currency, _metrics_of(said, settings, is_one, beside_accounts), said.tenant)
+    if own.prometheus_url is not None:
+        checked_url(own.prometheus_url)
+    elif own.tenant is not None and not contexts:  # a context may have a Prometheus of its own
+        raise TenantWithoutPrometheus
+    about = {one.name: getattr(own, one.name) for one in fields(own)}
+    return [
+        *(Cluster(url, **about) for url in places.values()),
+        *(Cluster("", context=context, **about) for context in named_contexts),
+    ]
+
+
+def _metrics_of(said: Said, settings: "Settings", is_one: bool, beside_accounts: bool) -> str | None:
+    """The server of metrics of the clusters that are no accounts: the option's, else that of the settings."""
+    if not is_one:
+        for option, value in (("--prometheus-url", said.prometheus_url), ("--tenant", said.tenant)):
+            if value is not None:
+                raise OnePrometheusForSeveral(option)
+    if said.prometheus_url is not None or not settings.prometheus_url:
+        return said.prometheus_url
+    if is_one and not beside_accounts:
+        return settings.prometheus_url
+    print(
+        "warning: KUBETALLY_PROMETHEUS_URL is not asked for what --url and --context name, because several clusters "
+        f"are asked and nothing tells which of its metrics are whose: ask for one at a time, or {_REMEMBER}",
+        file=sys.stderr,
+    )
+    return None
 
 
 def ask(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kubetally.cli.asking import ask, exit_of, named, print_json
+from kubetally.cli.asking import Said, ask, exit_of, named, print_json
 from kubetally.cli.options import (
     AccountNames,
     ClusterId,
@@ -18,6 +18,7 @@ from kubetally.cli.options import (
     OutputFormat,
     PrometheusUrl,
     Start,
+    Tenant,
     Urls,
     WindowText,
     window_of,
@@ -38,6 +39,7 @@ def costs(
     cluster_id: ClusterId = None,
     currency: Currency = None,
     prometheus_url: PrometheusUrl = None,
+    tenant: Tenant = None,
     window: WindowText = None,
     start: Start = None,
     end: End = None,
@@ -58,7 +60,7 @@ def costs(
     """
     settings = start_up()
     span = window_of(window, start, end)
-    meant = named(accounts, url, context, cluster_id, currency, prometheus_url, settings)
+    meant = named(accounts, url, context, Said(cluster_id, currency, prometheus_url, tenant), settings)
     answers = ask(meant.clusters, span, settings, legacy=infrastructure is Infrastructure.LEGACY_SUM)
     show(answers, by, output, is_one=meant.is_one)
     raise typer.Exit(exit_of(answers))

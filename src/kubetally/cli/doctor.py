@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kubetally.cli import exits
-from kubetally.cli.asking import named
+from kubetally.cli.asking import Said, named
 from kubetally.cli.options import (
     ClusterId,
     Contexts,
@@ -18,6 +18,7 @@ from kubetally.cli.options import (
     ScreenOrJson,
     ScreenOrJsonFormat,
     Start,
+    Tenant,
     window_of,
 )
 from kubetally.cli.start import start as start_up
@@ -43,6 +44,7 @@ def doctor(
     cluster_id: ClusterId = None,
     currency: Currency = None,
     prometheus_url: PrometheusUrl = None,
+    tenant: Tenant = None,
     window: OneDay = None,
     start: Start = None,
     end: End = None,
@@ -66,7 +68,7 @@ def doctor(
     span = window_of(window, start, end, default="yesterday")
     accounts = [place for place in places or () if not _is_url(place)]
     urls = [place for place in places or () if _is_url(place)]
-    meant = named(accounts, urls, context, cluster_id, currency, prometheus_url, settings)
+    meant = named(accounts, urls, context, Said(cluster_id, currency, prometheus_url, tenant), settings)
     found = asyncio.run(_diagnose(meant.clusters, span, settings))
     if output is ScreenOrJson.JSON:
         bodies = [_body(one) for one in found]

@@ -66,6 +66,12 @@ PrometheusUrl = Annotated[
         help="Prometheus, Thanos, Mimir or VictoriaMetrics beside --url: for the management fee and more.",
     ),
 ]
+Tenant = Annotated[
+    str | None,
+    typer.Option(
+        "--tenant", metavar="TENANT", help="The value of the tenant label in that Prometheus, where it has several."
+    ),
+]
 WindowText = Annotated[
     str | None,
     typer.Option(

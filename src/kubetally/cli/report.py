@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from kubetally.cli.asking import ask, exit_of, named, print_json
+from kubetally.cli.asking import Said, ask, exit_of, named, print_json
 from kubetally.cli.options import (
     AccountNames,
     ClusterId,
@@ -15,6 +15,7 @@ from kubetally.cli.options import (
     ScreenOrJson,
     ScreenOrJsonFormat,
     Start,
+    Tenant,
     Urls,
     WindowText,
     window_of,
@@ -39,6 +40,7 @@ def report(
     cluster_id: ClusterId = None,
     currency: Currency = None,
     prometheus_url: PrometheusUrl = None,
+    tenant: Tenant = None,
     window: WindowText = None,
     start: Start = None,
     end: End = None,
@@ -59,7 +61,7 @@ def report(
 
     settings = start_up()
     span = window_of(window, start, end)
-    meant = named(accounts, url, context, cluster_id, currency, prometheus_url, settings)
+    meant = named(accounts, url, context, Said(cluster_id, currency, prometheus_url, tenant), settings)
     answers = ask(meant.clusters, span, settings)
     if output is ScreenOrJson.JSON:
         print_json(answers, lambda costs: _body(costs, compare(costs)), is_one=meant.is_one)

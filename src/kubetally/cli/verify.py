@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kubetally.cli import exits
-from kubetally.cli.asking import ask, exit_of, named, print_json
+from kubetally.cli.asking import Said, ask, exit_of, named, print_json
 from kubetally.cli.options import (
     AccountNames,
     ClusterId,
@@ -16,6 +16,7 @@ from kubetally.cli.options import (
     ScreenOrJson,
     ScreenOrJsonFormat,
     Start,
+    Tenant,
     Urls,
     WindowText,
     window_of,
@@ -48,6 +49,7 @@ def verify(
     cluster_id: ClusterId = None,
     currency: Currency = None,
     prometheus_url: PrometheusUrl = None,
+    tenant: Tenant = None,
     window: WindowText = None,
     start: Start = None,
     end: End = None,
@@ -70,7 +72,7 @@ def verify(
     allowed = parse_tolerance(tolerance)
     settings = start_up()
     span = window_of(window, start, end)
-    meant = named(accounts, url, context, cluster_id, currency, prometheus_url, settings)
+    meant = named(accounts, url, context, Said(cluster_id, currency, prometheus_url, tenant), settings)
     answers = ask(meant.clusters, span, settings)
     if output is ScreenOrJson.JSON:
         print_json(answers, lambda costs: _body(costs, compare(costs, allowed)), is_one=meant.is_one)

@@ -13,7 +13,8 @@ class Cluster:
     """A cluster, by where its OpenCost or Kubecost is: a URL, or a kubeconfig context to find it through.
 
     `cluster_id` chooses one of several behind that source; `currency` is what it counts in, where it does not say.
-    `prometheus_url` is where its metrics are, in Prometheus, Thanos, Mimir or VictoriaMetrics.
+    `prometheus_url` is where its metrics are, in Prometheus, Thanos, Mimir or VictoriaMetrics; `tenant` is the value of
+    its tenant label there.
     `name` stands for it in logs. `context` may be `in-cluster`: the cluster that this program runs in.
     """
 
@@ -23,6 +24,7 @@ class Cluster:
     name: str | None = None
     context: str | None = None
     prometheus_url: str | None = field(default=None, repr=False)
+    tenant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

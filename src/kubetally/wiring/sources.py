@@ -111,7 +111,7 @@ class MetricsServeOne(RequestError):
         super().__init__(
             "several accounts have the same server of metrics (--prometheus-url or KUBETALLY_PROMETHEUS_URL), and "
             f"nothing tells which metrics are of account {name!r}: state it with `kubetally accounts update {name} "
-            "--tenant NAME` or --cluster-id, or give each account a server of its own"
+            "--tenant TENANT` or --cluster-id, or give each account a server of its own"
         )
 
 
@@ -221,7 +221,7 @@ def _transport(found: Resolved, cluster: AnyCluster, settings: Settings) -> Tran
 def _selector(cluster: AnyCluster, settings: Settings) -> Selector:
     stated = cluster.account if isinstance(cluster, Remembered) else cluster
     return Selector(
-        tenant=cluster.account.tenant if isinstance(cluster, Remembered) else None,
+        tenant=stated.tenant,
         cluster_id=stated.cluster_id,
         tenant_label=settings.tenant_label,
         cluster_label=settings.cluster_label,

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from kubetally.cli.asking import AccountHasItsOwn, Named, NoCluster, OnePrometheusForSeveral, named
+from kubetally.cli.asking import (
+    AccountHasItsOwn,
+    Named,
+    NoCluster,
+    OnePrometheusForSeveral,
+    Said,
+    TenantWithoutPrometheus,
+    named,
+)
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import InvalidCurrency
 from kubetally.ledger.accounts import AccountNotFound
@@ -34,11 +42,9 @@ def meant(
     *accounts: str,
     url: tuple[str, ...] = (),
     context: tuple[str, ...] = (),
-    cluster_id: str | None = None,
-    currency: str | None = None,
-    prometheus_url: str | None = None,
+    **said: str,
 ) -> Named:
-    return named(accounts, url, context, cluster_id, currency, prometheus_url, settings)
+    return named(accounts, url, context, Said(**said), settings)
 
 
 def names(found: Named) -> list[str]:
@@ -102,11 +108,26 @@ def test_the_metrics_of_the_settings_are_those_of_a_single_cluster(settings: Set
 
 
 def test_metrics_of_one_cluster_are_not_those_of_several(settings: Settings) -> None:
-    with pytest.raises(OnePrometheusForSeveral, match="accounts add"):
-        meant(settings, url=(NOBODY, "http://b:9003"), prometheus_url="http://stated:9090")
+    for option in ({"prometheus_url": "http://stated:9090"}, {"tenant": "one"}):
+        with pytest.raises(OnePrometheusForSeveral, match="accounts add"):
+            meant(settings, url=(NOBODY, "http://b:9003"), **option)
 
 
-@pytest.mark.parametrize("option", [{"cluster_id": "one"}, {"currency": "EUR"}, {"prometheus_url": "http://p:9090"}])
+def test_a_tenant_goes_with_a_server_of_metrics(settings: Settings) -> None:
+    with pytest.raises(TenantWithoutPrometheus, match="--prometheus-url"):
+        meant(settings, url=(NOBODY,), tenant="one")
+    metrics = "http://stated:9090"
+    stated = meant(settings, url=(NOBODY,), tenant="one", prometheus_url=metrics)
+    assert stated.clusters == [Cluster(NOBODY, prometheus_url=metrics, tenant="one")]
+    of_settings = meant(replace(settings, prometheus_url=metrics), url=(NOBODY,), tenant="one")
+    assert of_settings == stated
+    # A context may have a server of its own.
+    assert meant(settings, context=("kind",), tenant="one").clusters == [Cluster(context="kind", tenant="one")]
+
+
+@pytest.mark.parametrize(
+    "option", [{"cluster_id": "one"}, {"currency": "EUR"}, {"prometheus_url": "http://p:9090"}, {"tenant": "one"}]
+)
 def test_what_an_account_says_of_itself_is_not_said_by_an_option(with_two: Settings, option: dict[str, str]) -> None:
     with pytest.raises(AccountHasItsOwn, match=f"--{next(iter(option)).replace('_', '-')}"):
         meant(with_two, "prod", **option)
