@@ -501,6 +501,16 @@ def test_the_example_of_a_command_can_be_run_as_it_is(replay: ReplayServer, comm
     assert (done.code, done.err) == (0, "")
 
 
+@pytest.mark.parametrize(
+    "command", ["costs --url {}", "verify --url {}", "report --url {}", "doctor {}", "serve", "accounts list"]
+)
+def test_a_setting_that_can_t_be_used_stops_every_command_and_is_named(replay: ReplayServer, command: str) -> None:
+    done = call(*command.format(replay.url_of("aurora")).split(), KUBETALLY_PROMETHEUS_URL="prometheus:9090")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("error: KUBETALLY_PROMETHEUS_URL can't be used: the URL 'prometheus:9090' has to begin")
+    assert done.err.count("\n") == 1
+
+
 @pytest.mark.parametrize("args", [[], ["costs"], ["doctor"]])
 def test_help_loads_nothing_heavy(args: list[str]) -> None:
     code = (

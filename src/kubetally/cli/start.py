@@ -7,13 +7,13 @@ if TYPE_CHECKING:
 
 
 def start(default_level: str | None = None) -> "Settings":
-    """The settings of the environment, with the logs set up as they say. Raises InvalidSetting.
+    """The settings of the environment, with the logs set up as they say. Raises InvalidSetting and as `read_settings`.
 
     `default_level` of logs is that of a command which runs for long, where the environment states none.
     """
     from kubetally.cli.logs import set_up_logs  # heavy: see the package
-    from kubetally.settings import Settings
+    from kubetally.wiring.environment import read_settings
 
-    settings = Settings.read()
+    settings = read_settings()
     set_up_logs(settings.log_level or default_level)
     return settings

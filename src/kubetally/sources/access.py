@@ -16,7 +16,7 @@ from kubetally.domain.errors import RequestError
 from kubetally.sources.faults import printable
 
 LONGEST_URL = 2048
-_EXAMPLE = "http://kubecost-cost-analyzer.kubecost:9090"
+_EXAMPLE = "http://host.example:9090"
 # The framing of messages is httpx's; an encoding other than gzip is one that `transport` does not read.
 _OURS = frozenset({"accept-encoding", "connection", "content-length", "transfer-encoding"})
 

@@ -34,7 +34,7 @@ class InvalidHeaders(RequestError):
 
     def __init__(self, setting: str) -> None:
         self.setting = setting
-        super().__init__(f"{setting} should be `Name: value`, one a line or between semicolons")
+        super().__init__(f"{setting} should be `Name: value`, one a line or between semicolons: correct or unset it")
 
 
 def access_of(url: str, settings: Settings, own: Credentials = _NONE) -> Access:
@@ -49,7 +49,7 @@ def access_of(url: str, settings: Settings, own: Credentials = _NONE) -> Access:
         token=own.token if has_own else _token(settings),
         user=own.user if has_own else settings.source_user,
         password=own.password if has_own else settings.source_password,
-        headers=_headers("KUBETALLY_SOURCE_HEADERS", settings.source_headers) | own.headers,
+        headers=headers_of("KUBETALLY_SOURCE_HEADERS", settings.source_headers) | own.headers,
         ca_file=settings.source_ca_file,
         client_cert=settings.source_client_cert,
         client_key=settings.source_client_key,
@@ -62,7 +62,7 @@ def prometheus_access_of(url: str, settings: Settings, own: Credentials | None) 
     Raises: InvalidSourceUrl, InvalidCredential, InvalidHeaders.
     """
     if own is None:
-        headers = _headers("KUBETALLY_PROMETHEUS_HEADERS", settings.prometheus_headers)
+        headers = headers_of("KUBETALLY_PROMETHEUS_HEADERS", settings.prometheus_headers)
         own = Credentials(token=settings.prometheus_token, headers=headers)
     return Access.parse(
         url.strip().rstrip("/").removesuffix("/api/v1"),  # as it stands in many a configuration
@@ -126,7 +126,8 @@ def _token(settings: Settings) -> str | None:
         raise UnreadableToken(settings.source_token_file, "it holds no text") from error
 
 
-def _headers(setting: str, text: str | None) -> dict[str, str]:
+def headers_of(setting: str, text: str | None) -> dict[str, str]:
+    """The headers of a setting, unchecked but for their form. Raises InvalidHeaders."""
     headers = {}
     for part in (text or "").replace("\n", ";").split(";"):
         if part.strip():

@@ -15,6 +15,7 @@ from kubetally.settings import Settings
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.cluster import AnyCluster, of_account, place_of
 from kubetally.wiring.discoveries import Discoveries
+from kubetally.wiring.environment import read_settings
 from kubetally.wiring.sources import open_metrics, open_source
 
 
@@ -56,7 +57,7 @@ async def get_cluster_costs(
 
     Raises: SourceError (it gave no answer), RequestError (the cluster, the window or a setting is not usable).
     """
-    settings, clock = settings or Settings.read(), clock or SystemClock()
+    settings, clock = settings or read_settings(), clock or SystemClock()
     deadline = settings.deadline_seconds
     discoveries = discoveries or Discoveries()
     async with (

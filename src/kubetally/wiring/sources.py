@@ -27,6 +27,7 @@ from kubetally.sources.transport import Transport
 from kubetally.wiring.access import access_of, checked_url, limits_of, prometheus_access_of, shown_url
 from kubetally.wiring.cluster import AnyCluster, Cluster, Remembered, name_of, place_of
 from kubetally.wiring.discoveries import Discoveries
+from kubetally.wiring.environment import read_settings
 
 _TENANT_HEADER = "x-scope-orgid"  # of Mimir, Cortex and what stands before them
 
@@ -39,7 +40,7 @@ async def open_source(
 
     Raises: RequestError (URL, credential or setting), SourceError (of discovery).
     """
-    settings = settings or Settings.read()
+    settings = settings or read_settings()
     discoveries = discoveries or Discoveries()
     found = await _source_of(cluster, settings, discoveries)
     logs.debug("source_found", source=found.access.masked_url, by=found.option.value)

@@ -259,6 +259,12 @@ async def test_a_name_that_dns_does_not_know_leads_to_the_next_option() -> None:
         await resolve_source(account("a"), [], **given, resolve=unknown)
 
 
+async def test_a_template_that_makes_no_url_is_named() -> None:
+    given: dict[str, Any] = {"access_of": Access.parse, "default_url": "http://default", "resolve": known}
+    with pytest.raises(TemplateNotUsable, match=r"KUBETALLY_SOURCE_TEMPLATE can't be used: it gives 'ftp://a', which"):
+        await resolve_source(account("a"), [], template="ftp://{cluster}", **given)
+
+
 async def test_the_default_serves_exactly_one_account() -> None:
     alone = account("a")
     others = [

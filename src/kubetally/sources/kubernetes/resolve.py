@@ -19,7 +19,7 @@ import httpx
 
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.errors import RequestError
-from kubetally.sources.access import Access
+from kubetally.sources.access import Access, InvalidSourceUrl
 from kubetally.sources.address import Resolve, system_resolve
 from kubetally.sources.kubernetes.api import KubernetesApi
 from kubetally.sources.kubernetes.find import Seen, find_cost_source, find_metrics, look
@@ -245,7 +245,10 @@ async def resolve_source(
                     choice.place, limits=limits, environment=environment, service_account=service_account
                 )
             case Option.TEMPLATE | Option.SERVICE:
-                access = access_of(choice.place)
+                try:
+                    access = access_of(choice.place)
+                except InvalidSourceUrl as error:
+                    raise TemplateNotUsable(f"it gives {error.url!r}, which {error.why}") from error
                 if not await known(access):
                     passed_over.append(f"{choice.option} gives {access.masked_url}, a name that DNS does not know")
                     continue

@@ -1,0 +1,60 @@
+"""The settings of the environment, checked as far as can be without the network."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kubetally.domain.errors import RequestError
+from kubetally.settings import Settings
+from kubetally.sources.access import Access, InvalidCredential, InvalidSourceUrl
+from kubetally.wiring.access import checked_url, headers_of
+
+_NOWHERE = "http://nowhere"
+
+
+class UnusableSetting(RequestError):
+    """An environment variable holds what can't be used; `why` shows nothing of it that may be secret."""
+
+    code = "unusable_setting"
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
+        super().__init__(f"{name} can't be used: {why}; correct or unset it")
+
+
+def read_settings() -> Settings:
+    """The settings of the environment. Raises InvalidSetting, InvalidHeaders, UnusableSetting."""
+    return checked(Settings.read())
+
+
+def checked(settings: Settings) -> Settings:
+    """The same settings, whose URLs, tokens and headers can be sent. Raises InvalidHeaders, UnusableSetting."""
+    urls = {"KUBECOST_API_URL": settings.kubecost_api_url, "KUBETALLY_PROMETHEUS_URL": settings.prometheus_url}
+    tokens = {
+        "KUBETALLY_SOURCE_TOKEN": settings.source_token,
+        "KUBETALLY_PROMETHEUS_TOKEN": settings.prometheus_token,
+    }
+    headers = {
+        "KUBETALLY_SOURCE_HEADERS": settings.source_headers,
+        "KUBETALLY_PROMETHEUS_HEADERS": settings.prometheus_headers,
+    }
+    for name, url in urls.items():
+        with _named(name):
+            checked_url(url or _NOWHERE)
+    for name, token in tokens.items():
+        with _named(name):
+            Access.parse(_NOWHERE, token=token)
+    for name, text in headers.items():
+        with _named(name):
+            Access.parse(_NOWHERE, headers=headers_of(name, text))
+    return settings
+
+
+@contextmanager
+def _named(setting: str) -> Iterator[None]:
+    """What is wrong with a value, with the variable that holds it."""
+    try:
+        yield
+    except InvalidSourceUrl as error:
+        raise UnusableSetting(setting, f"the URL {error.url!r} {error.why}") from error
+    except InvalidCredential as error:
+        raise UnusableSetting(setting, str(error)) from error

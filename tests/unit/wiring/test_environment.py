@@ -1,0 +1,52 @@
+"""Settings that can't be used are refused by name, before anything is asked."""
+
+import pytest
+
+from kubetally.settings import Settings
+from kubetally.wiring.access import InvalidHeaders
+from kubetally.wiring.environment import UnusableSetting, checked
+
+SECRET = "hunter2"
+TO_DO = "correct or unset it"
+
+
+@pytest.mark.parametrize("name", ["KUBECOST_API_URL", "KUBETALLY_PROMETHEUS_URL"])
+@pytest.mark.parametrize("url", [f"ftp://jane:{SECRET}@host", "host:9090", f"http://host/?key={SECRET}", "http://"])
+def test_a_url_that_can_t_be_one_is_refused_by_the_name_of_its_variable(name: str, url: str) -> None:
+    with pytest.raises(UnusableSetting) as refused:
+        checked(Settings.read({name: url}))
+    message = str(refused.value)
+    assert message.startswith(f"{name} can't be used: ")
+    assert message.endswith(TO_DO)
+    assert SECRET not in message
+
+
+@pytest.mark.parametrize("name", ["KUBETALLY_SOURCE_TOKEN", "KUBETALLY_PROMETHEUS_TOKEN"])
+def test_a_token_that_can_t_be_sent_is_refused_by_the_name_of_its_variable(name: str) -> None:
+    with pytest.raises(UnusableSetting, match=name) as refused:
+        checked(Settings.read({name: f"{SECRET}\nX: 1"}))
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["KUBETALLY_SOURCE_HEADERS", "KUBETALLY_PROMETHEUS_HEADERS"])
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [(SECRET, InvalidHeaders), (f"X Y: {SECRET}", UnusableSetting), ("Content-Length: 1", UnusableSetting)],
+)
+def test_headers_that_can_t_be_sent_are_refused_by_the_name_of_their_variable(
+    name: str, text: str, kind: type[Exception]
+) -> None:
+    with pytest.raises(kind, match=f"^{name} .*{TO_DO}$") as refused:
+        checked(Settings.read({name: text}))
+    assert SECRET not in str(refused.value)
+
+
+def test_what_can_be_used_is_left_as_it_is() -> None:
+    settings = Settings(
+        kubecost_api_url="http://user:word@host:9003",
+        prometheus_url="http://host:9090/api/v1",
+        prometheus_headers="X-Scope-OrgID: prod",
+        source_token="token\n",
+    )
+    assert checked(settings) is settings
+    assert checked(Settings()) == Settings()
