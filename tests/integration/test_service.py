@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import html
 import http.client
 import json
 import os
@@ -13,7 +14,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -32,6 +33,7 @@ from kubetally.samples.replay import ReplayServer
 from kubetally.store.meta.faults import StoreUnavailable
 from kubetally.web import wire
 from tests.faults import FaultServer
+from tests.integration.commands import WHOLE, call, recorded_but
 from tests.integration.test_many_namespaces import NAMESPACES, source
 from tests.served import NOON_AFTER, NOT_FOUND, Asked, Reply, Served
 from tests.service import PATH, SECRET, AccountsInMemory, E, S, account, account_id, by_http, cost_service, serving
@@ -580,7 +582,7 @@ def test_the_page_shows_every_cluster_and_escapes_all(world: World) -> None:
         "aurora",
         "dead",
         "unexplained",
-        "72 of 72 hours",
+        "ok, audited, 72 of 72 h",
         "is unavailable",
         'href="/docs"',
         ONE,
@@ -591,6 +593,74 @@ def test_the_page_shows_every_cluster_and_escapes_all(world: World) -> None:
     assert "bucket" not in page.text
     assert SECRET not in page.text
     assert "curl -H" in page.text
+
+
+def without_days(*days: str) -> Callable[[Asked], Any]:
+    """Aurora's source, which holds no data of days of November, or is out of order where a day ends with !."""
+
+    def answers(asked: Asked) -> Any:
+        if asked.path.startswith("/allocation"):
+            for day in days:
+                if f"-{day.strip('!')}T" in asked.params["window"].partition(",")[0]:
+                    if "!" in day:
+                        return Reply(500, json.dumps({"code": 500, "message": f"R&D {day}"}).encode())
+                    return {"code": 200, "data": [None]}
+        return sound(asked)
+
+    return answers
+
+
+sound = recorded_but(lambda _path, _data: None)
+
+
+def page_of(answers: Callable[[Asked], Any], window: str) -> str:
+    """The page of one account whose source answers so, as text; white space is one blank."""
+    with Served(answers) as source:
+        service = cost_service(AccountsInMemory([account(1, source.url, name="prod")]))
+        with serving(service) as url:
+            return httpx.get(url, params={"window": window}, timeout=20).text
+
+
+def words_of(markup: str) -> str:
+    return " ".join(html.unescape(re.sub("<[^>]*>", "", markup)).split())
+
+
+def test_the_page_tells_what_is_missing_and_when() -> None:
+    page = page_of(without_days("20", "22!"), "2026-11-20,2026-11-23")
+    missing, after = page.split("<table>")[0], page.split("</table>")[1]
+    assert "partial, audited, 24 of 72 h" in missing
+    assert "missing: the source holds no data of this window (2026-11-20 to 2026-11-21 UTC)" in words_of(missing)
+    assert "'R&D 22!'; look into the log of the source (2026-11-22 to 2026-11-23 UTC)" in words_of(missing)
+    assert "R&amp;D" in missing
+    assert "note: the management fee of the cluster is not measured by this source" in words_of(after)
+    assert "missing:" not in words_of(after)
+    assert "<details" not in page
+
+
+def test_the_page_folds_what_is_long() -> None:
+    days = [f"{day:02}" + ("!" if day % 2 else "") for day in range(3, 20)]
+    page = page_of(without_days(*days), "2026-11-03,2026-11-23")
+    shown, folded = page.split("<table>")[0].split("<details><summary>", 1)
+    assert shown.count("<li ") == 5
+    assert re.match(r"\d more</summary>", folded)
+    assert "8 periods, 2026-11-04 to 2026-11-19 UTC" in words_of(page)
+    assert "2026-11-10 to 2026-11-11 UTC" in words_of(page)
+
+
+def test_a_cluster_without_data_says_of_when_and_shows_no_figures() -> None:
+    page = page_of(without_days("20"), "2026-11-20,2026-11-21")
+    assert "no data, 0 of 24 h" in page
+    assert "the source holds no data of this window (2026-11-20 to 2026-11-21 UTC)" in words_of(page)
+    assert "0.00" not in page
+
+
+def test_the_page_and_the_command_line_have_the_same_words(replay: ReplayServer) -> None:
+    printed = call("costs", "--url", replay.url_of("aurora"), *WHOLE).out
+    page = words_of(page_of(sound, "2026-11-20,2026-11-23").replace("</th>", " ").replace("</td>", " "))
+    _, _, *lines, blank, _ = printed.splitlines()
+    assert (blank, len(lines)) == ("", 14)
+    for line in lines:
+        assert " ".join(line.split()) in page
 
 
 def test_a_window_that_is_none_is_said_on_the_page(world: World) -> None:

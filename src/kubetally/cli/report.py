@@ -89,7 +89,7 @@ def print_report(out: "Console", costs: ClusterCosts, comparison: "Comparison") 
 
 def _comparison(costs: ClusterCosts, comparison: "Comparison") -> "Grid":
     from kubetally.cli.grid import Grid
-    from kubetally.cli.screen import money
+    from kubetally.ledger.words import money
 
     full, part = comparison.full, comparison.infrastructure_permille
     grid = Grid(["comparison"], [costs.currency, "of full"])
@@ -102,13 +102,14 @@ def _comparison(costs: ClusterCosts, comparison: "Comparison") -> "Grid":
 
 def _shares(out: "Console", costs: ClusterCosts, comparison: "Comparison") -> "Grid":
     from kubetally.cli.grid import Grid
-    from kubetally.cli.screen import component_word, draws_lines, money
+    from kubetally.cli.screen import draws_lines
+    from kubetally.ledger.words import NOT_MEASURED, component_word, money
 
     grid = Grid(["component"], [costs.currency, "share", ""])
     marks = ("█", "░") if draws_lines(out) else ("#", ".")
     for one in comparison.shares:
         if one.component in costs.not_measured:
-            grid.add([component_word(one.component)], instead="not measured")
+            grid.add([component_word(one.component)], instead=NOT_MEASURED)
         elif one.cost:
             cells = [money(one.cost), share(one.permille), bar(one.permille, *marks)]
             grid.add([component_word(one.component)], cells)

@@ -6,32 +6,34 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from kubetally.cli.grid import Grid
-from kubetally.cli.screen import (
-    UNKNOWN,
-    component_word,
-    console,
-    hours_of,
-    money,
-    name_of,
-    percent,
-    print_grid,
-    say,
-    status_words,
-    window_words,
-)
+from kubetally.cli.screen import console, name_of, print_grid, say
 from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, NamespaceCosts, Status, WorkloadCosts
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.efficiency import Efficiency
 from kubetally.domain.issues import IssueKind
-from kubetally.domain.money import to_decimal
-from kubetally.domain.row import CAUSE_IN_WORDS
 from kubetally.domain.series import LegacySums
 from kubetally.ledger.verification import Verification, verify
+from kubetally.ledger.words import (
+    BALANCE,
+    NOT_MEASURED,
+    UNKNOWN,
+    balance_of,
+    causes_in_words,
+    component_word,
+    efficiency_in_words,
+    hours_of,
+    money,
+    notes_of,
+    percent,
+    savings_in_words,
+    status_words,
+    total_balance,
+    window_words,
+)
 
 if TYPE_CHECKING:
     from kubetally.wiring.clusters import Failed
 
-_LEAST_CAUSE = 5_000  # micros: below half a cent, the table shows nothing of a cause either
 _TOTAL, _LINE = "bold", "dim"
 
 
@@ -70,27 +72,20 @@ def print_heading(out: Console, costs: ClusterCosts) -> None:
 def print_balance(out: Console, costs: ClusterCosts) -> None:
     """What was paid for each component, and where it went; the columns after `paid` add up to it."""
     checked = verify(costs, 0)
-    grid = Grid(["component"], ["paid", "workloads", "idle", "unmounted", "overhead", "unexplained", "source shows"])
-    unknown = costs.not_measured
-    columns = [
-        (row.bill, row.workload, row.idle, row.unmounted, row.overhead, row.unexplained, row.source_shows)
-        for row in checked.components
-    ]
-    for row, figures in zip(checked.components, columns, strict=True):
+    grid, unknown = Grid(["component"], BALANCE), costs.not_measured
+    for row in checked.components:
         if row.component in unknown:
-            grid.add([component_word(row.component)], instead="not measured")
-        elif any(figures):
-            grid.add([component_word(row.component)], [*map(money, figures)])
-    sums = [sum(column) for column in zip(*columns, strict=True)]
-    grid.add(["total"], [*map(money, (*sums[:-1], checked.source_shows))], style=_TOTAL)
+            grid.add([component_word(row.component)], instead=NOT_MEASURED)
+        elif any(balance_of(row)):
+            grid.add([component_word(row.component)], [*map(money, balance_of(row))])
+    grid.add(["total"], [*map(money, total_balance(checked))], style=_TOTAL)
     print_grid(out, grid)
     _print_causes(out, checked)
     if costs.legacy is not None:
         say(out, _old_sums(costs, costs.legacy), indent=2)
-    cpu, ram, total = costs.efficiency
-    say(out, f"Efficiency: CPU {percent(cpu)}, RAM {percent(ram)}, both {percent(total)} of what was requested")
-    if costs.savings is not None and costs.savings.per_month is not None:
-        say(out, f"Potential savings: up to {costs.savings.per_month:,.2f} {costs.currency} a month")
+    say(out, efficiency_in_words(costs))
+    if (savings := savings_in_words(costs)) is not None:
+        say(out, savings)
 
 
 def _old_sums(costs: ClusterCosts, sums: LegacySums) -> str:
@@ -107,10 +102,9 @@ def _old_sums(costs: ClusterCosts, sums: LegacySums) -> str:
 
 def print_notes(out: Console, costs: ClusterCosts) -> None:
     """What is wrong with the data, missing ones first, and an empty line."""
-    for issue in sorted(costs.issues, key=lambda issue: not issue.is_missing_data):
-        mark = "missing" if issue.is_missing_data else "note"
-        when = f" ({window_words(issue.window)})" if issue.is_missing_data and issue.window else ""
-        say(out, f"  {mark}: {issue.message}{when}", indent=4)
+    for note in notes_of(costs):
+        when = f" ({'; '.join(map(window_words, note.windows))})" if note.windows else ""
+        say(out, f"  {note.mark}: {note.message}{when}", indent=4)
     out.print()
 
 
@@ -155,11 +149,8 @@ def _overview_figures(costs: ClusterCosts) -> list[str]:
 
 
 def _print_causes(out: Console, checked: Verification) -> None:
-    for row in checked.components:
-        for cause, amount in row.causes:
-            if abs(amount) >= _LEAST_CAUSE:
-                signed = f"{to_decimal(amount):+,.2f}"
-                say(out, f"  unexplained {component_word(row.component)} {signed}: {CAUSE_IN_WORDS[cause]}", indent=4)
+    for words in causes_in_words(checked):
+        say(out, f"  {words}", indent=4)
 
 
 def _print_breakdown(out: Console, costs: ClusterCosts, by: DetailLevel) -> None:

@@ -119,7 +119,7 @@ def _print(checked: "list[tuple[ClusterCosts, Verification]]") -> None:
 
 def verdict(check: "Verification", currency: str) -> str:
     """One sentence: whether it is within the tolerance, both totals, and how far they are apart."""
-    from kubetally.cli.screen import money
+    from kubetally.ledger.words import money
 
     word = "Within" if check.is_within else "PAST"
     fees = (one for one in check.components if one.component is Component.MANAGEMENT and not one.source_shows)

@@ -10,29 +10,19 @@ from litestar import get
 from litestar.response import Response
 
 from kubetally.domain.account import Account
-from kubetally.domain.allocation import Kind
-from kubetally.domain.cluster_costs import ClusterCosts, Status
-from kubetally.domain.component import Component
 from kubetally.domain.errors import BalanceError, HubError, RequestError
-from kubetally.domain.money import to_shown
-from kubetally.domain.row import CAUSE_IN_WORDS
-from kubetally.domain.window import Clock, Window, parse_window, rfc3339, to_unix
+from kubetally.domain.window import Clock, Window, parse_window, to_unix
 from kubetally.ledger.service import CachedAnswer, CostService
+from kubetally.ledger.words import window_words
 from kubetally.web.html import AnyRequest, html_response, page, text
 from kubetally.web.metroculus import COSTS, PREFIX
 from kubetally.web.secret import Secret
+from kubetally.web.section import Found, section
 
 CLUSTERS_A_PAGE: Final = 20
 _PATIENCE_SECONDS = 5.0
-_LEAST_SHOWN = 5_000  # micros
 _PAGE = re.compile("[1-9][0-9]{0,5}")
 _log = structlog.get_logger(__name__)
-_IN_WORDS = {
-    Status.OK: "complete",
-    Status.PARTIAL: "partial: data are missing",
-    Status.NO_DATA: "no data in this window",
-}
-_Found = CachedAnswer | HubError | None
 
 
 class UnforeseenDefect(BalanceError):
@@ -66,11 +56,11 @@ def overview(service: CostService, secret: Secret, clock: Clock, default_window:
         shown = accounts[(number - 1) * CLUSTERS_A_PAGE :][:CLUSTERS_A_PAGE]
         found = await _costs_of(service, shown, window)
         # Adding up ten thousands of rows takes its time; the loop has others to serve meanwhile.
-        sections = await asyncio.to_thread(lambda: "".join(map(_section, shown, found)))
+        sections = await asyncio.to_thread(lambda: "".join(map(section, shown, found)))
         origin = f"{request.scope['scheme']}://{request.headers.get('host') or 'localhost:8080'}"
         body = (
             _header(words)
-            + f'<p class="quiet">{text(rfc3339(window.start))} to {text(rfc3339(window.end))}</p>'
+            + f'<p class="quiet">{text(window_words(window))}</p>'
             + (sections or _nothing())
             + ('<p class="quiet">Figures are rounded; the API has all six decimals.</p>' if sections else "")
             + _other_pages(words, number, pages)
@@ -82,7 +72,7 @@ def overview(service: CostService, secret: Secret, clock: Clock, default_window:
     return index
 
 
-async def _costs_of(service: CostService, accounts: list[Account], window: Window) -> list[_Found]:
+async def _costs_of(service: CostService, accounts: list[Account], window: Window) -> list[Found]:
     """What each cost, why that is not known, or None where its source takes longer than a person likes to wait."""
 
     async def one(account: Account) -> CachedAnswer | HubError:
@@ -102,74 +92,6 @@ async def _costs_of(service: CostService, accounts: list[Account], window: Windo
             for task in tasks:
                 task.cancel()  # whoever waits; the question itself goes on, so that the next page has its answer
     return [task.result() if task.done() and not task.cancelled() else None for task in tasks]
-
-
-def _section(account: Account, found: _Found) -> str:
-    match found:
-        case None:
-            total, status, rest = "", ("reading", "its source is still being read; this page loads again"), ""
-        case CachedAnswer(costs=costs):
-            status = costs.status.value, _IN_WORDS[costs.status]
-            total = "" if costs.status is Status.NO_DATA else f"{to_shown(costs.bill.total)} {text(costs.currency)}"
-            rest = _about(found) + ("" if costs.status is Status.NO_DATA else _balance(costs))
-        case error:
-            total, status, rest = "", ("error", str(error)), ""
-    return (
-        f'<section><div class="head"><h2>{text(account.name)}</h2><span class="total">{total}</span></div>'
-        f'<p class="status {status[0]}">{text(status[1])}</p>{rest}<p class="quiet"><code>{text(account.id)}</code></p>'
-        "</section>"
-    )
-
-
-def _about(answer: CachedAnswer) -> str:
-    costs = answer.costs
-    cpu, ram, total = (("none requested" if ratio is None else f"{ratio:.0%}") for ratio in costs.efficiency)
-    held = "balanced against assets" if costs.audited else "not held against assets"
-    missing = "".join(f"<li>{text(issue.message)}</li>" for issue in costs.issues if issue.is_missing_data)
-    age = f", read {answer.age_seconds / 60:.0f} minutes ago" if answer.age_seconds >= 60 else ""
-    return (
-        f"<p>Of the requests were used: {total} (CPU {cpu}, memory {ram}). Covered: {costs.hours_covered:g} of "
-        f"{costs.hours_asked:g} hours, {held}{age}.</p>" + (f"<ul>{missing}</ul>" if missing else "")
-    )
-
-
-def _balance(costs: ClusterCosts) -> str:
-    sheets, unknown = costs.balance(), costs.not_measured
-    rows, sums = "", [0] * 6
-    for component in Component:
-        sheet = sheets[component]
-        sums = [a + b for a, b in zip(sums, sheet, strict=True)]
-        if component in unknown or not any(sheet):
-            continue
-        cells = "".join(f"<td>{to_shown(amount)}</td>" for amount in sheet)
-        rows += f"<tr><td>{_name(component)}</td>{cells}</tr>"
-    not_measured = ", ".join(sorted(map(_name, unknown)))
-    note = f'<p class="quiet">Not measured: {not_measured}.</p>' if unknown else ""
-    columns = "".join(
-        f"<th>{name}</th>" for name in ("bill", "workload", "idle", "unmounted", "overhead", "unexplained")
-    )
-    return (
-        f'<div class="scroll" tabindex="0"><table><thead><tr><th>component</th>{columns}</tr></thead>'
-        f"<tbody>{rows}</tbody>"
-        f"<tfoot><tr><td>total</td>{''.join(f'<td>{to_shown(amount)}</td>' for amount in sums)}</tr></tfoot>"
-        f"</table></div>{note}{_causes(costs)}"
-    )
-
-
-def _causes(costs: ClusterCosts) -> str:
-    """Why bill and use part, where that is known and shows in two decimals."""
-    (line,) = (line for line in costs.lines() if line.kind is Kind.UNEXPLAINED)
-    told = "".join(
-        f"<li>unexplained {_name(component)} {to_shown(amount)}: {text(CAUSE_IN_WORDS[cause])}</li>"
-        for cause, amounts in line.causes
-        for component in Component
-        if abs(amount := amounts.of(component)) >= _LEAST_SHOWN
-    )
-    return f"<ul>{told}</ul>" if told else ""
-
-
-def _name(component: Component) -> str:
-    return text(component.value.replace("_", " "))
 
 
 def _header(window: str) -> str:

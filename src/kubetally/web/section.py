@@ -1,0 +1,120 @@
+"""One cluster's part of the page: what it cost, what is missing and when, and where the money went."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from kubetally.domain.account import Account
+from kubetally.domain.cluster_costs import ClusterCosts, Status
+from kubetally.domain.errors import HubError
+from kubetally.domain.window import Window
+from kubetally.ledger.service import CachedAnswer
+from kubetally.ledger.verification import Verification, verify
+from kubetally.ledger.words import (
+    BALANCE,
+    NOT_MEASURED,
+    Note,
+    balance_of,
+    causes_in_words,
+    component_word,
+    efficiency_in_words,
+    hours_of,
+    money,
+    notes_of,
+    savings_in_words,
+    status_words,
+    total_balance,
+    window_words,
+)
+from kubetally.web.html import text
+
+Found = CachedAnswer | HubError | None
+"""An answer, why there is none, or None while its source is still being read."""
+_MOST_NOTES: Final = 5
+_MOST_WINDOWS: Final = 3
+
+
+def section(account: Account, found: Found) -> str:
+    """The markup of one cluster, everything escaped."""
+    match found:
+        case None:
+            total, status, rest = "", ("reading", "its source is still being read; this page loads again"), ""
+        case CachedAnswer(costs=costs):
+            total = "" if costs.status is Status.NO_DATA else f"{money(costs.bill.total)} {text(costs.currency)}"
+            status = costs.status.value, f"{status_words(costs)}, {hours_of(costs)} h{_age(found)}"
+            rest = _answered(costs)
+        case error:
+            total, status, rest = "", ("error", str(error)), ""
+    return (
+        f'<section><div class="head"><h2>{text(account.name)}</h2><span class="total">{total}</span></div>'
+        f'<p class="status {status[0]}">{text(status[1])}</p>{rest}<p class="quiet"><code>{text(account.id)}</code></p>'
+        "</section>"
+    )
+
+
+def _age(answer: CachedAnswer) -> str:
+    return f", read {answer.age_seconds / 60:.0f} minutes ago" if answer.age_seconds >= 60 else ""
+
+
+def _answered(costs: ClusterCosts) -> str:
+    notes = notes_of(costs)
+    missing = _list([_item(note) for note in notes if note.is_missing_data])
+    remarks = [_item(note) for note in notes if not note.is_missing_data]
+    if costs.status is Status.NO_DATA:
+        return missing + _list(remarks)
+    checked = verify(costs, 0)
+    causes = [f"<li>{text(words)}</li>" for words in causes_in_words(checked)]
+    said = "".join(
+        f"<p>{text(words)}</p>" for words in (efficiency_in_words(costs), savings_in_words(costs)) if words is not None
+    )
+    return missing + _table(costs, checked) + _list(causes) + said + _list(remarks)
+
+
+def _table(costs: ClusterCosts, checked: Verification) -> str:
+    """What was paid for each component, and where it went, as on the command line."""
+    rows = ""
+    for check in checked.components:
+        if check.component in costs.not_measured:
+            rows += _row(component_word(check.component), (), instead=NOT_MEASURED)
+        elif any(balance_of(check)):
+            rows += _row(component_word(check.component), balance_of(check))
+    headings = "".join(f"<th>{name}</th>" for name in ("component", *BALANCE))
+    return (
+        f'<div class="scroll" tabindex="0"><table><thead><tr>{headings}</tr></thead><tbody>{rows}</tbody>'
+        f"<tfoot>{_row('total', total_balance(checked))}</tfoot></table></div>"
+    )
+
+
+def _row(name: str, figures: Sequence[int], instead: str = "") -> str:
+    cells = "".join(f"<td>{money(figure)}</td>" for figure in figures)
+    words = f'<td class="instead" colspan="{len(BALANCE)}">{instead}</td>' if instead else ""
+    return f"<tr><td>{name}</td>{cells}{words}</tr>"
+
+
+def _item(note: Note) -> str:
+    kind = "missing" if note.is_missing_data else "note"
+    return f'<li class="{kind}"><b>{note.mark}:</b> {text(note.message)}{_when(note.windows)}</li>'
+
+
+def _when(windows: Sequence[Window]) -> str:
+    """The periods in UTC; many of them are folded."""
+    if not windows:
+        return ""
+    periods = "; ".join(map(_period, windows))
+    if len(windows) <= _MOST_WINDOWS:
+        return f' <span class="when">({periods})</span>'
+    span = _period(Window(windows[0].start, windows[-1].end))
+    return f'<details class="when"><summary>{len(windows)} periods, {span}</summary>{periods}</details>'
+
+
+def _period(window: Window) -> str:
+    """It is broken between its instants only."""
+    return " to ".join(f"<time>{text(words)}</time>" for words in window_words(window).split(" to "))
+
+
+def _list(items: Sequence[str]) -> str:
+    """A list whose further items are folded where there are many."""
+    if not items:
+        return ""
+    shown, folded = items[:_MOST_NOTES], items[_MOST_NOTES:]
+    more = f"<details><summary>{len(folded)} more</summary><ul>{''.join(folded)}</ul></details>" if folded else ""
+    return f'<ul class="notes">{"".join(shown)}</ul>{more}'
