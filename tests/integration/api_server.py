@@ -24,7 +24,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import trustme
 
 JANE = "jane"
-EVERYTHING = frozenset({("list", "services", None), ("get", "services/proxy", None)})
+READING = frozenset({("list", "services", None), ("get", "services/proxy", None)})
+"""What the guide asks for: whoever has no more may not post through /proxy, which is to create."""
+EVERYTHING = READING | {("create", "services/proxy", None)}
 Right = tuple[str, str, str | None]
 Object = dict[str, Any]
 
@@ -193,7 +195,7 @@ class ApiServer(ThreadingHTTPServer):
         self.tokens: dict[str, str] = {"good-token": JANE}
         self.rights: dict[str, frozenset[Right]] = {JANE: EVERYTHING}
         self.behind: dict[str, str] = {}
-        self.asked: list[tuple[str | None, str]] = []
+        self.asked: list[tuple[str | None, str, str]] = []
         self.authorities = ca
         super().__init__(("127.0.0.1", 0), _Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -208,7 +210,7 @@ class ApiServer(ThreadingHTTPServer):
 
     @property
     def paths(self) -> list[str]:
-        return [path for _, path in self.asked]
+        return [path for _, _, path in self.asked]
 
     def __enter__(self) -> Self:
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -228,14 +230,23 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
+        self._answer("get")
+
+    def do_POST(self) -> None:
+        self._answer("create")
+
+    def _answer(self, verb: str) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))  # else it would be the next question
         user = self._user()
-        self.server.asked.append((user, self.path))
+        self.server.asked.append((user, self.command, self.path))
         if user is None:
             self._status(401, "Unauthorized", "Unauthorized")
             return
         path = unquote(urlsplit(self.path).path)
         if match := re.fullmatch(r"/api/v1/namespaces/([^/]+)/services/([^/]+)/proxy(/.*)?", path):
-            self._proxy(user, match[1], match[2], match[3] or "/")
+            self._proxy(user, verb, match[1], match[2], match[3] or "/", body)
+        elif verb != "get":
+            self._status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
         elif match := re.fullmatch(r"/api/v1/(?:namespaces/([^/]+)/)?services", path):
             self._list(user, match[1])
         elif match := re.fullmatch(r"/api/v1/namespaces/([^/]+)/services/([^/]+)", path):
@@ -286,9 +297,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._json(200, {"kind": "Service", "apiVersion": "v1", **found})
 
-    def _proxy(self, user: str, namespace: str, target: str, rest: str) -> None:
-        if not self._may(user, "get", "services/proxy", namespace):
-            self._forbidden(f'services "{target}"', user, "get", "services/proxy", namespace)
+    def _proxy(self, user: str, verb: str, namespace: str, target: str, rest: str, body: bytes) -> None:
+        if not self._may(user, verb, "services/proxy", namespace):
+            self._forbidden(f'services "{target}"', user, verb, "services/proxy", namespace)
             return
         name, _, port = target.removeprefix("https:").removeprefix("http:").partition(":")
         found = self._find(namespace, name)
@@ -299,14 +310,16 @@ class _Handler(BaseHTTPRequestHandler):
         if url is None:
             self._status(503, "ServiceUnavailable", f'no endpoints available for service "{target}"')
             return
-        self._pass_on(url, rest, f"/api/v1/namespaces/{namespace}/services/{target}/proxy")
+        self._pass_on(url, rest, f"/api/v1/namespaces/{namespace}/services/{target}/proxy", body)
 
-    def _pass_on(self, url: str, rest: str, prefix: str) -> None:
+    def _pass_on(self, url: str, rest: str, prefix: str, question: bytes) -> None:
         """As the API server does: without the credentials, and with redirects that lead through the proxy again."""
         there = urlsplit(url)
         query = urlsplit(self.path).query
         connection = http.client.HTTPConnection(there.netloc, timeout=10)
-        connection.request("GET", there.path + rest + (f"?{query}" if query else ""))
+        form = {"Content-Type": self.headers.get("content-type", "")} if question else {}
+        path = there.path + rest + (f"?{query}" if query else "")
+        connection.request(self.command, path, question or None, form)
         answer = connection.getresponse()
         body = answer.read()
         self.send_response(answer.status)

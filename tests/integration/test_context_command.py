@@ -345,7 +345,7 @@ def test_the_log_in_of_the_settings_is_not_sent_to_an_api_server(
 ) -> None:
     more = {"KUBETALLY_SOURCE_TOKEN": "other-token", **kubeconfig.environment()}
     assert home.call("costs", "--context", "prod", *DAY, **more).code == 0
-    assert {user for user, _ in cluster.asked} == {"jane"}
+    assert {user for user, _, _ in cluster.asked} == {"jane"}
 
 
 def wrong(done: Done, code: int, *says: str) -> bool:

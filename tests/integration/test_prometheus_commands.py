@@ -656,31 +656,23 @@ def test_a_label_that_can_t_be_one_is_told_and_takes_nothing_away(replay: Replay
 # --- contexts
 
 
-class _Posting(api_server._Handler):
-    """An API server where nobody may create what is behind /proxy, as with the usual role of a reader."""
-
-    def do_POST(self) -> None:  # noqa: N802  (named so by the base class)
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.asked.append((self._user(), self.path))
-        self._status(403, "Forbidden", 'services "prometheus-server" is forbidden: cannot create "services/proxy"')
-
-
 AT_PROMETHEUS = "prometheus-system/prometheus-server:80"
 
 
 @pytest.fixture
 def both(cluster: ApiServer, recorded_prometheus: RecordedPrometheus) -> ApiServer:
     """An API server with aurora's OpenCost and its Prometheus behind it."""
-    cluster.RequestHandlerClass = _Posting
     cluster.behind[AT_PROMETHEUS] = recorded_prometheus("aurora").url
     return cluster
 
 
+@pytest.mark.parametrize("may_post", [False, True])
 @pytest.mark.parametrize("remembered", [False, True])
-def test_the_prometheus_of_a_context_is_found_and_asked(
-    home: Home, kubeconfig: Kubeconfig, both: ApiServer, *, remembered: bool
+def test_the_prometheus_of_a_context_is_found_and_asked_also_by_who_may_not_post(
+    home: Home, kubeconfig: Kubeconfig, both: ApiServer, *, remembered: bool, may_post: bool
 ) -> None:
     settings = kubeconfig.environment()
+    both.rights[api_server.JANE] = api_server.EVERYTHING if may_post else api_server.READING
     place: tuple[str, ...] = ("--context", "prod")
     if remembered:
         done = home.call("accounts", "add", "mine", *place, **settings)
@@ -690,8 +682,16 @@ def test_the_prometheus_of_a_context_is_found_and_asked(
     assert done.code == 0
     assert exactly(done.json["summary"]["total_cost"]) == exactly(AURORA_TOTAL) + exactly(FEE_OF_WHOLE)
     assert (done.json["summary"]["management_cost"], done.json["not_measured"]) == (FEE_OF_WHOLE, [])
-    assert any("prometheus-server:80/proxy/api/v1/query_range" in path for path in both.paths)
-    assert {user for user, _ in both.asked} == {"jane"}
+    assert (done.json["status"], done.json["errors"]) == ("ok", [])
+    long = [(verb, path) for _, verb, path in both.asked if "prometheus-server:80/proxy/api/v1/query_range" in path]
+    posts = [path for verb, path in long if verb == "POST"]
+    assert posts
+    assert all(path.endswith("/query_range") for path in posts)  # the query is in the body
+    if not may_post:  # each is asked again by GET
+        assert sum(verb == "GET" and len(path) > 1500 for verb, path in long) == len(posts)
+    else:
+        assert not [path for _, path in long if len(path) > 1500]
+    assert {user for user, _, _ in both.asked} == {"jane"}
     assert KUBE_TOKEN not in done.out + done.err
 
 
