@@ -24,7 +24,7 @@ from kubetally.samples.replay import ReplayServer
 from tests.faults import FaultServer
 from tests.integration.commands import DAY, PROGRAM, WHOLE, call, environment, recorded_but, run
 from tests.recordings import ALL
-from tests.served import Served
+from tests.served import Asked, Served
 
 GOLDEN = Path(__file__).parent / "golden"
 NOBODY = "http://127.0.0.1:1"
@@ -108,6 +108,25 @@ def test_no_data_is_a_row_of_its_status_in_every_form(faulty: FaultServer) -> No
     assert "0.00" not in table.out
     (row,) = csv.DictReader(io.StringIO(rows.out))
     assert (row["status"], row["total_cost"], row["cpu_cost"]) == ("no_data", "", "")
+
+
+@pytest.mark.parametrize("command", ["costs", "verify", "report"])
+def test_a_table_tells_of_when_data_are_missing(command: str) -> None:
+    recorded = recorded_but(lambda _path, _data: None)
+
+    def without_two_days(asked: Asked) -> Any:
+        window = asked.params.get("window", "")
+        if asked.path.startswith("/allocation") and window.startswith(("2026-11-20T", "2026-11-22T")):
+            return {"code": 200, "data": [None]}
+        return recorded(asked)
+
+    with Served(without_two_days) as source:
+        done = call(command, "--url", source.url, *WHOLE)
+    assert done.code == 0
+    assert "2026-11-20 to 2026-11-23 UTC, 24 of 72 h, partial" in done.out
+    missing = [line for line in done.out.splitlines() if line.startswith("  missing: ")]
+    periods = "2026-11-20 to 2026-11-21 UTC; 2026-11-22 to 2026-11-23 UTC"
+    assert missing == [f"  missing: the source holds no data of this window ({periods})"]
 
 
 # --- several clusters, and failures
