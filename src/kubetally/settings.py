@@ -35,7 +35,8 @@ class Settings:
     home: str = _setting("~/.kubetally", "Folder that holds all local state.")
     database_url: str | None = _setting(
         None,
-        "Database of accounts: `sqlite:////file`, `mariadb://user:password@host/database` or `postgresql://...`; "
+        "Database of accounts: `sqlite:////folder/file.db` (an absolute path), "
+        "`mariadb://user:password@host/database` or `postgresql://...`; "
         "if unset the file `kubetally.db` in the home folder.",
         secret=True,
     )

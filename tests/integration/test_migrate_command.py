@@ -117,6 +117,8 @@ def test_the_tables_of_another_program_are_left_alone(stored: Home, made: OptSca
         ("oracle://root:s3cr3t@127.0.0.1/kubetally", 2, "kind that Kubetally does not know"),
         ("root:s3cr3t@127.0.0.1/kubetally", 2, "can't be read"),
         ("sqlite://", 2, "has no file"),
+        ("sqlite:///costs.db", 2, "'sqlite:///costs.db' has a relative path"),
+        ("sqlite:///~nobody-there/costs.db", 2, "relative path"),
         ("mariadb://root:s3cr3t@127.0.0.1/kubetally?nonsense=s3cr3t", 2, "options"),
     ],
 )
@@ -125,6 +127,7 @@ def test_a_database_that_can_t_be_used_is_told_without_its_password(home: Home, 
         done = home.call(*command, KUBETALLY_DATABASE_URL=url)
         assert (done.code, done.out) == (code, ""), (command, done)
         assert says in done.err
+        assert code != 2 or done.err.startswith("error: KUBETALLY_DATABASE_URL can't be used: ")
         assert "s3cr3t" not in done.err
 
 

@@ -12,7 +12,7 @@ _NOWHERE = "http://nowhere"
 
 
 class UnusableSetting(RequestError):
-    """An environment variable holds what can't be used; `why` shows nothing of it that may be secret."""
+    """A variable, or the option for it, holds what can't be used; `why` shows nothing of it that may be secret."""
 
     code = "unusable_setting"
 
@@ -27,7 +27,10 @@ def read_settings() -> Settings:
 
 
 def checked(settings: Settings) -> Settings:
-    """The same settings, whose URLs, tokens and headers can be sent. Raises InvalidHeaders, UnusableSetting."""
+    """The same settings, whose folder is one and whose URLs, tokens and headers can be sent.
+
+    Raises: InvalidHeaders, UnusableSetting.
+    """
     urls = {"KUBECOST_API_URL": settings.kubecost_api_url, "KUBETALLY_PROMETHEUS_URL": settings.prometheus_url}
     tokens = {
         "KUBETALLY_SOURCE_TOKEN": settings.source_token,
@@ -37,6 +40,10 @@ def checked(settings: Settings) -> Settings:
         "KUBETALLY_SOURCE_HEADERS": settings.source_headers,
         "KUBETALLY_PROMETHEUS_HEADERS": settings.prometheus_headers,
     }
+    try:
+        _ = settings.home_folder
+    except RuntimeError as error:
+        raise UnusableSetting("KUBETALLY_HOME", f"{settings.home!r} is of a user that is not there") from error
     for name, url in urls.items():
         with _named(name):
             checked_url(url or _NOWHERE)

@@ -8,16 +8,17 @@ from kubetally.store.meta import optscale, schema
 from kubetally.store.meta.engine import open_engine, shown
 from kubetally.store.meta.optscale import Changed
 from kubetally.wiring.access import refuse_forbidden
-from kubetally.wiring.store import database_url
+from kubetally.wiring.store import database_url, url_named
 
 
 def migrate(settings: Settings, revision: str = "head") -> tuple[str, str | None]:
     """Bring the settings' database to a revision; its URL without password, and the revision it has now.
 
-    Raises: SchemaMismatch, UnknownRevision, InvalidDatabaseUrl, StoreError.
+    Raises: SchemaMismatch, UnknownRevision, UnusableSetting, StoreError.
     """
     url = database_url(settings)
-    found = schema.upgrade(url, revision) if is_newest(revision) else schema.downgrade(url, revision)
+    with url_named("KUBETALLY_DATABASE_URL"):
+        found = schema.upgrade(url, revision) if is_newest(revision) else schema.downgrade(url, revision)
     engine = open_engine(url)
     try:
         return shown(engine), found
@@ -33,8 +34,10 @@ def is_newest(revision: str) -> bool:
 def migrate_optscale(url: str, urls: Mapping[str, str] | None, settings: Settings) -> Changed:
     """Add the column and set `urls`, by account id; None drops it.
 
-    Raises: AddressRefused, InvalidSourceUrl, SchemaMismatch, ValueDoesNotFit, InvalidDatabaseUrl, StoreError.
+    Raises: AddressRefused, InvalidSourceUrl, SchemaMismatch, ValueDoesNotFit, UnusableSetting, StoreError.
     """
     for place in (urls or {}).values():
         asyncio.run(refuse_forbidden(place, settings))
-    return optscale.down(url) if urls is None else optscale.up(url, urls)
+    is_setting = url == settings.optscale_database_url
+    with url_named("KUBETALLY_OPTSCALE_DATABASE_URL" if is_setting else "--database-url"):
+        return optscale.down(url) if urls is None else optscale.up(url, urls)

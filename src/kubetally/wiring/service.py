@@ -73,7 +73,7 @@ def run_service(
 ) -> None:
     """Serve the accounts of the settings' database until SIGTERM or SIGINT; `or_free_port` where `port` is taken.
 
-    Raises: AddressNotFree, StoreError, InvalidDatabaseUrl, UnusableFile.
+    Raises: AddressNotFree, StoreError, UnusableSetting, UnusableFile.
     """
     clock = clock or SystemClock()
     secret = secret_of(settings)

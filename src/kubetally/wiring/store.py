@@ -8,16 +8,30 @@ from kubetally.settings import Settings
 from kubetally.store.meta.accounts import SqlAccounts
 from kubetally.store.meta.accounts import open_accounts as open_sql_accounts
 from kubetally.store.meta.engine import default_url
+from kubetally.store.meta.faults import InvalidDatabaseUrl
 from kubetally.store.meta.secrets import KeyRing, WrongKey
 from kubetally.wiring.clock import SystemClock
+from kubetally.wiring.environment import UnusableSetting
 
 
 @contextmanager
 def open_accounts(settings: Settings, clock: Clock | None = None) -> Iterator[SqlAccounts]:
-    """The accounts of the database of the settings. Raises StoreError, InvalidDatabaseUrl."""
+    """The accounts of the database of the settings. Raises StoreError, UnusableSetting."""
     keys = KeyRing.open(settings.keys, settings.home_folder)
-    with open_sql_accounts(database_url(settings), keys, clock=clock or SystemClock()) as accounts:
+    with (
+        url_named("KUBETALLY_DATABASE_URL"),
+        open_sql_accounts(database_url(settings), keys, clock=clock or SystemClock()) as accounts,
+    ):
         yield accounts
+
+
+@contextmanager
+def url_named(place: str) -> Iterator[None]:
+    """What is wrong with a database's URL, with the variable or option that holds it. Raises UnusableSetting."""
+    try:
+        yield
+    except InvalidDatabaseUrl as error:
+        raise UnusableSetting(place, str(error)) from error
 
 
 def database_url(settings: Settings) -> str:

@@ -34,6 +34,9 @@ def test_a_url_gets_our_driver_and_is_shown_without_password(given: str, seen: s
         "sqlite://",
         "sqlite:///:memory:",
         "sqlite://folder/file.db",
+        "sqlite:///file.db",
+        "sqlite:///./folder/file.db",
+        "sqlite+pysqlite:///folder/file.db",
         "postgresql://kt:s3cr3t@db",
         "postgresql://kt:s3cr3t@db:port/costs",
         "://kt:s3cr3t@db/costs",
@@ -43,6 +46,10 @@ def test_what_is_no_url_of_a_database_is_refused_with_what_one_looks_like(url: s
     with pytest.raises(InvalidDatabaseUrl, match=r"write sqlite:////folder/file\.db") as caught:
         open_engine(url)
     assert "s3cr3t" not in str(caught.value)
+
+
+def test_the_default_is_the_same_file_wherever_a_relative_home_is_looked_at_from() -> None:
+    assert default_url(Path("state")) == f"sqlite:///{Path.cwd()}/state/kubetally.db"
 
 
 def test_the_default_is_a_file_in_the_folder_of_local_state(tmp_path: Path) -> None:

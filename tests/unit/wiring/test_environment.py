@@ -41,6 +41,11 @@ def test_headers_that_can_t_be_sent_are_refused_by_the_name_of_their_variable(
     assert SECRET not in str(refused.value)
 
 
+def test_a_home_of_a_user_that_is_not_there_is_refused_by_the_name_of_its_variable() -> None:
+    with pytest.raises(UnusableSetting, match="KUBETALLY_HOME can't be used: '~nobody-there/x'"):
+        checked(Settings(home="~nobody-there/x"))
+
+
 def test_what_can_be_used_is_left_as_it_is() -> None:
     settings = Settings(
         kubecost_api_url="http://user:word@host:9003",

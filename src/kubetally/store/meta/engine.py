@@ -30,7 +30,7 @@ _LOCK = 0x6B756265  # any number that others are unlikely to lock in the same da
 
 def default_url(home: Path) -> str:
     """The SQLite file in the folder of local state."""
-    return URL.create("sqlite", database=str(home / "kubetally.db")).render_as_string()
+    return URL.create("sqlite", database=str((home / "kubetally.db").absolute())).render_as_string()
 
 
 def open_engine(database_url: str, *, wait_seconds: float = WAIT_SECONDS) -> Engine:
@@ -112,6 +112,11 @@ def _parsed(database_url: str) -> URL:
         raise InvalidDatabaseUrl(_shown(url), "is of a kind that Kubetally does not know")
     if driver == "sqlite" and (url.host or not url.database or url.database.startswith((":memory:", "file:"))):
         raise InvalidDatabaseUrl(_shown(url), "has no file")
+    if driver == "sqlite" and not _file(url).is_absolute():
+        raise InvalidDatabaseUrl(
+            _shown(url),
+            "has a relative path (three slashes, an absolute one has four), which is another file in each folder",
+        )
     if driver != "sqlite" and not url.database:
         raise InvalidDatabaseUrl(_shown(url), "has no database in it")
     return url.set(drivername=driver, query={} if driver == "sqlite" else url.query)
@@ -143,8 +148,16 @@ def _url_refused(url: URL) -> Iterator[None]:
         raise InvalidDatabaseUrl(_shown(url), "has options that its driver does not know") from None
 
 
+def _file(url: URL) -> Path:
+    file = Path(url.database or "")
+    try:
+        return file.expanduser()
+    except RuntimeError:  # of a user that is not there
+        return file
+
+
 def _sqlite(url: URL, wait_seconds: float) -> Engine:
-    file = Path(url.database or "").expanduser().absolute()
+    file = _file(url)
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
