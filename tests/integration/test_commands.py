@@ -422,10 +422,18 @@ def test_no_table_breaks_on_a_terminal_of_80_columns(replay: ReplayServer, by: s
         assert f"{row['network_cost']:,.2f}" in text
 
 
+def test_a_doctor_takes_a_url_as_an_option_too(replay: ReplayServer) -> None:
+    url = replay.url_of("aurora")
+    asked = [call("doctor", *place, *DAY) for place in ((url,), ("--url", url), (url, "--url", url))]
+    assert {done.code for done in asked} == {0}
+    assert {done.out.splitlines()[0] for done in asked} == {url}
+    assert [done.out.count("product: OpenCost") for done in asked] == [1, 1, 1]
+
+
 def test_a_doctor_on_a_narrow_terminal_folds_between_words(replay: ReplayServer) -> None:
     lines = on_a_terminal(60, "doctor", replay.url_of("aurora"), *DAY)
     assert max(map(len, lines)) <= 60
-    assert "           do: read it in its Prometheus" in "\n".join(lines)
+    assert "           do: name its Prometheus with --prometheus-url" in "\n".join(lines)
 
 
 def test_a_reader_that_has_enough_gets_no_traceback(replay: ReplayServer) -> None:

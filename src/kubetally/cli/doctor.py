@@ -19,6 +19,7 @@ from kubetally.cli.options import (
     ScreenOrJsonFormat,
     Start,
     Tenant,
+    Urls,
     window_of,
 )
 from kubetally.cli.start import start as start_up
@@ -40,6 +41,7 @@ Places = Annotated[
 
 def doctor(
     places: Places = None,
+    url: Urls = None,
     context: Contexts = None,
     cluster_id: ClusterId = None,
     currency: Currency = None,
@@ -67,7 +69,7 @@ def doctor(
     settings = start_up()
     span = window_of(window, start, end, default="yesterday")
     accounts = [place for place in places or () if not _is_url(place)]
-    urls = [place for place in places or () if _is_url(place)]
+    urls = [*(place for place in places or () if _is_url(place)), *(url or ())]
     meant = named(accounts, urls, context, Said(cluster_id, currency, prometheus_url, tenant), settings)
     found = asyncio.run(_diagnose(meant.clusters, span, settings))
     if output is ScreenOrJson.JSON:

@@ -197,7 +197,7 @@ def _components(workloads: list[Allocation], booking: Booking) -> Iterator[Findi
             Level.NOTE,
             "management",
             "the cluster's management fee is not measured: OpenCost answers none",
-            f"read it in its Prometheus, as the metric {MANAGEMENT}",
+            f"name its Prometheus with --prometheus-url: the fee is its metric {MANAGEMENT}",
         )
     if not booking.bill.pv and any(row.hours.pv_byte_hours for row in workloads):
         yield Finding(
