@@ -17,19 +17,13 @@ import httpx
 from bench import fresh
 from bench.table import Line
 from kubetally.domain.infrastructure import Infrastructure
+from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER, MANAGEMENT
 from kubetally.domain.window import DAY, HOUR, Window, parse_instant, to_unix
 from kubetally.sources.access import Access
 from kubetally.sources.prometheus.client import PrometheusClient
 from kubetally.sources.prometheus.infrastructure import PrometheusInfrastructure
 from kubetally.sources.prometheus.promql import HourRanges, Selector
-from kubetally.sources.prometheus.queries import (
-    EGRESS_BYTES,
-    EGRESS_PRICES,
-    LOAD_BALANCER,
-    MANAGEMENT,
-    bytes_query,
-    prices_query,
-)
+from kubetally.sources.prometheus.queries import bytes_query, prices_query
 from kubetally.sources.transport import Transport
 
 PODS = 60

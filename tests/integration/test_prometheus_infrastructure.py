@@ -12,6 +12,7 @@ import pytest
 from kubetally.domain.component import Component, NetworkClasses
 from kubetally.domain.infrastructure import BYTES_PER_GIB, Infrastructure
 from kubetally.domain.issues import IssueKind
+from kubetally.domain.metrics import MANAGEMENT
 from kubetally.domain.window import DAY, Window
 from kubetally.sources.access import Access
 from kubetally.sources.prometheus.client import PrometheusClient
@@ -21,7 +22,6 @@ from kubetally.sources.prometheus.infrastructure import (
     SeveralTenantsMeasured,
 )
 from kubetally.sources.prometheus.promql import Selector
-from kubetally.sources.prometheus.queries import MANAGEMENT
 from kubetally.sources.transport import Limits, Transport
 from tests.integration.metrics_servers import Prometheus, VictoriaMetrics, Written, exported
 from tests.integration.written_metrics import START, S, balancer, gauge, hours, prices, relabelled, sent
@@ -362,7 +362,7 @@ async def test_a_class_of_traffic_without_a_price_is_told_and_the_others_are_cou
     assert (found.network.internet, found.network.zone) == (0, 0)
     assert found.network.region == pytest.approx(micros(4 * 0.02), rel=0.02)
     (issue,) = found.issues
-    assert (issue.kind, issue.window, issue.subject) == (IssueKind.NETWORK_UNPRICED, hours(0, 4), Component.NETWORK)
+    assert (issue.kind, issue.window, issue.subject) == (IssueKind.FIGURE_MISSING, hours(0, 4), Component.NETWORK)
     assert "GiB of traffic have no price (kubecost_network_internet_egress_cost)" in issue.message
 
 
@@ -370,6 +370,7 @@ async def test_traffic_without_any_price_is_unknown(holding: Held) -> None:
     found = await found_in(holding(gauge(MANAGEMENT, 0.10), sent(1.0)))
     assert found.network is None
     assert found.network_bytes is not None
+    assert {issue.kind for issue in found.issues} == {IssueKind.NETWORK_UNPRICED}
 
 
 async def test_a_tenant_sees_its_own_whatever_its_name(holding: Held) -> None:

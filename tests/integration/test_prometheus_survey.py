@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from kubetally.domain.metrics import EGRESS_BYTES, LOAD_BALANCER, MANAGEMENT
 from kubetally.domain.survey import Exporter, MetricsSurvey
 from kubetally.domain.window import DAY, HOUR, Window
 from kubetally.ledger.diagnosis import Finding, Level
@@ -12,7 +13,7 @@ from kubetally.ledger.metrics_diagnosis import diagnose_metrics
 from kubetally.sources.access import Access
 from kubetally.sources.prometheus.client import PrometheusClient
 from kubetally.sources.prometheus.promql import Selector
-from kubetally.sources.prometheus.queries import EGRESS_BYTES, LOAD_BALANCER, MANAGEMENT, NEEDED
+from kubetally.sources.prometheus.queries import NEEDED
 from kubetally.sources.prometheus.survey import PrometheusSurvey
 from kubetally.sources.transport import Limits, Transport
 from tests.integration.metrics_servers import Prometheus, VictoriaMetrics, Written

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from kubetally.domain.infrastructure import BYTES_PER_GIB
+from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER
 from kubetally.domain.window import HOUR, Window, parse_instant, to_unix
-from kubetally.sources.prometheus.queries import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER
 from tests.integration.metrics_servers import Written
 
 START = parse_instant("2026-11-20")

@@ -16,6 +16,7 @@ class IssueKind(StrEnum):
     FIGURE_MISSING = "figure_missing"
     NO_WORKLOADS = "no_workloads"
     ROW_WITHOUT_CLUSTER = "row_without_cluster"
+    ANSWER_INCOMPLETE = "answer_incomplete"
     NOT_ASKED = "not_asked"
     # Nothing is missing, but a reader should know.
     WINDOW_NOT_OVER = "window_not_over"
@@ -42,6 +43,7 @@ MISSING_DATA = frozenset(
         IssueKind.FIGURE_MISSING,
         IssueKind.NO_WORKLOADS,
         IssueKind.ROW_WITHOUT_CLUSTER,
+        IssueKind.ANSWER_INCOMPLETE,
         IssueKind.NOT_ASKED,
     }
 )

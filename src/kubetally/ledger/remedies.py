@@ -4,6 +4,7 @@ from kubetally.domain.errors import HubError
 from kubetally.domain.issues import IssueKind
 
 _REMEDIES = {
+    IssueKind.ANSWER_INCOMPLETE: "see that all stores behind the server of metrics run, and ask again",
     IssueKind.FIGURE_MISSING: "it answers null where its Prometheus gave NaN: look for gaps and double series there",
     IssueKind.NO_WORKLOADS: "ask again; see the log of the source and whether its Prometheus is overloaded",
     IssueKind.ROW_WITHOUT_CLUSTER: "set CLUSTER_ID in the source that wrote them",

@@ -321,13 +321,12 @@ class CostService:
                 raise ClusterUnreadable(account.id, url, why) from error
         seconds, serial = round(time.monotonic() - began, 3), next(self._serials)
         _log.info("costs_read", account=account.id, source=url, status=costs.status.value, seconds=seconds)
-        if not any(_may_be_mended(issue, metrics) for issue in costs.issues):
+        if not any(_may_be_mended(issue) for issue in costs.issues):
             rows = sum(len(booking.rows) for booking in costs.bookings)
             self._kept.put(key, (self._clock.now(), costs, serial), weight=1 + rows)
         return costs, serial, seconds
 
 
-def _may_be_mended(issue: Issue, metrics: MetricsSource | None) -> bool:
+def _may_be_mended(issue: Issue) -> bool:
     """Whether the next question may find what this one did not: a failure, or a store of metrics that was down."""
-    of_metrics = metrics is not None and issue.source == metrics.url
-    return issue.kind is IssueKind.SOURCE_FAILED or (issue.kind is IssueKind.FIGURE_MISSING and of_metrics)
+    return issue.kind in {IssueKind.SOURCE_FAILED, IssueKind.ANSWER_INCOMPLETE}

@@ -106,7 +106,7 @@ async def test_metrics_that_fail_make_the_answer_partial_where_one_day_left_anyt
 
 
 async def test_a_warning_of_missing_data_counts_as_far_as_anything_was_left_to_the_metrics() -> None:
-    metrics = Metrics(Issue(IssueKind.FIGURE_MISSING, "the server warns: a store is down", METRICS, TWO_DAYS))
+    metrics = Metrics(Issue(IssueKind.ANSWER_INCOMPLETE, "the server warns: a store is down", METRICS, TWO_DAYS))
     assert (await costs(metrics, OF_NOTHING)).status is Status.PARTIAL
     found = await costs(metrics, OF_ALL)
     assert found.status is Status.OK

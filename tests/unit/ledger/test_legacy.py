@@ -76,7 +76,7 @@ async def test_of_a_window_given_by_its_last_second_the_midnight_after_it_is_no_
 
 
 async def test_what_the_server_warns_of_is_told_and_sums_that_may_be_too_low_are_not_remembered() -> None:
-    warning = Issue(IssueKind.FIGURE_MISSING, "the server warns: a store is down", METRICS, TODAY)
+    warning = Issue(IssueKind.ANSWER_INCOMPLETE, "the server warns: a store is down", METRICS, TODAY)
     metrics = Metrics(warning)
     service = made(metrics)
     answer = await service.costs(account_id(1), TODAY)

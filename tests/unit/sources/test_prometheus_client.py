@@ -125,7 +125,7 @@ async def test_warnings_of_stores_that_are_missing_make_an_answer_partial() -> N
     found = await instant(vector("1", **told))
     issues = found.issues("http://thanos.test", Window(AT, AT + HOUR))
     assert [(issue.kind, issue.is_missing_data) for issue in issues] == [
-        (IssueKind.FIGURE_MISSING, True),
+        (IssueKind.ANSWER_INCOMPLETE, True),
         (IssueKind.SOURCE_WARNING, False),
         (IssueKind.SOURCE_WARNING, False),
     ]

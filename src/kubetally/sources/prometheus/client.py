@@ -53,7 +53,7 @@ class Found:
         missing = (f"the server warns that data are missing, figures may be too low: {text}" for text in self.missing)
         remarks = (f"the server remarks: {text}" for text in self.remarks)
         return [
-            *(Issue(IssueKind.FIGURE_MISSING, message, url, window) for message in missing),
+            *(Issue(IssueKind.ANSWER_INCOMPLETE, message, url, window) for message in missing),
             *(Issue(IssueKind.SOURCE_WARNING, message, url, window) for message in remarks),
         ]
 

@@ -5,7 +5,6 @@ which it was there; traffic costs its bytes times the average price of its class
 once.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -13,19 +12,12 @@ from kubetally.domain.component import Component
 from kubetally.domain.errors import RequestError
 from kubetally.domain.infrastructure import BYTES_PER_GIB, Infrastructure, MeasuredHour, clock_hours, spans_of
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.metrics import EGRESS_BYTES, LOAD_BALANCER, MANAGEMENT
 from kubetally.domain.window import DAY, HOUR, Window, to_unix
 from kubetally.sources.prometheus.client import Found, PrometheusClient, Series
 from kubetally.sources.prometheus.hours import Samples, best_labelled, measured_hour, samples_of
 from kubetally.sources.prometheus.promql import HourRanges, Selector
-from kubetally.sources.prometheus.queries import (
-    EGRESS_BYTES,
-    LOAD_BALANCER,
-    MANAGEMENT,
-    bytes_once_query,
-    bytes_query,
-    prices_query,
-    spacing_query,
-)
+from kubetally.sources.prometheus.queries import bytes_once_query, bytes_query, prices_query, spacing_query
 from kubetally.tasks import task_group
 
 _NAMED_AT_MOST = 10
@@ -90,13 +82,13 @@ class PrometheusInfrastructure:
             prices_task = group.create_task(self.client.range(prices_query(self._selector, ranges), first, last, HOUR))
             bytes_task = group.create_task(self._counted(bytes_query(self._selector, ranges), first, last))
         found = [prices_task.result(), bytes_task.result()]
-        samples = self._samples(found)
-        spans = clock_hours(window)
+        ours = self._ours(found)
+        samples, spans = samples_of(ours), clock_hours(window)
         doubled = [span.end for span in spans if samples[to_unix(span.end)].is_doubled]
         if doubled:
             once = await self._once(ranges, doubled[0], doubled[-1])
             found.append(once)
-            of_once = self._samples([once])
+            of_once = samples_of(self._ours([once]))
             for end in map(to_unix, doubled):
                 samples[end].sent = of_once[end].sent
         hours = [hour for span in spans if (hour := measured_hour(span, samples[to_unix(span.end)])) is not None]
@@ -107,7 +99,7 @@ class PrometheusInfrastructure:
                 "are looked for in (KUBETALLY_TENANT_LABEL, KUBETALLY_CLUSTER_LABEL), and kubetally doctor"
             )
             issues.append(Issue(IssueKind.NOT_MEASURED, message, self.url, window, "infrastructure"))
-        return Infrastructure(window, tuple(hours), self.url, tuple(issues))
+        return Infrastructure(window, tuple(hours), self.url, tuple(issues), self._cluster_of(ours))
 
     async def _counted(self, query: str, first: datetime, last: datetime) -> Found:
         # The counters are by far the most samples: in pieces, none of them takes long.
@@ -121,21 +113,25 @@ class PrometheusInfrastructure:
         look = min(max(2 * HOUR / fewest, _SHORTEST_LOOK), _LONGEST_LOOK)
         return await self._counted(bytes_once_query(self._selector, ranges, look), first, last)
 
-    def _samples(self, answers: Iterable[Found]) -> defaultdict[int, Samples]:
-        """Raises SeveralClustersMeasured, SeveralTenantsMeasured."""
+    def _ours(self, answers: Iterable[Found]) -> list[Series]:
+        """The series of the account. Raises SeveralClustersMeasured, SeveralTenantsMeasured."""
         series = [one for answer in answers for one in answer.series]
         ours = best_labelled(series, self._selector.account_labels)
-        self._see_that_one_is_chosen(ours)
-        return samples_of(ours)
-
-    def _see_that_one_is_chosen(self, found: Iterable[Series]) -> None:
-        tenants, clusters = (
-            {one.labels.get(label, "") for one in found} - {""} for label in self._selector.account_labels
-        )
+        tenants, clusters = (_named_in(ours, label) for label in self._selector.account_labels)
         if self._selector.tenant is None and len(tenants) > 1:
             raise SeveralTenantsMeasured(self.url, tenants)
         if self._selector.cluster_id is None and len(clusters) > 1:
             raise SeveralClustersMeasured(self.url, clusters)
+        return ours
+
+    def _cluster_of(self, ours: Iterable[Series]) -> str | None:
+        """The cluster that the series name, where none was chosen."""
+        named = _named_in(ours, self._selector.cluster_label)
+        return next(iter(named), None) if self._selector.cluster_id is None else None
+
+
+def _named_in(series: Iterable[Series], label: str) -> set[str]:
+    return {one.labels.get(label, "") for one in series} - {""}
 
 
 def _warnings(answers: Iterable[Found], url: str, window: Window) -> list[Issue]:
@@ -172,14 +168,17 @@ def _lacks(hours: list[MeasuredHour], samples: Mapping[int, Samples], url: str, 
     yield from _unpriced(hours, samples, url)
 
 
-def _unpriced(hours: Iterable[MeasuredHour], samples: Mapping[int, Samples], url: str) -> Iterator[Issue]:
+def _unpriced(hours: Sequence[MeasuredHour], samples: Mapping[int, Samples], url: str) -> Iterator[Issue]:
     by_class: dict[str, list[MeasuredHour]] = {}
     for hour in hours:
         for name in samples[to_unix(hour.span.end)].unpriced:
             by_class.setdefault(name, []).append(hour)
+    # Where nothing has a price, traffic is not measured; where some has, the figure is too low.
+    is_priced = any(hour.network is not None for hour in hours)
+    kind = IssueKind.FIGURE_MISSING if is_priced else IssueKind.NETWORK_UNPRICED
     for name, unpriced in by_class.items():
         for gap in spans_of(hour.span for hour in unpriced):
             sent = (hour.network_bytes for hour in unpriced if gap.contains(hour.span))
             gib = sum(getattr(one, name) for one in sent if one is not None) / BYTES_PER_GIB
             what = f"{gib:.3f} GiB of traffic have no price (kubecost_network_{name}_egress_cost): they are not counted"
-            yield Issue(IssueKind.NETWORK_UNPRICED, what, url, gap, Component.NETWORK)
+            yield Issue(kind, what, url, gap, Component.NETWORK)

@@ -10,13 +10,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 
-from kubetally.domain.component import NetworkClasses
+from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER, MANAGEMENT
 from kubetally.sources.prometheus.promql import HourRanges, Selector, named
-
-MANAGEMENT = "kubecost_cluster_management_cost"
-LOAD_BALANCER = "kubecost_load_balancer_cost"
-EGRESS_BYTES = "kubecost_pod_network_egress_bytes_total"
-EGRESS_PRICES: Mapping[str, str] = {name: f"kubecost_network_{name}_egress_cost" for name in NetworkClasses._fields}
 
 # What a scrape writes to a sample: who was scraped, by which Prometheus. Series that differ in nothing else show one
 # thing. Only the instance is of one process: the others stay when it starts again.

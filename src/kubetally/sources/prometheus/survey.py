@@ -5,11 +5,12 @@ from collections.abc import Container, Iterable, Iterator
 from datetime import datetime
 
 from kubetally.domain.infrastructure import clock_hours, spans_of
+from kubetally.domain.metrics import EGRESS_BYTES
 from kubetally.domain.survey import Exporter, MetricFacts, MetricsSurvey
 from kubetally.domain.window import HOUR, Window, from_unix, to_unix
 from kubetally.sources.prometheus.client import Found, PrometheusClient
 from kubetally.sources.prometheus.promql import HourRanges, Selector, named
-from kubetally.sources.prometheus.queries import EGRESS_BYTES, NEEDED, copies_query
+from kubetally.sources.prometheus.queries import NEEDED, copies_query
 from kubetally.sources.prometheus.wire import QueryRefused
 from kubetally.tasks import task_group
 
