@@ -83,10 +83,12 @@ FAILING = {
         "status": "success",
         "data": {
             "resultType": "matrix",
-            "result": [
-                {"metric": {"is": "management", "cluster_id": name}, "values": [[1795136400, "0.1"]]} for name in "ab"
-            ],
+            "result": [{"metric": {"is": "fee", "cluster_id": name}, "values": [[1795136400, "0.1"]]} for name in "ab"],
         },
+    },
+    "not asked": {
+        "status": "success",
+        "data": {"resultType": "matrix", "result": [{"metric": {"job": "x"}, "values": [[1795136400, "0.1"]]}]},
     },
 }
 

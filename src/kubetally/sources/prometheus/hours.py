@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from kubetally.domain.component import NetworkClasses
+from kubetally.domain.errors import SourceError
 from kubetally.domain.infrastructure import BYTES_PER_GIB, MeasuredHour, NetworkBytes
 from kubetally.domain.money import to_micros
 from kubetally.domain.window import Window
+from kubetally.sources.faults import printable
 from kubetally.sources.prometheus.client import Series
 from kubetally.sources.prometheus.queries import JOB_LABELS, SAMPLES, Is
 
@@ -58,6 +60,26 @@ class Samples:
     def unpriced(self) -> tuple[str, ...]:
         """The classes that have traffic and no price."""
         return tuple(name for name in NetworkBytes._fields if self.sent.get(name) and not self.prices.get(name))
+
+
+class SeriesNotAsked(SourceError):
+    """The server answered with series that no query of ours makes."""
+
+    code = "series_not_asked"
+
+    def __init__(self, url: str, labels: Mapping[str, str]) -> None:
+        self.url, self.labels = url, labels
+        super().__init__(
+            f"{url} answered with a series that was not asked for ({printable(str(dict(labels)), 200)}): give the "
+            "address of the query API itself, past a proxy that changes queries or answers"
+        )
+
+
+def see_that_all_were_asked(found: Iterable[Series], url: str) -> None:
+    """Raises SeriesNotAsked."""
+    for one in found:
+        if one.labels.get("is", "").removesuffix(SAMPLES) not in Is.__members__.values():
+            raise SeriesNotAsked(url, one.labels)
 
 
 def best_labelled(found: Iterable[Series], account_labels: tuple[str, str]) -> list[Series]:

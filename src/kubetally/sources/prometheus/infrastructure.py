@@ -15,7 +15,13 @@ from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.metrics import EGRESS_BYTES, LOAD_BALANCER, MANAGEMENT
 from kubetally.domain.window import DAY, HOUR, Window, to_unix
 from kubetally.sources.prometheus.client import Found, PrometheusClient, Series
-from kubetally.sources.prometheus.hours import Samples, best_labelled, measured_hour, samples_of
+from kubetally.sources.prometheus.hours import (
+    Samples,
+    best_labelled,
+    measured_hour,
+    samples_of,
+    see_that_all_were_asked,
+)
 from kubetally.sources.prometheus.promql import HourRanges, Selector
 from kubetally.sources.prometheus.queries import bytes_once_query, bytes_query, prices_query, spacing_query
 from kubetally.tasks import task_group
@@ -114,8 +120,9 @@ class PrometheusInfrastructure:
         return await self._counted(bytes_once_query(self._selector, ranges, look), first, last)
 
     def _ours(self, answers: Iterable[Found]) -> list[Series]:
-        """The series of the account. Raises SeveralClustersMeasured, SeveralTenantsMeasured."""
+        """The series of the account. Raises SeriesNotAsked, SeveralClustersMeasured, SeveralTenantsMeasured."""
         series = [one for answer in answers for one in answer.series]
+        see_that_all_were_asked(series, self.url)
         ours = best_labelled(series, self._selector.account_labels)
         tenants, clusters = (_named_in(ours, label) for label in self._selector.account_labels)
         if self._selector.tenant is None and len(tenants) > 1:
