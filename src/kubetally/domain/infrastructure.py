@@ -61,7 +61,7 @@ class Infrastructure:
     """What was measured over `window`: hours in their order; an hour in which nothing was measured is not among them.
 
     `source`: which server, fit to be shown. `issues`: what is wrong with what it answered; gaps among them.
-    `cluster_id`: which cluster the samples say they are of, where none was chosen.
+    `cluster_id`: which cluster the samples say they are of, where neither it nor a tenant was chosen.
     """
 
     window: Window

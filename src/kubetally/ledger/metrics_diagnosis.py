@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from kubetally.domain.errors import HubError
+from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER, MANAGEMENT
 from kubetally.domain.survey import Exporter, MetricFacts, MetricsSurvey
 from kubetally.domain.window import Window, rfc3339
 from kubetally.ledger.diagnosis import Finding, Level
@@ -27,30 +28,28 @@ _OWN_METRICS = "scrape the /metrics of OpenCost or Kubecost itself (port 9003), 
 _PRICE_LACK = "traffic {} is measured and has no price: its cost is unknown"
 _PRICE_REMEDY = "set the egress prices of OpenCost (zone, region, internet), and scrape its /metrics"
 _NEEDS: Mapping[str, _Need] = {
-    "kubecost_cluster_management_cost": _Need(
+    MANAGEMENT: _Need(
         "management fee",
         "the fee for the control plane is not on the bill, at the large providers about 0.10 an hour and 73 a month",
         _OWN_METRICS,
     ),
-    "kubecost_load_balancer_cost": _Need(
+    LOAD_BALANCER: _Need(
         "load balancers",
         "what balancers cost is not on the bill, unless the cost source lists them or the cluster has none",
         f"{_OWN_METRICS}; on premises, give OpenCost a price for balancers",
     ),
-    "kubecost_pod_network_egress_bytes_total": _Need(
+    EGRESS_BYTES: _Need(
         "traffic",
         "what pods send is not measured, so that network cost is unknown here and zero in the cost source",
         "deploy the network-costs DaemonSet of Kubecost, and scrape it (port 3001)",
     ),
-    "kubecost_network_internet_egress_cost": _Need(
+    EGRESS_PRICES["internet"]: _Need(
         "price of traffic to the internet", _PRICE_LACK.format("to the internet"), _PRICE_REMEDY
     ),
-    "kubecost_network_region_egress_cost": _Need(
+    EGRESS_PRICES["region"]: _Need(
         "price of traffic between regions", _PRICE_LACK.format("between regions"), _PRICE_REMEDY
     ),
-    "kubecost_network_zone_egress_cost": _Need(
-        "price of traffic between zones", _PRICE_LACK.format("between zones"), _PRICE_REMEDY
-    ),
+    EGRESS_PRICES["zone"]: _Need("price of traffic between zones", _PRICE_LACK.format("between zones"), _PRICE_REMEDY),
 }
 
 

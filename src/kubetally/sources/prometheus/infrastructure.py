@@ -132,9 +132,10 @@ class PrometheusInfrastructure:
         return ours
 
     def _cluster_of(self, ours: Iterable[Series]) -> str | None:
-        """The cluster that the series name, where none was chosen."""
-        named = _named_in(ours, self._selector.cluster_label)
-        return next(iter(named), None) if self._selector.cluster_id is None else None
+        """The cluster that the series name, where neither it nor a tenant was chosen."""
+        if self._selector.cluster_id is not None or self._selector.tenant is not None:
+            return None
+        return next(iter(_named_in(ours, self._selector.cluster_label)), None)
 
 
 def _named_in(series: Iterable[Series], label: str) -> set[str]:
