@@ -17,6 +17,7 @@ from kubetally.domain.window import DAY, Window
 from kubetally.sources.access import Access
 from kubetally.sources.prometheus.client import PrometheusClient
 from kubetally.sources.prometheus.infrastructure import (
+    ChosenNotMeasured,
     PrometheusInfrastructure,
     SeveralClustersMeasured,
     SeveralTenantsMeasured,
@@ -348,7 +349,7 @@ async def test_a_price_that_changes_inside_an_hour_is_averaged_over_its_samples(
 
 
 async def test_a_metric_that_is_not_there_is_unknown_and_a_zero_is_zero(holding: Held) -> None:
-    nothing = await found_in(holding(gauge("up", 1)))
+    nothing = await found_in(holding(gauge(MANAGEMENT, 0.10, first=100, last=101)))
     assert (nothing.management, nothing.load_balancer, nothing.network) == (None, None, None)
     assert [issue.kind for issue in nothing.issues] == [IssueKind.NOT_MEASURED]
     free = await found_in(holding(gauge(MANAGEMENT, 0), *prices(), sent(0.0)))
@@ -378,8 +379,15 @@ async def test_a_tenant_sees_its_own_whatever_its_name(holding: Held) -> None:
     url, selector = holding(*mine, *relabelled([gauge(MANAGEMENT, 5.0)], tenant_id="x"))
     assert (await read(url, hours(0, 4), selector)).management == 400_000
     odd = 'a"} or vector(1) # \\ {b="é'
-    url, _ = holding(gauge("up", 1))
-    assert (await read(url, hours(0, 4), Selector(odd))).hours == ()
+    with pytest.raises(ChosenNotMeasured):
+        await read(url, hours(0, 4), Selector(odd))
+
+
+async def test_a_tenant_that_nobody_has_is_an_error_only_where_there_are_others(holding: Held) -> None:
+    url, selector = holding(gauge(MANAGEMENT, 0.10, cluster_id="a"))
+    with pytest.raises(ChosenNotMeasured, match='none with tenant_id="nobody", cluster_id="a": correct --tenant'):
+        await read(url, hours(0, 4), Selector("nobody", "a"))
+    assert (await read(url, hours(900, 904), selector)).hours == (), "a time before or after its own is no mistake"
 
 
 async def test_the_label_of_the_tenant_has_the_name_that_is_set(holding: Held) -> None:

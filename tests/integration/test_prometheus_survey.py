@@ -12,6 +12,7 @@ from kubetally.ledger.diagnosis import Finding, Level
 from kubetally.ledger.metrics_diagnosis import diagnose_metrics
 from kubetally.sources.access import Access
 from kubetally.sources.prometheus.client import PrometheusClient
+from kubetally.sources.prometheus.infrastructure import ChosenNotMeasured
 from kubetally.sources.prometheus.promql import Selector
 from kubetally.sources.prometheus.queries import NEEDED
 from kubetally.sources.prometheus.survey import PrometheusSurvey
@@ -134,10 +135,8 @@ async def test_several_clusters_and_an_empty_tenant_are_told(holding: Held) -> N
     survey, findings = await surveyed(url, WINDOW, tenant)
     assert survey.cluster_ids == ("a", "b")
     assert "it holds 2 clusters: a, b" in told(findings, Level.WARNING)
-    (finding,) = (await surveyed(url, WINDOW, "nobody"))[1]
-    assert "holds none of the metrics" in finding.seen
-    assert finding.remedy is not None
-    assert "tenant" in finding.remedy
+    with pytest.raises(ChosenNotMeasured, match='none with tenant_id="nobody": correct --tenant'):
+        await surveyed(url, WINDOW, "nobody")
 
 
 @pytest.mark.parametrize(

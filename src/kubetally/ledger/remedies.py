@@ -44,6 +44,8 @@ _METRICS_STEPS = {
     "answers: curl -i '{url}/api/v1/query?query=up'",
     "metrics_serve_one": "give the account a tenant, a cluster id or a server of its own",
     "several_clusters_measured": "add --cluster-id with one of them, or --tenant to the account",
+    "chosen_not_measured": "see how the series are labelled: curl -g '{url}/api/v1/series?match[]="
+    "kubecost_cluster_management_cost'",
     "several_tenants_measured": "add --tenant with one of them",
     "invalid_metric_or_label": "see KUBETALLY_TENANT_LABEL and KUBETALLY_CLUSTER_LABEL",
     "query_refused": "see its limits of samples, time and length of a query",

@@ -46,7 +46,8 @@ class Waiting(StrEnum):
 
 _SLOW = {
     Waiting.CONNECT: "did not accept a connection within {:g} s: check host, port and firewalls between",
-    Waiting.READ: "sent nothing for {:g} s: ask for a shorter window, or set KUBETALLY_READ_SECONDS higher",
+    Waiting.READ: "sent nothing for {:g} s: see that it does not hang; if it is only slow, ask for a shorter window, "
+    "or set KUBETALLY_READ_SECONDS higher",
     Waiting.DEADLINE: "did not finish its answer within {:g} s, all tries together: ask for a shorter window, or set "
     "KUBETALLY_DEADLINE_SECONDS higher",
 }

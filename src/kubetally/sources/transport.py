@@ -351,6 +351,8 @@ class _Tries:
         if not isinstance(error, HubError):
             return False
         self.last = error
+        if isinstance(error, SourceTimeout) and error.waiting is Waiting.READ:
+            return False  # it was given all the time there is, and may work on the first question still
         # A question that breaks the source twice will break it again, and may cost it minutes each time.
         return error.retryable and not (isinstance(error, SourceFailed) and self.begun >= _TRIES_OF_FAILED)
 

@@ -67,11 +67,11 @@ class SeriesNotAsked(SourceError):
 
     code = "series_not_asked"
 
-    def __init__(self, url: str, labels: Mapping[str, str]) -> None:
-        self.url, self.labels = url, labels
+    def __init__(self, url: str, labels: str) -> None:
+        self.url, self.labels = url, printable(labels, 200)
         super().__init__(
-            f"{url} answered with a series that was not asked for ({printable(str(dict(labels)), 200)}): give the "
-            "address of the query API itself, past a proxy that changes queries or answers"
+            f"{url} answered with a series that was not asked for ({self.labels}): give the address of the query API "
+            "itself, past a proxy that changes queries or answers"
         )
 
 
@@ -79,7 +79,7 @@ def see_that_all_were_asked(found: Iterable[Series], url: str) -> None:
     """Raises SeriesNotAsked."""
     for one in found:
         if one.labels.get("is", "").removesuffix(SAMPLES) not in Is.__members__.values():
-            raise SeriesNotAsked(url, one.labels)
+            raise SeriesNotAsked(url, str(one.labels))
 
 
 def best_labelled(found: Iterable[Series], account_labels: tuple[str, str]) -> list[Series]:

@@ -23,11 +23,18 @@ from kubetally.sources.prometheus.hours import (
     see_that_all_were_asked,
 )
 from kubetally.sources.prometheus.promql import HourRanges, Selector
-from kubetally.sources.prometheus.queries import bytes_once_query, bytes_query, prices_query, spacing_query
+from kubetally.sources.prometheus.queries import (
+    bytes_once_query,
+    bytes_query,
+    prices_query,
+    prices_there_query,
+    spacing_query,
+)
 from kubetally.tasks import task_group
 
 _NAMED_AT_MOST = 10
 _LONGEST_OF_BYTES = 4 * DAY
+_AROUND = 60 * DAY
 _SHORTEST_LOOK, _LONGEST_LOOK = timedelta(minutes=1), HOUR
 
 
@@ -52,6 +59,19 @@ class SeveralTenantsMeasured(RequestError):
     def __init__(self, url: str, tenants: Iterable[str]) -> None:
         self.url, self.tenants = url, tuple(sorted(tenants))
         super().__init__(f"{url} has metrics of several tenants: choose one of {_some_of(self.tenants)} with --tenant")
+
+
+class ChosenNotMeasured(RequestError):
+    """The server has these metrics, and none of them are of the tenant or cluster that was chosen."""
+
+    code = "chosen_not_measured"
+
+    def __init__(self, url: str, chosen: str) -> None:
+        self.url, self.chosen = url, chosen
+        super().__init__(
+            f"{url} has these metrics, and none with {chosen}: correct --tenant or --cluster-id, or the labels they "
+            "are looked for in (KUBETALLY_TENANT_LABEL, KUBETALLY_CLUSTER_LABEL)"
+        )
 
 
 def _some_of(names: Sequence[str]) -> str:
@@ -100,9 +120,10 @@ class PrometheusInfrastructure:
         hours = [hour for span in spans if (hour := measured_hour(span, samples[to_unix(span.end)])) is not None]
         issues = [*_warnings(found, self.url, window), *_lacks(hours, samples, self.url, window)]
         if not hours:
+            await see_that_nobody_is_measured(self.client, self._selector, window)
             message = (
-                "the server of metrics holds nothing of this cluster: see its tenant and cluster id, the labels they "
-                "are looked for in (KUBETALLY_TENANT_LABEL, KUBETALLY_CLUSTER_LABEL), and kubetally doctor"
+                "the server of metrics holds none of the metrics of cost exporters in this window: kubetally doctor "
+                "tells which are needed"
             )
             issues.append(Issue(IssueKind.NOT_MEASURED, message, self.url, window, "infrastructure"))
         return Infrastructure(window, tuple(hours), self.url, tuple(issues), self._cluster_of(ours))
@@ -136,6 +157,24 @@ class PrometheusInfrastructure:
         if self._selector.cluster_id is not None or self._selector.tenant is not None:
             return None
         return next(iter(_named_in(ours, self._selector.cluster_label)), None)
+
+
+async def see_that_nobody_is_measured(client: PrometheusClient, selector: Selector, window: Window) -> None:
+    """Where nothing was found of who was chosen: a mistyped tenant would lose the fee without a word.
+
+    One that has metrics some weeks before or after is none, but came or left.
+
+    Raises: ChosenNotMeasured, where the server has the metrics of others; SourceError.
+    """
+    if not selector.chosen:
+        return
+    everybody = Selector(tenant_label=selector.tenant_label, cluster_label=selector.cluster_label)
+    at, span = window.end + _AROUND, window.end - window.start + 2 * _AROUND
+    mine = await client.instant(prices_there_query(selector, span), at)
+    if mine.series:
+        return
+    if (await client.instant(prices_there_query(everybody, span), at)).series:
+        raise ChosenNotMeasured(client.url, selector.chosen)
 
 
 def _named_in(series: Iterable[Series], label: str) -> set[str]:

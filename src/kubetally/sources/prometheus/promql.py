@@ -56,6 +56,12 @@ class Selector:
         """The labels that tell accounts of one server apart."""
         return self.tenant_label, self.cluster_label
 
+    @property
+    def chosen(self) -> str:
+        """What chooses the account's series, as `label="value"`; empty where nothing does."""
+        pairs = ((self.tenant_label, self.tenant), (self.cluster_label, self.cluster_id))
+        return ", ".join(f"{label}={quoted(value)}" for label, value in pairs if value is not None)
+
     def of(self, metric: str) -> str:
         """The series of one metric. Raises InvalidMetricOrLabel."""
         return f"{metric_name(metric)}{{{','.join(self._matchers())}}}"

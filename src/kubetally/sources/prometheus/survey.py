@@ -9,6 +9,7 @@ from kubetally.domain.metrics import EGRESS_BYTES
 from kubetally.domain.survey import Exporter, MetricFacts, MetricsSurvey
 from kubetally.domain.window import HOUR, Window, from_unix, to_unix
 from kubetally.sources.prometheus.client import Found, PrometheusClient
+from kubetally.sources.prometheus.infrastructure import see_that_nobody_is_measured
 from kubetally.sources.prometheus.promql import HourRanges, Selector, named
 from kubetally.sources.prometheus.queries import NEEDED, copies_query
 from kubetally.sources.prometheus.wire import QueryRefused
@@ -16,6 +17,7 @@ from kubetally.tasks import task_group
 
 Points = list[tuple[float, float]]
 _SAMPLES, _FULLEST, _QUARTERS = "samples ", "fullest ", "quarters "  # before the name of a metric
+_USUAL_SECONDS = (5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 900.0, 1800.0)
 _LOOKED_BACK, _COARSE = "400d", "6h"
 
 
@@ -31,7 +33,10 @@ class PrometheusSurvey:
         return self.client.url
 
     async def survey(self, window: Window) -> MetricsSurvey:
-        """What the server holds over a window of whole hours, in six questions. Raises SourceError."""
+        """What the server holds over a window of whole hours, in six questions.
+
+        Raises: ChosenNotMeasured, SourceError.
+        """
         return await _survey(self.client, self._selector, window)
 
 
@@ -44,6 +49,8 @@ async def _survey(client: PrometheusClient, selector: Selector, window: Window) 
         exporters_task = group.create_task(client.instant(_exporters(selector, window), window.end))
         oldest_task = group.create_task(_oldest(client, selector, window.end))
     counts, copies, exporters = counts_task.result(), copies_task.result(), exporters_task.result()
+    if not exporters.series:
+        await see_that_nobody_is_measured(client, selector, window)
     by_metric = _by_metric(exporters)
     ids = {
         series.labels[selector.cluster_label]
@@ -141,7 +148,9 @@ def _interval(of_hours: Points, of_quarters: Points) -> float | None:
     if in_hour < 2:
         return None
     # Where all samples lie in a part of an hour, they are closer than their number in it says.
-    return 3600 / in_hour if in_hour >= 4 * (in_quarter - 1) else 900 / in_quarter
+    about = 3600 / in_hour if in_hour >= 4 * (in_quarter - 1) else 900 / in_quarter
+    usual = min(_USUAL_SECONDS, key=lambda seconds: abs(seconds - about))
+    return usual if abs(usual - about) <= about / 8 else about
 
 
 def _partial(window: Window, quarters: Points) -> tuple[Window, ...]:
