@@ -78,6 +78,10 @@ class Settings:
     )
     tenant_label: str = _setting("tenant_id", "Label of metrics that holds an account's tenant.")
     cluster_label: str = _setting("cluster_id", "Label of metrics that holds a cluster's id.")
+    replica_labels: str = _setting(
+        "prometheus,prometheus_replica,replica,receive_replica",
+        "Labels of metrics that tell the servers of an HA pair apart, with commas between.",
+    )
     source_template: str | None = _setting(
         None,
         "URL of an account that states none, with `{cluster}` (its cluster id, else its name), `{name}` and "

@@ -18,6 +18,7 @@ from kubetally.sources.access import Access
 from kubetally.sources.prometheus.client import PrometheusClient
 from kubetally.sources.prometheus.infrastructure import (
     ChosenNotMeasured,
+    ClustersByAnotherLabel,
     PrometheusInfrastructure,
     SeveralClustersMeasured,
     SeveralTenantsMeasured,
@@ -280,6 +281,79 @@ async def test_traffic_lost_where_an_hour_begins_or_ends_is_told_and_a_gap_insid
     )
 
 
+@pytest.mark.parametrize(("silent_from", "until"), [(1.33, 1.92), (1.83, 2.17)])
+async def test_a_replica_that_was_away_for_a_while_changes_nothing(
+    holding: Held, silent_from: float, until: float
+) -> None:
+    whole = sent(6.0, instance="10.0.0.1:3001", prometheus_replica="a")
+    kept = [one for one in whole.samples if not silent_from <= (one[0] - S) / 3600 < until]
+    gappy = replace(whole, samples=kept, labels={**whole.labels, "prometheus_replica": "b"})
+    found = await found_in(holding(*prices(), whole, gappy))
+    # A VictoriaMetrics takes the growth since the last sample, in whichever hour that was.
+    rel = 0.02 if until < 2 else 0.17
+    amounts = [hour.network.region for hour in found.hours if hour.network]
+    assert amounts == pytest.approx([micros(6 * 0.02)] * 4, rel=rel)
+
+
+async def test_replicas_are_told_by_the_labels_that_are_set(holding: Held) -> None:
+    one = [gauge(MANAGEMENT, 0.10), balancer(last=1.5), *prices(), sent(1.0)]
+    url, selector = holding(*relabelled(one, watcher="a"), *relabelled(one, watcher="b"))
+    found = await read(url, hours(0, 4), replace(selector, replica_labels=("watcher",)))
+    assert (found.management, found.load_balancer) == (400_000, 37_500)
+    assert found.network is not None
+    assert found.network.region == pytest.approx(micros(4 * 0.02), rel=0.02)
+    unset = await read(url, hours(0, 4), selector)
+    assert (unset.management, unset.load_balancer) == (400_000, 37_500)
+
+
+async def test_adjacent_windows_add_up_where_exporters_are_double_come_late_and_move(holding: Held) -> None:
+    here, there = {"instance": "10.0.0.1:3001"}, {"instance": "10.0.0.2:3001"}
+    one = [sent(6.0, 0, 2.5, **here), sent(6.0, 2.5, 4, **there)]
+    again = [sent(6.0, 0.97, 2.5, **here, job="again"), sent(6.0, 2.5, 4, **there, job="again")]
+    url, selector = holding(*prices(), *one, *again)
+    whole = await read(url, hours(0, 4), selector)
+    parts = [await read(url, hours(first, last), selector) for first, last in ((0, 1), (1, 3), (3, 4))]
+    assert [hour for part in parts for hour in part.hours] == list(whole.hours)
+    amounts = [hour.network.region for hour in whole.hours if hour.network]
+    assert amounts == pytest.approx([micros(6 * 0.02)] * 4, rel=0.06)
+
+
+async def test_what_lives_between_two_looks_counts_once(holding: Held) -> None:
+    short = sent(6.0, first=1.03, last=1.2)
+    found = await found_in(holding(*prices(), short, *relabelled([short], job="again")), hours(1, 2))
+    assert found.network is not None
+    assert found.network.region == pytest.approx(micros(1.0 * 0.02), rel=0.15)
+
+
+async def test_a_flow_that_does_not_say_where_it_goes_is_told_and_not_counted(holding: Held) -> None:
+    bare = without_empty(sent(1.0, internet="", same_zone="", same_region=""))
+    found = await found_in(holding(*prices(), bare, sent(0.5, pod_name="other")))
+    assert found.network is not None
+    assert found.network.region == pytest.approx(micros(2 * 0.02), rel=0.02)
+    (issue,) = found.issues
+    assert "do not say where they went" in issue.message
+    assert (await found_in(holding(*prices(), bare))).network is None
+
+
+async def test_an_idle_class_does_not_stand_for_one_without_a_price(holding: Held) -> None:
+    found = await found_in(holding(sent(1.0, internet="true"), sent(0.0), *prices()[1:]))
+    assert found.network is None
+    assert {issue.kind for issue in found.issues} == {IssueKind.NETWORK_UNPRICED}
+
+
+async def test_a_sample_that_is_no_number_makes_nothing_free(prometheus_with: PrometheusWith) -> None:
+    def with_nan(one: Written) -> Written:
+        at = S + 1.5 * 3600
+        return replace(one, samples=[(when, float("nan") if when == at else value) for when, value in one.samples])
+
+    url = prometheus_with(with_nan(gauge(MANAGEMENT, 0.10)), with_nan(balancer())).url
+    found = await read(url, hours(0, 4))
+    assert (found.management, found.load_balancer) == (300_000, 75_000)
+    kinds = {(issue.kind, issue.subject, issue.window) for issue in found.issues}
+    assert (IssueKind.WINDOW_WITHOUT_DATA, Component.MANAGEMENT, hours(1, 2)) in kinds
+    assert (IssueKind.FIGURE_MISSING, Component.LOAD_BALANCER, hours(1, 2)) in kinds
+
+
 async def test_a_counter_that_starts_again_loses_nothing(holding: Held) -> None:
     steady = sent(1.0)
     at_reset = next(value for at, value in steady.samples if at >= S + 1.5 * 3600)
@@ -435,6 +509,24 @@ async def test_of_several_tenants_one_has_to_be_chosen(holding: Held) -> None:
     with pytest.raises(SeveralTenantsMeasured, match="several tenants: choose one of one, two with --tenant"):
         await read(url, hours(0, 4), unchosen)
     assert (await read(url, hours(0, 4), replace(unchosen, tenant="two"))).management == 400_000
+
+
+@pytest.mark.parametrize("chosen", [None, "prod"])
+async def test_clusters_that_another_label_tells_apart_are_not_added_up(holding: Held, chosen: str | None) -> None:
+    both = [one for name in ("prod", "dev") for one in (gauge(MANAGEMENT, 0.1, cluster=name), sent(1.0, cluster=name))]
+    with pytest.raises(ClustersByAnotherLabel, match=r"KUBETALLY_CLUSTER_LABEL=cluster, and choose one"):
+        await found_in(holding(*both, cluster_id=chosen))
+    url, selector = holding(*both, cluster_id="prod")
+    found = await read(url, hours(0, 4), replace(selector, cluster_label="cluster"))
+    assert found.management == 400_000
+    renamed = [gauge(MANAGEMENT, 0.1, last=2, cluster="old"), gauge(MANAGEMENT, 0.1, first=2, cluster="new")]
+    assert (await found_in(holding(*renamed))).management == 400_000
+
+
+async def test_series_without_the_label_of_a_tenant_give_way_to_those_with_it(holding: Held) -> None:
+    url, selector = holding(gauge(MANAGEMENT, 0.1, customer="a"), gauge(MANAGEMENT, 5.0))
+    chosen = Selector(tenant_label="customer", cluster_label="tenant_id", cluster_id=selector.tenant)
+    assert (await read(url, hours(0, 4), chosen)).management == 400_000
 
 
 async def test_a_window_of_no_length_asks_nothing(recorded_prometheus: RecordedPrometheus) -> None:

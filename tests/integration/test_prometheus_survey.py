@@ -130,11 +130,18 @@ def with_window(held: tuple[str, str]) -> tuple[str, Window, str]:
     return held[0], WINDOW, held[1]
 
 
+async def test_several_tenants_are_told_where_none_is_chosen(prometheus_with: Callable[..., Prometheus]) -> None:
+    url = prometheus_with(gauge(MANAGEMENT, 0.1, tenant_id="one"), gauge(MANAGEMENT, 0.1, tenant_id="two")).url
+    survey, findings = await surveyed(url, WINDOW)
+    assert survey.tenants == ("one", "two")
+    assert "it holds metrics of several tenants: one, two; none of them is used" in told(findings, Level.FAILED)
+
+
 async def test_several_clusters_and_an_empty_tenant_are_told(holding: Held) -> None:
     url, tenant = holding(balancer(cluster_id="a"), balancer(cluster_id="b"))
     survey, findings = await surveyed(url, WINDOW, tenant)
     assert survey.cluster_ids == ("a", "b")
-    assert "it holds 2 clusters: a, b" in told(findings, Level.WARNING)
+    assert "it holds 2 clusters: a, b; none of them is used" in told(findings, Level.FAILED)
     with pytest.raises(ChosenNotMeasured, match='none with tenant_id="nobody": correct --tenant'):
         await surveyed(url, WINDOW, "nobody")
 

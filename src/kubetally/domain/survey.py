@@ -49,6 +49,7 @@ class MetricsSurvey:
     oldest:      the first sample that is still kept, to about five minutes; None where that can't be found out.
     left_open:   whether ranges leave out a sample at their start, as in a Prometheus from 3 on.
     cluster_ids: of all clusters that the selected series name.
+    tenants:     that they name, where none was chosen.
     """
 
     url: str
@@ -57,4 +58,5 @@ class MetricsSurvey:
     oldest: datetime | None
     left_open: bool
     cluster_ids: tuple[str, ...] = ()
+    tenants: tuple[str, ...] = ()
     issues: tuple[Issue, ...] = ()

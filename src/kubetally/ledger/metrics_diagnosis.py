@@ -79,9 +79,12 @@ def metrics_findings(survey: MetricsSurvey) -> Iterator[Finding]:
         return
     kind = "leave out" if survey.left_open else "include"
     yield Finding(Level.OK, "metrics", f"{survey.url} answers; its ranges {kind} a sample at their start")
+    if len(survey.tenants) > 1:
+        seen = f"it holds metrics of several tenants: {', '.join(survey.tenants[:_NAMED_AT_MOST])}"
+        yield Finding(Level.FAILED, "tenants", f"{seen}; none of them is used", "choose one with --tenant")
     if len(survey.cluster_ids) > 1:
-        seen = f"it holds {len(survey.cluster_ids)} clusters: {', '.join(survey.cluster_ids)}"
-        yield Finding(Level.WARNING, "clusters", seen, "choose one with --cluster-id, or give the account's tenant")
+        seen = f"it holds {len(survey.cluster_ids)} clusters: {', '.join(survey.cluster_ids)}; none of them is used"
+        yield Finding(Level.FAILED, "clusters", seen, "choose one with --cluster-id, or give the account's tenant")
     for metric in survey.metrics:
         yield from _metric(metric, survey.window)
     yield _retention(survey)

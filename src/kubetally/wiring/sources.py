@@ -225,6 +225,7 @@ def _selector(cluster: AnyCluster, settings: Settings) -> Selector:
         tenant=stated.tenant,
         cluster_id=stated.cluster_id,
         tenant_label=settings.tenant_label,
+        replica_labels=tuple(label.strip() for label in settings.replica_labels.split(",") if label.strip()),
         cluster_label=settings.cluster_label,
         is_shared=_shares_metrics(cluster, settings),
     )

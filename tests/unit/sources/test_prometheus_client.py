@@ -91,6 +91,32 @@ async def test_a_server_that_takes_no_post_is_asked_by_url(status: int, error: t
     assert [asked.method for asked in server.asked] == ["POST", "GET", "POST"]
 
 
+async def test_a_refusal_of_posts_is_remembered() -> None:
+    def answers(asked: Asked) -> object:
+        return Reply(405, b"no", "text/plain") if asked.method == "POST" else vector("7")
+
+    async with asking(answers) as (client, server):
+        for _ in range(3):
+            await client.instant(LONG, AT)
+    assert [asked.method for asked in server.asked] == ["POST", "GET", "GET", "GET"]
+
+
+async def test_what_is_too_much_at_a_time_is_asked_in_halves() -> None:
+    def answers(asked: Asked) -> object:
+        first, last, step = (int(asked.params[name]) for name in ("start", "end", "step"))
+        if (last - first) / step > 10:
+            return _error(422, "execution", "query processing would load too many samples into memory")
+        return matrix({at: str(at) for at in range(first, last + 1, step)})
+
+    async with asking(answers) as (client, _):
+        found = await client.range("up", AT, AT + 30 * HOUR, HOUR)
+    assert [at for at, _ in found.series[0].points] == [1795132800 + n * 3600 for n in range(31)]
+    async with asking(lambda asked: _error(422, "execution", "no")) as (client, server):
+        with pytest.raises(QueryRefused):
+            await client.range("up", AT, AT + 30 * HOUR, HOUR)
+    assert len(server.asked) <= 4
+
+
 async def test_a_long_window_comes_in_questions_that_neither_repeat_nor_lose_a_point() -> None:
     def answers(asked: Asked) -> object:
         first, last, step = (int(asked.params[name]) for name in ("start", "end", "step"))

@@ -12,7 +12,7 @@ from kubetally.domain.errors import SourceError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import HOUR, Window
 from kubetally.sources.faults import Answer, SourceRefused, printable
-from kubetally.sources.prometheus.wire import QueryAnswer, Sampled, decode_query, refused
+from kubetally.sources.prometheus.wire import QueryAnswer, QueryRefused, Sampled, decode_query, refused
 from kubetally.sources.transport import Transport
 from kubetally.tasks import task_group
 
@@ -21,6 +21,8 @@ Pairs = Sequence[tuple[str, str]]
 MOST_POINTS = 11_000  # of one series in one answer; Prometheus refuses more
 _LONGEST_IN_A_URL = 1_500  # characters that every proxy takes
 _LONGEST_IN_ANY_URL = 8_000  # and what most take, where a question can't be posted
+_TOO_MUCH = frozenset({"execution", "timeout"})  # samples or time that a query may take
+_FEWEST_POINTS = 6  # what is too much for these is too much for one
 _NOT_POSTED = frozenset({403, 405})
 _TOLD_AT_MOST = 10
 # How Prometheus begins what it thinks of a query itself; other warnings come from stores that did not answer.
@@ -117,6 +119,7 @@ class PrometheusClient:
         self._transport, self._options = transport, options or QueryOptions()
         self._parallel, self._longest = asyncio.Semaphore(parallel), longest
         self._left_open = _Once()
+        self._takes_no_post = False
         self.questions = 0
 
     @property
@@ -161,11 +164,8 @@ class PrometheusClient:
         points = int((end - start) / step) + 1
         cuts = [(first, min(first + most, points) - 1) for first in range(0, points, most)]
         async with task_group() as group:
-            tasks = [
-                group.create_task(self._range(query, start + first * step, start + last * step, step, more))
-                for first, last in cuts
-            ]
-        return _found([task.result() for task in tasks])
+            tasks = [group.create_task(self._in_parts(query, start, step, cut, more)) for cut in cuts]
+        return _found([answer for task in tasks for answer in task.result()])
 
     async def is_left_open(self, near: datetime) -> bool:
         """Whether a range leaves out a sample at its very start; asked once, of an instant that may be asked for.
@@ -185,12 +185,28 @@ class PrometheusClient:
                 self._left_open.answer = found.series[0].points[0][1] < 2
         return self._left_open.answer
 
+    async def _in_parts(
+        self, query: str, start: datetime, step: timedelta, cut: tuple[int, int], more: Pairs
+    ) -> list[QueryAnswer]:
+        """The points from one to another, in halves where the server says that all of them are too much at a time."""
+        first, last = cut
+        try:
+            return [await self._range(query, start + first * step, start + last * step, step, more)]
+        except QueryRefused as error:
+            if error.error_type not in _TOO_MUCH or last - first < _FEWEST_POINTS:
+                raise
+        middle = (first + last) // 2
+        halves = (first, middle), (middle + 1, last)
+        return [answer for half in halves for answer in await self._in_parts(query, start, step, half, more)]
+
     async def _range(self, query: str, start: datetime, end: datetime, step: timedelta, more: Pairs) -> QueryAnswer:
         pairs = (
             ("query", query),
             ("start", _unix(start)),
             ("end", _unix(end)),
             ("step", f"{step.total_seconds():g}"),
+            # A VictoriaMetrics would round start and end to the step, so as to answer from its cache.
+            ("nocache", "1"),
             *self._options.pairs(),
             *more,
         )
@@ -211,7 +227,7 @@ class PrometheusClient:
     async def _sent(self, path: str, pairs: Pairs) -> Answer:
         self.questions += 1
         length = len(urlencode(pairs))
-        if length <= _LONGEST_IN_A_URL:
+        if length <= _LONGEST_IN_A_URL or (self._takes_no_post and length <= _LONGEST_IN_ANY_URL):
             return await self._transport.get(path, pairs)
         try:
             return await self._transport.post(path, pairs, expected=_NOT_POSTED)
@@ -219,6 +235,7 @@ class PrometheusClient:
             # A proxy that lets through only what changes nothing takes a POST for a change.
             if error.status not in _NOT_POSTED or length > _LONGEST_IN_ANY_URL:
                 raise
+            self._takes_no_post = True
         self.questions += 1
         return await self._transport.get(path, pairs)
 

@@ -5,7 +5,7 @@ their samples count together; several jobs that show one thing are averaged, so 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kubetally.domain.component import NetworkClasses
@@ -15,17 +15,23 @@ from kubetally.domain.money import to_micros
 from kubetally.domain.window import Window
 from kubetally.sources.faults import printable
 from kubetally.sources.prometheus.client import Series
-from kubetally.sources.prometheus.queries import JOB_LABELS, SAMPLES, Is
+from kubetally.sources.prometheus.queries import JOB_LABELS, OTHER_CLUSTER_LABELS, SAMPLES, Is
 
 Key = tuple[str, ...]
+UNKNOWN = "unknown"
 
 
 @dataclass(slots=True)
 class _Price:
-    """Of one job: the sum of samples, and how many they are."""
+    """Of one job: the sum of samples, None where one of them is no number, and how many they are."""
 
-    sum: float = 0.0
+    sum: float | None = None
     samples: float = 0.0
+
+    @property
+    def average(self) -> float | None:
+        """None where it is not known."""
+        return self.sum / self.samples if self.sum is not None and self.samples else None
 
 
 _ByJob = dict[Key, _Price]
@@ -42,9 +48,10 @@ class Samples:
     fee: _ByJob = field(default_factory=_no_prices)
     prices: dict[str, _ByJob] = field(default_factory=lambda: defaultdict(_no_prices))
     balancers: dict[Key, _ByJob] = field(default_factory=lambda: defaultdict(_no_prices))
-    scrapes: dict[Key, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
+    scrapes: dict[Key, dict[tuple[Key, str], float]] = field(default_factory=lambda: defaultdict(dict))
     sent: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     marks: set[Is] = field(default_factory=set)
+    fullest_quarter: float | None = None
 
     @property
     def is_doubled(self) -> bool:
@@ -57,9 +64,17 @@ class Samples:
         return bool(self.sent) and not {Is.BEGINS, Is.ENDS} <= self.marks
 
     @property
-    def unpriced(self) -> tuple[str, ...]:
-        """The classes that have traffic and no price."""
-        return tuple(name for name in NetworkBytes._fields if self.sent.get(name) and not self.prices.get(name))
+    def unpriced(self) -> Iterator[tuple[str, float]]:
+        """The classes that have traffic and no price, with their bytes; `unknown` among them."""
+        for name in (*NetworkBytes._fields, UNKNOWN):
+            sent = self.sent.get(name)
+            if sent and (name == UNKNOWN or _average(self.prices.get(name, {})) is None):
+                yield name, sent
+
+    @property
+    def has_balancer_without_price(self) -> bool:
+        """Whether a balancer has samples of which one is no number."""
+        return any(_average(of_jobs) is None for of_jobs in self.balancers.values())
 
 
 class SeriesNotAsked(SourceError):
@@ -100,11 +115,24 @@ def best_labelled(found: Iterable[Series], account_labels: tuple[str, str]) -> l
     return [one for one in kept if one.points]
 
 
-def samples_of(found: Iterable[Series]) -> defaultdict[int, Samples]:
+def clusters_by_other_labels(found: Iterable[Series], cluster_label: str) -> Iterator[tuple[str, set[str]]]:
+    """Labels by which series without the cluster's own seem to be of several clusters in one hour, with their names."""
+    unlabelled = [one for one in found if _kind(one) is Is.CLUSTERS and not one.labels.get(cluster_label)]
+    for label in OTHER_CLUSTER_LABELS:
+        of_hours: dict[float, set[str]] = defaultdict(set)
+        for one in unlabelled:
+            for at, _ in one.points:
+                of_hours[at].add(one.labels.get(label, ""))
+        names = set[str]().union(*(names - {""} for names in of_hours.values() if len(names - {""}) > 1))
+        if names:
+            yield label, names
+
+
+def samples_of(found: Iterable[Series], replica_labels: Sequence[str]) -> defaultdict[int, Samples]:
     """What is known of each hour, by the second in which it ends; nothing of one that has no series."""
     hours: defaultdict[int, Samples] = defaultdict(Samples)
     for one in found:
-        _enter(hours, one)
+        _enter(hours, one, replica_labels)
     return hours
 
 
@@ -117,26 +145,30 @@ def _rank(series: Series, account_labels: tuple[str, str]) -> tuple[bool, bool]:
     return cluster, tenant
 
 
-def _enter(hours: Mapping[int, Samples], series: Series) -> None:
+def _enter(hours: Mapping[int, Samples], series: Series, replica_labels: Sequence[str]) -> None:
     labels, kind = series.labels, _kind(series)
-    job, instance = tuple(labels.get(label, "") for label in JOB_LABELS), labels.get("instance", "")
+    job = tuple(labels.get(label, "") for label in (*JOB_LABELS, *replica_labels))
     counts = labels["is"].endswith(SAMPLES)
     balancer, to = _balancer_of(labels), class_of(labels)
+    of_what = (kind, *(balancer if kind is Is.BALANCER else ())), labels.get("instance", "")
     for at, value in series.points:
         hour = hours[round(at)]
         match kind:
-            case Is.SCRAPES:
-                hour.scrapes[job][instance] = value
             case Is.SENT:
                 hour.sent[to] += value
             case Is.DOUBLED | Is.BEGINS | Is.ENDS:
                 hour.marks.add(kind)
+            case Is.SPACING:
+                hour.fullest_quarter = value
+            case Is.CLUSTERS:
+                pass
             case _:
                 price = _prices_of(hour, kind, balancer)[job]
                 if counts:
                     price.samples += value
+                    hour.scrapes[job][of_what] = hour.scrapes[job].get(of_what, 0.0) + value
                 else:
-                    price.sum += value
+                    price.sum = value + (price.sum or 0.0)
 
 
 def _prices_of(hour: Samples, kind: Is, balancer: Key) -> _ByJob:
@@ -151,47 +183,56 @@ def _balancer_of(labels: Mapping[str, str]) -> Key:
 
 
 def class_of(labels: Mapping[str, str]) -> str:
-    """Where the bytes of a flow went; `free` inside a zone."""
+    """Where the bytes of a flow went: `free` inside a zone, `unknown` where its labels do not say."""
     if labels.get("internet") == "true":
         return "internet"
     if (labels.get("same_zone") or labels.get("sameZone")) == "true":
         return "free"
-    return "zone" if (labels.get("same_region") or labels.get("sameRegion")) == "true" else "region"
+    region = labels.get("same_region") or labels.get("sameRegion")
+    return "zone" if region == "true" else "region" if region == "false" else UNKNOWN
 
 
 def measured_hour(span: Window, samples: Samples) -> MeasuredHour | None:
     """The hour in micros; None where nothing of it was measured."""
-    if not (samples.fee or samples.balancers or samples.sent):
+    fee = _average(samples.fee)
+    balancers = list(_balancers(samples))
+    if fee is None and not balancers and not samples.sent:
         return None
     return MeasuredHour(
         span,
-        to_micros(_average(samples.fee)) if samples.fee else None,
-        sum(_balancers(samples)) if samples.balancers else None,
+        None if fee is None else to_micros(fee),
+        sum(balancers) if balancers else None,
         _network(samples),
         _bytes(samples),
     )
 
 
-def _average(of_jobs: _ByJob) -> float:
-    averages = [price.sum / price.samples for price in of_jobs.values() if price.samples]
-    return sum(averages) / len(averages) if averages else 0.0
+def _average(of_jobs: _ByJob) -> float | None:
+    averages = [average for price in of_jobs.values() if (average := price.average) is not None]
+    return sum(averages) / len(averages) if averages else None
 
 
 def _balancers(samples: Samples) -> Iterator[int]:
     """Micros of each balancer, for the part of the hour's scrapes that showed it, as the jobs see it that know it."""
     for of_jobs in samples.balancers.values():
-        amounts = [_share(price, _scrapes(samples.scrapes[job])) for job, price in of_jobs.items() if price.samples]
+        amounts = [
+            average * min(1.0, price.samples / _scrapes(samples.scrapes[job]))
+            for job, price in of_jobs.items()
+            if (average := price.average) is not None
+        ]
         if amounts:
             yield to_micros(sum(amounts) / len(amounts))
 
 
-def _scrapes(by_instance: Mapping[str, float]) -> float:
-    """Of one job. Some drop the instance from some metrics, which are of the same scrapes as the others."""
-    return max(by_instance.get("", 0.0), sum(count for instance, count in by_instance.items() if instance))
+def _scrapes(counts: Mapping[tuple[Key, str], float]) -> float:
+    """How often a job was scraped: as often as what has most samples. Several series of one thing count together.
 
-
-def _share(price: _Price, scrapes: float) -> float:
-    return price.sum / price.samples * min(1.0, price.samples / scrapes if scrapes else 1.0)
+    Some drop the instance from some metrics, which are of the same scrapes as the others.
+    """
+    by_thing: dict[Key, dict[str, float]] = defaultdict(dict)
+    for (thing, instance), count in counts.items():
+        by_thing[thing][instance] = count
+    return max(sum(of_thing.values()) for of_thing in by_thing.values())
 
 
 def _bytes(samples: Samples) -> NetworkBytes | None:
@@ -204,8 +245,11 @@ def _bytes(samples: Samples) -> NetworkBytes | None:
 def _network(samples: Samples) -> NetworkClasses | None:
     """Micros of each class that has a price; None where there is traffic and none of it has one."""
     sent = _bytes(samples)
-    if sent is None or (any(sent) and not any(samples.prices.get(name) for name in samples.sent)):
+    if sent is None:
         return None
-    prices = (_average(samples.prices.get(name, {})) for name in NetworkBytes._fields)
+    prices = [_average(samples.prices.get(name, {})) for name in NetworkBytes._fields]
+    with_bytes = [price for price, amount in zip(prices, sent, strict=True) if amount]
+    if (with_bytes and all(price is None for price in with_bytes)) or (samples.sent.get(UNKNOWN) and not with_bytes):
+        return None
     amounts = zip(sent, prices, strict=True)
-    return NetworkClasses(*(to_micros(amount / BYTES_PER_GIB * price) for amount, price in amounts))
+    return NetworkClasses(*(to_micros(amount / BYTES_PER_GIB * (price or 0.0)) for amount, price in amounts))

@@ -5,6 +5,7 @@ which it was there; traffic costs its bytes times the average price of its class
 once.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -12,12 +13,14 @@ from kubetally.domain.component import Component
 from kubetally.domain.errors import RequestError
 from kubetally.domain.infrastructure import BYTES_PER_GIB, Infrastructure, MeasuredHour, clock_hours, spans_of
 from kubetally.domain.issues import Issue, IssueKind
-from kubetally.domain.metrics import EGRESS_BYTES, LOAD_BALANCER, MANAGEMENT
+from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER, MANAGEMENT
 from kubetally.domain.window import DAY, HOUR, Window, to_unix
 from kubetally.sources.prometheus.client import Found, PrometheusClient, Series
 from kubetally.sources.prometheus.hours import (
+    UNKNOWN,
     Samples,
     best_labelled,
+    clusters_by_other_labels,
     measured_hour,
     samples_of,
     see_that_all_were_asked,
@@ -35,7 +38,8 @@ from kubetally.tasks import task_group
 _NAMED_AT_MOST = 10
 _LONGEST_OF_BYTES = 4 * DAY
 _AROUND = 60 * DAY
-_SHORTEST_LOOK, _LONGEST_LOOK = timedelta(minutes=1), HOUR
+QUARTER = timedelta(minutes=15)
+_LOOKS = tuple(timedelta(minutes=minutes) for minutes in (2, 5, 12, 30, 60))
 
 
 class SeveralClustersMeasured(RequestError):
@@ -59,6 +63,19 @@ class SeveralTenantsMeasured(RequestError):
     def __init__(self, url: str, tenants: Iterable[str]) -> None:
         self.url, self.tenants = url, tuple(sorted(tenants))
         super().__init__(f"{url} has metrics of several tenants: choose one of {_some_of(self.tenants)} with --tenant")
+
+
+class ClustersByAnotherLabel(RequestError):
+    """The server has several clusters, told apart by another label than the one that is looked for."""
+
+    code = "clusters_by_another_label"
+
+    def __init__(self, url: str, label: str, names: Iterable[str]) -> None:
+        self.url, self.label, self.names = url, label, tuple(sorted(names))
+        super().__init__(
+            f"{url} has metrics of several clusters by the label {label!r} ({_some_of(self.names)}): set "
+            f"KUBETALLY_CLUSTER_LABEL={label}, and choose one with --cluster-id"
+        )
 
 
 class ChosenNotMeasured(RequestError):
@@ -109,13 +126,12 @@ class PrometheusInfrastructure:
             bytes_task = group.create_task(self._counted(bytes_query(self._selector, ranges), first, last))
         found = [prices_task.result(), bytes_task.result()]
         ours = self._ours(found)
-        samples, spans = samples_of(ours), clock_hours(window)
+        samples, spans = self._samples(ours), clock_hours(window)
         doubled = [span.end for span in spans if samples[to_unix(span.end)].is_doubled]
-        if doubled:
-            once = await self._once(ranges, doubled[0], doubled[-1])
-            found.append(once)
-            of_once = samples_of(self._ours([once]))
-            for end in map(to_unix, doubled):
+        for ends, answer in await self._once(ranges, doubled) if doubled else ():
+            found.append(answer)
+            of_once = self._samples(self._ours([answer]))
+            for end in map(to_unix, ends):
                 samples[end].sent = of_once[end].sent
         hours = [hour for span in spans if (hour := measured_hour(span, samples[to_unix(span.end)])) is not None]
         issues = [*_warnings(found, self.url, window), *_lacks(hours, samples, self.url, window)]
@@ -132,13 +148,23 @@ class PrometheusInfrastructure:
         # The counters are by far the most samples: in pieces, none of them takes long.
         return await self.client.range(query, first, last, HOUR, longest=_LONGEST_OF_BYTES)
 
-    async def _once(self, ranges: HourRanges, first: datetime, last: datetime) -> Found:
-        """The bytes of hours in which exporters are double, each once."""
-        spacing = await self._counted(spacing_query(self._selector, ranges), first, last)
-        fewest = min((value for series in spacing.series for _, value in series.points if value), default=1.0)
-        # Two samples fit into it, so that one that failed does not make an exporter vanish.
-        look = min(max(2 * HOUR / fewest, _SHORTEST_LOOK), _LONGEST_LOOK)
-        return await self._counted(bytes_once_query(self._selector, ranges, look), first, last)
+    async def _once(self, ranges: HourRanges, doubled: Sequence[datetime]) -> list[tuple[list[datetime], Found]]:
+        """The bytes of hours in which exporters are double, each once; hours that are looked at alike in one question.
+
+        How an hour is looked at follows from that hour alone, so that it is the same in any window.
+        """
+        spacing = await self._counted(spacing_query(self._selector, ranges), doubled[0], doubled[-1])
+        of_spacing = self._samples(self._ours([spacing]))
+        by_look: dict[timedelta, list[datetime]] = {}
+        for end in doubled:
+            by_look.setdefault(_look(of_spacing[to_unix(end)].fullest_quarter), []).append(end)
+        return [
+            (ends, await self._counted(bytes_once_query(self._selector, ranges, look), ends[0], ends[-1]))
+            for look, ends in by_look.items()
+        ]
+
+    def _samples(self, ours: Iterable[Series]) -> defaultdict[int, Samples]:
+        return samples_of(ours, self._selector.replica_labels)
 
     def _ours(self, answers: Iterable[Found]) -> list[Series]:
         """The series of the account. Raises SeriesNotAsked, SeveralClustersMeasured, SeveralTenantsMeasured."""
@@ -150,6 +176,8 @@ class PrometheusInfrastructure:
             raise SeveralTenantsMeasured(self.url, tenants)
         if self._selector.cluster_id is None and len(clusters) > 1:
             raise SeveralClustersMeasured(self.url, clusters)
+        for label, names in clusters_by_other_labels(ours, self._selector.cluster_label):
+            raise ClustersByAnotherLabel(self.url, label, names)
         return ours
 
     def _cluster_of(self, ours: Iterable[Series]) -> str | None:
@@ -175,6 +203,15 @@ async def see_that_nobody_is_measured(client: PrometheusClient, selector: Select
         return
     if (await client.instant(prices_there_query(everybody, span), at)).series:
         raise ChosenNotMeasured(client.url, selector.chosen)
+
+
+def _look(fullest_quarter: float | None) -> timedelta:
+    """How old a sample may be to show that its series is there, from how many samples a quarter of an hour has.
+
+    Two fit into it, so that one that failed does not make an exporter vanish.
+    """
+    between = QUARTER / fullest_quarter if fullest_quarter and fullest_quarter >= 2 else HOUR
+    return next((look for look in _LOOKS if look >= 2 * between), _LOOKS[-1])
 
 
 def _named_in(series: Iterable[Series], label: str) -> set[str]:
@@ -206,6 +243,9 @@ def _lacks(hours: list[MeasuredHour], samples: Mapping[int, Samples], url: str, 
         scraped = (span.start for span in of_window if samples[to_unix(span.end)].scrapes)
         what = f"any price, so that of {LOAD_BALANCER} nothing is known"
         yield from lacking(scraped, Component.LOAD_BALANCER, what)
+    for gap in spans_of(span for span in of_window if samples[to_unix(span.end)].has_balancer_without_price):
+        what = f"samples of {LOAD_BALANCER} are no numbers, so that a balancer is not counted"
+        yield issue(IssueKind.FIGURE_MISSING, gap, Component.LOAD_BALANCER, what)
     sent = (hour.span.start for hour in hours if hour.network_bytes is not None)
     yield from lacking(sent, Component.NETWORK, f"{EGRESS_BYTES}, so that no traffic is known")
     for gap in spans_of(span for span in of_window if samples[to_unix(span.end)].is_cut):
@@ -216,16 +256,15 @@ def _lacks(hours: list[MeasuredHour], samples: Mapping[int, Samples], url: str, 
 
 
 def _unpriced(hours: Sequence[MeasuredHour], samples: Mapping[int, Samples], url: str) -> Iterator[Issue]:
-    by_class: dict[str, list[MeasuredHour]] = {}
+    by_class: dict[str, list[tuple[Window, float]]] = {}
     for hour in hours:
-        for name in samples[to_unix(hour.span.end)].unpriced:
-            by_class.setdefault(name, []).append(hour)
+        for name, sent in samples[to_unix(hour.span.end)].unpriced:
+            by_class.setdefault(name, []).append((hour.span, sent))
     # Where nothing has a price, traffic is not measured; where some has, the figure is too low.
     is_priced = any(hour.network is not None for hour in hours)
     kind = IssueKind.FIGURE_MISSING if is_priced else IssueKind.NETWORK_UNPRICED
     for name, unpriced in by_class.items():
-        for gap in spans_of(hour.span for hour in unpriced):
-            sent = (hour.network_bytes for hour in unpriced if gap.contains(hour.span))
-            gib = sum(getattr(one, name) for one in sent if one is not None) / BYTES_PER_GIB
-            what = f"{gib:.3f} GiB of traffic have no price (kubecost_network_{name}_egress_cost): they are not counted"
-            yield Issue(kind, what, url, gap, Component.NETWORK)
+        for gap in spans_of(span for span, _ in unpriced):
+            gib = sum(sent for span, sent in unpriced if gap.contains(span)) / BYTES_PER_GIB
+            lack = "do not say where they went" if name == UNKNOWN else f"have no price ({EGRESS_PRICES[name]})"
+            yield Issue(kind, f"{gib:.3f} GiB of traffic {lack}: they are not counted", url, gap, Component.NETWORK)

@@ -37,6 +37,7 @@ class Selector:
     tenant:     value of the label `tenant_label`; None where one server serves one account.
     cluster_id: one of several clusters of that tenant. Series without `cluster_label` pass too: of a server that
                 serves one cluster they have none. Not so where `is_shared`: they might be of another account.
+    replica_labels: tell apart the servers of metrics that watch the same exporters, of an HA pair.
     Raises: InvalidMetricOrLabel.
     """
 
@@ -44,10 +45,11 @@ class Selector:
     cluster_id: str | None = None
     tenant_label: str = "tenant_id"
     cluster_label: str = "cluster_id"
+    replica_labels: tuple[str, ...] = ("prometheus", "prometheus_replica", "replica", "receive_replica")
     is_shared: bool = False
 
     def __post_init__(self) -> None:
-        for label in (self.tenant_label, self.cluster_label):
+        for label in (self.tenant_label, self.cluster_label, *self.replica_labels):
             if re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", label) is None:
                 raise InvalidMetricOrLabel("label", label)
 

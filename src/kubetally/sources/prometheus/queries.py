@@ -13,15 +13,18 @@ from enum import StrEnum
 from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER, MANAGEMENT
 from kubetally.sources.prometheus.promql import HourRanges, Selector, named
 
-# What a scrape writes to a sample: who was scraped, by which Prometheus. Series that differ in nothing else show one
-# thing. Only the instance is of one process: the others stay when it starts again.
-JOB_LABELS = ("job", "endpoint", "prometheus", "prometheus_replica", "replica", "receive_replica")
+# What a scrape writes to a sample: who was scraped. Series that differ in nothing else show one thing. Only the
+# instance is of one process: the others stay when it starts again. (Who watched, a replica of an HA pair, is a
+# Selector's.)
+JOB_LABELS = ("job", "endpoint")
 EXPORTER_LABELS = (*JOB_LABELS, "instance")
 # A scrape that does not honor labels writes its own `namespace` and keeps the metric's as `exported_namespace`.
 NAMESPACE_LABELS = ("namespace", "exported_namespace")
 BALANCER_LABELS = (*NAMESPACE_LABELS, "service_name", "ingress_ip")
 CLASS_LABELS = ("internet", "same_zone", "sameZone", "same_region", "sameRegion")
 """Where bytes went; before 2024 the counter wrote sameZone and sameRegion."""
+OTHER_CLUSTER_LABELS = ("cluster", "cluster_name", "k8s_cluster")
+"""Labels by which servers for several clusters often tell them apart, where the one that is looked for is not there."""
 _NAMESPACE = "kubetally_namespace"
 _FLOW_LABELS = (_NAMESPACE, "pod_name", *CLASS_LABELS)
 
@@ -34,7 +37,8 @@ class Is(StrEnum):
     INTERNET = "internet"
     REGION = "region"
     ZONE = "zone"
-    SCRAPES = "scrapes"
+    CLUSTERS = "clusters"
+    SPACING = "spacing"
     SENT = "sent"
     DOUBLED = "doubled"
     BEGINS = "begins"
@@ -46,21 +50,24 @@ SAMPLES = "_samples"
 
 
 def prices_query(selector: Selector, ranges: HourRanges) -> str:
-    """Of an hour, by exporter: sums and numbers of samples of every price, and how often it was scraped at most."""
-    by, samples = _by(selector, *EXPORTER_LABELS), ranges.samples
-    metrics = {Is.FEE: MANAGEMENT, **EGRESS_PRICES}
+    """Of an hour, by exporter and by who watched it: sums and numbers of samples of every price.
 
-    def price(what: str, metric: str, by: str) -> list[str]:
-        of_metric = f"{selector.of(metric)}{samples}"
+    And which clusters the series seem to be of, by other labels than the one that is looked for.
+    """
+    watched, samples = (*EXPORTER_LABELS, *selector.replica_labels), ranges.samples
+    metrics = {Is.FEE: MANAGEMENT, **{Is(name): metric for name, metric in EGRESS_PRICES.items()}}
+
+    def price(what: Is, metric: str, *by: str) -> list[str]:
+        of_metric, by_labels = f"{selector.of(metric)}{samples}", _by(selector, *watched, *by)
         return [
-            named(what, f"sum {by} (sum_over_time({of_metric}))"),
-            named(what + SAMPLES, f"sum {by} (count_over_time({of_metric}))"),
+            named(what, f"sum {by_labels} (sum_over_time({of_metric}))"),
+            named(what + SAMPLES, f"sum {by_labels} (count_over_time({of_metric}))"),
         ]
 
-    counts = " or ".join(f"count_over_time({selector.of(one)}{samples})" for one in (*metrics.values(), LOAD_BALANCER))
-    parts = [part for what, metric in metrics.items() for part in price(what, metric, by)]
-    parts += price(Is.BALANCER, LOAD_BALANCER, _by(selector, *EXPORTER_LABELS, *BALANCER_LABELS))
-    return " or ".join([*parts, named(Is.SCRAPES, f"max {by} ({counts})")])
+    parts = [part for what, metric in metrics.items() for part in price(what, metric)]
+    parts += price(Is.BALANCER, LOAD_BALANCER, *BALANCER_LABELS)
+    seen = " or ".join(f"count_over_time({selector.of(one)}{samples})" for one in (*metrics.values(), LOAD_BALANCER))
+    return " or ".join([*parts, named(Is.CLUSTERS, f"group {_by(selector, *OTHER_CLUSTER_LABELS)} ({seen})")])
 
 
 def bytes_query(selector: Selector, ranges: HourRanges) -> str:
@@ -73,7 +80,7 @@ def bytes_query(selector: Selector, ranges: HourRanges) -> str:
     doubled = f"count {_by(selector, *_FLOW_LABELS)} ({_one_namespace(exporters)}) > 1"
     return " or ".join(
         [
-            named(Is.SENT, f"sum {_by(selector, *CLASS_LABELS)} (increase({counter}{ranges.samples}))"),
+            named(Is.SENT, f"sum {_by(selector, *CLASS_LABELS)} ({_increase(selector, ranges)})"),
             named(Is.DOUBLED, f"count {_by(selector)} ({doubled})"),
             named(Is.BEGINS, f"group {_by(selector)} (last_over_time({counter}{ranges.first_quarter}))"),
             named(Is.ENDS, f"group {_by(selector)} (last_over_time({counter}{ranges.last_quarter}))"),
@@ -82,9 +89,10 @@ def bytes_query(selector: Selector, ranges: HourRanges) -> str:
 
 
 def spacing_query(selector: Selector, ranges: HourRanges) -> str:
-    """Of an hour: how many samples of the counter the job has that scrapes least often."""
-    count = f"count_over_time({selector.of(EGRESS_BYTES)}{ranges.samples})"
-    return named(Is.SCRAPES, f"min {_by(selector)} (max {_by(selector, *JOB_LABELS)} ({count}))")
+    """Of an hour: how many samples a quarter of it has at most, of the job that scrapes the counter least often."""
+    count = f"count_over_time({selector.of(EGRESS_BYTES)}{ranges.last_quarter})"
+    fullest = f"max_over_time(max {_by(selector, *JOB_LABELS)} ({count}){ranges.quarters})"
+    return named(Is.SPACING, f"min {_by(selector)} ({fullest})")
 
 
 def bytes_once_query(selector: Selector, ranges: HourRanges, look: timedelta) -> str:
@@ -92,17 +100,24 @@ def bytes_once_query(selector: Selector, ranges: HourRanges, look: timedelta) ->
 
     Two exporters of one flow show it twice where both are there at the same time, and it moved (its pod to another
     node, the exporter to another address) where they are not. So their increases are added up and divided by how many
-    there are at a time, looked at four times in the hour; of what lived between two looks the average counts.
+    there are at a time, looked at four times in the hour. No less than what one of them saw is true.
 
     look: how old a sample may be to show that its series is there.
     """
     flow, counter = _by(selector, *_FLOW_LABELS), selector.of(EGRESS_BYTES)
     by_exporter = _by(selector, *_flow_and_exporter())
-    increase = _one_namespace(f"sum {by_exporter} (increase({counter}{ranges.samples}))")
+    increase = _one_namespace(f"sum {by_exporter} ({_increase(selector, ranges)})")
     there = f"count {by_exporter} (last_over_time({counter}[{round(look.total_seconds())}s] offset 1ms))"
     at_a_time = f"avg_over_time(count {flow} ({_one_namespace(there)}){ranges.quarters})"
-    once = f"sum {flow} ({increase}) / {at_a_time} or avg {flow} ({increase})"
-    return named(Is.SENT, f"sum {_by(selector, *CLASS_LABELS)} ({once})")
+    most = f"max {flow} ({increase})"
+    once = f"(sum {flow} ({increase}) / {at_a_time} > {most} or {most})"
+    return named(Is.SENT, f"sum {_by(selector, *CLASS_LABELS)} {once}")
+
+
+def _increase(selector: Selector, ranges: HourRanges) -> str:
+    """What each counter grew by: that of the replica that saw most of it, for a counter loses nothing in a gap."""
+    increase = f"increase({selector.of(EGRESS_BYTES)}{ranges.samples})"
+    return f"max without ({','.join(selector.replica_labels)}) ({increase})" if selector.replica_labels else increase
 
 
 def copies_query(selector: Selector, ranges: HourRanges) -> str:

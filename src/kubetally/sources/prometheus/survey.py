@@ -52,11 +52,10 @@ async def _survey(client: PrometheusClient, selector: Selector, window: Window) 
     if not exporters.series:
         await see_that_nobody_is_measured(client, selector, window)
     by_metric = _by_metric(exporters)
-    ids = {
-        series.labels[selector.cluster_label]
-        for series in exporters.series
-        if series.labels.get(selector.cluster_label)
-    }
+    tenants, ids = (
+        tuple(sorted({series.labels.get(label, "") for series in exporters.series} - {""}))
+        for label in selector.account_labels
+    )
     issues = {
         issue.message: issue for found in (counts, copies, exporters) for issue in found.issues(client.url, window)
     }
@@ -76,7 +75,8 @@ async def _survey(client: PrometheusClient, selector: Selector, window: Window) 
         ],
         oldest=oldest_task.result(),
         left_open=left_open,
-        cluster_ids=tuple(sorted(ids)),
+        cluster_ids=ids,
+        tenants=tenants if selector.tenant is None else (),
         issues=tuple(issues.values()),
     )
 
@@ -100,7 +100,7 @@ def _exporters(selector: Selector, window: Window) -> str:
     return " or ".join(
         named(
             name,
-            f"count by (job, instance, {selector.cluster_label}) "
+            f"count by (job, instance, {','.join(selector.account_labels)}) "
             f"(last_over_time({selector.of(name)}[{seconds}s] offset 1ms))",
         )
         for name in NEEDED
