@@ -18,6 +18,7 @@ from kubetally.sources.prometheus.promql import Selector
 from kubetally.sources.prometheus.series import PrometheusSeries
 from kubetally.sources.transport import Limits, Transport
 from tests.integration.metrics_servers import Prometheus, VictoriaMetrics, Written
+from tests.integration.written_metrics import gauge
 from tests.unit.domain.clusters import micros
 
 START = parse_instant("2026-11-20")
@@ -90,3 +91,11 @@ def test_the_metrics_are_those_of_the_first_generation() -> None:
         "kubecost_network_region_egress_cost",
         "kubecost_network_zone_egress_cost",
     }
+
+
+async def test_a_long_window_that_begins_inside_an_hour_is_answered_as_asked(victoria_metrics: VictoriaMetrics) -> None:
+    victoria_metrics.load([gauge("kubecost_cluster_management_cost", 0.1, last=70, tenant_id="unaligned")])
+    window = Window(START + HOUR / 3, START + 60 * HOUR + HOUR / 3)
+    fee = (await points(victoria_metrics.url, window, tenant="unaligned")).of("kubecost_cluster_management_cost")
+    at = [one.timestamp for one in fee]
+    assert (at[0], at[-1], len(at)) == (S + 1200, S + 60 * 3600 + 1200, 61)
