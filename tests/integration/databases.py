@@ -202,6 +202,7 @@ class MariaDb(ServerProcess):
             "--no-defaults",
             f"--datadir={self.data}",
             f"--socket={self.folder / 'socket'}",
+            f"--tmpdir={self.folder}",  # that of the machine is shared with other servers
             f"--port={self.port}",
             f"--init-file={self.folder / 'first.sql'}",
             f"--pid-file={self.folder / 'pid'}",
