@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from kubetally.domain.window import InvalidWindow, Window, parse_window
+from kubetally.domain.errors import RequestError
+from kubetally.domain.window import DAY, InvalidWindow, Window, midnight, parse_instant, parse_window
 
 DEFAULT_WINDOW = "7d"
 
@@ -98,13 +99,48 @@ InfrastructureChoice = Annotated[
 ScreenOrJsonFormat = Annotated[ScreenOrJson, typer.Option("--format", help="How to print it.")]
 
 
+class UnreadableTime(InvalidWindow):
+    """A time that an option gives can't be understood."""
+
+    code = "unreadable_time"
+
+    def __init__(self, option: str, text: str, why: str) -> None:
+        self.option, self.text, self.why = option, text, why
+        RequestError.__init__(self, f"{option} {text!r} {why}")
+
+
 def window_of(text: str | None, start: str | None, end: str | None, default: str = DEFAULT_WINDOW) -> Window:
-    """The window that the options name. Raises InvalidWindow."""
+    """The window that the options name, never an empty one. Raises InvalidWindow."""
+    window = _named_window(text, start, end, default)
+    if window.is_empty:
+        raise InvalidWindow(str(window), f"is empty: the end is exclusive; {_instead_of_empty(window)}")
+    return window
+
+
+def _named_window(text: str | None, start: str | None, end: str | None, default: str) -> Window:
     now = datetime.now(UTC)
     if start is None and end is None:
         return parse_window(default if text is None else text, now)
     if text is not None:
         raise InvalidWindow(text, "was given beside --start or --end: give one or the other")
+    for option, given in (("--start", start), ("--end", end)):
+        if given is not None:
+            _check_time(option, given)
     if start is None or end is None:
-        raise InvalidWindow(start or end or "", f"lacks its {'start' if start is None else 'end'}: give both")
+        lacking = "start" if start is None else "end"
+        raise InvalidWindow(start or end or "", f"lacks its {lacking}: give --{lacking} too")
     return parse_window(f"{start.strip()},{end.strip()}", now)
+
+
+def _check_time(option: str, text: str) -> None:
+    try:
+        parse_instant(text)
+    except InvalidWindow as error:
+        raise UnreadableTime(option, error.text, error.why) from error
+
+
+def _instead_of_empty(window: Window) -> str:
+    """What somebody may have meant: of a midnight its day."""
+    if window.start != midnight(window.start):
+        return "give a later --end"
+    return f"for that day give --end {window.start + DAY:%Y-%m-%d}"

@@ -53,6 +53,39 @@ def test_a_window_that_is_none_is_refused(window: str | None, start: str | None,
         window_of(window, start, end)
 
 
+@pytest.mark.parametrize(
+    ("window", "start", "end", "instead"),
+    [
+        (None, "2026-11-20", "2026-11-20", "is empty: the end is exclusive; for that day give --end 2026-11-21"),
+        (None, "2026-11-30", "2026-11-30T00:00:00Z", "for that day give --end 2026-12-01"),
+        ("2026-11-20,2026-11-20", None, None, "for that day give --end 2026-11-21"),
+        (None, "2026-11-20T06:00:00Z", "2026-11-20T06:00:00Z", "give a later --end"),
+    ],
+)
+def test_an_empty_window_is_refused_and_its_day_is_offered(
+    window: str | None, start: str | None, end: str | None, instead: str
+) -> None:
+    with pytest.raises(InvalidWindow, match=instead):
+        window_of(window, start, end)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "words"),
+    [
+        ("20.11.2026", None, "--start '20.11.2026' is no instant: write 2026-11-20"),
+        (None, "21.11.2026", "--end '21.11.2026' is no instant: write 2026-11-20"),
+        ("2026-11-20", "21.11.2026", "--end '21.11.2026' is no instant: write 2026-11-20"),
+        ("2026-11-20", None, "lacks its end: give --end too"),
+        (None, "2026-11-20", "lacks its start: give --start too"),
+    ],
+)
+def test_a_time_that_cannot_be_read_is_told_before_one_that_is_missing(
+    start: str | None, end: str | None, words: str
+) -> None:
+    with pytest.raises(InvalidWindow, match=words):
+        window_of(None, start, end)
+
+
 def test_the_window_is_seven_days_unless_a_command_says_otherwise() -> None:
     assert window_of(None, None, None).hours == 7 * 24
     assert window_of(None, None, None, default="yesterday").hours == 24
