@@ -107,7 +107,7 @@ async def test_a_server_whose_samples_begin_in_the_last_hour_is_read_to_the_minu
     assert (fee.interval_seconds, fee.gaps, fee.partial) == (60, (hours(0, 3),), (hours(3, 4),))
     assert survey.oldest is not None
     assert timedelta() <= survey.oldest - (START + 3.7 * HOUR) < timedelta(minutes=5)
-    assert any("1 hours have samples for a part of them only" in note for note in told(findings, Level.NOTE))
+    assert any("1 hour has samples for a part only" in note for note in told(findings, Level.NOTE))
     assert any("0 days" in seen for seen in told(findings, Level.OK))
 
 

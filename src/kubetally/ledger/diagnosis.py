@@ -18,6 +18,7 @@ from kubetally.domain.row import CAUSE_IN_WORDS, Cause
 from kubetally.domain.window import Window
 from kubetally.ledger.ports import About, CostSource
 from kubetally.ledger.remedies import of_error, of_issue
+from kubetally.ledger.words import hours_words, window_words
 
 _CLOCK_TOLERANCE = timedelta(minutes=1)
 _TOLD_ABOVE = frozenset({IssueKind.NOT_MEASURED, IssueKind.NOT_AUDITED, IssueKind.CLOCK_DIFFERS})
@@ -42,6 +43,10 @@ class Finding:
     remedy: str | None = None
 
 
+FEE_NOT_MEASURED = "management"
+"""The subject of the finding that the source tells no fee."""
+
+
 async def diagnose(source: CostSource, window: Window) -> list[Finding]:
     """All findings about `source`, from what it tells of itself and from one booked window.
 
@@ -56,7 +61,7 @@ async def diagnose(source: CostSource, window: Window) -> list[Finding]:
     findings = list(_what_it_is(source.url, about))
     findings += _clock(about)
     if not reading.covered:
-        seen = f"the source holds no data of {window}"
+        seen = f"the source holds no data of {window_words(window)}"
         remedy = "choose another day with --window or --start and --end; is its Prometheus up, and scraping?"
         return [*findings, Finding(Level.WARNING, "costs", seen, remedy)]
     booking = book(reading)
@@ -114,7 +119,8 @@ def _what_it_answers(reading: Reading, booking: Booking) -> Iterator[Finding]:
     yield Finding(
         Level.OK,
         "costs",
-        f"{len(reading.allocations)} rows of {len({row.namespace for row in workloads})} namespaces for {hours:g} h; "
+        f"{window_words(booking.window)}: {len(reading.allocations)} rows of "
+        f"{len({row.namespace for row in workloads})} namespaces for {hours_words(hours)}; "
         f"total {to_number(booking.bill.total):.2f} {booking.currency}",
     )
     yield _assets(reading)
@@ -195,7 +201,7 @@ def _components(workloads: list[Allocation], booking: Booking) -> Iterator[Findi
     if Component.MANAGEMENT in booking.not_measured:
         yield Finding(
             Level.NOTE,
-            "management",
+            FEE_NOT_MEASURED,
             "the cluster's management fee is not measured: OpenCost answers none",
             f"name its Prometheus with --prometheus-url: the fee is its metric {MANAGEMENT}",
         )

@@ -1,15 +1,17 @@
 """What a server of metrics holds, what is missing, what each lack costs in truth, and how to mend it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from kubetally.domain.errors import HubError
 from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER, MANAGEMENT
 from kubetally.domain.survey import Exporter, MetricFacts, MetricsSurvey
-from kubetally.domain.window import Window, rfc3339
-from kubetally.ledger.diagnosis import Finding, Level
+from kubetally.domain.window import Window, covered_hours, rfc3339
+from kubetally.ledger.diagnosis import FEE_NOT_MEASURED, Finding, Level
 from kubetally.ledger.ports import SurveyedSource
 from kubetally.ledger.remedies import of_issue, of_metrics_error
+from kubetally.ledger.words import hours_words, window_words
 
 _COARSE_SECONDS = 300.0  # from here on a server forgets a sample before the next one comes
 _COARSEST_SECONDS = 900.0  # from here on quarters of an hour lack samples although nothing is wrong
@@ -71,14 +73,18 @@ def metrics_findings(survey: MetricsSurvey) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING,
             "metrics",
-            f"{survey.url} answers, and holds none of the metrics that are needed in {survey.window}: fee, balancers "
-            "and traffic are unknown",
+            f"{survey.url} answers, and holds none of the metrics that are needed in {window_words(survey.window)}: "
+            "fee, balancers and traffic are unknown",
             "see that tenant and cluster id of the account, if any, are those of its labels (KUBETALLY_TENANT_LABEL, "
             f"KUBETALLY_CLUSTER_LABEL); {_OWN_METRICS}",
         )
         return
     kind = "leave out" if survey.left_open else "include"
-    yield Finding(Level.OK, "metrics", f"{survey.url} answers; its ranges {kind} a sample at their start")
+    yield Finding(
+        Level.OK,
+        "metrics",
+        f"{survey.url} answers for {window_words(survey.window)}; its ranges {kind} a sample at their start",
+    )
     if len(survey.tenants) > 1:
         seen = f"it holds metrics of several tenants: {', '.join(survey.tenants[:_NAMED_AT_MOST])}"
         yield Finding(Level.FAILED, "tenants", f"{seen}; none of them is used", "choose one with --tenant")
@@ -86,13 +92,23 @@ def metrics_findings(survey: MetricsSurvey) -> Iterator[Finding]:
         seen = f"it holds {len(survey.cluster_ids)} clusters: {', '.join(survey.cluster_ids)}; none of them is used"
         yield Finding(Level.FAILED, "clusters", seen, "choose one with --cluster-id, or give the account's tenant")
     for metric in survey.metrics:
-        yield from _metric(metric, survey.window)
+        yield from _metric(metric)
+    yield from _gaps(survey)
+    yield from _partial(survey.metrics)
     yield _retention(survey)
     for issue in survey.issues:
         yield Finding(Level.WARNING, issue.kind.value.replace("_", " "), issue.message, of_issue(issue.kind))
 
 
-def _metric(metric: MetricFacts, window: Window) -> Iterator[Finding]:
+def told_beside(findings: Sequence[Finding], of_metrics: Sequence[Finding]) -> list[Finding]:
+    """All findings together, where the source's lack of a fee is left to a server of metrics that was asked."""
+    has_fee = any(one.subject == _NEEDS[MANAGEMENT].what and one.level is Level.OK for one in of_metrics)
+    remedy = "see the findings about the metrics below: the server of them that is stated told no fee"
+    told = [replace(one, remedy=remedy) if one.subject == FEE_NOT_MEASURED else one for one in findings]
+    return [*(one for one in told if not (has_fee and one.subject == FEE_NOT_MEASURED)), *of_metrics]
+
+
+def _metric(metric: MetricFacts) -> Iterator[Finding]:
     need = _NEEDS[metric.name]
     if not metric.is_there:
         yield Finding(Level.WARNING, need.what, f"no {metric.name}: {need.lack}", need.remedy)
@@ -107,32 +123,70 @@ def _metric(metric: MetricFacts, window: Window) -> Iterator[Finding]:
             f"shows {metric.copies} times the truth",
             "let one job scrape each exporter, and one exporter run in each cluster",
         )
-    if metric.gaps:
-        hours = sum(gap.hours for gap in metric.gaps)
-        yield Finding(
-            Level.WARNING,
-            need.what,
-            f"{hours:g} of {window.hours:g} hours have no sample, first {metric.gaps[0]}: nothing is counted for them, "
-            "so that the bill is short of what they truly cost",
-            "see whether the exporter and the server ran then; nothing is made up for hours without samples",
-        )
-    if metric.partial and (metric.interval_seconds or _COARSEST_SECONDS) < _COARSEST_SECONDS:
-        hours = sum(part.hours for part in metric.partial)
-        yield Finding(
-            Level.NOTE,
-            need.what,
-            f"{hours:g} hours have samples for a part of them only, first {metric.partial[0]}: what was sent, and "
-            "which balancers came or went, while there were none may be missing",
-            "see whether the exporter and the server ran then; a server that starts again should be back in minutes",
-        )
     if metric.interval_seconds is None or metric.interval_seconds > _COARSE_SECONDS:
         yield Finding(
             Level.NOTE,
             need.what,
-            "samples are more than five minutes apart: hours that begin or end between two samples are inexact, and "
-            "traffic needs two samples in an hour",
+            "samples are more than five minutes apart: hours that begin or end between two samples are inexact"
+            + (", and traffic needs two samples in an hour" if metric.name == EGRESS_BYTES else ""),
             "scrape it every 60 s",
         )
+
+
+def _gaps(survey: MetricsSurvey) -> Iterator[Finding]:
+    """The hours without any sample; those that several metrics share are told once, of all of these."""
+    for gaps, metrics in _sharing({metric: metric.gaps for metric in survey.metrics if metric.is_there}):
+        asked = hours_words(survey.window.hours)
+        yield Finding(
+            Level.WARNING,
+            _needed_for(metrics),
+            f"{covered_hours(gaps):g} of {asked} {_have(gaps)} no sample{_of_which(metrics)}, first "
+            f"{window_words(gaps[0])}: nothing is counted for them, so that the bill is short of what they truly cost",
+            "see whether the exporter and the server ran then; nothing is made up for hours without samples",
+        )
+
+
+def _partial(metrics: Sequence[MetricFacts]) -> Iterator[Finding]:
+    """The hours with samples for a part of them; those that several metrics share are told once, of all of these."""
+    dense = (one for one in metrics if one.is_there and (one.interval_seconds or _COARSEST_SECONDS) < _COARSEST_SECONDS)
+    for spans, same in _sharing({metric: metric.partial for metric in dense}):
+        lack = ", and ".join(_may_be_missing(same))
+        yield Finding(
+            Level.NOTE,
+            _needed_for(same),
+            f"{hours_words(covered_hours(spans))} {_have(spans)} samples for a part only{_of_which(same)}, first "
+            f"{window_words(spans[0])}{lack and f': {lack}'}",
+            "see whether the exporter and the server ran then; a server that starts again should be back in minutes",
+        )
+
+
+def _have(spans: Sequence[Window]) -> str:
+    return "has" if covered_hours(spans) == 1 else "have"
+
+
+def _sharing(
+    spans: Mapping[MetricFacts, tuple[Window, ...]],
+) -> Iterator[tuple[tuple[Window, ...], list[MetricFacts]]]:
+    """The same spans, with all metrics whose they are."""
+    for same in dict.fromkeys(filter(None, spans.values())):
+        yield same, [metric for metric, of_metric in spans.items() if of_metric == same]
+
+
+def _needed_for(metrics: Sequence[MetricFacts]) -> str:
+    return _NEEDS[metrics[0].name].what if len(metrics) == 1 else "samples"
+
+
+def _of_which(metrics: Sequence[MetricFacts]) -> str:
+    return "" if len(metrics) == 1 else f" of {', '.join(_NEEDS[metric.name].what for metric in metrics)}"
+
+
+def _may_be_missing(metrics: Sequence[MetricFacts]) -> Iterator[str]:
+    """What can't be made up from the samples around, which a price can that stays the same."""
+    names = {metric.name for metric in metrics}
+    if EGRESS_BYTES in names:
+        yield "what was sent meanwhile may be missing"
+    if LOAD_BALANCER in names:
+        yield "balancers that came or went meanwhile may be missing"
 
 
 def _retention(survey: MetricsSurvey) -> Finding:

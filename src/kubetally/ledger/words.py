@@ -66,6 +66,11 @@ def window_words(window: Window) -> str:
     return f"{words[0]} to {words[1]} UTC"
 
 
+def hours_words(hours: float) -> str:
+    """`1 hour`, `24 hours`, `0.5 hours`."""
+    return f"{hours:g} hour{'' if hours == 1 else 's'}"
+
+
 def hours_of(costs: ClusterCosts) -> str:
     """`72 of 72`: hours covered of hours asked."""
     return f"{costs.hours_covered:g} of {costs.hours_asked:g}"

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from kubetally.domain.errors import HubError
 from kubetally.domain.window import HOUR, Window, whole_hour
 from kubetally.ledger.diagnosis import Finding, Level, diagnose
-from kubetally.ledger.metrics_diagnosis import diagnose_metrics
+from kubetally.ledger.metrics_diagnosis import diagnose_metrics, told_beside
+from kubetally.ledger.words import window_words
 from kubetally.settings import Settings
 from kubetally.wiring.cluster import AnyCluster, Remembered, place_of
 from kubetally.wiring.discoveries import Discoveries
@@ -27,6 +28,7 @@ async def diagnose_cluster(cluster: AnyCluster, window: Window, settings: Settin
     """The findings of one day, the first of `window`. A source that can't even be found is a finding too."""
     place, discoveries = place_of(cluster), Discoveries()
     day = next(window.days(), window)
+    of_window = [] if day == window else [_one_day_of(window, day)]
     try:
         async with open_source(cluster, settings, discoveries) as source:
             place = source.url
@@ -36,12 +38,16 @@ async def diagnose_cluster(cluster: AnyCluster, window: Window, settings: Settin
     async with open_metrics(cluster, settings, discoveries) as metrics:
         if metrics is not None:
             of_metrics = await diagnose_metrics(metrics, _whole_hours(day))
-            if any(one.subject == "management fee" and one.level is Level.OK for one in of_metrics):
-                findings = [one for one in findings if one.subject != "management"]
-            findings = [*findings, *of_metrics]
+            findings = told_beside(findings, of_metrics)
+    findings = [*of_window, *findings]
     if isinstance(cluster, Remembered):
         return Diagnosis(place, findings, cluster.account.id, cluster.account.name)
     return Diagnosis(place, findings)
+
+
+def _one_day_of(window: Window, day: Window) -> Finding:
+    seen = f"of {window_words(window)} one day is read, the first: {window_words(day)}"
+    return Finding(Level.NOTE, "window", seen, "name another day with --start and --end, if that is the one in doubt")
 
 
 def _whole_hours(window: Window) -> Window:
