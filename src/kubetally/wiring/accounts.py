@@ -21,7 +21,7 @@ from kubetally.sources.address import AddressRefused
 from kubetally.wiring.access import PATIENCE_SECONDS, refuse_forbidden
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.cluster import Remembered
-from kubetally.wiring.sources import metrics_server_of, open_metrics, open_source
+from kubetally.wiring.sources import MetricsServeOne, metrics_server_of, open_metrics, open_source
 from kubetally.wiring.store import open_accounts
 
 
@@ -120,7 +120,7 @@ def add_accounts(stated: Stated, settings: Settings, *, all_clusters: bool = Fal
         warnings += _doubts(wanted[0], about)
         for account in wanted:
             warnings += [*_same_metrics(account, living, settings), *_same_source(account, living)]
-        return Change(accounts.add_all(wanted), warnings)
+        return Change(accounts.add_all(wanted), list(dict.fromkeys(warnings)))
 
 
 def update_account(name_or_id: str, stated: Stated, settings: Settings) -> Change:
@@ -163,6 +163,8 @@ async def _look_at(account: Account, living: Sequence[Account], settings: Settin
             async with open_metrics(cluster, quick) as metrics:
                 if metrics is not None:
                     await metrics.introduce(SystemClock().now())
+        except MetricsServeOne:
+            pass  # `_same_metrics` tells it of all accounts at once
         except HubError as error:
             warnings.append(str(error))
     return about, warnings
@@ -290,19 +292,24 @@ def _same_source(account: Account, living: Iterable[Account]) -> Iterator[str]:
 def _same_metrics(account: Account, living: Iterable[Account], settings: Settings) -> Iterator[str]:
     """The accounts that would count the same metrics once more, or lose theirs to the doubt whose they are."""
     mine = metrics_server_of(account, settings)
-    for other in living:
-        if mine is None or other.id == account.id or other.type is not AccountType.KUBERNETES_CNR:
-            continue
-        if metrics_server_of(other, settings) != mine:
-            continue
+    beside = [
+        other
+        for other in living
+        if mine is not None
+        and other.id != account.id
+        and other.type is AccountType.KUBERNETES_CNR
+        and metrics_server_of(other, settings) == mine
+    ]
+    unchosen = [one for one in (account, *beside) if not (one.tenant or one.cluster_id)]
+    if beside and unchosen:
+        names = ", ".join(repr(one.name) for one in unchosen)
+        yield (
+            f"{len(beside) + 1} accounts have the same server of metrics, and nothing tells which are of {names}: from "
+            "now on no fee is known of these until each states --tenant or --cluster-id"
+        )
+    for other in beside:
         both = (account, other)
-        unchosen = [one for one in both if not (one.tenant or one.cluster_id)]
-        for one in unchosen:
-            yield (
-                f"accounts {account.name!r} and {other.name!r} have the same server of metrics, and nothing "
-                f"tells which are of {one.name!r}: state --tenant or --cluster-id of it, or its fee is unknown"
-            )
-        if not unchosen and len({(one.tenant, one.cluster_id) for one in both}) == 1:
+        if not any(one in unchosen for one in both) and len({(one.tenant, one.cluster_id) for one in both}) == 1:
             yield (
                 f"accounts {account.name!r} and {other.name!r} read the same metrics, of the same server, tenant and "
                 "cluster id: what only metrics tell, such as the management fee, counts twice in a sum of both"

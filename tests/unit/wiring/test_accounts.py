@@ -165,3 +165,13 @@ def test_accounts_that_have_the_server_of_the_settings_are_told_too(settings: Se
     warnings(with_server, "first", cluster_id="c")
     assert SAME_METRICS in warnings(with_server, "second", cluster_id="c")
     assert "nothing tells which are of 'third'" in warnings(with_server, "third")
+
+
+def test_all_accounts_of_one_server_that_nothing_tells_apart_are_named_in_one_line(settings: Settings) -> None:
+    for name in ("first", "second"):
+        warnings(settings, name, prometheus_url=METRICS)
+    told = [one for one in warnings(settings, "third", prometheus_url=METRICS).splitlines() if "metrics" in one]
+    assert told == [
+        "3 accounts have the same server of metrics, and nothing tells which are of 'third', 'first', 'second': from "
+        "now on no fee is known of these until each states --tenant or --cluster-id"
+    ]
