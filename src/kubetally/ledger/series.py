@@ -10,8 +10,6 @@ from kubetally.domain.window import Window
 from kubetally.ledger.ports import SeriesSource
 from kubetally.ledger.questions import MOST_DAYS, begun, newest
 
-_NAMED_AT_MOST = 10
-
 
 async def series_of(
     metrics: SeriesSource, window: Window, names: Sequence[str], now: datetime, *, most: int = MOST_POINTS
@@ -34,10 +32,8 @@ def _told(found: MeasuredSeries, url: str, window: Window, asked: Window, names:
         message = f"the newest {MOST_DAYS} days of a window are asked: ask for older ones by themselves"
         yield Issue(IssueKind.NOT_ASKED, message, url, Window(window.start, asked.start))
     if not found.count:
-        more = len(names) - _NAMED_AT_MOST
         message = (
-            f"the server of metrics answers and has no sample of {', '.join(names[:_NAMED_AT_MOST])}"
-            + (f" and {more} more" if more > 0 else "")
-            + ": see that it scrapes them, and the account's tenant and cluster id (`kubetally doctor ACCOUNT`)"
+            f"the server of metrics answers and has no sample of {', '.join(names)}"
+            ": see that it scrapes them, and the account's tenant and cluster id (`kubetally doctor ACCOUNT`)"
         )
         yield Issue(IssueKind.NOT_MEASURED, message, url, window, "metrics")

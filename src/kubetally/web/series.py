@@ -1,7 +1,7 @@
 """`kubecost_metrics` and `kubecost_savings`: samples of an account's metrics, as phase 1 of the API showed them."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -9,6 +9,7 @@ from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
 
+from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.metrics import CPU_SAVINGS, RAM_SAVINGS
 from kubetally.domain.series import MOST_POINTS, MeasuredSeries, MetricNotOffered, metric_names
 from kubetally.domain.window import Clock
@@ -53,7 +54,8 @@ def metrics_endpoint(service: CostService, secret: Secret, clock: Clock) -> HTTP
             names = metric_names(question.metrics)
         except MetricNotOffered:
             raise Problem("OM0006", "metrics") from None
-        return await _answer(service, clock, question, names, _by_metric)
+        demanded = names if (question.metrics or "").replace(",", "").strip() else ()
+        return await _answer(service, clock, question, names, _by_metric, demanded)
 
     return kubecost_metrics
 
@@ -82,20 +84,34 @@ def _asked(request: Request[Any, Any, Any], secret: Secret) -> Question:
 
 
 async def _answer(
-    service: CostService, clock: Clock, question: Question, names: Sequence[str], body_of: _BodyOf
+    service: CostService,
+    clock: Clock,
+    question: Question,
+    names: Sequence[str],
+    body_of: _BodyOf,
+    demanded: Sequence[str] = (),
 ) -> Response[bytes]:
+    """Samples of `names`; that one of the `demanded` has none is an error, whatever the others have."""
     dates, _ = question.given(clock)
     answer = await service.series(question.cloud_account_id, instants(dates), names)
     # A hundred thousand samples take their time; the loop has others to serve meanwhile.
-    body = await asyncio.to_thread(_encoded, answer, dates, body_of)
+    body = await asyncio.to_thread(_encoded, answer, dates, body_of, demanded)
     return Response(body, media_type=JSON, headers=NO_STORE)
 
 
-def _encoded(answer: SeriesAnswer, dates: Dates, body_of: _BodyOf) -> bytes:
+def _encoded(answer: SeriesAnswer, dates: Dates, body_of: _BodyOf, demanded: Sequence[str]) -> bytes:
     found = answer.found or MeasuredSeries(instants(dates), {})
-    errors = [_NO_PROMETHEUS] if answer.found is None else [issue_body(one) for one in found.issues]
+    errors = [_NO_PROMETHEUS] if answer.found is None else [*map(issue_body, found.issues), *_lacking(found, demanded)]
     facts = {"cloud_account_id": answer.account.id, "start_date": dates[0], "end_date": dates[1]}
     return msgspec.json.encode(facts | body_of(found) | {"errors": errors})
+
+
+def _lacking(found: MeasuredSeries, demanded: Sequence[str]) -> Iterator[Json]:
+    """The demanded metrics without a sample; where none has any, an issue of the series says so already."""
+    lacking = [name for name in demanded if not found.of(name)]
+    if lacking and found.count:
+        message = f"the server of metrics has no sample of {', '.join(lacking)}; of the others it has some"
+        yield issue_body(Issue(IssueKind.NOT_MEASURED, message, None, found.window, "metrics"))
 
 
 def _by_metric(found: MeasuredSeries) -> Json:

@@ -46,9 +46,9 @@ async def test_that_there_is_no_sample_at_all_is_told_with_the_names() -> None:
     assert await asked(Metrics(kubecost_b=1)) == ()
 
 
-async def test_of_many_metrics_without_a_sample_ten_are_named() -> None:
+async def test_of_many_metrics_without_a_sample_each_is_named() -> None:
     (issue,) = await asked(Metrics(), names=[f"kubecost_{n}" for n in range(12)])
-    assert "kubecost_9 and 2 more:" in issue.message
+    assert "kubecost_9, kubecost_10, kubecost_11:" in issue.message
 
 
 async def test_of_a_long_window_the_newest_days_are_asked_and_the_rest_is_told() -> None:

@@ -68,8 +68,8 @@ def url(metrics: Metrics) -> Iterator[str]:
         yield url
 
 
-def ask(url: str, name: str = "kubecost_metrics") -> httpx.Response:
-    params: dict[str, str | int] = {"cloud_account_id": account_id(1), "start_date": S, "end_date": E}
+def ask(url: str, name: str = "kubecost_metrics", **more: str) -> httpx.Response:
+    params: dict[str, str | int] = {"cloud_account_id": account_id(1), "start_date": S, "end_date": E, **more}
     return httpx.get(url + PATH + name, params=params, headers={"Secret": SECRET}, timeout=60)
 
 
@@ -106,3 +106,17 @@ def test_that_no_metric_has_a_sample_is_an_error_that_names_them(
     (error,) = body["errors"]
     assert error["kind"] == "not_measured"
     assert all(metric in error["message"] for metric in asked)
+
+
+def test_a_metric_that_was_named_and_has_no_sample_is_an_error_beside_those_that_have(url: str) -> None:
+    names = f"{MANAGEMENT},kubecost_first,kubecost_second"
+    body = ask(url, metrics=names).json()
+    assert list(body["metrics"]) == [MANAGEMENT]
+    (error,) = body["errors"]
+    assert error["kind"] == "not_measured"
+    assert "no sample of kubecost_first, kubecost_second" in error["message"]
+
+
+@pytest.mark.parametrize("names", ["", ",", MANAGEMENT])
+def test_what_nobody_named_may_lack_samples_in_silence(url: str, names: str) -> None:
+    assert ask(url, metrics=names).json()["errors"] == []
