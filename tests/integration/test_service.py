@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -25,6 +26,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import httpx
 import msgspec
 import pytest
+from litestar.testing import TestClient
 
 from kubetally.domain.account import Account, AccountType, Credentials
 from kubetally.domain.window import LATEST_UNIX
@@ -32,10 +34,11 @@ from kubetally.ledger.service import CostService
 from kubetally.samples.replay import ReplayServer
 from kubetally.store.meta.faults import StoreUnavailable
 from kubetally.web import wire
+from kubetally.web.app import create_app
 from tests.faults import FaultServer
 from tests.integration.commands import WHOLE, call, recorded_but
 from tests.integration.test_many_namespaces import NAMESPACES, source
-from tests.served import NOON_AFTER, NOT_FOUND, Asked, Reply, Served
+from tests.served import NOON_AFTER, NOT_FOUND, Asked, FixedClock, Reply, Served
 from tests.service import PATH, SECRET, AccountsInMemory, E, S, account, account_id, by_http, cost_service, serving
 
 ONE = account_id(1)
@@ -661,6 +664,32 @@ def test_the_page_and_the_command_line_have_the_same_words(replay: ReplayServer)
     assert (blank, len(lines)) == ("", 14)
     for line in lines:
         assert " ".join(line.split()) in page
+
+
+def test_the_page_tells_on_both_that_a_cluster_is_there_twice(replay: ReplayServer) -> None:
+    url = replay.url_of("aurora")
+    accounts = AccountsInMemory([account(1, url, name="here"), account(2, f"{url}/", name="there")])
+    with serving(cost_service(accounts)) as address:
+        page = words_of(httpx.get(address, params={"window": "2026-11-20,2026-11-23"}, timeout=20).text)
+    for other in ("here", "there"):
+        assert f"seems to be the one behind {other} too: its cost is in the answers more than once" in page
+
+
+def test_what_is_wrong_with_a_cluster_does_not_name_its_account_once_more(world: World) -> None:
+    page = world.client.get("/", params={"window": "2026-11-20,2026-11-23"}).text
+    assert "is unavailable" in page
+    assert "account 0" not in page
+
+
+def test_the_command_on_the_page_reads_the_secret_where_it_is_kept() -> None:
+    def command(secret_file: str | None) -> str:
+        app = create_app(cost_service(AccountsInMemory()), SECRET, "1", FixedClock(), secret_file=secret_file)
+        with TestClient(app) as client:
+            page = client.get("/", headers=WITH_SECRET).text
+        return unescape(page.partition("<pre>curl")[2].partition("</pre>")[0])
+
+    assert """-H "Secret: $(cat '/a folder/secret')" """ in command("/a folder/secret")
+    assert '-H "Secret: $KUBETALLY_SECRET" ' in command(None)
 
 
 def test_a_window_that_is_none_is_said_on_the_page(world: World) -> None:

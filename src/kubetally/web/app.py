@@ -26,11 +26,18 @@ AnyRequest = Request[Any, Any, Any]
 
 
 def create_app(
-    service: CostService, secret: str, version: str, clock: Clock, *, page_window: str = DEFAULT_WINDOW
+    service: CostService,
+    secret: str,
+    version: str,
+    clock: Clock,
+    *,
+    page_window: str = DEFAULT_WINDOW,
+    secret_file: str | None = None,
 ) -> WatchedApp:
     """The whole service. It closes `service` when it stops.
 
-    `page_window` is what `/` shows before anyone chooses. Raises ValueError for an empty secret.
+    `page_window` is what `/` shows before anyone chooses; `secret_file` is where the secret is kept, None where the
+    environment has it. Raises ValueError for an empty secret.
     """
     known, life, figures = Secret(secret), Life(), Figures(service, version)
 
@@ -41,7 +48,7 @@ def create_app(
         route_handlers=[
             metroculus(service, known, clock, figures),
             operations(service, figures, version, life),
-            overview(service, known, clock, page_window),
+            overview(service, known, clock, page_window, secret_file),
             openapi_json,
             style_css,
         ],

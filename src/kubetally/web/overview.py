@@ -2,6 +2,9 @@
 
 import asyncio
 import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -12,6 +15,7 @@ from litestar.response import Response
 from kubetally.domain.account import Account
 from kubetally.domain.errors import BalanceError, HubError, RequestError
 from kubetally.domain.window import Clock, Window, parse_window, to_unix
+from kubetally.ledger.fleet import tell_same_clusters
 from kubetally.ledger.service import CachedAnswer, CostService
 from kubetally.ledger.words import window_words
 from kubetally.web.html import AnyRequest, html_response, page, text
@@ -34,8 +38,10 @@ class UnforeseenDefect(BalanceError):
         super().__init__("it could not be shown for a reason that was not foreseen: please report it with the log")
 
 
-def overview(service: CostService, secret: Secret, clock: Clock, default_window: str) -> Any:
-    """The handler. `default_window` is what the page shows before anyone chooses."""
+def overview(
+    service: CostService, secret: Secret, clock: Clock, default_window: str, secret_file: str | None = None
+) -> Any:
+    """The handler. `default_window` is what the page shows before anyone chooses; of the secret only its file."""
 
     @get("/", include_in_schema=False)
     async def index(request: AnyRequest) -> Response[bytes]:
@@ -56,7 +62,7 @@ def overview(service: CostService, secret: Secret, clock: Clock, default_window:
         shown = accounts[(number - 1) * CLUSTERS_A_PAGE :][:CLUSTERS_A_PAGE]
         found = await _costs_of(service, shown, window)
         # Adding up ten thousands of rows takes its time; the loop has others to serve meanwhile.
-        sections = await asyncio.to_thread(lambda: "".join(map(section, shown, found)))
+        sections = await asyncio.to_thread(_sections, shown, found)
         origin = f"{request.scope['scheme']}://{request.headers.get('host') or 'localhost:8080'}"
         body = (
             _header(words)
@@ -64,7 +70,7 @@ def overview(service: CostService, secret: Secret, clock: Clock, default_window:
             + (sections or _nothing())
             + ('<p class="quiet">Figures are rounded; the API has all six decimals.</p>' if sections else "")
             + _other_pages(words, number, pages)
-            + _how_to_ask(origin, shown[0].id if shown else "ACCOUNT-ID", window)
+            + _how_to_ask(origin, shown[0].id if shown else "ACCOUNT-ID", window, secret_file)
         )
         again = '<meta http-equiv="refresh" content="5">' if None in found else ""
         return html_response(page("Kubetally: what clusters cost", body, head=again))
@@ -94,6 +100,21 @@ async def _costs_of(service: CostService, accounts: list[Account], window: Windo
     return [task.result() if task.done() and not task.cancelled() else None for task in tasks]
 
 
+def _sections(accounts: Sequence[Account], found: Sequence[Found]) -> str:
+    return "".join(map(section, accounts, _told_of_twins(accounts, found)))
+
+
+def _told_of_twins(accounts: Sequence[Account], found: Sequence[Found]) -> list[Found]:
+    """The same, with a note at each answer that seems to be of one cluster with another on the page."""
+    answers = [
+        replace(one.costs, source=replace(one.costs.source, account_name=account.name))
+        for account, one in zip(accounts, found, strict=True)
+        if isinstance(one, CachedAnswer)
+    ]
+    told = iter(tell_same_clusters(answers))
+    return [replace(one, costs=next(told)) if isinstance(one, CachedAnswer) else one for one in found]
+
+
 def _header(window: str) -> str:
     return (
         "<h1>Kubetally: what clusters cost</h1>"
@@ -120,11 +141,13 @@ def _other_pages(window: str, number: int, pages: int) -> str:
     )
 
 
-def _how_to_ask(origin: str, account_id: str, window: Window) -> str:
+def _how_to_ask(origin: str, account_id: str, window: Window, secret_file: str | None) -> str:
+    """A command that works as it is pasted, on the machine of the service."""
+    secret = "$KUBETALLY_SECRET" if secret_file is None else f"$(cat {shlex.quote(secret_file)})"
     url = f"{origin}{PREFIX}{COSTS}?cloud_account_id={account_id}"
     url += f"&start_date={to_unix(window.start)}&end_date={to_unix(window.end)}&detail_level=namespace"
     return (
         '<section><h2>The API</h2><p><a href="/docs">Documentation</a>, '
         '<a href="/openapi.json">OpenAPI document</a>, <a href="/metrics">figures of this service</a>.</p>'
-        f'<pre>curl -H "Secret: $KUBETALLY_SECRET" \\\n  "{text(url)}"</pre></section>'
+        f'<pre>curl -H &quot;Secret: {text(secret)}&quot; \\\n  "{text(url)}"</pre></section>'
     )

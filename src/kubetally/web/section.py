@@ -7,7 +7,7 @@ from kubetally.domain.account import Account
 from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.errors import HubError
 from kubetally.domain.window import Window
-from kubetally.ledger.service import CachedAnswer
+from kubetally.ledger.service import CachedAnswer, ClusterUnreadable
 from kubetally.ledger.verification import Verification, verify
 from kubetally.ledger.words import (
     BALANCE,
@@ -42,6 +42,8 @@ def section(account: Account, found: Found) -> str:
             total = "" if costs.status is Status.NO_DATA else f"{money(costs.bill.total)} {text(costs.currency)}"
             status = costs.status.value, f"{status_words(costs)}, {hours_of(costs)} h{_age(found)}"
             rest = _answered(costs)
+        case ClusterUnreadable(why=why):  # whose it is stands above it
+            total, status, rest = "", ("error", str(why)), ""
         case error:
             total, status, rest = "", ("error", str(error)), ""
     return (
