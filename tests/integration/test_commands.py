@@ -559,3 +559,23 @@ def test_the_version_and_the_list_of_commands() -> None:
     assert run("--version").out.startswith("kubetally 0.")
     listed = call("--help").out
     assert all(re.search(rf"^  {command} +\w.*\w\.$", listed, re.MULTILINE) for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("costs", "--infrastructure", "legacy"), "'legacy' is not one of 'measured', 'legacy_sum'"),
+        (("accounts", "add"), "missing argument 'NAME'"),
+        (("nothing",), "no such command 'nothing'"),
+        (("costs", "--nothing"), "no such option: --nothing"),
+        (("serve", "--port", "x"), "'--port'"),
+    ],
+)
+def test_a_command_that_is_called_wrongly_is_one_line_of_error(args: tuple[str, ...], words: str) -> None:
+    done = call(*args)
+    assert (done.code, done.out) == (2, "")
+    [line] = done.err.splitlines()
+    assert line.startswith("error: ")
+    assert words in line
+    assert "Value error" not in line
+    assert line.endswith("--help`")

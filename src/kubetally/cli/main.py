@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+from typer._click.exceptions import NoArgsIsHelpError, UsageError  # typer has no other name for them
 from typer.core import TyperGroup
 
 from kubetally.cli import exits
@@ -36,10 +37,22 @@ class _Commands(TyperGroup):
         except HubError as error:
             exits.complain(str(error))
             raise typer.Exit(exits.exit_code(error)) from error
+        except NoArgsIsHelpError:  # its words are the help
+            raise
+        except UsageError as error:
+            exits.complain(_in_one_line(error))
+            raise typer.Exit(exits.USAGE) from error
         except BrokenPipeError as error:  # whoever read our output has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ended = error.__context__
             raise typer.Exit(ended.exit_code if isinstance(ended, typer.Exit) else exits.OK) from None
+
+
+def _in_one_line(error: UsageError) -> str:
+    """What is wrong with how a command was called, and where its options are told."""
+    words = error.format_message().replace("Value error, ", "").rstrip(".")
+    path = error.ctx.command_path if error.ctx else "kubetally"
+    return f"{words[:1].lower()}{words[1:]}: see `{path} --help`"
 
 
 app = typer.Typer(
