@@ -576,6 +576,8 @@ def test_the_demo_serves_three_clusters_until_it_is_stopped(
         body = curl(command)
         assert body["summary"]["total_cost"] == 247.445919
         assert body["breakdown_by_namespace"]
+        of_command_line = program.until(r"In another terminal:  ([^\n]*)\n")[1]
+        assert curl(f"{of_command_line} --format json")["summary"]["total_cost"] == 247.445919
         url = re.search(r'"(http://[^/]+)/', command)
         assert url
         page = httpx.get(url[1] + "/", timeout=30)

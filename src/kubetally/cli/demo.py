@@ -63,7 +63,7 @@ def demo(url: Url = None, port: Port = DEFAULT_PORT, once: Once = False) -> None
         answers = ask([*remembered((), settings)], window, settings, clock)
         print_costs(answers, DetailLevel.SUMMARY)
         if not once:
-            _serve(settings, port, window, words, clock)
+            _serve(settings, port, window, words, clock, urls if url is None else {})
     raise typer.Exit(exit_of(answers))
 
 
@@ -106,7 +106,9 @@ class _NotBefore:
         return max(self._instant, datetime.now(self._instant.tzinfo))
 
 
-def _serve(settings: "Settings", port: int, window: "Window", words: str, clock: "Clock") -> None:
+def _serve(
+    settings: "Settings", port: int, window: "Window", words: str, clock: "Clock", samples: dict[str, str]
+) -> None:
     """The page and the API, until stopped; on another port where this one is taken."""
     from kubetally.wiring.accounts import remembered
     from kubetally.wiring.service import run_service
@@ -115,6 +117,8 @@ def _serve(settings: "Settings", port: int, window: "Window", words: str, clock:
 
     def tell(started: "Started") -> None:
         _tell(started, account_id, window, settings.home_folder)
+        for place in [*samples.values()][:1]:
+            _tell_command(place, words)
 
     run_service(
         settings,
@@ -140,3 +144,12 @@ def _tell(started: "Started", account_id: str, window: "Window", home: "Path") -
 """)
     say(out, "Your own:  kubetally accounts add my-cluster --url http://localhost:9003  and  kubetally serve")
     out.file.flush()
+
+
+def _tell_command(url: str, words: str) -> None:
+    """A command that asks one of the sources from another terminal, whose accounts are not those of the demo."""
+    import sys
+
+    start, comma, end = words.partition(",")
+    window = ["--start", start, "--end", end] if comma else ["--window", words]
+    print("In another terminal:  " + shlex.join([sys.argv[0], "costs", "--url", url, *window]), flush=True)
