@@ -983,3 +983,12 @@ def test_a_week_takes_at_most_eight_questions(
         asked = len(server.asked)
     assert body["summary"]["management_cost"] == FEE_OF_WHOLE
     assert asked <= 8
+
+
+def test_a_dead_prometheus_is_told_once_though_old_sums_were_asked_too(replay: ReplayServer) -> None:
+    old = ("--infrastructure", "legacy_sum")
+    done = call("costs", "--url", replay.url_of("cygnus"), *DAY, "--prometheus-url", NOBODY, *old, **QUICK)
+    assert done.code == 0
+    assert done.out.count(f"{NOBODY}/") == 1
+    assert "no old sums: their samples are of the same server of metrics" in done.out
+    assert "Old sums of metrics" not in done.out

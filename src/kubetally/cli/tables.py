@@ -81,7 +81,7 @@ def print_balance(out: Console, costs: ClusterCosts) -> None:
     grid.add(["total"], [*map(money, total_balance(checked))], style=_TOTAL)
     print_grid(out, grid)
     _print_causes(out, checked)
-    if costs.legacy is not None:
+    if costs.legacy is not None and costs.legacy.total is not None:
         say(out, _old_sums(costs, costs.legacy), indent=2)
     say(out, efficiency_in_words(costs))
     if (savings := savings_in_words(costs)) is not None:
@@ -167,7 +167,7 @@ def _print_breakdown(out: Console, costs: ClusterCosts, by: DetailLevel) -> None
     grid.add(["total"], [*_amounts(costs.bill, shown), *_ratios(costs.efficiency)], style=_TOTAL)
     print_grid(out, grid)
     _print_causes(out, verify(costs, 0))
-    if costs.legacy is not None:
+    if costs.legacy is not None and costs.legacy.total is not None:
         say(out, _old_sums(costs, costs.legacy), indent=2)
 
 

@@ -40,7 +40,9 @@ def legacy_late(costs: ClusterCosts, url: str, seconds: float) -> ClusterCosts:
 
 def _failed(costs: ClusterCosts, url: str, error: HubError) -> ClusterCosts:
     facts = {"code": error.code}
-    return _without(costs, Issue(IssueKind.SOURCE_FAILED, f"no old sums: {error}", url, costs.window, "legacy", facts))
+    is_told = any(str(error) in issue.message for issue in costs.issues)
+    why = "their samples are of the same server of metrics, which failed" if is_told else str(error)
+    return _without(costs, Issue(IssueKind.SOURCE_FAILED, f"no old sums: {why}", url, costs.window, "legacy", facts))
 
 
 def _without(costs: ClusterCosts, issue: Issue) -> ClusterCosts:
