@@ -7,7 +7,7 @@ import pytest
 from kubetally.samples.replay import ReplayServer
 from tests.faults import FaultServer
 from tests.integration.commands import DAY, Change, call, recorded_but
-from tests.served import NOT_FOUND, Served
+from tests.served import NOT_FOUND, Asked, Reply, Served
 
 Findings = dict[str, dict[str, Any]]
 
@@ -66,6 +66,7 @@ def test_a_source_that_is_not_there_is_one_finding() -> None:
     found = findings("http://127.0.0.1:1", code=3, KUBETALLY_ATTEMPTS="1")
     assert set(found) == {"costs"}
     assert "refused" in found["costs"]["seen"]
+    assert found["costs"]["seen"].startswith("http://127.0.0.1:1/allocation is unavailable")
     assert "port-forward" in found["costs"]["remedy"]
 
 
@@ -184,3 +185,22 @@ def test_the_first_day_of_a_longer_window_is_read(replay: ReplayServer) -> None:
 def test_the_table_says_what_to_do_below_each_finding(replay: ReplayServer) -> None:
     done = call("doctor", replay.url_of("aurora"), *DAY)
     assert "  note     currency: the source states none; USD is assumed\n           do: state it" in done.out
+
+
+def a_prometheus(asked: Asked) -> Reply:
+    told = b'{"status":"success","data":{"version":"2.42.0","goVersion":"go1.19"}}'
+    return Reply(200, told) if asked.path == "/api/v1/status/buildinfo" else NOT_FOUND
+
+
+def test_a_prometheus_in_place_of_a_source_is_recognised() -> None:
+    with Served(a_prometheus) as server:
+        found = findings(server.url, code=3)
+        done = call("costs", "--url", server.url, *DAY)
+    assert "is a Prometheus: give it as --prometheus-url" in found["costs"]["seen"]
+    assert (done.code, "is a Prometheus: give it as --prometheus-url" in done.err) == (3, True)
+
+
+def test_the_url_of_a_prometheus_that_can_be_none_is_told_by_its_option() -> None:
+    done = call("costs", "--url", "http://127.0.0.1:1", *DAY, "--prometheus-url", "localhost:19191")
+    assert done.code == 2
+    assert "the URL of --prometheus-url 'localhost:19191'" in done.err

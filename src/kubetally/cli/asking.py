@@ -142,7 +142,7 @@ def _unremembered(
     is_one = len(places) + len(named_contexts) == 1
     own = Said(said.cluster_id, said.currency, _metrics_of(said, settings, is_one, beside_accounts), said.tenant)
     if own.prometheus_url is not None:
-        checked_url(own.prometheus_url)
+        checked_url(own.prometheus_url, "the URL of --prometheus-url" if said.prometheus_url else "the Prometheus URL")
     elif own.tenant is not None and not contexts:  # a context may have a Prometheus of its own
         raise TenantWithoutPrometheus
     about = {one.name: getattr(own, one.name) for one in fields(own)}

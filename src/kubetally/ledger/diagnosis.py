@@ -52,12 +52,13 @@ async def diagnose(source: CostSource, window: Window) -> list[Finding]:
 
     Raises nothing that concerns the source: what fails is a finding. RequestErrors are findings too.
     """
-    about = await source.about()
     try:
-        reading = await source.read(window)
+        reading = await source.read(window)  # first, so that a server which is not there is told by this question
     except HubError as error:
+        about = await source.about()
         failed = Finding(Level.FAILED, "costs", str(error), of_error(error, source.url))
         return [failed] if about.product is None else [*_what_it_is(source.url, about), failed]
+    about = await source.about()
     findings = list(_what_it_is(source.url, about))
     findings += _clock(about)
     if not reading.covered:

@@ -27,6 +27,7 @@ _NEXT_STEPS = {
     "source_refused": "check the path of the URL, and for 401 or 403 the credentials (KUBETALLY_SOURCE_TOKEN, others)",
     "answer_not_understood": "give the address of its API (port 9003 of OpenCost, 9090 of Kubecost), past any login "
     "page; see what it answers: curl -i '{url}/allocation?window=1d'",
+    "source_is_prometheus": "the API of OpenCost is at port 9003, that of Kubecost at 9090",
     "several_clusters": "add --cluster-id with one of them",
     "cluster_not_there": "give one of these with --cluster-id, or none",
     "currency_differs": "leave --currency out, or state the source's",

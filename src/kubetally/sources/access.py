@@ -26,9 +26,9 @@ class InvalidSourceUrl(RequestError):
 
     code = "invalid_source_url"
 
-    def __init__(self, url: str, why: str) -> None:
+    def __init__(self, url: str, why: str, what: str = "the source URL") -> None:
         self.url, self.why = _masked(url), why
-        super().__init__(f"the source URL {self.url!r} {why}")
+        super().__init__(f"{what} {self.url!r} {why}")
 
 
 class InvalidCredential(RequestError):

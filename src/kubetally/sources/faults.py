@@ -197,7 +197,7 @@ class AnswerNotUnderstood(SourceError):
         if not answer.body.strip():
             return cls(answer.url, f"answered {answer.status} with an empty body")
         if "html" in answer.content_type.lower() or start.lstrip("\ufeff \t\r\n").startswith("<"):
-            return cls(answer.url, "answered with a web page, a proxy or a login page?", start)
+            return cls(answer.url, "answered with a web page, perhaps that of a proxy or a login", start)
         return cls(answer.url, why or "answered with something that is not JSON", start)
 
 

@@ -88,9 +88,12 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def checked_url(url: str) -> str:
-    """A source's address without credentials, before anything is asked. Raises InvalidSourceUrl."""
-    return Access.parse(url).url
+def checked_url(url: str, what: str = "the source URL") -> str:
+    """A source's address without credentials, before anything is asked. Raises InvalidSourceUrl, by the name `what`."""
+    try:
+        return Access.parse(url).url
+    except InvalidSourceUrl as error:
+        raise InvalidSourceUrl(url, error.why, what) from error
 
 
 async def refuse_forbidden(url: str, settings: Settings) -> None:

@@ -13,12 +13,15 @@ import httpx
 from kubetally.domain.account import Account, AccountType, Credentials
 from kubetally.domain.errors import HubError, RequestError
 from kubetally.domain.money import currency_code
+from kubetally.domain.window import HOUR, Window, whole_hour
 from kubetally.ledger.accounts import AccountExists, NotACluster
 from kubetally.ledger.ports import About
 from kubetally.settings import Settings
 from kubetally.sources.access import Access
 from kubetally.sources.address import AddressRefused
-from kubetally.wiring.access import PATIENCE_SECONDS, refuse_forbidden
+from kubetally.sources.faults import SourceTimeout
+from kubetally.sources.opencost.source import CostModelSource
+from kubetally.wiring.access import PATIENCE_SECONDS, refuse_forbidden, shown_url
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.cluster import Remembered
 from kubetally.wiring.sources import MetricsServeOne, metrics_server_of, open_metrics, open_source
@@ -154,8 +157,12 @@ async def _look_at(account: Account, living: Sequence[Account], settings: Settin
     try:
         async with open_source(cluster, quick) as source:
             about = await source.introduce()
+            if about.product is None:
+                await _see_why(source)
     except AddressRefused:
         raise
+    except SourceTimeout as error:
+        warnings.append(f"{shown_url(account.kubecost_url or error.url)} did not answer within {error.seconds:g} s")
     except HubError as error:  # it may be mended later, and until then `costs` says the same
         warnings.append(str(error))
     if account.prometheus_url is not None:
@@ -168,6 +175,12 @@ async def _look_at(account: Account, living: Sequence[Account], settings: Settin
         except HubError as error:
             warnings.append(str(error))
     return about, warnings
+
+
+async def _see_why(source: CostModelSource) -> None:
+    """Ask what costs are asked by, of a source that told nothing of itself. Raises SourceError, as that would."""
+    hour = whole_hour(SystemClock().now())
+    await source.client.allocations(Window(hour - HOUR, hour))
 
 
 def _applied(account: Account, stated: Stated) -> Account:

@@ -424,9 +424,9 @@ async def test_an_empty_body_and_a_web_page_and_text_are_told_apart() -> None:
     ) as server:
         empty, html, typed, text = [AnswerNotUnderstood.of(await get(server.url)) for _ in range(4)]
     assert "answered 200 with an empty body" in str(empty)
-    assert "a proxy or a login page?" in str(html)
+    assert "answered with a web page, perhaps that of a proxy or a login; it starts with" in str(html)
     assert "<!DOCTYPE html>" in html.starts_with
-    assert "a proxy or a login page?" in str(typed)
+    assert "answered with a web page, perhaps that of a proxy or a login; it starts with" in str(typed)
     assert "not JSON" in str(text)
     assert len(text.starts_with) <= 120
     assert text.starts_with.isprintable()

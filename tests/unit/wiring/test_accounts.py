@@ -1,5 +1,6 @@
 """What a person states of an account, and what is kept of it."""
 
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from kubetally.settings import Settings
 from kubetally.wiring.accounts import Stated, add_accounts, remembered, update_account
 from kubetally.wiring.cluster import Cluster, Remembered, place_of
 from kubetally.wiring.store import open_accounts
+from tests.served import Reply, Served
 
 NOBODY = "http://127.0.0.1:1"
 
@@ -175,3 +177,20 @@ def test_all_accounts_of_one_server_that_nothing_tells_apart_are_named_in_one_li
         "3 accounts have the same server of metrics, and nothing tells which are of 'third', 'first', 'second': from "
         "now on no fee is known of these until each states --tenant or --cluster-id"
     ]
+
+
+def told_of(settings: Settings, server: Served) -> str:
+    with server:
+        return "\n".join(add_accounts(Stated("prod", server.url), settings).warnings)
+
+
+def test_a_source_that_is_a_web_page_is_told_as_one(settings: Settings) -> None:
+    page = Reply(200, b"<html>sign in</html>", "text/html")
+    assert "answered with a web page" in told_of(settings, Served(lambda _: page))
+
+
+def test_a_source_that_is_silent_is_told_as_one(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        told = add_accounts(Stated("prod", url), replace(settings, read_seconds=0.2)).warnings
+    assert told == [f"{url} did not answer within 0.2 s"]

@@ -75,6 +75,16 @@ class FilterNotApplied(RequestError):
         )
 
 
+class SourceIsPrometheus(SourceError):
+    """What should be an OpenCost or Kubecost is a server of metrics."""
+
+    code = "source_is_prometheus"
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        super().__init__(f"{url} is a Prometheus: give it as --prometheus-url, and the OpenCost or Kubecost as --url")
+
+
 class _NoSuchPath(Exception):
     """Nowhere the API may begin is there such a path; `first` is what the likeliest place answered."""
 
@@ -176,7 +186,18 @@ class CostModelClient:
                 return await self._get(path, (("window", str(window)), *params))
             except _NoSuchPath as error:
                 self.log_failure(path, error.first, time.monotonic() - began)
+                if await self._is_prometheus():
+                    raise SourceIsPrometheus(self.url) from error.first
                 raise error.first from None
+
+    async def _is_prometheus(self) -> bool:
+        """Whether a server that knows none of the questions tells the version of a Prometheus."""
+        try:
+            answer = await self._transport.get("/api/v1/status/buildinfo", expected=_NOT_HERE, quiet=True)
+            told = decode_object(answer)
+        except SourceError:
+            return False
+        return told is not None and "goVersion" in told
 
     async def _get(self, path: str, params: Params) -> Answer:
         """From wherever the API begins: known, or found out by trying. Raises _NoSuchPath, SourceError."""
