@@ -518,7 +518,9 @@ def test_a_url_and_a_context_are_told(home: Home, replay: ReplayServer, *, alive
 
 def test_a_source_that_tells_nothing_of_itself_is_told(home: Home) -> None:
     with Served(lambda asked: NOT_FOUND) as server:
-        assert "does not tell what it is" in warnings(home.call("accounts", "add", "x", "--url", server.url))[0]
+        why, what = warnings(home.call("accounts", "add", "x", "--url", server.url))
+    assert "/allocation answered 404" in why
+    assert "does not tell what it is" in what
 
 
 def test_another_currency_than_the_source_s_is_told(home: Home) -> None:
