@@ -105,7 +105,7 @@ async def test_a_prometheus_that_fails_makes_the_answer_partial_and_leaves_the_r
     assert (without.status, found.status) == (Status.OK, Status.PARTIAL)
     (issue,) = [issue for issue in found.issues if issue.kind is IssueKind.SOURCE_FAILED and issue.subject != "savings"]
     assert (issue.source, issue.subject, issue.window) == (url, "infrastructure", WHOLE)
-    assert "management fee, load balancers and traffic are missing" in issue.message
+    assert "management can't be known without the metrics" in issue.message
 
 
 def _probed(answer: object, query: str) -> object:

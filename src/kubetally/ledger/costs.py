@@ -14,6 +14,7 @@ from kubetally.domain.window import Clock, Window, rfc3339, whole_hour
 from kubetally.ledger.asking import Answers, Asking
 from kubetally.ledger.ports import About, CostSource, InfrastructureSource
 from kubetally.ledger.questions import MOST_DAYS, Question, begun, newest, questions
+from kubetally.ledger.words import component_word
 
 _COMPONENTS = frozenset[str](Component)
 
@@ -120,7 +121,9 @@ def _told_by_metrics(answers: Answers, window: Window) -> Sequence[Issue]:
         return answer.issues
     if url is None or answer is None:
         return ()
-    message = f"management fee, load balancers and traffic are missing as far as the source leaves them out: {answer}"
+    left = _left_to_metrics(answers.bookings, window)
+    names = ", ".join(component_word(one) for one in Component if one in left)
+    message = f"{names} can't be known without the metrics: {answer}" if names else f"the metrics: {answer}"
     return [_failed(url, message, answer, window=window, subject="infrastructure")]
 
 

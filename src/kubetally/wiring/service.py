@@ -87,7 +87,7 @@ def run_service(
             executor=executor,
             deadline_seconds=settings.deadline_seconds,
         )
-        app = create_app(service, secret.text, __version__, clock, page_window=page_window)
+        app = create_app(service, secret.text, __version__, clock, page_window=page_window, secret_file=secret.file)
         known = len(accounts.all())
 
         def listening(url: str) -> None:
