@@ -195,11 +195,6 @@ def test_a_partial_answer_keeps_its_numbers_and_says_what_is_missing(faulty: Fau
     assert "node_disk_cost" in body["not_measured"]
 
 
-def test_a_window_of_no_length_costs_nothing(replay: ReplayServer) -> None:
-    body = costs(replay.url_of("aurora"), window=("--start", "2026-11-20", "--end", "2026-11-20"))
-    assert (body["status"], body["summary"]["total_cost"]) == ("ok", 0)
-
-
 def test_an_opencost_has_no_savings_which_is_not_zero(bodies: dict[str, dict[str, Body]]) -> None:
     body = bodies["aurora"]["summary"]
     assert (body["potential_savings"], body["potential_savings_in_window"]) == (None, None)
