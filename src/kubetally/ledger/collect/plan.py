@@ -6,7 +6,8 @@ from datetime import date, datetime, timedelta
 from enum import IntEnum
 from itertools import zip_longest
 
-from kubetally.domain.collection import SETTLES_AFTER, CoveredDay, DayState, window_of
+from kubetally.domain.cluster_costs import DayState
+from kubetally.domain.collection import SETTLES_AFTER, CoveredDay, window_of
 from kubetally.domain.window import HOUR
 
 ONE_DAY = timedelta(days=1)
@@ -20,6 +21,7 @@ class Policy:
 
     running_every:   the running day is collected again after that.
     again_every:     a day that may still be corrected is collected again after that.
+    again_for:       a day that can't settle, as a part of it fails each time, is given up after that.
     most_days:       no day before so many days ago is looked for.
     empty_days:      so many empty days on end mean that the source holds nothing before them.
     days_at_a_time:  how many days further back are tried before what they held is looked at.
@@ -28,6 +30,7 @@ class Policy:
 
     running_every: timedelta = timedelta(minutes=15)
     again_every: timedelta = ONE_DAY
+    again_for: timedelta = timedelta(days=30)
     most_days: int = 400
     empty_days: int = 7
     days_at_a_time: int = 14
@@ -174,6 +177,7 @@ def _is_empty(known: CoveredDay) -> bool:
 
 def _is_unsettled(known: CoveredDay, now: datetime, policy: Policy) -> bool:
     settles_at = window_of(known.day).end + SETTLES_AFTER
-    if known.attempts and not _may_be_tried(known, now, policy):
+    if now >= settles_at + policy.again_for or (known.attempts and not _may_be_tried(known, now, policy)):
         return False
-    return now >= settles_at or _is_stale(known, now, policy.again_every)
+    is_late = known.collected_at is not None and known.collected_at >= settles_at  # and yet something of it had failed
+    return (now >= settles_at and not is_late) or _is_stale(known, now, policy.again_every)

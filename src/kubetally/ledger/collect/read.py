@@ -3,18 +3,25 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from uuid import uuid4
 
 import structlog
 
 from kubetally.domain.account import Account
+from kubetally.domain.asset import Asset
+from kubetally.domain.booking import Booking
 from kubetally.domain.collection import CollectedDay, collected, window_of
-from kubetally.domain.errors import HubError
-from kubetally.domain.window import Clock, whole_hour
-from kubetally.ledger.asking import DeadlinePassed, identity, read_day
+from kubetally.domain.errors import HubError, RequestError, SourceError
+from kubetally.domain.infrastructure import Infrastructure
+from kubetally.domain.window import Clock, Window, whole_hour
+from kubetally.ledger.asking import Answers, DeadlinePassed, booked
+from kubetally.ledger.costs import identity
 from kubetally.ledger.ports import About, CostSource, InfrastructureSource
+from kubetally.ledger.questions import Question
+from kubetally.ledger.told import each_once, foreign_metrics, measured_issues
+from kubetally.tasks import task_group
 
 OpenSource = Callable[[Account], AbstractAsyncContextManager[CostSource]]
 OpenMetrics = Callable[[Account], AbstractAsyncContextManager[InfrastructureSource | None]]
@@ -81,7 +88,7 @@ class Reader:
             )
         try:
             async with asyncio.timeout(self._deadline_seconds):
-                booking, assets = await read_day(source, window, metrics)
+                booking, assets = await _booked(source, metrics, about, window)
         except TimeoutError:
             return _unread(account, day, DeadlinePassed(source.url, self._deadline_seconds or 0))
         except HubError as error:
@@ -94,6 +101,30 @@ class Reader:
         return collected(
             self._new_id(), account.id, day, now, told, booking, assets, is_running=window != window_of(day)
         )
+
+
+async def _booked(
+    source: CostSource, metrics: InfrastructureSource | None, about: About, window: Window
+) -> tuple[Booking, Sequence[Asset]]:
+    """A day, or what of it is over, with all that is to be told of it, and its assets. Raises SourceError."""
+    async with task_group() as group:
+        measuring = group.create_task(_measured(metrics, window))
+        reading = await source.read(window)
+    part, measured = Question(window, window), measuring.result()
+    booking = booked(source.url, part, reading, measured if isinstance(measured, Infrastructure) else None)
+    metrics_url = None if metrics is None else metrics.url
+    answers = Answers(source.url, metrics_url, [(part, booking)], measured, about, None)
+    told = (*booking.issues, *measured_issues(answers, window), *foreign_metrics(answers, about, window))
+    return replace(booking, issues=each_once(told)), reading.assets or ()
+
+
+async def _measured(metrics: InfrastructureSource | None, window: Window) -> Infrastructure | HubError | None:
+    if metrics is None:
+        return None
+    try:
+        return await metrics.read(window)
+    except (SourceError, RequestError) as error:
+        return error
 
 
 def _unread(account: Account, day: date, error: HubError) -> Unread:

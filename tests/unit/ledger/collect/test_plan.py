@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubetally.domain.collection import CoveredDay, DayState, window_of
+from kubetally.domain.cluster_costs import DayState
+from kubetally.domain.collection import CoveredDay, window_of
 from kubetally.ledger.collect.plan import NO_DATA, ONE_DAY, Due, History, Policy, Reason, due, history_found
 
 NOW = datetime(2026, 11, 24, 12, 7, tzinfo=UTC)
