@@ -12,7 +12,9 @@ from typer.core import TyperGroup
 
 from kubetally.cli import exits
 from kubetally.cli.accounts import accounts
+from kubetally.cli.collect import backfill, collect
 from kubetally.cli.costs import costs
+from kubetally.cli.coverage import coverage
 from kubetally.cli.demo import demo
 from kubetally.cli.doctor import doctor
 from kubetally.cli.migrate import migrate
@@ -64,7 +66,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich help would take as long again as everything else together
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (costs, verify, doctor, report, serve, demo):
+for command in (costs, verify, doctor, report, collect, backfill, coverage, serve, demo):
     app.command()(command)
 for group in (accounts, migrate):
     app.add_typer(group)

@@ -1,12 +1,17 @@
 """Days that are held, read back as they were booked."""
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from kubetally.domain.booking import Booking
 from kubetally.domain.cluster_costs import DayState, SourceIdentity
 from kubetally.domain.collection import Collection, window_of
+from kubetally.domain.errors import StoreError
+from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import DAY, Window
 from kubetally.ledger.stored import CollectionGone, Coverage, Lake
 
@@ -24,9 +29,9 @@ class HeldDay:
 
 
 class History:
-    """Reads what was collected. All calls block."""
+    """Reads what was collected. All calls block. `lake` is opened when there is something to be read."""
 
-    def __init__(self, coverage: Coverage, lake: Lake) -> None:
+    def __init__(self, coverage: Coverage, lake: Callable[[], Lake]) -> None:
         self._coverage, self._lake = coverage, lake
 
     def days(self, account_id: str, window: Window, now: datetime, as_of: datetime | None = None) -> list[HeldDay]:
@@ -47,8 +52,30 @@ class History:
         return list(_usable(found, window, now))
 
     def _read(self, collections: Sequence[Collection]) -> list[HeldDay]:
-        rows = self._lake.rows(collections) if collections else {}
+        rows = self._lake().rows(collections) if collections else {}
         return [HeldDay(one.booked(rows[one.id]), one.source, one.state) for one in collections]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The held days of a window, and what is to be told where they could not be read."""
+
+    days: Sequence[HeldDay] = ()
+    issues: tuple[Issue, ...] = ()
+
+
+async def held_days(
+    history: History | None, executor: Executor | None, account_id: str, window: Window, now: datetime
+) -> Held:
+    """The days that need not be asked for; none where what is kept can't be read, and the source has to tell them."""
+    if history is None:
+        return Held()
+    call = partial(history.days, account_id, window, now)
+    try:
+        return Held(await asyncio.get_running_loop().run_in_executor(executor, call))
+    except StoreError as error:
+        message = f"what was collected could not be read, and the source was asked for all of it: {error}"
+        return Held((), (Issue(IssueKind.SOURCE_WARNING, message, None, window, "history", {"code": error.code}),))
 
 
 def _usable(collections: Iterable[Collection], window: Window, now: datetime) -> Iterable[Collection]:

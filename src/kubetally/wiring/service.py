@@ -1,27 +1,20 @@
 """The service, from the settings to the socket."""
 
-import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from kubetally import __version__
-from kubetally.domain.account import Account
 from kubetally.domain.window import Clock
-from kubetally.ledger.ports import CostSource, MetricsSource
 from kubetally.ledger.service import CostService
 from kubetally.settings import Settings
-from kubetally.store.meta.accounts import SqlAccounts
 from kubetally.store.meta.private_file import UnusableFile, read_or_make
 from kubetally.web.app import create_app
 from kubetally.web.question import DEFAULT_WINDOW
 from kubetally.web.server import AddressNotFree, serve
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.cluster import Remembered
-from kubetally.wiring.discoveries import Discoveries
-from kubetally.wiring.sources import open_metrics, open_source
+from kubetally.wiring.opener import Opener
 from kubetally.wiring.store import open_accounts
 
 SECRET_VARIABLE = "KUBETALLY_SECRET"  # noqa: S105
@@ -78,7 +71,7 @@ def run_service(
     clock = clock or SystemClock()
     secret = secret_of(settings)
     with open_accounts(settings, clock) as accounts, ThreadPoolExecutor(_AT_THE_DATABASE, "accounts") as executor:
-        opener = _Opener(accounts, executor, settings)
+        opener = Opener(accounts, executor, settings)
         service = CostService(
             accounts,
             opener.source,
@@ -99,30 +92,3 @@ def run_service(
             if not or_free_port:
                 raise
             serve(app, host, 0, listening=listening)
-
-
-class _Opener:
-    """Opens what is asked about an account. How a context leads to a source is remembered."""
-
-    def __init__(self, accounts: SqlAccounts, executor: Executor, settings: Settings) -> None:
-        self._accounts, self._executor, self._settings = accounts, executor, settings
-        self._discoveries = Discoveries()
-
-    @asynccontextmanager
-    async def source(self, account: Account) -> AsyncIterator[CostSource]:
-        cluster = await self._cluster(account)
-        async with open_source(cluster, self._settings, self._discoveries) as source:
-            yield source
-
-    @asynccontextmanager
-    async def metrics(self, account: Account) -> AsyncIterator[MetricsSource | None]:
-        async with open_metrics(await self._cluster(account), self._settings, self._discoveries) as metrics:
-            yield metrics
-
-    async def _cluster(self, account: Account) -> Remembered:
-        """The account beside the others: which of them have no source of their own matters to one that has none."""
-
-        def look() -> Remembered:
-            return Remembered(account, tuple(self._accounts.all()), self._accounts.organization().currency)
-
-        return await asyncio.get_running_loop().run_in_executor(self._executor, look)

@@ -11,7 +11,7 @@ from typing import TypeVar
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.collection import CollectedDay, CoveredDay
 from kubetally.domain.window import Clock
-from kubetally.ledger.accounts import Accounts
+from kubetally.ledger.accounts import Accounts, NotACluster
 from kubetally.ledger.collect.commit import Committer, Outcome
 from kubetally.ledger.collect.plan import ONE_DAY, Due, History, Policy, Reason, due, history_found
 from kubetally.ledger.collect.read import Reader, Unread
@@ -99,7 +99,7 @@ class Collector:
 
     async def backfill(
         self,
-        account: Account,
+        name: str,
         first: date,
         end: date,
         *,
@@ -107,10 +107,11 @@ class Collector:
         watch: Watch = lambda outcome: None,
         planned: Callable[[int], None] = lambda count: None,
     ) -> Report:
-        """Ask for the days from `first` to before `end` again, or only for those that are not held.
+        """Ask an account for the days from `first` to before `end` again, or only for those that are not held.
 
-        `planned` is told how many they are. Raises: as `collect`.
+        `planned` is told how many they are. Raises: AccountNotFound, NotACluster, and as `collect`.
         """
+        account = await self._blocking(lambda: cluster_named(self._accounts, name))
         await self._blocking(self._committer.repair)
         known = await self._blocking(lambda: self._known(account.id, first, end))
         end = min(end, self._clock.now().date() + ONE_DAY)
@@ -122,7 +123,7 @@ class Collector:
 
     def _due(self, names: Sequence[str]) -> list[Due]:
         now = self._clock.now()
-        clusters = [self._accounts.find(name) for name in names] or self._clusters()
+        clusters = [cluster_named(self._accounts, name) for name in names] or self._clusters()
         earliest = now.date() - (self._policy.most_days + 1) * ONE_DAY
         histories = []
         for account in clusters:
@@ -171,6 +172,17 @@ class Collector:
 
     async def _blocking(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+
+
+def cluster_named(accounts: Accounts, name: str) -> Account:
+    """The account of a cluster, by its name or id.
+
+    Raises: AccountNotFound, AmbiguousAccount, NotACluster, StoreError.
+    """
+    account = accounts.find(name)
+    if account.type is not AccountType.KUBERNETES_CNR:
+        raise NotACluster(account.id, account.type)
+    return account
 
 
 async def _batch(booked: asyncio.Queue[CollectedDay | None]) -> tuple[list[CollectedDay], bool]:
