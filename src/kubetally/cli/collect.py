@@ -1,6 +1,9 @@
 """`kubetally collect` and `kubetally backfill`: putting days into the ledger."""
 
+import os
+import signal
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,7 +38,10 @@ class NamesForever(RequestError):
         super().__init__("--forever collects all clusters: give no account beside it")
 
 
-def collect(accounts: Names = None, forever: Forever = False) -> None:
+WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="Stop when standard input ends.")]
+
+
+def collect(accounts: Names = None, forever: Forever = False, with_parent: WithParent = False) -> None:
     """Collect what is due: missing days, days that may have been corrected, and the running one.
 
     What a source holds is asked for as far back as it holds it, a day at a time, and kept.
@@ -50,6 +56,8 @@ def collect(accounts: Names = None, forever: Forever = False) -> None:
     if forever:
         if accounts:
             raise NamesForever
+        if with_parent:
+            _stop_with_parent()
         collect_forever(start_up(default_level="info"))
         return
     settings = start_up()
@@ -82,6 +90,16 @@ def backfill(
     _tell(report)
     if report.planned and not report.collected:
         raise typer.Exit(exits.NO_SOURCE)
+
+
+def _stop_with_parent() -> None:
+    """Stop when whoever started us is gone, and with it the other end of standard input."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
 def _date(text: str) -> date:

@@ -25,6 +25,8 @@ class Ledger:
     coverage: Coverage
     leases: Leases
     settings: Settings
+    database: str
+    """Where accounts and coverage are, fit to be shown."""
 
     @cached_property
     def lake(self) -> Lake:
@@ -49,6 +51,12 @@ def lake_url(settings: Settings) -> str:
     return settings.lake_url or str(settings.home_folder / "lake")
 
 
+def shown_lake(settings: Settings) -> str:
+    """Where the lake is, without credentials."""
+    scheme, separator, place = lake_url(settings).rpartition("://")
+    return f"{scheme}{separator}{place.rpartition('@')[2]}" if separator else place
+
+
 @contextmanager
 def open_ledger(settings: Settings, clock: Clock | None = None) -> Iterator[Ledger]:
     """What the settings' database and lake hold. Raises StoreError, UnusableSetting."""
@@ -57,4 +65,4 @@ def open_ledger(settings: Settings, clock: Clock | None = None) -> Iterator[Ledg
         url_named("KUBETALLY_DATABASE_URL"),
         open_meta(database_url(settings), keys, clock=clock or SystemClock()) as found,
     ):
-        yield Ledger(found.accounts, found.coverage, found.leases, settings)
+        yield Ledger(found.accounts, found.coverage, found.leases, settings, found.database)

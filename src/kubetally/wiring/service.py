@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from kubetally import __version__
@@ -13,9 +14,10 @@ from kubetally.store.meta.private_file import UnusableFile, read_or_make
 from kubetally.web.app import create_app
 from kubetally.web.question import DEFAULT_WINDOW
 from kubetally.web.server import AddressNotFree, serve
+from kubetally.wiring.beside import kept_running
 from kubetally.wiring.clock import SystemClock
+from kubetally.wiring.ledger import open_ledger, shown_lake
 from kubetally.wiring.opener import Opener
-from kubetally.wiring.store import open_accounts
 
 SECRET_VARIABLE = "KUBETALLY_SECRET"  # noqa: S105
 _SECRET_BYTES = 32
@@ -37,6 +39,7 @@ class Started:
     url: str
     secret: SecretInUse
     database: str
+    lake: str
     accounts: int
 
 
@@ -63,14 +66,22 @@ def run_service(
     clock: Clock | None = None,
     page_window: str = DEFAULT_WINDOW,
     or_free_port: bool = False,
+    collects: bool = False,
 ) -> None:
     """Serve the accounts of the settings' database until SIGTERM or SIGINT; `or_free_port` where `port` is taken.
+
+    collects: whether what is due is collected meanwhile, by a process beside this one.
 
     Raises: AddressNotFree, StoreError, UnusableSetting, UnusableFile.
     """
     clock = clock or SystemClock()
     secret = secret_of(settings)
-    with open_accounts(settings, clock) as accounts, ThreadPoolExecutor(_AT_THE_DATABASE, "accounts") as executor:
+    with (
+        open_ledger(settings, clock) as ledger,
+        ThreadPoolExecutor(_AT_THE_DATABASE, "accounts") as executor,
+        kept_running() if collects else nullcontext(),
+    ):
+        accounts = ledger.accounts
         opener = Opener(accounts, executor, settings)
         service = CostService(
             accounts,
@@ -78,13 +89,14 @@ def run_service(
             clock,
             open_metrics=opener.metrics,
             executor=executor,
+            history=ledger.history,
             deadline_seconds=settings.deadline_seconds,
         )
         app = create_app(service, secret.text, __version__, clock, page_window=page_window, secret_file=secret.file)
         known = len(accounts.all())
 
         def listening(url: str) -> None:
-            started(Started(url, secret, accounts.database, known))
+            started(Started(url, secret, ledger.database, shown_lake(settings), known))
 
         try:
             serve(app, host, port, listening=listening)

@@ -1,0 +1,5 @@
+"""`python -m kubetally`: the command, where its script is not on the path."""
+
+from kubetally.cli.main import main
+
+main()
