@@ -1,20 +1,22 @@
 """Which tables a database has, and making them those of this version."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, column, inspect, select, table
 
 from kubetally.domain.errors import RequestError
-from kubetally.store.meta.engine import alone, open_engine, shown
+from kubetally.store.meta.engine import WAIT_SECONDS, alone, open_engine, shown
 from kubetally.store.meta.faults import SchemaMismatch, translated
 from kubetally.store.meta.tables import Base
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-NEWEST = "0001"
+NEWEST = "0002"
 """The last migration, so that a command that finds it need not load Alembic; a test holds it to the scripts."""
 BASE = "base"
 # OptScale keeps an alembic_version of its own.
@@ -71,6 +73,21 @@ def downgrade(database_url: str, revision: str) -> str | None:
         engine.dispose()
 
 
+@contextmanager
+def ready_engine(database_url: str, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[Engine]:
+    """Connections to a database that has the tables of this version (`make_ready`), closed afterwards.
+
+    wait_seconds: longest wait for a lock that others hold.
+    Raises: InvalidDatabaseUrl, SchemaMismatch, StoreError.
+    """
+    engine = open_engine(database_url, wait_seconds=wait_seconds)
+    try:
+        make_ready(engine)
+        yield engine
+    finally:
+        engine.dispose()
+
+
 def make_ready(engine: Engine) -> None:
     """Make sure that the tables are those of this version.
 
@@ -89,8 +106,10 @@ def make_ready(engine: Engine) -> None:
     if engine.dialect.name == "sqlite" or new:
         _upgrade(engine, "head")
     else:
-        with engine.connect() as connection:
-            _checked(connection, engine)
+        # On MariaDB, who sets it up at this moment commits one migration after the other.
+        with alone(engine) as connection:
+            if _checked(connection, engine) == NEWEST:
+                return
         raise SchemaMismatch(shown(engine), "has older tables than this version of Kubetally, or none", _MIGRATE)
 
 
