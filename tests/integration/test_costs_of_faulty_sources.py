@@ -162,7 +162,7 @@ async def test_no_data_has_null_figures_and_no_zero(faulty: FaultServer) -> None
     assert set(body["breakdown"].values()) == {None}
     assert set(body["efficiency"].values()) == {None}
     assert (body["idle_cost"], body["unallocated_cost"]) == (None, None)
-    assert body["coverage"] == {"hours_asked": 72, "hours_covered": 0}
+    assert body["coverage"] == {"hours_asked": 72, "hours_covered": 0, "state": None}
     assert not {"lines", "breakdown_by_namespace", "breakdown_by_workload"} & body.keys()
     assert [(one["start"], one["end"]) for one in body["errors"]] == [(DAYS[0][0], DAYS[2][1])]
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
-from kubetally.domain.collection import Collection, CoveredDay, DayState
+from kubetally.domain.cluster_costs import DayState
+from kubetally.domain.collection import Collection, CoveredDay
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
 from kubetally.store.meta.engine import shown
