@@ -4,6 +4,7 @@ What is about to be committed is noted first, then committed, then confirmed. Wh
 notes that were left open: what is in the lake is confirmed, what is not is dropped.
 """
 
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ from kubetally.ledger.collect.plan import ONE_DAY
 from kubetally.ledger.stored import COMMITTER, Coverage, Lake, Lease, Leases
 
 _PAUSE_SECONDS = 0.1
+_RENEW_SECONDS = 10.0  # a third of how long a lease lasts
 
 
 class LakeBusy(StoreError):
@@ -104,11 +106,12 @@ class Committer:
     def alone(self) -> Iterator[Lease]:
         """Be the only one who writes, with nothing left open by others. Raises LakeBusy, StoreError."""
         lease = self._lease()
-        try:
-            self._repair()
-            yield lease
-        finally:
-            lease.release()
+        with _renewing(lease):
+            try:
+                self._repair()
+                yield lease
+            finally:
+                lease.release()
 
     def _lease(self) -> Lease:
         until = time.monotonic() + self._patience_seconds
@@ -159,6 +162,24 @@ class Committer:
             self._repair()
             return
         self._coverage.confirm(ids, version)
+
+
+@contextmanager
+def _renewing(lease: Lease) -> Iterator[None]:
+    """Give a sign of life now and then, however long the work takes."""
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.wait(_RENEW_SECONDS) and lease.renew():
+            pass
+
+    renewing = threading.Thread(target=renew, name="lease", daemon=True)
+    renewing.start()
+    try:
+        yield
+    finally:
+        done.set()
+        renewing.join()
 
 
 def _written(collection: Collection) -> Outcome:
