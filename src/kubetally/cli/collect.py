@@ -82,7 +82,7 @@ def backfill(
     """
     from kubetally.wiring.collect import backfill as fill
 
-    settings, days = start_up(), (_date(first), _date(end))
+    settings, days = start_up(), (a_date(first), a_date(end))
     if days[1] <= days[0]:
         raise InvalidWindow(f"{first},{end}", "has no day in it: --to is the day after the last one")
     with _bar() as (planned, watch):
@@ -102,7 +102,8 @@ def _stop_with_parent() -> None:
     threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
-def _date(text: str) -> date:
+def a_date(text: str) -> date:
+    """A day that somebody typed. Raises InvalidWindow."""
     try:
         return date.fromisoformat(text.strip())
     except ValueError:

@@ -16,7 +16,7 @@ from kubetally.ledger.collect.collector import Collector, Report, Watch
 from kubetally.ledger.collect.commit import Committer
 from kubetally.ledger.collect.plan import Policy
 from kubetally.ledger.collect.read import Reader
-from kubetally.ledger.stored import COLLECTOR, Lease
+from kubetally.ledger.stored import COLLECTOR, Lease, Maintained
 from kubetally.settings import Settings
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.ledger import Ledger, open_ledger
@@ -179,7 +179,13 @@ class _Forever:
             pass
 
 
-def maintain(ledger: Ledger, clock: Clock) -> None:
+def maintain_once(settings: Settings) -> Maintained:
+    """Look after the lake now. Raises LakeBusy, StoreError."""
+    with open_ledger(settings) as ledger:
+        return maintain(ledger, SystemClock())
+
+
+def maintain(ledger: Ledger, clock: Clock) -> Maintained:
     """Look after the lake, alone, and forget what was replaced longer ago than its history is kept.
 
     Raises: LakeBusy, StoreError.
@@ -190,3 +196,4 @@ def maintain(ledger: Ledger, clock: Clock) -> None:
     forgotten = ledger.coverage.forget(clock.now() - keep)
     facts = {"compacted": done.compacted, "vacuumed": done.vacuumed, "checkpoint": done.checkpoint}
     _log.info("maintained", **facts, forgotten=forgotten)
+    return done

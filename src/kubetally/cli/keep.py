@@ -1,0 +1,49 @@
+"""`kubetally maintain`, `backup` and `restore`: looking after what is kept."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kubetally.cli.start import start as start_up
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A tar file, as kubetally.tar.")]
+
+
+def maintain() -> None:
+    """Look after the lake: put small files together, and clear away what was replaced longer ago than is kept.
+
+    `kubetally collect --forever`, and so `kubetally serve`, does the same once a day.
+    """
+    from kubetally.wiring.collect import maintain_once
+
+    done = maintain_once(start_up())
+    print(f"Put together {done.compacted} files, removed {done.vacuumed}")
+
+
+def backup(file: File) -> None:
+    """Write database and lake, as they are at one instant, into a file.
+
+    Nothing is collected meanwhile. The keys that encrypt credentials are not in it: keep them apart.
+
+    \b
+    Example:
+      kubetally backup /backups/kubetally.tar
+    """
+    from kubetally.wiring.backup import backup as write
+
+    done = write(start_up(), file)
+    print(f"{file}: {done.rows} rows of the database, {done.files} files of the lake, {done.bytes / 2**20:.1f} MiB")
+
+
+def restore(file: File) -> None:
+    """Restore a backup into an empty database and an empty lake.
+
+    \b
+    Example:
+      KUBETALLY_HOME=/srv/kubetally kubetally restore /backups/kubetally.tar
+    """
+    from kubetally.wiring.backup import restore as read
+
+    done = read(start_up(), file)
+    print(f"Restored {done.rows} rows of the database and {done.files} files of the lake")
