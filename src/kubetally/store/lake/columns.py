@@ -7,7 +7,7 @@ in micros and a DECIMAL(18,6) are the same 128 bits, read with another scale.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,7 +32,7 @@ from kubetally.store.lake.schema import (
 
 _Word = TypeVar("_Word")
 _Item = TypeVar("_Item")
-Column = pa.Array | pa.ChunkedArray
+Column: TypeAlias = pa.Array | pa.ChunkedArray
 
 ALLOCATION_FILE, ASSET_FILE = in_files(ALLOCATIONS), in_files(ASSETS)
 _MICROS = pa.decimal128(38, 0)

@@ -1,272 +1,333 @@
-"""One Delta table of the lake: a file a day, replaced as a whole by one commit."""
+"""One Delta table of days: what is in it at a version, and how a day is put into it at once.
+
+The commit is ours (`max_commit_retries=0`): it succeeds only on the version that was read. Delta's own retry would take
+two first files of one day for two appends that have nothing to do with each other, and the day would count twice.
+"""
 
 import json
-import threading
+import random
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
-from typing import Any
-from uuid import uuid4
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from math import ceil
+from threading import Lock
+from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
-from deltalake.transaction import AddAction, CommitProperties, PostCommitHookProperties, RemoveAction
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
 
-from kubetally.domain.errors import StoreError
-from kubetally.store.lake.faults import Conflict, LakeNewer, LakeUnavailable, NotALake, translated
-from kubetally.store.lake.files import Files
-from kubetally.store.lake.schema import DAY, SCHEMA_VERSION, SORTED_BY, STATISTICS, VERSION_KEY, TableName, in_files
+from kubetally.ledger.stored import Maintained
+from kubetally.store.lake import files
+from kubetally.store.lake.faults import LakeBusy, LakeDamaged, LakeForeign, LakeNewer, translated
+from kubetally.store.lake.files import DataFile
+from kubetally.store.lake.place import Place
+from kubetally.store.lake.schema import DAY, SCHEMA_VERSION, SCHEMAS, STATISTICS, VERSION_KEY, TableName, in_files
+from kubetally.store.lake.storage import MissingFile
 
-_TRIES = 8
-_FIRST_PAUSE_SECONDS = 0.05
-_VERSIONS_KEPT = 4
-_CHECKPOINT_EVERY = 100
-
-
-class VersionGone(StoreError):
-    """An old version of a table that was cleared away."""
-
-    code = "version_gone"
-
-    def __init__(self, url: str, version: int) -> None:
-        self.url, self.version = url, version
-        super().__init__(f"version {version} of {url} was cleared away: its history is kept for KUBETALLY_HISTORY_DAYS")
+ATTEMPTS = 12
+_FIRST_WAIT_SECONDS = 0.02
+_LONGEST_WAIT_SECONDS = 1.0
+_SNAPSHOTS_KEPT = 16
 
 
-class LakeTable:
-    """A table by name. Calls block; one writer at a time, many readers."""
+@dataclass(frozen=True)
+class Snapshot:
+    """The files of a table at a version, by day."""
+
+    version: int
+    files: Mapping[date, tuple[DataFile, ...]]
+
+    def of(self, day: date) -> tuple[DataFile, ...]:
+        """The files of a day; one as a rule, none where nothing is held."""
+        return self.files.get(day, ())
+
+
+class Commit(NamedTuple):
+    """A version of a table: when it was made, and what we said of it."""
+
+    version: int
+    at: datetime
+    said: Mapping[str, Any]
+
+
+EMPTY = Snapshot(-1, {})
+"""Of a table that nobody has made yet."""
+
+
+class _Moved(Exception):
+    """Somebody committed after we read."""
+
+
+class DayTable:
+    """A table of the lake. Threads may share it; each commit is of one day. Raises StoreError."""
 
     def __init__(
-        self, files: Files, name: TableName, schema: pa.Schema, options: Mapping[str, str], keep: timedelta
+        self, place: Place, name: TableName, keep: timedelta, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        self.name, self._files, self._schema, self._keep = name, files, schema, keep
-        self.url = f"{files.url}/{name}"
-        self._options, self._lock = dict(options), threading.Lock()
+        self.name = name
+        self.url = place.shown_table(name)
+        self.schema = in_files(SCHEMAS[name])
+        self._place, self._keep, self._sleep = place, keep, sleep
+        self._storage = place.storage(name)
         self._handle: DeltaTable | None = None
-        self._versions: OrderedDict[int, DeltaTable] = OrderedDict()
+        self._newest = EMPTY
+        self._older: OrderedDict[int, Snapshot] = OrderedDict()
+        self._using, self._writing = Lock(), Lock()
 
-    def replace(self, day: date, tables: Mapping[str, pa.Table], metadata: Mapping[str, str]) -> int:
-        """Put the rows of some accounts in place of those they have on that day; the version from which on that holds.
+    def seen(self) -> Snapshot:
+        """As it was when last looked at; looked at now if never before."""
+        return self._newest if self._newest is not EMPTY else self.newest()
 
-        Raises: LakeUnavailable, LakeFull, LakeNewer, NotALake.
+    def newest(self) -> Snapshot:
+        """As it is now; EMPTY where nobody has made it."""
+        with self._using, self._translated():
+            handle = self._opened()
+            return EMPTY if handle is None else self._look(handle)
+
+    def at(self, version: int) -> Snapshot | None:
+        """As it was at a version; None where that is no longer, or not yet, known."""
+        if version == self._newest.version:
+            return self._newest
+        with self._using:
+            if version in self._older:
+                self._older.move_to_end(version)
+                return self._older[version]
+        handle = self._handle_at(version)
+        if handle is None:
+            return None
+        snapshot = _snapshot(handle)
+        with self._using:
+            self._older[version] = snapshot
+            while len(self._older) > _SNAPSHOTS_KEPT:
+                self._older.popitem(last=False)
+        return snapshot
+
+    def read(
+        self,
+        snapshot: Snapshot,
+        day: date,
+        accounts: Collection[str] | None = None,
+        columns: list[str] | None = None,
+    ) -> pa.Table:
+        """The rows of a day, at least those of `accounts`. Raises MissingFile, where they were removed since."""
+        with self._translated():
+            tables = [files.read(self._storage, one, self.schema, accounts, columns) for one in snapshot.of(day)]
+        wanted = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
+        return pa.concat_tables(tables) if tables else wanted.empty_table()
+
+    def put(self, day: date, new: Mapping[str, pa.Table], said: Mapping[str, Any], keep: Collection[str] = ()) -> int:
+        """Put tables of accounts in place of what they have of this day, in one commit; returns its version.
+
+        said: what the commit tells of itself. keep: ids of collections whose rows stay beside the new ones.
+        Raises: LakeBusy, LakeFull, LakeDamaged where the present file of the day is missing.
         """
-        for number in range(_TRIES):
-            try:
-                return self._replace(day, tables, metadata)
-            except Conflict as error:
-                last = error
-            time.sleep(_FIRST_PAUSE_SECONDS * 2**number)
-        raise LakeUnavailable(self.url, f"others committed first, {_TRIES} times on end ({last})")
+        with self._writing:
+            for attempt in range(ATTEMPTS):
+                if attempt:
+                    self._sleep(_wait_seconds(attempt))
+                base = self._made()
+                held = self._held(base, day)
+                tables = files.merged(held, new, keep)
+                with self._translated():
+                    added = files.write(self._storage, day, tables, self.schema) if tables else None
+                try:
+                    return self._commit(base, day, added, said)
+                except _Moved:
+                    continue
+        raise LakeBusy(self.url, ATTEMPTS)
 
-    def read(self, version: int, days: Sequence[date], accounts: Sequence[str]) -> pa.Table:
-        """The rows of accounts on some days, at a version. Raises VersionGone, LakeUnavailable."""
-        with translated(self.url):
-            found = self._at(version)
-            paths = [path for day in days for path in _paths(found, day)]
-            wanted = [(SORTED_BY[0], "in", list(accounts))]
-            try:
-                parts = [self._read(path, wanted) for path in paths]
-            except FileNotFoundError as error:
-                raise VersionGone(self.url, version) from error
-        return pa.concat_tables(parts) if parts else in_files(self._schema).empty_table()
+    def commits(self, version: int | None = None) -> Iterator[Commit]:
+        """What the log still tells of commits, from `version` (else the newest) backwards.
 
-    def version(self) -> int:
-        """The newest one; -1 where there is no table yet."""
-        with translated(self.url):
-            try:
-                return self._newest(make=False).version()
-            except TableNotFoundError:
-                return -1
-
-    def commits(self, most: int) -> list[dict[str, Any]]:
-        """The newest commits, with what was said of them."""
-        with translated(self.url):
-            try:
-                return self._newest(make=False).history(most)
-            except TableNotFoundError:
-                return []
-
-    def maintain(self) -> tuple[int, int, int]:
-        """Put small files together, clear away what was replaced longer ago than is kept, and write a checkpoint.
-
-        How many files were put together, how many removed, and the version of the checkpoint.
+        From the log's own files: `DeltaTable.history` counts back from the version of its handle while it lists from
+        the newest commit on, so that a commit of somebody else shifts all its versions (deltalake 1.6.6).
         """
-        with translated(self.url):
+        at = self.newest().version if version is None else version
+        while at >= 0:
             try:
-                table = self._newest(make=False)
-            except TableNotFoundError:
-                return 0, 0, -1
-            compacted = table.optimize.compact()["numFilesRemoved"]
-            hours = int(self._keep / timedelta(hours=1))
-            removed = table.vacuum(hours, dry_run=False, enforce_retention_duration=False)
-            table.update_incremental()
-            table.create_checkpoint()
-            table.cleanup_metadata()
-            return int(compacted), len(removed), table.version()
-
-    def drop_days(self, before: date) -> None:
-        """Leave the days before one out of the table."""
-        with translated(self.url):
-            try:
-                table = self._newest(make=False)
-            except TableNotFoundError:
+                with self._translated():
+                    entry = self._storage.body(f"_delta_log/{at:020d}.json")
+            except MissingFile:
                 return
-            old = [path for path in table.file_uris() if _day_of(path) < before.isoformat()]
-            removed = [_removed(_relative(path), _day_of(path)) for path in old]
+            info = _commit_info(entry)
+            yield Commit(at, datetime.fromtimestamp(info.get("timestamp", 0) / 1000, UTC), info)
+            at -= 1
+
+    def maintain(self, keep: timedelta) -> Maintained:
+        """One file a day, a checkpoint, and nothing that was replaced longer than `keep` ago."""
+        snapshot = self.newest()
+        if snapshot is EMPTY:
+            return Maintained()
+        scattered = [day for day, several in snapshot.files.items() if len(several) > 1]
+        for day in scattered:
+            self.put(day, {}, {})
+        self.newest()
+        with self._using, self._translated():
+            handle = self._opened()
+            if handle is None:
+                return Maintained()
+            hours = ceil(keep / timedelta(hours=1))
+            removed = handle.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
             if removed:
-                self._commit(table, removed, {})
+                handle.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
+                handle.update_incremental()
+            handle.create_checkpoint()
+            handle.cleanup_metadata()
+            self._look(handle)
+            return Maintained(len(scattered), len(removed), handle.version())
 
-    def _replace(self, day: date, tables: Mapping[str, pa.Table], metadata: Mapping[str, str]) -> int:
-        with translated(self.url):
-            table = self._newest(make=True)
-            present = _paths(table, day)
-            others = [(SORTED_BY[0], "not in", list(tables))]
-            parts = [*(self._read(path, others) for path in present), *tables.values()]
-            path = f"{DAY}={day.isoformat()}/part-{uuid4().hex}.parquet"
+    def _held(self, base: Snapshot, day: date) -> pa.Table:
+        try:
+            return self.read(base, day)
+        except MissingFile as error:
+            raise LakeDamaged(self.url, f"its file {error} is missing") from error
+
+    def _commit(self, base: Snapshot, day: date, added: AddAction | None, said: Mapping[str, Any]) -> int:
+        """Raises _Moved, where another commit came between; our file is gone then."""
+        now = int(time.time() * 1000)
+        removed = [RemoveAction(one.path, True, now, one.size, {DAY: day.isoformat()}) for one in base.of(day)]
+        with self._using, self._translated():
+            handle = self._opened()
+            if handle is None or handle.version() != base.version:
+                self._discard(added)
+                raise _Moved
             try:
-                add = self._written(path, _sorted(pa.concat_tables(parts)), day)
-                self._commit(table, [add, *(_removed(one, day.isoformat()) for one in present)], metadata)
-            except BaseException:
-                self._files.remove(f"{self.name}/{path}")
+                handle.create_write_transaction(
+                    [*([added] if added else []), *removed],
+                    "append",
+                    SCHEMAS[self.name],
+                    [DAY],
+                    commit_properties=CommitProperties(custom_metadata=dict(said), max_commit_retries=0),
+                    post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
+                )
+            except DeltaError as error:
+                # A store that lost its own answer and asked again finds the commit there, and calls that a conflict.
+                newest = self._look(handle)
+                if added is not None and any(one.path == added.path for one in newest.of(day)):
+                    return newest.version
+                self._discard(added)
+                if isinstance(error, CommitFailedError):
+                    raise _Moved from error
                 raise
-            return table.version()
+            return self._look(handle).version
 
-    def _commit(self, table: DeltaTable, actions: Sequence[AddAction | RemoveAction], said: Mapping[str, str]) -> None:
-        table.create_write_transaction(
-            list(actions),
-            "append",
-            self._schema,
-            [DAY],
-            commit_properties=CommitProperties(custom_metadata=dict(said), max_commit_retries=0),
-            post_commithook_properties=PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False),
-        )
-        table.update_incremental()
+    def _discard(self, added: AddAction | None) -> None:
+        """Remove a file that was not committed."""
+        if added is not None:
+            self._storage.discard(added.path)
 
-    def _written(self, path: str, rows: pa.Table, day: date) -> AddAction:
-        """A row group an account, so that who reads one reads little else."""
-        relative = f"{self.name}/{path}"
-        self._files.make_folder(f"{self.name}/{DAY}={day.isoformat()}")
-        with (
-            self._files.system.open_output_stream(self._files.path(relative)) as stream,
-            pq.ParquetWriter(stream, rows.schema, compression="zstd", store_decimal_as_integer=True) as writer,
-        ):
-            for start, length in _runs(rows[SORTED_BY[0]]):
-                writer.write_table(rows.slice(start, length))
-        size = self._files.written(relative)
-        changed = time.time_ns() // 1_000_000
-        return AddAction(path, size, {DAY: day.isoformat()}, changed, True, json.dumps(_statistics(rows)))
+    def _made(self) -> Snapshot:
+        """As it is now, made if nobody has made it."""
+        snapshot = self.newest()
+        if snapshot is not EMPTY:
+            return snapshot
+        self._place.make()
+        with self._translated():
+            self._create()
+        return self.newest()
 
-    def _read(self, path: str, wanted: list[tuple[str, str, list[str]]]) -> pa.Table:
-        place = self._files.path(f"{self.name}/{path}")
-        return pq.read_table(
-            place, filesystem=self._files.system, filters=wanted, schema=in_files(self._schema), partitioning=None
-        )
-
-    def _newest(self, *, make: bool) -> DeltaTable:
-        with self._lock:
-            if self._handle is None:
-                self._handle = self._opened(make)
-            else:
-                self._handle.update_incremental()
-            return self._handle
-
-    def _opened(self, make: bool) -> DeltaTable:
+    def _create(self) -> None:
+        duration = f"interval {max(1, ceil(self._keep / timedelta(hours=1)))} hours"
         try:
-            table = DeltaTable(self.url, storage_options=self._options)
-        except TableNotFoundError:
-            if not make:
+            DeltaTable.create(
+                self._place.table(self.name),
+                Schema.from_arrow(SCHEMAS[self.name]),
+                partition_by=DAY,
+                name=self.name.value,
+                configuration={
+                    VERSION_KEY: str(SCHEMA_VERSION),
+                    "delta.logRetentionDuration": duration,
+                    "delta.deletedFileRetentionDuration": duration,
+                    "delta.dataSkippingStatsColumns": ",".join(
+                        name for name in STATISTICS if name in self.schema.names
+                    ),
+                },
+                storage_options=dict(self._place.options),
+                raise_if_key_not_exists=False,
+            )
+        except DeltaError:
+            # Of several that make it at once, one does.
+            if self._opened() is None:
                 raise
-            table = self._created()
-        self._see_that_it_is_ours(table)
-        return table
 
-    def _created(self) -> DeltaTable:
-        keep = f"interval {max(1, round(self._keep / timedelta(hours=1)))} hours"
-        configuration = {
-            VERSION_KEY: str(SCHEMA_VERSION),
-            "delta.logRetentionDuration": keep,
-            "delta.deletedFileRetentionDuration": keep,
-            "delta.checkpointInterval": str(_CHECKPOINT_EVERY),
-            "delta.dataSkippingStatsColumns": ",".join(STATISTICS),
-        }
-        self._files.make_folder(self.name)
-        return DeltaTable.create(
-            self.url,
-            self._schema,
-            mode="ignore",
-            partition_by=[DAY],
-            configuration=configuration,
-            storage_options=self._options,
-            raise_if_key_not_exists=False,
-        )
+    def _opened(self) -> DeltaTable | None:
+        """The handle, checked when it is first opened; None where there is no table."""
+        if self._handle is None:
+            try:
+                handle = self._delta(None)
+            except TableNotFoundError:
+                return None
+            _check(handle, self.url, self.name)
+            self._handle = handle
+        return self._handle
 
-    def _see_that_it_is_ours(self, table: DeltaTable) -> None:
-        found = table.metadata().configuration.get(VERSION_KEY)
-        if found is None:
-            raise NotALake(self.url)
-        if not found.isdecimal() or int(found) > SCHEMA_VERSION:
-            raise LakeNewer(self.url, found, SCHEMA_VERSION)
+    def _look(self, handle: DeltaTable) -> Snapshot:
+        handle.update_incremental()
+        if handle.version() != self._newest.version:
+            _check(handle, self.url, self.name)
+            self._newest = _snapshot(handle)
+        return self._newest
 
-    def _at(self, version: int) -> DeltaTable:
-        """The table as it was at a version, of which a few are remembered."""
-        with self._lock:
-            if version in self._versions:
-                self._versions.move_to_end(version)
-                return self._versions[version]
+    def _handle_at(self, version: int) -> DeltaTable | None:
+        """A handle of its own; None where that version is gone, or was never there."""
+        if version < 0:
+            return None
         try:
-            table = DeltaTable(self.url, version=version, storage_options=self._options)
-        except TableNotFoundError:
-            raise VersionGone(self.url, version) from None
-        except Exception as error:
-            if "version" in str(error).lower():
-                raise VersionGone(self.url, version) from error
-            raise
-        self._see_that_it_is_ours(table)
-        with self._lock:
-            self._versions[version] = table
-            while len(self._versions) > _VERSIONS_KEPT:
-                self._versions.popitem(last=False)
-        return table
+            with self._translated():
+                return self._delta(version)
+        except LakeDamaged:
+            # Either this version is not there, or nothing is.
+            self.newest()
+            return None
+
+    def _delta(self, version: int | None) -> DeltaTable:
+        return DeltaTable(self._place.table(self.name), version=version, storage_options=dict(self._place.options))
+
+    def _translated(self) -> Any:
+        return translated(self.url, self._place.secrets)
 
 
-def _paths(table: DeltaTable, day: date) -> list[str]:
-    """The files of a day, from the table's folder."""
-    return [_relative(uri) for uri in table.file_uris([(DAY, "=", day.isoformat())])]
+def _snapshot(handle: DeltaTable) -> Snapshot:
+    actions = pa.table(handle.get_add_actions(flatten=True))
+    by_day: dict[date, tuple[DataFile, ...]] = {}
+    columns = (actions[name].to_pylist() for name in (f"partition.{DAY}", "path", "size_bytes"))
+    for day, path, size in zip(*columns, strict=True):
+        by_day[day] = (*by_day.get(day, ()), DataFile(path, size))
+    return Snapshot(handle.version(), by_day)
 
 
-def _relative(uri: str) -> str:
-    return "/".join(uri.split("/")[-2:])
+def _commit_info(entry: bytes) -> Mapping[str, Any]:
+    """What a commit says of itself; nothing where another program left that out."""
+    for line in entry.splitlines():
+        action = json.loads(line)
+        if "commitInfo" in action:
+            info: Mapping[str, Any] = action["commitInfo"]
+            return info
+    return {}
 
 
-def _day_of(path: str) -> str:
-    return path.split("/")[-2].removeprefix(f"{DAY}=")
+def _check(handle: DeltaTable, url: str, name: TableName) -> None:
+    """Raises LakeForeign, LakeNewer."""
+    found = handle.metadata().configuration.get(VERSION_KEY)
+    if found is None or not found.isdecimal():
+        raise LakeForeign(url, f"it lacks the table property {VERSION_KEY}")
+    if int(found) > SCHEMA_VERSION:
+        raise LakeNewer(url, int(found), SCHEMA_VERSION)
+    # A version below SCHEMA_VERSION is migrated here, once there is one.
+    columns, ours = pa.schema(handle.schema().to_arrow()), SCHEMAS[name]
+    unlike = [
+        field.name for field in ours if field.name not in columns.names or columns.field(field.name).type != field.type
+    ]
+    unlike += [name for name in columns.names if name not in ours.names]
+    if unlike:
+        raise LakeForeign(url, f"other columns: {', '.join(unlike[:5])}")
 
 
-def _removed(path: str, day: str) -> RemoveAction:
-    return RemoveAction(path, True, time.time_ns() // 1_000_000, None, {DAY: day})
-
-
-def _sorted(rows: pa.Table) -> pa.Table:
-    return rows.sort_by([(name, "ascending") for name in (*SORTED_BY, "ordinal")])
-
-
-def _runs(column: pa.ChunkedArray) -> list[tuple[int, int]]:
-    """Where each value begins and how often it follows on itself."""
-    encoded = pc.run_end_encode(column.combine_chunks())
-    ends = encoded.run_ends.to_pylist()
-    return [(start, end - start) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-
-
-def _statistics(rows: pa.Table) -> dict[str, Any]:
-    """What a reader leaves files out by."""
-    least, most, nulls = {}, {}, {}
-    for name in STATISTICS:
-        found = pc.min_max(rows[name]).as_py()
-        nulls[name] = rows[name].null_count
-        if found["min"] is not None:
-            least[name], most[name] = found["min"], found["max"]
-    return {"numRecords": rows.num_rows, "minValues": least, "maxValues": most, "nullCount": nulls}
+def _wait_seconds(attempt: int) -> float:
+    """Longer each time, and never the same for two that wait."""
+    longest = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2**attempt)
+    return random.uniform(longest / 4, longest)  # noqa: S311
