@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kubetally.domain.window import Clock
+from kubetally.ledger.stored import Coverage, Leases
 from kubetally.store.meta.accounts import SqlAccounts
 from kubetally.store.meta.coverage import SqlCoverage
 from kubetally.store.meta.engine import WAIT_SECONDS
@@ -18,8 +19,8 @@ class Metadata:
     """The three ports on one database, which may be used by many threads at once."""
 
     accounts: SqlAccounts
-    coverage: SqlCoverage
-    leases: SqlLeases
+    coverage: Coverage
+    leases: Leases
 
     @property
     def database(self) -> str:
