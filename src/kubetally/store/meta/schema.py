@@ -60,7 +60,7 @@ def downgrade(database_url: str, revision: str) -> str | None:
     engine = open_engine(database_url)
     try:
         with alone(engine) as connection:
-            if revision not in {BASE, *_known(connection)}:
+            if revision not in {BASE, *known_revisions(connection)}:
                 raise UnknownRevision(revision)
             if _checked(connection, engine) is not None:
                 try:
@@ -113,6 +113,16 @@ def make_ready(engine: Engine) -> None:
         raise SchemaMismatch(shown(engine), "has older tables than this version of Kubetally, or none", _MIGRATE)
 
 
+def bring(connection: Connection, engine: Engine, revision: str) -> None:
+    """Bring a database to a known revision, up or down, within what `alone` gave. Raises SchemaMismatch, StoreError."""
+    from alembic import command
+
+    found = _checked(connection, engine)
+    step = command.downgrade if found is not None and found > revision else command.upgrade
+    with _ALEMBIC:
+        step(_config(connection), revision)
+
+
 def _upgrade(engine: Engine, revision: str) -> str | None:
     from alembic import command, util
 
@@ -131,7 +141,7 @@ def _checked(connection: Connection, engine: Engine) -> str | None:
     with translated(shown(engine)):
         found = _revision(connection)
         tables = set(inspect(connection).get_table_names())
-    if found is not None and found not in _known(connection):
+    if found is not None and found not in known_revisions(connection):
         raise SchemaMismatch(
             shown(engine), f"is at revision {found}, newer than this Kubetally knows", "install the newer Kubetally"
         )
@@ -145,8 +155,8 @@ def _checked(connection: Connection, engine: Engine) -> str | None:
     return found
 
 
-def _known(connection: Connection) -> set[str]:
-    """The revisions that this version has migrations of."""
+def known_revisions(connection: Connection) -> set[str]:
+    """The revisions that this version has migrations of; they are in order as text is."""
     from alembic.script import ScriptDirectory
 
     return {script.revision for script in ScriptDirectory.from_config(_config(connection)).walk_revisions()}
