@@ -7,7 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def progress(of: int, doing: str | None = None) -> Iterator[Callable[[], None]]:
-    """A callable to be called as each of `of` ends, clusters unless `doing` says what; it draws nothing where standard error is no terminal."""
+    """A callable to be called as each of `of` ends, which are clusters unless `doing` says what.
+
+    It draws nothing where standard error is no terminal.
+    """
     if not sys.stderr.isatty():
         yield lambda: None
         return

@@ -36,7 +36,7 @@ def collect_once(
 ) -> Report:
     """Collect what is due now, of all clusters or those named, round after round until nothing is.
 
-    Raises: AccountNotFound, LakeBusy, StoreError.
+    Raises: AccountNotFound, AnotherWriter, StoreError.
     """
 
     async def collect(ledger: Ledger, collector: Collector) -> Report:
@@ -64,7 +64,7 @@ def backfill(
     planned: Planned,
     clock: Clock | None = None,
 ) -> Report:
-    """Ask an account's source for days again. Raises AccountNotFound, NotACluster, LakeBusy, StoreError."""
+    """Ask an account's source for days again. Raises AccountNotFound, NotACluster, AnotherWriter, StoreError."""
 
     async def fill(ledger: Ledger, collector: Collector) -> Report:
         return await collector.backfill(name, first, end, missing_only=missing_only, watch=watch, planned=planned)
@@ -180,7 +180,7 @@ class _Forever:
 
 
 def maintain_once(settings: Settings) -> Maintained:
-    """Look after the lake now. Raises LakeBusy, StoreError."""
+    """Look after the lake now. Raises AnotherWriter, StoreError."""
     with open_ledger(settings) as ledger:
         return maintain(ledger, SystemClock())
 
@@ -188,7 +188,7 @@ def maintain_once(settings: Settings) -> Maintained:
 def maintain(ledger: Ledger, clock: Clock) -> Maintained:
     """Look after the lake, alone, and forget what was replaced longer ago than its history is kept.
 
-    Raises: LakeBusy, StoreError.
+    Raises: AnotherWriter, StoreError.
     """
     keep = timedelta(days=ledger.settings.history_days)
     with Committer(ledger.lake, ledger.coverage, ledger.leases, clock).alone():

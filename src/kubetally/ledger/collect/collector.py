@@ -67,7 +67,7 @@ class Collector:
     async def due(self, names: Sequence[str] = ()) -> list[Due]:
         """What is due now, of all clusters or of those named; what a killed writer left open is seen to first.
 
-        Raises: AccountNotFound, LakeBusy, StoreError.
+        Raises: AccountNotFound, AnotherWriter, StoreError.
         """
         await self._blocking(self._committer.repair)
         return await self._blocking(lambda: self._due(names))
@@ -75,7 +75,7 @@ class Collector:
     async def collect(self, dues: Sequence[Due], watch: Watch = lambda outcome: None) -> Report:
         """Collect these days; what concerns one cluster neither holds nor ends the others.
 
-        Raises: LakeBusy, LeaseLost, StoreError, which concern all of them; what was committed until then is.
+        Raises: AnotherWriter, LeaseLost, StoreError, which concern all of them; what was committed until then is.
         """
         report = Report(len(dues))
 

@@ -23,10 +23,10 @@ _PAUSE_SECONDS = 0.1
 _RENEW_SECONDS = 10.0  # a third of how long a lease lasts
 
 
-class LakeBusy(StoreError):
+class AnotherWriter(StoreError):
     """Somebody else writes to the lake, and did not end in time."""
 
-    code = "lake_busy"
+    code = "another_writer"
     retryable = True
 
     def __init__(self, url: str, holder: str, seconds: float) -> None:
@@ -86,7 +86,7 @@ class Committer:
     def commit(self, days: Sequence[CollectedDay]) -> list[Outcome]:
         """Put days into the lake, those of one day at once, unless the ledger knows more of them already.
 
-        Raises: LakeBusy, LeaseLost, StoreError; what was committed until then is.
+        Raises: AnotherWriter, LeaseLost, StoreError; what was committed until then is.
         """
         with self.alone() as lease:
             outcomes = []
@@ -97,14 +97,14 @@ class Committer:
             return outcomes
 
     def repair(self) -> None:
-        """See what became of commits whose writer was killed. Raises LakeBusy, StoreError."""
+        """See what became of commits whose writer was killed. Raises AnotherWriter, StoreError."""
         if self._coverage.pending():
             with self.alone():  # who is alone repairs first
                 pass
 
     @contextmanager
     def alone(self) -> Iterator[Lease]:
-        """Be the only one who writes, with nothing left open by others. Raises LakeBusy, StoreError."""
+        """Be the only one who writes, with nothing left open by others. Raises AnotherWriter, StoreError."""
         lease = self._lease()
         with _renewing(lease):
             try:
@@ -118,7 +118,7 @@ class Committer:
         while (lease := self._leases.acquire(COMMITTER)) is None:
             if time.monotonic() > until:
                 holder = self._leases.holder(COMMITTER) or "another process"
-                raise LakeBusy(self._lake.url, holder, self._patience_seconds)
+                raise AnotherWriter(self._lake.url, holder, self._patience_seconds)
             self._pause(_PAUSE_SECONDS)
         return lease
 

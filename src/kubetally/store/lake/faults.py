@@ -1,4 +1,4 @@
-"""What can go wrong with a lake, and the one place that tells it from the errors of deltalake, obstore, pyarrow and the disk."""
+"""What can go wrong with a lake, and the one place that tells it from the errors of the libraries and the disk."""
 
 import errno
 import re

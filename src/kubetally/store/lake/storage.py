@@ -109,7 +109,7 @@ class ObjectStorage:
 
     def write(self, path: str, content: pa.Buffer) -> None:
         """See `Storage`."""
-        obstore.put(self._store, path, content)
+        obstore.put(self._store, path, content.to_pybytes())
 
     def discard(self, path: str) -> None:
         """See `Storage`."""

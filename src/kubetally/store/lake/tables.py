@@ -119,6 +119,15 @@ class DayTable:
         wanted = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
         return pa.concat_tables(tables) if tables else wanted.empty_table()
 
+    def held(self, day: date, accounts: Collection[str] | None = None, columns: list[str] | None = None) -> pa.Table:
+        """The rows of a day as they are now, at least those of `accounts`. Raises LakeDamaged."""
+        while True:
+            snapshot = self.newest()
+            try:
+                return self.read(snapshot, day, accounts, columns)
+            except MissingFile as error:
+                self._see_that_it_moved(snapshot, error)
+
     def put(self, day: date, new: Mapping[str, pa.Table], said: Mapping[str, Any], keep: Collection[str] = ()) -> int:
         """Put tables of accounts in place of what they have of this day, in one commit; returns its version.
 
@@ -130,7 +139,11 @@ class DayTable:
                 if attempt:
                     self._sleep(_wait_seconds(attempt))
                 base = self._made()
-                held = self._held(base, day)
+                try:
+                    held = self.read(base, day)
+                except MissingFile as error:
+                    self._see_that_it_moved(base, error)
+                    continue
                 tables = files.merged(held, new, keep)
                 with self._translated():
                     added = files.write(self._storage, day, tables, self.schema) if tables else None
@@ -180,11 +193,10 @@ class DayTable:
             self._look(handle)
             return Maintained(len(scattered), len(removed), handle.version())
 
-    def _held(self, base: Snapshot, day: date) -> pa.Table:
-        try:
-            return self.read(base, day)
-        except MissingFile as error:
-            raise LakeDamaged(self.url, f"its file {error} is missing") from error
+    def _see_that_it_moved(self, snapshot: Snapshot, missing: MissingFile) -> None:
+        """A file may be missing because it was replaced and removed after we looked. Raises LakeDamaged, where not."""
+        if self.newest().version == snapshot.version:
+            raise LakeDamaged(self.url, f"its file {missing} is missing") from missing
 
     def _commit(self, base: Snapshot, day: date, added: AddAction | None, said: Mapping[str, Any]) -> int:
         """Raises _Moved, where another commit came between; our file is gone then."""
