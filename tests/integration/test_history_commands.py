@@ -46,7 +46,8 @@ class Upstream:
         if self.mode != "dearer" or found.status != 200 or not is_money:
             return Reply(found.status, found.body(), found.content_type or "")
         content = json.loads(found.body())
-        for rows in content["data"]:
+        data = content["data"]
+        for rows in data if isinstance(data, list) else [data]:
             for row in (rows or {}).values():
                 _make_dearer(row)
         return content
@@ -184,7 +185,7 @@ def test_two_accounts_of_one_cluster_do_not_mix_and_a_removed_one_leaves_its_row
     totals = {name: costs(home, name)["summary"]["network_cost"] for name in ("aurora", "again")}
     assert totals["again"] == pytest.approx(2 * totals["aurora"])
     size = size_of(home)
-    assert home.call("accounts", "remove", "again", "--yes").code == 0
+    assert home.call("accounts", "remove", "again").code == 0
     assert size_of(home) >= size * 0.99
     assert costs(home)["summary"]["network_cost"] == totals["aurora"]
 
@@ -379,7 +380,7 @@ def test_a_backup_restores_what_was_held(home: Home, upstream: tuple[Upstream, S
     assert again.code == 2
     assert "not empty" in again.err
     cut = tmp_path / "cut.tar"
-    cut.write_bytes(file.read_bytes()[:-4096])
+    cut.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     third = Home(tmp_path / "third")
     done = third.call("restore", str(cut))
     assert done.code == 2
