@@ -32,7 +32,7 @@ def kept_running(command: Sequence[str] = COMMAND) -> Iterator[None]:
 class _Keeper(threading.Thread):
     def __init__(self, command: Sequence[str]) -> None:
         super().__init__(name="collector", daemon=True)
-        self._command, self._stopping, self._process = command, threading.Event(), self._started(command)
+        self._command, self._stopping, self._process = command, threading.Event(), self._spawned(command)
 
     def run(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
@@ -44,7 +44,7 @@ class _Keeper(threading.Thread):
             if self._stopping.wait(pause):
                 return
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-            self._process = self._started(self._command)
+            self._process = self._spawned(self._command)
 
     def stop(self) -> None:
         """Tell it to stop, and wait until it has."""
@@ -58,5 +58,5 @@ class _Keeper(threading.Thread):
         self.join()
 
     @staticmethod
-    def _started(command: Sequence[str]) -> "subprocess.Popen[bytes]":
+    def _spawned(command: Sequence[str]) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603  (our own command)
