@@ -25,19 +25,25 @@ from kubetally.tasks import task_group
 
 OpenSource = Callable[[Account], AbstractAsyncContextManager[CostSource]]
 OpenMetrics = Callable[[Account], AbstractAsyncContextManager[InfrastructureSource | None]]
-_GIVE_UP_AFTER = 2  # days on end that failed: the others would, too
+_GIVE_UP_AFTER = 2  # days on end that met what others would meet, too
+_NOT_LET_IN = frozenset({401, 403})
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A day that could not be had, and why; `was_tried` is False where it was left out after others had failed."""
+    """A day that could not be had, and why.
+
+    was_tried:   False where it was left out after others had failed.
+    is_of_all:   whether other days would meet the same: the source is away, or lets us in no more.
+    """
 
     account_id: str
     day: date
     code: str
     why: str
     was_tried: bool = True
+    is_of_all: bool = False
 
 
 class Reader:
@@ -67,7 +73,7 @@ class Reader:
                     for found in await asyncio.gather(
                         *(self._day(account, source, metrics, about, day) for day in some)
                     ):
-                        failed = failed + 1 if isinstance(found, Unread) else 0
+                        failed = failed + 1 if isinstance(found, Unread) and found.is_of_all else 0
                         yield found
         except HubError as error:  # it could not even be opened
             if left:
@@ -128,4 +134,5 @@ async def _measured(metrics: InfrastructureSource | None, window: Window) -> Inf
 
 
 def _unread(account: Account, day: date, error: HubError) -> Unread:
-    return Unread(account.id, day, error.code, str(error))
+    is_of_all = error.retryable or getattr(error, "status", None) in _NOT_LET_IN
+    return Unread(account.id, day, error.code, str(error), is_of_all=is_of_all)

@@ -34,6 +34,7 @@ class Refused(SourceError):
     """The source of a test is down."""
 
     code = "refused"
+    retryable = True
 
 
 @dataclass
