@@ -14,10 +14,11 @@ from kubetally.domain.collection import Collection as Collected
 from kubetally.domain.row import Row
 from kubetally.ledger.stored import CollectionGone, Maintained
 from kubetally.store.lake.columns import allocation_table, asset_table, assets_of, rows_of
-from kubetally.store.lake.files import MissingFile, slices_by
+from kubetally.store.lake.files import slices_by
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import TableName
-from kubetally.store.lake.tables import EMPTY, DayTable, Snapshot
+from kubetally.store.lake.storage import MissingFile
+from kubetally.store.lake.tables import DayTable, Snapshot
 
 KEPT = timedelta(days=400)
 """How long what was replaced stays readable, unless told otherwise."""
@@ -83,7 +84,7 @@ class DeltaLake:
         assets = {one.collection.account_id: asset_table(one) for one in days}
         counts = {one.collection.id: [len(one.rows), len(one.assets)] for one in days}
         said = {COLLECTIONS_KEY: counts}
-        held = self._ids_held(pair, pair.rows.newest(), day, list(rows))
+        held = self._ids_held(pair, day, list(rows))
         assets_version = pair.assets.put(day, assets, said, keep=held - counts.keys())
         version = pair.rows.put(day, rows, {**said, ASSETS_VERSION_KEY: assets_version})
         if pair.assets.newest().version != assets_version:
@@ -150,12 +151,9 @@ class DeltaLake:
         return [(pair, some) for pair, some in ((self._days, others), (self._running, running)) if some]
 
     @staticmethod
-    def _ids_held(pair: _Pair, snapshot: Snapshot, day: date, accounts: Collection[str]) -> set[str]:
-        """Collections whose rows accounts have on a day."""
-        try:
-            table = pair.rows.read(snapshot, day, accounts, ["account_id", "collection_id"])
-        except MissingFile:
-            table = pair.rows.read(pair.rows.newest(), day, accounts, ["account_id", "collection_id"])
+    def _ids_held(pair: _Pair, day: date, accounts: Collection[str]) -> set[str]:
+        """Collections whose rows accounts have on a day, as it is now."""
+        table = pair.rows.held(day, accounts, ["account_id", "collection_id"])
         return {
             id_
             for account, rows in slices_by(table, "account_id")
@@ -167,8 +165,8 @@ class DeltaLake:
         self, pair: _Pair, day: date, assets: Mapping[str, pa.Table], counts: Mapping[str, list[int]]
     ) -> None:
         """Where another committer took our assets away before our rows were there: put them back."""
-        held = self._ids_held(pair, pair.rows.newest(), day, list(assets))
-        table = pair.assets.read(pair.assets.newest(), day, list(assets), ["collection_id"])
+        held = self._ids_held(pair, day, list(assets))
+        table = pair.assets.held(day, list(assets), ["collection_id"])
         present = {id_ for id_, _ in slices_by(table, "collection_id")}
         lost = {
             account: one
@@ -218,7 +216,7 @@ class DeltaLake:
         """Of a collection that has none in the newest version: it may have none, or have been replaced."""
         pair = self._pair(collection)
         accounts = [collection.account_id]
-        if collection.id in self._ids_held(pair, pair.rows.newest(), collection.day, accounts):
+        if collection.id in self._ids_held(pair, collection.day, accounts):
             return ()
         for commit in pair.rows.commits(collection.version) if collection.version is not None else ():
             version = commit.said.get(ASSETS_VERSION_KEY)
@@ -240,36 +238,29 @@ class DeltaLake:
         missing = {one.id: one for one in collections}
         versions: dict[str, int] = {}
         earliest = min(one.collected_at for one in collections) - _CLOCKS_DIFFER
-        newest = pair.rows.newest()
-        if newest is EMPTY:
-            return {}
         for commit in pair.rows.commits():
             for id_ in commit.said.get(COLLECTIONS_KEY, {}):
                 if missing.pop(id_, None) is not None:
                     versions[id_] = commit.version
-            if not missing or commit.at < earliest:
+            if not missing or commit.at < earliest or commit.version == 0:
                 return versions
-        if commit.version > 0:  # the log no longer tells of its beginning
-            by_day: dict[date, list[Collected]] = defaultdict(list)
-            for one in missing.values():
-                by_day[one.day].append(one)
-            for day, some in by_day.items():
-                held = self._ids_held(pair, newest, day, [one.account_id for one in some])
-                versions |= {one.id: newest.version for one in some if one.id in held}
-        return versions
+        return versions | self._held_now(pair, list(missing.values()))
+
+    def _held_now(self, pair: _Pair, collections: Sequence[Collected]) -> dict[str, int]:
+        """Of those that the log no longer tells of: which are in the newest version, which is given for theirs."""
+        version = pair.rows.newest().version
+        found: dict[str, int] = {}
+        for day, some in _by_day(collections).items():
+            held = self._ids_held(pair, day, [one.account_id for one in some])
+            found |= {one.id: version for one in some if one.id in held}
+        return found
 
     def _drop_finished(self) -> None:
         """Take days that are over out of the tables of running days."""
-        running, days = self._running.rows.newest(), self._days.rows.newest()
-        for day in running.files:
-            there, here = (
-                _accounts(table, snapshot, day)
-                for table, snapshot in ((self._days.rows, days), (self._running.rows, running))
-            )
-            if here <= there:
+        for day in self._running.rows.newest().files:
+            if _accounts(self._running.rows, day) <= _accounts(self._days.rows, day):
                 for table in (self._running.rows, self._running.assets):
-                    gone = {account: table.schema.empty_table() for account in _accounts(table, table.newest(), day)}
-                    table.put(day, gone, {})
+                    table.put(day, {account: table.schema.empty_table() for account in _accounts(table, day)}, {})
 
 
 def _rows_table(pair: _Pair) -> DayTable:
@@ -280,9 +271,15 @@ def _assets_table(pair: _Pair) -> DayTable:
     return pair.assets
 
 
-def _accounts(table: DayTable, snapshot: Snapshot, day: date) -> set[str]:
-    held = table.read(snapshot, day, columns=["account_id"])
-    return {account for account, _ in slices_by(held, "account_id")}
+def _accounts(table: DayTable, day: date) -> set[str]:
+    return {account for account, _ in slices_by(table.held(day, columns=["account_id"]), "account_id")}
+
+
+def _by_day(collections: Iterable[Collected]) -> dict[date, list[Collected]]:
+    by_day: dict[date, list[Collected]] = defaultdict(list)
+    for one in collections:
+        by_day[one.day].append(one)
+    return by_day
 
 
 def _look_up(
@@ -292,9 +289,7 @@ def _look_up(
     convert: Callable[[pa.Table], tuple[_Item, ...]],
 ) -> dict[str, tuple[_Item, ...]]:
     """What a version has of collections; a day whose file was removed since has nothing."""
-    by_day: dict[date, list[Collected]] = defaultdict(list)
-    for one in collections:
-        by_day[one.day].append(one)
+    by_day = _by_day(collections)
 
     def read(day: date) -> dict[str, tuple[_Item, ...]]:
         some = by_day[day]

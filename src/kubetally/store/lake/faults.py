@@ -1,4 +1,4 @@
-"""What can go wrong with a lake, and the one place that tells it from the errors of deltalake, pyarrow and the disk."""
+"""What can go wrong with a lake, and the one place that tells it from the errors of the libraries and the disk."""
 
 import errno
 import re
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
+from obstore.exceptions import BaseError
 
 from kubetally.domain.errors import RequestError, StoreError
 
@@ -148,10 +149,10 @@ class LakeDamaged(StoreError):
 
 @contextmanager
 def translated(url: str, secrets: tuple[str, ...] = ()) -> Iterator[None]:
-    """Errors of deltalake, pyarrow and the disk as ours. `url` is shown in them; `secrets` are not."""
+    """Errors of deltalake, obstore, pyarrow and the disk as ours. `url` is shown in them; `secrets` are not."""
     try:
         yield
-    except (DeltaError, OSError, pa.ArrowException) as error:
+    except (DeltaError, BaseError, OSError, pa.ArrowException) as error:
         raise _meaning(error, url, secrets) from error
 
 
@@ -169,7 +170,7 @@ def _meaning(error: Exception, url: str, secrets: tuple[str, ...]) -> StoreError
 
 def shown(error: Exception, secrets: tuple[str, ...] = ()) -> str:
     """What a library says, on one line, short, without credentials."""
-    text = " ".join(str(error).split())
+    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).replace("↳", "").split())
     for secret in secrets:
         text = text.replace(secret, "***")
     text = re.sub(r"(\w://[^\s?]*)\?\S*", r"\1?***", text)

@@ -6,19 +6,19 @@ others, and a query over all accounts still finds groups of a useful length.
 
 import itertools
 import json
-import os
 import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.fs
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
 from kubetally.store.lake.schema import DAY, SORTED_BY, STATISTICS
+from kubetally.store.lake.storage import Storage
 
 ROWS_A_GROUP = 4096
 """An account begins a new row group where the present one has as many rows. Measured with 50 accounts of 1,000 rows:
@@ -28,8 +28,11 @@ MOST_ROWS_A_GROUP = 131_072
 _LONGEST_STATISTIC = 256
 
 
-class MissingFile(Exception):
-    """A file that the log names is not there any more."""
+class DataFile(NamedTuple):
+    """A file of a day: its path in the table, and bytes."""
+
+    path: str
+    size: int
 
 
 def merged(held: pa.Table, new: Mapping[str, pa.Table], keep: Collection[str] = ()) -> list[pa.Table]:
@@ -50,55 +53,32 @@ def merged(held: pa.Table, new: Mapping[str, pa.Table], keep: Collection[str] = 
     return [table for table in tables if table.num_rows]
 
 
-def write(
-    files: pyarrow.fs.FileSystem, folder: str | None, day: date, tables: Sequence[pa.Table], schema: pa.Schema
-) -> AddAction:
+def write(storage: Storage, day: date, tables: Sequence[pa.Table], schema: pa.Schema) -> AddAction:
     """Write a day's tables, one per account in their order, as one file; returns what the log needs to know of it.
 
-    folder: of the table on this machine, where it is there: the file is then on the disk before this returns.
-    Raises: OSError; no file is left then.
+    Raises: OSError, BaseError of obstore; no file is left then.
     """
     path = f"{DAY}={day.isoformat()}/part-{uuid.uuid4()}.zstd.parquet"
-    if folder is None:
-        body = _parquet(tables, schema)
-        with files.open_output_stream(path) as stream:
-            stream.write(body)
-        size = body.size
-    else:
-        size = _write_to_disk(os.path.join(folder, path), tables, schema)  # noqa: PTH118
-    return AddAction(
-        path, size, {DAY: day.isoformat()}, int(time.time() * 1000), data_change=True, stats=_statistics(tables)
-    )
+    content = _parquet(tables, schema)
+    storage.write(path, content)
+    now = int(time.time() * 1000)
+    return AddAction(path, content.size, {DAY: day.isoformat()}, now, data_change=True, stats=_statistics(tables))
 
 
 def read(
-    files: pyarrow.fs.FileSystem,
-    path: str,
+    storage: Storage,
+    file: DataFile,
     schema: pa.Schema,
     accounts: Collection[str] | None = None,
     columns: Sequence[str] | None = None,
 ) -> pa.Table:
-    """The rows of a file, at least those of `accounts`; all where None. Raises MissingFile, OSError."""
+    """The rows of a file, at least those of `accounts`; all where None. Raises MissingFile, OSError, BaseError."""
     names = list(columns or schema.names)
-    try:
-        with files.open_input_file(path) as opened, pq.ParquetFile(opened, pre_buffer=True) as parquet:
-            groups = list(_groups_of(parquet.metadata, accounts))
-            table = parquet.read_row_groups(groups, columns=names)
-    except FileNotFoundError as error:
-        raise MissingFile(path) from error
+    with storage.opened(*file) as opened, pq.ParquetFile(opened, pre_buffer=True) as parquet:
+        groups = list(_groups_of(parquet.metadata, accounts))
+        table = parquet.read_row_groups(groups, columns=names).select(names)
     wanted = pa.schema([schema.field(name) for name in names])
-    table = table.select(names)
     return table if table.schema.equals(wanted) else table.cast(wanted)
-
-
-def body(files: pyarrow.fs.FileSystem, path: str) -> bytes:
-    """A whole file. Raises MissingFile, OSError."""
-    try:
-        with files.open_input_stream(path) as opened:
-            content: bytes = opened.read()
-            return content
-    except FileNotFoundError as error:
-        raise MissingFile(path) from error
 
 
 def slices_by(table: pa.Table, column: str) -> Iterator[tuple[str, pa.Table]]:
@@ -138,10 +118,11 @@ def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting)
 
 
-def _write_parquet(target: object, tables: Sequence[pa.Table], schema: pa.Schema) -> None:
+def _parquet(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Buffer:
     by = [pq.SortingColumn(schema.get_field_index(name)) for name in SORTED_BY if name in schema.names]
+    sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
-        target,
+        sink,
         schema,
         compression="zstd",
         store_schema=False,
@@ -151,33 +132,7 @@ def _write_parquet(target: object, tables: Sequence[pa.Table], schema: pa.Schema
     ) as writer:
         for group in _groups(tables):
             writer.write_table(group, row_group_size=MOST_ROWS_A_GROUP)
-
-
-def _parquet(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    _write_parquet(sink, tables, schema)
     return sink.getvalue()
-
-
-def _write_to_disk(path: str, tables: Sequence[pa.Table], schema: pa.Schema) -> int:
-    folder = os.path.dirname(path)  # noqa: PTH120
-    os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-    try:
-        with open(path, "xb") as file:  # noqa: PTH123
-            _write_parquet(file, tables, schema)
-            file.flush()
-            os.fsync(file.fileno())
-            size = file.tell()
-    except BaseException:
-        discard(path)
-        raise
-    return size
-
-
-def discard(path: str) -> None:
-    """Remove a file that nothing refers to, if it is there."""
-    if os.path.exists(path):  # noqa: PTH110
-        os.unlink(path)  # noqa: PTH108
 
 
 def _groups_of(metadata: pq.FileMetaData, accounts: Collection[str] | None) -> Iterator[int]:

@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
-import pyarrow.fs
-from deltalake.fs import DeltaStorageHandler
+from obstore.exceptions import BaseError
 
 from kubetally.store.lake.faults import InvalidLakeUrl, LakeForeign, LakeRefused, shown
+from kubetally.store.lake.storage import DiskStorage, ObjectStorage, Storage
 
 OBJECT_STORES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
 """Schemes that are passed on to the Delta library with their options."""
 
-_SECRET = re.compile(r"secret|key|token|password|sas|credential|account", re.IGNORECASE)
+_SECRET = re.compile(r"secret|key|token|password|sas|credential", re.IGNORECASE)
+_SHORTEST_SECRET = 4
+
+DEFAULTS = {"connect_timeout": "5s", "timeout": "60s", "max_retries": "4", "retry_timeout": "60s"}
+"""How long an object store is waited for, and how often it is asked again, unless the options tell."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Place:
         if not parts.netloc:
             raise InvalidLakeUrl(masked(url), "names no bucket")
         target = url.rstrip("/")
-        return cls(target, target, None, options)
+        return cls(target, target, None, _with_defaults(options))
 
     @classmethod
     def _of_folder(cls, url: str, path: Path) -> Self:
@@ -59,7 +63,8 @@ class Place:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Values that must not be shown."""
-        return tuple(value for name, value in self.options.items() if value and _SECRET.search(name))
+        secret = (value for name, value in self.options.items() if _SECRET.search(name))
+        return tuple(value for value in secret if len(value) >= _SHORTEST_SECRET)
 
     def table(self, name: str) -> str:
         """The place of a table as the Delta library takes it."""
@@ -81,11 +86,19 @@ class Place:
         if strange is not None:
             raise LakeForeign(self.url, "it is a Delta table itself, not a folder of tables")
 
-    def files(self, name: str) -> pyarrow.fs.FileSystem:
-        """The files of a table, by their paths in it."""
+    def storage(self, name: str) -> Storage:
+        """The files of a table. Raises InvalidLakeUrl, where the options are not understood."""
         if self.folder is not None:
-            return pyarrow.fs.SubTreeFileSystem(self.table(name), pyarrow.fs.LocalFileSystem())
-        return pyarrow.fs.PyFileSystem(DeltaStorageHandler(self.table(name), dict(self.options)))
+            return DiskStorage(self.folder / name)
+        try:
+            return ObjectStorage(self.table(name), self.options)
+        except (BaseError, ValueError) as error:
+            raise InvalidLakeUrl(self.url, f"has options that can't be used ({shown(error, self.secrets)})") from error
+
+
+def _with_defaults(options: Mapping[str, str]) -> dict[str, str]:
+    stated = {name.lower() for name in options}
+    return {**{name: value for name, value in DEFAULTS.items() if name not in stated}, **options}
 
 
 def masked(url: str) -> str:

@@ -23,20 +23,15 @@ from deltalake.transaction import AddAction, RemoveAction
 from kubetally.ledger.stored import Maintained
 from kubetally.store.lake import files
 from kubetally.store.lake.faults import LakeBusy, LakeDamaged, LakeForeign, LakeNewer, translated
+from kubetally.store.lake.files import DataFile
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import DAY, SCHEMA_VERSION, SCHEMAS, STATISTICS, VERSION_KEY, TableName, in_files
+from kubetally.store.lake.storage import MissingFile
 
 ATTEMPTS = 12
 _FIRST_WAIT_SECONDS = 0.02
 _LONGEST_WAIT_SECONDS = 1.0
 _SNAPSHOTS_KEPT = 16
-
-
-class DataFile(NamedTuple):
-    """A file of a day: its path in the table, and bytes."""
-
-    path: str
-    size: int
 
 
 @dataclass(frozen=True)
@@ -77,8 +72,7 @@ class DayTable:
         self.url = place.shown_table(name)
         self.schema = in_files(SCHEMAS[name])
         self._place, self._keep, self._sleep = place, keep, sleep
-        self._files = place.files(name)
-        self._folder = place.table(name) if place.folder is not None else None
+        self._storage = place.storage(name)
         self._handle: DeltaTable | None = None
         self._newest = EMPTY
         self._older: OrderedDict[int, Snapshot] = OrderedDict()
@@ -121,9 +115,18 @@ class DayTable:
     ) -> pa.Table:
         """The rows of a day, at least those of `accounts`. Raises MissingFile, where they were removed since."""
         with self._translated():
-            tables = [files.read(self._files, one.path, self.schema, accounts, columns) for one in snapshot.of(day)]
+            tables = [files.read(self._storage, one, self.schema, accounts, columns) for one in snapshot.of(day)]
         wanted = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
         return pa.concat_tables(tables) if tables else wanted.empty_table()
+
+    def held(self, day: date, accounts: Collection[str] | None = None, columns: list[str] | None = None) -> pa.Table:
+        """The rows of a day as they are now, at least those of `accounts`. Raises LakeDamaged."""
+        while True:
+            snapshot = self.newest()
+            try:
+                return self.read(snapshot, day, accounts, columns)
+            except MissingFile as error:
+                self._see_that_it_moved(snapshot, error)
 
     def put(self, day: date, new: Mapping[str, pa.Table], said: Mapping[str, Any], keep: Collection[str] = ()) -> int:
         """Put tables of accounts in place of what they have of this day, in one commit; returns its version.
@@ -136,10 +139,14 @@ class DayTable:
                 if attempt:
                     self._sleep(_wait_seconds(attempt))
                 base = self._made()
-                held = self._held(base, day)
+                try:
+                    held = self.read(base, day)
+                except MissingFile as error:
+                    self._see_that_it_moved(base, error)
+                    continue
                 tables = files.merged(held, new, keep)
                 with self._translated():
-                    added = files.write(self._files, self._folder, day, tables, self.schema) if tables else None
+                    added = files.write(self._storage, day, tables, self.schema) if tables else None
                 try:
                     return self._commit(base, day, added, said)
                 except _Moved:
@@ -156,8 +163,8 @@ class DayTable:
         while at >= 0:
             try:
                 with self._translated():
-                    entry = files.body(self._files, f"_delta_log/{at:020d}.json")
-            except files.MissingFile:
+                    entry = self._storage.body(f"_delta_log/{at:020d}.json")
+            except MissingFile:
                 return
             info = _commit_info(entry)
             yield Commit(at, datetime.fromtimestamp(info.get("timestamp", 0) / 1000, UTC), info)
@@ -186,11 +193,10 @@ class DayTable:
             self._look(handle)
             return Maintained(len(scattered), len(removed), handle.version())
 
-    def _held(self, base: Snapshot, day: date) -> pa.Table:
-        try:
-            return self.read(base, day)
-        except files.MissingFile as error:
-            raise LakeDamaged(self.url, f"its file {error} is missing") from error
+    def _see_that_it_moved(self, snapshot: Snapshot, missing: MissingFile) -> None:
+        """A file may be missing because it was replaced and removed after we looked. Raises LakeDamaged, where not."""
+        if self.newest().version == snapshot.version:
+            raise LakeDamaged(self.url, f"its file {missing} is missing") from missing
 
     def _commit(self, base: Snapshot, day: date, added: AddAction | None, said: Mapping[str, Any]) -> int:
         """Raises _Moved, where another commit came between; our file is gone then."""
@@ -222,9 +228,9 @@ class DayTable:
             return self._look(handle).version
 
     def _discard(self, added: AddAction | None) -> None:
-        """Remove a file that was not committed; in an object store, the vacuum does."""
-        if added is not None and self._folder is not None:
-            files.discard(f"{self._folder}/{added.path}")
+        """Remove a file that was not committed."""
+        if added is not None:
+            self._storage.discard(added.path)
 
     def _made(self) -> Snapshot:
         """As it is now, made if nobody has made it."""
