@@ -11,7 +11,7 @@ from kubetally.domain.component import Component, NetworkClasses
 from kubetally.domain.efficiency import Hours
 
 SCHEMA_VERSION = 1
-"""Of the columns. What changes them raises it, and brings its migration to where tables are opened (`tables._check`)."""
+"""Of the columns. What changes them raises it, and migrates where tables are opened (`tables._check`)."""
 
 VERSION_KEY = "kubetally.schema_version"
 """The table property that holds it."""

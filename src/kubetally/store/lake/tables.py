@@ -178,20 +178,23 @@ class DayTable:
         scattered = [day for day, several in snapshot.files.items() if len(several) > 1]
         for day in scattered:
             self.put(day, {}, {})
-        self.newest()
-        with self._using, self._translated():
-            handle = self._opened()
-            if handle is None:
-                return Maintained()
+        with self._translated():
+            handle = self._delta(None)  # of its own: to list files takes long, and readers use ours meanwhile
+            if not self._retention().items() <= handle.metadata().configuration.items():
+                handle.alter.set_table_properties(self._retention())
             hours = ceil(keep / timedelta(hours=1))
             removed = handle.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
             if removed:
                 handle.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
-                handle.update_incremental()
+            handle.update_incremental()
             handle.create_checkpoint()
             handle.cleanup_metadata()
-            self._look(handle)
-            return Maintained(len(scattered), len(removed), handle.version())
+        return Maintained(len(scattered), len(removed), self.newest().version)
+
+    def _retention(self) -> dict[str, str]:
+        """How long Delta keeps its log and what was replaced, as table properties."""
+        duration = f"interval {max(1, ceil(self._keep / timedelta(hours=1)))} hours"
+        return {"delta.logRetentionDuration": duration, "delta.deletedFileRetentionDuration": duration}
 
     def _see_that_it_moved(self, snapshot: Snapshot, missing: MissingFile) -> None:
         """A file may be missing because it was replaced and removed after we looked. Raises LakeDamaged, where not."""
@@ -216,14 +219,16 @@ class DayTable:
                     commit_properties=CommitProperties(custom_metadata=dict(said), max_commit_retries=0),
                     post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
                 )
-            except DeltaError as error:
-                # A store that lost its own answer and asked again finds the commit there, and calls that a conflict.
+            except (DeltaError, OSError) as error:
+                # A store that lost its own answer and asked again finds the commit there, and calls that a conflict;
+                # and a checkpoint may fail after the commit.
                 newest = self._look(handle)
                 if added is not None and any(one.path == added.path for one in newest.of(day)):
                     return newest.version
-                self._discard(added)
-                if isinstance(error, CommitFailedError):
+                if isinstance(error, CommitFailedError) and newest.version != base.version:
+                    self._discard(added)
                     raise _Moved from error
+                self._discard(added)
                 raise
             return self._look(handle).version
 
@@ -243,7 +248,7 @@ class DayTable:
         return self.newest()
 
     def _create(self) -> None:
-        duration = f"interval {max(1, ceil(self._keep / timedelta(hours=1)))} hours"
+        columns = ",".join(name for name in STATISTICS if name in self.schema.names)
         try:
             DeltaTable.create(
                 self._place.table(self.name),
@@ -252,16 +257,13 @@ class DayTable:
                 name=self.name.value,
                 configuration={
                     VERSION_KEY: str(SCHEMA_VERSION),
-                    "delta.logRetentionDuration": duration,
-                    "delta.deletedFileRetentionDuration": duration,
-                    "delta.dataSkippingStatsColumns": ",".join(
-                        name for name in STATISTICS if name in self.schema.names
-                    ),
+                    "delta.dataSkippingStatsColumns": columns,
+                    **self._retention(),
                 },
                 storage_options=dict(self._place.options),
                 raise_if_key_not_exists=False,
             )
-        except DeltaError:
+        except (DeltaError, OSError):
             # Of several that make it at once, one does.
             if self._opened() is None:
                 raise
