@@ -2,5 +2,14 @@
 
 from tests.integration.databases import database, served_database, server_of
 from tests.integration.metrics_servers import prometheus_with, recorded_prometheus, victoria_metrics
+from tests.integration.object_stores import object_store
 
-__all__ = ["database", "prometheus_with", "recorded_prometheus", "served_database", "server_of", "victoria_metrics"]
+__all__ = [
+    "database",
+    "object_store",
+    "prometheus_with",
+    "recorded_prometheus",
+    "served_database",
+    "server_of",
+    "victoria_metrics",
+]

@@ -126,6 +126,7 @@ class DeltaLake:
         days. The version told is that of `allocations`.
         """
         self._drop_finished()
+        self._drop_assets_of_replaced()
         done = [pair.rows.maintain(min(keep, pair.keep)) for pair in (self._days, self._running)]
         done += [pair.assets.maintain(min(keep, pair.keep)) for pair in (self._days, self._running)]
         return Maintained(sum(one.compacted for one in done), sum(one.vacuumed for one in done), done[0].checkpoint)
@@ -261,6 +262,16 @@ class DeltaLake:
             if _accounts(self._running.rows, day) <= _accounts(self._days.rows, day):
                 for table in (self._running.rows, self._running.assets):
                     table.put(day, {account: table.schema.empty_table() for account in _accounts(table, day)}, {})
+
+    def _drop_assets_of_replaced(self) -> None:
+        """Take out what `replace` left of running assets; of days that are over it is too little to look for."""
+        for day in self._running.assets.newest().files:
+            accounts = _accounts(self._running.assets, day)
+            held = self._ids_held(self._running, day, accounts)
+            table = self._running.assets.held(day, columns=["collection_id"])
+            if held and not {id_ for id_, _ in slices_by(table, "collection_id")} <= held:
+                nothing = self._running.assets.schema.empty_table()
+                self._running.assets.put(day, dict.fromkeys(accounts, nothing), {}, keep=held)
 
 
 def _rows_table(pair: _Pair) -> DayTable:

@@ -171,6 +171,7 @@ def _meaning(error: Exception, url: str, secrets: tuple[str, ...]) -> StoreError
 def shown(error: Exception, secrets: tuple[str, ...] = ()) -> str:
     """What a library says, on one line, short, without credentials."""
     text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).replace("↳", "").split())
+    text = text.partition(" Debug source:")[0]
     for secret in secrets:
         text = text.replace(secret, "***")
     text = re.sub(r"(\w://[^\s?]*)\?\S*", r"\1?***", text)

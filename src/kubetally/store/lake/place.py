@@ -55,7 +55,7 @@ class Place:
 
     @classmethod
     def _of_folder(cls, url: str, path: Path) -> Self:
-        if not str(path).strip() or "\0" in url:
+        if not url.strip() or "\0" in url:
             raise InvalidLakeUrl(url, "names no folder")
         folder = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - links stay as they are
         return cls(str(folder), str(folder), folder)
