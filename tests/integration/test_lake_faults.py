@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from itertools import count
+from itertools import islice
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -176,23 +176,42 @@ def test_the_assets_of_what_holds_stay_while_its_rows_are_not_replaced(url: str)
 class Intruded(Place):
     """A place where somebody else commits each time that we have read the day and not committed it."""
 
+    times = 10**6
+
     def storage(self, name: str) -> Storage:
-        return IntrudedStorage(self.url, super().storage(name))
+        return IntrudedStorage(self.url, super().storage(name), self.times)
+
+
+class IntrudedOnce(Intruded):
+    """The same, the first time only."""
+
+    times = 1
 
 
 class IntrudedStorage:
     """The files of a table; what is not `write` is as it was."""
 
-    def __init__(self, url: str, storage: Storage) -> None:
+    def __init__(self, url: str, storage: Storage, times: int) -> None:
         self._other, self._storage = DeltaLake(url), storage
-        self._numbers = count(1)
+        self._generations = iter(range(1, times + 1))
 
     def write(self, path: str, content: Any) -> None:
-        self._other.replace([cluster_day("other", next(self._numbers), pods=40)])
+        for generation in islice(self._generations, 1):
+            self._other.replace([cluster_day("other", generation, pods=40)])
         self._storage.write(path, content)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._storage, name)
+
+
+def test_who_was_first_to_write_a_day_is_read_again_before_it_is_written_over(url: str) -> None:
+    DeltaLake(url).replace([cluster_day("a", day=DAY + timedelta(days=1))])
+    table = DayTable(IntrudedOnce.parse(url), TableName.ALLOCATIONS, timedelta(days=400))
+    both = {account: allocation_table(cluster_day(account, 7)) for account in ("b", "other")}
+    table.put(DAY, both, {})
+    rows = generations(url)
+    assert {id_ for id_ in rows if f"{DAY}" in id_} == {f"b-{DAY}-7", f"other-{DAY}-7"}
+    assert len(DeltaTable(f"{url}/allocations").file_uris()) == 2
 
 
 def test_who_finds_others_in_the_way_each_time_gives_up_and_says_so(url: str) -> None:
@@ -279,3 +298,17 @@ def test_a_new_lake_on_a_full_disk_is_told(small_disk: Path) -> None:
     (small_disk / "pad").unlink()
     DeltaLake(str(small_disk / "lake")).replace([cluster_day("a", pods=40)])
     assert_reads(str(small_disk / "lake"), ["a"], 0)
+
+
+def test_maintenance_leaves_what_somebody_is_about_to_commit_and_removes_what_nobody_did(url: str) -> None:
+    lake = DeltaLake(url)
+    lake.replace([cluster_day("a", pods=40)])
+    day = Path(url) / "allocations" / f"day={DAY}"
+    fresh, orphan = day / "part-fresh.zstd.parquet", day / "part-orphan.zstd.parquet"
+    for file in (fresh, orphan):
+        file.write_bytes(b"PAR1")
+    then = fresh.stat().st_mtime - timedelta(days=401).total_seconds()
+    os.utime(orphan, (then, then))
+    assert lake.maintain(timedelta(days=400)).vacuumed == 1
+    assert (fresh.exists(), orphan.exists()) == (True, False)
+    assert_reads(url, ["a"], 0)
