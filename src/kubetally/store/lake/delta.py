@@ -84,8 +84,11 @@ class DeltaLake:
         assets = {one.collection.account_id: asset_table(one) for one in days}
         counts = {one.collection.id: [len(one.rows), len(one.assets)] for one in days}
         said = {COLLECTIONS_KEY: counts}
-        held = self._ids_held(pair, day, list(rows))
-        assets_version = pair.assets.put(day, assets, said, keep=held - counts.keys())
+
+        def that_hold(_: pa.Table) -> set[str]:
+            return self._ids_held(pair, day, list(rows)) - counts.keys()
+
+        assets_version = pair.assets.put(day, assets, said, keep=that_hold)
         version = pair.rows.put(day, rows, {**said, ASSETS_VERSION_KEY: assets_version})
         if pair.assets.newest().version != assets_version:
             self._put_back(pair, day, assets, counts)
@@ -167,15 +170,16 @@ class DeltaLake:
     ) -> None:
         """Where another committer took our assets away before our rows were there: put them back."""
         held = self._ids_held(pair, day, list(assets))
-        table = pair.assets.held(day, list(assets), ["collection_id"])
-        present = {id_ for id_, _ in slices_by(table, "collection_id")}
+        present = _ids(pair.assets.held(day, list(assets), ["collection_id"]))
         lost = {
             account: one
             for account, one in assets.items()
             if one.num_rows and (id_ := one["collection_id"][0].as_py()) in held and id_ not in present
         }
         if lost:
-            pair.assets.put(day, lost, {COLLECTIONS_KEY: dict(counts)}, keep=held - counts.keys())
+            # Nothing is taken out here: the other may be about to commit the rows of what it put there.
+            said = {COLLECTIONS_KEY: dict(counts)}
+            pair.assets.put(day, lost, said, keep=lambda table: _ids(table) - counts.keys())
 
     def _read(
         self,
@@ -266,12 +270,18 @@ class DeltaLake:
     def _drop_assets_of_replaced(self) -> None:
         """Take out what `replace` left of running assets; of days that are over it is too little to look for."""
         for day in self._running.assets.newest().files:
-            accounts = _accounts(self._running.assets, day)
-            held = self._ids_held(self._running, day, accounts)
-            table = self._running.assets.held(day, columns=["collection_id"])
-            if held and not {id_ for id_, _ in slices_by(table, "collection_id")} <= held:
-                nothing = self._running.assets.schema.empty_table()
-                self._running.assets.put(day, dict.fromkeys(accounts, nothing), {}, keep=held)
+            self._drop_assets_of_replaced_on(day)
+
+    def _drop_assets_of_replaced_on(self, day: date) -> None:
+        rows, assets = self._running.rows, self._running.assets
+        accounts = _accounts(assets, day)
+
+        def that_hold(_: pa.Table) -> set[str]:
+            return self._ids_held(self._running, day, accounts)
+
+        held = that_hold(rows.schema.empty_table())
+        if held and not _ids(assets.held(day, columns=["collection_id"])) <= held:
+            assets.put(day, dict.fromkeys(accounts, assets.schema.empty_table()), {}, keep=that_hold)
 
 
 def _rows_table(pair: _Pair) -> DayTable:
@@ -284,6 +294,10 @@ def _assets_table(pair: _Pair) -> DayTable:
 
 def _accounts(table: DayTable, day: date) -> set[str]:
     return {account for account, _ in slices_by(table.held(day, columns=["account_id"]), "account_id")}
+
+
+def _ids(table: pa.Table) -> set[str]:
+    return {id_ for id_, _ in slices_by(table, "collection_id")}
 
 
 def _by_day(collections: Iterable[Collected]) -> dict[date, list[Collected]]:

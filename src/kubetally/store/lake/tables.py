@@ -54,6 +54,9 @@ class Commit(NamedTuple):
     said: Mapping[str, Any]
 
 
+Keep = Callable[[pa.Table], Collection[str]]
+"""Which collections' rows stay in a day's table, by their ids."""
+
 EMPTY = Snapshot(-1, {})
 """Of a table that nobody has made yet."""
 
@@ -128,10 +131,11 @@ class DayTable:
             except MissingFile as error:
                 self._see_that_it_moved(snapshot, error)
 
-    def put(self, day: date, new: Mapping[str, pa.Table], said: Mapping[str, Any], keep: Collection[str] = ()) -> int:
+    def put(self, day: date, new: Mapping[str, pa.Table], said: Mapping[str, Any], keep: Keep = lambda _: ()) -> int:
         """Put tables of accounts in place of what they have of this day, in one commit; returns its version.
 
-        said: what the commit tells of itself. keep: ids of collections whose rows stay beside the new ones.
+        said: what the commit tells of itself. keep: tells of the day as it is, each time that it is read, which
+        collections' rows stay beside the new ones.
         Raises: LakeBusy, LakeFull, LakeDamaged where the present file of the day is missing.
         """
         with self._writing:
@@ -144,7 +148,7 @@ class DayTable:
                 except MissingFile as error:
                     self._see_that_it_moved(base, error)
                     continue
-                tables = files.merged(held, new, keep)
+                tables = files.merged(held, new, keep(held))
                 with self._translated():
                     added = files.write(self._storage, day, tables, self.schema) if tables else None
                 try:
