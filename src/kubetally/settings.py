@@ -40,6 +40,17 @@ class Settings:
         "if unset the file `kubetally.db` in the home folder.",
         secret=True,
     )
+    lake_url: str | None = _setting(
+        None,
+        "Where collected days are kept: a folder, or `s3://bucket/path`, `gs://...`, `az://...` with the credentials "
+        "that the cloud's own tools read from the environment; if unset the folder `lake` in the home folder.",
+        secret=True,
+    )
+    history_days: int = _setting(
+        400, "How many days what was replaced by a later collection can still be looked up, before it is cleared away."
+    )
+    collect_days: int = _setting(400, "How many days back a new account's source is asked for what it holds, at most.")
+    collect_at_once: int = _setting(16, "Clusters that are collected at a time.")
     optscale_database_url: str | None = _setting(
         None,
         "OptScale's own database, for `kubetally migrate optscale` without `--database-url`.",

@@ -246,7 +246,7 @@ async def test_the_source_says_who_it_is(replay: ReplayServer) -> None:
         "cluster_name": "aurora-prod",
     }
     assert (body["status"], body["currency"], body["audited"]) == ("ok", "USD", True)
-    assert body["coverage"] == {"hours_asked": 72, "hours_covered": 72}
+    assert body["coverage"] == {"hours_asked": 72, "hours_covered": 72, "state": "provisional"}
     assert body["not_measured"] == ["management_cost"]
     assert body["summary"]["management_cost"] == 0
     assert body["potential_savings"] is None

@@ -1,6 +1,16 @@
 """Fixtures of the integration tests."""
 
-from tests.integration.databases import database, served_database, server_of
+from tests.integration.databases import database, other_database, served_database, server_of
 from tests.integration.metrics_servers import prometheus_with, recorded_prometheus, victoria_metrics
+from tests.integration.object_stores import object_store
 
-__all__ = ["database", "prometheus_with", "recorded_prometheus", "served_database", "server_of", "victoria_metrics"]
+__all__ = [
+    "database",
+    "object_store",
+    "other_database",
+    "prometheus_with",
+    "recorded_prometheus",
+    "served_database",
+    "server_of",
+    "victoria_metrics",
+]

@@ -289,7 +289,7 @@ def server_of() -> Iterator[Callable[[str], Server]]:
 def _database(kind: str, server_of: Callable[[str], Server], tmp_path: Path) -> Database:
     if kind == "sqlite":
         folder = tmp_path / "sqlite"
-        folder.mkdir()
+        folder.mkdir(parents=True)
         return Database(kind, f"sqlite:///{folder}/100% größe.db", folder)
     server = server_of(kind)
     return Database(kind, server.new_database(), server.folder, server)
@@ -305,3 +305,9 @@ def database(request: pytest.FixtureRequest, server_of: Callable[[str], Server],
 def served_database(request: pytest.FixtureRequest, server_of: Callable[[str], Server], tmp_path: Path) -> Database:
     """An empty database of each server in turn."""
     return _database(request.param, server_of, tmp_path)
+
+
+@pytest.fixture(params=KINDS)
+def other_database(request: pytest.FixtureRequest, server_of: Callable[[str], Server], tmp_path: Path) -> Database:
+    """An empty database of each kind in turn, beside `database`."""
+    return _database(request.param, server_of, tmp_path / "other")

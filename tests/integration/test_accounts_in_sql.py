@@ -402,6 +402,36 @@ def test_a_migration_that_was_interrupted_is_finished_by_the_next(database: Data
     assert database.execute("SELECT count(*) FROM organization") == [(1,)]
 
 
+def test_accounts_outlast_the_migrations_of_what_was_collected(opens: Opens, database: Database) -> None:
+    first = opens()
+    kept = first.add(account(first, credentials=SECRETS))
+    first.remove(first.add(account(first, "gone")).id)
+    before = database.rows("SELECT * FROM cloudaccount ORDER BY id")
+    assert downgrade(database.url, "0001") == downgrade(database.url, "0001") == "0001"
+    assert database.rows("SELECT * FROM cloudaccount ORDER BY id") == before
+    for table in ("collections", "coverage", "histories", "leases"):
+        with pytest.raises(SchemaMismatch, match=table):
+            database.execute(f"SELECT * FROM {table}")  # noqa: S608
+    for _ in range(2):
+        assert upgrade(database.url) == schema.NEWEST
+        assert database.rows("SELECT * FROM cloudaccount ORDER BY id") == before
+        assert database.execute("SELECT count(*) FROM collections") == [(0,)]
+    assert opens().all() == [kept]
+
+
+def test_the_second_migration_is_finished_wherever_it_was_interrupted(database: Database) -> None:
+    for undone in (
+        ["DROP TABLE leases", "DROP TABLE histories"],
+        ["DROP TABLE coverage"],
+        ["DROP INDEX ix_coverage_day" + (" ON coverage" if database.kind == "mariadb" else "")],
+    ):
+        upgrade(database.url)
+        for statement in (*undone, "UPDATE kubetally_version SET version_num = '0001'"):
+            database.execute(statement)
+        assert upgrade(database.url) == schema.NEWEST
+        assert downgrade(database.url, "0001") == "0001"
+
+
 def test_the_migrations_make_the_tables_that_the_program_works_with(database: Database) -> None:
     upgrade(database.url)
     engine = open_engine(database.url)

@@ -99,7 +99,7 @@ def test_every_key_is_there_and_no_other(bodies: dict[str, dict[str, Body]], nam
     assert set(body["efficiency"]) == RATIOS
     assert set(body["breakdown"]) == BREAKDOWN
     assert set(body["source"]) == {"product", "version", "url", "cluster_id", "cluster_name"}
-    assert body["coverage"] == {"hours_asked": 72.0, "hours_covered": 72.0}
+    assert body["coverage"] == {"hours_asked": 72.0, "hours_covered": 72.0, "state": "provisional"}
     assert (body["cloud_account_id"], body["start_date"], body["end_date"]) == (None, 1795132800, 1795392000)
     assert (body["status"], body["currency"], body["errors"]) == ("ok", "USD", [])
     for row in body.get("breakdown_by_namespace", []):
@@ -179,7 +179,7 @@ def test_without_data_figures_are_null_and_never_zero(faulty: FaultServer, fault
         assert set(body[key].values()) == {None}
     assert body["idle_cost"] is body["unallocated_cost"] is body["potential_savings"] is None
     assert set(body["not_measured"]) == PARTS
-    assert body["coverage"] == {"hours_asked": 24.0, "hours_covered": 0.0}
+    assert body["coverage"] == {"hours_asked": 24.0, "hours_covered": 0.0, "state": None}
     assert [error["kind"] for error in body["errors"]] == ["window_without_data"]
 
 

@@ -162,7 +162,7 @@ async def test_no_data_has_null_figures_and_no_zero(faulty: FaultServer) -> None
     assert set(body["breakdown"].values()) == {None}
     assert set(body["efficiency"].values()) == {None}
     assert (body["idle_cost"], body["unallocated_cost"]) == (None, None)
-    assert body["coverage"] == {"hours_asked": 72, "hours_covered": 0}
+    assert body["coverage"] == {"hours_asked": 72, "hours_covered": 0, "state": None}
     assert not {"lines", "breakdown_by_namespace", "breakdown_by_workload"} & body.keys()
     assert [(one["start"], one["end"]) for one in body["errors"]] == [(DAYS[0][0], DAYS[2][1])]
 
@@ -528,7 +528,7 @@ async def test_a_window_of_no_length_costs_nothing_and_asks_for_no_cost(faulty: 
     body = answer(costs, DetailLevel.NAMESPACE)
     assert body["status"] == "ok"
     assert body["summary"]["total_cost"] == 0
-    assert body["coverage"] == {"hours_asked": 0, "hours_covered": 0}
+    assert body["coverage"] == {"hours_asked": 0, "hours_covered": 0, "state": None}
     assert "breakdown_by_namespace" not in body
     assert not any(asked.path == "/allocation" for asked in faulty.asked)
 

@@ -177,6 +177,7 @@ def ask(
     clock: "Clock | None" = None,
     *,
     legacy: bool = False,
+    with_history: bool = True,
 ) -> "list[ClusterCosts | Failed]":
     """All clusters' answers, in order, with progress on a terminal; why one failed goes to standard error."""
     import asyncio
@@ -185,7 +186,9 @@ def ask(
     from kubetally.wiring.clusters import get_costs_of_all
 
     with progress(len(clusters)) as done:
-        asked = get_costs_of_all(clusters, window, settings=settings, clock=clock, done=done, legacy=legacy)
+        asked = get_costs_of_all(
+            clusters, window, settings=settings, clock=clock, done=done, legacy=legacy, with_history=with_history
+        )
         answers = asyncio.run(asked)
     for answer in answers:
         if not isinstance(answer, ClusterCosts):

@@ -12,11 +12,15 @@ from typer.core import TyperGroup
 
 from kubetally.cli import exits
 from kubetally.cli.accounts import accounts
+from kubetally.cli.collect import backfill, collect
 from kubetally.cli.costs import costs
+from kubetally.cli.coverage import coverage
 from kubetally.cli.demo import demo
 from kubetally.cli.doctor import doctor
+from kubetally.cli.keep import backup, maintain, restore
 from kubetally.cli.migrate import migrate
 from kubetally.cli.report import report
+from kubetally.cli.sample import sample
 from kubetally.cli.serve import serve
 from kubetally.cli.verify import verify
 from kubetally.domain.errors import HubError
@@ -64,7 +68,12 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich help would take as long again as everything else together
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (costs, verify, doctor, report, serve, demo):
+_COMMANDS = (
+    *(costs, verify, doctor, report),
+    *(collect, backfill, coverage, maintain, backup, restore),
+    *(serve, demo, sample),
+)
+for command in _COMMANDS:
     app.command()(command)
 for group in (accounts, migrate):
     app.add_typer(group)

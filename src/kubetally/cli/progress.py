@@ -6,8 +6,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress(of: int) -> Iterator[Callable[[], None]]:
-    """A callable to be called as each of `of` ends; it draws nothing where standard error is no terminal."""
+def progress(of: int, doing: str | None = None) -> Iterator[Callable[[], None]]:
+    """A callable to be called as each of `of` ends, which are clusters unless `doing` says what.
+
+    It draws nothing where standard error is no terminal.
+    """
     if not sys.stderr.isatty():
         yield lambda: None
         return
@@ -21,5 +24,6 @@ def progress(of: int) -> Iterator[Callable[[], None]]:
         console=Console(stderr=True),
         transient=True,
     ) as bar:
-        task = bar.add_task("Asking 1 cluster" if of == 1 else f"Asking {of} clusters", total=of)
+        asking = "Asking 1 cluster" if of == 1 else f"Asking {of} clusters"
+        task = bar.add_task(doing or asking, total=of)
         yield lambda: bar.advance(task)

@@ -18,8 +18,14 @@ Port = Annotated[
 ]
 
 
-def serve(host: Host = DEFAULT_HOST, port: Port = DEFAULT_PORT) -> None:
-    """Serve the accounts' costs by HTTP, until stopped.
+NoCollector = Annotated[
+    bool,
+    typer.Option("--no-collector", help="Only answer; `kubetally collect --forever` collects elsewhere."),
+]
+
+
+def serve(host: Host = DEFAULT_HOST, port: Port = DEFAULT_PORT, no_collector: NoCollector = False) -> None:
+    """Serve costs by HTTP, and collect them, until stopped.
 
     The page at / shows every cluster to a browser on this machine; the API and other machines need the secret.
 
@@ -29,13 +35,14 @@ def serve(host: Host = DEFAULT_HOST, port: Port = DEFAULT_PORT) -> None:
     """
     from kubetally.wiring.service import run_service
 
-    run_service(start_up(default_level="info"), host, port, started=_tell)
+    run_service(start_up(default_level="info"), host, port, started=_tell, collects=not no_collector)
 
 
 def _tell(started: "Started") -> None:
     many = "1 cluster" if started.accounts == 1 else f"{started.accounts} clusters"
     print(f"Kubetally serves {many} at {started.url}/ (API: {started.url}/docs)")
     print(f"Accounts: {started.database}")
+    print(f"History: {started.lake}")
     print(f"Secret: {started.secret.file or 'that of KUBETALLY_SECRET'}", flush=True)
     if not started.accounts:
         print("No cluster yet: kubetally accounts add NAME --url URL", flush=True)

@@ -41,6 +41,13 @@ class Status(StrEnum):
     ERROR = "error"
 
 
+class DayState(StrEnum):
+    """How sure a day is: its source may still correct it, or was asked so late that it will not."""
+
+    PROVISIONAL = "provisional"
+    SETTLED = "settled"
+
+
 @dataclass(frozen=True, slots=True)
 class SourceIdentity:
     """Which product answered, where, and for which cluster, as far as it tells; `url` is fit to be shown.
@@ -112,6 +119,7 @@ class ClusterCosts:
     `hours_asked`: of the part of the window that is over. `issues`: of the answer as a whole, the bookings' among them.
     `detail_level`: how finely an answer is broken down where nobody says otherwise; every view is here all the same.
     `savings`: None where they were not fetched or the source has none. `legacy`: the old sums, where asked for.
+    `state`: of the least certain of its days.
     """
 
     window: Window
@@ -123,6 +131,7 @@ class ClusterCosts:
     issues: tuple[Issue, ...] = ()
     detail_level: DetailLevel = DetailLevel.SUMMARY
     legacy: LegacySums | None = None
+    state: DayState = DayState.PROVISIONAL
 
     def __post_init__(self) -> None:
         for booking in self.bookings:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from enum import StrEnum
 
 from kubetally.domain.asset import Asset
 from kubetally.domain.booking import Booking, ComponentBalance
-from kubetally.domain.cluster_costs import SourceIdentity
+from kubetally.domain.cluster_costs import DayState, SourceIdentity
 from kubetally.domain.component import Component
+from kubetally.domain.issues import IssueKind
 from kubetally.domain.row import Row
 from kubetally.domain.window import DAY, Window
 
@@ -16,11 +16,7 @@ SETTLES_AFTER = timedelta(hours=72)
 """After the end of a day its source may still correct it; what is collected later than that is taken to hold."""
 
 
-class DayState(StrEnum):
-    """How sure a collected day is."""
-
-    PROVISIONAL = "provisional"
-    SETTLED = "settled"
+_MAY_BE_MENDED = frozenset({IssueKind.SOURCE_FAILED, IssueKind.ANSWER_INCOMPLETE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +42,10 @@ class Collection:
 
     @property
     def state(self) -> DayState:
-        """Settled, if it was collected long enough after the day's end."""
-        settles_at = window_of(self.day).end + SETTLES_AFTER
-        return DayState.SETTLED if self.collected_at >= settles_at else DayState.PROVISIONAL
+        """Settled, if it was collected long enough after the day's end and nothing of it failed."""
+        is_late = self.collected_at >= window_of(self.day).end + SETTLES_AFTER
+        has_failed = any(issue.kind in _MAY_BE_MENDED for issue in self.head.issues)
+        return DayState.SETTLED if is_late and not has_failed else DayState.PROVISIONAL
 
     @property
     def hours_covered(self) -> float:

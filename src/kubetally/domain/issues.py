@@ -32,6 +32,7 @@ class IssueKind(StrEnum):
     NOT_A_NUMBER = "not_a_number"
     NETWORK_UNPRICED = "network_unpriced"
     CLOCK_DIFFERS = "clock_differs"
+    TOTAL_FELL = "total_fell"
     SAME_CLUSTER_TWICE = "same_cluster_twice"
     SOURCE_WARNING = "source_warning"
 

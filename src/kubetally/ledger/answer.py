@@ -68,7 +68,11 @@ def answer(costs: ClusterCosts, detail_level: DetailLevel | None = None, cloud_a
             "network_zone_cost": None if no_data else to_number(classes.zone),
         },
         "audited": costs.audited,
-        "coverage": {"hours_asked": round(costs.hours_asked, 6), "hours_covered": round(costs.hours_covered, 6)},
+        "coverage": {
+            "hours_asked": round(costs.hours_asked, 6),
+            "hours_covered": round(costs.hours_covered, 6),
+            "state": costs.state.value if costs.hours_covered else None,
+        },
         "source": source_body(costs.source),
         "errors": [issue_body(issue) for issue in costs.issues if issue.is_missing_data],
         "issues": [issue_body(issue) for issue in costs.issues if not issue.is_missing_data],

@@ -56,9 +56,9 @@ class Answers:
 
     url: str
     metrics_url: str | None
-    parts: Sequence[tuple[Question, Booking | SourceError]]
+    parts: Sequence[tuple[Question, Booking | HubError]]
     measured: Infrastructure | HubError | None
-    about: About | SourceError
+    about: About | HubError
     savings: Savings | SourceError | None
 
     @property
@@ -67,20 +67,18 @@ class Answers:
         return [answer for _, answer in self.parts if isinstance(answer, Booking)]
 
     @property
-    def failures(self) -> list[tuple[Question, SourceError]]:
+    def failures(self) -> list[tuple[Question, HubError]]:
         """The parts that were not, and why."""
-        return [(part, answer) for part, answer in self.parts if isinstance(answer, SourceError)]
+        return [(part, answer) for part, answer in self.parts if isinstance(answer, HubError)]
 
 
 class Asking:
-    """A source and what measures beside it, asked until one deadline, which begins now."""
+    """A source and what measures beside it, asked until the loop's time `ends`, which `seconds` led to."""
 
     def __init__(
-        self, source: CostSource, infrastructure: InfrastructureSource | None, deadline_seconds: float | None
+        self, source: CostSource, infrastructure: InfrastructureSource | None, ends: float | None, seconds: float
     ) -> None:
-        self._source, self._infrastructure = source, infrastructure
-        self._seconds = deadline_seconds or 0
-        self._ends = None if deadline_seconds is None else asyncio.get_running_loop().time() + deadline_seconds
+        self._source, self._infrastructure, self._ends, self._seconds = source, infrastructure, ends, seconds
 
     async def answers(self, parts: Sequence[Question]) -> Answers:
         """What there is to each part, beside each other; one failure does not cancel the others."""
@@ -136,7 +134,7 @@ class Asking:
         if isinstance(reading, SourceError):
             return reading
         beside = await measured
-        return _booked(self._source.url, part, reading, beside if isinstance(beside, Infrastructure) else None)
+        return booked(self._source.url, part, reading, beside if isinstance(beside, Infrastructure) else None)
 
     def _tell_of_cuts(self, answers: Iterable[object], seconds: float) -> None:
         cut = sum(isinstance(answer, DeadlinePassed) for answer in answers)
@@ -145,11 +143,12 @@ class Asking:
             logs.warning("deadline_passed", **facts, duration_seconds=round(seconds, 3))
 
 
-def _booked(url: str, part: Question, read: Reading, infrastructure: Infrastructure | None) -> Booking:
+def booked(url: str, part: Question, read: Reading, infrastructure: Infrastructure | None) -> Booking:
+    """The wanted part of what was read, balanced; what there is no data of is told."""
     reading = read.within(part.want)
     empty = [
         Issue(IssueKind.WINDOW_WITHOUT_DATA, "the source holds no data of this window", url, gap)
-        for gap in _gaps(part.want, reading.covered)
+        for gap in gaps(part.want, reading.covered)
     ]
     reading = replace(reading, issues=(*reading.issues, *empty))
     if not reading.covered:  # without rows there is no use to hold against the bill, whatever assets there were
@@ -159,7 +158,7 @@ def _booked(url: str, part: Question, read: Reading, infrastructure: Infrastruct
     return book(reading)
 
 
-def _gaps(window: Window, covered: Iterable[Window]) -> Iterator[Window]:
+def gaps(window: Window, covered: Iterable[Window]) -> Iterator[Window]:
     """What of `window` is not in `covered`."""
     reached = window.start
     for span in sorted(covered):

@@ -1,22 +1,31 @@
 """Asking a source for a window, day by day, and answering what the cluster cost."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
 
-from kubetally.domain.booking import Booking
-from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity
-from kubetally.domain.component import Component
+from kubetally.domain.cluster_costs import ClusterCosts, DayState, SourceIdentity
 from kubetally.domain.errors import HubError, SourceError
-from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import DEFAULT_CURRENCY
 from kubetally.domain.window import Clock, Window, rfc3339, whole_hour
-from kubetally.ledger.asking import Answers, Asking
+from kubetally.ledger.asking import Answers, Asking, DeadlinePassed, gaps
+from kubetally.ledger.history import HeldDay
 from kubetally.ledger.ports import About, CostSource, InfrastructureSource
 from kubetally.ledger.questions import MOST_DAYS, Question, begun, newest, questions
-from kubetally.ledger.words import component_word
+from kubetally.ledger.told import each_once, failed, foreign_metrics, measured_issues
 
-_COMPONENTS = frozenset[str](Component)
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A cluster's source, opened, and what measures beside it."""
+
+    source: CostSource
+    metrics: InfrastructureSource | None = None
+
+
+OpenLive = Callable[[], AbstractAsyncContextManager[Live]]
 
 
 async def get_cluster_costs(
@@ -35,43 +44,96 @@ async def get_cluster_costs(
 
     Raises: SourceError, RequestError.
     """
-    over = begun(window, whole_hour(clock.now()))
-    asked = newest(over)
-    parts = questions(asked)
-    answers = await Asking(source, infrastructure, deadline_seconds).answers(parts)
-    told = _about_the_window(window, over, asked, parts, source.url)
-    return _assembled(window, over, answers, told)
+    live = nullcontext(Live(source, infrastructure))
+    return await get_joined_costs((), source.url, lambda: live, window, clock=clock, deadline_seconds=deadline_seconds)
 
 
-def _assembled(window: Window, over: Window, answers: Answers, told: Sequence[Issue]) -> ClusterCosts:
-    """The costs that the answers make; `told` are the issues of the window itself, before all others.
+async def get_joined_costs(
+    held: Sequence[HeldDay],
+    place: str,
+    open_live: OpenLive,
+    window: Window,
+    *,
+    clock: Clock,
+    deadline_seconds: float | None = None,
+) -> ClusterCosts:
+    """As `get_cluster_costs`, of days that are held and of what the source tells of the rest of the window.
 
-    Raises: SourceError, the first part's, when no part was answered.
+    place: where the source is, fit to be shown. open_live: not called where all of the window is held. Where it fails
+    and something is held, that is the answer, and the rest is missing from it.
+
+    Raises: HubError of the source, where nothing is held.
     """
-    url, bookings, failures = answers.url, answers.bookings, answers.failures
+    over = begun(window, whole_hour(clock.now()))
+    days = [day for day in held if over.contains(day.booking.window)]
+    missing = list(gaps(over, (day.booking.window for day in days)))
+    parts = [part for gap in missing if (asked := newest(over).overlap(gap)) for part in questions(asked)]
+    if parts:
+        answers = await _asked(place, open_live, parts, deadline_seconds, may_fail=bool(days))
+    else:
+        answers = Answers(place, None, (), None, About(), None)
+    return _assembled(window, over, days, answers, _about_the_window(window, over, missing, parts, answers.url))
+
+
+async def _asked(
+    place: str, open_live: OpenLive, parts: Sequence[Question], deadline_seconds: float | None, *, may_fail: bool
+) -> Answers:
+    """What the source answers, opened and asked under one deadline. Raises HubError, if it may not fail."""
+    ends = None if deadline_seconds is None else asyncio.get_running_loop().time() + deadline_seconds
+    why: HubError
+    try:
+        async with asyncio.timeout_at(ends) as opening, open_live() as live:
+            opening.reschedule(None)  # from here on each question keeps the time itself, and what came in time counts
+            return await Asking(live.source, live.metrics, ends, deadline_seconds or 0).answers(parts)
+    except TimeoutError:
+        why = DeadlinePassed(place, deadline_seconds or 0)
+    except HubError as error:
+        why = error
+    if not may_fail:
+        raise why
+    return Answers(place, None, [(part, why) for part in parts], None, why, None)
+
+
+def _assembled(
+    window: Window, over: Window, held: Sequence[HeldDay], answers: Answers, told: Sequence[Issue]
+) -> ClusterCosts:
+    """The costs of the days held and of the answers; `told` are the issues of the window itself, before all others.
+
+    Raises: SourceError, the first part's, when there is no part at all.
+    """
+    url, failures = answers.url, answers.failures
+    bookings = sorted((*(day.booking for day in held), *answers.bookings), key=lambda booking: booking.window)
     if failures and not bookings:
         raise failures[0][1]
-    about = About() if isinstance(answers.about, SourceError) else answers.about
+    about = About() if isinstance(answers.about, HubError) else answers.about
+    source = identity(url, about) if answers.bookings or not held else held[-1].source
     issues = [
         *told,
-        *(_failed(url, str(error), error, window=part.want) for part, error in failures),
+        *(failed(url, str(error), error, window=part.want) for part, error in failures),
         *(issue for booking in bookings for issue in booking.issues),
-        *_measured_issues(answers, over),
-        *_foreign_metrics(answers, about, over),
+        *measured_issues(answers, over),
+        *foreign_metrics(answers, about, over),
     ]
     savings = answers.savings
     if isinstance(savings, SourceError):
-        issues.append(_failed(url, f"no savings: {savings}", savings, subject="savings"))
+        issues.append(failed(url, f"no savings: {savings}", savings, subject="savings"))
         savings = None
     return ClusterCosts(
         window=window,
         hours_asked=over.hours,
         bookings=tuple(booking for booking in bookings if booking.covered),
         currency=next((booking.currency for booking in bookings), about.currency or DEFAULT_CURRENCY),
-        source=identity(url, about),
+        source=source,
         savings=savings,
-        issues=_each_once(issues),
+        issues=each_once(issues),
+        state=_state(held, answers),
     )
+
+
+def _state(held: Sequence[HeldDay], answers: Answers) -> DayState:
+    """The least certain of its days; what was asked just now may still be corrected."""
+    is_settled = held and not answers.parts and all(day.state is DayState.SETTLED for day in held)
+    return DayState.SETTLED if is_settled else DayState.PROVISIONAL
 
 
 def identity(url: str, about: About) -> SourceIdentity:
@@ -79,59 +141,14 @@ def identity(url: str, about: About) -> SourceIdentity:
     return SourceIdentity(url, about.product, about.version, about.cluster_id, about.cluster_name)
 
 
-def _measured_issues(answers: Answers, window: Window) -> Iterator[Issue]:
-    """What is wrong with what a server of metrics told, as far as anything was left to it."""
-    for issue in _told_by_metrics(answers, window):
-        left = _left_to_metrics(answers.bookings, issue.window or window)
-        if issue.subject in _COMPONENTS:
-            if issue.subject in left:
-                yield issue
-        elif left or not issue.is_missing_data:
-            yield issue
-        else:
-            why = "nothing is missing for it, because the source itself tells of fee, balancers and traffic"
-            yield replace(issue, kind=IssueKind.SOURCE_WARNING, message=f"{issue.message}; {why}")
-
-
-def _foreign_metrics(answers: Answers, about: About, window: Window) -> Iterator[Issue]:
-    """That the metrics name another cluster than the source does, where something of theirs may be on the bill.
-
-    One cluster may have two names, so that it is no more than a warning. A server of metrics tells the name only where
-    no tenant chose its series; a stated cluster id is that of both.
-    """
-    found, own = answers.measured, about.cluster_id
-    if not isinstance(found, Infrastructure) or found.cluster_id is None or own is None:
-        return
-    if found.cluster_id.casefold() != own.casefold() and _left_to_metrics(answers.bookings, window):
-        message = (
-            f"the metrics are of a cluster {found.cluster_id!r}, and the costs of {own!r}: if these are two, the fee "
-            "and what else the metrics tell is of the wrong one: state the server of metrics or the --tenant of it"
-        )
-        yield Issue(IssueKind.SOURCE_WARNING, message, found.source, window, "infrastructure")
-
-
-def _left_to_metrics(bookings: Sequence[Booking], window: Window) -> frozenset[str]:
-    """The components that any booking of that time left to the metrics."""
-    return frozenset[str]().union(*(one.left_to_metrics for one in bookings if one.window.overlap(window)))
-
-
-def _told_by_metrics(answers: Answers, window: Window) -> Sequence[Issue]:
-    answer, url = answers.measured, answers.metrics_url
-    if isinstance(answer, Infrastructure):
-        return answer.issues
-    if url is None or answer is None:
-        return ()
-    left = _left_to_metrics(answers.bookings, window)
-    names = ", ".join(component_word(one) for one in Component if one in left)
-    message = f"{names} can't be known without the metrics: {answer}" if names else f"the metrics: {answer}"
-    return [_failed(url, message, answer, window=window, subject="infrastructure")]
-
-
-def _about_the_window(window: Window, over: Window, asked: Window, parts: Sequence[Question], url: str) -> list[Issue]:
+def _about_the_window(
+    window: Window, over: Window, missing: Sequence[Window], parts: Sequence[Question], url: str
+) -> list[Issue]:
     issues = []
-    if asked != over:
+    first = newest(over).start
+    if missing and missing[0].start < first:
         message = f"the newest {MOST_DAYS} days of a window are asked of a source: ask for older ones by themselves"
-        issues.append(Issue(IssueKind.NOT_ASKED, message, url, Window(over.start, asked.start)))
+        issues.append(Issue(IssueKind.NOT_ASKED, message, url, Window(missing[0].start, first)))
     if over.end < window.end:
         message = f"the window is not over: counted are its whole hours until {rfc3339(over.end)}"
         issues.append(Issue(IssueKind.WINDOW_NOT_OVER, message, url, window))
@@ -139,27 +156,3 @@ def _about_the_window(window: Window, over: Window, asked: Window, parts: Sequen
         message = "the window begins or ends within an hour: what that whole hour cost was prorated by time"
         issues.append(Issue(IssueKind.EDGES_PRORATED, message, url, window))
     return issues
-
-
-def _failed(
-    url: str, message: str, error: HubError, *, window: Window | None = None, subject: str | None = None
-) -> Issue:
-    return Issue(IssueKind.SOURCE_FAILED, message, url, window, subject, {"code": error.code})
-
-
-def _each_once(issues: Sequence[Issue]) -> tuple[Issue, ...]:
-    """What adjacent days say alike is said once, of their whole span; days apart keep an issue each."""
-    by_words: dict[tuple[IssueKind, str, str | None], list[Issue]] = {}
-    for issue in issues:
-        by_words.setdefault((issue.kind, issue.message, issue.subject), []).append(issue)
-    return tuple(issue for same in by_words.values() for issue in _joined(same))
-
-
-def _joined(same: Sequence[Issue]) -> Iterator[Issue]:
-    spans: list[Window] = []
-    for window in sorted(issue.window for issue in same if issue.window is not None):
-        if spans and window.start <= spans[-1].end:
-            spans[-1] = Window(spans[-1].start, max(spans[-1].end, window.end))
-        else:
-            spans.append(window)
-    return (replace(same[0], window=span) for span in spans) if spans else iter(same[:1])

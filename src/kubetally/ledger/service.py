@@ -24,7 +24,8 @@ from kubetally.domain.window import Clock, Window
 from kubetally.ledger.accounts import AccountNotFound, Accounts, AmbiguousAccount, NotACluster
 from kubetally.ledger.asking import DeadlinePassed
 from kubetally.ledger.cache import Bounded, SingleFlight
-from kubetally.ledger.costs import get_cluster_costs
+from kubetally.ledger.costs import Live, get_joined_costs
+from kubetally.ledger.history import History, held_days
 from kubetally.ledger.legacy import legacy_late, with_legacy
 from kubetally.ledger.ports import CostSource, MetricsSource
 from kubetally.ledger.series import series_of
@@ -103,7 +104,8 @@ class CostService:
     so that detail and pages come from one. One with a source's failure in it is given and not kept.
 
     open_source: the account's source, closed afterwards; open_metrics: its server of metrics, or None. executor: where
-    `accounts` are asked, of its own, so that a slow database holds nothing else. deadline_seconds: of a question, with
+    `accounts` and `history` are asked, of its own, so that a slow database holds nothing else. history: what was
+    collected, which need not be asked for. deadline_seconds: of a question, with
     the opening of its source. at_once: questions that are asked at a time, of one account at most a quarter of them;
     waiting: those that may wait beside them, each for `patience_seconds`. kept_rows: booked rows that all kept answers
     may hold.
@@ -117,6 +119,7 @@ class CostService:
         *,
         open_metrics: OpenMetrics = without_metrics,
         executor: Executor | None = None,
+        history: History | None = None,
         deadline_seconds: float | None = None,
         at_once: int = 16,
         waiting: int = 1000,
@@ -126,6 +129,7 @@ class CostService:
         self.tally = Tally()
         self._accounts, self._executor = accounts, executor
         self._open_source, self._open_metrics, self._clock = open_source, open_metrics, clock
+        self._history = history
         self._deadline_seconds, self._patience_seconds = deadline_seconds, patience_seconds
         self._turns, self._most_flights = asyncio.Semaphore(at_once), at_once + waiting
         # One account whose source hangs must not take all turns.
@@ -293,32 +297,31 @@ class CostService:
             self._with_legacy.put((answer.serial, samples), kept, weight=1 + rows)
         return kept
 
+    @asynccontextmanager
+    async def _live(self, account: Account) -> AsyncIterator[Live]:
+        """Its source and its server of metrics, counted."""
+        async with self._open_source(account) as source, self._open_metrics(account) as metrics:
+            yield Live(Counted(source, self.tally), None if metrics is None else CountedMetrics(metrics, self.tally))
+
     async def _ask(self, account: Account, key: _Key) -> tuple[ClusterCosts, int, float]:
-        window, url, loop = key[2], account.kubecost_url or account.name, asyncio.get_running_loop()
+        window, url, clock = key[2], account.kubecost_url or account.name, self._clock
         async with self._turn(account.id):
-            began, ends = time.monotonic(), None
-            if self._deadline_seconds is not None:
-                ends = loop.time() + self._deadline_seconds
+            began = time.monotonic()
+            held = await held_days(self._history, self._executor, account.id, window, clock.now())
             try:
-                async with (
-                    asyncio.timeout_at(ends) as opening,
-                    self._open_source(account) as source,
-                    self._open_metrics(account) as metrics,
-                ):
-                    opening.reschedule(None)  # from here on the ledger keeps the time itself, and what came in time
-                    url = source.url
-                    costs = await get_cluster_costs(
-                        Counted(source, self.tally),
-                        window,
-                        clock=self._clock,
-                        infrastructure=None if metrics is None else CountedMetrics(metrics, self.tally),
-                        deadline_seconds=None if ends is None else ends - loop.time(),
-                    )
-            except (SourceError, RequestError, NotFound, TimeoutError) as error:
-                why = DeadlinePassed(url, self._deadline_seconds or 0) if isinstance(error, TimeoutError) else error
+                costs = await get_joined_costs(
+                    held.days,
+                    url,
+                    lambda: self._live(account),
+                    window,
+                    clock=clock,
+                    deadline_seconds=self._deadline_seconds,
+                )
+                costs = replace(costs, issues=(*costs.issues, *held.issues))
+            except (SourceError, RequestError, NotFound) as why:
                 seconds = round(time.monotonic() - began, 3)
                 _log.warning("costs_failed", account=account.id, source=url, code=why.code, seconds=seconds)
-                raise ClusterUnreadable(account.id, url, why) from error
+                raise ClusterUnreadable(account.id, url, why) from why
         seconds, serial = round(time.monotonic() - began, 3), next(self._serials)
         _log.info("costs_read", account=account.id, source=url, status=costs.status.value, seconds=seconds)
         if not any(_may_be_mended(issue) for issue in costs.issues):

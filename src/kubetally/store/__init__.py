@@ -1,1 +1,1 @@
-"""What Kubetally keeps: so far the metadata, in SQL."""
+"""What Kubetally keeps: the metadata in SQL, booked days in a lake."""

@@ -1,5 +1,7 @@
 """The shapes of the answers, for the OpenAPI document and for tests; `ledger.answer` makes the bodies themselves."""
 
+from typing import Literal
+
 from msgspec import UNSET, Struct, UnsetType, field
 
 
@@ -53,10 +55,11 @@ class Breakdown(Struct, forbid_unknown_fields=True):
 
 
 class Coverage(Struct, forbid_unknown_fields=True):
-    """Hours of the window that are over, and hours that the source answered for."""
+    """Hours of the window that are over, hours that are told of, and how sure the least certain of its days is."""
 
     hours_asked: float
     hours_covered: float
+    state: Literal["provisional", "settled"] | None
 
 
 class Source(Struct, forbid_unknown_fields=True):

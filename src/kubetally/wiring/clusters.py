@@ -1,21 +1,24 @@
 """What clusters cost: those that are named by where their source is, and those that are remembered."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from kubetally import logs
 from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, SourceIdentity
 from kubetally.domain.errors import HubError, SourceError
 from kubetally.domain.window import Clock, Window
-from kubetally.ledger.costs import get_cluster_costs as costs_of
+from kubetally.ledger.costs import Live, get_joined_costs
 from kubetally.ledger.fleet import tell_same_clusters
+from kubetally.ledger.history import Held, History, held_days
 from kubetally.ledger.legacy import legacy_late, with_legacy
 from kubetally.settings import Settings
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.cluster import AnyCluster, of_account, place_of
+from kubetally.wiring.cluster import AnyCluster, Remembered, of_account, place_of
 from kubetally.wiring.discoveries import Discoveries
 from kubetally.wiring.environment import read_settings
+from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.sources import open_metrics, open_source
 
 
@@ -49,29 +52,40 @@ async def get_cluster_costs(
     clock: Clock | None = None,
     legacy: bool = False,
     discoveries: Discoveries | None = None,
+    history: History | None = None,
 ) -> ClusterCosts:
     """What a cluster cost over a window, balanced to the last micro.
 
     Every view is in the answer, whatever `detail_level`: it says how finely `answer` breaks it down. `legacy`: with the
     old sums of infrastructure metrics beside it, under the same deadline. `discoveries`: what contexts led to already.
+    `history`: what was collected of accounts, which need not be asked for.
 
     Raises: SourceError (it gave no answer), RequestError (the cluster, the window or a setting is not usable).
     """
     settings, clock = settings or read_settings(), clock or SystemClock()
     deadline = settings.deadline_seconds
     discoveries = discoveries or Discoveries()
-    async with (
-        open_source(cluster, settings, discoveries) as source,
-        open_metrics(cluster, settings, discoveries) as metrics,
-    ):
-        ends = asyncio.get_running_loop().time() + deadline
-        costs = await costs_of(source, window, clock=clock, infrastructure=metrics, deadline_seconds=deadline)
-        if legacy:
-            try:
-                async with asyncio.timeout_at(ends):
-                    costs = await with_legacy(costs, metrics, clock.now())
-            except TimeoutError:
-                costs = legacy_late(costs, metrics.url if metrics else costs.source.url, deadline)
+    ends = asyncio.get_running_loop().time() + deadline
+
+    @asynccontextmanager
+    async def live() -> AsyncIterator[Live]:
+        async with (
+            open_source(cluster, settings, discoveries) as source,
+            open_metrics(cluster, settings, discoveries) as metrics,
+        ):
+            yield Live(source, metrics)
+
+    held = Held()
+    if isinstance(cluster, Remembered):
+        held = await held_days(history, None, cluster.account.id, window, clock.now())
+    costs = await get_joined_costs(held.days, place_of(cluster), live, window, clock=clock, deadline_seconds=deadline)
+    costs = replace(costs, issues=(*costs.issues, *held.issues))
+    if legacy:
+        try:
+            async with asyncio.timeout_at(ends), open_metrics(cluster, settings, discoveries) as metrics:
+                costs = await with_legacy(costs, metrics, clock.now())
+        except TimeoutError:
+            costs = legacy_late(costs, costs.source.url, deadline)
     return replace(costs, detail_level=detail_level, source=of_account(costs.source, cluster))
 
 
@@ -83,19 +97,44 @@ async def get_costs_of_all(
     clock: Clock | None = None,
     done: Callable[[], None] = lambda: None,
     legacy: bool = False,
+    with_history: bool = True,
 ) -> list[ClusterCosts | Failed]:
     """Several clusters at once, in the order given; one that fails or hangs does not hold the others.
 
-    `done` is called as each ends. Raises nothing that concerns one cluster only.
-    """
+    `done` is called as each ends. `with_history`: whether days of accounts that were collected count, or all is asked.
 
-    discoveries = Discoveries()
+    Raises nothing that concerns one cluster only; StoreError.
+    """
+    settings, discoveries = settings or read_settings(), Discoveries()
+    if not with_history or not any(isinstance(cluster, Remembered) for cluster in clusters):
+        return await _of_all(clusters, window, None, settings, clock, done, discoveries, legacy=legacy)
+    with open_ledger(settings, clock) as ledger:
+        return await _of_all(clusters, window, ledger.history, settings, clock, done, discoveries, legacy=legacy)
+
+
+async def _of_all(
+    clusters: Sequence[AnyCluster],
+    window: Window,
+    history: History | None,
+    settings: Settings,
+    clock: Clock | None,
+    done: Callable[[], None],
+    discoveries: Discoveries,
+    *,
+    legacy: bool,
+) -> list[ClusterCosts | Failed]:
 
     async def one(cluster: AnyCluster) -> ClusterCosts | Failed:
         place = place_of(cluster)
         try:
             return await get_cluster_costs(
-                cluster, window, settings=settings, clock=clock, legacy=legacy, discoveries=discoveries
+                cluster,
+                window,
+                settings=settings,
+                clock=clock,
+                legacy=legacy,
+                discoveries=discoveries,
+                history=history,
             )
         except HubError as error:
             return Failed(of_account(SourceIdentity(place), cluster), error)

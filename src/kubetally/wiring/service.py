@@ -1,28 +1,23 @@
 """The service, from the settings to the socket."""
 
-import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from kubetally import __version__
-from kubetally.domain.account import Account
 from kubetally.domain.window import Clock
-from kubetally.ledger.ports import CostSource, MetricsSource
 from kubetally.ledger.service import CostService
 from kubetally.settings import Settings
-from kubetally.store.meta.accounts import SqlAccounts
 from kubetally.store.meta.private_file import UnusableFile, read_or_make
 from kubetally.web.app import create_app
 from kubetally.web.question import DEFAULT_WINDOW
 from kubetally.web.server import AddressNotFree, serve
+from kubetally.wiring.beside import kept_running
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.cluster import Remembered
-from kubetally.wiring.discoveries import Discoveries
-from kubetally.wiring.sources import open_metrics, open_source
-from kubetally.wiring.store import open_accounts
+from kubetally.wiring.ledger import open_ledger, shown_lake
+from kubetally.wiring.opener import Opener
 
 SECRET_VARIABLE = "KUBETALLY_SECRET"  # noqa: S105
 _SECRET_BYTES = 32
@@ -44,6 +39,7 @@ class Started:
     url: str
     secret: SecretInUse
     database: str
+    lake: str
     accounts: int
 
 
@@ -70,28 +66,37 @@ def run_service(
     clock: Clock | None = None,
     page_window: str = DEFAULT_WINDOW,
     or_free_port: bool = False,
+    collects: bool = False,
 ) -> None:
     """Serve the accounts of the settings' database until SIGTERM or SIGINT; `or_free_port` where `port` is taken.
+
+    collects: whether what is due is collected meanwhile, by a process beside this one.
 
     Raises: AddressNotFree, StoreError, UnusableSetting, UnusableFile.
     """
     clock = clock or SystemClock()
     secret = secret_of(settings)
-    with open_accounts(settings, clock) as accounts, ThreadPoolExecutor(_AT_THE_DATABASE, "accounts") as executor:
-        opener = _Opener(accounts, executor, settings)
+    with (
+        open_ledger(settings, clock) as ledger,
+        ThreadPoolExecutor(_AT_THE_DATABASE, "accounts") as executor,
+        kept_running() if collects else nullcontext(),
+    ):
+        accounts = ledger.accounts
+        opener = Opener(accounts, executor, settings)
         service = CostService(
             accounts,
             opener.source,
             clock,
             open_metrics=opener.metrics,
             executor=executor,
+            history=ledger.history,
             deadline_seconds=settings.deadline_seconds,
         )
         app = create_app(service, secret.text, __version__, clock, page_window=page_window, secret_file=secret.file)
         known = len(accounts.all())
 
         def listening(url: str) -> None:
-            started(Started(url, secret, accounts.database, known))
+            started(Started(url, secret, ledger.database, shown_lake(settings), known))
 
         try:
             serve(app, host, port, listening=listening)
@@ -99,30 +104,3 @@ def run_service(
             if not or_free_port:
                 raise
             serve(app, host, 0, listening=listening)
-
-
-class _Opener:
-    """Opens what is asked about an account. How a context leads to a source is remembered."""
-
-    def __init__(self, accounts: SqlAccounts, executor: Executor, settings: Settings) -> None:
-        self._accounts, self._executor, self._settings = accounts, executor, settings
-        self._discoveries = Discoveries()
-
-    @asynccontextmanager
-    async def source(self, account: Account) -> AsyncIterator[CostSource]:
-        cluster = await self._cluster(account)
-        async with open_source(cluster, self._settings, self._discoveries) as source:
-            yield source
-
-    @asynccontextmanager
-    async def metrics(self, account: Account) -> AsyncIterator[MetricsSource | None]:
-        async with open_metrics(await self._cluster(account), self._settings, self._discoveries) as metrics:
-            yield metrics
-
-    async def _cluster(self, account: Account) -> Remembered:
-        """The account beside the others: which of them have no source of their own matters to one that has none."""
-
-        def look() -> Remembered:
-            return Remembered(account, tuple(self._accounts.all()), self._accounts.organization().currency)
-
-        return await asyncio.get_running_loop().run_in_executor(self._executor, look)

@@ -21,9 +21,9 @@ from kubetally.ledger.accounts import (
     AmbiguousAccount,
     OrganizationNotFound,
 )
-from kubetally.store.meta.engine import WAIT_SECONDS, open_engine, shown
+from kubetally.store.meta.engine import WAIT_SECONDS, shown
 from kubetally.store.meta.faults import StoreRefused, ValueDoesNotFit, translated
-from kubetally.store.meta.schema import make_ready
+from kubetally.store.meta.schema import ready_engine
 from kubetally.store.meta.secrets import KeyRing, WrongKey
 from kubetally.store.meta.tables import CREDENTIALS_BYTES, NAME_LENGTH, URL_LENGTH, AccountRow, OrganizationRow
 
@@ -51,12 +51,8 @@ def open_accounts(
     tables is a SchemaMismatch until somebody runs `kubetally migrate`.
     Raises: InvalidDatabaseUrl, SchemaMismatch, StoreError.
     """
-    engine = open_engine(database_url, wait_seconds=wait_seconds)
-    try:
-        make_ready(engine)
+    with ready_engine(database_url, wait_seconds=wait_seconds) as engine:
         yield SqlAccounts(engine, key_ring, clock)
-    finally:
-        engine.dispose()
 
 
 class SqlAccounts:

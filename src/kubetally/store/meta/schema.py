@@ -1,20 +1,22 @@
 """Which tables a database has, and making them those of this version."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, column, inspect, select, table
 
 from kubetally.domain.errors import RequestError
-from kubetally.store.meta.engine import alone, open_engine, shown
+from kubetally.store.meta.engine import WAIT_SECONDS, alone, open_engine, shown
 from kubetally.store.meta.faults import SchemaMismatch, translated
 from kubetally.store.meta.tables import Base
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-NEWEST = "0001"
+NEWEST = "0002"
 """The last migration, so that a command that finds it need not load Alembic; a test holds it to the scripts."""
 BASE = "base"
 # OptScale keeps an alembic_version of its own.
@@ -58,7 +60,7 @@ def downgrade(database_url: str, revision: str) -> str | None:
     engine = open_engine(database_url)
     try:
         with alone(engine) as connection:
-            if revision not in {BASE, *_known(connection)}:
+            if revision not in {BASE, *known_revisions(connection)}:
                 raise UnknownRevision(revision)
             if _checked(connection, engine) is not None:
                 try:
@@ -67,6 +69,21 @@ def downgrade(database_url: str, revision: str) -> str | None:
                 except util.CommandError as error:
                     raise UnknownRevision(revision) from error
             return _revision(connection)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def ready_engine(database_url: str, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[Engine]:
+    """Connections to a database that has the tables of this version (`make_ready`), closed afterwards.
+
+    wait_seconds: longest wait for a lock that others hold.
+    Raises: InvalidDatabaseUrl, SchemaMismatch, StoreError.
+    """
+    engine = open_engine(database_url, wait_seconds=wait_seconds)
+    try:
+        make_ready(engine)
+        yield engine
     finally:
         engine.dispose()
 
@@ -89,9 +106,21 @@ def make_ready(engine: Engine) -> None:
     if engine.dialect.name == "sqlite" or new:
         _upgrade(engine, "head")
     else:
-        with engine.connect() as connection:
-            _checked(connection, engine)
+        # On MariaDB, who sets it up at this moment commits one migration after the other.
+        with alone(engine) as connection:
+            if _checked(connection, engine) == NEWEST:
+                return
         raise SchemaMismatch(shown(engine), "has older tables than this version of Kubetally, or none", _MIGRATE)
+
+
+def bring(connection: Connection, engine: Engine, revision: str) -> None:
+    """Bring a database to a known revision, up or down, within what `alone` gave. Raises SchemaMismatch, StoreError."""
+    from alembic import command
+
+    found = _checked(connection, engine)
+    step = command.downgrade if found is not None and found > revision else command.upgrade
+    with _ALEMBIC:
+        step(_config(connection), revision)
 
 
 def _upgrade(engine: Engine, revision: str) -> str | None:
@@ -112,7 +141,7 @@ def _checked(connection: Connection, engine: Engine) -> str | None:
     with translated(shown(engine)):
         found = _revision(connection)
         tables = set(inspect(connection).get_table_names())
-    if found is not None and found not in _known(connection):
+    if found is not None and found not in known_revisions(connection):
         raise SchemaMismatch(
             shown(engine), f"is at revision {found}, newer than this Kubetally knows", "install the newer Kubetally"
         )
@@ -126,8 +155,8 @@ def _checked(connection: Connection, engine: Engine) -> str | None:
     return found
 
 
-def _known(connection: Connection) -> set[str]:
-    """The revisions that this version has migrations of."""
+def known_revisions(connection: Connection) -> set[str]:
+    """The revisions that this version has migrations of; they are in order as text is."""
     from alembic.script import ScriptDirectory
 
     return {script.revision for script in ScriptDirectory.from_config(_config(connection)).walk_revisions()}

@@ -1,9 +1,25 @@
 """The tables of the metadata. A change here needs a migration; a test holds the two together.
 
-Instants are seconds since 1970 in UTC. Where `deleted_at` is 0, the row is alive.
+Instants of organizations and accounts are seconds since 1970 in UTC; those of what was collected, and of leases, are
+microseconds, because there the order within a second decides. Where `deleted_at` is 0, the row is alive.
 """
 
-from sqlalchemy import CHAR, BigInteger, ForeignKey, String, Text, UniqueConstraint
+from datetime import date
+
+from sqlalchemy import (
+    CHAR,
+    BigInteger,
+    Boolean,
+    Date,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.mysql import MEDIUMTEXT
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # As in the other two, names that differ in case or accents differ.
@@ -15,6 +31,8 @@ _OPTIONS = {
 NAME_LENGTH = 255
 URL_LENGTH = 255
 CREDENTIALS_BYTES = 65_535  # what TEXT of MariaDB holds
+CODE_LENGTH = 64
+_LONG_TEXT = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
 
 
 class Base(DeclarativeBase):
@@ -53,3 +71,101 @@ class AccountRow(Base):
     credentials: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[int] = mapped_column(BigInteger)
     deleted_at: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+
+class CollectionRow(Base):
+    """One collection of an (account, day). What its figures mean stands with `domain.collection.Collection`.
+
+    phase:  pending until it is known to be in the lake, then confirmed; superseded once another one holds.
+    state:  provisional or settled.
+    total:  micros of the bill.
+    head:   the source and the booking without its rows, as JSON; `balance`: of each component, as JSON.
+    There is no foreign key: an account that is gone keeps its history.
+    """
+
+    __tablename__ = "collections"
+    __table_args__ = (
+        Index("ix_collections_account_day", "account_id", "day"),
+        Index("ix_collections_phase", "phase", "superseded_at"),
+        _OPTIONS,
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    account_id: Mapped[str] = mapped_column(String(36))
+    day: Mapped[date] = mapped_column(Date)
+    collected_at: Mapped[int] = mapped_column(BigInteger)
+    confirmed_at: Mapped[int | None] = mapped_column(BigInteger)
+    superseded_at: Mapped[int | None] = mapped_column(BigInteger)
+    version: Mapped[int | None] = mapped_column(BigInteger)
+    is_running: Mapped[bool] = mapped_column(Boolean)
+    phase: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16))
+    row_count: Mapped[int] = mapped_column(BigInteger)
+    hours_covered: Mapped[float] = mapped_column(Double)
+    audited: Mapped[bool] = mapped_column(Boolean)
+    currency: Mapped[str] = mapped_column(String(64))
+    source: Mapped[str] = mapped_column(Text)
+    total: Mapped[int] = mapped_column(BigInteger)
+    balance: Mapped[str] = mapped_column(Text)
+    head: Mapped[str] = mapped_column(_LONG_TEXT)
+
+
+class CoverageRow(Base):
+    """What is known of an (account, day): the collection that holds, with its figures, and what was tried since.
+
+    All of the collection is null where none holds. `version` is the collection's.
+    """
+
+    __tablename__ = "coverage"
+    __table_args__ = (Index("ix_coverage_day", "day"), _OPTIONS)
+
+    account_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    collection_id: Mapped[str | None] = mapped_column(String(64))
+    version: Mapped[int | None] = mapped_column(BigInteger)
+    state: Mapped[str | None] = mapped_column(String(16))
+    is_running: Mapped[bool | None] = mapped_column(Boolean)
+    audited: Mapped[bool | None] = mapped_column(Boolean)
+    source: Mapped[str | None] = mapped_column(Text)
+    row_count: Mapped[int | None] = mapped_column(BigInteger)
+    hours_covered: Mapped[float | None] = mapped_column(Double)
+    total: Mapped[int | None] = mapped_column(BigInteger)
+    currency: Mapped[str | None] = mapped_column(String(64))
+    collected_at: Mapped[int | None] = mapped_column(BigInteger)
+    attempts: Mapped[int] = mapped_column(Integer, server_default="0")
+    tried_at: Mapped[int | None] = mapped_column(BigInteger)
+    error_code: Mapped[str | None] = mapped_column(String(CODE_LENGTH))
+    error_message: Mapped[str | None] = mapped_column(Text)
+
+
+class HistoryRow(Base):
+    """The first day that an account's source holds, and when that was found out."""
+
+    __tablename__ = "histories"
+    __table_args__ = (_OPTIONS,)
+
+    account_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    begins: Mapped[date] = mapped_column(Date)
+    found_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class LeaseRow(Base):
+    """Who does what alone. Where `expires_at` is 0, nobody does.
+
+    holder:  of one lease object, so that two of one process are told apart.
+    boot:    which start of which machine, and which namespace of processes: where `pid` means something.
+    started: when the process began, as the system counts; it tells the process from a later one of that number.
+    token:   how often it was taken so far.
+    """
+
+    __tablename__ = "leases"
+    __table_args__ = (_OPTIONS,)
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    holder: Mapped[str | None] = mapped_column(String(36))
+    host: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
+    boot: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
+    pid: Mapped[int | None] = mapped_column(BigInteger)
+    started: Mapped[int | None] = mapped_column(BigInteger)
+    token: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    expires_at: Mapped[int] = mapped_column(BigInteger, server_default="0")

@@ -1,0 +1,154 @@
+"""`kubetally collect` and `kubetally backfill`: putting days into the ledger."""
+
+import os
+import signal
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kubetally.cli import exits
+from kubetally.cli.start import start as start_up
+from kubetally.domain.errors import RequestError
+from kubetally.domain.window import InvalidWindow
+
+if TYPE_CHECKING:
+    from kubetally.ledger.collect.collector import Report
+    from kubetally.ledger.collect.commit import Outcome
+
+Names = Annotated[list[str] | None, typer.Argument(metavar="[ACCOUNT]...", help="Names or ids; without any, all.")]
+Forever = Annotated[bool, typer.Option("--forever", help="Go on collecting what becomes due, until stopped.")]
+From = Annotated[str, typer.Option("--from", metavar="DATE", help="First day, as 2026-11-20, in UTC.")]
+To = Annotated[str, typer.Option("--to", metavar="DATE", help="Day after the last one.")]
+Missing = Annotated[bool, typer.Option("--missing", help="Leave out the days that are held.")]
+_NAMED_AT_MOST = 5
+
+
+class NamesForever(RequestError):
+    """What goes on for ever is for all clusters."""
+
+    code = "names_forever"
+
+    def __init__(self) -> None:
+        super().__init__("--forever collects all clusters: give no account beside it")
+
+
+WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="Stop when standard input ends.")]
+
+
+def collect(accounts: Names = None, forever: Forever = False, with_parent: WithParent = False) -> None:
+    """Collect the days that are due, and keep them.
+
+    Due are missing days, as far back as a source holds them, days that may have
+    been corrected since, and the running one.
+
+    \b
+    Examples:
+      kubetally collect
+      kubetally collect --forever
+    """
+    from kubetally.wiring.collect import collect_forever, collect_once
+
+    if forever:
+        if accounts:
+            raise NamesForever
+        if with_parent:
+            _stop_with_parent()
+        collect_forever(start_up(default_level="info"))
+        return
+    settings = start_up()
+    with _bar() as (planned, watch):
+        report = collect_once(settings, accounts or (), watch=watch, planned=planned)
+    _tell(report)
+    if report.failed and not report.collected:
+        raise typer.Exit(exits.NO_SOURCE)
+
+
+def backfill(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Name or id of the account.")],
+    first: From,
+    end: To,
+    missing: Missing = False,
+) -> None:
+    """Ask for days again, so that corrections come in.
+
+    What the source no longer knows stays as it is held.
+
+    \b
+    Example:
+      kubetally backfill prod --from 2026-11-01 --to 2026-11-08
+    """
+    from kubetally.wiring.collect import backfill as fill
+
+    settings, days = start_up(), (a_date(first), a_date(end))
+    if days[1] <= days[0]:
+        raise InvalidWindow(f"{first},{end}", "has no day in it: --to is the day after the last one")
+    with _bar() as (planned, watch):
+        report = fill(settings, account, *days, missing_only=missing, watch=watch, planned=planned)
+    _tell(report)
+    if report.planned and not report.collected:
+        raise typer.Exit(exits.NO_SOURCE)
+
+
+def _stop_with_parent() -> None:
+    """Stop when whoever started us is gone, and with it the other end of standard input."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
+
+
+def a_date(text: str) -> date:
+    """A day that somebody typed. Raises InvalidWindow."""
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        raise InvalidWindow(text, "is no day: write it as 2026-11-20") from None
+
+
+@contextmanager
+def _bar() -> "Iterator[tuple[Callable[[int], None], Callable[[Outcome], None]]]":
+    """Progress on a terminal: called with how many more days are planned, and with each that has ended."""
+    if not sys.stderr.isatty():
+        yield lambda count: None, lambda outcome: None
+        return
+    from rich.console import Console  # heavy: see the package
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("Collecting days"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task, total = bar.add_task("", total=0), 0
+
+        def planned(count: int) -> None:
+            nonlocal total
+            total += count
+            bar.update(task, total=total)
+
+        yield planned, lambda outcome: bar.advance(task)
+
+
+def _tell(report: "Report") -> None:
+    """What came of it: the days that are held now, and for each reason why others are not."""
+    rows = sum(one.rows for one in report.collected)
+    days = _days(len(report.collected))
+    print(f"Collected {days}, {rows} rows" if report.collected else "Nothing was collected", flush=True)
+    if not report.planned:
+        print("Nothing was due")
+    reasons: dict[tuple[str, str], list[date]] = defaultdict(list)
+    for one in report.failed:
+        reasons[one.account_id, one.why or one.code or ""].append(one.day)
+    for (account_id, why), missing in reasons.items():
+        named = ", ".join(str(day) for day in sorted(missing)[:_NAMED_AT_MOST])
+        more = len(missing) - _NAMED_AT_MOST
+        print(f"{account_id}: {named}{f' and {_days(more)} more' if more > 0 else ''}: {why}", file=sys.stderr)
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count} days"

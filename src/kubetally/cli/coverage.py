@@ -1,0 +1,168 @@
+"""`kubetally coverage`: which days are held, and how sure they are."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kubetally.cli.options import End, ScreenOrJson, ScreenOrJsonFormat, Start, WindowText, window_of
+from kubetally.cli.start import start as start_up
+from kubetally.domain.cluster_costs import DayState
+from kubetally.domain.money import to_number
+from kubetally.domain.window import Window, rfc3339
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from kubetally.domain.collection import CoveredDay
+    from kubetally.wiring.coverage import Covered
+
+DEFAULT_WINDOW = "90d"
+Names = Annotated[list[str] | None, typer.Argument(metavar="[ACCOUNT]...", help="Names or ids; without any, all.")]
+_HOURS_OF_A_DAY = 24.0
+# What a day is, its sign, the same where only ASCII can be shown, and its style.
+_SIGNS: Mapping[str, tuple[str, str, str]] = {
+    "settled": ("█", "#", "green"),
+    "provisional": ("▓", "+", "cyan"),
+    "running": ("░", "~", "cyan"),
+    "partial": ("◐", "o", "yellow"),
+    "failed": ("×", "x", "red"),
+    "nothing": ("·", ".", "dim"),
+    "unknown": (" ", " ", ""),
+}
+_MEANINGS: Mapping[str, str] = {
+    "settled": "settled",
+    "provisional": "may still be corrected",
+    "running": "not over",
+    "partial": "hours are missing",
+    "failed": "could not be had",
+    "nothing": "the source holds nothing",
+}
+
+
+def coverage(
+    accounts: Names = None,
+    window: WindowText = None,
+    start: Start = None,
+    end: End = None,
+    output: ScreenOrJsonFormat = ScreenOrJson.TABLE,
+) -> None:
+    """Show which days are held, as a calendar.
+
+    \b
+    Examples:
+      kubetally coverage
+      kubetally coverage prod --window lastmonth
+    """
+    from kubetally.wiring.coverage import coverage_of
+
+    settings = start_up()
+    span = window_of(window if window or start or end else DEFAULT_WINDOW, start, end)
+    found = coverage_of(settings, accounts or (), span)
+    if output is ScreenOrJson.JSON:
+        print(json.dumps([_body(one, span) for one in found], indent=2, allow_nan=False))
+        return
+    _print(found, span)
+
+
+def _print(found: "Sequence[Covered]", span: Window) -> None:
+    from kubetally.cli.screen import console, say
+
+    out = console()
+    if not found:
+        say(out, "No account is remembered: kubetally accounts add NAME --url URL")
+    for one in found:
+        _print_calendar(out, one, span)
+    shown = {_what(day) for one in found for day in one.days} - {"unknown"}
+    if shown:
+        say(out, "   ".join(f"{_sign(out, what)} {_MEANINGS[what]}" for what in _SIGNS if what in shown), style="dim")
+
+
+def _print_calendar(out: "Console", one: "Covered", span: Window) -> None:
+    from rich.text import Text
+
+    from kubetally.cli.screen import say
+
+    held = [day for day in one.days if day.is_held]
+    hours = sum(day.hours_covered for day in held)
+    since = f", its source holds nothing before {one.begins}" if one.begins else ""
+    say(out, f"{one.account.name}: {_days(len(held))} held, {hours:g} h{since}", style="bold")
+    by_day = {day.day: day for day in one.days}
+    for month, days in _months(span):
+        line = Text(f"  {month}  " + " " * (days[0].day - 1))
+        for day in days:
+            what = _what(by_day[day]) if day in by_day else "unknown"
+            line.append(_sign(out, what), style=_SIGNS[what][2] if out.is_terminal else "")
+        out.print(line)
+    for known in one.days:
+        if known.last_error is not None and _what(known) == "failed":
+            say(out, f"  {known.day}: {known.last_error[1]} (tried {_times(known.attempts)})", indent=4)
+    out.print()
+
+
+def _what(day: "CoveredDay") -> str:
+    if not day.is_held:
+        is_empty = day.last_error is not None and day.last_error[0] == "no_data"
+        return "nothing" if is_empty else "failed" if day.last_error is not None else "unknown"
+    if day.is_running:
+        return "running"
+    if day.hours_covered < _HOURS_OF_A_DAY:
+        return "partial"
+    return "settled" if day.state is DayState.SETTLED else "provisional"
+
+
+def _sign(out: "Console", what: str) -> str:
+    from kubetally.cli.screen import draws_lines
+
+    sign, in_ascii, _ = _SIGNS[what]
+    return sign if draws_lines(out) else in_ascii
+
+
+def _months(span: Window) -> Iterator[tuple[str, list[date]]]:
+    """The days of a window, by month."""
+    by_month: dict[str, list[date]] = {}
+    day = span.start.date()
+    while day < span.end.date() or (day == span.end.date() and span.end.time() != span.end.min.time()):
+        by_month.setdefault(f"{day:%Y-%m}", []).append(day)
+        day += timedelta(days=1)
+    yield from by_month.items()
+
+
+def _body(one: "Covered", span: Window) -> dict[str, Any]:
+    return {
+        "account_id": one.account.id,
+        "account": one.account.name,
+        "start": rfc3339(span.start),
+        "end": rfc3339(span.end),
+        "history_begins": None if one.begins is None else one.begins.isoformat(),
+        "days": [_day(day) for day in one.days],
+    }
+
+
+def _day(day: "CoveredDay") -> dict[str, Any]:
+    error = None if day.last_error is None else {"code": day.last_error[0], "message": day.last_error[1]}
+    return {
+        "day": day.day.isoformat(),
+        "is": _what(day),
+        "state": None if day.state is None else day.state.value,
+        "audited": day.audited,
+        "source": day.source,
+        "rows": day.rows,
+        "hours_covered": day.hours_covered,
+        "total_cost": to_number(day.total) if day.is_held else None,
+        "currency": day.currency,
+        "collected_at": None if day.collected_at is None else rfc3339(day.collected_at),
+        "attempts": day.attempts,
+        "tried_at": None if day.tried_at is None else rfc3339(day.tried_at),
+        "last_error": error,
+    }
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count} days"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

@@ -1,0 +1,202 @@
+"""Collecting due days of many clusters: asked side by side, booked one by one, committed a day at a time."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TypeVar
+
+from kubetally.domain.account import Account, AccountType
+from kubetally.domain.collection import CollectedDay, CoveredDay
+from kubetally.domain.window import Clock
+from kubetally.ledger.accounts import Accounts, NotACluster
+from kubetally.ledger.collect.commit import Committer, Outcome
+from kubetally.ledger.collect.plan import ONE_DAY, Due, History, Policy, Reason, due, history_found
+from kubetally.ledger.collect.read import Reader, Unread
+from kubetally.ledger.stored import Coverage
+from kubetally.tasks import task_group
+
+T = TypeVar("T")
+Watch = Callable[[Outcome], None]
+_LINGER_SECONDS = 0.2  # for other clusters' same day, so that they are one commit
+_MOST_ROWS = 500_000  # of one commit
+_MOST_WAITING = 32  # booked days that wait for a commit: what is read faster than it is written must not pile up
+
+
+@dataclass(slots=True)
+class Report:
+    """What a round came to, in the order in which its days ended. `planned`: how many were due."""
+
+    planned: int = 0
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def collected(self) -> list[Outcome]:
+        """The days that are in the lake now."""
+        return [one for one in self.outcomes if one.is_collected]
+
+    @property
+    def failed(self) -> list[Outcome]:
+        """The days that are not, or stay as they were."""
+        return [one for one in self.outcomes if not one.is_collected]
+
+
+class Collector:
+    """Collects what is due.
+
+    executor: where the stores are asked, which block. at_once: clusters that are asked at a time.
+    """
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        coverage: Coverage,
+        reader: Reader,
+        committer: Committer,
+        clock: Clock,
+        *,
+        executor: Executor | None = None,
+        policy: Policy | None = None,
+        at_once: int = 16,
+    ) -> None:
+        self._accounts, self._coverage, self._reader, self._committer = accounts, coverage, reader, committer
+        self._clock, self._executor, self._policy, self._at_once = clock, executor, policy or Policy(), at_once
+
+    async def due(self, names: Sequence[str] = ()) -> list[Due]:
+        """What is due now, of all clusters or of those named; what a killed writer left open is seen to first.
+
+        Raises: AccountNotFound, AnotherWriter, StoreError.
+        """
+        await self._blocking(self._committer.repair)
+        return await self._blocking(lambda: self._due(names))
+
+    async def collect(self, dues: Sequence[Due], watch: Watch = lambda outcome: None) -> Report:
+        """Collect these days; what concerns one cluster neither holds nor ends the others.
+
+        Raises: AnotherWriter, LeaseLost, StoreError, which concern all of them; what was committed until then is.
+        """
+        report = Report(len(dues))
+
+        def ended(outcome: Outcome) -> None:
+            report.outcomes.append(outcome)
+            watch(outcome)
+
+        clusters = {one.id: one for one in await self._blocking(self._clusters)}
+        days: dict[str, list[date]] = defaultdict(list)
+        for one in dues:
+            days[one.account_id].append(one.day)
+        booked: asyncio.Queue[CollectedDay | None] = asyncio.Queue(_MOST_WAITING)
+        turns = asyncio.Semaphore(self._at_once)
+        async with task_group() as group:
+            group.create_task(self._write(booked, ended))
+            async with task_group() as reading:
+                for account_id in days.keys() & clusters.keys():
+                    reading.create_task(self._read(clusters[account_id], days[account_id], turns, booked, ended))
+            await booked.put(None)
+        return report
+
+    async def backfill(
+        self,
+        name: str,
+        first: date,
+        end: date,
+        *,
+        missing_only: bool = False,
+        watch: Watch = lambda outcome: None,
+        planned: Callable[[int], None] = lambda count: None,
+    ) -> Report:
+        """Ask an account for the days from `first` to before `end` again, or only for those that are not held.
+
+        `planned` is told how many they are. Raises: AccountNotFound, NotACluster, and as `collect`.
+        """
+        account = await self._blocking(lambda: cluster_named(self._accounts, name))
+        await self._blocking(self._committer.repair)
+        known = await self._blocking(lambda: self._known(account.id, first, end))
+        end = min(end, self._clock.now().date() + ONE_DAY)
+        days = [first + number * ONE_DAY for number in range(max(0, (end - first).days))]
+        if missing_only:
+            days = [day for day in days if day not in known or not known[day].is_held or known[day].is_running]
+        planned(len(days))
+        return await self.collect([Due(Reason.MISSING, day, account.id) for day in reversed(days)], watch)
+
+    def _due(self, names: Sequence[str]) -> list[Due]:
+        now = self._clock.now()
+        clusters = [cluster_named(self._accounts, name) for name in names] or self._clusters()
+        earliest = now.date() - (self._policy.most_days + 1) * ONE_DAY
+        histories = []
+        for account in clusters:
+            days = self._known(account.id, earliest, now.date() + ONE_DAY)
+            history = History(account.id, days, self._coverage.history_begins(account.id))
+            if history.begins is None and (found := history_found(history, now, self._policy)) is not None:
+                self._coverage.note_history(account.id, found, now)
+            histories.append(history)
+        return due(histories, now, self._policy)
+
+    def _known(self, account_id: str, first: date, end: date) -> dict[date, CoveredDay]:
+        return {one.day: one for one in self._coverage.days(first, end, [account_id])}
+
+    def _clusters(self) -> list[Account]:
+        return [account for account in self._accounts.all() if account.type is AccountType.KUBERNETES_CNR]
+
+    async def _read(
+        self,
+        account: Account,
+        days: Sequence[date],
+        turns: asyncio.Semaphore,
+        booked: asyncio.Queue[CollectedDay | None],
+        ended: Watch,
+    ) -> None:
+        async with turns:
+            async for found in self._reader.days(account, days):
+                if isinstance(found, Unread):
+                    ended(await self._blocking(lambda unread=found: self._note(unread)))  # type: ignore[misc]
+                else:
+                    await booked.put(found)
+
+    def _note(self, unread: Unread) -> Outcome:
+        if unread.was_tried:
+            now = self._clock.now()
+            self._coverage.failed(unread.account_id, unread.day, now, unread.code, unread.why)
+        return Outcome(unread.account_id, unread.day, unread.code, unread.why)
+
+    async def _write(self, booked: asyncio.Queue[CollectedDay | None], ended: Watch) -> None:
+        """Commit what is booked, as much at a time as has come meanwhile, until None comes."""
+        is_open = True
+        while is_open:
+            batch, is_open = await _batch(booked)
+            if batch:
+                for outcome in await self._blocking(lambda days=batch: self._committer.commit(days)):  # type: ignore[misc]
+                    ended(outcome)
+
+    async def _blocking(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+
+
+def cluster_named(accounts: Accounts, name: str) -> Account:
+    """The account of a cluster, by its name or id.
+
+    Raises: AccountNotFound, AmbiguousAccount, NotACluster, StoreError.
+    """
+    account = accounts.find(name)
+    if account.type is not AccountType.KUBERNETES_CNR:
+        raise NotACluster(account.id, account.type)
+    return account
+
+
+async def _batch(booked: asyncio.Queue[CollectedDay | None]) -> tuple[list[CollectedDay], bool]:
+    """What waits, and what comes in a moment; and whether there is more to come after it."""
+    batch, rows = [], 0
+    one = await booked.get()
+    while one is not None:
+        batch.append(one)
+        rows += len(one.rows)
+        if rows > _MOST_ROWS:
+            return batch, True
+        try:
+            async with asyncio.timeout(_LINGER_SECONDS):
+                one = await booked.get()
+        except TimeoutError:
+            return batch, True
+    return batch, False

@@ -1,0 +1,195 @@
+"""Putting booked days into the lake, so that a kill at any point loses nothing that was committed and doubles nothing.
+
+What is about to be committed is noted first, then committed, then confirmed. Whoever writes next looks what became of
+notes that were left open: what is in the lake is confirmed, what is not is dropped.
+"""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+
+from kubetally.domain.collection import CollectedDay, Collection
+from kubetally.domain.errors import HubError, StoreError
+from kubetally.domain.window import Clock
+from kubetally.ledger.collect.guard import Kept, judged
+from kubetally.ledger.collect.plan import ONE_DAY
+from kubetally.ledger.stored import COMMITTER, Coverage, Lake, Lease, Leases
+
+_PAUSE_SECONDS = 0.1
+_RENEW_SECONDS = 10.0  # a third of how long a lease lasts
+
+
+class AnotherWriter(StoreError):
+    """Somebody else writes to the lake, and did not end in time."""
+
+    code = "another_writer"
+    retryable = True
+
+    def __init__(self, url: str, holder: str, seconds: float) -> None:
+        self.url, self.holder, self.seconds = url, holder, seconds
+        super().__init__(
+            f"{holder} has been writing to {url} for {seconds:g} s: try again, or see whether it hangs; nothing was "
+            "written"
+        )
+
+
+class LeaseLost(StoreError):
+    """Somebody else took over while we were writing: this process was stopped for too long."""
+
+    code = "lease_lost"
+    retryable = True
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        super().__init__(
+            f"another process took over writing to {url}, because this one gave no sign of life: try again"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an (account, day): committed, or not and why. `total`: its micros, where it was committed."""
+
+    account_id: str
+    day: date
+    code: str | None = None
+    why: str | None = None
+    total: int = 0
+    rows: int = 0
+
+    @property
+    def is_collected(self) -> bool:
+        """Whether it is in the lake now."""
+        return self.code is None
+
+
+class Committer:
+    """Writes to the lake, alone. All calls block."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        coverage: Coverage,
+        leases: Leases,
+        clock: Clock,
+        *,
+        patience_seconds: float = 120.0,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._lake, self._coverage, self._leases, self._clock = lake, coverage, leases, clock
+        self._patience_seconds, self._pause = patience_seconds, pause
+
+    def commit(self, days: Sequence[CollectedDay]) -> list[Outcome]:
+        """Put days into the lake, those of one day at once, unless the ledger knows more of them already.
+
+        Raises: AnotherWriter, LeaseLost, StoreError; what was committed until then is.
+        """
+        with self.alone() as lease:
+            outcomes = []
+            for same_day in _by_day(days):
+                if not lease.renew():
+                    raise LeaseLost(self._lake.url)
+                outcomes += self._commit(same_day)
+            return outcomes
+
+    def repair(self) -> None:
+        """See what became of commits whose writer was killed. Raises AnotherWriter, StoreError."""
+        if self._coverage.pending():
+            with self.alone():  # who is alone repairs first
+                pass
+
+    @contextmanager
+    def alone(self) -> Iterator[Lease]:
+        """Be the only one who writes, with nothing left open by others. Raises AnotherWriter, StoreError."""
+        lease = self._lease()
+        with _renewing(lease):
+            try:
+                self._repair()
+                yield lease
+            finally:
+                lease.release()
+
+    def _lease(self) -> Lease:
+        until = time.monotonic() + self._patience_seconds
+        while (lease := self._leases.acquire(COMMITTER)) is None:
+            if time.monotonic() > until:
+                holder = self._leases.holder(COMMITTER) or "another process"
+                raise AnotherWriter(self._lake.url, holder, self._patience_seconds)
+            self._pause(_PAUSE_SECONDS)
+        return lease
+
+    def _repair(self) -> None:
+        pending = self._coverage.pending()
+        if not pending:
+            return
+        committed = self._lake.versions_of(pending)
+        for version in sorted(set(committed.values())):
+            self._coverage.confirm([one for one, its in committed.items() if its == version], version)
+        self._coverage.drop([one.id for one in pending if one.id not in committed])
+
+    def _commit(self, days: Sequence[CollectedDay]) -> list[Outcome]:
+        outcomes, accepted = [], []
+        for day in days:
+            verdict = judged(day, self._held(day.collection))
+            if isinstance(verdict, Kept):
+                found = day.collection
+                self._coverage.failed(found.account_id, found.day, self._clock.now(), verdict.code, verdict.why)
+                outcomes.append(Outcome(found.account_id, found.day, verdict.code, verdict.why))
+            else:
+                accepted.append(verdict)
+        if accepted:
+            self._write(accepted)
+        return outcomes + [_written(day.collection) for day in accepted]
+
+    def _held(self, collection: Collection) -> Collection | None:
+        held = self._coverage.held(collection.account_id, collection.day, collection.day + ONE_DAY)
+        return held[0] if held else None
+
+    def _write(self, days: Sequence[CollectedDay]) -> None:
+        collections = [day.collection for day in days]
+        ids = [one.id for one in collections]
+        self._coverage.intend(collections)
+        try:
+            version = self._lake.replace(days)
+        except HubError:
+            if not self._lake.versions_of(collections):  # else it is there although the answer to the commit was lost
+                self._coverage.drop(ids)
+                raise
+            self._repair()
+            return
+        self._coverage.confirm(ids, version)
+
+
+@contextmanager
+def _renewing(lease: Lease) -> Iterator[None]:
+    """Give a sign of life now and then, however long the work takes."""
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.wait(_RENEW_SECONDS) and lease.renew():
+            pass
+
+    renewing = threading.Thread(target=renew, name="lease", daemon=True)
+    renewing.start()
+    try:
+        yield
+    finally:
+        done.set()
+        renewing.join()
+
+
+def _written(collection: Collection) -> Outcome:
+    bill = collection.head.bill
+    return Outcome(collection.account_id, collection.day, total=bill.total, rows=collection.rows)
+
+
+def _by_day(days: Iterable[CollectedDay]) -> list[list[CollectedDay]]:
+    """Those of one day together, once an account: of two collections of one account-day the later holds."""
+    groups: dict[tuple[date, bool], dict[str, CollectedDay]] = defaultdict(dict)
+    for one in days:
+        groups[one.collection.day, one.collection.is_running][one.collection.account_id] = one
+    return [list(group.values()) for group in groups.values()]

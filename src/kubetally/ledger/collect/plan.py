@@ -1,0 +1,183 @@
+"""Which (account, day) are due: a pure function of what is known, the clock and a policy."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import IntEnum
+from itertools import zip_longest
+
+from kubetally.domain.cluster_costs import DayState
+from kubetally.domain.collection import SETTLES_AFTER, CoveredDay, window_of
+from kubetally.domain.window import HOUR
+
+ONE_DAY = timedelta(days=1)
+NO_DATA = "no_data"
+"""The code of an attempt whose answer was sound and empty: the source holds nothing of that day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How often and how far back.
+
+    running_every:   the running day is collected again after that.
+    again_every:     a day that may still be corrected is collected again after that.
+    again_for:       a day that can't settle, as a part of it fails each time, is given up after that.
+    most_days:       no day before so many days ago is looked for.
+    empty_days:      so many empty days on end mean that the source holds nothing before them.
+    days_at_a_time:  how many days further back are tried before what they held is looked at.
+    first_retry, last_retry: after an error a day is tried again, twice as late each time.
+    """
+
+    running_every: timedelta = timedelta(minutes=15)
+    again_every: timedelta = ONE_DAY
+    again_for: timedelta = timedelta(days=30)
+    most_days: int = 400
+    empty_days: int = 7
+    days_at_a_time: int = 14
+    first_retry: timedelta = timedelta(minutes=5)
+    last_retry: timedelta = timedelta(hours=6)
+
+
+class Reason(IntEnum):
+    """Why a day is due, the most urgent first."""
+
+    RUNNING = 0
+    MISSING = 1
+    UNSETTLED = 2
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Due:
+    """A day of an account to be collected now."""
+
+    reason: Reason
+    day: date
+    account_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is known of an account's days. begins: the first day that its source holds, where that was found out."""
+
+    account_id: str
+    days: Mapping[date, CoveredDay]
+    begins: date | None = None
+
+
+def due(histories: Iterable[History], now: datetime, policy: Policy) -> list[Due]:
+    """What is to be collected now: running days, then missing ones, the newest first, and accounts taking turns."""
+    by_account = [sorted(_due_of(one, now, policy), key=_urgency) for one in histories]
+    return [one for turn in zip_longest(*by_account) for one in turn if one is not None]
+
+
+def history_found(history: History, now: datetime, policy: Policy) -> date | None:
+    """The first day that the source holds; None where it is not known yet. One that holds nothing begins today."""
+    return _looked_back(history, now.date(), policy).begins
+
+
+def _urgency(one: Due) -> tuple[int, int]:
+    return one.reason, -one.day.toordinal()
+
+
+def _due_of(history: History, now: datetime, policy: Policy) -> Iterator[Due]:
+    today = now.date()
+    running = history.days.get(today)
+    if now - window_of(today).start >= HOUR and _is_stale(running, now, policy.running_every):
+        yield Due(Reason.RUNNING, today, history.account_id)
+    for day in _candidates(history, today, policy):
+        known = history.days.get(day)
+        if known is None or not known.is_held or known.is_running:
+            if _may_be_tried(known, now, policy):
+                yield Due(Reason.MISSING, day, history.account_id)
+        elif known.state is not DayState.SETTLED and _is_unsettled(known, now, policy):
+            yield Due(Reason.UNSETTLED, day, history.account_id)
+
+
+def _candidates(history: History, today: date, policy: Policy) -> Iterator[date]:
+    """The days before today that the source may hold, the newest first."""
+    if history.begins is None:
+        yield from _looked_back(history, today, policy).days
+        return
+    # The newest are looked at all the same: a source may be empty while it is set up.
+    first = min(history.begins, today - policy.empty_days * ONE_DAY)
+    yield from _back_from(today, min((today - first).days, policy.most_days))
+
+
+@dataclass(frozen=True, slots=True)
+class _LookedBack:
+    """The days to look at, and where the history begins, if that is clear from them."""
+
+    days: Sequence[date]
+    begins: date | None = None
+
+
+def _looked_back(history: History, today: date, policy: Policy) -> _LookedBack:
+    """Day by day back from yesterday, until so many empty ones follow on one another that the history seems to end.
+
+    Then single days before are probed, because a source may have been switched off for a while: one that holds
+    something shows that there is more.
+    """
+    oldest_held = min((day for day, known in history.days.items() if known.is_held), default=today)
+    days: list[date] = []
+    unknown = empty = 0
+    for day in _back_from(today, policy.most_days):
+        days.append(day)
+        known = history.days.get(day)
+        unknown += known is None
+        empty = empty + 1 if known is not None and not known.is_held and _is_empty(known) else 0
+        if unknown > policy.days_at_a_time and day < oldest_held:
+            return _LookedBack(days)
+        if empty >= policy.empty_days and day < oldest_held:
+            probes = _probes(day, today, policy)
+            is_clear = all(probe in history.days and _is_empty(history.days[probe]) for probe in probes)
+            return _LookedBack(
+                [*days, *probes], day + empty * ONE_DAY if is_clear and not _is_any_open(days, history) else None
+            )
+    return _LookedBack(days, days[-1] if days and not _is_any_open(days, history) else None)
+
+
+def _probes(day: date, today: date, policy: Policy) -> list[date]:
+    """Days before `day`, evenly apart, and the last that is looked for at all."""
+    last = today - policy.most_days * ONE_DAY
+    count = (day - last).days // policy.days_at_a_time
+    probes = [day - number * policy.days_at_a_time * ONE_DAY for number in range(1, count + 1)]
+    return probes if last >= day or last in probes else [*probes, last]
+
+
+def _is_any_open(days: Iterable[date], history: History) -> bool:
+    """Whether what a day holds is not known yet: it was not tried, or met an error."""
+    known = (history.days.get(day) for day in days)
+    return any(one is None or not (one.is_held or _is_empty(one)) for one in known)
+
+
+def _back_from(today: date, count: int) -> list[date]:
+    """So many days before today, the newest first."""
+    return [today - number * ONE_DAY for number in range(1, count + 1)]
+
+
+def _is_stale(known: CoveredDay | None, now: datetime, after: timedelta) -> bool:
+    """Whether it was neither collected nor tried that lately; a time to come is none (the clock was set back)."""
+    times = [] if known is None else [at for at in (known.collected_at, known.tried_at) if at is not None]
+    return all(not timedelta() <= now - at < after for at in times)
+
+
+def _may_be_tried(known: CoveredDay | None, now: datetime, policy: Policy) -> bool:
+    if known is None or known.tried_at is None or not known.attempts:
+        return True
+    if _is_empty(known):  # it may be filled while its source still collects
+        wait = policy.again_every if now < window_of(known.day).end + SETTLES_AFTER + ONE_DAY else timedelta.max
+    else:
+        wait = min(policy.first_retry * 2 ** min(known.attempts - 1, 20), policy.last_retry)
+    return not timedelta() <= now - known.tried_at < wait
+
+
+def _is_empty(known: CoveredDay) -> bool:
+    return known.last_error is not None and known.last_error[0] == NO_DATA
+
+
+def _is_unsettled(known: CoveredDay, now: datetime, policy: Policy) -> bool:
+    settles_at = window_of(known.day).end + SETTLES_AFTER
+    if now >= settles_at + policy.again_for or (known.attempts and not _may_be_tried(known, now, policy)):
+        return False
+    is_late = known.collected_at is not None and known.collected_at >= settles_at  # and yet something of it had failed
+    return (now >= settles_at and not is_late) or _is_stale(known, now, policy.again_every)

@@ -1,0 +1,138 @@
+"""Asking a cluster for days, and booking each."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from datetime import date
+from uuid import uuid4
+
+import structlog
+
+from kubetally.domain.account import Account
+from kubetally.domain.asset import Asset
+from kubetally.domain.booking import Booking
+from kubetally.domain.collection import CollectedDay, collected, window_of
+from kubetally.domain.errors import HubError, RequestError, SourceError
+from kubetally.domain.infrastructure import Infrastructure
+from kubetally.domain.window import Clock, Window, whole_hour
+from kubetally.ledger.asking import Answers, DeadlinePassed, booked
+from kubetally.ledger.costs import identity
+from kubetally.ledger.ports import About, CostSource, InfrastructureSource
+from kubetally.ledger.questions import Question
+from kubetally.ledger.told import each_once, foreign_metrics, measured_issues
+from kubetally.tasks import task_group
+
+OpenSource = Callable[[Account], AbstractAsyncContextManager[CostSource]]
+OpenMetrics = Callable[[Account], AbstractAsyncContextManager[InfrastructureSource | None]]
+_GIVE_UP_AFTER = 2  # days on end that met what others would meet, too
+_NOT_LET_IN = frozenset({401, 403})
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A day that could not be had, and why.
+
+    was_tried:   False where it was left out after others had failed.
+    is_of_all:   whether other days would meet the same: the source is away, or lets us in no more.
+    """
+
+    account_id: str
+    day: date
+    code: str
+    why: str
+    was_tried: bool = True
+    is_of_all: bool = False
+
+
+class Reader:
+    """Reads days of clusters. of_one: days of one cluster at a time; deadline_seconds: of one day."""
+
+    def __init__(
+        self,
+        open_source: OpenSource,
+        open_metrics: OpenMetrics,
+        clock: Clock,
+        *,
+        of_one: int = 2,
+        deadline_seconds: float | None = None,
+        new_id: Callable[[], str] = lambda: uuid4().hex,
+    ) -> None:
+        self._open_source, self._open_metrics, self._clock = open_source, open_metrics, clock
+        self._of_one, self._deadline_seconds, self._new_id = of_one, deadline_seconds, new_id
+
+    async def days(self, account: Account, days: Sequence[date]) -> AsyncIterator[CollectedDay | Unread]:
+        """Each day of the cluster, booked or why it is not, in about their order. Raises nothing of the cluster."""
+        left = list(days)
+        try:
+            async with self._open_source(account) as source, self._open_metrics(account) as metrics:
+                about, failed = await source.about(), 0
+                while left and failed < _GIVE_UP_AFTER:
+                    some = [left.pop(0) for _ in left[: self._of_one]]
+                    for found in await asyncio.gather(
+                        *(self._day(account, source, metrics, about, day) for day in some)
+                    ):
+                        failed = failed + 1 if isinstance(found, Unread) and found.is_of_all else 0
+                        yield found
+        except HubError as error:  # it could not even be opened
+            if left:
+                yield _unread(account, left.pop(0), error)
+        for day in left:
+            yield Unread(
+                account.id, day, "not_tried", "not asked for: the days before it could not be had", was_tried=False
+            )
+
+    async def _day(
+        self, account: Account, source: CostSource, metrics: InfrastructureSource | None, about: About, day: date
+    ) -> CollectedDay | Unread:
+        now = self._clock.now()
+        window = window_of(day).until(whole_hour(now))
+        if window is None:
+            return Unread(
+                account.id, day, "not_begun", "the day has not begun, or no hour of it is over", was_tried=False
+            )
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                booking, assets = await _booked(source, metrics, about, window)
+        except TimeoutError:
+            return _unread(account, day, DeadlinePassed(source.url, self._deadline_seconds or 0))
+        except HubError as error:
+            return _unread(account, day, error)
+        except Exception as error:  # a defect met by one cluster must not end the others' collection
+            _log.warning("unforeseen", account=account.id, day=str(day), error=type(error).__name__, exc_info=True)
+            why = f"{source.url} could not be read for a reason that was not foreseen ({type(error).__name__})"
+            return Unread(account.id, day, "unforeseen", f"{why}: please report it with the log")
+        told = identity(source.url, about)
+        return collected(
+            self._new_id(), account.id, day, now, told, booking, assets, is_running=window != window_of(day)
+        )
+
+
+async def _booked(
+    source: CostSource, metrics: InfrastructureSource | None, about: About, window: Window
+) -> tuple[Booking, Sequence[Asset]]:
+    """A day, or what of it is over, with all that is to be told of it, and its assets. Raises SourceError."""
+    async with task_group() as group:
+        measuring = group.create_task(_measured(metrics, window))
+        reading = await source.read(window)
+    part, measured = Question(window, window), measuring.result()
+    booking = booked(source.url, part, reading, measured if isinstance(measured, Infrastructure) else None)
+    metrics_url = None if metrics is None else metrics.url
+    answers = Answers(source.url, metrics_url, [(part, booking)], measured, about, None)
+    told = (*booking.issues, *measured_issues(answers, window), *foreign_metrics(answers, about, window))
+    return replace(booking, issues=each_once(told)), reading.assets or ()
+
+
+async def _measured(metrics: InfrastructureSource | None, window: Window) -> Infrastructure | HubError | None:
+    if metrics is None:
+        return None
+    try:
+        return await metrics.read(window)
+    except (SourceError, RequestError) as error:
+        return error
+
+
+def _unread(account: Account, day: date, error: HubError) -> Unread:
+    is_of_all = error.retryable or getattr(error, "status", None) in _NOT_LET_IN
+    return Unread(account.id, day, error.code, str(error), is_of_all=is_of_all)

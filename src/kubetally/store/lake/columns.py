@@ -1,0 +1,267 @@
+"""Rows and assets as Arrow columns, and back, without loss: every value comes back equal, floats to the bit.
+
+Column by column, because a lake of a year has tens of millions of rows. Decimals never pass through Python: an amount
+in micros and a DECIMAL(18,6) are the same 128 bits, read with another scale.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, chain
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kubetally.domain.allocation import Kind
+from kubetally.domain.asset import Asset, AssetType
+from kubetally.domain.collection import CollectedDay
+from kubetally.domain.component import Costs, NetworkClasses
+from kubetally.domain.efficiency import Hours
+from kubetally.domain.errors import StoreError
+from kubetally.domain.garbage import no_garbage
+from kubetally.domain.row import Cause, Row
+from kubetally.domain.window import Window
+from kubetally.store.lake.schema import (
+    ALLOCATIONS,
+    ASSETS,
+    CLASS_COLUMNS,
+    COST_COLUMNS,
+    MONEY,
+    in_files,
+)
+
+_Word = TypeVar("_Word")
+_Item = TypeVar("_Item")
+Column: TypeAlias = pa.Array | pa.ChunkedArray
+
+ALLOCATION_FILE, ASSET_FILE = in_files(ALLOCATIONS), in_files(ASSETS)
+_MICROS = pa.decimal128(38, 0)
+_LIMIT = 10**18  # micros: what DECIMAL(18,6) can't hold any more
+_KINDS: Mapping[str, Kind] = {kind.value: kind for kind in Kind}
+_CAUSES: Mapping[str | None, Cause | None] = {None: None, **{cause.value: cause for cause in Cause}}
+_TYPES: Mapping[str, AssetType] = {type_.value: type_ for type_ in AssetType}
+
+
+class ValueBeyondLake(StoreError):
+    """A value that a column of the lake can't hold."""
+
+    code = "value_beyond_lake"
+
+    def __init__(self, column: str, why: str) -> None:
+        self.column, self.why = column, why
+        super().__init__(
+            f"the lake can't hold a {column} of this day ({why}): look at what its source answers, and report it"
+        )
+
+
+class ValueUnknownHere(StoreError):
+    """A word in the lake that this version has no meaning for."""
+
+    code = "value_unknown_here"
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+        super().__init__(f"the lake holds the word {word!r}, which this version does not know: upgrade Kubetally")
+
+
+def decimals(micros: pa.Array) -> pa.Array:
+    """Whole micros (int64) as DECIMAL(18,6) of the same amount. Raises ValueBeyondLake."""
+    least, most = pc.min_max(micros).as_py().values()
+    if least is not None and (least <= -_LIMIT or most >= _LIMIT):
+        raise ValueBeyondLake("cost", "an amount of 10^12 or more")
+    wide = micros.cast(_MICROS)
+    return pa.Array.from_buffers(MONEY, len(wide), wide.buffers(), wide.null_count, wide.offset)
+
+
+def micros(amounts: Column) -> list[int]:
+    """DECIMAL(18,6) as whole micros."""
+    chunks = (
+        pa.Array.from_buffers(_MICROS, len(chunk), chunk.buffers(), chunk.null_count, chunk.offset).cast(pa.int64())
+        for chunk in _chunks(amounts)
+    )
+    return list(chain.from_iterable(chunk.to_pylist() for chunk in chunks))
+
+
+@no_garbage()
+def allocation_table(day: CollectedDay) -> pa.Table:
+    """The rows of a collected day, sorted by namespace (lines last), as the files of `allocations` hold them."""
+    order = sorted(range(len(day.rows)), key=lambda at: _nulls_last(day.rows[at].namespace))
+    rows = [day.rows[at] for at in order]
+    fields = dict(zip(Row._fields, _transposed(rows, len(Row._fields)), strict=True))
+    columns = {
+        **_origin(day, order),
+        "window_start": _Same(day.collection.head.window.start),
+        "window_end": _Same(day.collection.head.window.end),
+        "cluster_id": _Same(day.collection.source.cluster_id),
+        "audited": _Same(day.collection.head.audited),
+        **{name: fields[name] for name in ("kind", "cause", "namespace", "controller_kind", "controller", "pod")},
+        **{name: fields[name] for name in ("node", "containers", "minutes", "services")},
+        "labels": _maps(fields["labels"]),
+        "namespace_labels": _maps(fields["namespace_labels"]),
+        **_named(Hours._fields, fields["hours"]),
+        **_named(COST_COLUMNS, fields["costs"]),
+        **_named(CLASS_COLUMNS, fields["network_classes"]),
+    }
+    return _table(columns, ALLOCATION_FILE)
+
+
+@no_garbage()
+def asset_table(day: CollectedDay) -> pa.Table:
+    """The assets of a collected day, as the files of `assets` hold them."""
+    assets = day.assets
+    fields = dict(zip(Asset._fields, _transposed(assets, len(Asset._fields)), strict=True))
+    columns = {
+        **_origin(day, range(len(assets))),
+        "window_start": [window.start for window in fields["window"]],
+        "window_end": [window.end for window in fields["window"]],
+        "asset_type": fields["type"],
+        "names": [sorted(names) for names in fields["names"]],
+        **{name: fields[name] for name in ("name", "cluster_id", "provider_id", "node_type", "hours", "discount")},
+        "labels": _maps(fields["labels"]),
+        **_named(COST_COLUMNS, fields["costs"]),
+        "total_cost": [sum(costs) for costs in fields["costs"]],
+        "adjustment": fields["adjustment"],
+    }
+    return _table(columns, ASSET_FILE)
+
+
+@no_garbage()
+def rows_of(table: pa.Table) -> tuple[Row, ...]:
+    """The rows of one collection, in the order they were written."""
+    lists = _Lists(table)
+    made = map(
+        Row,
+        lists.known("kind", _KINDS),
+        lists.known("cause", _CAUSES),
+        lists["namespace"],
+        lists["controller_kind"],
+        lists["controller"],
+        lists["pod"],
+        lists["node"],
+        lists["containers"],
+        lists["minutes"],
+        map(Hours, *(lists[name] for name in Hours._fields)),
+        map(Costs, *(lists.micros(name) for name in COST_COLUMNS)),
+        map(NetworkClasses, *(lists.micros(name) for name in CLASS_COLUMNS)),
+        map(tuple, lists["services"]),
+        _mappings(table["labels"]),
+        _mappings(table["namespace_labels"]),
+    )
+    return _in_order(lists["ordinal"], made)
+
+
+@no_garbage()
+def assets_of(table: pa.Table) -> tuple[Asset, ...]:
+    """The assets of one collection, in the order they were written."""
+    lists = _Lists(table)
+    made = map(
+        Asset,
+        lists.known("asset_type", _TYPES),
+        lists["name"],
+        map(frozenset, lists["names"]),
+        map(Window, lists["window_start"], lists["window_end"]),
+        map(Costs, *(lists.micros(name) for name in COST_COLUMNS)),
+        lists["cluster_id"],
+        lists["provider_id"],
+        lists["node_type"],
+        _mappings(table["labels"]),
+        lists["hours"],
+        lists["discount"],
+        lists.micros("adjustment"),
+    )
+    return _in_order(lists["ordinal"], made)
+
+
+class _Lists:
+    """The columns of a table as Python lists."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def __getitem__(self, name: str) -> list[Any]:
+        values: list[Any] = self._table[name].to_pylist()
+        return values
+
+    def micros(self, name: str) -> list[int]:
+        return micros(self._table[name])
+
+    def known(self, name: str, words: Mapping[Any, _Word]) -> list[_Word]:
+        try:
+            return [words[word] for word in self[name]]
+        except KeyError as error:
+            raise ValueUnknownHere(str(error.args[0])) from None
+
+
+def _in_order(ordinals: Sequence[int], items: Iterable[_Item]) -> tuple[_Item, ...]:
+    by_ordinal = sorted(zip(ordinals, items, strict=True), key=itemgetter(0))
+    return tuple(item for _, item in by_ordinal)
+
+
+def _nulls_last(value: str | None) -> tuple[bool, str]:
+    return value is None, value or ""
+
+
+def _transposed(items: Sequence[Sequence[Any]], width: int) -> Sequence[Sequence[Any]]:
+    """Columns of rows, `width` of them even where there is no row."""
+    return list(zip(*items, strict=True)) if items else [()] * width
+
+
+def _named(names: Sequence[str], tuples: Sequence[Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    return dict(zip(names, _transposed(tuples, len(names)), strict=True))
+
+
+def _origin(day: CollectedDay, order: Sequence[int]) -> dict[str, Any]:
+    """The columns that say where a row comes from, but for the cluster and the window."""
+    collection = day.collection
+    return {
+        "account_id": _Same(collection.account_id),
+        "currency": _Same(collection.head.currency),
+        "source": _Same(collection.head.source),
+        "collection_id": _Same(collection.id),
+        "ordinal": order,
+    }
+
+
+class _Same(NamedTuple):
+    """A value that all rows have."""
+
+    value: Any
+
+
+def _table(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
+    count = len(columns["ordinal"])
+    arrays = [_array(field, columns[field.name], count) for field in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _array(field: pa.Field, values: Any, count: int) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values
+    try:
+        if isinstance(values, _Same):
+            return pa.repeat(pa.scalar(values.value, field.type), count)
+        return decimals(pa.array(values, pa.int64())) if field.type == MONEY else pa.array(values, field.type)
+    except (OverflowError, ValueError, pa.ArrowInvalid) as error:
+        raise ValueBeyondLake(field.name, " ".join(str(error).split())) from error
+
+
+def _maps(mappings: Sequence[Mapping[str, str] | None]) -> pa.Array:
+    """A map column; null is not empty."""
+    known = [mapping or {} for mapping in mappings]
+    offsets = pa.array(accumulate(map(len, known), initial=0), pa.int32())
+    keys = pa.array(list(chain.from_iterable(known)), pa.string())
+    values = pa.array(list(chain.from_iterable(mapping.values() for mapping in known)), pa.string())
+    missing = pa.array([mapping is None for mapping in mappings], pa.bool_())
+    return pa.MapArray.from_arrays(offsets, keys, values, mask=missing)
+
+
+def _mappings(column: Column) -> Iterator[dict[str, str] | None]:
+    for chunk in _chunks(column):
+        offsets, keys, values = (part.to_pylist() for part in (chunk.offsets, chunk.keys, chunk.items))
+        for valid, begin, end in zip(chunk.is_valid().to_pylist(), offsets[:-1], offsets[1:], strict=True):
+            yield dict(zip(keys[begin:end], values[begin:end], strict=True)) if valid else None
+
+
+def _chunks(column: Column) -> Sequence[pa.Array]:
+    chunks: Sequence[pa.Array] = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    return chunks

@@ -1,0 +1,339 @@
+"""The lake of collected days: four Delta tables under one URL, of which a commit replaces account-days of one day."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from kubetally.domain.asset import Asset
+from kubetally.domain.collection import CollectedDay
+from kubetally.domain.collection import Collection as Collected
+from kubetally.domain.row import Row
+from kubetally.ledger.stored import CollectionGone, Maintained
+from kubetally.store.lake.columns import allocation_table, asset_table, assets_of, rows_of
+from kubetally.store.lake.files import slices_by
+from kubetally.store.lake.place import Place
+from kubetally.store.lake.schema import TableName
+from kubetally.store.lake.storage import MissingFile
+from kubetally.store.lake.tables import DayTable, Snapshot
+
+KEPT = timedelta(days=400)
+"""How long what was replaced stays readable, unless told otherwise."""
+
+RUNNING_KEPT = timedelta(hours=1)
+"""The same of running days, which are replaced every quarter of an hour."""
+
+COLLECTIONS_KEY = "kubetally.collections"
+"""In a commit: what it wrote, as `{collection id: [rows, assets]}`."""
+
+ASSETS_VERSION_KEY = "kubetally.assets_version"
+"""In a commit of rows: the version of the table of assets that goes with it."""
+
+_CLOCKS_DIFFER = timedelta(hours=1)
+_READERS = 4
+_Item = TypeVar("_Item")
+
+
+class _Pair:
+    """A table of rows and the table of the assets that go with them."""
+
+    def __init__(self, place: Place, rows: TableName, assets: TableName, keep: timedelta) -> None:
+        self.rows, self.assets, self.keep = DayTable(place, rows, keep), DayTable(place, assets, keep), keep
+
+
+class DeltaLake:
+    """The port `ledger.stored.Lake` on Delta tables. Threads may share it. Raises StoreError."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        storage_options: Mapping[str, str] | None = None,
+        keep: timedelta = KEPT,
+        keep_running: timedelta = RUNNING_KEPT,
+    ) -> None:
+        """
+        url:             a folder (path or file URL, made when first written to), or s3://, gs://, az:// with a path.
+        storage_options: of the object store: endpoint, region, credentials; as object_store and Delta name them.
+        keep:            how long what was replaced stays readable; of running days, `keep_running`.
+        Raises:          InvalidLakeUrl.
+        """
+        self._place = Place.parse(url, storage_options)
+        self._days = _Pair(self._place, TableName.ALLOCATIONS, TableName.ASSETS, keep)
+        self._running = _Pair(self._place, TableName.RUNNING, TableName.RUNNING_ASSETS, keep_running)
+
+    def __repr__(self) -> str:
+        return f"DeltaLake({self.url!r})"
+
+    @property
+    def url(self) -> str:
+        """Where it is, without credentials."""
+        return self._place.url
+
+    def replace(self, days: Sequence[CollectedDay]) -> int:
+        """Put these account-days, all of one day and all running or none, in place of those that are held.
+
+        Assets go first. Those of the collections that are replaced stay until the next time, because until the rows
+        are committed they are the ones that hold, and forever if we are killed in between.
+        """
+        day, pair = self._day_of(days), self._pair(days[0].collection)
+        rows = {one.collection.account_id: allocation_table(one) for one in days}
+        assets = {one.collection.account_id: asset_table(one) for one in days}
+        counts = {one.collection.id: [len(one.rows), len(one.assets)] for one in days}
+        said = {COLLECTIONS_KEY: counts}
+
+        def that_hold(_: pa.Table) -> set[str]:
+            return self._ids_held(pair, day, list(rows)) - counts.keys()
+
+        assets_version = pair.assets.put(day, assets, said, keep=that_hold)
+        version = pair.rows.put(day, rows, {**said, ASSETS_VERSION_KEY: assets_version})
+        if pair.assets.newest().version != assets_version:
+            self._put_back(pair, day, assets, counts)
+        return version
+
+    def rows(self, collections: Sequence[Collected]) -> dict[str, tuple[Row, ...]]:
+        """The rows of collections, each as it was written.
+
+        A collection's rows never change, so they are looked for where they most likely are: in the newest version,
+        and what was replaced meanwhile in the version that the collection was committed with.
+        """
+        wanted = [one for one in collections if one.rows]
+        found = {one.id: () for one in collections if not one.rows} | self._read(wanted, _rows_table, rows_of)
+        for one in wanted:
+            if len(found.get(one.id, ())) != one.rows:
+                raise CollectionGone(self.url, one.id)
+        return {one.id: found[one.id] for one in collections}
+
+    def assets(self, collections: Sequence[Collected]) -> dict[str, tuple[Asset, ...]]:
+        """The assets of collections by their id. Raises CollectionGone."""
+        found: dict[str, tuple[Asset, ...]] = self._read_newest(collections, _assets_table, assets_of)
+        for one in collections:
+            if one.id not in found:
+                found[one.id] = self._older_assets(one)
+        return {one.id: found[one.id] for one in collections}
+
+    def versions_of(self, collections: Iterable[Collected]) -> dict[str, int]:
+        """Which of these were committed: as the log tells, or where its entries are gone, the rows themselves."""
+        versions: dict[str, int] = {}
+        for pair, some in self._by_pair(collections):
+            versions |= self._committed(pair, some)
+        return versions
+
+    def maintain(self, keep: timedelta) -> Maintained:
+        """One file a day, a checkpoint, and nothing that was replaced longer than `keep` ago (running days: an hour).
+
+        Days that are over leave the tables of running days, once each of their accounts has its rows in the table of
+        days. The version told is that of `allocations`.
+        """
+        self._drop_finished()
+        self._drop_assets_of_replaced()
+        done = [pair.rows.maintain(min(keep, pair.keep)) for pair in (self._days, self._running)]
+        done += [pair.assets.maintain(min(keep, pair.keep)) for pair in (self._days, self._running)]
+        return Maintained(sum(one.compacted for one in done), sum(one.vacuumed for one in done), done[0].checkpoint)
+
+    @staticmethod
+    def _day_of(days: Sequence[CollectedDay]) -> date:
+        """Raises ValueError."""
+        kinds = {(one.collection.day, one.collection.is_running) for one in days}
+        if len(kinds) != 1:
+            raise ValueError(f"a commit is of one day, all of it running or none, not of {sorted(kinds)}")
+        if len({one.collection.account_id for one in days}) != len(days):
+            raise ValueError("a commit has one collection of an account")
+        return days[0].collection.day
+
+    def _pair(self, collection: Collected) -> _Pair:
+        return self._running if collection.is_running else self._days
+
+    def _by_pair(self, collections: Iterable[Collected]) -> list[tuple[_Pair, list[Collected]]]:
+        running: list[Collected] = []
+        others: list[Collected] = []
+        for one in collections:
+            (running if one.is_running else others).append(one)
+        return [(pair, some) for pair, some in ((self._days, others), (self._running, running)) if some]
+
+    @staticmethod
+    def _ids_held(pair: _Pair, day: date, accounts: Collection[str]) -> set[str]:
+        """Collections whose rows accounts have on a day, as it is now."""
+        table = pair.rows.held(day, accounts, ["account_id", "collection_id"])
+        return {
+            id_
+            for account, rows in slices_by(table, "account_id")
+            if account in accounts
+            for id_, _ in slices_by(rows, "collection_id")
+        }
+
+    def _put_back(
+        self, pair: _Pair, day: date, assets: Mapping[str, pa.Table], counts: Mapping[str, list[int]]
+    ) -> None:
+        """Where another committer took our assets away before our rows were there: put them back."""
+        held = self._ids_held(pair, day, list(assets))
+        present = _ids(pair.assets.held(day, list(assets), ["collection_id"]))
+        lost = {
+            account: one
+            for account, one in assets.items()
+            if one.num_rows and (id_ := one["collection_id"][0].as_py()) in held and id_ not in present
+        }
+        if lost:
+            # Nothing is taken out here: the other may be about to commit the rows of what it put there.
+            said = {COLLECTIONS_KEY: dict(counts)}
+            pair.assets.put(day, lost, said, keep=lambda table: _ids(table) - counts.keys())
+
+    def _read(
+        self,
+        collections: Sequence[Collected],
+        table_of: Callable[[_Pair], DayTable],
+        convert: Callable[[pa.Table], tuple[_Item, ...]],
+    ) -> dict[str, tuple[_Item, ...]]:
+        """From the newest version, else from the collection's own; what is in neither is not in the answer."""
+        found = self._read_newest(collections, table_of, convert)
+        missing: dict[tuple[bool, int], list[Collected]] = defaultdict(list)
+        for one in collections:
+            if one.id not in found and one.version is not None:
+                missing[one.is_running, one.version].append(one)
+        for (_, version), some in missing.items():
+            table = table_of(self._pair(some[0]))
+            snapshot = table.at(version)
+            if snapshot is not None:
+                found |= _look_up(table, snapshot, some, convert)
+        return found
+
+    def _read_newest(
+        self,
+        collections: Sequence[Collected],
+        table_of: Callable[[_Pair], DayTable],
+        convert: Callable[[pa.Table], tuple[_Item, ...]],
+    ) -> dict[str, tuple[_Item, ...]]:
+        """From the version last looked at, and where something is not in it, the newest."""
+        found: dict[str, tuple[_Item, ...]] = {}
+        for pair, some in self._by_pair(collections):
+            table = table_of(pair)
+            seen = table.seen()
+            found |= _look_up(table, seen, some, convert)
+            missing = [one for one in some if one.id not in found]
+            if missing and (newest := table.newest()) is not seen:
+                found |= _look_up(table, newest, missing, convert)
+        return found
+
+    def _older_assets(self, collection: Collected) -> tuple[Asset, ...]:
+        """Of a collection that has none in the newest version: it may have none, or have been replaced."""
+        pair = self._pair(collection)
+        accounts = [collection.account_id]
+        if collection.id in self._ids_held(pair, collection.day, accounts):
+            return ()
+        for commit in pair.rows.commits(collection.version) if collection.version is not None else ():
+            version = commit.said.get(ASSETS_VERSION_KEY)
+            if version is None:
+                continue
+            if commit.said.get(COLLECTIONS_KEY, {}).get(collection.id, [0, 1])[1] == 0:
+                return ()
+            snapshot = pair.assets.at(version)
+            if snapshot is None:
+                break
+            try:
+                table = pair.assets.read(snapshot, collection.day, accounts)
+            except MissingFile:
+                break
+            return _converted(table, {collection.id}, assets_of).get(collection.id, ())
+        raise CollectionGone(self.url, collection.id)
+
+    def _committed(self, pair: _Pair, collections: Sequence[Collected]) -> dict[str, int]:
+        missing = {one.id: one for one in collections}
+        versions: dict[str, int] = {}
+        earliest = min(one.collected_at for one in collections) - _CLOCKS_DIFFER
+        for commit in pair.rows.commits():
+            for id_ in commit.said.get(COLLECTIONS_KEY, {}):
+                if missing.pop(id_, None) is not None:
+                    versions[id_] = commit.version
+            if not missing or commit.at < earliest or commit.version == 0:
+                return versions
+        return versions | self._held_now(pair, list(missing.values()))
+
+    def _held_now(self, pair: _Pair, collections: Sequence[Collected]) -> dict[str, int]:
+        """Of those that the log no longer tells of: which are in the newest version, which is given for theirs."""
+        version = pair.rows.newest().version
+        found: dict[str, int] = {}
+        for day, some in _by_day(collections).items():
+            held = self._ids_held(pair, day, [one.account_id for one in some])
+            found |= {one.id: version for one in some if one.id in held}
+        return found
+
+    def _drop_finished(self) -> None:
+        """Take days that are over out of the tables of running days."""
+        for day in self._running.rows.newest().files:
+            if _accounts(self._running.rows, day) <= _accounts(self._days.rows, day):
+                for table in (self._running.rows, self._running.assets):
+                    table.put(day, {account: table.schema.empty_table() for account in _accounts(table, day)}, {})
+
+    def _drop_assets_of_replaced(self) -> None:
+        """Take out what `replace` left of running assets; of days that are over it is too little to look for."""
+        for day in self._running.assets.newest().files:
+            self._drop_assets_of_replaced_on(day)
+
+    def _drop_assets_of_replaced_on(self, day: date) -> None:
+        rows, assets = self._running.rows, self._running.assets
+        accounts = _accounts(assets, day)
+
+        def that_hold(_: pa.Table) -> set[str]:
+            return self._ids_held(self._running, day, accounts)
+
+        held = that_hold(rows.schema.empty_table())
+        if held and not _ids(assets.held(day, columns=["collection_id"])) <= held:
+            assets.put(day, dict.fromkeys(accounts, assets.schema.empty_table()), {}, keep=that_hold)
+
+
+def _rows_table(pair: _Pair) -> DayTable:
+    return pair.rows
+
+
+def _assets_table(pair: _Pair) -> DayTable:
+    return pair.assets
+
+
+def _accounts(table: DayTable, day: date) -> set[str]:
+    return {account for account, _ in slices_by(table.held(day, columns=["account_id"]), "account_id")}
+
+
+def _ids(table: pa.Table) -> set[str]:
+    return {id_ for id_, _ in slices_by(table, "collection_id")}
+
+
+def _by_day(collections: Iterable[Collected]) -> dict[date, list[Collected]]:
+    by_day: dict[date, list[Collected]] = defaultdict(list)
+    for one in collections:
+        by_day[one.day].append(one)
+    return by_day
+
+
+def _look_up(
+    table: DayTable,
+    snapshot: Snapshot,
+    collections: Sequence[Collected],
+    convert: Callable[[pa.Table], tuple[_Item, ...]],
+) -> dict[str, tuple[_Item, ...]]:
+    """What a version has of collections; a day whose file was removed since has nothing."""
+    by_day = _by_day(collections)
+
+    def read(day: date) -> dict[str, tuple[_Item, ...]]:
+        some = by_day[day]
+        try:
+            held = table.read(snapshot, day, {one.account_id for one in some})
+        except MissingFile:
+            return {}
+        return _converted(held, {one.id for one in some}, convert)
+
+    with ThreadPoolExecutor(_READERS) as readers:
+        answers: Iterable[dict[str, Any]] = list((readers.map if len(by_day) > 1 else map)(read, by_day))
+    return {id_: items for answer in answers for id_, items in answer.items()}
+
+
+def _converted(
+    table: pa.Table, ids: Collection[str], convert: Callable[[pa.Table], tuple[_Item, ...]]
+) -> dict[str, tuple[_Item, ...]]:
+    parts: dict[str, list[pa.Table]] = defaultdict(list)
+    for id_, rows in slices_by(table, "collection_id"):
+        if id_ in ids:
+            parts[id_].append(rows)
+    return {id_: convert(pa.concat_tables(tables)) for id_, tables in parts.items()}

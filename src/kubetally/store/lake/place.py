@@ -1,0 +1,107 @@
+"""Where a lake is: a folder of this machine, or a path in an object store."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+from obstore.exceptions import BaseError
+
+from kubetally.store.lake.faults import InvalidLakeUrl, LakeForeign, LakeRefused, shown
+from kubetally.store.lake.storage import DiskStorage, ObjectStorage, Storage
+
+OBJECT_STORES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
+"""Schemes that are passed on to the Delta library with their options."""
+
+_SECRET = re.compile(r"secret|key|token|password|sas|credential", re.IGNORECASE)
+_SHORTEST_SECRET = 4
+
+DEFAULTS = {"connect_timeout": "5s", "timeout": "60s", "max_retries": "4", "retry_timeout": "60s"}
+"""How long an object store is waited for, and how often it is asked again, unless the options tell."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder or an object store's path; `url` is fit to be shown, `target` and `options` are not."""
+
+    url: str
+    target: str = field(repr=False)
+    folder: Path | None = None
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def parse(cls, url: str, options: Mapping[str, str] | None = None) -> Self:
+        """From a path, a file URL, or the URL of an object store with its storage options. Raises InvalidLakeUrl."""
+        options = dict(options or {})
+        scheme, separator, _ = url.partition("://")
+        if not separator:
+            return cls._of_folder(url, Path(url))
+        parts = urlsplit(url)
+        if scheme == "file":
+            if parts.netloc not in {"", "localhost"}:
+                raise InvalidLakeUrl(masked(url), "names another machine")
+            return cls._of_folder(url, Path(unquote(parts.path)))
+        if scheme not in OBJECT_STORES:
+            raise InvalidLakeUrl(masked(url), "is of no kind that is known here")
+        if parts.query or parts.fragment or parts.password is not None:
+            raise InvalidLakeUrl(masked(url), "has more in it than a place")
+        if not parts.netloc:
+            raise InvalidLakeUrl(masked(url), "names no bucket")
+        target = url.rstrip("/")
+        return cls(target, target, None, _with_defaults(options))
+
+    @classmethod
+    def _of_folder(cls, url: str, path: Path) -> Self:
+        if not url.strip() or "\0" in url:
+            raise InvalidLakeUrl(url, "names no folder")
+        folder = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - links stay as they are
+        return cls(str(folder), str(folder), folder)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Values that must not be shown."""
+        secret = (value for name, value in self.options.items() if _SECRET.search(name))
+        return tuple(value for value in secret if len(value) >= _SHORTEST_SECRET)
+
+    def table(self, name: str) -> str:
+        """The place of a table as the Delta library takes it."""
+        return f"{self.target}/{name}"
+
+    def shown_table(self, name: str) -> str:
+        """The same, fit to be shown."""
+        return f"{self.url}/{name}"
+
+    def make(self) -> None:
+        """Make the folder where it is missing, for us alone; nothing for an object store. Raises LakeRefused."""
+        if self.folder is None:
+            return
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise LakeRefused(self.url, shown(error)) from error
+        strange = next((name for name in ("_delta_log",) if (self.folder / name).exists()), None)
+        if strange is not None:
+            raise LakeForeign(self.url, "it is a Delta table itself, not a folder of tables")
+
+    def storage(self, name: str) -> Storage:
+        """The files of a table. Raises InvalidLakeUrl, where the options are not understood."""
+        if self.folder is not None:
+            return DiskStorage(self.folder / name)
+        try:
+            return ObjectStorage(self.table(name), self.options)
+        except (BaseError, ValueError) as error:
+            raise InvalidLakeUrl(self.url, f"has options that can't be used ({shown(error, self.secrets)})") from error
+
+
+def _with_defaults(options: Mapping[str, str]) -> dict[str, str]:
+    stated = {name.lower() for name in options}
+    return {**{name: value for name, value in DEFAULTS.items() if name not in stated}, **options}
+
+
+def masked(url: str) -> str:
+    """A URL without what may be a credential in it."""
+    without_query = re.split(r"[?#]", url, maxsplit=1)[0]
+    return re.sub(r"://[^/@]*:[^/@]*@", "://***@", without_query)

@@ -1,0 +1,160 @@
+"""The tables of the lake and their columns, which are public: other engines read them (docs/lake.md).
+
+A column's comment tells its unit and its nulls; it goes into the Delta schema, where Spark, Trino and others show it.
+"""
+
+from enum import StrEnum
+
+import pyarrow as pa
+
+from kubetally.domain.component import Component, NetworkClasses
+from kubetally.domain.efficiency import Hours
+
+SCHEMA_VERSION = 1
+"""Of the columns. What changes them raises it, and migrates where tables are opened (`tables._check`)."""
+
+VERSION_KEY = "kubetally.schema_version"
+"""The table property that holds it."""
+
+DAY = "day"
+"""The column that tables are partitioned by: in the paths, not in the files."""
+
+MONEY = pa.decimal128(18, 6)
+"""Amounts on the ledger's grid of a millionth."""
+
+COST_COLUMNS = tuple(f"{component.value}_cost" for component in Component)
+"""In the order of `Costs`."""
+
+CLASS_COLUMNS = tuple(f"network_{to}_cost" for to in NetworkClasses._fields)
+"""In the order of `NetworkClasses`."""
+
+STATISTICS = ("account_id", "collection_id", "namespace")
+"""Columns whose least and greatest value stand in the log, so that a reader can leave files out."""
+
+SORTED_BY = ("account_id", "namespace")
+
+
+class TableName(StrEnum):
+    """The tables, each in a folder of its name; a running day lies apart, because it keeps an hour of history only."""
+
+    ALLOCATIONS = "allocations"
+    ASSETS = "assets"
+    RUNNING = "running"
+    RUNNING_ASSETS = "running_assets"
+
+
+def _column(name: str, type_: pa.DataType, comment: str) -> pa.Field:
+    return pa.field(name, type_, metadata={"comment": comment})
+
+
+def _text(name: str, comment: str) -> pa.Field:
+    return _column(name, pa.string(), comment)
+
+
+def _money(name: str, comment: str) -> pa.Field:
+    return _column(name, MONEY, comment)
+
+
+def _labels(name: str, comment: str) -> pa.Field:
+    return _column(name, pa.map_(pa.string(), pa.string()), comment)
+
+
+_INSTANT = pa.timestamp("us", tz="UTC")
+
+_HOURS = {
+    "cpu_core_hours": "core-hours allocated: the greater of request and usage",
+    "cpu_core_request_hours": "core-hours requested",
+    "cpu_core_usage_hours": "core-hours used",
+    "ram_byte_hours": "byte-hours of memory allocated",
+    "ram_byte_request_hours": "byte-hours of memory requested",
+    "ram_byte_usage_hours": "byte-hours of memory used",
+    "gpu_hours": "GPU-hours allocated",
+    "pv_byte_hours": "byte-hours of volumes",
+    "network_transfer_bytes": "bytes sent",
+    "network_receive_bytes": "bytes received",
+}
+assert tuple(_HOURS) == Hours._fields, "a column for each of the hours"  # noqa: S101
+
+_COSTS = [
+    _money(name, f"cost of {component.value}, in `currency`; below zero only in lines that take back")
+    for name, component in zip(COST_COLUMNS, Component, strict=True)
+]
+_CLASSES = [
+    _money(name, f"of network_cost, what went to the {to}, in `currency`; 0 in all classes where they are not known")
+    for name, to in zip(CLASS_COLUMNS, NetworkClasses._fields, strict=True)
+]
+_ORDINAL = _column("ordinal", pa.int32(), "place among the rows of its collection, from 0")
+
+
+def _identity(what: str) -> list[pa.Field]:
+    """The columns that every table begins with."""
+    return [
+        _column(DAY, pa.date32(), "UTC day; the partition"),
+        _column("window_start", _INSTANT, f"from when on {what}"),
+        _column("window_end", _INSTANT, f"until when {what}; itself outside"),
+        _text("account_id", "the account that the cluster is remembered as"),
+        _text("cluster_id", "the cluster's own name for itself; null where its source tells none"),
+    ]
+
+
+_ORIGIN = [
+    _text("currency", "of every cost of the row"),
+    _text("source", "the source that the figures come from"),
+    _text("collection_id", "the collection that wrote the row; `meta.coverage` knows it"),
+    _ORDINAL,
+]
+
+ALLOCATIONS = pa.schema(
+    [
+        *_identity("the row was booked"),
+        _text("kind", "workload, idle, unmounted, overhead or unexplained"),
+        _text("cause", "why bill and use differ; set for unexplained only"),
+        _text("namespace", "null for lines, which have none"),
+        _text("controller_kind", "deployment, statefulset, ...; null where the pod has none"),
+        _text("controller", "name of the controller; null where the pod has none"),
+        _text("pod", "null for lines"),
+        _text("node", "null for lines, and where the source tells none"),
+        _column("containers", pa.int32(), "how many containers the row stands for"),
+        _column("services", pa.list_(pa.string()), "names of the services in front of the pod; empty where none"),
+        _labels("labels", "of the pod, as the source spells the keys; null where not known, empty where none"),
+        _labels("namespace_labels", "of its namespace; null where not known, empty where none"),
+        _column("minutes", pa.float64(), "minutes that the pod lived in the window"),
+        *(_column(name, pa.float64(), comment) for name, comment in _HOURS.items()),
+        *_COSTS,
+        *_CLASSES,
+        _column("audited", pa.bool_(), "whether the source's own bill stands behind the day"),
+        *_ORIGIN,
+    ]
+)
+"""Of `allocations` and `running`: a row is a pod on a node, or a line of the cluster."""
+
+ASSETS = pa.schema(
+    [
+        *_identity("the asset is billed"),
+        _text("asset_type", "node, disk, load_balancer, network or management"),
+        _text("name", "as the source names it"),
+        _column("names", pa.list_(pa.string()), "all names that an allocation may know it by"),
+        _text("provider_id", "the cloud's name for it; null where not known"),
+        _text("node_type", "instance type of a node; null for others"),
+        _labels("labels", "null where not known, empty where none"),
+        _column("hours", pa.float64(), "hours that it existed in the window"),
+        *_COSTS,
+        _money("total_cost", "sum of the ten costs, in `currency`"),
+        _column("discount", pa.float64(), "fraction of the list price that was taken off CPU and RAM"),
+        _money("adjustment", "part of the costs that corrects them to the cloud's bill, in `currency`; either sign"),
+        *_ORIGIN,
+    ]
+)
+"""Of `assets` and `running_assets`: a row is a thing on the bill."""
+
+SCHEMAS = {
+    TableName.ALLOCATIONS: ALLOCATIONS,
+    TableName.ASSETS: ASSETS,
+    TableName.RUNNING: ALLOCATIONS,
+    TableName.RUNNING_ASSETS: ASSETS,
+}
+
+
+def in_files(schema: pa.Schema) -> pa.Schema:
+    """The columns that a data file holds: all but the partition's."""
+    return pa.schema([field for field in schema if field.name != DAY])

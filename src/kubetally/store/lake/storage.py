@@ -1,0 +1,185 @@
+"""The files of a table, on this machine's disk or in an object store.
+
+Object stores are read by obstore, which is the library inside of deltalake with the same options: one set of names and
+credentials serves both. `deltalake.fs` would do as well, but holds Python's lock while it waits for the store, so that
+a slow answer stops every thread of the service (deltalake 1.6.6).
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
+from io import RawIOBase
+from pathlib import Path
+from typing import Any, Protocol
+
+import obstore
+import pyarrow as pa
+from obstore.exceptions import BaseError, NotFoundError
+from obstore.store import ObjectStore, from_url
+
+_CLIENT_OPTIONS = frozenset(
+    {"allow_http", "allow_invalid_certificates", "connect_timeout", "timeout", "proxy_url", "user_agent"}
+)
+_RETRY_OPTIONS = frozenset({"max_retries", "retry_timeout"})
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class MissingFile(Exception):
+    """A file that the log names is not there any more."""
+
+
+class Storage(Protocol):
+    """Files by their paths in a table's folder. Raises OSError, BaseError of obstore; MissingFile where it reads."""
+
+    def opened(self, path: str, size: int) -> Any:
+        """A file of that many bytes, to be read in parts; a context manager, as pyarrow takes it."""
+        ...
+
+    def body(self, path: str) -> bytes:
+        """A whole file."""
+        ...
+
+    def write(self, path: str, content: pa.Buffer) -> None:
+        """A new file, which lasts when this returns; none is left where it fails."""
+        ...
+
+    def discard(self, path: str) -> None:
+        """Remove a file that nothing refers to; where that fails, the vacuum will."""
+        ...
+
+
+class DiskStorage:
+    """A folder of this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def opened(self, path: str, size: int) -> Any:
+        """See `Storage`."""
+        try:
+            return pa.OSFile(str(self._folder / path))
+        except FileNotFoundError as error:
+            raise MissingFile(path) from error
+
+    def body(self, path: str) -> bytes:
+        """See `Storage`."""
+        try:
+            return (self._folder / path).read_bytes()
+        except FileNotFoundError as error:
+            raise MissingFile(path) from error
+
+    def write(self, path: str, content: pa.Buffer) -> None:
+        """See `Storage`."""
+        place = self._folder / path
+        place.parent.mkdir(exist_ok=True)
+        try:
+            with place.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            _sync_folder(place.parent)
+        except BaseException:
+            self.discard(path)
+            raise
+
+    def discard(self, path: str) -> None:
+        """See `Storage`."""
+        with suppress(OSError):
+            (self._folder / path).unlink()
+
+
+class ObjectStorage:
+    """A path in an object store."""
+
+    def __init__(self, url: str, options: Mapping[str, str]) -> None:
+        self._store = _store(url, options)
+
+    def opened(self, path: str, size: int) -> Any:
+        """See `Storage`."""
+        return pa.PythonFile(_Ranges(self._store, path, size), mode="r")
+
+    def body(self, path: str) -> bytes:
+        """See `Storage`."""
+        try:
+            return bytes(obstore.get(self._store, path).bytes())
+        except (FileNotFoundError, NotFoundError) as error:
+            raise MissingFile(path) from error
+
+    def write(self, path: str, content: pa.Buffer) -> None:
+        """See `Storage`."""
+        obstore.put(self._store, path, content.to_pybytes())
+
+    def discard(self, path: str) -> None:
+        """See `Storage`."""
+        with suppress(BaseError, OSError):
+            obstore.delete(self._store, path)
+
+
+class _Ranges(RawIOBase):
+    """An object that is read in ranges: one request a reading, which pyarrow makes few and large."""
+
+    def __init__(self, store: ObjectStore, path: str, size: int) -> None:
+        self._store, self._path, self._size, self._at = store, path, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def size(self) -> int:
+        return self._size
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        self._at = base + offset
+        return self._at
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        end = self._size if size is None or size < 0 else min(self._at + size, self._size)
+        if end <= self._at:
+            return b""
+        try:
+            content = bytes(obstore.get_range(self._store, self._path, start=self._at, end=end))
+        except (FileNotFoundError, NotFoundError) as error:
+            raise MissingFile(self._path) from error
+        self._at += len(content)
+        return content
+
+
+def _sync_folder(folder: Path) -> None:
+    """See that a new name in a folder lasts."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _store(url: str, options: Mapping[str, str]) -> ObjectStore:
+    """With the options as deltalake takes them, of which some are the client's and of the repetition."""
+    client: Any = {}
+    retry: Any = {}
+    config: Any = {}
+    for name, value in options.items():
+        plain = re.sub(r"^(aws|azure|google)_", "", name.lower())
+        if plain in _CLIENT_OPTIONS:
+            client[plain] = value.lower() == "true" if plain.startswith("allow") else value
+        elif plain in _RETRY_OPTIONS:
+            retry[plain] = int(value) if plain == "max_retries" else _duration(value)
+        else:
+            config[name] = value
+    return from_url(url, config=config, client_options=client, retry_config=retry)
+
+
+def _duration(text: str) -> timedelta:
+    """`30s`, `500ms`, `3m`."""
+    found = re.fullmatch(r"(\d+) ?(ms|s|m|h)", text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} is no duration: write 30s, 500ms or 3m")
+    return timedelta(seconds=int(found[1]) * _SECONDS[found[2]])

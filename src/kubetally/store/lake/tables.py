@@ -1,0 +1,351 @@
+"""One Delta table of days: what is in it at a version, and how a day is put into it at once.
+
+The commit is ours (`max_commit_retries=0`): it succeeds only on the version that was read. Delta's own retry would take
+two first files of one day for two appends that have nothing to do with each other, and the day would count twice.
+"""
+
+import json
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from math import ceil
+from threading import Lock
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
+
+from kubetally.ledger.stored import Maintained
+from kubetally.store.lake import files
+from kubetally.store.lake.faults import LakeBusy, LakeDamaged, LakeForeign, LakeNewer, translated
+from kubetally.store.lake.files import DataFile
+from kubetally.store.lake.place import Place
+from kubetally.store.lake.schema import DAY, SCHEMA_VERSION, SCHEMAS, STATISTICS, VERSION_KEY, TableName, in_files
+from kubetally.store.lake.storage import MissingFile
+
+ATTEMPTS = 12
+_FIRST_WAIT_SECONDS = 0.02
+_LONGEST_WAIT_SECONDS = 1.0
+_SNAPSHOTS_KEPT = 16
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The files of a table at a version, by day."""
+
+    version: int
+    files: Mapping[date, tuple[DataFile, ...]]
+
+    def of(self, day: date) -> tuple[DataFile, ...]:
+        """The files of a day; one as a rule, none where nothing is held."""
+        return self.files.get(day, ())
+
+
+class Commit(NamedTuple):
+    """A version of a table: when it was made, and what we said of it."""
+
+    version: int
+    at: datetime
+    said: Mapping[str, Any]
+
+
+Keep = Callable[[pa.Table], Collection[str]]
+"""Which collections' rows stay in a day's table, by their ids."""
+
+EMPTY = Snapshot(-1, {})
+"""Of a table that nobody has made yet."""
+
+
+class _Moved(Exception):
+    """Somebody committed after we read."""
+
+
+class DayTable:
+    """A table of the lake. Threads may share it; each commit is of one day. Raises StoreError."""
+
+    def __init__(
+        self, place: Place, name: TableName, keep: timedelta, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.name = name
+        self.url = place.shown_table(name)
+        self.schema = in_files(SCHEMAS[name])
+        self._place, self._keep, self._sleep = place, keep, sleep
+        self._storage = place.storage(name)
+        self._handle: DeltaTable | None = None
+        self._newest = EMPTY
+        self._older: OrderedDict[int, Snapshot] = OrderedDict()
+        self._using, self._writing = Lock(), Lock()
+
+    def seen(self) -> Snapshot:
+        """As it was when last looked at; looked at now if never before."""
+        return self._newest if self._newest is not EMPTY else self.newest()
+
+    def newest(self) -> Snapshot:
+        """As it is now; EMPTY where nobody has made it."""
+        with self._using, self._translated():
+            handle = self._opened()
+            return EMPTY if handle is None else self._look(handle)
+
+    def at(self, version: int) -> Snapshot | None:
+        """As it was at a version; None where that is no longer, or not yet, known."""
+        if version == self._newest.version:
+            return self._newest
+        with self._using:
+            if version in self._older:
+                self._older.move_to_end(version)
+                return self._older[version]
+        handle = self._handle_at(version)
+        if handle is None:
+            return None
+        snapshot = _snapshot(handle)
+        with self._using:
+            self._older[version] = snapshot
+            while len(self._older) > _SNAPSHOTS_KEPT:
+                self._older.popitem(last=False)
+        return snapshot
+
+    def read(
+        self,
+        snapshot: Snapshot,
+        day: date,
+        accounts: Collection[str] | None = None,
+        columns: list[str] | None = None,
+    ) -> pa.Table:
+        """The rows of a day, at least those of `accounts`. Raises MissingFile, where they were removed since."""
+        with self._translated():
+            tables = [files.read(self._storage, one, self.schema, accounts, columns) for one in snapshot.of(day)]
+        wanted = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
+        return pa.concat_tables(tables) if tables else wanted.empty_table()
+
+    def held(self, day: date, accounts: Collection[str] | None = None, columns: list[str] | None = None) -> pa.Table:
+        """The rows of a day as they are now, at least those of `accounts`. Raises LakeDamaged."""
+        while True:
+            snapshot = self.newest()
+            try:
+                return self.read(snapshot, day, accounts, columns)
+            except MissingFile as error:
+                self._see_that_it_moved(snapshot, error)
+
+    def put(self, day: date, new: Mapping[str, pa.Table], said: Mapping[str, Any], keep: Keep = lambda _: ()) -> int:
+        """Put tables of accounts in place of what they have of this day, in one commit; returns its version.
+
+        said: what the commit tells of itself. keep: tells of the day as it is, each time that it is read, which
+        collections' rows stay beside the new ones.
+        Raises: LakeBusy, LakeFull, LakeDamaged where the present file of the day is missing.
+        """
+        with self._writing:
+            for attempt in range(ATTEMPTS):
+                if attempt:
+                    self._sleep(_wait_seconds(attempt))
+                base = self._made()
+                try:
+                    held = self.read(base, day)
+                except MissingFile as error:
+                    self._see_that_it_moved(base, error)
+                    continue
+                tables = files.merged(held, new, keep(held))
+                with self._translated():
+                    added = files.write(self._storage, day, tables, self.schema) if tables else None
+                try:
+                    return self._commit(base, day, added, said)
+                except _Moved:
+                    continue
+        raise LakeBusy(self.url, ATTEMPTS)
+
+    def commits(self, version: int | None = None) -> Iterator[Commit]:
+        """What the log still tells of commits, from `version` (else the newest) backwards.
+
+        From the log's own files: `DeltaTable.history` counts back from the version of its handle while it lists from
+        the newest commit on, so that a commit of somebody else shifts all its versions (deltalake 1.6.6).
+        """
+        at = self.newest().version if version is None else version
+        while at >= 0:
+            try:
+                with self._translated():
+                    entry = self._storage.body(f"_delta_log/{at:020d}.json")
+            except MissingFile:
+                return
+            info = _commit_info(entry)
+            yield Commit(at, datetime.fromtimestamp(info.get("timestamp", 0) / 1000, UTC), info)
+            at -= 1
+
+    def maintain(self, keep: timedelta) -> Maintained:
+        """One file a day, a checkpoint, and nothing that was replaced longer than `keep` ago."""
+        snapshot = self.newest()
+        if snapshot is EMPTY:
+            return Maintained()
+        scattered = [day for day, several in snapshot.files.items() if len(several) > 1]
+        for day in scattered:
+            self.put(day, {}, {})
+        with self._translated():
+            handle = self._delta(None)  # of its own: to list files takes long, and readers use ours meanwhile
+            if not self._retention().items() <= handle.metadata().configuration.items():
+                handle.alter.set_table_properties(self._retention())
+            hours = ceil(keep / timedelta(hours=1))
+            removed = handle.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
+            if removed:
+                handle.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
+            handle.update_incremental()
+            handle.create_checkpoint()
+            handle.cleanup_metadata()
+        return Maintained(len(scattered), len(removed), self.newest().version)
+
+    def _retention(self) -> dict[str, str]:
+        """How long Delta keeps its log and what was replaced, as table properties."""
+        duration = f"interval {max(1, ceil(self._keep / timedelta(hours=1)))} hours"
+        return {"delta.logRetentionDuration": duration, "delta.deletedFileRetentionDuration": duration}
+
+    def _see_that_it_moved(self, snapshot: Snapshot, missing: MissingFile) -> None:
+        """A file may be missing because it was replaced and removed after we looked. Raises LakeDamaged, where not."""
+        if self.newest().version == snapshot.version:
+            raise LakeDamaged(self.url, f"its file {missing} is missing") from missing
+
+    def _commit(self, base: Snapshot, day: date, added: AddAction | None, said: Mapping[str, Any]) -> int:
+        """Raises _Moved, where another commit came between; our file is gone then."""
+        now = int(time.time() * 1000)
+        removed = [RemoveAction(one.path, True, now, one.size, {DAY: day.isoformat()}) for one in base.of(day)]
+        with self._using, self._translated():
+            handle = self._opened()
+            if handle is None or handle.version() != base.version:
+                self._discard(added)
+                raise _Moved
+            try:
+                handle.create_write_transaction(
+                    [*([added] if added else []), *removed],
+                    "append",
+                    SCHEMAS[self.name],
+                    [DAY],
+                    commit_properties=CommitProperties(custom_metadata=dict(said), max_commit_retries=0),
+                    post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
+                )
+            except (DeltaError, OSError) as error:
+                # A store that lost its own answer and asked again finds the commit there, and calls that a conflict;
+                # and a checkpoint may fail after the commit.
+                newest = self._look(handle)
+                if added is not None and any(one.path == added.path for one in newest.of(day)):
+                    return newest.version
+                if isinstance(error, CommitFailedError) and newest.version != base.version:
+                    self._discard(added)
+                    raise _Moved from error
+                self._discard(added)
+                raise
+            return self._look(handle).version
+
+    def _discard(self, added: AddAction | None) -> None:
+        """Remove a file that was not committed."""
+        if added is not None:
+            self._storage.discard(added.path)
+
+    def _made(self) -> Snapshot:
+        """As it is now, made if nobody has made it."""
+        snapshot = self.newest()
+        if snapshot is not EMPTY:
+            return snapshot
+        self._place.make()
+        with self._translated():
+            self._create()
+        return self.newest()
+
+    def _create(self) -> None:
+        columns = ",".join(name for name in STATISTICS if name in self.schema.names)
+        try:
+            DeltaTable.create(
+                self._place.table(self.name),
+                Schema.from_arrow(SCHEMAS[self.name]),
+                partition_by=DAY,
+                name=self.name.value,
+                configuration={
+                    VERSION_KEY: str(SCHEMA_VERSION),
+                    "delta.dataSkippingStatsColumns": columns,
+                    **self._retention(),
+                },
+                storage_options=dict(self._place.options),
+                raise_if_key_not_exists=False,
+            )
+        except (DeltaError, OSError):
+            # Of several that make it at once, one does.
+            if self._opened() is None:
+                raise
+
+    def _opened(self) -> DeltaTable | None:
+        """The handle, checked when it is first opened; None where there is no table."""
+        if self._handle is None:
+            try:
+                handle = self._delta(None)
+            except TableNotFoundError:
+                return None
+            _check(handle, self.url, self.name)
+            self._handle = handle
+        return self._handle
+
+    def _look(self, handle: DeltaTable) -> Snapshot:
+        handle.update_incremental()
+        if handle.version() != self._newest.version:
+            _check(handle, self.url, self.name)
+            self._newest = _snapshot(handle)
+        return self._newest
+
+    def _handle_at(self, version: int) -> DeltaTable | None:
+        """A handle of its own; None where that version is gone, or was never there."""
+        if version < 0:
+            return None
+        try:
+            with self._translated():
+                return self._delta(version)
+        except LakeDamaged:
+            # Either this version is not there, or nothing is.
+            self.newest()
+            return None
+
+    def _delta(self, version: int | None) -> DeltaTable:
+        return DeltaTable(self._place.table(self.name), version=version, storage_options=dict(self._place.options))
+
+    def _translated(self) -> Any:
+        return translated(self.url, self._place.secrets)
+
+
+def _snapshot(handle: DeltaTable) -> Snapshot:
+    actions = pa.table(handle.get_add_actions(flatten=True))
+    by_day: dict[date, tuple[DataFile, ...]] = {}
+    columns = (actions[name].to_pylist() for name in (f"partition.{DAY}", "path", "size_bytes"))
+    for day, path, size in zip(*columns, strict=True):
+        by_day[day] = (*by_day.get(day, ()), DataFile(path, size))
+    return Snapshot(handle.version(), by_day)
+
+
+def _commit_info(entry: bytes) -> Mapping[str, Any]:
+    """What a commit says of itself; nothing where another program left that out."""
+    for line in entry.splitlines():
+        action = json.loads(line)
+        if "commitInfo" in action:
+            info: Mapping[str, Any] = action["commitInfo"]
+            return info
+    return {}
+
+
+def _check(handle: DeltaTable, url: str, name: TableName) -> None:
+    """Raises LakeForeign, LakeNewer."""
+    found = handle.metadata().configuration.get(VERSION_KEY)
+    if found is None or not found.isdecimal():
+        raise LakeForeign(url, f"it lacks the table property {VERSION_KEY}")
+    if int(found) > SCHEMA_VERSION:
+        raise LakeNewer(url, int(found), SCHEMA_VERSION)
+    # A version below SCHEMA_VERSION is migrated here, once there is one.
+    columns, ours = pa.schema(handle.schema().to_arrow()), SCHEMAS[name]
+    unlike = [
+        field.name for field in ours if field.name not in columns.names or columns.field(field.name).type != field.type
+    ]
+    unlike += [name for name in columns.names if name not in ours.names]
+    if unlike:
+        raise LakeForeign(url, f"other columns: {', '.join(unlike[:5])}")
+
+
+def _wait_seconds(attempt: int) -> float:
+    """Longer each time, and never the same for two that wait."""
+    longest = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2**attempt)
+    return random.uniform(longest / 4, longest)  # noqa: S311

@@ -1,0 +1,223 @@
+"""The whole metadata as a file that any of the three kinds of database can be made from.
+
+A dump is lines of JSON: the revision of the tables at the head, each row with its table, and at the end how many rows
+there were and the SHA-256 of all lines before. Credentials are in it as they are kept, encrypted; the keys are not, and
+without them (KUBETALLY_KEYS or the file `keys`) nobody reads the credentials: keep the keys elsewhere. The rows of days
+are in the lake and are not in it either.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+from typing import Any, BinaryIO
+
+import msgspec
+from sqlalchemy import Connection, Date, Engine, MetaData, Table, delete, func, insert, inspect, select
+
+from kubetally.domain.errors import RequestError
+from kubetally.store.meta.engine import alone, open_engine, shown
+from kubetally.store.meta.faults import translated
+from kubetally.store.meta.schema import NEWEST, VERSION_TABLE, bring, known_revisions, ready_engine
+from kubetally.store.meta.tables import Base, OrganizationRow
+
+_FORMAT = 1
+_ROWS_AT_ONCE = 500
+
+
+class NotADump(RequestError):
+    """What was to be restored does not begin like a dump."""
+
+    code = "not_a_dump"
+
+    def __init__(self) -> None:
+        super().__init__("this is no dump of Kubetally's metadata: give the file that was written as one, unpacked")
+
+
+class DumpIsNewer(RequestError):
+    """A dump of tables that this version does not know."""
+
+    code = "dump_is_newer"
+
+    def __init__(self, revision: str) -> None:
+        self.revision = revision
+        super().__init__(
+            f"the dump is of revision {revision}, this Kubetally knows none above {NEWEST}: restore it with "
+            "the version that wrote it, or a newer one"
+        )
+
+
+class DumpDamaged(RequestError):
+    """A dump that is cut off, or not as it was written."""
+
+    code = "dump_damaged"
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"the dump is damaged ({why}), and nothing of it was restored: use another copy of it")
+
+
+class DatabaseNotEmpty(RequestError):
+    """What is in a database would be mixed with what is to be restored."""
+
+    code = "database_not_empty"
+
+    def __init__(self, database: str, tables: Iterable[str]) -> None:
+        self.database, self.tables = database, tuple(tables)
+        super().__init__(
+            f"the database {database} is not empty ({', '.join(self.tables)}), and nothing was restored: make a new "
+            "one and restore into that"
+        )
+
+
+def dump(database_url: str, stream: BinaryIO) -> dict[str, int]:
+    """Write all that the database holds at one instant; others may go on writing. How many rows of each table.
+
+    What is in `stream` is a dump only once this has returned.
+    Raises: InvalidDatabaseUrl, SchemaMismatch, StoreError, and OSError of the stream.
+    """
+    counts: Counter[str] = Counter()
+    digest = hashlib.sha256()
+
+    def write(line: Mapping[str, object]) -> None:
+        encoded = msgspec.json.encode(line) + b"\n"
+        digest.update(encoded)
+        stream.write(encoded)
+
+    with ready_engine(database_url) as engine, _snapshot(engine) as connection:
+        write({"kubetally_dump": _FORMAT, "revision": NEWEST})
+        for table in Base.metadata.sorted_tables:
+            name, columns = str(table.name), [str(column.name) for column in table.columns]
+            counts[name] = 0
+            question = select(table).order_by(*table.primary_key)
+            with connection.execute(question, execution_options={"yield_per": _ROWS_AT_ONCE}) as rows:
+                for row in rows:
+                    write({"table": name, "row": dict(zip(columns, row, strict=True))})
+                    counts[name] += 1
+        write({"rows": dict(counts), "sha256": digest.hexdigest()})
+    return dict(counts)
+
+
+def load(database_url: str, stream: BinaryIO) -> dict[str, int]:
+    """Restore a dump into an empty database, with the tables of this version. How many rows of each table.
+
+    Empty is one without tables, or with those of Kubetally as they are set up. Of a dump that is refused nothing
+    stays, but for empty tables on MariaDB, into which it can be restored again.
+    Raises: NotADump, DumpIsNewer, DumpDamaged, DatabaseNotEmpty, InvalidDatabaseUrl, SchemaMismatch, StoreError, and
+    OSError of the stream.
+    """
+    digest = hashlib.sha256()
+    lines = iter(stream)
+    revision = _revision(next(lines, b""), digest)
+    engine = open_engine(database_url)
+    try:
+        with alone(engine) as connection:
+            if revision not in known_revisions(connection):
+                raise DumpIsNewer(revision)
+            _check_empty(connection, engine)
+            bring(connection, engine, revision)
+            connection.execute(delete(OrganizationRow))  # the one called default; the dump has its own
+            counts = _restore(connection, _rows(lines, digest))
+            bring(connection, engine, NEWEST)
+            return counts
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _snapshot(engine: Engine) -> Iterator[Connection]:
+    """A transaction that sees the database as it is at one instant; a transaction of SQLite does so by itself."""
+    level = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+    with translated(shown(engine)), engine.execution_options(**level).connect() as connection:
+        yield connection
+
+
+def _check_empty(connection: Connection, engine: Engine) -> None:
+    """Raises DatabaseNotEmpty."""
+    ours = Base.metadata.tables
+    tables = set(inspect(connection).get_table_names()) - {VERSION_TABLE}
+    full = [name for name in sorted(tables) if name not in ours or _count(connection, ours[name])]
+    if full:
+        raise DatabaseNotEmpty(shown(engine), full)
+
+
+def _count(connection: Connection, table: Table) -> int:
+    """How many rows somebody put there; the organization called default comes with the table."""
+    question = select(func.count()).select_from(table)
+    if table is OrganizationRow.__table__:
+        question = question.where(OrganizationRow.name != "default")
+    return connection.scalar(question) or 0
+
+
+def _restore(connection: Connection, rows: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, int]:
+    """Insert all rows, into the tables as they are now, which may be those of an older version."""
+    tables = MetaData()
+    tables.reflect(connection, only=lambda name, _: name in Base.metadata.tables)
+    counts = dict.fromkeys(tables.tables, 0)
+    table, waiting = "", list[dict[str, Any]]()
+    for name, row in rows:
+        if name not in counts or set(row) != set(tables.tables[name].columns.keys()):
+            raise DumpDamaged(f"a row of {name} does not fit the tables")
+        if waiting and (name != table or len(waiting) == _ROWS_AT_ONCE):
+            connection.execute(insert(tables.tables[table]), waiting)
+            waiting = []
+        table = name
+        waiting.append(_values(tables.tables[name], row))
+        counts[name] += 1
+    if waiting:
+        connection.execute(insert(tables.tables[table]), waiting)
+    return counts
+
+
+def _values(table: Table, row: dict[str, Any]) -> dict[str, Any]:
+    """The row with days as days, which JSON writes as text. Raises DumpDamaged."""
+    for column in table.columns:
+        if isinstance(column.type, Date) and row[column.name] is not None:
+            try:
+                row[column.name] = date.fromisoformat(row[column.name])
+            except (TypeError, ValueError):
+                raise DumpDamaged(f"a day of {table.name} is none") from None
+    return row
+
+
+def _revision(line: bytes, digest: Any) -> str:
+    """The revision that the first line names. Raises NotADump, DumpIsNewer."""
+    try:
+        head = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise NotADump from None
+    if not isinstance(head, dict) or not isinstance(head.get("revision"), str) or "kubetally_dump" not in head:
+        raise NotADump
+    if head["kubetally_dump"] != _FORMAT:
+        raise DumpIsNewer(head["revision"])
+    digest.update(line)
+    return str(head["revision"])
+
+
+def _rows(lines: Iterable[bytes], digest: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows with their tables; it ends well only if the last line bears witness to all of them."""
+    counts: Counter[str] = Counter()
+    end = None
+    for number, line in enumerate(lines, 2):
+        if end is not None:
+            raise DumpDamaged(f"line {number} comes after its end")
+        try:
+            read = msgspec.json.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise DumpDamaged(f"line {number} can't be read") from None
+        match read:
+            case {"table": str(name), "row": dict(row)}:
+                digest.update(line)
+                counts[name] += 1
+                yield name, row
+            case {"rows": dict(), "sha256": str()}:
+                end = read
+            case _:
+                raise DumpDamaged(f"line {number} is neither a row nor the end")
+    if end is None:
+        raise DumpDamaged("it ends before its last line")
+    if {name: count for name, count in end["rows"].items() if count} != dict(counts):
+        raise DumpDamaged("rows are missing, or too many")
+    if end["sha256"] != digest.hexdigest():
+        raise DumpDamaged("it is not as it was written")

@@ -1,0 +1,333 @@
+"""What was collected, and what was tried, in SQL."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from enum import StrEnum
+from functools import cache
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, func, select, update
+
+from kubetally.domain.cluster_costs import DayState
+from kubetally.domain.collection import Collection, CoveredDay
+from kubetally.domain.errors import StoreError
+from kubetally.domain.window import Clock
+from kubetally.store.meta.engine import shown
+from kubetally.store.meta.faults import translated
+from kubetally.store.meta.head import (
+    Head,
+    balance_from_json,
+    balance_to_json,
+    clean,
+    head_from_json,
+    head_to_json,
+)
+from kubetally.store.meta.instants import from_microseconds, to_microseconds
+from kubetally.store.meta.tables import CODE_LENGTH, CollectionRow, CoverageRow, HistoryRow
+from kubetally.store.meta.upsert import put, put_missing
+
+_LARGEST = 2**63 - 1
+_MESSAGE_LENGTH = 2000
+_FIGURES = (
+    "account_id",
+    "day",
+    "is_running",
+    "state",
+    "audited",
+    "source",
+    "row_count",
+    "hours_covered",
+    "total",
+    "currency",
+    "collected_at",
+)
+"""The columns that the tables of collections and of coverage have in common, beside the version."""
+
+_COVERED_DAY = (
+    *("account_id", "day", "collection_id", "state", "is_running", "audited", "source", "row_count", "hours_covered"),
+    *("total", "currency", "collected_at", "attempts", "tried_at", "error_code", "error_message"),
+)
+"""The columns that make a CoveredDay, in the order of its fields."""
+_STATES = {state.value: state for state in DayState}
+
+
+class Phase(StrEnum):
+    """How far a collection has come."""
+
+    PENDING = "pending"
+    CONFIRMED = "confirmed"
+    SUPERSEDED = "superseded"
+
+
+class TotalTooLarge(StoreError):
+    """A day costs more than the database has digits for."""
+
+    code = "total_too_large"
+
+    def __init__(self, account_id: str, day: str, total: int) -> None:
+        self.account_id, self.day, self.total = account_id, day, total
+        super().__init__(
+            f"{day} of account {account_id} comes to {total} millionths, more than can be kept: correct the prices of "
+            "its source"
+        )
+
+
+class SqlCoverage:
+    """The port `Coverage` on a database. Each call is one transaction of its own; any thread may call."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine, self._clock = engine, clock
+        self._writing = engine.execution_options(immediate=True)
+
+    def __repr__(self) -> str:
+        return f"SqlCoverage({shown(self._engine)!r})"
+
+    def intend(self, collections: Sequence[Collection]) -> None:
+        """Note collections that are about to be committed, all or none; those noted before stay as they are.
+
+        Raises: TotalTooLarge, StoreError.
+        """
+        rows = [_row(collection) for collection in collections]
+        with self._writes() as connection:
+            put_missing(connection, CollectionRow, rows)
+
+    def confirm(self, collection_ids: Sequence[str], version: int) -> None:
+        """They are in the lake from this version on, and hold, but for those of which a later version holds.
+
+        What they replace is kept for `held(as_of=)`, unless it is of a running day. Confirmed again, nothing changes;
+        ids that are not noted, or not any more, are passed over.
+        Raises: StoreError.
+        """
+        now = to_microseconds(self._clock.now())
+        with self._writes() as connection:
+            question = select(CollectionRow.id, CollectionRow.phase, *_columns_of_figures()).where(
+                CollectionRow.id.in_(list(collection_ids))
+            )
+            found = connection.execute(question.with_for_update()).mappings()
+            new = [dict(row, version=version) for row in found if row["phase"] == Phase.PENDING]
+            if new:
+                _confirm(connection, new, version, now)
+
+    def drop(self, collection_ids: Sequence[str]) -> None:
+        """They were not committed. One that is confirmed stays: its rows are in the lake. Raises StoreError."""
+        with self._writes() as connection:
+            connection.execute(
+                delete(CollectionRow).where(
+                    CollectionRow.id.in_(list(collection_ids)), CollectionRow.phase == Phase.PENDING
+                )
+            )
+
+    def pending(self) -> list[Collection]:
+        """Those noted and neither confirmed nor dropped, the earliest first. Raises CollectionNotUnderstood."""
+        question = select(CollectionRow.__table__).where(CollectionRow.phase == Phase.PENDING)
+        return self._collections(question.order_by(CollectionRow.collected_at, CollectionRow.id))
+
+    def held(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
+        """The collection that holds for each day from `first` to before `end`, in their order.
+
+        as_of: of those confirmed by that instant the one of the latest version; running days are not kept for it.
+        Raises: CollectionNotUnderstood, StoreError.
+        """
+        wanted = [CollectionRow.account_id == account_id, CollectionRow.day >= first, CollectionRow.day < end]
+        if as_of is None:
+            wanted.append(CollectionRow.phase == Phase.CONFIRMED)
+        else:
+            wanted += [CollectionRow.is_running.is_(False), CollectionRow.confirmed_at <= to_microseconds(as_of)]
+            latest_first = (CollectionRow.version.desc(), CollectionRow.collected_at.desc(), CollectionRow.id.desc())
+            place = func.row_number().over(partition_by=CollectionRow.day, order_by=latest_first).label("place")
+            ranked = select(CollectionRow.id, place).where(*wanted).subquery()
+            wanted = [CollectionRow.id.in_(select(ranked.c.id).where(ranked.c.place == 1))]
+        return self._collections(select(CollectionRow.__table__).where(*wanted).order_by(CollectionRow.day))
+
+    def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
+        """What is known of each (account, day) from `first` to before `end`, by account and day.
+
+        Accounts come in the order of their ids' code points, on every database. account_ids: of all where None.
+        Raises: StoreError.
+        """
+        columns = (CoverageRow.__table__.c[name] for name in _COVERED_DAY)
+        question = select(*columns).where(CoverageRow.day >= first, CoverageRow.day < end)
+        if account_ids is not None:
+            question = question.where(CoverageRow.account_id.in_(list(account_ids)))
+        with self._reads() as connection:
+            rows = connection.execute(question).all()
+        return _covered_days(rows)
+
+    def failed(self, account_id: str, day: date, at: datetime, code: str, message: str) -> None:
+        """An attempt that met an error; what is held stays held. Of a long message the beginning is kept."""
+        tried = {
+            "attempts": CoverageRow.attempts + 1,
+            "tried_at": to_microseconds(at),
+            "error_code": code[:CODE_LENGTH],
+            "error_message": clean(message)[:_MESSAGE_LENGTH],
+        }
+        with self._writes() as connection:
+            put_missing(connection, CoverageRow, [{"account_id": account_id, "day": day}])
+            connection.execute(
+                update(CoverageRow).where(CoverageRow.account_id == account_id, CoverageRow.day == day).values(tried)
+            )
+
+    def history_begins(self, account_id: str) -> date | None:
+        """The first day that the account's source holds, as it was last found. Raises StoreError."""
+        with self._reads() as connection:
+            return connection.scalar(select(HistoryRow.begins).where(HistoryRow.account_id == account_id))
+
+    def note_history(self, account_id: str, day: date, at: datetime) -> None:
+        """The account's source was found to hold nothing before this day; what was found before is forgotten."""
+        with self._writes() as connection:
+            put(connection, HistoryRow, [{"account_id": account_id, "begins": day, "found_at": to_microseconds(at)}])
+
+    def forget(self, before: datetime) -> int:
+        """Drop collections that were replaced before this instant; returns how many. Raises StoreError."""
+        with self._writes() as connection:
+            dropped = connection.execute(
+                delete(CollectionRow).where(
+                    CollectionRow.phase == Phase.SUPERSEDED, CollectionRow.superseded_at < to_microseconds(before)
+                )
+            )
+            return dropped.rowcount
+
+    def _collections(self, question: Any) -> list[Collection]:
+        with self._reads() as connection:
+            rows = connection.execute(question).all()
+        return [_collection(row) for row in rows]
+
+    @contextmanager
+    def _reads(self) -> Iterator[Connection]:
+        with translated(shown(self._engine)), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writes(self) -> Iterator[Connection]:
+        with translated(shown(self._engine)), self._writing.begin() as connection:
+            yield connection
+
+
+def _confirm(connection: Connection, new: Sequence[Mapping[str, Any]], version: int, now: int) -> None:
+    """Let the new collections hold that come after what is held, and mark what each of them replaces."""
+    held = _locked(connection, sorted((row["account_id"], row["day"]) for row in new))
+    replaced = []
+    for row in sorted(new, key=_rank):
+        key = row["account_id"], row["day"]
+        before = held.get(key)
+        if before is None or _rank(before) < _rank(row):
+            held[key] = row
+            replaced += [before] if before else []
+        else:
+            replaced.append(row)
+    holding = {row["id"] for row in held.values()}
+    ids = [row["id"] for row in new]
+    change = update(CollectionRow).values(phase=Phase.CONFIRMED, version=version, confirmed_at=now)
+    connection.execute(change.where(CollectionRow.id.in_(ids)))
+    _supersede(connection, replaced, now)
+    put(connection, CoverageRow, [_coverage(row) for row in new if row["id"] in holding])
+
+
+def _locked(connection: Connection, keys: Sequence[tuple[str, date]]) -> dict[tuple[str, date], Mapping[str, Any]]:
+    """What holds for these (account, day); nobody else changes their rows until the end of the transaction."""
+    put_missing(connection, CoverageRow, [{"account_id": account_id, "day": day} for account_id, day in keys])
+    columns = CoverageRow.__table__.c
+    question = select(CoverageRow.collection_id.label("id"), CoverageRow.version, *(columns[one] for one in _FIGURES))
+    accounts, days = {account_id for account_id, _ in keys}, {day for _, day in keys}
+    question = question.where(CoverageRow.account_id.in_(accounts), CoverageRow.day.in_(days))
+    rows = connection.execute(question.order_by(CoverageRow.account_id, CoverageRow.day).with_for_update()).mappings()
+    return {(row["account_id"], row["day"]): dict(row) for row in rows if row["id"] is not None}
+
+
+def _supersede(connection: Connection, replaced: Sequence[Mapping[str, Any]], now: int) -> None:
+    running = [row["id"] for row in replaced if row["is_running"]]
+    kept = [row["id"] for row in replaced if not row["is_running"]]
+    if running:
+        connection.execute(delete(CollectionRow).where(CollectionRow.id.in_(running)))
+    if kept:
+        change = update(CollectionRow).values(phase=Phase.SUPERSEDED, superseded_at=now)
+        connection.execute(change.where(CollectionRow.id.in_(kept)))
+
+
+def _rank(row: Mapping[str, Any]) -> tuple[bool, int, int, str]:
+    """Of two collections of a day the one that ranks higher holds.
+
+    Running days are in a table of their own, whose versions can't be compared; a day that is over comes after it.
+    """
+    return not row["is_running"], row["version"], row["collected_at"], row["id"]
+
+
+def _columns_of_figures() -> list[Any]:
+    return [CollectionRow.__table__.c[name] for name in _FIGURES]
+
+
+def _coverage(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of an (account, day) once this collection holds: collected well, and not tried since."""
+    return {
+        **{name: row[name] for name in _FIGURES},
+        "collection_id": row["id"],
+        "version": row["version"],
+        "attempts": 0,
+        "tried_at": row["collected_at"],
+        "error_code": None,
+        "error_message": None,
+    }
+
+
+def _row(collection: Collection) -> dict[str, Any]:
+    """A collection as it is noted. Raises TotalTooLarge."""
+    head = collection.head
+    total = head.bill.total
+    if abs(total) > _LARGEST:
+        raise TotalTooLarge(collection.account_id, collection.day.isoformat(), total)
+    return {
+        "id": collection.id,
+        "account_id": collection.account_id,
+        "day": collection.day,
+        "collected_at": to_microseconds(collection.collected_at),
+        "is_running": collection.is_running,
+        "phase": Phase.PENDING,
+        "state": collection.state,
+        "row_count": collection.rows,
+        "hours_covered": collection.hours_covered,
+        "audited": head.audited,
+        "currency": head.currency,
+        "source": clean(collection.source.url),
+        "total": total,
+        "balance": balance_to_json(collection.balance),
+        "head": head_to_json(Head(collection.source, head)),
+    }
+
+
+def _collection(row: Any) -> Collection:
+    """Raises CollectionNotUnderstood."""
+    head = head_from_json(row.head, row.id)
+    return Collection(
+        id=row.id,
+        account_id=row.account_id,
+        day=row.day,
+        collected_at=from_microseconds(row.collected_at),
+        source=head.source,
+        head=head.booking,
+        rows=row.row_count,
+        balance=balance_from_json(row.balance, row.id),
+        is_running=row.is_running,
+        version=row.version,
+    )
+
+
+def _covered_days(rows: Iterable[Any]) -> list[CoveredDay]:
+    """The days, by account and day. Written for a year of a fleet: what repeats in most rows is converted once."""
+    instant = cache(from_microseconds)
+    days = []
+    for account_id, day, held, state, running, audited, source, count, hours, total, currency, at, *tried in rows:
+        attempts, tried_at, code, message = tried
+        error = None if code is None else (code, message or "")
+        last = None if tried_at is None else instant(tried_at)
+        days.append(
+            CoveredDay(account_id, day, None, None, False, False, None, 0, 0.0, 0, None, None, attempts, last, error)
+            if held is None
+            else CoveredDay(
+                *(account_id, day, held, _STATES[state], running, audited, source, count, hours, total, currency),
+                *(instant(at), attempts, last, error),
+            )
+        )
+    days.sort(key=attrgetter("account_id", "day"))
+    return days

@@ -1,0 +1,101 @@
+"""The head and the balance of a collection as JSON: what of it is read as a whole, and never asked for by a column.
+
+Keys that this version does not know are passed over, and what has a default may be missing, so that versions side by
+side read each other's rows. Facts of issues come back as text, numbers, tuples and mappings of these.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from kubetally.domain.booking import Booking, ComponentBalance
+from kubetally.domain.cluster_costs import SourceIdentity
+from kubetally.domain.component import Component
+from kubetally.domain.errors import StoreError
+from kubetally.domain.issues import Issue
+from kubetally.domain.window import InvalidWindow
+
+
+class CollectionNotUnderstood(StoreError):
+    """What is kept of a collection is not what this version writes or any older one."""
+
+    code = "collection_not_understood"
+
+    def __init__(self, collection_id: str, why: str) -> None:
+        self.collection_id, self.why = collection_id, why
+        super().__init__(
+            f"what is kept of collection {collection_id} can't be read ({why}): if a newer Kubetally wrote it, install "
+            "that one, else collect the day again"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Who answered, and what was made of it; `booking` is without its rows."""
+
+    source: SourceIdentity
+    booking: Booking
+
+
+_HEAD = msgspec.json.Decoder(Head)
+_BALANCE = msgspec.json.Decoder(dict[Component, ComponentBalance])
+
+
+def head_to_json(head: Head) -> str:
+    """The head as text that every database keeps."""
+    try:
+        return msgspec.json.encode(head).decode()
+    except UnicodeEncodeError:  # half characters, which some source wrote
+        return msgspec.json.encode(_text_only(msgspec.to_builtins(head))).decode()
+
+
+def balance_to_json(balance: Mapping[Component, ComponentBalance]) -> str:
+    """The balance as text: its six amounts in their order, for each component."""
+    return msgspec.json.encode(balance).decode()
+
+
+def head_from_json(text: str, collection_id: str) -> Head:
+    """What `head_to_json` was given. Raises CollectionNotUnderstood."""
+    try:
+        head = _HEAD.decode(text)
+    except (msgspec.MsgspecError, InvalidWindow, ValueError) as error:
+        raise CollectionNotUnderstood(collection_id, str(error)) from error
+    issues = tuple(_issue(issue) for issue in head.booking.issues)
+    return replace(head, booking=replace(head.booking, issues=issues))
+
+
+def balance_from_json(text: str, collection_id: str) -> dict[Component, ComponentBalance]:
+    """What `balance_to_json` was given. Raises CollectionNotUnderstood."""
+    try:
+        return _BALANCE.decode(text)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise CollectionNotUnderstood(collection_id, str(error)) from error
+
+
+def clean(text: str) -> str:
+    """The text as all three databases take it: without NUL, and with U+FFFD in place of half characters."""
+    return text.replace("\0", "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _issue(issue: Issue) -> Issue:
+    return replace(issue, facts={name: _frozen(fact) for name, fact in issue.facts.items()}) if issue.facts else issue
+
+
+def _frozen(value: object) -> object:
+    """With tuples where JSON has lists."""
+    if isinstance(value, list):
+        return tuple(_frozen(one) for one in value)
+    if isinstance(value, dict):
+        return {name: _frozen(one) for name, one in value.items()}
+    return value
+
+
+def _text_only(value: object) -> object:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list | tuple):
+        return [_text_only(one) for one in value]
+    if isinstance(value, dict):
+        return {_text_only(name): _text_only(one) for name, one in value.items()}
+    return value

@@ -1,0 +1,117 @@
+"""Leases in SQL: who does something alone, among all processes that share a database."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Engine, select, update
+
+from kubetally.domain.window import Clock
+from kubetally.store.meta.engine import shown
+from kubetally.store.meta.faults import translated
+from kubetally.store.meta.instants import to_microseconds
+from kubetally.store.meta.process import Process
+from kubetally.store.meta.tables import LeaseRow
+from kubetally.store.meta.upsert import put_missing
+
+LEASE_SECONDS = 30.0
+
+
+class SqlLeases:
+    """The port `Leases` on a database. Each call is one or two short transactions; any thread may call.
+
+    Clocks of machines that share a database should agree to within `seconds`. A lease that would expire more than twice
+    as far ahead was written by a clock that has since been set back, or is wrong: it counts as expired, so that a clock
+    delays nobody for ever; and a holder whose clock is further ahead than that loses its lease, which `renew` tells it.
+    """
+
+    def __init__(self, engine: Engine, clock: Clock, seconds: float = LEASE_SECONDS) -> None:
+        self._engine, self._clock, self._seconds = engine, clock, seconds
+        self._writing = engine.execution_options(immediate=True)
+
+    def __repr__(self) -> str:
+        return f"SqlLeases({shown(self._engine)!r})"
+
+    def acquire(self, name: str) -> "SqlLease | None":
+        """The lease of that name, or None where somebody else has it, be it in this process. Raises StoreError."""
+        process = Process.this()
+        seen = self._seen(name)
+        if seen is None:
+            with translated(shown(self._engine)), self._writing.begin() as connection:
+                put_missing(connection, LeaseRow, [{"name": name, "token": 0, "expires_at": 0}])
+            seen = self._seen(name)
+        if seen is None or self._is_held(seen, process):
+            return None
+        lease = SqlLease(self, name, str(uuid.uuid4()), seen.token + 1)
+        taken = {
+            "holder": lease.holder,
+            "host": process.host,
+            "boot": process.boot,
+            "pid": process.pid,
+            "started": process.started,
+            "token": lease.token,
+            "expires_at": self.expiry(),
+        }
+        # Of all who saw it free, the first changes the token; and a holder that renews meanwhile changes the expiry.
+        won = self.change(taken, name, LeaseRow.token == seen.token, LeaseRow.expires_at == seen.expires_at)
+        return lease if won else None
+
+    def holder(self, name: str) -> str | None:
+        """Who has it, as `process 7 on host`; None where nobody has. Raises StoreError."""
+        seen = self._seen(name)
+        return str(_process(seen)) if seen is not None and self._is_held(seen, Process.this()) else None
+
+    def expiry(self) -> int:
+        """When what is taken or renewed now expires, in microseconds since 1970."""
+        return to_microseconds(self._clock.now() + timedelta(seconds=self._seconds))
+
+    def change(self, values: dict[str, Any], name: str, *wanted: Any) -> bool:
+        """Change a lease if it is still as wanted; whether it was. Raises StoreError."""
+        statement = update(LeaseRow).where(LeaseRow.name == name, *wanted).values(values)
+        with translated(shown(self._engine)), self._writing.begin() as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def _seen(self, name: str) -> Any:
+        with translated(shown(self._engine)), self._engine.connect() as connection:
+            return connection.execute(select(LeaseRow.__table__).where(LeaseRow.name == name)).first()
+
+    def _is_held(self, seen: Any, process: Process) -> bool:
+        if not seen.expires_at:
+            return False
+        now = self._clock.now()
+        latest = to_microseconds(now + timedelta(seconds=2 * self._seconds))
+        if not to_microseconds(now) < seen.expires_at <= latest:
+            return False
+        return not _process(seen).is_gone_as_seen_by(process)
+
+
+class SqlLease:
+    """The port `Lease`, taken by `SqlLeases.acquire`.
+
+    token: greater than of every earlier lease of this name.
+    """
+
+    def __init__(self, leases: SqlLeases, name: str, holder: str, token: int) -> None:
+        self.name, self.holder, self.token = name, holder, token
+        self._leases = leases
+
+    def __repr__(self) -> str:
+        return f"SqlLease({self.name!r}, token={self.token})"
+
+    def renew(self) -> bool:
+        """Hold it for its full length from now on; False where it was given back, or somebody else has taken it.
+
+        One that has expired is held again if nobody took it. Raises: StoreError, after which it may or may not be held.
+        """
+        return self._if_held(expires_at=self._leases.expiry())
+
+    def release(self) -> None:
+        """Give it back; nothing where it is held no longer. Raises StoreError."""
+        self._if_held(expires_at=0, holder=None)
+
+    def _if_held(self, **values: Any) -> bool:
+        return self._leases.change(values, self.name, LeaseRow.holder == self.holder, LeaseRow.token == self.token)
+
+
+def _process(row: Any) -> Process:
+    return Process(row.host, row.boot, row.pid, row.started)

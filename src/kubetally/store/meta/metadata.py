@@ -1,0 +1,50 @@
+"""All that the metadata holds, over one set of connections."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from kubetally.domain.window import Clock
+from kubetally.ledger.stored import Coverage, Leases
+from kubetally.store.meta.accounts import SqlAccounts
+from kubetally.store.meta.coverage import SqlCoverage
+from kubetally.store.meta.engine import WAIT_SECONDS
+from kubetally.store.meta.leases import LEASE_SECONDS, SqlLeases
+from kubetally.store.meta.schema import ready_engine
+from kubetally.store.meta.secrets import KeyRing
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """The three ports on one database, which may be used by many threads at once."""
+
+    accounts: SqlAccounts
+    coverage: Coverage
+    leases: Leases
+
+    @property
+    def database(self) -> str:
+        """Where it is kept, without password."""
+        return self.accounts.database
+
+
+@contextmanager
+def open_meta(
+    database_url: str,
+    key_ring: KeyRing,
+    *,
+    clock: Clock,
+    wait_seconds: float = WAIT_SECONDS,
+    lease_seconds: float = LEASE_SECONDS,
+) -> Iterator[Metadata]:
+    """The metadata of a database, closed afterwards; set up and migrated as `open_accounts` does.
+
+    wait_seconds: longest wait for a lock of the database. lease_seconds: how long a lease lasts without renewal.
+    Raises: InvalidDatabaseUrl, SchemaMismatch, StoreError.
+    """
+    with ready_engine(database_url, wait_seconds=wait_seconds) as engine:
+        yield Metadata(
+            SqlAccounts(engine, key_ring, clock),
+            SqlCoverage(engine, clock),
+            SqlLeases(engine, clock, lease_seconds),
+        )

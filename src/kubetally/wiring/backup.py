@@ -1,0 +1,166 @@
+"""Database and lake in one file, and back: a tar of the database's dump and of the lake's files, as of one instant."""
+
+import io
+import os
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from kubetally.domain.errors import RequestError
+from kubetally.ledger.collect.commit import Committer
+from kubetally.settings import Settings
+from kubetally.store.lake.copying import LakeFiles
+from kubetally.store.meta.backup import dump, load
+from kubetally.wiring.clock import SystemClock
+from kubetally.wiring.ledger import lake_url, open_ledger, shown_lake
+from kubetally.wiring.store import database_url
+
+_DUMP, _LAKE, _END = "metadata.jsonl", "lake/", "complete"
+
+
+class BackupUnusable(RequestError):
+    """A file that is no whole backup."""
+
+    code = "backup_unusable"
+
+    def __init__(self, file: str, why: str) -> None:
+        self.file, self.why = file, why
+        super().__init__(f"{file} is no whole backup ({why}), and nothing of it was restored: use another copy of it")
+
+
+class BackupNotWritten(RequestError):
+    """The file of a backup can't be written."""
+
+    code = "backup_not_written"
+
+    def __init__(self, file: str, why: str) -> None:
+        self.file, self.why = file, why
+        super().__init__(f"the backup {file} can't be written ({why}): name another place")
+
+
+class LakeNotEmpty(RequestError):
+    """Something is kept where a backup was to be restored."""
+
+    code = "lake_not_empty"
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        super().__init__(
+            f"the lake {url} is not empty: name an empty place with KUBETALLY_LAKE_URL, or remove what is there"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """Rows of the database, files of the lake, and bytes of the backup."""
+
+    rows: int
+    files: int
+    bytes: int
+
+
+def backup(settings: Settings, file: Path) -> Copied:
+    """Write the backup; the file is there once it is whole. Nobody writes to the lake meanwhile.
+
+    Raises: BackupNotWritten, AnotherWriter, StoreError.
+    """
+    clock = SystemClock()
+    part = file.with_name(f"{file.name}.part")
+    with open_ledger(settings, clock) as ledger:
+        committer = Committer(ledger.lake, ledger.coverage, ledger.leases, clock)
+        try:
+            with committer.alone(), tarfile.open(part, "w") as tar:
+                rows = _add_dump(tar, settings)
+                files = _add_lake(tar, settings)
+                _add(tar, _END, io.BytesIO(b""), 0)
+            part.chmod(0o600)
+            os.replace(part, file)  # noqa: PTH105
+        except OSError as error:
+            raise BackupNotWritten(str(file), str(error)) from error
+        finally:
+            part.unlink(missing_ok=True)
+    return Copied(rows, files, file.stat().st_size)
+
+
+def restore(settings: Settings, file: Path) -> Copied:
+    """Restore a backup into an empty database and an empty lake; of one that is refused nothing stays.
+
+    Raises: BackupUnusable, LakeNotEmpty, DatabaseNotEmpty, DumpDamaged, StoreError.
+    """
+    lake = LakeFiles(lake_url(settings))
+    if lake.all():
+        raise LakeNotEmpty(shown_lake(settings))
+    _see_that_it_is_whole(file)
+    with tempfile.TemporaryFile() as dumped, _undone(lake) as written, tarfile.open(file, "r:") as tar:
+        for member in tar:
+            content = tar.extractfile(member)
+            if content is None:
+                continue
+            if member.name == _DUMP:
+                _copy(content, dumped)
+            elif member.name.startswith(_LAKE):
+                written.append(member.name.removeprefix(_LAKE))
+                lake.write(written[-1], content)
+        dumped.seek(0)
+        counts = load(database_url(settings), dumped)
+        done = Copied(sum(counts.values()), len(written), file.stat().st_size)
+        written.clear()  # it stays
+    return done
+
+
+def _add_dump(tar: tarfile.TarFile, settings: Settings) -> int:
+    with tempfile.TemporaryFile() as dumped:
+        counts = dump(database_url(settings), dumped)
+        size = dumped.tell()
+        dumped.seek(0)
+        _add(tar, _DUMP, dumped, size)
+    return sum(counts.values())
+
+
+def _add_lake(tar: tarfile.TarFile, settings: Settings) -> int:
+    lake = LakeFiles(lake_url(settings))
+    found = lake.all()
+    for path, size in found:
+        with tempfile.SpooledTemporaryFile(64 << 20) as content:
+            for piece in lake.pieces(path):
+                content.write(piece)
+            content.seek(0)
+            _add(tar, _LAKE + path, content, size)
+    return len(found)
+
+
+def _add(tar: tarfile.TarFile, name: str, content: IO[bytes], size: int) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = size, 0o600
+    tar.addfile(member, content)
+
+
+def _see_that_it_is_whole(file: Path) -> None:
+    """Raises BackupUnusable."""
+    try:
+        with tarfile.open(file, "r:") as tar:
+            names = tar.getnames()
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise BackupUnusable(str(file), str(error)) from error
+    if not names or names[0] != _DUMP or names[-1] != _END:
+        raise BackupUnusable(str(file), "it is cut off, or none of Kubetally's")
+
+
+def _copy(source: IO[bytes], target: IO[bytes]) -> None:
+    while piece := source.read(8 << 20):
+        target.write(piece)
+
+
+@contextmanager
+def _undone(lake: LakeFiles) -> Iterator[list[str]]:
+    """A list of files that are removed again unless it is empty at the end."""
+    written: list[str] = []
+    try:
+        yield written
+    finally:
+        if written:
+            lake.remove(written)

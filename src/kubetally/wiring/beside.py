@@ -1,0 +1,62 @@
+"""The collector as a process of its own beside the service, so that reading millions of rows never holds an answer."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import structlog
+
+COMMAND = (sys.executable, "-m", "kubetally", "collect", "--forever", "--with-parent")
+_STOP_SECONDS = 9.0
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 60.0
+_log = structlog.get_logger(__name__)
+
+
+@contextmanager
+def kept_running(command: Sequence[str] = COMMAND) -> Iterator[None]:
+    """A process that is started again when it ends, and that ends with this one.
+
+    It is told to stop, and has some seconds to finish what it is writing. Its standard input ends when this process
+    is gone without having told it.
+    """
+    keeper = _Keeper(command)
+    keeper.start()
+    try:
+        yield
+    finally:
+        keeper.stop()
+
+
+class _Keeper(threading.Thread):
+    def __init__(self, command: Sequence[str]) -> None:
+        super().__init__(name="collector", daemon=True)
+        self._command, self._stopping, self._process = command, threading.Event(), self._spawned(command)
+
+    def run(self) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            code = self._process.wait()
+            if self._stopping.is_set():
+                return
+            _log.warning("collector_ended", code=code, again_in_seconds=pause)
+            if self._stopping.wait(pause):
+                return
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            self._process = self._spawned(self._command)
+
+    def stop(self) -> None:
+        """Tell it to stop, and wait until it has."""
+        self._stopping.set()
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            _log.warning("collector_killed", after_seconds=_STOP_SECONDS)
+            self._process.kill()
+        self.join()
+
+    @staticmethod
+    def _spawned(command: Sequence[str]) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603  (our own command)

@@ -1,0 +1,68 @@
+"""What is kept: accounts, coverage and leases in the database, booked days in the lake."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+
+from kubetally.domain.window import Clock
+from kubetally.ledger.accounts import Accounts
+from kubetally.ledger.history import History
+from kubetally.ledger.stored import Coverage, Lake, Leases
+from kubetally.settings import Settings
+from kubetally.store.meta.metadata import open_meta
+from kubetally.store.meta.secrets import KeyRing
+from kubetally.wiring.clock import SystemClock
+from kubetally.wiring.store import database_url, url_named
+
+
+@dataclass
+class Ledger:
+    """All that is kept. The lake is opened when it is first asked for, as loading what reads it takes a while."""
+
+    accounts: Accounts
+    coverage: Coverage
+    leases: Leases
+    settings: Settings
+    database: str
+    """Where accounts and coverage are, fit to be shown."""
+
+    @cached_property
+    def lake(self) -> Lake:
+        """Where rows are. Raises StoreError."""
+        return open_lake(self.settings)
+
+    @cached_property
+    def history(self) -> History:
+        """What was collected, to be read."""
+        return History(self.coverage, lambda: self.lake)
+
+
+def open_lake(settings: Settings) -> Lake:
+    """The lake of the settings. Raises StoreError."""
+    from kubetally.store.lake.delta import DeltaLake  # heavy: pyarrow and deltalake
+
+    return DeltaLake(lake_url(settings), keep=timedelta(days=settings.history_days))
+
+
+def lake_url(settings: Settings) -> str:
+    """Where the lake is; it may hold credentials."""
+    return settings.lake_url or str(settings.home_folder / "lake")
+
+
+def shown_lake(settings: Settings) -> str:
+    """Where the lake is, without credentials."""
+    scheme, separator, place = lake_url(settings).rpartition("://")
+    return f"{scheme}{separator}{place.rpartition('@')[2]}" if separator else place
+
+
+@contextmanager
+def open_ledger(settings: Settings, clock: Clock | None = None) -> Iterator[Ledger]:
+    """What the settings' database and lake hold. Raises StoreError, UnusableSetting."""
+    keys = KeyRing.open(settings.keys, settings.home_folder)
+    with (
+        url_named("KUBETALLY_DATABASE_URL"),
+        open_meta(database_url(settings), keys, clock=clock or SystemClock()) as found,
+    ):
+        yield Ledger(found.accounts, found.coverage, found.leases, settings, found.database)

@@ -1,0 +1,77 @@
+"""A made-up fleet in a home folder of its own: accounts, coverage and lake, as if it had been collected."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+from uuid import NAMESPACE_URL, uuid5
+
+from kubetally.domain.account import Account, AccountType
+from kubetally.domain.errors import RequestError
+from kubetally.ledger.sample_fleet import SampleCluster
+from kubetally.settings import Settings
+from kubetally.wiring.clock import SystemClock
+from kubetally.wiring.ledger import Ledger, open_ledger
+
+
+class FolderNotEmpty(RequestError):
+    """A made-up fleet would stand among what somebody keeps."""
+
+    code = "folder_not_empty"
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        super().__init__(f"{folder} is not empty: name a folder that is not there yet with --out, or remove it")
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What is made: so many clusters of so many pods over so many days, the last of which is `last`."""
+
+    clusters: int
+    pods: int
+    days: int
+    last: date
+    seed: int = 0
+
+
+def make_sample(fleet: Fleet, folder: Path, done: Callable[[], None] = lambda: None) -> int:
+    """Make the fleet in `folder`, which becomes a home folder; how many rows there are. `done` is called for each day.
+
+    Raises: FolderNotEmpty, StoreError.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise FolderNotEmpty(str(folder))
+    settings = replace(Settings(), home=str(folder))
+    with open_ledger(settings) as ledger:
+        return _filled(ledger, fleet, done)
+
+
+def _filled(ledger: Ledger, fleet: Fleet, done: Callable[[], None]) -> int:
+    clusters = [SampleCluster(number, fleet.pods, fleet.seed) for number in range(1, fleet.clusters + 1)]
+    accounts = [_remembered(ledger, cluster, fleet.seed) for cluster in clusters]
+    first, rows = fleet.last - timedelta(days=fleet.days - 1), 0
+    running = zip(
+        *(one.days(account, first, fleet.days) for one, account in zip(clusters, accounts, strict=True)), strict=True
+    )
+    for days in running:
+        collections = [day.collection for day in days]
+        ledger.coverage.intend(collections)
+        version = ledger.lake.replace(days)
+        ledger.coverage.confirm([one.id for one in collections], version)
+        rows += sum(len(day.rows) for day in days)
+        done()
+    for account in accounts:
+        ledger.coverage.note_history(account, first, SystemClock().now())
+    return rows
+
+
+def _remembered(ledger: Ledger, cluster: SampleCluster, seed: int) -> str:
+    account = Account(
+        id=str(uuid5(NAMESPACE_URL, f"sample://{seed}/{cluster.name}")),
+        organization_id=ledger.accounts.organization().id,
+        name=cluster.name,
+        type=AccountType.KUBERNETES_CNR,
+        kubecost_url=f"http://{cluster.name}.example:9003",
+    )
+    return ledger.accounts.add(account).id

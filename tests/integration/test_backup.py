@@ -1,0 +1,258 @@
+"""Dumps of the metadata, from any kind of database into any."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date, timedelta
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from kubetally.domain.account import Account, AccountType, Credentials
+from kubetally.domain.errors import RequestError
+from kubetally.store.meta import schema
+from kubetally.store.meta.backup import DatabaseNotEmpty, DumpDamaged, DumpIsNewer, NotADump, dump, load
+from kubetally.store.meta.faults import SchemaMismatch, StoreRefused
+from kubetally.store.meta.schema import upgrade
+from kubetally.store.meta.tables import Base
+from tests.integration.collected_days import DAY, NOW, collection, opener_of
+from tests.integration.databases import PASSWORD, Database
+
+END = DAY + timedelta(days=3)
+TABLES = ["organization", "cloudaccount", "collections", "coverage", "histories", "leases"]
+COUNTS = {"organization": 1, "cloudaccount": 2, "collections": 4, "coverage": 3, "histories": 1, "leases": 1}
+Lines = list[bytes]
+
+
+def fill(database: Database) -> Account:
+    """Put something into every table."""
+    with contextmanager(opener_of)(database.url) as opens:
+        meta = opens()
+        made = Account(
+            str(uuid.uuid4()), meta.accounts.organization().id, "Zürich 🚀", AccountType.KUBERNETES_CNR, tenant="t"
+        )
+        kept = meta.accounts.add(replace(made, credentials=Credentials(token="xoxb-secret")))
+        meta.accounts.add(replace(made, id=str(uuid.uuid4()), name="gone"))
+        meta.accounts.remove("gone")
+        for number in range(3):
+            meta.coverage.intend([collection(f"c{number}", day=DAY + timedelta(days=number // 2))])
+            meta.coverage.confirm([f"c{number}"], number)
+        meta.coverage.intend([collection("pending", "b")])
+        meta.coverage.failed("b", END, NOW, "code", "what\nwent wrong: „ä“")
+        meta.coverage.note_history("b", date(2024, 2, 29), NOW)
+        lease = meta.leases.acquire("committer")
+        assert lease is not None
+    return kept
+
+
+def everything(database: Database) -> dict[str, list[dict[str, object]]]:
+    """All rows of all tables; days and truth values as one kind of database has them."""
+    return {
+        table.name: [
+            {name: str(value) if name in {"day", "begins"} else value for name, value in row.items()}
+            for row in database.rows(
+                f"SELECT * FROM {table.name} ORDER BY {', '.join(one.name for one in table.primary_key)}"  # noqa: S608
+            )
+        ]
+        for table in Base.metadata.sorted_tables
+    }
+
+
+def dumped(database: Database) -> Lines:
+    stream = BytesIO()
+    dump(database.url, stream)
+    return stream.getvalue().splitlines(keepends=True)
+
+
+def sealed(lines: Lines) -> Lines:
+    """Lines with an end that fits them."""
+    counts = dict.fromkeys(TABLES, 0)
+    for line in lines[1:]:
+        counts[json.loads(line)["table"]] += 1
+    end = {"rows": counts, "sha256": hashlib.sha256(b"".join(lines)).hexdigest()}
+    return [*lines, json.dumps(end).encode() + b"\n"]
+
+
+def restore(database: Database, lines: Lines) -> dict[str, int]:
+    return load(database.url, BytesIO(b"".join(lines)))
+
+
+def is_untouched(database: Database) -> bool:
+    """Whether there are no tables, or at most those without a row that MariaDB keeps."""
+    try:
+        found = everything(database)
+    except SchemaMismatch:
+        return True
+    rows = [row for table in found.values() for row in table]
+    return database.kind == "mariadb" and [row.get("name") for row in rows] == ["default"]
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Database:
+    """A filled database."""
+    (tmp_path / "filled").mkdir()
+    made = Database("sqlite", f"sqlite:///{tmp_path}/filled/kubetally.db", tmp_path / "filled")
+    fill(made)
+    return made
+
+
+def test_a_dump_of_any_database_makes_the_same_of_any_other(database: Database, other_database: Database) -> None:
+    account = fill(database)
+    stream = BytesIO()
+    assert dump(database.url, stream) == COUNTS
+    assert load(other_database.url, BytesIO(stream.getvalue())) == COUNTS
+    assert everything(other_database) == everything(database)
+    assert b"".join(dumped(other_database)) == stream.getvalue()
+    with contextmanager(opener_of)(other_database.url) as opens, contextmanager(opener_of)(database.url) as before:
+        new, old = opens(), before()
+        assert new.accounts.all() == [account]
+        assert new.coverage.held("a", DAY, END) == old.coverage.held("a", DAY, END)
+        assert new.coverage.days(DAY, END + timedelta(days=1)) == old.coverage.days(DAY, END + timedelta(days=1))
+        assert new.coverage.pending() == old.coverage.pending()
+        new.coverage.confirm(["pending"], 9)
+
+
+def test_a_dump_holds_credentials_encrypted_and_no_key_or_password(database: Database) -> None:
+    fill(database)
+    whole = b"".join(dumped(database))
+    assert b"xoxb-secret" not in whole
+    assert PASSWORD.encode() not in whole
+    assert json.loads(whole.splitlines()[0]) == {"kubetally_dump": 1, "revision": schema.NEWEST}
+
+
+class Interrupted(BytesIO):
+    """A stream on which something happens when the third line is written."""
+
+    def __init__(self, happens: Callable[[], None]) -> None:
+        super().__init__()
+        self.happens, self.lines = happens, 0
+
+    def write(self, line: object) -> int:
+        self.lines += 1
+        if self.lines == 3:
+            self.happens()
+        return super().write(line)  # type: ignore[arg-type]
+
+
+def test_a_dump_is_of_one_instant_although_others_write_meanwhile(database: Database) -> None:
+    fill(database)
+    before = dumped(database)
+    with contextmanager(opener_of)(database.url) as opens:
+        meta = opens()
+        stream = Interrupted(lambda: meta.coverage.failed("new", DAY, NOW, "code", "message"))
+        dump(database.url, stream)
+    assert stream.getvalue().splitlines(keepends=True) == before
+    assert dumped(database) != before
+
+
+def test_a_disk_that_is_full_ends_a_dump_and_holds_nothing_back(database: Database) -> None:
+    fill(database)
+
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        dump(database.url, Interrupted(full))
+    assert len(dumped(database)) == 14
+
+
+def test_a_database_that_was_only_set_up_is_empty(database: Database, sqlite: Database) -> None:
+    upgrade(database.url)
+    assert restore(database, dumped(sqlite)) == COUNTS
+    assert everything(database) == everything(sqlite)
+    assert [row["name"] for row in everything(database)["organization"]] == ["default"]
+
+
+def test_a_dump_of_an_older_version_comes_to_the_tables_of_this_one(database: Database, sqlite: Database) -> None:
+    lines = dumped(sqlite)
+    old = [line for line in lines[1:-1] if json.loads(line)["table"] in TABLES[:2]]
+    older = sealed([lines[0].replace(schema.NEWEST.encode(), b"0001"), *old])
+    counts = restore(database, older)
+    assert counts == {"organization": 1, "cloudaccount": 2}
+    assert upgrade(database.url) == schema.NEWEST
+    assert dumped(database)[1:4] == old
+    assert everything(database)["collections"] == []
+
+
+def test_a_dump_of_an_older_version_is_restored_where_the_newer_tables_are(
+    database: Database, sqlite: Database
+) -> None:
+    upgrade(database.url)
+    lines = dumped(sqlite)
+    old = [line for line in lines[1:-1] if json.loads(line)["table"] in TABLES[:2]]
+    restore(database, sealed([lines[0].replace(schema.NEWEST.encode(), b"0001"), *old]))
+    assert dumped(database)[1:4] == old
+
+
+def test_a_database_that_is_in_use_is_left_as_it_is(database: Database, sqlite: Database) -> None:
+    fill(database)
+    before = everything(database)
+    with pytest.raises(DatabaseNotEmpty, match=r"not empty \(cloudaccount, collections.*\).*make a new one") as caught:
+        restore(database, dumped(sqlite))
+    assert PASSWORD not in str(caught.value)
+    assert everything(database) == before
+
+
+def test_another_program_s_database_is_left_as_it_is(database: Database, sqlite: Database) -> None:
+    database.execute("CREATE TABLE something_else (id char(36))")
+    with pytest.raises(DatabaseNotEmpty, match="something_else"):
+        restore(database, dumped(sqlite))
+    assert database.execute("SELECT * FROM something_else") == []
+
+
+def test_a_dump_of_a_newer_version_is_refused(database: Database, sqlite: Database) -> None:
+    lines = dumped(sqlite)
+    for head in (
+        lines[0].replace(schema.NEWEST.encode(), b"9999"),
+        b'{"kubetally_dump": 2, "revision": "9999"}\n',
+    ):
+        with pytest.raises(DumpIsNewer, match=r"revision 9999.* restore it with the version that wrote it"):
+            restore(database, [head, *lines[1:]])
+    assert is_untouched(database)
+
+
+DAMAGES: dict[str, Callable[[Lines], Lines]] = {
+    "without its end": lambda lines: lines[:-1],
+    "cut within a line": lambda lines: [*lines[:-1], lines[-1][:-9]],
+    "cut within a row": lambda lines: [*lines[:4], lines[4][:20]],
+    "only its head": lambda lines: lines[:1],
+    "a row is missing": lambda lines: lines[:3] + lines[4:],
+    "a row comes twice": lambda lines: [*lines[:-1], lines[-2].replace(b"committer", b"other"), lines[-1]],
+    "a digit is another": lambda lines: [*lines[:5], lines[5].replace(b"7000000", b"8000000"), *lines[6:]],
+    "something after its end": lambda lines: [*lines, b'{"more": 1}\n'],
+    "a line of something else": lambda lines: [*lines[:3], b"[1]\n", *lines[3:]],
+    "bytes that are no text": lambda lines: [*lines[:3], b"\xff\xfe\n", *lines[3:]],
+    "a table of nobody": lambda lines: sealed([*lines[:-1], b'{"table":"leases","row":{}}\n']),
+    "a day that is none": lambda lines: sealed([one.replace(b'"2026-11-20"', b'"2026-13-20"') for one in lines[:-1]]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_of_a_damaged_dump_nothing_is_restored(database: Database, sqlite: Database, damage: str) -> None:
+    sound = dumped(sqlite)
+    damaged = DAMAGES[damage](sound)
+    assert damaged != sound
+    with pytest.raises(DumpDamaged, match=r"nothing of it was restored: use another copy"):
+        restore(database, damaged)
+    assert is_untouched(database)
+    assert restore(database, sound) == COUNTS
+
+
+def test_rows_that_the_database_refuses_leave_nothing_behind(database: Database, sqlite: Database) -> None:
+    lines = dumped(sqlite)
+    with pytest.raises(StoreRefused):
+        restore(database, sealed([*lines[:-1], lines[-2]]))
+    assert is_untouched(database)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\x1f\x8b\x08\x00", b"CREATE TABLE x;\n", b"{}\n", b"[]\n"])
+def test_what_is_no_dump_is_refused_before_the_database_is_looked_at(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "kubetally.db"
+    with pytest.raises(NotADump, match="give the file that was written as one") as caught:
+        load(f"sqlite:///{file}", BytesIO(content))
+    assert isinstance(caught.value, RequestError)
+    assert not file.exists()

@@ -1,0 +1,337 @@
+"""The port `Coverage` on every database."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+
+from kubetally.domain.booking import Booking
+from kubetally.domain.collection import Collection, CoveredDay, DayState
+from kubetally.domain.component import Costs
+from kubetally.store.meta.coverage import SqlCoverage, TotalTooLarge
+from kubetally.store.meta.faults import SchemaMismatch, StoreUnavailable
+from kubetally.store.meta.head import CollectionNotUnderstood
+from tests.integration.collected_days import DAY, NOW, Opener, SetClock, collection, opener_of
+from tests.integration.databases import Database
+
+END = DAY + timedelta(days=1)
+
+
+@pytest.fixture
+def opens(database: Database) -> Iterator[Opener]:
+    yield from opener_of(database.url)
+
+
+@pytest.fixture
+def clock(opens: Opener) -> SetClock:
+    return opens.clock
+
+
+@pytest.fixture
+def coverage(opens: Opener) -> SqlCoverage:
+    return opens().coverage
+
+
+def keep(coverage: SqlCoverage, version: int, *collections: Collection) -> list[Collection]:
+    """Noted and confirmed; as they should come back."""
+    coverage.intend(collections)
+    coverage.confirm([one.id for one in collections], version)
+    return [replace(one, version=version) for one in collections]
+
+
+def held(coverage: SqlCoverage, as_of: datetime | None = None, account_id: str = "a") -> list[str]:
+    return [one.id for one in coverage.held(account_id, DAY, END, as_of)]
+
+
+def test_a_collection_is_read_by_nobody_until_it_is_confirmed_and_comes_back_whole(
+    coverage: SqlCoverage, opens: Opener
+) -> None:
+    given = collection("c1", collected_at=NOW.replace(microsecond=123_457))
+    coverage.intend([given])
+    assert coverage.pending() == [given]
+    assert held(coverage) == coverage.days(DAY, END) == []
+    coverage.confirm(["c1"], 3)
+    assert coverage.pending() == []
+    for elsewhere in (coverage, opens().coverage):
+        assert elsewhere.held("a", DAY, END) == [replace(given, version=3)]
+
+
+def test_days_tell_what_is_held_without_its_head(coverage: SqlCoverage) -> None:
+    keep(coverage, 3, collection("c1", cost=-9_000_000_000_000_001))
+    assert coverage.days(DAY, END) == [
+        CoveredDay(
+            "a",
+            DAY,
+            "c1",
+            DayState.SETTLED,
+            audited=True,
+            source="http://source:9003",
+            rows=1,
+            hours_covered=24.0,
+            total=-9_000_000_000_000_001,
+            currency="USD",
+            collected_at=NOW,
+            tried_at=NOW,
+        )
+    ]
+
+
+def test_days_come_by_account_and_day_from_the_first_to_before_the_end(coverage: SqlCoverage) -> None:
+    for number in range(4):
+        day = DAY + timedelta(days=number)
+        keep(coverage, number, *(collection(f"{account}{number}", account, day) for account in ("b", "a", "B", "ä")))
+    first, end = DAY + timedelta(days=1), DAY + timedelta(days=3)
+    assert [one.collection_id for one in coverage.days(first, end)] == ["B1", "B2", "a1", "a2", "b1", "b2", "ä1", "ä2"]
+    assert [one.collection_id for one in coverage.days(first, end, iter(["b", "none"]))] == ["b1", "b2"]
+    assert coverage.days(first, end, []) == coverage.days(end, first) == []
+    assert [one.id for one in coverage.held("a", first, end)] == ["a1", "a2"]
+
+
+def test_a_later_collection_takes_the_place_of_an_earlier_one(coverage: SqlCoverage) -> None:
+    keep(coverage, 3, collection("old"))
+    [new] = keep(coverage, 4, collection("new", cost=8_000_000))
+    assert coverage.held("a", DAY, END) == [new]
+    [day] = coverage.days(DAY, END)
+    assert (day.collection_id, day.total) == ("new", 8_000_000)
+
+
+def test_what_is_confirmed_late_does_not_take_the_place_of_a_later_version(coverage: SqlCoverage) -> None:
+    coverage.intend([collection("old"), collection("new"), collection("older, running", is_running=True)])
+    coverage.confirm(["new"], 4)
+    for name in ("old", "older, running"):
+        coverage.confirm([name], 3)
+        assert held(coverage) == held(coverage, NOW) == ["new"]
+        assert coverage.days(DAY, END)[0].collection_id == "new"
+    assert coverage.pending() == []
+
+
+def test_a_running_day_gives_way_to_the_whole_day_whatever_the_version_of_its_table(coverage: SqlCoverage) -> None:
+    keep(coverage, 900, collection("running 1", is_running=True))
+    keep(coverage, 901, collection("running 2", is_running=True))
+    assert held(coverage) == ["running 2"]
+    assert coverage.days(DAY, END)[0].is_running
+    keep(coverage, 5, collection("whole"))
+    assert held(coverage) == ["whole"]
+    assert not coverage.days(DAY, END)[0].is_running
+
+
+def test_running_days_are_not_kept_and_never_were(coverage: SqlCoverage, clock: SetClock, database: Database) -> None:
+    for number in range(3):
+        keep(coverage, number, collection(f"running {number}", is_running=True))
+        assert held(coverage, clock.at) == []
+        clock.forward(900)
+    assert database.execute("SELECT id FROM collections") == [("running 2",)]
+    keep(coverage, 1, collection("whole"))
+    assert held(coverage, clock.at - timedelta(seconds=1)) == []
+    assert database.execute("SELECT id FROM collections") == [("whole",)]
+
+
+def test_what_held_at_an_instant_is_found_until_it_is_forgotten(coverage: SqlCoverage, clock: SetClock) -> None:
+    instants = []
+    for number in range(3):
+        keep(coverage, number, collection(f"c{number}"), collection(f"other{number}", "b"))
+        instants.append(clock.at)
+        clock.forward(0.5)
+    assert [held(coverage, at) for at in instants] == [["c0"], ["c1"], ["c2"]]
+    assert held(coverage, NOW - timedelta(microseconds=1)) == []
+    assert coverage.held("a", DAY, END, NOW)[0].version == 0
+    assert coverage.forget(instants[1]) == 0
+    assert coverage.forget(instants[2]) == 2
+    assert [held(coverage, at) for at in instants] == [[], ["c1"], ["c2"]]
+    assert coverage.forget(clock.at + timedelta(days=1000)) == 2
+    assert held(coverage) == ["c2"]
+
+
+def test_a_clock_that_was_set_back_does_not_bring_back_what_was_replaced(
+    coverage: SqlCoverage, clock: SetClock
+) -> None:
+    keep(coverage, 1, collection("old"))
+    clock.forward(-60)
+    keep(coverage, 2, collection("new"))
+    assert held(coverage, clock.at) == held(coverage, NOW) == held(coverage) == ["new"]
+
+
+def test_what_is_confirmed_twice_is_as_confirmed_once(
+    coverage: SqlCoverage, clock: SetClock, database: Database
+) -> None:
+    keep(coverage, 1, collection("old"))
+    clock.forward(60)
+    keep(coverage, 2, collection("new"))
+    coverage.failed("a", DAY, clock.at, "source_unavailable", "no answer")
+    before = [database.rows(f"SELECT * FROM {table}") for table in ("collections", "coverage")]  # noqa: S608
+    clock.forward(60)
+    coverage.confirm(["old"], 1)
+    coverage.confirm(["new", "never noted"], 2)
+    coverage.confirm([], 7)
+    coverage.intend([collection("new"), collection("old")])
+    coverage.intend([])
+    assert before == [database.rows(f"SELECT * FROM {table}") for table in ("collections", "coverage")]  # noqa: S608
+
+
+def test_what_was_not_committed_is_dropped_and_what_was_is_not(coverage: SqlCoverage) -> None:
+    keep(coverage, 1, collection("kept"))
+    coverage.intend([collection("lost"), collection("waiting", "b")])
+    coverage.drop(["lost", "kept", "never noted"])
+    coverage.drop([])
+    assert [one.id for one in coverage.pending()] == ["waiting"]
+    assert held(coverage) == ["kept"]
+
+
+def test_attempts_that_fail_are_counted_until_one_succeeds(coverage: SqlCoverage, clock: SetClock) -> None:
+    for number in (1, 2):
+        coverage.failed("a", DAY, clock.forward(60), f"code_{number}", "no answer\0 \ud83d")
+    [day] = coverage.days(DAY, END)
+    assert day == CoveredDay(
+        "a", DAY, attempts=2, tried_at=clock.at, last_error=("code_2", "no answer \N{REPLACEMENT CHARACTER}")
+    )
+    assert not day.is_held
+    keep(coverage, 1, collection("c1"))
+    [day] = coverage.days(DAY, END)
+    assert (day.is_held, day.attempts, day.last_error) == (True, 0, None)
+    coverage.failed("a", DAY, clock.at, "source_unavailable", "x" * 100_000)
+    [day] = coverage.days(DAY, END)
+    assert day.last_error is not None
+    assert (day.collection_id, day.attempts, len(day.last_error[1])) == ("c1", 1, 2000)
+    assert held(coverage) == ["c1"]
+
+
+def test_where_a_history_begins_is_as_it_was_found_last(coverage: SqlCoverage) -> None:
+    assert coverage.history_begins("a") is None
+    coverage.note_history("a", DAY, NOW)
+    coverage.note_history("b", date(2020, 2, 29), NOW)
+    coverage.note_history("a", END, NOW)
+    assert (coverage.history_begins("a"), coverage.history_begins("b")) == (END, date(2020, 2, 29))
+
+
+def test_an_account_that_is_removed_keeps_its_history(opens: Opener, database: Database) -> None:
+    keep(opens().coverage, 1, collection("c1", "gone"))
+    database.execute("DELETE FROM cloudaccount")
+    assert held(opens().coverage, account_id="gone") == ["c1"]
+
+
+def test_a_whole_commit_is_confirmed_at_once(coverage: SqlCoverage, database: Database) -> None:
+    first = [collection(f"first-{number:03}", f"a{number:03}") for number in range(100)]
+    second = [collection(f"second-{number:03}", f"a{number:03}") for number in range(100)]
+    keep(coverage, 1, *first)
+    took = []
+    for act in (
+        lambda: coverage.intend(second),
+        lambda: coverage.confirm([one.id for one in reversed(second)], 2),
+    ):
+        began = perf_counter()
+        act()
+        took.append(f"{(perf_counter() - began) * 1000:.0f} ms")
+    print(f"{database.kind}: intend and confirm 100: {took}")
+    assert [one.collection_id for one in coverage.days(DAY, END)] == [one.id for one in second]
+
+
+def test_a_year_of_fifty_accounts_is_one_quick_question(coverage: SqlCoverage, database: Database) -> None:
+    first, accounts = DAY - timedelta(days=365), [f"account-{number:02}" for number in range(50)]
+    for number in range(365):
+        day = first + timedelta(days=number)
+        keep(coverage, number, *(collection(f"{account}-{number}", account, day) for account in accounts))
+    took = []
+    for _ in range(3):
+        began = perf_counter()
+        days = coverage.days(first, DAY, accounts)
+        took.append(perf_counter() - began)
+    print(f"{database.kind}: {len(days)} days: {min(took) * 1000:.0f} ms")
+    assert len(days) == 50 * 365
+    assert min(took) < 3  # far above what it takes: a head decoded for each would take longer
+
+
+def test_of_many_who_confirm_a_day_at_once_the_latest_version_holds(opens: Opener) -> None:
+    coverages = [opens().coverage for _ in range(4)]
+    names = [f"c{number}" for number in range(12)]
+    coverages[0].intend([collection(name) for name in names])
+    start = threading.Barrier(4)
+
+    def confirm(worker: int) -> None:
+        start.wait()
+        for number in range(worker, 12, 4):
+            while True:
+                try:
+                    coverages[worker].confirm([names[number]], number)
+                    break
+                except StoreUnavailable:  # two that lock each other out: one of them is asked to try again
+                    continue
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(confirm, range(4)))
+    assert held(coverages[0]) == ["c11"]
+    assert coverages[0].days(DAY, END)[0].collection_id == "c11"
+    assert coverages[0].pending() == []
+
+
+def test_one_that_can_t_be_noted_keeps_out_all_of_its_call(coverage: SqlCoverage) -> None:
+    sound = collection("sound")
+    bill = Costs(cpu=2**62, ram=2**62)
+    with pytest.raises(TotalTooLarge, match=r"2026-11-20 of account a .* correct the prices"):
+        coverage.intend([sound, collection("large", head=replace(sound.head, bill=bill))])
+    assert coverage.pending() == []
+
+
+def test_text_that_is_none_is_kept_as_far_as_it_is(coverage: SqlCoverage) -> None:
+    sound = collection("c1")
+    issue = replace(sound.head.issues[0], message="half \ud83d, nul \0")
+    head: Booking = replace(sound.head, issues=(issue,))
+    [kept] = keep(coverage, 1, replace(sound, head=head, source=replace(sound.source, url="http://nul\0")))
+    [found] = coverage.held("a", DAY, END)
+    assert found.head.issues[0].message == "half \N{REPLACEMENT CHARACTER}, nul "
+    assert coverage.days(DAY, END)[0].source == "http://nul"
+    assert replace(found, head=kept.head, source=kept.source) == kept
+
+
+def test_a_long_head_is_kept_whole(coverage: SqlCoverage) -> None:
+    sound = collection("c1")
+    facts = {"resources": tuple(f"node ip-10-0-{number}.internal ö" for number in range(20_000))}
+    head = replace(sound.head, issues=(replace(sound.head.issues[0], facts=facts),))
+    [kept] = keep(coverage, 1, replace(sound, head=head))
+    assert coverage.held("a", DAY, END) == [kept]
+
+
+def test_what_a_newer_version_wrote_is_told_and_hinders_no_calendar(coverage: SqlCoverage, database: Database) -> None:
+    keep(coverage, 1, collection("c1"))
+    database.execute("UPDATE collections SET head = :head", head='{"source": {}, "booking": {}}')
+    with pytest.raises(CollectionNotUnderstood, match=r"collection c1 can't be read .*install"):
+        coverage.held("a", DAY, END)
+    assert len(coverage.days(DAY, END)) == 1
+
+
+def test_tables_that_are_not_there_are_told(coverage: SqlCoverage, database: Database) -> None:
+    database.execute("DROP TABLE coverage")
+    with pytest.raises(SchemaMismatch, match="kubetally migrate"):
+        coverage.days(DAY, END)
+
+
+def test_a_writer_and_many_readers_of_a_sqlite_file_work_side_by_side(tmp_path: Path) -> None:
+    first, end = DAY, DAY + timedelta(days=40)
+    done = threading.Event()
+
+    def read(coverage: SqlCoverage) -> int:
+        times = 0
+        while not done.is_set() or not times:
+            there = {one.collection_id for one in coverage.days(first, end, ["a"])}
+            assert there <= {one.id for one in coverage.held("a", first, end)}
+            times += 1
+        return times
+
+    with contextmanager(opener_of)(f"sqlite:///{tmp_path / 'kubetally.db'}") as opens:
+        writer, readers = opens().coverage, [opens().coverage for _ in range(2)]
+        with ThreadPoolExecutor(8) as pool:
+            reading = [pool.submit(read, readers[number % 2]) for number in range(8)]
+            try:
+                for number in range(40):
+                    day = first + timedelta(days=number)
+                    keep(writer, number, *(collection(f"{one}-{number}", one, day) for one in "abc"))
+                    writer.failed("d", day, NOW, "code", "message")
+            finally:
+                done.set()
+            assert all(one.result(30) for one in reading)
+        assert len(writer.days(first, end)) == 160

@@ -1,0 +1,383 @@
+"""The lake on a disk and in an object store: what is written is read, replaced at once, kept, and cleared away."""
+
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import obstore
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from kubetally.domain.collection import CollectedDay, Collection
+from kubetally.ledger.stored import CollectionGone
+from kubetally.store.lake.delta import DeltaLake
+from kubetally.store.lake.faults import LakeDamaged, LakeForeign, LakeNewer, LakeRefused, LakeUnavailable
+from kubetally.store.lake.schema import SCHEMAS, TableName
+from tests.cluster_days import DAY, cluster_day
+from tests.integration import object_stores
+
+NEXT_DAY = DAY + timedelta(days=1)
+NOTHING_KEPT = timedelta(0)
+
+
+class Place:
+    """Where the lake of a test is; each `lake()` knows nothing of the others."""
+
+    def __init__(self, url: str, options: dict[str, str]) -> None:
+        self.url, self.options = url, options
+
+    def lake(self, **settings: timedelta) -> DeltaLake:
+        return DeltaLake(self.url, storage_options=self.options, **settings)
+
+    def table(self, name: str) -> DeltaTable:
+        return DeltaTable(f"{self.url}/{name}", storage_options=self.options)
+
+    def files(self) -> dict[str, int]:
+        """Sizes by path, of data and logs."""
+        if not self.options and not Path(self.url).exists():
+            return {}
+        return {one["path"]: one["size"] for page in obstore.list(self.store()) for one in page}
+
+    def store(self) -> ObjectStore:
+        if not urlsplit(self.url).scheme:
+            return LocalStore(self.url)
+        options = {name: value for name, value in self.options.items() if name != "aws_allow_http"}
+        return from_url(self.url, config=options, client_options={"allow_http": True})  # type: ignore[call-overload]
+
+
+@pytest.fixture(params=["disk", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "disk":
+        return Place(str(tmp_path / "lake"), {})
+    store: object_stores.ObjectStore = request.getfixturevalue("object_store")
+    return Place(f"{store.bucket()}/some/lake", store.options)
+
+
+def put(lake: DeltaLake, *days: CollectedDay) -> list[Collection]:
+    """Replace, and the collections as coverage would hand them back."""
+    version = lake.replace(days)
+    return [replace(one.collection, version=version) for one in days]
+
+
+def assert_holds(lake: DeltaLake, days: Iterable[CollectedDay], collections: list[Collection]) -> None:
+    by_id = {one.collection.id: one for one in days}
+    assert lake.rows(collections) == {id_: tuple(day.rows) for id_, day in by_id.items()}
+    assert lake.assets(collections) == {id_: tuple(day.assets) for id_, day in by_id.items()}
+
+
+def test_what_is_written_is_read_in_its_order_by_others_too(place: Place) -> None:
+    days = [cluster_day(account, pods=30) for account in ("b", "a", "c")]
+    held = put(place.lake(), *days)
+    assert_holds(place.lake(), days, held)
+    assert_holds(place.lake(), days[:1], held[:1])
+    assert [*place.lake().rows(held)] == [one.id for one in held]
+
+
+def test_days_are_read_together_however_they_were_written(place: Place) -> None:
+    lake = place.lake()
+    days = [cluster_day(account, day=DAY + timedelta(days=number)) for number in range(3) for account in "ab"]
+    held = [one for number in range(3) for one in put(lake, *days[2 * number : 2 * number + 2])]
+    assert_holds(lake, days, held)
+    assert_holds(place.lake(), days, held)
+
+
+def test_running_days_lie_apart_from_days_that_are_over(place: Place) -> None:
+    lake = place.lake()
+    over, running = cluster_day("a"), cluster_day("a", 1, day=NEXT_DAY, is_running=True)
+    held = [*put(lake, over), *put(lake, running)]
+    assert_holds(place.lake(), [over, running], held)
+    assert {path.split("/")[0] for path in place.files()} == {name.value for name in TableName}
+
+
+def test_one_commit_and_one_file_hold_a_day_of_many_clusters(place: Place) -> None:
+    days = [cluster_day(f"account-{number:03}", pods=2) for number in range(100)]
+    held = put(place.lake(), *days)
+    for name in (TableName.ALLOCATIONS, TableName.ASSETS):
+        table = place.table(name)
+        assert (table.version(), len(table.file_uris())) == (1, 1)
+    assert_holds(place.lake(), days, held)
+
+
+def test_replacing_an_account_leaves_the_others_and_one_file(place: Place) -> None:
+    lake = place.lake()
+    days = [cluster_day(account) for account in "abc"]
+    held = put(lake, *days)
+    again = cluster_day("b", 1)
+    held_again = put(place.lake(), again)
+    assert_holds(lake, [days[0], again, days[2]], [held[0], *held_again, held[2]])
+    assert len(place.table("allocations").file_uris()) == 1
+    assert place.table("allocations").to_pyarrow_table().num_rows == 3 * 6
+
+
+def test_what_was_replaced_is_read_as_it_was(place: Place) -> None:
+    lake = place.lake()
+    generations = [cluster_day("a", number) for number in range(4)]
+    held = [put(lake, one)[0] for one in generations]
+    put(lake, cluster_day("b"))
+    assert_holds(lake, generations, held)
+    assert_holds(place.lake(), generations, held)
+
+
+def test_writing_a_collection_twice_is_writing_it_once(place: Place) -> None:
+    lake, day = place.lake(), cluster_day("a")
+    put(lake, day)
+    held = put(lake, day)
+    assert_holds(place.lake(), [day], held)
+    assert place.table("assets").to_pyarrow_table().num_rows == len(day.assets)
+
+
+def test_a_day_without_rows_or_without_assets_is_a_day(place: Place) -> None:
+    lake = place.lake()
+    bare, no_assets = cluster_day("a", rows=[], nodes=0), cluster_day("b", nodes=0)
+    held = put(lake, bare, no_assets)
+    assert_holds(place.lake(), [bare, no_assets], held)
+    with_rows = cluster_day("a", 1)
+    put(lake, with_rows, cluster_day("b", 1))
+    assert_holds(place.lake(), [bare, no_assets], held)
+    assert put(lake, cluster_day("a", 2, rows=[], nodes=0), cluster_day("b", 2, rows=[], nodes=0))
+    assert place.table("allocations").file_uris() == []
+
+
+def test_nothing_is_found_where_nothing_was_written(place: Place) -> None:
+    lake, never = place.lake(), cluster_day("a").collection
+    assert lake.versions_of([never]) == {}
+    with pytest.raises(CollectionGone, match=never.id):
+        lake.rows([replace(never, version=3)])
+    with pytest.raises(CollectionGone, match=never.id):
+        lake.assets([replace(never, version=3)])
+    assert place.files() == {}
+
+
+def test_what_was_committed_is_told_from_what_was_not(place: Place) -> None:
+    lake = place.lake()
+    first, second, running = cluster_day("a"), cluster_day("b"), cluster_day("a", 1, is_running=True)
+    put(lake, first)
+    put(lake, second)
+    put(lake, running)
+    put(lake, cluster_day("a", 2))
+    never = cluster_day("c").collection
+    asked = [first.collection, second.collection, running.collection, never]
+    assert place.lake().versions_of(asked) == {
+        first.collection.id: 1,
+        second.collection.id: 2,
+        running.collection.id: 1,
+    }
+
+
+def test_where_the_log_forgot_a_commit_the_rows_tell_of_it(place: Place) -> None:
+    lake, day = place.lake(), cluster_day("a")
+    put(lake, day)
+    put(lake, cluster_day("b"))
+    place.table("allocations").create_checkpoint()
+    for version in range(2):
+        obstore.delete(place.store(), f"allocations/_delta_log/{version:020}.json")
+    assert place.lake().versions_of([day.collection, cluster_day("c").collection]) == {day.collection.id: 2}
+
+
+def test_a_commit_is_of_one_day_and_of_one_kind(place: Place) -> None:
+    lake = place.lake()
+    with pytest.raises(ValueError, match="one day"):
+        lake.replace([cluster_day("a"), cluster_day("b", day=NEXT_DAY)])
+    with pytest.raises(ValueError, match="one day"):
+        lake.replace([cluster_day("a"), cluster_day("b", is_running=True)])
+    with pytest.raises(ValueError, match="one collection"):
+        lake.replace([cluster_day("a"), cluster_day("a", 1)])
+    with pytest.raises(ValueError, match="one day"):
+        lake.replace([])
+    assert place.files() == {}
+
+
+def test_maintenance_clears_away_what_was_replaced_and_keeps_what_holds(place: Place) -> None:
+    lake = place.lake()
+    old = put(lake, cluster_day("a"))
+    put(lake, cluster_day("a", 2))
+    new, other = cluster_day("a", 1), cluster_day("b", day=NEXT_DAY)
+    held = [*put(lake, new), *put(lake, other)]
+    kept = lake.maintain(timedelta(days=400))
+    assert (kept.compacted, kept.vacuumed) == (0, 0)
+    assert lake.rows(old)
+    done = lake.maintain(NOTHING_KEPT)
+    assert done.vacuumed >= 1
+    assert done.checkpoint == place.table("allocations").version()
+    for reader in (lake, place.lake()):
+        assert_holds(reader, [new, other], held)
+        with pytest.raises(CollectionGone, match=old[0].id):
+            reader.rows(old)
+        with pytest.raises(CollectionGone, match=old[0].id):
+            reader.assets(old)
+
+
+def test_a_running_day_that_was_collected_96_times_is_no_larger_than_one_collected_once(place: Place) -> None:
+    times = 96 if not place.options else 12
+    lake = place.lake(keep_running=NOTHING_KEPT)
+    for generation in range(times):
+        put(lake, cluster_day("a", generation, pods=50, is_running=True))
+    last = cluster_day("a", times, pods=50, is_running=True)
+    held = put(lake, last)
+    for _ in range(2):  # a log is cut off before a checkpoint that is an hour old
+        lake.maintain(timedelta(days=400))
+        make_older(place)
+    lake.maintain(timedelta(days=400))
+    assert_holds(place.lake(), [last], held)
+    once = once_beside(place)
+    put(once.lake(), last)
+    assert data_bytes(place) == data_bytes(once)
+    if not place.options:  # the age of an object can't be changed
+        assert len(place.files()) <= len(once.files()) + 2 * 4  # the last entry, two of the vacuum and the checkpoint
+
+
+def test_a_running_day_leaves_its_table_once_the_day_is_over_for_all(place: Place) -> None:
+    lake = place.lake(keep_running=NOTHING_KEPT)
+    put(lake, cluster_day("a", is_running=True), cluster_day("b", is_running=True))
+    put(lake, cluster_day("a", 1))
+    lake.maintain(timedelta(days=400))
+    assert place.table("running").to_pyarrow_table().num_rows == 12
+    over = [cluster_day("b", 1)]
+    held = put(lake, *over)
+    lake.maintain(timedelta(days=400))
+    assert_holds(place.lake(), over, held)
+    assert place.table("running").to_pyarrow_table().num_rows == 0
+    assert not [path for path in place.files() if path.startswith("running") and "day=" in path]
+
+
+def test_files_that_another_program_added_are_put_together(place: Place) -> None:
+    lake = place.lake()
+    days = [cluster_day("a", pods=30), cluster_day("b", pods=30)]
+    held = put(lake, *days)
+    rows = place.table("allocations").to_pyarrow_table()
+    write_deltalake(place.table("allocations"), rows.slice(31), mode="overwrite", storage_options=place.options or None)
+    write_deltalake(place.table("allocations"), rows.slice(0, 31), mode="append", storage_options=place.options or None)
+    assert len(place.table("allocations").file_uris()) == 2
+    assert_holds(lake, days, held)
+    assert lake.maintain(timedelta(days=400)).compacted == 1
+    assert len(place.table("allocations").file_uris()) == 1
+    assert_holds(place.lake(), days, held)
+
+
+def test_history_is_kept_as_long_as_the_lake_was_last_told(place: Place) -> None:
+    put(place.lake(keep=timedelta(days=10)), cluster_day("a"))
+    place.lake(keep=timedelta(days=30)).maintain(timedelta(days=30))
+    properties = place.table("allocations").metadata().configuration
+    assert properties["delta.logRetentionDuration"] == "interval 720 hours"
+    assert properties["delta.deletedFileRetentionDuration"] == "interval 720 hours"
+
+
+def test_a_file_that_is_missing_is_told_and_nothing_is_written_over_it(place: Place) -> None:
+    lake = place.lake()
+    held = put(lake, cluster_day("a"))
+    (path,) = [path for path in place.files() if path.startswith("allocations/day=")]
+    obstore.delete(place.store(), path)
+    with pytest.raises(LakeDamaged, match="missing"):
+        put(lake, cluster_day("b"))
+    with pytest.raises(CollectionGone):
+        lake.rows(held)
+    assert place.table("allocations").version() == 1
+
+
+def test_a_table_of_a_later_version_is_refused(place: Place) -> None:
+    held = put(place.lake(), cluster_day("a"))
+    properties = {"kubetally.schema_version": "2"}
+    place.table("allocations").alter.set_table_properties(properties, raise_if_not_exists=False)
+    for use in (lambda lake: lake.rows(held), lambda lake: lake.replace([cluster_day("b")])):
+        with pytest.raises(LakeNewer, match=r"version 2.*upgrade"):
+            use(place.lake())
+
+
+@pytest.mark.parametrize(
+    ("schema", "properties", "why"),
+    [
+        (pa.schema([("day", pa.date32()), ("x", pa.int64())]), {}, "property"),
+        (pa.schema([("day", pa.date32()), ("x", pa.int64())]), {"kubetally.schema_version": "1"}, "other columns"),
+        (SCHEMAS[TableName.ASSETS], {"kubetally.schema_version": "1"}, "other columns"),
+    ],
+)
+def test_a_table_of_somebody_else_is_refused(
+    place: Place, schema: pa.Schema, properties: dict[str, str], why: str
+) -> None:
+    if not place.options:
+        Path(place.url).mkdir()
+    DeltaTable.create(
+        f"{place.url}/allocations",
+        schema,
+        configuration=properties,
+        storage_options=place.options or None,
+        raise_if_key_not_exists=False,
+    )
+    with pytest.raises(LakeForeign, match=why):
+        place.lake().replace([cluster_day("a")])
+    assert place.table("allocations").version() == 0
+
+
+def test_a_folder_that_we_make_is_ours_alone(tmp_path: Path) -> None:
+    put(DeltaLake(str(tmp_path / "new" / "lake")), cluster_day("a"))
+    assert stat.S_IMODE((tmp_path / "new" / "lake").stat().st_mode) == 0o700
+
+
+def test_a_folder_that_is_a_table_itself_is_refused(tmp_path: Path) -> None:
+    write_deltalake(str(tmp_path / "lake"), pa.table({"x": [1]}))
+    with pytest.raises(LakeForeign, match="itself"):
+        put(DeltaLake(str(tmp_path / "lake")), cluster_day("a"))
+
+
+def test_a_place_that_is_no_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", "utf-8")
+    with pytest.raises(LakeRefused, match="folder exists"):
+        put(DeltaLake(str(tmp_path / "file" / "lake")), cluster_day("a"))
+
+
+def test_a_bucket_that_is_not_there_is_told(object_store: object_stores.ObjectStore) -> None:
+    with pytest.raises(LakeRefused, match="bucket"):
+        put(DeltaLake("s3://no-such-bucket/lake", storage_options=object_store.options), cluster_day("a"))
+
+
+def test_an_object_store_that_does_not_answer_is_told_and_may_be_asked_again() -> None:
+    options = {
+        "aws_endpoint_url": "http://127.0.0.1:9",
+        "aws_allow_http": "true",
+        "aws_region": "x",
+        "aws_access_key_id": "someone",
+        "aws_secret_access_key": "a-secret-of-the-test",
+        "max_retries": "1",
+        "retry_timeout": "1s",
+    }
+    with pytest.raises(LakeUnavailable, match="endpoint") as caught:
+        put(DeltaLake("s3://bucket/lake", storage_options=options), cluster_day("a"))
+    assert caught.value.retryable
+    assert "a-secret-of-the-test" not in str(caught.value)
+
+
+def test_a_reader_of_one_account_finds_its_bounds_in_the_log(place: Place) -> None:
+    put(place.lake(), *[cluster_day(account) for account in "abc"])
+    (file,) = pa.table(place.table("allocations").get_add_actions(flatten=True)).to_pylist()
+    assert (file["min.account_id"], file["max.account_id"], file["partition.day"]) == ("a", "c", DAY)
+    assert (file["num_records"], file["null_count.namespace"]) == (18, 3)
+
+
+def test_sums_come_out_of_the_files_without_the_program(place: Place) -> None:
+    days = [cluster_day(account, pods=20) for account in "ab"]
+    put(place.lake(), *days)
+    table = place.table("allocations").to_pyarrow_table()
+    total = sum(row.costs.cpu for day in days for row in day.rows)
+    assert int(sum(table["cpu_cost"].to_pylist()).scaleb(6)) == total
+
+
+def make_older(place: Place) -> None:
+    """Make every file two hours old."""
+    if not place.options:
+        for path in place.files():
+            then = (Path(place.url) / path).stat().st_mtime - 7200
+            os.utime(Path(place.url) / path, (then, then))
+
+
+def once_beside(place: Place) -> Place:
+    return Place(f"{place.url}-once", place.options)
+
+
+def data_bytes(place: Place) -> int:
+    return sum(size for path, size in place.files().items() if "_delta_log" not in path)

@@ -1,0 +1,51 @@
+"""docs/lake.md says what is so."""
+
+import re
+import textwrap
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from kubetally.store.lake.delta import DeltaLake
+from kubetally.store.lake.schema import ALLOCATIONS, ASSETS, TableName
+from kubetally.store.lake.tables import ATTEMPTS
+from tests.cluster_days import DAY, cluster_day
+
+TEXT = (Path(__file__).parents[2] / "docs" / "lake.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("schema", "title"), [(ALLOCATIONS, "`allocations` and `running`"), (ASSETS, "`assets` and `running_assets`")]
+)
+def test_every_column_is_told_with_what_the_table_itself_says(schema: pa.Schema, title: str) -> None:
+    section = TEXT.partition(f"## Columns of {title}\n")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| `(\w+)` \| [^|]+ \| (.+) \|$", section, re.MULTILINE)
+    assert told == [(field.name, field.metadata[b"comment"].decode()) for field in schema]
+
+
+def test_every_table_is_told() -> None:
+    assert re.findall(r"^\| `(\w+)` \| (?:rows|what|assets) ", TEXT, re.MULTILINE)[:4] == [
+        name.value for name in (TableName.ALLOCATIONS, TableName.ASSETS, TableName.RUNNING, TableName.RUNNING_ASSETS)
+    ]
+    assert f"after {ATTEMPTS} attempts" in TEXT
+
+
+def test_the_example_gives_the_sums_of_a_day_and_of_the_version_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lake = DeltaLake(str(tmp_path))
+    lake.replace([cluster_day("a")])
+    again = cluster_day("a", 1)
+    lake.replace([again])
+    example = TEXT.partition("<!-- example: begin -->\n")[2].partition("<!-- example: end -->")[0]
+    names: dict[str, Any] = {}
+    exec(textwrap.dedent(example).replace("/var/lib/kubetally/lake", str(tmp_path)), names)  # noqa: S102
+    assert "team-00" in capsys.readouterr().out
+    sums = names["cpu_cost_by_namespace"]
+    for day, version in ((again, None), (cluster_day("a"), 1)):
+        found = sums(str(tmp_path), DAY, version)["cpu_cost_sum"].to_pylist()
+        assert int(sum(found).scaleb(6)) == sum(row.costs.cpu for row in day.rows)
+    assert sums(str(tmp_path), date(2026, 1, 1)).num_rows == 0

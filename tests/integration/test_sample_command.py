@@ -1,0 +1,47 @@
+"""A made-up fleet is a ledger like any other."""
+
+from pathlib import Path
+
+from tests.integration.test_accounts_command import Home
+
+FLEET = ("sample", "--clusters", "2", "--pods", "40", "--days", "3", "--last", "2026-11-22")
+WHOLE = ("--start", "2026-11-20", "--end", "2026-11-23", "--by", "workload", "--format", "json")
+
+
+def test_the_same_options_make_the_same_fleet_whose_days_balance(tmp_path: Path) -> None:
+    homes = [Home(tmp_path / name) for name in ("one", "two")]
+    bodies = []
+    for home in homes:
+        done = home.call(*FLEET, "--out", str(home.folder))
+        assert done.code == 0, done.err
+        assert "2 clusters, 3 days until 2026-11-22" in done.out
+        bodies.append(home.call("costs", *WHOLE).json)
+    assert bodies[0] == bodies[1]
+    for body in bodies[0]:
+        assert (body["status"], body["audited"]) == ("ok", True)
+        assert body["coverage"] == {"hours_asked": 72, "hours_covered": 72, "state": "settled"}
+        parts = [*body["breakdown_by_namespace"], *body["lines"]]
+        micros = sum(round(part["total_cost"] * 1e6) for part in parts)
+        assert micros == round(body["summary"]["total_cost"] * 1e6)
+        assert len(body["breakdown_by_namespace"]) > 5
+    assert bodies[0][0]["summary"] != bodies[0][1]["summary"]
+
+
+def test_another_seed_makes_another_fleet_and_what_somebody_keeps_is_left_alone(tmp_path: Path) -> None:
+    one, other = Home(tmp_path / "one"), Home(tmp_path / "other")
+    assert one.call(*FLEET, "--out", str(one.folder)).code == 0
+    assert other.call(*FLEET, "--seed", "7", "--out", str(other.folder)).code == 0
+    totals = [home.call("costs", *WHOLE).json[0]["summary"]["total_cost"] for home in (one, other)]
+    assert totals[0] != totals[1]
+    again = one.call(*FLEET, "--out", str(one.folder))
+    assert again.code == 2
+    assert "is not empty" in again.err
+
+
+def test_maintenance_leaves_every_figure_as_it_is(tmp_path: Path) -> None:
+    home = Home(tmp_path / "one")
+    assert home.call(*FLEET, "--out", str(home.folder)).code == 0
+    before = home.call("costs", *WHOLE).json
+    done = home.call("maintain")
+    assert done.code == 0, done.err
+    assert home.call("costs", *WHOLE).json == before

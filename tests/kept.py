@@ -1,0 +1,156 @@
+"""A lake, coverage and leases in memory, that keep the promises of the ports and break where a test wants them to."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+
+from kubetally.domain.asset import Asset
+from kubetally.domain.collection import CollectedDay, Collection, CoveredDay
+from kubetally.domain.errors import StoreError
+from kubetally.domain.row import Row
+from kubetally.ledger.stored import CollectionGone, Maintained
+
+
+class Broken(StoreError):
+    """The store fails because a test wants it to."""
+
+    code = "broken"
+
+
+@dataclass
+class LakeInMemory:
+    """Every version is kept. `before`, `after`: called around a commit, where it may raise."""
+
+    url: str = "memory"
+    versions: list[dict[tuple[str, date], CollectedDay]] = field(default_factory=lambda: [{}])
+    commits: list[Sequence[CollectedDay]] = field(default_factory=list)
+    before: Callable[[], None] = lambda: None
+    after: Callable[[], None] = lambda: None
+
+    def replace(self, days: Sequence[CollectedDay]) -> int:
+        assert len({(one.collection.day, one.collection.is_running) for one in days}) == 1
+        self.before()
+        self.commits.append(days)
+        keyed = {(one.collection.account_id, one.collection.day): one for one in days}
+        self.versions.append(self.versions[-1] | keyed)
+        self.after()
+        return len(self.versions) - 1
+
+    def rows(self, collections: Sequence[Collection]) -> dict[str, tuple[Row, ...]]:
+        return {one.id: tuple(self._found(one).rows) for one in collections}
+
+    def assets(self, collections: Sequence[Collection]) -> dict[str, tuple[Asset, ...]]:
+        return {one.id: tuple(self._found(one).assets) for one in collections}
+
+    def versions_of(self, collections: Iterable[Collection]) -> Mapping[str, int]:
+        committed = {one.collection.id: version for version, days in enumerate(self.commits, 1) for one in days}
+        return {one.id: committed[one.id] for one in collections if one.id in committed}
+
+    def maintain(self, keep: timedelta) -> Maintained:
+        return Maintained()
+
+    def _found(self, collection: Collection) -> CollectedDay:
+        found = self.versions[collection.version or 0].get((collection.account_id, collection.day))
+        if found is None or found.collection.id != collection.id:
+            raise CollectionGone(self.url, collection.id)
+        return found
+
+
+class CoverageInMemory:
+    """What was collected; `at` is when confirmations are made."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, Collection] = {}
+        self.confirmed: list[Collection] = []
+        self.tried: dict[tuple[str, date], CoveredDay] = {}
+        self.begins: dict[str, date] = {}
+
+    def intend(self, collections: Sequence[Collection]) -> None:
+        self.open |= {one.id: one for one in collections}
+
+    def confirm(self, collection_ids: Sequence[str], version: int) -> None:
+        for one in (self.open.pop(id_) for id_ in collection_ids if id_ in self.open):
+            self.confirmed.append(replace(one, version=version))
+            self.tried.pop((one.account_id, one.day), None)
+
+    def drop(self, collection_ids: Sequence[str]) -> None:
+        for id_ in collection_ids:
+            self.open.pop(id_, None)
+
+    def pending(self) -> list[Collection]:
+        return list(self.open.values())
+
+    def held(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
+        newest = {one.day: one for one in self.confirmed if one.account_id == account_id and first <= one.day < end}
+        return [newest[day] for day in sorted(newest)]
+
+    def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
+        found = {(one.account_id, one.day): _covered(one) for one in self.confirmed}
+        for key, tried in self.tried.items():
+            attempts = {"attempts": tried.attempts, "tried_at": tried.tried_at, "last_error": tried.last_error}
+            found[key] = replace(found.get(key, tried), **attempts)
+        wanted = None if account_ids is None else set(account_ids)
+        return [found[key] for key in sorted(found) if first <= key[1] < end and (wanted is None or key[0] in wanted)]
+
+    def failed(self, account_id: str, day: date, at: datetime, code: str, message: str) -> None:
+        known = self.tried.get((account_id, day), CoveredDay(account_id, day))
+        self.tried[account_id, day] = replace(
+            known, attempts=known.attempts + 1, tried_at=at, last_error=(code, message)
+        )
+
+    def history_begins(self, account_id: str) -> date | None:
+        return self.begins.get(account_id)
+
+    def note_history(self, account_id: str, day: date, at: datetime) -> None:
+        self.begins[account_id] = day
+
+    def forget(self, before: datetime) -> int:
+        return 0
+
+
+class LeasesInMemory:
+    """Leases that `taken` says others have."""
+
+    def __init__(self) -> None:
+        self.taken: set[str] = set()
+        self.held: set[str] = set()
+
+    def acquire(self, name: str) -> "LeaseInMemory | None":
+        if name in self.taken | self.held:
+            return None
+        self.held.add(name)
+        return LeaseInMemory(self, name)
+
+    def holder(self, name: str) -> str | None:
+        return "process 7 on other" if name in self.taken else None
+
+
+@dataclass
+class LeaseInMemory:
+    """One of them; lost where a test adds its name to `taken`."""
+
+    leases: LeasesInMemory
+    name: str
+
+    def renew(self) -> bool:
+        return self.name not in self.leases.taken
+
+    def release(self) -> None:
+        self.leases.held.discard(self.name)
+
+
+def _covered(one: Collection) -> CoveredDay:
+    return CoveredDay(
+        one.account_id,
+        one.day,
+        one.id,
+        one.state,
+        one.is_running,
+        one.head.audited,
+        one.source.url,
+        one.rows,
+        one.hours_covered,
+        one.head.bill.total,
+        one.head.currency,
+        one.collected_at,
+    )

@@ -1,0 +1,300 @@
+"""Collecting what is due, whatever clusters and stores do meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from itertools import count
+
+import pytest
+
+from kubetally.domain.account import Account
+from kubetally.domain.allocation import Allocation, Kind
+from kubetally.domain.component import Costs
+from kubetally.domain.errors import SourceError
+from kubetally.domain.issues import IssueKind
+from kubetally.domain.reading import Reading
+from kubetally.domain.savings import Savings
+from kubetally.domain.window import Window
+from kubetally.ledger.collect.collector import Collector, Report
+from kubetally.ledger.collect.commit import AnotherWriter, Committer, LeaseLost
+from kubetally.ledger.collect.plan import ONE_DAY, Policy
+from kubetally.ledger.collect.read import Reader
+from kubetally.ledger.ports import About
+from kubetally.ledger.stored import COMMITTER
+from tests.kept import Broken, CoverageInMemory, LakeInMemory, LeasesInMemory
+from tests.served import NOON_AFTER, FixedClock
+from tests.service import AccountsInMemory, account, account_id
+
+TODAY = NOON_AFTER.date()
+
+
+class Refused(SourceError):
+    """The source of a test is down."""
+
+    code = "refused"
+    retryable = True
+
+
+@dataclass
+class Cluster:
+    """A cluster that holds `days` days back, each of which costs `cpu`; `meanwhile` runs before each answer."""
+
+    days: int = 5
+    cpu: int = 1_000_000
+    meanwhile: Callable[[Window], None] = lambda window: None
+    hold: asyncio.Event | None = None
+    asked: list[Window] = field(default_factory=list)
+    url: str = "http://source"
+    account: str | None = None
+
+    async def read(self, window: Window) -> Reading:
+        self.asked.append(window)
+        if self.hold:
+            await self.hold.wait()
+        self.meanwhile(window)
+        has = (TODAY - window.start.date()).days <= self.days
+        row = Allocation(
+            Kind.WORKLOAD,
+            window,
+            "shop",
+            pod="web",
+            node="n",
+            minutes=60,
+            costs=Costs(cpu=self.cpu),
+            total=self.cpu,
+        )
+        return Reading(window, (row,) if has else (), None, (window,) if has else (), "USD", self.url)
+
+    async def about(self) -> About:
+        return About("OpenCost", "1.0")
+
+    async def savings(self) -> Savings | None:
+        raise AssertionError("nobody collects what could be saved")
+
+
+@dataclass
+class World:
+    """Some clusters, and a collector of them."""
+
+    clusters: list[Cluster]
+    clock: FixedClock = field(default_factory=FixedClock)
+    lake: LakeInMemory = field(default_factory=LakeInMemory)
+    coverage: CoverageInMemory = field(default_factory=CoverageInMemory)
+    leases: LeasesInMemory = field(default_factory=LeasesInMemory)
+
+    def collector(self, **more: object) -> Collector:
+        accounts = [account(number, "http://source") for number in range(1, len(self.clusters) + 1)]
+        by_id = {one.id: cluster for one, cluster in zip(accounts, self.clusters, strict=True)}
+        numbers = count(len(self.lake.commits) * 1000)
+
+        @asynccontextmanager
+        async def source(one: Account) -> AsyncIterator[Cluster]:
+            yield by_id[one.id]
+
+        @asynccontextmanager
+        async def no_metrics(one: Account) -> AsyncIterator[None]:
+            yield None
+
+        reader = Reader(source, no_metrics, self.clock, deadline_seconds=5, new_id=lambda: str(next(numbers)))
+        committer = Committer(
+            self.lake, self.coverage, self.leases, self.clock, patience_seconds=0.2, pause=lambda seconds: None
+        )
+        policy = Policy(most_days=30)
+        return Collector(
+            AccountsInMemory(accounts),
+            self.coverage,
+            reader,
+            committer,
+            self.clock,
+            policy=policy,
+            **more,  # type: ignore[arg-type]
+        )
+
+    async def collect(self) -> Report:
+        collector = self.collector()
+        return await collector.collect(await collector.due())
+
+    def held(self, number: int = 1) -> dict[int, int]:
+        """What is held of a cluster: micros by how many days ago."""
+        days = self.coverage.held(account_id(number), TODAY - 40 * ONE_DAY, TODAY + ONE_DAY)
+        rows = self.lake.rows(days)
+        return {(TODAY - one.day).days: sum(row.costs.total for row in rows[one.id]) for one in days}
+
+
+async def test_all_that_sources_hold_is_collected_and_then_nothing_is_due() -> None:
+    world = World([Cluster(days=5), Cluster(days=20)])
+    for _ in range(6):
+        report = await world.collect()
+    assert report.planned == 0
+    assert world.held(1) == dict.fromkeys(range(6), 1_000_000)
+    assert world.held(2) == dict.fromkeys(range(21), 1_000_000)
+    assert world.coverage.begins == {account_id(1): TODAY - 5 * ONE_DAY, account_id(2): TODAY - 20 * ONE_DAY}
+    assert len({one.start for one in world.clusters[1].asked}) == len(world.clusters[1].asked), "each day once"
+
+
+async def test_days_of_several_clusters_are_committed_together() -> None:
+    world = World([Cluster() for _ in range(20)])
+    await world.collect()
+    assert len(world.lake.commits) < 20 * 6 / 4
+    assert all(len({one.collection.account_id for one in commit}) == len(commit) for commit in world.lake.commits)
+
+
+async def test_the_running_day_is_a_copy_until_it_is_over() -> None:
+    world = World([Cluster()])
+    await world.collect()
+    (today,) = [one for one in world.coverage.confirmed if one.day == TODAY]
+    assert today.is_running
+    assert today.head.window.end == NOON_AFTER
+    world.clock = FixedClock(NOON_AFTER + timedelta(hours=14))
+    await world.collect()
+    yesterday = world.coverage.held(account_id(1), TODAY, TODAY + ONE_DAY)[0]
+    assert not yesterday.is_running
+    assert yesterday.hours_covered == 24
+
+
+async def test_a_dead_cluster_is_left_alone_soon_and_holds_no_other() -> None:
+    def refuse(window: Window) -> None:
+        raise Refused("nobody answers")
+
+    world = World([Cluster(meanwhile=refuse), Cluster()])
+    report = await world.collect()
+    assert set(world.held(2)) == set(range(6))
+    assert len(world.clusters[0].asked) == 2
+    assert {one.code for one in report.failed if one.account_id == account_id(1)} == {"refused", "not_tried"}
+    tried = world.coverage.days(TODAY - 40 * ONE_DAY, TODAY + ONE_DAY, [account_id(1)])
+    assert [one.last_error for one in tried] == [("refused", "nobody answers")] * 2
+
+
+async def test_a_hanging_cluster_holds_no_other() -> None:
+    world = World([Cluster(hold=asyncio.Event()), Cluster()])
+    collector = world.collector()
+    collecting = asyncio.create_task(collector.collect(await collector.due()))
+    async with asyncio.timeout(3):
+        while set(world.held(2)) != set(range(6)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    collecting.cancel()
+    await asyncio.wait([collecting])
+    assert world.held(1) == {}
+
+
+async def test_a_defect_met_by_one_day_is_one_day_s() -> None:
+    def break_on(window: Window) -> None:
+        if window.start.date() == TODAY - 2 * ONE_DAY:
+            raise ZeroDivisionError
+
+    world = World([Cluster(meanwhile=break_on)])
+    report = await world.collect()
+    assert [one.code for one in report.failed if one.code != "no_data"] == ["unforeseen"]
+    assert set(world.held()) == {0, 1, 3, 4, 5}
+
+
+async def test_a_source_that_answers_less_erases_nothing_and_is_told() -> None:
+    world = World([Cluster()])
+    await world.collect()
+    before = world.held()
+    world.clusters[0].days = -1
+    report = await backfill(world)
+    assert {one.code for one in report.failed} == {"no_data"}
+    assert world.held() == before
+    known = world.coverage.days(TODAY - ONE_DAY, TODAY, [account_id(1)])[0]
+    assert known.is_held
+    assert known.last_error is not None
+    assert "what is held stays" in known.last_error[1]
+
+
+async def backfill(world: World, *, missing_only: bool = False, first: date = TODAY - 5 * ONE_DAY) -> Report:
+    collector = world.collector()
+    return await collector.backfill(account_id(1), first, TODAY, missing_only=missing_only)
+
+
+async def test_a_correction_replaces_a_day_and_a_fall_is_told() -> None:
+    world = World([Cluster()])
+    await world.collect()
+    world.clusters[0].cpu = 500_000
+    report = await backfill(world)
+    assert len(report.collected) == 5
+    assert world.held() == {0: 1_000_000, **dict.fromkeys(range(1, 6), 500_000)}
+    newest = world.coverage.held(account_id(1), TODAY - ONE_DAY, TODAY)[0]
+    assert [issue.kind for issue in newest.head.issues if issue.kind is IssueKind.TOTAL_FELL]
+
+
+async def test_a_backfill_may_leave_out_what_is_held_and_never_asks_for_days_to_come() -> None:
+    world = World([Cluster(days=9)])
+    await backfill(world, first=TODAY - 2 * ONE_DAY)
+    world.clusters[0].asked.clear()
+    await backfill(world, missing_only=True)
+    assert sorted((TODAY - one.start.date()).days for one in world.clusters[0].asked) == [3, 4, 5]
+    report = await world.collector().backfill(account_id(1), TODAY + ONE_DAY, TODAY + 9 * ONE_DAY)
+    assert (report.planned, report.outcomes) == (0, [])
+
+
+# --- stores that fail
+
+
+async def test_a_commit_that_fails_leaves_nothing_and_the_next_round_goes_on() -> None:
+    world = World([Cluster()])
+    world.lake.before = broken
+    with pytest.raises(Broken):
+        await world.collect()
+    assert (world.coverage.open, world.coverage.confirmed) == ({}, [])
+    world.lake.before = lambda: None
+    await world.collect()
+    assert set(world.held()) == set(range(6))
+
+
+async def test_a_commit_whose_answer_was_lost_is_found() -> None:
+    world = World([Cluster()])
+    world.lake.after = broken
+    await world.collect()
+    assert set(world.held()) == set(range(6))
+    assert world.coverage.open == {}
+
+
+def broken() -> None:
+    raise Broken("the disk is full")
+
+
+class Killed(BaseException):
+    """As kill -9: nobody catches it."""
+
+
+@pytest.mark.parametrize("is_committed", [False, True])
+async def test_what_a_killed_writer_left_open_is_seen_to_by_the_next(is_committed: bool) -> None:
+    def kill() -> None:
+        raise Killed
+
+    world = World([Cluster()])
+    committer = Committer(world.lake, world.coverage, world.leases, world.clock)
+    collector = world.collector()
+    days = [one async for one in collector._reader.days(account(1, "http://source"), [TODAY - ONE_DAY])]
+    world.lake.after, world.lake.before = (kill, world.lake.before) if is_committed else (world.lake.after, kill)
+    with pytest.raises(Killed):
+        committer.commit(days)  # type: ignore[arg-type]
+    world.leases.held.clear()
+    assert len(world.coverage.open) == 1
+    world.lake.after = world.lake.before = lambda: None
+    await collector.due()
+    assert world.coverage.open == {}
+    assert world.held() == ({1: 1_000_000} if is_committed else {})
+
+
+async def test_who_can_t_write_alone_says_who_does() -> None:
+    world = World([Cluster()])
+    world.leases.taken.add(COMMITTER)
+    with pytest.raises(AnotherWriter, match="process 7 on other has been writing to memory"):
+        await world.collect()
+    assert world.held() == {}
+
+
+async def test_who_was_taken_over_writes_no_more() -> None:
+    world = World([Cluster(), Cluster()])
+
+    def take_over() -> None:
+        world.leases.taken.add(COMMITTER)
+
+    world.lake.after = take_over
+    with pytest.raises(LeaseLost):
+        await world.collect()
+    assert len(world.lake.commits) == 1

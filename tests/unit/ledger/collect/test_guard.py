@@ -1,0 +1,96 @@
+"""What a later answer may take the place of."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from kubetally.domain.booking import Booking, ComponentBalance
+from kubetally.domain.cluster_costs import DayState, SourceIdentity
+from kubetally.domain.collection import CollectedDay, Collection, window_of
+from kubetally.domain.component import NO_CLASSES, Component, Costs
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.window import Window
+from kubetally.ledger.collect.guard import Kept, judged
+
+DAY = date(2026, 11, 20)
+WHOLE = window_of(DAY)
+NOT_AUDITED = Issue(IssueKind.NOT_AUDITED, "no assets")
+NO_METRICS = Issue(IssueKind.SOURCE_FAILED, "no metrics", subject="infrastructure")
+
+
+def day(
+    cpu: int = 100, hours: int = 24, issues: tuple[Issue, ...] = (), *, is_running: bool = False, after: int = 1
+) -> CollectedDay:
+    """A day collected `after` hours after its end, of which `hours` are covered."""
+    covered = (Window(WHOLE.start, WHOLE.start + timedelta(hours=hours)),) if hours else ()
+    head = Booking(
+        window=WHOLE,
+        covered=covered,
+        rows=(),
+        bill=Costs(cpu=cpu),
+        bill_network_classes=NO_CLASSES,
+        not_measured=frozenset(),
+        audited=True,
+        currency="USD",
+        source="http://source",
+        source_total=cpu,
+        issues=issues,
+    )
+    balance = {Component.CPU: ComponentBalance(cpu, cpu, 0, 0, 0, 0)}
+    at = WHOLE.end.replace(tzinfo=UTC) + timedelta(hours=after)
+    found = Collection("id", "account", DAY, at, SourceIdentity("http://source"), head, 1, balance, is_running)
+    return CollectedDay(found, (), ())
+
+
+def test_a_first_answer_is_taken_and_an_empty_one_never() -> None:
+    first = day()
+    assert judged(first, None) == first
+    empty = judged(day(cpu=0, hours=0), None)
+    assert isinstance(empty, Kept)
+    assert empty.code == "no_data"
+    assert "stays" not in empty.why
+
+
+@pytest.mark.parametrize(
+    ("new", "code"),
+    [
+        (day(cpu=0, hours=0), "no_data"),
+        (day(cpu=200, hours=23), "fewer_hours"),
+        (day(issues=(NOT_AUDITED,)), "assets_failed"),
+        (day(issues=(NO_METRICS,)), "metrics_failed"),
+    ],
+)
+def test_an_answer_that_knows_less_replaces_nothing(new: CollectedDay, code: str) -> None:
+    verdict = judged(new, day().collection)
+    assert isinstance(verdict, Kept)
+    assert verdict.code == code
+    assert "what is held stays" in verdict.why
+
+
+@pytest.mark.parametrize("issue", [NOT_AUDITED, NO_METRICS])
+def test_what_the_held_day_lacks_too_is_no_reason_to_keep_it(issue: Issue) -> None:
+    new = day(cpu=200, issues=(issue,))
+    assert judged(new, day(issues=(issue,)).collection) == new
+
+
+@pytest.mark.parametrize(("cpu", "is_told"), [(100, False), (90, False), (89, True), (0, True), (1000, False)])
+def test_a_fall_by_more_than_a_tenth_is_told_and_replaces_the_day(cpu: int, is_told: bool) -> None:
+    verdict = judged(day(cpu=cpu), day(cpu=100).collection)
+    assert isinstance(verdict, CollectedDay)
+    told = [issue.kind for issue in verdict.collection.head.issues]
+    assert told == ([IssueKind.TOTAL_FELL] if is_told else [])
+
+
+def test_the_copy_of_a_running_day_gives_way_to_the_whole_day_whatever_it_held() -> None:
+    running = day(cpu=1000, is_running=True).collection
+    whole = day(issues=(NOT_AUDITED,))
+    assert judged(whole, running) == whole
+
+
+def test_a_day_settles_72_hours_after_its_end_unless_a_part_of_it_failed() -> None:
+    states = [day(after=hours).collection.state for hours in (1, 71, 72, 1000)]
+    assert states == [DayState.PROVISIONAL, DayState.PROVISIONAL, DayState.SETTLED, DayState.SETTLED]
+    assert day(after=100, issues=(NO_METRICS,)).collection.state is DayState.PROVISIONAL
+    running = replace(day(after=100).collection, collected_at=datetime(2026, 11, 20, 10, tzinfo=UTC))
+    assert running.state is DayState.PROVISIONAL

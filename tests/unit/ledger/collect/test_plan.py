@@ -1,0 +1,167 @@
+"""Which days are due."""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kubetally.domain.cluster_costs import DayState
+from kubetally.domain.collection import CoveredDay, window_of
+from kubetally.ledger.collect.plan import NO_DATA, ONE_DAY, Due, History, Policy, Reason, due, history_found
+
+NOW = datetime(2026, 11, 24, 12, 7, tzinfo=UTC)
+TODAY = NOW.date()
+POLICY = Policy()
+
+
+def held(day: date, collected_at: datetime, *, is_running: bool = False) -> CoveredDay:
+    settled = collected_at >= window_of(day).end + timedelta(hours=72)
+    state = DayState.SETTLED if settled else DayState.PROVISIONAL
+    return CoveredDay("a", day, "id", state, is_running, collected_at=collected_at, hours_covered=24)
+
+
+def empty(day: date, tried_at: datetime = NOW) -> CoveredDay:
+    return CoveredDay("a", day, attempts=1, tried_at=tried_at, last_error=(NO_DATA, "nothing"))
+
+
+def failed(day: date, tried_at: datetime, attempts: int = 1) -> CoveredDay:
+    return CoveredDay("a", day, attempts=attempts, tried_at=tried_at, last_error=("source_unreachable", "refused"))
+
+
+def history(days: Iterable[CoveredDay] = (), begins: date | None = None) -> History:
+    return History("a", {one.day: one for one in days}, begins)
+
+
+def ago(days: int) -> date:
+    return TODAY - days * ONE_DAY
+
+
+def due_days(found: History, now: datetime = NOW) -> list[tuple[Reason, int]]:
+    """What is due: why, and how many days ago it is."""
+    return [(one.reason, (now.date() - one.day).days) for one in due([found], now, POLICY)]
+
+
+def settled_since(days: int) -> list[CoveredDay]:
+    return [held(ago(n), window_of(ago(n)).end + timedelta(hours=80)) for n in range(4, days + 1)]
+
+
+def fresh() -> list[CoveredDay]:
+    """The last three days and today, collected lately."""
+    at = NOW - timedelta(minutes=10)
+    return [held(TODAY, at, is_running=True), *(held(ago(n), at) for n in (1, 2, 3))]
+
+
+def test_of_a_new_account_today_is_due_and_then_the_days_before_it_the_newest_first() -> None:
+    days = due_days(history())
+    assert days[0] == (Reason.RUNNING, 0)
+    assert days[1:] == [(Reason.MISSING, n) for n in range(1, 16)]
+
+
+def test_nothing_is_due_where_all_is_fresh_or_settled() -> None:
+    assert due_days(history([*fresh(), *settled_since(30)], begins=ago(30))) == []
+
+
+def test_the_running_day_is_due_every_quarter_of_an_hour_and_not_in_its_first_hour() -> None:
+    known = history([*fresh(), *settled_since(9)], begins=ago(9))
+    assert due_days(known, NOW + timedelta(minutes=4)) == []
+    assert due_days(known, NOW + timedelta(minutes=5)) == [(Reason.RUNNING, 0)]
+    next_day = datetime(2026, 11, 25, 0, 59, tzinfo=UTC)
+    assert (Reason.RUNNING, 0) not in due_days(known, next_day)
+    assert (Reason.RUNNING, 0) in due_days(known, next_day + timedelta(minutes=1))
+
+
+def test_a_day_that_was_collected_while_it_ran_is_missing_once_it_is_over() -> None:
+    yesterday = held(ago(1), window_of(ago(1)).end - timedelta(minutes=5), is_running=True)
+    known = history([*(one for one in fresh() if one.day != ago(1)), yesterday, *settled_since(9)], begins=ago(9))
+    assert due_days(known) == [(Reason.MISSING, 1)]
+
+
+def test_a_provisional_day_is_collected_daily_and_once_more_when_it_settles() -> None:
+    day, end = ago(2), window_of(ago(2)).end
+    others = [one for one in [*fresh(), *settled_since(9)] if one.day != day]
+    first = held(day, end + timedelta(hours=1))
+    for hours, is_due in ((2, False), (24, False), (25, True)):
+        found = due([history([*others, first], begins=ago(9))], end + timedelta(hours=hours), POLICY)
+        assert (Due(Reason.UNSETTLED, day, "a") in found) is is_due, hours
+    late = held(day, end + timedelta(hours=71))
+    assert Due(Reason.UNSETTLED, day, "a") in due([history([*others, late])], end + timedelta(hours=72), POLICY)
+    settled = held(day, end + timedelta(hours=72))
+    assert Due(Reason.UNSETTLED, day, "a") not in due([history([*others, settled])], end + timedelta(days=30), POLICY)
+
+
+def test_after_an_error_a_day_waits_twice_as_long_each_time() -> None:
+    others = [*(one for one in fresh() if one.day != ago(1)), *settled_since(9)]
+    for attempts, minutes in ((1, 5), (2, 10), (4, 40), (30, 360)):
+        known = history([*others, failed(ago(1), NOW - timedelta(minutes=minutes - 1), attempts)], begins=ago(9))
+        assert due_days(known) == []
+        assert due_days(known, NOW + timedelta(minutes=1)) == [(Reason.MISSING, 1)], attempts
+
+
+def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
+    later = NOW + timedelta(days=400)
+    known = history([held(TODAY, later, is_running=True), failed(ago(1), later)], begins=ago(9))
+    assert due_days(known)[:2] == [(Reason.RUNNING, 0), (Reason.MISSING, 1)]
+
+
+def test_accounts_take_turns() -> None:
+    found = due([history(), History("b", {}), History("c", {})], NOW, POLICY)
+    assert [one.account_id for one in found[:6]] == ["a", "b", "c", "a", "b", "c"]
+
+
+# --- how far back
+
+
+def walk(holds: set[int], policy: Policy = POLICY) -> tuple[set[int], set[int], date | None]:
+    """Collect until nothing is due: how many days ago those are that were collected, all that were asked, the begin."""
+    known: dict[date, CoveredDay] = {}
+    begins = None
+    asked: set[int] = set()
+    for _ in range(100):
+        now = NOW
+        found = History("a", known, begins)
+        begins = begins or history_found(found, now, policy)
+        dues = [one for one in due([History("a", known, begins)], now, policy) if one.reason is not Reason.UNSETTLED]
+        if not dues:
+            return {(TODAY - day).days for day, one in known.items() if one.is_held}, asked, begins
+        for one in dues:
+            n = (TODAY - one.day).days
+            asked.add(n)
+            known[one.day] = held(one.day, NOW, is_running=n == 0) if n in holds else empty(one.day)
+    raise AssertionError("it never ends")
+
+
+def test_the_history_is_collected_as_far_back_as_the_source_holds_it() -> None:
+    collected, asked, begins = walk(set(range(41)))
+    assert collected == set(range(41))
+    assert begins == ago(40)
+    assert len(asked) < 41 + 50
+
+
+def test_a_source_that_was_switched_off_for_weeks_is_looked_behind() -> None:
+    holds = {*range(10), *range(45, 60)}
+    collected, _, begins = walk(holds)
+    assert collected == holds
+    assert begins == ago(59)
+
+
+def test_a_source_that_holds_nothing_begins_after_its_empty_days() -> None:
+    collected, asked, begins = walk(set())
+    assert collected == set()
+    assert begins is not None
+    assert len(asked) < 50
+
+
+def test_no_day_before_the_policy_s_is_asked() -> None:
+    policy = Policy(most_days=30)
+    collected, asked, begins = walk(set(range(1000)), policy)
+    assert collected == asked == set(range(31))
+    assert begins == ago(30)
+
+
+@given(st.sets(st.integers(0, 80), max_size=60))
+@settings(max_examples=60, deadline=None)
+def test_whatever_a_source_holds_collecting_ends_and_takes_what_was_asked(holds: set[int]) -> None:
+    collected, asked, _ = walk(holds, Policy(most_days=90))
+    assert collected == holds & asked
+    assert asked <= set(range(91))

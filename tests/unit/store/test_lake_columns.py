@@ -1,0 +1,167 @@
+"""Whatever a row or an asset holds, the lake's columns hold."""
+
+import struct
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubetally.domain.allocation import Kind
+from kubetally.domain.asset import Asset, AssetType
+from kubetally.domain.collection import window_of
+from kubetally.domain.component import Component, Costs, NetworkClasses
+from kubetally.domain.efficiency import Hours
+from kubetally.domain.row import Cause, Row
+from kubetally.domain.window import Window
+from kubetally.store.lake.columns import (
+    ValueBeyondLake,
+    ValueUnknownHere,
+    allocation_table,
+    asset_table,
+    assets_of,
+    decimals,
+    micros,
+    rows_of,
+)
+from kubetally.store.lake.schema import ALLOCATIONS, ASSETS, COST_COLUMNS, MONEY
+from tests.cluster_days import DAY, cluster_day
+
+MOST = 10**18 - 1
+AMOUNTS = st.integers(-MOST, MOST)
+# Ten of an asset's costs have a sum that is a column too.
+PARTS = st.integers(-MOST // 10, MOST // 10)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+MAYBE = st.none() | TEXTS
+LABELS = st.none() | st.dictionaries(TEXTS, TEXTS, max_size=4)
+FLOATS = st.floats(allow_nan=False)
+INSTANTS = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+ROWS = st.builds(
+    Row,
+    kind=st.sampled_from(Kind),
+    cause=st.none() | st.sampled_from(Cause),
+    namespace=MAYBE,
+    controller_kind=MAYBE,
+    controller=MAYBE,
+    pod=MAYBE,
+    node=MAYBE,
+    containers=st.integers(0, 2**31 - 1),
+    minutes=FLOATS,
+    hours=st.builds(Hours, *[FLOATS] * len(Hours._fields)),
+    costs=st.builds(Costs, *[AMOUNTS] * len(Costs._fields)),
+    network_classes=st.builds(NetworkClasses, AMOUNTS, AMOUNTS, AMOUNTS),
+    services=st.lists(TEXTS, max_size=3).map(tuple),
+    labels=LABELS,
+    namespace_labels=LABELS,
+)
+ASSETS_OF_ANY_KIND = st.builds(
+    Asset,
+    type=st.sampled_from(AssetType),
+    name=TEXTS,
+    names=st.frozensets(TEXTS, max_size=3),
+    window=st.tuples(INSTANTS, INSTANTS).map(lambda pair: Window(min(pair), max(pair))),
+    costs=st.builds(Costs, *[PARTS] * len(Costs._fields)),
+    cluster_id=MAYBE,
+    provider_id=MAYBE,
+    node_type=MAYBE,
+    labels=LABELS,
+    hours=FLOATS,
+    discount=FLOATS,
+    adjustment=AMOUNTS,
+)
+
+
+def chopped(table: pa.Table, at: int) -> pa.Table:
+    """The same rows in two chunks that begin inside of their buffers."""
+    padded = pa.concat_tables([table.slice(0, 1), table]).combine_chunks().slice(1)
+    return pa.concat_tables([padded.slice(0, at), padded.slice(at)])
+
+
+@given(st.lists(ROWS, max_size=6), st.integers(0, 6))
+def test_any_row_comes_back_equal_and_in_its_place(rows: list[Row], at: int) -> None:
+    table = allocation_table(cluster_day("a", rows=rows))
+    assert rows_of(table) == tuple(rows)
+    assert rows_of(chopped(table, at)) == tuple(rows)
+
+
+@given(st.lists(ASSETS_OF_ANY_KIND, max_size=6), st.integers(0, 6))
+def test_any_asset_comes_back_equal_and_in_its_place(assets: list[Asset], at: int) -> None:
+    table = asset_table(cluster_day("a", assets=assets))
+    assert assets_of(table) == tuple(assets)
+    assert assets_of(chopped(table, at)) == tuple(assets)
+
+
+@given(st.lists(AMOUNTS, min_size=1, max_size=9), st.integers(0, 9))
+def test_micros_are_decimals_of_the_same_amount_and_back(amounts: list[int], at: int) -> None:
+    column = decimals(pa.array([0, *amounts], pa.int64()).slice(1))
+    assert column.type == MONEY
+    assert column.to_pylist() == [Decimal(amount).scaleb(-6) for amount in amounts]
+    assert micros(pa.chunked_array([column.slice(0, at), column.slice(at)], MONEY)) == amounts
+
+
+def test_rows_keep_the_class_of_their_parts() -> None:
+    row = rows_of(allocation_table(cluster_day("a")))[0]
+    assert isinstance(row.kind, Kind)
+    assert (type(row.hours), type(row.costs), type(row.network_classes)) == (Hours, Costs, NetworkClasses)
+    assert isinstance(row.costs.cpu, int)
+    assert isinstance(row.services, tuple)
+
+
+def test_labels_that_are_not_known_are_not_empty() -> None:
+    rows = [Row(Kind.WORKLOAD, labels=None, namespace_labels={}), Row(Kind.WORKLOAD, labels={}, namespace_labels=None)]
+    table = allocation_table(cluster_day("a", rows=rows))
+    assert table["labels"].null_count == 1
+    assert [(row.labels, row.namespace_labels) for row in rows_of(table)] == [(None, {}), ({}, None)]
+
+
+@pytest.mark.parametrize("value", [float("nan"), -0.0, float("inf"), 5e-324])
+def test_a_float_keeps_every_bit(value: float) -> None:
+    (row,) = rows_of(allocation_table(cluster_day("a", rows=[Row(Kind.WORKLOAD, minutes=value)])))
+    assert struct.pack("d", row.minutes) == struct.pack("d", value)
+
+
+@pytest.mark.parametrize("amount", [10**18, -(10**18), 2**63])
+def test_an_amount_beyond_the_column_is_an_error_that_names_it(amount: int) -> None:
+    day = cluster_day("a", rows=[Row(Kind.WORKLOAD, costs=Costs(ram=amount))])
+    with pytest.raises(ValueBeyondLake, match="cost"):
+        allocation_table(day)
+
+
+def test_more_containers_than_the_column_holds_are_an_error() -> None:
+    with pytest.raises(ValueBeyondLake, match="containers"):
+        allocation_table(cluster_day("a", rows=[Row(Kind.WORKLOAD, containers=2**31)]))
+
+
+def test_a_word_that_a_later_version_wrote_is_an_error_that_names_it() -> None:
+    table = allocation_table(cluster_day("a", rows=[Row(Kind.IDLE)]))
+    at = table.schema.get_field_index("kind")
+    table = table.set_column(at, table.schema.field(at), pa.array(["dark_matter"]))
+    with pytest.raises(ValueUnknownHere, match="dark_matter"):
+        rows_of(table)
+
+
+def test_rows_lie_by_namespace_and_lines_last() -> None:
+    namespaces = allocation_table(cluster_day("a", pods=40))["namespace"].to_pylist()
+    assert namespaces[-1] is None
+    assert namespaces[:-1] == sorted(namespaces[:-1])
+
+
+def test_a_row_carries_where_it_comes_from() -> None:
+    day = cluster_day("a")
+    (first, *_) = allocation_table(day).select(["account_id", "cluster_id", "collection_id", "currency"]).to_pylist()
+    assert first == {
+        "account_id": "a",
+        "cluster_id": "cluster-of-a",
+        "collection_id": day.collection.id,
+        "currency": "USD",
+    }
+    assert allocation_table(day)["window_start"][0].as_py() == window_of(DAY).start
+
+
+def test_there_is_a_cost_column_for_each_component_and_every_column_is_explained() -> None:
+    assert [f"{component.value}_cost" for component in Component] == list(COST_COLUMNS)
+    for schema in (ALLOCATIONS, ASSETS):
+        assert all(field.metadata[b"comment"] for field in schema)
+        assert {field.type for field in schema if field.name in COST_COLUMNS} == {MONEY}

@@ -1,0 +1,115 @@
+"""Where a lake is, and what of it may be shown."""
+
+from pathlib import Path
+
+import pytest
+
+from kubetally.store.lake.delta import DeltaLake
+from kubetally.store.lake.faults import InvalidLakeUrl, LakeDamaged, LakeFull, LakeRefused, LakeUnavailable, translated
+from kubetally.store.lake.place import DEFAULTS, Place
+from kubetally.store.lake.schema import TableName
+from kubetally.store.lake.storage import ObjectStorage
+
+KEY = "c2VjcmV0LXNlY3JldC1zZWNyZXQ="
+
+
+@pytest.mark.parametrize("scheme", ["", "file://", "file://localhost"])
+def test_a_folder_is_a_path_or_a_file_url(tmp_path: Path, scheme: str) -> None:
+    place = Place.parse(f"{scheme}{tmp_path}/lake")
+    assert place.folder == tmp_path / "lake"
+    assert place.table("assets") == str(tmp_path / "lake" / "assets")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://bucket/kt",
+        "s3a://bucket/kt",
+        "gs://bucket/kt",
+        "az://container/kt",
+        "abfss://box@acme.dfs.core.windows.net/kt",
+    ],
+)
+def test_an_object_store_is_passed_on_as_it_is_written(url: str) -> None:
+    options = {"aws_region": "eu-central-1", "TIMEOUT": "9s"}
+    place = Place.parse(url + "/", options)
+    assert (place.url, place.folder) == (url, None)
+    assert place.table(TableName.RUNNING) == f"{url}/running"
+    assert place.options == {
+        "aws_region": "eu-central-1",
+        "TIMEOUT": "9s",
+        **{k: v for k, v in DEFAULTS.items() if k != "timeout"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        (
+            "s3://bucket/kt",
+            {"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": KEY},
+        ),
+        ("gs://bucket/kt", {"google_application_credentials": "/nowhere.json"}),
+        ("az://container/kt", {"azure_storage_account_name": "acme", "azure_storage_account_key": KEY}),
+        ("az://container/kt", {"account_name": "acme", "sas_token": "sv=2024&sig=abcdef"}),
+    ],
+)
+def test_the_names_of_options_are_those_of_each_store(url: str, options: dict[str, str]) -> None:
+    if url.startswith("gs"):
+        with pytest.raises(InvalidLakeUrl, match="credential"):  # it looks for the file at once
+            Place.parse(url, options).storage("allocations")
+    else:
+        assert isinstance(Place.parse(url, options).storage("allocations"), ObjectStorage)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("hdfs://host/path", "no kind"),
+        ("http://host/path", "no kind"),
+        ("s3:///path", "no bucket"),
+        ("file://other/path", "another machine"),
+        ("s3://me:geheim@bucket/path", "more in it"),
+        ("az://box/path?sig=geheim", "more in it"),
+        ("", "no folder"),
+    ],
+)
+def test_a_url_that_can_not_be_used_is_refused_without_showing_what_is_secret(url: str, why: str) -> None:
+    with pytest.raises(InvalidLakeUrl, match=why) as caught:
+        Place.parse(url)
+    assert "geheim" not in str(caught.value) + repr(caught.value.__dict__)
+
+
+def test_options_that_nobody_knows_are_refused_by_name() -> None:
+    with pytest.raises(InvalidLakeUrl, match="aws_colour"):
+        DeltaLake("s3://bucket/kt", storage_options={"aws_colour": "blue"})
+    with pytest.raises(InvalidLakeUrl, match="no duration"):
+        DeltaLake("s3://bucket/kt", storage_options={"retry_timeout": "soon"})
+
+
+def test_credentials_show_nowhere() -> None:
+    options = {"aws_access_key_id": "someone", "aws_secret_access_key": KEY, "aws_region": "x"}
+    lake = DeltaLake("s3://bucket/kt", storage_options=options)
+    place = Place.parse("s3://bucket/kt", {"aws_secret_access_key": KEY})
+    assert KEY not in repr(lake) + repr(place) + str(lake.__dict__)
+    with pytest.raises(LakeUnavailable) as caught, translated(lake.url, place.secrets):
+        raise OSError(f"error sending request for https://host/path?X-Sig=abc with {KEY}")
+    assert KEY not in str(caught.value)
+    assert "X-Sig" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "ours"),
+    [
+        (OSError(28, "No space left on device"), LakeFull),
+        (OSError("Unable to copy data to file: No space left on device (os error 28)"), LakeFull),
+        (OSError(13, "Permission denied"), LakeRefused),
+        (OSError("Server returned non-2xx status code: 403 Forbidden"), LakeRefused),
+        (OSError("The specified bucket does not exist"), LakeRefused),
+        (OSError("error sending request: operation timed out"), LakeUnavailable),
+        (OSError("Parquet magic bytes not found in footer"), LakeDamaged),
+    ],
+)
+def test_what_a_library_says_has_one_meaning(error: Exception, ours: type[Exception]) -> None:
+    with pytest.raises(ours), translated("/lake"):
+        raise error
