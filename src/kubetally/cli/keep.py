@@ -50,7 +50,7 @@ def restore(file: File) -> None:
 
     \b
     Example:
-      KUBETALLY_HOME=/srv/kubetally kubetally restore /backups/kubetally.tar
+      kubetally restore /backups/kubetally.tar
     """
     from kubetally.wiring.backup import restore as read
 
