@@ -46,6 +46,12 @@ class Settings:
         "that the cloud's own tools read from the environment; if unset the folder `lake` in the home folder.",
         secret=True,
     )
+    lake_options: str | None = _setting(
+        None,
+        "How that object store is reached, `name=value`, one a line or between semicolons, as "
+        "`aws_endpoint_url=http://minio:9000; aws_allow_http=true`; docs/lake.md has the names.",
+        secret=True,
+    )
     history_days: int = _setting(
         400, "How many days what was replaced by a later collection can still be looked up, before it is cleared away."
     )

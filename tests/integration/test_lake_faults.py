@@ -25,6 +25,7 @@ from kubetally.store.lake.schema import TableName
 from kubetally.store.lake.storage import Storage
 from kubetally.store.lake.tables import ATTEMPTS, DayTable
 from tests.cluster_days import DAY, cluster_day
+from tests.integration.small_disk import fill
 
 ROOT = Path(__file__).parents[2]
 ACCOUNTS = ["a", "b", "c"]
@@ -244,21 +245,6 @@ def wait_for_bytes(url: str, size: int) -> None:
         pass
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of its own of 1 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small disk")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["/usr/bin/mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    mounted = subprocess.run(command, check=False, capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"a small disk can't be mounted here: {mounted.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["/usr/bin/umount", str(folder)], check=True)
-
-
 @pytest.mark.parametrize("free_pages", range(0, 24, 2))
 def test_a_full_disk_changes_nothing_and_with_space_again_it_goes_on(small_disk: Path, free_pages: int) -> None:
     url, pad = str(small_disk / "lake"), small_disk / "pad"
@@ -284,11 +270,6 @@ def until_full(lake: DeltaLake) -> int:
         except LakeFull:
             return generation
     pytest.fail("the disk never was full")
-
-
-def fill(file: Path, leaving: int) -> None:
-    room = os.statvfs(file.parent)
-    file.write_bytes(bytes(max(0, room.f_bavail * room.f_frsize - leaving)))
 
 
 def test_a_new_lake_on_a_full_disk_is_told(small_disk: Path) -> None:

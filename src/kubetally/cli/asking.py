@@ -13,6 +13,7 @@ from kubetally.domain.money import currency_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from kubetally.domain.window import Clock, Window
     from kubetally.settings import Settings
@@ -178,6 +179,7 @@ def ask(
     *,
     legacy: bool = False,
     with_history: bool = True,
+    as_of: "datetime | None" = None,
 ) -> "list[ClusterCosts | Failed]":
     """All clusters' answers, in order, with progress on a terminal; why one failed goes to standard error."""
     import asyncio
@@ -187,7 +189,14 @@ def ask(
 
     with progress(len(clusters)) as done:
         asked = get_costs_of_all(
-            clusters, window, settings=settings, clock=clock, done=done, legacy=legacy, with_history=with_history
+            clusters,
+            window,
+            settings=settings,
+            clock=clock,
+            done=done,
+            legacy=legacy,
+            with_history=with_history,
+            as_of=as_of,
         )
         answers = asyncio.run(asked)
     for answer in answers:

@@ -20,6 +20,7 @@ from kubetally.domain.window import InvalidWindow
 if TYPE_CHECKING:
     from kubetally.ledger.collect.collector import Report
     from kubetally.ledger.collect.commit import Outcome
+    from kubetally.settings import Settings
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[ACCOUNT]...", help="Names or ids; without any, all.")]
 Forever = Annotated[bool, typer.Option("--forever", help="Go on collecting what becomes due, until stopped.")]
@@ -61,8 +62,7 @@ def collect(accounts: Names = None, forever: Forever = False, with_parent: WithP
             _stop_with_parent()
         collect_forever(start_up(default_level="info"))
         return
-    settings = start_up()
-    with _bar() as (planned, watch):
+    with _told() as (settings, planned, watch):
         report = collect_once(settings, accounts or (), watch=watch, planned=planned)
     _tell(report)
     if report.failed and not report.collected:
@@ -85,10 +85,10 @@ def backfill(
     """
     from kubetally.wiring.collect import backfill as fill
 
-    settings, days = start_up(), (a_date(first), a_date(end))
+    days = a_date(first), a_date(end)
     if days[1] <= days[0]:
         raise InvalidWindow(f"{first},{end}", "has no day in it: --to is the day after the last one")
-    with _bar() as (planned, watch):
+    with _told() as (settings, planned, watch):
         report = fill(settings, account, *days, missing_only=missing, watch=watch, planned=planned)
     _tell(report)
     if report.planned and not report.collected:
@@ -114,11 +114,30 @@ def a_date(text: str) -> date:
 
 
 @contextmanager
-def _bar() -> "Iterator[tuple[Callable[[int], None], Callable[[Outcome], None]]]":
-    """Progress on a terminal: called with how many more days are planned, and with each that has ended."""
-    if not sys.stderr.isatty():
-        yield lambda count: None, lambda outcome: None
-        return
+def _told() -> "Iterator[tuple[Settings, Callable[[int], None], Callable[[Outcome], None]]]":
+    """Settings, and what is called with how many more days are planned, and with each that has ended.
+
+    On a terminal it is a bar, elsewhere lines of the log. What is told to stop exits when what it writes is written.
+    """
+    from kubetally.wiring.collect import Stopped
+
+    try:
+        with _bar() if sys.stderr.isatty() else _log() as told:
+            yield told
+    except Stopped:
+        exits.complain("stopped: the days that were written stay, the others are still due")
+        raise typer.Exit(exits.INTERRUPTED) from None
+
+
+@contextmanager
+def _log() -> "Iterator[tuple[Settings, Callable[[int], None], Callable[[Outcome], None]]]":
+    from kubetally.wiring.collect import log_outcome
+
+    yield start_up(default_level="info"), lambda count: None, log_outcome
+
+
+@contextmanager
+def _bar() -> "Iterator[tuple[Settings, Callable[[int], None], Callable[[Outcome], None]]]":
     from rich.console import Console  # heavy: see the package
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -131,7 +150,7 @@ def _bar() -> "Iterator[tuple[Callable[[int], None], Callable[[Outcome], None]]]
             total += count
             bar.update(task, total=total)
 
-        yield planned, lambda outcome: bar.advance(task)
+        yield start_up(), planned, lambda outcome: bar.advance(task)
 
 
 def _tell(report: "Report") -> None:
@@ -143,11 +162,11 @@ def _tell(report: "Report") -> None:
         print("Nothing was due")
     reasons: dict[tuple[str, str], list[date]] = defaultdict(list)
     for one in report.failed:
-        reasons[one.account_id, one.why or one.code or ""].append(one.day)
-    for (account_id, why), missing in reasons.items():
+        reasons[one.account, one.why or one.code or ""].append(one.day)
+    for (account, why), missing in reasons.items():
         named = ", ".join(str(day) for day in sorted(missing)[:_NAMED_AT_MOST])
         more = len(missing) - _NAMED_AT_MOST
-        print(f"{account_id}: {named}{f' and {_days(more)} more' if more > 0 else ''}: {why}", file=sys.stderr)
+        print(f"{account}: {named}{f' and {_days(more)} more' if more > 0 else ''}: {why}", file=sys.stderr)
 
 
 def _days(count: int) -> str:

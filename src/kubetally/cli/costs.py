@@ -8,6 +8,7 @@ import typer
 from kubetally.cli.asking import Said, ask, exit_of, named, print_json
 from kubetally.cli.options import (
     AccountNames,
+    AsOf,
     ClusterId,
     Contexts,
     Currency,
@@ -15,12 +16,14 @@ from kubetally.cli.options import (
     Format,
     Infrastructure,
     InfrastructureChoice,
+    LegacyIsOfNow,
     OutputFormat,
     PrometheusUrl,
     Start,
     Tenant,
     Urls,
     WindowText,
+    instant_of,
     window_of,
 )
 from kubetally.cli.start import start as start_up
@@ -43,6 +46,7 @@ def costs(
     window: WindowText = None,
     start: Start = None,
     end: End = None,
+    as_of: AsOf = None,
     by: By = DetailLevel.SUMMARY,
     infrastructure: InfrastructureChoice = Infrastructure.MEASURED,
     output: OutputFormat = Format.TABLE,
@@ -58,10 +62,12 @@ def costs(
       kubetally costs --context prod
       kubetally costs prod staging --window yesterday
     """
-    settings = start_up()
+    settings, legacy, instant = start_up(), infrastructure is Infrastructure.LEGACY_SUM, instant_of("--as-of", as_of)
+    if legacy and instant is not None:
+        raise LegacyIsOfNow
     span = window_of(window, start, end)
     meant = named(accounts, url, context, Said(cluster_id, currency, prometheus_url, tenant), settings)
-    answers = ask(meant.clusters, span, settings, legacy=infrastructure is Infrastructure.LEGACY_SUM)
+    answers = ask(meant.clusters, span, settings, legacy=legacy, as_of=instant)
     show(answers, by, output, is_one=meant.is_one)
     raise typer.Exit(exit_of(answers))
 

@@ -88,6 +88,12 @@ Start = Annotated[
     typer.Option("--start", metavar="TIME", help="First day (2026-11-20, 00:00 UTC), RFC3339 time or Unix seconds."),
 ]
 End = Annotated[str | None, typer.Option("--end", metavar="TIME", help="End, exclusive: the same forms.")]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of", metavar="TIME", help="What was known at that time, from days collected by then: the same forms."
+    ),
+]
 OutputFormat = Annotated[Format, typer.Option("--format", help="How to print it.")]
 InfrastructureChoice = Annotated[
     Infrastructure,
@@ -97,6 +103,15 @@ InfrastructureChoice = Annotated[
     ),
 ]
 ScreenOrJsonFormat = Annotated[ScreenOrJson, typer.Option("--format", help="How to print it.")]
+
+
+class LegacyIsOfNow(RequestError):
+    """The old sums of metrics were asked for as of an instant that is over."""
+
+    code = "legacy_is_of_now"
+
+    def __init__(self) -> None:
+        super().__init__("the old sums are asked of the metrics as they are now: leave out --infrastructure or --as-of")
 
 
 class UnreadableTime(InvalidWindow):
@@ -132,9 +147,14 @@ def _named_window(text: str | None, start: str | None, end: str | None, default:
     return parse_window(f"{start.strip()},{end.strip()}", now)
 
 
-def _check_time(option: str, text: str) -> None:
+def instant_of(option: str, text: str | None) -> datetime | None:
+    """The instant that an option names, None where it was not given. Raises UnreadableTime."""
+    return None if text is None else _check_time(option, text)
+
+
+def _check_time(option: str, text: str) -> datetime:
     try:
-        parse_instant(text)
+        return parse_instant(text)
     except InvalidWindow as error:
         raise UnreadableTime(option, error.text, error.why) from error
 

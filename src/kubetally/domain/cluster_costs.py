@@ -6,6 +6,7 @@ Every view is a grouping of the same booked rows, so all of them have the same t
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from math import fsum
 from typing import TypeVar
@@ -119,7 +120,7 @@ class ClusterCosts:
     `hours_asked`: of the part of the window that is over. `issues`: of the answer as a whole, the bookings' among them.
     `detail_level`: how finely an answer is broken down where nobody says otherwise; every view is here all the same.
     `savings`: None where they were not fetched or the source has none. `legacy`: the old sums, where asked for.
-    `state`: of the least certain of its days.
+    `state`: of the least certain of its days. `as_of`: the instant at which these figures held, None for now.
     """
 
     window: Window
@@ -132,6 +133,7 @@ class ClusterCosts:
     detail_level: DetailLevel = DetailLevel.SUMMARY
     legacy: LegacySums | None = None
     state: DayState = DayState.PROVISIONAL
+    as_of: datetime | None = None
 
     def __post_init__(self) -> None:
         for booking in self.bookings:

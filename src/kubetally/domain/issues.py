@@ -18,6 +18,7 @@ class IssueKind(StrEnum):
     ROW_WITHOUT_CLUSTER = "row_without_cluster"
     ANSWER_INCOMPLETE = "answer_incomplete"
     NOT_ASKED = "not_asked"
+    NOT_HELD = "not_held"
     # Nothing is missing, but a reader should know.
     WINDOW_NOT_OVER = "window_not_over"
     EDGES_PRORATED = "edges_prorated"
@@ -46,6 +47,7 @@ MISSING_DATA = frozenset(
         IssueKind.ROW_WITHOUT_CLUSTER,
         IssueKind.ANSWER_INCOMPLETE,
         IssueKind.NOT_ASKED,
+        IssueKind.NOT_HELD,
     }
 )
 

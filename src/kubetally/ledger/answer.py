@@ -51,6 +51,7 @@ def answer(costs: ClusterCosts, detail_level: DetailLevel | None = None, cloud_a
         "cloud_account_id": cloud_account_id or costs.source.account_id,
         "start_date": to_unix(costs.window.start),
         "end_date": to_unix(costs.window.end),
+        **({} if costs.as_of is None else {"as_of": rfc3339(costs.as_of)}),
         "status": costs.status.value,
         "currency": costs.currency,
         "summary": _costs(costs.bill, unknown, null_all=no_data),

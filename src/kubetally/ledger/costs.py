@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from kubetally.domain.cluster_costs import ClusterCosts, DayState, SourceIdentity
 from kubetally.domain.errors import HubError, SourceError
@@ -73,6 +74,19 @@ async def get_joined_costs(
     else:
         answers = Answers(place, None, (), None, About(), None)
     return _assembled(window, over, days, answers, _about_the_window(window, over, missing, parts, answers.url))
+
+
+def get_costs_as_of(held: Sequence[HeldDay], place: str, window: Window, as_of: datetime) -> ClusterCosts:
+    """What was known of the window at an instant, from the days that were held then: no source is asked.
+
+    place: where the source is, fit to be shown.
+    """
+    over = begun(window, whole_hour(as_of))
+    days = [day for day in held if over.contains(day.booking.window)]
+    message = f"nothing of it was held at {rfc3339(as_of)}"
+    told = [Issue(IssueKind.NOT_HELD, message, place, gap) for gap in gaps(over, (day.booking.window for day in days))]
+    costs = _assembled(window, over, days, Answers(place, None, (), None, About(), None), told)
+    return replace(costs, as_of=as_of)
 
 
 async def _asked(

@@ -1,4 +1,4 @@
-"""Days that are held, read back as they were booked."""
+"""Days that are held, read back as they were booked, now or at an instant before."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -10,13 +10,40 @@ from functools import partial
 from kubetally.domain.booking import Booking
 from kubetally.domain.cluster_costs import DayState, SourceIdentity
 from kubetally.domain.collection import Collection, window_of
-from kubetally.domain.errors import StoreError
+from kubetally.domain.errors import NotFound, RequestError, StoreError
 from kubetally.domain.issues import Issue, IssueKind
-from kubetally.domain.window import DAY, Window
+from kubetally.domain.window import DAY, Window, rfc3339
 from kubetally.ledger.stored import CollectionGone, Coverage, Lake
 
 RUNNING_KEPT = timedelta(minutes=15)
 """How long the copy of a running day stands for what its source would answer."""
+
+
+HISTORY_KEPT = timedelta(days=400)
+"""How long what was replaced can be asked for, unless a setting says otherwise."""
+
+
+class HistoryGone(NotFound):
+    """What held at an instant is no longer kept."""
+
+    code = "history_gone"
+
+    def __init__(self, as_of: datetime, earliest: datetime) -> None:
+        self.as_of, self.earliest = as_of, earliest
+        super().__init__(
+            f"what held at {rfc3339(as_of)} is gone: what was replaced before {rfc3339(earliest)} is not kept; ask for "
+            "a later instant, and set KUBETALLY_HISTORY_DAYS higher to keep more from now on"
+        )
+
+
+class InvalidAsOf(RequestError):
+    """An instant at which nothing can have been reported yet."""
+
+    code = "invalid_as_of"
+
+    def __init__(self, as_of: datetime, now: datetime) -> None:
+        self.as_of, self.now = as_of, now
+        super().__init__(f"{rfc3339(as_of)} is yet to come (it is {rfc3339(now)}): ask as of an instant that is over")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +56,25 @@ class HeldDay:
 
 
 class History:
-    """Reads what was collected. All calls block. `lake` is opened when there is something to be read."""
+    """Reads what was collected. All calls block.
 
-    def __init__(self, coverage: Coverage, lake: Callable[[], Lake]) -> None:
-        self._coverage, self._lake = coverage, lake
+    lake: opened when there is something to be read. keep: how long what was replaced is kept.
+    """
+
+    def __init__(self, coverage: Coverage, lake: Callable[[], Lake], keep: timedelta = HISTORY_KEPT) -> None:
+        self._coverage, self._lake, self._keep = coverage, lake, keep
 
     def days(self, account_id: str, window: Window, now: datetime, as_of: datetime | None = None) -> list[HeldDay]:
         """The whole UTC days of the window that are held; the running one where its copy is fresh.
 
-        Days whose rows are gone are not among them. Raises StoreError.
+        as_of: those that held at that instant, which no running day is kept for.
+        Raises: HistoryGone, InvalidAsOf, StoreError.
         """
+        if as_of is not None:
+            if as_of > now:
+                raise InvalidAsOf(as_of, now)
+            if as_of < now - self._keep:
+                raise HistoryGone(as_of, now - self._keep)
         collections = self._collections(account_id, window, now, as_of)
         try:
             return self._read(collections)

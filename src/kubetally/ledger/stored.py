@@ -15,6 +15,8 @@ from kubetally.domain.row import Row
 
 COMMITTER = "committer"
 """The lease of who writes to the lake."""
+MAINTAINER = "maintainer"
+"""The lease of who removes files from the lake, or copies them and needs them to stay; others commit beside it."""
 COLLECTOR = "collector"
 """The lease of who collects by itself what is due; a backfill that somebody asks for goes on beside it."""
 

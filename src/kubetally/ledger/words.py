@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from kubetally.domain.cluster_costs import ClusterCosts, Status
+from kubetally.domain.cluster_costs import ClusterCosts, DayState, Status
 from kubetally.domain.component import Component
 from kubetally.domain.money import to_decimal, to_shown
 from kubetally.domain.row import CAUSE_IN_WORDS
-from kubetally.domain.window import Window
+from kubetally.domain.window import Window, rfc3339
 from kubetally.ledger.verification import ComponentCheck, Verification
 
 UNKNOWN = "-"
@@ -80,7 +80,12 @@ def status_words(costs: ClusterCosts) -> str:
     """Whether anything is missing, and whether there was a bill to hold it against."""
     if costs.status is Status.NO_DATA:
         return "no data"
-    return f"{costs.status.value}, {'audited' if costs.audited else 'unaudited'}"
+    words = [costs.status.value, "audited" if costs.audited else "unaudited"]
+    if costs.state is DayState.SETTLED:
+        words.append("settled")
+    if costs.as_of is not None:
+        words.append(f"as of {rfc3339(costs.as_of)}")
+    return ", ".join(words)
 
 
 def efficiency_in_words(costs: ClusterCosts) -> str:

@@ -9,6 +9,7 @@ from litestar.response import Response
 from kubetally.domain.errors import BalanceError, HubError, NotFound, RequestError, SourceError, StoreError
 from kubetally.domain.series import TooManyPoints
 from kubetally.ledger.cache import GivenUp
+from kubetally.ledger.history import HistoryGone
 from kubetally.ledger.service import ClusterUnreadable, Overloaded
 
 JSON: Final = 'application/json; charset="utf-8"'
@@ -27,6 +28,7 @@ _CODES: Final = {
 FAMILIES: Final[tuple[tuple[type[HubError], int], ...]] = (
     (Overloaded, 503),
     (GivenUp, 503),
+    (HistoryGone, 410),
     (NotFound, 404),
     (RequestError, 400),
     (SourceError, 424),
@@ -87,7 +89,7 @@ def problem_of(error: HubError) -> Problem:
         case TooManyPoints():
             counts = str(error.count), str(error.most)
             return Problem("OM0010", *counts, headers={"X-Kubetally-Error": error.code})
-        case NotFound():
+        case NotFound() if status == 404:
             return Problem("OM0002", headers={"X-Kubetally-Error": error.code})
         case _:
             retry = {"Retry-After": "5"} if status == 503 else {}

@@ -2,24 +2,29 @@
 
 import io
 import os
+import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from kubetally.domain.errors import RequestError
-from kubetally.ledger.collect.commit import Committer
+from kubetally.ledger.alone import alone
+from kubetally.ledger.stored import MAINTAINER
 from kubetally.settings import Settings
-from kubetally.store.lake.copying import LakeFiles
+from kubetally.store.lake.copying import LakeFile, LakeFiles
 from kubetally.store.meta.backup import dump, load
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.ledger import lake_url, open_ledger, shown_lake
+from kubetally.wiring.collect import committer_of
+from kubetally.wiring.lake import open_lake_files, shown_lake
+from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.store import database_url
 
 _DUMP, _LAKE, _END = "metadata.jsonl", "lake/", "complete"
+_PIECE_BYTES, _MOST_IN_MEMORY = 8 << 20, 64 << 20
 
 
 class BackupUnusable(RequestError):
@@ -64,18 +69,23 @@ class Copied:
 
 
 def backup(settings: Settings, file: Path) -> Copied:
-    """Write the backup; the file is there once it is whole. Nobody writes to the lake meanwhile.
+    """Write the backup; the file is there once it is whole.
 
+    Database and logs are of one instant, at which nobody writes. The files that these logs name are copied while others
+    go on writing: they never change, and whoever would remove one waits.
     Raises: BackupNotWritten, AnotherWriter, StoreError.
     """
     clock = SystemClock()
     part = file.with_name(f"{file.name}.part")
     with open_ledger(settings, clock) as ledger:
-        committer = Committer(ledger.lake, ledger.coverage, ledger.leases, clock)
+        committer = committer_of(ledger, clock)
         try:
-            with committer.alone(), tarfile.open(part, "w") as tar:
-                rows = _add_dump(tar, settings)
-                files = _add_lake(tar, settings)
+            with alone(ledger.leases, MAINTAINER, ledger.lake.url), tarfile.open(part, "w") as tar:
+                lake = open_lake_files(settings)
+                with committer.alone():
+                    rows, found = _add_dump(tar, settings), lake.all()
+                    _add_files(tar, lake, (one for one in found if one.is_log))
+                _add_files(tar, lake, (one for one in found if not one.is_log))
                 _add(tar, _END, io.BytesIO(b""), 0)
             part.chmod(0o600)
             os.replace(part, file)  # noqa: PTH105
@@ -83,33 +93,51 @@ def backup(settings: Settings, file: Path) -> Copied:
             raise BackupNotWritten(str(file), str(error)) from error
         finally:
             part.unlink(missing_ok=True)
-    return Copied(rows, files, file.stat().st_size)
+    return Copied(rows, len(found), file.stat().st_size)
 
 
 def restore(settings: Settings, file: Path) -> Copied:
     """Restore a backup into an empty database and an empty lake; of one that is refused nothing stays.
 
+    Logs come after the files that they name, and the database last, so that one who is killed leaves no lake that looks
+    whole.
     Raises: BackupUnusable, LakeNotEmpty, DatabaseNotEmpty, DumpDamaged, StoreError.
     """
-    lake = LakeFiles(lake_url(settings))
+    lake = open_lake_files(settings)
     if lake.all():
         raise LakeNotEmpty(shown_lake(settings))
     _see_that_it_is_whole(file)
     with tempfile.TemporaryFile() as dumped, _undone(lake) as written, tarfile.open(file, "r:") as tar:
-        for member in tar:
-            content = tar.extractfile(member)
-            if content is None:
-                continue
+        logs: list[tarfile.TarInfo] = []
+        for member in tar.getmembers():
             if member.name == _DUMP:
-                _copy(content, dumped)
+                shutil.copyfileobj(_content(tar, member), dumped, _PIECE_BYTES)
             elif member.name.startswith(_LAKE):
-                written.append(member.name.removeprefix(_LAKE))
-                lake.write(written[-1], content)
+                found = LakeFile(member.name.removeprefix(_LAKE), member.size)
+                if found.is_log:
+                    logs.append(member)
+                else:
+                    _restore_file(tar, member, lake, written)
+        for member in logs:
+            _restore_file(tar, member, lake, written)
         dumped.seek(0)
         counts = load(database_url(settings), dumped)
         done = Copied(sum(counts.values()), len(written), file.stat().st_size)
         written.clear()  # it stays
     return done
+
+
+def _restore_file(tar: tarfile.TarFile, member: tarfile.TarInfo, lake: LakeFiles, written: list[str]) -> None:
+    written.append(member.name.removeprefix(_LAKE))
+    lake.write(written[-1], _content(tar, member))
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    """Raises BackupUnusable."""
+    content = tar.extractfile(member)
+    if content is None:
+        raise BackupUnusable(str(tar.name), f"{member.name} is no file")
+    return content
 
 
 def _add_dump(tar: tarfile.TarFile, settings: Settings) -> int:
@@ -121,16 +149,13 @@ def _add_dump(tar: tarfile.TarFile, settings: Settings) -> int:
     return sum(counts.values())
 
 
-def _add_lake(tar: tarfile.TarFile, settings: Settings) -> int:
-    lake = LakeFiles(lake_url(settings))
-    found = lake.all()
-    for path, size in found:
-        with tempfile.SpooledTemporaryFile(64 << 20) as content:
-            for piece in lake.pieces(path):
+def _add_files(tar: tarfile.TarFile, lake: LakeFiles, files: Iterable[LakeFile]) -> None:
+    for file in files:
+        with tempfile.SpooledTemporaryFile(_MOST_IN_MEMORY) as content:
+            for piece in lake.pieces(file.path):
                 content.write(piece)
             content.seek(0)
-            _add(tar, _LAKE + path, content, size)
-    return len(found)
+            _add(tar, _LAKE + file.path, content, file.size)
 
 
 def _add(tar: tarfile.TarFile, name: str, content: IO[bytes], size: int) -> None:
@@ -148,11 +173,6 @@ def _see_that_it_is_whole(file: Path) -> None:
         raise BackupUnusable(str(file), str(error)) from error
     if not names or names[0] != _DUMP or names[-1] != _END:
         raise BackupUnusable(str(file), "it is cut off, or none of Kubetally's")
-
-
-def _copy(source: IO[bytes], target: IO[bytes]) -> None:
-    while piece := source.read(8 << 20):
-        target.write(piece)
 
 
 @contextmanager

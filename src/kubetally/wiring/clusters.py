@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from kubetally import logs
 from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, SourceIdentity
-from kubetally.domain.errors import HubError, SourceError
+from kubetally.domain.errors import HubError, RequestError, SourceError
 from kubetally.domain.window import Clock, Window
-from kubetally.ledger.costs import Live, get_joined_costs
+from kubetally.ledger.costs import Live, get_costs_as_of, get_joined_costs
 from kubetally.ledger.fleet import tell_same_clusters
 from kubetally.ledger.history import Held, History, held_days
 from kubetally.ledger.legacy import legacy_late, with_legacy
@@ -28,6 +29,19 @@ class Failed:
 
     source: SourceIdentity
     error: HubError
+
+
+class AsOfNeedsAccount(RequestError):
+    """What held at an instant was asked of a cluster of which nothing is kept."""
+
+    code = "as_of_needs_account"
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        super().__init__(
+            f"{place} is no account, and nothing is kept of it: what held at an instant is known of accounts whose "
+            "days were collected"
+        )
 
 
 class Unforeseen(SourceError):
@@ -98,18 +112,43 @@ async def get_costs_of_all(
     done: Callable[[], None] = lambda: None,
     legacy: bool = False,
     with_history: bool = True,
+    as_of: datetime | None = None,
 ) -> list[ClusterCosts | Failed]:
     """Several clusters at once, in the order given; one that fails or hangs does not hold the others.
 
     `done` is called as each ends. `with_history`: whether days of accounts that were collected count, or all is asked.
+    `as_of`: what was known of accounts at that instant; no source is asked then, nor for `legacy`.
 
-    Raises nothing that concerns one cluster only; StoreError.
+    Raises nothing that concerns one cluster only; HistoryGone, InvalidAsOf, AsOfNeedsAccount, StoreError.
     """
     settings, discoveries = settings or read_settings(), Discoveries()
+    if as_of is not None:
+        return _all_as_of(clusters, window, as_of, settings, clock or SystemClock(), done)
     if not with_history or not any(isinstance(cluster, Remembered) for cluster in clusters):
         return await _of_all(clusters, window, None, settings, clock, done, discoveries, legacy=legacy)
     with open_ledger(settings, clock) as ledger:
         return await _of_all(clusters, window, ledger.history, settings, clock, done, discoveries, legacy=legacy)
+
+
+def _all_as_of(
+    clusters: Sequence[AnyCluster],
+    window: Window,
+    as_of: datetime,
+    settings: Settings,
+    clock: Clock,
+    done: Callable[[], None],
+) -> list[ClusterCosts | Failed]:
+    answers: list[ClusterCosts | Failed] = []
+    with open_ledger(settings, clock) as ledger:
+        for cluster in clusters:
+            place = place_of(cluster)
+            if not isinstance(cluster, Remembered):
+                raise AsOfNeedsAccount(place)
+            held = ledger.history.days(cluster.account.id, window, clock.now(), as_of)
+            costs = get_costs_as_of(held, place, window, as_of)
+            answers.append(replace(costs, source=of_account(costs.source, cluster)))
+            done()
+    return answers
 
 
 async def _of_all(

@@ -5,18 +5,20 @@ import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 import structlog
 
 from kubetally.domain.errors import StoreError
+from kubetally.domain.money import to_number
 from kubetally.domain.window import Clock
+from kubetally.ledger.alone import alone
 from kubetally.ledger.collect.collector import Collector, Report, Watch
-from kubetally.ledger.collect.commit import Committer
+from kubetally.ledger.collect.commit import Committer, Outcome
 from kubetally.ledger.collect.plan import Policy
 from kubetally.ledger.collect.read import Reader
-from kubetally.ledger.stored import COLLECTOR, Lease, Maintained
+from kubetally.ledger.stored import COLLECTOR, MAINTAINER, Lease, Maintained
 from kubetally.settings import Settings
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.ledger import Ledger, open_ledger
@@ -27,8 +29,13 @@ Planned = Callable[[int], None]
 _LOOK_SECONDS = 30.0
 _RENEW_SECONDS = 10.0
 _MAINTAIN_EVERY = timedelta(days=1)
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 _THREADS = 4
 _log = structlog.get_logger(__name__)
+
+
+class Stopped(Exception):
+    """Somebody told the program to stop; the day in hand was finished, and the others stay due."""
 
 
 def collect_once(
@@ -36,7 +43,7 @@ def collect_once(
 ) -> Report:
     """Collect what is due now, of all clusters or those named, round after round until nothing is.
 
-    Raises: AccountNotFound, AnotherWriter, StoreError.
+    Raises: AccountNotFound, AnotherWriter, StoreError, Stopped.
     """
 
     async def collect(ledger: Ledger, collector: Collector) -> Report:
@@ -50,7 +57,7 @@ def collect_once(
                 break
         return whole
 
-    return asyncio.run(_with_collector(settings, clock, collect))
+    return asyncio.run(_until_stopped(_with_collector(settings, clock, collect)))
 
 
 def backfill(
@@ -64,15 +71,18 @@ def backfill(
     planned: Planned,
     clock: Clock | None = None,
 ) -> Report:
-    """Ask an account's source for days again. Raises AccountNotFound, NotACluster, AnotherWriter, StoreError."""
+    """Ask an account's source for days again.
+
+    Raises: AccountNotFound, NotACluster, AnotherWriter, StoreError, Stopped.
+    """
 
     async def fill(ledger: Ledger, collector: Collector) -> Report:
         return await collector.backfill(name, first, end, missing_only=missing_only, watch=watch, planned=planned)
 
-    return asyncio.run(_with_collector(settings, clock, fill))
+    return asyncio.run(_until_stopped(_with_collector(settings, clock, fill)))
 
 
-def collect_forever(settings: Settings, *, watch: Watch = lambda outcome: None, clock: Clock | None = None) -> None:
+def collect_forever(settings: Settings, *, clock: Clock | None = None) -> None:
     """Collect whatever is due, and look after the lake, until SIGTERM or SIGINT; the day in hand is finished first.
 
     Where somebody else does so already, it stands by until that one is gone. Raises StoreError at the start only.
@@ -81,11 +91,31 @@ def collect_forever(settings: Settings, *, watch: Watch = lambda outcome: None, 
 
     async def collect(ledger: Ledger, collector: Collector) -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOPPING:
             loop.add_signal_handler(number, stop.set)
-        await _Forever(ledger, collector, used, watch, stop).run()
+        await _Forever(ledger, collector, used, stop).run()
 
     asyncio.run(_with_collector(settings, used, collect))
+
+
+def log_outcome(outcome: Outcome) -> None:
+    """Tell the log what became of a day."""
+    facts = {"account": outcome.account, "account_id": outcome.account_id, "day": str(outcome.day)}
+    if outcome.is_collected:
+        _log.info("day_collected", **facts, rows=outcome.rows, total_cost=to_number(outcome.total))
+    else:
+        _log.warning("day_not_collected", **facts, code=outcome.code, error=outcome.why)
+
+
+async def _until_stopped(work: Coroutine[Any, Any, T]) -> T:
+    """What it returns; what it writes at the moment of SIGTERM or SIGINT is written first. Raises Stopped."""
+    doing = asyncio.ensure_future(work)
+    for number in _STOPPING:
+        asyncio.get_running_loop().add_signal_handler(number, doing.cancel)
+    await asyncio.wait({doing})
+    if doing.cancelled():
+        raise Stopped
+    return doing.result()
 
 
 async def _with_collector(
@@ -96,12 +126,11 @@ async def _with_collector(
     with open_ledger(settings, clock) as ledger, ThreadPoolExecutor(_THREADS, "ledger") as executor:
         opener = Opener(ledger.accounts, executor, settings)
         reader = Reader(opener.source, opener.metrics, clock, deadline_seconds=settings.deadline_seconds)
-        committer = Committer(ledger.lake, ledger.coverage, ledger.leases, clock)
         collector = Collector(
             ledger.accounts,
             ledger.coverage,
             reader,
-            committer,
+            committer_of(ledger, clock),
             clock,
             executor=executor,
             policy=Policy(most_days=settings.collect_days),
@@ -110,12 +139,17 @@ async def _with_collector(
         return await work(ledger, collector)
 
 
-class _Forever:
-    """Round after round, as long as nobody else does the same."""
+def committer_of(ledger: Ledger, clock: Clock) -> Committer:
+    """Who writes to the ledger's lake."""
+    return Committer(ledger.lake, ledger.coverage, ledger.leases, clock)
 
-    def __init__(self, ledger: Ledger, collector: Collector, clock: Clock, watch: Watch, stop: asyncio.Event) -> None:
-        self._ledger, self._collector, self._clock, self._watch, self._stop = ledger, collector, clock, watch, stop
-        self._maintained = clock.now()
+
+class _Forever:
+    """Round after round, as long as nobody else does the same; the lake is looked after first, and then once a day."""
+
+    def __init__(self, ledger: Ledger, collector: Collector, clock: Clock, stop: asyncio.Event) -> None:
+        self._ledger, self._collector, self._clock, self._stop = ledger, collector, clock, stop
+        self._maintained: datetime | None = None
 
     async def run(self) -> None:
         """Until it is told to stop."""
@@ -132,11 +166,15 @@ class _Forever:
     async def _round(self) -> None:
         dues = await self._collector.due()
         if dues:
-            report = await self._collector.collect(dues, self._watch)
+            report = await self._collector.collect(dues, log_outcome)
             _log.info("collected", due=report.planned, days=len(report.collected), failed=len(report.failed))
-        if self._clock.now() - self._maintained >= _MAINTAIN_EVERY:
-            self._maintained = self._clock.now()
-            await asyncio.to_thread(maintain, self._ledger, self._clock)
+        now = self._clock.now()
+        if self._maintained is None or not timedelta() <= now - self._maintained < _MAINTAIN_EVERY:
+            self._maintained = now
+            try:
+                await asyncio.to_thread(maintain, self._ledger, self._clock)
+            except StoreError as error:  # such as a backup that is being written; tomorrow is soon enough
+                _log.warning("not_maintained", code=error.code, error=str(error))
 
     async def _stoppable(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it, or as much of it as is done when it is told to stop."""
@@ -190,8 +228,8 @@ def maintain(ledger: Ledger, clock: Clock) -> Maintained:
 
     Raises: AnotherWriter, StoreError.
     """
-    keep = timedelta(days=ledger.settings.history_days)
-    with Committer(ledger.lake, ledger.coverage, ledger.leases, clock).alone():
+    keep, committer = timedelta(days=ledger.settings.history_days), committer_of(ledger, clock)
+    with alone(ledger.leases, MAINTAINER, ledger.lake.url), committer.alone():
         done = ledger.lake.maintain(keep)
     forgotten = ledger.coverage.forget(clock.now() - keep)
     facts = {"compacted": done.compacted, "vacuumed": done.vacuumed, "checkpoint": done.checkpoint}

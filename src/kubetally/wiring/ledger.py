@@ -14,6 +14,7 @@ from kubetally.settings import Settings
 from kubetally.store.meta.metadata import open_meta
 from kubetally.store.meta.secrets import KeyRing
 from kubetally.wiring.clock import SystemClock
+from kubetally.wiring.lake import open_lake
 from kubetally.wiring.store import database_url, url_named
 
 
@@ -30,31 +31,13 @@ class Ledger:
 
     @cached_property
     def lake(self) -> Lake:
-        """Where rows are. Raises StoreError."""
+        """Where rows are. Raises UnusableSetting, StoreError."""
         return open_lake(self.settings)
 
     @cached_property
     def history(self) -> History:
         """What was collected, to be read."""
-        return History(self.coverage, lambda: self.lake)
-
-
-def open_lake(settings: Settings) -> Lake:
-    """The lake of the settings. Raises StoreError."""
-    from kubetally.store.lake.delta import DeltaLake  # heavy: pyarrow and deltalake
-
-    return DeltaLake(lake_url(settings), keep=timedelta(days=settings.history_days))
-
-
-def lake_url(settings: Settings) -> str:
-    """Where the lake is; it may hold credentials."""
-    return settings.lake_url or str(settings.home_folder / "lake")
-
-
-def shown_lake(settings: Settings) -> str:
-    """Where the lake is, without credentials."""
-    scheme, separator, place = lake_url(settings).rpartition("://")
-    return f"{scheme}{separator}{place.rpartition('@')[2]}" if separator else place
+        return History(self.coverage, lambda: self.lake, timedelta(days=self.settings.history_days))
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from kubetally.web.question import DEFAULT_WINDOW
 from kubetally.web.server import AddressNotFree, serve
 from kubetally.wiring.beside import kept_running
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.ledger import open_ledger, shown_lake
+from kubetally.wiring.lake import shown_lake
+from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.opener import Opener
 
 SECRET_VARIABLE = "KUBETALLY_SECRET"  # noqa: S105

@@ -4,7 +4,8 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TypeVar
 
@@ -46,7 +47,10 @@ class Report:
 class Collector:
     """Collects what is due.
 
-    executor: where the stores are asked, which block. at_once: clusters that are asked at a time.
+    executor:     where the stores are asked, which block.
+    at_once:      clusters that are asked at a time; a quarter of them at most are of those that failed when they were
+                  last asked, so that however many are dead, the others go on.
+    turn_seconds: after that a cluster's next days are left for the next round, so that a slow one holds no other's.
     """
 
     def __init__(
@@ -60,9 +64,11 @@ class Collector:
         executor: Executor | None = None,
         policy: Policy | None = None,
         at_once: int = 16,
+        turn_seconds: float = 180.0,
     ) -> None:
         self._accounts, self._coverage, self._reader, self._committer = accounts, coverage, reader, committer
-        self._clock, self._executor, self._policy, self._at_once = clock, executor, policy or Policy(), at_once
+        self._clock, self._executor, self._policy = clock, executor, policy or Policy()
+        self._at_once, self._turn_seconds = at_once, turn_seconds
 
     async def due(self, names: Sequence[str] = ()) -> list[Due]:
         """What is due now, of all clusters or of those named; what a killed writer left open is seen to first.
@@ -75,25 +81,37 @@ class Collector:
     async def collect(self, dues: Sequence[Due], watch: Watch = lambda outcome: None) -> Report:
         """Collect these days; what concerns one cluster neither holds nor ends the others.
 
+        Days of a cluster whose turn was over before they were asked for have no outcome: they stay due.
         Raises: AnotherWriter, LeaseLost, StoreError, which concern all of them; what was committed until then is.
         """
+        return await self._collect(dues, watch, self._turn_seconds)
+
+    async def _collect(self, dues: Sequence[Due], watch: Watch, turn_seconds: float | None) -> Report:
         report = Report(len(dues))
+        clusters = {one.id: one for one in await self._blocking(self._clusters)}
 
         def ended(outcome: Outcome) -> None:
+            outcome = replace(outcome, account=clusters[outcome.account_id].name)
             report.outcomes.append(outcome)
             watch(outcome)
 
-        clusters = {one.id: one for one in await self._blocking(self._clusters)}
         days: dict[str, list[date]] = defaultdict(list)
         for one in dues:
             days[one.account_id].append(one.day)
+        has_failed = {one.account_id for one in dues if one.has_failed}
         booked: asyncio.Queue[CollectedDay | None] = asyncio.Queue(_MOST_WAITING)
-        turns = asyncio.Semaphore(self._at_once)
+        turns, second_turns = asyncio.Semaphore(self._at_once), asyncio.Semaphore(max(1, self._at_once // 4))
+
+        async def read(account: Account) -> None:
+            async with second_turns if account.id in has_failed else nullcontext(), turns:
+                await self._read(account, days[account.id], turn_seconds, booked, ended)
+
         async with task_group() as group:
             group.create_task(self._write(booked, ended))
             async with task_group() as reading:
-                for account_id in days.keys() & clusters.keys():
-                    reading.create_task(self._read(clusters[account_id], days[account_id], turns, booked, ended))
+                for account_id in days:
+                    if account_id in clusters:
+                        reading.create_task(read(clusters[account_id]))
             await booked.put(None)
         return report
 
@@ -119,7 +137,7 @@ class Collector:
         if missing_only:
             days = [day for day in days if day not in known or not known[day].is_held or known[day].is_running]
         planned(len(days))
-        return await self.collect([Due(Reason.MISSING, day, account.id) for day in reversed(days)], watch)
+        return await self._collect([Due(Reason.MISSING, day, account.id) for day in reversed(days)], watch, None)
 
     def _due(self, names: Sequence[str]) -> list[Due]:
         now = self._clock.now()
@@ -144,16 +162,15 @@ class Collector:
         self,
         account: Account,
         days: Sequence[date],
-        turns: asyncio.Semaphore,
+        turn_seconds: float | None,
         booked: asyncio.Queue[CollectedDay | None],
         ended: Watch,
     ) -> None:
-        async with turns:
-            async for found in self._reader.days(account, days):
-                if isinstance(found, Unread):
-                    ended(await self._blocking(lambda unread=found: self._note(unread)))  # type: ignore[misc]
-                else:
-                    await booked.put(found)
+        async for found in self._reader.days(account, days, turn_seconds):
+            if isinstance(found, Unread):
+                ended(await self._blocking(lambda unread=found: self._note(unread)))  # type: ignore[misc]
+            else:
+                await booked.put(found)
 
     def _note(self, unread: Unread) -> Outcome:
         if unread.was_tried:

@@ -4,7 +4,6 @@ What is about to be committed is noted first, then committed, then confirmed. Wh
 notes that were left open: what is in the lake is confirmed, what is not is dropped.
 """
 
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,26 +14,10 @@ from datetime import date
 from kubetally.domain.collection import CollectedDay, Collection
 from kubetally.domain.errors import HubError, StoreError
 from kubetally.domain.window import Clock
+from kubetally.ledger.alone import PATIENCE_SECONDS, alone
 from kubetally.ledger.collect.guard import Kept, judged
 from kubetally.ledger.collect.plan import ONE_DAY
 from kubetally.ledger.stored import COMMITTER, Coverage, Lake, Lease, Leases
-
-_PAUSE_SECONDS = 0.1
-_RENEW_SECONDS = 10.0  # a third of how long a lease lasts
-
-
-class AnotherWriter(StoreError):
-    """Somebody else writes to the lake, and did not end in time."""
-
-    code = "another_writer"
-    retryable = True
-
-    def __init__(self, url: str, holder: str, seconds: float) -> None:
-        self.url, self.holder, self.seconds = url, holder, seconds
-        super().__init__(
-            f"{holder} has been writing to {url} for {seconds:g} s: try again, or see whether it hangs; nothing was "
-            "written"
-        )
 
 
 class LeaseLost(StoreError):
@@ -52,7 +35,10 @@ class LeaseLost(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an (account, day): committed, or not and why. `total`: its micros, where it was committed."""
+    """What became of an (account, day): committed, or not and why.
+
+    total: its micros, where it was committed. account: the account's name, once somebody looked it up.
+    """
 
     account_id: str
     day: date
@@ -60,6 +46,7 @@ class Outcome:
     why: str | None = None
     total: int = 0
     rows: int = 0
+    account: str = ""
 
     @property
     def is_collected(self) -> bool:
@@ -77,7 +64,7 @@ class Committer:
         leases: Leases,
         clock: Clock,
         *,
-        patience_seconds: float = 120.0,
+        patience_seconds: float = PATIENCE_SECONDS,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._lake, self._coverage, self._leases, self._clock = lake, coverage, leases, clock
@@ -105,22 +92,11 @@ class Committer:
     @contextmanager
     def alone(self) -> Iterator[Lease]:
         """Be the only one who writes, with nothing left open by others. Raises AnotherWriter, StoreError."""
-        lease = self._lease()
-        with _renewing(lease):
-            try:
-                self._repair()
-                yield lease
-            finally:
-                lease.release()
-
-    def _lease(self) -> Lease:
-        until = time.monotonic() + self._patience_seconds
-        while (lease := self._leases.acquire(COMMITTER)) is None:
-            if time.monotonic() > until:
-                holder = self._leases.holder(COMMITTER) or "another process"
-                raise AnotherWriter(self._lake.url, holder, self._patience_seconds)
-            self._pause(_PAUSE_SECONDS)
-        return lease
+        with alone(
+            self._leases, COMMITTER, self._lake.url, patience_seconds=self._patience_seconds, pause=self._pause
+        ) as lease:
+            self._repair()
+            yield lease
 
     def _repair(self) -> None:
         pending = self._coverage.pending()
@@ -162,24 +138,6 @@ class Committer:
             self._repair()
             return
         self._coverage.confirm(ids, version)
-
-
-@contextmanager
-def _renewing(lease: Lease) -> Iterator[None]:
-    """Give a sign of life now and then, however long the work takes."""
-    done = threading.Event()
-
-    def renew() -> None:
-        while not done.wait(_RENEW_SECONDS) and lease.renew():
-            pass
-
-    renewing = threading.Thread(target=renew, name="lease", daemon=True)
-    renewing.start()
-    try:
-        yield
-    finally:
-        done.set()
-        renewing.join()
 
 
 def _written(collection: Collection) -> Outcome:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum
 from itertools import zip_longest
 
@@ -48,11 +48,12 @@ class Reason(IntEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Due:
-    """A day of an account to be collected now."""
+    """A day of an account to be collected now. has_failed: what was asked of that account last met an error."""
 
     reason: Reason
     day: date
     account_id: str
+    has_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,13 @@ class History:
 
 
 def due(histories: Iterable[History], now: datetime, policy: Policy) -> list[Due]:
-    """What is to be collected now: running days, then missing ones, the newest first, and accounts taking turns."""
+    """What is to be collected now: running days, then missing ones, the newest first, and accounts taking turns.
+
+    Accounts that failed when they were last asked come after all others, which need not wait for them.
+    """
     by_account = [sorted(_due_of(one, now, policy), key=_urgency) for one in histories]
-    return [one for turn in zip_longest(*by_account) for one in turn if one is not None]
+    in_turns = [one for turn in zip_longest(*by_account) for one in turn if one is not None]
+    return sorted(in_turns, key=lambda one: one.has_failed)
 
 
 def history_found(history: History, now: datetime, policy: Policy) -> date | None:
@@ -80,17 +85,27 @@ def _urgency(one: Due) -> tuple[int, int]:
 
 
 def _due_of(history: History, now: datetime, policy: Policy) -> Iterator[Due]:
-    today = now.date()
+    today, has_failed = now.date(), _failed_last(history)
     running = history.days.get(today)
     if now - window_of(today).start >= HOUR and _is_stale(running, now, policy.running_every):
-        yield Due(Reason.RUNNING, today, history.account_id)
+        yield Due(Reason.RUNNING, today, history.account_id, has_failed)
     for day in _candidates(history, today, policy):
         known = history.days.get(day)
         if known is None or not known.is_held or known.is_running:
             if _may_be_tried(known, now, policy):
-                yield Due(Reason.MISSING, day, history.account_id)
+                yield Due(Reason.MISSING, day, history.account_id, has_failed)
         elif known.state is not DayState.SETTLED and _is_unsettled(known, now, policy):
-            yield Due(Reason.UNSETTLED, day, history.account_id)
+            yield Due(Reason.UNSETTLED, day, history.account_id, has_failed)
+
+
+def _failed_last(history: History) -> bool:
+    """Whether the newest attempt met an error; that a source holds nothing is none."""
+    last = max((one for one in history.days.values() if one.tried_at is not None), key=_tried_at, default=None)
+    return last is not None and last.last_error is not None and not _is_empty(last)
+
+
+def _tried_at(one: CoveredDay) -> datetime:
+    return one.tried_at or datetime.min.replace(tzinfo=UTC)
 
 
 def _candidates(history: History, today: date, policy: Policy) -> Iterator[date]:

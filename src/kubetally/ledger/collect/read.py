@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import date
+from math import inf
 from uuid import uuid4
 
 import structlog
@@ -62,13 +63,21 @@ class Reader:
         self._open_source, self._open_metrics, self._clock = open_source, open_metrics, clock
         self._of_one, self._deadline_seconds, self._new_id = of_one, deadline_seconds, new_id
 
-    async def days(self, account: Account, days: Sequence[date]) -> AsyncIterator[CollectedDay | Unread]:
-        """Each day of the cluster, booked or why it is not, in about their order. Raises nothing of the cluster."""
-        left = list(days)
+    async def days(
+        self, account: Account, days: Sequence[date], seconds: float | None = None
+    ) -> AsyncIterator[CollectedDay | Unread]:
+        """Each day of the cluster, booked or why it is not, in about their order. Raises nothing of the cluster.
+
+        seconds: after that no further day is begun, and those that are left are not told of.
+        """
+        left, loop = list(days), asyncio.get_running_loop()
+        ends = inf if seconds is None else loop.time() + seconds
         try:
             async with self._open_source(account) as source, self._open_metrics(account) as metrics:
                 about, failed = await source.about(), 0
                 while left and failed < _GIVE_UP_AFTER:
+                    if loop.time() > ends:
+                        return
                     some = [left.pop(0) for _ in left[: self._of_one]]
                     for found in await asyncio.gather(
                         *(self._day(account, source, metrics, about, day) for day in some)

@@ -2,35 +2,52 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import IO, Any
+from dataclasses import dataclass
+from typing import IO
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import ObjectStore, from_url
+from obstore.store import LocalStore, ObjectStore
 
 from kubetally.store.lake.faults import translated
+from kubetally.store.lake.place import Place
+from kubetally.store.lake.storage import object_store
 
 _PIECE_BYTES = 8 << 20
+_LOG = "_delta_log/"
+
+
+@dataclass(frozen=True, slots=True)
+class LakeFile:
+    """A file by its path from the lake's URL. `is_log`: it tells which others hold."""
+
+    path: str
+    size: int
+
+    @property
+    def is_log(self) -> bool:
+        """Whether it is of a table's log."""
+        return _LOG in self.path
 
 
 class LakeFiles:
-    """The files below a lake's URL, by their paths from there. Raises StoreError."""
+    """The files below a lake's URL. Raises StoreError."""
 
     def __init__(self, url: str, options: Mapping[str, str] | None = None) -> None:
-        self.url, self._is_local = url, "://" not in url
-        if self._is_local:
-            folder = Path(url).expanduser().absolute()
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            url = folder.as_uri()
-        config: Any = dict(options or {})
-        self._store: ObjectStore = from_url(url, config=config) if config else from_url(url)
+        place = Place.parse(url, options)
+        self.url, self._secrets = place.url, place.secrets
+        place.make()
+        self._store: ObjectStore = (
+            object_store(place.target, place.options)
+            if place.folder is None
+            else LocalStore(place.folder, automatic_cleanup=True)
+        )
 
-    def all(self) -> list[tuple[str, int]]:
-        """Each with its size, data before the logs that name them."""
+    def all(self) -> list[LakeFile]:
+        """Every file, logs before the data that they name."""
         with self._translated():
-            found = [(str(one["path"]), int(one["size"])) for some in obstore.list(self._store) for one in some]
-        return sorted(found, key=lambda one: ("_delta_log" in one[0], one[0]))
+            found = [LakeFile(str(one["path"]), int(one["size"])) for some in obstore.list(self._store) for one in some]
+        return sorted(found, key=lambda one: (not one.is_log, one.path))
 
     def pieces(self, path: str) -> Iterator[bytes]:
         """What is in a file, piece by piece."""
@@ -50,5 +67,5 @@ class LakeFiles:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        with translated(self.url):
+        with translated(self.url, self._secrets):
             yield

@@ -94,7 +94,7 @@ class ObjectStorage:
     """A path in an object store."""
 
     def __init__(self, url: str, options: Mapping[str, str]) -> None:
-        self._store = _store(url, options)
+        self._store = object_store(url, options)
 
     def opened(self, path: str, size: int) -> Any:
         """See `Storage`."""
@@ -161,7 +161,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _store(url: str, options: Mapping[str, str]) -> ObjectStore:
+def object_store(url: str, options: Mapping[str, str]) -> ObjectStore:
     """With the options as deltalake takes them, of which some are the client's and of the repetition."""
     client: Any = {}
     retry: Any = {}

@@ -17,8 +17,9 @@ from kubetally.domain.issues import IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window
+from kubetally.ledger.alone import AnotherWriter
 from kubetally.ledger.collect.collector import Collector, Report
-from kubetally.ledger.collect.commit import AnotherWriter, Committer, LeaseLost
+from kubetally.ledger.collect.commit import Committer, LeaseLost
 from kubetally.ledger.collect.plan import ONE_DAY, Policy
 from kubetally.ledger.collect.read import Reader
 from kubetally.ledger.ports import About
@@ -283,7 +284,7 @@ async def test_what_a_killed_writer_left_open_is_seen_to_by_the_next(is_committe
 async def test_who_can_t_write_alone_says_who_does() -> None:
     world = World([Cluster()])
     world.leases.taken.add(COMMITTER)
-    with pytest.raises(AnotherWriter, match="process 7 on other has been writing to memory"):
+    with pytest.raises(AnotherWriter, match="process 7 on other has been at work on memory"):
         await world.collect()
     assert world.held() == {}
 

@@ -1,0 +1,72 @@
+"""Where the lake is, and how it is reached."""
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kubetally.ledger.stored import Lake
+from kubetally.settings import Settings
+from kubetally.wiring.environment import UnusableSetting
+
+if TYPE_CHECKING:
+    from kubetally.store.lake.copying import LakeFiles
+
+_URL, _OPTIONS = "KUBETALLY_LAKE_URL", "KUBETALLY_LAKE_OPTIONS"
+_CLIENT_VARIABLES = tuple(
+    f"{cloud}_{option}"
+    for cloud in ("AWS", "AZURE", "GOOGLE")
+    for option in ("ALLOW_HTTP", "ALLOW_INVALID_CERTIFICATES", "PROXY_URL")
+)
+"""Of the environment: credentials are read there by the libraries themselves, these by one of the two only."""
+
+
+def open_lake(settings: Settings) -> Lake:
+    """The lake of the settings. Raises UnusableSetting, StoreError."""
+    from kubetally.store.lake.delta import DeltaLake  # heavy: pyarrow and deltalake
+
+    keep = timedelta(days=settings.history_days)
+    return DeltaLake(_lake_url(settings), storage_options=lake_options(settings), keep=keep)
+
+
+def open_lake_files(settings: Settings) -> "LakeFiles":
+    """The files of that lake. Raises UnusableSetting, StoreError."""
+    from kubetally.store.lake.copying import LakeFiles  # heavy: as above
+
+    return LakeFiles(_lake_url(settings), lake_options(settings))
+
+
+def shown_lake(settings: Settings) -> str:
+    """Where the lake is, without credentials."""
+    scheme, separator, place = (settings.lake_url or _default(settings)).rpartition("://")
+    return f"{scheme}{separator}{place.rpartition('@')[2]}" if separator else place
+
+
+def lake_options(settings: Settings, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Storage options: those of the settings, before what the environment says of connections.
+
+    Raises: UnusableSetting.
+    """
+    options = {name.lower(): environment[name] for name in _CLIENT_VARIABLES if environment.get(name)}
+    for part in (settings.lake_options or "").replace("\n", ";").split(";"):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        if not equals and not name:
+            continue
+        if not name or not value:
+            raise UnusableSetting(_OPTIONS, "it should be `name=value`, one a line or between semicolons")
+        options[name.lower()] = value
+    return options
+
+
+def _lake_url(settings: Settings) -> str:
+    """Where the lake is. Raises UnusableSetting."""
+    url = settings.lake_url or _default(settings)
+    if "://" not in url and not Path(url).expanduser().is_absolute():
+        why = f"the folder {url!r} is relative, and would be another one from each place that a command is called from"
+        raise UnusableSetting(_URL, f"{why}: write it from the root")
+    return url
+
+
+def _default(settings: Settings) -> str:
+    return str(settings.home_folder.absolute() / "lake")

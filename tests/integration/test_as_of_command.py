@@ -1,0 +1,79 @@
+"""What was reported at a date can be had again."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.integration.commands import WHOLE
+from tests.integration.test_accounts_command import Home
+from tests.integration.upstream import Upstream, added, backfill, costs, figures
+from tests.served import Served
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+def test_what_was_replaced_is_told_as_of_an_instant_before(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    source, server = upstream
+    before = now()
+    added(home, server)
+    backfill(home)
+    first, then = costs(home), now()
+    source.mode = "dearer"
+    backfill(home)
+    second, later = costs(home), now()
+    source.mode = "down"
+    assert home.call("maintain").code == 0
+    assert figures(second) != figures(first)
+    assert figures(home.costs("aurora", "--by", "workload", "--as-of", then)) == figures(first)
+    assert figures(home.costs("aurora", "--by", "workload", "--as-of", later)) == figures(second)
+    nothing = home.costs("aurora", "--as-of", before)
+    assert (nothing["status"], nothing["coverage"]["hours_covered"]) == ("no_data", 0)
+    assert [error["kind"] for error in nothing["errors"]] == ["not_held"]
+
+
+def test_a_day_that_was_not_held_then_is_missing_and_no_source_is_asked(
+    home: Home, upstream: tuple[Upstream, Served]
+) -> None:
+    source, server = upstream
+    added(home, server)
+    assert home.call("backfill", "aurora", "--from", "2026-11-21", "--to", "2026-11-22").code == 0
+    then = now()
+    backfill(home)
+    asked = source.asked
+    body = home.costs("aurora", "--as-of", then)
+    assert source.asked == asked
+    assert (body["status"], body["coverage"]["hours_covered"], body["coverage"]["hours_asked"]) == ("partial", 24, 72)
+    assert [(one["kind"], one["start"]) for one in body["errors"]] == [
+        ("not_held", "2026-11-20T00:00:00Z"),
+        ("not_held", "2026-11-22T00:00:00Z"),
+    ]
+    assert body["as_of"][:16] == then[:16]
+    assert f"as of {then[:10]}" in home.call("costs", "aurora", *WHOLE, "--as-of", then).out
+
+
+def test_the_history_of_an_instant_ends_at_its_horizon(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    _, server = upstream
+    added(home, server)
+    backfill(home)
+    today = datetime.now(UTC)
+    for args, words in (
+        (("aurora", "--as-of", (today - timedelta(days=401)).isoformat()), "what was replaced before"),
+        (("aurora", "--as-of", (today + timedelta(hours=1)).isoformat()), "is yet to come"),
+        (("aurora", "--as-of", "yesterday"), "--as-of 'yesterday' is no instant"),
+        (("--url", server.url, "--as-of", "2026-11-24"), "is no account"),
+        (("aurora", "--as-of", "2026-11-24", "--infrastructure", "legacy_sum"), "leave out --infrastructure"),
+    ):
+        done = home.call("costs", *WHOLE, *args)
+        assert done.code == 2, args
+        assert words in done.err
+    shorter = home.call("costs", *WHOLE, "aurora", "--as-of", now(), KUBETALLY_HISTORY_DAYS="1")
+    assert shorter.code == 0, shorter.err
+
+
+@pytest.mark.parametrize("days", ["0", "-3", "many"])
+def test_a_horizon_that_is_none_is_refused(home: Home, days: str) -> None:
+    done = home.call("costs", KUBETALLY_HISTORY_DAYS=days)
+    assert done.code == 2
+    assert "KUBETALLY_HISTORY_DAYS should be a whole number above zero" in done.err

@@ -1,0 +1,88 @@
+"""A lake in an S3, reached as the settings and the environment say."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.integration.object_stores import ObjectStore
+from tests.integration.test_accounts_command import Home
+from tests.integration.upstream import Upstream, added, backfill, costs, figures
+from tests.served import Served
+
+WAYS = ("environment", "settings")
+
+
+def on_s3(folder: Path, store: ObjectStore, way: str) -> Home:
+    """A home whose lake is in a bucket of its own."""
+    options = dict(store.options)
+    lake = {"KUBETALLY_LAKE_URL": f"{store.bucket()}/kubetally"}
+    if way == "settings":
+        return Home(folder, {**lake, "KUBETALLY_LAKE_OPTIONS": "; ".join(f"{k}={v}" for k, v in options.items())})
+    return Home(folder, {**lake, **{name.upper(): value for name, value in options.items()}})
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_days_are_kept_in_a_bucket_and_read_from_there(
+    tmp_path: Path, upstream: tuple[Upstream, Served], object_store: ObjectStore, way: str
+) -> None:
+    source, server = upstream
+    home = on_s3(tmp_path / "home", object_store, way)
+    added(home, server)
+    live = costs(home)
+    assert "Collected 3 days" in backfill(home)
+    source.mode = "down"
+    assert figures(costs(home)) == figures(live)
+    assert not (home.folder / "lake").exists()
+    done = home.call("maintain")
+    assert done.code == 0, done.err
+    assert figures(costs(home)) == figures(live)
+
+
+def test_a_backup_of_a_bucket_is_restored_into_another_and_into_a_folder(
+    tmp_path: Path, upstream: tuple[Upstream, Served], object_store: ObjectStore
+) -> None:
+    source, server = upstream
+    home, file = on_s3(tmp_path / "home", object_store, "environment"), tmp_path / "backup.tar"
+    added(home, server)
+    backfill(home)
+    source.mode = "dearer"
+    backfill(home)
+    source.mode = "down"
+    before = costs(home)
+    assert home.call("backup", str(file)).code == 0
+    for other in (on_s3(tmp_path / "other", object_store, "settings"), Home(tmp_path / "third")):
+        done = other.call("restore", str(file))
+        assert done.code == 0, done.err
+        assert figures(costs(other)) == figures(before)
+
+
+def test_a_secret_of_the_lake_shows_nowhere(
+    tmp_path: Path, upstream: tuple[Upstream, Served], object_store: ObjectStore
+) -> None:
+    _, server = upstream
+    home = on_s3(tmp_path / "home", object_store, "settings")
+    added(home, server)
+    wrong = replace(home, settings={**home.settings, "KUBETALLY_LAKE_URL": "s3://a-bucket-that-is-not/kubetally"})
+    done = wrong.call("backfill", "aurora", "--from", "2026-11-20", "--to", "2026-11-21", KUBETALLY_LOG_LEVEL="debug")
+    assert done.code == 3
+    assert "s3://a-bucket-that-is-not/kubetally" in done.err
+    assert object_store.options["aws_secret_access_key"] not in done.err + done.out
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"KUBETALLY_LAKE_URL": "lake"}, "KUBETALLY_LAKE_URL can't be used: the folder 'lake' is relative"),
+        ({"KUBETALLY_LAKE_URL": "hdfs://host/lake"}, "is of no kind that is known here"),
+        ({"KUBETALLY_LAKE_OPTIONS": "aws_region"}, "KUBETALLY_LAKE_OPTIONS can't be used"),
+    ],
+)
+def test_a_lake_that_can_t_be_one_is_refused(
+    home: Home, upstream: tuple[Upstream, Served], settings: dict[str, str], words: str
+) -> None:
+    _, server = upstream
+    added(home, server)
+    done = home.call("backfill", "aurora", "--from", "2026-11-20", "--to", "2026-11-21", **settings)
+    assert done.code == 2
+    assert words in done.err

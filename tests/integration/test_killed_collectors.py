@@ -1,0 +1,193 @@
+"""Collectors that are killed, that meet, that stop, and whose disk is full: nothing is lost and nothing doubled."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.integration.commands import WHOLE
+from tests.integration.small_disk import fill
+from tests.integration.test_accounts_command import Home
+from tests.integration.upstream import THREE_DAYS, Upstream, added, backfill, costs, figures, started
+from tests.served import Served
+
+
+def on_disk(home: Home) -> set[tuple[str, int, int]]:
+    found = set()
+    for file in home.folder.rglob("*"):
+        with suppress(OSError):
+            state = file.stat()
+            found.add((str(file), state.st_size, state.st_mtime_ns))
+    return found
+
+
+def killed_after(home: Home, changes: int) -> int:
+    """Backfill, killed when so many changes on disk were seen; how many there were."""
+    process, seen, count = started(home, "backfill", "aurora", *THREE_DAYS), on_disk(home), 0
+    while process.poll() is None and count < changes:
+        now = on_disk(home)
+        count, seen = count + (now != seen), now
+    process.kill()
+    process.wait()
+    return count
+
+
+def held(home: Home, source: Upstream) -> tuple[float, float]:
+    """Hours and total of what is held."""
+    source.mode = "down"
+    done = home.call("costs", "aurora", *WHOLE, "--format", "json", KUBETALLY_ATTEMPTS="1")
+    source.mode = "sound"
+    if done.code:
+        return 0, 0.0
+    return done.json["coverage"]["hours_covered"], done.json["summary"]["total_cost"] or 0.0
+
+
+def test_a_collector_killed_at_any_point_loses_and_doubles_nothing(
+    home: Home, upstream: tuple[Upstream, Served], tmp_path: Path
+) -> None:
+    source, server = upstream
+    added(home, server)
+    days = [
+        home.call("costs", "aurora", "--start", f"2026-11-2{n}", "--end", f"2026-11-2{n + 1}", "--format", "json").json
+        for n in range(3)
+    ]
+    totals, live = [day["summary"]["total_cost"] for day in days], costs(home)
+    most = killed_after(home, 10_000)
+    assert most > 10, "else there is nothing to be killed in"
+    for point in range(10):
+        one = Home(tmp_path / f"killed-{point}")
+        added(one, server)
+        killed_after(one, max(1, round(most * (point + 0.5) / 10)))
+        hours, total = held(one, source)
+        assert hours in {0, 24, 48, 72}
+        possible = {round(sum(days), 3) for days in subsets(totals) if 24 * len(days) == hours}
+        assert round(total, 3) in possible
+        backfill(one)
+        assert figures(costs(one)) == figures(live), point
+    source.mode = "dearer"
+    for point in range(10):
+        killed_after(home, max(1, round(most * (point + 0.5) / 10)))
+        source.mode = "sound"
+        assert held(home, source)[0] == 72
+        source.mode = "dearer"
+    backfill(home)
+    assert costs(home)["summary"]["network_cost"] == pytest.approx(2 * live["summary"]["network_cost"])
+
+
+def test_a_collector_that_is_told_to_stop_finishes_what_it_writes(
+    home: Home, upstream: tuple[Upstream, Served]
+) -> None:
+    source, server = upstream
+    added(home, server)
+    live = costs(home)
+    for point in (1, 6, 12):
+        process, seen, count = started(home, "backfill", "aurora", *THREE_DAYS), on_disk(home), 0
+        while process.poll() is None and count < point:
+            now = on_disk(home)
+            count, seen = count + (now != seen), now
+        process.terminate()
+        assert process.wait(20) in {0, 130}
+        assert process.stderr is not None
+        with process.stderr:
+            told = process.stderr.read().decode()
+        assert process.returncode == 0 or "stopped: the days that were written stay" in told
+        assert held(home, source)[0] in {0, 24, 48, 72}
+    backfill(home, "aurora", "--missing")
+    source.mode = "down"
+    assert figures(costs(home)) == figures(live)
+
+
+@pytest.mark.parametrize("on_it", ["lake", "home"])
+def test_a_full_disk_takes_nothing_away_and_with_space_again_it_goes_on(
+    home: Home, upstream: tuple[Upstream, Served], small_disk: Path, on_it: str
+) -> None:
+    source, server = upstream
+    if on_it == "home":
+        home = Home(small_disk / "home")
+    else:
+        home = Home(home.folder, {"KUBETALLY_LAKE_URL": str(small_disk / "lake")})
+    added(home, server)
+    backfill(home)
+    first = costs(home)
+    fill(small_disk / "pad", leaving=0)
+    source.mode = "dearer"
+    done = home.call("backfill", "aurora", *THREE_DAYS)
+    assert done.code == 3
+    assert "space" in done.err or "full" in done.err
+    assert "Traceback" not in done.err
+    source.mode = "down"
+    assert figures(costs(home)) == figures(first)
+    (small_disk / "pad").unlink()
+    source.mode = "dearer"
+    backfill(home)
+    assert costs(home)["summary"]["network_cost"] == pytest.approx(2 * first["summary"]["network_cost"])
+
+
+def subsets(items: list[float]) -> Iterator[list[float]]:
+    for bits in range(2 ** len(items)):
+        yield [item for number, item in enumerate(items) if bits >> number & 1]
+
+
+def test_two_collectors_at_once_double_nothing(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    source, server = upstream
+    added(home, server)
+    live, source.mode = costs(home), "slow"
+    both = [started(home, "backfill", "aurora", *THREE_DAYS) for _ in range(2)]
+    assert 0 in [process.wait(60) for process in both]
+    source.mode = "down"
+    assert figures(costs(home)) == figures(live)
+
+
+def test_a_service_collects_by_itself_and_stops_with_what_it_has_begun(
+    home: Home, upstream: tuple[Upstream, Served]
+) -> None:
+    _, server = upstream
+    added(home, server)
+    service = started(home, "serve", "--port", "0")
+    try:
+        until = time.monotonic() + 40
+        while time.monotonic() < until:
+            (body,) = home.call("coverage", *WHOLE, "--format", "json").json
+            if len([day for day in body["days"] if day["rows"]]) == 3:
+                break
+            time.sleep(0.2)
+        else:
+            raise AssertionError("nothing was collected")
+        collectors = children_of(service.pid)
+        assert len(collectors) == 1
+    finally:
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(15) == 0
+    assert gone(collectors[0])
+
+
+def test_a_collector_whose_service_was_killed_ends_too(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    _, server = upstream
+    added(home, server)
+    service = started(home, "serve", "--port", "0")
+    until = time.monotonic() + 20
+    while not (collectors := children_of(service.pid)) and time.monotonic() < until:
+        time.sleep(0.1)
+    service.kill()
+    service.wait()
+    assert gone(collectors[0])
+
+
+def children_of(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(word) for word in children.read_text().split()] if children.exists() else []
+
+
+def gone(pid: int) -> bool:
+    until = time.monotonic() + 15
+    while time.monotonic() < until:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
