@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import decode_and_book, lake, prometheus, service, ten_clusters
+from bench import collector, decode_and_book, lake, prometheus, service, ten_clusters
 from bench.table import Line, markdown, rewrite
 
 BENCHES: dict[str, Callable[[], list[Line]]] = {
@@ -12,6 +12,7 @@ BENCHES: dict[str, Callable[[], list[Line]]] = {
     "service": service.lines,
     "prometheus": prometheus.lines,
     "lake": lake.lines,
+    "collector": collector.lines,
 }
 
 

@@ -64,9 +64,9 @@ def lines() -> list[Line]:
 
 def ours(folder: str) -> dict[str, float]:
     """One reading and booking, as `CostModelSource.read` and `book` do it once the bytes are there."""
-    allocations, assets = (_answer(file.read_bytes()) for file in large_day.files_in(folder))
+    allocations, assets = (answer_of(file.read_bytes()) for file in large_day.files_in(folder))
     with _measured() as found:
-        booking = _booked(allocations, assets, *large_day.DAY)
+        booking = booked_answers(allocations, assets, *large_day.DAY)
     assert booking.audited
     return found
 
@@ -88,7 +88,7 @@ def dicts_without_collector(folder: str) -> dict[str, float]:
 
 def decoding(folder: str) -> dict[str, float]:
     """What no reading in Python can be quicker than: the typed rows alone."""
-    allocations, assets = (_answer(file.read_bytes()) for file in large_day.files_in(folder))
+    allocations, assets = (answer_of(file.read_bytes()) for file in large_day.files_in(folder))
     with _measured() as found:
         kept = decode_booked(allocations), decode_assets(assets)
     assert all(kept)
@@ -110,7 +110,7 @@ def same_everywhere(folder: str) -> dict[str, int]:
 
 def _assert_same(allocations: bytes, assets: bytes, start: str, end: str) -> None:
     """To the micro: components, kinds, namespaces and pods; hours up to the order of floating additions."""
-    booking = _booked(_answer(allocations), _answer(assets), start, end)
+    booking = booked_answers(answer_of(allocations), answer_of(assets), start, end)
     booked = peer.book(allocations, assets, start, end, hours=24.0)
     assert booked.bill == booking.bill._asdict()
     assert booked.audited is booking.audited
@@ -139,7 +139,8 @@ def _close(some: Mapping[str, float], others: Mapping[str, float]) -> bool:
     return some.keys() == others.keys() and all(isclose(some[key], others[key], rel_tol=1e-12) for key in some)
 
 
-def _booked(allocations: Answer, assets: Answer, start: str, end: str) -> Booking:
+def booked_answers(allocations: Answer, assets: Answer, start: str, end: str) -> Booking:
+    """A day as `CostModelSource.read` and `book` make it of its two answers."""
     window = Window(parse_instant(start), parse_instant(end))
     notes = Notes(_URL, window)
     decoded, _ = decode_booked(allocations)
@@ -150,7 +151,8 @@ def _booked(allocations: Answer, assets: Answer, start: str, end: str) -> Bookin
     return book(Reading(window, rows.allocations, listed, rows.covered, "USD", _URL, issues))
 
 
-def _answer(body: bytes) -> Answer:
+def answer_of(body: bytes) -> Answer:
+    """A body as it comes from the transport."""
     return Answer(200, body, "application/json", None, datetime.now(UTC), 1.0, _URL)
 
 

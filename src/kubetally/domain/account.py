@@ -1,8 +1,11 @@
 """Organizations and the cloud accounts that belong to them."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+_USERINFO = re.compile(r"://[^/?#]*@")
 
 
 class AccountType(StrEnum):
@@ -73,3 +76,8 @@ class Account:
     locked: str | None = None
     created_at: datetime | None = None
     deleted_at: datetime | None = None
+
+    @property
+    def place(self) -> str:
+        """Where its source is, or else its name, fit to be shown."""
+        return _USERINFO.sub("://***@", self.kubecost_url or self.name)

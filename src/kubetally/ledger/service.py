@@ -304,7 +304,7 @@ class CostService:
             yield Live(Counted(source, self.tally), None if metrics is None else CountedMetrics(metrics, self.tally))
 
     async def _ask(self, account: Account, key: _Key) -> tuple[ClusterCosts, int, float]:
-        window, url, clock = key[2], account.kubecost_url or account.name, self._clock
+        window, url, clock = key[2], account.place, self._clock
         async with self._turn(account.id):
             began = time.monotonic()
             held = await held_days(self._history, self._executor, account.id, window, clock.now())

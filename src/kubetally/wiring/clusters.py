@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -78,28 +78,31 @@ async def get_cluster_costs(
     """
     settings, clock = settings or read_settings(), clock or SystemClock()
     deadline = settings.deadline_seconds
-    discoveries = discoveries or Discoveries()
-    ends = asyncio.get_running_loop().time() + deadline
-
-    @asynccontextmanager
-    async def live() -> AsyncIterator[Live]:
-        async with (
-            open_source(cluster, settings, discoveries) as source,
-            open_metrics(cluster, settings, discoveries) as metrics,
-        ):
-            yield Live(source, metrics)
-
-    held = Held()
+    discoveries, held = discoveries or Discoveries(), Held()
     if isinstance(cluster, Remembered):
         held = await held_days(history, None, cluster.account.id, window, clock.now())
-    costs = await get_joined_costs(held.days, place_of(cluster), live, window, clock=clock, deadline_seconds=deadline)
-    costs = replace(costs, issues=(*costs.issues, *held.issues))
-    if legacy:
-        try:
-            async with asyncio.timeout_at(ends), open_metrics(cluster, settings, discoveries) as metrics:
-                costs = await with_legacy(costs, metrics, clock.now())
-        except TimeoutError:
-            costs = legacy_late(costs, costs.source.url, deadline)
+    async with AsyncExitStack() as stack:
+        metrics = open_metrics(cluster, settings, discoveries)
+        beside = await stack.enter_async_context(metrics) if legacy else None
+
+        @asynccontextmanager
+        async def live() -> AsyncIterator[Live]:
+            async with (
+                open_source(cluster, settings, discoveries) as source,
+                nullcontext(beside) if legacy else metrics as opened,
+            ):
+                yield Live(source, opened)
+
+        ends = asyncio.get_running_loop().time() + deadline
+        place = place_of(cluster)
+        costs = await get_joined_costs(held.days, place, live, window, clock=clock, deadline_seconds=deadline)
+        costs = replace(costs, issues=(*costs.issues, *held.issues))
+        if legacy:
+            try:
+                async with asyncio.timeout_at(ends):
+                    costs = await with_legacy(costs, beside, clock.now())
+            except TimeoutError:
+                costs = legacy_late(costs, beside.url if beside else costs.source.url, deadline)
     return replace(costs, detail_level=detail_level, source=of_account(costs.source, cluster))
 
 

@@ -57,7 +57,7 @@ def collect_once(
                 break
         return whole
 
-    return asyncio.run(_until_stopped(_with_collector(settings, clock, collect)))
+    return asyncio.run(_until_stopped(with_collector(settings, clock, collect)))
 
 
 def backfill(
@@ -79,7 +79,7 @@ def backfill(
     async def fill(ledger: Ledger, collector: Collector) -> Report:
         return await collector.backfill(name, first, end, missing_only=missing_only, watch=watch, planned=planned)
 
-    return asyncio.run(_until_stopped(_with_collector(settings, clock, fill)))
+    return asyncio.run(_until_stopped(with_collector(settings, clock, fill)))
 
 
 def collect_forever(settings: Settings, *, clock: Clock | None = None) -> None:
@@ -95,7 +95,7 @@ def collect_forever(settings: Settings, *, clock: Clock | None = None) -> None:
             loop.add_signal_handler(number, stop.set)
         await _Forever(ledger, collector, used, stop).run()
 
-    asyncio.run(_with_collector(settings, used, collect))
+    asyncio.run(with_collector(settings, used, collect))
 
 
 def log_outcome(outcome: Outcome) -> None:
@@ -118,7 +118,7 @@ async def _until_stopped(work: Coroutine[Any, Any, T]) -> T:
     return doing.result()
 
 
-async def _with_collector(
+async def with_collector(
     settings: Settings, clock: Clock | None, work: Callable[[Ledger, Collector], Coroutine[Any, Any, T]]
 ) -> T:
     """What `work` does with a collector; what it has begun to write is written before this ends."""

@@ -1,0 +1,147 @@
+"""The collector beside the work that it can't leave out, and beside the bound that its parallelism sets."""
+
+import asyncio
+import resource
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+from bench import fresh, prepared_source
+from bench.decode_and_book import answer_of, booked_answers
+from bench.prepared_source import FIRST
+from bench.table import Line
+from kubetally.domain.account import Account, AccountType
+from kubetally.domain.cluster_costs import SourceIdentity
+from kubetally.domain.collection import collected, window_of
+from kubetally.ledger.collect.collector import Collector, Report
+from kubetally.ledger.collect.plan import Due, Reason
+from kubetally.settings import Settings
+from kubetally.store.lake import files
+from kubetally.store.lake.columns import ALLOCATION_FILE, allocation_table
+from kubetally.store.lake.storage import DiskStorage
+from kubetally.wiring.collect import with_collector
+from kubetally.wiring.ledger import Ledger, open_ledger
+
+_CLUSTERS, _COPIES = 50, 16  # of 63 pods each: 1,000 pods a cluster
+_LEAST_SHARE = 0.7
+_MANY, _LATENCY_SECONDS, _AT_ONCE, _MOST_OF_BOUND = 200, 0.05, 16, 2.0
+_PHASES = 2  # of each cluster: what it is, and its day
+_DAYS_OF_MEMORY, _MOST_GROWTH = 5, 1.25
+_TURNS = 3
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+_LATER = datetime.combine(FIRST, datetime.min.time(), UTC) + timedelta(days=60)
+
+
+class _Later:
+    """A clock long after the days of the bench."""
+
+    def now(self) -> datetime:
+        return _LATER
+
+
+def lines() -> list[Line]:
+    """Throughput and memory on clusters of 1,000 pods, in turns with the bare loop; then many small slow clusters."""
+    with tempfile.TemporaryDirectory() as large, tempfile.TemporaryDirectory() as small:
+        size = fresh.run(prepared_source.write_days, large, str(_COPIES), str(_DAYS_OF_MEMORY))
+        fresh.run(prepared_source.write_days, small, "1", "1")
+        with prepared_source.serving(large, 0) as url:
+            found = fresh.in_turns({"bare": bare, "collector": a_day, "days": some_days}, large, url, times=_TURNS)
+        with prepared_source.serving(small, _LATENCY_SECONDS) as url:
+            many = fresh.in_turns({"many": many_clusters}, small, url, times=_TURNS)["many"]
+    rates = {name: one["rows"] / one["seconds"] for name, one in found.items()}
+    share = rates["collector"] / rates["bare"]
+    growth = found["days"]["peak_bytes"] / found["collector"]["peak_bytes"]
+    bound = _MANY * _PHASES * _LATENCY_SECONDS / _AT_ONCE
+
+    def line(what: str, figure: str, target: str = "", reached: bool | None = None) -> Line:
+        return Line("collector", what, figure, target, reached)
+
+    return [
+        line("the fleet", f"{_CLUSTERS} clusters x {size['pods']:,} pods, {size['bytes'] / 1e6:.1f} MB each"),
+        line("bare loop: decode and book, Arrow, one Parquet file", f"{rates['bare']:,.0f} rows/s"),
+        line(
+            "the collector, from HTTP to both commits and the coverage",
+            f"{rates['collector']:,.0f} rows/s, {share:.0%} of the bare loop",
+            f"at least {_LEAST_SHARE:.0%}",
+            share >= _LEAST_SHARE,
+        ),
+        line(
+            f"peak memory, {_DAYS_OF_MEMORY} days beside one",
+            f"{found['days']['peak_bytes'] / 2**20:.0f} MiB, {growth:.2f}x",
+            f"under {_MOST_GROWTH:g}x",
+            growth < _MOST_GROWTH,
+        ),
+        line(
+            f"{_MANY} clusters x 1 day, {_LATENCY_SECONDS * 1e3:.0f} ms before each answer, {_AT_ONCE} at a time",
+            f"{many['seconds']:.2f} s, {many['seconds'] / bound:.2f}x of the {bound:.2f} s that waiting takes",
+            f"under {_MOST_OF_BOUND:g}x",
+            many["seconds"] < _MOST_OF_BOUND * bound and many["days"] == _MANY,
+        ),
+    ]
+
+
+def bare(folder: str, _: str) -> dict[str, float]:
+    """Every cluster's day decoded, booked and made Arrow, and all of it written as one file to the disk."""
+    bodies = [Path(folder, f"{name}-{FIRST}.json").read_bytes() for name in ("allocations", "assets")]
+    start, end = (one.isoformat() for one in (window_of(FIRST).start, window_of(FIRST).end))
+    source = SourceIdentity("http://bench")
+    began, tables = time.perf_counter(), []
+    for number in range(_CLUSTERS):
+        booking = booked_answers(*map(answer_of, bodies), start, end)
+        day = collected(str(number), f"account-{number:03}", FIRST, _LATER, source, booking, ())
+        tables.append(allocation_table(day))
+    with tempfile.TemporaryDirectory() as made:
+        files.write(DiskStorage(Path(made)), FIRST, tables, ALLOCATION_FILE)
+    return _measured(began, sum(table.num_rows for table in tables))
+
+
+def a_day(_: str, url: str) -> dict[str, float]:
+    """A day of all clusters."""
+    return _collect(url, _CLUSTERS, 1)
+
+
+def some_days(_: str, url: str) -> dict[str, float]:
+    """Several days of all clusters."""
+    return _collect(url, _CLUSTERS, _DAYS_OF_MEMORY)
+
+
+def many_clusters(_: str, url: str) -> dict[str, float]:
+    """A day of many clusters."""
+    return _collect(url, _MANY, 1)
+
+
+def _collect(url: str, clusters: int, days: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as home:
+        settings = replace(Settings(), home=home, collect_at_once=_AT_ONCE)
+        with open_ledger(settings) as ledger:
+            organization = ledger.accounts.organization().id
+            ids = [_added(ledger, organization, url, number) for number in range(clusters)]
+        dues = [Due(Reason.MISSING, FIRST + timedelta(days=day), id_) for day in range(days) for id_ in ids]
+
+        async def work(_: Ledger, collector: Collector) -> Report:
+            return await collector.collect(dues)
+
+        began = time.perf_counter()
+        report = asyncio.run(with_collector(settings, _Later(), work))
+        found = _measured(began, sum(one.rows for one in report.collected))
+    assert not report.failed, report.failed[0]
+    return {**found, "days": len(report.collected)}
+
+
+def _added(ledger: Ledger, organization: str, url: str, number: int) -> str:
+    name = f"cluster-{number:03}"
+    account = Account(str(uuid4()), organization, name, AccountType.KUBERNETES_CNR, kubecost_url=f"{url}/{name}")
+    return ledger.accounts.add(account).id
+
+
+def _measured(began: float, rows: int) -> dict[str, float]:
+    seconds = time.perf_counter() - began
+    return {
+        "seconds": seconds,
+        "rows": rows,
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT,
+    }
