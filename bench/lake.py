@@ -69,12 +69,12 @@ def replaced(folder: str) -> dict[str, float]:
     lake, day = DeltaLake(str(Path(folder) / "lake")), cluster_day("cluster-017", day=_LAST, pods=PODS, nodes=NODES)
     again = (_of(day, _LAST, f"again-{number}-{time.time_ns()}") for number in range(100))
     last = next(again)
-    lake.replace([last])
+    lake.put([last])
 
     def replace_it() -> None:
         nonlocal last
         last = next(again)
-        lake.replace([last])
+        lake.put([last])
 
     seconds = _timed(replace_it)
     held = last.collection
@@ -92,12 +92,12 @@ def _fill(lake: DeltaLake) -> float:
     """Small days, then full ones; the median seconds of a full one."""
     small = cluster_day("cluster-000", pods=10, nodes=1)
     for number in range(_LOG_DAYS):
-        lake.replace([_of(small, _FIRST + timedelta(days=number), str(number))])
+        lake.put([_of(small, _FIRST + timedelta(days=number), str(number))])
     fleet, seconds = _fleet(_LAST), []
     for number in range(_LOG_DAYS, _LOG_DAYS + _FULL_DAYS):
         day = _FIRST + timedelta(days=number)
         began = time.perf_counter()
-        lake.replace([_of(one, day, f"{one.collection.account_id}-{number}") for one in fleet])
+        lake.put([_of(one, day, f"{one.collection.account_id}-{number}") for one in fleet])
         seconds.append(time.perf_counter() - began)
     return median(seconds)
 
@@ -109,7 +109,7 @@ def _commits_of_many(lake: DeltaLake) -> tuple[int, float]:
     tables = [f"{lake.url}/{name}" for name in ("allocations", "assets")]
     before = [DeltaTable(table).version() for table in tables]
     began = time.perf_counter()
-    lake.replace(clusters)
+    lake.put(clusters)
     seconds = time.perf_counter() - began
     return max(DeltaTable(table).version() - was for table, was in zip(tables, before, strict=True)), seconds
 

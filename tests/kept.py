@@ -8,7 +8,7 @@ from kubetally.domain.asset import Asset
 from kubetally.domain.collection import CollectedDay, Collection, CoveredDay
 from kubetally.domain.errors import StoreError
 from kubetally.domain.row import Row
-from kubetally.ledger.stored import CollectionGone, Maintained
+from kubetally.ledger.stored import CollectionGone, Maintained, PackedDay
 
 
 class Broken(StoreError):
@@ -27,7 +27,11 @@ class LakeInMemory:
     before: Callable[[], None] = lambda: None
     after: Callable[[], None] = lambda: None
 
-    def replace(self, days: Sequence[CollectedDay]) -> int:
+    def pack(self, days: Sequence[CollectedDay]) -> list[PackedDay]:
+        return [PackedDay(day.collection, day) for day in days]
+
+    def replace(self, packed: Sequence[PackedDay]) -> int:
+        days = [_unpacked(one) for one in packed]
         assert len({(one.collection.day, one.collection.is_running) for one in days}) == 1
         self.before()
         self.commits.append(days)
@@ -35,6 +39,9 @@ class LakeInMemory:
         self.versions.append(self.versions[-1] | keyed)
         self.after()
         return len(self.versions) - 1
+
+    def put(self, days: Sequence[CollectedDay]) -> int:
+        return self.replace(self.pack(days))
 
     def rows(self, collections: Sequence[Collection]) -> dict[str, tuple[Row, ...]]:
         return {one.id: tuple(self._found(one).rows) for one in collections}
@@ -54,6 +61,11 @@ class LakeInMemory:
         if found is None or found.collection.id != collection.id:
             raise CollectionGone(self.url, collection.id)
         return found
+
+
+def _unpacked(day: PackedDay) -> CollectedDay:
+    assert isinstance(day.content, CollectedDay)
+    return replace(day.content, collection=day.collection)
 
 
 class CoverageInMemory:
@@ -83,6 +95,10 @@ class CoverageInMemory:
     def held(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
         newest = {one.day: one for one in self.confirmed if one.account_id == account_id and first <= one.day < end}
         return [newest[day] for day in sorted(newest)]
+
+    def held_on(self, day: date, account_ids: Iterable[str]) -> dict[str, Collection]:
+        held = (self.held(id_, day, day + timedelta(days=1)) for id_ in account_ids)
+        return {one.account_id: one for some in held for one in some}
 
     def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
         found = {(one.account_id, one.day): _covered(one) for one in self.confirmed}

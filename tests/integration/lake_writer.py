@@ -13,7 +13,7 @@ def main(url: str, accounts: str, first: str, times: str) -> None:
     print("ready", flush=True)
     sys.stdin.readline()
     for generation in islice(count(int(first)), int(times)):
-        lake.replace([cluster_day(account, generation, pods=40) for account in accounts.split(",")])
+        lake.put([cluster_day(account, generation, pods=40) for account in accounts.split(",")])
         print(generation, flush=True)
 
 

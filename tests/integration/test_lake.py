@@ -61,7 +61,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 def put(lake: DeltaLake, *days: CollectedDay) -> list[Collection]:
     """Replace, and the collections as coverage would hand them back."""
-    version = lake.replace(days)
+    version = lake.put(days)
     return [replace(one.collection, version=version) for one in days]
 
 
@@ -183,13 +183,13 @@ def test_where_the_log_forgot_a_commit_the_rows_tell_of_it(place: Place) -> None
 def test_a_commit_is_of_one_day_and_of_one_kind(place: Place) -> None:
     lake = place.lake()
     with pytest.raises(ValueError, match="one day"):
-        lake.replace([cluster_day("a"), cluster_day("b", day=NEXT_DAY)])
+        lake.put([cluster_day("a"), cluster_day("b", day=NEXT_DAY)])
     with pytest.raises(ValueError, match="one day"):
-        lake.replace([cluster_day("a"), cluster_day("b", is_running=True)])
+        lake.put([cluster_day("a"), cluster_day("b", is_running=True)])
     with pytest.raises(ValueError, match="one collection"):
-        lake.replace([cluster_day("a"), cluster_day("a", 1)])
+        lake.put([cluster_day("a"), cluster_day("a", 1)])
     with pytest.raises(ValueError, match="one day"):
-        lake.replace([])
+        lake.put([])
     assert place.files() == {}
 
 
@@ -284,7 +284,7 @@ def test_a_table_of_a_later_version_is_refused(place: Place) -> None:
     held = put(place.lake(), cluster_day("a"))
     properties = {"kubetally.schema_version": "2"}
     place.table("allocations").alter.set_table_properties(properties, raise_if_not_exists=False)
-    for use in (lambda lake: lake.rows(held), lambda lake: lake.replace([cluster_day("b")])):
+    for use in (lambda lake: lake.rows(held), lambda lake: lake.put([cluster_day("b")])):
         with pytest.raises(LakeNewer, match=r"version 2.*upgrade"):
             use(place.lake())
 
@@ -310,7 +310,7 @@ def test_a_table_of_somebody_else_is_refused(
         raise_if_key_not_exists=False,
     )
     with pytest.raises(LakeForeign, match=why):
-        place.lake().replace([cluster_day("a")])
+        place.lake().put([cluster_day("a")])
     assert place.table("allocations").version() == 0
 
 

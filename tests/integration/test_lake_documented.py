@@ -37,9 +37,9 @@ def test_the_example_gives_the_sums_of_a_day_and_of_the_version_before(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lake = DeltaLake(str(tmp_path))
-    lake.replace([cluster_day("a")])
+    lake.put([cluster_day("a")])
     again = cluster_day("a", 1)
-    lake.replace([again])
+    lake.put([again])
     example = TEXT.partition("<!-- example: begin -->\n")[2].partition("<!-- example: end -->")[0]
     names: dict[str, Any] = {}
     exec(textwrap.dedent(example).replace("/var/lib/kubetally/lake", str(tmp_path)), names)  # noqa: S102

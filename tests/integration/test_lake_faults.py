@@ -112,7 +112,7 @@ def test_threads_that_share_a_lake_lose_nothing(url: str) -> None:
 
     def write(name: str) -> None:
         begin.wait(20)
-        lake.replace([cluster_day(name, pods=40)])
+        lake.put([cluster_day(name, pods=40)])
 
     threads = [Thread(target=write, args=(name,)) for name in names]
     for thread in threads:
@@ -136,7 +136,7 @@ def test_a_writer_that_is_killed_leaves_the_old_or_the_new_and_the_next_goes_on(
     assert held in {last_told, last_told + 1}
     assert_reads(url, ACCOUNTS, held)
     lake = DeltaLake(url)
-    lake.replace([cluster_day(account, 10**6, pods=40) for account in ACCOUNTS])
+    lake.put([cluster_day(account, 10**6, pods=40) for account in ACCOUNTS])
     assert_reads(url, ACCOUNTS, 10**6)
     lake.maintain(timedelta(0))
     assert len(list(Path(url).glob("*/day=*/*"))) == 2
@@ -162,11 +162,11 @@ def test_a_reader_sees_all_accounts_of_a_commit_or_none(url: str) -> None:
 
 def test_the_assets_of_what_holds_stay_while_its_rows_are_not_replaced(url: str) -> None:
     lake = DeltaLake(url)
-    lake.replace([cluster_day("a", pods=40)])
+    lake.put([cluster_day("a", pods=40)])
     in_the_way = Path(url) / "allocations" / "_delta_log" / f"{2:020}.json"
     in_the_way.mkdir()
     with pytest.raises(StoreError):
-        lake.replace([cluster_day("a", 1, pods=40)])
+        lake.put([cluster_day("a", 1, pods=40)])
     assert DeltaTable(f"{url}/assets").version() == 2
     in_the_way.rmdir()
     assert lake.versions_of([cluster_day("a", 1).collection]) == {}
@@ -198,7 +198,7 @@ class IntrudedStorage:
 
     def write(self, path: str, content: Any) -> None:
         for generation in islice(self._generations, 1):
-            self._other.replace([cluster_day("other", generation, pods=40)])
+            self._other.put([cluster_day("other", generation, pods=40)])
         self._storage.write(path, content)
 
     def __getattr__(self, name: str) -> Any:
@@ -206,7 +206,7 @@ class IntrudedStorage:
 
 
 def test_who_was_first_to_write_a_day_is_read_again_before_it_is_written_over(url: str) -> None:
-    DeltaLake(url).replace([cluster_day("a", day=DAY + timedelta(days=1))])
+    DeltaLake(url).put([cluster_day("a", day=DAY + timedelta(days=1))])
     table = DayTable(IntrudedOnce.parse(url), TableName.ALLOCATIONS, timedelta(days=400))
     both = {account: allocation_table(cluster_day(account, 7)) for account in ("b", "other")}
     table.put(DAY, both, {})
@@ -217,7 +217,7 @@ def test_who_was_first_to_write_a_day_is_read_again_before_it_is_written_over(ur
 
 def test_who_finds_others_in_the_way_each_time_gives_up_and_says_so(url: str) -> None:
     waits: list[float] = []
-    DeltaLake(url).replace([cluster_day("a", pods=40)])
+    DeltaLake(url).put([cluster_day("a", pods=40)])
     table = DayTable(Intruded.parse(url), TableName.ALLOCATIONS, timedelta(days=400), sleep=waits.append)
     with pytest.raises(LakeBusy, match="try again") as caught:
         table.put(DAY, {"b": allocation_table(cluster_day("b"))}, {})
@@ -249,16 +249,16 @@ def wait_for_bytes(url: str, size: int) -> None:
 def test_a_full_disk_changes_nothing_and_with_space_again_it_goes_on(small_disk: Path, free_pages: int) -> None:
     url, pad = str(small_disk / "lake"), small_disk / "pad"
     lake = DeltaLake(url)
-    lake.replace([cluster_day(account, pods=40) for account in ACCOUNTS])
+    lake.put([cluster_day(account, pods=40) for account in ACCOUNTS])
     fill(pad, leaving=free_pages * 4096)
     generation = until_full(lake)
     for _ in range(2):
         assert held_generation(url, ACCOUNTS) == generation - 1
         assert_reads(url, ACCOUNTS, generation - 1)
         with pytest.raises(LakeFull):
-            lake.replace([cluster_day(account, 99, pods=400) for account in ACCOUNTS])
+            lake.put([cluster_day(account, 99, pods=400) for account in ACCOUNTS])
     pad.unlink()
-    lake.replace([cluster_day(account, 100, pods=40) for account in ACCOUNTS])
+    lake.put([cluster_day(account, 100, pods=40) for account in ACCOUNTS])
     assert_reads(url, ACCOUNTS, 100)
 
 
@@ -266,7 +266,7 @@ def until_full(lake: DeltaLake) -> int:
     """Replace until there is no space left; the generation that had none."""
     for generation in range(1, 10):
         try:
-            lake.replace([cluster_day(account, generation, pods=40) for account in ACCOUNTS])
+            lake.put([cluster_day(account, generation, pods=40) for account in ACCOUNTS])
         except LakeFull:
             return generation
     pytest.fail("the disk never was full")
@@ -275,15 +275,15 @@ def until_full(lake: DeltaLake) -> int:
 def test_a_new_lake_on_a_full_disk_is_told(small_disk: Path) -> None:
     fill(small_disk / "pad", leaving=0)
     with pytest.raises(LakeFull):
-        DeltaLake(str(small_disk / "lake")).replace([cluster_day("a")])
+        DeltaLake(str(small_disk / "lake")).put([cluster_day("a")])
     (small_disk / "pad").unlink()
-    DeltaLake(str(small_disk / "lake")).replace([cluster_day("a", pods=40)])
+    DeltaLake(str(small_disk / "lake")).put([cluster_day("a", pods=40)])
     assert_reads(str(small_disk / "lake"), ["a"], 0)
 
 
 def test_maintenance_leaves_what_somebody_is_about_to_commit_and_removes_what_nobody_did(url: str) -> None:
     lake = DeltaLake(url)
-    lake.replace([cluster_day("a", pods=40)])
+    lake.put([cluster_day("a", pods=40)])
     day = Path(url) / "allocations" / f"day={DAY}"
     fresh, orphan = day / "part-fresh.zstd.parquet", day / "part-orphan.zstd.parquet"
     for file in (fresh, orphan):

@@ -35,6 +35,14 @@ class CollectionGone(StoreError):
 
 
 @dataclass(frozen=True, slots=True)
+class PackedDay:
+    """A collected day in the form that a lake keeps it in, which takes less memory; `content` is the lake's own."""
+
+    collection: Collection
+    content: object
+
+
+@dataclass(frozen=True, slots=True)
 class Maintained:
     """What maintenance did: files put together, files removed for good, and the version of the checkpoint."""
 
@@ -51,12 +59,20 @@ class Lake(Protocol):
         """Where it is, fit to be shown."""
         ...
 
-    def replace(self, days: Sequence[CollectedDay]) -> int:
+    def pack(self, days: Sequence[CollectedDay]) -> list[PackedDay]:
+        """Days in the lake's form, of many small ones best together. Any thread may call."""
+        ...
+
+    def replace(self, days: Sequence[PackedDay]) -> int:
         """Put the rows and assets of these account-days, all of one day, in place of those that are held, at once.
 
         Assets go first; the commit of the rows counts, and names the collections. A reader sees all of it or nothing.
         Returns the version from which on they are there, of the table of days or that of running days.
         """
+        ...
+
+    def put(self, days: Sequence[CollectedDay]) -> int:
+        """`replace` of days that are packed now."""
         ...
 
     def rows(self, collections: Sequence[Collection]) -> dict[str, tuple[Row, ...]]:
@@ -100,6 +116,10 @@ class Coverage(Protocol):
 
         as_of: those that held at that instant, by when they were confirmed; running days are not kept for it.
         """
+        ...
+
+    def held_on(self, day: date, account_ids: Iterable[str]) -> dict[str, Collection]:
+        """The collection that holds for a day of each of these accounts, by account; none where nothing is held."""
         ...
 
     def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:

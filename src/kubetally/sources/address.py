@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 import httpx
 
@@ -52,6 +53,9 @@ class AddressRefused(SourceError):
 
 async def system_resolve(host: str, port: int) -> list[str]:
     """The addresses of `host` in the system's order, each once. Raises OSError, UnicodeError."""
+    with suppress(ValueError):  # an address in its usual spelling, which is quicker than asking the system
+        if str(ipaddress.ip_address(host)) == host:
+            return [host]
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(place[0]) for *_, place in found))
 
@@ -140,6 +144,8 @@ async def checked_addresses(
 
 def _to_address(request: httpx.Request, host: str, address: str) -> httpx.Request:
     """The same request, sent to `address`; its Host header is set already, and TLS verifies `host`."""
+    if address == host:
+        return request
     return httpx.Request(
         request.method,
         request.url.copy_with(host=address),

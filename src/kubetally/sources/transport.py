@@ -73,6 +73,7 @@ _UNAVAILABLE_STATUSES = frozenset({429, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SEE_OTHER = 303  # leads to what came of a question, to be fetched without it
 _LARGEST_FORM_BYTES = _MIB
+_HEADERS = {"accept": "*/*", "connection": "keep-alive", "user-agent": "kubetally"}
 _FORM_HEADERS = {"content-type": "application/x-www-form-urlencoded"}
 
 
@@ -139,24 +140,21 @@ class Transport:
         # Where the certificate has another name than the host; `CheckedAddresses` names the host otherwise.
         self._extensions = {"sni_hostname": access.server_name} if access.server_name else {}
         # Proxies and certificates out of the environment would go round the check of addresses, so neither reads it.
-        connect = CheckedAddresses(
+        # Requests go to it without a client of httpx before it: redirects, credentials and retries are ours, no cookie
+        # is kept, and what that client does besides takes a third of a small question's time.
+        self._connections = CheckedAddresses(
             httpx.AsyncHTTPTransport(verify=access.ssl_context(), trust_env=False),
             resolve=resolve,
             connect_seconds=self._limits.connect_seconds,
             allow_link_local=self._limits.allow_link_local,
         )
-        self._client = httpx.AsyncClient(
-            transport=connect,
-            headers={"user-agent": "kubetally", **access.request_headers(), "accept-encoding": "gzip"},
-            timeout=httpx.Timeout(
-                connect=self._limits.connect_seconds,
-                read=self._limits.read_seconds,
-                write=self._limits.read_seconds,
-                pool=self._limits.deadline_seconds,
-            ),
-            follow_redirects=False,
-            trust_env=False,
-        )
+        self._headers = httpx.Headers(_HEADERS | access.request_headers() | {"accept-encoding": "gzip"})
+        self._timeout = {
+            "connect": self._limits.connect_seconds,
+            "read": self._limits.read_seconds,
+            "write": self._limits.read_seconds,
+            "pool": self._limits.deadline_seconds,
+        }
         # What kept every question out a moment ago, and until when nobody knocks again.
         self._closed_door: tuple[SourceError, float] | None = None
         _leave_our_retries_to_us()
@@ -171,7 +169,7 @@ class Transport:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        await self._connections.aclose()
 
     async def get(
         self, path: str, params: Params = (), *, expected: frozenset[int] = frozenset(), quiet: bool = False
@@ -240,7 +238,7 @@ class Transport:
 
     async def _let_in(self, question: _Question, tries: "_Tries") -> Answer:
         """The answer, with credentials renewed once if those at hand have expired."""
-        shown_before = self._client.headers.get("authorization")
+        shown_before = self._headers.get("authorization")
         try:
             return await self._with_retries(question, tries)
         except SourceRefused as error:
@@ -248,8 +246,8 @@ class Transport:
                 raise
             async with self._renewing:
                 # Of several questions that were refused together, the first one renews for all.
-                if self._client.headers.get("authorization") == shown_before:
-                    self._client.headers.update((await self._renew()).request_headers())
+                if self._headers.get("authorization") == shown_before:
+                    self._headers.update((await self._renew()).request_headers())
         return await self._with_retries(question, tries)
 
     async def _with_retries(self, question: _Question, tries: "_Tries") -> Answer:
@@ -292,10 +290,7 @@ class Transport:
         """The first answer that redirects nowhere; only the source's own host is followed."""
         url, shown, form = question.url, question.shown, question.form
         for _ in range(self._limits.max_redirects + 1):
-            headers = None if form is None else _FORM_HEADERS
-            async with self._client.stream(
-                question.method, url, content=form, headers=headers, extensions=self._extensions
-            ) as response:
+            async with self._response(question.method, url, form) as response:
                 location = response.headers.get("location")
                 if response.status_code not in _REDIRECTS or not location:
                     yield response
@@ -304,6 +299,18 @@ class Transport:
                     raise RedirectRefused(shown, url.host, "where the question itself could not be put again")
                 url = _redirected(url, location, shown)
         raise RedirectRefused(shown, url.host, f"more than {self._limits.max_redirects} times in a row")
+
+    @asynccontextmanager
+    async def _response(self, method: str, url: httpx.URL, form: bytes | None) -> AsyncIterator[httpx.Response]:
+        headers = self._headers if form is None else [*self._headers.items(), *_FORM_HEADERS.items()]
+        extensions = {"timeout": self._timeout, **self._extensions}
+        request = httpx.Request(method, url, headers=headers, content=form, extensions=extensions)
+        response = await self._connections.handle_async_request(request)
+        response.request = request
+        try:
+            yield response
+        finally:
+            await response.aclose()
 
     def _translated(self, error: Exception, shown: str) -> SourceError:
         match error:

@@ -1,9 +1,10 @@
 """Opening what is asked about an account, for those who ask for many."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from kubetally.domain.account import Account
 from kubetally.ledger.accounts import Accounts
@@ -15,11 +16,17 @@ from kubetally.wiring.sources import open_metrics, open_source
 
 
 class Opener:
-    """Opens what is asked about an account. How a context leads to a source is remembered."""
+    """Opens what is asked about an account. How a context leads to a source is remembered.
 
-    def __init__(self, accounts: Accounts, executor: Executor, settings: Settings) -> None:
+    keep_seconds: how long the other accounts are taken to be as they were; of many that are opened in a row each would
+    look at all.
+    """
+
+    def __init__(self, accounts: Accounts, executor: Executor, settings: Settings, keep_seconds: float = 0.0) -> None:
         self._accounts, self._executor, self._settings = accounts, executor, settings
-        self._discoveries = Discoveries()
+        self._discoveries, self._keep_seconds = Discoveries(), keep_seconds
+        self._seen: tuple[float, tuple[Account, ...], str] | None = None
+        self._looking = asyncio.Lock()
 
     @asynccontextmanager
     async def source(self, account: Account) -> AsyncIterator[CostSource]:
@@ -37,7 +44,11 @@ class Opener:
     async def _cluster(self, account: Account) -> Remembered:
         """The account beside the others: which of them have no source of their own matters to one that has none."""
 
-        def look() -> Remembered:
-            return Remembered(account, tuple(self._accounts.all()), self._accounts.organization().currency)
+        async with self._looking if self._keep_seconds else nullcontext():  # one looks for all that are opened at once
+            seen, now = self._seen, time.monotonic()
+            if seen is None or now - seen[0] >= self._keep_seconds:
+                seen = self._seen = now, *await asyncio.get_running_loop().run_in_executor(self._executor, self._look)
+        return Remembered(account, *seen[1:])
 
-        return await asyncio.get_running_loop().run_in_executor(self._executor, look)
+    def _look(self) -> tuple[tuple[Account, ...], str]:
+        return tuple(self._accounts.all()), self._accounts.organization().currency

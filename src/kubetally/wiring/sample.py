@@ -57,7 +57,7 @@ def _filled(ledger: Ledger, fleet: Fleet, done: Callable[[], None]) -> int:
     for days in running:
         collections = [day.collection for day in days]
         ledger.coverage.intend(collections)
-        version = ledger.lake.replace(days)
+        version = ledger.lake.put(days)
         ledger.coverage.confirm([one.id for one in collections], version)
         rows += sum(len(day.rows) for day in days)
         done()

@@ -125,7 +125,7 @@ def test_a_float_keeps_every_bit(value: float) -> None:
 @pytest.mark.parametrize("amount", [10**18, -(10**18), 2**63])
 def test_an_amount_beyond_the_column_is_an_error_that_names_it(amount: int) -> None:
     day = cluster_day("a", rows=[Row(Kind.WORKLOAD, costs=Costs(ram=amount))])
-    with pytest.raises(ValueBeyondLake, match="cost"):
+    with pytest.raises(ValueBeyondLake, match="a ram_cost of this day"):
         allocation_table(day)
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from typing import TypeVar
 
 from kubetally.domain.account import Account, AccountType
@@ -16,13 +17,14 @@ from kubetally.ledger.accounts import Accounts, NotACluster
 from kubetally.ledger.collect.commit import Committer, Outcome
 from kubetally.ledger.collect.plan import ONE_DAY, Due, History, Policy, Reason, due, history_found
 from kubetally.ledger.collect.read import Reader, Unread
-from kubetally.ledger.stored import Coverage
+from kubetally.ledger.stored import Coverage, PackedDay
 from kubetally.tasks import task_group
 
 T = TypeVar("T")
 Watch = Callable[[Outcome], None]
 _LINGER_SECONDS = 0.2  # for other clusters' same day, so that they are one commit
-_MOST_ROWS = 500_000  # of one commit
+_MOST_ROWS = 200_000  # of one commit
+_ROWS_TO_PACK = 4_000  # together: in the lake's form they take less memory, and of many small days it is quicker
 _MOST_WAITING = 32  # booked days that wait for a commit: what is read faster than it is written must not pile up
 
 
@@ -168,7 +170,7 @@ class Collector:
     ) -> None:
         async for found in self._reader.days(account, days, turn_seconds):
             if isinstance(found, Unread):
-                ended(await self._blocking(lambda unread=found: self._note(unread)))  # type: ignore[misc]
+                ended(await self._blocking(partial(self._note, found)))
             else:
                 await booked.put(found)
 
@@ -182,9 +184,17 @@ class Collector:
         """Commit what is booked, as much at a time as has come meanwhile, until None comes."""
         is_open = True
         while is_open:
-            batch, is_open = await _batch(booked)
-            if batch:
-                for outcome in await self._blocking(lambda days=batch: self._committer.commit(days)):  # type: ignore[misc]
+            packed: list[PackedDay] = []
+            has_come = True
+            while has_come and sum(one.collection.rows for one in packed) < _MOST_ROWS:
+                some, has_come, is_open = await _some(booked, packed)
+                for one in await self._blocking(partial(self._committer.pack, some)) if some else ():
+                    if isinstance(one, PackedDay):
+                        packed.append(one)
+                    else:
+                        ended(one)
+            if packed:
+                for outcome in await self._blocking(partial(self._committer.commit, packed)):
                     ended(outcome)
 
     async def _blocking(self, call: Callable[[], T]) -> T:
@@ -202,18 +212,22 @@ def cluster_named(accounts: Accounts, name: str) -> Account:
     return account
 
 
-async def _batch(booked: asyncio.Queue[CollectedDay | None]) -> tuple[list[CollectedDay], bool]:
-    """What waits, and what comes in a moment; and whether there is more to come after it."""
-    batch, rows = [], 0
-    one = await booked.get()
-    while one is not None:
-        batch.append(one)
-        rows += len(one.rows)
-        if rows > _MOST_ROWS:
-            return batch, True
+async def _some(
+    booked: asyncio.Queue[CollectedDay | None], before: Sequence[PackedDay]
+) -> tuple[list[CollectedDay], bool, bool]:
+    """What has come: enough to be packed together, or all that came in a moment. Whether more may be waited for with
+    it, and whether there will be more at all. Where nothing came `before`, it waits for the first.
+    """
+    some: list[CollectedDay] = []
+    rows = 0
+    while rows < _ROWS_TO_PACK:
         try:
-            async with asyncio.timeout(_LINGER_SECONDS):
+            async with asyncio.timeout(_LINGER_SECONDS if some or before else None):
                 one = await booked.get()
         except TimeoutError:
-            return batch, True
-    return batch, False
+            return some, False, True
+        if one is None:
+            return some, False, False
+        some.append(one)
+        rows += len(one.rows)
+    return some, True, True

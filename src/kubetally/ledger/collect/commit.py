@@ -16,8 +16,7 @@ from kubetally.domain.errors import HubError, StoreError
 from kubetally.domain.window import Clock
 from kubetally.ledger.alone import PATIENCE_SECONDS, alone
 from kubetally.ledger.collect.guard import Kept, judged
-from kubetally.ledger.collect.plan import ONE_DAY
-from kubetally.ledger.stored import COMMITTER, Coverage, Lake, Lease, Leases
+from kubetally.ledger.stored import COMMITTER, Coverage, Lake, Lease, Leases, PackedDay
 
 
 class LeaseLost(StoreError):
@@ -70,7 +69,17 @@ class Committer:
         self._lake, self._coverage, self._leases, self._clock = lake, coverage, leases, clock
         self._patience_seconds, self._pause = patience_seconds, pause
 
-    def commit(self, days: Sequence[CollectedDay]) -> list[Outcome]:
+    def pack(self, days: Sequence[CollectedDay]) -> list[PackedDay | Outcome]:
+        """Days as `commit` takes them; any thread may call. One that the lake can't hold is noted and hinders none."""
+        try:
+            return list(self._lake.pack(days))
+        except StoreError as error:
+            if len(days) > 1:
+                return [one for day in days for one in self.pack([day])]
+            found = days[0].collection
+            return [self._not_committed(found, error.code, str(error))]
+
+    def commit(self, days: Sequence[PackedDay]) -> list[Outcome]:
         """Put days into the lake, those of one day at once, unless the ledger knows more of them already.
 
         Raises: AnotherWriter, LeaseLost, StoreError; what was committed until then is.
@@ -107,25 +116,24 @@ class Committer:
             self._coverage.confirm([one for one, its in committed.items() if its == version], version)
         self._coverage.drop([one.id for one in pending if one.id not in committed])
 
-    def _commit(self, days: Sequence[CollectedDay]) -> list[Outcome]:
+    def _commit(self, days: Sequence[PackedDay]) -> list[Outcome]:
         outcomes, accepted = [], []
+        held = self._coverage.held_on(days[0].collection.day, [day.collection.account_id for day in days])
         for day in days:
-            verdict = judged(day, self._held(day.collection))
+            verdict = judged(day, held.get(day.collection.account_id))
             if isinstance(verdict, Kept):
-                found = day.collection
-                self._coverage.failed(found.account_id, found.day, self._clock.now(), verdict.code, verdict.why)
-                outcomes.append(Outcome(found.account_id, found.day, verdict.code, verdict.why))
+                outcomes.append(self._not_committed(day.collection, verdict.code, verdict.why))
             else:
                 accepted.append(verdict)
         if accepted:
             self._write(accepted)
         return outcomes + [_written(day.collection) for day in accepted]
 
-    def _held(self, collection: Collection) -> Collection | None:
-        held = self._coverage.held(collection.account_id, collection.day, collection.day + ONE_DAY)
-        return held[0] if held else None
+    def _not_committed(self, found: Collection, code: str, why: str) -> Outcome:
+        self._coverage.failed(found.account_id, found.day, self._clock.now(), code, why)
+        return Outcome(found.account_id, found.day, code, why)
 
-    def _write(self, days: Sequence[CollectedDay]) -> None:
+    def _write(self, days: Sequence[PackedDay]) -> None:
         collections = [day.collection for day in days]
         ids = [one.id for one in collections]
         self._coverage.intend(collections)
@@ -145,9 +153,9 @@ def _written(collection: Collection) -> Outcome:
     return Outcome(collection.account_id, collection.day, total=bill.total, rows=collection.rows)
 
 
-def _by_day(days: Iterable[CollectedDay]) -> list[list[CollectedDay]]:
+def _by_day(days: Iterable[PackedDay]) -> list[list[PackedDay]]:
     """Those of one day together, once an account: of two collections of one account-day the later holds."""
-    groups: dict[tuple[date, bool], dict[str, CollectedDay]] = defaultdict(dict)
+    groups: dict[tuple[date, bool], dict[str, PackedDay]] = defaultdict(dict)
     for one in days:
         groups[one.collection.day, one.collection.is_running][one.collection.account_id] = one
     return [list(group.values()) for group in groups.values()]

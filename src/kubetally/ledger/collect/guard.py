@@ -1,10 +1,15 @@
 """Whether what a source answers now may take the place of what is held: a pure decision."""
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
+from kubetally.domain.booking import Booking
 from kubetally.domain.collection import CollectedDay, Collection
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import to_shown
+from kubetally.ledger.stored import PackedDay
+
+D = TypeVar("D", CollectedDay, PackedDay)
 
 FELL_BY = 0.1
 """A fall of a day's total by more than this part of it is told."""
@@ -21,7 +26,7 @@ class Kept:
     why: str
 
 
-def judged(new: CollectedDay, held: Collection | None) -> CollectedDay | Kept:
+def judged(new: D, held: Collection | None) -> D | Kept:
     """The day as it is to be committed, with an issue where its total fell; or why it is not."""
     found = new.collection
     if not found.head.covered:
@@ -43,7 +48,7 @@ def _less(found: Collection, held: Collection) -> Kept | None:
     return None
 
 
-def _told_if_fallen(new: CollectedDay, held: Collection) -> CollectedDay:
+def _told_if_fallen(new: D, held: Collection) -> D:
     was, now = held.head.bill.total, new.collection.head.bill.total
     return _with_issue(new, was, now) if was > 0 and now < was * (1 - FELL_BY) else new
 
@@ -57,11 +62,11 @@ def _lacks_metrics(collection: Collection) -> bool:
     return any(issue.kind is IssueKind.SOURCE_FAILED and issue.subject == "infrastructure" for issue in issues)
 
 
-def _with_issue(new: CollectedDay, was: int, now: int) -> CollectedDay:
-    head, currency = new.collection.head, new.collection.head.currency
+def _with_issue(new: D, was: int, now: int) -> D:
+    head: Booking = new.collection.head
     message = (
-        f"collected again, this day costs {to_shown(now)} {currency} and no longer {to_shown(was)}: see whether the "
-        "source has lost something"
+        f"collected again, this day costs {to_shown(now)} {head.currency} and no longer {to_shown(was)}: see whether "
+        "the source has lost something"
     )
     issue = Issue(IssueKind.TOTAL_FELL, message, head.source, head.window)
     head = replace(head, issues=(*head.issues, issue))

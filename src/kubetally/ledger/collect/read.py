@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime, timedelta
 from math import inf
 from uuid import uuid4
 
@@ -27,6 +27,7 @@ from kubetally.tasks import task_group
 OpenSource = Callable[[Account], AbstractAsyncContextManager[CostSource]]
 OpenMetrics = Callable[[Account], AbstractAsyncContextManager[InfrastructureSource | None]]
 _GIVE_UP_AFTER = 2  # days on end that met what others would meet, too
+_ABOUT_KEPT = timedelta(hours=1)
 _NOT_LET_IN = frozenset({401, 403})
 _log = structlog.get_logger(__name__)
 
@@ -62,6 +63,7 @@ class Reader:
     ) -> None:
         self._open_source, self._open_metrics, self._clock = open_source, open_metrics, clock
         self._of_one, self._deadline_seconds, self._new_id = of_one, deadline_seconds, new_id
+        self._abouts: dict[tuple[str, str], tuple[datetime, About]] = {}
 
     async def days(
         self, account: Account, days: Sequence[date], seconds: float | None = None
@@ -74,14 +76,12 @@ class Reader:
         ends = inf if seconds is None else loop.time() + seconds
         try:
             async with self._open_source(account) as source, self._open_metrics(account) as metrics:
-                about, failed = await source.about(), 0
+                failed = 0
                 while left and failed < _GIVE_UP_AFTER:
                     if loop.time() > ends:
                         return
                     some = [left.pop(0) for _ in left[: self._of_one]]
-                    for found in await asyncio.gather(
-                        *(self._day(account, source, metrics, about, day) for day in some)
-                    ):
+                    for found in await asyncio.gather(*(self._day(account, source, metrics, day) for day in some)):
                         failed = failed + 1 if isinstance(found, Unread) and found.is_of_all else 0
                         yield found
         except HubError as error:  # it could not even be opened
@@ -93,7 +93,7 @@ class Reader:
             )
 
     async def _day(
-        self, account: Account, source: CostSource, metrics: InfrastructureSource | None, about: About, day: date
+        self, account: Account, source: CostSource, metrics: InfrastructureSource | None, day: date
     ) -> CollectedDay | Unread:
         now = self._clock.now()
         window = window_of(day).until(whole_hour(now))
@@ -103,7 +103,7 @@ class Reader:
             )
         try:
             async with asyncio.timeout(self._deadline_seconds):
-                booking, assets = await _booked(source, metrics, about, window)
+                booking, about, assets = await self._booked(account, source, metrics, window)
         except TimeoutError:
             return _unread(account, day, DeadlinePassed(source.url, self._deadline_seconds or 0))
         except HubError as error:
@@ -117,20 +117,34 @@ class Reader:
             self._new_id(), account.id, day, now, told, booking, assets, is_running=window != window_of(day)
         )
 
+    async def _booked(
+        self, account: Account, source: CostSource, metrics: InfrastructureSource | None, window: Window
+    ) -> tuple[Booking, About, Sequence[Asset]]:
+        """A day, or what of it is over, with all that is to be told of it, who told it, and its assets.
 
-async def _booked(
-    source: CostSource, metrics: InfrastructureSource | None, about: About, window: Window
-) -> tuple[Booking, Sequence[Asset]]:
-    """A day, or what of it is over, with all that is to be told of it, and its assets. Raises SourceError."""
-    async with task_group() as group:
-        measuring = group.create_task(_measured(metrics, window))
-        reading = await source.read(window)
-    part, measured = Question(window, window), measuring.result()
-    booking = booked(source.url, part, reading, measured if isinstance(measured, Infrastructure) else None)
-    metrics_url = None if metrics is None else metrics.url
-    answers = Answers(source.url, metrics_url, [(part, booking)], measured, about, None)
-    told = (*booking.issues, *measured_issues(answers, window), *foreign_metrics(answers, about, window))
-    return replace(booking, issues=each_once(told)), reading.assets or ()
+        Raises: SourceError.
+        """
+        async with task_group() as group:
+            measuring = group.create_task(_measured(metrics, window))
+            reading = await source.read(window)
+        about = await self._about(account, source)
+        part, measured = Question(window, window), measuring.result()
+        booking = booked(source.url, part, reading, measured if isinstance(measured, Infrastructure) else None)
+        metrics_url = None if metrics is None else metrics.url
+        answers = Answers(source.url, metrics_url, [(part, booking)], measured, about, None)
+        told = (*booking.issues, *measured_issues(answers, window), *foreign_metrics(answers, about, window))
+        return replace(booking, issues=each_once(told)), about, reading.assets or ()
+
+    async def _about(self, account: Account, source: CostSource) -> About:
+        """What the source is, remembered for a while. Asked after a day was read: by then it is clear where to ask."""
+        key, now = (account.id, source.url), self._clock.now()
+        known = self._abouts.get(key)
+        if known is not None and timedelta() <= now - known[0] < _ABOUT_KEPT:
+            return known[1]
+        about = await source.about()
+        if about.product is not None:
+            self._abouts[key] = now, about
+        return about
 
 
 async def _measured(metrics: InfrastructureSource | None, window: Window) -> Infrastructure | HubError | None:

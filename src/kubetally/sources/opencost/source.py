@@ -130,7 +130,6 @@ class CostModelSource:
         async with task_group() as group:
             rows_task = group.create_task(self.client.day_allocations(window, self.cluster_id))
             assets_task = group.create_task(_attempt(self.client.day_assets(window, self.cluster_id)))
-            configs_task = group.create_task(_attempt(self._configs()))
         answer, decoded, repaired = rows_task.result()
         try:
             rows = read_allocations(decoded, window, notes, self.url)
@@ -150,7 +149,8 @@ class CostModelSource:
                 Issue(IssueKind.NOT_A_NUMBER, "the source answered with NaN, which is no figure", self.url, window)
             )
         issues += self._clock_issue(window)
-        currency = self._checked_currency(configs_task.result(), window, issues)
+        # By now it is clear where the API begins; who waits for more than a day has asked already (`about`).
+        currency = self._checked_currency(await _attempt(self._configs()), window, issues)
         return Reading(
             window=window,
             allocations=allocations,

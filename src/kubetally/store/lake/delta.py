@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
@@ -12,8 +12,8 @@ from kubetally.domain.asset import Asset
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.collection import Collection as Collected
 from kubetally.domain.row import Row
-from kubetally.ledger.stored import CollectionGone, Maintained
-from kubetally.store.lake.columns import allocation_table, asset_table, assets_of, rows_of
+from kubetally.ledger.stored import CollectionGone, Maintained, PackedDay
+from kubetally.store.lake.columns import allocation_tables, asset_tables, assets_of, rows_of
 from kubetally.store.lake.files import slices_by
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import TableName
@@ -35,6 +35,13 @@ ASSETS_VERSION_KEY = "kubetally.assets_version"
 _CLOCKS_DIFFER = timedelta(hours=1)
 _READERS = 4
 _Item = TypeVar("_Item")
+
+
+class _Tables(NamedTuple):
+    """A day's rows and assets as its files hold them."""
+
+    rows: pa.Table
+    assets: pa.Table
 
 
 class _Pair:
@@ -73,16 +80,22 @@ class DeltaLake:
         """Where it is, without credentials."""
         return self._place.url
 
-    def replace(self, days: Sequence[CollectedDay]) -> int:
+    def pack(self, days: Sequence[CollectedDay]) -> list[PackedDay]:
+        """Rows and assets as Arrow tables. Raises ValueBeyondLake."""
+        tables = zip(allocation_tables(days), asset_tables(days), strict=True)
+        return [PackedDay(day.collection, _Tables(*its)) for day, its in zip(days, tables, strict=True)]
+
+    def replace(self, days: Sequence[PackedDay]) -> int:
         """Put these account-days, all of one day and all running or none, in place of those that are held.
 
         Assets go first. Those of the collections that are replaced stay until the next time, because until the rows
         are committed they are the ones that hold, and forever if we are killed in between.
         """
         day, pair = self._day_of(days), self._pair(days[0].collection)
-        rows = {one.collection.account_id: allocation_table(one) for one in days}
-        assets = {one.collection.account_id: asset_table(one) for one in days}
-        counts = {one.collection.id: [len(one.rows), len(one.assets)] for one in days}
+        tables = [(one.collection, _tables_of(one)) for one in days]
+        rows = {one.account_id: its.rows for one, its in tables}
+        assets = {one.account_id: its.assets for one, its in tables}
+        counts = {one.id: [its.rows.num_rows, its.assets.num_rows] for one, its in tables}
         said = {COLLECTIONS_KEY: counts}
 
         def that_hold(_: pa.Table) -> set[str]:
@@ -93,6 +106,10 @@ class DeltaLake:
         if pair.assets.newest().version != assets_version:
             self._put_back(pair, day, assets, counts)
         return version
+
+    def put(self, days: Sequence[CollectedDay]) -> int:
+        """`replace` of days that are packed now."""
+        return self.replace(self.pack(days))
 
     def rows(self, collections: Sequence[Collected]) -> dict[str, tuple[Row, ...]]:
         """The rows of collections, each as it was written.
@@ -135,7 +152,7 @@ class DeltaLake:
         return Maintained(sum(one.compacted for one in done), sum(one.vacuumed for one in done), done[0].checkpoint)
 
     @staticmethod
-    def _day_of(days: Sequence[CollectedDay]) -> date:
+    def _day_of(days: Sequence[PackedDay]) -> date:
         """Raises ValueError."""
         kinds = {(one.collection.day, one.collection.is_running) for one in days}
         if len(kinds) != 1:
@@ -282,6 +299,11 @@ class DeltaLake:
         held = that_hold(rows.schema.empty_table())
         if held and not _ids(assets.held(day, columns=["collection_id"])) <= held:
             assets.put(day, dict.fromkeys(accounts, assets.schema.empty_table()), {}, keep=that_hold)
+
+
+def _tables_of(day: PackedDay) -> _Tables:
+    assert isinstance(day.content, _Tables), "another lake packed it"  # noqa: S101
+    return day.content
 
 
 def _rows_table(pair: _Pair) -> DayTable:

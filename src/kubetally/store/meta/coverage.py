@@ -141,6 +141,18 @@ class SqlCoverage:
             wanted = [CollectionRow.id.in_(select(ranked.c.id).where(ranked.c.place == 1))]
         return self._collections(select(CollectionRow.__table__).where(*wanted).order_by(CollectionRow.day))
 
+    def held_on(self, day: date, account_ids: Iterable[str]) -> dict[str, Collection]:
+        """The collection that holds for a day of each of these accounts, by account.
+
+        Raises: CollectionNotUnderstood, StoreError.
+        """
+        question = select(CollectionRow.__table__).where(
+            CollectionRow.account_id.in_(list(account_ids)),
+            CollectionRow.day == day,
+            CollectionRow.phase == Phase.CONFIRMED,
+        )
+        return {one.account_id: one for one in self._collections(question)}
+
     def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
         """What is known of each (account, day) from `first` to before `end`, by account and day.
 

@@ -272,7 +272,7 @@ async def test_what_a_killed_writer_left_open_is_seen_to_by_the_next(is_committe
     days = [one async for one in collector._reader.days(account(1, "http://source"), [TODAY - ONE_DAY])]
     world.lake.after, world.lake.before = (kill, world.lake.before) if is_committed else (world.lake.after, kill)
     with pytest.raises(Killed):
-        committer.commit(days)  # type: ignore[arg-type]
+        committer.commit(committer.pack(days))  # type: ignore[arg-type]
     world.leases.held.clear()
     assert len(world.coverage.open) == 1
     world.lake.after = world.lake.before = lambda: None
