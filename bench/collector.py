@@ -123,6 +123,7 @@ def _collect(url: str, clusters: int, days: int) -> dict[str, float]:
         with open_ledger(settings) as ledger:
             organization = ledger.accounts.organization().id
             ids = [_added(ledger, organization, url, number) for number in range(clusters)]
+            assert ledger.lake.url  # loads what reads and writes it
         dues = [Due(Reason.MISSING, FIRST + timedelta(days=day), id_) for day in range(days) for id_ in ids]
 
         async def work(_: Ledger, collector: Collector) -> Report:

@@ -1,10 +1,12 @@
 """Replacing one cluster-day in a lake that is full, beside writing that day's file and nothing else."""
 
+import json
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from statistics import median
 
@@ -13,16 +15,17 @@ from deltalake import DeltaTable
 from bench import fresh
 from bench.table import Line
 from kubetally.domain.collection import CollectedDay
+from kubetally.ledger.sample_fleet import SampleCluster
 from kubetally.store.lake import files
-from kubetally.store.lake.columns import ALLOCATION_FILE, allocation_table
+from kubetally.store.lake.columns import ALLOCATION_FILE, allocation_tables
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.storage import DiskStorage
+from kubetally.wiring.sample import Fleet, account_id, make_sample
 from tests.cluster_days import cluster_day
 
-CLUSTERS, PODS, NODES = 50, 1000, 40
-_FIRST = date(2026, 1, 1)
-_FULL_DAYS, _LOG_DAYS = 30, 335
-_LAST = _FIRST + timedelta(days=_FULL_DAYS + _LOG_DAYS - 1)
+CLUSTERS, PODS, DAYS = 50, 1000, 365
+YEAR = Path(__file__).parent.parent / ".build" / "bench" / "year"
+_LAST = date(2026, 11, 22)
 _TURNS = 3
 _TIMES_A_TURN = 5
 _MOST_TIMES = 3.0
@@ -30,22 +33,24 @@ _MANY = 100
 
 
 def lines() -> list[Line]:
-    """A month of full days after eleven of small ones: a year of commits, and days as large as they get."""
+    """A year of a fleet, made once and kept in `.build`, as it takes minutes."""
+    made, rows = _made()
+    url = str(YEAR / "home" / "lake")
+    found = fresh.in_turns({"replace": replaced, "alone": alone}, url, times=_TURNS)
+    seconds = {case: one["seconds"] for case, one in found.items()}
+    ratio = seconds["replace"] / seconds["alone"]
     with tempfile.TemporaryDirectory() as name:
-        lake = DeltaLake(str(Path(name) / "lake"))
-        filled = _fill(lake)
-        found = fresh.in_turns({"replace": replaced, "alone": alone}, name, times=_TURNS)
-        seconds = {case: one["seconds"] for case, one in found.items()}
-        ratio = seconds["replace"] / seconds["alone"]
-        commits, of_many = _commits_of_many(lake)
+        commits, of_many = _commits_of_many(DeltaLake(name))
+    size = sum(file.stat().st_size for file in Path(url).rglob("*.parquet"))
     return [
         Line(
             "lake",
             "the lake",
-            f"{_FULL_DAYS} days of {CLUSTERS} clusters x {PODS:,} pods after {_LOG_DAYS} small days, a commit each",
+            f"{CLUSTERS} clusters x {DAYS} days x {PODS:,} pods: {rows:,} rows, {size / 2**30:.2f} GiB",
         ),
-        Line("lake", "a whole day of all clusters, from rows to the commit", f"{filled:.2f} s"),
-        Line("lake", "writing that day's file alone, from Arrow", f"{seconds['alone'] * 1e3:.0f} ms"),
+        Line("lake", "making it: rows, Arrow and commits, a day", f"{made / DAYS:.2f} s"),
+        Line("lake", "opening it, until its files are known", f"{found['replace']['opening'] * 1e3:.0f} ms"),
+        Line("lake", "writing a day's file alone, from Arrow", f"{seconds['alone'] * 1e3:.0f} ms"),
         Line(
             "lake",
             "replacing one cluster-day, assets and rows, beside writing the day's file alone",
@@ -64,10 +69,14 @@ def lines() -> list[Line]:
     ]
 
 
-def replaced(folder: str) -> dict[str, float]:
-    """Medians of replacing a cluster-day of the last day, each time by another one, and of reading it back."""
-    lake, day = DeltaLake(str(Path(folder) / "lake")), cluster_day("cluster-017", day=_LAST, pods=PODS, nodes=NODES)
-    again = (_of(day, _LAST, f"again-{number}-{time.time_ns()}") for number in range(100))
+def replaced(url: str) -> dict[str, float]:
+    """Medians of replacing a cluster-day of the last day, each time by another collection, and of reading it back."""
+    began = time.perf_counter()
+    lake = DeltaLake(url)
+    (day,) = fleet(1, 17)
+    assert lake.versions_of([day.collection]) == {}
+    opening = time.perf_counter() - began
+    again = (_of(day, f"again-{number}-{time.time_ns()}") for number in range(100))
     last = next(again)
     lake.put([last])
 
@@ -78,35 +87,42 @@ def replaced(folder: str) -> dict[str, float]:
 
     seconds = _timed(replace_it)
     held = last.collection
-    return {"seconds": seconds, "reading": _timed(lambda: _assert_reads(lake, held.id, last))}
+    reading = _timed(lambda: _assert_reads(lake, held.id, last))
+    return {"seconds": seconds, "reading": reading, "opening": opening}
 
 
-def alone(folder: str) -> dict[str, float]:
+def alone(_: str) -> dict[str, float]:
     """The median of writing the file of the last day, from tables that are ready, until it is on the disk."""
-    tables = [allocation_table(one) for one in _fleet(_LAST)]
-    storage = DiskStorage(Path(tempfile.mkdtemp(dir=folder)))
-    return {"seconds": _timed(lambda: files.write(storage, _LAST, tables, ALLOCATION_FILE))}
+    tables = allocation_tables(fleet(CLUSTERS))
+    with tempfile.TemporaryDirectory(dir=YEAR) as folder:
+        storage = DiskStorage(Path(folder))
+        return {"seconds": _timed(lambda: files.write(storage, _LAST, tables, ALLOCATION_FILE))}
 
 
-def _fill(lake: DeltaLake) -> float:
-    """Small days, then full ones; the median seconds of a full one."""
-    small = cluster_day("cluster-000", pods=10, nodes=1)
-    for number in range(_LOG_DAYS):
-        lake.put([_of(small, _FIRST + timedelta(days=number), str(number))])
-    fleet, seconds = _fleet(_LAST), []
-    for number in range(_LOG_DAYS, _LOG_DAYS + _FULL_DAYS):
-        day = _FIRST + timedelta(days=number)
+def fleet(count: int, first: int = 1) -> list[CollectedDay]:
+    """The last day of some clusters of the fleet, whose accounts are those of the lake."""
+    clusters = [SampleCluster(number, PODS) for number in range(first, first + count)]
+    return [next(iter(one.days(account_id(one), _LAST, 1))) for one in clusters]
+
+
+def _made() -> tuple[float, int]:
+    """Seconds that it took and rows that there are, noted beside it."""
+    note = YEAR / "made.json"
+    if not note.exists():
+        shutil.rmtree(YEAR, ignore_errors=True)
         began = time.perf_counter()
-        lake.put([_of(one, day, f"{one.collection.account_id}-{number}") for one in fleet])
-        seconds.append(time.perf_counter() - began)
-    return median(seconds)
+        rows = make_sample(Fleet(CLUSTERS, PODS, DAYS, _LAST), YEAR / "home")
+        note.write_text(json.dumps([time.perf_counter() - began, rows]))
+    seconds, rows = json.loads(note.read_text())
+    return seconds, rows
 
 
 def _commits_of_many(lake: DeltaLake) -> tuple[int, float]:
     """The most commits that any table got for it, and seconds."""
-    day = _LAST + timedelta(days=1)
+    day = _LAST
     clusters = [cluster_day(f"cluster-{number:03}", day=day, pods=100, nodes=4) for number in range(_MANY)]
     tables = [f"{lake.url}/{name}" for name in ("allocations", "assets")]
+    lake.put(clusters[:1])
     before = [DeltaTable(table).version() for table in tables]
     began = time.perf_counter()
     lake.put(clusters)
@@ -114,12 +130,8 @@ def _commits_of_many(lake: DeltaLake) -> tuple[int, float]:
     return max(DeltaTable(table).version() - was for table, was in zip(tables, before, strict=True)), seconds
 
 
-def _fleet(day: date) -> Sequence[CollectedDay]:
-    return [cluster_day(f"cluster-{number:03}", day=day, pods=PODS, nodes=NODES) for number in range(CLUSTERS)]
-
-
-def _of(day: CollectedDay, of: date, id_: str) -> CollectedDay:
-    return replace(day, collection=replace(day.collection, id=id_, day=of))
+def _of(day: CollectedDay, id_: str) -> CollectedDay:
+    return replace(day, collection=replace(day.collection, id=id_))
 
 
 def _timed(work: Callable[[], object]) -> float:

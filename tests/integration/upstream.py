@@ -111,7 +111,7 @@ def figures(body: dict[str, Any]) -> dict[str, Any]:
     return {key: body[key] for key in (*keys, "currency", "idle_cost", "audited", "not_measured")}
 
 
-def started(home: Home, *args: str, **more: str) -> "subprocess.Popen[bytes]":
+def started(home: Home, *args: str, stderr: int = subprocess.DEVNULL) -> "subprocess.Popen[bytes]":
     """The installed program, running."""
-    env = environment(KUBETALLY_HOME=str(home.folder), **home.settings, **more)
-    return subprocess.Popen([PROGRAM, *args], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    env = environment(KUBETALLY_HOME=str(home.folder), **home.settings)
+    return subprocess.Popen([PROGRAM, *args], env=env, stdout=subprocess.DEVNULL, stderr=stderr)

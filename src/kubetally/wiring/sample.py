@@ -49,7 +49,7 @@ def make_sample(fleet: Fleet, folder: Path, done: Callable[[], None] = lambda: N
 
 def _filled(ledger: Ledger, fleet: Fleet, done: Callable[[], None]) -> int:
     clusters = [SampleCluster(number, fleet.pods, fleet.seed) for number in range(1, fleet.clusters + 1)]
-    accounts = [_remembered(ledger, cluster, fleet.seed) for cluster in clusters]
+    accounts = [_remembered(ledger, cluster) for cluster in clusters]
     first, rows = fleet.last - timedelta(days=fleet.days - 1), 0
     running = zip(
         *(one.days(account, first, fleet.days) for one, account in zip(clusters, accounts, strict=True)), strict=True
@@ -66,9 +66,14 @@ def _filled(ledger: Ledger, fleet: Fleet, done: Callable[[], None]) -> int:
     return rows
 
 
-def _remembered(ledger: Ledger, cluster: SampleCluster, seed: int) -> str:
+def account_id(cluster: SampleCluster) -> str:
+    """The id of the account that a cluster of a fleet is remembered as: the same each time that the fleet is made."""
+    return str(uuid5(NAMESPACE_URL, f"sample://{cluster.seed}/{cluster.name}"))
+
+
+def _remembered(ledger: Ledger, cluster: SampleCluster) -> str:
     account = Account(
-        id=str(uuid5(NAMESPACE_URL, f"sample://{seed}/{cluster.name}")),
+        id=account_id(cluster),
         organization_id=ledger.accounts.organization().id,
         name=cluster.name,
         type=AccountType.KUBERNETES_CNR,

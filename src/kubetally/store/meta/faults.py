@@ -48,9 +48,9 @@ class StoreUnavailable(StoreError):
 
     def __init__(self, database: str, why: str) -> None:
         self.database, self.why = database, why
-        super().__init__(
-            f"the database {database} is not available ({why}): check that it runs and can be reached from here"
-        )
+        is_file = database.startswith("sqlite")
+        remedy = "there is space on its disk" if is_file else "it runs and can be reached from here"
+        super().__init__(f"the database {database} is not available ({why}): check that {remedy}")
 
 
 class StoreRefused(StoreError):
