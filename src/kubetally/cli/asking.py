@@ -182,9 +182,8 @@ def ask(
     as_of: "datetime | None" = None,
 ) -> "list[ClusterCosts | Failed]":
     """All clusters' answers, in order, with progress on a terminal; why one failed goes to standard error."""
-    import asyncio
-
     from kubetally.cli.progress import progress
+    from kubetally.tasks import run
     from kubetally.wiring.clusters import get_costs_of_all
 
     with progress(len(clusters)) as done:
@@ -198,7 +197,7 @@ def ask(
             with_history=with_history,
             as_of=as_of,
         )
-        answers = asyncio.run(asked)
+        answers = run(asked)
     for answer in answers:
         if not isinstance(answer, ClusterCosts):
             name = answer.source.account_name

@@ -62,16 +62,15 @@ def doctor(
       kubetally doctor http://localhost:9003
       kubetally doctor prod
     """
-    import asyncio
-
     from kubetally.ledger.diagnosis import Level
+    from kubetally.tasks import run
 
     settings = start_up()
     span = window_of(window, start, end, default="yesterday")
     accounts = [place for place in places or () if not _is_url(place)]
     urls = [*(place for place in places or () if _is_url(place)), *(url or ())]
     meant = named(accounts, urls, context, Said(cluster_id, currency, prometheus_url, tenant), settings)
-    found = asyncio.run(_diagnose(meant.clusters, span, settings))
+    found = run(_diagnose(meant.clusters, span, settings))
     if output is ScreenOrJson.JSON:
         bodies = [_body(one) for one in found]
         print(json.dumps(bodies[0] if meant.is_one else bodies, indent=2))

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from kubetally import tasks
 from kubetally.domain.errors import StoreError
 from kubetally.domain.money import to_number
 from kubetally.domain.window import Clock
@@ -101,8 +102,7 @@ def collect_forever(settings: Settings, *, clock: Clock | None = None) -> None:
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """What it returns, on the quickest loop there is: most of a round's time is spent on many small requests."""
-    with asyncio.Runner(loop_factory=_new_loop()) as runner:
-        return runner.run(work)
+    return tasks.run(work, _new_loop())
 
 
 def _new_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
