@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -16,6 +17,7 @@ from bench import fresh
 from bench.table import Line
 from kubetally.domain.collection import CollectedDay
 from kubetally.ledger.sample_fleet import SampleCluster
+from kubetally.ledger.stored import CollectionGone
 from kubetally.store.lake import files
 from kubetally.store.lake.columns import ALLOCATION_FILE, allocation_tables
 from kubetally.store.lake.delta import DeltaLake
@@ -49,7 +51,7 @@ def lines() -> list[Line]:
             f"{CLUSTERS} clusters x {DAYS} days x {PODS:,} pods: {rows:,} rows, {size / 2**30:.2f} GiB",
         ),
         Line("lake", "making it: rows, Arrow and commits, a day", f"{made / DAYS:.2f} s"),
-        Line("lake", "opening it, until its files are known", f"{found['replace']['opening'] * 1e3:.0f} ms"),
+        Line("lake", "opening it and reading one cluster-day", f"{found['replace']['opening'] * 1e3:.0f} ms"),
         Line("lake", "writing a day's file alone, from Arrow", f"{seconds['alone'] * 1e3:.0f} ms"),
         Line(
             "lake",
@@ -74,7 +76,8 @@ def replaced(url: str) -> dict[str, float]:
     began = time.perf_counter()
     lake = DeltaLake(url)
     (day,) = fleet(1, 17)
-    assert lake.versions_of([day.collection]) == {}
+    with suppress(CollectionGone):  # an earlier run replaced it
+        lake.rows([day.collection])
     opening = time.perf_counter() - began
     again = (_of(day, f"again-{number}-{time.time_ns()}") for number in range(100))
     last = next(again)
