@@ -28,6 +28,8 @@ class LakeInMemory:
     after: Callable[[], None] = lambda: None
 
     def pack(self, days: Sequence[CollectedDay]) -> list[PackedDay]:
+        if any(row.costs.total >= 10**18 for day in days for row in day.rows):
+            raise Broken("an amount beyond the column")
         return [PackedDay(day.collection, day) for day in days]
 
     def replace(self, packed: Sequence[PackedDay]) -> int:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from kubetally.domain.errors import SourceError
-from kubetally.tasks import task_group
+from kubetally.tasks import run, task_group
 
 
 async def test_answers_of_all_are_there_in_the_end() -> None:
@@ -50,3 +50,27 @@ async def test_being_cancelled_stays_being_cancelled() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+class Shy:
+    """Nobody may look at it."""
+
+    def __repr__(self) -> str:
+        raise AssertionError("a repr of a year of rows takes longer than reading them")
+
+
+def test_what_is_returned_is_not_looked_at() -> None:
+    shy = Shy()
+
+    async def give() -> Shy:
+        return shy
+
+    assert run(give()) is shy
+
+
+def test_what_is_raised_is_raised() -> None:
+    async def fail() -> None:
+        raise SourceError("broke")
+
+    with pytest.raises(SourceError, match="broke"):
+        run(fail())

@@ -49,6 +49,7 @@ class Cluster:
     asked: list[Window] = field(default_factory=list)
     url: str = "http://source"
     account: str | None = None
+    asked_about: int = 0
 
     async def read(self, window: Window) -> Reading:
         self.asked.append(window)
@@ -69,6 +70,7 @@ class Cluster:
         return Reading(window, (row,) if has else (), None, (window,) if has else (), "USD", self.url)
 
     async def about(self) -> About:
+        self.asked_about += 1
         return About("OpenCost", "1.0")
 
     async def savings(self) -> Savings | None:
@@ -178,6 +180,66 @@ async def test_a_hanging_cluster_holds_no_other() -> None:
     collecting.cancel()
     await asyncio.wait([collecting])
     assert world.held(1) == {}
+
+
+async def test_of_clusters_that_failed_last_a_quarter_is_asked_at_a_time_and_after_all_others() -> None:
+    def refuse(window: Window) -> None:
+        raise Refused("nobody answers")
+
+    world = World([*(Cluster(meanwhile=refuse) for _ in range(12)), Cluster()])
+    await world.collect()
+    world.clock = FixedClock(NOON_AFTER + timedelta(minutes=30))
+    hanging = asyncio.Event()
+    for cluster in world.clusters[:12]:
+        cluster.hold = hanging
+        cluster.asked.clear()
+    collector = world.collector(at_once=8)
+    dues = await collector.due()
+    assert dues[0].account_id == account_id(13)
+    collecting = asyncio.create_task(collector.collect(dues))
+    async with asyncio.timeout(3):
+        while world.coverage.held(account_id(13), TODAY, TODAY + ONE_DAY)[0].collected_at == NOON_AFTER:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert sum(bool(cluster.asked) for cluster in world.clusters[:12]) == 2
+    collecting.cancel()
+    await asyncio.wait([collecting])
+
+
+async def test_a_slow_cluster_is_left_for_the_next_round_and_loses_no_day() -> None:
+    world = World([Cluster(), Cluster()])
+    collector = world.collector(turn_seconds=-1.0)
+    report = await collector.collect(await collector.due())
+    assert (report.outcomes, world.held()) == ([], {})
+    await world.collect()
+    assert set(world.held()) == set(range(6))
+    assert len((await backfill(world)).collected) == 5, "who asks for days gets all of them"
+
+
+async def test_what_a_source_is_is_asked_once_an_hour() -> None:
+    world = World([Cluster()])
+    collector = world.collector()
+    for _ in range(3):
+        await collector.collect(await collector.due())
+    assert world.clusters[0].asked_about == 1
+
+
+async def test_a_day_that_the_lake_can_t_hold_holds_no_other() -> None:
+    world = World([Cluster(), Cluster(cpu=10**18)])
+    report = await world.collect()
+    assert set(world.held(1)) == set(range(6))
+    assert {one.code for one in report.failed if one.account_id == account_id(2)} == {"broken", "no_data"}
+
+
+async def test_a_clock_that_was_set_back_loses_and_doubles_nothing() -> None:
+    world = World([Cluster()])
+    await world.collect()
+    before, world.clock = world.held(), FixedClock(NOON_AFTER - timedelta(days=2, hours=3))
+    await world.collect()
+    await world.collect()
+    assert world.held() == before
+    world.clock = FixedClock(NOON_AFTER + timedelta(hours=1))
+    await world.collect()
+    assert world.held() == before
 
 
 async def test_a_defect_met_by_one_day_is_one_day_s() -> None:
