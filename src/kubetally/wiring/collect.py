@@ -2,9 +2,10 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -27,7 +28,8 @@ from kubetally.wiring.opener import Opener
 
 T = TypeVar("T")
 Planned = Callable[[int], None]
-_LOOK_SECONDS = 30.0
+_LOOK_SECONDS, _STANDBY_SECONDS = 30.0, 5.0
+_PLANNING_SHARE = 0.05
 _RENEW_SECONDS = 10.0
 _ACCOUNTS_KEPT_SECONDS = 10.0
 _MAINTAIN_EVERY = timedelta(days=1)
@@ -165,6 +167,7 @@ class _Forever:
     def __init__(self, ledger: Ledger, collector: Collector, clock: Clock, stop: asyncio.Event) -> None:
         self._ledger, self._collector, self._clock, self._stop = ledger, collector, clock, stop
         self._maintained: datetime | None = None
+        self._planning_seconds = 0.0
 
     async def run(self) -> None:
         """Until it is told to stop."""
@@ -173,13 +176,16 @@ class _Forever:
                 async with self._alone() as is_alone:
                     while is_alone() and not self._stop.is_set():
                         await self._stoppable(self._round())
-                        await self._pause(_LOOK_SECONDS)
+                        # Of a thousand clusters with years of days it takes seconds to see what is due.
+                        await self._pause(max(_LOOK_SECONDS, self._planning_seconds / _PLANNING_SHARE))
             except StoreError as error:  # a database or a lake may come back; nothing is lost meanwhile
                 _log.warning("collecting_failed", code=error.code, error=str(error))
-            await self._pause(_LOOK_SECONDS)
+            await self._pause(_STANDBY_SECONDS)
 
     async def _round(self) -> None:
+        began = time.monotonic()
         dues = await self._collector.due()
+        self._planning_seconds = time.monotonic() - began
         if dues:
             report = await self._collector.collect(dues, log_outcome)
             _log.info("collected", due=report.planned, days=len(report.collected), failed=len(report.failed))
@@ -215,7 +221,8 @@ class _Forever:
             nonlocal is_ours
             while is_ours:
                 await asyncio.sleep(_RENEW_SECONDS)
-                is_ours = await asyncio.to_thread(lease.renew)
+                with suppress(StoreError):  # a database that comes back in time
+                    is_ours = await asyncio.to_thread(lease.renew)
 
         renewing = asyncio.create_task(renew())
         try:
