@@ -27,6 +27,9 @@ class LakeInMemory:
     before: Callable[[], None] = lambda: None
     after: Callable[[], None] = lambda: None
 
+    def make(self) -> None:
+        """It is there."""
+
     def pack(self, days: Sequence[CollectedDay]) -> list[PackedDay]:
         if any(row.costs.total >= 10**18 for day in days for row in day.rows):
             raise Broken("an amount beyond the column")

@@ -147,3 +147,58 @@ def test_what_can_t_be_is_refused(home: Home, upstream: tuple[Upstream, Served])
         done = home.call(*args)
         assert done.code == 2, args
         assert words in done.err
+
+
+def test_an_account_that_is_added_with_the_id_of_a_removed_one_has_its_history_again(
+    home: Home, upstream: tuple[Upstream, Served]
+) -> None:
+    source, server = upstream
+    account_id = added(home, server)
+    backfill(home)
+    first = costs(home)
+    assert home.call("accounts", "remove", "aurora").code == 0
+    home.add("again", "--id", account_id, "--url", f"{server.url}/aurora")
+    source.mode = "down"
+    assert figures(costs(home, "again")) == figures(first)
+
+
+def test_a_dead_source_is_tried_for_two_days_and_left_for_later(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    source, server = upstream
+    added(home, server)
+    source.mode = "down"
+    done = home.call("collect", KUBETALLY_ATTEMPTS="1")
+    assert done.code == 3
+    assert "Nothing was collected" in done.out
+    (calendar,) = home.call("coverage", "--format", "json").json
+    assert 1 <= len(calendar["days"]) <= 2
+    again = home.call("collect", KUBETALLY_ATTEMPTS="1")
+    assert (again.code, "Nothing is due" in again.out) == (0, True)
+
+
+def test_the_calendar_tells_what_several_days_have_alike_once(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    source, server = upstream
+    added(home, server)
+    backfill(home)
+    source.mode = "noassets"
+    assert home.call("backfill", "aurora", *THREE_DAYS).code == 3
+    shown = home.call("coverage", "aurora", "--start", "2026-11-18", "--end", "2026-11-25").out
+    assert shown.count("what is held stays") == 1
+    assert "2026-11-20 to 2026-11-22 (3 days): the source gave no assets" in " ".join(shown.split())
+
+
+def test_what_there_is_nothing_of_is_told(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    _, server = upstream
+    assert "No account is remembered" in home.call("collect").out
+    added(home, server)
+    assert "kubetally collect aurora" in home.call("coverage").out
+    done = home.call("backfill", "aurora", "--from", "2099-01-01", "--to", "2099-01-03")
+    assert (done.code, "is yet to come" in done.err) == (2, True)
+
+
+def test_a_lake_that_can_t_be_is_told_before_a_source_is_asked(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    source, server = upstream
+    added(home, server)
+    source.asked = 0
+    done = home.call("collect", KUBETALLY_LAKE_URL="/proc/no-lake")
+    assert (done.code, source.asked) == (3, 0)
+    assert "/proc/no-lake" in done.err

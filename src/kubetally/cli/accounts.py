@@ -226,6 +226,8 @@ def update(
 def remove(account: NameOrId) -> None:
     """Forget an account and its credentials. Its history stays.
 
+    An account that is added with --id and the id of the removed one has it again.
+
     \b
     Example:
       kubetally accounts remove prod
@@ -233,7 +235,10 @@ def remove(account: NameOrId) -> None:
     from kubetally.wiring.store import open_accounts
 
     with open_accounts(start_up()) as kept:
-        kept.remove(account)
+        found = kept.find(account)
+        kept.remove(found.id)
+    words = f"{found.name} is forgotten; its history stays, for an account that is added with --id {found.id}"
+    print(words, file=sys.stderr)
 
 
 @accounts.command(name="rotate-keys")

@@ -7,12 +7,14 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kubetally.cli import exits
+from kubetally.cli.options import UnreadableTime
 from kubetally.cli.start import start as start_up
 from kubetally.domain.errors import RequestError
 from kubetally.domain.window import InvalidWindow
@@ -64,7 +66,12 @@ def collect(accounts: Names = None, forever: Forever = False, with_parent: WithP
         return
     with _told() as (settings, planned, watch):
         report = collect_once(settings, accounts or (), watch=watch, planned=planned)
-    _tell(report)
+    if not report.accounts:
+        print("No account is remembered: kubetally accounts add NAME --url URL")
+    elif not report.planned:
+        print("Nothing is due: what is not held was tried lately or is not to be had (kubetally coverage)")
+    else:
+        _tell(report)
     if report.failed and not report.collected:
         raise typer.Exit(exits.NO_SOURCE)
 
@@ -85,12 +92,20 @@ def backfill(
     """
     from kubetally.wiring.collect import backfill as fill
 
-    days = a_date(first), a_date(end)
+    days = a_date("--from", first), a_date("--to", end)
     if days[1] <= days[0]:
         raise InvalidWindow(f"{first},{end}", "has no day in it: --to is the day after the last one")
+    today = datetime.now(UTC).date()
+    if days[0] > today:
+        raise InvalidWindow(f"{first},{end}", f"is yet to come: today is {today}")
+    if days[1] > today + timedelta(days=1):
+        print(f"Days after {today} are left out: they are yet to come", file=sys.stderr)
     with _told() as (settings, planned, watch):
         report = fill(settings, account, *days, missing_only=missing, watch=watch, planned=planned)
-    _tell(report)
+    if not report.planned:
+        print("Nothing was collected: all of these days are held")
+    else:
+        _tell(report)
     if report.planned and not report.collected:
         raise typer.Exit(exits.NO_SOURCE)
 
@@ -99,18 +114,19 @@ def _stop_with_parent() -> None:
     """Stop when whoever started us is gone, and with it the other end of standard input."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(sys.stdin.fileno(), 1):  # not of the buffer, whose lock would be held when we end
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
-def a_date(text: str) -> date:
-    """A day that somebody typed. Raises InvalidWindow."""
+def a_date(option: str, text: str) -> date:
+    """A day that an option gives. Raises UnreadableTime."""
     try:
         return date.fromisoformat(text.strip())
     except ValueError:
-        raise InvalidWindow(text, "is no day: write it as 2026-11-20") from None
+        raise UnreadableTime(option, text, "is no day: write it as 2026-11-20") from None
 
 
 @contextmanager
@@ -121,11 +137,18 @@ def _told() -> "Iterator[tuple[Settings, Callable[[int], None], Callable[[Outcom
     """
     from kubetally.wiring.collect import Stopped
 
+    written = 0
+
+    def counted(watch: "Callable[[Outcome], None]", outcome: "Outcome") -> None:
+        nonlocal written
+        written += outcome.is_collected
+        watch(outcome)
+
     try:
-        with _bar() if sys.stderr.isatty() else _log() as told:
-            yield told
+        with _bar() if sys.stderr.isatty() else _log() as (settings, planned, watch):
+            yield settings, planned, partial(counted, watch)
     except Stopped:
-        exits.complain("stopped: the days that were written stay, the others are still due")
+        exits.complain(f"stopped: the {_days(written)} that were written stay, the others are still due")
         raise typer.Exit(exits.INTERRUPTED) from None
 
 
@@ -158,8 +181,6 @@ def _tell(report: "Report") -> None:
     rows = sum(one.rows for one in report.collected)
     days = _days(len(report.collected))
     print(f"Collected {days}, {rows} rows" if report.collected else "Nothing was collected", flush=True)
-    if not report.planned:
-        print("Nothing was due")
     reasons: dict[tuple[str, str], list[date]] = defaultdict(list)
     for one in report.failed:
         reasons[one.account, one.why or one.code or ""].append(one.day)

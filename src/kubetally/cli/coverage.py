@@ -10,6 +10,7 @@ import typer
 from kubetally.cli.options import End, ScreenOrJson, ScreenOrJsonFormat, Start, WindowText, window_of
 from kubetally.cli.start import start as start_up
 from kubetally.domain.cluster_costs import DayState
+from kubetally.domain.collection import NO_DATA
 from kubetally.domain.money import to_number
 from kubetally.domain.window import Window, rfc3339
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 DEFAULT_WINDOW = "90d"
 Names = Annotated[list[str] | None, typer.Argument(metavar="[ACCOUNT]...", help="Names or ids; without any, all.")]
 _HOURS_OF_A_DAY = 24.0
+_SPANS_SHOWN = 4
 # What a day is, its sign, the same where only ASCII can be shown, and its style.
 _SIGNS: Mapping[str, tuple[str, str, str]] = {
     "settled": ("█", "#", "green"),
@@ -96,15 +98,47 @@ def _print_calendar(out: "Console", one: "Covered", span: Window) -> None:
             what = _what(by_day[day]) if day in by_day else "unknown"
             line.append(_sign(out, what), style=_SIGNS[what][2] if out.is_terminal else "")
         out.print(line)
-    for known in one.days:
-        if known.last_error is not None and _what(known) == "failed":
-            say(out, f"  {known.day}: {known.last_error[1]} (tried {_times(known.attempts)})", indent=4)
+    for words, of in _told(one.days):
+        say(out, f"  {_spans(of)}: {words}", indent=4)
+    if not one.days:
+        say(out, f"  nothing of these days was collected yet: kubetally collect {one.account.name}", indent=4)
     out.print()
+
+
+def _told(days: "Sequence[CoveredDay]") -> Iterator[tuple[str, list[date]]]:
+    """What is wrong with days, and with which: what several have alike is told once."""
+    by_words: dict[str, list[date]] = {}
+    for known in days:
+        if known.last_error is not None and known.last_error[0] != NO_DATA:
+            by_words.setdefault(_not_about(known.last_error[1], known.day), []).append(known.day)
+        if known.is_held and not known.audited:
+            by_words.setdefault("no bill stands behind it", []).append(known.day)
+    yield from by_words.items()
+
+
+def _not_about(words: str, day: date) -> str:
+    """The words of an error without the day that it is about, so that those of many days are alike."""
+    return " ".join(
+        words.replace(day.isoformat(), "the day").replace((day + timedelta(days=1)).isoformat(), "next").split()
+    )
+
+
+def _spans(days: Sequence[date]) -> str:
+    """`2026-11-20 to 2026-11-22 (3 days), 2026-11-24`."""
+    spans: list[list[date]] = []
+    for day in sorted(days):
+        if spans and day - spans[-1][-1] == timedelta(days=1):
+            spans[-1].append(day)
+        else:
+            spans.append([day])
+    words = [str(span[0]) if len(span) == 1 else f"{span[0]} to {span[-1]} ({_days(len(span))})" for span in spans]
+    shown = words if len(words) <= _SPANS_SHOWN else [*words[:_SPANS_SHOWN], f"{len(words) - _SPANS_SHOWN} more spans"]
+    return ", ".join(shown)
 
 
 def _what(day: "CoveredDay") -> str:
     if not day.is_held:
-        is_empty = day.last_error is not None and day.last_error[0] == "no_data"
+        is_empty = day.last_error is not None and day.last_error[0] == NO_DATA
         return "nothing" if is_empty else "failed" if day.last_error is not None else "unknown"
     if day.is_running:
         return "running"
@@ -162,7 +196,3 @@ def _day(day: "CoveredDay") -> dict[str, Any]:
 
 def _days(count: int) -> str:
     return "1 day" if count == 1 else f"{count} days"
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"

@@ -1,5 +1,6 @@
 """`kubetally maintain`, `backup` and `restore`: looking after what is kept."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -56,3 +57,9 @@ def restore(file: File) -> None:
 
     done = read(start_up(), file)
     print(f"Restored {done.rows} rows of the database and {done.files} files of the lake")
+    if done.locked:
+        print(
+            f"warning: no key at hand decrypts the credentials of {', '.join(done.locked)}: put the file `keys` of the "
+            "old home folder into this one, or set KUBETALLY_KEYS as it was",
+            file=sys.stderr,
+        )

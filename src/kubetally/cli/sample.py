@@ -40,7 +40,7 @@ def sample(
     from kubetally.wiring.sample import Fleet, make_sample
 
     start_up()
-    end = a_date(last) if last else (datetime.now(UTC) - timedelta(days=1)).date()
+    end = a_date("--last", last) if last else (datetime.now(UTC) - timedelta(days=1)).date()
     with progress(days, "Making days") as done:
         rows = make_sample(Fleet(clusters, pods, days, end, seed), out, done)
     print(f"{clusters} clusters, {days} days until {end}, {rows:,} rows: KUBETALLY_HOME={out} kubetally costs")

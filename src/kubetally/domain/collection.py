@@ -15,8 +15,10 @@ from kubetally.domain.window import DAY, Window
 SETTLES_AFTER = timedelta(hours=72)
 """After the end of a day its source may still correct it; what is collected later than that is taken to hold."""
 
+NO_DATA = "no_data"
+"""The code of an attempt whose answer was sound and empty: the source holds nothing of that day."""
 
-_MAY_BE_MENDED = frozenset({IssueKind.SOURCE_FAILED, IssueKind.ANSWER_INCOMPLETE})
+_MAY_BE_MENDED = frozenset({IssueKind.SOURCE_FAILED, IssueKind.ANSWER_INCOMPLETE, IssueKind.FIGURE_MISSING})
 
 
 @dataclass(frozen=True, slots=True)

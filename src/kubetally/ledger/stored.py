@@ -59,6 +59,10 @@ class Lake(Protocol):
         """Where it is, fit to be shown."""
         ...
 
+    def make(self) -> None:
+        """Make the place where it is missing, and see that it is one that we can use. Raises StoreError."""
+        ...
+
     def pack(self, days: Sequence[CollectedDay]) -> list[PackedDay]:
         """Days in the lake's form, of many small ones best together. Any thread may call."""
         ...

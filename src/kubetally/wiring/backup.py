@@ -7,7 +7,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -61,11 +61,15 @@ class LakeNotEmpty(RequestError):
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """Rows of the database, files of the lake, and bytes of the backup."""
+    """Rows of the database, files of the lake, and bytes of the backup.
+
+    locked: names of accounts whose credentials no key at hand decrypts.
+    """
 
     rows: int
     files: int
     bytes: int
+    locked: tuple[str, ...] = ()
 
 
 def backup(settings: Settings, file: Path) -> Copied:
@@ -76,6 +80,8 @@ def backup(settings: Settings, file: Path) -> Copied:
     Raises: BackupNotWritten, AnotherWriter, StoreError.
     """
     clock = SystemClock()
+    if file.is_dir():
+        raise BackupNotWritten(str(file), "it is a folder")
     part = file.with_name(f"{file.name}.part")
     with open_ledger(settings, clock) as ledger:
         committer = committer_of(ledger, clock)
@@ -90,7 +96,7 @@ def backup(settings: Settings, file: Path) -> Copied:
             part.chmod(0o600)
             os.replace(part, file)  # noqa: PTH105
         except OSError as error:
-            raise BackupNotWritten(str(file), str(error)) from error
+            raise BackupNotWritten(str(file), error.strerror or str(error)) from error
         finally:
             part.unlink(missing_ok=True)
     return Copied(rows, len(found), file.stat().st_size)
@@ -124,7 +130,8 @@ def restore(settings: Settings, file: Path) -> Copied:
         counts = load(database_url(settings), dumped)
         done = Copied(sum(counts.values()), len(written), file.stat().st_size)
         written.clear()  # it stays
-    return done
+    with open_ledger(settings) as ledger:
+        return replace(done, locked=tuple(one.name for one in ledger.accounts.all() if one.locked is not None))
 
 
 def _restore_file(tar: tarfile.TarFile, member: tarfile.TarInfo, lake: LakeFiles, written: list[str]) -> None:
@@ -166,6 +173,8 @@ def _add(tar: tarfile.TarFile, name: str, content: IO[bytes], size: int) -> None
 
 def _see_that_it_is_whole(file: Path) -> None:
     """Raises BackupUnusable."""
+    if not file.exists():
+        raise BackupUnusable(str(file), "there is no such file")
     try:
         with tarfile.open(file, "r:") as tar:
             names = tar.getnames()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import structlog
 
 from kubetally import tasks
+from kubetally.domain.collection import NO_DATA
 from kubetally.domain.errors import StoreError
 from kubetally.domain.money import to_number
 from kubetally.domain.window import Clock
@@ -19,7 +20,7 @@ from kubetally.ledger.alone import alone
 from kubetally.ledger.collect.collector import Collector, Report, Watch
 from kubetally.ledger.collect.commit import Committer, Outcome
 from kubetally.ledger.collect.plan import Policy
-from kubetally.ledger.collect.read import Reader
+from kubetally.ledger.collect.read import NOT_BEGUN, NOT_TRIED, Reader
 from kubetally.ledger.stored import COLLECTOR, MAINTAINER, Lease, Maintained
 from kubetally.settings import Settings
 from kubetally.wiring.clock import SystemClock
@@ -33,6 +34,7 @@ _PLANNING_SHARE = 0.05
 _RENEW_SECONDS = 10.0
 _ACCOUNTS_KEPT_SECONDS = 10.0
 _MAINTAIN_EVERY = timedelta(days=1)
+_NO_NEWS = frozenset({NO_DATA, NOT_TRIED, NOT_BEGUN})
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 _THREADS = 4
 _log = structlog.get_logger(__name__)
@@ -51,7 +53,7 @@ def collect_once(
     """
 
     async def collect(ledger: Ledger, collector: Collector) -> Report:
-        whole = Report()
+        whole = Report(accounts=len(ledger.accounts.all()))
         while dues := await collector.due(names):
             planned(len(dues))
             report = await collector.collect(dues, watch)
@@ -117,9 +119,11 @@ def _new_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def log_outcome(outcome: Outcome) -> None:
     """Tell the log what became of a day."""
-    facts = {"account": outcome.account, "account_id": outcome.account_id, "day": str(outcome.day)}
+    facts = {"account": outcome.account_id, "name": outcome.account, "day": str(outcome.day)}
     if outcome.is_collected:
         _log.info("day_collected", **facts, rows=outcome.rows, total_cost=to_number(outcome.total))
+    elif outcome.code in _NO_NEWS:
+        _log.debug("day_not_collected", **facts, code=outcome.code)
     else:
         _log.warning("day_not_collected", **facts, code=outcome.code, error=outcome.why)
 
@@ -141,6 +145,7 @@ async def with_collector(
     """What `work` does with a collector; what it has begun to write is written before this ends."""
     clock = clock or SystemClock()
     with open_ledger(settings, clock) as ledger, ThreadPoolExecutor(_THREADS, "ledger") as executor:
+        await asyncio.get_running_loop().run_in_executor(executor, ledger.lake.make)  # before anybody is asked in vain
         opener = Opener(ledger.accounts, executor, settings, keep_seconds=_ACCOUNTS_KEPT_SECONDS)
         reader = Reader(opener.source, opener.metrics, clock, deadline_seconds=settings.deadline_seconds)
         collector = Collector(

@@ -30,9 +30,13 @@ _MOST_WAITING = 32  # booked days that wait for a commit: what is read faster th
 
 @dataclass(slots=True)
 class Report:
-    """What a round came to, in the order in which its days ended. `planned`: how many were due."""
+    """What a round came to, in the order in which its days ended.
+
+    planned: how many were due. accounts: how many clusters there are to be collected.
+    """
 
     planned: int = 0
+    accounts: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
 
     @property
@@ -89,8 +93,8 @@ class Collector:
         return await self._collect(dues, watch, self._turn_seconds)
 
     async def _collect(self, dues: Sequence[Due], watch: Watch, turn_seconds: float | None) -> Report:
-        report = Report(len(dues))
         clusters = {one.id: one for one in await self._blocking(self._clusters)}
+        report = Report(len(dues), len(clusters))
 
         def ended(outcome: Outcome) -> None:
             outcome = replace(outcome, account=clusters[outcome.account_id].name)

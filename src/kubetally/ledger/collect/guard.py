@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from kubetally.domain.booking import Booking
-from kubetally.domain.collection import CollectedDay, Collection
+from kubetally.domain.collection import NO_DATA, CollectedDay, Collection
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import to_shown
 from kubetally.ledger.stored import PackedDay
@@ -30,7 +30,7 @@ def judged(new: D, held: Collection | None) -> D | Kept:
     """The day as it is to be committed, with an issue where its total fell; or why it is not."""
     found = new.collection
     if not found.head.covered:
-        return Kept("no_data", "the source holds no data of this day" + (_STAYS if held else ""))
+        return Kept(NO_DATA, "the source holds no data of this day" + (_STAYS if held else ""))
     if held is None or (held.is_running and not found.is_running):
         return new
     return _less(found, held) or _told_if_fallen(new, held)

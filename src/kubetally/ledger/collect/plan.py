@@ -7,12 +7,10 @@ from enum import IntEnum
 from itertools import zip_longest
 
 from kubetally.domain.cluster_costs import DayState
-from kubetally.domain.collection import SETTLES_AFTER, CoveredDay, window_of
+from kubetally.domain.collection import NO_DATA, SETTLES_AFTER, CoveredDay, window_of
 from kubetally.domain.window import HOUR
 
 ONE_DAY = timedelta(days=1)
-NO_DATA = "no_data"
-"""The code of an attempt whose answer was sound and empty: the source holds nothing of that day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +22,10 @@ class Policy:
     again_for:       a day that can't settle, as a part of it fails each time, is given up after that.
     most_days:       no day before so many days ago is looked for.
     empty_days:      so many empty days on end mean that the source holds nothing before them.
-    days_at_a_time:  how many days further back are tried before what they held is looked at.
-    first_retry, last_retry: after an error a day is tried again, twice as late each time.
+    days_at_a_time:  how many days further back are tried before what they held is looked at; where so many on end could
+                     not be had, none before them is looked for.
+    first_retry, last_retry: after an error a day is tried again, twice as late each time. Where it was the newest one,
+                     nothing else is asked of that account meanwhile.
     """
 
     running_every: timedelta = timedelta(minutes=15)
@@ -35,7 +35,7 @@ class Policy:
     empty_days: int = 7
     days_at_a_time: int = 14
     first_retry: timedelta = timedelta(minutes=5)
-    last_retry: timedelta = timedelta(hours=6)
+    last_retry: timedelta = timedelta(hours=1)
 
 
 class Reason(IntEnum):
@@ -87,7 +87,11 @@ def _urgency(one: Due) -> tuple[int, int]:
 def _due_of(history: History, now: datetime, policy: Policy) -> Iterator[Due]:
     today, has_failed = now.date(), _failed_last(history)
     running = history.days.get(today)
-    if now - window_of(today).start >= HOUR and _is_stale(running, now, policy.running_every):
+    newest = running or history.days.get(today - ONE_DAY)
+    if newest is not None and _met_an_error(newest) and not _may_be_tried(newest, now, policy):
+        return
+    is_due = (running is not None and _met_an_error(running)) or _is_stale(running, now, policy.running_every)
+    if now - window_of(today).start >= HOUR and is_due:
         yield Due(Reason.RUNNING, today, history.account_id, has_failed)
     for day in _candidates(history, today, policy):
         known = history.days.get(day)
@@ -98,10 +102,15 @@ def _due_of(history: History, now: datetime, policy: Policy) -> Iterator[Due]:
             yield Due(Reason.UNSETTLED, day, history.account_id, has_failed)
 
 
+def _met_an_error(known: CoveredDay) -> bool:
+    """Whether the last attempt did; that a source holds nothing is none."""
+    return known.last_error is not None and not _is_empty(known)
+
+
 def _failed_last(history: History) -> bool:
-    """Whether the newest attempt met an error; that a source holds nothing is none."""
+    """Whether the newest attempt met an error."""
     last = max((one for one in history.days.values() if one.tried_at is not None), key=_tried_at, default=None)
-    return last is not None and last.last_error is not None and not _is_empty(last)
+    return last is not None and _met_an_error(last)
 
 
 def _tried_at(one: CoveredDay) -> datetime:
@@ -134,13 +143,14 @@ def _looked_back(history: History, today: date, policy: Policy) -> _LookedBack:
     """
     oldest_held = min((day for day, known in history.days.items() if known.is_held), default=today)
     days: list[date] = []
-    unknown = empty = 0
+    unknown = empty = barren = 0
     for day in _back_from(today, policy.most_days):
         days.append(day)
         known = history.days.get(day)
         unknown += known is None
         empty = empty + 1 if known is not None and not known.is_held and _is_empty(known) else 0
-        if unknown > policy.days_at_a_time and day < oldest_held:
+        barren = barren + 1 if known is not None and not known.is_held else 0
+        if max(unknown, barren) > policy.days_at_a_time and day < oldest_held:
             return _LookedBack(days)
         if empty >= policy.empty_days and day < oldest_held:
             probes = _probes(day, today, policy)

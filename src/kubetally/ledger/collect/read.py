@@ -26,6 +26,8 @@ from kubetally.tasks import task_group
 
 OpenSource = Callable[[Account], AbstractAsyncContextManager[CostSource]]
 OpenMetrics = Callable[[Account], AbstractAsyncContextManager[InfrastructureSource | None]]
+NOT_TRIED, NOT_BEGUN = "not_tried", "not_begun"
+"""Codes of days that nobody was asked for."""
 _GIVE_UP_AFTER = 2  # days on end that met what others would meet, too
 _ABOUT_KEPT = timedelta(hours=1)
 _NOT_LET_IN = frozenset({401, 403})
@@ -89,7 +91,7 @@ class Reader:
                 yield _unread(account, left.pop(0), error)
         for day in left:
             yield Unread(
-                account.id, day, "not_tried", "not asked for: the days before it could not be had", was_tried=False
+                account.id, day, NOT_TRIED, "left for later, as others could not be had just now", was_tried=False
             )
 
     async def _day(
@@ -99,7 +101,7 @@ class Reader:
         window = window_of(day).until(whole_hour(now))
         if window is None:
             return Unread(
-                account.id, day, "not_begun", "the day has not begun, or no hour of it is over", was_tried=False
+                account.id, day, NOT_BEGUN, "the day has not begun, or no hour of it is over", was_tried=False
             )
         try:
             async with asyncio.timeout(self._deadline_seconds):

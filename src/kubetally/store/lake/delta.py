@@ -80,6 +80,13 @@ class DeltaLake:
         """Where it is, without credentials."""
         return self._place.url
 
+    def make(self) -> None:
+        """Make the folder where it is missing, and look at the tables that there are. Raises StoreError."""
+        self._place.make()
+        for pair in (self._days, self._running):
+            pair.rows.newest()
+            pair.assets.newest()
+
     def pack(self, days: Sequence[CollectedDay]) -> list[PackedDay]:
         """Rows and assets as Arrow tables. Raises ValueBeyondLake."""
         tables = zip(allocation_tables(days), asset_tables(days), strict=True)

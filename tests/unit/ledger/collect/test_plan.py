@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubetally.domain.cluster_costs import DayState
-from kubetally.domain.collection import CoveredDay, window_of
-from kubetally.ledger.collect.plan import NO_DATA, ONE_DAY, Due, History, Policy, Reason, due, history_found
+from kubetally.domain.collection import NO_DATA, CoveredDay, window_of
+from kubetally.ledger.collect.plan import ONE_DAY, Due, History, Policy, Reason, due, history_found
 
 NOW = datetime(2026, 11, 24, 12, 7, tzinfo=UTC)
 TODAY = NOW.date()
@@ -92,10 +92,26 @@ def test_a_provisional_day_is_collected_daily_and_once_more_when_it_settles() ->
 
 def test_after_an_error_a_day_waits_twice_as_long_each_time() -> None:
     others = [*(one for one in fresh() if one.day != ago(1)), *settled_since(9)]
-    for attempts, minutes in ((1, 5), (2, 10), (4, 40), (30, 360)):
+    for attempts, minutes in ((1, 5), (2, 10), (4, 40), (30, 60)):
         known = history([*others, failed(ago(1), NOW - timedelta(minutes=minutes - 1), attempts)], begins=ago(9))
         assert due_days(known) == []
         assert due_days(known, NOW + timedelta(minutes=1)) == [(Reason.MISSING, 1)], attempts
+
+
+def test_where_the_newest_day_met_an_error_nothing_else_is_asked_before_its_time() -> None:
+    for newest, count in ((TODAY, 16), (ago(1), 17)):
+        known = history([failed(newest, NOW - timedelta(minutes=2))])
+        assert due_days(known) == []
+        assert len(due_days(known, NOW + timedelta(minutes=4))) == count
+    fresh_again = history([*fresh(), failed(ago(4), NOW - timedelta(minutes=2))])
+    assert len(due_days(fresh_again)) == 15, "an older day's error is its own"
+
+
+def test_behind_as_many_days_as_are_tried_at_a_time_that_could_not_be_had_none_is_looked_for() -> None:
+    tried = [failed(ago(n), NOW - timedelta(minutes=4)) for n in range(1, 20)]
+    known = history([held(TODAY, NOW - timedelta(minutes=10), is_running=True), *tried])
+    assert due_days(known) == []
+    assert due_days(known, NOW + timedelta(minutes=2)) == [(Reason.MISSING, n) for n in range(1, 16)]
 
 
 def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
