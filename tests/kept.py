@@ -35,10 +35,14 @@ class LakeInMemory:
             raise Broken("an amount beyond the column")
         return [PackedDay(day.collection, day) for day in days]
 
-    def replace(self, packed: Sequence[PackedDay]) -> int:
+    def newest_version(self) -> int | None:
+        return len(self.versions) - 1 or None
+
+    def replace(self, packed: Sequence[PackedDay], *, go_on: Callable[[], None] = lambda: None) -> int:
         days = [_unpacked(one) for one in packed]
         assert len({(one.collection.day, one.collection.is_running) for one in days}) == 1
         self.before()
+        go_on()
         self.commits.append(days)
         keyed = {(one.collection.account_id, one.collection.day): one for one in days}
         self.versions.append(self.versions[-1] | keyed)
@@ -58,7 +62,7 @@ class LakeInMemory:
         committed = {one.collection.id: version for version, days in enumerate(self.commits, 1) for one in days}
         return {one.id: committed[one.id] for one in collections if one.id in committed}
 
-    def maintain(self, keep: timedelta) -> Maintained:
+    def maintain(self, keep: timedelta, shorten: bool = False) -> Maintained:
         return Maintained()
 
     def _found(self, collection: Collection) -> CollectedDay:
@@ -89,6 +93,9 @@ class CoverageInMemory:
         for one in (self.open.pop(id_) for id_ in collection_ids if id_ in self.open):
             self.confirmed.append(replace(one, version=version))
             self.tried.pop((one.account_id, one.day), None)
+
+    def last_version(self) -> int | None:
+        return max((one.version or 0 for one in self.confirmed if not one.is_running), default=None)
 
     def drop(self, collection_ids: Sequence[str]) -> None:
         for id_ in collection_ids:

@@ -148,6 +148,44 @@ def test_what_held_at_an_instant_is_found_until_it_is_forgotten(coverage: SqlCov
     assert held(coverage) == ["c2"]
 
 
+def last_versions(coverage: SqlCoverage, instants: list[datetime], account_id: str = "a") -> list[int | None]:
+    """Of the collections that held at these instants."""
+    return [one.last_version for at in instants for one in coverage.held(account_id, DAY, END, at)]
+
+
+def test_what_is_replaced_keeps_the_last_version_that_had_it(coverage: SqlCoverage, clock: SetClock) -> None:
+    instants = []
+    for version in (3, 7, 20):
+        keep(coverage, version, collection(f"a{version}"), collection(f"b{version}", "b"))
+        instants.append(clock.at)
+        clock.forward(60)
+    keep(coverage, 30, collection("a30"), collection("c30", "c"))
+    assert last_versions(coverage, [*instants, clock.at]) == [6, 19, 29, None]
+    assert last_versions(coverage, [*instants, clock.at], "b") == [6, 19, None, None]
+
+
+def test_what_is_confirmed_late_is_put_between_the_versions_around_it(
+    coverage: SqlCoverage, database: Database
+) -> None:
+    names = {"c2": 2, "c9": 9, "c11": 11, "c5": 5, "running": 4, "c4": 4}
+    coverage.intend([collection(name, is_running=name == "running") for name in names])
+    for name, version in names.items():
+        coverage.confirm([name], version)
+    rows = database.execute("SELECT id, version, last_version FROM collections ORDER BY version")
+    assert rows == [("c2", 2, 3), ("c4", 4, 4), ("c5", 5, 8), ("c9", 9, 10), ("c11", 11, None)]
+
+
+def test_the_last_version_is_that_of_days_that_are_over_and_held(coverage: SqlCoverage) -> None:
+    assert coverage.last_version() is None
+    coverage.intend([collection("pending")])
+    keep(coverage, 900, collection("running", "b", is_running=True))
+    assert coverage.last_version() is None
+    keep(coverage, 4, collection("c4", day=END))
+    keep(coverage, 7, collection("c7", "c"))
+    keep(coverage, 6, collection("c6"))
+    assert coverage.last_version() == 7
+
+
 def test_a_clock_that_was_set_back_does_not_bring_back_what_was_replaced(
     coverage: SqlCoverage, clock: SetClock
 ) -> None:

@@ -78,6 +78,31 @@ def test_a_correction_replaces_the_days_and_can_be_taken_back(home: Home, upstre
     assert figures(costs(home)) == figures(first)
 
 
+def test_a_fall_of_the_total_is_told_in_every_answer(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    source, server = upstream
+    added(home, server)
+    backfill(home)
+    first, source.mode = costs(home), "cheaper"
+    for _ in range(2):
+        backfill(home)
+        body = costs(home)
+        assert body["summary"]["total_cost"] == pytest.approx(first["summary"]["total_cost"] / 2, rel=1e-3)
+        assert [issue["kind"] for issue in body["issues"]].count("total_fell") == 3
+
+
+def test_what_was_refused_is_told_in_every_answer(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    source, server = upstream
+    added(home, server)
+    backfill(home)
+    source.mode = "noassets"
+    assert home.call("backfill", "aurora", *THREE_DAYS).code == 3
+    body = costs(home)
+    assert (body["status"], body["audited"]) == ("ok", True)
+    told = [issue for issue in body["issues"] if issue["kind"] == "not_replaced"]
+    assert told
+    assert all("what is held stays" in issue["message"] for issue in told)
+
+
 def test_what_is_not_held_is_asked_for_and_named_where_it_can_t_be_had(
     home: Home, upstream: tuple[Upstream, Served]
 ) -> None:

@@ -53,7 +53,8 @@ def held(home: Home, source: Upstream) -> tuple[float, float]:
     source.mode = "down"
     done = home.call("costs", "aurora", *WHOLE, "--format", "json", KUBETALLY_ATTEMPTS="1")
     source.mode = "sound"
-    if done.code:
+    if done.code:  # the source is away, and nothing is held: a lake that can't be read is no such thing
+        assert (done.code, "is unavailable" in done.err, "lake" in done.err) == (3, True, False), done.err
         return 0, 0.0
     return done.json["coverage"]["hours_covered"], done.json["summary"]["total_cost"] or 0.0
 
@@ -175,6 +176,31 @@ def test_two_collectors_at_once_double_nothing(home: Home, upstream: tuple[Upstr
     assert 0 in [process.wait(90) for process in both]
     source.mode = "down"
     assert figures(costs(home)) == figures(live)
+
+
+def test_of_two_that_collect_what_is_due_one_leaves_or_stands_by_and_takes_over(
+    home: Home, upstream: tuple[Upstream, Served]
+) -> None:
+    _, server = upstream
+    added(home, server)
+    first = started(home, "collect", "--forever")
+    second = None
+    try:
+        until = time.monotonic() + 30
+        while "Nothing to do" not in (told := home.call("collect").out) and time.monotonic() < until:
+            time.sleep(0.2)
+        assert f"process {first.pid} on" in told
+        second = started(home, "collect", "--forever")
+        time.sleep(2)
+        first.kill()
+        first.wait()
+        while f"process {second.pid} on" not in home.call("collect").out and time.monotonic() < until + 30:
+            time.sleep(0.2)
+        assert f"process {second.pid} on" in home.call("collect").out
+    finally:
+        for process in filter(None, (first, second)):
+            process.terminate()
+            assert process.wait(20) in {0, -signal.SIGKILL}
 
 
 def test_a_service_collects_by_itself_and_stops_with_what_it_has_begun(

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +18,9 @@ from kubetally.domain.collection import CollectedDay, Collection
 from kubetally.ledger.stored import CollectionGone
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.faults import LakeDamaged, LakeForeign, LakeNewer, LakeRefused, LakeUnavailable
+from kubetally.store.lake.place import Place as LakePlace
 from kubetally.store.lake.schema import SCHEMAS, TableName
+from kubetally.store.lake.tables import DayTable
 from tests.cluster_days import DAY, cluster_day
 from tests.integration import object_stores
 
@@ -124,6 +126,103 @@ def test_what_was_replaced_is_read_as_it_was(place: Place) -> None:
     assert_holds(place.lake(), generations, held)
 
 
+def forget_the_log(place: Place, before: int) -> None:
+    """As if the log of rows and assets were so old that it begins with this version, with all that it had replaced."""
+    paths = place.files()
+    for name in ("allocations", "assets"):
+        assert place.table(name).version() == before
+        place.table(name).create_checkpoint()
+        there = {path.rpartition("/")[2] for path in place.table(name).file_uris()}
+        entries = [f"{name}/_delta_log/{version:020}.json" for version in range(before)]
+        gone = [path for path in paths if path.startswith(f"{name}/day=") and path.rpartition("/")[2] not in there]
+        for path in entries + gone:
+            obstore.delete(place.store(), path)
+
+
+@pytest.mark.parametrize("nodes", [0, 2])
+def test_what_was_replaced_is_read_at_its_last_version_where_the_first_is_forgotten(place: Place, nodes: int) -> None:
+    lake, old = place.lake(), cluster_day("a", nodes=nodes)
+    [held] = put(lake, old)
+    put(lake, cluster_day("b"))
+    forget_the_log(place, before=2)
+    put(lake, cluster_day("a", 1))
+    put(lake, cluster_day("a", 2))  # which takes the assets away that the one before it left
+    assert (held.version, place.table("allocations").version()) == (1, 4)
+    for reader in (lake, place.lake()):
+        assert_holds(reader, [old], [replace(held, last_version=2)])
+        for ask in (reader.rows, reader.assets):
+            with pytest.raises(CollectionGone, match=held.id):
+                ask([held])
+
+
+def test_what_was_replaced_is_read_at_its_first_version_where_the_last_is_none_of_it(place: Place) -> None:
+    lake, old = place.lake(), cluster_day("a")
+    [held] = put(lake, old)
+    put(lake, cluster_day("a", 1))
+    put(lake, cluster_day("a", 2))
+    assert lake.rows([replace(held, last_version=2)]) == {held.id: tuple(old.rows)}
+    assert lake.rows([replace(held, last_version=99)]) == {held.id: tuple(old.rows)}
+    assert_holds(lake, [old], [replace(held, last_version=99)])
+
+
+def test_who_may_not_go_on_leaves_all_as_it_was(place: Place) -> None:
+    lake, old = place.lake(), cluster_day("a")
+    held = put(lake, old)
+    before = place.files()
+    with pytest.raises(Lost):
+        lake.replace(lake.pack([cluster_day("a", 1)]), go_on=Asked(raises_at=1))
+    assert place.files() == before
+    with pytest.raises(Lost):
+        lake.replace(lake.pack([cluster_day("a", 1)]), go_on=Asked(raises_at=2))
+    assert {path: size for path, size in place.files().items() if path.startswith("allocations")} == {
+        path: size for path, size in before.items() if path.startswith("allocations")
+    }
+    assert lake.versions_of([cluster_day("a", 1).collection]) == {}
+    assert_holds(place.lake(), [old], held)
+
+
+def test_whether_to_go_on_is_asked_again_where_another_commit_came_between(place: Place) -> None:
+    lake, other = place.lake(), place.lake()
+    put(lake, cluster_day("b"))
+    asked = Asked(then=lambda: other.put([cluster_day("other")]))
+    version = lake.replace(lake.pack([cluster_day("a")]), go_on=asked)
+    assert (asked.times, version) == (3, 3)
+    taken_over = Asked(then=lambda: other.put([cluster_day("other", 1)]), raises_at=2)
+    with pytest.raises(Lost):
+        lake.replace(lake.pack([cluster_day("a", 1)]), go_on=taken_over)
+    days = [cluster_day("a"), cluster_day("b"), cluster_day("other", 1)]
+    assert_holds(place.lake(), days, [day.collection for day in days])
+    assert len([path for path in place.files() if path.startswith("allocations/day=")]) == 4
+
+
+class Lost(Exception):
+    """The right to write is somebody else's by now."""
+
+
+class Asked:
+    """Whether to go on: yes, until it is asked for the `raises_at`-th time; `then` is called the first time."""
+
+    def __init__(self, then: Callable[[], object] = lambda: None, raises_at: int = 0) -> None:
+        self.times, self._then, self._raises_at = 0, then, raises_at
+
+    def __call__(self) -> None:
+        self.times += 1
+        if self.times == self._raises_at:
+            raise Lost
+        if self.times == 1:
+            self._then()
+
+
+def test_the_newest_version_is_that_of_days_that_are_over(place: Place) -> None:
+    lake = place.lake()
+    assert lake.newest_version() is None
+    put(lake, cluster_day("a", is_running=True))
+    assert lake.newest_version() is None
+    for version in (1, 2):
+        put(lake, cluster_day("a", version))
+        assert lake.newest_version() == place.lake().newest_version() == version
+
+
 def test_writing_a_collection_twice_is_writing_it_once(place: Place) -> None:
     lake, day = place.lake(), cluster_day("a")
     put(lake, day)
@@ -202,7 +301,9 @@ def test_maintenance_clears_away_what_was_replaced_and_keeps_what_holds(place: P
     kept = lake.maintain(timedelta(days=400))
     assert (kept.compacted, kept.vacuumed) == (0, 0)
     assert lake.rows(old)
-    done = lake.maintain(NOTHING_KEPT)
+    assert lake.maintain(NOTHING_KEPT).vacuumed == 0, "the table says that it keeps it"
+    assert lake.rows(old)
+    done = lake.maintain(NOTHING_KEPT, shorten=True)
     assert done.vacuumed >= 1
     assert done.checkpoint == place.table("allocations").version()
     for reader in (lake, place.lake()):
@@ -232,12 +333,15 @@ def test_a_running_day_that_was_collected_96_times_is_no_larger_than_one_collect
         assert len(place.files()) <= len(once.files()) + 2 * 4  # the last entry, two of the vacuum and the checkpoint
 
 
-def test_a_running_day_leaves_its_table_once_the_day_is_over_for_all(place: Place) -> None:
+def test_a_running_day_leaves_its_table_for_each_account_once_that_is_over(place: Place) -> None:
     lake = place.lake(keep_running=NOTHING_KEPT)
-    put(lake, cluster_day("a", is_running=True), cluster_day("b", is_running=True))
+    running = [cluster_day("a", is_running=True), cluster_day("b", is_running=True)]
+    held_running = put(lake, *running)
     put(lake, cluster_day("a", 1))
     lake.maintain(timedelta(days=400))
-    assert place.table("running").to_pyarrow_table().num_rows == 12
+    for name in ("running", "running_assets"):
+        assert set(place.table(name).to_pyarrow_table()["account_id"].to_pylist()) == {"b"}
+    assert_holds(place.lake(), running[1:], held_running[1:])
     over = [cluster_day("b", 1)]
     held = put(lake, *over)
     lake.maintain(timedelta(days=400))
@@ -260,12 +364,45 @@ def test_files_that_another_program_added_are_put_together(place: Place) -> None
     assert_holds(place.lake(), days, held)
 
 
-def test_history_is_kept_as_long_as_the_lake_was_last_told(place: Place) -> None:
+def told(place: Place, name: str = "allocations") -> str:
+    """How long a table says that it keeps what was replaced, which is as long as its log."""
+    properties = place.table(name).metadata().configuration
+    assert properties["delta.logRetentionDuration"] == properties["delta.deletedFileRetentionDuration"]
+    return properties["delta.logRetentionDuration"]
+
+
+def test_history_is_kept_as_long_as_the_lake_was_ever_told_unless_it_is_to_be_shortened(place: Place) -> None:
     put(place.lake(keep=timedelta(days=10)), cluster_day("a"))
-    place.lake(keep=timedelta(days=30)).maintain(timedelta(days=30))
-    properties = place.table("allocations").metadata().configuration
-    assert properties["delta.logRetentionDuration"] == "interval 720 hours"
-    assert properties["delta.deletedFileRetentionDuration"] == "interval 720 hours"
+    assert told(place) == "interval 240 hours"
+    for days in (30, 20):
+        place.lake(keep=timedelta(days=days)).maintain(timedelta(days=days))
+        assert told(place) == told(place, "assets") == "interval 720 hours"
+    place.lake(keep=timedelta(days=20)).maintain(timedelta(days=20), shorten=True)
+    assert told(place) == told(place, "assets") == "interval 480 hours"
+
+
+def test_who_runs_with_a_shorter_history_removes_nothing_of_the_longer_one(place: Place) -> None:
+    [old] = put(place.lake(), cluster_day("a"))
+    for generation in (1, 2):
+        put(place.lake(), cluster_day("a", generation))
+    short = place.lake(keep=NOTHING_KEPT)
+    assert short.maintain(NOTHING_KEPT).vacuumed == 0
+    assert place.lake().rows([old])
+    assert place.lake().assets([old])
+    assert short.maintain(NOTHING_KEPT, shorten=True).vacuumed
+    with pytest.raises(CollectionGone):
+        place.lake().rows([old])
+
+
+@pytest.mark.parametrize(
+    ("interval", "removed"), [("interval 2 weeks", 0), ("INTERVAL 14 days", 0), ("interval 0 seconds", 1)]
+)
+def test_how_long_another_program_told_a_table_to_keep_is_understood(place: Place, interval: str, removed: int) -> None:
+    put(place.lake(), cluster_day("a"))
+    put(place.lake(), cluster_day("a", 1))
+    place.table("allocations").alter.set_table_properties({"delta.deletedFileRetentionDuration": interval})
+    table = DayTable(LakePlace.parse(place.url, place.options), TableName.ALLOCATIONS, NOTHING_KEPT)
+    assert table.maintain(NOTHING_KEPT).vacuumed == removed
 
 
 def test_a_file_that_is_missing_is_told_and_nothing_is_written_over_it(place: Place) -> None:

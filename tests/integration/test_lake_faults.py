@@ -4,14 +4,16 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
 from threading import Barrier, Thread
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from deltalake import DeltaTable
@@ -19,12 +21,13 @@ from deltalake import DeltaTable
 from kubetally.domain.errors import StoreError
 from kubetally.store.lake.columns import allocation_table
 from kubetally.store.lake.delta import DeltaLake
-from kubetally.store.lake.faults import LakeBusy, LakeFull
+from kubetally.store.lake.faults import LakeBusy, LakeFull, LakeUnavailable
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import TableName
 from kubetally.store.lake.storage import Storage
 from kubetally.store.lake.tables import ATTEMPTS, DayTable
 from tests.cluster_days import DAY, cluster_day
+from tests.integration.object_stores import ObjectStore
 from tests.integration.small_disk import fill
 
 ROOT = Path(__file__).parents[2]
@@ -138,7 +141,7 @@ def test_a_writer_that_is_killed_leaves_the_old_or_the_new_and_the_next_goes_on(
     lake = DeltaLake(url)
     lake.put([cluster_day(account, 10**6, pods=40) for account in ACCOUNTS])
     assert_reads(url, ACCOUNTS, 10**6)
-    lake.maintain(timedelta(0))
+    lake.maintain(timedelta(0), shorten=True)
     assert len(list(Path(url).glob("*/day=*/*"))) == 2
     assert_reads(url, ACCOUNTS, 10**6)
 
@@ -170,7 +173,7 @@ def test_the_assets_of_what_holds_stay_while_its_rows_are_not_replaced(url: str)
     assert DeltaTable(f"{url}/assets").version() == 2
     in_the_way.rmdir()
     assert lake.versions_of([cluster_day("a", 1).collection]) == {}
-    lake.maintain(timedelta(0))
+    lake.maintain(timedelta(0), shorten=True)
     assert_reads(url, ["a"], 0)
 
 
@@ -227,6 +230,100 @@ def test_who_finds_others_in_the_way_each_time_gives_up_and_says_so(url: str) ->
     assert set(generations(url)) == {f"a-{DAY}-0", f"other-{DAY}-{ATTEMPTS}"}
     files = list((Path(url) / "allocations" / f"day={DAY}").iterdir())
     assert len(files) == ATTEMPTS + 1, "what was not committed is removed at once"
+
+
+class Proxy:
+    """Before an object store: the first request that makes `entry` is given to `meet`, and then not answered."""
+
+    def __init__(self, endpoint: str, entry: str) -> None:
+        self.meet: Callable[[Callable[[], object]], object] = lambda forward: None
+        self._target, self._entry, self._met = endpoint.removeprefix("http://"), entry, False
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def handle_any(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                request = (self.command, self.path, body, dict(self.headers))
+                if self.command == "PUT" and proxy._entry in self.path and not proxy._met:
+                    proxy._met = True
+                    proxy.meet(lambda: proxy._forward(request))
+                    self.close_connection = True
+                    return
+                status, headers, answer = proxy._forward(request)
+                self.send_response_only(status)
+                for name, value in headers:
+                    if name.lower() not in {"transfer-encoding", "connection"}:
+                        self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(answer)
+
+            do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_any  # noqa: N815
+
+            def log_message(self, *args: Any) -> None:
+                """Nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread = Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join(20)
+        self._server.server_close()
+
+    def _forward(self, request: tuple[str, str, bytes, dict[str, str]]) -> tuple[int, list[tuple[str, str]], bytes]:
+        connection = HTTPConnection(self._target, timeout=20)
+        try:
+            connection.request(*request)
+            answer = connection.getresponse()
+            return answer.status, answer.getheaders(), answer.read()
+        finally:
+            connection.close()
+
+
+def test_a_commit_that_the_store_makes_after_it_was_given_up_finds_its_file(object_store: ObjectStore) -> None:
+    url = f"{object_store.bucket()}/lake"
+    direct = DeltaLake(url, storage_options=object_store.options)
+    direct.put([cluster_day("a", pods=40)])
+    later: list[Callable[[], object]] = []
+    with Proxy(object_store.options["aws_endpoint_url"], f"allocations/_delta_log/{2:020}.json") as proxy:
+        proxy.meet = later.append
+        with pytest.raises(LakeUnavailable):
+            through(proxy, url, object_store).put([cluster_day("b", pods=40)])
+        assert direct.newest_version() == 1
+        [make] = later
+        make()
+    both = [cluster_day("a", pods=40), cluster_day("b", pods=40)]
+    assert direct.versions_of([day.collection for day in both]) == {f"a-{DAY}-0": 1, f"b-{DAY}-0": 2}
+    assert direct.rows([day.collection for day in both]) == {day.collection.id: tuple(day.rows) for day in both}
+
+
+def test_a_commit_whose_answer_was_lost_is_told_by_its_version_though_another_came_after(
+    object_store: ObjectStore,
+) -> None:
+    url = f"{object_store.bucket()}/lake"
+    direct = DeltaLake(url, storage_options=object_store.options)
+    direct.put([cluster_day("a", pods=40)])
+
+    def commit_and_replace(make: Callable[[], object]) -> None:
+        make()
+        direct.put([cluster_day("b", 1, pods=40)])
+
+    with Proxy(object_store.options["aws_endpoint_url"], f"allocations/_delta_log/{2:020}.json") as proxy:
+        proxy.meet = commit_and_replace
+        assert through(proxy, url, object_store).put([cluster_day("b", pods=40)]) == 2
+    assert direct.newest_version() == 3
+    old, new = cluster_day("b", pods=40), cluster_day("b", 1, pods=40)
+    held = [replace(old.collection, version=2, last_version=2), replace(new.collection, version=3)]
+    assert direct.rows(held) == {day.collection.id: tuple(day.rows) for day in (old, new)}
+
+
+def through(proxy: Proxy, url: str, store: ObjectStore) -> DeltaLake:
+    return DeltaLake(url, storage_options={**store.options, "aws_endpoint_url": proxy.endpoint, "max_retries": "0"})
 
 
 def bytes_beneath(url: str) -> int:

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,11 @@ class Upstream:
         found = Recording(name).cluster.find(path, asked.params)
         if found is None:
             return NOT_FOUND
-        if found.status == 200 and is_money and self.mode in {"dearer", "wrongday"}:
-            return _dearer(found.body()) if self.mode == "dearer" else _of_another_month(found.body())
+        changes = {"dearer": _make_dearer, "cheaper": _make_cheaper}
+        if found.status == 200 and is_money and self.mode in changes:
+            return _changed(found.body(), changes[self.mode])
+        if found.status == 200 and is_money and self.mode == "wrongday":
+            return Reply(200, found.body().replace(b"2026-11-", b"2026-10-"))
         return Reply(found.status, found.body(), found.content_type or "")
 
     def _instead(self, path: str, is_money: bool) -> Reply | None:
@@ -57,17 +60,22 @@ class Upstream:
         return None
 
 
-def _of_another_month(body: bytes) -> Reply:
-    return Reply(200, body.replace(b"2026-11-", b"2026-10-"))
-
-
-def _dearer(body: bytes) -> Any:
+def _changed(body: bytes, change: Callable[[dict[str, Any]], None]) -> Any:
     content = json.loads(body)
     data = content["data"]
     for rows in data if isinstance(data, list) else [data]:
         for row in (rows or {}).values():
-            _make_dearer(row)
+            change(row)
     return content
+
+
+def _make_cheaper(row: dict[str, Any]) -> None:
+    """Half of every cost, in rows and on the bill."""
+    for key, value in row.items():
+        if key.endswith("Cost") and isinstance(value, int | float):
+            row[key] = value / 2
+    for part in [*(row.get("pvs") or {}).values(), *(row.get("lbAllocations") or {}).values()]:
+        part["cost"] /= 2
 
 
 def _make_dearer(row: dict[str, Any]) -> None:

@@ -55,7 +55,7 @@ def collect(accounts: Names = None, forever: Forever = False, with_parent: WithP
       kubetally collect
       kubetally collect --forever
     """
-    from kubetally.wiring.collect import collect_forever, collect_once
+    from kubetally.wiring.collect import AnotherCollector, collect_forever, collect_once
 
     if forever:
         if accounts:
@@ -64,8 +64,12 @@ def collect(accounts: Names = None, forever: Forever = False, with_parent: WithP
             _stop_with_parent()
         collect_forever(start_up(default_level="info"))
         return
-    with _told() as (settings, planned, watch):
-        report = collect_once(settings, accounts or (), watch=watch, planned=planned)
+    try:
+        with _told() as (settings, planned, watch):
+            report = collect_once(settings, accounts or (), watch=watch, planned=planned)
+    except AnotherCollector as another:
+        print(f"Nothing to do: {another}")
+        return
     if not report.accounts:
         print("No account is remembered: kubetally accounts add NAME --url URL")
     elif not report.planned:

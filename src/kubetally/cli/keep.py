@@ -11,7 +11,13 @@ from kubetally.cli.start import start as start_up
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A tar file, as kubetally.tar.")]
 
 
-def maintain() -> None:
+Shorten = Annotated[
+    bool,
+    typer.Option("--shorten", help="Keep history for KUBETALLY_HISTORY_DAYS only, where it was kept for longer."),
+]
+
+
+def maintain(shorten: Shorten = False) -> None:
     """Look after the lake of collected days.
 
     Small files are put together, and what was replaced longer ago than history
@@ -25,7 +31,7 @@ def maintain() -> None:
     """
     from kubetally.wiring.collect import maintain_once
 
-    done = maintain_once(start_up())
+    done = maintain_once(start_up(), shorten=shorten)
     print(f"Put together {done.compacted} files, removed {done.vacuumed}")
 
 

@@ -28,7 +28,8 @@ class Collection:
     collected_at: when it began. head: the booking without its rows, which lie in the lake under `id`; `rows` counts
     them.
     balance: of the whole booking. is_running: the day was not over, so that it lies in the table of running days.
-    version: of that table, from which on its rows are there; None until they are.
+    version: of that table, from which on its rows are there; None until they are. last_version: the last one that has
+    them, None while it holds.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Collection:
     balance: Mapping[Component, ComponentBalance]
     is_running: bool = False
     version: int | None = None
+    last_version: int | None = None
 
     @property
     def state(self) -> DayState:

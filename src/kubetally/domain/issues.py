@@ -34,6 +34,7 @@ class IssueKind(StrEnum):
     NETWORK_UNPRICED = "network_unpriced"
     CLOCK_DIFFERS = "clock_differs"
     TOTAL_FELL = "total_fell"
+    NOT_REPLACED = "not_replaced"
     SAME_CLUSTER_TWICE = "same_cluster_twice"
     SOURCE_WARNING = "source_warning"
 

@@ -4,18 +4,22 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from kubetally.domain.cluster_costs import ClusterCosts, DayState, SourceIdentity
 from kubetally.domain.errors import HubError, SourceError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import DEFAULT_CURRENCY
-from kubetally.domain.window import Clock, Window, rfc3339, whole_hour
-from kubetally.ledger.asking import Answers, Asking, DeadlinePassed, gaps
+from kubetally.domain.savings import Savings
+from kubetally.domain.window import DAY, Clock, Window, midnight, rfc3339, whole_hour
+from kubetally.ledger.asking import Answers, Asking, DeadlinePassed, LateDescription, gaps
 from kubetally.ledger.history import HeldDay
 from kubetally.ledger.ports import About, CostSource, InfrastructureSource
-from kubetally.ledger.questions import MOST_DAYS, Question, begun, newest, questions
+from kubetally.ledger.questions import MOST_DAYS, Question, begun, questions
 from kubetally.ledger.told import each_once, failed, foreign_metrics, measured_issues
+
+_SAVINGS_SECONDS = 5.0  # for opening a source and asking it for savings, where nothing else is asked
+_HAS_SAVINGS = "Kubecost"  # of the products that tell costs the one that has any
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +64,24 @@ async def get_joined_costs(
 ) -> ClusterCosts:
     """As `get_cluster_costs`, of days that are held and of what the source tells of the rest of the window.
 
-    place: where the source is, fit to be shown. open_live: not called where all of the window is held. Where it fails
-    and something is held, that is the answer, and the rest is missing from it.
+    place: where the source is, fit to be shown. open_live: where all of the window is held, called for a Kubecost's
+    savings alone. Where it fails and something is held, that is the answer, and the rest is missing from it.
 
     Raises: HubError of the source, where nothing is held.
     """
     over = begun(window, whole_hour(clock.now()))
     days = [day for day in held if over.contains(day.booking.window)]
     missing = list(gaps(over, (day.booking.window for day in days)))
-    parts = [part for gap in missing if (asked := newest(over).overlap(gap)) for part in questions(asked)]
+    asked, left = _newest(missing)
+    parts = [part for gap in asked for part in questions(gap)]
+    told: list[Issue] = []
     if parts:
         answers = await _asked(place, open_live, parts, deadline_seconds, may_fail=bool(days))
     else:
-        answers = Answers(place, None, (), None, About(), None)
-    return _assembled(window, over, days, answers, _about_the_window(window, over, missing, parts, answers.url))
+        savings, told = await _savings_beside(days, place, open_live, deadline_seconds)
+        answers = Answers(place, None, (), None, About(), savings)
+    about = [*_not_asked(left, days, answers.url), *_about_the_window(window, over, parts, answers.url)]
+    return _assembled(window, over, days, answers, [*about, *told])
 
 
 def get_costs_as_of(held: Sequence[HeldDay], place: str, window: Window, as_of: datetime) -> ClusterCosts:
@@ -87,6 +95,38 @@ def get_costs_as_of(held: Sequence[HeldDay], place: str, window: Window, as_of: 
     told = [Issue(IssueKind.NOT_HELD, message, place, gap) for gap in gaps(over, (day.booking.window for day in days))]
     costs = _assembled(window, over, days, Answers(place, None, (), None, About(), None), told)
     return replace(costs, as_of=as_of)
+
+
+def _newest(missing: Sequence[Window]) -> tuple[list[Window], list[Window]]:
+    """The newest `MOST_DAYS` days of what is missing, which are asked for, and what is left of it; both in order."""
+    asked, left, room = list[Window](), list[Window](), MOST_DAYS * DAY
+    for gap in reversed(missing):
+        first = max(gap.start, midnight(gap.end - room)) if room > timedelta() else gap.end
+        room -= gap.end - first
+        if first < gap.end:
+            asked.insert(0, Window(first, gap.end))
+        if gap.start < first:
+            left.insert(0, Window(gap.start, first))
+    return asked, left
+
+
+async def _savings_beside(
+    held: Sequence[HeldDay], place: str, open_live: OpenLive, deadline_seconds: float | None
+) -> tuple[Savings | None, list[Issue]]:
+    """What a Kubecost of which all days are held says could be saved; without it the figures are whole."""
+    if not held or max(held, key=lambda day: day.booking.window).source.product != _HAS_SAVINGS:
+        return None, []
+    seconds = _SAVINGS_SECONDS if deadline_seconds is None else min(_SAVINGS_SECONDS, deadline_seconds)
+    why: HubError
+    try:
+        async with asyncio.timeout(seconds), open_live() as live:
+            return await live.source.savings(), []
+    except TimeoutError:
+        why = LateDescription(place, seconds)
+    except HubError as error:
+        why = error
+    issue = failed(place, f"no savings: {why}", why, subject="savings")
+    return None, [replace(issue, kind=IssueKind.SOURCE_WARNING)]
 
 
 async def _asked(
@@ -155,14 +195,15 @@ def identity(url: str, about: About) -> SourceIdentity:
     return SourceIdentity(url, about.product, about.version, about.cluster_id, about.cluster_name)
 
 
-def _about_the_window(
-    window: Window, over: Window, missing: Sequence[Window], parts: Sequence[Question], url: str
-) -> list[Issue]:
+def _not_asked(left: Sequence[Window], held: Sequence[HeldDay], url: str) -> list[Issue]:
+    """One issue for each span that is neither held nor asked for."""
+    days = f"the newest {MOST_DAYS} days of a window" + (" that are not held" if held else "")
+    message = f"{days} are asked of a source: ask for older ones by themselves"
+    return [Issue(IssueKind.NOT_ASKED, message, url, gap) for gap in left]
+
+
+def _about_the_window(window: Window, over: Window, parts: Sequence[Question], url: str) -> list[Issue]:
     issues = []
-    first = newest(over).start
-    if missing and missing[0].start < first:
-        message = f"the newest {MOST_DAYS} days of a window are asked of a source: ask for older ones by themselves"
-        issues.append(Issue(IssueKind.NOT_ASKED, message, url, Window(missing[0].start, first)))
     if over.end < window.end:
         message = f"the window is not over: counted are its whole hours until {rfc3339(over.end)}"
         issues.append(Issue(IssueKind.WINDOW_NOT_OVER, message, url, window))

@@ -1,26 +1,30 @@
 """Days that are held, read back as they were booked, now or at an instant before."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from kubetally.domain.booking import Booking
 from kubetally.domain.cluster_costs import DayState, SourceIdentity
-from kubetally.domain.collection import Collection, window_of
+from kubetally.domain.collection import NO_DATA, Collection, window_of
 from kubetally.domain.errors import NotFound, RequestError, StoreError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import DAY, Window, rfc3339
+from kubetally.ledger.collect.guard import Refusal
 from kubetally.ledger.stored import CollectionGone, Coverage, Lake
+from kubetally.ledger.told import each_once
 
 RUNNING_KEPT = timedelta(minutes=15)
 """How long the copy of a running day stands for what its source would answer."""
 
-
 HISTORY_KEPT = timedelta(days=400)
 """How long what was replaced can be asked for, unless a setting says otherwise."""
+
+_NOT_REPLACED = frozenset[str]({*Refusal, NO_DATA})
+_Unreadable = tuple[Collection, StoreError]
 
 
 class HistoryGone(NotFound):
@@ -55,6 +59,14 @@ class HeldDay:
     state: DayState
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The held days of a window, and what is to be told of those that could not be read or were not replaced."""
+
+    days: Sequence[HeldDay] = ()
+    issues: tuple[Issue, ...] = ()
+
+
 class History:
     """Reads what was collected. All calls block.
 
@@ -64,40 +76,76 @@ class History:
     def __init__(self, coverage: Coverage, lake: Callable[[], Lake], keep: timedelta = HISTORY_KEPT) -> None:
         self._coverage, self._lake, self._keep = coverage, lake, keep
 
+    def held(self, account_id: str, window: Window, now: datetime) -> Held:
+        """The whole UTC days of the window that are held; the running one where its copy is fresh.
+
+        A day whose rows can't be read is not among them, and is told, as is what did not take the place of a day.
+        Raises: StoreError, where none of several days can be read.
+        """
+        days, unreadable = self._found(account_id, window, now)
+        issues = [
+            *(_could_not_be_read(one, error, ", and the source was asked for it") for one, error in unreadable),
+            *self._not_replaced(account_id, days),
+        ]
+        return Held(days, each_once(issues))
+
     def days(self, account_id: str, window: Window, now: datetime, as_of: datetime | None = None) -> list[HeldDay]:
         """The whole UTC days of the window that are held; the running one where its copy is fresh.
 
-        as_of: those that held at that instant, which no running day is kept for.
-        Raises: HistoryGone, InvalidAsOf, StoreError.
+        as_of: those that held at that instant, which no running day is kept for. No source can tell the days of them
+        whose rows can't be read: these cover nothing, and an issue of theirs says why.
+        Raises: HistoryGone, InvalidAsOf; StoreError, where no day can be read.
         """
-        if as_of is not None:
-            if as_of > now:
-                raise InvalidAsOf(as_of, now)
-            if as_of < now - self._keep:
-                raise HistoryGone(as_of, now - self._keep)
+        if as_of is None:
+            return list(self.held(account_id, window, now).days)
+        if as_of > now:
+            raise InvalidAsOf(as_of, now)
+        if as_of < now - self._keep:
+            raise HistoryGone(as_of, now - self._keep)
+        days, unreadable = self._found(account_id, window, now, as_of)
+        empty = [_without_rows(one, error) for one, error in unreadable]
+        return sorted([*days, *empty], key=lambda day: day.booking.window)
+
+    def _found(
+        self, account_id: str, window: Window, now: datetime, as_of: datetime | None = None
+    ) -> tuple[list[HeldDay], list[_Unreadable]]:
+        """The days that can be read, and those that can't.
+
+        Raises: StoreError, where there are several and none can be read; as_of: also where there is one.
+        """
         collections = self._collections(account_id, window, now, as_of)
-        try:
-            return self._read(collections)
-        except CollectionGone:
+        days, unreadable = self._readable(collections)
+        if any(isinstance(error, CollectionGone) for _, error in unreadable):
             # Replaced and cleared away since we looked, if the horizon is short: what holds now is to be had.
-            return self._read(self._collections(account_id, window, now, as_of))
+            now_held = self._collections(account_id, window, now, as_of)
+            if now_held != collections:
+                days, unreadable = self._readable(now_held)
+        if not days and (len(unreadable) > 1 or (unreadable and as_of is not None)):  # not of a day, but of the lake
+            raise unreadable[0][1]
+        return days, unreadable
+
+    def _readable(self, collections: Sequence[Collection]) -> tuple[list[HeldDay], list[_Unreadable]]:
+        """What can be read, all at once or else in halves, so that a few bad days cost few questions.
+
+        Raises: StoreError, where it is not of some days: of a lake that can't be opened, or is away.
+        """
+        lake = self._lake() if collections else None
+        return ([], []) if lake is None else _read(lake, collections)
+
+    def _not_replaced(self, account_id: str, days: Sequence[HeldDay]) -> Iterator[Issue]:
+        """What the last attempt to collect these days again met, where its answer knew less than what is held."""
+        held = {day.booking.window.start.date(): day for day in days}
+        known = self._coverage.days(min(held), max(held) + DAY, [account_id]) if held else ()
+        for one in known:
+            code, words = one.last_error or ("", "")
+            if one.day in held and code in _NOT_REPLACED:
+                url = held[one.day].source.url
+                yield Issue(IssueKind.NOT_REPLACED, words, url, window_of(one.day), "history", {"code": code})
 
     def _collections(self, account_id: str, window: Window, now: datetime, as_of: datetime | None) -> list[Collection]:
         last = window.end + DAY if window.end > window.start else window.start
         found = self._coverage.held(account_id, window.start.date(), last.date(), as_of)
         return list(_usable(found, window, now))
-
-    def _read(self, collections: Sequence[Collection]) -> list[HeldDay]:
-        rows = self._lake().rows(collections) if collections else {}
-        return [HeldDay(one.booked(rows[one.id]), one.source, one.state) for one in collections]
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """The held days of a window, and what is to be told where they could not be read."""
-
-    days: Sequence[HeldDay] = ()
-    issues: tuple[Issue, ...] = ()
 
 
 async def held_days(
@@ -106,21 +154,51 @@ async def held_days(
     """The days that need not be asked for; none where what is kept can't be read, and the source has to tell them."""
     if history is None:
         return Held()
-    call = partial(history.days, account_id, window, now)
+    call = partial(history.held, account_id, window, now)
     try:
-        return Held(await asyncio.get_running_loop().run_in_executor(executor, call))
+        return await asyncio.get_running_loop().run_in_executor(executor, call)
     except StoreError as error:
         message = f"what was collected could not be read, and the source was asked for all of it: {error}"
         return Held((), (Issue(IssueKind.SOURCE_WARNING, message, None, window, "history", {"code": error.code}),))
 
 
-def _usable(collections: Iterable[Collection], window: Window, now: datetime) -> Iterable[Collection]:
+def _read(lake: Lake, collections: Sequence[Collection]) -> tuple[list[HeldDay], list[_Unreadable]]:
+    """The days that can be read, and those that can't, both in order. Raises StoreError of a lake that is away."""
+    try:
+        rows = lake.rows(collections)
+    except StoreError as error:
+        if error.retryable:  # the next question would wait for it as long
+            raise
+        if len(collections) == 1:
+            return [], [(collections[0], error)]
+        middle = len(collections) // 2
+        (days, bad), (later, worse) = _read(lake, collections[:middle]), _read(lake, collections[middle:])
+        return [*days, *later], [*bad, *worse]
+    return [HeldDay(one.booked(rows[one.id]), one.source, one.state) for one in collections], []
+
+
+def _could_not_be_read(
+    one: Collection, error: StoreError, so: str = "", kind: IssueKind = IssueKind.SOURCE_WARNING
+) -> Issue:
+    message = f"what was collected of this day could not be read{so}: {error}"
+    return Issue(kind, message, None, window_of(one.day), "history", {"code": error.code})
+
+
+def _without_rows(one: Collection, error: StoreError) -> HeldDay:
+    """A held day of which nothing can be told, but why."""
+    issue = _could_not_be_read(one, error, kind=IssueKind.SOURCE_FAILED)
+    return HeldDay(replace(one.head, covered=(), issues=(issue,)), one.source, DayState.PROVISIONAL)
+
+
+def _usable(collections: Iterable[Collection], window: Window, now: datetime) -> Iterator[Collection]:
+    """Those of whole days of the window, and copies of running days that no question would better.
+
+    The copy of a day that has been over for long stands for it: its source answered less afterwards.
+    """
     for one in collections:
         if not window.contains(one.head.window):
             continue
-        if one.is_running:
-            is_fresh = timedelta() <= now - one.collected_at < RUNNING_KEPT
-            if is_fresh and now < window_of(one.day).end:
-                yield one
-        else:
+        end = window_of(one.day).end
+        is_fresh = now < end and timedelta() <= now - one.collected_at < RUNNING_KEPT
+        if not one.is_running or is_fresh or now - end > DAY:
             yield one

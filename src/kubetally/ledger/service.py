@@ -104,11 +104,11 @@ class CostService:
     so that detail and pages come from one. One with a source's failure in it is given and not kept.
 
     open_source: the account's source, closed afterwards; open_metrics: its server of metrics, or None. executor: where
-    `accounts` and `history` are asked, of its own, so that a slow database holds nothing else. history: what was
-    collected, which need not be asked for. deadline_seconds: of a question, with
-    the opening of its source. at_once: questions that are asked at a time, of one account at most a quarter of them;
-    waiting: those that may wait beside them, each for `patience_seconds`. kept_rows: booked rows that all kept answers
-    may hold.
+    `accounts` are asked, of its own, so that a slow database holds nothing else. history: what was collected, which
+    need not be asked for; history_executor: where it is read, so that a slow lake does not hold `accounts`, that of
+    these where None. deadline_seconds: of a question, with the opening of its source. at_once: questions that are
+    asked at a time, of one account at most a quarter of them; waiting: those that may wait beside them, each for
+    `patience_seconds`. kept_rows: booked rows that all kept answers may hold.
     """
 
     def __init__(
@@ -120,6 +120,7 @@ class CostService:
         open_metrics: OpenMetrics = without_metrics,
         executor: Executor | None = None,
         history: History | None = None,
+        history_executor: Executor | None = None,
         deadline_seconds: float | None = None,
         at_once: int = 16,
         waiting: int = 1000,
@@ -129,7 +130,7 @@ class CostService:
         self.tally = Tally()
         self._accounts, self._executor = accounts, executor
         self._open_source, self._open_metrics, self._clock = open_source, open_metrics, clock
-        self._history = history
+        self._history, self._history_executor = history, history_executor or executor
         self._deadline_seconds, self._patience_seconds = deadline_seconds, patience_seconds
         self._turns, self._most_flights = asyncio.Semaphore(at_once), at_once + waiting
         # One account whose source hangs must not take all turns.
@@ -307,7 +308,7 @@ class CostService:
         window, url, clock = key[2], account.place, self._clock
         async with self._turn(account.id):
             began = time.monotonic()
-            held = await held_days(self._history, self._executor, account.id, window, clock.now())
+            held = await held_days(self._history, self._history_executor, account.id, window, clock.now())
             try:
                 costs = await get_joined_costs(
                     held.days,

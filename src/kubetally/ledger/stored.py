@@ -3,7 +3,7 @@
 All calls block; who serves many asks in a thread.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Protocol
@@ -34,6 +34,21 @@ class CollectionGone(StoreError):
         )
 
 
+class LakeBehind(StoreError):
+    """The lake is not the one, or older than the one, that the database tells of."""
+
+    code = "lake_behind"
+
+    def __init__(self, url: str, found: int | None, known: int) -> None:
+        """found: its version, None where there is no table. known: the version that the database tells of."""
+        self.url, self.found, self.known = url, found, known
+        is_at = "is empty" if found is None else f"is at version {found}"
+        super().__init__(
+            f"the lake {url} {is_at} and the database knows of version {known}: check KUBETALLY_LAKE_URL, restore lake "
+            "and database from one backup, or begin anew with a new database too"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class PackedDay:
     """A collected day in the form that a lake keeps it in, which takes less memory; `content` is the lake's own."""
@@ -44,11 +59,15 @@ class PackedDay:
 
 @dataclass(frozen=True, slots=True)
 class Maintained:
-    """What maintenance did: files put together, files removed for good, and the version of the checkpoint."""
+    """What maintenance did: files put together, files removed for good, and the version of the checkpoint.
+
+    kept: how long what was replaced is kept; None where there is nothing.
+    """
 
     compacted: int = 0
     vacuumed: int = 0
     checkpoint: int | None = None
+    kept: timedelta | None = None
 
 
 class Lake(Protocol):
@@ -67,10 +86,16 @@ class Lake(Protocol):
         """Days in the lake's form, of many small ones best together. Any thread may call."""
         ...
 
-    def replace(self, days: Sequence[PackedDay]) -> int:
+    def newest_version(self) -> int | None:
+        """The version of the table of days as it is now; None where there is no table."""
+        ...
+
+    def replace(self, days: Sequence[PackedDay], *, go_on: Callable[[], None] = lambda: None) -> int:
         """Put the rows and assets of these account-days, all of one day, in place of those that are held, at once.
 
         Assets go first; the commit of the rows counts, and names the collections. A reader sees all of it or nothing.
+        go_on: called right before each attempt to commit, once what is there was read, so that whoever commits after
+        the call is noticed; where it raises, nothing is committed and the error is passed on.
         Returns the version from which on they are there, of the table of days or that of running days.
         """
         ...
@@ -91,8 +116,11 @@ class Lake(Protocol):
         """Which of these were committed, and with which version; what was not is not among them."""
         ...
 
-    def maintain(self, keep: timedelta) -> Maintained:
-        """Put small files together, write a checkpoint, and remove what was replaced longer than `keep` ago."""
+    def maintain(self, keep: timedelta, shorten: bool = False) -> Maintained:
+        """Put small files together, write a checkpoint, and remove what was replaced longer than `keep` ago.
+
+        Where the lake was told before to keep it longer, that holds, unless `shorten`.
+        """
         ...
 
 
@@ -105,6 +133,10 @@ class Coverage(Protocol):
 
     def confirm(self, collection_ids: Sequence[str], version: int) -> None:
         """They are in the lake from this version on, and hold for their (account, day)."""
+        ...
+
+    def last_version(self) -> int | None:
+        """The greatest version of the lake's table of days that a collection which holds was committed with."""
         ...
 
     def drop(self, collection_ids: Sequence[str]) -> None:

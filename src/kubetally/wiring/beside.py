@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -37,9 +38,12 @@ class _Keeper(threading.Thread):
     def run(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
         while True:
+            began = time.monotonic()
             code = self._process.wait()
             if self._stopping.is_set():
                 return
+            if time.monotonic() - began > _LONGEST_PAUSE_SECONDS:
+                pause = _FIRST_PAUSE_SECONDS
             _log.warning("collector_ended", code=code, again_in_seconds=pause)
             if self._stopping.wait(pause):
                 return

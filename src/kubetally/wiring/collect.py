@@ -5,8 +5,9 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -16,13 +17,14 @@ from kubetally.domain.collection import NO_DATA
 from kubetally.domain.errors import StoreError
 from kubetally.domain.money import to_number
 from kubetally.domain.window import Clock
-from kubetally.ledger.alone import alone
+from kubetally.ledger.alone import AnotherWriter, alone
 from kubetally.ledger.collect.collector import Collector, Report, Watch
 from kubetally.ledger.collect.commit import Committer, Outcome
 from kubetally.ledger.collect.plan import Policy
 from kubetally.ledger.collect.read import NOT_BEGUN, NOT_TRIED, Reader
 from kubetally.ledger.stored import COLLECTOR, MAINTAINER, Lease, Maintained
 from kubetally.settings import Settings
+from kubetally.tasks import task_group
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.ledger import Ledger, open_ledger
 from kubetally.wiring.opener import Opener
@@ -31,13 +33,27 @@ T = TypeVar("T")
 Planned = Callable[[int], None]
 _LOOK_SECONDS, _STANDBY_SECONDS = 30.0, 5.0
 _PLANNING_SHARE = 0.05
-_RENEW_SECONDS = 10.0
+_RENEW_SECONDS, _LEASE_SECONDS = 10.0, 30.0
 _ACCOUNTS_KEPT_SECONDS = 10.0
 _MAINTAIN_EVERY = timedelta(days=1)
 _NO_NEWS = frozenset({NO_DATA, NOT_TRIED, NOT_BEGUN})
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 _THREADS = 4
 _log = structlog.get_logger(__name__)
+
+
+class AnotherCollector(StoreError):
+    """Somebody else collects what is due."""
+
+    code = "another_collector"
+    retryable = True
+
+    def __init__(self, holder: str) -> None:
+        self.holder = holder
+        super().__init__(
+            f"{holder} collects what is due already, as kubetally serve does by itself: see `kubetally coverage`, or "
+            "ask for days with `kubetally backfill`"
+        )
 
 
 class Stopped(Exception):
@@ -53,6 +69,14 @@ def collect_once(
     """
 
     async def collect(ledger: Ledger, collector: Collector) -> Report:
+        loop = asyncio.get_running_loop()
+        lease = await loop.run_in_executor(None, partial(_collecting_alone, ledger))
+        try:
+            return await due_rounds(ledger, collector)
+        finally:
+            await loop.run_in_executor(None, lease.close)
+
+    async def due_rounds(ledger: Ledger, collector: Collector) -> Report:
         whole = Report(accounts=len(ledger.accounts.all()))
         while dues := await collector.due(names):
             planned(len(dues))
@@ -64,6 +88,16 @@ def collect_once(
         return whole
 
     return run(_until_stopped(with_collector(settings, clock, collect)))
+
+
+def _collecting_alone(ledger: Ledger) -> ExitStack:
+    """Be the one who collects what is due, until it is closed. Raises AnotherCollector, StoreError."""
+    stack = ExitStack()
+    try:
+        stack.enter_context(alone(ledger.leases, COLLECTOR, ledger.lake.url, patience_seconds=0))
+    except AnotherWriter as error:
+        raise AnotherCollector(error.holder) from error
+    return stack
 
 
 def backfill(
@@ -172,46 +206,55 @@ class _Forever:
     def __init__(self, ledger: Ledger, collector: Collector, clock: Clock, stop: asyncio.Event) -> None:
         self._ledger, self._collector, self._clock, self._stop = ledger, collector, clock, stop
         self._maintained: datetime | None = None
-        self._planning_seconds = 0.0
 
     async def run(self) -> None:
         """Until it is told to stop."""
         while not self._stop.is_set():
             try:
-                async with self._alone() as is_alone:
-                    while is_alone() and not self._stop.is_set():
-                        await self._stoppable(self._round())
-                        # Of a thousand clusters with years of days it takes seconds to see what is due.
-                        await self._pause(max(_LOOK_SECONDS, self._planning_seconds / _PLANNING_SHARE))
+                async with self._alone() as is_alone, task_group() as group:
+                    group.create_task(self._rounds(is_alone, of_failed=False))
+                    group.create_task(self._rounds(is_alone, of_failed=True))
             except StoreError as error:  # a database or a lake may come back; nothing is lost meanwhile
                 _log.warning("collecting_failed", code=error.code, error=str(error))
             await self._pause(_STANDBY_SECONDS)
 
-    async def _round(self) -> None:
+    async def _rounds(self, is_alone: Callable[[], bool], *, of_failed: bool) -> None:
+        """Rounds of all clusters but those that failed when they were last asked, or of those.
+
+        A round ends with its slowest cluster, so that these have rounds of their own.
+        """
+        while is_alone() and not self._stop.is_set():
+            seconds = await self._stoppable(self._round(of_failed=of_failed)) or 0.0
+            # Of a thousand clusters with years of days it takes seconds to see what is due.
+            await self._pause(max(_LOOK_SECONDS, seconds / _PLANNING_SHARE))
+
+    async def _round(self, *, of_failed: bool) -> float:
+        """Seconds that it took to see what is due."""
         began = time.monotonic()
-        dues = await self._collector.due()
-        self._planning_seconds = time.monotonic() - began
+        dues = [one for one in await self._collector.due() if one.has_failed == of_failed]
+        seconds = time.monotonic() - began
         if dues:
             report = await self._collector.collect(dues, log_outcome)
             _log.info("collected", due=report.planned, days=len(report.collected), failed=len(report.failed))
         now = self._clock.now()
-        if self._maintained is None or not timedelta() <= now - self._maintained < _MAINTAIN_EVERY:
+        if not of_failed and (self._maintained is None or not timedelta() <= now - self._maintained < _MAINTAIN_EVERY):
             self._maintained = now
             try:
                 await asyncio.to_thread(maintain, self._ledger, self._clock)
             except StoreError as error:  # such as a backup that is being written; tomorrow is soon enough
                 _log.warning("not_maintained", code=error.code, error=str(error))
+        return seconds
 
-    async def _stoppable(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do it, or as much of it as is done when it is told to stop."""
+    async def _stoppable(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """What it returns; None where it was told to stop, when as much of it is done as is done."""
         doing, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait())
         await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if not doing.done():
             doing.cancel()
             await asyncio.wait({doing})
-            return
-        await doing
+            return None
+        return await doing
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[Callable[[], bool]]:
@@ -224,10 +267,14 @@ class _Forever:
 
         async def renew() -> None:
             nonlocal is_ours
+            last = time.monotonic()
             while is_ours:
                 await asyncio.sleep(_RENEW_SECONDS)
-                with suppress(StoreError):  # a database that comes back in time
+                try:
                     is_ours = await asyncio.to_thread(lease.renew)
+                    last = time.monotonic()
+                except StoreError:  # a database that may come back in time
+                    is_ours = time.monotonic() - last < _LEASE_SECONDS
 
         renewing = asyncio.create_task(renew())
         try:
@@ -244,21 +291,21 @@ class _Forever:
             pass
 
 
-def maintain_once(settings: Settings) -> Maintained:
+def maintain_once(settings: Settings, *, shorten: bool = False) -> Maintained:
     """Look after the lake now. Raises AnotherWriter, StoreError."""
     with open_ledger(settings) as ledger:
-        return maintain(ledger, SystemClock())
+        return maintain(ledger, SystemClock(), shorten=shorten)
 
 
-def maintain(ledger: Ledger, clock: Clock) -> Maintained:
+def maintain(ledger: Ledger, clock: Clock, *, shorten: bool = False) -> Maintained:
     """Look after the lake, alone, and forget what was replaced longer ago than its history is kept.
 
     Raises: AnotherWriter, StoreError.
     """
     keep, committer = timedelta(days=ledger.settings.history_days), committer_of(ledger, clock)
     with alone(ledger.leases, MAINTAINER, ledger.lake.url), committer.alone():
-        done = ledger.lake.maintain(keep)
-    forgotten = ledger.coverage.forget(clock.now() - keep)
+        done = ledger.lake.maintain(keep, shorten=shorten)
+    forgotten = ledger.coverage.forget(clock.now() - (done.kept or keep))
     facts = {"compacted": done.compacted, "vacuumed": done.vacuumed, "checkpoint": done.checkpoint}
     _log.info("maintained", **facts, forgotten=forgotten)
     return done

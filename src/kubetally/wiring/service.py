@@ -23,6 +23,7 @@ from kubetally.wiring.opener import Opener
 SECRET_VARIABLE = "KUBETALLY_SECRET"  # noqa: S105
 _SECRET_BYTES = 32
 _AT_THE_DATABASE = 4
+_AT_THE_LAKE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ def run_service(
     with (
         open_ledger(settings, clock) as ledger,
         ThreadPoolExecutor(_AT_THE_DATABASE, "accounts") as executor,
+        ThreadPoolExecutor(_AT_THE_LAKE, "history") as history_executor,
         kept_running() if collects else nullcontext(),
     ):
         accounts = ledger.accounts
@@ -91,6 +93,7 @@ def run_service(
             open_metrics=opener.metrics,
             executor=executor,
             history=ledger.history,
+            history_executor=history_executor,
             deadline_seconds=settings.deadline_seconds,
         )
         app = create_app(service, secret.text, __version__, clock, page_window=page_window, secret_file=secret.file)

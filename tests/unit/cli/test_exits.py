@@ -4,6 +4,7 @@ import inspect
 import pkgutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from enum import Enum
 from importlib import import_module
 from pathlib import Path
@@ -45,7 +46,7 @@ def made(kind: type[HubError]) -> HubError:
     """One of `kind`, of made-up facts."""
     window = Window(parse_instant("2026-11-20"), parse_instant("2026-11-21"))
     samples = {int: 3, float: 3.0, bool: True, str: "something", Path: Path("file.pem"), Window: window, Costs: ZERO}
-    samples[HubError] = HubError("something")
+    samples |= {HubError: HubError("something"), datetime: window.start}
     hints = get_type_hints(kind.__init__)
     facts: dict[str, object] = {}
     for name, parameter in inspect.signature(kind).parameters.items():
@@ -53,8 +54,9 @@ def made(kind: type[HubError]) -> HubError:
             continue
         hint = hints[name]
         words = [one for one in (hint, *get_args(hint)) if inspect.isclass(one) and issubclass(one, str)]
-        if hint in samples:
-            facts[name] = samples[hint]
+        known = next((samples[one] for one in (hint, *get_args(hint)) if one in samples and one is not str), None)
+        if known is not None or hint is str:
+            facts[name] = "something" if hint is str else known
         elif inspect.isclass(hint) and issubclass(hint, Enum):
             facts[name] = next(iter(hint))
         elif words:

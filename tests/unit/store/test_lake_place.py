@@ -107,6 +107,8 @@ def test_credentials_show_nowhere() -> None:
         (OSError("Server returned non-2xx status code: 403 Forbidden"), LakeRefused),
         (OSError("The specified bucket does not exist"), LakeRefused),
         (OSError("error sending request: operation timed out"), LakeUnavailable),
+        (OSError("status code: 503 for allocations/_delta_log/00000000000000000403.json"), LakeUnavailable),
+        (OSError("allocations/_delta_log/00000000000000000500.json: no JSON"), LakeDamaged),
         (OSError("Parquet magic bytes not found in footer"), LakeDamaged),
     ],
 )

@@ -152,7 +152,7 @@ class Collector:
         histories = []
         for account in clusters:
             days = self._known(account.id, earliest, now.date() + ONE_DAY)
-            history = History(account.id, days, self._coverage.history_begins(account.id))
+            history = History.of(account.id, days, self._coverage.history_begins(account.id))
             if history.begins is None and (found := history_found(history, now, self._policy)) is not None:
                 self._coverage.note_history(account.id, found, now)
             histories.append(history)

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 
 from kubetally.domain.collection import CollectedDay, Collection
 from kubetally.domain.errors import HubError, StoreError
 from kubetally.domain.window import Clock
 from kubetally.ledger.alone import PATIENCE_SECONDS, alone
 from kubetally.ledger.collect.guard import Kept, judged
-from kubetally.ledger.stored import COMMITTER, Coverage, Lake, Lease, Leases, PackedDay
+from kubetally.ledger.stored import COMMITTER, Coverage, Lake, LakeBehind, Lease, Leases, PackedDay
 
 
 class LeaseLost(StoreError):
@@ -87,13 +88,19 @@ class Committer:
         with self.alone() as lease:
             outcomes = []
             for same_day in _by_day(days):
-                if not lease.renew():
-                    raise LeaseLost(self._lake.url)
-                outcomes += self._commit(same_day)
+                outcomes += self._commit(same_day, lease)
             return outcomes
 
+    def _see_that_it_is_ours(self, lease: Lease) -> None:
+        """Raises LeaseLost, where somebody took over while we stood still."""
+        if not lease.renew():
+            raise LeaseLost(self._lake.url)
+
     def repair(self) -> None:
-        """See what became of commits whose writer was killed. Raises AnotherWriter, StoreError."""
+        """See what became of commits whose writer was killed. Raises AnotherWriter, LakeBehind, StoreError."""
+        known, found = self._coverage.last_version(), self._lake.newest_version()
+        if known is not None and (found is None or found < known):
+            raise LakeBehind(self._lake.url, found, known)
         if self._coverage.pending():
             with self.alone():  # who is alone repairs first
                 pass
@@ -116,7 +123,7 @@ class Committer:
             self._coverage.confirm([one for one, its in committed.items() if its == version], version)
         self._coverage.drop([one.id for one in pending if one.id not in committed])
 
-    def _commit(self, days: Sequence[PackedDay]) -> list[Outcome]:
+    def _commit(self, days: Sequence[PackedDay], lease: Lease) -> list[Outcome]:
         outcomes, accepted = [], []
         held = self._coverage.held_on(days[0].collection.day, [day.collection.account_id for day in days])
         for day in days:
@@ -126,22 +133,23 @@ class Committer:
             else:
                 accepted.append(verdict)
         if accepted:
-            self._write(accepted)
+            self._write(accepted, lease)
         return outcomes + [_written(day.collection) for day in accepted]
 
     def _not_committed(self, found: Collection, code: str, why: str) -> Outcome:
         self._coverage.failed(found.account_id, found.day, self._clock.now(), code, why)
         return Outcome(found.account_id, found.day, code, why)
 
-    def _write(self, days: Sequence[PackedDay]) -> None:
+    def _write(self, days: Sequence[PackedDay], lease: Lease) -> None:
         collections = [day.collection for day in days]
         ids = [one.id for one in collections]
         self._coverage.intend(collections)
         try:
-            version = self._lake.replace(days)
-        except HubError:
+            version = self._lake.replace(days, go_on=partial(self._see_that_it_is_ours, lease))
+        except HubError as error:
             if not self._lake.versions_of(collections):  # else it is there although the answer to the commit was lost
-                self._coverage.drop(ids)
+                if not error.retryable:  # else a store that does not answer may still do what it was asked
+                    self._coverage.drop(ids)
                 raise
             self._repair()
             return

@@ -1,6 +1,7 @@
 """Whether what a source answers now may take the place of what is held: a pure decision."""
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import TypeVar
 
 from kubetally.domain.booking import Booking
@@ -18,6 +19,14 @@ FELL_BY = 0.1
 _STAYS = "; what is held stays"
 
 
+class Refusal(StrEnum):
+    """Why an answer does not take the place of what is held."""
+
+    FEWER_HOURS = "fewer_hours"
+    ASSETS_FAILED = "assets_failed"
+    METRICS_FAILED = "metrics_failed"
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What is held stays, because the new answer knows less; `code` and `why` say in what."""
@@ -27,30 +36,46 @@ class Kept:
 
 
 def judged(new: D, held: Collection | None) -> D | Kept:
-    """The day as it is to be committed, with an issue where its total fell; or why it is not."""
+    """The day as it is to be committed, with an issue where its total fell; or why it is not.
+
+    Of a day that was collected while it ran, the hours alone are compared: it was not whole.
+    """
     found = new.collection
     if not found.head.covered:
         return Kept(NO_DATA, "the source holds no data of this day" + (_STAYS if held else ""))
-    if held is None or (held.is_running and not found.is_running):
+    if held is None:
         return new
-    return _less(found, held) or _told_if_fallen(new, held)
+    if held.is_running and not found.is_running:
+        return _fewer_hours(found, held) or new
+    return _fewer_hours(found, held) or _less(found, held) or _told_if_fallen(new, held)
+
+
+def _fewer_hours(found: Collection, held: Collection) -> Kept | None:
+    if found.hours_covered >= held.hours_covered:
+        return None
+    hours = f"{found.hours_covered:g} h where {held.hours_covered:g} h are held"
+    return Kept(Refusal.FEWER_HOURS, f"the source answered for {hours}{_STAYS}")
 
 
 def _less(found: Collection, held: Collection) -> Kept | None:
-    """In what the new answer knows less than what is held."""
-    if found.hours_covered < held.hours_covered:
-        hours = f"{found.hours_covered:g} h where {held.hours_covered:g} h are held"
-        return Kept("fewer_hours", f"the source answered for {hours}{_STAYS}")
+    """In what the new answer knows less than what is held, beside hours."""
     if _lacks_assets(found) and not _lacks_assets(held):
-        return Kept("assets_failed", f"the source gave no assets for this day{_STAYS}")
+        return Kept(Refusal.ASSETS_FAILED, f"the source gave no assets for this day{_STAYS}")
     if _lacks_metrics(found) and not _lacks_metrics(held):
-        return Kept("metrics_failed", f"what measures beside the source gave nothing for this day{_STAYS}")
+        return Kept(Refusal.METRICS_FAILED, f"what measures beside the source gave nothing for this day{_STAYS}")
     return None
 
 
 def _told_if_fallen(new: D, held: Collection) -> D:
-    was, now = held.head.bill.total, new.collection.head.bill.total
+    """With an issue where the total is a tenth less than it was, also when that was told of the held day already."""
+    was, now = _fell_from(held), new.collection.head.bill.total
     return _with_issue(new, was, now) if was > 0 and now < was * (1 - FELL_BY) else new
+
+
+def _fell_from(held: Collection) -> int:
+    """Micros of the held day, or from which it fell when it was collected."""
+    told = (issue.facts.get("from") for issue in held.head.issues if issue.kind is IssueKind.TOTAL_FELL)
+    return max((was for was in told if isinstance(was, int)), default=held.head.bill.total)
 
 
 def _lacks_assets(collection: Collection) -> bool:
@@ -68,6 +93,6 @@ def _with_issue(new: D, was: int, now: int) -> D:
         f"collected again, this day costs {to_shown(now)} {head.currency} and no longer {to_shown(was)}: see whether "
         "the source has lost something"
     )
-    issue = Issue(IssueKind.TOTAL_FELL, message, head.source, head.window)
+    issue = Issue(IssueKind.TOTAL_FELL, message, head.source, head.window, facts={"from": was})
     head = replace(head, issues=(*head.issues, issue))
     return replace(new, collection=replace(new.collection, head=head))

@@ -9,8 +9,12 @@ from itertools import zip_longest
 from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import NO_DATA, SETTLES_AFTER, CoveredDay, window_of
 from kubetally.domain.window import HOUR
+from kubetally.ledger.collect.guard import Refusal
 
 ONE_DAY = timedelta(days=1)
+UNFORESEEN = "unforeseen"
+"""The code of an attempt that met a defect of ours."""
+_OF_ITS_ANSWER = frozenset({NO_DATA, *(refusal.value for refusal in Refusal), UNFORESEEN, "value_beyond_lake"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,7 @@ class Policy:
     empty_days:      so many empty days on end mean that the source holds nothing before them.
     days_at_a_time:  how many days further back are tried before what they held is looked at; where so many on end could
                      not be had, none before them is looked for.
+    first_look, last_look: an empty day is asked for again, twice as late each time: its source may be filled later.
     first_retry, last_retry: after an error a day is tried again, twice as late each time. Where it was the newest one,
                      nothing else is asked of that account meanwhile.
     """
@@ -34,6 +39,8 @@ class Policy:
     most_days: int = 400
     empty_days: int = 7
     days_at_a_time: int = 14
+    first_look: timedelta = timedelta(hours=1)
+    last_look: timedelta = timedelta(days=16)
     first_retry: timedelta = timedelta(minutes=5)
     last_retry: timedelta = timedelta(hours=1)
 
@@ -64,6 +71,12 @@ class History:
     days: Mapping[date, CoveredDay]
     begins: date | None = None
 
+    @classmethod
+    def of(cls, account_id: str, days: Mapping[date, CoveredDay], begins: date | None) -> "History":
+        """With where it begins, unless that was found out while the source was empty: it has been filled since."""
+        is_true = begins is None or not any(day < begins and one.is_held for day, one in days.items())
+        return cls(account_id, days, begins if is_true else None)
+
 
 def due(histories: Iterable[History], now: datetime, policy: Policy) -> list[Due]:
     """What is to be collected now: running days, then missing ones, the newest first, and accounts taking turns.
@@ -88,7 +101,7 @@ def _due_of(history: History, now: datetime, policy: Policy) -> Iterator[Due]:
     today, has_failed = now.date(), _failed_last(history)
     running = history.days.get(today)
     newest = running or history.days.get(today - ONE_DAY)
-    if newest is not None and _met_an_error(newest) and not _may_be_tried(newest, now, policy):
+    if newest is not None and _is_shut(newest) and not _may_be_tried(newest, now, policy):
         return
     is_due = (running is not None and _met_an_error(running)) or _is_stale(running, now, policy.running_every)
     if now - window_of(today).start >= HOUR and is_due:
@@ -107,6 +120,11 @@ def _met_an_error(known: CoveredDay) -> bool:
     return known.last_error is not None and not _is_empty(known)
 
 
+def _is_shut(known: CoveredDay) -> bool:
+    """Whether the last attempt met what other days would meet, too: not a fault of that day's own answer."""
+    return known.last_error is not None and known.last_error[0] not in _OF_ITS_ANSWER
+
+
 def _failed_last(history: History) -> bool:
     """Whether the newest attempt met an error."""
     last = max((one for one in history.days.values() if one.tried_at is not None), key=_tried_at, default=None)
@@ -122,9 +140,12 @@ def _candidates(history: History, today: date, policy: Policy) -> Iterator[date]
     if history.begins is None:
         yield from _looked_back(history, today, policy).days
         return
-    # The newest are looked at all the same: a source may be empty while it is set up.
+    # The newest are looked at all the same, and the empty ones before it now and then: a source may be empty while it
+    # is set up.
     first = min(history.begins, today - policy.empty_days * ONE_DAY)
-    yield from _back_from(today, min((today - first).days, policy.most_days))
+    count = min((today - first).days, policy.most_days)
+    yield from _back_from(today, count)
+    yield from (day for day in _back_from(today - count * ONE_DAY, policy.empty_days) if day in history.days)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +210,14 @@ def _is_stale(known: CoveredDay | None, now: datetime, after: timedelta) -> bool
 def _may_be_tried(known: CoveredDay | None, now: datetime, policy: Policy) -> bool:
     if known is None or known.tried_at is None or not known.attempts:
         return True
-    if _is_empty(known):  # it may be filled while its source still collects
-        wait = policy.again_every if now < window_of(known.day).end + SETTLES_AFTER + ONE_DAY else timedelta.max
+    doubled = 2 ** min(known.attempts - 1, 20)
+    if _is_empty(known):
+        is_fresh = now < window_of(known.day).end + SETTLES_AFTER + ONE_DAY
+        wait = min(policy.first_look * doubled, policy.again_every if is_fresh else policy.last_look)
+    elif _is_shut(known):
+        wait = min(policy.first_retry * doubled, policy.last_retry)
     else:
-        wait = min(policy.first_retry * 2 ** min(known.attempts - 1, 20), policy.last_retry)
+        wait = policy.again_every
     return not timedelta() <= now - known.tried_at < wait
 
 
@@ -202,7 +227,9 @@ def _is_empty(known: CoveredDay) -> bool:
 
 def _is_unsettled(known: CoveredDay, now: datetime, policy: Policy) -> bool:
     settles_at = window_of(known.day).end + SETTLES_AFTER
-    if now >= settles_at + policy.again_for or (known.attempts and not _may_be_tried(known, now, policy)):
+    if now >= settles_at + policy.again_for:
         return False
+    if known.attempts and known.last_error is not None:
+        return _may_be_tried(known, now, policy)
     is_late = known.collected_at is not None and known.collected_at >= settles_at  # and yet something of it had failed
     return (now >= settles_at and not is_late) or _is_stale(known, now, policy.again_every)

@@ -18,6 +18,7 @@ from kubetally.domain.errors import HubError, RequestError, SourceError
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.window import Clock, Window, whole_hour
 from kubetally.ledger.asking import Answers, DeadlinePassed, booked
+from kubetally.ledger.collect.plan import UNFORESEEN
 from kubetally.ledger.costs import identity
 from kubetally.ledger.ports import About, CostSource, InfrastructureSource
 from kubetally.ledger.questions import Question
@@ -89,6 +90,9 @@ class Reader:
         except HubError as error:  # it could not even be opened
             if left:
                 yield _unread(account, left.pop(0), error)
+        except Exception as error:  # nor for a reason that somebody foresaw: that is no other cluster's matter
+            if left:
+                yield _unforeseen(account, left.pop(0), account.place, error)
         for day in left:
             yield Unread(
                 account.id, day, NOT_TRIED, "left for later, as others could not be had just now", was_tried=False
@@ -111,9 +115,7 @@ class Reader:
         except HubError as error:
             return _unread(account, day, error)
         except Exception as error:  # a defect met by one cluster must not end the others' collection
-            _log.warning("unforeseen", account=account.id, day=str(day), error=type(error).__name__, exc_info=True)
-            why = f"{source.url} could not be read for a reason that was not foreseen ({type(error).__name__})"
-            return Unread(account.id, day, "unforeseen", f"{why}: please report it with the log")
+            return _unforeseen(account, day, source.url, error)
         told = identity(source.url, about)
         return collected(
             self._new_id(), account.id, day, now, told, booking, assets, is_running=window != window_of(day)
@@ -158,6 +160,13 @@ async def _measured(metrics: InfrastructureSource | None, window: Window) -> Inf
         return error
 
 
+def _unforeseen(account: Account, day: date, url: str, error: Exception) -> Unread:
+    _log.warning("unforeseen", account=account.id, day=str(day), error=type(error).__name__, exc_info=error)
+    why = f"{url} could not be read for a reason that was not foreseen ({type(error).__name__})"
+    return Unread(account.id, day, UNFORESEEN, f"{why}: please report it with the log")
+
+
 def _unread(account: Account, day: date, error: HubError) -> Unread:
-    is_of_all = error.retryable or getattr(error, "status", None) in _NOT_LET_IN
+    waited = isinstance(error, DeadlinePassed)  # the next day would be waited for as long
+    is_of_all = error.retryable or waited or getattr(error, "status", None) in _NOT_LET_IN
     return Unread(account.id, day, error.code, str(error), is_of_all=is_of_all)

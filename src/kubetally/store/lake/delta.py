@@ -18,7 +18,7 @@ from kubetally.store.lake.files import slices_by
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import TableName
 from kubetally.store.lake.storage import MissingFile
-from kubetally.store.lake.tables import DayTable, Snapshot
+from kubetally.store.lake.tables import EMPTY, DayTable, Snapshot
 
 KEPT = timedelta(days=400)
 """How long what was replaced stays readable, unless told otherwise."""
@@ -92,11 +92,17 @@ class DeltaLake:
         tables = zip(allocation_tables(days), asset_tables(days), strict=True)
         return [PackedDay(day.collection, _Tables(*its)) for day, its in zip(days, tables, strict=True)]
 
-    def replace(self, days: Sequence[PackedDay]) -> int:
+    def newest_version(self) -> int | None:
+        """The version of the table of days as it is now; None where there is no table."""
+        newest = self._days.rows.newest()
+        return None if newest is EMPTY else newest.version
+
+    def replace(self, days: Sequence[PackedDay], *, go_on: Callable[[], None] = lambda: None) -> int:
         """Put these account-days, all of one day and all running or none, in place of those that are held.
 
         Assets go first. Those of the collections that are replaced stay until the next time, because until the rows
-        are committed they are the ones that hold, and forever if we are killed in between.
+        are committed they are the ones that hold, and forever if we are killed in between. `go_on` is not asked once
+        the rows are there: their assets have to be there too, whoever commits now.
         """
         day, pair = self._day_of(days), self._pair(days[0].collection)
         tables = [(one.collection, _tables_of(one)) for one in days]
@@ -108,8 +114,8 @@ class DeltaLake:
         def that_hold(_: pa.Table) -> set[str]:
             return self._ids_held(pair, day, list(rows)) - counts.keys()
 
-        assets_version = pair.assets.put(day, assets, said, keep=that_hold)
-        version = pair.rows.put(day, rows, {**said, ASSETS_VERSION_KEY: assets_version})
+        assets_version = pair.assets.put(day, assets, said, keep=that_hold, go_on=go_on)
+        version = pair.rows.put(day, rows, {**said, ASSETS_VERSION_KEY: assets_version}, go_on=go_on)
         if pair.assets.newest().version != assets_version:
             self._put_back(pair, day, assets, counts)
         return version
@@ -122,7 +128,7 @@ class DeltaLake:
         """The rows of collections, each as it was written.
 
         A collection's rows never change, so they are looked for where they most likely are: in the newest version,
-        and what was replaced meanwhile in the version that the collection was committed with.
+        and what was replaced meanwhile in the last version that had it, else the one that it was committed with.
         """
         wanted = [one for one in collections if one.rows]
         found = {one.id: () for one in collections if not one.rows} | self._read(wanted, _rows_table, rows_of)
@@ -146,17 +152,22 @@ class DeltaLake:
             versions |= self._committed(pair, some)
         return versions
 
-    def maintain(self, keep: timedelta) -> Maintained:
+    def maintain(self, keep: timedelta, shorten: bool = False) -> Maintained:
         """One file a day, a checkpoint, and nothing that was replaced longer than `keep` ago (running days: an hour).
 
-        Days that are over leave the tables of running days, once each of their accounts has its rows in the table of
+        Where the tables were told before to keep it longer, that holds, unless `shorten`: what is removed is gone for
+        good. A day that is over leaves the tables of running days for each account that has rows of it in the table of
         days. The version told is that of `allocations`.
         """
         self._drop_finished()
         self._drop_assets_of_replaced()
-        done = [pair.rows.maintain(min(keep, pair.keep)) for pair in (self._days, self._running)]
-        done += [pair.assets.maintain(min(keep, pair.keep)) for pair in (self._days, self._running)]
-        return Maintained(sum(one.compacted for one in done), sum(one.vacuumed for one in done), done[0].checkpoint)
+        done = [
+            table.maintain(min(keep, pair.keep), shorten or pair is self._running)
+            for pair in (self._days, self._running)
+            for table in (pair.rows, pair.assets)
+        ]
+        compacted, vacuumed = sum(one.compacted for one in done), sum(one.vacuumed for one in done)
+        return Maintained(compacted, vacuumed, done[0].checkpoint, done[0].kept)
 
     @staticmethod
     def _day_of(days: Sequence[PackedDay]) -> date:
@@ -211,17 +222,21 @@ class DeltaLake:
         table_of: Callable[[_Pair], DayTable],
         convert: Callable[[pa.Table], tuple[_Item, ...]],
     ) -> dict[str, tuple[_Item, ...]]:
-        """From the newest version, else from the collection's own; what is in neither is not in the answer."""
+        """From the newest version, else from the collection's last, else from its first; what is in none is left out.
+
+        The log forgets the first one while the collection still holds, where it holds for longer than history is kept.
+        """
         found = self._read_newest(collections, table_of, convert)
-        missing: dict[tuple[bool, int], list[Collected]] = defaultdict(list)
-        for one in collections:
-            if one.id not in found and one.version is not None:
-                missing[one.is_running, one.version].append(one)
-        for (_, version), some in missing.items():
-            table = table_of(self._pair(some[0]))
-            snapshot = table.at(version)
-            if snapshot is not None:
-                found |= _look_up(table, snapshot, some, convert)
+        for version_of in (_last_version, _first_version):
+            missing: dict[tuple[bool, int], list[Collected]] = defaultdict(list)
+            for one in collections:
+                if one.id not in found and (version := version_of(one)) is not None:
+                    missing[one.is_running, version].append(one)
+            for (_, version), some in missing.items():
+                table = table_of(self._pair(some[0]))
+                snapshot = table.at(version)
+                if snapshot is not None:
+                    found |= _look_up(table, snapshot, some, convert)
         return found
 
     def _read_newest(
@@ -243,25 +258,32 @@ class DeltaLake:
 
     def _older_assets(self, collection: Collected) -> tuple[Asset, ...]:
         """Of a collection that has none in the newest version: it may have none, or have been replaced."""
-        pair = self._pair(collection)
-        accounts = [collection.account_id]
-        if collection.id in self._ids_held(pair, collection.day, accounts):
+        if collection.id in self._ids_held(self._pair(collection), collection.day, [collection.account_id]):
             return ()
-        for commit in pair.rows.commits(collection.version) if collection.version is not None else ():
-            version = commit.said.get(ASSETS_VERSION_KEY)
-            if version is None:
+        for version in (_last_version(collection), _first_version(collection)):
+            found = None if version is None else self._assets_beside(collection, version)
+            if found is not None:
+                return found
+        raise CollectionGone(self.url, collection.id)
+
+    def _assets_beside(self, collection: Collected, version: int) -> tuple[Asset, ...] | None:
+        """The collection's assets as they went with its rows at a version of these; None where they are gone."""
+        pair = self._pair(collection)
+        for commit in pair.rows.commits(version):
+            assets_version = commit.said.get(ASSETS_VERSION_KEY)
+            if assets_version is None:
                 continue
             if commit.said.get(COLLECTIONS_KEY, {}).get(collection.id, [0, 1])[1] == 0:
                 return ()
-            snapshot = pair.assets.at(version)
+            snapshot = pair.assets.at(assets_version)
             if snapshot is None:
-                break
+                return None
             try:
-                table = pair.assets.read(snapshot, collection.day, accounts)
+                table = pair.assets.read(snapshot, collection.day, [collection.account_id])
             except MissingFile:
-                break
+                return None
             return _converted(table, {collection.id}, assets_of).get(collection.id, ())
-        raise CollectionGone(self.url, collection.id)
+        return None
 
     def _committed(self, pair: _Pair, collections: Sequence[Collected]) -> dict[str, int]:
         missing = {one.id: one for one in collections}
@@ -285,11 +307,12 @@ class DeltaLake:
         return found
 
     def _drop_finished(self) -> None:
-        """Take days that are over out of the tables of running days."""
-        for day in self._running.rows.newest().files:
-            if _accounts(self._running.rows, day) <= _accounts(self._days.rows, day):
-                for table in (self._running.rows, self._running.assets):
-                    table.put(day, {account: table.schema.empty_table() for account in _accounts(table, day)}, {})
+        """Take out of the tables of running days what accounts have in the table of days by now."""
+        for table in (self._running.rows, self._running.assets):
+            for day in table.newest().files:
+                finished = _accounts(table, day) & _accounts(self._days.rows, day)
+                if finished:
+                    table.put(day, dict.fromkeys(finished, table.schema.empty_table()), {})
 
     def _drop_assets_of_replaced(self) -> None:
         """Take out what `replace` left of running assets; of days that are over it is too little to look for."""
@@ -319,6 +342,14 @@ def _rows_table(pair: _Pair) -> DayTable:
 
 def _assets_table(pair: _Pair) -> DayTable:
     return pair.assets
+
+
+def _last_version(collection: Collected) -> int | None:
+    return collection.last_version
+
+
+def _first_version(collection: Collected) -> int | None:
+    return collection.version
 
 
 def _accounts(table: DayTable, day: date) -> set[str]:

@@ -23,8 +23,6 @@ _REFUSED = (
     "unauthenticated",
     "unauthorized",
     "forbidden",
-    "403",
-    "401",
     "nosuchbucket",
     "bucket does not exist",
     "credential",
@@ -41,9 +39,9 @@ _UNAVAILABLE = (
     "server error",
     "slow down",
     "slowdown",
-    "503",
-    "500",
 )
+# Whole numbers only: the name of a log's entry has the version in it.
+_STATUS_REFUSED, _STATUS_UNAVAILABLE = re.compile(r"\b40[13]\b"), re.compile(r"\b50[03]\b")
 _ERRNO_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _ERRNO_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR})
 _LONGEST = 300
@@ -143,7 +141,7 @@ class LakeDamaged(StoreError):
         self.url, self.why = url, why
         super().__init__(
             f"the lake {url} is damaged or was changed by another program ({why}): restore it from its backup, "
-            "or collect these days again into a new one"
+            "or collect these days again into a new lake, with a new database"
         )
 
 
@@ -153,17 +151,18 @@ def translated(url: str, secrets: tuple[str, ...] = ()) -> Iterator[None]:
     try:
         yield
     except (DeltaError, BaseError, OSError, pa.ArrowException) as error:
-        raise _meaning(error, url, secrets) from error
+        raise meaning(error, url, secrets) from error
 
 
-def _meaning(error: Exception, url: str, secrets: tuple[str, ...]) -> StoreError:
+def meaning(error: Exception, url: str, secrets: tuple[str, ...] = ()) -> StoreError:
+    """What an error of a library or the disk is to us."""
     text, number = str(error).lower(), getattr(error, "errno", None)
     why = shown(error, secrets)
     if number in _ERRNO_FULL or any(mark in text for mark in _FULL):
         return LakeFull(url, why)
-    if number in _ERRNO_REFUSED or any(mark in text for mark in _REFUSED):
+    if number in _ERRNO_REFUSED or _STATUS_REFUSED.search(text) or any(mark in text for mark in _REFUSED):
         return LakeRefused(url, why)
-    if any(mark in text for mark in _UNAVAILABLE):
+    if _STATUS_UNAVAILABLE.search(text) or any(mark in text for mark in _UNAVAILABLE):
         return LakeUnavailable(url, why)
     return LakeDamaged(url, why)
 

@@ -6,9 +6,11 @@ two first files of one day for two appends that have nothing to do with each oth
 
 import json
 import random
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from math import ceil
@@ -22,7 +24,15 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from kubetally.ledger.stored import Maintained
 from kubetally.store.lake import files
-from kubetally.store.lake.faults import LakeBusy, LakeDamaged, LakeForeign, LakeNewer, translated
+from kubetally.store.lake.faults import (
+    LakeBusy,
+    LakeDamaged,
+    LakeForeign,
+    LakeNewer,
+    LakeUnavailable,
+    meaning,
+    translated,
+)
 from kubetally.store.lake.files import DataFile
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import DAY, SCHEMA_VERSION, SCHEMAS, STATISTICS, VERSION_KEY, TableName, in_files
@@ -32,6 +42,7 @@ ATTEMPTS = 12
 _FIRST_WAIT_SECONDS = 0.02
 _LONGEST_WAIT_SECONDS = 1.0
 _SNAPSHOTS_KEPT = 16
+_LOG_KEPT, _FILES_KEPT = "delta.logRetentionDuration", "delta.deletedFileRetentionDuration"
 
 
 @dataclass(frozen=True)
@@ -131,11 +142,21 @@ class DayTable:
             except MissingFile as error:
                 self._see_that_it_moved(snapshot, error)
 
-    def put(self, day: date, new: Mapping[str, pa.Table], said: Mapping[str, Any], keep: Keep = lambda _: ()) -> int:
+    def put(
+        self,
+        day: date,
+        new: Mapping[str, pa.Table],
+        said: Mapping[str, Any],
+        *,
+        keep: Keep = lambda _: (),
+        go_on: Callable[[], None] = lambda: None,
+    ) -> int:
         """Put tables of accounts in place of what they have of this day, in one commit; returns its version.
 
         said: what the commit tells of itself. keep: tells of the day as it is, each time that it is read, which
-        collections' rows stay beside the new ones.
+        collections' rows stay beside the new ones. go_on: called before each attempt to commit, after the day was
+        read: who committed before it is seen by it, and who commits after it makes our commit fail; where it raises,
+        what was written is removed again and the error passed on.
         Raises: LakeBusy, LakeFull, LakeDamaged where the present file of the day is missing.
         """
         with self._writing:
@@ -152,6 +173,11 @@ class DayTable:
                 with self._translated():
                     added = files.write(self._storage, day, tables, self.schema) if tables else None
                 try:
+                    go_on()
+                except BaseException:
+                    self._discard(added)
+                    raise
+                try:
                     return self._commit(base, day, added, said)
                 except _Moved:
                     continue
@@ -167,15 +193,18 @@ class DayTable:
         while at >= 0:
             try:
                 with self._translated():
-                    entry = self._storage.body(f"_delta_log/{at:020d}.json")
+                    entry = self._storage.body(_entry(at))
             except MissingFile:
                 return
             info = _commit_info(entry)
             yield Commit(at, datetime.fromtimestamp(info.get("timestamp", 0) / 1000, UTC), info)
             at -= 1
 
-    def maintain(self, keep: timedelta) -> Maintained:
-        """One file a day, a checkpoint, and nothing that was replaced longer than `keep` ago."""
+    def maintain(self, keep: timedelta, shorten: bool = False) -> Maintained:
+        """One file a day, a checkpoint, and nothing that was replaced longer than `keep` ago.
+
+        Where the table says of itself that it keeps it longer, that holds, unless `shorten`.
+        """
         snapshot = self.newest()
         if snapshot is EMPTY:
             return Maintained()
@@ -184,21 +213,19 @@ class DayTable:
             self.put(day, {}, {})
         with self._translated():
             handle = self._delta(None)  # of its own: to list files takes long, and readers use ours meanwhile
-            if not self._retention().items() <= handle.metadata().configuration.items():
-                handle.alter.set_table_properties(self._retention())
-            hours = ceil(keep / timedelta(hours=1))
+            properties = handle.metadata().configuration
+            told = timedelta() if shorten else _duration(properties.get(_FILES_KEPT, ""))
+            retention = _retention(max(self._keep, told))
+            if not retention.items() <= properties.items():
+                handle.alter.set_table_properties(retention)
+            hours = ceil(max(keep, told) / timedelta(hours=1))
             removed = handle.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
             if removed:
                 handle.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
             handle.update_incremental()
             handle.create_checkpoint()
             handle.cleanup_metadata()
-        return Maintained(len(scattered), len(removed), self.newest().version)
-
-    def _retention(self) -> dict[str, str]:
-        """How long Delta keeps its log and what was replaced, as table properties."""
-        duration = f"interval {max(1, ceil(self._keep / timedelta(hours=1)))} hours"
-        return {"delta.logRetentionDuration": duration, "delta.deletedFileRetentionDuration": duration}
+        return Maintained(len(scattered), len(removed), self.newest().version, max(keep, told))
 
     def _see_that_it_moved(self, snapshot: Snapshot, missing: MissingFile) -> None:
         """A file may be missing because it was replaced and removed after we looked. Raises LakeDamaged, where not."""
@@ -206,7 +233,11 @@ class DayTable:
             raise LakeDamaged(self.url, f"its file {missing} is missing") from missing
 
     def _commit(self, base: Snapshot, day: date, added: AddAction | None, said: Mapping[str, Any]) -> int:
-        """Raises _Moved, where another commit came between; our file is gone then."""
+        """Raises _Moved, where another commit came between; our file is gone then.
+
+        Where the store does not answer, it may still do what it was asked: the file stays then, and the vacuum removes
+        it if nobody commits it.
+        """
         now = int(time.time() * 1000)
         removed = [RemoveAction(one.path, True, now, one.size, {DAY: day.isoformat()}) for one in base.of(day)]
         with self._using, self._translated():
@@ -227,14 +258,27 @@ class DayTable:
                 # A store that lost its own answer and asked again finds the commit there, and calls that a conflict;
                 # and a checkpoint may fail after the commit.
                 newest = self._look(handle)
-                if added is not None and any(one.path == added.path for one in newest.of(day)):
-                    return newest.version
-                if isinstance(error, CommitFailedError) and newest.version != base.version:
+                ours = self._version_that_added(added, day, base.version + 1, newest)
+                if ours is not None:
+                    return ours
+                has_moved = newest.version != base.version
+                if has_moved or not isinstance(meaning(error, self.url), LakeUnavailable):
                     self._discard(added)
+                if has_moved and isinstance(error, CommitFailedError):
                     raise _Moved from error
-                self._discard(added)
                 raise
             return self._look(handle).version
+
+    def _version_that_added(self, added: AddAction | None, day: date, first: int, newest: Snapshot) -> int | None:
+        """Which of the versions since `first` brought our file; another commit may have replaced it already."""
+        if added is None:
+            return None
+        name = added.path.rpartition("/")[2].encode()
+        for version in range(first, newest.version + 1):
+            with suppress(MissingFile):
+                if name in self._storage.body(_entry(version)):
+                    return version
+        return newest.version if any(one.path == added.path for one in newest.of(day)) else None
 
     def _discard(self, added: AddAction | None) -> None:
         """Remove a file that was not committed."""
@@ -262,7 +306,7 @@ class DayTable:
                 configuration={
                     VERSION_KEY: str(SCHEMA_VERSION),
                     "delta.dataSkippingStatsColumns": columns,
-                    **self._retention(),
+                    **_retention(self._keep),
                 },
                 storage_options=dict(self._place.options),
                 raise_if_key_not_exists=False,
@@ -309,6 +353,18 @@ class DayTable:
         return translated(self.url, self._place.secrets)
 
 
+def _retention(keep: timedelta) -> dict[str, str]:
+    """How long Delta keeps its log and what was replaced, as table properties."""
+    duration = f"interval {max(1, ceil(keep / timedelta(hours=1)))} hours"
+    return {_LOG_KEPT: duration, _FILES_KEPT: duration}
+
+
+def _duration(text: str) -> timedelta:
+    """Of a table property; none where it is not in a unit from seconds to weeks."""
+    found = re.fullmatch(r"(?:interval +)?(\d+) +(second|minute|hour|day|week)s?", text.strip(), re.IGNORECASE)
+    return timedelta() if found is None else timedelta(**{f"{found[2].lower()}s": int(found[1])})
+
+
 def _snapshot(handle: DeltaTable) -> Snapshot:
     actions = pa.table(handle.get_add_actions(flatten=True))
     by_day: dict[date, tuple[DataFile, ...]] = {}
@@ -316,6 +372,11 @@ def _snapshot(handle: DeltaTable) -> Snapshot:
     for day, path, size in zip(*columns, strict=True):
         by_day[day] = (*by_day.get(day, ()), DataFile(path, size))
     return Snapshot(handle.version(), by_day)
+
+
+def _entry(version: int) -> str:
+    """The file of the log that makes a version."""
+    return f"_delta_log/{version:020d}.json"
 
 
 def _commit_info(entry: bytes) -> Mapping[str, Any]:

@@ -1,12 +1,13 @@
 """What was collected, and what was tried, in SQL."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from enum import StrEnum
 from functools import cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
@@ -109,6 +110,11 @@ class SqlCoverage:
             new = [dict(row, version=version) for row in found if row["phase"] == Phase.PENDING]
             if new:
                 _confirm(connection, new, version, now)
+
+    def last_version(self) -> int | None:
+        """The greatest version of the table of days that a collection which holds was committed with; None of none."""
+        with self._reads() as connection:
+            return connection.scalar(select(func.max(CoverageRow.version)).where(CoverageRow.is_running.is_(False)))
 
     def drop(self, collection_ids: Sequence[str]) -> None:
         """They were not committed. One that is confirmed stays: its rows are in the lake. Raises StoreError."""
@@ -220,20 +226,24 @@ class SqlCoverage:
 def _confirm(connection: Connection, new: Sequence[Mapping[str, Any]], version: int, now: int) -> None:
     """Let the new collections hold that come after what is held, and mark what each of them replaces."""
     held = _locked(connection, sorted((row["account_id"], row["day"]) for row in new))
-    replaced = []
+    replaced: list[_Replaced] = []
+    late = []
     for row in sorted(new, key=_rank):
         key = row["account_id"], row["day"]
         before = held.get(key)
         if before is None or _rank(before) < _rank(row):
             held[key] = row
-            replaced += [before] if before else []
+            replaced += [_Replaced(before, row)] if before else []
         else:
-            replaced.append(row)
+            replaced.append(_Replaced(row, before))
+            late.append(row)
     holding = {row["id"] for row in held.values()}
     ids = [row["id"] for row in new]
     change = update(CollectionRow).values(phase=Phase.CONFIRMED, version=version, confirmed_at=now)
     connection.execute(change.where(CollectionRow.id.in_(ids)))
     _supersede(connection, replaced, now)
+    for row in late:
+        _put_between(connection, row)
     put(connection, CoverageRow, [_coverage(row) for row in new if row["id"] in holding])
 
 
@@ -248,14 +258,37 @@ def _locked(connection: Connection, keys: Sequence[tuple[str, date]]) -> dict[tu
     return {(row["account_id"], row["day"]): dict(row) for row in rows if row["id"] is not None}
 
 
-def _supersede(connection: Connection, replaced: Sequence[Mapping[str, Any]], now: int) -> None:
-    running = [row["id"] for row in replaced if row["is_running"]]
-    kept = [row["id"] for row in replaced if not row["is_running"]]
+class _Replaced(NamedTuple):
+    """A collection, and the one that holds in its place."""
+
+    row: Mapping[str, Any]
+    by: Mapping[str, Any]
+
+
+def _supersede(connection: Connection, replaced: Sequence[_Replaced], now: int) -> None:
+    running = [row["id"] for row, _ in replaced if row["is_running"]]
+    kept: dict[int, list[str]] = defaultdict(list)
+    for row, by in replaced:
+        if not row["is_running"]:
+            kept[by["version"] - 1].append(row["id"])
     if running:
         connection.execute(delete(CollectionRow).where(CollectionRow.id.in_(running)))
-    if kept:
-        change = update(CollectionRow).values(phase=Phase.SUPERSEDED, superseded_at=now)
-        connection.execute(change.where(CollectionRow.id.in_(kept)))
+    for last_version, ids in kept.items():
+        change = update(CollectionRow).values(phase=Phase.SUPERSEDED, superseded_at=now, last_version=last_version)
+        connection.execute(change.where(CollectionRow.id.in_(ids)))
+
+
+def _put_between(connection: Connection, row: Mapping[str, Any]) -> None:
+    """Correct the last versions around one that was confirmed after what replaced it."""
+    if row["is_running"]:
+        return
+    table, version = CollectionRow, row["version"]
+    of_day = (table.account_id == row["account_id"], table.day == row["day"], table.is_running.is_(False))
+    next_version = connection.scalar(select(func.min(table.version)).where(*of_day, table.version > version))
+    if next_version is not None:
+        connection.execute(update(table).where(table.id == row["id"]).values(last_version=next_version - 1))
+    earlier = update(table).where(*of_day, table.version < version, table.last_version >= version)
+    connection.execute(earlier.values(last_version=version - 1))
 
 
 def _rank(row: Mapping[str, Any]) -> tuple[bool, int, int, str]:
@@ -322,6 +355,7 @@ def _collection(row: Any) -> Collection:
         balance=balance_from_json(row.balance, row.id),
         is_running=row.is_running,
         version=row.version,
+        last_version=row.last_version,
     )
 
 

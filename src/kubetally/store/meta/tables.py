@@ -78,6 +78,7 @@ class CollectionRow(Base):
 
     phase:  pending until it is known to be in the lake, then confirmed; superseded once another one holds.
     state:  provisional or settled.
+    version, last_version: of the lake's table, from which on and up to which it has the rows.
     total:  micros of the bill.
     head:   the source and the booking without its rows, as JSON; `balance`: of each component, as JSON.
     There is no foreign key: an account that is gone keeps its history.
@@ -97,6 +98,7 @@ class CollectionRow(Base):
     confirmed_at: Mapped[int | None] = mapped_column(BigInteger)
     superseded_at: Mapped[int | None] = mapped_column(BigInteger)
     version: Mapped[int | None] = mapped_column(BigInteger)
+    last_version: Mapped[int | None] = mapped_column(BigInteger)
     is_running: Mapped[bool] = mapped_column(Boolean)
     phase: Mapped[str] = mapped_column(String(16))
     state: Mapped[str] = mapped_column(String(16))

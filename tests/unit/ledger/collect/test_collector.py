@@ -50,6 +50,7 @@ class Cluster:
     url: str = "http://source"
     account: str | None = None
     asked_about: int = 0
+    breaks: Exception | None = None
 
     async def read(self, window: Window) -> Reading:
         self.asked.append(window)
@@ -94,6 +95,8 @@ class World:
 
         @asynccontextmanager
         async def source(one: Account) -> AsyncIterator[Cluster]:
+            if (breaks := by_id[one.id].breaks) is not None:
+                raise breaks
             yield by_id[one.id]
 
         @asynccontextmanager
@@ -213,6 +216,45 @@ async def test_a_slow_cluster_is_left_for_the_next_round_and_loses_no_day() -> N
     await world.collect()
     assert set(world.held()) == set(range(6))
     assert len((await backfill(world)).collected) == 5, "who asks for days gets all of them"
+
+
+async def rounds(world: World, hours: int) -> None:
+    """A round an hour."""
+    for _ in range(hours):
+        world.clock = FixedClock(world.clock.now() + timedelta(hours=1))
+        await world.collect()
+
+
+async def test_a_source_that_was_empty_at_first_is_collected_as_far_back_as_it_holds_days_later() -> None:
+    world = World([Cluster(days=-1)])
+    for _ in range(3):
+        await world.collect()
+    assert world.coverage.begins == {account_id(1): TODAY}
+    world.clusters[0].days = 18
+    await rounds(world, 48)
+    held = world.coverage.held(account_id(1), TODAY - 40 * ONE_DAY, TODAY)
+    assert len(held) == 18
+    assert world.coverage.begins == {account_id(1): TODAY - 18 * ONE_DAY}
+
+
+async def test_days_that_a_source_answered_empty_once_are_asked_for_again() -> None:
+    world = World([Cluster(days=20)])
+    for _ in range(4):
+        await world.collect()
+    world.clock = FixedClock(NOON_AFTER + timedelta(days=12))
+    world.clusters[0].days = -30
+    await world.collect()
+    world.clusters[0].days = 40
+    await rounds(world, 30)
+    held = world.coverage.held(account_id(1), TODAY - 20 * ONE_DAY, TODAY + 12 * ONE_DAY)
+    assert len(held) == 32
+
+
+async def test_a_source_that_can_t_be_opened_for_whatever_reason_is_one_cluster_s_matter() -> None:
+    world = World([Cluster(), Cluster(breaks=RuntimeError("a bad kubeconfig"))])
+    report = await world.collect()
+    assert set(world.held(1)) == set(range(6))
+    assert {one.code for one in report.failed if one.account_id == account_id(2)} == {"unforeseen", "not_tried"}
 
 
 async def test_what_a_source_is_is_asked_once_an_hour() -> None:

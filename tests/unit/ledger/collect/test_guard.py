@@ -94,3 +94,18 @@ def test_a_day_settles_72_hours_after_its_end_unless_a_part_of_it_failed() -> No
     assert day(after=100, issues=(NO_METRICS,)).collection.state is DayState.PROVISIONAL
     running = replace(day(after=100).collection, collected_at=datetime(2026, 11, 20, 10, tzinfo=UTC))
     assert running.state is DayState.PROVISIONAL
+
+
+def test_the_copy_of_a_running_day_stays_where_the_whole_day_has_fewer_hours() -> None:
+    verdict = judged(day(hours=1), day(hours=23, is_running=True).collection)
+    assert isinstance(verdict, Kept)
+    assert verdict.code == "fewer_hours"
+
+
+def test_a_fall_is_told_until_the_total_is_up_again() -> None:
+    fallen = judged(day(cpu=50), day(cpu=100).collection)
+    assert isinstance(fallen, CollectedDay)
+    for cpu, is_told in ((50, True), (49, True), (91, False)):
+        again = judged(day(cpu=cpu), fallen.collection)
+        assert isinstance(again, CollectedDay)
+        assert [issue.facts for issue in again.collection.head.issues] == ([{"from": 100}] if is_told else [])

@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.Column("confirmed_at", sa.BigInteger),
         sa.Column("superseded_at", sa.BigInteger),
         sa.Column("version", sa.BigInteger),
+        sa.Column("last_version", sa.BigInteger),
         sa.Column("is_running", sa.Boolean, nullable=False),
         sa.Column("phase", sa.String(16), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
