@@ -131,7 +131,7 @@ def test_a_collector_that_is_told_to_stop_finishes_what_it_writes(
         process.terminate()
         told = process.communicate(timeout=20)[1].decode()
         assert process.returncode in {0, 130}
-        assert process.returncode == 0 or "stopped: the days that were written stay" in told
+        assert process.returncode == 0 or "stopped: what was written stays" in told
         assert held(home, source)[0] in {0, 24, 48, 72}
     backfill(home, "aurora", "--missing")
     source.mode = "down"

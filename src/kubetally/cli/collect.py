@@ -152,7 +152,7 @@ def _told() -> "Iterator[tuple[Settings, Callable[[int], None], Callable[[Outcom
         with _bar() if sys.stderr.isatty() else _log() as (settings, planned, watch):
             yield settings, planned, partial(counted, watch)
     except Stopped:
-        exits.complain(f"stopped: the {_days(written)} that were written stay, the others are still due")
+        exits.complain(f"stopped: what was written stays ({_days(written)}), the rest is still due")
         raise typer.Exit(exits.INTERRUPTED) from None
 
 
