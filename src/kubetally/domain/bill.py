@@ -50,7 +50,7 @@ def bill_side(reading: Reading, allocations: Sequence[Allocation], use: Use, iss
     network = listed.network if listed.network > 0 else use.everything.network
     left = _left_to_metrics(
         management=not by_type[AssetType.MANAGEMENT],
-        load_balancer=not by_type[AssetType.LOAD_BALANCER] and not use.everything.load_balancer,
+        load_balancer=not (by_type[AssetType.LOAD_BALANCER] or use.everything.load_balancer or entered.load_balancer),
         network=not network,
     )
     measured, classes = _measured(reading, left)
