@@ -152,7 +152,7 @@ def _told() -> "Iterator[tuple[Settings, Callable[[int], None], Callable[[Outcom
         with _bar() if sys.stderr.isatty() else _log() as (settings, planned, watch):
             yield settings, planned, partial(counted, watch)
     except Stopped:
-        exits.complain(f"stopped: what was written stays ({_days(written)}), the rest is still due")
+        exits.complain(f"stopped: what was written stays ({days_in_words(written)}), the rest is still due")
         raise typer.Exit(exits.INTERRUPTED) from None
 
 
@@ -183,7 +183,7 @@ def _bar() -> "Iterator[tuple[Settings, Callable[[int], None], Callable[[Outcome
 def _tell(report: "Report") -> None:
     """What came of it: the days that are held now, and for each reason why others are not."""
     rows = sum(one.rows for one in report.collected)
-    days = _days(len(report.collected))
+    days = days_in_words(len(report.collected))
     print(f"Collected {days}, {rows} rows" if report.collected else "Nothing was collected", flush=True)
     reasons: dict[tuple[str, str], list[date]] = defaultdict(list)
     for one in report.failed:
@@ -191,8 +191,9 @@ def _tell(report: "Report") -> None:
     for (account, why), missing in reasons.items():
         named = ", ".join(str(day) for day in sorted(missing)[:_NAMED_AT_MOST])
         more = len(missing) - _NAMED_AT_MOST
-        print(f"{account}: {named}{f' and {_days(more)} more' if more > 0 else ''}: {why}", file=sys.stderr)
+        print(f"{account}: {named}{f' and {days_in_words(more)} more' if more > 0 else ''}: {why}", file=sys.stderr)
 
 
-def _days(count: int) -> str:
+def days_in_words(count: int) -> str:
+    """`1 day`, `3 days`."""
     return "1 day" if count == 1 else f"{count} days"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kubetally.cli.collect import days_in_words
 from kubetally.cli.options import End, ScreenOrJson, ScreenOrJsonFormat, Start, WindowText, window_of
 from kubetally.cli.start import start as start_up
 from kubetally.domain.cluster_costs import DayState
@@ -90,7 +91,7 @@ def _print_calendar(out: "Console", one: "Covered", span: Window) -> None:
     held = [day for day in one.days if day.is_held]
     hours = sum(day.hours_covered for day in held)
     since = f", its source holds nothing before {one.begins}" if one.begins else ""
-    say(out, f"{one.account.name}: {_days(len(held))} held, {hours:g} h{since}", style="bold")
+    say(out, f"{one.account.name}: {days_in_words(len(held))} held, {hours:g} h{since}", style="bold")
     by_day = {day.day: day for day in one.days}
     for month, days in _months(span):
         line = Text(f"  {month}  " + " " * (days[0].day - 1))
@@ -131,7 +132,9 @@ def _spans(days: Sequence[date]) -> str:
             spans[-1].append(day)
         else:
             spans.append([day])
-    words = [str(span[0]) if len(span) == 1 else f"{span[0]} to {span[-1]} ({_days(len(span))})" for span in spans]
+    words = [
+        str(span[0]) if len(span) == 1 else f"{span[0]} to {span[-1]} ({days_in_words(len(span))})" for span in spans
+    ]
     shown = words if len(words) <= _SPANS_SHOWN else [*words[:_SPANS_SHOWN], f"{len(words) - _SPANS_SHOWN} more spans"]
     return ", ".join(shown)
 
@@ -192,7 +195,3 @@ def _day(day: "CoveredDay") -> dict[str, Any]:
         "tried_at": None if day.tried_at is None else rfc3339(day.tried_at),
         "last_error": error,
     }
-
-
-def _days(count: int) -> str:
-    return "1 day" if count == 1 else f"{count} days"

@@ -14,14 +14,11 @@ from kubetally.domain.errors import NotFound, RequestError, StoreError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import DAY, Window, rfc3339
 from kubetally.ledger.collect.guard import Refusal
-from kubetally.ledger.stored import CollectionGone, Coverage, Lake
+from kubetally.ledger.stored import HISTORY_KEPT, CollectionGone, Coverage, Lake
 from kubetally.ledger.told import each_once
 
 RUNNING_KEPT = timedelta(minutes=15)
 """How long the copy of a running day stands for what its source would answer."""
-
-HISTORY_KEPT = timedelta(days=400)
-"""How long what was replaced can be asked for, unless a setting says otherwise."""
 
 _NOT_REPLACED = frozenset[str]({*Refusal, NO_DATA})
 _Unreadable = tuple[Collection, StoreError]

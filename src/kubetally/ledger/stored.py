@@ -13,6 +13,8 @@ from kubetally.domain.collection import CollectedDay, Collection, CoveredDay
 from kubetally.domain.errors import StoreError
 from kubetally.domain.row import Row
 
+HISTORY_KEPT = timedelta(days=400)
+"""How long what was replaced can be asked for, unless a setting says otherwise."""
 COMMITTER = "committer"
 """The lease of who writes to the lake."""
 MAINTAINER = "maintainer"

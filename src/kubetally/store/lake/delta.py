@@ -12,16 +12,13 @@ from kubetally.domain.asset import Asset
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.collection import Collection as Collected
 from kubetally.domain.row import Row
-from kubetally.ledger.stored import CollectionGone, Maintained, PackedDay
+from kubetally.ledger.stored import HISTORY_KEPT, CollectionGone, Maintained, PackedDay
 from kubetally.store.lake.columns import allocation_tables, asset_tables, assets_of, rows_of
 from kubetally.store.lake.files import slices_by
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import TableName
 from kubetally.store.lake.storage import MissingFile
 from kubetally.store.lake.tables import EMPTY, DayTable, Snapshot
-
-KEPT = timedelta(days=400)
-"""How long what was replaced stays readable, unless told otherwise."""
 
 RUNNING_KEPT = timedelta(hours=1)
 """The same of running days, which are replaced every quarter of an hour."""
@@ -59,7 +56,7 @@ class DeltaLake:
         url: str,
         *,
         storage_options: Mapping[str, str] | None = None,
-        keep: timedelta = KEPT,
+        keep: timedelta = HISTORY_KEPT,
         keep_running: timedelta = RUNNING_KEPT,
     ) -> None:
         """
