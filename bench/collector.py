@@ -22,8 +22,10 @@ from kubetally.settings import Settings
 from kubetally.store.lake import files
 from kubetally.store.lake.columns import ALLOCATION_FILE, allocation_table
 from kubetally.store.lake.storage import DiskStorage
-from kubetally.wiring.collect import run, with_collector
+from kubetally.wiring.collect import with_collector
 from kubetally.wiring.ledger import Ledger, open_ledger
+from kubetally.wiring.loop import run
+from kubetally.wiring.readers.pool import usable_cores
 
 _CLUSTERS, _COPIES = 50, 16  # of 63 pods each: 1,000 pods a cluster
 _LEAST_SHARE = 0.7
@@ -48,7 +50,7 @@ def lines() -> list[Line]:
         size = fresh.run(prepared_source.write_days, large, str(_COPIES), str(2 * _DAYS))
         fresh.run(prepared_source.write_days, small, "1", "1")
         with prepared_source.serving(large, 0) as url:
-            cases = {"bare": bare, "collector": some_days, "twice": twice_the_days}
+            cases = {"bare": bare, "alone": some_days_alone, "collector": some_days, "twice": twice_the_days}
             found = fresh.in_turns(cases, large, url, times=_TURNS)
         with prepared_source.serving(small, _LATENCY_SECONDS) as url:
             many = fresh.in_turns({"many": many_clusters}, small, url, times=_TURNS)["many"]
@@ -66,6 +68,7 @@ def lines() -> list[Line]:
             f"{_CLUSTERS} clusters x {size['pods']:,} pods, {size['bytes'] / 1e6:.1f} MB a day each, {_DAYS} days",
         ),
         line("bare loop: decode and book, Arrow, one Parquet file", f"{rates['bare']:,.0f} rows/s"),
+        line("the collector in one process", f"{rates['alone']:,.0f} rows/s, {rates['alone'] / rates['bare']:.0%}"),
         line(
             "the collector, from HTTP to both commits and the coverage",
             f"{rates['collector']:,.0f} rows/s, {share:.0%} of the bare loop",
@@ -102,6 +105,11 @@ def bare(folder: str, _: str) -> dict[str, float]:
     return _measured(began, sum(table.num_rows for table in tables))
 
 
+def some_days_alone(_: str, url: str) -> dict[str, float]:
+    """Some days of all clusters, with one process."""
+    return _collect(url, _CLUSTERS, _DAYS, collect_processes=1)
+
+
 def some_days(_: str, url: str) -> dict[str, float]:
     """Some days of all clusters."""
     return _collect(url, _CLUSTERS, _DAYS)
@@ -117,9 +125,9 @@ def many_clusters(_: str, url: str) -> dict[str, float]:
     return _collect(url, _MANY, 1)
 
 
-def _collect(url: str, clusters: int, days: int) -> dict[str, float]:
+def _collect(url: str, clusters: int, days: int, **more: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as home:
-        settings = replace(Settings(), home=home, collect_at_once=_AT_ONCE)
+        settings = replace(Settings(), home=home, collect_at_once=_AT_ONCE, **more)
         with open_ledger(settings) as ledger:
             organization = ledger.accounts.organization().id
             ids = [_added(ledger, organization, url, number) for number in range(clusters)]
@@ -132,6 +140,7 @@ def _collect(url: str, clusters: int, days: int) -> dict[str, float]:
         began = time.perf_counter()
         report = run(with_collector(settings, _Later(), work))
         found = _measured(began, sum(one.rows for one in report.collected))
+        found["peak_bytes"] += min(settings.collect_processes, usable_cores()) * _peak(resource.RUSAGE_CHILDREN)
     assert not report.failed, report.failed[0]
     return {**found, "days": len(report.collected)}
 
@@ -147,5 +156,9 @@ def _measured(began: float, rows: int) -> dict[str, float]:
     return {
         "seconds": seconds,
         "rows": rows,
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT,
+        "peak_bytes": _peak(resource.RUSAGE_SELF),
     }
+
+
+def _peak(whose: int) -> int:
+    return resource.getrusage(whose).ru_maxrss * _RSS_UNIT

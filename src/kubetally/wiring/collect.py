@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import structlog
 
-from kubetally import tasks
 from kubetally.domain.collection import NO_DATA
 from kubetally.domain.errors import StoreError
 from kubetally.domain.money import to_number
@@ -27,7 +26,9 @@ from kubetally.settings import Settings
 from kubetally.tasks import task_group
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.ledger import Ledger, open_ledger
-from kubetally.wiring.opener import Opener
+from kubetally.wiring.loop import run
+from kubetally.wiring.opener import FleetInStore, Opener
+from kubetally.wiring.readers.pool import reader_pool
 
 T = TypeVar("T")
 Planned = Callable[[int], None]
@@ -138,19 +139,6 @@ def collect_forever(settings: Settings, *, clock: Clock | None = None) -> None:
     run(with_collector(settings, used, collect))
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """What it returns, on the quickest loop there is: most of a round's time is spent on many small requests."""
-    return tasks.run(work, _new_loop())
-
-
-def _new_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:  # which there is none of for Windows
-        return None
-    return uvloop.new_event_loop
-
-
 def log_outcome(outcome: Outcome) -> None:
     """Tell the log what became of a day."""
     facts = {"account": outcome.account_id, "name": outcome.account, "day": str(outcome.day)}
@@ -180,19 +168,21 @@ async def with_collector(
     clock = clock or SystemClock()
     with open_ledger(settings, clock) as ledger, ThreadPoolExecutor(_THREADS, "ledger") as executor:
         await asyncio.get_running_loop().run_in_executor(executor, ledger.lake.make)  # before anybody is asked in vain
-        opener = Opener(ledger.accounts, executor, settings, keep_seconds=_ACCOUNTS_KEPT_SECONDS)
-        reader = Reader(opener.source, opener.metrics, clock, deadline_seconds=settings.deadline_seconds)
-        collector = Collector(
-            ledger.accounts,
-            ledger.coverage,
-            reader,
-            committer_of(ledger, clock),
-            clock,
-            executor=executor,
-            policy=Policy(most_days=settings.collect_days),
-            at_once=settings.collect_at_once,
-        )
-        return await work(ledger, collector)
+        fleet = FleetInStore(ledger.accounts, executor, keep_seconds=_ACCOUNTS_KEPT_SECONDS)
+        opener = Opener(fleet, settings)
+        here = Reader(opener.source, opener.metrics, clock, deadline_seconds=settings.deadline_seconds)
+        async with reader_pool(here, fleet, settings, clock) as reader:
+            collector = Collector(
+                ledger.accounts,
+                ledger.coverage,
+                reader,
+                committer_of(ledger, clock),
+                clock,
+                executor=executor,
+                policy=Policy(most_days=settings.collect_days),
+                at_once=settings.collect_at_once,
+            )
+            return await work(ledger, collector)
 
 
 def committer_of(ledger: Ledger, clock: Clock) -> Committer:

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, nullcontext
+from typing import NamedTuple
 
 from kubetally.domain.account import Account
+from kubetally.domain.money import DEFAULT_CURRENCY
 from kubetally.ledger.accounts import Accounts
 from kubetally.ledger.ports import CostSource, MetricsSource
 from kubetally.settings import Settings
@@ -15,40 +17,56 @@ from kubetally.wiring.discoveries import Discoveries
 from kubetally.wiring.sources import open_metrics, open_source
 
 
+class Fleet(NamedTuple):
+    """All accounts that live, and their organization's currency."""
+
+    accounts: tuple[Account, ...] = ()
+    currency: str = DEFAULT_CURRENCY
+
+
+class FleetInStore:
+    """The fleet as the store has it.
+
+    keep_seconds: how long it is taken to be as it was; of many accounts that are opened in a row each would look at
+    all.
+    """
+
+    def __init__(self, accounts: Accounts, executor: Executor, keep_seconds: float = 0.0) -> None:
+        self._accounts, self._executor, self._keep_seconds = accounts, executor, keep_seconds
+        self._seen: tuple[float, Fleet] | None = None
+        self._looking = asyncio.Lock()
+
+    async def __call__(self) -> Fleet:
+        """Raises StoreError."""
+        async with self._looking if self._keep_seconds else nullcontext():  # one looks for all that are opened at once
+            now = time.monotonic()
+            if self._seen is None or now - self._seen[0] >= self._keep_seconds:
+                self._seen = now, await asyncio.get_running_loop().run_in_executor(self._executor, self._look)
+            return self._seen[1]
+
+    def _look(self) -> Fleet:
+        return Fleet(tuple(self._accounts.all()), self._accounts.organization().currency)
+
+
 class Opener:
     """Opens what is asked about an account. How a context leads to a source is remembered.
 
-    keep_seconds: how long the other accounts are taken to be as they were; of many that are opened in a row each would
-    look at all.
+    fleet: the account beside the others; which of them have no source of their own matters to one that has none.
     """
 
-    def __init__(self, accounts: Accounts, executor: Executor, settings: Settings, keep_seconds: float = 0.0) -> None:
-        self._accounts, self._executor, self._settings = accounts, executor, settings
-        self._discoveries, self._keep_seconds = Discoveries(), keep_seconds
-        self._seen: tuple[float, tuple[Account, ...], str] | None = None
-        self._looking = asyncio.Lock()
+    def __init__(self, fleet: Callable[[], Awaitable[Fleet]], settings: Settings) -> None:
+        self._fleet, self._settings, self._discoveries = fleet, settings, Discoveries()
 
     @asynccontextmanager
     async def source(self, account: Account) -> AsyncIterator[CostSource]:
         """The account's source, closed afterwards."""
-        cluster = await self._cluster(account)
+        cluster = Remembered(account, *await self._fleet())
         async with open_source(cluster, self._settings, self._discoveries) as source:
             yield source
 
     @asynccontextmanager
     async def metrics(self, account: Account) -> AsyncIterator[MetricsSource | None]:
         """Its server of metrics, or None."""
-        async with open_metrics(await self._cluster(account), self._settings, self._discoveries) as metrics:
+        cluster = Remembered(account, *await self._fleet())
+        async with open_metrics(cluster, self._settings, self._discoveries) as metrics:
             yield metrics
-
-    async def _cluster(self, account: Account) -> Remembered:
-        """The account beside the others: which of them have no source of their own matters to one that has none."""
-
-        async with self._looking if self._keep_seconds else nullcontext():  # one looks for all that are opened at once
-            seen, now = self._seen, time.monotonic()
-            if seen is None or now - seen[0] >= self._keep_seconds:
-                seen = self._seen = now, *await asyncio.get_running_loop().run_in_executor(self._executor, self._look)
-        return Remembered(account, *seen[1:])
-
-    def _look(self) -> tuple[tuple[Account, ...], str]:
-        return tuple(self._accounts.all()), self._accounts.organization().currency

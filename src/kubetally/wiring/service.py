@@ -18,7 +18,7 @@ from kubetally.wiring.beside import kept_running
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.lake import shown_lake
 from kubetally.wiring.ledger import open_ledger
-from kubetally.wiring.opener import Opener
+from kubetally.wiring.opener import FleetInStore, Opener
 
 SECRET_VARIABLE = "KUBETALLY_SECRET"  # noqa: S105
 _SECRET_BYTES = 32
@@ -85,7 +85,7 @@ def run_service(
         kept_running() if collects else nullcontext(),
     ):
         accounts = ledger.accounts
-        opener = Opener(accounts, executor, settings)
+        opener = Opener(FleetInStore(accounts, executor), settings)
         service = CostService(
             accounts,
             opener.source,

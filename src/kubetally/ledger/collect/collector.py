@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
-from typing import TypeVar
+from math import inf
+from typing import Protocol, TypeVar
 
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.collection import CollectedDay, CoveredDay
@@ -16,12 +17,13 @@ from kubetally.domain.window import Clock
 from kubetally.ledger.accounts import Accounts, NotACluster
 from kubetally.ledger.collect.commit import Committer, Outcome
 from kubetally.ledger.collect.plan import ONE_DAY, Due, History, Policy, Reason, due, history_found
-from kubetally.ledger.collect.read import Reader, Unread
+from kubetally.ledger.collect.read import GoOn, Unread
 from kubetally.ledger.stored import Coverage, PackedDay
 from kubetally.tasks import task_group
 
 T = TypeVar("T")
 Watch = Callable[[Outcome], None]
+Booked = CollectedDay | PackedDay
 _LINGER_SECONDS = 0.2  # for other clusters' same day, so that they are one commit
 _MOST_ROWS = 200_000  # of one commit
 _ROWS_TO_PACK = 4_000  # together: in the lake's form they take less memory, and of many small days it is quicker
@@ -50,6 +52,14 @@ class Report:
         return [one for one in self.outcomes if not one.is_collected]
 
 
+class DayReader(Protocol):
+    """Who asks clusters for days, as `Reader` does; some may come in the lake's form already."""
+
+    def days(self, account: Account, days: Sequence[date], go_on: GoOn) -> AsyncIterator[Booked | Unread]:
+        """Each day of the cluster, or why it can't be had, until `go_on` says no."""
+        ...
+
+
 class Collector:
     """Collects what is due.
 
@@ -63,7 +73,7 @@ class Collector:
         self,
         accounts: Accounts,
         coverage: Coverage,
-        reader: Reader,
+        reader: DayReader,
         committer: Committer,
         clock: Clock,
         *,
@@ -105,7 +115,7 @@ class Collector:
         for one in dues:
             days[one.account_id].append(one.day)
         has_failed = {one.account_id for one in dues if one.has_failed}
-        booked: asyncio.Queue[CollectedDay | None] = asyncio.Queue(_MOST_WAITING)
+        booked: asyncio.Queue[Booked | None] = asyncio.Queue(_MOST_WAITING)
         turns, second_turns = asyncio.Semaphore(self._at_once), asyncio.Semaphore(max(1, self._at_once // 4))
 
         async def read(account: Account) -> None:
@@ -169,10 +179,12 @@ class Collector:
         account: Account,
         days: Sequence[date],
         turn_seconds: float | None,
-        booked: asyncio.Queue[CollectedDay | None],
+        booked: asyncio.Queue[Booked | None],
         ended: Watch,
     ) -> None:
-        async for found in self._reader.days(account, days, turn_seconds):
+        time = asyncio.get_running_loop().time
+        ends = inf if turn_seconds is None else time() + turn_seconds
+        async for found in self._reader.days(account, days, lambda: time() <= ends):
             if isinstance(found, Unread):
                 ended(await self._blocking(partial(self._note, found)))
             else:
@@ -184,7 +196,7 @@ class Collector:
             self._coverage.failed(unread.account_id, unread.day, now, unread.code, unread.why)
         return Outcome(unread.account_id, unread.day, unread.code, unread.why)
 
-    async def _write(self, booked: asyncio.Queue[CollectedDay | None], ended: Watch) -> None:
+    async def _write(self, booked: asyncio.Queue[Booked | None], ended: Watch) -> None:
         """Commit what is booked, as much at a time as has come meanwhile, until None comes."""
         is_open = True
         while is_open:
@@ -192,7 +204,9 @@ class Collector:
             has_come = True
             while has_come and sum(one.collection.rows for one in packed) < _MOST_ROWS:
                 some, has_come, is_open = await _some(booked, packed)
-                for one in await self._blocking(partial(self._committer.pack, some)) if some else ():
+                packed += (one for one in some if isinstance(one, PackedDay))
+                loose = [one for one in some if isinstance(one, CollectedDay)]
+                for one in await self._blocking(partial(self._committer.pack, loose)) if loose else ():
                     if isinstance(one, PackedDay):
                         packed.append(one)
                     else:
@@ -216,13 +230,11 @@ def cluster_named(accounts: Accounts, name: str) -> Account:
     return account
 
 
-async def _some(
-    booked: asyncio.Queue[CollectedDay | None], before: Sequence[PackedDay]
-) -> tuple[list[CollectedDay], bool, bool]:
+async def _some(booked: asyncio.Queue[Booked | None], before: Sequence[PackedDay]) -> tuple[list[Booked], bool, bool]:
     """What has come: enough to be packed together, or all that came in a moment. Whether more may be waited for with
     it, and whether there will be more at all. Where nothing came `before`, it waits for the first.
     """
-    some: list[CollectedDay] = []
+    some: list[Booked] = []
     rows = 0
     while rows < _ROWS_TO_PACK:
         try:
@@ -233,5 +245,5 @@ async def _some(
         if one is None:
             return some, False, False
         some.append(one)
-        rows += len(one.rows)
+        rows += one.collection.rows
     return some, True, True

@@ -14,7 +14,11 @@ from kubetally.ledger.collect.guard import Refusal
 ONE_DAY = timedelta(days=1)
 UNFORESEEN = "unforeseen"
 """The code of an attempt that met a defect of ours."""
-_OF_ITS_ANSWER = frozenset({NO_DATA, *(refusal.value for refusal in Refusal), UNFORESEEN, "value_beyond_lake"})
+READER_DIED = "reader_died"
+"""The code of an attempt in which the process that read ended, for want of memory most likely."""
+_OF_ITS_ANSWER = frozenset(
+    {NO_DATA, *(refusal.value for refusal in Refusal), UNFORESEEN, READER_DIED, "value_beyond_lake"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from math import inf
 from uuid import uuid4
 
 import structlog
@@ -27,6 +26,7 @@ from kubetally.tasks import task_group
 
 OpenSource = Callable[[Account], AbstractAsyncContextManager[CostSource]]
 OpenMetrics = Callable[[Account], AbstractAsyncContextManager[InfrastructureSource | None]]
+GoOn = Callable[[], bool]
 NOT_TRIED, NOT_BEGUN = "not_tried", "not_begun"
 """Codes of days that nobody was asked for."""
 _GIVE_UP_AFTER = 2  # days on end that met what others would meet, too
@@ -69,19 +69,18 @@ class Reader:
         self._abouts: dict[tuple[str, str], tuple[datetime, About]] = {}
 
     async def days(
-        self, account: Account, days: Sequence[date], seconds: float | None = None
+        self, account: Account, days: Sequence[date], go_on: GoOn = lambda: True
     ) -> AsyncIterator[CollectedDay | Unread]:
         """Each day of the cluster, booked or why it is not, in about their order. Raises nothing of the cluster.
 
-        seconds: after that no further day is begun, and those that are left are not told of.
+        go_on: asked before further days are begun; where it says no, those that are left are not told of.
         """
-        left, loop = list(days), asyncio.get_running_loop()
-        ends = inf if seconds is None else loop.time() + seconds
+        left = list(days)
         try:
             async with self._open_source(account) as source, self._open_metrics(account) as metrics:
                 failed = 0
                 while left and failed < _GIVE_UP_AFTER:
-                    if loop.time() > ends:
+                    if not go_on():
                         return
                     some = [left.pop(0) for _ in left[: self._of_one]]
                     for found in await asyncio.gather(*(self._day(account, source, metrics, day) for day in some)):
@@ -94,9 +93,7 @@ class Reader:
             if left:
                 yield _unforeseen(account, left.pop(0), account.place, error)
         for day in left:
-            yield Unread(
-                account.id, day, NOT_TRIED, "left for later, as others could not be had just now", was_tried=False
-            )
+            yield not_tried(account, day)
 
     async def _day(
         self, account: Account, source: CostSource, metrics: InfrastructureSource | None, day: date
@@ -149,6 +146,11 @@ class Reader:
         if about.product is not None:
             self._abouts[key] = now, about
         return about
+
+
+def not_tried(account: Account, day: date) -> Unread:
+    """A day that is left for the next round, because of what others met."""
+    return Unread(account.id, day, NOT_TRIED, "left for later, as others could not be had just now", was_tried=False)
 
 
 async def _measured(metrics: InfrastructureSource | None, window: Window) -> Infrastructure | HubError | None:

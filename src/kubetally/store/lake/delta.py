@@ -40,6 +40,10 @@ class _Tables(NamedTuple):
     rows: pa.Table
     assets: pa.Table
 
+    def __reduce__(self) -> tuple[Callable[..., "_Tables"], tuple[bytes, bytes]]:
+        """For another process. A column may be a slice of a larger one, all of which a pickle of it would hold."""
+        return _unpickled, (_streamed(self.rows), _streamed(self.assets))
+
 
 class _Pair:
     """A table of rows and the table of the assets that go with them."""
@@ -326,6 +330,18 @@ class DeltaLake:
         held = that_hold(rows.schema.empty_table())
         if held and not _ids(assets.held(day, columns=["collection_id"])) <= held:
             assets.put(day, dict.fromkeys(accounts, assets.schema.empty_table()), {}, keep=that_hold)
+
+
+def _streamed(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    streamed: bytes = sink.getvalue().to_pybytes()
+    return streamed
+
+
+def _unpickled(*streams: bytes) -> _Tables:
+    return _Tables(*(pa.ipc.open_stream(stream).read_all() for stream in streams))
 
 
 def _tables_of(day: PackedDay) -> _Tables:

@@ -1,0 +1,245 @@
+"""Processes that read clusters, as long as there is much to read."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import date
+from itertools import count
+from pathlib import Path
+
+import structlog
+
+from kubetally.domain.account import Account
+from kubetally.domain.window import Clock
+from kubetally.ledger.collect.collector import Booked, DayReader
+from kubetally.ledger.collect.plan import READER_DIED
+from kubetally.ledger.collect.read import GoOn, Unread, not_tried
+from kubetally.settings import Settings
+from kubetally.tasks import task_group
+from kubetally.wiring.opener import Fleet
+from kubetally.wiring.readers.messages import Found, Left, Logged, Ready, Setup, Taken, Turn, framed, received
+
+_WORTH_ROWS = 20_000
+"""Reading so many takes about as long as it takes to start a process; who has read them may have as many to read."""
+_IDLE_SECONDS = 20.0
+_PIPE_BYTES = 2**20
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_PROGRAM = "import sys; sys.path[:] = {path!r}; from kubetally.wiring.readers.process import main; main()"
+_log = structlog.get_logger(__name__)
+
+
+class ReaderPool:
+    """Reads `here` first, and in processes once there is as much to read as makes up for starting them.
+
+    processes: how many; with one there is none but this one. worth_rows: of so many they are started.
+    fleet: as `Opener` takes it; the processes never ask the database.
+    """
+
+    def __init__(
+        self,
+        here: DayReader,
+        fleet: Callable[[], Awaitable[Fleet]],
+        settings: Settings,
+        clock: Clock,
+        *,
+        processes: int,
+        worth_rows: int = _WORTH_ROWS,
+        idle_seconds: float = _IDLE_SECONDS,
+    ) -> None:
+        self._here, self._fleet, self._setup = here, fleet, Setup(settings, clock)
+        self._count, self._worth_rows, self._idle_seconds = processes, worth_rows, idle_seconds
+        self._rows = self._turns = 0
+        self._running: asyncio.Task[None] | None = None
+        self._is_idle = asyncio.Event()
+        self._processes: list[_Process] = []
+
+    async def days(
+        self, account: Account, days: Sequence[date], go_on: GoOn = lambda: True
+    ) -> AsyncIterator[Booked | Unread]:
+        """As `Reader.days`. Where a process dies, a day it had in hand is told as unread, and the others are left."""
+        left = list(days)
+        self._turns += 1
+        try:
+            if self._free() is None:
+                async for found in self._here.days(account, days, lambda: go_on() and self._free() is None):
+                    left.remove(_day_of(found))
+                    self._note(found)
+                    yield found
+            if left and go_on() and (process := self._free()) is not None:
+                async for found in process.days(account, left, await self._fleet(), go_on):
+                    yield found
+        finally:
+            self._turns -= 1
+
+    async def close(self) -> None:
+        """End the processes, whatever they do."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait({self._running})
+
+    def _free(self) -> "_Process | None":
+        """The one that has least to do; None while there is none."""
+        return min((one for one in self._processes if one.is_ready), key=lambda one: len(one.turns), default=None)
+
+    def _note(self, found: Booked | Unread) -> None:
+        if not isinstance(found, Unread):
+            self._rows += found.collection.rows
+        if self._rows >= self._worth_rows and self._count > 1 and self._running is None:
+            self._running = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        """Have processes until there is nothing to read for a while."""
+        try:
+            async with task_group() as group:
+                for _ in range(self._count):
+                    process = _Process(self._setup)
+                    self._processes.append(process)
+                    group.create_task(process.run())
+                await self._idle()
+                for process in self._processes:
+                    process.kill()
+        except OSError as error:  # such as no memory for them: reading goes on here
+            _log.warning("readers_not_started", error=str(error))
+            await asyncio.sleep(self._idle_seconds)
+        finally:
+            self._processes.clear()
+            self._rows, self._running = 0, None
+
+    async def _idle(self) -> None:
+        idle_for = 0.0
+        while idle_for < self._idle_seconds:
+            await asyncio.sleep(step := self._idle_seconds / 10)
+            is_busy = self._turns or any(one.is_starting for one in self._processes)
+            idle_for = 0.0 if is_busy else idle_for + step
+
+
+class _Process:
+    """A process that reads, seen from the one that collects."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup, self._numbers = setup, count()
+        self._process: asyncio.subprocess.Process | None = None
+        self._fleet: Fleet | None = None
+        self._is_told_to_end = False
+        self.is_starting, self.is_ready = True, False
+        self.turns: dict[int, asyncio.Queue[_Told]] = {}
+
+    async def run(self) -> None:
+        """Start it, and take its answers until it ends. Raises OSError."""
+        # A session of its own: Ctrl-C is for the one that collects, which ends this one when it is done with it.
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-c",
+            _PROGRAM.format(path=sys.path),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=_PIPE_BYTES,
+            start_new_session=True,
+        )
+        try:
+            self._send(self._setup)
+            await self._listen(self._process)
+        finally:
+            self.kill()
+            await self._process.wait()
+
+    def kill(self) -> None:
+        """End it now."""
+        self._is_told_to_end, self.is_ready = True, False
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def days(
+        self, account: Account, days: Sequence[date], fleet: Fleet, go_on: GoOn
+    ) -> AsyncIterator[Booked | Unread]:
+        """The days as it reads them; each is taken before it sends many more."""
+        number, left = next(self._numbers), list(days)
+        found = self.turns[number] = asyncio.Queue[_Told]()
+        self._send(Turn(number, account, days, None if fleet is self._fleet else fleet))
+        self._fleet = fleet
+        try:
+            while (day := await found.get()) is not None:
+                if isinstance(day, _Death):
+                    yield day.of(account, left.pop(0))
+                    for one in left:
+                        yield not_tried(account, one)
+                    return
+                left.remove(_day_of(day))
+                yield day
+                self._send(Taken(number, go_on()))
+        finally:
+            del self.turns[number]
+            self._send(Left(number))
+
+    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout  # noqa: S101
+        while (message := await received(process.stdout)) is not None:
+            match message:
+                case Ready():
+                    self.is_starting, self.is_ready = False, True
+                case Logged(level, event, facts):
+                    getattr(_log, level)(event, **facts)
+                case Found(number, day) if number in self.turns:
+                    self.turns[number].put_nowait(day)
+        self.is_starting = self.is_ready = False
+        death = _Death(await process.wait())
+        if not self._is_told_to_end:
+            _log.warning("reader_died", code=death.code, turns=len(self.turns))
+        for turn in self.turns.values():
+            turn.put_nowait(death)
+
+    def _send(self, message: object) -> None:
+        if self._process is not None and self._process.returncode is None:
+            assert self._process.stdin  # noqa: S101
+            self._process.stdin.write(framed(message))
+
+
+@dataclass(frozen=True, slots=True)
+class _Death:
+    """The end of a process with days in hand. code: its exit code, a signal's below zero."""
+
+    code: int
+
+    def of(self, account: Account, day: date) -> Unread:
+        """A day that it had in hand."""
+        how = f"was killed (signal {-self.code})" if self.code < 0 else f"ended with code {self.code}"
+        return Unread(
+            account.id,
+            day,
+            READER_DIED,
+            f"the process that read it {how}: where memory is short, KUBETALLY_COLLECT_AT_ONCE and "
+            "KUBETALLY_COLLECT_PROCESSES take less of it",
+        )
+
+
+_Told = Booked | Unread | _Death | None
+
+
+@asynccontextmanager
+async def reader_pool(
+    here: DayReader, fleet: Callable[[], Awaitable[Fleet]], settings: Settings, clock: Clock
+) -> AsyncIterator[ReaderPool]:
+    """Reading on as many cores as the settings and the machine allow; its processes end with it."""
+    pool = ReaderPool(here, fleet, settings, clock, processes=min(settings.collect_processes, usable_cores()))
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+def usable_cores(quota_file: Path = _CPU_QUOTA) -> int:
+    """Cores that this process may use, of which a container may have less than the machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # no cgroup v2, or no quota
+        quota, period = quota_file.read_text().split()
+        cores = min(cores, -(-int(quota) // int(period)))
+    return max(1, cores)
+
+
+def _day_of(found: Booked | Unread) -> date:
+    return found.day if isinstance(found, Unread) else found.collection.day

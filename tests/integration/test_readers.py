@@ -1,0 +1,295 @@
+"""Processes that read for the one that collects: the same days come out, whatever becomes of a process."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from kubetally.domain.account import Account
+from kubetally.domain.collection import CollectedDay, Collection
+from kubetally.ledger.collect.collector import Collector
+from kubetally.ledger.collect.commit import Committer
+from kubetally.ledger.collect.plan import READER_DIED, Due, Reason
+from kubetally.ledger.collect.read import NOT_TRIED, Reader, Unread
+from kubetally.ledger.stored import PackedDay
+from kubetally.settings import Settings
+from kubetally.store.lake.columns import assets_of, rows_of
+from kubetally.store.lake.delta import DeltaLake
+from kubetally.wiring.loop import run
+from kubetally.wiring.opener import Fleet, Opener
+from kubetally.wiring.readers.pool import ReaderPool, usable_cores
+from tests.integration.upstream import Upstream
+from tests.kept import CoverageInMemory, LeasesInMemory
+from tests.served import FixedClock, Served
+from tests.service import AccountsInMemory, account
+
+DAYS = [date(2026, 11, day) for day in (20, 21, 22)]
+AFTER = FixedClock(datetime(2027, 3, 1, tzinfo=UTC))
+Found = PackedDay | CollectedDay | Unread
+
+
+class Reading:
+    """A pool on recorded clusters, whose process is there before anything is asked of it."""
+
+    def __init__(self, server: Served, folder: Path, **more: Any) -> None:
+        settings = replace(Settings(), home=str(folder), attempts=1)
+        self.account = account(1, f"{server.url}/aurora")
+        self.others = account(2, f"{server.url}/draco")
+        opener = Opener(self._fleet, settings)
+        self.here = Reader(opener.source, opener.metrics, AFTER)
+        self.pool = ReaderPool(self.here, self._fleet, settings, AFTER, **{"processes": 2, "worth_rows": 1, **more})
+        self.lake = DeltaLake(str(folder / "lake"))
+
+    async def _fleet(self) -> Fleet:
+        return Fleet((self.account, self.others))
+
+    async def all(self, account: Account | None = None, **more: Any) -> list[Found]:
+        return [one async for one in self.pool.days(account or self.account, DAYS, **more)]
+
+    async def in_processes(self) -> list[int]:
+        """Until they are there. Their ids."""
+        await self.all()
+        await until(lambda: self.pool._free() is not None)
+        return readers_of(os.getpid())
+
+
+def readers_of(parent: int) -> list[int]:
+    found = []
+    with suppress(psutil.NoSuchProcess):
+        for one in psutil.Process(parent).children():
+            with suppress(psutil.NoSuchProcess):
+                if "readers.process" in " ".join(one.cmdline()):
+                    found.append(one.pid)
+    return found
+
+
+@asynccontextmanager
+async def reading(server: Served, folder: Path, **more: Any) -> AsyncIterator[Reading]:
+    one = Reading(server, folder, **more)
+    try:
+        yield one
+    finally:
+        await one.pool.close()
+
+
+def contents(found: list[Found], lake: DeltaLake) -> list[tuple[Collection, Any, Any]]:
+    """All that was read, but for the ids that each reading gives anew."""
+    loose = [one for one in found if isinstance(one, CollectedDay)]
+    days = [*lake.pack(loose), *(one for one in found if isinstance(one, PackedDay))]
+    assert len(days) == len(found), [one for one in found if isinstance(one, Unread)]
+    return [
+        (replace(one.collection, id=""), rows_of(one.content.rows), assets_of(one.content.assets))  # type: ignore[attr-defined]
+        for one in sorted(days, key=lambda day: day.collection.day)
+    ]
+
+
+def test_a_process_reads_what_would_be_read_here(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
+    async def compare() -> None:
+        async with reading(upstream[1], tmp_path) as one:
+            here = [day async for day in one.here.days(one.account, DAYS)]
+            assert all(isinstance(day, CollectedDay) for day in here)
+            assert len(await one.in_processes()) == 2
+            there = await one.all()
+            assert all(isinstance(day, PackedDay) for day in there)
+            assert contents(there, one.lake) == contents(list(here), one.lake)
+            assert sum(len(rows) for _, rows, _ in contents(there, one.lake)) > 100
+
+    run(compare())
+
+
+def test_until_processes_are_there_it_is_read_here_and_a_turn_moves_without_a_day_read_twice(
+    upstream: tuple[Upstream, Served], tmp_path: Path
+) -> None:
+    source, server = upstream
+
+    async def move() -> None:
+        async with reading(server, tmp_path) as one:
+            found: list[Found] = []
+            async for day in one.pool.days(one.account, DAYS):
+                found.append(day)
+                await until(lambda: one.pool._free() is not None)  # after the first day, which was read here
+            assert [type(day) for day in found] == [CollectedDay, CollectedDay, PackedDay]
+            assert len(contents(found, one.lake)) == 3
+        assert source.asked == 3 * 2  # rows and assets
+
+    run(move())
+
+
+def test_where_no_further_day_is_to_be_begun_none_is(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
+    async def stop() -> None:
+        async with reading(upstream[1], tmp_path) as one:
+            assert await one.all(go_on=lambda: False) == []
+            await one.in_processes()
+            days = [DAYS[0] + timedelta(days=number) for number in range(40)]
+            answers = iter([True])
+            found = [day async for day in one.pool.days(one.account, days, lambda: next(answers, False))]
+            assert 0 < len(found) < 10
+
+    run(stop())
+
+
+def test_a_process_that_dies_costs_one_day_of_a_cluster_and_the_next_turn_is_read_elsewhere(
+    upstream: tuple[Upstream, Served], tmp_path: Path
+) -> None:
+    source, server = upstream
+
+    async def die() -> None:
+        async with reading(server, tmp_path, processes=2) as one:
+            ids = await one.in_processes()
+            source.mode = "slow"
+            before = source.asked
+            turn = asyncio.create_task(one.all())
+            await until(lambda: source.asked > before)
+            for id_ in ids:
+                os.kill(id_, signal.SIGKILL)
+            found = await turn
+            await until(lambda: one.pool._free() is None)
+            unread = [day for day in found if isinstance(day, Unread)]
+            assert (unread[0].code, unread[0].was_tried) == (READER_DIED, True)
+            assert {day.code for day in unread[1:]} <= {NOT_TRIED}
+            assert "signal 9" in unread[0].why
+            assert "KUBETALLY_COLLECT_PROCESSES" in unread[0].why
+            assert len(found) == len(DAYS)
+            assert len(contents(await one.all(), one.lake)) == 3, "here, as both are gone"
+
+    with capture_logs() as logs:
+        run(die())
+    assert [line["code"] for line in logs if line["event"] == "reader_died"] == [-9, -9]
+
+
+def test_a_cluster_that_can_not_be_had_is_told_as_it_is_here(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
+    source, server = upstream
+
+    async def ask() -> None:
+        async with reading(server, tmp_path) as one:
+            await one.in_processes()
+            source.mode = "down"
+            here = [day async for day in one.here.days(one.account, DAYS)]
+            assert [day for day in await one.all() if isinstance(day, Unread)] == here
+
+    run(ask())
+
+
+def test_what_a_process_logs_is_in_the_log_of_the_one_that_collects(
+    upstream: tuple[Upstream, Served], tmp_path: Path
+) -> None:
+    async def ask() -> None:
+        async with reading(upstream[1], tmp_path) as one:
+            await one.in_processes()
+            await one.all()
+
+    structlog.reset_defaults()
+    with capture_logs() as logs:
+        run(ask())
+    found = [line for line in logs if line["event"] == "source_found"]
+    assert len(found) == 2, "of the turn here and the one there"
+    assert found[0] == found[1]
+
+
+def test_processes_end_when_there_is_nothing_to_read_and_begin_anew(
+    upstream: tuple[Upstream, Served], tmp_path: Path
+) -> None:
+    async def wait() -> None:
+        async with reading(upstream[1], tmp_path, idle_seconds=0.2) as one:
+            await one.in_processes()
+            await until(lambda: not readers_of(os.getpid()))
+            assert len(await one.in_processes()) == 2
+
+    with capture_logs() as logs:
+        run(wait())
+    assert not [line for line in logs if line["event"] == "reader_died"]
+
+
+def test_the_collector_commits_what_processes_packed(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
+    async def collect() -> None:
+        async with reading(upstream[1], tmp_path) as one:
+            await one.in_processes()
+            coverage = CoverageInMemory()
+            committer = Committer(one.lake, coverage, LeasesInMemory(), AFTER)
+            accounts = AccountsInMemory([one.account, one.others])
+            collector = Collector(accounts, coverage, one.pool, committer, AFTER)
+            dues = [Due(Reason.MISSING, day, its.id) for day in DAYS for its in (one.account, one.others)]
+            report = await collector.collect(dues)
+            assert len(report.collected) == len(dues)
+            for its in (one.account, one.others):
+                held = coverage.held(its.id, DAYS[0], DAYS[-1] + timedelta(days=1))
+                rows = one.lake.rows(held)
+                here = [day async for day in one.here.days(its, DAYS) if isinstance(day, CollectedDay)]
+                assert [rows[day.id] for day in held] == [tuple(day.rows) for day in here]
+
+    run(collect())
+
+
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
+def test_processes_end_with_the_one_that_collects(
+    kill: signal.Signals, upstream: tuple[Upstream, Served], tmp_path: Path
+) -> None:
+    _, server = upstream
+    folder = Path(__file__).parents[2]
+    call = f"from {__name__} import read_forever; read_forever({server.url!r}, {str(tmp_path)!r})"
+    with subprocess.Popen([sys.executable, "-c", call], cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        ids = [int(word) for word in process.stdout.readline().split()]
+        process.send_signal(kill)
+    assert len(ids) == 2
+    waited_for(lambda: not any(map(is_alive, ids)))
+
+
+def read_forever(url: str, folder: str) -> None:
+    """What the test above kills: it tells of its processes, and reads."""
+
+    class Server:
+        def __init__(self) -> None:
+            self.url = url
+
+    async def read() -> None:
+        async with reading(Server(), Path(folder)) as one:  # type: ignore[arg-type]
+            print(*await one.in_processes(), flush=True)
+            while True:
+                await one.all()
+
+    run(read())
+
+
+def is_alive(id_: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(id_).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    await asyncio.to_thread(waited_for, is_so)
+
+
+def waited_for(is_so: Callable[[], bool], seconds: float = 30) -> None:
+    ends = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < ends, "it never came"
+        time.sleep(0.02)
+
+
+def test_no_more_cores_are_taken_than_the_container_has(tmp_path: Path) -> None:
+    quota = tmp_path / "cpu.max"
+    all_cores = usable_cores(quota)
+    assert all_cores >= 1
+    for text, cores in {
+        "100000 100000": 1,
+        "50000 100000": 1,
+        "max 100000": all_cores,
+        "9900000 100000": all_cores,
+    }.items():
+        quota.write_text(text)
+        assert usable_cores(quota) == cores
