@@ -25,7 +25,7 @@ run: setup ## serve the costs of three sample clusters, or with KUBECOST_API_URL
 	@$(BIN)/kubetally demo $(if $(KUBECOST_API_URL),--url '$(KUBECOST_API_URL)')
 
 test: check servers ## all checks, then all tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: setup-dev ## lint, format, types, import directions
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Fixtures that several folders of tests use."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,10 @@ from tests.faults import FaultServer
 # A busy machine is no failure. CI tries the same examples each time, so that a change is judged by what it changed.
 settings.register_profile("kubetally", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("kubetally")
+
+# A program that a test starts inherits what is ignored, and here it is Ctrl-C: pytest-xdist ignores it in its workers.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -80,7 +80,11 @@ def test_a_file_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> No
         KeyRing.open(None, tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "\n \n", "not a key", "ü" * 43 + "=", NEW[:-2], f"{NEW}\nhunter2"])
+@pytest.mark.parametrize(
+    "content",
+    ["", "\n \n", "not a key", "ü" * 43 + "=", NEW[:-2], f"{NEW}\nhunter2"],
+    ids=["nothing", "blank", "words", "not ASCII", "cut off", "a key and a word"],
+)
 def test_what_is_no_key_is_refused_and_not_shown(tmp_path: Path, content: str) -> None:
     file = tmp_path / "keys"
     file.write_text(content, encoding="utf-8")
