@@ -19,6 +19,8 @@ from kubetally.domain.window import Clock
 from kubetally.ledger.alone import AnotherWriter, alone
 from kubetally.ledger.collect.collector import Collector, Report, Watch
 from kubetally.ledger.collect.commit import Committer, Outcome
+from kubetally.ledger.collect.guard import OVERTAKEN
+from kubetally.ledger.collect.looks import Looks
 from kubetally.ledger.collect.plan import Policy
 from kubetally.ledger.collect.read import NOT_BEGUN, NOT_TRIED, Reader
 from kubetally.ledger.stored import COLLECTOR, MAINTAINER, Lease, Maintained
@@ -32,12 +34,11 @@ from kubetally.wiring.readers.pool import reader_pool
 
 T = TypeVar("T")
 Planned = Callable[[int], None]
-_LOOK_SECONDS, _STANDBY_SECONDS = 30.0, 5.0
-_PLANNING_SHARE = 0.05
+_STANDBY_SECONDS = 5.0
 _RENEW_SECONDS, _LEASE_SECONDS = 10.0, 30.0
 _ACCOUNTS_KEPT_SECONDS = 10.0
 _MAINTAIN_EVERY = timedelta(days=1)
-_NO_NEWS = frozenset({NO_DATA, NOT_TRIED, NOT_BEGUN})
+_NO_NEWS = frozenset({NO_DATA, NOT_TRIED, NOT_BEGUN, OVERTAKEN})
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 _THREADS = 4
 _log = structlog.get_logger(__name__)
@@ -195,6 +196,7 @@ class _Forever:
 
     def __init__(self, ledger: Ledger, collector: Collector, clock: Clock, stop: asyncio.Event) -> None:
         self._ledger, self._collector, self._clock, self._stop = ledger, collector, clock, stop
+        self._looks = Looks(collector.due)
         self._maintained: datetime | None = None
 
     async def run(self) -> None:
@@ -214,16 +216,11 @@ class _Forever:
         A round ends with its slowest cluster, so that these have rounds of their own.
         """
         while is_alone() and not self._stop.is_set():
-            seconds = await self._stoppable(self._round(of_failed=of_failed)) or 0.0
-            # Of a thousand clusters with years of days it takes seconds to see what is due.
-            await self._pause(max(_LOOK_SECONDS, seconds / _PLANNING_SHARE))
+            await self._stoppable(self._round(of_failed=of_failed))
+            await self._pause(self._looks.pause_seconds)
 
-    async def _round(self, *, of_failed: bool) -> float:
-        """Seconds that it took to see what is due."""
-        began = time.monotonic()
-        dues = [one for one in await self._collector.due() if one.has_failed == of_failed]
-        seconds = time.monotonic() - began
-        if dues:
+    async def _round(self, *, of_failed: bool) -> None:
+        if dues := await self._looks.due(of_failed=of_failed):
             report = await self._collector.collect(dues, log_outcome)
             _log.info("collected", due=report.planned, days=len(report.collected), failed=len(report.failed))
         now = self._clock.now()
@@ -233,18 +230,17 @@ class _Forever:
                 await asyncio.to_thread(maintain, self._ledger, self._clock)
             except StoreError as error:  # such as a backup that is being written; tomorrow is soon enough
                 _log.warning("not_maintained", code=error.code, error=str(error))
-        return seconds
 
-    async def _stoppable(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """What it returns; None where it was told to stop, when as much of it is done as is done."""
+    async def _stoppable(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it, or where we are told to stop, as much of it as is done."""
         doing, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait())
         await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if not doing.done():
             doing.cancel()
             await asyncio.wait({doing})
-            return None
-        return await doing
+        else:
+            await doing
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[Callable[[], bool]]:

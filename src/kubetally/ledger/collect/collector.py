@@ -27,7 +27,7 @@ Booked = CollectedDay | PackedDay
 _LINGER_SECONDS = 0.2  # for other clusters' same day, so that they are one commit
 _MOST_ROWS = 200_000  # of one commit
 _ROWS_TO_PACK = 4_000  # together: in the lake's form they take less memory, and of many small days it is quicker
-_MOST_WAITING = 32  # booked days that wait for a commit: what is read faster than it is written must not pile up
+_MOST_ROWS_WAITING = 40_000  # for a commit: what is read faster than it is written must not pile up
 
 
 @dataclass(slots=True)
@@ -50,6 +50,30 @@ class Report:
     def failed(self) -> list[Outcome]:
         """The days that are not, or stay as they were."""
         return [one for one in self.outcomes if not one.is_collected]
+
+
+class Waiting:
+    """Booked days on their way to a commit, and None after the last; of `most_rows` at once, or one day."""
+
+    def __init__(self, most_rows: int = _MOST_ROWS_WAITING) -> None:
+        self._days: asyncio.Queue[Booked | None] = asyncio.Queue()
+        self._most_rows, self._rows, self._taken = most_rows, 0, asyncio.Event()
+
+    async def put(self, day: Booked | None) -> None:
+        """Once there is room for it."""
+        rows = 0 if day is None else day.collection.rows
+        while rows and self._rows and self._rows + rows > self._most_rows:
+            self._taken.clear()
+            await self._taken.wait()
+        self._rows += rows
+        self._days.put_nowait(day)
+
+    async def get(self) -> Booked | None:
+        """The next one. Who stops waiting for it has lost none."""
+        day = await self._days.get()
+        self._rows -= 0 if day is None else day.collection.rows
+        self._taken.set()
+        return day
 
 
 class DayReader(Protocol):
@@ -115,7 +139,7 @@ class Collector:
         for one in dues:
             days[one.account_id].append(one.day)
         has_failed = {one.account_id for one in dues if one.has_failed}
-        booked: asyncio.Queue[Booked | None] = asyncio.Queue(_MOST_WAITING)
+        booked = Waiting()
         turns, second_turns = asyncio.Semaphore(self._at_once), asyncio.Semaphore(max(1, self._at_once // 4))
 
         async def read(account: Account) -> None:
@@ -179,7 +203,7 @@ class Collector:
         account: Account,
         days: Sequence[date],
         turn_seconds: float | None,
-        booked: asyncio.Queue[Booked | None],
+        booked: Waiting,
         ended: Watch,
     ) -> None:
         time = asyncio.get_running_loop().time
@@ -196,7 +220,7 @@ class Collector:
             self._coverage.failed(unread.account_id, unread.day, now, unread.code, unread.why)
         return Outcome(unread.account_id, unread.day, unread.code, unread.why)
 
-    async def _write(self, booked: asyncio.Queue[Booked | None], ended: Watch) -> None:
+    async def _write(self, booked: Waiting, ended: Watch) -> None:
         """Commit what is booked, as much at a time as has come meanwhile, until None comes."""
         is_open = True
         while is_open:
@@ -230,7 +254,7 @@ def cluster_named(accounts: Accounts, name: str) -> Account:
     return account
 
 
-async def _some(booked: asyncio.Queue[Booked | None], before: Sequence[PackedDay]) -> tuple[list[Booked], bool, bool]:
+async def _some(booked: Waiting, before: Sequence[PackedDay]) -> tuple[list[Booked], bool, bool]:
     """What has come: enough to be packed together, or all that came in a moment. Whether more may be waited for with
     it, and whether there will be more at all. Where nothing came `before`, it waits for the first.
     """

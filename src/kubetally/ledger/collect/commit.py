@@ -16,7 +16,7 @@ from kubetally.domain.collection import CollectedDay, Collection
 from kubetally.domain.errors import HubError, StoreError
 from kubetally.domain.window import Clock
 from kubetally.ledger.alone import PATIENCE_SECONDS, alone
-from kubetally.ledger.collect.guard import Kept, judged
+from kubetally.ledger.collect.guard import Kept, judged, overtaken
 from kubetally.ledger.stored import COMMITTER, Coverage, Lake, LakeBehind, Lease, Leases, PackedDay
 
 
@@ -127,7 +127,11 @@ class Committer:
         outcomes, accepted = [], []
         held = self._coverage.held_on(days[0].collection.day, [day.collection.account_id for day in days])
         for day in days:
-            verdict = judged(day, held.get(day.collection.account_id))
+            holds = held.get(day.collection.account_id)
+            if (late := overtaken(day, holds, self._clock.now())) is not None:
+                outcomes.append(Outcome(day.collection.account_id, day.collection.day, late.code, late.why))
+                continue
+            verdict = judged(day, holds)
             if isinstance(verdict, Kept):
                 outcomes.append(self._not_committed(day.collection, verdict.code, verdict.why))
             else:

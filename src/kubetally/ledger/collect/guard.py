@@ -1,6 +1,7 @@
 """Whether what a source answers now may take the place of what is held: a pure decision."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 
@@ -15,6 +16,8 @@ D = TypeVar("D", CollectedDay, PackedDay)
 FELL_BY = 0.1
 """A fall of a day's total by more than this part of it is told."""
 
+OVERTAKEN = "overtaken"
+"""The code of an answer in whose place a later one is held, which is no failure."""
 
 _STAYS = "; what is held stays"
 
@@ -48,6 +51,16 @@ def judged(new: D, held: Collection | None) -> D | Kept:
     if held.is_running and not found.is_running:
         return _fewer_hours(found, held) or new
     return _fewer_hours(found, held) or _less(found, held) or _told_if_fallen(new, held)
+
+
+def overtaken(new: CollectedDay | PackedDay, held: Collection | None, now: datetime) -> Kept | None:
+    """Why an answer is not looked at any further: a later one is held, as two may ask for the same day at once.
+
+    What was collected in times to come, by a clock that was set back since, is not later.
+    """
+    if held is None or not new.collection.collected_at < held.collected_at <= now:
+        return None
+    return Kept(OVERTAKEN, f"an answer that was asked for later, at {held.collected_at:%Y-%m-%d %H:%M:%S}Z, is held")
 
 
 def _fewer_hours(found: Collection, held: Collection) -> Kept | None:

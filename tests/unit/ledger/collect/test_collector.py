@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from itertools import count
 
@@ -11,6 +11,7 @@ import pytest
 
 from kubetally.domain.account import Account
 from kubetally.domain.allocation import Allocation, Kind
+from kubetally.domain.collection import CollectedDay
 from kubetally.domain.component import Costs
 from kubetally.domain.errors import SourceError
 from kubetally.domain.issues import IssueKind
@@ -18,8 +19,9 @@ from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window
 from kubetally.ledger.alone import AnotherWriter
-from kubetally.ledger.collect.collector import Collector, Report
+from kubetally.ledger.collect.collector import Collector, Report, Waiting
 from kubetally.ledger.collect.commit import Committer, LeaseLost
+from kubetally.ledger.collect.guard import OVERTAKEN
 from kubetally.ledger.collect.plan import ONE_DAY, Policy
 from kubetally.ledger.collect.read import Reader
 from kubetally.ledger.ports import About
@@ -403,3 +405,40 @@ async def test_who_was_taken_over_writes_no_more() -> None:
     with pytest.raises(LeaseLost):
         await world.collect()
     assert len(world.lake.commits) == 1
+
+
+async def day_of(world: World) -> CollectedDay:
+    """Yesterday, as it is read now."""
+    found = [one async for one in world.collector()._reader.days(account(1, "http://source"), [TODAY - ONE_DAY])]
+    assert isinstance(found[0], CollectedDay)
+    return found[0]
+
+
+async def test_what_is_read_faster_than_it_is_written_waits_by_its_rows() -> None:
+    found = await day_of(World([Cluster()]))
+
+    def of_rows(rows: int) -> CollectedDay:
+        return replace(found, collection=replace(found.collection, rows=rows))
+
+    waiting = Waiting(most_rows=10)
+    await waiting.put(of_rows(6))
+    second, third = (asyncio.create_task(waiting.put(of_rows(rows))) for rows in (4, 50))
+    await asyncio.sleep(0)
+    assert (second.done(), third.done()) == (True, False)
+    assert [one and one.collection.rows for one in (await waiting.get(), await waiting.get())] == [6, 4]
+    await third  # it is more than may wait, but nothing else does
+    await waiting.put(None)
+    assert [one and one.collection.rows for one in (await waiting.get(), await waiting.get())] == [50, None]
+
+
+async def test_of_two_answers_the_one_that_was_asked_for_later_holds_whichever_is_written_first() -> None:
+    world = World([Cluster()])
+    earlier = await day_of(world)
+    world.clock, world.clusters[0].cpu = FixedClock(NOON_AFTER + timedelta(minutes=1)), 2_000_000
+    later = await day_of(world)
+    committer = Committer(world.lake, world.coverage, world.leases, world.clock)
+    outcomes = [committer.commit(committer.pack([day]))[0] for day in (later, earlier)]  # type: ignore[arg-type]
+    assert [one.code for one in outcomes] == [None, OVERTAKEN]
+    assert world.held() == {1: 2_000_000}
+    (known,) = world.coverage.days(TODAY - ONE_DAY, TODAY, [account_id(1)])
+    assert known.last_error is None, "it is no failure"

@@ -11,7 +11,7 @@ from kubetally.domain.collection import CollectedDay, Collection, window_of
 from kubetally.domain.component import NO_CLASSES, Component, Costs
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import Window
-from kubetally.ledger.collect.guard import Kept, judged
+from kubetally.ledger.collect.guard import OVERTAKEN, Kept, judged, overtaken
 
 DAY = date(2026, 11, 20)
 WHOLE = window_of(DAY)
@@ -109,3 +109,16 @@ def test_a_fall_is_told_until_the_total_is_up_again() -> None:
         again = judged(day(cpu=cpu), fallen.collection)
         assert isinstance(again, CollectedDay)
         assert [issue.facts for issue in again.collection.head.issues] == ([{"from": 100}] if is_told else [])
+
+
+def test_an_answer_gives_way_to_one_that_was_asked_for_later_unless_that_was_in_times_to_come() -> None:
+    earlier, later = day(after=1), day(after=2).collection
+    afterwards, before = later.collected_at + timedelta(minutes=1), later.collected_at - timedelta(minutes=1)
+    late = overtaken(earlier, later, afterwards)
+    assert late is not None
+    assert late.code == OVERTAKEN
+    assert "2026-11-21 02:00:00Z" in late.why
+    assert overtaken(earlier, later, before) is None, "the clock was set back"
+    assert overtaken(day(after=2), later, afterwards) is None
+    assert overtaken(day(after=3), later, afterwards) is None
+    assert overtaken(earlier, None, afterwards) is None
