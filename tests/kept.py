@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 from kubetally.domain.asset import Asset
-from kubetally.domain.collection import CollectedDay, Collection, CoveredDay
+from kubetally.domain.collection import NO_DATA, CollectedDay, Collection, CoveredDay
 from kubetally.domain.errors import StoreError
 from kubetally.domain.row import Row
-from kubetally.ledger.stored import CollectionGone, Maintained, PackedDay
+from kubetally.ledger.stored import CollectionGone, Maintained, PackedDay, Progress
 
 
 class Broken(StoreError):
@@ -119,6 +119,14 @@ class CoverageInMemory:
             found[key] = replace(found.get(key, tried), **attempts)
         wanted = None if account_ids is None else set(account_ids)
         return [found[key] for key in sorted(found) if first <= key[1] < end and (wanted is None or key[0] in wanted)]
+
+    def progress(self, account_ids: Sequence[str], day: date) -> Progress:
+        known = self.days(date.min, date.max, account_ids)
+        held = [one for one in known if one.is_held]
+        failing = [one for one in known if not one.is_held and one.last_error and one.last_error[0] != NO_DATA]
+        whole = [one for one in held if one.day == day and not one.is_running]
+        last = max((one.collected_at for one in held if one.collected_at), default=None)
+        return Progress(len(held), len(failing), len(whole), last)
 
     def failed(self, account_id: str, day: date, at: datetime, code: str, message: str) -> None:
         known = self.tried.get((account_id, day), CoveredDay(account_id, day))

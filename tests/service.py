@@ -90,7 +90,7 @@ def cost_service(
     accounts: AccountsInMemory,
     clock: Clock | None = None,
     opened: Callable[[Account], AbstractAsyncContextManager[CostSource]] = by_http,
-    **more: float,
+    **more: object,
 ) -> CostService:
     return CostService(accounts, opened, clock or FixedClock(), **more)  # type: ignore[arg-type]
 

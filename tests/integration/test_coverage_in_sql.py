@@ -12,8 +12,9 @@ from time import perf_counter
 import pytest
 
 from kubetally.domain.booking import Booking
-from kubetally.domain.collection import Collection, CoveredDay, DayState
+from kubetally.domain.collection import NO_DATA, Collection, CoveredDay, DayState
 from kubetally.domain.component import Costs
+from kubetally.ledger.stored import Progress
 from kubetally.store.meta.coverage import SqlCoverage, TotalTooLarge
 from kubetally.store.meta.faults import SchemaMismatch, StoreUnavailable
 from kubetally.store.meta.head import CollectionNotUnderstood
@@ -237,6 +238,20 @@ def test_attempts_that_fail_are_counted_until_one_succeeds(coverage: SqlCoverage
     assert day.last_error is not None
     assert (day.collection_id, day.attempts, len(day.last_error[1])) == ("c1", 1, 2000)
     assert held(coverage) == ["c1"]
+
+
+def test_how_far_collecting_has_come_is_counted_over_the_accounts_asked_about(coverage: SqlCoverage) -> None:
+    assert coverage.progress(["a", "b"], DAY) == Progress()
+    last = NOW + timedelta(minutes=5)
+    keep(coverage, 1, collection("a1"), collection("b1", "b"), collection("c1", "c"))
+    keep(coverage, 2, collection("a2", day=DAY + timedelta(days=1), collected_at=last))
+    keep(coverage, 3, collection("d1", "d", is_running=True))
+    coverage.failed("a", DAY - timedelta(days=1), NOW, "source_unavailable", "nobody answers")
+    coverage.failed("a", DAY - timedelta(days=2), NOW, NO_DATA, "the source holds nothing")
+    coverage.failed("b", DAY, NOW, "fewer_hours", "what is held stays")
+    assert coverage.progress(["a", "b", "d"], DAY) == Progress(4, 1, 2, last)
+    assert coverage.progress(["c"], DAY + timedelta(days=1)) == Progress(1, 0, 0, NOW)
+    assert coverage.progress([], DAY) == Progress()
 
 
 def test_where_a_history_begins_is_as_it_was_found_last(coverage: SqlCoverage) -> None:

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from litestar.testing import TestClient
 
 from kubetally.domain.account import Account, AccountType, Credentials
 from kubetally.domain.window import LATEST_UNIX
+from kubetally.ledger.history import History
 from kubetally.ledger.service import CostService
 from kubetally.samples.replay import ReplayServer
 from kubetally.store.meta.faults import StoreUnavailable
@@ -38,6 +39,7 @@ from kubetally.web.app import create_app
 from tests.faults import FaultServer
 from tests.integration.commands import WHOLE, call, recorded_but
 from tests.integration.test_many_namespaces import NAMESPACES, source
+from tests.kept import CoverageInMemory, LakeInMemory
 from tests.served import NOON_AFTER, NOT_FOUND, Asked, FixedClock, Reply, Served
 from tests.service import PATH, SECRET, AccountsInMemory, E, S, account, account_id, by_http, cost_service, serving
 
@@ -530,6 +532,23 @@ def test_probes_and_figures(world: World) -> None:
     ):
         assert re.search(line, figures.text), line
     assert ONE not in figures.text
+
+
+def test_figures_tell_how_far_collecting_has_come_and_go_on_without_it(replay: ReplayServer) -> None:
+    coverage = CoverageInMemory()
+    coverage.failed(account_id(1), date(2026, 11, 21), NOON_AFTER, "source_unavailable", "nobody answers")
+    accounts = AccountsInMemory([account(1, replay.url_of("aurora")), account(2, replay.url_of("draco"))])
+    with serving(cost_service(accounts, history=History(coverage, LakeInMemory))) as url:
+        figures = httpx.get(f"{url}/metrics").text
+    for line in ("kubetally_clusters 2.0", "kubetally_clusters_behind 2.0", "kubetally_days_failing 1.0"):
+        assert f"\n{line}\n" in figures
+    assert account_id(1) not in figures
+    accounts.failure = StoreUnavailable("sqlite:///here", "it is gone")
+    with serving(cost_service(accounts, history=History(coverage, LakeInMemory))) as url:
+        answer = httpx.get(f"{url}/metrics")
+    assert answer.status_code == 200
+    assert "kubetally_clusters" not in answer.text
+    assert "kubetally_build_info" in answer.text
 
 
 def test_without_its_accounts_the_service_is_not_ready_and_says_503(draco: World) -> None:

@@ -14,7 +14,7 @@ from kubetally.domain.errors import NotFound, RequestError, StoreError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import DAY, Window, rfc3339
 from kubetally.ledger.collect.guard import Refusal
-from kubetally.ledger.stored import HISTORY_KEPT, CollectionGone, Coverage, Lake
+from kubetally.ledger.stored import HISTORY_KEPT, CollectionGone, Coverage, Lake, Progress
 from kubetally.ledger.told import each_once
 
 RUNNING_KEPT = timedelta(minutes=15)
@@ -102,6 +102,10 @@ class History:
         days, unreadable = self._found(account_id, window, now, as_of)
         empty = [_without_rows(one, error) for one, error in unreadable]
         return sorted([*days, *empty], key=lambda day: day.booking.window)
+
+    def progress(self, account_ids: Sequence[str], now: datetime) -> Progress:
+        """How far collecting has come, to yesterday for how many of the accounts. Raises: StoreError."""
+        return self._coverage.progress(account_ids, now.date() - DAY)
 
     def _found(
         self, account_id: str, window: Window, now: datetime, as_of: datetime | None = None

@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -29,6 +30,7 @@ from kubetally.ledger.history import History, held_days
 from kubetally.ledger.legacy import legacy_late, with_legacy
 from kubetally.ledger.ports import CostSource, MetricsSource
 from kubetally.ledger.series import series_of
+from kubetally.ledger.stored import Progress
 from kubetally.ledger.tally import Counted, CountedMetrics, Tally
 
 T = TypeVar("T")
@@ -38,6 +40,7 @@ OpenSource = Callable[[Account], AbstractAsyncContextManager[CostSource]]
 OpenMetrics = Callable[[Account], AbstractAsyncContextManager[MetricsSource | None]]
 _LOOKED_UP_SECONDS = 0.5  # how long a change of an account may take to be seen, so that hits need no database
 _ACCOUNTS_KEPT = 10_000
+_PROGRESS_KEPT_SECONDS = 30.0  # it counts all days of all clusters, and may be asked every few seconds
 _NOT_THE_SOURCE = frozenset(
     {"id", "name", "created_at", "deleted_at"}
 )  # what may change and leaves the costs as they are
@@ -97,6 +100,14 @@ async def without_metrics(account: Account) -> AsyncIterator[None]:
     yield None
 
 
+@dataclass(frozen=True, slots=True)
+class ClustersProgress:
+    """How many clusters there are to be collected, and how far that has come."""
+
+    clusters: int
+    progress: Progress
+
+
 class CostService:
     """Answers what accounts cost.
 
@@ -137,6 +148,7 @@ class CostService:
         self._at_once_of_one = max(1, at_once // 4)
         self._turns_of_one: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._serials = count(1)
+        self._progress: tuple[float, ClustersProgress] | None = None
         self._found: Bounded[str, tuple[float, Account, str]] = Bounded(_ACCOUNTS_KEPT)
         self._lookups: SingleFlight[str, tuple[Account, str]] = SingleFlight()
         self._kept: Bounded[_Key, tuple[datetime, ClusterCosts, int]] = Bounded(kept_rows)
@@ -158,6 +170,22 @@ class CostService:
         """The living accounts of Kubernetes clusters, by name. Raises StoreError."""
         accounts = await self._looked_up(self._accounts.all)
         return [account for account in accounts if account.type is AccountType.KUBERNETES_CNR]
+
+    async def progress(self) -> ClustersProgress | None:
+        """How far collecting has come, as it is or was some moments ago; None where nothing is collected.
+
+        Raises: StoreError.
+        """
+        history = self._history
+        if history is None:
+            return None
+        now = time.monotonic()
+        if self._progress is None or now - self._progress[0] >= _PROGRESS_KEPT_SECONDS:
+            ids = [account.id for account in await self.clusters()]
+            look = partial(history.progress, ids, self._clock.now())
+            found = await asyncio.get_running_loop().run_in_executor(self._history_executor, look)
+            self._progress = now, ClustersProgress(len(ids), found)
+        return self._progress[1]
 
     async def check(self) -> None:
         """See that accounts can be looked up. Raises StoreError."""

@@ -72,6 +72,21 @@ class Maintained:
     kept: timedelta | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the collecting of some accounts has come.
+
+    days_held: in the lake. days_failing: not held, and the last attempt met an error; that a source has none is none.
+    accounts_held: those of whom the day asked about is held, and over. last_collected: the latest instant at which the
+    collection of what is held began; None where nothing is.
+    """
+
+    days_held: int = 0
+    days_failing: int = 0
+    accounts_held: int = 0
+    last_collected: datetime | None = None
+
+
 class Lake(Protocol):
     """Where the rows of collected days are kept. Raises StoreError."""
 
@@ -162,6 +177,10 @@ class Coverage(Protocol):
 
     def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
         """What is known of each (account, day), by account and day; days of which nothing is known are not there."""
+        ...
+
+    def progress(self, account_ids: Sequence[str], day: date) -> Progress:
+        """How far collecting has come; of this day, for how many."""
         ...
 
     def failed(self, account_id: str, day: date, at: datetime, code: str, message: str) -> None:

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from kubetally.ledger.service import CostService
+from kubetally.ledger.service import ClustersProgress, CostService
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4"
 _SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0)
@@ -56,9 +56,13 @@ class Figures:
         else:
             self._misses.inc()
 
-    def exposition(self) -> bytes:
-        """All figures, as Prometheus reads them."""
-        return generate_latest(self._registry)
+    def exposition(self, collecting: ClustersProgress | None = None) -> bytes:
+        """All figures, as Prometheus reads them; those of collecting where they are known."""
+        if collecting is None:
+            return generate_latest(self._registry)
+        with_collecting = CollectorRegistry()
+        with_collecting.register(_OfCollecting(collecting))
+        return generate_latest(self._registry) + generate_latest(with_collecting)
 
 
 class _OfService(Collector):
@@ -76,3 +80,24 @@ class _OfService(Collector):
         yield seconds
         yield GaugeMetricFamily("kubetally_cache_answers", "Answers remembered.", self._service.answers_kept)
         yield GaugeMetricFamily("kubetally_source_flights", "Answers under way.", self._service.answers_under_way)
+
+
+class _OfCollecting(Collector):
+    def __init__(self, collecting: ClustersProgress) -> None:
+        self._collecting = collecting
+
+    def collect(self) -> Iterable[Metric]:
+        clusters, progress = self._collecting.clusters, self._collecting.progress
+        yield GaugeMetricFamily("kubetally_clusters", "Clusters to be collected.", clusters)
+        behind = clusters - progress.accounts_held
+        yield GaugeMetricFamily("kubetally_clusters_behind", "Clusters whose yesterday (UTC) is not held.", behind)
+        yield GaugeMetricFamily("kubetally_days_held", "Days of clusters in the lake.", progress.days_held)
+        yield GaugeMetricFamily(
+            "kubetally_days_failing", "Days that are not held and met an error when last tried.", progress.days_failing
+        )
+        if progress.last_collected is not None:
+            yield GaugeMetricFamily(
+                "kubetally_last_collected_timestamp_seconds",
+                "When the latest collection of what is held began.",
+                progress.last_collected.timestamp(),
+            )

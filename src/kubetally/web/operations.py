@@ -61,7 +61,13 @@ def operations(service: CostService, figures: Figures, version: str, life: Life)
         responses={200: ResponseSpec(str, generate_examples=False, description="Figures.", media_type="text/plain")},
     )
     async def metrics() -> Response[bytes]:
-        return Response(figures.exposition(), media_type=MEDIA_TYPE, headers=NO_STORE)
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                collecting = await service.progress()
+        except (HubError, TimeoutError) as error:  # of which /readyz tells; the other figures are as good as ever
+            _log.warning("collecting_unknown", why=error.code if isinstance(error, HubError) else "timeout")
+            collecting = None
+        return Response(figures.exposition(collecting), media_type=MEDIA_TYPE, headers=NO_STORE)
 
     handlers: list[Any] = [healthz, readyz, metrics]
     return Router("/", route_handlers=handlers, tags=["operations"])

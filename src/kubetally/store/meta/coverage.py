@@ -9,12 +9,13 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, delete, func, select, update
+from sqlalchemy import Connection, Engine, case, delete, func, select, update
 
 from kubetally.domain.cluster_costs import DayState
-from kubetally.domain.collection import Collection, CoveredDay
+from kubetally.domain.collection import NO_DATA, Collection, CoveredDay
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
+from kubetally.ledger.stored import Progress
 from kubetally.store.meta.engine import shown
 from kubetally.store.meta.faults import translated
 from kubetally.store.meta.head import (
@@ -172,6 +173,18 @@ class SqlCoverage:
         with self._reads() as connection:
             rows = connection.execute(question).all()
         return _covered_days(rows)
+
+    def progress(self, account_ids: Sequence[str], day: date) -> Progress:
+        """How far collecting has come; of this day, for how many of the accounts. Raises: StoreError."""
+        is_held = CoverageRow.collection_id.is_not(None)
+        is_failing = CoverageRow.collection_id.is_(None) & (CoverageRow.error_code != NO_DATA)
+        is_whole = is_held & (CoverageRow.day == day) & CoverageRow.is_running.is_(False)
+        held, failing, whole = (func.count(case((one, 1))) for one in (is_held, is_failing, is_whole))
+        last = func.max(CoverageRow.collected_at)
+        question = select(held, failing, whole, last).where(CoverageRow.account_id.in_(list(account_ids)))
+        with self._reads() as connection:
+            days_held, days_failing, accounts_held, at = connection.execute(question).one()
+        return Progress(days_held, days_failing, accounts_held, None if at is None else from_microseconds(at))
 
     def failed(self, account_id: str, day: date, at: datetime, code: str, message: str) -> None:
         """An attempt that met an error; what is held stays held. Of a long message the beginning is kept."""
