@@ -5,7 +5,9 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 from kubetally.domain.asset import Asset
+from kubetally.domain.booking import ComponentBalance
 from kubetally.domain.collection import NO_DATA, CollectedDay, Collection, CoveredDay
+from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
 from kubetally.domain.row import Row
 from kubetally.ledger.stored import CollectionGone, Maintained, PackedDay, Progress
@@ -119,6 +121,12 @@ class CoverageInMemory:
             found[key] = replace(found.get(key, tried), **attempts)
         wanted = None if account_ids is None else set(account_ids)
         return [found[key] for key in sorted(found) if first <= key[1] < end and (wanted is None or key[0] in wanted)]
+
+    def balances(
+        self, first: date, end: date, account_ids: Iterable[str]
+    ) -> dict[str, Mapping[Component, ComponentBalance]]:
+        wanted = set(account_ids)
+        return {one.id: one.balance for one in self.confirmed if one.account_id in wanted and first <= one.day < end}
 
     def progress(self, account_ids: Sequence[str], day: date) -> Progress:
         known = self.days(date.min, date.max, account_ids)

@@ -240,6 +240,13 @@ def test_attempts_that_fail_are_counted_until_one_succeeds(coverage: SqlCoverage
     assert held(coverage) == ["c1"]
 
 
+def test_balances_are_those_of_what_holds(coverage: SqlCoverage) -> None:
+    keep(coverage, 1, collection("a1"), collection("b1", "b"), collection("a0", day=DAY - timedelta(days=1)))
+    keep(coverage, 2, later := collection("a2", cost=8_000_000))
+    assert coverage.balances(DAY, END, ["a"]) == {"a2": later.balance}
+    assert set(coverage.balances(DAY - timedelta(days=1), END, ["a", "b"])) == {"a0", "a2", "b1"}
+
+
 def test_how_far_collecting_has_come_is_counted_over_the_accounts_asked_about(coverage: SqlCoverage) -> None:
     assert coverage.progress(["a", "b"], DAY) == Progress()
     last = NOW + timedelta(minutes=5)

@@ -157,6 +157,11 @@ def test_the_calendar_shows_what_is_held(home: Home, upstream: tuple[Upstream, S
         ("2026-11-22", 24),
     ]
     assert sum(day["total_cost"] for day in body["days"]) == pytest.approx(costs(home)["summary"]["total_cost"])
+    for day in body["days"]:
+        assert round(sum(row["bill"] for row in day["balance"]), 6) == day["total_cost"]
+        for row in day["balance"]:
+            parts = ("workload", "idle", "unmounted", "overhead", "unexplained")
+            assert round(sum(row[part] for part in parts), 6) == row["bill"], row["component"]
 
 
 def test_what_can_t_be_is_refused(home: Home, upstream: tuple[Upstream, Served]) -> None:

@@ -18,7 +18,9 @@ from kubetally.domain.window import Window, rfc3339
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from kubetally.domain.booking import ComponentBalance
     from kubetally.domain.collection import CoveredDay
+    from kubetally.domain.component import Component
     from kubetally.wiring.coverage import Covered
 
 DEFAULT_WINDOW = "90d"
@@ -63,7 +65,7 @@ def coverage(
 
     settings = start_up()
     span = window_of(window if window or start or end else DEFAULT_WINDOW, start, end)
-    found = coverage_of(settings, accounts or (), span)
+    found = coverage_of(settings, accounts or (), span, with_balances=output is ScreenOrJson.JSON)
     if output is ScreenOrJson.JSON:
         print(json.dumps([_body(one, span) for one in found], indent=2, allow_nan=False))
         return
@@ -174,11 +176,11 @@ def _body(one: "Covered", span: Window) -> dict[str, Any]:
         "start": rfc3339(span.start),
         "end": rfc3339(span.end),
         "history_begins": None if one.begins is None else one.begins.isoformat(),
-        "days": [_day(day) for day in one.days],
+        "days": [_day(day, one.balances.get(day.collection_id or "", {})) for day in one.days],
     }
 
 
-def _day(day: "CoveredDay") -> dict[str, Any]:
+def _day(day: "CoveredDay", balance: "Mapping[Component, ComponentBalance]") -> dict[str, Any]:
     error = None if day.last_error is None else {"code": day.last_error[0], "message": day.last_error[1]}
     return {
         "day": day.day.isoformat(),
@@ -190,6 +192,10 @@ def _day(day: "CoveredDay") -> dict[str, Any]:
         "hours_covered": day.hours_covered,
         "total_cost": to_number(day.total) if day.is_held else None,
         "currency": day.currency,
+        "balance": [
+            {"component": component.value, **{name: to_number(micros) for name, micros in its._asdict().items()}}
+            for component, its in balance.items()
+        ],
         "collected_at": None if day.collected_at is None else rfc3339(day.collected_at),
         "attempts": day.attempts,
         "tried_at": None if day.tried_at is None else rfc3339(day.tried_at),

@@ -9,7 +9,9 @@ from datetime import date, datetime, timedelta
 from typing import Protocol
 
 from kubetally.domain.asset import Asset
+from kubetally.domain.booking import ComponentBalance
 from kubetally.domain.collection import CollectedDay, Collection, CoveredDay
+from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
 from kubetally.domain.row import Row
 
@@ -177,6 +179,12 @@ class Coverage(Protocol):
 
     def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
         """What is known of each (account, day), by account and day; days of which nothing is known are not there."""
+        ...
+
+    def balances(
+        self, first: date, end: date, account_ids: Iterable[str]
+    ) -> dict[str, Mapping[Component, ComponentBalance]]:
+        """The balances of the collections that hold for these days, by the collection's id."""
         ...
 
     def progress(self, account_ids: Sequence[str], day: date) -> Progress:

@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, case, delete, func, select, update
 
+from kubetally.domain.booking import ComponentBalance
 from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import NO_DATA, Collection, CoveredDay
+from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
 from kubetally.ledger.stored import Progress
@@ -173,6 +175,23 @@ class SqlCoverage:
         with self._reads() as connection:
             rows = connection.execute(question).all()
         return _covered_days(rows)
+
+    def balances(
+        self, first: date, end: date, account_ids: Iterable[str]
+    ) -> dict[str, Mapping[Component, ComponentBalance]]:
+        """The balances of the collections that hold for these days, by the collection's id.
+
+        Raises: CollectionNotUnderstood, StoreError.
+        """
+        question = select(CollectionRow.id, CollectionRow.balance).where(
+            CollectionRow.account_id.in_(list(account_ids)),
+            CollectionRow.day >= first,
+            CollectionRow.day < end,
+            CollectionRow.phase == Phase.CONFIRMED,
+        )
+        with self._reads() as connection:
+            rows = connection.execute(question).all()
+        return {id_: balance_from_json(balance, id_) for id_, balance in rows}
 
     def progress(self, account_ids: Sequence[str], day: date) -> Progress:
         """How far collecting has come; of this day, for how many of the accounts. Raises: StoreError."""
