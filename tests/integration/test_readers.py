@@ -170,6 +170,32 @@ def test_a_process_that_dies_costs_one_day_of_a_cluster_and_the_next_turn_is_rea
     assert [line["code"] for line in logs if line["event"] == "reader_died"] == [-9, -9]
 
 
+def test_a_process_that_hangs_is_killed(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
+    async def hang() -> None:
+        async with reading(upstream[1], tmp_path, patience_seconds=0.5) as one:
+            for id_ in await one.in_processes():
+                os.kill(id_, signal.SIGSTOP)
+            found = await one.all()
+            assert [day.code for day in found if isinstance(day, Unread)] == [READER_DIED, NOT_TRIED, NOT_TRIED]
+
+    with capture_logs() as logs:
+        run(hang())
+    assert "reader_hangs" in {line["event"] for line in logs}
+
+
+def test_a_process_that_is_not_understood_is_done_without(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
+    program = "import sys; sys.stdout.buffer.write(bytes(7) + b'\\x03abc'); sys.stdout.flush(); sys.stdin.read()"
+
+    async def ask() -> None:
+        async with reading(upstream[1], tmp_path, program=program, idle_seconds=0.1) as one:
+            await one.all()
+            await until(lambda: any(line["event"] == "reader_not_understood" for line in logs))
+            assert len(contents(await one.all(), one.lake)) == 3
+
+    with capture_logs() as logs:
+        run(ask())
+
+
 def test_a_cluster_that_can_not_be_had_is_told_as_it_is_here(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
     source, server = upstream
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from kubetally.wiring.readers.messages import Found, Left, Logged, Ready, Setup,
 
 _WORTH_ROWS = 20_000
 """Reading so many takes about as long as it takes to start a process; who has read them may have as many to read."""
-_IDLE_SECONDS = 20.0
+_IDLE_SECONDS, _GRACE_SECONDS = 20.0, 60.0
 _PIPE_BYTES = 2**20
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from kubetally.wiring.readers.process import main; main()"
@@ -35,7 +36,8 @@ class ReaderPool:
     """Reads `here` first, and in processes once there is as much to read as makes up for starting them.
 
     processes: how many; with one there is none but this one. worth_rows: of so many they are started.
-    fleet: as `Opener` takes it; the processes never ask the database.
+    fleet: as `Opener` takes it; the processes never ask the database. patience_seconds: one that gives nothing for
+    longer is killed. program: what a process runs, with `{path}` for where it finds its modules.
     """
 
     def __init__(
@@ -48,12 +50,16 @@ class ReaderPool:
         processes: int,
         worth_rows: int = _WORTH_ROWS,
         idle_seconds: float = _IDLE_SECONDS,
+        patience_seconds: float | None = None,
+        program: str = _PROGRAM,
     ) -> None:
-        self._here, self._fleet, self._setup = here, fleet, Setup(settings, clock)
+        if patience_seconds is None:  # it opens the source, and then reads a day, either of which has a deadline
+            patience_seconds = 2 * settings.deadline_seconds + _GRACE_SECONDS
+        self._here, self._fleet = here, fleet
+        self._new_process = partial(_Process, program, Setup(settings, clock), patience_seconds)
         self._count, self._worth_rows, self._idle_seconds = processes, worth_rows, idle_seconds
         self._rows = self._turns = 0
         self._running: asyncio.Task[None] | None = None
-        self._is_idle = asyncio.Event()
         self._processes: list[_Process] = []
 
     async def days(
@@ -68,9 +74,11 @@ class ReaderPool:
                     left.remove(_day_of(found))
                     self._note(found)
                     yield found
-            if left and go_on() and (process := self._free()) is not None:
-                async for found in process.days(account, left, await self._fleet(), go_on):
-                    yield found
+            if left and go_on():
+                fleet = await self._fleet()
+                if (process := self._free()) is not None:  # asked now: it may have died meanwhile
+                    async for found in process.days(account, left, fleet, go_on):
+                        yield found
         finally:
             self._turns -= 1
 
@@ -95,14 +103,14 @@ class ReaderPool:
         try:
             async with task_group() as group:
                 for _ in range(self._count):
-                    process = _Process(self._setup)
+                    process = self._new_process()
                     self._processes.append(process)
                     group.create_task(process.run())
                 await self._idle()
                 for process in self._processes:
                     process.kill()
-        except OSError as error:  # such as no memory for them: reading goes on here
-            _log.warning("readers_not_started", error=str(error))
+        except Exception as error:  # such as no memory for them: reading goes on here
+            _log.warning("readers_not_started", error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(self._idle_seconds)
         finally:
             self._processes.clear()
@@ -119,8 +127,9 @@ class ReaderPool:
 class _Process:
     """A process that reads, seen from the one that collects."""
 
-    def __init__(self, setup: Setup) -> None:
-        self._setup, self._numbers = setup, count()
+    def __init__(self, program: str, setup: Setup, patience_seconds: float) -> None:
+        self._program, self._setup, self._patience_seconds = program, setup, patience_seconds
+        self._numbers = count()
         self._process: asyncio.subprocess.Process | None = None
         self._fleet: Fleet | None = None
         self._is_told_to_end = False
@@ -134,7 +143,7 @@ class _Process:
             sys.executable,
             "-P",
             "-c",
-            _PROGRAM.format(path=sys.path),
+            self._program.format(path=sys.path),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=_PIPE_BYTES,
@@ -163,7 +172,7 @@ class _Process:
         self._send(Turn(number, account, days, None if fleet is self._fleet else fleet))
         self._fleet = fleet
         try:
-            while (day := await found.get()) is not None:
+            while (day := await self._next(found)) is not None:
                 if isinstance(day, _Death):
                     yield day.of(account, left.pop(0))
                     for one in left:
@@ -176,7 +185,30 @@ class _Process:
             del self.turns[number]
             self._send(Left(number))
 
+    async def _next(self, found: "asyncio.Queue[_Told]") -> "_Told":
+        try:
+            async with asyncio.timeout(self._patience_seconds):
+                return await found.get()
+        except TimeoutError:
+            _log.warning("reader_hangs", after_seconds=self._patience_seconds)
+            self.kill()
+            return await found.get()  # its death
+
     async def _listen(self, process: asyncio.subprocess.Process) -> None:
+        """Hand what it sends to those who wait for it, and in the end its death."""
+        try:
+            await self._hand_out(process)
+        except Exception as error:  # such as another version of ourselves, put in place while we run
+            _log.error("reader_not_understood", exc_info=error)
+            self.kill()
+        self.is_starting = self.is_ready = False
+        death = _Death(await process.wait())
+        if not self._is_told_to_end:
+            _log.warning("reader_died", code=death.code, turns=len(self.turns))
+        for turn in self.turns.values():
+            turn.put_nowait(death)
+
+    async def _hand_out(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout  # noqa: S101
         while (message := await received(process.stdout)) is not None:
             match message:
@@ -186,12 +218,6 @@ class _Process:
                     getattr(_log, level)(event, **facts)
                 case Found(number, day) if number in self.turns:
                     self.turns[number].put_nowait(day)
-        self.is_starting = self.is_ready = False
-        death = _Death(await process.wait())
-        if not self._is_told_to_end:
-            _log.warning("reader_died", code=death.code, turns=len(self.turns))
-        for turn in self.turns.values():
-            turn.put_nowait(death)
 
     def _send(self, message: object) -> None:
         if self._process is not None and self._process.returncode is None:

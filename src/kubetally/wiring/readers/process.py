@@ -17,11 +17,13 @@ from kubetally.wiring.loop import run
 from kubetally.wiring.opener import Fleet, Opener
 from kubetally.wiring.readers.messages import Found, Left, Logged, Ready, Setup, Taken, Turn, framed, received
 
+_NICENESS = 10  # whoever asks the service for an answer comes first
 _log = structlog.get_logger(__name__)
 
 
 def main() -> None:
     """Read what standard input asks for, and answer on standard output, until the other end is gone."""
+    os.nice(_NICENESS)
     asked, answers = os.dup(0), os.fdopen(os.dup(1), "wb")
     # Credential plugins inherit these two: they may neither eat questions nor write among the answers.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
