@@ -64,6 +64,9 @@ class LakeInMemory:
         committed = {one.collection.id: version for version, days in enumerate(self.commits, 1) for one in days}
         return {one.id: committed[one.id] for one in collections if one.id in committed}
 
+    def tidy(self) -> int:
+        return 0
+
     def maintain(self, keep: timedelta, shorten: bool = False) -> Maintained:
         return Maintained()
 

@@ -58,7 +58,7 @@ class Settings:
     collect_days: int = _setting(400, "How many days back a new account's source is asked for what it holds, at most.")
     collect_at_once: int = _setting(16, "Clusters that are collected at a time.")
     collect_processes: int = _setting(
-        4,
+        2,
         "Processes that read clusters where there is much to collect, as many as this program may use cores at most; "
         "`1` for none beside the one that writes.",
     )

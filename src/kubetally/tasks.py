@@ -24,6 +24,19 @@ def run(work: Coroutine[Any, Any, T], loop_factory: Callable[[], asyncio.Abstrac
     return found[0]
 
 
+async def until_set(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Do it, or where `stop` is set, as much of it as is done by then. It is never left behind, however this ends."""
+    doing, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        doing.cancel()
+        await asyncio.wait({doing})
+    if not doing.cancelled():
+        doing.result()
+
+
 @asynccontextmanager
 async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
     """An `asyncio.TaskGroup` whose first failure is raised as itself, not in a group of one."""

@@ -333,6 +333,19 @@ def test_a_running_day_that_was_collected_96_times_is_no_larger_than_one_collect
         assert len(place.files()) <= len(once.files()) + 2 * 4  # the last entry, two of the vacuum and the checkpoint
 
 
+def test_tidied_each_hour_the_copies_of_running_days_are_no_more_than_those_of_the_last_hour(place: Place) -> None:
+    lake = place.lake(keep_running=NOTHING_KEPT)
+    sizes = []
+    for hour in range(3):
+        for quarter in range(4):
+            last = cluster_day("a", 4 * hour + quarter, pods=50, is_running=True)
+            held = put(lake, last)
+        sizes.append(data_bytes(place))
+        lake.tidy()
+    assert sizes[2] < sizes[0] * 1.5, "the file that holds, and those of an hour"
+    assert_holds(place.lake(), [last], held)
+
+
 def test_a_running_day_leaves_its_table_for_each_account_once_that_is_over(place: Place) -> None:
     lake = place.lake(keep_running=NOTHING_KEPT)
     running = [cluster_day("a", is_running=True), cluster_day("b", is_running=True)]

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from kubetally.domain.errors import SourceError
-from kubetally.tasks import run, task_group
+from kubetally.tasks import run, task_group, until_set
 
 
 async def test_answers_of_all_are_there_in_the_end() -> None:
@@ -74,3 +74,38 @@ def test_what_is_raised_is_raised() -> None:
 
     with pytest.raises(SourceError, match="broke"):
         run(fail())
+
+
+async def test_work_is_done_or_until_it_is_stopped_and_is_never_left_behind() -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.set()
+
+    stop = asyncio.Event()
+    stopped = asyncio.create_task(until_set(stop, work()))
+    await begun.wait()
+    stop.set()
+    await stopped
+    assert ended.is_set()
+    for event in (begun, ended, stop):
+        event.clear()
+    cancelled = asyncio.create_task(until_set(stop, work()))
+    await begun.wait()
+    cancelled.cancel()
+    await asyncio.wait([cancelled])
+    assert cancelled.cancelled()
+    assert ended.is_set(), "who gives up waiting for it ends it"
+
+
+async def test_what_work_raises_before_it_is_stopped_is_raised() -> None:
+    async def fail() -> None:
+        raise SourceError("broke")
+
+    with pytest.raises(SourceError, match="broke"):
+        await until_set(asyncio.Event(), fail())

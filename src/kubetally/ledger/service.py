@@ -149,6 +149,7 @@ class CostService:
         self._turns_of_one: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._serials = count(1)
         self._progress: tuple[float, ClustersProgress] | None = None
+        self._progress_flights: SingleFlight[None, ClustersProgress] = SingleFlight()
         self._found: Bounded[str, tuple[float, Account, str]] = Bounded(_ACCOUNTS_KEPT)
         self._lookups: SingleFlight[str, tuple[Account, str]] = SingleFlight()
         self._kept: Bounded[_Key, tuple[datetime, ClusterCosts, int]] = Bounded(kept_rows)
@@ -181,11 +182,17 @@ class CostService:
             return None
         now = time.monotonic()
         if self._progress is None or now - self._progress[0] >= _PROGRESS_KEPT_SECONDS:
-            ids = [account.id for account in await self.clusters()]
-            look = partial(history.progress, ids, self._clock.now())
-            found = await asyncio.get_running_loop().run_in_executor(self._history_executor, look)
-            self._progress = now, ClustersProgress(len(ids), found)
+            return await self._progress_flights(None, lambda: self._count_progress(history))
         return self._progress[1]
+
+    async def _count_progress(self, history: History) -> ClustersProgress:
+        """One counts for all who ask, and for those who ask afterwards where these have given up."""
+        ids = [account.id for account in await self.clusters()]
+        look = partial(history.progress, ids, self._clock.now())
+        found = await asyncio.get_running_loop().run_in_executor(self._history_executor, look)
+        counted = ClustersProgress(len(ids), found)
+        self._progress = time.monotonic(), counted
+        return counted
 
     async def check(self) -> None:
         """See that accounts can be looked up. Raises StoreError."""
@@ -248,6 +255,7 @@ class CostService:
 
     async def close(self) -> None:
         """Give up what is under way."""
+        await self._progress_flights.close()
         await self._legacy_flights.close()
         await self._flights.close()
         await self._lookups.close()

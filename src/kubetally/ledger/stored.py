@@ -135,6 +135,10 @@ class Lake(Protocol):
         """Which of these were committed, and with which version; what was not is not among them."""
         ...
 
+    def tidy(self) -> int:
+        """Remove what the copies of running days were before, once it is old enough; how many files that were."""
+        ...
+
     def maintain(self, keep: timedelta, shorten: bool = False) -> Maintained:
         """Put small files together, write a checkpoint, and remove what was replaced longer than `keep` ago.
 

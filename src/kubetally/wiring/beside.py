@@ -49,6 +49,8 @@ class _Keeper(threading.Thread):
                 return
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             self._process = self._spawned(self._command)
+            if self._stopping.is_set():  # meanwhile, when there was another one to be told
+                self._process.terminate()
 
     def stop(self) -> None:
         """Tell it to stop, and wait until it has."""

@@ -25,7 +25,7 @@ from kubetally.ledger.collect.plan import Policy
 from kubetally.ledger.collect.read import NOT_BEGUN, NOT_TRIED, Reader
 from kubetally.ledger.stored import COLLECTOR, MAINTAINER, Lease, Maintained
 from kubetally.settings import Settings
-from kubetally.tasks import task_group
+from kubetally.tasks import task_group, until_set
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.ledger import Ledger, open_ledger
 from kubetally.wiring.loop import run
@@ -37,7 +37,7 @@ Planned = Callable[[int], None]
 _STANDBY_SECONDS = 5.0
 _RENEW_SECONDS, _LEASE_SECONDS = 10.0, 30.0
 _ACCOUNTS_KEPT_SECONDS = 10.0
-_MAINTAIN_EVERY = timedelta(days=1)
+_MAINTAIN_EVERY, _TIDY_EVERY = timedelta(days=1), timedelta(hours=1)
 _NO_NEWS = frozenset({NO_DATA, NOT_TRIED, NOT_BEGUN, OVERTAKEN})
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 _THREADS = 4
@@ -87,9 +87,18 @@ def collect_once(
             whole.outcomes += report.outcomes
             if not report.outcomes:
                 break
+        if whole.collected:
+            await asyncio.get_running_loop().run_in_executor(None, partial(_tidy_if_possible, ledger))
         return whole
 
     return run(_until_stopped(with_collector(settings, clock, collect)))
+
+
+def _tidy_if_possible(ledger: Ledger) -> None:
+    try:
+        tidy(ledger)
+    except StoreError as error:
+        _log.warning("not_maintained", code=error.code, error=str(error))
 
 
 def _collecting_alone(ledger: Ledger) -> ExitStack:
@@ -191,13 +200,33 @@ def committer_of(ledger: Ledger, clock: Clock) -> Committer:
     return Committer(ledger.lake, ledger.coverage, ledger.leases, clock)
 
 
+class Upkeep:
+    """Looks after the lake whenever it is time for it; it blocks."""
+
+    def __init__(self, maintain: Callable[[], object], tidy: Callable[[], object]) -> None:
+        self._works = ((_MAINTAIN_EVERY, maintain), (_TIDY_EVERY, tidy))
+        self._done: dict[timedelta, datetime] = {}
+
+    def see_to(self, now: datetime) -> None:
+        """Do what was not done for as long as it may wait; what can't be done is told, and waits as long again."""
+        for every, work in self._works:
+            last = self._done.get(every)
+            if last is not None and timedelta() <= now - last < every:  # else the clock was set back
+                continue
+            self._done[every] = now
+            try:
+                work()
+            except StoreError as error:  # such as a backup that is being written
+                _log.warning("not_maintained", code=error.code, error=str(error))
+
+
 class _Forever:
     """Round after round, as long as nobody else does the same; the lake is looked after first, and then once a day."""
 
     def __init__(self, ledger: Ledger, collector: Collector, clock: Clock, stop: asyncio.Event) -> None:
         self._ledger, self._collector, self._clock, self._stop = ledger, collector, clock, stop
         self._looks = Looks(collector.due)
-        self._maintained: datetime | None = None
+        self._upkeep = Upkeep(partial(maintain, ledger, clock), partial(tidy, ledger))
 
     async def run(self) -> None:
         """Until it is told to stop."""
@@ -216,31 +245,15 @@ class _Forever:
         A round ends with its slowest cluster, so that these have rounds of their own.
         """
         while is_alone() and not self._stop.is_set():
-            await self._stoppable(self._round(of_failed=of_failed))
+            await until_set(self._stop, self._round(of_failed=of_failed))
             await self._pause(self._looks.pause_seconds)
 
     async def _round(self, *, of_failed: bool) -> None:
         if dues := await self._looks.due(of_failed=of_failed):
             report = await self._collector.collect(dues, log_outcome)
             _log.info("collected", due=report.planned, days=len(report.collected), failed=len(report.failed))
-        now = self._clock.now()
-        if not of_failed and (self._maintained is None or not timedelta() <= now - self._maintained < _MAINTAIN_EVERY):
-            self._maintained = now
-            try:
-                await asyncio.to_thread(maintain, self._ledger, self._clock)
-            except StoreError as error:  # such as a backup that is being written; tomorrow is soon enough
-                _log.warning("not_maintained", code=error.code, error=str(error))
-
-    async def _stoppable(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do it, or where we are told to stop, as much of it as is done."""
-        doing, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait())
-        await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if not doing.done():
-            doing.cancel()
-            await asyncio.wait({doing})
-        else:
-            await doing
+        if not of_failed:
+            await asyncio.to_thread(self._upkeep.see_to, self._clock.now())
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[Callable[[], bool]]:
@@ -275,6 +288,15 @@ class _Forever:
                 await self._stop.wait()
         except TimeoutError:
             pass
+
+
+def tidy(ledger: Ledger) -> None:
+    """Clear away what the copies of running days were an hour ago or longer; of a large fleet it is gigabytes a day.
+
+    Raises: AnotherWriter, where somebody needs the lake's files to stay as they are; StoreError.
+    """
+    with alone(ledger.leases, MAINTAINER, ledger.lake.url, patience_seconds=0):
+        _log.debug("tidied", vacuumed=ledger.lake.tidy())
 
 
 def maintain_once(settings: Settings, *, shorten: bool = False) -> Maintained:

@@ -41,7 +41,9 @@ class FleetInStore:
         async with self._looking if self._keep_seconds else nullcontext():  # one looks for all that are opened at once
             now = time.monotonic()
             if self._seen is None or now - self._seen[0] >= self._keep_seconds:
-                self._seen = now, await asyncio.get_running_loop().run_in_executor(self._executor, self._look)
+                found = await asyncio.get_running_loop().run_in_executor(self._executor, self._look)
+                # The same object where nothing changed: whoever passes it on to other processes looks at that.
+                self._seen = now, self._seen[1] if self._seen is not None and self._seen[1] == found else found
             return self._seen[1]
 
     def _look(self) -> Fleet:

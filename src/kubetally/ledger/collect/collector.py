@@ -24,7 +24,7 @@ from kubetally.tasks import task_group
 T = TypeVar("T")
 Watch = Callable[[Outcome], None]
 Booked = CollectedDay | PackedDay
-_LINGER_SECONDS = 0.2  # for other clusters' same day, so that they are one commit
+_MOST_OF_A_SOURCE = 4  # clusters that are asked at a time of one that answers for several
 _MOST_ROWS = 200_000  # of one commit
 _ROWS_TO_PACK = 4_000  # together: in the lake's form they take less memory, and of many small days it is quicker
 _MOST_ROWS_WAITING = 40_000  # for a commit: what is read faster than it is written must not pile up
@@ -58,15 +58,17 @@ class Waiting:
     def __init__(self, most_rows: int = _MOST_ROWS_WAITING) -> None:
         self._days: asyncio.Queue[Booked | None] = asyncio.Queue()
         self._most_rows, self._rows, self._taken = most_rows, 0, asyncio.Event()
+        self._in_turn = asyncio.Lock()
 
     async def put(self, day: Booked | None) -> None:
-        """Once there is room for it."""
+        """Once there is room for it, and for those that came before it."""
         rows = 0 if day is None else day.collection.rows
-        while rows and self._rows and self._rows + rows > self._most_rows:
-            self._taken.clear()
-            await self._taken.wait()
-        self._rows += rows
-        self._days.put_nowait(day)
+        async with self._in_turn:
+            while rows and self._rows and self._rows + rows > self._most_rows:
+                self._taken.clear()
+                await self._taken.wait()
+            self._rows += rows
+            self._days.put_nowait(day)
 
     async def get(self) -> Booked | None:
         """The next one. Who stops waiting for it has lost none."""
@@ -91,6 +93,7 @@ class Collector:
     at_once:      clusters that are asked at a time; a quarter of them at most are of those that failed when they were
                   last asked, so that however many are dead, the others go on.
     turn_seconds: after that a cluster's next days are left for the next round, so that a slow one holds no other's.
+    linger_seconds: how long a day waits for others to be committed with it: each commit writes all that is held of it.
     """
 
     def __init__(
@@ -105,10 +108,11 @@ class Collector:
         policy: Policy | None = None,
         at_once: int = 16,
         turn_seconds: float = 180.0,
+        linger_seconds: float = 2.0,
     ) -> None:
         self._accounts, self._coverage, self._reader, self._committer = accounts, coverage, reader, committer
         self._clock, self._executor, self._policy = clock, executor, policy or Policy()
-        self._at_once, self._turn_seconds = at_once, turn_seconds
+        self._at_once, self._turn_seconds, self._linger_seconds = at_once, turn_seconds, linger_seconds
 
     async def due(self, names: Sequence[str] = ()) -> list[Due]:
         """What is due now, of all clusters or of those named; what a killed writer left open is seen to first.
@@ -141,9 +145,11 @@ class Collector:
         has_failed = {one.account_id for one in dues if one.has_failed}
         booked = Waiting()
         turns, second_turns = asyncio.Semaphore(self._at_once), asyncio.Semaphore(max(1, self._at_once // 4))
+        of_source = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(_MOST_OF_A_SOURCE))
 
         async def read(account: Account) -> None:
-            async with second_turns if account.id in has_failed else nullcontext(), turns:
+            second_turn = second_turns if account.id in has_failed else nullcontext()
+            async with of_source[_source_of(account)], second_turn, turns:
                 await self._read(account, days[account.id], turn_seconds, booked, ended)
 
         async with task_group() as group:
@@ -222,12 +228,13 @@ class Collector:
 
     async def _write(self, booked: Waiting, ended: Watch) -> None:
         """Commit what is booked, as much at a time as has come meanwhile, until None comes."""
+        now = asyncio.get_running_loop().time
         is_open = True
         while is_open:
             packed: list[PackedDay] = []
-            has_come = True
-            while has_come and sum(one.collection.rows for one in packed) < _MOST_ROWS:
-                some, has_come, is_open = await _some(booked, packed)
+            ends = inf  # when what has come is committed, with what else has come by then
+            while is_open and now() < ends and sum(one.collection.rows for one in packed) < _MOST_ROWS:
+                some, is_open, ends = await _some(booked, ends, self._linger_seconds)
                 packed += (one for one in some if isinstance(one, PackedDay))
                 loose = [one for one in some if isinstance(one, CollectedDay)]
                 for one in await self._blocking(partial(self._committer.pack, loose)) if loose else ():
@@ -243,6 +250,11 @@ class Collector:
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
 
+def _source_of(account: Account) -> str:
+    """What stands for the server that is asked; of accounts that state none it may be one for all."""
+    return account.kubecost_url or f"context {account.context}"
+
+
 def cluster_named(accounts: Accounts, name: str) -> Account:
     """The account of a cluster, by its name or id.
 
@@ -254,20 +266,23 @@ def cluster_named(accounts: Accounts, name: str) -> Account:
     return account
 
 
-async def _some(booked: Waiting, before: Sequence[PackedDay]) -> tuple[list[Booked], bool, bool]:
-    """What has come: enough to be packed together, or all that came in a moment. Whether more may be waited for with
-    it, and whether there will be more at all. Where nothing came `before`, it waits for the first.
+async def _some(booked: Waiting, ends: float, linger_seconds: float) -> tuple[list[Booked], bool, float]:
+    """What has come until then, or enough to be packed together; whether there will be more; and until when.
+
+    Where `ends` is infinite, the first is waited for, and the others so long after it.
     """
+    now = asyncio.get_running_loop().time
     some: list[Booked] = []
     rows = 0
     while rows < _ROWS_TO_PACK:
         try:
-            async with asyncio.timeout(_LINGER_SECONDS if some or before else None):
+            async with asyncio.timeout_at(None if ends == inf else ends):
                 one = await booked.get()
         except TimeoutError:
-            return some, False, True
+            return some, True, ends
         if one is None:
-            return some, False, False
+            return some, False, ends
         some.append(one)
         rows += one.collection.rows
-    return some, True, True
+        ends = min(ends, now() + linger_seconds)
+    return some, True, ends

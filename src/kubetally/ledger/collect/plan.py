@@ -107,7 +107,9 @@ def _due_of(history: History, now: datetime, policy: Policy) -> Iterator[Due]:
     newest = running or history.days.get(today - ONE_DAY)
     if newest is not None and _is_shut(newest) and not _may_be_tried(newest, now, policy):
         return
-    is_due = (running is not None and _met_an_error(running)) or _is_stale(running, now, policy.running_every)
+    # What the answer itself lacked is not mended by asking for it more often than if nothing lacked.
+    is_again = running is not None and _is_tried_soon(running) and _may_be_tried(running, now, policy)
+    is_due = is_again or _is_stale(running, now, policy.running_every)
     if now - window_of(today).start >= HOUR and is_due:
         yield Due(Reason.RUNNING, today, history.account_id, has_failed)
     for day in _candidates(history, today, policy):
@@ -127,6 +129,11 @@ def _met_an_error(known: CoveredDay) -> bool:
 def _is_shut(known: CoveredDay) -> bool:
     """Whether the last attempt met what other days would meet, too: not a fault of that day's own answer."""
     return known.last_error is not None and known.last_error[0] not in _OF_ITS_ANSWER
+
+
+def _is_tried_soon(known: CoveredDay) -> bool:
+    """Whether what the last attempt met may be over in some minutes."""
+    return _is_shut(known) or (known.last_error is not None and known.last_error[0] == READER_DIED)
 
 
 def _failed_last(history: History) -> bool:
@@ -218,7 +225,7 @@ def _may_be_tried(known: CoveredDay | None, now: datetime, policy: Policy) -> bo
     if _is_empty(known):
         is_fresh = now < window_of(known.day).end + SETTLES_AFTER + ONE_DAY
         wait = min(policy.first_look * doubled, policy.again_every if is_fresh else policy.last_look)
-    elif _is_shut(known):
+    elif _is_tried_soon(known):
         wait = min(policy.first_retry * doubled, policy.last_retry)
     else:
         wait = policy.again_every

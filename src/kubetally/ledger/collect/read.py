@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from uuid import uuid4
@@ -29,6 +29,8 @@ OpenMetrics = Callable[[Account], AbstractAsyncContextManager[InfrastructureSour
 GoOn = Callable[[], bool]
 NOT_TRIED, NOT_BEGUN = "not_tried", "not_begun"
 """Codes of days that nobody was asked for."""
+OF_ONE = 2
+"""Days of one cluster that are read at a time."""
 _GIVE_UP_AFTER = 2  # days on end that met what others would meet, too
 _ABOUT_KEPT = timedelta(hours=1)
 _NOT_LET_IN = frozenset({401, 403})
@@ -52,7 +54,7 @@ class Unread:
 
 
 class Reader:
-    """Reads days of clusters. of_one: days of one cluster at a time; deadline_seconds: of one day."""
+    """Reads days of clusters. of_one: days of one cluster at a time; deadline_seconds: of one day, and of opening."""
 
     def __init__(
         self,
@@ -60,7 +62,7 @@ class Reader:
         open_metrics: OpenMetrics,
         clock: Clock,
         *,
-        of_one: int = 2,
+        of_one: int = OF_ONE,
         deadline_seconds: float | None = None,
         new_id: Callable[[], str] = lambda: uuid4().hex,
     ) -> None:
@@ -77,7 +79,10 @@ class Reader:
         """
         left = list(days)
         try:
-            async with self._open_source(account) as source, self._open_metrics(account) as metrics:
+            async with AsyncExitStack() as opened:
+                async with asyncio.timeout(self._deadline_seconds):
+                    source = await opened.enter_async_context(self._open_source(account))
+                    metrics = await opened.enter_async_context(self._open_metrics(account))
                 failed = 0
                 while left and failed < _GIVE_UP_AFTER:
                     if not go_on():
@@ -86,7 +91,9 @@ class Reader:
                     for found in await asyncio.gather(*(self._day(account, source, metrics, day) for day in some)):
                         failed = failed + 1 if isinstance(found, Unread) and found.is_of_all else 0
                         yield found
-        except HubError as error:  # it could not even be opened
+        except (HubError, TimeoutError) as error:  # it could not even be opened
+            if isinstance(error, TimeoutError):
+                error = DeadlinePassed(account.place, self._deadline_seconds or 0)
             if left:
                 yield _unread(account, left.pop(0), error)
         except Exception as error:  # nor for a reason that somebody foresaw: that is no other cluster's matter

@@ -153,6 +153,11 @@ class DeltaLake:
             versions |= self._committed(pair, some)
         return versions
 
+    def tidy(self) -> int:
+        """As `maintain`, of the tables of running days alone, of which each collection leaves a file behind."""
+        keep = self._running.keep
+        return sum(table.maintain(keep, shorten=True).vacuumed for table in (self._running.rows, self._running.assets))
+
     def maintain(self, keep: timedelta, shorten: bool = False) -> Maintained:
         """One file a day, a checkpoint, and nothing that was replaced longer than `keep` ago (running days: an hour).
 

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from itertools import count
@@ -17,7 +17,7 @@ from kubetally.domain.account import Account
 from kubetally.domain.window import Clock
 from kubetally.ledger.collect.collector import Booked, DayReader
 from kubetally.ledger.collect.plan import READER_DIED
-from kubetally.ledger.collect.read import GoOn, Unread, not_tried
+from kubetally.ledger.collect.read import OF_ONE, GoOn, Unread, not_tried
 from kubetally.settings import Settings
 from kubetally.tasks import task_group
 from kubetally.wiring.opener import Fleet
@@ -25,7 +25,7 @@ from kubetally.wiring.readers.messages import Found, Left, Logged, Ready, Setup,
 
 _WORTH_ROWS = 20_000
 """Reading so many takes about as long as it takes to start a process; who has read them may have as many to read."""
-_IDLE_SECONDS, _GRACE_SECONDS = 20.0, 60.0
+_IDLE_SECONDS, _GRACE_SECONDS, _START_SECONDS = 20.0, 60.0, 60.0
 _PIPE_BYTES = 2**20
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from kubetally.wiring.readers.process import main; main()"
@@ -37,7 +37,8 @@ class ReaderPool:
 
     processes: how many; with one there is none but this one. worth_rows: of so many they are started.
     fleet: as `Opener` takes it; the processes never ask the database. patience_seconds: one that gives nothing for
-    longer is killed. program: what a process runs, with `{path}` for where it finds its modules.
+    longer is killed, as is one that is not ready after `start_seconds`. program: what a process runs, with `{path}` for
+    where it finds its modules.
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class ReaderPool:
         worth_rows: int = _WORTH_ROWS,
         idle_seconds: float = _IDLE_SECONDS,
         patience_seconds: float | None = None,
+        start_seconds: float = _START_SECONDS,
         program: str = _PROGRAM,
     ) -> None:
         if patience_seconds is None:  # it opens the source, and then reads a day, either of which has a deadline
             patience_seconds = 2 * settings.deadline_seconds + _GRACE_SECONDS
         self._here, self._fleet = here, fleet
-        self._new_process = partial(_Process, program, Setup(settings, clock), patience_seconds)
+        setup = Setup(replace(settings, keys=None, secret=None, database_url=None, optscale_database_url=None), clock)
+        self._new_process = partial(_Process, program, setup, patience_seconds, start_seconds)
         self._count, self._worth_rows, self._idle_seconds = processes, worth_rows, idle_seconds
         self._rows = self._turns = 0
         self._running: asyncio.Task[None] | None = None
@@ -65,14 +68,14 @@ class ReaderPool:
     async def days(
         self, account: Account, days: Sequence[date], go_on: GoOn = lambda: True
     ) -> AsyncIterator[Booked | Unread]:
-        """As `Reader.days`. Where a process dies, a day it had in hand is told as unread, and the others are left."""
+        """As `Reader.days`. Where a process dies, the days in hand are told as unread, and the others are left."""
         left = list(days)
         self._turns += 1
         try:
             if self._free() is None:
                 async for found in self._here.days(account, days, lambda: go_on() and self._free() is None):
                     left.remove(_day_of(found))
-                    self._note(found)
+                    self._note(found, is_last=not left)
                     yield found
             if left and go_on():
                 fleet = await self._fleet()
@@ -81,6 +84,8 @@ class ReaderPool:
                         yield found
         finally:
             self._turns -= 1
+            if not self._turns:
+                self._rows = 0
 
     async def close(self) -> None:
         """End the processes, whatever they do."""
@@ -92,29 +97,37 @@ class ReaderPool:
         """The one that has least to do; None while there is none."""
         return min((one for one in self._processes if one.is_ready), key=lambda one: len(one.turns), default=None)
 
-    def _note(self, found: Booked | Unread) -> None:
+    def _note(self, found: Booked | Unread, *, is_last: bool) -> None:
+        """Count what was read here; processes are for those who have more."""
         if not isinstance(found, Unread):
             self._rows += found.collection.rows
-        if self._rows >= self._worth_rows and self._count > 1 and self._running is None:
+        has_more = not is_last or self._turns > 1
+        if self._rows >= self._worth_rows and has_more and self._count > 1 and self._running is None:
             self._running = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
         """Have processes until there is nothing to read for a while."""
         try:
             async with task_group() as group:
-                for _ in range(self._count):
-                    process = self._new_process()
-                    self._processes.append(process)
-                    group.create_task(process.run())
+                places = [group.create_task(self._keep_one()) for _ in range(self._count)]
                 await self._idle()
-                for process in self._processes:
-                    process.kill()
-        except Exception as error:  # such as no memory for them: reading goes on here
-            _log.warning("readers_not_started", error=f"{type(error).__name__}: {error}")
-            await asyncio.sleep(self._idle_seconds)
+                for place in places:
+                    place.cancel()
         finally:
-            self._processes.clear()
             self._rows, self._running = 0, None
+
+    async def _keep_one(self) -> None:
+        """A process, and after a pause another one where it ends. Where there is none, reading goes on here."""
+        while True:
+            process = self._new_process()
+            self._processes.append(process)
+            try:
+                await process.run()
+            except Exception as error:  # such as no memory for it
+                _log.warning("reader_not_started", error=f"{type(error).__name__}: {error}")
+            finally:
+                self._processes.remove(process)
+            await asyncio.sleep(self._idle_seconds)
 
     async def _idle(self) -> None:
         idle_for = 0.0
@@ -127,17 +140,18 @@ class ReaderPool:
 class _Process:
     """A process that reads, seen from the one that collects."""
 
-    def __init__(self, program: str, setup: Setup, patience_seconds: float) -> None:
-        self._program, self._setup, self._patience_seconds = program, setup, patience_seconds
+    def __init__(self, program: str, setup: Setup, patience_seconds: float, start_seconds: float) -> None:
+        self._program, self._setup = program, setup
+        self._patience_seconds, self._start_seconds = patience_seconds, start_seconds
         self._numbers = count()
         self._process: asyncio.subprocess.Process | None = None
         self._fleet: Fleet | None = None
-        self._is_told_to_end = False
+        self._why_killed: str | None = None
         self.is_starting, self.is_ready = True, False
         self.turns: dict[int, asyncio.Queue[_Told]] = {}
 
     async def run(self) -> None:
-        """Start it, and take its answers until it ends. Raises OSError."""
+        """Start it, and take its answers until it ends or this is cancelled. Raises OSError."""
         # A session of its own: Ctrl-C is for the one that collects, which ends this one when it is done with it.
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -151,22 +165,19 @@ class _Process:
         )
         try:
             self._send(self._setup)
-            await self._listen(self._process)
+            await self._hand_out(self._process)
+        except TimeoutError:
+            self._kill(f"was not ready after {self._start_seconds:g} s")
+        except Exception as error:  # such as another version of ourselves, put in place while we run
+            _log.error("reader_not_understood", exc_info=error)
+            self._kill("was not understood: please report it with the log")
         finally:
-            self.kill()
-            await self._process.wait()
-
-    def kill(self) -> None:
-        """End it now."""
-        self._is_told_to_end, self.is_ready = True, False
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
+            await self._bury(self._process)
 
     async def days(
         self, account: Account, days: Sequence[date], fleet: Fleet, go_on: GoOn
     ) -> AsyncIterator[Booked | Unread]:
-        """The days as it reads them; each is taken before it sends many more."""
+        """The days as it reads them; each is taken before it sends the next."""
         number, left = next(self._numbers), list(days)
         found = self.turns[number] = asyncio.Queue[_Told]()
         self._send(Turn(number, account, days, None if fleet is self._fleet else fleet))
@@ -174,8 +185,9 @@ class _Process:
         try:
             while (day := await self._next(found)) is not None:
                 if isinstance(day, _Death):
-                    yield day.of(account, left.pop(0))
-                    for one in left:
+                    for one in left[:OF_ONE]:
+                        yield Unread(account.id, one, READER_DIED, f"the process that read it {day.how}")
+                    for one in left[OF_ONE:]:
                         yield not_tried(account, one)
                     return
                 left.remove(_day_of(day))
@@ -190,57 +202,70 @@ class _Process:
             async with asyncio.timeout(self._patience_seconds):
                 return await found.get()
         except TimeoutError:
-            _log.warning("reader_hangs", after_seconds=self._patience_seconds)
-            self.kill()
+            self._kill(f"gave nothing for {self._patience_seconds:g} s")
             return await found.get()  # its death
 
-    async def _listen(self, process: asyncio.subprocess.Process) -> None:
-        """Hand what it sends to those who wait for it, and in the end its death."""
-        try:
-            await self._hand_out(process)
-        except Exception as error:  # such as another version of ourselves, put in place while we run
-            _log.error("reader_not_understood", exc_info=error)
-            self.kill()
-        self.is_starting = self.is_ready = False
-        death = _Death(await process.wait())
-        if not self._is_told_to_end:
-            _log.warning("reader_died", code=death.code, turns=len(self.turns))
-        for turn in self.turns.values():
-            turn.put_nowait(death)
-
     async def _hand_out(self, process: asyncio.subprocess.Process) -> None:
+        """Hand what it sends to those who wait for it, until its end. Raises TimeoutError where it is never ready."""
         assert process.stdout  # noqa: S101
-        while (message := await received(process.stdout)) is not None:
-            match message:
-                case Ready():
-                    self.is_starting, self.is_ready = False, True
-                case Logged(level, event, facts):
-                    getattr(_log, level)(event, **facts)
-                case Found(number, day) if number in self.turns:
-                    self.turns[number].put_nowait(day)
+        async with asyncio.timeout(self._start_seconds) as until_ready:
+            while (message := await received(process.stdout)) is not None:
+                match message:
+                    case Ready():
+                        until_ready.reschedule(None)
+                        self.is_starting, self.is_ready = False, True
+                    case Logged(level, event, facts):
+                        getattr(_log, level)(event, **facts)
+                    case Found(number, day) if number in self.turns:
+                        self.turns[number].put_nowait(day)
+
+    def _kill(self, why: str) -> None:
+        self.is_starting = self.is_ready = False
+        self._why_killed = why
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def _bury(self, process: asyncio.subprocess.Process) -> None:
+        """See that it is gone, and tell those who wait for it."""
+        self.is_starting = self.is_ready = False
+        has_ended = process.stdout is not None and process.stdout.at_eof()
+        if not has_ended and self._why_killed is None:  # nobody needs it any more
+            self._kill("is no longer needed")
+            is_news = False
+        else:
+            is_news = True
+        try:
+            code = await process.wait()
+        finally:
+            how = self._why_killed or _how_it_ended(process.returncode)
+            for turn in self.turns.values():
+                turn.put_nowait(_Death(how))
+        if is_news:
+            _log.warning("reader_died", how=how, code=code, turns=len(self.turns))
 
     def _send(self, message: object) -> None:
-        if self._process is not None and self._process.returncode is None:
-            assert self._process.stdin  # noqa: S101
-            self._process.stdin.write(framed(message))
+        if self._process is None or self._process.returncode is not None:
+            return
+        pipe = self._process.stdin
+        assert pipe  # noqa: S101
+        if not pipe.is_closing():
+            with suppress(RuntimeError):  # the loop closed it, as the process is gone, and has not said so yet
+                pipe.write(framed(message))
 
 
 @dataclass(frozen=True, slots=True)
 class _Death:
-    """The end of a process with days in hand. code: its exit code, a signal's below zero."""
+    """The end of a process with days in hand. how: in words that go on from "the process"."""
 
-    code: int
+    how: str
 
-    def of(self, account: Account, day: date) -> Unread:
-        """A day that it had in hand."""
-        how = f"was killed (signal {-self.code})" if self.code < 0 else f"ended with code {self.code}"
-        return Unread(
-            account.id,
-            day,
-            READER_DIED,
-            f"the process that read it {how}: where memory is short, KUBETALLY_COLLECT_AT_ONCE and "
-            "KUBETALLY_COLLECT_PROCESSES take less of it",
-        )
+
+def _how_it_ended(code: int | None) -> str:
+    if code is not None and code < 0:
+        hint = "where memory is short, KUBETALLY_COLLECT_AT_ONCE and KUBETALLY_COLLECT_PROCESSES take less of it"
+        return f"was killed (signal {-code}): {hint}"
+    return f"ended with code {code}: please report it with the log"
 
 
 _Told = Booked | Unread | _Death | None

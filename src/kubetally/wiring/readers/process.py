@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import MutableMapping
 from typing import Any, BinaryIO, NoReturn
 
@@ -24,6 +25,7 @@ _log = structlog.get_logger(__name__)
 def main() -> None:
     """Read what standard input asks for, and answer on standard output, until the other end is gone."""
     os.nice(_NICENESS)
+    signal.signal(signal.SIGTERM, lambda *_: None)  # of a whole group: who collects ends us when it has done with us
     asked, answers = os.dup(0), os.fdopen(os.dup(1), "wb")
     # Credential plugins inherit these two: they may neither eat questions nor write among the answers.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -93,15 +95,15 @@ class _Turns:
 
 
 class _Turn:
-    """The days of one cluster, of which one is sent before the one before it is taken."""
+    """The days of one cluster, each of which is taken before the next one is sent."""
 
     def __init__(self, turn: Turn, reader: Reader, lake: Lake, answers: _Answers) -> None:
         self._turn, self._reader, self._lake, self._answers = turn, reader, lake, answers
-        self._room, self._goes_on = asyncio.Semaphore(2), True
+        self._room, self._goes_on = asyncio.Semaphore(1), True
         self._reading = asyncio.create_task(self._read_or_end())
 
     def taken(self, goes_on: bool) -> None:
-        """The day sent last but one is out of the way."""
+        """The day sent last is out of the way."""
         self._goes_on = goes_on
         self._room.release()
 

@@ -23,7 +23,7 @@ from kubetally.ledger.collect.collector import Collector, Report, Waiting
 from kubetally.ledger.collect.commit import Committer, LeaseLost
 from kubetally.ledger.collect.guard import OVERTAKEN
 from kubetally.ledger.collect.plan import ONE_DAY, Policy
-from kubetally.ledger.collect.read import Reader
+from kubetally.ledger.collect.read import Reader, Unread
 from kubetally.ledger.ports import About
 from kubetally.ledger.stored import COMMITTER
 from tests.kept import Broken, CoverageInMemory, LakeInMemory, LeasesInMemory
@@ -89,9 +89,13 @@ class World:
     lake: LakeInMemory = field(default_factory=LakeInMemory)
     coverage: CoverageInMemory = field(default_factory=CoverageInMemory)
     leases: LeasesInMemory = field(default_factory=LeasesInMemory)
+    one_source: bool = False
 
     def collector(self, **more: object) -> Collector:
-        accounts = [account(number, "http://source") for number in range(1, len(self.clusters) + 1)]
+        accounts = [
+            account(number, "http://one" if self.one_source else f"http://source-{number}")
+            for number in range(1, len(self.clusters) + 1)
+        ]
         by_id = {one.id: cluster for one, cluster in zip(accounts, self.clusters, strict=True)}
         numbers = count(len(self.lake.commits) * 1000)
 
@@ -117,7 +121,7 @@ class World:
             committer,
             self.clock,
             policy=policy,
-            **more,  # type: ignore[arg-type]
+            **{"linger_seconds": 0.05, **more},  # type: ignore[arg-type]
         )
 
     async def collect(self) -> Report:
@@ -208,6 +212,38 @@ async def test_of_clusters_that_failed_last_a_quarter_is_asked_at_a_time_and_aft
     assert sum(bool(cluster.asked) for cluster in world.clusters[:12]) == 2
     collecting.cancel()
     await asyncio.wait([collecting])
+
+
+async def test_of_one_source_a_few_clusters_are_asked_at_a_time_and_of_each_two_days() -> None:
+    hanging = asyncio.Event()
+    world = World([Cluster(hold=hanging) for _ in range(10)], one_source=True)
+    collector = world.collector()
+    collecting = asyncio.create_task(collector.collect(await collector.due()))
+    async with asyncio.timeout(3):
+        while sum(len(cluster.asked) for cluster in world.clusters) < 8:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert sorted(len(cluster.asked) for cluster in world.clusters) == [0] * 6 + [2] * 4
+    hanging.set()
+    report = await collecting
+    assert len(report.collected) == 10 * 6
+
+
+async def test_a_source_that_never_opens_is_given_up_at_the_deadline() -> None:
+    @asynccontextmanager
+    async def never(one: Account) -> AsyncIterator[Cluster]:
+        await asyncio.Event().wait()
+        yield Cluster()
+
+    @asynccontextmanager
+    async def no_metrics(one: Account) -> AsyncIterator[None]:
+        yield None
+
+    reader = Reader(never, no_metrics, FixedClock(), deadline_seconds=0.01)
+    days = [TODAY - number * ONE_DAY for number in (1, 2)]
+    found = [one async for one in reader.days(account(1, "http://source"), days)]
+    assert [one.code for one in found if isinstance(one, Unread)] == ["deadline_passed", "not_tried"]
 
 
 async def test_a_slow_cluster_is_left_for_the_next_round_and_loses_no_day() -> None:
@@ -426,9 +462,13 @@ async def test_what_is_read_faster_than_it_is_written_waits_by_its_rows() -> Non
     await asyncio.sleep(0)
     assert (second.done(), third.done()) == (True, False)
     assert [one and one.collection.rows for one in (await waiting.get(), await waiting.get())] == [6, 4]
+    fourth = asyncio.create_task(waiting.put(of_rows(1)))  # there would be room for it, were it its turn
+    await asyncio.sleep(0)
     await third  # it is more than may wait, but nothing else does
-    await waiting.put(None)
-    assert [one and one.collection.rows for one in (await waiting.get(), await waiting.get())] == [50, None]
+    assert not fourth.done()
+    end = asyncio.create_task(waiting.put(None))
+    assert [one and one.collection.rows for one in [await waiting.get() for _ in range(3)]] == [50, 1, None]
+    await end
 
 
 async def test_of_two_answers_the_one_that_was_asked_for_later_holds_whichever_is_written_first() -> None:

@@ -1,6 +1,7 @@
 """Which days are due."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import NO_DATA, CoveredDay, window_of
-from kubetally.ledger.collect.plan import ONE_DAY, Due, History, Policy, Reason, due, history_found
+from kubetally.ledger.collect.plan import ONE_DAY, READER_DIED, Due, History, Policy, Reason, due, history_found
 
 NOW = datetime(2026, 11, 24, 12, 7, tzinfo=UTC)
 TODAY = NOW.date()
@@ -96,6 +97,28 @@ def test_after_an_error_a_day_waits_twice_as_long_each_time() -> None:
         known = history([*others, failed(ago(1), NOW - timedelta(minutes=minutes - 1), attempts)], begins=ago(9))
         assert due_days(known) == []
         assert due_days(known, NOW + timedelta(minutes=1)) == [(Reason.MISSING, 1)], attempts
+
+
+def test_a_running_day_whose_answer_lacked_something_is_asked_for_no_more_often_than_another() -> None:
+    others = [*(one for one in fresh() if one.day != TODAY), *settled_since(9)]
+    for code in ("assets_failed", "fewer_hours", "unforeseen", "value_beyond_lake"):
+        today = replace(held(TODAY, NOW - timedelta(hours=2), is_running=True), attempts=9, last_error=(code, "why"))
+        known = history([*others, replace(today, tried_at=NOW - timedelta(minutes=14))], begins=ago(9))
+        assert due_days(known) == [], code
+        assert due_days(known, NOW + timedelta(minutes=1)) == [(Reason.RUNNING, 0)], code
+
+
+def test_a_day_whose_reader_died_is_tried_again_soon_and_holds_no_other() -> None:
+    others = [*(one for one in fresh() if one.day not in {TODAY, ago(1)}), *settled_since(9)]
+    for attempts, minutes in ((1, 5), (2, 10), (30, 60)):
+        tried = CoveredDay("a", ago(1), attempts=attempts, tried_at=NOW, last_error=(READER_DIED, "killed"))
+        today = held(TODAY, NOW + timedelta(minutes=minutes - 1), is_running=True)
+        known = history([*others, tried, today], begins=ago(9))
+        assert due_days(known, NOW + timedelta(minutes=minutes - 1)) == []
+        assert due_days(known, NOW + timedelta(minutes=minutes)) == [(Reason.MISSING, 1)], attempts
+    died = CoveredDay("a", TODAY, attempts=1, tried_at=NOW, last_error=(READER_DIED, "killed"))
+    assert due_days(history([*others, died], begins=ago(9)), NOW + timedelta(minutes=1)) == [(Reason.MISSING, 1)]
+    assert (Reason.RUNNING, 0) in due_days(history([*others, died], begins=ago(9)), NOW + timedelta(minutes=5))
 
 
 def test_where_the_newest_day_met_an_error_nothing_else_is_asked_before_its_time() -> None:
