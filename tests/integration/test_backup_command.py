@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import stat
 import tarfile
 from pathlib import Path
@@ -162,3 +163,16 @@ def _with_another(file: Path, another: tarfile.TarInfo, *, is_listed: bool = Tru
         end.size = len(written)
         to.addfile(end, io.BytesIO(written))
     return made
+
+
+def test_a_device_is_no_place_for_a_backup_and_of_a_link_its_target_is_written(home: Home, tmp_path: Path) -> None:
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link.tar", tmp_path / "real.tar"
+    os.mkfifo(pipe)
+    done = home.call("backup", str(pipe))
+    assert done.code == 2
+    assert "no file" in done.err
+    assert pipe.is_fifo()
+    link.symlink_to(target)
+    assert home.call("backup", str(link)).code == 0
+    assert link.is_symlink()
+    assert target.stat().st_size > 0

@@ -1,5 +1,6 @@
 """A made-up fleet is a ledger like any other."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.integration.test_accounts_command import Home
@@ -36,6 +37,14 @@ def test_another_seed_makes_another_fleet_and_what_somebody_keeps_is_left_alone(
     again = one.call(*FLEET, "--out", str(one.folder))
     assert again.code == 2
     assert "is not empty" in again.err
+
+
+def test_the_last_days_are_collected_by_today_and_have_not_settled(tmp_path: Path) -> None:
+    home = Home(tmp_path / "one")
+    assert home.call("sample", "--clusters", "1", "--pods", "10", "--days", "5", "--out", str(home.folder)).code == 0
+    (body,) = home.call("coverage", "--format", "json").json
+    assert [day["state"] for day in body["days"]] == ["settled"] * 2 + ["provisional"] * 3
+    assert max(day["collected_at"] for day in body["days"]) <= datetime.now(UTC).isoformat()
 
 
 def test_maintenance_leaves_every_figure_as_it_is(tmp_path: Path) -> None:

@@ -16,8 +16,10 @@ import typer
 from kubetally.cli import exits
 from kubetally.cli.options import UnreadableTime
 from kubetally.cli.start import start as start_up
+from kubetally.domain.collection import NO_DATA
 from kubetally.domain.errors import RequestError
 from kubetally.domain.window import InvalidWindow
+from kubetally.ledger.collect.guard import OVERTAKEN
 
 if TYPE_CHECKING:
     from kubetally.ledger.collect.collector import Report
@@ -184,7 +186,10 @@ def _tell(report: "Report") -> None:
     """What came of it: the days that are held now, and for each reason why others are not."""
     rows = sum(one.rows for one in report.collected)
     days = days_in_words(len(report.collected))
-    print(f"Collected {days}, {rows} rows" if report.collected else "Nothing was collected", flush=True)
+    what = f"Collected {days}, {rows} rows" if report.collected else "Nothing was collected"
+    failed = sum(one.code not in {NO_DATA, OVERTAKEN} for one in report.failed)
+    told = f"{what}; {days_in_words(failed)} could not be had: see `kubetally coverage`" if failed else what
+    print(told, flush=True)
     reasons: dict[tuple[str, str], list[date]] = defaultdict(list)
     for one in report.failed:
         reasons[one.account, one.why or one.code or ""].append(one.day)

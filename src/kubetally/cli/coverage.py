@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kubetally.cli.collect import days_in_words
-from kubetally.cli.options import End, ScreenOrJson, ScreenOrJsonFormat, Start, WindowText, window_of
+from kubetally.cli.options import End, ScreenOrJson, ScreenOrJsonFormat, Start, window_of, window_option
 from kubetally.cli.start import start as start_up
 from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import NO_DATA
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 DEFAULT_WINDOW = "90d"
 Names = Annotated[list[str] | None, typer.Argument(metavar="[ACCOUNT]...", help="Names or ids; without any, all.")]
+ShownWindow = Annotated[str | None, window_option(f"{DEFAULT_WINDOW}, the last 90 days, in UTC.")]
 _HOURS_OF_A_DAY = 24.0
 _SPANS_SHOWN = 4
+_RULER = (1, 6, 11, 16, 21, 26, 31)
 # What a day is, its sign, the same where only ASCII can be shown, and its style.
 _SIGNS: Mapping[str, tuple[str, str, str]] = {
     "settled": ("█", "#", "green"),
@@ -49,7 +51,7 @@ _MEANINGS: Mapping[str, str] = {
 
 def coverage(
     accounts: Names = None,
-    window: WindowText = None,
+    window: ShownWindow = None,
     start: Start = None,
     end: End = None,
     output: ScreenOrJsonFormat = ScreenOrJson.TABLE,
@@ -95,11 +97,15 @@ def _print_calendar(out: "Console", one: "Covered", span: Window) -> None:
     since = f", its source holds nothing before {one.begins}" if one.begins else ""
     say(out, f"{one.account.name}: {days_in_words(len(held))} held, {hours:g} h{since}", style="bold")
     by_day = {day.day: day for day in one.days}
-    for month, days in _months(span):
+    months = [(month, days) for month, days in _months(span) if any(day in by_day for day in days)]
+    if months:
+        out.print(Text("           " + "".join(f"{number:<5}" for number in _RULER).rstrip(), style="dim"))
+    for month, days in months:
         line = Text(f"  {month}  " + " " * (days[0].day - 1))
         for day in days:
             what = _what(by_day[day]) if day in by_day else "unknown"
             line.append(_sign(out, what), style=_SIGNS[what][2] if out.is_terminal else "")
+        line.rstrip()
         out.print(line)
     for words, of in _told(one.days):
         say(out, f"  {_spans(of)}: {words}", indent=4)
@@ -112,7 +118,7 @@ def _told(days: "Sequence[CoveredDay]") -> Iterator[tuple[str, list[date]]]:
     """What is wrong with days, and with which: what several have alike is told once."""
     by_words: dict[str, list[date]] = {}
     for known in days:
-        if known.last_error is not None and known.last_error[0] != NO_DATA:
+        if known.last_error is not None and (known.is_held or known.last_error[0] != NO_DATA):
             by_words.setdefault(_not_about(known.last_error[1], known.day), []).append(known.day)
         if known.is_held and not known.audited:
             by_words.setdefault("no bill stands behind it", []).append(known.day)

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -73,12 +73,14 @@ Tenant = Annotated[
         "--tenant", metavar="TENANT", help="The value of the tenant label in that Prometheus, where it has several."
     ),
 ]
-WindowText = Annotated[
-    str | None,
-    typer.Option(
-        "--window", metavar="WINDOW", help=f"{_WINDOWS} Default: 7d, today and the six days before it, in UTC."
-    ),
-]
+
+
+def window_option(default: str) -> Any:
+    """`--window`, with what it is where it is not given."""
+    return typer.Option("--window", metavar="WINDOW", help=f"{_WINDOWS} Default: {default}")
+
+
+WindowText = Annotated[str | None, window_option("7d, today and the six days before it, in UTC.")]
 OneDay = Annotated[
     str | None,
     typer.Option("--window", metavar="WINDOW", help=f"{_WINDOWS} Its first day is read. Default: yesterday, in UTC."),

@@ -85,9 +85,10 @@ def backup(settings: Settings, file: Path) -> Copied:
     go on writing: they never change, and whoever would remove one waits.
     Raises: BackupNotWritten, AnotherWriter, StoreError.
     """
-    clock = SystemClock()
-    if file.is_dir():
-        raise BackupNotWritten(str(file), "it is a folder")
+    clock, named = SystemClock(), file
+    file = Path(os.path.realpath(file))  # of a link, what it leads to is written
+    if file.exists() and not file.is_file():
+        raise BackupNotWritten(str(named), "it is a folder" if file.is_dir() else "it is a device or the like, no file")
     manifest: dict[str, str] = {}
     with open_ledger(settings, clock) as ledger:
         committer = committer_of(ledger, clock)

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
 from kubetally.domain.account import Account, AccountType
+from kubetally.domain.collection import CollectedDay
 from kubetally.domain.errors import RequestError
+from kubetally.domain.window import midnight
 from kubetally.ledger.sample_fleet import SampleCluster
 from kubetally.settings import Settings
 from kubetally.wiring.clock import SystemClock
@@ -54,7 +56,9 @@ def _filled(ledger: Ledger, fleet: Fleet, done: Callable[[], None]) -> int:
     running = zip(
         *(one.days(account, first, fleet.days) for one, account in zip(clusters, accounts, strict=True)), strict=True
     )
-    for days in running:
+    today = midnight(SystemClock().now())
+    for made in running:
+        days = [_collected_by(day, today) for day in made]
         collections = [day.collection for day in days]
         ledger.coverage.intend(collections)
         version = ledger.lake.put(days)
@@ -64,6 +68,12 @@ def _filled(ledger: Ledger, fleet: Fleet, done: Callable[[], None]) -> int:
     for account in accounts:
         ledger.coverage.note_history(account, first, SystemClock().now())
     return rows
+
+
+def _collected_by(day: CollectedDay, now: datetime) -> CollectedDay:
+    """The day as it would have been collected by then: the last ones have not settled."""
+    at = min(day.collection.collected_at, now)
+    return replace(day, collection=replace(day.collection, collected_at=at))
 
 
 def account_id(cluster: SampleCluster) -> str:

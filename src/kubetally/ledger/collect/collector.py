@@ -243,8 +243,20 @@ class Collector:
                     else:
                         ended(one)
             if packed:
-                for outcome in await self._blocking(partial(self._committer.commit, packed)):
+                await self._commit(packed, ended)
+
+    async def _commit(self, packed: list[PackedDay], ended: Watch) -> None:
+        """Commit these days; where we are told to stop meanwhile, they are written and told first."""
+        committing = asyncio.ensure_future(self._blocking(partial(self._committer.commit, packed)))
+        try:
+            await asyncio.wait({committing})
+        finally:
+            if not committing.done():
+                await asyncio.wait({committing})
+            if not committing.cancelled() and committing.exception() is None:
+                for outcome in committing.result():
                     ended(outcome)
+        committing.result()
 
     async def _blocking(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)

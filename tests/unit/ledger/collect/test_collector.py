@@ -1,6 +1,7 @@
 """Collecting what is due, whatever clusters and stores do meanwhile."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window
 from kubetally.ledger.alone import AnotherWriter
 from kubetally.ledger.collect.collector import Collector, Report, Waiting
-from kubetally.ledger.collect.commit import Committer, LeaseLost
+from kubetally.ledger.collect.commit import Committer, LeaseLost, Outcome
 from kubetally.ledger.collect.guard import OVERTAKEN
 from kubetally.ledger.collect.plan import ONE_DAY, Policy
 from kubetally.ledger.collect.read import Reader, Unread
@@ -469,6 +470,28 @@ async def test_what_is_read_faster_than_it_is_written_waits_by_its_rows() -> Non
     end = asyncio.create_task(waiting.put(None))
     assert [one and one.collection.rows for one in [await waiting.get() for _ in range(3)]] == [50, 1, None]
     await end
+
+
+async def test_what_is_being_written_when_it_is_stopped_is_written_and_told() -> None:
+    world = World([Cluster()])
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        go_on.wait(10)
+
+    world.lake.before = hold
+    collector, told = world.collector(), list[Outcome]()
+    collecting = asyncio.create_task(collector.collect(await collector.due(), told.append))
+    await asyncio.to_thread(begun.wait, 10)
+    collecting.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.wait([collecting])
+    assert collecting.cancelled()
+    written = {(TODAY - one.day).days for one in told if one.is_collected}
+    assert written
+    assert written == set(world.held())
 
 
 async def test_of_two_answers_the_one_that_was_asked_for_later_holds_whichever_is_written_first() -> None:
