@@ -138,8 +138,8 @@ class Settings:
     parallel_questions: int = _setting(4, "Questions for costs asked of one source at a time.")
     log_level: str | None = _setting(
         None,
-        "Logs on standard error: debug, info, warning or error; if unset warning, on a terminal error; of `collect` and "
-        "`backfill` info elsewhere than on a terminal.",
+        "Logs on standard error: debug, info, warning or error; if unset warning, on a terminal error; of `collect` "
+        "and `backfill` info elsewhere than on a terminal.",
         one_of=("debug", "info", "warning", "error"),
     )
 
