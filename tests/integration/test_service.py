@@ -514,6 +514,20 @@ def test_one_account_with_a_defect_leaves_the_page_to_the_others(faulty: FaultSe
     assert "not foreseen" in answer.text
 
 
+def test_a_page_of_more_rows_than_are_remembered_is_read_once(replay: ReplayServer) -> None:
+    names = ("aurora", "cygnus", "draco")
+    accounts = AccountsInMemory([account(number, replay.url_of(name)) for number, name in enumerate(names, 1)])
+    service = cost_service(accounts, kept_rows=1)
+    with serving(service) as url:
+        pages, questions = [], []
+        for _ in range(3):
+            pages.append(httpx.get(f"{url}/?window=2026-11-20,2026-11-23", timeout=30).text)
+            questions.append(sum(service.tally.questions.values()))
+    assert all(total in page for page in pages[1:] for total in ("247.45", "594.36", "709.04"))
+    assert "refresh" not in pages[-1]
+    assert questions[1] == questions[2], "nothing was asked again"
+
+
 # --- operators ---
 
 

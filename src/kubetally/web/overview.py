@@ -3,8 +3,9 @@
 import asyncio
 import re
 import shlex
+import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -15,16 +16,20 @@ from litestar.response import Response
 from kubetally.domain.account import Account
 from kubetally.domain.errors import BalanceError, HubError, RequestError
 from kubetally.domain.window import Clock, Window, parse_window, to_unix
-from kubetally.ledger.fleet import tell_same_clusters
-from kubetally.ledger.service import CachedAnswer, CostService
+from kubetally.ledger.cache import Bounded, SingleFlight
+from kubetally.ledger.fleet import twice_there
+from kubetally.ledger.service import KEPT, CostService
 from kubetally.ledger.words import window_words
 from kubetally.web.html import AnyRequest, html_response, page, text
 from kubetally.web.metroculus import COSTS, PREFIX
 from kubetally.web.secret import Secret
-from kubetally.web.section import Found, section
+from kubetally.web.section import Glance, glance, section
 
 CLUSTERS_A_PAGE: Final = 20
 _PATIENCE_SECONDS = 5.0
+_PARTIAL_KEPT_SECONDS = 20.0
+_GLANCES_KEPT = 2000
+_Key = tuple[str, Window]
 _PAGE = re.compile("[1-9][0-9]{0,5}")
 _log = structlog.get_logger(__name__)
 
@@ -43,6 +48,8 @@ def overview(
 ) -> Any:
     """The handler. `default_window` is what the page shows before anyone chooses; of the secret only its file."""
 
+    glances = _Glances(service)
+
     @get("/", include_in_schema=False)
     async def index(request: AnyRequest) -> Response[bytes]:
         if not secret.admits_to_page(request.scope):
@@ -60,9 +67,8 @@ def overview(
         pages = max(1, -(-len(accounts) // CLUSTERS_A_PAGE))
         number = min(int(asked["page"]), pages) if _PAGE.fullmatch(asked.get("page", "")) else 1
         shown = accounts[(number - 1) * CLUSTERS_A_PAGE :][:CLUSTERS_A_PAGE]
-        found = await _costs_of(service, shown, window)
-        # Adding up ten thousands of rows takes its time; the loop has others to serve meanwhile.
-        sections = await asyncio.to_thread(_sections, shown, found)
+        found = await _glances_of(glances, shown, window)
+        sections = _sections(shown, found)
         origin = f"{request.scope['scheme']}://{request.headers.get('host') or 'localhost:8080'}"
         body = (
             _header(words)
@@ -78,41 +84,75 @@ def overview(
     return index
 
 
-async def _costs_of(service: CostService, accounts: list[Account], window: Window) -> list[Found]:
-    """What each cost, why that is not known, or None where its source takes longer than a person likes to wait."""
+class _Glances:
+    """What the page shows of clusters, kept without their rows: those of a page of large clusters are more than the
+    service remembers, so that it would read them again and again.
+    """
 
-    async def one(account: Account) -> CachedAnswer | HubError:
+    def __init__(self, service: CostService) -> None:
+        self._service = service
+        self._kept: Bounded[_Key, _Kept] = Bounded(_GLANCES_KEPT)
+        self._flights: SingleFlight[_Key, _Kept] = SingleFlight()
+
+    async def of(self, account: Account, window: Window) -> "_Kept | HubError":
+        """What is shown of the account, as it is or was read lately, or why there is nothing."""
+        key = account.id, window
+        kept = self._kept.get(key)
+        if kept is not None and kept.account == account and kept.age_seconds < kept.keep_seconds:
+            return kept
         try:
-            return await service.costs(account.id, window)
+            return await self._flights(key, lambda: self._read(account, window))
         except HubError as error:
             return error
         except Exception as error:  # a defect met by one cluster must not take the page of the others
             _log.error("defect", account=account.id, exc_info=error)
             return UnforeseenDefect()
 
-    tasks = [asyncio.create_task(one(account)) for account in accounts]
+    async def _read(self, account: Account, window: Window) -> "_Kept":
+        """It goes on where nobody waits for it any more, so that the next page has it."""
+        answer = await self._service.costs(account.id, window)
+        # Adding up ten thousands of rows takes its time; the loop has others to serve meanwhile.
+        shown = await asyncio.to_thread(glance, account, answer.costs)
+        kept = _Kept(account, shown, time.monotonic() - answer.age_seconds)
+        self._kept.put((account.id, window), kept)
+        return kept
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    account: Account
+    shown: Glance
+    read_at: float
+
+    @property
+    def age_seconds(self) -> float:
+        return time.monotonic() - self.read_at
+
+    @property
+    def keep_seconds(self) -> float:
+        """As long as an answer; one that lacks something so long that a page of such comes to an end."""
+        return KEPT.total_seconds() if self.shown.is_whole else _PARTIAL_KEPT_SECONDS
+
+
+async def _glances_of(glances: _Glances, accounts: list[Account], window: Window) -> "list[_Kept | HubError | None]":
+    """What each cost, why that is not known, or None where it takes longer than a person likes to wait."""
+    tasks = [asyncio.create_task(glances.of(account, window)) for account in accounts]
     if tasks:
         try:
             await asyncio.wait(tasks, timeout=_PATIENCE_SECONDS)
         finally:
             for task in tasks:
-                task.cancel()  # whoever waits; the question itself goes on, so that the next page has its answer
+                task.cancel()  # whoever waits; the reading itself goes on
     return [task.result() if task.done() and not task.cancelled() else None for task in tasks]
 
 
-def _sections(accounts: Sequence[Account], found: Sequence[Found]) -> str:
-    return "".join(map(section, accounts, _told_of_twins(accounts, found)))
-
-
-def _told_of_twins(accounts: Sequence[Account], found: Sequence[Found]) -> list[Found]:
-    """The same, with a note at each answer that seems to be of one cluster with another on the page."""
-    answers = [
-        replace(one.costs, source=replace(one.costs.source, account_name=account.name))
+def _sections(accounts: Sequence[Account], found: "Sequence[_Kept | HubError | None]") -> str:
+    """All of them, with a note at each that seems to be of one cluster with another on the page."""
+    notes = iter(twice_there([one.shown.seen for one in found if isinstance(one, _Kept)]))
+    return "".join(
+        section(account, one.shown, one.age_seconds, next(notes)) if isinstance(one, _Kept) else section(account, one)
         for account, one in zip(accounts, found, strict=True)
-        if isinstance(one, CachedAnswer)
-    ]
-    told = iter(tell_same_clusters(answers))
-    return [replace(one, costs=next(told)) if isinstance(one, CachedAnswer) else one for one in found]
+    )
 
 
 def _header(window: str) -> str:

@@ -1,13 +1,15 @@
 """One cluster's part of the page: what it cost, what is missing and when, and where the money went."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from kubetally.domain.account import Account
 from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.errors import HubError
 from kubetally.domain.window import Window
-from kubetally.ledger.service import CachedAnswer, ClusterUnreadable
+from kubetally.ledger.fleet import SeenCluster
+from kubetally.ledger.service import ClusterUnreadable
 from kubetally.ledger.verification import Verification, verify
 from kubetally.ledger.words import (
     BALANCE,
@@ -27,21 +29,47 @@ from kubetally.ledger.words import (
 )
 from kubetally.web.html import text
 
-Found = CachedAnswer | HubError | None
-"""An answer, why there is none, or None while its source is still being read."""
 _MOST_NOTES: Final = 5
 _MOST_WINDOWS: Final = 3
 
 
-def section(account: Account, found: Found) -> str:
-    """The markup of one cluster, everything escaped."""
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What the page shows of an answer, without its rows; `status` is a class of the style, `seen` of all of them."""
+
+    total: str
+    status: str
+    words: str
+    markup: str
+    seen: SeenCluster
+    is_whole: bool
+
+
+Found = Glance | HubError | None
+"""What is shown, why there is nothing, or None while it is still being read."""
+
+
+def glance(account: Account, costs: ClusterCosts) -> Glance:
+    """What is to be shown of an answer, everything escaped."""
+    named = replace(costs, source=replace(costs.source, account_name=account.name))
+    return Glance(
+        total="" if costs.status is Status.NO_DATA else f"{money(costs.bill.total)} {text(costs.currency)}",
+        status=costs.status.value,
+        words=f"{status_words(costs)}, {hours_of(costs)} h",
+        markup=_answered(costs),
+        seen=SeenCluster.of(named),
+        is_whole=not any(issue.is_missing_data for issue in costs.issues),
+    )
+
+
+def section(account: Account, found: Found, age_seconds: float = 0.0, note: str | None = None) -> str:
+    """The markup of one cluster. age_seconds: since it was read; note: what is said beside what it says itself."""
     match found:
         case None:
-            total, status, rest = "", ("reading", "its source is still being read; this page loads again"), ""
-        case CachedAnswer(costs=costs):
-            total = "" if costs.status is Status.NO_DATA else f"{money(costs.bill.total)} {text(costs.currency)}"
-            status = costs.status.value, f"{status_words(costs)}, {hours_of(costs)} h{_age(found)}"
-            rest = _answered(costs)
+            total, status, rest = "", ("reading", "its days are still being read; this page loads again"), ""
+        case Glance(total, status_class, words, rest):
+            status = status_class, words + _age(age_seconds)
+            rest += _list([_item(Note(note, (), is_missing_data=False))] if note else [])
         case ClusterUnreadable(why=why):  # whose it is stands above it
             total, status, rest = "", ("error", str(why)), ""
         case error:
@@ -53,8 +81,8 @@ def section(account: Account, found: Found) -> str:
     )
 
 
-def _age(answer: CachedAnswer) -> str:
-    return f", read {answer.age_seconds / 60:.0f} minutes ago" if answer.age_seconds >= 60 else ""
+def _age(seconds: float) -> str:
+    return f", read {seconds / 60:.0f} minutes ago" if seconds >= 60 else ""
 
 
 def _answered(costs: ClusterCosts) -> str:
