@@ -1,5 +1,6 @@
 """The settings of the environment, checked as far as can be without the network."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -41,9 +42,11 @@ def checked(settings: Settings) -> Settings:
         "KUBETALLY_PROMETHEUS_HEADERS": settings.prometheus_headers,
     }
     try:
-        _ = settings.home_folder
+        home = settings.home_folder
     except RuntimeError as error:
         raise UnusableSetting("KUBETALLY_HOME", f"{settings.home!r} is of a user that is not there") from error
+    if os.path.lexists(home) and not home.is_dir():
+        raise UnusableSetting("KUBETALLY_HOME", f"{str(home)!r} is no folder")
     for name, url in urls.items():
         with _named(name):
             checked_url(url or _NOWHERE)

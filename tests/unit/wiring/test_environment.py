@@ -1,5 +1,7 @@
 """Settings that can't be used are refused by name, before anything is asked."""
 
+from pathlib import Path
+
 import pytest
 
 from kubetally.settings import Settings
@@ -42,7 +44,7 @@ def test_headers_that_can_t_be_sent_are_refused_by_the_name_of_their_variable(
 
 
 def test_a_home_of_a_user_that_is_not_there_is_refused_by_the_name_of_its_variable() -> None:
-    with pytest.raises(UnusableSetting, match="KUBETALLY_HOME can't be used: '~nobody-there/x'"):
+    with pytest.raises(UnusableSetting, match=r"KUBETALLY_HOME can't be used: '~nobody-there/x'"):
         checked(Settings(home="~nobody-there/x"))
 
 
@@ -55,3 +57,11 @@ def test_what_can_be_used_is_left_as_it_is() -> None:
     )
     assert checked(settings) is settings
     assert checked(Settings()) == Settings()
+
+
+def test_a_home_that_is_no_folder_is_refused_by_its_variable(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(UnusableSetting, match=r"KUBETALLY_HOME can't be used: .*file' is no folder"):
+        checked(Settings(home=str(file)))
+    assert checked(Settings(home=str(tmp_path / "not-there"))).home_folder.name == "not-there"
