@@ -215,7 +215,7 @@ def test_a_process_that_fails_is_told_with_what_to_do_and_a_new_one_comes(
             unread = [day for day in await one.all() if isinstance(day, Unread)]
             assert {day.code for day in unread} == {READER_DIED, NOT_TRIED}
             assert "ended with code 1: please report it with the log" in unread[0].why
-            assert set(await one.in_processes()) - set(first)
+            await until(lambda: bool(set(readers_of(os.getpid())) - set(first)))
 
     with capture_logs() as logs:
         run(fail())
