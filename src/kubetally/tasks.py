@@ -33,8 +33,9 @@ async def until_set(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> Non
         stopping.cancel()
         doing.cancel()
         await asyncio.wait({doing})
-    if not doing.cancelled():
-        doing.result()
+        failure = None if doing.cancelled() else doing.exception()  # seen, also where this is cancelled itself
+    if failure is not None:
+        raise failure
 
 
 @asynccontextmanager

@@ -147,7 +147,7 @@ def test_a_process_that_dies_costs_the_days_in_hand_and_the_next_turn_is_read_el
     source, server = upstream
 
     async def die() -> None:
-        async with reading(server, tmp_path, processes=2) as one:
+        async with reading(server, tmp_path, idle_seconds=0.5) as one:
             ids = await one.in_processes()
             source.mode = "slow"
             before = source.asked
@@ -166,7 +166,14 @@ def test_a_process_that_dies_costs_the_days_in_hand_and_the_next_turn_is_read_el
             assert "signal 9" in unread[0].why
             assert "KUBETALLY_COLLECT_PROCESSES" in unread[0].why
             assert len(found) == len(DAYS)
-            assert len(contents(await one.all(), one.lake)) == 3, "here, as both are gone"
+            died = {day.day for day in unread if day.code == READER_DIED}
+            again = await one.all()
+            assert not died & {day.collection.day for day in again if isinstance(day, CollectedDay)}, "never here"
+            assert not one.pool._turns
+            await until(lambda: one.pool._running is None)
+            source.mode = "sound"
+            assert len(contents(await one.all(), one.lake)) == 3, "in a process that was started for it"
+            assert not one.pool._deadly
 
     with capture_logs() as logs:
         run(die())
@@ -212,10 +219,13 @@ def test_a_process_that_fails_is_told_with_what_to_do_and_a_new_one_comes(
     async def fail() -> None:
         async with reading(upstream[1], tmp_path, program=program, processes=2, idle_seconds=0.5) as one:
             first = await one.in_processes()
-            unread = [day for day in await one.all() if isinstance(day, Unread)]
-            assert {day.code for day in unread} == {READER_DIED, NOT_TRIED}
-            assert "ended with code 1: please report it with the log" in unread[0].why
+            turn = one.pool.days(one.account, DAYS)
+            unread = await anext(turn)
+            assert isinstance(unread, Unread)
+            assert unread.code == READER_DIED
+            assert "ended with code 1: please report it with the log" in unread.why
             await until(lambda: bool(set(readers_of(os.getpid())) - set(first)))
+            await turn.aclose()  # type: ignore[attr-defined]
 
     with capture_logs() as logs:
         run(fail())

@@ -1,6 +1,7 @@
 """Several questions at once: the first failure comes out as itself, and the others are given up."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -109,3 +110,21 @@ async def test_what_work_raises_before_it_is_stopped_is_raised() -> None:
 
     with pytest.raises(SourceError, match="broke"):
         await until_set(asyncio.Event(), fail())
+
+
+async def test_what_work_raises_while_its_waiter_gives_up_is_seen() -> None:
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise SourceError("broke")
+
+    waiting = asyncio.create_task(until_set(asyncio.Event(), work()))
+    await begun.wait()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled() or waiting.exception() is not None
+    gc.collect()  # a warning is a failure: "Task exception was never retrieved"

@@ -187,15 +187,19 @@ def _tell(report: "Report") -> None:
     rows = sum(one.rows for one in report.collected)
     days = days_in_words(len(report.collected))
     what = f"Collected {days}, {rows} rows" if report.collected else "Nothing was collected"
-    failed = sum(one.code not in {NO_DATA, OVERTAKEN} for one in report.failed)
-    told = f"{what}; {days_in_words(failed)} could not be had: see `kubetally coverage`" if failed else what
+    collected = {(one.account_id, one.day) for one in report.collected}
+    missing = [
+        one for one in report.failed if (one.account_id, one.day) not in collected
+    ]  # not in a later round either
+    failed = {(one.account_id, one.day) for one in missing if one.code not in {NO_DATA, OVERTAKEN}}
+    told = f"{what}; {days_in_words(len(failed))} could not be had: see `kubetally coverage`" if failed else what
     print(told, flush=True)
     reasons: dict[tuple[str, str], list[date]] = defaultdict(list)
-    for one in report.failed:
+    for one in missing:
         reasons[one.account, one.why or one.code or ""].append(one.day)
-    for (account, why), missing in reasons.items():
-        named = ", ".join(str(day) for day in sorted(missing)[:_NAMED_AT_MOST])
-        more = len(missing) - _NAMED_AT_MOST
+    for (account, why), days_of in reasons.items():
+        named = ", ".join(str(day) for day in sorted(days_of)[:_NAMED_AT_MOST])
+        more = len(days_of) - _NAMED_AT_MOST
         print(f"{account}: {named}{f' and {days_in_words(more)} more' if more > 0 else ''}: {why}", file=sys.stderr)
 
 

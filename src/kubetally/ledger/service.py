@@ -202,6 +202,13 @@ class CostService:
         """The living account of a cluster, by its id alone. Raises AccountNotFound, NotACluster, StoreError."""
         return (await self._cluster(account_id))[0]
 
+    async def costs_depend_on(self, account_id: str) -> str:
+        """A digest that is another one once anything has changed that the account's costs depend on, within a second.
+
+        Raises: AccountNotFound, NotACluster, StoreError.
+        """
+        return (await self._cluster(account_id))[1]
+
     async def costs(self, account_id: str, window: Window) -> CachedAnswer:
         """What the account cost over the window.
 
@@ -361,12 +368,12 @@ class CostService:
                 raise ClusterUnreadable(account.id, url, why) from why
         seconds, serial = round(time.monotonic() - began, 3), next(self._serials)
         _log.info("costs_read", account=account.id, source=url, status=costs.status.value, seconds=seconds)
-        if not any(_may_be_mended(issue) for issue in costs.issues):
+        if not any(may_be_mended(issue) for issue in costs.issues):
             rows = sum(len(booking.rows) for booking in costs.bookings)
             self._kept.put(key, (self._clock.now(), costs, serial), weight=1 + rows)
         return costs, serial, seconds
 
 
-def _may_be_mended(issue: Issue) -> bool:
+def may_be_mended(issue: Issue) -> bool:
     """Whether the next question may find what this one did not: a failure, or a store of metrics that was down."""
     return issue.kind in {IssueKind.SOURCE_FAILED, IssueKind.ANSWER_INCOMPLETE}

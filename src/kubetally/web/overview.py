@@ -27,9 +27,9 @@ from kubetally.web.section import Glance, glance, section
 
 CLUSTERS_A_PAGE: Final = 20
 _PATIENCE_SECONDS = 5.0
-_PARTIAL_KEPT_SECONDS = 20.0
+_TO_BE_MENDED_KEPT_SECONDS = 60.0
 _GLANCES_KEPT = 2000
-_Key = tuple[str, Window]
+_Key = tuple[str, str, Window]
 _PAGE = re.compile("[1-9][0-9]{0,5}")
 _log = structlog.get_logger(__name__)
 
@@ -96,31 +96,30 @@ class _Glances:
 
     async def of(self, account: Account, window: Window) -> "_Kept | HubError":
         """What is shown of the account, as it is or was read lately, or why there is nothing."""
-        key = account.id, window
-        kept = self._kept.get(key)
-        if kept is not None and kept.account == account and kept.age_seconds < kept.keep_seconds:
-            return kept
         try:
-            return await self._flights(key, lambda: self._read(account, window))
+            key = account.id, await self._service.costs_depend_on(account.id), window
+            kept = self._kept.get(key)
+            if kept is not None and kept.age_seconds < kept.keep_seconds:
+                return kept
+            return await self._flights(key, lambda: self._read(account, key))
         except HubError as error:
             return error
         except Exception as error:  # a defect met by one cluster must not take the page of the others
             _log.error("defect", account=account.id, exc_info=error)
             return UnforeseenDefect()
 
-    async def _read(self, account: Account, window: Window) -> "_Kept":
+    async def _read(self, account: Account, key: _Key) -> "_Kept":
         """It goes on where nobody waits for it any more, so that the next page has it."""
-        answer = await self._service.costs(account.id, window)
+        answer = await self._service.costs(account.id, key[2])
         # Adding up ten thousands of rows takes its time; the loop has others to serve meanwhile.
         shown = await asyncio.to_thread(glance, account, answer.costs)
-        kept = _Kept(account, shown, time.monotonic() - answer.age_seconds)
-        self._kept.put((account.id, window), kept)
+        kept = _Kept(shown, time.monotonic() - answer.age_seconds)
+        self._kept.put(key, kept)
         return kept
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    account: Account
     shown: Glance
     read_at: float
 
@@ -130,8 +129,8 @@ class _Kept:
 
     @property
     def keep_seconds(self) -> float:
-        """As long as an answer; one that lacks something so long that a page of such comes to an end."""
-        return KEPT.total_seconds() if self.shown.is_whole else _PARTIAL_KEPT_SECONDS
+        """As long as an answer; one that the service asks for again, so long that a page of such comes to an end."""
+        return _TO_BE_MENDED_KEPT_SECONDS if self.shown.is_to_be_mended else KEPT.total_seconds()
 
 
 async def _glances_of(glances: _Glances, accounts: list[Account], window: Window) -> "list[_Kept | HubError | None]":

@@ -9,7 +9,7 @@ from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.errors import HubError
 from kubetally.domain.window import Window
 from kubetally.ledger.fleet import SeenCluster
-from kubetally.ledger.service import ClusterUnreadable
+from kubetally.ledger.service import ClusterUnreadable, may_be_mended
 from kubetally.ledger.verification import Verification, verify
 from kubetally.ledger.words import (
     BALANCE,
@@ -42,7 +42,7 @@ class Glance:
     words: str
     markup: str
     seen: SeenCluster
-    is_whole: bool
+    is_to_be_mended: bool
 
 
 Found = Glance | HubError | None
@@ -58,7 +58,7 @@ def glance(account: Account, costs: ClusterCosts) -> Glance:
         words=f"{status_words(costs)}, {hours_of(costs)} h",
         markup=_answered(costs),
         seen=SeenCluster.of(named),
-        is_whole=not any(issue.is_missing_data for issue in costs.issues),
+        is_to_be_mended=any(map(may_be_mended, costs.issues)),
     )
 
 

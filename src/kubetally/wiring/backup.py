@@ -86,9 +86,11 @@ def backup(settings: Settings, file: Path) -> Copied:
     Raises: BackupNotWritten, AnotherWriter, StoreError.
     """
     clock, named = SystemClock(), file
-    file = Path(os.path.realpath(file))  # of a link, what it leads to is written
-    if file.exists() and not file.is_file():
-        raise BackupNotWritten(str(named), "it is a folder" if file.is_dir() else "it is a device or the like, no file")
+    if named.exists() and not named.is_file():
+        raise BackupNotWritten(
+            str(named), "it is a folder" if named.is_dir() else "it is no file, but a device or pipe"
+        )
+    file = Path(os.path.realpath(named))  # of a link, what it leads to is written
     manifest: dict[str, str] = {}
     with open_ledger(settings, clock) as ledger:
         committer = committer_of(ledger, clock)
@@ -105,7 +107,7 @@ def backup(settings: Settings, file: Path) -> Copied:
                 _add_files(tar, lake, (one for one in found if not one.is_log), manifest)
                 _add(tar, _END, io.BytesIO(msgspec.json.encode(manifest)))
         except OSError as error:
-            raise BackupNotWritten(str(file), error.strerror or str(error)) from error
+            raise BackupNotWritten(str(named), error.strerror or str(error)) from error
     return Copied(rows, len(found), file.stat().st_size)
 
 

@@ -56,12 +56,11 @@ class _Keeper(threading.Thread):
         """Tell it to stop, and wait until it has."""
         self._stopping.set()
         self._process.terminate()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
+        self.join(_STOP_SECONDS)
+        if self.is_alive():
             _log.warning("collector_killed", after_seconds=_STOP_SECONDS)
             self._process.kill()
-        self.join()
+            self.join()
 
     @staticmethod
     def _spawned(command: Sequence[str]) -> "subprocess.Popen[bytes]":

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import nullcontext
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -113,6 +113,8 @@ class Collector:
         self._accounts, self._coverage, self._reader, self._committer = accounts, coverage, reader, committer
         self._clock, self._executor, self._policy = clock, executor, policy or Policy()
         self._at_once, self._turn_seconds, self._linger_seconds = at_once, turn_seconds, linger_seconds
+        self._of_source = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(_MOST_OF_A_SOURCE))
+        self._last_turns: dict[str, float] = {}
 
     async def due(self, names: Sequence[str] = ()) -> list[Due]:
         """What is due now, of all clusters or of those named; what a killed writer left open is seen to first.
@@ -145,17 +147,28 @@ class Collector:
         has_failed = {one.account_id for one in dues if one.has_failed}
         booked = Waiting()
         turns, second_turns = asyncio.Semaphore(self._at_once), asyncio.Semaphore(max(1, self._at_once // 4))
-        of_source = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(_MOST_OF_A_SOURCE))
+        now = asyncio.get_running_loop().time
+        # Of a source with many clusters those that get no place in time are left for the next round, in which they come
+        # first: the round, and with it all others, would wait for the last of them.
+        until = None if turn_seconds is None else now() + turn_seconds
 
         async def read(account: Account) -> None:
             second_turn = second_turns if account.id in has_failed else nullcontext()
-            async with of_source[_source_of(account)], second_turn, turns:
-                await self._read(account, days[account.id], turn_seconds, booked, ended)
+            async with second_turn, AsyncExitStack() as place:
+                try:
+                    async with asyncio.timeout_at(until):
+                        await place.enter_async_context(self._of_source[_source_of(account)])
+                except TimeoutError:
+                    return
+                async with turns:
+                    self._last_turns[account.id] = now()
+                    await self._read(account, days[account.id], turn_seconds, booked, ended)
 
+        in_order = sorted(days, key=lambda id_: (id_ in has_failed, self._last_turns.get(id_, -inf)))
         async with task_group() as group:
             group.create_task(self._write(booked, ended))
             async with task_group() as reading:
-                for account_id in days:
+                for account_id in in_order:
                     if account_id in clusters:
                         reading.create_task(read(clusters[account_id]))
             await booked.put(None)

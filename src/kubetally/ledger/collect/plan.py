@@ -108,8 +108,8 @@ def _due_of(history: History, now: datetime, policy: Policy) -> Iterator[Due]:
     if newest is not None and _is_shut(newest) and not _may_be_tried(newest, now, policy):
         return
     # What the answer itself lacked is not mended by asking for it more often than if nothing lacked.
-    is_again = running is not None and _is_tried_soon(running) and _may_be_tried(running, now, policy)
-    is_due = is_again or _is_stale(running, now, policy.running_every)
+    is_wanting = running is not None and _waits_for_itself(running)
+    is_due = _may_be_tried(running, now, policy) if is_wanting else _is_stale(running, now, policy.running_every)
     if now - window_of(today).start >= HOUR and is_due:
         yield Due(Reason.RUNNING, today, history.account_id, has_failed)
     for day in _candidates(history, today, policy):
@@ -131,9 +131,13 @@ def _is_shut(known: CoveredDay) -> bool:
     return known.last_error is not None and known.last_error[0] not in _OF_ITS_ANSWER
 
 
-def _is_tried_soon(known: CoveredDay) -> bool:
-    """Whether what the last attempt met may be over in some minutes."""
-    return _is_shut(known) or (known.last_error is not None and known.last_error[0] == READER_DIED)
+def _waits_for_itself(known: CoveredDay) -> bool:
+    """Whether what the last attempt met says when the next one is, and not how old is what is held."""
+    return _is_shut(known) or _is_deadly(known)
+
+
+def _is_deadly(known: CoveredDay) -> bool:
+    return known.last_error is not None and known.last_error[0] == READER_DIED
 
 
 def _failed_last(history: History) -> bool:
@@ -225,7 +229,7 @@ def _may_be_tried(known: CoveredDay | None, now: datetime, policy: Policy) -> bo
     if _is_empty(known):
         is_fresh = now < window_of(known.day).end + SETTLES_AFTER + ONE_DAY
         wait = min(policy.first_look * doubled, policy.again_every if is_fresh else policy.last_look)
-    elif _is_tried_soon(known):
+    elif _is_shut(known) or (_is_deadly(known) and known.attempts == 1):  # it may have been another day's fault
         wait = min(policy.first_retry * doubled, policy.last_retry)
     else:
         wait = policy.again_every

@@ -77,10 +77,10 @@ class Reader:
 
         go_on: asked before further days are begun; where it says no, those that are left are not told of.
         """
-        left = list(days)
+        left, deadline = list(days), asyncio.timeout(self._deadline_seconds)
         try:
             async with AsyncExitStack() as opened:
-                async with asyncio.timeout(self._deadline_seconds):
+                async with deadline:
                     source = await opened.enter_async_context(self._open_source(account))
                     metrics = await opened.enter_async_context(self._open_metrics(account))
                 failed = 0
@@ -91,11 +91,18 @@ class Reader:
                     for found in await asyncio.gather(*(self._day(account, source, metrics, day) for day in some)):
                         failed = failed + 1 if isinstance(found, Unread) and found.is_of_all else 0
                         yield found
-        except (HubError, TimeoutError) as error:  # it could not even be opened
-            if isinstance(error, TimeoutError):
-                error = DeadlinePassed(account.place, self._deadline_seconds or 0)
+        except HubError as error:  # it could not even be opened
             if left:
                 yield _unread(account, left.pop(0), error)
+        except TimeoutError as error:
+            if left:
+                late = DeadlinePassed(account.place, self._deadline_seconds or 0)
+                day = left.pop(0)
+                yield (
+                    _unread(account, day, late)
+                    if deadline.expired()
+                    else _unforeseen(account, day, account.place, error)
+                )
         except Exception as error:  # nor for a reason that somebody foresaw: that is no other cluster's matter
             if left:
                 yield _unforeseen(account, left.pop(0), account.place, error)

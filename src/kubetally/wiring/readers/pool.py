@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -26,7 +27,7 @@ from kubetally.wiring.readers.messages import Found, Left, Logged, Ready, Setup,
 _WORTH_ROWS = 20_000
 """Reading so many takes about as long as it takes to start a process; who has read them may have as many to read."""
 _IDLE_SECONDS, _GRACE_SECONDS, _START_SECONDS = 20.0, 60.0, 60.0
-_PIPE_BYTES = 2**20
+_PIPE_BYTES, _LOOK_SECONDS = 2**20, 0.05
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from kubetally.wiring.readers.process import main; main()"
 _log = structlog.get_logger(__name__)
@@ -64,28 +65,55 @@ class ReaderPool:
         self._rows = self._turns = 0
         self._running: asyncio.Task[None] | None = None
         self._processes: list[_Process] = []
+        self._deadly: set[tuple[str, date]] = set()
+        """Days in whose reading a process died: never read here, where all would end with it, and one by one there."""
 
     async def days(
         self, account: Account, days: Sequence[date], go_on: GoOn = lambda: True
     ) -> AsyncIterator[Booked | Unread]:
         """As `Reader.days`. Where a process dies, the days in hand are told as unread, and the others are left."""
-        left = list(days)
+        deadly = [day for day in days if (account.id, day) in self._deadly]
+        left = [day for day in days if day not in deadly]
         self._turns += 1
         try:
-            if self._free() is None:
-                async for found in self._here.days(account, days, lambda: go_on() and self._free() is None):
+            if left and self._free() is None:
+                async for found in self._here.days(account, left, lambda: go_on() and self._free() is None):
                     left.remove(_day_of(found))
                     self._note(found, is_last=not left)
                     yield found
-            if left and go_on():
-                fleet = await self._fleet()
-                if (process := self._free()) is not None:  # asked now: it may have died meanwhile
-                    async for found in process.days(account, left, fleet, go_on):
-                        yield found
+            for some in (left, *([day] for day in deadly)):
+                async for found in self._in_process(account, some, go_on, has_to_be=some is not left):
+                    yield found
         finally:
             self._turns -= 1
             if not self._turns:
                 self._rows = 0
+
+    async def _in_process(
+        self, account: Account, days: Sequence[date], go_on: GoOn, *, has_to_be: bool
+    ) -> AsyncIterator[Booked | Unread]:
+        """The days as a process reads them; where there is none, one is waited for if it has to be, else they stay."""
+        if not days or not go_on():
+            return
+        fleet = await self._fleet()
+        if has_to_be:
+            await self._some_process()
+        process = self._free()  # asked now: it may have died meanwhile
+        if process is None:
+            return
+        async for found in process.days(account, days, fleet, go_on):
+            self._deadly.discard((account.id, _day_of(found)))
+            if isinstance(found, Unread) and found.code == READER_DIED:
+                self._deadly.add((account.id, found.day))
+            yield found
+
+    async def _some_process(self) -> None:
+        """Until one is ready, or there will be none."""
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+            await asyncio.sleep(0)
+        while self._free() is None and any(one.is_starting for one in self._processes):  # noqa: ASYNC110  (rare)
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def close(self) -> None:
         """End the processes, whatever they do."""
@@ -109,18 +137,23 @@ class ReaderPool:
         """Have processes until there is nothing to read for a while."""
         try:
             async with task_group() as group:
-                places = [group.create_task(self._keep_one()) for _ in range(self._count)]
+                places = [group.create_task(self._keep_one(self._another())) for _ in range(self._count)]
                 await self._idle()
+                for process in self._processes:
+                    process.is_ready = False  # at once: who begins now is not to get one that ends
                 for place in places:
                     place.cancel()
         finally:
             self._rows, self._running = 0, None
 
-    async def _keep_one(self) -> None:
-        """A process, and after a pause another one where it ends. Where there is none, reading goes on here."""
+    def _another(self) -> "_Process":
+        process = self._new_process()
+        self._processes.append(process)
+        return process
+
+    async def _keep_one(self, process: "_Process") -> None:
+        """Have it, and after a pause another one where it ends. Where there is none, reading goes on here."""
         while True:
-            process = self._new_process()
-            self._processes.append(process)
             try:
                 await process.run()
             except Exception as error:  # such as no memory for it
@@ -128,6 +161,9 @@ class ReaderPool:
             finally:
                 self._processes.remove(process)
             await asyncio.sleep(self._idle_seconds)
+            if not self._turns:
+                return
+            process = self._another()
 
     async def _idle(self) -> None:
         idle_for = 0.0
@@ -262,10 +298,11 @@ class _Death:
 
 
 def _how_it_ended(code: int | None) -> str:
-    if code is not None and code < 0:
+    if code == -signal.SIGKILL:
         hint = "where memory is short, KUBETALLY_COLLECT_AT_ONCE and KUBETALLY_COLLECT_PROCESSES take less of it"
-        return f"was killed (signal {-code}): {hint}"
-    return f"ended with code {code}: please report it with the log"
+        return f"was killed (signal 9): {hint}"
+    how = f"was killed (signal {-code})" if code is not None and code < 0 else f"ended with code {code}"
+    return f"{how}: please report it with the log"
 
 
 _Told = Booked | Unread | _Death | None

@@ -231,6 +231,22 @@ async def test_of_one_source_a_few_clusters_are_asked_at_a_time_and_of_each_two_
     assert len(report.collected) == 10 * 6
 
 
+async def test_clusters_of_a_source_that_get_no_place_in_time_are_left_and_come_first_in_the_next_round() -> None:
+    hold = asyncio.Event()
+    world = World([Cluster(hold=hold) for _ in range(6)], one_source=True)
+    collector = world.collector(turn_seconds=0.05)
+    asyncio.get_running_loop().call_later(0.3, hold.set)
+    report = await collector.collect(await collector.due())
+    left = [number for number, cluster in enumerate(world.clusters, 1) if not cluster.asked]
+    assert len(left) == 2
+    assert not {one.account_id for one in report.outcomes} & set(map(account_id, left)), "their days stay due"
+    order: list[int] = []
+    for number, cluster in enumerate(world.clusters, 1):
+        cluster.meanwhile = lambda window, number=number: order.append(number)  # type: ignore[misc]
+    await collector.collect(await collector.due())
+    assert set(order[:2]) | set(order[2:4]) >= set(left)
+
+
 async def test_a_source_that_never_opens_is_given_up_at_the_deadline() -> None:
     @asynccontextmanager
     async def never(one: Account) -> AsyncIterator[Cluster]:

@@ -110,15 +110,18 @@ def test_a_running_day_whose_answer_lacked_something_is_asked_for_no_more_often_
 
 def test_a_day_whose_reader_died_is_tried_again_soon_and_holds_no_other() -> None:
     others = [*(one for one in fresh() if one.day not in {TODAY, ago(1)}), *settled_since(9)]
-    for attempts, minutes in ((1, 5), (2, 10), (30, 60)):
+    for attempts, minutes in ((1, 5), (2, 24 * 60), (30, 24 * 60)):
         tried = CoveredDay("a", ago(1), attempts=attempts, tried_at=NOW, last_error=(READER_DIED, "killed"))
         today = held(TODAY, NOW + timedelta(minutes=minutes - 1), is_running=True)
         known = history([*others, tried, today], begins=ago(9))
-        assert due_days(known, NOW + timedelta(minutes=minutes - 1)) == []
-        assert due_days(known, NOW + timedelta(minutes=minutes)) == [(Reason.MISSING, 1)], attempts
+        for later, is_due in ((minutes - 1, False), (minutes, True)):
+            found = due([known], NOW + timedelta(minutes=later), POLICY)
+            assert (Due(Reason.MISSING, ago(1), "a") in [replace(one, has_failed=False) for one in found]) is is_due
     died = CoveredDay("a", TODAY, attempts=1, tried_at=NOW, last_error=(READER_DIED, "killed"))
     assert due_days(history([*others, died], begins=ago(9)), NOW + timedelta(minutes=1)) == [(Reason.MISSING, 1)]
     assert (Reason.RUNNING, 0) in due_days(history([*others, died], begins=ago(9)), NOW + timedelta(minutes=5))
+    again = history([*others, replace(died, attempts=2)], begins=ago(9))
+    assert (Reason.RUNNING, 0) not in due_days(again, NOW + timedelta(minutes=60)), "it may be that day's own fault"
 
 
 def test_where_the_newest_day_met_an_error_nothing_else_is_asked_before_its_time() -> None:
