@@ -187,15 +187,11 @@ def _tell(report: "Report") -> None:
     rows = sum(one.rows for one in report.collected)
     days = days_in_words(len(report.collected))
     what = f"Collected {days}, {rows} rows" if report.collected else "Nothing was collected"
-    collected = {(one.account_id, one.day) for one in report.collected}
-    missing = [
-        one for one in report.failed if (one.account_id, one.day) not in collected
-    ]  # not in a later round either
-    failed = {(one.account_id, one.day) for one in missing if one.code not in {NO_DATA, OVERTAKEN}}
+    failed = {(one.account_id, one.day) for one in report.failed if one.code not in {NO_DATA, OVERTAKEN}}
     told = f"{what}; {days_in_words(len(failed))} could not be had: see `kubetally coverage`" if failed else what
     print(told, flush=True)
     reasons: dict[tuple[str, str], list[date]] = defaultdict(list)
-    for one in missing:
+    for one in report.failed:
         reasons[one.account, one.why or one.code or ""].append(one.day)
     for (account, why), days_of in reasons.items():
         named = ", ".join(str(day) for day in sorted(days_of)[:_NAMED_AT_MOST])

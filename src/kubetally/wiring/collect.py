@@ -88,16 +88,17 @@ def collect_once(
             if not report.outcomes:
                 break
         if whole.collected:
-            await asyncio.get_running_loop().run_in_executor(None, partial(_tidy_if_possible, ledger))
+            await asyncio.get_running_loop().run_in_executor(None, partial(_if_possible, partial(tidy, ledger)))
         return whole
 
     return run(_until_stopped(with_collector(settings, clock, collect)))
 
 
-def _tidy_if_possible(ledger: Ledger) -> None:
+def _if_possible(work: Callable[[], object]) -> None:
+    """Look after the lake; what can't be done is told."""
     try:
-        tidy(ledger)
-    except StoreError as error:
+        work()
+    except StoreError as error:  # such as a backup that is being written
         _log.warning("not_maintained", code=error.code, error=str(error))
 
 
@@ -214,10 +215,7 @@ class Upkeep:
             if last is not None and timedelta() <= now - last < every:  # else the clock was set back
                 continue
             self._done[every] = now
-            try:
-                work()
-            except StoreError as error:  # such as a backup that is being written
-                _log.warning("not_maintained", code=error.code, error=str(error))
+            _if_possible(work)
 
 
 class _Forever:

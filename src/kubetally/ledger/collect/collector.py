@@ -48,8 +48,9 @@ class Report:
 
     @property
     def failed(self) -> list[Outcome]:
-        """The days that are not, or stay as they were."""
-        return [one for one in self.outcomes if not one.is_collected]
+        """The days that are not, or stay as they were; one that another round collected is not among them."""
+        collected = {(one.account_id, one.day) for one in self.collected}
+        return [one for one in self.outcomes if (one.account_id, one.day) not in collected]
 
 
 class Waiting:

@@ -109,9 +109,8 @@ class ReaderPool:
 
     async def _some_process(self) -> None:
         """Until one is ready, or there will be none."""
-        if self._running is None:
-            self._running = asyncio.create_task(self._run())
-            await asyncio.sleep(0)
+        self._start()
+        await asyncio.sleep(0)  # until they are known, where they were not there
         while self._free() is None and any(one.is_starting for one in self._processes):  # noqa: ASYNC110  (rare)
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -130,7 +129,11 @@ class ReaderPool:
         if not isinstance(found, Unread):
             self._rows += found.collection.rows
         has_more = not is_last or self._turns > 1
-        if self._rows >= self._worth_rows and has_more and self._count > 1 and self._running is None:
+        if self._rows >= self._worth_rows and has_more and self._count > 1:
+            self._start()
+
+    def _start(self) -> None:
+        if self._running is None:
             self._running = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
@@ -266,11 +269,9 @@ class _Process:
         """See that it is gone, and tell those who wait for it."""
         self.is_starting = self.is_ready = False
         has_ended = process.stdout is not None and process.stdout.at_eof()
-        if not has_ended and self._why_killed is None:  # nobody needs it any more
+        is_news = has_ended or self._why_killed is not None
+        if not is_news:
             self._kill("is no longer needed")
-            is_news = False
-        else:
-            is_news = True
         try:
             code = await process.wait()
         finally:
