@@ -14,6 +14,9 @@ from kubetally.samples.recorded import Answer, RecordedCluster
 ALL = samples.NAMES
 DAYS = tuple((f"2026-11-{day}T00:00:00Z", f"2026-11-{day + 1}T00:00:00Z") for day in (20, 21, 22))
 _RECORDED = Path(__file__).parent / "recorded"
+_LOSSY = _RECORDED / "lossy" / "opencost"
+LOSSY = tuple(sorted(folder.name for folder in _LOSSY.iterdir()))
+"""What cygnus' OpenCost answered once its Prometheus had lost samples of the second day: `cygnus-half` and so on."""
 
 
 def folders() -> dict[str, tuple[Path, ...]]:
@@ -21,9 +24,14 @@ def folders() -> dict[str, tuple[Path, ...]]:
     return {name: (*paths, _RECORDED / name) for name, paths in samples.folders().items()}
 
 
+def lossy_folders() -> dict[str, tuple[Path, ...]]:
+    """The folders of `LOSSY`, as a `ReplayServer` takes them."""
+    return {name: (_LOSSY / name,) for name in LOSSY}
+
+
 @dataclass(frozen=True)
 class Recording:
-    """One recorded cluster: `Recording("aurora").json("assets-day1")`."""
+    """One recorded cluster: `Recording("aurora").json("assets-day1")`; a lossy one has answers only."""
 
     name: str
 
@@ -63,4 +71,4 @@ class Recording:
 
 @cache
 def _load(name: str) -> RecordedCluster:
-    return RecordedCluster.load(*folders()[name])
+    return RecordedCluster.load(*(folders() | lossy_folders())[name])
