@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -110,9 +110,7 @@ def _print_calendar(out: "Console", one: "Covered", span: Window) -> None:
     for words, of in _told(one.days):
         say(out, f"  {_spans(of)}: {words}", indent=4)
     if not one.days:
-        is_to_come = span.start > datetime.now(UTC)
-        what = f"was collected yet: kubetally collect {one.account.name}"
-        say(out, f"  nothing of these days {'can be held: they are yet to come' if is_to_come else what}", indent=4)
+        say(out, f"  nothing of these days was collected yet: kubetally collect {one.account.name}", indent=4)
     out.print()
 
 

@@ -34,7 +34,7 @@ class ScreenOrJson(StrEnum):
     JSON = "json"
 
 
-_WINDOWS = "7d, 24h, today, yesterday, week, lastweek, month, lastmonth, or START,END."
+_WINDOWS = "7d, 24h, today, yesterday, week, lastweek, month, lastmonth, 2026-10, 2026-Q3, 2026, or START,END."
 AccountNames = Annotated[
     list[str] | None,
     typer.Argument(metavar="[ACCOUNT]...", help="Names or ids of accounts; without any and without --url, all."),

@@ -12,11 +12,14 @@ DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 LATEST_UNIX = 253402300799  # 9999-12-31T23:59:59Z, the last second that a datetime can hold
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # what a person asks for does not begin before the first Unix second
-_UNITS = {"m": timedelta(minutes=1), "h": HOUR, "d": DAY, "w": timedelta(weeks=1)}
+_UNITS = {"h": HOUR, "d": DAY, "w": timedelta(weeks=1)}
 _FORMS = (
-    "write it as 7d, 24h, today, yesterday, week, lastweek, month, lastmonth, "
+    "write it as 7d, 24h, 2w, today, yesterday, week, lastweek, month, lastmonth, "
+    "2026-10 (a month), 2026-Q3 (a quarter), 2026 (a year), "
     "2026-11-20,2026-11-23, 2026-11-20T00:00:00Z,2026-11-23T00:00:00Z or 1795132800,1795392000"
 )
+_PERIOD = re.compile(r"(?P<year>[0-9]{4})(?:-(?:(?P<month>[0-9]{1,2})|[Qq](?P<quarter>[0-9]{1,2})))?")
+_MONTHS_OF_A_QUARTER, _MONTHS_OF_A_YEAR = 3, 12
 
 
 class InvalidWindow(RequestError):
@@ -27,6 +30,16 @@ class InvalidWindow(RequestError):
     def __init__(self, text: str, why: str) -> None:
         self.text, self.why = text, why
         super().__init__(f"the window {text!r} {why}")
+
+
+class FutureWindow(InvalidWindow):
+    """A window of which no second is over."""
+
+    code = "future_window"
+
+    def __init__(self, text: str, now: datetime) -> None:
+        self.now = now
+        super().__init__(text, f"is in the future (now {rfc3339(now)}): give one that began already")
 
 
 class Clock(Protocol):
@@ -139,6 +152,11 @@ def parse_instant(text: str) -> datetime:
         if len(text) > len(str(LATEST_UNIX)) or int(text) > LATEST_UNIX:
             raise InvalidWindow(text, "is past the year 9999: give Unix seconds, not milliseconds")
         return from_unix(int(text))
+    if (period := _PERIOD.fullmatch(text)) is not None:
+        kind, first = _kind(period), rfc3339(_period(text, period).start).partition("T")[0]
+        raise InvalidWindow(
+            text, f"is a whole {kind}, not a time: write a day as {first}, or give that {kind} as the window"
+        )
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
@@ -152,19 +170,23 @@ def parse_instant(text: str) -> datetime:
 
 
 def parse_window(text: str, now: datetime) -> Window:
-    """The window that a person wrote, in any form of the Kubecost API.
+    """The window that a person wrote.
 
     Words:   today, yesterday, week, lastweek, month, lastmonth. Weeks begin on Monday; `today`, `week` and `month`
              end with the day of `now`.
-    Lengths: `30m`, `24h`, `7d`, `2w`: whole units of UTC time ending with the running one, so that `7d` is today and
-             the six days before it. A week's length counts in days.
+    Lengths: `24h`, `7d`, `2w`: whole units of UTC time ending with the running one, so that `7d` is today and
+             the six days before it. A week's length counts in days. `3m` is refused: minutes or months?
+    Periods: `2026-10`, `2026-Q3`, `2026`: the whole month, quarter or year, also where it is not over.
     Pairs:   RFC3339 times, dates or Unix seconds, with a comma between (Unix seconds also with a dash).
-    Raises:  InvalidWindow, also for what begins before 1970.
-    Source:  Kubecost API documentation, "window"; OpenCost core/pkg/opencost/window.go.
+    Raises:  InvalidWindow, also for what begins before 1970; FutureWindow for what begins after `now`.
+    Source:  Kubecost API documentation, "window"; OpenCost core/pkg/opencost/window.go. Periods are our own.
     """
-    window = _understood(text.strip(), now.astimezone(UTC))
+    text, now = text.strip(), now.astimezone(UTC)
+    window = _understood(text, now)
     if window.start < EARLIEST:
-        raise InvalidWindow(text.strip(), "begins before 1970, before any cluster cost anything: ask for a shorter one")
+        raise InvalidWindow(text, "begins before 1970, before any cluster cost anything: ask for a shorter one")
+    if window.start > now:
+        raise FutureWindow(text, now)
     return window
 
 
@@ -181,19 +203,77 @@ def _understood(text: str, now: datetime) -> Window:
     }
     if text.lower() in words:
         return Window(*words[text.lower()])
-    if match := re.fullmatch(r"([1-9]\d{0,4})([mhdw])", text):
+    if match := re.fullmatch(r"([1-9][0-9]{0,4})([mMhdw])", text):
         return _length(text, int(match[1]), match[2], now)
-    pair = re.fullmatch(r"(\d+)\s*[,|-]\s*(\d+)", text) or re.fullmatch(r"([^,|]+)[,|]([^,|]+)", text)
+    if (period := _PERIOD.fullmatch(text)) is not None:
+        return _period(text, period)
+    pair = re.fullmatch(r"(\d{9,})\s*[,|-]\s*(\d{9,})", text) or re.fullmatch(r"([^,|]+)[,|]([^,|]+)", text)
     if pair is None:
-        raise InvalidWindow(text, f"is not understood: {_FORMS}")
-    return Window(parse_instant(pair[1]), parse_instant(pair[2]))
+        raise InvalidWindow(text, f"is not understood: {_instead_of_a_day(text)}{_FORMS}")
+    try:
+        return Window(parse_instant(pair[1]), parse_instant(pair[2]))
+    except InvalidWindow as error:
+        if error.text not in {pair[1].strip(), pair[2].strip()}:
+            raise
+        raise InvalidWindow(text, f"is not understood: {error.text!r} {error.why}; {_FORMS}") from None
+
+
+def _instead_of_a_day(text: str) -> str:
+    """How to write a single day, where `text` is one."""
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        return f"for that day write {day:%Y-%m-%d},{day + DAY:%Y-%m-%d}; "
+    except (ValueError, OverflowError):
+        return ""
 
 
 def _length(text: str, count: int, unit: str, now: datetime) -> Window:
     """`count` units that end with the running one; weeks end with the running day."""
+    if unit in "mM":
+        raise InvalidWindow(text, f"is ambiguous: minutes? months? {_instead_of_m(count, now)}, else {_FORMS}")
     running = min(_UNITS[unit], DAY)
     end = midnight(now) + (now - midnight(now)) // running * running + running
     try:
         return Window(end - count * _UNITS[unit], end)
     except OverflowError:
         raise InvalidWindow(text, "reaches before the year 1: ask for a shorter one") from None
+
+
+def _instead_of_m(count: int, now: datetime) -> str:
+    """How to write `count` minutes, and `count` months with the running one, as pairs."""
+    end = now.replace(second=0, microsecond=0)
+    minutes = f"For minutes write {rfc3339(end - timedelta(minutes=count))},{rfc3339(end)}"
+    month = now.year * _MONTHS_OF_A_YEAR + now.month - count  # counted from 0
+    if month < EARLIEST.year * _MONTHS_OF_A_YEAR:
+        return minutes
+    first = f"{month // _MONTHS_OF_A_YEAR}-{month % _MONTHS_OF_A_YEAR + 1:02}-01"
+    return f"{minutes}, for months {first},{midnight(now) + DAY:%Y-%m-%d}"
+
+
+def _kind(period: re.Match[str]) -> str:
+    return "quarter" if period["quarter"] else "month" if period["month"] else "year"
+
+
+def _period(text: str, period: re.Match[str]) -> Window:
+    """The whole month, quarter or year. Raises InvalidWindow where there is none of that number."""
+    year = int(period["year"])
+    if period["quarter"]:
+        number, most, length = int(period["quarter"]), 4, _MONTHS_OF_A_QUARTER
+    elif period["month"]:
+        number, most, length = int(period["month"]), _MONTHS_OF_A_YEAR, 1
+    else:
+        number, most, length = 1, 1, _MONTHS_OF_A_YEAR
+    is_written_out = len(period["month"] or "12") == 2 and len(period["quarter"] or "1") == 1
+    if not (1 <= number <= most and is_written_out):
+        sign, width = ("Q", 1) if period["quarter"] else ("", 2)
+        range_ = f"{year:04}-{sign}{1:0{width}} to {year:04}-{sign}{most:0{width}}"
+        raise InvalidWindow(text, f"is no {_kind(period)}: {_kind(period)}s are {range_}; {_FORMS}")
+    months = (number - 1) * length, number * length
+    try:
+        first, end = (
+            datetime(year + month // _MONTHS_OF_A_YEAR, month % _MONTHS_OF_A_YEAR + 1, 1, tzinfo=UTC)
+            for month in months
+        )
+    except ValueError:
+        raise InvalidWindow(text, f"is before the year 1 or reaches past the year 9999; {_FORMS}") from None
+    return Window(first, end)

@@ -1,7 +1,9 @@
 """The ways a person writes a window: each gives that window, and everything else an error that says what to write."""
 
+import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
@@ -11,6 +13,7 @@ from kubetally.domain.errors import RequestError
 from kubetally.domain.window import (
     DAY,
     HOUR,
+    FutureWindow,
     InvalidWindow,
     Window,
     midnight,
@@ -29,7 +32,6 @@ NOW = datetime(2026, 11, 25, 10, 20, 30, tzinfo=UTC)  # a Wednesday
     [
         ("24h", "2026-11-24T11:00:00Z", "2026-11-25T11:00:00Z"),
         ("1h", "2026-11-25T10:00:00Z", "2026-11-25T11:00:00Z"),
-        ("30m", "2026-11-25T09:51:00Z", "2026-11-25T10:21:00Z"),
         ("1d", "2026-11-25", "2026-11-26"),
         ("7d", "2026-11-19", "2026-11-26"),  # today and the six days before
         ("30d", "2026-10-27", "2026-11-26"),
@@ -42,6 +44,23 @@ NOW = datetime(2026, 11, 25, 10, 20, 30, tzinfo=UTC)  # a Wednesday
         ("month", "2026-11-01", "2026-11-26"),
         ("lastmonth", "2026-10-01", "2026-11-01"),
         (" Today ", "2026-11-25", "2026-11-26"),
+        ("2026-10", "2026-10-01", "2026-11-01"),
+        (" 2026-10 ", "2026-10-01", "2026-11-01"),
+        ("2026-11", "2026-11-01", "2026-12-01"),  # not over: whole all the same
+        ("2025-12", "2025-12-01", "2026-01-01"),
+        ("2024-02", "2024-02-01", "2024-03-01"),  # 29 days
+        ("2025-02", "2025-02-01", "2025-03-01"),
+        ("2000-02", "2000-02-01", "2000-03-01"),
+        ("1970-01", "1970-01-01", "1970-02-01"),
+        ("2026-Q1", "2026-01-01", "2026-04-01"),
+        ("2026-Q2", "2026-04-01", "2026-07-01"),
+        ("2026-Q3", "2026-07-01", "2026-10-01"),
+        ("2026-Q4", "2026-10-01", "2027-01-01"),
+        ("2026-q3", "2026-07-01", "2026-10-01"),
+        ("\t2025-q4\n", "2025-10-01", "2026-01-01"),
+        ("2026", "2026-01-01", "2027-01-01"),
+        ("2024", "2024-01-01", "2025-01-01"),
+        (" 2025 ", "2025-01-01", "2026-01-01"),
         ("2026-11-20T06:00:00Z,2026-11-20T07:30:00Z", "2026-11-20T06:00:00Z", "2026-11-20T07:30:00Z"),
         ("2026-11-20T06:00:00+02:00,2026-11-20T07:00:00+02:00", "2026-11-20T04:00:00Z", "2026-11-20T05:00:00Z"),
         ("2026-11-20,2026-11-23", "2026-11-20", "2026-11-23"),
@@ -85,9 +104,9 @@ def test_now_is_understood_in_any_zone() -> None:
     )
 
 
-@given(instants, st.integers(1, 300), st.sampled_from("mhdw"))
+@given(instants, st.integers(1, 300), st.sampled_from("hdw"))
 def test_a_length_is_that_long_and_ends_with_the_running_unit(now: datetime, count: int, unit: str) -> None:
-    length = {"m": timedelta(minutes=1), "h": HOUR, "d": DAY, "w": 7 * DAY}[unit]
+    length = {"h": HOUR, "d": DAY, "w": 7 * DAY}[unit]
     running = min(length, DAY)
     try:
         window = parse_window(f"{count}{unit}", now)
@@ -116,11 +135,11 @@ def test_words_and_lengths_agree(now: datetime) -> None:
 @given(windows)
 def test_a_window_that_is_printed_is_read_back(window: Window) -> None:
     whole_seconds = Window(window.start.replace(microsecond=0), window.end.replace(microsecond=0))
-    assert parse_window(str(window), NOW) == whole_seconds
+    assert parse_window(str(window), window.end) == whole_seconds
     start, end = to_unix(whole_seconds.start), to_unix(whole_seconds.end)
     if start >= 10**8:  # shorter figures are taken for dates
         for sign in ",-|":
-            assert parse_window(f"{start}{sign}{end}", NOW) == whole_seconds
+            assert parse_window(f"{start}{sign}{end}", window.end) == whole_seconds
     assert parse_instant(rfc3339(window.end)) == whole_seconds.end
 
 
@@ -140,6 +159,31 @@ BAD = [
     (",", "is not understood"),
     ("2026-11-20,", "is not understood"),
     ("2026-11-20,2026-11-21,2026-11-22", "is not understood"),
+    ("2026-11-20", "for that day write 2026-11-20,2026-11-21"),
+    ("9999-12-31", "is not understood: write it as 7d"),
+    ("2026-13", "is no month: months are 2026-01 to 2026-12"),
+    ("2026-00", "is no month: months are 2026-01 to 2026-12"),
+    ("2026-1", "is no month: months are 2026-01 to 2026-12"),
+    ("2026-Q5", "is no quarter: quarters are 2026-Q1 to 2026-Q4"),
+    ("2026-q0", "is no quarter: quarters are 2026-Q1 to 2026-Q4"),
+    ("2026-Q03", "is no quarter: quarters are 2026-Q1 to 2026-Q4"),
+    ("2026 - 10", "is not understood"),
+    ("2026-Q", "is not understood"),
+    ("Q3", "is not understood"),
+    ("2026-2027", "is not understood"),
+    ("26-10", "is not understood"),
+    ("２０２６-10", "is not understood"),
+    ("2026-10,2026-11", "'2026-10' is a whole month, not a time: write a day as 2026-10-01"),
+    ("2026-Q3,2026-11-20", "'2026-Q3' is a whole quarter, not a time: write a day as 2026-07-01"),
+    ("2025-11-20,2026", "'2026' is a whole year, not a time: write a day as 2026-01-01"),
+    ("0000", "before the year 1"),
+    ("9999", "past the year 9999"),
+    ("9999-12", "past the year 9999"),
+    ("1969", "begins before 1970"),
+    ("1969-12", "begins before 1970"),
+    ("1m", "minutes? months?"),
+    ("3M", "minutes? months?"),
+    ("99999m", "minutes? months?"),
     ("2026-13-01,2026-14-01", "is no instant"),
     ("2026-02-30,2026-03-01", "is no instant"),
     ("yesterday,today", "is no instant"),
@@ -158,6 +202,57 @@ BAD = [
     ("0001-01-01T00:00:00+14:00,2026-01-01", "before the year 1 or past the year 9999"),
     ("2026-01-01,9999-12-31T23:59:59-14:00", "before the year 1 or past the year 9999"),
 ]
+
+
+FUTURE = ["2026-12", "2027-Q1", "2027", "2026-11-26,2026-11-27", "2026-11-25T10:20:31Z,2026-11-26T00:00:00Z"]
+
+
+@pytest.mark.parametrize("text", FUTURE)
+def test_window_in_the_future_is_refused_and_names_now(text: str) -> None:
+    with pytest.raises(FutureWindow, match=r"in the future \(now 2026-11-25T10:20:30Z\)") as refused:
+        parse_window(text, NOW)
+    assert repr(text) in str(refused.value)
+
+
+def test_window_that_begins_now_is_not_in_the_future() -> None:
+    assert parse_window("today", parse_instant("2026-11-25")).hours == 24
+    assert parse_window("2026-11-25T10:20:30Z,2026-12-01", NOW).end == parse_instant("2026-12-01")
+
+
+@pytest.mark.parametrize("text", ["3m", "12m", "1m"])
+def test_minutes_or_months_are_offered_in_forms_that_are_understood(text: str) -> None:
+    with pytest.raises(InvalidWindow) as refused:
+        parse_window(text, NOW)
+    minutes, months = re.findall(r"(?:minutes write|months) ([0-9TZ:,-]+[0-9Z])", str(refused.value))
+    assert parse_window(minutes, NOW).hours * 60 == int(text[:-1])
+    assert parse_window(months, NOW) == Window(parse_instant(MONTHS_BEGAN[text]), parse_instant("2026-11-26"))
+
+
+MONTHS_BEGAN = {"3m": "2026-09-01", "12m": "2025-12-01", "1m": "2026-11-01"}
+UNREADABLE = ["", "junk", "7x", "3m", "2026-13", "2026-Q5", "2026 - 10", "2026-10,2026-11", "yesterday,today"]
+
+
+@pytest.mark.parametrize("text", UNREADABLE)
+def test_refusal_names_every_form(text: str) -> None:
+    with pytest.raises(InvalidWindow) as refused:
+        parse_window(text, NOW)
+    for form in ("7d", "24h", "lastmonth", "2026-10", "2026-Q3", "2026 (a year)", "2026-11-20,2026-11-23"):
+        assert form in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+@given(instants, st.integers(1, 12))
+def test_quarters_are_three_months_and_years_are_four_quarters(now: datetime, month: int) -> None:
+    year = min(now.year, 9998)
+    later = datetime(9999, 1, 1, tzinfo=UTC)
+    months = [parse_window(f"{year:04}-{number:02}", later) for number in range(1, 13)] if year >= 1970 else []
+    if not months:
+        return
+    assert all(one.end == following.start for one, following in pairwise(months))
+    quarter = parse_window(f"{year:04}-Q{(month + 2) // 3}", later)
+    assert quarter.contains(months[month - 1])
+    assert quarter == Window(months[(month - 1) // 3 * 3].start, months[(month - 1) // 3 * 3 + 2].end)
+    assert parse_window(f"{year:04}", later) == Window(months[0].start, months[-1].end)
 
 
 @pytest.mark.parametrize(("text", "why"), BAD)
