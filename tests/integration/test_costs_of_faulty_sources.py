@@ -5,6 +5,8 @@ Every fault of tests/faults.py is in one of the tables below; a test holds them 
 
 import asyncio
 import base64
+import gzip
+import itertools
 import json
 import socket
 from collections.abc import Callable
@@ -114,11 +116,40 @@ def of_day(day: int, path: str = "/allocation") -> Callable[[Asked], bool]:
     return lambda asked: asked.path == path and asked.params["window"].startswith(DAYS[day][0])
 
 
+def in_gzip_members(body: bytes) -> Reply:
+    """As servers send it that flush compressed chunks: several whole members, one of them empty."""
+    cuts = (0, 1, 1, len(body) // 2, len(body))
+    members = (gzip.compress(body[first:last]) for first, last in itertools.pairwise(cuts))
+    return Reply(200, b"".join(members), headers={"Content-Encoding": "gzip"})
+
+
+# The same JSON, sent in ways that are unusual and sound.
+UNUSUAL: dict[str, Callable[[bytes], Reply]] = {
+    "gzip of several members": in_gzip_members,
+    "byte order mark": lambda body: Reply(200, b"\xef\xbb\xbf" + body),
+    "gzip with byte order mark": lambda body: in_gzip_members(b"\xef\xbb\xbf" + body),
+    "text/html": lambda body: Reply(200, body, "text/html; charset=utf-8"),
+    "text/plain": lambda body: Reply(200, b"\n" + body, "text/plain"),
+}
+
 BROKEN = Reply(500, b'{"code":500,"message":"Error: out of memory"}')
 
 
 def test_every_fault_has_a_test() -> None:
     assert KINDS.keys() == FAILING.keys() | ANSWERING.keys() | IN_TESTS_OF_THEIR_OWN
+
+
+@pytest.mark.parametrize("send", UNUSUAL.values(), ids=UNUSUAL)
+async def test_json_counts_as_it_is_however_it_is_sent(faulty: FaultServer, send: Callable[[bytes], Reply]) -> None:
+    def sent(asked: Asked) -> Reply | None:
+        recorded = Recording("aurora").cluster.find(asked.path, asked.params)
+        return send(recorded.body()) if recorded and recorded.status == 200 else None
+
+    with Served(instead(sent)) as server:
+        costs = await ask(server.url)
+    expected = await sound(faulty)
+    assert (costs.bill, costs.status, len(costs.issues)) == (expected.bill, Status.OK, len(expected.issues))
+    assert costs.source.version == expected.source.version is not None
 
 
 @pytest.mark.parametrize(("kind", "expected"), FAILING.items())

@@ -2,7 +2,7 @@
 
 import io
 import zlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import cast
 
@@ -12,18 +12,23 @@ from kubetally.sources.faults import AnswerNotUnderstood, AnswerTooLarge, Answer
 
 _PIECE_BYTES = 1024 * 1024  # how much a step of decompression may yield before the count is looked at
 _FAILURE_BYTES = 64 * 1024  # how much of the body of a failure is read for its message
+_GZIP_MAGIC = b"\x1f\x8b"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # RFC 8259 lets a parser ignore it before JSON; ours does not
 
 
 async def read(response: httpx.Response, shown: str, limit: int) -> bytes:
-    """The whole body, decompressed. Raises AnswerTooLarge, AnswerTruncated, AnswerNotUnderstood."""
+    """The whole body, decompressed and without a byte order mark.
+
+    Raises: AnswerTooLarge, AnswerTruncated, AnswerNotUnderstood.
+    """
     announced = response.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
         raise AnswerTooLarge(shown, limit, int(announced))
     # Unlike a list that is joined, BytesIO hands out its own buffer: the body is in memory once, not twice.
     body, count = io.BytesIO(), 0
     try:
-        async with aclosing(_decompressed(response)) as decompressed:
-            async for piece in decompressed:
+        async with aclosing(_plain(response)) as pieces:
+            async for piece in pieces:
                 count += len(piece)
                 if count > limit:
                     raise AnswerTooLarge(shown, limit)
@@ -39,14 +44,29 @@ async def start_of(response: httpx.Response) -> bytes:
     """The first 64 KiB of the body of a failure, or what can be had of it: the status says enough without."""
     start = b""
     try:
-        async with aclosing(_decompressed(response)) as decompressed:
-            async for piece in decompressed:
+        async with aclosing(_plain(response)) as pieces:
+            async for piece in pieces:
                 start += piece
                 if len(start) > _FAILURE_BYTES:
                     break
     except (httpx.TransportError, OSError, EOFError, zlib.error):
         pass
     return start[:_FAILURE_BYTES]
+
+
+async def _plain(response: httpx.Response) -> AsyncGenerator[bytes]:
+    """The decompressed body in pieces, without a byte order mark. Raises as `_decompressed`."""
+    start, is_begun = b"", False
+    async with aclosing(_decompressed(response)) as pieces:
+        async for piece in pieces:
+            if not is_begun:
+                start += piece
+                if len(start) < len(_BYTE_ORDER_MARK) and _BYTE_ORDER_MARK.startswith(start):
+                    continue
+                piece, is_begun = start.removeprefix(_BYTE_ORDER_MARK), True  # noqa: PLW2901
+            yield piece
+    if not is_begun:
+        yield start
 
 
 async def _decompressed(response: httpx.Response) -> AsyncGenerator[bytes]:
@@ -56,22 +76,50 @@ async def _decompressed(response: httpx.Response) -> AsyncGenerator[bytes]:
     the end is missing.
     """
     encoding = response.headers.get("content-encoding", "").strip().lower()
-    if encoding in {"", "identity"}:
-        async with aclosing(_raw(response)) as raw:
-            async for data in raw:
-                yield data
-        return
-    if encoding not in {"gzip", "x-gzip"}:
+    if encoding not in {"", "identity", "gzip", "x-gzip"}:
         raise zlib.error("only gzip was asked for")
-    member, started = zlib.decompressobj(zlib.MAX_WBITS | 16), False
+    members = _GzipMembers() if "gzip" in encoding else None
     async with aclosing(_raw(response)) as raw:
         async for data in raw:
-            rest, started = data, True
-            while rest and not member.eof:
-                yield member.decompress(rest, _PIECE_BYTES)
-                rest = member.unconsumed_tail
-    if started and not member.eof:
-        raise EOFError("the compressed data ends early")
+            if members is None:
+                yield data
+                continue
+            for piece in members.feed(data):
+                yield piece
+    if members is not None:
+        members.close()
+
+
+class _GzipMembers:
+    """Decompresses gzip data of one member or several, which RFC 1952 allows and parallel compressors write."""
+
+    def __init__(self) -> None:
+        self._member = _new_member()
+        self._is_begun = self._is_over = False
+        self._between = b""  # follows a whole member, and is too short to tell whether another one begins
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What `data` becomes, in pieces of bounded size. Raises zlib.error."""
+        while data and not self._is_over:
+            if self._member.eof:
+                # Zeros are padding. Anything else that is no further member is ignored, as gzip and browsers do.
+                data, self._between = (self._between + data).lstrip(b"\0"), b""
+                if not data.startswith(_GZIP_MAGIC):
+                    self._between, self._is_over = data, not _GZIP_MAGIC.startswith(data)
+                    return
+                self._member = _new_member()
+            self._is_begun = True
+            yield self._member.decompress(data, _PIECE_BYTES)
+            data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+
+    def close(self) -> None:
+        """Raises EOFError, when the last member is not whole. No data at all are whole."""
+        if (self._is_begun and not self._member.eof) or (self._between and not self._is_over):
+            raise EOFError("the compressed data ends early")
+
+
+def _new_member() -> "zlib._Decompress":
+    return zlib.decompressobj(zlib.MAX_WBITS | 16)
 
 
 def _raw(response: httpx.Response) -> AsyncGenerator[bytes]:

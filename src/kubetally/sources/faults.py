@@ -14,6 +14,7 @@ from kubetally.domain.errors import RequestError, SourceError
 
 SHOWN_CHARACTERS = 120
 SAID_CHARACTERS = 200
+_LEADING_BYTES = 800  # of a body that may have 512 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,12 @@ class Answer:
     received_at: datetime
     duration_seconds: float
     url: str
+
+    @property
+    def is_web_page(self) -> bool:
+        """Whether a proxy or a login page answered. JSON counts as JSON, even if it is declared as text/html."""
+        start = self.body[:_LEADING_BYTES].lstrip()
+        return start[:1] == b"<" or ("html" in self.content_type.lower() and start[:1] not in {b"{", b"["})
 
 
 class Waiting(StrEnum):
@@ -192,11 +199,11 @@ class AnswerNotUnderstood(SourceError):
     @classmethod
     def of(cls, answer: Answer, why: str | None = None) -> Self:
         """Say what `answer` is instead of the expected JSON; `why` replaces our guess for a body that has content."""
-        # 200 characters are enough to find 120 printable ones in nearly all bodies; a body may have 512 MiB.
-        start = answer.body[:800].decode("utf-8", "replace")
+        # 200 characters are enough to find 120 printable ones in nearly all bodies.
+        start = answer.body[:_LEADING_BYTES].decode("utf-8", "replace")
         if not answer.body.strip():
             return cls(answer.url, f"answered {answer.status} with an empty body")
-        if "html" in answer.content_type.lower() or start.lstrip("\ufeff \t\r\n").startswith("<"):
+        if answer.is_web_page:
             return cls(answer.url, "answered with a web page, perhaps that of a proxy or a login", start)
         return cls(answer.url, why or "answered with something that is not JSON", start)
 

@@ -1,5 +1,6 @@
 """The client of the query API: what it sends, how it reads answers, and each fault from a real socket."""
 
+import gzip
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -131,6 +132,13 @@ async def test_a_long_window_comes_in_questions_that_neither_repeat_nor_lose_a_p
         assert len((await client.range("up", AT, AT + 3 * DAY, HOUR)).series[0].points) == 73
         await client.range("up", AT, AT, HOUR)
     assert len(server.asked) == 5
+
+
+async def test_an_answer_is_read_however_it_is_compressed_and_declared() -> None:
+    body = json.dumps(vector("1", "2")).encode()
+    members = gzip.compress(b"\xef\xbb\xbf" + body[:9]) + gzip.compress(body[9:])
+    found = await instant(Reply(200, members, "text/html", {"Content-Encoding": "gzip"}))
+    assert [series.points for series in found.series] == [[(1.0, 1.0)], [(1.0, 2.0)]]
 
 
 # ------------------------------------------------------------------------------------------------ what is answered

@@ -220,6 +220,71 @@ async def test_a_compressed_answer_is_decompressed() -> None:
     assert server.requests[0].headers["accept-encoding"] == "gzip"
 
 
+GZIP = "content-encoding: gzip"
+BODY = json.dumps({"data": ["x" * 1000] * 3000}).encode()
+
+
+def gzip_members(*parts: bytes, between: bytes = b"") -> bytes:
+    return between.join(gzip.compress(part) for part in parts)
+
+
+def in_pieces(data: bytes, size: int) -> Callable[[asyncio.StreamWriter], Awaitable[None]]:
+    async def write(writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 200 OK\r\n{GZIP}\r\ncontent-length: {len(data)}\r\n\r\n".encode())
+        for at in range(0, len(data), size):
+            writer.write(data[at : at + size])
+            await writer.drain()
+            await asyncio.sleep(0)  # so that it arrives in about these pieces
+
+    return write
+
+
+@pytest.mark.parametrize("size", [1, 2, 1000, 1_000_000])
+@pytest.mark.parametrize("between", [b"", bytes(512)], ids=["adjacent", "padded"])
+async def test_gzip_of_several_members_is_read_whole(size: int, between: bytes) -> None:
+    parts = (BODY[:1], b"", BODY[1:-1], BODY[-1:])
+    async with serving(in_pieces(gzip_members(*parts, between=between) + between, size)) as server:
+        assert (await get(server.url)).body == BODY
+
+
+@pytest.mark.parametrize("kept", [1, 2, 10, -8, -1])
+async def test_gzip_whose_last_member_is_cut_is_truncated(kept: int) -> None:
+    cut = gzip.compress(BODY[:1000]) + gzip.compress(BODY[1000:])[:kept]
+    async with serving(answer(cut, 200, GZIP)) as server:
+        with pytest.raises(AnswerTruncated, match="ends early"):
+            await get(server.url, attempts=1)
+
+
+async def test_what_follows_gzip_and_is_no_member_is_ignored() -> None:
+    for after in (b"\n", b"-- end --" * 1000, b"\x1f-"):
+        async with serving(in_pieces(gzip.compress(BODY) + after, 1000)) as server:
+            assert (await get(server.url)).body == BODY
+
+
+async def test_gzip_members_count_together_towards_the_limit() -> None:
+    async with serving(answer(gzip_members(*[bytes(300_000)] * 4), 200, GZIP)) as server:
+        with pytest.raises(AnswerTooLarge):
+            await get(server.url, max_bytes=1_000_000)
+        assert len((await get(server.url, max_bytes=1_200_000)).body) == 1_200_000
+
+
+@pytest.mark.parametrize("headers", [(), (GZIP,)], ids=["plain", "gzip"])
+async def test_a_byte_order_mark_is_no_part_of_a_body(headers: tuple[str, ...]) -> None:
+    mark = b"\xef\xbb\xbf"
+    for body in (b'{"data":[]}', b"", b"{}"):
+        sent = gzip.compress(mark + body) if headers else mark + body
+        async with serving(answer(sent, 200, *headers)) as server:
+            assert (await get(server.url)).body == body
+    for short in (mark[:2], b"x", b"", b"x" + mark):
+        async with serving(answer(gzip.compress(short) if headers else short, 200, *headers)) as server:
+            assert (await get(server.url)).body == short
+    failure = mark + b'{"message":"busy"}'
+    async with serving(answer(gzip.compress(failure) if headers else failure, 500, *headers)) as server:
+        with pytest.raises(SourceFailed) as caught:
+            await get(server.url, attempts=1)
+    assert caught.value.said == "busy"
+
+
 # Not reached, slow, broken
 
 
@@ -430,6 +495,26 @@ async def test_an_empty_body_and_a_web_page_and_text_are_told_apart() -> None:
     assert "not JSON" in str(text)
     assert len(text.starts_with) <= 120
     assert text.starts_with.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "is_web_page"),
+    [
+        (b'{"code":200}', "text/html; charset=utf-8", False),
+        (b" \n[]", "text/html", False),
+        (b"{}", "text/plain", False),
+        (b"null", "application/json", False),
+        (b"\n <!doctype html><p>Sign in", "application/json", True),
+        (b"<html>", "text/plain", True),
+        (b"Sign in", "TEXT/HTML", True),
+        (b"Sign in", "text/plain", False),
+        (b"", "text/html", True),
+    ],
+)
+def test_a_web_page_is_known_by_its_text_more_than_by_its_type(
+    body: bytes, content_type: str, is_web_page: bool
+) -> None:
+    assert Answer(200, body, content_type, None, NOW, 0.1, "http://host/x").is_web_page is is_web_page
 
 
 def test_a_decoder_can_say_itself_what_is_wrong() -> None:

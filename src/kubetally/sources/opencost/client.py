@@ -230,7 +230,7 @@ class CostModelClient:
             if error.status not in _NOT_HERE:
                 raise
             return error
-        if answer.content_type.startswith("text/html") or answer.body[:1] == b"<":
+        if answer.is_web_page:
             return AnswerNotUnderstood.of(answer)
         self._prefix = prefix
         if answer.server_date is not None:
