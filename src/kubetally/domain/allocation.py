@@ -33,7 +33,8 @@ class Allocation(NamedTuple):
     `costs` are micros with adjustments inside; `total` is what the source calls the row's total. `network_classes`
     are parts of the network cost before adjustment. `pieces` of volumes and balancers say on which resource a cost
     arose. `hours` are resource-hours. Labels are the pod's, merged by the source with its namespace's and node's.
-    `name` is what the source calls the row; it only serves to tell rows apart.
+    `name` is what the source calls the row; it only serves to tell rows apart. `life` is the span in which the source
+    saw the row run, None where it gives none.
     """
 
     kind: Kind
@@ -56,6 +57,7 @@ class Allocation(NamedTuple):
     balancers: tuple[Piece, ...] = ()
     total: int = 0
     name: str = ""
+    life: Window | None = None
 
     def scaled_balancers(self) -> tuple[Piece, ...]:
         """The balancers, scaled down where the source's running totals exceed what it charged the row."""
@@ -93,4 +95,5 @@ class Allocation(NamedTuple):
             volumes=pieces(self.volumes),
             balancers=pieces(self.balancers),
             total=prorate(self.total, since, until),
+            life=None if self.life is None else self.life.overlap(common),
         )

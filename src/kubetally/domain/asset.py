@@ -23,6 +23,8 @@ class Asset(NamedTuple):
     """One thing on the bill over a window; `costs` are micros after discount and adjustment, by component.
 
     `names` are all names an allocation may know it by: a disk's volume name beside its own.
+    `life` is the span in which the source saw it and `cpu_cores` a node's capacity, None where it gives none.
+    `list_cost` is what it costs before discount and adjustment, in micros.
     """
 
     type: AssetType
@@ -37,6 +39,9 @@ class Asset(NamedTuple):
     hours: float = 0.0
     discount: float = 0.0
     adjustment: int = 0
+    life: Window | None = None
+    cpu_cores: float | None = None
+    list_cost: int = 0
 
     def within(self, window: Window) -> "Asset | None":
         """The share of the asset that falls into `window`, prorated by time; None where nothing does."""
@@ -51,6 +56,8 @@ class Asset(NamedTuple):
             costs=Costs(*(prorate(amount, since, until) for amount in self.costs)),
             hours=self.hours * (until - since),
             adjustment=prorate(self.adjustment, since, until),
+            life=None if self.life is None else self.life.overlap(common),
+            list_cost=prorate(self.list_cost, since, until),
         )
 
     @property

@@ -290,7 +290,21 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
         else (),
         total,
         row.name or name,
+        _life(row, step) if kind is Kind.WORKLOAD else None,
     )
+
+
+def _life(row: BookedRow | AssetRow, step: Window) -> Window | None:
+    """The span of the step in which the source saw the row; None where it tells neither ends nor a whole step.
+
+    Ends that can't be read are no reason to refuse figures: they only say nothing of when the row ran.
+    """
+    if row.start and row.end:
+        try:
+            return _parsed(row.start, row.end).overlap(step)
+        except InvalidWindow:
+            return None
+    return step if row.minutes and row.minutes >= step.hours * 60 else None
 
 
 def _lacks_a_cost(row: BookedRow) -> bool:
@@ -400,11 +414,13 @@ def _asset(row: AssetRow, window: Window, notes: Notes) -> Asset:
     about, kind = row.properties, _ASSET_TYPES[row.type]
     name = (about.name if about else None) or ""
     total = 0 if row.total_cost is None else to_micros(row.total_cost)
+    listed = total - to_micros(row.adjustment or 0)
     if row.total_cost is None:
         notes.null_costs.add(f"totalCost of {row.type} assets")
     match kind:
         case AssetType.NODE:
             cpu, ram, gpu = _node_parts(row, notes)
+            listed = to_micros(cpu + ram + gpu)
             costs = node_costs(cpu, ram, gpu, discount=row.discount or 0.0, total=row.total_cost)
         case AssetType.DISK:
             costs = Costs(node_disk=total) if row.storage_class == _LOCAL_DISK else Costs(pv=total)
@@ -427,6 +443,9 @@ def _asset(row: AssetRow, window: Window, notes: Notes) -> Asset:
         hours=(row.minutes or 0.0) / 60,
         discount=row.discount or 0.0,
         adjustment=to_micros(row.adjustment or 0),
+        life=_life(row, window),
+        cpu_cores=row.cpu_cores if kind is AssetType.NODE else None,
+        list_cost=listed,
     )
 
 

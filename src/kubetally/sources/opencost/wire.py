@@ -167,7 +167,7 @@ class AssetRow(Struct, rename="camel", gc=False):
     total_cost: Figure = None
     adjustment: Figure = 0.0
     node_type: str | None = None
-    cpu_cores: Figure = 0.0
+    cpu_cores: Figure = None
     ram_bytes: Figure = 0.0
     cpu_core_hours: Figure = 0.0
     ram_byte_hours: Figure = 0.0
