@@ -131,8 +131,16 @@ class Settings:
         False, "Whether a source may be at a link-local or cloud metadata address (169.254.0.0/16 and the like)."
     )
     connect_seconds: float = _setting(5.0, "Longest wait for a connection to a source.")
-    read_seconds: float = _setting(30.0, "Longest silence of a source while it answers.")
-    deadline_seconds: float = _setting(120.0, "Longest wait for all answers of a command, retries included.")
+    read_seconds: float = _setting(
+        30.0,
+        "Longest silence of a Prometheus, of an API server, and of a source that is asked about itself. Costs of a day "
+        "may take until the deadline.",
+    )
+    deadline_seconds: float = _setting(
+        120.0,
+        "Longest wait for one cluster, retries included: for all answers of a command or a request, and for each day "
+        "that is collected.",
+    )
     attempts: int = _setting(3, "Tries of one question to a source, where a retry can help; 1 for none.")
     max_answer_mib: int = _setting(512, "Largest answer of a source, in MiB, unpacked.")
     parallel_questions: int = _setting(4, "Questions for costs asked of one source at a time.")

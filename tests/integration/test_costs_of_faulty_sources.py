@@ -9,8 +9,10 @@ import gzip
 import itertools
 import json
 import socket
+import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from structlog.testing import capture_logs
 
 from kubetally.domain.allocation import Kind
 from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, Status
+from kubetally.domain.collection import CollectedDay
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.errors import HubError, SourceError
 from kubetally.domain.issues import Issue, IssueKind
@@ -25,6 +28,7 @@ from kubetally.domain.row import Cause
 from kubetally.domain.window import Window, parse_window
 from kubetally.ledger.answer import answer, failure
 from kubetally.ledger.asking import DeadlinePassed
+from kubetally.ledger.collect.read import Reader
 from kubetally.settings import Settings
 from kubetally.sources.address import AddressRefused
 from kubetally.sources.faults import (
@@ -40,9 +44,11 @@ from kubetally.sources.opencost.read import WrongWindow
 from kubetally.sources.opencost.source import ClusterNotThere, CurrencyDiffers, SeveralClusters
 from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.clusters import Failed, get_cluster_costs, get_costs_of_all
+from kubetally.wiring.opener import Fleet, Opener
 from tests.faults import KINDS, OTHER_CLUSTER, FaultServer
 from tests.recordings import DAYS, Recording
 from tests.served import NOON_AFTER, NOT_FOUND, Asked, FixedClock, Reply, Served
+from tests.service import account
 
 DAY = parse_window(",".join(DAYS[0]), NOON_AFTER)
 WHOLE = parse_window(f"{DAYS[0][0]},{DAYS[-1][1]}", NOON_AFTER)
@@ -234,6 +240,49 @@ async def test_one_cluster_that_hangs_is_cut_at_the_deadline_and_the_others_are_
     assert isinstance(whole, ClusterCosts)
     assert whole.status is Status.OK
     assert len(done) == 2
+
+
+def slow(seconds: float) -> Callable[[Asked], Any]:
+    """Computes costs so long before its first byte, as an OpenCost of a large cluster does for a minute."""
+
+    def compute(asked: Asked) -> None:
+        if asked.path in {"/allocation", "/assets"}:
+            threading.Event().wait(seconds)
+
+    return instead(compute)
+
+
+async def test_costs_may_take_longer_than_the_read_limit() -> None:
+    with Served(slow(0.3)) as server:
+        costs = await ask(server.url, settings=replace(HASTY, read_seconds=0.1))
+    assert (costs.status, costs.audited, costs.hours_covered) == (Status.OK, True, 24)
+
+
+async def test_days_of_a_slow_source_are_collected() -> None:
+    settings = replace(HASTY, read_seconds=0.1)
+    with Served(slow(0.3)) as server:
+        fleet = Fleet((account(1, server.url),))
+
+        async def all_accounts() -> Fleet:
+            return fleet
+
+        opener = Opener(all_accounts, settings)
+        reader = Reader(opener.source, opener.metrics, FixedClock(), deadline_seconds=settings.deadline_seconds)
+        days = [day async for day in reader.days(fleet.accounts[0], [date(2026, 11, 20), date(2026, 11, 21)])]
+    assert [type(day) for day in days] == [CollectedDay] * 2
+
+
+async def test_a_shorter_window_is_advised_only_where_several_days_were_asked() -> None:
+    advice = "ask for a shorter window, or raise KUBETALLY_DEADLINE_SECONDS"
+    messages = []
+    with Served(slow(5)) as server:
+        for asked in (DAY, WHOLE):
+            with pytest.raises(DeadlinePassed, match=r"within the overall deadline of 0\.2 s") as caught:
+                await ask(server.url, asked, settings=replace(HASTY, deadline_seconds=0.2))
+            messages.append(str(caught.value))
+    assert "window" not in messages[0]
+    assert "raise KUBETALLY_DEADLINE_SECONDS" in messages[0]
+    assert advice in messages[1]
 
 
 async def test_a_slow_source_is_waited_for(faulty: FaultServer) -> None:

@@ -23,15 +23,19 @@ _GRACE_SECONDS = 5.0  # for what describes the costs, once they are there
 
 
 class DeadlinePassed(SourceError):
-    """The overall deadline came before the source's answer."""
+    """The overall deadline came before the source's answer.
+
+    is_divisible: whether the question was one of several, or about more than a day: fewer days would take less time.
+    """
 
     code = "deadline_passed"
 
-    def __init__(self, url: str, seconds: float) -> None:
-        self.url, self.seconds = url, seconds
+    def __init__(self, url: str, seconds: float, *, is_divisible: bool = False) -> None:
+        self.url, self.seconds, self.is_divisible = url, seconds, is_divisible
+        todo = "ask for a shorter window" if is_divisible else "check whether it hangs"
         super().__init__(
-            f"{url} did not answer before the overall deadline of {seconds:g} s: ask for a shorter window, or set "
-            "KUBETALLY_DEADLINE_SECONDS higher"
+            f"{url} did not answer within the overall deadline of {seconds:g} s; {todo}, or raise "
+            "KUBETALLY_DEADLINE_SECONDS"
         )
 
 
@@ -79,10 +83,11 @@ class Asking:
         self, source: CostSource, infrastructure: InfrastructureSource | None, ends: float | None, seconds: float
     ) -> None:
         self._source, self._infrastructure, self._ends, self._seconds = source, infrastructure, ends, seconds
+        self._several = False
 
     async def answers(self, parts: Sequence[Question]) -> Answers:
         """What there is to each part, beside each other; one failure does not cancel the others."""
-        began = time.monotonic()
+        began, self._several = time.monotonic(), len(parts) > 1
         async with task_group() as group:
             measured = group.create_task(self._measured(parts))
             tasks = [group.create_task(self._booked(part, measured)) for part in parts]
@@ -112,7 +117,7 @@ class Asking:
             async with asyncio.timeout_at(self._ends):
                 return await question
         except TimeoutError:
-            return DeadlinePassed(self._source.url, self._seconds)
+            return DeadlinePassed(self._source.url, self._seconds, is_divisible=self._several)
         except SourceError as error:
             return error
 
@@ -123,7 +128,7 @@ class Asking:
             async with asyncio.timeout_at(self._ends):
                 return await self._infrastructure.read(Window(parts[0].ask.start, parts[-1].ask.end))
         except TimeoutError:
-            return DeadlinePassed(self._infrastructure.url, self._seconds)
+            return DeadlinePassed(self._infrastructure.url, self._seconds, is_divisible=self._several)
         except (SourceError, RequestError) as error:
             return error
 

@@ -35,7 +35,7 @@ async def with_legacy(
 
 def legacy_late(costs: ClusterCosts, url: str, seconds: float) -> ClusterCosts:
     """The costs, where the samples of the old sums did not come in time."""
-    return _failed(costs, url, DeadlinePassed(url, seconds))
+    return _failed(costs, url, DeadlinePassed(url, seconds, is_divisible=costs.hours_asked > 24))
 
 
 def _failed(costs: ClusterCosts, url: str, error: HubError) -> ClusterCosts:

@@ -256,7 +256,8 @@ class CostService:
         except TooManyPoints:
             raise
         except TimeoutError as error:
-            raise ClusterUnreadable(account.id, url, DeadlinePassed(url, self._deadline_seconds or 0)) from error
+            why = DeadlinePassed(url, self._deadline_seconds or 0, is_divisible=window.hours > 24)
+            raise ClusterUnreadable(account.id, url, why) from error
         except (SourceError, RequestError) as error:
             raise ClusterUnreadable(account.id, url, error) from error
 

@@ -52,11 +52,12 @@ class Waiting(StrEnum):
 
 
 _SLOW = {
-    Waiting.CONNECT: "did not accept a connection within {:g} s: check host, port and firewalls between",
-    Waiting.READ: "sent nothing for {:g} s: see that it does not hang; if it is only slow, ask for a shorter window, "
-    "or set KUBETALLY_READ_SECONDS higher",
-    Waiting.DEADLINE: "did not finish its answer within {:g} s, all tries together: ask for a shorter window, or set "
-    "KUBETALLY_DEADLINE_SECONDS higher",
+    Waiting.CONNECT: "did not accept a connection within {:g} s; check host, port and firewall, or raise "
+    "KUBETALLY_CONNECT_SECONDS",
+    Waiting.READ: "sent nothing for {:g} s; check whether it hangs, or raise KUBETALLY_READ_SECONDS",
+    # Days are asked one by one: a shorter window would not make this answer come sooner.
+    Waiting.DEADLINE: "did not answer completely within {:g} s, retries included; check whether it hangs, or raise "
+    "KUBETALLY_DEADLINE_SECONDS",
 }
 
 
@@ -154,8 +155,7 @@ class AnswerTooLarge(SourceError):
         self.url, self.limit_bytes, self.announced_bytes = url, limit_bytes, announced_bytes
         size = "an answer" if announced_bytes is None else f"an answer of {announced_bytes:,} bytes"
         super().__init__(
-            f"{url} has {size}, more than the limit of {limit_bytes:,} bytes; "
-            "ask for a shorter window or for fewer dimensions at a time"
+            f"{url} has {size}, more than the limit of {limit_bytes:,} bytes; raise KUBETALLY_MAX_ANSWER_MIB"
         )
 
 

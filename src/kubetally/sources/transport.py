@@ -81,7 +81,8 @@ _FORM_HEADERS = {"content-type": "application/x-www-form-urlencoded"}
 class Limits:
     """How long, how much and how often.
 
-    read_seconds:     the longest silence, before the head and between pieces of the body.
+    read_seconds:     the longest silence, before the head and between pieces of the body; not of a question that waits
+                      `until_deadline`.
     deadline_seconds: for one question with all its tries and the pauses between them.
     max_bytes:        of a body, decompressed.
     attempts:         tries of one question, 1 for no retry.
@@ -105,11 +106,15 @@ class _SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """A GET, or a POST where there is a form; `shown` is the address without query or secret."""
+    """A GET, or a POST where there is a form; `shown` is the address without query or secret.
+
+    read_seconds: the longest silence of its answer; None where only the deadline limits it.
+    """
 
     url: httpx.URL
     shown: str
     form: bytes | None = None
+    read_seconds: float | None = None
 
     @property
     def method(self) -> str:
@@ -149,9 +154,8 @@ class Transport:
             allow_link_local=self._limits.allow_link_local,
         )
         self._headers = httpx.Headers(_HEADERS | access.request_headers() | {"accept-encoding": "gzip"})
-        self._timeout = {
+        self._timeout: dict[str, float | None] = {
             "connect": self._limits.connect_seconds,
-            "read": self._limits.read_seconds,
             "write": self._limits.read_seconds,
             "pool": self._limits.deadline_seconds,
         }
@@ -172,18 +176,27 @@ class Transport:
         await self._connections.aclose()
 
     async def get(
-        self, path: str, params: Params = (), *, expected: frozenset[int] = frozenset(), quiet: bool = False
+        self,
+        path: str,
+        params: Params = (),
+        *,
+        expected: frozenset[int] = frozenset(),
+        quiet: bool = False,
+        until_deadline: bool = False,
     ) -> Answer:
         """The 2xx answer to `path` under the source's URL; tries again where that may help, and logs a failure once.
 
         Shape:  `params` as pairs in their order, or as a mapping; names and values as they are, not encoded.
                 A refusal with a status in `expected` is no failure to log: the caller asks whether a path exists.
                 `quiet`: nothing depends on the answer, so that its failure is not worth a line of the log.
+                `until_deadline`: the source may compute in silence until the deadline; no read limit applies.
         Raises: SourceRefused (with `status`, so that a caller may try another path), SourceUnavailable, SourceTimeout,
                 SourceFailed, AnswerTruncated, AnswerTooLarge, AnswerNotUnderstood (a body that does not decompress),
                 RedirectRefused, AddressRefused, CertificateNotTrusted.
         """
-        return await self._answer(path, _Question(self._address_of(path, params), self._shown(path)), expected, quiet)
+        read_seconds = None if until_deadline else self._limits.read_seconds
+        question = _Question(self._address_of(path, params), self._shown(path), read_seconds=read_seconds)
+        return await self._answer(path, question, expected, quiet)
 
     async def post(
         self, path: str, form: Params, *, expected: frozenset[int] = frozenset(), quiet: bool = False
@@ -198,7 +211,8 @@ class Transport:
         body = urlencode(_pairs(form)).encode("ascii")
         if len(body) > _LARGEST_FORM_BYTES:
             raise QuestionTooLarge(shown, len(body), _LARGEST_FORM_BYTES)
-        return await self._answer(path, _Question(self._address_of(path, ()), shown, body), expected, quiet)
+        question = _Question(self._address_of(path, ()), shown, body, self._limits.read_seconds)
+        return await self._answer(path, question, expected, quiet)
 
     async def _answer(self, path: str, question: _Question, expected: frozenset[int], quiet: bool) -> Answer:
         began, tries = time.monotonic(), _Tries()
@@ -290,7 +304,7 @@ class Transport:
         """The first answer that redirects nowhere; only the source's own host is followed."""
         url, shown, form = question.url, question.shown, question.form
         for _ in range(self._limits.max_redirects + 1):
-            async with self._response(question.method, url, form) as response:
+            async with self._response(question, url) as response:
                 location = response.headers.get("location")
                 if response.status_code not in _REDIRECTS or not location:
                     yield response
@@ -301,10 +315,11 @@ class Transport:
         raise RedirectRefused(shown, url.host, f"more than {self._limits.max_redirects} times in a row")
 
     @asynccontextmanager
-    async def _response(self, method: str, url: httpx.URL, form: bytes | None) -> AsyncIterator[httpx.Response]:
+    async def _response(self, question: _Question, url: httpx.URL) -> AsyncIterator[httpx.Response]:
+        form, timeout = question.form, {**self._timeout, "read": question.read_seconds}
         headers = self._headers if form is None else [*self._headers.items(), *_FORM_HEADERS.items()]
-        extensions = {"timeout": self._timeout, **self._extensions}
-        request = httpx.Request(method, url, headers=headers, content=form, extensions=extensions)
+        extensions = {"timeout": timeout, **self._extensions}
+        request = httpx.Request(question.method, url, headers=headers, content=form, extensions=extensions)
         response = await self._connections.handle_async_request(request)
         response.request = request
         try:

@@ -328,6 +328,22 @@ async def test_a_source_that_hangs_before_its_head_is_a_read_timeout_and_not_ask
     assert len(server.requests) == 1
 
 
+async def test_a_source_that_computes_in_silence_is_awaited_until_the_deadline() -> None:
+    async with serving(hang) as server, transport(server.url, read_seconds=0.02, deadline_seconds=0.2) as one:
+        with pytest.raises(SourceTimeout, match="KUBETALLY_DEADLINE_SECONDS") as caught:
+            await one.get("/allocation", until_deadline=True)
+    assert (caught.value.waiting, caught.value.seconds) == (Waiting.DEADLINE, 0.2)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("waiting", Waiting)
+def test_a_timeout_names_the_setting_that_raises_it_and_no_shorter_window(waiting: Waiting) -> None:
+    message = str(SourceTimeout("http://host", waiting, 7))
+    assert f"KUBETALLY_{waiting.value.upper()}_SECONDS" in message
+    assert " 7 s" in message
+    assert "window" not in message
+
+
 async def test_a_source_that_hangs_in_its_body_is_a_read_timeout() -> None:
     async def half(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
@@ -533,7 +549,7 @@ async def test_a_length_over_the_limit_is_refused_before_the_body_is_read() -> N
         await hang(writer)
 
     async with serving(announce) as server:
-        with pytest.raises(AnswerTooLarge, match="99,999,999,999 bytes") as caught:
+        with pytest.raises(AnswerTooLarge, match=r"99,999,999,999 bytes.*raise KUBETALLY_MAX_ANSWER_MIB") as caught:
             await get(server.url, max_bytes=1000)
     assert (caught.value.limit_bytes, caught.value.announced_bytes) == (1000, 99999999999)
     assert len(server.requests) == 1

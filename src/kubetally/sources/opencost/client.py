@@ -183,7 +183,7 @@ class CostModelClient:
         async with self._parallel:
             began = time.monotonic()
             try:
-                return await self._get(path, (("window", str(window)), *params))
+                return await self._get(path, (("window", str(window)), *params), computes=True)
             except _NoSuchPath as error:
                 self.log_failure(path, error.first, time.monotonic() - began)
                 if await self._is_prometheus():
@@ -199,11 +199,14 @@ class CostModelClient:
             return False
         return told is not None and "goVersion" in told
 
-    async def _get(self, path: str, params: Params) -> Answer:
-        """From wherever the API begins: known, or found out by trying. Raises _NoSuchPath, SourceError."""
+    async def _get(self, path: str, params: Params, *, computes: bool = False) -> Answer:
+        """From wherever the API begins: known, or found out by trying. Raises _NoSuchPath, SourceError.
+
+        computes: whether the source computes the answer from its Prometheus, silently, often for longer than a minute.
+        """
         first: SourceRefused | AnswerNotUnderstood | None = None
         for prefix in self._prefixes():
-            answer = await self._try(prefix, path, params)
+            answer = await self._try(prefix, path, params, computes=computes)
             if isinstance(answer, Answer):
                 return answer
             first = first or answer
@@ -221,11 +224,13 @@ class CostModelClient:
         raise _NoSuchPath(next(answer for answer in answers if not isinstance(answer, Answer)))
 
     async def _try(
-        self, prefix: str, path: str, params: Params, *, quiet: bool = False
+        self, prefix: str, path: str, params: Params, *, quiet: bool = False, computes: bool = False
     ) -> Answer | SourceRefused | AnswerNotUnderstood:
         """The answer at one place; why there is none, if the API does not begin there. Raises SourceError."""
         try:
-            answer = await self._transport.get(prefix + path, params, expected=_NOT_HERE, quiet=quiet)
+            answer = await self._transport.get(
+                prefix + path, params, expected=_NOT_HERE, quiet=quiet, until_deadline=computes
+            )
         except SourceRefused as error:
             if error.status not in _NOT_HERE:
                 raise
