@@ -538,7 +538,8 @@ async def test_a_window_that_is_not_over_counts_its_whole_hours(faulty: FaultSer
 
 
 async def test_a_window_in_the_future_is_no_data(faulty: FaultServer) -> None:
-    costs = await ask(faulty.url_of("aurora"), window("2027-01-01,2027-01-02"))
+    first = datetime(2027, 1, 1, tzinfo=UTC)
+    costs = await ask(faulty.url_of("aurora"), Window(first, first + timedelta(days=1)))
     assert costs.status is Status.NO_DATA
     assert of_kind(costs, IssueKind.WINDOW_NOT_OVER)
     assert set(answer(costs, DetailLevel.SUMMARY)["summary"].values()) == {None}

@@ -77,5 +77,5 @@ def test_ragged_edges_are_questions_of_their_own(window: str, expected: list[tup
         minutes = [int((at - MIDNIGHT) / HOUR * 60) for at in (span.start, span.end)]
         return "-".join(f"{at // 60:02}:{at % 60:02}" for at in minutes)
 
-    asked = questions(parse_window(window, MIDNIGHT))
+    asked = questions(parse_window(window, MIDNIGHT + 2 * DAY))
     assert [(clock(question.ask), clock(question.want)) for question in asked] == expected
