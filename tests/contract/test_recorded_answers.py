@@ -125,7 +125,7 @@ def test_each_step_of_a_recorded_allocation_answer_is_read_and_balances(cluster:
         rows = read_allocations(AllocationAnswer(data=[step]), window, notes, answer.url)
         assert len(rows.allocations) == len(step)
         assert rows.covered == (window,)
-        assert not notes.null_costs
+        assert not notes.null_figures
         assert not notes.beyond_parts, "every cost of this version has a component of ours"
         assert not notes.below_parts
         booking = book(Reading(window, rows.allocations, None, rows.covered, "USD", answer.url, tuple(notes.issues())))

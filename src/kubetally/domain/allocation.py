@@ -89,7 +89,7 @@ class Allocation(NamedTuple):
         return self._replace(
             step=common,
             minutes=self.minutes * part,
-            hours=Hours(*(amount * part for amount in self.hours)),
+            hours=self.hours.times(part),
             costs=Costs(*costs(self.costs)),
             network_classes=NetworkClasses(*costs(self.network_classes)),
             volumes=pieces(self.volumes),

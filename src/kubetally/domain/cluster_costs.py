@@ -14,7 +14,7 @@ from typing import TypeVar
 from kubetally.domain.allocation import Kind
 from kubetally.domain.booking import Booking, ComponentBalance
 from kubetally.domain.component import Component, Costs, NetworkClasses
-from kubetally.domain.efficiency import Efficiency, Hours, efficiency
+from kubetally.domain.efficiency import Efficiency, Hours, RatedHours, efficiency
 from kubetally.domain.issues import Issue, any_missing
 from kubetally.domain.money import UnlikeCurrencies
 from kubetally.domain.row import Cause, Row
@@ -67,16 +67,20 @@ class SourceIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rows added up. Costs in micros; network classes are parts of the network cost."""
+    """Rows added up. Costs in micros; network classes are parts of the network cost.
+
+    `hours`: of what is known. `rated`: of the rows of which request and usage are both known.
+    """
 
     costs: Costs
     network_classes: NetworkClasses
     hours: Hours
+    rated: RatedHours
 
     @property
     def efficiency(self) -> Efficiency:
         """What of the requests was used."""
-        return efficiency(self.hours, self.costs.cpu, self.costs.ram)
+        return efficiency(self.rated, self.costs.cpu, self.costs.ram)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,11 +264,12 @@ def _grouped(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]
     return dict(groups)
 
 
-def _parts(rows: Sequence[Row]) -> tuple[Costs, NetworkClasses, Hours]:
+def _parts(rows: Sequence[Row]) -> tuple[Costs, NetworkClasses, Hours, RatedHours]:
     return (
         Costs.sum(row.costs for row in rows),
         NetworkClasses.sum(row.network_classes for row in rows),
         Hours.sum(row.hours for row in rows),
+        RatedHours.of(row.hours for row in rows),
     )
 
 

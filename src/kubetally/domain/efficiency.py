@@ -1,6 +1,6 @@
 """How well what was requested was used: ratios of sums, never averages of ratios."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import fsum, isfinite
 from typing import NamedTuple
 
@@ -9,31 +9,78 @@ class Hours(NamedTuple):
     """Resource-hours and traffic of a row; they add up over rows, steps and days.
 
     Units: core-hours, byte-hours (bytes, not GiB), GPU-hours; traffic in bytes of all classes.
+    None:  a request or usage that nobody measured; 0 is one that was measured.
     """
 
     cpu_core_hours: float = 0.0
-    cpu_core_request_hours: float = 0.0
-    cpu_core_usage_hours: float = 0.0
+    cpu_core_request_hours: float | None = 0.0
+    cpu_core_usage_hours: float | None = 0.0
     ram_byte_hours: float = 0.0
-    ram_byte_request_hours: float = 0.0
-    ram_byte_usage_hours: float = 0.0
+    ram_byte_request_hours: float | None = 0.0
+    ram_byte_usage_hours: float | None = 0.0
     gpu_hours: float = 0.0
     pv_byte_hours: float = 0.0
     network_transfer_bytes: float = 0.0
     network_receive_bytes: float = 0.0
 
     def plus(self, other: "Hours") -> "Hours":
-        """The sum, field by field."""
-        return Hours(*[a + b for a, b in zip(self, other, strict=True)])
+        """The sum of what is known, field by field."""
+        return Hours.sum([self, other])
+
+    def times(self, part: float) -> "Hours":
+        """A part of each; what is unknown stays unknown."""
+        return Hours(*[None if amount is None else amount * part for amount in self])  # type: ignore[arg-type]
 
     @classmethod
     def sum(cls, many: Iterable["Hours"]) -> "Hours":
-        """The sum of many, field by field; zero of none. The same digits in any order, and on every Python."""
+        """The sum of what is known of many, field by field; unknown where nothing is known, zero of none.
+
+        The same digits in any order, and on every Python.
+        """
         rows = [*many]
-        return cls(*map(fsum, zip(*rows, strict=True))) if rows else NO_HOURS
+        if not rows:
+            return NO_HOURS
+        try:
+            return cls(*map(fsum, zip(*rows, strict=True)))
+        except TypeError:  # some are None, which is rare
+            return cls(*map(_sum_of_known, zip(*rows, strict=True)))  # type: ignore[arg-type]
+
+    @classmethod
+    def merged(cls, parts: Sequence["Hours"]) -> "Hours":
+        """The sum of the parts of one thing: a request or usage that one part lacks is unknown of the whole."""
+        try:
+            return cls(*map(fsum, zip(*parts, strict=True)))
+        except TypeError:
+            columns = zip(*parts, strict=True)
+            return cls(*(None if None in column else fsum(column) for column in columns))  # type: ignore[arg-type]
 
 
 NO_HOURS = Hours()
+
+
+class RatedHours(NamedTuple):
+    """Requests, and the usage held against them, of the rows of which both are known; they add up like `Hours`.
+
+    Usage without any request counts too: its request is known, and 0.
+    """
+
+    cpu_core_request_hours: float = 0.0
+    cpu_core_usage_hours: float = 0.0
+    ram_byte_request_hours: float = 0.0
+    ram_byte_usage_hours: float = 0.0
+
+    @classmethod
+    def of(cls, rows: Iterable[Hours]) -> "RatedHours":
+        """The sums of rows; zero of none."""
+        hours = [*rows]
+        return cls(
+            *_rated([(row.cpu_core_request_hours, row.cpu_core_usage_hours) for row in hours]),
+            *_rated([(row.ram_byte_request_hours, row.ram_byte_usage_hours) for row in hours]),
+        )
+
+    def plus(self, other: "RatedHours") -> "RatedHours":
+        """The sum, field by field."""
+        return RatedHours(*[a + b for a, b in zip(self, other, strict=True)])
 
 
 class Efficiency(NamedTuple):
@@ -44,12 +91,12 @@ class Efficiency(NamedTuple):
     total: float | None
 
 
-def efficiency(hours: Hours, cpu_cost: int, ram_cost: int) -> Efficiency:
+def efficiency(hours: RatedHours, cpu_cost: int, ram_cost: int) -> Efficiency:
     """What of the requests was used, from summed hours and the workloads' own costs (without idle).
 
     Units:  ratios, not percent, not clamped: usage above the request gives more than 1. Costs in micros.
-    None:   a resource without requests, or with next to none; the total where no resource with requests cost
-            anything. A negative cost weighs nothing.
+    None:   a resource without requests, with next to none, or of which no row has both figures; the total where no
+            resource with a ratio cost anything. A negative cost weighs nothing.
     """
     cpu = _ratio(hours.cpu_core_usage_hours, hours.cpu_core_request_hours)
     ram = _ratio(hours.ram_byte_usage_hours, hours.ram_byte_request_hours)
@@ -57,6 +104,17 @@ def efficiency(hours: Hours, cpu_cost: int, ram_cost: int) -> Efficiency:
     weight = sum(cost for _, cost in weighed)
     total = _finite(sum(ratio * cost for ratio, cost in weighed) / weight) if weight > 0 else None
     return Efficiency(cpu, ram, total)
+
+
+def _sum_of_known(column: Sequence[float | None]) -> float | None:
+    known = [amount for amount in column if amount is not None]
+    return fsum(known) if known else None
+
+
+def _rated(pairs: Sequence[tuple[float | None, float | None]]) -> tuple[float, float]:
+    """Request and usage, each summed over the pairs of which both are known."""
+    known = [(request, usage) for request, usage in pairs if request is not None and usage is not None]
+    return fsum(request for request, _ in known), fsum(usage for _, usage in known)
 
 
 def _ratio(used: float, requested: float) -> float | None:

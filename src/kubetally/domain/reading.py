@@ -1,12 +1,13 @@
 """What a source answered about one cluster and one window, ready to be booked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from kubetally.domain.allocation import Allocation
+from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.asset import Asset
 from kubetally.domain.component import Component
+from kubetally.domain.efficiency import Hours
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue
 from kubetally.domain.window import Window
@@ -51,3 +52,20 @@ class Reading:
             covered=tuple(span for span in covered if span is not None),
             infrastructure=None if self.infrastructure is None else self.infrastructure.within(window),
         )
+
+
+def without_requests(reading: Reading) -> Reading:
+    """The same reading with the requests of all workloads unknown: nobody measured them."""
+    return _with_hours(reading, lambda hours: hours._replace(cpu_core_request_hours=None, ram_byte_request_hours=None))
+
+
+def without_usage(reading: Reading) -> Reading:
+    """The same reading with the usage of all workloads unknown: nobody measured it."""
+    return _with_hours(reading, lambda hours: hours._replace(cpu_core_usage_hours=None, ram_byte_usage_hours=None))
+
+
+def _with_hours(reading: Reading, change: Callable[[Hours], Hours]) -> Reading:
+    allocations = [
+        row._replace(hours=change(row.hours)) if row.kind is Kind.WORKLOAD else row for row in reading.allocations
+    ]
+    return replace(reading, allocations=allocations)

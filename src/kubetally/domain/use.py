@@ -92,7 +92,7 @@ def _merged(rows: list[Allocation]) -> Row:
         node=first.node,
         containers=len({row.container for row in rows}),
         minutes=fsum(minutes.values()),
-        hours=Hours.sum([row.hours for row in rows]),
+        hours=Hours.merged([row.hours for row in rows]),
         costs=Costs.sum([row.costs for row in rows]),
         network_classes=NetworkClasses.sum([row.network_classes for row in rows]),
         services=tuple(sorted({service for row in rows for service in row.services})),

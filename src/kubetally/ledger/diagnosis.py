@@ -9,6 +9,7 @@ from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.asset import AssetType
 from kubetally.domain.booking import Booking, book
 from kubetally.domain.component import Component
+from kubetally.domain.efficiency import Hours
 from kubetally.domain.errors import HubError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.metrics import MANAGEMENT
@@ -158,8 +159,8 @@ def _idle(reading: Reading) -> Finding:
 
 
 def _usage(workloads: list[Allocation]) -> Iterator[Finding]:
-    requested = sum(row.hours.cpu_core_request_hours for row in workloads)
-    used = sum(row.hours.cpu_core_usage_hours for row in workloads)
+    hours = Hours.sum(row.hours for row in workloads)
+    requested, used = hours.cpu_core_request_hours, hours.cpu_core_usage_hours
     if requested and used:
         yield Finding(Level.OK, "efficiency", f"{used:.1f} core-hours used of {requested:.1f} requested")
     if not used:

@@ -218,7 +218,10 @@ amounts = st.one_of(st.just(0), st.integers(-2_000_000, 20_000_000), st.integers
 paid_only = st.one_of(st.just(0), st.integers(0, 30_000_000))
 paid = st.one_of(st.just(0), st.integers(0, 30_000_000), st.integers(-1_000_000, 0))
 quantities = st.one_of(st.just(0.0), st.floats(0, 1e12, allow_subnormal=False))
-hours_of_rows = st.builds(Hours, *(quantities for _ in Hours._fields))
+measurable = st.one_of(quantities, quantities, st.none())
+hours_of_rows = st.builds(
+    Hours, *(measurable if name.endswith(("request_hours", "usage_hours")) else quantities for name in Hours._fields)
+)
 steps = st.sampled_from(
     [TODAY, *(Window(MIDNIGHT + hour * HOUR, MIDNIGHT + (hour + 1) * HOUR) for hour in (0, 1, 2, 23))]
 )

@@ -6,14 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubetally.domain.efficiency import NO_HOURS, Efficiency, Hours, efficiency
+from kubetally.domain.efficiency import NO_HOURS, Efficiency, Hours, RatedHours
+from kubetally.domain.efficiency import efficiency as rated_efficiency
 from kubetally.domain.money import MICROS
 from tests.unit.domain.clusters import hours_of_rows
 
 costs = st.integers(-(10**12), 10**15)
 
 
-def hours(cpu: tuple[float, float], ram: tuple[float, float] = (0.0, 0.0)) -> Hours:
+Pair = tuple[float | None, float | None]
+
+
+def efficiency(hours: Hours, cpu_cost: int, ram_cost: int) -> Efficiency:
+    """Of one row."""
+    return rated_efficiency(RatedHours.of([hours]), cpu_cost, ram_cost)
+
+
+def hours(cpu: Pair, ram: Pair = (0.0, 0.0)) -> Hours:
     """Usage and request of each."""
     return Hours(
         cpu_core_usage_hours=cpu[0],
@@ -78,8 +87,8 @@ def test_hours_add_up_to_the_same_digits_in_any_order(
     shuffled = Hours.sum(data.draw(st.permutations(rows)))
     assert shuffled == whole
     assert efficiency(shuffled, cpu_cost, ram_cost) == efficiency(whole, cpu_cost, ram_cost)
-    requested = fsum(row.cpu_core_request_hours for row in rows)
-    used = fsum(row.cpu_core_usage_hours for row in rows)
+    requested = fsum(row.cpu_core_request_hours or 0.0 for row in rows)
+    used = fsum(row.cpu_core_usage_hours or 0.0 for row in rows)
     ratio = used / requested if requested else inf
     assert efficiency(whole, cpu_cost, ram_cost).cpu == (ratio if isfinite(ratio) else None), "of next to no requests"
 
@@ -93,3 +102,38 @@ def test_hours_added_in_groups_are_the_hours_added_at_once(rows: list[Hours], cu
 def test_a_request_next_to_nothing_has_no_efficiency_rather_than_an_infinite_one() -> None:
     hours = Hours(cpu_core_usage_hours=1.0, cpu_core_request_hours=5e-324, ram_byte_usage_hours=1.0)
     assert efficiency(hours, 1, 1) == Efficiency(None, None, None)
+
+
+def test_sum_is_of_what_is_known() -> None:
+    known, unknown = hours((1, 2), (3, 4)), hours((None, 2), (3, None))
+    total = Hours.sum([known, unknown])
+    assert (total.cpu_core_usage_hours, total.cpu_core_request_hours) == (1, 4)
+    assert (total.ram_byte_usage_hours, total.ram_byte_request_hours) == (6, 4)
+    assert Hours.sum([unknown, unknown]).cpu_core_usage_hours is None
+
+
+def test_merged_parts_are_unknown_where_one_part_is() -> None:
+    whole = Hours.merged([hours((1, 2), (3, 4)), hours((None, 2), (3, None))])
+    assert (whole.cpu_core_usage_hours, whole.cpu_core_request_hours) == (None, 4)
+    assert (whole.ram_byte_usage_hours, whole.ram_byte_request_hours) == (6, None)
+
+
+def test_part_of_unknown_hours_is_unknown() -> None:
+    assert hours((None, 2), (3, None)).times(0.5) == hours((None, 1), (1.5, None))
+
+
+@pytest.mark.parametrize("unknown", [hours((None, 9)), hours((9, None)), hours((None, None))])
+def test_row_without_usage_or_request_does_not_rate(unknown: Hours) -> None:
+    rated = RatedHours.of([hours((1, 2)), unknown])
+    assert rated_efficiency(rated, 1, 0).cpu == 0.5
+    assert efficiency(unknown, 1, 0) == Efficiency(None, None, None)
+
+
+def test_usage_without_a_request_still_counts() -> None:
+    assert rated_efficiency(RatedHours.of([hours((1, 2)), hours((1, 0))]), 1, 0).cpu == 1.0
+
+
+@given(st.lists(hours_of_rows, max_size=8), st.integers(0, 8))
+def test_rated_hours_added_in_groups_are_those_added_at_once(rows: list[Hours], cut: int) -> None:
+    grouped = RatedHours.of(rows[:cut]).plus(RatedHours.of(rows[cut:]))
+    assert list(grouped) == pytest.approx(list(RatedHours.of(rows)))

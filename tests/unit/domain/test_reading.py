@@ -13,7 +13,7 @@ from kubetally.domain.allocation import Allocation, Kind, Piece
 from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.component import Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
-from kubetally.domain.reading import Reading
+from kubetally.domain.reading import Reading, without_requests, without_usage
 from kubetally.domain.window import HOUR, Window, covered_hours
 from tests.unit.domain.clusters import MIDNIGHT, SOURCE, TODAY, allocations, micros, reading, readings
 
@@ -124,3 +124,13 @@ def test_balancers_never_come_to_more_than_the_row_was_charged(row: Allocation) 
     shown = sum(piece.cost for piece in row.balancers)
     scaled = sum(piece.cost for piece in row.scaled_balancers())
     assert scaled == (min(shown, row.costs.load_balancer) if shown > 0 else shown)
+
+
+@given(readings())
+def test_usage_or_requests_can_be_marked_unknown(whole: Reading) -> None:
+    for row, marked in zip(whole.allocations, without_usage(whole).allocations, strict=True):
+        expected = {"cpu_core_usage_hours": None, "ram_byte_usage_hours": None} if row.kind is Kind.WORKLOAD else {}
+        assert marked == row._replace(hours=row.hours._replace(**expected))
+    for row, marked in zip(whole.allocations, without_requests(whole).allocations, strict=True):
+        expected = {"cpu_core_request_hours": None, "ram_byte_request_hours": None} if row.kind is Kind.WORKLOAD else {}
+        assert marked == row._replace(hours=row.hours._replace(**expected))

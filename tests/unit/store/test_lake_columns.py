@@ -37,6 +37,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 MAYBE = st.none() | TEXTS
 LABELS = st.none() | st.dictionaries(TEXTS, TEXTS, max_size=4)
 FLOATS = st.floats(allow_nan=False)
+MEASURABLE = [name for name in Hours._fields if name.endswith(("request_hours", "usage_hours"))]
 INSTANTS = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 ROWS = st.builds(
     Row,
@@ -49,7 +50,7 @@ ROWS = st.builds(
     node=MAYBE,
     containers=st.integers(0, 2**31 - 1),
     minutes=FLOATS,
-    hours=st.builds(Hours, *[FLOATS] * len(Hours._fields)),
+    hours=st.builds(Hours, *(st.none() | FLOATS if name in MEASURABLE else FLOATS for name in Hours._fields)),
     costs=st.builds(Costs, *[AMOUNTS] * len(Costs._fields)),
     network_classes=st.builds(NetworkClasses, AMOUNTS, AMOUNTS, AMOUNTS),
     services=st.lists(TEXTS, max_size=3).map(tuple),
@@ -114,6 +115,14 @@ def test_labels_that_are_not_known_are_not_empty() -> None:
     table = allocation_table(cluster_day("a", rows=rows))
     assert table["labels"].null_count == 1
     assert [(row.labels, row.namespace_labels) for row in rows_of(table)] == [(None, {}), ({}, None)]
+
+
+def test_unknown_usage_and_requests_are_null_and_zero_is_not() -> None:
+    unknown = Hours(cpu_core_usage_hours=None, ram_byte_request_hours=None)
+    table = allocation_table(cluster_day("a", rows=[Row(Kind.WORKLOAD, hours=unknown), Row(Kind.WORKLOAD)]))
+    nulls = {name: table[name].null_count for name in Hours._fields if table[name].null_count}
+    assert nulls == {"cpu_core_usage_hours": 1, "ram_byte_request_hours": 1}
+    assert [row.hours for row in rows_of(table)] == [unknown, Hours()]
 
 
 @pytest.mark.parametrize("value", [float("nan"), -0.0, float("inf"), 5e-324])

@@ -84,7 +84,7 @@ class Notes:
 
     source: str
     window: Window
-    null_costs: set[str] = field(default_factory=set)
+    null_figures: set[str] = field(default_factory=set)
     merged: int = 0
     prorated: int = 0
     beyond_parts: dict[str, int] = field(default_factory=dict)
@@ -93,16 +93,16 @@ class Notes:
     @property
     def missing(self) -> frozenset[Component]:
         """Components of which a figure is missing."""
-        return frozenset(_COMPONENT_OF[key] for key in self.null_costs if key in _COMPONENT_OF)
+        return frozenset(_COMPONENT_OF[key] for key in self.null_figures if key in _COMPONENT_OF)
 
     def issues(self, unknown_keys: Iterable[str] = ()) -> Iterator[Issue]:
         """One issue for each kind of thing seen."""
-        if self.null_costs:
+        if self.null_figures:
             yield self._issue(
                 IssueKind.FIGURE_MISSING,
-                f"the source could not compute {', '.join(sorted(self.null_costs))} of some rows (null): what they "
+                f"the source could not compute {', '.join(sorted(self.null_figures))} of some rows (null): what they "
                 "would show is not in the figures",
-                figures=tuple(sorted(self.null_costs)),
+                figures=tuple(sorted(self.null_figures)),
             )
         if self.merged:
             yield self._issue(
@@ -342,7 +342,7 @@ def _costs(row: BookedRow, notes: Notes) -> Costs:
         to_micros(external) if external else 0,
     )
     if _lacks_a_cost(row):
-        notes.null_costs.update(
+        notes.null_figures.update(
             key
             for key, figure in (
                 ("cpuCost", cpu), ("ramCost", ram), ("gpuCost", gpu), ("pvCost", pv), ("loadBalancerCost", balancer),
@@ -373,19 +373,27 @@ def _costs(row: BookedRow, notes: Notes) -> Costs:
 
 def _hours(row: BookedRow, step_hours: float, hours: float, notes: Notes) -> Hours:
     """Resource-hours from averages (B8): the source divides CPU usage by its whole step, everything else by minutes."""
-    cpu_usage = row.cpu_core_usage_average or 0.0
-    if row.raw_allocation_only is not None:
-        cpu_usage *= step_hours
-    else:
-        notes.merged += cpu_usage != 0
-        cpu_usage *= hours
+    cpu_request, cpu_usage = row.cpu_core_request_average, row.cpu_core_usage_average
+    ram_request, ram_usage = row.ram_byte_request_average, row.ram_byte_usage_average
+    usage_hours = step_hours if row.raw_allocation_only is not None else hours
+    if cpu_usage and row.raw_allocation_only is None:
+        notes.merged += 1
+    if cpu_request is None or cpu_usage is None or ram_request is None or ram_usage is None:
+        notes.null_figures.update(
+            key
+            for key, figure in (
+                ("cpuCoreRequestAverage", cpu_request), ("cpuCoreUsageAverage", cpu_usage),
+                ("ramByteRequestAverage", ram_request), ("ramByteUsageAverage", ram_usage),
+            )
+            if figure is None
+        )  # fmt: skip
     return Hours(
         row.cpu_core_hours or 0.0,
-        (row.cpu_core_request_average or 0.0) * hours,
-        cpu_usage,
+        None if cpu_request is None else cpu_request * hours,
+        None if cpu_usage is None else cpu_usage * usage_hours,
         row.ram_byte_hours or 0.0,
-        (row.ram_byte_request_average or 0.0) * hours,
-        (row.ram_byte_usage_average or 0.0) * hours,
+        None if ram_request is None else ram_request * hours,
+        None if ram_usage is None else ram_usage * hours,
         row.gpu_hours or 0.0,
         row.pv_byte_hours or 0.0,
         row.network_transfer_bytes or 0.0,
@@ -399,13 +407,13 @@ def _volume_hours(row: BookedRow) -> Hours:
 
 def _volume(key: str, volume: Volume, notes: Notes) -> Piece:
     if volume.cost is None:
-        notes.null_costs.add("pvs.cost")
+        notes.null_figures.add("pvs.cost")
     return Piece(key.rpartition(":name=")[2], to_micros(volume.cost or 0) + to_micros(volume.adjustment or 0))
 
 
 def _balancer(key: str, balancer: Balancer, notes: Notes) -> Piece:
     if balancer.cost is None:
-        notes.null_costs.add("lbAllocations.cost")
+        notes.null_figures.add("lbAllocations.cost")
     cost = to_micros(balancer.cost or 0) + to_micros(balancer.adjustment or 0)
     return Piece(balancer.service or key.partition("/")[2], cost)
 
@@ -416,7 +424,7 @@ def _asset(row: AssetRow, window: Window, notes: Notes) -> Asset:
     total = 0 if row.total_cost is None else to_micros(row.total_cost)
     listed = total - to_micros(row.adjustment or 0)
     if row.total_cost is None:
-        notes.null_costs.add(f"totalCost of {row.type} assets")
+        notes.null_figures.add(f"totalCost of {row.type} assets")
     match kind:
         case AssetType.NODE:
             cpu, ram, gpu = _node_parts(row, notes)
@@ -459,5 +467,5 @@ def _node_parts(row: AssetRow, notes: Notes) -> tuple[float, float, float]:
         rest = max(0.0, row.total_cost - (row.adjustment or 0.0) - known)
         parts[unknown[0]] = rest / keep[unknown[0]] if keep[unknown[0]] else 0.0
     elif unknown:
-        notes.null_costs.update(f"{key} of Node assets" for key in unknown)
+        notes.null_figures.update(f"{key} of Node assets" for key in unknown)
     return (parts["cpuCost"] or 0.0, parts["ramCost"] or 0.0, parts["gpuCost"] or 0.0)

@@ -77,7 +77,10 @@ class RawOnly(Struct, rename="camel", gc=False):
 
 
 class BookedRow(Struct, rename="camel", gc=False):
-    """One row of an allocation answer, as far as a booking needs it; the rest takes a seventh of the decoding."""
+    """One row of an allocation answer, as far as a booking needs it; the rest takes a seventh of the decoding.
+
+    A request or usage that is absent is as unknown as one that is null.
+    """
 
     name: str = ""
     properties: Properties | None = None
@@ -85,8 +88,8 @@ class BookedRow(Struct, rename="camel", gc=False):
     start: str | None = None
     end: str | None = None
     minutes: Figure = 0.0
-    cpu_core_request_average: Figure = 0.0
-    cpu_core_usage_average: Figure = 0.0
+    cpu_core_request_average: Figure = None
+    cpu_core_usage_average: Figure = None
     cpu_core_hours: Figure = 0.0
     cpu_cost: Figure = 0.0
     cpu_cost_adjustment: Figure = 0.0
@@ -106,8 +109,8 @@ class BookedRow(Struct, rename="camel", gc=False):
     pv_cost: Figure = 0.0
     pv_cost_adjustment: Figure = 0.0
     pvs: dict[str, Volume] | None = None
-    ram_byte_request_average: Figure = 0.0
-    ram_byte_usage_average: Figure = 0.0
+    ram_byte_request_average: Figure = None
+    ram_byte_usage_average: Figure = None
     ram_byte_hours: Figure = 0.0
     ram_cost: Figure = 0.0
     ram_cost_adjustment: Figure = 0.0

@@ -273,7 +273,7 @@ def _array(field: pa.Field, values: Any) -> pa.Array:
         return pa.array(values, field.type)
 
 
-def _floats(columns: Mapping[str, Sequence[float]]) -> dict[str, pa.Array]:
+def _floats(columns: Mapping[str, Sequence[float | None]]) -> dict[str, pa.Array]:
     return _together(columns, lambda values: pa.array(values, pa.float64()))
 
 

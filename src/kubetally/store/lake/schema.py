@@ -63,11 +63,11 @@ _INSTANT = pa.timestamp("us", tz="UTC")
 
 _HOURS = {
     "cpu_core_hours": "core-hours allocated: the greater of request and usage",
-    "cpu_core_request_hours": "core-hours requested",
-    "cpu_core_usage_hours": "core-hours used",
+    "cpu_core_request_hours": "core-hours requested; null where nobody measured it",
+    "cpu_core_usage_hours": "core-hours used; null where nobody measured it",
     "ram_byte_hours": "byte-hours of memory allocated",
-    "ram_byte_request_hours": "byte-hours of memory requested",
-    "ram_byte_usage_hours": "byte-hours of memory used",
+    "ram_byte_request_hours": "byte-hours of memory requested; null where nobody measured it",
+    "ram_byte_usage_hours": "byte-hours of memory used; null where nobody measured it",
     "gpu_hours": "GPU-hours allocated",
     "pv_byte_hours": "byte-hours of volumes",
     "network_transfer_bytes": "bytes sent",
