@@ -125,10 +125,14 @@ async def test_the_probe_tells_servers_apart_and_is_asked_once(
             assert source.client.questions == 1
 
 
-async def test_a_week_takes_four_questions(recorded_prometheus: RecordedPrometheus) -> None:
+async def test_days_take_four_questions_and_days_without_samples_two_more(
+    recorded_prometheus: RecordedPrometheus,
+) -> None:
     async with infrastructure_of(recorded_prometheus("cygnus").url) as source:
-        await source.read(Window(START - 4 * DAY, START + 3 * DAY))
+        await source.read(THREE_DAYS)
         assert source.client.questions == 4
+        await source.read(Window(START - 4 * DAY, START + 3 * DAY))
+        assert source.client.questions == 4 + 4 + 2, "bytes twice, and two where samples are missing"
 
 
 # ------------------------------------------------------------------------------------------------ small clusters
@@ -197,7 +201,7 @@ async def test_a_second_exporter_that_runs_for_a_while_counts_once_too(holding: 
     url, selector = holding(*one, *relabelled([sent(1.0, first=1.0, last=2.5)], job="other"))
     async with infrastructure_of(url, selector) as source:
         found = await source.read(hours(0, 4))
-        assert source.client.questions == 5, "the hours that have it twice are asked once more"
+        assert source.client.questions == 5 + 3, "the hours that have it twice are asked once more"
         parts = [await source.read(hours(hour, hour + 1)) for hour in range(4)]
     assert found.network is not None
     assert found.network.region == pytest.approx(micros(4 * 0.02), rel=0.03)
@@ -539,5 +543,5 @@ async def test_long_windows_are_cut_and_lose_nothing(recorded_prometheus: Record
     wide = Window(START - 40 * DAY, START + 30 * DAY)
     async with infrastructure_of(recorded_prometheus("cygnus").url) as source:
         found = (await source.read(wide)).within(THREE_DAYS)
-        assert source.client.questions == 1 + 3 + 18
+        assert source.client.questions == 1 + 3 + 18 + (3 + 9 + 3)
         assert found.hours == (await source.read(THREE_DAYS)).hours

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from kubetally.domain.infrastructure import BYTES_PER_GIB
-from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER
+from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, FAMILY_METRICS, LOAD_BALANCER, Family
 from kubetally.domain.window import HOUR, Window, parse_instant, to_unix
 from tests.integration.metrics_servers import Written
 
@@ -47,3 +47,16 @@ def balancer(price: float = 0.025, first: float = 0, last: float = 4, **labels: 
 
 def relabelled(series: Iterable[Written], **labels: str) -> list[Written]:
     return [replace(one, labels={**one.labels, **labels}) for one in series]
+
+
+def family(of: Family, *spans: tuple[float, float], **labels: str) -> Written:
+    """A series of a family of metrics, with a sample a minute in each of the spans of hours."""
+    of_container = {"namespace": "kube-system", "pod": "dns-1", "container": "dns"}
+    samples = [sample for first, last in spans for sample in every(MINUTE, first, last, 1.0)]
+    labels = {"job": of.value, **({} if of is Family.COST_MODEL else of_container), **labels}
+    return Written(FAMILY_METRICS[of][0], labels, samples)
+
+
+def families(*spans: tuple[float, float], **labels: str) -> list[Written]:
+    """All families, with samples in each of the spans."""
+    return [family(of, *spans, **labels) for of in Family]

@@ -4,12 +4,14 @@ Hours are the atoms: each is measured for itself, so that adjacent windows add u
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import NamedTuple
 
 from kubetally.domain.component import NetworkClasses
 from kubetally.domain.issues import Issue
+from kubetally.domain.metrics import Family
 from kubetally.domain.money import prorate
 from kubetally.domain.window import HOUR, Window
 
@@ -62,6 +64,11 @@ class Infrastructure:
 
     `source`: which server, fit to be shown. `issues`: what is wrong with what it answered; gaps among them.
     `cluster_id`: which cluster the samples say they are of, where neither it nor a tenant was chosen.
+    `present`: the spans, inside the window, in which each family of metrics has samples, to five minutes; gaps of less
+               than 15 minutes are not counted. Empty: no sample in the window, but in the days around it. A family that
+               is not a key says nothing: the server does not hold it at all, or was not asked.
+    `since`:   the first sample of any family, where the server has none in the days before the window. Earlier hours
+               may be from before its retention or before the cluster: nothing is known of them.
     """
 
     window: Window
@@ -69,6 +76,19 @@ class Infrastructure:
     source: str
     issues: tuple[Issue, ...] = ()
     cluster_id: str | None = None
+    present: Mapping[Family, tuple[Window, ...]] = field(default_factory=dict)
+    since: datetime | None = None
+
+    def missing(self, family: Family) -> tuple[Window, ...]:
+        """The spans of the window in which a family that the server holds has no sample."""
+        if family not in self.present:
+            return ()
+        gaps, reached = [], self.window.start if self.since is None else max(self.window.start, self.since)
+        for span in (*self.present[family], Window(self.window.end, self.window.end)):
+            if span.start > reached:
+                gaps.append(Window(reached, span.start))
+            reached = max(reached, span.end)
+        return tuple(gaps)
 
     @property
     def management(self) -> int | None:
@@ -100,7 +120,19 @@ class Infrastructure:
         first = bisect_right(self.hours, window.start, key=lambda hour: hour.span.end)
         last = bisect_left(self.hours, window.end, key=lambda hour: hour.span.start)
         shares = (hour.within(window) for hour in self.hours[first:last])
-        return replace(self, window=window, hours=tuple(hour for hour in shares if hour is not None), issues=())
+        return replace(
+            self,
+            window=window,
+            hours=tuple(hour for hour in shares if hour is not None),
+            issues=(),
+            present={family: clipped(spans, window) for family, spans in self.present.items()},
+        )
+
+
+def clipped(spans: Iterable[Window], window: Window) -> tuple[Window, ...]:
+    """The parts of `spans` inside `window`, in their order."""
+    parts = (span.overlap(window) for span in spans)
+    return tuple(part for part in parts if part is not None)
 
 
 def spans_of(hours: Iterable[Window]) -> list[Window]:

@@ -4,6 +4,7 @@ Source: OpenCost pkg/costmodel/metrics.go for the prices; Kubecost network-costs
 """
 
 from collections.abc import Mapping
+from enum import StrEnum
 from types import MappingProxyType
 
 from kubetally.domain.component import NetworkClasses
@@ -32,3 +33,30 @@ CPU_SAVINGS = "kubecost_savings_cpu_allocation"
 """Cores that could be saved, not money."""
 RAM_SAVINGS = "kubecost_savings_memory_allocation_bytes"
 """Bytes that could be saved, not money."""
+
+
+class Family(StrEnum):
+    """Metrics that a cost source computes from; without one of them its figures are wrong, and it does not say so."""
+
+    COST_MODEL = "cost_model"
+    KUBE_STATE = "kube_state"
+    CADVISOR = "cadvisor"
+
+
+FAMILY_IN_WORDS: Mapping[Family, str] = MappingProxyType(
+    {
+        Family.COST_MODEL: "OpenCost's own metrics",
+        Family.KUBE_STATE: "kube-state-metrics",
+        Family.CADVISOR: "cAdvisor",
+    }
+)
+"""What an operator calls the exporter of each family."""
+FAMILY_METRICS: Mapping[Family, tuple[str, ...]] = MappingProxyType(
+    {
+        Family.COST_MODEL: ("node_total_hourly_cost", "node_cpu_hourly_cost"),
+        # OpenCost exports these too unless told not to, and computes from either.
+        Family.KUBE_STATE: ("kube_pod_container_status_running",),
+        Family.CADVISOR: ("container_cpu_usage_seconds_total",),
+    }
+)
+"""The metrics whose samples show that a family was scraped."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from kubetally.domain.component import NetworkClasses
 from kubetally.domain.infrastructure import Infrastructure, MeasuredHour, NetworkBytes, clock_hours, spans_of
+from kubetally.domain.metrics import Family
 from kubetally.domain.reading import Reading
 from kubetally.domain.window import HOUR, Window
 from tests.unit.domain.clusters import METRICS, MIDNIGHT, SOURCE, TODAY, infrastructures
@@ -78,3 +79,23 @@ def test_adjacent_hours_are_one_span() -> None:
     hours = clock_hours(TODAY)
     assert spans_of([hours[0], hours[1], hours[5]]) == [Window(MIDNIGHT, MIDNIGHT + 2 * HOUR), hours[5]]
     assert spans_of([]) == []
+
+
+def test_missing_spans_are_what_a_family_leaves_of_the_window() -> None:
+    def span(first: float, last: float) -> Window:
+        return Window(MIDNIGHT + first * HOUR, MIDNIGHT + last * HOUR)
+
+    whole = Infrastructure(
+        TODAY,
+        (),
+        METRICS,
+        present={Family.COST_MODEL: (span(2, 5), span(6, 24)), Family.CADVISOR: ()},
+        since=MIDNIGHT + HOUR,
+    )
+    assert whole.missing(Family.COST_MODEL) == (span(1, 2), span(5, 6))
+    assert whole.missing(Family.CADVISOR) == (span(1, 24),)
+    assert whole.missing(Family.KUBE_STATE) == ()
+    part = whole.within(span(0.5, 5.5))
+    assert part.missing(Family.COST_MODEL) == (span(1, 2), span(5, 5.5))
+    assert part.missing(Family.CADVISOR) == (span(1, 5.5),)
+    assert whole.within(span(0, 1)).missing(Family.CADVISOR) == ()

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from kubetally.domain.component import Component
-from kubetally.domain.errors import RequestError
+from kubetally.domain.errors import RequestError, SourceError
 from kubetally.domain.infrastructure import BYTES_PER_GIB, Infrastructure, MeasuredHour, clock_hours, spans_of
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER, MANAGEMENT
@@ -25,6 +25,7 @@ from kubetally.sources.prometheus.hours import (
     samples_of,
     see_that_all_were_asked,
 )
+from kubetally.sources.prometheus.presence import Presence, PresenceReader
 from kubetally.sources.prometheus.promql import HourRanges, Selector
 from kubetally.sources.prometheus.queries import (
     bytes_once_query,
@@ -101,6 +102,7 @@ class PrometheusInfrastructure:
 
     def __init__(self, client: PrometheusClient, selector: Selector | None = None) -> None:
         self.client, self._selector = client, selector or Selector()
+        self._presence = PresenceReader(client, self._selector)
 
     @property
     def url(self) -> str:
@@ -113,7 +115,8 @@ class PrometheusInfrastructure:
         return self.client.account
 
     async def read(self, window: Window) -> Infrastructure:
-        """What was measured in a window of whole hours: four questions a week, eight where exporters are double.
+        """What was measured in a window of whole hours: five questions a week, and more where exporters are
+        double or samples are missing.
 
         Raises: SourceError, SeveralClustersMeasured, SeveralTenantsMeasured.
         """
@@ -124,6 +127,7 @@ class PrometheusInfrastructure:
         async with task_group() as group:
             prices_task = group.create_task(self.client.range(prices_query(self._selector, ranges), first, last, HOUR))
             bytes_task = group.create_task(self._counted(bytes_query(self._selector, ranges), first, last))
+            presence_task = group.create_task(self._presence_in(window, ranges))
         found = [prices_task.result(), bytes_task.result()]
         ours = self._ours(found)
         samples, spans = self._samples(ours), clock_hours(window)
@@ -134,7 +138,9 @@ class PrometheusInfrastructure:
             for end in map(to_unix, ends):
                 samples[end].sent = of_once[end].sent
         hours = [hour for span in spans if (hour := measured_hour(span, samples[to_unix(span.end)])) is not None]
-        issues = [*_warnings(found, self.url, window), *_lacks(hours, samples, self.url, window)]
+        presence, unknown = presence_task.result()
+        found.extend(presence.answers)
+        issues = [*_warnings(found, self.url, window), *unknown, *_lacks(hours, samples, self.url, window)]
         if not hours:
             await see_that_nobody_is_measured(self.client, self._selector, window)
             message = (
@@ -142,7 +148,25 @@ class PrometheusInfrastructure:
                 "tells which are needed"
             )
             issues.append(Issue(IssueKind.NOT_MEASURED, message, self.url, window, "infrastructure"))
-        return Infrastructure(window, tuple(hours), self.url, tuple(issues), self._cluster_of(ours))
+        return Infrastructure(
+            window,
+            tuple(hours),
+            self.url,
+            tuple(issues),
+            self._cluster_of(ours),
+            present=presence.present,
+            since=presence.since,
+        )
+
+    async def _presence_in(self, window: Window, ranges: HourRanges) -> tuple[Presence, list[Issue]]:
+        """Which families have samples; where that fails, nothing is known of them and all else is as it was."""
+        try:
+            return await self._presence.read(window, ranges), []
+        except SourceError as error:
+            message = f"Prometheus did not say in which hours it has samples, so they were not checked: {error}"
+            return Presence({}, None, ()), [
+                Issue(IssueKind.SOURCE_WARNING, message, self.url, window, "infrastructure")
+            ]
 
     async def _counted(self, query: str, first: datetime, last: datetime) -> Found:
         # The counters are by far the most samples: in pieces, none of them takes long.

@@ -64,14 +64,14 @@ class Selector:
         pairs = ((self.tenant_label, self.tenant), (self.cluster_label, self.cluster_id))
         return ", ".join(f"{label}={quoted(value)}" for label, value in pairs if value is not None)
 
-    def of(self, metric: str) -> str:
-        """The series of one metric. Raises InvalidMetricOrLabel."""
-        return f"{metric_name(metric)}{{{','.join(self._matchers())}}}"
+    def of(self, metric: str, *matchers: str) -> str:
+        """The series of one metric, as far as further matchers let them pass. Raises InvalidMetricOrLabel."""
+        return f"{metric_name(metric)}{{{','.join([*matchers, *self._matchers()])}}}"
 
-    def of_any(self, metrics: tuple[str, ...]) -> str:
-        """The series of several metrics. Raises InvalidMetricOrLabel."""
+    def of_any(self, metrics: tuple[str, ...], *matchers: str) -> str:
+        """The series of several metrics, as `of` those of one. Raises InvalidMetricOrLabel."""
         names = "|".join(metric_name(name) for name in metrics)
-        return f"{{{','.join([f'__name__=~{quoted(names)}', *self._matchers()])}}}"
+        return f"{{{','.join([f'__name__=~{quoted(names)}', *matchers, *self._matchers()])}}}"
 
     def _matchers(self) -> list[str]:
         matchers = []
@@ -97,6 +97,11 @@ class HourRanges:
     def samples(self) -> str:
         """Behind a selector: its samples of the hour."""
         return "[1h] offset 1ms" if self.left_open else "[3599999ms] offset 1ms"
+
+    @property
+    def five_minutes(self) -> str:
+        """Behind a selector: its samples of the five minutes before an instant, the first included, the last not."""
+        return "[5m] offset 1ms" if self.left_open else "[299999ms] offset 1ms"
 
     @property
     def first_quarter(self) -> str:
