@@ -1,14 +1,18 @@
 """Every setting, as an environment variable; docs/settings.md is this table in words, held to it by a test."""
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from kubetally.domain.errors import RequestError
+from kubetally.domain.nearest import nearest
 
 PREFIX = "KUBETALLY_"
+_SIMILAR = 0.5
+_SERVICE_HOST = re.compile(r"(KUBETALLY(?:_[A-Z0-9_]+)?)_SERVICE_HOST")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
 
@@ -172,6 +176,22 @@ def variable(one: Any) -> str:  # dataclasses.Field is generic in nothing useful
     """The environment variable of a field of Settings."""
     name: str | None = one.metadata["name"]
     return name or PREFIX + str(one.name).upper()
+
+
+def unknown_variables(environment: Mapping[str, str] = os.environ) -> Iterator[tuple[str, str | None]]:
+    """Variables that begin as ours and are no setting, each with the nearest setting's, or None.
+
+    Kubernetes sets `KUBETALLY_SERVICE_HOST`, `KUBETALLY_PORT_80_TCP` and the like in every pod beside a Service of that
+    name: these are left out.
+    """
+    settings = {variable(field_): None for field_ in fields(Settings)}
+    services = [match[1] for name in environment if (match := _SERVICE_HOST.fullmatch(name))]
+    of_services = tuple(f"{service}_{part}" for service in services for part in ("SERVICE_", "PORT"))
+    words = {name.removeprefix(PREFIX): name for name in settings}
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in settings and not name.startswith(of_services):
+            found = nearest(name.removeprefix(PREFIX), words, similarity=_SIMILAR, count=1)
+            yield name, words[found[0]] if found else None
 
 
 def _parsed(name: str, text: str, kind: type, one_of: tuple[str, ...]) -> Any:

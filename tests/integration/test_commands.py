@@ -238,6 +238,24 @@ def test_a_wrong_setting_exits_2_and_is_named(name: str, value: str) -> None:
     assert PASSWORD not in done.err
 
 
+def test_unknown_variable_is_a_warning_once_and_no_failure(replay: ReplayServer) -> None:
+    question = ("costs", "--url", replay.url_of("aurora"), "--url", replay.url_of("draco"), *DAY)
+    done = call(*question, KUBETALLY_DEADLINE_SECOND="1", KUBETALLY_SERVICE_HOST="10.0.0.1", KUBETALLY_PORT="tcp://x")
+    assert done.code == 0
+    assert done.err == (
+        "warning: KUBETALLY_DEADLINE_SECOND is not a setting and was ignored; "
+        "did you mean KUBETALLY_DEADLINE_SECONDS? see docs/settings.md\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["costs", "verify", "report", "doctor"])
+def test_url_may_be_an_argument(replay: ReplayServer, command: str) -> None:
+    url = replay.url_of("aurora")
+    done = call(command, url, *DAY)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == call(command, "--url", url, *DAY).out
+
+
 @pytest.mark.parametrize("command", ["costs", "verify", "report"])
 def test_where_no_source_could_be_read_the_exit_is_3(faulty: FaultServer, command: str) -> None:
     done = call(command, "--url", NOBODY, "--url", faulty.fault_url("html", "aurora"), *DAY, KUBETALLY_ATTEMPTS="1")

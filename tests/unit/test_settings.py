@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubetally.settings import InvalidSetting, Settings, variable
+from kubetally.settings import InvalidSetting, Settings, unknown_variables, variable
 from kubetally.wiring.access import InvalidHeaders, UnreadableToken, access_of
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -130,3 +130,36 @@ def test_a_password_in_the_url_comes_before_the_settings() -> None:
     environment = {"KUBETALLY_SOURCE_USER": "one", "KUBETALLY_SOURCE_PASSWORD": "two"}
     assert headers_sent(environment)["authorization"] == "Basic b25lOnR3bw=="
     assert headers_sent(environment, "http://a:b@localhost:9003")["authorization"] == "Basic YTpi"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("KUBETALLY_DEADLINE_SECOND", "KUBETALLY_DEADLINE_SECONDS"),
+        ("KUBETALLY_LOGLEVEL", "KUBETALLY_LOG_LEVEL"),
+        ("KUBETALLY_log_level", "KUBETALLY_LOG_LEVEL"),
+        ("KUBETALLY_DB_URL", "KUBETALLY_DATABASE_URL"),
+        ("KUBETALLY_TOKEN", "KUBETALLY_SOURCE_TOKEN"),
+        ("KUBETALLY_KUBECOST_API_URL", "KUBECOST_API_URL"),
+        ("KUBETALLY_XYZ", None),
+        ("KUBETALLY_", None),
+    ],
+)
+def test_unknown_variable_has_its_nearest_setting(name: str, meant: str | None) -> None:
+    assert list(unknown_variables({name: "1", "HOME": "/", "KUBETALLY_HOME": "/"})) == [(name, meant)]
+
+
+def test_settings_and_variables_of_kubernetes_services_are_not_unknown() -> None:
+    known = {variable(one): "1" for one in fields(Settings)}
+    of_services = {
+        "KUBETALLY_SERVICE_HOST": "10.0.0.1",
+        "KUBETALLY_SERVICE_PORT": "8080",
+        "KUBETALLY_SERVICE_PORT_HTTP": "8080",
+        "KUBETALLY_PORT": "tcp://10.0.0.1:8080",
+        "KUBETALLY_PORT_8080_TCP": "tcp://10.0.0.1:8080",
+        "KUBETALLY_PORT_8080_TCP_ADDR": "10.0.0.1",
+        "KUBETALLY_DB_SERVICE_HOST": "10.0.0.2",
+        "KUBETALLY_DB_PORT_3306_TCP_PROTO": "tcp",
+    }
+    assert list(unknown_variables(known | of_services)) == []
+    assert list(unknown_variables({"KUBETALLY_PORT": "8080"})) == [("KUBETALLY_PORT", None)]

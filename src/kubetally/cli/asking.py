@@ -10,6 +10,7 @@ from kubetally.cli import exits
 from kubetally.domain.cluster_costs import ClusterCosts
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import currency_code
+from kubetally.ledger.accounts import AccountNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -108,25 +109,47 @@ def named(
 ) -> Named:
     """The clusters that arguments and options name; without any all accounts, and without those the environment's.
 
+    A URL among the `accounts` is one of the `urls`.
+
     Raises: NoCluster, AccountHasItsOwn, OnePrometheusForSeveral, TenantWithoutPrometheus, InvalidCurrency,
     AccountNotFound, StoreError; InvalidSourceUrl for a URL that can't be one.
     """
+    urls = [*filter(_is_url, accounts or ()), *(urls or ())]
+    accounts = [name for name in accounts or () if not _is_url(name)]
     said = replace(said, currency=None if said.currency is None else currency_code(said.currency))
     found: list[AnyCluster] = []
     if accounts or not (urls or contexts):
         from kubetally.wiring.accounts import remembered  # heavy: see the package
 
-        found += remembered(accounts or (), settings)
+        try:
+            found += remembered(accounts, settings)
+        except AccountNotFound as error:
+            if _is_host_and_port(error.name):
+                from kubetally.wiring.access import checked_url
+
+                checked_url(error.name)  # says that a URL begins with http://
+            raise
     if not (found or urls or contexts) and settings.kubecost_api_url:
         urls = [settings.kubecost_api_url]
     if urls or contexts:
-        found += _unremembered(urls or (), contexts or (), said, settings, beside_accounts=bool(found))
+        found += _unremembered(urls, contexts or (), said, settings, beside_accounts=bool(found))
     elif found:
         for option in said.options():
             raise AccountHasItsOwn(option)
     if not found:
         raise NoCluster
     return Named(found, is_one=len(found) == 1 and bool(accounts or urls or contexts))
+
+
+def _is_url(place: str) -> bool:
+    """Whether it is a URL; no account's name has a scheme."""
+    return "://" in place
+
+
+def _is_host_and_port(place: str) -> bool:
+    """Whether it may be a URL that lacks its scheme; an account may be called so, too."""
+    _, colon, port = place.rpartition(":")
+    return bool(colon and port.isdecimal())
 
 
 def _unremembered(

@@ -64,7 +64,7 @@ def collect(accounts: Names = None, forever: Forever = False, with_parent: WithP
             raise NamesForever
         if with_parent:
             _stop_with_parent()
-        collect_forever(start_up(default_level="info"))
+        collect_forever(start_up(default_level="info", quiet=with_parent))  # the parent told what it has to
         return
     try:
         with _told() as (settings, planned, watch):

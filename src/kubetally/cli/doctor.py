@@ -67,9 +67,7 @@ def doctor(
 
     settings = start_up()
     span = window_of(window, start, end, default="yesterday")
-    accounts = [place for place in places or () if not _is_url(place)]
-    urls = [*(place for place in places or () if _is_url(place)), *(url or ())]
-    meant = named(accounts, urls, context, Said(cluster_id, currency, prometheus_url, tenant), settings)
+    meant = named(places, url, context, Said(cluster_id, currency, prometheus_url, tenant), settings)
     found = run(_diagnose(meant.clusters, span, settings))
     if output is ScreenOrJson.JSON:
         bodies = [_body(one) for one in found]
@@ -87,12 +85,6 @@ async def _diagnose(clusters: "Sequence[AnyCluster]", window: "Window", settings
     from kubetally.wiring.diagnosis import diagnose_cluster
 
     return await asyncio.gather(*(diagnose_cluster(cluster, window, settings) for cluster in clusters))
-
-
-def _is_url(place: str) -> bool:
-    """Whether it is meant as a URL: no account's name has a scheme, and hardly any a port."""
-    _, colon, port = place.rpartition(":")
-    return "://" in place or bool(colon and port.isdecimal())
 
 
 def _body(diagnosis: "Diagnosis") -> dict[str, Any]:

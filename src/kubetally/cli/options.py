@@ -37,7 +37,10 @@ class ScreenOrJson(StrEnum):
 _WINDOWS = "7d, 24h, today, yesterday, week, lastweek, month, lastmonth, 2026-10, 2026-Q3, 2026, or START,END."
 AccountNames = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[ACCOUNT]...", help="Names or ids of accounts; without any and without --url, all."),
+    typer.Argument(
+        metavar="[ACCOUNT|URL]...",
+        help="Names or ids of accounts, or URLs as with --url; without any and without --url, all accounts.",
+    ),
 ]
 Urls = Annotated[
     list[str] | None,

@@ -1,22 +1,27 @@
 """What can be done with accounts, whatever they are kept in."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from kubetally.domain.account import Account, AccountType, Organization
 from kubetally.domain.errors import NotFound, RequestError, SourceError
+from kubetally.domain.nearest import nearest
 
 DEFAULT_ORGANIZATION = "default"
+_NAMED_AT_MOST = 3
+_SIMILAR_IDS = 0.8  # ids are alike by chance: all have four dashes and the same sixteen figures
 
 
 class AccountNotFound(NotFound):
-    """No living account has this name or id."""
+    """No living account has this name or id. `names`, `ids`: those of the accounts there are, to suggest one."""
 
     code = "account_not_found"
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, names: Iterable[str] = (), ids: Iterable[str] = ()) -> None:
         self.name = name
-        super().__init__(f"there is no account {name!r}: `kubetally accounts list` shows those there are")
+        self.nearest = (nearest(name, names) or nearest(name, ids, similarity=_SIMILAR_IDS))[:_NAMED_AT_MOST]
+        meant = f"; did you mean {' or '.join(map(repr, self.nearest))}? Else" if self.nearest else ":"
+        super().__init__(f"there is no account {name!r}{meant} `kubetally accounts list` shows those there are")
 
 
 class OrganizationNotFound(NotFound):

@@ -18,6 +18,7 @@ from kubetally.domain.errors import RequestError
 from kubetally.domain.money import InvalidCurrency
 from kubetally.ledger.accounts import AccountNotFound
 from kubetally.settings import Settings
+from kubetally.sources.access import InvalidSourceUrl
 from kubetally.wiring.accounts import Stated, add_accounts
 from kubetally.wiring.cluster import Cluster, Remembered
 
@@ -91,6 +92,40 @@ def test_accounts_urls_and_contexts_may_stand_together(with_two: Settings) -> No
 def test_an_account_that_is_not_there_is_named_in_the_error(with_two: Settings) -> None:
     with pytest.raises(AccountNotFound, match="'prd'"):
         meant(with_two, "prd")
+
+
+def test_name_that_is_nearly_an_account_is_suggested(with_two: Settings) -> None:
+    for name in ("prd", "PROD", "pro", "production"):
+        with pytest.raises(AccountNotFound, match=f"no account '{name}'; did you mean 'prod'[?]"):
+            meant(with_two, name)
+    for name in ("elsewhere", "p", "00000000-0000-4000-8000-000000000000"):
+        with pytest.raises(AccountNotFound) as refused:
+            meant(with_two, name)
+        assert "did you mean" not in str(refused.value)
+
+
+def test_id_that_is_nearly_an_account_is_suggested(with_two: Settings) -> None:
+    cluster = meant(with_two, "prod").clusters[0]
+    assert isinstance(cluster, Remembered)
+    account_id = cluster.account.id
+    assert [len(name) for name in names(meant(with_two, account_id.upper().lower()))] == [4]
+    for wrong in (account_id[:8], account_id[:-1], account_id.replace("-", ""), account_id.upper()):
+        with pytest.raises(AccountNotFound) as refused:
+            meant(with_two, wrong)
+        assert refused.value.nearest == [account_id]
+
+
+def test_url_among_the_accounts_is_a_url(with_two: Settings) -> None:
+    assert meant(with_two, "http://a:9003") == meant(with_two, url=("http://a:9003",))
+    both = meant(with_two, "prod", "https://b", url=("http://a:9003",))
+    assert names(both) == ["prod", "https://b", "http://a:9003"]
+    with pytest.raises(InvalidSourceUrl, match="http://"):
+        meant(with_two, "localhost:9003")
+
+
+def test_account_that_is_called_like_a_host_and_port_is_an_account(settings: Settings) -> None:
+    add_accounts(Stated("eks:9003", NOBODY), settings)
+    assert names(meant(settings, "eks:9003")) == ["eks:9003"]
 
 
 def test_the_metrics_of_the_settings_are_those_of_a_single_cluster(settings: Settings) -> None:

@@ -330,7 +330,8 @@ def _found(session: Session, name_or_id: str) -> AccountRow:
         return row
     rows = session.scalars(select(AccountRow).where(AccountRow.name == name_or_id, AccountRow.deleted_at == 0)).all()
     if not rows:
-        raise AccountNotFound(name_or_id)
+        living = session.execute(select(AccountRow.name, AccountRow.id).where(AccountRow.deleted_at == 0)).all()
+        raise AccountNotFound(name_or_id, names=[row.name for row in living], ids=[row.id for row in living])
     if len(rows) > 1:
         raise AmbiguousAccount(name_or_id, sorted(row.id for row in rows))
     return rows[0]
