@@ -1,8 +1,71 @@
-"""The recordings of a source that lost samples: of the same questions as the full ones."""
+"""Recordings of an OpenCost whose Prometheus lost samples: what they do to the day that is stored, and it to them."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import date
+from itertools import count
 
 import pytest
 
-from tests.recordings import LOSSY, Recording
+from kubetally.domain.account import Account
+from kubetally.domain.collection import Collection
+from kubetally.domain.issues import IssueKind
+from kubetally.ledger.collect.collector import Collector, Report
+from kubetally.ledger.collect.commit import Committer
+from kubetally.ledger.collect.read import Reader
+from kubetally.ledger.ports import CostSource
+from kubetally.samples.replay import ReplayServer
+from kubetally.settings import Settings
+from kubetally.wiring.cluster import Cluster
+from kubetally.wiring.sources import open_source
+from tests.kept import CoverageInMemory, LakeInMemory, LeasesInMemory
+from tests.recordings import LOSSY, Recording, folders, lossy_folders
+from tests.served import FixedClock
+from tests.service import AccountsInMemory, account, account_id
+
+FIRST, DAY, END = date(2026, 11, 20), date(2026, 11, 21), date(2026, 11, 23)
+COMPARABLE = [name for name in LOSSY if name != "cygnus-gap"]
+"""A gap leaves no trace in the hours of nodes and containers."""
+
+
+class Stored:
+    """An account whose source answers now as one recording and then as another, and what is stored of it."""
+
+    def __init__(self, server: ReplayServer) -> None:
+        self._server = server
+        self._numbers = count()
+        self.coverage, self.lake = CoverageInMemory(), LakeInMemory()
+
+    async def backfill(self, recording: str, *, force: bool = False) -> Report:
+        self._server.clusters["here"] = Recording(recording).cluster
+        clock = FixedClock()
+
+        @asynccontextmanager
+        async def source(of: Account) -> AsyncIterator[CostSource]:
+            async with open_source(Cluster(of.kubecost_url), Settings()) as opened:
+                yield opened
+
+        @asynccontextmanager
+        async def no_metrics(of: Account) -> AsyncIterator[None]:
+            yield None
+
+        reader = Reader(source, no_metrics, clock, new_id=lambda: f"{recording}-{next(self._numbers)}")
+        committer = Committer(self.lake, self.coverage, LeasesInMemory(), clock)
+        accounts = AccountsInMemory([account(1, self._server.url_of("here"))])
+        collector = Collector(accounts, self.coverage, reader, committer, clock, linger_seconds=0.05)
+        return await collector.backfill(account_id(1), FIRST, END, force=force)
+
+    def day(self) -> Collection:
+        return self.coverage.held(account_id(1), DAY, END)[0]
+
+    def last_error(self) -> tuple[str, str] | None:
+        return self.coverage.days(DAY, END, [account_id(1)])[0].last_error
+
+
+@pytest.fixture
+def stored() -> Iterator[Stored]:
+    with ReplayServer(folders() | lossy_folders()) as server:
+        yield Stored(server)
 
 
 @pytest.mark.parametrize("name", LOSSY)
@@ -12,3 +75,44 @@ def test_lossy_recordings_answer_what_a_day_is_asked_for(name: str) -> None:
         assert lossy.json(answer)["code"] == 200
         assert lossy.answers[answer].params == full.answers[answer].params
     assert lossy.body("allocation-day2-idle") != full.body("allocation-day2-idle")
+
+
+@pytest.mark.parametrize("name", COMPARABLE)
+async def test_stored_day_outlives_loss(stored: Stored, name: str) -> None:
+    await stored.backfill("cygnus")
+    before = stored.day()
+    report = await stored.backfill(name)
+    assert stored.day() == before
+    assert [outcome.day for outcome in report.failed] == [DAY], "the days around it are as complete as they were"
+    code, why = stored.last_error() or ("", "")
+    assert code in {"less_complete", "fewer_hours"}
+    assert "are stored" in why
+
+
+@pytest.mark.parametrize("name", COMPARABLE)
+async def test_full_answer_replaces_lossy_day(stored: Stored, name: str) -> None:
+    await stored.backfill(name)
+    lossy = stored.day()
+    await stored.backfill("cygnus")
+    day = stored.day()
+    assert day.id.startswith("cygnus-")
+    assert day.id != lossy.id
+    assert day.hours_covered == 24
+    assert stored.last_error() is None
+    assert day.completeness is not None
+    assert day.completeness.container_hours == pytest.approx(80660 / 60)
+    assert day.completeness.node_hours == 4 * 24
+
+
+async def test_forced_answer_replaces_fuller_day_and_says_so(stored: Stored) -> None:
+    await stored.backfill("cygnus")
+    full = stored.day()
+    await stored.backfill("cygnus-half", force=True)
+    day = stored.day()
+    assert day.id != full.id
+    (issue,) = [issue for issue in day.head.issues if issue.kind is IssueKind.REPLACED_BY_FORCE]
+    assert issue.facts == {"collection": day.id, "replaced": full.id, "at": "2026-11-23T12:00:00Z"}
+    others = stored.coverage.held(account_id(1), FIRST, DAY)
+    assert all(issue.kind is not IssueKind.REPLACED_BY_FORCE for one in others for issue in one.head.issues)
+    await stored.backfill("cygnus")
+    assert stored.day().head.bill == full.head.bill, "a fuller answer replaces at once"

@@ -255,7 +255,7 @@ def test_how_far_collecting_has_come_is_counted_over_the_accounts_asked_about(co
     keep(coverage, 3, collection("d1", "d", is_running=True))
     coverage.failed("a", DAY - timedelta(days=1), NOW, "source_unavailable", "nobody answers")
     coverage.failed("a", DAY - timedelta(days=2), NOW, NO_DATA, "the source holds nothing")
-    coverage.failed("b", DAY, NOW, "fewer_hours", "what is held stays")
+    coverage.failed("b", DAY, NOW, "fewer_hours", "the stored day was kept")
     assert coverage.progress(["a", "b", "d"], DAY) == Progress(4, 1, 2, last)
     assert coverage.progress(["c"], DAY + timedelta(days=1)) == Progress(1, 0, 0, NOW)
     assert coverage.progress([], DAY) == Progress()

@@ -100,7 +100,7 @@ def test_what_was_refused_is_told_in_every_answer(home: Home, upstream: tuple[Up
     assert (body["status"], body["audited"]) == ("ok", True)
     told = [issue for issue in body["issues"] if issue["kind"] == "not_replaced"]
     assert told
-    assert all("what is held stays" in issue["message"] for issue in told)
+    assert all("the stored day was kept" in issue["message"] for issue in told)
 
 
 def test_what_is_not_held_is_asked_for_and_named_where_it_can_t_be_had(
@@ -216,8 +216,8 @@ def test_the_calendar_tells_what_several_days_have_alike_once(home: Home, upstre
     source.mode = "noassets"
     assert home.call("backfill", "aurora", *THREE_DAYS).code == 3
     shown = home.call("coverage", "aurora", "--start", "2026-11-18", "--end", "2026-11-25").out
-    assert shown.count("what is held stays") == 1
-    assert "2026-11-20 to 2026-11-22 (3 days): the source gave no assets" in " ".join(shown.split())
+    assert shown.count("the stored day was kept") == 1
+    assert "2026-11-20 to 2026-11-22 (3 days): the source returned no assets" in " ".join(shown.split())
 
 
 def test_what_there_is_nothing_of_is_told(home: Home, upstream: tuple[Upstream, Served]) -> None:

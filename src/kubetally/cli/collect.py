@@ -31,6 +31,9 @@ Forever = Annotated[bool, typer.Option("--forever", help="Go on collecting what 
 From = Annotated[str, typer.Option("--from", metavar="DATE", help="First day, as 2026-11-20, in UTC.")]
 To = Annotated[str, typer.Option("--to", metavar="DATE", help="Day after the last one.")]
 Missing = Annotated[bool, typer.Option("--missing", help="Leave out the days that are held.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace stored days also where the source now returns less; see `coverage`.")
+]
 _NAMED_AT_MOST = 5
 
 
@@ -87,10 +90,11 @@ def backfill(
     first: From,
     end: To,
     missing: Missing = False,
+    force: Force = False,
 ) -> None:
     """Ask for days again, so that corrections come in.
 
-    What the source no longer knows stays as it is held.
+    A stored day is replaced only by an answer that is at least as complete.
 
     \b
     Example:
@@ -107,7 +111,7 @@ def backfill(
     if days[1] > today + timedelta(days=1):
         print(f"Days after {today} are left out: they are yet to come", file=sys.stderr)
     with _told() as (settings, planned, watch):
-        report = fill(settings, account, *days, missing_only=missing, watch=watch, planned=planned)
+        report = fill(settings, account, *days, missing_only=missing, force=force, watch=watch, planned=planned)
     if not report.planned:
         print("Nothing was collected: all of these days are held")
     else:

@@ -1,24 +1,23 @@
 """A day of an account as it was collected: what is remembered of it beside its rows, and how sure it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
 from kubetally.domain.asset import Asset
 from kubetally.domain.booking import Booking, ComponentBalance
 from kubetally.domain.cluster_costs import DayState, SourceIdentity
+from kubetally.domain.completeness import Completeness, measure_completeness
 from kubetally.domain.component import Component
-from kubetally.domain.issues import IssueKind
+from kubetally.domain.issues import Issue, IssueKind, any_missing
 from kubetally.domain.row import Row
-from kubetally.domain.window import DAY, Window
+from kubetally.domain.window import DAY, Window, covered_hours
 
 SETTLES_AFTER = timedelta(hours=72)
 """After the end of a day its source may still correct it; what is collected later than that is taken to hold."""
 
 NO_DATA = "no_data"
 """The code of an attempt whose answer was sound and empty: the source holds nothing of that day."""
-
-_MAY_BE_MENDED = frozenset({IssueKind.SOURCE_FAILED, IssueKind.ANSWER_INCOMPLETE, IssueKind.FIGURE_MISSING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,7 @@ class Collection:
     balance: of the whole booking. is_running: the day was not over, so that it lies in the table of running days.
     version: of that table, from which on its rows are there; None until they are. last_version: the last one that has
     them, None while it holds.
+    completeness: what another answer for the day has to reach to replace it; None where an earlier version stored it.
     """
 
     id: str
@@ -43,18 +43,29 @@ class Collection:
     is_running: bool = False
     version: int | None = None
     last_version: int | None = None
+    completeness: Completeness | None = None
 
     @property
     def state(self) -> DayState:
-        """Settled, if it was collected long enough after the day's end and nothing of it failed."""
-        is_late = self.collected_at >= window_of(self.day).end + SETTLES_AFTER
-        has_failed = any(issue.kind in _MAY_BE_MENDED for issue in self.head.issues)
-        return DayState.SETTLED if is_late and not has_failed else DayState.PROVISIONAL
+        """Settled, if it was collected long enough after the day's end, all of it, and no data is missing."""
+        window = window_of(self.day)
+        is_late = self.collected_at >= window.end + SETTLES_AFTER
+        is_whole = self.hours_covered >= window.hours and not any_missing(self.head.issues)
+        return DayState.SETTLED if is_late and is_whole else DayState.PROVISIONAL
 
     @property
     def hours_covered(self) -> float:
         """Hours of the day that the source answered for."""
-        return sum(span.hours for span in self.head.covered)
+        return covered_hours(self.head.covered)
+
+    @property
+    def has_assets(self) -> bool:
+        """Whether the source returned assets of this day, which its bill is made of."""
+        return has_assets(self.head.issues)
+
+    def measured(self, rows: Sequence[Row], assets: Sequence[Asset]) -> Completeness:
+        """How complete these rows and assets of it are."""
+        return measure_completeness(self.hours_covered, rows, assets, has_assets=self.has_assets)
 
     def booked(self, rows: Sequence[Row]) -> Booking:
         """The booking as it was, with its rows."""
@@ -87,7 +98,13 @@ def collected(
     collection = Collection(
         collection_id, account_id, day, collected_at, source, head, count, balance, is_running=is_running
     )
+    collection = replace(collection, completeness=collection.measured(booking.rows, assets))
     return CollectedDay(collection, booking.rows, assets)
+
+
+def has_assets(issues: Iterable[Issue]) -> bool:
+    """Whether a booking with these issues has a bill made of assets."""
+    return all(issue.kind is not IssueKind.NOT_AUDITED for issue in issues)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ class IssueKind(StrEnum):
     CLOCK_DIFFERS = "clock_differs"
     TOTAL_FELL = "total_fell"
     NOT_REPLACED = "not_replaced"
+    REPLACED_BY_FORCE = "replaced_by_force"
     SAME_CLUSTER_TWICE = "same_cluster_twice"
     SOURCE_WARNING = "source_warning"
 

@@ -119,6 +119,7 @@ def backfill(
     end: date,
     *,
     missing_only: bool,
+    force: bool = False,
     watch: Watch,
     planned: Planned,
     clock: Clock | None = None,
@@ -129,7 +130,9 @@ def backfill(
     """
 
     async def fill(ledger: Ledger, collector: Collector) -> Report:
-        return await collector.backfill(name, first, end, missing_only=missing_only, watch=watch, planned=planned)
+        return await collector.backfill(
+            name, first, end, missing_only=missing_only, force=force, watch=watch, planned=planned
+        )
 
     return run(_until_stopped(with_collector(settings, clock, fill)))
 

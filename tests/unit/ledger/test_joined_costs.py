@@ -282,11 +282,11 @@ def test_as_of_an_instant_of_which_no_day_can_be_read_is_an_error() -> None:
 async def test_what_the_guard_refused_is_told_beside_the_held_day(code: str) -> None:
     kept = Kept()
     kept.keep(1, 2, 3)
-    kept.coverage.failed(ID, TODAY - 2 * DAY, NOON_AFTER, code, "the source knows less; what is held stays")
+    kept.coverage.failed(ID, TODAY - 2 * DAY, NOON_AFTER, code, "the source knows less; the stored day was kept")
     found = await kept.held(ago(3))
     (issue,) = found.issues
     assert (issue.kind, issue.subject, issue.window) == (IssueKind.NOT_REPLACED, "history", ago(2, 1))
-    assert (issue.message, issue.facts) == ("the source knows less; what is held stays", {"code": code})
+    assert (issue.message, issue.facts) == ("the source knows less; the stored day was kept", {"code": code})
     assert not issue.is_missing_data
 
 
@@ -301,7 +301,7 @@ async def test_a_source_that_was_down_and_a_day_that_is_not_held_are_nothing_to_
 async def test_as_of_an_instant_later_attempts_are_not_told() -> None:
     kept = Kept()
     kept.keep(1)
-    kept.coverage.failed(ID, TODAY - DAY, NOON_AFTER, "no_data", "gone; what is held stays")
+    kept.coverage.failed(ID, TODAY - DAY, NOON_AFTER, "no_data", "gone; the stored day was kept")
     days = kept.history.days(ID, ago(1), NOON_AFTER, NOON_AFTER)
     assert get_costs_as_of(days, "http://place", ago(1), NOON_AFTER).issues == ()
 

@@ -133,7 +133,9 @@ class Collector:
         """
         return await self._collect(dues, watch, self._turn_seconds)
 
-    async def _collect(self, dues: Sequence[Due], watch: Watch, turn_seconds: float | None) -> Report:
+    async def _collect(
+        self, dues: Sequence[Due], watch: Watch, turn_seconds: float | None, *, force: bool = False
+    ) -> Report:
         clusters = {one.id: one for one in await self._blocking(self._clusters)}
         report = Report(len(dues), len(clusters))
 
@@ -167,7 +169,7 @@ class Collector:
 
         in_order = sorted(days, key=lambda id_: (id_ in has_failed, self._last_turns.get(id_, -inf)))
         async with task_group() as group:
-            group.create_task(self._write(booked, ended))
+            group.create_task(self._write(booked, ended, force=force))
             async with task_group() as reading:
                 for account_id in in_order:
                     if account_id in clusters:
@@ -182,12 +184,14 @@ class Collector:
         end: date,
         *,
         missing_only: bool = False,
+        force: bool = False,
         watch: Watch = lambda outcome: None,
         planned: Callable[[int], None] = lambda count: None,
     ) -> Report:
         """Ask an account for the days from `first` to before `end` again, or only for those that are not held.
 
-        `planned` is told how many they are. Raises: AccountNotFound, NotACluster, and as `collect`.
+        `planned` is told how many they are. force: answers replace stored days that hold more.
+        Raises: AccountNotFound, NotACluster, and as `collect`.
         """
         account = await self._blocking(lambda: cluster_named(self._accounts, name))
         await self._blocking(self._committer.repair)
@@ -197,7 +201,8 @@ class Collector:
         if missing_only:
             days = [day for day in days if day not in known or not known[day].is_held or known[day].is_running]
         planned(len(days))
-        return await self._collect([Due(Reason.MISSING, day, account.id) for day in reversed(days)], watch, None)
+        dues = [Due(Reason.MISSING, day, account.id) for day in reversed(days)]
+        return await self._collect(dues, watch, None, force=force)
 
     def _due(self, names: Sequence[str]) -> list[Due]:
         now = self._clock.now()
@@ -240,7 +245,7 @@ class Collector:
             self._coverage.failed(unread.account_id, unread.day, now, unread.code, unread.why)
         return Outcome(unread.account_id, unread.day, unread.code, unread.why)
 
-    async def _write(self, booked: Waiting, ended: Watch) -> None:
+    async def _write(self, booked: Waiting, ended: Watch, *, force: bool) -> None:
         """Commit what is booked, as much at a time as has come meanwhile, until None comes."""
         now = asyncio.get_running_loop().time
         is_open = True
@@ -257,11 +262,11 @@ class Collector:
                     else:
                         ended(one)
             if packed:
-                await self._commit(packed, ended)
+                await self._commit(packed, ended, force=force)
 
-    async def _commit(self, packed: list[PackedDay], ended: Watch) -> None:
+    async def _commit(self, packed: list[PackedDay], ended: Watch, *, force: bool) -> None:
         """Commit these days; where we are told to stop meanwhile, they are written and told first."""
-        committing = asyncio.ensure_future(self._blocking(partial(self._committer.commit, packed)))
+        committing = asyncio.ensure_future(self._blocking(partial(self._committer.commit, packed, force=force)))
         try:
             await asyncio.wait({committing})
         finally:

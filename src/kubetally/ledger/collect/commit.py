@@ -8,16 +8,21 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 
+import structlog
+
 from kubetally.domain.collection import CollectedDay, Collection
 from kubetally.domain.errors import HubError, StoreError
+from kubetally.domain.issues import IssueKind
 from kubetally.domain.window import Clock
 from kubetally.ledger.alone import PATIENCE_SECONDS, alone
 from kubetally.ledger.collect.guard import Kept, judged, overtaken
 from kubetally.ledger.stored import COMMITTER, Coverage, Lake, LakeBehind, Lease, Leases, PackedDay
+
+_log = structlog.get_logger(__name__)
 
 
 class LeaseLost(StoreError):
@@ -80,15 +85,16 @@ class Committer:
             found = days[0].collection
             return [self._not_committed(found, error.code, str(error))]
 
-    def commit(self, days: Sequence[PackedDay]) -> list[Outcome]:
-        """Put days into the lake, those of one day at once, unless the ledger knows more of them already.
+    def commit(self, days: Sequence[PackedDay], *, force: bool = False) -> list[Outcome]:
+        """Put days into the lake, those of one day at once, unless the stored day holds more.
 
+        force: also where the stored day holds more.
         Raises: AnotherWriter, LeaseLost, StoreError; what was committed until then is.
         """
         with self.alone() as lease:
             outcomes = []
             for same_day in _by_day(days):
-                outcomes += self._commit(same_day, lease)
+                outcomes += self._commit(same_day, lease, force=force)
             return outcomes
 
     def _see_that_it_is_ours(self, lease: Lease) -> None:
@@ -123,22 +129,36 @@ class Committer:
             self._coverage.confirm([one for one, its in committed.items() if its == version], version)
         self._coverage.drop([one.id for one in pending if one.id not in committed])
 
-    def _commit(self, days: Sequence[PackedDay], lease: Lease) -> list[Outcome]:
+    def _commit(self, days: Sequence[PackedDay], lease: Lease, *, force: bool) -> list[Outcome]:
         outcomes, accepted = [], []
-        held = self._coverage.held_on(days[0].collection.day, [day.collection.account_id for day in days])
+        held = self._stored_days(days[0].collection.day, [day.collection.account_id for day in days])
         for day in days:
             holds = held.get(day.collection.account_id)
             if (late := overtaken(day, holds, self._clock.now())) is not None:
                 outcomes.append(Outcome(day.collection.account_id, day.collection.day, late.code, late.why))
                 continue
-            verdict = judged(day, holds)
+            verdict = judged(day, holds, force=force)
             if isinstance(verdict, Kept):
                 outcomes.append(self._not_committed(day.collection, verdict.code, verdict.why))
             else:
                 accepted.append(verdict)
+                _log_if_forced(verdict.collection)
         if accepted:
             self._write(accepted, lease)
         return outcomes + [_written(day.collection) for day in accepted]
+
+    def _stored_days(self, day: date, account_ids: Sequence[str]) -> dict[str, Collection]:
+        """What is stored of this day, by account, with its completeness, which an earlier version did not measure."""
+        stored = self._coverage.held_on(day, account_ids)
+        return {id_: one if one.completeness else self._measured(one) for id_, one in stored.items()}
+
+    def _measured(self, stored: Collection) -> Collection:
+        try:
+            rows, assets = self._lake.rows([stored])[stored.id], self._lake.assets([stored])[stored.id]
+        except StoreError as error:  # then only its hours covered are known
+            _log.warning("stored_day_not_read", account=stored.account_id, day=str(stored.day), error=str(error))
+            return stored
+        return replace(stored, completeness=stored.measured(rows, assets))
 
     def _not_committed(self, found: Collection, code: str, why: str) -> Outcome:
         self._coverage.failed(found.account_id, found.day, self._clock.now(), code, why)
@@ -163,6 +183,13 @@ class Committer:
 def _written(collection: Collection) -> Outcome:
     bill = collection.head.bill
     return Outcome(collection.account_id, collection.day, total=bill.total, rows=collection.rows)
+
+
+def _log_if_forced(collection: Collection) -> None:
+    for issue in collection.head.issues:
+        if issue.kind is IssueKind.REPLACED_BY_FORCE:
+            facts = {"account": collection.account_id, "day": str(collection.day), **issue.facts}
+            _log.warning("day_replaced_by_force", **facts, why=issue.message)
 
 
 def _by_day(days: Iterable[PackedDay]) -> list[list[PackedDay]]:

@@ -7,8 +7,10 @@ from typing import TypeVar
 
 from kubetally.domain.booking import Booking
 from kubetally.domain.collection import NO_DATA, CollectedDay, Collection
+from kubetally.domain.completeness import Completeness, Shortfall, find_shortfalls
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import to_shown
+from kubetally.domain.window import rfc3339
 from kubetally.ledger.stored import PackedDay
 
 D = TypeVar("D", CollectedDay, PackedDay)
@@ -19,38 +21,43 @@ FELL_BY = 0.1
 OVERTAKEN = "overtaken"
 """The code of an answer in whose place a later one is held, which is no failure."""
 
-_STAYS = "; what is held stays"
+_KEPT = "; the stored day was kept"
+_FORCE = "kubetally backfill --force"
 
 
 class Refusal(StrEnum):
-    """Why an answer does not take the place of what is held."""
+    """Why an answer does not replace the stored day."""
 
     FEWER_HOURS = "fewer_hours"
     ASSETS_FAILED = "assets_failed"
     METRICS_FAILED = "metrics_failed"
+    LESS_COMPLETE = "less_complete"
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is held stays, because the new answer knows less; `code` and `why` say in what."""
+    """The stored day stays, because the new answer holds less; `code` and `why` say in what."""
 
     code: str
     why: str
 
 
-def judged(new: D, held: Collection | None) -> D | Kept:
-    """The day as it is to be committed, with an issue where its total fell; or why it is not.
+def judged(new: D, held: Collection | None, *, force: bool = False) -> D | Kept:
+    """The day as it is to be committed, with an issue where its total fell; or why the stored one stays.
 
-    Of a day that was collected while it ran, the hours alone are compared: it was not whole.
+    Of a day that was collected while it ran, hours alone are compared: it was not whole. With `force`, an answer that
+    holds less replaces the stored day all the same, which an issue of it tells; one without any data never does.
     """
     found = new.collection
     if not found.head.covered:
-        return Kept(NO_DATA, "the source holds no data of this day" + (_STAYS if held else ""))
+        return Kept(NO_DATA, "the source has no data for this day" + (_KEPT if held else ""))
     if held is None:
         return new
-    if held.is_running and not found.is_running:
-        return _fewer_hours(found, held) or new
-    return _fewer_hours(found, held) or _less(found, held) or _told_if_fallen(new, held)
+    lower = _find_loss(found, held)
+    if lower is not None:
+        return _forced(new, held, lower) if force else lower
+    new = _not_below(new, held)
+    return new if held.is_running and not found.is_running else _told_if_fallen(new, held)
 
 
 def overtaken(new: CollectedDay | PackedDay, held: Collection | None, now: datetime) -> Kept | None:
@@ -60,29 +67,71 @@ def overtaken(new: CollectedDay | PackedDay, held: Collection | None, now: datet
     """
     if held is None or not new.collection.collected_at < held.collected_at <= now:
         return None
-    return Kept(OVERTAKEN, f"an answer that was asked for later, at {held.collected_at:%Y-%m-%d %H:%M:%S}Z, is held")
+    return Kept(OVERTAKEN, f"superseded by a newer collection, started at {held.collected_at:%Y-%m-%d %H:%M:%S}Z")
 
 
-def _fewer_hours(found: Collection, held: Collection) -> Kept | None:
-    if found.hours_covered >= held.hours_covered:
+def _find_loss(found: Collection, held: Collection) -> Kept | None:
+    """In what the new answer holds less than the stored day (B11)."""
+    if not held.is_running or found.is_running:
+        if not found.has_assets and held.has_assets:
+            return Kept(Refusal.ASSETS_FAILED, f"the source returned no assets for this day{_KEPT}")
+        if _lacks_metrics(found) and not _lacks_metrics(held):
+            return Kept(Refusal.METRICS_FAILED, f"Prometheus returned no data for this day{_KEPT}")
+    lower = _shortfalls(found, held)
+    if not lower:
         return None
-    hours = f"{found.hours_covered:g} h where {held.hours_covered:g} h are held"
-    return Kept(Refusal.FEWER_HOURS, f"the source answered for {hours}{_STAYS}")
+    code = Refusal.FEWER_HOURS if lower[0].name == "hours_covered" else Refusal.LESS_COMPLETE
+    return Kept(code, f"the source returned less: {', '.join(map(str, lower))}{_KEPT} (to replace it: {_FORCE})")
 
 
-def _less(found: Collection, held: Collection) -> Kept | None:
-    """In what the new answer knows less than what is held, beside hours."""
-    if _lacks_assets(found) and not _lacks_assets(held):
-        return Kept(Refusal.ASSETS_FAILED, f"the source gave no assets for this day{_STAYS}")
-    if _lacks_metrics(found) and not _lacks_metrics(held):
-        return Kept(Refusal.METRICS_FAILED, f"what measures beside the source gave nothing for this day{_STAYS}")
-    return None
+def _shortfalls(found: Collection, held: Collection) -> list[Shortfall]:
+    mine, its = _completeness(found), _completeness(held)
+    return find_shortfalls(mine, its, _counted_twice(found, held))
+
+
+def _completeness(collection: Collection) -> Completeness:
+    """What is known of it; nothing but the hours covered where it could not be measured."""
+    return collection.completeness or Completeness(collection.hours_covered, None, 0.0, 0.0, 0.0)
+
+
+def _counted_twice(found: Collection, held: Collection) -> Completeness:
+    """By how much the stored figures may be too high, because rows came twice in that answer and not in this one."""
+    hours = max(0, _rows_twice(held) - _rows_twice(found)) * held.hours_covered
+    return Completeness(0.0, 0.0, hours, hours, hours)
+
+
+def _rows_twice(collection: Collection) -> int:
+    """How many rows came under the name of another, and count."""
+    counts = (issue.facts.get("unlike") for issue in collection.head.issues if issue.kind is IssueKind.DUPLICATE_ROWS)
+    return sum(count for count in counts if isinstance(count, int))
+
+
+def _not_below(new: D, held: Collection) -> D:
+    """With the stored figures where they are a little higher: a day must not lose a bit with each answer."""
+    mine = new.collection.completeness
+    if mine is None or held.completeness is None or _counted_twice(new.collection, held).container_hours:
+        return new
+    return replace(new, collection=replace(new.collection, completeness=mine.most(held.completeness)))
+
+
+def _forced(new: D, held: Collection, lower: Kept) -> D:
+    head = new.collection.head
+    message = f"`{_FORCE}` replaced a day that held more: {lower.why.partition(_KEPT)[0]}"
+    facts = {"collection": new.collection.id, "replaced": held.id, "at": rfc3339(new.collection.collected_at)}
+    return _with_issue(new, Issue(IssueKind.REPLACED_BY_FORCE, message, head.source, head.window, facts=facts))
 
 
 def _told_if_fallen(new: D, held: Collection) -> D:
     """With an issue where the total is a tenth less than it was, also when that was told of the held day already."""
     was, now = _fell_from(held), new.collection.head.bill.total
-    return _with_issue(new, was, now) if was > 0 and now < was * (1 - FELL_BY) else new
+    if not (was > 0 and now < was * (1 - FELL_BY)):
+        return new
+    head = new.collection.head
+    message = (
+        f"collected again, this day costs {to_shown(now)} {head.currency} and no longer {to_shown(was)}: see whether "
+        "the source has lost something"
+    )
+    return _with_issue(new, Issue(IssueKind.TOTAL_FELL, message, head.source, head.window, facts={"from": was}))
 
 
 def _fell_from(held: Collection) -> int:
@@ -91,21 +140,12 @@ def _fell_from(held: Collection) -> int:
     return max((was for was in told if isinstance(was, int)), default=held.head.bill.total)
 
 
-def _lacks_assets(collection: Collection) -> bool:
-    return any(issue.kind is IssueKind.NOT_AUDITED for issue in collection.head.issues)
-
-
 def _lacks_metrics(collection: Collection) -> bool:
     issues = collection.head.issues
     return any(issue.kind is IssueKind.SOURCE_FAILED and issue.subject == "infrastructure" for issue in issues)
 
 
-def _with_issue(new: D, was: int, now: int) -> D:
+def _with_issue(new: D, issue: Issue) -> D:
     head: Booking = new.collection.head
-    message = (
-        f"collected again, this day costs {to_shown(now)} {head.currency} and no longer {to_shown(was)}: see whether "
-        "the source has lost something"
-    )
-    issue = Issue(IssueKind.TOTAL_FELL, message, head.source, head.window, facts={"from": was})
     head = replace(head, issues=(*head.issues, issue))
     return replace(new, collection=replace(new.collection, head=head))

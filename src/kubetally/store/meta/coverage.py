@@ -369,7 +369,7 @@ def _row(collection: Collection) -> dict[str, Any]:
         "source": clean(collection.source.url),
         "total": total,
         "balance": balance_to_json(collection.balance),
-        "head": head_to_json(Head(collection.source, head)),
+        "head": head_to_json(Head(collection.source, head, collection.completeness)),
     }
 
 
@@ -388,6 +388,7 @@ def _collection(row: Any) -> Collection:
         is_running=row.is_running,
         version=row.version,
         last_version=row.last_version,
+        completeness=head.completeness,
     )
 
 

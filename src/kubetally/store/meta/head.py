@@ -11,6 +11,7 @@ import msgspec
 
 from kubetally.domain.booking import Booking, ComponentBalance
 from kubetally.domain.cluster_costs import SourceIdentity
+from kubetally.domain.completeness import Completeness
 from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
 from kubetally.domain.issues import Issue
@@ -32,10 +33,14 @@ class CollectionNotUnderstood(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Who answered, and what was made of it; `booking` is without its rows."""
+    """Who answered, and what was made of it; `booking` is without its rows.
+
+    completeness: None in what an earlier version wrote.
+    """
 
     source: SourceIdentity
     booking: Booking
+    completeness: Completeness | None = None
 
 
 _HEAD = msgspec.json.Decoder(Head)

@@ -47,6 +47,7 @@ class Cluster:
 
     days: int = 5
     cpu: int = 1_000_000
+    minutes: float = 60
     meanwhile: Callable[[Window], None] = lambda window: None
     hold: asyncio.Event | None = None
     asked: list[Window] = field(default_factory=list)
@@ -67,7 +68,7 @@ class Cluster:
             "shop",
             pod="web",
             node="n",
-            minutes=60,
+            minutes=self.minutes,
             costs=Costs(cpu=self.cpu),
             total=self.cpu,
         )
@@ -361,12 +362,14 @@ async def test_a_source_that_answers_less_erases_nothing_and_is_told() -> None:
     known = world.coverage.days(TODAY - ONE_DAY, TODAY, [account_id(1)])[0]
     assert known.is_held
     assert known.last_error is not None
-    assert "what is held stays" in known.last_error[1]
+    assert "the stored day was kept" in known.last_error[1]
 
 
-async def backfill(world: World, *, missing_only: bool = False, first: date = TODAY - 5 * ONE_DAY) -> Report:
+async def backfill(
+    world: World, *, missing_only: bool = False, force: bool = False, first: date = TODAY - 5 * ONE_DAY
+) -> Report:
     collector = world.collector()
-    return await collector.backfill(account_id(1), first, TODAY, missing_only=missing_only)
+    return await collector.backfill(account_id(1), first, TODAY, missing_only=missing_only, force=force)
 
 
 async def test_a_correction_replaces_a_day_and_a_fall_is_told() -> None:
@@ -378,6 +381,19 @@ async def test_a_correction_replaces_a_day_and_a_fall_is_told() -> None:
     assert world.held() == {0: 1_000_000, **dict.fromkeys(range(1, 6), 500_000)}
     newest = world.coverage.held(account_id(1), TODAY - ONE_DAY, TODAY)[0]
     assert [issue.kind for issue in newest.head.issues if issue.kind is IssueKind.TOTAL_FELL]
+
+
+async def test_a_day_that_an_earlier_version_stored_is_measured_before_it_is_replaced() -> None:
+    world = World([Cluster(minutes=1440)])
+    await world.collect()
+    world.coverage.confirmed = [replace(stored, completeness=None) for stored in world.coverage.confirmed]
+    before = world.coverage.held(account_id(1), TODAY - 5 * ONE_DAY, TODAY)
+    world.clusters[0].minutes = 720
+    report = await backfill(world)
+    assert {outcome.code for outcome in report.failed} == {"less_complete"}
+    assert world.coverage.held(account_id(1), TODAY - 5 * ONE_DAY, TODAY) == before
+    report = await backfill(world, force=True)
+    assert len(report.collected) == 5
 
 
 async def test_a_backfill_may_leave_out_what_is_held_and_never_asks_for_days_to_come() -> None:

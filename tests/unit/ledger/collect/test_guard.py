@@ -8,8 +8,9 @@ import pytest
 from kubetally.domain.booking import Booking, ComponentBalance
 from kubetally.domain.cluster_costs import DayState, SourceIdentity
 from kubetally.domain.collection import CollectedDay, Collection, window_of
+from kubetally.domain.completeness import Completeness
 from kubetally.domain.component import NO_CLASSES, Component, Costs
-from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.issues import MISSING_DATA, Issue, IssueKind
 from kubetally.domain.window import Window
 from kubetally.ledger.collect.guard import OVERTAKEN, Kept, judged, overtaken
 
@@ -65,7 +66,7 @@ def test_an_answer_that_knows_less_replaces_nothing(new: CollectedDay, code: str
     verdict = judged(new, day().collection)
     assert isinstance(verdict, Kept)
     assert verdict.code == code
-    assert "what is held stays" in verdict.why
+    assert "the stored day was kept" in verdict.why
 
 
 @pytest.mark.parametrize("issue", [NOT_AUDITED, NO_METRICS])
@@ -96,6 +97,16 @@ def test_a_day_settles_72_hours_after_its_end_unless_a_part_of_it_failed() -> No
     assert running.state is DayState.PROVISIONAL
 
 
+@pytest.mark.parametrize("kind", sorted(MISSING_DATA))
+def test_a_day_with_missing_data_never_settles(kind: IssueKind) -> None:
+    assert day(after=1000, issues=(Issue(kind, "something is missing"),)).collection.state is DayState.PROVISIONAL
+
+
+@pytest.mark.parametrize("hours", [1, 12, 23])
+def test_a_day_that_lacks_hours_never_settles(hours: int) -> None:
+    assert day(after=1000, hours=hours).collection.state is DayState.PROVISIONAL
+
+
 def test_the_copy_of_a_running_day_stays_where_the_whole_day_has_fewer_hours() -> None:
     verdict = judged(day(hours=1), day(hours=23, is_running=True).collection)
     assert isinstance(verdict, Kept)
@@ -122,3 +133,63 @@ def test_an_answer_gives_way_to_one_that_was_asked_for_later_unless_that_was_in_
     assert overtaken(day(after=2), later, afterwards) is None
     assert overtaken(day(after=3), later, afterwards) is None
     assert overtaken(earlier, None, afterwards) is None
+
+
+FULL = Completeness(24, 96, 1344, 1080, 1344)
+
+
+def of(figures: Completeness, *issues: Issue, is_running: bool = False) -> CollectedDay:
+    """A day with these hours of nodes and containers."""
+    made = day(issues=issues, is_running=is_running)
+    return replace(made, collection=replace(made.collection, completeness=figures))
+
+
+@pytest.mark.parametrize("name", ["node_hours", "container_hours", "request_hours", "usage_hours"])
+@pytest.mark.parametrize("stored_while_running", [False, True])
+def test_a_poorer_answer_replaces_nothing_and_both_figures_are_told(name: str, stored_while_running: bool) -> None:
+    poorer = replace(FULL, **{name: 0.0})
+    verdict = judged(of(poorer), of(FULL, is_running=stored_while_running).collection)
+    assert isinstance(verdict, Kept)
+    assert verdict.code == "less_complete"
+    assert f"0 {'node' if name == 'node_hours' else 'container'}-hours" in verdict.why
+    assert f"{getattr(FULL, name)} are stored" in verdict.why
+    assert isinstance(judged(of(FULL), of(poorer).collection), CollectedDay), "the fuller one replaces at once"
+
+
+def test_an_answer_of_an_earlier_version_is_compared_by_its_hours() -> None:
+    unmeasured = day().collection
+    assert unmeasured.completeness is None
+    assert isinstance(judged(of(replace(FULL, container_hours=0)), unmeasured), CollectedDay)
+
+
+def test_small_losses_do_not_add_up() -> None:
+    stored = of(FULL)
+    for _ in range(3):
+        verdict = judged(of(replace(FULL, node_hours=95.7)), stored.collection)
+        assert isinstance(verdict, CollectedDay)
+        stored = verdict
+    assert isinstance(judged(of(replace(FULL, node_hours=95.4)), stored.collection), Kept)
+
+
+def test_rows_that_came_twice_in_the_stored_day_may_be_missing() -> None:
+    twice = Issue(IssueKind.DUPLICATE_ROWS, "came twice", facts={"equal": 0, "unlike": 3})
+    once = replace(FULL, container_hours=FULL.container_hours - 3 * 24)
+    stored = of(FULL, twice).collection
+    verdict = judged(of(once), stored)
+    assert isinstance(verdict, CollectedDay)
+    assert verdict.collection.completeness == once
+    assert isinstance(judged(of(once, twice), stored), Kept), "they came twice again, and less of them"
+    assert isinstance(judged(of(replace(once, container_hours=1000)), stored), Kept)
+
+
+def test_a_forced_answer_replaces_a_fuller_day_and_is_recorded() -> None:
+    poorer = of(replace(FULL, node_hours=48))
+    verdict = judged(poorer, of(FULL).collection, force=True)
+    assert isinstance(verdict, CollectedDay)
+    (issue,) = verdict.collection.head.issues
+    assert issue.kind is IssueKind.REPLACED_BY_FORCE
+    assert not issue.is_missing_data
+    assert issue.facts == {"collection": "id", "replaced": "id", "at": "2026-11-21T01:00:00Z"}
+    assert "48 node-hours where 96 are stored" in issue.message
+    assert judged(of(FULL), of(FULL).collection, force=True) == of(FULL), "nothing was forced"
+    assert isinstance(judged(day(hours=0), of(FULL).collection, force=True), Kept), "no data replaces nothing"
