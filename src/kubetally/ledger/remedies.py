@@ -42,6 +42,7 @@ _METRICS_STEPS = {
     "source_unreachable": "see that it runs and can be reached from here, as with "
     "`kubectl -n monitoring port-forward service/prometheus-server 9090:80`",
     "source_failed": "see its log",
+    "signature_needed": "give the address of a proxy that signs requests, such as aws-sigv4-proxy, as --prometheus-url",
     "metrics_not_allowed": "see which credentials it wants: of the account, or KUBETALLY_PROMETHEUS_TOKEN and _HEADERS",
     "source_refused": "check the path of the URL (it ends before /api/v1; that of a Mimir ends with /prometheus)",
     "answer_not_understood": "give the address of the query API of a Prometheus, past any login page; see what it "

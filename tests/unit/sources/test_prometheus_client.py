@@ -1,7 +1,9 @@
 """The client of the query API: what it sends, how it reads answers, and each fault from a real socket."""
 
+import asyncio
 import gzip
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,8 +16,9 @@ from kubetally.domain.window import DAY, HOUR, Window
 from kubetally.sources.access import Access
 from kubetally.sources.faults import AnswerNotUnderstood, AnswerTruncated, SourceRefused, SourceUnavailable
 from kubetally.sources.prometheus.client import Found, ProbeUnanswered, PrometheusClient, QueryOptions
+from kubetally.sources.prometheus.infrastructure import PrometheusInfrastructure
 from kubetally.sources.prometheus.promql import HourRanges, InvalidMetricOrLabel, Selector, metric_name, quoted
-from kubetally.sources.prometheus.wire import MetricsNotAllowed, QueryRefused
+from kubetally.sources.prometheus.wire import MetricsNotAllowed, QueryRefused, SignatureNeeded
 from kubetally.sources.transport import Limits, Transport
 from tests.served import Asked, Reply, Served
 
@@ -251,6 +254,86 @@ async def test_a_server_that_finds_nothing_by_what_always_finds_something_is_not
 async def test_what_is_not_allowed_says_where_its_credentials_are_given() -> None:
     with pytest.raises(MetricsNotAllowed, match=r"'no org id'.*--prometheus-header.*KUBETALLY_PROMETHEUS_HEADERS"):
         await instant(Reply(401, b"no org id", "text/plain"))
+
+
+async def test_amazons_asks_for_a_signing_proxy() -> None:
+    for body in (b'{"message":"Missing Authentication Token"}', b'{"message":"The SigV4 signature has expired"}'):
+        with pytest.raises(SignatureNeeded, match=r"needs requests signed with SigV4.*aws-sigv4-proxy"):
+            await instant(Reply(403, body))
+
+
+# ------------------------------------------------------------------------------------------------ strict servers
+
+
+def strict(asked: Asked) -> Any:
+    """As Google's managed Prometheus, which refuses parameters that it does not know."""
+    for name in asked.params:
+        if name not in {"query", "time", "timeout", "start", "end", "step"}:
+            words = f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter.'
+            return Reply(400, json.dumps({"error": {"code": 400, "message": words}}).encode())
+    if "parse error" in asked.params["query"]:
+        return _error(400, "bad_data", 'invalid parameter "query": parse error')
+    if "vector(1)" in asked.params["query"]:
+        return vector("2")
+    return {
+        "status": "success",
+        "data": {"resultType": "matrix" if "start" in asked.params else "vector", "result": []},
+    }
+
+
+async def test_strict_server_refuses_one_question_at_most() -> None:
+    async with asking(strict) as (client, server):
+        await asyncio.gather(*(client.instant(f"up + {n}", AT) for n in range(3)), client.range("up", AT, AT, HOUR))
+        await client.range(LONG, AT, AT + HOUR, HOUR, lookback=HOUR)
+    refused = [asked for asked in server.asked if "dedup" in asked.params]
+    assert (len(refused), len(server.asked), client.questions) == (1, 6, 6)
+
+
+async def test_strict_server_without_metrics_leaves_the_answer_whole() -> None:
+    async with asking(strict) as (client, server):
+        found = await PrometheusInfrastructure(client).read(Window(AT, AT + DAY))
+    assert [issue.kind for issue in found.issues] == [IssueKind.NOT_MEASURED]
+    assert not any(issue.is_missing_data for issue in found.issues)
+    assert sum("dedup" in asked.params for asked in server.asked) == 1
+
+
+async def test_bad_query_stays_an_error_and_is_not_asked_again() -> None:
+    async with asking(lambda asked: _error(400, "bad_data", 'invalid parameter "query": parse error')) as (
+        client,
+        server,
+    ):
+        for _ in range(2):
+            with pytest.raises(QueryRefused, match="parse error"):
+                await client.instant("parse error", AT)
+        assert len(server.asked) == 2
+    async with asking(strict) as (client, server):
+        with pytest.raises(QueryRefused, match="parse error"):
+            await client.instant("parse error", AT)
+        await client.instant("up", AT)
+        assert ["dedup" in asked.params for asked in server.asked] == [True, False, False]
+
+
+async def test_query_with_the_name_of_a_parameter_does_not_make_a_server_strict() -> None:
+    def answer(asked: Asked) -> Any:
+        is_bad = asked.params["query"] != "up"
+        return _error(400, "bad_data", f"parse error: {asked.params['query']}") if is_bad else vector("1")
+
+    async with asking(answer) as (client, server):
+        with pytest.raises(QueryRefused):
+            await client.instant("up{dedup", AT)
+        await client.instant("up", AT)
+    assert ["dedup" in asked.params for asked in server.asked] == [True, False, True]
+
+
+async def test_no_query_covers_more_than_a_managed_server_allows() -> None:
+    async with asking(strict) as (client, server):
+        source = PrometheusInfrastructure(client, Selector(tenant="a"))
+        await source.read(Window(AT - 70 * DAY, AT))
+    spans = [
+        float(asked.params["end"]) - float(asked.params["start"]) for asked in server.asked if "end" in asked.params
+    ]
+    assert max(spans) <= DAY.total_seconds() * 30
+    assert not re.search(r"\[(\d{3,}d|\d{7,}s)\]", " ".join(asked.params["query"] for asked in server.asked))
 
 
 def test_values_are_escaped_and_names_are_checked() -> None:

@@ -1,6 +1,7 @@
 """The query API of Prometheus as a client library; Thanos, Mimir and VictoriaMetrics answer the same questions."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,6 +25,15 @@ _LONGEST_IN_ANY_URL = 8_000  # and what most take, where a question can't be pos
 _TOO_MUCH = frozenset({"execution", "timeout"})  # samples or time that a query may take
 _FEWEST_POINTS = 6  # what is too much for these is too much for one
 _NOT_POSTED = frozenset({403, 405})
+# Parameters that only some servers know. Others ignore them; strict ones, such as Google's, answer 400.
+_OPTIONAL = ("dedup", "partial_response", "max_source_resolution", "nocache", "max_lookback")
+_BAD_REQUEST = frozenset({400})
+_FAILED = "source_request_failed"
+_UNKNOWN_PARAMETER = re.compile(
+    rb"\b(" + "|".join(_OPTIONAL).encode() + rb")\b"
+    rb"|\b(unknown|unexpected|unsupported|unrecogni[sz]ed)\b.{0,40}\b(parameter|argument|field)s?\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _TOLD_AT_MOST = 10
 # How Prometheus begins what it thinks of a query itself; other warnings come from stores that did not answer.
 _ABOUT_THE_QUERY = ("PromQL warning:", "PromQL info:")
@@ -98,7 +108,7 @@ class ProbeUnanswered(SourceError):
 
 @dataclass(slots=True)
 class _Once:
-    """Whether ranges are left-open, once that is known."""
+    """What a server is like, once that is known; whoever finds it out holds the lock."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     answer: bool | None = None
@@ -119,6 +129,7 @@ class PrometheusClient:
         self._transport, self._options = transport, options or QueryOptions()
         self._parallel, self._longest = asyncio.Semaphore(parallel), longest
         self._left_open = _Once()
+        self._takes_options = _Once()
         self._takes_no_post = False
         self.questions = 0
 
@@ -215,7 +226,7 @@ class PrometheusClient:
     async def _asked(self, path: str, pairs: Pairs, result_type: str) -> QueryAnswer:
         async with self._parallel:
             try:
-                answer = await self._sent(path, pairs)
+                answer = await self._answered(path, pairs)
             except SourceRefused as error:
                 raise refused(error) from error
         try:
@@ -224,20 +235,55 @@ class PrometheusClient:
             logs.warning("source_answer_unusable", account=self.account, source=self.url, path=path, error=error.code)
             raise
 
-    async def _sent(self, path: str, pairs: Pairs) -> Answer:
+    async def _answered(self, path: str, pairs: Pairs) -> Answer:
+        """The answer, without the optional parameters where the server refuses these.
+
+        The first question finds that out, and all others wait for it: a strict server refuses one question at most.
+        """
+        if self._takes_options.answer is None:
+            async with self._takes_options.lock:
+                if self._takes_options.answer is None:
+                    return await self._first_answer(path, pairs)
+        return await self._sent(path, pairs if self._takes_options.answer else _without_options(pairs))
+
+    async def _first_answer(self, path: str, pairs: Pairs) -> Answer:
+        try:
+            answer = await self._sent(path, pairs, quiet_about=_BAD_REQUEST)
+        except SourceRefused as error:
+            if error.status not in _BAD_REQUEST or not _UNKNOWN_PARAMETER.search(error.body):
+                if error.status in _BAD_REQUEST:
+                    logs.warning(_FAILED, account=self.account, source=self.url, path=path, error=error.code)
+                raise
+            refusal = error
+        else:
+            self._takes_options.answer = True
+            return answer
+        self._takes_options.answer = False
+        try:
+            return await self._sent(path, _without_options(pairs))
+        except SourceRefused as error:
+            # The same words again: the parameters were not the reason, a query merely has one of their names in it.
+            self._takes_options.answer = error.body == refusal.body
+            raise
+
+    async def _sent(self, path: str, pairs: Pairs, *, quiet_about: frozenset[int] = frozenset()) -> Answer:
         self.questions += 1
         length = len(urlencode(pairs))
         if length <= _LONGEST_IN_A_URL or (self._takes_no_post and length <= _LONGEST_IN_ANY_URL):
-            return await self._transport.get(path, pairs)
+            return await self._transport.get(path, pairs, expected=quiet_about)
         try:
-            return await self._transport.post(path, pairs, expected=_NOT_POSTED)
+            return await self._transport.post(path, pairs, expected=_NOT_POSTED | quiet_about)
         except SourceRefused as error:
             # A proxy that lets through only what changes nothing takes a POST for a change.
             if error.status not in _NOT_POSTED or length > _LONGEST_IN_ANY_URL:
                 raise
             self._takes_no_post = True
         self.questions += 1
-        return await self._transport.get(path, pairs)
+        return await self._transport.get(path, pairs, expected=quiet_about)
+
+
+def _without_options(pairs: Pairs) -> Pairs:
+    return [(name, value) for name, value in pairs if name not in _OPTIONAL]
 
 
 def _unix(at: datetime) -> str:

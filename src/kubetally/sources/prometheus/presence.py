@@ -120,9 +120,10 @@ def _query(selector: Selector, families: Iterable[Family], ranges: HourRanges, f
 
     def samples(family: Family) -> str:
         matchers = [*_MATCHERS.get(family, ()), *([few] if few and family in _OF_CONTAINERS else [])]
-        return f"last_over_time({selector.of_any(FAMILY_METRICS[family], *matchers)}{ranges.five_minutes})"
+        series = (f"{selector.of(metric, *matchers)}{ranges.five_minutes}" for metric in FAMILY_METRICS[family])
+        return " or ".join(f"group by ({by}) (last_over_time({one}))" for one in series)
 
-    return " or ".join(named(family, f"group by ({by}) ({samples(family)})") for family in families)
+    return " or ".join(named(family, samples(family)) for family in families)
 
 
 def _between(gaps: Iterable[Window], window: Window) -> tuple[Window, ...]:

@@ -68,10 +68,10 @@ class Selector:
         """The series of one metric, as far as further matchers let them pass. Raises InvalidMetricOrLabel."""
         return f"{metric_name(metric)}{{{','.join([*matchers, *self._matchers()])}}}"
 
-    def of_any(self, metrics: tuple[str, ...], *matchers: str) -> str:
-        """The series of several metrics, as `of` those of one. Raises InvalidMetricOrLabel."""
+    def of_any(self, metrics: tuple[str, ...]) -> str:
+        """The series of several metrics. Raises InvalidMetricOrLabel."""
         names = "|".join(metric_name(name) for name in metrics)
-        return f"{{{','.join([f'__name__=~{quoted(names)}', *matchers, *self._matchers()])}}}"
+        return f"{{{','.join([f'__name__=~{quoted(names)}', *self._matchers()])}}}"
 
     def _matchers(self) -> list[str]:
         matchers = []

@@ -128,10 +128,10 @@ def copies_query(selector: Selector, ranges: HourRanges) -> str:
     return " or ".join(named(name, _copies(selector, ranges, name, labels)) for name, labels in NEEDED.items())
 
 
-def prices_there_query(selector: Selector, span: timedelta) -> str:
-    """How many series of any price the selector finds in the span before an instant."""
+def prices_there_query(selector: Selector) -> str:
+    """How many series of any price the selector finds in a day."""
     metrics = (MANAGEMENT, LOAD_BALANCER, *EGRESS_PRICES.values())
-    return f"count(last_over_time({selector.of_any(metrics)}[{round(span.total_seconds())}s]))"
+    return f"count(last_over_time({selector.of_any(metrics)}[1d]))"
 
 
 def _copies(selector: Selector, ranges: HourRanges, metric: str, labels: tuple[str, ...]) -> str:

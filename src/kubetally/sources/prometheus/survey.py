@@ -8,6 +8,7 @@ from kubetally.domain.infrastructure import clock_hours, spans_of
 from kubetally.domain.metrics import EGRESS_BYTES
 from kubetally.domain.survey import Exporter, MetricFacts, MetricsSurvey
 from kubetally.domain.window import HOUR, Window, from_unix, to_unix
+from kubetally.sources.faults import SourceRefused
 from kubetally.sources.prometheus.client import Found, PrometheusClient
 from kubetally.sources.prometheus.infrastructure import see_that_nobody_is_measured
 from kubetally.sources.prometheus.promql import HourRanges, Selector, named
@@ -118,7 +119,7 @@ async def _oldest(client: PrometheusClient, selector: Selector, at: datetime) ->
     try:
         coarsely = await first(f"{_LOOKED_BACK}:{_COARSE}", at)
         return await first(f"{_COARSE}:5m", coarsely or at) or coarsely
-    except QueryRefused:
+    except (QueryRefused, SourceRefused):
         return None
 
 

@@ -4,6 +4,7 @@ A sample's value is text, because JSON has no NaN and no infinity. Native histog
 Source: Prometheus docs, "HTTP API"; Thanos and Mimir answer alike, VictoriaMetrics adds `isPartial`.
 """
 
+import re
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +16,10 @@ from kubetally.sources.faults import Answer, AnswerNotUnderstood, SourceRefused,
 D = TypeVar("D", bound="Envelope")
 _SAID_CHARACTERS = 300
 _NOT_ALLOWED = frozenset({401, 403})
+_WANTS_SIGNATURE = re.compile(
+    rb"missing authentication token|sigv4|incomplete ?signature|request signature we calculated|requires 'credential'",
+    re.IGNORECASE,
+)
 
 
 class Sampled(Struct, gc=False):
@@ -81,6 +86,20 @@ class MetricsNotAllowed(SourceError):
         )
 
 
+class SignatureNeeded(SourceError):
+    """Amazon's managed Prometheus refuses a request that is not signed."""
+
+    code = "signature_needed"
+
+    def __init__(self, url: str, status: int, said: str | None) -> None:
+        self.url, self.status, self.said = url, status, printable(said or "", _SAID_CHARACTERS)
+        words = f" ({self.said!r})" if self.said else ""
+        super().__init__(
+            f"{url} answered {status}{words}; Amazon's managed Prometheus needs requests signed with SigV4, which "
+            "Kubetally does not do: give the address of a signing proxy (such as aws-sigv4-proxy) as --prometheus-url"
+        )
+
+
 _TODO = {
     "bad_data": "it has to be a Prometheus from 2.26 on, a Thanos, a Mimir or a VictoriaMetrics, and the window inside "
     "what it allows to be asked at a time",
@@ -116,6 +135,8 @@ def refused(error: SourceRefused) -> SourceError:
         said = _ENVELOPE.decode(error.body)
     except _NOT_DECODED:
         said = Envelope()
+    if error.status in _NOT_ALLOWED and _WANTS_SIGNATURE.search(error.body):
+        return SignatureNeeded(error.url, error.status, said.error or error.said)
     if error.status in _NOT_ALLOWED:
         return MetricsNotAllowed(error.url, error.status, said.error or error.said)
     if said.status != "error" or not said.error_type:
