@@ -16,8 +16,8 @@ from kubetally.domain.collection import CollectedDay, CoveredDay
 from kubetally.domain.window import Clock
 from kubetally.ledger.accounts import Accounts, NotACluster
 from kubetally.ledger.collect.commit import Committer, Outcome
-from kubetally.ledger.collect.plan import ONE_DAY, Due, History, Policy, Reason, due, history_found
-from kubetally.ledger.collect.read import GoOn, Unread
+from kubetally.ledger.collect.plan import GIVE_UP_AFTER, ONE_DAY, Due, History, Policy, Reason, due, history_found
+from kubetally.ledger.collect.read import GoOn, Unread, not_tried
 from kubetally.ledger.stored import Coverage, PackedDay
 from kubetally.tasks import task_group
 
@@ -77,6 +77,23 @@ class Waiting:
         self._rows -= 0 if day is None else day.collection.rows
         self._taken.set()
         return day
+
+
+@dataclass(slots=True)
+class _FailuresOnEnd:
+    """How many days of a source, whichever account they are of, failed since it last answered in this round."""
+
+    failed: int = 0
+
+    def count(self, found: Booked | Unread) -> None:
+        if not isinstance(found, Unread) or (found.was_tried and not found.is_of_all):
+            self.failed = 0
+        elif found.is_of_all:
+            self.failed += 1
+
+    @property
+    def is_away(self) -> bool:
+        return self.failed >= GIVE_UP_AFTER
 
 
 class DayReader(Protocol):
@@ -155,17 +172,20 @@ class Collector:
         # first: the round, and with it all others, would wait for the last of them.
         until = None if turn_seconds is None else now() + turn_seconds
 
+        failures = defaultdict[str, _FailuresOnEnd](_FailuresOnEnd)
+
         async def read(account: Account) -> None:
+            source = _source_of(account)
             second_turn = second_turns if account.id in has_failed else nullcontext()
             async with second_turn, AsyncExitStack() as place:
                 try:
                     async with asyncio.timeout_at(until):
-                        await place.enter_async_context(self._of_source[_source_of(account)])
+                        await place.enter_async_context(self._of_source[source])
                 except TimeoutError:
                     return
                 async with turns:
                     self._last_turns[account.id] = now()
-                    await self._read(account, days[account.id], turn_seconds, booked, ended)
+                    await self._read(account, days[account.id], turn_seconds, booked, ended, failures[source])
 
         in_order = sorted(days, key=lambda id_: (id_ in has_failed, self._last_turns.get(id_, -inf)))
         async with task_group() as group:
@@ -211,7 +231,8 @@ class Collector:
         histories = []
         for account in clusters:
             days = self._known(account.id, earliest, now.date() + ONE_DAY)
-            history = History.of(account.id, days, self._coverage.history_begins(account.id))
+            begins = self._coverage.history_begins(account.id)
+            history = History.of(account.id, days, begins, _source_of(account))
             if history.begins is None and (found := history_found(history, now, self._policy)) is not None:
                 self._coverage.note_history(account.id, found, now)
             histories.append(history)
@@ -230,14 +251,23 @@ class Collector:
         turn_seconds: float | None,
         booked: Waiting,
         ended: Watch,
+        failures: "_FailuresOnEnd",
     ) -> None:
         time = asyncio.get_running_loop().time
         ends = inf if turn_seconds is None else time() + turn_seconds
-        async for found in self._reader.days(account, days, lambda: time() <= ends):
+        left = list(days)
+        asked = () if failures.is_away else days  # it is not even opened
+        async for found in self._reader.days(account, asked, lambda: time() <= ends and not failures.is_away):
+            failures.count(found)
             if isinstance(found, Unread):
+                left.remove(found.day)
                 ended(await self._blocking(partial(self._note, found)))
             else:
+                left.remove(found.collection.day)
                 await booked.put(found)
+        if failures.is_away:  # whoever asked hears of each of its days
+            for day in left:
+                ended(self._note(not_tried(account, day)))
 
     def _note(self, unread: Unread) -> Outcome:
         if unread.was_tried:

@@ -78,10 +78,16 @@ def _find_loss(found: Collection, held: Collection) -> Kept | None:
         if _lacks_metrics(found) and not _lacks_metrics(held):
             return Kept(Refusal.METRICS_FAILED, f"Prometheus returned no data for this day{_KEPT}")
     lower = _shortfalls(found, held)
-    if not lower:
+    if not lower or ([figure.name for figure in lower] == ["hours_covered"] and _is_same_answer(found, held)):
         return None
     code = Refusal.FEWER_HOURS if lower[0].name == "hours_covered" else Refusal.LESS_COMPLETE
     return Kept(code, f"the source returned less: {', '.join(map(str, lower))}{_KEPT} (to replace it: {_FORCE})")
+
+
+def _is_same_answer(found: Collection, held: Collection) -> bool:
+    """Whether the source returned the same figures again: an hour that lacks evidence now lacked it then."""
+    is_of_same_window = found.head.window == held.head.window and found.is_running == held.is_running
+    return is_of_same_window and found.rows == held.rows and found.balance == held.balance
 
 
 def _shortfalls(found: Collection, held: Collection) -> list[Shortfall]:
@@ -111,7 +117,8 @@ def _not_below(new: D, held: Collection) -> D:
     mine = new.collection.completeness
     if mine is None or held.completeness is None or _counted_twice(new.collection, held).container_hours:
         return new
-    return replace(new, collection=replace(new.collection, completeness=mine.most(held.completeness)))
+    most = replace(mine.most(held.completeness), hours_covered=mine.hours_covered)  # that is judged anew each time
+    return replace(new, collection=replace(new.collection, completeness=most))
 
 
 def _forced(new: D, held: Collection, lower: Kept) -> D:

@@ -1,5 +1,6 @@
 """Which (account, day) are due: a pure function of what is known, the clock and a policy."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -16,9 +17,13 @@ UNFORESEEN = "unforeseen"
 """The code of an attempt that met a defect of ours."""
 READER_DIED = "reader_died"
 """The code of an attempt in which the process that read ended, for want of memory most likely."""
+GIVE_UP_AFTER = 2
+"""So many failures on end mean that a source is away: it is left alone for a while."""
 _OF_ITS_ANSWER = frozenset(
     {NO_DATA, *(refusal.value for refusal in Refusal), UNFORESEEN, READER_DIED, "value_beyond_lake"}
 )
+_ANSWERS = frozenset({NO_DATA, *(refusal.value for refusal in Refusal), "value_beyond_lake"})
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +74,34 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What is known of an account's days. begins: the first day that its source holds, where that was found out."""
+    """What is known of an account's days. begins: the first day that its source holds, where that was found out.
+
+    source: what stands for the server that is asked, which several accounts may share; None where it is unknown.
+    """
 
     account_id: str
     days: Mapping[date, CoveredDay]
     begins: date | None = None
+    source: str | None = None
 
     @classmethod
-    def of(cls, account_id: str, days: Mapping[date, CoveredDay], begins: date | None) -> "History":
+    def of(
+        cls, account_id: str, days: Mapping[date, CoveredDay], begins: date | None, source: str | None = None
+    ) -> "History":
         """With where it begins, unless that was found out while the source was empty: it has been filled since."""
         is_true = begins is None or not any(day < begins and one.is_held for day, one in days.items())
-        return cls(account_id, days, begins if is_true else None)
+        return cls(account_id, days, begins if is_true else None, source)
 
 
 def due(histories: Iterable[History], now: datetime, policy: Policy) -> list[Due]:
     """What is to be collected now: running days, then missing ones, the newest first, and accounts taking turns.
 
-    Accounts that failed when they were last asked come after all others, which need not wait for them.
+    Accounts that failed when they were last asked come after all others, which need not wait for them. Accounts of a
+    source that failed twice on end just now are left out.
     """
-    by_account = [sorted(_due_of(one, now, policy), key=_urgency) for one in histories]
+    histories = list(histories)
+    away = _sources_away(histories, now, policy)
+    by_account = [sorted(_due_of(one, now, policy), key=_urgency) for one in histories if one.source not in away]
     in_turns = [one for turn in zip_longest(*by_account) for one in turn if one is not None]
     return sorted(in_turns, key=lambda one: one.has_failed)
 
@@ -112,13 +126,61 @@ def _due_of(history: History, now: datetime, policy: Policy) -> Iterator[Due]:
     is_due = _may_be_tried(running, now, policy) if is_wanting else _is_stale(running, now, policy.running_every)
     if now - window_of(today).start >= HOUR and is_due:
         yield Due(Reason.RUNNING, today, history.account_id, has_failed)
+    waits_until = _newest_failed(history, now, policy)
     for day in _candidates(history, today, policy):
+        if day <= waits_until:
+            return
         known = history.days.get(day)
         if known is None or not known.is_held or known.is_running:
             if _may_be_tried(known, now, policy):
                 yield Due(Reason.MISSING, day, history.account_id, has_failed)
         elif known.state is not DayState.SETTLED and _is_unsettled(known, now, policy):
             yield Due(Reason.UNSETTLED, day, history.account_id, has_failed)
+
+
+def _sources_away(histories: Iterable[History], now: datetime, policy: Policy) -> set[str]:
+    """Sources of several accounts that failed for so many days on end a moment ago, whosever days they were.
+
+    Each account has longer waits of its own, so that one that always fails holds the others for a moment only.
+    """
+    of_source: dict[str, list[History]] = defaultdict(list)
+    for history in histories:
+        if history.source is not None:
+            of_source[history.source].append(history)
+    return {
+        source
+        for source, some in of_source.items()
+        if len(some) > 1
+        and len(failed := _failed_on_end(some)) >= GIVE_UP_AFTER
+        and timedelta() <= now - max(map(_tried_at, failed)) < policy.first_retry
+    }
+
+
+def _newest_failed(history: History, now: datetime, policy: Policy) -> date:
+    """The newest day of those that failed on end: its source went away, and nothing before it is asked for now.
+
+    Newer days are asked for, so that old ones that always fail hold none of them. The first day ever, where none did.
+    """
+    failed = _failed_on_end([history])
+    if len(failed) < GIVE_UP_AFTER:
+        return date.min
+    wait = min(policy.first_retry * 2 ** min(max(one.attempts for one in failed) - 1, 20), policy.last_retry)
+    is_waiting = timedelta() <= now - max(map(_tried_at, failed)) < wait
+    return max(one.day for one in failed) if is_waiting else date.min
+
+
+def _failed_on_end(histories: Iterable[History]) -> list[CoveredDay]:
+    """The days that met what others would meet, too, since these accounts were last answered for any day."""
+    known = [one for history in histories for one in history.days.values()]
+    answered = max(map(_answered_at, known), default=_NEVER)
+    return [one for one in known if _is_shut(one) and _tried_at(one) >= answered]
+
+
+def _answered_at(known: CoveredDay) -> datetime:
+    """When the source last answered for a day, with data, less data or none."""
+    is_answer = known.last_error is not None and known.last_error[0] in _ANSWERS
+    times = (known.collected_at, known.tried_at if is_answer else None)
+    return max((at for at in times if at is not None), default=_NEVER)
 
 
 def _met_an_error(known: CoveredDay) -> bool:
@@ -147,7 +209,7 @@ def _failed_last(history: History) -> bool:
 
 
 def _tried_at(one: CoveredDay) -> datetime:
-    return one.tried_at or datetime.min.replace(tzinfo=UTC)
+    return one.tried_at or _NEVER
 
 
 def _candidates(history: History, today: date, policy: Policy) -> Iterator[date]:

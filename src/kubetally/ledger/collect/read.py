@@ -17,7 +17,7 @@ from kubetally.domain.errors import HubError, RequestError, SourceError
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.window import Clock, Window, whole_hour
 from kubetally.ledger.asking import Answers, DeadlinePassed, booked
-from kubetally.ledger.collect.plan import UNFORESEEN
+from kubetally.ledger.collect.plan import GIVE_UP_AFTER, UNFORESEEN
 from kubetally.ledger.costs import identity
 from kubetally.ledger.ports import About, CostSource, InfrastructureSource
 from kubetally.ledger.questions import Question
@@ -31,7 +31,6 @@ NOT_TRIED, NOT_BEGUN = "not_tried", "not_begun"
 """Codes of days that nobody was asked for."""
 OF_ONE = 2
 """Days of one cluster that are read at a time."""
-_GIVE_UP_AFTER = 2  # days on end that met what others would meet, too
 _ABOUT_KEPT = timedelta(hours=1)
 _NOT_LET_IN = frozenset({401, 403})
 _log = structlog.get_logger(__name__)
@@ -84,7 +83,7 @@ class Reader:
                     source = await opened.enter_async_context(self._open_source(account))
                     metrics = await opened.enter_async_context(self._open_metrics(account))
                 failed = 0
-                while left and failed < _GIVE_UP_AFTER:
+                while left and failed < GIVE_UP_AFTER:
                     if not go_on():
                         return
                     some = [left.pop(0) for _ in left[: self._of_one]]
@@ -164,7 +163,7 @@ class Reader:
 
 def not_tried(account: Account, day: date) -> Unread:
     """A day that is left for the next round, because of what others met."""
-    return Unread(account.id, day, NOT_TRIED, "left for later, as others could not be had just now", was_tried=False)
+    return Unread(account.id, day, NOT_TRIED, "skipped: other days of this source just failed", was_tried=False)
 
 
 async def _measured(metrics: InfrastructureSource | None, window: Window) -> Infrastructure | HubError | None:

@@ -181,6 +181,30 @@ async def test_a_dead_cluster_is_left_alone_soon_and_holds_no_other() -> None:
     assert [one.last_error for one in tried] == [("refused", "nobody answers")] * 2
 
 
+@pytest.mark.parametrize("accounts", [1, 3])
+async def test_a_source_that_dies_in_mid_round_is_left_alone_over_rounds(accounts: int) -> None:
+    asked: list[date] = []
+
+    def die(window: Window) -> None:
+        asked.append(window.start.date())
+        if len(asked) > 4:
+            raise Refused("nobody answers")
+
+    world = World([Cluster(days=25, meanwhile=die) for _ in range(accounts)], one_source=True)
+    report = await world.collect()
+    in_flight = 2 * min(accounts, 4)
+    assert 4 + 2 <= len(asked) <= 4 + max(2, in_flight)
+    assert report.planned == len({(one.account_id, one.day) for one in report.outcomes}), "each day is told of"
+    after = len(asked)
+    for _ in range(8):
+        world.clock = FixedClock(world.clock.now() + timedelta(seconds=30))
+        await world.collect()
+    assert len(asked) == after
+    world.clock = FixedClock(world.clock.now() + timedelta(minutes=2))
+    await world.collect()
+    assert after < len(asked) <= after + max(2, in_flight)
+
+
 async def test_a_hanging_cluster_holds_no_other() -> None:
     world = World([Cluster(hold=asyncio.Event()), Cluster()])
     collector = world.collector()

@@ -193,3 +193,14 @@ def test_a_forced_answer_replaces_a_fuller_day_and_is_recorded() -> None:
     assert "48 node-hours where 96 are stored" in issue.message
     assert judged(of(FULL), of(FULL).collection, force=True) == of(FULL), "nothing was forced"
     assert isinstance(judged(day(hours=0), of(FULL).collection, force=True), Kept), "no data replaces nothing"
+
+
+def test_the_same_answer_examined_more_closely_replaces_a_day_of_more_hours() -> None:
+    stored = of(FULL).collection
+    lacking = day(hours=21)
+    closer = replace(lacking, collection=replace(lacking.collection, completeness=replace(FULL, hours_covered=21)))
+    assert judged(closer, stored) == closer
+    another = replace(closer, collection=replace(closer.collection, rows=2))
+    assert isinstance(judged(another, stored), Kept)
+    poorer = replace(FULL, hours_covered=21, usage_hours=0)
+    assert isinstance(judged(replace(closer, collection=replace(closer.collection, completeness=poorer)), stored), Kept)

@@ -108,6 +108,58 @@ def test_a_running_day_whose_answer_lacked_something_is_asked_for_no_more_often_
         assert due_days(known, NOW + timedelta(minutes=1)) == [(Reason.RUNNING, 0)], code
 
 
+def test_a_source_that_went_away_in_mid_round_is_left_alone_twice_as_long_each_time() -> None:
+    others = [one for one in fresh() if one.day not in {ago(2), ago(3)}]
+    for attempts, minutes in ((1, 5), (2, 10), (30, 60)):
+        tried_at = NOW - timedelta(minutes=minutes - 1)
+        answered = [replace(one, collected_at=tried_at - timedelta(seconds=1)) for one in others]
+        away = [failed(ago(2), tried_at, attempts), failed(ago(3), tried_at, attempts)]
+        known = history([*answered, *away])
+        assert [days for reason, days in due_days(known) if reason is not Reason.RUNNING] == []
+        assert (Reason.MISSING, 2) in due_days(known, NOW + timedelta(minutes=1)), attempts
+
+
+def test_a_single_failed_day_holds_no_other() -> None:
+    known = history([*(one for one in fresh() if one.day != ago(2)), failed(ago(2), NOW), *settled_since(5)])
+    assert (Reason.MISSING, 6) in due_days(known)
+
+
+def test_days_that_always_fail_hold_none_that_are_newer() -> None:
+    always = [failed(ago(n), NOW - timedelta(minutes=1), 30) for n in (4, 5)]
+    known = history([held(TODAY, NOW - timedelta(minutes=20), is_running=True), *always])
+    assert due_days(known) == [(Reason.RUNNING, 0), *((Reason.MISSING, n) for n in (1, 2, 3))]
+
+
+def test_an_answer_of_any_day_says_that_the_source_is_back() -> None:
+    away = [failed(ago(n), NOW - timedelta(minutes=2)) for n in (2, 3)]
+    for answer in (held(ago(1), NOW - timedelta(minutes=1)), empty(ago(1), NOW - timedelta(minutes=1))):
+        assert (Reason.MISSING, 4) in due_days(history([*away, answer]))
+
+
+def test_a_source_that_failed_for_two_of_its_accounts_is_left_alone_for_all() -> None:
+    def of(account_id: str, *days: CoveredDay, source: str = "http://one") -> History:
+        return replace(history(days), account_id=account_id, source=source)
+
+    away = [of(id_, failed(ago(2), NOW - timedelta(minutes=4))) for id_ in ("a", "b")]
+    others = [of("c"), of("d", source="http://other")]
+    assert {one.account_id for one in due([*away, *others], NOW, POLICY)} == {"d"}
+    assert {one.account_id for one in due([*away, *others], NOW + timedelta(minutes=1), POLICY)} == {"a", "b", "c", "d"}
+    back = of("e", held(ago(1), NOW - timedelta(minutes=3)))
+    assert "c" in {one.account_id for one in due([*away, *others, back], NOW, POLICY)}
+    assert {one.account_id for one in due([away[0], *others], NOW, POLICY)} == {"a", "c", "d"}, "one failure is none"
+
+
+def test_a_partial_day_is_asked_for_daily_for_30_days_and_then_given_up() -> None:
+    day = ago(20)
+    partial = replace(held(day, NOW - timedelta(hours=23)), state=DayState.PROVISIONAL, hours_covered=12)
+    known = history([*fresh(), *(one for one in settled_since(30) if one.day != day), partial], begins=ago(30))
+    assert due_days(known) == []
+    assert due_days(known, NOW + timedelta(hours=1))[-1] == (Reason.UNSETTLED, 20)
+    end = window_of(day).end + timedelta(hours=72, days=30)
+    for now, is_due in ((end - timedelta(minutes=1), True), (end, False)):
+        assert (Due(Reason.UNSETTLED, day, "a") in due([known], now, POLICY)) is is_due
+
+
 def test_a_day_whose_reader_died_is_tried_again_soon_and_holds_no_other() -> None:
     others = [*(one for one in fresh() if one.day not in {TODAY, ago(1)}), *settled_since(9)]
     for attempts, minutes in ((1, 5), (2, 24 * 60), (30, 24 * 60)):
