@@ -1,13 +1,16 @@
 """Answers that are well-formed and odd: what is unknown stays unknown, what is wrong is told, and the rest is right."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from kubetally.domain.allocation import Kind
 from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.ledger.answer import answer
-from tests.plain_cluster import DB, WEB, bodies, costs_of
+from tests.plain_cluster import DB, IDLE, WEB, Json, bodies, costs_of, rows, span
+from tests.served import Asked
 
 CPU_USAGE, RAM_USAGE = "cpuCoreUsageAverage", "ramByteUsageAverage"
 CPU_REQUEST, RAM_REQUEST = "cpuCoreRequestAverage", "ramByteRequestAverage"
@@ -99,3 +102,61 @@ async def test_usage_of_exactly_zero_is_known() -> None:
     costs = await costs_of(bodies(nothing_used))
     assert ratios(costs) == {None: (27, 25), "shop": (0, 0), "data": (80, 50)}
     assert not of_kind(costs, IssueKind.FIGURE_MISSING)
+
+
+FINEST = "cluster,node,namespace,pod,container"
+
+
+def merged(name: str, about: dict[str, str], *of: Json) -> dict[str, Json]:
+    """One row as a source merges several: sums of all figures, properties that all share."""
+    keys = {key for row in of for key, figure in row.items() if isinstance(figure, float)} - {"minutes"}
+    figures = {key: sum(row.get(key, 0.0) for row in of) for key in keys}
+    return {name: {"name": name, "properties": about, **span(), **figures}}
+
+
+def by_namespace(fine: dict[str, Json]) -> dict[str, Json]:
+    """A Kubecost from 2.5 on that is not asked for an aggregate."""
+    return {
+        **merged("shop", {"namespace": "shop"}, fine[WEB]),
+        **merged("data", {"namespace": "data"}, fine[DB]),
+        IDLE: fine[IDLE] | {"properties": {}},
+    }
+
+
+def in_one_row(fine: dict[str, Json]) -> dict[str, Json]:
+    """A Kubecost 1.103 that is not asked for an aggregate."""
+    return merged("", {"cluster": "plain"}, *fine.values())
+
+
+@pytest.mark.parametrize("unasked", [by_namespace, in_one_row])
+async def test_source_is_asked_for_a_row_of_each_container(unasked: Callable[[Any], Any]) -> None:
+    def answer_as_asked(asked: Asked) -> Json:
+        fine = asked.params.get("aggregate") == FINEST
+        return {"code": 200, "data": [rows() if fine else unasked(rows())]}
+
+    costs = await costs_of(bodies() | {"/allocation": answer_as_asked})
+    assert [(one.namespace, one.controller_kind, one.controller) for one in costs.workloads()] == [
+        ("shop", "deployment", "web"),
+        ("data", "deployment", "db"),
+    ]
+    assert {line.kind: line.costs.total for line in costs.lines()}[Kind.IDLE] == 1_400_000
+    assert not of_kind(costs, IssueKind.ROWS_TOO_COARSE)
+
+
+@pytest.mark.parametrize(
+    ("coarse", "words", "count"),
+    [
+        (by_namespace, "by namespace", 2),
+        (in_one_row, "by cluster", 1),
+        (lambda fine: merged("", {}, *fine.values()), "in one row", 1),
+        (lambda fine: merged("a", {"cluster": "plain", "namespace": "a", "pod": "p"}, *fine.values()), "pod", 1),
+        (lambda fine: {"all": {**span(), "cpuCost": 2.4, "ramCost": 1.3, "pvCost": 0.2}}, "in one row", 1),
+    ],
+)
+async def test_rows_coarser_than_containers_are_told(coarse: Callable[[Any], Any], words: str, count: int) -> None:
+    costs = await costs_of(bodies() | {"/allocation": {"code": 200, "data": [coarse(rows())]}})
+    (issue,) = of_kind(costs, IssueKind.ROWS_TOO_COARSE)
+    assert words in issue.message
+    assert issue.facts["rows"] == count
+    assert costs.bill.total == 3_950_000
+    assert not of_kind(costs, IssueKind.ROWS_MERGED_BY_SOURCE)

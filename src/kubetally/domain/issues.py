@@ -27,6 +27,7 @@ class IssueKind(StrEnum):
     NOT_AUDITED = "not_audited"
     RESOURCE_WITHOUT_ASSET = "resource_without_asset"
     ROWS_MERGED_BY_SOURCE = "rows_merged_by_source"
+    ROWS_TOO_COARSE = "rows_too_coarse"
     DUPLICATE_ROWS = "duplicate_rows"
     UNKNOWN_COST = "unknown_cost"
     TOTAL_BELOW_PARTS = "total_below_parts"

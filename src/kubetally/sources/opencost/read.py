@@ -3,6 +3,7 @@
 Nothing is decided here about money: what a row cost is carried over, adjustments added to their component.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,12 +20,14 @@ from kubetally.domain.money import to_micros
 from kubetally.domain.window import InvalidWindow, Window, covered_hours, parse_instant
 from kubetally.sources.faults import AnswerNotUnderstood
 from kubetally.sources.opencost.wire import (
+    ABSENT,
     AllocationAnswer,
     AssetAnswer,
     AssetRow,
     Balancer,
     BookedAnswer,
     BookedRow,
+    Properties,
     Span,
     Volume,
 )
@@ -37,6 +40,7 @@ _SPECIAL = {
     "__external__": Kind.OVERHEAD,
     "__shared__": Kind.OVERHEAD,
 }
+_NO_PROPERTIES = Properties()
 _NAMELESS = frozenset({None, "", "__unallocated__"})
 _LOCAL_DISK = "__local__"
 _TOTAL_TOLERANCE = 100  # micros: a total is rounded once, its parts one by one
@@ -86,6 +90,7 @@ class Notes:
     window: Window
     null_figures: set[str] = field(default_factory=set)
     merged: int = 0
+    coarse: Counter[str] = field(default_factory=Counter)
     prorated: int = 0
     beyond_parts: dict[str, int] = field(default_factory=dict)
     below_parts: dict[str, int] = field(default_factory=dict)
@@ -110,6 +115,15 @@ class Notes:
                 f"{self.merged} rows were merged by the source from shorter steps: CPU usage of pods that came and "
                 "went is not exact",
                 rows=self.merged,
+            )
+        if self.coarse:
+            rows, grains = self.coarse.total(), " and ".join(sorted(self.coarse))
+            yield self._issue(
+                IssueKind.ROWS_TOO_COARSE,
+                f"the source answered {grains} where it was asked for a row of each container ({rows} rows). Totals "
+                "are right; pods, workloads and CPU usage of these rows are not known exactly, nor is idle cost that "
+                "has no row of its own",
+                rows=rows,
             )
         if self.prorated:
             yield self._issue(
@@ -246,8 +260,8 @@ def _parsed(start: str, end: str) -> Window:
 
 
 def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, notes: Notes) -> Allocation:
-    about = row.properties
-    namespace = about.namespace if about else None
+    about = row.properties or _NO_PROPERTIES
+    namespace = about.namespace
     kind = kind_of(name, namespace)
     costs = _costs(row, notes)
     total = to_micros(row.total_cost) if row.total_cost is not None else sum(costs)
@@ -257,10 +271,12 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
         costs = costs._replace(external=costs.external + beyond)
     elif beyond < -_TOTAL_TOLERANCE:
         notes.below_parts[name] = beyond
-    if about is None:
-        return Allocation(kind, step, costs=costs, total=total, name=row.name or name)
+    is_coarse = False
     if kind is not Kind.WORKLOAD:
         namespace = None
+    elif not about.pod or not about.container:
+        notes.coarse[_grain(about)] += 1
+        is_coarse = True
     minutes = row.minutes or 0.0
     classes = NetworkClasses(
         to_micros(row.network_internet_cost) if row.network_internet_cost else 0,
@@ -281,7 +297,9 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
         about.labels,
         about.namespace_labels,
         minutes,
-        _hours(row, step_hours, minutes / 60, notes) if kind is Kind.WORKLOAD else _volume_hours(row),
+        _hours(row, step_hours, minutes / 60, notes, is_coarse=is_coarse)
+        if kind is Kind.WORKLOAD
+        else _volume_hours(row),
         costs,
         classes,
         tuple([_volume(key, volume, notes) for key, volume in row.pvs.items()]) if row.pvs else (),
@@ -292,6 +310,12 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
         row.name or name,
         _life(row, step) if kind is Kind.WORKLOAD else None,
     )
+
+
+def _grain(about: Properties) -> str:
+    """How fine a row is that names no container: `by cluster, namespace`, or `in one row`."""
+    named = [name for name in ("cluster", "node", "namespace", "pod", "container") if getattr(about, name)]
+    return f"by {', '.join(named)}" if named else "in one row"
 
 
 def _life(row: BookedRow | AssetRow, step: Window) -> Window | None:
@@ -371,12 +395,16 @@ def _costs(row: BookedRow, notes: Notes) -> Costs:
     return costs
 
 
-def _hours(row: BookedRow, step_hours: float, hours: float, notes: Notes) -> Hours:
+def _hours(row: BookedRow, step_hours: float, hours: float, notes: Notes, *, is_coarse: bool) -> Hours:
     """Resource-hours from averages (B8): the source divides CPU usage by its whole step, everything else by minutes."""
     cpu_request, cpu_usage = row.cpu_core_request_average, row.cpu_core_usage_average
     ram_request, ram_usage = row.ram_byte_request_average, row.ram_byte_usage_average
+    if cpu_request is ABSENT or cpu_usage is ABSENT or ram_request is ABSENT or ram_usage is ABSENT:
+        has_cpu, has_ram = bool(row.cpu_core_hours or row.cpu_cost), bool(row.ram_byte_hours or row.ram_cost)
+        cpu_request, cpu_usage = _unless_absent(cpu_request, has_cpu), _unless_absent(cpu_usage, has_cpu)
+        ram_request, ram_usage = _unless_absent(ram_request, has_ram), _unless_absent(ram_usage, has_ram)
     usage_hours = step_hours if row.raw_allocation_only is not None else hours
-    if cpu_usage and row.raw_allocation_only is None:
+    if cpu_usage and row.raw_allocation_only is None and not is_coarse:
         notes.merged += 1
     if cpu_request is None or cpu_usage is None or ram_request is None or ram_usage is None:
         notes.null_figures.update(
@@ -399,6 +427,11 @@ def _hours(row: BookedRow, step_hours: float, hours: float, notes: Notes) -> Hou
         row.network_transfer_bytes or 0.0,
         row.network_receive_bytes or 0.0,
     )
+
+
+def _unless_absent(figure: float | None, has_resource: bool) -> float | None:
+    """An average; unknown where its key is not there though the row has of the resource, as volumes alone have not."""
+    return None if figure is ABSENT and has_resource else figure
 
 
 def _volume_hours(row: BookedRow) -> Hours:

@@ -15,6 +15,8 @@ from msgspec import Struct, field
 from kubetally.sources.faults import Answer, AnswerNotUnderstood, SourceFailed
 
 Figure = float | None
+ABSENT = -0.0
+"""A figure whose key is not there: 0 in sums, and told from a 0 that was answered by its identity (`is ABSENT`)."""
 A = TypeVar("A", bound="Envelope")
 D = TypeVar("D")
 
@@ -79,7 +81,7 @@ class RawOnly(Struct, rename="camel", gc=False):
 class BookedRow(Struct, rename="camel", gc=False):
     """One row of an allocation answer, as far as a booking needs it; the rest takes a seventh of the decoding.
 
-    A request or usage that is absent is as unknown as one that is null.
+    What must not be read as 0 where its key is not there is `ABSENT`.
     """
 
     name: str = ""
@@ -88,8 +90,8 @@ class BookedRow(Struct, rename="camel", gc=False):
     start: str | None = None
     end: str | None = None
     minutes: Figure = 0.0
-    cpu_core_request_average: Figure = None
-    cpu_core_usage_average: Figure = None
+    cpu_core_request_average: Figure = ABSENT
+    cpu_core_usage_average: Figure = ABSENT
     cpu_core_hours: Figure = 0.0
     cpu_cost: Figure = 0.0
     cpu_cost_adjustment: Figure = 0.0
@@ -109,8 +111,8 @@ class BookedRow(Struct, rename="camel", gc=False):
     pv_cost: Figure = 0.0
     pv_cost_adjustment: Figure = 0.0
     pvs: dict[str, Volume] | None = None
-    ram_byte_request_average: Figure = None
-    ram_byte_usage_average: Figure = None
+    ram_byte_request_average: Figure = ABSENT
+    ram_byte_usage_average: Figure = ABSENT
     ram_byte_hours: Figure = 0.0
     ram_cost: Figure = 0.0
     ram_cost_adjustment: Figure = 0.0
