@@ -8,6 +8,11 @@ from typing import Any
 
 import structlog
 
+IN_THE_ANSWER = frozenset(
+    {"source_request_failed", "source_answer_unusable", "deadline_passed", "unforeseen", "day_not_collected"}
+)
+"""Events of failures that whoever asked gets as an error or issue too: a command that prints these logs none."""
+
 
 def warning(event: str, **fields: Any) -> None:
     """Something failed that someone should know of."""

@@ -151,7 +151,7 @@ class Settings:
     log_level: str | None = _setting(
         None,
         "Logs on standard error: debug, info, warning or error; if unset warning, on a terminal error; of `collect` "
-        "and `backfill` info elsewhere than on a terminal.",
+        "and `backfill` info elsewhere than on a terminal. If unset, a command logs no failure that its answer tells.",
         one_of=("debug", "info", "warning", "error"),
     )
 

@@ -147,7 +147,7 @@ def test_one_cluster_is_an_object_and_several_are_a_list(replay: ReplayServer) -
 def test_a_failed_cluster_is_an_element_in_its_place(faulty: FaultServer, command: str) -> None:
     urls = ("--url", faulty.fault_url("html", "aurora"), "--url", faulty.url_of("draco"))
     done = call(command, *urls, *DAY, "--format", "json")
-    assert done.code == 0
+    assert done.code == (3 if command == "verify" else 0)
     failed, sound = done.json
     assert sound["status"] == "ok"
     assert set(failed) == {"cloud_account_id", "status", "errors", "source"}
@@ -372,7 +372,7 @@ def test_a_password_in_a_url_that_is_refused_is_not_printed(url: str) -> None:
 
 def test_a_failure_is_one_structured_line_without_secrets(faulty: FaultServer) -> None:
     url = with_userinfo(faulty.fault_url("500", "aurora"))
-    done = run("costs", "--url", url, *DAY)
+    done = run("costs", "--url", url, *DAY, KUBETALLY_LOG_LEVEL="warning")
     lines = [line for line in done.err.splitlines() if "source_request_failed" in line and '"/allocation"' in line]
     assert len(lines) == 1
     fields = json.loads(lines[0])
@@ -381,6 +381,79 @@ def test_a_failure_is_one_structured_line_without_secrets(faulty: FaultServer) -
     assert "***@" in fields["source"]
     assert PASSWORD not in done.err
     assert done.err.splitlines()[-1].startswith("error: ")
+
+
+@pytest.mark.parametrize("command", ["costs", "verify", "report"])
+def test_failure_that_the_answer_tells_is_not_logged_too(faulty: FaultServer, command: str) -> None:
+    urls = (NOBODY, faulty.fault_url("500", "aurora"), faulty.fault_url("html", "draco"))
+    more = {"KUBETALLY_ATTEMPTS": "1"}
+    done = call(command, *(part for url in urls for part in ("--url", url)), "--window", "7d", **more)
+    assert done.code == 3
+    lines = done.err.splitlines()
+    assert [line.startswith("error: ") for line in lines] == [True] * 3
+    assert done.out == "" or command == "costs"
+    quiet = call(command, *(part for url in urls for part in ("--url", url)), "--window", "7d", "--quiet", **more)
+    assert quiet.err.splitlines() == lines
+
+
+# --- for cron and CI
+
+
+@pytest.mark.parametrize("command", ["costs", "verify", "report"])
+def test_strict_exits_3_where_a_cluster_failed_or_is_partial(faulty: FaultServer, command: str) -> None:
+    sound, partial = faulty.url_of("draco"), faulty.fault_url("noassets", "aurora")
+    empty, failed = faulty.fault_url("nullset", "aurora"), faulty.fault_url("html", "aurora")
+    assert call(command, sound, *DAY, "--strict").code == 0
+    for url in (partial, empty):
+        loose, strict = call(command, sound, url, *DAY), call(command, sound, url, *DAY, "--strict")
+        assert (loose.code, strict.code) == (0, 3)
+        assert strict.out == loose.out
+        [line] = strict.err.splitlines()
+        assert line.startswith(f"error: {url}: the answer is ")
+        assert "--strict" in line
+    assert call(command, sound, failed, *DAY, "--strict").code == 3
+    assert call(command, failed, *DAY, "--strict").code == 3
+
+
+def test_verify_exits_3_where_one_cluster_could_not_be_read_and_1_past_the_tolerance(faulty: FaultServer) -> None:
+    bad = faulty.fault_url("500", "aurora")
+    assert call("verify", faulty.url_of("draco"), bad, *DAY).code == 3
+    assert call("verify", faulty.url_of("aurora"), bad, *DAY, "--tolerance", "0.001%").code == 1
+
+
+@pytest.mark.parametrize("args", [("costs",), ("costs", "--format", "csv"), ("verify",), ("report",), ("doctor",)])
+def test_output_file_holds_what_would_be_printed(replay: ReplayServer, tmp_path: Path, args: tuple[str, ...]) -> None:
+    question = (args[0], replay.url_of("aurora"), *DAY, *args[1:])
+    printed, file = call(*question, "--output", "-"), tmp_path / "answer"
+    for _ in range(2):  # the second time it is there
+        written = call(*question, "--output", str(file))
+        assert (written.code, written.out, written.err) == (0, "", "")
+        told = [re.sub(r"within \d s", "within a second", text) for text in (file.read_text("utf-8"), printed.out)]
+        assert told[0] == told[1]
+    assert [path.name for path in tmp_path.iterdir()] == ["answer"]
+
+
+def test_output_file_stays_as_it_was_where_the_command_fails(faulty: FaultServer, tmp_path: Path) -> None:
+    file = tmp_path / "answer.json"
+    file.write_text("yesterday's")
+    assert call("costs", faulty.url_of("aurora"), "--window", "3m", "--output", str(file)).code == 2
+    assert file.read_text() == "yesterday's"
+    done = call("costs", faulty.fault_url("500", "aurora"), *DAY, "--format", "json", "--output", str(file))
+    assert (done.code, json.loads(file.read_text())["status"]) == (3, "error")  # that is an answer, too
+    asked = len(faulty.asked)
+    done = call("costs", faulty.url_of("aurora"), *DAY, "--output", str(tmp_path / "no" / "folder"))
+    assert (done.code, done.out) == (2, "")
+    assert "can't be written: No such file or directory" in done.err
+    assert len(faulty.asked) == asked, "nothing was asked in vain"
+
+
+def test_quiet_prints_the_answer_only(replay: ReplayServer) -> None:
+    question = ("costs", replay.url_of("aurora"), replay.url_of("draco"), *DAY)
+    more = {"KUBETALLY_PROMETHEUS_URL": NOBODY, "KUBETALLY_HOMES": "x"}
+    loud, quiet = call(*question, **more), call(*question, "--quiet", **more)
+    assert loud.err.count("warning: ") == 2
+    assert (quiet.code, quiet.err) == (0, "")
+    assert loud.out == quiet.out + "Figures are rounded on screen; --format json and csv have all six decimals.\n"
 
 
 # --- as a process

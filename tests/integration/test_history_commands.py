@@ -203,10 +203,21 @@ def test_a_dead_source_is_tried_for_two_days_and_left_for_later(home: Home, upst
     done = home.call("collect", KUBETALLY_ATTEMPTS="1")
     assert done.code == 3
     assert "Nothing was collected" in done.out
+    assert all(line.startswith("aurora: ") for line in done.err.splitlines()), "what it tells is not logged too"
     (calendar,) = home.call("coverage", "--format", "json").json
     assert 1 <= len(calendar["days"]) <= 2
     again = home.call("collect", KUBETALLY_ATTEMPTS="1")
     assert (again.code, "Nothing is due" in again.out) == (0, True)
+
+
+def test_strict_collection_exits_3_where_one_of_several_failed(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    _, server = upstream
+    added(home, server)
+    home.add("dead", "--url", "http://127.0.0.1:1")
+    done = home.call("collect", "--strict", KUBETALLY_ATTEMPTS="1")
+    assert done.code == 3
+    assert done.out.startswith("Collected ")
+    assert home.call("collect", "aurora", "--strict").code == 0
 
 
 def test_the_calendar_tells_what_several_days_have_alike_once(home: Home, upstream: tuple[Upstream, Served]) -> None:
@@ -222,7 +233,9 @@ def test_the_calendar_tells_what_several_days_have_alike_once(home: Home, upstre
 
 def test_what_there_is_nothing_of_is_told(home: Home, upstream: tuple[Upstream, Served]) -> None:
     _, server = upstream
-    assert "No account is remembered" in home.call("collect").out
+    done = home.call("collect")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"error: no account is remembered in sqlite:///{home.folder}/kubetally.db")
     added(home, server)
     assert "kubetally collect aurora" in home.call("coverage").out
     done = home.call("coverage", "--start", "2099-01-01", "--end", "2099-01-03")

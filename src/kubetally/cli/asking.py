@@ -1,13 +1,13 @@
 """Which clusters a command means, what they answer, and how that ends: the same for every command that asks."""
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from kubetally.cli import exits
-from kubetally.domain.cluster_costs import ClusterCosts
+from kubetally.cli.answer_file import warn
+from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import currency_code
 from kubetally.ledger.accounts import AccountNotFound
@@ -106,10 +106,12 @@ def named(
     contexts: Sequence[str] | None,
     said: Said,
     settings: "Settings",
+    *,
+    quiet: bool = False,
 ) -> Named:
     """The clusters that arguments and options name; without any all accounts, and without those the environment's.
 
-    A URL among the `accounts` is one of the `urls`.
+    A URL among the `accounts` is one of the `urls`. `quiet`: without warnings.
 
     Raises: NoCluster, AccountHasItsOwn, OnePrometheusForSeveral, TenantWithoutPrometheus, InvalidCurrency,
     AccountNotFound, StoreError; InvalidSourceUrl for a URL that can't be one.
@@ -132,7 +134,7 @@ def named(
     if not (found or urls or contexts) and settings.kubecost_api_url:
         urls = [settings.kubecost_api_url]
     if urls or contexts:
-        found += _unremembered(urls, contexts or (), said, settings, beside_accounts=bool(found))
+        found += _unremembered(urls, contexts or (), said, settings, beside_accounts=bool(found), quiet=quiet)
     elif found:
         for option in said.options():
             raise AccountHasItsOwn(option)
@@ -153,7 +155,13 @@ def _is_host_and_port(place: str) -> bool:
 
 
 def _unremembered(
-    urls: Sequence[str], contexts: Sequence[str], said: Said, settings: "Settings", *, beside_accounts: bool
+    urls: Sequence[str],
+    contexts: Sequence[str],
+    said: Said,
+    settings: "Settings",
+    *,
+    beside_accounts: bool,
+    quiet: bool,
 ) -> "list[AnyCluster]":
     """The clusters of URLs and contexts, each address once, however it is written."""
     from kubetally.wiring.access import checked_url
@@ -164,7 +172,8 @@ def _unremembered(
         places.setdefault(checked_url(url), url)
     named_contexts = dict.fromkeys(contexts)
     is_one = len(places) + len(named_contexts) == 1
-    own = Said(said.cluster_id, said.currency, _metrics_of(said, settings, is_one, beside_accounts), said.tenant)
+    metrics = _metrics_of(said, settings, is_one, beside_accounts, quiet)
+    own = Said(said.cluster_id, said.currency, metrics, said.tenant)
     if own.prometheus_url is not None:
         checked_url(own.prometheus_url, "the URL of --prometheus-url" if said.prometheus_url else "the Prometheus URL")
     elif own.tenant is not None and not contexts:  # a context may have a Prometheus of its own
@@ -176,7 +185,7 @@ def _unremembered(
     ]
 
 
-def _metrics_of(said: Said, settings: "Settings", is_one: bool, beside_accounts: bool) -> str | None:
+def _metrics_of(said: Said, settings: "Settings", is_one: bool, beside_accounts: bool, quiet: bool) -> str | None:
     """The server of metrics of the clusters that are no accounts: the option's, else that of the settings."""
     if not is_one:
         for option, value in (("--prometheus-url", said.prometheus_url), ("--tenant", said.tenant)):
@@ -186,11 +195,11 @@ def _metrics_of(said: Said, settings: "Settings", is_one: bool, beside_accounts:
         return said.prometheus_url
     if is_one and not beside_accounts:
         return settings.prometheus_url
-    print(
-        "warning: KUBETALLY_PROMETHEUS_URL is not asked for what --url and --context name, because several clusters "
-        f"are asked and nothing tells which of its metrics are whose: ask for one at a time, or {_REMEMBER}",
-        file=sys.stderr,
-    )
+    if not quiet:
+        warn(
+            "KUBETALLY_PROMETHEUS_URL is not asked for what --url and --context name, because several clusters are "
+            f"asked and nothing tells which of its metrics are whose: ask for one at a time, or {_REMEMBER}"
+        )
     return None
 
 
@@ -203,13 +212,16 @@ def ask(
     legacy: bool = False,
     with_history: bool = True,
     as_of: "datetime | None" = None,
+    quiet: bool = False,
 ) -> "list[ClusterCosts | Failed]":
-    """All clusters' answers, in order, with progress on a terminal; why one failed goes to standard error."""
+    """All clusters' answers, in order, with progress on a terminal unless `quiet`; why one failed goes to standard
+    error.
+    """
     from kubetally.cli.progress import progress
     from kubetally.tasks import run
     from kubetally.wiring.clusters import get_costs_of_all
 
-    with progress(len(clusters)) as done:
+    with progress(len(clusters), quiet=quiet) as done:
         asked = get_costs_of_all(
             clusters,
             window,
@@ -239,8 +251,26 @@ def print_json(answers: "Answers", body_of: "Callable[[ClusterCosts], dict[str, 
     print(json.dumps(bodies[0] if is_one else bodies, indent=2, allow_nan=False))
 
 
-def exit_of(answers: "Answers") -> int:
-    """0 while any source answered, else what the first failure is."""
-    if any(isinstance(answer, ClusterCosts) for answer in answers):
-        return exits.OK
-    return next(exits.exit_code(answer.error) for answer in answers if not isinstance(answer, ClusterCosts))
+def exit_of(answers: "Answers", *, strict: bool = False, each: bool = False) -> int:
+    """0 while any source answered, else what the first failure is.
+
+    each: 3 where any source could not be read. strict: that, and 3 where any answer is not complete, which is told.
+    """
+    failed = [answer for answer in answers if not isinstance(answer, ClusterCosts)]
+    if failed and len(failed) == len(answers):
+        return exits.exit_code(failed[0].error)
+    incomplete = _incomplete(answers) if strict else []
+    for costs in incomplete:
+        exits.complain(
+            f"{_name_of(costs)}: the answer is {costs.status.value}, "
+            f"{costs.hours_covered:g} of {costs.hours_asked:g} hours; --strict asks for complete ones"
+        )
+    return exits.NO_SOURCE if incomplete or (failed and (strict or each)) else exits.OK
+
+
+def _incomplete(answers: "Answers") -> list[ClusterCosts]:
+    return [one for one in answers if isinstance(one, ClusterCosts) and one.status is not Status.OK]
+
+
+def _name_of(costs: ClusterCosts) -> str:
+    return costs.source.account_name or costs.source.url

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kubetally.cli import exits
-from kubetally.cli.options import UnreadableTime
+from kubetally.cli.options import Strict, UnreadableTime
 from kubetally.cli.start import start as start_up
 from kubetally.domain.collection import NO_DATA
 from kubetally.domain.errors import RequestError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kubetally.ledger.collect.collector import Report
     from kubetally.ledger.collect.commit import Outcome
     from kubetally.settings import Settings
+    from kubetally.wiring.coverage import Covered
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[ACCOUNT]...", help="Names or ids; without any, all.")]
 Forever = Annotated[bool, typer.Option("--forever", help="Go on collecting what becomes due, until stopped.")]
@@ -49,7 +50,9 @@ class NamesForever(RequestError):
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="Stop when standard input ends.")]
 
 
-def collect(accounts: Names = None, forever: Forever = False, with_parent: WithParent = False) -> None:
+def collect(
+    accounts: Names = None, forever: Forever = False, strict: Strict = False, with_parent: WithParent = False
+) -> None:
     """Collect the days that are due, and keep them.
 
     Due are missing days, as far back as a source holds them, days that may have
@@ -67,7 +70,9 @@ def collect(accounts: Names = None, forever: Forever = False, with_parent: WithP
             raise NamesForever
         if with_parent:
             _stop_with_parent()
-        collect_forever(start_up(default_level="info", quiet=with_parent))  # the parent told what it has to
+        collect_forever(
+            start_up(default_level="info", is_service=True, quiet=with_parent)
+        )  # the parent told what it has to
         return
     try:
         with _told() as (settings, planned, watch):
@@ -75,14 +80,47 @@ def collect(accounts: Names = None, forever: Forever = False, with_parent: WithP
     except AnotherCollector as another:
         print(f"Nothing to do: {another}")
         return
-    if not report.accounts:
-        print("No account is remembered: kubetally accounts add NAME --url URL")
-    elif not report.planned:
+    if not report.planned:
         print("Nothing is due: what is not held was tried lately or is not to be had (kubetally coverage)")
     else:
         _tell(report)
-    if report.failed and not report.collected:
+    if (report.failed and not report.collected) or (strict and not _is_complete(settings, report)):
         raise typer.Exit(exits.NO_SOURCE)
+
+
+def _is_complete(settings: "Settings", report: "Report") -> bool:
+    """Whether every day that was asked for is stored now with all of its hours; what is not is told."""
+    from kubetally.domain.window import DAY, Window
+    from kubetally.wiring.coverage import coverage_of
+
+    partial: list[str] = []
+    if report.collected:
+        days = [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in {one.day for one in report.collected}]
+        accounts, window = sorted({one.account_id for one in report.collected}), Window(min(days), max(days) + DAY)
+        partial = collected_in_part(report, coverage_of(settings, accounts, window, with_balances=False))
+    if partial:
+        more = len(partial) - _NAMED_AT_MOST
+        names = ", ".join(partial[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+        exits.complain(f"{days_in_words(len(partial))} collected in part ({names}); --strict asks for complete ones")
+    return not partial and not _could_not_be_had(report)
+
+
+def collected_in_part(report: "Report", covered: "Iterable[Covered]") -> list[str]:
+    """Account and day of what was collected now and lacks hours that are over."""
+    from kubetally.cli.coverage import sort_of
+
+    collected = {(one.account_id, one.day) for one in report.collected}
+    return [
+        f"{account.account.name} {known.day}"
+        for account in covered
+        for known in account.days
+        if (account.account.id, known.day) in collected and sort_of(known) == "partial"
+    ]
+
+
+def _could_not_be_had(report: "Report") -> set[tuple[str, date]]:
+    """The days that a source did not give though it may hold them."""
+    return {(one.account_id, one.day) for one in report.failed if one.code not in {NO_DATA, OVERTAKEN}}
 
 
 def backfill(
@@ -191,7 +229,7 @@ def _tell(report: "Report") -> None:
     rows = sum(one.rows for one in report.collected)
     days = days_in_words(len(report.collected))
     what = f"Collected {days}, {rows} rows" if report.collected else "Nothing was collected"
-    failed = {(one.account_id, one.day) for one in report.failed if one.code not in {NO_DATA, OVERTAKEN}}
+    failed = _could_not_be_had(report)
     told = f"{what}; {days_in_words(len(failed))} could not be had: see `kubetally coverage`" if failed else what
     print(told, flush=True)
     reasons: dict[tuple[str, str], list[date]] = defaultdict(list)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kubetally.cli.answer_file import answer_to
 from kubetally.cli.asking import Said, ask, exit_of, named, print_json
 from kubetally.cli.options import (
     AccountNames,
@@ -17,9 +18,12 @@ from kubetally.cli.options import (
     Infrastructure,
     InfrastructureChoice,
     LegacyIsOfNow,
+    OutputFile,
     OutputFormat,
     PrometheusUrl,
+    Quiet,
     Start,
+    Strict,
     Tenant,
     Urls,
     WindowText,
@@ -50,6 +54,9 @@ def costs(
     by: By = DetailLevel.SUMMARY,
     infrastructure: InfrastructureChoice = Infrastructure.MEASURED,
     output: OutputFormat = Format.TABLE,
+    output_file: OutputFile = None,
+    strict: Strict = False,
+    quiet: Quiet = False,
 ) -> None:
     """Show what clusters cost.
 
@@ -62,18 +69,21 @@ def costs(
       kubetally costs --context prod
       kubetally costs prod staging --window yesterday
     """
-    settings, legacy, instant = start_up(), infrastructure is Infrastructure.LEGACY_SUM, instant_of("--as-of", as_of)
+    settings, legacy = start_up(quiet=quiet), infrastructure is Infrastructure.LEGACY_SUM
+    instant = instant_of("--as-of", as_of)
     if legacy and instant is not None:
         raise LegacyIsOfNow
     span = window_of(window, start, end)
-    meant = named(accounts, url, context, Said(cluster_id, currency, prometheus_url, tenant), settings)
-    answers = ask(meant.clusters, span, settings, legacy=legacy, as_of=instant)
-    show(answers, by, output, is_one=meant.is_one)
-    raise typer.Exit(exit_of(answers))
+    said = Said(cluster_id, currency, prometheus_url, tenant)
+    meant = named(accounts, url, context, said, settings, quiet=quiet)
+    with answer_to(output_file):
+        answers = ask(meant.clusters, span, settings, legacy=legacy, as_of=instant, quiet=quiet)
+        show(answers, by, output, is_one=meant.is_one, quiet=quiet)
+    raise typer.Exit(exit_of(answers, strict=strict))
 
 
-def show(answers: "list[ClusterCosts | Failed]", by: DetailLevel, output: Format, *, is_one: bool) -> None:
-    """Print the answers."""
+def show(answers: "list[ClusterCosts | Failed]", by: DetailLevel, output: Format, *, is_one: bool, quiet: bool) -> None:
+    """Print the answers; `quiet`: without notes of how they are printed."""
     match output:
         case Format.JSON:
             from kubetally.ledger.answer import answer
@@ -86,4 +96,4 @@ def show(answers: "list[ClusterCosts | Failed]", by: DetailLevel, output: Format
         case Format.TABLE:
             from kubetally.cli.tables import print_costs
 
-            print_costs(answers, by)
+            print_costs(answers, by, quiet=quiet)

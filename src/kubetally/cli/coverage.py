@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kubetally.cli.answer_file import answer_to
 from kubetally.cli.collect import days_in_words
-from kubetally.cli.options import End, ScreenOrJson, ScreenOrJsonFormat, Start, window_of, window_option
+from kubetally.cli.options import (
+    End,
+    OutputFile,
+    Quiet,
+    ScreenOrJson,
+    ScreenOrJsonFormat,
+    Start,
+    window_of,
+    window_option,
+)
 from kubetally.cli.start import start as start_up
 from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import NO_DATA
@@ -55,6 +65,8 @@ def coverage(
     start: Start = None,
     end: End = None,
     output: ScreenOrJsonFormat = ScreenOrJson.TABLE,
+    output_file: OutputFile = None,
+    quiet: Quiet = False,
 ) -> None:
     """Show which days are held, as a calendar.
 
@@ -65,13 +77,14 @@ def coverage(
     """
     from kubetally.wiring.coverage import coverage_of
 
-    settings = start_up()
+    settings = start_up(quiet=quiet)
     span = window_of(window if window or start or end else DEFAULT_WINDOW, start, end)
-    found = coverage_of(settings, accounts or (), span, with_balances=output is ScreenOrJson.JSON)
-    if output is ScreenOrJson.JSON:
-        print(json.dumps([_body(one, span) for one in found], indent=2, allow_nan=False))
-        return
-    _print(found, span)
+    with answer_to(output_file):
+        found = coverage_of(settings, accounts or (), span, with_balances=output is ScreenOrJson.JSON)
+        if output is ScreenOrJson.JSON:
+            print(json.dumps([_body(one, span) for one in found], indent=2, allow_nan=False))
+        else:
+            _print(found, span)
 
 
 def _print(found: "Sequence[Covered]", span: Window) -> None:
@@ -82,7 +95,7 @@ def _print(found: "Sequence[Covered]", span: Window) -> None:
         say(out, "No account is remembered: kubetally accounts add NAME --url URL")
     for one in found:
         _print_calendar(out, one, span)
-    shown = {_what(day) for one in found for day in one.days} - {"unknown"}
+    shown = {sort_of(day) for one in found for day in one.days} - {"unknown"}
     if shown:
         say(out, "   ".join(f"{_sign(out, what)} {_MEANINGS[what]}" for what in _SIGNS if what in shown), style="dim")
 
@@ -103,7 +116,7 @@ def _print_calendar(out: "Console", one: "Covered", span: Window) -> None:
     for month, days in months:
         line = Text(f"  {month}  " + " " * (days[0].day - 1))
         for day in days:
-            what = _what(by_day[day]) if day in by_day else "unknown"
+            what = sort_of(by_day[day]) if day in by_day else "unknown"
             line.append(_sign(out, what), style=_SIGNS[what][2] if out.is_terminal else "")
         line.rstrip()
         out.print(line)
@@ -147,7 +160,8 @@ def _spans(days: Sequence[date]) -> str:
     return ", ".join(shown)
 
 
-def _what(day: "CoveredDay") -> str:
+def sort_of(day: "CoveredDay") -> str:
+    """What a day is: a key of the calendar's signs."""
     if not day.is_held:
         is_empty = day.last_error is not None and day.last_error[0] == NO_DATA
         return "nothing" if is_empty else "failed" if day.last_error is not None else "unknown"
@@ -190,7 +204,7 @@ def _day(day: "CoveredDay", balance: "Mapping[Component, ComponentBalance]") -> 
     error = None if day.last_error is None else {"code": day.last_error[0], "message": day.last_error[1]}
     return {
         "day": day.day.isoformat(),
-        "is": _what(day),
+        "is": sort_of(day),
         "state": None if day.state is None else day.state.value,
         "audited": day.audited,
         "source": day.source,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kubetally.cli import exits
+from kubetally.cli.answer_file import answer_to
 from kubetally.cli.asking import Said, named
 from kubetally.cli.options import (
     ClusterId,
@@ -14,7 +15,9 @@ from kubetally.cli.options import (
     Currency,
     End,
     OneDay,
+    OutputFile,
     PrometheusUrl,
+    Quiet,
     ScreenOrJson,
     ScreenOrJsonFormat,
     Start,
@@ -51,6 +54,8 @@ def doctor(
     start: Start = None,
     end: End = None,
     output: ScreenOrJsonFormat = ScreenOrJson.TABLE,
+    output_file: OutputFile = None,
+    quiet: Quiet = False,
 ) -> None:
     """Say what a source can and can't answer.
 
@@ -65,16 +70,18 @@ def doctor(
     from kubetally.ledger.diagnosis import Level
     from kubetally.tasks import run
 
-    settings = start_up()
+    settings = start_up(quiet=quiet)
     span = window_of(window, start, end, default="yesterday")
-    meant = named(places, url, context, Said(cluster_id, currency, prometheus_url, tenant), settings)
-    found = run(_diagnose(meant.clusters, span, settings))
-    if output is ScreenOrJson.JSON:
-        bodies = [_body(one) for one in found]
-        print(json.dumps(bodies[0] if meant.is_one else bodies, indent=2))
-    else:
-        for one in found:
-            _print(one)
+    said = Said(cluster_id, currency, prometheus_url, tenant)
+    meant = named(places, url, context, said, settings, quiet=quiet)
+    with answer_to(output_file):
+        found = run(_diagnose(meant.clusters, span, settings))
+        if output is ScreenOrJson.JSON:
+            bodies = [_body(one) for one in found]
+            print(json.dumps(bodies[0] if meant.is_one else bodies, indent=2))
+        else:
+            for one in found:
+                _print(one)
     failed = any(finding.level is Level.FAILED for one in found for finding in one.findings)
     raise typer.Exit(exits.NO_SOURCE if failed else exits.OK)
 

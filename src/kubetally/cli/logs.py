@@ -9,19 +9,31 @@ from typing import Any
 import msgspec
 import structlog
 
+from kubetally.logs import IN_THE_ANSWER
+
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
 Event = MutableMapping[str, Any]
 
 
-def set_up_logs(level: str | None) -> None:
-    """Lines from `level` up; on a terminal errors only by default, as the command itself tells what failed."""
+def set_up_logs(level: str | None, *, whole: bool = True) -> None:
+    """Lines from `level` up; on a terminal errors only by default, as the command itself tells what failed.
+
+    whole: whether failures are logged that the answer of a command tells already.
+    """
     on_terminal = sys.stderr.isatty()
     level = level or ("error" if on_terminal else "warning")
+    form = _in_words if on_terminal else _as_json
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        processors=[structlog.processors.format_exc_info, _in_words if on_terminal else _as_json],
+        processors=[*([] if whole else [_drop_in_answer]), structlog.processors.format_exc_info, form],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def _drop_in_answer(_logger: object, _level: str, event: Event) -> Event:
+    if event.get("event") in IN_THE_ANSWER:
+        raise structlog.DropEvent
+    return event
 
 
 def _as_json(_logger: object, level: str, event: Event) -> str:

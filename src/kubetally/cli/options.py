@@ -99,6 +99,16 @@ AsOf = Annotated[
         "--as-of", metavar="TIME", help="What was known at that time, from days collected by then: the same forms."
     ),
 ]
+OutputFile = Annotated[
+    str | None,
+    typer.Option(
+        "--output", metavar="FILE", help="Write the answer to FILE, whole or not at all. Default: -, standard output."
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print the answer and errors only: no progress, no notes.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Exit 3 unless every cluster was read and its answer is complete.")
+]
 OutputFormat = Annotated[Format, typer.Option("--format", help="How to print it.")]
 InfrastructureChoice = Annotated[
     Infrastructure,

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress(of: int, doing: str | None = None) -> Iterator[Callable[[], None]]:
+def progress(of: int, doing: str | None = None, *, quiet: bool = False) -> Iterator[Callable[[], None]]:
     """A callable to be called as each of `of` ends, which are clusters unless `doing` says what.
 
-    It draws nothing where standard error is no terminal.
+    It draws nothing where standard error is no terminal, nor if `quiet`.
     """
-    if not sys.stderr.isatty():
+    if quiet or not sys.stderr.isatty():
         yield lambda: None
         return
     from rich.console import Console  # heavy: see the package

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from kubetally.cli.answer_file import answer_to
 from kubetally.cli.asking import Said, ask, exit_of, named, print_json
 from kubetally.cli.options import (
     AccountNames,
@@ -11,10 +12,13 @@ from kubetally.cli.options import (
     Contexts,
     Currency,
     End,
+    OutputFile,
     PrometheusUrl,
+    Quiet,
     ScreenOrJson,
     ScreenOrJsonFormat,
     Start,
+    Strict,
     Tenant,
     Urls,
     WindowText,
@@ -45,6 +49,9 @@ def report(
     start: Start = None,
     end: End = None,
     output: ScreenOrJsonFormat = ScreenOrJson.TABLE,
+    output_file: OutputFile = None,
+    strict: Strict = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compare infrastructure cost with full cost.
 
@@ -59,19 +66,21 @@ def report(
     from kubetally.cli.tables import print_rounding
     from kubetally.ledger.comparison import compare
 
-    settings = start_up()
+    settings = start_up(quiet=quiet)
     span = window_of(window, start, end)
-    meant = named(accounts, url, context, Said(cluster_id, currency, prometheus_url, tenant), settings)
-    answers = ask(meant.clusters, span, settings)
-    if output is ScreenOrJson.JSON:
-        print_json(answers, lambda costs: _body(costs, compare(costs)), is_one=meant.is_one)
-    else:
-        out = console()
-        for costs in answers:
-            if isinstance(costs, ClusterCosts):
+    said = Said(cluster_id, currency, prometheus_url, tenant)
+    meant = named(accounts, url, context, said, settings, quiet=quiet)
+    with answer_to(output_file):
+        answers = ask(meant.clusters, span, settings, quiet=quiet)
+        if output is ScreenOrJson.JSON:
+            print_json(answers, lambda costs: _body(costs, compare(costs)), is_one=meant.is_one)
+        else:
+            out, read = console(), [costs for costs in answers if isinstance(costs, ClusterCosts)]
+            for costs in read:
                 print_report(out, costs, compare(costs))
-        print_rounding(out, [costs for costs in answers if isinstance(costs, ClusterCosts)], "--format json has")
-    raise typer.Exit(exit_of(answers))
+            if not quiet:
+                print_rounding(out, read, "--format json has")
+    raise typer.Exit(exit_of(answers, strict=strict))
 
 
 def print_report(out: "Console", costs: ClusterCosts, comparison: "Comparison") -> None:

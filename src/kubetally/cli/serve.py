@@ -35,7 +35,7 @@ def serve(host: Host = DEFAULT_HOST, port: Port = DEFAULT_PORT, no_collector: No
     """
     from kubetally.wiring.service import run_service
 
-    run_service(start_up(default_level="info"), host, port, started=_tell, collects=not no_collector)
+    run_service(start_up(default_level="info", is_service=True), host, port, started=_tell, collects=not no_collector)
 
 
 def _tell(started: "Started") -> None:

@@ -1,19 +1,20 @@
 """What every command does first."""
 
-import sys
 from typing import TYPE_CHECKING
 
+from kubetally.cli.answer_file import warn
 from kubetally.settings import unknown_variables
 
 if TYPE_CHECKING:
     from kubetally.settings import Settings
 
 
-def start(default_level: str | None = None, *, quiet: bool = False) -> "Settings":
+def start(default_level: str | None = None, *, is_service: bool = False, quiet: bool = False) -> "Settings":
     """The settings of the environment, with the logs set up as they say. Raises InvalidSetting and as `read_settings`.
 
-    `default_level` of logs is that of a command which runs for long, where the environment states none. Variables that
-    are no setting are named on standard error, unless `quiet`.
+    `default_level` of logs is that of a command which runs for long, where the environment states none. A command that
+    is no service leaves out of its logs what its answer tells, unless the environment states a level. `quiet`: errors
+    only, and no warning of variables that are no setting.
     """
     from kubetally.cli.logs import set_up_logs  # heavy: see the package
     from kubetally.wiring.environment import read_settings
@@ -21,7 +22,8 @@ def start(default_level: str | None = None, *, quiet: bool = False) -> "Settings
     if not quiet:
         for name, meant in unknown_variables():
             instead = f"; did you mean {meant}?" if meant else ":"
-            print(f"warning: {name} is not a setting and was ignored{instead} see docs/settings.md", file=sys.stderr)
+            warn(f"{name} is not a setting and was ignored{instead} see docs/settings.md")
     settings = read_settings()
-    set_up_logs(settings.log_level or default_level)
+    level = settings.log_level or ("error" if quiet else default_level)
+    set_up_logs(level, whole=is_service or settings.log_level is not None)
     return settings

@@ -37,8 +37,11 @@ if TYPE_CHECKING:
 _TOTAL, _LINE = "bold", "dim"
 
 
-def print_costs(answers: "Sequence[ClusterCosts | Failed]", by: DetailLevel) -> None:
-    """Each cluster's costs as finely as asked; several clusters begin with an overview."""
+def print_costs(answers: "Sequence[ClusterCosts | Failed]", by: DetailLevel, *, quiet: bool = False) -> None:
+    """Each cluster's costs as finely as asked; several clusters begin with an overview.
+
+    quiet: without the note on rounding.
+    """
     out = console()
     if len(answers) > 1:
         _print_overview(out, answers)
@@ -51,7 +54,8 @@ def print_costs(answers: "Sequence[ClusterCosts | Failed]", by: DetailLevel) -> 
             else:
                 _print_breakdown(out, costs, by)
         print_notes(out, costs)
-    print_rounding(out, read, "--format json and csv have")
+    if not quiet:
+        print_rounding(out, read, "--format json and csv have")
 
 
 def print_rounding(out: Console, read: Sequence[ClusterCosts], where: str) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kubetally.cli import exits
+from kubetally.cli.answer_file import answer_to
 from kubetally.cli.asking import Said, ask, exit_of, named, print_json
 from kubetally.cli.options import (
     AccountNames,
@@ -12,10 +13,13 @@ from kubetally.cli.options import (
     Contexts,
     Currency,
     End,
+    OutputFile,
     PrometheusUrl,
+    Quiet,
     ScreenOrJson,
     ScreenOrJsonFormat,
     Start,
+    Strict,
     Tenant,
     Urls,
     WindowText,
@@ -57,11 +61,15 @@ def verify(
         str, typer.Option(metavar="SHARE", help="Largest difference of the totals: 5% or 0.05.")
     ] = "5%",
     output: ScreenOrJsonFormat = ScreenOrJson.TABLE,
+    output_file: OutputFile = None,
+    strict: Strict = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compare our total with the source's own.
 
     Both are for the same window; the balance per component shows where they part. The source's own is what its
-    allocations come to, idle with them. Exits 1 when a cluster is past the tolerance.
+    allocations come to, idle with them. Exits 1 when a cluster is past the tolerance, 3 when one
+    could not be read.
 
     \b
     Example:
@@ -70,15 +78,20 @@ def verify(
     from kubetally.ledger.verification import verify as compare
 
     allowed = parse_tolerance(tolerance)
-    settings = start_up()
+    settings = start_up(quiet=quiet)
     span = window_of(window, start, end)
-    meant = named(accounts, url, context, Said(cluster_id, currency, prometheus_url, tenant), settings)
-    answers = ask(meant.clusters, span, settings, with_history=False)  # what the source says of itself now
-    if output is ScreenOrJson.JSON:
-        print_json(answers, lambda costs: _body(costs, compare(costs, allowed)), is_one=meant.is_one)
-    else:
-        _print([(costs, compare(costs, allowed)) for costs in answers if isinstance(costs, ClusterCosts)])
-    raise typer.Exit(exits.PAST_TOLERANCE if _any_past(answers, allowed) else exit_of(answers))
+    said = Said(cluster_id, currency, prometheus_url, tenant)
+    meant = named(accounts, url, context, said, settings, quiet=quiet)
+    with answer_to(output_file):
+        # What the source says of itself now, so without history.
+        answers = ask(meant.clusters, span, settings, with_history=False, quiet=quiet)
+        if output is ScreenOrJson.JSON:
+            print_json(answers, lambda costs: _body(costs, compare(costs, allowed)), is_one=meant.is_one)
+        else:
+            read = [costs for costs in answers if isinstance(costs, ClusterCosts)]
+            _print([(costs, compare(costs, allowed)) for costs in read], quiet=quiet)
+    code = exit_of(answers, strict=strict, each=True)
+    raise typer.Exit(exits.PAST_TOLERANCE if _any_past(answers, allowed) else code)
 
 
 def parse_tolerance(text: str) -> float:
@@ -103,7 +116,7 @@ def _any_past(answers: "list[ClusterCosts | Failed]", allowed: float) -> bool:
     return any(not compare(costs, allowed).is_within for costs in read)
 
 
-def _print(checked: "list[tuple[ClusterCosts, Verification]]") -> None:
+def _print(checked: "list[tuple[ClusterCosts, Verification]]", *, quiet: bool) -> None:
     from kubetally.cli.screen import console, say
     from kubetally.cli.tables import print_balance, print_heading, print_notes, print_rounding
 
@@ -114,7 +127,8 @@ def _print(checked: "list[tuple[ClusterCosts, Verification]]") -> None:
             print_balance(out, costs)
             say(out, verdict(check, costs.currency), indent=2, style="bold")
         print_notes(out, costs)
-    print_rounding(out, [costs for costs, _ in checked], "--format json has")
+    if not quiet:
+        print_rounding(out, [costs for costs, _ in checked], "--format json has")
 
 
 def verdict(check: "Verification", currency: str) -> str:

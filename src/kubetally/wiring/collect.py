@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import structlog
 
 from kubetally.domain.collection import NO_DATA
-from kubetally.domain.errors import StoreError
+from kubetally.domain.errors import RequestError, StoreError
 from kubetally.domain.money import to_number
 from kubetally.domain.window import Clock
 from kubetally.ledger.alone import AnotherWriter, alone
@@ -58,6 +58,19 @@ class AnotherCollector(StoreError):
         )
 
 
+class NoAccounts(RequestError):
+    """There is no account whose days could be collected."""
+
+    code = "no_accounts"
+
+    def __init__(self, database: str) -> None:
+        self.database = database
+        super().__init__(
+            f"no account is remembered in {database}, so there is nothing to collect: add one with "
+            "`kubetally accounts add NAME --url URL`, or set KUBETALLY_DATABASE_URL to the database that has them"
+        )
+
+
 class Stopped(Exception):
     """Somebody told the program to stop; the day in hand was finished, and the others stay due."""
 
@@ -67,10 +80,12 @@ def collect_once(
 ) -> Report:
     """Collect what is due now, of all clusters or those named, round after round until nothing is.
 
-    Raises: AccountNotFound, AnotherWriter, StoreError, Stopped.
+    Raises: NoAccounts, AccountNotFound, AnotherWriter, StoreError, Stopped.
     """
 
     async def collect(ledger: Ledger, collector: Collector) -> Report:
+        if not names and not ledger.accounts.all():
+            raise NoAccounts(ledger.database)
         loop = asyncio.get_running_loop()
         lease = await loop.run_in_executor(None, partial(_collecting_alone, ledger))
         try:

@@ -1,0 +1,101 @@
+"""Where an answer is written: standard output, or a file that holds all of it or is left as it was."""
+
+import io
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from pathlib import Path
+
+from kubetally.domain.errors import RequestError
+
+STDOUT = "-"
+
+
+class UnwritableOutput(RequestError):
+    """The file of --output can't be written; what was there before stays."""
+
+    code = "unwritable_output"
+
+    def __init__(self, file: str, why: str) -> None:
+        self.file, self.why = file, why
+        super().__init__(f"--output {file!r} can't be written: {why}; nothing was changed there")
+
+
+@contextmanager
+def answer_to(file: str | None) -> Iterator[None]:
+    """What is printed inside goes to `file`, whole at the end, or not at all where an exception ends it.
+
+    None and `-` are standard output. That the file can be written is tried before the body runs. Raises
+    UnwritableOutput.
+    """
+    if file is None or file == STDOUT:
+        yield
+        return
+    text = io.StringIO()
+    try:
+        target = _target_of(file)
+        part = None if target is None else _part_beside(target)
+    except OSError as error:
+        raise UnwritableOutput(file, error.strerror or str(error)) from error
+    try:
+        with redirect_stdout(text):
+            yield
+        try:
+            if target is None or part is None:
+                with Path(file).open("w", encoding="utf-8", errors="replace", newline="") as device:
+                    device.write(text.getvalue())
+            else:
+                _replace(target, part, text.getvalue())
+        except OSError as error:
+            raise UnwritableOutput(file, error.strerror or str(error)) from error
+    finally:
+        if part is not None:
+            with suppress(FileNotFoundError):
+                part.unlink()
+
+
+def _target_of(file: str) -> Path | None:
+    """The file to be replaced, behind any links; None for a device or pipe, which can only be written to."""
+    path = Path(file)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return Path(os.path.realpath(path))
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(None, "it is a folder")
+    if not stat.S_ISREG(mode):
+        return None
+    if not os.access(path, os.W_OK):
+        raise PermissionError(None, "it is read-only")
+    return Path(os.path.realpath(path))
+
+
+def _part_beside(target: Path) -> Path:
+    """An empty temporary file in the folder of `target`, with the permissions that the target has or would have."""
+    number, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.", suffix=".part")
+    with suppress(OSError):  # such as a file system without permissions
+        os.fchmod(number, stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask())
+    os.close(number)
+    return Path(name)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _replace(target: Path, part: Path, text: str) -> None:
+    with part.open("w", encoding="utf-8", errors="replace", newline="") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    part.replace(target)
+
+
+def warn(message: str) -> None:
+    """One warning, on standard error."""
+    print(f"warning: {message}", file=sys.stderr)
