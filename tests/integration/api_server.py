@@ -185,6 +185,7 @@ class ApiServer(ThreadingHTTPServer):
     tokens:  token to user. rights: what each user may do; a namespace of None is all of them.
     behind:  "namespace/name:port" to the URL of what answers there.
     asked:   every question: user, method and path with query.
+    acted_as: the Impersonate headers of each question, in their order; not_impersonated: users whom nobody may act as.
     """
 
     daemon_threads = True
@@ -196,6 +197,8 @@ class ApiServer(ThreadingHTTPServer):
         self.rights: dict[str, frozenset[Right]] = {JANE: EVERYTHING}
         self.behind: dict[str, str] = {}
         self.asked: list[tuple[str | None, str, str]] = []
+        self.acted_as: list[tuple[tuple[str, str], ...]] = []
+        self.not_impersonated = frozenset[str]()
         self.authorities = ca
         super().__init__(("127.0.0.1", 0), _Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -224,6 +227,10 @@ class ApiServer(ThreadingHTTPServer):
         """Nothing: a client that does not trust us hangs up."""
 
 
+def _text(header: str) -> str:
+    return header.encode("latin-1").decode("utf-8")
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: ApiServer
     protocol_version = "HTTP/1.1"
@@ -237,11 +244,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, verb: str) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))  # else it would be the next question
-        user = self._user()
+        user, shown = self._user(), [(name, _text(value)) for name, value in self.headers.items()]
+        self.server.acted_as.append(tuple(pair for pair in shown if pair[0].lower().startswith("impersonate-")))
         self.server.asked.append((user, self.command, self.path))
         if user is None:
             self._status(401, "Unauthorized", "Unauthorized")
             return
+        acted_as = _text(self.headers.get("impersonate-user", user))
+        if acted_as in self.server.not_impersonated:
+            self._forbidden(f'users "{acted_as}"', user, "impersonate", "users", None)
+            return
+        user = acted_as
         path = unquote(urlsplit(self.path).path)
         if match := re.fullmatch(r"/api/v1/namespaces/([^/]+)/services/([^/]+)/proxy(/.*)?", path):
             self._proxy(user, verb, match[1], match[2], match[3] or "/", body)
@@ -271,7 +284,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _forbidden(self, what: str, user: str, verb: str, resource: str, namespace: str | None) -> None:
         where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
         said = f'{what} is forbidden: User "{user}" cannot {verb} resource "{resource}" in API group "" {where}'
-        self._status(403, "Forbidden", said)
+        self._status(403, "Forbidden", said, {"kind": resource.partition("/")[0]})
 
     def _list(self, user: str, namespace: str | None) -> None:
         if not self._may(user, "list", "services", namespace):
@@ -337,8 +350,9 @@ class _Handler(BaseHTTPRequestHandler):
                 return one
         return None
 
-    def _status(self, code: int, reason: str, message: str) -> None:
-        body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+    def _status(self, code: int, reason: str, message: str, details: Object | None = None) -> None:
+        body: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+        body |= {"details": details} if details else {}
         self._json(code, {**body, "message": message, "reason": reason, "code": code})
 
     def _json(self, code: int, content: Any) -> None:

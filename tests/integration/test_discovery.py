@@ -2,18 +2,24 @@
 
 import asyncio
 import base64
+import io
 import json
+import os
+import pty
+import signal
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import trustme
 from structlog.testing import capture_logs
 
 from kubetally.domain.account import Account, AccountType
+from kubetally.domain.errors import SourceError
 from kubetally.domain.window import Window, parse_window
 from kubetally.ledger.costs import get_cluster_costs
 from kubetally.samples.replay import ReplayServer
@@ -21,19 +27,21 @@ from kubetally.sources.access import Access
 from kubetally.sources.kubernetes.api import (
     ClusterNotTrusted,
     ClusterUnreachable,
+    ImpersonationRefused,
     KubernetesApi,
     NotAllowed,
     NotSignedIn,
 )
 from kubetally.sources.kubernetes.find import NoSourceFound, SourcesSilent, look
-from kubetally.sources.kubernetes.kubeconfig import UnusableKubeconfig
+from kubetally.sources.kubernetes.kubeconfig import UnknownContext, UnusableKubeconfig
+from kubetally.sources.kubernetes.plugin import CredentialPluginFailed, show_on_terminal
 from kubetally.sources.kubernetes.resolve import Option, Resolved, discover, resolve_source
-from kubetally.sources.kubernetes.sign_in import IN_CLUSTER, ApiServer, CredentialPluginFailed, sign_in
+from kubetally.sources.kubernetes.sign_in import IN_CLUSTER, ApiServer, sign_in
 from kubetally.sources.opencost.client import CostModelClient
 from kubetally.sources.opencost.source import CostModelSource
 from kubetally.sources.transport import Limits, Transport
 from tests.integration import api_server as charts
-from tests.integration.api_server import JANE, Object
+from tests.integration.api_server import EVERYTHING, JANE, READING, Object
 from tests.integration.api_server import ApiServer as StandIn
 from tests.served import NOON_AFTER, FixedClock, Reply, Served
 
@@ -282,6 +290,87 @@ async def test_a_plugin_that_fails_is_told_without_its_secret(
     assert SECRET not in str(caught.value)
 
 
+DEVICE_LOGIN = "To sign in, open https://example.test/devicelogin and enter the code ABCD1234"
+
+
+@pytest.mark.parametrize("end", ["sleep 300", "exit 1", "echo '{}'"])
+async def test_what_a_plugin_tells_the_user_is_shown_at_once_and_quoted(kubeconfig: Kubeconfig, end: str) -> None:
+    waits = f"while [ ! -e {kubeconfig.folder}/seen ]; do sleep 0.01; done"
+    user = kubeconfig.plugin(f"echo '{DEVICE_LOGIN}' >&2", waits, "printf 'no line break' >&2", end)
+    shown = list[str]()
+
+    def show(line: str) -> None:
+        shown.append(line)
+        (kubeconfig.folder / "seen").touch()  # without which the plugin would not go on
+
+    with pytest.raises(CredentialPluginFailed) as caught:
+        await sign_in("prod", environment=kubeconfig.environment(user=user), plugin_seconds=2, show=show)
+    assert shown == [DEVICE_LOGIN, "no line break"]
+    assert f"it wrote: '{DEVICE_LOGIN} no line break'" in str(caught.value)
+
+
+def test_lines_of_a_plugin_are_passed_on_to_a_terminal_only() -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w", encoding="utf-8") as terminal:
+        show_on_terminal(DEVICE_LOGIN, terminal)
+        assert os.read(ours, 1000).decode() == f"{DEVICE_LOGIN}\r\n"
+    os.close(ours)
+    file = io.StringIO()
+    show_on_terminal(DEVICE_LOGIN, file)
+    assert file.getvalue() == ""
+
+
+async def test_a_plugin_is_killed_with_its_children_when_time_is_up(kubeconfig: Kubeconfig) -> None:
+    user = kubeconfig.plugin(f"echo $$ > {kubeconfig.folder}/group", f"echo '{DEVICE_LOGIN}' >&2", "sleep 300")
+    with pytest.raises(CredentialPluginFailed, match=r"did not end within 0\.5 s; it wrote: 'To sign in"):
+        await sign_in("prod", environment=kubeconfig.environment(user=user), plugin_seconds=0.5)
+    group = int((kubeconfig.folder / "group").read_text("utf-8"))
+    left = [process for process in psutil.process_iter() if process.is_running() and os.getpgid(process.pid) == group]
+    assert not [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
+
+
+async def test_a_child_that_a_plugin_leaves_behind_is_not_waited_for(kubeconfig: Kubeconfig) -> None:
+    user = kubeconfig.plugin("setsid sleep 30 &", f"echo $! > {kubeconfig.folder}/child", credential(token=SECRET))
+    try:
+        found = await sign_in("prod", environment=kubeconfig.environment(user=user), plugin_seconds=10)
+        assert found.access.token == SECRET
+    finally:
+        os.kill(int((kubeconfig.folder / "child").read_text("utf-8")), signal.SIGKILL)
+
+
+async def test_only_the_end_of_what_a_plugin_wrote_is_quoted_and_without_secrets(kubeconfig: Kubeconfig) -> None:
+    lines = ["yes 'a long trace' | head -n 10000 >&2", 'echo "token=$MY_TOKEN, user $TOKEN" >&2', "exit 3"]
+    user = kubeconfig.plugin(*lines)
+    user["exec"]["env"] = [{"name": "MY_TOKEN", "value": SECRET}, {"name": "TOKEN", "value": "hush"}]
+    with pytest.raises(CredentialPluginFailed, match="it exited with code 3") as caught:
+        await sign_in("prod", environment=kubeconfig.environment(user=user))
+    assert "a long trace token=***, user ***'" in str(caught.value)
+    assert len(caught.value.wrote) <= 503
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"interactiveMode": "Always"}, "standard input"),
+        ({"apiVersion": "client.authentication.k8s.io/v1alpha1"}, "v1alpha1 is not supported"),
+        ({"command": "no-such-plugin", "installHint": "Install it with brew."}, r"No such file .*Install it with brew"),
+    ],
+)
+async def test_a_plugin_that_can_not_be_run_says_why(kubeconfig: Kubeconfig, changes: Object, says: str) -> None:
+    user = kubeconfig.plugin(credential(token=SECRET))
+    user["exec"] |= changes
+    with pytest.raises(CredentialPluginFailed, match=says):
+        await sign_in("prod", environment=kubeconfig.environment(user=user))
+
+
+@pytest.mark.parametrize("broken", [{"args": "get-token"}, {"env": ["A=1"]}])
+async def test_a_plugin_with_broken_args_is_refused(kubeconfig: Kubeconfig, broken: Object) -> None:
+    user = kubeconfig.plugin(credential(token=SECRET))
+    user["exec"] |= broken
+    with pytest.raises(UnusableKubeconfig, match="args or env"):
+        await sign_in("prod", environment=kubeconfig.environment(user=user))
+
+
 async def test_a_plugin_that_is_not_installed_is_told(kubeconfig: Kubeconfig) -> None:
     version = "client.authentication.k8s.io/v1"
     user = {"exec": {"apiVersion": version, "command": "no-such-plugin-anywhere"}}
@@ -294,6 +383,115 @@ async def test_a_user_of_a_kind_that_kubernetes_gave_up_is_refused(kubeconfig: K
     with pytest.raises(UnusableKubeconfig, match=r"removed in Kubernetes 1\.19") as caught:
         await sign_in("prod", environment=environment)
     assert SECRET not in str(caught.value)
+
+
+async def test_the_token_of_an_oidc_provider_is_sent(kubeconfig: Kubeconfig) -> None:
+    user = {"auth-provider": {"name": "oidc", "config": {"id-token": SECRET, "client-id": "kubectl"}}}
+    assert await services(kubeconfig.environment(user=user))
+
+
+@pytest.mark.parametrize("provider", [{"name": "gcp"}, {"name": "oidc", "config": {}}, "gcp"])
+async def test_another_auth_provider_is_refused(kubeconfig: Kubeconfig, provider: Any) -> None:
+    with pytest.raises(UnusableKubeconfig, match=r"auth-provider .* removed in Kubernetes 1\.26"):
+        await sign_in("prod", environment=kubeconfig.environment(user={"auth-provider": provider}))
+
+
+# Acting as somebody else
+
+
+ACTING = {
+    "token": SECRET,
+    "as": "user-b8chs",
+    "as-uid": "4711",
+    "as-groups": ["system:authenticated", "Grüne Gruppe"],
+    "as-user-extra": {"scopes": ["view", "development"], "acme.com/project%": ["x"]},
+}
+
+
+async def test_every_question_is_asked_as_the_user_that_the_kubeconfig_names(
+    kubeconfig: Kubeconfig, cluster: StandIn
+) -> None:
+    cluster.rights["user-b8chs"] = EVERYTHING
+    found = await discover("prod", environment=kubeconfig.environment(user=ACTING), limits=QUICK)
+    assert await total(found) == AURORA
+    async with Transport(found.access, QUICK) as transport:
+        with pytest.raises(SourceError):
+            await transport.post("/nowhere", {"a": "b"})
+    assert cluster.asked[-1][1] == "POST"
+    assert set(cluster.acted_as) == {
+        (
+            ("Impersonate-User", "user-b8chs"),
+            ("Impersonate-Uid", "4711"),
+            ("Impersonate-Group", "system:authenticated"),
+            ("Impersonate-Group", "Grüne Gruppe"),
+            ("Impersonate-Extra-scopes", "view"),
+            ("Impersonate-Extra-scopes", "development"),
+            ("Impersonate-Extra-acme.com%2Fproject%25", "x"),
+        )
+    }
+    assert {user for user, _, _ in cluster.asked} == {JANE}
+
+
+async def test_the_rights_are_those_of_the_user_that_is_acted_as(kubeconfig: Kubeconfig) -> None:
+    with pytest.raises(NotAllowed, match='User "user-b8chs" cannot list'):
+        await services(kubeconfig.environment(user={"token": SECRET, "as": "user-b8chs"}))
+
+
+async def test_renewed_credentials_act_as_the_same_user(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
+    user = kubeconfig.plugin(f'echo "{{\\"status\\": {{\\"token\\": \\"t$(wc -l < {kubeconfig.folder}/runs)\\"}}}}"')
+    cluster.tokens, cluster.rights["bot"] = {"t2": JANE}, READING
+    assert await services(kubeconfig.environment(user=user | {"as": "bot"}))
+    assert set(cluster.acted_as) == {(("Impersonate-User", "bot"),)}
+
+
+async def test_who_may_not_act_as_the_user_is_told_at_once(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
+    cluster.not_impersonated = frozenset({"admin"})
+    with pytest.raises(ImpersonationRefused, match=r"cannot impersonate resource .*`impersonate`"):
+        await services(kubeconfig.environment(user={"token": SECRET, "as": "admin"}))
+    assert len(cluster.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("user", "says"),
+    [
+        ({"as-groups": ["system:masters"]}, "has as-groups without as"),
+        ({"as-uid": "1"}, "has as-uid without as"),
+        ({"as-user-extra": {"a": ["b"]}}, "has as-user-extra without as"),
+        ({"as": "x", "as-groups": "system:masters"}, "as-groups that is no list"),
+        ({"as": "x", "as-groups": [7]}, "Impersonate-Group"),
+        ({"as": "x\r\nX-Evil: 1"}, "Impersonate-User"),
+        ({"as": "x", "as-user-extra": ["a"]}, "no map of lists"),
+        ({"as": "x", "as-user-extra": {"a": "b"}}, "a that is no list"),
+    ],
+)
+async def test_a_user_to_act_as_that_can_not_be_sent_is_refused(
+    kubeconfig: Kubeconfig, cluster: StandIn, user: Object, says: str
+) -> None:
+    with pytest.raises(UnusableKubeconfig, match=says):
+        await sign_in("prod", environment=kubeconfig.environment(user={"token": SECRET, **user}))
+    assert not cluster.asked
+
+
+# Files that are not there
+
+
+async def test_a_kubeconfig_that_does_not_exist_is_named(kubeconfig: Kubeconfig, tmp_path: Path) -> None:
+    absent, other = tmp_path / "absent", tmp_path / "folder" / "gone"
+    for context in ("prod", None):
+        with pytest.raises(UnusableKubeconfig) as caught:
+            await sign_in(context, environment={"KUBECONFIG": str(absent)}, service_account=tmp_path)
+        assert f"KUBECONFIG names '{absent}', which does not exist" in str(caught.value)
+    with pytest.raises(UnusableKubeconfig, match="none of which exists"):
+        await sign_in("prod", environment={"KUBECONFIG": f"{absent}:{other}"})
+    there = kubeconfig.environment()["KUBECONFIG"]
+    assert await services({"KUBECONFIG": f"{absent}:{there}"})
+    with pytest.raises(UnknownContext) as unknown:
+        await sign_in("stage", environment={"KUBECONFIG": f"{absent}:{there}"})
+    assert f"no context 'stage' in {there} ({absent} does not exist); there are: prod" in str(unknown.value)
+    with pytest.raises(UnknownContext, match=r"in any kubeconfig \(.*\.kube/config does not exist\)"):
+        await sign_in("prod", environment={"HOME": str(tmp_path)})
+    with pytest.raises(UnusableKubeconfig, match="Is a directory"):
+        await sign_in("prod", environment={"KUBECONFIG": str(tmp_path)})
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,10 @@ _NEXT_STEPS = {
     "cluster_not_there": "give one of these with --cluster-id, or none",
     "currency_differs": "leave --currency out, or state the source's",
     "address_refused": "set KUBETALLY_ALLOW_LINK_LOCAL=true, if that address is meant",
+    "unusable_kubeconfig": "correct the kubeconfig, or give the source's address with --url",
+    "unknown_context": "see `kubectl config get-contexts`",
+    "credential_plugin_failed": "sign in, as with `kubectl get services`, and try again",
+    "impersonation_refused": "see `kubectl auth can-i impersonate users`",
     "certificate_not_trusted": "set KUBETALLY_SOURCE_CA_FILE",
 }
 # Where the source is a Prometheus, and the steps above would lead to an OpenCost.

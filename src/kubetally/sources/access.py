@@ -61,6 +61,7 @@ class Access:
     ca_text, client_pem: in place of the files, PEM as text; `client_pem` is certificate and key together.
     server_name:         the name that the certificate has to have, where it is not the host of the URL.
     verify:              False only where a kubeconfig says `insecure-skip-tls-verify`.
+    impersonation:       further headers, by which the user of a kubeconfig acts as somebody else; a name may repeat.
     """
 
     url: str
@@ -76,6 +77,7 @@ class Access:
     client_pem: str | None = field(default=None, repr=False)
     server_name: str | None = None
     verify: bool = True
+    impersonation: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if "@" in self.url:

@@ -74,7 +74,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SEE_OTHER = 303  # leads to what came of a question, to be fetched without it
 _LARGEST_FORM_BYTES = _MIB
 _HEADERS = {"accept": "*/*", "connection": "keep-alive", "user-agent": "kubetally"}
-_FORM_HEADERS = {"content-type": "application/x-www-form-urlencoded"}
+_FORM_HEADERS = ((b"content-type", b"application/x-www-form-urlencoded"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ class Transport:
             connect_seconds=self._limits.connect_seconds,
             allow_link_local=self._limits.allow_link_local,
         )
-        self._headers = httpx.Headers(_HEADERS | access.request_headers() | {"accept-encoding": "gzip"})
+        self._headers = _headers_of(access)
         self._timeout: dict[str, float | None] = {
             "connect": self._limits.connect_seconds,
             "write": self._limits.read_seconds,
@@ -261,7 +261,7 @@ class Transport:
             async with self._renewing:
                 # Of several questions that were refused together, the first one renews for all.
                 if self._headers.get("authorization") == shown_before:
-                    self._headers.update((await self._renew()).request_headers())
+                    self._headers = _headers_of(await self._renew())
         return await self._with_retries(question, tries)
 
     async def _with_retries(self, question: _Question, tries: "_Tries") -> Answer:
@@ -317,7 +317,7 @@ class Transport:
     @asynccontextmanager
     async def _response(self, question: _Question, url: httpx.URL) -> AsyncIterator[httpx.Response]:
         form, timeout = question.form, {**self._timeout, "read": question.read_seconds}
-        headers = self._headers if form is None else [*self._headers.items(), *_FORM_HEADERS.items()]
+        headers = self._headers.raw if form is None else [*self._headers.raw, *_FORM_HEADERS]
         extensions = {"timeout": timeout, **self._extensions}
         request = httpx.Request(question.method, url, headers=headers, content=form, extensions=extensions)
         response = await self._connections.handle_async_request(request)
@@ -356,6 +356,13 @@ def _is_closed_door(error: SourceError) -> bool:
     if isinstance(error, SourceTimeout):
         return error.waiting is Waiting.CONNECT
     return isinstance(error, SourceUnreachable | AddressRefused | CertificateNotTrusted)
+
+
+def _headers_of(access: Access) -> httpx.Headers:
+    headers = _HEADERS | access.request_headers() | {"accept-encoding": "gzip"}
+    # Names of users and groups may have any letters; Go sends them as UTF-8.
+    impersonation = [(name.encode("ascii"), value.encode()) for name, value in access.impersonation]
+    return httpx.Headers([*((name.encode(), value.encode()) for name, value in headers.items()), *impersonation])
 
 
 def _pairs(params: Params) -> tuple[tuple[str, str], ...]:

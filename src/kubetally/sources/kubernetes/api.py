@@ -19,13 +19,14 @@ from kubetally.sources.faults import (
 )
 from kubetally.sources.kubernetes.recognise import FoundService
 from kubetally.sources.kubernetes.sign_in import ApiServer
-from kubetally.sources.kubernetes.wire import Service, ServiceList
+from kubetally.sources.kubernetes.wire import Service, ServiceList, Status
 from kubetally.sources.transport import Limits, Transport
 
 T = TypeVar("T")
 _PAGE = 500
 _PAGES = 200
 _REFUSED = frozenset({401, 403, 404})
+_IDENTITIES = frozenset({"users", "groups", "serviceaccounts", "uids", "userextras"})
 
 
 class ClusterUnreachable(SourceUnavailable):
@@ -82,6 +83,20 @@ class NotAllowed(SourceError):
             f"context {context!r} may not {verb} {resource} {where}"
             + (f" ({said!r})" if said else "")
             + f"; ask for a {kind} with `list` and `get` on `services` and `get` on `services/proxy`"
+        )
+
+
+class ImpersonationRefused(SourceError):
+    """We may not act as the user, or one of the groups, that the kubeconfig names. said: the API server's words."""
+
+    code = "impersonation_refused"
+
+    def __init__(self, context: str, said: str | None) -> None:
+        self.context, self.said = context, said
+        super().__init__(
+            f"context {context!r} may not act as the user that its kubeconfig names"
+            + (f" ({said!r})" if said else "")
+            + "; ask for a ClusterRole with `impersonate` on it, or remove as, as-uid, as-groups and as-user-extra"
         )
 
 
@@ -149,6 +164,8 @@ class KubernetesApi:
         except SourceRefused as error:
             if error.status == 401:
                 raise NotSignedIn(self.server.name, error.url, error.said) from error
+            if error.status == 403 and self.server.access.impersonation and _is_about_identity(error.body):
+                raise ImpersonationRefused(self.server.name, error.said) from error
             if error.status == 403:
                 raise NotAllowed(self.server.name, *asked, error.said) from error
             raise
@@ -163,6 +180,15 @@ class KubernetesApi:
 
 def _in(namespace: str | None) -> str:
     return f"namespaces/{quote(namespace, safe='')}/" if namespace else ""
+
+
+def _is_about_identity(body: bytes) -> bool:
+    """Whether a refusal is of the user that is acted as, not of what was asked for."""
+    try:
+        details = msgspec.json.decode(body, type=Status).details
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return details is not None and details.kind.partition("/")[0] in _IDENTITIES
 
 
 def _decoded(answer: Answer, shape: type[T]) -> T:

@@ -1,8 +1,7 @@
 """Kubeconfig files: which there are, how they add up, and what one context of them says.
 
 Files are merged as kubectl merges them: what an earlier file says stays, and a relative path is relative to the file
-that has it. (kr8s, which signs in with what is found here, lets the later file win and takes the wrong folder; it also
-leaves keys in temporary files.)
+that has it.
 """
 
 import json
@@ -36,9 +35,13 @@ class UnknownContext(RequestError):
 
     code = "unknown_context"
 
-    def __init__(self, name: str | None, known: tuple[str, ...], files: tuple[str, ...]) -> None:
-        self.name, self.known, self.files = name, known, files
+    def __init__(
+        self, name: str | None, known: tuple[str, ...], files: tuple[str, ...], missing: tuple[str, ...] = ()
+    ) -> None:
+        self.name, self.known, self.files, self.missing = name, known, files, missing
         read = ", ".join(files) or "any kubeconfig"
+        if missing:
+            read += f" ({', '.join(missing)} {'do' if len(missing) > 1 else 'does'} not exist)"
         there = f"there are: {', '.join(known)}" if known else "there is none: set KUBECONFIG to the file that has it"
         what = f"context {name!r}" if name else "current context"
         super().__init__(f"no {what} in {read}; {there}")
@@ -56,15 +59,47 @@ class Context:
 
 
 def kubeconfig_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """The files that exist of those that KUBECONFIG names, else ~/.kube/config."""
-    named = [part for part in environment.get("KUBECONFIG", "").split(":") if part]
+    """The files that exist of those that KUBECONFIG names, else ~/.kube/config, which need not exist.
+
+    Raises: UnusableKubeconfig, where KUBECONFIG names files and none of them exists.
+    """
+    named, is_stated = _named_files(environment)
+    found = tuple(path for path in named if _exists(path))
+    if is_stated and not found:
+        names = ", ".join(repr(str(path)) for path in named)
+        why = "none of which exists" if len(named) > 1 else "which does not exist"
+        raise UnusableKubeconfig("KUBECONFIG", f"names {names}, {why}: correct it, or unset it for ~/.kube/config")
+    return found
+
+
+def missing_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """The files that KUBECONFIG names, else ~/.kube/config, that do not exist."""
+    return tuple(path for path in _named_files(environment)[0] if not _exists(path))
+
+
+def _exists(path: Path) -> bool:
+    """Whether it is there; one that may not be looked at is, and says so when it is read."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _named_files(environment: Mapping[str, str]) -> tuple[list[Path], bool]:
+    """The files in their order, and whether KUBECONFIG names them."""
+    named = [Path(part).expanduser() for part in environment.get("KUBECONFIG", "").split(":") if part]
     home = Path(environment["HOME"]) if environment.get("HOME") else Path.home()
-    paths = [Path(part).expanduser() for part in named] or [home / ".kube" / "config"]
-    return tuple(path for path in paths if path.is_file())
+    return named or [home / ".kube" / "config"], bool(named)
 
 
-def read_context(files: tuple[Path, ...], name: str | None) -> Context:
-    """The context `name`, or the current one where that is None. Raises UnusableKubeconfig, UnknownContext."""
+def read_context(files: tuple[Path, ...], name: str | None, missing: tuple[Path, ...] = ()) -> Context:
+    """The context `name`, or the current one where that is None. Raises UnusableKubeconfig, UnknownContext.
+
+    missing: files that were named, too, and do not exist; kubectl passes over them, and the error names them.
+    """
     contexts: dict[str, ContextBody] = {}
     clusters: dict[str, tuple[Path, dict[str, Any]]] = {}
     users: dict[str, tuple[Path, dict[str, Any]]] = {}
@@ -80,7 +115,7 @@ def read_context(files: tuple[Path, ...], name: str | None) -> Context:
             users.setdefault(user.name, (file.parent, user.user or {}))
     wanted = name or current
     if wanted is None or wanted not in contexts:
-        raise UnknownContext(wanted, tuple(contexts), tuple(map(str, files)))
+        raise UnknownContext(wanted, tuple(contexts), tuple(map(str, files)), tuple(map(str, missing)))
     body, where = contexts[wanted], f"context {wanted!r}"
     folder, about = _named(clusters, body.cluster, where, "cluster")
     if not isinstance(about.get("server"), str):
@@ -129,6 +164,9 @@ def _plugin(plugin: dict[str, Any], folder: Path, cluster: Mapping[str, Any], wh
     command, version = plugin.get("command"), plugin.get("apiVersion")
     if not isinstance(command, str) or not isinstance(version, str):
         raise UnusableKubeconfig(where, "has an exec plugin without command or apiVersion: correct its user")
+    variables, args = plugin.get("env") or [], plugin.get("args") or []
+    if not isinstance(args, list) or not all(isinstance(item, dict) and "name" in item for item in variables):
+        raise UnusableKubeconfig(where, "has an exec plugin whose args or env is no list: correct its user")
     if "/" in command:
         command = str(folder / command)
     spec: dict[str, Any] = {"interactive": False}
@@ -136,5 +174,5 @@ def _plugin(plugin: dict[str, Any], folder: Path, cluster: Mapping[str, Any], wh
         told = {"server": "server", "certificate-authority-data": "certificate-authority-data"}
         spec["cluster"] = {theirs: cluster[ours] for ours, theirs in told.items() if ours in cluster}
     info = json.dumps({"apiVersion": version, "kind": "ExecCredential", "spec": spec})
-    environment = [one for one in plugin.get("env") or [] if one.get("name") != _EXEC_INFO]
+    environment = [variable for variable in variables if variable["name"] != _EXEC_INFO]
     return {**plugin, "command": command, "env": [*environment, {"name": _EXEC_INFO, "value": info}]}

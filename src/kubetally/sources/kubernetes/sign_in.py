@@ -1,39 +1,29 @@
 """The API server of a context, or of the cluster we run in, and the credentials for it."""
 
 import base64
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import anyio
-
-from kubetally.domain.errors import SourceError
 from kubetally.sources.access import Access, UnusableCertificateFile
 from kubetally.sources.faults import printable
-from kubetally.sources.kubernetes.kubeconfig import Context, UnusableKubeconfig, kubeconfig_files, read_context
+from kubetally.sources.kubernetes.impersonation import impersonation_headers
+from kubetally.sources.kubernetes.kubeconfig import (
+    Context,
+    UnusableKubeconfig,
+    kubeconfig_files,
+    missing_files,
+    read_context,
+)
+from kubetally.sources.kubernetes.plugin import PLUGIN_SECONDS, Show, run_plugin, show_on_terminal
 from kubetally.sources.transport import Renew
 
 IN_CLUSTER = "in-cluster"
 """Stands for a context: the cluster that the program runs in, with the service account of its pod."""
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_PLUGIN_SECONDS = 60.0
-
-
-class CredentialPluginFailed(SourceError):
-    """The exec plugin of a context gave no credentials."""
-
-    code = "credential_plugin_failed"
-
-    def __init__(self, context: str, command: str, why: str) -> None:
-        self.context, self.command, self.why = context, command, printable(why, 300)
-        super().__init__(
-            f"the plugin {command!r} of context {context!r} gave no credentials: {self.why}; "
-            f"sign in again, and see whether `kubectl --context {context} get services` works"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +45,26 @@ async def sign_in(
     *,
     environment: Mapping[str, str] = os.environ,
     service_account: Path = SERVICE_ACCOUNT,
-    plugin_seconds: float = _PLUGIN_SECONDS,
+    plugin_seconds: float = PLUGIN_SECONDS,
+    show: Show = show_on_terminal,
 ) -> ApiServer:
     """The API server of `context`, of the current context where that is None, or of our own cluster.
 
-    None means our own cluster where there is no kubeconfig. An exec plugin is run.
+    None means our own cluster where there is no kubeconfig. An exec plugin is run; `show` gets what it tells the user.
 
     Raises: UnknownContext, UnusableKubeconfig, CredentialPluginFailed, InvalidSourceUrl, InvalidCredential.
     """
-    files = kubeconfig_files(environment)
-    if context == IN_CLUSTER or (context is None and not files and _is_pod(service_account)):
+    if context == IN_CLUSTER:
         return _own_cluster(environment, service_account)
-    found = read_context(files, context)
-    access = await _access(found, plugin_seconds)
+    files = kubeconfig_files(environment)
+    if context is None and not files and _is_pod(service_account):
+        return _own_cluster(environment, service_account)
+    found = read_context(files, context, missing_files(environment))
+    access = await _access(found, plugin_seconds, show)
     changes = any(found.user.get(key) for key in ("exec", "tokenFile"))
 
     async def renew() -> Access:
-        return await _access(found, plugin_seconds)
+        return await _access(found, plugin_seconds, show)
 
     return ApiServer(found.name, access, found.namespace, renew if changes else None)
 
@@ -98,11 +91,12 @@ def _own_cluster(environment: Mapping[str, str], folder: Path) -> ApiServer:
     return ApiServer(IN_CLUSTER, access(), own or None, renew)
 
 
-async def _access(context: Context, plugin_seconds: float) -> Access:
+async def _access(context: Context, plugin_seconds: float, show: Show) -> Access:
     cluster, user, where = context.cluster, context.user, f"context {context.name!r}"
+    impersonation = impersonation_headers(user, where)
     ca_text = _pem(cluster, "certificate-authority-data", where)
     ca_file = None if ca_text else cluster.get("certificate-authority")
-    token, given_pem = await _token_or_pem(context, plugin_seconds)
+    token, given_pem = await _signed_in(context, plugin_seconds, show)
     certificate, key = _pem(user, "client-certificate-data", where), _pem(user, "client-key-data", where)
     if given_pem is None and (certificate or key):
         certificate = certificate or _file(user, "client-certificate", where)
@@ -123,6 +117,7 @@ async def _access(context: Context, plugin_seconds: float) -> Access:
         client_pem=given_pem,
         server_name=cluster.get("tls-server-name") or None,
         verify=not cluster.get("insecure-skip-tls-verify"),
+        impersonation=impersonation,
     )
     try:
         access.ssl_context()
@@ -132,61 +127,34 @@ async def _access(context: Context, plugin_seconds: float) -> Access:
     return access
 
 
-async def _token_or_pem(context: Context, plugin_seconds: float) -> tuple[str | None, str | None]:
-    """What kr8s makes of a user: a token, or the certificate and key that an exec plugin gave. Runs the plugin."""
-    user = {key: value for key, value in context.user.items() if value and not key.startswith("client-")}
-    if user.get("tokenFile") and not user.get("token"):
-        user["token"] = _text(Path(user["tokenFile"]), f"context {context.name!r}")
-    if not user:
-        return None, None
-    from kr8s._auth import KubeAuth  # 0.3 s that only those pay who use a kubeconfig
-
-    # The client of kr8s waits for ever, asks four times what it may not, and is not needed: only its sign-in is.
-    auth = KubeAuth(kubeconfig=_alone(context.server, user), serviceaccount="", context="one")
-    command = str(user["exec"]["command"]) if "exec" in user else None
-    try:
-        # asyncio cancels once, which anyio's process takes for "wait until it ends": a plugin that hangs would go on.
-        with anyio.fail_after(plugin_seconds):
-            await auth.reauthenticate()
-    except Exception as error:  # whatever a plugin's output does to kr8s, of which it has no classes of its own
-        if command is None:
-            raise UnusableKubeconfig(f"context {context.name!r}", f"has a user of an unknown kind: {error}") from error
-        raise CredentialPluginFailed(context.name, Path(command).name, _why(error, plugin_seconds)) from error
-    finally:
-        pem = _taken(auth.client_cert_file, auth.client_key_file)
-    # YAML makes a number of a token of digits.
-    return None if auth.token is None else str(auth.token), pem
+async def _signed_in(context: Context, plugin_seconds: float, show: Show) -> tuple[str | None, str | None]:
+    """The token of a user, and the certificate with its key that an exec plugin returned. Runs the plugin."""
+    user, where = context.user, f"context {context.name!r}"
+    if isinstance(user.get("exec"), dict):
+        given = await run_plugin(context, seconds=plugin_seconds, show=show)
+        return given.token, None if given.certificate is None else f"{given.certificate}\n{given.key}"
+    if user.get("token"):
+        return str(user["token"]), None  # YAML makes a number of a token of digits
+    if user.get("tokenFile"):
+        return _text(Path(user["tokenFile"]), where), None
+    if user.get("auth-provider"):
+        return _token_of_provider(user["auth-provider"], where), None
+    if user.get("username") or user.get("password"):
+        why = "has a user with a password, which was removed in Kubernetes 1.19: use a token or an exec plugin"
+        raise UnusableKubeconfig(where, why)
+    return None, None
 
 
-def _alone(server: str, user: dict[str, Any]) -> Any:
-    """A kubeconfig of one context; kr8s takes a dict in spite of its annotation."""
-    return {
-        "current-context": "one",
-        "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one", "namespace": "default"}}],
-        "clusters": [{"name": "one", "cluster": {"server": server}}],
-        "users": [{"name": "one", "user": user}],
-    }
-
-
-def _taken(*files: Any) -> str | None:
-    """The text of the temporary files that kr8s leaves behind, which are removed."""
-    parts = []
-    for file in files:
-        if file is not None:
-            parts.append(Path(str(file)).read_text("utf-8"))
-            Path(str(file)).unlink()
-    return "\n".join(parts) or None
-
-
-def _why(error: Exception, seconds: float) -> str:
-    match error:
-        case TimeoutError():
-            return f"it did not end within {seconds:g} s"
-        case FileNotFoundError() | PermissionError():
-            return f"it can't be run: {error.strerror}"
-        case json.JSONDecodeError() | KeyError() | TypeError() | UnicodeDecodeError():
-            return "what it wrote is no ExecCredential"  # and may hold a secret
-    return str(error)
+def _token_of_provider(provider: Any, where: str) -> str:
+    """The token of an `oidc` provider as it stands in the file: it is not renewed."""
+    about = provider if isinstance(provider, dict) else {}
+    config = about.get("config")
+    token = config.get("id-token") if isinstance(config, dict) else None
+    if about.get("name") != "oidc" or not token:
+        name = printable(str(about.get("name")), 40)
+        why = f"has auth-provider {name!r} without a token, which was removed in Kubernetes 1.26: use an exec plugin"
+        raise UnusableKubeconfig(where, why)
+    return str(token)
 
 
 def _pem(body: Mapping[str, Any], key: str, where: str) -> str | None:

@@ -52,6 +52,18 @@ class ServiceList(Struct, tag_field="kind", tag="ServiceList"):
     metadata: ListMetadata = field(default_factory=ListMetadata)
 
 
+class StatusDetails(Struct):
+    """What a refusal is about; `kind` is that of the resource."""
+
+    kind: str = ""
+
+
+class Status(Struct):
+    """Of a failed request."""
+
+    details: StatusDetails | None = None
+
+
 class ContextBody(Struct):
     """What a context of a kubeconfig joins."""
 

@@ -1,0 +1,208 @@
+"""Runs the exec plugin of a kubeconfig: passes on what it tells the user, and reads the credentials that it prints.
+
+Source: Kubernetes documentation, "client-go credential plugins"; client-go, plugin/pkg/client/auth/exec.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
+from msgspec import Struct
+
+from kubetally import logs
+from kubetally.domain.errors import SourceError
+from kubetally.sources.faults import printable
+from kubetally.sources.kubernetes.kubeconfig import Context
+from kubetally.sources.kubernetes.redact import names_secret, redact
+
+PLUGIN_SECONDS = 60.0
+Show = Callable[[str], None]
+"""Gets each line that a plugin writes to standard error, as it is, at once."""
+
+_QUOTED_CHARACTERS = 500
+_KEPT_BYTES = 8 * 1024  # of standard error, the last ones
+_LARGEST_OUTPUT = 1024 * 1024
+_DRAIN_SECONDS = 1.0  # a child of a plugin that ended may hold its pipes
+_STDOUT, _STDERR = 1, 2
+
+
+class CredentialPluginFailed(SourceError):
+    """The exec plugin of a context gave no credentials. wrote: the end of its standard error, without secrets."""
+
+    code = "credential_plugin_failed"
+
+    def __init__(self, context: str, command: str, why: str, wrote: str = "") -> None:
+        self.context, self.command, self.why, self.wrote = context, command, printable(why, 300), wrote
+        quoted = f"; it wrote: {wrote!r}" if wrote else ""
+        super().__init__(
+            f"the exec plugin {command!r} of context {context!r} returned no credentials: {self.why}{quoted}; "
+            f"sign in again, and check that `kubectl --context {context} get services` works"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PluginCredentials:
+    """A bearer token, or certificate and key as PEM text; secret."""
+
+    token: str | None
+    certificate: str | None
+    key: str | None
+
+
+class _Status(Struct, rename="camel"):
+    token: str | None = None
+    client_certificate_data: str | None = None
+    client_key_data: str | None = None
+
+
+class _ExecCredential(Struct):
+    status: _Status
+
+
+def show_on_terminal(line: str, stream: TextIO | None = None) -> None:
+    """Pass a line on to the user if `stream`, our standard error, is a terminal: it may say what to do next."""
+    stream = stream or sys.stderr  # looked up here: a progress bar stands in for it and keeps whole lines apart
+    if stream.isatty():
+        stream.write(f"{line}\n")
+        stream.flush()
+
+
+async def run_plugin(
+    context: Context, *, seconds: float = PLUGIN_SECONDS, show: Show = show_on_terminal
+) -> PluginCredentials:
+    """What the exec plugin of `context` returns. After `seconds`, or if cancelled, it is killed with its children.
+
+    Raises: CredentialPluginFailed.
+    """
+    plugin: Mapping[str, Any] = context.user["exec"]
+    command, name = str(plugin["command"]), Path(str(plugin["command"])).name
+    run = _Run(show)
+
+    def failed(why: str, cause: Exception | None = None) -> CredentialPluginFailed:
+        error = CredentialPluginFailed(context.name, name, why, run.quoted(_secrets_of(plugin)))
+        error.__cause__ = cause
+        return error
+
+    if why := _unsupported(plugin):
+        raise failed(why)
+    try:
+        code = await _executed(run, plugin, seconds)
+    except TimeoutError as error:
+        raise failed(f"it did not end within {seconds:g} s", error) from error
+    except OSError as error:
+        hint = printable(str(plugin.get("installHint") or ""), 200)
+        raise failed(f"{command!r} can't be run: {error.strerror}" + (f" ({hint})" if hint else ""), error) from error
+    except asyncio.CancelledError:
+        wrote = run.quoted(_secrets_of(plugin))
+        logs.warning("credential_plugin_cut", context=context.name, command=name, wrote=wrote)
+        raise
+    if code != 0:
+        how = f"it was ended by signal {-code}" if code < 0 else f"it exited with code {code}"
+        raise failed(how)
+    if len(run.output) > _LARGEST_OUTPUT:
+        raise failed(f"it wrote more than {_LARGEST_OUTPUT:,} bytes")
+    try:
+        status = msgspec.json.decode(run.output, type=_ExecCredential).status
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        status = _Status()  # its output may hold a secret and is not quoted, nor is the error that quotes it
+    has_certificate = bool(status.client_certificate_data and status.client_key_data)
+    if not (status.token or has_certificate):
+        raise failed("its output is no ExecCredential with a token or a certificate")
+    certificate = (status.client_certificate_data, status.client_key_data) if has_certificate else (None, None)
+    return PluginCredentials(status.token or None, *certificate)
+
+
+def _unsupported(plugin: Mapping[str, Any]) -> str | None:
+    if str(plugin["apiVersion"]).endswith("/v1alpha1"):
+        return f"{plugin['apiVersion']} is not supported; set v1 or v1beta1 in the kubeconfig"
+    if plugin.get("interactiveMode") == "Always":
+        return "it needs standard input (interactiveMode: Always), which is not passed on"
+    return None
+
+
+def _secrets_of(plugin: Mapping[str, Any]) -> list[str]:
+    """Values of its variables and options that are named like secrets."""
+    found = [str(item.get("value", "")) for item in plugin.get("env") or () if names_secret(str(item.get("name")))]
+    for arg, following in pairwise([*map(str, plugin.get("args") or ()), ""]):
+        option, equals, value = arg.partition("=")
+        if option.startswith("-") and names_secret(option):
+            found.append(value if equals else following)
+    return found
+
+
+async def _executed(run: "_Run", plugin: Mapping[str, Any], seconds: float) -> int:
+    """Its exit code, once it has ended and its output is there. Raises TimeoutError, OSError."""
+    given = {str(item["name"]): str(item.get("value", "")) for item in plugin.get("env") or ()}
+    transport, _ = await asyncio.get_running_loop().subprocess_exec(
+        lambda: run,
+        str(plugin["command"]),
+        *(str(arg) for arg in plugin.get("args") or ()),
+        stdin=asyncio.subprocess.DEVNULL,
+        env=os.environ | given,
+        # A group of its own, so that a shell's children are killed with it.
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(seconds):
+            await run.exited.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await run.closed.wait()
+        return transport.get_returncode() or 0
+    finally:
+        if transport.get_returncode() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(transport.get_pid(), signal.SIGKILL)
+            await run.exited.wait()
+        transport.close()
+        run.flush()
+
+
+class _Run(asyncio.SubprocessProtocol):
+    """Collects what a plugin writes; each whole line of its standard error is shown at once."""
+
+    def __init__(self, show: Show) -> None:
+        self._show = show
+        self._line = b""
+        self._wrote = bytearray()
+        self.output = bytearray()
+        self.exited, self.closed = asyncio.Event(), asyncio.Event()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if fd == _STDOUT:
+            if len(self.output) <= _LARGEST_OUTPUT:
+                self.output += data
+            return
+        self._wrote += data
+        del self._wrote[:-_KEPT_BYTES]
+        *lines, self._line = (self._line + data).split(b"\n")
+        for line in lines:
+            self._show(line.decode("utf-8", "replace"))
+        if len(self._line) > _KEPT_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Show what was written without a line break at its end."""
+        if self._line:
+            self._show(self._line.decode("utf-8", "replace"))
+            self._line = b""
+
+    def process_exited(self) -> None:
+        self.exited.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed.set()
+
+    def quoted(self, secrets: list[str]) -> str:
+        """The end of its standard error on one line, without secrets and control characters."""
+        text = redact(self._wrote.decode("utf-8", "replace"), secrets)
+        shown = printable(text, len(text))
+        return shown if len(shown) <= _QUOTED_CHARACTERS else f"...{shown[-_QUOTED_CHARACTERS:]}"
