@@ -391,7 +391,10 @@ def test_in_cluster_outside_of_one_says_so(home: Home, kubeconfig: Kubeconfig) -
 
 
 def test_without_a_kubeconfig_it_says_so(tmp_path: Path) -> None:
-    done = call("costs", "--context", "prod", *DAY, KUBECONFIG=str(tmp_path / "none"), HOME=str(tmp_path))
-    assert done.code in {2, 3}
-    assert "no context 'prod' in any kubeconfig" in done.err
+    done = call("costs", "--context", "prod", *DAY, KUBECONFIG="", HOME=str(tmp_path))
+    assert done.code == 2
+    assert f"no context 'prod' in any kubeconfig ({tmp_path}/.kube/config does not exist)" in done.err
     assert "KUBECONFIG" in done.err
+    done = call("costs", "--context", "prod", *DAY, KUBECONFIG=str(tmp_path / "none"), HOME=str(tmp_path))
+    assert done.code == 2
+    assert f"error: KUBECONFIG names '{tmp_path}/none', which does not exist" in done.err
