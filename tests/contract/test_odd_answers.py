@@ -1,5 +1,6 @@
 """Answers that are well-formed and odd: what is unknown stays unknown, what is wrong is told, and the rest is right."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -7,10 +8,14 @@ import pytest
 
 from kubetally.domain.allocation import Kind
 from kubetally.domain.cluster_costs import ClusterCosts, Status
+from kubetally.domain.component import Component
+from kubetally.domain.errors import SourceError
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.row import Cause
 from kubetally.ledger.answer import answer
+from kubetally.sources.faults import AnswerNotUnderstood, SourceFailed, SourceRefused
 from tests.plain_cluster import DB, IDLE, WEB, Json, bodies, costs_of, rows, span
-from tests.served import Asked
+from tests.served import Asked, Reply
 
 CPU_USAGE, RAM_USAGE = "cpuCoreUsageAverage", "ramByteUsageAverage"
 CPU_REQUEST, RAM_REQUEST = "cpuCoreRequestAverage", "ramByteRequestAverage"
@@ -160,3 +165,140 @@ async def test_rows_coarser_than_containers_are_told(coarse: Callable[[Any], Any
     assert issue.facts["rows"] == count
     assert costs.bill.total == 3_950_000
     assert not of_kind(costs, IssueKind.ROWS_MERGED_BY_SOURCE)
+
+
+FAILURES = {
+    "a gateway's": {"success": False, "log": "subjectaccessreviews is forbidden: user may not"},
+    "message alone": {"message": "Unauthorized"},
+    "error alone": {"error": "login_required"},
+    "error object": {"error": {"code": "NotAllowed", "message": "quota exceeded"}},
+    "errors": {"errors": [{"message": "no such field"}]},
+    "status and message": {"status": "error", "message": "query timed out"},
+    "status beside null data": {"status": "error", "data": None, "message": "query timed out"},
+    "failure beside empty data": {"success": False, "data": [], "message": "try later"},
+    "failure beside data": {"code": 200, "error": "half of it is lost", "data": [rows()]},
+    "code as a word": {"code": "UNAUTHENTICATED", "message": "token expired"},
+    "number as status": {"status": 401, "message": "token expired"},
+    "empty": {},
+    "data under another name": {"code": 200, "result": [rows()]},
+    "a job": Reply(202, b'{"jobId": "a1b2", "data": []}'),
+    "a job without body": Reply(202, b""),
+    "text": "Unauthorized",
+    "a list": ["Unauthorized"],
+}
+WORDS = ["forbidden", "Unauthorized", "login_required", "quota exceeded", "no such field", "timed out", "try later"]
+
+
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
+async def test_object_that_is_a_failure_is_no_empty_answer(failure: Any) -> None:
+    with pytest.raises(AnswerNotUnderstood) as caught:
+        await costs_of(bodies() | {"/allocation": failure})
+    own = [word for word in WORDS if word in str(failure)]
+    assert all(word in str(caught.value) for word in own), "it is told in its own words"
+
+
+@pytest.mark.parametrize(
+    ("code", "error"), [(500, SourceFailed), (503, SourceFailed), (401, SourceRefused), (404, SourceRefused)]
+)
+async def test_code_in_a_body_is_as_good_as_a_status(code: int, error: type[SourceError]) -> None:
+    body = {"code": code, "status": "", "data": None, "message": "boom in prometheus"}
+    with pytest.raises(error, match="boom in prometheus"):
+        await costs_of(bodies() | {"/allocation": body})
+
+
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
+async def test_assets_that_are_a_failure_are_missing(failure: Any) -> None:
+    costs = await costs_of(bodies() | {"/assets": failure})
+    (issue,) = of_kind(costs, IssueKind.SOURCE_FAILED)
+    assert (issue.subject, issue.facts["code"]) == ("assets", "answer_not_understood")
+    assert (costs.status, costs.audited) == (Status.PARTIAL, False)
+    assert costs.bill.total == 3_900_000
+
+
+@pytest.mark.parametrize("failure", [FAILURES["a gateway's"], FAILURES["message alone"], FAILURES["empty"]])
+async def test_failure_does_not_tell_what_the_source_is(failure: Any) -> None:
+    paths = dict.fromkeys(("/clusterInfo", "/installInfo", "/clusterInfoMap", "/savings"), failure)
+    costs = await costs_of(bodies() | paths)
+    assert costs.source.product is None
+    assert costs.bill.total == 3_950_000
+
+
+async def test_currency_is_not_known_where_asking_for_it_fails() -> None:
+    costs = await costs_of(bodies() | {"/getConfigs": FAILURES["a gateway's"]})
+    (issue,) = of_kind(costs, IssueKind.SOURCE_WARNING)
+    assert (issue.subject, costs.currency) == ("currency", "USD")
+    assert "forbidden" in issue.message
+
+
+@pytest.mark.parametrize("nothing", [[], {}, None, [{}], [None]])
+async def test_answer_that_has_data_may_say_that_there_is_none(nothing: Any) -> None:
+    costs = await costs_of(bodies() | {"/allocation": {"code": 200, "data": nothing}})
+    assert costs.status is Status.NO_DATA
+
+
+def renamed(of: Json) -> Json:
+    """Another spelling of all keys but those of place and time."""
+    kept = {"name", "properties", "window", "start", "end", "minutes"}
+    return {key if key in kept else re.sub("[A-Z]", lambda big: "_" + big[0].lower(), key): of[key] for key in of}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [renamed, lambda row: {key: row[key] for key in row if "Cost" not in key}, lambda row: row | {"window": None}],
+    ids=["figures under other keys", "no cost at all", "no window"],
+)
+async def test_rows_without_their_keys_are_not_understood(change: Callable[[Json], Json]) -> None:
+    odd = {name: change(row) for name, row in rows().items()}
+    with pytest.raises(AnswerNotUnderstood, match="answered with rows that have"):
+        await costs_of(bodies() | {"/allocation": {"code": 200, "data": [odd]}})
+
+
+@pytest.mark.parametrize(
+    ("key", "component", "amount"),
+    [("cpuCost", Component.CPU, 2_400_000), ("ramCost", Component.RAM, 1_300_000), ("pvCost", Component.PV, 200_000)],
+)
+async def test_cost_that_no_row_has_a_key_of_is_unknown(key: str, component: Component, amount: int) -> None:
+    def without(rows: Any, _: Any) -> None:
+        for row in rows.values():
+            row["totalCost"] -= row.pop(key, 0)
+
+    costs = await costs_of(bodies(without))
+    (issue,) = of_kind(costs, IssueKind.FIGURE_MISSING)
+    assert issue.facts["figures"] == (key,)
+    assert (costs.bill.total, costs.status) == (3_950_000, Status.PARTIAL)
+    (line,) = [line for line in costs.lines() if line.kind is Kind.UNEXPLAINED]
+    assert [(cause, part.of(component)) for cause, part in line.causes] == [(Cause.FIGURE_MISSING, amount)]
+
+
+@pytest.mark.parametrize(
+    ("figures", "key"),
+    [
+        ({"gpuHours": 24.0}, "gpuCost"),
+        ({"lbAllocations": {"plain/shop/web": {"service": "shop/web", "cost": 0.6}}}, "loadBalancerCost"),
+        ({"networkInternetCost": 0.1}, "networkCost"),
+    ],
+)
+async def test_cost_without_a_key_is_unknown_where_there_is_a_trace_of_it(figures: Json, key: str) -> None:
+    costs = await costs_of(bodies(lambda rows, _: rows[WEB].update(figures)))
+    (issue,) = of_kind(costs, IssueKind.FIGURE_MISSING)
+    assert issue.facts["figures"] == (key,)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"warning": "2 of 24 hours have not been built yet", "message": "partial data"}, "built yet; partial data"),
+        ({"warning": "ETL is behind"}, "ETL is behind"),
+        ({"message": "1 cluster did not answer"}, "1 cluster did not answer"),
+        ({"message": "OK", "warning": ""}, None),
+        ({"message": "success", "status": "success", "error": None, "errors": [], "success": True}, None),
+    ],
+)
+@pytest.mark.parametrize(("path", "subject"), [("/allocation", "allocations"), ("/assets", "assets")])
+async def test_warning_beside_data_is_told(said: Json, words: str | None, path: str, subject: str) -> None:
+    whole = bodies()
+    costs = await costs_of(whole | {path: whole[path] | said})
+    found = of_kind(costs, IssueKind.SOURCE_WARNING)
+    assert [issue.subject for issue in found] == ([subject] if words else [])
+    assert all(words and words in issue.message for issue in found)
+    assert (costs.bill.total, costs.status) == (3_950_000, Status.OK)

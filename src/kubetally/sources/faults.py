@@ -14,6 +14,7 @@ from kubetally.domain.errors import RequestError, SourceError
 
 SHOWN_CHARACTERS = 120
 SAID_CHARACTERS = 200
+_MESSAGE_BYTES = 65_536  # of a failure that may hold data too; its words come early
 _LEADING_BYTES = 800  # of a body that may have 512 MiB
 
 
@@ -187,12 +188,14 @@ class AnswerNotUnderstood(SourceError):
 
     why:         what is wrong, as the end of the sentence "the source ...".
     starts_with: the first printable characters of the body, at most 120.
+    said:        its own words, where it is an object that says it failed; else None.
     """
 
     code = "answer_not_understood"
 
-    def __init__(self, url: str, why: str, starts_with: str = "") -> None:
+    def __init__(self, url: str, why: str, starts_with: str = "", said: str | None = None) -> None:
         self.url, self.why, self.starts_with = url, why, printable(starts_with, SHOWN_CHARACTERS)
+        self.said = said
         start = f"; it starts with {self.starts_with!r}" if self.starts_with else ""
         super().__init__(f"{url} {why}{start}; check that the URL leads to the API of the source itself")
 
@@ -206,6 +209,12 @@ class AnswerNotUnderstood(SourceError):
         if answer.is_web_page:
             return cls(answer.url, "answered with a web page, perhaps that of a proxy or a login", start)
         return cls(answer.url, why or "answered with something that is not JSON", start)
+
+    @classmethod
+    def failing(cls, answer: Answer) -> Self:
+        """Say that `answer` is a JSON object without data, or one that says it failed, in its own words."""
+        said = own_words(answer.body[:_MESSAGE_BYTES]) or ""
+        return cls(answer.url, f"answered {answer.status} with a failure in place of data: {said!r}", said=said)
 
 
 def printable(text: str, most: int) -> str:

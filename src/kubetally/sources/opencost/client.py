@@ -163,15 +163,22 @@ class CostModelClient:
         if where is not None:
             params += _filter_params(where)
         decoded, _ = self._understood(await self._money("/allocation", window, params), decode_allocations)
-        data = decoded.data if isinstance(decoded.data, list) else [decoded.data]
+        data = decoded.data if isinstance(decoded.data, list) else [decoded.data or {}]
         sets = tuple({name: row for name, row in (step or {}).items() if row is not None} for step in data)
         return Filtered(sets) if where is None else self._filtered(sets, where, grouped)
 
     async def about(self, path: str) -> dict[str, Any] | None:
-        """The data of a small informative answer such as /clusterInfo; None where the source has none."""
+        """The data of a small informative answer such as /clusterInfo; None where the source has none.
+
+        Raises: SourceError, also where it answers that it failed.
+        """
         try:
             return decode_object(await self._get_anywhere(path, quiet=True))
-        except (_NoSuchPath, SourceRefused, AnswerNotUnderstood):
+        except (_NoSuchPath, SourceRefused):
+            return None
+        except AnswerNotUnderstood as error:
+            if error.said is not None:
+                raise
             return None
 
     async def raw(self, path: str) -> Answer | None:

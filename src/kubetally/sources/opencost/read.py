@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
+from msgspec import UnsetType
+
 from kubetally.domain.allocation import Allocation, Kind, Piece
 from kubetally.domain.asset import Asset, AssetType, node_costs
 from kubetally.domain.component import Component, Costs, NetworkClasses
@@ -69,6 +71,18 @@ _COMPONENT_OF = {
 }
 
 
+_COST_KEYS = {
+    "cpu_cost": "cpuCost",
+    "ram_cost": "ramCost",
+    "gpu_cost": "gpuCost",
+    "pv_cost": "pvCost",
+    "load_balancer_cost": "loadBalancerCost",
+    "network_cost": "networkCost",
+    "shared_cost": "sharedCost",
+    "external_cost": "externalCost",
+}
+
+
 class WrongWindow(SourceError):
     """The source answered for another span than it was asked for."""
 
@@ -89,6 +103,7 @@ class Notes:
     source: str
     window: Window
     null_figures: set[str] = field(default_factory=set)
+    absent_figures: set[str] = field(default_factory=set)
     merged: int = 0
     coarse: Counter[str] = field(default_factory=Counter)
     prorated: int = 0
@@ -98,7 +113,8 @@ class Notes:
     @property
     def missing(self) -> frozenset[Component]:
         """Components of which a figure is missing."""
-        return frozenset(_COMPONENT_OF[key] for key in self.null_figures if key in _COMPONENT_OF)
+        figures = self.null_figures | self.absent_figures
+        return frozenset(_COMPONENT_OF[key] for key in figures if key in _COMPONENT_OF)
 
     def issues(self, unknown_keys: Iterable[str] = ()) -> Iterator[Issue]:
         """One issue for each kind of thing seen."""
@@ -108,6 +124,13 @@ class Notes:
                 f"the source could not compute {', '.join(sorted(self.null_figures))} of some rows (null): what they "
                 "would show is not in the figures",
                 figures=tuple(sorted(self.null_figures)),
+            )
+        if self.absent_figures:
+            names = ", ".join(sorted(self.absent_figures))
+            yield self._issue(
+                IssueKind.FIGURE_MISSING,
+                f"the source's rows have no {names}: what workloads cost in it is unknown, and not in the figures",
+                figures=tuple(sorted(self.absent_figures)),
             )
         if self.merged:
             yield self._issue(
@@ -168,7 +191,8 @@ def read_allocations(answer: BookedAnswer | AllocationAnswer, asked: Window, not
     Sets without rows carry no time and cover nothing. Of a set that reaches beyond `asked`, rows are prorated over
     the time they lived: a day's set of today ends at midnight, what it holds arose until now.
 
-    Raises: WrongWindow, when the answer has rows and none of its sets lies in `asked`; AnswerNotUnderstood.
+    Raises: WrongWindow, when the answer has rows and none of its sets lies in `asked`; AnswerNotUnderstood, also when
+            the rows of a set have no window, or none has any cost.
     """
     rows: list[Allocation] = []
     steps: dict[Window, None] = {}
@@ -178,6 +202,8 @@ def read_allocations(answer: BookedAnswer | AllocationAnswer, asked: Window, not
     for step in _sets(answer.data):
         filled = {name: row for name, row in step.items() if row is not None}
         usual = next((row.window for row in filled.values() if row.window and row.window.start), None)
+        if usual is None and filled:
+            raise AnswerNotUnderstood(url, "answered with rows that have no window")
         for name, row in filled.items():
             window = _window(row.window if row.window and row.window.start else usual, url) or asked
             if window is not looked_at:
@@ -196,6 +222,7 @@ def read_allocations(answer: BookedAnswer | AllocationAnswer, asked: Window, not
                 notes.prorated += 1
     if outside and not steps:
         raise WrongWindow(url, asked, outside)
+    _note_absent_costs([row for step in _sets(answer.data) for row in step.values() if row is not None], notes, url)
     covered = (step.overlap(asked) for step in steps)
     return Rows(rows, tuple(span for span in covered if span is not None))
 
@@ -231,8 +258,38 @@ def kind_of(name: str, namespace: str | None) -> Kind:
     return _SPECIAL.get(namespace or name.rpartition("/")[2], Kind.WORKLOAD)
 
 
-def _sets(data: Sequence[Mapping[str, R] | None] | Mapping[str, R] | None) -> list[Mapping[str, R]]:
-    return [step for step in ([data] if data is None or isinstance(data, Mapping) else data) if step]
+def _sets(data: Sequence[Mapping[str, R] | None] | Mapping[str, R] | UnsetType | None) -> list[Mapping[str, R]]:
+    if data is None or isinstance(data, UnsetType):
+        return []
+    return [step for step in ([data] if isinstance(data, Mapping) else data) if step]
+
+
+def _note_absent_costs(rows: Sequence[BookedRow], notes: Notes, url: str) -> None:
+    """Note costs that no row has a key of. All versions have those of CPU, RAM and volumes, and the others since they
+    have such resources: without a trace of one, it cost nothing.
+
+    Raises: AnswerNotUnderstood, when no row has any cost.
+    """
+
+    def is_absent(key: str) -> bool:
+        return all(getattr(row, key) is ABSENT for row in rows)
+
+    absent = [key for key in _COST_KEYS if is_absent(key)] if rows else []
+    if not absent:
+        return
+    if len(absent) == len(_COST_KEYS) and all(row.total_cost is None for row in rows):
+        raise AnswerNotUnderstood(url, f"answered with rows that have none of {', '.join(_COST_KEYS.values())}")
+    traces = {
+        "cpu_cost": True,
+        "ram_cost": True,
+        "pv_cost": True,
+        "gpu_cost": any(row.gpu_hours for row in rows),
+        "load_balancer_cost": any(row.lb_allocations for row in rows),
+        "network_cost": any(
+            row.network_internet_cost or row.network_cross_region_cost or row.network_cross_zone_cost for row in rows
+        ),
+    }
+    notes.absent_figures.update(_COST_KEYS[key] for key in absent if traces.get(key))
 
 
 def _part(allocation: Allocation, row: BookedRow, asked: Window, url: str) -> Allocation | None:

@@ -136,6 +136,7 @@ class CostModelSource:
         except SourceError as error:
             self.client.log_failure("/allocation", error, answer.duration_seconds)
             raise
+        warnings = decoded.warnings()
         del decoded, rows_task  # the decoded answer is several times its body
         issues: list[Issue] = []
         assets = self._assets(assets_task.result(), rows.covered, window, notes, issues)
@@ -144,6 +145,7 @@ class CostModelSource:
             await self._check_that_it_is_there(self.cluster_id)
         unknown = unknown_cost_keys(answer, set(notes.beyond_parts)) if notes.beyond_parts else ()
         issues += notes.issues(unknown)
+        issues += self._warning(warnings, "allocations", window)
         if repaired:
             issues.append(
                 Issue(IssueKind.NOT_A_NUMBER, "the source answered with NaN, which is no figure", self.url, window)
@@ -226,6 +228,7 @@ class CostModelSource:
         try:
             if isinstance(answered, SourceError):
                 raise answered
+            issues += self._warning(answered.warnings(), "assets", window)
             assets = read_assets(answered, window, notes)
         except SourceError as error:
             issues.append(Issue(IssueKind.SOURCE_FAILED, str(error), self.url, window, "assets", {"code": error.code}))
@@ -278,6 +281,11 @@ class CostModelSource:
         if self._currency and stated and self._currency.upper() != stated:
             raise CurrencyDiffers(self.url, self._currency, stated)
         return self._currency or stated or self._default_currency
+
+    def _warning(self, words: str | None, subject: str, window: Window) -> list[Issue]:
+        """What an answer says beside its data."""
+        message = f"the source warns about its {subject}: {words}"
+        return [Issue(IssueKind.SOURCE_WARNING, message, self.url, window, subject)] if words else []
 
     def _clock_issue(self, window: Window) -> list[Issue]:
         difference = self.client.clock_difference

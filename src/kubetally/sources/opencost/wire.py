@@ -10,9 +10,17 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
-from kubetally.sources.faults import Answer, AnswerNotUnderstood, SourceFailed
+from kubetally.sources.faults import (
+    SAID_CHARACTERS,
+    Answer,
+    AnswerNotUnderstood,
+    SourceFailed,
+    SourceRefused,
+    own_words,
+    printable,
+)
 
 Figure = float | None
 ABSENT = -0.0
@@ -93,31 +101,31 @@ class BookedRow(Struct, rename="camel", gc=False):
     cpu_core_request_average: Figure = ABSENT
     cpu_core_usage_average: Figure = ABSENT
     cpu_core_hours: Figure = 0.0
-    cpu_cost: Figure = 0.0
+    cpu_cost: Figure = ABSENT
     cpu_cost_adjustment: Figure = 0.0
     gpu_hours: Figure = 0.0
-    gpu_cost: Figure = 0.0
+    gpu_cost: Figure = ABSENT
     gpu_cost_adjustment: Figure = 0.0
     network_transfer_bytes: Figure = 0.0
     network_receive_bytes: Figure = 0.0
-    network_cost: Figure = 0.0
+    network_cost: Figure = ABSENT
     network_cross_zone_cost: Figure = 0.0
     network_cross_region_cost: Figure = 0.0
     network_internet_cost: Figure = 0.0
     network_cost_adjustment: Figure = 0.0
-    load_balancer_cost: Figure = 0.0
+    load_balancer_cost: Figure = ABSENT
     load_balancer_cost_adjustment: Figure = 0.0
     pv_byte_hours: Figure = 0.0
-    pv_cost: Figure = 0.0
+    pv_cost: Figure = ABSENT
     pv_cost_adjustment: Figure = 0.0
     pvs: dict[str, Volume] | None = None
     ram_byte_request_average: Figure = ABSENT
     ram_byte_usage_average: Figure = ABSENT
     ram_byte_hours: Figure = 0.0
-    ram_cost: Figure = 0.0
+    ram_cost: Figure = ABSENT
     ram_cost_adjustment: Figure = 0.0
-    shared_cost: Figure = 0.0
-    external_cost: Figure = 0.0
+    shared_cost: Figure = ABSENT
+    external_cost: Figure = ABSENT
     total_cost: Figure = None
     raw_allocation_only: RawOnly | None = None
     lb_allocations: dict[str, Balancer] | None = None
@@ -195,42 +203,57 @@ AssetSet = dict[str, AssetRow | None] | None
 
 
 class Envelope(Struct, gc=False):
-    """What every answer stands in; `status` is often absent."""
+    """What every answer stands in; `status` is often absent. The last four are those of gateways and proxies.
+
+    data: of any shape here; UNSET where its key is not there, which is no answer.
+    """
 
     code: int = 200
-    status: str | None = None
-    message: str | None = None
-    warning: str | None = None
+    data: Any = UNSET
+    status: Any = None
+    message: Any = None
+    warning: Any = None
+    success: Any = None
+    ok: Any = None
+    error: Any = None
+    errors: Any = None
+
+    def says_it_failed(self) -> bool:
+        """Whether it is no answer, whatever else it holds."""
+        has_failed = isinstance(self.status, str) and self.status.casefold() in _FAILED
+        return has_failed or self.success is False or self.ok is False or bool(self.error) or bool(self.errors)
+
+    def warnings(self) -> str | None:
+        """What it says beside its data; None where that is nothing, or only that all is well."""
+        said = [printable(text, SAID_CHARACTERS) for text in (self.warning, self.message) if isinstance(text, str)]
+        return "; ".join(text for text in said if text and text.casefold() not in _WELL) or None
 
 
 class BookedAnswer(Envelope, gc=False):
     """As `AllocationAnswer`, its rows as far as a booking needs them."""
 
-    data: list[BookedSet] | BookedSet = None
+    data: list[BookedSet] | BookedSet | UnsetType = UNSET
 
 
 class AllocationAnswer(Envelope, gc=False):
     """A list of sets, one a step, oldest first; an object where a version answers a single set."""
 
-    data: list[AllocationSet] | AllocationSet = None
+    data: list[AllocationSet] | AllocationSet | UnsetType = UNSET
 
 
 class AssetAnswer(Envelope, gc=False):
     """One object of assets (OpenCost), or a list of them, one a day (Kubecost)."""
 
-    data: list[AssetSet] | AssetSet = None
+    data: list[AssetSet] | AssetSet | UnsetType = UNSET
 
 
-class AnyAnswer(Envelope, gc=False):
-    """An answer whose data are read by someone else."""
-
-    data: Any = None
-
-
+_FAILED = frozenset({"error", "fail", "failed", "failure"})
+_WELL = frozenset({"ok", "success", "succeeded"})
+_ACCEPTED = 202  # the answer is made later, and lies elsewhere
 _BOOKED = msgspec.json.Decoder(BookedAnswer)
 _ALLOCATIONS = msgspec.json.Decoder(AllocationAnswer)
 _ASSETS = msgspec.json.Decoder(AssetAnswer)
-_ANY = msgspec.json.Decoder(AnyAnswer)
+_ENVELOPE = msgspec.json.Decoder(Envelope)
 # A string, or a number that JSON does not have; strings are matched to be left alone.
 _NOT_JSON_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|NaN|[-+]?Infinity|[-+]?Inf\b')
 
@@ -238,7 +261,8 @@ _NOT_JSON_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|NaN|[-+]?Infinity|[-+]?Inf\b'
 def decode_allocations(answer: Answer) -> tuple[AllocationAnswer, bool]:
     """The typed answer, and whether it held numbers that are none (read as null).
 
-    Raises: AnswerNotUnderstood (not JSON, another shape), SourceFailed (a `code` other than 200 in the body).
+    Raises: AnswerNotUnderstood (not JSON, another shape, no `data`, or it says that it failed), SourceFailed and
+            SourceRefused (a `code` other than 200 in the body).
     """
     return _decode(answer, _ALLOCATIONS)
 
@@ -256,22 +280,23 @@ def decode_assets(answer: Answer) -> tuple[AssetAnswer, bool]:
 def decode_object(answer: Answer) -> dict[str, Any] | None:
     """The object that an answer is about, in an envelope or without one as /installInfo; None where there is none.
 
-    Raises: as `decode_allocations`.
+    Raises: as `decode_allocations`. Without `data`, an object that is empty or has a message is a failure.
     """
     decoded = _decode_with(answer, msgspec.json.decode)[0]
     if not isinstance(decoded, dict):
         return None
-    if "data" not in decoded:
+    envelope = _decode_with(answer, _ENVELOPE.decode)[0]
+    if envelope.data is UNSET and decoded and not envelope.message and envelope.code == 200:
+        if envelope.says_it_failed():
+            raise AnswerNotUnderstood.failing(answer)
         return decoded
-    code, data = decoded.get("code", 200), decoded["data"]
-    if code != 200:
-        raise SourceFailed(answer.url, code if isinstance(code, int) else 500, str(decoded.get("message")))
-    return data if isinstance(data, dict) else None
+    _check(answer, envelope)
+    return envelope.data if isinstance(envelope.data, dict) else None
 
 
 def unknown_cost_keys(answer: Answer, names: set[str]) -> set[str]:
     """Keys that end in `Cost` and that no version known to us sends, in the named rows of an allocation answer."""
-    data = msgspec.json.decode(_NOT_JSON_NUMBER.sub(_as_null, answer.body)).get("data")
+    data = msgspec.json.decode(_NOT_JSON_NUMBER.sub(_as_null, answer.body))["data"]
     known = {key.encode_name for key in msgspec.structs.fields(AllocationRow)}
     rows = [row for step in (data if isinstance(data, list) else [data]) for row in (step or {}).items()]
     return {
@@ -281,9 +306,19 @@ def unknown_cost_keys(answer: Answer, names: set[str]) -> set[str]:
 
 def _decode(answer: Answer, decoder: msgspec.json.Decoder[A]) -> tuple[A, bool]:
     decoded, repaired = _decode_with(answer, decoder.decode)
-    if decoded.code != 200:
-        raise SourceFailed(answer.url, decoded.code, decoded.message or "no message")
+    _check(answer, decoded)
     return decoded, repaired
+
+
+def _check(answer: Answer, decoded: Envelope) -> None:
+    """Raises where an object is no answer: it has another code, no data, or says that it failed."""
+    if decoded.code != 200:
+        said = own_words(answer.body)
+        if 400 <= decoded.code < 500:
+            raise SourceRefused(answer.url, decoded.code, said, answer.body[:SAID_CHARACTERS])
+        raise SourceFailed(answer.url, decoded.code, said)
+    if answer.status == _ACCEPTED or decoded.says_it_failed() or decoded.data is UNSET:
+        raise AnswerNotUnderstood.failing(answer)
 
 
 def _decode_with(answer: Answer, decode: Callable[[bytes], D]) -> tuple[D, bool]:
@@ -293,11 +328,20 @@ def _decode_with(answer: Answer, decode: Callable[[bytes], D]) -> tuple[D, bool]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         body = _NOT_JSON_NUMBER.sub(_as_null, answer.body)
         if body == answer.body:
-            raise AnswerNotUnderstood.of(answer, str(error)) from error
+            raise _not_decoded(answer, error) from error
         try:
             return decode(body), True
         except (msgspec.DecodeError, UnicodeDecodeError) as second:
-            raise AnswerNotUnderstood.of(answer, str(second)) from second
+            raise _not_decoded(answer, second) from second
+
+
+def _not_decoded(answer: Answer, error: Exception) -> AnswerNotUnderstood:
+    """Of another shape: if it is an object without data, it is a failure in words of its own."""
+    try:
+        is_failure = "data" not in msgspec.json.decode(answer.body, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        is_failure = False
+    return AnswerNotUnderstood.failing(answer) if is_failure else AnswerNotUnderstood.of(answer, str(error))
 
 
 def _as_null(match: re.Match[bytes]) -> bytes:
