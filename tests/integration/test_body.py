@@ -19,8 +19,9 @@ RATIOS = {"cpu_efficiency", "ram_efficiency", "total_efficiency"}
 # What a reader of the existing API finds in every body, and what it finds beside that.
 EXISTING = {"cloud_account_id", "start_date", "end_date", "summary", "efficiency", "potential_savings", "breakdown"}
 BESIDE = {
-    "audited", "coverage", "currency", "errors", "idle_cost", "issues", "not_measured", "potential_savings_in_window",
-    "potential_savings_is", "potential_savings_period", "source", "status", "unallocated_cost",
+    "account", "audited", "coverage", "currency", "errors", "idle_cost", "issues", "not_measured",
+    "potential_savings_in_window", "potential_savings_is", "potential_savings_period", "source", "status",
+    "unallocated_cost",
 }  # fmt: skip
 BREAKDOWN = {
     "management_cost", "load_balancer_cost", "network_internet_cost", "network_region_cost", "network_zone_cost",

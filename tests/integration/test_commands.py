@@ -96,6 +96,7 @@ def test_csv_has_rows_that_add_up_and_empty_cells_for_the_unknown(replay: Replay
         totals[by] = sum(Decimal(row["total_cost"]) for row in rows)
         assert {row["management_cost"] for row in rows} == {""}
         assert {row["status"] for row in rows} == {"ok"}
+        assert {(row["hours_asked"], row["hours_covered"]) for row in rows} == {("72.0", "72.0")}
         assert all(re.fullmatch(r"-?\d+\.\d{6}", row["total_cost"]) for row in rows)
     assert len(set(totals.values())) == 1
     kinds = [row["kind"] for row in rows]
@@ -111,6 +112,7 @@ def test_no_data_is_a_row_of_its_status_in_every_form(faulty: FaultServer) -> No
     assert "0.00" not in table.out
     (row,) = csv.DictReader(io.StringIO(rows.out))
     assert (row["status"], row["total_cost"], row["cpu_cost"]) == ("no_data", "", "")
+    assert (row["hours_asked"], row["hours_covered"]) == ("24.0", "0.0")
 
 
 @pytest.mark.parametrize("command", ["costs", "verify", "report"])
@@ -150,13 +152,31 @@ def test_a_failed_cluster_is_an_element_in_its_place(faulty: FaultServer, comman
     assert done.code == (3 if command == "verify" else 0)
     failed, sound = done.json
     assert sound["status"] == "ok"
-    assert set(failed) == {"cloud_account_id", "status", "errors", "source"}
-    assert (failed["cloud_account_id"], failed["status"]) == (None, "error")
+    assert set(failed) == set(sound), "a failed cluster has every key of the others"
+    assert {key for key, value in failed.items() if value is not None} == {"status", "errors", "source"}
+    assert failed["status"] == "error"
     assert failed["source"]["url"] == faulty.fault_url("html", "aurora")
     (error,) = failed["errors"]
+    assert set(error) == {"kind", "message", "start", "end", "subject", "code"}
     assert error["code"] == "answer_not_understood"
     assert "web page" in error["message"]
     assert done.err.count("error: ") == 1
+
+
+@pytest.mark.parametrize("by", ["summary", "namespace", "workload"])
+def test_failed_cluster_has_the_keys_of_the_detail_level(faulty: FaultServer, by: str) -> None:
+    urls = (faulty.fault_url("html", "aurora"), faulty.url_of("draco"))
+    failed, sound = call("costs", *urls, *DAY, "--by", by, "--format", "json").json
+    assert set(failed) == set(sound)
+
+
+def test_fleet_sum_says_which_clusters_lack_how_many_hours(faulty: FaultServer) -> None:
+    empty, dead = faulty.fault_url("nullset", "aurora"), faulty.fault_url("html", "cygnus")
+    done = call("costs", faulty.url_of("aurora"), faulty.url_of("draco"), empty, dead, *DAY)
+    [total] = [line for line in done.out.splitlines() if line.startswith("sum in USD")]
+    assert re.search(r"^sum in USD +hours missing .* 48 of 72$", total)
+    assert re.search(r"^missing in the sum in USD: aurora\S* 24 hours$", done.out, re.MULTILINE)
+    assert f"failed, and not in the sum: {dead}\n" in done.out
 
 
 def test_a_failed_cluster_is_told_beside_the_table_and_in_csv(faulty: FaultServer) -> None:

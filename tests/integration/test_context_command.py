@@ -103,9 +103,12 @@ def test_an_account_that_failed_has_its_place(home: Home, faulty: FaultServer, c
     names = ("bad",) if named else ()
     done = home.call(command, *names, *DAY, "--format", "json", KUBETALLY_ATTEMPTS="1")
     failed = done.json if named else done.json[0]
-    assert done.code == (3 if named else 0)
-    assert set(failed) == {"cloud_account_id", "status", "errors", "source"}
-    assert (failed["cloud_account_id"], failed["status"]) == (account_id, "error")
+    assert done.code == (3 if named or command == "verify" else 0)
+    assert (failed["cloud_account_id"], failed["account"], failed["status"]) == (account_id, "bad", "error")
+    told = {"cloud_account_id", "account", "status", "errors", "source"}
+    assert {key for key, value in failed.items() if value is not None} == told
+    sound = home.call(command, "good", *DAY, "--format", "json").json
+    assert (set(failed), sound["account"]) == (set(sound), "good")
     assert failed["source"]["url"] == faulty.fault_url("500", "aurora")
     [error] = failed["errors"]
     assert {"kind", "code", "message"} <= set(error)

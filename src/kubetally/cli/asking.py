@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from kubetally.cli import exits
 from kubetally.cli.answer_file import warn
-from kubetally.domain.cluster_costs import ClusterCosts, Status
+from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity, Status
 from kubetally.domain.errors import RequestError
-from kubetally.domain.money import currency_code
+from kubetally.domain.money import DEFAULT_CURRENCY, currency_code
+from kubetally.domain.window import DAY, EARLIEST, Window
 from kubetally.ledger.accounts import AccountNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from kubetally.domain.window import Clock, Window
+    from kubetally.domain.window import Clock
     from kubetally.settings import Settings
     from kubetally.wiring.cluster import AnyCluster
     from kubetally.wiring.clusters import Failed
@@ -241,14 +242,25 @@ def ask(
 
 
 def print_json(answers: "Answers", body_of: "Callable[[ClusterCosts], dict[str, Any]]", *, is_one: bool) -> None:
-    """One body where one cluster was named, else a list of them; a cluster that failed has its place in it."""
+    """One body where one cluster was named, else a list of them.
+
+    A cluster that failed has its place in it, with every key that the others have.
+    """
     from kubetally.ledger.answer import failure
 
-    bodies = [
-        body_of(answer) if isinstance(answer, ClusterCosts) else failure(answer.error, answer.source)
+    known = [body_of(answer) for answer in answers if isinstance(answer, ClusterCosts)]
+    keys, given = _keys(body_of, known), iter(known)
+    whole = [
+        next(given) if isinstance(answer, ClusterCosts) else failure(answer.error, answer.source, keys)
         for answer in answers
     ]
-    print(json.dumps(bodies[0] if is_one else bodies, indent=2, allow_nan=False))
+    print(json.dumps(whole[0] if is_one else whole, indent=2, allow_nan=False))
+
+
+def _keys(body_of: "Callable[[ClusterCosts], dict[str, Any]]", known: "Sequence[dict[str, Any]]") -> list[str]:
+    """The keys of bodies, in order: those of one without data, and those that the known ones have besides."""
+    nothing = ClusterCosts(Window(EARLIEST, EARLIEST + DAY), 0, (), DEFAULT_CURRENCY, SourceIdentity(""))
+    return list(dict.fromkeys(key for body in (body_of(nothing), *known) for key in body))
 
 
 def exit_of(answers: "Answers", *, strict: bool = False, each: bool = False) -> int:

@@ -98,6 +98,7 @@ def _body(diagnosis: "Diagnosis") -> dict[str, Any]:
     return {
         "url": diagnosis.place,
         "cloud_account_id": diagnosis.account_id,
+        "account": diagnosis.account_name,
         "findings": [
             {"level": one.level.value, "subject": one.subject, "seen": one.seen, "remedy": one.remedy}
             for one in diagnosis.findings

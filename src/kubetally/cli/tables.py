@@ -12,6 +12,7 @@ from kubetally.domain.component import Component, Costs
 from kubetally.domain.efficiency import Efficiency
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.series import LegacySums
+from kubetally.ledger.fleet import FleetSum, fleet_sums
 from kubetally.ledger.verification import Verification, verify
 from kubetally.ledger.words import (
     BALANCE,
@@ -22,6 +23,7 @@ from kubetally.ledger.words import (
     component_word,
     efficiency_in_words,
     hours_of,
+    hours_words,
     money,
     notes_of,
     percent,
@@ -128,16 +130,33 @@ def _print_overview(out: Console, answers: "Sequence[ClusterCosts | Failed]") ->
             shown.append(answer)
             grid.add([name_of(answer.source), status_words(answer)], _overview_figures(answer))
     grid.rule()
-    for currency in dict.fromkeys(costs.currency for costs in shown):
-        total = sum(costs.bill.total for costs in shown if costs.currency == currency)
-        grid.add([f"sum in {currency}"], [f"{money(total)} {currency}"], style=_TOTAL)
+    sums = fleet_sums([answer for answer in answers if isinstance(answer, ClusterCosts)])
+    for fleet in sums:
+        grid.add(
+            [f"sum in {fleet.currency}", "hours missing" if fleet.incomplete else ""], _sum_figures(fleet), style=_TOTAL
+        )
     print_grid(out, grid)
+    for fleet in sums:
+        lacking = [f"{name_of(costs.source)} {hours_words(hours)}" for costs, hours in fleet.incomplete]
+        if lacking:
+            say(out, f"missing in the sum in {fleet.currency}: {', '.join(lacking)}", indent=2)
     if any(issue.kind is IssueKind.SAME_CLUSTER_TWICE for costs in shown for issue in costs.issues):
         say(out, "A cluster is in the sum more than once: see the notes below.", indent=2, style="bold")
     for answer in answers:
         if not isinstance(answer, ClusterCosts):
             say(out, f"failed, and not in the sum: {name_of(answer.source)}", indent=2)
     out.print()
+
+
+def _sum_figures(fleet: FleetSum) -> list[str]:
+    return [
+        f"{money(fleet.total)} {fleet.currency}",
+        money(fleet.source_total),
+        money(fleet.idle),
+        money(fleet.unexplained),
+        *map(percent, fleet.efficiency),
+        f"{fleet.hours_covered:g} of {fleet.hours_asked:g}",
+    ]
 
 
 def _overview_figures(costs: ClusterCosts) -> list[str]:

@@ -152,6 +152,7 @@ def _body(costs: ClusterCosts, check: "Verification") -> dict[str, object]:
     known = costs.status is not Status.NO_DATA
     return {
         "cloud_account_id": costs.source.account_id,
+        "account": costs.source.account_name,
         "source": source_body(costs.source),
         "status": costs.status.value,
         "not_measured": sorted(f"{component}_cost" for component in costs.not_measured),

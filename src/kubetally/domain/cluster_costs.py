@@ -205,7 +205,11 @@ class ClusterCosts:
     @property
     def efficiency(self) -> Efficiency:
         """Of all workloads; idle does not count."""
-        return _add(row for row in self.rows if row.kind is Kind.WORKLOAD).efficiency
+        return self.workload_total().efficiency
+
+    def workload_total(self) -> Group:
+        """All workload rows added up: without idle and the other lines."""
+        return Group(*_parts([row for row in self.rows if row.kind is Kind.WORKLOAD]))
 
     def balance(self) -> dict[Component, ComponentBalance]:
         """Bill and use by component, over all booked parts."""
@@ -271,10 +275,6 @@ def _parts(rows: Sequence[Row]) -> tuple[Costs, NetworkClasses, Hours, RatedHour
         Hours.sum(row.hours for row in rows),
         RatedHours.of(row.hours for row in rows),
     )
-
-
-def _add(rows: Iterable[Row]) -> Group:
-    return Group(*_parts(list(rows)))
 
 
 def _pods(rows: Sequence[Row]) -> tuple[PodCosts, ...]:

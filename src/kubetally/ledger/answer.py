@@ -4,7 +4,7 @@ Its keys are those of the existing API and more. Existing readers add up the sev
 body with figures they are numbers: one that nobody measured is 0 there and named in `not_measured`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -35,12 +35,17 @@ ALWAYS_NUMBERS = frozenset(
 )
 
 
-def answer(costs: ClusterCosts, detail_level: DetailLevel | None = None, cloud_account_id: str | None = None) -> Json:
+def answer(
+    costs: ClusterCosts,
+    detail_level: DetailLevel | None = None,
+    cloud_account_id: str | None = None,
+    account: str | None = None,
+) -> Json:
     """The body for `costs`: numbers have at most six decimals, unknown is null.
 
     `summary` is the same at every detail level (that of `costs` if none is given); rows of each list add up to it, or
-    to their parent, exactly. A list without rows is left out, as existing readers know it. `cloud_account_id` is that
-    of the account the costs are of, if none is given.
+    to their parent, exactly. A list without rows is left out, as existing readers know it. `cloud_account_id` and
+    `account` are id and name of the account that the costs are of, if none are given.
     """
     detail_level = detail_level or costs.detail_level
     no_data = costs.status is Status.NO_DATA
@@ -49,6 +54,7 @@ def answer(costs: ClusterCosts, detail_level: DetailLevel | None = None, cloud_a
     classes = costs.network_classes
     body: Json = {
         "cloud_account_id": cloud_account_id or costs.source.account_id,
+        "account": account or costs.source.account_name,
         "start_date": to_unix(costs.window.start),
         "end_date": to_unix(costs.window.end),
         **({} if costs.as_of is None else {"as_of": rfc3339(costs.as_of)}),
@@ -100,13 +106,23 @@ def _legacy(costs: ClusterCosts, sums: LegacySums) -> Json:
     }
 
 
-def failure(error: HubError, source: SourceIdentity) -> Json:
-    """The element that stands for a cluster that gave no answer."""
-    return {
+def failure(error: HubError, source: SourceIdentity, keys: Iterable[str] = ()) -> Json:
+    """The element that stands for a cluster that gave no answer; `keys` of other elements are null in it."""
+    return dict.fromkeys(keys) | {
         "cloud_account_id": source.account_id,
+        "account": source.account_name,
         "status": Status.ERROR.value,
         "source": source_body(source),
-        "errors": [{"kind": "source_failed", "code": error.code, "message": str(error)}],
+        "errors": [
+            {
+                "kind": "source_failed",
+                "message": str(error),
+                "start": None,
+                "end": None,
+                "subject": None,
+                "code": error.code,
+            }
+        ],
     }
 
 

@@ -44,7 +44,7 @@ class Bodies:
 
 def encode(answer: CachedAnswer, question: Question, dates: Dates) -> bytes:
     """The body, with the dates as they were given."""
-    body = body_of(answer.costs, question.detail_level, answer.account.id)
+    body = body_of(answer.costs, question.detail_level, answer.account.id, answer.account.name)
     body["start_date"], body["end_date"] = dates
     return msgspec.json.encode(paged(body, question))
 

@@ -161,6 +161,7 @@ class ClusterCosts(Struct, forbid_unknown_fields=True):
     """What a cluster cost. `status`: ok, partial, no_data; `errors`: what is missing; `issues`: what else to know."""
 
     cloud_account_id: str
+    account: str | None
     start_date: int
     end_date: int
     status: str
