@@ -113,9 +113,17 @@ class CoverageInMemory:
         newest = {one.day: one for one in self.confirmed if one.account_id == account_id and first <= one.day < end}
         return [newest[day] for day in sorted(newest)]
 
-    def held_on(self, day: date, account_ids: Iterable[str]) -> dict[str, Collection]:
-        held = (self.held(id_, day, day + timedelta(days=1)) for id_ in account_ids)
+    def held_on(self, day: date, account_ids: Iterable[str] | None = None) -> dict[str, Collection]:
+        wanted = {one.account_id for one in self.confirmed} if account_ids is None else account_ids
+        held = (self.held(id_, day, day + timedelta(days=1)) for id_ in wanted)
         return {one.account_id: one for some in held for one in some}
+
+    def days_to_examine(self, version: int) -> list[date]:
+        return sorted({one.day for one in self.confirmed if not one.is_running and one.examined_by < version})
+
+    def note_examined(self, collections: Sequence[Collection]) -> None:
+        by_id = {one.id: one for one in collections}
+        self.confirmed = [by_id.get(one.id, one) for one in self.confirmed]
 
     def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
         found = {(one.account_id, one.day): _covered(one) for one in self.confirmed}

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import date
 from itertools import count
 
@@ -12,6 +13,7 @@ from kubetally.domain.collection import Collection
 from kubetally.domain.issues import IssueKind
 from kubetally.ledger.collect.collector import Collector, Report
 from kubetally.ledger.collect.commit import Committer
+from kubetally.ledger.collect.examine import Examination, examine_stored_days
 from kubetally.ledger.collect.read import Reader
 from kubetally.ledger.ports import CostSource
 from kubetally.samples.replay import ReplayServer
@@ -19,7 +21,7 @@ from kubetally.settings import Settings
 from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.sources import open_source
 from tests.kept import CoverageInMemory, LakeInMemory, LeasesInMemory
-from tests.recordings import LOSSY, Recording, folders, lossy_folders
+from tests.recordings import ALL, LOSSY, Recording, folders, lossy_folders
 from tests.served import FixedClock
 from tests.service import AccountsInMemory, account, account_id
 
@@ -54,6 +56,22 @@ class Stored:
         accounts = AccountsInMemory([account(1, self._server.url_of("here"))])
         collector = Collector(accounts, self.coverage, reader, committer, clock, linger_seconds=0.05)
         return await collector.backfill(account_id(1), FIRST, END, force=force)
+
+    def as_an_earlier_version(self) -> None:
+        """Take every stored day for whole, as earlier versions did, and measured and examined by none."""
+        self.coverage.confirmed = [
+            replace(
+                one,
+                head=replace(
+                    one.head,
+                    covered=(one.head.window,),
+                    issues=tuple(issue for issue in one.head.issues if not issue.is_missing_data),
+                ),
+                completeness=None,
+                examined_by=0,
+            )
+            for one in self.coverage.confirmed
+        ]
 
     def day(self) -> Collection:
         return self.coverage.held(account_id(1), DAY, END)[0]
@@ -116,3 +134,58 @@ async def test_forced_answer_replaces_fuller_day_and_says_so(stored: Stored) -> 
     assert all(issue.kind is not IssueKind.REPLACED_BY_FORCE for one in others for issue in one.head.issues)
     await stored.backfill("cygnus")
     assert stored.day().head.bill == full.head.bill, "a fuller answer replaces at once"
+
+
+@pytest.mark.parametrize(
+    ("name", "hours", "subjects"),
+    [
+        ("cygnus", 24, []),
+        ("cygnus-half", 12, ["samples"]),
+        ("cygnus-half-midnight", 12, ["pods"]),
+        ("cygnus-short", 22, ["samples"]),
+        ("cygnus-opencost-day", 0, ["nodes"]),
+        ("cygnus-opencost-half", 12, ["nodes"]),
+        ("cygnus-ksm-day", 0, ["pods"]),
+        ("cygnus-cadvisor-day", 24, ["usage"]),
+    ],
+)
+async def test_lossy_day_of_earlier_version_is_marked_at_start(
+    stored: Stored, name: str, hours: float, subjects: list[str]
+) -> None:
+    await stored.backfill(name)
+    stored.as_an_earlier_version()
+    marked = 1 if subjects else 0
+    assert examine_stored_days(stored.coverage, stored.lake) == Examination(3, marked)
+    assert examine_stored_days(stored.coverage, stored.lake) == Examination(), "once"
+    days = {day.day: day for day in stored.coverage.held(account_id(1), FIRST, END)}
+    assert days[DAY].hours_covered == pytest.approx(hours, abs=0.1)
+    assert [issue.subject for issue in days[DAY].head.issues if issue.is_missing_data] == subjects
+    assert all(days[day].hours_covered == 24 for day in days if day != DAY)
+    assert all(day.completeness is not None for day in days.values())
+    await stored.backfill("cygnus")
+    assert stored.day().hours_covered == 24, "the full answer replaces it"
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_full_days_of_earlier_versions_raise_no_alarm(stored: Stored, name: str) -> None:
+    await stored.backfill(name)
+    stored.as_an_earlier_version()
+    assert examine_stored_days(stored.coverage, stored.lake) == Examination(3, 0)
+
+
+async def test_examination_goes_on_where_it_was_stopped(stored: Stored) -> None:
+    await stored.backfill("cygnus")
+    stored.as_an_earlier_version()
+    answers = iter([True, False])
+    assert examine_stored_days(stored.coverage, stored.lake, lambda: next(answers), max_rows=1) == Examination(1, 0)
+    assert examine_stored_days(stored.coverage, stored.lake) == Examination(2, 0)
+
+
+async def test_day_that_can_not_be_read_is_passed_over_once(stored: Stored) -> None:
+    await stored.backfill("cygnus-half")
+    stored.as_an_earlier_version()
+    lost = stored.coverage.confirmed[0].day
+    for version in stored.lake.versions:
+        version.pop((account_id(1), lost), None)
+    assert examine_stored_days(stored.coverage, stored.lake).examined == 3
+    assert examine_stored_days(stored.coverage, stored.lake) == Examination()

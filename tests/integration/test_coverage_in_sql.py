@@ -14,6 +14,7 @@ from sqlalchemy import event
 from kubetally.domain.booking import Booking
 from kubetally.domain.collection import NO_DATA, Collection, CoveredDay, DayState
 from kubetally.domain.component import Costs
+from kubetally.domain.window import Window
 from kubetally.ledger.stored import Progress
 from kubetally.store.meta.coverage import SqlCoverage, TotalTooLarge
 from kubetally.store.meta.faults import SchemaMismatch, StoreUnavailable
@@ -390,3 +391,28 @@ def test_a_writer_and_many_readers_of_a_sqlite_file_work_side_by_side(tmp_path: 
                 done.set()
             assert all(one.result(30) for one in reading)
         assert len(writer.days(first, end)) == 160
+
+
+def test_days_that_an_earlier_version_stored_are_examined_once(coverage: SqlCoverage) -> None:
+    old, new = collection("old", examined_by=0), collection("new", "b", examined_by=2)
+    running = collection("running", "c", is_running=True, examined_by=0)
+    keep(coverage, 1, old, new, running)
+    assert coverage.days_to_examine(1) == coverage.days_to_examine(2) == [DAY]
+    assert coverage.days_to_examine(0) == []
+    half = Window(old.head.window.start, old.head.window.start + timedelta(hours=12))
+    marked = replace(coverage.held_on(DAY)["a"], head=replace(old.head, covered=(half,)), examined_by=2)
+    coverage.note_examined([marked])
+    assert coverage.days_to_examine(2) == []
+    assert coverage.held_on(DAY)["a"] == marked
+    assert set(coverage.held_on(DAY)) == {"a", "b", "c"}
+    (day,) = coverage.days(DAY, END, ["a"])
+    assert (day.hours_covered, day.state) == (12, DayState.PROVISIONAL)
+
+
+def test_a_day_that_was_replaced_while_it_was_examined_stays_as_it_is(coverage: SqlCoverage) -> None:
+    (old,) = keep(coverage, 1, collection("old", examined_by=0))
+    (newer,) = keep(coverage, 2, collection("newer", examined_by=1))
+    coverage.note_examined([replace(old, head=replace(old.head, covered=()), examined_by=1)])
+    assert coverage.held_on(DAY) == {"a": newer}
+    assert coverage.days(DAY, END)[0].hours_covered == 24
+    assert coverage.held("a", DAY, END, NOW)[0].hours_covered == 24

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
+from kubetally.domain.allocation import Kind
 from kubetally.domain.asset import Asset
 from kubetally.domain.booking import Booking, ComponentBalance
 from kubetally.domain.cluster_costs import DayState, SourceIdentity
@@ -11,6 +12,7 @@ from kubetally.domain.completeness import Completeness, measure_completeness
 from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind, any_missing
 from kubetally.domain.row import Row
+from kubetally.domain.stored_evidence import TESTS_VERSION
 from kubetally.domain.window import DAY, Window, covered_hours
 
 SETTLES_AFTER = timedelta(hours=72)
@@ -30,6 +32,7 @@ class Collection:
     version: of that table, from which on its rows are there; None until they are. last_version: the last one that has
     them, None while it holds.
     completeness: what another answer for the day has to reach to replace it; None where an earlier version stored it.
+    examined_by: version of the tests that the day was examined with (`stored_evidence.TESTS_VERSION`); 0 of none.
     """
 
     id: str
@@ -44,6 +47,7 @@ class Collection:
     version: int | None = None
     last_version: int | None = None
     completeness: Completeness | None = None
+    examined_by: int = 0
 
     @property
     def state(self) -> DayState:
@@ -68,7 +72,12 @@ class Collection:
         return measure_completeness(self.hours_covered, rows, assets, has_assets=self.has_assets)
 
     def booked(self, rows: Sequence[Row]) -> Booking:
-        """The booking as it was, with its rows."""
+        """The booking as it was, with its rows; usage or requests that turned out to be missing are unknown in them."""
+        kinds = {issue.kind for issue in self.head.issues}
+        if IssueKind.USAGE_MISSING in kinds:
+            rows = [_with_hours(row, cpu_core_usage_hours=None, ram_byte_usage_hours=None) for row in rows]
+        if IssueKind.REQUESTS_MISSING in kinds:
+            rows = [_with_hours(row, cpu_core_request_hours=None, ram_byte_request_hours=None) for row in rows]
         return replace(self.head, rows=tuple(rows))
 
 
@@ -96,10 +105,16 @@ def collected(
     head = replace(booking, rows=())
     count, balance = len(booking.rows), booking.balance()
     collection = Collection(
-        collection_id, account_id, day, collected_at, source, head, count, balance, is_running=is_running
+        *(collection_id, account_id, day, collected_at, source, head, count, balance),
+        is_running=is_running,
+        examined_by=TESTS_VERSION,
     )
     collection = replace(collection, completeness=collection.measured(booking.rows, assets))
     return CollectedDay(collection, booking.rows, assets)
+
+
+def _with_hours(row: Row, **hours: float | None) -> Row:
+    return row._replace(hours=row.hours._replace(**hours)) if row.kind is Kind.WORKLOAD else row  # type: ignore[arg-type]
 
 
 def has_assets(issues: Iterable[Issue]) -> bool:

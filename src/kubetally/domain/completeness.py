@@ -73,7 +73,7 @@ def measure_completeness(
     """
     containers = requests = usage = 0.0
     for row in rows:
-        if row.kind is not Kind.WORKLOAD or is_unmounted_volumes(row):
+        if not is_pod(row):
             continue
         hours = row.minutes / 60 * max(row.containers, 1)
         if not hours > 0:  # a source may state less than nothing
@@ -100,9 +100,9 @@ def find_shortfalls(
     return lower
 
 
-def is_unmounted_volumes(row: Row) -> bool:
-    """Whether a workload row stands for the unmounted volumes of a namespace, and not for a pod."""
-    return row.pod is not None and row.pod == f"{row.namespace}-unmounted-pvcs"
+def is_pod(row: Row) -> bool:
+    """Whether a row is of a pod that ran, and does not stand for the unmounted volumes of a namespace."""
+    return row.kind is Kind.WORKLOAD and (row.pod is None or row.pod != f"{row.namespace}-unmounted-pvcs")
 
 
 def is_priced_node(asset: Asset) -> bool:

@@ -19,6 +19,10 @@ class IssueKind(StrEnum):
     ANSWER_INCOMPLETE = "answer_incomplete"
     NOT_ASKED = "not_asked"
     NOT_HELD = "not_held"
+    SAMPLES_MISSING = "samples_missing"
+    NODE_INCOMPLETE = "node_incomplete"
+    USAGE_MISSING = "usage_missing"
+    REQUESTS_MISSING = "requests_missing"
     # Nothing is missing, but a reader should know.
     WINDOW_NOT_OVER = "window_not_over"
     EDGES_PRORATED = "edges_prorated"
@@ -51,6 +55,10 @@ MISSING_DATA = frozenset(
         IssueKind.ANSWER_INCOMPLETE,
         IssueKind.NOT_ASKED,
         IssueKind.NOT_HELD,
+        IssueKind.SAMPLES_MISSING,
+        IssueKind.NODE_INCOMPLETE,
+        IssueKind.USAGE_MISSING,
+        IssueKind.REQUESTS_MISSING,
     }
 )
 

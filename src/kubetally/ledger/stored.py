@@ -177,8 +177,16 @@ class Coverage(Protocol):
         """
         ...
 
-    def held_on(self, day: date, account_ids: Iterable[str]) -> dict[str, Collection]:
-        """The collection that holds for a day of each of these accounts, by account; none where nothing is held."""
+    def held_on(self, day: date, account_ids: Iterable[str] | None = None) -> dict[str, Collection]:
+        """The collection that holds for a day of each of these accounts, by account; of all where None."""
+        ...
+
+    def days_to_examine(self, version: int) -> list[date]:
+        """The days, that are over, of collections that hold and that no tests of this version examined, in order."""
+        ...
+
+    def note_examined(self, collections: Sequence[Collection]) -> None:
+        """Keep what became of the heads of these by being examined, as far as they still hold."""
         ...
 
     def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:

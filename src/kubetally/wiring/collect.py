@@ -19,6 +19,7 @@ from kubetally.domain.window import Clock
 from kubetally.ledger.alone import AnotherWriter, alone
 from kubetally.ledger.collect.collector import Collector, Report, Watch
 from kubetally.ledger.collect.commit import Committer, Outcome
+from kubetally.ledger.collect.examine import examine_stored_days
 from kubetally.ledger.collect.guard import OVERTAKEN
 from kubetally.ledger.collect.looks import Looks
 from kubetally.ledger.collect.plan import Policy
@@ -89,6 +90,7 @@ def collect_once(
         loop = asyncio.get_running_loop()
         lease = await loop.run_in_executor(None, partial(_collecting_alone, ledger))
         try:
+            await _examine(ledger, lambda: True)
             return await due_rounds(ledger, collector)
         finally:
             await loop.run_in_executor(None, lease.close)
@@ -109,12 +111,22 @@ def collect_once(
     return run(_until_stopped(with_collector(settings, clock, collect)))
 
 
-def _if_possible(work: Callable[[], object]) -> None:
+async def _examine(ledger: Ledger, should_continue: Callable[[], bool]) -> None:
+    """Examine the days that earlier versions stored, which is done once; what can't be done is told."""
+    is_wanted = True
+    examine = partial(examine_stored_days, ledger.coverage, ledger.lake, lambda: is_wanted and should_continue())
+    try:
+        await asyncio.to_thread(_if_possible, examine, "stored_days_not_examined")
+    finally:
+        is_wanted = False  # else the thread would go on without whoever started it
+
+
+def _if_possible(work: Callable[[], object], otherwise: str = "not_maintained") -> None:
     """Look after the lake; what can't be done is told."""
     try:
         work()
     except StoreError as error:  # such as a backup that is being written
-        _log.warning("not_maintained", code=error.code, error=str(error))
+        _log.warning(otherwise, code=error.code, error=str(error))
 
 
 def _collecting_alone(ledger: Ledger) -> ExitStack:
@@ -251,6 +263,8 @@ class _Forever:
                 async with self._alone() as is_alone, task_group() as group:
                     group.create_task(self._rounds(is_alone, of_failed=False))
                     group.create_task(self._rounds(is_alone, of_failed=True))
+                    if is_alone():
+                        group.create_task(_examine(self._ledger, lambda: is_alone() and not self._stop.is_set()))
             except StoreError as error:  # a database or a lake may come back; nothing is lost meanwhile
                 _log.warning("collecting_failed", code=error.code, error=str(error))
             await self._pause(_STANDBY_SECONDS)

@@ -158,7 +158,10 @@ class Committer:
         except StoreError as error:  # then only its hours covered are known
             _log.warning("stored_day_not_read", account=stored.account_id, day=str(stored.day), error=str(error))
             return stored
-        return replace(stored, completeness=stored.measured(rows, assets))
+        completeness = stored.measured(rows, assets)
+        if not stored.examined_by:  # all of its hours were believed, which proves nothing
+            completeness = replace(completeness, hours_covered=0.0)
+        return replace(stored, completeness=completeness)
 
     def _not_committed(self, found: Collection, code: str, why: str) -> Outcome:
         self._coverage.failed(found.account_id, found.day, self._clock.now(), code, why)

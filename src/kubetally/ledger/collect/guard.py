@@ -49,7 +49,7 @@ def judged(new: D, held: Collection | None, *, force: bool = False) -> D | Kept:
     holds less replaces the stored day all the same, which an issue of it tells; one without any data never does.
     """
     found = new.collection
-    if not found.head.covered:
+    if not found.head.covered and not found.rows:
         return Kept(NO_DATA, "the source has no data for this day" + (_KEPT if held else ""))
     if held is None:
         return new

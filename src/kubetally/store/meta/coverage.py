@@ -150,17 +150,46 @@ class SqlCoverage:
             wanted = [CollectionRow.id.in_(select(ranked.c.id).where(ranked.c.place == 1))]
         return self._collections(select(CollectionRow.__table__).where(*wanted).order_by(CollectionRow.day))
 
-    def held_on(self, day: date, account_ids: Iterable[str]) -> dict[str, Collection]:
-        """The collection that holds for a day of each of these accounts, by account.
+    def held_on(self, day: date, account_ids: Iterable[str] | None = None) -> dict[str, Collection]:
+        """The collection that holds for a day of each of these accounts, by account; of all where None.
 
         Raises: CollectionNotUnderstood, StoreError.
         """
         question = select(CollectionRow.__table__).where(
-            CollectionRow.account_id.in_(list(account_ids)),
-            CollectionRow.day == day,
-            CollectionRow.phase == Phase.CONFIRMED,
+            CollectionRow.day == day, CollectionRow.phase == Phase.CONFIRMED
         )
+        if account_ids is not None:
+            question = question.where(CollectionRow.account_id.in_(list(account_ids)))
         return {one.account_id: one for one in self._collections(question)}
+
+    def days_to_examine(self, version: int) -> list[date]:
+        """The days, that are over, of collections that hold and that no tests of this version examined."""
+        question = (
+            select(CollectionRow.day)
+            .where(
+                CollectionRow.phase == Phase.CONFIRMED,
+                CollectionRow.examined_by < version,
+                CollectionRow.is_running.is_(False),
+            )
+            .distinct()
+            .order_by(CollectionRow.day)
+        )
+        with self._reads() as connection:
+            return list(connection.scalars(question))
+
+    def note_examined(self, collections: Sequence[Collection]) -> None:
+        """Keep the heads of these, as far as they still hold, with their state, hours covered and who examined them."""
+        with self._writes() as connection:
+            for collection in collections:
+                row = _row(collection)
+                found = {name: row[name] for name in ("state", "hours_covered")}
+                still_holds = (CollectionRow.id == collection.id, CollectionRow.phase == Phase.CONFIRMED)
+                change = update(CollectionRow).where(*still_holds)
+                kept = {**found, "head": row["head"], "examined_by": row["examined_by"]}
+                if connection.execute(change.values(kept)).rowcount:
+                    of_day = (CoverageRow.account_id == collection.account_id, CoverageRow.day == collection.day)
+                    holds = CoverageRow.collection_id == collection.id
+                    connection.execute(update(CoverageRow).where(*of_day, holds).values(found))
 
     def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
         """What is known of each (account, day) from `first` to before `end`, by account and day.
@@ -370,6 +399,7 @@ def _row(collection: Collection) -> dict[str, Any]:
         "total": total,
         "balance": balance_to_json(collection.balance),
         "head": head_to_json(Head(collection.source, head, collection.completeness)),
+        "examined_by": collection.examined_by,
     }
 
 
@@ -389,6 +419,7 @@ def _collection(row: Any) -> Collection:
         version=row.version,
         last_version=row.last_version,
         completeness=head.completeness,
+        examined_by=row.examined_by,
     )
 
 

@@ -81,6 +81,7 @@ class CollectionRow(Base):
     version, last_version: of the lake's table, from which on and up to which it has the rows.
     total:  micros of the bill.
     head:   the source and the booking without its rows, as JSON; `balance`: of each component, as JSON.
+    examined_by: version of the tests that it was examined with; 0 of none.
     There is no foreign key: an account that is gone keeps its history.
     """
 
@@ -88,6 +89,7 @@ class CollectionRow(Base):
     __table_args__ = (
         Index("ix_collections_account_day", "account_id", "day"),
         Index("ix_collections_phase", "phase", "superseded_at"),
+        Index("ix_collections_examined", "phase", "examined_by"),
         _OPTIONS,
     )
 
@@ -110,6 +112,7 @@ class CollectionRow(Base):
     total: Mapped[int] = mapped_column(BigInteger)
     balance: Mapped[str] = mapped_column(Text)
     head: Mapped[str] = mapped_column(_LONG_TEXT)
+    examined_by: Mapped[int] = mapped_column(Integer, server_default="0")
 
 
 class CoverageRow(Base):

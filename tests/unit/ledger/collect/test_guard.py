@@ -40,7 +40,9 @@ def day(
     )
     balance = {Component.CPU: ComponentBalance(cpu, cpu, 0, 0, 0, 0)}
     at = WHOLE.end.replace(tzinfo=UTC) + timedelta(hours=after)
-    found = Collection("id", "account", DAY, at, SourceIdentity("http://source"), head, 1, balance, is_running)
+    found = Collection(
+        "id", "account", DAY, at, SourceIdentity("http://source"), head, 1 if hours else 0, balance, is_running
+    )
     return CollectedDay(found, (), ())
 
 
@@ -204,3 +206,11 @@ def test_the_same_answer_examined_more_closely_replaces_a_day_of_more_hours() ->
     assert isinstance(judged(another, stored), Kept)
     poorer = replace(FULL, hours_covered=21, usage_hours=0)
     assert isinstance(judged(replace(closer, collection=replace(closer.collection, completeness=poorer)), stored), Kept)
+
+
+def test_rows_without_any_hour_of_evidence_are_kept_unless_more_is_stored() -> None:
+    lossy = day(hours=12)
+    head = replace(lossy.collection.head, covered=())
+    lossy = replace(lossy, collection=replace(lossy.collection, head=head))
+    assert judged(lossy, None) == lossy
+    assert isinstance(judged(lossy, of(FULL).collection), Kept)

@@ -1,0 +1,125 @@
+"""Examining the days that earlier versions stored, once, for hours that their source had lost."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+
+import structlog
+
+from kubetally.domain.collection import Collection
+from kubetally.domain.completeness import Completeness
+from kubetally.domain.errors import StoreError
+from kubetally.domain.stored_evidence import TESTS_VERSION, Examined, StoredFacts, examine_stored, facts_of
+from kubetally.ledger.collect.plan import ONE_DAY
+from kubetally.ledger.stored import Coverage, Lake
+
+_MAX_ROWS = 50_000  # of the lake, in memory at once
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDay:
+    """A collection that holds, with its facts; None where its rows can't be read."""
+
+    collection: Collection
+    facts: StoredFacts | None
+    completeness: Completeness | None
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """How many stored days were examined, and how many of them lack something."""
+
+    examined: int = 0
+    marked: int = 0
+
+
+def examine_stored_days(
+    coverage: Coverage, lake: Lake, should_continue: Callable[[], bool] = lambda: True, max_rows: int = _MAX_ROWS
+) -> Examination:
+    """Examine the stored days that no tests of this version examined, the newest first.
+
+    A day that lacks something is provisional from now on, with its hours and issues. Each day is noted once it is done,
+    so that a pass that was stopped goes on where it was. In memory are `max_rows` rows, or those of one account's day,
+    and the facts of three days.
+    Raises: StoreError, of a store that is away.
+    """
+    count = marked = 0
+    known: dict[date, Mapping[str, StoredDay]] = {}
+    for day in reversed(coverage.days_to_examine(TESTS_VERSION)):
+        if not should_continue():
+            break
+        around = (day - ONE_DAY, day, day + ONE_DAY)
+        known = {one: known[one] if one in known else _read_day(coverage, lake, one, max_rows) for one in around}
+        before, mine, after = (known[one] for one in around)
+        examined = []
+        for id_, stored in mine.items():
+            if stored.collection.examined_by >= TESTS_VERSION:
+                continue
+            found = _examine(stored, before.get(id_), after.get(id_))
+            examined.append(_noted(stored, found))
+            if found.issues:
+                marked += 1
+                _log.warning("stored_day_lacks_data", account=id_, day=str(day), why=found.issues[0].message)
+        coverage.note_examined(examined)
+        count += len(examined)
+    if count:
+        _log.info("stored_days_examined", days=count, lacking=marked)
+    return Examination(count, marked)
+
+
+def _examine(stored: StoredDay, before: StoredDay | None, after: StoredDay | None) -> Examined:
+    if stored.facts is None:
+        return Examined()
+    return examine_stored(
+        stored.facts, None if before is None else before.facts, None if after is None else after.facts
+    )
+
+
+def _noted(stored: StoredDay, found: Examined) -> Collection:
+    """The collection with what was found, and with its completeness, which earlier versions did not measure."""
+    collection = replace(stored.collection, examined_by=TESTS_VERSION, head=found.applied_to(stored.collection.head))
+    completeness = collection.completeness or stored.completeness
+    if completeness is not None:
+        completeness = replace(completeness, hours_covered=collection.hours_covered)
+    return replace(collection, completeness=completeness)
+
+
+def _read_day(coverage: Coverage, lake: Lake, day: date, max_rows: int) -> dict[str, StoredDay]:
+    """The days of all accounts, without running ones, by account."""
+    stored = [collection for collection in coverage.held_on(day).values() if not collection.is_running]
+    return {one.collection.account_id: one for some in _batches(stored, max_rows) for one in _read_some(lake, some)}
+
+
+def _batches(collections: Iterable[Collection], max_rows: int) -> Iterator[list[Collection]]:
+    batch: list[Collection] = []
+    rows = 0
+    for collection in collections:
+        if batch and rows + collection.rows > max_rows:
+            yield batch
+            batch, rows = [], 0
+        batch.append(collection)
+        rows += collection.rows
+    if batch:
+        yield batch
+
+
+def _read_some(lake: Lake, collections: list[Collection]) -> list[StoredDay]:
+    """With the facts of each; what can't be read is read in halves, so that it hinders no other."""
+    try:
+        rows, assets = lake.rows(collections), lake.assets(collections)
+    except StoreError as error:
+        if error.retryable:
+            raise
+        if len(collections) == 1:
+            facts = {"account": collections[0].account_id, "day": str(collections[0].day), "error": str(error)}
+            _log.warning("stored_day_not_read", **facts)
+            return [StoredDay(collections[0], None, None)]
+        middle = len(collections) // 2
+        return [*_read_some(lake, collections[:middle]), *_read_some(lake, collections[middle:])]
+    days = []
+    for one in collections:
+        completeness = one.measured(rows[one.id], assets[one.id])
+        facts_of_day = facts_of(one.head, rows[one.id], assets[one.id], completeness)
+        days.append(StoredDay(one, facts_of_day, completeness))
+    return days
