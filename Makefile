@@ -21,8 +21,8 @@ $(shell .build/uv/bin/uv --version >/dev/null 2>&1 || rm -f .build/uv/.made)
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
-run: setup ## serve the costs of three sample clusters, or with KUBECOST_API_URL=http://... of a real one
-	@$(BIN)/kubetally demo $(if $(KUBECOST_API_URL),--url '$(KUBECOST_API_URL)')
+run: setup ## serve the costs of three sample clusters, or with KUBECOST_API_URL=http://... of a real one; PORT=8080
+	@$(BIN)/kubetally demo $(if $(KUBECOST_API_URL),--url '$(KUBECOST_API_URL)') $(if $(PORT),--port '$(PORT)')
 
 test: check servers ## all checks, then all tests
 	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal $(ARGS)

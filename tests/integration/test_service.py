@@ -754,6 +754,9 @@ def test_the_documentation_loads_nothing_from_elsewhere(world: World) -> None:
     assert "/metroculus/v2/kubecost_cluster_costs" in world.client.get("/docs").text
     assert world.client.get("/style.css").headers["content-type"].startswith("text/css")
     assert world.client.get("/openapi.json").json()["openapi"].startswith("3.1")
+    for path, place in (("", "/docs"), ("/", "/docs"), ("/spec.html", "/docs"), ("/spec", "/openapi.json")):
+        answer = world.client.get(f"/metroculus/v2/swagger{path}", follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (302, place)
 
 
 # --- a process of its own ---

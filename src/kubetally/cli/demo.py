@@ -43,7 +43,10 @@ def demo(url: Url = None, port: Port = DEFAULT_PORT, once: Once = False) -> None
     from kubetally.domain.cluster_costs import DetailLevel
     from kubetally.settings import Settings
     from kubetally.wiring.accounts import Stated, add_accounts, remembered
+    from kubetally.wiring.service import check_port
 
+    if not once and port != DEFAULT_PORT:
+        check_port(DEFAULT_HOST, port)  # before anything is asked and printed
     out = console()
     with ExitStack() as stack:
         _end_on_sigterm(stack)
@@ -62,9 +65,10 @@ def demo(url: Url = None, port: Port = DEFAULT_PORT, once: Once = False) -> None
         window, clock = _when(words, is_sample=url is None)
         answers = ask([*remembered((), settings)], window, settings, clock)
         print_costs(answers, DetailLevel.SUMMARY)
-        if not once:
+        code = exit_of(answers)
+        if not once and code == 0:  # else the message says what is wrong, and there is nothing to serve
             _serve(settings, port, window, words, clock, urls if url is None else {})
-    raise typer.Exit(exit_of(answers))
+    raise typer.Exit(code)
 
 
 def _end_on_sigterm(stack: ExitStack) -> None:
@@ -113,12 +117,15 @@ def _serve(
     settings: "Settings", port: int, window: "Window", words: str, clock: "Clock", samples: dict[str, str]
 ) -> None:
     """The page and the API, until stopped; on another port where this one is taken."""
+    from kubetally.cli.screen import console, say
     from kubetally.wiring.accounts import remembered
     from kubetally.wiring.service import run_service
 
     account_id = remembered((), settings)[0].account.id
 
     def tell(started: "Started") -> None:
+        if port and not started.url.endswith(f":{port}"):
+            say(console(), f"Port {port} is in use, so another one was taken; --port (make run PORT=...) chooses one.")
         _tell(started, account_id, window, settings.home_folder)
         for place in [*samples.values()][:1]:
             _tell_command(place, words)

@@ -10,7 +10,7 @@ from litestar.response import Response
 from kubetally.domain.errors import HubError, NotFound
 from kubetally.domain.window import Clock
 from kubetally.ledger.service import ClusterUnreadable, CostService
-from kubetally.web.documentation import openapi_config, openapi_json
+from kubetally.web.documentation import openapi_config, openapi_json, swagger
 from kubetally.web.figures import Figures
 from kubetally.web.html import STYLE
 from kubetally.web.metroculus import PREFIX, metroculus, no_such_verb
@@ -50,6 +50,7 @@ def create_app(
             operations(service, figures, version, life),
             overview(service, known, clock, page_window, secret_file),
             openapi_json,
+            swagger,
             style_css,
         ],
         exception_handlers={Exception: as_problem, HTTPException: as_problem},

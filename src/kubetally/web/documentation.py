@@ -8,11 +8,13 @@ from litestar.enums import MediaType
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.response import Response
+from litestar.response import Redirect, Response
 
 from kubetally.web.html import AnyRequest, page, text
 
 API_VERSION: Final = "2"
+METROCULUS: Final = "/metroculus/v2"
+SWAGGER: Final = f"{METROCULUS}/swagger"
 
 
 def openapi_config() -> OpenAPIConfig:
@@ -45,6 +47,13 @@ async def openapi_json(request: AnyRequest) -> Response[bytes]:
     if "document" not in state:
         state["document"] = document(request.app)
     return Response(state["document"], media_type="application/vnd.oai.openapi+json")
+
+
+@get([SWAGGER, f"{SWAGGER}/{{rest:path}}"], include_in_schema=False)
+async def swagger(request: AnyRequest) -> Redirect:
+    """Where the API was documented by the service that this one stands in for: leads to where it is now."""
+    is_page = request.scope["path"].removeprefix(SWAGGER).strip("/") in {"", "index.html", "spec.html"}
+    return Redirect("/docs" if is_page else "/openapi.json", status_code=302)
 
 
 class _Page(OpenAPIRenderPlugin):

@@ -12,6 +12,7 @@ from kubetally.domain.window import Clock
 from kubetally.ledger.service import CachedAnswer, CostService
 from kubetally.web import wire
 from kubetally.web.bodies import Bodies
+from kubetally.web.documentation import METROCULUS
 from kubetally.web.figures import Figures
 from kubetally.web.parameters import CostsOperation, responses
 from kubetally.web.problems import JSON, Problem
@@ -20,7 +21,7 @@ from kubetally.web.secret import Secret
 from kubetally.web.series import METRICS, SAVINGS, metrics_endpoint, savings_endpoint
 from kubetally.web.watch import CACHE
 
-PREFIX: Final = "/metroculus/v2"
+PREFIX: Final = METROCULUS
 COSTS: Final = "/kubecost_cluster_costs"
 _OTHER_VERBS = (
     HttpMethod.POST,

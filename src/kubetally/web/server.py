@@ -33,7 +33,14 @@ class AddressNotFree(RequestError):
 
     def __init__(self, host: str, port: int, why: str) -> None:
         self.host, self.port = host, port
-        super().__init__(f"can't listen on {host} port {port}: {why}; choose another with --host and --port")
+        super().__init__(
+            f"can't listen on {host} port {port}: {why}; choose another with --port, or stop what listens there"
+        )
+
+
+def check_address(host: str, port: int) -> None:
+    """Raises AddressNotFree, where the server could not listen now."""
+    _free_address(host, port)
 
 
 def serve(

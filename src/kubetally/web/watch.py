@@ -12,6 +12,7 @@ import structlog
 from litestar import Litestar, Request
 from litestar.types import HTTPScope, Message, Receive, Send
 
+from kubetally.web.documentation import SWAGGER
 from kubetally.web.figures import Figures
 from kubetally.web.operations import Life
 from kubetally.web.problems import Problem, no_such_path
@@ -91,7 +92,7 @@ class _Watched:
 def _refused(scope: HTTPScope) -> Problem | None:
     """What the routes must not see: Litestar takes a path with a slash at its end for the one without."""
     path = scope["path"]
-    if path != "/" and (path.endswith("/") or "//" in path):
+    if path not in {"/", f"{SWAGGER}/"} and (path.endswith("/") or "//" in path):
         return no_such_path()
     if len(scope["query_string"]) > LONGEST_QUERY:
         return Problem(None, status=414)

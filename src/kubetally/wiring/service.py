@@ -13,7 +13,7 @@ from kubetally.settings import Settings
 from kubetally.store.meta.private_file import UnusableFile, read_or_make
 from kubetally.web.app import create_app
 from kubetally.web.question import DEFAULT_WINDOW
-from kubetally.web.server import AddressNotFree, serve
+from kubetally.web.server import AddressNotFree, check_address, serve
 from kubetally.wiring.beside import kept_running
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.lake import shown_lake
@@ -59,6 +59,11 @@ def secret_of(settings: Settings) -> SecretInUse:
     return SecretInUse(text, str(file))
 
 
+def check_port(host: str, port: int) -> None:
+    """Raises AddressNotFree, where the service could not listen now."""
+    check_address(host, port)
+
+
 def run_service(
     settings: Settings,
     host: str,
@@ -77,6 +82,8 @@ def run_service(
     Raises: AddressNotFree, StoreError, UnusableSetting, UnusableFile.
     """
     clock = clock or SystemClock()
+    if not or_free_port:
+        check_port(host, port)  # before a database is opened and a collector is started
     secret = secret_of(settings)
     with (
         open_ledger(settings, clock) as ledger,

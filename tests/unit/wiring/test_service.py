@@ -1,12 +1,14 @@
-"""The secret that callers of the service send."""
+"""The secret that callers of the service send, and the address that it listens at."""
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from kubetally.settings import Settings
 from kubetally.store.meta.private_file import UnusableFile
-from kubetally.wiring.service import secret_of
+from kubetally.web.server import AddressNotFree
+from kubetally.wiring.service import Started, run_service, secret_of
 
 
 def test_the_secret_of_the_settings_comes_first_and_makes_no_file(tmp_path: Path) -> None:
@@ -40,3 +42,16 @@ def test_a_file_without_a_secret_or_one_that_others_know_is_refused(tmp_path: Pa
         secret_of(Settings(home=str(tmp_path)))
     assert str(file) in str(caught.value)
     assert "swordfish" not in str(caught.value)
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_opened(tmp_path: Path) -> None:
+    def started(_: Started) -> None:
+        pytest.fail("it listens")
+
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        with pytest.raises(AddressNotFree, match=f"port {port}: Address already in use; choose another with --port"):
+            run_service(Settings(home=str(tmp_path / "home")), "127.0.0.1", port, started=started, collects=True)
+    assert not (tmp_path / "home").exists()
