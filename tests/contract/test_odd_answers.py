@@ -14,7 +14,7 @@ from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Cause
 from kubetally.ledger.answer import answer
 from kubetally.sources.faults import AnswerNotUnderstood, SourceFailed, SourceRefused
-from tests.plain_cluster import DB, IDLE, WEB, Json, bodies, costs_of, rows, span
+from tests.plain_cluster import DB, IDLE, LOCAL, NODE, WEB, Json, bodies, costs_of, rows, span
 from tests.served import Asked, Reply
 
 CPU_USAGE, RAM_USAGE = "cpuCoreUsageAverage", "ramByteUsageAverage"
@@ -302,3 +302,61 @@ async def test_warning_beside_data_is_told(said: Json, words: str | None, path: 
     assert [issue.subject for issue in found] == ([subject] if words else [])
     assert all(words and words in issue.message for issue in found)
     assert (costs.bill.total, costs.status) == (3_950_000, Status.OK)
+
+
+BY_ADDRESS = "10.9.8.7:10250"
+
+
+def node_twice(**about: str) -> Callable[[Any, Any], None]:
+    """The node once more, under another name or id, and idle as the source computes it then: twice the machine."""
+
+    def change(rows: Any, assets: Any) -> None:
+        assets["again"] = assets[NODE] | {"properties": assets[NODE]["properties"] | about}
+        rows[IDLE] |= {"cpuCost": 3.3, "ramCost": 1.8, "totalCost": 5.1}
+
+    return change
+
+
+def node_by_address(rows: Any, assets: Any) -> None:
+    """Rows and local disk have the node's address, its asset the host name; idle is the whole node."""
+    for name in (WEB, DB):
+        renamed = name.replace("node-a", BY_ADDRESS)
+        rows[renamed] = rows.pop(name) | {"name": renamed}
+        rows[renamed]["properties"]["node"] = BY_ADDRESS
+    assets[LOCAL]["properties"] |= {"name": BY_ADDRESS, "providerID": BY_ADDRESS}
+    rows[IDLE] |= {"cpuCost": 2.4, "ramCost": 1.3, "totalCost": 3.7}
+
+
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        (node_twice(name=BY_ADDRESS), -3_700_000),
+        (node_twice(providerID="i-another"), -3_700_000),
+        (node_twice(name="node-a.internal"), -3_700_000),
+        (node_by_address, -2_300_000),
+    ],
+    ids=["two names", "two ids", "with a domain", "rows by address"],
+)
+async def test_machine_that_the_source_takes_for_two_is_paid_once(change: Any, left: int) -> None:
+    costs = await costs_of(bodies(change))
+    assert costs.bill.total == 3_950_000
+    assert costs.audited
+    assert of_kind(costs, IssueKind.MACHINE_TWICE)
+    assert {group.namespace: group.costs.total for group in costs.namespaces()} == {
+        "shop": 1_500_000,
+        "data": 1_000_000,
+    }
+    (line,) = [line for line in costs.lines() if line.kind is Kind.UNEXPLAINED]
+    assert [(cause, part.total) for cause, part in line.causes] == [(Cause.MACHINE_TWICE, left)]
+    assert {row.node for row in costs.rows if row.pod} == {"node-a"}
+
+
+async def test_nodes_that_no_name_or_id_matches_are_told() -> None:
+    def unmatched(rows: Any, assets: Any) -> None:
+        node_by_address(rows, assets)
+        assets[NODE]["properties"]["providerID"] = ""
+
+    costs = await costs_of(bodies(unmatched))
+    (issue,) = of_kind(costs, IssueKind.RESOURCE_WITHOUT_ASSET)
+    assert "they count twice" in issue.message
+    assert not costs.audited

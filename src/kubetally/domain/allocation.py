@@ -34,7 +34,7 @@ class Allocation(NamedTuple):
     are parts of the network cost before adjustment. `pieces` of volumes and balancers say on which resource a cost
     arose. `hours` are resource-hours. Labels are the pod's, merged by the source with its namespace's and node's.
     `name` is what the source calls the row; it only serves to tell rows apart. `life` is the span in which the source
-    saw the row run, None where it gives none.
+    saw the row run, None where it gives none. `provider_id` is the node's.
     """
 
     kind: Kind
@@ -58,6 +58,7 @@ class Allocation(NamedTuple):
     total: int = 0
     name: str = ""
     life: Window | None = None
+    provider_id: str | None = None
 
     def scaled_balancers(self) -> tuple[Piece, ...]:
         """The balancers, scaled down where the source's running totals exceed what it charged the row."""

@@ -31,6 +31,7 @@ class Bill(NamedTuple):
     audited: bool
     assets: Sequence[Asset]
     has_unlisted_nodes: bool = False
+    has_machine_twice: bool = False
     measured: Costs = ZERO
 
 
@@ -46,7 +47,10 @@ def bill_side(reading: Reading, allocations: Sequence[Allocation], use: Use, iss
     missing = _without_asset(allocations, by_type)
     entered = Costs.sum(costs for costs in missing.values())
     if missing:
-        issues.append(_charged_but_not_listed(reading, tuple(missing)))
+        on_nodes = {row.node for row in allocations if row.node}
+        of_nodes = {name for asset in by_type[AssetType.NODE] for name in asset.names}
+        are_all_unlisted = bool(on_nodes and of_nodes) and on_nodes.isdisjoint(of_nodes)
+        issues.append(_charged_but_not_listed(reading, tuple(missing), are_all_unlisted=are_all_unlisted))
     network = listed.network if listed.network > 0 else use.everything.network
     left = _left_to_metrics(
         management=not by_type[AssetType.MANAGEMENT],
@@ -65,6 +69,7 @@ def bill_side(reading: Reading, allocations: Sequence[Allocation], use: Use, iss
         audited=not missing and not reading.missing,
         assets=assets,
         has_unlisted_nodes=any(resource.startswith(_NODE) for resource in missing),
+        has_machine_twice=reading.has_machine_twice,
         measured=measured,
     )
 
@@ -146,11 +151,13 @@ def _told_unmeasured(reading: Reading, component: Component) -> Issue:
     return Issue(IssueKind.NOT_MEASURED, message, reading.source, reading.window, component)
 
 
-def _charged_but_not_listed(reading: Reading, resources: tuple[str, ...]) -> Issue:
+def _charged_but_not_listed(reading: Reading, resources: tuple[str, ...], *, are_all_unlisted: bool) -> Issue:
+    same = ". No node of its rows is listed by that name: if the listed nodes are the same machines, they count twice"
     return Issue(
         IssueKind.RESOURCE_WITHOUT_ASSET,
         "the source charges for what it does not list as an asset; it enters the bill at the amount charged: "
-        + _some_of(resources),
+        + _some_of(resources)
+        + (same if are_all_unlisted else ""),
         source=reading.source,
         window=reading.window,
         facts={"resources": resources},

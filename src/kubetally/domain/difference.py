@@ -49,6 +49,8 @@ def _cause_of_rest(rest: int, rounding: int, component: Component, bill: Bill, m
         return Cause.ROUNDING
     if component in missing:
         return Cause.FIGURE_MISSING
+    if bill.has_machine_twice and component in NODE_COMPONENTS and rest < 0:
+        return Cause.MACHINE_TWICE
     # Idle names no node: of an unlisted one it is in the use and not on the bill.
     if bill.has_unlisted_nodes and component in NODE_COMPONENTS and rest < 0:
         return Cause.NODE_WITHOUT_ASSET

@@ -33,6 +33,7 @@ class IssueKind(StrEnum):
     ROWS_MERGED_BY_SOURCE = "rows_merged_by_source"
     ROWS_TOO_COARSE = "rows_too_coarse"
     DUPLICATE_ROWS = "duplicate_rows"
+    MACHINE_TWICE = "machine_twice"
     UNKNOWN_COST = "unknown_cost"
     TOTAL_BELOW_PARTS = "total_below_parts"
     NOT_A_NUMBER = "not_a_number"

@@ -21,6 +21,7 @@ class Reading:
     `assets`:  None where the source gave none for this window (it failed, has no such answer, or gave another
                window's): then there is no bill to audit against.
     `missing`: components of which the source could not compute a figure.
+    `has_machine_twice`: whether the source took one machine for two, which its idle cost then counts twice.
     `currency`: the one the account states or the source does.
     `infrastructure`: what a server of metrics measured of what the source leaves out, in the same currency; None where
                none is configured, or it failed.
@@ -34,6 +35,7 @@ class Reading:
     source: str
     issues: tuple[Issue, ...] = ()
     missing: frozenset[Component] = frozenset()
+    has_machine_twice: bool = False
     collected_at: datetime | None = None
     infrastructure: Infrastructure | None = None
 

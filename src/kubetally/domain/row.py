@@ -19,6 +19,7 @@ class Cause(StrEnum):
     VOLUME_BOOKED_IN_PART = "volume_booked_in_part"
     NETWORK_ASSET_DIFFERS = "network_asset_differs"
     NODE_WITHOUT_ASSET = "node_without_asset"
+    MACHINE_TWICE = "machine_twice"
     FIGURE_MISSING = "figure_missing"
     ROUNDING = "rounding"
     UNKNOWN = "unknown"
@@ -32,6 +33,7 @@ CAUSE_IN_WORDS: Mapping[Cause, str] = {
     Cause.VOLUME_BOOKED_IN_PART: "the source charged only a part of disks that claims share or left early",
     Cause.NETWORK_ASSET_DIFFERS: "the network asset differs from the traffic charged to workloads",
     Cause.NODE_WITHOUT_ASSET: "the source shows idle cost of nodes that it does not list as assets",
+    Cause.MACHINE_TWICE: "the source counts a machine of two names twice in its idle cost",
     Cause.FIGURE_MISSING: "the source could not compute a figure",
     Cause.ROUNDING: "the source rounds each of its figures to five decimals",
     Cause.UNKNOWN: "no cause could be named",

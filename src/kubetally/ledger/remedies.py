@@ -11,6 +11,7 @@ _REMEDIES = {
     IssueKind.RESOURCE_WITHOUT_ASSET: "nothing, where a node is serverless; else see why /assets does not list it",
     IssueKind.ROWS_MERGED_BY_SOURCE: "update the source: it adds up what the finest question should keep apart",
     IssueKind.ROWS_TOO_COARSE: "see whether a proxy before it drops `aggregate`, and update the source",
+    IssueKind.MACHINE_TWICE: "nothing: it counts once; look for scrape jobs with unlike `node` or `instance`",
     IssueKind.DUPLICATE_ROWS: "nothing: they count once; look for two sources that write into one Prometheus",
     IssueKind.UNKNOWN_COST: "report it with the version of the source: it has a cost that is not known here",
     IssueKind.TOTAL_BELOW_PARTS: "update the source: its own total lacks a part that it charges",

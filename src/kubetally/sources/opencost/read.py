@@ -366,6 +366,7 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
         total,
         row.name or name,
         _life(row, step) if kind is Kind.WORKLOAD else None,
+        about.provider_id or None,
     )
 
 

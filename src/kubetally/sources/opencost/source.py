@@ -10,7 +10,8 @@ from kubetally.domain.allocation import Allocation
 from kubetally.domain.asset import Asset
 from kubetally.domain.errors import RequestError, SourceError
 from kubetally.domain.issues import Issue, IssueKind
-from kubetally.domain.money import DEFAULT_CURRENCY
+from kubetally.domain.machines import Matched, match_machines
+from kubetally.domain.money import DEFAULT_CURRENCY, to_decimal
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window
@@ -141,6 +142,10 @@ class CostModelSource:
         issues: list[Issue] = []
         assets = self._assets(assets_task.result(), rows.covered, window, notes, issues)
         allocations, assets = self._of_one_cluster(rows.allocations, assets, window, issues)
+        matched = match_machines(allocations, assets or [])
+        if assets is not None:
+            allocations, assets = matched.allocations, matched.assets
+            issues += self._machines_twice(matched, window)
         if not allocations and self.cluster_id is not None:
             await self._check_that_it_is_there(self.cluster_id)
         unknown = unknown_cost_keys(answer, set(notes.beyond_parts)) if notes.beyond_parts else ()
@@ -162,6 +167,7 @@ class CostModelSource:
             source=self.url,
             issues=tuple(issues),
             missing=notes.missing,
+            has_machine_twice=bool(matched.twins or matched.renamed),
             collected_at=answer.received_at,
         )
 
@@ -281,6 +287,24 @@ class CostModelSource:
         if self._currency and stated and self._currency.upper() != stated:
             raise CurrencyDiffers(self.url, self._currency, stated)
         return self._currency or stated or self._default_currency
+
+    def _machines_twice(self, matched: Matched, window: Window) -> list[Issue]:
+        """That assets were left out, or nodes of rows matched by another name."""
+        told = []
+        if matched.twins:
+            names = tuple(
+                f"{asset.type.value.replace('_', ' ')} {asset.name} ({to_decimal(asset.total):f})"
+                for asset in matched.twins
+            )
+            message = (
+                f"the source lists the same thing twice over the same time; it counts once, without {_some_of(names)}"
+            )
+            told.append(Issue(IssueKind.MACHINE_TWICE, message, self.url, window, facts={"assets": names}))
+        if matched.renamed:
+            names = tuple(f"{name} is {listed}" for name, listed in sorted(matched.renamed.items()))
+            message = f"the source's rows and assets name nodes differently; matched by provider id: {_some_of(names)}"
+            told.append(Issue(IssueKind.MACHINE_TWICE, message, self.url, window, facts={"nodes": names}))
+        return told
 
     def _warning(self, words: str | None, subject: str, window: Window) -> list[Issue]:
         """What an answer says beside its data."""

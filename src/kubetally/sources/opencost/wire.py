@@ -46,6 +46,7 @@ class Properties(Struct, rename="camel", gc=False):
     controller_kind: str | None = None
     namespace: str | None = None
     pod: str | None = None
+    provider_id: str | None = field(default=None, name="providerID")
     services: list[str] | None = None
     labels: dict[str, str] | None = None
     namespace_labels: dict[str, str] | None = None
@@ -54,7 +55,6 @@ class Properties(Struct, rename="camel", gc=False):
 class AllProperties(Properties, rename="camel", gc=False):
     """All that a row tells of what it is about."""
 
-    provider_id: str | None = field(default=None, name="providerID")
     annotations: dict[str, str] | None = None
     namespace_annotations: dict[str, str] | None = None
 
