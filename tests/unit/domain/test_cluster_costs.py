@@ -10,7 +10,7 @@ from hypothesis import given
 from kubetally.domain.allocation import Kind
 from kubetally.domain.cluster_costs import ClusterCosts, Group, Status
 from kubetally.domain.component import Component, Costs
-from kubetally.domain.efficiency import Efficiency, Hours, efficiency
+from kubetally.domain.efficiency import Efficiency, Hours, RatedHours, efficiency
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import UnlikeCurrencies
 from kubetally.domain.row import Cause
@@ -94,11 +94,11 @@ def test_days_in_another_order_give_the_same_views(costs: ClusterCosts) -> None:
 def test_efficiency_is_that_of_the_summed_rows(costs: ClusterCosts) -> None:
     workloads = [row for row in costs.rows if row.kind is Kind.WORKLOAD]
     spent = Costs.sum(row.costs for row in workloads)
-    assert costs.efficiency == efficiency(Hours.sum(row.hours for row in workloads), spent.cpu, spent.ram)
+    assert costs.efficiency == efficiency(RatedHours.of(row.hours for row in workloads), spent.cpu, spent.ram)
     for group in costs.namespaces():
         rows = [row for row in workloads if row.namespace == group.namespace]
         mine = Costs.sum(row.costs for row in rows)
-        assert group.efficiency == efficiency(Hours.sum(row.hours for row in rows), mine.cpu, mine.ram)
+        assert group.efficiency == efficiency(RatedHours.of(row.hours for row in rows), mine.cpu, mine.ram)
 
 
 @given(answers())
