@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.component import Costs
 from kubetally.domain.efficiency import Hours
+from kubetally.domain.evidence import SeenHour
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window
@@ -245,6 +246,9 @@ class _Source:
         return Reading(
             window=window, allocations=rows, assets=[node], currency="USD", covered=(window,), source=self.url
         )
+
+    async def hours(self, window: Window, rows: int) -> Sequence[SeenHour]:
+        return ()
 
     async def about(self) -> About:
         return About("OpenCost", "bench")

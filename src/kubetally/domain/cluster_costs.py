@@ -146,7 +146,7 @@ class ClusterCosts:
 
     @property
     def hours_covered(self) -> float:
-        """Hours of the window that the source answered for."""
+        """Hours of the window for which what the source answered gives evidence."""
         return covered_hours(span for booking in self.bookings for span in booking.covered)
 
     @property
@@ -154,7 +154,7 @@ class ClusterCosts:
         """Whether data are missing."""
         if self.window.is_empty:
             return Status.OK
-        if not self.hours_covered:
+        if not self.bookings:
             return Status.NO_DATA
         if any_missing(self.issues) or self.hours_covered < self.hours_asked:
             return Status.PARTIAL

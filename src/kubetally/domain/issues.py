@@ -44,6 +44,8 @@ class IssueKind(StrEnum):
     REPLACED_BY_FORCE = "replaced_by_force"
     SAME_CLUSTER_TWICE = "same_cluster_twice"
     SOURCE_WARNING = "source_warning"
+    HOURS_NOT_CHECKED = "hours_not_checked"
+    NO_REQUESTS = "no_requests"
 
 
 MISSING_DATA = frozenset(

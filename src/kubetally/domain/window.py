@@ -145,6 +145,33 @@ def covered_hours(windows: Iterable[Window]) -> float:
     return covered / HOUR
 
 
+def joined_spans(spans: Iterable[Window]) -> list[Window]:
+    """The same time as `spans`, in order, without overlaps; adjacent ones are one."""
+    joined: list[Window] = []
+    for span in sorted(spans):
+        if joined and span.start <= joined[-1].end:
+            joined[-1] = Window(joined[-1].start, max(joined[-1].end, span.end))
+        else:
+            joined.append(span)
+    return joined
+
+
+def spans_without(spans: Iterable[Window], cuts: Iterable[Window]) -> list[Window]:
+    """What of `spans` is in none of `cuts`, in order."""
+    left: list[Window] = []
+    cuts = joined_spans(cuts)
+    for span in joined_spans(spans):
+        start = span.start
+        for cut in cuts:
+            if cut.end > start and cut.start < span.end:
+                if cut.start > start:
+                    left.append(Window(start, cut.start))
+                start = max(start, cut.end)
+        if start < span.end:
+            left.append(Window(start, span.end))
+    return left
+
+
 def parse_instant(text: str) -> datetime:
     """An instant from a date (00:00 UTC), an RFC3339 time or Unix seconds. Raises InvalidWindow."""
     text = text.strip()

@@ -4,16 +4,19 @@ import asyncio
 import time
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TypeVar
 
 from kubetally import logs
 from kubetally.domain.booking import Booking, book
 from kubetally.domain.errors import HubError, RequestError, SourceError
+from kubetally.domain.evidence import NOTHING_AROUND, Around, SeenHour, examine
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window
+from kubetally.ledger.examination import look_around
 from kubetally.ledger.ports import About, CostSource, InfrastructureSource
 from kubetally.ledger.questions import Question
 from kubetally.tasks import task_group
@@ -77,13 +80,19 @@ class Answers:
 
 
 class Asking:
-    """A source and what measures beside it, asked until the loop's time `ends`, which `seconds` led to."""
+    """A source and what measures beside it, asked `now` until the loop's time `ends`, which `seconds` led to."""
 
     def __init__(
-        self, source: CostSource, infrastructure: InfrastructureSource | None, ends: float | None, seconds: float
+        self,
+        source: CostSource,
+        infrastructure: InfrastructureSource | None,
+        ends: float | None,
+        seconds: float,
+        now: datetime,
     ) -> None:
         self._source, self._infrastructure, self._ends, self._seconds = source, infrastructure, ends, seconds
         self._several = False
+        self._now = now
 
     async def answers(self, parts: Sequence[Question]) -> Answers:
         """What there is to each part, beside each other; one failure does not cancel the others."""
@@ -138,8 +147,15 @@ class Asking:
         reading = await self._in_time(self._source.read(part.ask))
         if isinstance(reading, SourceError):
             return reading
+        around = await self._in_time(look_around(self._source, reading, self._now))
         beside = await measured
-        return booked(self._source.url, part, reading, beside if isinstance(beside, Infrastructure) else None)
+        return booked(
+            self._source.url,
+            part,
+            reading,
+            beside if isinstance(beside, Infrastructure) else None,
+            NOTHING_AROUND if isinstance(around, SourceError) else around,
+        )
 
     def _tell_of_cuts(self, answers: Iterable[object], seconds: float) -> None:
         cut = sum(isinstance(answer, DeadlinePassed) for answer in answers)
@@ -148,8 +164,15 @@ class Asking:
             logs.warning("deadline_passed", **facts, duration_seconds=round(seconds, 3))
 
 
-def booked(url: str, part: Question, read: Reading, infrastructure: Infrastructure | None) -> Booking:
-    """The wanted part of what was read, balanced; what there is no data of is told."""
+def booked(
+    url: str,
+    part: Question,
+    read: Reading,
+    infrastructure: Infrastructure | None,
+    around: Around = NOTHING_AROUND,
+    hours: Sequence[SeenHour] = (),
+) -> Booking:
+    """The wanted part of what was read, balanced; what there is no data or no evidence of is told."""
     reading = read.within(part.want)
     empty = [
         Issue(IssueKind.WINDOW_WITHOUT_DATA, "the source holds no data of this window", url, gap)
@@ -160,7 +183,7 @@ def booked(url: str, part: Question, read: Reading, infrastructure: Infrastructu
         reading = replace(reading, allocations=(), assets=())
     elif infrastructure is not None:
         reading = replace(reading, infrastructure=infrastructure.within(part.want))
-    return book(reading)
+    return book(examine(reading, around, hours))
 
 
 def gaps(window: Window, covered: Iterable[Window]) -> Iterator[Window]:

@@ -76,7 +76,7 @@ async def get_joined_costs(
     parts = [part for gap in asked for part in questions(gap)]
     told: list[Issue] = []
     if parts:
-        answers = await _asked(place, open_live, parts, deadline_seconds, may_fail=bool(days))
+        answers = await _asked(place, open_live, parts, deadline_seconds, clock.now(), may_fail=bool(days))
     else:
         savings, told = await _savings_beside(days, place, open_live, deadline_seconds)
         answers = Answers(place, None, (), None, About(), savings)
@@ -130,7 +130,13 @@ async def _savings_beside(
 
 
 async def _asked(
-    place: str, open_live: OpenLive, parts: Sequence[Question], deadline_seconds: float | None, *, may_fail: bool
+    place: str,
+    open_live: OpenLive,
+    parts: Sequence[Question],
+    deadline_seconds: float | None,
+    now: datetime,
+    *,
+    may_fail: bool,
 ) -> Answers:
     """What the source answers, opened and asked under one deadline. Raises HubError, if it may not fail."""
     ends = None if deadline_seconds is None else asyncio.get_running_loop().time() + deadline_seconds
@@ -138,7 +144,7 @@ async def _asked(
     try:
         async with asyncio.timeout_at(ends) as opening, open_live() as live:
             opening.reschedule(None)  # from here on each question keeps the time itself, and what came in time counts
-            return await Asking(live.source, live.metrics, ends, deadline_seconds or 0).answers(parts)
+            return await Asking(live.source, live.metrics, ends, deadline_seconds or 0, now).answers(parts)
     except TimeoutError:
         why = DeadlinePassed(place, deadline_seconds or 0)
     except HubError as error:
@@ -175,7 +181,7 @@ def _assembled(
     return ClusterCosts(
         window=window,
         hours_asked=over.hours,
-        bookings=tuple(booking for booking in bookings if booking.covered),
+        bookings=tuple(booking for booking in bookings if booking.covered or booking.rows),
         currency=next((booking.currency for booking in bookings), about.currency or DEFAULT_CURRENCY),
         source=source,
         savings=savings,

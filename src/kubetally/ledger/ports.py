@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from kubetally.domain.evidence import SeenHour
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
@@ -48,6 +49,13 @@ class CostSource(Protocol):
 
     async def read(self, window: Window) -> Reading:
         """Rows and assets of a window of whole hours within one UTC day. Raises SourceError, RequestError."""
+        ...
+
+    async def hours(self, window: Window, rows: int) -> Sequence[SeenHour]:
+        """What it saw in each hour of a UTC day that has so many rows; none, where it does not answer by the hour.
+
+        Raises: SourceError, RequestError.
+        """
         ...
 
     async def about(self) -> About:

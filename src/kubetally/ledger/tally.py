@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from kubetally.domain.errors import HubError
+from kubetally.domain.evidence import SeenHour
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
@@ -56,6 +57,10 @@ class Counted:
     async def read(self, window: Window) -> Reading:
         with self._tally.asking("read"):
             return await self._source.read(window)
+
+    async def hours(self, window: Window, rows: int) -> Sequence[SeenHour]:
+        with self._tally.asking("hours"):
+            return await self._source.hours(window, rows)
 
     async def about(self) -> About:
         with self._tally.asking("about"):

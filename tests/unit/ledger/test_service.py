@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,6 +14,7 @@ import pytest
 from kubetally.domain.account import Account, AccountType, Credentials
 from kubetally.domain.cluster_costs import Status
 from kubetally.domain.errors import BalanceError, RequestError, SourceError
+from kubetally.domain.evidence import SeenHour
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
@@ -48,6 +49,9 @@ class Source:
         if self.error:
             raise self.error
         return Reading(window, (), None, (window,), "USD", self.url)
+
+    async def hours(self, window: Window, rows: int) -> Sequence[SeenHour]:
+        return ()
 
     async def about(self) -> About:
         return About()

@@ -10,15 +10,19 @@ from uuid import uuid4
 import structlog
 
 from kubetally.domain.account import Account
-from kubetally.domain.asset import Asset
 from kubetally.domain.booking import Booking
-from kubetally.domain.collection import CollectedDay, collected, window_of
+from kubetally.domain.collection import SETTLES_AFTER, CollectedDay, collected, window_of
 from kubetally.domain.errors import HubError, RequestError, SourceError
+from kubetally.domain.evidence import Around, SeenHour, has_gaps
 from kubetally.domain.infrastructure import Infrastructure
+from kubetally.domain.issues import any_missing
+from kubetally.domain.metrics import Family
+from kubetally.domain.reading import Reading
 from kubetally.domain.window import Clock, Window, whole_hour
 from kubetally.ledger.asking import Answers, DeadlinePassed, booked
 from kubetally.ledger.collect.plan import GIVE_UP_AFTER, UNFORESEEN
 from kubetally.ledger.costs import identity
+from kubetally.ledger.examination import look_around, look_by_hour
 from kubetally.ledger.ports import About, CostSource, InfrastructureSource
 from kubetally.ledger.questions import Question
 from kubetally.ledger.told import each_once, foreign_metrics, measured_issues
@@ -119,35 +123,47 @@ class Reader:
             )
         try:
             async with asyncio.timeout(self._deadline_seconds):
-                booking, about, assets = await self._booked(account, source, metrics, window)
+                read = await self._read(account, source, metrics, window)
+            booking = read.booked()
+            if now >= window_of(day).end + SETTLES_AFTER and not any_missing(booking.issues):
+                booking = await self._checked_by_hour(source, read, booking)
         except TimeoutError:
             return _unread(account, day, DeadlinePassed(source.url, self._deadline_seconds or 0))
         except HubError as error:
             return _unread(account, day, error)
         except Exception as error:  # a defect met by one cluster must not end the others' collection
             return _unforeseen(account, day, source.url, error)
-        told = identity(source.url, about)
         return collected(
-            self._new_id(), account.id, day, now, told, booking, assets, is_running=window != window_of(day)
+            self._new_id(),
+            account.id,
+            day,
+            now,
+            identity(source.url, read.about),
+            booking,
+            read.reading.assets or (),
+            is_running=window != window_of(day),
         )
 
-    async def _booked(
+    async def _read(
         self, account: Account, source: CostSource, metrics: InfrastructureSource | None, window: Window
-    ) -> tuple[Booking, About, Sequence[Asset]]:
-        """A day, or what of it is over, with all that is to be told of it, who told it, and its assets.
-
-        Raises: SourceError.
-        """
+    ) -> "_Read":
+        """A day, or what of it is over, and all that is known of it. Raises: SourceError."""
         async with task_group() as group:
             measuring = group.create_task(_measured(metrics, window))
             reading = await source.read(window)
-        about = await self._about(account, source)
-        part, measured = Question(window, window), measuring.result()
-        booking = booked(source.url, part, reading, measured if isinstance(measured, Infrastructure) else None)
-        metrics_url = None if metrics is None else metrics.url
-        answers = Answers(source.url, metrics_url, [(part, booking)], measured, about, None)
-        told = (*booking.issues, *measured_issues(answers, window), *foreign_metrics(answers, about, window))
-        return replace(booking, issues=each_once(told)), about, reading.assets or ()
+        around = await look_around(source, reading, self._clock.now())
+        about, metrics_url = await self._about(account, source), None if metrics is None else metrics.url
+        return _Read(reading, around, about, measuring.result(), metrics_url)
+
+    async def _checked_by_hour(self, source: CostSource, read: "_Read", booking: Booking) -> Booking:
+        """The booking of a day that was asked once by the hour, before it settles (B10 f)."""
+        beside = read.measured
+        if not booking.rows or (isinstance(beside, Infrastructure) and beside.present.keys() >= set(Family)):
+            return booking
+        hours, issue = await look_by_hour(source, read.reading, self._deadline_seconds)
+        if issue is not None:
+            return replace(booking, issues=(*booking.issues, issue))
+        return replace(read, hours=hours).booked() if has_gaps(read.reading, hours) else booking
 
     async def _about(self, account: Account, source: CostSource) -> About:
         """What the source is, remembered for a while. Asked after a day was read: by then it is clear where to ask."""
@@ -159,6 +175,28 @@ class Reader:
         if about.product is not None:
             self._abouts[key] = now, about
         return about
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A day as it was read, before it is booked."""
+
+    reading: Reading
+    around: Around
+    about: About
+    measured: Infrastructure | HubError | None
+    metrics_url: str | None
+    hours: Sequence[SeenHour] = ()
+
+    def booked(self) -> Booking:
+        """The day balanced, with all issues of it."""
+        window, url = self.reading.window, self.reading.source
+        part = Question(window, window)
+        beside = self.measured if isinstance(self.measured, Infrastructure) else None
+        booking = booked(url, part, self.reading, beside, self.around, self.hours)
+        answers = Answers(url, self.metrics_url, [(part, booking)], self.measured, self.about, None)
+        issues = (*booking.issues, *measured_issues(answers, window), *foreign_metrics(answers, self.about, window))
+        return replace(booking, issues=each_once(issues))
 
 
 def not_tried(account: Account, day: date) -> Unread:

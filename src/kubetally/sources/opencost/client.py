@@ -133,6 +133,14 @@ class CostModelClient:
         answer = await self._money("/allocation", window, (*_AS_BOOKED, *_one_cluster(cluster_id)))
         return answer, *self._understood(answer, decode_booked)
 
+    async def hourly_allocations(
+        self, window: Window, cluster_id: str | None, aggregate: str
+    ) -> tuple[Answer, BookedAnswer, bool]:
+        """Rows of `window` in steps of an hour, with idle. As `decode_booked`."""
+        params = (*_AS_BOOKED, ("step", "1h"), ("aggregate", aggregate), *_one_cluster(cluster_id))
+        answer = await self._money("/allocation", window, params)
+        return answer, *self._understood(answer, decode_booked)
+
     async def day_assets(self, window: Window, cluster_id: str | None) -> AssetAnswer:
         """All assets of `window`."""
         params = (("filterClusters", cluster_id),) if cluster_id else ()

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -15,6 +15,7 @@ from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.component import Costs
 from kubetally.domain.errors import SourceError
+from kubetally.domain.evidence import SeenHour
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
@@ -73,6 +74,9 @@ class Cluster:
             total=self.cpu,
         )
         return Reading(window, (row,) if has else (), None, (window,) if has else (), "USD", self.url)
+
+    async def hours(self, window: Window, rows: int) -> Sequence[SeenHour]:
+        return ()
 
     async def about(self) -> About:
         self.asked_about += 1

@@ -1,0 +1,53 @@
+"""Asking a source further, where its answer for a day alone does not show whether samples are missing."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+
+from kubetally.domain.errors import HubError
+from kubetally.domain.evidence import NOTHING_AROUND, Around, SeenHour, Sighting, is_in_doubt, sighting_of
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.reading import Reading
+from kubetally.domain.window import DAY, Window, midnight
+from kubetally.ledger.ports import CostSource
+
+
+async def look_around(source: CostSource, reading: Reading, now: datetime) -> Around:
+    """What the source saw on the days before and after, asked only where a reading is in doubt.
+
+    Days that are not over, or could not be read, stay unknown: the reading then stands for itself.
+    """
+    if not is_in_doubt(reading):
+        return NOTHING_AROUND
+    start = midnight(reading.window.start)
+    before, after = await asyncio.gather(
+        _sighting(source, Window(start - DAY, start), now), _sighting(source, Window(start + DAY, start + 2 * DAY), now)
+    )
+    return Around(before, after)
+
+
+async def look_by_hour(
+    source: CostSource, reading: Reading, deadline_seconds: float | None
+) -> tuple[Sequence[SeenHour], Issue | None]:
+    """What the source saw in each hour of a day (B10 f), or an issue that says why nothing is known of them."""
+    try:
+        async with asyncio.timeout(deadline_seconds):
+            hours = await source.hours(reading.window, len(reading.allocations))
+        why = "the source answers in longer steps"
+    except TimeoutError:
+        hours, why = (), f"no answer within {deadline_seconds:g} s"
+    except HubError as error:
+        hours, why = (), str(error)
+    if hours:
+        return hours, None
+    message = f"the day could not be checked by the hour, so that a gap within it would not show: {why}"
+    return (), Issue(IssueKind.HOURS_NOT_CHECKED, message, reading.source, reading.window)
+
+
+async def _sighting(source: CostSource, day: Window, now: datetime) -> Sighting | None:
+    if day.end > now:
+        return None
+    try:
+        return sighting_of(await source.read(day))
+    except HubError:
+        return None
