@@ -125,14 +125,14 @@ async def test_the_probe_tells_servers_apart_and_is_asked_once(
             assert source.client.questions == 1
 
 
-async def test_days_take_four_questions_and_days_without_samples_two_more(
+async def test_days_take_five_questions_and_days_without_samples_two_more(
     recorded_prometheus: RecordedPrometheus,
 ) -> None:
     async with infrastructure_of(recorded_prometheus("cygnus").url) as source:
         await source.read(THREE_DAYS)
-        assert source.client.questions == 4
+        assert source.client.questions == 5
         await source.read(Window(START - 4 * DAY, START + 3 * DAY))
-        assert source.client.questions == 4 + 4 + 2, "bytes twice, and two where samples are missing"
+        assert source.client.questions == 5 + 5 + 2, "bytes twice, and two where samples are missing"
 
 
 # ------------------------------------------------------------------------------------------------ small clusters
@@ -543,5 +543,5 @@ async def test_long_windows_are_cut_and_lose_nothing(recorded_prometheus: Record
     wide = Window(START - 40 * DAY, START + 30 * DAY)
     async with infrastructure_of(recorded_prometheus("cygnus").url) as source:
         found = (await source.read(wide)).within(THREE_DAYS)
-        assert source.client.questions == 1 + 3 + 18 + (3 + 9 + 3)
+        assert source.client.questions == 1 + 3 + 18 + (3 + 9 + 3) + 9
         assert found.hours == (await source.read(THREE_DAYS)).hours

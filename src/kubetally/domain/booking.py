@@ -20,6 +20,7 @@ from kubetally.domain.garbage import no_garbage
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.row import Row
+from kubetally.domain.usage import correct_usage, understated_usage
 from kubetally.domain.use import Use, use_side
 from kubetally.domain.window import Window
 
@@ -89,7 +90,9 @@ def book(reading: Reading) -> Booking:
     Raises: PartsDoNotAddUp, never for any data: only if this function is wrong.
     Source: the booking rules B1-B9 (docs/how-a-day-is-booked.md).
     """
-    issues = list(reading.issues)
+    reading = correct_usage(reading)
+    understated = understated_usage(reading)
+    issues = [*reading.issues, *([understated] if understated else [])]
     allocations = _without_duplicates(reading, issues)
     use = use_side(allocations)
     bill = bill_side(reading, allocations, use, issues)

@@ -58,6 +58,41 @@ class MeasuredHour(NamedTuple):
         )
 
 
+class ContainerKey(NamedTuple):
+    """Which container; its lives have the same key."""
+
+    namespace: str
+    pod: str
+    container: str
+
+    def __str__(self) -> str:
+        return "/".join(self)
+
+
+class UsedHour(NamedTuple):
+    """What all lives of a container used in a clock hour, or in the part of one that falls into a window.
+
+    cpu_core_hours: None where too few samples tell.
+    ram_bytes:      the mean of the samples, None without any; `ram_samples` says how many there are.
+    """
+
+    span: Window
+    cpu_core_hours: float | None = None
+    ram_bytes: float | None = None
+    ram_samples: float = 0.0
+
+    def within(self, window: Window) -> "UsedHour | None":
+        """The share of it that falls into `window`, prorated by time; None where nothing does."""
+        common = window.overlap(self.span)
+        if common is None:
+            return None
+        if common == self.span:
+            return self
+        since, until = self.span.fractions_of(common)
+        part, cpu = until - since, self.cpu_core_hours
+        return UsedHour(common, None if cpu is None else cpu * part, self.ram_bytes, self.ram_samples * part)
+
+
 @dataclass(frozen=True, slots=True)
 class Infrastructure:
     """What was measured over `window`: hours in their order; an hour in which nothing was measured is not among them.
@@ -69,6 +104,7 @@ class Infrastructure:
                is not a key says nothing: the server does not hold it at all, or was not asked.
     `since`:   the first sample of any family, where the server has none in the days before the window. Earlier hours
                may be from before its retention or before the cluster: nothing is known of them.
+    `usage`:   what containers used that had several lives (they restarted or moved), hours in their order.
     """
 
     window: Window
@@ -78,6 +114,7 @@ class Infrastructure:
     cluster_id: str | None = None
     present: Mapping[Family, tuple[Window, ...]] = field(default_factory=dict)
     since: datetime | None = None
+    usage: Mapping[ContainerKey, tuple[UsedHour, ...]] = field(default_factory=dict)
 
     def missing(self, family: Family) -> tuple[Window, ...]:
         """The spans of the window in which a family that the server holds has no sample."""
@@ -126,6 +163,10 @@ class Infrastructure:
             hours=tuple(hour for hour in shares if hour is not None),
             issues=(),
             present={family: clipped(spans, window) for family, spans in self.present.items()},
+            usage={
+                key: tuple(part for hour in used if (part := hour.within(window)) is not None)
+                for key, used in self.usage.items()
+            },
         )
 
 

@@ -38,6 +38,8 @@ class IssueKind(StrEnum):
     TOTAL_BELOW_PARTS = "total_below_parts"
     NOT_A_NUMBER = "not_a_number"
     NETWORK_UNPRICED = "network_unpriced"
+    USAGE_CORRECTED = "usage_corrected"
+    USAGE_UNDERSTATED = "usage_understated"
     CLOCK_DIFFERS = "clock_differs"
     TOTAL_FELL = "total_fell"
     NOT_REPLACED = "not_replaced"

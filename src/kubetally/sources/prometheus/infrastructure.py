@@ -13,7 +13,7 @@ from kubetally.domain.component import Component
 from kubetally.domain.errors import RequestError, SourceError
 from kubetally.domain.infrastructure import BYTES_PER_GIB, Infrastructure, MeasuredHour, clock_hours, spans_of
 from kubetally.domain.issues import Issue, IssueKind
-from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER, MANAGEMENT
+from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER, MANAGEMENT, Family
 from kubetally.domain.window import DAY, HOUR, Window, to_unix
 from kubetally.sources.prometheus.client import Found, PrometheusClient, Series
 from kubetally.sources.prometheus.hours import (
@@ -34,6 +34,7 @@ from kubetally.sources.prometheus.queries import (
     prices_there_query,
     spacing_query,
 )
+from kubetally.sources.prometheus.usage import MeasuredUsage, read_usage
 from kubetally.tasks import task_group
 
 _NAMED_AT_MOST = 10
@@ -115,7 +116,7 @@ class PrometheusInfrastructure:
         return self.client.account
 
     async def read(self, window: Window) -> Infrastructure:
-        """What was measured in a window of whole hours: five questions a week, and more where exporters are
+        """What was measured in a window of whole hours: six questions a week, and more where exporters are
         double or samples are missing.
 
         Raises: SourceError, SeveralClustersMeasured, SeveralTenantsMeasured.
@@ -127,7 +128,7 @@ class PrometheusInfrastructure:
         async with task_group() as group:
             prices_task = group.create_task(self.client.range(prices_query(self._selector, ranges), first, last, HOUR))
             bytes_task = group.create_task(self._counted(bytes_query(self._selector, ranges), first, last))
-            presence_task = group.create_task(self._presence_in(window, ranges))
+            evidence_task = group.create_task(self._evidence_in(window, ranges))
         found = [prices_task.result(), bytes_task.result()]
         ours = self._ours(found)
         samples, spans = self._samples(ours), clock_hours(window)
@@ -138,8 +139,8 @@ class PrometheusInfrastructure:
             for end in map(to_unix, ends):
                 samples[end].sent = of_once[end].sent
         hours = [hour for span in spans if (hour := measured_hour(span, samples[to_unix(span.end)])) is not None]
-        presence, unknown = presence_task.result()
-        found.extend(presence.answers)
+        presence, usage, unknown = evidence_task.result()
+        found.extend((*presence.answers, *usage.answers))
         issues = [*_warnings(found, self.url, window), *unknown, *_lacks(hours, samples, self.url, window)]
         if not hours:
             await see_that_nobody_is_measured(self.client, self._selector, window)
@@ -156,17 +157,25 @@ class PrometheusInfrastructure:
             self._cluster_of(ours),
             present=presence.present,
             since=presence.since,
+            usage=usage.usage,
         )
 
-    async def _presence_in(self, window: Window, ranges: HourRanges) -> tuple[Presence, list[Issue]]:
-        """Which families have samples; where that fails, nothing is known of them and all else is as it was."""
+    async def _evidence_in(self, window: Window, ranges: HourRanges) -> tuple[Presence, MeasuredUsage, list[Issue]]:
+        """Which families have samples, and the usage that a source gets wrong.
+
+        Where one of them fails, nothing is known of it and all else is as it was.
+        """
+        presence, usage = Presence({}, None, ()), MeasuredUsage({}, ())
+        what = "in which hours it has samples, so that they were not checked"
         try:
-            return await self._presence.read(window, ranges), []
+            presence = await self._presence.read(window, ranges)
+            what = "the usage of containers that restarted or moved, so that the source's stays"
+            if presence.present.get(Family.CADVISOR):
+                usage = await read_usage(self.client, self._selector, window, ranges)
         except SourceError as error:
-            message = f"Prometheus did not say in which hours it has samples, so they were not checked: {error}"
-            return Presence({}, None, ()), [
-                Issue(IssueKind.SOURCE_WARNING, message, self.url, window, "infrastructure")
-            ]
+            message = f"Prometheus did not say {what}: {error}"
+            return presence, usage, [Issue(IssueKind.SOURCE_WARNING, message, self.url, window, "infrastructure")]
+        return presence, usage, []
 
     async def _counted(self, query: str, first: datetime, last: datetime) -> Found:
         # The counters are by far the most samples: in pieces, none of them takes long.

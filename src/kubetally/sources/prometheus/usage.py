@@ -1,0 +1,126 @@
+"""What containers with several lives used: those that restarted, or moved to another node under the same name.
+
+A life is a series of cAdvisor's. Which containers have several is asked once a day; only theirs are then asked for by
+the hour, so that the cost follows how many of them there are.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kubetally.domain.infrastructure import ContainerKey, UsedHour, clock_hours
+from kubetally.domain.window import DAY, HOUR, Window, midnight, to_unix
+from kubetally.sources.prometheus.client import Found, PrometheusClient
+from kubetally.sources.prometheus.promql import HourRanges, Selector, named, quoted
+from kubetally.tasks import task_group
+
+_CPU, _MEMORY = "container_cpu_usage_seconds_total", "container_memory_working_set_bytes"
+_CONTAINERS = ('container!=""', 'container!="POD"', 'pod!=""')
+_KEY = ("namespace", "pod", "container")
+_LIFE = "kubetally_life"
+_LONGEST = 8 * DAY
+_PODS_A_QUESTION = 100
+_SECONDS, _BYTES, _SAMPLES = "cpu_seconds", "ram_bytes", "ram_samples"
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredUsage:
+    """See `Infrastructure.usage`; `answers` are what the server said, with its warnings."""
+
+    usage: Mapping[ContainerKey, tuple[UsedHour, ...]]
+    answers: tuple[Found, ...]
+
+
+@dataclass(slots=True)
+class _Hours:
+    """Figures of one container by the second in which an hour ends."""
+
+    cpu_seconds: dict[int, float] = field(default_factory=dict)
+    ram_bytes: dict[int, float] = field(default_factory=dict)
+    ram_samples: dict[int, float] = field(default_factory=dict)
+
+    def used(self, spans: Iterable[Window]) -> Iterable[UsedHour]:
+        """Each hour that has any figure."""
+        for span in spans:
+            end = to_unix(span.end)
+            seconds, total, samples = (
+                figures.get(end) for figures in (self.cpu_seconds, self.ram_bytes, self.ram_samples)
+            )
+            if seconds is not None or samples:
+                yield UsedHour(
+                    span,
+                    None if seconds is None else seconds / 3600,
+                    total / samples if samples and total is not None else None,
+                    samples or 0.0,
+                )
+
+
+async def read_usage(client: PrometheusClient, selector: Selector, window: Window, ranges: HourRanges) -> MeasuredUsage:
+    """The usage of containers with several lives on one of the window's days, in a window of whole hours.
+
+    One question a week, and one for every hundred such pods.
+
+    Raises: SourceError.
+    """
+    first, last = midnight(window.start) + DAY, midnight(window.end - HOUR) + DAY
+    lives = await client.range(_lives_query(selector), first, last, DAY, longest=_LONGEST)
+    keys = {_key(series.labels) for series in lives.series}
+    pods = sorted({key.pod for key in keys})
+    batches = [pods[begin : begin + _PODS_A_QUESTION] for begin in range(0, len(pods), _PODS_A_QUESTION)]
+    async with task_group() as group:
+        tasks = [
+            group.create_task(
+                client.range(
+                    _usage_query(selector, ranges, batch), window.start + HOUR, window.end, HOUR, longest=_LONGEST
+                )
+            )
+            for batch in batches
+        ]
+    answers = [task.result() for task in tasks]
+    hours: dict[ContainerKey, _Hours] = defaultdict(_Hours)
+    for answer in answers:
+        for series in answer.series:
+            if (key := _key(series.labels)) in keys:
+                figures: dict[int, float] = getattr(hours[key], series.labels["is"])
+                figures.update((round(at), value) for at, value in series.points)
+    spans = clock_hours(window)
+    return MeasuredUsage({key: tuple(of_key.used(spans)) for key, of_key in hours.items()}, (lives, *answers))
+
+
+def _lives_query(selector: Selector) -> str:
+    """Of a day: how many lives each container has that has several."""
+    lives = _of_life(f"last_over_time({selector.of(_CPU, *_CONTAINERS)}[1d] offset 1ms)")
+    return f"count by ({_by()}) (group by ({_by(_LIFE)}) ({lives})) > 1"
+
+
+def _usage_query(selector: Selector, ranges: HourRanges, pods: Sequence[str]) -> str:
+    """Of an hour, by container: CPU seconds of all lives, and the sum and number of samples of memory.
+
+    A life that several scrapes show, of two jobs or of an HA pair, counts once.
+    """
+    some = (*_CONTAINERS, f"pod=~{quoted('|'.join(map(re.escape, pods)))}")
+    increase = _of_life(f"increase({selector.of(_CPU, *some)}{ranges.samples})")
+    memory = f"{selector.of(_MEMORY, *some)}{ranges.samples}"
+    return " or ".join(
+        [
+            named(_SECONDS, f"sum by ({_by()}) (max by ({_by(_LIFE, 'cpu')}) ({increase}))"),
+            named(_BYTES, f"sum by ({_by()}) (sum_over_time({memory}))"),
+            named(_SAMPLES, f"sum by ({_by()}) (count_over_time({memory}))"),
+        ]
+    )
+
+
+def _by(*labels: str) -> str:
+    return ",".join((*_KEY, *labels))
+
+
+def _of_life(expression: str) -> str:
+    """`expression`, its series marked with what tells lives apart: the container's cgroup or id, else its node."""
+    for label, pattern in (("instance", "(.*)"), ("name", "(.+)"), ("id", "(.+)")):
+        expression = f'label_replace({expression}, "{_LIFE}", "$1", "{label}", "{pattern}")'
+    return expression
+
+
+def _key(labels: Mapping[str, str]) -> ContainerKey:
+    return ContainerKey(*(labels.get(label, "") for label in _KEY))
