@@ -509,6 +509,37 @@ def test_the_same_source_twice_is_told_by_add_and_update(home: Home, replay: Rep
         assert [re.findall(r"'(\w+)'", line) for line in told] == [[other] for other in others]
 
 
+def test_same_cluster_is_told_whatever_its_url_looks_like(home: Home, replay: ReplayServer) -> None:
+    url = replay.url_of("aurora")
+    home.add("one", "--url", f"{url}/")
+    for name, other, *more in (
+        ("two", url.replace("127.0.0.1", "LOCALHOST")),
+        ("three", url.replace("://", "://jane:secret@")),
+        ("four", f"{url}/model"),
+        ("five", url, "--cluster-id", "aurora"),
+    ):
+        done = home.call("accounts", "add", name, "--url", other, *more)
+        [told] = [line for line in warnings(done) if "twice" in line]  # beside it what is odd about that URL
+        assert told == "account 'one' has the same source and cluster: its costs count twice in a sum of both"
+        assert home.call("accounts", "remove", name).code == 0
+
+
+def test_same_cluster_id_at_another_place_is_told_unless_it_is_a_default(home: Home, replay: ReplayServer) -> None:
+    def named(cluster_id: str) -> Any:
+        info = {"code": 200, "data": {"id": cluster_id, "name": "x", "provider": "custom"}}
+        return recorded_but(lambda _path, _data: None, clusterInfo=info, clusterInfoMap=NOT_FOUND)
+
+    home.add("one", "--url", replay.url_of("aurora"))
+    home.add("dead", "--url", NOBODY)
+    with Served(named("aurora")) as same, Served(named("cluster-one")) as first, Served(named("cluster-one")) as second:
+        assert warnings(home.call("accounts", "add", "two", "--url", same.url)) == [
+            "account 'one' has the same cluster id 'aurora' at another place: if it is the same cluster, its costs "
+            "count twice in a sum of both"
+        ]
+        for name, server in (("three", first), ("four", second)):
+            assert warnings(home.call("accounts", "add", name, "--url", server.url)) == []
+
+
 @pytest.mark.parametrize("alive", [True, False])
 def test_a_url_and_a_context_are_told(home: Home, replay: ReplayServer, *, alive: bool) -> None:
     url = replay.url_of("aurora") if alive else NOBODY

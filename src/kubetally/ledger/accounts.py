@@ -51,7 +51,10 @@ class AccountExists(RequestError):
 
     def __init__(self, name: str, organization: str) -> None:
         self.name, self.organization = name, organization
-        super().__init__(f"account {name!r} already exists in organization {organization!r}: choose another name")
+        super().__init__(
+            f"account {name!r} already exists in organization {organization!r}, and nothing was changed: "
+            f"choose another name, or change it with `kubetally accounts update {name}`"
+        )
 
 
 class AccountIdTaken(RequestError):

@@ -24,6 +24,7 @@ from kubetally.sources.opencost.source import CostModelSource
 from kubetally.wiring.access import PATIENCE_SECONDS, refuse_forbidden, shown_url
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.cluster import Remembered
+from kubetally.wiring.duplicates import same_clusters, told_ids
 from kubetally.wiring.sources import MetricsServeOne, metrics_server_of, open_metrics, open_source
 from kubetally.wiring.store import open_accounts
 
@@ -121,8 +122,9 @@ def add_accounts(stated: Stated, settings: Settings, *, all_clusters: bool = Fal
         about, warnings = asyncio.run(_look_at(new, living, settings))
         wanted = _one_each(new, about, warnings) if all_clusters else [new]
         warnings += _doubts(wanted[0], about)
+        ids = told_ids(wanted, about, living, settings)
         for account in wanted:
-            warnings += [*_same_metrics(account, living, settings), *_same_source(account, living)]
+            warnings += [*_same_metrics(account, living, settings), *same_clusters(account, about, living, ids)]
         return Change(accounts.add_all(wanted), list(dict.fromkeys(warnings)))
 
 
@@ -137,7 +139,9 @@ def update_account(name_or_id: str, stated: Stated, settings: Settings) -> Chang
         new, warnings = _applied(old, stated), list[str]()
         if replace(new, name=old.name) != old:
             about, warnings = asyncio.run(_look_at(new, living, settings))
-            warnings += [*_doubts(new, about), *_same_metrics(new, living, settings), *_same_source(new, living)]
+            ids = told_ids([new], about, living, settings)
+            warnings += [*_doubts(new, about), *_same_metrics(new, living, settings)]
+            warnings += same_clusters(new, about, living, ids)
         # Looking took its time, and somebody may have changed something else meanwhile.
         return Change([accounts.change(old.id, lambda kept: _applied(kept, stated))], warnings)
 
@@ -290,16 +294,6 @@ def _doubts(account: Account, about: About | None) -> Iterator[str]:
         yield f"its source knows no cluster {account.cluster_id!r}, only {', '.join(ids)}"
     if account.currency and about.currency and account.currency != about.currency:
         yield f"its source counts in {about.currency}, not in {account.currency} as stated, and nothing is converted"
-
-
-def _same_source(account: Account, living: Iterable[Account]) -> Iterator[str]:
-    """The accounts that would count the same costs once more."""
-    mine = (account.kubecost_url, account.context, account.cluster_id)
-    if mine[:2] == (None, None):
-        return
-    for other in living:
-        if other.id != account.id and (other.kubecost_url, other.context, other.cluster_id) == mine:
-            yield f"account {other.name!r} has the same source and cluster: its costs count twice in a sum of both"
 
 
 def _same_metrics(account: Account, living: Iterable[Account], settings: Settings) -> Iterator[str]:
