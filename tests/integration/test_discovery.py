@@ -329,6 +329,18 @@ async def test_a_plugin_is_killed_with_its_children_when_time_is_up(kubeconfig: 
     assert not [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
 
 
+async def test_a_plugin_is_killed_when_nobody_waits_any_longer(kubeconfig: Kubeconfig) -> None:
+    shown, user = asyncio.Event(), kubeconfig.plugin(f"echo '{DEVICE_LOGIN}' >&2", "exec sleep 300")
+    environment = kubeconfig.environment(user=user)
+    with capture_logs() as lines:
+        waiting = asyncio.create_task(sign_in("prod", environment=environment, show=lambda _: shown.set()))
+        await shown.wait()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    assert [(line["event"], line["wrote"]) for line in lines] == [("credential_plugin_cut", DEVICE_LOGIN)]
+
+
 async def test_a_child_that_a_plugin_leaves_behind_is_not_waited_for(kubeconfig: Kubeconfig) -> None:
     user = kubeconfig.plugin("setsid sleep 30 &", f"echo $! > {kubeconfig.folder}/child", credential(token=SECRET))
     try:
