@@ -26,9 +26,8 @@ _NEXT_STEPS = {
     "source_unavailable": "see its log, and whether a proxy before it or its Prometheus is overloaded",
     "source_unreachable": "see that it runs and can be reached from here, as with "
     "`kubectl -n opencost port-forward service/opencost 9003`",
-    "source_timeout": "see its log, and whether its Prometheus is overloaded; its own message names the setting",
-    "deadline_passed": "see its log, and whether its Prometheus is overloaded; if it is only slow, raise "
-    "KUBETALLY_DEADLINE_SECONDS",
+    "source_timeout": "see its log, and whether its Prometheus is overloaded",
+    "deadline_passed": "see its log, and whether its Prometheus is overloaded",
     "answer_too_large": "raise KUBETALLY_MAX_ANSWER_MIB",
     "source_failed": "see its log, and whether its Prometheus answers: `kubectl -n opencost logs deployment/opencost`",
     "source_refused": "check the path of the URL, and for 401 or 403 the credentials (KUBETALLY_SOURCE_TOKEN, others)",
