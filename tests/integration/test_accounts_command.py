@@ -812,7 +812,7 @@ def test_a_removed_account_frees_its_name_for_another(home: Home, replay: Replay
     first = home.add("prod", "--url", replay.url_of("aurora"))
     done = home.call("accounts", "remove", "prod")
     assert (done.code, done.out) == (0, "")
-    assert f"its history stays, for an account that is added with --id {first}" in done.err
+    assert f"`kubetally accounts add NAME --id {first}`" in done.err
     assert home.names() == []
     assert home.call("costs", first, *WHOLE).code == 2
     assert home.add("prod", "--url", replay.url_of("draco")) != first

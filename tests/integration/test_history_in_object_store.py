@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from tests.integration.object_stores import ObjectStore
 from tests.integration.test_accounts_command import Home
@@ -37,6 +38,29 @@ def test_days_are_kept_in_a_bucket_and_read_from_there(
     done = home.call("maintain")
     assert done.code == 0, done.err
     assert figures(costs(home)) == figures(live)
+
+
+def test_days_of_a_bucket_are_relabelled_and_purged_and_its_accounts_listed(
+    tmp_path: Path, upstream: tuple[Upstream, Served], object_store: ObjectStore
+) -> None:
+    home = on_s3(tmp_path / "home", object_store, "settings")
+    id_ = added(home, upstream[1])
+    backfill(home)
+    done = home.call("accounts", "update", "aurora", "--currency", "EUR")
+    assert (done.code, "warning" in done.err) == (0, False)
+    place = home.settings["KUBETALLY_LAKE_URL"]
+
+    def column(table: str, name: str) -> set[object]:
+        return set(
+            DeltaTable(f"{place}/{table}", storage_options=object_store.options).to_pyarrow_table()[name].to_pylist()
+        )
+
+    assert column("allocations", "currency") == column("assets", "currency") == {"EUR"}
+    assert column("accounts", "removed_at") == {None}
+    home.call("accounts", "remove", "aurora")
+    assert None not in column("accounts", "removed_at")
+    assert home.call("accounts", "purge", id_).code == 0
+    assert column("allocations", "account_id") == column("assets", "account_id") == set()
 
 
 def test_a_backup_of_a_bucket_is_restored_into_another_and_into_a_folder(

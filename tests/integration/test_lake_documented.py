@@ -2,15 +2,16 @@
 
 import re
 import textwrap
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from kubetally.domain.account import ListedAccount
 from kubetally.store.lake.delta import DeltaLake
-from kubetally.store.lake.schema import ALLOCATIONS, ASSETS, TableName
+from kubetally.store.lake.schema import ACCOUNTS, ALLOCATIONS, ASSETS, TableName
 from kubetally.store.lake.tables import ATTEMPTS
 from tests.cluster_days import DAY, cluster_day
 
@@ -18,7 +19,12 @@ TEXT = (Path(__file__).parents[2] / "docs" / "lake.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
-    ("schema", "title"), [(ALLOCATIONS, "`allocations` and `running`"), (ASSETS, "`assets` and `running_assets`")]
+    ("schema", "title"),
+    [
+        (ALLOCATIONS, "`allocations` and `running`"),
+        (ASSETS, "`assets` and `running_assets`"),
+        (ACCOUNTS, "`accounts`"),
+    ],
 )
 def test_every_column_is_told_with_what_the_table_itself_says(schema: pa.Schema, title: str) -> None:
     section = TEXT.partition(f"## Columns of {title}\n")[2].partition("\n## ")[0]
@@ -27,8 +33,15 @@ def test_every_column_is_told_with_what_the_table_itself_says(schema: pa.Schema,
 
 
 def test_every_table_is_told() -> None:
-    assert re.findall(r"^\| `(\w+)` \| (?:rows|what|assets) ", TEXT, re.MULTILINE)[:4] == [
-        name.value for name in (TableName.ALLOCATIONS, TableName.ASSETS, TableName.RUNNING, TableName.RUNNING_ASSETS)
+    assert re.findall(r"^\| `(\w+)` \| (?:rows|what|assets|all) ", TEXT, re.MULTILINE)[:5] == [
+        name.value
+        for name in (
+            TableName.ALLOCATIONS,
+            TableName.ASSETS,
+            TableName.RUNNING,
+            TableName.RUNNING_ASSETS,
+            TableName.ACCOUNTS,
+        )
     ]
     assert f"after {ATTEMPTS} attempts" in TEXT
 
@@ -37,7 +50,9 @@ def test_the_example_gives_the_sums_of_a_day_and_of_the_version_before(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lake = DeltaLake(str(tmp_path))
-    lake.put([cluster_day("a")])
+    removed = ListedAccount("b", "gone", "default", datetime(2026, 11, 24, tzinfo=UTC))
+    lake.list_accounts([ListedAccount("a", "prod", "default"), removed])
+    lake.put([cluster_day("a"), cluster_day("b")])
     again = cluster_day("a", 1)
     lake.put([again])
     example = TEXT.partition("<!-- example: begin -->\n")[2].partition("<!-- example: end -->")[0]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kubetally.cli import exits
 from kubetally.cli.options import Currency, ScreenOrJson, ScreenOrJsonFormat
 from kubetally.cli.start import start as start_up
 from kubetally.domain.errors import RequestError
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from kubetally.domain.account import Account
+    from kubetally.ledger.account_days import StoredDays
+    from kubetally.wiring.account_days import KnownAccount
 
 accounts = typer.Typer(name="accounts", help="Remember clusters by name.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -51,6 +54,10 @@ PrometheusTokenFile = Annotated[
 PrometheusHeaders = Annotated[
     list[str] | None, typer.Option("--prometheus-header", metavar="'NAME: VALUE'", help="The same for the Prometheus.")
 ]
+
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on a terminal.")]
+RemovedNameOrId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Name or id of a removed account.")]
 
 
 class NothingToUpdate(RequestError):
@@ -140,13 +147,20 @@ def add(
     )
     change = add_accounts(stated, start_up(), all_clusters=all_clusters)
     _warn(change.warnings)
+    if change.done:
+        print(change.done, file=sys.stderr)
     for account in change.accounts:
         print(account.id)
 
 
 @accounts.command(name="list")
-def list_(output: ScreenOrJsonFormat = ScreenOrJson.TABLE) -> None:
-    """Show all accounts.
+def list_(
+    removed: Annotated[
+        bool, typer.Option("--removed", help="Removed accounts, and how many of their days are stored.")
+    ] = False,
+    output: ScreenOrJsonFormat = ScreenOrJson.TABLE,
+) -> None:
+    """List accounts.
 
     \b
     Example:
@@ -154,6 +168,9 @@ def list_(output: ScreenOrJsonFormat = ScreenOrJson.TABLE) -> None:
     """
     from kubetally.wiring.store import open_accounts
 
+    if removed:
+        _list_removed(output)
+        return
     with open_accounts(start_up()) as kept:
         found = kept.all()
     if output is ScreenOrJson.JSON:
@@ -193,11 +210,15 @@ def update(
 ) -> None:
     """Change an account.
 
-    What is not named stays, an empty value takes it away. A URL at another host takes the log-in for the old one away.
+    Omitted options keep their value; an empty value clears it. Changing the host clears stored credentials.
+
+    --currency also relabels stored days whose source states no currency; amounts are unchanged. Days whose source
+    states another currency refuse the change.
 
     \b
-    Example:
+    Examples:
       kubetally accounts update prod --prometheus-url http://prometheus.prod.example:9090
+      kubetally accounts update prod --currency EUR
     """
     from kubetally.wiring.accounts import Stated, update_account
 
@@ -218,27 +239,64 @@ def update(
         raise NothingToUpdate
     change = update_account(account, stated, start_up())
     _warn(change.warnings)
+    if change.done:
+        print(change.done, file=sys.stderr)
     for one in change.accounts:
         print(json.dumps(_body(one), indent=2))
 
 
 @accounts.command()
-def remove(account: NameOrId) -> None:
-    """Forget an account and its credentials. Its history stays.
+def remove(account: NameOrId, yes: Yes = False) -> None:
+    """Remove an account and its credentials.
 
-    An account that is added with --id and the id of the removed one has it again.
+    Its stored days stay until `kubetally accounts purge` deletes them. An account that is added with --id and the id of
+    the removed one has them again.
 
     \b
     Example:
       kubetally accounts remove prod
     """
-    from kubetally.wiring.store import open_accounts
+    from kubetally.wiring.account_days import remove_account, to_be_removed
 
-    with open_accounts(start_up()) as kept:
-        found = kept.find(account)
-        kept.remove(found.id)
-    words = f"{found.name} is forgotten; its history stays, for an account that is added with --id {found.id}"
-    print(words, file=sys.stderr)
+    settings = start_up()
+    found = to_be_removed(account, settings)
+    name, id_ = found.account.name, found.account.id
+    _confirm(f"Remove account {name} and its credentials? {_stored(found.stored)} will stay in the lake.", yes=yes)
+    _warn(remove_account(id_, settings))
+    stays = (
+        f"{_stored(found.stored)} stay in the lake: `kubetally accounts purge {id_}` deletes them, "
+        f"`kubetally accounts add NAME --id {id_}` uses them again."
+        if found.stored.count
+        else f"It had no stored days. `kubetally accounts add NAME --id {id_}` adds it again."
+    )
+    print(f"Removed {name} and its credentials. {stays}", file=sys.stderr)
+
+
+@accounts.command()
+def purge(account: RemovedNameOrId, yes: Yes = False) -> None:
+    """Delete the stored days of a removed account.
+
+    They are deleted from the database and from the lake. Earlier versions of the lake's tables keep them until
+    KUBETALLY_HISTORY_DAYS have passed.
+
+    \b
+    Example:
+      kubetally accounts purge prod
+    """
+    from kubetally.wiring.account_days import purge_account, to_be_purged
+
+    settings = start_up()
+    found = to_be_purged(account, settings)
+    name, id_ = found.account.name, found.account.id
+    _confirm(f"Delete {_stored(found.stored)} of the removed account {name} ({id_})? This can't be undone.", yes=yes)
+    days, warnings = purge_account(id_, settings)
+    _warn(warnings)
+    many = "1 stored day" if days == 1 else f"{days} stored days"
+    print(
+        f"Deleted {many} of {name}. Earlier versions of the lake's tables keep them for "
+        f"{settings.history_days} days (KUBETALLY_HISTORY_DAYS).",
+        file=sys.stderr,
+    )
 
 
 @accounts.command(name="rotate-keys")
@@ -257,6 +315,25 @@ def rotate_keys() -> None:
     count, origin = rotate(start_up())
     many = "1 account is" if count == 1 else f"{count} accounts are"
     print(f"{many} encrypted with the first key of {origin}; the others there are not needed any more.")
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    """Ask on a terminal, unless told not to; a script is not asked. Raises typer.Exit, where the answer is no."""
+    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    if not typer.confirm(question, err=True):
+        print("Nothing was changed.", file=sys.stderr)
+        raise typer.Exit(exits.DECLINED)
+
+
+def _stored(stored: "StoredDays") -> str:
+    if not stored.count:
+        return "No stored days"
+    return (
+        f"1 stored day ({stored.first})"
+        if stored.count == 1
+        else f"{stored.count} stored days ({stored.first} to {stored.last})"
+    )
 
 
 def _warn(warnings: "Iterable[str]") -> None:
@@ -301,6 +378,39 @@ def _print(found: "Sequence[Account]") -> None:
     for account in found:
         grid.add([account.name, account.id, _source(account)])
     print_grid(out, grid)
+
+
+def _list_removed(output: ScreenOrJson) -> None:
+    from kubetally.cli.grid import Grid
+    from kubetally.cli.screen import console, print_grid, say
+    from kubetally.wiring.account_days import removed_accounts
+
+    found = removed_accounts(start_up())
+    if output is ScreenOrJson.JSON:
+        print(json.dumps([_removed_body(known) for known in found], indent=2))
+        return
+    out = console()
+    if not found:
+        say(out, "No account was removed.")
+        return
+    grid = Grid(["name", "id", "removed"], ["stored days"])
+    for known in found:
+        account = known.account
+        grid.add([account.name, account.id, f"{account.deleted_at:%Y-%m-%d %H:%M} UTC"], [str(known.stored.count)])
+    print_grid(out, grid)
+
+
+def _removed_body(known: "KnownAccount") -> dict[str, Any]:
+    account = known.account
+    return {
+        "id": account.id,
+        "name": account.name,
+        "organization_id": account.organization_id,
+        "removed_at": account.deleted_at.isoformat() if account.deleted_at else None,
+        "stored_days": known.stored.count,
+        "first_day": known.stored.first.isoformat() if known.stored.first else None,
+        "last_day": known.stored.last.isoformat() if known.stored.last else None,
+    }
 
 
 def _source(account: "Account") -> str:

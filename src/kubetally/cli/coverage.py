@@ -22,7 +22,7 @@ from kubetally.cli.options import (
 from kubetally.cli.start import start as start_up
 from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import NO_DATA
-from kubetally.domain.money import to_number
+from kubetally.domain.money import CurrencyOrigin, to_number
 from kubetally.domain.window import Window, rfc3339
 
 if TYPE_CHECKING:
@@ -212,6 +212,7 @@ def _day(day: "CoveredDay", balance: "Mapping[Component, ComponentBalance]") -> 
         "hours_covered": day.hours_covered,
         "total_cost": to_number(day.total) if day.is_held else None,
         "currency": day.currency,
+        "currency_assumed": day.currency_origin is CurrencyOrigin.ASSUMED if day.is_held else None,
         "balance": [
             {"component": component.value, **{name: to_number(micros) for name, micros in its._asdict().items()}}
             for component, its in balance.items()

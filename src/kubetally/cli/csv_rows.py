@@ -18,7 +18,7 @@ _RATIOS = ["cpu_efficiency", "ram_efficiency", "total_efficiency"]
 _COLUMNS = [
     "source", "account", "cloud_account_id", "cluster_id", "start", "end", "status", "audited", "currency", "kind",
     "namespace", "controller_kind", "controller", "total_cost", *_COSTS, *_RATIOS,
-    "hours_asked", "hours_covered",
+    "hours_asked", "hours_covered", "currency_assumed",
 ]  # fmt: skip
 
 Row = dict[str, object]
@@ -45,6 +45,7 @@ def _rows(costs: ClusterCosts, by: DetailLevel) -> Iterator[Row]:
         "currency": costs.currency,
         "hours_asked": round(costs.hours_asked, 6),
         "hours_covered": round(costs.hours_covered, 6),
+        "currency_assumed": str(costs.currency_assumed).lower(),
     }
     if costs.status is Status.NO_DATA:
         yield about

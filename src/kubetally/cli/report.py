@@ -150,6 +150,7 @@ def _body(costs: ClusterCosts, comparison: "Comparison") -> dict[str, object]:
         "not_measured": sorted(f"{component}_cost" for component in costs.not_measured),
         "errors": [issue_body(issue) for issue in costs.issues if issue.is_missing_data],
         "currency": costs.currency,
+        "currency_assumed": costs.currency_assumed,
         "infrastructure_cost": to_number(comparison.infrastructure) if known else None,
         "total_cost": to_number(comparison.full) if known else None,
         "left_out_cost": to_number(comparison.improvement) if known else None,

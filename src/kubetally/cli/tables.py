@@ -21,6 +21,7 @@ from kubetally.ledger.words import (
     balance_of,
     causes_in_words,
     component_word,
+    currency_words,
     efficiency_in_words,
     hours_of,
     hours_words,
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from kubetally.wiring.clusters import Failed
 
 _TOTAL, _LINE = "bold", "dim"
+ASSUMED = (
+    "* assumed: neither source nor account states the currency; `kubetally accounts update NAME --currency CODE` does."
+)
 
 
 def print_costs(answers: "Sequence[ClusterCosts | Failed]", by: DetailLevel, *, quiet: bool = False) -> None:
@@ -72,7 +76,11 @@ def print_heading(out: Console, costs: ClusterCosts) -> None:
     product = " ".join(filter(None, (source.product, source.version)))
     told = " ".join(filter(None, (name_of(source), source.url if name_of(source) != source.url else "")))
     say(out, told + (f", {product}" if product else ""), indent=2, style="bold")
-    say(out, f"{window_words(costs.window)}, {hours_of(costs)} h, {status_words(costs)}, {costs.currency}", indent=2)
+    say(
+        out,
+        f"{window_words(costs.window)}, {hours_of(costs)} h, {status_words(costs)}, {currency_words(costs)}",
+        indent=2,
+    )
 
 
 def print_balance(out: Console, costs: ClusterCosts) -> None:
@@ -136,6 +144,8 @@ def _print_overview(out: Console, answers: "Sequence[ClusterCosts | Failed]") ->
             [f"sum in {fleet.currency}", "hours missing" if fleet.incomplete else ""], _sum_figures(fleet), style=_TOTAL
         )
     print_grid(out, grid)
+    if any(costs.currency_assumed for costs in shown):
+        say(out, ASSUMED, indent=2)
     for fleet in sums:
         lacking = [f"{name_of(costs.source)} {hours_words(hours)}" for costs, hours in fleet.incomplete]
         if lacking:
@@ -150,7 +160,7 @@ def _print_overview(out: Console, answers: "Sequence[ClusterCosts | Failed]") ->
 
 def _sum_figures(fleet: FleetSum) -> list[str]:
     return [
-        f"{money(fleet.total)} {fleet.currency}",
+        f"{money(fleet.total)} {fleet.currency}{_mark(fleet.currency_assumed)}",
         money(fleet.source_total),
         money(fleet.idle),
         money(fleet.unexplained),
@@ -159,10 +169,14 @@ def _sum_figures(fleet: FleetSum) -> list[str]:
     ]
 
 
+def _mark(is_assumed: bool) -> str:
+    return "*" if is_assumed else ""
+
+
 def _overview_figures(costs: ClusterCosts) -> list[str]:
     lines = {line.kind.value: line.costs.total for line in costs.lines()}
     return [
-        f"{money(costs.bill.total)} {costs.currency}",
+        f"{money(costs.bill.total)} {costs.currency}{_mark(costs.currency_assumed)}",
         money(costs.source_total),
         money(lines["idle"]),
         money(lines["unexplained"]),

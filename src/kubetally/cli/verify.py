@@ -158,6 +158,7 @@ def _body(costs: ClusterCosts, check: "Verification") -> dict[str, object]:
         "not_measured": sorted(f"{component}_cost" for component in costs.not_measured),
         "errors": [issue_body(issue) for issue in costs.issues if issue.is_missing_data],
         "currency": costs.currency,
+        "currency_assumed": costs.currency_assumed,
         "total_cost": to_number(check.ours) if known else None,
         "source_total_cost": to_number(check.source_shows) if known else None,
         "difference": None if check.difference is None else round(check.difference, 6),

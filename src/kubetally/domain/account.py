@@ -48,6 +48,16 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedAccount:
+    """What outsiders need to know of an account, removed ones included; `removed_at` is None while it is in use."""
+
+    id: str
+    name: str
+    organization: str
+    removed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """A cluster that is remembered.
 

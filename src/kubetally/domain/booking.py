@@ -18,6 +18,7 @@ from kubetally.domain.difference import unexplained
 from kubetally.domain.errors import BalanceError
 from kubetally.domain.garbage import no_garbage
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.reading import Reading
 from kubetally.domain.row import Row
 from kubetally.domain.usage import correct_usage, understated_usage
@@ -54,6 +55,7 @@ class Booking:
 
     `not_measured`: components that no source measured; they are zero in every sum and unknown to a reader.
     `left_to_metrics`: components of which the source has nothing, whether a server of metrics then told them or not.
+    `currency_origin`: who states the currency; None where not known.
     `source_total`: what the source itself shows for the window, its rows' totals with idle, in micros.
     """
 
@@ -69,6 +71,7 @@ class Booking:
     source_total: int
     issues: tuple[Issue, ...]
     left_to_metrics: frozenset[Component] = frozenset()
+    currency_origin: CurrencyOrigin | None = None
 
     def kind_costs(self, kind: Kind) -> Costs:
         """What all rows of one kind cost together."""
@@ -126,6 +129,7 @@ def book(reading: Reading) -> Booking:
         source_total=sum(row.total for row in allocations),
         issues=tuple(issues),
         left_to_metrics=bill.left_to_metrics,
+        currency_origin=reading.currency_origin,
     )
 
 

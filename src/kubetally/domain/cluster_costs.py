@@ -16,7 +16,7 @@ from kubetally.domain.booking import Booking, ComponentBalance
 from kubetally.domain.component import Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Efficiency, Hours, RatedHours, efficiency
 from kubetally.domain.issues import Issue, any_missing
-from kubetally.domain.money import UnlikeCurrencies
+from kubetally.domain.money import CurrencyOrigin, UnlikeCurrencies
 from kubetally.domain.row import Cause, Row
 from kubetally.domain.savings import Savings
 from kubetally.domain.series import LegacySums
@@ -143,6 +143,11 @@ class ClusterCosts:
         for booking in self.bookings:
             if booking.currency != self.currency:
                 raise UnlikeCurrencies(self.currency, booking.currency)
+
+    @property
+    def currency_assumed(self) -> bool:
+        """Whether nobody states the currency of some of these amounts."""
+        return any(booking.currency_origin is CurrencyOrigin.ASSUMED for booking in self.bookings)
 
     @property
     def hours_covered(self) -> float:

@@ -11,6 +11,7 @@ from kubetally.domain.cluster_costs import DayState, SourceIdentity
 from kubetally.domain.completeness import Completeness, measure_completeness
 from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind, any_missing
+from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.row import Row
 from kubetally.domain.stored_evidence import TESTS_VERSION
 from kubetally.domain.window import DAY, Window, covered_hours
@@ -145,6 +146,7 @@ class CoveredDay:
     attempts: int = 0
     tried_at: datetime | None = None
     last_error: tuple[str, str] | None = None
+    currency_origin: CurrencyOrigin | None = None
 
     @property
     def is_held(self) -> bool:

@@ -8,6 +8,7 @@ decimal with six places only at the edges (`to_decimal`, `to_number`). Bulk rows
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from enum import StrEnum
 from fractions import Fraction
 from math import isfinite, lcm
 
@@ -17,6 +18,17 @@ MICROS = 1_000_000
 DEFAULT_CURRENCY = "USD"  # of the existing APIs, where neither the account nor the source states one
 _GRID = Decimal("0.000001")
 _FLOATS_ARE_EXACT_BELOW = 2.0**32  # from here on, multiplying a float rounds it off the grid
+
+
+class CurrencyOrigin(StrEnum):
+    """Who says in which currency amounts are."""
+
+    SOURCE = "source"
+    """The source states it."""
+    STATED = "stated"
+    """The source does not; the account, an option or a setting does."""
+    ASSUMED = "assumed"
+    """Nobody does: it is the default."""
 
 
 class NoWeight(BalanceError):
@@ -37,8 +49,8 @@ class UnlikeCurrencies(RequestError):
     def __init__(self, one: str, other: str) -> None:
         self.currencies = (one, other)
         super().__init__(
-            f"{one} and {other} can't be added: ask for clusters of one currency at a time, or state a cluster's "
-            "currency with --currency"
+            f"{one} and {other} can't be added: ask for clusters of one currency at a time; `kubetally accounts update "
+            "NAME --currency CODE` relabels days of an account whose source does not state a currency"
         )
 
 

@@ -10,6 +10,7 @@ from kubetally.domain.component import Component
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue
+from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.window import Window
 
 
@@ -22,7 +23,7 @@ class Reading:
                window's): then there is no bill to audit against.
     `missing`: components of which the source could not compute a figure.
     `has_machine_twice`: whether the source took one machine for two, which its idle cost then counts twice.
-    `currency`: the one the account states or the source does.
+    `currency`: the one the account states or the source does. `currency_origin`: who says so; None where not known.
     `infrastructure`: what a server of metrics measured of what the source leaves out, in the same currency; None where
                none is configured, or it failed.
     """
@@ -38,6 +39,7 @@ class Reading:
     has_machine_twice: bool = False
     collected_at: datetime | None = None
     infrastructure: Infrastructure | None = None
+    currency_origin: CurrencyOrigin | None = None
 
     def within(self, window: Window) -> "Reading":
         """The share of it that falls into `window`, prorated by time; adjacent shares add up to the whole exactly."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from kubetally.domain.account import Account, AccountType, Organization
+from kubetally.domain.account import Account, AccountType, ListedAccount, Organization
 from kubetally.domain.errors import NotFound, RequestError, SourceError
 from kubetally.domain.nearest import nearest
 
@@ -113,6 +113,14 @@ class Accounts(Protocol):
 
     def all(self, organization_id: str | None = None) -> list[Account]:
         """The living accounts, by name."""
+        ...
+
+    def removed(self, name_or_id: str | None = None) -> list[Account]:
+        """Removed accounts, those of this id or name if one is given."""
+        ...
+
+    def listed(self) -> list[ListedAccount]:
+        """All accounts, removed ones too, by id."""
         ...
 
     def update(self, account: Account) -> Account:

@@ -60,6 +60,7 @@ def answer(
         **({} if costs.as_of is None else {"as_of": rfc3339(costs.as_of)}),
         "status": costs.status.value,
         "currency": costs.currency,
+        "currency_assumed": costs.currency_assumed,
         "summary": _costs(costs.bill, unknown, null_all=no_data),
         **({} if costs.legacy is None else {"legacy": _legacy(costs, costs.legacy)}),
         "not_measured": sorted(f"{component}_cost" for component in unknown),

@@ -13,7 +13,7 @@ from kubetally.domain.efficiency import Hours
 from kubetally.domain.errors import HubError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.metrics import MANAGEMENT
-from kubetally.domain.money import to_number
+from kubetally.domain.money import CurrencyOrigin, to_number
 from kubetally.domain.reading import Reading
 from kubetally.domain.row import CAUSE_IN_WORDS, Cause
 from kubetally.domain.window import Window
@@ -123,7 +123,8 @@ def _what_it_answers(reading: Reading, booking: Booking) -> Iterator[Finding]:
         "costs",
         f"{window_words(booking.window)}: {len(reading.allocations)} rows of "
         f"{len({row.namespace for row in workloads})} namespaces for {hours_words(hours)}; "
-        f"total {to_number(booking.bill.total):.2f} {booking.currency}",
+        f"total {to_number(booking.bill.total):.2f} {booking.currency}"
+        + (" (assumed)" if booking.currency_origin is CurrencyOrigin.ASSUMED else ""),
     )
     yield _assets(reading)
     yield _idle(reading)

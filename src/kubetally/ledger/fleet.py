@@ -28,6 +28,7 @@ class FleetSum:
     hours_asked: float
     hours_covered: float
     incomplete: tuple[tuple[ClusterCosts, float], ...]
+    currency_assumed: bool = False
 
 
 def fleet_sums(answers: Sequence[ClusterCosts]) -> list[FleetSum]:
@@ -58,6 +59,7 @@ def _sum(answers: Sequence[ClusterCosts], currency: str) -> FleetSum:
         hours_asked=fsum(costs.hours_asked for costs in answers),
         hours_covered=fsum(costs.hours_covered for costs in answers),
         incomplete=tuple((costs, hours) for costs, hours in lacking if hours > _LEAST_HOURS),
+        currency_assumed=any(costs.currency_assumed for costs in answers),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
+from kubetally.domain.account import ListedAccount
 from kubetally.domain.asset import Asset
 from kubetally.domain.booking import ComponentBalance
 from kubetally.domain.collection import CollectedDay, Collection, CoveredDay
@@ -23,6 +24,10 @@ MAINTAINER = "maintainer"
 """The lease of who removes files from the lake, or copies them and needs them to stay; others commit beside it."""
 COLLECTOR = "collector"
 """The lease of who collects by itself what is due; a backfill that somebody asks for goes on beside it."""
+
+
+ACCOUNT_LIST = "account_list"
+"""The lease of who writes the lake's table of accounts."""
 
 
 class CollectionGone(StoreError):
@@ -133,6 +138,19 @@ class Lake(Protocol):
 
     def versions_of(self, collections: Iterable[Collection]) -> Mapping[str, int]:
         """Which of these were committed, and with which version; what was not is not among them."""
+        ...
+
+    def reconcile(
+        self, account_id: str, currencies: Mapping[str, str], *, go_on: Callable[[], None] = lambda: None
+    ) -> int:
+        """Remove the account's rows and assets that are of none of these collections, and set the currency of others.
+
+        currencies: by the collection's id. go_on: as `replace` calls it. Returns how many files were rewritten.
+        """
+        ...
+
+    def list_accounts(self, accounts: Sequence[ListedAccount]) -> bool:
+        """Write the table of accounts, unless it says the same already; whether it was written."""
         ...
 
     def tidy(self) -> int:

@@ -88,6 +88,11 @@ def status_words(costs: ClusterCosts) -> str:
     return ", ".join(words)
 
 
+def currency_words(costs: ClusterCosts) -> str:
+    """`EUR`; `USD (assumed)` where nobody states it."""
+    return f"{costs.currency} (assumed)" if costs.currency_assumed else costs.currency
+
+
 def efficiency_in_words(costs: ClusterCosts) -> str:
     """What of the requests was used."""
     cpu, ram, total = map(percent, costs.efficiency)

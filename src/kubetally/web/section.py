@@ -18,6 +18,7 @@ from kubetally.ledger.words import (
     balance_of,
     causes_in_words,
     component_word,
+    currency_words,
     efficiency_in_words,
     hours_of,
     money,
@@ -53,7 +54,7 @@ def glance(account: Account, costs: ClusterCosts) -> Glance:
     """What is to be shown of an answer, everything escaped."""
     named = replace(costs, source=replace(costs.source, account_name=account.name))
     return Glance(
-        total="" if costs.status is Status.NO_DATA else f"{money(costs.bill.total)} {text(costs.currency)}",
+        total="" if costs.status is Status.NO_DATA else f"{money(costs.bill.total)} {text(currency_words(costs))}",
         status=costs.status.value,
         words=f"{status_words(costs)}, {hours_of(costs)} h",
         markup=_answered(costs),

@@ -166,6 +166,7 @@ class ClusterCosts(Struct, forbid_unknown_fields=True):
     end_date: int
     status: str
     currency: str
+    currency_assumed: bool
     summary: Costs
     not_measured: list[str]
     idle_cost: float | None

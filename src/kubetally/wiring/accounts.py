@@ -14,6 +14,7 @@ from kubetally.domain.account import Account, AccountType, Credentials
 from kubetally.domain.errors import HubError, RequestError
 from kubetally.domain.money import currency_code
 from kubetally.domain.window import HOUR, Window, whole_hour
+from kubetally.ledger.account_days import CurrencyIsTold
 from kubetally.ledger.accounts import AccountExists, NotACluster
 from kubetally.ledger.ports import About
 from kubetally.settings import Settings
@@ -22,9 +23,12 @@ from kubetally.sources.address import AddressRefused
 from kubetally.sources.faults import SourceTimeout
 from kubetally.sources.opencost.source import CostModelSource
 from kubetally.wiring.access import PATIENCE_SECONDS, refuse_forbidden, shown_url
+from kubetally.wiring.account_days import change_currency
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.cluster import Remembered
 from kubetally.wiring.duplicates import same_clusters, told_ids
+from kubetally.wiring.ledger import open_ledger
+from kubetally.wiring.reconcile import follow
 from kubetally.wiring.sources import MetricsServeOne, metrics_server_of, open_metrics, open_source
 from kubetally.wiring.store import open_accounts
 
@@ -83,10 +87,11 @@ class Stated:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The accounts as they are kept now, and what a person should know of them."""
+    """The accounts as they are kept now, and what a person should know of them. `done`: what else was changed."""
 
     accounts: list[Account]
     warnings: list[str]
+    done: str | None = None
 
 
 def remembered(names: Sequence[str], settings: Settings) -> list[Remembered]:
@@ -113,7 +118,8 @@ def add_accounts(stated: Stated, settings: Settings, *, all_clusters: bool = Fal
     The source need not be alive, but to tell its clusters.
     Raises: RequestError, AddressRefused, ClustersNotTold, AccountExists, StoreError.
     """
-    with open_accounts(settings) as accounts:
+    with open_ledger(settings) as ledger:
+        accounts = ledger.accounts
         organization, living = accounts.organization(), accounts.all()
         account_id = _new_id() if stated.id is None else _checked_id(stated.id)
         new = _applied(Account(account_id, organization.id, "", AccountType.KUBERNETES_CNR), stated)
@@ -125,16 +131,27 @@ def add_accounts(stated: Stated, settings: Settings, *, all_clusters: bool = Fal
         ids = told_ids(wanted, about, living, settings)
         for account in wanted:
             warnings += [*_same_metrics(account, living, settings), *same_clusters(account, about, living, ids)]
-        return Change(accounts.add_all(wanted), list(dict.fromkeys(warnings)))
+        before = [account for new in wanted for account in accounts.removed(new.id) if account.id == new.id]
+        if before and wanted[0].currency is None:
+            wanted = [replace(wanted[0], currency=before[0].currency)]  # its days are in it
+        added = accounts.add_all(wanted)
+        done = None
+        if before and added[0].currency != before[0].currency:
+            try:
+                done = change_currency(ledger, added[0], added[0].currency, settings)
+            except CurrencyIsTold as error:  # it is added all the same
+                warnings.append(str(error))
+        return Change(added, list(dict.fromkeys([*warnings, *follow(ledger)])), done)
 
 
 def update_account(name_or_id: str, stated: Stated, settings: Settings) -> Change:
     """Change what is stated of an account, and nothing else; its source is looked at where that may be another now.
 
     Another host in `url` is sent nothing of the log-in that the account had for the old one.
-    Raises: AccountNotFound, RequestError, AddressRefused, AccountExists, StoreError.
+    Raises: AccountNotFound, RequestError, AddressRefused, AccountExists, CurrencyIsTold, StoreError.
     """
-    with open_accounts(settings) as accounts:
+    with open_ledger(settings) as ledger:
+        accounts, done = ledger.accounts, None
         old, living = accounts.find(name_or_id), accounts.all()
         new, warnings = _applied(old, stated), list[str]()
         if replace(new, name=old.name) != old:
@@ -142,8 +159,15 @@ def update_account(name_or_id: str, stated: Stated, settings: Settings) -> Chang
             ids = told_ids([new], about, living, settings)
             warnings += [*_doubts(new, about), *_same_metrics(new, living, settings)]
             warnings += same_clusters(new, about, living, ids)
+        if new.name != old.name and any(account.name == new.name for account in living):
+            raise AccountExists(new.name, accounts.organization().name)
+        if stated.currency is not None:
+            done = change_currency(ledger, old, new.currency, settings)
         # Looking took its time, and somebody may have changed something else meanwhile.
-        return Change([accounts.change(old.id, lambda kept: _applied(kept, stated))], warnings)
+        changed = accounts.change(old.id, lambda kept: _applied(kept, stated))
+        if done is not None or new.name != old.name:
+            warnings += follow(ledger)
+        return Change([changed], warnings, done)
 
 
 async def _look_at(account: Account, living: Sequence[Account], settings: Settings) -> tuple[About | None, list[str]]:

@@ -24,9 +24,9 @@ from kubetally.settings import Settings
 from kubetally.store.lake.copying import LakeFile, LakeFiles
 from kubetally.store.meta.backup import dump, load
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.collect import committer_of
 from kubetally.wiring.lake import open_lake_files, shown_lake
 from kubetally.wiring.ledger import open_ledger
+from kubetally.wiring.reconcile import committer_of, follow
 from kubetally.wiring.store import database_url
 
 _DUMP, _LAKE, _END = "metadata.jsonl", "lake/", "complete"
@@ -136,6 +136,7 @@ def restore(settings: Settings, file: Path) -> Copied:
         done = Copied(sum(counts.values()), len(written), size)
         written.clear()  # it stays
     with open_ledger(settings) as ledger:
+        follow(ledger)
         return replace(done, locked=tuple(one.name for one in ledger.accounts.all() if one.locked is not None))
 
 

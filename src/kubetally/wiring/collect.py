@@ -18,7 +18,7 @@ from kubetally.domain.money import to_number
 from kubetally.domain.window import Clock
 from kubetally.ledger.alone import AnotherWriter, alone
 from kubetally.ledger.collect.collector import Collector, Report, Watch
-from kubetally.ledger.collect.commit import Committer, Outcome
+from kubetally.ledger.collect.commit import Outcome
 from kubetally.ledger.collect.examine import examine_stored_days
 from kubetally.ledger.collect.guard import OVERTAKEN
 from kubetally.ledger.collect.looks import Looks
@@ -32,6 +32,7 @@ from kubetally.wiring.ledger import Ledger, open_ledger
 from kubetally.wiring.loop import run
 from kubetally.wiring.opener import FleetInStore, Opener
 from kubetally.wiring.readers.pool import reader_pool
+from kubetally.wiring.reconcile import committer_of, reconcile
 
 T = TypeVar("T")
 Planned = Callable[[int], None]
@@ -209,6 +210,9 @@ async def with_collector(
     clock = clock or SystemClock()
     with open_ledger(settings, clock) as ledger, ThreadPoolExecutor(_THREADS, "ledger") as executor:
         await asyncio.get_running_loop().run_in_executor(executor, ledger.lake.make)  # before anybody is asked in vain
+        await asyncio.get_running_loop().run_in_executor(
+            executor, partial(_if_possible, partial(reconcile, ledger, clock))
+        )
         fleet = FleetInStore(ledger.accounts, executor, keep_seconds=_ACCOUNTS_KEPT_SECONDS)
         opener = Opener(fleet, settings)
         here = Reader(opener.source, opener.metrics, clock, deadline_seconds=settings.deadline_seconds)
@@ -224,11 +228,6 @@ async def with_collector(
                 at_once=settings.collect_at_once,
             )
             return await work(ledger, collector)
-
-
-def committer_of(ledger: Ledger, clock: Clock) -> Committer:
-    """Who writes to the ledger's lake."""
-    return Committer(ledger.lake, ledger.coverage, ledger.leases, clock)
 
 
 class Upkeep:
@@ -341,6 +340,7 @@ def maintain(ledger: Ledger, clock: Clock, *, shorten: bool = False) -> Maintain
     Raises: AnotherWriter, StoreError.
     """
     keep, committer = timedelta(days=ledger.settings.history_days), committer_of(ledger, clock)
+    reconcile(ledger, clock)
     with alone(ledger.leases, MAINTAINER, ledger.lake.url), committer.alone():
         done = ledger.lake.maintain(keep, shorten=shorten)
     forgotten = ledger.coverage.forget(clock.now() - (done.kept or keep))

@@ -22,12 +22,17 @@ _CLIENT_VARIABLES = tuple(
 """Of the environment: credentials are read there by the libraries themselves, these by one of the two only."""
 
 
-def open_lake(settings: Settings) -> Lake:
-    """The lake of the settings. Raises UnusableSetting, StoreError."""
+_QUICK = {"connect_timeout": "3s", "timeout": "10s", "max_retries": "1", "retry_timeout": "10s"}
+"""For commands that write to an object store by the way."""
+
+
+def open_lake(settings: Settings, *, quick: bool = False) -> Lake:
+    """The lake of the settings; `quick`: with short timeouts. Raises UnusableSetting, StoreError."""
     from kubetally.store.lake.delta import DeltaLake  # heavy: pyarrow and deltalake
 
     keep = timedelta(days=settings.history_days)
-    return DeltaLake(_lake_url(settings), storage_options=lake_options(settings), keep=keep)
+    options = {**(_QUICK if quick else {}), **lake_options(settings)}
+    return DeltaLake(_lake_url(settings), storage_options=options, keep=keep)
 
 
 def open_lake_files(settings: Settings) -> "LakeFiles":
@@ -35,6 +40,15 @@ def open_lake_files(settings: Settings) -> "LakeFiles":
     from kubetally.store.lake.copying import LakeFiles  # heavy: as above
 
     return LakeFiles(_lake_url(settings), lake_options(settings))
+
+
+def has_lake(settings: Settings) -> bool:
+    """Whether there may be a lake already: false only where a folder has no tables of days."""
+    url = _lake_url(settings)
+    if "://" in url and not url.startswith("file://"):
+        return True
+    folder = Path(url.removeprefix("file://")).expanduser()
+    return any((folder / name / "_delta_log").exists() for name in ("allocations", "running"))
 
 
 def shown_lake(settings: Settings) -> str:

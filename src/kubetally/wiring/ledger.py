@@ -7,10 +7,11 @@ from datetime import timedelta
 from functools import cached_property
 
 from kubetally.domain.window import Clock
-from kubetally.ledger.accounts import Accounts
+from kubetally.ledger.account_days import AccountDays
 from kubetally.ledger.history import History
 from kubetally.ledger.stored import Coverage, Lake, Leases
 from kubetally.settings import Settings
+from kubetally.store.meta.accounts import SqlAccounts
 from kubetally.store.meta.metadata import open_meta
 from kubetally.store.meta.secrets import KeyRing
 from kubetally.wiring.clock import SystemClock
@@ -22,9 +23,10 @@ from kubetally.wiring.store import database_url, url_named
 class Ledger:
     """All that is kept. The lake is opened when it is first asked for, as loading what reads it takes a while."""
 
-    accounts: Accounts
+    accounts: SqlAccounts
     coverage: Coverage
     leases: Leases
+    days: AccountDays
     settings: Settings
     database: str
     """Where accounts and coverage are, fit to be shown."""
@@ -48,4 +50,4 @@ def open_ledger(settings: Settings, clock: Clock | None = None) -> Iterator[Ledg
         url_named("KUBETALLY_DATABASE_URL"),
         open_meta(database_url(settings), keys, clock=clock or SystemClock()) as found,
     ):
-        yield Ledger(found.accounts, found.coverage, found.leases, settings, found.database)
+        yield Ledger(found.accounts, found.coverage, found.leases, found.days, settings, found.database)

@@ -10,6 +10,7 @@ from kubetally.domain.account import Account, AccountType
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.errors import RequestError
 from kubetally.domain.window import midnight
+from kubetally.ledger.reconcile import list_accounts
 from kubetally.ledger.sample_fleet import SampleCluster
 from kubetally.settings import Settings
 from kubetally.wiring.clock import SystemClock
@@ -65,6 +66,7 @@ def _filled(ledger: Ledger, fleet: Fleet, done: Callable[[], None]) -> int:
         ledger.coverage.confirm([one.id for one in collections], version)
         rows += sum(len(day.rows) for day in days)
         done()
+    list_accounts(ledger.accounts.listed, ledger.lake, ledger.leases)
     for account in accounts:
         ledger.coverage.note_history(account, first, SystemClock().now())
     return rows

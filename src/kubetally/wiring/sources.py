@@ -60,6 +60,7 @@ async def open_source(
             cluster_id=stated.cluster_id or cluster_id,
             currency=currency,
             default_currency=default_currency,
+            default_is_stated=assumed is not None,
             profile=settings.savings_profile,
         )
         try:

@@ -12,7 +12,7 @@ from kubetally.domain.errors import RequestError, SourceError
 from kubetally.domain.evidence import SeenHour, seen_hours
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.machines import Matched, match_machines
-from kubetally.domain.money import DEFAULT_CURRENCY, to_decimal
+from kubetally.domain.money import DEFAULT_CURRENCY, CurrencyOrigin, to_decimal
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window
@@ -95,7 +95,7 @@ class CostModelSource:
     """Reads one cluster from an OpenCost or Kubecost. What it is, is asked once and remembered.
 
     `cluster_id` chooses one of several clusters; `currency` is what the account states, None where it states nothing;
-    `default_currency` is assumed where neither says.
+    `default_currency` is taken where neither says; `default_is_stated`: a setting states it.
     """
 
     def __init__(
@@ -105,11 +105,13 @@ class CostModelSource:
         cluster_id: str | None = None,
         currency: str | None = None,
         default_currency: str = DEFAULT_CURRENCY,
+        default_is_stated: bool = False,
         profile: str | None = None,
     ) -> None:
         self.client = client
         self.cluster_id = cluster_id
         self._currency, self._default_currency = currency, default_currency
+        self._default_is_stated = default_is_stated
         self._profile = profile
         self._about = Once(self._ask_about)
         self._configs = Once(partial(client.about, "/getConfigs"))
@@ -161,7 +163,7 @@ class CostModelSource:
             )
         issues += self._clock_issue(window)
         # By now it is clear where the API begins; who waits for more than a day has asked already (`about`).
-        currency = self._checked_currency(await _attempt(self._configs()), window, issues)
+        currency, currency_origin = self._checked_currency(await _attempt(self._configs()), window, issues)
         return Reading(
             window=window,
             allocations=allocations,
@@ -173,6 +175,7 @@ class CostModelSource:
             missing=notes.missing,
             has_machine_twice=bool(matched.twins or matched.renamed),
             collected_at=answer.received_at,
+            currency_origin=currency_origin,
         )
 
     async def hours(self, window: Window, rows: int) -> Sequence[SeenHour]:
@@ -296,16 +299,19 @@ class CostModelSource:
 
     def _checked_currency(
         self, configs: dict[str, Any] | SourceError | None, window: Window, issues: list[Issue]
-    ) -> str:
+    ) -> tuple[str, CurrencyOrigin]:
+        unless_told = CurrencyOrigin.STATED if self._currency or self._default_is_stated else CurrencyOrigin.ASSUMED
         if isinstance(configs, SourceError):
             currency = self._currency or self._default_currency
             message = f"which currency the source counts in is not known, {currency} is assumed: {configs}"
             issues.append(Issue(IssueKind.SOURCE_WARNING, message, self.url, window, "currency"))
-            return currency
+            return currency, unless_told
         stated = _currency(configs or {})
         if self._currency and stated and self._currency.upper() != stated:
             raise CurrencyDiffers(self.url, self._currency, stated)
-        return self._currency or stated or self._default_currency
+        if stated:
+            return stated, CurrencyOrigin.SOURCE
+        return self._currency or self._default_currency, unless_told
 
     def _machines_twice(self, matched: Matched, window: Window) -> list[Issue]:
         """That assets were left out, or nodes of rows matched by another name."""

@@ -1,18 +1,25 @@
-"""The lake of collected days: four Delta tables under one URL, of which a commit replaces account-days of one day."""
+"""The lake of collected days: four Delta tables under one URL, of which a commit replaces account-days of one day.
+
+Beside them lies the table of accounts.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from kubetally.domain.account import ListedAccount
 from kubetally.domain.asset import Asset
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.collection import Collection as Collected
 from kubetally.domain.row import Row
 from kubetally.ledger.stored import HISTORY_KEPT, CollectionGone, Maintained, PackedDay
+from kubetally.store.lake.accounts import AccountTable
 from kubetally.store.lake.columns import allocation_tables, asset_tables, assets_of, rows_of
 from kubetally.store.lake.files import slices_by
 from kubetally.store.lake.place import Place
@@ -71,6 +78,7 @@ class DeltaLake:
         """
         self._place = Place.parse(url, storage_options)
         self._days = _Pair(self._place, TableName.ALLOCATIONS, TableName.ASSETS, keep)
+        self._accounts = AccountTable(self._place, keep)
         self._running = _Pair(self._place, TableName.RUNNING, TableName.RUNNING_ASSETS, keep_running)
 
     def __repr__(self) -> str:
@@ -153,6 +161,27 @@ class DeltaLake:
             versions |= self._committed(pair, some)
         return versions
 
+    def reconcile(
+        self, account_id: str, currencies: Mapping[str, str], *, go_on: Callable[[], None] = lambda: None
+    ) -> int:
+        """Remove the account's rows and assets that are of none of these collections, and set the currency of others.
+
+        It looks at every day, because what the database knew of the days may be gone.
+        """
+        count = 0
+        change = partial(_reconciled, account_id, currencies)
+        columns = ["account_id", "collection_id", "currency"]
+        for pair in (self._days, self._running):
+            for table in (pair.rows, pair.assets):
+                for day in sorted(table.newest().files):
+                    if change(table.held(day, [account_id], columns)) is not None:
+                        count += table.rewrite(day, change, go_on) is not None
+        return count
+
+    def list_accounts(self, accounts: Sequence[ListedAccount]) -> bool:
+        """Write the table of accounts, unless it says the same already; whether it was written."""
+        return self._accounts.put(accounts)
+
     def tidy(self) -> int:
         """As `maintain`, of the tables of running days alone, of which each collection leaves a file behind."""
         keep = self._running.keep
@@ -172,6 +201,7 @@ class DeltaLake:
             for pair in (self._days, self._running)
             for table in (pair.rows, pair.assets)
         ]
+        self._accounts.maintain(min(keep, self._days.keep))
         compacted, vacuumed = sum(one.compacted for one in done), sum(one.vacuumed for one in done)
         return Maintained(compacted, vacuumed, done[0].checkpoint, done[0].kept)
 
@@ -335,6 +365,21 @@ class DeltaLake:
         held = that_hold(rows.schema.empty_table())
         if held and not _ids(assets.held(day, columns=["collection_id"])) <= held:
             assets.put(day, dict.fromkeys(accounts, assets.schema.empty_table()), {}, keep=that_hold)
+
+
+def _reconciled(account_id: str, currencies: Mapping[str, str], held: pa.Table) -> pa.Table | None:
+    """A day with an account's rows as `DeltaLake.reconcile` wants them; None where they are so already."""
+    mine = pc.equal(held["account_id"], account_id)
+    table, ids = held, held["collection_id"]
+    for id_ in pc.unique(ids.filter(mine)).to_pylist():
+        of_id = pc.and_(mine, pc.equal(table["collection_id"], id_))
+        if id_ not in currencies:
+            kept = pc.invert(of_id)
+            table, mine = table.filter(kept), mine.filter(kept)
+        elif pc.any(pc.not_equal(table["currency"].filter(of_id), currencies[id_])).as_py():
+            column = pc.if_else(of_id, currencies[id_], table["currency"])
+            table = table.set_column(table.schema.get_field_index("currency"), table.schema.field("currency"), column)
+    return None if table is held else table
 
 
 def _streamed(table: pa.Table) -> bytes:

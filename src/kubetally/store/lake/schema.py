@@ -11,7 +11,7 @@ from kubetally.domain.component import Component, NetworkClasses
 from kubetally.domain.efficiency import Hours
 
 SCHEMA_VERSION = 1
-"""Of the columns. What changes them raises it, and migrates where tables are opened (`tables._check`)."""
+"""Of the columns. What changes them raises it, and migrates where tables are opened (`tables.check_table`)."""
 
 VERSION_KEY = "kubetally.schema_version"
 """The table property that holds it."""
@@ -35,12 +35,13 @@ SORTED_BY = ("account_id", "namespace")
 
 
 class TableName(StrEnum):
-    """The tables, each in a folder of its name; a running day lies apart, because it keeps an hour of history only."""
+    """The tables, each in a folder of its name. A running day lies apart, because it keeps an hour of history only."""
 
     ALLOCATIONS = "allocations"
     ASSETS = "assets"
     RUNNING = "running"
     RUNNING_ASSETS = "running_assets"
+    ACCOUNTS = "accounts"
 
 
 def _column(name: str, type_: pa.DataType, comment: str) -> pa.Field:
@@ -147,11 +148,22 @@ ASSETS = pa.schema(
 )
 """Of `assets` and `running_assets`: a row is a thing on the bill."""
 
+ACCOUNTS = pa.schema(
+    [
+        _text("id", "the `account_id` of other tables"),
+        _text("name", "what the account is called, or was until it was removed"),
+        _text("organization", "name of the organization that it belongs to"),
+        _column("removed_at", _INSTANT, "when the account was removed; null while it is in use"),
+    ]
+)
+"""Of `accounts`: a row is an account, removed or not. It has no days and is written as a whole."""
+
 SCHEMAS = {
     TableName.ALLOCATIONS: ALLOCATIONS,
     TableName.ASSETS: ASSETS,
     TableName.RUNNING: ALLOCATIONS,
     TableName.RUNNING_ASSETS: ASSETS,
+    TableName.ACCOUNTS: ACCOUNTS,
 }
 
 

@@ -159,6 +159,31 @@ class DayTable:
         what was written is removed again and the error passed on.
         Raises: LakeBusy, LakeFull, LakeDamaged where the present file of the day is missing.
         """
+        made = self._write(day, lambda held: files.merged(held, new, keep(held)), said, go_on)
+        assert made is not None  # noqa: S101
+        return made
+
+    def rewrite(
+        self, day: date, change: Callable[[pa.Table], pa.Table | None], go_on: Callable[[], None] = lambda: None
+    ) -> int | None:
+        """Put what `change` makes of a day in its place; None, and no commit, where it makes nothing of it.
+
+        change: called each time that the day is read. go_on: as `put` calls it. Raises: as `put`.
+        """
+
+        def changed(held: pa.Table) -> list[pa.Table] | None:
+            table = change(held)
+            return None if table is None else files.merged(table, {})
+
+        return self._write(day, changed, {}, go_on)
+
+    def _write(
+        self,
+        day: date,
+        change: Callable[[pa.Table], list[pa.Table] | None],
+        said: Mapping[str, Any],
+        go_on: Callable[[], None],
+    ) -> int | None:
         with self._writing:
             for attempt in range(ATTEMPTS):
                 if attempt:
@@ -169,7 +194,9 @@ class DayTable:
                 except MissingFile as error:
                     self._see_that_it_moved(base, error)
                     continue
-                tables = files.merged(held, new, keep(held))
+                tables = change(held)
+                if tables is None:
+                    return None
                 with self._translated():
                     added = files.write(self._storage, day, tables, self.schema) if tables else None
                 try:
@@ -215,9 +242,9 @@ class DayTable:
             handle = self._delta(None)  # of its own: to list files takes long, and readers use ours meanwhile
             properties = handle.metadata().configuration
             told = timedelta() if shorten else _duration(properties.get(_FILES_KEPT, ""))
-            retention = _retention(max(self._keep, told))
-            if not retention.items() <= properties.items():
-                handle.alter.set_table_properties(retention)
+            properties_wanted = retention(max(self._keep, told))
+            if not properties_wanted.items() <= properties.items():
+                handle.alter.set_table_properties(properties_wanted)
             hours = ceil(max(keep, told) / timedelta(hours=1))
             removed = handle.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
             if removed:
@@ -306,7 +333,7 @@ class DayTable:
                 configuration={
                     VERSION_KEY: str(SCHEMA_VERSION),
                     "delta.dataSkippingStatsColumns": columns,
-                    **_retention(self._keep),
+                    **retention(self._keep),
                 },
                 storage_options=dict(self._place.options),
                 raise_if_key_not_exists=False,
@@ -323,14 +350,14 @@ class DayTable:
                 handle = self._delta(None)
             except TableNotFoundError:
                 return None
-            _check(handle, self.url, self.name)
+            check_table(handle, self.url, self.name)
             self._handle = handle
         return self._handle
 
     def _look(self, handle: DeltaTable) -> Snapshot:
         handle.update_incremental()
         if handle.version() != self._newest.version:
-            _check(handle, self.url, self.name)
+            check_table(handle, self.url, self.name)
             self._newest = _snapshot(handle)
         return self._newest
 
@@ -353,7 +380,7 @@ class DayTable:
         return translated(self.url, self._place.secrets)
 
 
-def _retention(keep: timedelta) -> dict[str, str]:
+def retention(keep: timedelta) -> dict[str, str]:
     """How long Delta keeps its log and what was replaced, as table properties."""
     duration = f"interval {max(1, ceil(keep / timedelta(hours=1)))} hours"
     return {_LOG_KEPT: duration, _FILES_KEPT: duration}
@@ -389,7 +416,7 @@ def _commit_info(entry: bytes) -> Mapping[str, Any]:
     return {}
 
 
-def _check(handle: DeltaTable, url: str, name: TableName) -> None:
+def check_table(handle: DeltaTable, url: str, name: TableName) -> None:
     """Raises LakeForeign, LakeNewer."""
     found = handle.metadata().configuration.get(VERSION_KEY)
     if found is None or not found.isdecimal():

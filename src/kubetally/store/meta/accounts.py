@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from kubetally.domain.account import Account, AccountType, Credentials, Organization
+from kubetally.domain.account import Account, AccountType, Credentials, ListedAccount, Organization
 from kubetally.domain.window import Clock
 from kubetally.ledger.accounts import (
     DEFAULT_ORGANIZATION,
@@ -137,6 +137,28 @@ class SqlAccounts:
         with self._reads() as session:
             accounts = [self._account(row) for row in session.scalars(question)]
         return sorted(accounts, key=lambda one: (one.name, one.id))
+
+    def removed(self, name_or_id: str | None = None) -> list[Account]:
+        """Removed accounts, those of this id or name if one is given, by name and then by when they were removed."""
+        question = select(AccountRow).where(AccountRow.deleted_at != 0)
+        if name_or_id is not None:
+            question = question.where(or_(AccountRow.id == name_or_id, AccountRow.name == name_or_id))
+        with self._reads() as session:
+            accounts = [self._account(row) for row in session.scalars(question)]
+        return sorted(accounts, key=lambda account: (account.name, account.deleted_at, account.id))
+
+    def listed(self) -> list[ListedAccount]:
+        """All accounts, removed ones too, by id. Raises StoreError."""
+        question = select(AccountRow.id, AccountRow.name, OrganizationRow.name, AccountRow.deleted_at).join(
+            OrganizationRow, OrganizationRow.id == AccountRow.organization_id
+        )
+        with self._reads() as session:
+            rows = session.execute(question).all()
+        accounts = [
+            ListedAccount(id_, name, organization, _instant(deleted_at) if deleted_at else None)
+            for id_, name, organization, deleted_at in rows
+        ]
+        return sorted(accounts, key=lambda account: account.id)
 
     def update(self, account: Account) -> Account:
         """Replace everything but the id, organization and time of creation.

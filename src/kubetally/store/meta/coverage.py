@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime
 from enum import StrEnum
 from functools import cache
@@ -16,6 +17,7 @@ from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import NO_DATA, Collection, CoveredDay
 from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
+from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.window import Clock
 from kubetally.ledger.stored import Progress
 from kubetally.store.meta.engine import shown
@@ -29,7 +31,14 @@ from kubetally.store.meta.head import (
     head_to_json,
 )
 from kubetally.store.meta.instants import from_microseconds, to_microseconds
-from kubetally.store.meta.tables import CODE_LENGTH, CollectionRow, CoverageRow, HistoryRow
+from kubetally.store.meta.tables import (
+    CODE_LENGTH,
+    AccountRow,
+    CollectionRow,
+    CoverageRow,
+    HistoryRow,
+    ReconciliationRow,
+)
 from kubetally.store.meta.upsert import put, put_missing
 
 _LARGEST = 2**63 - 1
@@ -45,15 +54,17 @@ _FIGURES = (
     "hours_covered",
     "total",
     "currency",
+    "currency_origin",
     "collected_at",
 )
 """The columns that the tables of collections and of coverage have in common, beside the version."""
 
 _COVERED_DAY = (
     *("account_id", "day", "collection_id", "state", "is_running", "audited", "source", "row_count", "hours_covered"),
-    *("total", "currency", "collected_at", "attempts", "tried_at", "error_code", "error_message"),
+    *("total", "currency", "collected_at", "attempts", "tried_at", "error_code", "error_message", "currency_origin"),
 )
 """The columns that make a CoveredDay, in the order of its fields."""
+_ORIGINS: Mapping[str | None, CurrencyOrigin | None] = {None: None, **{one.value: one for one in CurrencyOrigin}}
 _STATES = {state.value: state for state in DayState}
 
 
@@ -100,6 +111,7 @@ class SqlCoverage:
     def confirm(self, collection_ids: Sequence[str], version: int) -> None:
         """They are in the lake from this version on, and hold, but for those of which a later version holds.
 
+        A currency that the source does not state is the one that the account states by now, if it states one.
         What they replace is kept for `held(as_of=)`, unless it is of a running day. Confirmed again, nothing changes;
         ids that are not noted, or not any more, are passed over.
         Raises: StoreError.
@@ -112,6 +124,7 @@ class SqlCoverage:
             found = connection.execute(question.with_for_update()).mappings()
             new = [dict(row, version=version) for row in found if row["phase"] == Phase.PENDING]
             if new:
+                _label_as_stated(connection, new, now)
                 _confirm(connection, new, version, now)
 
     def last_version(self) -> int | None:
@@ -284,6 +297,22 @@ class SqlCoverage:
             yield connection
 
 
+def _label_as_stated(connection: Connection, new: Sequence[dict[str, Any]], now: int) -> None:
+    """Give days that were read before their account's currency was corrected the corrected one."""
+    question = select(AccountRow.id, AccountRow.currency).where(
+        AccountRow.id.in_({row["account_id"] for row in new}), AccountRow.currency.is_not(None)
+    )
+    stated = {id_: currency for id_, currency in connection.execute(question).all()}  # noqa: C416 (rows are no pairs)
+    for row in new:
+        currency = stated.get(row["account_id"], row["currency"])
+        if currency == row["currency"] or row["currency_origin"] in {None, CurrencyOrigin.SOURCE}:
+            continue
+        row |= {"currency": currency, "currency_origin": CurrencyOrigin.STATED}
+        label = {name: row[name] for name in ("currency", "currency_origin")}
+        connection.execute(update(CollectionRow).where(CollectionRow.id == row["id"]).values(label))
+        put(connection, ReconciliationRow, [{"account_id": row["account_id"], "requested_at": now}])
+
+
 def _confirm(connection: Connection, new: Sequence[Mapping[str, Any]], version: int, now: int) -> None:
     """Let the new collections hold that come after what is held, and mark what each of them replaces."""
     held = _locked(connection, sorted((row["account_id"], row["day"]) for row in new))
@@ -395,6 +424,7 @@ def _row(collection: Collection) -> dict[str, Any]:
         "hours_covered": collection.hours_covered,
         "audited": head.audited,
         "currency": head.currency,
+        "currency_origin": head.currency_origin,
         "source": clean(collection.source.url),
         "total": total,
         "balance": balance_to_json(collection.balance),
@@ -406,13 +436,14 @@ def _row(collection: Collection) -> dict[str, Any]:
 def _collection(row: Any) -> Collection:
     """Raises CollectionNotUnderstood."""
     head = head_from_json(row.head, row.id)
+    origin = head.booking.currency_origin if row.currency_origin is None else CurrencyOrigin(row.currency_origin)
     return Collection(
         id=row.id,
         account_id=row.account_id,
         day=row.day,
         collected_at=from_microseconds(row.collected_at),
         source=head.source,
-        head=head.booking,
+        head=replace(head.booking, currency=row.currency, currency_origin=origin),
         rows=row.row_count,
         balance=balance_from_json(row.balance, row.id),
         is_running=row.is_running,
@@ -428,7 +459,7 @@ def _covered_days(rows: Iterable[Any]) -> list[CoveredDay]:
     instant = cache(from_microseconds)
     days = []
     for account_id, day, held, state, running, audited, source, count, hours, total, currency, at, *tried in rows:
-        attempts, tried_at, code, message = tried
+        attempts, tried_at, code, message, origin = tried
         error = None if code is None else (code, message or "")
         last = None if tried_at is None else instant(tried_at)
         days.append(
@@ -436,7 +467,7 @@ def _covered_days(rows: Iterable[Any]) -> list[CoveredDay]:
             if held is None
             else CoveredDay(
                 *(account_id, day, held, _STATES[state], running, audited, source, count, hours, total, currency),
-                *(instant(at), attempts, last, error),
+                *(instant(at), attempts, last, error, _ORIGINS[origin]),
             )
         )
     days.sort(key=attrgetter("account_id", "day"))

@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kubetally.domain.window import Clock
+from kubetally.ledger.account_days import AccountDays
 from kubetally.ledger.stored import Coverage, Leases
+from kubetally.store.meta.account_days import SqlAccountDays
 from kubetally.store.meta.accounts import SqlAccounts
 from kubetally.store.meta.coverage import SqlCoverage
 from kubetally.store.meta.engine import WAIT_SECONDS
@@ -16,11 +18,12 @@ from kubetally.store.meta.secrets import KeyRing
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """The three ports on one database, which may be used by many threads at once."""
+    """The ports on one database, which may be used by many threads at once."""
 
     accounts: SqlAccounts
     coverage: Coverage
     leases: Leases
+    days: AccountDays
 
     @property
     def database(self) -> str:
@@ -47,4 +50,5 @@ def open_meta(
             SqlAccounts(engine, key_ring, clock),
             SqlCoverage(engine, clock),
             SqlLeases(engine, clock, lease_seconds),
+            SqlAccountDays(engine, clock),
         )

@@ -82,6 +82,7 @@ class CollectionRow(Base):
     total:  micros of the bill.
     head:   the source and the booking without its rows, as JSON; `balance`: of each component, as JSON.
     examined_by: version of the tests that it was examined with; 0 of none.
+    currency, currency_origin: they hold, whatever the head says; where the origin is null, that of the head.
     There is no foreign key: an account that is gone keeps its history.
     """
 
@@ -110,6 +111,7 @@ class CollectionRow(Base):
     currency: Mapped[str] = mapped_column(String(64))
     source: Mapped[str] = mapped_column(Text)
     total: Mapped[int] = mapped_column(BigInteger)
+    currency_origin: Mapped[str | None] = mapped_column(String(16))
     balance: Mapped[str] = mapped_column(Text)
     head: Mapped[str] = mapped_column(_LONG_TEXT)
     examined_by: Mapped[int] = mapped_column(Integer, server_default="0")
@@ -136,6 +138,7 @@ class CoverageRow(Base):
     hours_covered: Mapped[float | None] = mapped_column(Double)
     total: Mapped[int | None] = mapped_column(BigInteger)
     currency: Mapped[str | None] = mapped_column(String(64))
+    currency_origin: Mapped[str | None] = mapped_column(String(16))
     collected_at: Mapped[int | None] = mapped_column(BigInteger)
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")
     tried_at: Mapped[int | None] = mapped_column(BigInteger)
@@ -152,6 +155,16 @@ class HistoryRow(Base):
     account_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     begins: Mapped[date] = mapped_column(Date)
     found_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class ReconciliationRow(Base):
+    """An account whose rows in the lake may differ from its collections: of another currency, or deleted."""
+
+    __tablename__ = "reconciliations"
+    __table_args__ = (_OPTIONS,)
+
+    account_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    requested_at: Mapped[int] = mapped_column(BigInteger)
 
 
 class LeaseRow(Base):

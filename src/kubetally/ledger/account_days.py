@@ -1,0 +1,84 @@
+"""All stored days of an account at once: which currency they are in, and deleting them.
+
+The database decides. It is changed first, in one transaction that also notes that the account's rows in the lake have
+to follow. `ledger.reconcile` makes them follow: at once, or after a kill when the next collector starts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Protocol
+
+from kubetally.domain.errors import RequestError
+from kubetally.domain.money import CurrencyOrigin
+
+
+class CurrencyIsTold(RequestError):
+    """Stored days are in another currency, which their source stated."""
+
+    code = "currency_is_told"
+
+    def __init__(self, name: str, wanted: str, stored: str, days: Sequence[date]) -> None:
+        self.name, self.wanted, self.stored, self.days = name, wanted, stored, tuple(days)
+        span = f"{min(days)} to {max(days)}" if len(days) > 1 else str(days[0])
+        many = "1 stored day is" if len(days) == 1 else f"{len(days)} stored days are"
+        super().__init__(
+            f"the currency of account {name!r} can't become {wanted}: {many} in {stored}, as the source states "
+            f"({span}), and nothing is converted. Nothing was changed. If the source was wrong, correct it there, then "
+            f"collect these days again with `kubetally backfill`"
+        )
+
+
+class AccountIsActive(RequestError):
+    """An account that was not removed can't be purged."""
+
+    code = "account_is_active"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"account {name!r} is in use: remove it first with `kubetally accounts remove {name}`")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDays:
+    """How many days are stored, and which is the first and which the last."""
+
+    count: int
+    first: date | None
+    last: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Relabelled:
+    """The days that got another currency, and which they had before."""
+
+    days: tuple[date, ...]
+    before: tuple[str, ...]
+
+
+class AccountDays(Protocol):
+    """What the database knows of all days of an account. Raises StoreError."""
+
+    def stored(self, account_id: str) -> StoredDays:
+        """How many days are stored, the first and the last."""
+        ...
+
+    def relabel(self, account_id: str, stated: str | None, currency: str, origin: CurrencyOrigin) -> Relabelled:
+        """State an account's currency, and label its days whose source states none. Raises CurrencyIsTold."""
+        ...
+
+    def purge(self, account_id: str) -> int:
+        """Delete the days of a removed account; how many were stored. Raises AccountIsActive."""
+        ...
+
+    def unreconciled(self) -> list[str]:
+        """Accounts whose rows in the lake may differ from their collections."""
+        ...
+
+    def currencies(self, account_id: str) -> dict[str, str]:
+        """The currency of each collection of an account, by id."""
+        ...
+
+    def reconciled(self, account_id: str) -> None:
+        """The account's rows in the lake agree with its collections."""
+        ...

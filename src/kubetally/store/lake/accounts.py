@@ -1,0 +1,111 @@
+"""The table of accounts: which of them are in use, so that whoever reads the lake can leave removed ones out."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from math import ceil
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable, Schema, write_deltalake
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from kubetally.domain.account import ListedAccount
+from kubetally.store.lake.faults import translated
+from kubetally.store.lake.place import Place
+from kubetally.store.lake.schema import ACCOUNTS, SCHEMA_VERSION, VERSION_KEY, TableName
+from kubetally.store.lake.storage import MissingFile
+from kubetally.store.lake.tables import check_table, retention
+
+
+class AccountTable:
+    """A Delta table of all accounts, replaced as a whole. Raises StoreError."""
+
+    def __init__(self, place: Place, keep: timedelta) -> None:
+        self.url = place.shown_table(TableName.ACCOUNTS)
+        self._place, self._keep = place, keep
+        self._storage = place.storage(TableName.ACCOUNTS)
+
+    def put(self, accounts: Sequence[ListedAccount]) -> bool:
+        """Make it say this, and make it where it is missing; False where it says so already."""
+        wanted = _table(accounts)
+        with self._translated():
+            handle = self._opened()
+            if handle is None and not accounts:
+                return False  # a lake that nobody uses stays empty
+            if handle is not None and self._content(handle) == wanted:
+                return False
+            write_deltalake(handle or self._made(), wanted, mode="overwrite")
+        return True
+
+    def maintain(self, keep: timedelta) -> int:
+        """Remove what was replaced longer than `keep` ago; how many files that were."""
+        with self._translated():
+            handle = self._opened()
+            if handle is None:
+                return 0
+            wanted = retention(self._keep)
+            if not wanted.items() <= handle.metadata().configuration.items():
+                handle.alter.set_table_properties(wanted)
+            hours = ceil(keep / timedelta(hours=1))
+            removed = handle.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
+            handle.update_incremental()
+            handle.create_checkpoint()
+            handle.cleanup_metadata()
+            return len(removed)
+
+    def _content(self, handle: DeltaTable) -> pa.Table | None:
+        """Its rows by id; None where a file of it is missing, so that it is written anew."""
+        paths = pa.table(handle.get_add_actions(flatten=True))["path"].to_pylist()
+        try:
+            tables = [pq.read_table(pa.BufferReader(self._storage.body(path))) for path in paths]
+        except MissingFile:
+            return None
+        read = pa.concat_tables([table.select(ACCOUNTS.names).cast(_IN_FILES) for table in tables] or [_table([])])
+        return read.sort_by("id")
+
+    def _opened(self) -> DeltaTable | None:
+        try:
+            handle = self._delta()
+        except TableNotFoundError:
+            return None
+        check_table(handle, self.url, TableName.ACCOUNTS)
+        return handle
+
+    def _made(self) -> DeltaTable:
+        self._place.make()
+        try:
+            DeltaTable.create(
+                self._place.table(TableName.ACCOUNTS),
+                Schema.from_arrow(ACCOUNTS),
+                name=TableName.ACCOUNTS.value,
+                configuration={VERSION_KEY: str(SCHEMA_VERSION), **retention(self._keep)},
+                storage_options=dict(self._place.options),
+                raise_if_key_not_exists=False,
+            )
+        except (DeltaError, OSError):
+            if self._opened() is None:  # else somebody else made it at this moment
+                raise
+        return self._delta()
+
+    def _delta(self) -> DeltaTable:
+        return DeltaTable(self._place.table(TableName.ACCOUNTS), storage_options=dict(self._place.options))
+
+    def _translated(self) -> Any:
+        return translated(self.url, self._place.secrets)
+
+
+_IN_FILES = pa.schema([pa.field(field.name, field.type) for field in ACCOUNTS])
+
+
+def _table(accounts: Sequence[ListedAccount]) -> pa.Table:
+    ordered = sorted(accounts, key=lambda account: account.id)
+    return pa.table(
+        {
+            "id": [account.id for account in ordered],
+            "name": [account.name for account in ordered],
+            "organization": [account.organization for account in ordered],
+            "removed_at": [account.removed_at for account in ordered],
+        },
+        schema=_IN_FILES,
+    )

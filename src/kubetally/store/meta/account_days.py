@@ -1,0 +1,134 @@
+"""All stored days of an account at once, in SQL: counted, relabelled, deleted."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, func, select, update
+
+from kubetally.domain.money import CurrencyOrigin
+from kubetally.domain.window import Clock
+from kubetally.ledger.account_days import AccountIsActive, CurrencyIsTold, Relabelled, StoredDays
+from kubetally.ledger.accounts import AccountNotFound
+from kubetally.store.meta.coverage import Phase
+from kubetally.store.meta.engine import shown
+from kubetally.store.meta.faults import translated
+from kubetally.store.meta.instants import to_microseconds
+from kubetally.store.meta.tables import AccountRow, CollectionRow, CoverageRow, HistoryRow, ReconciliationRow
+from kubetally.store.meta.upsert import put
+
+_IDS_AT_ONCE = 500
+_SAYS_NO_CURRENCY = '"product":"OpenCost"'
+"""In the head of a collection whose source states no currency."""
+
+
+class SqlAccountDays:
+    """The port `AccountDays` on a database. Each call is one transaction of its own; any thread may call."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine, self._clock = engine, clock
+        self._writing = engine.execution_options(immediate=True)
+
+    def stored(self, account_id: str) -> StoredDays:
+        """How many days of an account are stored, and the first and the last of them. Raises StoreError."""
+        question = select(func.count(), func.min(CoverageRow.day), func.max(CoverageRow.day)).where(
+            CoverageRow.account_id == account_id, CoverageRow.collection_id.is_not(None)
+        )
+        with translated(shown(self._engine)), self._engine.connect() as connection:
+            return StoredDays(*connection.execute(question).one())
+
+    def relabel(self, account_id: str, stated: str | None, currency: str, origin: CurrencyOrigin) -> Relabelled:
+        """State the currency of an account, and label its days with `currency` whose source states none.
+
+        stated: what the account states from now on. Replaced collections are labelled too, so that `as_of` fits.
+        Raises: CurrencyIsTold, AccountNotFound, StoreError; nothing is changed then.
+        """
+        with self._writes() as connection:
+            row = connection.execute(
+                select(AccountRow.name).where(AccountRow.id == account_id, AccountRow.deleted_at == 0).with_for_update()
+            ).first()
+            if row is None:
+                raise AccountNotFound(account_id)
+            found = connection.execute(_labels(account_id)).all()
+            told = [one for one in found if one.phase == Phase.CONFIRMED and _is_told(one) and one.currency != currency]
+            if told:
+                raise CurrencyIsTold(row.name, currency, told[0].currency, [one.day for one in told])
+            others = [
+                one for one in found if not _is_told(one) and (one.currency, one.currency_origin) != (currency, origin)
+            ]
+            _label(connection, [one.id for one in others], currency, origin)
+            connection.execute(update(AccountRow).where(AccountRow.id == account_id).values(currency=stated))
+            changed = [one for one in others if one.currency != currency]
+            if changed:
+                self._request(connection, account_id)
+            held = sorted(one.day for one in changed if one.phase == Phase.CONFIRMED)
+            return Relabelled(tuple(held), tuple(sorted({one.currency for one in changed})))
+
+    def purge(self, account_id: str) -> int:
+        """Delete what is known of the days of a removed account; how many were stored.
+
+        Raises: AccountIsActive, StoreError.
+        """
+        with self._writes() as connection:
+            question = select(AccountRow.name, AccountRow.deleted_at).where(AccountRow.id == account_id)
+            row = connection.execute(question.with_for_update()).first()
+            if row is not None and not row.deleted_at:
+                raise AccountIsActive(row.name)
+            days = connection.execute(
+                select(func.count()).where(CoverageRow.account_id == account_id, CoverageRow.collection_id.is_not(None))
+            ).scalar_one()
+            for table in (CollectionRow, CoverageRow, HistoryRow):
+                connection.execute(delete(table).where(table.account_id == account_id))
+            self._request(connection, account_id)
+            return int(days)
+
+    def unreconciled(self) -> list[str]:
+        """Accounts whose rows in the lake may differ from their collections. Raises StoreError."""
+        with translated(shown(self._engine)), self._engine.connect() as connection:
+            return list(
+                connection.scalars(select(ReconciliationRow.account_id).order_by(ReconciliationRow.requested_at))
+            )
+
+    def currencies(self, account_id: str) -> dict[str, str]:
+        """The currency of each collection of an account, by id. Raises StoreError."""
+        question = select(CollectionRow.id, CollectionRow.currency).where(CollectionRow.account_id == account_id)
+        with translated(shown(self._engine)), self._engine.connect() as connection:
+            return {id_: currency for id_, currency in connection.execute(question).all()}  # noqa: C416 (rows are no pairs)
+
+    def reconciled(self, account_id: str) -> None:
+        """The account's rows in the lake agree with its collections. Raises StoreError."""
+        with self._writes() as connection:
+            connection.execute(delete(ReconciliationRow).where(ReconciliationRow.account_id == account_id))
+
+    def _request(self, connection: Connection, account_id: str) -> None:
+        now = to_microseconds(self._clock.now())
+        put(connection, ReconciliationRow, [{"account_id": account_id, "requested_at": now}])
+
+    @contextmanager
+    def _writes(self) -> Iterator[Connection]:
+        with translated(shown(self._engine)), self._writing.begin() as connection:
+            yield connection
+
+
+def _labels(account_id: str) -> Any:
+    return select(
+        CollectionRow.id,
+        CollectionRow.day,
+        CollectionRow.phase,
+        CollectionRow.currency,
+        CollectionRow.currency_origin,
+        CollectionRow.head.contains(_SAYS_NO_CURRENCY).label("is_silent"),
+    ).where(CollectionRow.account_id == account_id)
+
+
+def _is_told(collection: Any) -> bool:
+    """Whether the source stated the currency; of what an earlier version wrote, whether it may have."""
+    origin: str | None = collection.currency_origin
+    return not collection.is_silent if origin is None else origin == CurrencyOrigin.SOURCE
+
+
+def _label(connection: Connection, ids: Sequence[str], currency: str, origin: CurrencyOrigin) -> None:
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        some, label = ids[start : start + _IDS_AT_ONCE], {"currency": currency, "currency_origin": origin}
+        connection.execute(update(CollectionRow).where(CollectionRow.id.in_(some)).values(label))
+        connection.execute(update(CoverageRow).where(CoverageRow.collection_id.in_(some)).values(label))
