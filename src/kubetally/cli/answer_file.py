@@ -28,8 +28,8 @@ class UnwritableOutput(RequestError):
 def answer_to(file: str | None) -> Iterator[None]:
     """What is printed inside goes to `file`, whole at the end, or not at all where an exception ends it.
 
-    None and `-` are standard output. That the file can be written is tried before the body runs. Raises
-    UnwritableOutput.
+    None and `-` are standard output. A file stays as it was where nothing is printed. That it can be written is tried
+    before the body runs. Raises UnwritableOutput.
     """
     if file is None or file == STDOUT:
         yield
@@ -43,6 +43,8 @@ def answer_to(file: str | None) -> Iterator[None]:
     try:
         with redirect_stdout(text):
             yield
+        if not text.getvalue():
+            return
         try:
             if target is None or part is None:
                 with Path(file).open("w", encoding="utf-8", errors="replace", newline="") as device:

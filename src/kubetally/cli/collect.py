@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kubetally.settings import Settings
     from kubetally.wiring.coverage import Covered
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="[ACCOUNT]...", help="Names or ids; without any, all.")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="ACCOUNT", help="Names or ids; without any, all.")]
 Forever = Annotated[bool, typer.Option("--forever", help="Go on collecting what becomes due, until stopped.")]
 From = Annotated[str, typer.Option("--from", metavar="DATE", help="First day, as 2026-11-20, in UTC.")]
 To = Annotated[str, typer.Option("--to", metavar="DATE", help="Day after the last one.")]

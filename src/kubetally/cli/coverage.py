@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from kubetally.wiring.coverage import Covered
 
 DEFAULT_WINDOW = "90d"
-Names = Annotated[list[str] | None, typer.Argument(metavar="[ACCOUNT]...", help="Names or ids; without any, all.")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="ACCOUNT", help="Names or ids; without any, all.")]
 ShownWindow = Annotated[str | None, window_option(f"{DEFAULT_WINDOW}, the last 90 days, in UTC.")]
 _HOURS_OF_A_DAY = 24.0
 _SPANS_SHOWN = 4

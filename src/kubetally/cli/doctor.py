@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Places = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[URL|ACCOUNT]...",
+        metavar="URL|ACCOUNT",
         help="URLs of an OpenCost or Kubecost, names or ids of accounts; without any, all accounts.",
     ),
 ]

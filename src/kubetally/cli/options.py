@@ -38,7 +38,7 @@ _WINDOWS = "7d, 24h, today, yesterday, week, lastweek, month, lastmonth, 2026-10
 AccountNames = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[ACCOUNT|URL]...",
+        metavar="ACCOUNT|URL",
         help="Names or ids of accounts, or URLs as with --url; without any and without --url, all accounts.",
     ),
 ]

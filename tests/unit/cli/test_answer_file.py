@@ -53,6 +53,15 @@ def test_exception_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_file_stays_as_it_was_where_nothing_is_printed(tmp_path: Path) -> None:
+    file = tmp_path / "answer"
+    file.write_text("old")
+    with answer_to(str(file)):
+        pass
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     link, file = tmp_path / "link", tmp_path / "elsewhere" / "answer"
