@@ -101,15 +101,15 @@ def test_without_assets_there_is_no_bill(faulty: FaultServer, fault: str) -> Non
 def test_without_usage_it_names_cadvisor() -> None:
     with Served(recorded_but(of_rows(cpuCoreUsageAverage=0, ramByteUsageAverage=0))) as server:
         found = findings(server.url)
-    assert levels(found) == {"usage": "warning"}
-    assert "cAdvisor" in found["usage"]["remedy"]
+    assert levels(found) == {"usage missing": "warning"}
+    assert "cAdvisor" in found["usage missing"]["remedy"]
 
 
 def test_without_requests_it_names_kube_state_metrics() -> None:
     with Served(recorded_but(of_rows(cpuCoreRequestAverage=0, ramByteRequestAverage=0))) as server:
         found = findings(server.url)
-    assert levels(found) == {"requests": "warning"}
-    assert "kube-state-metrics" in found["requests"]["remedy"]
+    assert levels(found) == {"no requests": "warning"}
+    assert "kube-state-metrics" in found["no requests"]["remedy"]
 
 
 def test_without_idle_it_says_how_to_get_it() -> None:

@@ -31,8 +31,12 @@ if TYPE_CHECKING:
     from kubetally.domain.booking import ComponentBalance
     from kubetally.domain.collection import CoveredDay
     from kubetally.domain.component import Component
+    from kubetally.domain.issues import Issue
     from kubetally.wiring.coverage import Covered
 
+Missing = Mapping[str, Sequence["Issue"]]
+"""What stored days lack, by the collection's id."""
+_NOTHING: Missing = {}
 DEFAULT_WINDOW = "90d"
 Names = Annotated[list[str] | None, typer.Argument(metavar="ACCOUNT", help="Names or ids; without any, all.")]
 ShownWindow = Annotated[str | None, window_option(f"{DEFAULT_WINDOW}, the last 90 days, in UTC.")]
@@ -53,7 +57,7 @@ _MEANINGS: Mapping[str, str] = {
     "settled": "settled",
     "provisional": "may still be corrected",
     "running": "not over",
-    "partial": "hours are missing",
+    "partial": "data is missing",
     "failed": "could not be had",
     "nothing": "the source holds nothing",
 }
@@ -95,7 +99,7 @@ def _print(found: "Sequence[Covered]", span: Window) -> None:
         say(out, "No account is remembered: kubetally accounts add NAME --url URL")
     for one in found:
         _print_calendar(out, one, span)
-    shown = {sort_of(day) for one in found for day in one.days} - {"unknown"}
+    shown = {sort_of(day, one.missing) for one in found for day in one.days} - {"unknown"}
     if shown:
         say(out, "   ".join(f"{_sign(out, what)} {_MEANINGS[what]}" for what in _SIGNS if what in shown), style="dim")
 
@@ -116,26 +120,37 @@ def _print_calendar(out: "Console", one: "Covered", span: Window) -> None:
     for month, days in months:
         line = Text(f"  {month}  " + " " * (days[0].day - 1))
         for day in days:
-            what = sort_of(by_day[day]) if day in by_day else "unknown"
+            what = sort_of(by_day[day], one.missing) if day in by_day else "unknown"
             line.append(_sign(out, what), style=_SIGNS[what][2] if out.is_terminal else "")
         line.rstrip()
         out.print(line)
-    for words, of in _told(one.days):
+    for words, of in _told(one.days, one.missing):
         say(out, f"  {_spans(of)}: {words}", indent=4)
     if not one.days:
         say(out, f"  nothing of these days was collected yet: kubetally collect {one.account.name}", indent=4)
     out.print()
 
 
-def _told(days: "Sequence[CoveredDay]") -> Iterator[tuple[str, list[date]]]:
+def _told(days: "Sequence[CoveredDay]", missing: Missing) -> Iterator[tuple[str, list[date]]]:
     """What is wrong with days, and with which: what several have alike is told once."""
     by_words: dict[str, list[date]] = {}
     for known in days:
+        for issue in missing.get(known.collection_id or "", ()):
+            by_words.setdefault(f"{_hours_of(issue, known.day)}{issue.message}", []).append(known.day)
         if known.last_error is not None and (known.is_held or known.last_error[0] != NO_DATA):
             by_words.setdefault(_not_about(known.last_error[1], known.day), []).append(known.day)
         if known.is_held and not known.audited:
             by_words.setdefault("no bill stands behind it", []).append(known.day)
     yield from by_words.items()
+
+
+def _hours_of(issue: "Issue", day: date) -> str:
+    """`12:00 to 24:00: `, where an issue is about a part of the day."""
+    window = issue.window
+    if window is None or window.hours >= _HOURS_OF_A_DAY:
+        return ""
+    end = "24:00" if window.end.date() > day else f"{window.end:%H:%M}"
+    return f"{window.start:%H:%M} to {end}: "
 
 
 def _not_about(words: str, day: date) -> str:
@@ -160,14 +175,14 @@ def _spans(days: Sequence[date]) -> str:
     return ", ".join(shown)
 
 
-def sort_of(day: "CoveredDay") -> str:
+def sort_of(day: "CoveredDay", missing: Missing = _NOTHING) -> str:
     """What a day is: a key of the calendar's signs."""
     if not day.is_held:
         is_empty = day.last_error is not None and day.last_error[0] == NO_DATA
         return "nothing" if is_empty else "failed" if day.last_error is not None else "unknown"
     if day.is_running:
         return "running"
-    if day.hours_covered < _HOURS_OF_A_DAY:
+    if day.hours_covered < _HOURS_OF_A_DAY or day.collection_id in missing:
         return "partial"
     return "settled" if day.state is DayState.SETTLED else "provisional"
 
@@ -196,15 +211,17 @@ def _body(one: "Covered", span: Window) -> dict[str, Any]:
         "start": rfc3339(span.start),
         "end": rfc3339(span.end),
         "history_begins": None if one.begins is None else one.begins.isoformat(),
-        "days": [_day(day, one.balances.get(day.collection_id or "", {})) for day in one.days],
+        "days": [_day(day, one.balances.get(day.collection_id or "", {}), one.missing) for day in one.days],
     }
 
 
-def _day(day: "CoveredDay", balance: "Mapping[Component, ComponentBalance]") -> dict[str, Any]:
+def _day(day: "CoveredDay", balance: "Mapping[Component, ComponentBalance]", missing: Missing) -> dict[str, Any]:
+    from kubetally.ledger.answer import issue_body
+
     error = None if day.last_error is None else {"code": day.last_error[0], "message": day.last_error[1]}
     return {
         "day": day.day.isoformat(),
-        "is": sort_of(day),
+        "is": sort_of(day, missing),
         "state": None if day.state is None else day.state.value,
         "audited": day.audited,
         "source": day.source,
@@ -221,4 +238,5 @@ def _day(day: "CoveredDay", balance: "Mapping[Component, ComponentBalance]") -> 
         "attempts": day.attempts,
         "tried_at": None if day.tried_at is None else rfc3339(day.tried_at),
         "last_error": error,
+        "missing": [issue_body(issue) for issue in missing.get(day.collection_id or "", ())],
     }

@@ -68,8 +68,8 @@ def verify(
     """Compare our total with the source's own.
 
     Both are for the same window; the balance per component shows where they part. The source's own is what its
-    allocations come to, idle with them. Exits 1 when a cluster is past the tolerance, 3 when one
-    could not be read.
+    allocations come to, idle with them. Exits 1 when a cluster is past the tolerance or its source lacks samples,
+    3 when one could not be read.
 
     \b
     Example:
@@ -91,7 +91,10 @@ def verify(
             read = [costs for costs in answers if isinstance(costs, ClusterCosts)]
             _print([(costs, compare(costs, allowed)) for costs in read], quiet=quiet)
     code = exit_of(answers, strict=strict, each=True)
-    raise typer.Exit(exits.PAST_TOLERANCE if _any_past(answers, allowed) else code)
+    raise typer.Exit(exits.PAST_TOLERANCE if _any_unverified(answers, allowed) else code)
+
+
+_NO_EVIDENCE = "NOT VERIFIED: the source lacks samples, {hours} h are covered; both totals may be wrong alike"
 
 
 def parse_tolerance(text: str) -> float:
@@ -108,17 +111,18 @@ def parse_tolerance(text: str) -> float:
     return fraction
 
 
-def _any_past(answers: "list[ClusterCosts | Failed]", allowed: float) -> bool:
-    """Whether any cluster with data differs by more than what is allowed."""
+def _any_unverified(answers: "list[ClusterCosts | Failed]", allowed: float) -> bool:
+    """Whether any cluster with data differs by more than what is allowed, or was answered without samples."""
     from kubetally.ledger.verification import verify as compare
 
     read = [costs for costs in answers if isinstance(costs, ClusterCosts) and costs.status is not Status.NO_DATA]
-    return any(not compare(costs, allowed).is_within for costs in read)
+    return any(costs.lacks_evidence or not compare(costs, allowed).is_within for costs in read)
 
 
 def _print(checked: "list[tuple[ClusterCosts, Verification]]", *, quiet: bool) -> None:
     from kubetally.cli.screen import console, say
     from kubetally.cli.tables import print_balance, print_heading, print_notes, print_rounding
+    from kubetally.ledger.words import hours_of
 
     out = console()
     for costs, check in checked:
@@ -126,6 +130,8 @@ def _print(checked: "list[tuple[ClusterCosts, Verification]]", *, quiet: bool) -
         if costs.status is not Status.NO_DATA:
             print_balance(out, costs)
             say(out, verdict(check, costs.currency), indent=2, style="bold")
+            if costs.lacks_evidence:
+                say(out, _NO_EVIDENCE.format(hours=hours_of(costs)), indent=2, style="bold")
         print_notes(out, costs)
     if not quiet:
         print_rounding(out, [costs for costs, _ in checked], "--format json has")
@@ -164,6 +170,8 @@ def _body(costs: ClusterCosts, check: "Verification") -> dict[str, object]:
         "difference": None if check.difference is None else round(check.difference, 6),
         "tolerance": check.tolerance,
         "within_tolerance": check.is_within if known else None,
+        "coverage": {"hours_asked": round(costs.hours_asked, 6), "hours_covered": round(costs.hours_covered, 6)},
+        "lacks_evidence": costs.lacks_evidence,
         "audited": costs.audited,
         "balance": [
             {

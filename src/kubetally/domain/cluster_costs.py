@@ -15,7 +15,7 @@ from kubetally.domain.allocation import Kind
 from kubetally.domain.booking import Booking, ComponentBalance
 from kubetally.domain.component import Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Efficiency, Hours, RatedHours, efficiency
-from kubetally.domain.issues import Issue, any_missing
+from kubetally.domain.issues import WITHOUT_EVIDENCE, Issue, any_missing
 from kubetally.domain.money import CurrencyOrigin, UnlikeCurrencies
 from kubetally.domain.row import Cause, Row
 from kubetally.domain.savings import Savings
@@ -164,6 +164,11 @@ class ClusterCosts:
         if any_missing(self.issues) or self.hours_covered < self.hours_asked:
             return Status.PARTIAL
         return Status.OK
+
+    @property
+    def lacks_evidence(self) -> bool:
+        """Whether the source answered for any part of it without the samples that its figures need."""
+        return any(issue.kind in WITHOUT_EVIDENCE for issue in self.issues)
 
     @property
     def audited(self) -> bool:

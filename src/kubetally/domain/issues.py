@@ -68,6 +68,18 @@ MISSING_DATA = frozenset(
 )
 
 
+WITHOUT_EVIDENCE = frozenset(
+    {
+        IssueKind.SAMPLES_MISSING,
+        IssueKind.NODE_INCOMPLETE,
+        IssueKind.USAGE_MISSING,
+        IssueKind.REQUESTS_MISSING,
+        IssueKind.NO_WORKLOADS,
+    }
+)
+"""What says that the source answered from fewer samples than the day has, so that nothing verifies its figures."""
+
+
 @dataclass(frozen=True, slots=True)
 class Issue:
     """One thing that is wrong, where, and what it means for the figures."""

@@ -1,22 +1,25 @@
 """What a source is, what it can answer, what is missing, and what to do about each."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.asset import AssetType
 from kubetally.domain.booking import Booking, book
 from kubetally.domain.component import Component
-from kubetally.domain.efficiency import Hours
+from kubetally.domain.efficiency import RatedHours
 from kubetally.domain.errors import HubError
+from kubetally.domain.evidence import examine, is_pod
+from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.metrics import MANAGEMENT
 from kubetally.domain.money import CurrencyOrigin, to_number
 from kubetally.domain.reading import Reading
 from kubetally.domain.row import CAUSE_IN_WORDS, Cause
-from kubetally.domain.window import Window
+from kubetally.domain.window import Window, covered_hours
+from kubetally.ledger.examination import look_around
 from kubetally.ledger.ports import About, CostSource
 from kubetally.ledger.remedies import of_error, of_issue
 from kubetally.ledger.words import hours_words, window_words
@@ -48,9 +51,12 @@ FEE_NOT_MEASURED = "management"
 """The subject of the finding that the source tells no fee."""
 
 
-async def diagnose(source: CostSource, window: Window) -> list[Finding]:
-    """All findings about `source`, from what it tells of itself and from one booked window.
+async def diagnose(
+    source: CostSource, window: Window, now: datetime, infrastructure: Infrastructure | None = None
+) -> list[Finding]:
+    """All findings about `source`, from what it tells of itself and from one window, examined and booked as any other.
 
+    infrastructure: what the Prometheus beside it measured in that window.
     Raises nothing that concerns the source: what fails is a finding. RequestErrors are findings too.
     """
     try:
@@ -66,8 +72,9 @@ async def diagnose(source: CostSource, window: Window) -> list[Finding]:
         seen = f"the source holds no data of {window_words(window)}"
         remedy = "choose another day with --window or --start and --end; is its Prometheus up, and scraping?"
         return [*findings, Finding(Level.WARNING, "costs", seen, remedy)]
-    booking = book(reading)
-    findings += _what_it_answers(reading, booking)
+    around = await look_around(source, reading, now)
+    examined = examine(replace(reading, infrastructure=infrastructure), around)
+    findings += _what_it_answers(examined, book(examined))
     findings += _savings(about)
     return findings
 
@@ -116,20 +123,23 @@ def _clock(about: About) -> Iterator[Finding]:
 
 
 def _what_it_answers(reading: Reading, booking: Booking) -> Iterator[Finding]:
-    workloads = [row for row in reading.allocations if row.kind is Kind.WORKLOAD]
-    hours = booking.window.hours
+    workloads = [row for row in reading.allocations if is_pod(row)]
+    covered = covered_hours(booking.covered)
+    hours = hours_words(covered) if covered >= booking.window.hours else f"{covered:.4g} of {booking.window.hours:g} h"
     yield Finding(
-        Level.OK,
+        Level.OK if covered >= booking.window.hours else Level.WARNING,
         "costs",
         f"{window_words(booking.window)}: {len(reading.allocations)} rows of "
-        f"{len({row.namespace for row in workloads})} namespaces for {hours_words(hours)}; "
+        f"{len({row.namespace for row in workloads})} namespaces for {hours}; "
         f"total {to_number(booking.bill.total):.2f} {booking.currency}"
         + (" (assumed)" if booking.currency_origin is CurrencyOrigin.ASSUMED else ""),
+        None if covered >= booking.window.hours else "see the warnings below: samples are missing",
     )
     yield _assets(reading)
     yield _idle(reading)
     yield from _usage(workloads)
-    yield _scraping(workloads, booking.window)
+    if covered >= booking.window.hours:
+        yield _scraping(workloads, booking.window)
     yield from _components(workloads, booking)
     yield _balance(booking)
     yield from _issues(booking.issues)
@@ -160,24 +170,11 @@ def _idle(reading: Reading) -> Finding:
 
 
 def _usage(workloads: list[Allocation]) -> Iterator[Finding]:
-    hours = Hours.sum(row.hours for row in workloads)
-    requested, used = hours.cpu_core_request_hours, hours.cpu_core_usage_hours
+    """What of the requests was used; that there is no usage, or no request, is an issue of the examined reading."""
+    rated = RatedHours.of(row.hours for row in workloads)
+    requested, used = rated.cpu_core_request_hours, rated.cpu_core_usage_hours
     if requested and used:
         yield Finding(Level.OK, "efficiency", f"{used:.1f} core-hours used of {requested:.1f} requested")
-    if not used:
-        yield Finding(
-            Level.WARNING,
-            "usage",
-            "no container used any CPU, which can't be: efficiency would read 0",
-            "see that Prometheus scrapes cAdvisor with the labels container, pod and node",
-        )
-    if not requested:
-        yield Finding(
-            Level.WARNING,
-            "requests",
-            "no container requests CPU: efficiency has no meaning and is null",
-            "see that Prometheus scrapes kube-state-metrics (kube_pod_container_resource_requests)",
-        )
 
 
 def _scraping(workloads: list[Allocation], window: Window) -> Finding:
@@ -244,7 +241,9 @@ def _savings(about: About) -> Iterator[Finding]:
 
 
 def _issues(issues: Iterable[Issue]) -> Iterator[Finding]:
-    """What the reading and booking noticed and no finding above has told yet."""
+    """What the reading and booking noticed and no finding above has told yet, with its hours."""
     for issue in issues:
         if issue.kind not in _TOLD_ABOVE:
-            yield Finding(Level.WARNING, issue.kind.value.replace("_", " "), issue.message, of_issue(issue.kind))
+            when = f" ({window_words(issue.window)})" if issue.is_missing_data and issue.window else ""
+            subject = issue.kind.value.replace("_", " ")
+            yield Finding(Level.WARNING, subject, issue.message + when, of_issue(issue.kind))

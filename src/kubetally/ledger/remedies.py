@@ -6,6 +6,14 @@ from kubetally.domain.issues import IssueKind
 _REMEDIES = {
     IssueKind.ANSWER_INCOMPLETE: "see that all stores behind the server of metrics run, and ask again",
     IssueKind.FIGURE_MISSING: "it answers null where its Prometheus gave NaN: look for gaps and double series there",
+    IssueKind.SAMPLES_MISSING: "see whether Prometheus ran and scraped OpenCost, kube-state-metrics and kubelets then; "
+    "lost samples do not come back, and a stored day that is whole is kept",
+    IssueKind.NODE_INCOMPLETE: "see whether OpenCost was scraped then, and knows the price of this instance type",
+    IssueKind.USAGE_MISSING: "see that Prometheus scrapes cAdvisor with the labels container, pod and node",
+    IssueKind.REQUESTS_MISSING: "see that Prometheus scrapes kube-state-metrics",
+    IssueKind.NO_REQUESTS: "set requests, or see that Prometheus scrapes kube-state-metrics "
+    "(kube_pod_container_resource_requests)",
+    IssueKind.HOURS_NOT_CHECKED: "give it a Prometheus with --prometheus-url, which shows gaps by itself",
     IssueKind.NO_WORKLOADS: "ask again; see the log of the source and whether its Prometheus is overloaded",
     IssueKind.ROW_WITHOUT_CLUSTER: "set CLUSTER_ID in the source that wrote them",
     IssueKind.RESOURCE_WITHOUT_ASSET: "nothing, where a node is serverless; else see why /assets does not list it",

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kubetally.domain.errors import HubError
+from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.window import HOUR, Window, whole_hour
 from kubetally.ledger.diagnosis import Finding, Level, diagnose
 from kubetally.ledger.metrics_diagnosis import diagnose_metrics, told_beside
+from kubetally.ledger.ports import InfrastructureSource
 from kubetally.ledger.words import window_words
 from kubetally.settings import Settings
+from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.cluster import AnyCluster, Remembered, place_of
 from kubetally.wiring.discoveries import Discoveries
 from kubetally.wiring.sources import open_metrics, open_source
@@ -29,13 +32,15 @@ async def diagnose_cluster(cluster: AnyCluster, window: Window, settings: Settin
     place, discoveries = place_of(cluster), Discoveries()
     day = next(window.days(), window)
     of_window = [] if day == window else [_one_day_of(window, day)]
-    try:
-        async with open_source(cluster, settings, discoveries) as source:
-            place = source.url
-            findings = await diagnose(source, day)
-    except HubError as error:
-        findings = [Finding(Level.FAILED, "source", str(error))]
     async with open_metrics(cluster, settings, discoveries) as metrics:
+        measured = None if metrics is None else await _measured(metrics, _whole_hours(day))
+        try:
+            async with open_source(cluster, settings, discoveries) as source:
+                place = source.url
+                beside = None if measured is None else measured.within(day)
+                findings = await diagnose(source, day, SystemClock().now(), beside)
+        except HubError as error:
+            findings = [Finding(Level.FAILED, "source", str(error))]
         if metrics is not None:
             of_metrics = await diagnose_metrics(metrics, _whole_hours(day))
             findings = told_beside(findings, of_metrics)
@@ -43,6 +48,14 @@ async def diagnose_cluster(cluster: AnyCluster, window: Window, settings: Settin
     if isinstance(cluster, Remembered):
         return Diagnosis(place, findings, cluster.account.id, cluster.account.name)
     return Diagnosis(place, findings)
+
+
+async def _measured(metrics: InfrastructureSource, window: Window) -> Infrastructure | None:
+    """What costs would be answered with; that it fails is a finding about the metrics."""
+    try:
+        return await metrics.read(window)
+    except HubError:
+        return None
 
 
 def _one_day_of(window: Window, day: Window) -> Finding:
