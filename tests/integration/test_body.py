@@ -19,7 +19,7 @@ RATIOS = {"cpu_efficiency", "ram_efficiency", "total_efficiency"}
 # What a reader of the existing API finds in every body, and what it finds beside that.
 EXISTING = {"cloud_account_id", "start_date", "end_date", "summary", "efficiency", "potential_savings", "breakdown"}
 BESIDE = {
-    "account", "audited", "coverage", "currency", "errors", "idle_cost", "issues", "not_measured",
+    "account", "audited", "coverage", "currency", "currency_assumed", "errors", "idle_cost", "issues", "not_measured",
     "potential_savings_in_window", "potential_savings_is", "potential_savings_period", "source", "status",
     "unallocated_cost",
 }  # fmt: skip

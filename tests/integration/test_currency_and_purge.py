@@ -1,5 +1,7 @@
 """Currencies of stored days are corrected, and days of removed accounts can be left out and deleted."""
 
+import csv
+import io
 import os
 import pty
 import subprocess
@@ -74,6 +76,10 @@ def test_correcting_a_currency_relabels_days_whose_source_states_none(
     before = datetime.now(UTC)
     first = home.costs("aurora")
     assert (first["currency"], first["currency_assumed"]) == ("USD", True)
+    for command in ("verify", "report"):
+        assert home.call(command, "aurora", *WHOLE, "--format", "json").json["currency_assumed"] is True
+    (row,) = csv.DictReader(io.StringIO(home.call("costs", "aurora", *WHOLE, "--format", "csv").out))
+    assert (row["currency"], row["currency_assumed"]) == ("USD", "true")
     done = home.call("accounts", "update", "aurora", "--currency", "eur")
     assert done.code == 0, done.err
     assert "Relabelled 3 stored days (2026-11-20 to 2026-11-22) from USD; amounts are unchanged." in done.err
