@@ -207,7 +207,7 @@ def test_a_dead_source_is_tried_for_two_days_and_left_for_later(home: Home, upst
     (calendar,) = home.call("coverage", "--format", "json").json
     assert 1 <= len(calendar["days"]) <= 2
     again = home.call("collect", KUBETALLY_ATTEMPTS="1")
-    assert (again.code, "Nothing is due" in again.out) == (0, True)
+    assert (again.code, "Nothing to collect" in again.out) == (0, True)
 
 
 def test_strict_collection_exits_3_where_one_of_several_failed(home: Home, upstream: tuple[Upstream, Served]) -> None:

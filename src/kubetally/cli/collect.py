@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kubetally.cli import exits
+from kubetally.cli.days import day_spans, days_in_words, without_day
 from kubetally.cli.options import Strict, UnreadableTime
 from kubetally.cli.start import start as start_up
 from kubetally.domain.collection import NO_DATA
 from kubetally.domain.errors import RequestError
 from kubetally.domain.window import InvalidWindow
-from kubetally.ledger.collect.guard import OVERTAKEN
+from kubetally.ledger.collect.guard import NOT_BEGUN, OVERTAKEN
 
 if TYPE_CHECKING:
     from kubetally.ledger.collect.collector import Report
@@ -36,6 +37,7 @@ Force = Annotated[
     bool, typer.Option("--force", help="Replace stored days also where the source now returns less; see `coverage`.")
 ]
 _NAMED_AT_MOST = 5
+_NO_FAILURES = frozenset({NO_DATA, OVERTAKEN, NOT_BEGUN})
 
 
 class NamesForever(RequestError):
@@ -81,7 +83,7 @@ def collect(
         print(f"Nothing to do: {another}")
         return
     if not report.planned:
-        print("Nothing is due: what is not held was tried lately or is not to be had (kubetally coverage)")
+        print("Nothing to collect: every missing day was tried recently or is unavailable. See `kubetally coverage`.")
     else:
         _tell(report)
     if (report.failed and not report.collected) or (strict and not _is_complete(settings, report)):
@@ -120,7 +122,7 @@ def collected_in_part(report: "Report", covered: "Iterable[Covered]") -> list[st
 
 def _could_not_be_had(report: "Report") -> set[tuple[str, date]]:
     """The days that a source did not give though it may hold them."""
-    return {(one.account_id, one.day) for one in report.failed if one.code not in {NO_DATA, OVERTAKEN}}
+    return {(one.account_id, one.day) for one in report.failed if one.code not in _NO_FAILURES}
 
 
 def backfill(
@@ -232,15 +234,20 @@ def _tell(report: "Report") -> None:
     failed = _could_not_be_had(report)
     told = f"{what}; {days_in_words(len(failed))} could not be had: see `kubetally coverage`" if failed else what
     print(told, flush=True)
+    for (account, why), days_of in _by_reason(report).items():
+        print(f"{account}: {day_spans(days_of)}: {why}", file=sys.stderr)
+
+
+def _by_reason(report: "Report") -> dict[tuple[str, str], list[date]]:
+    """The days that are not stored, or stay as they were, by account and reason.
+
+    Of an account that has no stored day, days were only asked for to find any: that there are no data is one reason.
+    """
     reasons: dict[tuple[str, str], list[date]] = defaultdict(list)
-    for one in report.failed:
-        reasons[one.account, one.why or one.code or ""].append(one.day)
-    for (account, why), days_of in reasons.items():
-        named = ", ".join(str(day) for day in sorted(days_of)[:_NAMED_AT_MOST])
-        more = len(days_of) - _NAMED_AT_MOST
-        print(f"{account}: {named}{f' and {days_in_words(more)} more' if more > 0 else ''}: {why}", file=sys.stderr)
-
-
-def days_in_words(count: int) -> str:
-    """`1 day`, `3 days`."""
-    return "1 day" if count == 1 else f"{count} days"
+    for outcome in report.failed:
+        why = without_day(outcome.why or outcome.code or "", outcome.day)
+        has_none = report.first_days is not None and outcome.account_id not in report.first_days
+        if outcome.code == NO_DATA and has_none:
+            why = "the source has no data"
+        reasons[outcome.account, why].append(outcome.day)
+    return reasons

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kubetally.cli.answer_file import answer_to
-from kubetally.cli.collect import days_in_words
+from kubetally.cli.days import day_spans, days_in_words, without_day
 from kubetally.cli.options import (
     End,
     OutputFile,
@@ -41,7 +41,6 @@ DEFAULT_WINDOW = "90d"
 Names = Annotated[list[str] | None, typer.Argument(metavar="ACCOUNT", help="Names or ids; without any, all.")]
 ShownWindow = Annotated[str | None, window_option(f"{DEFAULT_WINDOW}, the last 90 days, in UTC.")]
 _HOURS_OF_A_DAY = 24.0
-_SPANS_SHOWN = 4
 _RULER = (1, 6, 11, 16, 21, 26, 31)
 # What a day is, its sign, the same where only ASCII can be shown, and its style.
 _SIGNS: Mapping[str, tuple[str, str, str]] = {
@@ -125,7 +124,7 @@ def _print_calendar(out: "Console", one: "Covered", span: Window) -> None:
         line.rstrip()
         out.print(line)
     for words, of in _told(one.days, one.missing):
-        say(out, f"  {_spans(of)}: {words}", indent=4)
+        say(out, f"  {day_spans(of)}: {words}", indent=4)
     if not one.days:
         say(out, f"  nothing of these days was collected yet: kubetally collect {one.account.name}", indent=4)
     out.print()
@@ -138,7 +137,7 @@ def _told(days: "Sequence[CoveredDay]", missing: Missing) -> Iterator[tuple[str,
         for issue in missing.get(known.collection_id or "", ()):
             by_words.setdefault(f"{_hours_of(issue, known.day)}{issue.message}", []).append(known.day)
         if known.last_error is not None and (known.is_held or known.last_error[0] != NO_DATA):
-            by_words.setdefault(_not_about(known.last_error[1], known.day), []).append(known.day)
+            by_words.setdefault(without_day(known.last_error[1], known.day), []).append(known.day)
         if known.is_held and not known.audited:
             by_words.setdefault("no bill stands behind it", []).append(known.day)
     yield from by_words.items()
@@ -151,28 +150,6 @@ def _hours_of(issue: "Issue", day: date) -> str:
         return ""
     end = "24:00" if window.end.date() > day else f"{window.end:%H:%M}"
     return f"{window.start:%H:%M} to {end}: "
-
-
-def _not_about(words: str, day: date) -> str:
-    """The words of an error without the day that it is about, so that those of many days are alike."""
-    return " ".join(
-        words.replace(day.isoformat(), "the day").replace((day + timedelta(days=1)).isoformat(), "next").split()
-    )
-
-
-def _spans(days: Sequence[date]) -> str:
-    """`2026-11-20 to 2026-11-22 (3 days), 2026-11-24`."""
-    spans: list[list[date]] = []
-    for day in sorted(days):
-        if spans and day - spans[-1][-1] == timedelta(days=1):
-            spans[-1].append(day)
-        else:
-            spans.append([day])
-    words = [
-        str(span[0]) if len(span) == 1 else f"{span[0]} to {span[-1]} ({days_in_words(len(span))})" for span in spans
-    ]
-    shown = words if len(words) <= _SPANS_SHOWN else [*words[:_SPANS_SHOWN], f"{len(words) - _SPANS_SHOWN} more spans"]
-    return ", ".join(shown)
 
 
 def sort_of(day: "CoveredDay", missing: Missing = _NOTHING) -> str:

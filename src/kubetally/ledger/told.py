@@ -9,7 +9,7 @@ from kubetally.domain.errors import HubError
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import Window
-from kubetally.ledger.asking import Answers
+from kubetally.ledger.asking import Answers, gaps
 from kubetally.ledger.ports import About
 from kubetally.ledger.words import component_word
 
@@ -23,11 +23,13 @@ def measured_issues(answers: Answers, window: Window) -> Iterator[Issue]:
         if issue.subject in _COMPONENTS:
             if issue.subject in left:
                 yield issue
-        elif left or not issue.is_missing_data:
+        elif left or not issue.is_missing_data or not _answers_of(answers, issue.window or window):
             yield issue
-        else:
+        elif _is_whole(answers, issue.window or window):
             why = "nothing is missing for it, because the source itself tells of fee, balancers and traffic"
             yield replace(issue, kind=IssueKind.SOURCE_WARNING, message=f"{issue.message}; {why}")
+        else:
+            yield replace(issue, kind=IssueKind.SOURCE_WARNING)
 
 
 def foreign_metrics(answers: Answers, about: About, window: Window) -> Iterator[Issue]:
@@ -45,6 +47,17 @@ def foreign_metrics(answers: Answers, about: About, window: Window) -> Iterator[
             "and what else the metrics tell is of the wrong one: state the server of metrics or the --tenant of it"
         )
         yield Issue(IssueKind.SOURCE_WARNING, message, found.source, window, "infrastructure")
+
+
+def _answers_of(answers: Answers, window: Window) -> list[Booking]:
+    """What the source answered of that time."""
+    return [booking for booking in answers.bookings if booking.covered and booking.window.overlap(window)]
+
+
+def _is_whole(answers: Answers, window: Window) -> bool:
+    """Whether the source answered for every hour of that time that it was asked for."""
+    asked = [(part.want, answer) for part, answer in answers.parts if part.want.overlap(window)]
+    return all(isinstance(answer, Booking) and not [*gaps(want, answer.covered)] for want, answer in asked)
 
 
 def _left_to_metrics(bookings: Sequence[Booking], window: Window) -> frozenset[str]:

@@ -20,10 +20,10 @@ from kubetally.ledger.alone import AnotherWriter, alone
 from kubetally.ledger.collect.collector import Collector, Report, Watch
 from kubetally.ledger.collect.commit import Outcome
 from kubetally.ledger.collect.examine import examine_stored_days
-from kubetally.ledger.collect.guard import OVERTAKEN
+from kubetally.ledger.collect.guard import NOT_BEGUN, NOT_TRIED, OVERTAKEN
 from kubetally.ledger.collect.looks import Looks
 from kubetally.ledger.collect.plan import Policy
-from kubetally.ledger.collect.read import NOT_BEGUN, NOT_TRIED, Reader
+from kubetally.ledger.collect.read import Reader
 from kubetally.ledger.stored import COLLECTOR, MAINTAINER, Lease, Maintained
 from kubetally.settings import Settings
 from kubetally.tasks import task_group, until_set
@@ -105,6 +105,8 @@ def collect_once(
             whole.outcomes += report.outcomes
             if not report.outcomes:
                 break
+        empty = {outcome.account_id for outcome in whole.outcomes if outcome.code == NO_DATA}
+        whole.first_days = await collector.first_days(empty)
         if whole.collected:
             await asyncio.get_running_loop().run_in_executor(None, partial(_if_possible, partial(tidy, ledger)))
         return whole
@@ -280,7 +282,8 @@ class _Forever:
     async def _round(self, *, of_failed: bool) -> None:
         if dues := await self._looks.due(of_failed=of_failed):
             report = await self._collector.collect(dues, log_outcome)
-            _log.info("collected", due=report.planned, days=len(report.collected), failed=len(report.failed))
+            failed = sum(outcome.code not in _NO_NEWS for outcome in report.failed)
+            _log.info("collected", due=report.planned, days=len(report.collected), failed=failed)
         if not of_failed:
             await asyncio.to_thread(self._upkeep.see_to, self._clock.now())
 

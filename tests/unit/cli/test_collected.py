@@ -15,6 +15,47 @@ from kubetally.wiring.coverage import Covered
 DAYS = [date(2026, 11, day) for day in (20, 21, 22, 23)]
 
 
+PROD = {"account": "prod"}
+EMPTY = ("no_data", "the source has no data for this day")
+
+
+def test_each_day_is_named_once_and_counted_once(capsys: pytest.CaptureFixture[str]) -> None:
+    down = ("source_unreachable", "nobody answers")
+    skipped = ("not_tried", "skipped")
+    outcomes = [
+        *(Outcome("a", day, *down, **PROD) for day in DAYS[:2]),
+        *(Outcome("a", day, *skipped, **PROD) for day in DAYS),
+        *(Outcome("a", day, *down, **PROD) for day in DAYS[:3]),
+        Outcome("a", DAYS[3], rows=5, **PROD),
+        Outcome("a", DAYS[3], rows=7, **PROD),
+    ]
+    _tell(Report(outcomes=outcomes))
+    told = capsys.readouterr()
+    assert told.out == "Collected 1 day, 7 rows; 3 days could not be had: see `kubetally coverage`\n"
+    assert told.err == "prod: 2026-11-20 to 2026-11-22 (3 days): nobody answers\n"
+
+
+def test_days_before_the_first_stored_one_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    outcomes = [Outcome("a", DAYS[3], rows=5, **PROD), *(Outcome("a", day, *EMPTY, **PROD) for day in DAYS[:3])]
+    _tell(report := Report(outcomes=outcomes, first_days={"a": DAYS[1]}))
+    assert [outcome.day for outcome in report.failed] == [DAYS[1], DAYS[2]], "a gap between days is news"
+    assert capsys.readouterr().err == "prod: 2026-11-21 to 2026-11-22 (2 days): the source has no data for this day\n"
+
+
+def test_a_source_that_never_had_data_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    outcomes = [Outcome("a", day, *EMPTY, **PROD) for day in DAYS]
+    _tell(Report(outcomes=outcomes, first_days={}))
+    told = capsys.readouterr()
+    assert told.out == "Nothing was collected\n"
+    assert told.err == "prod: 2026-11-20 to 2026-11-23 (4 days): the source has no data\n"
+
+
+def test_messages_that_differ_by_their_day_are_one_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    outcomes = [Outcome("a", day, "timeout", f"no answer for {day}", **PROD) for day in DAYS[::2]]
+    _tell(Report(outcomes=outcomes))
+    assert capsys.readouterr().err == "prod: 2026-11-20, 2026-11-22: no answer for the day\n"
+
+
 def test_days_that_a_later_round_collected_are_not_told_as_missing_nor_those_that_a_source_does_not_hold(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

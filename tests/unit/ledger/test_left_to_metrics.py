@@ -10,7 +10,7 @@ from kubetally.domain.errors import HubError, SourceError
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.reading import Reading
-from kubetally.domain.window import DAY, Window
+from kubetally.domain.window import DAY, HOUR, Window
 from kubetally.ledger.answer import answer
 from kubetally.ledger.costs import get_cluster_costs
 from kubetally.ledger.ports import About, InfrastructureSource
@@ -97,6 +97,31 @@ async def test_metrics_that_fail_are_a_warning_where_nothing_was_left_to_them() 
     (issue,) = of_metrics(found)
     assert (issue.kind, issue.subject, found.status) == (IssueKind.SOURCE_WARNING, "infrastructure", Status.OK)
     assert "it is down; nothing is missing" in issue.message
+
+
+class Partly(Told):
+    """A source that fails for its second day, or has no data of its last hour."""
+
+    def __init__(self, *, fails: bool) -> None:
+        super().__init__(OF_ALL, OF_ALL)
+        self.fails = fails
+
+    async def read(self, window: Window) -> Reading:
+        if window.start == TODAY.start:
+            return await super().read(window)
+        if self.fails:
+            raise SourceError("the source is down, too")
+        return replace(await super().read(window), covered=(Window(window.start, window.end - HOUR),))
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_nothing_is_called_complete_where_the_source_did_not_answer_for_all(fails: bool) -> None:
+    metrics = Metrics(error=SourceError("it is down"))
+    found = await get_cluster_costs(Partly(fails=fails), TWO_DAYS, clock=FixedClock(), infrastructure=metrics)
+    assert found.status is Status.PARTIAL
+    (issue,) = of_metrics(found)
+    assert "it is down" in issue.message
+    assert "nothing is missing" not in issue.message
 
 
 async def test_metrics_that_fail_make_the_answer_partial_where_one_day_left_anything_to_them() -> None:

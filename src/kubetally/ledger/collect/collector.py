@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field, replace
@@ -12,10 +12,11 @@ from math import inf
 from typing import Protocol, TypeVar
 
 from kubetally.domain.account import Account, AccountType
-from kubetally.domain.collection import CollectedDay, CoveredDay
+from kubetally.domain.collection import NO_DATA, CollectedDay, CoveredDay
 from kubetally.domain.window import Clock
 from kubetally.ledger.accounts import Accounts, NotACluster
 from kubetally.ledger.collect.commit import Committer, Outcome
+from kubetally.ledger.collect.guard import NOT_TRIED
 from kubetally.ledger.collect.plan import GIVE_UP_AFTER, ONE_DAY, Due, History, Policy, Reason, due, history_found
 from kubetally.ledger.collect.read import GoOn, Unread, not_tried
 from kubetally.ledger.stored import Coverage, PackedDay
@@ -35,22 +36,38 @@ class Report:
     """What a round came to, in the order in which its days ended.
 
     planned: how many were due. accounts: how many clusters there are to be collected.
+    first_days: of each account the first day that is stored, if any; None where nobody looked that up.
     """
 
     planned: int = 0
     accounts: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
+    first_days: Mapping[str, date] | None = None
 
     @property
     def collected(self) -> list[Outcome]:
-        """The days that are in the lake now."""
-        return [one for one in self.outcomes if one.is_collected]
+        """The days that are in the lake now, each once."""
+        return [outcome for outcome in self._last() if outcome.is_collected]
 
     @property
     def failed(self) -> list[Outcome]:
-        """The days that are not, or stay as they were; one that another round collected is not among them."""
-        collected = {(one.account_id, one.day) for one in self.collected}
-        return [one for one in self.outcomes if (one.account_id, one.day) not in collected]
+        """The days that are not, or stay as they were, each once, without those before a source's data begin."""
+        return [outcome for outcome in self._last() if not outcome.is_collected and not self._is_probe(outcome)]
+
+    def _last(self) -> Iterable[Outcome]:
+        """What became of each day in the end; that it was skipped tells less than why it failed before."""
+        last: dict[tuple[str, date], Outcome] = {}
+        for outcome in self.outcomes:
+            key = outcome.account_id, outcome.day
+            before = last.get(key)
+            if before is None or outcome.is_collected or not (before.is_collected or outcome.code == NOT_TRIED):
+                last[key] = outcome
+        return last.values()
+
+    def _is_probe(self, outcome: Outcome) -> bool:
+        """Whether a day was only asked for to find out where the source's data begin."""
+        first = None if self.first_days is None else self.first_days.get(outcome.account_id)
+        return outcome.code == NO_DATA and first is not None and outcome.day < first
 
 
 class Waiting:
@@ -237,6 +254,14 @@ class Collector:
                 self._coverage.note_history(account.id, found, now)
             histories.append(history)
         return due(histories, now, self._policy)
+
+    async def first_days(self, account_ids: Iterable[str]) -> dict[str, date]:
+        """The first stored day of each account that has any, of those that are looked for at all. Raises StoreError."""
+        today = self._clock.now().date()
+        earliest = today - (self._policy.most_days + 1) * ONE_DAY
+        ids = list(account_ids)
+        known = await self._blocking(lambda: self._coverage.days(earliest, today + ONE_DAY, ids) if ids else [])
+        return {one.account_id: one.day for one in reversed(known) if one.is_held}
 
     def _known(self, account_id: str, first: date, end: date) -> dict[date, CoveredDay]:
         return {one.day: one for one in self._coverage.days(first, end, [account_id])}

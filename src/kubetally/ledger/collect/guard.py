@@ -21,6 +21,9 @@ FELL_BY = 0.1
 OVERTAKEN = "overtaken"
 """The code of an answer in whose place a later one is held, which is no failure."""
 
+NOT_TRIED, NOT_BEGUN = "not_tried", "not_begun"
+"""Codes of days that nobody was asked for."""
+
 _KEPT = "; the stored day was kept"
 _FORCE = "kubetally backfill --force"
 

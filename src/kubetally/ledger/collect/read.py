@@ -20,6 +20,7 @@ from kubetally.domain.metrics import Family
 from kubetally.domain.reading import Reading
 from kubetally.domain.window import Clock, Window, whole_hour
 from kubetally.ledger.asking import Answers, DeadlinePassed, booked
+from kubetally.ledger.collect.guard import NOT_BEGUN, NOT_TRIED
 from kubetally.ledger.collect.plan import GIVE_UP_AFTER, UNFORESEEN
 from kubetally.ledger.costs import identity
 from kubetally.ledger.examination import look_around, look_by_hour
@@ -31,8 +32,6 @@ from kubetally.tasks import task_group
 OpenSource = Callable[[Account], AbstractAsyncContextManager[CostSource]]
 OpenMetrics = Callable[[Account], AbstractAsyncContextManager[InfrastructureSource | None]]
 GoOn = Callable[[], bool]
-NOT_TRIED, NOT_BEGUN = "not_tried", "not_begun"
-"""Codes of days that nobody was asked for."""
 OF_ONE = 2
 """Days of one cluster that are read at a time."""
 _ABOUT_KEPT = timedelta(hours=1)

@@ -152,6 +152,15 @@ async def test_all_that_sources_hold_is_collected_and_then_nothing_is_due() -> N
     assert len({one.start for one in world.clusters[1].asked}) == len(world.clusters[1].asked), "each day once"
 
 
+async def test_days_before_the_first_stored_one_were_probes() -> None:
+    world = World([Cluster(days=5), Cluster(days=-1)])
+    collector = world.collector()
+    report = await collector.collect(await collector.due())
+    report.first_days = await collector.first_days([account_id(1), account_id(2)])
+    assert report.first_days == {account_id(1): TODAY - 5 * ONE_DAY}
+    assert {outcome.account_id for outcome in report.failed} == {account_id(2)}
+
+
 async def test_days_of_several_clusters_are_committed_together() -> None:
     world = World([Cluster() for _ in range(20)])
     await world.collect()

@@ -1,0 +1,34 @@
+"""Days in words: how many, and which."""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+
+_ONE_DAY = timedelta(days=1)
+_MAX_SPANS = 4
+
+
+def days_in_words(count: int) -> str:
+    """`1 day`, `3 days`."""
+    return "1 day" if count == 1 else f"{count} days"
+
+
+def day_spans(days: Iterable[date]) -> str:
+    """`2026-11-20 to 2026-11-22 (3 days), 2026-11-24`: each day once; of many spans the number of those left out."""
+    spans: list[list[date]] = []
+    for day in sorted(set(days)):
+        if spans and day - spans[-1][-1] == _ONE_DAY:
+            spans[-1].append(day)
+        else:
+            spans.append([day])
+    words = [
+        str(span[0]) if len(span) == 1 else f"{span[0]} to {span[-1]} ({days_in_words(len(span))})" for span in spans
+    ]
+    if len(words) <= _MAX_SPANS:
+        return ", ".join(words)
+    left = sum(len(span) for span in spans[_MAX_SPANS:])
+    return ", ".join(words[:_MAX_SPANS]) + f" and {days_in_words(left)} more"
+
+
+def without_day(words: str, day: date) -> str:
+    """The words of an error without the day that it is about, so that those of many days are alike."""
+    return " ".join(words.replace(day.isoformat(), "the day").replace((day + _ONE_DAY).isoformat(), "next").split())

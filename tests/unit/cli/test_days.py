@@ -1,0 +1,31 @@
+"""Days in words."""
+
+from datetime import date, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubetally.cli.days import day_spans, days_in_words, without_day
+
+DAY = date(2026, 11, 20)
+
+
+def days(*numbers: int) -> list[date]:
+    return [DAY + timedelta(days=number) for number in numbers]
+
+
+def test_spans_name_each_day_once() -> None:
+    assert day_spans(days(0)) == "2026-11-20"
+    assert day_spans(days(2, 0, 1, 0, 4)) == "2026-11-20 to 2026-11-22 (3 days), 2026-11-24"
+    assert day_spans(days(0, 2, 4, 6, 8, 9)) == "2026-11-20, 2026-11-22, 2026-11-24, 2026-11-26 and 2 days more"
+    assert day_spans(days(0, 2, 4, 6, 8)).endswith(" and 1 day more")
+
+
+@given(st.lists(st.integers(0, 40), min_size=1))
+def test_order_and_repetition_of_days_make_no_difference(numbers: list[int]) -> None:
+    assert day_spans(days(*numbers)) == day_spans(days(*sorted(set(numbers))))
+
+
+def test_words_are_alike_whatever_the_day() -> None:
+    assert days_in_words(1) == "1 day"
+    assert without_day("no answer for 2026-11-20 to 2026-11-21", DAY) == "no answer for the day to next"
