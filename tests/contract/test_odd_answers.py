@@ -14,7 +14,7 @@ from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Cause
 from kubetally.ledger.answer import answer
 from kubetally.sources.faults import AnswerNotUnderstood, SourceFailed, SourceRefused
-from tests.plain_cluster import DB, IDLE, LOCAL, NODE, WEB, Json, bodies, costs_of, rows, span
+from tests.plain_cluster import DB, IDLE, LOCAL, NODE, WEB, Json, bodies, container, costs_of, rows, span
 from tests.served import Asked, Reply
 
 CPU_USAGE, RAM_USAGE = "cpuCoreUsageAverage", "ramByteUsageAverage"
@@ -360,3 +360,159 @@ async def test_nodes_that_no_name_or_id_matches_are_told() -> None:
     (issue,) = of_kind(costs, IssueKind.RESOURCE_WITHOUT_ASSET)
     assert "they count twice" in issue.message
     assert not costs.audited
+
+
+NAT = {"type": "NATGateway", "properties": {"cluster": "plain", "name": "nat-1"}, **span(), "totalCost": 12.5}
+
+
+@pytest.mark.parametrize(
+    ("asset", "words"),
+    [
+        (NAT, "1 asset of the unknown type NATGateway, for 12.50"),
+        (NAT | {"totalCost": None}, "NATGateway, for an unknown amount"),
+        (NAT | {"type": ""}, "no type, for 12.50"),
+        (NAT | {"totalCost": 0}, "NATGateway, for 0.00"),
+    ],
+)
+async def test_asset_of_unknown_type_is_named_with_its_amount(asset: Json, words: str) -> None:
+    costs = await costs_of(bodies(lambda _, assets: assets.update(nat=asset)))
+    (issue,) = of_kind(costs, IssueKind.UNKNOWN_ASSET)
+    assert words in issue.message
+    assert (costs.bill.total, costs.status, costs.audited) == (3_950_000, Status.OK, False)
+
+
+@pytest.mark.parametrize("asset", [NAT | {"type": "Cloud"}, NAT | {"type": "Shared"}, None])
+async def test_assets_outside_of_the_cluster_are_no_news(asset: Any) -> None:
+    costs = await costs_of(bodies(lambda _, assets: assets.update(nat=asset)))
+    assert not of_kind(costs, IssueKind.UNKNOWN_ASSET)
+    assert costs.audited
+
+
+async def test_unknown_asset_of_another_cluster_is_not_ours() -> None:
+    other = NAT | {"properties": {"cluster": "other"}}
+    costs = await costs_of(bodies(lambda _, assets: assets.update(nat=other)), cluster_id="plain")
+    assert not of_kind(costs, IssueKind.UNKNOWN_ASSET)
+
+
+CRON = "plain/node-a/shop/cron-1/main"
+BACKWARDS = {"minutes": -1380.0, "start": "2026-11-20T23:30:00Z", "end": "2026-11-20T00:30:00Z"}
+
+
+def unexplained(costs: ClusterCosts) -> list[tuple[Cause, int]]:
+    (line,) = [line for line in costs.lines() if line.kind is Kind.UNEXPLAINED]
+    return [(cause, part.total) for cause, part in line.causes]
+
+
+def backwards(rows: Any, _: Any) -> None:
+    """A job that ends before it starts; idle as the source computes it then."""
+    job = container(CRON, 1.0, 0.1, -0.9, -0.4, cpuCoreHours=-23.0, ramByteHours=-2e10)
+    rows[CRON] = job | BACKWARDS
+    rows[IDLE] |= {"cpuCost": 1.8, "ramCost": 0.9, "totalCost": 2.7}
+
+
+@pytest.mark.parametrize("has_assets", [True, False])
+async def test_row_that_ends_before_it_starts_takes_nothing_from_others(*, has_assets: bool) -> None:
+    whole = bodies(backwards)
+    costs = await costs_of(whole if has_assets else whole | {"/assets": {"code": 200, "data": {}}})
+    shop = costs.namespaces()[0]
+    assert (shop.namespace, shop.costs.total) == ("shop", 1_500_000)
+    assert ratios(costs) == {None: (60, 50), "shop": (50, 50), "data": (80, 50)}
+    assert costs.bill.total == (3_950_000 if has_assets else 3_900_000)
+    assert costs.source_total == 3_900_000
+    assert unexplained(costs) == [(Cause.NEGATIVE_FIGURE, -1_300_000)]
+    (issue,) = of_kind(costs, IssueKind.NEGATIVE_FIGURE)
+    assert CRON in issue.message
+    assert not of_kind(costs, IssueKind.DUPLICATE_ROWS)
+
+
+@pytest.mark.parametrize(
+    "figures", [{"minutes": -5.0}, {"cpuCoreHours": -1.0}, {"ramByteUsageAverage": -1.0}, {"pvCost": -0.0000019}]
+)
+async def test_any_figure_below_zero_is_told(figures: Json) -> None:
+    costs = await costs_of(bodies(lambda rows, _: rows[WEB].update(figures)))
+    assert of_kind(costs, IssueKind.NEGATIVE_FIGURE)
+    assert ratios(costs)["shop"] == (None, None)
+    assert costs.bill.total == 3_950_000
+
+
+@pytest.mark.parametrize("figure", [1.7e308, 1e12, -1.7e308])
+@pytest.mark.parametrize("key", ["cpuCost", "pvCost", "totalCost", "cpuCostAdjustment"])
+async def test_cost_beyond_all_measure_is_a_missing_figure_of_its_row(figure: float, key: str) -> None:
+    costs = await costs_of(bodies(lambda rows, _: rows[WEB].update({key: figure})))
+    found = [issue for issue in of_kind(costs, IssueKind.FIGURE_MISSING) if WEB in issue.message]
+    assert found
+    assert key in found[0].message
+    assert (costs.bill.total, costs.status) == (3_950_000, Status.PARTIAL)
+    assert answer(costs, None)["summary"]["total_cost"] == 3.95
+
+
+@pytest.mark.parametrize("key", ["cpuCoreHours", "cpuCoreUsageAverage", "ramByteRequestAverage", "pvByteHours"])
+async def test_hours_beyond_all_measure_do_not_rate(key: str) -> None:
+    costs = await costs_of(bodies(lambda rows, _: rows[WEB].update({key: 1.7e308})))
+    assert ratios(costs) == {None: (80, 50), "shop": (None, None), "data": (80, 50)}
+
+
+@pytest.mark.parametrize("key", ["totalCost", "cpuCost", "gpuCost"])
+async def test_asset_beyond_all_measure_is_a_missing_figure(key: str) -> None:
+    costs = await costs_of(bodies(lambda _, assets: assets[NODE].update({key: 1.7e308})))
+    assert costs.status is Status.PARTIAL
+    assert costs.bill.total < 10_000_000
+    assert any("node-a" in issue.message for issue in of_kind(costs, IssueKind.FIGURE_MISSING))
+
+
+def credited(rows: Any, assets: Any) -> None:
+    """A credit of 10.00 on a node of 3.70, spread over what it costs."""
+    for name, cpu, ram, total in (
+        (WEB, -2.7027, -1.35135, -2.55405), (DB, -1.35135, -0.81081, -1.16216), (IDLE, -2.43243, -1.35135, -2.38378),
+    ):  # fmt: skip
+        rows[name] |= {"cpuCostAdjustment": cpu, "ramCostAdjustment": ram, "totalCost": total}
+    assets[NODE] |= {"adjustment": -10.0, "totalCost": -6.3}
+
+
+async def test_credit_is_named_as_one() -> None:
+    costs = await costs_of(bodies(credited))
+    assert costs.bill.total == -6_050_000
+    named = dict(unexplained(costs))
+    assert named[Cause.CREDIT] == -2_383_780
+    assert named.keys() <= {Cause.CREDIT, Cause.ROUNDING}
+    assert not of_kind(costs, IssueKind.NEGATIVE_FIGURE)
+
+
+async def test_idle_below_zero_without_a_credit_is_over_commit() -> None:
+    def crowded(rows: Any, _: Any) -> None:
+        rows[WEB] |= {"cpuCost": 3.0, "totalCost": 3.5}
+        rows[IDLE] |= {"cpuCost": -1.1, "totalCost": -0.6}
+
+    assert unexplained(await costs_of(bodies(crowded))) == [(Cause.OVER_COMMIT, -1_100_000)]
+
+
+def unpriced(rows: Any, assets: Any) -> None:
+    """The source's own metrics were not scraped: nodes without price, idle as much below zero as workloads cost."""
+    assets[NODE] |= {"cpuCost": 0.0, "ramCost": 0.0, "totalCost": 0.0}
+    rows[IDLE] |= {"cpuCost": -1.5, "ramCost": -0.8, "totalCost": -2.3}
+
+
+def unlisted(rows: Any, assets: Any) -> None:
+    unpriced(rows, assets)
+    del assets[NODE]
+
+
+@pytest.mark.parametrize(("change", "causes"), [(unpriced, [(Cause.NODE_WITHOUT_PRICE, -2_300_000)]), (unlisted, [])])
+async def test_no_over_commit_where_nodes_lack_price_or_asset(change: Any, causes: Any) -> None:
+    """Nor two differences that cancel out."""
+    assert unexplained(await costs_of(bodies(change))) == causes
+
+
+async def test_volume_without_a_cost_is_a_missing_figure() -> None:
+    def null(rows: Any, _: Any) -> None:
+        rows[DB] |= {"pvCost": None, "totalCost": None}
+        rows[DB]["pvs"]["cluster=plain:name=pvc-1"]["cost"] = None
+
+    assert unexplained(await costs_of(bodies(null))) == [(Cause.FIGURE_MISSING, 200_000)]
+
+
+@pytest.mark.parametrize("key", ["cpuCostAdjustment", "networkCostAdjustment"])
+async def test_adjustment_that_is_null_is_a_missing_figure(key: str) -> None:
+    costs = await costs_of(bodies(lambda rows, _: rows[WEB].update({key: None})))
+    (issue,) = of_kind(costs, IssueKind.FIGURE_MISSING)
+    assert issue.facts["figures"] == (key,)

@@ -35,6 +35,9 @@ class Allocation(NamedTuple):
     arose. `hours` are resource-hours. Labels are the pod's, merged by the source with its namespace's and node's.
     `name` is what the source calls the row; it only serves to tell rows apart. `life` is the span in which the source
     saw the row run, None where it gives none. `provider_id` is the node's.
+    `adjustments` are the part of `costs` that corrects them to the cloud's bill.
+
+    A workload's cost below zero before adjustment is no cost: it stands in a row of the kind unexplained instead.
     """
 
     kind: Kind
@@ -59,6 +62,7 @@ class Allocation(NamedTuple):
     name: str = ""
     life: Window | None = None
     provider_id: str | None = None
+    adjustments: Costs = ZERO
 
     def scaled_balancers(self) -> tuple[Piece, ...]:
         """The balancers, scaled down where the source's running totals exceed what it charged the row."""
@@ -93,6 +97,7 @@ class Allocation(NamedTuple):
             hours=self.hours.times(part),
             costs=Costs(*costs(self.costs)),
             network_classes=NetworkClasses(*costs(self.network_classes)),
+            adjustments=Costs(*costs(self.adjustments)) if any(self.adjustments) else ZERO,
             volumes=pieces(self.volumes),
             balancers=pieces(self.balancers),
             total=prorate(self.total, since, until),

@@ -31,6 +31,7 @@ class Bill(NamedTuple):
     audited: bool
     assets: Sequence[Asset]
     has_unlisted_nodes: bool = False
+    has_unpriced_nodes: bool = False
     has_machine_twice: bool = False
     measured: Costs = ZERO
 
@@ -66,9 +67,10 @@ def bill_side(reading: Reading, allocations: Sequence[Allocation], use: Use, iss
         classes or _classes_of(network, use.everything_classes),
         not_measured,
         left,
-        audited=not missing and not reading.missing,
+        audited=not missing and not reading.missing and not reading.has_unknown_assets,
         assets=assets,
         has_unlisted_nodes=any(resource.startswith(_NODE) for resource in missing),
+        has_unpriced_nodes=_has_unpriced_nodes(allocations, by_type[AssetType.NODE]),
         has_machine_twice=reading.has_machine_twice,
         measured=measured,
     )
@@ -99,6 +101,7 @@ def _bill_from_use(reading: Reading, use: Use, issues: list[Issue]) -> Bill:
         left,
         audited=False,
         assets=(),
+        has_unlisted_nodes=reading.assets is not None,  # it answered, and lists none
         measured=measured,
     )
 
@@ -202,6 +205,12 @@ def _without_asset(allocations: Sequence[Allocation], by_type: Mapping[AssetType
             named = ", ".join(sorted(names)) or "without a name"
             enter(f"load balancer {named}", Costs(load_balancer=row.costs.load_balancer))
     return missing
+
+
+def _has_unpriced_nodes(allocations: Sequence[Allocation], nodes: Sequence[Asset]) -> bool:
+    """Whether rows are charged for a node that is listed and costs nothing."""
+    unpriced = {name for asset in nodes if not any(asset.costs) for name in asset.names}
+    return bool(unpriced) and any(row.node in unpriced and (row.costs.cpu or row.costs.ram) for row in allocations)
 
 
 def _some_of(names: Sequence[str]) -> str:

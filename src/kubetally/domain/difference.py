@@ -27,21 +27,42 @@ def unexplained(
     for component, figures in zip(Component, _figures(bill.assets, allocations), strict=True):
         rounding = _ROUNDING_OF_ONE_FIGURE * figures
         rest = difference.of(component)
-        named: list[tuple[Cause, int]] = [(Cause.OVER_COMMIT, use.over_commit.of(component))]
-        if abs(rest - named[0][1]) > rounding:
+        named = _below_zero(rest, component, bill, use)
+        left = rest - sum(amount for _, amount in named)
+        if abs(left) > rounding and component not in missing:  # a figure that is missing would pass for another cause
             if component is Component.LOAD_BALANCER:
                 named += _balancer_causes(bill.assets, allocations)
             elif component is Component.PV:
                 named += _volume_causes(bill.assets, allocations)
             elif component is Component.NETWORK:
-                named.append((Cause.NETWORK_ASSET_DIFFERS, rest - named[0][1]))
+                named.append((Cause.NETWORK_ASSET_DIFFERS, left))
         for cause, amount in named:
             if amount:
-                causes[cause][component] = amount
+                causes[cause][component] = causes[cause].get(component, 0) + amount
                 rest -= amount
         if rest:
-            causes[_cause_of_rest(rest, rounding, component, bill, missing)][component] = rest
+            cause = _cause_of_rest(rest, rounding, component, bill, missing)
+            causes[cause][component] = causes[cause].get(component, 0) + rest
     return [Row(Kind.UNEXPLAINED, cause, costs=Costs.from_mapping(causes[cause])) for cause in Cause if cause in causes]
+
+
+def _below_zero(rest: int, component: Component, bill: Bill, use: Use) -> list[tuple[Cause, int]]:
+    """What idle and rows were below zero, by cause; never more than is left, or two causes would cancel out."""
+    over_commit = Cause.OVER_COMMIT
+    if component in NODE_COMPONENTS and bill.has_unlisted_nodes:
+        over_commit = Cause.NODE_WITHOUT_ASSET
+    elif component in NODE_COMPONENTS and bill.has_unpriced_nodes:
+        over_commit = Cause.NODE_WITHOUT_PRICE
+    named = []
+    for cause, costs in (
+        (Cause.NEGATIVE_FIGURE, use.negative),
+        (over_commit, use.over_commit),
+        (Cause.CREDIT, use.credit),
+    ):
+        amount = max(costs.of(component), min(rest, 0))
+        named.append((cause, amount))
+        rest -= amount
+    return named
 
 
 def _cause_of_rest(rest: int, rounding: int, component: Component, bill: Bill, missing: frozenset[Component]) -> Cause:

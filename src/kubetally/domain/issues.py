@@ -35,6 +35,8 @@ class IssueKind(StrEnum):
     DUPLICATE_ROWS = "duplicate_rows"
     MACHINE_TWICE = "machine_twice"
     UNKNOWN_COST = "unknown_cost"
+    UNKNOWN_ASSET = "unknown_asset"
+    NEGATIVE_FIGURE = "negative_figure"
     TOTAL_BELOW_PARTS = "total_below_parts"
     NOT_A_NUMBER = "not_a_number"
     NETWORK_UNPRICED = "network_unpriced"

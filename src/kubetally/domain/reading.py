@@ -23,6 +23,7 @@ class Reading:
                window's): then there is no bill to audit against.
     `missing`: components of which the source could not compute a figure.
     `has_machine_twice`: whether the source took one machine for two, which its idle cost then counts twice.
+    `has_unknown_assets`: whether it lists assets of a type that is not known, which stay outside of the bill.
     `currency`: the one the account states or the source does. `currency_origin`: who says so; None where not known.
     `infrastructure`: what a server of metrics measured of what the source leaves out, in the same currency; None where
                none is configured, or it failed.
@@ -37,6 +38,7 @@ class Reading:
     issues: tuple[Issue, ...] = ()
     missing: frozenset[Component] = frozenset()
     has_machine_twice: bool = False
+    has_unknown_assets: bool = False
     collected_at: datetime | None = None
     infrastructure: Infrastructure | None = None
     currency_origin: CurrencyOrigin | None = None

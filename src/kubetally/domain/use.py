@@ -13,12 +13,17 @@ from kubetally.domain.row import Row
 
 
 class Use(NamedTuple):
-    """The use side. `idle` is clamped at zero; `over_commit` is what that left out, below zero."""
+    """The use side. `idle` is clamped at zero; `over_commit` and `credit` are what that left out, below zero.
+
+    `negative`: what the source charged rows below zero without any adjustment; only `everything` has it.
+    """
 
     pods: list[Row]
     workload: Costs
     idle: Costs
     over_commit: Costs
+    credit: Costs
+    negative: Costs
     unmounted: Row
     overhead: Costs
     everything: Costs
@@ -27,7 +32,7 @@ class Use(NamedTuple):
 
 def use_side(allocations: Sequence[Allocation]) -> Use:
     by_kind = {kind: [row for row in allocations if row.kind is kind] for kind in Kind}
-    idle_costs, over_commit = _clamped_idle(by_kind[Kind.IDLE])
+    idle_costs, over_commit, credit = _clamped_idle(by_kind[Kind.IDLE])
     pods = _pods(by_kind[Kind.WORKLOAD])
     loose = by_kind[Kind.UNMOUNTED]
     return Use(
@@ -35,6 +40,8 @@ def use_side(allocations: Sequence[Allocation]) -> Use:
         workload=Costs.sum(row.costs for row in pods),
         idle=idle_costs,
         over_commit=over_commit,
+        credit=credit,
+        negative=Costs.sum(row.costs for row in by_kind[Kind.UNEXPLAINED]),
         unmounted=Row(
             Kind.UNMOUNTED,
             hours=Hours.sum(row.hours for row in loose),
@@ -47,15 +54,28 @@ def use_side(allocations: Sequence[Allocation]) -> Use:
     )
 
 
-def _clamped_idle(rows: Iterable[Allocation]) -> tuple[Costs, Costs]:
-    """Idle of the day, and apart from it what was below zero (B6): per node where the source tells nodes apart."""
-    by_node: dict[str | None, list[Costs]] = defaultdict(list)
+def _clamped_idle(rows: Iterable[Allocation]) -> tuple[Costs, Costs, Costs]:
+    """Idle of the day, and apart from it what was below zero (B6): per node where the source tells nodes apart.
+
+    What an adjustment took below zero is credit; what was below zero without it is over-commit.
+    """
+    by_node: dict[str | None, list[Allocation]] = defaultdict(list)
     for row in rows:
-        by_node[row.node].append(row.costs)
-    sums = [Costs.sum(costs) for costs in by_node.values()]
-    above = Costs.sum(Costs(*(max(0, amount) for amount in costs)) for costs in sums)
-    below = Costs.sum(Costs(*(min(0, amount) for amount in costs)) for costs in sums)
-    return above, below
+        by_node[row.node].append(row)
+    sums = [Costs.sum(row.costs for row in rows) for rows in by_node.values()]
+    before = [Costs.sum(row.costs.minus(row.adjustments) for row in rows) for rows in by_node.values()]
+    above = Costs.sum(map(_above_zero, sums))
+    below = [_below_zero(costs) for costs in sums]
+    credit = Costs.sum(_below_zero(whole.minus(_below_zero(own))) for whole, own in zip(below, before, strict=True))
+    return above, Costs.sum(below).minus(credit), credit
+
+
+def _above_zero(costs: Costs) -> Costs:
+    return Costs(*(max(0, amount) for amount in costs))
+
+
+def _below_zero(costs: Costs) -> Costs:
+    return Costs(*(min(0, amount) for amount in costs))
 
 
 def _pods(workloads: Sequence[Allocation]) -> list[Row]:

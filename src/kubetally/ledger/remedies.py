@@ -22,6 +22,8 @@ _REMEDIES = {
     IssueKind.MACHINE_TWICE: "nothing: it counts once; look for scrape jobs with unlike `node` or `instance`",
     IssueKind.DUPLICATE_ROWS: "nothing: they count once; look for two sources that write into one Prometheus",
     IssueKind.UNKNOWN_COST: "report it with the version of the source: it has a cost that is not known here",
+    IssueKind.UNKNOWN_ASSET: "report it with the version of the source: it lists a type that is not known here",
+    IssueKind.NEGATIVE_FIGURE: "update the source: some of its rows end before they start",
     IssueKind.TOTAL_BELOW_PARTS: "update the source: its own total lacks a part that it charges",
     IssueKind.NOT_A_NUMBER: "look for gaps and double series in its Prometheus",
     IssueKind.NETWORK_UNPRICED: "deploy the network-costs DaemonSet of the source, or set its egress prices",

@@ -9,6 +9,8 @@ from kubetally.domain.component import Component
 from kubetally.domain.money import to_decimal
 from kubetally.domain.row import Cause
 
+_BELOW_ZERO = frozenset({Cause.OVER_COMMIT, Cause.CREDIT, Cause.NEGATIVE_FIGURE})
+
 
 @dataclass(frozen=True, slots=True)
 class ComponentCheck:
@@ -57,8 +59,8 @@ def verify(costs: ClusterCosts, tolerance: float) -> Verification:
     for component in Component:
         sheet = balance[component]
         causes = tuple((cause, amounts.of(component)) for cause, amounts in unexplained.causes if amounts.of(component))
-        # The source shows idle as it came, below zero too: that part of it is booked as over-commit.
-        over_commit = sum(amount for cause, amount in causes if cause is Cause.OVER_COMMIT)
-        shows = sheet.workload + sheet.idle + sheet.unmounted + over_commit
+        # The source shows what is below zero as it came; that part of it is booked by its cause.
+        below_zero = sum(amount for cause, amount in causes if cause in _BELOW_ZERO)
+        shows = sheet.workload + sheet.idle + sheet.unmounted + below_zero
         checks.append(ComponentCheck(component, sheet.bill, shows, *sheet[1:], causes=causes))
     return Verification(costs.bill.total, costs.source_total, tolerance, tuple(checks))

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
+import msgspec
 from msgspec import UnsetType
 
 from kubetally.domain.allocation import Allocation, Kind, Piece
 from kubetally.domain.asset import Asset, AssetType, node_costs
-from kubetally.domain.component import Component, Costs, NetworkClasses
+from kubetally.domain.component import ZERO, Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.errors import SourceError
 from kubetally.domain.garbage import no_garbage
@@ -53,6 +54,17 @@ _ASSET_TYPES = {
     "Network": AssetType.NETWORK,
     "ClusterManagement": AssetType.MANAGEMENT,
 }
+
+
+_OUTSIDE = frozenset({"Cloud", "Shared"})  # of the cluster, and of what its workloads are charged
+_ADJUSTED = ("cpuCost", "ramCost", "gpuCost", "pvCost", "loadBalancerCost", "networkCost")
+_NOT_ADJUSTED = (0.0,) * len(_ADJUSTED)
+_NOT_RATED = Hours(
+    cpu_core_request_hours=None, cpu_core_usage_hours=None, ram_byte_request_hours=None, ram_byte_usage_hours=None
+)
+_MOST = 10**18  # micros: what a ledger of six decimals holds; a figure from here on is no cost
+_MOST_HOURS = 1e24  # no cluster has as many byte-hours
+_NAMED_AT_MOST = 5
 
 
 _COMPONENT_OF = {
@@ -96,6 +108,14 @@ class WrongWindow(SourceError):
         )
 
 
+class UnknownAsset(NamedTuple):
+    """An asset of a type that is not known here; `cost` in micros, None where it has none."""
+
+    type: str
+    cluster_id: str | None
+    cost: int | None
+
+
 @dataclass
 class Notes:
     """What is seen while rows are read, counted, so that a thousand rows make one issue."""
@@ -106,6 +126,11 @@ class Notes:
     absent_figures: set[str] = field(default_factory=set)
     merged: int = 0
     coarse: Counter[str] = field(default_factory=Counter)
+    negative: dict[str, int] = field(default_factory=dict)
+    huge: dict[str, str] = field(default_factory=dict)
+    huge_keys: set[str] = field(default_factory=set)
+    unknown_assets: list[UnknownAsset] = field(default_factory=list)
+    set_aside: list[Allocation] = field(default_factory=list)
     prorated: int = 0
     beyond_parts: dict[str, int] = field(default_factory=dict)
     below_parts: dict[str, int] = field(default_factory=dict)
@@ -113,8 +138,9 @@ class Notes:
     @property
     def missing(self) -> frozenset[Component]:
         """Components of which a figure is missing."""
-        figures = self.null_figures | self.absent_figures
-        return frozenset(_COMPONENT_OF[key] for key in figures if key in _COMPONENT_OF)
+        figures = self.null_figures | self.absent_figures | self.huge_keys
+        keys = (key.removesuffix("Adjustment") for key in figures)
+        return frozenset(_COMPONENT_OF[key] for key in keys if key in _COMPONENT_OF)
 
     def issues(self, unknown_keys: Iterable[str] = ()) -> Iterator[Issue]:
         """One issue for each kind of thing seen."""
@@ -138,6 +164,22 @@ class Notes:
                 f"{self.merged} rows were merged by the source from shorter steps: CPU usage of pods that came and "
                 "went is not exact",
                 rows=self.merged,
+            )
+        if self.huge:
+            figures = tuple(f"{figure} of {name}" for name, figure in self.huge.items())
+            yield self._issue(
+                IssueKind.FIGURE_MISSING,
+                f"the source answered figures too large to be true, which count as unknown: {_some_of(figures)}",
+                figures=figures,
+            )
+        if self.negative:
+            amount = sum(self.negative.values())
+            yield self._issue(
+                IssueKind.NEGATIVE_FIGURE,
+                f"{len(self.negative)} rows or assets have minutes, hours or costs below zero: "
+                f"{_some_of(tuple(self.negative))}. They count in no efficiency"
+                + (f"; {amount / 1e6:.2f} of cost is part of the difference" if amount else ""),
+                rows=tuple(self.negative),
             )
         if self.coarse:
             rows, grains = self.coarse.total(), " and ".join(sorted(self.coarse))
@@ -217,9 +259,11 @@ def read_allocations(answer: BookedAnswer | AllocationAnswer, asked: Window, not
             allocation = _allocation(name, row, window, step_hours, notes)
             if is_inside:
                 rows.append(allocation)
-            elif (part := _part(allocation, row, asked, url)) is not None:
+            elif (part := _part(allocation, row, asked)) is not None:
                 rows.append(part)
                 notes.prorated += 1
+            if notes.set_aside:
+                rows += filter(None, [_part(notes.set_aside.pop(), row, asked)])
     if outside and not steps:
         raise WrongWindow(url, asked, outside)
     _note_absent_costs([row for step in _sets(answer.data) for row in step.values() if row is not None], notes, url)
@@ -236,12 +280,15 @@ def read_assets(answer: AssetAnswer, asked: Window, notes: Notes) -> list[Asset]
     assets = []
     for step in _sets(answer.data):
         for row in step.values():
-            if row is None or row.type not in _ASSET_TYPES:
+            if row is None or row.type in _OUTSIDE:
                 continue
             window = _window(row.window, notes.source) or asked
+            if asked.overlap(window) is None and not asked.contains(window):
+                continue
+            if row.type not in _ASSET_TYPES:
+                notes.unknown_assets.append(_unknown_asset(row))
+                continue
             if not asked.contains(window):
-                if asked.overlap(window) is None:
-                    continue
                 return None
             assets.append(_asset(row, window, notes))
     return assets
@@ -292,11 +339,12 @@ def _note_absent_costs(rows: Sequence[BookedRow], notes: Notes, url: str) -> Non
     notes.absent_figures.update(_COST_KEYS[key] for key in absent if traces.get(key))
 
 
-def _part(allocation: Allocation, row: BookedRow, asked: Window, url: str) -> Allocation | None:
+def _part(allocation: Allocation, row: BookedRow, asked: Window) -> Allocation | None:
     """What of a row arose within `asked`."""
     step = allocation.step
-    life = _window(Span(row.start, row.end), url)
-    lived = step.overlap(life) if life else None
+    if asked.contains(step):
+        return allocation
+    lived = _life(row, step)
     part = allocation._replace(step=lived or step).within(asked)
     common = step.overlap(asked)
     return part._replace(step=common) if part is not None and common is not None else None
@@ -320,8 +368,19 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
     about = row.properties or _NO_PROPERTIES
     namespace = about.namespace
     kind = kind_of(name, namespace)
-    costs = _costs(row, notes)
+    base, adjustments = _costs(row, notes)
+    costs = base if adjustments is ZERO else base.plus(adjustments)
     total = to_micros(row.total_cost) if row.total_cost is not None else sum(costs)
+    if (
+        max(base) >= _MOST
+        or min(base) <= -_MOST
+        or not -_MOST < total < _MOST
+        or (adjustments is not ZERO and max(map(abs, adjustments)) >= _MOST)
+    ):
+        row = _without_huge(name, row, notes, unknown=0.0)
+        base, adjustments = _costs(row, notes)
+        costs = base.plus(adjustments)
+        total = to_micros(row.total_cost) if row.total_cost is not None else sum(costs)
     beyond = total - sum(costs)
     if beyond > _TOTAL_TOLERANCE and not _lacks_a_cost(row):
         notes.beyond_parts[name] = beyond
@@ -335,6 +394,23 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
         notes.coarse[_grain(about)] += 1
         is_coarse = True
     minutes = row.minutes or 0.0
+    hours = _hours(row, step_hours, minutes / 60, notes, is_coarse=is_coarse) if kind is Kind.WORKLOAD else None
+    if kind is Kind.WORKLOAD and (min(base) < 0 or minutes < 0 or hours is None):
+        below_zero = Costs(*(min(amount, 0) for amount in base))
+        notes.negative[name] = notes.negative.get(name, 0) + below_zero.total
+        if any(below_zero):
+            costs, total = costs.minus(below_zero), total - below_zero.total
+            notes.set_aside.append(
+                Allocation(
+                    Kind.UNEXPLAINED,
+                    step,
+                    cluster_id=about.cluster,
+                    costs=below_zero,
+                    total=below_zero.total,
+                    name=f"{row.name or name} below zero",
+                )
+            )
+        minutes, hours = max(minutes, 0.0), _NOT_RATED
     classes = NetworkClasses(
         to_micros(row.network_internet_cost) if row.network_internet_cost else 0,
         to_micros(row.network_cross_region_cost) if row.network_cross_region_cost else 0,
@@ -354,9 +430,7 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
         about.labels,
         about.namespace_labels,
         minutes,
-        _hours(row, step_hours, minutes / 60, notes, is_coarse=is_coarse)
-        if kind is Kind.WORKLOAD
-        else _volume_hours(row),
+        _volume_hours(row) if hours is None else hours,
         costs,
         classes,
         tuple([_volume(key, volume, notes) for key, volume in row.pvs.items()]) if row.pvs else (),
@@ -367,6 +441,7 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
         row.name or name,
         _life(row, step) if kind is Kind.WORKLOAD else None,
         about.provider_id or None,
+        adjustments,
     )
 
 
@@ -407,8 +482,11 @@ def _named(name: str | None) -> str | None:
     return None if name in _NAMELESS else name
 
 
-def _costs(row: BookedRow, notes: Notes) -> Costs:
-    """Each component with its adjustment. Most figures of most rows are zero, which is why that is looked at first."""
+def _costs(row: BookedRow, notes: Notes) -> tuple[Costs, Costs]:
+    """Each component before its adjustment, and the adjustments; `ZERO` itself where there is none.
+
+    Most figures of most rows are zero, which is why that is looked at first.
+    """
     cpu, ram, gpu, pv = row.cpu_cost, row.ram_cost, row.gpu_cost, row.pv_cost
     balancer, network, shared, external = row.load_balancer_cost, row.network_cost, row.shared_cost, row.external_cost
     costs = Costs(
@@ -432,29 +510,31 @@ def _costs(row: BookedRow, notes: Notes) -> Costs:
             )
             if figure is None
         )  # fmt: skip
-    if (
-        row.cpu_cost_adjustment
-        or row.ram_cost_adjustment
-        or row.gpu_cost_adjustment
-        or row.pv_cost_adjustment
-        or row.load_balancer_cost_adjustment
-        or row.network_cost_adjustment
-    ):
-        costs = costs.plus(
-            Costs(
-                cpu=to_micros(row.cpu_cost_adjustment or 0),
-                ram=to_micros(row.ram_cost_adjustment or 0),
-                gpu=to_micros(row.gpu_cost_adjustment or 0),
-                pv=to_micros(row.pv_cost_adjustment or 0),
-                load_balancer=to_micros(row.load_balancer_cost_adjustment or 0),
-                network=to_micros(row.network_cost_adjustment or 0),
-            )
-        )
-    return costs
+    adjustments = (
+        row.cpu_cost_adjustment, row.ram_cost_adjustment, row.gpu_cost_adjustment, row.pv_cost_adjustment,
+        row.load_balancer_cost_adjustment, row.network_cost_adjustment,
+    )  # fmt: skip
+    if adjustments == _NOT_ADJUSTED:
+        return costs, ZERO
+    notes.null_figures.update(
+        f"{key}Adjustment" for key, figure in zip(_ADJUSTED, adjustments, strict=True) if figure is None
+    )
+    cpu, ram, gpu, pv, balancer, network = adjustments
+    return costs, Costs(
+        cpu=to_micros(cpu or 0),
+        ram=to_micros(ram or 0),
+        gpu=to_micros(gpu or 0),
+        pv=to_micros(pv or 0),
+        load_balancer=to_micros(balancer or 0),
+        network=to_micros(network or 0),
+    )
 
 
-def _hours(row: BookedRow, step_hours: float, hours: float, notes: Notes, *, is_coarse: bool) -> Hours:
-    """Resource-hours from averages (B8): the source divides CPU usage by its whole step, everything else by minutes."""
+def _hours(row: BookedRow, step_hours: float, hours: float, notes: Notes, *, is_coarse: bool) -> Hours | None:
+    """Resource-hours from averages (B8): the source divides CPU usage by its whole step, everything else by minutes.
+
+    None where one is below zero or beyond all measure.
+    """
     cpu_request, cpu_usage = row.cpu_core_request_average, row.cpu_core_usage_average
     ram_request, ram_usage = row.ram_byte_request_average, row.ram_byte_usage_average
     if cpu_request is ABSENT or cpu_usage is ABSENT or ram_request is ABSENT or ram_usage is ABSENT:
@@ -473,7 +553,7 @@ def _hours(row: BookedRow, step_hours: float, hours: float, notes: Notes, *, is_
             )
             if figure is None
         )  # fmt: skip
-    return Hours(
+    found = Hours(
         row.cpu_core_hours or 0.0,
         None if cpu_request is None else cpu_request * hours,
         None if cpu_usage is None else cpu_usage * usage_hours,
@@ -485,6 +565,41 @@ def _hours(row: BookedRow, step_hours: float, hours: float, notes: Notes, *, is_
         row.network_transfer_bytes or 0.0,
         row.network_receive_bytes or 0.0,
     )
+    try:
+        is_odd = min(found) < 0 or max(found) > _MOST_HOURS  # type: ignore[type-var, operator]
+    except TypeError:
+        known = [amount for amount in found if amount is not None]
+        is_odd = min(known) < 0 or max(known) > _MOST_HOURS
+    return None if is_odd else found
+
+
+def _unknown_asset(row: AssetRow) -> UnknownAsset:
+    cost = row.total_cost
+    micros = None if cost is None or abs(cost) * 1e6 >= _MOST else to_micros(cost)
+    return UnknownAsset(row.type or "no type", row.properties.cluster if row.properties else None, micros)
+
+
+def _some_of(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED_AT_MOST
+    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+
+
+R_ = TypeVar("R_", BookedRow, AssetRow)
+
+
+def _without_huge(name: str, row: R_, notes: Notes, *, unknown: float | None) -> R_:
+    """The row with `unknown` for figures that are too large; its total is the sum of what is left."""
+    huge = [
+        field.name
+        for field in msgspec.structs.fields(type(row))
+        if isinstance(figure := getattr(row, field.name), float)
+        and abs(figure) >= (_MOST / 1e6 if "cost" in field.name or "adjustment" in field.name else _MOST_HOURS)
+    ]
+    if huge:
+        keys = {field.name: field.encode_name for field in msgspec.structs.fields(type(row))}
+        notes.huge[name] = ", ".join(keys[key] for key in huge)
+        notes.huge_keys.update(keys[key] for key in huge)
+    return msgspec.structs.replace(row, **(dict.fromkeys(huge, unknown) | {"total_cost": None} if huge else {}))
 
 
 def _unless_absent(figure: float | None, has_resource: bool) -> float | None:
@@ -497,21 +612,33 @@ def _volume_hours(row: BookedRow) -> Hours:
 
 
 def _volume(key: str, volume: Volume, notes: Notes) -> Piece:
-    if volume.cost is None:
-        notes.null_figures.add("pvs.cost")
-    return Piece(key.rpartition(":name=")[2], to_micros(volume.cost or 0) + to_micros(volume.adjustment or 0))
+    return Piece(key.rpartition(":name=")[2], _cost_of_piece(volume, "pvs.cost", key, notes))
 
 
 def _balancer(key: str, balancer: Balancer, notes: Notes) -> Piece:
-    if balancer.cost is None:
-        notes.null_figures.add("lbAllocations.cost")
-    cost = to_micros(balancer.cost or 0) + to_micros(balancer.adjustment or 0)
+    cost = _cost_of_piece(balancer, "lbAllocations.cost", key, notes)
     return Piece(balancer.service or key.partition("/")[2], cost)
+
+
+def _cost_of_piece(piece: Volume | Balancer, key: str, name: str, notes: Notes) -> int:
+    """Its cost with adjustment; 0, with a note, where it is unknown or too large, and where it is below zero."""
+    if piece.cost is None:
+        notes.null_figures.add(key)
+        return 0
+    if abs(piece.cost) * 1e6 >= _MOST:
+        notes.huge[name] = key
+        notes.huge_keys.add(key)
+        return 0
+    return max(to_micros(piece.cost), 0) + to_micros(piece.adjustment or 0)
 
 
 def _asset(row: AssetRow, window: Window, notes: Notes) -> Asset:
     about, kind = row.properties, _ASSET_TYPES[row.type]
     name = (about.name if about else None) or ""
+    if any(abs(cost or 0.0) * 1e6 >= _MOST for cost in (row.total_cost, row.cpu_cost, row.ram_cost, row.gpu_cost)):
+        row = _without_huge(name, row, notes, unknown=None)
+    if (row.total_cost or 0.0) < min(row.adjustment or 0.0, 0.0) or (row.minutes or 0.0) < 0:
+        notes.negative[name] = 0
     total = 0 if row.total_cost is None else to_micros(row.total_cost)
     listed = total - to_micros(row.adjustment or 0)
     if row.total_cost is None:

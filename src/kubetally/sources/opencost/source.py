@@ -12,7 +12,7 @@ from kubetally.domain.errors import RequestError, SourceError
 from kubetally.domain.evidence import SeenHour, seen_hours
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.machines import Matched, match_machines
-from kubetally.domain.money import DEFAULT_CURRENCY, CurrencyOrigin, to_decimal
+from kubetally.domain.money import DEFAULT_CURRENCY, CurrencyOrigin, to_decimal, to_shown
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window
@@ -20,7 +20,7 @@ from kubetally.ledger.ports import About
 from kubetally.sources.faults import Answer, SourceFailed
 from kubetally.sources.kubecost.savings import read_savings
 from kubetally.sources.opencost.client import CostModelClient
-from kubetally.sources.opencost.read import Notes, are_of_one_span, read_allocations, read_assets
+from kubetally.sources.opencost.read import Notes, UnknownAsset, are_of_one_span, read_allocations, read_assets
 from kubetally.sources.opencost.wire import AssetAnswer, decode_object, unknown_cost_keys
 from kubetally.tasks import task_group
 
@@ -156,6 +156,8 @@ class CostModelSource:
             await self._check_that_it_is_there(self.cluster_id)
         unknown = unknown_cost_keys(answer, set(notes.beyond_parts)) if notes.beyond_parts else ()
         issues += notes.issues(unknown)
+        unknown_assets = [one for one in notes.unknown_assets if self.cluster_id in (None, one.cluster_id)]
+        issues += self._unknown_assets(unknown_assets, window)
         issues += self._warning(warnings, "allocations", window)
         if repaired:
             issues.append(
@@ -173,6 +175,7 @@ class CostModelSource:
             source=self.url,
             issues=tuple(issues),
             missing=notes.missing,
+            has_unknown_assets=bool(unknown_assets),
             has_machine_twice=bool(matched.twins or matched.renamed),
             collected_at=answer.received_at,
             currency_origin=currency_origin,
@@ -312,6 +315,20 @@ class CostModelSource:
         if stated:
             return stated, CurrencyOrigin.SOURCE
         return self._currency or self._default_currency, unless_told
+
+    def _unknown_assets(self, assets: Sequence[UnknownAsset], window: Window) -> list[Issue]:
+        """One issue for each type that is not known."""
+        told = []
+        for type_ in sorted({asset.type for asset in assets}):
+            costs = [asset.cost for asset in assets if asset.type == type_]
+            known = [cost for cost in costs if cost is not None]
+            amount = f"{to_shown(sum(known))}" if known else "an unknown amount"
+            message = (
+                f"the source lists {len(costs)} asset{'' if len(costs) == 1 else 's'} of the unknown type {type_}, for "
+                f"{amount}; not in the total, as another asset may contain it"
+            )
+            told.append(Issue(IssueKind.UNKNOWN_ASSET, message, self.url, window, facts={"type": type_}))
+        return told
 
     def _machines_twice(self, matched: Matched, window: Window) -> list[Issue]:
         """That assets were left out, or nodes of rows matched by another name."""
