@@ -184,6 +184,7 @@ def test_a_failed_cluster_is_told_beside_the_table_and_in_csv(faulty: FaultServe
     urls = ("--url", bad, "--url", faulty.url_of("draco"))
     table, rows = call("costs", *urls, *DAY), call("costs", *urls, *DAY, "--format", "csv")
     assert f"failed, and not in the sum: {bad}\n" in table.out
+    assert re.search(r"^sum in USD +clusters missing ", table.out, re.MULTILINE)
     assert next(csv.DictReader(io.StringIO(rows.out)))["status"] == "error"
 
 

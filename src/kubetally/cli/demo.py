@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from kubetally.settings import Settings
     from kubetally.wiring.service import Started
 
+_CURRENCY = "USD"  # of the samples' prices, which their sources do not state
+
 Url = Annotated[
     str | None, typer.Option("--url", metavar="URL", help="An OpenCost or Kubecost of yours in place of the samples.")
 ]
@@ -60,8 +62,9 @@ def demo(url: Url = None, port: Port = DEFAULT_PORT, once: Once = False) -> None
         else:
             settings, words, urls = start(), "7d", {"my-cluster": url}
         settings = replace(settings, home=home, database_url=None, keys=None, secret=None)
+        currency = _CURRENCY if url is None else None
         for name, place in urls.items():
-            add_accounts(Stated(name, place), settings)
+            add_accounts(Stated(name, place, currency=currency), settings)
         window, clock = _when(words, is_sample=url is None)
         answers = ask([*remembered((), settings)], window, settings, clock)
         print_costs(answers, DetailLevel.SUMMARY)

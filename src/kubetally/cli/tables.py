@@ -138,11 +138,11 @@ def _print_overview(out: Console, answers: "Sequence[ClusterCosts | Failed]") ->
             shown.append(answer)
             grid.add([name_of(answer.source), status_words(answer)], _overview_figures(answer))
     grid.rule()
-    sums = fleet_sums([answer for answer in answers if isinstance(answer, ClusterCosts)])
+    read = [answer for answer in answers if isinstance(answer, ClusterCosts)]
+    sums, has_failed = fleet_sums(read), len(read) < len(answers)
     for fleet in sums:
-        grid.add(
-            [f"sum in {fleet.currency}", "hours missing" if fleet.incomplete else ""], _sum_figures(fleet), style=_TOTAL
-        )
+        state = "hours missing" if fleet.incomplete else "clusters missing" if has_failed else ""
+        grid.add([f"sum in {fleet.currency}", state], _sum_figures(fleet), style=_TOTAL)
     print_grid(out, grid)
     if any(costs.currency_assumed for costs in shown):
         say(out, ASSUMED, indent=2)
