@@ -23,8 +23,16 @@ from tests.integration.collected_days import DAY, NOW, collection, opener_of
 from tests.integration.databases import PASSWORD, Database
 
 END = DAY + timedelta(days=3)
-TABLES = ["organization", "cloudaccount", "collections", "coverage", "histories", "leases"]
-COUNTS = {"organization": 1, "cloudaccount": 2, "collections": 4, "coverage": 3, "histories": 1, "leases": 1}
+TABLES = ["organization", "cloudaccount", "collections", "coverage", "histories", "leases", "reconciliations"]
+COUNTS = {
+    "organization": 1,
+    "cloudaccount": 2,
+    "collections": 4,
+    "coverage": 3,
+    "histories": 1,
+    "leases": 1,
+    "reconciliations": 1,
+}
 Lines = list[bytes]
 
 
@@ -44,6 +52,7 @@ def fill(database: Database) -> Account:
         meta.coverage.intend([collection("pending", "b")])
         meta.coverage.failed("b", END, NOW, "code", "what\nwent wrong: „ä“")
         meta.coverage.note_history("b", date(2024, 2, 29), NOW)
+        meta.days.purge("c")
         lease = meta.leases.acquire("committer")
         assert lease is not None
     return kept
@@ -157,7 +166,7 @@ def test_a_disk_that_is_full_ends_a_dump_and_holds_nothing_back(database: Databa
 
     with pytest.raises(OSError, match="No space left"):
         dump(database.url, Interrupted(full))
-    assert len(dumped(database)) == 14
+    assert len(dumped(database)) == 15
 
 
 def test_a_database_that_was_only_set_up_is_empty(database: Database, sqlite: Database) -> None:
