@@ -11,6 +11,7 @@ from kubetally.domain.cluster_costs import DayState, SourceIdentity
 from kubetally.domain.completeness import Completeness, measure_completeness
 from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind, any_missing
+from kubetally.domain.machines import match_machines
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.row import Row
 from kubetally.domain.stored_evidence import TESTS_VERSION
@@ -69,8 +70,9 @@ class Collection:
         return has_assets(self.head.issues)
 
     def measured(self, rows: Sequence[Row], assets: Sequence[Asset]) -> Completeness:
-        """How complete these rows and assets of it are."""
-        return measure_completeness(self.hours_covered, rows, assets, has_assets=self.has_assets)
+        """How complete these rows and assets of it are; a machine that an earlier version stored twice counts once."""
+        once = match_machines([], list(assets)).assets
+        return measure_completeness(self.hours_covered, rows, once, has_assets=self.has_assets)
 
     def booked(self, rows: Sequence[Row]) -> Booking:
         """The booking as it was, with its rows; usage or requests that turned out to be missing are unknown in them."""

@@ -5,9 +5,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 
+from kubetally.domain.asset import AssetType
 from kubetally.domain.booking import Booking
 from kubetally.domain.collection import NO_DATA, CollectedDay, Collection
-from kubetally.domain.completeness import Completeness, Shortfall, find_shortfalls
+from kubetally.domain.completeness import NOTHING_TWICE, Completeness, Shortfall, find_shortfalls
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import to_shown
 from kubetally.domain.window import rfc3339
@@ -104,9 +105,13 @@ def _completeness(collection: Collection) -> Completeness:
 
 
 def _counted_twice(found: Collection, held: Collection) -> Completeness:
-    """By how much the stored figures may be too high, because rows came twice in that answer and not in this one."""
-    hours = max(0, _rows_twice(held) - _rows_twice(found)) * held.hours_covered
-    return Completeness(0.0, 0.0, hours, hours, hours)
+    """By how much the stored figures may be too high.
+
+    Either rows came twice then and do not now, or the source lists nodes twice, which was not seen then.
+    """
+    rows = max(0, _rows_twice(held) - _rows_twice(found)) * held.hours_covered
+    nodes = max(0, _nodes_twice(found) - _nodes_twice(held)) * held.hours_covered
+    return Completeness(0.0, nodes, rows, rows, rows)
 
 
 def _rows_twice(collection: Collection) -> int:
@@ -115,10 +120,17 @@ def _rows_twice(collection: Collection) -> int:
     return sum(count for count in counts if isinstance(count, int))
 
 
+def _nodes_twice(collection: Collection) -> int:
+    """How many nodes were listed twice, and count once."""
+    facts = (issue.facts.get("assets") for issue in collection.head.issues if issue.kind is IssueKind.MACHINE_TWICE)
+    names = (name for some in facts if isinstance(some, tuple) for name in some)
+    return sum(str(name).startswith(f"{AssetType.NODE.value} ") for name in names)
+
+
 def _not_below(new: D, held: Collection) -> D:
     """With the stored figures where they are a little higher: a day must not lose a bit with each answer."""
     mine = new.collection.completeness
-    if mine is None or held.completeness is None or _counted_twice(new.collection, held).container_hours:
+    if mine is None or held.completeness is None or _counted_twice(new.collection, held) != NOTHING_TWICE:
         return new
     most = replace(mine.most(held.completeness), hours_covered=mine.hours_covered)  # that is judged anew each time
     return replace(new, collection=replace(new.collection, completeness=most))

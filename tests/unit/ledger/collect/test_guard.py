@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.booking import Booking, ComponentBalance
 from kubetally.domain.cluster_costs import DayState, SourceIdentity
 from kubetally.domain.collection import CollectedDay, Collection, window_of
@@ -214,3 +215,19 @@ def test_rows_without_any_hour_of_evidence_are_kept_unless_more_is_stored() -> N
     lossy = replace(lossy, collection=replace(lossy.collection, head=head))
     assert judged(lossy, None) == lossy
     assert isinstance(judged(lossy, of(FULL).collection), Kept)
+
+
+def test_a_node_that_the_stored_day_had_twice_may_be_missing() -> None:
+    twice = Issue(IssueKind.MACHINE_TWICE, "listed twice", facts={"assets": ("node n1 (4.8)", "disk d1 (0.1)")})
+    once = replace(FULL, node_hours=72)
+    assert isinstance(judged(of(once, twice), of(FULL).collection), CollectedDay)
+    assert isinstance(judged(of(once), of(FULL).collection), Kept)
+    assert isinstance(judged(of(once, twice), of(FULL, twice).collection), Kept)
+
+
+def test_a_machine_that_was_stored_twice_is_measured_once() -> None:
+    nodes = [
+        Asset(AssetType.NODE, name, frozenset({name}), WHOLE, Costs(cpu=5), provider_id="i-0123456789abcdef0", hours=24)
+        for name in ("ip-10-0-0-1", "ip-10-0-0-1.ec2.internal")
+    ]
+    assert day().collection.measured([], nodes).node_hours == 24
