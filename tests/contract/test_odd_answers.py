@@ -14,7 +14,7 @@ from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Cause
 from kubetally.ledger.answer import answer
 from kubetally.sources.faults import AnswerNotUnderstood, SourceFailed, SourceRefused
-from tests.plain_cluster import DB, IDLE, LOCAL, NODE, WEB, Json, bodies, container, costs_of, rows, span
+from tests.plain_cluster import DB, DISK, IDLE, LOCAL, NODE, WEB, Json, bodies, container, costs_of, rows, span
 from tests.served import Asked, Reply
 
 CPU_USAGE, RAM_USAGE = "cpuCoreUsageAverage", "ramByteUsageAverage"
@@ -516,3 +516,80 @@ async def test_adjustment_that_is_null_is_a_missing_figure(key: str) -> None:
     costs = await costs_of(bodies(lambda rows, _: rows[WEB].update({key: None})))
     (issue,) = of_kind(costs, IssueKind.FIGURE_MISSING)
     assert issue.facts["figures"] == (key,)
+
+
+def counting_in(currency: Any) -> Json:
+    return bodies() | {"/getConfigs": {"code": 200, "data": {"currencyCode": currency}}}
+
+
+@pytest.mark.parametrize(("written", "code"), [(" eur ", "EUR"), ("R$", "BRL"), ("US Dollar (default)", "USD")])
+@pytest.mark.parametrize("is_stated", [True, False])
+async def test_currency_that_is_no_code_is_understood(written: str, code: str, *, is_stated: bool) -> None:
+    costs = await costs_of(counting_in(written), **({"currency": code} if is_stated else {}))
+    assert costs.currency == code
+    assert not of_kind(costs, IssueKind.SOURCE_WARNING)
+
+
+@pytest.mark.parametrize(("stated", "used"), [(None, "USD is assumed"), ("EUR", "EUR is used, as stated")])
+@pytest.mark.parametrize("written", ["$", "kr", "our own money"])
+async def test_currency_that_may_be_any_is_told(written: str, stated: str | None, used: str) -> None:
+    costs = await costs_of(counting_in(written), **({"currency": stated} if stated else {}))
+    (issue,) = of_kind(costs, IssueKind.SOURCE_WARNING)
+    assert written in issue.message
+    assert issue.message.endswith(used)
+    assert costs.bill.total == 3_950_000
+
+
+@pytest.mark.parametrize("written", ["", "  ", None, 978])
+async def test_currency_that_is_not_there_is_the_default(written: Any) -> None:
+    costs = await costs_of(counting_in(written))
+    assert costs.currency == "USD"
+    assert not of_kind(costs, IssueKind.SOURCE_WARNING)
+
+
+@pytest.mark.parametrize("namespace", ["idle", "unmounted", "overhead", "total", "default", "a-unmounted-pvcs"])
+async def test_namespace_may_have_the_name_of_a_line(namespace: str) -> None:
+    def rename(rows: Any, _: Any) -> None:
+        row = rows.pop(WEB)
+        name = WEB.replace("shop", namespace)
+        rows[name] = row | {"name": name, "properties": row["properties"] | {"namespace": namespace}}
+
+    costs = await costs_of(bodies(rename))
+    assert {group.namespace: group.costs.total for group in costs.namespaces()} == {
+        namespace: 1_500_000,
+        "data": 1_000_000,
+    }
+    assert {line.kind: line.costs.total for line in costs.lines()}[Kind.IDLE] == 1_400_000
+
+
+@pytest.mark.parametrize("pod", ["web-__unmounted__", "__idle__-1", "idle", "x-unmounted-pvcs"])
+async def test_pod_may_have_the_name_of_a_special_row(pod: str) -> None:
+    def rename(rows: Any, _: Any) -> None:
+        row = rows.pop(WEB)
+        name = WEB.replace("web-1", pod)
+        rows[name] = row | {"name": name, "properties": row["properties"] | {"pod": pod}}
+
+    costs = await costs_of(bodies(rename))
+    assert {group.namespace for group in costs.namespaces()} == {"shop", "data"}
+    assert costs.bill.total == 3_950_000
+
+
+@pytest.mark.parametrize("name", ["__idle__", "plain/__idle__", "plain/node-a/__idle__"])
+async def test_idle_rows_are_idle_however_they_are_split(name: str) -> None:
+    costs = await costs_of(bodies(lambda rows, _: rows.update({name: rows.pop(IDLE) | {"name": name}})))
+    assert {line.kind: line.costs.total for line in costs.lines()}[Kind.IDLE] == 1_400_000
+
+
+async def test_unmounted_row_is_no_workload() -> None:
+    def unmounted(rows: Any, assets: Any) -> None:
+        name = "plain//__unmounted__/__unmounted__/__unmounted__"
+        about = {"cluster": "plain", **dict.fromkeys(("namespace", "pod", "container"), "__unmounted__")}
+        volume = {"cluster=plain:name=pvc-2": {"byteHours": 1e11, "cost": 0.3}}
+        row = {"name": name, "properties": about, **span(), "pvCost": 0.3, "pvs": volume, "totalCost": 0.3}
+        rows[name] = row | {"cpuCost": 0, "ramCost": 0}
+        about = {"cluster": "plain", "name": "pvc-2", "providerID": "pvc-2"}
+        assets["pvc-2"] = assets[DISK] | {"properties": about, "volumeName": "pvc-2", "totalCost": 0.3}
+
+    costs = await costs_of(bodies(unmounted))
+    assert {line.kind: line.costs.total for line in costs.lines()}[Kind.UNMOUNTED] == 300_000
+    assert {group.namespace for group in costs.namespaces()} == {"shop", "data"}

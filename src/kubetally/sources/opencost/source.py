@@ -17,9 +17,10 @@ from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window
 from kubetally.ledger.ports import About
-from kubetally.sources.faults import Answer, SourceFailed
+from kubetally.sources.faults import Answer, SourceFailed, printable
 from kubetally.sources.kubecost.savings import read_savings
 from kubetally.sources.opencost.client import CostModelClient
+from kubetally.sources.opencost.currency import read_currency
 from kubetally.sources.opencost.read import Notes, UnknownAsset, are_of_one_span, read_allocations, read_assets
 from kubetally.sources.opencost.wire import AssetAnswer, decode_object, unknown_cost_keys
 from kubetally.tasks import task_group
@@ -310,6 +311,13 @@ class CostModelSource:
             issues.append(Issue(IssueKind.SOURCE_WARNING, message, self.url, window, "currency"))
             return currency, unless_told
         stated = _currency(configs or {})
+        told = _text((configs or {}).get("currencyCode"))
+        if told and told.strip() and not stated:
+            instead = (
+                f"{self._currency} is used, as stated" if self._currency else f"{self._default_currency} is assumed"
+            )
+            message = f"the source's currency {printable(told, 40)!r} is no code of three letters; {instead}"
+            issues.append(Issue(IssueKind.SOURCE_WARNING, message, self.url, window, "currency"))
         if self._currency and stated and self._currency.upper() != stated:
             raise CurrencyDiffers(self.url, self._currency, stated)
         if stated:
@@ -383,8 +391,8 @@ def _dict(value: object) -> dict[str, object]:
 
 
 def _currency(configs: dict[str, Any]) -> str | None:
-    stated = _text(configs.get("currencyCode"))
-    return stated.upper() if stated else None
+    told = _text(configs.get("currencyCode"))
+    return read_currency(told) if told else None
 
 
 def is_savings(answer: Answer | SourceError | None) -> bool:
