@@ -458,9 +458,10 @@ def _life(row: BookedRow | AssetRow, step: Window) -> Window | None:
     """
     if row.start and row.end:
         try:
-            return _parsed(row.start, row.end).overlap(step)
+            life = _parsed(row.start, row.end)
         except InvalidWindow:
             return None
+        return life if step.contains(life) else life.overlap(step)
     return step if row.minutes and row.minutes >= step.hours * 60 else None
 
 
