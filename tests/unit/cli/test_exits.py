@@ -4,7 +4,7 @@ import inspect
 import pkgutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from enum import Enum
 from importlib import import_module
 from pathlib import Path
@@ -46,7 +46,7 @@ def made(kind: type[HubError]) -> HubError:
     """One of `kind`, of made-up facts."""
     window = Window(parse_instant("2026-11-20"), parse_instant("2026-11-21"))
     samples = {int: 3, float: 3.0, bool: True, str: "something", Path: Path("file.pem"), Window: window, Costs: ZERO}
-    samples |= {HubError: HubError("something"), datetime: window.start}
+    samples |= {HubError: HubError("something"), datetime: window.start, date: window.start.date()}
     hints = get_type_hints(kind.__init__)
     facts: dict[str, object] = {}
     for name, parameter in inspect.signature(kind).parameters.items():
@@ -56,7 +56,8 @@ def made(kind: type[HubError]) -> HubError:
         words = [one for one in (hint, *get_args(hint)) if inspect.isclass(one) and issubclass(one, str)]
         known = next((samples[one] for one in (hint, *get_args(hint)) if one in samples and one is not str), None)
         if known is not None or hint is str:
-            facts[name] = "something" if hint is str else known
+            sample = "something" if hint is str else known
+            facts[name] = (sample,) if get_origin(hint) is Sequence else sample
         elif inspect.isclass(hint) and issubclass(hint, Enum):
             facts[name] = next(iter(hint))
         elif words:
