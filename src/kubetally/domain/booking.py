@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from kubetally.domain.allocation import Allocation, Kind
+from kubetally.domain.balancers import correct_balancers, differing_balancers
 from kubetally.domain.bill import Bill, bill_side
 from kubetally.domain.component import NO_CLASSES, Component, Costs, NetworkClasses
 from kubetally.domain.difference import unexplained
@@ -93,9 +94,9 @@ def book(reading: Reading) -> Booking:
     Raises: PartsDoNotAddUp, never for any data: only if this function is wrong.
     Source: the booking rules B1-B9 (docs/how-a-day-is-booked.md).
     """
-    reading = correct_usage(reading)
+    reading = correct_balancers(correct_usage(reading))
     understated = understated_usage(reading)
-    issues = [*reading.issues, *([understated] if understated else [])]
+    issues = [*reading.issues, *([understated] if understated else []), *differing_balancers(reading)]
     allocations = _without_duplicates(reading, issues)
     use = use_side(allocations)
     bill = bill_side(reading, allocations, use, issues)

@@ -26,12 +26,22 @@ class NetworkBytes(NamedTuple):
     zone: float = 0.0
 
 
+class BalancerHour(NamedTuple):
+    """A load balancer at one of its addresses: micros for the part of an hour (from 0 to 1) in which it was there."""
+
+    name: str
+    address: str
+    cost: int
+    part: float
+
+
 class MeasuredHour(NamedTuple):
     """A clock hour, or the part of one that falls into a window; what has no sample in it is None, never zero.
 
     management:    micros that accrued: the whole hour's, wherever in it the samples are.
     load_balancer: micros of all balancers, each for the part of the hour in which it was there.
     network:       micros by class; `network_bytes` is what they are made of.
+    balancers:     each load balancer at each address, by `namespace/service`.
     """
 
     span: Window
@@ -39,6 +49,7 @@ class MeasuredHour(NamedTuple):
     load_balancer: int | None = None
     network: NetworkClasses | None = None
     network_bytes: NetworkBytes | None = None
+    balancers: tuple[BalancerHour, ...] = ()
 
     def within(self, window: Window) -> "MeasuredHour | None":
         """The share of it that falls into `window`, prorated by time; None where nothing does."""
@@ -55,7 +66,17 @@ class MeasuredHour(NamedTuple):
             None if self.load_balancer is None else prorate(self.load_balancer, since, until),
             None if network is None else NetworkClasses(*(prorate(amount, since, until) for amount in network)),
             None if sent is None else NetworkBytes(*(amount * (until - since) for amount in sent)),
+            tuple(one._replace(cost=prorate(one.cost, since, until)) for one in self.balancers),
         )
+
+    def balancer_costs(self) -> dict[str, int]:
+        """Micros of each load balancer, whatever its addresses: at no time does it cost more than at one of them."""
+        costs: dict[str, int] = {}
+        parts: dict[str, float] = {}
+        for balancer in self.balancers:
+            costs[balancer.name] = costs.get(balancer.name, 0) + balancer.cost
+            parts[balancer.name] = parts.get(balancer.name, 0.0) + balancer.part
+        return {name: round(cost / max(1.0, parts[name])) for name, cost in costs.items()}
 
 
 class ContainerKey(NamedTuple):

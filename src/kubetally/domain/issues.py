@@ -40,6 +40,8 @@ class IssueKind(StrEnum):
     TOTAL_BELOW_PARTS = "total_below_parts"
     NOT_A_NUMBER = "not_a_number"
     NETWORK_UNPRICED = "network_unpriced"
+    BALANCER_CORRECTED = "load_balancer_corrected"
+    BALANCER_DIFFERS = "load_balancer_differs"
     USAGE_CORRECTED = "usage_corrected"
     USAGE_UNDERSTATED = "usage_understated"
     CLOCK_DIFFERS = "clock_differs"

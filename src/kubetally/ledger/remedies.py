@@ -27,6 +27,8 @@ _REMEDIES = {
     IssueKind.TOTAL_BELOW_PARTS: "update the source: its own total lacks a part that it charges",
     IssueKind.NOT_A_NUMBER: "look for gaps and double series in its Prometheus",
     IssueKind.NETWORK_UNPRICED: "deploy the network-costs DaemonSet of the source, or set its egress prices",
+    IssueKind.BALANCER_CORRECTED: "nothing: Prometheus has the right hours",
+    IssueKind.BALANCER_DIFFERS: "give it a Prometheus with --prometheus-url, which has the hours of every address",
     IssueKind.USAGE_CORRECTED: "nothing: Prometheus has the right usage",
     IssueKind.USAGE_UNDERSTATED: "give it a Prometheus with --prometheus-url, which has the usage of every life",
     IssueKind.SET_PRORATED: "nothing: it was prorated by time",

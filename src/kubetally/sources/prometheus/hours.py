@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from kubetally.domain.component import NetworkClasses
 from kubetally.domain.errors import SourceError
-from kubetally.domain.infrastructure import BYTES_PER_GIB, MeasuredHour, NetworkBytes
+from kubetally.domain.infrastructure import BYTES_PER_GIB, BalancerHour, MeasuredHour, NetworkBytes
 from kubetally.domain.money import to_micros
 from kubetally.domain.window import Window
 from kubetally.sources.faults import printable
@@ -195,16 +195,18 @@ def class_of(labels: Mapping[str, str]) -> str:
 def measured_hour(span: Window, samples: Samples) -> MeasuredHour | None:
     """The hour in micros; None where nothing of it was measured."""
     fee = _average(samples.fee)
-    balancers = list(_balancers(samples))
+    balancers = tuple(_balancers(samples))
     if fee is None and not balancers and not samples.sent:
         return None
-    return MeasuredHour(
+    hour = MeasuredHour(
         span,
         None if fee is None else to_micros(fee),
-        sum(balancers) if balancers else None,
+        None,
         _network(samples),
         _bytes(samples),
+        balancers,
     )
+    return hour._replace(load_balancer=sum(hour.balancer_costs().values())) if balancers else hour
 
 
 def _average(of_jobs: _ByJob) -> float | None:
@@ -212,16 +214,17 @@ def _average(of_jobs: _ByJob) -> float | None:
     return sum(averages) / len(averages) if averages else None
 
 
-def _balancers(samples: Samples) -> Iterator[int]:
-    """Micros of each balancer, for the part of the hour's scrapes that showed it, as the jobs see it that know it."""
-    for of_jobs in samples.balancers.values():
-        amounts = [
-            average * min(1.0, price.samples / _scrapes(samples.scrapes[job]))
+def _balancers(samples: Samples) -> Iterator[BalancerHour]:
+    """Each balancer at each address, for the part of the hour's scrapes in which the jobs that know it saw it."""
+    for (namespace, service, address), of_jobs in samples.balancers.items():
+        seen = [
+            (average, min(1.0, price.samples / _scrapes(samples.scrapes[job])))
             for job, price in of_jobs.items()
             if (average := price.average) is not None
         ]
-        if amounts:
-            yield to_micros(sum(amounts) / len(amounts))
+        if seen:
+            cost = to_micros(sum(average * part for average, part in seen) / len(seen))
+            yield BalancerHour(f"{namespace}/{service}", address, cost, sum(part for _, part in seen) / len(seen))
 
 
 def _scrapes(counts: Mapping[tuple[Key, str], float]) -> float:
