@@ -62,6 +62,10 @@ class _Seen:
             if _are_of_several_clusters(of_family, self.selector):
                 self.ambiguous.add(family)
 
+    def is_late(self, family: Family, wide: Window, window: Window) -> bool:
+        """Whether the family has no sample where the window begins."""
+        return any(gap.start <= window.start < gap.end for gap in self.gaps(family, wide))
+
     def gaps(self, family: Family, window: Window) -> list[Window]:
         """The spans of `window` without a sample that are no shorter than `SHORTEST_GAP`."""
         gaps, reached = [], window.start
@@ -86,17 +90,22 @@ class PresenceReader:
         wide = Window(window.start - SHORTEST_GAP, window.end + SHORTEST_GAP)
         seen = _Seen(self._client.url, self._selector)
         seen.enter(await self._asked(_query(self._selector, Family, ranges, _FEW), wide))
-        lacking = {family: spans for family in _OF_CONTAINERS if (spans := seen.gaps(family, wide))}
+        around = _Seen(self._client.url, self._selector)
+        late = [family for family in Family if seen.is_late(family, wide, window)]
+        if late:
+            span = Window(window.start - _AROUND, window.end + _AROUND)
+            around.enter(await self._asked(_query(self._selector, late, ranges), span, _AROUND_STEP))
+        lacking = {
+            family: spans
+            for family in _OF_CONTAINERS
+            if (spans := seen.gaps(family, wide)) and (seen.ends[family] or around.ends[family])
+        }
         if lacking:
             begin = min(spans[0].start for spans in lacking.values())
             span = Window(begin, max(spans[-1].end for spans in lacking.values()))
             seen.enter(await self._asked(_query(self._selector, lacking, ranges), span, longest=_LONGEST_OF_CONTAINERS))
+        late = [family for family in late if seen.is_late(family, wide, window)]
         gaps = {family: seen.gaps(family, wide) for family in Family}
-        late = [family for family in Family if any(gap.start <= window.start < gap.end for gap in gaps[family])]
-        around = _Seen(self._client.url, self._selector)
-        if late:
-            span = Window(window.start - _AROUND, window.end + _AROUND)
-            around.enter(await self._asked(_query(self._selector, late, ranges), span, _AROUND_STEP))
         held = [family for family in Family if seen.ends[family] or around.ends[family]]
         ours = [family for family in held if family not in seen.ambiguous | around.ambiguous]
         return Presence(
