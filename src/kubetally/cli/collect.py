@@ -116,7 +116,7 @@ def collected_in_part(report: "Report", covered: "Iterable[Covered]") -> list[st
         f"{account.account.name} {known.day}"
         for account in covered
         for known in account.days
-        if (account.account.id, known.day) in collected and sort_of(known) == "partial"
+        if (account.account.id, known.day) in collected and sort_of(known, account.missing) == "partial"
     ]
 
 

@@ -7,7 +7,7 @@ workloads + idle + unmounted + overhead + unexplained are the bill, exactly.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.balancers import correct_balancers, differing_balancers
 from kubetally.domain.bill import Bill, bill_side
 from kubetally.domain.component import NO_CLASSES, Component, Costs, NetworkClasses
+from kubetally.domain.days_around import DayFacts
 from kubetally.domain.difference import unexplained
 from kubetally.domain.errors import BalanceError
 from kubetally.domain.garbage import no_garbage
@@ -55,6 +56,7 @@ class Booking:
     """A balanced cluster-day (or a part of a day). `bill` is exactly the sum of `rows`, component by component.
 
     `not_measured`: components that no source measured; they are zero in every sum and unknown to a reader.
+    `facts`: what the days around it may be compared with; None of a booking that was stored.
     `left_to_metrics`: components of which the source has nothing, whether a server of metrics then told them or not.
     `currency_origin`: who states the currency; None where not known.
     `source_total`: what the source itself shows for the window, its rows' totals with idle, in micros.
@@ -72,6 +74,7 @@ class Booking:
     source_total: int
     issues: tuple[Issue, ...]
     left_to_metrics: frozenset[Component] = frozenset()
+    facts: DayFacts | None = field(default=None, compare=False)
     currency_origin: CurrencyOrigin | None = None
 
     def kind_costs(self, kind: Kind) -> Costs:

@@ -4,17 +4,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
-from kubetally.domain.allocation import Kind
 from kubetally.domain.asset import Asset
 from kubetally.domain.booking import Booking, ComponentBalance
 from kubetally.domain.cluster_costs import DayState, SourceIdentity
 from kubetally.domain.completeness import Completeness, measure_completeness
 from kubetally.domain.component import Component
+from kubetally.domain.days_around import rows_without
 from kubetally.domain.issues import Issue, IssueKind, any_missing
 from kubetally.domain.machines import match_machines
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.row import Row
-from kubetally.domain.stored_evidence import TESTS_VERSION
+from kubetally.domain.stored_evidence import EXAMINED_ALONE
 from kubetally.domain.window import DAY, Window, covered_hours
 
 SETTLES_AFTER = timedelta(hours=72)
@@ -34,7 +34,7 @@ class Collection:
     version: of that table, from which on its rows are there; None until they are. last_version: the last one that has
     them, None while it holds.
     completeness: what another answer for the day has to reach to replace it; None where an earlier version stored it.
-    examined_by: version of the tests that the day was examined with (`stored_evidence.TESTS_VERSION`); 0 of none.
+    examined_by: how far the day was examined (`stored_evidence.EXAMINED`); 0 where an earlier version stored it.
     """
 
     id: str
@@ -76,12 +76,7 @@ class Collection:
 
     def booked(self, rows: Sequence[Row]) -> Booking:
         """The booking as it was, with its rows; usage or requests that turned out to be missing are unknown in them."""
-        kinds = {issue.kind for issue in self.head.issues}
-        if IssueKind.USAGE_MISSING in kinds:
-            rows = [_with_hours(row, cpu_core_usage_hours=None, ram_byte_usage_hours=None) for row in rows]
-        if IssueKind.REQUESTS_MISSING in kinds:
-            rows = [_with_hours(row, cpu_core_request_hours=None, ram_byte_request_hours=None) for row in rows]
-        return replace(self.head, rows=tuple(rows))
+        return replace(self.head, rows=rows_without(rows, self.head.issues))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +105,12 @@ def collected(
     collection = Collection(
         *(collection_id, account_id, day, collected_at, source, head, count, balance),
         is_running=is_running,
-        examined_by=TESTS_VERSION,
+        examined_by=EXAMINED_ALONE,
     )
-    collection = replace(collection, completeness=collection.measured(booking.rows, assets))
+    facts = booking.facts
+    completeness = collection.measured(booking.rows, assets) if facts is None else facts.completeness
+    collection = replace(collection, completeness=completeness)
     return CollectedDay(collection, booking.rows, assets)
-
-
-def _with_hours(row: Row, **hours: float | None) -> Row:
-    return row._replace(hours=row.hours._replace(**hours)) if row.kind is Kind.WORKLOAD else row  # type: ignore[arg-type]
 
 
 def has_assets(issues: Iterable[Issue]) -> bool:

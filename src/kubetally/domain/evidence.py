@@ -428,7 +428,7 @@ def _incomplete_nodes(reading: Reading, missing: Sequence[Window]) -> list[Issue
     return [
         Issue(
             IssueKind.NODE_INCOMPLETE,
-            f"pods ran on {_some(sorted(names))}, but the source has no price for it: costs of nodes are too low",
+            f"pods ran on {some_nodes(sorted(names))}, but the source has no price for it: costs of nodes are too low",
             reading.source,
             span,
             Proof.NODES.value,
@@ -518,6 +518,7 @@ def _common(spans: Sequence[Window], others: Sequence[Window]) -> list[Window]:
     return spans_without(spans, spans_without(spans, others))
 
 
-def _some(names: Sequence[str]) -> str:
+def some_nodes(names: Sequence[str]) -> str:
+    """The first of several names, and how many more there are."""
     more = len(names) - _NAMED_AT_MOST
     return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more nodes" if more > 0 else "")

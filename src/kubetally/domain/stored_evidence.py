@@ -17,8 +17,8 @@ from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Row
 from kubetally.domain.window import Window
 
-TESTS_VERSION = 1
-"""Of the tests that a day has to pass. Each collection notes it; stored days of an older one are examined again."""
+EXAMINED_ALONE, EXAMINED = 1, 2
+"""How far a collection was examined: its own answer when it was read, and then the days around it; 0 of none."""
 
 _TOLERANCE_HOURS = 0.25
 _BREAKS_OFF, _WORTH_A_SHARE = 0.1, 0.2  # of the share that the days around have, if that is worth comparing

@@ -9,13 +9,16 @@ from typing import TypeVar
 
 from kubetally import logs
 from kubetally.domain.booking import Booking, book
+from kubetally.domain.collection import has_assets
+from kubetally.domain.completeness import measure_completeness
+from kubetally.domain.days_around import DayFacts, compare_days, facts_of, rows_without
 from kubetally.domain.errors import HubError, RequestError, SourceError
 from kubetally.domain.evidence import NOTHING_AROUND, Around, SeenHour, examine
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
-from kubetally.domain.window import Window
+from kubetally.domain.window import Window, covered_hours
 from kubetally.ledger.examination import look_around
 from kubetally.ledger.ports import About, CostSource, InfrastructureSource
 from kubetally.ledger.questions import Question
@@ -183,7 +186,27 @@ def booked(
         reading = replace(reading, allocations=(), assets=())
     elif infrastructure is not None:
         reading = replace(reading, infrastructure=infrastructure.within(part.want))
-    return book(examine(reading, around, hours))
+    booking = book(examine(reading, around, hours))
+    assets = reading.assets or ()
+    completeness = measure_completeness(
+        covered_hours(booking.covered), booking.rows, assets, has_assets=has_assets(booking.issues)
+    )
+    return replace(booking, facts=facts_of(booking.window, url, completeness, assets))
+
+
+def compared(bookings: Sequence[Booking]) -> list[Booking]:
+    """Bookings in order, each with what it lacks against the days around it."""
+    found = []
+    for before, booking, after in zip((None, *bookings), bookings, (*bookings[1:], None), strict=False):
+        issues = () if booking.facts is None else compare_days(_facts(before), booking.facts, _facts(after))
+        new = [issue for issue in issues if issue.kind not in {known.kind for known in booking.issues}]
+        rows = rows_without(booking.rows, new)
+        found.append(replace(booking, rows=rows, issues=(*booking.issues, *new)) if new else booking)
+    return found
+
+
+def _facts(booking: Booking | None) -> DayFacts | None:
+    return None if booking is None else booking.facts
 
 
 def gaps(window: Window, covered: Iterable[Window]) -> Iterator[Window]:

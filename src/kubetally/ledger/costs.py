@@ -12,7 +12,7 @@ from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import DEFAULT_CURRENCY
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import DAY, Clock, Window, midnight, rfc3339, whole_hour
-from kubetally.ledger.asking import Answers, Asking, DeadlinePassed, LateDescription, gaps
+from kubetally.ledger.asking import Answers, Asking, DeadlinePassed, LateDescription, compared, gaps
 from kubetally.ledger.history import HeldDay
 from kubetally.ledger.ports import About, CostSource, InfrastructureSource
 from kubetally.ledger.questions import MOST_DAYS, Question, begun, questions
@@ -162,7 +162,7 @@ def _assembled(
     Raises: SourceError, the first part's, when there is no part at all.
     """
     url, failures = answers.url, answers.failures
-    bookings = sorted((*(day.booking for day in held), *answers.bookings), key=lambda booking: booking.window)
+    bookings = compared(sorted((*(day.booking for day in held), *answers.bookings), key=lambda booking: booking.window))
     if failures and not bookings:
         raise failures[0][1]
     about = About() if isinstance(answers.about, HubError) else answers.about

@@ -19,7 +19,7 @@ from kubetally.domain.window import Clock
 from kubetally.ledger.alone import AnotherWriter, alone
 from kubetally.ledger.collect.collector import Collector, Report, Watch
 from kubetally.ledger.collect.commit import Outcome
-from kubetally.ledger.collect.examine import examine_stored_days
+from kubetally.ledger.collect.examine import compare_collected_days, examine_stored_days
 from kubetally.ledger.collect.guard import NOT_BEGUN, NOT_TRIED, OVERTAKEN
 from kubetally.ledger.collect.looks import Looks
 from kubetally.ledger.collect.plan import Policy
@@ -108,6 +108,7 @@ def collect_once(
         empty = {outcome.account_id for outcome in whole.outcomes if outcome.code == NO_DATA}
         whole.first_days = await collector.first_days(empty)
         if whole.collected:
+            await _compare(ledger)
             await asyncio.get_running_loop().run_in_executor(None, partial(_if_possible, partial(tidy, ledger)))
         return whole
 
@@ -122,6 +123,12 @@ async def _examine(ledger: Ledger, should_continue: Callable[[], bool]) -> None:
         await asyncio.to_thread(_if_possible, examine, "stored_days_not_examined")
     finally:
         is_wanted = False  # else the thread would go on without whoever started it
+
+
+async def _compare(ledger: Ledger) -> None:
+    """Compare the days that were just collected with the days around them; what can't be done is told."""
+    compare = partial(compare_collected_days, ledger.coverage, ledger.lake)
+    await asyncio.to_thread(_if_possible, compare, "collected_days_not_compared")
 
 
 def _if_possible(work: Callable[[], object], otherwise: str = "not_maintained") -> None:
@@ -160,9 +167,11 @@ def backfill(
     """
 
     async def fill(ledger: Ledger, collector: Collector) -> Report:
-        return await collector.backfill(
+        report = await collector.backfill(
             name, first, end, missing_only=missing_only, force=force, watch=watch, planned=planned
         )
+        await _compare(ledger)
+        return report
 
     return run(_until_stopped(with_collector(settings, clock, fill)))
 
@@ -282,6 +291,8 @@ class _Forever:
     async def _round(self, *, of_failed: bool) -> None:
         if dues := await self._looks.due(of_failed=of_failed):
             report = await self._collector.collect(dues, log_outcome)
+            if report.collected:
+                await _compare(self._ledger)
             failed = sum(outcome.code not in _NO_NEWS for outcome in report.failed)
             _log.info("collected", due=report.planned, days=len(report.collected), failed=failed)
         if not of_failed:

@@ -71,6 +71,10 @@ ASSETS_OF_ANY_KIND = st.builds(
     hours=FLOATS,
     discount=FLOATS,
     adjustment=AMOUNTS,
+    # What a day is examined by is not stored.
+    life=st.none(),
+    cpu_cores=st.none(),
+    list_cost=st.just(0),
 )
 
 

@@ -1,15 +1,19 @@
 """Examining the days that earlier versions stored, once, for hours that their source had lost."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import NamedTuple
 
 import structlog
 
+from kubetally.domain.asset import Asset
 from kubetally.domain.collection import Collection
 from kubetally.domain.completeness import Completeness
+from kubetally.domain.days_around import DayFacts, compare_days
+from kubetally.domain.days_around import facts_of as facts_to_compare
 from kubetally.domain.errors import StoreError
-from kubetally.domain.stored_evidence import TESTS_VERSION, Examined, StoredFacts, examine_stored, facts_of
+from kubetally.domain.stored_evidence import EXAMINED, EXAMINED_ALONE, Examined, StoredFacts, examine_stored, facts_of
 from kubetally.ledger.collect.plan import ONE_DAY
 from kubetally.ledger.stored import Coverage, Lake
 
@@ -37,7 +41,7 @@ class Examination:
 def examine_stored_days(
     coverage: Coverage, lake: Lake, should_continue: Callable[[], bool] = lambda: True, max_rows: int = _MAX_ROWS
 ) -> Examination:
-    """Examine the stored days that no tests of this version examined, the newest first.
+    """Examine the days that an earlier version stored, the newest first.
 
     A day that lacks something is provisional from now on, with its hours and issues. Each day is noted once it is done,
     so that a pass that was stopped goes on where it was. In memory are `max_rows` rows, or those of one account's day,
@@ -46,7 +50,7 @@ def examine_stored_days(
     """
     count = marked = 0
     known: dict[date, Mapping[str, StoredDay]] = {}
-    for day in reversed(coverage.days_to_examine(TESTS_VERSION)):
+    for day in reversed(coverage.days_to_examine(EXAMINED_ALONE)):
         if not should_continue():
             break
         around = (day - ONE_DAY, day, day + ONE_DAY)
@@ -54,7 +58,7 @@ def examine_stored_days(
         before, mine, after = (known[one] for one in around)
         examined = []
         for id_, stored in mine.items():
-            if stored.collection.examined_by >= TESTS_VERSION:
+            if stored.collection.examined_by >= EXAMINED_ALONE:
                 continue
             found = _examine(stored, before.get(id_), after.get(id_))
             examined.append(_noted(stored, found))
@@ -68,6 +72,66 @@ def examine_stored_days(
     return Examination(count, marked)
 
 
+def compare_collected_days(
+    coverage: Coverage, lake: Lake, should_continue: Callable[[], bool] = lambda: True
+) -> Examination:
+    """Compare the days that were collected since the last time with the days around them, the newest first (B10 c, d).
+
+    A day that lacks something is provisional from now on. Only assets and heads are read, so it costs next to nothing.
+    Raises: StoreError, of a store that is away.
+    """
+    count = marked = 0
+    known: dict[date, Mapping[str, ComparedDay]] = {}
+    for day in reversed(coverage.days_to_examine(EXAMINED)):
+        if not should_continue():
+            break
+        around = (day - ONE_DAY, day, day + ONE_DAY)
+        known = {one: known[one] if one in known else _compared_days(coverage, lake, one) for one in around}
+        before, mine, after = (known[one] for one in around)
+        compared = []
+        for id_, (collection, facts) in mine.items():
+            if collection.examined_by >= EXAMINED:
+                continue
+            beside = [days[id_].facts if id_ in days else None for days in (before, after)]
+            issues = () if facts is None else compare_days(beside[0], facts, beside[1])
+            kinds = {issue.kind for issue in collection.head.issues}
+            new = [issue for issue in issues if issue.kind not in kinds]
+            head = replace(collection.head, issues=(*collection.head.issues, *new))
+            compared.append(replace(collection, head=head, examined_by=EXAMINED))
+            if new:
+                marked += 1
+                _log.warning("collected_day_lacks_data", account=id_, day=str(day), why=new[0].message)
+        coverage.note_examined(compared)
+        count += len(compared)
+    return Examination(count, marked)
+
+
+class ComparedDay(NamedTuple):
+    """A collection that holds, with its facts; None where its assets can't be read."""
+
+    collection: Collection
+    facts: DayFacts | None
+
+
+def _compared_days(coverage: Coverage, lake: Lake, day: date) -> dict[str, ComparedDay]:
+    """The days of all accounts, without running ones, by account."""
+    stored = {id_: one for id_, one in coverage.held_on(day).items() if not one.is_running}
+    try:
+        assets = lake.assets([*stored.values()]) if stored else {}
+    except StoreError as error:
+        if error.retryable:
+            raise
+        _log.warning("stored_assets_not_read", day=str(day), error=str(error))
+        assets = {}
+    return {id_: ComparedDay(one, _facts_to_compare(one, assets.get(one.id))) for id_, one in stored.items()}
+
+
+def _facts_to_compare(collection: Collection, assets: Sequence[Asset] | None) -> DayFacts | None:
+    if collection.completeness is None or assets is None:
+        return None
+    return facts_to_compare(collection.head.window, collection.head.source, collection.completeness, assets)
+
+
 def _examine(stored: StoredDay, before: StoredDay | None, after: StoredDay | None) -> Examined:
     if stored.facts is None:
         return Examined()
@@ -78,7 +142,7 @@ def _examine(stored: StoredDay, before: StoredDay | None, after: StoredDay | Non
 
 def _noted(stored: StoredDay, found: Examined) -> Collection:
     """The collection with what was found, and with its completeness, which earlier versions did not measure."""
-    collection = replace(stored.collection, examined_by=TESTS_VERSION, head=found.applied_to(stored.collection.head))
+    collection = replace(stored.collection, examined_by=EXAMINED, head=found.applied_to(stored.collection.head))
     completeness = collection.completeness or stored.completeness
     if completeness is not None:
         completeness = replace(completeness, hours_covered=collection.hours_covered)

@@ -1,0 +1,112 @@
+"""What a day lacks against the days around it, where each was examined by itself already (B10 c and d)."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kubetally.domain.allocation import Kind
+from kubetally.domain.asset import Asset, AssetType
+from kubetally.domain.completeness import Completeness, is_priced_node
+from kubetally.domain.evidence import MISSING_IN_WORDS, TOLERANCE, Proof, some_nodes
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.row import Row
+from kubetally.domain.window import DAY, HOUR, Window
+
+_WORTH_A_SHARE = 0.2  # shares below are not compared: a few containers may come and go
+_DAY_HOURS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class DayFacts:
+    """What the days around need to know of a day. node_hours: of each node that has a price."""
+
+    window: Window
+    source: str
+    completeness: Completeness
+    node_hours: Mapping[str, float]
+
+    @property
+    def whole_nodes(self) -> frozenset[str]:
+        """The nodes that were listed all day."""
+        whole = self.window.hours - TOLERANCE / HOUR
+        return frozenset(name for name, hours in self.node_hours.items() if hours >= whole)
+
+
+def facts_of(window: Window, source: str, completeness: Completeness, assets: Iterable[Asset]) -> DayFacts:
+    """The facts of a booked day; several machines of one name add up."""
+    hours = defaultdict[str, float](float)
+    for asset in assets:
+        if asset.type is AssetType.NODE and is_priced_node(asset):
+            hours[asset.name] += asset.hours
+    return DayFacts(window, source, completeness, hours)
+
+
+def compare_days(before: DayFacts | None, day: DayFacts, after: DayFacts | None) -> tuple[Issue, ...]:
+    """What `day` lacks against the UTC days right around it, whichever of them are known; all of them whole days."""
+    if day.window.hours < _DAY_HOURS:
+        return ()
+    around = [
+        beside
+        for beside in (before, after)
+        if beside is not None
+        and beside.window.hours == _DAY_HOURS
+        and day.window.start in (beside.window.end, beside.window.start - DAY)
+    ]
+    issues = list(_shares_that_break_off(day, around))
+    if len(around) == 2:
+        stayed = around[0].whole_nodes & around[1].whole_nodes
+        if lacking := sorted(stayed - day.whole_nodes):
+            issues.append(_nodes_in_between(day, lacking))
+    return tuple(issues)
+
+
+def _nodes_in_between(day: DayFacts, names: Sequence[str]) -> Issue:
+    message = (
+        f"{some_nodes(names)} had a price on the days before and after, but not all day: costs of nodes are too low"
+    )
+    return Issue(IssueKind.NODE_INCOMPLETE, message, day.source, day.window, Proof.NODES.value, {"nodes": tuple(names)})
+
+
+class _Share(NamedTuple):
+    """Of container-hours, and how much of the days' around has to be left of it."""
+
+    kind: IssueKind
+    proof: Proof
+    figure: str
+    least: float
+
+
+_SHARES = (
+    # Whatever runs uses some memory; requests are a choice, and a team may drop theirs.
+    _Share(IssueKind.USAGE_MISSING, Proof.USAGE, "usage_hours", 0.8),
+    _Share(IssueKind.REQUESTS_MISSING, Proof.REQUESTS, "request_hours", 0.5),
+)
+
+
+def _shares_that_break_off(day: DayFacts, around: Sequence[DayFacts]) -> Iterator[Issue]:
+    """Usage or requests that containers of the days around have, and many of this day do not."""
+    for share in _SHARES:
+        mine, *others = (_part(one.completeness, share.figure) for one in (day, *around))
+        known = [part for part in others if part is not None]
+        if mine is not None and known and min(known) >= _WORTH_A_SHARE and mine < share.least * min(known):
+            yield Issue(share.kind, MISSING_IN_WORDS[share.proof], day.source, day.window, share.proof.value)
+
+
+def _part(of: Completeness, figure: str) -> float | None:
+    hours: float = getattr(of, figure)
+    return hours / of.container_hours if of.container_hours > 0 else None
+
+
+def rows_without(rows: Sequence[Row], issues: Iterable[Issue]) -> tuple[Row, ...]:
+    """The rows with the usage or requests unknown that turned out to be missing."""
+    kinds = {issue.kind for issue in issues}
+    if IssueKind.USAGE_MISSING in kinds:
+        rows = [_with_hours(row, cpu_core_usage_hours=None, ram_byte_usage_hours=None) for row in rows]
+    if IssueKind.REQUESTS_MISSING in kinds:
+        rows = [_with_hours(row, cpu_core_request_hours=None, ram_byte_request_hours=None) for row in rows]
+    return tuple(rows)
+
+
+def _with_hours(row: Row, **hours: float | None) -> Row:
+    return row._replace(hours=row.hours._replace(**hours)) if row.kind is Kind.WORKLOAD else row  # type: ignore[arg-type]

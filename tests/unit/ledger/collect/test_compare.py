@@ -1,0 +1,49 @@
+"""Days that were just collected are compared once with the days around them."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from kubetally.domain.asset import Asset, AssetType
+from kubetally.domain.cluster_costs import DayState
+from kubetally.domain.collection import Collection, window_of
+from kubetally.domain.component import Costs
+from kubetally.domain.issues import IssueKind
+from kubetally.ledger.collect.examine import Examination, compare_collected_days
+from tests.cluster_days import DAY, cluster_day
+from tests.kept import CoverageInMemory, LakeInMemory
+
+LATER = datetime(2026, 12, 20, tzinfo=UTC)
+
+
+def node(name: str, hours: float = 24) -> Asset:
+    window = window_of(DAY)
+    return Asset(AssetType.NODE, name, frozenset({name}), window, Costs(cpu=1_000_000), hours=hours)
+
+
+def store(*nodes: list[Asset]) -> tuple[CoverageInMemory, LakeInMemory]:
+    """One account's days on end, with these nodes."""
+    coverage, lake = CoverageInMemory(), LakeInMemory()
+    for number, assets in enumerate(nodes):
+        day = cluster_day("a", day=DAY + timedelta(days=number), assets=assets)
+        day = replace(day, collection=replace(day.collection, collected_at=LATER))
+        coverage.intend([day.collection])
+        coverage.confirm([day.collection.id], lake.put([day]))
+    return coverage, lake
+
+
+def held(coverage: CoverageInMemory) -> list[Collection]:
+    return coverage.held("a", DAY, DAY + timedelta(days=9))
+
+
+def test_day_without_a_node_that_stayed_does_not_settle() -> None:
+    coverage, lake = store([node("n1"), node("n2")], [node("n1"), node("n2", 6)], [node("n1"), node("n2")])
+    assert {day.state for day in held(coverage)} == {DayState.SETTLED}
+    assert compare_collected_days(coverage, lake) == Examination(examined=3, marked=1)
+    assert [day.state for day in held(coverage)] == [DayState.SETTLED, DayState.PROVISIONAL, DayState.SETTLED]
+    assert [issue.kind for issue in held(coverage)[1].head.issues] == [IssueKind.NODE_INCOMPLETE]
+
+
+def test_each_day_is_compared_once() -> None:
+    coverage, lake = store([node("n1")], [node("n1")])
+    assert compare_collected_days(coverage, lake).examined == 2
+    assert compare_collected_days(coverage, lake) == Examination()
