@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from kubetally.ledger.account_days import StoredDays
     from kubetally.wiring.account_days import KnownAccount
 
-accounts = typer.Typer(name="accounts", help="Remember clusters by name.", no_args_is_help=True, rich_markup_mode=None)
+accounts = typer.Typer(
+    name="accounts", help="Manage accounts: clusters by name.", no_args_is_help=True, rich_markup_mode=None
+)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What you call the cluster.")]
 NameOrId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Name or id of an account.")]
@@ -118,9 +120,9 @@ def add(
         typer.Option("--id", metavar="UUID", help="The id it has elsewhere already, as the cloud account of OptScale."),
     ] = None,
 ) -> None:
-    """Remember a cluster.
+    """Add an account.
 
-    Prints its id. The source need not be alive: what is odd about it is told on standard error.
+    Prints its id. The source need not be running: problems with it are warnings on standard error.
 
     \b
     Examples:
