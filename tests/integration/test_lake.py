@@ -14,6 +14,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from obstore.store import LocalStore, ObjectStore, from_url
 
+from kubetally.domain.account import ListedAccount
 from kubetally.domain.collection import CollectedDay, Collection
 from kubetally.ledger.stored import CollectionGone
 from kubetally.store.lake.delta import DeltaLake
@@ -94,6 +95,9 @@ def test_running_days_lie_apart_from_days_that_are_over(place: Place) -> None:
     over, running = cluster_day("a"), cluster_day("a", 1, day=NEXT_DAY, is_running=True)
     held = [*put(lake, over), *put(lake, running)]
     assert_holds(place.lake(), [over, running], held)
+    assert {path.split("/")[0] for path in place.files()} == {name.value for name in TableName} - {"accounts"}
+    account = ListedAccount("a", "prod", "default")
+    assert (lake.list_accounts([account]), place.lake().list_accounts([account])) == (True, False)
     assert {path.split("/")[0] for path in place.files()} == {name.value for name in TableName}
 
 
