@@ -12,6 +12,7 @@ import pytest
 from kubetally.domain.cluster_costs import ClusterCosts, DayState, Status
 from kubetally.domain.collection import SETTLES_AFTER, CollectedDay, Collection
 from kubetally.domain.issues import IssueKind
+from kubetally.domain.row import Cause
 from kubetally.domain.window import HOUR, Window, parse_window
 from kubetally.ledger.collect.read import Reader
 from kubetally.samples.replay import ReplayServer
@@ -141,3 +142,9 @@ async def test_day_that_can_not_be_asked_by_the_hour_says_so(source: ReplayServe
 async def test_lossy_day_never_settles(source: ReplayServer, name: str) -> None:
     day = await collected(source, name, LOST, LOST.end + SETTLES_AFTER)
     assert (day.state, day.hours_covered) == (DayState.PROVISIONAL, pytest.approx(SHOWN[name][0]))
+@pytest.mark.parametrize("name", LOSSY)
+async def test_nodes_without_price_are_no_over_commit(source: ReplayServer, name: str) -> None:
+    causes = {row.cause for row in (await costs_of(source, name, LOST)).rows}
+    assert Cause.OVER_COMMIT not in causes
+
+
