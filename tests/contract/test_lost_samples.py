@@ -142,9 +142,9 @@ async def test_day_that_can_not_be_asked_by_the_hour_says_so(source: ReplayServe
 async def test_lossy_day_never_settles(source: ReplayServer, name: str) -> None:
     day = await collected(source, name, LOST, LOST.end + SETTLES_AFTER)
     assert (day.state, day.hours_covered) == (DayState.PROVISIONAL, pytest.approx(SHOWN[name][0]))
+
+
 @pytest.mark.parametrize("name", LOSSY)
 async def test_nodes_without_price_are_no_over_commit(source: ReplayServer, name: str) -> None:
     causes = {row.cause for row in (await costs_of(source, name, LOST)).rows}
     assert Cause.OVER_COMMIT not in causes
-
-

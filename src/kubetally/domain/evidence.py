@@ -129,9 +129,17 @@ def is_pod(row: Allocation) -> bool:
     return row.kind is Kind.WORKLOAD and row.pod is not None and not row.pod.endswith(UNMOUNTED_POD)
 
 
-def sighting_of(reading: Reading) -> Sighting | None:
-    """When nodes and pods were seen; None where the answer tells no spans, so that nothing can be said."""
-    pods = [row for row in reading.allocations if is_pod(row)]
+def pods_of(reading: Reading) -> list[Allocation]:
+    """The rows of pods that ran."""
+    return [row for row in reading.allocations if is_pod(row)]
+
+
+def sighting_of(reading: Reading, pods: Sequence[Allocation] | None = None) -> Sighting | None:
+    """When nodes and pods were seen; None where the answer tells no spans, so that nothing can be said.
+
+    pods: the rows of pods, where they were picked out already.
+    """
+    pods = pods_of(reading) if pods is None else pods
     nodes = [asset for asset in reading.assets or () if asset.type is AssetType.NODE]
     seen = [(asset.name, asset.life) for asset in nodes if asset.life is not None and asset.cpu_cores != 0]
     lives = [row.life for row in pods if row.life is not None]
@@ -152,8 +160,9 @@ def is_in_doubt(reading: Reading) -> bool:
     """Whether the days around would tell more: samples seem to be missing, or no node is listed at all."""
     if not reading.allocations:
         return False
-    return any(one.proof is Proof.ANY for one in _missing(reading, NOTHING_AROUND)) or (
-        _has_no_nodes(reading) and reading.assets is not None and not _runs_one_pod_a_node(reading)
+    pods = pods_of(reading)
+    return any(one.proof is Proof.ANY for one in _missing(reading, pods, NOTHING_AROUND)) or (
+        _has_no_nodes(reading) and reading.assets is not None and not _runs_one_pod_a_node(pods)
     )
 
 
@@ -197,14 +206,15 @@ def examine(reading: Reading, around: Around = NOTHING_AROUND, hours: Sequence[S
     """
     if not (reading.covered and reading.allocations):
         return reading
-    missing = _missing(reading, around)
-    missing += _missing_of_metrics(reading, [one.span for one in missing])
+    pods = pods_of(reading)
+    missing = _missing(reading, pods, around)
+    missing += _missing_of_metrics(reading, pods, [one.span for one in missing])
     missing += _missing_within(reading, hours, [one.span for one in missing])
     uncovered = joined_spans(one.span for one in missing if one.proof in _OF_COSTS)
-    missing += _without_any_usage(reading, uncovered)
+    missing += _without_any_usage(reading, pods, uncovered)
     issues = [_issue(reading, one, around) for one in _each_span_once(missing)]
-    issues += _incomplete_nodes(reading, uncovered)
-    if _has_no_requests(reading):
+    issues += _incomplete_nodes(reading, pods, uncovered)
+    if _has_no_requests(pods):
         reading = without_requests(reading)
         issues += [] if uncovered else [_no_requests(reading)]
     if any(one.proof is Proof.USAGE for one in missing):
@@ -224,13 +234,13 @@ def _each_span_once(missing: Iterable[Missing]) -> list[Missing]:
     return sorted(joined, key=lambda one: one.span)
 
 
-def _missing_of_metrics(reading: Reading, known: Sequence[Window]) -> list[Missing]:
+def _missing_of_metrics(reading: Reading, pods: Sequence[Allocation], known: Sequence[Window]) -> list[Missing]:
     """When the Prometheus beside a source that claims nodes or pods has no samples of a family (B10 e)."""
     beside = reading.infrastructure
     if beside is None:
         return []
     lives = [asset.life for asset in reading.assets or () if asset.type is AssetType.NODE]
-    lives += [row.life for row in reading.allocations if is_pod(row)]
+    lives += [row.life for row in pods]
     claimed = spans_without([life for life in lives if life is not None], known)
     no_nodes, no_pods, no_usage = (_common(claimed, beside.missing(family)) for family in _FAMILIES)
     neither = _common(no_nodes, no_pods)
@@ -242,9 +252,8 @@ def _missing_of_metrics(reading: Reading, known: Sequence[Window]) -> list[Missi
     ]
 
 
-def _without_any_usage(reading: Reading, uncovered: Sequence[Window]) -> list[Missing]:
+def _without_any_usage(reading: Reading, pods: Sequence[Allocation], uncovered: Sequence[Window]) -> list[Missing]:
     """All that is covered, where no container has any usage: that can't be."""
-    pods = [row for row in reading.allocations if is_pod(row)]
     if not _tell_hours(pods) or any(row.hours.cpu_core_usage_hours or row.hours.ram_byte_usage_hours for row in pods):
         return []
     if all(row.hours.cpu_core_usage_hours is None and row.hours.ram_byte_usage_hours is None for row in pods):
@@ -252,8 +261,7 @@ def _without_any_usage(reading: Reading, uncovered: Sequence[Window]) -> list[Mi
     return [Missing(span, Proof.USAGE) for span in spans_without(reading.covered, uncovered)]
 
 
-def _has_no_requests(reading: Reading) -> bool:
-    pods = [row for row in reading.allocations if is_pod(row)]
+def _has_no_requests(pods: Sequence[Allocation]) -> bool:
     return _tell_hours(pods) and not any(
         row.hours.cpu_core_request_hours or row.hours.ram_byte_request_hours for row in pods
     )
@@ -280,15 +288,15 @@ def has_gaps(reading: Reading, hours: Sequence[SeenHour]) -> bool:
     return bool(_missing_within(reading, hours, ()))
 
 
-def _missing(reading: Reading, around: Around) -> list[Missing]:
+def _missing(reading: Reading, pods: Sequence[Allocation], around: Around) -> list[Missing]:
     """What nodes together or pods together lack of the window, and what of it."""
-    seen = sighting_of(reading)
+    seen = sighting_of(reading, pods)
     if seen is None:
         return []
     no_pods = spans_without(reading.covered, _maybe(seen.pods))
     no_nodes = spans_without(reading.covered, _maybe(seen.nodes))
     if _has_no_nodes(reading):
-        no_nodes = [] if reading.assets is None or _is_serverless(reading, around) else no_nodes
+        no_nodes = [] if reading.assets is None or _is_serverless(pods, around) else no_nodes
         neither = no_pods if reading.assets is None or not no_nodes else _common(no_pods, no_nodes)
     else:
         neither = _common(no_pods, no_nodes)
@@ -340,21 +348,20 @@ def _has_no_nodes(reading: Reading) -> bool:
     return not any(asset.type is AssetType.NODE for asset in reading.assets or ())
 
 
-def _is_serverless(reading: Reading, around: Around) -> bool:
+def _is_serverless(pods: Sequence[Allocation], around: Around) -> bool:
     """Whether a cluster without any listed node has none, as one that is all Fargate."""
     days = [day for day in (around.before, around.after) if day is not None and day.pods is not None]
     if days:
         return not any(day.node_names for day in days)
-    return _runs_one_pod_a_node(reading)
+    return _runs_one_pod_a_node(pods)
 
 
-def _runs_one_pod_a_node(reading: Reading) -> bool:
+def _runs_one_pod_a_node(pods: Sequence[Allocation]) -> bool:
     """Whether each pod is a node of its own, which is how serverless nodes appear."""
     pods_on = defaultdict[str | None, set[tuple[str | None, str | None]]](set)
-    for row in reading.allocations:
-        if is_pod(row):
-            pods_on[row.node].add((row.namespace, row.pod))
-    return all(node is None or len(pods) == 1 for node, pods in pods_on.items())
+    for row in pods:
+        pods_on[row.node].add((row.namespace, row.pod))
+    return all(node is None or len(of_node) == 1 for node, of_node in pods_on.items())
 
 
 def _seen_otherwise(reading: Reading) -> list[Window]:
@@ -409,15 +416,15 @@ def _issue(reading: Reading, missing: Missing, around: Around) -> Issue:
     return Issue(kind, MISSING_IN_WORDS[proof], reading.source, span, proof.value)
 
 
-def _incomplete_nodes(reading: Reading, missing: Sequence[Window]) -> list[Issue]:
+def _incomplete_nodes(reading: Reading, pods: Sequence[Allocation], missing: Sequence[Window]) -> list[Issue]:
     """Nodes that are listed for less time than most of their pods ran, without a price, or not at all (B10 b)."""
     nodes = _lives_by_node(reading.assets or ())
     names_of = defaultdict[Window, list[str]](list)
-    for name, lives in _machines_not_listed(reading.allocations, nodes).items():
+    for name, lives in _machines_not_listed(pods, nodes).items():
         for span in spans_without(_maybe(_hull(lives)), missing):
             if span.end - span.start > TOLERANCE:
                 names_of[span].append(name)
-    for name, rows in _pods_by_node(reading.allocations, nodes).items():
+    for name, rows in _pods_by_node(pods, nodes).items():
         is_free = nodes[name].is_unpriced and any(map(_cost_of_nodes, rows))
         if nodes[name].life is None and not is_free:
             continue  # the answer does not tell when it was listed
@@ -463,7 +470,7 @@ def _pods_by_node(rows: Iterable[Allocation], nodes: Mapping[str, _Node]) -> dic
     """Rows of pods whose node is certain, by that node."""
     by_node = defaultdict[str, list[Allocation]](list)
     for row in rows:
-        if row.node is not None and row.node in nodes and is_pod(row) and row.controller_kind not in _KEEP_THEIR_NAMES:
+        if row.node is not None and row.node in nodes and row.controller_kind not in _KEEP_THEIR_NAMES:
             by_node[row.node].append(row)
     return by_node
 

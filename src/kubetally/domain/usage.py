@@ -77,7 +77,7 @@ def understated_usage(reading: Reading) -> Issue | None:
     if any(issue.kind is IssueKind.ROWS_MERGED_BY_SOURCE for issue in reading.issues):
         return None  # then it is our own figure that is not exact
     rows = [row for row in reading.allocations if row.kind is Kind.WORKLOAD and row.pod]
-    beyond = {_key(row): excess for row in rows if (excess := _beyond(row))}
+    beyond = {_key(row): excess for row in rows if _may_be_beyond(row.hours) and (excess := _beyond(row))}
     twice = [key for key in _on_two_nodes(rows) if key not in beyond]
     if not beyond and not twice:
         return None
@@ -121,6 +121,13 @@ def _differ(was: Hours, now: Hours) -> bool:
     return any(b is not None and (a is None or abs(b - a) > _CHANGED * max(a, b)) for a, b in pairs)
 
 
+def _may_be_beyond(hours: Hours) -> bool:
+    """What next to no row is, seen quickly: charged more than requested and used."""
+    return hours.cpu_core_hours > (hours.cpu_core_request_hours or 0.0) + (
+        hours.cpu_core_usage_hours or 0.0
+    ) or hours.ram_byte_hours > (hours.ram_byte_request_hours or 0.0) + (hours.ram_byte_usage_hours or 0.0)
+
+
 def _beyond(row: Allocation) -> tuple[float, str] | None:
     """By which part a row's charge exceeds request and usage together, and both in words."""
     hours, found = row.hours, []
@@ -146,12 +153,12 @@ def _beyond(row: Allocation) -> tuple[float, str] | None:
 
 def _on_two_nodes(rows: Iterable[Allocation]) -> Iterator[ContainerKey]:
     """Containers of which two rows have other nodes and lives that overlap."""
-    by_key: dict[ContainerKey, list[Allocation]] = defaultdict(list)
+    by_key: dict[tuple[str | None, ...], list[Allocation]] = defaultdict(list)
     for row in rows:
-        by_key[_key(row)].append(row)
-    for key, same in by_key.items():
+        by_key[row.namespace, row.pod, row.container].append(row)
+    for same in by_key.values():
         if len(same) > 1 and any(_overlap(a, b) for a, b in combinations(same, 2)):
-            yield key
+            yield _key(same[0])
 
 
 def _overlap(one: Allocation, other: Allocation) -> bool:
