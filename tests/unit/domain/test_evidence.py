@@ -254,6 +254,11 @@ def test_unlisted_node_is_a_machine_if_a_daemonset_ran_on_it() -> None:
     assert examine(day_of([node("n1", at(24))], serverless)).issues == ()
 
 
+def test_machines_under_other_names_are_no_loss() -> None:
+    rows = [pod("a", at(24), "10.0.0.1:9100"), pod("b", at(24), "10.0.0.2:9100")]
+    assert examine(day_of([node("n1", at(24)), node("n2", at(24))], rows)).issues == ()
+
+
 # Usage and requests
 
 
