@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from subprocess import PIPE, Popen
 from urllib.parse import parse_qs, urlsplit
@@ -49,7 +49,21 @@ def write_days(folder: str, copies: int, days: int) -> dict[str, int]:
             for name, file in large_day.files_in(made)._asdict().items():
                 body = file.read_bytes().replace(b"2026-11-21T", b"@").replace(b"2026-11-20T", f"{day}T".encode())
                 Path(folder, f"{name}-{day}.json").write_bytes(body.replace(b"@", f"{end}T".encode()))
+            Path(folder, f"hours-{day}.json").write_text(json.dumps({"code": 200, "data": list(_hours(day))}))
     return size
+
+
+def _hours(day: date) -> Iterator[dict[str, object]]:
+    """What a source answers by the hour of a large day: a row for each kind of controller, and idle."""
+    midnight = datetime.combine(day, time(), UTC)
+    for number in range(24):
+        start, end = (f"{midnight + timedelta(hours=hour):%Y-%m-%dT%H:%M:%SZ}" for hour in (number, number + 1))
+        figures = {"window": {"start": start, "end": end}, "start": start, "end": end, "minutes": 60.0}
+        figures |= {"cpuCost": 1.0, "ramCost": 1.0, "totalCost": 2.0, "pvCost": 0.0}
+        used = {f"{name}{what}Average": 1.0 for name in ("cpuCore", "ramByte") for what in ("Request", "Usage")}
+        kinds = ("daemonset", "deployment", "statefulset", "job")
+        rows = {kind: {**figures, **used, "properties": {"controllerKind": kind}} for kind in kinds}
+        yield {**rows, "__idle__": {**figures, "properties": {}}}
 
 
 class _Source:
@@ -77,7 +91,9 @@ class _Source:
         if kind is None:
             body = self._about.get(path)
         else:
-            day = parse_qs(parts.query)["window"][0][:10]
+            question = parse_qs(parts.query)
+            day = question["window"][0][:10]
+            kind = "hours" if "step" in question else kind
             body = self._bodies.get(f"{kind}-{day}", _NOTHING)
         status, body = ("200 OK", body) if body is not None else ("404 Not Found", b"404 page not found\n")
         head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
