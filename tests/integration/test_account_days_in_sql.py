@@ -53,9 +53,7 @@ def held(meta: Metadata, account_id: str = A) -> dict[str, tuple[str, CurrencyOr
     return {one.id: (one.head.currency, one.head.currency_origin) for one in found}
 
 
-def test_days_whose_source_states_no_currency_are_relabelled_with_those_they_replaced(
-    meta: Metadata, opens: Opener
-) -> None:
+def test_relabels_assumed_currency_of_stored_and_replaced_days(meta: Metadata, opens: Opener) -> None:
     put(meta, 1, "old", ASSUMED)
     before = opens.clock.forward(1)
     opens.clock.forward(1)
@@ -79,7 +77,7 @@ def test_days_whose_source_states_no_currency_are_relabelled_with_those_they_rep
     assert meta.days.unreconciled() == []
 
 
-def test_a_day_that_was_read_before_the_currency_was_corrected_gets_the_corrected_one(meta: Metadata) -> None:
+def test_day_read_before_a_correction_gets_the_new_currency(meta: Metadata) -> None:
     meta.days.relabel(A, "EUR", "EUR", STATED)
     put(meta, 1, "late", ASSUMED)
     put(meta, 2, "told", SOURCE, day=NEXT)
@@ -101,7 +99,7 @@ def test_a_day_whose_source_states_another_currency_changes_nothing(meta: Metada
         meta.days.relabel("c", "EUR", "EUR", STATED)
 
 
-def test_of_earlier_versions_only_what_an_opencost_answered_is_relabelled(meta: Metadata) -> None:
+def test_of_earlier_versions_only_opencost_days_are_relabelled(meta: Metadata) -> None:
     put(meta, 1, "opencost", None)
     assert meta.days.relabel(A, "EUR", "EUR", STATED).days == (DAY,)
     put(meta, 2, "kubecost", None, day=NEXT)

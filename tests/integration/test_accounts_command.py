@@ -524,7 +524,7 @@ def test_same_cluster_is_told_whatever_its_url_looks_like(home: Home, replay: Re
         assert home.call("accounts", "remove", name).code == 0
 
 
-def test_same_cluster_id_at_another_place_is_told_unless_it_is_a_default(home: Home, replay: ReplayServer) -> None:
+def test_same_cluster_id_elsewhere_warns_unless_a_default(home: Home, replay: ReplayServer) -> None:
     def named(cluster_id: str) -> Any:
         info = {"code": 200, "data": {"id": cluster_id, "name": "x", "provider": "custom"}}
         return recorded_but(lambda _path, _data: None, clusterInfo=info, clusterInfoMap=NOT_FOUND)

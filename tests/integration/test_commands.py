@@ -437,7 +437,7 @@ def test_strict_exits_3_where_a_cluster_failed_or_is_partial(faulty: FaultServer
     assert call(command, failed, *DAY, "--strict").code == 3
 
 
-def test_verify_exits_3_where_one_cluster_could_not_be_read_and_1_past_the_tolerance(faulty: FaultServer) -> None:
+def test_verify_exits_3_if_unread_and_1_past_tolerance(faulty: FaultServer) -> None:
     bad = faulty.fault_url("500", "aurora")
     assert call("verify", faulty.url_of("draco"), bad, *DAY).code == 3
     assert call("verify", faulty.url_of("aurora"), bad, *DAY, "--tolerance", "0.001%").code == 1

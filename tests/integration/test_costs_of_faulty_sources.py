@@ -272,7 +272,7 @@ async def test_days_of_a_slow_source_are_collected() -> None:
     assert [type(day) for day in days] == [CollectedDay] * 2
 
 
-async def test_a_shorter_window_is_advised_only_where_several_days_were_asked() -> None:
+async def test_shorter_window_is_advised_only_for_several_days() -> None:
     advice = "ask for a shorter window, or raise KUBETALLY_DEADLINE_SECONDS"
     messages = []
     with Served(slow(5)) as server:

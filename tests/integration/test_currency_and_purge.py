@@ -122,9 +122,7 @@ def test_days_whose_source_states_the_currency_refuse_another(home: Home, source
     assert home.call("accounts", "update", "aurora", "--currency", "USD").code == 0
 
 
-def test_what_a_kill_left_undone_in_the_lake_is_done_by_the_next_collector(
-    home: Home, source: tuple[Source, Served]
-) -> None:
+def test_next_collector_finishes_what_a_kill_left(home: Home, source: tuple[Source, Served]) -> None:
     id_ = added(home, source[1])
     backfill(home)
     with open_ledger(settings(home)) as ledger:
@@ -193,9 +191,7 @@ def test_on_a_terminal_removing_and_purging_ask_first(home: Home, source: tuple[
     assert rows(home, "allocations") == []
 
 
-def test_a_name_that_is_in_use_again_does_not_say_which_account_to_purge(
-    home: Home, source: tuple[Source, Served]
-) -> None:
+def test_name_in_use_again_is_too_vague_to_purge(home: Home, source: tuple[Source, Served]) -> None:
     id_ = added(home, source[1])
     backfill(home)
     home.call("accounts", "remove", "aurora")

@@ -350,7 +350,7 @@ async def test_a_child_that_a_plugin_leaves_behind_is_not_waited_for(kubeconfig:
         os.kill(int((kubeconfig.folder / "child").read_text("utf-8")), signal.SIGKILL)
 
 
-async def test_only_the_end_of_what_a_plugin_wrote_is_quoted_and_without_secrets(kubeconfig: Kubeconfig) -> None:
+async def test_quotes_end_of_plugin_output_without_secrets(kubeconfig: Kubeconfig) -> None:
     lines = ["yes 'a long trace' | head -n 10000 >&2", 'echo "token=$MY_TOKEN, user $TOKEN" >&2', "exit 3"]
     user = kubeconfig.plugin(*lines)
     user["exec"]["env"] = [{"name": "MY_TOKEN", "value": SECRET}, {"name": "TOKEN", "value": "hush"}]

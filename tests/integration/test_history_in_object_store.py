@@ -40,7 +40,7 @@ def test_days_are_kept_in_a_bucket_and_read_from_there(
     assert figures(costs(home)) == figures(live)
 
 
-def test_days_of_a_bucket_are_relabelled_and_purged_and_its_accounts_listed(
+def test_relabels_and_purges_days_in_a_bucket(
     tmp_path: Path, upstream: tuple[Upstream, Served], object_store: ObjectStore
 ) -> None:
     home = on_s3(tmp_path / "home", object_store, "settings")

@@ -87,7 +87,7 @@ _SHARES = (
 def _shares_that_break_off(day: DayFacts, around: Sequence[DayFacts]) -> Iterator[Issue]:
     """Usage or requests that containers of the days around have, and many of this day do not."""
     for share in _SHARES:
-        mine, *others = (_part(one.completeness, share.figure) for one in (day, *around))
+        mine, *others = (_part(facts.completeness, share.figure) for facts in (day, *around))
         known = [part for part in others if part is not None]
         if mine is not None and known and min(known) >= _WORTH_A_SHARE and mine < share.least * min(known):
             yield Issue(share.kind, MISSING_IN_WORDS[share.proof], day.source, day.window, share.proof.value)

@@ -112,8 +112,8 @@ NOTHING_AROUND = Around()
 class SeenHour(NamedTuple):
     """What a source saw in one hour, asked for by the hour (B10 f); costs in micros.
 
-    pods: from when to when it saw any. node_cost: of CPU, RAM and GPU of all nodes, of which workloads were charged
-    `workload_cost`.
+    pods: from when to when it saw any. node_cost: of CPU, RAM and GPU of all nodes; workload_cost: the part that
+    workloads were charged.
     """
 
     span: Window
@@ -161,7 +161,7 @@ def is_in_doubt(reading: Reading) -> bool:
     if not reading.allocations:
         return False
     pods = pods_of(reading)
-    return any(one.proof is Proof.ANY for one in _missing(reading, pods, NOTHING_AROUND)) or (
+    return any(gap.proof is Proof.ANY for gap in _missing(reading, pods, NOTHING_AROUND)) or (
         _has_no_nodes(reading) and reading.assets is not None and not _runs_one_pod_a_node(pods)
     )
 
@@ -208,18 +208,18 @@ def examine(reading: Reading, around: Around = NOTHING_AROUND, hours: Sequence[S
         return reading
     pods = pods_of(reading)
     missing = _missing(reading, pods, around)
-    missing += _missing_of_metrics(reading, pods, [one.span for one in missing])
-    missing += _missing_within(reading, hours, [one.span for one in missing])
-    uncovered = joined_spans(one.span for one in missing if one.proof in _OF_COSTS)
+    missing += _missing_of_metrics(reading, pods, [gap.span for gap in missing])
+    missing += _missing_within(reading, hours, [gap.span for gap in missing])
+    uncovered = joined_spans(gap.span for gap in missing if gap.proof in _OF_COSTS)
     missing += _without_any_usage(reading, pods, uncovered)
-    issues = [_issue(reading, one, around) for one in _each_span_once(missing)]
+    issues = [_issue(reading, gap, around) for gap in _each_span_once(missing)]
     issues += _incomplete_nodes(reading, pods, uncovered)
     if _has_no_requests(pods):
         reading = without_requests(reading)
         issues += [] if uncovered else [_no_requests(reading)]
-    if any(one.proof is Proof.USAGE for one in missing):
+    if any(gap.proof is Proof.USAGE for gap in missing):
         reading = without_usage(reading)
-    if any(one.proof is Proof.REQUESTS for one in missing):
+    if any(gap.proof is Proof.REQUESTS for gap in missing):
         reading = without_requests(reading)
     covered = tuple(spans_without(reading.covered, uncovered)) if uncovered else reading.covered
     return replace(reading, covered=covered, issues=(*reading.issues, *issues))
@@ -228,10 +228,10 @@ def examine(reading: Reading, around: Around = NOTHING_AROUND, hours: Sequence[S
 def _each_span_once(missing: Iterable[Missing]) -> list[Missing]:
     """What several tests find of one exporter, joined."""
     spans = defaultdict[Proof, list[Window]](list)
-    for one in missing:
-        spans[one.proof].append(one.span)
+    for gap in missing:
+        spans[gap.proof].append(gap.span)
     joined = [Missing(span, proof) for proof in Proof for span in joined_spans(spans.get(proof, ()))]
-    return sorted(joined, key=lambda one: one.span)
+    return sorted(joined, key=lambda gap: gap.span)
 
 
 def _missing_of_metrics(reading: Reading, pods: Sequence[Allocation], known: Sequence[Window]) -> list[Missing]:
@@ -306,7 +306,7 @@ def _missing(reading: Reading, pods: Sequence[Allocation], around: Around) -> li
         *(Missing(span, Proof.NODES) for span in spans_without(no_nodes, neither)),
         *(Missing(span, Proof.PODS) for span in spans_without(no_pods, neither)),
     ]
-    total = sum((one.span.end - one.span.start for one in missing), timedelta())
+    total = sum((gap.span.end - gap.span.start for gap in missing), timedelta())
     return sorted(missing) if total > TOLERANCE else []
 
 

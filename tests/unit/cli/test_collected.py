@@ -76,7 +76,7 @@ def test_days_that_a_later_round_collected_are_not_told_as_missing_nor_those_tha
     assert "nobody answers" in told.err
 
 
-def test_day_collected_with_fewer_hours_than_it_has_is_collected_in_part() -> None:
+def test_day_with_fewer_hours_is_collected_in_part() -> None:
     def held(day: date, hours: float, *, is_running: bool = False) -> CoveredDay:
         return CoveredDay("a", day, f"c{day}", DayState.PROVISIONAL, is_running, hours_covered=hours)
 

@@ -62,7 +62,7 @@ def test_rows_of_a_day_are_pods_and_at_most_one_line_a_kind_and_cause(answer: Re
 
 
 @given(readings())
-def test_idle_is_never_negative_and_what_is_below_zero_never_cancels_out(answer: Reading) -> None:
+def test_idle_is_never_negative_and_nothing_cancels_out(answer: Reading) -> None:
     day = book(answer)
     assert all(amount >= 0 for amount in day.kind_costs(Kind.IDLE))
     below_zero = {Cause.OVER_COMMIT, Cause.CREDIT, Cause.NODE_WITHOUT_ASSET, Cause.NODE_WITHOUT_PRICE}

@@ -58,7 +58,7 @@ def test_a_whole_day_lacks_nothing() -> None:
 
 
 @pytest.mark.parametrize("hours", [0, 12, 22])
-def test_hours_that_all_nodes_and_pods_lack_between_whole_days_are_missing(hours: float) -> None:
+def test_hours_lacking_between_whole_days_are_missing(hours: float) -> None:
     lossy = day([pod("n1", hours), pod("n2", hours)], [node("n1", hours), node("n2", hours)])
     assert found(examine_stored(lossy, FULL, FULL)) == {"samples": hours}
 
@@ -121,7 +121,7 @@ def test_usage_of_no_container_is_missing() -> None:
     assert found(examine_stored(lossy)) == {"usage": None}
 
 
-def test_requests_that_break_off_are_missing_and_those_that_never_were_are_not() -> None:
+def test_only_requests_that_break_off_are_missing() -> None:
     lossy = day([pod("n1", request=0), pod("n2", request=0)], [node("n1"), node("n2")])
     assert found(examine_stored(lossy, FULL, FULL)) == {"requests": None}
     assert examine_stored(lossy, lossy, lossy) == examine_stored(lossy) == Examined()

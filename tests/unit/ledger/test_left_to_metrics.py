@@ -115,7 +115,7 @@ class Partly(Told):
 
 
 @pytest.mark.parametrize("fails", [True, False])
-async def test_nothing_is_called_complete_where_the_source_did_not_answer_for_all(fails: bool) -> None:
+async def test_nothing_is_complete_if_the_source_lacks_hours(fails: bool) -> None:
     metrics = Metrics(error=SourceError("it is down"))
     found = await get_cluster_costs(Partly(fails=fails), TWO_DAYS, clock=FixedClock(), infrastructure=metrics)
     assert found.status is Status.PARTIAL

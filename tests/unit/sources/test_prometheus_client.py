@@ -313,7 +313,7 @@ async def test_bad_query_stays_an_error_and_is_not_asked_again() -> None:
         assert ["dedup" in asked.params for asked in server.asked] == [True, False, False]
 
 
-async def test_query_with_the_name_of_a_parameter_does_not_make_a_server_strict() -> None:
+async def test_query_naming_a_parameter_makes_no_server_strict() -> None:
     def answer(asked: Asked) -> Any:
         is_bad = asked.params["query"] != "up"
         return _error(400, "bad_data", f"parse error: {asked.params['query']}") if is_bad else vector("1")

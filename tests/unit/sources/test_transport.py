@@ -328,7 +328,7 @@ async def test_a_source_that_hangs_before_its_head_is_a_read_timeout_and_not_ask
     assert len(server.requests) == 1
 
 
-async def test_a_source_that_computes_in_silence_is_awaited_until_the_deadline() -> None:
+async def test_silent_source_is_awaited_until_the_deadline() -> None:
     async with serving(hang) as server, transport(server.url, read_seconds=0.02, deadline_seconds=0.2) as one:
         with pytest.raises(SourceTimeout, match="KUBETALLY_DEADLINE_SECONDS") as caught:
             await one.get("/allocation", until_deadline=True)
@@ -337,7 +337,7 @@ async def test_a_source_that_computes_in_silence_is_awaited_until_the_deadline()
 
 
 @pytest.mark.parametrize("waiting", Waiting)
-def test_a_timeout_names_the_setting_that_raises_it_and_no_shorter_window(waiting: Waiting) -> None:
+def test_timeout_names_its_setting_and_no_shorter_window(waiting: Waiting) -> None:
     message = str(SourceTimeout("http://host", waiting, 7))
     assert f"KUBETALLY_{waiting.value.upper()}_SECONDS" in message
     assert " 7 s" in message

@@ -420,7 +420,7 @@ async def test_a_correction_replaces_a_day_and_a_fall_is_told() -> None:
     assert [issue.kind for issue in newest.head.issues if issue.kind is IssueKind.TOTAL_FELL]
 
 
-async def test_a_day_that_an_earlier_version_stored_is_measured_before_it_is_replaced() -> None:
+async def test_measures_day_of_earlier_version_before_replacing_it() -> None:
     world = World([Cluster(minutes=1440)])
     await world.collect()
     world.coverage.confirmed = [replace(stored, completeness=None) for stored in world.coverage.confirmed]

@@ -198,7 +198,7 @@ def test_a_forced_answer_replaces_a_fuller_day_and_is_recorded() -> None:
     assert isinstance(judged(day(hours=0), of(FULL).collection, force=True), Kept), "no data replaces nothing"
 
 
-def test_the_same_answer_examined_more_closely_replaces_a_day_of_more_hours() -> None:
+def test_same_answer_examined_closer_replaces_more_hours() -> None:
     stored = of(FULL).collection
     lacking = day(hours=21)
     closer = replace(lacking, collection=replace(lacking.collection, completeness=replace(FULL, hours_covered=21)))
@@ -209,7 +209,7 @@ def test_the_same_answer_examined_more_closely_replaces_a_day_of_more_hours() ->
     assert isinstance(judged(replace(closer, collection=replace(closer.collection, completeness=poorer)), stored), Kept)
 
 
-def test_rows_without_any_hour_of_evidence_are_kept_unless_more_is_stored() -> None:
+def test_rows_without_evidence_are_kept_unless_more_is_stored() -> None:
     lossy = day(hours=12)
     head = replace(lossy.collection.head, covered=())
     lossy = replace(lossy, collection=replace(lossy.collection, head=head))

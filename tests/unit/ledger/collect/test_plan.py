@@ -108,7 +108,7 @@ def test_a_running_day_whose_answer_lacked_something_is_asked_for_no_more_often_
         assert due_days(known, NOW + timedelta(minutes=1)) == [(Reason.RUNNING, 0)], code
 
 
-def test_a_source_that_went_away_in_mid_round_is_left_alone_twice_as_long_each_time() -> None:
+def test_source_lost_in_mid_round_waits_twice_as_long_each_time() -> None:
     others = [one for one in fresh() if one.day not in {ago(2), ago(3)}]
     for attempts, minutes in ((1, 5), (2, 10), (30, 60)):
         tried_at = NOW - timedelta(minutes=minutes - 1)
@@ -136,7 +136,7 @@ def test_an_answer_of_any_day_says_that_the_source_is_back() -> None:
         assert (Reason.MISSING, 4) in due_days(history([*away, answer]))
 
 
-def test_a_source_that_failed_for_two_of_its_accounts_is_left_alone_for_all() -> None:
+def test_source_failing_two_accounts_is_left_alone_for_all() -> None:
     def of(account_id: str, *days: CoveredDay, source: str = "http://one") -> History:
         return replace(history(days), account_id=account_id, source=source)
 
@@ -149,7 +149,7 @@ def test_a_source_that_failed_for_two_of_its_accounts_is_left_alone_for_all() ->
     assert {one.account_id for one in due([away[0], *others], NOW, POLICY)} == {"a", "c", "d"}, "one failure is none"
 
 
-def test_a_partial_day_is_asked_for_daily_for_30_days_and_then_given_up() -> None:
+def test_partial_day_is_asked_daily_for_30_days() -> None:
     day = ago(20)
     partial = replace(held(day, NOW - timedelta(hours=23)), state=DayState.PROVISIONAL, hours_covered=12)
     known = history([*fresh(), *(one for one in settled_since(30) if one.day != day), partial], begins=ago(30))
