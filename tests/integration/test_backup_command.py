@@ -30,6 +30,9 @@ def test_a_backup_restores_what_was_held(home: Home, upstream: tuple[Upstream, S
     again = other.call("restore", str(file))
     assert again.code == 2
     assert "not empty" in again.err
+    misspelt = other.call("restore", str(tmp_path / "bakcup.tar"))
+    assert misspelt.code == 2
+    assert "not empty" not in misspelt.err
     cut = tmp_path / "cut.tar"
     cut.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     third = Home(tmp_path / "third")

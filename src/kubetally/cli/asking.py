@@ -275,9 +275,16 @@ def exit_of(answers: "Answers", *, strict: bool = False, each: bool = False) -> 
     for costs in incomplete:
         exits.complain(
             f"{_name_of(costs)}: the answer is {costs.status.value}, "
-            f"{costs.hours_covered:g} of {costs.hours_asked:g} hours; --strict asks for complete ones"
+            f"{costs.hours_covered:g} of {costs.hours_asked:g} hours; --strict asks for complete ones{_why(costs)}"
         )
     return exits.NO_SOURCE if incomplete or (failed and (strict or each)) else exits.OK
+
+
+def _why(costs: ClusterCosts) -> str:
+    """What is missing first, as the answer tells it; nothing where it tells nothing."""
+    missing = [issue.message for issue in costs.issues if issue.is_missing_data]
+    more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+    return f": {missing[0]}{more}" if missing else ""
 
 
 def _incomplete(answers: "Answers") -> list[ClusterCosts]:

@@ -69,7 +69,7 @@ def _nodes_in_between(day: DayFacts, names: Sequence[str]) -> Issue:
 
 
 class _Share(NamedTuple):
-    """Of container-hours, and how much of the days' around has to be left of it."""
+    """Of container-hours: how much of the days' around has to be left of it, and of what."""
 
     kind: IssueKind
     proof: Proof
@@ -89,13 +89,34 @@ def _shares_that_break_off(day: DayFacts, around: Sequence[DayFacts]) -> Iterato
     for share in _SHARES:
         mine, *others = (_part(facts.completeness, share.figure) for facts in (day, *around))
         known = [part for part in others if part is not None]
-        if mine is not None and known and min(known) >= _WORTH_A_SHARE and mine < share.least * min(known):
+        if mine is None or not known or min(known) < _WORTH_A_SHARE or mine >= share.least * min(known):
+            continue
+        # Containers that are gone take their share with them; those that lost it are more without it than before.
+        without = [_without(one.completeness, share.figure) for one in (day, *around)]
+        had = min(getattr(beside.completeness, share.figure) for beside in around)
+        if without[0] - max(without[1:]) > (1 - share.least) * min(had, day.completeness.container_hours):
             yield Issue(share.kind, MISSING_IN_WORDS[share.proof], day.source, day.window, share.proof.value)
+
+
+def _without(of: Completeness, figure: str) -> float:
+    hours: float = getattr(of, figure)
+    return of.container_hours - hours
 
 
 def _part(of: Completeness, figure: str) -> float | None:
     hours: float = getattr(of, figure)
     return hours / of.container_hours if of.container_hours > 0 else None
+
+
+def new_issues(issues: Iterable[Issue], known: Sequence[Issue]) -> list[Issue]:
+    """Those that `known` does not tell yet: of one node or more, or of usage or requests as a whole."""
+    kinds, messages = {issue.kind for issue in known}, {issue.message for issue in known}
+    of_nodes = IssueKind.NODE_INCOMPLETE
+    return [
+        issue
+        for issue in issues
+        if issue.message not in messages and (issue.kind is of_nodes or issue.kind not in kinds)
+    ]
 
 
 def rows_without(rows: Sequence[Row], issues: Iterable[Issue]) -> tuple[Row, ...]:

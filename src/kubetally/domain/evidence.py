@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.asset import Asset, AssetType
+from kubetally.domain.component import ZERO, Component, Costs
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.metrics import Family
 from kubetally.domain.reading import Reading, without_requests, without_usage
@@ -28,6 +29,7 @@ UNMOUNTED_POD = "-unmounted-pvcs"
 # A new pod of these takes the name of the old one, so that one row may stand for lives on several nodes.
 _KEEP_THEIR_NAMES = frozenset({None, "statefulset"})
 _NAMED_AT_MOST = 5
+_ALIKE = timedelta(minutes=30)  # how far apart nights without nodes may begin, and end
 
 
 class Proof(StrEnum):
@@ -66,6 +68,7 @@ MISSING_IN_WORDS: Mapping[Proof, str] = {
 
 
 _FAMILIES = (Family.COST_MODEL, Family.KUBE_STATE, Family.CADVISOR)
+_OF_NODES = (Component.CPU, Component.RAM, Component.GPU)
 _OF_COSTS = frozenset({Proof.ANY, Proof.NODES, Proof.PODS})
 """What hours without it are not covered; without usage or requests, costs are still about right."""
 _ISSUE_KINDS = {Proof.USAGE: IssueKind.USAGE_MISSING, Proof.REQUESTS: IssueKind.REQUESTS_MISSING}
@@ -82,15 +85,16 @@ class Missing(NamedTuple):
 class Sighting:
     """When a source saw nodes and pods in `window`, each from the first to the last; None where it saw none.
 
-    node_names: of all nodes it saw. last_nodes, first_nodes: of those that it saw at the very end and beginning.
+    machines: of all nodes it saw, by provider id or else by name. last_machines, first_machines: those that it saw at
+    the very end and beginning.
     """
 
     window: Window
     nodes: Window | None
     pods: Window | None
-    node_names: frozenset[str]
-    first_nodes: frozenset[str]
-    last_nodes: frozenset[str]
+    machines: frozenset[str]
+    first_machines: frozenset[str]
+    last_machines: frozenset[str]
 
     @property
     def either(self) -> Window | None:
@@ -141,7 +145,11 @@ def sighting_of(reading: Reading, pods: Sequence[Allocation] | None = None) -> S
     """
     pods = pods_of(reading) if pods is None else pods
     nodes = [asset for asset in reading.assets or () if asset.type is AssetType.NODE]
-    seen = [(asset.name, asset.life) for asset in nodes if asset.life is not None and asset.cpu_cores != 0]
+    seen = [
+        (asset.provider_id or asset.name, asset.life)
+        for asset in nodes
+        if asset.life is not None and asset.cpu_cores != 0
+    ]
     lives = [row.life for row in pods if row.life is not None]
     if (pods and not lives) or (nodes and not any(asset.life for asset in nodes)):
         return None
@@ -167,15 +175,15 @@ def is_in_doubt(reading: Reading) -> bool:
 
 
 def seen_hours(rows: Iterable[Allocation], window: Window) -> list[SeenHour]:
-    """What rows of hourly steps show of each hour of the window; none, where the steps are longer than an hour.
+    """What rows of hourly steps show of each hour of the window; none where there are no rows or longer steps.
 
     Rows are of containers, or of all pods with one kind of controller.
     """
     by_hour = defaultdict[Window, list[Allocation]](list)
     for row in rows:
         by_hour[row.step].append(row)
-    if any(step.end - step.start > HOUR for step in by_hour):
-        return []
+    if not by_hour or any(step.end - step.start > HOUR for step in by_hour):
+        return []  # an answer without any row says nothing of a day that has rows
     count = round((window.end - window.start) / HOUR)
     spans = [Window(window.start + hour * HOUR, window.start + (hour + 1) * HOUR) for hour in range(count)]
     return [_seen_hour(span, by_hour.get(span, ())) for span in spans]
@@ -189,9 +197,17 @@ def _seen_hour(span: Window, rows: Sequence[Allocation]) -> SeenHour:
         _hull(row.life for row in pods if row.life is not None),
         workload_cost + sum(_cost_of_nodes(row) for row in rows if row.kind is Kind.IDLE),
         workload_cost,
-        any(row.hours.cpu_core_usage_hours or row.hours.ram_byte_usage_hours for row in pods),
-        any(row.hours.cpu_core_request_hours or row.hours.ram_byte_request_hours for row in pods),
+        any(hours is None or hours > 0 for row in pods for hours in _usage(row)),
+        any(hours is None or hours > 0 for row in pods for hours in _requests(row)),
     )
+
+
+def _usage(row: Allocation) -> tuple[float | None, float | None]:
+    return row.hours.cpu_core_usage_hours, row.hours.ram_byte_usage_hours
+
+
+def _requests(row: Allocation) -> tuple[float | None, float | None]:
+    return row.hours.cpu_core_request_hours, row.hours.ram_byte_request_hours
 
 
 def _cost_of_nodes(row: Allocation) -> int:
@@ -314,26 +330,28 @@ def _missing_within(reading: Reading, hours: Sequence[SeenHour], known: Sequence
     """What single hours lack of what the day as a whole claims: a gap within a day leaves no other trace (B10 f)."""
     claimed = spans_without(_lives_of_nodes(reading), known)
     of_proof = defaultdict[Proof, list[Window]](list)
+    without_pods, with_node_cost = list[Window](), list[Window]()
+    running = 0
     for hour in hours:
         lived = _common([hour.span], claimed)
-        without_pods = spans_without(lived, _maybe(hour.pods))
-        lasts = sum((span.end - span.start for span in without_pods), timedelta())
-        if lasts > TOLERANCE:
-            of_proof[Proof.PODS if hour.node_cost > 0 else Proof.ANY] += without_pods
+        without_pods += spans_without(lived, _maybe(hour.pods))
+        if hour.node_cost > 0:
+            with_node_cost.append(hour.span)
         if hour.pods is not None and lived and hour.pods.end - hour.pods.start > TOLERANCE:
+            running += 1
             if hour.workload_cost > 0 and hour.node_cost <= 0:
                 of_proof[Proof.NODES].append(hour.span)
             if not hour.has_usage:
                 of_proof[Proof.USAGE].append(hour.span)
             if not hour.has_requests:
                 of_proof[Proof.REQUESTS].append(hour.span)
-    # A sample that is left at the end of a gap shows a node and no pod.
-    unseen = joined_spans(of_proof[Proof.ANY])
-    for span in joined_spans([*unseen, *of_proof[Proof.PODS]]):
-        if any(span.overlap(other) for other in unseen):
-            of_proof[Proof.ANY].append(span)
-    of_proof[Proof.PODS] = spans_without(of_proof[Proof.PODS], of_proof[Proof.ANY])
-    if len(of_proof[Proof.REQUESTS]) == len(hours):  # a cluster in which nobody requests anything
+    # What two hours lack on both sides of the full hour is one gap; some minutes of each are how a source counts.
+    for span in joined_spans(without_pods):
+        if span.end - span.start > TOLERANCE:
+            # A sample that is left at the end of a gap shows a node and no pod.
+            is_whole = spans_without([span], with_node_cost) or not _common([span], with_node_cost)
+            of_proof[Proof.ANY if is_whole else Proof.PODS].append(span)
+    if 2 * len(of_proof[Proof.REQUESTS]) > running:  # most hours have none: few containers request anything
         del of_proof[Proof.REQUESTS]
     return [Missing(span, proof) for proof in Proof for span in joined_spans(of_proof.get(proof, ()))]
 
@@ -352,7 +370,7 @@ def _is_serverless(pods: Sequence[Allocation], around: Around) -> bool:
     """Whether a cluster without any listed node has none, as one that is all Fargate."""
     days = [day for day in (around.before, around.after) if day is not None and day.pods is not None]
     if days:
-        return not any(day.node_names for day in days)
+        return not any(day.machines for day in days)
     return _runs_one_pod_a_node(pods)
 
 
@@ -378,31 +396,33 @@ def _seen_otherwise(reading: Reading) -> list[Window]:
 def _without_nodes_on_purpose(seen: Sighting, unseen: Sequence[Window], around: Around) -> list[Window]:
     """The ends of a day in which its cluster had no nodes, as one that is scaled to zero at night.
 
-    Either all machines are others after such a time, or the day beside it lacks the same hours. Machines that are still
-    there after a loss of samples are the same.
+    Either all machines are others after such a time, or the days around lack the same hours, as where machines are
+    stopped and started again. After a loss of samples the same machines are still there.
     """
     spans = []
     for span in unseen:
         at_end = span.end == seen.window.end
         beside = around.after if at_end else around.before
-        mine = seen.last_nodes if at_end else seen.first_nodes
-        theirs = frozenset[str]() if beside is None else beside.node_names
+        mine = seen.last_machines if at_end else seen.first_machines
+        theirs = frozenset[str]() if beside is None else beside.machines
         are_others = bool(mine and theirs and not mine & theirs)
         days = [day for day in (around.before, around.after) if day is not None]
-        if are_others or any(_lacks_the_same(span, seen, day) for day in days):
+        apart = [_apart(span, seen, day) for day in days]
+        at_most = _ALIKE if len(days) == 2 else TOLERANCE
+        if are_others or (apart and all(distance is not None and distance <= at_most for distance in apart)):
             spans.append(span)
     return spans
 
 
-def _lacks_the_same(span: Window, seen: Sighting, day: Sighting) -> bool:
-    """Whether another whole day was without nodes at about the same hours of the clock."""
+def _apart(span: Window, seen: Sighting, day: Sighting) -> timedelta | None:
+    """How far from the same hour of the clock another day begins, or ends, to be without nodes; None if it is not."""
     if day.either is None or seen.window.hours != day.window.hours:
-        return False
+        return None
     shift = day.window.start - seen.window.start
     at_end = span.end == seen.window.end
     mine, theirs = (span.start + shift, day.either.end) if at_end else (span.end + shift, day.either.start)
     edge = day.window.end if at_end else day.window.start
-    return abs(theirs - mine) <= HOUR and abs(theirs - edge) > TOLERANCE
+    return abs(theirs - mine) if abs(theirs - edge) > TOLERANCE else None
 
 
 def _issue(reading: Reading, missing: Missing, around: Around) -> Issue:
@@ -425,7 +445,8 @@ def _incomplete_nodes(reading: Reading, pods: Sequence[Allocation], missing: Seq
             if span.end - span.start > TOLERANCE:
                 names_of[span].append(name)
     for name, rows in _pods_by_node(pods, nodes).items():
-        is_free = nodes[name].is_unpriced and any(map(_cost_of_nodes, rows))
+        charged = Costs.sum(row.costs for row in rows)
+        is_free = any(charged.of(part) > 0 and nodes[name].costs.of(part) == 0 for part in _OF_NODES)
         if nodes[name].life is None and not is_free:
             continue  # the answer does not tell when it was listed
         priced = None if is_free else nodes[name].life
@@ -447,7 +468,7 @@ def _incomplete_nodes(reading: Reading, pods: Sequence[Allocation], missing: Seq
 
 class _Node(NamedTuple):
     life: Window | None
-    is_unpriced: bool
+    costs: Costs
 
 
 def _lives_by_node(assets: Iterable[Asset]) -> dict[str, _Node]:
@@ -460,7 +481,7 @@ def _lives_by_node(assets: Iterable[Asset]) -> dict[str, _Node]:
     return {
         name: _Node(
             _hull(asset.life for asset in same if asset.life is not None),
-            is_unpriced=not any(asset.list_cost > 0 and asset.cpu_cores != 0 for asset in same),
+            Costs.sum(asset.costs if asset.cpu_cores != 0 else ZERO for asset in same),
         )
         for name, same in by_name.items()
     }

@@ -11,7 +11,7 @@ from kubetally import logs
 from kubetally.domain.booking import Booking, book
 from kubetally.domain.collection import has_assets
 from kubetally.domain.completeness import measure_completeness
-from kubetally.domain.days_around import DayFacts, compare_days, facts_of, rows_without
+from kubetally.domain.days_around import DayFacts, compare_days, facts_of, new_issues, rows_without
 from kubetally.domain.errors import HubError, RequestError, SourceError
 from kubetally.domain.evidence import NOTHING_AROUND, Around, SeenHour, examine
 from kubetally.domain.infrastructure import Infrastructure
@@ -199,7 +199,7 @@ def compared(bookings: Sequence[Booking]) -> list[Booking]:
     found = []
     for before, booking, after in zip((None, *bookings), bookings, (*bookings[1:], None), strict=False):
         issues = () if booking.facts is None else compare_days(_facts(before), booking.facts, _facts(after))
-        new = [issue for issue in issues if issue.kind not in {known.kind for known in booking.issues}]
+        new = new_issues(issues, booking.issues)
         rows = rows_without(booking.rows, new)
         found.append(replace(booking, rows=rows, issues=(*booking.issues, *new)) if new else booking)
     return found

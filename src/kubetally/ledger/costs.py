@@ -6,10 +6,11 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from kubetally.domain.booking import Booking
 from kubetally.domain.cluster_costs import ClusterCosts, DayState, SourceIdentity
 from kubetally.domain.errors import HubError, SourceError
 from kubetally.domain.issues import Issue, IssueKind
-from kubetally.domain.money import DEFAULT_CURRENCY
+from kubetally.domain.money import DEFAULT_CURRENCY, CurrencyOrigin
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import DAY, Clock, Window, midnight, rfc3339, whole_hour
 from kubetally.ledger.asking import Answers, Asking, DeadlinePassed, LateDescription, compared, gaps
@@ -162,7 +163,8 @@ def _assembled(
     Raises: SourceError, the first part's, when there is no part at all.
     """
     url, failures = answers.url, answers.failures
-    bookings = compared(sorted((*(day.booking for day in held), *answers.bookings), key=lambda booking: booking.window))
+    stored = _labelled(held, answers.bookings)
+    bookings = compared(sorted((*stored, *answers.bookings), key=lambda booking: booking.window))
     if failures and not bookings:
         raise failures[0][1]
     about = About() if isinstance(answers.about, HubError) else answers.about
@@ -190,6 +192,26 @@ def _assembled(
     )
 
 
+def _labelled(held: Sequence[HeldDay], live: Sequence[Booking]) -> list[Booking]:
+    """The stored days in the currency that holds now, where their source states none.
+
+    That is the one of what was asked just now, else of the newest stored day: an account or a setting states it, or it
+    is assumed, and either may have been corrected since a day was stored. Amounts are the same.
+    """
+    silent = [booking for booking in live if booking.currency_origin is not CurrencyOrigin.SOURCE]
+    newest = silent or [day.booking for day in held if _is_silent(day)]
+    if not newest:
+        return [day.booking for day in held]
+    label = {"currency": newest[-1].currency, "currency_origin": newest[-1].currency_origin}
+    return [replace(day.booking, **label) if _is_silent(day) else day.booking for day in held]  # type: ignore[arg-type]
+
+
+def _is_silent(day: HeldDay) -> bool:
+    """Whether the source of a stored day states no currency; an earlier version did not note that of an OpenCost."""
+    origin = day.booking.currency_origin
+    return day.source.product == "OpenCost" if origin is None else origin is not CurrencyOrigin.SOURCE
+
+
 def _state(held: Sequence[HeldDay], answers: Answers) -> DayState:
     """The least certain of its days; what was asked just now may still be corrected."""
     is_settled = held and not answers.parts and all(day.state is DayState.SETTLED for day in held)
@@ -211,7 +233,8 @@ def _not_asked(left: Sequence[Window], held: Sequence[HeldDay], url: str) -> lis
 def _about_the_window(window: Window, over: Window, parts: Sequence[Question], url: str) -> list[Issue]:
     issues = []
     if over.end < window.end:
-        message = f"the window is not over: counted are its whole hours until {rfc3339(over.end)}"
+        counted = f"the window is not over: counted are its whole hours until {rfc3339(over.end)}"
+        message = "the window has not begun: nothing is counted" if over.is_empty else counted
         issues.append(Issue(IssueKind.WINDOW_NOT_OVER, message, url, window))
     if any(part.ask != part.want for part in parts):
         message = "the window begins or ends within an hour: what that whole hour cost was prorated by time"

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from kubetally.domain.errors import HubError
 from kubetally.domain.evidence import NOTHING_AROUND, Around, SeenHour, Sighting, is_in_doubt, sighting_of
@@ -12,18 +12,31 @@ from kubetally.domain.window import DAY, Window, midnight
 from kubetally.ledger.ports import CostSource
 
 
-async def look_around(source: CostSource, reading: Reading, now: datetime) -> Around:
+async def look_around(
+    source: CostSource, reading: Reading, now: datetime, deadline_seconds: float | None = None
+) -> Around:
     """What the source saw on the days before and after, asked only where a reading is in doubt.
 
-    Days that are not over, or could not be read, stay unknown: the reading then stands for itself.
+    Days that are not over, or could not be read by the deadline, stay unknown: the reading then stands for itself. Past
+    a day without anything the next one is asked, as an outage may last longer than a day.
     """
     if not is_in_doubt(reading):
         return NOTHING_AROUND
     start = midnight(reading.window.start)
-    before, after = await asyncio.gather(
-        _sighting(source, Window(start - DAY, start), now), _sighting(source, Window(start + DAY, start + 2 * DAY), now)
-    )
-    return Around(before, after)
+    try:
+        async with asyncio.timeout(deadline_seconds):
+            return Around(*await asyncio.gather(_beside(source, start, -DAY, now), _beside(source, start, DAY, now)))
+    except TimeoutError:
+        return NOTHING_AROUND
+
+
+async def _beside(source: CostSource, start: datetime, step: timedelta, now: datetime) -> Sighting | None:
+    """When the source saw nodes and pods on the day beside, or on the one past it if it saw nothing on that one."""
+    first = await _sighting(source, Window(start + step, start + step + DAY), now)
+    if first is None or first.either is not None:
+        return first
+    second = await _sighting(source, Window(start + 2 * step, start + 2 * step + DAY), now)
+    return first if second is None or second.either is None else second
 
 
 async def look_by_hour(

@@ -119,9 +119,9 @@ def restore(settings: Settings, file: Path) -> Copied:
     Raises: BackupUnusable, LakeNotEmpty, DatabaseNotEmpty, DumpDamaged, StoreError.
     """
     lake = open_lake_files(settings)
-    if lake.all():
-        raise LakeNotEmpty(shown_lake(settings))
     with _opened(file) as tar, tempfile.TemporaryFile() as dumped, _undone(lake) as written:
+        if lake.all():
+            raise LakeNotEmpty(shown_lake(settings))
         manifest = _see_that_it_is_whole(tar, file)
         first, *members, _ = tar.getmembers()
         source = _Source(tar, file, manifest)

@@ -53,7 +53,7 @@ async def open_source(
         stated: Account | Cluster = cluster.account
         currency, default_currency = cluster.account.currency, assumed or cluster.default_currency
     else:
-        stated, currency, default_currency = cluster, cluster.currency or assumed, DEFAULT_CURRENCY
+        stated, currency, default_currency = cluster, cluster.currency, assumed or DEFAULT_CURRENCY
     async with _transport(found, cluster, settings) as transport:
         source = CostModelSource(
             CostModelClient(transport, parallel=settings.parallel_questions),

@@ -61,6 +61,9 @@ def test_namespace_emptied_on_purpose_is_no_loss() -> None:
     """Most containers are gone; of those that stay, as many have usage and requests as before, or about."""
     smaller = facts(completeness=Completeness(24, 48, 20, 12, 20))
     assert kinds(facts(-1), smaller, facts(1)) == []
+    # What is gone are all containers with a request.
+    without_requests = facts(completeness=Completeness(24, 48, 20, 0, 20))
+    assert kinds(facts(-1), without_requests, facts(1)) == []
 
 
 def test_cluster_in_which_nobody_requests_anything_is_no_loss() -> None:

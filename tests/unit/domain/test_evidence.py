@@ -211,6 +211,15 @@ def test_first_and_last_day_tell_hours_without_alarm(first: bool) -> None:
     assert "lost" not in examined.issues[0].message
 
 
+def test_same_hours_lost_twice_are_missing_where_machines_stay() -> None:
+    """Two outages at about the same hour are no nights without nodes: the machines are the same, and a day is whole."""
+    lost = day_of([node("m", at(21))], [pod("a", at(21), "m")])
+    before = day_of([node("m", at(20, -1))], [pod("a", at(20, -1), "m")], -1)
+    after = day_of([node("m", at(24, 1))], [pod("a", at(24, 1), "m")], 1)
+    assert gaps_of(examine(lost, around(before, after))) == [("samples", 21, 24)]
+    assert gaps_of(examine(lost, around(before, None))) == [("samples", 21, 24)]
+
+
 # Single nodes
 
 
@@ -240,6 +249,12 @@ def test_node_without_price_or_capacity_is_incomplete() -> None:
     for free in (node("n2", at(24), cost=0), node("n2", at(24), cores=0)):
         examined = examine(day_of([node("n1", at(24)), free], rows))
         assert [issue.facts["nodes"] for issue in examined.issues] == [("n2",)]
+
+
+def test_node_without_a_price_of_cpu_is_incomplete() -> None:
+    half = node("n2", at(24))._replace(costs=Costs(ram=500_000))
+    (issue,) = examine(day_of([node("n1", at(24)), half], [pod("a", at(24)), pod("b", at(24), "n2")])).issues
+    assert (issue.kind, issue.facts["nodes"]) == (IssueKind.NODE_INCOMPLETE, ("n2",))
 
 
 def test_cluster_that_is_free_is_no_loss() -> None:
@@ -332,6 +347,26 @@ def test_gap_within_a_day_shows_by_the_hour() -> None:
     assert has_gaps(reading, hours)
     assert gaps_of(examine(reading, hours=hours)) == [("samples", pytest.approx(9.1), 12)]
     assert not has_gaps(reading, by_hour(lambda _: None))
+
+
+def test_gap_across_the_full_hour_is_one_gap() -> None:
+    reading = day_of([node("n1", at(24))], [pod("a", at(24))])
+    gap = {9: hour(9, span(9, 9.8)), 10: hour(10, span(10.2, 11))}
+    assert gaps_of(examine(reading, hours=by_hour(gap.get))) == [("pods", pytest.approx(9.8), pytest.approx(10.2))]
+    late = by_hour(lambda n: hour(n, span(n + 0.1, n + 1)))  # each hour begins a sample late
+    assert not has_gaps(reading, late)
+
+
+def test_empty_answer_by_the_hour_says_nothing() -> None:
+    assert seen_hours([], TODAY) == []
+
+
+def test_few_hours_with_requests_are_no_loss() -> None:
+    """Only a nightly job requests anything, or nobody does while there are pods."""
+    reading = day_of([node("n1", at(24))], [pod("a", at(24))])
+    for with_requests in (1, 0):
+        hours = by_hour(lambda n, few=with_requests: hour(n, span(n, n + 1), requests=n < few))  # type: ignore[misc]
+        assert not has_gaps(reading, hours)
 
 
 @pytest.mark.parametrize(

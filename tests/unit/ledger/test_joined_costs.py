@@ -10,13 +10,17 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
+from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity, Status
 from kubetally.domain.collection import Collection, window_of
+from kubetally.domain.component import Costs
 from kubetally.domain.errors import RequestError, SourceError, StoreError
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.money import CurrencyOrigin, UnlikeCurrencies
+from kubetally.domain.reading import Reading
 from kubetally.domain.row import Row
 from kubetally.domain.savings import Savings
-from kubetally.domain.window import DAY, HOUR, Window
+from kubetally.domain.window import DAY, HOUR, Window, midnight
 from kubetally.ledger.costs import Live, get_costs_as_of, get_joined_costs
 from kubetally.ledger.history import Held, HeldDay, History, held_days
 from kubetally.ledger.questions import MOST_DAYS
@@ -445,3 +449,28 @@ async def test_the_source_is_asked_for_the_rest_of_a_day_that_is_a_copy() -> Non
     costs = await joined(found.days, ago(5, 2), source)
     assert source.asked == [Window(noon, ago(3).start)]
     assert costs.hours_covered == 72
+
+
+async def test_stored_days_take_the_currency_stated_now() -> None:
+    """Where their source states none: an account or a setting may have been corrected since."""
+
+    class Euros(Saving):
+        async def read(self, window: Window) -> Reading:
+            found = await super().read(window)
+            row = Allocation(Kind.WORKLOAD, window, "shop", costs=Costs(cpu=1), total=1)
+            return replace(found, allocations=(row,), currency="EUR", currency_origin=CurrencyOrigin.STATED)
+
+    kept = Kept()
+    kept.keep(3)
+    window = Window(midnight(NOON_AFTER) - 3 * DAY, midnight(NOON_AFTER) - DAY)
+    held = list((await kept.held(window)).days)
+    source = replace(held[0].source, product="OpenCost")
+    for origin, label in ((CurrencyOrigin.ASSUMED, "EUR"), (None, "EUR"), (CurrencyOrigin.SOURCE, None)):
+        day = replace(held[0], booking=replace(held[0].booking, currency_origin=origin), source=source)
+        if label is None:
+            with pytest.raises(UnlikeCurrencies):
+                await joined([day], window, Euros())
+        else:
+            costs = await joined([day], window, Euros())
+            assert {booking.currency for booking in costs.bookings} == {label}
+            assert costs.bill.total == day.booking.bill.total + 1

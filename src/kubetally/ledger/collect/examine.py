@@ -10,9 +10,10 @@ import structlog
 from kubetally.domain.asset import Asset
 from kubetally.domain.collection import Collection
 from kubetally.domain.completeness import Completeness
-from kubetally.domain.days_around import DayFacts, compare_days
+from kubetally.domain.days_around import DayFacts, compare_days, new_issues
 from kubetally.domain.days_around import facts_of as facts_to_compare
 from kubetally.domain.errors import StoreError
+from kubetally.domain.issues import Issue
 from kubetally.domain.stored_evidence import EXAMINED, EXAMINED_ALONE, Examined, StoredFacts, examine_stored, facts_of
 from kubetally.ledger.collect.plan import ONE_DAY
 from kubetally.ledger.stored import Coverage, Lake
@@ -82,28 +83,38 @@ def compare_collected_days(
     """
     count = marked = 0
     known: dict[date, Mapping[str, ComparedDay]] = {}
-    for day in reversed(coverage.days_to_examine(EXAMINED)):
+    new_days = coverage.days_to_examine(EXAMINED)
+    # A day that was compared before is compared again once a new one lies beside it.
+    for day in sorted({new + step * ONE_DAY for new in new_days for step in (-1, 0, 1)}, reverse=True):
         if not should_continue():
             break
         around = (day - ONE_DAY, day, day + ONE_DAY)
         known = {one: known[one] if one in known else _compared_days(coverage, lake, one) for one in around}
         before, mine, after = (known[one] for one in around)
-        compared = []
-        for id_, (collection, facts) in mine.items():
-            if collection.examined_by >= EXAMINED:
+        changed = []
+        for id_, stored in mine.items():
+            beside = [days.get(id_) for days in (before, after)]
+            if not any(one is not None and one.is_new for one in (stored, *beside)):
                 continue
-            beside = [days[id_].facts if id_ in days else None for days in (before, after)]
-            issues = () if facts is None else compare_days(beside[0], facts, beside[1])
-            kinds = {issue.kind for issue in collection.head.issues}
-            new = [issue for issue in issues if issue.kind not in kinds]
-            head = replace(collection.head, issues=(*collection.head.issues, *new))
-            compared.append(replace(collection, head=head, examined_by=EXAMINED))
-            if new:
+            issues = _new_issues(stored, *beside)
+            if not (stored.is_new or issues) or not stored.collection.examined_by:
+                continue
+            head = replace(stored.collection.head, issues=(*stored.collection.head.issues, *issues))
+            changed.append(replace(stored.collection, head=head, examined_by=EXAMINED))
+            count += stored.is_new
+            if issues:
                 marked += 1
-                _log.warning("collected_day_lacks_data", account=id_, day=str(day), why=new[0].message)
-        coverage.note_examined(compared)
-        count += len(compared)
+                _log.warning("collected_day_lacks_data", account=id_, day=str(day), why=issues[0].message)
+        coverage.note_examined(changed)
     return Examination(count, marked)
+
+
+def _new_issues(stored: "ComparedDay", before: "ComparedDay | None", after: "ComparedDay | None") -> list[Issue]:
+    """What a day lacks against those around it, and does not tell yet."""
+    if stored.facts is None:
+        return []
+    issues = compare_days(before and before.facts, stored.facts, after and after.facts)
+    return new_issues(issues, stored.collection.head.issues)
 
 
 class ComparedDay(NamedTuple):
@@ -111,6 +122,11 @@ class ComparedDay(NamedTuple):
 
     collection: Collection
     facts: DayFacts | None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it was collected since days were last compared, and by this version."""
+        return self.collection.examined_by == EXAMINED_ALONE
 
 
 def _compared_days(coverage: Coverage, lake: Lake, day: date) -> dict[str, ComparedDay]:

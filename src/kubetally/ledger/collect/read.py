@@ -13,7 +13,7 @@ from kubetally.domain.account import Account
 from kubetally.domain.booking import Booking
 from kubetally.domain.collection import SETTLES_AFTER, CollectedDay, collected, window_of
 from kubetally.domain.errors import HubError, RequestError, SourceError
-from kubetally.domain.evidence import Around, SeenHour, has_gaps
+from kubetally.domain.evidence import NOTHING_AROUND, Around, SeenHour, has_gaps
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import any_missing
 from kubetally.domain.metrics import Family
@@ -123,6 +123,8 @@ class Reader:
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 read = await self._read(account, source, metrics, window)
+            around = await look_around(source, read.reading, now, self._deadline_seconds)
+            read = replace(read, around=around)
             booking = read.booked()
             if now >= window_of(day).end + SETTLES_AFTER and not any_missing(booking.issues):
                 booking = await self._checked_by_hour(source, read, booking)
@@ -150,9 +152,8 @@ class Reader:
         async with task_group() as group:
             measuring = group.create_task(_measured(metrics, window))
             reading = await source.read(window)
-        around = await look_around(source, reading, self._clock.now())
         about, metrics_url = await self._about(account, source), None if metrics is None else metrics.url
-        return _Read(reading, around, about, measuring.result(), metrics_url)
+        return _Read(reading, about, measuring.result(), metrics_url)
 
     async def _checked_by_hour(self, source: CostSource, read: "_Read", booking: Booking) -> Booking:
         """The booking of a day that was asked once by the hour, before it settles (B10 f)."""
@@ -181,10 +182,10 @@ class _Read:
     """A day as it was read, before it is booked."""
 
     reading: Reading
-    around: Around
     about: About
     measured: Infrastructure | HubError | None
     metrics_url: str | None
+    around: Around = NOTHING_AROUND
     hours: Sequence[SeenHour] = ()
 
     def booked(self) -> Booking:

@@ -6,6 +6,7 @@ Nothing is decided here about money: what a row cost is carried over, adjustment
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
@@ -44,6 +45,7 @@ _SPECIAL = {
     "__shared__": Kind.OVERHEAD,
 }
 _NO_PROPERTIES = Properties()
+_ENDS_DIFFER_MINUTES = 1.0  # by which a source's rounding may part them from minutes
 _NAMELESS = frozenset({None, "", "__unallocated__"})
 _LOCAL_DISK = "__local__"
 _TOTAL_TOLERANCE = 100  # micros: a total is rounded once, its parts one by one
@@ -177,7 +179,7 @@ class Notes:
             amount = sum(self.negative.values())
             yield self._issue(
                 IssueKind.NEGATIVE_FIGURE,
-                f"{len(self.negative)} rows or assets have minutes, hours or costs below zero: "
+                f"{len(self.negative)} rows or assets have minutes, hours or costs below zero or beyond all measure: "
                 f"{_some_of(tuple(self.negative))}. They count in no efficiency"
                 + (f"; {amount / 1e6:.2f} of cost is part of the difference" if amount else ""),
                 rows=tuple(self.negative),
@@ -390,8 +392,16 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
     elif not about.pod or not about.container:
         notes.coarse[_grain(about)] += 1
         is_coarse = True
+    life = _life(row, step) if kind is Kind.WORKLOAD else None
     minutes = row.minutes or 0.0
+    if row.minutes is None and kind is Kind.WORKLOAD:
+        if life is None and not is_coarse:
+            notes.null_figures.add("minutes")
+        elif life is not None:
+            minutes = life.hours * 60
     hours = _hours(row, step_hours, minutes / 60, notes, is_coarse=is_coarse) if kind is Kind.WORKLOAD else None
+    if minutes > step_hours * 61:  # of a whole step, and a sample beyond it
+        hours = None
     if kind is Kind.WORKLOAD and (has_negative or minutes < 0 or hours is None):
         below_zero = Costs(*(min(amount, 0) for amount in base))
         notes.negative[name] = notes.negative.get(name, 0) + below_zero.total
@@ -407,7 +417,9 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
                     name=f"{row.name or name} below zero",
                 )
             )
-        minutes, hours = max(minutes, 0.0), _NOT_RATED
+        minutes, hours = min(max(minutes, 0.0), step_hours * 60), _NOT_RATED
+    elif kind is Kind.WORKLOAD and row.minutes is None and life is None and not is_coarse:
+        hours = _NOT_RATED
     classes = NetworkClasses(
         to_micros(row.network_internet_cost) if row.network_internet_cost else 0,
         to_micros(row.network_cross_region_cost) if row.network_cross_region_cost else 0,
@@ -436,7 +448,7 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
         else (),
         total,
         row.name or name,
-        _life(row, step) if kind is Kind.WORKLOAD else None,
+        life,
         about.provider_id or None,
         adjustments,
     )
@@ -458,8 +470,13 @@ def _life(row: BookedRow | AssetRow, step: Window) -> Window | None:
             life = _parsed(row.start, row.end)
         except InvalidWindow:
             return None
-        return life if step.contains(life) else life.overlap(step)
-    return step if row.minutes and row.minutes >= step.hours * 60 else None
+        inside = life if step.contains(life) else life.overlap(step)
+    else:
+        inside = step if row.minutes else None
+    # Ends that are those of the step, or absent, say less than minutes, which bound how long it can have been seen.
+    if inside is not None and row.minutes is not None and 0 < row.minutes < inside.hours * 60 - _ENDS_DIFFER_MINUTES:
+        return Window(inside.start, inside.start + timedelta(minutes=row.minutes))
+    return inside
 
 
 def _lacks_a_cost(row: BookedRow) -> bool:

@@ -97,7 +97,7 @@ class BookedRow(Struct, rename="camel", gc=False):
     window: Span | None = None
     start: str | None = None
     end: str | None = None
-    minutes: Figure = 0.0
+    minutes: Figure = None
     cpu_core_request_average: Figure = ABSENT
     cpu_core_usage_average: Figure = ABSENT
     cpu_core_hours: Figure = 0.0

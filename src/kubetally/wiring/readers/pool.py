@@ -56,8 +56,10 @@ class ReaderPool:
         start_seconds: float = _START_SECONDS,
         program: str = _PROGRAM,
     ) -> None:
-        if patience_seconds is None:  # it opens the source, reads a day and checks its hours, each with a deadline
-            patience_seconds = 3 * settings.deadline_seconds + _GRACE_SECONDS
+        if (
+            patience_seconds is None
+        ):  # it opens the source, reads a day, looks around it and checks its hours, each with a deadline
+            patience_seconds = 4 * settings.deadline_seconds + _GRACE_SECONDS
         self._here, self._fleet = here, fleet
         setup = Setup(replace(settings, keys=None, secret=None, database_url=None, optscale_database_url=None), clock)
         self._new_process = partial(_Process, program, setup, patience_seconds, start_seconds)

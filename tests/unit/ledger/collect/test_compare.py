@@ -47,3 +47,21 @@ def test_each_day_is_compared_once() -> None:
     coverage, lake = store([node("n1")], [node("n1")])
     assert compare_collected_days(coverage, lake).examined == 2
     assert compare_collected_days(coverage, lake) == Examination()
+
+
+def test_day_is_compared_again_once_the_day_beside_it_is_stored() -> None:
+    coverage, lake = store([node("n1", 6)], [node("n1")])
+    assert compare_collected_days(coverage, lake) == Examination(examined=2)
+    before = cluster_day("a", day=DAY - timedelta(days=1), assets=[node("n1")])
+    coverage.intend([before.collection])
+    coverage.confirm([before.collection.id], lake.put([before]))
+    assert compare_collected_days(coverage, lake) == Examination(examined=1, marked=1)
+    assert held(coverage)[0].state is DayState.PROVISIONAL
+
+
+def test_day_of_an_earlier_version_is_left_to_its_own_examination() -> None:
+    coverage, lake = store([node("n1")], [node("n1", 6)], [node("n1")])
+    old = replace(held(coverage)[1], examined_by=0)
+    coverage.note_examined([old])
+    compare_collected_days(coverage, lake)
+    assert held(coverage)[1].examined_by == 0
