@@ -294,11 +294,12 @@ def purge(account: RemovedNameOrId, yes: Yes = False) -> None:
     days, warnings = purge_account(id_, settings)
     _warn(warnings)
     many = "1 stored day" if days == 1 else f"{days} stored days"
-    print(
-        f"Deleted {many} of {name}. Earlier versions of the lake's tables keep them for "
-        f"{settings.history_days} days (KUBETALLY_HISTORY_DAYS).",
-        file=sys.stderr,
+    earlier = (
+        f" Earlier versions of the lake's tables keep them for {settings.history_days} days (KUBETALLY_HISTORY_DAYS)."
+        if days
+        else ""
     )
+    print(f"Deleted {many} of {name}.{earlier}", file=sys.stderr)
 
 
 @accounts.command(name="rotate-keys")
