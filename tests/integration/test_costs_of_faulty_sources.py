@@ -75,7 +75,7 @@ ANSWERING: dict[str, tuple[IssueKind, Status, bool]] = {
     "nan": (IssueKind.NOT_A_NUMBER, Status.PARTIAL, False),
     "duplicate": (IssueKind.DUPLICATE_ROWS, Status.OK, True),
     "skew": (IssueKind.CLOCK_DIFFERS, Status.OK, True),
-    "lostnode": (IssueKind.RESOURCE_WITHOUT_ASSET, Status.OK, False),
+    "lostnode": (IssueKind.RESOURCE_WITHOUT_ASSET, Status.PARTIAL, False),  # pods of DaemonSets run on it: a machine
     "lostdisk": (IssueKind.RESOURCE_WITHOUT_ASSET, Status.OK, False),
     "lostbalancer": (IssueKind.RESOURCE_WITHOUT_ASSET, Status.OK, False),
     "noassets": (IssueKind.SOURCE_FAILED, Status.PARTIAL, False),

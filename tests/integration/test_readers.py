@@ -123,7 +123,7 @@ def test_until_processes_are_there_it_is_read_here_and_a_turn_moves_without_a_da
                 await until(lambda: one.pool._free() is not None)  # after the first day, which was read here
             assert [type(day) for day in found] == [CollectedDay, CollectedDay, PackedDay]
             assert len(contents(found, one.lake)) == 3
-        assert source.asked == 3 * 2  # rows and assets
+        assert source.asked == 3 * 3  # rows, assets, and rows by the hour, as these days settle
 
     run(move())
 
