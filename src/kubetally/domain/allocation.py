@@ -20,6 +20,11 @@ class Kind(StrEnum):
     UNEXPLAINED = "unexplained"
 
 
+def stands_for_volumes(namespace: str | None, pod: str | None) -> bool:
+    """Whether a row is no pod's: OpenCost lets it stand for the volumes of a namespace that nobody mounts."""
+    return pod == f"{namespace}-unmounted-pvcs"
+
+
 class Piece(NamedTuple):
     """What a row cost on one named resource: a volume by its name, a balancer by `namespace/service`."""
 

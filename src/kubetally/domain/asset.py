@@ -24,7 +24,6 @@ class Asset(NamedTuple):
 
     `names` are all names an allocation may know it by: a disk's volume name beside its own.
     `life` is the span in which the source saw it and `cpu_cores` a node's capacity, None where it gives none.
-    `list_cost` is what it costs before discount and adjustment, in micros.
     """
 
     type: AssetType
@@ -41,7 +40,6 @@ class Asset(NamedTuple):
     adjustment: int = 0
     life: Window | None = None
     cpu_cores: float | None = None
-    list_cost: int = 0
 
     def within(self, window: Window) -> "Asset | None":
         """The share of the asset that falls into `window`, prorated by time; None where nothing does."""
@@ -57,7 +55,6 @@ class Asset(NamedTuple):
             hours=self.hours * (until - since),
             adjustment=prorate(self.adjustment, since, until),
             life=None if self.life is None else self.life.overlap(common),
-            list_cost=prorate(self.list_cost, since, until),
         )
 
     @property

@@ -122,7 +122,7 @@ def _with_costs(assets: Sequence[Asset], listed: Mapping[str, list[Asset]], sett
 
     def at_cost(asset: Asset) -> Asset:
         cost = next(parts[asset.name])
-        return asset._replace(costs=asset.costs._replace(load_balancer=cost), list_cost=cost)
+        return asset._replace(costs=asset.costs._replace(load_balancer=cost))
 
     return [
         at_cost(asset) if asset.type is AssetType.LOAD_BALANCER and asset.name in settled else asset for asset in assets

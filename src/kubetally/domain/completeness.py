@@ -6,7 +6,7 @@ A source that lost samples returns lesser figures and says nothing. The hours of
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
-from kubetally.domain.allocation import Kind
+from kubetally.domain.allocation import Kind, stands_for_volumes
 from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.row import Row
 
@@ -102,7 +102,7 @@ def find_shortfalls(
 
 def is_pod(row: Row) -> bool:
     """Whether a row is of a pod that ran, and does not stand for the unmounted volumes of a namespace."""
-    return row.kind is Kind.WORKLOAD and (row.pod is None or row.pod != f"{row.namespace}-unmounted-pvcs")
+    return row.kind is Kind.WORKLOAD and not stands_for_volumes(row.namespace, row.pod)
 
 
 def is_priced_node(asset: Asset) -> bool:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from kubetally.domain.allocation import Kind
 from kubetally.domain.asset import Asset, AssetType
@@ -53,7 +53,7 @@ def compare_days(before: DayFacts | None, day: DayFacts, after: DayFacts | None)
         and beside.window.hours == _DAY_HOURS
         and day.window.start in (beside.window.end, beside.window.start - DAY)
     ]
-    issues = list(_shares_that_break_off(day, around))
+    issues = list(shares_that_break_off(day, around))
     if len(around) == 2:
         stayed = around[0].whole_nodes & around[1].whole_nodes
         if lacking := sorted(stayed - day.whole_nodes):
@@ -69,33 +69,53 @@ def _nodes_in_between(day: DayFacts, names: Sequence[str]) -> Issue:
 
 
 class _Share(NamedTuple):
-    """Of container-hours: how much of the days' around has to be left of it, and of what."""
+    """Of container-hours: how much of the days' around has to be left of it."""
 
     kind: IssueKind
-    proof: Proof
     figure: str
     least: float
 
 
-_SHARES = (
+_SHARES: Mapping[Proof, _Share] = {
     # Whatever runs uses some memory; requests are a choice, and a team may drop theirs.
-    _Share(IssueKind.USAGE_MISSING, Proof.USAGE, "usage_hours", 0.8),
-    _Share(IssueKind.REQUESTS_MISSING, Proof.REQUESTS, "request_hours", 0.5),
-)
+    Proof.USAGE: _Share(IssueKind.USAGE_MISSING, "usage_hours", 0.8),
+    Proof.REQUESTS: _Share(IssueKind.REQUESTS_MISSING, "request_hours", 0.5),
+}
 
 
-def _shares_that_break_off(day: DayFacts, around: Sequence[DayFacts]) -> Iterator[Issue]:
+class HasCompleteness(Protocol):
+    """A day of which it is known how complete it is."""
+
+    @property
+    def window(self) -> Window:
+        """The day."""
+
+    @property
+    def source(self) -> str:
+        """Who told it, fit to be shown."""
+
+    @property
+    def completeness(self) -> Completeness:
+        """How many hours it has of what."""
+
+
+def share_missing(day: HasCompleteness, proof: Proof) -> Issue:
+    """That usage or requests of a day are missing."""
+    return Issue(_SHARES[proof].kind, MISSING_IN_WORDS[proof], day.source, day.window, proof.value)
+
+
+def shares_that_break_off(day: HasCompleteness, around: Sequence[HasCompleteness]) -> Iterator[Issue]:
     """Usage or requests that containers of the days around have, and many of this day do not."""
-    for share in _SHARES:
+    for proof, share in _SHARES.items():
         mine, *others = (_part(facts.completeness, share.figure) for facts in (day, *around))
         known = [part for part in others if part is not None]
         if mine is None or not known or min(known) < _WORTH_A_SHARE or mine >= share.least * min(known):
             continue
         # Containers that are gone take their share with them; those that lost it are more without it than before.
-        without = [_without(one.completeness, share.figure) for one in (day, *around)]
+        without = [_without(facts.completeness, share.figure) for facts in (day, *around)]
         had = min(getattr(beside.completeness, share.figure) for beside in around)
         if without[0] - max(without[1:]) > (1 - share.least) * min(had, day.completeness.container_hours):
-            yield Issue(share.kind, MISSING_IN_WORDS[share.proof], day.source, day.window, share.proof.value)
+            yield share_missing(day, proof)
 
 
 def _without(of: Completeness, figure: str) -> float:

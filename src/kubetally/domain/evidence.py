@@ -12,7 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from kubetally.domain.allocation import Allocation, Kind
+from kubetally.domain.allocation import Allocation, Kind, stands_for_volumes
 from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.component import ZERO, Component, Costs
 from kubetally.domain.issues import Issue, IssueKind
@@ -23,11 +23,9 @@ from kubetally.domain.window import HOUR, Window, joined_spans, spans_without
 TOLERANCE = timedelta(minutes=15)
 """What may be missing of a day without a word: a source begins a day up to two samples late."""
 
-UNMOUNTED_POD = "-unmounted-pvcs"
-"""How OpenCost ends the name of the pod that stands for a namespace's volumes nobody mounts."""
+KEEP_THEIR_NAMES = frozenset({None, "statefulset"})
+"""A new pod of these controllers takes the name of the old one: one row may stand for lives on several nodes."""
 
-# A new pod of these takes the name of the old one, so that one row may stand for lives on several nodes.
-_KEEP_THEIR_NAMES = frozenset({None, "statefulset"})
 _NAMED_AT_MOST = 5
 _ALIKE = timedelta(minutes=30)  # how far apart nights without nodes may begin, and end
 
@@ -130,7 +128,7 @@ class SeenHour(NamedTuple):
 
 def is_pod(row: Allocation) -> bool:
     """Whether a row is of a pod that ran, and no stand-in for volumes that nobody mounts."""
-    return row.kind is Kind.WORKLOAD and row.pod is not None and not row.pod.endswith(UNMOUNTED_POD)
+    return row.kind is Kind.WORKLOAD and row.pod is not None and not stands_for_volumes(row.namespace, row.pod)
 
 
 def pods_of(reading: Reading) -> list[Allocation]:
@@ -491,7 +489,7 @@ def _pods_by_node(rows: Iterable[Allocation], nodes: Mapping[str, _Node]) -> dic
     """Rows of pods whose node is certain, by that node."""
     by_node = defaultdict[str, list[Allocation]](list)
     for row in rows:
-        if row.node is not None and row.node in nodes and row.controller_kind not in _KEEP_THEIR_NAMES:
+        if row.node is not None and row.node in nodes and row.controller_kind not in KEEP_THEIR_NAMES:
             by_node[row.node].append(row)
     return by_node
 

@@ -13,7 +13,7 @@ from kubetally.domain.component import NetworkClasses
 from kubetally.domain.issues import Issue
 from kubetally.domain.metrics import Family
 from kubetally.domain.money import prorate
-from kubetally.domain.window import HOUR, Window
+from kubetally.domain.window import HOUR, Window, spans_without
 
 BYTES_PER_GIB = 2**30
 
@@ -141,12 +141,10 @@ class Infrastructure:
         """The spans of the window in which a family that the server holds has no sample."""
         if family not in self.present:
             return ()
-        gaps, reached = [], self.window.start if self.since is None else max(self.window.start, self.since)
-        for span in (*self.present[family], Window(self.window.end, self.window.end)):
-            if span.start > reached:
-                gaps.append(Window(reached, span.start))
-            reached = max(reached, span.end)
-        return tuple(gaps)
+        start = self.window.start if self.since is None else max(self.window.start, self.since)
+        if start >= self.window.end:
+            return ()
+        return tuple(spans_without([Window(start, self.window.end)], self.present[family]))
 
     @property
     def management(self) -> int | None:
@@ -195,17 +193,6 @@ def clipped(spans: Iterable[Window], window: Window) -> tuple[Window, ...]:
     """The parts of `spans` inside `window`, in their order."""
     parts = (span.overlap(window) for span in spans)
     return tuple(part for part in parts if part is not None)
-
-
-def spans_of(hours: Iterable[Window]) -> list[Window]:
-    """Hours in their order, adjacent ones joined."""
-    joined: list[Window] = []
-    for hour in hours:
-        if joined and joined[-1].end == hour.start:
-            joined[-1] = Window(joined[-1].start, hour.end)
-        else:
-            joined.append(hour)
-    return joined
 
 
 def clock_hours(window: Window) -> Sequence[Window]:

@@ -13,18 +13,16 @@ from typing import NamedTuple
 from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.booking import Booking
 from kubetally.domain.completeness import Completeness, is_pod, is_priced_node
+from kubetally.domain.days_around import share_missing, shares_that_break_off
+from kubetally.domain.evidence import KEEP_THEIR_NAMES, TOLERANCE, Proof, some_nodes
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Row
-from kubetally.domain.window import Window
+from kubetally.domain.window import HOUR, Window
 
 EXAMINED_ALONE, EXAMINED = 1, 2
 """How far a collection was examined: its own answer when it was read, and then the days around it; 0 of none."""
 
-_TOLERANCE_HOURS = 0.25
-_BREAKS_OFF, _WORTH_A_SHARE = 0.1, 0.2  # of the share that the days around have, if that is worth comparing
-# A new pod of these takes the name of the old one, so that one row may stand for lives on several nodes.
-_KEEP_THEIR_NAMES = frozenset({None, "statefulset"})
-_NAMED_AT_MOST = 5
+_TOLERANCE_HOURS = TOLERANCE / HOUR
 
 
 class NodeHours(NamedTuple):
@@ -105,7 +103,7 @@ def examine_stored(day: StoredFacts, before: StoredFacts | None = None, after: S
     if of_nodes >= day.whole:
         issues += _incomplete_nodes(day)
     if of_pods >= day.whole:
-        issues += _missing_families(day, [beside for beside in (before, after) if beside is not None])
+        issues += _missing_shares(day, [beside for beside in (before, after) if beside is not None])
     covered = min(of_nodes, of_pods)
     return Examined(covered if covered < day.whole else None, tuple(issues))
 
@@ -180,40 +178,20 @@ def _samples(day: StoredFacts, subject: str, hours: float, what: str, so: str) -
 def _incomplete_nodes(day: StoredFacts) -> Iterator[Issue]:
     names = sorted(name for name, node in day.nodes.items() if node.pods)
     if names:
-        more = len(names) - _NAMED_AT_MOST
-        some = ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more nodes" if more > 0 else "")
-        message = f"pods ran on {some} for longer than the source has a price for it: costs of nodes are too low"
+        message = (
+            f"pods ran on {some_nodes(names)} for longer than the source has a price for it: costs of nodes are too low"
+        )
         facts = {"nodes": tuple(names)}
         yield Issue(IssueKind.NODE_INCOMPLETE, message, day.source, day.window, "nodes", facts)
 
 
-def _missing_families(day: StoredFacts, around: Sequence[StoredFacts]) -> Iterator[Issue]:
-    """That the share of containers with usage, or with requests, breaks off against the days around (c)."""
-    usage = [_share(one.completeness.usage_hours, one) for one in (day, *around)]
-    if usage[0] == 0 or _breaks_off(usage):
-        message = (
-            "no container has any usage: cAdvisor (the kubelets) was not scraped. Efficiency is unknown, and "
-            "containers without requests cost nothing"
-        )
-        yield Issue(IssueKind.USAGE_MISSING, message, day.source, day.window, "usage")
-    if _breaks_off([_share(one.completeness.request_hours, one) for one in (day, *around)]):
-        message = (
-            "containers have no requests, unlike before and after: kube-state-metrics was not scraped. Efficiency is "
-            "unknown"
-        )
-        yield Issue(IssueKind.REQUESTS_MISSING, message, day.source, day.window, "requests")
-
-
-def _share(hours: float, day: StoredFacts) -> float | None:
-    of = day.completeness.container_hours
-    return hours / of if of > 0 else None
-
-
-def _breaks_off(shares: Sequence[float | None]) -> bool:
-    """Whether the first share is next to nothing of each of the others."""
-    mine, *others = shares
-    known = [share for share in others if share is not None]
-    return mine is not None and bool(known) and min(known) >= _WORTH_A_SHARE and mine < _BREAKS_OFF * min(known)
+def _missing_shares(day: StoredFacts, around: Sequence[StoredFacts]) -> Iterator[Issue]:
+    """That no container has usage, or that the share with usage or requests breaks off against the days around (c)."""
+    found = list(shares_that_break_off(day, around))
+    is_without_usage = day.completeness.container_hours > 0 and day.completeness.usage_hours == 0
+    if is_without_usage and all(issue.kind is not IssueKind.USAGE_MISSING for issue in found):
+        yield share_missing(day, Proof.USAGE)
+    yield from found
 
 
 def _node_hours(same: Sequence[Asset], on_node: Mapping[str | None, Sequence[Row]]) -> NodeHours:
@@ -221,7 +199,7 @@ def _node_hours(same: Sequence[Asset], on_node: Mapping[str | None, Sequence[Row
     rows = [row for name in frozenset().union(*(asset.names for asset in same)) for row in on_node.get(name, ())]
     is_charged = any(row.costs.cpu + row.costs.ram + row.costs.gpu > 0 for row in rows)
     listed = sum(asset.hours for asset in same if is_priced_node(asset) or not is_charged)
-    pods = [row.minutes / 60 for row in rows if row.controller_kind not in _KEEP_THEIR_NAMES]
+    pods = [row.minutes / 60 for row in rows if row.controller_kind not in KEEP_THEIR_NAMES]
     longer = [hours for hours in pods if hours > listed + _TOLERANCE_HOURS]
     as_long = sum(hours >= listed - _TOLERANCE_HOURS for hours in pods)
     is_beyond = bool(longer) and 2 * len(longer) >= as_long

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
@@ -18,7 +18,7 @@ from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
-from kubetally.domain.window import Window, covered_hours
+from kubetally.domain.window import Window, covered_hours, spans_without
 from kubetally.ledger.examination import look_around
 from kubetally.ledger.ports import About, CostSource, InfrastructureSource
 from kubetally.ledger.questions import Question
@@ -179,7 +179,7 @@ def booked(
     reading = read.within(part.want)
     empty = [
         Issue(IssueKind.WINDOW_WITHOUT_DATA, "the source holds no data of this window", url, gap)
-        for gap in gaps(part.want, reading.covered)
+        for gap in spans_without([part.want], reading.covered)
     ]
     reading = replace(reading, issues=(*reading.issues, *empty))
     if not reading.covered:  # without rows there is no use to hold against the bill, whatever assets there were
@@ -207,14 +207,3 @@ def compared(bookings: Sequence[Booking]) -> list[Booking]:
 
 def _facts(booking: Booking | None) -> DayFacts | None:
     return None if booking is None else booking.facts
-
-
-def gaps(window: Window, covered: Iterable[Window]) -> Iterator[Window]:
-    """What of `window` is not in `covered`."""
-    reached = window.start
-    for span in sorted(covered):
-        if span.start > reached:
-            yield Window(reached, span.start)
-        reached = max(reached, span.end)
-    if reached < window.end:
-        yield Window(reached, window.end)

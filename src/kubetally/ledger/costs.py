@@ -12,8 +12,8 @@ from kubetally.domain.errors import HubError, SourceError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import DEFAULT_CURRENCY, CurrencyOrigin
 from kubetally.domain.savings import Savings
-from kubetally.domain.window import DAY, Clock, Window, midnight, rfc3339, whole_hour
-from kubetally.ledger.asking import Answers, Asking, DeadlinePassed, LateDescription, compared, gaps
+from kubetally.domain.window import DAY, Clock, Window, midnight, rfc3339, spans_without, whole_hour
+from kubetally.ledger.asking import Answers, Asking, DeadlinePassed, LateDescription, compared
 from kubetally.ledger.history import HeldDay
 from kubetally.ledger.ports import About, CostSource, InfrastructureSource
 from kubetally.ledger.questions import MOST_DAYS, Question, begun, questions
@@ -72,7 +72,7 @@ async def get_joined_costs(
     """
     over = begun(window, whole_hour(clock.now()))
     days = [day for day in held if over.contains(day.booking.window)]
-    missing = list(gaps(over, (day.booking.window for day in days)))
+    missing = spans_without([over], (day.booking.window for day in days))
     asked, left = _newest(missing)
     parts = [part for gap in asked for part in questions(gap)]
     told: list[Issue] = []
@@ -93,7 +93,8 @@ def get_costs_as_of(held: Sequence[HeldDay], place: str, window: Window, as_of: 
     over = begun(window, whole_hour(as_of))
     days = [day for day in held if over.contains(day.booking.window)]
     message = f"nothing of it was held at {rfc3339(as_of)}"
-    told = [Issue(IssueKind.NOT_HELD, message, place, gap) for gap in gaps(over, (day.booking.window for day in days))]
+    missing = spans_without([over], (day.booking.window for day in days))
+    told = [Issue(IssueKind.NOT_HELD, message, place, gap) for gap in missing]
     costs = _assembled(window, over, days, Answers(place, None, (), None, About(), None), told)
     return replace(costs, as_of=as_of)
 

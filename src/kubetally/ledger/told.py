@@ -8,8 +8,8 @@ from kubetally.domain.component import Component
 from kubetally.domain.errors import HubError
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
-from kubetally.domain.window import Window
-from kubetally.ledger.asking import Answers, gaps
+from kubetally.domain.window import Window, joined_spans, spans_without
+from kubetally.ledger.asking import Answers
 from kubetally.ledger.ports import About
 from kubetally.ledger.words import component_word
 
@@ -57,7 +57,7 @@ def _answers_of(answers: Answers, window: Window) -> list[Booking]:
 def _is_whole(answers: Answers, window: Window) -> bool:
     """Whether the source answered for every hour of that time that it was asked for."""
     asked = [(part.want, answer) for part, answer in answers.parts if part.want.overlap(window)]
-    return all(isinstance(answer, Booking) and not [*gaps(want, answer.covered)] for want, answer in asked)
+    return all(isinstance(answer, Booking) and not spans_without([want], answer.covered) for want, answer in asked)
 
 
 def _left_to_metrics(bookings: Sequence[Booking], window: Window) -> frozenset[str]:
@@ -93,10 +93,5 @@ def each_once(issues: Sequence[Issue]) -> tuple[Issue, ...]:
 
 
 def _joined(same: Sequence[Issue]) -> Iterator[Issue]:
-    spans: list[Window] = []
-    for window in sorted(issue.window for issue in same if issue.window is not None):
-        if spans and window.start <= spans[-1].end:
-            spans[-1] = Window(spans[-1].start, max(spans[-1].end, window.end))
-        else:
-            spans.append(window)
+    spans = joined_spans(issue.window for issue in same if issue.window is not None)
     return (replace(same[0], window=span) for span in spans) if spans else iter(same[:1])

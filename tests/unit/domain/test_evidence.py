@@ -35,9 +35,7 @@ def span(start: float, end: float, day: int = 0) -> Window:
 
 
 def node(name: str, life: Window | None, *, cost: int = 2_400_000, cores: float | None = 4) -> Asset:
-    return Asset(
-        AssetType.NODE, name, frozenset({name}), TODAY, Costs(cpu=cost), life=life, cpu_cores=cores, list_cost=cost
-    )
+    return Asset(AssetType.NODE, name, frozenset({name}), TODAY, Costs(cpu=cost), life=life, cpu_cores=cores)
 
 
 def pod(

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubetally.domain.component import NetworkClasses
-from kubetally.domain.infrastructure import Infrastructure, MeasuredHour, NetworkBytes, clock_hours, spans_of
+from kubetally.domain.infrastructure import Infrastructure, MeasuredHour, NetworkBytes, clock_hours
 from kubetally.domain.metrics import Family
 from kubetally.domain.reading import Reading
-from kubetally.domain.window import HOUR, Window
+from kubetally.domain.window import HOUR, Window, joined_spans
 from tests.unit.domain.clusters import METRICS, MIDNIGHT, SOURCE, TODAY, infrastructures
 
 cuts = st.lists(
@@ -77,8 +77,8 @@ def test_a_part_of_a_reading_has_its_part_of_what_was_measured() -> None:
 
 def test_adjacent_hours_are_one_span() -> None:
     hours = clock_hours(TODAY)
-    assert spans_of([hours[0], hours[1], hours[5]]) == [Window(MIDNIGHT, MIDNIGHT + 2 * HOUR), hours[5]]
-    assert spans_of([]) == []
+    assert joined_spans([hours[0], hours[1], hours[5]]) == [Window(MIDNIGHT, MIDNIGHT + 2 * HOUR), hours[5]]
+    assert joined_spans([]) == []
 
 
 def test_missing_spans_are_what_a_family_leaves_of_the_window() -> None:

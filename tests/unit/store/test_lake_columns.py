@@ -74,7 +74,6 @@ ASSETS_OF_ANY_KIND = st.builds(
     # What a day is examined by is not stored.
     life=st.none(),
     cpu_cores=st.none(),
-    list_cost=st.just(0),
 )
 
 

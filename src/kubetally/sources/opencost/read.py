@@ -668,13 +668,11 @@ def _asset(row: AssetRow, window: Window, notes: Notes) -> Asset:
     if (row.total_cost or 0.0) < min(row.adjustment or 0.0, 0.0) or (row.minutes or 0.0) < 0:
         notes.negative[name] = 0
     total = 0 if row.total_cost is None else to_micros(row.total_cost)
-    listed = total - to_micros(row.adjustment or 0)
     if row.total_cost is None:
         notes.null_figures.add(f"totalCost of {row.type} assets")
     match kind:
         case AssetType.NODE:
             cpu, ram, gpu = _node_parts(row, notes)
-            listed = to_micros(cpu + ram + gpu)
             costs = node_costs(cpu, ram, gpu, discount=row.discount or 0.0, total=row.total_cost)
         case AssetType.DISK:
             costs = Costs(node_disk=total) if row.storage_class == _LOCAL_DISK else Costs(pv=total)
@@ -699,7 +697,6 @@ def _asset(row: AssetRow, window: Window, notes: Notes) -> Asset:
         adjustment=to_micros(row.adjustment or 0),
         life=_life(row, window),
         cpu_cores=row.cpu_cores if kind is AssetType.NODE else None,
-        list_cost=listed,
     )
 
 

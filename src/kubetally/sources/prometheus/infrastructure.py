@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 
 from kubetally.domain.component import Component
 from kubetally.domain.errors import RequestError, SourceError
-from kubetally.domain.infrastructure import BYTES_PER_GIB, Infrastructure, MeasuredHour, clock_hours, spans_of
+from kubetally.domain.infrastructure import BYTES_PER_GIB, Infrastructure, MeasuredHour, clock_hours
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER, MANAGEMENT, Family
-from kubetally.domain.window import DAY, HOUR, Window, to_unix
+from kubetally.domain.window import DAY, HOUR, Window, joined_spans, to_unix
 from kubetally.sources.prometheus.client import Found, PrometheusClient, Series
 from kubetally.sources.prometheus.hours import (
     UNKNOWN,
@@ -266,7 +266,7 @@ def _lacks(hours: list[MeasuredHour], samples: Mapping[int, Samples], url: str, 
 
     def lacking(seen: Iterable[datetime], subject: Component, what: str) -> Iterator[Issue]:
         there = set(seen)
-        for gap in spans_of(span for span in of_window if span.start not in there) if there else ():
+        for gap in joined_spans(span for span in of_window if span.start not in there) if there else ():
             words = f"there is no sample of {what}; {gap.hours:g} hours are not counted"
             yield issue(IssueKind.WINDOW_WITHOUT_DATA, gap, subject, words)
 
@@ -277,12 +277,12 @@ def _lacks(hours: list[MeasuredHour], samples: Mapping[int, Samples], url: str, 
         scraped = (span.start for span in of_window if samples[to_unix(span.end)].scrapes)
         what = f"any price, so that of {LOAD_BALANCER} nothing is known"
         yield from lacking(scraped, Component.LOAD_BALANCER, what)
-    for gap in spans_of(span for span in of_window if samples[to_unix(span.end)].has_balancer_without_price):
+    for gap in joined_spans(span for span in of_window if samples[to_unix(span.end)].has_balancer_without_price):
         what = f"samples of {LOAD_BALANCER} are no numbers, so that a balancer is not counted"
         yield issue(IssueKind.FIGURE_MISSING, gap, Component.LOAD_BALANCER, what)
     sent = (hour.span.start for hour in hours if hour.network_bytes is not None)
     yield from lacking(sent, Component.NETWORK, f"{EGRESS_BYTES}, so that no traffic is known")
-    for gap in spans_of(span for span in of_window if samples[to_unix(span.end)].is_cut):
+    for gap in joined_spans(span for span in of_window if samples[to_unix(span.end)].is_cut):
         what = f"there is no sample of {EGRESS_BYTES} for a quarter of an hour or more where hours begin or end: "
         what += "what was sent then is not counted"
         yield issue(IssueKind.WINDOW_WITHOUT_DATA, gap, Component.NETWORK, what)
@@ -298,7 +298,7 @@ def _unpriced(hours: Sequence[MeasuredHour], samples: Mapping[int, Samples], url
     is_priced = any(hour.network is not None for hour in hours)
     kind = IssueKind.FIGURE_MISSING if is_priced else IssueKind.NETWORK_UNPRICED
     for name, unpriced in by_class.items():
-        for gap in spans_of(span for span, _ in unpriced):
+        for gap in joined_spans(span for span, _ in unpriced):
             gib = sum(sent for span, sent in unpriced if gap.contains(span)) / BYTES_PER_GIB
             lack = "do not say where they went" if name == UNKNOWN else f"have no price ({EGRESS_PRICES[name]})"
             yield Issue(kind, f"{gib:.3f} GiB of traffic {lack}: they are not counted", url, gap, Component.NETWORK)

@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator
 from datetime import datetime
 
-from kubetally.domain.infrastructure import clock_hours, spans_of
+from kubetally.domain.infrastructure import clock_hours
 from kubetally.domain.metrics import EGRESS_BYTES
 from kubetally.domain.survey import Exporter, MetricFacts, MetricsSurvey
-from kubetally.domain.window import HOUR, Window, from_unix, to_unix
+from kubetally.domain.window import HOUR, Window, from_unix, joined_spans, to_unix
 from kubetally.sources.faults import SourceRefused
 from kubetally.sources.prometheus.client import Found, PrometheusClient
 from kubetally.sources.prometheus.infrastructure import see_that_nobody_is_measured
@@ -162,4 +162,4 @@ def _without(window: Window, ends: Iterable[float], among: Container[int] | None
     """The hours that are not among those with these ends; of some only, where `among` says which."""
     there = {round(end) for end in ends}
     hours = ((hour, to_unix(hour.end)) for hour in clock_hours(window))
-    return tuple(spans_of(hour for hour, end in hours if end not in there and (among is None or end in among)))
+    return tuple(joined_spans(hour for hour, end in hours if end not in there and (among is None or end in among)))
