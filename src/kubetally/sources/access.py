@@ -192,7 +192,7 @@ def _checked_url(text: str) -> httpx.URL:
         raise InvalidSourceUrl(text, "has a space, a line break or a backslash in it: take it out")
     try:
         url = httpx.URL(text)
-        readable = re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:.]+", url.raw_host.decode("ascii")) is not None
+        readable = re.fullmatch(r"[a-z0-9._-]+|[0-9A-Fa-f:.]+", url.raw_host.decode("ascii")) is not None
     except (httpx.InvalidURL, UnicodeError):
         # The message of httpx quotes what it took for the port, which may be a piece of a password.
         raise InvalidSourceUrl(text, f"can't be read; {_SPELLING}") from None

@@ -33,8 +33,15 @@ _METADATA = frozenset(
 )
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
 _BROADCAST = ipaddress.ip_address("255.255.255.255")
-# Prefixes of IPv6 addresses whose last 32 bits are an IPv4 address: compatible, mapped, translated, NAT64.
+# Prefixes of IPv6 addresses whose last 32 bits are an IPv4 address: compatible and mapped (RFC 4291), translated (RFC
+# 2765), NAT64 (RFC 6052).
 _EMBEDDING = tuple(ipaddress.ip_network(text) for text in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96"))
+# NAT64 of a network's own (RFC 8215). The operator chooses the length of the prefix, /48, /56, /64 or /96, which an
+# address does not show; with each the IPv4 address lies in other bytes, and never in byte 8 (RFC 6052, 2.2).
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
+_LOCAL_NAT64_BYTES = ((6, 7, 9, 10), (7, 9, 10, 11), (9, 10, 11, 12), (12, 13, 14, 15))
+# ISATAP (RFC 5214): the interface identifier of any prefix. The bits for "universal" and "group" may be set or not.
+_ISATAP, _ISATAP_MASK = 0x00005EFE, 0xFCFFFFFF
 
 
 class AddressRefused(SourceError):
@@ -63,29 +70,56 @@ async def system_resolve(host: str, port: int) -> list[str]:
 def why_refused(address: str) -> str | None:
     """What kind of forbidden address this is, or None where a source may be. Loopback and private ones are fine.
 
+    An IPv6 address that embeds an IPv4 one is judged by both.
+
     Raises: ValueError, when `address` is no IP address in its usual spelling.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])  # a zone, as in fe80::1%eth0, changes nothing
     for candidate in (ip, *_embedded(ip)):
-        if candidate in _METADATA:
-            return "the metadata service of a cloud"
-        if candidate.is_link_local:
-            return "a link-local address"
-        if candidate.is_multicast or candidate == _BROADCAST:
-            return "a multicast or broadcast address"
-        if candidate.is_unspecified or candidate in _THIS_NETWORK:
-            return "an unspecified address"
+        if (why := _why(candidate)) is not None:
+            return why
+    readings = _local_nat64_readings(ip)
+    for candidate in readings:
+        if candidate in _METADATA or candidate.is_link_local:
+            return _why(candidate)
+    # Where one reading is an ordinary address, the zeros of another are those of the prefix or behind the address.
+    whys = [_why(candidate) for candidate in readings]
+    return whys[-1] if all(whys) and whys else None
+
+
+def _why(ip: IPAddress) -> str | None:
+    """What kind of forbidden address this one is in itself."""
+    if ip in _METADATA:
+        return "the metadata service of a cloud"
+    if ip.is_link_local:
+        return "a link-local address"
+    if ip.is_multicast or ip == _BROADCAST:
+        return "a multicast or broadcast address"
+    if ip.is_unspecified or ip in _THIS_NETWORK:
+        return "an unspecified address"
     return None
 
 
 def _embedded(ip: IPAddress) -> list[ipaddress.IPv4Address]:
-    """The IPv4 addresses that an IPv6 one may lead to."""
+    """The IPv4 addresses that an IPv6 one leads to."""
     if isinstance(ip, ipaddress.IPv4Address) or ip.is_loopback:
         return []  # ::1 is the loopback, not the IPv4 address 0.0.0.1
-    found = [ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) for network in _EMBEDDING if ip in network]
+    last = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    found = [last for network in _EMBEDDING if ip in network]
+    if (int(ip) >> 32) & _ISATAP_MASK == _ISATAP:
+        found.append(last)
     if ip.sixtofour is not None:
         found.append(ip.sixtofour)
+    if ip.teredo is not None:
+        found += ip.teredo  # server and client
     return found
+
+
+def _local_nat64_readings(ip: IPAddress) -> list[ipaddress.IPv4Address]:
+    """The IPv4 addresses that an address of a local NAT64 may mean, one for each length that the prefix may have."""
+    if isinstance(ip, ipaddress.IPv4Address) or ip not in _LOCAL_NAT64:
+        return []
+    return [ipaddress.IPv4Address(bytes(ip.packed[at] for at in places)) for places in _LOCAL_NAT64_BYTES]
 
 
 class CheckedAddresses(httpx.AsyncBaseTransport):

@@ -655,6 +655,10 @@ async def test_a_redirect_from_https_to_http_is_refused(ca: trustme.CA, ca_file:
         "http://2852039166/",
         "http://0xA9FEA9FE/",
         "http://[::ffff:169.254.169.254]/",
+        "http://[::FFFF:A9FE:A9FE]/",
+        "http://[64:ff9b:1::169.254.169.254]/",
+        "http://[2001:db8::5efe:169.254.169.254]/",
+        "http://[2001:0:4136:e378::5601:5601]/",
         "http://[fe80::1]/",
         "http://metadata.google.internal/",
         "http://METADATA.google.internal./",
@@ -667,7 +671,10 @@ async def test_a_url_that_leads_to_the_metadata_service_is_refused(url: str) -> 
     assert (lines[-1]["attempts"], lines[-1]["error"]) == (1, "address_refused")
 
 
-@pytest.mark.parametrize("addresses", [["169.254.7.7"], ["127.0.0.1", "169.254.7.7"], ["::ffff:a9fe:707"]])
+@pytest.mark.parametrize(
+    "addresses",
+    [["169.254.7.7"], ["127.0.0.1", "169.254.7.7"], ["::ffff:a9fe:707"], ["64:ff9b:1:a9fe:7:700::"]],
+)
 async def test_a_name_with_any_refused_address_is_refused(addresses: list[str]) -> None:
     async with serving(answer()) as server:
         with pytest.raises(AddressRefused) as caught:
@@ -675,6 +682,19 @@ async def test_a_name_with_any_refused_address_is_refused(addresses: list[str]) 
     assert caught.value.host == "source.test"
     assert caught.value.address == addresses[-1]
     assert server.requests == []
+
+
+async def test_redirect_to_address_that_became_forbidden_is_refused() -> None:
+    """A redirect on the same host is followed; the host is resolved and judged again."""
+    answers = [["127.0.0.1"], ["2001:db8::5efe:169.254.169.254"]]
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return answers.pop(0)
+
+    async with serving(answer("", 302, "location: /elsewhere")) as server:
+        with pytest.raises(AddressRefused, match="metadata"):
+            await get(f"http://source.test:{server.port}", resolve=resolve)
+    assert len(server.requests) == 1
 
 
 async def test_link_local_addresses_are_fine_when_the_setting_says_so() -> None:
