@@ -38,7 +38,7 @@ _MISSED_DAYS = 3
 _SOURCE_SECONDS = 0.3  # long enough for all clients to want the same at the same time
 _TURNS = 3
 _SECONDS_A_TURN = 4.0
-_SECRET = "bench"  # noqa: S105
+_SECRET = "bench-of-the-service"  # noqa: S105
 _ID = "00000000-0000-4000-8000-000000000001"
 _DAY = 1795132800
 _QUERY = f"cloud_account_id={_ID}&start_date={_DAY}&end_date={_DAY + 86400}&detail_level=namespace"

@@ -79,8 +79,8 @@ class Settings:
     )
     secret: str | None = _setting(
         None,
-        "Secret that callers of the service send; if unset the file `secret` in the home folder, made at the first "
-        "start.",
+        "Secret that callers of the service send, at least 16 characters; if unset the file `secret` in the home "
+        "folder, made at the first start.",
         secret=True,
     )
     kubecost_api_url: str | None = _setting(

@@ -149,16 +149,55 @@ def test_head_is_405_without_a_body(world: World) -> None:
     assert (answer.status_code, answer.content) == (405, b"")
 
 
+ROUTER = {"error": {"status_code": 404, "error_code": "OM0002", "reason": "Not found", "params": []}}
+REST = {"error": {"status_code": 404, "error_code": "OE0257", "reason": "Not found", "params": []}}
+DETAILS = {"type": "about:blank", "title": "Not Found", "status": 404}
+OPENCOST = {"code": 404, "message": "404 page not found"}
+
+
 @pytest.mark.parametrize(
-    "path", [PATH + "/", "/metroculus/v2/nothing", "/metroculus/v2", "/nothing", "//metroculus/v2/x", "/healthz/"]
-)
-def test_a_path_that_is_none_is_the_404_of_the_router(world: World, path: str) -> None:
-    connection = http.client.HTTPConnection(urlsplit(world.url).netloc, timeout=10)
-    connection.request("GET", path, headers=WITH_SECRET)
+    ("path", "media_type", "body"),
+    [
+        *(
+            (path, "application/json", ROUTER)
+            for path in (
+                PATH + "/", "/metroculus/v2/nothing", "/metroculus/v2", "/metroculus", "//metroculus/v2/x", "/healthz/",
+            )
+        ),
+        ("/restapi/v2/nothing", "application/json", REST),
+        ("/restapi/v2/organizations/", "application/json", REST),
+        ("/auth/v2/nothing", "application/json", REST),
+        ("/api/v1/nothing", "application/problem+json", DETAILS),
+        ("/api/v1/costs/", "application/problem+json", DETAILS),
+        ("/allocation/nothing", "application/json", OPENCOST),
+        ("/model/assets/nothing", "application/json", OPENCOST),
+        ("/model/", "application/json", OPENCOST),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("headers", [{}, WITH_SECRET, {"Accept": "text/html"}])
+def test_404_has_the_shape_of_its_api(
+    world: World, path: str, media_type: str, body: object, headers: dict[str, str]
+) -> None:
+    status, found, content = raw_get(world.url, path, headers)
+    assert (status, found, json.loads(content)) == (404, media_type, body)
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/docs/nothing", "/apis", "/metroculusx", "/clusters/%3Cb%3E", "/a//b"])
+def test_404_of_the_page_is_html(world: World, path: str) -> None:
+    status, media_type, content = raw_get(world.url, path, {"Accept": "application/json"})
+    assert (status, media_type) == (404, "text/html; charset=utf-8")
+    assert b"<h1>Not found</h1>" in content
+    assert b"<b>" not in content
+
+
+def raw_get(url: str, path: str, headers: dict[str, str]) -> tuple[int, str, bytes]:
+    """Status, content type and body of a path that is sent as it stands."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    connection.request("GET", path, headers=headers)
     answer = connection.getresponse()
-    assert (answer.status, answer.headers["content-type"]) == (404, "application/json")
-    assert json.loads(answer.read())["error"]["error_code"] == "OM0002"
+    found = answer.status, answer.headers["content-type"], answer.read()
     connection.close()
+    return found
 
 
 # --- the validation matrix ---

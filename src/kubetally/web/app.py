@@ -11,12 +11,13 @@ from kubetally.domain.errors import HubError, NotFound
 from kubetally.domain.window import Clock
 from kubetally.ledger.service import ClusterUnreadable, CostService
 from kubetally.web.documentation import openapi_config, openapi_json, swagger
+from kubetally.web.faces import no_such_path
 from kubetally.web.figures import Figures
 from kubetally.web.html import STYLE
 from kubetally.web.metroculus import PREFIX, metroculus, no_such_verb
 from kubetally.web.operations import Life, operations
 from kubetally.web.overview import overview
-from kubetally.web.problems import Problem, no_such_path, problem_of
+from kubetally.web.problems import Problem, problem_of
 from kubetally.web.question import DEFAULT_WINDOW
 from kubetally.web.secret import Secret
 from kubetally.web.watch import WatchedApp
@@ -37,7 +38,7 @@ def create_app(
     """The whole service. It closes `service` when it stops.
 
     `page_window` is what `/` shows before anyone chooses; `secret_file` is where the secret is kept, None where the
-    environment has it. Raises ValueError for an empty secret.
+    environment has it. Raises ValueError for a weak secret.
     """
     known, life, figures = Secret(secret), Life(), Figures(service, version)
 
@@ -82,7 +83,7 @@ def _problem(request: AnyRequest, error: Exception, secret: Secret) -> Problem:
             refused = secret.refuses(request.scope) if request.scope["path"].startswith(PREFIX) else None
             return refused or no_such_verb(request.scope["method"])
         case NotFoundException():
-            return no_such_path()
+            return no_such_path(request.scope["path"])
         case HTTPException() if error.status_code < 500:
             return Problem(None, status=error.status_code)
     _log.error("defect", path=request.scope["path"], exc_info=error)

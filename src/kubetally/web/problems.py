@@ -73,11 +73,6 @@ class Problem(Exception):
         return Response(self.body, status_code=self.status, media_type=self.media_type, headers=headers)
 
 
-def no_such_path() -> Problem:
-    """The 404 of the router itself, whose content type has no charset."""
-    return Problem("OM0002", media_type="application/json")
-
-
 def problem_of(error: HubError) -> Problem:
     """What the existing API calls an error of ours; the header tells the cause to whoever has to mend it."""
     status = next((status for family, status in FAMILIES if isinstance(error, family)), 500)

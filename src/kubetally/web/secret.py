@@ -5,22 +5,29 @@ import binascii
 import hmac
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
+from typing import Final
 
 from litestar.types import HTTPScope, Scope
 
 from kubetally.web.problems import Problem
 
+MIN_SECRET_LENGTH: Final = 16
 _FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"})
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1", ""})
 Headers = Iterable[tuple[bytes, bytes]]
+
+
+def is_weak(secret: str) -> bool:
+    """Whether a secret is so short that it could be guessed."""
+    return len(secret.strip()) < MIN_SECRET_LENGTH
 
 
 class Secret:
     """The secret that callers have to send. It is in no repr."""
 
     def __init__(self, secret: str) -> None:
-        if not secret.strip():
-            raise ValueError("the secret is empty: everybody would know it")
+        if is_weak(secret):
+            raise ValueError(f"the secret has fewer than {MIN_SECRET_LENGTH} characters")
         self._secret = secret.strip().encode()
 
     def demand(self, scope: Scope) -> None:

@@ -13,9 +13,10 @@ from litestar import Litestar, Request
 from litestar.types import HTTPScope, Message, Receive, Send
 
 from kubetally.web.documentation import SWAGGER
+from kubetally.web.faces import no_such_path
 from kubetally.web.figures import Figures
 from kubetally.web.operations import Life
-from kubetally.web.problems import Problem, no_such_path
+from kubetally.web.problems import Problem
 
 LONGEST_QUERY: Final = 8192
 CACHE: Final = "kubetally_cache"  # where a route leaves in the scope's state whether it had a hit, for the log
@@ -90,10 +91,13 @@ class _Watched:
 
 
 def _refused(scope: HTTPScope) -> Problem | None:
-    """What the routes must not see: Litestar takes a path with a slash at its end for the one without."""
+    """What the routes must not see: Litestar takes a path with a slash at its end for the one without.
+
+    Below `/docs` it has a 404 of its own.
+    """
     path = scope["path"]
-    if path not in {"/", f"{SWAGGER}/"} and (path.endswith("/") or "//" in path):
-        return no_such_path()
+    if path not in {"/", f"{SWAGGER}/"} and (path.endswith("/") or "//" in path or path.startswith("/docs/")):
+        return no_such_path(path)
     if len(scope["query_string"]) > LONGEST_QUERY:
         return Problem(None, status=414)
     return None

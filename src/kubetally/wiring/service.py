@@ -13,15 +13,18 @@ from kubetally.settings import Settings
 from kubetally.store.meta.private_file import UnusableFile, read_or_make
 from kubetally.web.app import create_app
 from kubetally.web.question import DEFAULT_WINDOW
+from kubetally.web.secret import MIN_SECRET_LENGTH, is_weak
 from kubetally.web.server import AddressNotFree, check_address, serve
 from kubetally.wiring.beside import kept_running
 from kubetally.wiring.clock import SystemClock
+from kubetally.wiring.environment import UnusableSetting
 from kubetally.wiring.lake import shown_lake
 from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.opener import FleetInStore, Opener
 
 SECRET_VARIABLE = "KUBETALLY_SECRET"  # noqa: S105
 _SECRET_BYTES = 32
+_HOW_TO_MAKE = "`openssl rand -base64 32` prints a strong one"
 _AT_THE_DATABASE = 4
 _AT_THE_LAKE = 2
 
@@ -48,14 +51,19 @@ class Started:
 def secret_of(settings: Settings) -> SecretInUse:
     """The secret of the settings, else of the file in the home folder, which is made if missing.
 
-    Raises: UnusableFile, also when others than its owner may read it.
+    Raises: UnusableSetting, for a weak secret; UnusableFile, also when others than its owner may read it.
     """
     if settings.secret:
+        if is_weak(settings.secret):
+            raise UnusableSetting(SECRET_VARIABLE, f"it has fewer than {MIN_SECRET_LENGTH} characters; {_HOW_TO_MAKE}")
         return SecretInUse(settings.secret, None)
     file = settings.home_folder / "secret"
     text = read_or_make(file, lambda: secrets.token_urlsafe(_SECRET_BYTES)).strip()
     if not text:
         raise UnusableFile(str(file), "it is empty: remove it, and one is made")
+    if is_weak(text):
+        why = f"its secret has fewer than {MIN_SECRET_LENGTH} characters: remove the file, and a strong one is made"
+        raise UnusableFile(str(file), why)
     return SecretInUse(text, str(file))
 
 

@@ -43,11 +43,11 @@ def test_adjacent_questions_of_either_spelling_neither_lose_nor_double_a_second(
     assert all(one.end == other.start for one, other in itertools.pairwise(windows))
 
 
-@pytest.mark.parametrize("secret", ["", "  ", "\n"])
-def test_an_empty_secret_is_refused(secret: str) -> None:
-    with pytest.raises(ValueError, match="empty"):
+@pytest.mark.parametrize("secret", ["", "  ", "\n", "x" * 15, " " * 16 + "x"])
+def test_a_weak_secret_is_refused(secret: str) -> None:
+    with pytest.raises(ValueError, match="fewer than 16 characters"):
         Secret(secret)
-    assert "swordfish" not in repr(Secret("swordfish"))
+    assert "swordfish" not in repr(Secret("swordfish-never-logged"))
 
 
 def test_every_family_of_errors_has_its_status() -> None:
