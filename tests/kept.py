@@ -10,7 +10,7 @@ from kubetally.domain.collection import NO_DATA, CollectedDay, Collection, Cover
 from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
 from kubetally.domain.row import Row
-from kubetally.ledger.stored import CollectionGone, Maintained, PackedDay, Progress
+from kubetally.ledger.stored import DAMAGE_CODES, CollectionGone, Maintained, PackedDay, Progress
 
 
 class Broken(StoreError):
@@ -39,6 +39,9 @@ class LakeInMemory:
 
     def newest_version(self) -> int | None:
         return len(self.versions) - 1 or None
+
+    def check_writable(self) -> None:
+        """It is."""
 
     def replace(self, packed: Sequence[PackedDay], *, go_on: Callable[[], None] = lambda: None) -> int:
         days = [_unpacked(one) for one in packed]
@@ -101,6 +104,9 @@ class CoverageInMemory:
 
     def last_version(self) -> int | None:
         return max((one.version or 0 for one in self.confirmed if not one.is_running), default=None)
+
+    def damaged(self) -> list[tuple[str, date]]:
+        return sorted(key for key, day in self.tried.items() if day.last_error and day.last_error[0] in DAMAGE_CODES)
 
     def drop(self, collection_ids: Sequence[str]) -> None:
         for id_ in collection_ids:

@@ -14,6 +14,7 @@ from kubetally.domain.window import Clock
 from kubetally.ledger.accounts import AccountNotFound
 from kubetally.ledger.ports import CostSource
 from kubetally.ledger.service import CostService
+from kubetally.ledger.storage_health import StorageCheck
 from kubetally.settings import Settings
 from kubetally.web.app import create_app
 from kubetally.web.server import run, serve
@@ -96,10 +97,10 @@ def cost_service(
 
 
 @contextmanager
-def serving(service: CostService, clock: Clock | None = None) -> Iterator[str]:
+def serving(service: CostService, clock: Clock | None = None, storage: StorageCheck | None = None) -> Iterator[str]:
     """The URL of the service, run by its own server on a loop of its own thread."""
     told, urls = threading.Event(), list[str]()
-    app = create_app(service, SECRET, "1.2.3-test", clock or FixedClock())
+    app = create_app(service, SECRET, "1.2.3-test", clock or FixedClock(), storage=storage)
 
     def listening(url: str) -> None:
         urls.append(url)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kubetally.cli.answer_file import answer_to
+from kubetally.cli.answer_file import answer_to, warn
 from kubetally.cli.days import day_spans, days_in_words, without_day
 from kubetally.cli.options import (
     End,
@@ -79,6 +79,7 @@ def coverage(
       kubetally coverage prod --window lastmonth
     """
     from kubetally.wiring.coverage import coverage_of
+    from kubetally.wiring.storage_health import check_storage
 
     settings = start_up(quiet=quiet)
     span = window_of(window if window or start or end else DEFAULT_WINDOW, start, end)
@@ -88,6 +89,8 @@ def coverage(
             print(json.dumps([_body(one, span) for one in found], indent=2, allow_nan=False))
         else:
             _print(found, span)
+    for problem in check_storage(settings).problems:
+        warn(str(problem))
 
 
 def _print(found: "Sequence[Covered]", span: Window) -> None:

@@ -69,6 +69,7 @@ def doctor(
     """
     from kubetally.ledger.diagnosis import Level
     from kubetally.tasks import run
+    from kubetally.wiring.diagnosis import with_storage
 
     settings = start_up(quiet=quiet)
     span = window_of(window, start, end, default="yesterday")
@@ -76,6 +77,8 @@ def doctor(
     meant = named(places, url, context, said, settings, quiet=quiet)
     with answer_to(output_file):
         found = run(_diagnose(meant.clusters, span, settings))
+        if any(diagnosis.account_id for diagnosis in found):
+            found = with_storage(found, settings)
         if output is ScreenOrJson.JSON:
             bodies = [_body(one) for one in found]
             print(json.dumps(bodies[0] if meant.is_one else bodies, indent=2))

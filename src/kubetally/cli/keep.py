@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from kubetally.cli.answer_file import warn
 from kubetally.cli.start import start as start_up
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A tar file, as kubetally.tar.")]
@@ -30,9 +31,13 @@ def maintain(shorten: Shorten = False) -> None:
       kubetally maintain
     """
     from kubetally.wiring.collect import maintain_once
+    from kubetally.wiring.storage_health import check_storage
 
-    done = maintain_once(start_up(), shorten=shorten)
+    settings = start_up()
+    done = maintain_once(settings, shorten=shorten)
     print(f"Put together {done.compacted} files, removed {done.vacuumed}")
+    for problem in check_storage(settings).problems:
+        warn(str(problem))
 
 
 def backup(file: File) -> None:

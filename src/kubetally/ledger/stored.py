@@ -30,6 +30,10 @@ ACCOUNT_LIST = "account_list"
 """The lease of who writes the lake's table of accounts."""
 
 
+DAMAGE_CODES = frozenset({"lake_damaged", "collection_gone"})
+"""Codes of errors that say of a stored day that it can't be read, whatever is tried."""
+
+
 class CollectionGone(StoreError):
     """The rows of a collection are no longer in the lake, or not in the version they should be in."""
 
@@ -112,6 +116,10 @@ class Lake(Protocol):
 
     def newest_version(self) -> int | None:
         """The version of the table of days as it is now; None where there is no table."""
+        ...
+
+    def check_writable(self) -> None:
+        """See that files can be made where it is."""
         ...
 
     def replace(self, days: Sequence[PackedDay], *, go_on: Callable[[], None] = lambda: None) -> int:
@@ -221,6 +229,13 @@ class Coverage(Protocol):
         """How far collecting has come; of this day, for how many."""
         ...
 
+    def damaged(self) -> list[tuple[str, date]]:
+        """The name of its account and the day of each day whose last attempt found the stored rows damaged, in order.
+
+        Days of removed accounts are not among them.
+        """
+        ...
+
     def failed(self, account_id: str, day: date, at: datetime, code: str, message: str) -> None:
         """An attempt to collect a day that met an error; what is held stays held."""
         ...
@@ -264,3 +279,10 @@ class Leases(Protocol):
     def holder(self, name: str) -> str | None:
         """Who has it, in words fit to be shown; None where nobody has."""
         ...
+
+
+def check_not_behind(lake: Lake, coverage: Coverage) -> None:
+    """See that the lake has the newest day that the database knows of. Raises: LakeBehind, StoreError."""
+    known, found = coverage.last_version(), lake.newest_version()
+    if known is not None and (found is None or found < known):
+        raise LakeBehind(lake.url, found, known)

@@ -10,6 +10,7 @@ from litestar.response import Response
 from kubetally.domain.errors import HubError, NotFound
 from kubetally.domain.window import Clock
 from kubetally.ledger.service import ClusterUnreadable, CostService
+from kubetally.ledger.storage_health import StorageCheck
 from kubetally.web.documentation import openapi_config, openapi_json, swagger
 from kubetally.web.faces import no_such_path
 from kubetally.web.figures import Figures
@@ -34,11 +35,13 @@ def create_app(
     *,
     page_window: str = DEFAULT_WINDOW,
     secret_file: str | None = None,
+    storage: StorageCheck | None = None,
 ) -> WatchedApp:
     """The whole service. It closes `service` when it stops.
 
     `page_window` is what `/` shows before anyone chooses; `secret_file` is where the secret is kept, None where the
-    environment has it. Raises ValueError for a weak secret.
+    environment has it. `storage` is asked for the problems that `/readyz` and `/metrics` show, and closed too. Raises
+    ValueError for a weak secret.
     """
     known, life, figures = Secret(secret), Life(), Figures(service, version)
 
@@ -48,7 +51,7 @@ def create_app(
     app = WatchedApp(
         route_handlers=[
             metroculus(service, known, clock, figures),
-            operations(service, figures, version, life),
+            operations(service, figures, version, life, storage),
             overview(service, known, clock, page_window, secret_file),
             openapi_json,
             swagger,
@@ -56,7 +59,7 @@ def create_app(
         ],
         exception_handlers={Exception: as_problem, HTTPException: as_problem},
         openapi_config=openapi_config(),
-        on_shutdown=[service.close],
+        on_shutdown=[service.close, *([] if storage is None else [storage.close])],
         logging_config=None,
         debug=False,
     )

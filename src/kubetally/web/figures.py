@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from kubetally.ledger.service import ClustersProgress, CostService
+from kubetally.ledger.storage_health import StorageHealth, StorageProblemKind
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4"
 _SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0)
@@ -56,13 +57,14 @@ class Figures:
         else:
             self._misses.inc()
 
-    def exposition(self, collecting: ClustersProgress | None = None) -> bytes:
-        """All figures, as Prometheus reads them; those of collecting where they are known."""
-        if collecting is None:
-            return generate_latest(self._registry)
-        with_collecting = CollectorRegistry()
-        with_collecting.register(_OfCollecting(collecting))
-        return generate_latest(self._registry) + generate_latest(with_collecting)
+    def exposition(self, collecting: ClustersProgress | None = None, storage: StorageHealth | None = None) -> bytes:
+        """All figures, as Prometheus reads them; those of collecting and of the stores where they are known."""
+        momentary = CollectorRegistry()
+        if collecting is not None:
+            momentary.register(_OfCollecting(collecting))
+        if storage is not None:
+            momentary.register(_OfStorage(storage))
+        return generate_latest(self._registry) + generate_latest(momentary)
 
 
 class _OfService(Collector):
@@ -101,3 +103,25 @@ class _OfCollecting(Collector):
                 "When the latest collection of what is held began.",
                 progress.last_collected.timestamp(),
             )
+
+
+class _OfStorage(Collector):
+    def __init__(self, storage: StorageHealth) -> None:
+        self._storage = storage
+
+    def collect(self) -> Iterable[Metric]:
+        kinds = {problem.kind for problem in self._storage.problems}
+        problems = GaugeMetricFamily(
+            "kubetally_storage_problem", "1 while database, lake or a disk has this problem.", labels=("problem",)
+        )
+        for kind in StorageProblemKind:
+            problems.add_metric((kind.value,), float(kind in kinds))
+        yield problems
+        yield GaugeMetricFamily("kubetally_days_damaged", "Stored days that can't be read.", self._storage.days_damaged)
+        free = GaugeMetricFamily("kubetally_disk_free_bytes", "Free on the disk of a store.", labels=("store",))
+        total = GaugeMetricFamily("kubetally_disk_size_bytes", "Size of the disk of a store.", labels=("store",))
+        for store, space in self._storage.disks.items():
+            free.add_metric((store,), space.free)
+            total.add_metric((store,), space.total)
+        yield free
+        yield total

@@ -219,8 +219,9 @@ class Savings(Struct, forbid_unknown_fields=True):
     errors: list[Issue]
 
 
-class Health(Struct, forbid_unknown_fields=True):
-    """`status` is ok, ready, stopping or unavailable."""
+class Health(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """`status` is ok, ready, stopping or unavailable. `problems`: of database, lake and disks, by their names."""
 
     status: str
     version: str
+    problems: list[str] = field(default_factory=list)

@@ -1,7 +1,7 @@
 """What is wrong with a cluster's source, and what to do about it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kubetally.domain.errors import HubError
 from kubetally.domain.infrastructure import Infrastructure
@@ -15,6 +15,7 @@ from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.cluster import AnyCluster, Remembered, place_of
 from kubetally.wiring.discoveries import Discoveries
 from kubetally.wiring.sources import open_metrics, open_source
+from kubetally.wiring.storage_health import check_storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,18 @@ async def diagnose_cluster(cluster: AnyCluster, window: Window, settings: Settin
     if isinstance(cluster, Remembered):
         return Diagnosis(place, findings, cluster.account.id, cluster.account.name)
     return Diagnosis(place, findings)
+
+
+def with_storage(diagnoses: Sequence[Diagnosis], settings: Settings) -> list[Diagnosis]:
+    """The diagnoses, those of accounts with what is wrong with database, lake and their disks."""
+    findings = [
+        Finding(Level.FAILED if problem.is_failure else Level.WARNING, "storage", problem.message, problem.remedy)
+        for problem in check_storage(settings).problems
+    ]
+    return [
+        diagnosis if diagnosis.account_id is None else replace(diagnosis, findings=[*diagnosis.findings, *findings])
+        for diagnosis in diagnoses
+    ]
 
 
 async def _measured(metrics: InfrastructureSource, window: Window) -> Infrastructure | None:

@@ -44,11 +44,18 @@ def open_lake_files(settings: Settings) -> "LakeFiles":
 
 def has_lake(settings: Settings) -> bool:
     """Whether there may be a lake already: false only where a folder has no tables of days."""
+    folder = lake_folder(settings)
+    if folder is None:
+        return True
+    return any((folder / name / "_delta_log").exists() for name in ("allocations", "running"))
+
+
+def lake_folder(settings: Settings) -> Path | None:
+    """The lake's folder on this machine; None where it is in an object store. Raises UnusableSetting."""
     url = _lake_url(settings)
     if "://" in url and not url.startswith("file://"):
-        return True
-    folder = Path(url.removeprefix("file://")).expanduser()
-    return any((folder / name / "_delta_log").exists() for name in ("allocations", "running"))
+        return None
+    return Path(url.removeprefix("file://")).expanduser()
 
 
 def shown_lake(settings: Settings) -> str:

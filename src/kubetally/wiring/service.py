@@ -21,6 +21,7 @@ from kubetally.wiring.environment import UnusableSetting
 from kubetally.wiring.lake import shown_lake
 from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.opener import FleetInStore, Opener
+from kubetally.wiring.storage_health import storage_check
 
 SECRET_VARIABLE = "KUBETALLY_SECRET"  # noqa: S105
 _SECRET_BYTES = 32
@@ -97,6 +98,7 @@ def run_service(
         open_ledger(settings, clock) as ledger,
         ThreadPoolExecutor(_AT_THE_DATABASE, "accounts") as executor,
         ThreadPoolExecutor(_AT_THE_LAKE, "history") as history_executor,
+        ThreadPoolExecutor(1, "storage") as storage_executor,
         kept_running() if collects else nullcontext(),
     ):
         accounts = ledger.accounts
@@ -111,7 +113,10 @@ def run_service(
             history_executor=history_executor,
             deadline_seconds=settings.deadline_seconds,
         )
-        app = create_app(service, secret.text, __version__, clock, page_window=page_window, secret_file=secret.file)
+        storage = storage_check(ledger, storage_executor)
+        app = create_app(
+            service, secret.text, __version__, clock, page_window=page_window, secret_file=secret.file, storage=storage
+        )
         known = len(accounts.all())
 
         def listening(url: str) -> None:

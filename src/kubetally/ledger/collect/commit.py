@@ -20,7 +20,7 @@ from kubetally.domain.issues import IssueKind
 from kubetally.domain.window import Clock
 from kubetally.ledger.alone import PATIENCE_SECONDS, alone
 from kubetally.ledger.collect.guard import Kept, judged, overtaken
-from kubetally.ledger.stored import COMMITTER, Coverage, Lake, LakeBehind, Lease, Leases, PackedDay
+from kubetally.ledger.stored import COMMITTER, Coverage, Lake, Lease, Leases, PackedDay, check_not_behind
 
 _log = structlog.get_logger(__name__)
 
@@ -104,9 +104,7 @@ class Committer:
 
     def repair(self) -> None:
         """See what became of commits whose writer was killed. Raises AnotherWriter, LakeBehind, StoreError."""
-        known, found = self._coverage.last_version(), self._lake.newest_version()
-        if known is not None and (found is None or found < known):
-            raise LakeBehind(self._lake.url, found, known)
+        check_not_behind(self._lake, self._coverage)
         if self._coverage.pending():
             with self.alone():  # who is alone repairs first
                 pass

@@ -11,7 +11,7 @@ from obstore.store import LocalStore, ObjectStore
 
 from kubetally.store.lake.faults import translated
 from kubetally.store.lake.place import Place
-from kubetally.store.lake.storage import object_store
+from kubetally.store.lake.storage import PROBE, object_store
 
 _PIECE_BYTES = 8 << 20
 _LOG = "_delta_log/"
@@ -47,6 +47,7 @@ class LakeFiles:
         """Every file, logs before the data that they name."""
         with self._translated():
             found = [LakeFile(str(one["path"]), int(one["size"])) for some in obstore.list(self._store) for one in some]
+        found = [file for file in found if file.path != PROBE]
         return sorted(found, key=lambda one: (not one.is_log, one.path))
 
     def pieces(self, path: str) -> Iterator[bytes]:

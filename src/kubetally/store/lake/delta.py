@@ -21,6 +21,7 @@ from kubetally.domain.row import Row
 from kubetally.ledger.stored import HISTORY_KEPT, CollectionGone, Maintained, PackedDay
 from kubetally.store.lake.accounts import AccountTable
 from kubetally.store.lake.columns import allocation_tables, asset_tables, assets_of, rows_of
+from kubetally.store.lake.faults import translated
 from kubetally.store.lake.files import slices_by
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import TableName
@@ -105,6 +106,11 @@ class DeltaLake:
         """The version of the table of days as it is now; None where there is no table."""
         newest = self._days.rows.newest()
         return None if newest is EMPTY else newest.version
+
+    def check_writable(self) -> None:
+        """See that files can be made where the lake is. Raises StoreError."""
+        with translated(self.url, self._place.secrets):
+            self._place.storage("").check_writable()
 
     def replace(self, days: Sequence[PackedDay], *, go_on: Callable[[], None] = lambda: None) -> int:
         """Put these account-days, all of one day and all running or none, in place of those that are held.

@@ -7,6 +7,7 @@ a slow answer stops every thread of the service (deltalake 1.6.6).
 
 import os
 import re
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -22,6 +23,9 @@ from obstore.store import ObjectStore, from_url
 _CLIENT_OPTIONS = frozenset(
     {"allow_http", "allow_invalid_certificates", "connect_timeout", "timeout", "proxy_url", "user_agent"}
 )
+PROBE = ".kubetally-probe"
+"""An object that is written to see that an object store takes objects; it is no part of a lake."""
+_PROBE_CONTENT = b"Kubetally writes this to see that it can write here.\n"
 _RETRY_OPTIONS = frozenset({"max_retries", "retry_timeout"})
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -47,6 +51,10 @@ class Storage(Protocol):
 
     def discard(self, path: str) -> None:
         """Remove a file that nothing refers to; where that fails, the vacuum will."""
+        ...
+
+    def check_writable(self) -> None:
+        """Write a few bytes that no reader sees."""
         ...
 
 
@@ -89,6 +97,13 @@ class DiskStorage:
         with suppress(OSError):
             (self._folder / path).unlink()
 
+    def check_writable(self) -> None:
+        """See `Storage`; the file has no name, or loses it at once. Where the folder is missing, of its parent."""
+        folder = next(folder for folder in (self._folder, *self._folder.parents) if folder.exists())
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(_PROBE_CONTENT)
+            file.flush()
+
 
 class ObjectStorage:
     """A path in an object store."""
@@ -115,6 +130,10 @@ class ObjectStorage:
         """See `Storage`."""
         with suppress(BaseError, OSError):
             obstore.delete(self._store, path)
+
+    def check_writable(self) -> None:
+        """See `Storage`; it is the same small object each time."""
+        obstore.put(self._store, PROBE, _PROBE_CONTENT)
 
 
 class _Ranges(RawIOBase):

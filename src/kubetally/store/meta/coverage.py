@@ -19,7 +19,7 @@ from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.window import Clock
-from kubetally.ledger.stored import Progress
+from kubetally.ledger.stored import DAMAGE_CODES, Progress
 from kubetally.store.meta.engine import shown
 from kubetally.store.meta.faults import translated
 from kubetally.store.meta.head import (
@@ -246,6 +246,17 @@ class SqlCoverage:
         with self._reads() as connection:
             days_held, days_failing, accounts_held, at = connection.execute(question).one()
         return Progress(days_held, days_failing, accounts_held, None if at is None else from_microseconds(at))
+
+    def damaged(self) -> list[tuple[str, date]]:
+        """The account's name and the day of each day that was found damaged, in order. Raises: StoreError."""
+        question = (
+            select(AccountRow.name, CoverageRow.day)
+            .join(AccountRow, AccountRow.id == CoverageRow.account_id)
+            .where(CoverageRow.error_code.in_(DAMAGE_CODES), AccountRow.deleted_at == 0)
+            .order_by(AccountRow.name, CoverageRow.day)
+        )
+        with self._reads() as connection:
+            return [(name, day) for name, day in connection.execute(question)]
 
     def failed(self, account_id: str, day: date, at: datetime, code: str, message: str) -> None:
         """An attempt that met an error; what is held stays held. Of a long message the beginning is kept."""

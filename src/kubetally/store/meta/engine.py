@@ -74,6 +74,12 @@ def shown(engine: Engine) -> str:
     return _shown(engine.url)
 
 
+def file_of(database_url: str) -> Path | None:
+    """The file of a SQLite database; None of another kind. Raises InvalidDatabaseUrl."""
+    url = _parsed(database_url)
+    return _file(url) if url.drivername == "sqlite" else None
+
+
 @contextmanager
 def alone(engine: Engine) -> Iterator[Connection]:
     """A transaction that no other of these runs beside, whichever process it is in.

@@ -1,0 +1,190 @@
+"""Whether database and lake can be read and written, and whether there is room left on their disks."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from kubetally.domain.errors import StoreError
+from kubetally.ledger.cache import SingleFlight
+from kubetally.ledger.stored import Coverage, Lake, Leases, check_not_behind
+
+MIN_FREE_BYTES = 1 << 30
+MIN_FREE_SHARE = 0.05
+"""A disk with less than either of both left is nearly full."""
+_PROBE = "storage_check"
+_CHECK_EVERY_SECONDS = 30.0
+_NAMED_AT_MOST = 5
+
+
+class StorageProblemKind(StrEnum):
+    """What is wrong; `/readyz` and `/metrics` name problems by it."""
+
+    DATABASE_UNREADABLE = "database_unreadable"
+    DATABASE_NOT_WRITABLE = "database_not_writable"
+    LAKE_UNREADABLE = "lake_unreadable"
+    LAKE_NOT_WRITABLE = "lake_not_writable"
+    DAYS_DAMAGED = "days_damaged"
+    DISK_NEARLY_FULL = "disk_nearly_full"
+
+
+@dataclass(frozen=True, slots=True)
+class StorageProblem:
+    """A problem in words, with what to do about it."""
+
+    kind: StorageProblemKind
+    message: str
+    remedy: str
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether something can't be read or written now; else it is a warning."""
+        return self.kind is not StorageProblemKind.DISK_NEARLY_FULL
+
+    def __str__(self) -> str:
+        return f"{self.message}: {self.remedy}"
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSpace:
+    """Bytes that are free for us, and bytes in all."""
+
+    free: int
+    total: int
+
+    @property
+    def is_nearly_full(self) -> bool:
+        """Whether less than 1 GiB or 5 % is left."""
+        return self.free < max(MIN_FREE_BYTES, self.total * MIN_FREE_SHARE)
+
+
+@dataclass(frozen=True, slots=True)
+class StorageHealth:
+    """What was found. disks: of each store that is on a disk of this machine, by its name: `database`, `lake`."""
+
+    problems: Sequence[StorageProblem] = ()
+    disks: Mapping[str, DiskSpace] = field(default_factory=dict)
+    days_damaged: int = 0
+
+
+class DiskUsage(Protocol):
+    """What `shutil.disk_usage` returns."""
+
+    @property
+    def free(self) -> int:
+        """Bytes free."""
+
+    @property
+    def total(self) -> int:
+        """Bytes in all."""
+
+
+class StorageCheck:
+    """Checks the stores; all calls block but `latest`.
+
+    lake: opened for each check; None where it is not to be checked, as there is none yet. folders: those of stores on
+    this machine, by name.
+    """
+
+    def __init__(
+        self,
+        coverage: Coverage,
+        leases: Leases,
+        lake: Callable[[], Lake | None],
+        folders: Mapping[str, Path],
+        *,
+        disk_usage: Callable[[Path], DiskUsage] = shutil.disk_usage,
+        executor: Executor | None = None,
+    ) -> None:
+        self._coverage, self._leases, self._lake = coverage, leases, lake
+        self._folders, self._disk_usage, self._executor = folders, disk_usage, executor
+        self._flights: SingleFlight[None, StorageHealth] = SingleFlight()
+        self._latest: tuple[float, StorageHealth] | None = None
+
+    def check(self) -> StorageHealth:
+        """The problems there are now. Raises nothing that concerns a store: that is a problem."""
+        disks = {name: space for name, folder in self._folders.items() if (space := self._space(folder)) is not None}
+        damaged, of_database = self._of_database()
+        problems = [*of_database, *self._of_lake(), *([_damaged(damaged)] if damaged else [])]
+        problems += [
+            _nearly_full(name, self._folders[name], space) for name, space in disks.items() if space.is_nearly_full
+        ]
+        return StorageHealth(problems, disks, len(damaged))
+
+    async def latest(self) -> StorageHealth:
+        """The problems there are, or were up to half a minute ago; one check serves all who ask meanwhile."""
+        now = time.monotonic()
+        if self._latest is not None and now - self._latest[0] < _CHECK_EVERY_SECONDS:
+            return self._latest[1]
+        return await self._flights(None, self._check_again)
+
+    async def close(self) -> None:
+        """Give up a check that is under way."""
+        await self._flights.close()
+
+    async def _check_again(self) -> StorageHealth:
+        health = await asyncio.get_running_loop().run_in_executor(self._executor, self.check)
+        self._latest = time.monotonic(), health
+        return health
+
+    def _of_database(self) -> tuple[list[tuple[str, date]], list[StorageProblem]]:
+        """The damaged days that it knows of, and what is wrong with it."""
+        try:
+            damaged = self._coverage.damaged()
+        except StoreError as error:
+            remedy = "costs are read from the sources; nothing is collected until it is back"
+            return [], [StorageProblem(StorageProblemKind.DATABASE_UNREADABLE, str(error), remedy)]
+        try:
+            if (lease := self._leases.acquire(_PROBE)) is not None:
+                lease.release()
+        except StoreError as error:
+            remedy = "nothing is collected until it can be written"
+            return damaged, [StorageProblem(StorageProblemKind.DATABASE_NOT_WRITABLE, str(error), remedy)]
+        return damaged, []
+
+    def _of_lake(self) -> list[StorageProblem]:
+        try:
+            lake = self._lake()
+            if lake is None:
+                return []
+            check_not_behind(lake, self._coverage)
+        except StoreError as error:
+            remedy = "costs are read from the sources; days that they no longer have are missing"
+            return [StorageProblem(StorageProblemKind.LAKE_UNREADABLE, str(error), remedy)]
+        try:
+            lake.check_writable()
+        except StoreError as error:
+            remedy = "nothing is collected until it can be written"
+            return [StorageProblem(StorageProblemKind.LAKE_NOT_WRITABLE, str(error), remedy)]
+        return []
+
+    def _space(self, folder: Path) -> DiskSpace | None:
+        """None where the folder is not there: what needs it says so."""
+        try:
+            usage = self._disk_usage(folder)
+        except OSError:
+            return None
+        return DiskSpace(usage.free, usage.total)
+
+
+def _nearly_full(name: str, folder: Path, space: DiskSpace) -> StorageProblem:
+    share = space.free / space.total if space.total else 0.0
+    message = f"the disk of the {name} ({folder}) has {space.free / 2**30:.2f} GiB left, {share:.1%} of it"
+    remedy = "free some space: once it is full, nothing more is collected"
+    return StorageProblem(StorageProblemKind.DISK_NEARLY_FULL, message, remedy)
+
+
+def _damaged(days: Sequence[tuple[str, date]]) -> StorageProblem:
+    """days: the damaged ones, each with its account."""
+    some = ", ".join(f"{day} of {account}" for account, day in days[:_NAMED_AT_MOST])
+    more = len(days) - _NAMED_AT_MOST
+    count = "a stored day is damaged" if len(days) == 1 else f"{len(days)} stored days are damaged"
+    message = f"{count}: {some}{f' and {more} more' if more > 0 else ''}"
+    remedy = "see `kubetally maintain --check`, and rewrite them with `kubetally maintain --repair`"
+    return StorageProblem(StorageProblemKind.DAYS_DAMAGED, message, remedy)

@@ -1,0 +1,32 @@
+"""Checking the stores of the settings: database, lake and their disks."""
+
+from concurrent.futures import Executor
+from pathlib import Path
+
+from kubetally.ledger.storage_health import StorageCheck, StorageHealth
+from kubetally.settings import Settings
+from kubetally.store.meta.engine import file_of
+from kubetally.wiring.lake import has_lake, lake_folder
+from kubetally.wiring.ledger import Ledger, open_ledger
+from kubetally.wiring.store import database_url
+
+
+def check_storage(settings: Settings) -> StorageHealth:
+    """The problems there are now. Raises StoreError, where the database can't be opened."""
+    with open_ledger(settings) as ledger:
+        return storage_check(ledger, is_short=True).check()
+
+
+def storage_check(ledger: Ledger, executor: Executor | None = None, *, is_short: bool = False) -> StorageCheck:
+    """Checks of these stores. is_short: those of a command, which leaves out a lake that nothing was stored in."""
+    settings = ledger.settings
+    file, folder = file_of(database_url(settings)), lake_folder(settings)
+    folders: dict[str, Path] = {}
+    if file is not None:
+        folders["database"] = file.parent
+    if folder is not None:
+        folders["lake"] = next(path for path in (folder, *folder.parents) if path.exists())
+    is_needed = not is_short or has_lake(settings) or ledger.coverage.last_version() is not None
+    return StorageCheck(
+        ledger.coverage, ledger.leases, lambda: ledger.lake if is_needed else None, folders, executor=executor
+    )
