@@ -10,7 +10,7 @@ from kubetally.domain.collection import NO_DATA, CollectedDay, Collection, Cover
 from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
 from kubetally.domain.row import Row
-from kubetally.ledger.stored import DAMAGE_CODES, CollectionGone, Maintained, PackedDay, Progress
+from kubetally.ledger.stored import DAMAGE_CODES, CollectionGone, Maintained, PackedDay, Progress, SetAside
 
 
 class Broken(StoreError):
@@ -26,6 +26,7 @@ class LakeInMemory:
     url: str = "memory"
     versions: list[dict[tuple[str, date], CollectedDay]] = field(default_factory=lambda: [{}])
     commits: list[Sequence[CollectedDay]] = field(default_factory=list)
+    mended: list[list[str]] = field(default_factory=list)
     before: Callable[[], None] = lambda: None
     after: Callable[[], None] = lambda: None
 
@@ -36,6 +37,13 @@ class LakeInMemory:
         if any(row.costs.total >= 10**18 for day in days for row in day.rows):
             raise Broken("an amount beyond the column")
         return [PackedDay(day.collection, day) for day in days]
+
+    def is_torn(self) -> bool:
+        return False
+
+    def mend(self, pending: Iterable[str] = ()) -> list[SetAside]:
+        self.mended.append(list(pending))
+        return []
 
     def newest_version(self) -> int | None:
         return len(self.versions) - 1 or None

@@ -4,6 +4,7 @@ All calls block; who serves many asks in a thread.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection as IdsOf
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Protocol
@@ -84,6 +85,19 @@ class Maintained:
 
 
 @dataclass(frozen=True, slots=True)
+class SetAside:
+    """A file that a power cut left unfinished in a table's log, and that was taken out of it.
+
+    kept: where its bytes are now. why: what is wrong with it.
+    """
+
+    table: str
+    file: str
+    why: str
+    kept: str
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far the collecting of some accounts has come.
 
@@ -112,6 +126,18 @@ class Lake(Protocol):
 
     def pack(self, days: Sequence[CollectedDay]) -> list[PackedDay]:
         """Days in the lake's form, of many small ones best together. Any thread may call."""
+        ...
+
+    def is_torn(self) -> bool:
+        """Whether a power cut left something unfinished in the logs, so that `mend` has to be called."""
+        ...
+
+    def mend(self, pending: IdsOf[str] = ()) -> list[SetAside]:
+        """Set aside what a power cut left unfinished in the logs; what they name then is on the disk.
+
+        To be called by who writes alone. pending: ids of collections that are not known to be committed; a commit of
+        these is unfinished, too, where files of it are missing or cut off.
+        """
         ...
 
     def newest_version(self) -> int | None:

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 
+import structlog
+
+from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
 from kubetally.ledger.account_days import AccountDays
+from kubetally.ledger.collect.commit import Committer
 from kubetally.ledger.history import History
 from kubetally.ledger.stored import Coverage, Lake, Leases
 from kubetally.settings import Settings
@@ -17,6 +21,9 @@ from kubetally.store.meta.secrets import KeyRing
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.lake import open_lake
 from kubetally.wiring.store import database_url, url_named
+
+_PATIENCE_SECONDS = 10.0
+_log = structlog.get_logger(__name__)
 
 
 @dataclass
@@ -30,11 +37,18 @@ class Ledger:
     settings: Settings
     database: str
     """Where accounts and coverage are, fit to be shown."""
+    clock: Clock = field(default_factory=SystemClock)
 
     @cached_property
     def lake(self) -> Lake:
-        """Where rows are. Raises UnusableSetting, StoreError."""
-        return open_lake(self.settings)
+        """Where rows are; what a power cut left unfinished is set aside first. Raises UnusableSetting, StoreError."""
+        lake = open_lake(self.settings)
+        try:
+            if lake.is_torn():
+                Committer(lake, self.coverage, self.leases, self.clock, patience_seconds=_PATIENCE_SECONDS).repair()
+        except StoreError as error:  # whoever writes next does it; what is read meanwhile says what is wrong
+            _log.warning("lake_not_mended", code=error.code, error=str(error))
+        return lake
 
     @cached_property
     def history(self) -> History:
@@ -45,9 +59,10 @@ class Ledger:
 @contextmanager
 def open_ledger(settings: Settings, clock: Clock | None = None) -> Iterator[Ledger]:
     """What the settings' database and lake hold. Raises StoreError, UnusableSetting."""
+    clock = clock or SystemClock()
     keys = KeyRing.open(settings.keys, settings.home_folder)
     with (
         url_named("KUBETALLY_DATABASE_URL"),
-        open_meta(database_url(settings), keys, clock=clock or SystemClock()) as found,
+        open_meta(database_url(settings), keys, clock=clock) as found,
     ):
-        yield Ledger(found.accounts, found.coverage, found.leases, found.days, settings, found.database)
+        yield Ledger(found.accounts, found.coverage, found.leases, found.days, settings, found.database, clock)

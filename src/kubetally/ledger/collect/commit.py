@@ -74,6 +74,7 @@ class Committer:
     ) -> None:
         self._lake, self._coverage, self._leases, self._clock = lake, coverage, leases, clock
         self._patience_seconds, self._pause = patience_seconds, pause
+        self._is_mended = False
 
     def pack(self, days: Sequence[CollectedDay]) -> list[PackedDay | Outcome]:
         """Days as `commit` takes them; any thread may call. One that the lake can't hold is noted and hinders none."""
@@ -104,10 +105,10 @@ class Committer:
 
     def repair(self) -> None:
         """See what became of commits whose writer was killed. Raises AnotherWriter, LakeBehind, StoreError."""
-        check_not_behind(self._lake, self._coverage)
-        if self._coverage.pending():
+        if self._coverage.pending() or self._lake.is_torn():
             with self.alone():  # who is alone repairs first
                 pass
+        check_not_behind(self._lake, self._coverage)
 
     @contextmanager
     def alone(self) -> Iterator[Lease]:
@@ -120,12 +121,20 @@ class Committer:
 
     def _repair(self) -> None:
         pending = self._coverage.pending()
+        if pending or not self._is_mended:
+            self._mend([one.id for one in pending])
         if not pending:
             return
         committed = self._lake.versions_of(pending)
         for version in sorted(set(committed.values())):
             self._coverage.confirm([one for one, its in committed.items() if its == version], version)
         self._coverage.drop([one.id for one in pending if one.id not in committed])
+
+    def _mend(self, pending: Sequence[str]) -> None:
+        for file in self._lake.mend(pending):
+            facts = {"table": file.table, "file": file.file, "why": file.why, "kept": file.kept}
+            _log.warning("unfinished_commit_set_aside", **facts)
+        self._is_mended = True
 
     def _commit(self, days: Sequence[PackedDay], lease: Lease, *, force: bool) -> list[Outcome]:
         outcomes, accepted = [], []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable, Schema, write_deltalake
+from deltalake import DeltaTable, PostCommitHookProperties, Schema, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from kubetally.domain.account import ListedAccount
@@ -30,12 +30,19 @@ class AccountTable:
         """Make it say this, and make it where it is missing; False where it says so already."""
         wanted = _table(accounts)
         with self._translated():
+            self._mend()
             handle = self._opened()
             if handle is None and not accounts:
                 return False  # a lake that nobody uses stays empty
             if handle is not None and self._content(handle) == wanted:
                 return False
-            write_deltalake(handle or self._made(), wanted, mode="overwrite")
+            write_deltalake(
+                handle or self._made(),
+                wanted,
+                mode="overwrite",
+                post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
+            )
+            self._sync()
         return True
 
     def maintain(self, keep: timedelta) -> int:
@@ -51,8 +58,20 @@ class AccountTable:
             removed = handle.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
             handle.update_incremental()
             handle.create_checkpoint()
+            self._sync()
             handle.cleanup_metadata()
             return len(removed)
+
+    def _mend(self) -> None:
+        """Set aside what a power cut left unfinished: it is written anew from the database."""
+        if (log := self._storage.log) is not None:
+            log.set_aside(log.find_torn())
+
+    def _sync(self) -> None:
+        """Make what was written survive a power cut."""
+        if (log := self._storage.log) is not None and (handle := self._opened()) is not None:
+            paths = pa.table(handle.get_add_actions(flatten=True))["path"].to_pylist()
+            self._storage.sync([*paths, *log.newest_paths(0)])
 
     def _content(self, handle: DeltaTable) -> pa.Table | None:
         """Its rows by id; None where a file of it is missing, so that it is written anew."""

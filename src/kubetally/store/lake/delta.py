@@ -18,11 +18,12 @@ from kubetally.domain.asset import Asset
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.collection import Collection as Collected
 from kubetally.domain.row import Row
-from kubetally.ledger.stored import HISTORY_KEPT, CollectionGone, Maintained, PackedDay
+from kubetally.ledger.stored import HISTORY_KEPT, CollectionGone, Maintained, PackedDay, SetAside
 from kubetally.store.lake.accounts import AccountTable
 from kubetally.store.lake.columns import allocation_tables, asset_tables, assets_of, rows_of
 from kubetally.store.lake.faults import translated
 from kubetally.store.lake.files import slices_by
+from kubetally.store.lake.log_folder import COLLECTIONS_KEY
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import TableName
 from kubetally.store.lake.storage import MissingFile
@@ -30,9 +31,6 @@ from kubetally.store.lake.tables import EMPTY, DayTable, Snapshot
 
 RUNNING_KEPT = timedelta(hours=1)
 """The same of running days, which are replaced every quarter of an hour."""
-
-COLLECTIONS_KEY = "kubetally.collections"
-"""In a commit: what it wrote, as `{collection id: [rows, assets]}`."""
 
 ASSETS_VERSION_KEY = "kubetally.assets_version"
 """In a commit of rows: the version of the table of assets that goes with it."""
@@ -70,14 +68,16 @@ class DeltaLake:
         storage_options: Mapping[str, str] | None = None,
         keep: timedelta = HISTORY_KEPT,
         keep_running: timedelta = RUNNING_KEPT,
+        place: Callable[[str, Mapping[str, str] | None], Place] = Place.parse,
     ) -> None:
         """
         url:             a folder (path or file URL, made when first written to), or s3://, gs://, az:// with a path.
         storage_options: of the object store: endpoint, region, credentials; as object_store and Delta name them.
         keep:            how long what was replaced stays readable; of running days, `keep_running`.
+        place:           what a URL and its options mean; a test may name another disk.
         Raises:          InvalidLakeUrl.
         """
-        self._place = Place.parse(url, storage_options)
+        self._place = place(url, storage_options)
         self._days = _Pair(self._place, TableName.ALLOCATIONS, TableName.ASSETS, keep)
         self._accounts = AccountTable(self._place, keep)
         self._running = _Pair(self._place, TableName.RUNNING, TableName.RUNNING_ASSETS, keep_running)
@@ -101,6 +101,15 @@ class DeltaLake:
         """Rows and assets as Arrow tables. Raises ValueBeyondLake."""
         tables = zip(allocation_tables(days), asset_tables(days), strict=True)
         return [PackedDay(day.collection, _Tables(*its)) for day, its in zip(days, tables, strict=True)]
+
+    def is_torn(self) -> bool:
+        """Whether a power cut left something unfinished in the logs, which `mend` sets aside."""
+        return any(table.is_torn() for pair in (self._days, self._running) for table in (pair.rows, pair.assets))
+
+    def mend(self, pending: Collection[str] = ()) -> list[SetAside]:
+        """Set aside what a power cut left unfinished in the logs; what they name then is on the disk."""
+        tables = [table for pair in (self._days, self._running) for table in (pair.rows, pair.assets)]
+        return [file for table in tables for file in table.mend(pending)]
 
     def newest_version(self) -> int | None:
         """The version of the table of days as it is now; None where there is no table."""

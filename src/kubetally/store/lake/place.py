@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -11,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from obstore.exceptions import BaseError
 
 from kubetally.store.lake.faults import InvalidLakeUrl, LakeForeign, LakeRefused, shown
+from kubetally.store.lake.log_folder import sync_folder
 from kubetally.store.lake.storage import DiskStorage, ObjectStorage, Storage
 
 OBJECT_STORES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
@@ -79,7 +81,14 @@ class Place:
         if self.folder is None:
             return
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self.folder.is_dir():
+                above = next(folder for folder in self.folder.parents if folder.is_dir())
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                for folder in self.folder.parents:
+                    with suppress(PermissionError):  # a folder that we may enter and not list
+                        sync_folder(folder)
+                    if folder == above:
+                        break
         except OSError as error:
             raise LakeRefused(self.url, shown(error)) from error
         strange = next((name for name in ("_delta_log",) if (self.folder / name).exists()), None)

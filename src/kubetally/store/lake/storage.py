@@ -8,7 +8,7 @@ a slow answer stops every thread of the service (deltalake 1.6.6).
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from io import RawIOBase
@@ -19,6 +19,8 @@ import obstore
 import pyarrow as pa
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import ObjectStore, from_url
+
+from kubetally.store.lake.log_folder import SET_ASIDE, LogFolder, sync_file, sync_folder
 
 _CLIENT_OPTIONS = frozenset(
     {"allow_http", "allow_invalid_certificates", "connect_timeout", "timeout", "proxy_url", "user_agent"}
@@ -57,6 +59,15 @@ class Storage(Protocol):
         """Write a few bytes that no reader sees."""
         ...
 
+    def sync(self, paths: Iterable[str]) -> None:
+        """Make files and their names survive a power cut; one that is missing is passed over."""
+        ...
+
+    @property
+    def log(self) -> LogFolder | None:
+        """The log, where a power cut can leave a part of it only; None where files are written whole or not at all."""
+        ...
+
 
 class DiskStorage:
     """A folder of this machine."""
@@ -81,13 +92,15 @@ class DiskStorage:
     def write(self, path: str, content: pa.Buffer) -> None:
         """See `Storage`."""
         place = self._folder / path
-        place.parent.mkdir(exist_ok=True)
+        if not place.parent.exists():
+            place.parent.mkdir(exist_ok=True)
+            sync_folder(place.parent.parent)
         try:
             with place.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            _sync_folder(place.parent)
+            sync_folder(place.parent)
         except BaseException:
             self.discard(path)
             raise
@@ -103,6 +116,21 @@ class DiskStorage:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(_PROBE_CONTENT)
             file.flush()
+
+    def sync(self, paths: Iterable[str]) -> None:
+        """See `Storage`. The table's folder and the one above it are synced too: the table may be new."""
+        folders = {self._folder, self._folder.parent}
+        for path in paths:
+            with suppress(FileNotFoundError):
+                sync_file(self._folder / path)
+                folders.add((self._folder / path).parent)
+        for folder in sorted(folders, reverse=True):
+            sync_folder(folder)
+
+    @property
+    def log(self) -> LogFolder | None:
+        """See `Storage`."""
+        return LogFolder(self._folder, self._folder.parent / SET_ASIDE / self._folder.name)
 
 
 class ObjectStorage:
@@ -134,6 +162,14 @@ class ObjectStorage:
     def check_writable(self) -> None:
         """See `Storage`; it is the same small object each time."""
         obstore.put(self._store, PROBE, _PROBE_CONTENT)
+
+    def sync(self, paths: Iterable[str]) -> None:
+        """See `Storage`. An object store answers once an object lasts."""
+
+    @property
+    def log(self) -> None:
+        """See `Storage`."""
+        return
 
 
 class _Ranges(RawIOBase):
@@ -169,15 +205,6 @@ class _Ranges(RawIOBase):
             raise MissingFile(self._path) from error
         self._at += len(content)
         return content
-
-
-def _sync_folder(folder: Path) -> None:
-    """See that a new name in a folder lasts."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def object_store(url: str, options: Mapping[str, str]) -> ObjectStore:

@@ -22,7 +22,7 @@ from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Sc
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
-from kubetally.ledger.stored import Maintained
+from kubetally.ledger.stored import Maintained, SetAside
 from kubetally.store.lake import files
 from kubetally.store.lake.faults import (
     LakeBusy,
@@ -34,6 +34,7 @@ from kubetally.store.lake.faults import (
     translated,
 )
 from kubetally.store.lake.files import DataFile
+from kubetally.store.lake.log_folder import ACTIONS_KEY, MAX_TORN_ENTRIES
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import DAY, SCHEMA_VERSION, SCHEMAS, STATISTICS, VERSION_KEY, TableName, in_files
 from kubetally.store.lake.storage import MissingFile
@@ -42,6 +43,7 @@ ATTEMPTS = 12
 _FIRST_WAIT_SECONDS = 0.02
 _LONGEST_WAIT_SECONDS = 1.0
 _SNAPSHOTS_KEPT = 16
+_ENTRIES_SYNCED = 64
 _LOG_KEPT, _FILES_KEPT = "delta.logRetentionDuration", "delta.deletedFileRetentionDuration"
 
 
@@ -251,8 +253,41 @@ class DayTable:
                 handle.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
             handle.update_incremental()
             handle.create_checkpoint()
+            self._sync_log(snapshot.version)
             handle.cleanup_metadata()
         return Maintained(len(scattered), len(removed), self.newest().version, max(keep, told))
+
+    def is_torn(self) -> bool:
+        """Whether a power cut left unfinished entries or checkpoints in the log. Raises StoreError."""
+        log = self._storage.log
+        with self._translated():
+            return log is not None and bool(log.find_torn())
+
+    def mend(self, pending: Collection[str] = ()) -> list[SetAside]:
+        """Set aside what a power cut left unfinished in the log, and make the rest of it last.
+
+        To be called by who writes alone. pending: as `LogFolder.find_torn`. Raises: LakeDamaged, where so much is
+        unfinished that it is no power cut; nothing is set aside then.
+        """
+        log = self._storage.log
+        if log is None:
+            return []
+        with self._using, self._translated():
+            torn = log.find_torn(pending)
+            if len(torn) > MAX_TORN_ENTRIES:
+                raise LakeDamaged(self.url, f"{len(torn)} files of its log are empty or cut off")
+            done = log.set_aside(torn)
+            if done:
+                self._handle, self._newest = None, EMPTY
+                self._older.clear()
+            self._sync_log(log.newest_version() - _ENTRIES_SYNCED)
+        return done
+
+    def _sync_log(self, since: int) -> None:
+        """Make the entries and checkpoints of versions from `since` on survive a power cut."""
+        log = self._storage.log
+        if log is not None and (paths := list(log.newest_paths(since))):
+            self._storage.sync(paths)
 
     def _see_that_it_moved(self, snapshot: Snapshot, missing: MissingFile) -> None:
         """A file may be missing because it was replaced and removed after we looked. Raises LakeDamaged, where not."""
@@ -267,6 +302,7 @@ class DayTable:
         """
         now = int(time.time() * 1000)
         removed = [RemoveAction(one.path, True, now, one.size, {DAY: day.isoformat()}) for one in base.of(day)]
+        actions: list[AddAction | RemoveAction] = [*([added] if added else []), *removed]
         with self._using, self._translated():
             handle = self._opened()
             if handle is None or handle.version() != base.version:
@@ -274,11 +310,13 @@ class DayTable:
                 raise _Moved
             try:
                 handle.create_write_transaction(
-                    [*([added] if added else []), *removed],
+                    actions,
                     "append",
                     SCHEMAS[self.name],
                     [DAY],
-                    commit_properties=CommitProperties(custom_metadata=dict(said), max_commit_retries=0),
+                    commit_properties=CommitProperties(
+                        custom_metadata={**said, ACTIONS_KEY: len(actions)}, max_commit_retries=0
+                    ),
                     post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
                 )
             except (DeltaError, OSError) as error:
@@ -287,6 +325,7 @@ class DayTable:
                 newest = self._look(handle)
                 ours = self._version_that_added(added, day, base.version + 1, newest)
                 if ours is not None:
+                    self._sync_log(base.version + 1)
                     return ours
                 has_moved = newest.version != base.version
                 if has_moved or not isinstance(meaning(error, self.url), LakeUnavailable):
@@ -294,6 +333,7 @@ class DayTable:
                 if has_moved and isinstance(error, CommitFailedError):
                     raise _Moved from error
                 raise
+            self._sync_log(base.version + 1)
             return self._look(handle).version
 
     def _version_that_added(self, added: AddAction | None, day: date, first: int, newest: Snapshot) -> int | None:
@@ -320,6 +360,7 @@ class DayTable:
         self._place.make()
         with self._translated():
             self._create()
+            self._sync_log(0)
         return self.newest()
 
     def _create(self) -> None:

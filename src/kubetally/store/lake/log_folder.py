@@ -1,0 +1,187 @@
+"""A table's log on this machine's disk: what a power cut left of its newest entries, and setting that aside.
+
+A power cut can leave the newest entry missing, empty or cut off, and the same of a checkpoint. The Delta library opens
+a table whose newest entry is empty, or cut off at the end of a line: half a commit would count then, and a day whose
+old file is not taken out would count twice (deltalake 1.6.6).
+"""
+
+import json
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kubetally.ledger.stored import SetAside
+
+SET_ASIDE = "set_aside"
+"""The folder beside the tables that keeps what was taken out of their logs."""
+
+COLLECTIONS_KEY = "kubetally.collections"
+"""In a commit: what it wrote, as `{collection id: [rows, assets]}`."""
+
+ACTIONS_KEY = "kubetally.actions"
+"""In a commit: how many files it adds and removes, so that one that lacks some is known."""
+
+MAX_TORN_ENTRIES = 8
+"""A power cut leaves few unfinished entries; where there are more, the disk is damaged, and nothing is set aside."""
+
+_HINT = "_last_checkpoint"
+_ENTRY = re.compile(r"(\d{20})\.json")
+_CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\..+)?\.parquet")
+
+
+class LogFolder:
+    """The folder `_delta_log` of a table. Raises OSError."""
+
+    def __init__(self, table: Path, aside: Path) -> None:
+        self._table, self._log, self._aside = table, table / "_delta_log", aside
+
+    def find_torn(self, pending: Collection[str] = ()) -> dict[Path, str]:
+        """Files that a power cut left unfinished, with what is wrong; the newest entries and checkpoints alone.
+
+        pending: collections that the database does not know to be committed; an entry of one of them is unfinished
+        too where a data file of it is missing or short.
+        """
+        entries, checkpoints = self._files(_ENTRY), self._files(_CHECKPOINT)
+        torn: dict[Path, str] = {}
+        intact = set(entries)
+        for version in sorted(entries, reverse=True):
+            why = self._unfinished(entries[version], pending)
+            if why is None:
+                break
+            torn[entries[version]] = why
+            intact.discard(version)
+            torn |= dict.fromkeys(checkpoints.pop(version, ()), "its version is unfinished")
+        return torn | self._torn_checkpoints(checkpoints, intact)
+
+    def set_aside(self, torn: Mapping[Path, str]) -> list[SetAside]:
+        """Move these out of the log, the newest first, and keep their bytes."""
+        done = []
+        for file, why in torn.items():
+            self._aside.mkdir(parents=True, exist_ok=True)
+            kept = self._free_name(file.name)
+            os.rename(file, kept)  # noqa: PTH104 - never over another file, which `_free_name` saw to
+            done.append(SetAside(self._table.name, file.name, why, str(kept)))
+        if done:
+            for folder in (self._aside, self._aside.parent, self._aside.parent.parent, self._log):
+                sync_folder(folder)
+        return done
+
+    def newest_paths(self, since: int) -> Iterator[str]:
+        """Entries and checkpoints of versions from `since` on, as paths in the table."""
+        for name in os.listdir(self._log) if self._log.is_dir() else ():  # noqa: PTH208 - names alone, of thousands
+            if name == _HINT or (name[:20].isdigit() and name[:20] >= f"{max(since, 0):020}"):
+                yield f"_delta_log/{name}"
+
+    def newest_version(self) -> int:
+        """Of its newest entry; -1 of none."""
+        return max(self._files(_ENTRY), default=-1)
+
+    def _files(self, pattern: re.Pattern[str]) -> dict[int, Any]:
+        """By version: of entries the path, of checkpoints their paths."""
+        found: dict[int, Any] = {}
+        with suppress(FileNotFoundError):
+            for path in self._log.iterdir():
+                if match := pattern.fullmatch(path.name):
+                    version = int(match[1])
+                    found[version] = path if pattern is _ENTRY else [*found.get(version, []), path]
+        return found
+
+    def _unfinished(self, file: Path, pending: Collection[str]) -> str | None:
+        """What an entry lacks; None where it is whole."""
+        actions = read_actions(file.read_bytes())
+        if not actions:
+            return "it is empty" if actions is not None else "it is cut off"
+        info: Mapping[str, Any] = next((one["commitInfo"] for one in actions if "commitInfo" in one), {})
+        files = [one for one in actions if "add" in one or "remove" in one]
+        if info.get(ACTIONS_KEY, len(files)) != len(files):
+            return "it is cut off at the end of a line"
+        if not pending or not set(pending) & set(info.get(COLLECTIONS_KEY, ())):
+            return None
+        for added in (one["add"] for one in files if "add" in one):
+            try:
+                size = (self._table / unquote(added["path"])).stat().st_size
+            except FileNotFoundError:
+                return f"its file {added['path']} is missing"
+            if size != added["size"]:
+                return f"its file {added['path']} is cut off"
+        return None
+
+    def _torn_checkpoints(self, checkpoints: Mapping[int, Sequence[Path]], entries: Collection[int]) -> dict[Path, str]:
+        """The newest checkpoints that can't be read, where the entries since an earlier one make up for them."""
+        torn: dict[Path, str] = {}
+        base, newest = -1, max(entries, default=-1)
+        for version in sorted(checkpoints, reverse=True):
+            if all(map(_is_parquet, checkpoints[version])):
+                base = version
+                break
+            torn |= dict.fromkeys(checkpoints[version], "it can't be read")
+        hint = self._log / _HINT
+        hinted = _hinted_version(hint)
+        if hinted is not None and hinted > base:
+            torn[hint] = f"the checkpoint of version {hinted} can't be read"
+        is_made_up_for = newest >= 0 and all(version in entries for version in range(base + 1, newest + 1))
+        is_beyond = any(version > newest for version in checkpoints if version > base)
+        return torn if is_made_up_for and not is_beyond else {}
+
+    def _free_name(self, name: str) -> Path:
+        path, number = self._aside / name, 1
+        while path.exists():
+            path, number = self._aside / f"{name}.{number}", number + 1
+        return path
+
+
+def read_actions(entry: bytes) -> list[dict[str, Any]] | None:
+    """The actions of an entry; none of an empty one, None where a line is cut off."""
+    actions = []
+    for line in entry.splitlines():
+        try:
+            action = json.loads(line)
+        except ValueError:
+            return None
+        if not isinstance(action, dict):
+            return None
+        actions.append(action)
+    return actions
+
+
+def sync_file(file: Path) -> None:
+    """Make a file's content survive a power cut."""
+    _sync(file, os.O_RDONLY)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    handle = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _is_parquet(file: Path) -> bool:
+    try:
+        pq.read_metadata(file)
+    except (pa.ArrowException, OSError):
+        return False
+    return True
+
+
+def _hinted_version(hint: Path) -> int | None:
+    """The checkpoint that the log names as its newest; None where it names none, which does no harm."""
+    try:
+        named = json.loads(hint.read_bytes())
+    except (OSError, ValueError):
+        return None
+    version = named.get("version") if isinstance(named, dict) else None
+    return version if isinstance(version, int) else None
