@@ -16,9 +16,9 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.collection import CollectedDay, Collection
-from kubetally.ledger.stored import CollectionGone
+from kubetally.ledger.stored import CollectionGone, DayDamaged
 from kubetally.store.lake.delta import DeltaLake
-from kubetally.store.lake.faults import LakeDamaged, LakeForeign, LakeNewer, LakeRefused, LakeUnavailable
+from kubetally.store.lake.faults import LakeForeign, LakeNewer, LakeRefused, LakeUnavailable
 from kubetally.store.lake.place import Place as LakePlace
 from kubetally.store.lake.schema import SCHEMAS, TableName
 from kubetally.store.lake.tables import DayTable
@@ -154,7 +154,7 @@ def test_what_was_replaced_is_read_at_its_last_version_where_the_first_is_forgot
     assert (held.version, place.table("allocations").version()) == (1, 4)
     for reader in (lake, place.lake()):
         assert_holds(reader, [old], [replace(held, last_version=2)])
-        for ask in (reader.rows, reader.assets):
+        for ask in (reader.rows, reader.assets) if nodes else (reader.rows,):  # that it had no assets is known
             with pytest.raises(CollectionGone, match=held.id):
                 ask([held])
 
@@ -427,9 +427,9 @@ def test_a_file_that_is_missing_is_told_and_nothing_is_written_over_it(place: Pl
     held = put(lake, cluster_day("a"))
     (path,) = [path for path in place.files() if path.startswith("allocations/day=")]
     obstore.delete(place.store(), path)
-    with pytest.raises(LakeDamaged, match="missing"):
+    with pytest.raises(DayDamaged, match=r"2026-11-20 is damaged in .*/allocations \(its file .* is missing"):
         put(lake, cluster_day("b"))
-    with pytest.raises(CollectionGone):
+    with pytest.raises(DayDamaged, match=r"2026-11-20 of account a is damaged .*--from 2026-11-20 --to 2026-11-21"):
         lake.rows(held)
     assert place.table("allocations").version() == 1
 

@@ -15,6 +15,7 @@ from kubetally.domain.machines import match_machines
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.row import Row
 from kubetally.domain.stored_evidence import EXAMINED_ALONE
+from kubetally.domain.stored_sums import AssetSums, sum_assets
 from kubetally.domain.window import DAY, Window, covered_hours
 
 SETTLES_AFTER = timedelta(hours=72)
@@ -35,6 +36,7 @@ class Collection:
     them, None while it holds.
     completeness: what another answer for the day has to reach to replace it; None where an earlier version stored it.
     examined_by: how far the day was examined (`stored_evidence.EXAMINED`); 0 where an earlier version stored it.
+    asset_sums: of its assets; None where an earlier version stored it.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Collection:
     last_version: int | None = None
     completeness: Completeness | None = None
     examined_by: int = 0
+    asset_sums: AssetSums | None = None
 
     @property
     def state(self) -> DayState:
@@ -106,6 +109,7 @@ def collected(
         *(collection_id, account_id, day, collected_at, source, head, count, balance),
         is_running=is_running,
         examined_by=EXAMINED_ALONE,
+        asset_sums=sum_assets(assets),
     )
     facts = booking.facts
     completeness = collection.measured(booking.rows, assets) if facts is None else facts.completeness

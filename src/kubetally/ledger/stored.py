@@ -48,6 +48,22 @@ class CollectionGone(StoreError):
         )
 
 
+class DayDamaged(StoreError):
+    """What is stored of a day is not what was committed: bytes, rows or sums differ, or a file is missing."""
+
+    code = "day_damaged"
+
+    def __init__(self, url: str, day: date, why: str, account_id: str | None = None) -> None:
+        """url: of the table. account_id: None where it is not one account's trouble, or not known whose."""
+        self.url, self.day, self.why, self.account_id = url, day, why, account_id
+        whose = "" if account_id is None else f" of account {account_id}"
+        command = f"kubetally backfill {account_id or 'ACCOUNT'} --from {day} --to {day + timedelta(days=1)}"
+        super().__init__(
+            f"{day}{whose} is damaged in {url} ({why}): its stored costs are not used; `{command}` collects it again, "
+            "`kubetally maintain --check` lists all damage"
+        )
+
+
 class LakeBehind(StoreError):
     """The lake is not the one, or older than the one, that the database tells of."""
 
@@ -163,11 +179,15 @@ class Lake(Protocol):
         ...
 
     def rows(self, collections: Sequence[Collection]) -> dict[str, tuple[Row, ...]]:
-        """The rows of collections by their id, each as it was written. Raises CollectionGone."""
+        """The rows of collections by their id, each as it was written, and verified.
+
+        Their number, and their sums by component and kind, are what the collection recorded.
+        Raises: CollectionGone, DayDamaged.
+        """
         ...
 
     def assets(self, collections: Sequence[Collection]) -> dict[str, tuple[Asset, ...]]:
-        """The assets of collections by their id."""
+        """The assets of collections by their id, verified as `rows` are. Raises CollectionGone, DayDamaged."""
         ...
 
     def versions_of(self, collections: Iterable[Collection]) -> Mapping[str, int]:

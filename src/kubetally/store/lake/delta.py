@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,10 +18,11 @@ from kubetally.domain.asset import Asset
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.collection import Collection as Collected
 from kubetally.domain.row import Row
-from kubetally.ledger.stored import HISTORY_KEPT, CollectionGone, Maintained, PackedDay, SetAside
+from kubetally.domain.stored_sums import compare_assets, compare_rows
+from kubetally.ledger.stored import HISTORY_KEPT, CollectionGone, DayDamaged, Maintained, PackedDay, SetAside
 from kubetally.store.lake.accounts import AccountTable
 from kubetally.store.lake.columns import allocation_tables, asset_tables, assets_of, rows_of
-from kubetally.store.lake.faults import translated
+from kubetally.store.lake.faults import UNREADABLE, shown, translated
 from kubetally.store.lake.files import slices_by
 from kubetally.store.lake.log_folder import COLLECTIONS_KEY
 from kubetally.store.lake.place import Place
@@ -153,21 +154,23 @@ class DeltaLake:
 
         A collection's rows never change, so they are looked for where they most likely are: in the newest version,
         and what was replaced meanwhile in the last version that had it, else the one that it was committed with.
+        Raises: CollectionGone; DayDamaged, where they are not those that were committed.
         """
         wanted = [one for one in collections if one.rows]
-        found = {one.id: () for one in collections if not one.rows} | self._read(wanted, _rows_table, rows_of)
+        found, damage = self._read(wanted, _ROWS)
         for one in wanted:
-            if len(found.get(one.id, ())) != one.rows:
-                raise CollectionGone(self.url, one.id)
-        return {one.id: found[one.id] for one in collections}
+            if one.id not in found:
+                raise damage.get(one.id) or CollectionGone(self.url, one.id)
+        return {one.id: found.get(one.id, ()) for one in collections}
 
     def assets(self, collections: Sequence[Collected]) -> dict[str, tuple[Asset, ...]]:
-        """The assets of collections by their id. Raises CollectionGone."""
-        found: dict[str, tuple[Asset, ...]] = self._read_newest(collections, _assets_table, assets_of)
-        for one in collections:
+        """The assets of collections by their id, verified as rows are. Raises CollectionGone, DayDamaged."""
+        wanted = [one for one in collections if one.asset_sums is None or one.asset_sums.number]
+        found, damage = self._read_newest(wanted, _ASSETS)
+        for one in wanted:
             if one.id not in found:
-                found[one.id] = self._older_assets(one)
-        return {one.id: found[one.id] for one in collections}
+                found[one.id] = self._older_assets(one, damage.get(one.id))
+        return {one.id: found.get(one.id, ()) for one in collections}
 
     def versions_of(self, collections: Iterable[Collected]) -> dict[str, int]:
         """Which of these were committed: as the log tells, or where its entries are gone, the rows themselves."""
@@ -267,73 +270,77 @@ class DeltaLake:
             said = {COLLECTIONS_KEY: dict(counts)}
             pair.assets.put(day, lost, said, keep=lambda table: _ids(table) - counts.keys())
 
-    def _read(
-        self,
-        collections: Sequence[Collected],
-        table_of: Callable[[_Pair], DayTable],
-        convert: Callable[[pa.Table], tuple[_Item, ...]],
-    ) -> dict[str, tuple[_Item, ...]]:
+    def _read(self, collections: Sequence[Collected], kind: "_Kind[_Item]") -> "_Looked[_Item]":
         """From the newest version, else from the collection's last, else from its first; what is in none is left out.
 
         The log forgets the first one while the collection still holds, where it holds for longer than history is kept.
+        A collection that is damaged in one file may be whole in another.
         """
-        found = self._read_newest(collections, table_of, convert)
+        found, damage = self._read_newest(collections, kind)
         for version_of in (_last_version, _first_version):
             missing: dict[tuple[bool, int], list[Collected]] = defaultdict(list)
             for one in collections:
                 if one.id not in found and (version := version_of(one)) is not None:
                     missing[one.is_running, version].append(one)
             for (_, version), some in missing.items():
-                table = table_of(self._pair(some[0]))
+                table = kind.table_of(self._pair(some[0]))
                 snapshot = table.at(version)
                 if snapshot is not None:
-                    found |= _look_up(table, snapshot, some, convert)
-        return found
+                    older = _look_up(table, snapshot, some, kind)
+                    found, damage = found | older.found, older.damage | damage
+        return _Looked(found, damage)
 
-    def _read_newest(
-        self,
-        collections: Sequence[Collected],
-        table_of: Callable[[_Pair], DayTable],
-        convert: Callable[[pa.Table], tuple[_Item, ...]],
-    ) -> dict[str, tuple[_Item, ...]]:
+    def _read_newest(self, collections: Sequence[Collected], kind: "_Kind[_Item]") -> "_Looked[_Item]":
         """From the version last looked at, and where something is not in it, the newest."""
         found: dict[str, tuple[_Item, ...]] = {}
+        damage: dict[str, DayDamaged] = {}
         for pair, some in self._by_pair(collections):
-            table = table_of(pair)
+            table = kind.table_of(pair)
             seen = table.seen()
-            found |= _look_up(table, seen, some, convert)
+            looked = _look_up(table, seen, some, kind)
+            found |= looked.found
             missing = [one for one in some if one.id not in found]
             if missing and (newest := table.newest()) is not seen:
-                found |= _look_up(table, newest, missing, convert)
-        return found
+                looked = _look_up(table, newest, missing, kind)
+                found |= looked.found
+            damage |= looked.damage
+        return _Looked(found, damage)
 
-    def _older_assets(self, collection: Collected) -> tuple[Asset, ...]:
+    def _older_assets(self, collection: Collected, damage: DayDamaged | None) -> tuple[Asset, ...]:
         """Of a collection that has none in the newest version: it may have none, or have been replaced."""
-        if collection.id in self._ids_held(self._pair(collection), collection.day, [collection.account_id]):
-            return ()
+        if damage is None and collection.asset_sums is None:
+            pair = self._pair(collection)
+            if collection.id in self._ids_held(pair, collection.day, [collection.account_id]):
+                return ()
         for version in (_last_version(collection), _first_version(collection)):
-            found = None if version is None else self._assets_beside(collection, version)
+            try:
+                found = None if version is None else self._assets_beside(collection, version)
+            except DayDamaged as error:
+                damage = damage or error
+                continue
             if found is not None:
                 return found
-        raise CollectionGone(self.url, collection.id)
+        raise damage or CollectionGone(self.url, collection.id)
 
     def _assets_beside(self, collection: Collected, version: int) -> tuple[Asset, ...] | None:
-        """The collection's assets as they went with its rows at a version of these; None where they are gone."""
+        """The collection's assets as they went with its rows at a version of these; None where they are gone.
+
+        Raises: DayDamaged.
+        """
         pair = self._pair(collection)
         for commit in pair.rows.commits(version):
             assets_version = commit.said.get(ASSETS_VERSION_KEY)
             if assets_version is None:
                 continue
-            if commit.said.get(COLLECTIONS_KEY, {}).get(collection.id, [0, 1])[1] == 0:
+            if collection.asset_sums is None and not commit.said.get(COLLECTIONS_KEY, {}).get(collection.id, [0, 1])[1]:
                 return ()
             snapshot = pair.assets.at(assets_version)
             if snapshot is None:
                 return None
-            try:
-                table = pair.assets.read(snapshot, collection.day, [collection.account_id])
-            except MissingFile:
-                return None
-            return _converted(table, {collection.id}, assets_of).get(collection.id, ())
+            found, damage = _look_up(pair.assets, snapshot, [collection], _ASSETS)
+            if damage:
+                raise damage[collection.id]
+            return found.get(collection.id, () if collection.asset_sums is None else None)
         return None
 
     def _committed(self, pair: _Pair, collections: Sequence[Collected]) -> dict[str, int]:
@@ -422,6 +429,33 @@ def _assets_table(pair: _Pair) -> DayTable:
     return pair.assets
 
 
+def _compare_rows(collection: Collected, rows: Sequence[Row]) -> str | None:
+    return compare_rows(rows, collection.rows, collection.head.bill, collection.balance)
+
+
+def _compare_assets(collection: Collected, assets: Sequence[Asset]) -> str | None:
+    return compare_assets(assets, collection.asset_sums)
+
+
+class _Kind(NamedTuple, Generic[_Item]):
+    """What is read of a collection: from which table, how, and how it is held against what was recorded."""
+
+    table_of: Callable[[_Pair], DayTable]
+    convert: Callable[[pa.Table], tuple[_Item, ...]]
+    compare: Callable[[Collected, Sequence[_Item]], str | None]
+
+
+_ROWS = _Kind(_rows_table, rows_of, _compare_rows)
+_ASSETS = _Kind(_assets_table, assets_of, _compare_assets)
+
+
+class _Looked(NamedTuple, Generic[_Item]):
+    """What was found by the collection's id, and what of it is damaged."""
+
+    found: dict[str, tuple[_Item, ...]]
+    damage: dict[str, DayDamaged]
+
+
 def _last_version(collection: Collected) -> int | None:
     return collection.last_version
 
@@ -446,32 +480,54 @@ def _by_day(collections: Iterable[Collected]) -> dict[date, list[Collected]]:
 
 
 def _look_up(
-    table: DayTable,
-    snapshot: Snapshot,
-    collections: Sequence[Collected],
-    convert: Callable[[pa.Table], tuple[_Item, ...]],
-) -> dict[str, tuple[_Item, ...]]:
-    """What a version has of collections; a day whose file was removed since has nothing."""
+    table: DayTable, snapshot: Snapshot, collections: Sequence[Collected], kind: _Kind[_Item]
+) -> _Looked[_Item]:
+    """What a version has of collections; of a day whose file was replaced and removed since it has nothing."""
     by_day = _by_day(collections)
 
-    def read(day: date) -> dict[str, tuple[_Item, ...]]:
+    def read(day: date) -> _Looked[_Item]:
         some = by_day[day]
         try:
-            held = table.read(snapshot, day, {one.account_id for one in some})
-        except MissingFile:
-            return {}
-        return _converted(held, {one.id for one in some}, convert)
+            return _verified(table, table.read(snapshot, day, {one.account_id for one in some}), some, kind)
+        except MissingFile as error:
+            why = f"its file {error} is missing"
+            is_gone = snapshot.version != table.newest().version
+            return _Looked({}, {} if is_gone else {one.id: _damaged(table, one, why) for one in some})
+        except DayDamaged as error:
+            return _Looked({}, {one.id: _damaged(table, one, error.why) for one in some})
 
     with ThreadPoolExecutor(_READERS) as readers:
-        answers: Iterable[dict[str, Any]] = list((readers.map if len(by_day) > 1 else map)(read, by_day))
-    return {id_: items for answer in answers for id_, items in answer.items()}
+        answers: Iterable[_Looked[_Item]] = list((readers.map if len(by_day) > 1 else map)(read, by_day))
+    return _Looked(
+        {id_: items for answer in answers for id_, items in answer.found.items()},
+        {id_: error for answer in answers for id_, error in answer.damage.items()},
+    )
 
 
-def _converted(
-    table: pa.Table, ids: Collection[str], convert: Callable[[pa.Table], tuple[_Item, ...]]
-) -> dict[str, tuple[_Item, ...]]:
+def _verified(table: DayTable, held: pa.Table, collections: Sequence[Collected], kind: _Kind[_Item]) -> _Looked[_Item]:
+    """What rows of a day have of collections, as far as it is what these recorded."""
+    by_id = {one.id: one for one in collections}
     parts: dict[str, list[pa.Table]] = defaultdict(list)
-    for id_, rows in slices_by(table, "collection_id"):
-        if id_ in ids:
-            parts[id_].append(rows)
-    return {id_: convert(pa.concat_tables(tables)) for id_, tables in parts.items()}
+    found: dict[str, tuple[_Item, ...]] = {}
+    damage: dict[str, DayDamaged] = {}
+    try:
+        for id_, rows in slices_by(held, "collection_id"):
+            if id_ in by_id:
+                parts[id_].append(rows)
+    except UNREADABLE as error:
+        return _Looked({}, {one.id: _damaged(table, one, shown(error)) for one in collections})
+    for id_, tables in parts.items():
+        try:
+            items = kind.convert(pa.concat_tables(tables))
+            difference = kind.compare(by_id[id_], items)
+        except UNREADABLE as error:
+            difference = shown(error)
+        if difference is None:
+            found[id_] = items
+        else:
+            damage[id_] = _damaged(table, by_id[id_], difference)
+    return _Looked(found, damage)
+
+
+def _damaged(table: DayTable, collection: Collected, why: str) -> DayDamaged:
+    return DayDamaged(table.url, collection.day, why, collection.account_id)

@@ -45,6 +45,8 @@ _STATUS_REFUSED, _STATUS_UNAVAILABLE = re.compile(r"\b40[13]\b"), re.compile(r"\
 _ERRNO_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _ERRNO_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR})
 _LONGEST = 300
+UNREADABLE = (pa.ArrowException, ValueError, LookupError, TypeError, ArithmeticError)
+"""What libraries and conversions raise of bytes that nobody wrote: bad text, unknown keys, numbers out of range."""
 
 
 class InvalidLakeUrl(RequestError):
@@ -150,8 +152,17 @@ def translated(url: str, secrets: tuple[str, ...] = ()) -> Iterator[None]:
     """Errors of deltalake, obstore, pyarrow and the disk as ours. `url` is shown in them; `secrets` are not."""
     try:
         yield
-    except (DeltaError, BaseError, OSError, pa.ArrowException) as error:
+    except (DeltaError, BaseError, OSError, *UNREADABLE) as error:
         raise meaning(error, url, secrets) from error
+    except BaseException as error:
+        if not is_panic(error):
+            raise
+        raise LakeDamaged(url, shown(error, secrets)) from error
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether it is a defect of a library in Rust, which is no Exception; its class can't be imported."""
+    return type(error).__name__ == "PanicException"
 
 
 def meaning(error: Exception, url: str, secrets: tuple[str, ...] = ()) -> StoreError:
@@ -167,7 +178,7 @@ def meaning(error: Exception, url: str, secrets: tuple[str, ...] = ()) -> StoreE
     return LakeDamaged(url, why)
 
 
-def shown(error: Exception, secrets: tuple[str, ...] = ()) -> str:
+def shown(error: BaseException, secrets: tuple[str, ...] = ()) -> str:
     """What a library says, on one line, short, without credentials."""
     text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).replace("↳", "").split())
     text = text.partition(" Debug source:")[0]

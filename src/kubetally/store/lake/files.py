@@ -2,15 +2,24 @@
 
 A row group ends where an account ends, once it is long enough: one account of a day is then read without most of the
 others, and a query over all accounts still finds groups of a useful length.
+
+Every byte of a file is under a checksum, and is checked before it is decoded. Pages have Parquet's own, which other
+engines verify too; these leave out page headers, indexes and the footer. So the footer lists the CRC-32 of each row
+group, and the file's name has length and CRC-32 of what follows the last one, in hexadecimal:
+`part-UUID.LENGTH.CRC.zstd.parquet`. Files of earlier versions and of other programs have neither.
 """
 
 import itertools
 import json
+import re
 import time
 import uuid
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date
-from typing import NamedTuple
+from io import RawIOBase
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,7 +34,23 @@ ROWS_A_GROUP = 4096
 one account is read in 8 ms (of one group a day: 84 ms), for 4 % more bytes."""
 
 MOST_ROWS_A_GROUP = 131_072
+GROUPS_KEY = "kubetally.row_groups"
+"""In a file's footer: where each row group ends and the CRC-32 of its bytes, as JSON: `[[end, crc], ...]`."""
+
+_TAIL = re.compile(r"\.([0-9a-f]{1,12})\.([0-9a-f]{8})\.zstd\.parquet$")
 _LONGEST_STATISTIC = 256
+
+
+class DamagedFile(Exception):
+    """A file does not have the bytes that were written, or can't be decoded."""
+
+
+class _Group(NamedTuple):
+    """Bytes of a row group, and their CRC-32."""
+
+    begin: int
+    end: int
+    crc: int
 
 
 class DataFile(NamedTuple):
@@ -58,8 +83,8 @@ def write(storage: Storage, day: date, tables: Sequence[pa.Table], schema: pa.Sc
 
     Raises: OSError, BaseError of obstore; no file is left then.
     """
-    path = f"{DAY}={day.isoformat()}/part-{uuid.uuid4()}.zstd.parquet"
-    content = _parquet(tables, schema)
+    content, tail_bytes, crc = _parquet(tables, schema)
+    path = f"{DAY}={day.isoformat()}/part-{uuid.uuid4()}.{tail_bytes:x}.{crc:08x}.zstd.parquet"
     storage.write(path, content)
     now = int(time.time() * 1000)
     return AddAction(path, content.size, {DAY: day.isoformat()}, now, data_change=True, stats=_statistics(tables))
@@ -72,13 +97,91 @@ def read(
     accounts: Collection[str] | None = None,
     columns: Sequence[str] | None = None,
 ) -> pa.Table:
-    """The rows of a file, at least those of `accounts`; all where None. Raises MissingFile, OSError, BaseError."""
+    """The rows of a file, at least those of `accounts`; all where None. What is read is verified first.
+
+    Raises: DamagedFile, MissingFile; OSError, BaseError of the storage.
+    """
     names = list(columns or schema.names)
-    with storage.opened(*file) as opened, pq.ParquetFile(opened, pre_buffer=True) as parquet:
+    found = _TAIL.search(file.path)
+    with storage.opened(*file) as opened:
+        if found is None:
+            return _decoded(opened, None, schema, accounts, names)
+        tail_bytes, crc = int(found[1], 16), int(found[2], 16)
+        tail = _ranged(opened, file, file.size - tail_bytes, file.size)
+        if zlib.crc32(tail) != crc:
+            raise DamagedFile(f"the footer of {file.path} does not have the checksum of its name")
+        with _damaged(file.path):
+            metadata = pq.read_metadata(pa.BufferReader(tail))
+            groups = _row_groups(metadata)
+        content = bytearray(file.size)  # zeros that take no memory where nothing is put
+        content[file.size - tail_bytes :] = tail
+        for number in _groups_of(metadata, accounts):
+            content[groups[number].begin : groups[number].end] = _verified(opened, file, number, groups[number])
+    return _decoded(pa.BufferReader(pa.py_buffer(content)), metadata, schema, accounts, names)
+
+
+def verify(storage: Storage, file: DataFile) -> bool:
+    """Read a whole file and compare its checksums; False where it has none, as those of earlier versions.
+
+    Raises: DamagedFile, MissingFile; OSError, BaseError of the storage.
+    """
+    found = _TAIL.search(file.path)
+    with storage.opened(*file) as opened:
+        if found is None:
+            with _damaged(file.path), pq.ParquetFile(opened, page_checksum_verification=True) as parquet:
+                parquet.read()
+            return False
+        tail_bytes = int(found[1], 16)
+        tail = _ranged(opened, file, file.size - tail_bytes, file.size)
+        if zlib.crc32(tail) != int(found[2], 16):
+            raise DamagedFile(f"the footer of {file.path} does not have the checksum of its name")
+        with _damaged(file.path):
+            groups = _row_groups(pq.read_metadata(pa.BufferReader(tail)))
+        for number, group in enumerate(groups):
+            _verified(opened, file, number, group)
+    return True
+
+
+def _ranged(opened: Any, file: DataFile, begin: int, end: int) -> bytes:
+    """Bytes of a file. Raises DamagedFile, where it is shorter than the log says."""
+    if begin >= 0:
+        opened.seek(begin)
+        content: bytes = opened.read(end - begin)
+        if len(content) == end - begin:
+            return content
+    raise DamagedFile(f"{file.path} is shorter than {file.size} bytes")
+
+
+def _verified(opened: Any, file: DataFile, number: int, group: _Group) -> bytes:
+    content = _ranged(opened, file, group.begin, group.end)
+    if zlib.crc32(content) != group.crc:
+        raise DamagedFile(f"row group {number} of {file.path} does not have its checksum")
+    return content
+
+
+def _row_groups(metadata: pq.FileMetaData) -> list[_Group]:
+    ends = json.loads(metadata.metadata[GROUPS_KEY.encode()])
+    begins = [0, *(end for end, _ in ends)]
+    return [_Group(begin, end, crc) for begin, (end, crc) in zip(begins, ends, strict=False)]
+
+
+def _decoded(
+    source: Any, metadata: pq.FileMetaData | None, schema: pa.Schema, accounts: Collection[str] | None, names: list[str]
+) -> pa.Table:
+    with pq.ParquetFile(source, metadata=metadata, pre_buffer=True, page_checksum_verification=True) as parquet:
         groups = list(_groups_of(parquet.metadata, accounts))
         table = parquet.read_row_groups(groups, columns=names).select(names)
     wanted = pa.schema([schema.field(name) for name in names])
     return table if table.schema.equals(wanted) else table.cast(wanted)
+
+
+@contextmanager
+def _damaged(path: str) -> Iterator[None]:
+    """Raises DamagedFile for what a library says of bytes that it can't decode."""
+    try:
+        yield
+    except (pa.ArrowException, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise DamagedFile(f"{path} can't be decoded ({error})") from error
 
 
 def slices_by(table: pa.Table, column: str) -> Iterator[tuple[str, pa.Table]]:
@@ -118,21 +221,55 @@ def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting)
 
 
-def _parquet(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Buffer:
+class _Checksummed(RawIOBase):
+    """What is written, in memory, with a CRC-32 of each part that is cut off."""
+
+    def __init__(self) -> None:
+        self._sink, self._crc, self.size = pa.BufferOutputStream(), 0, 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any, /) -> int:
+        self._sink.write(content)
+        self._crc = zlib.crc32(content, self._crc)
+        self.size += len(content)
+        return len(content)
+
+    def tell(self) -> int:
+        return self.size
+
+    def cut(self) -> tuple[int, int]:
+        """Where a part ends that begins at the last cut, and its CRC-32."""
+        crc, self._crc = self._crc, 0
+        return self.size, crc
+
+    def content(self) -> pa.Buffer:
+        """All of it, once."""
+        return self._sink.getvalue()
+
+
+def _parquet(tables: Sequence[pa.Table], schema: pa.Schema) -> tuple[pa.Buffer, int, int]:
+    """A file, and how many bytes of it follow the last row group, with their CRC-32."""
     by = [pq.SortingColumn(schema.get_field_index(name)) for name in SORTED_BY if name in schema.names]
-    sink = pa.BufferOutputStream()
+    sink, groups = _Checksummed(), []
     with pq.ParquetWriter(
-        sink,
+        pa.PythonFile(sink, mode="w"),
         schema,
         compression="zstd",
         store_schema=False,
         store_decimal_as_integer=True,
         write_page_index=True,
+        write_page_checksum=True,
         sorting_columns=by,
     ) as writer:
         for group in _groups(tables):
-            writer.write_table(group, row_group_size=MOST_ROWS_A_GROUP)
-    return sink.getvalue()
+            for begin in range(0, group.num_rows, MOST_ROWS_A_GROUP):
+                writer.write_table(group.slice(begin, MOST_ROWS_A_GROUP), row_group_size=MOST_ROWS_A_GROUP)
+                groups.append(sink.cut())
+        writer.add_key_value_metadata({GROUPS_KEY: json.dumps(groups)})
+    end, crc = sink.cut()
+    return sink.content(), end - groups[-1][0], crc
 
 
 def _groups_of(metadata: pq.FileMetaData, accounts: Collection[str] | None) -> Iterator[int]:

@@ -10,7 +10,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from math import ceil
@@ -21,19 +21,23 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
+from obstore.exceptions import BaseError
 
-from kubetally.ledger.stored import Maintained, SetAside
+from kubetally.ledger.stored import DayDamaged, Maintained, SetAside
 from kubetally.store.lake import files
 from kubetally.store.lake.faults import (
+    UNREADABLE,
     LakeBusy,
     LakeDamaged,
     LakeForeign,
     LakeNewer,
     LakeUnavailable,
+    is_panic,
     meaning,
+    shown,
     translated,
 )
-from kubetally.store.lake.files import DataFile
+from kubetally.store.lake.files import DamagedFile, DataFile
 from kubetally.store.lake.log_folder import ACTIONS_KEY, MAX_TORN_ENTRIES
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import DAY, SCHEMA_VERSION, SCHEMAS, STATISTICS, VERSION_KEY, TableName, in_files
@@ -129,20 +133,23 @@ class DayTable:
         accounts: Collection[str] | None = None,
         columns: list[str] | None = None,
     ) -> pa.Table:
-        """The rows of a day, at least those of `accounts`. Raises MissingFile, where they were removed since."""
-        with self._translated():
-            tables = [files.read(self._storage, one, self.schema, accounts, columns) for one in snapshot.of(day)]
+        """The rows of a day, at least those of `accounts`, of verified bytes.
+
+        Raises: DayDamaged; MissingFile, where its file was removed since.
+        """
+        with self._of_day(day):
+            tables = [files.read(self._storage, file, self.schema, accounts, columns) for file in snapshot.of(day)]
         wanted = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
         return pa.concat_tables(tables) if tables else wanted.empty_table()
 
     def held(self, day: date, accounts: Collection[str] | None = None, columns: list[str] | None = None) -> pa.Table:
-        """The rows of a day as they are now, at least those of `accounts`. Raises LakeDamaged."""
+        """The rows of a day as they are now, at least those of `accounts`. Raises DayDamaged."""
         while True:
             snapshot = self.newest()
             try:
                 return self.read(snapshot, day, accounts, columns)
             except MissingFile as error:
-                self._see_that_it_moved(snapshot, error)
+                self.check_moved(snapshot, day, error)
 
     def put(
         self,
@@ -159,7 +166,7 @@ class DayTable:
         collections' rows stay beside the new ones. go_on: called before each attempt to commit, after the day was
         read: who committed before it is seen by it, and who commits after it makes our commit fail; where it raises,
         what was written is removed again and the error passed on.
-        Raises: LakeBusy, LakeFull, LakeDamaged where the present file of the day is missing.
+        Raises: LakeBusy, LakeFull; DayDamaged, where the present file of the day is missing or damaged.
         """
         made = self._write(day, lambda held: files.merged(held, new, keep(held)), said, go_on)
         assert made is not None  # noqa: S101
@@ -194,7 +201,7 @@ class DayTable:
                 try:
                     held = self.read(base, day)
                 except MissingFile as error:
-                    self._see_that_it_moved(base, error)
+                    self.check_moved(base, day, error)
                     continue
                 tables = change(held)
                 if tables is None:
@@ -225,9 +232,16 @@ class DayTable:
                     entry = self._storage.body(_entry(at))
             except MissingFile:
                 return
-            info = _commit_info(entry)
-            yield Commit(at, datetime.fromtimestamp(info.get("timestamp", 0) / 1000, UTC), info)
+            yield self._commit_of(at, entry)
             at -= 1
+
+    def _commit_of(self, version: int, entry: bytes) -> Commit:
+        """What an entry of the log says. Raises LakeDamaged."""
+        try:
+            info = _commit_info(entry)
+            return Commit(version, datetime.fromtimestamp(info.get("timestamp", 0) / 1000, UTC), info)
+        except UNREADABLE as error:
+            raise LakeDamaged(self.url, f"its log entry {_entry(version)} can't be read: {shown(error)}") from error
 
     def maintain(self, keep: timedelta, shorten: bool = False) -> Maintained:
         """One file a day, a checkpoint, and nothing that was replaced longer than `keep` ago.
@@ -289,10 +303,10 @@ class DayTable:
         if log is not None and (paths := list(log.newest_paths(since))):
             self._storage.sync(paths)
 
-    def _see_that_it_moved(self, snapshot: Snapshot, missing: MissingFile) -> None:
-        """A file may be missing because it was replaced and removed after we looked. Raises LakeDamaged, where not."""
+    def check_moved(self, snapshot: Snapshot, day: date, missing: MissingFile) -> None:
+        """A file may be missing because it was replaced and removed after we looked. Raises DayDamaged, where not."""
         if self.newest().version == snapshot.version:
-            raise LakeDamaged(self.url, f"its file {missing} is missing") from missing
+            raise DayDamaged(self.url, day, f"its file {missing} is missing") from missing
 
     def _commit(self, base: Snapshot, day: date, added: AddAction | None, said: Mapping[str, Any]) -> int:
         """Raises _Moved, where another commit came between; our file is gone then.
@@ -419,6 +433,22 @@ class DayTable:
 
     def _translated(self) -> Any:
         return translated(self.url, self._place.secrets)
+
+    @contextmanager
+    def _of_day(self, day: date) -> Iterator[None]:
+        """Errors of libraries in reading a day. Raises DayDamaged; StoreError, where it is not the day's trouble."""
+        secrets = self._place.secrets
+        try:
+            yield
+        except (DamagedFile, *UNREADABLE) as error:
+            raise DayDamaged(self.url, day, shown(error, secrets)) from error
+        except (DeltaError, BaseError, OSError) as error:
+            found = meaning(error, self.url, secrets)
+            raise DayDamaged(self.url, day, found.why) if isinstance(found, LakeDamaged) else found from error
+        except BaseException as error:
+            if not is_panic(error):
+                raise
+            raise DayDamaged(self.url, day, shown(error, secrets)) from error
 
 
 def retention(keep: timedelta) -> dict[str, str]:

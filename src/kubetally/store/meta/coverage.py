@@ -439,7 +439,7 @@ def _row(collection: Collection) -> dict[str, Any]:
         "source": clean(collection.source.url),
         "total": total,
         "balance": balance_to_json(collection.balance),
-        "head": head_to_json(Head(collection.source, head, collection.completeness)),
+        "head": head_to_json(Head(collection.source, head, collection.completeness, collection.asset_sums)),
         "examined_by": collection.examined_by,
     }
 
@@ -462,6 +462,7 @@ def _collection(row: Any) -> Collection:
         last_version=row.last_version,
         completeness=head.completeness,
         examined_by=row.examined_by,
+        asset_sums=head.assets,
     )
 
 

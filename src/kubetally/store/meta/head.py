@@ -15,6 +15,7 @@ from kubetally.domain.completeness import Completeness
 from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
 from kubetally.domain.issues import Issue
+from kubetally.domain.stored_sums import AssetSums
 from kubetally.domain.window import InvalidWindow
 
 
@@ -35,12 +36,13 @@ class CollectionNotUnderstood(StoreError):
 class Head:
     """Who answered, and what was made of it; `booking` is without its rows.
 
-    completeness: None in what an earlier version wrote.
+    completeness, assets: None in what an earlier version wrote.
     """
 
     source: SourceIdentity
     booking: Booking
     completeness: Completeness | None = None
+    assets: AssetSums | None = None
 
 
 _HEAD = msgspec.json.Decoder(Head)
