@@ -83,6 +83,11 @@ class Settings:
         "folder, made at the first start.",
         secret=True,
     )
+    trusted_proxies: str | None = _setting(
+        None,
+        "Addresses or networks, with commas between, of the reverse proxies before the service: the client's address "
+        "and `https` are taken from their `X-Forwarded-For` and `X-Forwarded-Proto`.",
+    )
     kubecost_api_url: str | None = _setting(
         None,
         "URL of the one source of a machine without accounts, or of the one account that states none.",

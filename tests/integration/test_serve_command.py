@@ -169,7 +169,7 @@ def test_without_accounts_it_says_how_to_add_one(serve: Callable[..., Program]) 
     program = serve()
     program.until("kubetally accounts add NAME --url URL")
     assert "serves 0 clusters" in program.out
-    assert httpx.get(program.url + "/").status_code == 200
+    assert httpx.get(program.url + "/").status_code == 401
     assert httpx.get(program.url + "/readyz").status_code == 200
 
 
@@ -359,7 +359,10 @@ def test_an_account_that_is_added_is_answered_at_once(
     began = time.monotonic()
     assert ask(program, account_id, SECRET).status_code == 200
     assert time.monotonic() - began < 5
-    assert "prod" in httpx.get(program.url + "/", params={"window": "2026-11-20,2026-11-23"}).text
+    assert (
+        "prod"
+        in httpx.get(program.url + "/", params={"window": "2026-11-20,2026-11-23"}, headers={"Secret": SECRET}).text
+    )
 
 
 def test_an_account_that_was_asked_for_too_early_is_answered_once_it_is_there(
@@ -435,7 +438,7 @@ def test_a_database_that_is_gone_is_503_until_it_is_back(
     assert unavailable(ask(program, account_id, SECRET))
     assert httpx.get(program.url + "/readyz").status_code == 503
     assert httpx.get(program.url + "/healthz").status_code == 200
-    assert httpx.get(program.url + "/").status_code == 503
+    assert httpx.get(program.url + "/", headers={"Secret": SECRET}).status_code == 503
     assert not home.folder.exists()
     away.rename(home.folder)
     assert ask(program, account_id, SECRET).status_code == 200
@@ -499,7 +502,7 @@ def test_no_secret_is_in_anything_that_a_whole_run_prints(
     answers = [ask(program, done.out.strip(), SECRET, detail_level="workload") for done in added]
     answers += [
         ask(program, added[0].out.strip(), others[2]),
-        httpx.get(program.url + "/", params={"window": "2026-11-20,2026-11-23"}),
+        httpx.get(program.url + "/", params={"window": "2026-11-20,2026-11-23"}, headers={"Secret": SECRET}),
         httpx.get(program.url + "/", headers={"Host": "elsewhere"}, auth=("me", SECRET)),
         httpx.get(program.url + "/metrics"),
         httpx.get(program.url + PATH, params={"cloud_account_id": SECRET, "key": TOKEN}, headers={"Secret": SECRET}),
@@ -559,6 +562,13 @@ def curl_of(program: Program) -> str:
     return program.until(r"\n(  curl [^\n]*\\\n[^\n]*\n)")[1]
 
 
+def another_link(program: Program) -> str:
+    """What the command that the demo suggests prints."""
+    command = program.until(r"Another link:  ([^\n]*)\n")[1]
+    done = subprocess.run(["/bin/bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.strip()
+
+
 @pytest.mark.parametrize(
     ("number", "folder"), [(signal.SIGINT, "tmp"), (signal.SIGTERM, "tmp"), (signal.SIGTERM, "with 'blanks' & $more")]
 )
@@ -578,7 +588,10 @@ def test_the_demo_serves_three_clusters_until_it_is_stopped(
         assert curl(f"{of_command_line} --format json")["summary"]["total_cost"] == 247.445919
         url = re.search(r'"(http://[^/]+)/', command)
         assert url
-        page = httpx.get(url[1] + "/", timeout=30)
+        link = program.until(r"\n  (http://\S+/sign-in\?token=\S+)\n")[1]
+        assert httpx.get(link, follow_redirects=True, timeout=30).status_code == 200
+        assert httpx.get(url[1] + "/", timeout=30).status_code == 401
+        page = httpx.get(another_link(program), follow_redirects=True, timeout=30)
         assert page.status_code == 200
         assert all(name in page.text for name in ALL)
         assert httpx.get(url[1] + "/docs").status_code == 200

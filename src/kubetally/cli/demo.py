@@ -145,12 +145,20 @@ def _serve(
 
 
 def _tell(started: "Started", account_id: str, window: "Window", home: "Path") -> None:
+    import sys
+
     from kubetally.cli.screen import console, say
     from kubetally.domain.window import to_unix
 
     out = console()
     query = f"cloud_account_id={account_id}&start_date={to_unix(window.start)}&end_date={to_unix(window.end)}"
-    say(out, f"Serving {started.url}/ until stopped (Ctrl-C). The API is documented at {started.url}/docs; try:")
+    say(out, f"Serving {started.url}/ until stopped (Ctrl-C). Open in a browser, once, within 15 minutes:")
+    print(f"""
+  {started.link}
+""")
+    another = shlex.join([sys.argv[0], "link", "--url", started.url])
+    print(f"Another link:  KUBETALLY_HOME={shlex.quote(str(home))} {another}")
+    say(out, f"The API is documented at {started.url}/docs; try:")
     print(f"""
   curl -H "Secret: $(cat {shlex.quote(str(home / "secret"))})" \\
     "{started.url}/metroculus/v2/kubecost_cluster_costs?{query}&detail_level=namespace"

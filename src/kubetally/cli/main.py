@@ -18,6 +18,7 @@ from kubetally.cli.coverage import coverage
 from kubetally.cli.demo import demo
 from kubetally.cli.doctor import doctor
 from kubetally.cli.keep import backup, maintain, restore
+from kubetally.cli.link import link
 from kubetally.cli.migrate import migrate
 from kubetally.cli.report import report
 from kubetally.cli.sample import sample
@@ -71,7 +72,7 @@ app = typer.Typer(
 _COMMANDS = (
     *(costs, verify, doctor, report),
     *(collect, backfill, coverage, maintain, backup, restore),
-    *(serve, demo, sample),
+    *(serve, link, demo, sample),
 )
 for command in _COMMANDS:
     app.command()(command)

@@ -27,7 +27,7 @@ NoCollector = Annotated[
 def serve(host: Host = DEFAULT_HOST, port: Port = DEFAULT_PORT, no_collector: NoCollector = False) -> None:
     """Serve costs by HTTP, and collect them, until stopped.
 
-    The page at / shows every cluster to a browser on this machine; the API and other machines need the secret.
+    The printed link signs a browser in to the page at /, once; the API needs the secret.
 
     \b
     Example:
@@ -41,6 +41,8 @@ def serve(host: Host = DEFAULT_HOST, port: Port = DEFAULT_PORT, no_collector: No
 def _tell(started: "Started") -> None:
     many = "1 cluster" if started.accounts == 1 else f"{started.accounts} clusters"
     print(f"Kubetally serves {many} at {started.url}/ (API: {started.url}/docs)")
+    print(f"Open in a browser: {started.link}")
+    print("  The link works once, within 15 minutes; `kubetally link` prints another.")
     print(f"Accounts: {started.database}")
     print(f"History: {started.lake}")
     print(f"Secret: {started.secret.file or 'that of KUBETALLY_SECRET'}", flush=True)

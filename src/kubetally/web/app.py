@@ -17,10 +17,12 @@ from kubetally.web.figures import Figures
 from kubetally.web.html import STYLE
 from kubetally.web.metroculus import PREFIX, metroculus, no_such_verb
 from kubetally.web.operations import Life, operations
-from kubetally.web.overview import overview
+from kubetally.web.overview import PageGuard, overview
 from kubetally.web.problems import Problem, problem_of
+from kubetally.web.proxies import TrustedProxies
 from kubetally.web.question import DEFAULT_WINDOW
 from kubetally.web.secret import Secret
+from kubetally.web.sign_in import SignIn, sign_in_page
 from kubetally.web.watch import WatchedApp
 
 _log = structlog.get_logger(__name__)
@@ -36,14 +38,18 @@ def create_app(
     page_window: str = DEFAULT_WINDOW,
     secret_file: str | None = None,
     storage: StorageCheck | None = None,
+    sign_in: SignIn | None = None,
+    proxies: TrustedProxies | None = None,
 ) -> WatchedApp:
     """The whole service. It closes `service` when it stops.
 
     `page_window` is what `/` shows before anyone chooses; `secret_file` is where the secret is kept, None where the
-    environment has it. `storage` is asked for the problems that `/readyz` and `/metrics` show, and closed too. Raises
-    ValueError for a weak secret.
+    environment has it. `storage` is asked for the problems that `/readyz` and `/metrics` show, and closed too.
+    `sign_in` takes the links, one of the secret and clock if None. Raises ValueError for a weak secret.
     """
     known, life, figures = Secret(secret), Life(), Figures(service, version)
+    proxies = proxies or TrustedProxies()
+    guard = PageGuard(known, sign_in or SignIn(secret, clock), proxies)
 
     def as_problem(request: AnyRequest, error: Exception) -> Response[bytes]:
         return _problem(request, error, known).response()
@@ -52,7 +58,8 @@ def create_app(
         route_handlers=[
             metroculus(service, known, clock, figures),
             operations(service, figures, version, life, storage),
-            overview(service, known, clock, page_window, secret_file),
+            overview(service, guard, clock, page_window, secret_file),
+            sign_in_page(guard.sign_in, proxies),
             openapi_json,
             swagger,
             style_css,

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 import structlog
 from litestar import get
 from litestar.response import Response
+from litestar.types import HTTPScope
 
 from kubetally.domain.account import Account
 from kubetally.domain.errors import BalanceError, HubError, RequestError
@@ -22,8 +23,10 @@ from kubetally.ledger.service import KEPT, CostService
 from kubetally.ledger.words import window_words
 from kubetally.web.html import AnyRequest, html_response, page, text
 from kubetally.web.metroculus import COSTS, PREFIX
+from kubetally.web.proxies import TrustedProxies
 from kubetally.web.secret import Secret
 from kubetally.web.section import Glance, glance, section
+from kubetally.web.sign_in import SignIn
 
 CLUSTERS_A_PAGE: Final = 20
 _PATIENCE_SECONDS = 5.0
@@ -31,6 +34,11 @@ _TO_BE_MENDED_KEPT_SECONDS = 60.0
 _GLANCES_KEPT = 2000
 _Key = tuple[str, str, Window]
 _PAGE = re.compile("[1-9][0-9]{0,5}")
+_SIGN_IN_FIRST: Final = (
+    "<h1>Kubetally</h1><p>Open the link that <code>kubetally serve</code> printed, or a new one that "
+    "<code>kubetally link</code> prints on the machine of the service. "
+    "Or give any user name, and the secret of the service as password.</p>"
+)
 _log = structlog.get_logger(__name__)
 
 
@@ -44,7 +52,11 @@ class UnforeseenDefect(BalanceError):
 
 
 def overview(
-    service: CostService, secret: Secret, clock: Clock, default_window: str, secret_file: str | None = None
+    service: CostService,
+    guard: "PageGuard",
+    clock: Clock,
+    default_window: str,
+    secret_file: str | None = None,
 ) -> Any:
     """The handler. `default_window` is what the page shows before anyone chooses; of the secret only its file."""
 
@@ -52,10 +64,9 @@ def overview(
 
     @get("/", include_in_schema=False)
     async def index(request: AnyRequest) -> Response[bytes]:
-        if not secret.admits_to_page(request.scope):
-            body = "<h1>Kubetally</h1><p>Give any user name, and the secret of this service as password.</p>"
+        if not guard.admits(request.scope):
             challenge = {"WWW-Authenticate": 'Basic realm="Kubetally", charset="UTF-8"'}
-            return html_response(page("Kubetally", body), 401, challenge)
+            return html_response(page("Kubetally", _SIGN_IN_FIRST), 401, challenge)
         asked = dict(parse_qsl(request.scope["query_string"].decode("latin-1")))
         words = asked.get("window", "").strip() or default_window
         try:
@@ -69,7 +80,8 @@ def overview(
         shown = accounts[(number - 1) * CLUSTERS_A_PAGE :][:CLUSTERS_A_PAGE]
         found = await _glances_of(glances, shown, window)
         sections = _sections(shown, found)
-        origin = f"{request.scope['scheme']}://{request.headers.get('host') or 'localhost:8080'}"
+        scheme = "https" if guard.proxies.is_https(request.scope) else "http"
+        origin = f"{scheme}://{request.headers.get('host') or 'localhost:8080'}"
         body = (
             _header(words)
             + f'<p class="quiet">{text(window_words(window))}</p>'
@@ -82,6 +94,19 @@ def overview(
         return html_response(page("Kubetally: what clusters cost", body, head=again))
 
     return index
+
+
+@dataclass(frozen=True, slots=True)
+class PageGuard:
+    """Who sees the page: a browser that a link signed in, and whoever sends the secret."""
+
+    secret: Secret
+    sign_in: SignIn
+    proxies: TrustedProxies
+
+    def admits(self, scope: HTTPScope) -> bool:
+        """Whether the request may see costs. Where it comes from does not count."""
+        return self.sign_in.is_signed_in(scope) or self.secret.admits_to_page(scope)
 
 
 class _Glances:

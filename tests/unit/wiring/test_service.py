@@ -9,7 +9,8 @@ from kubetally.settings import Settings
 from kubetally.store.meta.private_file import UnusableFile
 from kubetally.web.server import AddressNotFree
 from kubetally.wiring.environment import UnusableSetting
-from kubetally.wiring.service import Started, run_service, secret_of
+from kubetally.wiring.secret import secret_of
+from kubetally.wiring.service import Started, run_service
 
 SECRET = "swordfish-never-logged"
 
