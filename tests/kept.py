@@ -10,7 +10,7 @@ from kubetally.domain.collection import NO_DATA, CollectedDay, Collection, Cover
 from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
 from kubetally.domain.row import Row
-from kubetally.ledger.stored import DAMAGE_CODES, CollectionGone, Maintained, PackedDay, Progress, SetAside
+from kubetally.ledger.stored import DAMAGE_CODES, CollectionGone, Maintained, PackedDay, Progress, SetAside, StoredIds
 
 
 class Broken(StoreError):
@@ -75,6 +75,28 @@ class LakeInMemory:
         committed = {one.collection.id: version for version, days in enumerate(self.commits, 1) for one in days}
         return {one.id: committed[one.id] for one in collections if one.id in committed}
 
+    def stored_ids(self, *, is_running: bool) -> StoredIds:
+        by_day: dict[date, dict[str, frozenset[str]]] = {}
+        for (account_id, day), one in self.versions[-1].items():
+            if one.collection.is_running == is_running:
+                by_day.setdefault(day, {})[account_id] = frozenset({one.collection.id})
+        return StoredIds(by_day)
+
+    def named_since(self, version: int) -> set[str]:
+        return {one.collection.id for days in self.commits[max(version, 0) :] for one in days}
+
+    def recorded(self, ids: Iterable[str]) -> dict[str, Collection]:
+        wanted = set(ids)
+        return {
+            one.collection.id: replace(one.collection, version=version)
+            for version, days in enumerate(self.commits, 1)
+            for one in days
+            if one.collection.id in wanted
+        }
+
+    def rebuilt(self, keys: Mapping[str, tuple[str, date]]) -> list[Collection]:
+        return []
+
     def tidy(self) -> int:
         return 0
 
@@ -119,6 +141,19 @@ class CoverageInMemory:
     def drop(self, collection_ids: Sequence[str]) -> None:
         for id_ in collection_ids:
             self.open.pop(id_, None)
+
+    def known_ids(self, collection_ids: Iterable[str]) -> set[str]:
+        return set(collection_ids) & {*self.open, *(one.id for one in self.confirmed)}
+
+    def mark_missing(self, known: CoveredDay, at: datetime, why: str) -> bool:
+        self.confirmed = [one for one in self.confirmed if one.id != known.collection_id]
+        tried = CoveredDay(known.account_id, known.day, last_error=(CollectionGone.code, why))
+        self.tried[known.account_id, known.day] = tried
+        return True
+
+    def restore(self, collections: Sequence[Collection], again: Iterable[str]) -> set[str]:
+        self.confirmed += collections
+        return {one.id for one in collections}
 
     def pending(self) -> list[Collection]:
         return list(self.open.values())

@@ -17,7 +17,9 @@ def reconcile_days(days: AccountDays, lake: Callable[[], Lake], committer: Calla
     Raises: AnotherWriter, LeaseLost, StoreError; what was done stays, and the next call does the rest.
     """
     for account_id in days.unreconciled():
-        with committer().alone() as lease:
+        writer = committer()
+        writer.repair()  # else rows of days that the database lost sight of would be deleted
+        with writer.alone() as lease:
             lake().reconcile(account_id, days.currencies(account_id), go_on=_check(lease, lake()))
             days.reconciled(account_id)
 

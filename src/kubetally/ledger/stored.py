@@ -3,7 +3,7 @@
 All calls block; who serves many asks in a thread.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Collection as IdsOf
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -114,6 +114,24 @@ class SetAside:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredIds:
+    """The collections whose rows a table has, by day and account. unreadable: days whose files can't be read."""
+
+    by_day: Mapping[date, Mapping[str, frozenset[str]]]
+    unreadable: frozenset[date] = frozenset()
+
+    def of(self, account_id: str, day: date) -> frozenset[str]:
+        """Of an account's day."""
+        return self.by_day.get(day, {}).get(account_id, frozenset())
+
+    def by_key(self) -> Iterator[tuple[tuple[str, date], frozenset[str]]]:
+        """By account and day."""
+        for day, accounts in self.by_day.items():
+            for account_id, ids in accounts.items():
+                yield (account_id, day), ids
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far the collecting of some accounts has come.
 
@@ -194,6 +212,25 @@ class Lake(Protocol):
         """Which of these were committed, and with which version; what was not is not among them."""
         ...
 
+    def stored_ids(self, *, is_running: bool) -> StoredIds:
+        """The collections whose rows the table of days has now, or that of running days."""
+        ...
+
+    def named_since(self, version: int) -> set[str]:
+        """The collections that commits of the table of days after this version name."""
+        ...
+
+    def recorded(self, ids: IdsOf[str]) -> dict[str, Collection]:
+        """These collections as their commits describe them, with their versions, by id; others are not there."""
+        ...
+
+    def rebuilt(self, keys: Mapping[str, tuple[str, date]]) -> list[Collection]:
+        """These collections, by id of an account and day, as far as their rows and assets tell.
+
+        What was missing when they were collected is not known, so that they are provisional.
+        """
+        ...
+
     def reconcile(
         self, account_id: str, currencies: Mapping[str, str], *, go_on: Callable[[], None] = lambda: None
     ) -> int:
@@ -236,6 +273,26 @@ class Coverage(Protocol):
 
     def drop(self, collection_ids: Sequence[str]) -> None:
         """They were not committed."""
+        ...
+
+    def known_ids(self, collection_ids: IdsOf[str]) -> set[str]:
+        """Which of these it knows, whether they hold or not."""
+        ...
+
+    def mark_missing(self, known: CoveredDay, at: datetime, why: str) -> bool:
+        """The lake lacks the rows of this stored day: it holds no longer, and is to be collected again.
+
+        False, and nothing is changed, where another collection holds by now.
+        """
+        ...
+
+    def restore(self, collections: Sequence[Collection], again: IdsOf[str]) -> set[str]:
+        """Collections that are in the lake hold again; which of them do.
+
+        collections: that it does not know, with the versions of their commits; of accounts that it never had, or whose
+        rows are still to be relabelled or purged, none is noted. again: ids of those that it knows and that did not
+        hold.
+        """
         ...
 
     def pending(self) -> list[Collection]:

@@ -356,6 +356,7 @@ def maintain(ledger: Ledger, clock: Clock, *, shorten: bool = False) -> Maintain
     keep, committer = timedelta(days=ledger.settings.history_days), committer_of(ledger, clock)
     reconcile(ledger, clock)
     with alone(ledger.leases, MAINTAINER, ledger.lake.url), committer.alone():
+        committer.match()
         done = ledger.lake.maintain(keep, shorten=shorten)
     forgotten = ledger.coverage.forget(clock.now() - (done.kept or keep))
     facts = {"compacted": done.compacted, "vacuumed": done.vacuumed, "checkpoint": done.checkpoint}

@@ -16,7 +16,11 @@ _log = structlog.get_logger(__name__)
 
 
 def reconcile(ledger: Ledger, clock: Clock) -> None:
-    """Relabel and delete what is noted, and write the table of accounts if it differs. Raises StoreError."""
+    """Relabel and delete what is noted, and write the table of accounts if it differs. Raises StoreError.
+
+    What lake and database differ in is noted before: rows that the database lost sight of are not deleted.
+    """
+    committer_of(ledger, clock).repair()
     reconcile_days(ledger.days, lambda: ledger.lake, partial(committer_of, ledger, clock))
     if list_accounts(ledger.accounts.listed, ledger.lake, ledger.leases):
         _log.debug("accounts_listed", lake=ledger.lake.url)

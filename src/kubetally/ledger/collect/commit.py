@@ -20,7 +20,8 @@ from kubetally.domain.issues import IssueKind
 from kubetally.domain.window import Clock
 from kubetally.ledger.alone import PATIENCE_SECONDS, alone
 from kubetally.ledger.collect.guard import Kept, judged, overtaken
-from kubetally.ledger.stored import COMMITTER, Coverage, Lake, Lease, Leases, PackedDay, check_not_behind
+from kubetally.ledger.collect.match import Matched, match_coverage
+from kubetally.ledger.stored import COMMITTER, Coverage, Lake, LakeBehind, Lease, Leases, PackedDay
 
 _log = structlog.get_logger(__name__)
 
@@ -75,6 +76,7 @@ class Committer:
         self._lake, self._coverage, self._leases, self._clock = lake, coverage, leases, clock
         self._patience_seconds, self._pause = patience_seconds, pause
         self._is_mended = False
+        self._matched_version = -1
 
     def pack(self, days: Sequence[CollectedDay]) -> list[PackedDay | Outcome]:
         """Days as `commit` takes them; any thread may call. One that the lake can't hold is noted and hinders none."""
@@ -104,11 +106,44 @@ class Committer:
             raise LeaseLost(self._lake.url)
 
     def repair(self) -> None:
-        """See what became of commits whose writer was killed. Raises AnotherWriter, LakeBehind, StoreError."""
+        """See what became of commits whose writer was killed, and whether lake and database agree since the last call.
+
+        Raises: AnotherWriter, LakeBehind, StoreError.
+        """
         if self._coverage.pending() or self._lake.is_torn():
             with self.alone():  # who is alone repairs first
                 pass
-        check_not_behind(self._lake, self._coverage)
+        if self._may_differ():
+            with self.alone():
+                self.match()
+
+    def match(self) -> Matched:
+        """Make the database agree with the lake about what is stored; within `alone`. Raises LakeBehind, StoreError."""
+        version = self._lake.newest_version()
+        matched = match_coverage(self._lake, self._coverage, self._clock.now())
+        self._matched_version = -1 if version is None else version
+        return matched
+
+    def _may_differ(self) -> bool:
+        """Whether the lake is older than the database knows, or its newest commits are none that it knows of.
+
+        Raises: LakeBehind, where there is no lake.
+        """
+        known, found = self._coverage.last_version(), self._lake.newest_version()
+        if found is None:
+            if known is not None:
+                raise LakeBehind(self._lake.url, found, known)
+            return False
+        if known is not None and found < known:
+            return True
+        if found <= self._matched_version:
+            return False
+        # With the last commit that the database knows: in another lake it is of other collections.
+        named = self._lake.named_since(max(-1 if known is None else known - 1, self._matched_version))
+        if named - self._coverage.known_ids(named):
+            return True
+        self._matched_version = found
+        return False
 
     @contextmanager
     def alone(self) -> Iterator[Lease]:

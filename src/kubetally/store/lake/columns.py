@@ -6,6 +6,7 @@ in micros and a DECIMAL(18,6) are the same 128 bits, read with another scale.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import accumulate, chain, repeat
 from operator import itemgetter
 from typing import Any, TypeAlias, TypeVar
@@ -15,11 +16,14 @@ import pyarrow.compute as pc
 
 from kubetally.domain.allocation import Kind
 from kubetally.domain.asset import Asset, AssetType
-from kubetally.domain.collection import CollectedDay
-from kubetally.domain.component import Costs, NetworkClasses
+from kubetally.domain.booking import Booking
+from kubetally.domain.cluster_costs import SourceIdentity
+from kubetally.domain.collection import CollectedDay, Collection
+from kubetally.domain.component import Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.errors import StoreError
 from kubetally.domain.garbage import no_garbage
+from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Cause, Row
 from kubetally.domain.window import Window
 from kubetally.store.lake.schema import (
@@ -169,6 +173,35 @@ def rows_of(table: pa.Table) -> tuple[Row, ...]:
         _mappings(table["namespace_labels"]),
     )
     return _in_order(lists["ordinal"], made)
+
+
+def collection_of(table: pa.Table) -> Collection:
+    """The collection that rows are of, as far as they tell; all of them are of one, and there is at least one.
+
+    It is provisional: what was missing when it was collected is not known. Components that cost nothing count as not
+    measured.
+    """
+    first, rows = table.slice(0, 1).to_pylist()[0], rows_of(table)
+    window = Window(first["window_start"], first["window_end"])
+    bill = Costs.sum(row.costs for row in rows)
+    kind = IssueKind.SOURCE_WARNING if first["audited"] else IssueKind.NOT_AUDITED
+    issue = Issue(kind, "restored from the rows in the lake: what its source lacked is unknown", window=window)
+    booking = Booking(
+        window=window,
+        covered=(window,),
+        rows=rows,
+        bill=bill,
+        bill_network_classes=NetworkClasses.sum(row.network_classes for row in rows),
+        not_measured=frozenset(component for component in Component if not bill.of(component)),
+        audited=first["audited"],
+        currency=first["currency"],
+        source=first["source"],
+        source_total=bill.total,
+        issues=(issue,),
+    )
+    source = SourceIdentity(first["source"], cluster_id=first["cluster_id"])
+    of_what = (first["collection_id"], first["account_id"], window.start.date(), window.end, source)
+    return Collection(*of_what, replace(booking, rows=()), len(rows), booking.balance())
 
 
 @no_garbage()

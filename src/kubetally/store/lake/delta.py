@@ -3,9 +3,11 @@
 Beside them lies the table of accounts.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
@@ -17,11 +19,13 @@ from kubetally.domain.account import ListedAccount
 from kubetally.domain.asset import Asset
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.collection import Collection as Collected
+from kubetally.domain.errors import StoreError
 from kubetally.domain.row import Row
 from kubetally.domain.stored_sums import compare_assets, compare_rows
-from kubetally.ledger.stored import HISTORY_KEPT, CollectionGone, DayDamaged, Maintained, PackedDay, SetAside
+from kubetally.ledger.stored import HISTORY_KEPT, CollectionGone, DayDamaged, Maintained, PackedDay, SetAside, StoredIds
+from kubetally.store.collection_text import collections_from_text, collections_to_text
 from kubetally.store.lake.accounts import AccountTable
-from kubetally.store.lake.columns import allocation_tables, asset_tables, assets_of, rows_of
+from kubetally.store.lake.columns import allocation_tables, asset_tables, assets_of, collection_of, rows_of
 from kubetally.store.lake.faults import UNREADABLE, shown, translated
 from kubetally.store.lake.files import slices_by
 from kubetally.store.lake.log_folder import COLLECTIONS_KEY
@@ -35,6 +39,9 @@ RUNNING_KEPT = timedelta(hours=1)
 
 ASSETS_VERSION_KEY = "kubetally.assets_version"
 """In a commit of rows: the version of the table of assets that goes with it."""
+
+RECORD_KEY = "kubetally.record"
+"""In a commit of days: what the database notes of the collections, compressed, to be restored from it."""
 
 _CLOCKS_DIFFER = timedelta(hours=1)
 _READERS = 4
@@ -140,7 +147,9 @@ class DeltaLake:
             return self._ids_held(pair, day, list(rows)) - counts.keys()
 
         assets_version = pair.assets.put(day, assets, said, keep=that_hold, go_on=go_on)
-        version = pair.rows.put(day, rows, {**said, ASSETS_VERSION_KEY: assets_version}, go_on=go_on)
+        record = {} if pair is self._running else {RECORD_KEY: collections_to_text(one.collection for one in days)}
+        said_of_rows = {**said, ASSETS_VERSION_KEY: assets_version, **record}
+        version = pair.rows.put(day, rows, said_of_rows, go_on=go_on)
         if pair.assets.newest().version != assets_version:
             self._put_back(pair, day, assets, counts)
         return version
@@ -178,6 +187,59 @@ class DeltaLake:
         for pair, some in self._by_pair(collections):
             versions |= self._committed(pair, some)
         return versions
+
+    def stored_ids(self, *, is_running: bool) -> StoredIds:
+        """The collections whose rows the table has now, by day and account; days that can't be read apart."""
+        table = (self._running if is_running else self._days).rows
+
+        def read(day: date) -> Mapping[str, frozenset[str]] | None:
+            try:
+                held = table.held(day, columns=["account_id", "collection_id"])
+            except StoreError as error:
+                if error.retryable:
+                    raise
+                return None
+            by_account = slices_by(held, "account_id")
+            return {account: frozenset(_ids(rows)) for account, rows in by_account}
+
+        days = sorted(table.newest().files)
+        with ThreadPoolExecutor(_READERS) as readers:
+            found = dict(zip(days, readers.map(read, days), strict=True))
+        readable = {day: ids for day, ids in found.items() if ids is not None}
+        return StoredIds(readable, frozenset(found.keys() - readable.keys()))
+
+    def named_since(self, version: int) -> set[str]:
+        """The collections that commits of the table of days after this version name."""
+        newer = itertools.takewhile(lambda commit: commit.version > version, self._days.rows.commits())
+        return {id_ for commit in newer for id_ in commit.said.get(COLLECTIONS_KEY, {})}
+
+    def recorded(self, ids: Collection[str]) -> dict[str, Collected]:
+        """These collections as their commits describe them, with their versions, by id; others are not there."""
+        missing, found = set(ids), dict[str, Collected]()
+        for commit in self._days.rows.commits() if missing else ():
+            if missing & commit.said.get(COLLECTIONS_KEY, {}).keys() and RECORD_KEY in commit.said:
+                for collection in collections_from_text(commit.said[RECORD_KEY]):
+                    if collection.id in missing:
+                        missing.discard(collection.id)
+                        found[collection.id] = replace(collection, version=commit.version)
+            if not missing:
+                break
+        return found
+
+    def rebuilt(self, keys: Mapping[str, tuple[str, date]]) -> list[Collected]:
+        """These collections, by id of an account and day, as far as their rows and assets tell."""
+        if not keys:
+            return []
+        versions = {
+            id_: commit.version for commit in self._days.rows.commits() for id_ in commit.said.get(COLLECTIONS_KEY, ())
+        }
+        newest, found = self._days.rows.newest().version, list[Collected]()
+        for id_, (account_id, day) in keys.items():
+            held = self._days.rows.held(day, [account_id])
+            mine = held.filter(pc.equal(held["collection_id"], id_))
+            if mine.num_rows:
+                found.append(replace(collection_of(mine), version=versions.get(id_, newest)))
+        return found
 
     def reconcile(
         self, account_id: str, currencies: Mapping[str, str], *, go_on: Callable[[], None] = lambda: None

@@ -19,7 +19,7 @@ from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.window import Clock
-from kubetally.ledger.stored import DAMAGE_CODES, Progress
+from kubetally.ledger.stored import DAMAGE_CODES, CollectionGone, Progress
 from kubetally.store.meta.engine import shown
 from kubetally.store.meta.faults import translated
 from kubetally.store.meta.head import (
@@ -43,6 +43,7 @@ from kubetally.store.meta.upsert import put, put_missing
 
 _LARGEST = 2**63 - 1
 _MESSAGE_LENGTH = 2000
+_IDS_AT_ONCE = 500
 _FIGURES = (
     "account_id",
     "day",
@@ -74,6 +75,7 @@ class Phase(StrEnum):
     PENDING = "pending"
     CONFIRMED = "confirmed"
     SUPERSEDED = "superseded"
+    MISSING = "missing"  # held once, and the lake lost its rows
 
 
 class TotalTooLarge(StoreError):
@@ -141,6 +143,60 @@ class SqlCoverage:
                 )
             )
 
+    def known_ids(self, collection_ids: Iterable[str]) -> set[str]:
+        """Which of these are noted, whether they hold or not. Raises StoreError."""
+        ids, found = list(collection_ids), set[str]()
+        with self._reads() as connection:
+            for some in _in_parts(ids):
+                found.update(connection.scalars(select(CollectionRow.id).where(CollectionRow.id.in_(some))))
+        return found
+
+    def mark_missing(self, known: CoveredDay, at: datetime, why: str) -> bool:
+        """The lake lacks the rows of this stored day: it holds no longer, and may be collected again at once.
+
+        False, and nothing is changed, where another collection holds by now. Raises StoreError.
+        """
+        nothing = dict.fromkeys([*(name for name in _FIGURES if name not in {"account_id", "day"}), "version"])
+        error = {"error_code": CollectionGone.code, "error_message": clean(why)[:_MESSAGE_LENGTH]}
+        of_day = (CoverageRow.account_id == known.account_id, CoverageRow.day == known.day)
+        with self._writes() as connection:
+            change = update(CoverageRow).where(*of_day, CoverageRow.collection_id == known.collection_id)
+            values = {**nothing, **error, "collection_id": None, "attempts": 0, "tried_at": None}
+            if not connection.execute(change.values(values)).rowcount:
+                return False
+            lost = update(CollectionRow).where(CollectionRow.id == known.collection_id)
+            connection.execute(lost.values(phase=Phase.MISSING, superseded_at=to_microseconds(at)))
+            return True
+
+    def restore(self, collections: Sequence[Collection], again: Iterable[str]) -> set[str]:
+        """Collections that are in the lake hold again; which of them do. Raises TotalTooLarge, StoreError.
+
+        Of accounts that are not there, or whose rows are still to be relabelled or purged, none is noted.
+        """
+        now = to_microseconds(self._clock.now())
+        is_ours = select(AccountRow.id).where(AccountRow.id.not_in(select(ReconciliationRow.account_id)))
+        with self._writes() as connection:
+            accounts = set(connection.scalars(is_ours))
+            new = [dict(_row(one), version=one.version) for one in collections if one.account_id in accounts]
+            if new:
+                put_missing(connection, CollectionRow, [{**row, "version": None} for row in new])
+            wanted = select(CollectionRow.id, CollectionRow.version, CollectionRow.phase, *_columns_of_figures())
+            for some in _in_parts(list(again)):
+                question = wanted.where(
+                    CollectionRow.id.in_(some), CollectionRow.phase.in_([Phase.SUPERSEDED, Phase.MISSING])
+                )
+                new += [dict(row) for row in connection.execute(question).mappings()]
+                waits = update(CollectionRow).where(CollectionRow.id.in_(some))
+                connection.execute(waits.values(last_version=None, superseded_at=None))
+            if new:
+                _label_as_stated(connection, new, now)
+            by_version = defaultdict[int, list[dict[str, Any]]](list)
+            for row in new:
+                by_version[row["version"]].append(row)
+            for version, rows in sorted(by_version.items()):
+                _confirm(connection, rows, version, now)
+        return {row["id"] for row in new}
+
     def pending(self) -> list[Collection]:
         """Those noted and neither confirmed nor dropped, the earliest first. Raises CollectionNotUnderstood."""
         question = select(CollectionRow.__table__).where(CollectionRow.phase == Phase.PENDING)
@@ -157,6 +213,7 @@ class SqlCoverage:
             wanted.append(CollectionRow.phase == Phase.CONFIRMED)
         else:
             wanted += [CollectionRow.is_running.is_(False), CollectionRow.confirmed_at <= to_microseconds(as_of)]
+            wanted.append(CollectionRow.phase != Phase.MISSING)
             latest_first = (CollectionRow.version.desc(), CollectionRow.collected_at.desc(), CollectionRow.id.desc())
             place = func.row_number().over(partition_by=CollectionRow.day, order_by=latest_first).label("place")
             ranked = select(CollectionRow.id, place).where(*wanted).subquery()
@@ -287,7 +344,8 @@ class SqlCoverage:
         with self._writes() as connection:
             dropped = connection.execute(
                 delete(CollectionRow).where(
-                    CollectionRow.phase == Phase.SUPERSEDED, CollectionRow.superseded_at < to_microseconds(before)
+                    CollectionRow.phase.in_([Phase.SUPERSEDED, Phase.MISSING]),
+                    CollectionRow.superseded_at < to_microseconds(before),
                 )
             )
             return dropped.rowcount
@@ -306,6 +364,12 @@ class SqlCoverage:
     def _writes(self) -> Iterator[Connection]:
         with translated(shown(self._engine)), self._writing.begin() as connection:
             yield connection
+
+
+def _in_parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """So many at a time as a statement takes."""
+    for begin in range(0, len(ids), _IDS_AT_ONCE):
+        yield ids[begin : begin + _IDS_AT_ONCE]
 
 
 def _label_as_stated(connection: Connection, new: Sequence[dict[str, Any]], now: int) -> None:
