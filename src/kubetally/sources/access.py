@@ -13,12 +13,16 @@ from typing import Self
 import httpx
 
 from kubetally.domain.errors import RequestError
+from kubetally.masking import Mask
 from kubetally.sources.faults import printable
 
 LONGEST_URL = 2048
 _EXAMPLE = "http://host.example:9090"
 # The framing of messages is httpx's; an encoding other than gzip is one that `transport` does not read.
 _OURS = frozenset({"accept-encoding", "connection", "content-length", "transfer-encoding"})
+
+_BASIC_HEADERS = frozenset({"authorization", "proxy-authorization"})
+_SHORTEST_KEY_LINE = 16
 
 
 class InvalidSourceUrl(RequestError):
@@ -137,6 +141,22 @@ class Access:
             sent.setdefault("authorization", f"Basic {base64.b64encode(pair).decode('ascii')}")
         return sent
 
+    def mask(self) -> Mask:
+        """What takes our credentials out of the words of a source, as they are and as they are sent."""
+        secrets, users = [self.token, self.password], [self.user]
+        for name, value in self.request_headers().items():
+            scheme, _, rest = value.partition(" ")
+            secrets += [value, rest.strip()]  # as in `Bearer TOKEN`
+            if name in _BASIC_HEADERS and scheme.lower() == "basic":
+                user, password = _user_and_password(rest)
+                users.append(user)
+                secrets.append(password or user)  # some take a token as user
+            if name == "cookie":
+                secrets += [part.partition("=")[2].strip() for part in value.split(";")]
+        # A certificate is shown to everybody; its key is sent to nobody, but what runs beside us may have it.
+        secrets += _private_lines(self.client_pem or "")
+        return Mask(filter(None, secrets), names=filter(None, users))
+
     def ssl_context(self) -> ssl.SSLContext:
         """What verifies the source: `ca_file` alone where given, else the public roots.
 
@@ -217,6 +237,21 @@ def _check_headers(headers: Mapping[str, str], token: str | None) -> None:
             raise InvalidCredential(f"the header {printable(name, 40)!r}", "can't be set: leave it out")
         if not (value.isascii() and value.isprintable() and value == value.strip()):
             raise InvalidCredential(f"the header {name!r}", "has a value that is not one printable ASCII line")
+
+
+def _user_and_password(coded: str) -> tuple[str | None, str | None]:
+    """What `Basic CODED` says; None for both where it can't be read."""
+    try:
+        user, _, password = base64.b64decode(coded.strip(), validate=True).decode().partition(":")
+    except ValueError:  # binascii.Error and UnicodeDecodeError are of these
+        return None, None
+    return user, password
+
+
+def _private_lines(pem: str) -> list[str]:
+    """The lines of base64 in private keys, which may be quoted one by one."""
+    keys = re.findall(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.*?)-----END", pem, re.DOTALL)
+    return [line.strip() for key in keys for line in key.splitlines() if len(line.strip()) >= _SHORTEST_KEY_LINE]
 
 
 def _masked(text: str) -> str:

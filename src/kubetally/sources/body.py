@@ -8,6 +8,7 @@ from typing import cast
 
 import httpx
 
+from kubetally.masking import Mask
 from kubetally.sources.faults import AnswerNotUnderstood, AnswerTooLarge, AnswerTruncated, printable
 
 _PIECE_BYTES = 1024 * 1024  # how much a step of decompression may yield before the count is looked at
@@ -16,8 +17,8 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # RFC 8259 lets a parser ignore it before JSON; ours does not
 
 
-async def read(response: httpx.Response, shown: str, limit: int) -> bytes:
-    """The whole body, decompressed and without a byte order mark.
+async def read(response: httpx.Response, shown: str, limit: int, mask: Mask) -> bytes:
+    """The whole body, decompressed and without a byte order mark; `mask` is for what the library quotes of it.
 
     Raises: AnswerTooLarge, AnswerTruncated, AnswerNotUnderstood.
     """
@@ -34,7 +35,8 @@ async def read(response: httpx.Response, shown: str, limit: int) -> bytes:
                     raise AnswerTooLarge(shown, limit)
                 body.write(piece)
     except (httpx.RemoteProtocolError, httpx.ReadError, EOFError) as error:
-        raise AnswerTruncated(shown, printable(str(error), 200) or "the connection broke", bytes_read=count) from error
+        why = printable(mask(str(error)), 200) or "the connection broke"
+        raise AnswerTruncated(shown, why, bytes_read=count) from error
     except zlib.error as error:
         raise AnswerNotUnderstood(shown, "answered with compressed data that can't be decompressed") from error
     return body.getvalue()

@@ -5,17 +5,20 @@ A URL in these classes is always the masked one (`Access.masked_url`), so that a
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
 from kubetally.domain.errors import RequestError, SourceError
+from kubetally.masking import Mask
 
 SHOWN_CHARACTERS = 120
 SAID_CHARACTERS = 200
+MASKED_CHARACTERS = 500  # of a reason that is ours, with a few words of the source in it
 _MESSAGE_BYTES = 65_536  # of a failure that may hold data too; its words come early
 _LEADING_BYTES = 800  # of a body that may have 512 MiB
+NO_MASK = Mask()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Answer:
     received_at:      our clock when the head of the answer arrived, to be held against `server_date`.
     duration_seconds: from the request of the try that succeeded to the last byte of its body.
     url:              masked, with path, without query.
+    mask:             takes our credentials out of what is quoted of it: see `quoted`.
     """
 
     status: int
@@ -36,6 +40,11 @@ class Answer:
     received_at: datetime
     duration_seconds: float
     url: str
+    mask: Mask = field(default=NO_MASK, repr=False, compare=False)
+
+    def quoted(self, text: str, most: int = SAID_CHARACTERS) -> str:
+        """Words of the answer as they may be shown: without our credentials, on one line, at most `most` characters."""
+        return printable(self.mask(text), most)
 
     @property
     def is_web_page(self) -> bool:
@@ -105,13 +114,14 @@ class SourceFailed(SourceError):
 class SourceRefused(SourceError):
     """It answered 4xx (or a 3xx that leads nowhere): asking again changes nothing.
 
-    `body` is the start of the answer's, for a caller that knows how this source words its refusals.
+    `body` is the start of the answer's, for a caller that knows how this source words its refusals; what is quoted of
+    it goes through `mask`.
     """
 
     code = "source_refused"
 
-    def __init__(self, url: str, status: int, said: str | None, body: bytes = b"") -> None:
-        self.url, self.status, self.said, self.body = url, status, said, body
+    def __init__(self, url: str, status: int, said: str | None, body: bytes = b"", mask: Mask = NO_MASK) -> None:
+        self.url, self.status, self.said, self.body, self.mask = url, status, said, body, mask
         todo = "check the URL and the version of the source"
         if status in {401, 403}:
             todo = (
@@ -203,17 +213,18 @@ class AnswerNotUnderstood(SourceError):
     def of(cls, answer: Answer, why: str | None = None) -> Self:
         """Say what `answer` is instead of the expected JSON; `why` replaces our guess for a body that has content."""
         # 200 characters are enough to find 120 printable ones in nearly all bodies.
-        start = answer.body[:_LEADING_BYTES].decode("utf-8", "replace")
+        start = answer.mask(answer.body[:_LEADING_BYTES].decode("utf-8", "replace"))
         if not answer.body.strip():
             return cls(answer.url, f"answered {answer.status} with an empty body")
         if answer.is_web_page:
             return cls(answer.url, "answered with a web page, perhaps that of a proxy or a login", start)
-        return cls(answer.url, why or "answered with something that is not JSON", start)
+        why = answer.quoted(why, MASKED_CHARACTERS) if why else "answered with something that is not JSON"
+        return cls(answer.url, why, start)
 
     @classmethod
     def failing(cls, answer: Answer) -> Self:
         """Say that `answer` is a JSON object without data, or one that says it failed, in its own words."""
-        said = own_words(answer.body[:_MESSAGE_BYTES]) or ""
+        said = own_words(answer.body[:_MESSAGE_BYTES], answer.mask) or ""
         return cls(answer.url, f"answered {answer.status} with a failure in place of data: {said!r}", said=said)
 
 
@@ -223,10 +234,10 @@ def printable(text: str, most: int) -> str:
     return " ".join(shown.split())[:most]
 
 
-def own_words(body: bytes) -> str | None:
+def own_words(body: bytes, mask: Mask) -> str | None:
     """What the body of a failure says to a person: `message` or `error` of JSON, else its text without tags.
 
-    Shape: one line of at most 200 printable characters; None where there is nothing to read.
+    Shape: one line of at most 200 printable characters, without our credentials; None where there is nothing to read.
     """
     text = body.decode("utf-8", "replace")
     try:
@@ -238,7 +249,8 @@ def own_words(body: bytes) -> str | None:
             if isinstance(parsed.get(key), str) and parsed[key].strip():
                 text = parsed[key]
                 break
-    text = re.sub(r"(?is)<(script|style)\b.*?(</\1\s*>|$)", " ", text)
+    # Before tags are taken out and the end is cut off: a secret that is in pieces is found less surely.
+    text = re.sub(r"(?is)<(script|style)\b.*?(</\1\s*>|$)", " ", mask(text))
     return printable(re.sub(r"<[^>]*>?", " ", text), SAID_CHARACTERS) or None
 
 

@@ -21,6 +21,7 @@ from stamina.typing import RetryDetails, RetryHook
 from kubetally import logs
 from kubetally.domain.errors import HubError, SourceError
 from kubetally.domain.window import Clock
+from kubetally.masking import Mask
 from kubetally.sources.access import Access
 from kubetally.sources.address import AddressRefused, CheckedAddresses, Resolve, system_resolve
 from kubetally.sources.body import read, start_of
@@ -154,6 +155,8 @@ class Transport:
             allow_link_local=self._limits.allow_link_local,
         )
         self._headers = _headers_of(access)
+        # All that is quoted of an answer goes through it. What was sent once stays in it: an answer may come late.
+        self._mask = access.mask()
         self._timeout: dict[str, float | None] = {
             "connect": self._limits.connect_seconds,
             "write": self._limits.read_seconds,
@@ -261,7 +264,8 @@ class Transport:
             async with self._renewing:
                 # Of several questions that were refused together, the first one renews for all.
                 if self._headers.get("authorization") == shown_before:
-                    self._headers = _headers_of(await self._renew())
+                    renewed = await self._renew()
+                    self._headers, self._mask = _headers_of(renewed), self._mask | renewed.mask()
         return await self._with_retries(question, tries)
 
     async def _with_retries(self, question: _Question, tries: "_Tries") -> Answer:
@@ -284,8 +288,8 @@ class Transport:
             async with self._followed(question) as response:
                 received_at = self._clock.now()
                 if not response.is_success:
-                    raise _refusal(shown, response.status_code, await start_of(response))
-                body = await read(response, shown, self._limits.max_bytes)
+                    raise _refusal(shown, response.status_code, await start_of(response), self._mask)
+                body = self._mask.data(await read(response, shown, self._limits.max_bytes, self._mask))
         # An alert of TLS 1.3 after the handshake reaches us as ssl.SSLError itself, which is an OSError.
         except (httpx.TransportError, OSError) as error:
             raise self._translated(error, shown) from error
@@ -297,6 +301,7 @@ class Transport:
             received_at=received_at,
             duration_seconds=time.monotonic() - began,
             url=shown,
+            mask=self._mask,
         )
 
     @asynccontextmanager
@@ -311,7 +316,7 @@ class Transport:
                     return
                 if form is not None and response.status_code == _SEE_OTHER:
                     raise RedirectRefused(shown, url.host, "where the question itself could not be put again")
-                url = _redirected(url, location, shown)
+                url = _redirected(url, location, shown, self._mask)
         raise RedirectRefused(shown, url.host, f"more than {self._limits.max_redirects} times in a row")
 
     @asynccontextmanager
@@ -337,10 +342,10 @@ class Transport:
                 return SourceTimeout(shown, Waiting.READ, self._limits.read_seconds)
         for cause in _causes(error):
             if isinstance(cause, ssl.SSLCertVerificationError):
-                return CertificateNotTrusted(shown, printable(cause.verify_message, 200))
+                return CertificateNotTrusted(shown, printable(self._mask(cause.verify_message), 200))
         if isinstance(error, httpx.ConnectError):
-            return SourceUnreachable(shown, _reason(error))
-        return SourceUnavailable(shown, _reason(error))
+            return SourceUnreachable(shown, _reason(error, self._mask))
+        return SourceUnavailable(shown, _reason(error, self._mask))
 
     def _address_of(self, path: str, params: Params) -> httpx.URL:
         pairs = _pairs(params)
@@ -386,17 +391,17 @@ class _Tries:
         return error.retryable and not (isinstance(error, SourceFailed) and self.begun >= _TRIES_OF_FAILED)
 
 
-def _refusal(shown: str, status: int, start: bytes) -> SourceError:
+def _refusal(shown: str, status: int, start: bytes, mask: Mask) -> SourceError:
     """The error that a status other than 2xx is."""
-    said = own_words(start)
+    said = own_words(start, mask)
     if status in _UNAVAILABLE_STATUSES:
         return SourceUnavailable(shown, f"it answered {status}" + (f": {said!r}" if said else ""), status=status)
     if status >= 500:
         return SourceFailed(shown, status, said)
-    return SourceRefused(shown, status, said, start)
+    return SourceRefused(shown, status, said, start, mask)
 
 
-def _redirected(url: httpx.URL, location: str, shown: str) -> httpx.URL:
+def _redirected(url: httpx.URL, location: str, shown: str, mask: Mask) -> httpx.URL:
     """Where `location` leads from `url`. Raises RedirectRefused, when that is not the same host."""
     try:
         target = url.join(location)
@@ -408,7 +413,7 @@ def _redirected(url: httpx.URL, location: str, shown: str) -> httpx.URL:
     upgrade = (url.scheme, target.scheme) == ("http", "https") and target.host == url.host
     if not (same or upgrade):
         place = f"{target.scheme}://{target.netloc.decode('ascii')}"
-        raise RedirectRefused(shown, printable(place, 300), "where neither question nor credentials are sent")
+        raise RedirectRefused(shown, printable(mask(place), 300), "where neither question nor credentials are sent")
     return target
 
 
@@ -430,7 +435,7 @@ def _causes(error: BaseException) -> list[BaseException]:
     return chain
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, mask: Mask) -> str:
     """Why a connection failed, for a person, without what was sent."""
     if isinstance(error, httpx.LocalProtocolError):
         return "the request can't be sent as HTTP"  # h11 quotes the header that it can't send
@@ -440,8 +445,8 @@ def _reason(error: Exception) -> str:
         if isinstance(cause, OSError) and cause.strerror:
             # asyncio puts "Connect call failed" where the system's words would be; resolvers have errors of their own.
             number = cause.errno or 0
-            return printable(os.strerror(number) if number > 0 else cause.strerror, 200)
-    return printable(str(error), 200) or "the connection broke"
+            return printable(mask(os.strerror(number) if number > 0 else cause.strerror), 200)
+    return printable(mask(str(error)), 200) or "the connection broke"  # h11 quotes the line that it can't read
 
 
 class _OnlyOthers:

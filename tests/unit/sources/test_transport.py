@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -151,6 +151,63 @@ def resolving(*addresses: str) -> Callable[[str, int], Awaitable[Sequence[str]]]
         return addresses
 
     return resolve
+
+
+# Credentials that a source repeats
+
+
+CLIENT_KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----\n"
+ECHOED = "tok3n-of-the-source"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        answer(f"what is Bearer {ECHOED}?", 400),
+        answer(f"what is Bearer {ECHOED}?", 500),
+        answer(json.dumps({"message": f"what is {ECHOED}?"}), 503),
+        b"HTTP/1.1 200 OK\r\nBearer tok3n-of-the-source\r\n\r\n",
+        b"tok3n-of-the-source\r\n\r\n",
+        f"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n{ECHOED}\r\n\r\n".encode(),
+        answer("", 302, f"location: http://{ECHOED}.example/{ECHOED}"),
+        answer("", 302, f"location: http://{ECHOED}@elsewhere.example/"),
+    ],
+)
+async def test_repeated_credentials_are_not_quoted(said: bytes) -> None:
+    async with serving(said) as server:
+        with pytest.raises(SourceError) as caught:
+            await get(Access.parse(server.url, token=ECHOED), attempts=1)
+    assert ECHOED not in str(caught.value)
+    assert ECHOED not in repr(vars(caught.value) | {"body": b""})
+
+
+async def test_token_before_and_after_renewal_is_not_quoted() -> None:
+    async def renew() -> Access:
+        return Access.parse(server.url, token="second-tok3n")
+
+    async with serving(answer("no first-tok3n", 401), answer("no first-tok3n, no second-tok3n", 403)) as server:
+        access = Access.parse(server.url, token="first-tok3n")
+        async with Transport(access, limits(), renew=renew) as one:
+            with pytest.raises(SourceRefused, match=r"'no \*\*\*, no \*\*\*'"):
+                await one.get("/x")
+
+
+def test_mask_of_access_knows_all_of_its_credentials() -> None:
+    access = replace(
+        Access.parse(
+            "http://jane:hush+hush@source.example",
+            headers={
+                "X-Api-Key": "k3y-of-jane",
+                "Cookie": "a=c00kie-of-jane; b=c",
+                "Authorization": "Basic Ym9iOmh1c2gy",
+            },
+        ),
+        client_pem=CLIENT_KEY,
+    )
+    mask = access.mask()
+    for secret in ("jane", "hush+hush", "k3y-of-jane", "c00kie-of-jane", "Ym9iOmh1c2gy", "bob", "hush2"):
+        assert mask(f"<{secret}>") == "<***>"
+    assert mask("line MIIEvQIBADANBgkqhkiG9w0BAQEFAASC of it") == "line *** of it"
 
 
 # What is asked and answered

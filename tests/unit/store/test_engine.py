@@ -1,11 +1,15 @@
 """URLs of databases, as people write them."""
 
+import socket
+import struct
+import threading
 from pathlib import Path
 
 import pytest
 
+from kubetally.domain.errors import StoreError
 from kubetally.store.meta.engine import default_url, open_engine, shown
-from kubetally.store.meta.faults import InvalidDatabaseUrl
+from kubetally.store.meta.faults import InvalidDatabaseUrl, translated
 
 
 @pytest.mark.parametrize(
@@ -57,3 +61,27 @@ def test_the_default_is_a_file_in_the_folder_of_local_state(tmp_path: Path) -> N
     engine = open_engine(default_url(home))
     engine.dispose()
     assert [one.name for one in home.iterdir()] == ["kubetally.db"]
+
+
+def test_password_that_a_server_repeats_is_not_shown() -> None:
+    """A PostgreSQL, or what poses as one, that asks for the password in plain text and quotes it."""
+
+    def talk(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection:
+            size = struct.unpack("!i", connection.recv(4))[0]
+            connection.recv(size)
+            connection.sendall(b"R" + struct.pack("!ii", 8, 3))
+            connection.recv(1)
+            password = connection.recv(struct.unpack("!i", connection.recv(4))[0] - 4).rstrip(b"\0")
+            fields = b"SFATAL\0C28P01\0Mwrong password " + password + b"\0\0"
+            connection.sendall(b"E" + struct.pack("!i", 4 + len(fields)) + fields)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=talk, args=(listening,), daemon=True).start()
+        port = listening.getsockname()[1]
+        engine = open_engine(f"postgresql://kt:s3cr3t-of-kt@127.0.0.1:{port}/costs?sslmode=disable&gssencmode=disable")
+        with pytest.raises(StoreError, match=r"wrong password \*\*\*") as caught, translated(shown(engine)):
+            engine.connect()
+        engine.dispose()
+    assert "s3cr3t" not in str(caught.value)

@@ -1,6 +1,7 @@
 """Where a lake is, and what of it may be shown."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -96,6 +97,9 @@ def test_credentials_show_nowhere() -> None:
         raise OSError(f"error sending request for https://host/path?X-Sig=abc with {KEY}")
     assert KEY not in str(caught.value)
     assert "X-Sig" not in str(caught.value)
+    with pytest.raises(LakeUnavailable) as caught, translated(lake.url, place.secrets):
+        raise OSError(f"error sending request: <Key>{quote(KEY, safe='')}</Key>")
+    assert quote(KEY, safe="") not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Source: Kubernetes documentation, "client-go credential plugins"; client-go, plu
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -19,9 +20,9 @@ from msgspec import Struct
 
 from kubetally import logs
 from kubetally.domain.errors import SourceError
+from kubetally.masking import names_secret, redact
 from kubetally.sources.faults import printable
 from kubetally.sources.kubernetes.kubeconfig import Context
-from kubetally.sources.kubernetes.redact import names_secret, redact
 
 PLUGIN_SECONDS = 60.0
 Show = Callable[[str], None]
@@ -87,7 +88,8 @@ async def run_plugin(
     run = _Run(show)
 
     def failed(why: str, cause: Exception | None = None) -> CredentialPluginFailed:
-        error = CredentialPluginFailed(context.name, name, why, run.quoted(_secrets_of(plugin)))
+        secrets = [*_secrets_of(plugin), *_printed_secrets(run.output)]
+        error = CredentialPluginFailed(context.name, name, why, run.quoted(secrets))
         error.__cause__ = cause
         return error
 
@@ -136,6 +138,12 @@ def _secrets_of(plugin: Mapping[str, Any]) -> list[str]:
         if option.startswith("-") and names_secret(option):
             found.append(value if equals else following)
     return found
+
+
+def _printed_secrets(output: bytearray) -> list[str]:
+    """Token and key in what it wrote to standard output, which may be cut off."""
+    found = re.findall(r'"(?:token|clientKeyData)"\s*:\s*"([^"]+)', output.decode("utf-8", "replace"))
+    return [line for value in found for line in (value, *value.split("\\n"))]
 
 
 async def _executed(run: "_Run", plugin: Mapping[str, Any], seconds: float) -> int:

@@ -307,15 +307,18 @@ def unknown_cost_keys(answer: Answer, names: set[str]) -> set[str]:
 def _decode(answer: Answer, decoder: msgspec.json.Decoder[A]) -> tuple[A, bool]:
     decoded, repaired = _decode_with(answer, decoder.decode)
     _check(answer, decoded)
+    for name in ("warning", "message"):  # which are shown, unlike the rest of an envelope
+        if isinstance(text := getattr(decoded, name), str):
+            setattr(decoded, name, answer.mask(text))
     return decoded, repaired
 
 
 def _check(answer: Answer, decoded: Envelope) -> None:
     """Raises where an object is no answer: it has another code, no data, or says that it failed."""
     if decoded.code != 200:
-        said = own_words(answer.body)
+        said = own_words(answer.body, answer.mask)
         if 400 <= decoded.code < 500:
-            raise SourceRefused(answer.url, decoded.code, said, answer.body[:SAID_CHARACTERS])
+            raise SourceRefused(answer.url, decoded.code, said, answer.body[:SAID_CHARACTERS], answer.mask)
         raise SourceFailed(answer.url, decoded.code, said)
     if answer.status == _ACCEPTED or decoded.says_it_failed() or decoded.data is UNSET:
         raise AnswerNotUnderstood.failing(answer)

@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Struct, field
 
 from kubetally.domain.errors import SourceError
-from kubetally.sources.faults import Answer, AnswerNotUnderstood, SourceRefused, printable
+from kubetally.masking import Mask
+from kubetally.sources.faults import NO_MASK, Answer, AnswerNotUnderstood, SourceRefused, printable
 
 D = TypeVar("D", bound="Envelope")
 _SAID_CHARACTERS = 300
@@ -63,10 +64,11 @@ class QueryRefused(SourceError):
 
     code = "query_refused"
 
-    def __init__(self, url: str, status: int, error_type: str | None, said: str | None) -> None:
+    def __init__(self, url: str, status: int, error_type: str | None, said: str | None, mask: Mask = NO_MASK) -> None:
+        """`mask`: takes our credentials out of the server's words."""
         self.url, self.status, self.error_type = url, status, error_type
-        self.said = printable(said or "", _SAID_CHARACTERS)
-        kind = error_type or "error"
+        self.said = printable(mask(said or ""), _SAID_CHARACTERS)
+        kind = printable(mask(error_type or ""), _SAID_CHARACTERS) or "error"
         words = f" ({self.said!r})" if self.said else ""
         super().__init__(f"{url} refused a query with {status} {kind}{words}; {_TODO.get(kind, _TODO['internal'])}")
 
@@ -123,9 +125,11 @@ def decode_query(answer: Answer, result_type: str) -> QueryAnswer:
     except _NOT_DECODED as error:
         raise AnswerNotUnderstood.of(answer, "answered with something that is no answer of a Prometheus") from error
     if decoded.status == "error":
-        raise QueryRefused(answer.url, answer.status, decoded.error_type, decoded.error)
+        raise QueryRefused(answer.url, answer.status, decoded.error_type, decoded.error, answer.mask)
     if decoded.status != "success" or decoded.data is None or decoded.data.result_type != result_type:
         raise AnswerNotUnderstood.of(answer, f"answered with JSON that is no {result_type} of a Prometheus")
+    decoded.warnings = [answer.mask(text) for text in decoded.warnings or ()]
+    decoded.infos = [answer.mask(text) for text in decoded.infos or ()]
     return decoded
 
 
@@ -135,10 +139,11 @@ def refused(error: SourceRefused) -> SourceError:
         said = _ENVELOPE.decode(error.body)
     except _NOT_DECODED:
         said = Envelope()
+    words = error.mask(said.error) if said.error else error.said
     if error.status in _NOT_ALLOWED and _WANTS_SIGNATURE.search(error.body):
-        return SignatureNeeded(error.url, error.status, said.error or error.said)
+        return SignatureNeeded(error.url, error.status, words)
     if error.status in _NOT_ALLOWED:
-        return MetricsNotAllowed(error.url, error.status, said.error or error.said)
+        return MetricsNotAllowed(error.url, error.status, words)
     if said.status != "error" or not said.error_type:
         return error
-    return QueryRefused(error.url, error.status, said.error_type, said.error)
+    return QueryRefused(error.url, error.status, said.error_type, said.error, error.mask)

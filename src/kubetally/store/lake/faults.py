@@ -10,6 +10,7 @@ from deltalake.exceptions import DeltaError
 from obstore.exceptions import BaseError
 
 from kubetally.domain.errors import RequestError, StoreError
+from kubetally.masking import Mask
 
 _FULL = ("no space left", "os error 28", "disk quota exceeded", "os error 122", "storage full", "errno 28")
 _REFUSED = (
@@ -182,7 +183,6 @@ def shown(error: BaseException, secrets: tuple[str, ...] = ()) -> str:
     """What a library says, on one line, short, without credentials."""
     text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).replace("↳", "").split())
     text = text.partition(" Debug source:")[0]
-    for secret in secrets:
-        text = text.replace(secret, "***")
+    text = Mask(secrets)(text)
     text = re.sub(r"(\w://[^\s?]*)\?\S*", r"\1?***", text)
     return (text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…") or type(error).__name__

@@ -12,8 +12,9 @@ from urllib.parse import quote
 
 import pymysql  # type: ignore[import-untyped]
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 
+from kubetally.masking import Mask
 from kubetally.store.meta.faults import InvalidDatabaseUrl, StoreUnavailable, translated
 
 CONNECT_SECONDS = 5
@@ -53,6 +54,7 @@ def open_engine(database_url: str, *, wait_seconds: float = WAIT_SECONDS) -> Eng
         engine = create_engine(
             url, connect_args=arguments, hide_parameters=True, pool_pre_ping=True, pool_recycle=1800, pool_timeout=10
         )
+    _mask_password(engine)
     waits = max(1, round(wait_seconds))
     if url.get_backend_name() == "postgresql":
         limits = [f"SET statement_timeout = '{2 * waits}s'", f"SET lock_timeout = '{waits}s'"]
@@ -105,6 +107,16 @@ def alone(engine: Engine) -> Iterator[Connection]:
                 with suppress(exc.SQLAlchemyError):
                     connection.execute(text("SELECT RELEASE_LOCK(CONCAT('kubetally:', LEFT(DATABASE(), 50)))"))
                     connection.commit()
+
+
+def _mask_password(engine: Engine) -> None:
+    """Take the password out of what drivers say, in the one place that all their errors come through."""
+    mask = Mask([engine.url.password] if engine.url.password else ())
+
+    @event.listens_for(engine, "handle_error")
+    def masked(context: ExceptionContext) -> None:
+        error = context.original_exception
+        error.args = tuple(mask(part) if isinstance(part, str) else part for part in error.args)
 
 
 def _parsed(database_url: str) -> URL:

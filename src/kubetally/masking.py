@@ -1,0 +1,254 @@
+"""Takes secrets out of what others write, so that it can be quoted: sources, databases, object stores, plugins."""
+
+import base64
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from html import entities
+from urllib.parse import quote, quote_plus
+
+MASK = "***"
+_SHORTEST = 4
+"""Characters of a secret that is masked wherever it stands. A shorter one is masked as a word: inside of words it would
+tell what it is by what is missing, and take the sense out of every message."""
+_SHORTEST_IN_DATA = 12
+_SHORTEST_PART = 8  # of a secret that was cut off
+_SHORTEST_AT_END = 6  # the same, at the end of a text that was cut off there
+_SHORTEST_IN_BASE64 = 8
+
+_WORDS = r"(?:secret|token|passwd|password|passphrase|credentials?|(?:api|access|private)[_-]?key)"
+_NAME = rf"(?<![\w.-])[\w.-]*?{_WORDS}"
+
+
+def _rules(*rules: tuple[str, str]) -> tuple[tuple[re.Pattern[str], str], ...]:
+    return tuple((re.compile(pattern, re.IGNORECASE | re.DOTALL), shown) for pattern, shown in rules)
+
+
+_CERTAIN = _rules(
+    (r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|$)", MASK),
+    (r"\beyJ[\w-]{8,}(?:\.[\w-]*){1,4}", MASK),  # a JWT
+    (r"\b(bearer|basic)\s+(?=[\w.~+/-]*[\d=])[\w.~+/-]{6,}=*", rf"\1 {MASK}"),
+    (r"(?<=://)[^/\s@]+@", f"{MASK}@"),
+)
+_LIKELY = _rules(
+    # `token=x`, `"refresh_token": "x"`, `--client-secret x`
+    (rf"({_NAME}[\"']?=[\"']?)[^\s\"'&;,]+", rf"\1{MASK}"),
+    (rf"([\"']{_NAME}[\"']\s*:\s*[\"'])[^\"']*", rf"\1{MASK}"),
+    (rf"((?<!\S)--[\w.-]*?{_WORDS}\s+)[^\s-]\S*", rf"\1{MASK}"),
+    # `token: x`, unless x is a word
+    (rf"({_NAME}:\s+)(?=[^\s\"']*[\d/+=~$!])[^\s\"',;]{{6,}}", rf"\1{MASK}"),
+)
+# Long, and of small letters, capitals and digits: no word and no UUID is.
+_OPAQUE = re.compile(r"(?<![\w+~-])(?=[\w+~-]*[a-z])(?=[\w+~-]*[A-Z])(?=[\w+~-]*\d)[\w+~-]{24,}={0,2}")
+_NAMES_SECRET = re.compile(rf".*(?:{_WORDS}|_key)$", re.IGNORECASE)
+
+
+class Mask:
+    """Replaces the secrets that it knows, in every spelling that is usual in answers, by `***`. None is in its repr."""
+
+    __slots__ = ("_in_data", "_parts", "_words", "names", "secrets")
+
+    def __init__(self, secrets: Iterable[str] = (), *, names: Iterable[str] = ()) -> None:
+        """`names`: of users, which go with a secret and may be words of every message; masked as words only."""
+        self.secrets, self.names = frozenset(filter(None, secrets)), frozenset(filter(None, names))
+        forms = {form for secret in self.secrets for form in _forms(secret)}
+        self._parts = tuple(sorted({plain for form in forms if len(plain := _compact(_bytewise(form))) >= _SHORTEST}))
+        words = {secret for secret in self.secrets if len(_compact(_bytewise(secret))) < _SHORTEST} | self.names
+        spellings = sorted({spelling for word in words for spelling in _spellings(word)}, key=len, reverse=True)
+        self._words = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, spellings))})(?!\w)") if words else None
+        in_data = {spelling for s in self.secrets if _is_unmistakable(s) for spelling in _spellings(s)}
+        # A body of 20 MB is searched in about 10 ms for each of them.
+        self._in_data = tuple(
+            sorted(s.encode() for s in in_data if not any(other in s for other in in_data if other != s))
+        )
+
+    def __repr__(self) -> str:
+        return f"Mask({len(self.secrets)} secrets)"
+
+    def __or__(self, other: "Mask") -> "Mask":
+        """What takes out the secrets of both."""
+        return Mask(self.secrets | other.secrets, names=self.names | other.names)
+
+    def __call__(self, text: str) -> str:
+        """`text` without the secrets: raw, escaped, percent-encoded, in base64, over several lines, or half of one.
+
+        Also what surely is somebody's secret is masked: keys, tokens in their usual form, user and password of a URL.
+        """
+        if self._parts:
+            text = self._without_parts(text)
+        if self._words is not None:
+            text = self._words.sub(MASK, text)
+        for pattern, shown in _CERTAIN:
+            text = pattern.sub(shown, text)
+        return text
+
+    def data(self, body: bytes) -> bytes:
+        """`body` without the secrets that can't be mistaken for a name in it; the others may be a namespace's."""
+        for spelling in self._in_data:
+            if spelling in body:
+                body = body.replace(spelling, MASK.encode())
+        return body
+
+    def _without_parts(self, text: str) -> str:
+        view = _bytewise(text)
+        found: list[tuple[int, int]] = []
+        for plain, starts, ends in _readings(view):
+            for first, last in _found(plain, self._parts):
+                found.append((starts[first], ends[last]))
+        shown, at = list[str](), 0
+        for start, end in sorted(found):
+            if start >= at:
+                shown += [view[at:start], MASK]
+            at = max(at, end)
+        shown.append(view[at:])
+        return "".join(shown).encode("latin-1").decode("utf-8", "replace")
+
+
+def names_secret(name: str) -> bool:
+    """Whether a variable or an option of this name holds a secret."""
+    return _NAMES_SECRET.match(name) is not None
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """`text` without the known `secrets` and without what looks like one."""
+    text = Mask(secret for secret in secrets if len(secret) >= _SHORTEST)(text)
+    for pattern, shown in _LIKELY:
+        text = pattern.sub(shown, text)
+    return _OPAQUE.sub(MASK, text)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """The secret itself, and what it becomes inside of a longer text in base64."""
+    yield secret
+    if " " in secret:
+        yield secret.replace(" ", "+")  # as a form is encoded
+    content = secret.encode("utf-8", "surrogatepass")
+    if len(content) < _SHORTEST_IN_BASE64:
+        return
+    for before, shared in ((0, 0), (1, 2), (2, 3)):
+        coded = base64.b64encode(bytes(before) + content).decode("ascii")
+        whole = len(coded) - (4 if (before + len(content)) % 3 else 0)  # the last group depends on what follows
+        yield coded[shared:whole]
+        yield coded[shared:whole].translate(str.maketrans("+/", "-_"))
+
+
+def _spellings(secret: str) -> list[str]:
+    """The secret as it may stand in JSON and in URLs."""
+    escaped = secret.replace("\\", "\\\\").replace('"', '\\"')
+    go = escaped.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    return list(
+        dict.fromkeys((secret, escaped, go, escaped.replace("/", "\\/"), quote(secret, safe=""), quote_plus(secret)))
+    )
+
+
+def _is_unmistakable(secret: str) -> bool:
+    return (
+        len(secret) >= _SHORTEST_IN_DATA
+        and any(character.isdigit() for character in secret)
+        and any(character.isalpha() for character in secret)
+    )
+
+
+# A text is looked at byte by byte, each byte of its UTF-8 as one character: what percent signs encode are bytes.
+
+
+def _bytewise(text: str) -> str:
+    return text.encode("utf-8", "surrogatepass").decode("latin-1")
+
+
+# What may stand between the characters of a secret that was wrapped: blanks, controls, what is not seen.
+_UNSEEN = "|".join(
+    _bytewise(chr(code))
+    for code in (*range(0x80, 0xA1), 0xAD, 0x61C, 0x180E, *range(0x200B, 0x2010), *range(0x2028, 0x2030), 0xFEFF)
+)
+_GAP = re.compile(rf"[\x00-\x20\x7f\\]+|=\r?\n|{_UNSEEN}")
+# Each kind of escape is read by itself, as a secret may hold what looks like another kind.
+_ESCAPES = (
+    re.compile(r"(?<!\\)\\++(?:u(?P<u>[0-9a-fA-F]{4})|x(?P<x>[0-9a-fA-F]{2})|(?P<gap>[nrt]))"),
+    re.compile(r"%(?P<x>[0-9a-fA-F]{2})"),
+    re.compile(
+        r"&#0*(?P<decimal>[0-9]{1,6});|&#[xX]0*(?P<u>[0-9a-fA-F]{1,5});|&(?P<name>[a-zA-Z]{2,8});"
+        r"|(?P<gap><[^<>]{0,80}>)"
+    ),
+)
+_MAX_READINGS = 16
+Reading = tuple[str, list[int], list[int]]
+"""A text, and where each of its characters begins and ends in the text that it was read from."""
+
+
+def _readings(view: str) -> Iterator[Reading]:
+    """The text without gaps, as it is and with its escapes read in each order, until nothing new comes of it."""
+    queue: list[Reading] = [(view, list(range(len(view))), list(range(1, len(view) + 1)))]
+    seen = {view}
+    for reading in queue:  # which grows
+        plain, starts, ends = _read(reading, _GAP, lambda _: "")
+        yield plain.lower(), starts, ends
+        for escape in _ESCAPES:
+            if len(seen) < _MAX_READINGS:
+                read = _read(reading, escape, _meant)
+                if read[0] not in seen:
+                    seen.add(read[0])
+                    queue.append(read)
+
+
+def _read(reading: Reading, pattern: re.Pattern[str], meaning: Callable[[re.Match[str]], str]) -> Reading:
+    text, starts, ends = reading
+    shown, new_starts, new_ends, at = list[str](), list[int](), list[int](), 0
+    for match in pattern.finditer(text):
+        meant = meaning(match)
+        shown += [text[at : match.start()], meant]
+        new_starts += starts[at : match.start()] + [starts[match.start()]] * len(meant)
+        new_ends += ends[at : match.start()] + [ends[match.end() - 1]] * len(meant)
+        at = match.end()
+    if not at:
+        return reading
+    return "".join([*shown, text[at:]]), new_starts + starts[at:], new_ends + ends[at:]
+
+
+def _meant(match: re.Match[str]) -> str:
+    """What an escape stands for, byte by byte; nothing for a gap or a tag."""
+    text = match[match.lastgroup or 0]
+    match match.lastgroup:
+        case "x":
+            return chr(int(text, 16))
+        case "u":
+            code = int(text, 16)
+        case "decimal":
+            code = int(text)
+        case "name":
+            code = _ENTITIES.get(text, 0)
+        case _:
+            return ""
+    return _bytewise(chr(code)) if 0 < code <= sys.maxunicode else match[0]
+
+
+_ENTITIES = {**entities.name2codepoint, "apos": ord("'")}
+
+
+def _compact(text: str) -> str:
+    return re.sub(r"[\x00-\x20\x7f\\]+", "", text).lower()
+
+
+def _found(text: str, secrets: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """First and last character of each secret, of its larger half, and of its beginning where the text ends."""
+    end = len(text.rstrip(".'\"}])>"))
+    for secret in secrets:
+        part = max(_SHORTEST_PART, (len(secret) + 1) // 2) if len(secret) > _SHORTEST_PART else len(secret)
+        at = text.find(secret[:part])
+        while at >= 0:
+            last = at + part
+            while last < len(text) and last - at < len(secret) and text[last] == secret[last - at]:
+                last += 1
+            yield at, last - 1
+            at = text.find(secret[:part], last)
+        at = text.find(secret[-part:])
+        while at >= 0:
+            first, before = at, len(secret) - part  # as much of it as stands there
+            while first > 0 and before > 0 and text[first - 1] == secret[before - 1]:
+                first, before = first - 1, before - 1
+            yield first, at + part - 1
+            at = text.find(secret[-part:], at + part)
+        for length in range(min(part, end), _SHORTEST_AT_END - 1, -1):
+            if text.endswith(secret[:length], 0, end):
+                yield end - length, end - 1
+                break

@@ -1,0 +1,168 @@
+"""What is taken out of the words of another program, and what is left."""
+
+import base64
+import html
+import json
+import textwrap
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from kubetally.masking import Mask, names_secret, redact
+
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"got {JWT}, refused", "got ***, refused"),
+        ("Authorization: Bearer abc123def456", "Authorization: Bearer ***"),
+        ("proxy http://jane:hush@host:3128 refused", "proxy http://***@host:3128 refused"),
+        ("POST client_secret=hush&grant_type=x", "POST client_secret=***&grant_type=x"),
+        ('{"refresh_token": "hush hush", "a": 1}', '{"refresh_token": "***", "a": 1}'),
+        ("usage: login --client-secret hush --issuer x", "usage: login --client-secret *** --issuer x"),
+        ("password: hunter2!", "password: ***"),
+        ("key\n-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\nend", "key\n***\nend"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIE", "***"),
+        ("trace wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY", "trace ***"),
+        ("my s3cret-of-the-env", "my ***"),
+    ],
+)
+def test_a_secret_is_masked(text: str, shown: str) -> None:
+    assert redact(text, ["s3cret-of-the-env", "", "to"]) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "To sign in, open https://microsoft.com/devicelogin and enter the code ABCD1234",
+        "open https://device.sso.eu-west-1.amazonaws.com/?user_code=ABCD1-EFGH2345",
+        "error: token: expired; run `az login --tenant 72f988bf-86f1-41af-91ab-2d7cd011db47`",
+        "AADSTS700082: The refresh token has expired. Trace ID: 6f6b0e0c-4b7c-4f7a-9f3e-000000000000",
+        "basic connectivity failed, bearer token missing",
+        "",
+    ],
+)
+def test_what_helps_the_user_is_left(text: str) -> None:
+    assert redact(text, ["to", "a"]) == text
+
+
+def test_long_text_takes_no_time() -> None:
+    for text in ("a" * 8192, "token" * 1600, "-" * 8192, "://" + "x" * 8192, '"' * 8192):
+        redact(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_secret"),
+    [
+        ("AZURE_CLIENT_SECRET", True),
+        ("--oidc-client-secret", True),
+        ("AWS_SECRET_ACCESS_KEY", True),
+        ("API_KEY", True),
+        ("TOKEN", True),
+        ("AWS_PROFILE", False),
+        ("--cluster-name", False),
+        ("get-token", True),
+    ],
+)
+def test_a_name_tells_whether_a_value_is_secret(name: str, is_secret: bool) -> None:
+    assert names_secret(name) is is_secret
+
+
+_KNOWN = 'pa55/wo+rd&"x y"<é>%41'
+_SPELLINGS: dict[str, Callable[[str], str]] = {
+    "raw": str,
+    "in capitals": lambda text: text.replace("pa55", "PA55"),
+    "JSON": json.dumps,
+    "JSON in JSON": lambda text: json.dumps(json.dumps(text)),
+    "JSON with all characters": lambda text: json.dumps(text, ensure_ascii=False),
+    "JSON of Go": lambda text: json.dumps(text).replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"),
+    "JSON of PHP": lambda text: json.dumps(text).replace("/", "\\/"),
+    "URL": lambda text: quote(text, safe=""),
+    "URL twice": lambda text: quote(quote(text, safe=""), safe=""),
+    "URL in small letters": lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
+    "form": quote_plus,
+    "HTML": html.escape,
+    "HTML by numbers": lambda text: "".join(f"&#{ord(character)};" for character in text),
+    "HTML by hexadecimal numbers": lambda text: "".join(f"&#x{ord(character):x};" for character in text),
+    "Go": lambda text: "".join(f"\\x{byte:02x}" for byte in text.encode()),
+    "lines": lambda text: "\n    ".join(textwrap.wrap(text, 5, drop_whitespace=False)),
+    "lines of JSON": lambda text: json.dumps("\r\n".join(textwrap.wrap(text, 5, drop_whitespace=False))),
+    "tags": lambda text: f"{html.escape(text[:5])}<wbr>{html.escape(text[5:])}",
+    "two bytes a character": "\0".join,
+}
+
+
+@pytest.mark.parametrize("spelling", list(_SPELLINGS))
+def test_known_secret_is_masked_in_every_spelling(spelling: str) -> None:
+    text = _SPELLINGS[spelling](_KNOWN)
+    assert Mask([_KNOWN])(f"before {text} after").strip('"\\').replace('"', "").replace("\\", "") == "before *** after"
+
+
+@given(
+    st.text(st.characters(min_codepoint=33, max_codepoint=0x24F, exclude_categories=("C", "Z")), min_size=8),
+    st.sampled_from([name for name in _SPELLINGS if name != "in capitals"]),
+)
+@example("\\\\\\\\nnnn", "JSON in JSON")
+@settings(max_examples=150)
+def test_no_secret_is_left_in_any_spelling(secret: str, spelling: str) -> None:
+    written = _SPELLINGS[spelling](secret)
+    shown = Mask([secret])(f"was sent: {written}; refused")
+    if len(secret.replace("\\", "")) >= 4:
+        assert written.strip('"') not in shown
+        assert secret not in shown
+        assert "***" in shown
+
+
+@pytest.mark.parametrize("before", ["", "x", "xy", "user:"])
+def test_secret_inside_of_base64_is_masked(before: str) -> None:
+    mask = Mask(["hunter2-hunter2"])
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        text = encode(f"{before}hunter2-hunter2\n".encode()).decode()
+        shown = mask(f"header {text}")
+        assert "***" in shown
+        assert not any(text[at : at + 8] in shown for at in range(len(text) - 8))
+
+
+def test_secret_that_was_cut_off_is_masked() -> None:
+    mask = Mask(["0123456789abcdefghij"])
+    assert mask("token 0123456789ab... is wrong") == "token ***... is wrong"
+    assert mask("token ...89abcdefghij is wrong") == "token ...*** is wrong"
+    assert mask('{"error": "token 0123456') == '{"error": "token ***'
+    assert mask("token 01234 is wrong") == "token 01234 is wrong"
+
+
+def test_short_secret_is_masked_as_a_word_only() -> None:
+    mask = Mask(["abc", "a@b"])
+    assert mask("user:abc abcdef (abc) http://h/?p=a%40b") == "user:*** abcdef (***) http://h/?p=***"
+
+
+def test_name_of_user_is_masked_as_a_word_only() -> None:
+    mask = Mask(["hunter2-hunter2"], names=["prometheus"])
+    assert mask("prometheus:hunter2-hunter2 at prometheus-server") == "***:*** at ***-server"
+    assert mask("Prometheus of prometheuses") == "Prometheus of prometheuses"
+
+
+def test_data_keep_what_may_be_a_name() -> None:
+    mask = Mask(["kubecost", "monitoring-team", "k3y-of-the-source/1"])
+    body = b'{"kubecost": "monitoring-team", "token": "k3y-of-the-source\\/1", "url": "k3y-of-the-source%2F1"}'
+    assert mask.data(body) == b'{"kubecost": "monitoring-team", "token": "***", "url": "***"}'
+    assert mask("kubecost of monitoring-team") == "*** of ***"
+
+
+def test_certain_secrets_are_masked_though_nobody_knows_them() -> None:
+    assert Mask()(f"dial http://jane:hush@thanos:9090 with {JWT}") == "dial http://***@thanos:9090 with ***"
+
+
+def test_mask_does_not_show_what_it_knows() -> None:
+    assert "hunter2" not in repr(Mask(["hunter2-hunter2"]))
+
+
+@pytest.mark.parametrize("piece", ["\\", "%", "<", "&#", "\\u", " ", "=\r\n", "a", "%25", "\\\\n"])
+def test_hostile_text_takes_no_time(piece: str) -> None:
+    mask = Mask(["a" * 40, "\\" * 20 + "abcd", "<" * 30, " a" * 30, "%25" * 20])
+    assert len(mask(piece * (65_536 // len(piece)))) <= 65_536
