@@ -13,7 +13,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -38,6 +38,7 @@ class Server(Protocol):
     def new_database(self) -> str: ...
     def start(self) -> None: ...
     def stop(self) -> None: ...
+    def frozen(self) -> AbstractContextManager[None]: ...
 
 
 @dataclass
@@ -168,6 +169,25 @@ class ServerProcess:
 
     stop_signal = signal.SIGTERM
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """A server that takes connections and answers nothing: all of its processes are stopped, until the end."""
+        assert self.process is not None
+        # The first process goes first, so that it starts no others meanwhile.
+        stopped = [self.process.pid]
+        os.kill(self.process.pid, signal.SIGSTOP)
+        try:
+            for pid in children(self.process.pid):
+                os.kill(pid, signal.SIGSTOP)
+                stopped.append(pid)
+            while not all(map(is_stopped, stopped)):
+                time.sleep(0.01)
+            yield
+        finally:
+            for pid in stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
     def new_database(self) -> str:
         name = f"t{uuid.uuid4().hex[:12]}"
         self.create(name)
@@ -179,6 +199,20 @@ class ServerProcess:
         self.stop_signal = signal.SIGKILL  # nothing is to be kept
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process started and that still run."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether each thread of a process that was sent SIGSTOP has stopped, or has ended."""
+    states = []
+    for task in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(OSError):
+            states.append(task.read_text("ascii", "replace").rpartition(")")[2].split()[0])
+    return set(states) <= {"T", "Z", "X"}
 
 
 class MariaDb(ServerProcess):

@@ -26,6 +26,7 @@ from kubetally.ledger.accounts import AccountNotFound, Accounts, AmbiguousAccoun
 from kubetally.ledger.asking import DeadlinePassed
 from kubetally.ledger.cache import Bounded, SingleFlight
 from kubetally.ledger.costs import Live, get_joined_costs
+from kubetally.ledger.database_wait import DATABASE_SECONDS, DatabaseSilent, in_time
 from kubetally.ledger.history import History, held_days
 from kubetally.ledger.legacy import legacy_late, with_legacy
 from kubetally.ledger.ports import CostSource, MetricsSource
@@ -38,7 +39,9 @@ KEPT = timedelta(minutes=15)
 PATIENCE_SECONDS = 10.0
 OpenSource = Callable[[Account], AbstractAsyncContextManager[CostSource]]
 OpenMetrics = Callable[[Account], AbstractAsyncContextManager[MetricsSource | None]]
-_LOOKED_UP_SECONDS = 0.5  # how long a change of an account may take to be seen, so that hits need no database
+SILENCE_SECONDS = 1.0
+"""After how long a database counts as silent, so that what is remembered is answered without it."""
+LOOKUP_SECONDS = 0.5  # how long a change of an account may take to be seen, so that hits need no database
 _ACCOUNTS_KEPT = 10_000
 _PROGRESS_KEPT_SECONDS = 30.0  # it counts all days of all clusters, and may be asked every few seconds
 _NOT_THE_SOURCE = frozenset(
@@ -119,7 +122,9 @@ class CostService:
     need not be asked for; history_executor: where it is read, so that a slow lake does not hold `accounts`, that of
     these where None. deadline_seconds: of a question, with the opening of its source. at_once: questions that are
     asked at a time, of one account at most a quarter of them; waiting: those that may wait beside them, each for
-    `patience_seconds`. kept_rows: booked rows that all kept answers may hold.
+    `patience_seconds`. kept_rows: booked rows that all kept answers may hold. database_seconds: longest wait for
+    `accounts`; after `silence_seconds` what is remembered is answered as of the last time they could be read, for as
+    long as an answer is kept. lookup_seconds: how long a lookup stands.
     """
 
     def __init__(
@@ -137,8 +142,15 @@ class CostService:
         waiting: int = 1000,
         patience_seconds: float = PATIENCE_SECONDS,
         kept_rows: int = 200_000,
+        database_seconds: float = DATABASE_SECONDS,
+        silence_seconds: float = SILENCE_SECONDS,
+        lookup_seconds: float = LOOKUP_SECONDS,
     ) -> None:
         self.tally = Tally()
+        self._database_seconds, self._silence_seconds = database_seconds, silence_seconds
+        self._lookup_seconds, self._is_silent = lookup_seconds, False
+        self._clusters: tuple[float, list[Account]] | None = None
+        self._cluster_flights: SingleFlight[None, list[Account]] = SingleFlight()
         self._accounts, self._executor = accounts, executor
         self._open_source, self._open_metrics, self._clock = open_source, open_metrics, clock
         self._history, self._history_executor = history, history_executor or executor
@@ -168,9 +180,35 @@ class CostService:
         return len(self._flights)
 
     async def clusters(self) -> list[Account]:
-        """The living accounts of Kubernetes clusters, by name. Raises StoreError."""
+        """The living accounts of Kubernetes clusters, by name; of a silent database those it last returned.
+
+        Raises: StoreError.
+        """
+        known = self._clusters
+        if known is None or not _is_recent(known[0]):
+            return await self._cluster_flights(None, self._list_clusters)
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                return await self._cluster_flights(None, self._list_clusters)
+        except (TimeoutError, DatabaseSilent):
+            self._tell_silent()
+            return known[1]
+
+    async def _list_clusters(self) -> list[Account]:
         accounts = await self._looked_up(self._accounts.all)
-        return [account for account in accounts if account.type is AccountType.KUBERNETES_CNR]
+        clusters = [account for account in accounts if account.type is AccountType.KUBERNETES_CNR]
+        self._clusters = time.monotonic(), clusters
+        return clusters
+
+    @property
+    def _wait_seconds(self) -> float:
+        """How long to wait for the database, where what is remembered stands for its answer."""
+        return 0 if self._is_silent else self._silence_seconds
+
+    def _tell_silent(self) -> None:
+        if not self._is_silent:
+            _log.warning("database_silent", seconds=self._silence_seconds)
+        self._is_silent = True
 
     async def progress(self) -> ClustersProgress | None:
         """How far collecting has come, as it is or was some moments ago; None where nothing is collected.
@@ -207,26 +245,34 @@ class CostService:
 
         Raises: AccountNotFound, NotACluster, StoreError.
         """
-        return (await self._cluster(account_id))[1]
+        return (await self._last_known(account_id))[1]
 
     async def costs(self, account_id: str, window: Window) -> CachedAnswer:
         """What the account cost over the window.
 
         Raises: AccountNotFound, NotACluster; ClusterUnreadable, where its source gave nothing; Overloaded, StoreError.
         """
-        account, source_facts = await self._cluster(account_id)
+        account, source_facts = await self._last_known(account_id)
+        remembered = self._remembered(account, (account.id, source_facts, window))
+        if remembered is not None:
+            return remembered
+        account, source_facts = await self._cluster(account_id)  # no question on what may have changed
         key = (account.id, source_facts, window)
-        found = self._kept.get(key)
-        if found is not None:
-            kept_at, costs, serial = found
-            age = self._clock.now() - kept_at
-            if timedelta() <= age <= KEPT:
-                return CachedAnswer(account, costs, age.total_seconds(), True, serial)
-            self._kept.drop(key)
         if len(self._flights) >= self._most_flights:
             raise Overloaded(len(self._flights))
         costs, serial, seconds = await self._flights(key, lambda: self._ask(account, key))
         return CachedAnswer(account, costs, 0.0, False, serial, seconds)
+
+    def _remembered(self, account: Account, key: _Key) -> CachedAnswer | None:
+        found = self._kept.get(key)
+        if found is None:
+            return None
+        kept_at, costs, serial = found
+        age = self._clock.now() - kept_at
+        if timedelta() <= age <= KEPT:
+            return CachedAnswer(account, costs, age.total_seconds(), True, serial)
+        self._kept.drop(key)
+        return None
 
     async def with_legacy(self, answer: CachedAnswer, samples: Window) -> CachedAnswer:
         """The answer with the old sums of infrastructure metrics beside it, remembered as long as it is itself.
@@ -267,25 +313,44 @@ class CostService:
         await self._legacy_flights.close()
         await self._flights.close()
         await self._lookups.close()
+        await self._cluster_flights.close()
 
     async def _cluster(self, account_id: str) -> tuple[Account, str]:
         """The account, and what of it its costs depend on."""
         found = self._found.get(account_id)
-        if found is not None and time.monotonic() < found[0]:
+        if found is not None and time.monotonic() < found[0] + self._lookup_seconds:
             return found[1:]
         return await self._lookups(account_id, lambda: self._look_up(account_id))
 
+    async def _last_known(self, account_id: str) -> tuple[Account, str]:
+        """The same; of a silent database what it last returned, for as long as an answer is kept."""
+        found = self._found.get(account_id)
+        if found is None or not _is_recent(found[0]):
+            return await self._cluster(account_id)
+        if time.monotonic() < found[0] + self._lookup_seconds:
+            return found[1:]
+        try:
+            # A lookup goes on by itself: once one succeeds, the database is no longer silent.
+            async with asyncio.timeout(self._wait_seconds):
+                return await self._cluster(account_id)
+        except (TimeoutError, DatabaseSilent):
+            self._tell_silent()
+            return found[1:]
+
     async def _look_up(self, account_id: str) -> tuple[Account, str]:
-        self._found.drop(account_id)
         try:
             account, source_facts = await self._looked_up(lambda: self._find(account_id))
+            if account.id != account_id:  # its name
+                raise AccountNotFound(account_id)
+            if account.type is not AccountType.KUBERNETES_CNR:
+                raise NotACluster(account_id, account.type)
         except AmbiguousAccount as error:  # several names
+            self._found.drop(account_id)
             raise AccountNotFound(account_id) from error
-        if account.id != account_id:  # its name
-            raise AccountNotFound(account_id)
-        if account.type is not AccountType.KUBERNETES_CNR:
-            raise NotACluster(account_id, account.type)
-        self._found.put(account_id, (time.monotonic() + _LOOKED_UP_SECONDS, account, source_facts))
+        except (AccountNotFound, NotACluster):
+            self._found.drop(account_id)
+            raise
+        self._found.put(account_id, (time.monotonic(), account, source_facts))
         return account, source_facts
 
     def _find(self, account_id: str) -> tuple[Account, str]:
@@ -302,7 +367,14 @@ class CostService:
         return account, hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
     async def _looked_up(self, look: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, look)
+        """What the accounts answer. Raises DatabaseSilent."""
+        try:
+            found = await in_time(self._executor, look, self._database_seconds)
+        except NotFound:
+            self._is_silent = False
+            raise
+        self._is_silent = False
+        return found
 
     @asynccontextmanager
     async def _turn(self, account_id: str) -> AsyncIterator[None]:
@@ -373,6 +445,11 @@ class CostService:
             rows = sum(len(booking.rows) for booking in costs.bookings)
             self._kept.put(key, (self._clock.now(), costs, serial), weight=1 + rows)
         return costs, serial, seconds
+
+
+def _is_recent(looked_up: float) -> bool:
+    """Whether what was looked up then, on the monotonic clock, may stand for a silent database."""
+    return time.monotonic() - looked_up < KEPT.total_seconds()
 
 
 def may_be_mended(issue: Issue) -> bool:

@@ -57,12 +57,17 @@ class Ledger:
 
 
 @contextmanager
-def open_ledger(settings: Settings, clock: Clock | None = None) -> Iterator[Ledger]:
-    """What the settings' database and lake hold. Raises StoreError, UnusableSetting."""
+def open_ledger(
+    settings: Settings, clock: Clock | None = None, *, answer_seconds: float | None = None
+) -> Iterator[Ledger]:
+    """What the settings' database and lake hold. Raises StoreError, UnusableSetting.
+
+    answer_seconds: longest wait for an answer of the database once it is open; as long as writers wait if None.
+    """
     clock = clock or SystemClock()
     keys = KeyRing.open(settings.keys, settings.home_folder)
     with (
         url_named("KUBETALLY_DATABASE_URL"),
-        open_meta(database_url(settings), keys, clock=clock) as found,
+        open_meta(database_url(settings), keys, clock=clock, answer_seconds=answer_seconds) as found,
     ):
         yield Ledger(found.accounts, found.coverage, found.leases, found.days, settings, found.database, clock)

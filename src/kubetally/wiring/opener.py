@@ -10,11 +10,14 @@ from typing import NamedTuple
 from kubetally.domain.account import Account
 from kubetally.domain.money import DEFAULT_CURRENCY
 from kubetally.ledger.accounts import Accounts
+from kubetally.ledger.database_wait import in_time
 from kubetally.ledger.ports import CostSource, MetricsSource
 from kubetally.settings import Settings
 from kubetally.wiring.cluster import Remembered
 from kubetally.wiring.discoveries import Discoveries
 from kubetally.wiring.sources import open_metrics, open_source
+
+_PATIENT_SECONDS = 120.0  # longer than any driver waits
 
 
 class Fleet(NamedTuple):
@@ -28,10 +31,17 @@ class FleetInStore:
     """The fleet as the store has it.
 
     keep_seconds: how long it is taken to be as it was; of many accounts that are opened in a row each would look at
-    all.
+    all. answer_seconds: longest wait for the store.
     """
 
-    def __init__(self, accounts: Accounts, executor: Executor, keep_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        executor: Executor,
+        keep_seconds: float = 0.0,
+        answer_seconds: float = _PATIENT_SECONDS,
+    ) -> None:
+        self._answer_seconds = answer_seconds
         self._accounts, self._executor, self._keep_seconds = accounts, executor, keep_seconds
         self._seen: tuple[float, Fleet] | None = None
         self._looking = asyncio.Lock()
@@ -41,7 +51,7 @@ class FleetInStore:
         async with self._looking if self._keep_seconds else nullcontext():  # one looks for all that are opened at once
             now = time.monotonic()
             if self._seen is None or now - self._seen[0] >= self._keep_seconds:
-                found = await asyncio.get_running_loop().run_in_executor(self._executor, self._look)
+                found = await in_time(self._executor, self._look, self._answer_seconds)
                 # The same object where nothing changed: whoever passes it on to other processes looks at that.
                 self._seen = now, self._seen[1] if self._seen is not None and self._seen[1] == found else found
             return self._seen[1]

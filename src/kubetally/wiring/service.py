@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from kubetally import __version__
 from kubetally.domain.window import Clock
+from kubetally.ledger.database_wait import DATABASE_SECONDS
 from kubetally.ledger.service import CostService
 from kubetally.settings import Settings
 from kubetally.web.app import create_app
@@ -24,6 +25,7 @@ from kubetally.wiring.secret import SecretInUse, link_of, secret_of
 from kubetally.wiring.storage_health import storage_check
 
 _AT_THE_DATABASE = 4
+_ANSWER_SECONDS = 4.0  # of the database; hung threads are free again after it, and a reconnection
 _AT_THE_LAKE = 2
 
 
@@ -79,14 +81,14 @@ def run_service(
         check_port(host, port)  # before a database is opened and a collector is started
     secret, proxies = secret_of(settings), trusted_proxies(settings)
     with (
-        open_ledger(settings, clock) as ledger,
+        open_ledger(settings, clock, answer_seconds=_ANSWER_SECONDS) as ledger,
         ThreadPoolExecutor(_AT_THE_DATABASE, "accounts") as executor,
         ThreadPoolExecutor(_AT_THE_LAKE, "history") as history_executor,
         ThreadPoolExecutor(1, "storage") as storage_executor,
         kept_running() if collects else nullcontext(),
     ):
         accounts = ledger.accounts
-        opener = Opener(FleetInStore(accounts, executor), settings)
+        opener = Opener(FleetInStore(accounts, executor, answer_seconds=DATABASE_SECONDS), settings)
         service = CostService(
             accounts,
             opener.source,

@@ -6,8 +6,8 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -21,6 +21,7 @@ from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window, parse_window
 from kubetally.ledger.accounts import AccountNotFound
 from kubetally.ledger.asking import DeadlinePassed
+from kubetally.ledger.database_wait import DatabaseSilent
 from kubetally.ledger.ports import About
 from kubetally.ledger.questions import MOST_DAYS
 from kubetally.ledger.service import ClusterUnreadable, CostService, NotACluster, Overloaded
@@ -226,3 +227,65 @@ async def test_secrets_are_in_no_repr() -> None:
     answer = await service.costs(account_id(1), DAY)
     assert "swordfish" not in repr(answer) + repr(vars(service))
     assert "hunter2" not in repr(answer) + repr(vars(service))
+
+
+class SilentAccounts(AccountsInMemory):
+    """Accounts in a database that answers only while `answers` is set."""
+
+    def __init__(self, accounts: list[Account]) -> None:
+        super().__init__(accounts)
+        self.answers = threading.Event()
+        self.answers.set()
+
+    def _fail(self) -> None:
+        assert self.answers.wait(30)
+        super()._fail()
+
+
+async def test_silent_database_leaves_remembered_answers_and_refuses_others() -> None:
+    source, accounts = Source(), SilentAccounts([account(number, "http://source") for number in (1, 2)])
+    clock = MovableClock(NOON_AFTER)
+    with ThreadPoolExecutor(1) as executor:
+        service = CostService(
+            accounts,
+            source.open,
+            clock,
+            executor=executor,
+            database_seconds=0.2,
+            silence_seconds=0.05,
+            lookup_seconds=0,
+        )
+        await service.costs(account_id(1), DAY)
+        clusters = await service.clusters()
+        accounts.answers.clear()
+        clock.at += timedelta(minutes=5)
+        try:
+            answers = await asyncio.gather(*(service.costs(account_id(1), DAY) for _ in range(50)))
+            assert {(answer.is_hit, answer.age_seconds) for answer in answers} == {(True, 300)}
+            assert await service.clusters() == clusters
+            assert await service.costs_depend_on(account_id(1))
+            for ask in (
+                service.costs(account_id(1), NEXT_DAY),
+                service.costs(account_id(2), DAY),
+                service.series(account_id(1), DAY, ["a"]),
+                service.check(),
+            ):
+                with pytest.raises(DatabaseSilent, match=r"the database did not answer within 0\.2 s"):
+                    await ask
+        finally:
+            accounts.answers.set()
+        accounts.accounts = accounts.accounts[1:]
+        assert not (await service.costs(account_id(2), DAY)).is_hit
+        with pytest.raises(AccountNotFound):  # the database answers again: what was removed meanwhile is gone
+            await service.costs(account_id(1), DAY)
+        await service.close()
+
+
+@dataclass
+class MovableClock:
+    """A clock that a test sets."""
+
+    at: datetime
+
+    def now(self) -> datetime:
+        return self.at

@@ -18,6 +18,7 @@ from kubetally.masking import Mask
 from kubetally.store.meta.faults import InvalidDatabaseUrl, StoreUnavailable, translated
 
 CONNECT_SECONDS = 5
+_HASTY_SECONDS, _GRACE_SECONDS = 2, 5
 WAIT_SECONDS = 30
 _DRIVERS = {
     "sqlite": "sqlite",
@@ -34,18 +35,22 @@ def default_url(home: Path) -> str:
     return URL.create("sqlite", database=str((home / "kubetally.db").absolute())).render_as_string()
 
 
-def open_engine(database_url: str, *, wait_seconds: float = WAIT_SECONDS) -> Engine:
+def open_engine(
+    database_url: str, *, wait_seconds: float = WAIT_SECONDS, answer_seconds: float | None = None
+) -> Engine:
     """Connections to a database; nothing is asked of it yet, but the folder and file of SQLite are made.
 
-    wait_seconds: longest wait for a lock that others hold.
+    wait_seconds: longest wait for a lock that others hold. answer_seconds: longest silence of a server, however it
+    came about; unless given, twice what a writer may wait for locks.
     Raises: InvalidDatabaseUrl, StoreUnavailable.
     """
     url = _parsed(database_url)
     if url.drivername == "sqlite":
         return _sqlite(url, wait_seconds)
-    timeouts: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS}
+    timeouts: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS if answer_seconds is None else _HASTY_SECONDS}
+    silence_seconds = 2 * WAIT_SECONDS if answer_seconds is None else answer_seconds
     if url.get_backend_name() != "postgresql":
-        timeouts |= {"read_timeout": 2 * WAIT_SECONDS, "write_timeout": 2 * WAIT_SECONDS}
+        timeouts |= {"read_timeout": silence_seconds, "write_timeout": silence_seconds}
     # What the URL says of these comes first.
     arguments = {name: value for name, value in timeouts.items() if name not in url.query}
     with _url_refused(url):
@@ -61,6 +66,10 @@ def open_engine(database_url: str, *, wait_seconds: float = WAIT_SECONDS) -> Eng
     else:
         limits = [f"SET SESSION innodb_lock_wait_timeout = {waits}, lock_wait_timeout = {waits}"]
 
+    if url.get_backend_name() == "postgresql":
+        # The server ends a slow statement itself, and says so; the client gives up on one that is frozen.
+        _limit_silence(engine, silence_seconds + (_GRACE_SECONDS if answer_seconds is None else 0))
+
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
         with connection.cursor() as cursor:
@@ -69,6 +78,17 @@ def open_engine(database_url: str, *, wait_seconds: float = WAIT_SECONDS) -> Eng
         connection.commit()
 
     return engine
+
+
+def _limit_silence(engine: Engine, seconds: float) -> None:
+    """Connect by a class that gives up on a silent server: psycopg and libpq have no such limit of their own."""
+    from kubetally.store.meta.impatient import connection_class
+
+    kind = connection_class(seconds)
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: object, _record: object, args: Any, options: Any) -> Any:
+        return kind.connect(*args, **options)
 
 
 def shown(engine: Engine) -> str:

@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from sqlalchemy import Engine
+
 from kubetally.domain.window import Clock
 from kubetally.ledger.account_days import AccountDays
 from kubetally.ledger.stored import Coverage, Leases
 from kubetally.store.meta.account_days import SqlAccountDays
 from kubetally.store.meta.accounts import SqlAccounts
 from kubetally.store.meta.coverage import SqlCoverage
-from kubetally.store.meta.engine import WAIT_SECONDS
+from kubetally.store.meta.engine import WAIT_SECONDS, open_engine
 from kubetally.store.meta.leases import LEASE_SECONDS, SqlLeases
 from kubetally.store.meta.schema import ready_engine
 from kubetally.store.meta.secrets import KeyRing
@@ -39,16 +41,35 @@ def open_meta(
     clock: Clock,
     wait_seconds: float = WAIT_SECONDS,
     lease_seconds: float = LEASE_SECONDS,
+    answer_seconds: float | None = None,
 ) -> Iterator[Metadata]:
     """The metadata of a database, closed afterwards; set up and migrated as `open_accounts` does.
 
     wait_seconds: longest wait for a lock of the database. lease_seconds: how long a lease lasts without renewal.
+    answer_seconds: longest wait for an answer of a server, once its tables are ready; as long as writers wait if None.
     Raises: InvalidDatabaseUrl, SchemaMismatch, StoreError.
     """
-    with ready_engine(database_url, wait_seconds=wait_seconds) as engine:
+    with (
+        ready_engine(database_url, wait_seconds=wait_seconds) as ready,
+        _impatient(ready, database_url, wait_seconds, answer_seconds) as engine,
+    ):
         yield Metadata(
             SqlAccounts(engine, key_ring, clock),
             SqlCoverage(engine, clock),
             SqlLeases(engine, clock, lease_seconds),
             SqlAccountDays(engine, clock),
         )
+
+
+@contextmanager
+def _impatient(ready: Engine, database_url: str, wait_seconds: float, answer_seconds: float | None) -> Iterator[Engine]:
+    """Connections of their own where answers must come soon: the tables were made ready with more patience."""
+    if answer_seconds is None:
+        yield ready
+        return
+    ready.dispose()
+    engine = open_engine(database_url, wait_seconds=wait_seconds, answer_seconds=answer_seconds)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
