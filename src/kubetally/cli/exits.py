@@ -7,6 +7,7 @@ from kubetally.domain.errors import BalanceError, HubError, NotFound, RequestErr
 OK = 0
 PAST_TOLERANCE = 1
 DECLINED = 1
+BACKUP_DAMAGED = 1
 USAGE = 2
 NO_SOURCE = 3
 INTERRUPTED = 130

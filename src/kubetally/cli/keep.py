@@ -2,12 +2,18 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kubetally.cli import exits
 from kubetally.cli.answer_file import warn
+from kubetally.cli.days import days_in_words
 from kubetally.cli.start import start as start_up
+from kubetally.domain.window import rfc3339
+
+if TYPE_CHECKING:
+    from kubetally.wiring.backup_file import Contents
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A tar file, as kubetally.tar.")]
 
@@ -15,6 +21,18 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="A tar file, as kubet
 Shorten = Annotated[
     bool,
     typer.Option("--shorten", help="Keep history for KUBETALLY_HISTORY_DAYS only, where it was kept for longer."),
+]
+
+
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Read FILE and say what it holds; exit 1 if it is damaged. Writes nothing.")
+]
+PartialBackup = Annotated[
+    bool,
+    typer.Option("--partial", help="Write FILE also where stored days are missing or damaged; never over a backup."),
+]
+PartialRestore = Annotated[
+    bool, typer.Option("--partial", help="Restore also where days are missing or damaged in FILE.")
 ]
 
 
@@ -40,25 +58,61 @@ def maintain(shorten: Shorten = False) -> None:
         warn(str(problem))
 
 
-def backup(file: File) -> None:
+def backup(file: File, verify: Verify = False, partial: PartialBackup = False) -> None:
     """Write database and lake into one file.
 
-    Both are as of one instant. The keys that encrypt credentials are not in it: keep them apart.
+    Both are as of one instant. The file is read again before it takes the place
+    of an older one: days that are missing or damaged are named, and the older
+    file stays. The keys that encrypt credentials are not in it: keep them apart.
 
     \b
-    Example:
+    Examples:
       kubetally backup /backups/kubetally.tar
+      kubetally backup --verify /backups/kubetally.tar
     """
     from kubetally.wiring.backup import backup as write
 
-    done = write(start_up(), file)
+    settings = start_up()
+    if verify:
+        _verify(file)
+        return
+    done = write(settings, file, partial=partial)
     print(f"{file}: {done.rows} rows of the database, {done.files} files of the lake, {done.bytes / 2**20:.1f} MiB")
+    print(f"{_described(done.contents)}{'' if done.contents.days else ': no day is stored yet'}")
+    _warn(done.contents)
 
 
-def restore(file: File) -> None:
+def _verify(file: Path) -> None:
+    """Say whether a backup is whole, and what is wrong with it."""
+    from kubetally.wiring.backup_file import BackupUnusable, verify_backup
+
+    try:
+        contents = verify_backup(file)
+    except BackupUnusable as error:
+        exits.complain(f"{file} is no whole backup ({error.why})")
+        raise typer.Exit(exits.BACKUP_DAMAGED) from None
+    print(f"{file}: {_described(contents)}, {contents.files} files of the lake")
+    for problem in contents.problems:
+        print(f"  {problem}")
+    if contents.problems:
+        raise typer.Exit(exits.BACKUP_DAMAGED)
+
+
+def _described(contents: "Contents") -> str:
+    instant = "an unknown instant" if contents.instant is None else rfc3339(contents.instant)
+    accounts = f"{contents.accounts} account{'' if contents.accounts == 1 else 's'}"
+    return f"as of {instant}, {accounts}, {days_in_words(contents.days)}"
+
+
+def _warn(contents: "Contents") -> None:
+    for problem in contents.problems:
+        print(f"warning: {problem}", file=sys.stderr)
+
+
+def restore(file: File, partial: PartialRestore = False) -> None:
     """Restore a backup into an empty place.
 
-    The database and the lake have to be empty.
+    The database and the lake have to be empty. The file is verified first.
 
     \b
     Example:
@@ -66,8 +120,9 @@ def restore(file: File) -> None:
     """
     from kubetally.wiring.backup import restore as read
 
-    done = read(start_up(), file)
-    print(f"Restored {done.rows} rows of the database and {done.files} files of the lake")
+    done = read(start_up(), file, partial=partial)
+    print(f"Restored {done.rows} rows of the database and {done.files} files of the lake: {_described(done.contents)}")
+    _warn(done.contents)
     if done.locked:
         print(
             f"warning: no key at hand decrypts the credentials of {', '.join(done.locked)}: put the file `keys` of the "

@@ -1,46 +1,53 @@
-"""Database and lake in one file, and back: a tar of the database's dump and of the lake's files, as of one instant.
-
-Its last member is the manifest: the SHA-256 of each member before it, in their order.
-"""
+"""Database and lake in one file, and back, as of one instant; what is not whole is neither written nor restored."""
 
 import hashlib
 import io
 import os
 import tarfile
 import tempfile
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
-from kubetally.domain.errors import RequestError
+from kubetally.domain.errors import RequestError, StoreError
+from kubetally.domain.window import rfc3339
 from kubetally.ledger.alone import alone
 from kubetally.ledger.stored import MAINTAINER
 from kubetally.settings import Settings
 from kubetally.store.lake.copying import LakeFile, LakeFiles
 from kubetally.store.meta.backup import dump, load
+from kubetally.wiring.backup_file import (
+    DUMP,
+    END,
+    LAKE,
+    BackupUnusable,
+    Contents,
+    Source,
+    dumped_days,
+    lost_days,
+    opened_backup,
+    read_manifest,
+    spool,
+    verify_backup,
+)
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.lake import open_lake_files, shown_lake
 from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.reconcile import committer_of, follow
 from kubetally.wiring.store import database_url
 
-_DUMP, _LAKE, _END = "metadata.jsonl", "lake/", "complete"
-_PIECE_BYTES, _MOST_IN_MEMORY = 8 << 20, 64 << 20
-
-
-class BackupUnusable(RequestError):
-    """A file that is no whole backup."""
-
-    code = "backup_unusable"
-
-    def __init__(self, file: str, why: str) -> None:
-        self.file, self.why = file, why
-        super().__init__(f"{file} is no whole backup ({why}), and nothing of it was restored: use another copy of it")
+_MOST_IN_MEMORY = 64 << 20
+_NAMED_AT_MOST = 8
+_MEND = (
+    "The present file was left as it is. Check KUBETALLY_LAKE_URL; `kubetally maintain` notes what lake and database "
+    "differ in, `kubetally backfill` collects days again, `--partial` writes a backup without them to a new file"
+)
+_KEEP = "The present file was left as it is. Name another file, and keep this one"
 
 
 class BackupNotWritten(RequestError):
@@ -51,6 +58,18 @@ class BackupNotWritten(RequestError):
     def __init__(self, file: str, why: str) -> None:
         self.file, self.why = file, why
         super().__init__(f"the backup {file} can't be written ({why}): name another place")
+
+
+class BackupRefused(StoreError):
+    """What would be written is not whole, or holds less than the backup in its place; that one was left alone."""
+
+    code = "backup_refused"
+
+    def __init__(self, file: str, problems: Sequence[str], remedy: str) -> None:
+        self.file, self.problems = file, tuple(problems)
+        shown = "; ".join(problems[:_NAMED_AT_MOST])
+        more = len(problems) - _NAMED_AT_MOST
+        super().__init__(f"no backup was written to {file}: {shown}{f' and {more} more' if more > 0 else ''}. {remedy}")
 
 
 class LakeNotEmpty(RequestError):
@@ -69,21 +88,24 @@ class LakeNotEmpty(RequestError):
 class Copied:
     """Rows of the database, files of the lake, and bytes of the backup.
 
+    contents: what was found in it, with its problems where it was wanted all the same.
     locked: names of accounts whose credentials no key at hand decrypts.
     """
 
     rows: int
     files: int
     bytes: int
+    contents: Contents
     locked: tuple[str, ...] = ()
 
 
-def backup(settings: Settings, file: Path) -> Copied:
-    """Write the backup; the file is there once it is whole.
+def backup(settings: Settings, file: Path, *, partial: bool = False) -> Copied:
+    """Write the backup; the file is there once it is whole, and was read again.
 
     Database and logs are of one instant, at which nobody writes. The files that these logs name are copied while others
     go on writing: they never change, and whoever would remove one waits.
-    Raises: BackupNotWritten, AnotherWriter, StoreError.
+    partial: also where days are missing or damaged, but never over another backup that has them.
+    Raises: BackupNotWritten, BackupRefused, AnotherWriter, StoreError.
     """
     clock, named = SystemClock(), file
     if named.exists() and not named.is_file():
@@ -95,113 +117,104 @@ def backup(settings: Settings, file: Path) -> Copied:
     with open_ledger(settings, clock) as ledger:
         committer = committer_of(ledger, clock)
         try:
-            with (
-                alone(ledger.leases, MAINTAINER, ledger.lake.url),
-                _put_in_place(file) as part,
-                tarfile.open(fileobj=part, mode="w") as tar,
-            ):
-                lake = open_lake_files(settings)
-                with committer.alone():
-                    rows, found = _add_dump(tar, settings, manifest), lake.all()
-                    _add_files(tar, lake, (one for one in found if one.is_log), manifest)
-                _add_files(tar, lake, (one for one in found if not one.is_log), manifest)
-                _add(tar, _END, io.BytesIO(msgspec.json.encode(manifest)))
+            with alone(ledger.leases, MAINTAINER, ledger.lake.url), _put_in_place(file) as part:
+                with tarfile.open(fileobj=part, mode="w") as tar:
+                    lake = open_lake_files(settings)
+                    with committer.alone():
+                        writer = _Writer(tar, clock.now(), manifest)
+                        rows, found = writer.add_dump(settings), lake.all()
+                        writer.add_files(lake, (one for one in found if one.is_log))
+                    writer.add_files(lake, (one for one in found if not one.is_log))
+                    writer.add(END, io.BytesIO(msgspec.json.encode(manifest)))
+                part.flush()
+                contents = _checked(Path(part.name), file, str(named), partial=partial)
         except OSError as error:
             raise BackupNotWritten(str(named), error.strerror or str(error)) from error
-    return Copied(rows, len(found), file.stat().st_size)
+    return Copied(rows, len(found), file.stat().st_size, contents)
 
 
-def restore(settings: Settings, file: Path) -> Copied:
+def _checked(part: Path, file: Path, named: str, *, partial: bool) -> Contents:
+    """What a backup that was just written holds. Raises: BackupRefused, where it may not take the place of `file`."""
+    contents, written, present = verify_backup(part), dumped_days(part), dumped_days(file)
+    if contents.problems and not partial:
+        raise BackupRefused(named, contents.problems, _MEND)
+    if present is not None and written is not None and (lost := lost_days(present[0], written[0])):
+        of = f" of {rfc3339(present[1])}" if present[1] else ""
+        raise BackupRefused(
+            named, [f"the backup{of} there has days that are no longer stored ({'; '.join(lost)})"], _KEEP
+        )
+    if present is not None and contents.problems:
+        raise BackupRefused(named, contents.problems, _KEEP)
+    return contents
+
+
+def restore(settings: Settings, file: Path, *, partial: bool = False) -> Copied:
     """Restore a backup into an empty database and an empty lake; of one that is refused nothing stays.
+
+    It is read to its end and verified before anything is written. partial: also where days are missing or damaged.
 
     Logs come after the files that they name, and the database last, so that one who is killed leaves no lake that looks
     whole.
     Raises: BackupUnusable, LakeNotEmpty, DatabaseNotEmpty, DumpDamaged, StoreError.
     """
     lake = open_lake_files(settings)
-    with _opened(file) as tar, tempfile.TemporaryFile() as dumped, _undone(lake) as written:
+    with opened_backup(file) as tar, tempfile.TemporaryFile() as dumped, _undone(lake) as written:
         if lake.all():
             raise LakeNotEmpty(shown_lake(settings))
-        manifest = _see_that_it_is_whole(tar, file)
+        manifest, contents = read_manifest(tar, file), verify_backup(file)
+        if contents.problems and not partial:
+            raise BackupUnusable(str(file), "; ".join(contents.problems[:_NAMED_AT_MOST]))
         first, *members, _ = tar.getmembers()
-        source = _Source(tar, file, manifest)
+        source = Source(tar, file, manifest)
         source.read(first, dumped)
         for member in sorted(members, key=_is_log):
             with tempfile.SpooledTemporaryFile(_MOST_IN_MEMORY) as content:
                 source.read(member, content)
-                written.append(member.name.removeprefix(_LAKE))
+                written.append(member.name.removeprefix(LAKE))
                 lake.write(written[-1], content)
         size = file.stat().st_size
         counts = load(database_url(settings), dumped)
-        done = Copied(sum(counts.values()), len(written), size)
+        done = Copied(sum(counts.values()), len(written), size, contents)
         written.clear()  # it stays
     with open_ledger(settings) as ledger:
         follow(ledger)
         return replace(done, locked=tuple(one.name for one in ledger.accounts.all() if one.locked is not None))
 
 
+def _is_log(member: tarfile.TarInfo) -> bool:
+    return LakeFile(member.name.removeprefix(LAKE), member.size).is_log
+
+
 @dataclass(frozen=True, slots=True)
-class _Source:
-    """A backup that is read, and the hashes that its members have to have."""
+class _Writer:
+    """Members of a backup, on their way into it, and their hashes. at: the instant that the backup is of."""
 
     tar: tarfile.TarFile
-    file: Path
-    manifest: Mapping[str, str]
+    at: datetime
+    manifest: dict[str, str]
 
-    def read(self, member: tarfile.TarInfo, into: IO[bytes]) -> None:
-        """Copy a member, and go back to the start of the copy. Raises BackupUnusable."""
-        if _spool(_pieces(self.tar, member, self.file), into) != self.manifest[member.name]:
-            raise BackupUnusable(str(self.file), f"{member.name} is not as it was written")
+    def add_dump(self, settings: Settings) -> int:
+        """Add the database; how many rows it has."""
+        with tempfile.TemporaryFile() as dumped:
+            counts = dump(database_url(settings), dumped)
+            dumped.seek(0)
+            self.manifest[DUMP] = hashlib.file_digest(dumped, "sha256").hexdigest()
+            self.add(DUMP, dumped)
+        return sum(counts.values())
 
+    def add_files(self, lake: LakeFiles, files: Iterable[LakeFile]) -> None:
+        """Add files of the lake."""
+        for file in files:
+            with tempfile.SpooledTemporaryFile(_MOST_IN_MEMORY) as content:
+                self.manifest[LAKE + file.path] = spool(lake.pieces(file.path), content)
+                self.add(LAKE + file.path, content)
 
-def _is_log(member: tarfile.TarInfo) -> bool:
-    return LakeFile(member.name.removeprefix(_LAKE), member.size).is_log
-
-
-def _pieces(tar: tarfile.TarFile, member: tarfile.TarInfo, file: Path) -> Iterator[bytes]:
-    """What is in a member, piece by piece. Raises BackupUnusable."""
-    with _understood(file, f"{member.name} can't be read"):
-        content = tar.extractfile(member)
-    while content is not None:
-        with _understood(file, f"{member.name} can't be read"):
-            piece = content.read(_PIECE_BYTES)
-        if not piece:
-            return
-        yield piece
-
-
-def _spool(pieces: Iterable[bytes], into: IO[bytes]) -> str:
-    """Write all pieces and go back to the start; their SHA-256."""
-    digest = hashlib.sha256()
-    for piece in pieces:
-        digest.update(piece)
-        into.write(piece)
-    into.seek(0)
-    return digest.hexdigest()
-
-
-def _add_dump(tar: tarfile.TarFile, settings: Settings, manifest: dict[str, str]) -> int:
-    with tempfile.TemporaryFile() as dumped:
-        counts = dump(database_url(settings), dumped)
-        dumped.seek(0)
-        manifest[_DUMP] = hashlib.file_digest(dumped, "sha256").hexdigest()
-        _add(tar, _DUMP, dumped)
-    return sum(counts.values())
-
-
-def _add_files(tar: tarfile.TarFile, lake: LakeFiles, files: Iterable[LakeFile], manifest: dict[str, str]) -> None:
-    for file in files:
-        with tempfile.SpooledTemporaryFile(_MOST_IN_MEMORY) as content:
-            manifest[_LAKE + file.path] = _spool(lake.pieces(file.path), content)
-            _add(tar, _LAKE + file.path, content)
-
-
-def _add(tar: tarfile.TarFile, name: str, content: IO[bytes]) -> None:
-    """Add all of a file that can be sought in."""
-    member = tarfile.TarInfo(name)
-    member.size, member.mode = content.seek(0, os.SEEK_END), 0o600
-    content.seek(0)
-    tar.addfile(member, content)
+    def add(self, name: str, content: IO[bytes]) -> None:
+        """Add all of a file that can be sought in."""
+        member = tarfile.TarInfo(name)
+        member.size, member.mode, member.mtime = content.seek(0, os.SEEK_END), 0o600, int(self.at.timestamp())
+        content.seek(0)
+        self.tar.addfile(member, content)
 
 
 @contextmanager
@@ -211,10 +224,11 @@ def _put_in_place(file: Path) -> Iterator[IO[bytes]]:
     part.unlink(missing_ok=True)
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        with os.fdopen(handle, "wb") as opened:
+        os.close(handle)
+        with part.open("r+b") as opened:
             yield opened
             opened.flush()
-            os.fsync(handle)
+            os.fsync(opened.fileno())
         os.replace(part, file)  # noqa: PTH105
     finally:
         part.unlink(missing_ok=True)
@@ -223,56 +237,6 @@ def _put_in_place(file: Path) -> Iterator[IO[bytes]]:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[tarfile.TarFile]:
-    """Raises BackupUnusable."""
-    if not file.exists():
-        raise BackupUnusable(str(file), "there is no such file")
-    with ExitStack() as stack:
-        with _understood(file):
-            tar = stack.enter_context(tarfile.open(file, "r:"))
-        yield tar
-
-
-def _see_that_it_is_whole(tar: tarfile.TarFile, file: Path) -> dict[str, str]:
-    """The manifest, once the members are those that it names and none would be written elsewhere.
-
-    Raises: BackupUnusable.
-    """
-    with _understood(file):
-        members = tar.getmembers()
-    names = [member.name for member in members]
-    if not names or names[0] != _DUMP or names[-1] != _END:
-        raise BackupUnusable(str(file), "it is cut off, or none of Kubetally's")
-    for member in members:
-        if not member.isreg() or member.issparse():
-            raise BackupUnusable(str(file), f"{member.name!r} is no regular file")
-    for name in names[1:-1]:
-        if not _is_of_lake(name):
-            raise BackupUnusable(str(file), f"{name!r} is no name of a file of the lake")
-    with _understood(file, "its list of files can't be read"):
-        manifest = msgspec.json.decode(b"".join(_pieces(tar, members[-1], file)), type=dict[str, str])
-    if names[:-1] != list(manifest):
-        raise BackupUnusable(str(file), "its files are not those of its list")
-    return manifest
-
-
-def _is_of_lake(name: str) -> bool:
-    """Whether a member is a file below the lake, under a name that a lake can have."""
-    if not name.startswith(_LAKE) or any(unicodedata.category(one) in {"Cc", "Cs"} for one in name):
-        return False
-    return "\\" not in name and not {"", ".", ".."} & set(name.split("/"))
-
-
-@contextmanager
-def _understood(file: Path, why: str = "") -> Iterator[None]:
-    """What fails in reading a tar or its manifest, as ours. Raises BackupUnusable."""
-    try:
-        yield
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        raise BackupUnusable(str(file), f"{why}: {error}" if why else str(error)) from error
 
 
 @contextmanager

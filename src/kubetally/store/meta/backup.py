@@ -8,10 +8,11 @@ are in the lake and are not in it either.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
-from typing import Any, BinaryIO
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import IO, Any, BinaryIO
 
 import msgspec
 from sqlalchemy import Connection, Date, Engine, MetaData, Table, delete, func, insert, inspect, select
@@ -19,8 +20,9 @@ from sqlalchemy import Connection, Date, Engine, MetaData, Table, delete, func, 
 from kubetally.domain.errors import RequestError
 from kubetally.store.meta.engine import alone, open_engine, shown
 from kubetally.store.meta.faults import translated
+from kubetally.store.meta.instants import from_microseconds
 from kubetally.store.meta.schema import NEWEST, VERSION_TABLE, bring, known_revisions, ready_engine
-from kubetally.store.meta.tables import Base, OrganizationRow
+from kubetally.store.meta.tables import AccountRow, Base, CollectionRow, OrganizationRow
 
 _FORMAT = 1
 _ROWS_AT_ONCE = 500
@@ -123,6 +125,54 @@ def load(database_url: str, stream: BinaryIO) -> dict[str, int]:
             return counts
     finally:
         engine.dispose()
+
+
+@dataclass(frozen=True, slots=True)
+class DumpedDay:
+    """A stored day as a dump has it, by its collection's id."""
+
+    id: str
+    account_id: str
+    day: date
+    is_running: bool
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class DumpSummary:
+    """What a dump tells of accounts and their stored days.
+
+    accounts: names by id. removed: ids of those that were removed. confirmed_at: when the newest day was stored.
+    """
+
+    accounts: Mapping[str, str]
+    removed: frozenset[str]
+    days: Sequence[DumpedDay]
+    confirmed_at: datetime | None
+
+
+def summarize(stream: IO[bytes]) -> DumpSummary:
+    """Read a dump to its end, which is verified, too. Raises NotADump, DumpIsNewer, DumpDamaged, OSError."""
+    digest = hashlib.sha256()
+    lines = iter(stream)
+    _revision(next(lines, b""), digest)
+    accounts: dict[str, str] = {}
+    removed: set[str] = set()
+    days: list[DumpedDay] = []
+    confirmed = 0
+    for table, row in _rows(lines, digest):
+        try:
+            if table == AccountRow.__tablename__:
+                accounts[row["id"]] = row["name"]
+                removed |= {row["id"]} if row["deleted_at"] else set()
+            elif table == CollectionRow.__tablename__ and row["phase"] == "confirmed":
+                day = date.fromisoformat(row["day"])
+                days.append(DumpedDay(row["id"], row["account_id"], day, bool(row["is_running"]), row["row_count"]))
+                confirmed = max(confirmed, row["confirmed_at"] or 0)
+        except (KeyError, TypeError, ValueError):
+            raise DumpDamaged(f"a row of {table} does not fit the tables") from None
+    at = from_microseconds(confirmed) if confirmed else None
+    return DumpSummary(accounts, frozenset(removed), days, at)
 
 
 @contextmanager

@@ -1,0 +1,222 @@
+"""The file of a backup, read: its members, whether they are as they were written, and what it holds.
+
+It is a tar of the database's dump and of the lake's files. Its last member is the manifest: the SHA-256 of each member
+before it, in their order. The time of its members is the instant that it is of.
+"""
+
+import hashlib
+import tarfile
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from kubetally.domain.errors import HubError, RequestError
+from kubetally.store.lake.archive import Member, read_archived_lake
+from kubetally.store.meta.backup import DumpedDay, DumpSummary, summarize
+
+DUMP, LAKE, END = "metadata.jsonl", "lake/", "complete"
+_PIECE_BYTES = 8 << 20
+_NAMED_AT_MOST = 5
+
+
+class BackupUnusable(RequestError):
+    """A file that is no whole backup."""
+
+    code = "backup_unusable"
+
+    def __init__(self, file: str, why: str) -> None:
+        self.file, self.why = file, why
+        super().__init__(f"{file} is no whole backup ({why}), and nothing of it was restored: use another copy of it")
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a backup holds.
+
+    instant: that it is of; of a file of an earlier version, when its newest day was stored; None where it has none.
+    days: stored days that are over, of all accounts. problems: what is missing or damaged; none of a good one.
+    """
+
+    instant: datetime | None
+    accounts: int
+    days: int
+    files: int
+    problems: tuple[str, ...]
+
+
+def verify_backup(file: Path) -> Contents:
+    """Read a backup to its end, and compare its parts with each other. Raises: BackupUnusable, where it is none."""
+    with opened_backup(file) as tar:
+        manifest = read_manifest(tar, file)
+        problems = [
+            f"{member.name} is not as it was written"
+            for member in tar.getmembers()[:-1]
+            if _is_changed(tar, member, file, manifest)
+        ]
+        return _contents(tar, file, problems)
+
+
+def dumped_days(file: Path) -> tuple[DumpSummary, datetime | None] | None:
+    """What a file's dump tells, and the instant that it is of; None where the file is no backup."""
+    with suppress(HubError, OSError), opened_backup(file) as tar:
+        read_manifest(tar, file)
+        summary = _summary(tar, file)
+        return summary, _instant(tar, summary)
+    return None
+
+
+def lost_days(older: DumpSummary, newer: DumpSummary) -> list[str]:
+    """Days that are over and that `newer` lacks, by account; those of accounts that were removed since do not count."""
+    newer_days = {(one.account_id, one.day) for one in newer.days}
+    lost = [
+        one
+        for one in older.days
+        if not one.is_running and one.account_id not in newer.removed and (one.account_id, one.day) not in newer_days
+    ]
+    return _by_account(lost, older)
+
+
+def _contents(tar: tarfile.TarFile, file: Path, problems: list[str]) -> Contents:
+    try:
+        summary = _summary(tar, file)
+    except HubError as error:
+        return Contents(_instant(tar, None), 0, 0, len(tar.getmembers()) - 2, (*problems, str(error)))
+    members = {one.name.removeprefix(LAKE): Member(one.offset_data, one.size) for one in tar.getmembers()[1:-1]}
+    lake = read_archived_lake(file, members)
+    missing = [one for one in summary.days if lake.rows[one.is_running].get(one.id, 0) != one.rows]
+    days = [f"the lake lacks rows of {words}" for words in _by_account(missing, summary)]
+    over = [one for one in summary.days if not one.is_running]
+    return Contents(
+        _instant(tar, summary),
+        len(summary.accounts.keys() - summary.removed),
+        len(over),
+        len(members),
+        (*problems, *days, *lake.problems),
+    )
+
+
+def _summary(tar: tarfile.TarFile, file: Path) -> DumpSummary:
+    with understood(file, f"{DUMP} can't be read"):
+        dump = tar.extractfile(DUMP)
+    assert dump is not None  # noqa: S101 - it is a regular file
+    return summarize(dump)
+
+
+def _instant(tar: tarfile.TarFile, summary: DumpSummary | None) -> datetime | None:
+    written = tar.getmembers()[0].mtime
+    if written:
+        return datetime.fromtimestamp(written, UTC)
+    return None if summary is None else summary.confirmed_at
+
+
+def _is_changed(tar: tarfile.TarFile, member: tarfile.TarInfo, file: Path, manifest: Mapping[str, str]) -> bool:
+    digest = hashlib.sha256()
+    for piece in pieces(tar, member, file):
+        digest.update(piece)
+    return digest.hexdigest() != manifest[member.name]
+
+
+def _by_account(days: Iterable[DumpedDay], summary: DumpSummary) -> list[str]:
+    """`aurora: 2026-11-20, 2026-11-21 and 30 more`, for each account."""
+    by_account: dict[str, set[date]] = defaultdict(set)
+    for one in days:
+        by_account[summary.accounts.get(one.account_id, one.account_id)].add(one.day)
+    return [f"{name}: {_first_days(sorted(dates))}" for name, dates in sorted(by_account.items())]
+
+
+def _first_days(days: list[date]) -> str:
+    more = len(days) - _NAMED_AT_MOST
+    return ", ".join(map(str, days[:_NAMED_AT_MOST])) + (f" and {more} more" if more > 0 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A backup that is read, and the hashes that its members have to have."""
+
+    tar: tarfile.TarFile
+    file: Path
+    manifest: Mapping[str, str]
+
+    def read(self, member: tarfile.TarInfo, into: IO[bytes]) -> None:
+        """Copy a member, and go back to the start of the copy. Raises BackupUnusable."""
+        if spool(pieces(self.tar, member, self.file), into) != self.manifest[member.name]:
+            raise BackupUnusable(str(self.file), f"{member.name} is not as it was written")
+
+
+def pieces(tar: tarfile.TarFile, member: tarfile.TarInfo, file: Path) -> Iterator[bytes]:
+    """What is in a member, piece by piece. Raises BackupUnusable."""
+    with understood(file, f"{member.name} can't be read"):
+        content = tar.extractfile(member)
+    while content is not None:
+        with understood(file, f"{member.name} can't be read"):
+            piece = content.read(_PIECE_BYTES)
+        if not piece:
+            return
+        yield piece
+
+
+def spool(pieces: Iterable[bytes], into: IO[bytes]) -> str:
+    """Write all pieces and go back to the start; their SHA-256."""
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+        into.write(piece)
+    into.seek(0)
+    return digest.hexdigest()
+
+
+@contextmanager
+def opened_backup(file: Path) -> Iterator[tarfile.TarFile]:
+    """Raises BackupUnusable."""
+    if not file.exists():
+        raise BackupUnusable(str(file), "there is no such file")
+    with ExitStack() as stack:
+        with understood(file):
+            tar = stack.enter_context(tarfile.open(file, "r:"))
+        yield tar
+
+
+def read_manifest(tar: tarfile.TarFile, file: Path) -> dict[str, str]:
+    """The manifest, once the members are those that it names and none would be written elsewhere.
+
+    Raises: BackupUnusable.
+    """
+    with understood(file):
+        members = tar.getmembers()
+    names = [member.name for member in members]
+    if not names or names[0] != DUMP or names[-1] != END:
+        raise BackupUnusable(str(file), "it is cut off, or none of Kubetally's")
+    for member in members:
+        if not member.isreg() or member.issparse():
+            raise BackupUnusable(str(file), f"{member.name!r} is no regular file")
+    for name in names[1:-1]:
+        if not _is_of_lake(name):
+            raise BackupUnusable(str(file), f"{name!r} is no name of a file of the lake")
+    with understood(file, "its list of files can't be read"):
+        manifest = msgspec.json.decode(b"".join(pieces(tar, members[-1], file)), type=dict[str, str])
+    if names[:-1] != list(manifest):
+        raise BackupUnusable(str(file), "its files are not those of its list")
+    return manifest
+
+
+def _is_of_lake(name: str) -> bool:
+    """Whether a member is a file below the lake, under a name that a lake can have."""
+    if not name.startswith(LAKE) or any(unicodedata.category(one) in {"Cc", "Cs"} for one in name):
+        return False
+    return "\\" not in name and not {"", ".", ".."} & set(name.split("/"))
+
+
+@contextmanager
+def understood(file: Path, why: str = "") -> Iterator[None]:
+    """What fails in reading a tar or its manifest, as ours. Raises BackupUnusable."""
+    try:
+        yield
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        raise BackupUnusable(str(file), f"{why}: {error}" if why else str(error)) from error

@@ -1,0 +1,139 @@
+"""A backup is verified before it takes the place of a file, and before it is restored."""
+
+import os
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_accounts_command import Home
+from tests.integration.upstream import Upstream, added, backfill
+from tests.served import Served
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with three stored days, and a good backup of it beside it."""
+    folder = tmp_path_factory.mktemp("stored")
+    home = Home(folder / "home")
+    with Served(Upstream().answers) as server:
+        added(home, server)
+        backfill(home)
+    assert home.call("backup", str(folder / "good.tar")).code == 0
+    return folder
+
+
+@pytest.fixture
+def home(stored: Path, tmp_path: Path) -> Home:
+    shutil.copytree(stored, tmp_path, dirs_exist_ok=True)
+    return Home(tmp_path / "home")
+
+
+def data_file(home: Home) -> Path:
+    return min((home.folder / "lake" / "allocations").glob("day=2026-11-21/*"))
+
+
+def _flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+DAMAGE: dict[str, tuple[Callable[[Home], object], str]] = {
+    "lake absent": (lambda home: shutil.rmtree(home.folder / "lake"), "aurora: 2026-11-20, 2026-11-21, 2026-11-22"),
+    "lake empty": (
+        lambda home: (shutil.rmtree(home.folder / "lake"), (home.folder / "lake").mkdir()),
+        "aurora: 2026-11-20, 2026-11-21, 2026-11-22",
+    ),
+    "table absent": (lambda home: shutil.rmtree(home.folder / "lake" / "allocations"), "aurora: 2026-11-20"),
+    "assets' file absent": (
+        lambda home: min((home.folder / "lake" / "assets").glob("day=2026-11-21/*")).unlink(),
+        "assets: the file day=2026-11-21",
+    ),
+    "file absent": (lambda home: data_file(home).unlink(), "aurora: 2026-11-21"),
+    "file cut off": (lambda home: os.truncate(data_file(home), 1000), "it has 1000 bytes"),
+    "bit flipped": (lambda home: _flip(data_file(home)), "aurora: 2026-11-21"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_lake_is_not_written_over_a_good_backup(home: Home, tmp_path: Path, damage: str) -> None:
+    good = tmp_path / "good.tar"
+    before = good.read_bytes()
+    change, told = DAMAGE[damage]
+    change(home)
+    done = home.call("backup", str(good))
+    assert done.code == 3
+    assert told in done.err
+    assert "kubetally backfill" in done.err
+    assert good.read_bytes() == before
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["good.tar", "home"]
+
+
+def test_partial_backup_is_written_to_a_new_file_only(home: Home, tmp_path: Path) -> None:
+    data_file(home).unlink()
+    assert home.call("backup", "--partial", str(tmp_path / "good.tar")).code == 3
+    done = home.call("backup", "--partial", str(tmp_path / "partial.tar"))
+    assert done.code == 0, done.err
+    assert "warning: the lake lacks rows of aurora: 2026-11-21" in done.err
+    other = Home(tmp_path / "other")
+    done = other.call("restore", str(tmp_path / "partial.tar"))
+    assert done.code == 2
+    assert "aurora: 2026-11-21" in done.err
+    assert not (other.folder / "kubetally.db").exists() or not other.names()
+    assert other.call("restore", "--partial", str(tmp_path / "partial.tar")).code == 0
+
+
+def test_empty_home_does_not_replace_a_backup_with_days(tmp_path: Path, home: Home) -> None:
+    good = tmp_path / "good.tar"
+    before, fresh = good.read_bytes(), Home(tmp_path / "fresh")
+    done = fresh.call("backup", str(good))
+    assert done.code == 3
+    assert "aurora: 2026-11-20, 2026-11-21, 2026-11-22" in done.err
+    assert good.read_bytes() == before
+    done = fresh.call("backup", str(tmp_path / "first.tar"))
+    assert done.code == 0, done.err
+    assert "no day is stored yet" in done.out
+
+
+def test_days_of_a_removed_account_may_be_left_out(home: Home, tmp_path: Path) -> None:
+    assert home.call("accounts", "remove", "aurora", "--yes").code == 0
+    (removed,) = home.call("accounts", "list", "--removed", "--format", "json").json
+    assert home.call("accounts", "purge", removed["id"], "--yes").code == 0
+    done = home.call("backup", str(tmp_path / "good.tar"))
+    assert done.code == 0, done.err
+
+
+def test_verify_tells_what_a_backup_holds(home: Home, tmp_path: Path) -> None:
+    done = home.call("backup", "--verify", str(tmp_path / "good.tar"))
+    assert done.code == 0, done.err
+    assert "as of 20" in done.out
+    assert "1 account, 3 days" in done.out
+
+
+def test_verify_tells_what_is_wrong(home: Home, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.tar", tmp_path / "bad.tar"
+    with tarfile.open(good) as tar:
+        member = max((one for one in tar.getmembers() if "allocations/day=" in one.name), key=lambda one: one.name)
+    content = bytearray(good.read_bytes())
+    content[member.offset_data + member.size // 2] ^= 1
+    bad.write_bytes(content)
+    done = home.call("backup", "--verify", str(bad))
+    assert done.code == 1
+    assert member.name in done.out
+    assert "the lake lacks rows of aurora: 2026-11-22" in done.out
+    for name, size in (("cut.tar", len(content) // 2), ("empty.tar", 0)):
+        (tmp_path / name).write_bytes(good.read_bytes()[:size])
+        done = home.call("backup", "--verify", str(tmp_path / name))
+        assert (done.code, "is no whole backup" in done.err) == (1, True)
+    assert home.call("backup", "--verify", str(tmp_path / "none.tar")).code == 1
+
+
+def test_restore_tells_the_instant(home: Home, tmp_path: Path) -> None:
+    told = home.call("backup", "--verify", str(tmp_path / "good.tar")).out
+    instant = told.split("as of ")[1].split(",")[0]
+    done = Home(tmp_path / "other").call("restore", str(tmp_path / "good.tar"))
+    assert done.code == 0, done.err
+    assert f"as of {instant}, 1 account, 3 days" in done.out
