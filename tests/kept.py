@@ -6,11 +6,20 @@ from datetime import date, datetime, timedelta
 
 from kubetally.domain.asset import Asset
 from kubetally.domain.booking import ComponentBalance
-from kubetally.domain.collection import NO_DATA, CollectedDay, Collection, CoveredDay
+from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, CollectedDay, Collection, CoveredDay
 from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
 from kubetally.domain.row import Row
-from kubetally.ledger.stored import DAMAGE_CODES, CollectionGone, Maintained, PackedDay, Progress, SetAside, StoredIds
+from kubetally.ledger.stored import (
+    CollectionGone,
+    DayDamaged,
+    LakeCheck,
+    Maintained,
+    PackedDay,
+    Progress,
+    SetAside,
+    StoredIds,
+)
 
 
 class Broken(StoreError):
@@ -21,12 +30,17 @@ class Broken(StoreError):
 
 @dataclass
 class LakeInMemory:
-    """Every version is kept. `before`, `after`: called around a commit, where it may raise."""
+    """Every version is kept.
+
+    damaged: days that can't be read until they are written anew. `before`, `after`: called around a commit, where it
+    may raise.
+    """
 
     url: str = "memory"
     versions: list[dict[tuple[str, date], CollectedDay]] = field(default_factory=lambda: [{}])
     commits: list[Sequence[CollectedDay]] = field(default_factory=list)
     mended: list[list[str]] = field(default_factory=list)
+    damaged: set[date] = field(default_factory=set)
     before: Callable[[], None] = lambda: None
     after: Callable[[], None] = lambda: None
 
@@ -51,11 +65,16 @@ class LakeInMemory:
     def check_writable(self) -> None:
         """It is."""
 
-    def replace(self, packed: Sequence[PackedDay], *, go_on: Callable[[], None] = lambda: None) -> int:
+    def replace(
+        self, packed: Sequence[PackedDay], *, go_on: Callable[[], None] = lambda: None, anew: bool = False
+    ) -> int:
         days = [_unpacked(one) for one in packed]
         assert len({(one.collection.day, one.collection.is_running) for one in days}) == 1
         self.before()
+        if days[0].collection.day in self.damaged and not anew:
+            raise DayDamaged(self.url, days[0].collection.day, "a test wants it to be")
         go_on()
+        self.damaged.discard(days[0].collection.day)
         self.commits.append(days)
         keyed = {(one.collection.account_id, one.collection.day): one for one in days}
         self.versions.append(self.versions[-1] | keyed)
@@ -103,7 +122,12 @@ class LakeInMemory:
     def maintain(self, keep: timedelta, shorten: bool = False) -> Maintained:
         return Maintained()
 
+    def check(self) -> LakeCheck:
+        return LakeCheck()
+
     def _found(self, collection: Collection) -> CollectedDay:
+        if collection.day in self.damaged:
+            raise DayDamaged(self.url, collection.day, "a test wants it to be", collection.account_id)
         found = self.versions[collection.version or 0].get((collection.account_id, collection.day))
         if found is None or found.collection.id != collection.id:
             raise CollectionGone(self.url, collection.id)
@@ -198,9 +222,14 @@ class CoverageInMemory:
 
     def failed(self, account_id: str, day: date, at: datetime, code: str, message: str) -> None:
         known = self.tried.get((account_id, day), CoveredDay(account_id, day))
-        self.tried[account_id, day] = replace(
-            known, attempts=known.attempts + 1, tried_at=at, last_error=(code, message)
-        )
+        was = known.last_error
+        stays = was is not None and was[0] in DAMAGE_CODES and code not in DAMAGE_CODES
+        error = was if stays else (code, message)
+        self.tried[account_id, day] = replace(known, attempts=known.attempts + 1, tried_at=at, last_error=error)
+
+    def clear_damage(self, collections: Sequence[Collection]) -> None:
+        for one in collections:
+            self.tried.pop((one.account_id, one.day), None)
 
     def history_begins(self, account_id: str) -> date | None:
         return self.begins.get(account_id)

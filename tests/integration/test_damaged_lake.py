@@ -217,3 +217,51 @@ def test_a_log_entry_that_cannot_be_read_is_named(written: Written) -> None:
         pytest.raises(LakeDamaged, match=r"log entry _delta_log/0+3\.json can't be read"),
     ):
         list(table.commits())
+
+
+def test_damaged_file_is_replaced_when_its_day_is_written_anew_and_a_copy_is_kept(tmp_path: Path) -> None:
+    lake = DeltaLake(str(tmp_path / "lake"))
+    days = [cluster_day(name, pods=4100) for name in ACCOUNTS]  # a row group each
+    version = lake.put(days)
+    held = [replace(day.collection, version=version) for day in days]
+    [path] = (tmp_path / "lake" / "allocations").glob("day=*/*.parquet")
+    begin = pq.read_metadata(path).row_group(1).column(0).data_page_offset
+    damaged = bytearray(path.read_bytes())
+    damaged[begin + 30] ^= 4
+    path.write_bytes(damaged)
+    again = cluster_day("c", 1)
+    with pytest.raises(DayDamaged):
+        lake.put([again])
+    version = lake.replace(lake.pack([again]), anew=True)
+    new = replace(again.collection, version=version)
+    assert lake.rows([held[0], new]) == {held[0].id: tuple(days[0].rows), new.id: tuple(again.rows)}
+    with pytest.raises(DayDamaged, match="of account b is damaged"):
+        lake.rows([held[1]])
+    [kept] = (tmp_path / "lake" / "set_aside" / "allocations").glob("day=*/*.parquet")
+    assert (kept.name, kept.read_bytes()) == (path.name, bytes(damaged))
+
+
+def test_one_damaged_day_stops_no_maintenance(tmp_path: Path) -> None:
+    lake = DeltaLake(str(tmp_path / "lake"))
+    for number, day in enumerate(DAYS):
+        lake.put([cluster_day("a", day=day, is_running=number == 0)])
+    for path in (tmp_path / "lake").glob("*/day=*/*.parquet"):
+        path.write_bytes(b"?")
+    assert lake.maintain(timedelta(days=1)).checkpoint is not None
+
+
+def test_check_names_damaged_files_and_log_entries(written: Written) -> None:
+    lake = written.lake()
+    found = lake.check()
+    assert found.files > len(DAYS) * len(TABLES)
+    assert (found.damage, found.without_checksum) == ((), 0)
+    current = written.current("assets")[0]
+    old = next(path for path in written.files("assets") if path not in written.current("assets"))
+    [entry] = written.files("running", "_delta_log/*1.json")
+    flip = flipped(random.Random(2))  # noqa: S311
+    with changed(current, flip), changed(old, flip), changed(entry, lambda content: content[:50]):
+        damage = {(one.table, Path(one.path).name): one for one in lake.check().damage}
+    assert damage.keys() == {("assets", current.name), ("assets", old.name), ("running", entry.name)}
+    assert (damage["assets", current.name].is_current, damage["assets", old.name].is_current) == (True, False)
+    assert damage["assets", current.name].day == DAYS[0]
+    assert damage["assets", current.name].written_at is not None

@@ -49,6 +49,7 @@ _SIGNS: Mapping[str, tuple[str, str, str]] = {
     "running": ("░", "~", "cyan"),
     "partial": ("◐", "o", "yellow"),
     "failed": ("×", "x", "red"),
+    "damaged": ("!", "!", "bold red"),
     "nothing": ("·", ".", "dim"),
     "unknown": (" ", " ", ""),
 }
@@ -58,6 +59,7 @@ _MEANINGS: Mapping[str, str] = {
     "running": "not over",
     "partial": "data is missing",
     "failed": "could not be had",
+    "damaged": "stored, but damaged",
     "nothing": "the source holds nothing",
 }
 
@@ -157,6 +159,8 @@ def _hours_of(issue: "Issue", day: date) -> str:
 
 def sort_of(day: "CoveredDay", missing: Missing = _NOTHING) -> str:
     """What a day is: a key of the calendar's signs."""
+    if day.is_damaged:
+        return "damaged"
     if not day.is_held:
         is_empty = day.last_error is not None and day.last_error[0] == NO_DATA
         return "nothing" if is_empty else "failed" if day.last_error is not None else "unknown"
@@ -207,7 +211,7 @@ def _day(day: "CoveredDay", balance: "Mapping[Component, ComponentBalance]", mis
         "source": day.source,
         "rows": day.rows,
         "hours_covered": day.hours_covered,
-        "total_cost": to_number(day.total) if day.is_held else None,
+        "total_cost": to_number(day.total) if day.is_held and not day.is_damaged else None,
         "currency": day.currency,
         "currency_assumed": day.currency_origin is CurrencyOrigin.ASSUMED if day.is_held else None,
         "balance": [

@@ -25,6 +25,12 @@ NO_DATA = "no_data"
 """The code of an attempt whose answer was sound and empty: the source holds nothing of that day."""
 
 
+DAMAGED, SET_ASIDE = "day_damaged", "day_set_aside"
+"""Codes of an attempt that found a stored day damaged, and of one that found no copy of it."""
+DAMAGE_CODES = frozenset({DAMAGED, SET_ASIDE, "lake_damaged", "collection_gone"})
+"""Codes of attempts that say of a stored day that it can't be read, whatever is tried."""
+
+
 @dataclass(frozen=True, slots=True)
 class Collection:
     """One collection of an (account, day), of which the last one holds.
@@ -151,6 +157,16 @@ class CoveredDay:
     def is_held(self) -> bool:
         """Whether rows of it are in the lake."""
         return self.collection_id is not None
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether it is stored and was found damaged when it was last read or written."""
+        return self.is_held and self.last_error is not None and self.last_error[0] in DAMAGE_CODES
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it has to be collected: it is not stored, or damaged."""
+        return not self.is_held or self.is_damaged
 
 
 def window_of(day: date) -> Window:

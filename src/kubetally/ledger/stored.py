@@ -12,7 +12,7 @@ from typing import Protocol
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.asset import Asset
 from kubetally.domain.booking import ComponentBalance
-from kubetally.domain.collection import CollectedDay, Collection, CoveredDay
+from kubetally.domain.collection import DAMAGED, CollectedDay, Collection, CoveredDay
 from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
 from kubetally.domain.row import Row
@@ -31,10 +31,6 @@ ACCOUNT_LIST = "account_list"
 """The lease of who writes the lake's table of accounts."""
 
 
-DAMAGE_CODES = frozenset({"lake_damaged", "collection_gone"})
-"""Codes of errors that say of a stored day that it can't be read, whatever is tried."""
-
-
 class CollectionGone(StoreError):
     """The rows of a collection are no longer in the lake, or not in the version they should be in."""
 
@@ -51,7 +47,7 @@ class CollectionGone(StoreError):
 class DayDamaged(StoreError):
     """What is stored of a day is not what was committed: bytes, rows or sums differ, or a file is missing."""
 
-    code = "day_damaged"
+    code = DAMAGED
 
     def __init__(self, url: str, day: date, why: str, account_id: str | None = None) -> None:
         """url: of the table. account_id: None where it is not one account's trouble, or not known whose."""
@@ -62,6 +58,10 @@ class DayDamaged(StoreError):
             f"{day}{whose} is damaged in {url} ({why}): its stored costs are not used; `{command}` collects it again, "
             "`kubetally maintain --check` lists all damage"
         )
+
+    def of(self, account_id: str) -> "DayDamaged":
+        """The same, told of an account."""
+        return DayDamaged(self.url, self.day, self.why, account_id)
 
 
 class LakeBehind(StoreError):
@@ -132,6 +132,31 @@ class StoredIds:
 
 
 @dataclass(frozen=True, slots=True)
+class FileDamage:
+    """A file of the lake that is damaged or missing, by its path in a table.
+
+    day, written_at: of a data file, as far as the log tells. is_current: the newest version needs it, and not history
+    alone.
+    """
+
+    table: str
+    path: str
+    why: str
+    day: date | None = None
+    written_at: datetime | None = None
+    is_current: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LakeCheck:
+    """What a check of all files found: how many were read, and how many data files of them have no checksums."""
+
+    files: int = 0
+    without_checksum: int = 0
+    damage: tuple[FileDamage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far the collecting of some accounts has come.
 
@@ -182,12 +207,15 @@ class Lake(Protocol):
         """See that files can be made where it is."""
         ...
 
-    def replace(self, days: Sequence[PackedDay], *, go_on: Callable[[], None] = lambda: None) -> int:
+    def replace(
+        self, days: Sequence[PackedDay], *, go_on: Callable[[], None] = lambda: None, anew: bool = False
+    ) -> int:
         """Put the rows and assets of these account-days, all of one day, in place of those that are held, at once.
 
         Assets go first; the commit of the rows counts, and names the collections. A reader sees all of it or nothing.
         go_on: called right before each attempt to commit, once what is there was read, so that whoever commits after
         the call is noticed; where it raises, nothing is committed and the error is passed on.
+        anew: a damaged file of the day is replaced too, by what can be read of it, and kept aside; else DayDamaged.
         Returns the version from which on they are there, of the table of days or that of running days.
         """
         ...
@@ -242,6 +270,10 @@ class Lake(Protocol):
 
     def list_accounts(self, accounts: Sequence[ListedAccount]) -> bool:
         """Write the table of accounts, unless it says the same already; whether it was written."""
+        ...
+
+    def check(self) -> LakeCheck:
+        """Read every file of the tables of days, logs too, and tell which are damaged."""
         ...
 
     def tidy(self) -> int:
@@ -341,6 +373,10 @@ class Coverage(Protocol):
 
     def failed(self, account_id: str, day: date, at: datetime, code: str, message: str) -> None:
         """An attempt to collect a day that met an error; what is held stays held."""
+        ...
+
+    def clear_damage(self, collections: Sequence[Collection]) -> None:
+        """These stored days can be read again: forget that they were damaged."""
         ...
 
     def history_begins(self, account_id: str) -> date | None:

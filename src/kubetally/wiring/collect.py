@@ -270,6 +270,7 @@ class _Forever:
         """Until it is told to stop."""
         while not self._stop.is_set():
             try:
+                await asyncio.to_thread(self._ledger.lake.make)  # before anybody is asked in vain
                 async with self._alone() as is_alone, task_group() as group:
                     group.create_task(self._rounds(is_alone, of_failed=False))
                     group.create_task(self._rounds(is_alone, of_failed=True))
@@ -354,7 +355,7 @@ def maintain(ledger: Ledger, clock: Clock, *, shorten: bool = False) -> Maintain
     Raises: AnotherWriter, StoreError.
     """
     keep, committer = timedelta(days=ledger.settings.history_days), committer_of(ledger, clock)
-    reconcile(ledger, clock)
+    _if_possible(partial(reconcile, ledger, clock), "not_reconciled")  # one damaged day must not stop maintenance
     with alone(ledger.leases, MAINTAINER, ledger.lake.url), committer.alone():
         committer.match()
         done = ledger.lake.maintain(keep, shorten=shorten)

@@ -24,6 +24,7 @@ from kubetally.tasks import task_group
 
 T = TypeVar("T")
 Watch = Callable[[Outcome], None]
+Commit = Callable[[Sequence[PackedDay]], list[Outcome]]
 Booked = CollectedDay | PackedDay
 _MOST_OF_A_SOURCE = 4  # clusters that are asked at a time of one that answers for several
 _MOST_ROWS = 200_000  # of one commit
@@ -168,7 +169,13 @@ class Collector:
         return await self._collect(dues, watch, self._turn_seconds)
 
     async def _collect(
-        self, dues: Sequence[Due], watch: Watch, turn_seconds: float | None, *, force: bool = False
+        self,
+        dues: Sequence[Due],
+        watch: Watch,
+        turn_seconds: float | None,
+        *,
+        force: bool = False,
+        anew: bool = False,
     ) -> Report:
         clusters = {one.id: one for one in await self._blocking(self._clusters)}
         report = Report(len(dues), len(clusters))
@@ -206,7 +213,8 @@ class Collector:
 
         in_order = sorted(days, key=lambda id_: (id_ in has_failed, self._last_turns.get(id_, -inf)))
         async with task_group() as group:
-            group.create_task(self._write(booked, ended, force=force))
+            commit = partial(self._committer.commit, force=force, anew=anew)
+            group.create_task(self._write(booked, ended, commit))
             async with task_group() as reading:
                 for account_id in in_order:
                     if account_id in clusters:
@@ -227,7 +235,8 @@ class Collector:
     ) -> Report:
         """Ask an account for the days from `first` to before `end` again, or only for those that are not held.
 
-        `planned` is told how many they are. force: answers replace stored days that hold more.
+        A day that is damaged in the lake is written anew. `planned` is told how many they are.
+        force: answers replace stored days that hold more.
         Raises: AccountNotFound, NotACluster, and as `collect`.
         """
         account = await self._blocking(lambda: cluster_named(self._accounts, name))
@@ -236,10 +245,10 @@ class Collector:
         end = min(end, self._clock.now().date() + ONE_DAY)
         days = [first + number * ONE_DAY for number in range(max(0, (end - first).days))]
         if missing_only:
-            days = [day for day in days if day not in known or not known[day].is_held or known[day].is_running]
+            days = [day for day in days if day not in known or known[day].is_missing or known[day].is_running]
         planned(len(days))
         dues = [Due(Reason.MISSING, day, account.id) for day in reversed(days)]
-        return await self._collect(dues, watch, None, force=force)
+        return await self._collect(dues, watch, None, force=force, anew=True)
 
     def _due(self, names: Sequence[str]) -> list[Due]:
         now = self._clock.now()
@@ -300,7 +309,7 @@ class Collector:
             self._coverage.failed(unread.account_id, unread.day, now, unread.code, unread.why)
         return Outcome(unread.account_id, unread.day, unread.code, unread.why)
 
-    async def _write(self, booked: Waiting, ended: Watch, *, force: bool) -> None:
+    async def _write(self, booked: Waiting, ended: Watch, commit: Commit) -> None:
         """Commit what is booked, as much at a time as has come meanwhile, until None comes."""
         now = asyncio.get_running_loop().time
         is_open = True
@@ -317,11 +326,11 @@ class Collector:
                     else:
                         ended(one)
             if packed:
-                await self._commit(packed, ended, force=force)
+                await self._commit(packed, ended, commit)
 
-    async def _commit(self, packed: list[PackedDay], ended: Watch, *, force: bool) -> None:
+    async def _commit(self, packed: list[PackedDay], ended: Watch, commit: Commit) -> None:
         """Commit these days; where we are told to stop meanwhile, they are written and told first."""
-        committing = asyncio.ensure_future(self._blocking(partial(self._committer.commit, packed, force=force)))
+        committing = asyncio.ensure_future(self._blocking(partial(commit, packed)))
         try:
             await asyncio.wait({committing})
         finally:

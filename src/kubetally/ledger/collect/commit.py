@@ -14,14 +14,14 @@ from functools import partial
 
 import structlog
 
-from kubetally.domain.collection import CollectedDay, Collection
+from kubetally.domain.collection import SET_ASIDE, CollectedDay, Collection
 from kubetally.domain.errors import HubError, StoreError
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.window import Clock
 from kubetally.ledger.alone import PATIENCE_SECONDS, alone
 from kubetally.ledger.collect.guard import Kept, judged, overtaken
 from kubetally.ledger.collect.match import Matched, match_coverage
-from kubetally.ledger.stored import COMMITTER, Coverage, Lake, LakeBehind, Lease, Leases, PackedDay
+from kubetally.ledger.stored import COMMITTER, Coverage, DayDamaged, Lake, LakeBehind, Lease, Leases, PackedDay
 
 _log = structlog.get_logger(__name__)
 
@@ -88,16 +88,18 @@ class Committer:
             found = days[0].collection
             return [self._not_committed(found, error.code, str(error))]
 
-    def commit(self, days: Sequence[PackedDay], *, force: bool = False) -> list[Outcome]:
+    def commit(self, days: Sequence[PackedDay], *, force: bool = False, anew: bool = False) -> list[Outcome]:
         """Put days into the lake, those of one day at once, unless the stored day holds more.
 
-        force: also where the stored day holds more.
+        A day that is damaged in the lake is not committed, and hinders no other.
+        force: also where the stored day holds more. anew: also where the day is damaged: it is written anew, with what
+        can be read of its other accounts; what can't is noted, so that it is collected again.
         Raises: AnotherWriter, LeaseLost, StoreError; what was committed until then is.
         """
         with self.alone() as lease:
             outcomes = []
             for same_day in _by_day(days):
-                outcomes += self._commit(same_day, lease, force=force)
+                outcomes += self._commit(same_day, lease, force=force, anew=anew)
             return outcomes
 
     def _see_that_it_is_ours(self, lease: Lease) -> None:
@@ -171,7 +173,7 @@ class Committer:
             _log.warning("unfinished_commit_set_aside", **facts)
         self._is_mended = True
 
-    def _commit(self, days: Sequence[PackedDay], lease: Lease, *, force: bool) -> list[Outcome]:
+    def _commit(self, days: Sequence[PackedDay], lease: Lease, *, force: bool, anew: bool) -> list[Outcome]:
         outcomes, accepted = [], []
         held = self._stored_days(days[0].collection.day, [day.collection.account_id for day in days])
         for day in days:
@@ -181,12 +183,19 @@ class Committer:
                 continue
             verdict = judged(day, holds, force=force)
             if isinstance(verdict, Kept):
+                if anew and holds is not None and (error := read_collection(self._lake, holds)[1]) is not None:
+                    self.note_damage([(holds, error)])
                 outcomes.append(self._not_committed(day.collection, verdict.code, verdict.why))
             else:
                 accepted.append(verdict)
                 _log_if_forced(verdict.collection)
         if accepted:
-            self._write(accepted, lease)
+            try:
+                # What a damaged copy of running days held is collected again anyway.
+                self._write(accepted, lease, anew=anew or accepted[0].collection.is_running)
+            except DayDamaged as error:
+                found = (day.collection for day in accepted)
+                return outcomes + [self._not_committed(one, error.code, str(error.of(one.account_id))) for one in found]
         return outcomes + [_written(day.collection) for day in accepted]
 
     def _stored_days(self, day: date, account_ids: Sequence[str]) -> dict[str, Collection]:
@@ -209,12 +218,23 @@ class Committer:
         self._coverage.failed(found.account_id, found.day, self._clock.now(), code, why)
         return Outcome(found.account_id, found.day, code, why)
 
-    def _write(self, days: Sequence[PackedDay], lease: Lease) -> None:
+    def _write(self, days: Sequence[PackedDay], lease: Lease, *, anew: bool) -> None:
         collections = [day.collection for day in days]
         ids = [one.id for one in collections]
         self._coverage.intend(collections)
+        go_on = partial(self._see_that_it_is_ours, lease)
+        damaged: Sequence[DamagedCollection] = ()
         try:
-            version = self._lake.replace(days, go_on=partial(self._see_that_it_is_ours, lease))
+            try:
+                version = self._lake.replace(days, go_on=go_on)
+            except DayDamaged:
+                if not anew:
+                    raise
+                readable, damaged = self._others(days)
+                version = self._lake.replace([*days, *readable], go_on=go_on, anew=True)
+        except DayDamaged:
+            self._coverage.drop(ids)
+            raise
         except HubError as error:
             if not self._lake.versions_of(collections):  # else it is there although the answer to the commit was lost
                 if not error.retryable:  # else a store that does not answer may still do what it was asked
@@ -223,6 +243,82 @@ class Committer:
             self._repair()
             return
         self._coverage.confirm(ids, version)
+        self.note_damage(damaged)
+
+    def put_back(self, days: Sequence[CollectedDay]) -> None:
+        """Write stored days that are damaged anew, from copies of what was committed. Raises as `commit`."""
+        with self.alone() as lease:
+            for same_day in _by_day(self._lake.pack(days)):
+                self._rewrite(same_day, lease)
+                self._coverage.clear_damage([day.collection for day in same_day])
+
+    def set_aside(self, damaged: Sequence["DamagedCollection"]) -> None:
+        """Take damaged days, of which there is no copy, out of the newest version; their files are kept aside.
+
+        They stay stored days that can't be read, so that no figure of them is shown. Raises as `commit`.
+        """
+        with self.alone() as lease:
+            empty = self._lake.pack([CollectedDay(collection, (), ()) for collection, _ in damaged])
+            for same_day in _by_day(empty):
+                self._rewrite(same_day, lease)
+            for collection, error in damaged:
+                why = f"set aside, as no source or backup has this day: {error}"
+                self._coverage.failed(collection.account_id, collection.day, self._clock.now(), SET_ASIDE, why)
+
+    def _rewrite(self, days: Sequence[PackedDay], lease: Lease) -> None:
+        """Put these into the day's file, written anew, without another collection for the database."""
+        readable, damaged = self._others(days)
+        go_on = partial(self._see_that_it_is_ours, lease)
+        self._lake.replace([*days, *readable], go_on=go_on, anew=True)
+        self.note_damage(damaged)
+
+    def note_damage(self, damaged: Iterable["DamagedCollection"]) -> None:
+        """Note stored days that can't be read, so that `coverage` shows them and they are collected again."""
+        for collection, error in damaged:
+            _log.warning("stored_day_damaged", account=collection.account_id, day=str(collection.day), error=str(error))
+            now = self._clock.now()
+            self._coverage.failed(collection.account_id, collection.day, now, DayDamaged.code, str(error))
+
+    def _others(self, days: Sequence[PackedDay]) -> tuple[list[PackedDay], list["DamagedCollection"]]:
+        """What other accounts have stored of the same day, read and verified; and what of it can't be read.
+
+        Of an account whose assets alone are lost, the rows are kept.
+        """
+        of, mine = days[0].collection, {day.collection.account_id for day in days}
+        readable: list[CollectedDay] = []
+        damaged: list[DamagedCollection] = []
+        for collection in self._coverage.held_on(of.day).values():
+            if collection.account_id in mine or collection.is_running != of.is_running:
+                continue
+            found, error = read_collection(self._lake, collection)
+            if found is not None:
+                readable.append(found)
+            if error is not None:
+                damaged.append((collection, error))
+        return self._lake.pack(readable), damaged
+
+
+DamagedCollection = tuple[Collection, StoreError]
+"""A collection that holds, and why it can't be read as it was committed."""
+
+
+def read_collection(lake: Lake, collection: Collection) -> tuple[CollectedDay | None, StoreError | None]:
+    """Rows and assets of a collection, verified; None without its rows, and an error where any of it can't be read.
+
+    Raises: StoreError, of a store that is away.
+    """
+    try:
+        rows = lake.rows([collection])[collection.id]
+    except StoreError as error:
+        if error.retryable:
+            raise
+        return None, error
+    try:
+        return CollectedDay(collection, rows, lake.assets([collection])[collection.id]), None
+    except StoreError as error:
+        if error.retryable:
+            raise
+        return CollectedDay(collection, rows, ()), error
 
 
 def _written(collection: Collection) -> Outcome:

@@ -8,7 +8,7 @@ from enum import IntEnum
 from itertools import zip_longest
 
 from kubetally.domain.cluster_costs import DayState
-from kubetally.domain.collection import NO_DATA, SETTLES_AFTER, CoveredDay, window_of
+from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, SETTLES_AFTER, CoveredDay, window_of
 from kubetally.domain.window import HOUR
 from kubetally.ledger.collect.guard import Refusal
 
@@ -20,7 +20,7 @@ READER_DIED = "reader_died"
 GIVE_UP_AFTER = 2
 """So many failures on end mean that a source is away: it is left alone for a while."""
 _OF_ITS_ANSWER = frozenset(
-    {NO_DATA, *(refusal.value for refusal in Refusal), UNFORESEEN, READER_DIED, "value_beyond_lake"}
+    {NO_DATA, *DAMAGE_CODES, *(refusal.value for refusal in Refusal), UNFORESEEN, READER_DIED, "value_beyond_lake"}
 )
 _ANSWERS = frozenset({NO_DATA, *(refusal.value for refusal in Refusal), "value_beyond_lake"})
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -131,7 +131,7 @@ def _due_of(history: History, now: datetime, policy: Policy) -> Iterator[Due]:
         if day <= waits_until:
             return
         known = history.days.get(day)
-        if known is None or not known.is_held or known.is_running:
+        if known is None or known.is_missing or known.is_running:
             if _may_be_tried(known, now, policy):
                 yield Due(Reason.MISSING, day, history.account_id, has_failed)
         elif known.state is not DayState.SETTLED and _is_unsettled(known, now, policy):
@@ -293,6 +293,8 @@ def _may_be_tried(known: CoveredDay | None, now: datetime, policy: Policy) -> bo
         wait = min(policy.first_look * doubled, policy.again_every if is_fresh else policy.last_look)
     elif _is_shut(known) or (_is_deadly(known) and known.attempts == 1):  # it may have been another day's fault
         wait = min(policy.first_retry * doubled, policy.last_retry)
+    elif known.last_error is not None and known.last_error[0] in DAMAGE_CODES:
+        wait = min(policy.first_retry * doubled, policy.again_every)
     else:
         wait = policy.again_every
     return not timedelta() <= now - known.tried_at < wait

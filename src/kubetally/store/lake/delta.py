@@ -7,6 +7,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
@@ -22,11 +23,20 @@ from kubetally.domain.collection import Collection as Collected
 from kubetally.domain.errors import StoreError
 from kubetally.domain.row import Row
 from kubetally.domain.stored_sums import compare_assets, compare_rows
-from kubetally.ledger.stored import HISTORY_KEPT, CollectionGone, DayDamaged, Maintained, PackedDay, SetAside, StoredIds
+from kubetally.ledger.stored import (
+    HISTORY_KEPT,
+    CollectionGone,
+    DayDamaged,
+    LakeCheck,
+    Maintained,
+    PackedDay,
+    SetAside,
+    StoredIds,
+)
 from kubetally.store.collection_text import collections_from_text, collections_to_text
 from kubetally.store.lake.accounts import AccountTable
 from kubetally.store.lake.columns import allocation_tables, asset_tables, assets_of, collection_of, rows_of
-from kubetally.store.lake.faults import UNREADABLE, shown, translated
+from kubetally.store.lake.faults import UNREADABLE, LakeDamaged, shown, translated
 from kubetally.store.lake.files import slices_by
 from kubetally.store.lake.log_folder import COLLECTIONS_KEY
 from kubetally.store.lake.place import Place
@@ -129,7 +139,9 @@ class DeltaLake:
         with translated(self.url, self._place.secrets):
             self._place.storage("").check_writable()
 
-    def replace(self, days: Sequence[PackedDay], *, go_on: Callable[[], None] = lambda: None) -> int:
+    def replace(
+        self, days: Sequence[PackedDay], *, go_on: Callable[[], None] = lambda: None, anew: bool = False
+    ) -> int:
         """Put these account-days, all of one day and all running or none, in place of those that are held.
 
         Assets go first. Those of the collections that are replaced stay until the next time, because until the rows
@@ -143,13 +155,18 @@ class DeltaLake:
         counts = {one.id: [its.rows.num_rows, its.assets.num_rows] for one, its in tables}
         said = {COLLECTIONS_KEY: counts}
 
-        def that_hold(_: pa.Table) -> set[str]:
-            return self._ids_held(pair, day, list(rows)) - counts.keys()
+        def that_hold(held: pa.Table) -> set[str]:
+            try:
+                return self._ids_held(pair, day, list(rows)) - counts.keys()
+            except DayDamaged:
+                if not anew:
+                    raise
+                return _ids(held) - counts.keys()
 
-        assets_version = pair.assets.put(day, assets, said, keep=that_hold, go_on=go_on)
+        assets_version = pair.assets.put(day, assets, said, keep=that_hold, go_on=go_on, anew=anew)
         record = {} if pair is self._running else {RECORD_KEY: collections_to_text(one.collection for one in days)}
         said_of_rows = {**said, ASSETS_VERSION_KEY: assets_version, **record}
-        version = pair.rows.put(day, rows, said_of_rows, go_on=go_on)
+        version = pair.rows.put(day, rows, said_of_rows, go_on=go_on, anew=anew)
         if pair.assets.newest().version != assets_version:
             self._put_back(pair, day, assets, counts)
         return version
@@ -247,15 +264,22 @@ class DeltaLake:
         """Remove the account's rows and assets that are of none of these collections, and set the currency of others.
 
         It looks at every day, because what the database knew of the days may be gone.
+        Raises: DayDamaged, once all other days are done.
         """
         count = 0
+        damage: DayDamaged | None = None
         change = partial(_reconciled, account_id, currencies)
         columns = ["account_id", "collection_id", "currency"]
         for pair in (self._days, self._running):
             for table in (pair.rows, pair.assets):
                 for day in sorted(table.newest().files):
-                    if change(table.held(day, [account_id], columns)) is not None:
-                        count += table.rewrite(day, change, go_on) is not None
+                    try:
+                        if change(table.held(day, [account_id], columns)) is not None:
+                            count += table.rewrite(day, change, go_on) is not None
+                    except DayDamaged as error:
+                        damage = error
+        if damage is not None:
+            raise damage
         return count
 
     def list_accounts(self, accounts: Sequence[ListedAccount]) -> bool:
@@ -284,6 +308,15 @@ class DeltaLake:
         self._accounts.maintain(min(keep, self._days.keep))
         compacted, vacuumed = sum(one.compacted for one in done), sum(one.vacuumed for one in done)
         return Maintained(compacted, vacuumed, done[0].checkpoint, done[0].kept)
+
+    def check(self) -> LakeCheck:
+        """Read every file of the tables of days, logs too, and tell which are damaged. Raises StoreError."""
+        checks = [table.check() for pair in (self._days, self._running) for table in (pair.rows, pair.assets)]
+        return LakeCheck(
+            sum(check.files for check in checks),
+            sum(check.without_checksum for check in checks),
+            tuple(damage for check in checks for damage in check.damage),
+        )
 
     @staticmethod
     def _day_of(days: Sequence[PackedDay]) -> date:
@@ -409,12 +442,13 @@ class DeltaLake:
         missing = {one.id: one for one in collections}
         versions: dict[str, int] = {}
         earliest = min(one.collected_at for one in collections) - _CLOCKS_DIFFER
-        for commit in pair.rows.commits():
-            for id_ in commit.said.get(COLLECTIONS_KEY, {}):
-                if missing.pop(id_, None) is not None:
-                    versions[id_] = commit.version
-            if not missing or commit.at < earliest or commit.version == 0:
-                return versions
+        with suppress(LakeDamaged):  # of an entry that a checkpoint makes up for: what holds tells the rest
+            for commit in pair.rows.commits():
+                for id_ in commit.said.get(COLLECTIONS_KEY, {}):
+                    if missing.pop(id_, None) is not None:
+                        versions[id_] = commit.version
+                if not missing or commit.at < earliest or commit.version == 0:
+                    return versions
         return versions | self._held_now(pair, list(missing.values()))
 
     def _held_now(self, pair: _Pair, collections: Sequence[Collected]) -> dict[str, int]:
@@ -422,22 +456,25 @@ class DeltaLake:
         version = pair.rows.newest().version
         found: dict[str, int] = {}
         for day, some in _by_day(collections).items():
-            held = self._ids_held(pair, day, [one.account_id for one in some])
-            found |= {one.id: version for one in some if one.id in held}
+            with suppress(DayDamaged):  # then they are collected again
+                held = self._ids_held(pair, day, [one.account_id for one in some])
+                found |= {one.id: version for one in some if one.id in held}
         return found
 
     def _drop_finished(self) -> None:
         """Take out of the tables of running days what accounts have in the table of days by now."""
         for table in (self._running.rows, self._running.assets):
             for day in table.newest().files:
-                finished = _accounts(table, day) & _accounts(self._days.rows, day)
-                if finished:
-                    table.put(day, dict.fromkeys(finished, table.schema.empty_table()), {})
+                with suppress(DayDamaged):  # one damaged day must not stop maintenance
+                    finished = _accounts(table, day) & _accounts(self._days.rows, day)
+                    if finished:
+                        table.put(day, dict.fromkeys(finished, table.schema.empty_table()), {})
 
     def _drop_assets_of_replaced(self) -> None:
         """Take out what `replace` left of running assets; of days that are over it is too little to look for."""
         for day in self._running.assets.newest().files:
-            self._drop_assets_of_replaced_on(day)
+            with suppress(DayDamaged):
+                self._drop_assets_of_replaced_on(day)
 
     def _drop_assets_of_replaced_on(self, day: date) -> None:
         rows, assets = self._running.rows, self._running.assets

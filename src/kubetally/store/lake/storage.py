@@ -55,6 +55,10 @@ class Storage(Protocol):
         """Remove a file that nothing refers to; where that fails, the vacuum will."""
         ...
 
+    def sizes(self) -> dict[str, int]:
+        """All files and their bytes, by path; none where the folder is missing."""
+        ...
+
     def check_writable(self) -> None:
         """Write a few bytes that no reader sees."""
         ...
@@ -93,7 +97,7 @@ class DiskStorage:
         """See `Storage`."""
         place = self._folder / path
         if not place.parent.exists():
-            place.parent.mkdir(exist_ok=True)
+            place.parent.mkdir(parents=True, exist_ok=True)
             sync_folder(place.parent.parent)
         try:
             with place.open("xb") as file:
@@ -101,6 +105,8 @@ class DiskStorage:
                 file.flush()
                 os.fsync(file.fileno())
             sync_folder(place.parent)
+        except FileExistsError:
+            raise
         except BaseException:
             self.discard(path)
             raise
@@ -109,6 +115,11 @@ class DiskStorage:
         """See `Storage`."""
         with suppress(OSError):
             (self._folder / path).unlink()
+
+    def sizes(self) -> dict[str, int]:
+        """See `Storage`."""
+        files = (path for path in self._folder.rglob("*") if path.is_file())
+        return {str(path.relative_to(self._folder)): path.stat().st_size for path in files}
 
     def check_writable(self) -> None:
         """See `Storage`; the file has no name, or loses it at once. Where the folder is missing, of its parent."""
@@ -158,6 +169,10 @@ class ObjectStorage:
         """See `Storage`."""
         with suppress(BaseError, OSError):
             obstore.delete(self._store, path)
+
+    def sizes(self) -> dict[str, int]:
+        """See `Storage`."""
+        return {str(found["path"]): int(found["size"]) for page in obstore.list(self._store) for found in page}
 
     def check_writable(self) -> None:
         """See `Storage`; it is the same small object each time."""

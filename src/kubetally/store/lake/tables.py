@@ -23,8 +23,8 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.transaction import AddAction, RemoveAction
 from obstore.exceptions import BaseError
 
-from kubetally.ledger.stored import DayDamaged, Maintained, SetAside
-from kubetally.store.lake import files
+from kubetally.ledger.stored import DayDamaged, FileDamage, LakeCheck, Maintained, SetAside
+from kubetally.store.lake import checking, files
 from kubetally.store.lake.faults import (
     UNREADABLE,
     LakeBusy,
@@ -38,7 +38,7 @@ from kubetally.store.lake.faults import (
     translated,
 )
 from kubetally.store.lake.files import DamagedFile, DataFile
-from kubetally.store.lake.log_folder import ACTIONS_KEY, MAX_TORN_ENTRIES
+from kubetally.store.lake.log_folder import ACTIONS_KEY, MAX_TORN_ENTRIES, SET_ASIDE
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import DAY, SCHEMA_VERSION, SCHEMAS, STATISTICS, VERSION_KEY, TableName, in_files
 from kubetally.store.lake.storage import MissingFile
@@ -92,7 +92,7 @@ class DayTable:
         self.url = place.shown_table(name)
         self.schema = in_files(SCHEMAS[name])
         self._place, self._keep, self._sleep = place, keep, sleep
-        self._storage = place.storage(name)
+        self._storage, self._aside = place.storage(name), place.storage(f"{SET_ASIDE}/{name}")
         self._handle: DeltaTable | None = None
         self._newest = EMPTY
         self._older: OrderedDict[int, Snapshot] = OrderedDict()
@@ -159,6 +159,7 @@ class DayTable:
         *,
         keep: Keep = lambda _: (),
         go_on: Callable[[], None] = lambda: None,
+        anew: bool = False,
     ) -> int:
         """Put tables of accounts in place of what they have of this day, in one commit; returns its version.
 
@@ -166,9 +167,10 @@ class DayTable:
         collections' rows stay beside the new ones. go_on: called before each attempt to commit, after the day was
         read: who committed before it is seen by it, and who commits after it makes our commit fail; where it raises,
         what was written is removed again and the error passed on.
+        anew: a damaged file of the day is replaced too, by what can be read of it, and a copy of it is set aside.
         Raises: LakeBusy, LakeFull; DayDamaged, where the present file of the day is missing or damaged.
         """
-        made = self._write(day, lambda held: files.merged(held, new, keep(held)), said, go_on)
+        made = self._write(day, lambda held: files.merged(held, new, keep(held)), said, go_on, anew=anew)
         assert made is not None  # noqa: S101
         return made
 
@@ -192,6 +194,8 @@ class DayTable:
         change: Callable[[pa.Table], list[pa.Table] | None],
         said: Mapping[str, Any],
         go_on: Callable[[], None],
+        *,
+        anew: bool = False,
     ) -> int | None:
         with self._writing:
             for attempt in range(ATTEMPTS):
@@ -199,9 +203,8 @@ class DayTable:
                     self._sleep(_wait_seconds(attempt))
                 base = self._made()
                 try:
-                    held = self.read(base, day)
-                except MissingFile as error:
-                    self.check_moved(base, day, error)
+                    held = self._held_at(base, day, anew=anew)
+                except MissingFile:
                     continue
                 tables = change(held)
                 if tables is None:
@@ -219,11 +222,41 @@ class DayTable:
                     continue
         raise LakeBusy(self.url, ATTEMPTS)
 
+    def _held_at(self, base: Snapshot, day: date, *, anew: bool) -> pa.Table:
+        """The rows of a day; anew: what can be read of them.
+
+        Raises: DayDamaged; MissingFile, where somebody replaced the file meanwhile.
+        """
+        try:
+            try:
+                return self.read(base, day)
+            except MissingFile as error:
+                self.check_moved(base, day, error)
+                raise
+        except DayDamaged:
+            if not anew:
+                raise
+        with self._translated():
+            for file in base.of(day):
+                self._set_aside(file)
+            readable = [files.salvage(self._storage, file, self.schema) for file in base.of(day)]
+        return pa.concat_tables([self.schema.empty_table(), *readable])
+
+    def _set_aside(self, file: DataFile) -> None:
+        """Copy a damaged file to where no history expires; one that can't be read stays where it is."""
+        try:
+            content = self._storage.body(file.path)
+        except (MissingFile, OSError):
+            return
+        with suppress(FileExistsError):  # it was copied before
+            self._aside.write(file.path, pa.py_buffer(content))
+
     def commits(self, version: int | None = None) -> Iterator[Commit]:
         """What the log still tells of commits, from `version` (else the newest) backwards.
 
         From the log's own files: `DeltaTable.history` counts back from the version of its handle while it lists from
         the newest commit on, so that a commit of somebody else shifts all its versions (deltalake 1.6.6).
+        Raises: LakeDamaged, where an entry can't be read.
         """
         at = self.newest().version if version is None else version
         while at >= 0:
@@ -253,7 +286,8 @@ class DayTable:
             return Maintained()
         scattered = [day for day, several in snapshot.files.items() if len(several) > 1]
         for day in scattered:
-            self.put(day, {}, {})
+            with suppress(DayDamaged):  # one damaged day must not stop maintenance
+                self.put(day, {}, {})
         with self._translated():
             handle = self._delta(None)  # of its own: to list files takes long, and readers use ours meanwhile
             properties = handle.metadata().configuration
@@ -270,6 +304,27 @@ class DayTable:
             self._sync_log(snapshot.version)
             handle.cleanup_metadata()
         return Maintained(len(scattered), len(removed), self.newest().version, max(keep, told))
+
+    def check(self) -> LakeCheck:
+        """Read all files of the table, and tell which are damaged, but for old ones of which a copy was set aside."""
+        with self._translated():
+            sizes, known = self._storage.sizes(), self._aside.sizes()
+        if not sizes:
+            return LakeCheck()
+        log = checking.check_log(self.name, self._storage, sizes)
+        damage, added = [*log.damage], dict(log.added)
+        current: set[str] = set()
+        try:
+            for day, several in self.newest().files.items():
+                for file in several:
+                    current.add(file.path)
+                    added.setdefault(file.path, checking.Added(file, day, None))
+        except LakeDamaged as error:
+            if not damage:
+                damage.append(FileDamage(self.name, "_delta_log", error.why))
+        found = list(checking.check_data(self.name, self._storage, added, current))
+        damage += [one for one in found if isinstance(one, FileDamage) and (one.is_current or one.path not in known)]
+        return LakeCheck(log.files + len(found), found.count(False), tuple(damage))
 
     def is_torn(self) -> bool:
         """Whether a power cut left unfinished entries or checkpoints in the log. Raises StoreError."""

@@ -10,16 +10,16 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, case, delete, func, select, update
+from sqlalchemy import Connection, Engine, and_, case, delete, func, select, update
 
 from kubetally.domain.booking import ComponentBalance
 from kubetally.domain.cluster_costs import DayState
-from kubetally.domain.collection import NO_DATA, Collection, CoveredDay
+from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, Collection, CoveredDay
 from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.window import Clock
-from kubetally.ledger.stored import DAMAGE_CODES, CollectionGone, Progress
+from kubetally.ledger.stored import CollectionGone, Progress
 from kubetally.store.meta.engine import shown
 from kubetally.store.meta.faults import translated
 from kubetally.store.meta.head import (
@@ -316,18 +316,33 @@ class SqlCoverage:
             return [(name, day) for name, day in connection.execute(question)]
 
     def failed(self, account_id: str, day: date, at: datetime, code: str, message: str) -> None:
-        """An attempt that met an error; what is held stays held. Of a long message the beginning is kept."""
-        tried = {
-            "attempts": CoverageRow.attempts + 1,
-            "tried_at": to_microseconds(at),
-            "error_code": code[:CODE_LENGTH],
-            "error_message": clean(message)[:_MESSAGE_LENGTH],
-        }
+        """An attempt that met an error; what is held stays held. Of a long message the beginning is kept.
+
+        That a stored day is damaged stays noted, whatever later attempts meet, until it is collected.
+        """
+        new_code, new_message = code[:CODE_LENGTH], clean(message)[:_MESSAGE_LENGTH]
+        found: dict[str, Any] = {"error_code": new_code, "error_message": new_message}
+        if code not in DAMAGE_CODES:
+            stays = and_(CoverageRow.error_code.in_(DAMAGE_CODES), CoverageRow.collection_id.is_not(None))
+            found = {
+                "error_code": case((stays, CoverageRow.error_code), else_=new_code),
+                "error_message": case((stays, CoverageRow.error_message), else_=new_message),
+            }
+        tried = {"attempts": CoverageRow.attempts + 1, "tried_at": to_microseconds(at), **found}
         with self._writes() as connection:
             put_missing(connection, CoverageRow, [{"account_id": account_id, "day": day}])
             connection.execute(
                 update(CoverageRow).where(CoverageRow.account_id == account_id, CoverageRow.day == day).values(tried)
             )
+
+    def clear_damage(self, collections: Sequence[Collection]) -> None:
+        """These stored days can be read again: forget that they were damaged, and when that was. Raises StoreError."""
+        cleared = {"attempts": 0, "error_code": None, "error_message": None}
+        with self._writes() as connection:
+            for collection in collections:
+                is_damaged = CoverageRow.error_code.in_(DAMAGE_CODES)
+                of_day = (CoverageRow.account_id == collection.account_id, CoverageRow.day == collection.day)
+                connection.execute(update(CoverageRow).where(*of_day, is_damaged).values(cleared))
 
     def history_begins(self, account_id: str) -> date | None:
         """The first day that the account's source holds, as it was last found. Raises StoreError."""

@@ -1,0 +1,101 @@
+"""Reading every file of a table, its log too, to tell which are damaged."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from obstore.exceptions import BaseError
+
+from kubetally.ledger.stored import FileDamage
+from kubetally.store.lake import files
+from kubetally.store.lake.faults import UNREADABLE, shown
+from kubetally.store.lake.files import DamagedFile, DataFile
+from kubetally.store.lake.log_folder import ACTIONS_KEY, read_actions
+from kubetally.store.lake.schema import DAY
+from kubetally.store.lake.storage import MissingFile, Storage
+
+_LOG = "_delta_log/"
+_ENTRY = re.compile(r"_delta_log/(\d{20})\.json")
+_UNREADABLE = (DamagedFile, MissingFile, BaseError, OSError, *UNREADABLE)
+
+
+class Added(NamedTuple):
+    """A data file as the log tells of it."""
+
+    file: DataFile
+    day: date | None
+    written_at: datetime | None
+
+
+class LogCheck(NamedTuple):
+    """The data files that entries tell of, by path, and what is wrong with the log; `files` counts its files."""
+
+    added: Mapping[str, Added]
+    damage: tuple[FileDamage, ...]
+    files: int
+
+
+def check_log(table: str, storage: Storage, sizes: Mapping[str, int]) -> LogCheck:
+    """Read all entries and checkpoints of a table's log; `sizes`: all of its files."""
+    added: dict[str, Added] = {}
+    damage = []
+    log = sorted(path for path in sizes if path.startswith(_LOG))
+    for path in log:
+        try:
+            why = None
+            if _ENTRY.fullmatch(path):
+                actions = read_actions(storage.body(path))
+                why = _wrong_with(actions)
+                for action in actions or ():
+                    if "add" in action:
+                        found = _added(action["add"])
+                        added[found.file.path] = found
+            elif path.endswith(".parquet"):
+                pq.read_table(pa.BufferReader(storage.body(path)))
+            elif path == f"{_LOG}_last_checkpoint":
+                msgspec.json.decode(storage.body(path))
+        except _UNREADABLE as error:
+            why = shown(error)
+        if why is not None:
+            damage.append(FileDamage(table, path, why))
+    versions = [int(match[1]) for path in log if (match := _ENTRY.fullmatch(path))]
+    missing = sorted(set(range(min(versions), max(versions))) - set(versions)) if versions else ()
+    damage += [FileDamage(table, f"{_LOG}{version:020d}.json", "it is missing") for version in missing]
+    return LogCheck(added, tuple(damage), len(log))
+
+
+def check_data(
+    table: str, storage: Storage, added: Mapping[str, Added], current: set[str]
+) -> Iterator[FileDamage | bool]:
+    """Of each data file whether it has checksums, where it is whole, else its damage."""
+    for path, (file, day, written_at) in added.items():
+        try:
+            yield files.verify(storage, file)
+        except MissingFile:
+            if path in current:
+                yield FileDamage(table, path, "it is missing", day, written_at)
+        except (DamagedFile, BaseError, OSError, *UNREADABLE) as error:
+            yield FileDamage(table, path, shown(error), day, written_at, is_current=path in current)
+
+
+def _wrong_with(actions: list[dict[str, Any]] | None) -> str | None:
+    if actions is None:
+        return "it is cut off or no JSON"
+    if not actions:
+        return "it is empty"
+    count = sum("add" in action or "remove" in action for action in actions)
+    info: Mapping[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+    told = info.get(ACTIONS_KEY, count)
+    return None if told == count else f"it has {count} of its {told} actions"
+
+
+def _added(action: Mapping[str, Any]) -> Added:
+    day = action["partitionValues"].get(DAY)
+    written_at = datetime.fromtimestamp(action["modificationTime"] / 1000, UTC)
+    file = DataFile(unquote(action["path"]), action["size"])
+    return Added(file, None if day is None else date.fromisoformat(day), written_at)

@@ -1,0 +1,84 @@
+"""A day that is damaged in the lake is its own trouble: others are collected, and a backfill writes it anew."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from kubetally.domain.collection import DAMAGED
+from kubetally.ledger.collect.plan import ONE_DAY, History, Policy, due
+from tests.served import NOON_AFTER
+from tests.service import account_id
+from tests.unit.ledger.collect.test_collector import TODAY, Cluster, World
+
+YESTERDAY = TODAY - ONE_DAY
+DAY_BEFORE = TODAY - 2 * ONE_DAY
+
+
+def known(world: World, number: int = 1) -> dict[int, tuple[str, str] | None]:
+    """What the last attempt met, by how many days ago."""
+    days = world.coverage.days(TODAY - 40 * ONE_DAY, TODAY + ONE_DAY, [account_id(number)])
+    return {(TODAY - one.day).days: one.last_error for one in days if one.last_error}
+
+
+async def test_damaged_day_fails_alone_and_all_others_are_collected() -> None:
+    world = World([Cluster(days=3), Cluster(days=3)])
+    world.lake.damaged = {DAY_BEFORE}
+    report = await world.collect()
+    assert {(outcome.account_id, outcome.day) for outcome in report.failed if outcome.code == DAMAGED} == {
+        (account_id(number), DAY_BEFORE) for number in (1, 2)
+    }
+    assert {one.day for one in world.coverage.confirmed} >= {TODAY, YESTERDAY, TODAY - 3 * ONE_DAY}
+    for number in (1, 2):
+        code, message = known(world, number)[2] or ("", "")
+        assert code == DAMAGED
+        assert f"kubetally backfill {account_id(number)} --from {DAY_BEFORE} --to {YESTERDAY}" in message
+    assert not world.coverage.pending()
+
+
+async def test_damaged_day_is_tried_again_with_growing_pauses_and_holds_no_other() -> None:
+    world = World([Cluster(days=3)])
+    world.lake.damaged = {DAY_BEFORE}
+    await world.collect()
+    days = {one.day: one for one in world.coverage.days(DAY_BEFORE, TODAY + ONE_DAY, [account_id(1)])}
+    waits = []
+    for attempts in (1, 2, 3, 20):
+        one = replace(days[DAY_BEFORE], attempts=attempts, tried_at=NOON_AFTER)
+        history = History(account_id(1), days | {DAY_BEFORE: one}, DAY_BEFORE)
+        minutes = (5, 10, 20, 40, 60, 24 * 60)
+        is_due = (
+            minute
+            for minute in minutes
+            if DAY_BEFORE in {found.day for found in due([history], NOON_AFTER + timedelta(minutes=minute), Policy())}
+        )
+        waits.append(next(is_due))
+    assert waits == [5, 10, 20, 24 * 60]
+
+
+async def test_stored_day_that_was_found_damaged_is_due_until_it_is_collected() -> None:
+    world = World([Cluster(days=3)])
+    await world.collect()
+    assert not [one for one in await world.collector().due() if one.day == DAY_BEFORE]
+    an_hour_ago = NOON_AFTER - timedelta(hours=1)
+    world.coverage.failed(account_id(1), DAY_BEFORE, an_hour_ago, DAMAGED, "a bit was flipped")
+    world.coverage.failed(account_id(1), DAY_BEFORE, an_hour_ago, "refused", "the source was down")
+    assert known(world)[2] == (DAMAGED, "a bit was flipped")
+    assert DAY_BEFORE in {one.day for one in await world.collector().due()}
+    await world.collect()
+    assert 2 not in known(world)
+
+
+async def test_backfill_writes_a_damaged_day_anew_and_asks_for_what_is_lost() -> None:
+    world = World([Cluster(days=3, cpu=1), Cluster(days=3, cpu=2)])
+    await world.collect()
+    world.lake.damaged = {DAY_BEFORE}
+    report = await world.collector().backfill(str(account_id(1)), DAY_BEFORE, YESTERDAY)
+    assert [one.day for one in report.collected] == [DAY_BEFORE]
+    assert world.held()[2] == 1
+    assert 2 not in known(world)
+    assert (known(world, 2)[2] or ("", ""))[0] == DAMAGED  # it could not be read, and is asked for again
+
+
+async def test_running_day_is_written_anew_without_being_asked_to() -> None:
+    world = World([Cluster(days=3)])
+    world.lake.damaged = {TODAY}
+    report = await world.collect()
+    assert TODAY in {one.day for one in report.collected}
