@@ -17,6 +17,7 @@ from kubetally.ledger.service import CostService
 from kubetally.ledger.storage_health import StorageCheck
 from kubetally.settings import Settings
 from kubetally.web.app import create_app
+from kubetally.web.connections import ConnectionLimits
 from kubetally.web.server import run, serve
 from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.sources import open_source
@@ -97,7 +98,12 @@ def cost_service(
 
 
 @contextmanager
-def serving(service: CostService, clock: Clock | None = None, storage: StorageCheck | None = None) -> Iterator[str]:
+def serving(
+    service: CostService,
+    clock: Clock | None = None,
+    storage: StorageCheck | None = None,
+    limits: ConnectionLimits | None = None,
+) -> Iterator[str]:
     """The URL of the service, run by its own server on a loop of its own thread."""
     told, urls = threading.Event(), list[str]()
     app = create_app(service, SECRET, "1.2.3-test", clock or FixedClock(), storage=storage)
@@ -109,7 +115,7 @@ def serving(service: CostService, clock: Clock | None = None, storage: StorageCh
     async def main() -> None:
         nonlocal loop, stop
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
-        await run(app, "127.0.0.1", 0, stop, listening=listening)
+        await run(app, "127.0.0.1", 0, stop, listening=listening, limits=limits)
 
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
     loop.close()

@@ -88,6 +88,11 @@ class Settings:
         "Addresses or networks, with commas between, of the reverse proxies before the service: the client's address "
         "and `https` are taken from their `X-Forwarded-For` and `X-Forwarded-Proto`.",
     )
+    connections_per_address: int = _setting(
+        128,
+        "Connections without a request under way that one client address may hold open at the service; a network of 64 "
+        "bits of IPv6 counts as one. Trusted proxies have no such limit.",
+    )
     kubecost_api_url: str | None = _setting(
         None,
         "URL of the one source of a machine without accounts, or of the one account that states none.",

@@ -11,6 +11,7 @@ from kubetally.domain.errors import HubError, NotFound
 from kubetally.domain.window import Clock
 from kubetally.ledger.service import ClusterUnreadable, CostService
 from kubetally.ledger.storage_health import StorageCheck
+from kubetally.web.connections import Connections
 from kubetally.web.documentation import openapi_config, openapi_json, swagger
 from kubetally.web.faces import no_such_path
 from kubetally.web.figures import Figures
@@ -71,6 +72,7 @@ def create_app(
         debug=False,
     )
     app.figures, app.life, app.give_up = figures, life, service.close
+    app.connections = Connections(proxies)
     return app
 
 

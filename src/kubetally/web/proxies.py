@@ -56,6 +56,12 @@ class TrustedProxies:
         return peer
 
 
+def counted(address: str) -> str:
+    """The address that limits of a client count by; that of a peer, or as it stands where it is none."""
+    found = _parsed(address)
+    return address if found is None else counted_address(found)
+
+
 def counted_address(address: _Address) -> str:
     """The address, or the network of 64 bits that a client of IPv6 has."""
     if isinstance(address, IPv6Address):

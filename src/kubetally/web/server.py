@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -14,6 +15,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from kubetally.domain.errors import RequestError
+from kubetally.web.connections import ConnectionLimits, max_connections
 from kubetally.web.watch import WatchedApp
 
 STOP_SECONDS: Final = 8.0
@@ -22,7 +24,6 @@ LAST_SECONDS: Final = 2.0  # for those who are told that their answer was given 
 _CONNECTIONS: Final = 2048
 _THREADS: Final = 64
 _BIGGEST_HEAD: Final = 64 * 1024
-_HEAD_SECONDS: Final = 15
 _log = structlog.get_logger(__name__)
 
 
@@ -50,6 +51,7 @@ def serve(
     *,
     listening: Callable[[str], None] = lambda url: None,
     stop_seconds: float = STOP_SECONDS,
+    limits: ConnectionLimits | None = None,
 ) -> None:
     """Answer until SIGTERM or SIGINT, then finish what is under way, for `stop_seconds` at most.
 
@@ -62,7 +64,7 @@ def serve(
         loop.set_default_executor(ThreadPoolExecutor(_THREADS, "web"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await run(app, host, port, stop, listening=listening, stop_seconds=stop_seconds)
+        await run(app, host, port, stop, listening=listening, stop_seconds=stop_seconds, limits=limits)
 
     asyncio.run(until_told())
 
@@ -75,9 +77,12 @@ async def run(
     *,
     listening: Callable[[str], None] = lambda url: None,
     stop_seconds: float = STOP_SECONDS,
+    limits: ConnectionLimits | None = None,
 ) -> None:
     """The same on a loop that runs already, until `stop` is set."""
     host, port = _free_address(host, port)
+    limits = limits or ConnectionLimits()
+    total = max_connections(limits.total)
     server = Server(
         app,
         address=host,
@@ -86,16 +91,21 @@ async def run(
         http=HTTPModes.http1,
         websockets=False,
         backlog=_CONNECTIONS,
-        http1_settings=HTTP1Settings(header_read_timeout=_HEAD_SECONDS * 1000, max_buffer_size=_BIGGEST_HEAD),
+        backpressure=total,  # beyond it nobody is accepted, so that limits are kept below it
+        http1_settings=HTTP1Settings(
+            header_read_timeout=round(limits.head_seconds * 1000), max_buffer_size=_BIGGEST_HEAD
+        ),
         log_enabled=False,
     )
     server.workers_kill_timeout = stop_seconds  # type: ignore[assignment]
     running = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     ready = asyncio.create_task(_announce(host, port, listening))
+    limiting = asyncio.create_task(app.connections.keep_limits(port, replace(limits, total=total * 9 // 10)))
     try:
         await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
     finally:
+        limiting.cancel()
         ready.cancel()
         stopping.cancel()
     if not running.done():

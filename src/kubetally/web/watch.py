@@ -12,6 +12,7 @@ import structlog
 from litestar import Litestar, Request
 from litestar.types import HTTPScope, Message, Receive, Send
 
+from kubetally.web.connections import Connections
 from kubetally.web.documentation import SWAGGER
 from kubetally.web.faces import no_such_path
 from kubetally.web.figures import Figures
@@ -28,11 +29,13 @@ _SAFE = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-refe
 class WatchedApp(Litestar):
     """A Litestar application that tells of each of its requests, and can be told that it ends.
 
-    figures, life: set before the first request. give_up: ends what is asked of sources, so that who waits is answered.
+    figures, life, connections: set before the first request. give_up: ends what is asked of sources, so that who waits
+    is answered.
     """
 
     figures: Figures
     life: Life
+    connections: Connections
     give_up: Callable[[], Awaitable[None]]
     log: Any = None
 
@@ -55,6 +58,8 @@ class _Watched:
         self._path = scope["path"]
 
     async def answer(self, app: Any, receive: Receive) -> None:
+        peer = self._scope["client"]
+        self._app.connections.began(peer)
         try:
             problem = _refused(self._scope)
             if problem is None:
@@ -64,6 +69,7 @@ class _Watched:
                 response = problem.response().to_asgi_response(app=None, request=Request(self._scope))
                 await response(self._scope, receive, self.send)
         finally:
+            self._app.connections.ended(peer)
             self._tell()
 
     async def send(self, message: Message) -> None:

@@ -11,6 +11,7 @@ from kubetally.ledger.database_wait import DATABASE_SECONDS
 from kubetally.ledger.service import CostService
 from kubetally.settings import Settings
 from kubetally.web.app import create_app
+from kubetally.web.connections import ConnectionLimits
 from kubetally.web.proxies import TrustedProxies
 from kubetally.web.question import DEFAULT_WINDOW
 from kubetally.web.server import AddressNotFree, check_address, serve
@@ -112,13 +113,14 @@ def run_service(
             proxies=proxies,
         )
         known = len(accounts.all())
+        limits = ConnectionLimits(per_address=settings.connections_per_address)
 
         def listening(url: str) -> None:
             started(Started(url, link_of(url, secret), secret, ledger.database, shown_lake(settings), known))
 
         try:
-            serve(app, host, port, listening=listening)
+            serve(app, host, port, listening=listening, limits=limits)
         except AddressNotFree:
             if not or_free_port:
                 raise
-            serve(app, host, 0, listening=listening)
+            serve(app, host, 0, listening=listening, limits=limits)
