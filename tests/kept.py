@@ -119,7 +119,10 @@ class LakeInMemory:
     def tidy(self) -> int:
         return 0
 
-    def maintain(self, keep: timedelta, shorten: bool = False) -> Maintained:
+    def newest_commit_at(self) -> datetime | None:
+        return None
+
+    def maintain(self, keep: timedelta, shorten: bool = False, *, clear: bool = True) -> Maintained:
         return Maintained()
 
     def check(self) -> LakeCheck:

@@ -84,6 +84,33 @@ def test_days_tell_what_is_held_without_its_head(coverage: SqlCoverage) -> None:
     ]
 
 
+def test_day_collected_in_the_future_is_provisional(coverage: SqlCoverage, clock: SetClock) -> None:
+    coverage.intend([collection("a", collected_at=NOW + timedelta(days=60))])
+    coverage.confirm(["a"], 1)
+    (known,) = coverage.days(DAY, DAY + timedelta(days=1))
+    assert (known.is_held, known.state) == (True, DayState.PROVISIONAL)
+    clock.forward(timedelta(days=61).total_seconds())
+    (known,) = coverage.days(DAY, DAY + timedelta(days=1))
+    assert known.state is DayState.SETTLED
+
+
+def test_missing_day_holds_no_longer_and_an_earlier_one_is_restored(coverage: SqlCoverage) -> None:
+    for version, name in enumerate(("first", "second"), 1):
+        coverage.intend([collection(name)])
+        coverage.confirm([name], version)
+    (known,) = coverage.days(DAY, DAY + timedelta(days=1))
+    assert coverage.mark_missing(known, NOW, "the lake lacks it")
+    (lost,) = coverage.days(DAY, DAY + timedelta(days=1))
+    assert (lost.is_held, lost.total, lost.attempts) == (False, 0, 0)
+    assert lost.last_error == ("collection_gone", "the lake lacks it")
+    assert coverage.held("a", DAY, DAY + timedelta(days=1), NOW + timedelta(days=1))[0].id == "first"
+    assert coverage.known_ids(["first", "second", "third"]) == {"first", "second"}
+    assert coverage.restore([], ["first"]) == {"first"}
+    (again,) = coverage.days(DAY, DAY + timedelta(days=1))
+    assert (again.collection_id, again.last_error) == ("first", None)
+    assert not coverage.mark_missing(known, NOW, "another holds by now")
+
+
 def test_days_come_by_account_and_day_from_the_first_to_before_the_end(coverage: SqlCoverage) -> None:
     for number in range(4):
         day = DAY + timedelta(days=number)

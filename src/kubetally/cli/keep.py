@@ -24,6 +24,10 @@ Shorten = Annotated[
 ]
 
 
+TrustClock = Annotated[
+    bool,
+    typer.Option("--trust-clock", help="Remove old history also if the last collection is more than a day old."),
+]
 Verify = Annotated[
     bool, typer.Option("--verify", help="Read FILE and say what it holds; exit 1 if it is damaged. Writes nothing.")
 ]
@@ -36,11 +40,12 @@ PartialRestore = Annotated[
 ]
 
 
-def maintain(shorten: Shorten = False) -> None:
+def maintain(shorten: Shorten = False, trust_clock: TrustClock = False) -> None:
     """Look after the lake of collected days.
 
     Small files are put together, and what was replaced longer ago than history
-    is kept is cleared away.
+    is kept is cleared away. Days that lake and database differ in are noted:
+    see `kubetally coverage`.
 
     `kubetally collect --forever`, and so `kubetally serve`, does the same once a day.
 
@@ -52,8 +57,13 @@ def maintain(shorten: Shorten = False) -> None:
     from kubetally.wiring.storage_health import check_storage
 
     settings = start_up()
-    done = maintain_once(settings, shorten=shorten)
+    done = maintain_once(settings, shorten=shorten, trust_clock=trust_clock)
     print(f"Put together {done.compacted} files, removed {done.vacuumed}")
+    if done.newest_commit is not None:
+        print(
+            f"No history was removed: the last collection was at {rfc3339(done.newest_commit)}, more than a day before "
+            "this machine's clock. Check the clock, or collect first; --trust-clock removes it all the same"
+        )
     for problem in check_storage(settings).problems:
         warn(str(problem))
 

@@ -68,6 +68,10 @@ class Collection:
         is_whole = self.hours_covered >= window.hours and not any_missing(self.head.issues)
         return DayState.SETTLED if is_late and is_whole else DayState.PROVISIONAL
 
+    def state_at(self, now: datetime) -> DayState:
+        """`state`, but provisional while it was collected in the future: by a clock that was ahead."""
+        return DayState.PROVISIONAL if self.collected_at > now else self.state
+
     @property
     def hours_covered(self) -> float:
         """Hours of the day that the source answered for."""

@@ -115,23 +115,23 @@ class History:
         Raises: StoreError, where there are several and none can be read; as_of: also where there is one.
         """
         collections = self._collections(account_id, window, now, as_of)
-        days, unreadable = self._readable(collections)
+        days, unreadable = self._readable(collections, now)
         if any(isinstance(error, CollectionGone) for _, error in unreadable):
             # Replaced and cleared away since we looked, if the horizon is short: what holds now is to be had.
             now_held = self._collections(account_id, window, now, as_of)
             if now_held != collections:
-                days, unreadable = self._readable(now_held)
+                days, unreadable = self._readable(now_held, now)
         if not days and (len(unreadable) > 1 or (unreadable and as_of is not None)):  # not of a day, but of the lake
             raise unreadable[0][1]
         return days, unreadable
 
-    def _readable(self, collections: Sequence[Collection]) -> tuple[list[HeldDay], list[_Unreadable]]:
+    def _readable(self, collections: Sequence[Collection], now: datetime) -> tuple[list[HeldDay], list[_Unreadable]]:
         """What can be read, all at once or else in halves, so that a few bad days cost few questions.
 
         Raises: StoreError, where it is not of some days: of a lake that can't be opened, or is away.
         """
         lake = self._lake() if collections else None
-        return ([], []) if lake is None else _read(lake, collections)
+        return ([], []) if lake is None else _read(lake, collections, now)
 
     def _not_replaced(self, account_id: str, days: Sequence[HeldDay]) -> Iterator[Issue]:
         """What the last attempt to collect these days again met, where its answer knew less than what is held."""
@@ -163,7 +163,7 @@ async def held_days(
         return Held((), (Issue(IssueKind.SOURCE_WARNING, message, None, window, "history", {"code": error.code}),))
 
 
-def _read(lake: Lake, collections: Sequence[Collection]) -> tuple[list[HeldDay], list[_Unreadable]]:
+def _read(lake: Lake, collections: Sequence[Collection], now: datetime) -> tuple[list[HeldDay], list[_Unreadable]]:
     """The days that can be read, and those that can't, both in order. Raises StoreError of a lake that is away."""
     try:
         rows = lake.rows(collections)
@@ -173,9 +173,9 @@ def _read(lake: Lake, collections: Sequence[Collection]) -> tuple[list[HeldDay],
         if len(collections) == 1:
             return [], [(collections[0], error)]
         middle = len(collections) // 2
-        (days, bad), (later, worse) = _read(lake, collections[:middle]), _read(lake, collections[middle:])
+        (days, bad), (later, worse) = _read(lake, collections[:middle], now), _read(lake, collections[middle:], now)
         return [*days, *later], [*bad, *worse]
-    return [HeldDay(one.booked(rows[one.id]), one.source, one.state) for one in collections], []
+    return [HeldDay(one.booked(rows[one.id]), one.source, one.state_at(now)) for one in collections], []
 
 
 def _could_not_be_read(

@@ -92,12 +92,14 @@ class Maintained:
     """What maintenance did: files put together, files removed for good, and the version of the checkpoint.
 
     kept: how long what was replaced is kept; None where there is nothing.
+    newest_commit: where nothing was removed because the clock is more than a day after it; else None.
     """
 
     compacted: int = 0
     vacuumed: int = 0
     checkpoint: int | None = None
     kept: timedelta | None = None
+    newest_commit: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,10 +282,15 @@ class Lake(Protocol):
         """Remove what the copies of running days were before, once it is old enough; how many files that were."""
         ...
 
-    def maintain(self, keep: timedelta, shorten: bool = False) -> Maintained:
+    def newest_commit_at(self) -> datetime | None:
+        """When something was last collected, by the clock of who did; None where nothing was."""
+        ...
+
+    def maintain(self, keep: timedelta, shorten: bool = False, *, clear: bool = True) -> Maintained:
         """Put small files together, write a checkpoint, and remove what was replaced longer than `keep` ago.
 
-        Where the lake was told before to keep it longer, that holds, unless `shorten`.
+        clear: whether anything is removed. Where the lake was told before to keep it longer, that holds, unless
+        `shorten`.
         """
         ...
 

@@ -134,6 +134,9 @@ def _due_of(history: History, now: datetime, policy: Policy) -> Iterator[Due]:
         if known is None or known.is_missing or known.is_running:
             if _may_be_tried(known, now, policy):
                 yield Due(Reason.MISSING, day, history.account_id, has_failed)
+        elif _was_collected_in_future(known, now):
+            if _may_be_tried(known, now, policy):
+                yield Due(Reason.UNSETTLED, day, history.account_id, has_failed)
         elif known.state is not DayState.SETTLED and _is_unsettled(known, now, policy):
             yield Due(Reason.UNSETTLED, day, history.account_id, has_failed)
 
@@ -302,6 +305,11 @@ def _may_be_tried(known: CoveredDay | None, now: datetime, policy: Policy) -> bo
 
 def _is_empty(known: CoveredDay) -> bool:
     return known.last_error is not None and known.last_error[0] == NO_DATA
+
+
+def _was_collected_in_future(known: CoveredDay, now: datetime) -> bool:
+    """Whether a clock that was ahead collected it: its day may not have been over, nor corrected, by then."""
+    return known.collected_at is not None and known.collected_at > now
 
 
 def _is_unsettled(known: CoveredDay, now: datetime, policy: Policy) -> bool:

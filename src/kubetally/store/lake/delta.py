@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
@@ -291,7 +291,15 @@ class DeltaLake:
         keep = self._running.keep
         return sum(table.maintain(keep, shorten=True).vacuumed for table in (self._running.rows, self._running.assets))
 
-    def maintain(self, keep: timedelta, shorten: bool = False) -> Maintained:
+    def newest_commit_at(self) -> datetime | None:
+        """When something was last collected, by the clock of who did; None where nothing was."""
+        newest = (
+            next((commit.at for commit in pair.rows.commits() if COLLECTIONS_KEY in commit.said), None)
+            for pair in (self._days, self._running)
+        )
+        return max((at for at in newest if at is not None), default=None)
+
+    def maintain(self, keep: timedelta, shorten: bool = False, *, clear: bool = True) -> Maintained:
         """One file a day, a checkpoint, and nothing that was replaced longer than `keep` ago (running days: an hour).
 
         Where the tables were told before to keep it longer, that holds, unless `shorten`: what is removed is gone for
@@ -301,11 +309,12 @@ class DeltaLake:
         self._drop_finished()
         self._drop_assets_of_replaced()
         done = [
-            table.maintain(min(keep, pair.keep), shorten or pair is self._running)
+            table.maintain(min(keep, pair.keep), shorten or pair is self._running, clear=clear)
             for pair in (self._days, self._running)
             for table in (pair.rows, pair.assets)
         ]
-        self._accounts.maintain(min(keep, self._days.keep))
+        if clear:
+            self._accounts.maintain(min(keep, self._days.keep))
         compacted, vacuumed = sum(one.compacted for one in done), sum(one.vacuumed for one in done)
         return Maintained(compacted, vacuumed, done[0].checkpoint, done[0].kept)
 

@@ -276,10 +276,11 @@ class DayTable:
         except UNREADABLE as error:
             raise LakeDamaged(self.url, f"its log entry {_entry(version)} can't be read: {shown(error)}") from error
 
-    def maintain(self, keep: timedelta, shorten: bool = False) -> Maintained:
+    def maintain(self, keep: timedelta, shorten: bool = False, *, clear: bool = True) -> Maintained:
         """One file a day, a checkpoint, and nothing that was replaced longer than `keep` ago.
 
-        Where the table says of itself that it keeps it longer, that holds, unless `shorten`.
+        Where the table says of itself that it keeps it longer, that holds, unless `shorten`. clear: whether anything
+        is removed.
         """
         snapshot = self.newest()
         if snapshot is EMPTY:
@@ -296,13 +297,14 @@ class DayTable:
             if not properties_wanted.items() <= properties.items():
                 handle.alter.set_table_properties(properties_wanted)
             hours = ceil(max(keep, told) / timedelta(hours=1))
-            removed = handle.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
+            removed = handle.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True) if clear else []
             if removed:
                 handle.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
             handle.update_incremental()
             handle.create_checkpoint()
             self._sync_log(snapshot.version)
-            handle.cleanup_metadata()
+            if clear:
+                handle.cleanup_metadata()
         return Maintained(len(scattered), len(removed), self.newest().version, max(keep, told))
 
     def check(self) -> LakeCheck:

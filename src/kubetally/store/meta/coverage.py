@@ -273,7 +273,7 @@ class SqlCoverage:
             question = question.where(CoverageRow.account_id.in_(list(account_ids)))
         with self._reads() as connection:
             rows = connection.execute(question).all()
-        return _covered_days(rows)
+        return _covered_days(rows, self._clock.now())
 
     def balances(
         self, first: date, end: date, account_ids: Iterable[str]
@@ -545,9 +545,12 @@ def _collection(row: Any) -> Collection:
     )
 
 
-def _covered_days(rows: Iterable[Any]) -> list[CoveredDay]:
-    """The days, by account and day. Written for a year of a fleet: what repeats in most rows is converted once."""
-    instant = cache(from_microseconds)
+def _covered_days(rows: Iterable[Any], now: datetime) -> list[CoveredDay]:
+    """The days, by account and day. Written for a year of a fleet: what repeats in most rows is converted once.
+
+    What was collected after `now`, by a clock that was ahead, is provisional.
+    """
+    instant, latest = cache(from_microseconds), to_microseconds(now)
     days = []
     for account_id, day, held, state, running, audited, source, count, hours, total, currency, at, *tried in rows:
         attempts, tried_at, code, message, origin = tried
@@ -557,7 +560,19 @@ def _covered_days(rows: Iterable[Any]) -> list[CoveredDay]:
             CoveredDay(account_id, day, None, None, False, False, None, 0, 0.0, 0, None, None, attempts, last, error)
             if held is None
             else CoveredDay(
-                *(account_id, day, held, _STATES[state], running, audited, source, count, hours, total, currency),
+                *(
+                    account_id,
+                    day,
+                    held,
+                    _STATES[state] if at <= latest else DayState.PROVISIONAL,
+                    running,
+                    audited,
+                    source,
+                    count,
+                    hours,
+                    total,
+                    currency,
+                ),
                 *(instant(at), attempts, last, error, _ORIGINS[origin]),
             )
         )

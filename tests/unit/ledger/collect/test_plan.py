@@ -91,6 +91,16 @@ def test_a_provisional_day_is_collected_daily_and_once_more_when_it_settles() ->
     assert Due(Reason.UNSETTLED, day, "a") not in due([history([*others, settled])], end + timedelta(days=30), POLICY)
 
 
+def test_day_collected_in_the_future_is_collected_again() -> None:
+    day = ago(5)
+    others = [one for one in [*fresh(), *settled_since(9)] if one.day != day]
+    ahead = held(day, NOW + timedelta(days=40))
+    assert due_days(history([*others, ahead], begins=ago(9))) == [(Reason.UNSETTLED, 5)]
+    refused = replace(ahead, attempts=1, tried_at=NOW - timedelta(hours=1), last_error=("fewer_hours", "less"))
+    assert due_days(history([*others, refused], begins=ago(9))) == []
+    assert due_days(history([*others, replace(ahead, collected_at=NOW)], begins=ago(9))) == []
+
+
 def test_after_an_error_a_day_waits_twice_as_long_each_time() -> None:
     others = [*(one for one in fresh() if one.day != ago(1)), *settled_since(9)]
     for attempts, minutes in ((1, 5), (2, 10), (4, 40), (30, 60)):
