@@ -133,6 +133,21 @@ def test_another_secret_is_403_before_anything_else_is_looked_at(world: World, v
     assert is_error(world.client.request(verb, PATH, headers={"Secret": secret}), 403, "OM0005")
 
 
+def test_many_wrong_secrets_are_slowed_and_the_right_one_is_not(draco: World) -> None:
+    """Sixty at once: some answers wait, those beyond are 429; the right secret is answered meanwhile."""
+    with concurrent.futures.ThreadPoolExecutor(60) as many:
+        wrong = [many.submit(draco.client.get, PATH, headers={"Secret": f"wrong-{n}"}) for n in range(60)]
+        assert draco.get(**GOOD).status_code == 200
+        assert draco.client.get("/", headers=WITH_SECRET).status_code == 200
+        assert not all(one.done() for one in wrong)
+        answers = [one.result() for one in wrong]
+    refused = [answer for answer in answers if answer.status_code == 403]
+    assert all(is_error(answer, 403, "OM0005") for answer in refused)
+    assert len(refused) >= 26
+    others = {(answer.status_code, answer.headers.get("retry-after")) for answer in answers if answer not in refused}
+    assert others == {(429, "5")}
+
+
 def test_a_secret_in_any_bytes_is_compared_and_not_a_defect(world: World) -> None:
     assert is_error(world.client.get(PATH, headers={"Secret": "sécret".encode()}), 403, "OM0005")  # type: ignore[dict-item]
 

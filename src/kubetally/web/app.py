@@ -25,6 +25,7 @@ from kubetally.web.question import DEFAULT_WINDOW
 from kubetally.web.secret import Secret
 from kubetally.web.sign_in import SignIn, sign_in_page
 from kubetally.web.watch import WatchedApp
+from kubetally.web.wrong_secrets import WrongSecrets
 
 _log = structlog.get_logger(__name__)
 AnyRequest = Request[Any, Any, Any]
@@ -72,7 +73,7 @@ def create_app(
         debug=False,
     )
     app.figures, app.life, app.give_up = figures, life, service.close
-    app.connections = Connections(proxies)
+    app.connections, app.proxies, app.wrong_secrets = Connections(proxies), proxies, WrongSecrets()
     return app
 
 

@@ -22,6 +22,7 @@ _MEANINGS: Final = {
     404: "There is no cluster of this id.",
     414: "The query is too long.",
     424: "Nothing of the cluster's source could be read.",
+    429: "Too many wrong secrets came from this address.",
     500: "A defect.",
     503: "The service can't answer now; a retry may help.",
 }

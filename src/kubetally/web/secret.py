@@ -9,6 +9,7 @@ from typing import Final
 from litestar.types import HTTPScope, Scope
 
 from kubetally.web.problems import Problem
+from kubetally.web.wrong_secrets import mark_wrong
 
 MIN_SECRET_LENGTH: Final = 16
 Headers = Iterable[tuple[bytes, bytes]]
@@ -38,14 +39,20 @@ class Secret:
         given = b",".join(_all(scope["headers"], b"secret"))
         if not given.strip():
             return Problem("OM0007")
-        return None if self._is(given) else Problem("OM0005")
+        if self._is(given):
+            return None
+        mark_wrong(scope)
+        return Problem("OM0005")
 
     def admits_to_page(self, scope: HTTPScope) -> bool:
         """Whether the secret was sent as password or header. Where a request comes from says nothing of a person."""
         headers = scope["headers"]
-        return any(
-            self._is(given) for given in (*_all(headers, b"secret"), *map(_password, _all(headers, b"authorization")))
-        )
+        given = [*_all(headers, b"secret"), *map(_password, _all(headers, b"authorization"))]
+        if any(self._is(secret) for secret in given):
+            return True
+        if any(given):
+            mark_wrong(scope)
+        return False
 
     def _is(self, given: bytes) -> bool:
         return hmac.compare_digest(self._secret, given.strip())

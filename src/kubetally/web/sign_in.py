@@ -21,6 +21,7 @@ from kubetally.domain.window import Clock
 from kubetally.web.html import AnyRequest, html_response, page
 from kubetally.web.problems import NO_STORE
 from kubetally.web.proxies import TrustedProxies
+from kubetally.web.wrong_secrets import mark_wrong
 
 SIGN_IN: Final = "/sign-in"
 LINK_LIFETIME: Final = timedelta(minutes=15)
@@ -113,6 +114,7 @@ def sign_in_page(sign_in: SignIn, proxies: TrustedProxies) -> HTTPRouteHandler:
             return _to_page({"Set-Cookie": cookie})
         if sign_in.is_signed_in(scope):  # a link opened twice by the same browser
             return _to_page({})
+        mark_wrong(scope)
         return html_response(_REFUSED, 403)
 
     return exchange_link

@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from urllib.parse import quote
 
 import structlog
@@ -18,6 +18,8 @@ from kubetally.web.faces import no_such_path
 from kubetally.web.figures import Figures
 from kubetally.web.operations import Life
 from kubetally.web.problems import Problem
+from kubetally.web.proxies import TrustedProxies
+from kubetally.web.wrong_secrets import WrongSecrets, is_wrong
 
 LONGEST_QUERY: Final = 8192
 CACHE: Final = "kubetally_cache"  # where a route leaves in the scope's state whether it had a hit, for the log
@@ -29,13 +31,15 @@ _SAFE = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-refe
 class WatchedApp(Litestar):
     """A Litestar application that tells of each of its requests, and can be told that it ends.
 
-    figures, life, connections: set before the first request. give_up: ends what is asked of sources, so that who waits
-    is answered.
+    figures, life, connections, proxies, wrong_secrets: set before the first request. give_up: ends what is asked of
+    sources, so that who waits is answered.
     """
 
     figures: Figures
     life: Life
     connections: Connections
+    proxies: TrustedProxies
+    wrong_secrets: WrongSecrets
     give_up: Callable[[], Awaitable[None]]
     log: Any = None
 
@@ -52,7 +56,7 @@ class WatchedApp(Litestar):
 class _Watched:
     def __init__(self, app: WatchedApp, scope: HTTPScope, send: Send) -> None:
         self._app, self._scope, self._send = app, scope, send
-        self._began, self._status = time.perf_counter(), 0
+        self._began, self._status, self._is_replaced = time.perf_counter(), 0, False
         scope.setdefault("state", {})
         self._id = _request_id(scope)
         self._path = scope["path"]
@@ -73,6 +77,19 @@ class _Watched:
             self._tell()
 
     async def send(self, message: Message) -> None:
+        if self._is_replaced:  # the rest of an answer that was not sent
+            return
+        if message["type"] == "http.response.start" and is_wrong(self._scope):
+            address = self._app.proxies.client(self._scope)
+            if not await self._app.wrong_secrets.wait(address):
+                problem = Problem(None, status=429, headers={"Retry-After": "5"})
+                response = problem.response().to_asgi_response(app=None, request=Request(self._scope))
+                await response(self._scope, _nothing, self._send_on)
+                self._is_replaced = True
+                return
+        await self._send_on(message)
+
+    async def _send_on(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             message["headers"] = [*message["headers"], (b"x-request-id", self._id), *_SAFE]
@@ -94,6 +111,10 @@ class _Watched:
             id=self._id.decode(),
             **facts,
         )
+
+
+async def _nothing() -> NoReturn:
+    raise AssertionError("an answer of ours reads nothing")
 
 
 def _refused(scope: HTTPScope) -> Problem | None:
