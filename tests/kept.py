@@ -13,6 +13,7 @@ from kubetally.domain.row import Row
 from kubetally.ledger.stored import (
     CollectionGone,
     DayDamaged,
+    FileDamage,
     LakeCheck,
     Maintained,
     PackedDay,
@@ -127,6 +128,9 @@ class LakeInMemory:
 
     def check(self) -> LakeCheck:
         return LakeCheck()
+
+    def mend_files(self, damage: Iterable[FileDamage]) -> None:
+        """Nothing of it is in files."""
 
     def _found(self, collection: Collection) -> CollectedDay:
         if collection.day in self.damaged:

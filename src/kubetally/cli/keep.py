@@ -10,6 +10,7 @@ from kubetally.cli import exits
 from kubetally.cli.answer_file import warn
 from kubetally.cli.days import days_in_words
 from kubetally.cli.start import start as start_up
+from kubetally.domain.errors import RequestError
 from kubetally.domain.window import rfc3339
 
 if TYPE_CHECKING:
@@ -40,7 +41,34 @@ PartialRestore = Annotated[
 ]
 
 
-def maintain(shorten: Shorten = False, trust_clock: TrustClock = False) -> None:
+Check = Annotated[
+    bool, typer.Option("--check", help="Read all that is stored and list what is damaged; exit 1 if anything is.")
+]
+Repair = Annotated[
+    bool,
+    typer.Option("--repair", help="Write damaged days anew: from the source, else from --from-backup; else set aside."),
+]
+FromBackup = Annotated[
+    Path | None, typer.Option("--from-backup", metavar="FILE", help="With --repair: a backup of `kubetally backup`.")
+]
+
+
+class RepairOnly(RequestError):
+    """A backup was named without being asked to repair from it."""
+
+    code = "repair_only"
+
+    def __init__(self) -> None:
+        super().__init__("--from-backup goes with --repair")
+
+
+def maintain(
+    shorten: Shorten = False,
+    trust_clock: TrustClock = False,
+    check: Check = False,
+    repair: Repair = False,
+    from_backup: FromBackup = None,
+) -> None:
     """Look after the lake of collected days.
 
     Small files are put together, and what was replaced longer ago than history
@@ -50,12 +78,19 @@ def maintain(shorten: Shorten = False, trust_clock: TrustClock = False) -> None:
     `kubetally collect --forever`, and so `kubetally serve`, does the same once a day.
 
     \b
-    Example:
+    Examples:
       kubetally maintain
+      kubetally maintain --check
+      kubetally maintain --repair --from-backup /backups/kubetally.tar
     """
     from kubetally.wiring.collect import maintain_once
     from kubetally.wiring.storage_health import check_storage
 
+    if from_backup is not None and not repair:
+        raise RepairOnly
+    if check or repair:
+        _check(repair=repair, from_backup=from_backup)
+        return
     settings = start_up()
     done = maintain_once(settings, shorten=shorten, trust_clock=trust_clock)
     print(f"Put together {done.compacted} files, removed {done.vacuumed}")
@@ -66,6 +101,46 @@ def maintain(shorten: Shorten = False, trust_clock: TrustClock = False) -> None:
         )
     for problem in check_storage(settings).problems:
         warn(str(problem))
+
+
+def _check(*, repair: bool, from_backup: Path | None) -> None:
+    """List what is damaged, or still is once it was repaired. Raises typer.Exit."""
+    from kubetally.wiring.damage import Origin
+    from kubetally.wiring.damage import check as find
+    from kubetally.wiring.damage import repair as mend
+
+    settings = start_up()
+    if repair:
+        repaired, found = mend(settings, from_backup)
+        for one in repaired:
+            collection = one.day.collection
+            done = (
+                "set aside, as no source or backup has it: its costs are unknown"
+                if one.origin is Origin.NOTHING
+                else f"written anew from {one.origin}"
+            )
+            print(f"{found.name(collection.account_id)} {collection.day}: {done}")
+    else:
+        found = find(settings)
+    for file in found.files.damage:
+        written = "" if file.written_at is None else f", written {rfc3339(file.written_at)}"
+        day = "" if file.day is None else f" (day {file.day}{written}{'' if file.is_current else ', replaced since'})"
+        print(f"damaged: {file.table}/{file.path}{day}: {file.why}")
+    if found.unreadable is not None:
+        print(f"damaged: {found.unreadable}")
+    for damaged in found.days.damaged:
+        collection = damaged.collection
+        kind = "set aside" if damaged.is_set_aside else "damaged"
+        since = "" if damaged.noticed_at is None else f", noticed before {rfc3339(damaged.noticed_at)}"
+        stored = f" (stored {rfc3339(collection.collected_at)}{since})"
+        print(f"{kind}: {collection.day} of {found.name(collection.account_id)}{stored}: {damaged.error}")
+    print(f"Read {found.files.files} files and {days_in_words(found.days.count)}", flush=True)
+    if found.files.without_checksum:
+        print(f"{found.files.without_checksum} files have no checksums: another program or version wrote them")
+    if not found.is_well:
+        what = "could not be repaired: restore a backup" if repair else "is damaged: see `kubetally maintain --repair`"
+        exits.complain(f"what is listed {what}")
+        raise typer.Exit(exits.LAKE_DAMAGED)
 
 
 def backup(file: File, verify: Verify = False, partial: PartialBackup = False) -> None:

@@ -278,6 +278,13 @@ class Lake(Protocol):
         """Read every file of the tables of days, logs too, and tell which are damaged."""
         ...
 
+    def mend_files(self, damage: Iterable[FileDamage]) -> None:
+        """Take damaged files out of the newest version, keep what can be read of them in it, and set copies aside.
+
+        To be called by who writes alone, once what is lost was written anew.
+        """
+        ...
+
     def tidy(self) -> int:
         """Remove what the copies of running days were before, once it is old enough; how many files that were."""
         ...

@@ -27,6 +27,7 @@ from kubetally.ledger.stored import (
     HISTORY_KEPT,
     CollectionGone,
     DayDamaged,
+    FileDamage,
     LakeCheck,
     Maintained,
     PackedDay,
@@ -326,6 +327,16 @@ class DeltaLake:
             sum(check.without_checksum for check in checks),
             tuple(damage for check in checks for damage in check.damage),
         )
+
+    def mend_files(self, damage: Iterable[FileDamage]) -> None:
+        """Take damaged files out of the newest version, keep what can be read of them in it, and set copies aside.
+
+        To be called by who writes alone, once what is lost was written anew. Raises StoreError.
+        """
+        tables = {table.name: table for pair in (self._days, self._running) for table in (pair.rows, pair.assets)}
+        for file in damage:
+            if file.table in tables and file.day is not None:
+                tables[TableName(file.table)].mend_file(file)
 
     @staticmethod
     def _day_of(days: Sequence[PackedDay]) -> date:

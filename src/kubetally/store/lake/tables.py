@@ -242,6 +242,14 @@ class DayTable:
             readable = [files.salvage(self._storage, file, self.schema) for file in base.of(day)]
         return pa.concat_tables([self.schema.empty_table(), *readable])
 
+    def mend_file(self, damage: FileDamage) -> None:
+        """Set a copy of a damaged file aside, and write its day anew where the newest version needs the file."""
+        if damage.is_current and damage.day is not None:
+            self.put(damage.day, {}, {}, anew=True)
+        else:
+            with self._translated():
+                self._set_aside(DataFile(damage.path, 0))
+
     def _set_aside(self, file: DataFile) -> None:
         """Copy a damaged file to where no history expires; one that can't be read stays where it is."""
         try:

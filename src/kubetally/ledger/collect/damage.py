@@ -1,0 +1,80 @@
+"""Finding the stored days that can't be read as they were committed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from kubetally.domain.collection import SET_ASIDE, Collection, CoveredDay
+from kubetally.domain.errors import StoreError
+from kubetally.ledger.collect.commit import DamagedCollection
+from kubetally.ledger.stored import Coverage, Lake
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedDay:
+    """A stored day that can't be read. noticed_at: when it was last found so before; None where it is news."""
+
+    collection: Collection
+    error: StoreError
+    noticed_at: datetime | None = None
+    is_set_aside: bool = False
+
+    @property
+    def pair(self) -> DamagedCollection:
+        """The collection, and why it can't be read."""
+        return self.collection, self.error
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedDays:
+    """How many stored days were read; which are damaged, and which are well though they were noted as damaged."""
+
+    count: int
+    damaged: Sequence[DamagedDay]
+    well_again: Sequence[Collection]
+
+
+def check_days(coverage: Coverage, lake: Lake) -> CheckedDays:
+    """Read rows and assets of every collection that holds, and compare them with what it recorded.
+
+    In memory is one day of all accounts. Raises: StoreError, of a store that is away.
+    """
+    known = {(one.account_id, one.day): one for one in coverage.days(date.min, date.max) if one.is_held}
+    damaged: list[DamagedDay] = []
+    well_again: list[Collection] = []
+    for day in sorted({day for _, day in known}):
+        held = list(coverage.held_on(day).values())
+        errors = dict(_find_damaged(lake, held))
+        for collection in held:
+            before = known.get((collection.account_id, day))
+            error = errors.get(collection.id)
+            if error is not None:
+                damaged.append(_damaged_day(collection, error, before))
+            elif before is not None and before.is_damaged:
+                well_again.append(collection)
+    return CheckedDays(len(known), damaged, well_again)
+
+
+def _damaged_day(collection: Collection, error: StoreError, before: CoveredDay | None) -> DamagedDay:
+    if before is None or not before.is_damaged:
+        return DamagedDay(collection, error)
+    code = "" if before.last_error is None else before.last_error[0]
+    return DamagedDay(collection, error, before.tried_at, is_set_aside=code == SET_ASIDE)
+
+
+def _find_damaged(lake: Lake, collections: Sequence[Collection]) -> Iterator[tuple[str, StoreError]]:
+    """The ids of those that can't be read, and why; halved until each is alone."""
+    if not collections:
+        return
+    try:
+        lake.rows(collections)
+        lake.assets(collections)
+    except StoreError as error:
+        if error.retryable:
+            raise
+        if len(collections) == 1:
+            yield collections[0].id, error
+            return
+        middle = len(collections) // 2
+        yield from _find_damaged(lake, collections[:middle])
+        yield from _find_damaged(lake, collections[middle:])

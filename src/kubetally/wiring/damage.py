@@ -1,0 +1,146 @@
+"""`kubetally maintain --check` and `--repair`: what of the lake is damaged, and writing it anew."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from kubetally.domain.account import AccountType
+from kubetally.domain.errors import HubError, StoreError
+from kubetally.ledger.collect.collector import Collector
+from kubetally.ledger.collect.commit import read_collection
+from kubetally.ledger.collect.damage import CheckedDays, DamagedDay, check_days
+from kubetally.ledger.stored import Lake, LakeCheck
+from kubetally.settings import Settings
+from kubetally.wiring.backup_file import LAKE, Source, opened_backup, read_manifest
+from kubetally.wiring.clock import SystemClock
+from kubetally.wiring.collect import with_collector
+from kubetally.wiring.lake import has_lake, open_lake
+from kubetally.wiring.ledger import Ledger, open_ledger
+from kubetally.wiring.loop import run
+from kubetally.wiring.reconcile import committer_of
+
+
+class Origin(StrEnum):
+    """Where a damaged day was written anew from; set aside where there was nothing."""
+
+    SOURCE = "its source"
+    BACKUP = "the backup"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a check found. names: of accounts, by id. unreadable: why the tables can't be opened at all."""
+
+    files: LakeCheck
+    days: CheckedDays
+    names: dict[str, str]
+    unreadable: StoreError | None = None
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is damaged but what was set aside."""
+        return not (self.files.damage or self.unreadable or any(not day.is_set_aside for day in self.days.damaged))
+
+    def name(self, account_id: str) -> str:
+        """What an account is called; its id, where it is not known any more."""
+        return self.names.get(account_id, account_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """A day, and where it was written anew from."""
+
+    day: DamagedDay
+    origin: Origin
+
+
+def check(settings: Settings) -> Found:
+    """Read all that is stored, and note in coverage which days are damaged, and which are no longer.
+
+    Raises: StoreError, of a database or lake that can't be reached.
+    """
+    with open_ledger(settings) as ledger:
+        return _check(ledger, open_lake(settings), settings)
+
+
+def _check(ledger: Ledger, lake: Lake, settings: Settings) -> Found:
+    names = {account.id: account.name for account in [*ledger.accounts.removed(), *ledger.accounts.all()]}
+    if not has_lake(settings) and ledger.coverage.last_version() is None:
+        return Found(LakeCheck(), CheckedDays(0, (), ()), names)
+    files = lake.check()
+    try:
+        lake.make()
+    except StoreError as error:
+        if error.retryable:
+            raise
+        return Found(files, CheckedDays(0, (), ()), names, error)
+    days = check_days(ledger.coverage, lake)
+    committer_of(ledger, SystemClock()).note_damage(day.pair for day in days.damaged if day.noticed_at is None)
+    ledger.coverage.clear_damage(days.well_again)
+    return Found(files, days, names)
+
+
+def repair(settings: Settings, backup: Path | None = None) -> tuple[list[Repaired], Found]:
+    """Write damaged days anew: from the source, else from a backup, else set aside; and what is damaged still.
+
+    Raises: BackupUnusable, before anything is changed; AnotherWriter, StoreError.
+    """
+    with _lake_of(backup) as copy:
+        return run(with_collector(settings, None, lambda ledger, collector: _repair(settings, ledger, collector, copy)))
+
+
+async def _repair(
+    settings: Settings, ledger: Ledger, collector: Collector, copy: Lake | None
+) -> tuple[list[Repaired], Found]:
+    lake, committer = ledger.lake, committer_of(ledger, SystemClock())
+    found = _check(ledger, lake, settings)
+    if found.unreadable is not None:
+        return [], found
+    clusters = {one.id for one in ledger.accounts.all() if one.type is AccountType.KUBERNETES_CNR}
+    asked = [day for day in found.days.damaged if day.collection.account_id in clusters]
+    repaired = [Repaired(day, Origin.SOURCE) for day in asked if await _is_collected(collector, day)]
+    left = {day.collection.id: day for day in _check(ledger, lake, settings).days.damaged}
+    copies = [] if copy is None else [read_collection(copy, day.collection) for day in left.values()]
+    whole = [one for one, error in copies if one is not None and error is None]
+    committer.put_back(whole)
+    repaired += [Repaired(left.pop(one.collection.id), Origin.BACKUP) for one in whole]
+    lost = [day for day in left.values() if not day.is_set_aside]
+    committer.set_aside([day.pair for day in lost])
+    repaired += [Repaired(day, Origin.NOTHING) for day in lost]
+    with committer.alone():
+        lake.mend_files([damage for damage in lake.check().damage if damage.day is not None])
+    return repaired, _check(ledger, lake, settings)
+
+
+async def _is_collected(collector: Collector, day: DamagedDay) -> bool:
+    collection = day.collection
+    try:
+        report = await collector.backfill(collection.account_id, collection.day, collection.day + timedelta(days=1))
+    except HubError as error:
+        if isinstance(error, StoreError):
+            raise
+        return False
+    return any(outcome.account_id == collection.account_id for outcome in report.collected)
+
+
+@contextmanager
+def _lake_of(backup: Path | None) -> Iterator[Lake | None]:
+    """The lake in a backup, unpacked for a while. Raises BackupUnusable."""
+    if backup is None:
+        yield None
+        return
+    from kubetally.store.lake.delta import DeltaLake  # heavy: pyarrow and deltalake
+
+    with tempfile.TemporaryDirectory(prefix="kubetally-") as folder, opened_backup(backup) as tar:
+        source = Source(tar, backup, read_manifest(tar, backup))
+        for member in tar.getmembers()[1:-1]:
+            target = Path(folder) / member.name.removeprefix(LAKE)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as into:
+                source.read(member, into)
+        yield DeltaLake(folder)

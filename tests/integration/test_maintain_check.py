@@ -1,0 +1,75 @@
+"""`kubetally maintain --check` and `--repair`, as the installed program does them on files that were damaged."""
+
+from pathlib import Path
+
+from tests.integration.test_accounts_command import Home
+from tests.integration.upstream import Upstream, added, backfill, costs, figures
+from tests.served import Served
+
+DAY = "2026-11-20"
+
+
+def day_file(home: Home, table: str = "allocations") -> Path:
+    """The newest file of the day."""
+    return max(
+        (home.folder / "lake" / table / f"day={DAY}").glob("*.parquet"), key=lambda path: path.stat().st_mtime_ns
+    )
+
+
+def damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 16
+    path.write_bytes(content)
+
+
+def test_damaged_day_is_named_and_repaired_from_its_source(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    _, server = upstream
+    added(home, server)
+    backfill(home)
+    whole = figures(costs(home))
+    done = home.call("maintain", "--check")
+    assert (done.code, done.err) == (0, "")
+    path = day_file(home)
+    damage(path)
+    done = home.call("maintain", "--check")
+    assert done.code == 1
+    assert f"damaged: allocations/day={DAY}/{path.name} (day {DAY}, written 2026-" in done.out
+    assert f"damaged: {DAY} of aurora (stored 2026-" in done.out
+    assert "damaged" in home.call("coverage", "aurora", "--window", f"{DAY},2026-11-21").out
+    done = home.call("maintain", "--repair")
+    assert done.code == 0, done.err
+    assert f"aurora {DAY}: written anew from its source" in done.out
+    assert home.call("maintain", "--check").code == 0
+    assert figures(costs(home)) == whole
+    assert len(list((home.folder / "lake" / "set_aside" / "allocations").glob("day=*/*"))) == 1
+
+
+def test_damaged_day_is_repaired_from_a_backup_else_set_aside(
+    home: Home, upstream: tuple[Upstream, Served], tmp_path: Path
+) -> None:
+    source, server = upstream
+    added(home, server)
+    backfill(home)
+    whole = figures(costs(home))
+    backup = tmp_path / "kubetally.tar"
+    assert home.call("backup", str(backup)).code == 0
+    damage(day_file(home))
+    source.mode = "down"
+    done = home.call("maintain", "--repair", "--from-backup", str(backup))
+    assert done.code == 0, done.err
+    assert f"aurora {DAY}: written anew from the backup" in done.out
+    assert figures(costs(home)) == whole
+    damage(day_file(home))
+    done = home.call("maintain", "--repair")
+    assert f"aurora {DAY}: set aside, as no source or backup has it: its costs are unknown" in done.out
+    done = home.call("maintain", "--check")
+    assert (done.code, f"set aside: {DAY} of aurora" in done.out) == (0, True)
+    assert costs(home)["coverage"]["hours_covered"] == 48
+    done = home.call("maintain", "--repair", "--from-backup", str(backup))
+    assert "written anew from the backup" in done.out
+    assert figures(costs(home)) == whole
+
+
+def test_backup_is_named_for_a_repair_only(home: Home) -> None:
+    done = home.call("maintain", "--from-backup", "kubetally.tar")
+    assert (done.code, "--repair" in done.err) == (2, True)
