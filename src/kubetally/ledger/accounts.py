@@ -67,11 +67,15 @@ class AccountIdTaken(RequestError):
         super().__init__(f"the id {account_id} is that of account {name!r}: give another, or none")
 
 
+SET_ANEW = "`kubetally accounts update NAME` with `--token-file FILE`, `--header` or `--url http://USER:PASSWORD@HOST`"
+
+
 def locked_words(account: str, origin: str) -> str:
     """That credentials can't be decrypted, and what to do; `origin` says where the keys are."""
     return (
         f"the credentials of account {account!r} can't be decrypted with the keys in {origin}: put back the key they"
-        " were encrypted with, after the present one (KUBETALLY_KEYS, or a further line of the file); if it is lost,"
+        " were encrypted with from the backup of the keys, after the present one (KUBETALLY_KEYS, or a further line of"
+        f" the file); if it is lost, set the credentials anew ({SET_ANEW}), or"
         " remove the account and add it again"
     )
 

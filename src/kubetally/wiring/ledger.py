@@ -17,10 +17,9 @@ from kubetally.ledger.stored import Coverage, Lake, Leases
 from kubetally.settings import Settings
 from kubetally.store.meta.accounts import SqlAccounts
 from kubetally.store.meta.metadata import open_meta
-from kubetally.store.meta.secrets import KeyRing
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.lake import open_lake
-from kubetally.wiring.store import database_url, url_named
+from kubetally.wiring.store import database_url, open_keys, url_named
 
 _PATIENCE_SECONDS = 10.0
 _log = structlog.get_logger(__name__)
@@ -65,7 +64,7 @@ def open_ledger(
     answer_seconds: longest wait for an answer of the database once it is open; as long as writers wait if None.
     """
     clock = clock or SystemClock()
-    keys = KeyRing.open(settings.keys, settings.home_folder)
+    keys = open_keys(settings)
     with (
         url_named("KUBETALLY_DATABASE_URL"),
         open_meta(database_url(settings), keys, clock=clock, answer_seconds=answer_seconds) as found,

@@ -1,23 +1,35 @@
 """Where accounts are kept."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
 from kubetally.settings import Settings
-from kubetally.store.meta.accounts import SqlAccounts
+from kubetally.store.meta.accounts import SqlAccounts, accounts_with_credentials
 from kubetally.store.meta.accounts import open_accounts as open_sql_accounts
 from kubetally.store.meta.engine import default_url
 from kubetally.store.meta.faults import InvalidDatabaseUrl
-from kubetally.store.meta.secrets import KeyRing, WrongKey
+from kubetally.store.meta.secrets import KeyRing, NoKeys, WrongKey
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.environment import UnusableSetting
+
+
+def open_keys(settings: Settings) -> KeyRing:
+    """The keys of the settings. Raises UnusableKeys; NoKeys with the accounts that it locks."""
+    try:
+        return KeyRing.open(settings.keys, settings.home_folder)
+    except NoKeys as error:
+        names = list[str]()
+        with suppress(StoreError, InvalidDatabaseUrl):  # which says so itself once there are keys
+            names = accounts_with_credentials(database_url(settings))
+        raise NoKeys(error.origin, names) from None
 
 
 @contextmanager
 def open_accounts(settings: Settings, clock: Clock | None = None) -> Iterator[SqlAccounts]:
     """The accounts of the database of the settings. Raises StoreError, UnusableSetting."""
-    keys = KeyRing.open(settings.keys, settings.home_folder)
+    keys = open_keys(settings)
     with (
         url_named("KUBETALLY_DATABASE_URL"),
         open_sql_accounts(database_url(settings), keys, clock=clock or SystemClock()) as accounts,

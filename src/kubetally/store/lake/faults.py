@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pyarrow as pa
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import DeltaError, DeltaProtocolError
 from obstore.exceptions import BaseError
 
 from kubetally.domain.errors import RequestError, StoreError
@@ -45,6 +45,9 @@ _UNAVAILABLE = (
 _STATUS_REFUSED, _STATUS_UNAVAILABLE = re.compile(r"\b40[13]\b"), re.compile(r"\b50[03]\b")
 _ERRNO_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _ERRNO_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR})
+_PROTOCOL_NEWER = re.compile(
+    r"unsupported (?:minimum|table) |unsupported: |feature '[^']*' is not supported|invalid protocol action"
+)
 _LONGEST = 300
 UNREADABLE = (pa.ArrowException, ValueError, LookupError, TypeError, ArithmeticError)
 """What libraries and conversions raise of bytes that nobody wrote: bad text, unknown keys, numbers out of range."""
@@ -125,6 +128,19 @@ class LakeNewer(StoreError):
         )
 
 
+class LakeProtocolNewer(StoreError):
+    """The tables need a later version of the Delta protocol, or features of it that this program lacks."""
+
+    code = "lake_protocol_newer"
+
+    def __init__(self, url: str, why: str) -> None:
+        self.url, self.why = url, why
+        super().__init__(
+            f"the lake {url} needs a later Delta protocol than this program knows ({why}); its data are not damaged: "
+            "upgrade Kubetally, and upgrade no table of its lake with other programs"
+        )
+
+
 class LakeForeign(StoreError):
     """There is a table that is not Kubetally's."""
 
@@ -172,6 +188,8 @@ def meaning(error: Exception, url: str, secrets: tuple[str, ...] = ()) -> StoreE
     why = shown(error, secrets)
     if number in _ERRNO_FULL or any(mark in text for mark in _FULL):
         return LakeFull(url, why)
+    if isinstance(error, DeltaProtocolError) or _PROTOCOL_NEWER.search(text):
+        return LakeProtocolNewer(url, why)
     if number in _ERRNO_REFUSED or _STATUS_REFUSED.search(text) or any(mark in text for mark in _REFUSED):
         return LakeRefused(url, why)
     if _STATUS_UNAVAILABLE.search(text) or any(mark in text for mark in _UNAVAILABLE):

@@ -31,6 +31,7 @@ from kubetally.store.lake.faults import (
     LakeDamaged,
     LakeForeign,
     LakeNewer,
+    LakeProtocolNewer,
     LakeUnavailable,
     is_panic,
     meaning,
@@ -44,6 +45,7 @@ from kubetally.store.lake.schema import DAY, SCHEMA_VERSION, SCHEMAS, STATISTICS
 from kubetally.store.lake.storage import MissingFile
 
 ATTEMPTS = 12
+_MAX_WRITER_VERSION = 7  # of the Delta protocol, the last that there is a specification of
 _FIRST_WAIT_SECONDS = 0.02
 _LONGEST_WAIT_SECONDS = 1.0
 _SNAPSHOTS_KEPT = 16
@@ -553,7 +555,12 @@ def _commit_info(entry: bytes) -> Mapping[str, Any]:
 
 
 def check_table(handle: DeltaTable, url: str, name: TableName) -> None:
-    """Raises LakeForeign, LakeNewer."""
+    """Raises LakeForeign, LakeNewer, LakeProtocolNewer."""
+    protocol = handle.protocol()
+    features = ", ".join(sorted(protocol.reader_features or ()))
+    if features or protocol.min_writer_version > _MAX_WRITER_VERSION:
+        # With deletion vectors, for one, rows that count no more are still in the files that we read.
+        raise LakeProtocolNewer(url, f"reader features {features}" if features else "its writer version")
     found = handle.metadata().configuration.get(VERSION_KEY)
     if found is None or not found.isdecimal():
         raise LakeForeign(url, f"it lacks the table property {VERSION_KEY}")

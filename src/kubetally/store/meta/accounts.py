@@ -55,6 +55,13 @@ def open_accounts(
         yield SqlAccounts(engine, key_ring, clock)
 
 
+def accounts_with_credentials(database_url: str) -> list[str]:
+    """Names of the accounts whose credentials are kept encrypted; no key is needed. Raises StoreError."""
+    with ready_engine(database_url) as engine, translated(shown(engine)), engine.connect() as connection:
+        kept = select(AccountRow.name).where(AccountRow.deleted_at == 0, AccountRow.credentials.is_not(None))
+        return sorted(connection.execute(kept).scalars())
+
+
 class SqlAccounts:
     """The port `Accounts` on a database. Each call is one transaction of its own; any thread may call."""
 

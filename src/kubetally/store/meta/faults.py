@@ -49,8 +49,21 @@ class StoreUnavailable(StoreError):
     def __init__(self, database: str, why: str) -> None:
         self.database, self.why = database, why
         is_file = database.startswith("sqlite")
-        remedy = "there is space on its disk" if is_file else "it runs and can be reached from here"
-        super().__init__(f"the database {database} is not available ({why}): check that {remedy}")
+        remedy = "check that it runs and can be reached from here"
+        if is_file and "locked" in why:
+            remedy = "another program holds its lock; stop that, or try again. Nothing was changed"
+        elif is_file:
+            remedy = "check that this user may write the file and its folder, and that there is space on its disk"
+        super().__init__(f"the database {database} is not available ({why}): {_remedy_of_read_only(why) or remedy}")
+
+
+def _remedy_of_read_only(why: str) -> str | None:
+    """What to do about a database that can be read only; None where `why` does not say so."""
+    if not any(word in why.lower() for word in ("readonly", "read-only", "read only")):
+        return None
+    return (
+        "nothing was changed. Make the file and its folder writable for this user, or name a server that takes writes"
+    )
 
 
 class StoreRefused(StoreError):
@@ -60,9 +73,8 @@ class StoreRefused(StoreError):
 
     def __init__(self, database: str, why: str) -> None:
         self.database, self.why = database, why
-        super().__init__(
-            f"the database {database} refused ({why}): check its user, rights, space, and that it is Kubetally's"
-        )
+        remedy = _remedy_of_read_only(why) or "check its user, rights, space, and that it is Kubetally's"
+        super().__init__(f"the database {database} refused ({why}): {remedy}")
 
 
 class SchemaMismatch(StoreError):
@@ -73,6 +85,21 @@ class SchemaMismatch(StoreError):
     def __init__(self, database: str, found: str, remedy: str) -> None:
         self.database, self.found, self.remedy = database, found, remedy
         super().__init__(f"the database {database} {found}: {remedy}")
+
+
+class TablesMissing(SchemaMismatch):
+    """A database that was set up lacks a table or a column: something else took it away. `why` says which."""
+
+    code = "tables_missing"
+
+    def __init__(self, database: str, why: str) -> None:
+        self.why = why
+        super().__init__(
+            database,
+            f"lacks tables or columns that it was set up with ({why})",
+            "something else removed them. `kubetally restore` puts a backup into an empty KUBETALLY_HOME or database; "
+            "days in the lake are not concerned",
+        )
 
 
 @contextmanager
@@ -93,7 +120,7 @@ def _meaning(error: exc.SQLAlchemyError, database: str) -> StoreError:
         return StoreUnavailable(database, why) if waits else StoreRefused(database, why)
     unavailable, schema = _kind(original)
     if schema:
-        return SchemaMismatch(database, f"lacks tables or columns ({why})", "run `kubetally migrate`")
+        return TablesMissing(database, why)
     if unavailable or (isinstance(error, exc.DBAPIError) and error.connection_invalidated):
         return StoreUnavailable(database, why)
     return StoreRefused(database, why)

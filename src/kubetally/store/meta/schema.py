@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, column, inspect, select, table
 
 from kubetally.domain.errors import RequestError
 from kubetally.store.meta.engine import WAIT_SECONDS, alone, open_engine, shown
-from kubetally.store.meta.faults import SchemaMismatch, translated
+from kubetally.store.meta.faults import SchemaMismatch, TablesMissing, translated
 from kubetally.store.meta.tables import Base
 
 if TYPE_CHECKING:
@@ -133,7 +133,10 @@ def _upgrade(engine: Engine, revision: str) -> str | None:
                 command.upgrade(_config(connection), revision)
         except util.CommandError as error:
             raise UnknownRevision(revision) from error
-        return _revision(connection)
+        found = _revision(connection)
+        if found == NEWEST and (missing := set(Base.metadata.tables) - set(inspect(connection).get_table_names())):
+            raise TablesMissing(shown(engine), f"no such table: {', '.join(sorted(missing))}")
+        return found
 
 
 def _checked(connection: Connection, engine: Engine) -> str | None:

@@ -7,7 +7,7 @@ from typing import Self
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.accounts import locked_words
+from kubetally.ledger.accounts import SET_ANEW, locked_words
 from kubetally.store.meta.private_file import UnusableFile, read_or_make, replace_private
 
 VARIABLE = "KUBETALLY_KEYS"
@@ -21,6 +21,23 @@ class UnusableKeys(StoreError):
     def __init__(self, origin: str, why: str) -> None:
         self.origin, self.why = origin, why
         super().__init__(f"the encryption keys in {origin} can't be used: {why}")
+
+
+class NoKeys(UnusableKeys):
+    """There is no key where the keys should be. accounts: whose credentials were encrypted with them, if known."""
+
+    code = "no_keys"
+
+    def __init__(self, origin: str, accounts: Sequence[str] = ()) -> None:
+        self.accounts = tuple(accounts)
+        whose = (
+            f"the credentials of {', '.join(map(repr, accounts))}" if accounts else "credentials that were encrypted"
+        )
+        super().__init__(
+            origin,
+            f"there is none, and {whose} can't be decrypted. Restore the keys from their backup. If they are lost, put "
+            f"a new key there (`openssl rand -base64 32 | tr +/ -_`), and set the credentials anew: {SET_ANEW}",
+        )
 
 
 class WrongKey(StoreError):
@@ -47,7 +64,7 @@ class KeyRing:
         """
         self.origin, self._file, self._keys = origin, file, tuple(keys)
         if not keys:
-            raise UnusableKeys(origin, "there is none: remove the file or unset the variable, and one is generated")
+            raise NoKeys(origin)
         rings = []
         for number, key in enumerate(keys, 1):
             try:
