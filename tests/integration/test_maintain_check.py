@@ -35,7 +35,9 @@ def test_damaged_day_is_named_and_repaired_from_its_source(home: Home, upstream:
     assert done.code == 1
     assert f"damaged: allocations/day={DAY}/{path.name} (day {DAY}, written 2026-" in done.out
     assert f"damaged: {DAY} of aurora (stored 2026-" in done.out
-    assert "damaged" in home.call("coverage", "aurora", "--window", f"{DAY},2026-11-21").out
+    shown = " ".join(home.call("coverage", "aurora", "--window", f"{DAY},2026-11-21").out.split())
+    assert "! stored, but damaged" in shown
+    assert f"--from {DAY} --to 2026-11-21`" in shown
     done = home.call("maintain", "--repair")
     assert done.code == 0, done.err
     assert f"aurora {DAY}: written anew from its source" in done.out

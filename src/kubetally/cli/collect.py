@@ -17,7 +17,7 @@ from kubetally.cli import exits
 from kubetally.cli.days import day_spans, days_in_words, without_day
 from kubetally.cli.options import Strict, UnreadableTime
 from kubetally.cli.start import start as start_up
-from kubetally.domain.collection import NO_DATA
+from kubetally.domain.collection import DAMAGE_CODES, NO_DATA
 from kubetally.domain.errors import RequestError
 from kubetally.domain.window import InvalidWindow
 from kubetally.ledger.collect.guard import NOT_BEGUN, OVERTAKEN
@@ -245,7 +245,9 @@ def _by_reason(report: "Report") -> dict[tuple[str, str], list[date]]:
     """
     reasons: dict[tuple[str, str], list[date]] = defaultdict(list)
     for outcome in report.failed:
-        why = without_day(outcome.why or outcome.code or "", outcome.day)
+        why = outcome.why or outcome.code or ""
+        if outcome.code not in DAMAGE_CODES:  # whose day is in names of files and in commands
+            why = without_day(why, outcome.day)
         has_none = report.first_days is not None and outcome.account_id not in report.first_days
         if outcome.code == NO_DATA and has_none:
             why = "the source has no data"

@@ -21,7 +21,7 @@ from kubetally.cli.options import (
 )
 from kubetally.cli.start import start as start_up
 from kubetally.domain.cluster_costs import DayState
-from kubetally.domain.collection import NO_DATA
+from kubetally.domain.collection import DAMAGE_CODES, NO_DATA
 from kubetally.domain.money import CurrencyOrigin, to_number
 from kubetally.domain.window import Window, rfc3339
 
@@ -142,7 +142,9 @@ def _told(days: "Sequence[CoveredDay]", missing: Missing) -> Iterator[tuple[str,
         for issue in missing.get(known.collection_id or "", ()):
             by_words.setdefault(f"{_hours_of(issue, known.day)}{issue.message}", []).append(known.day)
         if known.last_error is not None and (known.is_held or known.last_error[0] != NO_DATA):
-            by_words.setdefault(without_day(known.last_error[1], known.day), []).append(known.day)
+            words = known.last_error[1]  # of damage with its day, which is in names of files and in commands
+            is_damage = known.last_error[0] in DAMAGE_CODES
+            by_words.setdefault(words if is_damage else without_day(words, known.day), []).append(known.day)
         if known.is_held and not known.audited:
             by_words.setdefault("no bill stands behind it", []).append(known.day)
     yield from by_words.items()

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 
 import structlog
@@ -285,10 +285,12 @@ class Committer:
         Of an account whose assets alone are lost, the rows are kept.
         """
         of, mine = days[0].collection, {day.collection.account_id for day in days}
+        known = self._coverage.days(of.day, of.day + timedelta(days=1))
+        aside = {one.account_id for one in known if one.last_error is not None and one.last_error[0] == SET_ASIDE}
         readable: list[CollectedDay] = []
         damaged: list[DamagedCollection] = []
         for collection in self._coverage.held_on(of.day).values():
-            if collection.account_id in mine or collection.is_running != of.is_running:
+            if collection.account_id in mine | aside or collection.is_running != of.is_running:
                 continue
             found, error = read_collection(self._lake, collection)
             if found is not None:
