@@ -304,7 +304,7 @@ def _serve(name: str) -> None:
             pass
 
         watched, app = app, Bare([bare], openapi_config=None, logging_config=None)
-        app.life, app.give_up = watched.life, watched.give_up
+        app.life, app.connections, app.give_up = watched.life, watched.connections, watched.give_up
     serve(app, port=0, listening=lambda url: print(url, flush=True))
 
 

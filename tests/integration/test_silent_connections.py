@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from urllib.parse import urlencode, urlsplit
 
@@ -10,6 +11,8 @@ import pytest
 
 from kubetally.samples.replay import ReplayServer
 from kubetally.web.connections import ConnectionLimits
+from tests.faults import FaultServer
+from tests.integration.test_serve_command import eventually
 from tests.service import PATH, SECRET, AccountsInMemory, E, S, account, account_id, cost_service, serving
 
 LIMITS = ConnectionLimits(per_address=20, total=400, head_seconds=60, grace_seconds=0.1, every_seconds=0.05)
@@ -62,6 +65,17 @@ def test_silent_connections_lock_nobody_out(url: str, begun: bytes) -> None:
                 assert client.get(f"{url}/healthz").status_code == 200
                 assert client.get(url + PATH, params=GOOD, headers=WITH_SECRET).status_code == 200
         until_closed(many[0])  # the oldest go first
+
+
+def test_request_under_way_is_not_cut(faulty: FaultServer) -> None:
+    accounts = AccountsInMemory([account(1, faulty.fault_url("slow", "aurora"))])
+    with serving(cost_service(accounts), limits=LIMITS) as url, ThreadPoolExecutor(1) as one:
+        asked = one.submit(httpx.get, url + PATH, params=GOOD, headers=WITH_SECRET, timeout=30)  # type: ignore[arg-type]
+        eventually(lambda: [question for question in faulty.asked if question.path == "/allocation"])
+        with connected(url, 60) as many:
+            until_closed(many[0])
+        faulty.release.set()
+        assert asked.result().status_code == 200
 
 
 def test_total_is_limited_where_each_address_has_few(replay: ReplayServer) -> None:

@@ -57,15 +57,16 @@ class Connections:
         self._active: dict[Peer, float] = {}
         self._seen: dict[int, _Connection | None] = {}
 
-    def began(self, peer: Peer | None) -> None:
+    def began(self, client: tuple[str, int] | None) -> None:
         """A request of this connection begins."""
-        if peer is not None:
-            self._busy[peer] += 1
+        if client is not None:
+            self._busy[_peer(client)] += 1
 
-    def ended(self, peer: Peer | None) -> None:
+    def ended(self, client: tuple[str, int] | None) -> None:
         """It has been answered."""
-        if peer is None:
+        if client is None:
             return
+        peer = _peer(client)
         self._active[peer] = self._now()
         self._busy[peer] -= 1
         if self._busy[peer] <= 0:
@@ -133,6 +134,11 @@ class Connections:
             is_proxy = self._proxies.trusts(host)
             return _Connection(file, inode, (host, peer_port), counted(host), is_proxy, self._now())
         return None
+
+
+def _peer(client: tuple[str, int]) -> Peer:
+    """The peer of a request's scope, where granian has the port as text."""
+    return client[0], int(client[1])
 
 
 @dataclass(slots=True)
