@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kubetally.masking import Mask, names_secret, redact
+from kubetally.masking import Mask, names_secret, redact, without_password
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl"
 
@@ -166,3 +166,29 @@ def test_mask_does_not_show_what_it_knows() -> None:
 def test_hostile_text_takes_no_time(piece: str) -> None:
     mask = Mask(["a" * 40, "\\" * 20 + "abcd", "<" * 30, " a" * 30, "%25" * 20])
     assert len(mask(piece * (65_536 // len(piece)))) <= 65_536
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://host:9003/path", "http://host:9003/path"),
+        ("http://host", "http://host"),
+        ("host:9003", "host:9003"),
+        ("http://[fd00::1]:9003/x", "http://[fd00::1]:9003/x"),
+        ("http://host:pa55word", "http://host:***"),
+        ("http://host:pa55word/path", "http://host:***/path"),
+        ("http://user:host:pa55word/", "http://user:***/"),
+        ("http://user:pa55word@host:9003/x", "http://***@host:9003/x"),
+        ("http://user@host:pa55word", "http://***@host:***"),
+        ("http://user:pa55/wo@rd@host:9003", "http://***@host:9003"),
+        ("http://host:99999", "http://host:***"),
+        ("http://host:1234567890123", "http://host:***"),
+        ("http://[fd00::1]:pa55word", "http://[fd00::1]:***"),
+        ("http://[fd00::1]pa55word", "http://[fd00::1]:***"),
+        ("user:host:pa55word", "user:***"),
+        ("host:pa55word", "host:***"),
+        ("http://http://host:pa55word", "http://http://host:***"),
+    ],
+)
+def test_password_in_any_place_of_a_url_is_masked(url: str, shown: str) -> None:
+    assert without_password(url) == shown

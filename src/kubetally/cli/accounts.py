@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kubetally.cli import exits
+from kubetally.cli.grid import escaped
 from kubetally.cli.options import Currency, ScreenOrJson, ScreenOrJsonFormat
 from kubetally.cli.start import start as start_up
 from kubetally.domain.errors import RequestError
@@ -341,7 +342,7 @@ def _stored(stored: "StoredDays") -> str:
 
 def _warn(warnings: "Iterable[str]") -> None:
     for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {escaped(warning)}", file=sys.stderr)
 
 
 def _token(file: str | None) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 
+from kubetally.cli.grid import escaped
 from kubetally.domain.errors import RequestError
 
 STDOUT = "-"
@@ -100,4 +101,4 @@ def _replace(target: Path, part: Path, text: str) -> None:
 
 def warn(message: str) -> None:
     """One warning, on standard error."""
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {escaped(message)}", file=sys.stderr)

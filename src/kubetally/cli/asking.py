@@ -254,7 +254,8 @@ def print_json(answers: "Answers", body_of: "Callable[[ClusterCosts], dict[str, 
         next(given) if isinstance(answer, ClusterCosts) else failure(answer.error, answer.source, keys)
         for answer in answers
     ]
-    print(json.dumps(whole[0] if is_one else whole, indent=2, allow_nan=False))
+    # Everything but ASCII is escaped, which leaves one character that a terminal might take for an order.
+    print(json.dumps(whole[0] if is_one else whole, indent=2, allow_nan=False).replace("\x7f", "\\u007f"))
 
 
 def _keys(body_of: "Callable[[ClusterCosts], dict[str, Any]]", known: "Sequence[dict[str, Any]]") -> list[str]:

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
+from kubetally.cli.grid import escaped
 from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, Group, SourceIdentity, Status, WorkloadCosts
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.efficiency import Efficiency
@@ -25,14 +26,34 @@ Row = dict[str, object]
 
 
 def write_csv(out: TextIO, answers: "list[ClusterCosts | Failed]", by: DetailLevel) -> None:
-    """All answers under one heading; a cluster without figures is a row of its status with empty cells."""
-    writer = csv.DictWriter(out, _COLUMNS, lineterminator="\n")
+    """All answers under one heading; a cluster without figures is a row of its status with empty cells.
+
+    On a terminal, what would steer it is written out (`\\u001b`); in a file or pipe names are as they came.
+    """
+    shown = _on_one_line if out.isatty() else dict
+    writer = csv.DictWriter(_Lines(out), _COLUMNS, lineterminator="\r\n")
     writer.writeheader()
     for answer in answers:
         if isinstance(answer, ClusterCosts):
-            writer.writerows(_rows(answer, by))
+            writer.writerows(shown(row) for row in _rows(answer, by))
         else:
-            writer.writerow(_whose(answer.source) | {"status": Status.ERROR.value})
+            writer.writerow(shown(_whose(answer.source) | {"status": Status.ERROR.value}))
+
+
+class _Lines:
+    """Ends rows with a line feed only. A writer told to do so would leave a carriage return in a name unquoted."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, row: str) -> int:
+        return self._out.write(row.removesuffix("\r\n") + "\n")
+
+
+def _on_one_line(row: Row) -> Row:
+    return {
+        name: escaped(value).replace("\n", "\\n") if isinstance(value, str) else value for name, value in row.items()
+    }
 
 
 def _rows(costs: ClusterCosts, by: DetailLevel) -> Iterator[Row]:

@@ -2,6 +2,7 @@
 
 import sys
 
+from kubetally.cli.grid import escaped
 from kubetally.domain.errors import BalanceError, HubError, NotFound, RequestError, SourceError, StoreError
 
 OK = 0
@@ -30,4 +31,4 @@ def exit_code(error: HubError) -> int:
 
 def complain(message: str) -> None:
     """One error, on standard error."""
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {escaped(message)}", file=sys.stderr)

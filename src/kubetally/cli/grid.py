@@ -1,5 +1,6 @@
 """Tables as lines of plain text. A figure is never cut: what is too wide for a screen goes on in a block below."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -110,6 +111,16 @@ class Grid:
 def printable(text: str) -> str:
     """`text` without what would move a terminal's cursor or change its colours: it may come from a source."""
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def escaped(text: str) -> str:
+    """`text` with what would steer a terminal written out, as JSON would: `\\u001b`; line breaks stay."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() or character == "\n" else json.dumps(character)[1:-1]
+        for character in text.replace("\x7f", "\\u007f")
+    )
 
 
 def _heading(text: str, layout: _Layout) -> list[str]:

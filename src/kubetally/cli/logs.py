@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from kubetally.cli.grid import escaped
 from kubetally.logs import IN_THE_ANSWER
 
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
@@ -46,7 +47,7 @@ def _in_words(_logger: object, level: str, event: Event) -> str:
     name, traceback = event.pop("event", ""), event.pop("exception", None)
     facts = " ".join(f"{key}={value!r}" if isinstance(value, str) else f"{key}={value}" for key, value in event.items())
     line = f"{_now()} {level:7} {name} {facts}".rstrip()
-    return f"{line}\n{traceback}" if traceback else line
+    return f"{line}\n{escaped(traceback)}" if traceback else line
 
 
 def _now() -> str:

@@ -13,7 +13,7 @@ from typing import Self
 import httpx
 
 from kubetally.domain.errors import RequestError
-from kubetally.masking import Mask
+from kubetally.masking import Mask, without_password
 from kubetally.sources.faults import printable
 
 LONGEST_URL = 2048
@@ -255,14 +255,9 @@ def _private_lines(pem: str) -> list[str]:
 
 
 def _masked(text: str) -> str:
-    """`text` without anything before its last @ or in its query, whether or not it is a URL."""
-    scheme = re.match(r"(?i)\s*[a-z][a-z0-9+.-]*://", text)
-    head = scheme[0].strip() if scheme else ""
-    if "@" in text:
-        head, text = f"{head}***@", text.rpartition("@")[2]
-    else:
-        head = ""
-    return printable(head + re.sub(r"[?#].*", "?***", text, flags=re.DOTALL), 200)  # a query may hold a key
+    """`text` without what may be a password or key in it, whether or not it is a URL."""
+    shown = re.sub(r"[?#].*", "?***", without_password(text), flags=re.DOTALL)  # a query may hold a key
+    return printable(shown, 200)
 
 
 def _path(file: str | Path | None) -> Path | None:

@@ -17,6 +17,7 @@ from kubetally.domain.window import HOUR, Window, whole_hour
 from kubetally.ledger.account_days import CurrencyIsTold
 from kubetally.ledger.accounts import AccountExists, NotACluster
 from kubetally.ledger.ports import About
+from kubetally.masking import without_password
 from kubetally.settings import Settings
 from kubetally.sources.access import Access
 from kubetally.sources.address import AddressRefused
@@ -39,6 +40,7 @@ class UnusableName(RequestError):
     code = "unusable_name"
 
     def __init__(self, name: str, why: str) -> None:
+        name = without_password(name) if "://" in name else name
         self.name, self.why = name, why
         super().__init__(f"an account can't be called {name!r}: {why}")
 

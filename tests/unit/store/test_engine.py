@@ -44,6 +44,9 @@ def test_a_url_gets_our_driver_and_is_shown_without_password(given: str, seen: s
         "postgresql://kt:s3cr3t@db",
         "postgresql://kt:s3cr3t@db:port/costs",
         "://kt:s3cr3t@db/costs",
+        "postgresql://kt@db:s3cr3t/costs",
+        "postgresql://kt:db:s3cr3t/costs",
+        "postgresql://db:s3cr3t",
     ],
 )
 def test_what_is_no_url_of_a_database_is_refused_with_what_one_looks_like(url: str) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import BaseError
 
+from kubetally.masking import without_password
 from kubetally.store.lake.faults import InvalidLakeUrl, LakeForeign, LakeRefused, shown
 from kubetally.store.lake.log_folder import sync_folder
 from kubetally.store.lake.storage import DiskStorage, ObjectStorage, Storage
@@ -48,7 +49,7 @@ class Place:
             return cls._of_folder(url, Path(unquote(parts.path)))
         if scheme not in OBJECT_STORES:
             raise InvalidLakeUrl(masked(url), "is of no kind that is known here")
-        if parts.query or parts.fragment or parts.password is not None:
+        if parts.query or parts.fragment or ":" in parts.netloc:
             raise InvalidLakeUrl(masked(url), "has more in it than a place")
         if not parts.netloc:
             raise InvalidLakeUrl(masked(url), "names no bucket")
@@ -113,4 +114,4 @@ def _with_defaults(options: Mapping[str, str]) -> dict[str, str]:
 def masked(url: str) -> str:
     """A URL without what may be a credential in it."""
     without_query = re.split(r"[?#]", url, maxsplit=1)[0]
-    return re.sub(r"://[^/@]*:[^/@]*@", "://***@", without_query)
+    return without_password(without_query) if re.search(r"://[^/]*:", without_query) else without_query

@@ -14,7 +14,7 @@ import pymysql  # type: ignore[import-untyped]
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 
-from kubetally.masking import Mask
+from kubetally.masking import Mask, without_password
 from kubetally.store.meta.faults import InvalidDatabaseUrl, StoreUnavailable, translated
 
 CONNECT_SECONDS = 5
@@ -165,10 +165,9 @@ def _shown(url: URL) -> str:
 
 
 def _masked(database_url: str) -> str:
-    head, slashes, rest = database_url.strip().partition("://")
-    if not slashes:  # what stands where a scheme should be may be a password
-        head, rest = "", head
-    return f"{head}{slashes}***@{rest.rpartition('@')[2]}"[:200] if "@" in rest else (head + slashes)[:20] + "…"
+    if "://" not in database_url:  # what stands where a scheme should be may be a password
+        database_url = database_url.rpartition("@")[2] if "@" in database_url else database_url[:20] + "…"
+    return without_password(database_url).partition("?")[0][:200]
 
 
 def _check_options(url: URL) -> None:
