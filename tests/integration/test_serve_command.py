@@ -110,10 +110,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def serve(start: Start, home: Home) -> Callable[..., Program]:
-    """Starts the service on a free port of its own, and waits until it takes connections."""
+    """Starts the service on a free port of its own, and waits until it takes connections.
 
-    def begin(*args: str, **more: str) -> Program:
-        program = start("serve", "--port", "0", *args, KUBETALLY_HOME=str(home.folder), **more)
+    It collects only where a test wants that: what is collected meanwhile changes answers, and takes time.
+    """
+
+    def begin(*args: str, collects: bool = False, **more: str) -> Program:
+        alone = () if collects else ("--no-collector",)
+        program = start("serve", "--port", "0", *alone, *args, KUBETALLY_HOME=str(home.folder), **more)
         program.until(r"Secret: .*\n")
         return program
 
@@ -318,7 +322,7 @@ def test_the_command_prints_the_body_of_the_service(
         places[fault] = faulty.fault_url(fault, "aurora")
     for name, place in places.items():
         home.add(name, "--url", place)
-    program = serve("--no-collector", KUBETALLY_SECRET=SECRET, KUBETALLY_ATTEMPTS="1")
+    program = serve(KUBETALLY_SECRET=SECRET, KUBETALLY_ATTEMPTS="1")
     for name in places:
         printed, answered = bodies(home, program, name, S, E, level)
         assert unstable(printed) == unstable(answered), name
@@ -498,7 +502,7 @@ def test_no_secret_is_in_anything_that_a_whole_run_prints(
             "--header", f"X-Scope: {HEADER}", **settings,
         ),
     ]  # fmt: skip
-    program = serve(KUBETALLY_SECRET=SECRET, **settings)
+    program = serve(collects=True, KUBETALLY_SECRET=SECRET, **settings)
     answers = [ask(program, done.out.strip(), SECRET, detail_level="workload") for done in added]
     answers += [
         ask(program, added[0].out.strip(), others[2]),
