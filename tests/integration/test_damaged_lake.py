@@ -126,7 +126,7 @@ def test_a_flipped_bit_in_a_file_changes_no_answer_in_silence(written: Written, 
 def test_a_flipped_bit_in_the_log_changes_no_answer_in_silence(written: Written, table: str) -> None:
     chance = random.Random(f"log of {table}")  # noqa: S311
     entries = written.files(table, "_delta_log/*.json")
-    for _ in range(FLIPS // 10):
+    for _ in range(FLIPS // 20):
         with changed(chance.choice(entries), flipped(chance)):
             answers(written.lake(), written)
 
