@@ -42,8 +42,9 @@ def kinds(home: Home) -> list[StorageProblemKind]:
     return [one.kind for one in problems if one.kind is not StorageProblemKind.DISK_NEARLY_FULL]
 
 
-def newest_log_entry(home: Home) -> Path:
-    return max((home.folder / "lake" / "allocations" / "_delta_log").glob("*.json"))
+def first_log_entry(home: Home) -> Path:
+    """Unlike the newest one, it can't be one that a power cut left unfinished."""
+    return min((home.folder / "lake" / "allocations" / "_delta_log").glob("*.json"))
 
 
 @contextmanager
@@ -85,8 +86,19 @@ def test_missing_lake_is_a_problem_once_days_were_stored(stored: Home) -> None:
     assert kinds(stored) == [StorageProblemKind.LAKE_UNREADABLE]
 
 
+def test_damaged_day_is_a_problem_that_names_it(stored: Home) -> None:
+    file = next((stored.folder / "lake" / "allocations").rglob("*.parquet"))
+    file.write_bytes(file.read_bytes()[:-100])
+    assert stored.call("maintain", "--check").code == 1
+    health = check_storage(settings_of(stored))
+    damaged = [problem for problem in health.problems if problem.kind is StorageProblemKind.DAYS_DAMAGED]
+    assert "2026-11-20 of aurora" in damaged[0].message
+    assert health.days_damaged == 1
+    assert "a stored day is damaged" in stored.call("coverage", "--window", "2026-11-20,2026-11-21").err
+
+
 def test_unreadable_log_is_told_by_coverage_and_doctor(stored: Home) -> None:
-    newest_log_entry(stored).write_bytes(b"\0" * 100)
+    first_log_entry(stored).write_bytes(b"\0" * 100)
     assert kinds(stored) == [StorageProblemKind.LAKE_UNREADABLE]
     done = stored.call("coverage", "aurora", "--window", "2026-11-20,2026-11-21")
     assert "warning: " in done.err
