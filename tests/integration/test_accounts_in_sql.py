@@ -363,7 +363,7 @@ def test_no_secret_is_in_logs_errors_or_representations(
             told.append(traceback.format_exc())
     assert "no such table" in told[-1] or "exist" in told[-1]
     whole = "\n".join((*told, caplog.text))
-    assert "SchemaMismatch" in whole
+    assert "TablesMissing" in whole
     for secret in (TOKEN, "tr0ub4dor", "tenant-söcret", *KEYS, PASSWORD, "p%40ss"):
         assert secret not in whole
 

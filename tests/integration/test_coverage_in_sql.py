@@ -389,7 +389,7 @@ def test_what_a_newer_version_wrote_is_told_and_hinders_no_calendar(coverage: Sq
 
 def test_tables_that_are_not_there_are_told(coverage: SqlCoverage, database: Database) -> None:
     database.execute("DROP TABLE coverage")
-    with pytest.raises(SchemaMismatch, match="kubetally migrate"):
+    with pytest.raises(SchemaMismatch, match="kubetally restore"):
         coverage.days(DAY, END)
 
 
