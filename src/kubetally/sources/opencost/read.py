@@ -367,6 +367,13 @@ def _parsed(start: str, end: str) -> Window:
     return Window(parse_instant(start), parse_instant(end))
 
 
+@lru_cache(maxsize=1024)
+def _parsed_life(start: str, end: str) -> tuple[Window, float]:
+    """A span, and its minutes."""
+    life = Window(parse_instant(start), parse_instant(end))
+    return life, life.hours * 60
+
+
 def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, notes: Notes) -> Allocation:
     about = row.properties or _NO_PROPERTIES
     namespace = about.namespace
@@ -379,8 +386,9 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
         base, adjustments = _costs(row, notes, to_micros)
         has_negative = min(base) < 0
     costs = base if adjustments is ZERO else base.plus(adjustments)
-    total = to_micros(row.total_cost) if row.total_cost is not None else sum(costs)
-    beyond = total - sum(costs)
+    of_parts = sum(costs)
+    total = of_parts if row.total_cost is None else to_micros(row.total_cost)
+    beyond = total - of_parts
     if beyond > _TOTAL_TOLERANCE and not _lacks_a_cost(row):
         notes.beyond_parts[name] = beyond
         costs = costs._replace(external=costs.external + beyond)
@@ -467,14 +475,20 @@ def _life(row: BookedRow | AssetRow, step: Window) -> Window | None:
     """
     if row.start and row.end:
         try:
-            life = _parsed(row.start, row.end)
+            inside, minutes = _parsed_life(row.start, row.end)
         except InvalidWindow:
             return None
-        inside = life if step.contains(life) else life.overlap(step)
+        if not (step.start <= inside.start and inside.end <= step.end):
+            within = inside.overlap(step)
+            if within is None:
+                return None
+            inside, minutes = within, within.hours * 60
+    elif row.minutes:
+        inside, minutes = step, step.hours * 60
     else:
-        inside = step if row.minutes else None
+        return None
     # Ends that are those of the step, or absent, say less than minutes, which bound how long it can have been seen.
-    if inside is not None and row.minutes is not None and 0 < row.minutes < inside.hours * 60 - _ENDS_DIFFER_MINUTES:
+    if row.minutes is not None and 0 < row.minutes < minutes - _ENDS_DIFFER_MINUTES:
         return Window(inside.start, inside.start + timedelta(minutes=row.minutes))
     return inside
 
@@ -657,7 +671,7 @@ def _cost_of_piece(piece: Volume | Balancer, key: str, name: str, notes: Notes) 
         notes.huge[name] = key
         notes.huge_keys.add(key)
         return 0
-    return max(to_micros(piece.cost), 0) + to_micros(piece.adjustment or 0)
+    return max(to_micros(piece.cost), 0) + (to_micros(piece.adjustment) if piece.adjustment else 0)
 
 
 def _asset(row: AssetRow, window: Window, notes: Notes) -> Asset:
