@@ -105,9 +105,17 @@ class Mask:
         return "".join(shown).encode("latin-1").decode("utf-8", "replace")
 
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+
+
 def without_password(url: str) -> str:
     """What was meant to be a URL, without what may be a password in it: before an `@`, or where the port belongs."""
-    head, slashes, rest = url.strip().rpartition("://") if "://" in url else ("", "", url.strip())
+    head, slashes, rest = url.strip().partition("://") if "://" in url else ("", "", url.strip())
+    if head and not _SCHEME.fullmatch(head):  # credentials before the scheme, or no scheme at all
+        _, at_sign, scheme = head.rpartition("@")
+        head = f"{MASK}@{scheme}" if at_sign and _SCHEME.fullmatch(scheme) else MASK
+    if (inner := _SCHEME.match(rest)) and rest[inner.end() :].startswith("://"):  # a scheme that was typed twice
+        return f"{head}{slashes}{without_password(rest)}"
     authority, mark, path = rest, "", ""
     if match := re.search(r"[/?#]", rest.rpartition("@")[2]):
         at = len(rest) - len(rest.rpartition("@")[2]) + match.start()
