@@ -11,6 +11,7 @@ group, and the file's name has length and CRC-32 of what follows the last one, i
 
 import itertools
 import json
+import mmap
 import re
 import time
 import uuid
@@ -182,7 +183,7 @@ def _decoded(
     if _TAIL.search(file.path) is not None:
         with _damaged(file.path):
             groups = _row_groups(metadata)
-        content = bytearray(file.size)  # zeros that take no memory where nothing is put
+        content = mmap.mmap(-1, file.size)  # unlike a bytearray it takes memory only where something is put
         for number in numbers:
             group = groups[number]
             content[group.begin : group.end] = _verified(opened, file, number, group)
