@@ -116,17 +116,29 @@ def lock(path: Path, mode: int) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="needs setpriv to be another user")
 @pytest.mark.parametrize(
-    ("what", "mode"), [("", 0o000), ("kubetally.db", 0o000), ("lake", 0o000), ("kubetally.db", 0o444)]
+    ("what", "mode", "command"),
+    [
+        ("", 0o000, ["maintain"]),
+        ("kubetally.db", 0o000, ["maintain"]),
+        ("lake", 0o000, ["maintain"]),
+        ("kubetally.db", 0o444, ["maintain"]),
+        ("", 0o000, ["costs"]),
+        ("", 0o000, ["link", "--url", "http://localhost:8000"]),
+        ("lake", 0o000, ["coverage"]),
+        ("lake", 0o000, ["maintain", "--check"]),
+        ("lake", 0o000, ["maintain", "--repair"]),
+        ("lake", 0o000, ["backup", "BACKUP"]),
+    ],
 )
 def test_what_another_user_owns_is_told_without_traceback(
-    upstream: tuple[Upstream, Served], home: Home, what: str, mode: int
+    upstream: tuple[Upstream, Served], home: Home, tmp_path: Path, what: str, mode: int, command: list[str]
 ) -> None:
     added(home, upstream[1])
     backfill(home)
     place = home.folder / what
     lock(place, mode)
     try:
-        done = as_another_user(home, "maintain")
+        done = as_another_user(home, *(str(tmp_path / "b.tar") if one == "BACKUP" else one for one in command))
         assert done.returncode == 3, done
         assert "Traceback" not in done.stderr
         assert str(place) in done.stderr

@@ -23,6 +23,7 @@ from kubetally.sources.access import Access
 from kubetally.sources.address import AddressRefused
 from kubetally.sources.faults import SourceTimeout
 from kubetally.sources.opencost.source import CostModelSource
+from kubetally.store.reach import is_there
 from kubetally.wiring.access import PATIENCE_SECONDS, refuse_forbidden, shown_url
 from kubetally.wiring.account_days import change_currency
 from kubetally.wiring.clock import SystemClock
@@ -101,7 +102,7 @@ def remembered(names: Sequence[str], settings: Settings) -> list[Remembered]:
 
     Raises: AccountNotFound, AmbiguousAccount, NotACluster, StoreError.
     """
-    if not names and not settings.database_url and not (settings.home_folder / "kubetally.db").exists():
+    if not names and not settings.database_url and not is_there(settings.home_folder / "kubetally.db"):
         return []  # who never added an account has no database, and needs none
     with open_accounts(settings) as accounts:
         living = tuple(accounts.all())

@@ -175,7 +175,9 @@ def spool(pieces: Iterable[bytes], into: IO[bytes]) -> str:
 @contextmanager
 def opened_backup(file: Path) -> Iterator[tarfile.TarFile]:
     """Raises BackupUnusable."""
-    if not file.exists():
+    with understood(file):
+        is_there = file.exists()
+    if not is_there:
         raise BackupUnusable(str(file), "there is no such file")
     with ExitStack() as stack:
         with understood(file):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from kubetally.domain.errors import RequestError
 from kubetally.settings import Settings
 from kubetally.sources.access import Access, InvalidCredential, InvalidSourceUrl
+from kubetally.store.reach import is_there
 from kubetally.wiring.access import checked_url, headers_of
 
 _NOWHERE = "http://nowhere"
@@ -45,7 +46,7 @@ def checked(settings: Settings) -> Settings:
         home = settings.home_folder
     except RuntimeError as error:
         raise UnusableSetting("KUBETALLY_HOME", f"{settings.home!r} is of a user that is not there") from error
-    if os.path.lexists(home) and not home.is_dir():
+    if os.path.lexists(home) and not (is_there(home) and home.is_dir()):
         raise UnusableSetting("KUBETALLY_HOME", f"{str(home)!r} is no folder")
     for name, url in urls.items():
         with _named(name):

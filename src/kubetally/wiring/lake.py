@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kubetally.ledger.stored import Lake
 from kubetally.settings import Settings
+from kubetally.store.reach import is_there
 from kubetally.wiring.environment import UnusableSetting
 
 if TYPE_CHECKING:
@@ -43,11 +44,11 @@ def open_lake_files(settings: Settings) -> "LakeFiles":
 
 
 def has_lake(settings: Settings) -> bool:
-    """Whether there may be a lake already: false only where a folder has no tables of days."""
+    """Whether there may be a lake already: false only where a folder has no tables of days. Raises PlaceRefused."""
     folder = lake_folder(settings)
     if folder is None:
         return True
-    return any((folder / name / "_delta_log").exists() for name in ("allocations", "running"))
+    return any(is_there(folder / name / "_delta_log") for name in ("allocations", "running"))
 
 
 def lake_folder(settings: Settings) -> Path | None:

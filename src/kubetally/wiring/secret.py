@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from kubetally.domain.errors import RequestError
 from kubetally.settings import Settings
 from kubetally.store.meta.private_file import UnusableFile, read_or_make
+from kubetally.store.reach import is_there
 from kubetally.web.secret import MIN_SECRET_LENGTH, is_weak
 from kubetally.web.sign_in import SIGN_IN, LinkSigner
 from kubetally.wiring.clock import SystemClock
@@ -72,7 +73,7 @@ def new_link(settings: Settings, url: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/") or parts.query:
         raise InvalidServiceUrl
     file = settings.home_folder / "secret"
-    if not settings.secret and not file.exists():  # one that is made now is of no running service
+    if not settings.secret and not is_there(file):  # one that is made now is of no running service
         raise NoSecret(str(file))
     return link_of(url, secret_of(settings))
 

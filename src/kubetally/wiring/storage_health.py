@@ -1,5 +1,6 @@
 """Checking the stores of the settings: database, lake and their disks."""
 
+import os
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def storage_check(ledger: Ledger, executor: Executor | None = None, *, is_short:
     if file is not None:
         folders["database"] = file.parent
     if folder is not None:
-        folders["lake"] = next(path for path in (folder, *folder.parents) if path.exists())
+        folders["lake"] = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110 - False where we may not look
     is_needed = not is_short or has_lake(settings) or ledger.coverage.last_version() is not None
     return StorageCheck(
         ledger.coverage, ledger.leases, lambda: ledger.lake if is_needed else None, folders, executor=executor

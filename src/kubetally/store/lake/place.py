@@ -15,6 +15,7 @@ from kubetally.masking import without_password
 from kubetally.store.lake.faults import InvalidLakeUrl, LakeForeign, LakeRefused, shown
 from kubetally.store.lake.log_folder import sync_folder
 from kubetally.store.lake.storage import DiskStorage, ObjectStorage, Storage
+from kubetally.store.reach import is_there
 
 OBJECT_STORES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
 """Schemes that are passed on to the Delta library with their options."""
@@ -90,10 +91,10 @@ class Place:
                         sync_folder(folder)
                     if folder == above:
                         break
+            is_table = is_there(self.folder / "_delta_log")
         except OSError as error:
             raise LakeRefused(self.url, shown(error)) from error
-        strange = next((name for name in ("_delta_log",) if (self.folder / name).exists()), None)
-        if strange is not None:
+        if is_table:
             raise LakeForeign(self.url, "it is a Delta table itself, not a folder of tables")
 
     def storage(self, name: str) -> Storage:
