@@ -1,6 +1,7 @@
 """Collectors that are killed, that meet, that stop, and whose disk is full: nothing is lost and nothing doubled."""
 
 import os
+import random
 import signal
 import subprocess
 import time
@@ -59,7 +60,13 @@ def held(home: Home, source: Upstream) -> tuple[float, float]:
     return done.json["coverage"]["hours_covered"], done.json["summary"]["total_cost"] or 0.0
 
 
-POINTS = 10
+POINTS = 6
+"""Kills of each of two tests: one random point in each of as many equal parts of a run."""
+
+
+def points(most: int) -> list[int]:
+    """After how many changes on disk to kill; drawn anew each time, and told by a test that fails."""
+    return [max(1, round(most * (part + random.random()) / POINTS)) for part in range(POINTS)]  # noqa: S311
 
 
 @pytest.mark.timeout(300)  # a process is started for every point, on a machine that may be busy
@@ -72,10 +79,10 @@ def test_a_collector_killed_at_any_point_loses_and_doubles_nothing(
     most = killed_after(home, 10_000)
     assert most > POINTS, "else there is nothing to be killed in"
     assert figures(costs(home)) == figures(live)
-    for point in range(POINTS):
-        one = Home(tmp_path / f"killed-{point}")
+    for number, point in enumerate(points(most)):
+        one = Home(tmp_path / f"killed-{number}")
         added(one, server)
-        killed_after(one, max(1, round(most * (point + 0.5) / POINTS)))
+        killed_after(one, point)
         hours, total = held(one, source)
         assert hours in {0, 24, 48, 72}
         assert round(total, 3) in {round(sum(days), 3) for days in subsets(totals) if 24 * len(days) == hours}
@@ -93,9 +100,9 @@ def test_a_collector_killed_while_days_are_replaced_leaves_each_as_it_was_or_as_
     new, dearer, source.mode = totals_of_days(home), costs(home), "sound"
     most = killed_after(home, 10_000)
     either = {round(sum(days), 3) for days in product(*zip(old, new, strict=True))}
-    for point in range(POINTS):
-        source.mode = "dearer" if point % 2 == 0 else "sound"
-        killed_after(home, max(1, round(most * (point + 0.5) / POINTS)))
+    for number, point in enumerate(points(most)):
+        source.mode = "dearer" if number % 2 == 0 else "sound"
+        killed_after(home, point)
         hours, total = held(home, source)
         assert hours == 72, point
         assert round(total, 3) in either, point
