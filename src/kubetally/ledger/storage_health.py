@@ -5,21 +5,25 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+import structlog
+
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.cache import SingleFlight
+from kubetally.ledger.cache import GivenUp
 from kubetally.ledger.stored import Coverage, Lake, Leases, check_not_behind
 
 MIN_FREE_BYTES = 1 << 30
 MIN_FREE_SHARE = 0.05
 """A disk with less than either of both left is nearly full."""
 _PROBE = "storage_check"
+_log = structlog.get_logger(__name__)
 _CHECK_EVERY_SECONDS = 30.0
+_OVERDUE_SECONDS = 10.0
 _NAMED_AT_MOST = 5
 
 
@@ -32,6 +36,7 @@ class StorageProblemKind(StrEnum):
     LAKE_NOT_WRITABLE = "lake_not_writable"
     DAYS_DAMAGED = "days_damaged"
     DISK_NEARLY_FULL = "disk_nearly_full"
+    STORAGE_CHECK_OVERDUE = "storage_check_overdue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +91,10 @@ class DiskUsage(Protocol):
 
 
 class StorageCheck:
-    """Checks the stores; all calls block but `latest`.
+    """Checks the stores; all calls block but `latest` and `close`.
 
     lake: opened for each check; None where it is not to be checked, as there is none yet. folders: those of stores on
-    this machine, by name.
+    this machine, by name. clock: seconds.
     """
 
     def __init__(
@@ -101,11 +106,13 @@ class StorageCheck:
         *,
         disk_usage: Callable[[Path], DiskUsage] = shutil.disk_usage,
         executor: Executor | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._coverage, self._leases, self._lake = coverage, leases, lake
         self._folders, self._disk_usage, self._executor = folders, disk_usage, executor
-        self._flights: SingleFlight[None, StorageHealth] = SingleFlight()
+        self._clock = clock
         self._latest: tuple[float, StorageHealth] | None = None
+        self._running: tuple[float, asyncio.Task[StorageHealth]] | None = None
 
     def check(self) -> StorageHealth:
         """The problems there are now. Raises nothing that concerns a store: that is a problem."""
@@ -118,20 +125,43 @@ class StorageCheck:
         return StorageHealth(problems, disks, len(damaged))
 
     async def latest(self) -> StorageHealth:
-        """The problems there are, or were up to half a minute ago; one check serves all who ask meanwhile."""
-        now = time.monotonic()
-        if self._latest is not None and now - self._latest[0] < _CHECK_EVERY_SECONDS:
-            return self._latest[1]
-        return await self._flights(None, self._check_again)
+        """The problems that the last check found; where it is half a minute old, another one begins beside.
+
+        Who asks waits for the very first check only. One that takes more than 10 seconds is a problem itself: what
+        hangs says nothing. Raises GivenUp, after `close`.
+        """
+        now = self._clock()
+        if self._running is None and (self._latest is None or now - self._latest[0] >= _CHECK_EVERY_SECONDS):
+            self._running = now, asyncio.create_task(self._check_again())
+            self._running[1].add_done_callback(self._ended)
+        if self._running is not None:
+            since, check = self._running
+            if now - since > _OVERDUE_SECONDS:
+                last = StorageHealth() if self._latest is None else self._latest[1]
+                return replace(last, problems=[*last.problems, _overdue(now - since)])
+            if self._latest is None:
+                await asyncio.wait((check,))
+                if check.cancelled():
+                    raise GivenUp
+                return check.result()
+        return StorageHealth() if self._latest is None else self._latest[1]
 
     async def close(self) -> None:
         """Give up a check that is under way."""
-        await self._flights.close()
+        if self._running is not None:
+            check = self._running[1]
+            check.cancel()
+            await asyncio.gather(check, return_exceptions=True)
 
     async def _check_again(self) -> StorageHealth:
         health = await asyncio.get_running_loop().run_in_executor(self._executor, self.check)
-        self._latest = time.monotonic(), health
+        self._latest = self._clock(), health
         return health
+
+    def _ended(self, check: asyncio.Task[StorageHealth]) -> None:
+        self._running = None
+        if not check.cancelled() and (error := check.exception()) is not None:
+            _log.error("storage_check_failed", error=repr(error))
 
     def _of_database(self) -> tuple[list[tuple[str, date]], list[StorageProblem]]:
         """The damaged days that it knows of, and what is wrong with it."""
@@ -171,6 +201,12 @@ class StorageCheck:
         except OSError:
             return None
         return DiskSpace(usage.free, usage.total)
+
+
+def _overdue(seconds: float) -> StorageProblem:
+    message = f"the check of database and lake has been running for {seconds:.0f} seconds"
+    remedy = "one of them does not answer: see that it runs and can be reached; nothing is collected until it answers"
+    return StorageProblem(StorageProblemKind.STORAGE_CHECK_OVERDUE, message, remedy)
 
 
 def _nearly_full(name: str, folder: Path, space: DiskSpace) -> StorageProblem:
