@@ -113,13 +113,12 @@ def _check(*, repair: bool, from_backup: Path | None) -> None:
     if repair:
         repaired, found = mend(settings, from_backup)
         for one in repaired:
-            collection = one.day.collection
             done = (
                 "set aside, as no source or backup has it: its costs are unknown"
                 if one.origin is Origin.NOTHING
                 else f"written anew from {one.origin}"
             )
-            print(f"{found.name(collection.account_id)} {collection.day}: {done}")
+            print(f"{found.name(one.account_id)} {one.day}: {done}")
     else:
         found = find(settings)
     for file in found.files.damage:
@@ -134,6 +133,9 @@ def _check(*, repair: bool, from_backup: Path | None) -> None:
         since = "" if damaged.noticed_at is None else f", noticed before {rfc3339(damaged.noticed_at)}"
         stored = f" (stored {rfc3339(collection.collected_at)}{since})"
         print(f"{kind}: {collection.day} of {found.name(collection.account_id)}{stored}: {damaged.error}")
+    for missing in found.days.missing:
+        why = "" if missing.last_error is None else f": {missing.last_error[1]}"
+        print(f"missing: {missing.day} of {found.name(missing.account_id)}{why}")
     print(f"Read {found.files.files} files and {days_in_words(found.days.count)}", flush=True)
     if found.files.without_checksum:
         print(f"{found.files.without_checksum} files have no checksums: another program or version wrote them")

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from kubetally.domain.account import AccountType
 from kubetally.domain.errors import HubError, StoreError
 from kubetally.ledger.collect.collector import Collector
 from kubetally.ledger.collect.commit import read_collection
-from kubetally.ledger.collect.damage import CheckedDays, DamagedDay, check_days
+from kubetally.ledger.collect.damage import CheckedDays, check_days
 from kubetally.ledger.stored import Lake, LakeCheck
 from kubetally.settings import Settings
 from kubetally.wiring.backup_file import LAKE, Source, opened_backup, read_manifest
@@ -43,8 +43,8 @@ class Found:
 
     @property
     def is_well(self) -> bool:
-        """Whether nothing is damaged but what was set aside."""
-        return not (self.files.damage or self.unreadable or any(not day.is_set_aside for day in self.days.damaged))
+        """Whether nothing is damaged, set aside or missing."""
+        return not (self.files.damage or self.unreadable or self.days.damaged or self.days.missing)
 
     def name(self, account_id: str) -> str:
         """What an account is called; its id, where it is not known any more."""
@@ -55,7 +55,8 @@ class Found:
 class Repaired:
     """A day, and where it was written anew from."""
 
-    day: DamagedDay
+    account_id: str
+    day: date
     origin: Origin
 
 
@@ -71,14 +72,14 @@ def check(settings: Settings) -> Found:
 def _check(ledger: Ledger, lake: Lake, settings: Settings) -> Found:
     names = {account.id: account.name for account in [*ledger.accounts.removed(), *ledger.accounts.all()]}
     if not has_lake(settings) and ledger.coverage.last_version() is None:
-        return Found(LakeCheck(), CheckedDays(0, (), ()), names)
+        return Found(LakeCheck(), CheckedDays(), names)
     files = lake.check()
     try:
         lake.make()
     except StoreError as error:
         if error.retryable:
             raise
-        return Found(files, CheckedDays(0, (), ()), names, error)
+        return Found(files, CheckedDays(), names, error)
     days = check_days(ledger.coverage, lake)
     committer_of(ledger, SystemClock()).note_damage(day.pair for day in days.damaged if day.noticed_at is None)
     ledger.coverage.clear_damage(days.well_again)
@@ -102,30 +103,33 @@ async def _repair(
     if found.unreadable is not None:
         return [], found
     clusters = {one.id for one in ledger.accounts.all() if one.type is AccountType.KUBERNETES_CNR}
-    asked = [day for day in found.days.damaged if day.collection.account_id in clusters]
-    repaired = [Repaired(day, Origin.SOURCE) for day in asked if await _is_collected(collector, day)]
+    asked = [(day.collection.account_id, day.collection.day) for day in found.days.damaged]
+    asked += [(missing.account_id, missing.day) for missing in found.days.missing]
+    repaired = [
+        Repaired(account_id, day, Origin.SOURCE)
+        for account_id, day in asked
+        if account_id in clusters and await _is_collected(collector, account_id, day)
+    ]
     left = {day.collection.id: day for day in _check(ledger, lake, settings).days.damaged}
     copies = [] if copy is None else [read_collection(copy, day.collection) for day in left.values()]
-    whole = [one for one, error in copies if one is not None and error is None]
-    committer.put_back(whole)
-    repaired += [Repaired(left.pop(one.collection.id), Origin.BACKUP) for one in whole]
-    lost = [day for day in left.values() if not day.is_set_aside]
-    committer.set_aside([day.pair for day in lost])
-    repaired += [Repaired(day, Origin.NOTHING) for day in lost]
-    with committer.alone():
-        lake.mend_files([damage for damage in lake.check().damage if damage.day is not None])
+    written = committer.put_back([one for one, error in copies if one is not None and error is None])
+    repaired += [Repaired(one.account_id, one.day, Origin.BACKUP) for one in written]
+    for one in written:
+        del left[one.id]
+    aside = committer.set_aside([day.pair for day in left.values() if not day.is_set_aside])
+    repaired += [Repaired(one.account_id, one.day, Origin.NOTHING) for one in aside]
+    committer.mend_files([damage for damage in lake.check().damage if damage.day is not None])
     return repaired, _check(ledger, lake, settings)
 
 
-async def _is_collected(collector: Collector, day: DamagedDay) -> bool:
-    collection = day.collection
+async def _is_collected(collector: Collector, account_id: str, day: date) -> bool:
     try:
-        report = await collector.backfill(collection.account_id, collection.day, collection.day + timedelta(days=1))
+        report = await collector.backfill(account_id, day, day + timedelta(days=1))
     except HubError as error:
         if isinstance(error, StoreError):
             raise
         return False
-    return any(outcome.account_id == collection.account_id for outcome in report.collected)
+    return any(outcome.account_id == account_id for outcome in report.collected)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ notes that were left open: what is in the lake is confirmed, what is not is drop
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Collection as Ids
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -21,7 +22,17 @@ from kubetally.domain.window import Clock
 from kubetally.ledger.alone import PATIENCE_SECONDS, alone
 from kubetally.ledger.collect.guard import Kept, judged, overtaken
 from kubetally.ledger.collect.match import Matched, match_coverage
-from kubetally.ledger.stored import COMMITTER, Coverage, DayDamaged, Lake, LakeBehind, Lease, Leases, PackedDay
+from kubetally.ledger.stored import (
+    COMMITTER,
+    Coverage,
+    DayDamaged,
+    FileDamage,
+    Lake,
+    LakeBehind,
+    Lease,
+    Leases,
+    PackedDay,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -245,25 +256,68 @@ class Committer:
         self._coverage.confirm(ids, version)
         self.note_damage(damaged)
 
-    def put_back(self, days: Sequence[CollectedDay]) -> None:
-        """Write stored days that are damaged anew, from copies of what was committed. Raises as `commit`."""
-        with self.alone() as lease:
-            for same_day in _by_day(self._lake.pack(days)):
-                self._rewrite(same_day, lease)
-                self._coverage.clear_damage([day.collection for day in same_day])
+    def put_back(self, days: Sequence[CollectedDay]) -> list[Collection]:
+        """Write stored days that are damaged anew, from copies of what was committed; returns those that were.
 
-    def set_aside(self, damaged: Sequence["DamagedCollection"]) -> None:
-        """Take damaged days, of which there is no copy, out of the newest version; their files are kept aside.
-
-        They stay stored days that can't be read, so that no figure of them is shown. Raises as `commit`.
+        Days that another process replaced or mended meanwhile are left as they are. Raises as `commit`.
         """
         with self.alone() as lease:
-            empty = self._lake.pack([CollectedDay(collection, (), ()) for collection, _ in damaged])
+            damaged = self._still_damaged([day.collection for day in days])
+            found = [
+                replace(day, collection=damaged[day.collection.id][0]) for day in days if day.collection.id in damaged
+            ]
+            for same_day in _by_day(self._lake.pack(found)):
+                self._rewrite(same_day, lease)
+                self._coverage.clear_damage([day.collection for day in same_day])
+        return [day.collection for day in found]
+
+    def set_aside(self, damaged: Sequence["DamagedCollection"]) -> list[Collection]:
+        """Take damaged days, of which there is no copy, out of the newest version; their files are kept aside.
+
+        They stay stored days that can't be read, so that no figure of them is shown. Returns those that were set aside:
+        days that another process replaced or mended meanwhile are left as they are. Raises as `commit`.
+        """
+        with self.alone() as lease:
+            found = list(self._still_damaged([collection for collection, _ in damaged]).values())
+            empty = self._lake.pack([CollectedDay(collection, (), ()) for collection, _ in found])
             for same_day in _by_day(empty):
                 self._rewrite(same_day, lease)
-            for collection, error in damaged:
+            for collection, error in found:
                 why = f"set aside, as no source or backup has this day: {error}"
                 self._coverage.failed(collection.account_id, collection.day, self._clock.now(), SET_ASIDE, why)
+        return [collection for collection, _ in found]
+
+    def _still_damaged(self, collections: Sequence[Collection]) -> dict[str, "DamagedCollection"]:
+        """Those that still are the stored ones, and still can't be read, as they are stored now, by id."""
+        stored: dict[str, Collection] = {}
+        for day in {collection.day for collection in collections}:
+            stored |= {one.id: one for one in self._coverage.held_on(day).values()}
+        found: dict[str, DamagedCollection] = {}
+        for id_ in (collection.id for collection in collections if collection.id in stored):
+            error = read_collection(self._lake, stored[id_])[1]
+            if error is not None:
+                found[id_] = stored[id_], error
+        return found
+
+    def mend_files(self, damage: Sequence[FileDamage]) -> None:
+        """Take damaged files out of the newest version, once it has all that any file still has of their days.
+
+        A day stays as it is where one of its collections, that was not set aside, can be read nowhere.
+        Raises as `commit`.
+        """
+        with self.alone() as lease:
+            unreadable: set[date] = set()
+            for day in sorted({one.day for one in damage if one.is_current and one.day is not None}):
+                for is_running in (False, True):
+                    readable, lost = self._read_all(day, is_running=is_running)
+                    if lost:
+                        self.note_damage(lost)
+                        unreadable.add(day)
+                    elif readable:
+                        go_on = partial(self._see_that_it_is_ours, lease)
+                        self._lake.replace(self._lake.pack(readable), go_on=go_on, anew=True)
+            self._see_that_it_is_ours(lease)
+            self._lake.mend_files([one for one in damage if not (one.is_current and one.day in unreadable)])
 
     def _rewrite(self, days: Sequence[PackedDay], lease: Lease) -> None:
         """Put these into the day's file, written anew, without another collection for the database."""
@@ -285,19 +339,26 @@ class Committer:
         Of an account whose assets alone are lost, the rows are kept.
         """
         of, mine = days[0].collection, {day.collection.account_id for day in days}
-        known = self._coverage.days(of.day, of.day + timedelta(days=1))
+        readable, damaged = self._read_all(of.day, is_running=of.is_running, but=mine)
+        return self._lake.pack(readable), damaged
+
+    def _read_all(
+        self, day: date, *, is_running: bool, but: Ids[str] = ()
+    ) -> tuple[list[CollectedDay], list["DamagedCollection"]]:
+        """As `_others`, of all accounts but these."""
+        known = self._coverage.days(day, day + timedelta(days=1))
         aside = {one.account_id for one in known if one.last_error is not None and one.last_error[0] == SET_ASIDE}
         readable: list[CollectedDay] = []
         damaged: list[DamagedCollection] = []
-        for collection in self._coverage.held_on(of.day).values():
-            if collection.account_id in mine | aside or collection.is_running != of.is_running:
+        for collection in self._coverage.held_on(day).values():
+            if collection.account_id in aside or collection.account_id in but or collection.is_running != is_running:
                 continue
             found, error = read_collection(self._lake, collection)
             if found is not None:
                 readable.append(found)
             if error is not None:
                 damaged.append((collection, error))
-        return self._lake.pack(readable), damaged
+        return readable, damaged
 
 
 DamagedCollection = tuple[Collection, StoreError]

@@ -1,0 +1,114 @@
+"""Repairing a lake takes nothing away that any of its files still has, or that another process wrote meanwhile."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from kubetally.domain.collection import CollectedDay
+from kubetally.ledger.collect.commit import Committer
+from kubetally.ledger.collect.damage import check_days
+from kubetally.ledger.stored import DayDamaged, LakeCheck, PackedDay
+from kubetally.store.lake.delta import DeltaLake
+from kubetally.store.meta.metadata import open_meta
+from kubetally.store.meta.secrets import KeyRing
+from kubetally.wiring.clock import SystemClock
+from kubetally.wiring.damage import Found
+from tests.cluster_days import DAY, cluster_day
+
+
+def commit(committer: Committer, days: Sequence[CollectedDay], *, anew: bool = False) -> None:
+    committer.commit([day for day in committer.pack(days) if isinstance(day, PackedDay)], anew=anew)
+
+
+def damage(home: Path) -> None:
+    """Flip a bit of the newest file of rows."""
+    folder = home / "lake" / "allocations" / f"day={DAY}"
+    path = max(folder.glob("*.parquet"), key=lambda path: path.stat().st_mtime_ns)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 16
+    path.write_bytes(content)
+
+
+def test_mending_a_file_keeps_what_an_older_file_has(tmp_path: Path) -> None:
+    clock = SystemClock()
+    with open_meta(f"sqlite:///{tmp_path}/kubetally.db", KeyRing.open(None, tmp_path), clock=clock) as meta:
+        lake = DeltaLake(str(tmp_path / "lake"))
+        committer = Committer(lake, meta.coverage, meta.leases, clock)
+        for account in "abc":
+            commit(committer, [cluster_day(account)])
+        lake.reconcile("c", {})
+        damage(tmp_path)
+        held = meta.coverage.held_on(DAY, ["a", "b"])
+        fresh = DeltaLake(str(tmp_path / "lake"))
+        before = fresh.rows(list(held.values()))
+        committer = Committer(fresh, meta.coverage, meta.leases, clock)
+        committer.set_aside([day.pair for day in check_days(meta.coverage, fresh).damaged])
+        committer.mend_files([one for one in fresh.check().damage if one.day is not None])
+        stored = fresh.stored_ids(is_running=False)
+        assert {account: stored.of(account, DAY) for account in "ab"} == {"a": {held["a"].id}, "b": {held["b"].id}}
+        assert fresh.rows(list(held.values())) == before
+        assert not fresh.check().damage
+
+
+def test_file_stays_while_a_day_of_it_was_not_set_aside(tmp_path: Path) -> None:
+    clock = SystemClock()
+    with open_meta(f"sqlite:///{tmp_path}/kubetally.db", KeyRing.open(None, tmp_path), clock=clock) as meta:
+        lake = DeltaLake(str(tmp_path / "lake"))
+        committer = Committer(lake, meta.coverage, meta.leases, clock)
+        commit(committer, [cluster_day("a")])
+        damage(tmp_path)
+        found = lake.check().damage
+        committer.mend_files(found)
+        assert lake.check().damage == found
+        (day,) = check_days(meta.coverage, lake).damaged
+        assert day.noticed_at is not None
+
+
+def test_day_that_another_process_replaced_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    clock = SystemClock()
+    with open_meta(f"sqlite:///{tmp_path}/kubetally.db", KeyRing.open(None, tmp_path), clock=clock) as meta:
+        lake = DeltaLake(str(tmp_path / "lake"))
+        repairer = Committer(lake, meta.coverage, meta.leases, clock)
+        other = Committer(DeltaLake(str(tmp_path / "lake")), meta.coverage, meta.leases, clock)
+        commit(repairer, [cluster_day("b")])
+        damage(tmp_path)
+        (day,) = check_days(meta.coverage, lake).damaged
+        newer = cluster_day("b", 1, pods=9)
+        commit(other, [newer], anew=True)
+        assert repairer.set_aside([day.pair]) == []
+        assert repairer.put_back([cluster_day("b")]) == []
+        held = meta.coverage.held_on(DAY)["b"]
+        assert held.id == newer.collection.id
+        assert lake.rows([held]) == {held.id: newer.rows}
+        assert not meta.coverage.days(DAY, DAY.replace(day=21))[0].is_damaged
+
+
+def test_day_that_another_process_mended_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    clock = SystemClock()
+    with open_meta(f"sqlite:///{tmp_path}/kubetally.db", KeyRing.open(None, tmp_path), clock=clock) as meta:
+        lake = DeltaLake(str(tmp_path / "lake"))
+        repairer = Committer(lake, meta.coverage, meta.leases, clock)
+        other = Committer(DeltaLake(str(tmp_path / "lake")), meta.coverage, meta.leases, clock)
+        whole = cluster_day("b")
+        commit(repairer, [whole])
+        damage(tmp_path)
+        (day,) = check_days(meta.coverage, lake).damaged
+        with pytest.raises(DayDamaged):
+            lake.rows([day.collection])
+        assert other.put_back([whole])
+        assert repairer.set_aside([day.pair]) == []
+        assert lake.rows([day.collection]) == {day.collection.id: whole.rows}
+
+
+def test_check_lists_days_that_the_lake_lacks(tmp_path: Path) -> None:
+    clock = SystemClock()
+    with open_meta(f"sqlite:///{tmp_path}/kubetally.db", KeyRing.open(None, tmp_path), clock=clock) as meta:
+        lake = DeltaLake(str(tmp_path / "lake"))
+        committer = Committer(lake, meta.coverage, meta.leases, clock)
+        commit(committer, [cluster_day("a"), cluster_day("b")])
+        lake.reconcile("a", {})
+        committer.match()
+        days = check_days(meta.coverage, lake)
+        assert [(day.account_id, day.day) for day in days.missing] == [("a", DAY)]
+        assert not Found(LakeCheck(), days, {}).is_well
