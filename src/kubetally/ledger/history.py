@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
+import structlog
+
 from kubetally.domain.booking import Booking
 from kubetally.domain.cluster_costs import DayState, SourceIdentity
 from kubetally.domain.collection import NO_DATA, Collection, window_of
@@ -14,13 +16,14 @@ from kubetally.domain.errors import NotFound, RequestError, StoreError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import DAY, Window, rfc3339
 from kubetally.ledger.collect.guard import Refusal
-from kubetally.ledger.stored import HISTORY_KEPT, CollectionGone, Coverage, Lake, Progress
+from kubetally.ledger.stored import HISTORY_KEPT, CollectionGone, Coverage, DayDamaged, Lake, Progress
 from kubetally.ledger.told import each_once
 
 RUNNING_KEPT = timedelta(minutes=15)
 """How long the copy of a running day stands for what its source would answer."""
 
 _NOT_REPLACED = frozenset[str]({*Refusal, NO_DATA})
+_log = structlog.get_logger(__name__)
 _Unreadable = tuple[Collection, StoreError]
 
 
@@ -121,9 +124,27 @@ class History:
             now_held = self._collections(account_id, window, now, as_of)
             if now_held != collections:
                 days, unreadable = self._readable(now_held, now)
+        if as_of is None:
+            self._note_damage(unreadable, now)
         if not days and (len(unreadable) > 1 or (unreadable and as_of is not None)):  # not of a day, but of the lake
             raise unreadable[0][1]
         return days, unreadable
+
+    def _note_damage(self, unreadable: Sequence[_Unreadable], now: datetime) -> None:
+        """Note stored days whose rows are damaged, so that coverage and the collector know; no answer depends on it."""
+        for one, error in unreadable:
+            if not isinstance(error, DayDamaged) or one.is_running:
+                continue
+            try:
+                known = self._coverage.days(one.day, one.day + DAY, [one.account_id])
+                held = self._coverage.held_on(one.day, [one.account_id]).get(one.account_id)
+                if held is None or held.id != one.id or any(day.is_damaged for day in known):
+                    continue
+                self._coverage.failed(one.account_id, one.day, now, error.code, str(error.of(one.account_id)))
+            except StoreError as failure:
+                _log.warning("damage_not_noted", account=one.account_id, day=str(one.day), error=str(failure))
+                return
+            _log.warning("stored_day_damaged", account=one.account_id, day=str(one.day), error=str(error))
 
     def _readable(self, collections: Sequence[Collection], now: datetime) -> tuple[list[HeldDay], list[_Unreadable]]:
         """What can be read, all at once or else in halves, so that a few bad days cost few questions.

@@ -25,7 +25,7 @@ from kubetally.ledger.costs import Live, get_costs_as_of, get_joined_costs
 from kubetally.ledger.history import Held, HeldDay, History, held_days
 from kubetally.ledger.questions import MOST_DAYS
 from kubetally.ledger.service import CostService
-from kubetally.ledger.stored import CollectionGone
+from kubetally.ledger.stored import CollectionGone, DayDamaged
 from tests.cluster_days import cluster_day
 from tests.kept import Broken, CoverageInMemory, LakeInMemory
 from tests.served import NOON_AFTER, FixedClock
@@ -200,6 +200,33 @@ async def test_the_source_is_asked_for_what_can_t_be_read_alone() -> None:
     assert sorted(source.asked) == [ago(6, 5), ago(3, 2)]
     assert costs.status is Status.OK
     assert [issue.window for issue in found.issues] == [ago(6, 5), ago(3, 2)]
+
+
+async def test_a_damaged_day_that_is_met_is_noted_once() -> None:
+    kept, day = Kept(), TODAY - 3 * DAY
+    kept.keep(*range(1, 9))
+    kept.damage(3, error=DayDamaged("memory", day, "its sums differ"))
+    kept.damage(5)  # by what is no damage
+    for _ in range(2):
+        await kept.held(ago(8))
+    assert kept.coverage.damaged() == [(ID, day)]
+    (known,) = kept.coverage.days(day, day + DAY)
+    assert (known.attempts, known.tried_at, known.is_held) == (1, NOON_AFTER, True)
+
+
+async def test_damage_that_can_t_be_noted_changes_no_answer() -> None:
+    kept = Kept(coverage=NotWritable())
+    kept.keep(*range(1, 9))
+    kept.damage(3, error=DayDamaged("memory", TODAY - 3 * DAY, "its sums differ"))
+    found = await kept.held(ago(8))
+    assert (len(found.days), [issue.window for issue in found.issues]) == (7, [ago(3, 2)])
+
+
+class NotWritable(CoverageInMemory):
+    """Nothing can be noted in it."""
+
+    def failed(self, account_id: str, day: date, at: datetime, code: str, message: str) -> None:
+        raise Broken("read-only")
 
 
 async def test_days_that_can_all_be_read_are_read_at_once() -> None:
