@@ -176,6 +176,9 @@ class CoverageInMemory:
     def known_ids(self, collection_ids: Iterable[str]) -> set[str]:
         return set(collection_ids) & {*self.open, *(one.id for one in self.confirmed)}
 
+    def lost(self) -> list[Collection]:
+        return []
+
     def mark_missing(self, known: CoveredDay, at: datetime, why: str) -> bool:
         self.confirmed = [one for one in self.confirmed if one.id != known.collection_id]
         tried = CoveredDay(known.account_id, known.day, last_error=(CollectionGone.code, why))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from kubetally.store.lake.delta import DeltaLake
 from tests.integration.test_accounts_command import Home
 from tests.integration.upstream import Upstream, added, backfill, costs, figures
 from tests.served import Served
@@ -76,3 +77,26 @@ def test_damaged_day_is_repaired_from_a_backup_else_set_aside(
 def test_backup_is_named_for_a_repair_only(home: Home) -> None:
     done = home.call("maintain", "--from-backup", "kubetally.tar")
     assert (done.code, "--repair" in done.err) == (2, True)
+
+
+def test_day_that_the_lake_lacks_is_named_and_put_back(
+    home: Home, upstream: tuple[Upstream, Served], tmp_path: Path
+) -> None:
+    source, server = upstream
+    added(home, server)
+    backfill(home)
+    whole = figures(costs(home))
+    backup = tmp_path / "kubetally.tar"
+    assert home.call("backup", str(backup)).code == 0
+    lake = DeltaLake(str(home.folder / "lake"))
+    for (account_id, _), _ in lake.stored_ids(is_running=False).by_key():
+        lake.reconcile(account_id, {})
+    source.mode = "down"
+    home.call("maintain")
+    done = home.call("maintain", "--check")
+    assert (done.code, f"missing: {DAY} of aurora (stored 2026-" in done.out) == (1, True), done.out
+    done = home.call("maintain", "--repair")
+    assert (done.code, f"missing: {DAY} of aurora" in done.out) == (1, True), done.out
+    done = home.call("maintain", "--repair", "--from-backup", str(backup))
+    assert (done.code, f"aurora {DAY}: written anew from the backup" in done.out) == (0, True), done.out + done.err
+    assert figures(costs(home)) == whole

@@ -101,14 +101,22 @@ def test_day_that_another_process_mended_meanwhile_is_left_alone(tmp_path: Path)
         assert lake.rows([day.collection]) == {day.collection.id: whole.rows}
 
 
-def test_check_lists_days_that_the_lake_lacks(tmp_path: Path) -> None:
+def test_day_that_the_lake_lacks_is_listed_and_put_back(tmp_path: Path) -> None:
     clock = SystemClock()
     with open_meta(f"sqlite:///{tmp_path}/kubetally.db", KeyRing.open(None, tmp_path), clock=clock) as meta:
         lake = DeltaLake(str(tmp_path / "lake"))
         committer = Committer(lake, meta.coverage, meta.leases, clock)
-        commit(committer, [cluster_day("a"), cluster_day("b")])
-        lake.reconcile("a", {})
+        account_id = "a"
+        whole = cluster_day(account_id)
+        commit(committer, [whole, cluster_day("b")])
+        lake.reconcile(account_id, {})
         committer.match()
+        meta.coverage.failed(account_id, DAY, clock.now(), "source_down", "its source is down")
         days = check_days(meta.coverage, lake)
-        assert [(day.account_id, day.day) for day in days.missing] == [("a", DAY)]
+        assert [one.id for one in days.missing] == [whole.collection.id]
         assert not Found(LakeCheck(), days, {}).is_well
+        assert committer.put_lost_back([whole])
+        assert committer.put_lost_back([whole]) == []
+        days = check_days(meta.coverage, lake)
+        assert (days.count, days.damaged, days.missing) == (2, [], [])
+        assert lake.stored_ids(is_running=False).of(account_id, DAY) == {whole.collection.id}

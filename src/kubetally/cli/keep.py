@@ -134,8 +134,8 @@ def _check(*, repair: bool, from_backup: Path | None) -> None:
         stored = f" (stored {rfc3339(collection.collected_at)}{since})"
         print(f"{kind}: {collection.day} of {found.name(collection.account_id)}{stored}: {damaged.error}")
     for missing in found.days.missing:
-        why = "" if missing.last_error is None else f": {missing.last_error[1]}"
-        print(f"missing: {missing.day} of {found.name(missing.account_id)}{why}")
+        stored = f"stored {rfc3339(missing.collected_at)}"
+        print(f"missing: {missing.day} of {found.name(missing.account_id)} ({stored}): the lake lacks its rows")
     print(f"Read {found.files.files} files and {days_in_words(found.days.count)}", flush=True)
     if found.files.without_checksum:
         print(f"{found.files.without_checksum} files have no checksums: another program or version wrote them")

@@ -325,6 +325,10 @@ class Coverage(Protocol):
         """Which of these it knows, whether they hold or not."""
         ...
 
+    def lost(self) -> list[Collection]:
+        """What held until the lake lost its rows, of days of which nothing holds; one an (account, day)."""
+        ...
+
     def mark_missing(self, known: CoveredDay, at: datetime, why: str) -> bool:
         """The lake lacks the rows of this stored day: it holds no longer, and is to be collected again.
 

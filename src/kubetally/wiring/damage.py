@@ -1,7 +1,7 @@
 """`kubetally maintain --check` and `--repair`: what of the lake is damaged, and writing it anew."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from kubetally.domain.account import AccountType
+from kubetally.domain.collection import CollectedDay, Collection
 from kubetally.domain.errors import HubError, StoreError
 from kubetally.ledger.collect.collector import Collector
 from kubetally.ledger.collect.commit import read_collection
@@ -110,16 +111,23 @@ async def _repair(
         for account_id, day in asked
         if account_id in clusters and await _is_collected(collector, account_id, day)
     ]
-    left = {day.collection.id: day for day in _check(ledger, lake, settings).days.damaged}
-    copies = [] if copy is None else [read_collection(copy, day.collection) for day in left.values()]
-    written = committer.put_back([one for one, error in copies if one is not None and error is None])
-    repaired += [Repaired(one.account_id, one.day, Origin.BACKUP) for one in written]
+    days = _check(ledger, lake, settings).days
+    left = {day.collection.id: day for day in days.damaged}
+    written = committer.put_back(_copied(copy, [day.collection for day in left.values()]))
     for one in written:
         del left[one.id]
+    written += committer.put_lost_back(_copied(copy, days.missing))
+    repaired += [Repaired(one.account_id, one.day, Origin.BACKUP) for one in written]
     aside = committer.set_aside([day.pair for day in left.values() if not day.is_set_aside])
     repaired += [Repaired(one.account_id, one.day, Origin.NOTHING) for one in aside]
     committer.mend_files([damage for damage in lake.check().damage if damage.day is not None])
     return repaired, _check(ledger, lake, settings)
+
+
+def _copied(copy: Lake | None, collections: Sequence[Collection]) -> list[CollectedDay]:
+    """These collections as a backup has them; without those that it lacks, or has damaged."""
+    copies = [] if copy is None else [read_collection(copy, one) for one in collections]
+    return [found for found, error in copies if found is not None and error is None]
 
 
 async def _is_collected(collector: Collector, account_id: str, day: date) -> bool:

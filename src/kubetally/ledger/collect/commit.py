@@ -271,6 +271,16 @@ class Committer:
                 self._coverage.clear_damage([day.collection for day in same_day])
         return [day.collection for day in found]
 
+    def put_lost_back(self, days: Sequence[CollectedDay]) -> list[Collection]:
+        """As `put_back`, of days whose rows the lake lacks, of copies of `Coverage.lost`: they hold again."""
+        with self.alone() as lease:
+            lost = {collection.id: collection for collection in self._coverage.lost()}
+            found = [replace(day, collection=lost[day.collection.id]) for day in days if day.collection.id in lost]
+            for same_day in _by_day(self._lake.pack(found)):
+                self._rewrite(same_day, lease)
+                self._coverage.restore([], [day.collection.id for day in same_day])
+        return [day.collection for day in found]
+
     def set_aside(self, damaged: Sequence["DamagedCollection"]) -> list[Collection]:
         """Take damaged days, of which there is no copy, out of the newest version; their files are kept aside.
 

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from kubetally.domain.collection import SET_ASIDE, Collection, CoveredDay
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.collect.commit import DamagedCollection
-from kubetally.ledger.stored import CollectionGone, Coverage, Lake
+from kubetally.ledger.stored import Coverage, Lake
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class DamagedDay:
 class CheckedDays:
     """How many stored days were read; which are damaged, and which are well though they were noted as damaged.
 
-    missing: days that were stored, and of which neither lake nor database has anything.
+    missing: what held until the lake lost its rows, of days of which nothing holds.
     """
 
     count: int = 0
     damaged: Sequence[DamagedDay] = ()
     well_again: Sequence[Collection] = ()
-    missing: Sequence[CoveredDay] = ()
+    missing: Sequence[Collection] = ()
 
 
 def check_days(coverage: Coverage, lake: Lake) -> CheckedDays:
@@ -43,9 +43,7 @@ def check_days(coverage: Coverage, lake: Lake) -> CheckedDays:
 
     In memory is one day of all accounts. Raises: StoreError, of a store that is away.
     """
-    days = coverage.days(date.min, date.max)
-    known = {(one.account_id, one.day): one for one in days if one.is_held}
-    missing = [one for one in days if not one.is_held and one.last_error and one.last_error[0] == CollectionGone.code]
+    known = {(one.account_id, one.day): one for one in coverage.days(date.min, date.max) if one.is_held}
     damaged: list[DamagedDay] = []
     well_again: list[Collection] = []
     for day in sorted({day for _, day in known}):
@@ -58,7 +56,7 @@ def check_days(coverage: Coverage, lake: Lake) -> CheckedDays:
                 damaged.append(_damaged_day(collection, error, before))
             elif before is not None and before.is_damaged:
                 well_again.append(collection)
-    return CheckedDays(len(known), damaged, well_again, missing)
+    return CheckedDays(len(known), damaged, well_again, coverage.lost())
 
 
 def _damaged_day(collection: Collection, error: StoreError, before: CoveredDay | None) -> DamagedDay:

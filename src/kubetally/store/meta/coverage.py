@@ -151,6 +151,17 @@ class SqlCoverage:
                 found.update(connection.scalars(select(CollectionRow.id).where(CollectionRow.id.in_(some))))
         return found
 
+    def lost(self) -> list[Collection]:
+        """What held until the lake lost its rows, of days of which nothing holds; the last of each (account, day).
+
+        Raises: CollectionNotUnderstood, StoreError.
+        """
+        same_day = and_(CoverageRow.account_id == CollectionRow.account_id, CoverageRow.day == CollectionRow.day)
+        question = select(CollectionRow.__table__).join(CoverageRow, same_day)
+        question = question.where(CollectionRow.phase == Phase.MISSING, CoverageRow.collection_id.is_(None))
+        found = self._collections(question.order_by(CollectionRow.day, CollectionRow.collected_at, CollectionRow.id))
+        return list({(one.account_id, one.day): one for one in found}.values())
+
     def mark_missing(self, known: CoveredDay, at: datetime, why: str) -> bool:
         """The lake lacks the rows of this stored day: it holds no longer, and may be collected again at once.
 
