@@ -56,7 +56,7 @@ class LakeInMemory:
     def is_torn(self) -> bool:
         return False
 
-    def mend(self, pending: Iterable[str] = ()) -> list[SetAside]:
+    def mend(self, pending: Iterable[str] = (), confirmed: tuple[int, int] = (-1, -1)) -> list[SetAside]:
         self.mended.append(list(pending))
         return []
 
@@ -163,8 +163,8 @@ class CoverageInMemory:
             self.confirmed.append(replace(one, version=version))
             self.tried.pop((one.account_id, one.day), None)
 
-    def last_version(self) -> int | None:
-        return max((one.version or 0 for one in self.confirmed if not one.is_running), default=None)
+    def last_version(self, *, is_running: bool = False) -> int | None:
+        return max((one.version or 0 for one in self.confirmed if one.is_running == is_running), default=None)
 
     def damaged(self) -> list[tuple[str, date]]:
         return sorted(key for key, day in self.tried.items() if day.last_error and day.last_error[0] in DAMAGE_CODES)

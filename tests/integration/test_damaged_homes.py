@@ -103,6 +103,8 @@ def never_known_to_an_earlier_version(home: Home) -> None:
 
 
 def torn(state: Callable[[Path], None], then: Callable[[Home], None] = lambda _: None) -> Callable[[Home], None]:
+    """A power cut can leave a commit unfinished until it is on the disk, and the database confirms it after that."""
+
     def damage(home: Home) -> None:
         state(log_of(home))
         then(home)
@@ -127,8 +129,8 @@ LOST = {
     ),
     "missing file of a pending commit": file_lost(Path.unlink),
     "half file of a pending commit": file_lost(lambda file: _rewrite(file, _half)),
-    **{name: torn(state) for name, state in UNFINISHED.items() if "removes" not in name},  # it replaced nothing
-    **{f"{name} of a pending commit": torn(state, not_confirmed) for name, state in list(UNFINISHED.items())[:2]},
+    **{name: torn(state, not_confirmed) for name, state in UNFINISHED.items() if "removes" not in name},  # nothing was
+    **{f"{name}, earlier database": torn(state, never_known) for name, state in list(UNFINISHED.items())[:2]},
 }
 """The newest day is not in the lake: it is collected again."""
 
@@ -191,10 +193,29 @@ def test_missing_day_is_told_as_such(damaged: tuple[Home, Whole], capfd: pytest.
 def test_what_was_unfinished_is_kept_aside(damaged: tuple[Home, Whole]) -> None:
     home, _ = damaged
     UNFINISHED["half entry"](log_of(home))
+    not_confirmed(home)
     left = newest_entry(home).read_bytes()
     costs(home)
     (kept,) = (home.folder / "lake" / SET_ASIDE).rglob("*.json")
     assert kept.read_bytes() == left
+
+
+@pytest.mark.parametrize("table", ["allocations", "assets"])
+@pytest.mark.parametrize("at", [0, -1], ids=["first byte", "last byte"])
+def test_flipped_bit_in_a_confirmed_commit_moves_nothing(damaged: tuple[Home, Whole], table: str, at: int) -> None:
+    home, _ = damaged
+    entry = newest_entry(home, table)
+    flipped = bytearray(entry.read_bytes())
+    flipped[at] ^= 1
+    entry.write_bytes(flipped)
+    reading = [["costs", "aurora", *WHOLE]] if table == "allocations" else []  # costs need no assets
+    for command in (["maintain"], ["maintain", "--check"], ["doctor"], *reading):
+        done = home.call(*command)
+        assert done.code, command
+        assert entry.name in done.out + done.err, (command, done.out, done.err)
+    assert "kubetally restore" in home.call("maintain").err
+    assert entry.read_bytes() == flipped
+    assert not (home.folder / "lake" / SET_ASIDE).exists()
 
 
 def test_earlier_lake_is_brought_up_to_date(damaged: tuple[Home, Whole], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a power cut can leave of a lake: it is opened, what is unfinished is set aside, and collecting goes on."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -64,6 +65,9 @@ UNFINISHED: dict[str, Callable[[Path], None]] = {
     "entry that removes nothing": _entry(_lines(2)),
 }
 """What may be left of the newest entry: its commit did not happen."""
+
+FLIPPED = _entry(lambda content: bytes([content[0] ^ 1]) + content[1:])
+"""What no power cut does."""
 
 UNREADABLE: dict[str, Callable[[Path], None]] = {
     "empty checkpoint": _checkpoint(lambda log: _rewrite(log / CHECKPOINT, lambda _: b"")),
@@ -132,6 +136,84 @@ def test_pending_commit_without_its_file_is_set_aside(lake_folder: Path, damage:
     (done,) = lake.mend([f"a-{DAY}-2"])
     assert "its file" in done.why
     assert generations(lake_folder) == {f"a-{DAY}-1"}
+
+
+@pytest.mark.parametrize("table", ["allocations", "assets"])
+@pytest.mark.parametrize("state", [*UNFINISHED, "flipped bit"])
+def test_confirmed_commit_is_no_power_cut(lake_folder: Path, table: str, state: str) -> None:
+    log = lake_folder / table / "_delta_log"
+    (UNFINISHED | {"flipped bit": FLIPPED})[state](log)
+    left = (log / ENTRY).read_bytes()
+    with pytest.raises(LakeDamaged, match=ENTRY):
+        DeltaLake(str(lake_folder)).mend([f"b-{DAY}-0"], (NEWEST, -1))
+    assert (log / ENTRY).read_bytes() == left
+    assert not (lake_folder / SET_ASIDE).exists()
+
+
+def test_flipped_bit_that_no_pending_commit_explains_is_damage(lake_folder: Path) -> None:
+    FLIPPED(lake_folder / "allocations" / "_delta_log")
+    lake = DeltaLake(str(lake_folder))
+    with pytest.raises(LakeDamaged, match=ENTRY):
+        lake.mend()
+    (done,) = lake.mend([f"a-{DAY}-2"], (NEWEST - 1, -1))
+    assert done.file == ENTRY
+
+
+@pytest.mark.parametrize("state", [*UNFINISHED, "flipped bit"])
+def test_nothing_is_committed_upon_an_unreadable_entry(lake_folder: Path, state: str) -> None:
+    lake = DeltaLake(str(lake_folder))
+    lake.make()
+    (UNFINISHED | {"flipped bit": FLIPPED})[state](lake_folder / "allocations" / "_delta_log")
+    with pytest.raises(LakeDamaged, match=ENTRY):
+        lake.put([cluster_day("a", 7)])
+    with pytest.raises(LakeDamaged, match=ENTRY):
+        DeltaLake(str(lake_folder)).newest_version()
+    assert lake.check().damage
+
+
+def test_writer_mends_what_is_torn_while_it_runs(tmp_path: Path) -> None:
+    lake, coverage = DeltaLake(str(tmp_path / "lake")), CoverageInMemory()
+    committer = Committer(lake, coverage, LeasesInMemory(), SetClock())
+    for generation in range(NEWEST - 1):
+        committer.commit(lake.pack([cluster_day("a", generation)]), force=True)
+    lake.put([cluster_day("a", NEWEST)])  # the database never confirmed it
+    _entry(_half)(tmp_path / "lake" / "allocations" / "_delta_log")
+    committer.repair()
+    assert not lake.is_torn()
+    assert lake.newest_version() == NEWEST - 1
+
+
+def test_version_that_is_used_again_doubles_nothing(lake_folder: Path) -> None:
+    lasting, other = DeltaLake(str(lake_folder)), DeltaLake(str(lake_folder))
+    lasting.make()
+    UNFINISHED["half entry"](lake_folder / "allocations" / "_delta_log")
+    other.mend()
+    other.put([cluster_day("b", 7)])
+    lasting.put([cluster_day("a", 8)])
+    assert generations(lake_folder) == {f"a-{DAY}-8", f"b-{DAY}-7"}
+    table = DeltaTable(str(lake_folder / "allocations"))
+    assert len(table.file_uris()) == 1
+
+
+def test_check_tells_a_day_that_holds_an_account_twice(lake_folder: Path) -> None:
+    log = lake_folder / "allocations" / "_delta_log"
+    second = log / f"{NEWEST:020}.json"
+    lines = second.read_bytes().splitlines()
+    second.write_bytes(b"\n".join(line.replace(b'"remove"', b'"unknown"') for line in lines))
+    entry = json.loads(lines[0])
+    entry["commitInfo"].pop("kubetally.actions")
+    second.write_bytes(b"\n".join([json.dumps(entry).encode(), *(line for line in lines[1:] if b'"add"' in line)]))
+    (damage,) = DeltaLake(str(lake_folder)).check().damage
+    assert (damage.path, damage.why) == (f"day={DAY}", "it has an account's rows twice, in 2 files: a")
+
+
+def test_errors_of_an_earlier_entry_have_no_backtrace(lake_folder: Path) -> None:
+    earlier = lake_folder / "allocations" / "_delta_log" / f"{NEWEST - 1:020}.json"
+    _rewrite(earlier, lambda content: b"x" + content[1:])
+    with pytest.raises(LakeDamaged) as caught:
+        DeltaLake(str(lake_folder)).newest_version()
+    assert "Json error" in caught.value.why
+    assert not re.search(r"unknown|start_thread|nptl| \d+:", caught.value.why)
 
 
 def test_a_log_with_many_unfinished_entries_is_left_alone(lake_folder: Path) -> None:

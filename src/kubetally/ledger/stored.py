@@ -193,11 +193,13 @@ class Lake(Protocol):
         """Whether a power cut left something unfinished in the logs, so that `mend` has to be called."""
         ...
 
-    def mend(self, pending: IdsOf[str] = ()) -> list[SetAside]:
+    def mend(self, pending: IdsOf[str] = (), confirmed: tuple[int, int] = (-1, -1)) -> list[SetAside]:
         """Set aside what a power cut left unfinished in the logs; what they name then is on the disk.
 
         To be called by who writes alone. pending: ids of collections that are not known to be committed; a commit of
-        these is unfinished, too, where files of it are missing or cut off.
+        these is unfinished, too, where files of it are missing or cut off. confirmed: the greatest versions of the
+        tables of days and of running days that are known to be committed. These lasted: where one of them can't be
+        read, it is damage, which is raised, and nothing is set aside.
         """
         ...
 
@@ -313,8 +315,8 @@ class Coverage(Protocol):
         """They are in the lake from this version on, and hold for their (account, day)."""
         ...
 
-    def last_version(self) -> int | None:
-        """The greatest version of the lake's table of days that a collection which holds was committed with."""
+    def last_version(self, *, is_running: bool = False) -> int | None:
+        """The greatest version of the lake's table of days, or running days, that a collection which holds has."""
         ...
 
     def drop(self, collection_ids: Sequence[str]) -> None:

@@ -123,7 +123,9 @@ class Committer:
 
         Raises: AnotherWriter, LakeBehind, StoreError.
         """
-        if self._coverage.pending() or self._lake.is_torn():
+        is_torn = self._lake.is_torn()
+        if self._coverage.pending() or is_torn:
+            self._is_mended = self._is_mended and not is_torn
             with self.alone():  # who is alone repairs first
                 pass
         if self._may_differ():
@@ -179,7 +181,9 @@ class Committer:
         self._coverage.drop([one.id for one in pending if one.id not in committed])
 
     def _mend(self, pending: Sequence[str]) -> None:
-        for file in self._lake.mend(pending):
+        known = (self._coverage.last_version(), self._coverage.last_version(is_running=True))
+        days, running = (-1 if version is None else version for version in known)
+        for file in self._lake.mend(pending, (days, running)):
             facts = {"table": file.table, "file": file.file, "why": file.why, "kept": file.kept}
             _log.warning("unfinished_commit_set_aside", **facts)
         self._is_mended = True

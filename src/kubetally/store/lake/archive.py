@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from kubetally.domain.errors import StoreError
 from kubetally.store.lake import files
+from kubetally.store.lake.faults import LakeDamaged
 from kubetally.store.lake.files import DamagedFile
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import TableName
@@ -72,7 +73,7 @@ def _read(archive: Path, members: Mapping[str, Member], logs: Path) -> ArchivedL
                 continue
             place = _ArchivePlace(str(logs), str(logs), logs, handle=opened.fileno(), members=members)
             found, wrong = _look(DayTable(place, name, timedelta(days=1)), place.storage(name))
-            problems += [f"{name}: {one}" for one in wrong]
+            problems += [f"{name}: {one}".replace(f"{logs}/", "") for one in wrong]
             for is_running, table in _ROWS.items():
                 if name is table:
                     rows[is_running] = found
@@ -85,7 +86,7 @@ def _look(table: DayTable, storage: Any) -> tuple[Mapping[str, int], list[str]]:
     try:
         snapshot = table.newest()
     except StoreError as error:
-        return rows, [str(error)]
+        return rows, [error.why if isinstance(error, LakeDamaged) else str(error)]
     for day in sorted(snapshot.files):
         for file in snapshot.of(day):
             try:

@@ -125,10 +125,18 @@ class DeltaLake:
         """Whether a power cut left something unfinished in the logs, which `mend` sets aside."""
         return any(table.is_torn() for pair in (self._days, self._running) for table in (pair.rows, pair.assets))
 
-    def mend(self, pending: Collection[str] = ()) -> list[SetAside]:
-        """Set aside what a power cut left unfinished in the logs; what they name then is on the disk."""
-        tables = [table for pair in (self._days, self._running) for table in (pair.rows, pair.assets)]
-        return [file for table in tables for file in table.mend(pending)]
+    def mend(self, pending: Collection[str] = (), confirmed: tuple[int, int] = (-1, -1)) -> list[SetAside]:
+        """Set aside what a power cut left unfinished in the logs; what they name then is on the disk.
+
+        Raises: LakeDamaged, where anything is damaged in a way that no power cut does; nothing is set aside then.
+        """
+        torn = []
+        for pair, version in zip((self._days, self._running), confirmed, strict=True):
+            torn.append((pair.rows, pair.rows.check_torn(pending, version)))
+            # Assets are on the disk before the rows that go with them are committed.
+            whole = pair.rows.said(ASSETS_VERSION_KEY) if pair.assets.is_torn() else -1
+            torn.append((pair.assets, pair.assets.check_torn(pending, whole)))
+        return [file for table, its in torn for file in table.mend(its)]
 
     def newest_version(self) -> int | None:
         """The version of the table of days as it is now; None where there is no table."""

@@ -48,6 +48,7 @@ _ERRNO_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDI
 _PROTOCOL_NEWER = re.compile(
     r"unsupported (?:minimum|table) |unsupported: |feature '[^']*' is not supported|invalid protocol action"
 )
+_BACKTRACE = re.compile(r" \d+: (?:<unknown>|start_thread\b|\S+ (?:at \S+:\d|\d+: <?\w))")
 _LONGEST = 300
 UNREADABLE = (pa.ArrowException, ValueError, LookupError, TypeError, ArithmeticError)
 """What libraries and conversions raise of bytes that nobody wrote: bad text, unknown keys, numbers out of range."""
@@ -159,8 +160,9 @@ class LakeDamaged(StoreError):
     def __init__(self, url: str, why: str) -> None:
         self.url, self.why = url, why
         super().__init__(
-            f"the lake {url} is damaged or was changed by another program ({why}): restore it from its backup, "
-            "or collect these days again into a new lake, with a new database"
+            f"the lake {url} is damaged or was changed by another program ({why}): restore its backup "
+            "with `kubetally restore` into an empty folder and database, or collect these days again into a new lake, "
+            "with a new database"
         )
 
 
@@ -201,6 +203,7 @@ def shown(error: BaseException, secrets: tuple[str, ...] = ()) -> str:
     """What a library says, on one line, short, without credentials."""
     text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).replace("↳", "").split())
     text = text.partition(" Debug source:")[0]
+    text = _BACKTRACE.split(text, maxsplit=1)[0]
     text = Mask(secrets)(text)
     text = re.sub(r"(\w://[^\s?]*)\?\S*", r"\1?***", text)
     return (text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…") or type(error).__name__

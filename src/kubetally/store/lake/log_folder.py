@@ -60,6 +60,43 @@ class LogFolder:
             torn |= dict.fromkeys(checkpoints.pop(version, ()), "its version is unfinished")
         return torn | self._torn_checkpoints(checkpoints, intact)
 
+    def find_damage(self, torn: Mapping[Path, str], pending: Collection[str], confirmed: int) -> tuple[str, str] | None:
+        """An entry that no power cut left as it is, by its name, and what is wrong with it; None of none.
+
+        A commit is on the disk before the database confirms it: an entry up to the version `confirmed` was whole. One
+        of a later version may be anything while commits are pending, else it is empty or cut off at its end.
+        """
+        for file, why in torn.items():
+            if match := _ENTRY.fullmatch(file.name):
+                is_confirmed = int(match[1]) <= confirmed
+                if is_confirmed or not (pending or _is_cut(file.read_bytes())):
+                    return file.name, why
+        return None
+
+    def lacks(self, version: int) -> str | None:
+        """What the entry of a version lacks; None where it is whole, or not there because a checkpoint has it."""
+        try:
+            return self._unfinished(self._log / f"{version:020}.json", ())
+        except FileNotFoundError:
+            return None
+
+    def identity(self, version: int) -> tuple[int, ...] | None:
+        """What tells an entry from another of the same version; None where it is not there."""
+        try:
+            found = (self._log / f"{version:020}.json").stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
+    def said(self, key: str) -> int:
+        """The number that the newest commit with this key says; -1 where none is read that has it."""
+        for _, file in sorted(self._files(_ENTRY).items(), reverse=True):
+            for action in read_actions(file.read_bytes()) or ():
+                number = action.get("commitInfo", {}).get(key)
+                if isinstance(number, int):
+                    return number
+        return -1
+
     def set_aside(self, torn: Mapping[Path, str]) -> list[SetAside]:
         """Move these out of the log, the newest first, and keep their bytes."""
         done = []
@@ -149,6 +186,12 @@ def read_actions(entry: bytes) -> list[dict[str, Any]] | None:
             return None
         actions.append(action)
     return actions
+
+
+def _is_cut(entry: bytes) -> bool:
+    """Whether it is empty, has zeros at its end, or all of its lines but the last are whole."""
+    lines = entry.splitlines()
+    return not entry.strip() or entry.endswith(b"\0") or read_actions(b"\n".join(lines[:-1])) is not None
 
 
 def sync_file(file: Path) -> None:

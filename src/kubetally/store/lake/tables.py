@@ -14,15 +14,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from math import ceil
+from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 from obstore.exceptions import BaseError
 
+from kubetally.domain.errors import StoreError
 from kubetally.ledger.stored import DayDamaged, FileDamage, LakeCheck, Maintained, SetAside
 from kubetally.store.lake import checking, files
 from kubetally.store.lake.faults import (
@@ -97,6 +100,7 @@ class DayTable:
         self._storage, self._aside = place.storage(name), place.storage(f"{SET_ASIDE}/{name}")
         self._handle: DeltaTable | None = None
         self._newest = EMPTY
+        self._identity: tuple[int, ...] | None = None
         self._older: OrderedDict[int, Snapshot] = OrderedDict()
         self._using, self._writing = Lock(), Lock()
 
@@ -336,7 +340,20 @@ class DayTable:
                 damage.append(FileDamage(self.name, "_delta_log", error.why))
         found = list(checking.check_data(self.name, self._storage, added, current))
         damage += [one for one in found if isinstance(one, FileDamage) and (one.is_current or one.path not in known)]
+        damage += self._doubled()
         return LakeCheck(log.files + len(found), found.count(False), tuple(damage))
+
+    def _doubled(self) -> Iterator[FileDamage]:
+        """Days of several files that have rows of an account in more than one collection, or the same row twice."""
+        if "ordinal" not in self.schema.names:
+            return  # assets of what was replaced stay until the next commit
+        with suppress(StoreError):  # what can't be read is damage already
+            for day, several in self.newest().files.items():
+                if len(several) > 1:
+                    rows = self.held(day, columns=["account_id", "collection_id", "ordinal"])
+                    if doubled := _doubled_accounts(rows):
+                        why = f"it has an account's rows twice, in {len(several)} files: {', '.join(doubled)}"
+                        yield FileDamage(self.name, f"{DAY}={day}", why)
 
     def is_torn(self) -> bool:
         """Whether a power cut left unfinished entries or checkpoints in the log. Raises StoreError."""
@@ -344,25 +361,46 @@ class DayTable:
         with self._translated():
             return log is not None and bool(log.find_torn())
 
-    def mend(self, pending: Collection[str] = ()) -> list[SetAside]:
-        """Set aside what a power cut left unfinished in the log, and make the rest of it last.
+    def said(self, key: str) -> int:
+        """The number that the newest readable commit with this key says; -1 of none. On this machine's disk alone."""
+        log = self._storage.log
+        with self._translated():
+            return -1 if log is None else log.said(key)
 
-        To be called by who writes alone. pending: as `LogFolder.find_torn`. Raises: LakeDamaged, where so much is
-        unfinished that it is no power cut; nothing is set aside then.
+    def check_torn(self, pending: Collection[str], confirmed: int) -> Mapping[Path, str]:
+        """What a power cut left unfinished in the log, as `LogFolder.find_torn` tells it.
+
+        confirmed: the greatest version that is known to have been whole. Raises: LakeDamaged, where an entry is damaged
+        in a way that no power cut does, or so much is unfinished.
         """
+        log = self._storage.log
+        if log is None:
+            return {}
+        with self._translated():
+            torn = log.find_torn(pending)
+            if len(torn) > MAX_TORN_ENTRIES:
+                raise LakeDamaged(self.url, f"{len(torn)} files of its log are empty or cut off")
+            damage = log.find_damage(torn, pending, confirmed)
+        if damage is not None:
+            raise LakeDamaged(self.url, f"its log entry _delta_log/{damage[0]} can't be read: {damage[1]}")
+        return torn
+
+    def mend(self, torn: Mapping[Path, str]) -> list[SetAside]:
+        """Set aside what `check_torn` found, and make the rest of the log last. To be called by who writes alone."""
         log = self._storage.log
         if log is None:
             return []
         with self._using, self._translated():
-            torn = log.find_torn(pending)
-            if len(torn) > MAX_TORN_ENTRIES:
-                raise LakeDamaged(self.url, f"{len(torn)} files of its log are empty or cut off")
             done = log.set_aside(torn)
             if done:
-                self._handle, self._newest = None, EMPTY
-                self._older.clear()
+                self._forget()
             self._sync_log(log.newest_version() - _ENTRIES_SYNCED)
         return done
+
+    def _forget(self) -> None:
+        """Look at the table as if for the first time."""
+        self._handle, self._newest, self._identity = None, EMPTY, None
+        self._older.clear()
 
     def _sync_log(self, since: int) -> None:
         """Make the entries and checkpoints of versions from `since` on survive a power cut."""
@@ -386,9 +424,14 @@ class DayTable:
         actions: list[AddAction | RemoveAction] = [*([added] if added else []), *removed]
         with self._using, self._translated():
             handle = self._opened()
-            if handle is None or handle.version() != base.version:
+            if handle is None or handle.version() != base.version or self._is_other(base.version):
                 self._discard(added)
                 raise _Moved
+            try:
+                self._check_entry(base.version)
+            except LakeDamaged:
+                self._discard(added)
+                raise
             try:
                 handle.create_write_transaction(
                     actions,
@@ -467,7 +510,11 @@ class DayTable:
 
     def _opened(self) -> DeltaTable | None:
         """The handle, checked when it is first opened; None where there is no table."""
+        if self._handle is not None and self._newest is not EMPTY and self._is_other(self._newest.version):
+            self._forget()
         if self._handle is None:
+            if (log := self._storage.log) is not None:
+                self._check_entry(log.newest_version())
             try:
                 handle = self._delta(None)
             except TableNotFoundError:
@@ -479,9 +526,23 @@ class DayTable:
     def _look(self, handle: DeltaTable) -> Snapshot:
         handle.update_incremental()
         if handle.version() != self._newest.version:
+            self._check_entry(handle.version())
             check_table(handle, self.url, self.name)
+            log = self._storage.log
+            self._identity = None if log is None else log.identity(handle.version())
             self._newest = _snapshot(handle)
         return self._newest
+
+    def _check_entry(self, version: int) -> None:
+        """Raises LakeDamaged, where an entry is not whole: the library may open the table all the same."""
+        log = self._storage.log
+        if log is not None and (why := log.lacks(version)) is not None:
+            raise LakeDamaged(self.url, f"its log entry {_entry(version)} can't be read: {why}")
+
+    def _is_other(self, version: int) -> bool:
+        """Whether another entry has the version that we looked at: ours was set aside, and its number used again."""
+        log = self._storage.log
+        return log is not None and version == self._newest.version and log.identity(version) != self._identity
 
     def _handle_at(self, version: int) -> DeltaTable | None:
         """A handle of its own; None where that version is gone, or was never there."""
@@ -537,6 +598,15 @@ def _snapshot(handle: DeltaTable) -> Snapshot:
     for day, path, size in zip(*columns, strict=True):
         by_day[day] = (*by_day.get(day, ()), DataFile(path, size))
     return Snapshot(handle.version(), by_day)
+
+
+def _doubled_accounts(rows: pa.Table) -> list[str]:
+    """Accounts of a day with rows of several collections, or a row twice."""
+    collections = rows.group_by("account_id").aggregate([("collection_id", "count_distinct")])
+    several = collections.filter(pc.greater(collections["collection_id_count_distinct"], 1))
+    each = rows.group_by(["account_id", "collection_id", "ordinal"]).aggregate([([], "count_all")])
+    twice = each.filter(pc.greater(each["count_all"], 1))
+    return sorted({*several["account_id"].to_pylist(), *twice["account_id"].to_pylist()})
 
 
 def _entry(version: int) -> str:

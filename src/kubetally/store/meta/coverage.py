@@ -129,10 +129,12 @@ class SqlCoverage:
                 _label_as_stated(connection, new, now)
                 _confirm(connection, new, version, now)
 
-    def last_version(self) -> int | None:
-        """The greatest version of the table of days that a collection which holds was committed with; None of none."""
+    def last_version(self, *, is_running: bool = False) -> int | None:
+        """The greatest version of the table of days, or running days, of a collection that holds; None of none."""
         with self._reads() as connection:
-            return connection.scalar(select(func.max(CoverageRow.version)).where(CoverageRow.is_running.is_(False)))
+            return connection.scalar(
+                select(func.max(CoverageRow.version)).where(CoverageRow.is_running.is_(is_running))
+            )
 
     def drop(self, collection_ids: Sequence[str]) -> None:
         """They were not committed. One that is confirmed stays: its rows are in the lake. Raises StoreError."""
