@@ -100,3 +100,31 @@ def test_day_that_the_lake_lacks_is_named_and_put_back(
     done = home.call("maintain", "--repair", "--from-backup", str(backup))
     assert (done.code, f"aurora {DAY}: written anew from the backup" in done.out) == (0, True), done.out + done.err
     assert figures(costs(home)) == whole
+
+
+def test_days_that_an_older_database_does_not_know_are_named(
+    home: Home, upstream: tuple[Upstream, Served], tmp_path: Path
+) -> None:
+    _, server = upstream
+    added(home, server)
+    empty, older = tmp_path / "empty.db", tmp_path / "older.db"
+    database, file = home.folder / "kubetally.db", tmp_path / "kubetally.tar"
+    older.write_bytes(database.read_bytes())
+    backfill(home)
+    id_ = home.show("aurora")["id"]
+    for name, remedy in ((older, "`kubetally maintain` notes"), (empty, f"`kubetally accounts add NAME --id {id_}`")):
+        for one in home.folder.glob("kubetally.db*"):
+            one.unlink()
+        if name.exists():
+            database.write_bytes(name.read_bytes())
+        done = home.call("maintain", "--check")
+        assert (done.code, remedy in done.out) == (1, True), done
+        assert "does not know all days of the lake" in done.err
+        done = home.call("backup", str(file))
+        assert (done.code, remedy in done.err, file.exists()) == (3, True, False), done
+    done = home.call("backup", "--partial", str(file))
+    assert (done.code, remedy in done.err) == (0, True), done
+    home.add("aurora", "--url", server.url, "--id", id_)
+    assert home.call("maintain").code == 0
+    assert home.call("maintain", "--check").code == 0
+    assert home.call("backup", str(tmp_path / "whole.tar")).code == 0

@@ -136,10 +136,15 @@ def _check(*, repair: bool, from_backup: Path | None) -> None:
     for missing in found.days.missing:
         stored = f"stored {rfc3339(missing.collected_at)}"
         print(f"missing: {missing.day} of {found.name(missing.account_id)} ({stored}): the lake lacks its rows")
+    for words in found.unknown:
+        print(f"unknown: {words}")
     print(f"Read {found.files.files} files and {days_in_words(found.days.count)}", flush=True)
     if found.files.without_checksum:
         print(f"{found.files.without_checksum} files have no checksums: another program or version wrote them")
     if not found.is_well:
+        if not found.is_damaged:
+            exits.complain("the database does not know all days of the lake: what is listed says what to do")
+            raise typer.Exit(exits.LAKE_DAMAGED)
         what = "could not be repaired: restore a backup" if repair else "is damaged: see `kubetally maintain --repair`"
         exits.complain(f"what is listed {what}")
         raise typer.Exit(exits.LAKE_DAMAGED)

@@ -36,10 +36,11 @@ from kubetally.wiring.backup_file import (
     verify_backup,
 )
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.lake import open_lake_files, shown_lake
-from kubetally.wiring.ledger import open_ledger
+from kubetally.wiring.lake import has_lake, open_lake_files, shown_lake
+from kubetally.wiring.ledger import Ledger, open_ledger
 from kubetally.wiring.reconcile import committer_of, follow
 from kubetally.wiring.store import database_url
+from kubetally.wiring.unknown_days import told_unknown_days
 
 _MOST_IN_MEMORY = 64 << 20
 _NAMED_AT_MOST = 8
@@ -118,6 +119,7 @@ def backup(settings: Settings, file: Path, *, partial: bool = False) -> Copied:
         committer = committer_of(ledger, clock)
         try:
             with alone(ledger.leases, MAINTAINER, ledger.lake.url), _put_in_place(file) as part:
+                unknown = _unknown(ledger)
                 with tarfile.open(fileobj=part, mode="w") as tar:
                     lake = open_lake_files(settings)
                     with committer.alone():
@@ -127,15 +129,31 @@ def backup(settings: Settings, file: Path, *, partial: bool = False) -> Copied:
                     writer.add_files(lake, (one for one in found if not one.is_log))
                     writer.add(END, io.BytesIO(msgspec.json.encode(manifest)))
                 part.flush()
-                contents = _checked(Path(part.name), file, str(named), partial=partial)
+                contents = _checked(Path(part.name), file, str(named), unknown, partial=partial)
         except OSError as error:
             raise BackupNotWritten(str(named), error.strerror or str(error)) from error
     return Copied(rows, len(found), file.stat().st_size, contents)
 
 
-def _checked(part: Path, file: Path, named: str, *, partial: bool) -> Contents:
-    """What a backup that was just written holds. Raises: BackupRefused, where it may not take the place of `file`."""
+def _unknown(ledger: Ledger) -> list[str]:
+    """What days of the lake the database does not know; none of a lake that can't be read, which is found later."""
+    if not has_lake(ledger.settings):
+        return []
+    try:
+        return told_unknown_days(ledger, ledger.lake)
+    except StoreError as error:
+        if error.retryable:
+            raise
+        return []
+
+
+def _checked(part: Path, file: Path, named: str, unknown: Sequence[str], *, partial: bool) -> Contents:
+    """What a backup that was just written holds. Raises: BackupRefused, where it may not take the place of `file`.
+
+    unknown: problems that the backup alone does not show.
+    """
     contents, written, present = verify_backup(part), dumped_days(part), dumped_days(file)
+    contents = replace(contents, problems=(*unknown, *contents.problems))
     if contents.problems and not partial:
         raise BackupRefused(named, contents.problems, _MEND)
     if present is not None and written is not None and (lost := lost_days(present[0], written[0])):

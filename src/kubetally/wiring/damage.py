@@ -23,6 +23,7 @@ from kubetally.wiring.lake import has_lake, open_lake
 from kubetally.wiring.ledger import Ledger, open_ledger
 from kubetally.wiring.loop import run
 from kubetally.wiring.reconcile import committer_of
+from kubetally.wiring.unknown_days import told_unknown_days
 
 
 class Origin(StrEnum):
@@ -35,17 +36,27 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a check found. names: of accounts, by id. unreadable: why the tables can't be opened at all."""
+    """What a check found.
+
+    names: of accounts, by id. unreadable: why the tables can't be opened at all. unknown: what days of the lake the
+    database does not know, and what to do.
+    """
 
     files: LakeCheck
     days: CheckedDays
     names: dict[str, str]
     unreadable: StoreError | None = None
+    unknown: Sequence[str] = ()
 
     @property
     def is_well(self) -> bool:
-        """Whether nothing is damaged, set aside or missing."""
-        return not (self.files.damage or self.unreadable or self.days.damaged or self.days.missing)
+        """Whether nothing is damaged, set aside or missing, and the database knows all days of the lake."""
+        return not (self.is_damaged or self.unknown)
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether something is damaged, set aside or missing."""
+        return bool(self.files.damage or self.unreadable or self.days.damaged or self.days.missing)
 
     def name(self, account_id: str) -> str:
         """What an account is called; its id, where it is not known any more."""
@@ -84,7 +95,7 @@ def _check(ledger: Ledger, lake: Lake, settings: Settings) -> Found:
     days = check_days(ledger.coverage, lake)
     committer_of(ledger, SystemClock()).note_damage(day.pair for day in days.damaged if day.noticed_at is None)
     ledger.coverage.clear_damage(days.well_again)
-    return Found(files, days, names)
+    return Found(files, days, names, unknown=told_unknown_days(ledger, lake))
 
 
 def repair(settings: Settings, backup: Path | None = None) -> tuple[list[Repaired], Found]:

@@ -4,8 +4,8 @@ Days of the lake that the database does not know are noted in it again. Days tha
 marked, and collected again. Whoever calls writes alone.
 """
 
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Collection as Ids
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -53,6 +53,20 @@ def match_coverage(lake: Lake, coverage: Coverage, now: datetime) -> Matched:
         _mark(coverage, _missing(running, lake.stored_ids(is_running=True)), matched, now)
     _tell(lake, matched)
     return matched
+
+
+def unknown_days(lake: Lake, coverage: Coverage, unreconciled: Callable[[], Ids[str]]) -> list[Key]:
+    """Days that are over, that the lake has rows of and the database knows nothing of, by account id and day.
+
+    unreconciled: accounts whose rows are still to be relabelled or purged, which are not among them.
+    What others commit meanwhile is not among them either: the lake is looked at first. Raises: StoreError.
+    """
+    stored = lake.stored_ids(is_running=False)
+    pending = {one.id for one in coverage.pending()}
+    known = {(one.account_id, one.day) for one in coverage.days(date.min, date.max) if one.is_held}
+    found = [key for key, ids in stored.by_key() if key not in known and ids - pending]
+    purged = set(unreconciled()) if found else set()
+    return sorted(key for key in found if key[0] not in purged)
 
 
 def _missing(known: Iterable[CoveredDay], stored: StoredIds) -> list[CoveredDay]:
