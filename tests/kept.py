@@ -153,6 +153,7 @@ class CoverageInMemory:
         self.open: dict[str, Collection] = {}
         self.confirmed: list[Collection] = []
         self.tried: dict[tuple[str, date], CoveredDay] = {}
+        self.lost_days: dict[tuple[str, date], Collection] = {}
         self.begins: dict[str, date] = {}
 
     def intend(self, collections: Sequence[Collection]) -> None:
@@ -180,6 +181,7 @@ class CoverageInMemory:
         return []
 
     def mark_missing(self, known: CoveredDay, at: datetime, why: str) -> bool:
+        self.lost_days |= {(one.account_id, one.day): one for one in self.confirmed if one.id == known.collection_id}
         self.confirmed = [one for one in self.confirmed if one.id != known.collection_id]
         tried = CoveredDay(known.account_id, known.day, last_error=(CollectionGone.code, why))
         self.tried[known.account_id, known.day] = tried
@@ -196,10 +198,13 @@ class CoverageInMemory:
         newest = {one.day: one for one in self.confirmed if one.account_id == account_id and first <= one.day < end}
         return [newest[day] for day in sorted(newest)]
 
-    def held_on(self, day: date, account_ids: Iterable[str] | None = None) -> dict[str, Collection]:
-        wanted = {one.account_id for one in self.confirmed} if account_ids is None else account_ids
+    def held_on(
+        self, day: date, account_ids: Iterable[str] | None = None, *, or_lost: bool = False
+    ) -> dict[str, Collection]:
+        wanted = {one.account_id for one in self.confirmed} if account_ids is None else set(account_ids)
         held = (self.held(id_, day, day + timedelta(days=1)) for id_ in wanted)
-        return {one.account_id: one for some in held for one in some}
+        lost = {id_: one for (id_, of), one in self.lost_days.items() if or_lost and of == day and id_ in wanted}
+        return lost | {one.account_id: one for some in held for one in some}
 
     def days_to_examine(self, version: int) -> list[date]:
         return sorted({one.day for one in self.confirmed if not one.is_running and one.examined_by < version})

@@ -103,12 +103,31 @@ def test_missing_day_holds_no_longer_and_an_earlier_one_is_restored(coverage: Sq
     (lost,) = coverage.days(DAY, DAY + timedelta(days=1))
     assert (lost.is_held, lost.total, lost.attempts) == (False, 0, 0)
     assert lost.last_error == ("collection_gone", "the lake lacks it")
-    assert coverage.held("a", DAY, DAY + timedelta(days=1), NOW + timedelta(days=1))[0].id == "first"
+    assert held(coverage) == []
+    assert held(coverage, NOW + timedelta(days=1)) == ["second"], "an earlier one did not hold then"
+    assert (coverage.held_on(DAY), coverage.held_on(DAY, or_lost=True)["a"].id) == ({}, "second")
     assert coverage.known_ids(["first", "second", "third"]) == {"first", "second"}
     assert coverage.restore([], ["first"]) == {"first"}
     (again,) = coverage.days(DAY, DAY + timedelta(days=1))
     assert (again.collection_id, again.last_error) == ("first", None)
+    assert coverage.held_on(DAY, or_lost=True)["a"].id == "first"
     assert not coverage.mark_missing(known, NOW, "another holds by now")
+
+
+def test_history_is_as_it_was_after_a_restored_day(coverage: SqlCoverage, clock: SetClock) -> None:
+    instants = []
+    for version, name in enumerate(("first", "second"), 1):
+        keep(coverage, version, collection(name))
+        instants.append(clock.at)
+        clock.forward(60)
+    (known,) = coverage.days(DAY, DAY + timedelta(days=1))
+    coverage.mark_missing(known, clock.at, "the lake lacks it")
+    assert [held(coverage, at) for at in instants] == [["first"], ["second"]]
+    coverage.restore([], ["first"])
+    assert [held(coverage, at) for at in (*instants, clock.at)] == [["first"], ["second"], ["first"]]
+    clock.forward(60)
+    coverage.restore([], ["second"])
+    assert [held(coverage, at) for at in (instants[0], clock.at)] == [["first"], ["second"]]
 
 
 def test_days_come_by_account_and_day_from_the_first_to_before_the_end(coverage: SqlCoverage) -> None:

@@ -358,8 +358,13 @@ class Coverage(Protocol):
         """
         ...
 
-    def held_on(self, day: date, account_ids: Iterable[str] | None = None) -> dict[str, Collection]:
-        """The collection that holds for a day of each of these accounts, by account; of all where None."""
+    def held_on(
+        self, day: date, account_ids: Iterable[str] | None = None, *, or_lost: bool = False
+    ) -> dict[str, Collection]:
+        """The collection that holds for a day of each of these accounts, by account; of all where None.
+
+        or_lost: where none holds, the one that held until the lake lost its rows.
+        """
         ...
 
     def days_to_examine(self, version: int) -> list[date]:

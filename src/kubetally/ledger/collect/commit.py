@@ -20,7 +20,7 @@ from kubetally.domain.errors import HubError, StoreError
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.window import Clock
 from kubetally.ledger.alone import PATIENCE_SECONDS, alone
-from kubetally.ledger.collect.guard import Kept, judged, overtaken
+from kubetally.ledger.collect.guard import Kept, judged, of_lost_day, overtaken
 from kubetally.ledger.collect.match import Matched, match_coverage
 from kubetally.ledger.stored import (
     COMMITTER,
@@ -198,7 +198,9 @@ class Committer:
                 continue
             verdict = judged(day, holds, force=force)
             if isinstance(verdict, Kept):
-                if anew and holds is not None and (error := read_collection(self._lake, holds)[1]) is not None:
+                if holds is not None and self._is_lost(holds):
+                    verdict = of_lost_day(verdict)
+                elif anew and holds is not None and (error := read_collection(self._lake, holds)[1]) is not None:
                     self.note_damage([(holds, error)])
                 outcomes.append(self._not_committed(day.collection, verdict.code, verdict.why))
             else:
@@ -214,9 +216,16 @@ class Committer:
         return outcomes + [_written(day.collection) for day in accepted]
 
     def _stored_days(self, day: date, account_ids: Sequence[str]) -> dict[str, Collection]:
-        """What is stored of this day, by account, with its completeness, which an earlier version did not measure."""
-        stored = self._coverage.held_on(day, account_ids)
+        """What is stored of this day, or was until the lake lost its rows, by account, with its completeness.
+
+        An earlier version did not measure that.
+        """
+        stored = self._coverage.held_on(day, account_ids, or_lost=True)
         return {id_: one if one.completeness else self._measured(one) for id_, one in stored.items()}
+
+    def _is_lost(self, stored: Collection) -> bool:
+        """Whether it does not hold any more, as the lake lost its rows."""
+        return not self._coverage.held_on(stored.day, [stored.account_id])
 
     def _measured(self, stored: Collection) -> Collection:
         try:

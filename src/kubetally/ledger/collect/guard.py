@@ -26,6 +26,7 @@ NOT_TRIED, NOT_BEGUN = "not_tried", "not_begun"
 """Codes of days that nobody was asked for."""
 
 _KEPT = "; the stored day was kept"
+_LOST = "; it is not used, as the stored day, whose rows the lake lost, held more"
 _FORCE = "kubetally backfill --force"
 
 
@@ -62,6 +63,11 @@ def judged(new: D, held: Collection | None, *, force: bool = False) -> D | Kept:
         return _forced(new, held, lower) if force else lower
     new = _not_below(new, held)
     return new if held.is_running and not found.is_running else _told_if_fallen(new, held)
+
+
+def of_lost_day(kept: Kept) -> Kept:
+    """The same, where the stored day is only known to have held more, and can't be read any more."""
+    return replace(kept, why=kept.why.replace(_KEPT, _LOST))
 
 
 def overtaken(new: CollectedDay | PackedDay, held: Collection | None, now: datetime) -> Kept | None:

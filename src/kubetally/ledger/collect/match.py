@@ -44,13 +44,14 @@ def match_coverage(lake: Lake, coverage: Coverage, now: datetime) -> Matched:
     days = [one for one in known if not one.is_running]
     missing = _missing(days, stored)
     _check_same_lake(lake, coverage, days, missing, stored)
-    _mark(coverage, missing, matched, now)
+    _mark(coverage, missing, stored, matched, now)
     held = {(one.account_id, one.day): one.collection_id for one in days}
     strange = {key: ids for key, ids in stored.by_key() if held.get(key) is None or held[key] not in ids}
     _restore(lake, coverage, strange, matched)
     running = [one for one in coverage.days(date.min, date.max) if one.is_held and one.is_running]
     if running:
-        _mark(coverage, _missing(running, lake.stored_ids(is_running=True)), matched, now)
+        stored = lake.stored_ids(is_running=True)
+        _mark(coverage, _missing(running, stored), stored, matched, now)
     _tell(lake, matched)
     return matched
 
@@ -89,8 +90,12 @@ def _check_same_lake(
         raise LakeBehind(lake.url, found, known)
 
 
-def _mark(coverage: Coverage, missing: Iterable[CoveredDay], matched: Matched, now: datetime) -> None:
+def _mark(
+    coverage: Coverage, missing: Iterable[CoveredDay], stored: StoredIds, matched: Matched, now: datetime
+) -> None:
     for one in missing:
+        if one.is_damaged and not stored.of(one.account_id, one.day):
+            continue  # told already, and it stays a stored day, so that no poorer answer takes its place
         when = f", which were collected on {one.collected_at:%Y-%m-%d}" if one.collected_at else ""
         why = f"the lake lacks the rows of this day{when}; the day is collected again"
         if coverage.mark_missing(one, now, why):

@@ -225,8 +225,10 @@ class DeltaLake:
                 if error.retryable:
                     raise
                 return None
-            by_account = slices_by(held, "account_id")
-            return {account: frozenset(_ids(rows)) for account, rows in by_account}
+            ids = defaultdict[str, set[str]](set)
+            for account, rows in slices_by(held, "account_id"):  # in several runs, where a day has several files
+                ids[account] |= _ids(rows)
+            return {account: frozenset(its) for account, its in ids.items()}
 
         days = sorted(table.newest().files)
         with ThreadPoolExecutor(_READERS) as readers:

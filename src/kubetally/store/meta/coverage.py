@@ -10,7 +10,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, and_, case, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, case, delete, func, or_, select, update
 
 from kubetally.domain.booking import ComponentBalance
 from kubetally.domain.cluster_costs import DayState
@@ -75,7 +75,7 @@ class Phase(StrEnum):
     PENDING = "pending"
     CONFIRMED = "confirmed"
     SUPERSEDED = "superseded"
-    MISSING = "missing"  # held once, and the lake lost its rows
+    MISSING = "missing"  # the lake lost its rows while it held; superseded_at: when another took its place
 
 
 class TotalTooLarge(StoreError):
@@ -167,6 +167,7 @@ class SqlCoverage:
     def mark_missing(self, known: CoveredDay, at: datetime, why: str) -> bool:
         """The lake lacks the rows of this stored day: it holds no longer, and may be collected again at once.
 
+        The collection stays noted, so that `held_on(or_lost=True)` and `held(as_of=)` find it until another holds.
         False, and nothing is changed, where another collection holds by now. Raises StoreError.
         """
         nothing = dict.fromkeys([*(name for name in _FIGURES if name not in {"account_id", "day"}), "version"])
@@ -178,13 +179,15 @@ class SqlCoverage:
             if not connection.execute(change.values(values)).rowcount:
                 return False
             lost = update(CollectionRow).where(CollectionRow.id == known.collection_id)
-            connection.execute(lost.values(phase=Phase.MISSING, superseded_at=to_microseconds(at)))
+            replaced_at = to_microseconds(at) if known.is_running else None  # running days are not kept
+            connection.execute(lost.values(phase=Phase.MISSING, superseded_at=replaced_at))
             return True
 
     def restore(self, collections: Sequence[Collection], again: Iterable[str]) -> set[str]:
         """Collections that are in the lake hold again; which of them do. Raises TotalTooLarge, StoreError.
 
-        Of accounts that are not there, or whose rows are still to be relabelled or purged, none is noted.
+        Of accounts that are not there, or whose rows are still to be relabelled or purged, none is noted. Those that
+        held before did so from when they were confirmed first; others, from when they were collected.
         """
         now = to_microseconds(self._clock.now())
         is_ours = select(AccountRow.id).where(AccountRow.id.not_in(select(ReconciliationRow.account_id)))
@@ -192,7 +195,11 @@ class SqlCoverage:
             accounts = set(connection.scalars(is_ours))
             new = [dict(_row(one), version=one.version) for one in collections if one.account_id in accounts]
             if new:
-                put_missing(connection, CollectionRow, [{**row, "version": None} for row in new])
+                put_missing(
+                    connection,
+                    CollectionRow,
+                    [{**row, "version": None, "confirmed_at": min(row["collected_at"], now)} for row in new],
+                )
             wanted = select(CollectionRow.id, CollectionRow.version, CollectionRow.phase, *_columns_of_figures())
             for some in _in_parts(list(again)):
                 question = wanted.where(
@@ -218,7 +225,8 @@ class SqlCoverage:
     def held(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
         """The collection that holds for each day from `first` to before `end`, in their order.
 
-        as_of: of those confirmed by that instant the one of the latest version; running days are not kept for it.
+        as_of: of those confirmed by that instant the one of the latest version; running days are not kept for it. One
+        that the lake has lost since is among them, as an earlier one did not hold then.
         Raises: CollectionNotUnderstood, StoreError.
         """
         wanted = [CollectionRow.account_id == account_id, CollectionRow.day >= first, CollectionRow.day < end]
@@ -226,21 +234,26 @@ class SqlCoverage:
             wanted.append(CollectionRow.phase == Phase.CONFIRMED)
         else:
             wanted += [CollectionRow.is_running.is_(False), CollectionRow.confirmed_at <= to_microseconds(as_of)]
-            wanted.append(CollectionRow.phase != Phase.MISSING)
+            still = or_(CollectionRow.superseded_at.is_(None), CollectionRow.superseded_at > to_microseconds(as_of))
+            wanted.append(or_(CollectionRow.phase != Phase.MISSING, still))
             latest_first = (CollectionRow.version.desc(), CollectionRow.collected_at.desc(), CollectionRow.id.desc())
             place = func.row_number().over(partition_by=CollectionRow.day, order_by=latest_first).label("place")
             ranked = select(CollectionRow.id, place).where(*wanted).subquery()
             wanted = [CollectionRow.id.in_(select(ranked.c.id).where(ranked.c.place == 1))]
         return self._collections(select(CollectionRow.__table__).where(*wanted).order_by(CollectionRow.day))
 
-    def held_on(self, day: date, account_ids: Iterable[str] | None = None) -> dict[str, Collection]:
+    def held_on(
+        self, day: date, account_ids: Iterable[str] | None = None, *, or_lost: bool = False
+    ) -> dict[str, Collection]:
         """The collection that holds for a day of each of these accounts, by account; of all where None.
 
+        or_lost: where none holds, the one that held until the lake lost its rows.
         Raises: CollectionNotUnderstood, StoreError.
         """
-        question = select(CollectionRow.__table__).where(
-            CollectionRow.day == day, CollectionRow.phase == Phase.CONFIRMED
-        )
+        holds = CollectionRow.phase == Phase.CONFIRMED
+        if or_lost:
+            holds = or_(holds, _is_lost())
+        question = select(CollectionRow.__table__).where(CollectionRow.day == day, holds)
         if account_ids is not None:
             question = question.where(CollectionRow.account_id.in_(list(account_ids)))
         return {one.account_id: one for one in self._collections(question)}
@@ -432,12 +445,24 @@ def _confirm(connection: Connection, new: Sequence[Mapping[str, Any]], version: 
             late.append(row)
     holding = {row["id"] for row in held.values()}
     ids = [row["id"] for row in new]
-    change = update(CollectionRow).values(phase=Phase.CONFIRMED, version=version, confirmed_at=now)
+    since = func.coalesce(CollectionRow.confirmed_at, now)  # restored ones held before
+    change = update(CollectionRow).values(phase=Phase.CONFIRMED, version=version, confirmed_at=since)
     connection.execute(change.where(CollectionRow.id.in_(ids)))
+    accounts = defaultdict[date, set[str]](set)
+    for row in new:
+        accounts[row["day"]].add(row["account_id"])
+    for day, its in sorted(accounts.items()):
+        of_day = (CollectionRow.day == day, CollectionRow.account_id.in_(its))
+        connection.execute(update(CollectionRow).where(*of_day, _is_lost()).values(superseded_at=now))
     _supersede(connection, replaced, now)
     for row in late:
         _put_between(connection, row)
     put(connection, CoverageRow, [_coverage(row) for row in new if row["id"] in holding])
+
+
+def _is_lost() -> ColumnElement[bool]:
+    """Whether the lake lost its rows while it held, and no other took its place."""
+    return and_(CollectionRow.phase == Phase.MISSING, CollectionRow.superseded_at.is_(None))
 
 
 def _locked(connection: Connection, keys: Sequence[tuple[str, date]]) -> dict[tuple[str, date], Mapping[str, Any]]:

@@ -76,7 +76,8 @@ class AccountRow(Base):
 class CollectionRow(Base):
     """One collection of an (account, day). What its figures mean stands with `domain.collection.Collection`.
 
-    phase:  pending until it is known to be in the lake, then confirmed; superseded once another one holds.
+    phase:  pending until it is known to be in the lake, then confirmed; superseded once another one holds; missing once
+            the lake lost its rows, with superseded_at once another one holds.
     state:  provisional or settled.
     version, last_version: of the lake's table, from which on and up to which it has the rows.
     total:  micros of the bill.
