@@ -3,6 +3,7 @@
 import os
 import shutil
 import tarfile
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,6 +130,22 @@ def test_verify_tells_what_is_wrong(home: Home, tmp_path: Path) -> None:
         done = home.call("backup", "--verify", str(tmp_path / name))
         assert (done.code, "is no whole backup" in done.err) == (1, True)
     assert home.call("backup", "--verify", str(tmp_path / "none.tar")).code == 1
+
+
+def test_verify_names_no_temporary_folder(home: Home, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.tar"
+    with tarfile.open(tmp_path / "good.tar") as tar:
+        entry = max(
+            (one for one in tar.getmembers() if "allocations/_delta_log/" in one.name), key=lambda one: one.name
+        )
+    content = bytearray((tmp_path / "good.tar").read_bytes())
+    content[entry.offset_data] ^= 1
+    bad.write_bytes(content)
+    done = home.call("backup", "--verify", str(bad))
+    assert done.code == 1
+    assert "allocations: " in done.out
+    assert str(Path(tempfile.gettempdir(), "kubetally-")) not in done.out
+    assert "<unknown>" not in done.out
 
 
 def test_restore_tells_the_instant(home: Home, tmp_path: Path) -> None:
