@@ -1,6 +1,7 @@
 """`kubetally maintain --check` and `--repair`, as the installed program does them on files that were damaged."""
 
 from pathlib import Path
+from typing import Any
 
 from kubetally.store.lake.delta import DeltaLake
 from tests.integration.test_accounts_command import Home
@@ -47,15 +48,20 @@ def test_damaged_day_is_named_and_repaired_from_its_source(home: Home, upstream:
     assert len(list((home.folder / "lake" / "set_aside" / "allocations").glob("day=*/*"))) == 1
 
 
+def backed_up(home: Home, server: Served, folder: Path) -> tuple[Any, Path]:
+    """Three stored days: their figures, and a backup of them."""
+    added(home, server)
+    backfill(home)
+    backup = folder / "kubetally.tar"
+    assert home.call("backup", str(backup)).code == 0
+    return figures(costs(home)), backup
+
+
 def test_damaged_day_is_repaired_from_a_backup_else_set_aside(
     home: Home, upstream: tuple[Upstream, Served], tmp_path: Path
 ) -> None:
     source, server = upstream
-    added(home, server)
-    backfill(home)
-    whole = figures(costs(home))
-    backup = tmp_path / "kubetally.tar"
-    assert home.call("backup", str(backup)).code == 0
+    whole, backup = backed_up(home, server, tmp_path)
     damage(day_file(home))
     source.mode = "down"
     done = home.call("maintain", "--repair", "--from-backup", str(backup))
@@ -83,11 +89,7 @@ def test_day_that_the_lake_lacks_is_named_and_put_back(
     home: Home, upstream: tuple[Upstream, Served], tmp_path: Path
 ) -> None:
     source, server = upstream
-    added(home, server)
-    backfill(home)
-    whole = figures(costs(home))
-    backup = tmp_path / "kubetally.tar"
-    assert home.call("backup", str(backup)).code == 0
+    whole, backup = backed_up(home, server, tmp_path)
     lake = DeltaLake(str(home.folder / "lake"))
     for (account_id, _), _ in lake.stored_ids(is_running=False).by_key():
         lake.reconcile(account_id, {})

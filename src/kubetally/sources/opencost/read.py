@@ -370,7 +370,7 @@ def _parsed(start: str, end: str) -> Window:
 @lru_cache(maxsize=1024)
 def _parsed_life(start: str, end: str) -> tuple[Window, float]:
     """A span, and its minutes."""
-    life = Window(parse_instant(start), parse_instant(end))
+    life = _parsed(start, end)
     return life, life.hours * 60
 
 
