@@ -128,6 +128,7 @@ def lock(path: Path, mode: int) -> None:
         ("lake", 0o000, ["maintain", "--check"]),
         ("lake", 0o000, ["maintain", "--repair"]),
         ("lake", 0o000, ["backup", "BACKUP"]),
+        ("lake", 0o000, ["sample", "--out", "PLACE/fleet"]),
     ],
 )
 def test_what_another_user_owns_is_told_without_traceback(
@@ -138,7 +139,8 @@ def test_what_another_user_owns_is_told_without_traceback(
     place = home.folder / what
     lock(place, mode)
     try:
-        done = as_another_user(home, *(str(tmp_path / "b.tar") if one == "BACKUP" else one for one in command))
+        words = (word.replace("BACKUP", str(tmp_path / "b.tar")).replace("PLACE", str(place)) for word in command)
+        done = as_another_user(home, *words)
         assert done.returncode == 3, done
         assert "Traceback" not in done.stderr
         assert str(place) in done.stderr

@@ -37,6 +37,9 @@ def test_another_seed_makes_another_fleet_and_what_somebody_keeps_is_left_alone(
     again = one.call(*FLEET, "--out", str(one.folder))
     assert again.code == 2
     assert "is not empty" in again.err
+    file = tmp_path / "file"
+    file.touch()
+    assert one.call(*FLEET, "--out", str(file)).code == 2
 
 
 def test_the_last_days_are_collected_by_today_and_have_not_settled(tmp_path: Path) -> None:

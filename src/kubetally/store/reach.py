@@ -29,6 +29,23 @@ def is_there(path: Path) -> bool:
     except OSError as error:
         if error.errno == errno.ELOOP:
             return False
-        barred = next((folder for folder in path.parents if os.path.exists(folder)), path.parent)  # noqa: PTH110
-        raise PlaceRefused(str(barred), error.strerror or str(error)) from error
+        raise _refused(path, error) from error
     return True
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether anything but an empty folder is there. Raises PlaceRefused, where we may not know."""
+    try:
+        return is_there(path) and (not path.is_dir() or any(path.iterdir()))
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def nearest_there(path: Path) -> Path:
+    """The path itself, else the nearest folder above it that we can see."""
+    places = (path, *path.parents)
+    return next((place for place in places if os.path.exists(place)), places[-1])  # noqa: PTH110 - False where barred
+
+
+def _refused(path: Path, error: OSError) -> PlaceRefused:
+    return PlaceRefused(str(nearest_there(path)), error.strerror or str(error))

@@ -13,6 +13,7 @@ from kubetally.domain.window import midnight
 from kubetally.ledger.reconcile import list_accounts
 from kubetally.ledger.sample_fleet import SampleCluster
 from kubetally.settings import Settings
+from kubetally.store.reach import is_in_use
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.ledger import Ledger, open_ledger
 
@@ -41,9 +42,9 @@ class Fleet:
 def make_sample(fleet: Fleet, folder: Path, done: Callable[[], None] = lambda: None) -> int:
     """Make the fleet in `folder`, which becomes a home folder; how many rows there are. `done` is called for each day.
 
-    Raises: FolderNotEmpty, StoreError.
+    Raises: FolderNotEmpty, PlaceRefused, StoreError.
     """
-    if folder.exists() and any(folder.iterdir()):
+    if is_in_use(folder):
         raise FolderNotEmpty(str(folder))
     settings = replace(Settings(), home=str(folder))
     with open_ledger(settings) as ledger:

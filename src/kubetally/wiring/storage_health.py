@@ -1,12 +1,12 @@
 """Checking the stores of the settings: database, lake and their disks."""
 
-import os
 from concurrent.futures import Executor
 from pathlib import Path
 
 from kubetally.ledger.storage_health import StorageCheck, StorageHealth
 from kubetally.settings import Settings
 from kubetally.store.meta.engine import file_of
+from kubetally.store.reach import nearest_there
 from kubetally.wiring.lake import has_lake, lake_folder
 from kubetally.wiring.ledger import Ledger, open_ledger
 from kubetally.wiring.store import database_url
@@ -26,7 +26,7 @@ def storage_check(ledger: Ledger, executor: Executor | None = None, *, is_short:
     if file is not None:
         folders["database"] = file.parent
     if folder is not None:
-        folders["lake"] = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110 - False where we may not look
+        folders["lake"] = nearest_there(folder)
     is_needed = not is_short or has_lake(settings) or ledger.coverage.last_version() is not None
     return StorageCheck(
         ledger.coverage, ledger.leases, lambda: ledger.lake if is_needed else None, folders, executor=executor

@@ -15,7 +15,7 @@ from kubetally.masking import without_password
 from kubetally.store.lake.faults import InvalidLakeUrl, LakeForeign, LakeRefused, shown
 from kubetally.store.lake.log_folder import sync_folder
 from kubetally.store.lake.storage import DiskStorage, ObjectStorage, Storage
-from kubetally.store.reach import is_there
+from kubetally.store.reach import is_there, nearest_there
 
 OBJECT_STORES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
 """Schemes that are passed on to the Delta library with their options."""
@@ -84,7 +84,7 @@ class Place:
             return
         try:
             if not self.folder.is_dir():
-                above = next(folder for folder in self.folder.parents if folder.is_dir())
+                above = nearest_there(self.folder.parent)
                 self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 for folder in self.folder.parents:
                     with suppress(PermissionError):  # a folder that we may enter and not list

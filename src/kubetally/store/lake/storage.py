@@ -21,7 +21,7 @@ from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import ObjectStore, from_url
 
 from kubetally.store.lake.log_folder import SET_ASIDE, LogFolder, sync_file, sync_folder
-from kubetally.store.reach import is_there
+from kubetally.store.reach import nearest_there
 
 _CLIENT_OPTIONS = frozenset(
     {"allow_http", "allow_invalid_certificates", "connect_timeout", "timeout", "proxy_url", "user_agent"}
@@ -124,8 +124,7 @@ class DiskStorage:
 
     def check_writable(self) -> None:
         """See `Storage`; the file has no name, or loses it at once. Where the folder is missing, of its parent."""
-        folder = next(folder for folder in (self._folder, *self._folder.parents) if is_there(folder))
-        with tempfile.TemporaryFile(dir=folder) as file:
+        with tempfile.TemporaryFile(dir=nearest_there(self._folder)) as file:
             file.write(_PROBE_CONTENT)
             file.flush()
 
