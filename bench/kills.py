@@ -11,7 +11,7 @@ from pathlib import Path
 from deltalake import DeltaTable
 
 from bench.table import Line
-from kubetally.ledger.collect.commit import Committer
+from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.meta.metadata import open_meta
 from kubetally.wiring.clock import SystemClock
@@ -59,7 +59,7 @@ def _look(database: str, url: str) -> tuple[int, bool]:
     """The generation that holds in database and lake alike, and whether any row is there twice."""
     lake, clock = DeltaLake(url), SystemClock()
     with open_meta(database, KEYS, clock=clock) as meta:
-        Committer(lake, meta.coverage, meta.leases, clock).repair()
+        LakeWriter(lake, meta.coverage, meta.leases, clock).recover()
         (collection,) = meta.coverage.held("a", DAY, DAY + timedelta(days=1))
         rows = lake.rows([collection])[collection.id]
     generation = int(collection.id.rsplit("-", 1)[1])

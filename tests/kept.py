@@ -29,12 +29,18 @@ class Broken(StoreError):
     code = "broken"
 
 
+class Away(Broken):
+    """The store does not answer."""
+
+    retryable = True
+
+
 @dataclass
 class LakeInMemory:
     """Every version is kept.
 
     damaged: days that can't be read until they are written anew. `before`, `after`: called around a commit, where it
-    may raise.
+    may raise. on_read: called before rows are read.
     """
 
     url: str = "memory"
@@ -44,6 +50,7 @@ class LakeInMemory:
     damaged: set[date] = field(default_factory=set)
     before: Callable[[], None] = lambda: None
     after: Callable[[], None] = lambda: None
+    on_read: Callable[[], None] = lambda: None
 
     def make(self) -> None:
         """It is there."""
@@ -86,6 +93,7 @@ class LakeInMemory:
         return self.replace(self.pack(days))
 
     def rows(self, collections: Sequence[Collection]) -> dict[str, tuple[Row, ...]]:
+        self.on_read()
         return {one.id: tuple(self._found(one).rows) for one in collections}
 
     def assets(self, collections: Sequence[Collection]) -> dict[str, tuple[Asset, ...]]:

@@ -15,6 +15,7 @@ from kubetally.ledger.collect.collector import Collector, Report
 from kubetally.ledger.collect.commit import Committer
 from kubetally.ledger.collect.examine import Examination, examine_stored_days
 from kubetally.ledger.collect.read import Reader
+from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.ports import CostSource
 from kubetally.samples.replay import ReplayServer
 from kubetally.settings import Settings
@@ -52,7 +53,7 @@ class Stored:
             yield None
 
         reader = Reader(source, no_metrics, clock, new_id=lambda: f"{recording}-{next(self._numbers)}")
-        committer = Committer(self.lake, self.coverage, LeasesInMemory(), clock)
+        committer = Committer(LakeWriter(self.lake, self.coverage, LeasesInMemory(), clock))
         accounts = AccountsInMemory([account(1, self._server.url_of("here"))])
         collector = Collector(accounts, self.coverage, reader, committer, clock, linger_seconds=0.05)
         return await collector.backfill(account_id(1), FIRST, END, force=force)

@@ -12,6 +12,8 @@ from kubetally.domain.collection import CollectedDay, window_of
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.collect.commit import Committer
 from kubetally.ledger.collect.damage import check_days
+from kubetally.ledger.collect.repair import Repairer
+from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.history import History
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.meta.metadata import Metadata
@@ -32,15 +34,15 @@ class Home:
     def open(self, name: str) -> None:
         """Go on with the lake of this name."""
         self.lake = DeltaLake(str(self.folder / name))
-        self.committer = Committer(self.lake, self.meta.coverage, self.meta.leases, self.clock)
+        self.committer = Committer(LakeWriter(self.lake, self.meta.coverage, self.meta.leases, self.clock))
 
     def commit(self, *days: CollectedDay, force: bool = False, anew: bool = False) -> list[str | None]:
         self.clock.forward(60)
         return [one.code for one in self.committer.commit(self.lake.pack(days), force=force, anew=anew)]
 
     def match(self) -> list[tuple[str, object]]:
-        with self.committer.alone():
-            return self.committer.match().missing
+        with self.committer.writer.alone():
+            return self.committer.writer.match().missing
 
     def held(self) -> list[str]:
         return [one.id for one in self.meta.coverage.held("b", DAY, NEXT + timedelta(days=1))]
@@ -79,7 +81,9 @@ def test_poorer_answer_does_not_replace_a_damaged_day_once_the_lake_was_matched(
     file.write_bytes(file.read_bytes()[:99])
     assert home.commit(cluster_day("a", 1), force=True, anew=True) == [None]
     if is_set_aside:
-        home.committer.set_aside([one.pair for one in check_days(home.meta.coverage, home.lake).damaged])
+        Repairer(home.committer.writer).set_aside(
+            [one.pair for one in check_days(home.meta.coverage, home.lake).damaged]
+        )
     assert home.match() == []
     assert home.commit(cluster_day("b", 1, pods=1, nodes=1)) == [FEWER]
     assert home.held() == held

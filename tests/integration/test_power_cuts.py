@@ -16,6 +16,7 @@ from deltalake import DeltaTable
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.collect.commit import Committer
+from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.store.lake.columns import allocation_table
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.faults import LakeDamaged
@@ -173,12 +174,12 @@ def test_nothing_is_committed_upon_an_unreadable_entry(lake_folder: Path, state:
 
 def test_writer_mends_what_is_torn_while_it_runs(tmp_path: Path) -> None:
     lake, coverage = DeltaLake(str(tmp_path / "lake")), CoverageInMemory()
-    committer = Committer(lake, coverage, LeasesInMemory(), SetClock())
+    committer = Committer(LakeWriter(lake, coverage, LeasesInMemory(), SetClock()))
     for generation in range(NEWEST - 1):
         committer.commit(lake.pack([cluster_day("a", generation)]), force=True)
     lake.put([cluster_day("a", NEWEST)])  # the database never confirmed it
     _entry(_half)(tmp_path / "lake" / "allocations" / "_delta_log")
-    committer.repair()
+    committer.writer.recover()
     assert not lake.is_torn()
     assert lake.newest_version() == NEWEST - 1
 
@@ -301,7 +302,7 @@ def test_a_commit_is_synced_before_its_version_is_told(tmp_path: Path) -> None:
 
 def test_a_commit_that_may_not_last_is_not_confirmed_until_it_does(tmp_path: Path) -> None:
     lake, coverage, clock = DeltaLake(str(tmp_path / "lake"), place=Noting.parse), CoverageInMemory(), SetClock()
-    committer = Committer(lake, coverage, LeasesInMemory(), clock)
+    committer = Committer(LakeWriter(lake, coverage, LeasesInMemory(), clock))
     committer.commit(lake.pack([cluster_day("b")]))
     disk: Any = lake._days.rows._storage
     disk.fails = True
@@ -309,7 +310,7 @@ def test_a_commit_that_may_not_last_is_not_confirmed_until_it_does(tmp_path: Pat
         committer.commit(lake.pack([cluster_day("a")]))
     assert [one.account_id for one in coverage.confirmed] == ["b"]
     disk.fails = False
-    committer.repair()
+    committer.writer.recover()
     assert [one.account_id for one in coverage.confirmed] == ["b", "a"]
 
 

@@ -24,6 +24,7 @@ from kubetally.ledger.collect.collector import Collector
 from kubetally.ledger.collect.commit import Committer
 from kubetally.ledger.collect.plan import READER_DIED, Due, Reason
 from kubetally.ledger.collect.read import NOT_TRIED, Reader, Unread
+from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.stored import PackedDay
 from kubetally.settings import Settings
 from kubetally.store.lake.columns import assets_of, rows_of
@@ -342,7 +343,7 @@ def test_the_collector_commits_what_processes_packed(upstream: tuple[Upstream, S
         async with reading(upstream[1], tmp_path) as one:
             await one.in_processes()
             coverage = CoverageInMemory()
-            committer = Committer(one.lake, coverage, LeasesInMemory(), AFTER)
+            committer = Committer(LakeWriter(one.lake, coverage, LeasesInMemory(), AFTER))
             accounts = AccountsInMemory([one.account, one.others])
             collector = Collector(accounts, coverage, one.pool, committer, AFTER)
             dues = [Due(Reason.MISSING, day, its.id) for day in DAYS for its in (one.account, one.others)]

@@ -8,6 +8,8 @@ import pytest
 from kubetally.domain.collection import CollectedDay
 from kubetally.ledger.collect.commit import Committer
 from kubetally.ledger.collect.damage import check_days
+from kubetally.ledger.collect.repair import Repairer
+from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.stored import DayDamaged, LakeCheck, PackedDay
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.meta.metadata import open_meta
@@ -34,7 +36,7 @@ def test_mending_a_file_keeps_what_an_older_file_has(tmp_path: Path) -> None:
     clock = SystemClock()
     with open_meta(f"sqlite:///{tmp_path}/kubetally.db", KeyRing.open(None, tmp_path), clock=clock) as meta:
         lake = DeltaLake(str(tmp_path / "lake"))
-        committer = Committer(lake, meta.coverage, meta.leases, clock)
+        committer = Committer(LakeWriter(lake, meta.coverage, meta.leases, clock))
         for account in "abc":
             commit(committer, [cluster_day(account)])
         lake.reconcile("c", {})
@@ -42,9 +44,9 @@ def test_mending_a_file_keeps_what_an_older_file_has(tmp_path: Path) -> None:
         held = meta.coverage.held_on(DAY, ["a", "b"])
         fresh = DeltaLake(str(tmp_path / "lake"))
         before = fresh.rows(list(held.values()))
-        committer = Committer(fresh, meta.coverage, meta.leases, clock)
-        committer.set_aside([day.pair for day in check_days(meta.coverage, fresh).damaged])
-        committer.mend_files([one for one in fresh.check().damage if one.day is not None])
+        committer = Committer(LakeWriter(fresh, meta.coverage, meta.leases, clock))
+        Repairer(committer.writer).set_aside([day.pair for day in check_days(meta.coverage, fresh).damaged])
+        Repairer(committer.writer).mend_files([one for one in fresh.check().damage if one.day is not None])
         stored = fresh.stored_ids(is_running=False)
         assert {account: stored.of(account, DAY) for account in "ab"} == {"a": {held["a"].id}, "b": {held["b"].id}}
         assert fresh.rows(list(held.values())) == before
@@ -55,11 +57,11 @@ def test_file_stays_while_a_day_of_it_was_not_set_aside(tmp_path: Path) -> None:
     clock = SystemClock()
     with open_meta(f"sqlite:///{tmp_path}/kubetally.db", KeyRing.open(None, tmp_path), clock=clock) as meta:
         lake = DeltaLake(str(tmp_path / "lake"))
-        committer = Committer(lake, meta.coverage, meta.leases, clock)
+        committer = Committer(LakeWriter(lake, meta.coverage, meta.leases, clock))
         commit(committer, [cluster_day("a")])
         damage(tmp_path)
         found = lake.check().damage
-        committer.mend_files(found)
+        Repairer(committer.writer).mend_files(found)
         assert lake.check().damage == found
         (day,) = check_days(meta.coverage, lake).damaged
         assert day.noticed_at is not None
@@ -69,15 +71,15 @@ def test_day_that_another_process_replaced_meanwhile_is_left_alone(tmp_path: Pat
     clock = SystemClock()
     with open_meta(f"sqlite:///{tmp_path}/kubetally.db", KeyRing.open(None, tmp_path), clock=clock) as meta:
         lake = DeltaLake(str(tmp_path / "lake"))
-        repairer = Committer(lake, meta.coverage, meta.leases, clock)
-        other = Committer(DeltaLake(str(tmp_path / "lake")), meta.coverage, meta.leases, clock)
+        repairer = Committer(LakeWriter(lake, meta.coverage, meta.leases, clock))
+        other = Committer(LakeWriter(DeltaLake(str(tmp_path / "lake")), meta.coverage, meta.leases, clock))
         commit(repairer, [cluster_day("b")])
         damage(tmp_path)
         (day,) = check_days(meta.coverage, lake).damaged
         newer = cluster_day("b", 1, pods=9)
         commit(other, [newer], anew=True)
-        assert repairer.set_aside([day.pair]) == []
-        assert repairer.put_back([cluster_day("b")]) == []
+        assert Repairer(repairer.writer).set_aside([day.pair]) == []
+        assert Repairer(repairer.writer).put_back([cluster_day("b")]) == []
         held = meta.coverage.held_on(DAY)["b"]
         assert held.id == newer.collection.id
         assert lake.rows([held]) == {held.id: newer.rows}
@@ -88,16 +90,16 @@ def test_day_that_another_process_mended_meanwhile_is_left_alone(tmp_path: Path)
     clock = SystemClock()
     with open_meta(f"sqlite:///{tmp_path}/kubetally.db", KeyRing.open(None, tmp_path), clock=clock) as meta:
         lake = DeltaLake(str(tmp_path / "lake"))
-        repairer = Committer(lake, meta.coverage, meta.leases, clock)
-        other = Committer(DeltaLake(str(tmp_path / "lake")), meta.coverage, meta.leases, clock)
+        repairer = Committer(LakeWriter(lake, meta.coverage, meta.leases, clock))
+        other = Committer(LakeWriter(DeltaLake(str(tmp_path / "lake")), meta.coverage, meta.leases, clock))
         whole = cluster_day("b")
         commit(repairer, [whole])
         damage(tmp_path)
         (day,) = check_days(meta.coverage, lake).damaged
         with pytest.raises(DayDamaged):
             lake.rows([day.collection])
-        assert other.put_back([whole])
-        assert repairer.set_aside([day.pair]) == []
+        assert Repairer(other.writer).put_back([whole])
+        assert Repairer(repairer.writer).set_aside([day.pair]) == []
         assert lake.rows([day.collection]) == {day.collection.id: whole.rows}
 
 
@@ -105,18 +107,18 @@ def test_day_that_the_lake_lacks_is_listed_and_put_back(tmp_path: Path) -> None:
     clock = SystemClock()
     with open_meta(f"sqlite:///{tmp_path}/kubetally.db", KeyRing.open(None, tmp_path), clock=clock) as meta:
         lake = DeltaLake(str(tmp_path / "lake"))
-        committer = Committer(lake, meta.coverage, meta.leases, clock)
+        committer = Committer(LakeWriter(lake, meta.coverage, meta.leases, clock))
         account_id = "a"
         whole = cluster_day(account_id)
         commit(committer, [whole, cluster_day("b")])
         lake.reconcile(account_id, {})
-        committer.match()
+        committer.writer.match()
         meta.coverage.failed(account_id, DAY, clock.now(), "source_down", "its source is down")
         days = check_days(meta.coverage, lake)
         assert [one.id for one in days.missing] == [whole.collection.id]
         assert not Found(LakeCheck(), days, {}).is_well
-        assert committer.put_lost_back([whole])
-        assert committer.put_lost_back([whole]) == []
+        assert Repairer(committer.writer).put_lost_back([whole])
+        assert Repairer(committer.writer).put_lost_back([whole]) == []
         days = check_days(meta.coverage, lake)
         assert (days.count, days.damaged, days.missing) == (2, [], [])
         assert lake.stored_ids(is_running=False).of(account_id, DAY) == {whole.collection.id}

@@ -5,22 +5,22 @@ from collections.abc import Callable, Sequence
 from kubetally.domain.account import ListedAccount
 from kubetally.ledger.account_days import AccountDays
 from kubetally.ledger.alone import alone
-from kubetally.ledger.collect.commit import Committer, LeaseLost
-from kubetally.ledger.stored import ACCOUNT_LIST, Lake, Lease, Leases
+from kubetally.ledger.collect.writer import LakeWriter
+from kubetally.ledger.stored import ACCOUNT_LIST, Lake, Leases
 
 _PATIENCE_SECONDS = 20.0
 
 
-def reconcile_days(days: AccountDays, lake: Callable[[], Lake], committer: Callable[[], Committer]) -> None:
+def reconcile_days(days: AccountDays, new_writer: Callable[[], LakeWriter]) -> None:
     """Bring the rows of accounts in line whose days were relabelled or purged; nothing is opened where none were.
 
     Raises: AnotherWriter, LeaseLost, StoreError; what was done stays, and the next call does the rest.
     """
     for account_id in days.unreconciled():
-        writer = committer()
-        writer.repair()  # else rows of days that the database lost sight of would be deleted
-        with writer.alone() as lease:
-            lake().reconcile(account_id, days.currencies(account_id), go_on=_check(lease, lake()))
+        writer = new_writer()
+        writer.recover()  # else rows of days that the database lost sight of would be deleted
+        with writer.alone() as leased:
+            leased.reconcile(account_id, days.currencies(account_id))
             days.reconciled(account_id)
 
 
@@ -32,11 +32,3 @@ def list_accounts(listed: Callable[[], Sequence[ListedAccount]], lake: Lake, lea
     """
     with alone(leases, ACCOUNT_LIST, lake.url, patience_seconds=_PATIENCE_SECONDS):
         return lake.list_accounts(listed())
-
-
-def _check(lease: Lease, lake: Lake) -> Callable[[], None]:
-    def check() -> None:
-        if not lease.renew():
-            raise LeaseLost(lake.url)
-
-    return check

@@ -10,7 +10,7 @@ from kubetally.ledger.account_days import AccountIsActive, StoredDays
 from kubetally.settings import Settings
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.ledger import Ledger, open_ledger
-from kubetally.wiring.reconcile import committer_of, follow
+from kubetally.wiring.reconcile import follow, writer_of
 
 
 class NoRemovedAccount(NotFound):
@@ -86,7 +86,7 @@ def purge_account(account_id: str, settings: Settings) -> tuple[int, list[str]]:
     Raises: AccountIsActive, AnotherWriter, StoreError.
     """
     with open_ledger(settings) as ledger:
-        with committer_of(ledger, SystemClock()).alone():
+        with writer_of(ledger, SystemClock()).alone():
             days = ledger.days.purge(account_id)
         return days, follow(ledger)
 
@@ -104,7 +104,7 @@ def change_currency(ledger: Ledger, account: Account, stated: str | None, settin
         currency, origin = ledger.accounts.organization().currency, CurrencyOrigin.ASSUMED
     with ExitStack() as stack:
         if ledger.days.stored(account.id).count:
-            stack.enter_context(committer_of(ledger, SystemClock()).alone())
+            stack.enter_context(writer_of(ledger, SystemClock()).alone())
         done = ledger.days.relabel(account.id, stated, currency, origin)
     assumed = " (assumed)" if origin is CurrencyOrigin.ASSUMED else ""
     if not done.days:

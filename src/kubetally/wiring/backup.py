@@ -38,7 +38,7 @@ from kubetally.wiring.backup_file import (
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.lake import has_lake, open_lake_files, shown_lake
 from kubetally.wiring.ledger import Ledger, open_ledger
-from kubetally.wiring.reconcile import committer_of, follow
+from kubetally.wiring.reconcile import follow, writer_of
 from kubetally.wiring.store import database_url
 from kubetally.wiring.unknown_days import told_unknown_days
 
@@ -116,13 +116,13 @@ def backup(settings: Settings, file: Path, *, partial: bool = False) -> Copied:
     file = Path(os.path.realpath(named))  # of a link, what it leads to is written
     manifest: dict[str, str] = {}
     with open_ledger(settings, clock) as ledger:
-        committer = committer_of(ledger, clock)
+        lake_writer = writer_of(ledger, clock)
         try:
             with alone(ledger.leases, MAINTAINER, ledger.lake.url), _put_in_place(file) as part:
                 unknown = _unknown(ledger)
                 with tarfile.open(fileobj=part, mode="w") as tar:
                     lake = open_lake_files(settings)
-                    with committer.alone():
+                    with lake_writer.alone():
                         writer = _Writer(tar, clock.now(), manifest)
                         rows, found = writer.add_dump(settings), lake.all()
                         writer.add_files(lake, (one for one in found if one.is_log))

@@ -19,7 +19,7 @@ from kubetally.domain.money import to_number
 from kubetally.domain.window import Clock, rfc3339
 from kubetally.ledger.alone import AnotherWriter, alone
 from kubetally.ledger.collect.collector import Collector, Report, Watch
-from kubetally.ledger.collect.commit import Outcome
+from kubetally.ledger.collect.commit import Committer, Outcome
 from kubetally.ledger.collect.examine import compare_collected_days, examine_stored_days
 from kubetally.ledger.collect.guard import NOT_BEGUN, NOT_TRIED, OVERTAKEN
 from kubetally.ledger.collect.looks import Looks
@@ -33,7 +33,7 @@ from kubetally.wiring.ledger import Ledger, open_ledger
 from kubetally.wiring.loop import run
 from kubetally.wiring.opener import FleetInStore, Opener
 from kubetally.wiring.readers.pool import reader_pool
-from kubetally.wiring.reconcile import committer_of, reconcile
+from kubetally.wiring.reconcile import reconcile, writer_of
 
 T = TypeVar("T")
 Planned = Callable[[int], None]
@@ -234,7 +234,7 @@ async def with_collector(
                 ledger.accounts,
                 ledger.coverage,
                 reader,
-                committer_of(ledger, clock),
+                Committer(writer_of(ledger, clock)),
                 clock,
                 executor=executor,
                 policy=Policy(most_days=settings.collect_days),
@@ -366,10 +366,10 @@ def maintain(ledger: Ledger, clock: Clock, *, shorten: bool = False, trust_clock
 
     Raises: AnotherWriter, StoreError.
     """
-    keep, committer = timedelta(days=ledger.settings.history_days), committer_of(ledger, clock)
+    keep, writer = timedelta(days=ledger.settings.history_days), writer_of(ledger, clock)
     _if_possible(partial(reconcile, ledger, clock), "not_reconciled")  # one damaged day must not stop maintenance
-    with alone(ledger.leases, MAINTAINER, ledger.lake.url), committer.alone():
-        committer.match()
+    with alone(ledger.leases, MAINTAINER, ledger.lake.url), writer.alone():
+        writer.match()
         silent_since = None if trust_clock else _newest_commit_long_before(ledger.lake, clock.now())
         done = ledger.lake.maintain(keep, shorten=shorten, clear=silent_since is None)
     if silent_since is not None:

@@ -12,8 +12,8 @@ from kubetally.domain.account import AccountType
 from kubetally.domain.collection import CollectedDay, Collection
 from kubetally.domain.errors import HubError, StoreError
 from kubetally.ledger.collect.collector import Collector
-from kubetally.ledger.collect.commit import read_collection
-from kubetally.ledger.collect.damage import CheckedDays, check_days
+from kubetally.ledger.collect.damage import CheckedDays, check_days, note_damage, read_collection
+from kubetally.ledger.collect.repair import Repairer
 from kubetally.ledger.stored import Lake, LakeCheck
 from kubetally.settings import Settings
 from kubetally.wiring.backup_file import LAKE, Source, opened_backup, read_manifest
@@ -22,7 +22,7 @@ from kubetally.wiring.collect import with_collector
 from kubetally.wiring.lake import has_lake, open_lake
 from kubetally.wiring.ledger import Ledger, open_ledger
 from kubetally.wiring.loop import run
-from kubetally.wiring.reconcile import committer_of
+from kubetally.wiring.reconcile import writer_of
 from kubetally.wiring.unknown_days import told_unknown_days
 
 
@@ -93,7 +93,8 @@ def _check(ledger: Ledger, lake: Lake, settings: Settings) -> Found:
             raise
         return Found(files, CheckedDays(), names, error)
     days = check_days(ledger.coverage, lake)
-    committer_of(ledger, SystemClock()).note_damage(day.pair for day in days.damaged if day.noticed_at is None)
+    news = (day.pair for day in days.damaged if day.noticed_at is None)
+    note_damage(ledger.coverage, news, SystemClock().now())
     ledger.coverage.clear_damage(days.well_again)
     return Found(files, days, names, unknown=told_unknown_days(ledger, lake))
 
@@ -110,7 +111,7 @@ def repair(settings: Settings, backup: Path | None = None) -> tuple[list[Repaire
 async def _repair(
     settings: Settings, ledger: Ledger, collector: Collector, copy: Lake | None
 ) -> tuple[list[Repaired], Found]:
-    lake, committer = ledger.lake, committer_of(ledger, SystemClock())
+    lake, repairer = ledger.lake, Repairer(writer_of(ledger, SystemClock()))
     found = _check(ledger, lake, settings)
     if found.unreadable is not None:
         return [], found
@@ -124,14 +125,14 @@ async def _repair(
     ]
     days = _check(ledger, lake, settings).days
     left = {day.collection.id: day for day in days.damaged}
-    written = committer.put_back(_copied(copy, [day.collection for day in left.values()]))
+    written = repairer.put_back(_copied(copy, [day.collection for day in left.values()]))
     for one in written:
         del left[one.id]
-    written += committer.put_lost_back(_copied(copy, days.missing))
+    written += repairer.put_lost_back(_copied(copy, days.missing))
     repaired += [Repaired(one.account_id, one.day, Origin.BACKUP) for one in written]
-    aside = committer.set_aside([day.pair for day in left.values() if not day.is_set_aside])
+    aside = repairer.set_aside([day.pair for day in left.values() if not day.is_set_aside])
     repaired += [Repaired(one.account_id, one.day, Origin.NOTHING) for one in aside]
-    committer.mend_files([damage for damage in lake.check().damage if damage.day is not None])
+    repairer.mend_files([damage for damage in lake.check().damage if damage.day is not None])
     return repaired, _check(ledger, lake, settings)
 
 

@@ -11,7 +11,7 @@ import structlog
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
 from kubetally.ledger.account_days import AccountDays
-from kubetally.ledger.collect.commit import Committer
+from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.history import History
 from kubetally.ledger.stored import Coverage, Lake, Leases
 from kubetally.settings import Settings
@@ -44,7 +44,7 @@ class Ledger:
         lake = open_lake(self.settings)
         try:
             if lake.is_torn():
-                Committer(lake, self.coverage, self.leases, self.clock, patience_seconds=_PATIENCE_SECONDS).repair()
+                LakeWriter(lake, self.coverage, self.leases, self.clock, patience_seconds=_PATIENCE_SECONDS).recover()
         except StoreError as error:  # whoever writes next does it; what is read meanwhile says what is wrong
             _log.warning("lake_not_mended", code=error.code, error=str(error))
         return lake

@@ -6,7 +6,7 @@ import structlog
 
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
-from kubetally.ledger.collect.commit import Committer
+from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.reconcile import list_accounts, reconcile_days
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.lake import has_lake, open_lake
@@ -20,8 +20,8 @@ def reconcile(ledger: Ledger, clock: Clock) -> None:
 
     What lake and database differ in is noted before: rows that the database lost sight of are not deleted.
     """
-    committer_of(ledger, clock).repair()
-    reconcile_days(ledger.days, lambda: ledger.lake, partial(committer_of, ledger, clock))
+    writer_of(ledger, clock).recover()
+    reconcile_days(ledger.days, partial(writer_of, ledger, clock))
     if list_accounts(ledger.accounts.listed, ledger.lake, ledger.leases):
         _log.debug("accounts_listed", lake=ledger.lake.url)
 
@@ -30,7 +30,7 @@ def follow(ledger: Ledger) -> list[str]:
     """Bring an existing lake in line after a change of accounts; what could not be done, as warnings."""
     warnings = []
     try:
-        reconcile_days(ledger.days, lambda: ledger.lake, partial(committer_of, ledger, SystemClock()))
+        reconcile_days(ledger.days, partial(writer_of, ledger, SystemClock()))
     except StoreError as error:
         warnings.append(f"the rows in the lake were not changed yet: {error}. {_LATER}")
     if has_lake(ledger.settings):
@@ -44,6 +44,6 @@ def follow(ledger: Ledger) -> list[str]:
 _LATER = "The next `kubetally collect`, `serve` or `maintain` does it"
 
 
-def committer_of(ledger: Ledger, clock: Clock) -> Committer:
+def writer_of(ledger: Ledger, clock: Clock) -> LakeWriter:
     """Who writes to the ledger's lake."""
-    return Committer(ledger.lake, ledger.coverage, ledger.leases, clock)
+    return LakeWriter(ledger.lake, ledger.coverage, ledger.leases, clock)

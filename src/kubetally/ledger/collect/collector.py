@@ -157,7 +157,7 @@ class Collector:
 
         Raises: AccountNotFound, AnotherWriter, StoreError.
         """
-        await self._blocking(self._committer.repair)
+        await self._blocking(self._committer.writer.recover)
         return await self._blocking(lambda: self._due(names))
 
     async def collect(self, dues: Sequence[Due], watch: Watch = lambda outcome: None) -> Report:
@@ -240,7 +240,7 @@ class Collector:
         Raises: AccountNotFound, NotACluster, and as `collect`.
         """
         account = await self._blocking(lambda: cluster_named(self._accounts, name))
-        await self._blocking(self._committer.repair)
+        await self._blocking(self._committer.writer.recover)
         known = await self._blocking(lambda: self._known(account.id, first, end))
         end = min(end, self._clock.now().date() + ONE_DAY)
         days = [first + number * ONE_DAY for number in range(max(0, (end - first).days))]

@@ -1,13 +1,19 @@
-"""Finding the stored days that can't be read as they were committed."""
+"""Finding and noting the stored days that can't be read as they were committed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from kubetally.domain.collection import SET_ASIDE, Collection, CoveredDay
+import structlog
+
+from kubetally.domain.collection import SET_ASIDE, CollectedDay, Collection, CoveredDay
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.collect.commit import DamagedCollection
-from kubetally.ledger.stored import Coverage, Lake
+from kubetally.ledger.stored import Coverage, DayDamaged, Lake
+
+_log = structlog.get_logger(__name__)
+
+DamagedCollection = tuple[Collection, StoreError]
+"""A collection that holds, and why it can't be read as it was committed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,32 @@ def check_days(coverage: Coverage, lake: Lake) -> CheckedDays:
             elif before is not None and before.is_damaged:
                 well_again.append(collection)
     return CheckedDays(len(known), damaged, well_again, coverage.lost())
+
+
+def note_damage(coverage: Coverage, damaged: Iterable[DamagedCollection], now: datetime) -> None:
+    """Note stored days that can't be read, so that `coverage` shows them and they are collected again."""
+    for collection, error in damaged:
+        _log.warning("stored_day_damaged", account=collection.account_id, day=str(collection.day), error=str(error))
+        coverage.failed(collection.account_id, collection.day, now, DayDamaged.code, str(error))
+
+
+def read_collection(lake: Lake, collection: Collection) -> tuple[CollectedDay | None, StoreError | None]:
+    """Rows and assets of a collection, verified; None without its rows, and an error where any of it can't be read.
+
+    Raises: StoreError, of a store that is away.
+    """
+    try:
+        rows = lake.rows([collection])[collection.id]
+    except StoreError as error:
+        if error.retryable:
+            raise
+        return None, error
+    try:
+        return CollectedDay(collection, rows, lake.assets([collection])[collection.id]), None
+    except StoreError as error:
+        if error.retryable:
+            raise
+        return CollectedDay(collection, rows, ()), error
 
 
 def _damaged_day(collection: Collection, error: StoreError, before: CoveredDay | None) -> DamagedDay:

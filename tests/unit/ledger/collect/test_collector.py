@@ -22,13 +22,14 @@ from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window
 from kubetally.ledger.alone import AnotherWriter
 from kubetally.ledger.collect.collector import Collector, Report, Waiting
-from kubetally.ledger.collect.commit import Committer, LeaseLost, Outcome
+from kubetally.ledger.collect.commit import Committer, Outcome
 from kubetally.ledger.collect.guard import OVERTAKEN
 from kubetally.ledger.collect.plan import ONE_DAY, Policy
 from kubetally.ledger.collect.read import Reader, Unread
+from kubetally.ledger.collect.writer import LakeWriter, LeaseLost
 from kubetally.ledger.ports import About
 from kubetally.ledger.stored import COMMITTER
-from tests.kept import Broken, CoverageInMemory, LakeInMemory, LeasesInMemory
+from tests.kept import Away, Broken, CoverageInMemory, LakeInMemory, LeasesInMemory
 from tests.served import NOON_AFTER, FixedClock
 from tests.service import AccountsInMemory, account, account_id
 
@@ -117,7 +118,9 @@ class World:
 
         reader = Reader(source, no_metrics, self.clock, deadline_seconds=5, new_id=lambda: str(next(numbers)))
         committer = Committer(
-            self.lake, self.coverage, self.leases, self.clock, patience_seconds=0.2, pause=lambda seconds: None
+            LakeWriter(
+                self.lake, self.coverage, self.leases, self.clock, patience_seconds=0.2, pause=lambda seconds: None
+            )
         )
         policy = Policy(most_days=30)
         return Collector(
@@ -433,6 +436,22 @@ async def test_measures_day_of_earlier_version_before_replacing_it() -> None:
     assert len(report.collected) == 5
 
 
+async def test_store_that_is_away_does_not_let_a_poorer_day_in() -> None:
+    def leave() -> None:
+        raise Away("a test wants it to be away")
+
+    world = World([Cluster(minutes=1440)])
+    await world.collect()
+    world.coverage.confirmed = [replace(stored, completeness=None) for stored in world.coverage.confirmed]
+    before = world.coverage.held(account_id(1), TODAY - 5 * ONE_DAY, TODAY)
+    world.clusters[0].minutes = 720
+    world.lake.on_read = leave
+    with pytest.raises(Away):
+        await backfill(world)
+    assert world.coverage.held(account_id(1), TODAY - 5 * ONE_DAY, TODAY) == before
+    assert not world.coverage.open
+
+
 async def test_a_backfill_may_leave_out_what_is_held_and_never_asks_for_days_to_come() -> None:
     world = World([Cluster(days=9)])
     await backfill(world, first=TODAY - 2 * ONE_DAY)
@@ -479,7 +498,7 @@ async def test_what_a_killed_writer_left_open_is_seen_to_by_the_next(is_committe
         raise Killed
 
     world = World([Cluster()])
-    committer = Committer(world.lake, world.coverage, world.leases, world.clock)
+    committer = Committer(LakeWriter(world.lake, world.coverage, world.leases, world.clock))
     collector = world.collector()
     days = [one async for one in collector._reader.days(account(1, "http://source"), [TODAY - ONE_DAY])]
     world.lake.after, world.lake.before = (kill, world.lake.before) if is_committed else (world.lake.after, kill)
@@ -568,7 +587,7 @@ async def test_of_two_answers_the_one_that_was_asked_for_later_holds_whichever_i
     earlier = await day_of(world)
     world.clock, world.clusters[0].cpu = FixedClock(NOON_AFTER + timedelta(minutes=1)), 2_000_000
     later = await day_of(world)
-    committer = Committer(world.lake, world.coverage, world.leases, world.clock)
+    committer = Committer(LakeWriter(world.lake, world.coverage, world.leases, world.clock))
     outcomes = [committer.commit(committer.pack([day]))[0] for day in (later, earlier)]  # type: ignore[arg-type]
     assert [one.code for one in outcomes] == [None, OVERTAKEN]
     assert world.held() == {1: 2_000_000}

@@ -1,0 +1,55 @@
+"""Writing the file of a day anew, with all of its other accounts that can be read."""
+
+from collections import defaultdict
+from collections.abc import Collection as Ids
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+
+from kubetally.domain.collection import SET_ASIDE, CollectedDay
+from kubetally.ledger.collect.damage import DamagedCollection, read_collection
+from kubetally.ledger.collect.writer import LeasedLake
+from kubetally.ledger.stored import Coverage, Lake, PackedDay
+
+
+def by_day(days: Iterable[PackedDay]) -> list[list[PackedDay]]:
+    """Those of one day together, once an account: of two collections of one account-day the later holds."""
+    groups: dict[tuple[date, bool], dict[str, PackedDay]] = defaultdict(dict)
+    for one in days:
+        groups[one.collection.day, one.collection.is_running][one.collection.account_id] = one
+    return [list(group.values()) for group in groups.values()]
+
+
+def rewrite_day(
+    leased: LeasedLake, coverage: Coverage, days: Sequence[PackedDay]
+) -> tuple[int, list[DamagedCollection]]:
+    """Write these account-days, all of one day, and what other accounts have stored of it.
+
+    Returns the version, and the collections of other accounts that can't be read. Of an account whose assets alone are
+    lost, the rows are kept.
+    """
+    first, mine = days[0].collection, {day.collection.account_id for day in days}
+    readable, damaged = read_stored_day(leased.lake, coverage, first.day, is_running=first.is_running, without=mine)
+    return leased.replace([*days, *leased.lake.pack(readable)], anew=True), damaged
+
+
+def read_stored_day(
+    lake: Lake, coverage: Coverage, day: date, *, is_running: bool, without: Ids[str] = ()
+) -> tuple[list[CollectedDay], list[DamagedCollection]]:
+    """What is stored of a day, read and verified, and what of it can't be read.
+
+    without: accounts that are left out, as are those whose day was set aside. Raises: StoreError, of a store that is
+    away.
+    """
+    known = coverage.days(day, day + timedelta(days=1))
+    aside = {one.account_id for one in known if one.last_error is not None and one.last_error[0] == SET_ASIDE}
+    readable: list[CollectedDay] = []
+    damaged: list[DamagedCollection] = []
+    for collection in coverage.held_on(day).values():
+        if collection.account_id in {*aside, *without} or collection.is_running != is_running:
+            continue
+        found, error = read_collection(lake, collection)
+        if found is not None:
+            readable.append(found)
+        if error is not None:
+            damaged.append((collection, error))
+    return readable, damaged

@@ -1,0 +1,150 @@
+"""Being the only one who writes to the lake, once what others left open is seen to.
+
+What is about to be committed is noted first, then committed, then confirmed. Whoever writes next looks what became of
+notes that were left open: what is in the lake is confirmed, what is not is dropped.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from kubetally.domain.errors import StoreError
+from kubetally.domain.window import Clock
+from kubetally.ledger.alone import PATIENCE_SECONDS, alone
+from kubetally.ledger.collect.match import Matched, match_coverage
+from kubetally.ledger.stored import COMMITTER, Coverage, FileDamage, Lake, LakeBehind, Lease, Leases, PackedDay
+
+_log = structlog.get_logger(__name__)
+
+
+class LeaseLost(StoreError):
+    """Somebody else took over while we were writing: this process was stopped for too long."""
+
+    code = "lease_lost"
+    retryable = True
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        super().__init__(
+            f"another process took over writing to {url}, because this one gave no sign of life: try again"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedLake:
+    """The lake, while this process holds the lease of who writes to it. Each call raises LeaseLost, once it is lost."""
+
+    lake: Lake
+    lease: Lease
+
+    def check_lease(self) -> None:
+        """Raises LeaseLost, where somebody took over while we stood still."""
+        if not self.lease.renew():
+            raise LeaseLost(self.lake.url)
+
+    def replace(self, days: Sequence[PackedDay], *, anew: bool = False) -> int:
+        """See `Lake.replace`."""
+        return self.lake.replace(days, go_on=self.check_lease, anew=anew)
+
+    def reconcile(self, account_id: str, currencies: Mapping[str, str]) -> int:
+        """See `Lake.reconcile`."""
+        return self.lake.reconcile(account_id, currencies, go_on=self.check_lease)
+
+    def mend_files(self, damage: Iterable[FileDamage]) -> None:
+        """See `Lake.mend_files`."""
+        self.check_lease()
+        self.lake.mend_files(damage)
+
+
+class LakeWriter:
+    """Lets one process at a time write to the lake. All calls block."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        coverage: Coverage,
+        leases: Leases,
+        clock: Clock,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.lake, self.coverage, self.clock = lake, coverage, clock
+        self._leases = leases
+        self._patience_seconds, self._pause = patience_seconds, pause
+        self._is_mended = False
+        self._matched_version = -1
+
+    def recover(self) -> None:
+        """See what became of commits whose writer was killed, and whether lake and database agree since the last call.
+
+        Raises: AnotherWriter, LakeBehind, StoreError.
+        """
+        is_torn = self.lake.is_torn()
+        if self.coverage.pending() or is_torn:
+            self._is_mended = self._is_mended and not is_torn
+            with self.alone():  # who is alone resolves them first
+                pass
+        if self._may_differ():
+            with self.alone():
+                self.match()
+
+    def match(self) -> Matched:
+        """Make the database agree with the lake about what is stored; within `alone`. Raises LakeBehind, StoreError."""
+        version = self.lake.newest_version()
+        matched = match_coverage(self.lake, self.coverage, self.clock.now())
+        self._matched_version = -1 if version is None else version
+        return matched
+
+    def _may_differ(self) -> bool:
+        """Whether the lake is older than the database knows, or its newest commits are none that it knows of.
+
+        Raises: LakeBehind, where there is no lake.
+        """
+        known, found = self.coverage.last_version(), self.lake.newest_version()
+        if found is None:
+            if known is not None:
+                raise LakeBehind(self.lake.url, found, known)
+            return False
+        if known is not None and found < known:
+            return True
+        if found <= self._matched_version:
+            return False
+        # With the last commit that the database knows: in another lake it is of other collections.
+        named = self.lake.named_since(max(-1 if known is None else known - 1, self._matched_version))
+        if named - self.coverage.known_ids(named):
+            return True
+        self._matched_version = found
+        return False
+
+    @contextmanager
+    def alone(self) -> Iterator[LeasedLake]:
+        """Be the only one who writes, with nothing left open by others. Raises AnotherWriter, StoreError."""
+        with alone(
+            self._leases, COMMITTER, self.lake.url, patience_seconds=self._patience_seconds, pause=self._pause
+        ) as lease:
+            self.resolve_pending()
+            yield LeasedLake(self.lake, lease)
+
+    def resolve_pending(self) -> None:
+        """See what became of collections that were noted and not confirmed; within `alone`. Raises StoreError."""
+        pending = self.coverage.pending()
+        if pending or not self._is_mended:
+            self._mend([one.id for one in pending])
+        if not pending:
+            return
+        committed = self.lake.versions_of(pending)
+        for version in sorted(set(committed.values())):
+            self.coverage.confirm([one for one, its in committed.items() if its == version], version)
+        self.coverage.drop([one.id for one in pending if one.id not in committed])
+
+    def _mend(self, pending: Sequence[str]) -> None:
+        known = (self.coverage.last_version(), self.coverage.last_version(is_running=True))
+        days, running = (-1 if version is None else version for version in known)
+        for file in self.lake.mend(pending, (days, running)):
+            facts = {"table": file.table, "file": file.file, "why": file.why, "kept": file.kept}
+            _log.warning("unfinished_commit_set_aside", **facts)
+        self._is_mended = True
