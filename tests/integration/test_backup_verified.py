@@ -1,10 +1,13 @@
 """A backup is verified before it takes the place of a file, and before it is restored."""
 
+import json
 import os
 import shutil
+import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -78,7 +81,7 @@ def test_partial_backup_is_written_to_a_new_file_only(home: Home, tmp_path: Path
     assert home.call("backup", "--partial", str(tmp_path / "good.tar")).code == 3
     done = home.call("backup", "--partial", str(tmp_path / "partial.tar"))
     assert done.code == 0, done.err
-    assert "warning: the lake lacks rows of aurora: 2026-11-21" in done.err
+    assert "warning: damaged allocations of aurora: 2026-11-21" in done.err
     other = Home(tmp_path / "other")
     done = other.call("restore", str(tmp_path / "partial.tar"))
     assert done.code == 2
@@ -124,7 +127,7 @@ def test_verify_tells_what_is_wrong(home: Home, tmp_path: Path) -> None:
     done = home.call("backup", "--verify", str(bad))
     assert done.code == 1
     assert member.name in done.out
-    assert "the lake lacks rows of aurora: 2026-11-22" in done.out
+    assert "damaged allocations of aurora: 2026-11-22" in done.out
     for name, size in (("cut.tar", len(content) // 2), ("empty.tar", 0)):
         (tmp_path / name).write_bytes(good.read_bytes()[:size])
         done = home.call("backup", "--verify", str(tmp_path / name))
@@ -146,6 +149,71 @@ def test_verify_names_no_temporary_folder(home: Home, tmp_path: Path) -> None:
     assert "allocations: " in done.out
     assert str(Path(tempfile.gettempdir(), "kubetally-")) not in done.out
     assert "<unknown>" not in done.out
+
+
+@pytest.mark.parametrize("table", ["allocations", "assets"])
+def test_sums_that_differ_from_the_database_are_noticed(home: Home, tmp_path: Path, table: str) -> None:
+    with closing(sqlite3.connect(home.folder / "kubetally.db")) as connection, connection:
+        question = "SELECT id, balance, head FROM collections WHERE day = '2026-11-21'"
+        ((id_, *texts),) = connection.execute(question)
+        balance, head = map(json.loads, texts)
+        if table == "assets":
+            head["assets"][2] += 1
+        else:
+            balance["cpu"][1] += 1
+        change = "UPDATE collections SET balance = ?, head = ? WHERE id = ?"
+        connection.execute(change, (json.dumps(balance), json.dumps(head), id_))
+    done = home.call("backup", str(tmp_path / "other.tar"))
+    assert done.code == 3
+    assert f"damaged {table} (" in done.err
+    assert "of aurora: 2026-11-21" in done.err
+    assert home.call("backup", "--partial", str(tmp_path / "other.tar")).code == 0
+    assert home.call("backup", "--verify", str(tmp_path / "other.tar")).code == 1
+
+
+def test_damaged_file_of_history_is_noticed(home: Home, tmp_path: Path) -> None:
+    replaced = data_file(home)
+    with Served(Upstream().answers) as server:
+        home.call("accounts", "update", "aurora", "--url", f"{server.url}/aurora")
+        backfill(home, "aurora", "--force")
+    _flip(replaced)
+    done = home.call("backup", str(tmp_path / "other.tar"))
+    assert done.code == 3
+    assert f"{replaced.name}, which only history needs" in done.err
+    assert home.call("maintain", "--repair").code == 0
+    assert home.call("backup", str(tmp_path / "other.tar")).code == 0
+
+
+def test_backup_of_a_newer_program_is_not_replaced(home: Home, tmp_path: Path) -> None:
+    newer = tmp_path / "newer.tar"
+    changes: tuple[tuple[str, bytes, bytes], ...] = (
+        ("metadata.jsonl", b'"kubetally_dump":1', b'"kubetally_dump":2'),
+        ("metadata.jsonl", b'"revision":"0', b'"revision":"9'),
+        ("lake/allocations/", b'"kubetally.schema_version":"1"', b'"kubetally.schema_version":"2"'),
+        ("lake/assets/", b'"minWriterVersion":2', b'"minWriterVersion":9'),
+    )
+    for member, old, new in changes:
+        content = (tmp_path / "good.tar").read_bytes()
+        begin = content.index(old, content.index(member.encode()))
+        newer.write_bytes(content[:begin] + new + content[begin + len(new) :])
+        done = home.call("backup", str(newer))
+        assert (done.code, "newer Kubetally" in done.err) == (3, True), (member, new, done)
+        assert newer.read_bytes()[begin : begin + len(new)] == new
+        done = home.call("backup", "--partial", str(newer))
+        assert done.code == 3
+
+
+def test_one_damaged_file_is_told_once_for_all_accounts(home: Home, tmp_path: Path) -> None:
+    with Served(Upstream().answers) as server:
+        for name in ("cygnus", "draco"):
+            added(home, server, name)
+            backfill(home, name)
+    for file in (home.folder / "lake" / "allocations").glob("day=2026-11-21/*"):
+        file.write_bytes(b"")
+    done = home.call("backup", str(tmp_path / "other.tar"))
+    assert done.code == 3
+    assert "damaged allocations of aurora, cygnus, draco: 2026-11-21" in done.err
+    assert done.err.count("draco") == 1
 
 
 def test_restore_tells_the_instant(home: Home, tmp_path: Path) -> None:

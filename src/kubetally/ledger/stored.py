@@ -59,6 +59,11 @@ class DayDamaged(StoreError):
             "`kubetally maintain --check` lists all damage"
         )
 
+    @property
+    def table(self) -> str:
+        """The name of the table."""
+        return self.url.rpartition("/")[2]
+
     def of(self, account_id: str) -> "DayDamaged":
         """The same, told of an account."""
         return DayDamaged(self.url, self.day, self.why, account_id)

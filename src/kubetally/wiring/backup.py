@@ -30,6 +30,7 @@ from kubetally.wiring.backup_file import (
     Source,
     dumped_days,
     lost_days,
+    newer_than_known,
     opened_backup,
     read_manifest,
     spool,
@@ -48,6 +49,7 @@ _MEND = (
     "The present file was left as it is. Check KUBETALLY_LAKE_URL; `kubetally maintain` notes what lake and database "
     "differ in, `kubetally backfill` collects days again, `--partial` writes a backup without them to a new file"
 )
+_KEEP_NEWER = "The present file was left as it is. Make backups with the newer Kubetally, or name another file"
 _KEEP = "The present file was left as it is. Name another file, and keep this one"
 
 
@@ -114,6 +116,8 @@ def backup(settings: Settings, file: Path, *, partial: bool = False) -> Copied:
             str(named), "it is a folder" if named.is_dir() else "it is no file, but a device or pipe"
         )
     file = Path(os.path.realpath(named))  # of a link, what it leads to is written
+    if (newer := newer_than_known(file)) is not None:
+        raise BackupRefused(str(named), [f"a newer Kubetally wrote the backup there ({newer})"], _KEEP_NEWER)
     manifest: dict[str, str] = {}
     with open_ledger(settings, clock) as ledger:
         lake_writer = writer_of(ledger, clock)

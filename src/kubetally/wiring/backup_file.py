@@ -8,7 +8,7 @@ import hashlib
 import tarfile
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -17,9 +17,13 @@ from typing import IO
 
 import msgspec
 
-from kubetally.domain.errors import HubError, RequestError
-from kubetally.store.lake.archive import Member, read_archived_lake
-from kubetally.store.meta.backup import DumpedDay, DumpSummary, summarize
+from kubetally.domain.collection import Collection
+from kubetally.domain.errors import HubError, RequestError, StoreError
+from kubetally.ledger.collect.damage import find_damaged
+from kubetally.ledger.stored import CollectionGone, DayDamaged, FileDamage, Lake
+from kubetally.store.lake.archive import Member, archived_lake
+from kubetally.store.lake.faults import LakeNewer, LakeProtocolNewer
+from kubetally.store.meta.backup import DumpDamaged, DumpIsNewer, DumpSummary, NotADump, check_revision, summarize
 
 DUMP, LAKE, END = "metadata.jsonl", "lake/", "complete"
 _PIECE_BYTES = 8 << 20
@@ -63,9 +67,33 @@ def verify_backup(file: Path) -> Contents:
         return _contents(tar, file, problems)
 
 
+def newer_than_known(file: Path) -> str | None:
+    """Why only a newer Kubetally can read this backup; None where it is none of a newer one, or no backup."""
+    with suppress(BackupUnusable, NotADump, OSError), opened_backup(file) as tar:
+        with understood(file):
+            first = tar.next()
+            dump = tar.extractfile(first) if first is not None and first.name == DUMP else None
+        if dump is None:
+            return None
+        try:
+            check_revision(dump)
+            with understood(file):
+                members = _lake_members(tar)
+            with archived_lake(file, members) as lake:
+                lake.make()
+        except (DumpIsNewer, LakeNewer, LakeProtocolNewer) as error:
+            return str(error)
+        except StoreError:
+            return None
+    return None
+
+
 def dumped_days(file: Path) -> tuple[DumpSummary, datetime | None] | None:
-    """What a file's dump tells, and the instant that it is of; None where the file is no backup."""
-    with suppress(HubError, OSError), opened_backup(file) as tar:
+    """What a file's dump tells, and the instant that it is of; None where the file is no backup.
+
+    Raises: DumpIsNewer, CollectionNotUnderstood.
+    """
+    with suppress(BackupUnusable, NotADump, DumpDamaged, OSError), opened_backup(file) as tar:
         read_manifest(tar, file)
         summary = _summary(tar, file)
         return summary, _instant(tar, summary)
@@ -88,18 +116,62 @@ def _contents(tar: tarfile.TarFile, file: Path, problems: list[str]) -> Contents
         summary = _summary(tar, file)
     except HubError as error:
         return Contents(_instant(tar, None), 0, 0, len(tar.getmembers()) - 2, (*problems, str(error)))
-    members = {one.name.removeprefix(LAKE): Member(one.offset_data, one.size) for one in tar.getmembers()[1:-1]}
-    lake = read_archived_lake(file, members)
-    missing = [one for one in summary.days if lake.rows[one.is_running].get(one.id, 0) != one.rows]
-    days = [f"the lake lacks rows of {words}" for words in _by_account(missing, summary)]
+    members = _lake_members(tar)
+    with archived_lake(file, members) as lake:
+        found = _problems_of_lake(lake, summary)
     over = [one for one in summary.days if not one.is_running]
     return Contents(
         _instant(tar, summary),
         len(summary.accounts.keys() - summary.removed),
         len(over),
         len(members),
-        (*problems, *days, *lake.problems),
+        (*problems, *found),
     )
+
+
+def _lake_members(tar: tarfile.TarFile) -> dict[str, Member]:
+    """The lake's files in a backup, by their path in the lake."""
+    members = (one for one in tar.getmembers() if one.name.startswith(LAKE))
+    return {one.name.removeprefix(LAKE): Member(one.offset_data, one.size) for one in members}
+
+
+def _problems_of_lake(lake: Lake, summary: DumpSummary) -> list[str]:
+    """Damaged files of the lake, and days that can't be read as the database recorded them."""
+    try:
+        damage = lake.check().damage
+    except StoreError as error:
+        return [str(error)]
+    try:
+        lake.make()
+    except StoreError as error:
+        return [_told_file(file) for file in damage] or [str(error)]
+    by_day: dict[date, list[Collection]] = defaultdict(list)
+    for one in summary.days:
+        by_day[one.day].append(one)
+    days_of_why: dict[str, list[Collection]] = defaultdict(list)
+    explained = {(file.table, file.day) for file in damage}
+    for _, some in sorted(by_day.items()):
+        by_id = {one.id: one for one in some}
+        for id_, found in find_damaged(lake, some):
+            days_of_why[_why(found, explained)].append(by_id[id_])
+    days = [f"{why} {words}" for why, its in days_of_why.items() for words in _by_account(its, summary)]
+    return [*days, *(_told_file(file) for file in damage)]
+
+
+def _why(error: StoreError, explained: Container[tuple[str, date | None]]) -> str:
+    """What is wrong with a day, without what a damaged file of it tells already."""
+    if isinstance(error, CollectionGone):
+        return "the lake lacks rows of"
+    if not isinstance(error, DayDamaged):
+        return f"{error}:"
+    if (error.table, error.day) in explained:
+        return f"damaged {error.table} of"
+    return f"damaged {error.table} ({error.why}) of"
+
+
+def _told_file(file: FileDamage) -> str:
+    use = "" if file.is_current else ", which only history needs"
+    return f"{file.table}: the file {file.path}{use}: {file.why}"
 
 
 def _summary(tar: tarfile.TarFile, file: Path) -> DumpSummary:
@@ -123,17 +195,21 @@ def _is_changed(tar: tarfile.TarFile, member: tarfile.TarInfo, file: Path, manif
     return digest.hexdigest() != manifest[member.name]
 
 
-def _by_account(days: Iterable[DumpedDay], summary: DumpSummary) -> list[str]:
-    """`aurora: 2026-11-20, 2026-11-21 and 30 more`, for each account."""
+def _by_account(days: Iterable[Collection], summary: DumpSummary) -> list[str]:
+    """`aurora, cygnus: 2026-11-20, 2026-11-21 and 30 more`, for the accounts that have the same days."""
     by_account: dict[str, set[date]] = defaultdict(set)
     for one in days:
         by_account[summary.accounts.get(one.account_id, one.account_id)].add(one.day)
-    return [f"{name}: {_first_days(sorted(dates))}" for name, dates in sorted(by_account.items())]
+    by_days: dict[tuple[date, ...], list[str]] = defaultdict(list)
+    for name, dates in sorted(by_account.items()):
+        by_days[tuple(sorted(dates))].append(name)
+    return [f"{_first(names)}: {_first(dates)}" for dates, names in by_days.items()]
 
 
-def _first_days(days: list[date]) -> str:
-    more = len(days) - _NAMED_AT_MOST
-    return ", ".join(map(str, days[:_NAMED_AT_MOST])) + (f" and {more} more" if more > 0 else "")
+def _first(values: Sequence[object]) -> str:
+    """The first of these, and how many more there are."""
+    more = len(values) - _NAMED_AT_MOST
+    return ", ".join(map(str, values[:_NAMED_AT_MOST])) + (f" and {more} more" if more > 0 else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def check_days(coverage: Coverage, lake: Lake) -> CheckedDays:
     well_again: list[Collection] = []
     for day in sorted({day for _, day in known}):
         held = list(coverage.held_on(day).values())
-        errors = dict(_find_damaged(lake, held))
+        errors = dict(find_damaged(lake, held))
         for collection in held:
             before = known.get((collection.account_id, day))
             error = errors.get(collection.id)
@@ -98,8 +98,11 @@ def _damaged_day(collection: Collection, error: StoreError, before: CoveredDay |
     return DamagedDay(collection, error, before.tried_at, is_set_aside=code == SET_ASIDE)
 
 
-def _find_damaged(lake: Lake, collections: Sequence[Collection]) -> Iterator[tuple[str, StoreError]]:
-    """The ids of those that can't be read, and why; halved until each is alone."""
+def find_damaged(lake: Lake, collections: Sequence[Collection]) -> Iterator[tuple[str, StoreError]]:
+    """The ids of those whose rows or assets can't be read as they were recorded, and why; halved until each is alone.
+
+    Raises: StoreError, of a store that is away.
+    """
     if not collections:
         return
     try:
@@ -112,5 +115,5 @@ def _find_damaged(lake: Lake, collections: Sequence[Collection]) -> Iterator[tup
             yield collections[0].id, error
             return
         middle = len(collections) // 2
-        yield from _find_damaged(lake, collections[:middle])
-        yield from _find_damaged(lake, collections[middle:])
+        yield from find_damaged(lake, collections[:middle])
+        yield from find_damaged(lake, collections[middle:])

@@ -80,7 +80,8 @@ def check_data(
             if path in current:
                 yield FileDamage(table, path, "it is missing", day, written_at)
         except (DamagedFile, BaseError, OSError, *UNREADABLE) as error:
-            yield FileDamage(table, path, shown(error), day, written_at, is_current=path in current)
+            why = error.why if isinstance(error, DamagedFile) else shown(error)
+            yield FileDamage(table, path, why, day, written_at, is_current=path in current)
 
 
 def _wrong_with(actions: list[dict[str, Any]] | None) -> str | None:

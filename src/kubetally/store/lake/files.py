@@ -44,7 +44,11 @@ _LONGEST_STATISTIC = 256
 
 
 class DamagedFile(Exception):
-    """A file does not have the bytes that were written, or can't be decoded."""
+    """A file does not have the bytes that were written, or can't be decoded. path: in its table."""
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path, self.why = path, why
+        super().__init__(f"{path}: {why}")
 
 
 class _Group(NamedTuple):
@@ -147,7 +151,7 @@ def _footer(opened: Any, file: DataFile) -> pq.FileMetaData:
             return metadata
     tail = _ranged(opened, file, file.size - int(found[1], 16), file.size)
     if zlib.crc32(tail) != int(found[2], 16):
-        raise DamagedFile(f"the footer of {file.path} does not have the checksum of its name")
+        raise DamagedFile(file.path, "its footer does not have the checksum of its name")
     with _damaged(file.path):
         return pq.read_metadata(pa.BufferReader(tail))
 
@@ -159,13 +163,13 @@ def _ranged(opened: Any, file: DataFile, begin: int, end: int) -> bytes:
         content: bytes = opened.read(end - begin)
         if len(content) == end - begin:
             return content
-    raise DamagedFile(f"{file.path} is shorter than {file.size} bytes")
+    raise DamagedFile(file.path, f"it is shorter than {file.size} bytes")
 
 
 def _verified(opened: Any, file: DataFile, number: int, group: _Group) -> bytes:
     content = _ranged(opened, file, group.begin, group.end)
     if zlib.crc32(content) != group.crc:
-        raise DamagedFile(f"row group {number} of {file.path} does not have its checksum")
+        raise DamagedFile(file.path, f"row group {number} does not have its checksum")
     return content
 
 
@@ -200,7 +204,7 @@ def _damaged(path: str) -> Iterator[None]:
     try:
         yield
     except UNREADABLE as error:
-        raise DamagedFile(f"{path} can't be decoded ({error})") from error
+        raise DamagedFile(path, f"it can't be decoded ({error})") from error
 
 
 def slices_by(table: pa.Table, column: str) -> Iterator[tuple[str, pa.Table]]:

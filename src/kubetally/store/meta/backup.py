@@ -10,14 +10,17 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
+from types import SimpleNamespace
 from typing import IO, Any, BinaryIO
 
 import msgspec
 from sqlalchemy import Connection, Date, Engine, MetaData, Table, delete, func, insert, inspect, select
 
+from kubetally.domain.collection import Collection
 from kubetally.domain.errors import RequestError
+from kubetally.store.meta.coverage import collection_of
 from kubetally.store.meta.engine import alone, open_engine, shown
 from kubetally.store.meta.faults import translated
 from kubetally.store.meta.instants import from_microseconds
@@ -128,37 +131,30 @@ def load(database_url: str, stream: BinaryIO) -> dict[str, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class DumpedDay:
-    """A stored day as a dump has it, by its collection's id."""
-
-    id: str
-    account_id: str
-    day: date
-    is_running: bool
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
 class DumpSummary:
     """What a dump tells of accounts and their stored days.
 
-    accounts: names by id. removed: ids of those that were removed. confirmed_at: when the newest day was stored.
+    accounts: names by id. removed: ids of those that were removed. days: the collections that hold, as far as their
+    rows and assets are compared with them. confirmed_at: when the newest day was stored.
     """
 
     accounts: Mapping[str, str]
     removed: frozenset[str]
-    days: Sequence[DumpedDay]
+    days: Sequence[Collection]
     confirmed_at: datetime | None
 
 
 def summarize(stream: IO[bytes]) -> DumpSummary:
-    """Read a dump to its end, which is verified, too. Raises NotADump, DumpIsNewer, DumpDamaged, OSError."""
+    """Read a dump to its end, which is verified, too.
+
+    Raises: NotADump, DumpIsNewer, DumpDamaged, CollectionNotUnderstood, OSError.
+    """
     digest = hashlib.sha256()
     lines = iter(stream)
-    _revision(next(lines, b""), digest)
+    _check_known(_revision(next(lines, b""), digest))
     accounts: dict[str, str] = {}
     removed: set[str] = set()
-    days: list[DumpedDay] = []
+    days: list[Collection] = []
     confirmed = 0
     for table, row in _rows(lines, digest):
         try:
@@ -166,13 +162,31 @@ def summarize(stream: IO[bytes]) -> DumpSummary:
                 accounts[row["id"]] = row["name"]
                 removed |= {row["id"]} if row["deleted_at"] else set()
             elif table == CollectionRow.__tablename__ and row["phase"] == "confirmed":
-                day = date.fromisoformat(row["day"])
-                days.append(DumpedDay(row["id"], row["account_id"], day, bool(row["is_running"]), row["row_count"]))
+                days.append(_dumped_collection(row))
                 confirmed = max(confirmed, row["confirmed_at"] or 0)
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise DumpDamaged(f"a row of {table} does not fit the tables") from None
     at = from_microseconds(confirmed) if confirmed else None
     return DumpSummary(accounts, frozenset(removed), days, at)
+
+
+def check_revision(stream: IO[bytes]) -> None:
+    """See that the dump is of tables that this version knows. Raises NotADump, DumpIsNewer, OSError."""
+    _check_known(_revision(next(iter(stream), b""), hashlib.sha256()))
+
+
+def _check_known(revision: str) -> None:
+    """Raises DumpIsNewer."""
+    if revision > NEWEST:
+        raise DumpIsNewer(revision)
+
+
+def _dumped_collection(row: Mapping[str, Any]) -> Collection:
+    """Without what takes memory and says nothing of rows and assets. Raises CollectionNotUnderstood."""
+    added_later = dict.fromkeys(("currency_origin", "last_version")) | {"examined_by": 0}
+    values = {**added_later, **row, "day": date.fromisoformat(row["day"]), "is_running": bool(row["is_running"])}
+    found = collection_of(SimpleNamespace(**values))
+    return replace(found, head=replace(found.head, issues=(), covered=()), completeness=None)
 
 
 @contextmanager

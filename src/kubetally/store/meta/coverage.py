@@ -394,7 +394,7 @@ class SqlCoverage:
     def _collections(self, question: Any) -> list[Collection]:
         with self._reads() as connection:
             rows = connection.execute(question).all()
-        return [_collection(row) for row in rows]
+        return [collection_of(row) for row in rows]
 
     @contextmanager
     def _reads(self) -> Iterator[Connection]:
@@ -561,8 +561,8 @@ def _row(collection: Collection) -> dict[str, Any]:
     }
 
 
-def _collection(row: Any) -> Collection:
-    """Raises CollectionNotUnderstood."""
+def collection_of(row: Any) -> Collection:
+    """The collection of a row of `CollectionRow`. Raises CollectionNotUnderstood."""
     head = head_from_json(row.head, row.id)
     origin = head.booking.currency_origin if row.currency_origin is None else CurrencyOrigin(row.currency_origin)
     return Collection(
