@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from itertools import groupby
 
 from kubetally.domain.asset import Asset
 from kubetally.domain.booking import ComponentBalance
@@ -15,11 +16,13 @@ from kubetally.ledger.stored import (
     DayDamaged,
     FileDamage,
     LakeCheck,
+    Lengthen,
     Maintained,
     PackedDay,
     Progress,
     SetAside,
     StoredIds,
+    by_clock,
 )
 
 
@@ -125,13 +128,10 @@ class LakeInMemory:
     def rebuilt(self, keys: Mapping[str, tuple[str, date]]) -> list[Collection]:
         return []
 
-    def tidy(self) -> int:
+    def tidy(self, *, lengthen: Lengthen = by_clock) -> int:
         return 0
 
-    def newest_commit_at(self) -> datetime | None:
-        return None
-
-    def maintain(self, keep: timedelta, shorten: bool = False, *, clear: bool = True) -> Maintained:
+    def maintain(self, keep: timedelta, shorten: bool = False, *, lengthen: Lengthen = by_clock) -> Maintained:
         return Maintained()
 
     def check(self) -> LakeCheck:
@@ -177,6 +177,10 @@ class CoverageInMemory:
 
     def damaged(self) -> list[tuple[str, date]]:
         return sorted(key for key, day in self.tried.items() if day.last_error and day.last_error[0] in DAMAGE_CODES)
+
+    def collecting_times(self) -> list[tuple[datetime, datetime]]:
+        days = groupby(sorted((one.collected_at for one in self.confirmed), reverse=True), datetime.date)
+        return [(min(times), max(times)) for times in (list(times) for _, times in days)]
 
     def drop(self, collection_ids: Sequence[str]) -> None:
         for id_ in collection_ids:

@@ -64,6 +64,15 @@ def test_a_collection_is_read_by_nobody_until_it_is_confirmed_and_comes_back_who
         assert elsewhere.held("a", DAY, END) == [replace(given, version=3)]
 
 
+def test_collecting_times_are_the_first_and_last_of_each_day(coverage: SqlCoverage) -> None:
+    assert coverage.collecting_times() == []
+    noon = NOW.replace(hour=12, microsecond=123_457)
+    minutes, yesterday = timedelta(minutes=1), noon - timedelta(days=1)
+    for number, at in enumerate([noon, noon - minutes, noon + minutes, yesterday]):
+        keep(coverage, number, collection(f"c{number}", collected_at=at))
+    assert coverage.collecting_times() == [(noon - minutes, noon + minutes), (yesterday, yesterday)]
+
+
 def test_days_tell_what_is_held_without_its_head(coverage: SqlCoverage) -> None:
     keep(coverage, 3, collection("c1", cost=-9_000_000_000_000_001))
     assert coverage.days(DAY, END) == [

@@ -27,7 +27,7 @@ Shorten = Annotated[
 
 TrustClock = Annotated[
     bool,
-    typer.Option("--trust-clock", help="Remove old history also if the last collection is more than a day old."),
+    typer.Option("--trust-clock", help="Remove old history also if nothing was collected for more than a day."),
 ]
 Verify = Annotated[
     bool, typer.Option("--verify", help="Read FILE and say what it holds; exit 1 if it is damaged. Writes nothing.")
@@ -94,10 +94,12 @@ def maintain(
     settings = start_up()
     done = maintain_once(settings, shorten=shorten, trust_clock=trust_clock)
     print(f"Put together {done.compacted} files, removed {done.vacuumed}")
-    if done.newest_commit is not None:
+    if done.silence is not None:
+        since, until = (rfc3339(at) for at in done.silence)
         print(
-            f"No history was removed: the last collection was at {rfc3339(done.newest_commit)}, more than a day before "
-            "this machine's clock. Check the clock, or collect first; --trust-clock removes it all the same"
+            f"Kept {done.held_back} old files of history: nothing was collected from {since} to {until}, so this "
+            "machine's clock may be ahead. If it is right, collecting goes on and removes them later; --trust-clock "
+            "removes them now"
         )
     for problem in check_storage(settings).problems:
         warn(str(problem))

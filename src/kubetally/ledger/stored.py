@@ -92,19 +92,30 @@ class PackedDay:
     content: object
 
 
+Lengthen = Callable[[timedelta], timedelta | None]
+"""How long history is kept by the clock, of how long it is to be kept; None where nothing may be removed."""
+
+
+def by_clock(keep: timedelta) -> timedelta | None:
+    """As long by the clock, which is trusted."""
+    return keep
+
+
 @dataclass(frozen=True, slots=True)
 class Maintained:
     """What maintenance did: files put together, files removed for good, and the version of the checkpoint.
 
     kept: how long what was replaced is kept; None where there is nothing.
-    newest_commit: where nothing was removed because the clock is more than a day after it; else None.
+    held_back: files that would be removed if the clock were trusted.
+    silence: why, if any are: nothing was collected from the first of these instants to the second.
     """
 
     compacted: int = 0
     vacuumed: int = 0
     checkpoint: int | None = None
     kept: timedelta | None = None
-    newest_commit: datetime | None = None
+    held_back: int = 0
+    silence: tuple[datetime, datetime] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,19 +303,14 @@ class Lake(Protocol):
         """
         ...
 
-    def tidy(self) -> int:
+    def tidy(self, *, lengthen: Lengthen = by_clock) -> int:
         """Remove what the copies of running days were before, once it is old enough; how many files that were."""
         ...
 
-    def newest_commit_at(self) -> datetime | None:
-        """When something was last collected, by the clock of who did; None where nothing was."""
-        ...
-
-    def maintain(self, keep: timedelta, shorten: bool = False, *, clear: bool = True) -> Maintained:
+    def maintain(self, keep: timedelta, shorten: bool = False, *, lengthen: Lengthen = by_clock) -> Maintained:
         """Put small files together, write a checkpoint, and remove what was replaced longer than `keep` ago.
 
-        clear: whether anything is removed. Where the lake was told before to keep it longer, that holds, unless
-        `shorten`.
+        Where the lake was told before to keep it longer, that holds, unless `shorten`.
         """
         ...
 
@@ -322,6 +328,10 @@ class Coverage(Protocol):
 
     def last_version(self, *, is_running: bool = False) -> int | None:
         """The greatest version of the lake's table of days, or running days, that a collection which holds has."""
+        ...
+
+    def collecting_times(self) -> list[tuple[datetime, datetime]]:
+        """First and last collection of each UTC day on which anything was collected, newest first."""
         ...
 
     def drop(self, collection_ids: Sequence[str]) -> None:

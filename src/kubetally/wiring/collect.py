@@ -16,6 +16,7 @@ import structlog
 from kubetally.domain.collection import NO_DATA
 from kubetally.domain.errors import RequestError, StoreError
 from kubetally.domain.money import to_number
+from kubetally.domain.trusted_time import TrustedTime
 from kubetally.domain.window import Clock, rfc3339
 from kubetally.ledger.alone import AnotherWriter, alone
 from kubetally.ledger.collect.collector import Collector, Report, Watch
@@ -25,7 +26,7 @@ from kubetally.ledger.collect.guard import NOT_BEGUN, NOT_TRIED, OVERTAKEN
 from kubetally.ledger.collect.looks import Looks
 from kubetally.ledger.collect.plan import Policy
 from kubetally.ledger.collect.read import Reader
-from kubetally.ledger.stored import COLLECTOR, MAINTAINER, Lake, Lease, Maintained
+from kubetally.ledger.stored import COLLECTOR, MAINTAINER, Lease, Maintained, by_clock
 from kubetally.settings import Settings
 from kubetally.tasks import task_group, until_set
 from kubetally.wiring.clock import SystemClock
@@ -41,7 +42,6 @@ _STANDBY_SECONDS = 5.0
 _RENEW_SECONDS, _LEASE_SECONDS = 10.0, 30.0
 _ACCOUNTS_KEPT_SECONDS = 10.0
 _MAINTAIN_EVERY, _TIDY_EVERY = timedelta(days=1), timedelta(hours=1)
-_MAX_SILENCE = timedelta(days=1)
 _NO_NEWS = frozenset({NO_DATA, NOT_TRIED, NOT_BEGUN, OVERTAKEN})
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 _THREADS = 4
@@ -342,8 +342,7 @@ def tidy(ledger: Ledger) -> None:
     Raises: AnotherWriter, where somebody needs the lake's files to stay as they are; StoreError.
     """
     with alone(ledger.leases, MAINTAINER, ledger.lake.url, patience_seconds=0):
-        if _newest_commit_long_before(ledger.lake, ledger.clock.now()) is None:
-            _log.debug("tidied", vacuumed=ledger.lake.tidy())
+        _log.debug("tidied", vacuumed=ledger.lake.tidy(lengthen=_trusted_time(ledger, ledger.clock).lengthen))
 
 
 def maintain_once(settings: Settings, *, shorten: bool = False, trust_clock: bool = False) -> Maintained:
@@ -352,17 +351,15 @@ def maintain_once(settings: Settings, *, shorten: bool = False, trust_clock: boo
         return maintain(ledger, ledger.clock, shorten=shorten, trust_clock=trust_clock)
 
 
-def _newest_commit_long_before(lake: Lake, now: datetime) -> datetime | None:
-    """When something was last collected, if that is so long before `now` that the clock may be ahead; else None."""
-    newest = lake.newest_commit_at()
-    return newest if newest is not None and now - newest > _MAX_SILENCE else None
+def _trusted_time(ledger: Ledger, clock: Clock) -> TrustedTime:
+    return TrustedTime(clock.now(), ledger.coverage.collecting_times())
 
 
 def maintain(ledger: Ledger, clock: Clock, *, shorten: bool = False, trust_clock: bool = False) -> Maintained:
     """Look after the lake, alone, and forget what was replaced longer ago than its history is kept.
 
-    By a clock that is more than a day after the newest commit nothing is removed, unless `trust_clock`: what is
-    removed is gone for good, and the clock may be ahead.
+    Time in which nothing was collected for more than a day does not count, unless `trust_clock`: what is removed is
+    gone for good, and the clock may be ahead.
 
     Raises: AnotherWriter, StoreError.
     """
@@ -370,12 +367,16 @@ def maintain(ledger: Ledger, clock: Clock, *, shorten: bool = False, trust_clock
     _if_possible(partial(reconcile, ledger, clock), "not_reconciled")  # one damaged day must not stop maintenance
     with alone(ledger.leases, MAINTAINER, ledger.lake.url), writer.alone():
         writer.match()
-        silent_since = None if trust_clock else _newest_commit_long_before(ledger.lake, clock.now())
-        done = ledger.lake.maintain(keep, shorten=shorten, clear=silent_since is None)
-    if silent_since is not None:
-        _log.warning("history_not_cleared", newest_commit=rfc3339(silent_since), clock=rfc3339(clock.now()))
-        return replace(done, newest_commit=silent_since)
-    forgotten = ledger.coverage.forget(clock.now() - (done.kept or keep))
+        trusted = _trusted_time(ledger, clock)
+        lengthen = by_clock if trust_clock else trusted.lengthen
+        done = ledger.lake.maintain(keep, shorten=shorten, lengthen=lengthen)
+    kept = done.kept or keep
+    longer = lengthen(kept)
+    forgotten = 0 if longer is None else ledger.coverage.forget(clock.now() - longer)
     facts = {"compacted": done.compacted, "vacuumed": done.vacuumed, "checkpoint": done.checkpoint}
     _log.info("maintained", **facts, forgotten=forgotten)
+    if done.held_back and (silence := trusted.silence(kept)) is not None:
+        since, until = (rfc3339(at) for at in silence)
+        _log.warning("history_kept_longer", files=done.held_back, none_collected_since=since, until=until)
+        return replace(done, silence=silence)
     return done

@@ -11,6 +11,7 @@ from deltalake import DeltaTable, PostCommitHookProperties, Schema, write_deltal
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from kubetally.domain.account import ListedAccount
+from kubetally.ledger.stored import Lengthen, by_clock
 from kubetally.store.lake.faults import translated
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import ACCOUNTS, SCHEMA_VERSION, VERSION_KEY, TableName
@@ -45,8 +46,11 @@ class AccountTable:
             self._sync()
         return True
 
-    def maintain(self, keep: timedelta) -> int:
+    def maintain(self, keep: timedelta, lengthen: Lengthen = by_clock) -> int:
         """Remove what was replaced longer than `keep` ago; how many files that were."""
+        longer = lengthen(keep)
+        if longer is None:
+            return 0
         with self._translated():
             handle = self._opened()
             if handle is None:
@@ -54,12 +58,13 @@ class AccountTable:
             wanted = retention(self._keep)
             if not wanted.items() <= handle.metadata().configuration.items():
                 handle.alter.set_table_properties(wanted)
-            hours = ceil(keep / timedelta(hours=1))
+            hours = ceil(longer / timedelta(hours=1))
             removed = handle.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
             handle.update_incremental()
             handle.create_checkpoint()
             self._sync()
-            handle.cleanup_metadata()
+            if longer == keep:
+                handle.cleanup_metadata()
             return len(removed)
 
     def _mend(self) -> None:

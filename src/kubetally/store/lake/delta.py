@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
@@ -29,10 +29,12 @@ from kubetally.ledger.stored import (
     DayDamaged,
     FileDamage,
     LakeCheck,
+    Lengthen,
     Maintained,
     PackedDay,
     SetAside,
     StoredIds,
+    by_clock,
 )
 from kubetally.store.collection_text import collections_from_text, collections_to_text
 from kubetally.store.lake.accounts import AccountTable
@@ -297,20 +299,12 @@ class DeltaLake:
         """Write the table of accounts, unless it says the same already; whether it was written."""
         return self._accounts.put(accounts)
 
-    def tidy(self) -> int:
+    def tidy(self, *, lengthen: Lengthen = by_clock) -> int:
         """As `maintain`, of the tables of running days alone, of which each collection leaves a file behind."""
-        keep = self._running.keep
-        return sum(table.maintain(keep, shorten=True).vacuumed for table in (self._running.rows, self._running.assets))
+        keep, tables = self._running.keep, (self._running.rows, self._running.assets)
+        return sum(table.maintain(keep, shorten=True, lengthen=lengthen).vacuumed for table in tables)
 
-    def newest_commit_at(self) -> datetime | None:
-        """When something was last collected, by the clock of who did; None where nothing was."""
-        newest = (
-            next((commit.at for commit in pair.rows.commits() if COLLECTIONS_KEY in commit.said), None)
-            for pair in (self._days, self._running)
-        )
-        return max((at for at in newest if at is not None), default=None)
-
-    def maintain(self, keep: timedelta, shorten: bool = False, *, clear: bool = True) -> Maintained:
+    def maintain(self, keep: timedelta, shorten: bool = False, *, lengthen: Lengthen = by_clock) -> Maintained:
         """One file a day, a checkpoint, and nothing that was replaced longer than `keep` ago (running days: an hour).
 
         Where the tables were told before to keep it longer, that holds, unless `shorten`: what is removed is gone for
@@ -320,14 +314,13 @@ class DeltaLake:
         self._drop_finished()
         self._drop_assets_of_replaced()
         done = [
-            table.maintain(min(keep, pair.keep), shorten or pair is self._running, clear=clear)
+            table.maintain(min(keep, pair.keep), shorten or pair is self._running, lengthen=lengthen)
             for pair in (self._days, self._running)
             for table in (pair.rows, pair.assets)
         ]
-        if clear:
-            self._accounts.maintain(min(keep, self._days.keep))
+        self._accounts.maintain(min(keep, self._days.keep), lengthen)
         compacted, vacuumed = sum(one.compacted for one in done), sum(one.vacuumed for one in done)
-        return Maintained(compacted, vacuumed, done[0].checkpoint, done[0].kept)
+        return Maintained(compacted, vacuumed, done[0].checkpoint, done[0].kept, sum(one.held_back for one in done))
 
     def check(self) -> LakeCheck:
         """Read every file of the tables of days, logs too, and tell which are damaged. Raises StoreError."""

@@ -26,7 +26,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from obstore.exceptions import BaseError
 
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.stored import DayDamaged, FileDamage, LakeCheck, Maintained, SetAside
+from kubetally.ledger.stored import DayDamaged, FileDamage, LakeCheck, Lengthen, Maintained, SetAside, by_clock
 from kubetally.store.lake import checking, files
 from kubetally.store.lake.faults import (
     UNREADABLE,
@@ -290,11 +290,10 @@ class DayTable:
         except UNREADABLE as error:
             raise LakeDamaged(self.url, f"its log entry {_entry(version)} can't be read: {shown(error)}") from error
 
-    def maintain(self, keep: timedelta, shorten: bool = False, *, clear: bool = True) -> Maintained:
+    def maintain(self, keep: timedelta, shorten: bool = False, *, lengthen: Lengthen = by_clock) -> Maintained:
         """One file a day, a checkpoint, and nothing that was replaced longer than `keep` ago.
 
-        Where the table says of itself that it keeps it longer, that holds, unless `shorten`. clear: whether anything
-        is removed.
+        Where the table says of itself that it keeps it longer, that holds, unless `shorten`.
         """
         snapshot = self.newest()
         if snapshot is EMPTY:
@@ -310,16 +309,19 @@ class DayTable:
             properties_wanted = retention(max(self._keep, told))
             if not properties_wanted.items() <= properties.items():
                 handle.alter.set_table_properties(properties_wanted)
-            hours = ceil(max(keep, told) / timedelta(hours=1))
-            removed = handle.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True) if clear else []
-            if removed:
-                handle.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
+            kept = max(keep, told)
+            longer = lengthen(kept)
+            old = removed = _vacuum(handle, kept, dry_run=True)
+            if longer != kept:
+                removed = [] if longer is None else _vacuum(handle, longer, dry_run=True)
+            if removed and longer is not None:
+                _vacuum(handle, longer, dry_run=False)
             handle.update_incremental()
             handle.create_checkpoint()
             self._sync_log(snapshot.version)
-            if clear:
+            if longer == kept:  # else the log would be cut off by the clock; it is once that is trusted again
                 handle.cleanup_metadata()
-        return Maintained(len(scattered), len(removed), self.newest().version, max(keep, told))
+        return Maintained(len(scattered), len(removed), self.newest().version, kept, len(old) - len(removed))
 
     def check(self) -> LakeCheck:
         """Read all files of the table, and tell which are damaged, but for old ones of which a copy was set aside."""
@@ -577,6 +579,11 @@ class DayTable:
             if not is_panic(error):
                 raise
             raise DayDamaged(self.url, day, shown(error, secrets)) from error
+
+
+def _vacuum(handle: DeltaTable, keep: timedelta, *, dry_run: bool) -> list[str]:
+    hours = ceil(keep / timedelta(hours=1))
+    return handle.vacuum(hours, dry_run=dry_run, enforce_retention_duration=False, full=True)
 
 
 def retention(keep: timedelta) -> dict[str, str]:

@@ -43,6 +43,7 @@ from kubetally.store.meta.upsert import put, put_missing
 
 _LARGEST = 2**63 - 1
 _MESSAGE_LENGTH = 2000
+_DAY_MICROSECONDS = 86_400_000_000
 _IDS_AT_ONCE = 500
 _FIGURES = (
     "account_id",
@@ -329,6 +330,15 @@ class SqlCoverage:
         with self._reads() as connection:
             days_held, days_failing, accounts_held, at = connection.execute(question).one()
         return Progress(days_held, days_failing, accounts_held, None if at is None else from_microseconds(at))
+
+    def collecting_times(self) -> list[tuple[datetime, datetime]]:
+        """First and last collection of each UTC day with any, newest first. Raises: StoreError."""
+        at = CollectionRow.collected_at
+        day = (at // _DAY_MICROSECONDS).label("day")
+        question = select(func.min(at), func.max(at)).group_by(day).order_by(func.min(at).desc())
+        with self._reads() as connection:
+            rows = connection.execute(question).all()
+        return [(from_microseconds(first), from_microseconds(last)) for first, last in rows]
 
     def damaged(self) -> list[tuple[str, date]]:
         """The account's name and the day of each day that was found damaged, in order. Raises: StoreError."""
