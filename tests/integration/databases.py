@@ -225,7 +225,7 @@ class MariaDb(ServerProcess):
         first = self.folder / "first.sql"
         first.write_text(
             f"CREATE USER IF NOT EXISTS {USER}@'%' IDENTIFIED BY '{PASSWORD.replace(chr(39), chr(39) * 2)}';\n"
-            f"GRANT ALL ON *.* TO {USER}@'%';\n",
+            f"GRANT ALL ON *.* TO {USER}@'%' WITH GRANT OPTION;\n",
             encoding="utf-8",
         )
         self.finish(self.needs[1], "--no-defaults", f"--datadir={self.data}", "--skip-test-db", "--skip-name-resolve")

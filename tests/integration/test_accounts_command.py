@@ -831,7 +831,7 @@ def test_a_removed_account_frees_its_name_for_another(home: Home, replay: Replay
 def with_lost_key(home: Home) -> None:
     """`locked` has credentials which nobody can read any more, `open` has none."""
     home.add("locked", "--url", f"http://{USER}:{PASSWORD}@127.0.0.1:1")
-    (home.folder / "keys").unlink()
+    (home.folder / "keys").write_text(KeyRing.new_key())
 
 
 def test_an_account_whose_key_is_lost_can_be_removed(home: Home) -> None:

@@ -198,7 +198,7 @@ def restore(settings: Settings, file: Path, *, partial: bool = False) -> Copied:
         counts = load(database_url(settings), dumped)
         done = Copied(sum(counts.values()), len(written), size, contents)
         written.clear()  # it stays
-    with open_ledger(settings) as ledger:
+    with open_ledger(settings, may_lock=True) as ledger:
         follow(ledger)
         return replace(done, locked=tuple(one.name for one in ledger.accounts.all() if one.locked is not None))
 

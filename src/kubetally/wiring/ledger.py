@@ -57,14 +57,19 @@ class Ledger:
 
 @contextmanager
 def open_ledger(
-    settings: Settings, clock: Clock | None = None, *, answer_seconds: float | None = None
+    settings: Settings,
+    clock: Clock | None = None,
+    *,
+    answer_seconds: float | None = None,
+    may_lock: bool = False,
 ) -> Iterator[Ledger]:
     """What the settings' database and lake hold. Raises StoreError, UnusableSetting.
 
+    may_lock: keys that are missing are made, also where there are credentials that these do not decrypt.
     answer_seconds: longest wait for an answer of the database once it is open; as long as writers wait if None.
     """
     clock = clock or SystemClock()
-    keys = open_keys(settings)
+    keys = open_keys(settings, may_lock=may_lock)
     with (
         url_named("KUBETALLY_DATABASE_URL"),
         open_meta(database_url(settings), keys, clock=clock, answer_seconds=answer_seconds) as found,

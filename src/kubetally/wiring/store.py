@@ -15,11 +15,22 @@ from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.environment import UnusableSetting
 
 
-def open_keys(settings: Settings) -> KeyRing:
-    """The keys of the settings. Raises UnusableKeys; NoKeys with the accounts that it locks."""
+def open_keys(settings: Settings, *, may_lock: bool = False) -> KeyRing:
+    """The keys of the settings, which are made where there are none.
+
+    may_lock: also where there are credentials that the new keys do not decrypt.
+    Raises: UnusableKeys; NoKeys with the accounts that it locks; UnusableSetting, StoreError, of the database.
+    """
+
+    def encrypted() -> list[str]:
+        with url_named("KUBETALLY_DATABASE_URL"):
+            return [] if may_lock else accounts_with_credentials(database_url(settings))
+
     try:
-        return KeyRing.open(settings.keys, settings.home_folder)
+        return KeyRing.open(settings.keys, settings.home_folder, encrypted)
     except NoKeys as error:
+        if error.accounts:
+            raise
         names = list[str]()
         with suppress(StoreError, InvalidDatabaseUrl):  # which says so itself once there are keys
             names = accounts_with_credentials(database_url(settings))

@@ -54,15 +54,21 @@ class StoreUnavailable(StoreError):
             remedy = "another program holds its lock; stop that, or try again. Nothing was changed"
         elif is_file:
             remedy = "check that this user may write the file and its folder, and that there is space on its disk"
-        super().__init__(f"the database {database} is not available ({why}): {_remedy_of_read_only(why) or remedy}")
+        super().__init__(
+            f"the database {database} is not available ({why}): {_remedy_of_read_only(database, why) or remedy}"
+        )
 
 
-def _remedy_of_read_only(why: str) -> str | None:
+def _remedy_of_read_only(database: str, why: str) -> str | None:
     """What to do about a database that can be read only; None where `why` does not say so."""
     if not any(word in why.lower() for word in ("readonly", "read-only", "read only")):
         return None
+    if database.startswith("sqlite"):
+        return "nothing was changed. Make the file and its folder writable for this user"
+    setting = "default_transaction_read_only" if database.startswith("postgres") else "read_only"
     return (
-        "nothing was changed. Make the file and its folder writable for this user, or name a server that takes writes"
+        f"nothing was changed. Set its {setting} to off, or name the primary in KUBETALLY_DATABASE_URL if this server "
+        "is a replica"
     )
 
 
@@ -73,7 +79,7 @@ class StoreRefused(StoreError):
 
     def __init__(self, database: str, why: str) -> None:
         self.database, self.why = database, why
-        remedy = _remedy_of_read_only(why) or "check its user, rights, space, and that it is Kubetally's"
+        remedy = _remedy_of_read_only(database, why) or "check its user, rights, space, and that it is Kubetally's"
         super().__init__(f"the database {database} refused ({why}): {remedy}")
 
 
@@ -97,8 +103,10 @@ class TablesMissing(SchemaMismatch):
         super().__init__(
             database,
             f"lacks tables or columns that it was set up with ({why})",
-            "something else removed them. `kubetally restore` puts a backup into an empty KUBETALLY_HOME or database; "
-            "days in the lake are not concerned",
+            "something else removed them; days in the lake are not concerned. Set KUBETALLY_HOME to a new folder, and "
+            "KUBETALLY_DATABASE_URL and KUBETALLY_LAKE_URL, where they are set, to an empty database and place; copy "
+            "the file `keys` into the new folder, and run `kubetally restore` with a backup. Without one, set only the "
+            "database to an empty one; `kubetally maintain --check` then says how to note the lake's days again",
         )
 
 

@@ -1,6 +1,7 @@
 """The keys that credentials are encrypted with, where they are kept."""
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -9,6 +10,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.accounts import SET_ANEW, locked_words
 from kubetally.store.meta.private_file import UnusableFile, read_or_make, replace_private
+from kubetally.store.reach import is_there
 
 VARIABLE = "KUBETALLY_KEYS"
 
@@ -35,9 +37,16 @@ class NoKeys(UnusableKeys):
         )
         super().__init__(
             origin,
-            f"there is none, and {whose} can't be decrypted. Restore the keys from their backup. If they are lost, put "
-            f"a new key there (`openssl rand -base64 32 | tr +/ -_`), and set the credentials anew: {SET_ANEW}",
+            f"there is none, and {whose} can't be decrypted. Restore the keys from their backup. If they are lost, "
+            f"make a new key ({_new_key_command(origin)}), and set the credentials anew: {SET_ANEW}",
         )
+
+
+def _new_key_command(origin: str) -> str:
+    """How to put a new key where the keys are."""
+    if origin == VARIABLE:
+        return "`openssl rand -base64 32 | tr +/ -_`"
+    return f"`(umask 077; openssl rand -base64 32 | tr +/ -_ > {shlex.quote(origin)})`"
 
 
 class WrongKey(StoreError):
@@ -73,7 +82,8 @@ class KeyRing:
                 # Not `from` it: what was meant to be a key stays out of any traceback.
                 raise UnusableKeys(
                     origin,
-                    f"number {number} is not 32 bytes in base64 as `openssl rand -base64 32 | tr +/ -_` prints",
+                    f"number {number} is not 32 bytes in base64 as `openssl rand -base64 32 | tr +/ -_` prints; put "
+                    "the keys back from their backup",
                 ) from None
         self._ring = MultiFernet(rings)
 
@@ -81,14 +91,17 @@ class KeyRing:
         return f"KeyRing(origin={self.origin!r})"
 
     @classmethod
-    def open(cls, keys: str | None, home: Path) -> Self:
+    def open(cls, keys: str | None, home: Path, encrypted: Callable[[], Sequence[str]] = lambda: ()) -> Self:
         """The keys of `keys`, the text of KUBETALLY_KEYS; else those of the file HOME/keys, which is made if missing.
 
-        Raises: UnusableKeys, also when others than its owner may read the file.
+        encrypted: returns the accounts whose credentials are encrypted; where there are any, no new file is made.
+        Raises: UnusableKeys, also when others than its owner may read the file; NoKeys.
         """
         if keys and keys.strip():
             return cls(_split(keys), VARIABLE)
         file = home / "keys"
+        if not is_there(file) and (accounts := encrypted()):
+            raise NoKeys(str(file), accounts)
         try:
             return cls(_split(read_or_make(file, cls.new_key)), str(file), file)
         except UnusableFile as error:
@@ -131,7 +144,7 @@ class KeyRing:
 
     def _as_it_is_now(self) -> MultiFernet:
         """The keys of the file, which may have been changed since by whoever rotates them. Raises UnusableKeys."""
-        if self._file is not None:
+        if self._file is not None and is_there(self._file):
             found = type(self).open(None, self._file.parent)
             if found._keys != self._keys:
                 self._keys, self._ring = found._keys, found._ring
