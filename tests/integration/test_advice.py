@@ -69,7 +69,7 @@ def test_missing_keys_are_not_replaced_by_new_ones(home: Home, tmp_path: Path) -
     keys.chmod(0o600)
     assert home.show("prod")["credentials_readable"] is True
     keys.unlink()
-    subprocess.run(["sh", "-c", advised], check=True)
+    subprocess.run(["/bin/sh", "-c", advised], check=True)
     assert home.show("prod")["credentials_readable"] is False
     assert home.call("accounts", "update", "prod", "--token-file", str(tmp_path / "token")).code == 0
     assert home.show("prod")["credentials_readable"] is True
