@@ -250,8 +250,10 @@ def test_a_day_without_rows_or_without_assets_is_a_day(place: Place) -> None:
 def test_nothing_is_found_where_nothing_was_written(place: Place) -> None:
     lake, never = place.lake(), cluster_day("a").collection
     assert lake.versions_of([never]) == {}
-    with pytest.raises(CollectionGone, match=never.id):
+    with pytest.raises(CollectionGone, match=f"{never.id}: they were lost to damage"):
         lake.rows([replace(never, version=3)])
+    with pytest.raises(CollectionGone, match=f"{never.id}: they are older than its history"):
+        lake.rows([replace(never, version=3, last_version=4)])
     with pytest.raises(CollectionGone, match=never.id):
         lake.assets([replace(never, version=3)])
     assert place.files() == {}

@@ -1,5 +1,6 @@
 """`kubetally maintain --check` and `--repair`, as the installed program does them on files that were damaged."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,45 @@ def test_damaged_day_is_repaired_from_a_backup_else_set_aside(
     done = home.call("maintain", "--repair", "--from-backup", str(backup))
     assert "written anew from the backup" in done.out
     assert figures(costs(home)) == whole
+
+
+def test_damaged_assets_leave_the_costs_of_their_day(
+    home: Home, upstream: tuple[Upstream, Served], tmp_path: Path
+) -> None:
+    source, server = upstream
+    whole, backup = backed_up(home, server, tmp_path)
+    (sound, *_) = home.call("coverage", "aurora", "--format", "json").json[0]["days"]
+    damage(day_file(home, "assets"))
+    source.mode = "down"
+    for command in (("--check",), ("--repair",)):
+        done = home.call("maintain", *command)
+        assert (done.code, "its costs are read from its rows" in done.out) == (1, True), done
+        assert figures(costs(home)) == whole
+        (day, *_) = home.call("coverage", "aurora", "--format", "json").json[0]["days"]
+        assert (day["is"], day["total_cost"]) == ("assets_damaged", sound["total_cost"])
+        assert day["last_error"]["code"] == "assets_damaged"
+    assert "costs are stored, assets are damaged" in home.call("coverage", "aurora").out
+    damage(day_file(home))
+    home.call("maintain", "--check")
+    (day, *_) = home.call("coverage", "aurora", "--format", "json").json[0]["days"]
+    assert (day["is"], day["total_cost"], day["last_error"]["code"]) == ("damaged", None, "day_damaged")
+    done = home.call("maintain", "--repair", "--from-backup", str(backup))
+    assert (done.code, "written anew from the backup" in done.out) == (0, True), done
+    assert home.call("coverage", "aurora", "--format", "json").json[0]["days"][0]["is"] == sound["is"]
+
+
+def test_dead_source_and_lost_lake_are_both_named(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    source, server = upstream
+    added(home, server)
+    backfill(home)
+    shutil.rmtree(home.folder / "lake")
+    source.mode = "down"
+    done = home.call("costs", "aurora", "--start", DAY, "--end", "2026-11-23", "--format", "json")
+    (error,) = done.json["errors"]
+    assert (done.code, error["code"]) == (3, "source_and_history_failed")
+    assert "503" in error["message"]
+    assert "what was collected" in error["message"]
+    assert str(home.folder / "lake") in error["message"]
 
 
 def test_backup_is_named_for_a_repair_only(home: Home) -> None:

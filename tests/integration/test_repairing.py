@@ -10,7 +10,7 @@ from kubetally.ledger.collect.commit import Committer
 from kubetally.ledger.collect.damage import check_days
 from kubetally.ledger.collect.repair import Repairer
 from kubetally.ledger.collect.writer import LakeWriter
-from kubetally.ledger.stored import DayDamaged, LakeCheck, PackedDay
+from kubetally.ledger.stored import AssetsDamaged, DayDamaged, LakeCheck, PackedDay
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.meta.metadata import open_meta
 from kubetally.store.meta.secrets import KeyRing
@@ -65,6 +65,28 @@ def test_file_stays_while_a_day_of_it_was_not_set_aside(tmp_path: Path) -> None:
         assert lake.check().damage == found
         (day,) = check_days(meta.coverage, lake).damaged
         assert day.noticed_at is not None
+
+
+def test_day_of_lost_assets_keeps_its_rows(tmp_path: Path) -> None:
+    clock = SystemClock()
+    with open_meta(f"sqlite:///{tmp_path}/kubetally.db", KeyRing.open(None, tmp_path), clock=clock) as meta:
+        lake = DeltaLake(str(tmp_path / "lake"))
+        committer = Committer(LakeWriter(lake, meta.coverage, meta.leases, clock))
+        a, b = cluster_day("a", nodes=2), cluster_day("b", nodes=2)
+        commit(committer, [a])
+        for one in (tmp_path / "lake" / "assets").rglob("*.parquet"):
+            one.unlink()
+        commit(committer, [b], anew=True)
+        repairer = Repairer(committer.writer)
+        for _ in range(2):
+            (day,) = check_days(meta.coverage, lake).damaged
+            assert isinstance(day.error, AssetsDamaged), day.error
+            assert day.collection.account_id == "a"
+            held = meta.coverage.held_on(DAY)["a"]
+            assert lake.rows([held]) == {held.id: a.rows}
+            assert repairer.set_aside([day.pair]) == []
+        assert repairer.put_back([a])
+        assert check_days(meta.coverage, lake).damaged == []
 
 
 def test_day_that_another_process_replaced_meanwhile_is_left_alone(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ _SIGNS: Mapping[str, tuple[str, str, str]] = {
     "partial": ("◐", "o", "yellow"),
     "failed": ("×", "x", "red"),
     "damaged": ("!", "!", "bold red"),
+    "assets_damaged": ("¡", "i", "yellow"),
     "nothing": ("·", ".", "dim"),
     "unknown": (" ", " ", ""),
 }
@@ -60,6 +61,7 @@ _MEANINGS: Mapping[str, str] = {
     "partial": "data is missing",
     "failed": "could not be had",
     "damaged": "stored, but damaged",
+    "assets_damaged": "costs are stored, assets are damaged",
     "nothing": "the source holds nothing",
 }
 
@@ -162,7 +164,7 @@ def _hours_of(issue: "Issue", day: date) -> str:
 def sort_of(day: "CoveredDay", missing: Missing = _NOTHING) -> str:
     """What a day is: a key of the calendar's signs."""
     if day.is_damaged:
-        return "damaged"
+        return "assets_damaged" if day.has_costs else "damaged"
     if not day.is_held:
         is_empty = day.last_error is not None and day.last_error[0] == NO_DATA
         return "nothing" if is_empty else "failed" if day.last_error is not None else "unknown"
@@ -213,7 +215,7 @@ def _day(day: "CoveredDay", balance: "Mapping[Component, ComponentBalance]", mis
         "source": day.source,
         "rows": day.rows,
         "hours_covered": day.hours_covered,
-        "total_cost": to_number(day.total) if day.is_held and not day.is_damaged else None,
+        "total_cost": to_number(day.total) if day.has_costs else None,
         "currency": day.currency,
         "currency_assumed": day.currency_origin is CurrencyOrigin.ASSUMED if day.is_held else None,
         "balance": [

@@ -27,7 +27,9 @@ NO_DATA = "no_data"
 
 DAMAGED, SET_ASIDE = "day_damaged", "day_set_aside"
 """Codes of an attempt that found a stored day damaged, and of one that found no copy of it."""
-DAMAGE_CODES = frozenset({DAMAGED, SET_ASIDE, "lake_damaged", "collection_gone"})
+ASSETS_DAMAGED = "assets_damaged"
+"""Code of an attempt that found the assets alone of a stored day damaged: its costs are in its rows."""
+DAMAGE_CODES = frozenset({DAMAGED, SET_ASIDE, ASSETS_DAMAGED, "lake_damaged", "collection_gone"})
 """Codes of attempts that say of a stored day that it can't be read, whatever is tried."""
 
 
@@ -166,6 +168,11 @@ class CoveredDay:
     def is_damaged(self) -> bool:
         """Whether it is stored and was found damaged when it was last read or written."""
         return self.is_held and self.last_error is not None and self.last_error[0] in DAMAGE_CODES
+
+    @property
+    def has_costs(self) -> bool:
+        """Whether its costs can be read, as far as is known: it is stored, and at most its assets are damaged."""
+        return self.is_held and not (self.is_damaged and self.last_error and self.last_error[0] != ASSETS_DAMAGED)
 
     @property
     def is_missing(self) -> bool:

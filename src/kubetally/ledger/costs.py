@@ -31,6 +31,17 @@ class Live:
     metrics: InfrastructureSource | None = None
 
 
+class SourceAndHistoryFailed(SourceError):
+    """The source gave no answer, and what was collected could not be read."""
+
+    code = "source_and_history_failed"
+
+    def __init__(self, why: HubError, history: Sequence[str]) -> None:
+        """why: the source's error. history: messages about the days that could not be read."""
+        self.why, self.history = why, tuple(history)
+        super().__init__("; ".join([str(why), *history]))
+
+
 OpenLive = Callable[[], AbstractAsyncContextManager[Live]]
 
 
@@ -62,14 +73,33 @@ async def get_joined_costs(
     *,
     clock: Clock,
     deadline_seconds: float | None = None,
+    of_history: Sequence[Issue] = (),
 ) -> ClusterCosts:
     """As `get_cluster_costs`, of days that are held and of what the source tells of the rest of the window.
 
     place: where the source is, fit to be shown. open_live: where all of the window is held, called for a Kubecost's
     savings alone. Where it fails and something is held, that is the answer, and the rest is missing from it.
+    of_history: issues of collected days, such as that they could not be read.
 
-    Raises: HubError of the source, where nothing is held.
+    Raises: HubError of the source, where nothing is held; SourceAndHistoryFailed, where that could not be read either.
     """
+    try:
+        costs = await _joined(held, place, open_live, window, clock, deadline_seconds)
+    except SourceError as error:
+        if unread := [issue.message for issue in of_history if issue.kind is not IssueKind.NOT_REPLACED]:
+            raise SourceAndHistoryFailed(error, unread) from error
+        raise
+    return replace(costs, issues=(*costs.issues, *of_history))
+
+
+async def _joined(
+    held: Sequence[HeldDay],
+    place: str,
+    open_live: OpenLive,
+    window: Window,
+    clock: Clock,
+    deadline_seconds: float | None,
+) -> ClusterCosts:
     over = begun(window, whole_hour(clock.now()))
     days = [day for day in held if over.contains(day.booking.window)]
     missing = spans_without([over], (day.booking.window for day in days))

@@ -138,7 +138,7 @@ class History:
             try:
                 known = self._coverage.days(one.day, one.day + DAY, [one.account_id])
                 held = self._coverage.held_on(one.day, [one.account_id]).get(one.account_id)
-                if held is None or held.id != one.id or any(day.is_damaged for day in known):
+                if held is None or held.id != one.id or any(day.is_damaged and not day.has_costs for day in known):
                     continue
                 self._coverage.failed(one.account_id, one.day, now, error.code, str(error.of(one.account_id)))
             except StoreError as failure:

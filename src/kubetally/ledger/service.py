@@ -433,8 +433,8 @@ class CostService:
                     window,
                     clock=clock,
                     deadline_seconds=self._deadline_seconds,
+                    of_history=held.issues,
                 )
-                costs = replace(costs, issues=(*costs.issues, *held.issues))
             except (SourceError, RequestError, NotFound) as why:
                 seconds = round(time.monotonic() - began, 3)
                 _log.warning("costs_failed", account=account.id, source=url, code=why.code, seconds=seconds)

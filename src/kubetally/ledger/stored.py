@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Collection as IdsOf
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.asset import Asset
 from kubetally.domain.booking import ComponentBalance
-from kubetally.domain.collection import DAMAGED, CollectedDay, Collection, CoveredDay
+from kubetally.domain.collection import ASSETS_DAMAGED, DAMAGED, CollectedDay, Collection, CoveredDay
 from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
 from kubetally.domain.row import Row
@@ -36,18 +36,21 @@ class CollectionGone(StoreError):
 
     code = "collection_gone"
 
-    def __init__(self, url: str, collection_id: str) -> None:
-        self.url, self.collection_id = url, collection_id
+    def __init__(self, url: str, collection_id: str, *, was_replaced: bool = False) -> None:
+        """was_replaced: another collection holds by now, so that it is kept for a time only."""
+        self.url, self.collection_id, self.was_replaced = url, collection_id, was_replaced
+        age = "are older than its history is kept, " if was_replaced else ""
         super().__init__(
-            f"{url} no longer has the rows of collection {collection_id}: they are older than its history is kept, or "
-            "the database and the lake are not of one backup"
+            f"{url} no longer has the rows of collection {collection_id}: they {age}were lost to damage, or the "
+            "database and the lake are not from one backup; `kubetally maintain --check` lists what is lost"
         )
 
 
 class DayDamaged(StoreError):
     """What is stored of a day is not what was committed: bytes, rows or sums differ, or a file is missing."""
 
-    code = DAMAGED
+    code: ClassVar[str] = DAMAGED
+    effect: ClassVar[str] = "its stored costs are not used"
 
     def __init__(self, url: str, day: date, why: str, account_id: str | None = None) -> None:
         """url: of the table. account_id: None where it is not one account's trouble, or not known whose."""
@@ -55,7 +58,7 @@ class DayDamaged(StoreError):
         whose = "" if account_id is None else f" of account {account_id}"
         command = f"kubetally backfill {account_id or 'ACCOUNT'} --from {day} --to {day + timedelta(days=1)}"
         super().__init__(
-            f"{day}{whose} is damaged in {url} ({why}): its stored costs are not used; `{command}` collects it again, "
+            f"{day}{whose} is damaged in {url} ({why}): {self.effect}; `{command}` collects it again, "
             "`kubetally maintain --check` lists all damage"
         )
 
@@ -66,7 +69,14 @@ class DayDamaged(StoreError):
 
     def of(self, account_id: str) -> "DayDamaged":
         """The same, told of an account."""
-        return DayDamaged(self.url, self.day, self.why, account_id)
+        return type(self)(self.url, self.day, self.why, account_id)
+
+
+class AssetsDamaged(DayDamaged):
+    """The same of a day's assets; its costs are in its rows."""
+
+    code = ASSETS_DAMAGED
+    effect = "its assets are lost, its costs are read from its rows"
 
 
 class LakeBehind(StoreError):

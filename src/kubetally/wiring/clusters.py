@@ -95,8 +95,9 @@ async def get_cluster_costs(
 
         ends = asyncio.get_running_loop().time() + deadline
         place = place_of(cluster)
-        costs = await get_joined_costs(held.days, place, live, window, clock=clock, deadline_seconds=deadline)
-        costs = replace(costs, issues=(*costs.issues, *held.issues))
+        costs = await get_joined_costs(
+            held.days, place, live, window, clock=clock, deadline_seconds=deadline, of_history=held.issues
+        )
         if legacy:
             try:
                 async with asyncio.timeout_at(ends):

@@ -6,9 +6,9 @@ from datetime import date, datetime
 
 import structlog
 
-from kubetally.domain.collection import SET_ASIDE, CollectedDay, Collection, CoveredDay
+from kubetally.domain.collection import DAMAGE_CODES, DAMAGED, SET_ASIDE, CollectedDay, Collection, CoveredDay
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.stored import Coverage, DayDamaged, Lake
+from kubetally.ledger.stored import AssetsDamaged, Coverage, Lake
 
 _log = structlog.get_logger(__name__)
 
@@ -69,7 +69,8 @@ def note_damage(coverage: Coverage, damaged: Iterable[DamagedCollection], now: d
     """Note stored days that can't be read, so that `coverage` shows them and they are collected again."""
     for collection, error in damaged:
         _log.warning("stored_day_damaged", account=collection.account_id, day=str(collection.day), error=str(error))
-        coverage.failed(collection.account_id, collection.day, now, DayDamaged.code, str(error))
+        code = error.code if error.code in DAMAGE_CODES else DAMAGED
+        coverage.failed(collection.account_id, collection.day, now, code, str(error))
 
 
 def read_collection(lake: Lake, collection: Collection) -> tuple[CollectedDay | None, StoreError | None]:
@@ -95,6 +96,8 @@ def _damaged_day(collection: Collection, error: StoreError, before: CoveredDay |
     if before is None or not before.is_damaged:
         return DamagedDay(collection, error)
     code = "" if before.last_error is None else before.last_error[0]
+    if code != SET_ASIDE and before.has_costs != isinstance(error, AssetsDamaged):  # its rows too, or no longer
+        return DamagedDay(collection, error)
     return DamagedDay(collection, error, before.tried_at, is_set_aside=code == SET_ASIDE)
 
 

@@ -8,7 +8,7 @@ from kubetally.domain.collection import SET_ASIDE, CollectedDay, Collection
 from kubetally.ledger.collect.damage import DamagedCollection, note_damage, read_collection
 from kubetally.ledger.collect.rewrite import by_day, read_stored_day, rewrite_day
 from kubetally.ledger.collect.writer import LakeWriter, LeasedLake
-from kubetally.ledger.stored import FileDamage, PackedDay
+from kubetally.ledger.stored import AssetsDamaged, FileDamage, PackedDay
 
 
 class Repairer:
@@ -46,10 +46,12 @@ class Repairer:
     def set_aside(self, damaged: Sequence[DamagedCollection]) -> list[Collection]:
         """Take damaged days, of which there is no copy, out of the newest version; their files are kept aside.
 
-        They stay stored days that can't be read, so that no figure of them is shown. Returns those that were set aside.
+        They stay stored days that can't be read, so that no figure of them is shown. A day whose assets alone are
+        damaged keeps its rows. Returns those that were set aside.
         """
         with self._writer.alone() as leased:
-            found = list(self._still_damaged([collection for collection, _ in damaged]).values())
+            still = self._still_damaged([collection for collection, _ in damaged])
+            found = [pair for pair in still.values() if not isinstance(pair[1], AssetsDamaged)]
             empty = self._lake.pack([CollectedDay(collection, (), ()) for collection, _ in found])
             for same_day in by_day(empty):
                 self._rewrite(same_day, leased)

@@ -197,7 +197,7 @@ class DeltaLake:
         found, damage = self._read(wanted, _ROWS)
         for one in wanted:
             if one.id not in found:
-                raise damage.get(one.id) or CollectionGone(self.url, one.id)
+                raise damage.get(one.id) or self._gone(one)
         return {one.id: found.get(one.id, ()) for one in collections}
 
     def assets(self, collections: Sequence[Collected]) -> dict[str, tuple[Asset, ...]]:
@@ -426,10 +426,8 @@ class DeltaLake:
 
     def _older_assets(self, collection: Collected, damage: DayDamaged | None) -> tuple[Asset, ...]:
         """Of a collection that has none in the newest version: it may have none, or have been replaced."""
-        if damage is None and collection.asset_sums is None:
-            pair = self._pair(collection)
-            if collection.id in self._ids_held(pair, collection.day, [collection.account_id]):
-                return ()
+        if damage is None and collection.asset_sums is None and self._has_rows(collection):
+            return ()
         for version in (_last_version(collection), _first_version(collection)):
             try:
                 found = None if version is None else self._assets_beside(collection, version)
@@ -438,7 +436,16 @@ class DeltaLake:
                 continue
             if found is not None:
                 return found
-        raise damage or CollectionGone(self.url, collection.id)
+        if damage is None and self._has_rows(collection):
+            damage = _damaged(self._pair(collection).assets, collection, "they are missing")
+        raise damage or self._gone(collection)
+
+    def _has_rows(self, collection: Collected) -> bool:
+        """Whether the newest version has rows of it. Raises DayDamaged."""
+        return collection.id in self._ids_held(self._pair(collection), collection.day, [collection.account_id])
+
+    def _gone(self, collection: Collected) -> CollectionGone:
+        return CollectionGone(self.url, collection.id, was_replaced=collection.last_version is not None)
 
     def _assets_beside(self, collection: Collected, version: int) -> tuple[Asset, ...] | None:
         """The collection's assets as they went with its rows at a version of these; None where they are gone.
@@ -652,4 +659,4 @@ def _verified(table: DayTable, held: pa.Table, collections: Sequence[Collected],
 
 
 def _damaged(table: DayTable, collection: Collected, why: str) -> DayDamaged:
-    return DayDamaged(table.url, collection.day, why, collection.account_id)
+    return table.damaged(collection.day, why, collection.account_id)

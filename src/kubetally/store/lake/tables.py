@@ -26,7 +26,16 @@ from deltalake.transaction import AddAction, RemoveAction
 from obstore.exceptions import BaseError
 
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.stored import DayDamaged, FileDamage, LakeCheck, Lengthen, Maintained, SetAside, by_clock
+from kubetally.ledger.stored import (
+    AssetsDamaged,
+    DayDamaged,
+    FileDamage,
+    LakeCheck,
+    Lengthen,
+    Maintained,
+    SetAside,
+    by_clock,
+)
 from kubetally.store.lake import checking, files
 from kubetally.store.lake.faults import (
     UNREADABLE,
@@ -410,10 +419,15 @@ class DayTable:
         if log is not None and (paths := list(log.newest_paths(since))):
             self._storage.sync(paths)
 
+    def damaged(self, day: date, why: str, account_id: str | None = None) -> DayDamaged:
+        """The error of a day of this table that is not what was committed."""
+        kind = AssetsDamaged if self.name in {TableName.ASSETS, TableName.RUNNING_ASSETS} else DayDamaged
+        return kind(self.url, day, why, account_id)
+
     def check_moved(self, snapshot: Snapshot, day: date, missing: MissingFile) -> None:
         """A file may be missing because it was replaced and removed after we looked. Raises DayDamaged, where not."""
         if self.newest().version == snapshot.version:
-            raise DayDamaged(self.url, day, f"its file {missing} is missing") from missing
+            raise self.damaged(day, f"its file {missing} is missing") from missing
 
     def _commit(self, base: Snapshot, day: date, added: AddAction | None, said: Mapping[str, Any]) -> int:
         """Raises _Moved, where another commit came between; our file is gone then.
@@ -571,14 +585,14 @@ class DayTable:
         try:
             yield
         except (DamagedFile, *UNREADABLE) as error:
-            raise DayDamaged(self.url, day, shown(error, secrets)) from error
+            raise self.damaged(day, shown(error, secrets)) from error
         except (DeltaError, BaseError, OSError) as error:
             found = meaning(error, self.url, secrets)
-            raise DayDamaged(self.url, day, found.why) if isinstance(found, LakeDamaged) else found from error
+            raise self.damaged(day, found.why) if isinstance(found, LakeDamaged) else found from error
         except BaseException as error:
             if not is_panic(error):
                 raise
-            raise DayDamaged(self.url, day, shown(error, secrets)) from error
+            raise self.damaged(day, shown(error, secrets)) from error
 
 
 def _vacuum(handle: DeltaTable, keep: timedelta, *, dry_run: bool) -> list[str]:
