@@ -34,6 +34,7 @@ def test_frozen_database_leaves_remembered_answers_and_503_within_5_seconds(
 
         fresh = ask()
         assert fresh.status_code == 200
+        assert "\nkubetally_clusters 1.0\n" in client.get("/metrics").text
         page = {"window": "2026-11-20,2026-11-23"}
         assert "247.45" in client.get("/", params=page).text
         with served_database.server.frozen(), ThreadPoolExecutor(12) as many:
@@ -52,7 +53,11 @@ def test_frozen_database_leaves_remembered_answers_and_503_within_5_seconds(
             assert ask().status_code == 200
             assert "247.45" in client.get("/", params=page).text
             assert client.get("/healthz").status_code == 200
-            assert client.get("/readyz").status_code == 503
+            answer = client.get("/readyz")
+            assert (answer.status_code, answer.json()["problems"]) == (503, ["database_unreadable"])
+            figures = client.get("/metrics").text
+            assert "\nkubetally_clusters 1.0\n" in figures
+            assert "\nkubetally_collecting_age_seconds " in figures
         eventually(lambda: ask(start=S + DAY_S).status_code == 200)
         assert ask(GIVEN).status_code == 404
     assert "database_silent" in program.err

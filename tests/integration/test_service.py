@@ -623,6 +623,7 @@ def test_without_its_accounts_the_service_is_not_ready_and_says_503(draco: World
     draco.accounts.failure = StoreUnavailable("sqlite:///here", "it is gone")
     answer = draco.client.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
+    assert answer.json()["problems"] == ["database_unreadable"]
     assert draco.client.get("/healthz").status_code == 200
     answer = draco.get(**GOOD)
     assert (answer.status_code, answer.json()["error"]["error_code"]) == (503, "U0503")

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from kubetally.domain.account import Account, AccountType
+from kubetally.domain.account import Account, AccountType, Organization
 from kubetally.domain.cluster_costs import ClusterCosts
 from kubetally.domain.errors import HubError, NotFound, RequestError, SourceError, StoreError
 from kubetally.domain.issues import Issue, IssueKind, any_missing
@@ -43,7 +43,7 @@ SILENCE_SECONDS = 1.0
 """After how long a database counts as silent, so that what is remembered is answered without it."""
 LOOKUP_SECONDS = 0.5  # how long a change of an account may take to be seen, so that hits need no database
 _ACCOUNTS_KEPT = 10_000
-_PROGRESS_KEPT_SECONDS = 30.0  # it counts all days of all clusters, and may be asked every few seconds
+PROGRESS_SECONDS = 30.0  # it counts all days of all clusters, and may be asked every few seconds
 _NOT_THE_SOURCE = frozenset(
     {"id", "name", "created_at", "deleted_at"}
 )  # what may change and leaves the costs as they are
@@ -105,10 +105,11 @@ async def without_metrics(account: Account) -> AsyncIterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class ClustersProgress:
-    """How many clusters there are to be collected, and how far that has come."""
+    """How many clusters there are to be collected, and how far that has come; `age_seconds` ago."""
 
     clusters: int
     progress: Progress
+    age_seconds: float = 0.0
 
 
 class CostService:
@@ -145,10 +146,11 @@ class CostService:
         database_seconds: float = DATABASE_SECONDS,
         silence_seconds: float = SILENCE_SECONDS,
         lookup_seconds: float = LOOKUP_SECONDS,
+        progress_seconds: float = PROGRESS_SECONDS,
     ) -> None:
         self.tally = Tally()
         self._database_seconds, self._silence_seconds = database_seconds, silence_seconds
-        self._lookup_seconds, self._is_silent = lookup_seconds, False
+        self._lookup_seconds, self._progress_seconds, self._is_silent = lookup_seconds, progress_seconds, False
         self._clusters: tuple[float, list[Account]] | None = None
         self._cluster_flights: SingleFlight[None, list[Account]] = SingleFlight()
         self._accounts, self._executor = accounts, executor
@@ -162,6 +164,7 @@ class CostService:
         self._serials = count(1)
         self._progress: tuple[float, ClustersProgress] | None = None
         self._progress_flights: SingleFlight[None, ClustersProgress] = SingleFlight()
+        self._check_flights: SingleFlight[None, Organization] = SingleFlight()
         self._found: Bounded[str, tuple[float, Account, str]] = Bounded(_ACCOUNTS_KEPT)
         self._lookups: SingleFlight[str, tuple[Account, str]] = SingleFlight()
         self._kept: Bounded[_Key, tuple[datetime, ClusterCosts, int]] = Bounded(kept_rows)
@@ -210,18 +213,27 @@ class CostService:
             _log.warning("database_silent", seconds=self._silence_seconds)
         self._is_silent = True
 
-    async def progress(self) -> ClustersProgress | None:
-        """How far collecting has come, as it is or was some moments ago; None where nothing is collected.
+    async def progress(self, patience_seconds: float) -> ClustersProgress | None:
+        """How far collecting has come; None where nothing is collected.
 
-        Raises: StoreError.
+        It is counted every half minute. Where the database takes longer than `patience_seconds` or fails, it is what
+        was counted last.
+        Raises: StoreError, where nothing was counted yet.
         """
-        history = self._history
+        history, known = self._history, self._progress
         if history is None:
             return None
-        now = time.monotonic()
-        if self._progress is None or now - self._progress[0] >= _PROGRESS_KEPT_SECONDS:
-            return await self._progress_flights(None, lambda: self._count_progress(history))
-        return self._progress[1]
+        if known is None or time.monotonic() - known[0] >= self._progress_seconds:
+            try:
+                async with asyncio.timeout(patience_seconds):
+                    return await self._progress_flights(None, lambda: self._count_progress(history))
+            except TimeoutError:
+                if known is None:
+                    raise DatabaseSilent(patience_seconds) from None
+            except StoreError:
+                if known is None:
+                    raise
+        return replace(known[1], age_seconds=time.monotonic() - known[0])
 
     async def _count_progress(self, history: History) -> ClustersProgress:
         """One counts for all who ask, and for those who ask afterwards where these have given up."""
@@ -232,9 +244,13 @@ class CostService:
         self._progress = time.monotonic(), counted
         return counted
 
-    async def check(self) -> None:
-        """See that accounts can be looked up. Raises StoreError."""
-        await self._looked_up(self._accounts.organization)
+    async def check(self, patience_seconds: float) -> None:
+        """See that accounts can be looked up within that time. Raises StoreError."""
+        try:
+            async with asyncio.timeout(patience_seconds):  # one lookup for all probes, however long it takes
+                await self._check_flights(None, partial(self._looked_up, self._accounts.organization))
+        except TimeoutError:
+            raise DatabaseSilent(patience_seconds) from None
 
     async def cluster(self, account_id: str) -> Account:
         """The living account of a cluster, by its id alone. Raises AccountNotFound, NotACluster, StoreError."""
@@ -256,7 +272,8 @@ class CostService:
         remembered = self._remembered(account, (account.id, source_facts, window))
         if remembered is not None:
             return remembered
-        account, source_facts = await self._cluster(account_id)  # no question on what may have changed
+        # No question on what may have changed, nor of a database that fell silent since it was looked at.
+        account, source_facts = await self._look_up_once(account_id)
         key = (account.id, source_facts, window)
         if len(self._flights) >= self._most_flights:
             raise Overloaded(len(self._flights))
@@ -314,12 +331,17 @@ class CostService:
         await self._flights.close()
         await self._lookups.close()
         await self._cluster_flights.close()
+        await self._check_flights.close()
 
     async def _cluster(self, account_id: str) -> tuple[Account, str]:
         """The account, and what of it its costs depend on."""
         found = self._found.get(account_id)
         if found is not None and time.monotonic() < found[0] + self._lookup_seconds:
             return found[1:]
+        return await self._look_up_once(account_id)
+
+    async def _look_up_once(self, account_id: str) -> tuple[Account, str]:
+        """The same, as the database has it now; one lookup for all who ask."""
         return await self._lookups(account_id, lambda: self._look_up(account_id))
 
     async def _last_known(self, account_id: str) -> tuple[Account, str]:

@@ -97,6 +97,11 @@ class _OfCollecting(Collector):
         yield GaugeMetricFamily(
             "kubetally_days_failing", "Days that are not held and met an error when last tried.", progress.days_failing
         )
+        yield GaugeMetricFamily(
+            "kubetally_collecting_age_seconds",
+            "Age of these figures: half a minute at most, unless the database does not answer.",
+            self._collecting.age_seconds,
+        )
         if progress.last_collected is not None:
             yield GaugeMetricFamily(
                 "kubetally_last_collected_timestamp_seconds",

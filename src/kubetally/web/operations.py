@@ -11,13 +11,14 @@ from litestar.openapi import ResponseSpec
 from litestar.response import Response
 
 from kubetally.domain.errors import HubError
-from kubetally.ledger.service import CostService
-from kubetally.ledger.storage_health import StorageCheck, StorageHealth
+from kubetally.ledger.service import ClustersProgress, CostService
+from kubetally.ledger.storage_health import StorageCheck, StorageHealth, StorageProblemKind
 from kubetally.web import wire
 from kubetally.web.figures import MEDIA_TYPE, Figures
 from kubetally.web.problems import NO_STORE
 
-_PATIENCE_SECONDS = 2.0
+PATIENCE_SECONDS = 0.8
+"""Longest wait of a probe: Kubernetes gives up after a second, unless told otherwise."""
 _log = structlog.get_logger(__name__)
 
 
@@ -39,10 +40,24 @@ def operations(
     async def storage_health() -> StorageHealth | None:
         """None where nobody checks, or a store takes long to answer."""
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 return None if storage is None else await storage.latest()
-        except TimeoutError:
-            _log.warning("storage_unknown", why="timeout")
+        except (TimeoutError, HubError) as error:
+            _log.warning("storage_unknown", why=error.code if isinstance(error, HubError) else "timeout")
+            return None
+
+    async def failure_of_accounts() -> HubError | None:
+        try:
+            await service.check(PATIENCE_SECONDS)
+        except HubError as error:
+            return error
+        return None
+
+    async def progress() -> ClustersProgress | None:
+        try:
+            return await service.progress(PATIENCE_SECONDS)
+        except HubError as error:  # of which /readyz tells; the other figures are as good as ever
+            _log.warning("collecting_unknown", why=error.code)
             return None
 
     @get("/healthz", summary="Whether the process lives", operation_id="healthz")
@@ -58,14 +73,13 @@ def operations(
     async def readyz() -> Response[wire.Health]:
         if life.is_stopping:
             return told("stopping", 503)
-        try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                await service.check()
-        except (HubError, TimeoutError) as error:
-            _log.warning("not_ready", why=error.code if isinstance(error, HubError) else "timeout")
-            return told("unavailable", 503)
-        health = await storage_health()
-        return told("ready", problems=[] if health is None else [*dict.fromkeys(one.kind for one in health.problems)])
+        failure, health = await asyncio.gather(failure_of_accounts(), storage_health())
+        problems = [] if health is None else [*dict.fromkeys(problem.kind for problem in health.problems)]
+        if failure is None:
+            return told("ready", problems=problems)
+        _log.warning("not_ready", why=failure.code)
+        unreadable = StorageProblemKind.DATABASE_UNREADABLE  # known before the check of the stores finds it
+        return told("unavailable", 503, problems if unreadable in problems else [unreadable, *problems])
 
     @get(
         "/metrics",
@@ -75,13 +89,7 @@ def operations(
         responses={200: ResponseSpec(str, generate_examples=False, description="Figures.", media_type="text/plain")},
     )
     async def metrics() -> Response[bytes]:
-        try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                collecting = await service.progress()
-        except (HubError, TimeoutError) as error:  # of which /readyz tells; the other figures are as good as ever
-            _log.warning("collecting_unknown", why=error.code if isinstance(error, HubError) else "timeout")
-            collecting = None
-        health = await storage_health()
+        collecting, health = await asyncio.gather(progress(), storage_health())
         return Response(figures.exposition(collecting, health), media_type=MEDIA_TYPE, headers=NO_STORE)
 
     handlers: list[Any] = [healthz, readyz, metrics]

@@ -268,7 +268,7 @@ async def test_silent_database_leaves_remembered_answers_and_refuses_others() ->
                 service.costs(account_id(1), NEXT_DAY),
                 service.costs(account_id(2), DAY),
                 service.series(account_id(1), DAY, ["a"]),
-                service.check(),
+                service.check(60),
             ):
                 with pytest.raises(DatabaseSilent, match=r"the database did not answer within 0\.2 s"):
                     await ask
