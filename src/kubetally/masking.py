@@ -1,6 +1,7 @@
 """Takes secrets out of what others write, so that it can be quoted: sources, databases, object stores, plugins."""
 
 import base64
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -159,12 +160,17 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _spellings(secret: str) -> list[str]:
-    """The secret as it may stand in JSON and in URLs."""
-    escaped = secret.replace("\\", "\\\\").replace('"', '\\"')
+    """The secret as it may stand in JSON, in JSON that is a text of JSON, and in URLs."""
+    once = _in_json(secret)
+    twice = [spelling for text in once for spelling in _in_json(text)]
+    return list(dict.fromkeys((secret, *once, *twice, quote(secret, safe=""), quote_plus(secret))))
+
+
+def _in_json(text: str) -> tuple[str, ...]:
+    """A text as JSON of several writers has it: of most, of Go, of those that escape slashes, of those in ASCII."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     go = escaped.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-    return list(
-        dict.fromkeys((secret, escaped, go, escaped.replace("/", "\\/"), quote(secret, safe=""), quote_plus(secret)))
-    )
+    return escaped, go, escaped.replace("/", "\\/"), json.dumps(text)[1:-1]
 
 
 def _is_unmistakable(secret: str) -> bool:

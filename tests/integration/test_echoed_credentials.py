@@ -1,9 +1,12 @@
 """A source that repeats our credentials in every kind of failure: none of them is written anywhere."""
 
 import base64
+import gzip
 import html
+import io
 import json
 import re
+import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +14,8 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.integration.commands import DAY, Done
@@ -24,6 +29,7 @@ __all__ = ["home", "start"]
 USER, PASSWORD = "jane-login", 'pa55/w+rd&of"jane'
 TOKEN, API_KEY, COOKIE = "t0ken-of-the-source-84", "api-key-77-of-the-source", "c00kie-of-the-source"
 METRICS_TOKEN, SHORT = "metrics/t0ken+31==", "x7q"
+ECHOED = b"; go away"
 SECRETS = (PASSWORD, TOKEN, API_KEY, COOKIE, METRICS_TOKEN, f"{USER}:{PASSWORD}", f"bob:{SHORT}")
 
 
@@ -50,7 +56,7 @@ def echo(asked: Asked) -> str:
     if kind == "Basic":
         decoded = base64.b64decode(value).decode()
         said += [decoded, decoded.partition(":")[2], quote(decoded, safe=""), json.dumps(decoded)]
-    return f"refused {', '.join(filter(None, said))}; go away"
+    return f"refused {', '.join(filter(None, said))}{ECHOED.decode()}"
 
 
 def _json(**content: Any) -> bytes:
@@ -142,7 +148,34 @@ def accounts_of(home: Home, url: str, tmp_path: Path) -> Home:
 
 
 def everything(*folders: Path) -> bytes:
-    return b"".join(file.read_bytes() for folder in folders for file in sorted(folder.rglob("*")) if file.is_file())
+    """What is in the files of folders, also inside of compressed ones."""
+    files = (file for folder in folders for file in sorted(folder.rglob("*")) if file.is_file())
+    return b"\n".join(part for file in files for part in opened(file.name, file.read_bytes()))
+
+
+def opened(name: str, content: bytes) -> Iterator[bytes]:
+    """A file as it is; what it holds, where it is an archive, compressed, or a Parquet file."""
+    yield content
+    if name.endswith(".parquet"):
+        yield from texts_of(pq.read_table(pa.BufferReader(content)).to_pylist())
+    elif content.startswith(b"\x1f\x8b"):
+        yield from opened("", gzip.decompress(content))
+    elif tarfile.is_tarfile(io.BytesIO(content)):
+        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+            for member in tar.getmembers():
+                if (file := tar.extractfile(member)) is not None:
+                    yield from opened(member.name, file.read())
+
+
+def texts_of(value: Any) -> Iterator[bytes]:
+    """Every text in rows, of nested columns too."""
+    if isinstance(value, str | bytes):
+        yield value.encode() if isinstance(value, str) else value
+    elif isinstance(value, dict):
+        yield from texts_of([*value, *value.values()])
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from texts_of(part)
 
 
 def said(*done: Done) -> bytes:
@@ -202,8 +235,24 @@ def test_credentials_echoed_in_data_are_not_kept(
     answers.append(httpx.get(program.url + "/metrics").content)
     assert program.stop() == 0
     assert leaked(said(*done) + b"".join(answers) + program.out.encode() + program.err.encode()) == []
-    assert leaked(everything(home.folder)) == []
-    opened = tmp_path / "opened"
-    restored = home.call("restore", str(backup / "file.tar"), KUBETALLY_HOME=str(opened))
+    copy = tmp_path / "copy"
+    restored = home.call("restore", str(backup / "file.tar"), KUBETALLY_HOME=str(copy))
     assert restored.code == 0, restored.err
-    assert leaked(everything(opened) + said(restored)) == []
+    assert leaked(said(restored)) == []
+    for folder in (home.folder, backup, copy):
+        assert ECHOED in everything(folder), "what was echoed is read"
+        assert leaked(everything(folder)) == []
+
+
+@pytest.mark.parametrize("name", ["plain", "rows.parquet", "packed.gz", "backup.tar", "backup.tar.gz"])
+def test_secret_is_seen_in_every_kind_of_file(tmp_path: Path, name: str) -> None:
+    rows, plain = tmp_path / "rows.parquet", tmp_path / "plain"
+    labels = pa.array([[("sent", TOKEN)]] * 9, pa.map_(pa.string(), pa.string()))
+    pq.write_table(pa.table({"labels": labels}), rows, compression="zstd", write_statistics=False)
+    plain.write_text(TOKEN)
+    with tarfile.open(tmp_path / "backup.tar", "w") as tar:
+        tar.add(rows, rows.name)
+    for source, packed in ((plain, "packed.gz"), (tmp_path / "backup.tar", "backup.tar.gz")):
+        (tmp_path / packed).write_bytes(gzip.compress(source.read_bytes()))
+    content = (tmp_path / name).read_bytes()
+    assert leaked(b"\n".join(opened(name, content))) == [TOKEN.encode()]

@@ -154,6 +154,17 @@ def test_data_keep_what_may_be_a_name() -> None:
     assert mask("kubecost of monitoring-team") == "*** of ***"
 
 
+@pytest.mark.parametrize("secret", ['pa55/w+rd&of"jane', "pa55-wörd\\of-jane"])
+def test_secret_in_json_within_json_is_masked_in_data(secret: str) -> None:
+    for ascii_only in (True, False):
+        inner = json.dumps({"sent": secret}, ensure_ascii=ascii_only)
+        body = json.dumps({"label": inner, "plain": secret}, ensure_ascii=ascii_only).encode()
+        for text in (body, body.replace(b"&", b"\\u0026")):
+            masked = Mask([secret]).data(text)
+            assert b"pa55" not in masked
+            assert json.loads(json.loads(masked)["label"]) == {"sent": "***"}
+
+
 def test_certain_secrets_are_masked_though_nobody_knows_them() -> None:
     assert Mask()(f"dial http://jane:hush@thanos:9090 with {JWT}") == "dial http://***@thanos:9090 with ***"
 
