@@ -173,7 +173,7 @@ def test_pages_carry_checksums_that_other_programs_verify(written: Written) -> N
         pq.read_table(path, page_checksum_verification=True)
 
 
-def test_rows_of_an_earlier_version_without_checksums_are_held_against_their_sums(tmp_path: Path) -> None:
+def test_rows_without_checksums_are_compared_with_their_sums(tmp_path: Path) -> None:
     lake, day = DeltaLake(str(tmp_path / "lake")), cluster_day("a")
     held = [replace(day.collection, version=lake.put([day]))]
     [path] = (tmp_path / "lake" / "allocations").glob("day=*/*.parquet")
@@ -196,7 +196,7 @@ def test_rows_of_an_earlier_version_without_checksums_are_held_against_their_sum
                 lake.rows(held)
 
 
-def test_a_collection_that_is_damaged_in_one_file_is_read_from_another(written: Written) -> None:
+def test_damaged_collection_is_read_from_another_file(written: Written) -> None:
     lake = DeltaLake(str(written.folder.with_name("other")))
     days = [cluster_day(name) for name in ACCOUNTS]
     held = [replace(day.collection, version=lake.put([day])) for day in days]
@@ -219,7 +219,7 @@ def test_a_log_entry_that_cannot_be_read_is_named(written: Written) -> None:
         list(table.commits())
 
 
-def test_damaged_file_is_replaced_when_its_day_is_written_anew_and_a_copy_is_kept(tmp_path: Path) -> None:
+def test_rewriting_a_day_replaces_its_damaged_file(tmp_path: Path) -> None:
     lake = DeltaLake(str(tmp_path / "lake"))
     days = [cluster_day(name, pods=4100) for name in ACCOUNTS]  # a row group each
     version = lake.put(days)

@@ -20,7 +20,7 @@ __all__ = ["home", "serve", "served_database", "server_of", "start"]
 LIMIT_SECONDS = 20  # for the whole of a slow machine; a driver without limits hangs for a minute, or for ever
 
 
-def test_frozen_database_leaves_remembered_answers_and_503_within_5_seconds(
+def test_frozen_database_gives_cached_answers_or_503_within_5_s(
     serve: Callable[..., Program], home: Home, replay: ReplayServer, served_database: Database
 ) -> None:
     there = {"KUBETALLY_DATABASE_URL": served_database.url}

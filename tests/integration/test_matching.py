@@ -74,7 +74,7 @@ def test_day_in_several_files_has_the_collections_of_all_of_them(home: Home) -> 
 
 
 @pytest.mark.parametrize("is_set_aside", [False, True])
-def test_poorer_answer_does_not_replace_a_damaged_day_once_the_lake_was_matched(home: Home, is_set_aside: bool) -> None:
+def test_poorer_answer_does_not_replace_a_matched_damaged_day(home: Home, is_set_aside: bool) -> None:
     home.commit(cluster_day("a"), cluster_day("b", pods=9))
     before, held = home.clock.at, home.held()
     file = newest_file(home.folder / "lake")
@@ -111,7 +111,7 @@ def test_poorer_answer_does_not_replace_a_day_that_the_lake_lost(home: Home) -> 
     assert home.held() == [f"b-{DAY}-0", f"b-{NEXT}-2"]
 
 
-def test_history_of_a_day_that_the_lake_lost_is_an_error_and_not_an_earlier_figure(home: Home) -> None:
+def test_history_of_a_lost_day_is_an_error(home: Home) -> None:
     instants = []
     for generation in range(2):
         home.commit(cluster_day("b", generation, pods=9 - generation), force=True)

@@ -300,7 +300,7 @@ def test_a_commit_is_synced_before_its_version_is_told(tmp_path: Path) -> None:
         table.put(DAY, {"a": allocation_table(cluster_day("a", 1))}, {})
 
 
-def test_a_commit_that_may_not_last_is_not_confirmed_until_it_does(tmp_path: Path) -> None:
+def test_commit_is_not_confirmed_until_it_lasts(tmp_path: Path) -> None:
     lake, coverage, clock = DeltaLake(str(tmp_path / "lake"), place=Noting.parse), CoverageInMemory(), SetClock()
     committer = Committer(LakeWriter(lake, coverage, LeasesInMemory(), clock))
     committer.commit(lake.pack([cluster_day("b")]))
@@ -315,7 +315,7 @@ def test_a_commit_that_may_not_last_is_not_confirmed_until_it_does(tmp_path: Pat
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
-def test_entry_and_folder_are_on_the_disk_before_the_database_confirms(tmp_path: Path) -> None:
+def test_log_entry_is_synced_before_the_database_confirms(tmp_path: Path) -> None:
     traced, lake = tmp_path / "trace", tmp_path / "lake"
     calls = "fsync,fdatasync,linkat,link,rename,renameat2,pwrite64,write"
     command = ["strace", "-f", "-y", "-s", "0", "-o", str(traced), "-e", f"trace={calls}", sys.executable]

@@ -89,7 +89,7 @@ def test_day_of_lost_assets_keeps_its_rows(tmp_path: Path) -> None:
         assert check_days(meta.coverage, lake).damaged == []
 
 
-def test_day_that_another_process_replaced_meanwhile_is_left_alone(tmp_path: Path) -> None:
+def test_repair_leaves_a_day_that_was_replaced_meanwhile(tmp_path: Path) -> None:
     clock = SystemClock()
     with open_meta(f"sqlite:///{tmp_path}/kubetally.db", KeyRing.open(None, tmp_path), clock=clock) as meta:
         lake = DeltaLake(str(tmp_path / "lake"))
@@ -108,7 +108,7 @@ def test_day_that_another_process_replaced_meanwhile_is_left_alone(tmp_path: Pat
         assert not meta.coverage.days(DAY, DAY.replace(day=21))[0].is_damaged
 
 
-def test_day_that_another_process_mended_meanwhile_is_left_alone(tmp_path: Path) -> None:
+def test_repair_leaves_a_day_that_was_mended_meanwhile(tmp_path: Path) -> None:
     clock = SystemClock()
     with open_meta(f"sqlite:///{tmp_path}/kubetally.db", KeyRing.open(None, tmp_path), clock=clock) as meta:
         lake = DeltaLake(str(tmp_path / "lake"))

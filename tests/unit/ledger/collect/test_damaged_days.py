@@ -34,7 +34,7 @@ async def test_damaged_day_fails_alone_and_all_others_are_collected() -> None:
     assert not world.coverage.pending()
 
 
-async def test_damaged_day_is_tried_again_with_growing_pauses_and_holds_no_other() -> None:
+async def test_damaged_day_is_retried_with_growing_pauses() -> None:
     world = World([Cluster(days=3)])
     world.lake.damaged = {DAY_BEFORE}
     await world.collect()
@@ -53,7 +53,7 @@ async def test_damaged_day_is_tried_again_with_growing_pauses_and_holds_no_other
     assert waits == [5, 10, 20, 24 * 60]
 
 
-async def test_stored_day_that_was_found_damaged_is_due_until_it_is_collected() -> None:
+async def test_damaged_day_is_due_until_it_is_collected() -> None:
     world = World([Cluster(days=3)])
     await world.collect()
     assert not [one for one in await world.collector().due() if one.day == DAY_BEFORE]
@@ -66,7 +66,7 @@ async def test_stored_day_that_was_found_damaged_is_due_until_it_is_collected() 
     assert 2 not in known(world)
 
 
-async def test_backfill_writes_a_damaged_day_anew_and_asks_for_what_is_lost() -> None:
+async def test_backfill_rewrites_a_damaged_day() -> None:
     world = World([Cluster(days=3, cpu=1), Cluster(days=3, cpu=2)])
     await world.collect()
     world.lake.damaged = {DAY_BEFORE}
