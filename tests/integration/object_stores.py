@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from itertools import count
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -39,6 +40,25 @@ class ObjectStore:
         name = f"bucket-{next(_NUMBERS)}"
         self._client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": _REGION})
         return f"s3://{name}"
+
+    def objects(self, url: str) -> list[str]:
+        """URLs of the objects below one."""
+        parts = urlsplit(url)
+        found = self._client.list_objects_v2(Bucket=parts.netloc, Prefix=parts.path[1:]).get("Contents", [])
+        return [f"s3://{parts.netloc}/{one['Key']}" for one in found]
+
+    def damage(self, url: str) -> None:
+        """Flip a bit in the middle of an object."""
+        parts = urlsplit(url)
+        place = {"Bucket": parts.netloc, "Key": parts.path[1:]}
+        content = bytearray(self._client.get_object(**place)["Body"].read())
+        content[len(content) // 2] ^= 16
+        self._client.put_object(**place, Body=bytes(content))
+
+    def remove(self, url: str) -> None:
+        """Delete an object."""
+        parts = urlsplit(url)
+        self._client.delete_object(Bucket=parts.netloc, Key=parts.path[1:])
 
 
 @pytest.fixture(scope="session")

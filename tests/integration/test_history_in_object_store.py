@@ -1,5 +1,6 @@
 """A lake in an S3, reached as the settings and the environment say."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,6 +80,45 @@ def test_a_backup_of_a_bucket_is_restored_into_another_and_into_a_folder(
         done = other.call("restore", str(file))
         assert done.code == 0, done.err
         assert figures(costs(other)) == figures(before)
+
+
+def test_damaged_day_in_a_bucket_is_repaired_else_set_aside(
+    tmp_path: Path, upstream: tuple[Upstream, Served], object_store: ObjectStore
+) -> None:
+    source, server = upstream
+    home, backup = on_s3(tmp_path / "home", object_store, "settings"), tmp_path / "backup.tar"
+    lake = home.settings["KUBETALLY_LAKE_URL"]
+    added(home, server)
+    backfill(home)
+    whole = figures(costs(home))
+
+    def harm(do: Callable[[str], None]) -> None:
+        """To the file of the day that the newest version needs."""
+        table = DeltaTable(f"{lake}/allocations", storage_options=object_store.options)
+        (path,) = [uri for uri in table.file_uris() if "day=2026-11-20" in uri]
+        do(path)
+        done = home.call("maintain", "--check")
+        assert (done.code, path.rpartition("/")[2] in done.out) == (1, True), done
+
+    def repair(*options: str) -> tuple[int, str]:
+        done = home.call("maintain", "--repair", *options)
+        (words,) = [line for line in done.out.splitlines() if line.startswith("aurora 2026-11-20: ")] or [done]
+        return done.code, str(words).partition(": ")[2].partition(",")[0]
+
+    harm(object_store.damage)
+    assert repair() == (0, "written anew from its source")
+    assert home.call("backup", str(backup)).code == 0
+    source.mode = "down"
+    harm(object_store.remove)
+    assert repair("--from-backup", str(backup)) == (0, "written anew from the backup")
+    assert figures(costs(home)) == whole
+    harm(object_store.damage)
+    assert repair() == (1, "set aside")
+    assert costs(home)["coverage"]["hours_covered"] == 48
+    assert repair("--from-backup", str(backup)) == (0, "written anew from the backup")
+    assert figures(costs(home)) == whole
+    assert home.call("maintain", "--check").code == 0
+    assert len(object_store.objects(f"{lake}/set_aside/allocations/")) == 2, "what was damaged is kept"
 
 
 def test_a_secret_of_the_lake_shows_nowhere(
