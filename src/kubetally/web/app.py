@@ -23,7 +23,7 @@ from kubetally.web.problems import Problem, problem_of
 from kubetally.web.proxies import TrustedProxies
 from kubetally.web.question import DEFAULT_WINDOW
 from kubetally.web.secret import Secret
-from kubetally.web.sign_in import SignIn, sign_in_page
+from kubetally.web.sign_in import SIGN_IN, SignIn, sign_in_page
 from kubetally.web.watch import WatchedApp
 from kubetally.web.wrong_secrets import WrongSecrets
 
@@ -72,6 +72,7 @@ def create_app(
         logging_config=None,
         debug=False,
     )
+    app.no_head = (PREFIX, SIGN_IN)  # its clients know GET alone; a link is used up by who follows it
     app.figures, app.life, app.give_up = figures, life, service.close
     app.connections, app.proxies, app.wrong_secrets = Connections(proxies), proxies, WrongSecrets()
     return app

@@ -32,7 +32,8 @@ class WatchedApp(Litestar):
     """A Litestar application that tells of each of its requests, and can be told that it ends.
 
     figures, life, connections, proxies, wrong_secrets: set before the first request. give_up: ends what is asked of
-    sources, so that who waits is answered.
+    sources, so that who waits is answered. no_head: what the paths begin with whose routes see HEAD themselves;
+    elsewhere it is answered as GET is, without the body.
     """
 
     figures: Figures
@@ -41,6 +42,7 @@ class WatchedApp(Litestar):
     proxies: TrustedProxies
     wrong_secrets: WrongSecrets
     give_up: Callable[[], Awaitable[None]]
+    no_head: tuple[str, ...] = ()
     log: Any = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -59,7 +61,10 @@ class _Watched:
         self._began, self._status, self._is_replaced = time.perf_counter(), 0, False
         scope.setdefault("state", {})
         self._id = _request_id(scope)
-        self._path = scope["path"]
+        self._path, self._method = scope["path"], scope["method"]
+        self._is_head = self._method == "HEAD" and not self._path.startswith(app.no_head)
+        if self._is_head:
+            scope["method"] = "GET"
 
     async def answer(self, app: Any, receive: Receive) -> None:
         peer = self._scope["client"]
@@ -93,13 +98,15 @@ class _Watched:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             message["headers"] = [*message["headers"], (b"x-request-id", self._id), *_SAFE]
+        elif self._is_head and message["type"] == "http.response.body":
+            message["body"] = b""
         await self._send(message)
 
     def _tell(self) -> None:
         """Count it, and write its line. The query and the headers stay out: either may hold what is secret."""
         scope, seconds = self._scope, time.perf_counter() - self._began
         status = self._status or 499  # the caller left before the answer began
-        path, method = scope.get("path_template"), scope["method"]
+        path, method = scope.get("path_template"), self._method
         self._app.figures.answered(path or "other", status, seconds)
         facts = {} if CACHE not in scope["state"] else {"cache": scope["state"][CACHE]}
         self._app.log.info(
