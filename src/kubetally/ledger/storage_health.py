@@ -211,9 +211,14 @@ def _overdue(seconds: float) -> StorageProblem:
 
 def _nearly_full(name: str, folder: Path, space: DiskSpace) -> StorageProblem:
     share = space.free / space.total if space.total else 0.0
-    message = f"the disk of the {name} ({folder}) has {space.free / 2**30:.2f} GiB left, {share:.1%} of it"
+    message = f"the disk of the {name} ({folder}) has {_size(space.free)} left, {share:.1%} of it"
     remedy = "free some space: once it is full, nothing more is collected"
     return StorageProblem(StorageProblemKind.DISK_NEARLY_FULL, message, remedy)
+
+
+def _size(count: int) -> str:
+    """Bytes in GiB; in MiB, where these would be less than one."""
+    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
 
 
 def _damaged(days: Sequence[tuple[str, date]]) -> StorageProblem:
