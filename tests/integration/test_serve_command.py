@@ -22,7 +22,7 @@ import pytest
 from kubetally.samples.replay import ReplayServer
 from kubetally.store.meta.secrets import KeyRing
 from tests.faults import FaultServer
-from tests.integration.commands import PROGRAM, environment, recorded_but
+from tests.integration.commands import PROGRAM, environment, recorded_but, run
 from tests.integration.test_accounts_command import (
     GIVEN,
     HEADER,
@@ -598,6 +598,8 @@ def test_the_demo_serves_three_clusters_until_it_is_stopped(
         page = httpx.get(another_link(program), follow_redirects=True, timeout=30)
         assert page.status_code == 200
         assert all(name in page.text for name in ALL)
+        done = run("doctor", KUBETALLY_HOME=str(leftovers(temporary)[0]))
+        assert (done.code, done.out.count("the source holds no data of")) == (0, 3), done.out
         assert httpx.get(url[1] + "/docs").status_code == 200
         [state] = leftovers(temporary)
         assert state.stat().st_mode & 0o777 == 0o700

@@ -88,9 +88,9 @@ def _end_on_sigterm(stack: ExitStack) -> None:
 def _serve_samples(stack: ExitStack) -> dict[str, str]:
     """The URLs of the sample clusters by name, served until the stack is closed."""
     from kubetally.samples import NAMES
-    from kubetally.samples.replay import ReplayServer
+    from kubetally.samples.demo import DemoServer
 
-    server = stack.enter_context(ReplayServer())
+    server = stack.enter_context(DemoServer())
     return {name: server.url_of(name) for name in NAMES}
 
 

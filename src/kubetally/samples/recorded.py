@@ -131,13 +131,13 @@ def _seconds(text: str) -> int | None:
 def _window(text: str) -> tuple[str, int | None]:
     """A window as an OpenCost reads it, and its length in seconds, None where it is not a pair of instants."""
     first, _, last = text.partition(",")
-    start, end = _instant(first), _instant(last)
+    start, end = read_instant(first), read_instant(last)
     if start is None or end is None:
         return text, None
     return f"{start:%Y-%m-%dT%H:%M:%SZ},{end:%Y-%m-%dT%H:%M:%SZ}", int((end - start).total_seconds())
 
 
-def _instant(text: str) -> datetime | None:
+def read_instant(text: str) -> datetime | None:
     """RFC3339 with Z, or seconds since 1970. An offset like +02:00 is refused, as the recorded server does."""
     if re.fullmatch(r"\d{9,11}", text):
         return datetime.fromtimestamp(int(text), UTC)

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from kubetally import samples
+from kubetally.samples.demo import DemoServer
 from kubetally.samples.replay import LABEL, ReplayServer
 from tests.faults import KINDS, OTHER_CLUSTER, FaultServer
 from tests.recordings import ALL, DAYS, Recording
@@ -90,6 +91,19 @@ def test_the_packaged_samples_alone_answer_what_a_day_needs(name: str) -> None:
             assert get(server.url_of(name) + "/assets", window).content == Recording(name).body(f"assets-day{day}")
         for path in ("/clusterInfo", "/clusterInfoMap", "/installInfo", "/healthz"):
             assert get(server.url_of(name) + path).status_code == 200
+
+
+def test_demo_has_no_data_of_days_outside_the_recording() -> None:
+    known, before, after = DAYS[0], ("2026-11-19T00:00:00Z", DAYS[0][0]), (DAYS[-1][1], "2027-01-01T00:00:00Z")
+    with DemoServer() as server:
+        for path in ("/allocation", "/assets"):
+            for start, end in (before, after):
+                answer = get(server.url_of("aurora") + path, {"window": f"{start},{end}"})
+                assert (answer.status_code, answer.json()["data"]) == (200, [None])
+        found = get(server.url_of("aurora") + "/assets", {"window": ",".join(known)})
+        assert found.content == Recording("aurora").body("assets-day1")
+        for window in ("yesterday", f"{known[0]},2026-11-20T01:00:00Z"):
+            assert get(server.url_of("aurora") + "/allocation", {"window": window}).status_code == 404
 
 
 def test_the_packaged_samples_are_small_and_hold_the_days_they_say() -> None:

@@ -1,0 +1,34 @@
+"""The sample clusters of `kubetally demo`, of which there is nothing before and after the recorded days."""
+
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from kubetally.samples import END_DAY, FIRST_DAY
+from kubetally.samples.recorded import RecordedCluster, read_instant
+from kubetally.samples.replay import Asked, ReplayHandler, ReplayServer
+
+_BEGIN, _END = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (FIRST_DAY, END_DAY))
+_NO_DATA = b'{"code":200,"status":"success","data":[null]}'
+
+
+class DemoHandler(ReplayHandler):
+    """Answers as an OpenCost that holds nothing but the recorded days: of others it has no data."""
+
+    def not_recorded(self, asked: Asked, cluster: RecordedCluster) -> None:
+        if asked.path in {"/allocation", "/assets"} and _is_outside(asked.params.get("window", "")):
+            self.send(200, _NO_DATA, label="not-recorded")
+        else:
+            super().not_recorded(asked, cluster)
+
+
+class DemoServer(ReplayServer):
+    """Serves the sample clusters for people, who ask for any day."""
+
+    handler: ClassVar[type[ReplayHandler]] = DemoHandler
+
+
+def _is_outside(window: str) -> bool:
+    """Whether it is two instants that have no recorded day between them."""
+    first, _, last = window.partition(",")
+    start, end = read_instant(first), read_instant(last)
+    return start is not None and end is not None and (end <= _BEGIN or start >= _END)
