@@ -30,7 +30,7 @@ from kubetally.wiring.readers.pool import usable_cores
 _CLUSTERS, _COPIES = 50, 16  # of 63 pods each: 1,000 pods a cluster
 _LEAST_SHARE = 0.7
 _MANY, _LATENCY_SECONDS, _AT_ONCE, _MOST_OF_BOUND = 200, 0.05, 16, 2.0
-_PHASES = 3  # of each cluster: rows and assets; its currency; what it is
+_PHASES = 3  # of each cluster: rows and assets; its currency and what it is; its hours
 _DAYS, _MOST_GROWTH = 4, 1.25
 _TURNS = 3
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024

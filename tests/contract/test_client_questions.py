@@ -1,15 +1,17 @@
 """What the client asks of a source in our terms, as it goes over the wire and as the recorded OpenCost answers it."""
 
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from kubetally.domain.window import Window, parse_window
+from kubetally.domain.window import Window, parse_instant, parse_window
 from kubetally.samples.replay import ReplayServer
 from kubetally.sources.access import Access
 from kubetally.sources.faults import SourceRefused
 from kubetally.sources.opencost.client import CostModelClient, FilterNotApplied
+from kubetally.sources.opencost.source import CostModelSource
 from kubetally.sources.question import (
     AllOf,
     Condition,
@@ -32,6 +34,24 @@ IN_SHOP = Condition(Field.NAMESPACE, Op.EQUALS, ("shop",))
 async def aurora(replay: ReplayServer) -> AsyncIterator[CostModelClient]:
     async with Transport(Access.parse(replay.url_of("aurora"))) as transport:
         yield CostModelClient(transport)
+
+
+async def test_currency_is_asked_while_assets_are_awaited() -> None:
+    recorded, currency_asked = Recording("aurora"), threading.Event()
+
+    def answers(asked: Asked) -> Any:
+        if asked.path == "/getConfigs":
+            currency_asked.set()
+            return {"code": 200, "data": {"currencyCode": "EUR"}}
+        if asked.path == "/assets" and not currency_asked.wait(30):
+            return NOT_FOUND
+        return recorded.json("allocation-day1-idle" if asked.path == "/allocation" else "assets-day1")
+
+    with Served(answers) as server:
+        async with Transport(Access.parse(server.url)) as transport:
+            reading = await CostModelSource(CostModelClient(transport)).read(Window(*map(parse_instant, DAYS[0])))
+    assert (reading.currency, reading.assets is None) == ("EUR", False)
+    assert [asked.path for asked in server.asked].count("/getConfigs") == 1
 
 
 async def question(where: Filter | None = None, **asked: Any) -> list[tuple[str, str]]:

@@ -58,6 +58,10 @@ class CostSource(Protocol):
         """
         ...
 
+    async def wait_for_place(self) -> None:
+        """Until an answer to `read` has shown where to ask: `about` would ask in several places before."""
+        ...
+
     async def about(self) -> About:
         """What it tells of itself; what can't be asked is None, never an error."""
         ...

@@ -62,6 +62,9 @@ class Counted:
         with self._tally.asking("hours"):
             return await self._source.hours(window, rows)
 
+    async def wait_for_place(self) -> None:
+        await self._source.wait_for_place()
+
     async def about(self) -> About:
         with self._tally.asking("about"):
             return await self._source.about()

@@ -54,6 +54,9 @@ class Source:
     async def hours(self, window: Window, rows: int) -> Sequence[SeenHour]:
         return ()
 
+    async def wait_for_place(self) -> None:
+        return
+
     async def about(self) -> About:
         return About()
 

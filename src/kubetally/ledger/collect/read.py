@@ -151,9 +151,10 @@ class Reader:
         """A day, or what of it is over, and all that is known of it. Raises: SourceError."""
         async with task_group() as group:
             measuring = group.create_task(_measured(metrics, window))
+            describing = group.create_task(self._about(account, source))
             reading = await source.read(window)
-        about, metrics_url = await self._about(account, source), None if metrics is None else metrics.url
-        return _Read(reading, about, measuring.result(), metrics_url)
+        metrics_url = None if metrics is None else metrics.url
+        return _Read(reading, describing.result(), measuring.result(), metrics_url)
 
     async def _checked_by_hour(self, source: CostSource, read: "_Read", booking: Booking) -> Booking:
         """The booking of a day that was asked once by the hour, before it settles (B10 f)."""
@@ -166,11 +167,12 @@ class Reader:
         return replace(read, hours=hours).booked() if has_gaps(read.reading, hours) else booking
 
     async def _about(self, account: Account, source: CostSource) -> About:
-        """What the source is, remembered for a while. Asked after a day was read: by then it is clear where to ask."""
+        """What the source is, remembered for a while. Asked once it is clear where to ask."""
         key, now = (account.id, source.url), self._clock.now()
         known = self._abouts.get(key)
         if known is not None and timedelta() <= now - known[0] < _ABOUT_KEPT:
             return known[1]
+        await source.wait_for_place()
         about = await source.about()
         if about.product is not None:
             self._abouts[key] = now, about

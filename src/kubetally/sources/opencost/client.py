@@ -112,6 +112,7 @@ class CostModelClient:
         self._applies_filters = applies_filters
         self._parallel = asyncio.Semaphore(parallel)
         self._prefix: str | None = None
+        self._is_found = asyncio.Event()
         self.clock_difference: timedelta | None = None
 
     @property
@@ -127,6 +128,10 @@ class CostModelClient:
     async def aclose(self) -> None:
         """Give the connections back."""
         await self._transport.aclose()
+
+    async def wait_for_place(self) -> None:
+        """Until an answer has shown where the API begins."""
+        await self._is_found.wait()
 
     async def day_allocations(self, window: Window, cluster_id: str | None) -> tuple[Answer, BookedAnswer, bool]:
         """The finest rows of one step that is `window`, with idle: what a booking needs. As `decode_booked`."""
@@ -255,6 +260,7 @@ class CostModelClient:
         if answer.is_web_page:
             return AnswerNotUnderstood.of(answer)
         self._prefix = prefix
+        self._is_found.set()
         if answer.server_date is not None:
             self.clock_difference = answer.server_date - answer.received_at
         return answer

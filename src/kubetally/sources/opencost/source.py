@@ -129,7 +129,7 @@ class CostModelSource:
         return self.client.account
 
     async def read(self, window: Window) -> Reading:
-        """What the source says of `window`: rows and assets, one question each.
+        """What the source says of `window`: rows and assets, one question each, and its currency once.
 
         Raises: SourceError, when the rows can't be had; SeveralClusters, CurrencyDiffers. Assets that can't be had
                 are an issue: the rows alone still make a bill.
@@ -138,6 +138,7 @@ class CostModelSource:
         async with task_group() as group:
             rows_task = group.create_task(self.client.day_allocations(window, self.cluster_id))
             assets_task = group.create_task(_attempt(self.client.day_assets(window, self.cluster_id)))
+            configs_task = group.create_task(_attempt(self._configs_once_found()))
         answer, decoded, repaired = rows_task.result()
         try:
             rows = read_allocations(decoded, window, notes, self.url)
@@ -165,8 +166,7 @@ class CostModelSource:
                 Issue(IssueKind.NOT_A_NUMBER, "the source answered with NaN, which is no figure", self.url, window)
             )
         issues += self._clock_issue(window)
-        # By now it is clear where the API begins; who waits for more than a day has asked already (`about`).
-        currency, currency_origin = self._checked_currency(await _attempt(self._configs()), window, issues)
+        currency, currency_origin = self._checked_currency(configs_task.result(), window, issues)
         return Reading(
             window=window,
             allocations=allocations,
@@ -208,6 +208,15 @@ class CostModelSource:
         except SourceError as error:
             self.client.log_failure("/savings", error, answer.duration_seconds)
             raise
+
+    async def wait_for_place(self) -> None:
+        """Until an answer has shown where the API begins."""
+        await self.client.wait_for_place()
+
+    async def _configs_once_found(self) -> dict[str, Any] | None:
+        """The configuration, asked in one place; who waits for more than a day has asked everywhere (`about`)."""
+        await self.wait_for_place()
+        return await self._configs()
 
     async def about(self) -> About:
         """What the source tells of itself; asked once, again where it told nothing."""

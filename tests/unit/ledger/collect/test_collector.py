@@ -79,6 +79,9 @@ class Cluster:
     async def hours(self, window: Window, rows: int) -> Sequence[SeenHour]:
         return ()
 
+    async def wait_for_place(self) -> None:
+        return
+
     async def about(self) -> About:
         self.asked_about += 1
         return About("OpenCost", "1.0")
@@ -359,6 +362,21 @@ async def test_what_a_source_is_is_asked_once_an_hour() -> None:
     for _ in range(3):
         await collector.collect(await collector.due())
     assert world.clusters[0].asked_about == 1
+
+
+class ReadOnceDescribed(Cluster):
+    """A cluster whose days are read once somebody has asked what it is."""
+
+    async def about(self) -> About:
+        assert self.hold is not None
+        self.hold.set()
+        return await super().about()
+
+
+async def test_what_a_source_is_is_asked_while_a_day_is_read() -> None:
+    world = World([ReadOnceDescribed(hold=asyncio.Event())])
+    await world.collect()
+    assert set(world.held(1)) == set(range(6))
 
 
 async def test_a_day_that_the_lake_can_t_hold_holds_no_other() -> None:
