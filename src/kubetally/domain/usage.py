@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import combinations, islice
 from math import fsum
+from operator import attrgetter
 
 from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.efficiency import Hours
@@ -24,6 +25,7 @@ _EXCESS_CORE_HOURS = 0.05
 _EXCESS_BYTE_HOURS = 0.1 * BYTES_PER_GIB
 _SHARED_LIFE = timedelta(minutes=15)  # two rows of a pod that moved may share as much
 _NAMED_AT_MOST = 3
+_CONTAINER = attrgetter("namespace", "pod", "container")
 
 
 def correct_usage(reading: Reading) -> Reading:
@@ -151,11 +153,14 @@ def _beyond(row: Allocation) -> tuple[float, str] | None:
     return max(found, default=None)
 
 
-def _on_two_nodes(rows: Iterable[Allocation]) -> Iterator[ContainerKey]:
+def _on_two_nodes(rows: Sequence[Allocation]) -> Iterator[ContainerKey]:
     """Containers of which two rows have other nodes and lives that overlap."""
+    keys = [*map(_CONTAINER, rows)]
+    if len(set(keys)) == len(keys):
+        return
     by_key: dict[tuple[str | None, ...], list[Allocation]] = defaultdict(list)
-    for row in rows:
-        by_key[row.namespace, row.pod, row.container].append(row)
+    for key, row in zip(keys, rows, strict=True):
+        by_key[key].append(row)
     for same in by_key.values():
         if len(same) > 1 and any(_overlap(a, b) for a, b in combinations(same, 2)):
             yield _key(same[0])

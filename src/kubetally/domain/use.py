@@ -4,12 +4,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from math import fsum
+from operator import attrgetter
 from typing import NamedTuple
 
 from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.component import Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.row import Row
+
+_POD = attrgetter("namespace", "controller_kind", "controller", "pod", "node")
 
 
 class Use(NamedTuple):
@@ -31,9 +34,14 @@ class Use(NamedTuple):
 
 
 def use_side(allocations: Sequence[Allocation]) -> Use:
-    by_kind = {kind: [row for row in allocations if row.kind is kind] for kind in Kind}
+    workload = Kind.WORKLOAD
+    workloads = [row for row in allocations if row.kind is workload]
+    by_kind = defaultdict[Kind, list[Allocation]](list)
+    for row in allocations if len(workloads) < len(allocations) else ():
+        if row.kind is not workload:
+            by_kind[row.kind].append(row)
     idle_costs, over_commit, credit = _clamped_idle(by_kind[Kind.IDLE])
-    pods = _pods(by_kind[Kind.WORKLOAD])
+    pods = _pods(workloads)
     loose = by_kind[Kind.UNMOUNTED]
     return Use(
         pods=pods,
@@ -82,8 +90,7 @@ def _pods(workloads: Sequence[Allocation]) -> list[Row]:
     """Containers merged into pods, and the steps of a day into the day."""
     first_rows: dict[tuple[str | None, ...], Allocation] = {}
     of_several: dict[tuple[str | None, ...], list[Allocation]] = {}  # most pods have one row: those need no list
-    for row in workloads:
-        key = (row.namespace, row.controller_kind, row.controller, row.pod, row.node)
+    for key, row in zip(map(_POD, workloads), workloads, strict=True):
         first = first_rows.setdefault(key, row)
         if first is not row:
             of_several.setdefault(key, [first]).append(row)

@@ -4,7 +4,7 @@ Nothing is decided here about money: what a row cost is carried over, adjustment
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
@@ -15,7 +15,7 @@ from msgspec import UnsetType
 
 from kubetally.domain.allocation import Allocation, Kind, Piece
 from kubetally.domain.asset import Asset, AssetType, node_costs
-from kubetally.domain.component import ZERO, Component, Costs, NetworkClasses
+from kubetally.domain.component import NO_CLASSES, ZERO, Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.errors import SourceError
 from kubetally.domain.garbage import no_garbage
@@ -44,6 +44,7 @@ _SPECIAL = {
     "__external__": Kind.OVERHEAD,
     "__shared__": Kind.OVERHEAD,
 }
+_WORKLOAD = Kind.WORKLOAD
 _NO_PROPERTIES = Properties()
 _ENDS_DIFFER_MINUTES = 1.0  # by which a source's rounding may part them from minutes
 _NAMELESS = frozenset({None, "", "__unallocated__"})
@@ -242,17 +243,18 @@ def read_allocations(answer: BookedAnswer | AllocationAnswer, asked: Window, not
     rows: list[Allocation] = []
     steps: dict[Window, None] = {}
     outside: Window | None = None
-    looked_at: Window | None = None  # nearly all rows of a set have the window of the row before
-    step_hours, is_inside = 0.0, True
+    looked_at: Span | None = None  # nearly all rows of a set have the window of the row before
+    window, step_hours, is_inside = asked, 0.0, True
     for step in _sets(answer.data):
         filled = {name: row for name, row in step.items() if row is not None}
         usual = next((row.window for row in filled.values() if row.window and row.window.start), None)
         if usual is None and filled:
             raise AnswerNotUnderstood(url, "answered with rows that have no window")
         for name, row in filled.items():
-            window = _window(row.window if row.window and row.window.start else usual, url) or asked
-            if window is not looked_at:
-                looked_at, step_hours, is_inside = window, window.hours, asked.contains(window)
+            span = row.window if row.window and row.window.start else usual
+            if span is not None and (looked_at is None or span.start != looked_at.start or span.end != looked_at.end):
+                looked_at, window = span, _window(span, url) or asked
+                step_hours, is_inside = window.hours, asked.contains(window)
                 if asked.overlap(window) is None:
                     outside = window
                 else:
@@ -305,7 +307,7 @@ def are_of_one_span(assets: Iterable[Asset], covered: Sequence[Window]) -> bool:
 
 def kind_of(name: str, namespace: str | None) -> Kind:
     """What a row stands for, from the source's special names (sources' pseudo-pods belong to their namespace)."""
-    return _SPECIAL.get(namespace or name.rpartition("/")[2], Kind.WORKLOAD)
+    return _SPECIAL.get(namespace or name.rpartition("/")[2], _WORKLOAD)
 
 
 def _sets(data: Sequence[Mapping[str, R] | None] | Mapping[str, R] | UnsetType | None) -> list[Mapping[str, R]]:
@@ -378,14 +380,14 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
     about = row.properties or _NO_PROPERTIES
     namespace = about.namespace
     kind = kind_of(name, namespace)
-    try:
-        base, adjustments = _costs(row, notes, _plain)
-        has_negative = False
-    except _OddCost:
-        row = _without_huge(name, row, notes, unknown=0.0)
-        base, adjustments = _costs(row, notes, to_micros)
-        has_negative = min(base) < 0
-    costs = base if adjustments is ZERO else base.plus(adjustments)
+    is_workload, is_coarse, has_negative = kind is _WORKLOAD, False, False
+    costs, adjustments = _plain_costs(row), ZERO
+    if costs is None:
+        row, costs, adjustments = _any_costs(name, row, notes)
+        has_negative = min(costs) < 0
+    base = costs
+    if adjustments is not ZERO:
+        costs = base.plus(adjustments)
     of_parts = sum(costs)
     total = of_parts if row.total_cost is None else to_micros(row.total_cost)
     beyond = total - of_parts
@@ -394,54 +396,46 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
         costs = costs._replace(external=costs.external + beyond)
     elif beyond < -_TOTAL_TOLERANCE:
         notes.below_parts[name] = beyond
-    is_coarse = False
-    if kind is not Kind.WORKLOAD:
-        namespace = None
-    elif not about.pod or not about.container:
-        notes.coarse[_grain(about)] += 1
-        is_coarse = True
-    life = _life(row, step) if kind is Kind.WORKLOAD else None
-    minutes = row.minutes or 0.0
-    if row.minutes is None and kind is Kind.WORKLOAD:
-        if life is None and not is_coarse:
-            notes.null_figures.add("minutes")
-        elif life is not None:
-            minutes = life.hours * 60
-    hours = _hours(row, step_hours, minutes / 60, notes, is_coarse=is_coarse) if kind is Kind.WORKLOAD else None
-    if minutes > step_hours * 61:  # of a whole step, and a sample beyond it
-        hours = None
-    if kind is Kind.WORKLOAD and (has_negative or minutes < 0 or hours is None):
-        below_zero = Costs(*(min(amount, 0) for amount in base))
-        notes.negative[name] = notes.negative.get(name, 0) + below_zero.total
-        if any(below_zero):
-            costs, total = costs.minus(below_zero), total - below_zero.total
-            notes.set_aside.append(
-                Allocation(
-                    Kind.UNEXPLAINED,
-                    step,
-                    cluster_id=about.cluster,
-                    costs=below_zero,
-                    total=below_zero.total,
-                    name=f"{row.name or name} below zero",
+    minutes, life, hours = row.minutes or 0.0, None, None
+    if is_workload:
+        if not about.pod or not about.container:
+            notes.coarse[_grain(about)] += 1
+            is_coarse = True
+        life = _life(row, step)
+        if row.minutes is None:
+            if life is not None:
+                minutes = life.hours * 60
+            elif not is_coarse:
+                notes.null_figures.add("minutes")
+        hours = _hours(row, step_hours, minutes / 60, notes, is_coarse=is_coarse)
+        if has_negative or hours is None or not 0 <= minutes <= step_hours * 61:  # a whole step, and a sample beyond it
+            below_zero = Costs(*(min(amount, 0) for amount in base))
+            notes.negative[name] = notes.negative.get(name, 0) + below_zero.total
+            if any(below_zero):
+                costs, total = costs.minus(below_zero), total - below_zero.total
+                notes.set_aside.append(
+                    Allocation(
+                        Kind.UNEXPLAINED,
+                        step,
+                        cluster_id=about.cluster,
+                        costs=below_zero,
+                        total=below_zero.total,
+                        name=f"{row.name or name} below zero",
+                    )
                 )
-            )
-        minutes, hours = min(max(minutes, 0.0), step_hours * 60), _NOT_RATED
-    elif kind is Kind.WORKLOAD and row.minutes is None and life is None and not is_coarse:
-        hours = _NOT_RATED
-    classes = NetworkClasses(
-        to_micros(row.network_internet_cost) if row.network_internet_cost else 0,
-        to_micros(row.network_cross_region_cost) if row.network_cross_region_cost else 0,
-        to_micros(row.network_cross_zone_cost) if row.network_cross_zone_cost else 0,
-    )
+            minutes, hours = min(max(minutes, 0.0), step_hours * 60), _NOT_RATED
+        elif row.minutes is None and life is None and not is_coarse:
+            hours = _NOT_RATED
+    internet, region, zone = row.network_internet_cost, row.network_cross_region_cost, row.network_cross_zone_cost
     return Allocation(
         kind,
         step,
-        _named(namespace),
+        namespace if is_workload and namespace not in _NAMELESS else None,
         about.controller_kind or None,
-        _named(about.controller),
-        about.pod or None if kind is Kind.WORKLOAD else None,
+        None if about.controller in _NAMELESS else about.controller,
+        about.pod or None if is_workload else None,
         about.node or None,
-        about.container or None if kind is Kind.WORKLOAD else None,
+        about.container or None if is_workload else None,
         about.cluster or (name.partition("/")[0] if "/" in name else None) or None,
         tuple(about.services) if about.services else (),
         about.labels,
@@ -449,7 +443,11 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
         minutes,
         _volume_hours(row) if hours is None else hours,
         costs,
-        classes,
+        NetworkClasses(
+            to_micros(internet) if internet else 0, to_micros(region) if region else 0, to_micros(zone) if zone else 0
+        )
+        if internet or region or zone
+        else NO_CLASSES,
         tuple([_volume(key, volume, notes) for key, volume in row.pvs.items()]) if row.pvs else (),
         tuple([_balancer(key, balancer, notes) for key, balancer in row.lb_allocations.items()])
         if row.lb_allocations
@@ -507,68 +505,64 @@ def _lacks_a_cost(row: BookedRow) -> bool:
     )
 
 
-def _named(name: str | None) -> str | None:
-    return None if name in _NAMELESS else name
-
-
-class _OddCost(Exception):
-    """A cost below zero, or so large that it is looked at more closely."""
-
-
-def _plain(cost: float) -> int:
-    """Micros of nearly every cost there is; quicker than `to_micros`, to the same digit. Raises _OddCost."""
-    if 0.0 <= cost < _PLAIN_BELOW:
-        return round(cost * MICROS)
-    raise _OddCost
-
-
-def _costs(row: BookedRow, notes: Notes, micros: Callable[[float], int]) -> tuple[Costs, Costs]:
-    """Each component before its adjustment, and the adjustments; `ZERO` itself where there is none.
-
-    Most figures of most rows are zero, which is why that is looked at first.
-    """
+def _plain_costs(row: BookedRow) -> Costs | None:
+    """Costs of nearly every row: each known, none below zero, too large or adjusted. None of any other row."""
     cpu, ram, gpu, pv = row.cpu_cost, row.ram_cost, row.gpu_cost, row.pv_cost
     balancer, network, shared, external = row.load_balancer_cost, row.network_cost, row.shared_cost, row.external_cost
-    costs = Costs(
-        micros(cpu) if cpu else 0,
-        micros(ram) if ram else 0,
-        micros(gpu) if gpu else 0,
-        micros(pv) if pv else 0,
+    figures = (cpu, ram, gpu, pv, balancer, network, shared, external, row.total_cost)
+    try:
+        is_plain = min(figures) >= 0 and sum(figures) < _PLAIN_BELOW  # type: ignore[type-var, operator, arg-type]
+    except TypeError:  # one is null
+        return None
+    if not is_plain or _adjustments(row) != _NOT_ADJUSTED:
+        return None
+    return Costs(
+        round(cpu * MICROS) if cpu else 0,
+        round(ram * MICROS) if ram else 0,
+        round(gpu * MICROS) if gpu else 0,
+        round(pv * MICROS) if pv else 0,
         0,
-        micros(balancer) if balancer else 0,
-        micros(network) if network else 0,
+        round(balancer * MICROS) if balancer else 0,
+        round(network * MICROS) if network else 0,
         0,
-        micros(shared) if shared else 0,
-        micros(external) if external else 0,
+        round(shared * MICROS) if shared else 0,
+        round(external * MICROS) if external else 0,
     )
-    if _lacks_a_cost(row):
-        notes.null_figures.update(
-            key
-            for key, figure in (
-                ("cpuCost", cpu), ("ramCost", ram), ("gpuCost", gpu), ("pvCost", pv), ("loadBalancerCost", balancer),
-                ("networkCost", network), ("sharedCost", shared), ("externalCost", external),
-            )
-            if figure is None
-        )  # fmt: skip
-    adjustments = (
-        row.cpu_cost_adjustment, row.ram_cost_adjustment, row.gpu_cost_adjustment, row.pv_cost_adjustment,
-        row.load_balancer_cost_adjustment, row.network_cost_adjustment,
-    )  # fmt: skip
-    if adjustments == _NOT_ADJUSTED and (row.total_cost is None or abs(row.total_cost) < _PLAIN_BELOW):
-        return costs, ZERO
-    if micros is _plain and any(abs(figure or 0.0) >= _PLAIN_BELOW for figure in (*adjustments, row.total_cost)):
-        raise _OddCost
+
+
+def _any_costs(name: str, row: BookedRow, notes: Notes) -> tuple[BookedRow, Costs, Costs]:
+    """The row without figures that are too large, its costs before adjustment, and the adjustments, `ZERO` if none."""
+    figures = [getattr(row, key) for key in _COST_KEYS]
+    corrections = (*_adjustments(row), row.total_cost)  # of which any may be below zero
+    if not (
+        all(0.0 <= (figure or 0.0) < _PLAIN_BELOW for figure in figures)
+        and all(abs(figure or 0.0) < _PLAIN_BELOW for figure in corrections)
+    ):
+        row = _without_huge(name, row, notes, unknown=0.0)
+        figures = [getattr(row, key) for key in _COST_KEYS]
+    keys = _COST_KEYS.values()
+    notes.null_figures.update(key for key, figure in zip(keys, figures, strict=True) if figure is None)
+    cpu, ram, gpu, pv, balancer, network, shared, external = (to_micros(figure or 0) for figure in figures)
+    costs = Costs(cpu, ram, gpu, pv, 0, balancer, network, 0, shared, external)
+    adjustments = _adjustments(row)
+    if adjustments == _NOT_ADJUSTED:
+        return row, costs, ZERO
     notes.null_figures.update(
         f"{key}Adjustment" for key, figure in zip(_ADJUSTED, adjustments, strict=True) if figure is None
     )
-    cpu, ram, gpu, pv, balancer, network = adjustments
-    return costs, Costs(
-        cpu=to_micros(cpu or 0),
-        ram=to_micros(ram or 0),
-        gpu=to_micros(gpu or 0),
-        pv=to_micros(pv or 0),
-        load_balancer=to_micros(balancer or 0),
-        network=to_micros(network or 0),
+    cpu, ram, gpu, pv, balancer, network = (to_micros(figure or 0) for figure in adjustments)
+    return row, costs, Costs(cpu=cpu, ram=ram, gpu=gpu, pv=pv, load_balancer=balancer, network=network)
+
+
+def _adjustments(row: BookedRow) -> tuple[float | None, ...]:
+    """In the order of `_ADJUSTED`."""
+    return (
+        row.cpu_cost_adjustment,
+        row.ram_cost_adjustment,
+        row.gpu_cost_adjustment,
+        row.pv_cost_adjustment,
+        row.load_balancer_cost_adjustment,
+        row.network_cost_adjustment,
     )
 
 
@@ -677,7 +671,8 @@ def _cost_of_piece(piece: Volume | Balancer, key: str, name: str, notes: Notes) 
 def _asset(row: AssetRow, window: Window, notes: Notes) -> Asset:
     about, kind = row.properties, _ASSET_TYPES[row.type]
     name = (about.name if about else None) or ""
-    if any(abs(cost or 0.0) * 1e6 >= _MOST for cost in (row.total_cost, row.cpu_cost, row.ram_cost, row.gpu_cost)):
+    figures = (row.total_cost or 0.0, row.cpu_cost or 0.0, row.ram_cost or 0.0, row.gpu_cost or 0.0)
+    if max(map(abs, figures)) * 1e6 >= _MOST:
         row = _without_huge(name, row, notes, unknown=None)
     if (row.total_cost or 0.0) < min(row.adjustment or 0.0, 0.0) or (row.minutes or 0.0) < 0:
         notes.negative[name] = 0
@@ -708,7 +703,7 @@ def _asset(row: AssetRow, window: Window, notes: Notes) -> Asset:
         labels=row.labels,
         hours=(row.minutes or 0.0) / 60,
         discount=row.discount or 0.0,
-        adjustment=to_micros(row.adjustment or 0),
+        adjustment=to_micros(row.adjustment) if row.adjustment else 0,
         life=_life(row, window),
         cpu_cores=row.cpu_cores if kind is AssetType.NODE else None,
     )
