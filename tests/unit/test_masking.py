@@ -5,6 +5,7 @@ import html
 import json
 import textwrap
 from collections.abc import Callable
+from datetime import UTC, datetime
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -12,6 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kubetally.masking import Mask, names_secret, redact, without_password
+from kubetally.sources.faults import Answer, own_words
+from kubetally.sources.opencost.wire import decode_assets
+from kubetally.sources.prometheus.wire import QueryRefused
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl"
 
@@ -171,6 +175,50 @@ def test_certain_secrets_are_masked_though_nobody_knows_them() -> None:
 
 def test_mask_does_not_show_what_it_knows() -> None:
     assert "hunter2" not in repr(Mask(["hunter2-hunter2"]))
+
+
+class Counted(Mask):
+    """A mask that tells how much text it was given."""
+
+    __slots__ = ("characters",)
+
+    def __init__(self, *secrets: str) -> None:
+        super().__init__(secrets)
+        self.characters = 0
+
+    def __call__(self, text: str) -> str:
+        self.characters += len(text)
+        return super().__call__(text)
+
+
+def failure(words: str, mask: Mask) -> None:
+    own_words(json.dumps({"message": words}).encode(), mask)
+
+
+def refusal(words: str, mask: Mask) -> None:
+    QueryRefused("http://h", 400, "bad_data", words, mask)
+
+
+def warning(words: str, mask: Mask) -> None:
+    body = json.dumps({"code": 200, "data": {}, "warning": words}).encode()
+    decode_assets(Answer(200, body, "application/json", None, datetime.now(UTC), 0.0, "http://h", mask))
+
+
+@pytest.mark.parametrize("quote_words", [failure, refusal, warning])
+def test_no_more_is_masked_than_can_be_shown(quote_words: Callable[[str, Mask], None]) -> None:
+    mask = Counted("hunter2-hunter2")
+    quote_words("%2526" * 13_000, mask)
+    assert 0 < mask.characters < 16_384
+
+
+@pytest.mark.parametrize("spell", [str, quote, lambda text: "".join(f"\\u{ord(one):04x}" for one in text)])
+def test_no_part_of_a_secret_is_left_by_the_cut(spell: Callable[[str], str]) -> None:
+    secret = "hunter2-hunter/2=&" * 4
+    mask, spelled = Mask([secret]), spell(secret)
+    for cut in (8_192, 8_192 + 4_096):
+        for before in range(cut - len(spelled), cut + 1, len(spelled) // 16):
+            shown = mask.beginning("x" * before + spelled + "y" * 8_192)
+            assert shown.rstrip("y").removesuffix("***").strip("x") == ""
 
 
 @pytest.mark.parametrize("piece", ["\\", "%", "<", "&#", "\\u", " ", "=\r\n", "a", "%25", "\\\\n"])

@@ -35,7 +35,7 @@ async def read(response: httpx.Response, shown: str, limit: int, mask: Mask) -> 
                     raise AnswerTooLarge(shown, limit)
                 body.write(piece)
     except (httpx.RemoteProtocolError, httpx.ReadError, EOFError) as error:
-        why = printable(mask(str(error)), 200) or "the connection broke"
+        why = printable(mask.beginning(str(error)), 200) or "the connection broke"
         raise AnswerTruncated(shown, why, bytes_read=count) from error
     except zlib.error as error:
         raise AnswerNotUnderstood(shown, "answered with compressed data that can't be decompressed") from error

@@ -44,7 +44,7 @@ class Answer:
 
     def quoted(self, text: str, most: int = SAID_CHARACTERS) -> str:
         """Words of the answer as they may be shown: without our credentials, on one line, at most `most` characters."""
-        return printable(self.mask(text), most)
+        return printable(self.mask.beginning(text), most)
 
     @property
     def is_web_page(self) -> bool:
@@ -250,7 +250,7 @@ def own_words(body: bytes, mask: Mask) -> str | None:
                 text = parsed[key]
                 break
     # Before tags are taken out and the end is cut off: a secret that is in pieces is found less surely.
-    text = re.sub(r"(?is)<(script|style)\b.*?(</\1\s*>|$)", " ", mask(text))
+    text = re.sub(r"(?is)<(script|style)\b.*?(</\1\s*>|$)", " ", mask.beginning(text))
     return printable(re.sub(r"<[^>]*>?", " ", text), SAID_CHARACTERS) or None
 
 

@@ -342,7 +342,7 @@ class Transport:
                 return SourceTimeout(shown, Waiting.READ, self._limits.read_seconds)
         for cause in _causes(error):
             if isinstance(cause, ssl.SSLCertVerificationError):
-                return CertificateNotTrusted(shown, printable(self._mask(cause.verify_message), 200))
+                return CertificateNotTrusted(shown, printable(self._mask.beginning(cause.verify_message), 200))
         if isinstance(error, httpx.ConnectError):
             return SourceUnreachable(shown, _reason(error, self._mask))
         return SourceUnavailable(shown, _reason(error, self._mask))
@@ -412,8 +412,8 @@ def _redirected(url: httpx.URL, location: str, shown: str, mask: Mask) -> httpx.
     same = (target.scheme, target.host, target.port) == (url.scheme, url.host, url.port)
     upgrade = (url.scheme, target.scheme) == ("http", "https") and target.host == url.host
     if not (same or upgrade):
-        place = f"{target.scheme}://{target.netloc.decode('ascii')}"
-        raise RedirectRefused(shown, printable(mask(place), 300), "where neither question nor credentials are sent")
+        place = printable(mask.beginning(f"{target.scheme}://{target.netloc.decode('ascii')}"), 300)
+        raise RedirectRefused(shown, place, "where neither question nor credentials are sent")
     return target
 
 
@@ -446,7 +446,8 @@ def _reason(error: Exception, mask: Mask) -> str:
             # asyncio puts "Connect call failed" where the system's words would be; resolvers have errors of their own.
             number = cause.errno or 0
             return printable(mask(os.strerror(number) if number > 0 else cause.strerror), 200)
-    return printable(mask(str(error)), 200) or "the connection broke"  # h11 quotes the line that it can't read
+    said = mask.beginning(str(error))  # h11 quotes the line that it can't read
+    return printable(said, 200) or "the connection broke"
 
 
 class _OnlyOthers:

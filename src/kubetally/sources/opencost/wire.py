@@ -309,7 +309,7 @@ def _decode(answer: Answer, decoder: msgspec.json.Decoder[A]) -> tuple[A, bool]:
     _check(answer, decoded)
     for name in ("warning", "message"):  # which are shown, unlike the rest of an envelope
         if isinstance(text := getattr(decoded, name), str):
-            setattr(decoded, name, answer.mask(text))
+            setattr(decoded, name, answer.mask.beginning(text))
     return decoded, repaired
 
 

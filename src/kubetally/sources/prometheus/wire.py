@@ -67,8 +67,8 @@ class QueryRefused(SourceError):
     def __init__(self, url: str, status: int, error_type: str | None, said: str | None, mask: Mask = NO_MASK) -> None:
         """`mask`: takes our credentials out of the server's words."""
         self.url, self.status, self.error_type = url, status, error_type
-        self.said = printable(mask(said or ""), _SAID_CHARACTERS)
-        kind = printable(mask(error_type or ""), _SAID_CHARACTERS) or "error"
+        self.said = printable(mask.beginning(said or ""), _SAID_CHARACTERS)
+        kind = printable(mask.beginning(error_type or ""), _SAID_CHARACTERS) or "error"
         words = f" ({self.said!r})" if self.said else ""
         super().__init__(f"{url} refused a query with {status} {kind}{words}; {_TODO.get(kind, _TODO['internal'])}")
 
@@ -128,8 +128,8 @@ def decode_query(answer: Answer, result_type: str) -> QueryAnswer:
         raise QueryRefused(answer.url, answer.status, decoded.error_type, decoded.error, answer.mask)
     if decoded.status != "success" or decoded.data is None or decoded.data.result_type != result_type:
         raise AnswerNotUnderstood.of(answer, f"answered with JSON that is no {result_type} of a Prometheus")
-    decoded.warnings = [answer.mask(text) for text in decoded.warnings or ()]
-    decoded.infos = [answer.mask(text) for text in decoded.infos or ()]
+    decoded.warnings = [answer.mask.beginning(text) for text in decoded.warnings or ()]
+    decoded.infos = [answer.mask.beginning(text) for text in decoded.infos or ()]
     return decoded
 
 
@@ -139,7 +139,7 @@ def refused(error: SourceRefused) -> SourceError:
         said = _ENVELOPE.decode(error.body)
     except _NOT_DECODED:
         said = Envelope()
-    words = error.mask(said.error) if said.error else error.said
+    words = error.mask.beginning(said.error) if said.error else error.said
     if error.status in _NOT_ALLOWED and _WANTS_SIGNATURE.search(error.body):
         return SignatureNeeded(error.url, error.status, words)
     if error.status in _NOT_ALLOWED:

@@ -204,6 +204,6 @@ def shown(error: BaseException, secrets: tuple[str, ...] = ()) -> str:
     text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).replace("↳", "").split())
     text = text.partition(" Debug source:")[0]
     text = _BACKTRACE.split(text, maxsplit=1)[0]
-    text = Mask(secrets)(text)
+    text = Mask(secrets).beginning(text)
     text = re.sub(r"(\w://[^\s?]*)\?\S*", r"\1?***", text)
     return (text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…") or type(error).__name__
