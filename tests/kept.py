@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import groupby
+from types import MappingProxyType
 
+from kubetally.domain.account import ListedAccount
 from kubetally.domain.asset import Asset
 from kubetally.domain.booking import ComponentBalance
 from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, CollectedDay, Collection, CoveredDay
@@ -17,7 +19,9 @@ from kubetally.ledger.stored import (
     FileDamage,
     LakeCheck,
     Lengthen,
+    LogFile,
     Maintained,
+    NotedLog,
     PackedDay,
     Progress,
     SetAside,
@@ -134,8 +138,26 @@ class LakeInMemory:
     def maintain(self, keep: timedelta, shorten: bool = False, *, lengthen: Lengthen = by_clock) -> Maintained:
         return Maintained()
 
-    def check(self) -> LakeCheck:
+    def check(self, noted: NotedLog = MappingProxyType({})) -> LakeCheck:
         return LakeCheck()
+
+    def check_log(self, noted: NotedLog) -> tuple[FileDamage, ...]:
+        return ()
+
+    def new_log_files(self, newest: Mapping[str, int]) -> list[LogFile]:
+        return []
+
+    def log_versions(self) -> Mapping[str, tuple[int, int]]:
+        return {}
+
+    def is_dispensable(self, damage: FileDamage) -> bool:
+        return False
+
+    def put_log_file(self, damage: FileDamage, content: bytes | None) -> None:
+        pass
+
+    def remake_accounts(self, accounts: Sequence[ListedAccount]) -> None:
+        pass
 
     def mend_files(self, damage: Iterable[FileDamage]) -> None:
         """Nothing of it is in files."""

@@ -14,6 +14,7 @@ import pytest
 
 from kubetally.domain.account import Account, AccountType, Credentials
 from kubetally.domain.errors import RequestError
+from kubetally.ledger.stored import LogFile
 from kubetally.store.meta import schema
 from kubetally.store.meta.backup import DatabaseNotEmpty, DumpDamaged, DumpIsNewer, NotADump, dump, load
 from kubetally.store.meta.faults import SchemaMismatch, StoreRefused
@@ -23,7 +24,16 @@ from tests.integration.collected_days import DAY, NOW, collection, opener_of
 from tests.integration.databases import PASSWORD, Database
 
 END = DAY + timedelta(days=3)
-TABLES = ["organization", "cloudaccount", "collections", "coverage", "histories", "leases", "reconciliations"]
+TABLES = [
+    "organization",
+    "cloudaccount",
+    "collections",
+    "coverage",
+    "histories",
+    "leases",
+    "log_files",
+    "reconciliations",
+]
 COUNTS = {
     "organization": 1,
     "cloudaccount": 2,
@@ -31,6 +41,7 @@ COUNTS = {
     "coverage": 3,
     "histories": 1,
     "leases": 1,
+    "log_files": 2,
     "reconciliations": 1,
 }
 Lines = list[bytes]
@@ -52,6 +63,7 @@ def fill(database: Database) -> Account:
         meta.coverage.intend([collection("pending", "b")])
         meta.coverage.failed("b", END, NOW, "code", "what\nwent wrong: „ä“")
         meta.coverage.note_history("b", date(2024, 2, 29), NOW)
+        meta.log_files.note([LogFile("assets", f"{number:020}.json", 2**32 - 1) for number in range(2)])
         meta.days.purge("c")
         lease = meta.leases.acquire("committer")
         assert lease is not None
@@ -166,7 +178,7 @@ def test_a_disk_that_is_full_ends_a_dump_and_holds_nothing_back(database: Databa
 
     with pytest.raises(OSError, match="No space left"):
         dump(database.url, Interrupted(full))
-    assert len(dumped(database)) == 15
+    assert len(dumped(database)) == sum(COUNTS.values()) + 2  # its head and its end
 
 
 def test_a_database_that_was_only_set_up_is_empty(database: Database, sqlite: Database) -> None:

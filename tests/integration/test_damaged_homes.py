@@ -88,6 +88,7 @@ def never_known(home: Home) -> None:
     """The database is of before the newest commit."""
     in_database(home, "DELETE FROM coverage WHERE version = 3")
     in_database(home, "DELETE FROM collections WHERE version = 3")
+    in_database(home, "DELETE FROM log_files WHERE name LIKE '%3.json'")
 
 
 def never_known_to_an_earlier_version(home: Home) -> None:

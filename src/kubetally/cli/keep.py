@@ -12,6 +12,7 @@ from kubetally.cli.days import days_in_words
 from kubetally.cli.start import start as start_up
 from kubetally.domain.errors import RequestError
 from kubetally.domain.window import rfc3339
+from kubetally.ledger.stored import DayDamaged
 
 if TYPE_CHECKING:
     from kubetally.wiring.backup_file import Contents
@@ -113,7 +114,14 @@ def _check(*, repair: bool, from_backup: Path | None) -> None:
 
     settings = start_up()
     if repair:
-        repaired, found = mend(settings, from_backup)
+        mended, repaired, found = mend(settings, from_backup)
+        for log in mended:
+            done = (
+                "taken away, as other files make up for it"
+                if log.origin is Origin.NOTHING
+                else "put back from the backup"
+            )
+            print(f"{log.file.table}/{log.file.path}: {done}")
         for one in repaired:
             done = (
                 "set aside, as no source or backup has it: its costs are unknown"
@@ -127,14 +135,16 @@ def _check(*, repair: bool, from_backup: Path | None) -> None:
         written = "" if file.written_at is None else f", written {rfc3339(file.written_at)}"
         day = "" if file.day is None else f" (day {file.day}{written}{'' if file.is_current else ', replaced since'})"
         print(f"damaged: {file.table}/{file.path}{day}: {file.why}")
-    if found.unreadable is not None:
+    if found.unreadable is not None and not found.files.damage:
         print(f"damaged: {found.unreadable}")
     for damaged in found.days.damaged:
         collection = damaged.collection
         kind = "set aside" if damaged.is_set_aside else "damaged"
         since = "" if damaged.noticed_at is None else f", noticed before {rfc3339(damaged.noticed_at)}"
         stored = f" (stored {rfc3339(collection.collected_at)}{since})"
-        print(f"{kind}: {collection.day} of {found.name(collection.account_id)}{stored}: {damaged.error}")
+        error = damaged.error  # its own words would name the day again, and this command
+        why = f"{error.table}: {error.why}; {error.effect}" if isinstance(error, DayDamaged) else str(error)
+        print(f"{kind}: {collection.day} of {found.name(collection.account_id)}{stored}: {why}")
     for missing in found.days.missing:
         stored = f"stored {rfc3339(missing.collected_at)}"
         print(f"missing: {missing.day} of {found.name(missing.account_id)} ({stored}): the lake lacks its rows")
@@ -147,7 +157,11 @@ def _check(*, repair: bool, from_backup: Path | None) -> None:
         if not found.is_damaged:
             exits.complain("the database does not know all days of the lake: what is listed says what to do")
             raise typer.Exit(exits.LAKE_DAMAGED)
-        what = "could not be repaired: restore a backup" if repair else "is damaged: see `kubetally maintain --repair`"
+        what = (
+            "could not be repaired: name another backup with --from-backup, or restore one into an empty place"
+            if repair
+            else "is damaged: `kubetally maintain --repair` writes days anew, with --from-backup also files of a log"
+        )
         exits.complain(f"what is listed {what}")
         raise typer.Exit(exits.LAKE_DAMAGED)
 

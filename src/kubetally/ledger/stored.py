@@ -79,6 +79,22 @@ class AssetsDamaged(DayDamaged):
     effect = "its assets are lost, its costs are read from its rows"
 
 
+class LogDamaged(StoreError):
+    """Files of the lake's logs are not as they were written."""
+
+    code = "log_damaged"
+
+    def __init__(self, url: str, damage: Sequence["FileDamage"]) -> None:
+        self.url, self.damage = url, tuple(damage)
+        first = f"{damage[0].table}/{damage[0].path}: {damage[0].why}"
+        more = f" and {len(damage) - 1} more" if len(damage) > 1 else ""
+        super().__init__(
+            f"the log of the lake {url} is damaged ({first}{more}): nothing was maintained, so that no file is removed "
+            "because of it. `kubetally maintain --repair --from-backup FILE` puts these files back; else restore a "
+            "backup with `kubetally restore` into an empty folder and database"
+        )
+
+
 class LakeBehind(StoreError):
     """The lake is not the one, or older than the one, that the database tells of."""
 
@@ -176,6 +192,15 @@ class FileDamage:
 
 
 @dataclass(frozen=True, slots=True)
+class LogFile:
+    """An entry or a checkpoint in the log of a table, by its name, with the CRC-32 of its bytes."""
+
+    table: str
+    name: str
+    crc: int
+
+
+@dataclass(frozen=True, slots=True)
 class LakeCheck:
     """What a check of all files found: how many were read, and how many data files of them have no checksums."""
 
@@ -197,6 +222,11 @@ class Progress:
     days_failing: int = 0
     accounts_held: int = 0
     last_collected: datetime | None = None
+
+
+NotedLog = Mapping[tuple[str, str], int]
+"""The CRC-32 of files of the logs, by table and name."""
+_NOTHING_NOTED: NotedLog = {}
 
 
 class Lake(Protocol):
@@ -302,8 +332,38 @@ class Lake(Protocol):
         """Write the table of accounts, unless it says the same already; whether it was written."""
         ...
 
-    def check(self) -> LakeCheck:
-        """Read every file of the tables of days, logs too, and tell which are damaged."""
+    def check(self, noted: NotedLog = _NOTHING_NOTED) -> LakeCheck:
+        """Read every file of all tables, logs too, and tell which are damaged.
+
+        noted: the checksums of files of the logs, by table and name.
+        """
+        ...
+
+    def check_log(self, noted: NotedLog) -> tuple[FileDamage, ...]:
+        """As `check`, of the logs of the tables of days alone."""
+        ...
+
+    def new_log_files(self, newest: Mapping[str, int]) -> list[LogFile]:
+        """The files of the logs from these versions on, by table; of a table without one all that can be read."""
+        ...
+
+    def log_versions(self) -> Mapping[str, tuple[int, int]]:
+        """The first and the last version that the log of each table of days has."""
+        ...
+
+    def is_dispensable(self, damage: FileDamage) -> bool:
+        """Whether a file of a log is a checkpoint, and other files make up for it."""
+        ...
+
+    def put_log_file(self, damage: FileDamage, content: bytes | None) -> None:
+        """Put this content in place of a damaged file of a log, of which a copy is set aside; None takes it away.
+
+        To be called by who writes alone.
+        """
+        ...
+
+    def remake_accounts(self, accounts: Sequence[ListedAccount]) -> None:
+        """Set the files of the table of accounts aside, and write it anew."""
         ...
 
     def mend_files(self, damage: Iterable[FileDamage]) -> None:
@@ -322,6 +382,30 @@ class Lake(Protocol):
 
         Where the lake was told before to keep it longer, that holds, unless `shorten`.
         """
+        ...
+
+
+class LogFiles(Protocol):
+    """The checksums that the files of the lake's logs had when they were written. Raises StoreError."""
+
+    def note(self, files: Sequence[LogFile]) -> None:
+        """Keep these; what is noted of a file already stays."""
+        ...
+
+    def noted(self) -> dict[tuple[str, str], int]:
+        """All checksums, by table and name."""
+        ...
+
+    def newest(self) -> dict[str, int]:
+        """The newest version that something is noted of, by table."""
+        ...
+
+    def keep(self, versions: Mapping[str, tuple[int, int]]) -> None:
+        """Forget what is not between the first and the last version of a table, or of none of these tables."""
+        ...
+
+    def forget(self, table: str, name: str) -> None:
+        """Forget a file that was taken out of the log."""
         ...
 
 

@@ -138,7 +138,7 @@ def _lake_members(tar: tarfile.TarFile) -> dict[str, Member]:
 def _problems_of_lake(lake: Lake, summary: DumpSummary) -> list[str]:
     """Damaged files of the lake, and days that can't be read as the database recorded them."""
     try:
-        damage = lake.check().damage
+        damage = lake.check(summary.log_files).damage
     except StoreError as error:
         return [str(error)]
     try:

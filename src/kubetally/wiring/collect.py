@@ -26,7 +26,7 @@ from kubetally.ledger.collect.guard import NOT_BEGUN, NOT_TRIED, OVERTAKEN
 from kubetally.ledger.collect.looks import Looks
 from kubetally.ledger.collect.plan import Policy
 from kubetally.ledger.collect.read import Reader
-from kubetally.ledger.stored import COLLECTOR, MAINTAINER, Lease, Maintained, by_clock
+from kubetally.ledger.stored import COLLECTOR, MAINTAINER, Lease, LogDamaged, Maintained, by_clock
 from kubetally.settings import Settings
 from kubetally.tasks import task_group, until_set
 from kubetally.wiring.clock import SystemClock
@@ -361,15 +361,19 @@ def maintain(ledger: Ledger, clock: Clock, *, shorten: bool = False, trust_clock
     Time in which nothing was collected for more than a day does not count, unless `trust_clock`: what is removed is
     gone for good, and the clock may be ahead.
 
-    Raises: AnotherWriter, StoreError.
+    Raises: AnotherWriter; LogDamaged, before anything is done; StoreError.
     """
     keep, writer = timedelta(days=ledger.settings.history_days), writer_of(ledger, clock)
     _if_possible(partial(reconcile, ledger, clock), "not_reconciled")  # one damaged day must not stop maintenance
-    with alone(ledger.leases, MAINTAINER, ledger.lake.url), writer.alone():
-        writer.match()
-        trusted = _trusted_time(ledger, clock)
-        lengthen = by_clock if trust_clock else trusted.lengthen
-        done = ledger.lake.maintain(keep, shorten=shorten, lengthen=lengthen)
+    with alone(ledger.leases, MAINTAINER, ledger.lake.url):
+        with writer.alone():
+            writer.match()
+        if damage := ledger.lake.check_log(ledger.log_files.noted()):  # else it would end in the checkpoint
+            raise LogDamaged(ledger.lake.url, damage)
+        with writer.alone():
+            trusted = _trusted_time(ledger, clock)
+            lengthen = by_clock if trust_clock else trusted.lengthen
+            done = ledger.lake.maintain(keep, shorten=shorten, lengthen=lengthen)
     kept = done.kept or keep
     longer = lengthen(kept)
     forgotten = 0 if longer is None else ledger.coverage.forget(clock.now() - longer)

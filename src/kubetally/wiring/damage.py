@@ -11,11 +11,14 @@ from pathlib import Path
 from kubetally.domain.account import AccountType
 from kubetally.domain.collection import CollectedDay, Collection
 from kubetally.domain.errors import HubError, StoreError
+from kubetally.ledger.alone import alone
 from kubetally.ledger.collect.collector import Collector
 from kubetally.ledger.collect.damage import CheckedDays, check_days, note_damage, read_collection
 from kubetally.ledger.collect.repair import Repairer
-from kubetally.ledger.stored import Lake, LakeCheck
+from kubetally.ledger.stored import ACCOUNT_LIST, COMMITTER, MAINTAINER, FileDamage, Lake, LakeCheck, NotedLog
 from kubetally.settings import Settings
+from kubetally.store.lake.checking import sound_crc
+from kubetally.store.lake.schema import TableName
 from kubetally.wiring.backup_file import LAKE, Source, opened_backup, read_manifest
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.collect import with_collector
@@ -72,6 +75,14 @@ class Repaired:
     origin: Origin
 
 
+@dataclass(frozen=True, slots=True)
+class MendedLog:
+    """A damaged file of a log, and where it was put back from; a checkpoint that is not needed was taken away."""
+
+    file: FileDamage
+    origin: Origin
+
+
 def check(settings: Settings) -> Found:
     """Read all that is stored, and note in coverage which days are damaged, and which are no longer.
 
@@ -85,7 +96,7 @@ def _check(ledger: Ledger, lake: Lake, settings: Settings) -> Found:
     names = {account.id: account.name for account in [*ledger.accounts.removed(), *ledger.accounts.all()]}
     if not has_lake(settings) and ledger.coverage.last_version() is None:
         return Found(LakeCheck(), CheckedDays(), names)
-    files = lake.check()
+    files = lake.check(ledger.log_files.noted())
     try:
         lake.make()
     except StoreError as error:
@@ -99,13 +110,51 @@ def _check(ledger: Ledger, lake: Lake, settings: Settings) -> Found:
     return Found(files, days, names, unknown=told_unknown_days(ledger, lake))
 
 
-def repair(settings: Settings, backup: Path | None = None) -> tuple[list[Repaired], Found]:
-    """Write damaged days anew: from the source, else from a backup, else set aside; and what is damaged still.
+def repair(settings: Settings, backup: Path | None = None) -> tuple[list[MendedLog], list[Repaired], Found]:
+    """Put damaged files of the logs back, then write damaged days anew; and what is damaged still.
 
+    Days come from the source, else from a backup, else they are set aside.
     Raises: BackupUnusable, before anything is changed; AnotherWriter, StoreError.
     """
-    with _lake_of(backup) as copy:
-        return run(with_collector(settings, None, lambda ledger, collector: _repair(settings, ledger, collector, copy)))
+    with _unpacked(backup) as folder:
+        mended = _mend_logs(settings, folder)
+        copy = None if folder is None else _lake_in(folder)
+        repaired, found = run(
+            with_collector(settings, None, lambda ledger, collector: _repair(settings, ledger, collector, copy))
+        )
+    return mended, repaired, found
+
+
+def _mend_logs(settings: Settings, copy: Path | None) -> list[MendedLog]:
+    """Put files of the logs back from the unpacked backup, and take away checkpoints that others make up for."""
+    if not has_lake(settings):
+        return []
+    with open_ledger(settings) as ledger:
+        lake, noted = open_lake(settings), ledger.log_files.noted()
+        if not lake.check_log(noted):
+            return []
+        mended = []
+        with alone(ledger.leases, MAINTAINER, lake.url), alone(ledger.leases, COMMITTER, lake.url):
+            for file in lake.check_log(noted):
+                if (content := _copied_log_file(copy, file, noted)) is not None:
+                    lake.put_log_file(file, content)
+                    mended.append(MendedLog(file, Origin.BACKUP))
+            damage = lake.check_log(noted)
+            for file in damage:
+                if lake.is_dispensable(file) and not any(one.table == file.table and one != file for one in damage):
+                    lake.put_log_file(file, None)
+                    ledger.log_files.forget(file.table, Path(file.path).name)
+                    mended.append(MendedLog(file, Origin.NOTHING))
+        return mended
+
+
+def _copied_log_file(copy: Path | None, damage: FileDamage, noted: NotedLog) -> bytes | None:
+    """A damaged file of a log as the backup has it, where that is what was written; None where it is not."""
+    if copy is None or not (file := copy / damage.table / damage.path).is_file():
+        return None
+    content = file.read_bytes()
+    crc = sound_crc(file.name, content)
+    return content if crc is not None and noted.get((damage.table, file.name), crc) == crc else None
 
 
 async def _repair(
@@ -132,7 +181,11 @@ async def _repair(
     repaired += [Repaired(one.account_id, one.day, Origin.BACKUP) for one in written]
     aside = repairer.set_aside([day.pair for day in left.values() if not day.is_set_aside])
     repaired += [Repaired(one.account_id, one.day, Origin.NOTHING) for one in aside]
-    repairer.mend_files([damage for damage in lake.check().damage if damage.day is not None])
+    damage = lake.check(ledger.log_files.noted()).damage
+    repairer.mend_files([file for file in damage if file.day is not None])
+    if any(file.table == TableName.ACCOUNTS for file in damage):
+        with alone(ledger.leases, ACCOUNT_LIST, lake.url):
+            lake.remake_accounts(ledger.accounts.listed())
     return repaired, _check(ledger, lake, settings)
 
 
@@ -152,14 +205,18 @@ async def _is_collected(collector: Collector, account_id: str, day: date) -> boo
     return any(outcome.account_id == account_id for outcome in report.collected)
 
 
+def _lake_in(folder: Path) -> Lake:
+    from kubetally.store.lake.delta import DeltaLake  # heavy: pyarrow and deltalake
+
+    return DeltaLake(str(folder))
+
+
 @contextmanager
-def _lake_of(backup: Path | None) -> Iterator[Lake | None]:
+def _unpacked(backup: Path | None) -> Iterator[Path | None]:
     """The lake in a backup, unpacked for a while. Raises BackupUnusable."""
     if backup is None:
         yield None
         return
-    from kubetally.store.lake.delta import DeltaLake  # heavy: pyarrow and deltalake
-
     with tempfile.TemporaryDirectory(prefix="kubetally-") as folder, opened_backup(backup) as tar:
         source = Source(tar, backup, read_manifest(tar, backup))
         for member in tar.getmembers()[1:-1]:
@@ -167,4 +224,4 @@ def _lake_of(backup: Path | None) -> Iterator[Lake | None]:
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("wb") as into:
                 source.read(member, into)
-        yield DeltaLake(folder)
+        yield Path(folder)

@@ -13,7 +13,7 @@ from kubetally.domain.window import Clock
 from kubetally.ledger.account_days import AccountDays
 from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.history import History
-from kubetally.ledger.stored import Coverage, Lake, Leases
+from kubetally.ledger.stored import Coverage, Lake, Leases, LogFiles
 from kubetally.settings import Settings
 from kubetally.store.meta.accounts import SqlAccounts
 from kubetally.store.meta.metadata import open_meta
@@ -33,6 +33,7 @@ class Ledger:
     coverage: Coverage
     leases: Leases
     days: AccountDays
+    log_files: LogFiles
     settings: Settings
     database: str
     """Where accounts and coverage are, fit to be shown."""
@@ -44,7 +45,14 @@ class Ledger:
         lake = open_lake(self.settings)
         try:
             if lake.is_torn():
-                LakeWriter(lake, self.coverage, self.leases, self.clock, patience_seconds=_PATIENCE_SECONDS).recover()
+                LakeWriter(
+                    lake,
+                    self.coverage,
+                    self.leases,
+                    self.clock,
+                    log_files=self.log_files,
+                    patience_seconds=_PATIENCE_SECONDS,
+                ).recover()
         except StoreError as error:  # whoever writes next does it; what is read meanwhile says what is wrong
             _log.warning("lake_not_mended", code=error.code, error=str(error))
         return lake
@@ -74,4 +82,6 @@ def open_ledger(
         url_named("KUBETALLY_DATABASE_URL"),
         open_meta(database_url(settings), keys, clock=clock, answer_seconds=answer_seconds) as found,
     ):
-        yield Ledger(found.accounts, found.coverage, found.leases, found.days, settings, found.database, clock)
+        yield Ledger(
+            found.accounts, found.coverage, found.leases, found.days, found.log_files, settings, found.database, clock
+        )

@@ -46,4 +46,4 @@ _LATER = "The next `kubetally collect`, `serve` or `maintain` does it"
 
 def writer_of(ledger: Ledger, clock: Clock) -> LakeWriter:
     """Who writes to the ledger's lake."""
-    return LakeWriter(ledger.lake, ledger.coverage, ledger.leases, clock)
+    return LakeWriter(ledger.lake, ledger.coverage, ledger.leases, clock, log_files=ledger.log_files)

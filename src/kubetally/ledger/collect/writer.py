@@ -15,7 +15,17 @@ from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
 from kubetally.ledger.alone import PATIENCE_SECONDS, alone
 from kubetally.ledger.collect.match import Matched, match_coverage
-from kubetally.ledger.stored import COMMITTER, Coverage, FileDamage, Lake, LakeBehind, Lease, Leases, PackedDay
+from kubetally.ledger.stored import (
+    COMMITTER,
+    Coverage,
+    FileDamage,
+    Lake,
+    LakeBehind,
+    Lease,
+    Leases,
+    LogFiles,
+    PackedDay,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -69,11 +79,12 @@ class LakeWriter:
         leases: Leases,
         clock: Clock,
         *,
+        log_files: LogFiles | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.lake, self.coverage, self.clock = lake, coverage, clock
-        self._leases = leases
+        self._leases, self._log_files = leases, log_files
         self._patience_seconds, self._pause = patience_seconds, pause
         self._is_mended = False
         self._matched_version = -1
@@ -95,6 +106,7 @@ class LakeWriter:
     def match(self) -> Matched:
         """Make the database agree with the lake about what is stored; within `alone`. Raises LakeBehind, StoreError."""
         version = self.lake.newest_version()
+        self._forget_log_files()
         matched = match_coverage(self.lake, self.coverage, self.clock.now())
         self._matched_version = -1 if version is None else version
         return matched
@@ -127,7 +139,25 @@ class LakeWriter:
             self._leases, COMMITTER, self.lake.url, patience_seconds=self._patience_seconds, pause=self._pause
         ) as lease:
             self.resolve_pending()
-            yield LeasedLake(self.lake, lease)
+            try:
+                yield LeasedLake(self.lake, lease)
+            finally:
+                self._note_log_files()
+
+    def _note_log_files(self) -> None:
+        """Note the checksums of what was written to the logs; what can't be done now is done by the next writer."""
+        if self._log_files is None:
+            return
+        try:
+            if files := self.lake.new_log_files(self._log_files.newest()):
+                self._log_files.note(files)
+        except StoreError as error:
+            _log.warning("log_files_not_noted", code=error.code, error=str(error))
+
+    def _forget_log_files(self) -> None:
+        """Forget checksums of versions that the lake does not have: history that expired, or another copy of it."""
+        if self._log_files is not None:
+            self._log_files.keep(self.lake.log_versions())
 
     def resolve_pending(self) -> None:
         """See what became of collections that were noted and not confirmed; within `alone`. Raises StoreError."""
@@ -147,4 +177,7 @@ class LakeWriter:
         for file in self.lake.mend(pending, (days, running)):
             facts = {"table": file.table, "file": file.file, "why": file.why, "kept": file.kept}
             _log.warning("unfinished_commit_set_aside", **facts)
+            if self._log_files is not None:
+                self._log_files.forget(file.table, file.file)
+        self._forget_log_files()
         self._is_mended = True

@@ -1,6 +1,7 @@
 """The table of accounts: which of them are in use, so that whoever reads the lake can leave removed ones out."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from math import ceil
 from typing import Any
@@ -11,8 +12,10 @@ from deltalake import DeltaTable, PostCommitHookProperties, Schema, write_deltal
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from kubetally.domain.account import ListedAccount
-from kubetally.ledger.stored import Lengthen, by_clock
-from kubetally.store.lake.faults import translated
+from kubetally.ledger.stored import FileDamage, LakeCheck, Lengthen, by_clock
+from kubetally.store.lake import checking
+from kubetally.store.lake.faults import UNREADABLE, LakeDamaged, shown, translated
+from kubetally.store.lake.log_folder import SET_ASIDE
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import ACCOUNTS, SCHEMA_VERSION, VERSION_KEY, TableName
 from kubetally.store.lake.storage import MissingFile
@@ -26,6 +29,7 @@ class AccountTable:
         self.url = place.shown_table(TableName.ACCOUNTS)
         self._place, self._keep = place, keep
         self._storage = place.storage(TableName.ACCOUNTS)
+        self._aside = place.storage(f"{SET_ASIDE}/{TableName.ACCOUNTS}")
 
     def put(self, accounts: Sequence[ListedAccount]) -> bool:
         """Make it say this, and make it where it is missing; False where it says so already."""
@@ -45,6 +49,41 @@ class AccountTable:
             )
             self._sync()
         return True
+
+    def check(self) -> LakeCheck:
+        """Read all files that the newest version needs, and its log, and tell which are damaged."""
+        with self._translated():
+            sizes = self._storage.sizes()
+        if not sizes:
+            return LakeCheck()
+        log = checking.check_log(TableName.ACCOUNTS, self._storage, sizes, {})
+        damage, count = [*log.damage], log.files
+        try:
+            with self._translated():
+                handle = self._opened()
+                paths = [] if handle is None else pa.table(handle.get_add_actions(flatten=True))["path"].to_pylist()
+        except LakeDamaged as error:
+            paths = []
+            if not damage:
+                damage.append(FileDamage(TableName.ACCOUNTS, "_delta_log", error.why))
+        for path in paths:
+            count += 1
+            try:
+                pq.read_table(pa.BufferReader(self._storage.body(path)))
+            except MissingFile:
+                damage.append(FileDamage(TableName.ACCOUNTS, path, "it is missing"))
+            except (OSError, *UNREADABLE) as error:
+                damage.append(FileDamage(TableName.ACCOUNTS, path, shown(error)))
+        return LakeCheck(count, 0, tuple(damage))
+
+    def remake(self, accounts: Sequence[ListedAccount]) -> None:
+        """Set a copy of all of its files aside, and write it anew."""
+        with self._translated():
+            for path in self._storage.sizes():
+                with suppress(FileExistsError):
+                    self._aside.write(path, pa.py_buffer(self._storage.body(path)))
+                self._storage.discard(path)
+        self.put(accounts)
 
     def maintain(self, keep: timedelta, lengthen: Lengthen = by_clock) -> int:
         """Remove what was replaced longer than `keep` ago; how many files that were."""

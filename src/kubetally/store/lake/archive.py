@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.files import DamagedFile
+from kubetally.store.lake.log_folder import log_names
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.storage import MissingFile
 
@@ -73,6 +74,9 @@ class _ArchiveStorage:
         prefix = f"{self._table}/"
         of_table = (path for path in self._members if path.startswith(prefix))
         return {path.removeprefix(prefix): self._members[path].size for path in of_table}
+
+    def log_names(self, since: int) -> list[str]:
+        return log_names((path.rpartition("/")[2] for path in self.sizes() if path.startswith("_delta_log/")), since)
 
     def sync(self, paths: Iterable[str]) -> None:
         """Nothing is written."""

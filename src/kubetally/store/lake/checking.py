@@ -1,7 +1,8 @@
 """Reading every file of a table, its log too, to tell which are damaged."""
 
 import re
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from obstore.exceptions import BaseError
 
-from kubetally.ledger.stored import FileDamage
+from kubetally.ledger.stored import FileDamage, NotedLog
 from kubetally.store.lake import files
 from kubetally.store.lake.faults import UNREADABLE, shown
 from kubetally.store.lake.files import DamagedFile, DataFile
@@ -40,25 +41,31 @@ class LogCheck(NamedTuple):
     files: int
 
 
-def check_log(table: str, storage: Storage, sizes: Mapping[str, int]) -> LogCheck:
-    """Read all entries and checkpoints of a table's log; `sizes`: all of its files."""
+def check_log(table: str, storage: Storage, paths: Iterable[str], noted: NotedLog) -> LogCheck:
+    """Read all entries and checkpoints of a table's log.
+
+    paths: of the table's files. noted: the checksums of files of logs, by table and name.
+    """
     added: dict[str, Added] = {}
     damage = []
-    log = sorted(path for path in sizes if path.startswith(_LOG))
+    log = sorted(path for path in paths if path.startswith(_LOG))
     for path in log:
         try:
-            why = None
+            content, why = storage.body(path), None
             if _ENTRY.fullmatch(path):
-                actions = read_actions(storage.body(path))
+                actions = read_actions(content)
                 why = _wrong_with(actions)
                 for action in actions or ():
                     if "add" in action:
                         found = _added(action["add"])
                         added[found.file.path] = found
             elif path.endswith(".parquet"):
-                pq.read_table(pa.BufferReader(storage.body(path)))
+                pq.read_table(pa.BufferReader(content))
             elif path == f"{_LOG}_last_checkpoint":
-                msgspec.json.decode(storage.body(path))
+                msgspec.json.decode(content)
+            crc = noted.get((table, path.removeprefix(_LOG)))
+            if why is None and crc not in {None, zlib.crc32(content)}:
+                why = "it is not as it was written"
         except _UNREADABLE as error:
             why = shown(error)
         if why is not None:
@@ -82,6 +89,18 @@ def check_data(
         except (DamagedFile, BaseError, OSError, *UNREADABLE) as error:
             why = error.why if isinstance(error, DamagedFile) else shown(error)
             yield FileDamage(table, path, why, day, written_at, is_current=path in current)
+
+
+def sound_crc(name: str, content: bytes) -> int | None:
+    """The CRC-32 of an entry or checkpoint; None where it can't be read."""
+    try:
+        if not name.endswith(".json"):
+            pq.read_metadata(pa.BufferReader(content))
+        elif _wrong_with(read_actions(content)) is not None:
+            return None
+    except _UNREADABLE:
+        return None
+    return zlib.crc32(content)
 
 
 def _wrong_with(actions: list[dict[str, Any]] | None) -> str | None:

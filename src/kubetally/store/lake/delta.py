@@ -30,7 +30,9 @@ from kubetally.ledger.stored import (
     FileDamage,
     LakeCheck,
     Lengthen,
+    LogFile,
     Maintained,
+    NotedLog,
     PackedDay,
     SetAside,
     StoredIds,
@@ -56,6 +58,7 @@ ASSETS_VERSION_KEY = "kubetally.assets_version"
 RECORD_KEY = "kubetally.record"
 """In a commit of days: what the database notes of the collections, compressed, to be restored from it."""
 
+_NOTHING_NOTED: NotedLog = {}
 _CLOCKS_DIFFER = timedelta(hours=1)
 _READERS = 4
 _Item = TypeVar("_Item")
@@ -322,14 +325,44 @@ class DeltaLake:
         compacted, vacuumed = sum(one.compacted for one in done), sum(one.vacuumed for one in done)
         return Maintained(compacted, vacuumed, done[0].checkpoint, done[0].kept, sum(one.held_back for one in done))
 
-    def check(self) -> LakeCheck:
-        """Read every file of the tables of days, logs too, and tell which are damaged. Raises StoreError."""
-        checks = [table.check() for pair in (self._days, self._running) for table in (pair.rows, pair.assets)]
+    def check(self, noted: NotedLog = _NOTHING_NOTED) -> LakeCheck:
+        """Read every file of all tables, logs too, and tell which are damaged. Raises StoreError."""
+        checks = [*(table.check(noted) for table in self._day_tables()), self._accounts.check()]
         return LakeCheck(
             sum(check.files for check in checks),
             sum(check.without_checksum for check in checks),
             tuple(damage for check in checks for damage in check.damage),
         )
+
+    def _day_tables(self) -> list[DayTable]:
+        return [table for pair in (self._days, self._running) for table in (pair.rows, pair.assets)]
+
+    def check_log(self, noted: NotedLog) -> tuple[FileDamage, ...]:
+        """As `check`, of the logs of the tables of days alone."""
+        return tuple(damage for table in self._day_tables() for damage in table.check_log(noted))
+
+    def new_log_files(self, newest: Mapping[str, int]) -> list[LogFile]:
+        """The files of the logs from these versions on, by table, that can be read; of a table without one all."""
+        return [file for table in self._day_tables() for file in table.log_files(newest.get(table.name, 0))]
+
+    def log_versions(self) -> Mapping[str, tuple[int, int]]:
+        """The first and the last version that the log of each table of days has."""
+        found = {table.name.value: table.log_versions() for table in self._day_tables()}
+        return {name: versions for name, versions in found.items() if versions is not None}
+
+    def is_dispensable(self, damage: FileDamage) -> bool:
+        """Whether a file of a log is a checkpoint, and other files make up for it."""
+        return any(table.is_dispensable(damage.path) for table in self._day_tables() if table.name == damage.table)
+
+    def put_log_file(self, damage: FileDamage, content: bytes | None) -> None:
+        """Put this content in place of a damaged file of a log, of which a copy is set aside; None takes it away."""
+        for table in self._day_tables():
+            if table.name == damage.table:
+                table.put_log_file(damage.path, content)
+
+    def remake_accounts(self, accounts: Sequence[ListedAccount]) -> None:
+        """Set the files of the table of accounts aside, and write it anew."""
+        self._accounts.remake(accounts)
 
     def mend_files(self, damage: Iterable[FileDamage]) -> None:
         """Take damaged files out of the newest version, keep what can be read of them in it, and set copies aside.

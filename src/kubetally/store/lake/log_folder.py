@@ -8,7 +8,7 @@ old file is not taken out would count twice (deltalake 1.6.6).
 import json
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -172,6 +172,15 @@ class LogFolder:
         while path.exists():
             path, number = self._aside / f"{name}.{number}", number + 1
         return path
+
+
+def log_names(names: Iterable[str], since: int) -> list[str]:
+    """Those of entries and checkpoints of versions from `since` on, in order."""
+    return sorted(
+        name
+        for name in names
+        if name[:20] >= f"{max(since, 0):020}" and (_ENTRY.fullmatch(name) or _CHECKPOINT.fullmatch(name))
+    )
 
 
 def read_actions(entry: bytes) -> list[dict[str, Any]] | None:

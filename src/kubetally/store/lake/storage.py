@@ -20,7 +20,7 @@ import pyarrow as pa
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import ObjectStore, from_url
 
-from kubetally.store.lake.log_folder import SET_ASIDE, LogFolder, sync_file, sync_folder
+from kubetally.store.lake.log_folder import SET_ASIDE, LogFolder, log_names, sync_file, sync_folder
 from kubetally.store.reach import nearest_there
 
 _CLIENT_OPTIONS = frozenset(
@@ -58,6 +58,10 @@ class Storage(Protocol):
 
     def sizes(self) -> dict[str, int]:
         """All files and their bytes, by path; none where the folder is missing."""
+        ...
+
+    def log_names(self, since: int) -> list[str]:
+        """The names of entries and checkpoints of versions from `since` on, in order."""
         ...
 
     def check_writable(self) -> None:
@@ -122,6 +126,11 @@ class DiskStorage:
         files = (path for path in self._folder.rglob("*") if path.is_file())
         return {str(path.relative_to(self._folder)): path.stat().st_size for path in files}
 
+    def log_names(self, since: int) -> list[str]:
+        """See `Storage`."""
+        log = self._folder / "_delta_log"
+        return log_names(os.listdir(log) if log.is_dir() else (), since)  # noqa: PTH208 - names alone, of thousands
+
     def check_writable(self) -> None:
         """See `Storage`; the file has no name, or loses it at once. Where the folder is missing, of its parent."""
         with tempfile.TemporaryFile(dir=nearest_there(self._folder)) as file:
@@ -173,6 +182,11 @@ class ObjectStorage:
     def sizes(self) -> dict[str, int]:
         """See `Storage`."""
         return {str(found["path"]): int(found["size"]) for page in obstore.list(self._store) for found in page}
+
+    def log_names(self, since: int) -> list[str]:
+        """See `Storage`."""
+        pages = obstore.list(self._store, "_delta_log", offset=f"_delta_log/{max(since, 0):020}")
+        return log_names((str(found["path"]).rpartition("/")[2] for page in pages for found in page), since)
 
     def check_writable(self) -> None:
         """See `Storage`; it is the same small object each time."""

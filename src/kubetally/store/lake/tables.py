@@ -32,7 +32,9 @@ from kubetally.ledger.stored import (
     FileDamage,
     LakeCheck,
     Lengthen,
+    LogFile,
     Maintained,
+    NotedLog,
     SetAside,
     by_clock,
 )
@@ -62,6 +64,7 @@ _FIRST_WAIT_SECONDS = 0.02
 _LONGEST_WAIT_SECONDS = 1.0
 _SNAPSHOTS_KEPT = 16
 _ENTRIES_SYNCED = 64
+_LOG = "_delta_log/"
 _LOG_KEPT, _FILES_KEPT = "delta.logRetentionDuration", "delta.deletedFileRetentionDuration"
 
 
@@ -326,19 +329,60 @@ class DayTable:
             if removed and longer is not None:
                 _vacuum(handle, longer, dry_run=False)
             handle.update_incremental()
-            handle.create_checkpoint()
+            if not any(".checkpoint." in name for name in self._storage.log_names(handle.version())):
+                handle.create_checkpoint()
             self._sync_log(snapshot.version)
             if longer == kept:  # else the log would be cut off by the clock; it is once that is trusted again
                 handle.cleanup_metadata()
         return Maintained(len(scattered), len(removed), self.newest().version, kept, len(old) - len(removed))
 
-    def check(self) -> LakeCheck:
+    def log_files(self, since: int) -> list[LogFile]:
+        """The entries and checkpoints of versions from `since` on that can be read."""
+        with self._translated():
+            contents = ((name, self._storage.body(f"{_LOG}{name}")) for name in self._storage.log_names(since))
+            crcs = ((name, checking.sound_crc(name, content)) for name, content in contents)
+            return [LogFile(self.name, name, crc) for name, crc in crcs if crc is not None]
+
+    def log_versions(self) -> tuple[int, int] | None:
+        """The first and the last version that its log has; None of none."""
+        with self._translated():
+            names = self._storage.log_names(0)
+        return (int(names[0][:20]), int(names[-1][:20])) if names else None
+
+    def is_dispensable(self, path: str) -> bool:
+        """Whether a file of the log is a checkpoint, and another one or the entries since the first make up for it."""
+        if not path.endswith(".parquet"):
+            return False
+        with self._translated():
+            names = [name for name in self._storage.log_names(0) if f"{_LOG}{name}" != path]
+        entries = {int(name[:20]) for name in names if name.endswith(".json")}
+        base = max((int(name[:20]) for name in names if name.endswith(".parquet")), default=-1)
+        return bool(entries) and entries.issuperset(range(base + 1, max(entries) + 1))
+
+    def put_log_file(self, path: str, content: bytes | None) -> None:
+        """Put this in place of a damaged file of the log, of which a copy is set aside; None takes the file away."""
+        with self._using, self._translated():
+            self._set_aside(DataFile(path, 0))
+            self._storage.discard(path)
+            if content is not None:
+                self._storage.write(path, pa.py_buffer(content))
+            elif path.endswith(".parquet"):
+                self._storage.discard(f"{_LOG}_last_checkpoint")
+            self._forget()
+
+    def check_log(self, noted: NotedLog) -> tuple[FileDamage, ...]:
+        """Read all of the log, and tell which files of it are damaged."""
+        with self._translated():
+            paths = [f"{_LOG}{name}" for name in self._storage.log_names(0)]
+        return checking.check_log(self.name, self._storage, paths, noted).damage
+
+    def check(self, noted: NotedLog) -> LakeCheck:
         """Read all files of the table, and tell which are damaged, but for old ones of which a copy was set aside."""
         with self._translated():
             sizes, known = self._storage.sizes(), self._aside.sizes()
         if not sizes:
             return LakeCheck()
-        log = checking.check_log(self.name, self._storage, sizes)
+        log = checking.check_log(self.name, self._storage, sizes, noted)
         damage, added = [*log.damage], dict(log.added)
         current: set[str] = set()
         try:

@@ -168,6 +168,17 @@ class ReconciliationRow(Base):
     requested_at: Mapped[int] = mapped_column(BigInteger)
 
 
+class LogFileRow(Base):
+    """A file of the log of one of the lake's tables, with the CRC-32 that its bytes had when it was written."""
+
+    __tablename__ = "log_files"
+    __table_args__ = (_OPTIONS,)
+
+    table_name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    crc: Mapped[int] = mapped_column(BigInteger)
+
+
 class LeaseRow(Base):
     """Who does what alone. Where `expires_at` is 0, nobody does.
 
