@@ -21,6 +21,7 @@ from kubetally.domain.window import Clock, rfc3339
 from kubetally.ledger.alone import AnotherWriter, alone
 from kubetally.ledger.collect.collector import Collector, Report, Watch
 from kubetally.ledger.collect.commit import Committer, Outcome
+from kubetally.ledger.collect.damage import check_share
 from kubetally.ledger.collect.examine import compare_collected_days, examine_stored_days
 from kubetally.ledger.collect.guard import NOT_BEGUN, NOT_TRIED, OVERTAKEN
 from kubetally.ledger.collect.looks import Looks
@@ -266,7 +267,8 @@ class _Forever:
     def __init__(self, ledger: Ledger, collector: Collector, clock: Clock, stop: asyncio.Event) -> None:
         self._ledger, self._collector, self._clock, self._stop = ledger, collector, clock, stop
         self._looks = Looks(collector.due)
-        self._upkeep = Upkeep(partial(maintain, ledger, clock), partial(tidy, ledger))
+        look_after = partial(look_after_days, ledger, clock, lambda: not stop.is_set())
+        self._upkeep = Upkeep(look_after, partial(tidy, ledger))
 
     async def run(self) -> None:
         """Until it is told to stop."""
@@ -346,9 +348,18 @@ def tidy(ledger: Ledger) -> None:
 
 
 def maintain_once(settings: Settings, *, shorten: bool = False, trust_clock: bool = False) -> Maintained:
-    """Look after the lake now. Raises AnotherWriter, StoreError."""
+    """Look after the lake now, and read today's share of the stored days. Raises AnotherWriter, StoreError."""
     with open_ledger(settings) as ledger:
-        return maintain(ledger, ledger.clock, shorten=shorten, trust_clock=trust_clock)
+        done = maintain(ledger, ledger.clock, shorten=shorten, trust_clock=trust_clock)
+        check_share(ledger.coverage, ledger.lake, ledger.clock.now())
+        return done
+
+
+def look_after_days(ledger: Ledger, clock: Clock, should_continue: Callable[[], bool]) -> None:
+    """Maintain the lake, and read today's share of the stored days even where that could not be done."""
+    _if_possible(partial(maintain, ledger, clock))
+    check = partial(check_share, ledger.coverage, ledger.lake, clock.now(), should_continue)
+    _if_possible(check, "stored_days_not_checked")
 
 
 def _trusted_time(ledger: Ledger, clock: Clock) -> TrustedTime:

@@ -1,6 +1,6 @@
 """Finding and noting the stored days that can't be read as they were committed."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -10,6 +10,9 @@ from kubetally.domain.collection import DAMAGE_CODES, DAMAGED, SET_ASIDE, Collec
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.stored import AssetsDamaged, Coverage, Lake
 
+CHECKED_AT_AGES, CHECKED_EVERY_DAYS = (1, 7, 13), 30
+"""At how many days of age daily maintenance reads a stored day; an OpenCost often holds two weeks."""
+_ROWS_AT_ONCE = 50_000
 _log = structlog.get_logger(__name__)
 
 DamagedCollection = tuple[Collection, StoreError]
@@ -44,17 +47,57 @@ class CheckedDays:
     missing: Sequence[Collection] = ()
 
 
-def check_days(coverage: Coverage, lake: Lake) -> CheckedDays:
+def is_in_share(day: date, today: date) -> bool:
+    """Whether a stored day is one of those that are read today: at some ages while sources hold it, then regularly."""
+    age = (today - day).days
+    return age in CHECKED_AT_AGES or (age > 0 and age % CHECKED_EVERY_DAYS == 0)
+
+
+def check_share(
+    coverage: Coverage, lake: Lake, now: datetime, should_continue: Callable[[], bool] = lambda: True
+) -> CheckedDays:
+    """Read today's share of the stored days, and note in coverage which are damaged, and which are no longer.
+
+    It holds no lease: a day that is replaced meanwhile is left alone. Raises: StoreError, of a store that is away.
+    """
+    found = check_days(
+        coverage, lake, is_chosen=lambda day: is_in_share(day, now.date()), should_continue=should_continue
+    )
+    note_damage(coverage, (day.pair for day in found.damaged if day.noticed_at is None), now)
+    coverage.clear_damage(found.well_again)
+    _log.info("stored_days_checked", days=found.count, damaged=len(found.damaged))
+    return found
+
+
+def check_days(
+    coverage: Coverage,
+    lake: Lake,
+    *,
+    is_chosen: Callable[[date], bool] = lambda _: True,
+    should_continue: Callable[[], bool] = lambda: True,
+) -> CheckedDays:
     """Read rows and assets of every collection that holds, and compare them with what it recorded.
 
-    In memory is one day of all accounts. Raises: StoreError, of a store that is away.
+    is_chosen: which days are read. should_continue: asked before each day. In memory are some accounts of one day.
+    Raises: StoreError, of a store that is away.
     """
-    known = {(one.account_id, one.day): one for one in coverage.days(date.min, date.max) if one.is_held}
+    known = {
+        (one.account_id, one.day): one
+        for one in coverage.days(date.min, date.max)
+        if one.is_held and is_chosen(one.day)
+    }
+    count = 0
     damaged: list[DamagedDay] = []
     well_again: list[Collection] = []
     for day in sorted({day for _, day in known}):
+        if not should_continue():
+            break
         held = list(coverage.held_on(day).values())
-        errors = dict(find_damaged(lake, held))
+        count += len(held)
+        errors = dict(error for part in _in_parts(held) for error in find_damaged(lake, part))
+        if errors:  # a collection that was replaced meanwhile may be gone
+            holding = {one.id for one in coverage.held_on(day).values()}
+            errors = {id_: error for id_, error in errors.items() if id_ in holding}
         for collection in held:
             before = known.get((collection.account_id, day))
             error = errors.get(collection.id)
@@ -62,7 +105,19 @@ def check_days(coverage: Coverage, lake: Lake) -> CheckedDays:
                 damaged.append(_damaged_day(collection, error, before))
             elif before is not None and before.is_damaged:
                 well_again.append(collection)
-    return CheckedDays(len(known), damaged, well_again, coverage.lost())
+    return CheckedDays(count, damaged, well_again, coverage.lost())
+
+
+def _in_parts(collections: Sequence[Collection]) -> Iterator[list[Collection]]:
+    """As many at a time as memory should hold the rows of."""
+    part: list[Collection] = []
+    for one in collections:
+        if part and sum(other.rows for other in part) + one.rows > _ROWS_AT_ONCE:
+            yield part
+            part = []
+        part.append(one)
+    if part:
+        yield part
 
 
 def note_damage(coverage: Coverage, damaged: Iterable[DamagedCollection], now: datetime) -> None:
