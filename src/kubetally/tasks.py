@@ -1,11 +1,25 @@
-"""Asking several things at once."""
+"""Asking several things at once, and calculating elsewhere than on the loop."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class Calculate(Protocol):
+    """Runs a pure function for one who waits on a loop. `size_bytes`, of what it decodes, tells how long it takes."""
+
+    async def __call__(self, size_bytes: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """What the function returns. Raises what it raises."""
+        ...
+
+
+async def calculate_here(size_bytes: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """On the loop itself: where nobody else waits for it."""
+    return function(*args, **kwargs)
 
 
 def run(work: Coroutine[Any, Any, T], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None) -> T:

@@ -3,7 +3,7 @@
 What is wrong with the data is not an error but an `Issue` beside the result (`domain.issues`).
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class HubError(Exception):
@@ -11,6 +11,14 @@ class HubError(Exception):
 
     code: ClassVar[str] = "hub_error"
     retryable: ClassVar[bool] = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It is copied to another process with its facts: a class makes its message of them, not of its `args`."""
+        return _copied, (type(self), self.args), self.__dict__
+
+
+def _copied(kind: type[HubError], args: tuple[Any, ...]) -> HubError:
+    return kind.__new__(kind, *args)
 
 
 class RequestError(HubError):

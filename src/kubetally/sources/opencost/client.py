@@ -18,11 +18,7 @@ from kubetally.sources.faults import Answer, AnswerNotUnderstood, SourceRefused
 from kubetally.sources.opencost.wire import (
     AllocationRow,
     AllProperties,
-    AssetAnswer,
-    BookedAnswer,
     decode_allocations,
-    decode_assets,
-    decode_booked,
     decode_object,
 )
 from kubetally.sources.question import (
@@ -133,23 +129,18 @@ class CostModelClient:
         """Until an answer has shown where the API begins."""
         await self._is_found.wait()
 
-    async def day_allocations(self, window: Window, cluster_id: str | None) -> tuple[Answer, BookedAnswer, bool]:
-        """The finest rows of one step that is `window`, with idle: what a booking needs. As `decode_booked`."""
-        answer = await self._money("/allocation", window, (*_AS_BOOKED, *_one_cluster(cluster_id)))
-        return answer, *self._understood(answer, decode_booked)
+    async def day_allocations(self, window: Window, cluster_id: str | None) -> Answer:
+        """The finest rows of one step that is `window`, with idle: what a booking needs."""
+        return await self._money("/allocation", window, (*_AS_BOOKED, *_one_cluster(cluster_id)))
 
-    async def hourly_allocations(
-        self, window: Window, cluster_id: str | None, aggregate: str
-    ) -> tuple[Answer, BookedAnswer, bool]:
-        """Rows of `window` in steps of an hour, with idle. As `decode_booked`."""
+    async def hourly_allocations(self, window: Window, cluster_id: str | None, aggregate: str) -> Answer:
+        """Rows of `window` in steps of an hour, with idle."""
         params = (*_AS_BOOKED, ("step", "1h"), ("aggregate", aggregate), *_one_cluster(cluster_id))
-        answer = await self._money("/allocation", window, params)
-        return answer, *self._understood(answer, decode_booked)
+        return await self._money("/allocation", window, params)
 
-    async def day_assets(self, window: Window, cluster_id: str | None) -> AssetAnswer:
+    async def day_assets(self, window: Window, cluster_id: str | None) -> Answer:
         """All assets of `window`."""
-        params = (("filterClusters", cluster_id),) if cluster_id else ()
-        return self._understood(await self._money("/assets", window, params), decode_assets)[0]
+        return await self._money("/assets", window, (("filterClusters", cluster_id),) if cluster_id else ())
 
     async def allocations(
         self,
@@ -207,7 +198,7 @@ class CostModelClient:
             try:
                 return await self._get(path, (("window", str(window)), *params), computes=True)
             except _NoSuchPath as error:
-                self.log_failure(path, error.first, time.monotonic() - began)
+                self.log_failure(path, error.first.code, time.monotonic() - began)
                 if await self._is_prometheus():
                     raise SourceIsPrometheus(self.url) from error.first
                 raise error.first from None
@@ -270,17 +261,17 @@ class CostModelClient:
         try:
             return decode(answer)
         except SourceError as error:
-            self.log_failure(answer.url.removeprefix(self.url), error, answer.duration_seconds)
+            self.log_failure(answer.url.removeprefix(self.url), error.code, answer.duration_seconds)
             raise
 
-    def log_failure(self, path: str, error: SourceError, seconds: float) -> None:
+    def log_failure(self, path: str, code: str, seconds: float) -> None:
         """One line for an answer that is good as HTTP and of no use."""
         logs.warning(
             "source_answer_unusable",
             account=self.account,
             source=self.url,
             path=path,
-            error=error.code,
+            error=code,
             duration_seconds=round(seconds, 3),
         )
 
