@@ -9,10 +9,13 @@ from types import MappingProxyType
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.asset import Asset
 from kubetally.domain.booking import ComponentBalance
-from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, CollectedDay, Collection, CoveredDay
+from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, CollectedDay, Collection, CoveredDay, DayStatus
+from kubetally.domain.collection_facts import Fact, FactSum, facts_of
 from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
+from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Row
+from kubetally.ledger.account_days import StoredDays
 from kubetally.ledger.stored import (
     CollectionGone,
     DayDamaged,
@@ -255,6 +258,36 @@ class CoverageInMemory:
         wanted = None if account_ids is None else set(account_ids)
         return [found[key] for key in sorted(found) if first <= key[1] < end and (wanted is None or key[0] in wanted)]
 
+    def statuses(
+        self, first: date, end: date, account_ids: Iterable[str] | None = None
+    ) -> Mapping[str, Sequence[DayStatus]]:
+        days = self.days(first, end, account_ids)
+        return {id_: [status_of(day) for day in its] for id_, its in groupby(days, lambda day: day.account_id)}
+
+    def issues(
+        self, first: date, end: date, kinds: Iterable[IssueKind], account_ids: Iterable[str] | None = None
+    ) -> Mapping[str, Sequence[Issue]]:
+        wanted = set(kinds)
+        found = {
+            one.id: [issue for issue in one.head.issues if issue.kind in wanted]
+            for one in self._all_held(first, end, account_ids)
+        }
+        return {id_: issues for id_, issues in found.items() if issues}
+
+    def fact_sums(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
+        return sums_of(self._all_held(first, end, account_ids))
+
+    def days_of_earlier_lakes(self, lake_version: int) -> Mapping[str, StoredDays]:
+        days: dict[str, list[date]] = {}
+        for one in self._all_held(date.min, date.max, None):
+            if one.lake_version < lake_version:
+                days.setdefault(one.account_id, []).append(one.day)
+        return {id_: StoredDays(len(its), min(its), max(its)) for id_, its in sorted(days.items())}
+
+    def _all_held(self, first: date, end: date, account_ids: Iterable[str] | None) -> list[Collection]:
+        ids = sorted({one.account_id for one in self.confirmed} if account_ids is None else set(account_ids))
+        return [one for id_ in ids for one in self.held(id_, first, end)]
+
     def balances(
         self, first: date, end: date, account_ids: Iterable[str]
     ) -> dict[str, Mapping[Component, ComponentBalance]]:
@@ -288,6 +321,25 @@ class CoverageInMemory:
 
     def forget(self, before: datetime) -> int:
         return 0
+
+
+def status_of(day: CoveredDay) -> DayStatus:
+    """What a calendar shows of a day."""
+    about = (day.account_id, day.day, day.collection_id, day.state, day.is_running, day.audited)
+    return DayStatus(*about, day.hours_covered, day.last_error)
+
+
+def sums_of(collections: Iterable[Collection]) -> list[FactSum]:
+    """The facts that the heads of these collections, which hold, come to."""
+    found: dict[tuple[str, str], list[tuple[date, Fact]]] = {}
+    for one in collections:
+        for fact in facts_of(one.head):
+            found.setdefault((one.account_id, fact.what), []).append((one.day, fact))
+    sums = []
+    for (account_id, what), facts in sorted(found.items()):
+        days, hours = {day for day, _ in facts}, [fact.hours for _, fact in facts if fact.hours is not None]
+        sums.append(FactSum(account_id, what, len(days), sum(hours) if hours else None, min(days), max(days)))
+    return sums
 
 
 class LeasesInMemory:

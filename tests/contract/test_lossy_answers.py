@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -19,9 +20,11 @@ from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.ports import CostSource
 from kubetally.samples.replay import ReplayServer
 from kubetally.settings import Settings
+from kubetally.store.meta.metadata import open_meta
+from kubetally.store.meta.secrets import KeyRing
 from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.sources import open_source
-from tests.kept import CoverageInMemory, LakeInMemory, LeasesInMemory
+from tests.kept import CoverageInMemory, LakeInMemory, LeasesInMemory, sums_of
 from tests.recordings import ALL, LOSSY, Recording, folders, lossy_folders
 from tests.served import FixedClock
 from tests.service import AccountsInMemory, account, account_id
@@ -190,3 +193,21 @@ async def test_day_that_can_not_be_read_is_passed_over_once(stored: Stored) -> N
         version.pop((account_id(1), lost), None)
     assert examine_stored_days(stored.coverage, stored.lake).examined == 3
     assert examine_stored_days(stored.coverage, stored.lake) == Examination()
+
+
+@pytest.mark.parametrize("name", [*ALL, *LOSSY])
+async def test_facts_of_recorded_days_equal_their_heads(stored: Stored, name: str, tmp_path: Path) -> None:
+    await stored.backfill(name)
+    collections = stored.coverage.held(account_id(1), FIRST, END)
+    assert len(collections) == 3
+    keys = KeyRing([KeyRing.new_key()], "KUBETALLY_KEYS")
+    with open_meta(f"sqlite:///{tmp_path / 'kubetally.db'}", keys, clock=FixedClock()) as meta:
+        meta.coverage.intend(collections)
+        meta.coverage.confirm([one.id for one in collections], 1)
+        issues = meta.coverage.issues(FIRST, END, IssueKind)
+        assert issues == {one.id: list(one.head.issues) for one in collections}
+        sums = meta.coverage.fact_sums(FIRST, END)
+    assert sums == sums_of(collections)
+    assert {fact.what for fact in sums if not fact.is_issue} == {
+        component.value for one in collections for component in one.head.not_measured
+    }

@@ -27,6 +27,7 @@ END = DAY + timedelta(days=3)
 TABLES = [
     "organization",
     "cloudaccount",
+    "collection_facts",
     "collections",
     "coverage",
     "histories",
@@ -37,6 +38,7 @@ TABLES = [
 COUNTS = {
     "organization": 1,
     "cloudaccount": 2,
+    "collection_facts": 4,
     "collections": 4,
     "coverage": 3,
     "histories": 1,
@@ -212,7 +214,9 @@ def test_a_dump_of_an_older_version_is_restored_where_the_newer_tables_are(
 def test_a_database_that_is_in_use_is_left_as_it_is(database: Database, sqlite: Database) -> None:
     fill(database)
     before = everything(database)
-    with pytest.raises(DatabaseNotEmpty, match=r"not empty \(cloudaccount, collections.*\).*make a new one") as caught:
+    with pytest.raises(
+        DatabaseNotEmpty, match=r"not empty \(cloudaccount, collection_facts, .*\).*make a new one"
+    ) as caught:
         restore(database, dumped(sqlite))
     assert PASSWORD not in str(caught.value)
     assert everything(database) == before

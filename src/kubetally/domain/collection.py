@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple, Protocol
 
 from kubetally.domain.asset import Asset
 from kubetally.domain.booking import Booking, ComponentBalance
@@ -20,6 +21,9 @@ from kubetally.domain.window import DAY, Window, covered_hours
 
 SETTLES_AFTER = timedelta(hours=72)
 """After the end of a day its source may still correct it; what is collected later than that is taken to hold."""
+
+LAKE_VERSION = 2
+"""The version of the lake's columns that rows are written with now; rows of an earlier one lack some of them."""
 
 NO_DATA = "no_data"
 """The code of an attempt whose answer was sound and empty: the source holds nothing of that day."""
@@ -45,6 +49,7 @@ class Collection:
     completeness: what another answer for the day has to reach to replace it; None where an earlier version stored it.
     examined_by: how far the day was examined (`stored_evidence.EXAMINED`); 0 where an earlier version stored it.
     asset_sums: of its assets; None where an earlier version stored it.
+    lake_version: of the columns that its rows were written with.
     """
 
     id: str
@@ -61,6 +66,7 @@ class Collection:
     completeness: Completeness | None = None
     examined_by: int = 0
     asset_sums: AssetSums | None = None
+    lake_version: int = 1
 
     @property
     def state(self) -> DayState:
@@ -122,6 +128,7 @@ def collected(
         is_running=is_running,
         examined_by=EXAMINED_ALONE,
         asset_sums=sum_assets(assets),
+        lake_version=LAKE_VERSION,
     )
     facts = booking.facts
     completeness = collection.measured(booking.rows, assets) if facts is None else facts.completeness
@@ -134,8 +141,48 @@ def has_assets(issues: Iterable[Issue]) -> bool:
     return all(issue.kind is not IssueKind.NOT_AUDITED for issue in issues)
 
 
+class _Tried(Protocol):
+    @property
+    def collection_id(self) -> str | None: ...
+
+    @property
+    def last_error(self) -> tuple[str, str] | None: ...
+
+    @property
+    def is_held(self) -> bool: ...
+
+    @property
+    def is_damaged(self) -> bool: ...
+
+
+class _KnownDay:
+    """What follows from what is stored of an (account, day) and from what its last attempt met."""
+
+    __slots__ = ()
+
+    @property
+    def is_held(self: _Tried) -> bool:
+        """Whether rows of it are in the lake."""
+        return self.collection_id is not None
+
+    @property
+    def is_damaged(self: _Tried) -> bool:
+        """Whether it is stored and was found damaged when it was last read or written."""
+        return self.is_held and self.last_error is not None and self.last_error[0] in DAMAGE_CODES
+
+    @property
+    def has_costs(self: _Tried) -> bool:
+        """Whether its costs can be read, as far as is known: it is stored, and at most its assets are damaged."""
+        return self.is_held and not (self.is_damaged and self.last_error and self.last_error[0] != ASSETS_DAMAGED)
+
+    @property
+    def is_missing(self: _Tried) -> bool:
+        """Whether it has to be collected: it is not stored, or damaged."""
+        return not self.is_held or self.is_damaged
+
+
 @dataclass(frozen=True, slots=True)
-class CoveredDay:
+class CoveredDay(_KnownDay):
     """What is known of an (account, day), collected or tried; no figure where nothing is held.
 
     hours_covered: of the held collection. total: micros of it. attempts: how often it was tried since it was last
@@ -159,25 +206,22 @@ class CoveredDay:
     last_error: tuple[str, str] | None = None
     currency_origin: CurrencyOrigin | None = None
 
-    @property
-    def is_held(self) -> bool:
-        """Whether rows of it are in the lake."""
-        return self.collection_id is not None
 
-    @property
-    def is_damaged(self) -> bool:
-        """Whether it is stored and was found damaged when it was last read or written."""
-        return self.is_held and self.last_error is not None and self.last_error[0] in DAMAGE_CODES
+class _Status(NamedTuple):
+    account_id: str
+    day: date
+    collection_id: str | None
+    state: DayState | None
+    is_running: bool
+    audited: bool
+    hours_covered: float
+    last_error: tuple[str, str] | None
 
-    @property
-    def has_costs(self) -> bool:
-        """Whether its costs can be read, as far as is known: it is stored, and at most its assets are damaged."""
-        return self.is_held and not (self.is_damaged and self.last_error and self.last_error[0] != ASSETS_DAMAGED)
 
-    @property
-    def is_missing(self) -> bool:
-        """Whether it has to be collected: it is not stored, or damaged."""
-        return not self.is_held or self.is_damaged
+class DayStatus(_Status, _KnownDay):
+    """How it stands with an (account, day): of a `CoveredDay` what a calendar shows, read many thousands at once."""
+
+    __slots__ = ()
 
 
 def window_of(day: date) -> Window:

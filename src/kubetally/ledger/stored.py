@@ -12,10 +12,13 @@ from typing import ClassVar, Protocol
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.asset import Asset
 from kubetally.domain.booking import ComponentBalance
-from kubetally.domain.collection import ASSETS_DAMAGED, DAMAGED, CollectedDay, Collection, CoveredDay
+from kubetally.domain.collection import ASSETS_DAMAGED, DAMAGED, CollectedDay, Collection, CoveredDay, DayStatus
+from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
+from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Row
+from kubetally.ledger.account_days import StoredDays
 
 HISTORY_KEPT = timedelta(days=400)
 """How long what was replaced can be asked for, unless a setting says otherwise."""
@@ -486,6 +489,26 @@ class Coverage(Protocol):
 
     def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
         """What is known of each (account, day), by account and day; days of which nothing is known are not there."""
+        ...
+
+    def statuses(
+        self, first: date, end: date, account_ids: Iterable[str] | None = None
+    ) -> Mapping[str, Sequence[DayStatus]]:
+        """How it stands with each day of which something is known, by account, in order."""
+        ...
+
+    def issues(
+        self, first: date, end: date, kinds: Iterable[IssueKind], account_ids: Iterable[str] | None = None
+    ) -> Mapping[str, Sequence[Issue]]:
+        """The issues of these kinds of the days that hold, by the collection's id; others are not there."""
+        ...
+
+    def fact_sums(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
+        """What nobody measured and which issues there are on the days that hold, by account and what it is."""
+        ...
+
+    def days_of_earlier_lakes(self, lake_version: int) -> Mapping[str, StoredDays]:
+        """The days that hold whose rows were written with an earlier version of the lake's columns, by account."""
         ...
 
     def balances(

@@ -28,6 +28,7 @@ class _Record(msgspec.Struct, frozen=True):
     examined_by: int
     head: str
     balance: str
+    lake_version: int = 1
 
 
 def collections_to_text(collections: Iterable[Collection]) -> str:
@@ -37,6 +38,7 @@ def collections_to_text(collections: Iterable[Collection]) -> str:
             *(one.id, one.account_id, one.day, one.collected_at, one.rows, one.examined_by),
             head_to_json(Head(one.source, one.head, one.completeness, one.asset_sums)),
             balance_to_json(one.balance),
+            one.lake_version,
         )
         for one in collections
     ]
@@ -62,4 +64,5 @@ def _collection(record: _Record) -> Collection:
         completeness=head.completeness,
         examined_by=record.examined_by,
         asset_sums=head.assets,
+        lake_version=record.lake_version,
     )

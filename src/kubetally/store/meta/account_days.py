@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, select, update
+from sqlalchemy import Connection, Engine, case, delete, func, select, update
 
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.window import Clock
@@ -14,7 +14,14 @@ from kubetally.store.meta.coverage import Phase
 from kubetally.store.meta.engine import shown
 from kubetally.store.meta.faults import translated
 from kubetally.store.meta.instants import to_microseconds
-from kubetally.store.meta.tables import AccountRow, CollectionRow, CoverageRow, HistoryRow, ReconciliationRow
+from kubetally.store.meta.tables import (
+    AccountRow,
+    CollectionFactRow,
+    CollectionRow,
+    CoverageRow,
+    HistoryRow,
+    ReconciliationRow,
+)
 from kubetally.store.meta.upsert import put
 
 _IDS_AT_ONCE = 500
@@ -77,7 +84,7 @@ class SqlAccountDays:
             days = connection.execute(
                 select(func.count()).where(CoverageRow.account_id == account_id, CoverageRow.collection_id.is_not(None))
             ).scalar_one()
-            for table in (CollectionRow, CoverageRow, HistoryRow):
+            for table in (CollectionFactRow, CollectionRow, CoverageRow, HistoryRow):
                 connection.execute(delete(table).where(table.account_id == account_id))
             self._request(connection, account_id)
             return int(days)
@@ -117,7 +124,10 @@ def _labels(account_id: str) -> Any:
         CollectionRow.phase,
         CollectionRow.currency,
         CollectionRow.currency_origin,
-        CollectionRow.head.contains(_SAYS_NO_CURRENCY).label("is_silent"),
+        # The head is read only where it has to tell.
+        case(
+            (CollectionRow.currency_origin.is_(None), CollectionRow.head.contains(_SAYS_NO_CURRENCY)), else_=False
+        ).label("is_silent"),
     ).where(CollectionRow.account_id == account_id)
 
 

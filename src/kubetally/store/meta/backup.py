@@ -189,7 +189,7 @@ def _check_known(revision: str) -> None:
 
 def _dumped_collection(row: Mapping[str, Any]) -> Collection:
     """Without what takes memory and says nothing of rows and assets. Raises CollectionNotUnderstood."""
-    added_later = dict.fromkeys(("currency_origin", "last_version")) | {"examined_by": 0}
+    added_later = dict.fromkeys(("currency_origin", "last_version")) | {"examined_by": 0, "lake_version": 1}
     values = {**added_later, **row, "day": date.fromisoformat(row["day"]), "is_running": bool(row["is_running"])}
     found = collection_of(SimpleNamespace(**values))
     return replace(found, head=replace(found.head, issues=(), covered=()), completeness=None)

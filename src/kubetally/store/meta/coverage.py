@@ -14,12 +14,23 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, case, delete, fu
 
 from kubetally.domain.booking import ComponentBalance
 from kubetally.domain.cluster_costs import DayState
-from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, Collection, CoveredDay
+from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, Collection, CoveredDay, DayStatus
+from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
+from kubetally.domain.garbage import no_garbage
+from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.window import Clock
+from kubetally.ledger.account_days import StoredDays
 from kubetally.ledger.stored import CollectionGone, Progress
+from kubetally.store.meta.collection_facts import (
+    delete_facts,
+    read_issues,
+    read_statuses,
+    read_sums,
+    write_facts,
+)
 from kubetally.store.meta.engine import shown
 from kubetally.store.meta.faults import translated
 from kubetally.store.meta.head import (
@@ -182,6 +193,7 @@ class SqlCoverage:
             lost = update(CollectionRow).where(CollectionRow.id == known.collection_id)
             replaced_at = to_microseconds(at) if known.is_running else None  # running days are not kept
             connection.execute(lost.values(phase=Phase.MISSING, superseded_at=replaced_at))
+            delete_facts(connection, known.day, [known.account_id])
             return True
 
     def restore(self, collections: Sequence[Collection], again: Iterable[str]) -> set[str]:
@@ -275,7 +287,7 @@ class SqlCoverage:
             return list(connection.scalars(question))
 
     def note_examined(self, collections: Sequence[Collection]) -> None:
-        """Keep the heads of these, as far as they still hold, with their state, hours covered and who examined them."""
+        """Keep the heads of these, as far as they still hold, with their state, hours, facts and who examined them."""
         with self._writes() as connection:
             for collection in collections:
                 row = _row(collection)
@@ -287,7 +299,9 @@ class SqlCoverage:
                     of_day = (CoverageRow.account_id == collection.account_id, CoverageRow.day == collection.day)
                     holds = CoverageRow.collection_id == collection.id
                     connection.execute(update(CoverageRow).where(*of_day, holds).values(found))
+                    write_facts(connection, [collection.id])
 
+    @no_garbage()
     def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
         """What is known of each (account, day) from `first` to before `end`, by account and day.
 
@@ -301,6 +315,44 @@ class SqlCoverage:
         with self._reads() as connection:
             rows = connection.execute(question).all()
         return _covered_days(rows, self._clock.now())
+
+    def statuses(
+        self, first: date, end: date, account_ids: Iterable[str] | None = None
+    ) -> Mapping[str, Sequence[DayStatus]]:
+        """How it stands with each day of which something is known, by account, in order. Raises: StoreError."""
+        with self._reads() as connection:
+            return read_statuses(connection, first, end, account_ids, self._clock.now())
+
+    def issues(
+        self, first: date, end: date, kinds: Iterable[IssueKind], account_ids: Iterable[str] | None = None
+    ) -> Mapping[str, Sequence[Issue]]:
+        """The issues of these kinds of the days that hold, by the collection's id; others are not there.
+
+        Raises: CollectionNotUnderstood, StoreError.
+        """
+        with self._reads() as connection:
+            return read_issues(connection, first, end, account_ids, kinds)
+
+    def fact_sums(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
+        """What nobody measured and which issues there are on the days that hold, by account. Raises: StoreError."""
+        with self._reads() as connection:
+            return read_sums(connection, first, end, account_ids)
+
+    def days_of_earlier_lakes(self, lake_version: int) -> Mapping[str, StoredDays]:
+        """The days that hold whose rows were written with an earlier version of the lake's columns, by account.
+
+        Raises: StoreError.
+        """
+        table = CollectionRow
+        question = (
+            select(table.account_id, func.count(), func.min(table.day), func.max(table.day))
+            .where(table.phase == Phase.CONFIRMED, table.lake_version < lake_version)
+            .group_by(table.account_id)
+            .order_by(table.account_id)
+        )
+        with self._reads() as connection:
+            rows = connection.execute(question).all()
+        return {account_id: StoredDays(count, first, last) for account_id, count, first, last in rows}
 
     def balances(
         self, first: date, end: date, account_ids: Iterable[str]
@@ -468,6 +520,7 @@ def _confirm(connection: Connection, new: Sequence[Mapping[str, Any]], version: 
     for row in late:
         _put_between(connection, row)
     put(connection, CoverageRow, [_coverage(row) for row in new if row["id"] in holding])
+    write_facts(connection, [row["id"] for row in new if row["id"] in holding])
 
 
 def _is_lost() -> ColumnElement[bool]:
@@ -568,6 +621,7 @@ def _row(collection: Collection) -> dict[str, Any]:
         "balance": balance_to_json(collection.balance),
         "head": head_to_json(Head(collection.source, head, collection.completeness, collection.asset_sums)),
         "examined_by": collection.examined_by,
+        "lake_version": collection.lake_version,
     }
 
 
@@ -590,6 +644,7 @@ def collection_of(row: Any) -> Collection:
         completeness=head.completeness,
         examined_by=row.examined_by,
         asset_sums=head.assets,
+        lake_version=row.lake_version,
     )
 
 

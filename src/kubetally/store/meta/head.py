@@ -46,6 +46,7 @@ class Head:
 
 
 _HEAD = msgspec.json.Decoder(Head)
+_ISSUE = msgspec.json.Decoder(Issue)
 _BALANCE = msgspec.json.Decoder(dict[Component, ComponentBalance])
 
 
@@ -70,6 +71,19 @@ def head_from_json(text: str, collection_id: str) -> Head:
         raise CollectionNotUnderstood(collection_id, str(error)) from error
     issues = tuple(_issue(issue) for issue in head.booking.issues)
     return replace(head, booking=replace(head.booking, issues=issues))
+
+
+def issue_to_json(issue: Issue) -> str:
+    """An issue of a head that was read, as the head has it."""
+    return msgspec.json.encode(issue).decode()
+
+
+def issue_from_json(text: str, collection_id: str) -> Issue:
+    """What `issue_to_json` was given. Raises CollectionNotUnderstood."""
+    try:
+        return _issue(_ISSUE.decode(text))
+    except (msgspec.MsgspecError, InvalidWindow, ValueError) as error:
+        raise CollectionNotUnderstood(collection_id, str(error)) from error
 
 
 def balance_from_json(text: str, collection_id: str) -> dict[Component, ComponentBalance]:

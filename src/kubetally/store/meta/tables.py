@@ -83,6 +83,7 @@ class CollectionRow(Base):
     total:  micros of the bill.
     head:   the source and the booking without its rows, as JSON; `balance`: of each component, as JSON.
     examined_by: version of the tests that it was examined with; 0 of none.
+    lake_version: of the lake's columns that its rows were written with.
     currency, currency_origin: they hold, whatever the head says; where the origin is null, that of the head.
     There is no foreign key: an account that is gone keeps its history.
     """
@@ -92,6 +93,7 @@ class CollectionRow(Base):
         Index("ix_collections_account_day", "account_id", "day"),
         Index("ix_collections_phase", "phase", "superseded_at"),
         Index("ix_collections_examined", "phase", "examined_by"),
+        Index("ix_collections_lake_version", "phase", "lake_version", "account_id", "day"),
         _OPTIONS,
     )
 
@@ -116,6 +118,27 @@ class CollectionRow(Base):
     balance: Mapped[str] = mapped_column(Text)
     head: Mapped[str] = mapped_column(_LONG_TEXT)
     examined_by: Mapped[int] = mapped_column(Integer, server_default="0")
+    lake_version: Mapped[int] = mapped_column(Integer, server_default="1")
+
+
+class CollectionFactRow(Base):
+    """A fact of the collection that holds for an (account, day), as `domain.collection_facts.Fact` describes it.
+
+    It is in the collection's head too, and here so that a year of a fleet is read without decoding heads.
+    issue: as JSON, as in the head; null of a component that nobody measured.
+    """
+
+    __tablename__ = "collection_facts"
+    # Sums are made from the index alone.
+    __table_args__ = (Index("ix_collection_facts_what", "what", "account_id", "day", "hours"), _OPTIONS)
+
+    account_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    ordinal: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    collection_id: Mapped[str] = mapped_column(String(64))
+    what: Mapped[str] = mapped_column(String(64))
+    hours: Mapped[float | None] = mapped_column(Double)
+    issue: Mapped[str | None] = mapped_column(_LONG_TEXT)
 
 
 class CoverageRow(Base):

@@ -1,0 +1,53 @@
+"""What is asked of many stored days at once: what nobody measured, and which issues they have for how many hours."""
+
+from datetime import date
+from typing import NamedTuple
+
+from kubetally.domain.booking import Booking
+from kubetally.domain.component import Component
+from kubetally.domain.issues import Issue
+from kubetally.domain.window import HOUR, Window, covered_hours
+
+COMPONENTS = frozenset(component.value for component in Component)
+"""What a fact names that is no issue; no kind of issue is called like a component."""
+
+
+class Fact(NamedTuple):
+    """A component that nobody measured on a stored day, or an issue of that day.
+
+    what: the component, or the kind of the issue. hours: of the day; None where the issue names no time.
+    issue: None of a component.
+    """
+
+    what: str
+    hours: float | None
+    issue: Issue | None = None
+
+
+class FactSum(NamedTuple):
+    """The same fact of many stored days of an account. hours: of all of them; None where none names its time."""
+
+    account_id: str
+    what: str
+    days: int
+    hours: float | None
+    first: date
+    last: date
+
+    @property
+    def is_issue(self) -> bool:
+        """Whether it is an issue; else a component that nobody measured."""
+        return self.what not in COMPONENTS
+
+
+def facts_of(head: Booking) -> list[Fact]:
+    """The facts of a stored day: components in their order, then issues in theirs."""
+    hours = covered_hours(head.covered)
+    components = [Fact(component.value, hours) for component in Component if component in head.not_measured]
+    return [*components, *(Fact(issue.kind.value, _hours(issue.window, head.window), issue) for issue in head.issues)]
+
+
+def _hours(window: Window | None, of: Window) -> float | None:
+    if window is None:
+        return None
+    return max((min(window.end, of.end) - max(window.start, of.start)) / HOUR, 0.0)

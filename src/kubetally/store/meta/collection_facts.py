@@ -1,0 +1,136 @@
+"""Facts of stored days in SQL, and how it stands with each day: of many days at once, without their heads."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    String,
+    case,
+    delete,
+    distinct,
+    func,
+    insert,
+    select,
+    type_coerce,
+)
+
+from kubetally.domain.cluster_costs import DayState
+from kubetally.domain.collection import DayStatus
+from kubetally.domain.collection_facts import Fact, FactSum, facts_of
+from kubetally.domain.garbage import no_garbage
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.store.meta.head import CollectionNotUnderstood, head_from_json, issue_from_json, issue_to_json
+from kubetally.store.meta.instants import to_microseconds
+from kubetally.store.meta.tables import CollectionFactRow, CollectionRow, CoverageRow
+
+_STATES: Mapping[str | None, DayState | None] = {None: None, **{state.value: state for state in DayState}}
+_DAY = attrgetter("day")
+_DAYS_AT_ONCE = 500
+
+
+def write_facts(connection: Connection, collection_ids: Sequence[str]) -> None:
+    """Put the facts of these collections, which hold, in place of those of their days."""
+    columns = (CollectionRow.id, CollectionRow.account_id, CollectionRow.day, CollectionRow.head)
+    for begin in range(0, len(collection_ids), _DAYS_AT_ONCE):
+        some = collection_ids[begin : begin + _DAYS_AT_ONCE]
+        found = connection.execute(select(*columns).where(CollectionRow.id.in_(some))).all()
+        for day in sorted({collection.day for collection in found}):
+            delete_facts(connection, day, [one.account_id for one in found if one.day == day])
+        rows = [row for collection in found for row in _rows(collection)]
+        if rows:
+            connection.execute(insert(CollectionFactRow), rows)
+
+
+def delete_facts(connection: Connection, day: date, account_ids: Sequence[str]) -> None:
+    """Nothing holds for this day of these accounts, or something else."""
+    of_day = (CollectionFactRow.account_id.in_(account_ids), CollectionFactRow.day == day)
+    connection.execute(delete(CollectionFactRow).where(*of_day))
+
+
+def read_issues(
+    connection: Connection, first: date, end: date, account_ids: Iterable[str] | None, kinds: Iterable[IssueKind]
+) -> dict[str, list[Issue]]:
+    """The issues of these kinds, by the id of the collection that holds. Raises CollectionNotUnderstood."""
+    table = CollectionFactRow
+    question = select(table.collection_id, table.ordinal, table.issue).where(
+        table.what.in_([kind.value for kind in kinds]), *_of_window(table, first, end, account_ids)
+    )
+    found: dict[str, list[Issue]] = {}
+    # Sorted here: asked for an order, SQLite looks through all facts of these days.
+    for id_, _, issue in sorted(connection.execute(question).all()):
+        found.setdefault(id_, []).append(issue_from_json(issue or "", id_))
+    return found
+
+
+def read_sums(connection: Connection, first: date, end: date, account_ids: Iterable[str] | None) -> list[FactSum]:
+    """The facts of stored days, by account and what they say."""
+    table = CollectionFactRow
+    days, hours = func.count(distinct(table.day)), func.sum(table.hours)
+    question = select(table.account_id, table.what, days, hours, func.min(table.day), func.max(table.day))
+    question = question.where(*_of_window(table, first, end, account_ids)).group_by(table.what, table.account_id)
+    return sorted(FactSum(*row) for row in connection.execute(question))
+
+
+@no_garbage()
+def read_statuses(
+    connection: Connection, first: date, end: date, account_ids: Iterable[str] | None, now: datetime
+) -> Mapping[str, list[DayStatus]]:
+    """How it stands with each day of which something is known, by account, in order.
+
+    What was collected after `now`, by a clock that was ahead, is provisional.
+    """
+    table = CoverageRow
+    state = case((table.collected_at > to_microseconds(now), DayState.PROVISIONAL.value), else_=table.state)
+    columns = (
+        *(table.account_id, type_coerce(table.day, String), table.collection_id, state),
+        *(type_coerce(table.is_running, Integer), type_coerce(table.audited, Integer)),
+        *(table.hours_covered, table.error_code, table.error_message),
+    )
+    question = select(*columns).where(*_of_window(table, first, end, account_ids))
+    by_account, days = defaultdict[str, list[DayStatus]](list), _Days()
+    for id_, day, held, how, running, audited, hours, code, message in connection.execute(question).all():
+        error = None if code is None else (code, message or "")
+        known = DayStatus(id_, days[day], held, _STATES[how], bool(running), bool(audited), hours or 0.0, error)
+        by_account[id_].append(known)
+    for known_days in by_account.values():
+        known_days.sort(key=_DAY)
+    return dict(by_account)
+
+
+class _Days(dict[Any, date]):
+    """Days by what a driver returns for them, which is text of SQLite: each is converted once."""
+
+    def __missing__(self, day: date | str) -> date:
+        self[day] = day if isinstance(day, date) else date.fromisoformat(day)
+        return self[day]
+
+
+def _of_window(table: Any, first: date, end: date, account_ids: Iterable[str] | None) -> list[ColumnElement[bool]]:
+    wanted = [table.day >= first, table.day < end]
+    return wanted if account_ids is None else [*wanted, table.account_id.in_(list(account_ids))]
+
+
+def _rows(collection: Any) -> list[dict[str, object]]:
+    try:
+        facts = facts_of(head_from_json(collection.head, collection.id).booking)
+    except CollectionNotUnderstood as error:
+        issue = Issue(IssueKind.SOURCE_WARNING, str(error), None, None, "history", {"code": error.code})
+        facts = [Fact(issue.kind.value, None, issue)]
+    return [
+        {
+            "account_id": collection.account_id,
+            "day": collection.day,
+            "ordinal": ordinal,
+            "collection_id": collection.id,
+            "what": fact.what,
+            "hours": fact.hours,
+            "issue": None if fact.issue is None else issue_to_json(fact.issue),
+        }
+        for ordinal, fact in enumerate(facts)
+    ]
