@@ -160,6 +160,9 @@ def test_the_calendar_shows_what_is_held(home: Home, upstream: tuple[Upstream, S
         ("2026-11-21", 24),
         ("2026-11-22", 24),
     ]
+    on_all = {"days": 3, "hours": 72, "first_day": "2026-11-20", "last_day": "2026-11-22"}
+    assert body["not_measured"] == [{"component": "management", **on_all}]
+    assert body["issues"] == [{"kind": "not_measured", **on_all}]
     assert sum(day["total_cost"] for day in body["days"]) == pytest.approx(costs(home)["summary"]["total_cost"])
     for day in body["days"]:
         assert round(sum(row["bill"] for row in day["balance"]), 6) == day["total_cost"]

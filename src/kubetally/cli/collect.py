@@ -99,7 +99,7 @@ def _is_complete(settings: "Settings", report: "Report") -> bool:
     if report.collected:
         days = [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in {one.day for one in report.collected}]
         accounts, window = sorted({one.account_id for one in report.collected}), Window(min(days), max(days) + DAY)
-        partial = collected_in_part(report, coverage_of(settings, accounts, window, with_balances=False))
+        partial = collected_in_part(report, coverage_of(settings, accounts, window))
     if partial:
         more = len(partial) - _NAMED_AT_MOST
         names = ", ".join(partial[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from kubetally.domain.booking import ComponentBalance
-    from kubetally.domain.collection import CoveredDay
+    from kubetally.domain.collection import CoveredDay, DayStatus
+    from kubetally.domain.collection_facts import FactSum
     from kubetally.domain.component import Component
     from kubetally.domain.issues import Issue
-    from kubetally.wiring.coverage import Covered
+    from kubetally.wiring.coverage import CoverageDetails, Covered
 
 Missing = Mapping[str, Sequence["Issue"]]
 """What stored days lack, by the collection's id."""
@@ -88,9 +89,10 @@ def coverage(
     settings = start_up(quiet=quiet)
     span = window_of(window if window or start or end else DEFAULT_WINDOW, start, end)
     with answer_to(output_file):
-        found = coverage_of(settings, accounts or (), span, with_balances=output is ScreenOrJson.JSON)
+        found = coverage_of(settings, accounts or (), span, with_details=output is ScreenOrJson.JSON)
         if output is ScreenOrJson.JSON:
-            print(json.dumps([_body(one, span) for one in found], indent=2, allow_nan=False))
+            bodies = [_body(one, one.details, span) for one in found if one.details is not None]
+            print(json.dumps(bodies, indent=2, allow_nan=False))
         else:
             _print(found, span)
     for problem in check_storage(settings).problems:
@@ -137,7 +139,7 @@ def _print_calendar(out: "Console", one: "Covered", span: Window) -> None:
     out.print()
 
 
-def _told(days: "Sequence[CoveredDay]", missing: Missing) -> Iterator[tuple[str, list[date]]]:
+def _told(days: "Sequence[DayStatus]", missing: Missing) -> Iterator[tuple[str, list[date]]]:
     """What is wrong with days, and with which: what several have alike is told once."""
     by_words: dict[str, list[date]] = {}
     for known in days:
@@ -161,7 +163,7 @@ def _hours_of(issue: "Issue", day: date) -> str:
     return f"{window.start:%H:%M} to {end}: "
 
 
-def sort_of(day: "CoveredDay", missing: Missing = _NOTHING) -> str:
+def sort_of(day: "DayStatus | CoveredDay", missing: Missing = _NOTHING) -> str:
     """What a day is: a key of the calendar's signs."""
     if day.is_damaged:
         return "assets_damaged" if day.has_costs else "damaged"
@@ -192,15 +194,23 @@ def _months(span: Window) -> Iterator[tuple[str, list[date]]]:
     yield from by_month.items()
 
 
-def _body(one: "Covered", span: Window) -> dict[str, Any]:
+def _body(one: "Covered", details: "CoverageDetails", span: Window) -> dict[str, Any]:
     return {
         "account_id": one.account.id,
         "account": one.account.name,
         "start": rfc3339(span.start),
         "end": rfc3339(span.end),
         "history_begins": None if one.begins is None else one.begins.isoformat(),
-        "days": [_day(day, one.balances.get(day.collection_id or "", {}), one.missing) for day in one.days],
+        "not_measured": [{"component": fact.what, **_sum(fact)} for fact in details.facts if not fact.is_issue],
+        "issues": [{"kind": fact.what, **_sum(fact)} for fact in details.facts if fact.is_issue],
+        "days": [_day(day, details.balances.get(day.collection_id or "", {}), one.missing) for day in details.days],
     }
+
+
+def _sum(fact: "FactSum") -> dict[str, Any]:
+    """On how many stored days, for how many hours altogether, and from when to when."""
+    first, last = fact.first.isoformat(), fact.last.isoformat()
+    return {"days": fact.days, "hours": fact.hours, "first_day": first, "last_day": last}
 
 
 def _day(day: "CoveredDay", balance: "Mapping[Component, ComponentBalance]", missing: Missing) -> dict[str, Any]:

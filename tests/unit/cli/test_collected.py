@@ -7,7 +7,7 @@ import pytest
 from kubetally.cli.collect import _tell, collected_in_part
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.cluster_costs import DayState
-from kubetally.domain.collection import CoveredDay
+from kubetally.domain.collection import DayStatus
 from kubetally.ledger.collect.collector import Report
 from kubetally.ledger.collect.commit import Outcome
 from kubetally.wiring.coverage import Covered
@@ -77,10 +77,10 @@ def test_days_that_a_later_round_collected_are_not_told_as_missing_nor_those_tha
 
 
 def test_day_with_fewer_hours_is_collected_in_part() -> None:
-    def held(day: date, hours: float, *, is_running: bool = False) -> CoveredDay:
-        return CoveredDay("a", day, f"c{day}", DayState.PROVISIONAL, is_running, hours_covered=hours)
+    def held(day: date, hours: float, *, is_running: bool = False) -> DayStatus:
+        return DayStatus("a", day, f"c{day}", DayState.PROVISIONAL, is_running, False, hours, None)
 
     report = Report(outcomes=[Outcome("a", day, rows=1, account="prod") for day in DAYS[:3]])
     days = [held(DAYS[0], 22), held(DAYS[1], 24), held(DAYS[2], 9, is_running=True), held(DAYS[3], 3)]
-    covered = Covered(Account("a", "o", "prod", AccountType.KUBERNETES_CNR), days, None, {})
+    covered = Covered(Account("a", "o", "prod", AccountType.KUBERNETES_CNR), days, None)
     assert collected_in_part(report, [covered]) == ["prod 2026-11-20"]
