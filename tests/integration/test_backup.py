@@ -211,6 +211,18 @@ def test_a_dump_of_an_older_version_is_restored_where_the_newer_tables_are(
     assert dumped(database)[1:4] == old
 
 
+def test_dump_without_facts_gets_them_from_its_heads(database: Database, sqlite: Database) -> None:
+    head, *rows, _ = dumped(sqlite)
+    old = [json.loads(row) for row in rows]
+    for row in old:
+        row["row"].pop("lake_version", None)
+    kept = [json.dumps(row).encode() + b"\n" for row in old if row["table"] != "collection_facts"]
+    restore(database, sealed([head.replace(schema.NEWEST.encode(), b"0005"), *kept]))
+    found, filled = everything(database), everything(sqlite)
+    assert found["collection_facts"] == filled["collection_facts"]
+    assert {row["lake_version"] for row in found["collections"]} == {1}
+
+
 def test_a_database_that_is_in_use_is_left_as_it_is(database: Database, sqlite: Database) -> None:
     fill(database)
     before = everything(database)
