@@ -27,7 +27,7 @@ def set_up_logs(level: str | None, *, whole: bool = True) -> None:
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         processors=[*([] if whole else [_drop_in_answer]), structlog.processors.format_exc_info, form],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
 
 
