@@ -451,6 +451,26 @@ def test_an_answer_is_kept_900_seconds_and_not_901(draco: World, replay: ReplayS
     assert len(replay.asked) > asked
 
 
+def test_remembered_answer_differs_in_cache_and_id_alone(draco: World) -> None:
+    first, second = draco.get(**GOOD), draco.get(**GOOD)
+    headers = [{**answer.headers, "date": ""} for answer in (first, second)]
+    assert [one.pop("x-kubetally-cache") for one in headers] == ["miss", "hit"]
+    assert headers[0].pop("x-request-id") != headers[1].pop("x-request-id")
+    assert headers[0] == headers[1]
+    assert first.content == second.content
+
+
+def test_remembered_answer_is_refused_as_any_other(draco: World) -> None:
+    assert draco.get(**GOOD).status_code == 200
+    assert draco.get(**GOOD).headers["x-kubetally-cache"] == "hit"
+    assert is_error(draco.client.get(PATH, params=GOOD), 401, "OM0007")
+    assert is_error(draco.client.get(PATH, params=GOOD, headers={"Secret": "wrong"}), 403, "OM0005")
+    assert is_error(draco.client.post(PATH, params=GOOD, headers=WITH_SECRET), 405, "OM0003", "POST")
+    longest = 8192 - len(urlencode(GOOD)) - len("&x=")
+    assert draco.get(**GOOD, x="x" * longest).headers["x-kubetally-cache"] == "hit"
+    assert draco.get(**GOOD, x="x" * (longest + 1)).status_code == 414
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -906,6 +926,18 @@ def test_sigterm_does_not_wait_for_a_source_that_hangs(started: Any, faulty: Fau
 def _ask_and_forget(url: str) -> None:
     with contextlib.suppress(httpx.TransportError):
         httpx.get(url + PATH, params=GOOD, headers=WITH_SECRET, timeout=30)
+
+
+def test_log_of_a_remembered_answer_is_written_before_stop(started: Any, replay: ReplayServer) -> None:
+    process = started(replay.url_of("draco"))
+    for _ in range(3):
+        httpx.get(process.url + PATH, params=GOOD, headers=WITH_SECRET, timeout=30)
+    process.stop()
+    told = [json.loads(line) for line in process.log.read_text().splitlines()]
+    requests = [line for line in told if line["event"] == "request"]
+    assert [line["cache"] for line in requests] == ["miss", "hit", "hit"]
+    assert {(line["method"], line["path"], line["status"]) for line in requests} == {("GET", PATH, 200)}
+    assert len({line["id"] for line in requests}) == 3
 
 
 def test_no_secret_is_in_the_log_or_in_any_answer(started: Any) -> None:

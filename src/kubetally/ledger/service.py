@@ -263,6 +263,11 @@ class CostService:
         """
         return (await self._last_known(account_id))[1]
 
+    def remembered(self, account_id: str, window: Window) -> CachedAnswer | None:
+        """What `costs` answers without waiting; None where it has to look the account up, or to ask its source."""
+        known = self._just_looked_up(account_id)
+        return None if known is None else self._remembered(known[0], (known[0].id, known[1], window))
+
     async def costs(self, account_id: str, window: Window) -> CachedAnswer:
         """What the account cost over the window.
 
@@ -335,10 +340,12 @@ class CostService:
 
     async def _cluster(self, account_id: str) -> tuple[Account, str]:
         """The account, and what of it its costs depend on."""
+        return self._just_looked_up(account_id) or await self._look_up_once(account_id)
+
+    def _just_looked_up(self, account_id: str) -> tuple[Account, str] | None:
+        """The same, where a lookup still stands."""
         found = self._found.get(account_id)
-        if found is not None and time.monotonic() < found[0] + self._lookup_seconds:
-            return found[1:]
-        return await self._look_up_once(account_id)
+        return found[1:] if found is not None and time.monotonic() < found[0] + self._lookup_seconds else None
 
     async def _look_up_once(self, account_id: str) -> tuple[Account, str]:
         """The same, as the database has it now; one lookup for all who ask."""

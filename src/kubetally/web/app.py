@@ -12,6 +12,7 @@ from kubetally.domain.window import Clock
 from kubetally.ledger.service import ClusterUnreadable, CostService
 from kubetally.ledger.storage_health import StorageCheck
 from kubetally.web.connections import Connections
+from kubetally.web.costs import CostAnswers
 from kubetally.web.documentation import openapi_config, openapi_json, swagger
 from kubetally.web.faces import no_such_path
 from kubetally.web.figures import Figures
@@ -51,6 +52,7 @@ def create_app(
     """
     known, life, figures = Secret(secret), Life(), Figures(service, version)
     proxies = proxies or TrustedProxies()
+    costs = CostAnswers(service, known, clock, figures)
     guard = PageGuard(known, sign_in or SignIn(secret, clock), proxies)
 
     def as_problem(request: AnyRequest, error: Exception) -> Response[bytes]:
@@ -58,7 +60,7 @@ def create_app(
 
     app = WatchedApp(
         route_handlers=[
-            metroculus(service, known, clock, figures),
+            metroculus(service, known, clock, costs),
             operations(service, figures, version, life, storage),
             overview(service, guard, clock, page_window, secret_file),
             sign_in_page(guard.sign_in, proxies),
@@ -73,7 +75,7 @@ def create_app(
         debug=False,
     )
     app.no_head = (PREFIX, SIGN_IN)  # its clients know GET alone; a link is used up by who follows it
-    app.figures, app.life, app.give_up = figures, life, service.close
+    app.figures, app.life, app.give_up, app.remembered = figures, life, service.close, costs.remembered
     app.connections, app.proxies, app.wrong_secrets = Connections(proxies), proxies, WrongSecrets()
     return app
 

@@ -29,17 +29,22 @@ class Bodies:
 
     async def of(self, answer: CachedAnswer, question: Question, dates: Dates) -> bytes:
         """The body of the page that the question asks for."""
-        key = (answer.serial, dates, question.detail_level, question.is_paged, question.limit, question.offset)
-        kept = self._kept.get(key)
-        if kept is not None:
-            return kept
-        return await self._making(key, lambda: self._make(key, answer, question))
+        key = _key(answer, question, dates)
+        return self._kept.get(key) or await self._making(key, lambda: self._make(key, answer, question))
+
+    def kept(self, answer: CachedAnswer, question: Question, dates: Dates) -> bytes | None:
+        """The same, where it is there already."""
+        return self._kept.get(_key(answer, question, dates))
 
     async def _make(self, key: _Key, answer: CachedAnswer, question: Question) -> bytes:
         # Adding up ten thousands of rows takes its time; the loop has others to serve meanwhile.
         body = await asyncio.to_thread(encode, answer, question, key[1])
         self._kept.put(key, body, weight=len(body))
         return body
+
+
+def _key(answer: CachedAnswer, question: Question, dates: Dates) -> _Key:
+    return answer.serial, dates, question.detail_level, question.is_paged, question.limit, question.offset
 
 
 def encode(answer: CachedAnswer, question: Question, dates: Dates) -> bytes:

@@ -21,8 +21,9 @@ from kubetally.ledger.cache import Bounded, SingleFlight
 from kubetally.ledger.fleet import twice_there
 from kubetally.ledger.service import KEPT, CostService
 from kubetally.ledger.words import window_words
+from kubetally.web.costs import COSTS
 from kubetally.web.html import AnyRequest, html_response, page, text
-from kubetally.web.metroculus import COSTS, PREFIX
+from kubetally.web.metroculus import PREFIX
 from kubetally.web.proxies import TrustedProxies
 from kubetally.web.secret import Secret
 from kubetally.web.section import Glance, glance, section

@@ -53,14 +53,19 @@ class Question:
         if self.dates is None:
             window = parse_window(DEFAULT_WINDOW, clock.now())
             return (to_unix(window.start), to_unix(window.end)), window
-        start, end = self.dates
-        until = end + 1 if end % 60 == 59 and start < end < LATEST_UNIX else end
-        return self.dates, Window(from_unix(start), from_unix(until))
+        return self.dates, _window(self.dates)
 
 
 def instants(dates: Dates) -> Window:
     """The dates as the ends of a series of samples: both are of it, and none of a second that was not given."""
     return Window(*map(from_unix, dates))
+
+
+@lru_cache(maxsize=4096)
+def _window(dates: Dates) -> Window:
+    start, end = dates
+    until = end + 1 if end % 60 == 59 and start < end < LATEST_UNIX else end
+    return Window(from_unix(start), from_unix(until))
 
 
 @lru_cache(maxsize=4096)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import structlog
 from litestar import Litestar, Request
-from litestar.types import HTTPScope, Message, Receive, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Send
 
 from kubetally.web.connections import Connections
 from kubetally.web.documentation import SWAGGER
@@ -32,8 +32,9 @@ class WatchedApp(Litestar):
     """A Litestar application that tells of each of its requests, and can be told that it ends.
 
     figures, life, connections, proxies, wrong_secrets: set before the first request. give_up: ends what is asked of
-    sources, so that who waits is answered. no_head: what the paths begin with whose routes see HEAD themselves;
-    elsewhere it is answered as GET is, without the body.
+    sources, so that who waits is answered. remembered: the answer of a request that needs no route, None of any other.
+    no_head: what the paths begin with whose routes see HEAD themselves; elsewhere it is answered as GET is, without
+    the body.
     """
 
     figures: Figures
@@ -42,6 +43,7 @@ class WatchedApp(Litestar):
     proxies: TrustedProxies
     wrong_secrets: WrongSecrets
     give_up: Callable[[], Awaitable[None]]
+    remembered: Callable[[HTTPScope], ASGIApp | None]
     no_head: tuple[str, ...] = ()
     log: Any = None
 
@@ -71,7 +73,10 @@ class _Watched:
         self._app.connections.began(peer)
         try:
             problem = _refused(self._scope)
-            if problem is None:
+            remembered = self._app.remembered(self._scope) if problem is None else None
+            if remembered is not None:
+                await remembered(self._scope, receive, self._send_on)
+            elif problem is None:
                 await app(self._scope, receive, self.send)
             else:
                 self._scope["litestar_app"] = self._scope["app"] = self._app

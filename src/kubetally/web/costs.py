@@ -1,0 +1,81 @@
+"""Answers of `kubecost_cluster_costs`; what is remembered is given without waiting, and without a route."""
+
+from typing import Final
+
+from litestar.types import HTTPScope, Receive, Scope, Send
+
+from kubetally.domain.window import Clock
+from kubetally.ledger.service import CachedAnswer, CostService
+from kubetally.web.bodies import Bodies
+from kubetally.web.documentation import METROCULUS
+from kubetally.web.figures import Figures
+from kubetally.web.problems import JSON, Problem
+from kubetally.web.question import instants, parse
+from kubetally.web.secret import Secret
+from kubetally.web.watch import CACHE
+
+COSTS: Final = "/kubecost_cluster_costs"
+_PATH: Final = METROCULUS + COSTS
+
+
+class CostAnswers:
+    """Answers of the endpoint, for who knows the secret."""
+
+    def __init__(self, service: CostService, secret: Secret, clock: Clock, figures: Figures) -> None:
+        self._service, self._secret, self._clock, self._figures = service, secret, clock, figures
+        self._bodies = Bodies()
+
+    async def answer(self, scope: HTTPScope) -> "ReadyAnswer":
+        """The answer of a request. Raises Problem and what `CostService.costs` raises."""
+        self._secret.demand(scope)
+        question = parse(scope["query_string"])
+        dates, window = question.given(self._clock)
+        answer = await self._service.costs(question.cloud_account_id, window)
+        if question.with_legacy:
+            answer = await self._service.with_legacy(answer, instants(dates))
+        self._figures.cached(is_hit=answer.is_hit, age_seconds=answer.age_seconds)
+        return ReadyAnswer(await self._bodies.of(answer, question, dates), answer)
+
+    def remembered(self, scope: HTTPScope) -> "ReadyAnswer | None":
+        """The same, where it needs no lookup, no source and no new body; None for anything else, errors included.
+
+        Litestar's routing and the making of its response take longer than all of this.
+        """
+        if scope["path"] != _PATH or scope["method"] != "GET" or self._secret.refuses(scope) is not None:
+            return None
+        try:
+            question = parse(scope["query_string"])
+        except Problem:
+            return None
+        if question.with_legacy:
+            return None
+        dates, window = question.given(self._clock)
+        answer = self._service.remembered(question.cloud_account_id, window)
+        body = None if answer is None else self._bodies.kept(answer, question, dates)
+        if answer is None or body is None:
+            return None
+        self._figures.cached(is_hit=True, age_seconds=answer.age_seconds)
+        scope["path_template"] = _PATH  # as a route of Litestar has it, for the log and the figures
+        return ReadyAnswer(body, answer)
+
+
+class ReadyAnswer:
+    """An answer that is there already, sent without what Litestar does to make one."""
+
+    __slots__ = ("_body", "_cache", "_headers")
+    _SAME = ((b"content-type", JSON.encode()), (b"cache-control", b"no-store"))
+
+    def __init__(self, body: bytes, answer: CachedAnswer) -> None:
+        self._body, self._cache = body, "hit" if answer.is_hit else "miss"
+        self._headers = [
+            *self._SAME,
+            (b"content-length", b"%d" % len(body)),
+            (b"age", b"%d" % answer.age_seconds),
+            (b"x-kubetally-cache", self._cache.encode()),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        scope["state"][CACHE] = self._cache
+        await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+        await send({"type": "http.response.body", "body": self._body, "more_body": False})
