@@ -53,14 +53,15 @@ class Connections:
 
     def __init__(self, proxies: TrustedProxies | None = None, now: Callable[[], float] = time.monotonic) -> None:
         self._proxies, self._now = proxies or TrustedProxies(), now
-        self._busy: Counter[Peer] = Counter()
+        self._busy: dict[Peer, int] = {}
         self._active: dict[Peer, float] = {}
         self._seen: dict[int, _Connection | None] = {}
 
     def began(self, client: tuple[str, int] | None) -> None:
         """A request of this connection begins."""
         if client is not None:
-            self._busy[_peer(client)] += 1
+            peer = _peer(client)
+            self._busy[peer] = self._busy.get(peer, 0) + 1
 
     def ended(self, client: tuple[str, int] | None) -> None:
         """It has been answered."""
@@ -68,9 +69,9 @@ class Connections:
             return
         peer = _peer(client)
         self._active[peer] = self._now()
-        self._busy[peer] -= 1
-        if self._busy[peer] <= 0:
-            del self._busy[peer]
+        left = self._busy.pop(peer, 0) - 1
+        if left > 0:
+            self._busy[peer] = left
 
     async def keep_limits(self, port: int, limits: ConnectionLimits) -> None:
         """Shut down what is too many, until cancelled."""
@@ -98,7 +99,7 @@ class Connections:
         young = self._now() - limits.grace_seconds
         for one in sorted(found, key=self._last_active):
             is_excess = not one.is_proxy and excess[one.address] > 0 and self._last_active(one) < young
-            if (is_excess or left > 0) and not self._busy[one.peer] and one.shut_down():
+            if (is_excess or left > 0) and one.peer not in self._busy and one.shut_down():
                 excess[one.address] -= 1
                 left -= 1
                 closed[one.address] += 1

@@ -25,6 +25,7 @@ LONGEST_QUERY: Final = 8192
 CACHE: Final = "kubetally_cache"  # where a route leaves in the scope's state whether it had a hit, for the log
 _PROCESS, _NUMBERS = secrets.token_hex(4).encode(), count(1)  # an id of its own for each request of each process
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_SLASHED = frozenset({"/", f"{SWAGGER}/"})
 _SAFE = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 
 
@@ -135,7 +136,7 @@ def _refused(scope: HTTPScope) -> Problem | None:
     Below `/docs` it has a 404 of its own.
     """
     path = scope["path"]
-    if path not in {"/", f"{SWAGGER}/"} and (path.endswith("/") or "//" in path or path.startswith("/docs/")):
+    if path not in _SLASHED and (path.endswith("/") or "//" in path or path.startswith("/docs/")):
         return no_such_path(path)
     if len(scope["query_string"]) > LONGEST_QUERY:
         return Problem(None, status=414)
