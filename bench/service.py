@@ -36,8 +36,8 @@ NAMESPACES = 50
 MISSES = 50
 _MISSED_DAYS = 3
 _SOURCE_SECONDS = 0.3  # long enough for all clients to want the same at the same time
-_TURNS = 3
-_SECONDS_A_TURN = 4.0
+_TURNS = 12
+_SECONDS_A_TURN = 1.0  # short, so that what else the machine does falls on both of a pair
 _TARGET = 0.8
 _SECRET = "bench-of-the-service"  # noqa: S105
 _ID = "00000000-0000-4000-8000-000000000001"
@@ -84,14 +84,15 @@ def _cached(service: "Running", bare: "Running") -> list[Line]:
     ]
     theirs, ours = (median(load.rate for load in loads) for loads in zip(*turns, strict=True))
     bare_cpu, cpu = (median(load.cpu_micros for load in loads) for loads in zip(*turns, strict=True))
+    ratio = median(mine.rate / its.rate for its, mine in turns)
     size = turns[0][1].bytes_each / 1024
     return [
         Line(
             "service",
             f"cached costs, {NAMESPACES} namespaces, {size:.0f} KiB, beside a bare handler of the same bytes",
-            f"{ours:,.0f}/s of {theirs:,.0f}/s: {ours / theirs:.0%}",
+            f"{ours:,.0f}/s of {theirs:,.0f}/s: {ratio:.0%}",
             "at least 80%",
-            ours >= theirs * _TARGET and not any(load.errors for turn in turns for load in turn),
+            ratio >= _TARGET and not any(load.errors for turn in turns for load in turn),
         ),
         Line("service", "the server's CPU an answer", f"{cpu:.0f} µs; bare {bare_cpu:.0f} µs"),
     ]
