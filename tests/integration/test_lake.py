@@ -20,7 +20,7 @@ from kubetally.ledger.stored import CollectionGone, DayDamaged
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.faults import LakeForeign, LakeNewer, LakeRefused, LakeUnavailable
 from kubetally.store.lake.place import Place as LakePlace
-from kubetally.store.lake.schema import SCHEMAS, TableName
+from kubetally.store.lake.schema import SCHEMA_VERSION, SCHEMAS, TableName
 from kubetally.store.lake.tables import DayTable
 from tests.cluster_days import DAY, cluster_day
 from tests.integration import object_stores
@@ -438,10 +438,10 @@ def test_a_file_that_is_missing_is_told_and_nothing_is_written_over_it(place: Pl
 
 def test_a_table_of_a_later_version_is_refused(place: Place) -> None:
     held = put(place.lake(), cluster_day("a"))
-    properties = {"kubetally.schema_version": "2"}
+    properties = {"kubetally.schema_version": str(SCHEMA_VERSION + 1)}
     place.table("allocations").alter.set_table_properties(properties, raise_if_not_exists=False)
     for use in (lambda lake: lake.rows(held), lambda lake: lake.put([cluster_day("b")])):
-        with pytest.raises(LakeNewer, match=r"version 2.*upgrade"):
+        with pytest.raises(LakeNewer, match=rf"version {SCHEMA_VERSION + 1}.*upgrade"):
             use(place.lake())
 
 

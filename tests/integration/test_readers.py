@@ -353,7 +353,9 @@ def test_the_collector_commits_what_processes_packed(upstream: tuple[Upstream, S
                 held = coverage.held(its.id, DAYS[0], DAYS[-1] + timedelta(days=1))
                 rows = one.lake.rows(held)
                 here = [day async for day in one.here.days(its, DAYS) if isinstance(day, CollectedDay)]
-                assert [rows[day.id] for day in held] == [tuple(day.rows) for day in here]
+                assert [rows[day.id] for day in held] == [
+                    tuple(row._replace(details=None) for row in day.rows) for day in here
+                ]
 
     run(collect())
 

@@ -25,22 +25,37 @@ def stands_for_volumes(namespace: str | None, pod: str | None) -> bool:
     return pod == f"{namespace}-unmounted-pvcs"
 
 
-class Piece(NamedTuple):
-    """What a row cost on one named resource: a volume by its name, a balancer by `namespace/service`."""
+class VolumeCost(NamedTuple):
+    """What a row cost on one volume, in micros, adjustment inside. `resource` is the volume's name."""
 
     resource: str
     cost: int
+    byte_hours: float = 0.0
+    provider_id: str | None = None
+    adjustment: int = 0
+
+
+class LoadBalancerCost(NamedTuple):
+    """What a row cost on one load balancer, in micros, adjustment inside. `resource` is `namespace/service`."""
+
+    resource: str
+    cost: int
+    hours: float = 0.0
+    private: bool | None = None
+    ip: str | None = None
+    adjustment: int = 0
 
 
 class Allocation(NamedTuple):
     """One row of a source's answer: a container in one step, or one of the source's special rows.
 
     `costs` are micros with adjustments inside; `total` is what the source calls the row's total. `network_classes`
-    are parts of the network cost before adjustment. `pieces` of volumes and balancers say on which resource a cost
+    are parts of the network cost before adjustment. `volumes` and `balancers` say on which resource a cost
     arose. `hours` are resource-hours. Labels are the pod's, merged by the source with its namespace's and node's.
     `name` is what the source calls the row; it only serves to tell rows apart. `life` is the span in which the source
     saw the row run, None where it gives none. `provider_id` is the node's.
-    `adjustments` are the part of `costs` that corrects them to the cloud's bill.
+    `adjustments` are the part of `costs` that corrects them to the cloud's bill. The maxima are cores and bytes, None
+    where the source has none. Labels and annotations: None where not known.
 
     A workload's cost below zero before adjustment is no cost: it stands in a row of the kind unexplained instead.
     """
@@ -61,21 +76,25 @@ class Allocation(NamedTuple):
     hours: Hours = NO_HOURS
     costs: Costs = ZERO
     network_classes: NetworkClasses = NO_CLASSES
-    volumes: tuple[Piece, ...] = ()
-    balancers: tuple[Piece, ...] = ()
+    volumes: tuple[VolumeCost, ...] = ()
+    balancers: tuple[LoadBalancerCost, ...] = ()
     total: int = 0
     name: str = ""
     life: Window | None = None
     provider_id: str | None = None
     adjustments: Costs = ZERO
+    annotations: Mapping[str, str] | None = None
+    namespace_annotations: Mapping[str, str] | None = None
+    cpu_core_usage_max: float | None = None
+    ram_byte_usage_max: float | None = None
 
-    def scaled_balancers(self) -> tuple[Piece, ...]:
+    def scaled_balancers(self) -> tuple[LoadBalancerCost, ...]:
         """The balancers, scaled down where the source's running totals exceed what it charged the row."""
         shown = sum(piece.cost for piece in self.balancers)
         if shown <= self.costs.load_balancer or shown <= 0:
             return self.balancers
         parts = split(self.costs.load_balancer, [piece.cost for piece in self.balancers])
-        return tuple(Piece(piece.resource, part) for piece, part in zip(self.balancers, parts, strict=True))
+        return tuple(piece._replace(cost=part) for piece, part in zip(self.balancers, parts, strict=True))
 
     def within(self, window: Window) -> "Allocation | None":
         """The share of the row that falls into `window`, prorated by time; None where nothing does.
@@ -93,8 +112,8 @@ class Allocation(NamedTuple):
         def costs(amounts: Iterable[int]) -> Iterator[int]:
             return (prorate(amount, since, until) for amount in amounts)
 
-        def pieces(all_of: tuple[Piece, ...]) -> tuple[Piece, ...]:
-            return tuple(Piece(piece.resource, prorate(piece.cost, since, until)) for piece in all_of)
+        def share(amount: int) -> int:
+            return prorate(amount, since, until)
 
         return self._replace(
             step=common,
@@ -103,8 +122,18 @@ class Allocation(NamedTuple):
             costs=Costs(*costs(self.costs)),
             network_classes=NetworkClasses(*costs(self.network_classes)),
             adjustments=Costs(*costs(self.adjustments)) if any(self.adjustments) else ZERO,
-            volumes=pieces(self.volumes),
-            balancers=pieces(self.balancers),
+            volumes=tuple(
+                volume._replace(
+                    cost=share(volume.cost), byte_hours=volume.byte_hours * part, adjustment=share(volume.adjustment)
+                )
+                for volume in self.volumes
+            ),
+            balancers=tuple(
+                balancer._replace(
+                    cost=share(balancer.cost), hours=balancer.hours * part, adjustment=share(balancer.adjustment)
+                )
+                for balancer in self.balancers
+            ),
             total=prorate(self.total, since, until),
             life=None if self.life is None else self.life.overlap(common),
         )

@@ -10,13 +10,59 @@ from kubetally.domain.window import Window
 
 
 class AssetType(StrEnum):
-    """The assets that a cluster's bill is made of; what is outside of the cluster is none of them."""
+    """The assets that a cluster's bill is made of; `other` is any that we do not know, which stays out of the bill."""
 
     NODE = "node"
     DISK = "disk"
     LOAD_BALANCER = "load_balancer"
     NETWORK = "network"
     MANAGEMENT = "management"
+    OTHER = "other"
+
+
+class Breakdown(NamedTuple):
+    """What a capacity was used for: fractions of it."""
+
+    idle: float | None = None
+    user: float | None = None
+    system: float | None = None
+    other: float | None = None
+
+
+class AssetDetails(NamedTuple):
+    """What a source says of an asset that is kept, and that no sum needs. None where it says nothing.
+
+    source_type:   the type as the source names it, of an asset of the type `other`.
+    amount:        what such an asset costs, in micros. It is in no component, because another asset may contain it.
+    byte_hours_used, breakdown: of a disk. cpu_breakdown, ram_breakdown: of a node.
+    private, ip:   of a load balancer.
+    """
+
+    source_type: str | None = None
+    amount: int | None = None
+    pool: str | None = None
+    preemptible: bool | None = None
+    region: str | None = None
+    zone: str | None = None
+    storage_class: str | None = None
+    volume_name: str | None = None
+    claim_name: str | None = None
+    claim_namespace: str | None = None
+    private: bool | None = None
+    ip: str | None = None
+    cpu_core_hours: float | None = None
+    ram_byte_hours: float | None = None
+    gpu_hours: float | None = None
+    byte_hours: float | None = None
+    byte_hours_used: float | None = None
+    byte_usage_max: float | None = None
+    cpu_breakdown: Breakdown | None = None
+    ram_breakdown: Breakdown | None = None
+    breakdown: Breakdown | None = None
+
+
+NO_ASSET_DETAILS = AssetDetails()
+_HOURS = ("cpu_core_hours", "ram_byte_hours", "gpu_hours", "byte_hours", "byte_hours_used")
 
 
 class Asset(NamedTuple):
@@ -24,6 +70,7 @@ class Asset(NamedTuple):
 
     `names` are all names an allocation may know it by: a disk's volume name beside its own.
     `life` is the span in which the source saw it and `cpu_cores` a node's capacity, None where it gives none.
+    `details`: None where they were not read, or the day was stored before there were any.
     """
 
     type: AssetType
@@ -40,6 +87,7 @@ class Asset(NamedTuple):
     adjustment: int = 0
     life: Window | None = None
     cpu_cores: float | None = None
+    details: AssetDetails | None = None
 
     def within(self, window: Window) -> "Asset | None":
         """The share of the asset that falls into `window`, prorated by time; None where nothing does."""
@@ -49,8 +97,16 @@ class Asset(NamedTuple):
         if common is None:
             return None
         since, until = self.window.fractions_of(common)
+        part, details = until - since, self.details
+        if details is not None:
+            amount = details.amount
+            details = details._replace(
+                amount=None if amount is None else prorate(amount, since, until),
+                **{name: None if (hours := getattr(details, name)) is None else hours * part for name in _HOURS},
+            )
         return self._replace(
             window=common,
+            details=details,
             costs=Costs(*(prorate(amount, since, until) for amount in self.costs)),
             hours=self.hours * (until - since),
             adjustment=prorate(self.adjustment, since, until),

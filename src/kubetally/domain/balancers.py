@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from kubetally.domain.allocation import Allocation, Piece
+from kubetally.domain.allocation import Allocation
 from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.metrics import Family
@@ -133,7 +133,7 @@ def _charged_as(row: Allocation, settled: Mapping[str, int], charged: Mapping[st
     """The row with its share of the balancers' new costs."""
     before = row.scaled_balancers()
     after = tuple(
-        Piece(piece.resource, round(piece.cost * settled[piece.resource] / charged[piece.resource]))
+        piece._replace(cost=round(piece.cost * settled[piece.resource] / charged[piece.resource]))
         if piece.resource in settled and piece.resource in charged
         else piece
         for piece in before

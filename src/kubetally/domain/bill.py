@@ -67,7 +67,7 @@ def bill_side(reading: Reading, allocations: Sequence[Allocation], use: Use, iss
         classes or _classes_of(network, use.everything_classes),
         not_measured,
         left,
-        audited=not missing and not reading.missing and not reading.has_unknown_assets,
+        audited=not missing and not reading.missing and not reading.other_assets,
         assets=assets,
         has_unlisted_nodes=any(resource.startswith(_NODE) for resource in missing),
         has_unpriced_nodes=_has_unpriced_nodes(allocations, by_type[AssetType.NODE]),

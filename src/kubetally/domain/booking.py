@@ -116,7 +116,7 @@ def book(reading: Reading) -> Booking:
     ]
     booked = Costs.sum([use.workload, *(line.costs for line in lines)])
     lines += unexplained(bill, bill.costs.minus(booked), use, allocations, reading.missing)
-    rows = (*use.pods, *(line for line in lines if any(line.costs) or any(line.hours)))
+    rows = (*use.containers, *(line for line in lines if any(line.costs) or any(line.hours)))
     if Costs.sum(row.costs for row in rows) != bill.costs:
         raise PartsDoNotAddUp(reading.window, Costs.sum(row.costs for row in rows), bill.costs)
     _look_for_what_is_odd(reading, use, bill, issues)
@@ -176,8 +176,8 @@ def _identity(row: Allocation) -> tuple[object, ...]:
 
 def _look_for_what_is_odd(reading: Reading, use: Use, bill: Bill, issues: list[Issue]) -> None:
     """Answers that are well-formed and yet can't be the whole truth."""
-    if use.pods or any(use.everything):
-        running = any(row.hours.cpu_core_hours or row.hours.ram_byte_hours or row.node for row in use.pods)
+    if use.containers or any(use.everything):
+        running = any(row.hours.cpu_core_hours or row.hours.ram_byte_hours or row.node for row in use.containers)
         if not running:
             issues.append(
                 Issue(
@@ -188,7 +188,7 @@ def _look_for_what_is_odd(reading: Reading, use: Use, bill: Bill, issues: list[I
                     window=reading.window,
                 )
             )
-    if not bill.costs.network and any(row.hours.network_transfer_bytes for row in use.pods):
+    if not bill.costs.network and any(row.hours.network_transfer_bytes for row in use.containers):
         issues.append(
             Issue(
                 IssueKind.NETWORK_UNPRICED,

@@ -17,6 +17,7 @@ from kubetally.domain.component import Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Efficiency, Hours, RatedHours, efficiency
 from kubetally.domain.issues import WITHOUT_EVIDENCE, Issue, any_missing
 from kubetally.domain.money import CurrencyOrigin, UnlikeCurrencies
+from kubetally.domain.pods import merge_pods
 from kubetally.domain.row import Cause, Row
 from kubetally.domain.savings import Savings
 from kubetally.domain.series import LegacySums
@@ -181,6 +182,11 @@ class ClusterCosts:
         return (row for booking in self.bookings for row in booking.rows)
 
     @property
+    def pods(self) -> Iterable[Row]:
+        """The workload rows of all parts, a pod on a node each (`merge_pods`)."""
+        return (pod for booking in self.bookings for pod in merge_pods(booking.rows))
+
+    @property
     def bill(self) -> Costs:
         """What was paid: the total of every view, by component, in micros; what nobody measured is zero in it."""
         return Costs.sum(booking.bill for booking in self.bookings)
@@ -219,7 +225,7 @@ class ClusterCosts:
 
     def workload_total(self) -> Group:
         """All workload rows added up: without idle and the other lines."""
-        return Group(*_parts([row for row in self.rows if row.kind is Kind.WORKLOAD]))
+        return Group(*_parts(list(self.pods)))
 
     def balance(self) -> dict[Component, ComponentBalance]:
         """Bill and use by component, over all booked parts."""
@@ -235,7 +241,7 @@ class ClusterCosts:
 
     def namespaces(self) -> list[NamespaceCosts]:
         """One row a namespace, dearest first."""
-        groups = _grouped((row for row in self.rows if row.kind is Kind.WORKLOAD), lambda row: row.namespace)
+        groups = _grouped(self.pods, lambda row: row.namespace)
         return _dearest_first(
             [NamespaceCosts(*_parts(rows), namespace=namespace) for namespace, rows in groups.items()],
             lambda group: (group.namespace or "",),
@@ -255,8 +261,7 @@ class ClusterCosts:
 
     def workloads(self) -> list[WorkloadCosts]:
         """One row a controller in a namespace, its pods under it; dearest first."""
-        workloads = (row for row in self.rows if row.kind is Kind.WORKLOAD)
-        groups = _grouped(workloads, lambda row: (row.namespace, row.controller_kind, row.controller))
+        groups = _grouped(self.pods, lambda row: (row.namespace, row.controller_kind, row.controller))
         return _dearest_first(
             [
                 WorkloadCosts(

@@ -11,6 +11,8 @@ from kubetally.domain.cluster_costs import DayState, SourceIdentity
 from kubetally.domain.completeness import Completeness, measure_completeness
 from kubetally.domain.component import Component
 from kubetally.domain.days_around import rows_without
+from kubetally.domain.garbage import no_garbage
+from kubetally.domain.idle_shares import IdleShares, order_rows, share_idle
 from kubetally.domain.issues import Issue, IssueKind, any_missing
 from kubetally.domain.machines import match_machines
 from kubetally.domain.money import CurrencyOrigin
@@ -102,13 +104,18 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class CollectedDay:
-    """A collection on its way into the lake, with its rows and with the assets that its bill is made of."""
+    """A collection on its way into the lake, with its rows and with the assets that its bill is made of.
+
+    rows: in the order of the ledger; `idle_shares` has a share for each, and is None where nobody read it.
+    """
 
     collection: Collection
     rows: Sequence[Row]
     assets: Sequence[Asset]
+    idle_shares: IdleShares | None = None
 
 
+@no_garbage()
 def collected(
     collection_id: str,
     account_id: str,
@@ -133,7 +140,9 @@ def collected(
     facts = booking.facts
     completeness = collection.measured(booking.rows, assets) if facts is None else facts.completeness
     collection = replace(collection, completeness=completeness)
-    return CollectedDay(collection, booking.rows, assets)
+    order = order_rows(booking.rows)
+    shares = share_idle(booking.rows, order)
+    return CollectedDay(collection, tuple(booking.rows[at] for at in order), assets, shares)
 
 
 def has_assets(issues: Iterable[Issue]) -> bool:

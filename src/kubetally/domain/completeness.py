@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 
 from kubetally.domain.allocation import Kind, stands_for_volumes
 from kubetally.domain.asset import Asset, AssetType
+from kubetally.domain.efficiency import Hours
+from kubetally.domain.pods import group_pods
 from kubetally.domain.row import Row
 
 TOLERANCE = 0.005
@@ -72,15 +74,21 @@ def measure_completeness(
     has_assets: whether the source returned assets at all, so that an empty list means no node.
     """
     containers = requests = usage = 0.0
-    for row in rows:
-        if not is_pod(row):
+    for pod in group_pods(rows):
+        first = pod[0]
+        if not is_pod(first):
             continue
-        hours = row.minutes / 60 * max(row.containers, 1)
+        if len(pod) == 1:
+            minutes, count, known = first.minutes, max(first.containers, 1), first.hours
+        else:
+            minutes, count = max(row.minutes for row in pod), sum(max(row.containers, 1) for row in pod)
+            known = Hours.merged([row.hours for row in pod])
+        hours = minutes / 60 * count
         if not hours > 0:  # a source may state less than nothing
             continue
         containers += hours
-        requests += hours * has_request(row)
-        usage += hours * has_usage(row)
+        requests += hours * ((known.cpu_core_request_hours or 0) > 0 or (known.ram_byte_request_hours or 0) > 0)
+        usage += hours * ((known.cpu_core_usage_hours or 0) > 0 or (known.ram_byte_usage_hours or 0) > 0)
     nodes = sum(asset.hours for asset in assets if is_priced_node(asset))
     return Completeness(hours_covered, nodes if has_assets else None, containers, requests, usage)
 
@@ -109,16 +117,6 @@ def is_priced_node(asset: Asset) -> bool:
     """Whether it is a node that costs something: without a price or without a capacity it costs nothing."""
     costs = asset.costs
     return asset.type is AssetType.NODE and costs.cpu + costs.ram + costs.gpu > 0
-
-
-def has_request(row: Row) -> bool:
-    """Whether a CPU or RAM request of the pod is known and above 0."""
-    return (row.hours.cpu_core_request_hours or 0) > 0 or (row.hours.ram_byte_request_hours or 0) > 0
-
-
-def has_usage(row: Row) -> bool:
-    """Whether CPU or RAM usage of the pod is known and above 0."""
-    return (row.hours.cpu_core_usage_hours or 0) > 0 or (row.hours.ram_byte_usage_hours or 0) > 0
 
 
 def _shown(hours: float) -> str:

@@ -19,6 +19,8 @@ class Hours(NamedTuple):
     ram_byte_request_hours: float | None = 0.0
     ram_byte_usage_hours: float | None = 0.0
     gpu_hours: float = 0.0
+    gpu_request_hours: float | None = 0.0
+    gpu_usage_hours: float | None = 0.0
     pv_byte_hours: float = 0.0
     network_transfer_bytes: float = 0.0
     network_receive_bytes: float = 0.0

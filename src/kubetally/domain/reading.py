@@ -23,7 +23,7 @@ class Reading:
                window's): then there is no bill to audit against.
     `missing`: components of which the source could not compute a figure.
     `has_machine_twice`: whether the source took one machine for two, which its idle cost then counts twice.
-    `has_unknown_assets`: whether it lists assets of a type that is not known, which stay outside of the bill.
+    `other_assets`: assets of a type that we do not know, which stay outside of the bill.
     `currency`: the one the account states or the source does. `currency_origin`: who says so; None where not known.
     `infrastructure`: what a server of metrics measured of what the source leaves out, in the same currency; None where
                none is configured, or it failed.
@@ -38,7 +38,7 @@ class Reading:
     issues: tuple[Issue, ...] = ()
     missing: frozenset[Component] = frozenset()
     has_machine_twice: bool = False
-    has_unknown_assets: bool = False
+    other_assets: tuple[Asset, ...] = ()
     collected_at: datetime | None = None
     infrastructure: Infrastructure | None = None
     currency_origin: CurrencyOrigin | None = None
@@ -55,6 +55,7 @@ class Reading:
             window=window,
             allocations=[row for row in allocations if row is not None],
             assets=None if assets is None else [asset for asset in assets if asset is not None],
+            other_assets=tuple(part for asset in self.other_assets if (part := asset.within(window)) is not None),
             covered=tuple(span for span in covered if span is not None),
             infrastructure=None if self.infrastructure is None else self.infrastructure.within(window),
         )

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from kubetally.domain.allocation import Kind
+from kubetally.domain.allocation import Kind, LoadBalancerCost, VolumeCost
 from kubetally.domain.component import NO_CLASSES, ZERO, Costs, NetworkClasses
 from kubetally.domain.efficiency import NO_HOURS, Hours
+from kubetally.domain.window import Window
 
 
 class Cause(StrEnum):
@@ -46,11 +47,40 @@ CAUSE_IN_WORDS: Mapping[Cause, str] = {
 }
 
 
-class Row(NamedTuple):
-    """One booked row: a pod on a node, or a line of the cluster. Costs in micros, hours as in `Hours`.
+class RowDetails(NamedTuple):
+    """What a source says of a row that is kept, and that no sum needs.
 
-    `minutes` is how long the pod lived in the window; of its containers the longest counts. `cause` is set on
-    unexplained rows only.
+    life:        the span of the window in which the source saw it; None where it gives none.
+    provider_id: the cloud's name for the node.
+    annotations, namespace_annotations: None where not known.
+    cpu_core_usage_max, ram_byte_usage_max: cores and bytes; None where the source has none.
+    adjustments: the part of the costs that corrects them to the cloud's bill, in micros.
+    error_bound: how far the costs may be from the truth, in micros; None where the source gives none.
+    """
+
+    provider_id: str | None = None
+    life: Window | None = None
+    annotations: Mapping[str, str] | None = None
+    namespace_annotations: Mapping[str, str] | None = None
+    cpu_core_usage_max: float | None = None
+    ram_byte_usage_max: float | None = None
+    adjustments: Costs = ZERO
+    volumes: tuple[VolumeCost, ...] = ()
+    load_balancers: tuple[LoadBalancerCost, ...] = ()
+    error_bound: int | None = None
+
+
+NO_DETAILS = RowDetails()
+
+
+class Row(NamedTuple):
+    """One booked row: a container on a node, or a line of the cluster. Costs in micros, hours as in `Hours`.
+
+    minutes:    how long it ran in the window; of a pod, its longest container.
+    containers: how many containers it stands for: 1, more of a pod (`pods.merge_pods`; a day that lake version 1
+                stored has one row a pod), 0 of a line.
+    cause:      set on unexplained rows only.
+    details:    None where they were not read, or the day was stored before there were any.
     """
 
     kind: Kind
@@ -59,6 +89,7 @@ class Row(NamedTuple):
     controller_kind: str | None = None
     controller: str | None = None
     pod: str | None = None
+    container: str | None = None
     node: str | None = None
     containers: int = 0
     minutes: float = 0.0
@@ -68,3 +99,4 @@ class Row(NamedTuple):
     services: tuple[str, ...] = ()
     labels: Mapping[str, str] | None = None
     namespace_labels: Mapping[str, str] | None = None
+    details: RowDetails | None = None

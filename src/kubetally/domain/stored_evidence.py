@@ -16,6 +16,7 @@ from kubetally.domain.completeness import Completeness, is_pod, is_priced_node
 from kubetally.domain.days_around import share_missing, shares_that_break_off
 from kubetally.domain.evidence import KEEP_THEIR_NAMES, TOLERANCE, Proof, some_nodes
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.pods import merge_pods
 from kubetally.domain.row import Row
 from kubetally.domain.window import HOUR, Window
 
@@ -80,7 +81,7 @@ class Examined:
 
 def facts_of(head: Booking, rows: Sequence[Row], assets: Sequence[Asset], completeness: Completeness) -> StoredFacts:
     """The facts of a stored day, from its rows and assets."""
-    pods = [row for row in rows if is_pod(row)]
+    pods = [row for row in merge_pods(rows) if is_pod(row)]
     on_node = defaultdict[str | None, list[Row]](list)
     for row in pods:
         on_node[row.node].append(row)

@@ -1,18 +1,19 @@
 """The use side of a cluster-day: what the source charged workloads, idle and everything else (B2)."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from math import fsum
 from operator import attrgetter
 from typing import NamedTuple
 
-from kubetally.domain.allocation import Allocation, Kind
-from kubetally.domain.component import Costs, NetworkClasses
+from kubetally.domain.allocation import Allocation, Kind, LoadBalancerCost, VolumeCost
+from kubetally.domain.component import ZERO, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
-from kubetally.domain.row import Row
+from kubetally.domain.row import Row, RowDetails
+from kubetally.domain.window import Window
 
-_POD = attrgetter("namespace", "controller_kind", "controller", "pod", "node")
+_CONTAINER = attrgetter("namespace", "controller_kind", "controller", "pod", "node", "container")
 
 
 class Use(NamedTuple):
@@ -21,7 +22,7 @@ class Use(NamedTuple):
     `negative`: what the source charged rows below zero without any adjustment; only `everything` has it.
     """
 
-    pods: list[Row]
+    containers: list[Row]
     workload: Costs
     idle: Costs
     over_commit: Costs
@@ -41,21 +42,15 @@ def use_side(allocations: Sequence[Allocation]) -> Use:
         if row.kind is not workload:
             by_kind[row.kind].append(row)
     idle_costs, over_commit, credit = _clamped_idle(by_kind[Kind.IDLE])
-    pods = _pods(workloads)
-    loose = by_kind[Kind.UNMOUNTED]
+    containers = _containers(workloads)
     return Use(
-        pods=pods,
-        workload=Costs.sum(row.costs for row in pods),
+        containers=containers,
+        workload=Costs.sum(row.costs for row in containers),
         idle=idle_costs,
         over_commit=over_commit,
         credit=credit,
         negative=Costs.sum(row.costs for row in by_kind[Kind.UNEXPLAINED]),
-        unmounted=Row(
-            Kind.UNMOUNTED,
-            hours=Hours.sum(row.hours for row in loose),
-            costs=Costs.sum(row.costs for row in loose),
-            network_classes=NetworkClasses.sum(row.network_classes for row in loose),
-        ),
+        unmounted=_unmounted(by_kind[Kind.UNMOUNTED]),
         overhead=Costs.sum(row.costs for row in by_kind[Kind.OVERHEAD]),
         everything=Costs.sum(row.costs for row in allocations),
         everything_classes=NetworkClasses.sum(row.network_classes for row in allocations),
@@ -86,11 +81,24 @@ def _below_zero(costs: Costs) -> Costs:
     return Costs(*(min(0, amount) for amount in costs))
 
 
-def _pods(workloads: Sequence[Allocation]) -> list[Row]:
-    """Containers merged into pods, and the steps of a day into the day."""
+def _unmounted(loose: Sequence[Allocation]) -> Row:
+    """What nobody mounts, as one line."""
+    return Row(
+        Kind.UNMOUNTED,
+        minutes=max((row.minutes for row in loose), default=0.0),
+        hours=Hours.sum(row.hours for row in loose),
+        costs=Costs.sum(row.costs for row in loose),
+        network_classes=NetworkClasses.sum(row.network_classes for row in loose),
+        services=tuple(service for row in loose for service in row.services),
+        details=_merged_details(loose) if loose else None,
+    )
+
+
+def _containers(workloads: Sequence[Allocation]) -> list[Row]:
+    """A row for each container on a node: the steps of a day, and rows under one identity, are merged."""
     first_rows: dict[tuple[str | None, ...], Allocation] = {}
-    of_several: dict[tuple[str | None, ...], list[Allocation]] = {}  # most pods have one row: those need no list
-    for key, row in zip(map(_POD, workloads), workloads, strict=True):
+    of_several: dict[tuple[str | None, ...], list[Allocation]] = {}  # most have one row: those need no list
+    for key, row in zip(map(_CONTAINER, workloads), workloads, strict=True):
         first = first_rows.setdefault(key, row)
         if first is not row:
             of_several.setdefault(key, [first]).append(row)
@@ -98,31 +106,69 @@ def _pods(workloads: Sequence[Allocation]) -> list[Row]:
 
 
 def _alone(row: Allocation) -> Row:
+    details = RowDetails(
+        row.provider_id, row.life, row.annotations, row.namespace_annotations, row.cpu_core_usage_max,
+        row.ram_byte_usage_max, row.adjustments, row.volumes, row.balancers,
+    )  # fmt: skip
     return Row(
-        Kind.WORKLOAD, None, row.namespace, row.controller_kind, row.controller, row.pod, row.node, 1, row.minutes,
-        row.hours, row.costs, row.network_classes, row.services, row.labels, row.namespace_labels,
+        Kind.WORKLOAD, None, row.namespace, row.controller_kind, row.controller, row.pod, row.container, row.node, 1,
+        row.minutes, row.hours, row.costs, row.network_classes, row.services, row.labels, row.namespace_labels, details,
     )  # fmt: skip
 
 
-def _merged(rows: list[Allocation]) -> Row:
+def _merged(rows: Sequence[Allocation]) -> Row:
     first = rows[0]
-    minutes: dict[datetime, float] = {}  # of each step, the longest-lived container's
+    minutes: dict[datetime, float] = {}  # of each step, the longest-lived row's
     for row in rows:
         start = row.step.start
         minutes[start] = max(minutes.get(start, 0.0), row.minutes)
-    return Row(
-        kind=Kind.WORKLOAD,
-        namespace=first.namespace,
-        controller_kind=first.controller_kind,
-        controller=first.controller,
-        pod=first.pod,
-        node=first.node,
-        containers=len({row.container for row in rows}),
+    return _alone(first)._replace(
         minutes=fsum(minutes.values()),
         hours=Hours.merged([row.hours for row in rows]),
         costs=Costs.sum([row.costs for row in rows]),
         network_classes=NetworkClasses.sum([row.network_classes for row in rows]),
         services=tuple(sorted({service for row in rows for service in row.services})),
-        labels=first.labels,
-        namespace_labels=first.namespace_labels,
+        details=_merged_details(rows),
     )
+
+
+def _merged_details(rows: Sequence[Allocation]) -> RowDetails:
+    first = rows[0]
+    lives = [row.life for row in rows if row.life is not None]
+    return RowDetails(
+        first.provider_id,
+        Window(min(life.start for life in lives), max(life.end for life in lives)) if lives else None,
+        first.annotations,
+        first.namespace_annotations,
+        max((row.cpu_core_usage_max for row in rows if row.cpu_core_usage_max is not None), default=None),
+        max((row.ram_byte_usage_max for row in rows if row.ram_byte_usage_max is not None), default=None),
+        Costs.sum(row.adjustments for row in rows) if any(any(row.adjustments) for row in rows) else ZERO,
+        tuple(_merged_volumes(volume for row in rows for volume in row.volumes)),
+        tuple(_merged_load_balancers(balancer for row in rows for balancer in row.balancers)),
+    )
+
+
+def _merged_volumes(volumes: Iterable[VolumeCost]) -> Iterator[VolumeCost]:
+    """Each volume once, in the order in which they come."""
+    by_name = defaultdict[str, list[VolumeCost]](list)
+    for volume in volumes:
+        by_name[volume.resource].append(volume)
+    for same in by_name.values():
+        yield same[0]._replace(
+            cost=sum(volume.cost for volume in same),
+            byte_hours=fsum(volume.byte_hours for volume in same),
+            adjustment=sum(volume.adjustment for volume in same),
+        )
+
+
+def _merged_load_balancers(balancers: Iterable[LoadBalancerCost]) -> Iterator[LoadBalancerCost]:
+    """Each load balancer once, in the order in which they come."""
+    by_service = defaultdict[str, list[LoadBalancerCost]](list)
+    for balancer in balancers:
+        by_service[balancer.resource].append(balancer)
+    for same in by_service.values():
+        yield same[0]._replace(
+            cost=sum(balancer.cost for balancer in same),
+            hours=fsum(balancer.hours for balancer in same),
+            adjustment=sum(balancer.adjustment for balancer in same),
+        )

@@ -11,14 +11,15 @@ from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import NamedTuple
 
-from kubetally.domain.allocation import Kind
-from kubetally.domain.asset import Asset, AssetType
+from kubetally.domain.allocation import Kind, LoadBalancerCost, VolumeCost
+from kubetally.domain.asset import Asset, AssetDetails, AssetType
 from kubetally.domain.booking import Booking
 from kubetally.domain.cluster_costs import SourceIdentity
 from kubetally.domain.collection import SETTLES_AFTER, CollectedDay, collected, window_of
-from kubetally.domain.component import ZERO, Component, Costs, NetworkClasses
+from kubetally.domain.component import NO_CLASSES, ZERO, Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
-from kubetally.domain.row import Cause, Row
+from kubetally.domain.row import Cause, Row, RowDetails
+from kubetally.domain.window import Window
 
 GIB = 2**30
 CORE_HOUR, GIB_HOUR, PV_GIB_HOUR, GIB_SENT = 31_611, 4_237, 55, 90_000  # micros, near the list prices of a large cloud
@@ -31,11 +32,13 @@ _NAMES = (
 _TEAMS = ("commerce", "platform", "data", "growth", "security", "core")
 _KINDS = ("deployment", "deployment", "deployment", "statefulset", "daemonset")
 _PODS_A_NODE = 25
+_WITH_SIDECAR, _WITH_ANNOTATIONS, _WITH_VOLUME = 1 / 4, 1 / 3, 1 / 10  # of pods
 _DAYS_OF_A_RELEASE = 9
+_PAGE = 4096  # of memory, in bytes
 
 
 class _Pod(NamedTuple):
-    """What does not change from day to day but the pod's name. Amounts are of an hour."""
+    """What does not change from day to day but the pod's name. Amounts are of an hour, and of the main container."""
 
     namespace: str
     kind: str
@@ -43,8 +46,11 @@ class _Pod(NamedTuple):
     replica: int
     node: str
     labels: Mapping[str, str]
+    annotations: Mapping[str, str]
     namespace_labels: Mapping[str, str]
+    namespace_annotations: Mapping[str, str]
     services: tuple[str, ...]
+    has_sidecar: bool
     cores: float
     gib: float
     used: float
@@ -87,8 +93,11 @@ class SampleCluster:
                 "tier": controller.split("-")[1],
                 "version": f"v{chance.randrange(1, 30)}",
                 "cost_center": f"cc-{1000 + len(namespace) * 7 % 90}",
+                "app_kubernetes_io_managed_by": chance.choice(("Helm", "argocd", "flux")),
             }
-            is_public = chance.random() < 0.08
+            is_public, has_sidecar = chance.random() < 0.08, chance.random() < _WITH_SIDECAR
+            annotations = _annotations(controller, chance) if chance.random() < _WITH_ANNOTATIONS else {}
+            pv_gib = float(chance.choice((8, 20, 50, 100))) if chance.random() < _WITH_VOLUME else 0.0
             for replica in range(min(chance.choice((1, 2, 3, 4, 6, 10)), self.pods - len(pods))):
                 pods.append(
                     _Pod(
@@ -98,12 +107,15 @@ class SampleCluster:
                         replica,
                         f"{self.name}-node-{len(pods) // _PODS_A_NODE:03}",
                         labels,
-                        {"team": team},
+                        annotations,
+                        {"team": team, "kubernetes_io_metadata_name": namespace},
+                        {"owner": f"{team}@example.com"},
                         (controller,) if is_public else (),
+                        has_sidecar,
                         cores,
                         gib,
                         used,
-                        20.0 if kind == "statefulset" else 0.0,
+                        pv_gib,
                         chance.expovariate(20),
                     )
                 )
@@ -112,7 +124,7 @@ class SampleCluster:
     def _day(self, account_id: str, day: date, pods: list[_Pod]) -> CollectedDay:
         chance = Random(f"{self.seed}/{self.number}/{day}")  # noqa: S311
         busy = (0.6 if day.weekday() >= 5 else 1.0) * (1 + 0.1 * chance.random())
-        rows = [_row(pod, day, busy, chance) for pod in pods]
+        rows = [row for pod in pods for row in self._rows(pod, day, busy, chance)]
         used, nodes = Costs.sum(row.costs for row in rows), len({pod.node for pod in pods})
         # Nodes are paid whether or not somebody asks for all of them.
         idle = Costs(cpu=used.cpu * 3 // 10, ram=used.ram * 4 // 10)
@@ -141,11 +153,87 @@ class SampleCluster:
         identity = hashlib.blake2b(f"{account_id}/{day}".encode(), digest_size=16).hexdigest()
         return collected(identity, account_id, day, at, told, head, self._assets(bill, nodes, day))
 
+    def _rows(self, pod: _Pod, day: date, busy: float, chance: Random) -> Iterator[Row]:
+        """The containers of a pod on a day; one that was released on it lived for a part of it only."""
+        release = (day.toordinal() + len(pod.controller)) // _DAYS_OF_A_RELEASE
+        lived = chance.random() if pod.kind == "daemonset" and chance.random() < 0.02 else 1.0
+        hours = 24 * lived
+        used, sent = pod.used * busy * (0.9 + 0.2 * chance.random()), pod.sent_gib * hours * busy
+        name = _name_of(pod, release)
+        network = round(sent * GIB_SENT)
+        balancer = round(BALANCER_HOUR * hours) if pod.services and not pod.replica else 0
+        volume = round(pod.pv_gib * hours * PV_GIB_HOUR)
+        # What a source charges a pod as a whole lies on its main container.
+        whole = Costs(pv=volume, load_balancer=balancer, network=network)
+        containers = [("main", pod.cores, pod.gib, used, whole)]
+        if pod.has_sidecar:
+            containers.append(("proxy", 0.1, 0.125, min(1.0, 0.3 * busy), ZERO))
+        for container, cores, gib, share, extra in containers:
+            is_main = extra is whole
+            yield Row(
+                Kind.WORKLOAD,
+                None,
+                pod.namespace,
+                pod.kind,
+                pod.controller,
+                name,
+                container,
+                pod.node,
+                1,
+                60 * hours,
+                Hours(
+                    cores * hours * max(1.0, share),
+                    cores * hours,
+                    cores * hours * share,
+                    gib * hours * GIB,
+                    gib * hours * GIB,
+                    gib * hours * GIB * min(0.95, share + 0.2),
+                    pv_byte_hours=pod.pv_gib * hours * GIB if is_main else 0.0,
+                    network_transfer_bytes=sent * GIB if is_main else 0.0,
+                    network_receive_bytes=sent * GIB / 3 if is_main else 0.0,
+                ),
+                extra.plus(
+                    Costs(cpu=round(cores * hours * CORE_HOUR * max(1.0, share)), ram=round(gib * hours * GIB_HOUR))
+                ),
+                NetworkClasses(internet=network - network // 4, region=network // 4) if is_main else NO_CLASSES,
+                pod.services,
+                pod.labels,
+                pod.namespace_labels,
+                RowDetails(
+                    f"i-{self.number:03x}{int(pod.node[-3:]):014x}",
+                    _life(day, lived),
+                    pod.annotations,
+                    pod.namespace_annotations,
+                    cores * share * (1.2 + chance.random()),
+                    _PAGE * round(gib * GIB * min(1.0, share + 0.3) / _PAGE),
+                    volumes=(VolumeCost(f"pvc-{name}", volume, pod.pv_gib * hours * GIB, f"vol-{name}"),)
+                    if is_main and pod.pv_gib
+                    else (),
+                    load_balancers=(
+                        LoadBalancerCost(f"{pod.namespace}/{pod.controller}", balancer, hours, private=False),
+                    )
+                    if is_main and balancer
+                    else (),
+                ),
+            )
+
     def _assets(self, bill: Costs, nodes: int, day: date) -> list[Asset]:
         window = window_of(day)
 
         def asset(kind: AssetType, name: str, costs: Costs, node_type: str | None = None) -> Asset:
-            return Asset(kind, name, frozenset({name}), window, costs, self.name, node_type=node_type, hours=24.0)
+            details = AssetDetails(pool="general", preemptible=False) if kind is AssetType.NODE else AssetDetails()
+            return Asset(
+                kind,
+                name,
+                frozenset({name}),
+                window,
+                costs,
+                self.name,
+                node_type=node_type,
+                hours=24.0,
+                life=window,
+                details=details,
+            )
 
         each = Costs(cpu=bill.cpu // nodes, ram=bill.ram // nodes)
         last = Costs(cpu=bill.cpu - each.cpu * (nodes - 1), ram=bill.ram - each.ram * (nodes - 1))
@@ -164,49 +252,18 @@ class SampleCluster:
         return found
 
 
-def _row(pod: _Pod, day: date, busy: float, chance: Random) -> Row:
-    """A pod's day; one that was released on it lived for a part of it only."""
-    release = (day.toordinal() + len(pod.controller)) // _DAYS_OF_A_RELEASE
-    lived = chance.random() if pod.kind == "daemonset" and chance.random() < 0.02 else 1.0
-    hours = 24 * lived
-    cores, ram_gib = pod.cores * hours, pod.gib * hours
-    used, sent = pod.used * busy * (0.9 + 0.2 * chance.random()), pod.sent_gib * hours * busy
-    network = round(sent * GIB_SENT)
-    costs = Costs(
-        cpu=round(cores * CORE_HOUR * max(1.0, used)),
-        ram=round(ram_gib * GIB_HOUR),
-        pv=round(pod.pv_gib * hours * PV_GIB_HOUR),
-        load_balancer=round(BALANCER_HOUR * hours) if pod.services and not pod.replica else 0,
-        network=network,
-    )
-    return Row(
-        Kind.WORKLOAD,
-        None,
-        pod.namespace,
-        pod.kind,
-        pod.controller,
-        _name_of(pod, release),
-        pod.node,
-        1 + pod.replica % 2,
-        60 * hours,
-        Hours(
-            cores * max(1.0, used),
-            cores,
-            cores * used,
-            ram_gib * GIB,
-            ram_gib * GIB,
-            ram_gib * GIB * min(0.95, used + 0.2),
-            0.0,
-            pod.pv_gib * hours * GIB,
-            sent * GIB,
-            sent * GIB / 3,
-        ),
-        costs,
-        NetworkClasses(internet=network - network // 4, region=network // 4),
-        pod.services,
-        pod.labels,
-        pod.namespace_labels,
-    )
+def _annotations(controller: str, chance: Random) -> dict[str, str]:
+    return {
+        "checksum_config": f"{chance.getrandbits(64):016x}",
+        "prometheus_io_scrape": "true",
+        "kubectl_kubernetes_io_default_container": controller,
+    }
+
+
+def _life(day: date, lived: float) -> Window:
+    """The first part of a day, in whole minutes."""
+    whole = window_of(day)
+    return Window(whole.start, whole.start + timedelta(minutes=max(1, round(24 * 60 * lived))))
 
 
 def _name_of(pod: _Pod, release: int) -> str:

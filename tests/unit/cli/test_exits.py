@@ -17,6 +17,7 @@ from kubetally.cli import exits
 from kubetally.domain.component import ZERO, Costs
 from kubetally.domain.errors import BalanceError, HubError, NotFound, RequestError, SourceError, StoreError
 from kubetally.domain.window import Window, parse_instant
+from kubetally.ledger.stored import FileDamage
 
 FAMILIES = {
     RequestError: exits.USAGE,
@@ -46,6 +47,7 @@ def made(kind: type[HubError]) -> HubError:
     """One of `kind`, of made-up facts."""
     window = Window(parse_instant("2026-11-20"), parse_instant("2026-11-21"))
     samples = {int: 3, float: 3.0, bool: True, str: "something", Path: Path("file.pem"), Window: window, Costs: ZERO}
+    samples |= {FileDamage: FileDamage("allocations", "_delta_log/3.json", "its checksum differs")}
     samples |= {HubError: HubError("something"), datetime: window.start, date: window.start.date()}
     hints = get_type_hints(kind.__init__)
     facts: dict[str, object] = {}

@@ -21,7 +21,7 @@ from decimal import Decimal
 
 from hypothesis import strategies as st
 
-from kubetally.domain.allocation import Allocation, Kind, Piece
+from kubetally.domain.allocation import Allocation, Kind, LoadBalancerCost, VolumeCost
 from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.booking import Booking, book
 from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity
@@ -157,6 +157,12 @@ def _pairs(words: Sequence[str]) -> Iterable[tuple[str, str, str]]:
         yield key, name, "" if key in {"services", "hour", "deploy", "volume", "container"} else next(rest)
 
 
+def _on_resource(row: Allocation, component: Component, name: str, amount: int) -> Allocation:
+    if component is Component.PV:
+        return row._replace(volumes=(*row.volumes, VolumeCost(name, amount)))
+    return row._replace(balancers=(*row.balancers, LoadBalancerCost(name, amount)))
+
+
 def _allocation(words: Sequence[str]) -> Allocation:
     kind, rest = _KINDS[words[0]], list(words[1:])
     row = Allocation(kind, TODAY, minutes=1440.0)
@@ -186,9 +192,7 @@ def _allocation(words: Sequence[str]) -> Allocation:
             component = _SHORT.get(key) or Component(key)
             costs[component] = costs.get(component, 0) + micros(figure)
             if name:
-                piece = Piece(name, micros(figure))
-                field = "volumes" if component is Component.PV else "balancers"
-                row = row._replace(**{field: (*getattr(row, field), piece)})
+                row = _on_resource(row, component, name, micros(figure))
     total = Costs.from_mapping(costs)
     return row._replace(costs=total, hours=Hours(**hours), network_classes=NetworkClasses(**classes), total=sum(total))
 
@@ -248,7 +252,20 @@ def allocations(draw: st.DrawFn, step: st.SearchStrategy[Window] = steps) -> All
         shared=draw(amounts),
         external=draw(amounts),
     )
-    balancers = draw(st.lists(st.builds(Piece, services.map(lambda name: f"shop/{name}"), amounts), max_size=2))
+    balancers = draw(
+        st.lists(
+            st.builds(
+                LoadBalancerCost,
+                services.map(lambda name: f"shop/{name}"),
+                amounts,
+                quantities,
+                st.none() | st.booleans(),
+                st.none(),
+                st.just(0),
+            ),
+            max_size=2,
+        )
+    )
     when = draw(step)
     return Allocation(
         kind=kind,
@@ -264,7 +281,9 @@ def allocations(draw: st.DrawFn, step: st.SearchStrategy[Window] = steps) -> All
         hours=draw(hours_of_rows),
         costs=costs,
         network_classes=NetworkClasses(draw(amounts), draw(amounts), draw(amounts)),
-        volumes=tuple(draw(st.lists(st.builds(Piece, volumes, amounts), max_size=2))),
+        volumes=tuple(
+            draw(st.lists(st.builds(VolumeCost, volumes, amounts, quantities, st.none(), st.just(0)), max_size=2))
+        ),
         balancers=tuple(balancers),
         total=costs.total,
     )

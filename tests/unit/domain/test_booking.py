@@ -10,6 +10,7 @@ from kubetally.domain.allocation import Kind
 from kubetally.domain.booking import Booking, PartsDoNotAddUp, book
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.issues import IssueKind
+from kubetally.domain.pods import merge_pods
 from kubetally.domain.reading import Reading
 from kubetally.domain.row import CAUSE_IN_WORDS, Cause
 from tests.unit.domain.clusters import (
@@ -118,7 +119,11 @@ def test_containers_nodes_and_steps_tell_rows_apart() -> None:
     )
     assert day.bill.cpu == micros(4)
     assert IssueKind.DUPLICATE_ROWS not in kinds_of(day.issues)
-    assert sorted((row.node, row.containers) for row in day.rows) == [("n1", 2), ("n2", 1)]
+    assert sorted((row.node, row.container, row.costs.cpu) for row in day.rows) == [
+        ("n1", "main", micros(2)),
+        ("n1", "proxy", micros(1)),
+        ("n2", "main", micros(1)),
+    ]
 
 
 # ------------------------------------------------------------------------------------------------ use
@@ -131,8 +136,10 @@ def test_the_longest_container_says_how_long_a_pod_lived_and_steps_add_up() -> N
         pod shop/web-1 @n1 hour:1 container:main  cpu 1 cpu_core_hours 4
     """)
     lived = [row._replace(minutes=minutes) for row, minutes in zip(answer.allocations, (60, 20, 30), strict=True)]
-    (row,) = [row for row in book(replace(answer, allocations=lived)).rows if row.kind is Kind.WORKLOAD]
-    assert (row.minutes, row.containers, row.hours.cpu_core_hours) == (90, 2, 7)
+    rows = book(replace(answer, allocations=lived)).rows
+    assert [(row.container, row.minutes) for row in rows if row.kind is Kind.WORKLOAD] == [("main", 90), ("proxy", 20)]
+    (pod,) = merge_pods(rows)
+    assert (pod.minutes, pod.containers, pod.hours.cpu_core_hours) == (90, 2, 7)
 
 
 def test_unmounted_volumes_of_a_namespace_are_its_own_and_others_are_a_line() -> None:

@@ -33,8 +33,8 @@ def node(hours: float = 24, cost: int = 1000, kind: AssetType = AssetType.NODE) 
 def test_hours_are_those_of_pods_and_of_priced_nodes() -> None:
     rows = [
         pod(1440, containers=2),
-        pod(720, request=0),
-        pod(60, usage=0),
+        pod(720, request=0, name="batch"),
+        pod(60, usage=0, name="job"),
         pod(1440, name="shop-unmounted-pvcs"),
         Row(Kind.IDLE, minutes=1440),
     ]
@@ -48,7 +48,7 @@ def test_without_an_answer_for_assets_node_hours_are_unknown() -> None:
 
 
 def test_negative_minutes_take_nothing_away() -> None:
-    rows = [pod(60), pod(-600), pod(float("nan"))]
+    rows = [pod(60), pod(-600, name="b"), pod(float("nan"), name="c")]
     assert measure_completeness(24, rows, [], has_assets=True).container_hours == 1
 
 

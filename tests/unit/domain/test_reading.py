@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubetally.domain.allocation import Allocation, Kind, Piece
+from kubetally.domain.allocation import Allocation, Kind, LoadBalancerCost, VolumeCost
 from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.component import Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
@@ -73,13 +73,15 @@ def test_the_hours_of_a_row_are_shared_out_by_time(row: Allocation, at: list[tim
 def test_a_quarter_of_an_hour_is_a_quarter_of_what_the_hour_cost() -> None:
     hour = Window(MIDNIGHT, MIDNIGHT + HOUR)
     row = Allocation(Kind.WORKLOAD, hour, minutes=60.0, costs=Costs(cpu=1_000_001), total=1_000_001)
-    row = row._replace(volumes=(Piece("pvc-1", 8),), balancers=(Piece("shop/web", 4),), hours=Hours(cpu_core_hours=2.0))
+    row = row._replace(
+        volumes=(VolumeCost("pvc-1", 8),), balancers=(LoadBalancerCost("shop/web", 4),), hours=Hours(cpu_core_hours=2.0)
+    )
     quarter = row.within(Window(MIDNIGHT + HOUR / 4, MIDNIGHT + HOUR / 2))
     assert quarter is not None
     assert quarter.costs.cpu == 250_000
     assert quarter.minutes == 15
     assert quarter.hours.cpu_core_hours == 0.5
-    assert (quarter.volumes, quarter.balancers) == ((Piece("pvc-1", 2),), (Piece("shop/web", 1),))
+    assert (quarter.volumes, quarter.balancers) == ((VolumeCost("pvc-1", 2),), (LoadBalancerCost("shop/web", 1),))
     assert quarter.step == Window(MIDNIGHT + HOUR / 4, MIDNIGHT + HOUR / 2)
 
 
@@ -108,15 +110,27 @@ def test_what_a_reading_does_not_cover_its_parts_do_not_either() -> None:
 
 def test_running_totals_of_balancers_are_scaled_down_to_what_the_row_was_charged() -> None:
     charged = Costs(load_balancer=micros("0.30"))
-    row = Allocation(Kind.WORKLOAD, TODAY, costs=charged, balancers=(Piece("a", micros(2)), Piece("b", micros(1))))
-    assert row.scaled_balancers() == (Piece("a", micros("0.20")), Piece("b", micros("0.10")))
+    row = Allocation(
+        Kind.WORKLOAD,
+        TODAY,
+        costs=charged,
+        balancers=(LoadBalancerCost("a", micros(2)), LoadBalancerCost("b", micros(1))),
+    )
+    assert row.scaled_balancers() == (LoadBalancerCost("a", micros("0.20")), LoadBalancerCost("b", micros("0.10")))
 
 
 def test_balancers_that_fit_what_the_row_was_charged_stay() -> None:
-    row = Allocation(Kind.WORKLOAD, TODAY, costs=Costs(load_balancer=3), balancers=(Piece("a", 2), Piece("b", 1)))
+    row = Allocation(
+        Kind.WORKLOAD,
+        TODAY,
+        costs=Costs(load_balancer=3),
+        balancers=(LoadBalancerCost("a", 2), LoadBalancerCost("b", 1)),
+    )
     assert row.scaled_balancers() == row.balancers
     assert row._replace(costs=Costs(load_balancer=9)).scaled_balancers() == row.balancers
-    assert row._replace(balancers=(Piece("a", 0),), costs=Costs()).scaled_balancers() == (Piece("a", 0),)
+    assert row._replace(balancers=(LoadBalancerCost("a", 0),), costs=Costs()).scaled_balancers() == (
+        LoadBalancerCost("a", 0),
+    )
 
 
 @given(allocations())

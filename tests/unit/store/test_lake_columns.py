@@ -9,20 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubetally.domain.allocation import Kind
-from kubetally.domain.asset import Asset, AssetType
+from kubetally.domain.allocation import Kind, LoadBalancerCost, VolumeCost
+from kubetally.domain.asset import NO_ASSET_DETAILS, Asset, AssetDetails, AssetType, Breakdown
 from kubetally.domain.collection import window_of
 from kubetally.domain.component import Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
-from kubetally.domain.row import Cause, Row
+from kubetally.domain.row import Cause, Row, RowDetails
 from kubetally.domain.window import Window
 from kubetally.store.lake.columns import (
+    FIGURES,
     ValueBeyondLake,
     ValueUnknownHere,
     allocation_table,
     asset_table,
     assets_of,
     decimals,
+    idle_shares_of,
     micros,
     rows_of,
 )
@@ -39,6 +41,27 @@ LABELS = st.none() | st.dictionaries(TEXTS, TEXTS, max_size=4)
 FLOATS = st.floats(allow_nan=False)
 MEASURABLE = [name for name in Hours._fields if name.endswith(("request_hours", "usage_hours"))]
 INSTANTS = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+LIVES = st.none() | st.tuples(INSTANTS, INSTANTS).map(lambda pair: Window(min(pair), max(pair)))
+FIGURES_OR_NONE = st.none() | FLOATS
+DETAILS = st.builds(
+    RowDetails,
+    provider_id=MAYBE,
+    life=LIVES,
+    annotations=LABELS,
+    namespace_annotations=LABELS,
+    cpu_core_usage_max=FIGURES_OR_NONE,
+    ram_byte_usage_max=FIGURES_OR_NONE,
+    adjustments=st.builds(
+        Costs,
+        **dict.fromkeys(("cpu", "ram", "gpu", "pv", "network", "load_balancer"), AMOUNTS),
+        **dict.fromkeys(("node_disk", "management", "shared", "external"), st.just(0)),
+    ),
+    volumes=st.lists(st.builds(VolumeCost, TEXTS, AMOUNTS, FLOATS, MAYBE, AMOUNTS), max_size=2).map(tuple),
+    load_balancers=st.lists(
+        st.builds(LoadBalancerCost, TEXTS, AMOUNTS, FLOATS, st.none() | st.booleans(), MAYBE, AMOUNTS), max_size=2
+    ).map(tuple),
+    error_bound=st.none() | AMOUNTS,
+)
 ROWS = st.builds(
     Row,
     kind=st.sampled_from(Kind),
@@ -47,6 +70,7 @@ ROWS = st.builds(
     controller_kind=MAYBE,
     controller=MAYBE,
     pod=MAYBE,
+    container=MAYBE,
     node=MAYBE,
     containers=st.integers(0, 2**31 - 1),
     minutes=FLOATS,
@@ -56,10 +80,29 @@ ROWS = st.builds(
     services=st.lists(TEXTS, max_size=3).map(tuple),
     labels=LABELS,
     namespace_labels=LABELS,
+    details=st.none() | DETAILS,
 )
+BREAKDOWNS_OR_NONE = st.none() | st.builds(Breakdown, *[FIGURES_OR_NONE] * 4)
+ASSET_DETAILS = st.builds(
+    AssetDetails,
+    amount=st.none(),  # only of the type `other`
+    **dict.fromkeys(
+        (
+            "source_type", "pool", "region", "zone", "storage_class", "volume_name", "claim_name", "claim_namespace",
+            "ip",
+        ),
+        MAYBE,
+    ),
+    **dict.fromkeys(("preemptible", "private"), st.none() | st.booleans()),
+    **dict.fromkeys(
+        ("cpu_core_hours", "ram_byte_hours", "gpu_hours", "byte_hours", "byte_hours_used", "byte_usage_max"),
+        FIGURES_OR_NONE,
+    ),
+    **dict.fromkeys(("cpu_breakdown", "ram_breakdown", "breakdown"), BREAKDOWNS_OR_NONE),
+)  # fmt: skip
 ASSETS_OF_ANY_KIND = st.builds(
     Asset,
-    type=st.sampled_from(AssetType),
+    type=st.sampled_from([type_ for type_ in AssetType if type_ is not AssetType.OTHER]),
     name=TEXTS,
     names=st.frozensets(TEXTS, max_size=3),
     window=st.tuples(INSTANTS, INSTANTS).map(lambda pair: Window(min(pair), max(pair))),
@@ -71,9 +114,9 @@ ASSETS_OF_ANY_KIND = st.builds(
     hours=FLOATS,
     discount=FLOATS,
     adjustment=AMOUNTS,
-    # What a day is examined by is not stored.
-    life=st.none(),
-    cpu_cores=st.none(),
+    life=LIVES,
+    cpu_cores=FIGURES_OR_NONE,
+    details=ASSET_DETAILS.map(lambda details: None if details == NO_ASSET_DETAILS else details),
 )
 
 
@@ -85,9 +128,12 @@ def chopped(table: pa.Table, at: int) -> pa.Table:
 
 @given(st.lists(ROWS, max_size=6), st.integers(0, 6))
 def test_any_row_comes_back_equal_and_in_its_place(rows: list[Row], at: int) -> None:
-    table = allocation_table(cluster_day("a", rows=rows))
-    assert rows_of(table) == tuple(rows)
-    assert rows_of(chopped(table, at)) == tuple(rows)
+    rows = [row._replace(costs=Costs(*(amount // 10 for amount in row.costs))) for row in rows]  # idle may add up
+    day = cluster_day("a", rows=rows)
+    table = allocation_table(day)
+    assert sorted(map(repr, day.rows)) == sorted(map(repr, rows))
+    assert rows_of(table) == tuple(day.rows)
+    assert rows_of(chopped(table, at)) == tuple(day.rows)
 
 
 @given(st.lists(ASSETS_OF_ANY_KIND, max_size=6), st.integers(0, 6))
@@ -152,6 +198,33 @@ def test_a_word_that_a_later_version_wrote_is_an_error_that_names_it() -> None:
     table = table.set_column(at, table.schema.field(at), pa.array(["dark_matter"]))
     with pytest.raises(ValueUnknownHere, match="dark_matter"):
         rows_of(table)
+
+
+@given(st.lists(ROWS, max_size=6))
+def test_idle_shares_come_back(rows: list[Row]) -> None:
+    rows = [row._replace(costs=Costs(*(amount // 10 for amount in row.costs))) for row in rows]
+    day = cluster_day("a", rows=rows)
+    assert day.idle_shares is not None
+    shares = [
+        share if row.kind is Kind.WORKLOAD else None
+        for row, share in zip(day.rows, day.idle_shares.of_rows(), strict=True)
+    ]
+    assert idle_shares_of(allocation_table(day)) == tuple(shares)
+
+
+@given(st.lists(ROWS, max_size=3))
+def test_rows_can_be_read_without_their_details(rows: list[Row]) -> None:
+    rows = [row._replace(costs=Costs(*(amount // 10 for amount in row.costs))) for row in rows]
+    day = cluster_day("a", rows=rows)
+    found = rows_of(allocation_table(day).select(FIGURES))
+    assert found == tuple(row._replace(details=None) for row in day.rows)
+
+
+def test_amount_of_an_unknown_asset_is_in_no_component() -> None:
+    asset = Asset(AssetType.OTHER, "db", frozenset(), window_of(DAY), details=AssetDetails("CloudSQL", 7_000_000))
+    table = asset_table(cluster_day("a", assets=[asset]))
+    assert table["total_cost"].to_pylist() == [Decimal("7.000000")]
+    assert assets_of(table) == (asset,)
 
 
 def test_rows_lie_by_namespace_and_lines_last() -> None:

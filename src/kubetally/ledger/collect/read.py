@@ -141,7 +141,7 @@ class Reader:
             now,
             identity(source.url, read.about),
             booking,
-            read.reading.assets or (),
+            (*(read.reading.assets or ()), *read.reading.other_assets),
             is_running=window != window_of(day),
         )
 

@@ -17,7 +17,7 @@ from kubetally.domain.window import Window
 from kubetally.sources.faults import Answer, AnswerNotUnderstood, SourceRefused
 from kubetally.sources.opencost.wire import (
     AllocationRow,
-    AllProperties,
+    Properties,
     decode_allocations,
     decode_object,
 )
@@ -314,7 +314,7 @@ class _Facts:
 
     @classmethod
     def of(cls, row: AllocationRow) -> "_Facts":
-        about = row.properties or AllProperties()
+        about = row.properties or Properties()
         return cls(
             about.cluster,
             about.node,

@@ -1,12 +1,13 @@
 """What the answers of an OpenCost or Kubecost say: pure functions of bytes, so that any process may call them."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from kubetally.domain.allocation import Allocation
-from kubetally.domain.asset import Asset
+from kubetally.domain.asset import NO_ASSET_DETAILS, Asset
 from kubetally.domain.errors import RequestError, SourceError
 from kubetally.domain.evidence import SeenHour, seen_hours
 from kubetally.domain.issues import Issue, IssueKind
@@ -16,7 +17,7 @@ from kubetally.domain.reading import Reading
 from kubetally.domain.window import Window
 from kubetally.sources.faults import Answer, printable
 from kubetally.sources.opencost.currency import read_currency
-from kubetally.sources.opencost.read import Notes, UnknownAsset, are_of_one_span, read_allocations, read_assets
+from kubetally.sources.opencost.read import Notes, are_of_one_span, read_allocations, read_assets
 from kubetally.sources.opencost.wire import decode_assets, decode_booked, unknown_cost_keys
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
@@ -147,8 +148,8 @@ class _Interpretation:
             issues += self._machines_twice(matched)
         unknown = unknown_cost_keys(answer, set(notes.beyond_parts)) if notes.beyond_parts else ()
         issues += notes.issues(unknown)
-        unknown_assets = [asset for asset in notes.unknown_assets if self.cluster_id in (None, asset.cluster_id)]
-        issues += self._unknown_assets(unknown_assets)
+        others = [asset for asset in notes.other_assets if self.cluster_id in (None, asset.cluster_id)]
+        issues += self._other_assets(others)
         issues += self._warning(warnings, "allocations")
         if repaired:
             issues.append(
@@ -165,7 +166,7 @@ class _Interpretation:
             source=self.url,
             issues=tuple(issues),
             missing=notes.missing,
-            has_unknown_assets=bool(unknown_assets),
+            other_assets=tuple(others),
             has_machine_twice=bool(matched.twins or matched.renamed),
             collected_at=answer.received_at,
             currency_origin=currency_origin,
@@ -234,11 +235,14 @@ class _Interpretation:
             return stated, CurrencyOrigin.SOURCE
         return ours or default, unless_told
 
-    def _unknown_assets(self, assets: Sequence[UnknownAsset]) -> list[Issue]:
+    def _other_assets(self, assets: Sequence[Asset]) -> list[Issue]:
         """One issue for each type that is not known."""
         told = []
-        for type_ in sorted({asset.type for asset in assets}):
-            costs = [asset.cost for asset in assets if asset.type == type_]
+        amounts = defaultdict[str, list[int | None]](list)
+        for asset in assets:
+            details = asset.details or NO_ASSET_DETAILS
+            amounts[details.source_type or "no type"].append(details.amount)
+        for type_, costs in sorted(amounts.items()):
             known = [cost for cost in costs if cost is not None]
             amount = f"{to_shown(sum(known))}" if known else "an unknown amount"
             message = (

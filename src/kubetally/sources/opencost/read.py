@@ -3,6 +3,7 @@
 Nothing is decided here about money: what a row cost is carried over, adjustments added to their component.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +14,8 @@ from typing import NamedTuple, TypeVar
 import msgspec
 from msgspec import UnsetType
 
-from kubetally.domain.allocation import Allocation, Kind, Piece
-from kubetally.domain.asset import Asset, AssetType, node_costs
+from kubetally.domain.allocation import Allocation, Kind, LoadBalancerCost, VolumeCost
+from kubetally.domain.asset import Asset, AssetDetails, AssetType, Breakdown, node_costs
 from kubetally.domain.component import NO_CLASSES, ZERO, Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.errors import SourceError
@@ -31,6 +32,7 @@ from kubetally.sources.opencost.wire import (
     Balancer,
     BookedAnswer,
     BookedRow,
+    Fractions,
     Properties,
     Span,
     Volume,
@@ -48,6 +50,7 @@ _WORKLOAD = Kind.WORKLOAD
 _NO_PROPERTIES = Properties()
 _ENDS_DIFFER_MINUTES = 1.0  # by which a source's rounding may part them from minutes
 _NAMELESS = frozenset({None, "", "__unallocated__"})
+_NOT_A_CONTAINER = "__unmounted__"
 _LOCAL_DISK = "__local__"
 _TOTAL_TOLERANCE = 100  # micros: a total is rounded once, its parts one by one
 _ASSET_TYPES = {
@@ -57,13 +60,25 @@ _ASSET_TYPES = {
     "Network": AssetType.NETWORK,
     "ClusterManagement": AssetType.MANAGEMENT,
 }
+_NOT_OF_A_KEY = re.compile(r"[^A-Za-z0-9_]")
+_REGION_LABELS = ("topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region")
+_ZONE_LABELS = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
+_POOL_LABELS = (
+    "cloud.google.com/gke-nodepool", "eks.amazonaws.com/nodegroup", "alpha.eksctl.io/nodegroup-name",
+    "kubernetes.azure.com/agentpool", "agentpool", "karpenter.sh/nodepool",
+)  # fmt: skip
 
 
 _OUTSIDE = frozenset({"Cloud", "Shared"})  # of the cluster, and of what its workloads are charged
 _ADJUSTED = ("cpuCost", "ramCost", "gpuCost", "pvCost", "loadBalancerCost", "networkCost")
 _NOT_ADJUSTED = (0.0,) * len(_ADJUSTED)
 _NOT_RATED = Hours(
-    cpu_core_request_hours=None, cpu_core_usage_hours=None, ram_byte_request_hours=None, ram_byte_usage_hours=None
+    cpu_core_request_hours=None,
+    cpu_core_usage_hours=None,
+    ram_byte_request_hours=None,
+    ram_byte_usage_hours=None,
+    gpu_request_hours=None,
+    gpu_usage_hours=None,
 )
 _PLAIN_BELOW = 2.0**32
 _MOST = 10**18  # micros: what a ledger of six decimals holds; a figure from here on is no cost
@@ -112,14 +127,6 @@ class WrongWindow(SourceError):
         )
 
 
-class UnknownAsset(NamedTuple):
-    """An asset of a type that is not known here; `cost` in micros, None where it has none."""
-
-    type: str
-    cluster_id: str | None
-    cost: int | None
-
-
 @dataclass
 class Notes:
     """What is seen while rows are read, counted, so that a thousand rows make one issue."""
@@ -133,7 +140,7 @@ class Notes:
     negative: dict[str, int] = field(default_factory=dict)
     huge: dict[str, str] = field(default_factory=dict)
     huge_keys: set[str] = field(default_factory=set)
-    unknown_assets: list[UnknownAsset] = field(default_factory=list)
+    other_assets: list[Asset] = field(default_factory=list)
     set_aside: list[Allocation] = field(default_factory=list)
     prorated: int = 0
     beyond_parts: dict[str, int] = field(default_factory=dict)
@@ -291,7 +298,7 @@ def read_assets(answer: AssetAnswer, asked: Window, notes: Notes) -> list[Asset]
             if asked.overlap(window) is None and not asked.contains(window):
                 continue
             if row.type not in _ASSET_TYPES:
-                notes.unknown_assets.append(_unknown_asset(row))
+                notes.other_assets.append(_other_asset(row, window))
                 continue
             if not asked.contains(window):
                 return None
@@ -435,7 +442,7 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
         None if about.controller in _NAMELESS else about.controller,
         about.pod or None if is_workload else None,
         about.node or None,
-        about.container or None if is_workload else None,
+        _container(about) if is_workload else None,
         about.cluster or (name.partition("/")[0] if "/" in name else None) or None,
         tuple(about.services) if about.services else (),
         about.labels,
@@ -457,7 +464,16 @@ def _allocation(name: str, row: BookedRow, step: Window, step_hours: float, note
         life,
         about.provider_id or None,
         adjustments,
+        about.annotations,
+        about.namespace_annotations,
+        None if row.raw_allocation_only is None else row.raw_allocation_only.cpu_core_usage_max,
+        None if row.raw_allocation_only is None else row.raw_allocation_only.ram_byte_usage_max,
     )
+
+
+def _container(about: Properties) -> str | None:
+    """The container; None of a row that stands for the unmounted volumes of a namespace."""
+    return None if about.container == _NOT_A_CONTAINER else about.container or None
 
 
 def _grain(about: Properties) -> str:
@@ -577,6 +593,9 @@ def _hours(row: BookedRow, step_hours: float, hours: float, notes: Notes, *, is_
         has_cpu, has_ram = bool(row.cpu_core_hours or row.cpu_cost), bool(row.ram_byte_hours or row.ram_cost)
         cpu_request, cpu_usage = _unless_absent(cpu_request, has_cpu), _unless_absent(cpu_usage, has_cpu)
         ram_request, ram_usage = _unless_absent(ram_request, has_ram), _unless_absent(ram_usage, has_ram)
+    gpu_request, gpu_usage, gpu_hours = row.gpu_request_average, row.gpu_usage_average, row.gpu_hours or 0.0
+    if gpu_request is ABSENT or gpu_usage is ABSENT:
+        gpu_request, gpu_usage = _unless_absent(gpu_request, gpu_hours > 0), _unless_absent(gpu_usage, gpu_hours > 0)
     usage_hours = step_hours if row.raw_allocation_only is not None else hours
     if cpu_usage and row.raw_allocation_only is None and not is_coarse:
         notes.merged += 1
@@ -596,7 +615,9 @@ def _hours(row: BookedRow, step_hours: float, hours: float, notes: Notes, *, is_
         row.ram_byte_hours or 0.0,
         None if ram_request is None else ram_request * hours,
         None if ram_usage is None else ram_usage * hours,
-        row.gpu_hours or 0.0,
+        gpu_hours,
+        None if gpu_request is None else gpu_request * hours,
+        None if gpu_usage is None else gpu_usage * gpu_hours,  # a part of the GPUs that the row has
         row.pv_byte_hours or 0.0,
         row.network_transfer_bytes or 0.0,
         row.network_receive_bytes or 0.0,
@@ -609,10 +630,69 @@ def _hours(row: BookedRow, step_hours: float, hours: float, notes: Notes, *, is_
     return None if is_odd else found
 
 
-def _unknown_asset(row: AssetRow) -> UnknownAsset:
-    cost = row.total_cost
-    micros = None if cost is None or abs(cost) * 1e6 >= _MOST else to_micros(cost)
-    return UnknownAsset(row.type or "no type", row.properties.cluster if row.properties else None, micros)
+def _other_asset(row: AssetRow, window: Window) -> Asset:
+    """An asset of a type that we do not know; it has an amount and no costs."""
+    about, cost = row.properties, row.total_cost
+    details = _asset_details(row)._replace(
+        source_type=row.type or "no type",
+        amount=None if cost is None or abs(cost) * 1e6 >= _MOST else to_micros(cost),
+    )
+    name = (about.name if about else None) or ""
+    return Asset(
+        type=AssetType.OTHER,
+        name=name,
+        names=frozenset(filter(None, (name,))),
+        window=window,
+        cluster_id=about.cluster if about else None,
+        provider_id=about.provider_id if about else None,
+        labels=row.labels,
+        hours=min(max(row.minutes or 0.0, 0.0) / 60, window.hours),
+        life=_life(row, window),
+        details=details,
+    )
+
+
+def _asset_details(row: AssetRow) -> AssetDetails:
+    labels = row.labels or {}
+    return AssetDetails(
+        pool=row.pool or _first_of(labels, _POOL_LABELS),
+        preemptible=None if row.preemptible is None else row.preemptible > 0,
+        region=_first_of(labels, _REGION_LABELS),
+        zone=_first_of(labels, _ZONE_LABELS),
+        storage_class=row.storage_class or None,
+        volume_name=row.volume_name or None,
+        claim_name=row.claim_name or None,
+        claim_namespace=row.claim_namespace or None,
+        private=row.private,
+        ip=row.ip or None,
+        cpu_core_hours=_known(row.cpu_core_hours),
+        ram_byte_hours=_known(row.ram_byte_hours),
+        gpu_hours=_known(row.gpu_hours),
+        byte_hours=_known(row.byte_hours),
+        byte_hours_used=_known(row.byte_hours_used),
+        byte_usage_max=_known(row.byte_usage_max),
+        cpu_breakdown=_breakdown(row.cpu_breakdown),
+        ram_breakdown=_breakdown(row.ram_breakdown),
+        breakdown=_breakdown(row.breakdown),
+    )
+
+
+def _known(hours: float | None) -> float | None:
+    return None if hours is None or not 0 <= hours <= _MOST_HOURS else hours
+
+
+def _breakdown(fractions: Fractions | None) -> Breakdown | None:
+    if fractions is None:
+        return None
+    return Breakdown(fractions.idle, fractions.user, fractions.system, fractions.other)
+
+
+def _first_of(labels: Mapping[str, str], keys: Sequence[str]) -> str | None:
+    """The first label there is, whether its source spells keys as Kubernetes does or with underscores."""
+    for key in keys:
+        if value := labels.get(key) or labels.get(_NOT_OF_A_KEY.sub("_", key)):
+            return value
+    return None
 
 
 def _some_of(names: Sequence[str]) -> str:
@@ -647,13 +727,30 @@ def _volume_hours(row: BookedRow) -> Hours:
     return Hours(pv_byte_hours=row.pv_byte_hours or 0.0)
 
 
-def _volume(key: str, volume: Volume, notes: Notes) -> Piece:
-    return Piece(key.rpartition(":name=")[2], _cost_of_piece(volume, "pvs.cost", key, notes))
+def _volume(key: str, volume: Volume, notes: Notes) -> VolumeCost:
+    return VolumeCost(
+        key.rpartition(":name=")[2],
+        _cost_of_piece(volume, "pvs.cost", key, notes),
+        _bounded(volume.byte_hours),
+        volume.provider_id or None,
+        to_micros(volume.adjustment) if volume.adjustment else 0,
+    )
 
 
-def _balancer(key: str, balancer: Balancer, notes: Notes) -> Piece:
-    cost = _cost_of_piece(balancer, "lbAllocations.cost", key, notes)
-    return Piece(balancer.service or key.partition("/")[2], cost)
+def _balancer(key: str, balancer: Balancer, notes: Notes) -> LoadBalancerCost:
+    return LoadBalancerCost(
+        balancer.service or key.partition("/")[2],
+        _cost_of_piece(balancer, "lbAllocations.cost", key, notes),
+        _bounded(balancer.hours),
+        balancer.private,
+        balancer.ip or None,
+        to_micros(balancer.adjustment) if balancer.adjustment else 0,
+    )
+
+
+def _bounded(hours: float | None) -> float:
+    """Hours that no sum is made of; 0 where they are unknown or beyond all measure."""
+    return hours if hours is not None and 0 <= hours <= _MOST_HOURS else 0.0
 
 
 def _cost_of_piece(piece: Volume | Balancer, key: str, name: str, notes: Notes) -> int:
@@ -706,6 +803,7 @@ def _asset(row: AssetRow, window: Window, notes: Notes) -> Asset:
         adjustment=to_micros(row.adjustment) if row.adjustment else 0,
         life=_life(row, window),
         cpu_cores=row.cpu_cores if kind is AssetType.NODE else None,
+        details=_asset_details(row),
     )
 
 

@@ -37,7 +37,7 @@ class Span(Struct, gc=False):
 
 
 class Properties(Struct, rename="camel", gc=False):
-    """What a row is about, as far as a booking needs it; after merging only what all members share is left."""
+    """What a row is about; after merging only what all members share is left."""
 
     cluster: str | None = None
     node: str | None = None
@@ -50,11 +50,6 @@ class Properties(Struct, rename="camel", gc=False):
     services: list[str] | None = None
     labels: dict[str, str] | None = None
     namespace_labels: dict[str, str] | None = None
-
-
-class AllProperties(Properties, rename="camel", gc=False):
-    """All that a row tells of what it is about."""
-
     annotations: dict[str, str] | None = None
     namespace_annotations: dict[str, str] | None = None
 
@@ -104,6 +99,8 @@ class BookedRow(Struct, rename="camel", gc=False):
     cpu_cost: Figure = ABSENT
     cpu_cost_adjustment: Figure = 0.0
     gpu_hours: Figure = 0.0
+    gpu_request_average: Figure = ABSENT
+    gpu_usage_average: Figure = ABSENT
     gpu_cost: Figure = ABSENT
     gpu_cost_adjustment: Figure = 0.0
     network_transfer_bytes: Figure = 0.0
@@ -134,13 +131,10 @@ class BookedRow(Struct, rename="camel", gc=False):
 class AllocationRow(BookedRow, rename="camel", gc=False):
     """One row of an allocation answer, all of it."""
 
-    properties: AllProperties | None = None
     cpu_cores: Figure = 0.0
     cpu_cost_idle: Figure = 0.0
     cpu_efficiency: Figure = 0.0
     gpu_count: Figure = 0.0
-    gpu_request_average: Figure = 0.0
-    gpu_usage_average: Figure = 0.0
     gpu_cost_idle: Figure = 0.0
     gpu_efficiency: Figure = 0.0
     pv_bytes: Figure = 0.0
@@ -167,6 +161,15 @@ class AssetProperties(Struct, rename="camel", gc=False):
     provider_id: str | None = field(default=None, name="providerID")
 
 
+class Fractions(Struct, gc=False):
+    """What a capacity was used for."""
+
+    idle: Figure = None
+    other: Figure = None
+    system: Figure = None
+    user: Figure = None
+
+
 class AssetRow(Struct, rename="camel", gc=False):
     """One asset of any type; costs of a node are list costs, before its discount."""
 
@@ -182,20 +185,27 @@ class AssetRow(Struct, rename="camel", gc=False):
     node_type: str | None = None
     cpu_cores: Figure = None
     ram_bytes: Figure = 0.0
-    cpu_core_hours: Figure = 0.0
-    ram_byte_hours: Figure = 0.0
-    gpu_hours: Figure = field(default=0.0, name="GPUHours")
+    cpu_core_hours: Figure = None
+    ram_byte_hours: Figure = None
+    gpu_hours: Figure = field(default=None, name="GPUHours")
     gpu_count: Figure = 0.0
-    preemptible: Figure = 0.0
+    cpu_breakdown: Fractions | None = None
+    ram_breakdown: Fractions | None = None
+    pool: str | None = None
+    preemptible: Figure = None
     discount: Figure = 0.0
     cpu_cost: Figure = 0.0
     ram_cost: Figure = 0.0
     gpu_cost: Figure = 0.0
-    byte_hours: Figure = 0.0
+    byte_hours: Figure = None
+    byte_hours_used: Figure = None
+    byte_usage_max: Figure = None
+    breakdown: Fractions | None = None
     storage_class: str | None = None
     volume_name: str | None = None
     claim_name: str | None = None
     claim_namespace: str | None = None
+    private: bool | None = None
     ip: str | None = None
 
 

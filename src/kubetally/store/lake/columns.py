@@ -7,6 +7,7 @@ in micros and a DECIMAL(18,6) are the same 128 bits, read with another scale.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from itertools import accumulate, chain, repeat
 from operator import itemgetter
 from typing import Any, TypeAlias, TypeVar
@@ -14,23 +15,29 @@ from typing import Any, TypeAlias, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kubetally.domain.allocation import Kind
-from kubetally.domain.asset import Asset, AssetType
+from kubetally.domain.allocation import Kind, LoadBalancerCost, VolumeCost
+from kubetally.domain.asset import NO_ASSET_DETAILS, Asset, AssetDetails, AssetType, Breakdown
 from kubetally.domain.booking import Booking
 from kubetally.domain.cluster_costs import SourceIdentity
 from kubetally.domain.collection import CollectedDay, Collection
-from kubetally.domain.component import Component, Costs, NetworkClasses
+from kubetally.domain.component import ZERO, Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.errors import StoreError
 from kubetally.domain.garbage import no_garbage
+from kubetally.domain.idle_shares import IdleShare
 from kubetally.domain.issues import Issue, IssueKind
-from kubetally.domain.row import Cause, Row
+from kubetally.domain.money import to_micros
+from kubetally.domain.row import NO_DETAILS, Cause, Row, RowDetails
 from kubetally.domain.window import Window
 from kubetally.store.lake.schema import (
+    ADJUSTMENT_COLUMNS,
     ALLOCATIONS,
     ASSETS,
+    BREAKDOWNS,
     CLASS_COLUMNS,
     COST_COLUMNS,
+    IDLE_COLUMNS,
+    INSTANT,
     MONEY,
     in_files,
 )
@@ -42,8 +49,17 @@ Column: TypeAlias = pa.Array | pa.ChunkedArray
 ALLOCATION_FILE, ASSET_FILE = in_files(ALLOCATIONS), in_files(ASSETS)
 _MICROS = pa.decimal128(38, 0)
 _LIMIT = 10**18  # micros: what DECIMAL(18,6) can't hold any more
-_KINDS: Mapping[str, Kind] = {kind.value: kind for kind in Kind}
+_KIND_WORDS: Mapping[Kind, str] = {**{kind: kind.value for kind in Kind}, Kind.UNEXPLAINED: "difference"}
+_KINDS: Mapping[str, Kind] = {word: kind for kind, word in _KIND_WORDS.items()}
 _CAUSES: Mapping[str | None, Cause | None] = {None: None, **{cause.value: cause for cause in Cause}}
+_ADJUSTED = tuple(name.removesuffix("_adjustment") for name in ADJUSTMENT_COLUMNS)
+_TEXT, _MAP = pa.string(), pa.map_(pa.string(), pa.string())
+FIGURES = [
+    "kind", "cause", "namespace", "controller_kind", "controller", "pod", "container", "node", "containers", "minutes",
+    *Hours._fields, *COST_COLUMNS, *CLASS_COLUMNS, "services", "labels", "namespace_labels",
+    "account_id", "collection_id", "ordinal",
+]  # fmt: skip
+"""The columns that rows without their details are made of."""
 _TYPES: Mapping[str, AssetType] = {type_.value: type_ for type_ in AssetType}
 
 
@@ -78,7 +94,7 @@ def decimals(micros: pa.Array) -> pa.Array:
     return pa.Array.from_buffers(MONEY, len(wide), wide.buffers(), wide.null_count, wide.offset)
 
 
-def micros(amounts: Column) -> list[int]:
+def micros(amounts: Column) -> list[int | None]:
     """DECIMAL(18,6) as whole micros."""
     chunks = (
         pa.Array.from_buffers(_MICROS, len(chunk), chunk.buffers(), chunk.null_count, chunk.offset).cast(pa.int64())
@@ -99,27 +115,42 @@ def asset_table(day: CollectedDay) -> pa.Table:
 
 @no_garbage()
 def allocation_tables(days: Sequence[CollectedDay]) -> list[pa.Table]:
-    """The rows of each collected day, sorted by namespace (lines last), as the files of `allocations` hold them.
+    """The rows of each collected day, in their order, as the files of `allocations` hold them.
 
     Of many small days it takes a fraction of the time to convert them together. Raises ValueBeyondLake.
     """
-    orders = [_order(day.rows) for day in days]
-    rows = [day.rows[at] for day, order in zip(days, orders, strict=True) for at in order]
-    counts = [len(order) for order in orders]
+    rows = [row for day in days for row in day.rows]
+    counts = [len(day.rows) for day in days]
     fields = dict(zip(Row._fields, _transposed(rows, len(Row._fields)), strict=True))
-    hours, costs, classes = fields["hours"], fields["costs"], fields["network_classes"]
+    details = [of_row or NO_DETAILS for of_row in fields["details"]]
+    more = dict(zip(RowDetails._fields, _transposed(details, len(RowDetails._fields)), strict=True))
     columns = {
-        **_origin(days, counts, orders),
-        "window_start": _each((day.collection.head.window.start for day in days), counts),
-        "window_end": _each((day.collection.head.window.end for day in days), counts),
-        "cluster_id": _each((day.collection.source.cluster_id for day in days), counts),
-        "audited": _each((day.collection.head.audited for day in days), counts),
-        **{name: fields[name] for name in ("kind", "cause", "namespace", "controller_kind", "controller", "pod")},
+        **_origin(days, counts),
+        "window_start": _each([day.collection.head.window.start for day in days], counts, INSTANT),
+        "window_end": _each([day.collection.head.window.end for day in days], counts, INSTANT),
+        "cluster_id": _each([day.collection.source.cluster_id for day in days], counts),
+        "assets_complete": _each([day.collection.head.audited for day in days], counts, pa.bool_()),
+        "kind": [_KIND_WORDS[kind] for kind in fields["kind"]],
+        **{name: fields[name] for name in ("cause", "namespace", "controller_kind", "controller", "pod", "container")},
         **{name: fields[name] for name in ("node", "containers", "services")},
-        "labels": _maps(fields["labels"]),
-        "namespace_labels": _maps(fields["namespace_labels"]),
-        **_floats({"minutes": fields["minutes"], **_named(Hours._fields, hours)}),
-        **_amounts({**_named(COST_COLUMNS, costs), **_named(CLASS_COLUMNS, classes)}),
+        "provider_id": more["provider_id"],
+        "started_at": [life and life.start for life in more["life"]],
+        "ended_at": [life and life.end for life in more["life"]],
+        **{name: _maps(fields[name]) for name in ("labels", "namespace_labels")},
+        **{name: _maps(more[name]) for name in ("annotations", "namespace_annotations")},
+        **_floats({"minutes": fields["minutes"], **_named(Hours._fields, fields["hours"])}),
+        **_floats({name: more[name] for name in ("cpu_core_usage_max", "ram_byte_usage_max")}),
+        **_amounts(
+            {
+                **_named(COST_COLUMNS, fields["costs"]),
+                **_named(CLASS_COLUMNS, fields["network_classes"]),
+            }
+        ),
+        **_adjustments(more["adjustments"]),
+        "volumes": _volumes(fields["details"]),
+        "load_balancers": _load_balancers(fields["details"]),
+        **_idle_shares(days, fields["kind"]),
+        "error_bound": _optional_amounts(more["error_bound"]),
     }
     return _sliced(_table(columns, ALLOCATION_FILE, len(rows)), counts)
 
@@ -130,21 +161,27 @@ def asset_tables(days: Sequence[CollectedDay]) -> list[pa.Table]:
     assets = [asset for day in days for asset in day.assets]
     counts = [len(day.assets) for day in days]
     fields = dict(zip(Asset._fields, _transposed(assets, len(Asset._fields)), strict=True))
+    details = [of_asset or NO_ASSET_DETAILS for of_asset in fields["details"]]
+    more = dict(zip(AssetDetails._fields, _transposed(details, len(AssetDetails._fields)), strict=True))
     columns = {
-        **_origin(days, counts, [range(count) for count in counts]),
+        **_origin(days, counts),
         "window_start": [window.start for window in fields["window"]],
         "window_end": [window.end for window in fields["window"]],
         "asset_type": fields["type"],
         "names": [sorted(names) for names in fields["names"]],
-        **{name: fields[name] for name in ("name", "cluster_id", "provider_id", "node_type")},
+        **{name: fields[name] for name in ("name", "cluster_id", "provider_id", "node_type", "cpu_cores")},
+        **{name: more[name] for name in AssetDetails._fields if name in ASSETS.names},
         "labels": _maps(fields["labels"]),
+        "started_at": [life and life.start for life in fields["life"]],
+        "ended_at": [life and life.end for life in fields["life"]],
+        **{name: _structs(more[name], Breakdown._fields, ASSETS.field(name).type) for name in BREAKDOWNS},
         **_floats({"hours": fields["hours"], "discount": fields["discount"]}),
-        **_amounts(
-            {
-                **_named(COST_COLUMNS, fields["costs"]),
-                "total_cost": [sum(costs) for costs in fields["costs"]],
-                "adjustment": fields["adjustment"],
-            }
+        **_amounts({**_named(COST_COLUMNS, fields["costs"]), "adjustment": fields["adjustment"]}),
+        "total_cost": _optional_amounts(
+            [
+                amount if type_ is AssetType.OTHER else sum(costs)
+                for type_, costs, amount in zip(fields["type"], fields["costs"], more["amount"], strict=True)
+            ]
         ),
     }
     return _sliced(_table(columns, ASSET_FILE, len(assets)), counts)
@@ -152,7 +189,7 @@ def asset_tables(days: Sequence[CollectedDay]) -> list[pa.Table]:
 
 @no_garbage()
 def rows_of(table: pa.Table) -> tuple[Row, ...]:
-    """The rows of one collection, in the order they were written."""
+    """The rows of one collection, in the order they were written; their details where the table has all columns."""
     lists = _Lists(table)
     made = map(
         Row,
@@ -162,6 +199,7 @@ def rows_of(table: pa.Table) -> tuple[Row, ...]:
         lists["controller_kind"],
         lists["controller"],
         lists["pod"],
+        lists["container"],
         lists["node"],
         lists["containers"],
         lists["minutes"],
@@ -171,7 +209,34 @@ def rows_of(table: pa.Table) -> tuple[Row, ...]:
         map(tuple, lists["services"]),
         _mappings(table["labels"]),
         _mappings(table["namespace_labels"]),
+        _details(lists) if "volumes" in table.schema.names else repeat(None),
     )
+    return _in_order(lists["ordinal"], made)
+
+
+def _details(lists: "_Lists") -> Iterator[RowDetails | None]:
+    """None where the day was stored before there were any."""
+    made = map(
+        RowDetails,
+        lists["provider_id"],
+        map(_life, lists["started_at"], lists["ended_at"]),
+        _mappings(lists.column("annotations")),
+        _mappings(lists.column("namespace_annotations")),
+        lists["cpu_core_usage_max"],
+        lists["ram_byte_usage_max"],
+        map(_adjustments_of, *(lists.optional_micros(name) for name in ADJUSTMENT_COLUMNS)),
+        map(_volume_costs, lists["volumes"]),
+        map(_load_balancer_costs, lists["load_balancers"]),
+        lists.optional_micros("error_bound"),
+    )
+    return (None if volumes is None else details for volumes, details in zip(lists["volumes"], made, strict=True))
+
+
+def idle_shares_of(table: pa.Table) -> tuple[IdleShare | None, ...]:
+    """The idle shares of the rows of one collection, as `rows_of` gives these; None for lines and where not known."""
+    lists = _Lists(table)
+    shares = zip(*(lists.optional_micros(name) for name in IDLE_COLUMNS), strict=True)
+    made = (None if None in share else IdleShare(*share) for share in shares)
     return _in_order(lists["ordinal"], made)
 
 
@@ -184,7 +249,7 @@ def collection_of(table: pa.Table) -> Collection:
     first, rows = table.slice(0, 1).to_pylist()[0], rows_of(table)
     window = Window(first["window_start"], first["window_end"])
     bill = Costs.sum(row.costs for row in rows)
-    kind = IssueKind.SOURCE_WARNING if first["audited"] else IssueKind.NOT_AUDITED
+    kind = IssueKind.SOURCE_WARNING if first["assets_complete"] else IssueKind.NOT_AUDITED
     issue = Issue(kind, "restored from the rows in the lake: what its source lacked is unknown", window=window)
     booking = Booking(
         window=window,
@@ -193,7 +258,7 @@ def collection_of(table: pa.Table) -> Collection:
         bill=bill,
         bill_network_classes=NetworkClasses.sum(row.network_classes for row in rows),
         not_measured=frozenset(component for component in Component if not bill.of(component)),
-        audited=first["audited"],
+        audited=first["assets_complete"],
         currency=first["currency"],
         source=first["source"],
         source_total=bill.total,
@@ -222,8 +287,64 @@ def assets_of(table: pa.Table) -> tuple[Asset, ...]:
         lists["hours"],
         lists["discount"],
         lists.micros("adjustment"),
+        map(_life, lists["started_at"], lists["ended_at"]),
+        lists["cpu_cores"],
+        _asset_details(lists),
     )
     return _in_order(lists["ordinal"], made)
+
+
+def _asset_details(lists: "_Lists") -> Iterator[AssetDetails | None]:
+    """None where nothing is known: the day was stored before there were any."""
+    of_others = (
+        amount if type_ == AssetType.OTHER else None
+        for type_, amount in zip(lists["asset_type"], lists.optional_micros("total_cost"), strict=True)
+    )
+    fields = {
+        name: map(_breakdown, lists[name]) if name in BREAKDOWNS else of_others if name == "amount" else lists[name]
+        for name in AssetDetails._fields
+    }
+    made = map(AssetDetails, *fields.values())
+    return (None if details == NO_ASSET_DETAILS else details for details in made)
+
+
+def _breakdown(fractions: Mapping[str, float | None] | None) -> Breakdown | None:
+    return None if fractions is None else Breakdown(**fractions)
+
+
+def _life(start: datetime | None, end: datetime | None) -> Window | None:
+    return None if start is None or end is None else Window(start, end)
+
+
+def _adjustments_of(*amounts: int | None) -> Costs:
+    return Costs(**dict(zip(_ADJUSTED, amounts, strict=True))) if any(amounts) else ZERO  # type: ignore[arg-type]
+
+
+def _volume_costs(volumes: Sequence[Mapping[str, Any]] | None) -> tuple[VolumeCost, ...]:
+    return tuple(
+        VolumeCost(
+            volume["name"],
+            to_micros(volume["cost"]),
+            volume["byte_hours"],
+            volume["provider_id"],
+            to_micros(volume["adjustment"]),
+        )
+        for volume in volumes or ()
+    )
+
+
+def _load_balancer_costs(balancers: Sequence[Mapping[str, Any]] | None) -> tuple[LoadBalancerCost, ...]:
+    return tuple(
+        LoadBalancerCost(
+            balancer["service"],
+            to_micros(balancer["cost"]),
+            balancer["hours"],
+            balancer["private"],
+            balancer["ip"],
+            to_micros(balancer["adjustment"]),
+        )
+        for balancer in balancers or ()
+    )
 
 
 class _Lists:
@@ -236,7 +357,15 @@ class _Lists:
         values: list[Any] = self._table[name].to_pylist()
         return values
 
+    def column(self, name: str) -> pa.ChunkedArray:
+        return self._table[name]
+
     def micros(self, name: str) -> list[int]:
+        """Whole micros; what is null counts as 0."""
+        amounts = micros(self._table[name])
+        return [amount or 0 for amount in amounts] if self._table[name].null_count else amounts  # type: ignore[return-value]
+
+    def optional_micros(self, name: str) -> list[int | None]:
         return micros(self._table[name])
 
     def known(self, name: str, words: Mapping[Any, _Word]) -> list[_Word]:
@@ -251,15 +380,6 @@ def _in_order(ordinals: Sequence[int], items: Iterable[_Item]) -> tuple[_Item, .
     return tuple(item for _, item in by_ordinal)
 
 
-def _order(rows: Sequence[Row]) -> list[int]:
-    """The places of rows by namespace."""
-    return sorted(range(len(rows)), key=lambda at: _nulls_last(rows[at].namespace))
-
-
-def _nulls_last(value: str | None) -> tuple[bool, str]:
-    return value is None, value or ""
-
-
 def _transposed(items: Sequence[Sequence[Any]], width: int) -> Sequence[Sequence[Any]]:
     """Columns of rows, `width` of them even where there is no row."""
     return list(zip(*items, strict=True)) if items else [()] * width
@@ -269,23 +389,22 @@ def _named(names: Sequence[str], tuples: Sequence[Sequence[Any]]) -> dict[str, S
     return dict(zip(names, _transposed(tuples, len(names)), strict=True))
 
 
-def _origin(
-    days: Sequence[CollectedDay], counts: Sequence[int], orders: Sequence[Sequence[int]]
-) -> dict[str, Sequence[Any]]:
+def _origin(days: Sequence[CollectedDay], counts: Sequence[int]) -> dict[str, Sequence[Any]]:
     """The columns that say where a row comes from, but for the cluster and the window."""
     collections = [day.collection for day in days]
     return {
-        "account_id": _each((one.account_id for one in collections), counts),
-        "currency": _each((one.head.currency for one in collections), counts),
-        "source": _each((one.head.source for one in collections), counts),
-        "collection_id": _each((one.id for one in collections), counts),
-        "ordinal": list(chain.from_iterable(orders)),
+        "account_id": _each([collection.account_id for collection in collections], counts),
+        "currency": _each([collection.head.currency for collection in collections], counts),
+        "source": _each([collection.head.source for collection in collections], counts),
+        "collection_id": _each([collection.id for collection in collections], counts),
+        "ordinal": list(chain.from_iterable(map(range, counts))),
     }
 
 
-def _each(values: Iterable[Any], counts: Sequence[int]) -> list[Any]:
+def _each(values: Sequence[Any], counts: Sequence[int], type_: pa.DataType = _TEXT) -> pa.Array:
     """A value of each day, as often as the day has rows."""
-    return list(chain.from_iterable(map(repeat, values, counts)))
+    places = pa.array(list(chain.from_iterable(map(repeat, range(len(counts)), counts))), pa.int32())
+    return pa.array(values, type_).take(places)
 
 
 def _sliced(table: pa.Table, counts: Sequence[int]) -> list[pa.Table]:
@@ -310,8 +429,80 @@ def _floats(columns: Mapping[str, Sequence[float | None]]) -> dict[str, pa.Array
     return _together(columns, lambda values: pa.array(values, pa.float64()))
 
 
-def _amounts(columns: Mapping[str, Sequence[int]]) -> dict[str, pa.Array]:
+def _amounts(columns: Mapping[str, Sequence[int | None]]) -> dict[str, pa.Array]:
     return _together(columns, lambda values: decimals(pa.array(values, pa.int64())))
+
+
+def _optional_amounts(micros_: Sequence[int | None]) -> pa.Array:
+    """Amounts that may be unknown. Raises ValueBeyondLake."""
+    return decimals(pa.array(micros_, pa.int64()))
+
+
+def _adjustments(adjustments: Sequence[Costs]) -> dict[str, pa.Array]:
+    """Nearly all are zero, the same one."""
+    if all(of_row is ZERO for of_row in adjustments):
+        zeros = decimals(pa.repeat(pa.scalar(0, pa.int64()), len(adjustments)))
+        return dict.fromkeys(ADJUSTMENT_COLUMNS, zeros)
+    return _amounts(
+        {
+            column: [getattr(of_row, name) for of_row in adjustments]
+            for column, name in zip(ADJUSTMENT_COLUMNS, _ADJUSTED, strict=True)
+        }
+    )
+
+
+def _idle_shares(days: Sequence[CollectedDay], kinds: Sequence[Kind]) -> dict[str, pa.Array]:
+    """Null for lines."""
+    are_lines = pa.array([kind is not Kind.WORKLOAD for kind in kinds], pa.bool_())
+    null = pa.scalar(None, MONEY)
+
+    def column(at: int) -> pa.Array:
+        of_days = [
+            pa.nulls(len(day.rows), pa.int64())
+            if day.idle_shares is None
+            else pa.array(day.idle_shares[at], pa.int64())
+            for day in days
+        ]
+        shares = pa.concat_arrays(of_days) if of_days else pa.array([], pa.int64())
+        return pc.if_else(are_lines, null, decimals(shares))
+
+    columns = {}
+    for at, name in enumerate(IDLE_COLUMNS):
+        with _beyond(name):
+            columns[name] = column(at)
+    return columns
+
+
+def _volumes(details: Sequence[RowDetails | None]) -> pa.Array:
+    volumes = [None if of_row is None else of_row.volumes for of_row in details]
+    return _struct_lists(volumes, ("name", *VolumeCost._fields[1:]), ALLOCATIONS.field("volumes").type)
+
+
+def _load_balancers(details: Sequence[RowDetails | None]) -> pa.Array:
+    balancers = [None if of_row is None else of_row.load_balancers for of_row in details]
+    return _struct_lists(
+        balancers, ("service", *LoadBalancerCost._fields[1:]), ALLOCATIONS.field("load_balancers").type
+    )
+
+
+def _struct_lists(lists: Sequence[Sequence[Any] | None], names: Sequence[str], type_: pa.ListType) -> pa.Array:
+    """Lists of tuples with fields `names` as a list column; null is not empty."""
+    offsets = pa.array(accumulate((len(items) if items else 0 for items in lists), initial=0), pa.int32())
+    missing = pa.array([items is None for items in lists], pa.bool_())
+    values = _structs([item for items in lists if items for item in items], names, type_.value_type)
+    return pa.ListArray.from_arrays(offsets, values, type=type_, mask=missing)
+
+
+def _structs(tuples: Sequence[Sequence[Any] | None], names: Sequence[str], type_: pa.StructType) -> pa.Array:
+    """Tuples with fields `names` as a struct column; null where there is no tuple."""
+    empty = (None,) * len(names)
+    values = dict(zip(names, _transposed([item or empty for item in tuples], len(names)), strict=True))
+    children = [
+        _optional_amounts(values[field.name]) if field.type == MONEY else pa.array(values[field.name], field.type)
+        for field in type_
+    ]
+    missing = pa.array([item is None for item in tuples], pa.bool_())
+    return pa.StructArray.from_arrays(children, fields=list(type_), mask=missing)
 
 
 def _together(columns: Mapping[str, Sequence[Any]], convert: Callable[[list[Any]], pa.Array]) -> dict[str, pa.Array]:
@@ -340,6 +531,8 @@ def _beyond(column: str) -> Iterator[None]:
 
 def _maps(mappings: Sequence[Mapping[str, str] | None]) -> pa.Array:
     """A map column; null is not empty."""
+    if all(mapping is None for mapping in mappings):
+        return pa.nulls(len(mappings), _MAP)
     known = [mapping or {} for mapping in mappings]
     offsets = pa.array(accumulate(map(len, known), initial=0), pa.int32())
     keys = pa.array(list(chain.from_iterable(known)), pa.string())

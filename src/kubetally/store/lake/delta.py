@@ -40,7 +40,7 @@ from kubetally.ledger.stored import (
 )
 from kubetally.store.collection_text import collections_from_text, collections_to_text
 from kubetally.store.lake.accounts import AccountTable
-from kubetally.store.lake.columns import allocation_tables, asset_tables, assets_of, collection_of, rows_of
+from kubetally.store.lake.columns import FIGURES, allocation_tables, asset_tables, assets_of, collection_of, rows_of
 from kubetally.store.lake.faults import UNREADABLE, LakeDamaged, shown, translated
 from kubetally.store.lake.files import slices_by
 from kubetally.store.lake.log_folder import COLLECTIONS_KEY
@@ -603,12 +603,13 @@ class _Kind(NamedTuple, Generic[_Item]):
     """What is read of a collection: from which table, how, and how it is held against what was recorded."""
 
     table_of: Callable[[_Pair], DayTable]
+    columns: list[str] | None
     convert: Callable[[pa.Table], tuple[_Item, ...]]
     compare: Callable[[Collected, Sequence[_Item]], str | None]
 
 
-_ROWS = _Kind(_rows_table, rows_of, _compare_rows)
-_ASSETS = _Kind(_assets_table, assets_of, _compare_assets)
+_ROWS = _Kind(_rows_table, FIGURES, rows_of, _compare_rows)
+_ASSETS = _Kind(_assets_table, None, assets_of, _compare_assets)
 
 
 class _Looked(NamedTuple, Generic[_Item]):
@@ -650,7 +651,9 @@ def _look_up(
     def read(day: date) -> _Looked[_Item]:
         some = by_day[day]
         try:
-            return _verified(table, table.read(snapshot, day, {one.account_id for one in some}), some, kind)
+            return _verified(
+                table, table.read(snapshot, day, {one.account_id for one in some}, kind.columns), some, kind
+            )
         except MissingFile as error:
             why = f"its file {error} is missing"
             is_gone = snapshot.version != table.newest().version

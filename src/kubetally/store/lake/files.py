@@ -28,8 +28,9 @@ import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
 from kubetally.store.lake.faults import UNREADABLE
-from kubetally.store.lake.schema import DAY, SORTED_BY, STATISTICS
+from kubetally.store.lake.schema import COUNTED_UP, DAY, SORTED_BY, STATISTICS, VARIED
 from kubetally.store.lake.storage import MissingFile, Storage
+from kubetally.store.lake.upgrade import columns_to_read, from_version_1
 
 ROWS_A_GROUP = 4096
 """An account begins a new row group where the present one has as many rows. Measured with 50 accounts of 1,000 rows:
@@ -193,9 +194,12 @@ def _decoded(
             content[group.begin : group.end] = _verified(opened, file, number, group)
         source = pa.BufferReader(pa.py_buffer(content))
     with pq.ParquetFile(source, metadata=metadata, pre_buffer=True, page_checksum_verification=True) as parquet:
-        table = parquet.read_row_groups(numbers, columns=names).select(names)
+        present = columns_to_read(names, parquet.schema_arrow.names)
+        table = parquet.read_row_groups(numbers, columns=present).select(present)
     wanted = pa.schema([schema.field(name) for name in names])
-    return table if table.schema.equals(wanted) else table.cast(wanted)
+    if table.schema.equals(wanted):
+        return table
+    return (table if present == names else from_version_1(table, wanted)).cast(wanted)
 
 
 @contextmanager
@@ -285,6 +289,12 @@ def _parquet(tables: Sequence[pa.Table], schema: pa.Schema) -> tuple[pa.Buffer, 
         write_page_index=True,
         write_page_checksum=True,
         sorting_columns=by,
+        use_dictionary=[
+            field.name
+            for field in schema
+            if field.name not in {*VARIED, COUNTED_UP} and not pa.types.is_nested(field.type)
+        ],
+        column_encoding={COUNTED_UP: "DELTA_BINARY_PACKED"} if COUNTED_UP in schema.names else None,
     ) as writer:
         for group in _groups(tables):
             for begin in range(0, group.num_rows, MOST_ROWS_A_GROUP):

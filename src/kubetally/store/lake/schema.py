@@ -7,10 +7,12 @@ from enum import StrEnum
 
 import pyarrow as pa
 
+from kubetally.domain.asset import Breakdown
 from kubetally.domain.component import Component, NetworkClasses
 from kubetally.domain.efficiency import Hours
+from kubetally.domain.idle_shares import IdleShare
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of the columns. What changes them raises it, and migrates where tables are opened (`tables.check_table`)."""
 
 VERSION_KEY = "kubetally.schema_version"
@@ -32,6 +34,18 @@ STATISTICS = ("account_id", "collection_id", "namespace")
 """Columns whose least and greatest value stand in the log, so that a reader can leave files out."""
 
 SORTED_BY = ("account_id", "namespace")
+
+COUNTED_UP = "ordinal"
+"""The column whose values go up by one."""
+
+VARIED = frozenset(
+    {
+        "pod", "cpu_core_usage_hours", "cpu_core_usage_max", "ram_byte_usage_hours", "ram_byte_usage_max",
+        "network_transfer_bytes", "network_receive_bytes", "network_cost", "network_internet_cost",
+        "network_region_cost", "idle_cpu_even", "idle_ram_even",
+    }
+)  # fmt: skip
+"""Columns whose values rarely repeat: a dictionary of them takes more than it saves (a sixth of a file altogether)."""
 
 
 class TableName(StrEnum):
@@ -60,7 +74,8 @@ def _labels(name: str, comment: str) -> pa.Field:
     return _column(name, pa.map_(pa.string(), pa.string()), comment)
 
 
-_INSTANT = pa.timestamp("us", tz="UTC")
+INSTANT = pa.timestamp("us", tz="UTC")
+"""In UTC, to the microsecond."""
 
 _HOURS = {
     "cpu_core_hours": "core-hours allocated: the greater of request and usage",
@@ -70,6 +85,8 @@ _HOURS = {
     "ram_byte_request_hours": "byte-hours of memory requested; null where nobody measured it",
     "ram_byte_usage_hours": "byte-hours of memory used; null where nobody measured it",
     "gpu_hours": "GPU-hours allocated",
+    "gpu_request_hours": "GPU-hours requested; null where nobody measured it",
+    "gpu_usage_hours": "GPU-hours used: the part of its GPUs that was busy; null where nobody measured it",
     "pv_byte_hours": "byte-hours of volumes",
     "network_transfer_bytes": "bytes sent",
     "network_receive_bytes": "bytes received",
@@ -84,6 +101,52 @@ _CLASSES = [
     _money(name, f"of network_cost, what went to the {to}, in `currency`; 0 in all classes where they are not known")
     for name, to in zip(CLASS_COLUMNS, NetworkClasses._fields, strict=True)
 ]
+ADJUSTMENT_COLUMNS = tuple(
+    f"{component.value}_adjustment"
+    for component in (
+        Component.CPU, Component.RAM, Component.GPU, Component.PV, Component.NETWORK, Component.LOAD_BALANCER,
+    )
+)  # fmt: skip
+"""Of the components that a source corrects row by row."""
+
+IDLE_COLUMNS = tuple(f"idle_{name}" for name in IdleShare._fields)
+"""In the order of `IdleShare`."""
+
+_ADJUSTMENTS = [
+    _money(name, f"part of {name.removesuffix('_adjustment')}_cost that corrects it to the cloud's bill; either sign")
+    for name in ADJUSTMENT_COLUMNS
+]
+_IDLE = [
+    _money(name, "share of the day's idle cost of a workload row, in `currency`; null for lines")
+    for name in IDLE_COLUMNS
+]
+_VOLUMES = pa.list_(
+    pa.struct(
+        [
+            ("name", pa.string()),
+            ("provider_id", pa.string()),
+            ("byte_hours", pa.float64()),
+            ("cost", MONEY),
+            ("adjustment", MONEY),
+        ]
+    )
+)
+_LOAD_BALANCERS = pa.list_(
+    pa.struct(
+        [
+            ("service", pa.string()),
+            ("hours", pa.float64()),
+            ("cost", MONEY),
+            ("private", pa.bool_()),
+            ("ip", pa.string()),
+            ("adjustment", MONEY),
+        ]
+    )
+)
+BREAKDOWNS = ("cpu_breakdown", "ram_breakdown", "breakdown")
+"""Columns of fractions, as `Breakdown`."""
+
+_BREAKDOWN = pa.struct([(name, pa.float64()) for name in Breakdown._fields])
 _ORDINAL = _column("ordinal", pa.int32(), "place among the rows of its collection, from 0")
 
 
@@ -91,8 +154,8 @@ def _identity(what: str) -> list[pa.Field]:
     """The columns that every table begins with."""
     return [
         _column(DAY, pa.date32(), "UTC day; the partition"),
-        _column("window_start", _INSTANT, f"from when on {what}"),
-        _column("window_end", _INSTANT, f"until when {what}; itself outside"),
+        _column("window_start", INSTANT, f"from when on {what}"),
+        _column("window_end", INSTANT, f"until when {what}; itself outside"),
         _text("account_id", "the account that the cluster is remembered as"),
         _text("cluster_id", "the cluster's own name for itself; null where its source tells none"),
     ]
@@ -108,39 +171,79 @@ _ORIGIN = [
 ALLOCATIONS = pa.schema(
     [
         *_identity("the row was booked"),
-        _text("kind", "workload, idle, unmounted, overhead or unexplained"),
-        _text("cause", "why bill and use differ; set for unexplained only"),
+        _text("kind", "workload, idle, unmounted, overhead or difference"),
+        _text("cause", "why bill and use differ; set for difference only"),
         _text("namespace", "null for lines, which have none"),
         _text("controller_kind", "deployment, statefulset, ...; null where the pod has none"),
         _text("controller", "name of the controller; null where the pod has none"),
         _text("pod", "null for lines"),
+        _text("container", "null for lines, and of days that version 1 stored, which have one row a pod"),
         _text("node", "null for lines, and where the source tells none"),
-        _column("containers", pa.int32(), "how many containers the row stands for"),
+        _text("provider_id", "the cloud's name for the node; null where not known"),
+        _column("started_at", INSTANT, "from when on the source saw it in the window; null where it tells no times"),
+        _column("ended_at", INSTANT, "until when; null where it tells no times"),
+        _column("minutes", pa.float64(), "minutes that it ran in the window"),
+        _column("containers", pa.int32(), "how many containers the row stands for: 1, or those of a version 1 pod"),
         _column("services", pa.list_(pa.string()), "names of the services in front of the pod; empty where none"),
         _labels("labels", "of the pod, as the source spells the keys; null where not known, empty where none"),
+        _labels("annotations", "of the pod; null where not known, empty where none"),
         _labels("namespace_labels", "of its namespace; null where not known, empty where none"),
-        _column("minutes", pa.float64(), "minutes that the pod lived in the window"),
+        _labels("namespace_annotations", "of its namespace; null where not known, empty where none"),
         *(_column(name, pa.float64(), comment) for name, comment in _HOURS.items()),
+        _column("cpu_core_usage_max", pa.float64(), "most cores used at a time; null where the source has none"),
+        _column("ram_byte_usage_max", pa.float64(), "most bytes of memory used; null where the source has none"),
         *_COSTS,
         *_CLASSES,
-        _column("audited", pa.bool_(), "whether the source's own bill stands behind the day"),
+        *_ADJUSTMENTS,
+        _column("volumes", _VOLUMES, "what it cost on each volume, part of pv_cost; null where not known"),
+        _column(
+            "load_balancers",
+            _LOAD_BALANCERS,
+            "what it cost on each load balancer, part of load_balancer_cost; null where not known",
+        ),
+        *_IDLE,
+        _money("error_bound", "how far the cost may be from the truth, in `currency`; null where nobody says"),
+        _column("assets_complete", pa.bool_(), "whether the source lists an asset for all that the day charges for"),
         *_ORIGIN,
     ]
 )
-"""Of `allocations` and `running`: a row is a pod on a node, or a line of the cluster."""
+"""Of `allocations` and `running`: a row is a container on a node, or a line of the cluster."""
 
 ASSETS = pa.schema(
     [
         *_identity("the asset is billed"),
-        _text("asset_type", "node, disk, load_balancer, network or management"),
+        _text("asset_type", "node, disk, load_balancer, network, management or other"),
+        _text("source_type", "the type as the source names it; set for other only"),
         _text("name", "as the source names it"),
         _column("names", pa.list_(pa.string()), "all names that an allocation may know it by"),
         _text("provider_id", "the cloud's name for it; null where not known"),
         _text("node_type", "instance type of a node; null for others"),
+        _text("pool", "node pool or group of a node; null where not known"),
+        _column("preemptible", pa.bool_(), "whether a node is a spot machine; null where not known"),
+        _text("region", "null where not known"),
+        _text("zone", "null where not known"),
+        _text("storage_class", "of a disk; null where not known"),
+        _text("volume_name", "of a disk; null where not known"),
+        _text("claim_name", "of the claim on a disk; null where not known"),
+        _text("claim_namespace", "of the claim on a disk; null where not known"),
+        _column("private", pa.bool_(), "whether a load balancer is internal; null where not known"),
+        _text("ip", "of a load balancer; null where not known"),
         _labels("labels", "null where not known, empty where none"),
+        _column("started_at", INSTANT, "from when on the source saw it in the window; null where it tells no times"),
+        _column("ended_at", INSTANT, "until when; null where it tells no times"),
         _column("hours", pa.float64(), "hours that it existed in the window"),
+        _column("cpu_cores", pa.float64(), "capacity of a node; null where not known"),
+        _column("cpu_core_hours", pa.float64(), "core-hours of a node; null where not known"),
+        _column("ram_byte_hours", pa.float64(), "byte-hours of memory of a node; null where not known"),
+        _column("gpu_hours", pa.float64(), "GPU-hours of a node; null where not known"),
+        _column("byte_hours", pa.float64(), "byte-hours of a disk; null where not known"),
+        _column("byte_hours_used", pa.float64(), "byte-hours of a disk that were used; null where not known"),
+        _column("byte_usage_max", pa.float64(), "most bytes of a disk used at a time; null where not known"),
+        _column("cpu_breakdown", _BREAKDOWN, "fractions of a node's CPU; null where not known"),
+        _column("ram_breakdown", _BREAKDOWN, "fractions of a node's memory; null where not known"),
+        _column("breakdown", _BREAKDOWN, "fractions of a disk; null where not known"),
         *_COSTS,
-        _money("total_cost", "sum of the ten costs, in `currency`"),
+        _money("total_cost", "sum of the ten costs, in `currency`; of other its amount, which is in none of them"),
         _column("discount", pa.float64(), "fraction of the list price that was taken off CPU and RAM"),
         _money("adjustment", "part of the costs that corrects them to the cloud's bill, in `currency`; either sign"),
         *_ORIGIN,
@@ -153,7 +256,7 @@ ACCOUNTS = pa.schema(
         _text("id", "the `account_id` of other tables"),
         _text("name", "what the account is called, or was until it was removed"),
         _text("organization", "name of the organization that it belongs to"),
-        _column("removed_at", _INSTANT, "when the account was removed; null while it is in use"),
+        _column("removed_at", INSTANT, "when the account was removed; null while it is in use"),
     ]
 )
 """Of `accounts`: a row is an account, removed or not. It has no days and is written as a whole."""

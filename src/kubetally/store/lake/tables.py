@@ -57,6 +57,7 @@ from kubetally.store.lake.log_folder import ACTIONS_KEY, MAX_TORN_ENTRIES, SET_A
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import DAY, SCHEMA_VERSION, SCHEMAS, STATISTICS, VERSION_KEY, TableName, in_files
 from kubetally.store.lake.storage import MissingFile
+from kubetally.store.lake.upgrade import is_of_earlier_version, unlike_columns, upgrade_table
 
 ATTEMPTS = 12
 _MAX_WRITER_VERSION = 7  # of the Delta protocol, the last that there is a specification of
@@ -540,12 +541,23 @@ class DayTable:
         """As it is now, made if nobody has made it."""
         snapshot = self.newest()
         if snapshot is not EMPTY:
-            return snapshot
+            return snapshot if self._upgraded() is None else self.newest()
         self._place.make()
         with self._translated():
             self._create()
             self._sync_log(0)
         return self.newest()
+
+    def _upgraded(self) -> int | None:
+        """Tell a table of an earlier version of the columns that it lacks; the version that did, else None."""
+        with self._using, self._translated():
+            handle = self._opened()
+            if handle is None or not is_of_earlier_version(handle):
+                return None
+            before = handle.version()
+            upgrade_table(handle, SCHEMAS[self.name])
+            self._sync_log(before + 1)
+            return handle.version()
 
     def _create(self) -> None:
         columns = ",".join(name for name in STATISTICS if name in self.schema.names)
@@ -701,13 +713,8 @@ def check_table(handle: DeltaTable, url: str, name: TableName) -> None:
         raise LakeForeign(url, f"it lacks the table property {VERSION_KEY}")
     if int(found) > SCHEMA_VERSION:
         raise LakeNewer(url, int(found), SCHEMA_VERSION)
-    # A version below SCHEMA_VERSION is migrated here, once there is one.
     columns, ours = pa.schema(handle.schema().to_arrow()), SCHEMAS[name]
-    unlike = [
-        field.name for field in ours if field.name not in columns.names or columns.field(field.name).type != field.type
-    ]
-    unlike += [name for name in columns.names if name not in ours.names]
-    if unlike:
+    if unlike := unlike_columns(columns, ours, int(found)):
         raise LakeForeign(url, f"other columns: {', '.join(unlike[:5])}")
 
 

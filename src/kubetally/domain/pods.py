@@ -1,0 +1,45 @@
+"""Pods, made of the rows of their containers where somebody asks for pods."""
+
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+
+from kubetally.domain.allocation import Kind
+from kubetally.domain.component import Costs, NetworkClasses
+from kubetally.domain.efficiency import Hours
+from kubetally.domain.row import Row
+
+_POD = attrgetter("namespace", "controller_kind", "controller", "pod", "node")
+
+
+def group_pods(rows: Iterable[Row]) -> list[Sequence[Row]]:
+    """The workload rows of each pod on a node, in the order in which pods come; other rows are left out."""
+    first_rows: dict[tuple[str | None, ...], Row] = {}
+    of_several: dict[tuple[str | None, ...], list[Row]] = {}  # most have one row: those need no list
+    workloads = [row for row in rows if row.kind is Kind.WORKLOAD]
+    for key, row in zip(map(_POD, workloads), workloads, strict=True):
+        first = first_rows.setdefault(key, row)
+        if first is not row:
+            of_several.setdefault(key, [first]).append(row)
+    return [of_several.get(key) or (row,) for key, row in first_rows.items()]
+
+
+def merge_pods(rows: Iterable[Row]) -> list[Row]:
+    """The workload rows with one row for each pod on a node, in the order in which pods come; other rows are left out.
+
+    A merged row has no details, the minutes of its longest container, and null for a request or usage that is null
+    for one of its containers.
+    """
+    return [_merged(pod) if len(pod) > 1 else pod[0] for pod in group_pods(rows)]
+
+
+def _merged(rows: Sequence[Row]) -> Row:
+    return rows[0]._replace(
+        container=None,
+        containers=sum(max(row.containers, 1) for row in rows),
+        minutes=max(row.minutes for row in rows),
+        hours=Hours.merged([row.hours for row in rows]),
+        costs=Costs.sum(row.costs for row in rows),
+        network_classes=NetworkClasses.sum(row.network_classes for row in rows),
+        services=tuple(sorted({service for row in rows for service in row.services})),
+        details=None,
+    )

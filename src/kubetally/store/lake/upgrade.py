@@ -1,0 +1,65 @@
+"""Tables and files that version 1 of the lake made, as version 2 has them.
+
+Files stay as they are until their day is written again: what reads them adds the columns that they lack. The table is
+told of the new columns before the first file that has them is committed.
+"""
+
+from collections.abc import Collection, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable, Schema
+
+from kubetally.store.lake.schema import SCHEMA_VERSION, VERSION_KEY
+
+RENAMED = {"assets_complete": "audited"}
+"""Columns of version 1 by what they are called now. An upgraded table keeps them, for the files that have them."""
+
+_KIND, _WORD, _NOW = "kind", "unexplained", "difference"
+
+
+def columns_to_read(names: Sequence[str], present: Collection[str]) -> list[str]:
+    """Which columns of a file that has `present` the columns `names` are made of."""
+    found = (name if name in present else RENAMED.get(name, name) for name in names)
+    return [name for name in found if name in present]
+
+
+def from_version_1(table: pa.Table, wanted: pa.Schema) -> pa.Table:
+    """The columns of `wanted`, null where version 1 has no such column."""
+
+    def column(field: pa.Field) -> pa.ChunkedArray:
+        for name in (field.name, RENAMED.get(field.name)):
+            if name in table.schema.names:
+                found = table[name]
+                return pc.if_else(pc.equal(found, _WORD), _NOW, found) if name == _KIND else found
+        return pa.chunked_array([pa.nulls(table.num_rows, field.type)])
+
+    return pa.table([column(field) for field in wanted], names=wanted.names)
+
+
+def unlike_columns(columns: pa.Schema, ours: pa.Schema, version: int) -> list[str]:
+    """Columns that a table of this version must not have, or not have so, and those that it must have."""
+    unlike = [field.name for field in columns if field.name not in ours.names and field.name not in RENAMED.values()]
+    unlike += [
+        name for name in columns.names if name in ours.names and columns.field(name).type != ours.field(name).type
+    ]
+    if version == SCHEMA_VERSION:
+        unlike += [name for name in ours.names if name not in columns.names]
+    return unlike
+
+
+def is_of_earlier_version(handle: DeltaTable) -> bool:
+    """Whether its table was made by an earlier version, and not upgraded."""
+    return handle.metadata().configuration.get(VERSION_KEY) != str(SCHEMA_VERSION)
+
+
+def upgrade_table(handle: DeltaTable, schema: pa.Schema) -> None:
+    """Tell a table of version 1 of the columns that version 2 adds.
+
+    It may be ended at any point, and is then done by whoever calls it next.
+    """
+    known = set(pa.schema(handle.schema().to_arrow()).names)
+    missing = [field for field in Schema.from_arrow(schema).fields if field.name not in known]
+    if missing:
+        handle.alter.add_columns(missing)
+    handle.alter.set_table_properties({VERSION_KEY: str(SCHEMA_VERSION)}, raise_if_not_exists=False)

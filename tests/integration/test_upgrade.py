@@ -1,0 +1,131 @@
+"""A home of version 1 of the lake is opened, read, collected into, backed up and restored.
+
+`tests/homes/version-1.tar.gz` was made by the last program of that version: two days of two recorded clusters, one
+of them collected twice. Beside it lies its backup.
+"""
+
+import gzip
+import tarfile
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+
+from kubetally.domain.allocation import Kind
+from kubetally.samples.replay import ReplayServer
+from kubetally.store.lake.schema import ALLOCATIONS, ASSETS, SCHEMA_VERSION, VERSION_KEY
+from tests.integration.commands import Done, call
+
+HOMES = Path(__file__).parents[1] / "homes"
+TOTALS = {"aurora": 80.956275 + 85.02604, "cygnus": 194.565339 + 194.560779}
+WINDOW = ("--start", "2026-11-20", "--end", "2026-11-22")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    with tarfile.open(HOMES / "version-1.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def backup(tmp_path: Path) -> Path:
+    path = tmp_path / "backup.tar"
+    path.write_bytes(gzip.decompress((HOMES / "version-1-backup.tar.gz").read_bytes()))
+    return path
+
+
+def do(home: Path, *args: str) -> Done:
+    done = call(*args, KUBETALLY_HOME=str(home))
+    assert done.code == 0, done.err
+    return done
+
+
+def totals(home: Path, *more: str) -> dict[str, float]:
+    clusters = do(home, "costs", *WINDOW, "--format", "json", *more).json
+    return {cluster["account"]: cluster["summary"]["total_cost"] for cluster in clusters}
+
+
+def version_of(home: Path, table: str) -> str | None:
+    return DeltaTable(home / "lake" / table).metadata().configuration.get(VERSION_KEY)
+
+
+def point_at(home: Path, replay: ReplayServer, *accounts: str) -> None:
+    """The sources of the home are gone; give its accounts those of this test."""
+    for account in accounts:
+        do(home, "accounts", "update", account, "--url", replay.url_of(account))
+
+
+def backfill(home: Path, account: str, start: str, end: str) -> str:
+    return do(home, "backfill", account, "--from", start, "--to", end).out
+
+
+def test_home_is_read_as_it_is(home: Path) -> None:
+    assert totals(home) == pytest.approx(TOTALS, abs=1e-9)
+    assert version_of(home, "allocations") == "1"
+
+
+def test_home_is_collected_into(home: Path, replay: ReplayServer) -> None:
+    point_at(home, replay, "aurora", "cygnus")
+    backfill(home, "cygnus", "2026-11-22", "2026-11-23")
+    assert {version_of(home, name) for name in ("allocations", "assets")} == {str(SCHEMA_VERSION)}
+    assert totals(home) == pytest.approx(TOTALS, abs=1e-9)
+
+
+def test_day_of_two_versions_is_whole(home: Path, replay: ReplayServer) -> None:
+    point_at(home, replay, "aurora")
+    backfill(home, "aurora", "2026-11-20", "2026-11-21")
+    assert totals(home) == pytest.approx(TOTALS, abs=1e-9)
+    table = DeltaTable(home / "lake" / "allocations").to_pyarrow_table(filters=[("day", "=", date(2026, 11, 20))])
+    by_account: dict[str, list[dict[str, object]]] = {}
+    for row in table.to_pylist():
+        by_account.setdefault(row["cluster_id"], []).append(row)
+    new, old = by_account["aurora"], by_account["cygnus"]
+    workloads = [[row for row in rows if row["kind"] == Kind.WORKLOAD] for rows in (new, old)]
+    assert [any(row["container"] for row in rows) for rows in workloads] == [True, False]
+    assert [all(row["started_at"] for row in rows) for rows in workloads] == [True, False]
+    assert {row["assets_complete"] for row in [*new, *old]} == {True, False} or all(
+        row["assets_complete"] for row in old
+    )
+    assert "unexplained" not in {row["kind"] for row in [*new, *old]}
+
+
+def test_other_programs_find_both_versions(home: Path, replay: ReplayServer) -> None:
+    point_at(home, replay, "cygnus")
+    backfill(home, "cygnus", "2026-11-22", "2026-11-23")
+    for name, schema in (("allocations", ALLOCATIONS), ("assets", ASSETS)):
+        table = DeltaTable(home / "lake" / name).to_pyarrow_table()
+        assert set(schema.names) <= set(table.column_names)
+        assert pa.types.is_decimal(table.schema.field("cpu_cost").type)
+        assert set(table["day"].to_pylist()) == {date(2026, 11, day) for day in (20, 21, 22)}
+
+
+def test_history_of_version_1_holds(home: Path, replay: ReplayServer) -> None:
+    point_at(home, replay, "cygnus")
+    backfill(home, "cygnus", "2026-11-20", "2026-11-21")
+    assert totals(home, "--as-of", "2026-11-28T22:26:30Z") == pytest.approx(TOTALS, abs=1e-9)
+
+
+def test_home_is_backed_up_and_restored(home: Path, tmp_path: Path) -> None:
+    file = str(tmp_path / "new.tar")
+    do(home, "backup", file)
+    do(tmp_path / "restored", "restore", file)
+    assert totals(tmp_path / "restored") == pytest.approx(TOTALS, abs=1e-9)
+
+
+def test_backup_of_version_1_is_restored(backup: Path, tmp_path: Path, replay: ReplayServer) -> None:
+    restored = tmp_path / "restored"
+    do(tmp_path / "none", "backup", "--verify", str(backup))
+    do(restored, "restore", str(backup))
+    assert totals(restored) == pytest.approx(TOTALS, abs=1e-9)
+    point_at(restored, replay, "aurora")
+    backfill(restored, "aurora", "2026-11-22", "2026-11-23")
+    assert totals(restored) == pytest.approx(TOTALS, abs=1e-9)
+
+
+def test_whole_home_is_checked_and_maintained(home: Path) -> None:
+    do(home, "maintain", "--check")
+    do(home, "maintain")
+    assert totals(home) == pytest.approx(TOTALS, abs=1e-9)
