@@ -92,6 +92,15 @@ def test_day_of_two_versions_is_whole(home: Path, replay: ReplayServer) -> None:
     assert "unexplained" not in {row["kind"] for row in [*new, *old]}
 
 
+def test_backfilled_days_lack_nothing(home: Path, replay: ReplayServer) -> None:
+    point_at(home, replay, "aurora", "cygnus")
+    backfill(home, "aurora", "2026-11-20", "2026-11-22")
+    backfill(home, "cygnus", "2026-11-20", "2026-11-21")
+    said = do(home, "maintain").out
+    assert "aurora:" not in said
+    assert "cygnus: 1 day (2026-11-21) lack" in said
+
+
 def test_other_programs_find_both_versions(home: Path, replay: ReplayServer) -> None:
     point_at(home, replay, "cygnus")
     backfill(home, "cygnus", "2026-11-22", "2026-11-23")
@@ -127,5 +136,7 @@ def test_backup_of_version_1_is_restored(backup: Path, tmp_path: Path, replay: R
 
 def test_whole_home_is_checked_and_maintained(home: Path) -> None:
     do(home, "maintain", "--check")
-    do(home, "maintain")
+    said = do(home, "maintain").out
+    assert "aurora: 2 days from 2026-11-20 to 2026-11-21 lack containers" in said
+    assert "kubetally backfill aurora --from 2026-11-20 --to 2026-11-22" in said
     assert totals(home) == pytest.approx(TOTALS, abs=1e-9)

@@ -1,6 +1,7 @@
 """`kubetally maintain`, `backup` and `restore`: looking after what is kept."""
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,7 +85,7 @@ def maintain(
       kubetally maintain --check
       kubetally maintain --repair --from-backup /backups/kubetally.tar
     """
-    from kubetally.wiring.collect import maintain_once
+    from kubetally.wiring.collect import days_of_earlier_versions, maintain_once
     from kubetally.wiring.storage_health import check_storage
 
     if from_backup is not None and not repair:
@@ -101,6 +102,14 @@ def maintain(
             f"Kept {done.held_back} old files of history: nothing was collected from {since} to {until}, so this "
             "machine's clock may be ahead. If it is right, collecting goes on and removes them later; --trust-clock "
             "removes them now"
+        )
+    for days in days_of_earlier_versions(settings):
+        span = f"from {days.first} to {days.last}" if days.last > days.first else f"({days.first})"
+        end = days.last + timedelta(days=1)
+        print(
+            f"{days.account}: {days_in_words(days.number)} {span} lack containers, annotations, volumes, load "
+            "balancers, maxima and idle shares: an earlier version stored them. `kubetally backfill "
+            f"{days.account} --from {days.first} --to {end}` adds what the source still has"
         )
     for problem in check_storage(settings).problems:
         warn(str(problem))

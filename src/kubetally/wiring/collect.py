@@ -9,11 +9,11 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
-from kubetally.domain.collection import NO_DATA
+from kubetally.domain.collection import LAKE_VERSION, NO_DATA
 from kubetally.domain.errors import RequestError, StoreError
 from kubetally.domain.money import to_number
 from kubetally.domain.trusted_time import TrustedTime
@@ -353,6 +353,27 @@ def maintain_once(settings: Settings, *, shorten: bool = False, trust_clock: boo
         done = maintain(ledger, ledger.clock, shorten=shorten, trust_clock=trust_clock)
         check_share(ledger.coverage, ledger.lake, ledger.clock.now())
         return done
+
+
+class EarlierDays(NamedTuple):
+    """How many days of an account an earlier version of the lake stored, and which is the first and which the last."""
+
+    account: str
+    number: int
+    first: date
+    last: date
+
+
+def days_of_earlier_versions(settings: Settings) -> list[EarlierDays]:
+    """The stored days that lack what this version of the lake keeps. Raises StoreError."""
+    with open_ledger(settings) as ledger:
+        names = {account.id: account.name for account in ledger.accounts.all()}
+        found = ledger.coverage.days_of_earlier_lakes(LAKE_VERSION)
+        return [
+            EarlierDays(names[account_id], days.count, days.first, days.last)
+            for account_id, days in found.items()
+            if account_id in names and days.first and days.last
+        ]
 
 
 def look_after_days(ledger: Ledger, clock: Clock, should_continue: Callable[[], bool]) -> None:

@@ -19,7 +19,7 @@ from kubetally.domain.allocation import Kind, LoadBalancerCost, VolumeCost
 from kubetally.domain.asset import NO_ASSET_DETAILS, Asset, AssetDetails, AssetType, Breakdown
 from kubetally.domain.booking import Booking
 from kubetally.domain.cluster_costs import SourceIdentity
-from kubetally.domain.collection import CollectedDay, Collection
+from kubetally.domain.collection import LAKE_VERSION, CollectedDay, Collection
 from kubetally.domain.component import ZERO, Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.errors import StoreError
@@ -266,7 +266,8 @@ def collection_of(table: pa.Table) -> Collection:
     )
     source = SourceIdentity(first["source"], cluster_id=first["cluster_id"])
     of_what = (first["collection_id"], first["account_id"], window.start.date(), window.end, source)
-    return Collection(*of_what, replace(booking, rows=()), len(rows), booking.balance())
+    version = 1 if all(row.details is None for row in rows) else LAKE_VERSION
+    return Collection(*of_what, replace(booking, rows=()), len(rows), booking.balance(), lake_version=version)
 
 
 @no_garbage()
