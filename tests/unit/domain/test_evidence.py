@@ -493,7 +493,9 @@ def test_loss_within_a_day_is_never_believed(cluster: list[Machine], lost: str, 
     if lost == "cost_model":  # whole hours without a price show
         assume(len(gone) >= 24)
     reading, _ = answered(cluster, lost, gone)
-    assert not is_believed(examine(reading, hours=answered_by_hour(cluster, lost, gone)))
+    hours = answered_by_hour(cluster, lost, gone)
+    assume(hours)  # where no hour has two samples nothing is answered by the hour, which proves nothing
+    assert not is_believed(examine(reading, hours=hours))
 
 
 @given(machines(), st.data())
