@@ -117,21 +117,24 @@ def _assert_same(allocations: bytes, assets: bytes, start: str, end: str) -> Non
     for kind in Kind:
         if kind is not Kind.WORKLOAD:
             assert booked.lines[kind] == booking.kind_costs(kind)._asdict(), kind
-    pods = {
-        (row.namespace, row.controller_kind, row.controller, row.pod, row.node): row
+    containers = {
+        (row.namespace, row.controller_kind, row.controller, row.pod, row.node, row.container): row
         for row in booking.rows
         if row.kind is Kind.WORKLOAD
     }
-    assert booked.pods.keys() == pods.keys()
+    assert booked.containers.keys() == containers.keys()
     by_namespace: dict[str | None, list[Costs]] = defaultdict(list)
-    for key, row in pods.items():
-        other = booked.pods[key]
+    for key, row in containers.items():
+        other, details = booked.containers[key], row.details
         by_namespace[row.namespace].append(row.costs)
         assert other["costs"] == row.costs._asdict(), key
         assert other["network_classes"] == row.network_classes._asdict(), key
-        assert len(other["containers"]) == row.containers, key
         assert (other["labels"], other["minutes"]) == (row.labels, row.minutes), key
         assert _close(other["hours"], row.hours._asdict()), key
+        assert details is not None
+        assert other["provider_id"] == details.provider_id, key
+        assert sum(volume["cost"] for volume in other["volumes"]) == sum(volume.cost for volume in details.volumes)
+        assert other["life"] == (details.life.start, details.life.end), key
     assert booked.namespaces() == {name: Costs.sum(costs)._asdict() for name, costs in by_namespace.items()}
 
 

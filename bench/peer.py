@@ -6,6 +6,7 @@ it leaves out (causes of a difference, texts of issues, windows to prorate) it i
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -41,7 +42,7 @@ class Booked:
 
     bill: Amounts
     lines: dict[str, Amounts]
-    pods: dict[tuple[str | None, ...], Row]
+    containers: dict[tuple[str | None, ...], Row]
     audited: bool
     missing: dict[str, Amounts] = field(default_factory=dict)
     beyond_parts: dict[str, int] = field(default_factory=dict)
@@ -50,8 +51,8 @@ class Booked:
     def namespaces(self) -> dict[str | None, Amounts]:
         """Workloads by namespace."""
         found: dict[str | None, Amounts] = {}
-        for key, pod in self.pods.items():
-            _add(found.setdefault(key[0], _nothing()), pod["costs"])
+        for key, container in self.containers.items():
+            _add(found.setdefault(key[0], _nothing()), container["costs"])
         return found
 
 
@@ -78,7 +79,7 @@ def book(allocations_body: bytes, assets_body: bytes, start: str, end: str, hour
 
 def _balance(rows: list[Row], assets: list[Row]) -> Booked:
     """Bill, use and what is left between them."""
-    pods = _pods(rows)
+    containers = _containers(rows)
     idle, over_commit = _clamped_idle(rows)
     unmounted, overhead, everything = _nothing(), _nothing(), _nothing()
     for row in rows:
@@ -100,8 +101,8 @@ def _balance(rows: list[Row], assets: list[Row]) -> Booked:
     overhead["management"] += bill["management"]
     overhead["shared"] -= everything["shared"]
     workload = _nothing()
-    for pod in pods.values():
-        _add(workload, pod["costs"])
+    for container in containers.values():
+        _add(workload, container["costs"])
     used = _nothing()
     for costs in (workload, idle, unmounted, overhead):
         _add(used, costs)
@@ -111,7 +112,7 @@ def _balance(rows: list[Row], assets: list[Row]) -> Booked:
     if used != bill:
         raise ValueError("the parts do not add up")
     lines["over_commit"] = over_commit
-    return Booked(bill, lines, pods, not missing, missing)
+    return Booked(bill, lines, containers, not missing, missing)
 
 
 def _allocation(name: str, answered: Row, step_hours: float, beyond_parts: dict[str, int], null_costs: set[str]) -> Row:
@@ -142,7 +143,15 @@ def _allocation(name: str, answered: Row, step_hours: float, beyond_parts: dict[
         "controller": _named(about.get("controller")),
         "pod": _named(about.get("pod")) if is_workload else None,
         "node": _named(about.get("node")),
-        "container": _named(about.get("container")) if is_workload else None,
+        "container": _container(about) if is_workload else None,
+        "provider_id": about.get("providerID") or None,
+        "life": (datetime.fromisoformat(answered["start"]), datetime.fromisoformat(answered["end"])),
+        "annotations": about.get("annotations"),
+        "namespace_annotations": about.get("namespaceAnnotations"),
+        "maxima": answered.get("rawAllocationOnly"),
+        "adjustments": {
+            component: round((answered[key] or 0) * 1_000_000) for component, (_, key) in _COSTS.items() if key
+        },
         "services": about.get("services") or [],
         "labels": about.get("labels"),
         "namespace_labels": about.get("namespaceLabels"),
@@ -155,11 +164,24 @@ def _allocation(name: str, answered: Row, step_hours: float, beyond_parts: dict[
             "zone": round((answered["networkCrossZoneCost"] or 0) * 1_000_000),
         },
         "volumes": [
-            (key.rpartition(":name=")[2], round(((volume["cost"] or 0) + (volume["adjustment"] or 0)) * 1_000_000))
+            {
+                "name": key.rpartition(":name=")[2],
+                "cost": round(((volume["cost"] or 0) + (volume["adjustment"] or 0)) * 1_000_000),
+                "byte_hours": volume["byteHours"] or 0.0,
+                "provider_id": volume["providerID"] or None,
+                "adjustment": round((volume["adjustment"] or 0) * 1_000_000),
+            }
             for key, volume in (answered["pvs"] or {}).items()
         ],
         "balancers": [
-            (balancer["service"], round(((balancer["cost"] or 0) + (balancer["adjustment"] or 0)) * 1_000_000))
+            {
+                "service": balancer["service"],
+                "cost": round(((balancer["cost"] or 0) + (balancer["adjustment"] or 0)) * 1_000_000),
+                "hours": balancer["hours"] or 0.0,
+                "private": balancer["private"],
+                "ip": balancer["ip"],
+                "adjustment": round((balancer["adjustment"] or 0) * 1_000_000),
+            }
             for balancer in (answered["lbAllocations"] or {}).values()
         ],
         "total": total,
@@ -176,42 +198,46 @@ def _hours(answered: Row, hours: float, step_hours: float) -> dict[str, float]:
         "ram_byte_request_hours": (answered["ramByteRequestAverage"] or 0.0) * hours,
         "ram_byte_usage_hours": (answered["ramByteUsageAverage"] or 0.0) * hours,
         "gpu_hours": answered["gpuHours"] or 0.0,
+        "gpu_request_hours": (answered["gpuRequestAverage"] or 0.0) * hours,
+        "gpu_usage_hours": (answered["gpuUsageAverage"] or 0.0) * (answered["gpuHours"] or 0.0),
         "pv_byte_hours": answered["pvByteHours"] or 0.0,
         "network_transfer_bytes": answered["networkTransferBytes"] or 0.0,
         "network_receive_bytes": answered["networkReceiveBytes"] or 0.0,
     }
 
 
+def _container(about: Row) -> str | None:
+    return None if about.get("container") == "__unmounted__" else _named(about.get("container"))
+
+
 def _named(name: str | None) -> str | None:
     return None if name in {None, "", "__unallocated__"} else name
 
 
-def _pods(rows: list[Row]) -> dict[tuple[str | None, ...], Row]:
-    """Containers merged into pods."""
-    pods: dict[tuple[str | None, ...], Row] = {}
+_OF_A_CONTAINER = (
+    "minutes", "hours", "costs", "network_classes", "labels", "namespace_labels", "provider_id", "life", "annotations",
+    "namespace_annotations", "maxima", "adjustments", "volumes", "balancers",
+)  # fmt: skip
+
+
+def _containers(rows: list[Row]) -> dict[tuple[str | None, ...], Row]:
+    """A row for each container on a node; what comes twice under one name is added up."""
+    containers: dict[tuple[str | None, ...], Row] = {}
     for row in rows:
         if row["kind"] != "workload":
             continue
-        key = (row["namespace"], row["controller_kind"], row["controller"], row["pod"], row["node"])
-        pod = pods.get(key)
-        if pod is None:
-            pods[key] = {
-                "containers": {row["container"]},
-                "minutes": row["minutes"],
-                "hours": row["hours"],
-                "costs": row["costs"],
-                "network_classes": row["network_classes"],
-                "services": set(row["services"]),
-                "labels": row["labels"],
-                "namespace_labels": row["namespace_labels"],
-            }
+        key = tuple(row[name] for name in ("namespace", "controller_kind", "controller", "pod", "node", "container"))
+        container = containers.get(key)
+        if container is None:
+            containers[key] = {name: row[name] for name in _OF_A_CONTAINER} | {"services": set(row["services"])}
         else:
-            pod["containers"].add(row["container"])
-            pod["minutes"] = max(pod["minutes"], row["minutes"])
-            for amounts in ("hours", "costs", "network_classes"):
-                pod[amounts] = {key: amount + row[amounts][key] for key, amount in pod[amounts].items()}
-            pod["services"] |= set(row["services"])
-    return pods
+            container["minutes"] = max(container["minutes"], row["minutes"])
+            for amounts in ("hours", "costs", "network_classes", "adjustments"):
+                container[amounts] = {name: amount + row[amounts][name] for name, amount in container[amounts].items()}
+            for lists in ("volumes", "balancers"):
+                container[lists] = container[lists] + row[lists]
+            container["services"] |= set(row["services"])
+    return containers
 
 
 def _clamped_idle(rows: list[Row]) -> tuple[Amounts, Amounts]:
@@ -243,15 +269,15 @@ def _without_asset(rows: list[Row], assets: list[Row]) -> dict[str, Amounts]:
         costs = row["costs"]
         if row["node"] and row["node"] not in names["Node"]:
             enter(f"node {row['node']}", cpu=costs["cpu"], ram=costs["ram"], gpu=costs["gpu"])
-        for volume, cost in row["volumes"]:
-            if volume not in names["Disk"]:
-                enter(f"volume {volume}", pv=cost)
+        for volume in row["volumes"]:
+            if volume["name"] not in names["Disk"]:
+                enter(f"volume {volume['name']}", pv=volume["cost"])
         if row["balancers"]:
-            shown, charged = sum(cost for _, cost in row["balancers"]), costs["load_balancer"]
-            for balancer, cost in row["balancers"]:
-                if balancer not in names["LoadBalancer"]:
-                    scaled = cost * charged // shown if shown > charged else cost
-                    enter(f"load balancer {balancer}", load_balancer=scaled)
+            shown, charged = sum(balancer["cost"] for balancer in row["balancers"]), costs["load_balancer"]
+            for balancer in row["balancers"]:
+                if balancer["service"] not in names["LoadBalancer"]:
+                    scaled = balancer["cost"] * charged // shown if shown > charged else balancer["cost"]
+                    enter(f"load balancer {balancer['service']}", load_balancer=scaled)
         elif costs["load_balancer"] and services.isdisjoint(row["services"]):
             named = "/".join(sorted(set(row["services"]))) or "without a name"
             enter(f"load balancer {named}", load_balancer=costs["load_balancer"])
