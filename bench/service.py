@@ -48,7 +48,9 @@ _BARE = "GET /bare HTTP/1.1\r\nHost: bench\r\n\r\n"
 
 
 def lines(seconds: float = SECONDS) -> list[Line]:
-    """Both servers at once, asked in turns; then the service alone by 200 clients for `seconds`."""
+    """Both servers at once, asked in turns; then the service alone by 200 clients for `seconds`; then its loop."""
+    from bench import loop_silence
+
     with _running("service") as service, _running("bare") as bare:
         cached = _cached(service, bare)
         many = _load(service, _REQUEST, CLIENTS, seconds)
@@ -69,6 +71,7 @@ def lines(seconds: float = SECONDS) -> list[Line]:
             "one question a day",
             (answered, questions) == (MISSES, _MISSED_DAYS),
         ),
+        *loop_silence.lines(),
     ]
 
 

@@ -17,6 +17,7 @@ _LAST_PORT = 65535
 _SHORTEST_PART = 8  # of a secret that was cut off
 _SHORTEST_AT_END = 6  # the same, at the end of a text that was cut off there
 _SHORTEST_IN_BASE64 = 8
+_PIECE_BYTES = 1024 * 1024
 _QUOTED_FROM = 8192  # characters of a long text in which what is shown of it may lie
 _ROOM = 4096  # characters after those, so that what a cut leaves of a secret is masked, or not among them
 
@@ -98,9 +99,16 @@ class Mask:
     def data(self, body: bytes) -> bytes:
         """`body` without the secrets that can't be mistaken for a name in it; the others may be a namespace's."""
         for spelling in self._in_data:
-            if spelling in body:
+            # In pieces: no other thread gets on while one is searched.
+            starts = range(0, len(body), _PIECE_BYTES)
+            if any(body.find(spelling, start, start + _PIECE_BYTES + len(spelling)) >= 0 for start in starts):
                 body = body.replace(spelling, MASK.encode())
         return body
+
+    @property
+    def changes_data(self) -> bool:
+        """Whether there is anything that `data` looks for."""
+        return bool(self._in_data)
 
     def _without_parts(self, text: str) -> str:
         view = _bytewise(text)

@@ -22,6 +22,11 @@ async def calculate_here(size_bytes: int, function: Callable[P, T], /, *args: P.
     return function(*args, **kwargs)
 
 
+async def calculate_on_thread(size_bytes: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """On a thread of the loop, which goes on meanwhile."""
+    return await asyncio.to_thread(function, *args, **kwargs)
+
+
 def run(work: Coroutine[Any, Any, T], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None) -> T:
     """As `asyncio.run`, whose task has no result here.
 

@@ -22,7 +22,7 @@ from kubetally.domain.window import Window, covered_hours, spans_without
 from kubetally.ledger.examination import look_around
 from kubetally.ledger.ports import About, CostSource, InfrastructureSource
 from kubetally.ledger.questions import Question
-from kubetally.tasks import task_group
+from kubetally.tasks import Calculate, calculate_here, task_group
 
 T = TypeVar("T")
 _GRACE_SECONDS = 5.0  # for what describes the costs, once they are there
@@ -83,7 +83,10 @@ class Answers:
 
 
 class Asking:
-    """A source and what measures beside it, asked `now` until the loop's time `ends`, which `seconds` led to."""
+    """A source and what measures beside it, asked `now` until the loop's time `ends`, which `seconds` led to.
+
+    calculate: runs what books the answers.
+    """
 
     def __init__(
         self,
@@ -92,10 +95,11 @@ class Asking:
         ends: float | None,
         seconds: float,
         now: datetime,
+        calculate: Calculate = calculate_here,
     ) -> None:
         self._source, self._infrastructure, self._ends, self._seconds = source, infrastructure, ends, seconds
         self._several = False
-        self._now = now
+        self._now, self._calculate = now, calculate
 
     async def answers(self, parts: Sequence[Question]) -> Answers:
         """What there is to each part, beside each other; one failure does not cancel the others."""
@@ -150,9 +154,11 @@ class Asking:
         reading = await self._in_time(self._source.read(part.ask))
         if isinstance(reading, SourceError):
             return reading
-        around = await self._in_time(look_around(self._source, reading, self._now))
+        around = await self._in_time(look_around(self._source, reading, self._now, calculate=self._calculate))
         beside = await measured
-        return booked(
+        return await self._calculate(
+            0,
+            booked,
             self._source.url,
             part,
             reading,

@@ -18,6 +18,7 @@ from kubetally.ledger.history import HeldDay
 from kubetally.ledger.ports import About, CostSource, InfrastructureSource
 from kubetally.ledger.questions import MOST_DAYS, Question, begun, questions
 from kubetally.ledger.told import each_once, failed, foreign_metrics, measured_issues
+from kubetally.tasks import Calculate, calculate_here
 
 _SAVINGS_SECONDS = 5.0  # for opening a source and asking it for savings, where nothing else is asked
 _HAS_SAVINGS = "Kubecost"  # of the products that tell costs the one that has any
@@ -74,17 +75,18 @@ async def get_joined_costs(
     clock: Clock,
     deadline_seconds: float | None = None,
     of_history: Sequence[Issue] = (),
+    calculate: Calculate = calculate_here,
 ) -> ClusterCosts:
     """As `get_cluster_costs`, of days that are held and of what the source tells of the rest of the window.
 
     place: where the source is, fit to be shown. open_live: where all of the window is held, called for a Kubecost's
     savings alone. Where it fails and something is held, that is the answer, and the rest is missing from it.
-    of_history: issues of collected days, such as that they could not be read.
+    of_history: issues of collected days, such as that they could not be read. calculate: runs what books the answers.
 
     Raises: HubError of the source, where nothing is held; SourceAndHistoryFailed, where that could not be read either.
     """
     try:
-        costs = await _joined(held, place, open_live, window, clock, deadline_seconds)
+        costs = await _joined(held, place, open_live, window, clock, deadline_seconds, calculate)
     except SourceError as error:
         if unread := [issue.message for issue in of_history if issue.kind is not IssueKind.NOT_REPLACED]:
             raise SourceAndHistoryFailed(error, unread) from error
@@ -99,6 +101,7 @@ async def _joined(
     window: Window,
     clock: Clock,
     deadline_seconds: float | None,
+    calculate: Calculate,
 ) -> ClusterCosts:
     over = begun(window, whole_hour(clock.now()))
     days = [day for day in held if over.contains(day.booking.window)]
@@ -107,12 +110,12 @@ async def _joined(
     parts = [part for gap in asked for part in questions(gap)]
     told: list[Issue] = []
     if parts:
-        answers = await _asked(place, open_live, parts, deadline_seconds, clock.now(), may_fail=bool(days))
+        answers = await _asked(place, open_live, parts, deadline_seconds, clock.now(), calculate, may_fail=bool(days))
     else:
         savings, told = await _savings_beside(days, place, open_live, deadline_seconds)
         answers = Answers(place, None, (), None, About(), savings)
     about = [*_not_asked(left, days, answers.url), *_about_the_window(window, over, parts, answers.url)]
-    return _assembled(window, over, days, answers, [*about, *told])
+    return await calculate(0, _assembled, window, over, days, answers, [*about, *told])
 
 
 def get_costs_as_of(held: Sequence[HeldDay], place: str, window: Window, as_of: datetime) -> ClusterCosts:
@@ -167,6 +170,7 @@ async def _asked(
     parts: Sequence[Question],
     deadline_seconds: float | None,
     now: datetime,
+    calculate: Calculate,
     *,
     may_fail: bool,
 ) -> Answers:
@@ -176,7 +180,7 @@ async def _asked(
     try:
         async with asyncio.timeout_at(ends) as opening, open_live() as live:
             opening.reschedule(None)  # from here on each question keeps the time itself, and what came in time counts
-            return await Asking(live.source, live.metrics, ends, deadline_seconds or 0, now).answers(parts)
+            return await Asking(live.source, live.metrics, ends, deadline_seconds or 0, now, calculate).answers(parts)
     except TimeoutError:
         why = DeadlinePassed(place, deadline_seconds or 0)
     except HubError as error:

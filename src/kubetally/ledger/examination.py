@@ -1,7 +1,7 @@
 """Asking a source further, where its answer for a day alone does not show whether samples are missing."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 from kubetally.domain.errors import HubError
@@ -10,32 +10,47 @@ from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.window import DAY, Window, midnight
 from kubetally.ledger.ports import CostSource
+from kubetally.tasks import Calculate, calculate_here
+
+_OfDay = Callable[[datetime], Awaitable[Sighting | None]]
 
 
 async def look_around(
-    source: CostSource, reading: Reading, now: datetime, deadline_seconds: float | None = None
+    source: CostSource,
+    reading: Reading,
+    now: datetime,
+    deadline_seconds: float | None = None,
+    calculate: Calculate = calculate_here,
 ) -> Around:
     """What the source saw on the days before and after, asked only where a reading is in doubt.
 
     Days that are not over, or could not be read by the deadline, stay unknown: the reading then stands for itself. Past
     a day without anything the next one is asked, as an outage may last longer than a day.
     """
-    if not is_in_doubt(reading):
+    if not await calculate(0, is_in_doubt, reading):
         return NOTHING_AROUND
     start = midnight(reading.window.start)
+
+    async def sighting(first: datetime) -> Sighting | None:
+        day = Window(first, first + DAY)
+        try:
+            return None if day.end > now else await calculate(0, sighting_of, await source.read(day))
+        except HubError:
+            return None
+
     try:
         async with asyncio.timeout(deadline_seconds):
-            return Around(*await asyncio.gather(_beside(source, start, -DAY, now), _beside(source, start, DAY, now)))
+            return Around(*await asyncio.gather(_beside(sighting, start, -DAY), _beside(sighting, start, DAY)))
     except TimeoutError:
         return NOTHING_AROUND
 
 
-async def _beside(source: CostSource, start: datetime, step: timedelta, now: datetime) -> Sighting | None:
+async def _beside(sighting: _OfDay, start: datetime, step: timedelta) -> Sighting | None:
     """When the source saw nodes and pods on the day beside, or on the one past it if it saw nothing on that one."""
-    first = await _sighting(source, Window(start + step, start + step + DAY), now)
+    first = await sighting(start + step)
     if first is None or first.either is not None:
         return first
-    second = await _sighting(source, Window(start + 2 * step, start + 2 * step + DAY), now)
+    second = await sighting(start + 2 * step)
     return first if second is None or second.either is None else second
 
 
@@ -55,12 +70,3 @@ async def look_by_hour(
         return hours, None
     message = f"the day could not be checked by the hour, so that a gap within it would not show: {why}"
     return (), Issue(IssueKind.HOURS_NOT_CHECKED, message, reading.source, reading.window)
-
-
-async def _sighting(source: CostSource, day: Window, now: datetime) -> Sighting | None:
-    if day.end > now:
-        return None
-    try:
-        return sighting_of(await source.read(day))
-    except HubError:
-        return None

@@ -33,6 +33,7 @@ from kubetally.ledger.ports import CostSource, MetricsSource
 from kubetally.ledger.series import series_of
 from kubetally.ledger.stored import Progress
 from kubetally.ledger.tally import Counted, CountedMetrics, Tally
+from kubetally.tasks import Calculate, calculate_on_thread
 
 T = TypeVar("T")
 KEPT = timedelta(minutes=15)
@@ -125,7 +126,8 @@ class CostService:
     asked at a time, of one account at most a quarter of them; waiting: those that may wait beside them, each for
     `patience_seconds`. kept_rows: booked rows that all kept answers may hold. database_seconds: longest wait for
     `accounts`; after `silence_seconds` what is remembered is answered as of the last time they could be read, for as
-    long as an answer is kept. lookup_seconds: how long a lookup stands.
+    long as an answer is kept. lookup_seconds: how long a lookup stands. calculate: runs what books and encodes answers,
+    beside the loop where others wait for it.
     """
 
     def __init__(
@@ -147,7 +149,9 @@ class CostService:
         silence_seconds: float = SILENCE_SECONDS,
         lookup_seconds: float = LOOKUP_SECONDS,
         progress_seconds: float = PROGRESS_SECONDS,
+        calculate: Calculate = calculate_on_thread,
     ) -> None:
+        self.calculate = calculate
         self.tally = Tally()
         self._database_seconds, self._silence_seconds = database_seconds, silence_seconds
         self._lookup_seconds, self._progress_seconds, self._is_silent = lookup_seconds, progress_seconds, False
@@ -463,6 +467,7 @@ class CostService:
                     clock=clock,
                     deadline_seconds=self._deadline_seconds,
                     of_history=held.issues,
+                    calculate=self.calculate,
                 )
             except (SourceError, RequestError, NotFound) as why:
                 seconds = round(time.monotonic() - began, 3)

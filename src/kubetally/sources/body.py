@@ -1,5 +1,6 @@
 """The body of an answer, read with a count of what it becomes once decompressed."""
 
+import asyncio
 import io
 import zlib
 from collections.abc import AsyncGenerator, Iterator
@@ -88,6 +89,7 @@ async def _decompressed(response: httpx.Response) -> AsyncGenerator[bytes]:
                 continue
             for piece in members.feed(data):
                 yield piece
+                await asyncio.sleep(0)  # what was received expands to many pieces, and others wait for the loop
     if members is not None:
         members.close()
 

@@ -23,7 +23,7 @@ class CostAnswers:
 
     def __init__(self, service: CostService, secret: Secret, clock: Clock, figures: Figures) -> None:
         self._service, self._secret, self._clock, self._figures = service, secret, clock, figures
-        self._bodies = Bodies()
+        self._bodies = Bodies(service.calculate)
 
     async def answer(self, scope: HTTPScope) -> "ReadyAnswer":
         """The answer of a request. Raises Problem and what `CostService.costs` raises."""

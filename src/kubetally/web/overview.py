@@ -138,7 +138,7 @@ class _Glances:
         """It goes on where nobody waits for it any more, so that the next page has it."""
         answer = await self._service.costs(account.id, key[2])
         # Adding up ten thousands of rows takes its time; the loop has others to serve meanwhile.
-        shown = await asyncio.to_thread(glance, account, answer.costs)
+        shown = await self._service.calculate(0, glance, account, answer.costs)
         kept = _Kept(shown, time.monotonic() - answer.age_seconds)
         self._kept.put(key, kept)
         return kept

@@ -1,6 +1,5 @@
 """`kubecost_metrics` and `kubecost_savings`: samples of an account's metrics, as phase 1 of the API showed them."""
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -95,7 +94,7 @@ async def _answer(
     dates, _ = question.given(clock)
     answer = await service.series(question.cloud_account_id, instants(dates), names)
     # A hundred thousand samples take their time; the loop has others to serve meanwhile.
-    body = await asyncio.to_thread(_encoded, answer, dates, body_of, demanded)
+    body = await service.calculate(0, _encoded, answer, dates, body_of, demanded)
     return Response(body, media_type=JSON, headers=NO_STORE)
 
 

@@ -13,6 +13,7 @@ from kubetally.ledger.accounts import Accounts
 from kubetally.ledger.database_wait import in_time
 from kubetally.ledger.ports import CostSource, MetricsSource
 from kubetally.settings import Settings
+from kubetally.tasks import Calculate, calculate_here
 from kubetally.wiring.cluster import Remembered
 from kubetally.wiring.discoveries import Discoveries
 from kubetally.wiring.sources import open_metrics, open_source
@@ -64,16 +65,20 @@ class Opener:
     """Opens what is asked about an account. How a context leads to a source is remembered.
 
     fleet: the account beside the others; which of them have no source of their own matters to one that has none.
+    calculate: runs what interprets answers.
     """
 
-    def __init__(self, fleet: Callable[[], Awaitable[Fleet]], settings: Settings) -> None:
+    def __init__(
+        self, fleet: Callable[[], Awaitable[Fleet]], settings: Settings, calculate: Calculate = calculate_here
+    ) -> None:
         self._fleet, self._settings, self._discoveries = fleet, settings, Discoveries()
+        self._calculate = calculate
 
     @asynccontextmanager
     async def source(self, account: Account) -> AsyncIterator[CostSource]:
         """The account's source, closed afterwards."""
         cluster = Remembered(account, *await self._fleet())
-        async with open_source(cluster, self._settings, self._discoveries) as source:
+        async with open_source(cluster, self._settings, self._discoveries, self._calculate) as source:
             yield source
 
     @asynccontextmanager

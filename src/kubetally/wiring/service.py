@@ -17,17 +17,20 @@ from kubetally.web.question import DEFAULT_WINDOW
 from kubetally.web.server import AddressNotFree, check_address, serve
 from kubetally.web.sign_in import SignIn
 from kubetally.wiring.beside import kept_running
+from kubetally.wiring.calculations import calculations
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.environment import UnusableSetting
 from kubetally.wiring.lake import shown_lake
 from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.opener import FleetInStore, Opener
+from kubetally.wiring.readers.pool import usable_cores
 from kubetally.wiring.secret import SecretInUse, link_of, secret_of
 from kubetally.wiring.storage_health import storage_check
 
 _AT_THE_DATABASE = 4
 _ANSWER_SECONDS = 4.0  # of the database; hung threads are free again after it, and a reconnection
 _AT_THE_LAKE = 2
+_INTERPRETERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +89,12 @@ def run_service(
         ThreadPoolExecutor(_AT_THE_DATABASE, "accounts") as executor,
         ThreadPoolExecutor(_AT_THE_LAKE, "history") as history_executor,
         ThreadPoolExecutor(1, "storage") as storage_executor,
+        calculations(min(_INTERPRETERS, usable_cores())) as calculate,
         kept_running() if collects else nullcontext(),
     ):
         accounts = ledger.accounts
-        opener = Opener(FleetInStore(accounts, executor, answer_seconds=DATABASE_SECONDS), settings)
+        fleet = FleetInStore(accounts, executor, answer_seconds=DATABASE_SECONDS)
+        opener = Opener(fleet, settings, calculate.in_process)
         service = CostService(
             accounts,
             opener.source,
@@ -99,6 +104,7 @@ def run_service(
             history=ledger.history,
             history_executor=history_executor,
             deadline_seconds=settings.deadline_seconds,
+            calculate=calculate.on_thread,
         )
         storage = storage_check(ledger, storage_executor)
         app = create_app(

@@ -24,6 +24,7 @@ from kubetally.sources.prometheus.client import PrometheusClient, QueryOptions
 from kubetally.sources.prometheus.promql import Selector
 from kubetally.sources.prometheus.source import PrometheusSource
 from kubetally.sources.transport import Transport
+from kubetally.tasks import Calculate, calculate_here
 from kubetally.wiring.access import access_of, checked_url, limits_of, prometheus_access_of, shown_url
 from kubetally.wiring.cluster import AnyCluster, Cluster, Remembered, name_of, place_of
 from kubetally.wiring.discoveries import Discoveries
@@ -34,7 +35,10 @@ _TENANT_HEADER = "x-scope-orgid"  # of Mimir, Cortex and what stands before them
 
 @asynccontextmanager
 async def open_source(
-    cluster: AnyCluster, settings: Settings | None = None, discoveries: Discoveries | None = None
+    cluster: AnyCluster,
+    settings: Settings | None = None,
+    discoveries: Discoveries | None = None,
+    calculate: Calculate = calculate_here,
 ) -> AsyncIterator[CostModelSource]:
     """The cluster's source, closed afterwards. How it was found, and what was passed over for it, is in the log.
 
@@ -62,6 +66,7 @@ async def open_source(
             default_currency=default_currency,
             default_is_stated=assumed is not None,
             profile=settings.savings_profile,
+            calculate=calculate,
         )
         try:
             yield source

@@ -25,6 +25,7 @@ from kubetally.ledger.database_wait import DatabaseSilent
 from kubetally.ledger.ports import About
 from kubetally.ledger.questions import MOST_DAYS
 from kubetally.ledger.service import ClusterUnreadable, CostService, NotACluster, Overloaded
+from kubetally.tasks import calculate_here
 from tests.served import NOON_AFTER, FixedClock
 from tests.service import AccountsInMemory, account, account_id
 
@@ -184,7 +185,7 @@ async def test_accounts_are_looked_up_beside_whatever_else_blocks_threads() -> N
     others = [asyncio.get_running_loop().run_in_executor(None, let_go.wait) for _ in range(100)]
     accounts = AccountsInMemory([account(1, "http://source")])
     with ThreadPoolExecutor(1) as own:
-        service = CostService(accounts, Source().open, FixedClock(), executor=own)
+        service = CostService(accounts, Source().open, FixedClock(), executor=own, calculate=calculate_here)
         try:
             assert not (await asyncio.wait_for(service.costs(account_id(1), DAY), 5)).is_hit
         finally:
