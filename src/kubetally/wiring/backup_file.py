@@ -72,13 +72,12 @@ def newer_than_known(file: Path) -> str | None:
     with suppress(BackupUnusable, NotADump, OSError), opened_backup(file) as tar:
         with understood(file):
             first = tar.next()
-            dump = tar.extractfile(first) if first is not None and first.name == DUMP else None
+            dump = tar.extractfile(first) if first is not None and first.name == DUMP and first.isreg() else None
         if dump is None:
             return None
         try:
             check_revision(dump)
-            with understood(file):
-                members = _lake_members(tar)
+            members = _lake_members(tar, file)
             with archived_lake(file, members) as lake:
                 lake.make()
         except (DumpIsNewer, LakeNewer, LakeProtocolNewer) as error:
@@ -116,7 +115,7 @@ def _contents(tar: tarfile.TarFile, file: Path, problems: list[str]) -> Contents
         summary = _summary(tar, file)
     except HubError as error:
         return Contents(_instant(tar, None), 0, 0, len(tar.getmembers()) - 2, (*problems, str(error)))
-    members = _lake_members(tar)
+    members = _lake_members(tar, file)
     with archived_lake(file, members) as lake:
         found = _problems_of_lake(lake, summary)
     over = [one for one in summary.days if not one.is_running]
@@ -129,10 +128,26 @@ def _contents(tar: tarfile.TarFile, file: Path, problems: list[str]) -> Contents
     )
 
 
-def _lake_members(tar: tarfile.TarFile) -> dict[str, Member]:
-    """The lake's files in a backup, by their path in the lake."""
-    members = (one for one in tar.getmembers() if one.name.startswith(LAKE))
-    return {one.name.removeprefix(LAKE): Member(one.offset_data, one.size) for one in members}
+def _lake_members(tar: tarfile.TarFile, file: Path) -> dict[str, Member]:
+    """The lake's files in a backup, by their path in the lake. Raises: BackupUnusable."""
+    with understood(file):
+        members = [member for member in tar.getmembers() if member.name.startswith(LAKE)]
+    for member in members:
+        _check_regular(member, file)
+        _check_name(member.name, file)
+    return {member.name.removeprefix(LAKE): Member(member.offset_data, member.size) for member in members}
+
+
+def _check_regular(member: tarfile.TarInfo, file: Path) -> None:
+    """Raises: BackupUnusable, for a link, folder, device or pipe."""
+    if not member.isreg() or member.issparse():
+        raise BackupUnusable(str(file), f"{member.name!r} is no regular file")
+
+
+def _check_name(name: str, file: Path) -> None:
+    """Raises: BackupUnusable, where a member would not be a file below the lake."""
+    if not _is_of_lake(name):
+        raise BackupUnusable(str(file), f"{name!r} is no name of a file of the lake")
 
 
 def _problems_of_lake(lake: Lake, summary: DumpSummary) -> list[str]:
@@ -272,11 +287,9 @@ def read_manifest(tar: tarfile.TarFile, file: Path) -> dict[str, str]:
     if not names or names[0] != DUMP or names[-1] != END:
         raise BackupUnusable(str(file), "it is cut off, or none of Kubetally's")
     for member in members:
-        if not member.isreg() or member.issparse():
-            raise BackupUnusable(str(file), f"{member.name!r} is no regular file")
+        _check_regular(member, file)
     for name in names[1:-1]:
-        if not _is_of_lake(name):
-            raise BackupUnusable(str(file), f"{name!r} is no name of a file of the lake")
+        _check_name(name, file)
     with understood(file, "its list of files can't be read"):
         manifest = msgspec.json.decode(b"".join(pieces(tar, members[-1], file)), type=dict[str, str])
     if names[:-1] != list(manifest):

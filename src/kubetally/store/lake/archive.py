@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import RawIOBase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 
 from kubetally.store.lake.delta import DeltaLake
+from kubetally.store.lake.faults import LakeDamaged
 from kubetally.store.lake.files import DamagedFile
 from kubetally.store.lake.log_folder import log_names
 from kubetally.store.lake.place import Place
@@ -30,10 +31,13 @@ class Member:
 def archived_lake(archive: Path, members: Mapping[str, Member]) -> Iterator[DeltaLake]:
     """The lake in an archive, to be read only; its logs are unpacked into a temporary folder meanwhile.
 
-    members: the lake's files, by their path in it, none of which leads out of it.
+    members: the lake's files, by their path in it. Raises: LakeDamaged, for a path that leads out of the lake.
     """
     with tempfile.TemporaryDirectory(prefix="kubetally-") as folder, archive.open("rb") as opened:
         logs = Path(folder)
+        for path in members:
+            if not _is_inside(path):
+                raise LakeDamaged(str(archive), f"the path {path!r} leads out of it")
         for path, member in members.items():
             if "_delta_log/" in path:
                 target = logs / path
@@ -41,6 +45,11 @@ def archived_lake(archive: Path, members: Mapping[str, Member]) -> Iterator[Delt
                 target.write_bytes(os.pread(opened.fileno(), member.size, member.begin))
         place = _ArchivePlace(str(archive), folder, logs, handle=opened.fileno(), members=members)
         yield DeltaLake(str(archive), place=lambda *_: place)
+
+
+def _is_inside(path: str) -> bool:
+    parts = PurePosixPath(path)
+    return not parts.is_absolute() and ".." not in parts.parts
 
 
 @dataclass(frozen=True)
