@@ -102,7 +102,7 @@ class LakeInMemory:
     def put(self, days: Sequence[CollectedDay]) -> int:
         return self.replace(self.pack(days))
 
-    def rows(self, collections: Sequence[Collection]) -> dict[str, tuple[Row, ...]]:
+    def rows(self, collections: Sequence[Collection], *, with_details: bool = False) -> dict[str, tuple[Row, ...]]:
         self.on_read()
         return {one.id: tuple(self._found(one).rows) for one in collections}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from kubetally.store.lake.schema import SCHEMA_VERSION
 from tests.integration.test_accounts_command import Home
 from tests.integration.upstream import Upstream, added, backfill
 from tests.served import Served
@@ -189,7 +190,11 @@ def test_backup_of_a_newer_program_is_not_replaced(home: Home, tmp_path: Path) -
     changes: tuple[tuple[str, bytes, bytes], ...] = (
         ("metadata.jsonl", b'"kubetally_dump":1', b'"kubetally_dump":2'),
         ("metadata.jsonl", b'"revision":"0', b'"revision":"9'),
-        ("lake/allocations/", b'"kubetally.schema_version":"1"', b'"kubetally.schema_version":"2"'),
+        (
+            "lake/allocations/",
+            b'"kubetally.schema_version":"%d"' % SCHEMA_VERSION,
+            b'"kubetally.schema_version":"%d"' % (SCHEMA_VERSION + 1),
+        ),
         ("lake/assets/", b'"minWriterVersion":2', b'"minWriterVersion":9'),
     )
     for member, old, new in changes:

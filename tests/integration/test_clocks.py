@@ -28,6 +28,7 @@ def _made_earlier(home: Home, by: timedelta) -> None:
             " superseded_at = superseded_at - :by",
             {"by": by // timedelta(microseconds=1)},
         )
+        database.execute("DELETE FROM log_files")  # which knows the entries as they were
     for entry in (home.folder / "lake").glob("*/_delta_log/*.json"):
         actions = [json.loads(line) for line in entry.read_text().splitlines()]
         for action in actions:

@@ -313,7 +313,10 @@ def test_lines_of_a_plugin_are_passed_on_to_a_terminal_only() -> None:
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w", encoding="utf-8") as terminal:
         show_on_terminal(DEVICE_LOGIN, terminal)
-        assert os.read(ours, 1000).decode() == f"{DEVICE_LOGIN}\r\n"
+        shown = b""
+        while not shown.endswith(b"\n"):  # a terminal may give a line in pieces
+            shown += os.read(ours, 1000)
+        assert shown.decode() == f"{DEVICE_LOGIN}\r\n"
     os.close(ours)
     file = io.StringIO()
     show_on_terminal(DEVICE_LOGIN, file)

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from kubetally.samples.demo import DemoServer
 from kubetally.samples.replay import ReplayServer
 from kubetally.store.meta.secrets import KeyRing
 from tests.faults import FaultServer
@@ -36,7 +37,7 @@ from tests.integration.test_accounts_command import (
     home,
     listener,
 )
-from tests.recordings import ALL
+from tests.recordings import ALL, folders
 from tests.served import Served
 
 __all__ = ["home", "listener"]
@@ -649,13 +650,12 @@ def test_the_demo_once_leaves_nothing_and_needs_no_port(tmpdir_of: Callable[[str
     assert not home.folder.exists()
 
 
-def test_the_demo_of_a_source_of_yours_serves_that(
-    start: Start, tmpdir_of: Callable[[str], Path], replay: ReplayServer
-) -> None:
+def test_the_demo_of_a_source_of_yours_serves_that(start: Start, tmpdir_of: Callable[[str], Path]) -> None:
     temporary = tmpdir_of("tmp")
-    url = replay.url_of("draco").replace("//", f"//{USER}:{PASSWORD}@")
-    program = start("demo", "--url", url, "--port", "0", TMPDIR=str(temporary))
-    body = curl(curl_of(program))
+    with DemoServer(folders()) as source:  # which knows any day, as the demo asks for the last ones
+        url = source.url_of("draco").replace("//", f"//{USER}:{PASSWORD}@")
+        program = start("demo", "--url", url, "--port", "0", TMPDIR=str(temporary))
+        body = curl(curl_of(program))
     assert body["source"]["cluster_id"] == "draco"
     assert body["end_date"] - body["start_date"] == 7 * DAY_S
     assert PASSWORD not in program.out + program.err + json.dumps(body)

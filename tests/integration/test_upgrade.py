@@ -98,7 +98,7 @@ def test_backfilled_days_lack_nothing(home: Path, replay: ReplayServer) -> None:
     backfill(home, "cygnus", "2026-11-20", "2026-11-21")
     said = do(home, "maintain").out
     assert "aurora:" not in said
-    assert "cygnus: 1 day (2026-11-21) lack" in said
+    assert "cygnus: an earlier version stored 1 day (2026-11-21)" in said
 
 
 def test_other_programs_find_both_versions(home: Path, replay: ReplayServer) -> None:
@@ -137,6 +137,6 @@ def test_backup_of_version_1_is_restored(backup: Path, tmp_path: Path, replay: R
 def test_whole_home_is_checked_and_maintained(home: Path) -> None:
     do(home, "maintain", "--check")
     said = do(home, "maintain").out
-    assert "aurora: 2 days from 2026-11-20 to 2026-11-21 lack containers" in said
+    assert "aurora: an earlier version stored 2 days from 2026-11-20 to 2026-11-21, without containers" in said
     assert "kubetally backfill aurora --from 2026-11-20 --to 2026-11-22" in said
     assert totals(home) == pytest.approx(TOTALS, abs=1e-9)

@@ -107,9 +107,9 @@ def maintain(
         span = f"from {days.first} to {days.last}" if days.last > days.first else f"({days.first})"
         end = days.last + timedelta(days=1)
         print(
-            f"{days.account}: {days_in_words(days.number)} {span} lack containers, annotations, volumes, load "
-            "balancers, maxima and idle shares: an earlier version stored them. `kubetally backfill "
-            f"{days.account} --from {days.first} --to {end}` adds what the source still has"
+            f"{days.account}: an earlier version stored {days_in_words(days.number)} {span}, without containers, "
+            "annotations, volumes, load balancers, maxima and idle shares. `kubetally backfill "
+            f"{days.account} --from {days.first} --to {end}` adds them for the days that the source still has"
         )
     for problem in check_storage(settings).problems:
         warn(str(problem))

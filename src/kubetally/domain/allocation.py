@@ -26,21 +26,27 @@ def stands_for_volumes(namespace: str | None, pod: str | None) -> bool:
 
 
 class VolumeCost(NamedTuple):
-    """What a row cost on one volume, in micros, adjustment inside. `resource` is the volume's name."""
+    """What a row cost on one volume, in micros, adjustment inside. `resource` is the volume's name.
+
+    byte_hours: None where the source does not say.
+    """
 
     resource: str
     cost: int
-    byte_hours: float = 0.0
+    byte_hours: float | None = None
     provider_id: str | None = None
     adjustment: int = 0
 
 
 class LoadBalancerCost(NamedTuple):
-    """What a row cost on one load balancer, in micros, adjustment inside. `resource` is `namespace/service`."""
+    """What a row cost on one load balancer, in micros, adjustment inside. `resource` is `namespace/service`.
+
+    hours, private, ip: None where the source does not say.
+    """
 
     resource: str
     cost: int
-    hours: float = 0.0
+    hours: float | None = None
     private: bool | None = None
     ip: str | None = None
     adjustment: int = 0
@@ -94,7 +100,10 @@ class Allocation(NamedTuple):
         if shown <= self.costs.load_balancer or shown <= 0:
             return self.balancers
         parts = split(self.costs.load_balancer, [piece.cost for piece in self.balancers])
-        return tuple(piece._replace(cost=part) for piece, part in zip(self.balancers, parts, strict=True))
+        return tuple(
+            piece._replace(cost=part, adjustment=round(piece.adjustment * part / piece.cost) if piece.cost else 0)
+            for piece, part in zip(self.balancers, parts, strict=True)
+        )
 
     def within(self, window: Window) -> "Allocation | None":
         """The share of the row that falls into `window`, prorated by time; None where nothing does.
@@ -115,6 +124,9 @@ class Allocation(NamedTuple):
         def share(amount: int) -> int:
             return prorate(amount, since, until)
 
+        def times(hours: float | None) -> float | None:
+            return None if hours is None else hours * part
+
         return self._replace(
             step=common,
             minutes=self.minutes * part,
@@ -124,13 +136,13 @@ class Allocation(NamedTuple):
             adjustments=Costs(*costs(self.adjustments)) if any(self.adjustments) else ZERO,
             volumes=tuple(
                 volume._replace(
-                    cost=share(volume.cost), byte_hours=volume.byte_hours * part, adjustment=share(volume.adjustment)
+                    cost=share(volume.cost), byte_hours=times(volume.byte_hours), adjustment=share(volume.adjustment)
                 )
                 for volume in self.volumes
             ),
             balancers=tuple(
                 balancer._replace(
-                    cost=share(balancer.cost), hours=balancer.hours * part, adjustment=share(balancer.adjustment)
+                    cost=share(balancer.cost), hours=times(balancer.hours), adjustment=share(balancer.adjustment)
                 )
                 for balancer in self.balancers
             ),

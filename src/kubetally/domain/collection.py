@@ -145,6 +145,17 @@ def collected(
     return CollectedDay(collection, tuple(booking.rows[at] for at in order), assets, shares)
 
 
+@no_garbage()
+def stored_day(collection: Collection, rows: Sequence[Row], assets: Sequence[Asset]) -> CollectedDay:
+    """A stored collection, to be stored once more, from its rows with all that is stored of them.
+
+    Its idle cost is shared as it was when it was booked; that of a day without shares stays so.
+    """
+    order = order_rows(rows)
+    shares = None if collection.lake_version < LAKE_VERSION else share_idle(rows, order)
+    return CollectedDay(collection, tuple(rows[at] for at in order), assets, shares)
+
+
 def has_assets(issues: Iterable[Issue]) -> bool:
     """Whether a booking with these issues has a bill made of assets."""
     return all(issue.kind is not IssueKind.NOT_AUDITED for issue in issues)

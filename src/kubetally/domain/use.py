@@ -1,11 +1,11 @@
 """The use side of a cluster-day: what the source charged workloads, idle and everything else (B2)."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from math import fsum
 from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from kubetally.domain.allocation import Allocation, Kind, LoadBalancerCost, VolumeCost
 from kubetally.domain.component import ZERO, Costs, NetworkClasses
@@ -13,6 +13,7 @@ from kubetally.domain.efficiency import Hours
 from kubetally.domain.row import Row, RowDetails
 from kubetally.domain.window import Window
 
+_Value = TypeVar("_Value")
 _CONTAINER = attrgetter("namespace", "controller_kind", "controller", "pod", "node", "container")
 
 
@@ -108,7 +109,7 @@ def _containers(workloads: Sequence[Allocation]) -> list[Row]:
 def _alone(row: Allocation) -> Row:
     details = RowDetails(
         row.provider_id, row.life, row.annotations, row.namespace_annotations, row.cpu_core_usage_max,
-        row.ram_byte_usage_max, row.adjustments, row.volumes, row.balancers,
+        row.ram_byte_usage_max, row.adjustments, row.volumes, row.scaled_balancers() if row.balancers else (),
     )  # fmt: skip
     return Row(
         Kind.WORKLOAD, None, row.namespace, row.controller_kind, row.controller, row.pod, row.container, row.node, 1,
@@ -128,24 +129,35 @@ def _merged(rows: Sequence[Allocation]) -> Row:
         costs=Costs.sum([row.costs for row in rows]),
         network_classes=NetworkClasses.sum([row.network_classes for row in rows]),
         services=tuple(sorted({service for row in rows for service in row.services})),
+        labels=_merged_labels(row.labels for row in rows),
+        namespace_labels=_merged_labels(row.namespace_labels for row in rows),
         details=_merged_details(rows),
     )
 
 
 def _merged_details(rows: Sequence[Allocation]) -> RowDetails:
-    first = rows[0]
     lives = [row.life for row in rows if row.life is not None]
     return RowDetails(
-        first.provider_id,
+        _first_known(row.provider_id for row in rows),
         Window(min(life.start for life in lives), max(life.end for life in lives)) if lives else None,
-        first.annotations,
-        first.namespace_annotations,
+        _merged_labels(row.annotations for row in rows),
+        _merged_labels(row.namespace_annotations for row in rows),
         max((row.cpu_core_usage_max for row in rows if row.cpu_core_usage_max is not None), default=None),
         max((row.ram_byte_usage_max for row in rows if row.ram_byte_usage_max is not None), default=None),
         Costs.sum(row.adjustments for row in rows) if any(any(row.adjustments) for row in rows) else ZERO,
         tuple(_merged_volumes(volume for row in rows for volume in row.volumes)),
-        tuple(_merged_load_balancers(balancer for row in rows for balancer in row.balancers)),
+        tuple(_merged_load_balancers(balancer for row in rows for balancer in row.scaled_balancers())),
     )
+
+
+def _first_known(values: Iterable[_Value | None]) -> _Value | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _merged_labels(mappings: Iterable[Mapping[str, str] | None]) -> Mapping[str, str] | None:
+    """All labels, of one key the first; None where none are known."""
+    known = [mapping for mapping in mappings if mapping is not None]
+    return {key: value for mapping in reversed(known) for key, value in mapping.items()} if known else None
 
 
 def _merged_volumes(volumes: Iterable[VolumeCost]) -> Iterator[VolumeCost]:
@@ -156,9 +168,15 @@ def _merged_volumes(volumes: Iterable[VolumeCost]) -> Iterator[VolumeCost]:
     for same in by_name.values():
         yield same[0]._replace(
             cost=sum(volume.cost for volume in same),
-            byte_hours=fsum(volume.byte_hours for volume in same),
+            byte_hours=_sum_of_known(volume.byte_hours for volume in same),
+            provider_id=_first_known(volume.provider_id for volume in same),
             adjustment=sum(volume.adjustment for volume in same),
         )
+
+
+def _sum_of_known(amounts: Iterable[float | None]) -> float | None:
+    known = [amount for amount in amounts if amount is not None]
+    return fsum(known) if known else None
 
 
 def _merged_load_balancers(balancers: Iterable[LoadBalancerCost]) -> Iterator[LoadBalancerCost]:
@@ -169,6 +187,8 @@ def _merged_load_balancers(balancers: Iterable[LoadBalancerCost]) -> Iterator[Lo
     for same in by_service.values():
         yield same[0]._replace(
             cost=sum(balancer.cost for balancer in same),
-            hours=fsum(balancer.hours for balancer in same),
+            hours=_sum_of_known(balancer.hours for balancer in same),
+            private=_first_known(balancer.private for balancer in same),
+            ip=_first_known(balancer.ip for balancer in same),
             adjustment=sum(balancer.adjustment for balancer in same),
         )

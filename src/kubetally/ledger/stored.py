@@ -287,10 +287,11 @@ class Lake(Protocol):
         """`replace` of days that are packed now."""
         ...
 
-    def rows(self, collections: Sequence[Collection]) -> dict[str, tuple[Row, ...]]:
+    def rows(self, collections: Sequence[Collection], *, with_details: bool = False) -> dict[str, tuple[Row, ...]]:
         """The rows of collections by their id, each as it was written, and verified.
 
-        Their number, and their sums by component and kind, are what the collection recorded.
+        Their number, and their sums by component and kind, are what the collection recorded. with_details: all that
+        is stored of a row, which takes longer to read.
         Raises: CollectionGone, DayDamaged.
         """
         ...

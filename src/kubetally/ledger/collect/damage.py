@@ -6,7 +6,15 @@ from datetime import date, datetime
 
 import structlog
 
-from kubetally.domain.collection import DAMAGE_CODES, DAMAGED, SET_ASIDE, CollectedDay, Collection, CoveredDay
+from kubetally.domain.collection import (
+    DAMAGE_CODES,
+    DAMAGED,
+    SET_ASIDE,
+    CollectedDay,
+    Collection,
+    CoveredDay,
+    stored_day,
+)
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.stored import AssetsDamaged, Coverage, Lake
 
@@ -134,17 +142,17 @@ def read_collection(lake: Lake, collection: Collection) -> tuple[CollectedDay | 
     Raises: StoreError, of a store that is away.
     """
     try:
-        rows = lake.rows([collection])[collection.id]
+        rows = lake.rows([collection], with_details=True)[collection.id]
     except StoreError as error:
         if error.retryable:
             raise
         return None, error
     try:
-        return CollectedDay(collection, rows, lake.assets([collection])[collection.id]), None
+        return stored_day(collection, rows, lake.assets([collection])[collection.id]), None
     except StoreError as error:
         if error.retryable:
             raise
-        return CollectedDay(collection, rows, ()), error
+        return stored_day(collection, rows, ()), error
 
 
 def _damaged_day(collection: Collection, error: StoreError, before: CoveredDay | None) -> DamagedDay:

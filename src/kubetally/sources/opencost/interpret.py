@@ -148,7 +148,8 @@ class _Interpretation:
             issues += self._machines_twice(matched)
         unknown = unknown_cost_keys(answer, set(notes.beyond_parts)) if notes.beyond_parts else ()
         issues += notes.issues(unknown)
-        others = [asset for asset in notes.other_assets if self.cluster_id in (None, asset.cluster_id)]
+        # They are in no total: one that names no cluster may stand with each.
+        others = [a for a in notes.other_assets if self.cluster_id is None or a.cluster_id in (self.cluster_id, None)]
         issues += self._other_assets(others)
         issues += self._warning(warnings, "allocations")
         if repaired:

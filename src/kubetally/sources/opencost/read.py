@@ -289,7 +289,8 @@ def read_assets(answer: AssetAnswer, asked: Window, notes: Notes) -> list[Asset]
 
     Raises: AnswerNotUnderstood.
     """
-    assets = []
+    assets: list[Asset] = []
+    is_beyond = False
     for step in _sets(answer.data):
         for row in step.values():
             if row is None or row.type in _OUTSIDE:
@@ -298,12 +299,12 @@ def read_assets(answer: AssetAnswer, asked: Window, notes: Notes) -> list[Asset]
             if asked.overlap(window) is None and not asked.contains(window):
                 continue
             if row.type not in _ASSET_TYPES:
-                notes.other_assets.append(_other_asset(row, window))
-                continue
-            if not asked.contains(window):
-                return None
-            assets.append(_asset(row, window, notes))
-    return assets
+                notes.other_assets += filter(None, [_other_asset(row, window).within(asked)])
+            elif not asked.contains(window):
+                is_beyond = True
+            else:
+                assets.append(_asset(row, window, notes))
+    return None if is_beyond else assets
 
 
 def are_of_one_span(assets: Iterable[Asset], covered: Sequence[Window]) -> bool:
@@ -643,7 +644,7 @@ def _other_asset(row: AssetRow, window: Window) -> Asset:
         name=name,
         names=frozenset(filter(None, (name,))),
         window=window,
-        cluster_id=about.cluster if about else None,
+        cluster_id=(about.cluster if about else None) or None,
         provider_id=about.provider_id if about else None,
         labels=row.labels,
         hours=min(max(row.minutes or 0.0, 0.0) / 60, window.hours),
@@ -731,9 +732,9 @@ def _volume(key: str, volume: Volume, notes: Notes) -> VolumeCost:
     return VolumeCost(
         key.rpartition(":name=")[2],
         _cost_of_piece(volume, "pvs.cost", key, notes),
-        _bounded(volume.byte_hours),
+        _known(volume.byte_hours),
         volume.provider_id or None,
-        to_micros(volume.adjustment) if volume.adjustment else 0,
+        _adjustment_of(volume),
     )
 
 
@@ -741,16 +742,16 @@ def _balancer(key: str, balancer: Balancer, notes: Notes) -> LoadBalancerCost:
     return LoadBalancerCost(
         balancer.service or key.partition("/")[2],
         _cost_of_piece(balancer, "lbAllocations.cost", key, notes),
-        _bounded(balancer.hours),
+        _known(balancer.hours),
         balancer.private,
         balancer.ip or None,
-        to_micros(balancer.adjustment) if balancer.adjustment else 0,
+        _adjustment_of(balancer),
     )
 
 
-def _bounded(hours: float | None) -> float:
-    """Hours that no sum is made of; 0 where they are unknown or beyond all measure."""
-    return hours if hours is not None and 0 <= hours <= _MOST_HOURS else 0.0
+def _adjustment_of(piece: Volume | Balancer) -> int:
+    """Micros; 0 where there is none, or one that is too large."""
+    return to_micros(piece.adjustment) if piece.adjustment and abs(piece.adjustment) * 1e6 < _MOST else 0
 
 
 def _cost_of_piece(piece: Volume | Balancer, key: str, name: str, notes: Notes) -> int:
@@ -762,7 +763,7 @@ def _cost_of_piece(piece: Volume | Balancer, key: str, name: str, notes: Notes) 
         notes.huge[name] = key
         notes.huge_keys.add(key)
         return 0
-    return max(to_micros(piece.cost), 0) + (to_micros(piece.adjustment) if piece.adjustment else 0)
+    return max(to_micros(piece.cost), 0) + _adjustment_of(piece)
 
 
 def _asset(row: AssetRow, window: Window, notes: Notes) -> Asset:

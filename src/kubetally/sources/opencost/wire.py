@@ -57,7 +57,7 @@ class Properties(Struct, rename="camel", gc=False):
 class Volume(Struct, rename="camel", gc=False):
     """What a row was charged for one volume; raw floats."""
 
-    byte_hours: Figure = 0.0
+    byte_hours: Figure = None
     cost: Figure = 0.0
     provider_id: str | None = field(default=None, name="providerID")
     adjustment: Figure = 0.0
@@ -70,7 +70,7 @@ class Balancer(Struct, gc=False):
     cost: Figure = 0.0
     private: bool | None = None
     ip: str | None = None
-    hours: Figure = 0.0
+    hours: Figure = None
     adjustment: Figure = 0.0
 
 

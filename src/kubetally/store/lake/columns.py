@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from itertools import accumulate, chain, repeat
 from operator import itemgetter
 from typing import Any, TypeAlias, TypeVar
@@ -140,17 +141,17 @@ def allocation_tables(days: Sequence[CollectedDay]) -> list[pa.Table]:
         **{name: _maps(more[name]) for name in ("annotations", "namespace_annotations")},
         **_floats({"minutes": fields["minutes"], **_named(Hours._fields, fields["hours"])}),
         **_floats({name: more[name] for name in ("cpu_core_usage_max", "ram_byte_usage_max")}),
-        **_amounts(
+        **_measured_costs(days, counts, _named(COST_COLUMNS, fields["costs"])),
+        **_amounts(_named(CLASS_COLUMNS, fields["network_classes"])),
+        **_adjustments(more["adjustments"]),
+        **_idle_shares(days, fields["kind"]),
+        **_each_beyond(
             {
-                **_named(COST_COLUMNS, fields["costs"]),
-                **_named(CLASS_COLUMNS, fields["network_classes"]),
+                "volumes": lambda: _volumes(fields["details"]),
+                "load_balancers": lambda: _load_balancers(fields["details"]),
+                "error_bound": lambda: _optional_amounts(more["error_bound"]),
             }
         ),
-        **_adjustments(more["adjustments"]),
-        "volumes": _volumes(fields["details"]),
-        "load_balancers": _load_balancers(fields["details"]),
-        **_idle_shares(days, fields["kind"]),
-        "error_bound": _optional_amounts(more["error_bound"]),
     }
     return _sliced(_table(columns, ALLOCATION_FILE, len(rows)), counts)
 
@@ -163,6 +164,10 @@ def asset_tables(days: Sequence[CollectedDay]) -> list[pa.Table]:
     fields = dict(zip(Asset._fields, _transposed(assets, len(Asset._fields)), strict=True))
     details = [of_asset or NO_ASSET_DETAILS for of_asset in fields["details"]]
     more = dict(zip(AssetDetails._fields, _transposed(details, len(AssetDetails._fields)), strict=True))
+    totals = [
+        amount if type_ is AssetType.OTHER else sum(costs)
+        for type_, costs, amount in zip(fields["type"], fields["costs"], more["amount"], strict=True)
+    ]
     columns = {
         **_origin(days, counts),
         "window_start": [window.start for window in fields["window"]],
@@ -177,12 +182,7 @@ def asset_tables(days: Sequence[CollectedDay]) -> list[pa.Table]:
         **{name: _structs(more[name], Breakdown._fields, ASSETS.field(name).type) for name in BREAKDOWNS},
         **_floats({"hours": fields["hours"], "discount": fields["discount"]}),
         **_amounts({**_named(COST_COLUMNS, fields["costs"]), "adjustment": fields["adjustment"]}),
-        "total_cost": _optional_amounts(
-            [
-                amount if type_ is AssetType.OTHER else sum(costs)
-                for type_, costs, amount in zip(fields["type"], fields["costs"], more["amount"], strict=True)
-            ]
-        ),
+        **_each_beyond({"total_cost": lambda: _optional_amounts(totals)}),
     }
     return _sliced(_table(columns, ASSET_FILE, len(assets)), counts)
 
@@ -247,6 +247,8 @@ def collection_of(table: pa.Table) -> Collection:
     measured.
     """
     first, rows = table.slice(0, 1).to_pylist()[0], rows_of(table)
+    are_workloads = [row.kind is Kind.WORKLOAD for row in rows]
+    version = 1 if any(are_workloads) and all(row.details is None for row in rows) else LAKE_VERSION
     window = Window(first["window_start"], first["window_end"])
     bill = Costs.sum(row.costs for row in rows)
     kind = IssueKind.SOURCE_WARNING if first["assets_complete"] else IssueKind.NOT_AUDITED
@@ -257,7 +259,11 @@ def collection_of(table: pa.Table) -> Collection:
         rows=rows,
         bill=bill,
         bill_network_classes=NetworkClasses.sum(row.network_classes for row in rows),
-        not_measured=frozenset(component for component in Component if not bill.of(component)),
+        not_measured=frozenset(
+            component
+            for component, name in zip(Component, COST_COLUMNS, strict=True)
+            if table[name].null_count == table.num_rows or (version == 1 and not bill.of(component))
+        ),
         audited=first["assets_complete"],
         currency=first["currency"],
         source=first["source"],
@@ -266,7 +272,6 @@ def collection_of(table: pa.Table) -> Collection:
     )
     source = SourceIdentity(first["source"], cluster_id=first["cluster_id"])
     of_what = (first["collection_id"], first["account_id"], window.start.date(), window.end, source)
-    version = 1 if all(row.details is None for row in rows) else LAKE_VERSION
     return Collection(*of_what, replace(booking, rows=()), len(rows), booking.balance(), lake_version=version)
 
 
@@ -439,6 +444,19 @@ def _optional_amounts(micros_: Sequence[int | None]) -> pa.Array:
     return decimals(pa.array(micros_, pa.int64()))
 
 
+def _measured_costs(
+    days: Sequence[CollectedDay], counts: Sequence[int], costs: Mapping[str, Sequence[int]]
+) -> dict[str, pa.Array]:
+    """Costs by component; null in days in which nobody measured the component."""
+    columns = _amounts(costs)
+    null = pa.scalar(None, MONEY)
+    for name, component in zip(COST_COLUMNS, Component, strict=True):
+        unknown = [component in day.collection.head.not_measured for day in days]
+        if any(unknown):
+            columns[name] = pc.if_else(_each(unknown, counts, pa.bool_()), null, columns[name])
+    return columns
+
+
 def _adjustments(adjustments: Sequence[Costs]) -> dict[str, pa.Array]:
     """Nearly all are zero, the same one."""
     if all(of_row is ZERO for of_row in adjustments):
@@ -467,11 +485,16 @@ def _idle_shares(days: Sequence[CollectedDay], kinds: Sequence[Kind]) -> dict[st
         shares = pa.concat_arrays(of_days) if of_days else pa.array([], pa.int64())
         return pc.if_else(are_lines, null, decimals(shares))
 
-    columns = {}
-    for at, name in enumerate(IDLE_COLUMNS):
+    return _each_beyond({name: partial(column, at) for at, name in enumerate(IDLE_COLUMNS)})
+
+
+def _each_beyond(columns: Mapping[str, Callable[[], pa.Array]]) -> dict[str, pa.Array]:
+    """Columns that are made one by one. Raises ValueBeyondLake, which names the column."""
+    made = {}
+    for name, make in columns.items():
         with _beyond(name):
-            columns[name] = column(at)
-    return columns
+            made[name] = make()
+    return made
 
 
 def _volumes(details: Sequence[RowDetails | None]) -> pa.Array:

@@ -189,15 +189,15 @@ class DeltaLake:
         """`replace` of days that are packed now."""
         return self.replace(self.pack(days))
 
-    def rows(self, collections: Sequence[Collected]) -> dict[str, tuple[Row, ...]]:
-        """The rows of collections, each as it was written.
+    def rows(self, collections: Sequence[Collected], *, with_details: bool = False) -> dict[str, tuple[Row, ...]]:
+        """The rows of collections, each as it was written; with_details: all that is stored of them.
 
         A collection's rows never change, so they are looked for where they most likely are: in the newest version,
         and what was replaced meanwhile in the last version that had it, else the one that it was committed with.
         Raises: CollectionGone; DayDamaged, where they are not those that were committed.
         """
         wanted = [one for one in collections if one.rows]
-        found, damage = self._read(wanted, _ROWS)
+        found, damage = self._read(wanted, _WHOLE_ROWS if with_details else _ROWS)
         for one in wanted:
             if one.id not in found:
                 raise damage.get(one.id) or self._gone(one)
@@ -609,6 +609,7 @@ class _Kind(NamedTuple, Generic[_Item]):
 
 
 _ROWS = _Kind(_rows_table, FIGURES, rows_of, _compare_rows)
+_WHOLE_ROWS = _ROWS._replace(columns=None)
 _ASSETS = _Kind(_assets_table, None, assets_of, _compare_assets)
 
 

@@ -30,7 +30,7 @@ from deltalake.transaction import AddAction
 from kubetally.store.lake.faults import UNREADABLE
 from kubetally.store.lake.schema import COUNTED_UP, DAY, SORTED_BY, STATISTICS, VARIED
 from kubetally.store.lake.storage import MissingFile, Storage
-from kubetally.store.lake.upgrade import columns_to_read, from_version_1
+from kubetally.store.lake.upgrade import columns_to_read, from_version_1, is_version_1
 
 ROWS_A_GROUP = 4096
 """An account begins a new row group where the present one has as many rows. Measured with 50 accounts of 1,000 rows:
@@ -194,12 +194,15 @@ def _decoded(
             content[group.begin : group.end] = _verified(opened, file, number, group)
         source = pa.BufferReader(pa.py_buffer(content))
     with pq.ParquetFile(source, metadata=metadata, pre_buffer=True, page_checksum_verification=True) as parquet:
-        present = columns_to_read(names, parquet.schema_arrow.names)
+        columns = parquet.schema_arrow.names
+        present = columns_to_read(names, columns)
         table = parquet.read_row_groups(numbers, columns=present).select(present)
     wanted = pa.schema([schema.field(name) for name in names])
+    if present != names or is_version_1(columns):
+        table = from_version_1(table, wanted)
     if table.schema.equals(wanted):
         return table
-    return (table if present == names else from_version_1(table, wanted)).cast(wanted)
+    return table.cast(wanted)
 
 
 @contextmanager

@@ -94,7 +94,11 @@ _HOURS = {
 assert tuple(_HOURS) == Hours._fields, "a column for each of the hours"  # noqa: S101
 
 _COSTS = [
-    _money(name, f"cost of {component.value}, in `currency`; below zero only in lines that take back")
+    _money(
+        name,
+        f"cost of {component.value}, in `currency`; null where nobody measured it that day; below zero only in lines "
+        "that take back",
+    )
     for name, component in zip(COST_COLUMNS, Component, strict=True)
 ]
 _CLASSES = [
@@ -117,7 +121,9 @@ _ADJUSTMENTS = [
     for name in ADJUSTMENT_COLUMNS
 ]
 _IDLE = [
-    _money(name, "share of the day's idle cost of a workload row, in `currency`; null for lines")
+    _money(
+        name, "share of a workload row in the day's idle cost, in `currency`; null for lines, and for days of version 1"
+    )
     for name in IDLE_COLUMNS
 ]
 _VOLUMES = pa.list_(
@@ -180,8 +186,8 @@ ALLOCATIONS = pa.schema(
         _text("container", "null for lines, and of days that version 1 stored, which have one row a pod"),
         _text("node", "null for lines, and where the source tells none"),
         _text("provider_id", "the cloud's name for the node; null where not known"),
-        _column("started_at", INSTANT, "from when on the source saw it in the window; null where it tells no times"),
-        _column("ended_at", INSTANT, "until when; null where it tells no times"),
+        _column("started_at", INSTANT, "when the source saw it first in the window; null where not known"),
+        _column("ended_at", INSTANT, "when the source saw it last in the window; null where not known"),
         _column("minutes", pa.float64(), "minutes that it ran in the window"),
         _column("containers", pa.int32(), "how many containers the row stands for: 1, or those of a version 1 pod"),
         _column("services", pa.list_(pa.string()), "names of the services in front of the pod; empty where none"),
@@ -202,7 +208,7 @@ ALLOCATIONS = pa.schema(
             "what it cost on each load balancer, part of load_balancer_cost; null where not known",
         ),
         *_IDLE,
-        _money("error_bound", "how far the cost may be from the truth, in `currency`; null where nobody says"),
+        _money("error_bound", "how far the cost may be from the truth, in `currency`; null where not known"),
         _column("assets_complete", pa.bool_(), "whether the source lists an asset for all that the day charges for"),
         *_ORIGIN,
     ]
@@ -229,8 +235,8 @@ ASSETS = pa.schema(
         _column("private", pa.bool_(), "whether a load balancer is internal; null where not known"),
         _text("ip", "of a load balancer; null where not known"),
         _labels("labels", "null where not known, empty where none"),
-        _column("started_at", INSTANT, "from when on the source saw it in the window; null where it tells no times"),
-        _column("ended_at", INSTANT, "until when; null where it tells no times"),
+        _column("started_at", INSTANT, "when the source saw it first in the window; null where not known"),
+        _column("ended_at", INSTANT, "when the source saw it last in the window; null where not known"),
         _column("hours", pa.float64(), "hours that it existed in the window"),
         _column("cpu_cores", pa.float64(), "capacity of a node; null where not known"),
         _column("cpu_core_hours", pa.float64(), "core-hours of a node; null where not known"),
@@ -243,7 +249,7 @@ ASSETS = pa.schema(
         _column("ram_breakdown", _BREAKDOWN, "fractions of a node's memory; null where not known"),
         _column("breakdown", _BREAKDOWN, "fractions of a disk; null where not known"),
         *_COSTS,
-        _money("total_cost", "sum of the ten costs, in `currency`; of other its amount, which is in none of them"),
+        _money("total_cost", "sum of the ten costs, in `currency`; for other its amount, which no component contains"),
         _column("discount", pa.float64(), "fraction of the list price that was taken off CPU and RAM"),
         _money("adjustment", "part of the costs that corrects them to the cloud's bill, in `currency`; either sign"),
         *_ORIGIN,

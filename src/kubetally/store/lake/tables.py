@@ -555,7 +555,16 @@ class DayTable:
             if handle is None or not is_of_earlier_version(handle):
                 return None
             before = handle.version()
-            upgrade_table(handle, SCHEMAS[self.name])
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    upgrade_table(handle, SCHEMAS[self.name])
+                except DeltaError:  # another program did it meanwhile, or wrote something else
+                    handle.update_incremental()
+                    if is_of_earlier_version(handle) and attempt == ATTEMPTS:
+                        raise
+                    self._sleep(_wait_seconds(attempt))
+                if not is_of_earlier_version(handle):
+                    break
             self._sync_log(before + 1)
             return handle.version()
 

@@ -10,18 +10,43 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable, Schema
 
-from kubetally.store.lake.schema import SCHEMA_VERSION, VERSION_KEY
+from kubetally.domain.asset import AssetDetails
+from kubetally.store.lake.schema import ADJUSTMENT_COLUMNS, IDLE_COLUMNS, SCHEMA_VERSION, VERSION_KEY
 
 RENAMED = {"assets_complete": "audited"}
 """Columns of version 1 by what they are called now. An upgraded table keeps them, for the files that have them."""
 
-_KIND, _WORD, _NOW = "kind", "unexplained", "difference"
+ADDED = frozenset(
+    {
+        "container", "provider_id", "started_at", "ended_at", "annotations", "namespace_annotations",
+        "gpu_request_hours", "gpu_usage_hours", "cpu_core_usage_max", "ram_byte_usage_max", *ADJUSTMENT_COLUMNS,
+        "volumes", "load_balancers", *IDLE_COLUMNS, "error_bound", "source_type", *AssetDetails._fields, "cpu_cores",
+    }
+)  # fmt: skip
+"""Columns that version 1 does not have."""
+
+_KIND, _DIFFERENCE_IN_1, _DIFFERENCE = "kind", "unexplained", "difference"
 
 
 def columns_to_read(names: Sequence[str], present: Collection[str]) -> list[str]:
-    """Which columns of a file that has `present` the columns `names` are made of."""
-    found = (name if name in present else RENAMED.get(name, name) for name in names)
-    return [name for name in found if name in present]
+    """Which columns of a file that has `present` the columns `names` are made of.
+
+    Raises: KeyError, where a column is missing that every version has.
+    """
+    columns = []
+    for name in names:
+        if name in present:
+            columns.append(name)
+        elif RENAMED.get(name) in present:
+            columns.append(RENAMED[name])
+        elif name not in ADDED:
+            raise KeyError(name)
+    return columns
+
+
+def is_version_1(present: Collection[str]) -> bool:
+    """Whether a file with these columns was written by version 1."""
+    return any(name in present for name in RENAMED.values())
 
 
 def from_version_1(table: pa.Table, wanted: pa.Schema) -> pa.Table:
@@ -31,7 +56,9 @@ def from_version_1(table: pa.Table, wanted: pa.Schema) -> pa.Table:
         for name in (field.name, RENAMED.get(field.name)):
             if name in table.schema.names:
                 found = table[name]
-                return pc.if_else(pc.equal(found, _WORD), _NOW, found) if name == _KIND else found
+                if name == _KIND:
+                    return pc.if_else(pc.equal(found, _DIFFERENCE_IN_1), _DIFFERENCE, found)
+                return found
         return pa.chunked_array([pa.nulls(table.num_rows, field.type)])
 
     return pa.table([column(field) for field in wanted], names=wanted.names)
@@ -43,8 +70,10 @@ def unlike_columns(columns: pa.Schema, ours: pa.Schema, version: int) -> list[st
     unlike += [
         name for name in columns.names if name in ours.names and columns.field(name).type != ours.field(name).type
     ]
-    if version == SCHEMA_VERSION:
-        unlike += [name for name in ours.names if name not in columns.names]
+    missing = [name for name in ours.names if name not in columns.names]
+    if version < SCHEMA_VERSION:
+        missing = [name for name in missing if name not in ADDED and RENAMED.get(name) not in columns.names]
+    unlike += missing
     return unlike
 
 

@@ -346,7 +346,7 @@ class SqlCoverage:
         table = CollectionRow
         question = (
             select(table.account_id, func.count(), func.min(table.day), func.max(table.day))
-            .where(table.phase == Phase.CONFIRMED, table.lake_version < lake_version)
+            .where(table.phase == Phase.CONFIRMED, table.lake_version < lake_version, table.is_running.is_(False))
             .group_by(table.account_id)
             .order_by(table.account_id)
         )
