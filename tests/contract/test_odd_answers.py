@@ -394,6 +394,21 @@ async def test_unknown_asset_of_another_cluster_is_not_ours() -> None:
     assert not of_kind(costs, IssueKind.UNKNOWN_ASSET)
 
 
+async def test_unknown_asset_without_a_cluster_is_kept() -> None:
+    homeless = NAT | {"properties": {"name": "nat-1"}}
+    costs = await costs_of(bodies(lambda _, assets: assets.update(nat=homeless)), cluster_id="plain")
+    (issue,) = of_kind(costs, IssueKind.UNKNOWN_ASSET)
+    assert "for 12.50" in issue.message
+    assert not costs.audited
+
+
+async def test_unknown_asset_of_a_longer_time_counts_in_part() -> None:
+    two_days = NAT | {"window": {"start": "2026-11-20T00:00:00Z", "end": "2026-11-22T00:00:00Z"}}
+    costs = await costs_of(bodies(lambda _, assets: assets.update(nat=two_days)))
+    (issue,) = of_kind(costs, IssueKind.UNKNOWN_ASSET)
+    assert "for 6.25" in issue.message
+
+
 CRON = "plain/node-a/shop/cron-1/main"
 BACKWARDS = {"minutes": -1380.0, "start": "2026-11-20T23:30:00Z", "end": "2026-11-20T00:30:00Z"}
 

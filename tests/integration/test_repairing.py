@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
-from kubetally.domain.collection import CollectedDay
+from kubetally.domain.allocation import Kind, LoadBalancerCost, VolumeCost
+from kubetally.domain.collection import CollectedDay, window_of
+from kubetally.domain.component import Costs
+from kubetally.domain.row import Row, RowDetails
 from kubetally.ledger.collect.commit import Committer
-from kubetally.ledger.collect.damage import check_days
+from kubetally.ledger.collect.damage import check_days, read_collection
 from kubetally.ledger.collect.repair import Repairer
 from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.stored import AssetsDamaged, DayDamaged, LakeCheck, PackedDay
@@ -144,3 +148,51 @@ def test_day_that_the_lake_lacks_is_listed_and_put_back(tmp_path: Path) -> None:
         days = check_days(meta.coverage, lake)
         assert (days.count, days.damaged, days.missing) == (2, [], [])
         assert lake.stored_ids(is_running=False).of(account_id, DAY) == {whole.collection.id}
+
+
+def detailed_day(account: str) -> CollectedDay:
+    """A day of two containers with all that a row may have, and idle cost."""
+    details = RowDetails(
+        "i-1",
+        window_of(DAY),
+        {"owner": "me"},
+        {"team": "web"},
+        2.5,
+        1e9,
+        Costs(cpu=-3),
+        (VolumeCost("pvc-1", 5, 1e9, "vol-1", 1),),
+        (LoadBalancerCost("shop/web", 7, 24.0, False, "10.0.0.1", 2),),
+    )
+    rows = [
+        Row(Kind.WORKLOAD, namespace="shop", pod="web", container=name, costs=Costs(cpu=cost), details=details)
+        for name, cost in (("main", 9), ("proxy", 4))
+    ]
+    return cluster_day(account, rows=[*rows, Row(Kind.IDLE, costs=Costs(cpu=5))])
+
+
+def test_repair_keeps_all_of_a_row(tmp_path: Path) -> None:
+    clock = SystemClock()
+    with open_meta(f"sqlite:///{tmp_path}/kubetally.db", KeyRing.open(None, tmp_path), clock=clock) as meta:
+        lake = DeltaLake(str(tmp_path / "lake"))
+        committer = Committer(LakeWriter(lake, meta.coverage, meta.leases, clock))
+        for account in "ab":
+            commit(committer, [detailed_day(account)])
+
+        def stored() -> dict[str, list[dict[str, object]]]:
+            table = DeltaTable(tmp_path / "lake" / "allocations").to_pyarrow_table().to_pylist()
+            return {id_: [row for row in table if row["account_id"] == id_] for id_ in "ab"}
+
+        before = stored()
+        assert before["a"][0]["volumes"]
+        assert before["a"][0]["idle_cpu_weighted"]
+        damage(tmp_path)
+        held = meta.coverage.held_on(DAY, ["a", "b"])
+        fresh = DeltaLake(str(tmp_path / "lake"))
+        repairer = Repairer(LakeWriter(fresh, meta.coverage, meta.leases, clock))
+        readable = [day for day, error in (read_collection(fresh, held[id_]) for id_ in "ab") if day and not error]
+        repairer.put_back(readable)
+        repairer.mend_files([one for one in fresh.check().damage if one.day is not None])
+        after = stored()
+        for id_ in {day.collection.account_id for day in readable}:
+            assert after[id_] == before[id_]
+        assert readable

@@ -6,16 +6,25 @@ of them collected twice. Beside it lies its backup.
 
 import gzip
 import tarfile
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Schema
 
 from kubetally.domain.allocation import Kind
+from kubetally.domain.row import Row
+from kubetally.ledger.collect.damage import read_collection
+from kubetally.ledger.stored import PackedDay
 from kubetally.samples.replay import ReplayServer
+from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.schema import ALLOCATIONS, ASSETS, SCHEMA_VERSION, VERSION_KEY
+from kubetally.store.meta.metadata import open_meta
+from kubetally.store.meta.secrets import KeyRing
+from kubetally.wiring.clock import SystemClock
+from tests.cluster_days import cluster_day
 from tests.integration.commands import Done, call
 
 HOMES = Path(__file__).parents[1] / "homes"
@@ -46,6 +55,10 @@ def do(home: Path, *args: str) -> Done:
 def totals(home: Path, *more: str) -> dict[str, float]:
     clusters = do(home, "costs", *WINDOW, "--format", "json", *more).json
     return {cluster["account"]: cluster["summary"]["total_cost"] for cluster in clusters}
+
+
+def in_any_order(rows: Mapping[str, Sequence[Row]]) -> dict[str, list[str]]:
+    return {id_: sorted(map(repr, of_day)) for id_, of_day in rows.items()}
 
 
 def version_of(home: Path, table: str) -> str | None:
@@ -140,3 +153,36 @@ def test_whole_home_is_checked_and_maintained(home: Path) -> None:
     assert "aurora: an earlier version stored 2 days from 2026-11-20 to 2026-11-21, without containers" in said
     assert "kubetally backfill aurora --from 2026-11-20 --to 2026-11-22" in said
     assert totals(home) == pytest.approx(TOTALS, abs=1e-9)
+
+
+def test_two_programs_may_upgrade_at_once(home: Path) -> None:
+    lakes = [DeltaLake(str(home / "lake")) for _ in range(2)]
+    for lake in lakes:
+        lake.newest_version()  # both have seen version 1
+    for number, lake in enumerate(lakes):
+        lake.put([cluster_day(f"account-{number}", day=date(2026, 11, 25))])
+    assert version_of(home, "allocations") == str(SCHEMA_VERSION)
+    assert totals(home) == pytest.approx(TOTALS, abs=1e-9)
+
+
+def test_upgrade_that_was_killed_goes_on(home: Path, replay: ReplayServer) -> None:
+    table = DeltaTable(home / "lake" / "allocations")
+    missing = [field for field in Schema.from_arrow(ALLOCATIONS).fields if field.name in ("container", "volumes")]
+    table.alter.add_columns(missing)
+    assert totals(home) == pytest.approx(TOTALS, abs=1e-9)
+    point_at(home, replay, "cygnus")
+    backfill(home, "cygnus", "2026-11-22", "2026-11-23")
+    assert version_of(home, "allocations") == str(SCHEMA_VERSION)
+
+
+def test_repaired_version_1_day_stays_as_it_was(home: Path) -> None:
+    with open_meta(f"sqlite:///{home}/kubetally.db", KeyRing.open(None, home), clock=SystemClock()) as meta:
+        lake = DeltaLake(str(home / "lake"))
+        held = list(meta.coverage.held_on(date(2026, 11, 20)).values())
+        days = [day for day, _ in (read_collection(lake, collection) for collection in held) if day is not None]
+        before = in_any_order(lake.rows(held))
+        lake.replace([day for day in lake.pack(days) if isinstance(day, PackedDay)], anew=True)
+        assert in_any_order(lake.rows(held)) == before
+    rows = DeltaTable(home / "lake" / "allocations").to_pyarrow_table(filters=[("day", "=", date(2026, 11, 20))])
+    assert set(rows["idle_cpu_weighted"].to_pylist()) == {None}
+    assert "unexplained" not in rows["kind"].to_pylist()

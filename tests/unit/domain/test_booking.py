@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubetally.domain.allocation import Kind
+from kubetally.domain.allocation import Kind, LoadBalancerCost, VolumeCost
 from kubetally.domain.booking import Booking, PartsDoNotAddUp, book
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.issues import IssueKind
@@ -334,3 +334,38 @@ def test_what_nobody_measured_is_zero_in_every_sum(answer: Reading) -> None:
     day = book(answer)
     assert all(day.bill.of(component) == 0 for component in day.not_measured)
     assert day.not_measured <= {Component.NODE_DISK, Component.MANAGEMENT, Component.NETWORK}
+
+
+def test_rows_of_one_container_keep_what_any_of_them_says() -> None:
+    answer = reading("""
+        pod shop/web-1 @n1 hour:0 cpu 1
+        pod shop/web-1 @n1 hour:1 cpu 1
+    """)
+    first, second = answer.allocations
+    first = first._replace(
+        annotations={"k": "1"}, volumes=(VolumeCost("pvc", 3, 5.0),), cpu_core_usage_max=1.0, labels={"a": "1"}
+    )
+    second = second._replace(
+        annotations={"k": "2", "l": "3"},
+        provider_id="i-1",
+        volumes=(VolumeCost("pvc", 4, None, "vol"),),
+        labels={"b": "2"},
+    )
+    (row,) = [row for row in book(replace(answer, allocations=[first, second])).rows if row.kind is Kind.WORKLOAD]
+    assert row.labels == {"a": "1", "b": "2"}
+    assert row.details is not None
+    assert (row.details.provider_id, row.details.annotations) == ("i-1", {"k": "1", "l": "3"})
+    assert row.details.volumes == (VolumeCost("pvc", 7, 5.0, "vol"),)
+    assert row.details.cpu_core_usage_max == 1.0
+
+
+def test_load_balancers_of_a_row_come_to_what_it_was_charged() -> None:
+    answer = reading("pod shop/web-1 @n1 cpu 1")
+    (row,) = answer.allocations
+    balancers = (LoadBalancerCost("shop/web", micros(5), 24.0, adjustment=micros(1)),)
+    charged = row._replace(costs=row.costs._replace(load_balancer=micros(1)), balancers=balancers)
+    booked_row = next(row for row in book(replace(answer, allocations=[charged])).rows if row.kind is Kind.WORKLOAD)
+    assert booked_row.details is not None
+    assert booked_row.details.load_balancers == (
+        LoadBalancerCost("shop/web", micros(1), 24.0, adjustment=micros("0.2")),
+    )

@@ -1,6 +1,7 @@
 """Whatever a row or an asset holds, the lake's columns hold."""
 
 import struct
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -23,12 +24,14 @@ from kubetally.store.lake.columns import (
     allocation_table,
     asset_table,
     assets_of,
+    collection_of,
     decimals,
     idle_shares_of,
     micros,
     rows_of,
 )
 from kubetally.store.lake.schema import ALLOCATIONS, ASSETS, COST_COLUMNS, MONEY
+from kubetally.store.lake.upgrade import ADDED, unlike_columns
 from tests.cluster_days import DAY, cluster_day
 
 MOST = 10**18 - 1
@@ -250,3 +253,29 @@ def test_there_is_a_cost_column_for_each_component_and_every_column_is_explained
     for schema in (ALLOCATIONS, ASSETS):
         assert all(field.metadata[b"comment"] for field in schema)
         assert {field.type for field in schema if field.name in COST_COLUMNS} == {MONEY}
+
+
+def test_component_that_nobody_measured_is_null() -> None:
+    day = cluster_day("a", rows=[Row(Kind.WORKLOAD, namespace="shop", costs=Costs(cpu=5))])
+    head = replace(day.collection.head, not_measured=frozenset({Component.MANAGEMENT}))
+    day = replace(day, collection=replace(day.collection, head=head))
+    table = allocation_table(day)
+    assert table["management_cost"].to_pylist() == [None]
+    assert table["network_cost"].to_pylist() == [Decimal(0)]
+    assert rows_of(table) == tuple(day.rows)
+    assert Component.MANAGEMENT in collection_of(table).head.not_measured
+
+
+@pytest.mark.parametrize("amount", [10**18, 10**25])
+def test_amount_of_a_volume_beyond_the_column_is_named(amount: int) -> None:
+    details = RowDetails(volumes=(VolumeCost("pvc", 1, adjustment=amount),))
+    with pytest.raises(ValueBeyondLake, match="volumes"):
+        allocation_table(cluster_day("a", rows=[Row(Kind.WORKLOAD, details=details)]))
+
+
+def test_table_of_version_1_needs_all_columns_it_had() -> None:
+    version_1 = pa.schema([field for field in ALLOCATIONS if field.name not in ADDED])
+    assert unlike_columns(version_1, ALLOCATIONS, 1) == []
+    without = pa.schema([field for field in version_1 if field.name != "cpu_cost"])
+    assert unlike_columns(without, ALLOCATIONS, 1) == ["cpu_cost"]
+    assert "container" in unlike_columns(version_1, ALLOCATIONS, 2)
