@@ -11,7 +11,6 @@ from kubetally.store.meta.tables import LogFileRow
 from kubetally.store.meta.upsert import put_missing
 
 _ROWS_AT_ONCE = 500
-_AFTER_ALL = "~"  # sorts after what names of a version have behind its number
 
 
 class SqlLogFiles:
@@ -45,7 +44,8 @@ class SqlLogFiles:
         table, name = LogFileRow.table_name, LogFileRow.name
         gone: list[ColumnElement[bool]] = [table.not_in(list(versions))]
         for its, (first, last) in versions.items():
-            is_outside = or_(name < f"{first:020}", name > f"{last:020}{_AFTER_ALL}")
+            # Digits alone: how a database sorts other characters depends on its collation.
+            is_outside = or_(name < f"{first:020}", name >= f"{last + 1:020}")
             gone.append(and_(table == its, is_outside))
         with translated(shown(self._engine)), self._writing.begin() as connection:
             connection.execute(delete(LogFileRow).where(or_(*gone)))
