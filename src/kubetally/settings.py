@@ -66,6 +66,11 @@ class Settings:
         "Processes that read clusters where there is much to collect, as many as this program may use cores at most; "
         "`1` for none beside the one that writes.",
     )
+    keep_answers: str | None = _setting(
+        None,
+        "Folder into which the cost answers of sources are written, compressed, with their questions, for "
+        "`kubetally replay`; off if unset. Nothing is removed from it.",
+    )
     optscale_database_url: str | None = _setting(
         None,
         "OptScale's own database, for `kubetally migrate optscale` without `--database-url`.",

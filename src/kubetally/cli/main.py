@@ -20,6 +20,7 @@ from kubetally.cli.doctor import doctor
 from kubetally.cli.keep import backup, maintain, restore
 from kubetally.cli.link import link
 from kubetally.cli.migrate import migrate
+from kubetally.cli.replay import replay
 from kubetally.cli.report import report
 from kubetally.cli.sample import sample
 from kubetally.cli.serve import serve
@@ -71,7 +72,7 @@ app = typer.Typer(
 )
 _COMMANDS = (
     *(costs, verify, doctor, report),
-    *(collect, backfill, coverage, maintain, backup, restore),
+    *(collect, backfill, coverage, maintain, backup, restore, replay),
     *(serve, link, demo, sample),
 )
 for command in _COMMANDS:

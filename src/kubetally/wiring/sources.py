@@ -1,12 +1,13 @@
 """What is asked about a cluster, opened and closed: its source of costs, and what measures beside it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
-from kubetally import logs
+from kubetally import __version__, logs
 from kubetally.domain.account import Account, AccountType, Credentials
 from kubetally.domain.errors import HubError, RequestError, SourceError
 from kubetally.domain.infrastructure import Infrastructure
@@ -19,6 +20,8 @@ from kubetally.settings import Settings
 from kubetally.sources.access import InvalidSourceUrl
 from kubetally.sources.kubernetes.resolve import Option, Resolved, resolve_source
 from kubetally.sources.opencost.client import CostModelClient
+from kubetally.sources.opencost.interpret import SourceAnswers, SourceQuestion
+from kubetally.sources.opencost.kept import keep
 from kubetally.sources.opencost.source import CostModelSource
 from kubetally.sources.prometheus.client import PrometheusClient, QueryOptions
 from kubetally.sources.prometheus.promql import Selector
@@ -67,6 +70,7 @@ async def open_source(
             default_is_stated=assumed is not None,
             profile=settings.savings_profile,
             calculate=calculate,
+            keep=_keep_in(settings.keep_answers, name_of(cluster)) if settings.keep_answers else None,
         )
         try:
             yield source
@@ -99,6 +103,10 @@ async def open_metrics(
         yield PrometheusSource(
             PrometheusClient(transport, options=options, parallel=settings.parallel_questions), selector
         )
+
+
+def _keep_in(folder: str, account: str | None) -> Callable[[SourceAnswers, SourceQuestion], None]:
+    return partial(keep, Path(folder).expanduser(), account, __version__)
 
 
 def _metrics_place(cluster: AnyCluster, settings: Settings) -> str:

@@ -61,7 +61,7 @@ class CostModelSource:
 
     `cluster_id` chooses one of several clusters; `currency` is what the account states, None where it states nothing;
     `default_currency` is taken where neither says; `default_is_stated`: a setting states it. `calculate` runs what
-    interprets the answers.
+    interprets the answers; `keep` writes them down, on a thread.
     """
 
     def __init__(
@@ -74,12 +74,13 @@ class CostModelSource:
         default_is_stated: bool = False,
         profile: str | None = None,
         calculate: Calculate = calculate_here,
+        keep: Callable[[SourceAnswers, SourceQuestion], None] | None = None,
     ) -> None:
         self.client = client
         self.cluster_id = cluster_id
         self._currency, self._default_currency = currency, default_currency
         self._default_is_stated = default_is_stated
-        self._profile, self._calculate = profile, calculate
+        self._profile, self._calculate, self._keep = profile, calculate, keep
         self._about = Once(self._ask_about)
         self._configs = Once(partial(client.about, "/getConfigs"))
         self._savings_answer = Once(partial(client.raw, "/savings"))
@@ -100,9 +101,11 @@ class CostModelSource:
         Raises: SourceError, when the rows can't be had; SeveralClusters, CurrencyDiffers. Assets that can't be had
                 are an issue: the rows alone still make a bill.
         """
-        answers = await self.fetch(window)
+        answers, question = await self.fetch(window), self._question(window)
+        if self._keep is not None:
+            await asyncio.to_thread(self._keep, answers, question)
         try:
-            reading = await self._calculate(answers.size_bytes, interpret, answers, self._question(window))
+            reading = await self._calculate(answers.size_bytes, interpret, answers, question)
         except ClusterNotThere:  # which is no fault of the answer
             raise
         except SourceError as error:
