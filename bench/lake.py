@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 from statistics import median
 
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from bench import fresh
@@ -21,17 +22,20 @@ from kubetally.ledger.stored import CollectionGone
 from kubetally.store.lake import files
 from kubetally.store.lake.columns import ALLOCATION_FILE, allocation_tables
 from kubetally.store.lake.delta import DeltaLake
+from kubetally.store.lake.schema import SCHEMA_VERSION, TableName
 from kubetally.store.lake.storage import DiskStorage
 from kubetally.wiring.sample import Fleet, account_id, make_sample
 from tests.cluster_days import cluster_day
 
 CLUSTERS, PODS, DAYS = 50, 1000, 365
-YEAR = Path(__file__).parent.parent / ".build" / "bench" / "year"
+YEAR = Path(__file__).parent.parent / ".build" / "bench" / f"year-{SCHEMA_VERSION}"
 _LAST = date(2026, 11, 22)
 _TURNS = 3
 _TIMES_A_TURN = 5
 _MOST_TIMES = 3.0
 _MANY = 100
+_BYTES_A_POD = 70.5  # of ten clusters of 1,000 pods
+_MOST_BYTES = 1.15 * _BYTES_A_POD
 
 
 def lines() -> list[Line]:
@@ -44,11 +48,19 @@ def lines() -> list[Line]:
     with tempfile.TemporaryDirectory() as name:
         commits, of_many = _commits_of_many(DeltaLake(name))
     size = sum(file.stat().st_size for file in Path(url).rglob("*.parquet"))
+    a_row = _bytes_a_row(Path(url, TableName.ALLOCATIONS))
     return [
         Line(
             "lake",
             "the lake",
             f"{CLUSTERS} clusters x {DAYS} days x {PODS:,} pods: {rows:,} rows, {size / 2**30:.2f} GiB",
+        ),
+        Line(
+            "lake",
+            f"a row of it; a pod's took {_BYTES_A_POD} bytes in version 1",
+            f"{a_row:.1f} bytes",
+            f"at most {_MOST_BYTES:.1f}",
+            a_row <= _MOST_BYTES,
         ),
         Line("lake", "making it: rows, Arrow and commits, a day", f"{made / DAYS:.2f} s"),
         Line("lake", "opening it and reading one cluster-day", f"{found['replace']['opening'] * 1e3:.0f} ms"),
@@ -69,6 +81,13 @@ def lines() -> list[Line]:
             commits == 1,
         ),
     ]
+
+
+def _bytes_a_row(table: Path) -> float:
+    """Of the newest ten days."""
+    files_of_days = [file for day in sorted(table.glob("day=*"))[-10:] for file in day.glob("*.parquet")]
+    rows = sum(pq.read_metadata(file).num_rows for file in files_of_days)
+    return sum(file.stat().st_size for file in files_of_days) / rows
 
 
 def replaced(url: str) -> dict[str, float]:
@@ -147,4 +166,4 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def _assert_reads(lake: DeltaLake, id_: str, day: CollectedDay) -> None:
-    assert lake.rows([day.collection])[id_] == tuple(day.rows)
+    assert lake.rows([day.collection])[id_] == tuple(row._replace(details=None) for row in day.rows)
