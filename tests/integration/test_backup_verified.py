@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from kubetally.store.lake.schema import SCHEMA_VERSION
+from tests.integration.commands import PROGRAM, environment
 from tests.integration.test_accounts_command import Home
 from tests.integration.upstream import Upstream, added, backfill
 from tests.served import Served
@@ -227,3 +229,24 @@ def test_restore_tells_the_instant(home: Home, tmp_path: Path) -> None:
     done = Home(tmp_path / "other").call("restore", str(tmp_path / "good.tar"))
     assert done.code == 0, done.err
     assert f"as of {instant}, 1 account, 3 days" in done.out
+
+
+def run_limited(home: Home, tmp_path: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """The program, where it may write no file of more than 1 KiB."""
+    limited = ["bash", "-c", 'ulimit -f 1; exec "$@"', "limited", str(PROGRAM), *args]
+    env = environment(KUBETALLY_HOME=str(home.folder), TMPDIR=str(tmp_path))
+    return subprocess.run(limited, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    "args", [("backup", "--verify"), ("maintain", "--repair", "--from-backup"), ("backup",)], ids=lambda args: args[-1]
+)
+def test_full_temporary_folder_is_named(home: Home, tmp_path: Path, args: tuple[str, ...]) -> None:
+    good = tmp_path / "good.tar"
+    before = good.read_bytes()
+    done = run_limited(home, tmp_path, *args, str(good))
+    assert done.returncode == 3, done
+    assert f"error: the temporary folder {tmp_path} can't be written" in done.stderr
+    assert "TMPDIR" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert good.read_bytes() == before

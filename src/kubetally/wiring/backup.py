@@ -4,11 +4,11 @@ import hashlib
 import io
 import os
 import tarfile
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -21,6 +21,7 @@ from kubetally.ledger.stored import MAINTAINER
 from kubetally.settings import Settings
 from kubetally.store.lake.copying import LakeFile, LakeFiles
 from kubetally.store.meta.backup import dump, load
+from kubetally.store.temporary import temporary_file
 from kubetally.wiring.backup_file import (
     DUMP,
     END,
@@ -108,7 +109,7 @@ def backup(settings: Settings, file: Path, *, partial: bool = False) -> Copied:
     Database and logs are of one instant, at which nobody writes. The files that these logs name are copied while others
     go on writing: they never change, and whoever would remove one waits.
     partial: also where days are missing or damaged, but never over another backup that has them.
-    Raises: BackupNotWritten, BackupRefused, AnotherWriter, StoreError.
+    Raises: BackupNotWritten, BackupRefused, AnotherWriter, TemporaryFolderUnusable, StoreError.
     """
     clock, named = SystemClock(), file
     if named.exists() and not named.is_file():
@@ -177,10 +178,10 @@ def restore(settings: Settings, file: Path, *, partial: bool = False) -> Copied:
 
     Logs come after the files that they name, and the database last, so that one who is killed leaves no lake that looks
     whole.
-    Raises: BackupUnusable, LakeNotEmpty, DatabaseNotEmpty, DumpDamaged, StoreError.
+    Raises: BackupUnusable, LakeNotEmpty, DatabaseNotEmpty, DumpDamaged, TemporaryFolderUnusable, StoreError.
     """
     lake = open_lake_files(settings)
-    with opened_backup(file) as tar, tempfile.TemporaryFile() as dumped, _undone(lake) as written:
+    with opened_backup(file) as tar, _undone(lake) as written:
         if lake.all():
             raise LakeNotEmpty(shown_lake(settings))
         manifest, contents = read_manifest(tar, file), verify_backup(file)
@@ -188,14 +189,13 @@ def restore(settings: Settings, file: Path, *, partial: bool = False) -> Copied:
             raise BackupUnusable(str(file), "; ".join(contents.problems[:_NAMED_AT_MOST]))
         first, *members, _ = tar.getmembers()
         source = Source(tar, file, manifest)
-        source.read(first, dumped)
-        for member in sorted(members, key=_is_log):
-            with tempfile.SpooledTemporaryFile(_MOST_IN_MEMORY) as content:
-                source.read(member, content)
-                written.append(member.name.removeprefix(LAKE))
-                lake.write(written[-1], content)
-        size = file.stat().st_size
-        counts = load(database_url(settings), dumped)
+        with source.copy(first) as dumped:
+            for member in sorted(members, key=_is_log):
+                with source.copy(member, _MOST_IN_MEMORY) as content:
+                    written.append(member.name.removeprefix(LAKE))
+                    lake.write(written[-1], content)
+            size = file.stat().st_size
+            counts = load(database_url(settings), dumped)
         done = Copied(sum(counts.values()), len(written), size, contents)
         written.clear()  # it stays
     with open_ledger(settings, may_lock=True) as ledger:
@@ -217,18 +217,21 @@ class _Writer:
 
     def add_dump(self, settings: Settings) -> int:
         """Add the database; how many rows it has."""
-        with tempfile.TemporaryFile() as dumped:
-            counts = dump(database_url(settings), dumped)
-            dumped.seek(0)
-            self.manifest[DUMP] = hashlib.file_digest(dumped, "sha256").hexdigest()
+        dumped, counts = temporary_file(partial(dump, database_url(settings)))
+        with dumped:
+            digest = hashlib.sha256()
+            for piece in iter(partial(dumped.read, 8 << 20), b""):
+                digest.update(piece)
+            self.manifest[DUMP] = digest.hexdigest()
             self.add(DUMP, dumped)
         return sum(counts.values())
 
     def add_files(self, lake: LakeFiles, files: Iterable[LakeFile]) -> None:
         """Add files of the lake."""
         for file in files:
-            with tempfile.SpooledTemporaryFile(_MOST_IN_MEMORY) as content:
-                self.manifest[LAKE + file.path] = spool(lake.pieces(file.path), content)
+            content, digest = temporary_file(partial(spool, lake.pieces(file.path)), _MOST_IN_MEMORY)
+            with content:
+                self.manifest[LAKE + file.path] = digest
                 self.add(LAKE + file.path, content)
 
     def add(self, name: str, content: IO[bytes]) -> None:

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 import msgspec
 
@@ -24,6 +24,7 @@ from kubetally.ledger.stored import CollectionGone, DayDamaged, FileDamage, Lake
 from kubetally.store.lake.archive import Member, archived_lake
 from kubetally.store.lake.faults import LakeNewer, LakeProtocolNewer
 from kubetally.store.meta.backup import DumpDamaged, DumpIsNewer, DumpSummary, NotADump, check_revision, summarize
+from kubetally.store.temporary import TemporaryFolderUnusable, temporary_file
 
 DUMP, LAKE, END = "metadata.jsonl", "lake/", "complete"
 _PIECE_BYTES = 8 << 20
@@ -56,7 +57,10 @@ class Contents:
 
 
 def verify_backup(file: Path) -> Contents:
-    """Read a backup to its end, and compare its parts with each other. Raises: BackupUnusable, where it is none."""
+    """Read a backup to its end, and compare its parts with each other.
+
+    Raises: BackupUnusable, where it is none; TemporaryFolderUnusable.
+    """
     with opened_backup(file) as tar:
         manifest = read_manifest(tar, file)
         problems = [
@@ -68,7 +72,10 @@ def verify_backup(file: Path) -> Contents:
 
 
 def newer_than_known(file: Path) -> str | None:
-    """Why only a newer Kubetally can read this backup; None where it is none of a newer one, or no backup."""
+    """Why only a newer Kubetally can read this backup; None where it is none of a newer one, or no backup.
+
+    Raises: TemporaryFolderUnusable.
+    """
     with suppress(BackupUnusable, NotADump, OSError), opened_backup(file) as tar:
         with understood(file):
             first = tar.next()
@@ -82,6 +89,8 @@ def newer_than_known(file: Path) -> str | None:
                 lake.make()
         except (DumpIsNewer, LakeNewer, LakeProtocolNewer) as error:
             return str(error)
+        except TemporaryFolderUnusable:  # it says nothing of the backup, which may be a newer one
+            raise
         except StoreError:
             return None
     return None
@@ -239,6 +248,10 @@ class Source:
         """Copy a member, and go back to the start of the copy. Raises BackupUnusable."""
         if spool(pieces(self.tar, member, self.file), into) != self.manifest[member.name]:
             raise BackupUnusable(str(self.file), f"{member.name} is not as it was written")
+
+    def copy(self, member: tarfile.TarInfo, max_in_memory: int = 0) -> BinaryIO:
+        """A temporary copy of a member, at its start. Raises: BackupUnusable, TemporaryFolderUnusable."""
+        return temporary_file(lambda into: self.read(member, into), max_in_memory)[0]
 
 
 def pieces(tar: tarfile.TarFile, member: tarfile.TarInfo, file: Path) -> Iterator[bytes]:

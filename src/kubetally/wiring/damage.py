@@ -1,6 +1,5 @@
 """`kubetally maintain --check` and `--repair`: what of the lake is damaged, and writing it anew."""
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from kubetally.ledger.stored import ACCOUNT_LIST, COMMITTER, MAINTAINER, FileDam
 from kubetally.settings import Settings
 from kubetally.store.lake.checking import sound_crc
 from kubetally.store.lake.schema import TableName
+from kubetally.store.temporary import temporary_folder, writing_temporarily
 from kubetally.wiring.backup_file import LAKE, Source, opened_backup, read_manifest
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.collect import with_collector
@@ -114,7 +114,7 @@ def repair(settings: Settings, backup: Path | None = None) -> tuple[list[MendedL
     """Put damaged files of the logs back, then write damaged days anew; and what is damaged still.
 
     Days come from the source, else from a backup, else they are set aside.
-    Raises: BackupUnusable, before anything is changed; AnotherWriter, StoreError.
+    Raises: BackupUnusable, TemporaryFolderUnusable, before anything is changed; AnotherWriter, StoreError.
     """
     with _unpacked(backup) as folder:
         mended = _mend_logs(settings, folder)
@@ -213,15 +213,16 @@ def _lake_in(folder: Path) -> Lake:
 
 @contextmanager
 def _unpacked(backup: Path | None) -> Iterator[Path | None]:
-    """The lake in a backup, unpacked for a while. Raises BackupUnusable."""
+    """The lake in a backup, unpacked for a while. Raises BackupUnusable, TemporaryFolderUnusable."""
     if backup is None:
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="kubetally-") as folder, opened_backup(backup) as tar:
+    with temporary_folder() as folder, opened_backup(backup) as tar:
         source = Source(tar, backup, read_manifest(tar, backup))
         for member in tar.getmembers()[1:-1]:
-            target = Path(folder) / member.name.removeprefix(LAKE)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as into:
-                source.read(member, into)
-        yield Path(folder)
+            target = folder / member.name.removeprefix(LAKE)
+            with writing_temporarily():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("wb") as into:
+                    source.read(member, into)
+        yield folder

@@ -1,7 +1,6 @@
 """A lake inside a tar file, read where it is, as if it were restored."""
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from kubetally.store.lake.files import DamagedFile
 from kubetally.store.lake.log_folder import log_names
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.storage import MissingFile
+from kubetally.store.temporary import temporary_folder, writing_temporarily
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +31,20 @@ class Member:
 def archived_lake(archive: Path, members: Mapping[str, Member]) -> Iterator[DeltaLake]:
     """The lake in an archive, to be read only; its logs are unpacked into a temporary folder meanwhile.
 
-    members: the lake's files, by their path in it. Raises: LakeDamaged, for a path that leads out of the lake.
+    members: the lake's files, by their path in it. Raises: LakeDamaged, for a path that leads out of the lake;
+    TemporaryFolderUnusable.
     """
-    with tempfile.TemporaryDirectory(prefix="kubetally-") as folder, archive.open("rb") as opened:
-        logs = Path(folder)
+    with temporary_folder() as logs, archive.open("rb") as opened:
         for path in members:
             if not _is_inside(path):
                 raise LakeDamaged(str(archive), f"the path {path!r} leads out of it")
         for path, member in members.items():
             if "_delta_log/" in path:
-                target = logs / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(os.pread(opened.fileno(), member.size, member.begin))
-        place = _ArchivePlace(str(archive), folder, logs, handle=opened.fileno(), members=members)
+                target, content = logs / path, os.pread(opened.fileno(), member.size, member.begin)
+                with writing_temporarily():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(content)
+        place = _ArchivePlace(str(archive), str(logs), logs, handle=opened.fileno(), members=members)
         yield DeltaLake(str(archive), place=lambda *_: place)
 
 

@@ -1,0 +1,65 @@
+"""The temporary folder, which may be full, limited or missing."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO, TypeVar, cast
+
+from kubetally.domain.errors import StoreError
+
+T = TypeVar("T")
+
+
+class TemporaryFolderUnusable(StoreError):
+    """Nothing, or not as much as is needed, can be written to the temporary folder."""
+
+    code = "temporary_folder_unusable"
+
+    def __init__(self, folder: str, why: str) -> None:
+        self.folder, self.why = folder, why
+        super().__init__(
+            f"the temporary folder {folder} can't be written ({why}): free space there, raise the limit on file sizes, "
+            "or name another folder with TMPDIR"
+        )
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that is gone afterwards. Raises: TemporaryFolderUnusable."""
+    with ExitStack() as stack:
+        with writing_temporarily():
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kubetally-"))
+        yield Path(folder)
+
+
+def temporary_file(write: Callable[[BinaryIO], T], max_in_memory: int = 0) -> tuple[BinaryIO, T]:
+    """A file that `write` has written, at its start, and what that returned; it is gone once it is closed.
+
+    max_in_memory: bytes; a larger file is on disk. Raises: TemporaryFolderUnusable.
+    """
+    with writing_temporarily(), ExitStack() as stack:
+        if max_in_memory:
+            file = cast(BinaryIO, stack.enter_context(tempfile.SpooledTemporaryFile(max_in_memory)))
+        else:
+            file = cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile()))
+        done = write(file)
+        file.seek(0)
+        stack.pop_all()
+    return file, done
+
+
+@contextmanager
+def writing_temporarily() -> Iterator[None]:
+    """What fails in writing to the temporary folder, as ours. Raises: TemporaryFolderUnusable."""
+    try:
+        yield
+    except OSError as error:
+        raise TemporaryFolderUnusable(_folder(), error.strerror or str(error)) from error
+
+
+def _folder() -> str:
+    try:
+        return tempfile.gettempdir()
+    except OSError:  # none can be written
+        return "(TMPDIR, else /tmp)"
