@@ -8,7 +8,7 @@ from typing import Protocol
 from kubetally.domain.evidence import SeenHour
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.reading import Reading
-from kubetally.domain.savings import Savings
+from kubetally.domain.savings import Savings, SavingsItems
 from kubetally.domain.series import MeasuredSeries
 from kubetally.domain.survey import MetricsSurvey
 from kubetally.domain.window import Window
@@ -68,6 +68,26 @@ class CostSource(Protocol):
 
     async def savings(self) -> Savings | None:
         """What it recommends to save per month; None where it offers no such thing. Raises SourceError."""
+        ...
+
+
+class SavingsSource(Protocol):
+    """A cost source, asked for all that it recommends."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, fit to be shown."""
+        ...
+
+    async def savings(self) -> Savings | None:
+        """As `CostSource.savings`."""
+        ...
+
+    async def savings_items(self, category: str, window: Window) -> SavingsItems | None:
+        """The recommendations of a category of `savings`, sized for `window`; None where it lists none of these.
+
+        Raises: SourceError.
+        """
         ...
 
 

@@ -154,7 +154,9 @@ def test_version_3_has_no_state_and_names_its_cluster_and_profile() -> None:
     }
     read = read_savings(body, profile=None, cluster_id=None)
     assert (read.profile, read.cluster_id, read.per_month) == ("production", "aurora", SUM)
-    assert read.categories[-1] == SavingsCategory("orphanedResources", None, None, counted=False)
+    facts = {"lastRefresh": None}
+    assert read.categories[-1] == SavingsCategory("orphanedResources", None, None, counted=False, facts=facts)
+    assert read.categories[0].facts == {"lastRefresh": "2026-01-02T03:00:00Z"}
 
 
 @pytest.mark.parametrize(

@@ -185,10 +185,10 @@ class CostModelClient:
                 raise
             return None
 
-    async def raw(self, path: str) -> Answer | None:
+    async def raw(self, path: str, params: Params = ()) -> Answer | None:
         """An answer as it came; None where the source has no such path, or a web page for any path."""
         try:
-            return await self._get_anywhere(path)
+            return await self._get_anywhere(path, params)
         except _NoSuchPath:
             return None
 
@@ -226,10 +226,10 @@ class CostModelClient:
         assert first is not None  # noqa: S101  # there is at least one prefix
         raise _NoSuchPath(first)
 
-    async def _get_anywhere(self, path: str, *, quiet: bool = False) -> Answer:
+    async def _get_anywhere(self, path: str, params: Params = (), *, quiet: bool = False) -> Answer:
         """As `_get`, of a small answer: wherever the API may begin is asked at once, to wait for one answer only."""
         async with task_group() as group:
-            tasks = [group.create_task(self._try(prefix, path, (), quiet=quiet)) for prefix in self._prefixes()]
+            tasks = [group.create_task(self._try(prefix, path, params, quiet=quiet)) for prefix in self._prefixes()]
         answers = [task.result() for task in tasks]
         for answer in answers:
             if isinstance(answer, Answer):

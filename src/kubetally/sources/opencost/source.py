@@ -9,11 +9,12 @@ from kubetally.domain.errors import SourceError
 from kubetally.domain.evidence import SeenHour
 from kubetally.domain.money import DEFAULT_CURRENCY
 from kubetally.domain.reading import Reading
-from kubetally.domain.savings import Savings
+from kubetally.domain.savings import Savings, SavingsItems
 from kubetally.domain.window import Window
 from kubetally.ledger.ports import About
 from kubetally.sources.faults import Answer, SourceFailed
 from kubetally.sources.kubecost.savings import read_savings
+from kubetally.sources.kubecost.savings_items import drill_down, read_items
 from kubetally.sources.opencost.client import CostModelClient
 from kubetally.sources.opencost.interpret import (
     ClusterNotThere,
@@ -161,6 +162,24 @@ class CostModelSource:
         except SourceError as error:
             self.client.log_failure("/savings", error.code, answer.duration_seconds)
             raise
+
+    async def savings_items(self, category: str, window: Window) -> SavingsItems | None:
+        """The recommendations of a category; None where it lists none, or no documented ones.
+
+        Raises: SourceError.
+        """
+        if (where := drill_down(category)) is None:
+            return None
+        params = (("window", str(window)),) if where.takes_window else ()
+        for path in where.paths:
+            if (answer := await self.client.raw(path, params)) is None:
+                continue
+            try:
+                return await self._calculate(len(answer.body), read_items, answer.body, category, path, self.cluster_id)
+            except SourceError as error:
+                self.client.log_failure(path, error.code, answer.duration_seconds)
+                raise
+        return None
 
     async def wait_for_place(self) -> None:
         """Until an answer has shown where the API begins."""
