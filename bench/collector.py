@@ -18,6 +18,7 @@ from kubetally.domain.cluster_costs import SourceIdentity
 from kubetally.domain.collection import collected, window_of
 from kubetally.ledger.collect.collector import Collector, Report
 from kubetally.ledger.collect.plan import Due, Reason
+from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.settings import Settings
 from kubetally.store.lake import files
 from kubetally.store.lake.columns import ALLOCATION_FILE, allocation_table
@@ -134,7 +135,7 @@ def _collect(url: str, clusters: int, days: int, **more: int) -> dict[str, float
             assert ledger.lake.url  # loads what reads and writes it
         dues = [Due(Reason.MISSING, FIRST + timedelta(days=day), id_) for day in range(days) for id_ in ids]
 
-        async def work(_: Ledger, collector: Collector) -> Report:
+        async def work(_: Ledger, collector: Collector, _savings: SavingsCollector) -> Report:
             return await collector.collect(dues)
 
         began = time.perf_counter()

@@ -14,6 +14,8 @@ import pytest
 
 from kubetally.domain.account import Account, AccountType, Credentials
 from kubetally.domain.errors import RequestError
+from kubetally.domain.money import CurrencyOrigin
+from kubetally.domain.savings import SavingsDay, SavingsState
 from kubetally.ledger.stored import LogFile
 from kubetally.store.meta import schema
 from kubetally.store.meta.backup import DatabaseNotEmpty, DumpDamaged, DumpIsNewer, NotADump, dump, load
@@ -34,6 +36,7 @@ TABLES = [
     "leases",
     "log_files",
     "reconciliations",
+    "savings",
 ]
 COUNTS = {
     "organization": 1,
@@ -45,6 +48,7 @@ COUNTS = {
     "leases": 1,
     "log_files": 2,
     "reconciliations": 1,
+    "savings": 2,
 }
 Lines = list[bytes]
 
@@ -66,6 +70,12 @@ def fill(database: Database) -> Account:
         meta.coverage.failed("b", END, NOW, "code", "what\nwent wrong: „ä“")
         meta.coverage.note_history("b", date(2024, 2, 29), NOW)
         meta.log_files.note([LogFile("assets", f"{number:020}.json", 2**32 - 1) for number in range(2)])
+        meta.savings.note(
+            [
+                SavingsDay("a", DAY, SavingsState.COLLECTED, NOW, None, None, "s", "USD", CurrencyOrigin.SOURCE, 3, -7),
+                SavingsDay("b", DAY, SavingsState.FAILED, NOW, "code", "what\nwent wrong: „ä“"),
+            ]
+        )
         meta.days.purge("c")
         lease = meta.leases.acquire("committer")
         assert lease is not None
@@ -216,7 +226,7 @@ def test_dump_without_facts_gets_them_from_its_heads(database: Database, sqlite:
     old = [json.loads(row) for row in rows]
     for row in old:
         row["row"].pop("lake_version", None)
-    kept = [json.dumps(row).encode() + b"\n" for row in old if row["table"] != "collection_facts"]
+    kept = [json.dumps(row).encode() + b"\n" for row in old if row["table"] not in {"collection_facts", "savings"}]
     restore(database, sealed([head.replace(schema.NEWEST.encode(), b"0005"), *kept]))
     found, filled = everything(database), everything(sqlite)
     assert found["collection_facts"] == filled["collection_facts"]

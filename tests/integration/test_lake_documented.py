@@ -11,7 +11,7 @@ import pytest
 
 from kubetally.domain.account import ListedAccount
 from kubetally.store.lake.delta import DeltaLake
-from kubetally.store.lake.schema import ACCOUNTS, ALLOCATIONS, ASSETS, TableName
+from kubetally.store.lake.schema import ACCOUNTS, ALLOCATIONS, ASSETS, SAVINGS, TableName
 from kubetally.store.lake.tables import ATTEMPTS
 from tests.cluster_days import DAY, cluster_day
 
@@ -23,6 +23,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "lake.md").read_text("utf-8")
     [
         (ALLOCATIONS, "`allocations` and `running`"),
         (ASSETS, "`assets` and `running_assets`"),
+        (SAVINGS, "`savings`"),
         (ACCOUNTS, "`accounts`"),
     ],
 )
@@ -33,13 +34,14 @@ def test_every_column_is_told_with_what_the_table_itself_says(schema: pa.Schema,
 
 
 def test_every_table_is_told() -> None:
-    assert re.findall(r"^\| `(\w+)` \| (?:rows|what|assets|all) ", TEXT, re.MULTILINE)[:5] == [
+    assert re.findall(r"^\| `(\w+)` \| (?:rows|what|assets|all) ", TEXT, re.MULTILINE)[:6] == [
         name.value
         for name in (
             TableName.ALLOCATIONS,
             TableName.ASSETS,
             TableName.RUNNING,
             TableName.RUNNING_ASSETS,
+            TableName.SAVINGS,
             TableName.ACCOUNTS,
         )
     ]

@@ -17,6 +17,7 @@ from kubetally.ledger.stored import DayDamaged
 
 if TYPE_CHECKING:
     from kubetally.wiring.backup_file import Contents
+    from kubetally.wiring.damage import Found
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A tar file, as kubetally.tar.")]
 
@@ -132,14 +133,30 @@ def _check(*, repair: bool, from_backup: Path | None) -> None:
             )
             print(f"{log.file.table}/{log.file.path}: {done}")
         for one in repaired:
-            done = (
-                "set aside, as no source or backup has it: its costs are unknown"
-                if one.origin is Origin.NOTHING
-                else f"written anew from {one.origin}"
-            )
-            print(f"{found.name(one.account_id)} {one.day}: {done}")
+            nothing = "lost" if one.is_savings else "set aside, as no source or backup has it: its costs are unknown"
+            done = nothing if one.origin is Origin.NOTHING else f"written anew from {one.origin}"
+            print(f"{found.name(one.account_id)} {one.day}{' (savings)' if one.is_savings else ''}: {done}")
     else:
         found = find(settings)
+    _list(found)
+    print(f"Read {found.files.files} files and {days_in_words(found.days.count)}", flush=True)
+    if found.files.without_checksum:
+        print(f"{found.files.without_checksum} files have no checksums: another program or version wrote them")
+    if not found.is_well:
+        if not found.is_damaged:
+            exits.complain("the database does not know all days of the lake: what is listed says what to do")
+            raise typer.Exit(exits.LAKE_DAMAGED)
+        what = (
+            "could not be repaired: name another backup with --from-backup, or restore one into an empty place"
+            if repair
+            else "is damaged: `kubetally maintain --repair` writes days anew, with --from-backup also files of a log"
+        )
+        exits.complain(f"what is listed {what}")
+        raise typer.Exit(exits.LAKE_DAMAGED)
+
+
+def _list(found: "Found") -> None:
+    """List what a check found."""
     for file in found.files.damage:
         written = "" if file.written_at is None else f", written {rfc3339(file.written_at)}"
         day = "" if file.day is None else f" (day {file.day}{written}{'' if file.is_current else ', replaced since'})"
@@ -157,22 +174,10 @@ def _check(*, repair: bool, from_backup: Path | None) -> None:
     for missing in found.days.missing:
         stored = f"stored {rfc3339(missing.collected_at)}"
         print(f"missing: {missing.day} of {found.name(missing.account_id)} ({stored}): the lake lacks its rows")
+    for savings, error in found.savings:
+        print(f"damaged: savings of {found.name(savings.account_id)} on {savings.day}: {error.why}; {error.effect}")
     for words in found.unknown:
         print(f"unknown: {words}")
-    print(f"Read {found.files.files} files and {days_in_words(found.days.count)}", flush=True)
-    if found.files.without_checksum:
-        print(f"{found.files.without_checksum} files have no checksums: another program or version wrote them")
-    if not found.is_well:
-        if not found.is_damaged:
-            exits.complain("the database does not know all days of the lake: what is listed says what to do")
-            raise typer.Exit(exits.LAKE_DAMAGED)
-        what = (
-            "could not be repaired: name another backup with --from-backup, or restore one into an empty place"
-            if repair
-            else "is damaged: `kubetally maintain --repair` writes days anew, with --from-backup also files of a log"
-        )
-        exits.complain(f"what is listed {what}")
-        raise typer.Exit(exits.LAKE_DAMAGED)
 
 
 def backup(file: File, verify: Verify = False, partial: PartialBackup = False) -> None:

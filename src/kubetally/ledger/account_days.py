@@ -76,7 +76,7 @@ class AccountDays(Protocol):
         ...
 
     def currencies(self, account_id: str) -> dict[str, str]:
-        """The currency of each collection of an account, by id."""
+        """The currency of each collection of an account and of its stored savings, by id."""
         ...
 
     def reconciled(self, account_id: str) -> None:

@@ -5,7 +5,7 @@ it follows from a seed: the same fleet, day by day, on every machine.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from random import Random
@@ -18,7 +18,17 @@ from kubetally.domain.cluster_costs import SourceIdentity
 from kubetally.domain.collection import SETTLES_AFTER, CollectedDay, collected, window_of
 from kubetally.domain.component import NO_CLASSES, ZERO, Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
+from kubetally.domain.money import to_decimal, to_micros
 from kubetally.domain.row import Cause, Row, RowDetails
+from kubetally.domain.savings import (
+    HOURS_PER_MONTH,
+    CollectedSavings,
+    SavingsCategory,
+    SavingsItem,
+    SavingsItems,
+    SavingsSubject,
+    rows_of_category,
+)
 from kubetally.domain.window import Window
 
 GIB = 2**30
@@ -76,6 +86,21 @@ class SampleCluster:
         pods = self._made()
         for day in (first + timedelta(days=number) for number in range(count)):
             yield self._day(account_id, day, pods)
+
+    def savings(self, account_id: str, day: date) -> CollectedSavings:
+        """What a source would have recommended on a day: smaller requests, and volumes that are too large."""
+        pods = self._made()
+        sized = [_smaller_requests(pod) for pod in pods if not pod.replica]
+        volumes = [_smaller_volume(pod) for pod in pods if pod.pv_gib and not pod.replica]
+        rows = [
+            row
+            for name, items in (("containerRequestSizing", sized), ("persistentVolumeSizing", volumes))
+            for row in rows_of_category(_summed(name, items), SavingsItems(tuple(items), {"Count": str(len(items))}))
+        ]
+        identity = hashlib.blake2b(f"{account_id}/{day}/savings".encode(), digest_size=16).hexdigest()
+        at = datetime.combine(day, datetime.min.time(), UTC) + timedelta(hours=2)
+        source = f"sample://{self.name}"
+        return CollectedSavings(identity, account_id, day, at, source, self.name, "production", "USD", rows)
 
     def _made(self) -> list[_Pod]:
         chance = Random(f"{self.seed}/{self.number}")  # noqa: S311  (nothing is kept secret by it)
@@ -250,6 +275,32 @@ class SampleCluster:
         found.append(asset(AssetType.NETWORK, f"{self.name}-network", ZERO._replace(network=rest.network)))
         found.append(asset(AssetType.MANAGEMENT, f"{self.name}-fee", ZERO._replace(management=rest.management)))
         return found
+
+
+def _smaller_requests(pod: _Pod) -> SavingsItem:
+    """Requests of what was used and a half more; of what uses more than it asks for the amount is negative."""
+    cores = round(1000 * pod.cores * pod.used * 1.5)
+    micros = round((1000 * pod.cores - cores) * CORE_HOUR * HOURS_PER_MONTH / 1000)
+    facts = {
+        "latestKnownRequest.cpu": f"{1000 * pod.cores:.0f}m",
+        "recommendedRequest.cpu": f"{cores}m",
+        "currentEfficiency.cpu": f"{pod.used:.3f}",
+    }
+    subject = SavingsSubject(pod.namespace, pod.kind, pod.controller, container="main")
+    key = f"{pod.namespace}/{pod.kind}/{pod.controller}/main"
+    return SavingsItem(key, to_decimal(micros), subject, facts)
+
+
+def _smaller_volume(pod: _Pod) -> SavingsItem:
+    name, gib = f"pvc-{pod.controller}", max(1, round(pod.pv_gib * pod.used))
+    micros = round((pod.pv_gib - gib) * PV_GIB_HOUR * HOURS_PER_MONTH)
+    facts = {"currentCapacityBytes": str(round(pod.pv_gib * GIB)), "recommendedCapacityBytes": str(gib * GIB)}
+    return SavingsItem(name, to_decimal(micros), SavingsSubject(pod.namespace, volume=name), facts)
+
+
+def _summed(name: str, items: Sequence[SavingsItem]) -> SavingsCategory:
+    micros = sum(to_micros(item.per_month) for item in items if item.per_month is not None)
+    return SavingsCategory(name, to_decimal(micros), None, counted=True)
 
 
 def _annotations(controller: str, chance: Random) -> dict[str, str]:

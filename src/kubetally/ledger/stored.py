@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Collection as IdsOf
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.asset import Asset
@@ -18,6 +18,7 @@ from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Row
+from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsRow
 from kubetally.ledger.account_days import StoredDays
 
 HISTORY_KEPT = timedelta(days=400)
@@ -82,6 +83,13 @@ class AssetsDamaged(DayDamaged):
     effect = "its assets are lost, its costs are read from its rows"
 
 
+class SavingsDamaged(DayDamaged):
+    """The same of a day's savings; its costs are not concerned."""
+
+    code = "savings_damaged"
+    effect = "its savings are lost, its costs are not concerned"
+
+
 class LogDamaged(StoreError):
     """Files of the lake's logs are not as they were written."""
 
@@ -119,6 +127,16 @@ class PackedDay:
 
     collection: Collection
     content: object
+
+
+@dataclass(frozen=True, slots=True)
+class PackedSavings:
+    """Collected savings in the form that a lake keeps them in; `content` is the lake's own."""
+
+    id: str
+    account_id: str
+    day: date
+    content: Any
 
 
 Lengthen = Callable[[timedelta], timedelta | None]
@@ -328,8 +346,32 @@ class Lake(Protocol):
     ) -> int:
         """Remove the account's rows and assets that are of none of these collections, and set the currency of others.
 
-        currencies: by the collection's id. go_on: as `replace` calls it. Returns how many files were rewritten.
+        Savings are removed only where there is no collection at all. currencies: by the collection's id. go_on: as
+        `replace` calls it. Returns how many files were rewritten.
         """
+        ...
+
+    def pack_savings(self, savings: CollectedSavings) -> PackedSavings:
+        """Savings in the lake's form. Any thread may call."""
+        ...
+
+    def replace_savings(self, packed: Sequence[PackedSavings], *, go_on: Callable[[], None] = lambda: None) -> int:
+        """Put the savings of accounts on one day in place of those that they have of it, at once.
+
+        go_on: as `replace` calls it. What is damaged of the day is replaced by what can be read of it.
+        """
+        ...
+
+    def savings(self, known: Sequence[SavingsDay]) -> Mapping[str, tuple[SavingsRow, ...] | DayDamaged]:
+        """The rows of stored savings by id, as they were written; or how they differ from what is known of them."""
+        ...
+
+    def damaged_savings(self, known: Sequence[SavingsDay]) -> list[tuple[SavingsDay, DayDamaged]]:
+        """Those of stored savings that are damaged, and how."""
+        ...
+
+    def packed_savings(self, known: Sequence[SavingsDay]) -> list[PackedSavings]:
+        """Stored savings as another lake takes them; without those that are damaged."""
         ...
 
     def list_accounts(self, accounts: Sequence[ListedAccount]) -> bool:
@@ -410,6 +452,22 @@ class LogFiles(Protocol):
 
     def forget(self, table: str, name: str) -> None:
         """Forget a file that was taken out of the log."""
+        ...
+
+
+class SavingsDays(Protocol):
+    """What came of asking for savings, by account and day. Raises StoreError."""
+
+    def of_day(self, day: date) -> Mapping[str, SavingsDay]:
+        """What is known of a day, by account."""
+        ...
+
+    def stored(self) -> Sequence[SavingsDay]:
+        """All that is in the lake, by day and account."""
+        ...
+
+    def note(self, days: Sequence[SavingsDay]) -> None:
+        """Keep these, in place of what was known of the same accounts and days."""
         ...
 
 

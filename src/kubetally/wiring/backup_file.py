@@ -19,6 +19,7 @@ import msgspec
 
 from kubetally.domain.collection import Collection
 from kubetally.domain.errors import HubError, RequestError, StoreError
+from kubetally.domain.savings import SavingsDay
 from kubetally.ledger.collect.damage import find_damaged
 from kubetally.ledger.stored import CollectionGone, DayDamaged, FileDamage, Lake
 from kubetally.store.lake.archive import Member, archived_lake
@@ -172,12 +173,14 @@ def _problems_of_lake(lake: Lake, summary: DumpSummary) -> list[str]:
     by_day: dict[date, list[Collection]] = defaultdict(list)
     for one in summary.days:
         by_day[one.day].append(one)
-    days_of_why: dict[str, list[Collection]] = defaultdict(list)
+    days_of_why: dict[str, list[Collection | SavingsDay]] = defaultdict(list)
     explained = {(file.table, file.day) for file in damage}
     for _, some in sorted(by_day.items()):
         by_id = {one.id: one for one in some}
         for id_, found in find_damaged(lake, some):
             days_of_why[_why(found, explained)].append(by_id[id_])
+    for savings, damaged in lake.damaged_savings(summary.savings):
+        days_of_why[_why(damaged, explained)].append(savings)
     days = [f"{why} {words}" for why, its in days_of_why.items() for words in _by_account(its, summary)]
     return [*days, *(_told_file(file) for file in damage)]
 
@@ -219,7 +222,7 @@ def _is_changed(tar: tarfile.TarFile, member: tarfile.TarInfo, file: Path, manif
     return digest.hexdigest() != manifest[member.name]
 
 
-def _by_account(days: Iterable[Collection], summary: DumpSummary) -> list[str]:
+def _by_account(days: Iterable[Collection | SavingsDay], summary: DumpSummary) -> list[str]:
     """`aurora, cygnus: 2026-11-20, 2026-11-21 and 30 more`, for the accounts that have the same days."""
     by_account: dict[str, set[date]] = defaultdict(set)
     for one in days:

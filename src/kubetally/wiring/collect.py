@@ -27,6 +27,7 @@ from kubetally.ledger.collect.guard import NOT_BEGUN, NOT_TRIED, OVERTAKEN
 from kubetally.ledger.collect.looks import Looks
 from kubetally.ledger.collect.plan import Policy
 from kubetally.ledger.collect.read import Reader
+from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.ledger.stored import COLLECTOR, MAINTAINER, Lease, LogDamaged, Maintained, by_clock
 from kubetally.settings import Settings
 from kubetally.tasks import task_group, until_set
@@ -40,6 +41,7 @@ from kubetally.wiring.reconcile import reconcile, writer_of
 T = TypeVar("T")
 Planned = Callable[[int], None]
 _STANDBY_SECONDS = 5.0
+_SAVINGS_LOOK_SECONDS = 60.0
 _RENEW_SECONDS, _LEASE_SECONDS = 10.0, 30.0
 _ACCOUNTS_KEPT_SECONDS = 10.0
 _MAINTAIN_EVERY, _TIDY_EVERY = timedelta(days=1), timedelta(hours=1)
@@ -88,14 +90,16 @@ def collect_once(
     Raises: NoAccounts, AccountNotFound, AnotherWriter, StoreError, Stopped.
     """
 
-    async def collect(ledger: Ledger, collector: Collector) -> Report:
+    async def collect(ledger: Ledger, collector: Collector, savings: SavingsCollector) -> Report:
         if not names and not ledger.accounts.all():
             raise NoAccounts(ledger.database)
         loop = asyncio.get_running_loop()
         lease = await loop.run_in_executor(None, partial(_collecting_alone, ledger))
         try:
             await _examine(ledger, lambda: True)
-            return await due_rounds(ledger, collector)
+            report = await due_rounds(ledger, collector)
+            await _collect_savings(savings, names)
+            return report
         finally:
             await loop.run_in_executor(None, lease.close)
 
@@ -116,6 +120,21 @@ def collect_once(
         return whole
 
     return run(_until_stopped(with_collector(settings, clock, collect)))
+
+
+async def _collect_savings(
+    savings: SavingsCollector, names: Sequence[str] = (), should_continue: Callable[[], bool] = lambda: True
+) -> None:
+    """Collect the savings that are due; what can't be done is told, and is due later."""
+    try:
+        for day in await savings.collect(names, should_continue):
+            facts = {"account": day.account_id, "day": str(day.day), "state": str(day.state), "rows": day.rows}
+            if day.code is None:
+                _log.debug("savings_collected", **facts)
+            else:
+                _log.warning("savings_not_collected", **facts, code=day.code, error=day.why)
+    except StoreError as error:
+        _log.warning("savings_not_stored", code=error.code, error=str(error))
 
 
 async def _examine(ledger: Ledger, should_continue: Callable[[], bool]) -> None:
@@ -169,7 +188,7 @@ def backfill(
     Raises: AccountNotFound, NotACluster, AnotherWriter, StoreError, Stopped.
     """
 
-    async def fill(ledger: Ledger, collector: Collector) -> Report:
+    async def fill(ledger: Ledger, collector: Collector, _: SavingsCollector) -> Report:
         report = await collector.backfill(
             name, first, end, missing_only=missing_only, force=force, watch=watch, planned=planned
         )
@@ -186,11 +205,11 @@ def collect_forever(settings: Settings, *, clock: Clock | None = None) -> None:
     """
     used = clock or SystemClock()
 
-    async def collect(ledger: Ledger, collector: Collector) -> None:
+    async def collect(ledger: Ledger, collector: Collector, savings: SavingsCollector) -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         for number in _STOPPING:
             loop.add_signal_handler(number, stop.set)
-        await _Forever(ledger, collector, used, stop).run()
+        await _Forever(ledger, collector, savings, used, stop).run()
 
     run(with_collector(settings, used, collect))
 
@@ -218,9 +237,11 @@ async def _until_stopped(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def with_collector(
-    settings: Settings, clock: Clock | None, work: Callable[[Ledger, Collector], Coroutine[Any, Any, T]]
+    settings: Settings,
+    clock: Clock | None,
+    work: Callable[[Ledger, Collector, SavingsCollector], Coroutine[Any, Any, T]],
 ) -> T:
-    """What `work` does with a collector; what it has begun to write is written before this ends."""
+    """What `work` does with collectors; what it has begun to write is written before this ends."""
     clock = clock or SystemClock()
     with open_ledger(settings, clock) as ledger, ThreadPoolExecutor(_THREADS, "ledger") as executor:
         await asyncio.get_running_loop().run_in_executor(executor, ledger.lake.make)  # before anybody is asked in vain
@@ -241,7 +262,10 @@ async def with_collector(
                 policy=Policy(most_days=settings.collect_days),
                 at_once=settings.collect_at_once,
             )
-            return await work(ledger, collector)
+            savings = SavingsCollector(
+                ledger.accounts, ledger.savings, writer_of(ledger, clock), opener.savings, clock, executor=executor
+            )
+            return await work(ledger, collector, savings)
 
 
 class Upkeep:
@@ -264,8 +288,10 @@ class Upkeep:
 class _Forever:
     """Round after round, as long as nobody else does the same; the lake is looked after first, and then once a day."""
 
-    def __init__(self, ledger: Ledger, collector: Collector, clock: Clock, stop: asyncio.Event) -> None:
-        self._ledger, self._collector, self._clock, self._stop = ledger, collector, clock, stop
+    def __init__(
+        self, ledger: Ledger, collector: Collector, savings: SavingsCollector, clock: Clock, stop: asyncio.Event
+    ) -> None:
+        self._ledger, self._collector, self._savings, self._clock, self._stop = ledger, collector, savings, clock, stop
         self._looks = Looks(collector.due)
         look_after = partial(look_after_days, ledger, clock, lambda: not stop.is_set())
         self._upkeep = Upkeep(look_after, partial(tidy, ledger))
@@ -278,6 +304,7 @@ class _Forever:
                 async with self._alone() as is_alone, task_group() as group:
                     group.create_task(self._rounds(is_alone, of_failed=False))
                     group.create_task(self._rounds(is_alone, of_failed=True))
+                    group.create_task(self._rounds_of_savings(is_alone))
                     if is_alone():
                         group.create_task(_examine(self._ledger, lambda: is_alone() and not self._stop.is_set()))
             except StoreError as error:  # a database or a lake may come back; nothing is lost meanwhile
@@ -292,6 +319,16 @@ class _Forever:
         while is_alone() and not self._stop.is_set():
             await until_set(self._stop, self._round(of_failed=of_failed))
             await self._pause(self._looks.pause_seconds)
+
+    async def _rounds_of_savings(self, is_alone: Callable[[], bool]) -> None:
+        """Ask for savings once a day and account; in a task of their own, so that no costs wait for them."""
+
+        def should_continue() -> bool:
+            return is_alone() and not self._stop.is_set()
+
+        while should_continue():
+            await until_set(self._stop, _collect_savings(self._savings, should_continue=should_continue))
+            await self._pause(_SAVINGS_LOOK_SECONDS)
 
     async def _round(self, *, of_failed: bool) -> None:
         if dues := await self._looks.due(of_failed=of_failed):

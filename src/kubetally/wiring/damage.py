@@ -10,11 +10,21 @@ from pathlib import Path
 from kubetally.domain.account import AccountType
 from kubetally.domain.collection import CollectedDay, Collection
 from kubetally.domain.errors import HubError, StoreError
+from kubetally.domain.savings import SavingsDay, SavingsState
 from kubetally.ledger.alone import alone
 from kubetally.ledger.collect.collector import Collector
 from kubetally.ledger.collect.damage import CheckedDays, check_days, note_damage, read_collection
 from kubetally.ledger.collect.repair import Repairer
-from kubetally.ledger.stored import ACCOUNT_LIST, COMMITTER, MAINTAINER, FileDamage, Lake, LakeCheck, NotedLog
+from kubetally.ledger.stored import (
+    ACCOUNT_LIST,
+    COMMITTER,
+    MAINTAINER,
+    DayDamaged,
+    FileDamage,
+    Lake,
+    LakeCheck,
+    NotedLog,
+)
 from kubetally.settings import Settings
 from kubetally.store.lake.checking import sound_crc
 from kubetally.store.lake.schema import TableName
@@ -42,7 +52,7 @@ class Found:
     """What a check found.
 
     names: of accounts, by id. unreadable: why the tables can't be opened at all. unknown: what days of the lake the
-    database does not know, and what to do.
+    database does not know, and what to do. savings: those that are damaged, and how.
     """
 
     files: LakeCheck
@@ -50,6 +60,7 @@ class Found:
     names: dict[str, str]
     unreadable: StoreError | None = None
     unknown: Sequence[str] = ()
+    savings: Sequence[tuple[SavingsDay, DayDamaged]] = ()
 
     @property
     def is_well(self) -> bool:
@@ -59,7 +70,7 @@ class Found:
     @property
     def is_damaged(self) -> bool:
         """Whether something is damaged, set aside or missing."""
-        return bool(self.files.damage or self.unreadable or self.days.damaged or self.days.missing)
+        return bool(self.files.damage or self.unreadable or self.days.damaged or self.days.missing or self.savings)
 
     def name(self, account_id: str) -> str:
         """What an account is called; its id, where it is not known any more."""
@@ -68,11 +79,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """A day, and where it was written anew from."""
+    """A day, or its savings, and where it was written anew from."""
 
     account_id: str
     day: date
     origin: Origin
+    is_savings: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +119,8 @@ def _check(ledger: Ledger, lake: Lake, settings: Settings) -> Found:
     news = (day.pair for day in days.damaged if day.noticed_at is None)
     note_damage(ledger.coverage, news, SystemClock().now())
     ledger.coverage.clear_damage(days.well_again)
-    return Found(files, days, names, unknown=told_unknown_days(ledger, lake))
+    unknown = told_unknown_days(ledger, lake)
+    return Found(files, days, names, unknown=unknown, savings=lake.damaged_savings(ledger.savings.stored()))
 
 
 def repair(settings: Settings, backup: Path | None = None) -> tuple[list[MendedLog], list[Repaired], Found]:
@@ -120,7 +133,7 @@ def repair(settings: Settings, backup: Path | None = None) -> tuple[list[MendedL
         mended = _mend_logs(settings, folder)
         copy = None if folder is None else _lake_in(folder)
         repaired, found = run(
-            with_collector(settings, None, lambda ledger, collector: _repair(settings, ledger, collector, copy))
+            with_collector(settings, None, lambda ledger, collector, _: _repair(settings, ledger, collector, copy))
         )
     return mended, repaired, found
 
@@ -181,12 +194,26 @@ async def _repair(
     repaired += [Repaired(one.account_id, one.day, Origin.BACKUP) for one in written]
     aside = repairer.set_aside([day.pair for day in left.values() if not day.is_set_aside])
     repaired += [Repaired(one.account_id, one.day, Origin.NOTHING) for one in aside]
+    repaired += _restored_savings(ledger, copy)
     damage = lake.check(ledger.log_files.noted()).damage
     repairer.mend_files([file for file in damage if file.day is not None])
     if any(file.table == TableName.ACCOUNTS for file in damage):
         with alone(ledger.leases, ACCOUNT_LIST, lake.url):
             lake.remake_accounts(ledger.accounts.listed())
+    lost = [one for one, _ in lake.damaged_savings(ledger.savings.stored())]
+    ledger.savings.note([SavingsDay(one.account_id, one.day, SavingsState.LOST, one.asked_at) for one in lost])
+    repaired += [Repaired(one.account_id, one.day, Origin.NOTHING, is_savings=True) for one in lost]
     return repaired, _check(ledger, lake, settings)
+
+
+def _restored_savings(ledger: Ledger, copy: Lake | None) -> list[Repaired]:
+    """Put damaged savings back from a backup. A source can't be asked for those of past days."""
+    damaged = [one for one, _ in ledger.lake.damaged_savings(ledger.savings.stored())]
+    packed = [] if copy is None else copy.packed_savings(damaged)
+    for day in sorted({one.day for one in packed}):
+        with writer_of(ledger, SystemClock()).alone() as leased:
+            leased.replace_savings([one for one in packed if one.day == day])
+    return [Repaired(one.account_id, one.day, Origin.BACKUP, is_savings=True) for one in packed]
 
 
 def _copied(copy: Lake | None, collections: Sequence[Collection]) -> list[CollectedDay]:

@@ -13,7 +13,7 @@ from kubetally.domain.window import Clock
 from kubetally.ledger.account_days import AccountDays
 from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.history import History
-from kubetally.ledger.stored import Coverage, Lake, Leases, LogFiles
+from kubetally.ledger.stored import Coverage, Lake, Leases, LogFiles, SavingsDays
 from kubetally.settings import Settings
 from kubetally.store.meta.accounts import SqlAccounts
 from kubetally.store.meta.metadata import open_meta
@@ -34,6 +34,7 @@ class Ledger:
     leases: Leases
     days: AccountDays
     log_files: LogFiles
+    savings: SavingsDays
     settings: Settings
     database: str
     """Where accounts and coverage are, fit to be shown."""
@@ -83,5 +84,13 @@ def open_ledger(
         open_meta(database_url(settings), keys, clock=clock, answer_seconds=answer_seconds) as found,
     ):
         yield Ledger(
-            found.accounts, found.coverage, found.leases, found.days, found.log_files, settings, found.database, clock
+            found.accounts,
+            found.coverage,
+            found.leases,
+            found.days,
+            found.log_files,
+            found.savings,
+            settings,
+            found.database,
+            clock,
         )

@@ -11,7 +11,7 @@ from kubetally.domain.account import Account
 from kubetally.domain.money import DEFAULT_CURRENCY
 from kubetally.ledger.accounts import Accounts
 from kubetally.ledger.database_wait import in_time
-from kubetally.ledger.ports import CostSource, MetricsSource
+from kubetally.ledger.ports import CostSource, MetricsSource, SavingsSource
 from kubetally.settings import Settings
 from kubetally.tasks import Calculate, calculate_here
 from kubetally.wiring.cluster import Remembered
@@ -79,6 +79,13 @@ class Opener:
         """The account's source, closed afterwards."""
         cluster = Remembered(account, *await self._fleet())
         async with open_source(cluster, self._settings, self._discoveries, self._calculate) as source:
+            yield source
+
+    @asynccontextmanager
+    async def savings(self, account: Account) -> AsyncIterator[SavingsSource]:
+        """As `source`, to be asked for savings."""
+        cluster = Remembered(account, *await self._fleet())
+        async with open_source(cluster, self._settings, self._discoveries) as source:
             yield source
 
     @asynccontextmanager

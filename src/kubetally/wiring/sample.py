@@ -1,6 +1,6 @@
 """A made-up fleet in a home folder of its own: accounts, coverage and lake, as if it had been collected."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -9,6 +9,8 @@ from uuid import NAMESPACE_URL, uuid5
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.errors import RequestError
+from kubetally.domain.money import CurrencyOrigin
+from kubetally.domain.savings import CollectedSavings, SavingsState
 from kubetally.domain.window import midnight
 from kubetally.ledger.reconcile import list_accounts
 from kubetally.ledger.sample_fleet import SampleCluster
@@ -16,6 +18,8 @@ from kubetally.settings import Settings
 from kubetally.store.reach import is_in_use
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.ledger import Ledger, open_ledger
+
+_DAYS_OF_SAVINGS = 7
 
 
 class FolderNotEmpty(RequestError):
@@ -67,10 +71,18 @@ def _filled(ledger: Ledger, fleet: Fleet, done: Callable[[], None]) -> int:
         ledger.coverage.confirm([one.id for one in collections], version)
         rows += sum(len(day.rows) for day in days)
         done()
+    for day in (fleet.last - timedelta(days=number) for number in reversed(range(min(fleet.days, _DAYS_OF_SAVINGS)))):
+        _save(ledger, [one.savings(account, day) for one, account in zip(clusters, accounts, strict=True)])
     list_accounts(ledger.accounts.listed, ledger.lake, ledger.leases)
     for account in accounts:
         ledger.coverage.note_history(account, first, SystemClock().now())
     return rows
+
+
+def _save(ledger: Ledger, savings: Sequence[CollectedSavings]) -> None:
+    """Put the savings of a day into the lake, as if they had been collected."""
+    ledger.lake.replace_savings([ledger.lake.pack_savings(one) for one in savings])
+    ledger.savings.note([one.as_known(SavingsState.COLLECTED, CurrencyOrigin.ASSUMED) for one in savings])
 
 
 def _collected_by(day: CollectedDay, now: datetime) -> CollectedDay:

@@ -25,6 +25,7 @@ from kubetally.ledger.stored import (
     Leases,
     LogFiles,
     PackedDay,
+    PackedSavings,
 )
 
 _log = structlog.get_logger(__name__)
@@ -58,6 +59,10 @@ class LeasedLake:
     def replace(self, days: Sequence[PackedDay], *, anew: bool = False) -> int:
         """See `Lake.replace`."""
         return self.lake.replace(days, go_on=self.check_lease, anew=anew)
+
+    def replace_savings(self, packed: Sequence[PackedSavings]) -> int:
+        """See `Lake.replace_savings`."""
+        return self.lake.replace_savings(packed, go_on=self.check_lease)
 
     def reconcile(self, account_id: str, currencies: Mapping[str, str]) -> int:
         """See `Lake.reconcile`."""

@@ -137,8 +137,8 @@ def allocation_tables(days: Sequence[CollectedDay]) -> list[pa.Table]:
         "provider_id": more["provider_id"],
         "started_at": [life and life.start for life in more["life"]],
         "ended_at": [life and life.end for life in more["life"]],
-        **{name: _maps(fields[name]) for name in ("labels", "namespace_labels")},
-        **{name: _maps(more[name]) for name in ("annotations", "namespace_annotations")},
+        **{name: map_array(fields[name]) for name in ("labels", "namespace_labels")},
+        **{name: map_array(more[name]) for name in ("annotations", "namespace_annotations")},
         **_floats({"minutes": fields["minutes"], **_named(Hours._fields, fields["hours"])}),
         **_floats({name: more[name] for name in ("cpu_core_usage_max", "ram_byte_usage_max")}),
         **_measured_costs(days, counts, _named(COST_COLUMNS, fields["costs"])),
@@ -176,7 +176,7 @@ def asset_tables(days: Sequence[CollectedDay]) -> list[pa.Table]:
         "names": [sorted(names) for names in fields["names"]],
         **{name: fields[name] for name in ("name", "cluster_id", "provider_id", "node_type", "cpu_cores")},
         **{name: more[name] for name in AssetDetails._fields if name in ASSETS.names},
-        "labels": _maps(fields["labels"]),
+        "labels": map_array(fields["labels"]),
         "started_at": [life and life.start for life in fields["life"]],
         "ended_at": [life and life.end for life in fields["life"]],
         **{name: _structs(more[name], Breakdown._fields, ASSETS.field(name).type) for name in BREAKDOWNS},
@@ -207,8 +207,8 @@ def rows_of(table: pa.Table) -> tuple[Row, ...]:
         map(Costs, *(lists.micros(name) for name in COST_COLUMNS)),
         map(NetworkClasses, *(lists.micros(name) for name in CLASS_COLUMNS)),
         map(tuple, lists["services"]),
-        _mappings(table["labels"]),
-        _mappings(table["namespace_labels"]),
+        as_mappings(table["labels"]),
+        as_mappings(table["namespace_labels"]),
         _details(lists) if "volumes" in table.schema.names else repeat(None),
     )
     return _in_order(lists["ordinal"], made)
@@ -220,8 +220,8 @@ def _details(lists: "_Lists") -> Iterator[RowDetails | None]:
         RowDetails,
         lists["provider_id"],
         map(_life, lists["started_at"], lists["ended_at"]),
-        _mappings(lists.column("annotations")),
-        _mappings(lists.column("namespace_annotations")),
+        as_mappings(lists.column("annotations")),
+        as_mappings(lists.column("namespace_annotations")),
         lists["cpu_core_usage_max"],
         lists["ram_byte_usage_max"],
         map(_adjustments_of, *(lists.optional_micros(name) for name in ADJUSTMENT_COLUMNS)),
@@ -289,7 +289,7 @@ def assets_of(table: pa.Table) -> tuple[Asset, ...]:
         lists["cluster_id"],
         lists["provider_id"],
         lists["node_type"],
-        _mappings(table["labels"]),
+        as_mappings(table["labels"]),
         lists["hours"],
         lists["discount"],
         lists.micros("adjustment"),
@@ -427,7 +427,7 @@ def _table(columns: Mapping[str, Any], schema: pa.Schema, count: int) -> pa.Tabl
 def _array(field: pa.Field, values: Any) -> pa.Array:
     if isinstance(values, pa.Array):
         return values
-    with _beyond(field.name):
+    with beyond_lake(field.name):
         return pa.array(values, field.type)
 
 
@@ -492,7 +492,7 @@ def _each_beyond(columns: Mapping[str, Callable[[], pa.Array]]) -> dict[str, pa.
     """Columns that are made one by one. Raises ValueBeyondLake, which names the column."""
     made = {}
     for name, make in columns.items():
-        with _beyond(name):
+        with beyond_lake(name):
             made[name] = make()
     return made
 
@@ -535,7 +535,7 @@ def _together(columns: Mapping[str, Sequence[Any]], convert: Callable[[list[Any]
         whole = convert(list(chain.from_iterable(columns.values())))
     except (ValueBeyondLake, OverflowError, ValueError, pa.ArrowInvalid):
         for name, values in columns.items():  # which of them it was
-            with _beyond(name):
+            with beyond_lake(name):
                 convert(list(values))
         raise
     count = len(next(iter(columns.values())))
@@ -543,7 +543,7 @@ def _together(columns: Mapping[str, Sequence[Any]], convert: Callable[[list[Any]
 
 
 @contextmanager
-def _beyond(column: str) -> Iterator[None]:
+def beyond_lake(column: str) -> Iterator[None]:
     """Values that can't be in a column, by its name. Raises ValueBeyondLake."""
     try:
         yield
@@ -553,7 +553,7 @@ def _beyond(column: str) -> Iterator[None]:
         raise ValueBeyondLake(column, " ".join(str(error).split())) from error
 
 
-def _maps(mappings: Sequence[Mapping[str, str] | None]) -> pa.Array:
+def map_array(mappings: Sequence[Mapping[str, str | None] | None]) -> pa.Array:
     """A map column; null is not empty."""
     if all(mapping is None for mapping in mappings):
         return pa.nulls(len(mappings), _MAP)
@@ -565,7 +565,7 @@ def _maps(mappings: Sequence[Mapping[str, str] | None]) -> pa.Array:
     return pa.MapArray.from_arrays(offsets, keys, values, mask=missing)
 
 
-def _mappings(column: Column) -> Iterator[dict[str, str] | None]:
+def as_mappings(column: Column) -> Iterator[dict[str, str] | None]:
     for chunk in _chunks(column):
         offsets, keys, values = (part.to_pylist() for part in (chunk.offsets, chunk.keys, chunk.items))
         for valid, begin, end in zip(chunk.is_valid().to_pylist(), offsets[:-1], offsets[1:], strict=True):

@@ -1,6 +1,6 @@
 """The lake of collected days: four Delta tables under one URL, of which a commit replaces account-days of one day.
 
-Beside them lies the table of accounts.
+Beside them lie the tables of savings and of accounts.
 """
 
 import itertools
@@ -22,6 +22,7 @@ from kubetally.domain.collection import CollectedDay
 from kubetally.domain.collection import Collection as Collected
 from kubetally.domain.errors import StoreError
 from kubetally.domain.row import Row
+from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsRow
 from kubetally.domain.stored_sums import compare_assets, compare_rows
 from kubetally.ledger.stored import (
     HISTORY_KEPT,
@@ -34,6 +35,7 @@ from kubetally.ledger.stored import (
     Maintained,
     NotedLog,
     PackedDay,
+    PackedSavings,
     SetAside,
     StoredIds,
     by_clock,
@@ -45,6 +47,7 @@ from kubetally.store.lake.faults import UNREADABLE, LakeDamaged, shown, translat
 from kubetally.store.lake.files import slices_by
 from kubetally.store.lake.log_folder import COLLECTIONS_KEY
 from kubetally.store.lake.place import Place
+from kubetally.store.lake.savings import SavingsTable, savings_table
 from kubetally.store.lake.schema import TableName
 from kubetally.store.lake.storage import MissingFile
 from kubetally.store.lake.tables import EMPTY, DayTable, Snapshot
@@ -104,6 +107,7 @@ class DeltaLake:
         self._place = place(url, storage_options)
         self._days = _Pair(self._place, TableName.ALLOCATIONS, TableName.ASSETS, keep)
         self._accounts = AccountTable(self._place, keep)
+        self._savings = SavingsTable(self._place, keep)
         self._running = _Pair(self._place, TableName.RUNNING, TableName.RUNNING_ASSETS, keep_running)
 
     def __repr__(self) -> str:
@@ -120,6 +124,7 @@ class DeltaLake:
         for pair in (self._days, self._running):
             pair.rows.newest()
             pair.assets.newest()
+        self._savings.days.newest()
 
     def pack(self, days: Sequence[CollectedDay]) -> list[PackedDay]:
         """Rows and assets as Arrow tables. Raises ValueBeyondLake."""
@@ -128,7 +133,7 @@ class DeltaLake:
 
     def is_torn(self) -> bool:
         """Whether a power cut left something unfinished in the logs, which `mend` sets aside."""
-        return any(table.is_torn() for pair in (self._days, self._running) for table in (pair.rows, pair.assets))
+        return any(table.is_torn() for table in self._day_tables())
 
     def mend(self, pending: Collection[str] = (), confirmed: tuple[int, int] = (-1, -1)) -> list[SetAside]:
         """Set aside what a power cut left unfinished in the logs; what they name then is on the disk.
@@ -141,6 +146,7 @@ class DeltaLake:
             # Assets are on the disk before the rows that go with them are committed.
             whole = pair.rows.said(ASSETS_VERSION_KEY) if pair.assets.is_torn() else -1
             torn.append((pair.assets, pair.assets.check_torn(pending, whole)))
+        torn.append((self._savings.days, self._savings.days.check_torn(pending, -1)))
         return [file for table, its in torn for file in table.mend(its)]
 
     def newest_version(self) -> int | None:
@@ -294,9 +300,33 @@ class DeltaLake:
                             count += table.rewrite(day, change, go_on) is not None
                     except DayDamaged as error:
                         damage = error
+        try:
+            count += self._savings.reconcile(account_id, currencies, go_on)
+        except DayDamaged as error:
+            damage = error
         if damage is not None:
             raise damage
         return count
+
+    def pack_savings(self, savings: CollectedSavings) -> PackedSavings:
+        """Savings as an Arrow table. Raises ValueBeyondLake."""
+        return PackedSavings(savings.id, savings.account_id, savings.day, savings_table(savings))
+
+    def replace_savings(self, packed: Sequence[PackedSavings], *, go_on: Callable[[], None] = lambda: None) -> int:
+        """Put the savings of accounts on one day in place of those that they have of it."""
+        return self._savings.replace(packed, go_on)
+
+    def savings(self, known: Sequence[SavingsDay]) -> dict[str, tuple[SavingsRow, ...] | DayDamaged]:
+        """The rows of stored savings by id, verified; or how they are damaged."""
+        return self._savings.read(known)
+
+    def damaged_savings(self, known: Sequence[SavingsDay]) -> list[tuple[SavingsDay, DayDamaged]]:
+        """Those of stored savings that are damaged, and how."""
+        return self._savings.damaged(known)
+
+    def packed_savings(self, known: Sequence[SavingsDay]) -> list[PackedSavings]:
+        """Stored savings as another lake takes them; without those that are damaged."""
+        return self._savings.packed(known)
 
     def list_accounts(self, accounts: Sequence[ListedAccount]) -> bool:
         """Write the table of accounts, unless it says the same already; whether it was written."""
@@ -321,6 +351,7 @@ class DeltaLake:
             for pair in (self._days, self._running)
             for table in (pair.rows, pair.assets)
         ]
+        done.append(self._savings.days.maintain(min(keep, self._days.keep), shorten, lengthen=lengthen))
         self._accounts.maintain(min(keep, self._days.keep), lengthen)
         compacted, vacuumed = sum(one.compacted for one in done), sum(one.vacuumed for one in done)
         return Maintained(compacted, vacuumed, done[0].checkpoint, done[0].kept, sum(one.held_back for one in done))
@@ -335,7 +366,8 @@ class DeltaLake:
         )
 
     def _day_tables(self) -> list[DayTable]:
-        return [table for pair in (self._days, self._running) for table in (pair.rows, pair.assets)]
+        tables = [table for pair in (self._days, self._running) for table in (pair.rows, pair.assets)]
+        return [*tables, self._savings.days]
 
     def check_log(self, noted: NotedLog) -> tuple[FileDamage, ...]:
         """As `check`, of the logs of the tables of days alone."""
@@ -369,7 +401,7 @@ class DeltaLake:
 
         To be called by who writes alone, once what is lost was written anew. Raises StoreError.
         """
-        tables = {table.name: table for pair in (self._days, self._running) for table in (pair.rows, pair.assets)}
+        tables = {table.name: table for table in self._day_tables()}
         for file in damage:
             if file.table in tables and file.day is not None:
                 tables[TableName(file.table)].mend_file(file)

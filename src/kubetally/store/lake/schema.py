@@ -55,6 +55,7 @@ class TableName(StrEnum):
     ASSETS = "assets"
     RUNNING = "running"
     RUNNING_ASSETS = "running_assets"
+    SAVINGS = "savings"
     ACCOUNTS = "accounts"
 
 
@@ -257,6 +258,37 @@ ASSETS = pa.schema(
 )
 """Of `assets` and `running_assets`: a row is a thing on the bill."""
 
+SAVINGS = pa.schema(
+    [
+        _column(DAY, pa.date32(), "UTC day on which the source was asked; the partition"),
+        _text("account_id", "the account that the cluster is remembered as"),
+        _text("cluster_id", "the cluster's own name for itself; null where its source tells none"),
+        _column("collected_at", INSTANT, "when the source was asked"),
+        _text("category", "kind of recommendation, as the source names it"),
+        _text("item_key", "tells an item from others of its category; null of the category itself"),
+        _text("namespace", "what it is about; null where it is about no namespace"),
+        _text("controller_kind", "deployment, statefulset, ...; null where it is about no controller"),
+        _text("controller", "name of the controller; null where it is about none"),
+        _text("pod", "null where it is about none"),
+        _text("container", "null where it is about none"),
+        _text("node", "null where it is about none"),
+        _text("volume", "null where it is about none"),
+        _money(
+            "amount_per_month",
+            "what could be saved in a month of 730 hours, in `currency`; below zero where following the advice costs "
+            "more; null where the source has no figure; never add a category to its items, or categories up",
+        ),
+        _text("state", "the source's word for a category, such as ready or pending; null where it has none"),
+        _text("profile", "the assumptions that the figures were made with; null where the source names none"),
+        _labels("facts", "all else that the source says of it, by path; null where it says null"),
+        _text("currency", "of the amount"),
+        _text("source", "the source that the figures come from"),
+        _text("collection_id", "the answer that the row is of; `meta.savings` knows it"),
+        _column("ordinal", pa.int32(), "place among the rows of its answer, from 0"),
+    ]
+)
+"""Of `savings`: a row is a category of recommendations, or one of its items."""
+
 ACCOUNTS = pa.schema(
     [
         _text("id", "the `account_id` of other tables"),
@@ -272,6 +304,7 @@ SCHEMAS = {
     TableName.ASSETS: ASSETS,
     TableName.RUNNING: ALLOCATIONS,
     TableName.RUNNING_ASSETS: ASSETS,
+    TableName.SAVINGS: SAVINGS,
     TableName.ACCOUNTS: ACCOUNTS,
 }
 

@@ -35,6 +35,7 @@ from kubetally.ledger.stored import (
     LogFile,
     Maintained,
     NotedLog,
+    SavingsDamaged,
     SetAside,
     by_clock,
 )
@@ -94,6 +95,13 @@ Keep = Callable[[pa.Table], Collection[str]]
 
 EMPTY = Snapshot(-1, {})
 """Of a table that nobody has made yet."""
+
+
+_DAMAGE: Mapping[TableName, type[DayDamaged]] = {
+    TableName.ASSETS: AssetsDamaged,
+    TableName.RUNNING_ASSETS: AssetsDamaged,
+    TableName.SAVINGS: SavingsDamaged,
+}
 
 
 class _Moved(Exception):
@@ -466,7 +474,7 @@ class DayTable:
 
     def damaged(self, day: date, why: str, account_id: str | None = None) -> DayDamaged:
         """The error of a day of this table that is not what was committed."""
-        kind = AssetsDamaged if self.name in {TableName.ASSETS, TableName.RUNNING_ASSETS} else DayDamaged
+        kind = _DAMAGE.get(self.name, DayDamaged)
         return kind(self.url, day, why, account_id)
 
     def check_moved(self, snapshot: Snapshot, day: date, missing: MissingFile) -> None:

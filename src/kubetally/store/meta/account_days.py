@@ -21,6 +21,7 @@ from kubetally.store.meta.tables import (
     CoverageRow,
     HistoryRow,
     ReconciliationRow,
+    SavingsRow,
 )
 from kubetally.store.meta.upsert import put
 
@@ -66,7 +67,7 @@ class SqlAccountDays:
             _label(connection, [one.id for one in others], currency, origin)
             connection.execute(update(AccountRow).where(AccountRow.id == account_id).values(currency=stated))
             changed = [one for one in others if one.currency != currency]
-            if changed:
+            if _label_savings(connection, account_id, currency, origin) or changed:
                 self._request(connection, account_id)
             held = sorted(one.day for one in changed if one.phase == Phase.CONFIRMED)
             return Relabelled(tuple(held), tuple(sorted({one.currency for one in changed})))
@@ -84,7 +85,7 @@ class SqlAccountDays:
             days = connection.execute(
                 select(func.count()).where(CoverageRow.account_id == account_id, CoverageRow.collection_id.is_not(None))
             ).scalar_one()
-            for table in (CollectionFactRow, CollectionRow, CoverageRow, HistoryRow):
+            for table in (CollectionFactRow, CollectionRow, CoverageRow, HistoryRow, SavingsRow):
                 connection.execute(delete(table).where(table.account_id == account_id))
             self._request(connection, account_id)
             return int(days)
@@ -97,8 +98,13 @@ class SqlAccountDays:
             )
 
     def currencies(self, account_id: str) -> dict[str, str]:
-        """The currency of each collection of an account, by id. Raises StoreError."""
-        question = select(CollectionRow.id, CollectionRow.currency).where(CollectionRow.account_id == account_id)
+        """The currency of each collection of an account and of its stored savings, by id. Raises StoreError."""
+        of_days = select(CollectionRow.id, CollectionRow.currency).where(CollectionRow.account_id == account_id)
+        question = of_days.union_all(
+            select(SavingsRow.collection_id, SavingsRow.currency).where(
+                SavingsRow.account_id == account_id, SavingsRow.collection_id.is_not(None)
+            )
+        )
         with translated(shown(self._engine)), self._engine.connect() as connection:
             return {id_: currency for id_, currency in connection.execute(question).all()}  # noqa: C416 (rows are no pairs)
 
@@ -142,3 +148,11 @@ def _label(connection: Connection, ids: Sequence[str], currency: str, origin: Cu
         some, label = ids[start : start + _IDS_AT_ONCE], {"currency": currency, "currency_origin": origin}
         connection.execute(update(CollectionRow).where(CollectionRow.id.in_(some)).values(label))
         connection.execute(update(CoverageRow).where(CoverageRow.collection_id.in_(some)).values(label))
+
+
+def _label_savings(connection: Connection, account_id: str, currency: str, origin: CurrencyOrigin) -> bool:
+    """Label the stored savings whose currency the source does not state; whether any had another."""
+    silent = (SavingsRow.account_id == account_id, SavingsRow.currency_origin != CurrencyOrigin.SOURCE)
+    others = connection.scalar(select(func.count()).where(*silent, SavingsRow.currency != currency)) or 0
+    connection.execute(update(SavingsRow).where(*silent).values(currency=currency, currency_origin=origin))
+    return others > 0

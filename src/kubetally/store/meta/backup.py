@@ -20,13 +20,15 @@ from sqlalchemy import Connection, Date, Engine, MetaData, Table, delete, func, 
 
 from kubetally.domain.collection import Collection
 from kubetally.domain.errors import RequestError
+from kubetally.domain.savings import SavingsDay
 from kubetally.ledger.stored import NotedLog
 from kubetally.store.meta.coverage import collection_of
 from kubetally.store.meta.engine import alone, open_engine, shown
 from kubetally.store.meta.faults import translated
 from kubetally.store.meta.instants import from_microseconds
+from kubetally.store.meta.savings import savings_day_of
 from kubetally.store.meta.schema import NEWEST, VERSION_TABLE, bring, known_revisions, ready_engine
-from kubetally.store.meta.tables import AccountRow, Base, CollectionRow, LogFileRow, OrganizationRow
+from kubetally.store.meta.tables import AccountRow, Base, CollectionRow, LogFileRow, OrganizationRow, SavingsRow
 
 _FORMAT = 1
 _ROWS_AT_ONCE = 500
@@ -136,13 +138,14 @@ class DumpSummary:
     """What a dump tells of accounts and their stored days.
 
     accounts: names by id. removed: ids of those that were removed. days: the collections that hold, as far as their
-    rows and assets are compared with them. log_files: checksums of the lake's logs. confirmed_at: when
-    the newest day was stored.
+    rows and assets are compared with them. savings: those in the lake. log_files: checksums of the lake's logs.
+    confirmed_at: when the newest day was stored.
     """
 
     accounts: Mapping[str, str]
     removed: frozenset[str]
     days: Sequence[Collection]
+    savings: Sequence[SavingsDay]
     log_files: NotedLog
     confirmed_at: datetime | None
 
@@ -158,6 +161,7 @@ def summarize(stream: IO[bytes]) -> DumpSummary:
     accounts: dict[str, str] = {}
     removed: set[str] = set()
     days: list[Collection] = []
+    savings: list[SavingsDay] = []
     log_files: dict[tuple[str, str], int] = {}
     confirmed = 0
     for table, row in _rows(lines, digest):
@@ -168,12 +172,14 @@ def summarize(stream: IO[bytes]) -> DumpSummary:
             elif table == CollectionRow.__tablename__ and row["phase"] == "confirmed":
                 days.append(_dumped_collection(row))
                 confirmed = max(confirmed, row["confirmed_at"] or 0)
+            elif table == SavingsRow.__tablename__ and row["collection_id"] is not None:
+                savings.append(savings_day_of(SimpleNamespace(**row | {"day": date.fromisoformat(row["day"])})))
             elif table == LogFileRow.__tablename__:
                 log_files[row["table_name"], row["name"]] = row["crc"]
         except (AttributeError, KeyError, TypeError, ValueError):
             raise DumpDamaged(f"a row of {table} does not fit the tables") from None
     at = from_microseconds(confirmed) if confirmed else None
-    return DumpSummary(accounts, frozenset(removed), days, log_files, at)
+    return DumpSummary(accounts, frozenset(removed), days, savings, log_files, at)
 
 
 def check_revision(stream: IO[bytes]) -> None:

@@ -8,13 +8,14 @@ from sqlalchemy import Engine
 
 from kubetally.domain.window import Clock
 from kubetally.ledger.account_days import AccountDays
-from kubetally.ledger.stored import Coverage, Leases, LogFiles
+from kubetally.ledger.stored import Coverage, Leases, LogFiles, SavingsDays
 from kubetally.store.meta.account_days import SqlAccountDays
 from kubetally.store.meta.accounts import SqlAccounts
 from kubetally.store.meta.coverage import SqlCoverage
 from kubetally.store.meta.engine import WAIT_SECONDS, open_engine
 from kubetally.store.meta.leases import LEASE_SECONDS, SqlLeases
 from kubetally.store.meta.log_files import SqlLogFiles
+from kubetally.store.meta.savings import SqlSavingsDays
 from kubetally.store.meta.schema import ready_engine
 from kubetally.store.meta.secrets import KeyRing
 
@@ -28,6 +29,7 @@ class Metadata:
     leases: Leases
     days: AccountDays
     log_files: LogFiles
+    savings: SavingsDays
 
     @property
     def database(self) -> str:
@@ -61,6 +63,7 @@ def open_meta(
             SqlLeases(engine, clock, lease_seconds),
             SqlAccountDays(engine, clock),
             SqlLogFiles(engine),
+            SqlSavingsDays(engine),
         )
 
 

@@ -191,6 +191,28 @@ class ReconciliationRow(Base):
     requested_at: Mapped[int] = mapped_column(BigInteger)
 
 
+class SavingsRow(Base):
+    """What came of asking the source of an account for savings on a day; their rows are in the lake.
+
+    state: as `domain.savings.SavingsState`. All from `collection_id` on is null, or 0, where nothing is stored.
+    """
+
+    __tablename__ = "savings"
+    __table_args__ = (Index("ix_savings_day", "day"), _OPTIONS)
+
+    account_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    state: Mapped[str] = mapped_column(String(16))
+    asked_at: Mapped[int] = mapped_column(BigInteger)
+    error_code: Mapped[str | None] = mapped_column(String(CODE_LENGTH))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    collection_id: Mapped[str | None] = mapped_column(String(64))
+    currency: Mapped[str | None] = mapped_column(String(64))
+    currency_origin: Mapped[str | None] = mapped_column(String(16))
+    row_count: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    total: Mapped[str] = mapped_column(String(64), server_default="0")
+
+
 class LogFileRow(Base):
     """A file of the log of one of the lake's tables, with the CRC-32 that its bytes had when it was written."""
 

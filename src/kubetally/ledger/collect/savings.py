@@ -1,0 +1,215 @@
+"""Collecting what sources recommend to save: once a day and account, after its costs, and never in their way."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import partial
+from typing import TypeVar
+from uuid import uuid4
+
+import structlog
+
+from kubetally.domain.account import Account, AccountType
+from kubetally.domain.collection import Collection
+from kubetally.domain.errors import HubError, SourceError, StoreError
+from kubetally.domain.savings import (
+    CollectedSavings,
+    Savings,
+    SavingsCategory,
+    SavingsDay,
+    SavingsItems,
+    SavingsRow,
+    SavingsState,
+    rows_of_category,
+)
+from kubetally.domain.window import Clock, Window, midnight, whole_hour
+from kubetally.ledger.accounts import Accounts
+from kubetally.ledger.asking import DeadlinePassed
+from kubetally.ledger.collect.plan import UNFORESEEN
+from kubetally.ledger.collect.writer import LakeWriter
+from kubetally.ledger.ports import SavingsSource
+from kubetally.ledger.stored import PackedSavings, SavingsDays
+
+T = TypeVar("T")
+OpenSavings = Callable[[Account], AbstractAsyncContextManager[SavingsSource]]
+AT_ONCE = 4
+"""Accounts that are asked at a time, each with one question at a time; all of them may be of one source."""
+_DEADLINE_SECONDS = 30.0  # of opening a source and all of its questions
+_SIZED_FOR = timedelta(days=7)
+_OFFERS_SAVINGS = "Kubecost"
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """An account to be asked, and its newest stored day."""
+
+    account: Account
+    newest: Collection
+
+
+class SavingsCollector:
+    """Collects the savings of accounts whose newest day is stored.
+
+    executor: where the stores are asked, which block. deadline_seconds: of one account. An answer that failed is asked
+    for again on the next day.
+    """
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        days: SavingsDays,
+        writer: LakeWriter,
+        open_source: OpenSavings,
+        clock: Clock,
+        *,
+        executor: Executor | None = None,
+        deadline_seconds: float = _DEADLINE_SECONDS,
+        new_id: Callable[[], str] = lambda: uuid4().hex,
+    ) -> None:
+        self._accounts, self._days, self._writer = accounts, days, writer
+        self._open_source, self._clock, self._executor = open_source, clock, executor
+        self._deadline_seconds, self._new_id = deadline_seconds, new_id
+
+    async def collect(
+        self, names: Sequence[str] = (), should_continue: Callable[[], bool] = lambda: True
+    ) -> list[SavingsDay]:
+        """Ask those that were not asked today, of all accounts or those named; what is known of them then.
+
+        Raises: AccountNotFound, AmbiguousAccount, AnotherWriter, LeaseLost, StoreError; what was noted until then is
+                not asked again today.
+        """
+        today = self._clock.now().date()
+        due = await self._blocking(partial(self._due, today, names))
+        noted = []
+        for begin in range(0, len(due), AT_ONCE):
+            if not should_continue():
+                break
+            some = due[begin : begin + AT_ONCE]
+            answers = await asyncio.gather(*(self._asked(one, today) for one in some))
+            noted += await self._blocking(partial(self._keep, answers))
+        return noted
+
+    def _due(self, today: date, names: Sequence[str]) -> list[_Due]:
+        known = self._days.of_day(today)
+        accounts = [self._accounts.find(name) for name in names] or self._accounts.all()
+        left = {one.id: one for one in accounts if one.type is AccountType.KUBERNETES_CNR and one.id not in known}
+        if not left:
+            return []
+        newest = (whole_hour(self._clock.now()) - timedelta(hours=1)).date()
+        held = self._writer.coverage.held_on(newest, list(left))
+        return [_Due(left[id_], held[id_]) for id_ in left if id_ in held]
+
+    async def _asked(self, due: _Due, today: date) -> "_Answer":
+        """What an account's source says. Raises nothing of the source."""
+        now = self._clock.now()
+        account, url = due.account, due.newest.source.url
+        if due.newest.source.product not in {None, _OFFERS_SAVINGS}:
+            return _Answer(SavingsDay(account.id, today, SavingsState.NO_SAVINGS, now))
+        reading = _Reading()
+        failure: HubError | None = None
+        try:
+            async with asyncio.timeout(self._deadline_seconds), self._open_source(account) as source:
+                await reading.read(source, Window(midnight(now) - _SIZED_FOR, midnight(now)))
+        except TimeoutError:
+            failure = DeadlinePassed(url, self._deadline_seconds)
+        except HubError as error:
+            failure = error
+        except Exception as error:  # a defect met by one account must not end the others' collection
+            _log.warning("unforeseen", account=account.id, error=type(error).__name__, exc_info=error)
+            told = f"the savings of {url} could not be read ({type(error).__name__}): please report it with the log"
+            return _Answer(SavingsDay(account.id, today, SavingsState.FAILED, now, UNFORESEEN, told))
+        failure = failure or reading.failure
+        code = None if failure is None else failure.code
+        why = None if failure is None else str(failure)
+        if reading.savings is None:
+            state = SavingsState.NO_SAVINGS if failure is None else SavingsState.FAILED
+            return _Answer(SavingsDay(account.id, today, state, now, code, why))
+        head = due.newest.head
+        collected = CollectedSavings(
+            self._new_id(),
+            account.id,
+            today,
+            now,
+            url,
+            reading.savings.cluster_id or due.newest.source.cluster_id,
+            reading.savings.profile,
+            head.currency,
+            reading.rows(),
+        )
+        state = SavingsState.COLLECTED if failure is None else SavingsState.PARTIAL
+        return _Answer(collected.as_known(state, head.currency_origin, code, why), collected)
+
+    def _keep(self, answers: Sequence["_Answer"]) -> list[SavingsDay]:
+        """Commit the rows, then note what is known; who is killed in between asks again."""
+        packed = [self._packed(answer) for answer in answers]
+        tables = [one.content for one in packed if one.content is not None]
+        if tables:
+            with self._writer.alone() as leased:
+                leased.replace_savings(tables)
+                self._days.note([one.day for one in packed])
+        else:
+            self._days.note([one.day for one in packed])
+        return [one.day for one in packed]
+
+    def _packed(self, answer: "_Answer") -> "_Packed":
+        if answer.savings is None or not answer.savings.rows:
+            return _Packed(answer.day, None)
+        try:
+            return _Packed(answer.day, self._writer.lake.pack_savings(answer.savings))
+        except StoreError as error:  # such as an amount that no column holds
+            known = answer.day
+            failed = SavingsDay(
+                known.account_id, known.day, SavingsState.FAILED, known.asked_at, error.code, str(error)
+            )
+            return _Packed(failed, None)
+
+    async def _blocking(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What is known of an account's savings, and its rows where there are any."""
+
+    day: SavingsDay
+    savings: CollectedSavings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    day: SavingsDay
+    content: PackedSavings | None
+
+
+class _Reading:
+    """What was read so far, which counts where the rest fails or is late."""
+
+    def __init__(self) -> None:
+        self.savings: Savings | None = None
+        self.failure: SourceError | None = None
+        self._items: dict[str, SavingsItems] = {}
+
+    async def read(self, source: SavingsSource, window: Window) -> None:
+        """The categories, then the items of each; one that fails hinders no other. Raises SourceError, of the first."""
+        self.savings = await source.savings()
+        for category in self._categories():
+            try:
+                items = await source.savings_items(category.name, window)
+            except SourceError as error:
+                self.failure = self.failure or error
+                continue
+            if items is not None:
+                self._items[category.name] = items
+
+    def rows(self) -> tuple[SavingsRow, ...]:
+        """All that was read, each category before its items."""
+        return tuple(
+            row for category in self._categories() for row in rows_of_category(category, self._items.get(category.name))
+        )
+
+    def _categories(self) -> Sequence[SavingsCategory]:
+        return () if self.savings is None else self.savings.categories

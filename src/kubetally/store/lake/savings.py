@@ -1,0 +1,159 @@
+"""The table of savings: rows as Arrow columns and back, without loss, and an account's day put in place of another."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsRow, SavingsSubject, compare_savings
+from kubetally.ledger.stored import DayDamaged, PackedSavings
+from kubetally.store.lake.columns import as_mappings, beyond_lake, map_array
+from kubetally.store.lake.faults import UNREADABLE, shown
+from kubetally.store.lake.files import slices_by
+from kubetally.store.lake.log_folder import COLLECTIONS_KEY
+from kubetally.store.lake.place import Place
+from kubetally.store.lake.schema import INSTANT, SAVINGS, TableName, in_files
+from kubetally.store.lake.tables import DayTable
+
+_FILE = in_files(SAVINGS)
+
+
+def savings_table(savings: CollectedSavings) -> pa.Table:
+    """The rows as the files hold them, by namespace. Raises ValueBeyondLake."""
+    rows, count = savings.rows, len(savings.rows)
+    subjects = [row.subject for row in rows]
+    columns = {
+        "account_id": [savings.account_id] * count,
+        "cluster_id": [savings.cluster_id] * count,
+        "collected_at": pa.array([savings.collected_at] * count, INSTANT),
+        "category": [row.category for row in rows],
+        "item_key": [row.item_key for row in rows],
+        **{name: [getattr(subject, name) for subject in subjects] for name in SavingsSubject._fields},
+        "amount_per_month": [row.per_month for row in rows],
+        "state": [row.state for row in rows],
+        "profile": [savings.profile] * count,
+        "facts": map_array([row.facts for row in rows]),
+        "currency": [savings.currency] * count,
+        "source": [savings.source] * count,
+        "collection_id": [savings.id] * count,
+        "ordinal": list(range(count)),
+    }
+    arrays = []
+    for field in _FILE:
+        values = columns[field.name]
+        with beyond_lake(field.name):
+            arrays.append(values if isinstance(values, pa.Array) else pa.array(values, field.type))
+    table = pa.Table.from_arrays(arrays, schema=_FILE)
+    return table.sort_by([("namespace", "ascending"), ("ordinal", "ascending")])
+
+
+def savings_of(table: pa.Table) -> tuple[SavingsRow, ...]:
+    """The rows of one answer, in the order they were written."""
+    table = table.sort_by("ordinal")
+    lists = {name: table[name].to_pylist() for name in table.schema.names if name not in {"facts", "amount_per_month"}}
+    subjects = map(SavingsSubject, *(lists[name] for name in SavingsSubject._fields))
+    amounts = table["amount_per_month"].to_pylist()
+    made = map(
+        SavingsRow, lists["category"], lists["item_key"], amounts, subjects, lists["state"], as_mappings(table["facts"])
+    )
+    return tuple(made)
+
+
+class SavingsTable:
+    """The table `savings` of a lake. Threads may share it. Raises StoreError."""
+
+    def __init__(self, place: Place, keep: timedelta) -> None:
+        self.days = DayTable(place, TableName.SAVINGS, keep)
+
+    def replace(self, packed: Sequence[PackedSavings], go_on: Callable[[], None]) -> int:
+        """Put these, all of one day, in place of what their accounts have, in one commit; its version."""
+        (day,) = {one.day for one in packed}
+        tables = {one.account_id: one.content for one in packed}
+        counts = {one.id: [tables[one.account_id].num_rows] for one in packed}
+        return self.days.put(day, tables, {COLLECTIONS_KEY: counts}, go_on=go_on, anew=True)
+
+    def read(self, known: Sequence[SavingsDay]) -> dict[str, tuple[SavingsRow, ...] | DayDamaged]:
+        """The rows of what is stored, by id, verified; or how they are damaged."""
+        return {id_: rows for day, some in _by_day(known) for id_, rows in self._read(day, some).items()}
+
+    def damaged(self, known: Sequence[SavingsDay]) -> list[tuple[SavingsDay, DayDamaged]]:
+        """Those of them that are damaged, and how; rows of a day at a time are read."""
+        damaged = []
+        for day, some in _by_day(known):
+            found = self._read(day, some)
+            errors = ((one, found.get(one.collection_id or "")) for one in some)
+            damaged += [(one, error) for one, error in errors if isinstance(error, DayDamaged)]
+        return damaged
+
+    def packed(self, known: Sequence[SavingsDay]) -> list[PackedSavings]:
+        """Stored savings as another lake takes them, in the currency that is known; without those that are damaged."""
+        damaged = {one.collection_id for one, _ in self.damaged(known)}
+        return [
+            PackedSavings(one.collection_id, one.account_id, one.day, self._table(one, one.collection_id))
+            for one in known
+            if one.collection_id is not None and one.collection_id not in damaged
+        ]
+
+    def _table(self, known: SavingsDay, id_: str) -> pa.Table:
+        held = self.days.held(known.day, [known.account_id])
+        mine = held.filter(pc.equal(held["collection_id"], id_))
+        field = mine.schema.field("currency")
+        currencies = pa.repeat(pa.scalar(known.currency, field.type), mine.num_rows)
+        return mine.set_column(mine.schema.get_field_index("currency"), field, currencies)
+
+    def _read(self, day: date, known: Sequence[SavingsDay]) -> dict[str, tuple[SavingsRow, ...] | DayDamaged]:
+        by_id = {one.collection_id: one for one in known if one.collection_id is not None}
+        parts: dict[str, list[pa.Table]] = defaultdict(list)
+        try:
+            held = self.days.held(day, [one.account_id for one in known])
+            for id_, rows in slices_by(held, "collection_id"):
+                parts[id_].append(rows)
+        except DayDamaged as error:
+            return {id_: error.of(one.account_id) for id_, one in by_id.items()}
+        return {id_: self._verified(one, parts.get(id_, ())) for id_, one in by_id.items()}
+
+    def _verified(self, known: SavingsDay, parts: Sequence[pa.Table]) -> tuple[SavingsRow, ...] | DayDamaged:
+        try:
+            rows = savings_of(pa.concat_tables([self.days.schema.empty_table(), *parts]))
+            why = compare_savings(rows, known)
+        except UNREADABLE as error:
+            why = shown(error)
+        return rows if why is None else self.days.damaged(known.day, why, known.account_id)
+
+    def reconcile(self, account_id: str, currencies: Mapping[str, str], go_on: Callable[[], None]) -> int:
+        """Set the currency of an account's savings; where it has none that are known, and no days, remove them."""
+        count = 0
+        change = partial(_reconciled, account_id, currencies)
+        for day in sorted(self.days.newest().files):
+            columns = ["account_id", "collection_id", "currency"]
+            if change(self.days.held(day, [account_id], columns)) is not None:
+                count += self.days.rewrite(day, change, go_on) is not None
+        return count
+
+
+def _by_day(known: Sequence[SavingsDay]) -> Iterable[tuple[date, list[SavingsDay]]]:
+    by_day: dict[date, list[SavingsDay]] = defaultdict(list)
+    for one in known:
+        by_day[one.day].append(one)
+    return by_day.items()
+
+
+def _reconciled(account_id: str, currencies: Mapping[str, str], held: pa.Table) -> pa.Table | None:
+    """A day of the table with an account's rows as they have to be; None where they are so already."""
+    mine = pc.equal(held["account_id"], account_id)
+    if not pc.any(mine).as_py():
+        return None
+    if not currencies:  # it was purged
+        return held.filter(pc.invert(mine))
+    ids, present = held["collection_id"].to_pylist(), held["currency"].to_pylist()
+    wanted = [
+        currencies.get(id_, its) if is_mine else its
+        for id_, its, is_mine in zip(ids, present, mine.to_pylist(), strict=True)
+    ]
+    if wanted == present:
+        return None
+    field = held.schema.field("currency")
+    return held.set_column(held.schema.get_field_index("currency"), field, pa.array(wanted, field.type))

@@ -1,0 +1,43 @@
+"""What came of asking sources for savings, by account and day.
+
+Every step can be taken again: MariaDB keeps what was done before a migration was interrupted.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+
+_OPTIONS = {
+    f"{dialect}_{option}": value
+    for dialect in ("mysql", "mariadb")
+    for option, value in {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}.items()
+}
+
+
+def upgrade() -> None:
+    """Make the table."""
+    op.create_table(
+        "savings",
+        sa.Column("account_id", sa.String(36), primary_key=True),
+        sa.Column("day", sa.Date, primary_key=True),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("asked_at", sa.BigInteger, nullable=False),
+        sa.Column("error_code", sa.String(64)),
+        sa.Column("error_message", sa.Text),
+        sa.Column("collection_id", sa.String(64)),
+        sa.Column("currency", sa.String(64)),
+        sa.Column("currency_origin", sa.String(16)),
+        sa.Column("row_count", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("total", sa.String(64), nullable=False, server_default="0"),
+        if_not_exists=True,
+        **_OPTIONS,
+    )
+    if "ix_savings_day" not in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes("savings")}:
+        op.create_index("ix_savings_day", "savings", ["day"])
+
+
+def downgrade() -> None:
+    """Drop the table. The rows stay in the lake."""
+    op.drop_table("savings", if_exists=True)

@@ -1,0 +1,83 @@
+"""What came of asking sources for savings, in SQL."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from kubetally.domain.money import CurrencyOrigin
+from kubetally.domain.savings import SavingsDay, SavingsState
+from kubetally.store.meta.engine import shown
+from kubetally.store.meta.faults import translated
+from kubetally.store.meta.head import clean
+from kubetally.store.meta.instants import from_microseconds, to_microseconds
+from kubetally.store.meta.tables import CODE_LENGTH, SavingsRow
+from kubetally.store.meta.upsert import put
+
+_MESSAGE_LENGTH = 2000
+_ROWS_AT_ONCE = 500
+
+
+class SqlSavingsDays:
+    """The port `SavingsDays` on a database. Each call is one transaction of its own; any thread may call."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(immediate=True)
+
+    def of_day(self, day: date) -> dict[str, SavingsDay]:
+        """See `SavingsDays`."""
+        question = select(SavingsRow.__table__).where(SavingsRow.day == day)
+        with translated(shown(self._engine)), self._engine.connect() as connection:
+            return {row.account_id: savings_day_of(row) for row in connection.execute(question)}
+
+    def stored(self) -> list[SavingsDay]:
+        """See `SavingsDays`."""
+        question = (
+            select(SavingsRow.__table__)
+            .where(SavingsRow.collection_id.is_not(None))
+            .order_by(SavingsRow.day, SavingsRow.account_id)
+        )
+        with translated(shown(self._engine)), self._engine.connect() as connection:
+            return [savings_day_of(row) for row in connection.execute(question)]
+
+    def note(self, days: Sequence[SavingsDay]) -> None:
+        """See `SavingsDays`. Of a long message the beginning is kept."""
+        rows = [_row_of(day) for day in days]
+        with translated(shown(self._engine)), self._writing.begin() as connection:
+            for begin in range(0, len(rows), _ROWS_AT_ONCE):
+                put(connection, SavingsRow, rows[begin : begin + _ROWS_AT_ONCE])
+
+
+def _row_of(day: SavingsDay) -> dict[str, object]:
+    return {
+        "account_id": day.account_id,
+        "day": day.day,
+        "state": day.state,
+        "asked_at": to_microseconds(day.asked_at),
+        "error_code": None if day.code is None else day.code[:CODE_LENGTH],
+        "error_message": None if day.why is None else clean(day.why)[:_MESSAGE_LENGTH],
+        "collection_id": day.collection_id,
+        "currency": day.currency,
+        "currency_origin": day.currency_origin,
+        "row_count": day.rows,
+        "total": str(day.total),
+    }
+
+
+def savings_day_of(row: Any) -> SavingsDay:
+    """What a row of the table means."""
+    return SavingsDay(
+        row.account_id,
+        row.day,
+        SavingsState(row.state),
+        from_microseconds(row.asked_at),
+        row.error_code,
+        row.error_message,
+        row.collection_id,
+        row.currency,
+        None if row.currency_origin is None else CurrencyOrigin(row.currency_origin),
+        row.row_count,
+        int(row.total),
+    )

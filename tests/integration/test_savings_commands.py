@@ -1,0 +1,125 @@
+"""Savings as the commands collect, check, repair, back up and delete them.
+
+The Kubecost answers as documented (`tests.kubecost_savings`); it was not recorded.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from deltalake import DeltaTable
+
+from kubetally.domain.window import parse_window
+from kubetally.wiring.clock import SystemClock
+from tests.contract.test_kubecost_documented import Kubecost, assets, rows
+from tests.integration.test_accounts_command import Home
+from tests.kubecost_savings import BEHIND, CATEGORIES
+from tests.served import Asked, Served
+
+SAMPLE = ("sample", "--clusters", "2", "--pods", "20", "--days", "2", "--last", "2026-11-22")
+
+
+def stored(home: Home) -> list[dict[str, Any]]:
+    """All rows of the table."""
+    found: list[dict[str, Any]] = DeltaTable(str(home.folder / "lake" / "savings")).to_pyarrow_table().to_pylist()
+    return found
+
+
+def sample(home: Home) -> Home:
+    done = home.call(*SAMPLE, "--out", str(home.folder))
+    assert done.code == 0, done.err
+    return home
+
+
+def damage(home: Home) -> Path:
+    """Flip a bit of the newest file of the last day."""
+    files = (home.folder / "lake" / "savings" / "day=2026-11-22").glob("*.parquet")
+    file = max(files, key=lambda path: path.stat().st_mtime_ns)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 3] ^= 16
+    file.write_bytes(content)
+    return file
+
+
+def test_collect_asks_a_kubecost_for_savings_once(tmp_path: Path) -> None:
+    def window_of(asked: Asked) -> Any:
+        return parse_window(asked.params["window"], SystemClock().now())
+
+    kubecost = Kubecost(sets=lambda asked: [rows(window_of(asked))], assets=lambda asked: assets(window_of(asked)))
+
+    def answers(asked: Asked) -> Any:
+        path = asked.path.removeprefix("/model")
+        return {"code": 200, "data": CATEGORIES} if path == "/savings" else BEHIND.get(path) or kubecost(asked)
+
+    home = Home(tmp_path / "home")
+    with Served(answers) as server:
+        home.add("one", "--url", server.url, "--cluster-id", "one")
+        done = home.call("collect", KUBETALLY_COLLECT_DAYS="2", KUBETALLY_ATTEMPTS="1")
+        assert done.code == 0, done.err
+        first = stored(home)
+        paths = [asked.path for asked in server.asked]
+        begun = paths.index("/model/savings/requestSizingV2")
+        assert "/model/allocation" not in paths[begun:]
+        home.call("collect", KUBETALLY_COLLECT_DAYS="2", KUBETALLY_ATTEMPTS="1")
+        assert [asked.path for asked in server.asked].count("/model/savings/requestSizingV2") == 1
+    assert stored(home) == first
+    assert {row["category"] for row in first} == {name for name, its in CATEGORIES.items() if isinstance(its, dict)}
+    assert {(row["currency"], row["cluster_id"], row["profile"]) for row in first} == {("USD", "one", "production")}
+
+
+def test_a_sample_has_savings(tmp_path: Path) -> None:
+    home = sample(Home(tmp_path / "home"))
+    found = stored(home)
+    assert {str(row["day"]) for row in found} == {"2026-11-21", "2026-11-22"}
+    assert {row["category"] for row in found} >= {"containerRequestSizing"}
+    assert home.call("maintain", "--check").code == 0
+    assert home.call("maintain").code == 0
+    assert stored(home) == found
+
+
+def test_damaged_savings_are_put_back_from_a_backup(tmp_path: Path) -> None:
+    home, backup = sample(Home(tmp_path / "home")), tmp_path / "kubetally.tar"
+    whole = stored(home)
+    assert home.call("backup", str(backup)).code == 0
+    file = damage(home)
+    done = home.call("maintain", "--check")
+    assert done.code == 1
+    assert f"damaged: savings/day=2026-11-22/{file.name}" in done.out
+    assert "damaged: savings of sample-001 on 2026-11-22: " in done.out
+    assert "its costs are not concerned" in done.out
+    refused = home.call("backup", str(tmp_path / "second.tar"))
+    assert refused.code != 0
+    assert "damaged savings of sample-001, sample-002: 2026-11-22" in refused.err
+    done = home.call("maintain", "--repair", "--from-backup", str(backup))
+    assert done.code == 0, done.out + done.err
+    assert "sample-001 2026-11-22 (savings): written anew from the backup" in done.out
+    assert stored(home) == whole
+    assert home.call("maintain", "--check").code == 0
+
+
+def test_savings_that_no_backup_has_are_lost(tmp_path: Path) -> None:
+    home = sample(Home(tmp_path / "home"))
+    damage(home)
+    done = home.call("maintain", "--repair")
+    assert done.code == 0, done.out + done.err
+    assert "sample-001 2026-11-22 (savings): lost" in done.out
+    assert home.call("maintain", "--check").code == 0
+    assert {str(row["day"]) for row in stored(home)} == {"2026-11-21"}
+
+
+def test_a_restored_backup_has_the_savings(tmp_path: Path) -> None:
+    home, other, backup = sample(Home(tmp_path / "home")), Home(tmp_path / "other"), tmp_path / "kubetally.tar"
+    assert home.call("backup", str(backup)).code == 0
+    done = other.call("restore", str(backup))
+    assert done.code == 0, done.err
+    assert stored(other) == stored(home)
+    assert other.call("maintain", "--check").code == 0
+
+
+def test_purge_deletes_the_savings_of_an_account(tmp_path: Path) -> None:
+    home = sample(Home(tmp_path / "home"))
+    before = stored(home)
+    assert home.call("accounts", "remove", "sample-001", "--yes").code == 0
+    assert stored(home) == before
+    done = home.call("accounts", "purge", "sample-001", "--yes")
+    assert done.code == 0, done.err
+    assert {row["cluster_id"] for row in stored(home)} == {"sample-002"}
