@@ -3,6 +3,8 @@
 The Kubecost answers as documented (`tests.kubecost_savings`); it was not recorded.
 """
 
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,10 @@ from deltalake import DeltaTable
 from kubetally.domain.window import parse_window
 from kubetally.wiring.clock import SystemClock
 from tests.contract.test_kubecost_documented import Kubecost, assets, rows
+from tests.integration.commands import PROGRAM, environment
 from tests.integration.test_accounts_command import Home
 from tests.kubecost_savings import BEHIND, CATEGORIES
-from tests.served import Asked, Served
+from tests.served import Answers, Asked, Served
 
 SAMPLE = ("sample", "--clusters", "2", "--pods", "20", "--days", "2", "--last", "2026-11-22")
 
@@ -40,18 +43,46 @@ def damage(home: Home) -> Path:
     return file
 
 
-def test_collect_asks_a_kubecost_for_savings_once(tmp_path: Path) -> None:
+def kubecost_answers() -> Answers:
+    """A Kubecost that has savings, and the same pod at any time."""
+
     def window_of(asked: Asked) -> Any:
         return parse_window(asked.params["window"], SystemClock().now())
 
     kubecost = Kubecost(sets=lambda asked: [rows(window_of(asked))], assets=lambda asked: assets(window_of(asked)))
 
     def answers(asked: Asked) -> Any:
-        path = asked.path.removeprefix("/model")
-        return {"code": 200, "data": CATEGORIES} if path == "/savings" else BEHIND.get(path) or kubecost(asked)
+        if asked.path == "/model/savings":
+            return {"code": 200, "data": CATEGORIES}
+        found = BEHIND.get(asked.path.removeprefix("/model")) if asked.path.startswith("/model/") else None
+        return found or kubecost(asked)
 
+    return answers
+
+
+def test_a_running_collector_asks_for_savings_after_costs(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
-    with Served(answers) as server:
+    with Served(kubecost_answers()) as server:
+        home.add("one", "--url", server.url, "--cluster-id", "one")
+        settings = {"KUBETALLY_COLLECT_DAYS": "2", "KUBETALLY_HOME": str(home.folder)}
+        with (tmp_path / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [PROGRAM, "collect", "--forever"], env=environment(**settings), stdout=log, stderr=log
+            )
+        try:
+            until = time.monotonic() + 40
+            while not any((home.folder / "lake" / "savings").glob("day=*/*")) and time.monotonic() < until:
+                time.sleep(0.1)
+        finally:
+            process.terminate()
+            code = process.wait(20)
+    assert code == 0, (tmp_path / "log").read_text()
+    assert {row["cluster_id"] for row in stored(home)} == {"one"}
+
+
+def test_collect_asks_a_kubecost_for_savings_once(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    with Served(kubecost_answers()) as server:
         home.add("one", "--url", server.url, "--cluster-id", "one")
         done = home.call("collect", KUBETALLY_COLLECT_DAYS="2", KUBETALLY_ATTEMPTS="1")
         assert done.code == 0, done.err

@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -292,7 +292,7 @@ class _Forever:
         self, ledger: Ledger, collector: Collector, savings: SavingsCollector, clock: Clock, stop: asyncio.Event
     ) -> None:
         self._ledger, self._collector, self._savings, self._clock, self._stop = ledger, collector, savings, clock, stop
-        self._looks = Looks(collector.due)
+        self._looks, self._costs_stored = Looks(collector.due), asyncio.Event()
         look_after = partial(look_after_days, ledger, clock, lambda: not stop.is_set())
         self._upkeep = Upkeep(look_after, partial(tidy, ledger))
 
@@ -328,12 +328,20 @@ class _Forever:
 
         while should_continue():
             await until_set(self._stop, _collect_savings(self._savings, should_continue=should_continue))
-            await self._pause(_SAVINGS_LOOK_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_SAVINGS_LOOK_SECONDS):
+                    await until_set(self._stop, self._news_of_costs())
+
+    async def _news_of_costs(self) -> None:
+        """Until costs were stored since the last call."""
+        await self._costs_stored.wait()
+        self._costs_stored.clear()
 
     async def _round(self, *, of_failed: bool) -> None:
         if dues := await self._looks.due(of_failed=of_failed):
             report = await self._collector.collect(dues, log_outcome)
             if report.collected:
+                self._costs_stored.set()
                 await _compare(self._ledger)
             failed = sum(outcome.code not in _NO_NEWS for outcome in report.failed)
             _log.info("collected", due=report.planned, days=len(report.collected), failed=failed)
