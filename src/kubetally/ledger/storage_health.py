@@ -15,7 +15,7 @@ import structlog
 
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.cache import GivenUp
-from kubetally.ledger.stored import Coverage, Lake, Leases, check_not_behind
+from kubetally.ledger.stored import Coverage, Lake, Leases, check_version
 
 MIN_FREE_BYTES = 1 << 30
 MIN_FREE_SHARE = 0.05
@@ -117,8 +117,8 @@ class StorageCheck:
     def check(self) -> StorageHealth:
         """The problems there are now. Raises nothing that concerns a store: that is a problem."""
         disks = {name: space for name, folder in self._folders.items() if (space := self._space(folder)) is not None}
-        damaged, of_database = self._of_database()
-        problems = [*of_database, *self._of_lake(), *([_damaged(damaged)] if damaged else [])]
+        damaged, version, of_database = self._of_database()
+        problems = [*of_database, *self._of_lake(version), *([_damaged(damaged)] if damaged else [])]
         problems += [
             _nearly_full(name, self._folders[name], space) for name, space in disks.items() if space.is_nearly_full
         ]
@@ -163,27 +163,28 @@ class StorageCheck:
         if not check.cancelled() and (error := check.exception()) is not None:
             _log.error("storage_check_failed", error=repr(error))
 
-    def _of_database(self) -> tuple[list[tuple[str, date]], list[StorageProblem]]:
-        """The damaged days that it knows of, and what is wrong with it."""
+    def _of_database(self) -> tuple[list[tuple[str, date]], int | None, list[StorageProblem]]:
+        """The damaged days and the lake's version that it knows of, and what is wrong with it."""
         try:
-            damaged = self._coverage.damaged()
+            damaged, version = self._coverage.damaged(), self._coverage.last_version()
         except StoreError as error:
             remedy = "costs are read from the sources; nothing is collected until it is back"
-            return [], [StorageProblem(StorageProblemKind.DATABASE_UNREADABLE, str(error), remedy)]
+            return [], None, [StorageProblem(StorageProblemKind.DATABASE_UNREADABLE, str(error), remedy)]
         try:
             if (lease := self._leases.acquire(_PROBE)) is not None:
                 lease.release()
         except StoreError as error:
             remedy = "nothing is collected until it can be written"
-            return damaged, [StorageProblem(StorageProblemKind.DATABASE_NOT_WRITABLE, str(error), remedy)]
-        return damaged, []
+            return damaged, version, [StorageProblem(StorageProblemKind.DATABASE_NOT_WRITABLE, str(error), remedy)]
+        return damaged, version, []
 
-    def _of_lake(self) -> list[StorageProblem]:
+    def _of_lake(self, known: int | None) -> list[StorageProblem]:
+        """known: the version that it must have; None where the database does not say."""
         try:
             lake = self._lake()
             if lake is None:
                 return []
-            check_not_behind(lake, self._coverage)
+            check_version(lake, known)
         except StoreError as error:
             remedy = "costs are read from the sources; days that they no longer have are missing"
             return [StorageProblem(StorageProblemKind.LAKE_UNREADABLE, str(error), remedy)]

@@ -638,6 +638,11 @@ class Leases(Protocol):
 
 def check_not_behind(lake: Lake, coverage: Coverage) -> None:
     """See that the lake has the newest day that the database knows of. Raises: LakeBehind, StoreError."""
-    known, found = coverage.last_version(), lake.newest_version()
+    check_version(lake, coverage.last_version())
+
+
+def check_version(lake: Lake, known: int | None) -> None:
+    """See that the lake has this version of its table of days, and can be read. Raises: LakeBehind, StoreError."""
+    found = lake.newest_version()
     if known is not None and (found is None or found < known):
         raise LakeBehind(lake.url, found, known)

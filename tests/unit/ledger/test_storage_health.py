@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 import pytest
 
+from kubetally.domain.errors import StoreError
 from kubetally.ledger.cache import GivenUp
 from kubetally.ledger.storage_health import StorageCheck, StorageHealth, StorageProblemKind
 
@@ -28,6 +30,9 @@ class Hanging:
         self.asked.set()
         self.answers.wait()
         return []
+
+    def last_version(self) -> int | None:
+        return None
 
     def acquire(self, name: str) -> None:
         return None
@@ -107,3 +112,43 @@ def test_a_store_that_never_answered_is_a_problem_after_ten_seconds() -> None:
     store = Hanging()
     with checked(store) as (check, _):
         asyncio.run(probe(store, check))
+
+
+class Absent:
+    """A database that is away."""
+
+    def damaged(self) -> list[tuple[str, date]]:
+        raise StoreError("the database is not available")
+
+    last_version = acquire = damaged
+
+
+class ReadableLake:
+    """A lake that is well, or behind what the database knows."""
+
+    url = "/lake"
+
+    def newest_version(self) -> int:
+        return 3
+
+    def check_writable(self) -> None:
+        return
+
+
+class Ahead(Hanging):
+    """A database that knows of a later version of the lake."""
+
+    def damaged(self) -> list[tuple[str, date]]:
+        return []
+
+    def last_version(self) -> int | None:
+        return 4
+
+
+@pytest.mark.parametrize(
+    ("store", "kind"),
+    [(Absent(), StorageProblemKind.DATABASE_UNREADABLE), (Ahead(), StorageProblemKind.LAKE_UNREADABLE)],
+)
+def test_absent_database_is_no_trouble_of_the_lake(store: Any, kind: StorageProblemKind) -> None:
+    check = StorageCheck(store, store, ReadableLake, {})  # type: ignore[arg-type]
+    assert kinds(check.check()) == [kind]
