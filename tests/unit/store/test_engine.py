@@ -1,11 +1,15 @@
 """URLs of databases, as people write them."""
 
 import socket
+import sqlite3
 import struct
 import threading
 from pathlib import Path
 
+import psycopg
+import pymysql
 import pytest
+from sqlalchemy import exc
 
 from kubetally.domain.errors import StoreError
 from kubetally.store.meta.engine import default_url, open_engine, shown
@@ -88,3 +92,31 @@ def test_password_that_a_server_repeats_is_not_shown() -> None:
             engine.connect()
         engine.dispose()
     assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_read_only"),
+    [
+        (psycopg.OperationalError("could not translate host name 'pg-read-only.internal'"), False),
+        (psycopg.errors.ReadOnlySqlTransaction("cannot execute INSERT"), True),
+        (pymysql.err.OperationalError(2003, "Can't connect to MySQL server on 'read-only'"), False),
+        (pymysql.err.OperationalError(1290, "The server is running so that it can't execute this"), True),
+        (pymysql.err.OperationalError(1792, "Cannot execute statement"), True),
+        (pymysql.err.OperationalError(1836, "Running in such a mode"), True),
+        (sqlite3.OperationalError("no such file /mnt/read-only/readonly.db"), False),
+    ],
+)
+def test_read_only_is_told_by_code_not_by_words(error: Exception, is_read_only: bool) -> None:
+    scheme = {"psycopg": "postgresql", "pymysql": "mariadb"}.get(type(error).__module__.partition(".")[0], "sqlite")
+    with pytest.raises(StoreError) as caught, translated(f"{scheme}://db/costs"):
+        raise exc.OperationalError("INSERT", {}, error)
+    assert ("nothing was changed" in str(caught.value)) == is_read_only
+
+
+def test_read_only_file_of_sqlite_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "costs.db"
+    sqlite3.connect(file).execute("CREATE TABLE t (x)")
+    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as opened, pytest.raises(sqlite3.OperationalError) as error:
+        opened.execute("INSERT INTO t VALUES (1)")
+    with pytest.raises(StoreError, match="Make the file and its folder writable"), translated("sqlite:///costs.db"):
+        raise exc.OperationalError("INSERT", {}, error.value)

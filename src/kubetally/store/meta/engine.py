@@ -1,5 +1,6 @@
 """Connections to the three databases, each set up so that they behave alike."""
 
+import errno
 import inspect
 import os
 import sqlite3
@@ -199,7 +200,8 @@ def _sqlite(url: URL, wait_seconds: float) -> Engine:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
-        raise StoreUnavailable(_shown(url), error.strerror or "the file can't be opened") from error
+        why, is_read_only = error.strerror or "the file can't be opened", error.errno == errno.EROFS
+        raise StoreUnavailable(_shown(url), why, is_read_only=is_read_only) from error
 
     def connect() -> sqlite3.Connection:
         # Without mode=rw, SQLite would put an empty file in place of one that went away.

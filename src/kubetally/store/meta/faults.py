@@ -10,8 +10,9 @@ from kubetally.domain.errors import RequestError, StoreError
 _SQLITE_UNAVAILABLE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_PROTOCOL")
 _MYSQL_UNAVAILABLE = frozenset({1040, 1053, 1203, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031})
 _MYSQL_SCHEMA = frozenset({1054, 1146})
+_MYSQL_READ_ONLY, _POSTGRES_READ_ONLY = frozenset({1290, 1792, 1836}), "25006"
 # Connection lost, resources, operator's doing, serialization, locks, time-outs.
-_POSTGRES_UNAVAILABLE = ("08", "53", "57", "40001", "40P01", "55P03", "25006")
+_POSTGRES_UNAVAILABLE = ("08", "53", "57", "40001", "40P01", "55P03", _POSTGRES_READ_ONLY)
 _POSTGRES_SCHEMA = ("42P01", "42703")
 # libpq gives a refused log-in no SQLSTATE.
 _POSTGRES_REFUSALS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "no password supplied")
@@ -41,28 +42,29 @@ class ValueDoesNotFit(RequestError):
 
 
 class StoreUnavailable(StoreError):
-    """The database does not answer, or is busy: it may answer later. `database` is its URL without password."""
+    """The database does not answer, or is busy: it may answer later. `database` is its URL without password.
+
+    is_read_only: it answers, and can be read only.
+    """
 
     code = "store_unavailable"
     retryable = True
 
-    def __init__(self, database: str, why: str) -> None:
+    def __init__(self, database: str, why: str, *, is_read_only: bool = False) -> None:
         self.database, self.why = database, why
         is_file = database.startswith("sqlite")
         remedy = "check that it runs and can be reached from here"
-        if is_file and "locked" in why:
+        if is_read_only:
+            remedy = _remedy_of_read_only(database)
+        elif is_file and "locked" in why:
             remedy = "another program holds its lock; stop that, or try again. Nothing was changed"
         elif is_file:
             remedy = "check that this user may write the file and its folder, and that there is space on its disk"
-        super().__init__(
-            f"the database {database} is not available ({why}): {_remedy_of_read_only(database, why) or remedy}"
-        )
+        super().__init__(f"the database {database} is not available ({why}): {remedy}")
 
 
-def _remedy_of_read_only(database: str, why: str) -> str | None:
-    """What to do about a database that can be read only; None where `why` does not say so."""
-    if not any(word in why.lower() for word in ("readonly", "read-only", "read only")):
-        return None
+def _remedy_of_read_only(database: str) -> str:
+    """What to do about a database that can be read only."""
     if database.startswith("sqlite"):
         return "nothing was changed. Make the file and its folder writable for this user"
     setting = "default_transaction_read_only" if database.startswith("postgres") else "read_only"
@@ -77,9 +79,11 @@ class StoreRefused(StoreError):
 
     code = "store_refused"
 
-    def __init__(self, database: str, why: str) -> None:
+    def __init__(self, database: str, why: str, *, is_read_only: bool = False) -> None:
         self.database, self.why = database, why
-        remedy = _remedy_of_read_only(database, why) or "check its user, rights, space, and that it is Kubetally's"
+        remedy = "check its user, rights, space, and that it is Kubetally's"
+        if is_read_only:
+            remedy = _remedy_of_read_only(database)
         super().__init__(f"the database {database} refused ({why}): {remedy}")
 
 
@@ -129,9 +133,20 @@ def _meaning(error: exc.SQLAlchemyError, database: str) -> StoreError:
     unavailable, schema = _kind(original)
     if schema:
         return TablesMissing(database, why)
+    is_read_only = _is_read_only(original)
     if unavailable or (isinstance(error, exc.DBAPIError) and error.connection_invalidated):
-        return StoreUnavailable(database, why)
-    return StoreRefused(database, why)
+        return StoreUnavailable(database, why, is_read_only=is_read_only)
+    return StoreRefused(database, why, is_read_only=is_read_only)
+
+
+def _is_read_only(error: BaseException) -> bool:
+    """Whether a driver's error means that the database can be read only."""
+    module = type(error).__module__.partition(".")[0]
+    if module == "sqlite3":
+        return getattr(error, "sqlite_errorname", "").startswith("SQLITE_READONLY")
+    if module == "pymysql":
+        return bool(error.args) and error.args[0] in _MYSQL_READ_ONLY
+    return getattr(error, "sqlstate", None) == _POSTGRES_READ_ONLY
 
 
 def _kind(error: BaseException) -> tuple[bool, bool]:
