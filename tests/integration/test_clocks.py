@@ -114,3 +114,14 @@ def test_day_collected_in_the_future_is_provisional_until_then() -> None:
     assert ahead.state is DayState.SETTLED
     assert ahead.state_at(NOW) is DayState.PROVISIONAL
     assert ahead.state_at(NOW + timedelta(days=60)) is DayState.SETTLED
+
+
+def test_seldom_collecting_is_told_to_trust_the_clock(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    _with_history(home, upstream)
+    backfill(home)
+    _made_earlier(home, LONG_AGO)
+    backfill(home)
+    done = home.call("maintain", "--shorten", KUBETALLY_HISTORY_DAYS="1")
+    assert "Kept" in done.out
+    assert "only --trust-clock removes anything" in done.out
+    assert "removes them later" not in done.out

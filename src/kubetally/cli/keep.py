@@ -1,7 +1,7 @@
 """`kubetally maintain`, `backup` and `restore`: looking after what is kept."""
 
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +16,7 @@ from kubetally.domain.window import rfc3339
 from kubetally.ledger.stored import DayDamaged
 
 if TYPE_CHECKING:
+    from kubetally.ledger.stored import Maintained
     from kubetally.wiring.backup_file import Contents
     from kubetally.wiring.damage import Found
 
@@ -98,12 +99,7 @@ def maintain(
     done = maintain_once(settings, shorten=shorten, trust_clock=trust_clock)
     print(f"Put together {done.compacted} files, removed {done.vacuumed}")
     if done.silence is not None:
-        since, until = (rfc3339(at) for at in done.silence)
-        print(
-            f"Kept {done.held_back} old files of history: nothing was collected from {since} to {until}, so this "
-            "machine's clock may be ahead. If it is right, collecting goes on and removes them later; --trust-clock "
-            "removes them now"
-        )
+        print(_of_silence(done, *done.silence))
     for days in days_of_earlier_versions(settings):
         span = f"from {days.first} to {days.last}" if days.last > days.first else f"({days.first})"
         end = days.last + timedelta(days=1)
@@ -114,6 +110,20 @@ def maintain(
         )
     for problem in check_storage(settings).problems:
         warn(str(problem))
+
+
+def _of_silence(done: "Maintained", since: datetime, until: datetime) -> str:
+    """Why old files of history were kept, and what removes them."""
+    why = f"Kept {done.held_back} old files of history: nothing was collected from {rfc3339(since)} to {rfc3339(until)}"
+    if not done.is_all_kept:
+        return (
+            f"{why}, so this machine's clock may be ahead. If it is right, collecting goes on and removes them later; "
+            "--trust-clock removes them now"
+        )
+    return (
+        f"{why}. Pauses of more than 30 hours do not count, as the clock may be ahead in them; the rest is less than "
+        "history is kept. As long as collecting pauses like this, only --trust-clock removes anything"
+    )
 
 
 def _check(*, repair: bool, from_backup: Path | None) -> None:

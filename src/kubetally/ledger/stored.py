@@ -155,6 +155,7 @@ class Maintained:
     kept: how long what was replaced is kept; None where there is nothing.
     held_back: files that would be removed if the clock were trusted.
     silence: why, if any are: nothing was collected from the first of these instants to the second.
+    is_all_kept: collecting vouches for less time than history is kept, so that nothing is removed.
     """
 
     compacted: int = 0
@@ -163,6 +164,7 @@ class Maintained:
     kept: timedelta | None = None
     held_back: int = 0
     silence: tuple[datetime, datetime] | None = None
+    is_all_kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)

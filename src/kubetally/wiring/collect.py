@@ -459,5 +459,5 @@ def maintain(ledger: Ledger, clock: Clock, *, shorten: bool = False, trust_clock
     if done.held_back and (silence := trusted.silence(kept)) is not None:
         since, until = (rfc3339(at) for at in silence)
         _log.warning("history_kept_longer", files=done.held_back, none_collected_since=since, until=until)
-        return replace(done, silence=silence)
+        return replace(done, silence=silence, is_all_kept=longer is None)
     return done
