@@ -51,11 +51,13 @@ def test_the_bill_is_the_sum_of_the_rows_component_by_component(answer: Reading)
 
 
 @given(readings())
-def test_rows_of_a_day_are_pods_and_at_most_one_line_a_kind_and_cause(answer: Reading) -> None:
+def test_rows_are_containers_and_a_line_a_kind_and_cause(answer: Reading) -> None:
     rows = book(answer).rows
-    pods = [row for row in rows if row.kind is Kind.WORKLOAD]
+    containers = [row for row in rows if row.kind is Kind.WORKLOAD]
     lines = [row for row in rows if row.kind is not Kind.WORKLOAD]
-    names = [(row.namespace, row.controller_kind, row.controller, row.pod, row.node) for row in pods]
+    names = [
+        (row.namespace, row.controller_kind, row.controller, row.pod, row.container, row.node) for row in containers
+    ]
     assert len(set(names)) == len(names)
     assert len({(row.kind, row.cause) for row in lines}) == len(lines)
     assert all((row.cause is not None) == (row.kind is Kind.UNEXPLAINED) for row in rows)
