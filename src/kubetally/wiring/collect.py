@@ -44,7 +44,7 @@ _STANDBY_SECONDS = 5.0
 _SAVINGS_LOOK_SECONDS = 60.0
 _RENEW_SECONDS, _LEASE_SECONDS = 10.0, 30.0
 _ACCOUNTS_KEPT_SECONDS = 10.0
-_MAINTAIN_EVERY, _TIDY_EVERY = timedelta(days=1), timedelta(hours=1)
+_MAINTAIN_EVERY, _TIDY_EVERY, _UPKEEP_AGAIN = timedelta(days=1), timedelta(hours=1), timedelta(minutes=10)
 _NO_NEWS = frozenset({NO_DATA, NOT_TRIED, NOT_BEGUN, OVERTAKEN})
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 _THREADS = 4
@@ -153,12 +153,13 @@ async def _compare(ledger: Ledger) -> None:
     await asyncio.to_thread(_if_possible, compare, "collected_days_not_compared")
 
 
-def _if_possible(work: Callable[[], object], otherwise: str = "not_maintained") -> None:
-    """Look after the lake; what can't be done is told."""
+def _if_possible(work: Callable[[], object], otherwise: str = "not_maintained") -> bool:
+    """Look after the lake; what can't be done is told. Returns whether it was done."""
     try:
-        work()
+        return work() is not False
     except StoreError as error:  # such as a backup that is being written
         _log.warning(otherwise, code=error.code, error=str(error))
+        return False
 
 
 def _collecting_alone(ledger: Ledger) -> ExitStack:
@@ -269,20 +270,23 @@ async def with_collector(
 
 
 class Upkeep:
-    """Looks after the lake whenever it is time for it; it blocks."""
+    """Looks after the lake whenever it is time for it; it blocks.
+
+    A work that raises a StoreError, or returns False, was not done.
+    """
 
     def __init__(self, maintain: Callable[[], object], tidy: Callable[[], object]) -> None:
         self._works = ((_MAINTAIN_EVERY, maintain), (_TIDY_EVERY, tidy))
         self._done: dict[timedelta, datetime] = {}
 
     def see_to(self, now: datetime) -> None:
-        """Do what was not done for as long as it may wait; what can't be done is told, and waits as long again."""
+        """Do what was not done for as long as it may wait; what fails is told, and tried again in 10 minutes."""
         for every, work in self._works:
             last = self._done.get(every)
             if last is not None and timedelta() <= now - last < every:  # else the clock was set back
                 continue
-            self._done[every] = now
-            _if_possible(work)
+            is_done = _if_possible(work)
+            self._done[every] = now if is_done else now - every + _UPKEEP_AGAIN
 
 
 class _Forever:
@@ -421,11 +425,14 @@ def days_of_earlier_versions(settings: Settings) -> list[EarlierDays]:
         ]
 
 
-def look_after_days(ledger: Ledger, clock: Clock, should_continue: Callable[[], bool]) -> None:
-    """Maintain the lake, and read today's share of the stored days even where that could not be done."""
-    _if_possible(partial(maintain, ledger, clock))
+def look_after_days(ledger: Ledger, clock: Clock, should_continue: Callable[[], bool]) -> bool:
+    """Maintain the lake, and read today's share of the stored days even where that could not be done.
+
+    Returns whether both were done.
+    """
+    is_maintained = _if_possible(partial(maintain, ledger, clock))
     check = partial(check_share, ledger.coverage, ledger.lake, clock.now(), should_continue)
-    _if_possible(check, "stored_days_not_checked")
+    return _if_possible(check, "stored_days_not_checked") and is_maintained
 
 
 def _trusted_time(ledger: Ledger, clock: Clock) -> TrustedTime:

@@ -2,19 +2,20 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from kubetally.domain.errors import StoreError
 from kubetally.wiring.collect import Upkeep
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
 
-def test_it_is_maintained_once_a_day_and_tidied_once_an_hour_whatever_fails() -> None:
+def test_it_is_maintained_once_a_day_and_tidied_once_an_hour() -> None:
     done: list[tuple[str, float]] = []
     hours = 0.0
 
     def maintain() -> None:
         done.append(("maintained", hours))
-        raise StoreError("a backup is being written")
 
     upkeep = Upkeep(maintain, lambda: done.append(("tidied", hours)))
     for quarter in range(4 * 24 + 1):
@@ -24,3 +25,21 @@ def test_it_is_maintained_once_a_day_and_tidied_once_an_hour_whatever_fails() ->
     assert [at for what, at in done if what == "tidied"] == list(range(25))
     upkeep.see_to(NOON - timedelta(days=2))
     assert done[-2:] == [("maintained", hours), ("tidied", hours)], "the clock was set back"
+
+
+@pytest.mark.parametrize("failure", [StoreError("a backup is being written"), None])
+def test_failed_upkeep_is_tried_again_after_minutes(failure: StoreError | None) -> None:
+    tried: list[int] = []
+    minute, is_failing = 0, True
+
+    def maintain() -> bool:
+        tried.append(minute)
+        if is_failing and failure is not None:
+            raise failure
+        return not is_failing
+
+    upkeep = Upkeep(maintain, lambda: None)
+    for minute in range(24 * 60 + 60):
+        is_failing = minute < 25
+        upkeep.see_to(NOON + timedelta(minutes=minute))
+    assert tried == [0, 10, 20, 30, 30 + 24 * 60]
