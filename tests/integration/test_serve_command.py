@@ -265,10 +265,17 @@ def curl(command: str, **more: str) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.fixture
+def any_day() -> Iterator[DemoServer]:
+    """The recorded clusters, asked for the last days too, of which they have no data."""
+    with DemoServer(folders()) as server:
+        yield server
+
+
 def test_the_commands_of_the_design_note_work_on_the_installed_service(
-    serve: Callable[..., Program], home: Home, replay: ReplayServer
+    serve: Callable[..., Program], home: Home, any_day: DemoServer
 ) -> None:
-    account_id = home.add("prod", "--url", replay.url_of("aurora"))
+    account_id = home.add("prod", "--url", any_day.url_of("aurora"))
     program = serve()
     there = f"http://localhost:{urlsplit(program.url).port}"
     with_secret = {"CLUSTER_SECRET": secret_of(home)}
@@ -650,12 +657,13 @@ def test_the_demo_once_leaves_nothing_and_needs_no_port(tmpdir_of: Callable[[str
     assert not home.folder.exists()
 
 
-def test_the_demo_of_a_source_of_yours_serves_that(start: Start, tmpdir_of: Callable[[str], Path]) -> None:
+def test_the_demo_of_a_source_of_yours_serves_that(
+    start: Start, tmpdir_of: Callable[[str], Path], any_day: DemoServer
+) -> None:
     temporary = tmpdir_of("tmp")
-    with DemoServer(folders()) as source:  # which knows any day, as the demo asks for the last ones
-        url = source.url_of("draco").replace("//", f"//{USER}:{PASSWORD}@")
-        program = start("demo", "--url", url, "--port", "0", TMPDIR=str(temporary))
-        body = curl(curl_of(program))
+    url = any_day.url_of("draco").replace("//", f"//{USER}:{PASSWORD}@")
+    program = start("demo", "--url", url, "--port", "0", TMPDIR=str(temporary))
+    body = curl(curl_of(program))
     assert body["source"]["cluster_id"] == "draco"
     assert body["end_date"] - body["start_date"] == 7 * DAY_S
     assert PASSWORD not in program.out + program.err + json.dumps(body)
