@@ -22,6 +22,13 @@ class AssetSums(NamedTuple):
     adjustment: int = 0
 
 
+class RowSums(NamedTuple):
+    """The number of rows, and what those of each kind cost together; kinds without a row may be left out."""
+
+    number: int
+    costs: Mapping[Kind, Costs]
+
+
 def sum_assets(assets: Sequence[Asset]) -> AssetSums:
     """The sums of assets."""
     costs = Costs.sum(asset.costs for asset in assets)
@@ -35,12 +42,20 @@ def compare_rows(
 
     Shape: `count` rows that come to `bill`, and by component and kind to `balance`; its missing components are 0.
     """
-    if len(rows) != count:
-        return f"{len(rows)} rows instead of {count}"
     of_kind = defaultdict[Kind, list[Costs]](list)
     for row in rows:
         of_kind[row.kind].append(row.costs)
-    sums = {kind: Costs.sum(of_kind[kind]) for kind in Kind}
+    found = {kind: Costs.sum(its) for kind, its in of_kind.items()}
+    return compare_row_sums(RowSums(len(rows), found), count, bill, balance)
+
+
+def compare_row_sums(
+    found: RowSums, count: int, bill: Costs, balance: Mapping[Component, ComponentBalance]
+) -> str | None:
+    """As `compare_rows`, of rows that were summed already."""
+    if found.number != count:
+        return f"{found.number} rows instead of {count}"
+    sums = {kind: found.costs.get(kind, ZERO) for kind in Kind}
     whole = Costs.sum(sums.values())
     for number, component in enumerate(Component):
         recorded = balance.get(component, _NOTHING)

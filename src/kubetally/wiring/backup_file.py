@@ -177,7 +177,7 @@ def _problems_of_lake(lake: Lake, summary: DumpSummary) -> list[str]:
     explained = {(file.table, file.day) for file in damage}
     for _, some in sorted(by_day.items()):
         by_id = {one.id: one for one in some}
-        for id_, found in find_damaged(lake, some):
+        for id_, found in find_damaged(lake, some, by_sums=True):
             days_of_why[_why(found, explained)].append(by_id[id_])
     for savings, damaged in lake.damaged_savings(summary.savings):
         days_of_why[_why(damaged, explained)].append(savings)

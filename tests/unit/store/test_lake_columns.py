@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kubetally.domain.allocation import Kind, LoadBalancerCost, VolumeCost
 from kubetally.domain.asset import NO_ASSET_DETAILS, Asset, AssetDetails, AssetType, Breakdown
 from kubetally.domain.collection import window_of
-from kubetally.domain.component import Component, Costs, NetworkClasses
+from kubetally.domain.component import ZERO, Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.row import Cause, Row, RowDetails
 from kubetally.domain.window import Window
@@ -28,6 +28,7 @@ from kubetally.store.lake.columns import (
     decimals,
     idle_shares_of,
     micros,
+    row_sums_of,
     rows_of,
 )
 from kubetally.store.lake.schema import ALLOCATIONS, ASSETS, COST_COLUMNS, MONEY
@@ -279,3 +280,19 @@ def test_table_of_version_1_needs_all_columns_it_had() -> None:
     without = pa.schema([field for field in version_1 if field.name != "cpu_cost"])
     assert unlike_columns(without, ALLOCATIONS, 1) == ["cpu_cost"]
     assert "container" in unlike_columns(version_1, ALLOCATIONS, 2)
+
+
+def test_sums_of_columns_are_those_of_rows() -> None:
+    table = pa.table(
+        {
+            "kind": ["workload", "difference", "workload"],
+            **{
+                name: pa.array([Decimal("999999999999.999999"), None, Decimal("999999999999.999999")], MONEY)
+                for name in COST_COLUMNS
+            },
+        }
+    )
+    sums = row_sums_of(table)
+    assert sums.number == 3
+    assert set(sums.costs[Kind.WORKLOAD]) == {2 * (10**18 - 1)}
+    assert sums.costs[Kind.UNEXPLAINED] == ZERO

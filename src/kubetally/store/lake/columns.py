@@ -29,6 +29,7 @@ from kubetally.domain.idle_shares import IdleShare
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import to_micros
 from kubetally.domain.row import NO_DETAILS, Cause, Row, RowDetails
+from kubetally.domain.stored_sums import RowSums
 from kubetally.domain.window import Window
 from kubetally.store.lake.schema import (
     ADJUSTMENT_COLUMNS,
@@ -48,7 +49,7 @@ _Item = TypeVar("_Item")
 Column: TypeAlias = pa.Array | pa.ChunkedArray
 
 ALLOCATION_FILE, ASSET_FILE = in_files(ALLOCATIONS), in_files(ASSETS)
-_MICROS = pa.decimal128(38, 0)
+_MICROS, _WIDE_MONEY = pa.decimal128(38, 0), pa.decimal128(38, 6)
 _LIMIT = 10**18  # micros: what DECIMAL(18,6) can't hold any more
 _KIND_WORDS: Mapping[Kind, str] = {**{kind: kind.value for kind in Kind}, Kind.UNEXPLAINED: "difference"}
 _KINDS: Mapping[str, Kind] = {word: kind for kind, word in _KIND_WORDS.items()}
@@ -212,6 +213,17 @@ def rows_of(table: pa.Table) -> tuple[Row, ...]:
         _details(lists) if "volumes" in table.schema.names else repeat(None),
     )
     return _in_order(lists["ordinal"], made)
+
+
+def row_sums_of(table: pa.Table) -> RowSums:
+    """The sums of rows by kind, exact, without making rows of them; what is null counts as 0."""
+    wide = table.select(["kind", *COST_COLUMNS])
+    for number, name in enumerate(COST_COLUMNS, 1):  # sums of 38 digits do not overflow
+        wide = wide.set_column(number, name, table[name].cast(_WIDE_MONEY))
+    sums = wide.group_by("kind").aggregate([(name, "sum") for name in COST_COLUMNS])
+    lists = _Lists(sums)
+    costs = map(Costs, *(lists.micros(f"{name}_sum") for name in COST_COLUMNS))
+    return RowSums(table.num_rows, dict(zip(lists.known("kind", _KINDS), costs, strict=True)))
 
 
 def _details(lists: "_Lists") -> Iterator[RowDetails | None]:

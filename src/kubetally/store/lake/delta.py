@@ -23,7 +23,7 @@ from kubetally.domain.collection import Collection as Collected
 from kubetally.domain.errors import StoreError
 from kubetally.domain.row import Row
 from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsRow
-from kubetally.domain.stored_sums import compare_assets, compare_rows
+from kubetally.domain.stored_sums import RowSums, compare_assets, compare_row_sums, compare_rows
 from kubetally.ledger.stored import (
     HISTORY_KEPT,
     CollectionGone,
@@ -42,13 +42,21 @@ from kubetally.ledger.stored import (
 )
 from kubetally.store.collection_text import collections_from_text, collections_to_text
 from kubetally.store.lake.accounts import AccountTable
-from kubetally.store.lake.columns import FIGURES, allocation_tables, asset_tables, assets_of, collection_of, rows_of
+from kubetally.store.lake.columns import (
+    FIGURES,
+    allocation_tables,
+    asset_tables,
+    assets_of,
+    collection_of,
+    row_sums_of,
+    rows_of,
+)
 from kubetally.store.lake.faults import UNREADABLE, LakeDamaged, shown, translated
 from kubetally.store.lake.files import slices_by
 from kubetally.store.lake.log_folder import COLLECTIONS_KEY
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.savings import SavingsTable, savings_table
-from kubetally.store.lake.schema import TableName
+from kubetally.store.lake.schema import COST_COLUMNS, TableName
 from kubetally.store.lake.storage import MissingFile
 from kubetally.store.lake.tables import EMPTY, DayTable, Snapshot
 
@@ -208,6 +216,14 @@ class DeltaLake:
             if one.id not in found:
                 raise damage.get(one.id) or self._gone(one)
         return {one.id: found.get(one.id, ()) for one in collections}
+
+    def verify_rows(self, collections: Sequence[Collected]) -> None:
+        """See that rows come to what was recorded, by sums of columns. Raises: as `rows`."""
+        wanted = [one for one in collections if one.rows]
+        found, damage = self._read(wanted, _ROW_SUMS)
+        for one in wanted:
+            if one.id not in found:
+                raise damage.get(one.id) or self._gone(one)
 
     def assets(self, collections: Sequence[Collected]) -> dict[str, tuple[Asset, ...]]:
         """The assets of collections by their id, verified as rows are. Raises CollectionGone, DayDamaged."""
@@ -627,6 +643,14 @@ def _compare_rows(collection: Collected, rows: Sequence[Row]) -> str | None:
     return compare_rows(rows, collection.rows, collection.head.bill, collection.balance)
 
 
+def _row_sums(rows: pa.Table) -> tuple[RowSums]:
+    return (row_sums_of(rows),)
+
+
+def _compare_row_sums(collection: Collected, sums: Sequence[RowSums]) -> str | None:
+    return compare_row_sums(sums[0], collection.rows, collection.head.bill, collection.balance)
+
+
 def _compare_assets(collection: Collected, assets: Sequence[Asset]) -> str | None:
     return compare_assets(assets, collection.asset_sums)
 
@@ -641,6 +665,7 @@ class _Kind(NamedTuple, Generic[_Item]):
 
 
 _ROWS = _Kind(_rows_table, FIGURES, rows_of, _compare_rows)
+_ROW_SUMS = _Kind(_rows_table, ["collection_id", "kind", *COST_COLUMNS], _row_sums, _compare_row_sums)
 _WHOLE_ROWS = _ROWS._replace(columns=None)
 _ASSETS = _Kind(_assets_table, None, assets_of, _compare_assets)
 
