@@ -144,8 +144,17 @@ class LakeInMemory:
     def check(self, noted: NotedLog = MappingProxyType({})) -> LakeCheck:
         return LakeCheck()
 
-    def check_log(self, noted: NotedLog) -> tuple[FileDamage, ...]:
+    def check_log(self, noted: NotedLog, *, only_running: bool = False) -> tuple[FileDamage, ...]:
         return ()
+
+    def lost_log_files(self, noted: NotedLog) -> list[FileDamage]:
+        return []
+
+    def checkpoints_from(self, entry: FileDamage) -> list[FileDamage]:
+        return []
+
+    def has_checkpoint_of(self, entry: FileDamage, noted: NotedLog) -> bool:
+        return False
 
     def new_log_files(self, newest: Mapping[str, int]) -> list[LogFile]:
         return []

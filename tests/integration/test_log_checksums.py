@@ -9,12 +9,21 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
+from kubetally.domain.errors import StoreError
 from kubetally.ledger.collect.commit import Committer
 from kubetally.ledger.collect.writer import LakeWriter
+from kubetally.ledger.stored import FileDamage, LogDamaged
+from kubetally.settings import Settings
 from kubetally.store.lake.delta import DeltaLake
+from kubetally.store.lake.place import Place
+from kubetally.store.lake.schema import TableName
+from kubetally.store.lake.tables import DayTable
 from kubetally.store.meta.metadata import Metadata, open_meta
 from kubetally.wiring.clock import SystemClock
+from kubetally.wiring.collect import tidy
+from kubetally.wiring.ledger import open_ledger
 from tests.cluster_days import DAY, cluster_day
 from tests.integration.collected_days import KEYS
 from tests.integration.test_accounts_command import Home
@@ -83,11 +92,27 @@ def test_checksums_beyond_an_earlier_copy_of_the_lake_are_forgotten(lake_folder:
     newest = max((lake_folder / "assets" / "_delta_log").glob("*.json"))
     newest.unlink()
     lake = DeltaLake(str(lake_folder))
+    (lost,) = lake.check_log(meta.log_files.noted())
+    assert (lost.path, lost.why) == (f"_delta_log/{newest.name}", "it is missing")
+    assert lake.lost_log_files(meta.log_files.noted()) == [lost]
     with LakeWriter(lake, meta.coverage, meta.leases, SystemClock(), log_files=meta.log_files).alone():
         pass
     assert ("assets", newest.name) not in meta.log_files.noted()
     lake.put([cluster_day("b")])
     assert not lake.check_log(meta.log_files.noted())
+
+
+def test_commits_write_no_checkpoint(tmp_path: Path) -> None:
+    lake = DeltaLake(str(tmp_path / "lake"))
+    table = DayTable(Place.parse(str(tmp_path / "lake")), TableName.ALLOCATIONS, timedelta(days=400))
+    lake.put([cluster_day("a")])
+    handle = DeltaTable(str(tmp_path / "lake" / "allocations"))
+    handle.alter.set_table_properties({"delta.checkpointInterval": "2"})
+    for _ in range(4):
+        table.put(DAY, {}, {})
+    assert not list((tmp_path / "lake").rglob("*.checkpoint.parquet"))
+    lake.maintain(timedelta(days=400))
+    assert len(list((tmp_path / "lake" / "allocations").rglob("*.checkpoint.parquet"))) == 1
 
 
 def stored(home: Home, server: Served) -> list[Path]:
@@ -158,6 +183,88 @@ def test_damaged_checkpoint_is_taken_away_where_entries_suffice(home: Home, upst
     for _ in range(2):
         assert home.call("maintain").code == 0
     assert home.call("maintain", "--check").code == 0
+
+
+def test_lost_newest_entry_is_named_and_put_back(home: Home, upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
+    entries = stored(home, upstream[1])
+    backup, before = tmp_path / "one.tar", figures(costs(home))
+    assert home.call("backup", str(backup)).code == 0
+    whole = entries[-1].read_bytes()
+    entries[-1].unlink()
+    name = f"allocations/_delta_log/{entries[-1].name}"
+    done = home.call("maintain", "--check")
+    assert (done.code, f"damaged: {name}: it is missing" in done.out) == (1, True)
+    done = home.call("maintain", "--repair", "--from-backup", str(backup))
+    assert (done.code, f"{name}: put back from the backup" in done.out) == (0, True), done.out + done.err
+    assert entries[-1].read_bytes() == whole
+    assert figures(costs(home)) == before
+
+
+def test_backup_names_an_entry_that_is_lost(home: Home, upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
+    entries = stored(home, upstream[1])
+    entries[-1].unlink()
+    done = home.call("backup", str(tmp_path / "one.tar"))
+    assert (done.code, f"_delta_log/{entries[-1].name}: it is missing" in done.err) == (3, True)
+    assert "maintain --repair --from-backup" in done.err
+
+
+def test_lost_newest_entry_that_no_backup_has_is_given_up(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    entries = stored(home, upstream[1])
+    entries[-1].unlink()
+    done = home.call("maintain", "--repair")
+    assert (done.code, f"{entries[-1].name}: no backup has it" in done.out) == (0, True), done.out + done.err
+    assert home.call("maintain", "--check").code == 0
+    assert home.call("maintain").code == 0
+
+
+def test_entry_that_a_checkpoint_makes_up_for_is_set_aside(
+    home: Home, upstream: tuple[Upstream, Served], tmp_path: Path
+) -> None:
+    entries = stored(home, upstream[1])
+    before = figures(costs(home))
+    change_a_size(entries[1])
+    assert home.call("maintain").code == 3
+    done = home.call("maintain", "--repair")
+    assert (done.code, f"{entries[1].name}: taken away" in done.out) == (0, True), done.out + done.err
+    assert not entries[1].exists()
+    assert (home.folder / "lake" / "set_aside" / "allocations" / "_delta_log" / entries[1].name).exists()
+    for command in (("maintain", "--check"), ("maintain",), ("backup", str(tmp_path / "one.tar"))):
+        assert home.call(*command).code == 0
+    assert home.call("backup", "--verify", str(tmp_path / "one.tar")).code == 0
+    assert figures(costs(home)) == before
+
+
+def test_checkpoints_after_an_entry_put_back_are_removed(
+    home: Home, upstream: tuple[Upstream, Served], tmp_path: Path
+) -> None:
+    entries = stored(home, upstream[1])
+    backup, before = tmp_path / "one.tar", figures(costs(home))
+    assert home.call("backup", str(backup)).code == 0
+    (checkpoint,) = entries[0].parent.glob("*.checkpoint.parquet")
+    change_a_size(entries[1])
+    done = home.call("maintain", "--repair", "--from-backup", str(backup))
+    assert (done.code, f"{checkpoint.name}: taken away" in done.out) == (0, True), done.out + done.err
+    assert not list(entries[0].parent.glob("*.checkpoint.parquet"))
+    assert figures(costs(home)) == before
+    assert home.call("maintain").code == 0
+
+
+def test_tidying_stops_at_a_damaged_log_of_running_days(lake_folder: Path) -> None:
+    log = lake_folder / "running" / "_delta_log"
+    change_a_size(max(log.glob("*.json")))
+    with open_ledger(Settings(home=str(lake_folder.parent))) as ledger, pytest.raises(LogDamaged):
+        tidy(ledger)
+    assert not list(log.glob("*.checkpoint.parquet"))
+
+
+def test_log_file_that_cannot_be_put_back_stays(lake_folder: Path) -> None:
+    file = FileDamage("running", "_delta_log/00000000000000000000.json", "it is damaged")
+    entry = lake_folder / file.table / file.path
+    before = entry.read_bytes()
+    (entry.parent / f"{entry.name}.new").mkdir()  # nothing can be written beside
+    with pytest.raises(StoreError):
+        DeltaLake(str(lake_folder)).put_log_file(file, b"{}")
+    assert entry.read_bytes() == before
 
 
 @pytest.mark.parametrize("file", ["_delta_log/00000000000000000000.json", "*.parquet"])

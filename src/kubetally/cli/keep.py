@@ -136,12 +136,7 @@ def _check(*, repair: bool, from_backup: Path | None) -> None:
     if repair:
         mended, repaired, found = mend(settings, from_backup)
         for log in mended:
-            done = (
-                "taken away, as other files make up for it"
-                if log.origin is Origin.NOTHING
-                else "put back from the backup"
-            )
-            print(f"{log.file.table}/{log.file.path}: {done}")
+            print(f"{log.file.table}/{log.file.path}: {log.mend}")
         for one in repaired:
             nothing = "lost" if one.is_savings else "set aside, as no source or backup has it: its costs are unknown"
             done = nothing if one.origin is Origin.NOTHING else f"written anew from {one.origin}"

@@ -101,8 +101,9 @@ class LogDamaged(StoreError):
         more = f" and {len(damage) - 1} more" if len(damage) > 1 else ""
         super().__init__(
             f"the log of the lake {url} is damaged ({first}{more}): nothing was maintained, so that no file is removed "
-            "because of it. `kubetally maintain --repair --from-backup FILE` puts these files back; else restore a "
-            "backup with `kubetally restore` into an empty folder and database"
+            "because of it. `kubetally maintain --repair --from-backup FILE` puts these files back; without a backup "
+            "`--repair` does without those that a checkpoint makes up for; else restore a backup with `kubetally "
+            "restore` into an empty folder and database"
         )
 
 
@@ -249,6 +250,8 @@ class Progress:
 
 NotedLog = Mapping[tuple[str, str], int]
 """The CRC-32 of files of the logs, by table and name."""
+LOST = -1
+"""Noted in place of the CRC-32 of an entry that is lost, and that a checkpoint makes up for."""
 _NOTHING_NOTED: NotedLog = {}
 
 
@@ -394,8 +397,12 @@ class Lake(Protocol):
         """
         ...
 
-    def check_log(self, noted: NotedLog) -> tuple[FileDamage, ...]:
-        """As `check`, of the logs of the tables of days alone."""
+    def check_log(self, noted: NotedLog, *, only_running: bool = False) -> tuple[FileDamage, ...]:
+        """As `check`, of the logs of the tables of days alone; only_running: of running days."""
+        ...
+
+    def lost_log_files(self, noted: NotedLog) -> list[FileDamage]:
+        """The entries after the newest of a log that are noted; the quick part of `check_log`."""
         ...
 
     def new_log_files(self, newest: Mapping[str, int]) -> list[LogFile]:
@@ -408,6 +415,14 @@ class Lake(Protocol):
 
     def is_dispensable(self, damage: FileDamage) -> bool:
         """Whether a file of a log is a checkpoint, and other files make up for it."""
+        ...
+
+    def checkpoints_from(self, entry: FileDamage) -> list[FileDamage]:
+        """The checkpoints that an entry went into, where other files of the log make up for them."""
+        ...
+
+    def has_checkpoint_of(self, entry: FileDamage, noted: NotedLog) -> bool:
+        """Whether a checkpoint that is as it was written has what an entry said."""
         ...
 
     def put_log_file(self, damage: FileDamage, content: bytes | None) -> None:

@@ -48,7 +48,8 @@ _MOST_IN_MEMORY = 64 << 20
 _NAMED_AT_MOST = 8
 _MEND = (
     "The present file was left as it is. Check KUBETALLY_LAKE_URL; `kubetally maintain` notes what lake and database "
-    "differ in, `kubetally backfill` collects days again, `--partial` writes a backup without them to a new file"
+    "differ in, `kubetally maintain --repair --from-backup FILE` mends what is damaged, `kubetally backfill` collects "
+    "days again, `--partial` writes a backup without them to a new file"
 )
 _KEEP_NEWER = "The present file was left as it is. Make backups with the newer Kubetally, or name another file"
 _KEEP = "The present file was left as it is. Name another file, and keep this one"
@@ -124,7 +125,7 @@ def backup(settings: Settings, file: Path, *, partial: bool = False) -> Copied:
         lake_writer = writer_of(ledger, clock)
         try:
             with alone(ledger.leases, MAINTAINER, ledger.lake.url), _put_in_place(file) as part:
-                unknown = _unknown(ledger)
+                unknown = [*_unknown(ledger), *_lost(ledger)]
                 with tarfile.open(fileobj=part, mode="w") as tar:
                     lake = open_lake_files(settings)
                     with lake_writer.alone():
@@ -150,6 +151,12 @@ def _unknown(ledger: Ledger) -> list[str]:
         if error.retryable:
             raise
         return []
+
+
+def _lost(ledger: Ledger) -> list[str]:
+    """Entries that logs of the lake lack at their ends, which nobody tells any more once somebody writes."""
+    lost = ledger.lake.lost_log_files(ledger.log_files.noted()) if has_lake(ledger.settings) else []
+    return [f"{file.table}: the file {file.path}: {file.why}" for file in lost]
 
 
 def _checked(part: Path, file: Path, named: str, unknown: Sequence[str], *, partial: bool) -> Contents:

@@ -28,7 +28,8 @@ from kubetally.ledger.collect.looks import Looks
 from kubetally.ledger.collect.plan import Policy
 from kubetally.ledger.collect.read import Reader
 from kubetally.ledger.collect.savings import SavingsCollector
-from kubetally.ledger.stored import COLLECTOR, MAINTAINER, Lease, LogDamaged, Maintained, by_clock
+from kubetally.ledger.collect.writer import LakeWriter
+from kubetally.ledger.stored import COLLECTOR, MAINTAINER, FileDamage, Lease, LogDamaged, Maintained, by_clock
 from kubetally.settings import Settings
 from kubetally.tasks import task_group, until_set
 from kubetally.wiring.clock import SystemClock
@@ -390,9 +391,11 @@ class _Forever:
 def tidy(ledger: Ledger) -> None:
     """Clear away what the copies of running days were an hour ago or longer; of a large fleet it is gigabytes a day.
 
-    Raises: AnotherWriter, where somebody needs the lake's files to stay as they are; StoreError.
+    Raises: AnotherWriter, where somebody needs the lake's files to stay as they are; LogDamaged, before anything is
+    done; StoreError.
     """
     with alone(ledger.leases, MAINTAINER, ledger.lake.url, patience_seconds=0):
+        _check_log(ledger, writer_of(ledger, ledger.clock), only_running=True)
         _log.debug("tidied", vacuumed=ledger.lake.tidy(lengthen=_trusted_time(ledger, ledger.clock).lengthen))
 
 
@@ -439,6 +442,26 @@ def _trusted_time(ledger: Ledger, clock: Clock) -> TrustedTime:
     return TrustedTime(clock.now(), ledger.coverage.collecting_times())
 
 
+def _check_log(ledger: Ledger, writer: LakeWriter, *, only_running: bool = False) -> None:
+    """See that no damage of the log would end in a checkpoint, or remove a file. Raises LogDamaged, StoreError.
+
+    A log whose newest entries are missing may be that of an older copy of the lake, which is matched with the database.
+    """
+
+    def find() -> list[FileDamage]:
+        noted = ledger.log_files.noted()
+        missing = ledger.lake.lost_log_files(noted)
+        return [file for file in ledger.lake.check_log(noted, only_running=only_running) if file not in missing]
+
+    damage = find()
+    if damage and ledger.lake.is_torn():
+        with writer.alone():  # sets aside what a power cut left unfinished
+            pass
+        damage = find()
+    if damage:
+        raise LogDamaged(ledger.lake.url, damage)
+
+
 def maintain(ledger: Ledger, clock: Clock, *, shorten: bool = False, trust_clock: bool = False) -> Maintained:
     """Look after the lake, alone, and forget what was replaced longer ago than its history is kept.
 
@@ -448,13 +471,11 @@ def maintain(ledger: Ledger, clock: Clock, *, shorten: bool = False, trust_clock
     Raises: AnotherWriter; LogDamaged, before anything is done; StoreError.
     """
     keep, writer = timedelta(days=ledger.settings.history_days), writer_of(ledger, clock)
-    _if_possible(partial(reconcile, ledger, clock), "not_reconciled")  # one damaged day must not stop maintenance
     with alone(ledger.leases, MAINTAINER, ledger.lake.url):
+        _check_log(ledger, writer)  # first of all: what is missing is forgotten once lake and database are matched
+        _if_possible(partial(reconcile, ledger, clock), "not_reconciled")  # one damaged day must not stop maintenance
         with writer.alone():
             writer.match()
-        if damage := ledger.lake.check_log(ledger.log_files.noted()):  # else it would end in the checkpoint
-            raise LogDamaged(ledger.lake.url, damage)
-        with writer.alone():
             trusted = _trusted_time(ledger, clock)
             lengthen = by_clock if trust_clock else trusted.lengthen
             done = ledger.lake.maintain(keep, shorten=shorten, lengthen=lengthen)

@@ -18,11 +18,13 @@ from kubetally.ledger.collect.repair import Repairer
 from kubetally.ledger.stored import (
     ACCOUNT_LIST,
     COMMITTER,
+    LOST,
     MAINTAINER,
     DayDamaged,
     FileDamage,
     Lake,
     LakeCheck,
+    LogFile,
     NotedLog,
 )
 from kubetally.settings import Settings
@@ -87,12 +89,20 @@ class Repaired:
     is_savings: bool = False
 
 
+class LogMend(StrEnum):
+    """What was done about a damaged file of a log."""
+
+    PUT_BACK = "put back from the backup"
+    REMOVED = "taken away, as other files make up for it"
+    GIVEN_UP = "no backup has it: what lake and database differ in is told and collected again"
+
+
 @dataclass(frozen=True, slots=True)
 class MendedLog:
-    """A damaged file of a log, and where it was put back from; a checkpoint that is not needed was taken away."""
+    """A damaged file of a log, and what was done about it."""
 
     file: FileDamage
-    origin: Origin
+    mend: LogMend
 
 
 def check(settings: Settings) -> Found:
@@ -139,26 +149,62 @@ def repair(settings: Settings, backup: Path | None = None) -> tuple[list[MendedL
 
 
 def _mend_logs(settings: Settings, copy: Path | None) -> list[MendedLog]:
-    """Put files of the logs back from the unpacked backup, and take away checkpoints that others make up for."""
+    """Put files of the logs back from the unpacked backup, and set aside what other files make up for.
+
+    An entry after the newest that no backup has is given up: the lake is then as an older copy of it would be.
+    """
     if not has_lake(settings):
         return []
     with open_ledger(settings) as ledger:
         lake, noted = open_lake(settings), ledger.log_files.noted()
         if not lake.check_log(noted):
             return []
-        mended = []
         with alone(ledger.leases, MAINTAINER, lake.url), alone(ledger.leases, COMMITTER, lake.url):
-            for file in lake.check_log(noted):
-                if (content := _copied_log_file(copy, file, noted)) is not None:
-                    lake.put_log_file(file, content)
-                    mended.append(MendedLog(file, Origin.BACKUP))
-            damage = lake.check_log(noted)
+            mended = _put_logs_back(ledger, lake, copy)
+            mended += _do_without_entries(ledger, lake)
+            damage = lake.check_log(ledger.log_files.noted())
             for file in damage:
                 if lake.is_dispensable(file) and not any(one.table == file.table and one != file for one in damage):
-                    lake.put_log_file(file, None)
-                    ledger.log_files.forget(file.table, Path(file.path).name)
-                    mended.append(MendedLog(file, Origin.NOTHING))
+                    _take_away(ledger, lake, file)
+                    mended.append(MendedLog(file, LogMend.REMOVED))
         return mended
+
+
+def _put_logs_back(ledger: Ledger, lake: Lake, copy: Path | None) -> list[MendedLog]:
+    """Put files back from the unpacked backup; checkpoints that a damaged entry may have gone into are taken away."""
+    mended, noted = [], ledger.log_files.noted()
+    for file in lake.check_log(noted):
+        if (content := _copied_log_file(copy, file, noted)) is not None:
+            lake.put_log_file(file, content)
+            mended.append(MendedLog(file, LogMend.PUT_BACK))
+    for entry in [log.file for log in mended if log.file.path.endswith(".json")]:
+        for checkpoint in lake.checkpoints_from(entry):
+            _take_away(ledger, lake, checkpoint)
+            mended.append(MendedLog(checkpoint, LogMend.REMOVED))
+    return mended
+
+
+def _do_without_entries(ledger: Ledger, lake: Lake) -> list[MendedLog]:
+    """Set entries aside that a checkpoint makes up for, and give those up that the log lacks at its end."""
+    mended, noted = [], ledger.log_files.noted()
+    lost = lake.lost_log_files(noted)
+    for file in lake.check_log(noted):
+        name = Path(file.path).name
+        if not name.endswith(".json"):
+            continue
+        if lake.has_checkpoint_of(file, noted):
+            _take_away(ledger, lake, file)
+            ledger.log_files.note([LogFile(file.table, name, LOST)])
+            mended.append(MendedLog(file, LogMend.REMOVED))
+        elif file in lost:
+            ledger.log_files.forget(file.table, name)
+            mended.append(MendedLog(file, LogMend.GIVEN_UP))
+    return mended
+
+
+def _take_away(ledger: Ledger, lake: Lake, file: FileDamage) -> None:
+    lake.put_log_file(file, None)
+    ledger.log_files.forget(file.table, Path(file.path).name)
 
 
 def _copied_log_file(copy: Path | None, damage: FileDamage, noted: NotedLog) -> bytes | None:

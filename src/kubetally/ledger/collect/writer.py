@@ -162,6 +162,8 @@ class LakeWriter:
     def _forget_log_files(self) -> None:
         """Forget checksums of versions that the lake does not have: history that expired, or another copy of it."""
         if self._log_files is not None:
+            if lost := self.lake.lost_log_files(self._log_files.noted()):
+                _log.warning("log_entries_missing", lake=self.lake.url, first=f"{lost[0].table}/{lost[0].path}")
             self._log_files.keep(self.lake.log_versions())
 
     def resolve_pending(self) -> None:

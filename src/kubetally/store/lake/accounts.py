@@ -8,14 +8,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable, PostCommitHookProperties, Schema, write_deltalake
+from deltalake import DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from kubetally.domain.account import ListedAccount
 from kubetally.ledger.stored import FileDamage, LakeCheck, Lengthen, by_clock
 from kubetally.store.lake import checking
 from kubetally.store.lake.faults import UNREADABLE, LakeDamaged, shown, translated
-from kubetally.store.lake.log_folder import SET_ASIDE
+from kubetally.store.lake.log_folder import COMMIT_ALONE, SET_ASIDE
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import ACCOUNTS, SCHEMA_VERSION, VERSION_KEY, TableName
 from kubetally.store.lake.storage import MissingFile
@@ -45,7 +45,7 @@ class AccountTable:
                 handle or self._made(),
                 wanted,
                 mode="overwrite",
-                post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
+                post_commithook_properties=COMMIT_ALONE,
             )
             self._sync()
         return True
@@ -96,7 +96,7 @@ class AccountTable:
                 return 0
             wanted = retention(self._keep)
             if not wanted.items() <= handle.metadata().configuration.items():
-                handle.alter.set_table_properties(wanted)
+                handle.alter.set_table_properties(wanted, post_commithook_properties=COMMIT_ALONE)
             hours = ceil(longer / timedelta(hours=1))
             removed = handle.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
             handle.update_incremental()

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from obstore.exceptions import BaseError
 
-from kubetally.ledger.stored import FileDamage, NotedLog
+from kubetally.ledger.stored import LOST, FileDamage, NotedLog
 from kubetally.store.lake import files
 from kubetally.store.lake.faults import UNREADABLE, shown
 from kubetally.store.lake.files import DamagedFile, DataFile
@@ -22,6 +22,7 @@ from kubetally.store.lake.storage import MissingFile, Storage
 
 _LOG = "_delta_log/"
 _ENTRY = re.compile(r"_delta_log/(\d{20})\.json")
+_VERSION = re.compile(r"_delta_log/\d{20}\.")
 _UNREADABLE = (DamagedFile, MissingFile, BaseError, OSError, *UNREADABLE)
 
 
@@ -64,16 +65,34 @@ def check_log(table: str, storage: Storage, paths: Iterable[str], noted: NotedLo
             elif path == f"{_LOG}_last_checkpoint":
                 msgspec.json.decode(content)
             crc = noted.get((table, path.removeprefix(_LOG)))
-            if why is None and crc not in {None, zlib.crc32(content)}:
+            if why is None and crc not in {None, LOST, zlib.crc32(content)}:
                 why = "it is not as it was written"
         except _UNREADABLE as error:
             why = shown(error)
         if why is not None:
             damage.append(FileDamage(table, path, why))
     versions = [int(match[1]) for path in log if (match := _ENTRY.fullmatch(path))]
-    missing = sorted(set(range(min(versions), max(versions))) - set(versions)) if versions else ()
-    damage += [FileDamage(table, f"{_LOG}{version:020d}.json", "it is missing") for version in missing]
+    gaps = sorted(set(range(min(versions), max(versions))) - set(versions)) if versions else ()
+    names = (f"{version:020d}.json" for version in gaps)
+    damage += [_missing(table, name) for name in names if noted.get((table, name)) != LOST]
+    damage += lost_entries(table, (path.removeprefix(_LOG) for path in log if _VERSION.match(path)), noted)
     return LogCheck(added, tuple(damage), len(log))
+
+
+def lost_entries(table: str, names: Iterable[str], noted: NotedLog) -> list[FileDamage]:
+    """The entries after the newest of `names` that are noted: the log had them, and was cut off or is an older copy.
+
+    names: of the files of the log; where there are none, the table is missing, which is told otherwise.
+    """
+    newest = max((name[:20] for name in names), default=None)
+    if newest is None:
+        return []
+    its = (name for (of, name), crc in noted.items() if of == table and crc != LOST)
+    return [_missing(table, name) for name in sorted(its) if name[:20] > newest and name.endswith(".json")]
+
+
+def _missing(table: str, name: str) -> FileDamage:
+    return FileDamage(table, f"{_LOG}{name}", "it is missing")
 
 
 def check_data(

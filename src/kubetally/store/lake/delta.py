@@ -385,9 +385,14 @@ class DeltaLake:
         tables = [table for pair in (self._days, self._running) for table in (pair.rows, pair.assets)]
         return [*tables, self._savings.days]
 
-    def check_log(self, noted: NotedLog) -> tuple[FileDamage, ...]:
-        """As `check`, of the logs of the tables of days alone."""
-        return tuple(damage for table in self._day_tables() for damage in table.check_log(noted))
+    def check_log(self, noted: NotedLog, *, only_running: bool = False) -> tuple[FileDamage, ...]:
+        """As `check`, of the logs of the tables of days alone; only_running: of running days."""
+        tables = (self._running.rows, self._running.assets) if only_running else self._day_tables()
+        return tuple(damage for table in tables for damage in table.check_log(noted))
+
+    def lost_log_files(self, noted: NotedLog) -> list[FileDamage]:
+        """The entries after the newest of a log that are noted; the quick part of `check_log`."""
+        return [damage for table in self._day_tables() for damage in table.lost_log_files(noted)]
 
     def new_log_files(self, newest: Mapping[str, int]) -> list[LogFile]:
         """The files of the logs from these versions on, by table, that can be read; of a table without one all."""
@@ -401,6 +406,17 @@ class DeltaLake:
     def is_dispensable(self, damage: FileDamage) -> bool:
         """Whether a file of a log is a checkpoint, and other files make up for it."""
         return any(table.is_dispensable(damage.path) for table in self._day_tables() if table.name == damage.table)
+
+    def checkpoints_from(self, entry: FileDamage) -> list[FileDamage]:
+        """The checkpoints that an entry went into, where other files of the log make up for them."""
+        why = f"{entry.path} was damaged"
+        tables = (table for table in self._day_tables() if table.name == entry.table)
+        return [FileDamage(entry.table, path, why) for table in tables for path in table.checkpoints_from(entry.path)]
+
+    def has_checkpoint_of(self, entry: FileDamage, noted: NotedLog) -> bool:
+        """Whether a checkpoint that is as it was written has what an entry said."""
+        tables = (table for table in self._day_tables() if table.name == entry.table)
+        return any(table.has_checkpoint_of(entry.path, noted) for table in tables)
 
     def put_log_file(self, damage: FileDamage, content: bytes | None) -> None:
         """Put this content in place of a damaged file of a log, of which a copy is set aside; None takes it away."""

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from deltalake import PostCommitHookProperties
 
 from kubetally.ledger.stored import SetAside
 
@@ -27,6 +28,9 @@ COLLECTIONS_KEY = "kubetally.collections"
 
 ACTIONS_KEY = "kubetally.actions"
 """In a commit: how many files it adds and removes, so that one that lacks some is known."""
+
+COMMIT_ALONE = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+"""Of a commit: a checkpoint keeps what a damaged entry says, so maintenance writes it, which compares checksums."""
 
 MAX_TORN_ENTRIES = 8
 """A power cut leaves few unfinished entries; where there are more, the disk is damaged, and nothing is set aside."""

@@ -52,6 +52,10 @@ class Storage(Protocol):
         """A new file, which lasts when this returns; none is left where it fails."""
         ...
 
+    def put(self, path: str, content: pa.Buffer) -> None:
+        """A file in place of the one with this path, if any; at each moment one of the two is there, whole."""
+        ...
+
     def discard(self, path: str) -> None:
         """Remove a file that nothing refers to; where that fails, the vacuum will."""
         ...
@@ -116,6 +120,14 @@ class DiskStorage:
             self.discard(path)
             raise
 
+    def put(self, path: str, content: pa.Buffer) -> None:
+        """See `Storage`."""
+        draft = f"{path}.new"
+        self.discard(draft)  # of one who was killed
+        self.write(draft, content)
+        os.replace(self._folder / draft, self._folder / path)  # noqa: PTH105
+        sync_folder((self._folder / path).parent)
+
     def discard(self, path: str) -> None:
         """See `Storage`."""
         with suppress(OSError):
@@ -173,6 +185,10 @@ class ObjectStorage:
     def write(self, path: str, content: pa.Buffer) -> None:
         """See `Storage`."""
         obstore.put(self._store, path, content.to_pybytes())
+
+    def put(self, path: str, content: pa.Buffer) -> None:
+        """See `Storage`."""
+        self.write(path, content)
 
     def discard(self, path: str) -> None:
         """See `Storage`."""

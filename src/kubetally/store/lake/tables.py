@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema
+from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 from obstore.exceptions import BaseError
@@ -54,7 +54,7 @@ from kubetally.store.lake.faults import (
     translated,
 )
 from kubetally.store.lake.files import DamagedFile, DataFile
-from kubetally.store.lake.log_folder import ACTIONS_KEY, MAX_TORN_ENTRIES, SET_ASIDE
+from kubetally.store.lake.log_folder import ACTIONS_KEY, COMMIT_ALONE, MAX_TORN_ENTRIES, SET_ASIDE
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import DAY, SCHEMA_VERSION, SCHEMAS, STATISTICS, VERSION_KEY, TableName, in_files
 from kubetally.store.lake.storage import MissingFile
@@ -67,6 +67,7 @@ _LONGEST_WAIT_SECONDS = 1.0
 _SNAPSHOTS_KEPT = 16
 _ENTRIES_SYNCED = 64
 _LOG = "_delta_log/"
+_WHOLE_CHECKPOINT = ".checkpoint.parquet"  # others are of several files
 _LOG_KEPT, _FILES_KEPT = "delta.logRetentionDuration", "delta.deletedFileRetentionDuration"
 
 
@@ -329,7 +330,7 @@ class DayTable:
             told = timedelta() if shorten else _duration(properties.get(_FILES_KEPT, ""))
             properties_wanted = retention(max(self._keep, told))
             if not properties_wanted.items() <= properties.items():
-                handle.alter.set_table_properties(properties_wanted)
+                handle.alter.set_table_properties(properties_wanted, post_commithook_properties=COMMIT_ALONE)
             kept = max(keep, told)
             longer = lengthen(kept)
             old = removed = _vacuum(handle, kept, dry_run=True)
@@ -363,21 +364,42 @@ class DayTable:
         if not path.endswith(".parquet"):
             return False
         with self._translated():
-            names = [name for name in self._storage.log_names(0) if f"{_LOG}{name}" != path]
-        entries = {int(name[:20]) for name in names if name.endswith(".json")}
-        base = max((int(name[:20]) for name in names if name.endswith(".parquet")), default=-1)
-        return bool(entries) and entries.issuperset(range(base + 1, max(entries) + 1))
+            return _is_enough({name for name in self._storage.log_names(0) if f"{_LOG}{name}" != path})
 
     def put_log_file(self, path: str, content: bytes | None) -> None:
         """Put this in place of a damaged file of the log, of which a copy is set aside; None takes the file away."""
         with self._using, self._translated():
             self._set_aside(DataFile(path, 0))
-            self._storage.discard(path)
             if content is not None:
-                self._storage.write(path, pa.py_buffer(content))
-            elif path.endswith(".parquet"):
-                self._storage.discard(f"{_LOG}_last_checkpoint")
+                self._storage.put(path, pa.py_buffer(content))
+            else:
+                self._storage.discard(path)
+                if path.endswith(".parquet"):
+                    self._storage.discard(f"{_LOG}_last_checkpoint")
             self._forget()
+
+    def checkpoints_from(self, path: str) -> list[str]:
+        """The checkpoints that the entry with this path went into, where entries and earlier ones make up for them."""
+        version = _version(path)
+        with self._translated():
+            names = self._storage.log_names(0)
+        later = [name for name in names if _is_checkpoint(name) and int(name[:20]) >= version]
+        return [f"{_LOG}{name}" for name in later] if _is_enough({*names} - {*later}) else []
+
+    def has_checkpoint_of(self, path: str, noted: NotedLog) -> bool:
+        """Whether a checkpoint that is as it was written has what the entry with this path said."""
+        with self._translated():
+            names = self._storage.log_names(_version(path))
+            crcs = ((name, noted.get((self.name, name))) for name in names if name[20:] == _WHOLE_CHECKPOINT)
+            return any(
+                crc is not None and checking.sound_crc(name, self._storage.body(f"{_LOG}{name}")) == crc
+                for name, crc in crcs
+            )
+
+    def lost_log_files(self, noted: NotedLog) -> list[FileDamage]:
+        """The entries after the newest that the log has, as far as checksums of them are noted."""
+        with self._translated():
+            return checking.lost_entries(self.name, self._storage.log_names(0), noted)
 
     def check_log(self, noted: NotedLog) -> tuple[FileDamage, ...]:
         """Read all of the log, and tell which files of it are damaged."""
@@ -510,7 +532,7 @@ class DayTable:
                     commit_properties=CommitProperties(
                         custom_metadata={**said, ACTIONS_KEY: len(actions)}, max_commit_retries=0
                     ),
-                    post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
+                    post_commithook_properties=COMMIT_ALONE,
                 )
             except (DeltaError, OSError) as error:
                 # A store that lost its own answer and asked again finds the commit there, and calls that a conflict;
@@ -706,6 +728,22 @@ def _doubled_accounts(rows: pa.Table) -> list[str]:
 def _entry(version: int) -> str:
     """The file of the log that makes a version."""
     return f"_delta_log/{version:020d}.json"
+
+
+def _version(path: str) -> int:
+    """Of a file of the log."""
+    return int(path.removeprefix(_LOG)[:20])
+
+
+def _is_checkpoint(name: str) -> bool:
+    return name.endswith(".parquet")
+
+
+def _is_enough(names: Collection[str]) -> bool:
+    """Whether a log of these files has all entries since its newest checkpoint, or since the first."""
+    entries = {int(name[:20]) for name in names if not _is_checkpoint(name)}
+    base = max((int(name[:20]) for name in names if _is_checkpoint(name)), default=-1)
+    return bool(entries) and entries.issuperset(range(base + 1, max(entries) + 1))
 
 
 def _commit_info(entry: bytes) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable, Schema
 
 from kubetally.domain.asset import AssetDetails
+from kubetally.store.lake.log_folder import COMMIT_ALONE
 from kubetally.store.lake.schema import ADJUSTMENT_COLUMNS, IDLE_COLUMNS, SCHEMA_VERSION, VERSION_KEY
 
 RENAMED = {"assets_complete": "audited"}
@@ -90,5 +91,7 @@ def upgrade_table(handle: DeltaTable, schema: pa.Schema) -> None:
     known = set(pa.schema(handle.schema().to_arrow()).names)
     missing = [field for field in Schema.from_arrow(schema).fields if field.name not in known]
     if missing:
-        handle.alter.add_columns(missing)
-    handle.alter.set_table_properties({VERSION_KEY: str(SCHEMA_VERSION)}, raise_if_not_exists=False)
+        handle.alter.add_columns(missing, post_commithook_properties=COMMIT_ALONE)
+    handle.alter.set_table_properties(
+        {VERSION_KEY: str(SCHEMA_VERSION)}, raise_if_not_exists=False, post_commithook_properties=COMMIT_ALONE
+    )
