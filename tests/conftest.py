@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from kubetally.samples.demo import DemoServer
 from kubetally.samples.replay import ReplayServer
 from tests import recordings
 from tests.faults import FaultServer
@@ -24,6 +25,13 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 def replay() -> Iterator[ReplayServer]:
     """A real HTTP server with every recorded answer; `replay.url_of("aurora")` is an OpenCost."""
     with ReplayServer(recordings.folders()) as server:
+        yield server
+
+
+@pytest.fixture
+def any_day() -> Iterator[DemoServer]:
+    """The recorded clusters, asked for the last days too, of which they have no data."""
+    with DemoServer(recordings.folders()) as server:
         yield server
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from kubetally.samples.demo import DemoServer
 from kubetally.samples.replay import ReplayServer
 from tests.faults import FaultServer
 from tests.integration.api_server import JANE, ApiServer
@@ -474,9 +475,9 @@ def test_a_window_of_no_length_is_one_sample(serve: Serve, home: Home, replay: R
 
 
 def test_without_dates_they_are_of_the_last_seven_days(
-    serve: Serve, home: Home, replay: ReplayServer, cygnus: str
+    serve: Serve, home: Home, any_day: DemoServer, cygnus: str
 ) -> None:
-    account_id = home.add("prod", "--url", replay.url_of("cygnus"), "--prometheus-url", cygnus)
+    account_id = home.add("prod", "--url", any_day.url_of("cygnus"), "--prometheus-url", cygnus)
     program = serve(KUBETALLY_SECRET=SECRET)
     body = series(program, METRICS, account_id, start_date=None, end_date=None).json()
     costs = httpx.get(

@@ -37,7 +37,7 @@ from tests.integration.test_accounts_command import (
     home,
     listener,
 )
-from tests.recordings import ALL, folders
+from tests.recordings import ALL
 from tests.served import Served
 
 __all__ = ["home", "listener"]
@@ -263,13 +263,6 @@ def curl(command: str, **more: str) -> Any:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
-
-
-@pytest.fixture
-def any_day() -> Iterator[DemoServer]:
-    """The recorded clusters, asked for the last days too, of which they have no data."""
-    with DemoServer(folders()) as server:
-        yield server
 
 
 def test_the_commands_of_the_design_note_work_on_the_installed_service(
