@@ -228,7 +228,14 @@ class MariaDb(ServerProcess):
             f"GRANT ALL ON *.* TO {USER}@'%' WITH GRANT OPTION;\n",
             encoding="utf-8",
         )
-        self.finish(self.needs[1], "--no-defaults", f"--datadir={self.data}", "--skip-test-db", "--skip-name-resolve")
+        self.finish(
+            self.needs[1],
+            "--no-defaults",
+            f"--datadir={self.data}",
+            f"--tmpdir={self.folder}",  # another server that starts removes the temporary tables of /tmp
+            "--skip-test-db",
+            "--skip-name-resolve",
+        )
 
     def command(self) -> list[str | Path]:
         return [
