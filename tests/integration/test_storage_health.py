@@ -87,6 +87,17 @@ def test_missing_lake_is_a_problem_once_days_were_stored(stored: Home) -> None:
     assert kinds(stored) == [StorageProblemKind.LAKE_UNREADABLE]
 
 
+def test_damage_of_the_log_is_a_problem(stored: Home) -> None:
+    entry = min((stored.folder / "lake" / "allocations" / "_delta_log").glob("*.json"))
+    content = entry.read_text()
+    entry.write_text(content.replace('"createdTime":1', '"createdTime":2', 1))
+    assert entry.read_text() != content
+    assert kinds(stored) == [StorageProblemKind.LOG_DAMAGED]
+    for command in (("coverage", "--window", "2026-11-20,2026-11-21"), ("doctor",)):
+        done = stored.call(*command)
+        assert f"allocations/_delta_log/{entry.name}" in done.out + done.err
+
+
 def test_damaged_day_is_a_problem_that_names_it(stored: Home) -> None:
     file = next((stored.folder / "lake" / "allocations").rglob("*.parquet"))
     file.write_bytes(file.read_bytes()[:-100])

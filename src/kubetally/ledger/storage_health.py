@@ -15,7 +15,7 @@ import structlog
 
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.cache import GivenUp
-from kubetally.ledger.stored import Coverage, Lake, Leases, check_version
+from kubetally.ledger.stored import Coverage, FileDamage, Lake, Leases, check_version
 
 MIN_FREE_BYTES = 1 << 30
 MIN_FREE_SHARE = 0.05
@@ -24,6 +24,7 @@ _PROBE = "storage_check"
 _log = structlog.get_logger(__name__)
 _CHECK_EVERY_SECONDS = 30.0
 _OVERDUE_SECONDS = 10.0
+_LOG_EVERY_SECONDS = 3600.0
 _NAMED_AT_MOST = 5
 
 
@@ -35,6 +36,7 @@ class StorageProblemKind(StrEnum):
     LAKE_UNREADABLE = "lake_unreadable"
     LAKE_NOT_WRITABLE = "lake_not_writable"
     DAYS_DAMAGED = "days_damaged"
+    LOG_DAMAGED = "log_damaged"
     DISK_NEARLY_FULL = "disk_nearly_full"
     STORAGE_CHECK_OVERDUE = "storage_check_overdue"
 
@@ -94,7 +96,8 @@ class StorageCheck:
     """Checks the stores; all calls block but `latest` and `close`.
 
     lake: opened for each check; None where it is not to be checked, as there is none yet. folders: those of stores on
-    this machine, by name. clock: seconds.
+    this machine, by name. log_damage: what of the lake's log is not as it was written, asked once an hour as it reads
+    all of it; None where that is left to maintenance. clock: seconds.
     """
 
     def __init__(
@@ -104,13 +107,15 @@ class StorageCheck:
         lake: Callable[[], Lake | None],
         folders: Mapping[str, Path],
         *,
+        log_damage: Callable[[Lake], Sequence[FileDamage]] | None = None,
         disk_usage: Callable[[Path], DiskUsage] = shutil.disk_usage,
         executor: Executor | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._coverage, self._leases, self._lake = coverage, leases, lake
         self._folders, self._disk_usage, self._executor = folders, disk_usage, executor
-        self._clock = clock
+        self._clock, self._log_damage = clock, log_damage
+        self._log: tuple[float, Sequence[StorageProblem]] | None = None
         self._latest: tuple[float, StorageHealth] | None = None
         self._running: tuple[float, asyncio.Task[StorageHealth]] | None = None
 
@@ -188,12 +193,26 @@ class StorageCheck:
         except StoreError as error:
             remedy = "costs are read from the sources; days that they no longer have are missing"
             return [StorageProblem(StorageProblemKind.LAKE_UNREADABLE, str(error), remedy)]
+        problems = [*self._of_log(lake)]
         try:
             lake.check_writable()
         except StoreError as error:
             remedy = "nothing is collected until it can be written"
-            return [StorageProblem(StorageProblemKind.LAKE_NOT_WRITABLE, str(error), remedy)]
-        return []
+            problems.append(StorageProblem(StorageProblemKind.LAKE_NOT_WRITABLE, str(error), remedy))
+        return problems
+
+    def _of_log(self, lake: Lake) -> Sequence[StorageProblem]:
+        """What the last look at the log found; where it is an hour old, or found something, it is looked at again."""
+        if self._log_damage is None:
+            return ()
+        now = self._clock()
+        if self._log is None or self._log[1] or now - self._log[0] >= _LOG_EVERY_SECONDS:
+            try:
+                damage = self._log_damage(lake)
+            except StoreError:  # the database is away, which is told, or the log is being written
+                return () if self._log is None else self._log[1]
+            self._log = now, [_log_damaged(damage)] if damage else []
+        return self._log[1]
 
     def _space(self, folder: Path) -> DiskSpace | None:
         """None where the folder is not there: what needs it says so."""
@@ -220,6 +239,14 @@ def _nearly_full(name: str, folder: Path, space: DiskSpace) -> StorageProblem:
 def _size(count: int) -> str:
     """Bytes in GiB; in MiB, where these would be less than one."""
     return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
+
+
+def _log_damaged(files: Sequence[FileDamage]) -> StorageProblem:
+    some = ", ".join(f"{file.table}/{file.path}" for file in files[:_NAMED_AT_MOST])
+    more = len(files) - _NAMED_AT_MOST
+    message = f"the log of the lake is damaged: {some}{f' and {more} more' if more > 0 else ''}"
+    remedy = "nothing is maintained; put it back with `kubetally maintain --repair --from-backup FILE`"
+    return StorageProblem(StorageProblemKind.LOG_DAMAGED, message, remedy)
 
 
 def _damaged(days: Sequence[tuple[str, date]]) -> StorageProblem:

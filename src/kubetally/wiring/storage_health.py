@@ -1,9 +1,12 @@
 """Checking the stores of the settings: database, lake and their disks."""
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 
 from kubetally.ledger.storage_health import StorageCheck, StorageHealth
+from kubetally.ledger.stored import FileDamage, Lake
 from kubetally.settings import Settings
 from kubetally.store.meta.engine import file_of
 from kubetally.store.reach import nearest_there
@@ -28,6 +31,17 @@ def storage_check(ledger: Ledger, executor: Executor | None = None, *, is_short:
     if folder is not None:
         folders["lake"] = nearest_there(folder)
     is_needed = not is_short or has_lake(settings) or ledger.coverage.last_version() is not None
+    # To read a log of years takes many requests of an object store: there maintenance looks at it, once a day.
+    log_damage = None if folder is None else partial(_find_log_damage, ledger)
     return StorageCheck(
-        ledger.coverage, ledger.leases, lambda: ledger.lake if is_needed else None, folders, executor=executor
+        ledger.coverage,
+        ledger.leases,
+        lambda: ledger.lake if is_needed else None,
+        folders,
+        log_damage=log_damage,
+        executor=executor,
     )
+
+
+def _find_log_damage(ledger: Ledger, lake: Lake) -> Sequence[FileDamage]:
+    return lake.check_log(ledger.log_files.noted())
