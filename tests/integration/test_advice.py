@@ -210,19 +210,21 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 }
 
 
-def test_later_protocol_is_told_as_a_reason_to_upgrade(upstream: tuple[Upstream, Served], home: Home) -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
+def test_later_protocol_is_told_as_a_reason_to_upgrade(
+    upstream: tuple[Upstream, Served], home: Home, protocol: dict[str, Any]
+) -> None:
     added(home, upstream[1])
     backfill(home)
     log = home.folder / "lake" / "allocations" / "_delta_log"
     entry = log / f"{len(list(log.glob('*.json'))):020d}.json"
-    for name, protocol in PROTOCOLS.items():
-        entry.write_text(json.dumps({"protocol": protocol}) + "\n")
-        for command in ("maintain", "collect"):
-            done = home.call(command)
-            assert done.code == 3, (name, command)
-            assert "needs a later Delta protocol" in done.err, name
-            assert "upgrade Kubetally" in done.err
-            assert "is damaged" not in done.err
+    entry.write_text(json.dumps({"protocol": protocol}) + "\n")
+    for command in ("maintain", "collect"):
+        done = home.call(command)
+        assert done.code == 3, command
+        assert "needs a later Delta protocol" in done.err, command
+        assert "upgrade Kubetally" in done.err
+        assert "is damaged" not in done.err
 
 
 def as_another_user(home: Home, *args: str) -> "subprocess.CompletedProcess[str]":
