@@ -140,16 +140,14 @@ def collected(
     facts = booking.facts
     completeness = collection.measured(booking.rows, assets) if facts is None else facts.completeness
     collection = replace(collection, completeness=completeness)
-    order = order_rows(booking.rows)
-    shares = share_idle(booking.rows, order)
-    return CollectedDay(collection, tuple(booking.rows[at] for at in order), assets, shares)
+    return day_to_store(collection, booking.rows, assets)
 
 
 @no_garbage()
-def stored_day(collection: Collection, rows: Sequence[Row], assets: Sequence[Asset]) -> CollectedDay:
-    """A stored collection, to be stored once more, from its rows with all that is stored of them.
+def day_to_store(collection: Collection, rows: Sequence[Row], assets: Sequence[Asset]) -> CollectedDay:
+    """A collection with its rows and assets, to be stored for the first time, or once more with all that it has.
 
-    Its idle cost is shared as it was when it was booked; that of a day without shares stays so.
+    Its idle cost is shared, always in the same way; not that of a day which an earlier version stored without shares.
     """
     order = order_rows(rows)
     shares = None if collection.lake_version < LAKE_VERSION else share_idle(rows, order)

@@ -45,7 +45,7 @@ class Hours(NamedTuple):
         try:
             return cls(*map(fsum, zip(*rows, strict=True)))
         except TypeError:  # some are None, which is rare
-            return cls(*map(_sum_of_known, zip(*rows, strict=True)))  # type: ignore[arg-type]
+            return cls(*map(sum_of_known, zip(*rows, strict=True)))  # type: ignore[arg-type]
 
     @classmethod
     def merged(cls, parts: Sequence["Hours"]) -> "Hours":
@@ -108,7 +108,8 @@ def efficiency(hours: RatedHours, cpu_cost: int, ram_cost: int) -> Efficiency:
     return Efficiency(cpu, ram, total)
 
 
-def _sum_of_known(column: Sequence[float | None]) -> float | None:
+def sum_of_known(column: Sequence[float | None]) -> float | None:
+    """The sum of what is known; None where nothing is."""
     known = [amount for amount in column if amount is not None]
     return fsum(known) if known else None
 

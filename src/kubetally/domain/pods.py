@@ -6,6 +6,7 @@ from operator import attrgetter
 from kubetally.domain.allocation import Kind
 from kubetally.domain.component import Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
+from kubetally.domain.grouping import group_by
 from kubetally.domain.row import Row
 
 _POD = attrgetter("namespace", "controller_kind", "controller", "pod", "node")
@@ -13,14 +14,7 @@ _POD = attrgetter("namespace", "controller_kind", "controller", "pod", "node")
 
 def group_pods(rows: Iterable[Row]) -> list[Sequence[Row]]:
     """The workload rows of each pod on a node, in the order in which pods come; other rows are left out."""
-    first_rows: dict[tuple[str | None, ...], Row] = {}
-    of_several: dict[tuple[str | None, ...], list[Row]] = {}  # most have one row: those need no list
-    workloads = [row for row in rows if row.kind is Kind.WORKLOAD]
-    for key, row in zip(map(_POD, workloads), workloads, strict=True):
-        first = first_rows.setdefault(key, row)
-        if first is not row:
-            of_several.setdefault(key, [first]).append(row)
-    return [of_several.get(key) or (row,) for key, row in first_rows.items()]
+    return group_by(_POD, [row for row in rows if row.kind is Kind.WORKLOAD])
 
 
 def merge_pods(rows: Iterable[Row]) -> list[Row]:

@@ -9,12 +9,14 @@ from typing import NamedTuple, TypeVar
 
 from kubetally.domain.allocation import Allocation, Kind, LoadBalancerCost, VolumeCost
 from kubetally.domain.component import ZERO, Costs, NetworkClasses
-from kubetally.domain.efficiency import Hours
+from kubetally.domain.efficiency import Hours, sum_of_known
+from kubetally.domain.grouping import group_by
 from kubetally.domain.row import Row, RowDetails
 from kubetally.domain.window import Window
 
 _Value = TypeVar("_Value")
 _CONTAINER = attrgetter("namespace", "controller_kind", "controller", "pod", "node", "container")
+_RESOURCE = attrgetter("resource")
 
 
 class Use(NamedTuple):
@@ -97,13 +99,7 @@ def _unmounted(loose: Sequence[Allocation]) -> Row:
 
 def _containers(workloads: Sequence[Allocation]) -> list[Row]:
     """A row for each container on a node: the steps of a day, and rows under one identity, are merged."""
-    first_rows: dict[tuple[str | None, ...], Allocation] = {}
-    of_several: dict[tuple[str | None, ...], list[Allocation]] = {}  # most have one row: those need no list
-    for key, row in zip(map(_CONTAINER, workloads), workloads, strict=True):
-        first = first_rows.setdefault(key, row)
-        if first is not row:
-            of_several.setdefault(key, [first]).append(row)
-    return [_merged(of_several[key]) if key in of_several else _alone(row) for key, row in first_rows.items()]
+    return [_merged(same) if len(same) > 1 else _alone(same[0]) for same in group_by(_CONTAINER, workloads)]
 
 
 def _alone(row: Allocation) -> Row:
@@ -145,8 +141,8 @@ def _merged_details(rows: Sequence[Allocation]) -> RowDetails:
         max((row.cpu_core_usage_max for row in rows if row.cpu_core_usage_max is not None), default=None),
         max((row.ram_byte_usage_max for row in rows if row.ram_byte_usage_max is not None), default=None),
         Costs.sum(row.adjustments for row in rows) if any(any(row.adjustments) for row in rows) else ZERO,
-        tuple(_merged_volumes(volume for row in rows for volume in row.volumes)),
-        tuple(_merged_load_balancers(balancer for row in rows for balancer in row.scaled_balancers())),
+        tuple(_merged_volumes([volume for row in rows for volume in row.volumes])),
+        tuple(_merged_load_balancers([balancer for row in rows for balancer in row.scaled_balancers()])),
     )
 
 
@@ -160,34 +156,23 @@ def _merged_labels(mappings: Iterable[Mapping[str, str] | None]) -> Mapping[str,
     return {key: value for mapping in reversed(known) for key, value in mapping.items()} if known else None
 
 
-def _merged_volumes(volumes: Iterable[VolumeCost]) -> Iterator[VolumeCost]:
+def _merged_volumes(volumes: Sequence[VolumeCost]) -> Iterator[VolumeCost]:
     """Each volume once, in the order in which they come."""
-    by_name = defaultdict[str, list[VolumeCost]](list)
-    for volume in volumes:
-        by_name[volume.resource].append(volume)
-    for same in by_name.values():
+    for same in group_by(_RESOURCE, volumes):
         yield same[0]._replace(
             cost=sum(volume.cost for volume in same),
-            byte_hours=_sum_of_known(volume.byte_hours for volume in same),
+            byte_hours=sum_of_known([volume.byte_hours for volume in same]),
             provider_id=_first_known(volume.provider_id for volume in same),
             adjustment=sum(volume.adjustment for volume in same),
         )
 
 
-def _sum_of_known(amounts: Iterable[float | None]) -> float | None:
-    known = [amount for amount in amounts if amount is not None]
-    return fsum(known) if known else None
-
-
-def _merged_load_balancers(balancers: Iterable[LoadBalancerCost]) -> Iterator[LoadBalancerCost]:
+def _merged_load_balancers(balancers: Sequence[LoadBalancerCost]) -> Iterator[LoadBalancerCost]:
     """Each load balancer once, in the order in which they come."""
-    by_service = defaultdict[str, list[LoadBalancerCost]](list)
-    for balancer in balancers:
-        by_service[balancer.resource].append(balancer)
-    for same in by_service.values():
+    for same in group_by(_RESOURCE, balancers):
         yield same[0]._replace(
             cost=sum(balancer.cost for balancer in same),
-            hours=_sum_of_known(balancer.hours for balancer in same),
+            hours=sum_of_known([balancer.hours for balancer in same]),
             private=_first_known(balancer.private for balancer in same),
             ip=_first_known(balancer.ip for balancer in same),
             adjustment=sum(balancer.adjustment for balancer in same),

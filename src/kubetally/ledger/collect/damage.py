@@ -13,7 +13,7 @@ from kubetally.domain.collection import (
     CollectedDay,
     Collection,
     CoveredDay,
-    stored_day,
+    day_to_store,
 )
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.stored import AssetsDamaged, Coverage, Lake
@@ -148,11 +148,11 @@ def read_collection(lake: Lake, collection: Collection) -> tuple[CollectedDay | 
             raise
         return None, error
     try:
-        return stored_day(collection, rows, lake.assets([collection])[collection.id]), None
+        return day_to_store(collection, rows, lake.assets([collection])[collection.id]), None
     except StoreError as error:
         if error.retryable:
             raise
-        return stored_day(collection, rows, ()), error
+        return day_to_store(collection, rows, ()), error
 
 
 def _damaged_day(collection: Collection, error: StoreError, before: CoveredDay | None) -> DamagedDay:

@@ -448,7 +448,7 @@ def _floats(columns: Mapping[str, Sequence[float | None]]) -> dict[str, pa.Array
 
 
 def _amounts(columns: Mapping[str, Sequence[int | None]]) -> dict[str, pa.Array]:
-    return _together(columns, lambda values: decimals(pa.array(values, pa.int64())))
+    return _together(columns, _optional_amounts)
 
 
 def _optional_amounts(micros_: Sequence[int | None]) -> pa.Array:
