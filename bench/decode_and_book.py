@@ -23,7 +23,9 @@ from kubetally.domain.reading import Reading
 from kubetally.domain.window import Window, parse_instant
 from kubetally.samples.recorded import RecordedCluster
 from kubetally.sources.faults import Answer
-from kubetally.sources.opencost.read import Notes, read_allocations, read_assets
+from kubetally.sources.opencost.allocations import read_allocations
+from kubetally.sources.opencost.assets import read_assets
+from kubetally.sources.opencost.notes import Notes
 from kubetally.sources.opencost.wire import decode_assets, decode_booked
 
 _TIMES = 9

@@ -26,8 +26,9 @@ from kubetally.domain.window import Window, parse_window
 from kubetally.ledger.answer import answer
 from kubetally.settings import Settings
 from kubetally.sources.faults import Answer
+from kubetally.sources.opencost.allocations import read_allocations
 from kubetally.sources.opencost.interpret import ClusterNotThere, SeveralClusters
-from kubetally.sources.opencost.read import Notes, read_allocations
+from kubetally.sources.opencost.notes import Notes
 from kubetally.sources.opencost.wire import AllocationRow, decode_allocations
 from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.clusters import get_cluster_costs

@@ -15,7 +15,9 @@ from kubetally.domain.reading import Reading
 from kubetally.domain.row import Row
 from kubetally.domain.window import Window, parse_instant
 from kubetally.sources.faults import Answer
-from kubetally.sources.opencost.read import Notes, read_allocations, read_assets
+from kubetally.sources.opencost.allocations import read_allocations
+from kubetally.sources.opencost.assets import read_assets
+from kubetally.sources.opencost.notes import Notes
 from kubetally.sources.opencost.wire import decode_assets, decode_booked
 from kubetally.store.lake.columns import allocation_table, asset_table, assets_of, rows_of
 from tests.recordings import ALL, DAYS, Recording

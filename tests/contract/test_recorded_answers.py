@@ -19,8 +19,10 @@ from kubetally.samples.recorded import Answer as RecordedAnswer
 from kubetally.samples.replay import ReplayServer
 from kubetally.sources.access import Access
 from kubetally.sources.faults import Answer, AnswerNotUnderstood, SourceFailed, SourceRefused
+from kubetally.sources.opencost.allocations import read_allocations
+from kubetally.sources.opencost.assets import read_assets
 from kubetally.sources.opencost.client import CostModelClient
-from kubetally.sources.opencost.read import Notes, read_allocations, read_assets
+from kubetally.sources.opencost.notes import Notes
 from kubetally.sources.opencost.wire import (
     AllocationAnswer,
     AllocationSet,

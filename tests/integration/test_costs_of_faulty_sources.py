@@ -40,8 +40,8 @@ from kubetally.sources.faults import (
     SourceTimeout,
     SourceUnavailable,
 )
+from kubetally.sources.opencost.allocations import WrongWindow
 from kubetally.sources.opencost.interpret import ClusterNotThere, CurrencyDiffers, SeveralClusters
-from kubetally.sources.opencost.read import WrongWindow
 from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.clusters import Failed, get_cluster_costs, get_costs_of_all
 from kubetally.wiring.opener import Fleet, Opener

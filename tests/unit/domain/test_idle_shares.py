@@ -3,6 +3,7 @@
 import random
 from collections import defaultdict
 from fractions import Fraction
+from operator import attrgetter
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +35,7 @@ workloads = st.lists(
         **dict.fromkeys(("cause", "controller_kind", "labels", "namespace_labels", "details"), st.none()),
     ),
     max_size=12,
+    unique_by=attrgetter("namespace", "controller", "pod", "container", "node"),
 )
 idle_costs = of_costs(st.one_of(st.integers(0, 50), st.integers(0, 10**18 - 1)))
 

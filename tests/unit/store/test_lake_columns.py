@@ -43,6 +43,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 MAYBE = st.none() | TEXTS
 LABELS = st.none() | st.dictionaries(TEXTS, TEXTS, max_size=4)
 FLOATS = st.floats(allow_nan=False)
+SUMMABLE = st.floats(-1e24, 1e24)  # a row's hours, of which a source can answer no more and days make sums
 MEASURABLE = [name for name in Hours._fields if name.endswith(("request_hours", "usage_hours"))]
 INSTANTS = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 LIVES = st.none() | st.tuples(INSTANTS, INSTANTS).map(lambda pair: Window(min(pair), max(pair)))
@@ -77,8 +78,8 @@ ROWS = st.builds(
     container=MAYBE,
     node=MAYBE,
     containers=st.integers(0, 2**31 - 1),
-    minutes=FLOATS,
-    hours=st.builds(Hours, *(st.none() | FLOATS if name in MEASURABLE else FLOATS for name in Hours._fields)),
+    minutes=SUMMABLE,
+    hours=st.builds(Hours, *(st.none() | SUMMABLE if name in MEASURABLE else SUMMABLE for name in Hours._fields)),
     costs=st.builds(Costs, *[AMOUNTS] * len(Costs._fields)),
     network_classes=st.builds(NetworkClasses, AMOUNTS, AMOUNTS, AMOUNTS),
     services=st.lists(TEXTS, max_size=3).map(tuple),

@@ -16,8 +16,10 @@ from kubetally.domain.money import DEFAULT_CURRENCY, CurrencyOrigin, to_decimal,
 from kubetally.domain.reading import Reading
 from kubetally.domain.window import Window
 from kubetally.sources.faults import Answer, printable
+from kubetally.sources.opencost.allocations import read_allocations
+from kubetally.sources.opencost.assets import are_of_one_span, read_assets
 from kubetally.sources.opencost.currency import read_currency
-from kubetally.sources.opencost.read import Notes, are_of_one_span, read_allocations, read_assets
+from kubetally.sources.opencost.notes import Notes
 from kubetally.sources.opencost.wire import decode_assets, decode_booked, unknown_cost_keys
 
 CLOCK_TOLERANCE = timedelta(minutes=5)

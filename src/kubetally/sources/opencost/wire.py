@@ -6,7 +6,7 @@ Source: OpenCost core/pkg/opencost/allocation_json.go and asset_json.go; docs of
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -255,6 +255,15 @@ class AssetAnswer(Envelope, gc=False):
     """One object of assets (OpenCost), or a list of them, one a day (Kubecost)."""
 
     data: list[AssetSet] | AssetSet | UnsetType = UNSET
+
+
+R = TypeVar("R")
+
+
+def sets_of(data: Sequence[Mapping[str, R] | None] | Mapping[str, R] | UnsetType | None) -> list[Mapping[str, R]]:
+    if data is None or isinstance(data, UnsetType):
+        return []
+    return [step for step in ([data] if isinstance(data, Mapping) else data) if step]
 
 
 _FAILED = frozenset({"error", "fail", "failed", "failure"})

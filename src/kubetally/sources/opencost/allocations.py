@@ -1,0 +1,127 @@
+"""From an allocation answer to rows in the ledger's terms, and the spans they stand for."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from kubetally.domain.allocation import Allocation
+from kubetally.domain.errors import SourceError
+from kubetally.domain.garbage import no_garbage
+from kubetally.domain.window import Window
+from kubetally.sources.faults import AnswerNotUnderstood
+from kubetally.sources.opencost.notes import Notes
+from kubetally.sources.opencost.rows import COST_KEYS, read_row
+from kubetally.sources.opencost.spans import life_of, window_of
+from kubetally.sources.opencost.wire import ABSENT, AllocationAnswer, BookedAnswer, BookedRow, Span, sets_of
+
+
+class WrongWindow(SourceError):
+    """The source answered for another span than it was asked for."""
+
+    code = "wrong_window"
+
+    def __init__(self, url: str, asked: Window, answered: Window) -> None:
+        self.url, self.asked, self.answered = url, asked, answered
+        super().__init__(
+            f"{url} was asked for {asked} and answered for {answered}: a cache or proxy before it may repeat an older "
+            "answer, or its clock or time zone is set otherwise (see `kubetally doctor`)"
+        )
+
+
+class Rows(NamedTuple):
+    """Rows read from an allocation answer, and the spans they stand for."""
+
+    allocations: list[Allocation]
+    covered: tuple[Window, ...]
+
+
+@no_garbage()
+def read_allocations(answer: BookedAnswer | AllocationAnswer, asked: Window, notes: Notes, url: str) -> Rows:
+    """The rows of an answer, and which spans of `asked` it covers.
+
+    Sets without rows carry no time and cover nothing. Of a set that reaches beyond `asked`, rows are prorated over
+    the time they lived: a day's set of today ends at midnight, what it holds arose until now.
+
+    Raises: WrongWindow, when the answer has rows and none of its sets lies in `asked`; AnswerNotUnderstood, also when
+            the rows of a set have no window, or none has any cost.
+    """
+    allocations: list[Allocation] = []
+    steps: dict[Window, Window] = {}
+    outside: Window | None = None
+    answered = [{name: row for name, row in step.items() if row is not None} for step in sets_of(answer.data)]
+    for named in answered:
+        for step, rows in _by_step(named, asked, url).items():
+            common = asked.overlap(step)
+            if common is None:
+                outside = step
+                continue
+            steps[step] = common
+            allocations += _rows_of_step(rows, step, asked, notes)
+    if outside and not steps:
+        raise WrongWindow(url, asked, outside)
+    _note_absent_costs([row for named in answered for row in named.values()], notes, url)
+    return Rows(allocations, tuple(steps.values()))
+
+
+def _by_step(named: Mapping[str, BookedRow], asked: Window, url: str) -> Mapping[Window, Mapping[str, BookedRow]]:
+    """The rows of a set by their window. One that has none has that of the others."""
+    usual = next((row.window for row in named.values() if row.window and row.window.start), None)
+    if usual is None:
+        if named:
+            raise AnswerNotUnderstood(url, "answered with rows that have no window")
+        return {}
+    if all(row.window is None or not row.window.start or row.window == usual for row in named.values()):
+        return {window_of(usual, url) or asked: named}
+    steps: dict[Window, dict[str, BookedRow]] = {}
+    for name, row in named.items():
+        span: Span = row.window if row.window and row.window.start else usual
+        steps.setdefault(window_of(span, url) or asked, {})[name] = row
+    return steps
+
+
+def _rows_of_step(named: Mapping[str, BookedRow], step: Window, asked: Window, notes: Notes) -> Iterator[Allocation]:
+    is_inside, step_hours = asked.contains(step), step.hours
+    for name, row in named.items():
+        found = read_row(name, row, step, step_hours, notes)
+        if is_inside:
+            yield from found
+        else:
+            parts = [part for one in found if (part := _part(one, row, asked)) is not None]
+            notes.prorated += bool(parts)
+            yield from parts
+
+
+def _note_absent_costs(rows: Sequence[BookedRow], notes: Notes, url: str) -> None:
+    """Note costs that no row has a key of. All versions have those of CPU, RAM and volumes, and the others since they
+    have such resources: without a trace of one, it cost nothing.
+
+    Raises: AnswerNotUnderstood, when no row has any cost.
+    """
+
+    def is_absent(key: str) -> bool:
+        return all(getattr(row, key) is ABSENT for row in rows)
+
+    absent = [key for key in COST_KEYS if is_absent(key)] if rows else []
+    if not absent:
+        return
+    if len(absent) == len(COST_KEYS) and all(row.total_cost is None for row in rows):
+        raise AnswerNotUnderstood(url, f"answered with rows that have none of {', '.join(COST_KEYS.values())}")
+    traces = {
+        "cpu_cost": True,
+        "ram_cost": True,
+        "pv_cost": True,
+        "gpu_cost": any(row.gpu_hours for row in rows),
+        "load_balancer_cost": any(row.lb_allocations for row in rows),
+        "network_cost": any(
+            row.network_internet_cost or row.network_cross_region_cost or row.network_cross_zone_cost for row in rows
+        ),
+    }
+    notes.absent_figures.update(COST_KEYS[key] for key in absent if traces.get(key))
+
+
+def _part(allocation: Allocation, row: BookedRow, asked: Window) -> Allocation | None:
+    """What of a row arose within `asked`."""
+    step = allocation.step
+    lived = life_of(row.start, row.end, row.minutes, step)
+    part = allocation._replace(step=lived or step).within(asked)
+    common = step.overlap(asked)
+    return part._replace(step=common) if part is not None and common is not None else None
