@@ -211,7 +211,7 @@ def collect_forever(settings: Settings, *, clock: Clock | None = None) -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         for number in _STOPPING:
             loop.add_signal_handler(number, stop.set)
-        await _Forever(ledger, collector, savings, used, stop).run()
+        await Forever(ledger, collector, savings, used, stop).run()
 
     run(with_collector(settings, used, collect))
 
@@ -290,7 +290,7 @@ class Upkeep:
             self._done[every] = now if is_done else now - every + _UPKEEP_AGAIN
 
 
-class _Forever:
+class Forever:
     """Round after round, as long as nobody else does the same; the lake is looked after first, and then once a day."""
 
     def __init__(

@@ -85,12 +85,12 @@ class Opener:
     async def savings(self, account: Account) -> AsyncIterator[SavingsSource]:
         """As `source`, to be asked for savings."""
         cluster = Remembered(account, *await self._fleet())
-        async with open_source(cluster, self._settings, self._discoveries) as source:
+        async with open_source(cluster, self._settings, self._discoveries, self._calculate) as source:
             yield source
 
     @asynccontextmanager
     async def metrics(self, account: Account) -> AsyncIterator[MetricsSource | None]:
         """Its server of metrics, or None."""
         cluster = Remembered(account, *await self._fleet())
-        async with open_metrics(cluster, self._settings, self._discoveries) as metrics:
+        async with open_metrics(cluster, self._settings, self._discoveries, self._calculate) as metrics:
             yield metrics

@@ -82,7 +82,10 @@ async def open_source(
 
 @asynccontextmanager
 async def open_metrics(
-    cluster: AnyCluster, settings: Settings, discoveries: Discoveries | None = None
+    cluster: AnyCluster,
+    settings: Settings,
+    discoveries: Discoveries | None = None,
+    calculate: Calculate = calculate_here,
 ) -> AsyncIterator["Metrics | None"]:
     """The server of metrics beside the cluster's source, closed afterwards; None where none is known.
 
@@ -101,7 +104,8 @@ async def open_metrics(
     options = QueryOptions(max_source_resolution=settings.prometheus_resolution)
     async with transport:
         yield PrometheusSource(
-            PrometheusClient(transport, options=options, parallel=settings.parallel_questions), selector
+            PrometheusClient(transport, options=options, parallel=settings.parallel_questions, calculate=calculate),
+            selector,
         )
 
 

@@ -20,6 +20,7 @@ from kubetally.sources.prometheus.infrastructure import PrometheusInfrastructure
 from kubetally.sources.prometheus.promql import HourRanges, InvalidMetricOrLabel, Selector, metric_name, quoted
 from kubetally.sources.prometheus.wire import MetricsNotAllowed, QueryRefused, SignatureNeeded
 from kubetally.sources.transport import Limits, Transport
+from kubetally.tasks import calculate_on_thread
 from tests.served import Asked, Reply, Served
 
 AT = datetime(2026, 11, 20, tzinfo=UTC)
@@ -346,3 +347,21 @@ def test_values_are_escaped_and_names_are_checked() -> None:
             metric_name(name)
         with pytest.raises(InvalidMetricOrLabel):
             Selector("t", tenant_label=name)
+
+
+# ------------------------------------------------------------------------------------------------ beside the loop
+
+
+async def test_answers_are_decoded_where_the_caller_says() -> None:
+    calculated: list[str] = []
+
+    async def noted(size_bytes: int, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        calculated.append(f"{function.__name__} {'of a body' if size_bytes else 'of what is decoded'}")
+        return await calculate_on_thread(size_bytes, function, *args, **kwargs)
+
+    async with asking(lambda asked: vector("1"), calculate=noted) as (client, _):
+        await client.instant("up", AT)
+    assert calculated == ["decode_query of a body", "_found of what is decoded"]
+    async with asking(lambda asked: matrix({0: "1"}), calculate=noted) as (client, _):
+        await client.range("up", AT, AT + HOUR, HOUR)
+    assert calculated[2:] == calculated[:2]

@@ -24,10 +24,11 @@ from kubetally.domain.window import Window, parse_instant
 from kubetally.ledger.ports import CostSource
 from kubetally.samples.replay import ReplayServer
 from kubetally.sources.access import Access
-from kubetally.sources.faults import SourceFailed
+from kubetally.sources.faults import Answer, SourceFailed
 from kubetally.sources.opencost.client import CostModelClient
 from kubetally.sources.opencost.interpret import interpret
 from kubetally.sources.opencost.source import CostModelSource
+from kubetally.sources.prometheus.wire import QueryRefused, Result, Sampled, decode_query
 from kubetally.sources.transport import Transport
 from kubetally.web.bodies import Bodies
 from kubetally.web.question import parse
@@ -97,9 +98,9 @@ async def test_loop_touches_no_row(replay: ReplayServer, beside: Calculations) -
             threads.add(threading.get_ident())
             return super().__iter__()
 
-    async def interpreted(size_bytes: int, function: Callable[..., Any], /, *args: Any) -> Any:
+    async def interpreted(size_bytes: int, function: Callable[..., Any], /, *args: Any, **more: Any) -> Any:
         assert size_bytes >= LARGE
-        found = await beside.in_process(size_bytes, function, *args)
+        found = await beside.in_process(size_bytes, function, *args, **more)
         if isinstance(found, Reading):
             rows, assets = Guarded[Allocation](found.allocations), Guarded[Asset](found.assets or ())
             return replace(found, allocations=rows, assets=assets)
@@ -126,8 +127,22 @@ async def test_loop_touches_no_row(replay: ReplayServer, beside: Calculations) -
     await service.close()
 
 
+async def test_metrics_are_decoded_in_a_process_too(beside: Calculations) -> None:
+    body = b'{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1, "2"]}]}}'
+    decoded = await beside.in_process(LARGE, decode_query, answer_of(body), "vector")
+    assert decoded.data == Result("vector", [Sampled({}, (1, "2"))])
+    refusal = b'{"status": "error", "errorType": "timeout", "error": "query timed out"}'
+    with pytest.raises(QueryRefused) as caught:
+        await beside.in_process(LARGE, decode_query, answer_of(refusal), "vector")
+    assert (caught.value.error_type, caught.value.said) == ("timeout", "query timed out")
+
+
 def test_interpret_is_sent_by_its_name() -> None:
     assert len(pickle.dumps(interpret)) < 100
+
+
+def answer_of(body: bytes) -> Answer:
+    return Answer(200, body, "application/json", None, DAY.end, 1.0, "http://metrics")
 
 
 def fail() -> None:

@@ -158,7 +158,10 @@ class CostModelSource:
         if answer is None or not about.savings_offered:
             return None
         try:
-            return read_savings(answer.body, profile=self._profile or about.profile, cluster_id=self.cluster_id)
+            profile = self._profile or about.profile
+            return await self._calculate(
+                len(answer.body), read_savings, answer.body, profile=profile, cluster_id=self.cluster_id
+            )
         except SourceError as error:
             self.client.log_failure("/savings", error.code, answer.duration_seconds)
             raise

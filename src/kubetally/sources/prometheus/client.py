@@ -15,7 +15,7 @@ from kubetally.domain.window import HOUR, Window
 from kubetally.sources.faults import Answer, SourceRefused, printable
 from kubetally.sources.prometheus.wire import QueryAnswer, QueryRefused, Sampled, decode_query, refused
 from kubetally.sources.transport import Transport
-from kubetally.tasks import task_group
+from kubetally.tasks import Calculate, calculate_here, task_group
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -124,10 +124,14 @@ class PrometheusClient:
         options: QueryOptions | None = None,
         parallel: int = 4,
         longest: timedelta = 30 * 24 * HOUR,
+        calculate: Calculate = calculate_here,
     ) -> None:
-        """`longest`: the longest span that one query may cover; Mimir and Thanos often refuse longer ones."""
+        """
+        longest:   the longest span that one query may cover; Mimir and Thanos often refuse longer ones.
+        calculate: runs what decodes the answers.
+        """
         self._transport, self._options = transport, options or QueryOptions()
-        self._parallel, self._longest = asyncio.Semaphore(parallel), longest
+        self._parallel, self._longest, self._calculate = asyncio.Semaphore(parallel), longest, calculate
         self._left_open = _Once()
         self._takes_options = _Once()
         self._takes_no_post = False
@@ -150,7 +154,7 @@ class PrometheusClient:
     async def instant(self, query: str, at: datetime) -> Found:
         """What `query` is at an instant: one point a series. Raises SourceError."""
         pairs = (("query", query), ("time", _unix(at)), *self._options.pairs())
-        return _found([await self._asked("/api/v1/query", pairs, "vector")])
+        return await self._calculate(0, _found, [await self._asked("/api/v1/query", pairs, "vector")])
 
     async def range(
         self,
@@ -176,7 +180,8 @@ class PrometheusClient:
         cuts = [(first, min(first + most, points) - 1) for first in range(0, points, most)]
         async with task_group() as group:
             tasks = [group.create_task(self._in_parts(query, start, step, cut, more)) for cut in cuts]
-        return _found([answer for task in tasks for answer in task.result()])
+        answers = [answer for task in tasks for answer in task.result()]
+        return await self._calculate(0, _found, answers)
 
     async def is_left_open(self, near: datetime) -> bool:
         """Whether a range leaves out a sample at its very start; asked once, of an instant that may be asked for.
@@ -230,7 +235,7 @@ class PrometheusClient:
             except SourceRefused as error:
                 raise refused(error) from error
         try:
-            return decode_query(answer, result_type)
+            return await self._calculate(len(answer.body), decode_query, answer, result_type)
         except SourceError as error:  # the transport took it for a good answer
             logs.warning("source_answer_unusable", account=self.account, source=self.url, path=path, error=error.code)
             raise
