@@ -10,13 +10,13 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
-from threading import Lock, Thread, Timer
+from threading import Thread
 from typing import ParamSpec, TypeVar
 
 import structlog
@@ -57,9 +57,12 @@ class Calculations:
 
     def __init__(self, processes: int, *, large_bytes: int = LARGE_BYTES, idle_seconds: float = _IDLE_SECONDS) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, "calculate")
-        self._waiting = ThreadPoolExecutor(processes, "interpret")  # each waits for a process
-        self._pool = _Pool(processes, idle_seconds)
-        self._large_bytes = large_bytes
+        self._submitting = ThreadPoolExecutor(1, "interpret")
+        self._workers = [_Worker() for _ in range(processes)]
+        self._free, self._room = list(self._workers), asyncio.Semaphore(processes)
+        self._large_bytes, self._idle_seconds = large_bytes, idle_seconds
+        self._idle: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     async def on_thread(self, _: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """What the function returns, or raises."""
@@ -69,18 +72,57 @@ class Calculations:
         """The same, from a process where `size_bytes` is large. Raises also WorkerDied."""
         if size_bytes < self._large_bytes:
             return await self.on_thread(size_bytes, function, *args, **kwargs)
-        return await _run(self._waiting, partial(self._pool.result, partial(function, *args, **kwargs)))
+        async with self._room:
+            worker = self._free.pop()
+            if self._idle is not None:
+                self._idle.cancel()
+            try:
+                returned = await self._result(worker, partial(function, *args, **kwargs))
+            finally:
+                self._free.append(worker)
+                if len(self._free) == len(self._workers):
+                    self._idle = asyncio.get_running_loop().call_later(self._idle_seconds, self._end_workers)
+        has_failed, result = await _run(self._threads, partial(_without_collector, pickle.loads, returned))
+        if has_failed:
+            raise result
+        return result  # type: ignore[no-any-return]
+
+    async def _result(self, worker: "_Worker", call: Callable[[], object]) -> bytes:
+        """What `_pickled` returns. A process that died is replaced once: it may have died before it had this work."""
+        for is_last in (False, True):
+            submitting = asyncio.ensure_future(_run(self._submitting, partial(worker.submit, call)))
+            try:
+                return await asyncio.wrap_future(await asyncio.shield(submitting))
+            except asyncio.CancelledError:
+                await asyncio.wait({submitting})  # a few milliseconds
+                worker.kill()  # nobody waits for what it does
+                raise
+            except BrokenProcessPool as error:
+                worker.kill()
+                if is_last or self._is_closed:
+                    _log.warning("worker_died", error=str(error))
+                    raise WorkerDied from error
+        raise AssertionError
+
+    def _end_workers(self) -> None:
+        if len(self._free) == len(self._workers):
+            for worker in self._workers:
+                worker.end()
 
     def close(self) -> None:
         """End the processes, whatever they do."""
-        self._pool.close()
-        self._waiting.shutdown(wait=False, cancel_futures=True)
+        self._is_closed = True
+        if self._idle is not None:
+            self._idle.cancel()
+        for worker in self._workers:
+            worker.kill()
+        self._submitting.shutdown(wait=False, cancel_futures=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager
 def calculations(processes: int) -> Iterator[Calculations]:
-    """Calculations until the end; meanwhile a thread that calculates gives way to the loop every millisecond."""
+    """Calculations until the end; meanwhile a thread that calculates gives way to the loop every half millisecond."""
     before, made = sys.getswitchinterval(), Calculations(processes)
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
@@ -100,71 +142,32 @@ def _without_collector(function: Callable[P, T], *args: P.args, **kwargs: P.kwar
         return function(*args, **kwargs)
 
 
-class _Pool:
-    """Processes that are there as long as there is work for them; asked from threads."""
+class _Worker:
+    """A process that is there once it has work. Each is a pool of one, so that the death of one ends its work alone."""
 
-    def __init__(self, processes: int, idle_seconds: float) -> None:
-        self._count, self._idle_seconds = processes, idle_seconds
-        self._lock, self._busy = Lock(), 0
+    def __init__(self) -> None:
         self._executor: ProcessPoolExecutor | None = None
-        self._idle: Timer | None = None
 
-    def result(self, call: Callable[[], T]) -> T:
-        """What the call returns in a process. Raises WorkerDied."""
-        executor = self._taken()
-        try:
-            returned = executor.submit(_pickled, call).result()
-        except BrokenProcessPool as error:
-            _log.warning("worker_died", error=str(error))
-            self._drop(executor)
-            raise WorkerDied from error
-        finally:
-            self._given_back()
-        with no_garbage():
-            return pickle.loads(returned)  # type: ignore[no-any-return]  # noqa: S301  (our own process wrote it)
+    def submit(self, call: Callable[[], object]) -> "Future[bytes]":
+        """The result of `_pickled`; it takes a few milliseconds, or some more where the process has to be started."""
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(1, get_context("spawn"), _start_worker)
+        return self._executor.submit(_pickled, call)
 
-    def close(self) -> None:
-        """Kill them."""
-        with self._lock:
-            executor, self._executor = self._executor, None
-            if self._idle is not None:
-                self._idle.cancel()
+    def end(self) -> None:
+        """Let it go when it has done its work."""
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=False)
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        executor, self._executor = self._executor, None
         if executor is not None:
             running = list((executor._processes or {}).values())
             executor.shutdown(wait=False, cancel_futures=True)
             for process in running:
                 process.kill()
-
-    def _taken(self) -> ProcessPoolExecutor:
-        with self._lock:
-            self._busy += 1
-            if self._idle is not None:
-                self._idle.cancel()
-                self._idle = None
-            if self._executor is None:
-                self._executor = ProcessPoolExecutor(self._count, get_context("spawn"), _start_worker)
-            return self._executor
-
-    def _given_back(self) -> None:
-        with self._lock:
-            self._busy -= 1
-            if not self._busy and self._executor is not None:
-                self._idle = Timer(self._idle_seconds, self._end_if_idle)
-                self._idle.daemon = True
-                self._idle.start()
-
-    def _end_if_idle(self) -> None:
-        with self._lock:
-            if self._busy:
-                return
-            executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.shutdown(wait=False)
-
-    def _drop(self, executor: ProcessPoolExecutor) -> None:
-        with self._lock:
-            if self._executor is executor:
-                self._executor = None
 
 
 def _start_worker() -> None:
@@ -183,6 +186,18 @@ def _end_with_parent() -> None:
 
 
 def _pickled(call: Callable[[], object]) -> bytes:
-    """The result as bytes: the service makes objects of them on a thread of its own choice."""
+    """Whether the call failed, and its result or error, as bytes: a thread of the service makes objects of them."""
     with no_garbage():
-        return pickle.dumps(call(), pickle.HIGHEST_PROTOCOL)
+        try:
+            return pickle.dumps((False, call()), pickle.HIGHEST_PROTOCOL)
+        except Exception as error:
+            return _pickled_error(error)
+
+
+def _pickled_error(error: Exception) -> bytes:
+    """An error that can't be pickled, or not be made again, is a RuntimeError in its words."""
+    try:
+        pickle.loads(told := pickle.dumps((True, error)))  # noqa: S301  (our own)
+    except Exception:
+        return pickle.dumps((True, RuntimeError(f"{type(error).__name__}: {error}")))
+    return told

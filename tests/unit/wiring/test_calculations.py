@@ -62,9 +62,35 @@ async def test_error_of_another_process_keeps_its_facts(beside: Calculations) ->
     assert (caught.value.status, caught.value.said) == (500, "boom")
 
 
-async def test_death_of_a_process_ends_its_work_alone(beside: Calculations) -> None:
+async def test_death_of_a_process_ends_its_work_alone(tmp_path: Path) -> None:
+    beside, ready = Calculations(2, large_bytes=LARGE), tmp_path / "ready"
+    healthy = asyncio.ensure_future(beside.in_process(LARGE, process_once_there, tmp_path / "begun", ready))
+    await asyncio.to_thread(wait_until_there, tmp_path / "begun")
     with pytest.raises(WorkerDied):
         await beside.in_process(LARGE, os._exit, 3)
+    ready.touch()
+    assert await healthy != os.getpid()
+    beside.close()
+
+
+async def test_process_that_died_without_work_is_replaced(beside: Calculations) -> None:
+    process = await beside.in_process(LARGE, os.getpid)
+    os.kill(process, signal.SIGKILL)
+    await asyncio.to_thread(wait_until_gone, process)
+    assert await beside.in_process(LARGE, os.getpid) not in {process, os.getpid()}
+
+
+async def test_cancelled_work_keeps_no_process(beside: Calculations, tmp_path: Path) -> None:
+    hanging = asyncio.ensure_future(beside.in_process(LARGE, hang, tmp_path / "begun"))
+    await asyncio.to_thread(wait_until_there, tmp_path / "begun")
+    hanging.cancel()
+    assert await beside.in_process(LARGE, os.getpid) != os.getpid()
+    assert hanging.cancelled()
+
+
+async def test_error_that_can_t_be_pickled_is_told(beside: Calculations) -> None:
+    with pytest.raises(RuntimeError, match="Unpicklable: told twice"):
+        await beside.in_process(LARGE, fail_oddly)
     assert await beside.in_process(LARGE, os.getpid) != os.getpid()
 
 
@@ -80,8 +106,7 @@ async def test_close_ends_work_that_hangs(tmp_path: Path) -> None:
     beside = Calculations(1, large_bytes=LARGE)
     process = await beside.in_process(LARGE, os.getpid)
     hanging = asyncio.ensure_future(beside.in_process(LARGE, hang, tmp_path / "begun"))
-    while not (tmp_path / "begun").exists():  # noqa: ASYNC110  (another process says nothing)
-        await asyncio.sleep(0.01)
+    await asyncio.to_thread(wait_until_there, tmp_path / "begun")
     beside.close()
     with pytest.raises(WorkerDied):
         await hanging
@@ -147,6 +172,26 @@ def answer_of(body: bytes) -> Answer:
 
 def fail() -> None:
     raise SourceFailed("http://source", 500, "boom")
+
+
+class Unpicklable(Exception):
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} {other}")
+
+
+def fail_oddly() -> None:
+    raise Unpicklable("told", "twice")
+
+
+def process_once_there(begun: Path, ready: Path) -> int:
+    begun.touch()
+    wait_until_there(ready)
+    return os.getpid()
+
+
+def wait_until_there(file: Path) -> None:
+    while not file.exists():
+        time.sleep(0.01)
 
 
 def wait_until_gone(process: int) -> None:
