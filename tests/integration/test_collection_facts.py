@@ -212,7 +212,12 @@ def test_migration_makes_the_facts_of_stored_days(coverage: SqlCoverage, databas
 
 
 def test_migration_passes_heads_that_can_t_be_read(coverage: SqlCoverage, database: Database) -> None:
-    heads = {"a": "{", "b": "{}", "c": '{"booking": {"issues": [7], "window": {}, "not_measured": []}}'}
+    heads = {
+        "a": "{",
+        "b": "{}",
+        "c": '{"booking": {"issues": [7], "window": {}, "not_measured": []}}',
+        "no kind": '{"booking": {"issues": [{}], "window": {}, "not_measured": []}}',
+    }
     keep(coverage, 1, *(collection(id_, id_) for id_ in heads), with_issues("sound", "d"))
     for id_, head in heads.items():
         database.execute("UPDATE collections SET head = :head WHERE id = :id", head=head, id=id_)
@@ -220,4 +225,4 @@ def test_migration_passes_heads_that_can_t_be_read(coverage: SqlCoverage, databa
     upgrade(database.url)
     found = coverage.issues(DAY, END, IssueKind)
     assert set(found) == {*heads, "sound"}
-    assert [[issue.facts for issue in found[id_]] for id_ in heads] == [[{"code": "collection_not_understood"}]] * 3
+    assert [[issue.facts for issue in found[id_]] for id_ in heads] == [[{"code": "collection_not_understood"}]] * 4

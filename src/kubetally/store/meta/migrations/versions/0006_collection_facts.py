@@ -89,15 +89,16 @@ def _facts(collection: Any) -> Iterator[Mapping[str, object]]:
     """The facts in a head; of one that can't be read, that it can't."""
     try:
         booking = msgspec.json.decode(collection.head)["booking"]
-        issues = [(issue, _hours(issue.get("window"), booking["window"])) for issue in booking["issues"]]
+        all_issues = booking["issues"]
+        issues = [(issue, str(issue["kind"]), _hours(issue.get("window"), booking["window"])) for issue in all_issues]
         missing = [component for component in _COMPONENTS if component in booking["not_measured"]]
     except (msgspec.DecodeError, AttributeError, LookupError, TypeError, ValueError):
         yield _unreadable(collection.id)
         return
     for component in missing:
         yield {"what": component, "hours": collection.hours_covered, "issue": None}
-    for issue, hours in issues:
-        yield {"what": issue["kind"], "hours": hours, "issue": msgspec.json.encode(issue).decode()}
+    for issue, kind, hours in issues:
+        yield {"what": kind, "hours": hours, "issue": msgspec.json.encode(issue).decode()}
 
 
 def _hours(window: Mapping[str, str] | None, of: Mapping[str, str]) -> float | None:
