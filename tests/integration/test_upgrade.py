@@ -5,14 +5,18 @@ of them collected twice. Beside it lies its backup.
 """
 
 import gzip
+import subprocess
 import tarfile
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from threading import Barrier
 
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable, Schema
+from deltalake import DeltaTable
 
 from kubetally.domain.allocation import Kind
 from kubetally.domain.row import Row
@@ -25,7 +29,7 @@ from kubetally.store.meta.metadata import open_meta
 from kubetally.store.meta.secrets import KeyRing
 from kubetally.wiring.clock import SystemClock
 from tests.cluster_days import cluster_day
-from tests.integration.commands import Done, call
+from tests.integration.commands import PROGRAM, Done, call, environment
 
 HOMES = Path(__file__).parents[1] / "homes"
 TOTALS = {"aurora": 80.956275 + 85.02604, "cygnus": 194.565339 + 194.560779}
@@ -156,23 +160,37 @@ def test_whole_home_is_checked_and_maintained(home: Path) -> None:
 
 
 def test_two_programs_may_upgrade_at_once(home: Path) -> None:
-    lakes = [DeltaLake(str(home / "lake")) for _ in range(2)]
-    for lake in lakes:
-        lake.newest_version()  # both have seen version 1
-    for number, lake in enumerate(lakes):
-        lake.put([cluster_day(f"account-{number}", day=date(2026, 11, 25))])
+    lakes, together = [DeltaLake(str(home / "lake")) for _ in range(2)], Barrier(2)
+
+    def write(number: int) -> None:
+        lakes[number].newest_version()  # both have seen version 1
+        together.wait()
+        lakes[number].put([cluster_day(f"account-{number}", day=date(2026, 11, 25))])
+
+    with ThreadPoolExecutor(2) as programs:
+        list(programs.map(write, range(2)))
     assert version_of(home, "allocations") == str(SCHEMA_VERSION)
     assert totals(home) == pytest.approx(TOTALS, abs=1e-9)
+    added = DeltaTable(home / "lake" / "allocations").to_pyarrow_table(columns=["account_id"])["account_id"].to_pylist()
+    assert {"account-0", "account-1"} <= set(added)
 
 
 def test_upgrade_that_was_killed_goes_on(home: Path, replay: ReplayServer) -> None:
-    table = DeltaTable(home / "lake" / "allocations")
-    missing = [field for field in Schema.from_arrow(ALLOCATIONS).fields if field.name in ("container", "volumes")]
-    table.alter.add_columns(missing)
-    assert totals(home) == pytest.approx(TOTALS, abs=1e-9)
     point_at(home, replay, "cygnus")
+    command = (PROGRAM, "backfill", "cygnus", "--from", "2026-11-22", "--to", "2026-11-23")
+    log = home / "lake" / "allocations" / "_delta_log"
+    before = set(log.iterdir())
+    program = subprocess.Popen(command, env=environment(KUBETALLY_HOME=str(home)), stdout=subprocess.DEVNULL)
+    while program.poll() is None and set(log.iterdir()) == before:
+        time.sleep(0.001)
+    program.kill()
+    program.wait()
+    assert "container" in {field.name for field in DeltaTable(home / "lake" / "allocations").schema().fields}
+    assert totals(home) == pytest.approx(TOTALS, abs=1e-9)
     backfill(home, "cygnus", "2026-11-22", "2026-11-23")
+    do(home, "maintain", "--check")
     assert version_of(home, "allocations") == str(SCHEMA_VERSION)
+    assert totals(home) == pytest.approx(TOTALS, abs=1e-9)
 
 
 def test_repaired_version_1_day_stays_as_it_was(home: Path) -> None:
