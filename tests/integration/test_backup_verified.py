@@ -93,6 +93,41 @@ def test_partial_backup_is_written_to_a_new_file_only(home: Home, tmp_path: Path
     assert other.call("restore", "--partial", str(tmp_path / "partial.tar")).code == 0
 
 
+def test_damaged_backup_is_restored_as_far_as_it_goes(home: Home, tmp_path: Path) -> None:
+    file, name = tmp_path / "good.tar", f"lake/{data_file(home).relative_to(home.folder / 'lake')}"
+    flip_in(file, name)
+    other = Home(tmp_path / "other")
+    done = other.call("restore", str(file))
+    assert done.code == 2
+    assert f"{name} is not as it was written" in done.err
+    assert "aurora: 2026-11-21" in done.err
+    done = other.call("restore", "--partial", str(file))
+    assert done.code == 0, done.err
+    assert "damaged allocations" in done.err
+    done = other.call("maintain", "--check")
+    assert (done.code, "damaged: 2026-11-21 of aurora" in done.out) == (1, True), done.out
+    for day, following in (("2026-11-20", "2026-11-21"), ("2026-11-22", "2026-11-23")):
+        done = other.call("costs", "aurora", "--start", day, "--end", following)
+        assert (done.code, "audited" in done.out) == (0, True), done.out + done.err
+
+
+def test_damaged_log_in_a_backup_is_not_restored(home: Home, tmp_path: Path) -> None:
+    file = tmp_path / "good.tar"
+    flip_in(file, "lake/allocations/_delta_log/00000000000000000000.json")
+    other = Home(tmp_path / "other")
+    assert other.call("restore", "--partial", str(file)).code == 2
+    assert other.call("restore", "--partial", str(file)).code == 2, "nothing stayed of it"
+
+
+def flip_in(backup: Path, name: str) -> None:
+    """Flip a bit of a member."""
+    with tarfile.open(backup) as tar:
+        member = tar.getmember(name)
+    content = bytearray(backup.read_bytes())
+    content[member.offset_data + member.size // 2] ^= 1
+    backup.write_bytes(content)
+
+
 def test_empty_home_does_not_replace_a_backup_with_days(tmp_path: Path, home: Home) -> None:
     good = tmp_path / "good.tar"
     before, fresh = good.read_bytes(), Home(tmp_path / "fresh")

@@ -181,7 +181,8 @@ def _checked(part: Path, file: Path, named: str, unknown: Sequence[str], *, part
 def restore(settings: Settings, file: Path, *, partial: bool = False) -> Copied:
     """Restore a backup into an empty database and an empty lake; of one that is refused nothing stays.
 
-    It is read to its end and verified before anything is written. partial: also where days are missing or damaged.
+    It is read to its end and verified before anything is written. partial: also where days are missing or damaged, in
+    the lake that was backed up or since in the file: the restored lake names these days as damaged.
 
     Logs come after the files that they name, and the database last, so that one who is killed leaves no lake that looks
     whole.
@@ -198,7 +199,8 @@ def restore(settings: Settings, file: Path, *, partial: bool = False) -> Copied:
         source = Source(tar, file, manifest)
         with source.copy(first) as dumped:
             for member in sorted(members, key=_is_log):
-                with source.copy(member, _MOST_IN_MEMORY) as content:
+                may_be_changed = partial and not _is_log(member)
+                with source.copy(member, _MOST_IN_MEMORY, or_changed=may_be_changed) as content:
                     written.append(member.name.removeprefix(LAKE))
                     lake.write(written[-1], content)
             size = file.stat().st_size

@@ -247,14 +247,15 @@ class Source:
     file: Path
     manifest: Mapping[str, str]
 
-    def read(self, member: tarfile.TarInfo, into: IO[bytes]) -> None:
-        """Copy a member, and go back to the start of the copy. Raises BackupUnusable."""
-        if spool(pieces(self.tar, member, self.file), into) != self.manifest[member.name]:
+    def read(self, member: tarfile.TarInfo, into: IO[bytes], *, or_changed: bool = False) -> None:
+        """Copy a member, and go back to the start of the copy. Raises BackupUnusable, unless it may be changed."""
+        digest = spool(pieces(self.tar, member, self.file), into)
+        if digest != self.manifest[member.name] and not or_changed:
             raise BackupUnusable(str(self.file), f"{member.name} is not as it was written")
 
-    def copy(self, member: tarfile.TarInfo, max_in_memory: int = 0) -> BinaryIO:
-        """A temporary copy of a member, at its start. Raises: BackupUnusable, TemporaryFolderUnusable."""
-        return temporary_file(lambda into: self.read(member, into), max_in_memory)[0]
+    def copy(self, member: tarfile.TarInfo, max_in_memory: int = 0, *, or_changed: bool = False) -> BinaryIO:
+        """A temporary copy of a member, at its start. Raises: as `read`, and TemporaryFolderUnusable."""
+        return temporary_file(lambda into: self.read(member, into, or_changed=or_changed), max_in_memory)[0]
 
 
 def pieces(tar: tarfile.TarFile, member: tarfile.TarInfo, file: Path) -> Iterator[bytes]:
