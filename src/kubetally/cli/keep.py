@@ -144,7 +144,8 @@ def _check(*, repair: bool, from_backup: Path | None) -> None:
     else:
         found = find(settings)
     _list(found)
-    print(f"Read {found.files.files} files and {days_in_words(found.days.count)}", flush=True)
+    verdict = ": nothing is damaged" if found.is_well else ""
+    print(f"Read {found.files.files} files and {days_in_words(found.days.count)}{verdict}", flush=True)
     if found.files.without_checksum:
         print(f"{found.files.without_checksum} files have no checksums: another program or version wrote them")
     if not found.is_well:

@@ -127,8 +127,10 @@ def get_costs_as_of(held: Sequence[HeldDay], place: str, window: Window, as_of: 
     days = [day for day in held if over.contains(day.booking.window)]
     message = f"nothing of it was held at {rfc3339(as_of)}"
     missing = spans_without([over], (day.booking.window for day in days))
-    told = [Issue(IssueKind.NOT_HELD, message, place, gap) for gap in missing]
-    costs = _assembled(window, over, days, Answers(place, None, (), None, About(), None), told)
+    issues = [Issue(IssueKind.NOT_HELD, message, place, gap) for gap in missing]
+    if over.is_empty:
+        issues = [Issue(IssueKind.NOT_HELD, f"the window had not begun at {rfc3339(as_of)}", place, window)]
+    costs = _assembled(window, over, days, Answers(place, None, (), None, About(), None), issues)
     return replace(costs, as_of=as_of)
 
 

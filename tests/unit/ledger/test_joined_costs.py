@@ -20,7 +20,7 @@ from kubetally.domain.money import CurrencyOrigin, UnlikeCurrencies
 from kubetally.domain.reading import Reading
 from kubetally.domain.row import Row
 from kubetally.domain.savings import Savings
-from kubetally.domain.window import DAY, HOUR, Window, midnight
+from kubetally.domain.window import DAY, HOUR, Window, midnight, rfc3339
 from kubetally.ledger.costs import Live, get_costs_as_of, get_joined_costs
 from kubetally.ledger.history import Held, HeldDay, History, held_days
 from kubetally.ledger.questions import MOST_DAYS
@@ -327,6 +327,13 @@ async def test_a_source_that_was_down_and_a_day_that_is_not_held_are_nothing_to_
     kept.coverage.failed(ID, TODAY - DAY, NOON_AFTER, "refused", "nobody answers")
     kept.coverage.failed(ID, TODAY - 2 * DAY, NOON_AFTER, "no_data", "the source holds no data of this day")
     assert (await kept.held(ago(3))).issues == ()
+
+
+def test_as_of_an_instant_before_the_window_says_so() -> None:
+    costs = get_costs_as_of([], "http://place", ago(1), ago(1).start - timedelta(days=1))
+    assert [issue.message for issue in costs.issues if issue.kind is IssueKind.NOT_HELD] == [
+        f"the window had not begun at {rfc3339(ago(1).start - timedelta(days=1))}"
+    ]
 
 
 async def test_as_of_an_instant_later_attempts_are_not_told() -> None:
