@@ -398,16 +398,26 @@ async def test_rows_alike_that_name_no_pod_all_count() -> None:
     assert not of_kind(costs, IssueKind.DUPLICATE_ROWS)
 
 
-async def test_a_failure_that_an_opencost_could_have_too_makes_no_kubecost_of_it() -> None:
-    busy = Kubecost(savings=Reply(429, b"slow down"))
+@pytest.mark.parametrize(
+    ("savings", "product"),
+    [
+        (Reply(429, b"slow down"), None),
+        (Reply(200, b'{"code":200,"data":{"clusterSi'), None),
+        (Reply(403, b"not for you"), "OpenCost"),
+        (NOT_FOUND, "OpenCost"),
+    ],
+)
+async def test_unread_savings_leave_the_product_unknown(savings: Reply, product: str | None) -> None:
+    kubecost = Kubecost(savings=savings)
 
     def no_configuration(asked: Asked) -> Any:
-        return NOT_FOUND if asked.path == "/model/getConfigs" else busy(asked)
+        return NOT_FOUND if asked.path == "/model/getConfigs" else kubecost(asked)
 
     with Served(no_configuration) as source:
         costs = await ask(source.url)
-    assert costs.source.product == "OpenCost"
-    assert [issue.subject for issue in of_kind(costs, IssueKind.SOURCE_FAILED)] == ["savings"]
+    assert costs.source.product == product
+    failed = [issue.subject for issue in of_kind(costs, IssueKind.SOURCE_FAILED)]
+    assert failed == ([] if savings is NOT_FOUND else ["savings"])
 
 
 async def test_idle_rows_of_each_node_are_idle() -> None:

@@ -82,6 +82,14 @@ def test_a_server_that_knows_none_of_the_questions() -> None:
     assert found["costs"]["level"] == "failed"
 
 
+def test_unread_savings_leave_the_product_open() -> None:
+    with Served(recorded_but(of_rows(), savings=Reply(200, b'{"code":200,"da'))) as server:
+        found = findings(server.url)
+    assert found["product"]["level"] == "warning"
+    assert "may be an OpenCost or a Kubecost" in found["product"]["seen"]
+    assert "savings" not in found
+
+
 def test_several_clusters_are_named_and_one_can_be_chosen(faulty: FaultServer) -> None:
     url = faulty.fault_url("twoclusters", "aurora")
     found = findings(url, code=3)

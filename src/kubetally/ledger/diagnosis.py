@@ -80,7 +80,14 @@ async def diagnose(
 
 
 def _what_it_is(url: str, about: About) -> Iterator[Finding]:
-    if about.product is None:
+    if about.product is None and (about.version or about.provider or about.cluster_ids):
+        yield Finding(
+            Level.WARNING,
+            "product",
+            f"{url} may be an OpenCost or a Kubecost: its answer to /savings can't be read",
+            "ask again later; see what a proxy between makes of /savings",
+        )
+    elif about.product is None:
         yield Finding(
             Level.WARNING,
             "product",

@@ -12,7 +12,7 @@ from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings, SavingsItems
 from kubetally.domain.window import Window
 from kubetally.ledger.ports import About
-from kubetally.sources.faults import Answer, SourceFailed
+from kubetally.sources.faults import Answer, SourceFailed, SourceRefused
 from kubetally.sources.kubecost.savings import read_savings
 from kubetally.sources.kubecost.savings_items import drill_down, read_items
 from kubetally.sources.opencost.client import CostModelClient
@@ -30,6 +30,7 @@ from kubetally.tasks import Calculate, calculate_here, task_group
 
 _ROWS_BY_THE_HOUR = 500  # a day of more rows is asked for by the hour in few rows, as 24 times as many would not do
 _FINEST = "cluster,node,namespace,pod,container"
+_KUBECOST, _OPENCOST = "Kubecost", "OpenCost"
 _COARSE = "cluster,controllerKind"  # volumes that nobody mounts have no controller: they say nothing of samples
 T = TypeVar("T")
 
@@ -152,10 +153,12 @@ class CostModelSource:
         )
 
     async def savings(self) -> Savings | None:
-        """What Kubecost recommends to save per month; None from an OpenCost. Raises SourceError."""
+        """What Kubecost recommends to save per month; None from an OpenCost, and where there is no such path.
+
+        Raises: SourceError, also where the source fails to tell what it is: its profile is unknown then.
+        """
         answer = await self._savings_answer()
-        about = await self.about()
-        if answer is None or not about.savings_offered:
+        if answer is None or (about := await self.introduce()).product == _OPENCOST:
             return None
         try:
             profile = self._profile or about.profile
@@ -217,9 +220,11 @@ class CostModelSource:
             raise failures[0]  # not remembered
         # An OpenCost has neither savings nor a configuration to be read: it answers 404, it does not break on them.
         kubecost = bool(configs) or is_savings(savings_task.result())
+        told_something = bool(cluster or install or clusters)
+        opencost = told_something and not kubecost and not is_unreadable(savings_task.result())
         chosen = self.cluster_id or _text(cluster.get("id"))
         return About(
-            product="Kubecost" if kubecost else "OpenCost" if cluster or install or clusters else None,
+            product=_KUBECOST if kubecost else _OPENCOST if opencost else None,
             version=_text(install.get("version")),
             cluster_id=chosen,
             cluster_name=_text(_dict(clusters.get(chosen or "")).get("name"))
@@ -259,6 +264,18 @@ def is_savings(answer: Answer | SourceError | None) -> bool:
         return decode_object(answer) is not None
     except SourceError:
         return False
+
+
+def is_unreadable(answer: Answer | SourceError | None) -> bool:
+    """Whether this may be the savings of a Kubecost all the same: cut off, late, unavailable, or no object."""
+    if answer is None or isinstance(answer, SourceError):
+        return answer is not None and answer.retryable
+    try:
+        return decode_object(answer) is None
+    except SourceRefused:  # in words of its own
+        return False
+    except SourceError:
+        return True
 
 
 def _text(value: object) -> str | None:
