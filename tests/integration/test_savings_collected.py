@@ -17,12 +17,21 @@ import pytest
 from kubetally.domain.account import Account
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.money import CurrencyOrigin
-from kubetally.domain.savings import Savings, SavingsCategory, SavingsDay, SavingsItems, SavingsRow, SavingsState
+from kubetally.domain.savings import (
+    Savings,
+    SavingsCategory,
+    SavingsDay,
+    SavingsItem,
+    SavingsItems,
+    SavingsRow,
+    SavingsState,
+    SavingsSubject,
+)
 from kubetally.domain.window import Window
 from kubetally.ledger.collect.commit import Committer
 from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.ledger.collect.writer import LakeWriter
-from kubetally.ledger.ports import SavingsSource
+from kubetally.ledger.ports import About, SavingsSource
 from kubetally.ledger.reconcile import reconcile_days
 from kubetally.ledger.stored import SavingsDamaged
 from kubetally.settings import Settings
@@ -187,11 +196,53 @@ async def test_an_opencost_is_not_asked(ledger: Ledger) -> None:
     assert ledger.rows() == {}
 
 
-async def test_what_no_product_told_is_asked(ledger: Ledger) -> None:
-    ledger.collect_costs(product=None)
-    with Served(lambda asked: NOT_FOUND) as server:
+@pytest.mark.parametrize(
+    ("product", "path", "state", "code"),
+    [
+        (None, "/clusterInfo", SavingsState.NO_SAVINGS, None),
+        (None, None, SavingsState.FAILED, "savings_missing"),
+        ("Kubecost", "/clusterInfo", SavingsState.FAILED, "savings_missing"),
+    ],
+    ids=["an OpenCost", "tells nothing", "was a Kubecost"],
+)
+async def test_only_an_opencost_has_no_savings(
+    ledger: Ledger, product: str | None, path: str | None, state: SavingsState, code: str | None
+) -> None:
+    def answers(asked: Asked) -> Any:
+        return {"code": 200, "data": {"id": "one"}} if asked.path == path else NOT_FOUND
+
+    ledger.collect_costs(product=product)
+    with Served(answers) as server:
         (day,) = await ledger.collector(server.url).collect()
-    assert day.state is SavingsState.NO_SAVINGS
+    assert (day.state, day.code) == (state, code)
+
+
+@pytest.mark.parametrize("product", [None, "Kubecost"])
+@pytest.mark.parametrize(
+    ("fails", "cut", "code"),
+    [
+        ({"/clusterInfo"}, False, "source_failed"),
+        (set[str](), True, "savings_not_understood"),
+        ({"/clusterInfo"}, True, "source_failed"),
+    ],
+    ids=["unknown product", "savings cut off", "both"],
+)
+async def test_unknown_savings_are_not_none(
+    ledger: Ledger, product: str | None, fails: set[str], cut: bool, code: str
+) -> None:
+    ledger.collect_costs(product=product)
+    source = Kubecost()
+    source.fails |= fails
+    source.missing.add("/getConfigs")
+
+    def answers(asked: Asked) -> Any:
+        if cut and asked.path.endswith("/savings"):
+            return Reply(200, b'{"code":200,"data":{"clusterSizing":{"sav')
+        return source(asked)
+
+    with Served(answers) as server:
+        (day,) = await ledger.collector(server.url).collect()
+    assert (day.state, day.code, day.rows) == (SavingsState.FAILED, code, 0)
 
 
 async def test_a_failed_source_is_asked_on_the_next_day(ledger: Ledger, clock: SetClock) -> None:
@@ -232,6 +283,9 @@ class Slow:
 
     url = "http://slow"
 
+    async def introduce(self) -> About:
+        return About("Kubecost")
+
     async def savings(self) -> Savings | None:
         return Savings((SavingsCategory("requestSizing", Decimal(-3), "pending", counted=False),))
 
@@ -262,6 +316,27 @@ class Odd(Slow):
 
     async def savings_items(self, category: str, window: Window) -> SavingsItems | None:
         return None
+
+
+class Defective(Slow):
+    """A source of two categories: a defect is met in the list of the first."""
+
+    async def savings(self) -> Savings | None:
+        names = ("requestSizing", "unclaimedVolumes")
+        return Savings(tuple(SavingsCategory(name, Decimal(3), None, counted=True) for name in names))
+
+    async def savings_items(self, category: str, window: Window) -> SavingsItems | None:
+        if category == "requestSizing":
+            raise ZeroDivisionError
+        return SavingsItems((SavingsItem("pvc-1", Decimal(2), SavingsSubject(), {}),), {})
+
+
+async def test_a_defect_leaves_what_was_read(ledger: Ledger) -> None:
+    ledger.collect_costs()
+    (day,) = await ledger.collector(Defective()).collect()
+    assert (day.state, day.code) == (SavingsState.PARTIAL, "unforeseen")
+    keys = [(row.category, row.item_key) for row in ledger.rows()[ONE.id]]
+    assert keys == [("requestSizing", None), ("unclaimedVolumes", None), ("unclaimedVolumes", "pvc-1")]
 
 
 @pytest.mark.parametrize(("amount", "code"), [(None, "unforeseen"), (Decimal(10) ** 13, "value_beyond_lake")])

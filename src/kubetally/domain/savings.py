@@ -116,7 +116,7 @@ class SavingsState(StrEnum):
     NO_SAVINGS = "no_savings"
     """The source offers none, as an OpenCost."""
     FAILED = "failed"
-    """The source could not be read."""
+    """The savings could not be read, or the source does not tell what it is."""
     LOST = "lost"
     """They were stored, and damaged later."""
 

@@ -79,6 +79,10 @@ class SavingsSource(Protocol):
         """Where it is, fit to be shown."""
         ...
 
+    async def introduce(self) -> About:
+        """What it tells of itself. Raises SourceError, where it fails to tell anything."""
+        ...
+
     async def savings(self) -> Savings | None:
         """As `CostSource.savings`."""
         ...

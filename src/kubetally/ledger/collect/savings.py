@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
 import structlog
@@ -41,6 +41,24 @@ _DEADLINE_SECONDS = 30.0  # of opening a source and all of its questions
 _SIZED_FOR = timedelta(days=7)
 _OFFERS_SAVINGS = "Kubecost"
 _log = structlog.get_logger(__name__)
+
+
+class SavingsMissing(SourceError):
+    """The source has no savings, although it is a Kubecost, or does not tell what it is."""
+
+    code = "savings_missing"
+
+    def __init__(self, url: str, *, is_kubecost: bool) -> None:
+        self.url, self.is_kubecost = url, is_kubecost
+        what = "its costs were those of a Kubecost" if is_kubecost else "it does not tell that it is an OpenCost"
+        super().__init__(f"{url} answered /savings with 404, but {what}; check whether a proxy lets /savings through")
+
+
+class _Failure(NamedTuple):
+    """Why something could not be read."""
+
+    code: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,25 +124,20 @@ class SavingsCollector:
     async def _asked(self, due: _Due, today: date) -> "_Answer":
         """What an account's source says. Raises nothing of the source."""
         now = self._clock.now()
-        account, url = due.account, due.newest.source.url
-        if due.newest.source.product not in {None, _OFFERS_SAVINGS}:
+        account, told = due.account, due.newest.source
+        if told.product not in {None, _OFFERS_SAVINGS}:
             return _Answer(SavingsDay(account.id, today, SavingsState.NO_SAVINGS, now))
-        reading = _Reading()
-        failure: HubError | None = None
+        reading = _Reading(told.url, is_kubecost=told.product == _OFFERS_SAVINGS)
         try:
             async with asyncio.timeout(self._deadline_seconds), self._open_source(account) as source:
                 await reading.read(source, Window(midnight(now) - _SIZED_FOR, midnight(now)))
         except TimeoutError:
-            failure = DeadlinePassed(url, self._deadline_seconds)
-        except HubError as error:
-            failure = error
+            failure: _Failure | None = _failure_of(DeadlinePassed(told.url, self._deadline_seconds), told.url)
         except Exception as error:  # a defect met by one account must not end the others' collection
-            _log.warning("unforeseen", account=account.id, error=type(error).__name__, exc_info=error)
-            told = f"the savings of {url} could not be read ({type(error).__name__}): please report it with the log"
-            return _Answer(SavingsDay(account.id, today, SavingsState.FAILED, now, UNFORESEEN, told))
-        failure = failure or reading.failure
-        code = None if failure is None else failure.code
-        why = None if failure is None else str(failure)
+            failure = _failure_of(error, told.url)
+        else:
+            failure = reading.failure
+        code, why = (None, None) if failure is None else failure
         if reading.savings is None:
             state = SavingsState.NO_SAVINGS if failure is None else SavingsState.FAILED
             return _Answer(SavingsDay(account.id, today, state, now, code, why))
@@ -134,8 +147,8 @@ class SavingsCollector:
             account.id,
             today,
             now,
-            url,
-            reading.savings.cluster_id or due.newest.source.cluster_id,
+            told.url,
+            reading.savings.cluster_id or told.cluster_id,
             reading.savings.profile,
             head.currency,
             reading.rows(),
@@ -186,21 +199,30 @@ class _Packed:
 
 
 class _Reading:
-    """What was read so far, which counts where the rest fails or is late."""
+    """What was read so far, which counts where the rest fails or is late.
 
-    def __init__(self) -> None:
+    is_kubecost: the account's costs came from one, so that it has savings.
+    """
+
+    def __init__(self, url: str, *, is_kubecost: bool) -> None:
         self.savings: Savings | None = None
-        self.failure: SourceError | None = None
+        self.failure: _Failure | None = None
+        self._url, self._is_kubecost = url, is_kubecost
         self._items: dict[str, SavingsItems] = {}
 
     async def read(self, source: SavingsSource, window: Window) -> None:
-        """The categories, then the items of each; one that fails hinders no other. Raises SourceError, of the first."""
+        """The categories, then the items of each; a list that fails hinders no other, and the first is `failure`.
+
+        Raises: SourceError, where the categories can't be had.
+        """
         self.savings = await source.savings()
+        if self.savings is None and (self._is_kubecost or (await source.introduce()).product is None):
+            raise SavingsMissing(self._url, is_kubecost=self._is_kubecost)
         for category in self._categories():
             try:
                 items = await source.savings_items(category.name, window)
-            except SourceError as error:
-                self.failure = self.failure or error
+            except Exception as error:  # also a defect: what was read before counts
+                self.failure = self.failure or _failure_of(error, self._url)
                 continue
             if items is not None:
                 self._items[category.name] = items
@@ -213,3 +235,12 @@ class _Reading:
 
     def _categories(self) -> Sequence[SavingsCategory]:
         return () if self.savings is None else self.savings.categories
+
+
+def _failure_of(error: Exception, url: str) -> _Failure:
+    """Why savings could not be read; what nobody foresaw is logged."""
+    if isinstance(error, HubError):
+        return _Failure(error.code, str(error))
+    kind = type(error).__name__
+    _log.warning("unforeseen", source=url, error=kind, exc_info=error)
+    return _Failure(UNFORESEEN, f"the savings of {url} could not be read ({kind}): please report it with the log")
