@@ -3,22 +3,30 @@
 The Kubecost answers as documented (`tests.kubecost_savings`); it was not recorded.
 """
 
+import re
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from deltalake import DeltaTable
 
 from kubetally.domain.window import parse_window
+from kubetally.ledger.sample_fleet import SampleCluster
+from kubetally.sources.kubecost.savings_items import DRILL_DOWNS
 from kubetally.wiring.clock import SystemClock
+from kubetally.wiring.sample import account_id
 from tests.contract.test_kubecost_documented import Kubecost, assets, rows
 from tests.integration.commands import PROGRAM, environment
 from tests.integration.test_accounts_command import Home
 from tests.kubecost_savings import BEHIND, CATEGORIES
 from tests.served import Answers, Asked, Served
 
-SAMPLE = ("sample", "--clusters", "2", "--pods", "20", "--days", "2", "--last", "2026-11-22")
+LAKE_TEXT = (Path(__file__).parents[2] / "docs" / "lake.md").read_text("utf-8")
+NAME = re.compile(r"`([^`]+)`")
+SAMPLE = ("sample", "--clusters", "3", "--pods", "20", "--days", "2", "--last", "2026-11-22")
 
 
 def stored(home: Home) -> list[dict[str, Any]]:
@@ -101,10 +109,39 @@ def test_a_sample_has_savings(tmp_path: Path) -> None:
     home = sample(Home(tmp_path / "home"))
     found = stored(home)
     assert {str(row["day"]) for row in found} == {"2026-11-21", "2026-11-22"}
-    assert {row["category"] for row in found} >= {"containerRequestSizing"}
+    assert {row["cluster_id"] for row in found} == {"sample-001", "sample-003"}
     assert home.call("maintain", "--check").code == 0
     assert home.call("maintain").code == 0
     assert stored(home) == found
+
+
+def test_savings_of_a_sample_are_of_a_kubecost(tmp_path: Path) -> None:
+    home = sample(Home(tmp_path / "home"))
+    days = home.call("costs", "--start", "2026-11-21", "--end", "2026-11-23", "--format", "json").json
+    assert {body["source"]["cluster_id"]: body["source"]["product"] for body in days} == {
+        "sample-001": "Kubecost",
+        "sample-002": "OpenCost",
+        "sample-003": "Kubecost",
+    }
+    with closing(sqlite3.connect(home.folder / "kubetally.db")) as database:
+        states = set(database.execute("SELECT account_id, state FROM savings"))
+    first, second, third = (account_id(SampleCluster(number, 20)) for number in (1, 2, 3))
+    assert states == {(first, "collected"), (second, "no_savings"), (third, "collected")}
+
+
+def test_categories_of_a_sample_are_documented(tmp_path: Path) -> None:
+    section = LAKE_TEXT.partition("## Savings\n")[2].partition("\n## ")[0]
+    documented = {name for line in section.splitlines() if line.startswith("| `") for name in NAME.findall(line)}
+    assert {row["category"] for row in stored(sample(Home(tmp_path / "home")))} <= documented
+
+
+def test_documented_categories_are_those_with_items() -> None:
+    section = LAKE_TEXT.partition("## Savings\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.+`) \| (`.+`) \|$", section, re.MULTILINE)
+    told = {frozenset(NAME.findall(names)): tuple(NAME.findall(lists)) for names, lists in rows}
+    assert told == {
+        behind.categories: tuple(path.removeprefix("/savings/") for path in behind.paths) for behind in DRILL_DOWNS
+    }
 
 
 def test_damaged_savings_are_put_back_from_a_backup(tmp_path: Path) -> None:
@@ -119,7 +156,7 @@ def test_damaged_savings_are_put_back_from_a_backup(tmp_path: Path) -> None:
     assert "its costs are not concerned" in done.out
     refused = home.call("backup", str(tmp_path / "second.tar"))
     assert refused.code != 0
-    assert "damaged savings of sample-001, sample-002: 2026-11-22" in refused.err
+    assert "damaged savings of sample-001, sample-003: 2026-11-22" in refused.err
     done = home.call("maintain", "--repair", "--from-backup", str(backup))
     assert done.code == 0, done.out + done.err
     assert "sample-001 2026-11-22 (savings): written anew from the backup" in done.out
@@ -153,4 +190,4 @@ def test_purge_deletes_the_savings_of_an_account(tmp_path: Path) -> None:
     assert stored(home) == before
     done = home.call("accounts", "purge", "sample-001", "--yes")
     assert done.code == 0, done.err
-    assert {row["cluster_id"] for row in stored(home)} == {"sample-002"}
+    assert {row["cluster_id"] for row in stored(home)} == {"sample-003"}

@@ -31,6 +31,7 @@ from kubetally.domain.savings import (
 )
 from kubetally.domain.window import Window
 
+KUBECOST, OPENCOST = "Kubecost", "OpenCost"
 GIB = 2**30
 CORE_HOUR, GIB_HOUR, PV_GIB_HOUR, GIB_SENT = 31_611, 4_237, 55, 90_000  # micros, near the list prices of a large cloud
 MANAGEMENT_HOUR, BALANCER_HOUR, NODE_DISK_HOUR = 100_000, 25_000, 5_500
@@ -70,7 +71,7 @@ class _Pod(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SampleCluster:
-    """One cluster of the fleet."""
+    """One cluster of the fleet: every second is a Kubecost's, the others an OpenCost's, which has no savings."""
 
     number: int
     pods: int
@@ -81,14 +82,21 @@ class SampleCluster:
         """`sample-007`."""
         return f"sample-{self.number:03}"
 
+    @property
+    def product(self) -> str:
+        """What its source is."""
+        return KUBECOST if self.number % 2 else OPENCOST
+
     def days(self, account_id: str, first: date, count: int) -> Iterator[CollectedDay]:
         """Its days, as they were collected once they had settled."""
         pods = self._made()
         for day in (first + timedelta(days=number) for number in range(count)):
             yield self._day(account_id, day, pods)
 
-    def savings(self, account_id: str, day: date) -> CollectedSavings:
-        """What a source would have recommended on a day: smaller requests, and volumes that are too large."""
+    def savings(self, account_id: str, day: date) -> CollectedSavings | None:
+        """What its source would have recommended on a day: smaller requests and volumes. None of an OpenCost."""
+        if self.product != KUBECOST:
+            return None
         pods = self._made()
         sized = [_smaller_requests(pod) for pod in pods if not pod.replica]
         volumes = [_smaller_volume(pod) for pod in pods if pod.pv_gib and not pod.replica]
@@ -173,7 +181,7 @@ class SampleCluster:
             source_total=used.plus(idle).total,
             issues=(),
         )
-        told = SourceIdentity(head.source, "OpenCost", "sample", self.name, self.name)
+        told = SourceIdentity(head.source, self.product, "sample", self.name, self.name)
         at = datetime.combine(day, datetime.min.time(), UTC) + timedelta(days=1) + SETTLES_AFTER
         identity = hashlib.blake2b(f"{account_id}/{day}".encode(), digest_size=16).hexdigest()
         return collected(identity, account_id, day, at, told, head, self._assets(bill, nodes, day))

@@ -1,16 +1,16 @@
 """A made-up fleet in a home folder of its own: accounts, coverage and lake, as if it had been collected."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
 from kubetally.domain.account import Account, AccountType
-from kubetally.domain.collection import CollectedDay
+from kubetally.domain.collection import CollectedDay, window_of
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import CurrencyOrigin
-from kubetally.domain.savings import CollectedSavings, SavingsState
+from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsState
 from kubetally.domain.window import midnight
 from kubetally.ledger.reconcile import list_accounts
 from kubetally.ledger.sample_fleet import SampleCluster
@@ -59,9 +59,8 @@ def _filled(ledger: Ledger, fleet: Fleet, done: Callable[[], None]) -> int:
     clusters = [SampleCluster(number, fleet.pods, fleet.seed) for number in range(1, fleet.clusters + 1)]
     accounts = [_remembered(ledger, cluster) for cluster in clusters]
     first, rows = fleet.last - timedelta(days=fleet.days - 1), 0
-    running = zip(
-        *(one.days(account, first, fleet.days) for one, account in zip(clusters, accounts, strict=True)), strict=True
-    )
+    of_accounts = list(zip(clusters, accounts, strict=True))
+    running = zip(*(cluster.days(account, first, fleet.days) for cluster, account in of_accounts), strict=True)
     today = midnight(SystemClock().now())
     for made in running:
         days = [_collected_by(day, today) for day in made]
@@ -72,17 +71,20 @@ def _filled(ledger: Ledger, fleet: Fleet, done: Callable[[], None]) -> int:
         rows += sum(len(day.rows) for day in days)
         done()
     for day in (fleet.last - timedelta(days=number) for number in reversed(range(min(fleet.days, _DAYS_OF_SAVINGS)))):
-        _save(ledger, [one.savings(account, day) for one, account in zip(clusters, accounts, strict=True)])
+        _save(ledger, day, {account: cluster.savings(account, day) for cluster, account in of_accounts})
     list_accounts(ledger.accounts.listed, ledger.lake, ledger.leases)
     for account in accounts:
         ledger.coverage.note_history(account, first, SystemClock().now())
     return rows
 
 
-def _save(ledger: Ledger, savings: Sequence[CollectedSavings]) -> None:
-    """Put the savings of a day into the lake, as if they had been collected."""
-    ledger.lake.replace_savings([ledger.lake.pack_savings(one) for one in savings])
-    ledger.savings.note([one.as_known(SavingsState.COLLECTED, CurrencyOrigin.ASSUMED) for one in savings])
+def _save(ledger: Ledger, day: date, savings: Mapping[str, CollectedSavings | None]) -> None:
+    """Put the savings of a day into the lake, as if they had been collected; None of an account without any."""
+    collected = [answer for answer in savings.values() if answer is not None]
+    ledger.lake.replace_savings([ledger.lake.pack_savings(answer) for answer in collected])
+    ledger.savings.note([answer.as_known(SavingsState.COLLECTED, CurrencyOrigin.ASSUMED) for answer in collected])
+    without = [account for account, answer in savings.items() if answer is None]
+    ledger.savings.note([SavingsDay(name, day, SavingsState.NO_SAVINGS, window_of(day).start) for name in without])
 
 
 def _collected_by(day: CollectedDay, now: datetime) -> CollectedDay:
