@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 from bench import fresh
 from bench.table import Line
 from kubetally.domain.collection import CollectedDay
-from kubetally.ledger.sample_fleet import SampleCluster
+from kubetally.ledger.sample_fleet import FIGURES_VERSION, SampleCluster
 from kubetally.ledger.stored import CollectionGone
 from kubetally.store.lake import files
 from kubetally.store.lake.columns import ALLOCATION_FILE, allocation_tables
@@ -28,7 +28,7 @@ from kubetally.wiring.sample import Fleet, account_id, make_sample
 from tests.cluster_days import cluster_day
 
 CLUSTERS, PODS, DAYS = 50, 1000, 365
-YEAR = Path(__file__).parent.parent / ".build" / "bench" / f"year-{SCHEMA_VERSION}"
+YEAR = Path(__file__).parent.parent / ".build" / "bench" / f"year-{SCHEMA_VERSION}-{FIGURES_VERSION}"
 _LAST = date(2026, 11, 22)
 _TURNS = 3
 _TIMES_A_TURN = 5
@@ -131,7 +131,8 @@ def _made() -> tuple[float, int]:
     """Seconds that it took and rows that there are, noted beside it."""
     note = YEAR / "made.json"
     if not note.exists():
-        shutil.rmtree(YEAR, ignore_errors=True)
+        for folder in YEAR.parent.glob("year-*"):
+            shutil.rmtree(folder, ignore_errors=True)
         began = time.perf_counter()
         rows = make_sample(Fleet(CLUSTERS, PODS, DAYS, _LAST), YEAR / "home")
         note.write_text(json.dumps([time.perf_counter() - began, rows]))
