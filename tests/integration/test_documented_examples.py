@@ -184,13 +184,18 @@ def test_commands_within_sentences_exist_with_their_options(page: str, command: 
     _check_exists(command)
 
 
+def subcommands(command: Any) -> dict[str, Any]:
+    names = getattr(command, "list_commands", lambda _: ())(None)
+    return {name: command.get_command(None, name) for name in names}
+
+
 def helps() -> list[str]:
     """The examples of every command's help."""
 
     def walk(command: Any) -> Iterator[str]:
         yield from re.findall(r"^ *(?:\w+=\S+ )*(kubetally .*)$", command.help or "", re.MULTILINE)
-        for one in getattr(command, "commands", {}).values():
-            yield from walk(one)
+        for subcommand in subcommands(command).values():
+            yield from walk(subcommand)
 
     return sorted(set(walk(typer.main.get_command(app))))
 
@@ -203,13 +208,13 @@ def test_the_examples_of_help_texts_exist_with_their_options(command: str) -> No
 def _check_exists(command: str) -> None:
     found: Any = typer.main.get_command(app)
     words = re.sub(r"[\[\]]|\\", " ", command).split()[1:]
-    while words and getattr(found, "commands", None):
+    while words and (its := subcommands(found)):
         several: Sequence[str] = words.pop(0).split("|")
         if several[0].startswith("-"):
             words.insert(0, several[0])
             break
-        assert set(several) <= found.commands.keys(), command
-        found = found.commands[several[0]]
+        assert set(several) <= its.keys(), command
+        found = its[several[0]]
     known = {option for parameter in found.params for option in parameter.opts} | {"--help"}
     used = {word.split("=")[0] for word in words if word.startswith("--")}
     assert used <= known, command

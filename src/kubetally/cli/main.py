@@ -4,6 +4,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -11,25 +12,50 @@ from typer._click.exceptions import NoArgsIsHelpError, UsageError  # typer has n
 from typer.core import TyperGroup
 
 from kubetally.cli import exits
-from kubetally.cli.accounts import accounts
-from kubetally.cli.collect import backfill, collect
-from kubetally.cli.costs import costs
-from kubetally.cli.coverage import coverage
-from kubetally.cli.demo import demo
-from kubetally.cli.doctor import doctor
-from kubetally.cli.keep import backup, maintain, restore
-from kubetally.cli.link import link
-from kubetally.cli.migrate import migrate
-from kubetally.cli.replay import replay
-from kubetally.cli.report import report
-from kubetally.cli.sample import sample
-from kubetally.cli.serve import serve
-from kubetally.cli.verify import verify
 from kubetally.domain.errors import HubError
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+_COMMANDS = {
+    "costs": "costs",
+    "verify": "verify",
+    "doctor": "doctor",
+    "report": "report",
+    "collect": "collect",
+    "backfill": "collect",
+    "coverage": "coverage",
+    "maintain": "keep",
+    "backup": "keep",
+    "restore": "keep",
+    "replay": "replay",
+    "serve": "serve",
+    "link": "link",
+    "demo": "demo",
+    "sample": "sample",
+    "accounts": "accounts",
+    "migrate": "migrate",
+}
+"""The module of each command, in the order of `kubetally --help`. Only that of the command that runs is loaded."""
 
 
 class _Commands(TyperGroup):
     """Runs a command; what stops it becomes one line on standard error and an exit code."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All of them."""
+        return list(_COMMANDS)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As it is; of one that does not exist, what is like it among all of them."""
+        if args and args[0] not in _COMMANDS:
+            for name in _COMMANDS:
+                self.get_command(ctx, name)
+        return super().resolve_command(ctx, args)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command, loaded now; None where there is no such command."""
+        if cmd_name not in self.commands and cmd_name in _COMMANDS:
+            self.commands[cmd_name] = _load(cmd_name)
+        return self.commands.get(cmd_name)
 
     def invoke(self, ctx: Any) -> Any:  # a context of the click that typer carries
         for stream in (sys.stdout, sys.stderr):
@@ -68,17 +94,21 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich help would take as long again as everything else together
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_HELP,
 )
-_COMMANDS = (
-    *(costs, verify, doctor, report),
-    *(collect, backfill, coverage, maintain, backup, restore, replay),
-    *(serve, link, demo, sample),
-)
-for command in _COMMANDS:
-    app.command()(command)
-for group in (accounts, migrate):
-    app.add_typer(group)
+
+
+def _load(name: str) -> Any:
+    """A command of click's, of a function or of a group of its own."""
+    found = getattr(import_module(f"kubetally.cli.{_COMMANDS[name]}"), name)
+    if isinstance(found, typer.Typer):
+        command: Any = typer.main.get_group(found)
+    else:
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=_HELP)
+        alone.command()(found)
+        command = typer.main.get_command(alone)
+    command.name = name
+    return command
 
 
 def _version(asked: bool) -> None:

@@ -8,13 +8,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
-
-import httpx
+from typing import TYPE_CHECKING, Self
 
 from kubetally.domain.errors import RequestError
 from kubetally.masking import Mask, without_password
 from kubetally.sources.faults import printable
+
+if TYPE_CHECKING:
+    import httpx
 
 LONGEST_URL = 2048
 _EXAMPLE = "http://host.example:9090"
@@ -197,10 +198,12 @@ def _public_roots() -> ssl.SSLContext:
 
 
 def _new_public_roots() -> ssl.SSLContext:
+    import httpx
+
     return httpx.create_ssl_context(trust_env=False)
 
 
-def _checked_url(text: str) -> httpx.URL:
+def _checked_url(text: str) -> "httpx.URL":
     text = text.strip()
     if not text:
         raise InvalidSourceUrl(text, f"is empty: write something like {_EXAMPLE}")
@@ -210,6 +213,8 @@ def _checked_url(text: str) -> httpx.URL:
         raise InvalidSourceUrl(text, f"has to begin with http:// or https://, like {_EXAMPLE}")
     if re.search(r"[\s\\\x00-\x1f\x7f]", text):
         raise InvalidSourceUrl(text, "has a space, a line break or a backslash in it: take it out")
+    import httpx
+
     try:
         url = httpx.URL(text)
         readable = re.fullmatch(r"[a-z0-9._-]+|[0-9A-Fa-f:.]+", url.raw_host.decode("ascii")) is not None
@@ -230,6 +235,7 @@ _SPELLING = f"write {_EXAMPLE}, and in a password %40 for @, %2F for /, %3A for 
 
 def _check_headers(headers: Mapping[str, str], token: str | None) -> None:
     """Refuse what can't be sent, before h11 would refuse it with a message that quotes it."""
+
     if token is not None and not (token.isascii() and token.isprintable()):
         raise InvalidCredential("the token", "holds characters that a header can't carry: give it as one ASCII line")
     for name, value in headers.items():

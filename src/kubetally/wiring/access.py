@@ -1,18 +1,11 @@
-"""How sources are reached: the credentials and limits that the settings state."""
+"""How sources are reached: the credentials that the settings state."""
 
-from contextlib import suppress
 from pathlib import Path
-
-import httpx
 
 from kubetally.domain.account import Credentials
 from kubetally.domain.errors import RequestError
 from kubetally.settings import Settings
 from kubetally.sources.access import Access, InvalidSourceUrl
-from kubetally.sources.address import checked_addresses
-from kubetally.sources.transport import Limits
-
-PATIENCE_SECONDS = 5.0  # for what is looked at while somebody waits at the command line
 
 _NONE = Credentials()
 
@@ -76,38 +69,12 @@ def prometheus_access_of(url: str, settings: Settings, own: Credentials | None) 
     )
 
 
-def limits_of(settings: Settings) -> Limits:
-    """How long and how much a source may answer."""
-    return Limits(
-        connect_seconds=settings.connect_seconds,
-        read_seconds=settings.read_seconds,
-        deadline_seconds=settings.deadline_seconds,
-        max_bytes=settings.max_answer_mib * 1024 * 1024,
-        attempts=settings.attempts,
-        allow_link_local=settings.allow_link_local,
-    )
-
-
 def checked_url(url: str, what: str = "the source URL") -> str:
     """A source's address without credentials, before anything is asked. Raises InvalidSourceUrl, by the name `what`."""
     try:
         return Access.parse(url).url
     except InvalidSourceUrl as error:
         raise InvalidSourceUrl(url, error.why, what) from error
-
-
-async def refuse_forbidden(url: str, settings: Settings) -> None:
-    """Refuse a URL at an address that no source has, before it is kept. Raises InvalidSourceUrl, AddressRefused."""
-    checked_url(url)
-    parts = httpx.URL(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    with suppress(httpx.TransportError):  # a name that is not known yet
-        await checked_addresses(
-            parts.raw_host.decode("ascii"),
-            port,
-            connect_seconds=min(settings.connect_seconds, PATIENCE_SECONDS),
-            allow_link_local=settings.allow_link_local,
-        )
 
 
 def shown_url(url: str) -> str:

@@ -24,12 +24,13 @@ from kubetally.sources.address import AddressRefused
 from kubetally.sources.faults import SourceTimeout
 from kubetally.sources.opencost.source import CostModelSource
 from kubetally.store.reach import is_there
-from kubetally.wiring.access import PATIENCE_SECONDS, refuse_forbidden, shown_url
+from kubetally.wiring.access import shown_url
 from kubetally.wiring.account_days import change_currency
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.cluster import Remembered
 from kubetally.wiring.duplicates import same_clusters, told_ids
 from kubetally.wiring.ledger import open_ledger
+from kubetally.wiring.limits import PATIENCE_SECONDS, refuse_forbidden
 from kubetally.wiring.reconcile import follow
 from kubetally.wiring.sources import MetricsServeOne, metrics_server_of, open_metrics, open_source
 from kubetally.wiring.store import open_accounts

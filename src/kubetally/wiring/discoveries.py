@@ -11,7 +11,7 @@ from kubetally.sources.kubernetes.find import Seen
 from kubetally.sources.kubernetes.resolve import Resolved, metrics_among, seen_by, source_among
 from kubetally.sources.kubernetes.sign_in import ApiServer, sign_in
 from kubetally.sources.transport import Limits
-from kubetally.wiring.access import PATIENCE_SECONDS
+from kubetally.wiring.limits import PATIENCE_SECONDS
 
 T = TypeVar("T")
 _DISCOVERED_SECONDS = 900.0

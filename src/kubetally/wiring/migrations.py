@@ -7,7 +7,7 @@ from kubetally.settings import Settings
 from kubetally.store.meta import optscale, schema
 from kubetally.store.meta.engine import open_engine, shown
 from kubetally.store.meta.optscale import Changed
-from kubetally.wiring.access import refuse_forbidden
+from kubetally.wiring.limits import refuse_forbidden
 from kubetally.wiring.store import database_url, url_named
 
 

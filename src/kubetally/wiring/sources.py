@@ -28,10 +28,11 @@ from kubetally.sources.prometheus.promql import Selector
 from kubetally.sources.prometheus.source import PrometheusSource
 from kubetally.sources.transport import Transport
 from kubetally.tasks import Calculate, calculate_here
-from kubetally.wiring.access import access_of, checked_url, limits_of, prometheus_access_of, shown_url
+from kubetally.wiring.access import access_of, checked_url, prometheus_access_of, shown_url
 from kubetally.wiring.cluster import AnyCluster, Cluster, Remembered, name_of, place_of
 from kubetally.wiring.discoveries import Discoveries
 from kubetally.wiring.environment import read_settings
+from kubetally.wiring.limits import limits_of
 
 _TENANT_HEADER = "x-scope-orgid"  # of Mimir, Cortex and what stands before them
 

@@ -12,9 +12,9 @@ from kubetally.wiring.access import (
     UnreadableToken,
     access_of,
     checked_url,
-    limits_of,
     shown_url,
 )
+from kubetally.wiring.limits import limits_of
 
 URL = "http://opencost:9003"
 SETTINGS = Settings(source_user="env-user", source_password="env-password", source_headers="X-A: env; X-B: env")

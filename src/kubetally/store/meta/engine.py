@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import pymysql  # type: ignore[import-untyped]
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 
@@ -173,6 +172,8 @@ def _masked(database_url: str) -> str:
 
 def _check_options(url: URL) -> None:
     """Refuse what PyMySQL would refuse only when it connects. Raises TypeError."""
+    import pymysql  # type: ignore[import-untyped]
+
     known = inspect.signature(pymysql.connections.Connection).parameters
     if unknown := set(url.query) - set(known):
         raise TypeError(unknown)
