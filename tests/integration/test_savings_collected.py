@@ -28,12 +28,13 @@ from kubetally.domain.savings import (
     SavingsSubject,
 )
 from kubetally.domain.window import Window
+from kubetally.ledger.alone import AnotherWriter
 from kubetally.ledger.collect.commit import Committer
 from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.ports import About, SavingsSource
 from kubetally.ledger.reconcile import reconcile_days
-from kubetally.ledger.stored import SavingsDamaged
+from kubetally.ledger.stored import COMMITTER, SavingsDamaged
 from kubetally.settings import Settings
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.meta.metadata import Metadata, open_meta
@@ -78,7 +79,17 @@ class Ledger:
         self.lake = DeltaLake(str(folder / "lake"))
 
     def writer(self) -> LakeWriter:
-        return LakeWriter(self.lake, self.meta.coverage, self.meta.leases, self.clock, log_files=self.meta.log_files)
+        """One that gives up at once where another writes."""
+        return LakeWriter(
+            *(self.lake, self.meta.coverage, self.meta.leases, self.clock),
+            log_files=self.meta.log_files,
+            patience_seconds=0,
+            pause=lambda _: None,
+        )
+
+    def commits(self) -> int:
+        """How often savings were committed."""
+        return max(0, self.lake._savings.days.newest().version)
 
     def collect_costs(self, *names: str, product: str | None = "Kubecost", **head: Any) -> None:
         """Put today's running copy of the accounts into the lake."""
@@ -125,6 +136,14 @@ def clock() -> SetClock:
 def meta(tmp_path: Path, clock: SetClock) -> Iterator[Metadata]:
     with open_meta(f"sqlite:///{tmp_path}/kubetally.db", KEYS, clock=clock) as opened:
         yield opened
+
+
+@pytest.fixture
+def many(tmp_path: Path, meta: Metadata, clock: SetClock) -> Ledger:
+    """Nine accounts whose costs are stored."""
+    ledger = Ledger(tmp_path, meta, clock, *(account(number, "http://one") for number in range(1, 10)))
+    ledger.collect_costs()
+    return ledger
 
 
 @pytest.fixture
@@ -367,6 +386,100 @@ async def test_accounts_of_a_day_lie_in_one_file(tmp_path: Path, meta: Metadata,
     assert len(days) == len(ledger.rows()) == 6
     assert len(set(map(len, ledger.rows().values()))) == 1
     assert len(ledger.lake._savings.days.newest().of(NOW.date())) == 1
+
+
+async def test_a_round_is_one_commit(many: Ledger) -> None:
+    days = await many.collector(Odd(Decimal(1))).collect()
+    assert (len(days), len(many.rows()), many.commits()) == (9, 9, 1)
+
+
+async def test_a_full_batch_is_committed(many: Ledger) -> None:
+    days = await many.collector(Odd(Decimal(1)), batch_rows=4).collect()
+    assert (len(days), len(many.rows()), many.commits()) == (9, 9, 3)
+
+
+class Minute(Odd):
+    """A source that takes a minute to answer."""
+
+    def __init__(self, clock: SetClock) -> None:
+        super().__init__(Decimal(1))
+        self._clock = clock
+
+    async def savings_items(self, category: str, window: Window) -> SavingsItems | None:
+        self._clock.forward(60)
+        return None
+
+
+async def test_a_batch_waits_for_a_minute_at_most(many: Ledger, clock: SetClock) -> None:
+    days = await many.collector(Minute(clock)).collect()
+    assert (len(days), many.commits()) == (9, 2)
+
+
+async def test_a_refused_write_is_retried_without_asking(many: Ledger, meta: Metadata) -> None:
+    with Served(Kubecost()) as server:
+        collector = many.collector(server.url)
+        other = meta.leases.acquire(COMMITTER)
+        assert other is not None
+        with pytest.raises(AnotherWriter):
+            await collector.collect()
+        count = len(server.asked)
+        with pytest.raises(AnotherWriter):
+            await collector.collect()
+        other.release()
+        days = await collector.collect()
+        assert len(server.asked) == count
+    assert [day.state for day in days] == [SavingsState.COLLECTED] * 9
+    assert len(many.rows()) == 9
+    assert await collector.collect() == []
+
+
+async def test_savings_without_rows_need_no_lake(many: Ledger, meta: Metadata) -> None:
+    other = meta.leases.acquire(COMMITTER)
+    assert other is not None
+    days = await many.collector(Odd(None)).collect()
+    assert {day.state for day in days} == {SavingsState.FAILED}
+    other.release()
+
+
+async def test_a_refused_batch_is_stored_for_its_own_day(many: Ledger, meta: Metadata, clock: SetClock) -> None:
+    collector = many.collector(Odd(Decimal(1)))
+    other = meta.leases.acquire(COMMITTER)
+    assert other is not None
+    with pytest.raises(AnotherWriter):
+        await collector.collect()
+    other.release()
+    clock.forward(24 * 3600)
+    many.collect_costs()
+    days = await collector.collect()
+    assert [day.day for day in days] == [NOW.date()] * 9 + [clock.now().date()] * 9
+    assert len(meta.savings.stored()) == 18
+
+
+async def test_few_batches_wait_for_the_lake(many: Ledger, meta: Metadata) -> None:
+    collector = many.collector(Odd(Decimal(1)), batch_rows=1)
+    other = meta.leases.acquire(COMMITTER)
+    assert other is not None
+    with pytest.raises(AnotherWriter):
+        await collector.collect()
+    other.release()
+    assert len(await collector.collect()) == 4
+    assert len(await collector.collect()) == 5
+
+
+async def test_outdated_answers_are_not_stored(many: Ledger, meta: Metadata) -> None:
+    collector = many.collector(Odd(Decimal(1)))
+    other = meta.leases.acquire(COMMITTER)
+    assert other is not None
+    with pytest.raises(AnotherWriter):
+        await collector.collect()
+    other.release()
+    removed, first, *_ = many.accounts
+    known = SavingsDay(first.id, NOW.date(), SavingsState.FAILED, NOW, "noted", "by another process")
+    meta.savings.note([known])
+    collector._accounts.remove(removed.id)  # type: ignore[attr-defined]
+    assert len(await collector.collect()) == 7
+    assert len(many.rows()) == 7
+    assert meta.savings.of_day(NOW.date())[first.id] == known
 
 
 async def test_the_currency_of_stored_savings_is_corrected(ledger: Ledger, meta: Metadata) -> None:

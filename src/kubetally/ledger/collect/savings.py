@@ -29,9 +29,10 @@ from kubetally.domain.window import Clock, Window, midnight, whole_hour
 from kubetally.ledger.accounts import Accounts
 from kubetally.ledger.asking import DeadlinePassed
 from kubetally.ledger.collect.plan import UNFORESEEN
+from kubetally.ledger.collect.savings_batch import BATCH_ROWS, SavingsAnswer, SavingsBatch
 from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.ports import SavingsSource
-from kubetally.ledger.stored import PackedSavings, SavingsDays
+from kubetally.ledger.stored import SavingsDays
 
 T = TypeVar("T")
 OpenSavings = Callable[[Account], AbstractAsyncContextManager[SavingsSource]]
@@ -72,8 +73,8 @@ class _Due:
 class SavingsCollector:
     """Collects the savings of accounts whose newest day is stored.
 
-    executor: where the stores are asked, which block. deadline_seconds: of one account. An answer that failed is asked
-    for again on the next day.
+    executor: where the stores are asked, which block. deadline_seconds: of one account. batch_rows: that are committed
+    at once. An answer that failed is asked for again on the next day.
     """
 
     def __init__(
@@ -86,33 +87,45 @@ class SavingsCollector:
         *,
         executor: Executor | None = None,
         deadline_seconds: float = _DEADLINE_SECONDS,
+        batch_rows: int = BATCH_ROWS,
         new_id: Callable[[], str] = lambda: uuid4().hex,
     ) -> None:
         self._accounts, self._days, self._writer = accounts, days, writer
         self._open_source, self._clock, self._executor = open_source, clock, executor
         self._deadline_seconds, self._new_id = deadline_seconds, new_id
+        self._batch = SavingsBatch(accounts, days, writer, clock, batch_rows=batch_rows)
 
     async def collect(
         self, names: Sequence[str] = (), should_continue: Callable[[], bool] = lambda: True
     ) -> list[SavingsDay]:
-        """Ask those that were not asked today, of all accounts or those named; what is known of them then.
+        """Ask those that were not asked today, of all accounts or those named; what was noted since the last call.
 
-        Raises: AccountNotFound, AmbiguousAccount, AnotherWriter, LeaseLost, StoreError; what was noted until then is
-                not asked again today.
+        Raises: AccountNotFound, AmbiguousAccount, AnotherWriter, LeaseLost, StoreError; what was read and refused by a
+                store is kept for the next call, and not asked again.
         """
         today = self._clock.now().date()
         due = await self._blocking(partial(self._due, today, names))
-        noted = []
+        stored = []
         for begin in range(0, len(due), AT_ONCE):
-            if not should_continue():
+            if self._batch.is_full or not should_continue():
                 break
             some = due[begin : begin + AT_ONCE]
-            answers = await asyncio.gather(*(self._asked(one, today) for one in some))
-            noted += await self._blocking(partial(self._keep, answers))
-        return noted
+            answers = await asyncio.gather(*(self._asked(account, today) for account in some))
+            await self._blocking(partial(self._batch.add, answers))
+            if self._batch.is_due:
+                stored += await self._blocking(self._store_if_possible)
+        return stored + await self._blocking(self._batch.store)
+
+    def _store_if_possible(self) -> list[SavingsDay]:
+        """Store what was read; what is refused is tried again with the next ones, which get their turn meanwhile."""
+        try:
+            return self._batch.store()
+        except StoreError as error:
+            _log.warning("savings_not_stored", code=error.code, error=str(error))
+            return []
 
     def _due(self, today: date, names: Sequence[str]) -> list[_Due]:
-        known = self._days.of_day(today)
+        known = {*self._days.of_day(today), *self._batch.asked(today)}
         accounts = [self._accounts.find(name) for name in names] or self._accounts.all()
         left = {one.id: one for one in accounts if one.type is AccountType.KUBERNETES_CNR and one.id not in known}
         if not left:
@@ -121,12 +134,12 @@ class SavingsCollector:
         held = self._writer.coverage.held_on(newest, list(left))
         return [_Due(left[id_], held[id_]) for id_ in left if id_ in held]
 
-    async def _asked(self, due: _Due, today: date) -> "_Answer":
+    async def _asked(self, due: _Due, today: date) -> SavingsAnswer:
         """What an account's source says. Raises nothing of the source."""
         now = self._clock.now()
         account, told = due.account, due.newest.source
         if told.product not in {None, _OFFERS_SAVINGS}:
-            return _Answer(SavingsDay(account.id, today, SavingsState.NO_SAVINGS, now))
+            return SavingsAnswer(SavingsDay(account.id, today, SavingsState.NO_SAVINGS, now))
         reading = _Reading(told.url, is_kubecost=told.product == _OFFERS_SAVINGS)
         try:
             async with asyncio.timeout(self._deadline_seconds), self._open_source(account) as source:
@@ -140,7 +153,7 @@ class SavingsCollector:
         code, why = (None, None) if failure is None else failure
         if reading.savings is None:
             state = SavingsState.NO_SAVINGS if failure is None else SavingsState.FAILED
-            return _Answer(SavingsDay(account.id, today, state, now, code, why))
+            return SavingsAnswer(SavingsDay(account.id, today, state, now, code, why))
         head = due.newest.head
         collected = CollectedSavings(
             self._new_id(),
@@ -154,48 +167,10 @@ class SavingsCollector:
             reading.rows(),
         )
         state = SavingsState.COLLECTED if failure is None else SavingsState.PARTIAL
-        return _Answer(collected.as_known(state, head.currency_origin, code, why), collected)
-
-    def _keep(self, answers: Sequence["_Answer"]) -> list[SavingsDay]:
-        """Commit the rows, then note what is known; who is killed in between asks again."""
-        packed = [self._packed(answer) for answer in answers]
-        tables = [one.content for one in packed if one.content is not None]
-        if tables:
-            with self._writer.alone() as leased:
-                leased.replace_savings(tables)
-                self._days.note([one.day for one in packed])
-        else:
-            self._days.note([one.day for one in packed])
-        return [one.day for one in packed]
-
-    def _packed(self, answer: "_Answer") -> "_Packed":
-        if answer.savings is None or not answer.savings.rows:
-            return _Packed(answer.day, None)
-        try:
-            return _Packed(answer.day, self._writer.lake.pack_savings(answer.savings))
-        except StoreError as error:  # such as an amount that no column holds
-            known = answer.day
-            failed = SavingsDay(
-                known.account_id, known.day, SavingsState.FAILED, known.asked_at, error.code, str(error)
-            )
-            return _Packed(failed, None)
+        return SavingsAnswer(collected.as_known(state, head.currency_origin, code, why), collected)
 
     async def _blocking(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What is known of an account's savings, and its rows where there are any."""
-
-    day: SavingsDay
-    savings: CollectedSavings | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Packed:
-    day: SavingsDay
-    content: PackedSavings | None
 
 
 class _Reading:
