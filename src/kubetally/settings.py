@@ -157,8 +157,8 @@ class Settings:
     )
     deadline_seconds: float = _setting(
         120.0,
-        "Longest wait for one cluster, retries included: for all answers of a command or a request, and for each day "
-        "that is collected.",
+        "Longest wait for one cluster, retries included: for all answers of a command or a request, for each day that "
+        "is collected, and for all savings of a day.",
     )
     attempts: int = _setting(3, "Tries of one question to a source, where a retry can help; 1 for none.")
     max_answer_mib: int = _setting(512, "Largest answer of a source, in MiB, unpacked.")

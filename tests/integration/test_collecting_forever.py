@@ -2,15 +2,24 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from kubetally.domain.savings import SavingsDay
-from kubetally.ledger.collect.collector import Report
+from kubetally.ledger.collect.collector import Collector, Report
+from kubetally.ledger.collect.commit import Committer
+from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.settings import Settings
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.collect import Forever
-from kubetally.wiring.ledger import open_ledger
+from kubetally.wiring.collect import Forever, with_collector
+from kubetally.wiring.ledger import Ledger, open_ledger
+from kubetally.wiring.reconcile import writer_of
+from tests.cluster_days import cluster_day
+from tests.kubecost_savings import CATEGORIES
+from tests.served import Asked, FixedClock, Served
+from tests.service import account
 
 
 class HangingSavings:
@@ -60,3 +69,31 @@ async def test_costs_are_collected_while_a_source_of_savings_hangs(tmp_path: Pat
         async with asyncio.timeout(30):
             await forever(ledger, costs, savings, SystemClock(), stop).run()
     assert (costs.rounds, savings.was_cancelled) == (1, True)
+
+
+async def test_savings_have_the_deadline_of_the_settings(tmp_path: Path) -> None:
+    clock, is_over = FixedClock(), Event()
+
+    def answers(asked: Asked) -> Any:
+        path = asked.path.removeprefix("/model")
+        if path.startswith("/savings/"):
+            is_over.wait()
+        return {"code": 200, "data": CATEGORIES if path == "/savings" else {"id": "one"}}
+
+    with Served(answers) as server:
+
+        async def collect(ledger: Ledger, _: Collector, savings: SavingsCollector) -> list[SavingsDay]:
+            organization = ledger.accounts.organization().id
+            added = ledger.accounts.add(replace(account(1, server.url), organization_id=organization))
+            day = cluster_day(added.id, day=clock.now().date(), is_running=True)
+            source = replace(day.collection.source, product="Kubecost")
+            day = replace(day, collection=replace(day.collection, source=source, collected_at=clock.now()))
+            Committer(writer_of(ledger, clock)).commit(ledger.lake.pack([day]))
+            return await savings.collect()
+
+        settings = Settings(home=str(tmp_path), deadline_seconds=0.3, attempts=1, collect_processes=1)
+        try:
+            (day,) = await with_collector(settings, clock, collect)
+        finally:
+            is_over.set()
+    assert day.code == "deadline_passed"

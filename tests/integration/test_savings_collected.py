@@ -103,9 +103,11 @@ class Ledger:
         collection = replace(found, source=source, collected_at=self.clock.now(), head=replace(found.head, **head))
         return replace(made, collection=collection)
 
-    def collector(self, source: Any, **more: Any) -> SavingsCollector:
+    def collector(self, source: Any, *, deadline_seconds: float = 30, **more: Any) -> SavingsCollector:
         return SavingsCollector(
-            AccountsInMemory(list(self.accounts)), self.meta.savings, self.writer(), opened(source), self.clock, **more
+            *(AccountsInMemory(list(self.accounts)), self.meta.savings, self.writer(), opened(source), self.clock),
+            deadline_seconds=deadline_seconds,
+            **more,
         )
 
     def rows(self) -> dict[str, tuple[SavingsRow, ...]]:

@@ -265,7 +265,13 @@ async def with_collector(
                 at_once=settings.collect_at_once,
             )
             savings = SavingsCollector(
-                ledger.accounts, ledger.savings, writer_of(ledger, clock), opener.savings, clock, executor=executor
+                ledger.accounts,
+                ledger.savings,
+                writer_of(ledger, clock),
+                opener.savings,
+                clock,
+                deadline_seconds=settings.deadline_seconds,
+                executor=executor,
             )
             return await work(ledger, collector, savings)
 

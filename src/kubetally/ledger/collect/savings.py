@@ -38,7 +38,6 @@ T = TypeVar("T")
 OpenSavings = Callable[[Account], AbstractAsyncContextManager[SavingsSource]]
 AT_ONCE = 4
 """Accounts that are asked at a time, each with one question at a time; all of them may be of one source."""
-_DEADLINE_SECONDS = 30.0  # of opening a source and all of its questions
 _SIZED_FOR = timedelta(days=7)
 _OFFERS_SAVINGS = "Kubecost"
 _log = structlog.get_logger(__name__)
@@ -73,8 +72,8 @@ class _Due:
 class SavingsCollector:
     """Collects the savings of accounts whose newest day is stored.
 
-    executor: where the stores are asked, which block. deadline_seconds: of one account. batch_rows: that are committed
-    at once. An answer that failed is asked for again on the next day.
+    deadline_seconds: of opening an account's source and all of its questions. executor: where the stores are asked,
+    which block. batch_rows: that are committed at once. An answer that failed is asked for again on the next day.
     """
 
     def __init__(
@@ -85,8 +84,8 @@ class SavingsCollector:
         open_source: OpenSavings,
         clock: Clock,
         *,
+        deadline_seconds: float,
         executor: Executor | None = None,
-        deadline_seconds: float = _DEADLINE_SECONDS,
         batch_rows: int = BATCH_ROWS,
         new_id: Callable[[], str] = lambda: uuid4().hex,
     ) -> None:
