@@ -1,5 +1,7 @@
 """`kubetally sample`: a made-up fleet, to try things at scale."""
 
+import shlex
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +16,7 @@ Pods = Annotated[int, typer.Option("--pods", min=1, help="Pods of each.")]
 Days = Annotated[int, typer.Option("--days", min=1, max=3660, help="Days until yesterday, or until --last.")]
 Last = Annotated[str | None, typer.Option("--last", metavar="DATE", help="The last day, as 2026-11-20.")]
 Seed = Annotated[int, typer.Option("--seed", help="Another seed makes another fleet.")]
-Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="A folder that is not there yet.")]
+Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="New folder to write to.")]
 
 
 def sample(
@@ -27,8 +29,9 @@ def sample(
 ) -> None:
     """Make a fleet of clusters that never were.
 
-    It has history, and a home folder of its own. The same options make the same
-    fleet.
+    It has history, and a home folder of its own: --out, in the working directory
+    unless it is an absolute path. KUBETALLY_HOME is not used. The same options
+    make the same fleet. Its clusters have no running source.
 
     \b
     Example:
@@ -37,10 +40,19 @@ def sample(
     """
     from kubetally.cli.collect import a_date
     from kubetally.cli.progress import progress
+    from kubetally.cli.screen import console, say
     from kubetally.wiring.sample import Fleet, make_sample
 
     start_up()
     end = a_date("--last", last) if last else (datetime.now(UTC) - timedelta(days=1)).date()
     with progress(days, "Making days") as done:
         rows = make_sample(Fleet(clusters, pods, days, end, seed), out, done)
-    print(f"{clusters} clusters, {days} days until {end}, {rows:,} rows: KUBETALLY_HOME={out} kubetally costs")
+    print(f"{clusters} clusters, {days} days until {end}, {rows:,} rows.")
+    say(
+        console(),
+        "Its clusters have no running source: ask for these days only. A note says that savings could not be read; "
+        "the lake has them.",
+    )
+    home, first = shlex.quote(str(out.absolute())), end - timedelta(days=days - 1)
+    window = ["--start", str(first), "--end", str(end + timedelta(days=1))]
+    print(f"Written to {home}. Try:  KUBETALLY_HOME={home} {shlex.join([sys.argv[0], 'costs', *window])}")
