@@ -8,6 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
 
 from kubetally.domain.account import ListedAccount
 from kubetally.store.lake.delta import DeltaLake
@@ -46,6 +48,25 @@ def test_every_table_is_told() -> None:
         )
     ]
     assert f"after {ATTEMPTS} attempts" in TEXT
+
+
+def test_tables_exist_after_their_first_commit(tmp_path: Path) -> None:
+    lake = DeltaLake(str(tmp_path))
+
+    def missing() -> set[str]:
+        return {name.value for name in TableName if not DeltaTable.is_deltatable(str(tmp_path / name))}
+
+    lake.make()
+    assert {"allocations", "assets", "running", "running_assets", "savings"} <= missing()
+    lake.put([cluster_day("a", is_running=True)])
+    assert missing() >= {"allocations", "assets", "savings"}
+    assert not missing() & {"running", "running_assets"}
+    lake.put([cluster_day("a")])
+    assert "savings" in missing()
+    assert not missing() & {"allocations", "assets"}
+    with pytest.raises(TableNotFoundError):
+        DeltaTable(str(tmp_path / "savings"))
+    assert f"raises `{TableNotFoundError.__name__}`): `allocations`\nand `assets` until" in TEXT
 
 
 def test_the_example_gives_the_sums_of_a_day_and_of_the_version_before(
