@@ -82,6 +82,20 @@ def test_a_file_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert files.read(storage, file, ALLOCATION_FILE) == pa.concat_tables(tables().values())
 
 
+@pytest.mark.parametrize("has_checksums", [True, False])
+def test_arrow_decodes_from_memory_of_its_own(tmp_path: Path, *, has_checksums: bool) -> None:
+    storage, file, _ = written(tmp_path, pods=1500)
+    if not has_checksums:
+        (tmp_path / "a.parquet").write_bytes(storage.body(file.path))
+        file = DataFile("a.parquet", file.size)
+    with storage.opened(*file) as opened:
+        before = pa.total_allocated_bytes()
+        content = files.load(opened, file, pq.read_metadata(tmp_path / file.path), [0, 1, 2, 3])
+        assert pa.total_allocated_bytes() - before >= file.size == content.size
+    table = pq.read_table(pa.BufferReader(content)) if not has_checksums else None
+    assert table is None or table.num_rows == 12 * 1501
+
+
 def test_a_file_that_is_not_there_is_told_by_name(tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match=r"gone\.parquet"):
         files.read(DiskStorage(tmp_path), DataFile("gone.parquet", 1), ALLOCATION_FILE)

@@ -11,7 +11,6 @@ group, and the file's name has length and CRC-32 of what follows the last one, i
 
 import itertools
 import json
-import mmap
 import re
 import time
 import uuid
@@ -134,7 +133,8 @@ def verify(storage: Storage, file: DataFile) -> bool:
     with storage.opened(*file) as opened:
         metadata = _footer(opened, file)
         if _TAIL.search(file.path) is None:
-            with _damaged(file.path), pq.ParquetFile(opened, page_checksum_verification=True) as parquet:
+            content = pa.BufferReader(load(opened, file, metadata, ()))
+            with _damaged(file.path), pq.ParquetFile(content, page_checksum_verification=True) as parquet:
                 parquet.read()
             return False
         for number, group in enumerate(_row_groups(metadata)):
@@ -180,19 +180,32 @@ def _row_groups(metadata: pq.FileMetaData) -> list[_Group]:
     return [_Group(begin, end, crc) for begin, (end, crc) in zip(begins, ends, strict=False)]
 
 
+def load(opened: Any, file: DataFile, metadata: pq.FileMetaData, numbers: Sequence[int]) -> pa.Buffer:
+    """A file in memory of Arrow's own: the row groups `numbers`, verified; all bytes where it has no checksums.
+
+    Raises: DamagedFile.
+    Arrow's threads decode columns, and the last of them may free the file after its rows were returned. To free memory
+    of Python, or close a file of Python, it takes Python's lock; at the exit of the program that aborts the process
+    (apache/arrow#34314).
+    """
+    content = pa.allocate_buffer(file.size)  # takes memory only where something is put
+    into = memoryview(content).cast("B")
+    if _TAIL.search(file.path) is None:
+        into[:] = _ranged(opened, file, 0, file.size)
+        return content
+    with _damaged(file.path):
+        groups = _row_groups(metadata)
+    for number in numbers:
+        group = groups[number]
+        into[group.begin : group.end] = _verified(opened, file, number, group)
+    return content
+
+
 def _decoded(
     opened: Any, file: DataFile, metadata: pq.FileMetaData, numbers: Sequence[int], schema: pa.Schema, names: list[str]
 ) -> pa.Table:
     """Columns of row groups, once their bytes are verified. Raises DamagedFile."""
-    source: Any = opened
-    if _TAIL.search(file.path) is not None:
-        with _damaged(file.path):
-            groups = _row_groups(metadata)
-        content = mmap.mmap(-1, file.size)  # unlike a bytearray it takes memory only where something is put
-        for number in numbers:
-            group = groups[number]
-            content[group.begin : group.end] = _verified(opened, file, number, group)
-        source = pa.BufferReader(pa.py_buffer(content))
+    source = pa.BufferReader(load(opened, file, metadata, numbers))
     with pq.ParquetFile(source, metadata=metadata, pre_buffer=True, page_checksum_verification=True) as parquet:
         columns = parquet.schema_arrow.names
         present = columns_to_read(names, columns)
