@@ -103,6 +103,7 @@ class Here:
             r"http://127\.0\.0\.1:8080": self.service.url,
             r"/var/lib/kubetally/lake": str(self.filled / "lake"),
             r"/backups": str(self.folder),
+            r"/tmp/fleet": str(self.folder / "fleet"),  # noqa: S108  (a page names it)
             r"cloud_account_id=ID": f"cloud_account_id={self.prod}",
             r"--as-of 2026-12-03": f"--as-of {self.as_of.isoformat()}",
             r"2026-11-01 --to 2026-11-08": "2026-11-20 --to 2026-11-23",
