@@ -5,7 +5,7 @@ The answers follow Kubecost's documentation (`tests.kubecost_savings`), not a re
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -115,6 +115,15 @@ class Ledger:
         known = self.meta.savings.stored()
         found = self.lake.savings(known)
         return {one.account_id: found[one.collection_id or ""] for one in known}  # type: ignore[misc]
+
+
+@contextmanager
+def another_writer(meta: Metadata) -> Iterator[None]:
+    """Somebody else writes to the lake meanwhile."""
+    lease = meta.leases.acquire(COMMITTER)
+    assert lease is not None
+    yield
+    lease.release()
 
 
 def opened(source: Any) -> Any:
@@ -420,14 +429,12 @@ async def test_a_batch_waits_for_a_minute_at_most(many: Ledger, clock: SetClock)
 async def test_a_refused_write_is_retried_without_asking(many: Ledger, meta: Metadata) -> None:
     with Served(Kubecost()) as server:
         collector = many.collector(server.url)
-        other = meta.leases.acquire(COMMITTER)
-        assert other is not None
-        with pytest.raises(AnotherWriter):
-            await collector.collect()
-        count = len(server.asked)
-        with pytest.raises(AnotherWriter):
-            await collector.collect()
-        other.release()
+        with another_writer(meta):
+            with pytest.raises(AnotherWriter):
+                await collector.collect()
+            count = len(server.asked)
+            with pytest.raises(AnotherWriter):
+                await collector.collect()
         days = await collector.collect()
         assert len(server.asked) == count
     assert [day.state for day in days] == [SavingsState.COLLECTED] * 9
@@ -436,20 +443,15 @@ async def test_a_refused_write_is_retried_without_asking(many: Ledger, meta: Met
 
 
 async def test_savings_without_rows_need_no_lake(many: Ledger, meta: Metadata) -> None:
-    other = meta.leases.acquire(COMMITTER)
-    assert other is not None
-    days = await many.collector(Odd(None)).collect()
+    with another_writer(meta):
+        days = await many.collector(Odd(None)).collect()
     assert {day.state for day in days} == {SavingsState.FAILED}
-    other.release()
 
 
 async def test_a_refused_batch_is_stored_for_its_own_day(many: Ledger, meta: Metadata, clock: SetClock) -> None:
     collector = many.collector(Odd(Decimal(1)))
-    other = meta.leases.acquire(COMMITTER)
-    assert other is not None
-    with pytest.raises(AnotherWriter):
+    with another_writer(meta), pytest.raises(AnotherWriter):
         await collector.collect()
-    other.release()
     clock.forward(24 * 3600)
     many.collect_costs()
     days = await collector.collect()
@@ -459,22 +461,16 @@ async def test_a_refused_batch_is_stored_for_its_own_day(many: Ledger, meta: Met
 
 async def test_few_batches_wait_for_the_lake(many: Ledger, meta: Metadata) -> None:
     collector = many.collector(Odd(Decimal(1)), batch_rows=1)
-    other = meta.leases.acquire(COMMITTER)
-    assert other is not None
-    with pytest.raises(AnotherWriter):
+    with another_writer(meta), pytest.raises(AnotherWriter):
         await collector.collect()
-    other.release()
     assert len(await collector.collect()) == 4
     assert len(await collector.collect()) == 5
 
 
 async def test_outdated_answers_are_not_stored(many: Ledger, meta: Metadata) -> None:
     collector = many.collector(Odd(Decimal(1)))
-    other = meta.leases.acquire(COMMITTER)
-    assert other is not None
-    with pytest.raises(AnotherWriter):
+    with another_writer(meta), pytest.raises(AnotherWriter):
         await collector.collect()
-    other.release()
     removed, first, *_ = many.accounts
     known = SavingsDay(first.id, NOW.date(), SavingsState.FAILED, NOW, "noted", "by another process")
     meta.savings.note([known])

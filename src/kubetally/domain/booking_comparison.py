@@ -1,7 +1,7 @@
 """Whether two bookings of one window say the same: one that was stored, and one made again from the same answers.
 
 What a Prometheus measured beside them, and what the source answered by the hour or for the days around, is not in those
-answers. A difference that these can make is told apart.
+answers. Differences that these can make stand apart, as `elsewhere`.
 """
 
 from collections import defaultdict
@@ -24,7 +24,7 @@ HOURS_TOLERANCE = 1e-9
 
 
 class Figure(StrEnum):
-    """What is compared, in the order it is told. Costs are micros, the others numbers of hours or rows, or text."""
+    """What is compared, in the order of the report. Costs are micros, the others numbers of hours or rows, or text."""
 
     CURRENCY = "currency"
     ROWS = "rows"
@@ -56,7 +56,7 @@ _EVIDENCE = frozenset(
         IssueKind.WINDOW_WITHOUT_DATA,
     }
 )
-"""What hourly answers, the days around or a Prometheus may tell of a day besides its own answer."""
+"""Issues that hourly answers, the days around or a Prometheus may add to those of the day's own answer."""
 
 _NOT_OF_ANSWERS = frozenset(
     {
@@ -70,7 +70,7 @@ _NOT_OF_ANSWERS = frozenset(
         IssueKind.SAME_CLUSTER_TWICE,
     }
 )
-"""What is told of a day for other reasons than its own answers."""
+"""Issues of a day for other reasons than its own answers."""
 
 
 class Difference(NamedTuple):
@@ -259,7 +259,7 @@ def _hours_by_pod(rows: Iterable[Row]) -> dict[str, Hours]:
 
 
 def _unlike_hours(replayed: Mapping[str, Hours], stored: Mapping[str, Hours]) -> Iterator[Difference]:
-    """Requests and usage of the pods that both bookings have; that a pod is missing is told by its cost."""
+    """Requests and usage of the pods that both bookings have; a missing pod shows in the costs."""
     names = sorted(replayed.keys() & stored.keys())
     for figure in (*_REQUESTS, *_USAGE):
         for name in names:

@@ -50,6 +50,10 @@ class DayState(StrEnum):
     SETTLED = "settled"
 
 
+KUBECOST, OPENCOST = "Kubecost", "OpenCost"
+"""Products, as a `SourceIdentity` has them."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceIdentity:
     """Which product answered, where, and for which cluster, as far as it tells; `url` is fit to be shown.

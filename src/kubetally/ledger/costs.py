@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from kubetally.domain.booking import Booking
-from kubetally.domain.cluster_costs import ClusterCosts, DayState, SourceIdentity
+from kubetally.domain.cluster_costs import KUBECOST, OPENCOST, ClusterCosts, DayState, SourceIdentity
 from kubetally.domain.errors import HubError, SourceError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import DEFAULT_CURRENCY, CurrencyOrigin
@@ -21,7 +21,6 @@ from kubetally.ledger.told import each_once, failed, foreign_metrics, measured_i
 from kubetally.tasks import Calculate, calculate_here
 
 _SAVINGS_SECONDS = 5.0  # for opening a source and asking it for savings, where nothing else is asked
-_HAS_SAVINGS = "Kubecost"  # of the products that tell costs the one that has any
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +150,7 @@ async def _savings_beside(
     held: Sequence[HeldDay], place: str, open_live: OpenLive, deadline_seconds: float | None
 ) -> tuple[Savings | None, list[Issue]]:
     """What a Kubecost of which all days are held says could be saved; without it the figures are whole."""
-    if not held or max(held, key=lambda day: day.booking.window).source.product != _HAS_SAVINGS:
+    if not held or max(held, key=lambda day: day.booking.window).source.product != KUBECOST:
         return None, []
     seconds = _SAVINGS_SECONDS if deadline_seconds is None else min(_SAVINGS_SECONDS, deadline_seconds)
     why: HubError
@@ -246,7 +245,7 @@ def _labelled(held: Sequence[HeldDay], live: Sequence[Booking]) -> list[Booking]
 def _is_silent(day: HeldDay) -> bool:
     """Whether the source of a stored day states no currency; an earlier version did not note that of an OpenCost."""
     origin = day.booking.currency_origin
-    return day.source.product == "OpenCost" if origin is None else origin is not CurrencyOrigin.SOURCE
+    return day.source.product == OPENCOST if origin is None else origin is not CurrencyOrigin.SOURCE
 
 
 def _state(held: Sequence[HeldDay], answers: Answers) -> DayState:

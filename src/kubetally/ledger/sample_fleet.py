@@ -14,7 +14,7 @@ from typing import NamedTuple
 from kubetally.domain.allocation import Kind
 from kubetally.domain.asset import Asset
 from kubetally.domain.booking import Booking
-from kubetally.domain.cluster_costs import SourceIdentity
+from kubetally.domain.cluster_costs import KUBECOST, OPENCOST, SourceIdentity
 from kubetally.domain.collection import SETTLES_AFTER, CollectedDay, collected, window_of
 from kubetally.domain.component import Component, Costs, NetworkClasses
 from kubetally.domain.row import Cause, Row
@@ -34,8 +34,6 @@ from kubetally.ledger.sample_savings import SampleWorkload, savings_rows
 
 FIGURES_VERSION = 2
 """Of the figures that a seed gives: raise it with any change of them."""
-
-KUBECOST, OPENCOST = "Kubecost", "OpenCost"
 
 _NAMES = (
     "checkout", "catalog", "search", "payments", "identity", "billing", "orders", "inventory", "shipping", "mail",

@@ -59,7 +59,9 @@ class Calculations:
         self._threads = ThreadPoolExecutor(_THREADS, "calculate")
         self._submitting = ThreadPoolExecutor(1, "interpret")
         self._workers = [_Worker() for _ in range(processes)]
-        self._free, self._room = list(self._workers), asyncio.Semaphore(processes)
+        self._free = asyncio.LifoQueue["_Worker"]()  # whose last one is there already, and has loaded what it needs
+        for worker in self._workers:
+            self._free.put_nowait(worker)
         self._large_bytes, self._idle_seconds = large_bytes, idle_seconds
         self._idle: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -72,16 +74,15 @@ class Calculations:
         """The same, from a process where `size_bytes` is large. Raises also WorkerDied."""
         if size_bytes < self._large_bytes:
             return await self.on_thread(size_bytes, function, *args, **kwargs)
-        async with self._room:
-            worker = self._free.pop()
-            if self._idle is not None:
-                self._idle.cancel()
-            try:
-                returned = await self._result(worker, partial(function, *args, **kwargs))
-            finally:
-                self._free.append(worker)
-                if len(self._free) == len(self._workers):
-                    self._idle = asyncio.get_running_loop().call_later(self._idle_seconds, self._end_workers)
+        worker = await self._free.get()
+        if self._idle is not None:
+            self._idle.cancel()
+        try:
+            returned = await self._result(worker, partial(function, *args, **kwargs))
+        finally:
+            self._free.put_nowait(worker)
+            if self._free.qsize() == len(self._workers):
+                self._idle = asyncio.get_running_loop().call_later(self._idle_seconds, self._end_workers)
         has_failed, result = await _run(self._threads, partial(_without_collector, pickle.loads, returned))
         if has_failed:
             raise result
@@ -105,9 +106,8 @@ class Calculations:
         raise AssertionError
 
     def _end_workers(self) -> None:
-        if len(self._free) == len(self._workers):
-            for worker in self._workers:
-                worker.end()
+        for worker in self._workers:
+            worker.end()
 
     def close(self) -> None:
         """End the processes, whatever they do."""

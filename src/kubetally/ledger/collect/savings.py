@@ -13,6 +13,7 @@ from uuid import uuid4
 import structlog
 
 from kubetally.domain.account import Account, AccountType
+from kubetally.domain.cluster_costs import KUBECOST
 from kubetally.domain.collection import Collection
 from kubetally.domain.errors import HubError, SourceError, StoreError
 from kubetally.domain.savings import (
@@ -39,7 +40,6 @@ OpenSavings = Callable[[Account], AbstractAsyncContextManager[SavingsSource]]
 AT_ONCE = 4
 """Accounts that are asked at a time, each with one question at a time; all of them may be of one source."""
 _SIZED_FOR = timedelta(days=7)
-_OFFERS_SAVINGS = "Kubecost"
 _log = structlog.get_logger(__name__)
 
 
@@ -137,9 +137,9 @@ class SavingsCollector:
         """What an account's source says. Raises nothing of the source."""
         now = self._clock.now()
         account, told = due.account, due.newest.source
-        if told.product not in {None, _OFFERS_SAVINGS}:
+        if told.product not in {None, KUBECOST}:
             return SavingsAnswer(SavingsDay(account.id, today, SavingsState.NO_SAVINGS, now))
-        reading = _Reading(told.url, is_kubecost=told.product == _OFFERS_SAVINGS)
+        reading = _Reading(told.url, is_kubecost=told.product == KUBECOST)
         try:
             async with asyncio.timeout(self._deadline_seconds), self._open_source(account) as source:
                 await reading.read(source, Window(midnight(now) - _SIZED_FOR, midnight(now)))

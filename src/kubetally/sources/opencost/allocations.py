@@ -82,12 +82,10 @@ def _rows_of_step(named: Mapping[str, BookedRow], step: Window, asked: Window, n
     is_inside, step_hours = asked.contains(step), step.hours
     for name, row in named.items():
         found = read_row(name, row, step, step_hours, notes)
-        if is_inside:
-            yield from found
-        else:
-            parts = [part for one in found if (part := _part(one, row, asked)) is not None]
-            notes.prorated += bool(parts)
-            yield from parts
+        if not is_inside:
+            found = tuple(part for whole in found if (part := _part(whole, row, asked)) is not None)
+            notes.prorated += bool(found)
+        yield from found
 
 
 def _note_absent_costs(rows: Sequence[BookedRow], notes: Notes, url: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from kubetally.domain.cluster_costs import KUBECOST, OPENCOST
 from kubetally.domain.errors import SourceError
 from kubetally.domain.evidence import SeenHour
 from kubetally.domain.money import DEFAULT_CURRENCY
@@ -30,7 +31,6 @@ from kubetally.tasks import Calculate, calculate_here, task_group
 
 _ROWS_BY_THE_HOUR = 500  # a day of more rows is asked for by the hour in few rows, as 24 times as many would not do
 _FINEST = "cluster,node,namespace,pod,container"
-_KUBECOST, _OPENCOST = "Kubecost", "OpenCost"
 _COARSE = "cluster,controllerKind"  # volumes that nobody mounts have no controller: they say nothing of samples
 T = TypeVar("T")
 
@@ -158,7 +158,7 @@ class CostModelSource:
         Raises: SourceError, also where the source fails to tell what it is: its profile is unknown then.
         """
         answer = await self._savings_answer()
-        if answer is None or (about := await self.introduce()).product == _OPENCOST:
+        if answer is None or (about := await self.introduce()).product == OPENCOST:
             return None
         try:
             profile = self._profile or about.profile
@@ -219,12 +219,12 @@ class CostModelSource:
         if failures and not (cluster or install or clusters):
             raise failures[0]  # not remembered
         # An OpenCost has neither savings nor a configuration to be read: it answers 404, it does not break on them.
-        kubecost = bool(configs) or is_savings(savings_task.result())
-        told_something = bool(cluster or install or clusters)
-        opencost = told_something and not kubecost and not is_unreadable(savings_task.result())
+        has_savings = _has_savings(savings_task.result())
+        kubecost = bool(configs) or has_savings is True
+        opencost = bool(cluster or install or clusters) and not kubecost and has_savings is False
         chosen = self.cluster_id or _text(cluster.get("id"))
         return About(
-            product=_KUBECOST if kubecost else _OPENCOST if opencost else None,
+            product=KUBECOST if kubecost else OPENCOST if opencost else None,
             version=_text(install.get("version")),
             cluster_id=chosen,
             cluster_name=_text(_dict(clusters.get(chosen or "")).get("name"))
@@ -256,26 +256,23 @@ def _dict(value: object) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def is_savings(answer: Answer | SourceError | None) -> bool:
-    """Whether this is what only a Kubecost answers: savings, or a failure to compute them."""
-    if answer is None or isinstance(answer, SourceError):
-        return isinstance(answer, SourceFailed)
-    try:
-        return decode_object(answer) is not None
-    except SourceError:
+def _has_savings(answer: Answer | SourceError | None) -> bool | None:
+    """Whether this is what only a Kubecost answers to /savings: some, or a failure to compute them.
+
+    None where it may be that all the same: cut off, late, unavailable, or no object.
+    """
+    if isinstance(answer, SourceFailed):
+        return True
+    if isinstance(answer, SourceError):
+        return None if answer.retryable else False
+    if answer is None:
         return False
-
-
-def is_unreadable(answer: Answer | SourceError | None) -> bool:
-    """Whether this may be the savings of a Kubecost all the same: cut off, late, unavailable, or no object."""
-    if answer is None or isinstance(answer, SourceError):
-        return answer is not None and answer.retryable
     try:
-        return decode_object(answer) is None
+        return None if decode_object(answer) is None else True
     except SourceRefused:  # in words of its own
         return False
     except SourceError:
-        return True
+        return None
 
 
 def _text(value: object) -> str | None:

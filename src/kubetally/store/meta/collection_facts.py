@@ -96,11 +96,8 @@ def read_statuses(
         *(table.hours_covered, table.error_code, table.error_message),
     )
     is_scanned = account_ids is None and (end - first).days > _DAYS_TO_SCAN and connection.dialect.name == "sqlite"
-    day = _not_indexed(table.day) if is_scanned else table.day
-    wanted = [day >= first, day < end]
-    if account_ids is not None:
-        wanted.append(table.account_id.in_(list(account_ids)))
-    question = select(*columns).where(*wanted)
+    column = _not_indexed(table.day) if is_scanned else table.day
+    question = select(*columns).where(*_of_window(table, first, end, account_ids, column))
     by_account, days = defaultdict[str, list[DayStatus]](list), _Days()
     for id_, day, held, how, running, audited, hours, code, message in connection.execute(question).all():
         error = None if code is None else (code, message or "")
@@ -127,8 +124,12 @@ def _not_indexed(column: Any) -> ColumnElement[Any]:
     return UnaryExpression(column.expression, operator=custom_op("+"), type_=column.type)
 
 
-def _of_window(table: Any, first: date, end: date, account_ids: Iterable[str] | None) -> list[ColumnElement[bool]]:
-    wanted = [table.day >= first, table.day < end]
+def _of_window(
+    table: Any, first: date, end: date, account_ids: Iterable[str] | None, day: Any = None
+) -> list[ColumnElement[bool]]:
+    """Rows of a window and of these accounts. day: the column of days in another form than the table has it."""
+    day = table.day if day is None else day
+    wanted = [day >= first, day < end]
     return wanted if account_ids is None else [*wanted, table.account_id.in_(list(account_ids))]
 
 
