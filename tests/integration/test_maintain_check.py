@@ -32,10 +32,12 @@ def test_damaged_day_is_named_and_repaired_from_its_source(home: Home, upstream:
     whole = figures(costs(home))
     done = home.call("maintain", "--check")
     assert (done.code, done.err) == (0, "")
+    assert done.out.endswith(": nothing is damaged\n")
     path = day_file(home)
     damage(path)
     done = home.call("maintain", "--check")
     assert done.code == 1
+    assert "nothing is damaged" not in done.out
     assert f"damaged: allocations/day={DAY}/{path.name} (day {DAY}, written 2026-" in done.out
     assert f"damaged: {DAY} of aurora (stored 2026-" in done.out
     shown = " ".join(home.call("coverage", "aurora", "--window", f"{DAY},2026-11-21").out.split())
