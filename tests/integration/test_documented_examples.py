@@ -50,7 +50,7 @@ MAY_EXIT = {
 }
 """Codes with which a command may exit, beside 0."""
 SHELL = ("shell", "console", "sh", "bash")
-OF_OTHERS = ("nginx",)  # configuration of programs that no test starts
+OF_OTHERS = ("nginx", "text")  # configuration of programs that no test starts, and what commands print
 NO_COMMANDS = ("bill  =  workloads + idle",)
 """Beginnings of blocks that nobody types."""
 

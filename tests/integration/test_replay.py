@@ -4,19 +4,22 @@ import gzip
 import json
 import os
 import stat
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from kubetally.domain.window import DAY as DAY_LENGTH
 from kubetally.domain.window import Window, parse_instant
 from kubetally.masking import Mask
 from kubetally.samples.replay import ReplayServer
 from kubetally.sources.faults import Answer, SourceFailed
 from kubetally.sources.opencost.interpret import SourceAnswers, SourceQuestion, interpret
-from kubetally.sources.opencost.kept import KeptFileDamaged, keep, read_kept
+from kubetally.sources.opencost.kept import KeptFileDamaged, keep, open_kept
 from tests.integration.small_disk import fill, small_disk
 from tests.integration.test_accounts_command import Home, home
 from tests.integration.upstream import THREE_DAYS
@@ -51,9 +54,9 @@ def test_kept_answers_give_the_same_reading(tmp_path: Path) -> None:
         folder = tmp_path / f"kept-{len(list(tmp_path.iterdir()))}"
         given = replace(answers(), **change)  # type: ignore[arg-type]
         keep(folder, "some-id", "1.2.3", given, QUESTION)
-        kept = read_kept(only_file(folder))
-        now, before = interpret(kept.answers, kept.question), interpret(given, QUESTION)
-        assert (kept.account, kept.question) == ("some-id", QUESTION)
+        file = open_kept(only_file(folder))
+        now, before = interpret(file.read().answers, file.question), interpret(given, QUESTION)
+        assert (file.account, file.question) == ("some-id", QUESTION)
         messages = [one.message.removeprefix(FAILED) for one in now.issues]
         assert messages == [one.message for one in before.issues]
         assert replace(now, issues=()) == replace(before, issues=())
@@ -71,9 +74,9 @@ def test_folder_that_can_not_be_written_is_a_warning(tmp_path: Path) -> None:
     with capture_logs() as logged:
         keep(tmp_path / "a-file", "some-id", "1.2.3", answers(), QUESTION)
         keep(Path("/dev/null/kept"), "some-id", "1.2.3", answers(), QUESTION)
-    assert [(one["event"], one["error"]) for one in logged] == [
-        ("answers_not_kept", "File exists"),
-        ("answers_not_kept", "Not a directory"),
+    assert [(one["event"], one["error"], one["folder"]) for one in logged] == [
+        ("answers_not_kept", "File exists", str(tmp_path / "a-file")),
+        ("answers_not_kept", "Not a directory", "/dev/null/kept"),
     ]
 
 
@@ -91,22 +94,36 @@ def test_collecting_goes_on_where_nothing_can_be_kept(home: Home, replay: Replay
     assert (done.code, "Collected 3 days" in done.out) == (0, True)
 
 
-@pytest.mark.parametrize("damage", ["cut", "garbage", "head", "length"])
-def test_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
-    keep(tmp_path / "kept", None, "1.2.3", answers(), QUESTION)
+DAMAGES: Mapping[str, Callable[[bytes], bytes]] = {
+    "cut": lambda content: content[: len(content) // 2],
+    "garbage": lambda content: b"no gzip",
+    "head": lambda content: gzip.compress(b"{}\n"),
+    "length": lambda content: gzip.compress(gzip.decompress(content) + b" "),
+    "negative": lambda content: with_head(content, lambda head: head["allocations"].update(size_bytes=-1)),
+    "huge": lambda content: with_head(content, lambda head: head["allocations"].update(size_bytes=10**30)),
+    "clock": lambda content: with_head(content, lambda head: head.update(clock_difference_seconds=1e300)),
+    "window": lambda content: with_head(content, lambda head: head.update(end="2020-01-01T00:00:00Z")),
+    "no zone": lambda content: with_head(content, lambda head: head.update(start="2020-01-01T00:00:00")),
+    "newer": lambda content: with_head(content, lambda head: head.update(format=2)),
+}
+
+
+def with_head(content: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:
+    """A kept file whose head says something else."""
+    head, _, bodies = gzip.decompress(content).partition(b"\n")
+    facts = json.loads(head)
+    change(facts)
+    return gzip.compress(json.dumps(facts).encode() + b"\n" + bodies)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_file_is_named_once(tmp_path: Path, damage: str) -> None:
+    keep(tmp_path / "kept", None, "1.2.3", replace(answers(), clock_difference=timedelta()), QUESTION)
     file = only_file(tmp_path / "kept")
-    content = file.read_bytes()
-    plain = gzip.decompress(content)
-    file.write_bytes(
-        {
-            "cut": content[: len(content) // 2],
-            "garbage": b"no gzip",
-            "head": gzip.compress(b"{}\n"),
-            "length": gzip.compress(plain + b" "),
-        }[damage]
-    )
-    with pytest.raises(KeptFileDamaged, match=file.name):
-        read_kept(file)
+    file.write_bytes(DAMAGES[damage](file.read_bytes()))
+    with pytest.raises(KeptFileDamaged) as raised:
+        open_kept(file).read()
+    assert str(raised.value).count(file.name) == 1
 
 
 @pytest.fixture
@@ -119,27 +136,120 @@ def kept(tmp_path: Path, home: Home, replay: ReplayServer) -> Path:
     return folder
 
 
+def replayed(home: Home, kept: Path, *, code: int) -> list[dict[str, Any]]:
+    """What it prints as JSON of the files that say something of a day."""
+    done = home.call("replay", str(kept), "--format", "json")
+    assert (done.code, done.err) == (code, "")
+    return [one for one in json.loads(done.out) if one["outcome"] not in {"no_data", "other_answer"}]
+
+
 def test_replay_agrees_with_the_stored_days(home: Home, kept: Path) -> None:
     told = home.call("replay", str(kept))
     assert (told.code, told.err) == (0, "")
-    lines = [line for line in told.out.splitlines() if "as stored" in line]
-    assert [line[:10] for line in lines] == ["2026-11-20", "2026-11-21", "2026-11-22"]
-    found = json.loads(home.call("replay", str(kept), "--format", "json").out)
-    assert all(day["is_stored"] and not day["differences"] and day["total_cost"] > 0 for day in found[:3])
+    days = [line for line in told.out.splitlines() if "prod" in line]
+    assert [(line[:10], line.split("  ")[-1]) for line in days] == [
+        (day, "same as stored") for day in ("2026-11-20", "2026-11-21", "2026-11-22")
+    ]
+    found = replayed(home, kept, code=0)
+    assert [one["outcome"] for one in found] == ["same"] * 3
+    assert all(not one["differences"] and one["total_cost"] > 0 for one in found)
+
+
+def test_replay_counts_answers_without_data_in_one_line(home: Home, kept: Path) -> None:
+    nothing = Answer(200, b'{"code":200,"data":[{}]}', "application/json", None, DAY.end, 0.5, QUESTION.url, Mask([]))
+    for days in (1, 2):
+        window = Window(DAY.start - days * DAY_LENGTH, DAY.end - days * DAY_LENGTH)
+        keep(kept, "some-id", "1.2.3", SourceAnswers(nothing, nothing), replace(QUESTION, window=window))
+    told = home.call("replay", str(kept))
+    assert (told.code, told.out.splitlines()[-1], len(told.out.splitlines())) == (0, "2 files without data", 4)
+
+
+def change_first_day(kept: Path, change: Callable[[dict[str, Any], bytes], bytes]) -> None:
+    """Rewrite the file of the first stored day; `change` gets its head and bodies, and returns the bodies."""
+    file = next(file for file in sorted(kept.iterdir()) if file.name.startswith("2026-11-20"))
+    head, _, bodies = gzip.decompress(file.read_bytes()).partition(b"\n")
+    facts = json.loads(head)
+    bodies = change(facts, bodies)
+    file.write_bytes(gzip.compress(json.dumps(facts).encode() + b"\n" + bodies))
+
+
+def without_assets(facts: dict[str, Any], bodies: bytes) -> bytes:
+    facts["assets_error"], facts["assets"] = "was away", None
+    return bodies[: facts["allocations"]["size_bytes"]]
 
 
 def test_replay_names_what_differs(home: Home, kept: Path) -> None:
-    file = min(kept.iterdir())
-    head, _, bodies = gzip.decompress(file.read_bytes()).partition(b"\n")
-    facts = json.loads(head)
-    facts["assets_error"], facts["assets"] = "was away", None
-    file.write_bytes(gzip.compress(json.dumps(facts).encode() + b"\n" + bodies[: facts["allocations"]["size_bytes"]]))
+    change_first_day(kept, without_assets)
     told = home.call("replay", str(kept))
-    assert told.code == 1
-    assert "differs: " in told.out.splitlines()[0]
-    os.truncate(file, 100)
-    broken = home.call("replay", str(kept), "--format", "json")
-    assert (broken.code, json.loads(broken.out)[0]["code"]) == (1, "kept_file_damaged")
+    lines = told.out.splitlines()
+    assert (told.code, lines[0].split("  ")[-1]) == (1, "differs from the stored day:")
+    assert "    issue not audited: not in the stored day" in lines
+    first = replayed(home, kept, code=1)[0]
+    assert first["outcome"] == "different"
+    assert {"figure": "issue", "name": "not_audited", "component": None, "replayed": "not_audited", "stored": None} in (
+        first["differences"]
+    )
+
+
+def test_replay_sees_renamed_namespaces_and_changed_requests(home: Home, kept: Path) -> None:
+    def renamed(facts: dict[str, Any], bodies: bytes) -> bytes:
+        length = facts["allocations"]["size_bytes"]
+        rows = bodies[:length].replace(b'"namespace":"', b'"namespace":"other-')
+        assert rows != bodies[:length]
+        rows = rows.replace(b'"cpuCoreRequestAverage":', b'"cpuCoreRequestAverage":1')
+        facts["allocations"]["size_bytes"] = len(rows)
+        return rows + bodies[length:]
+
+    change_first_day(kept, renamed)
+    first, *others = replayed(home, kept, code=1)
+    assert [one["outcome"] for one in others] == ["same", "same"]
+    by_figure = {one["figure"] for one in first["differences"]}
+    assert {"namespace_cost", "pod_cost"} <= by_figure
+    assert "component_cost" not in by_figure  # the bill is the same, and yet something is not
+
+
+def test_replay_compares_the_answer_that_was_stored(home: Home, kept: Path) -> None:
+    """An older answer of a day that was collected again is not held against the newer one."""
+    change_first_day(kept, without_assets)
+    again = home.call(
+        "backfill", "prod", "--from", "2026-11-20", "--to", "2026-11-21", KUBETALLY_KEEP_ANSWERS=str(kept)
+    )
+    assert again.code == 0, again.err
+    told = home.call("replay", str(kept))
+    assert (told.code, told.out.splitlines()[0].split("  ")[-1]) == (0, "same as stored")
+    assert "not compared: another file has the answer that was stored" in told.out
+    newest = max(
+        (file for file in kept.iterdir() if file.name.startswith("2026-11-20")), key=lambda file: file.stat().st_mtime
+    )
+    newest.unlink()
+    assert replayed(home, kept, code=0)[0]["outcome"] == "collected_later"
+
+
+def test_replay_names_a_damaged_stored_day(home: Home, kept: Path) -> None:
+    for file in (home.folder / "lake" / "allocations").rglob("*.parquet"):
+        file.unlink()
+    told = home.call("replay", str(kept))
+    assert (told.code, told.out.count("stored day can't be read")) == (1, 3)
+    assert [one["outcome"] for one in replayed(home, kept, code=1)] == ["damaged"] * 3
+
+
+def test_replay_names_a_damaged_file(home: Home, kept: Path) -> None:
+    file = next(file for file in sorted(kept.iterdir()) if file.name.startswith("2026-11-21"))
+    for size in (100, file.stat().st_size - 100):
+        os.truncate(file, size)
+        [broken] = [one for one in replayed(home, kept, code=1) if one["outcome"] == "unreadable"]
+        assert (broken["code"], broken["file"]) == ("kept_file_damaged", file.name)
+        assert file.name in home.call("replay", str(kept)).out
+
+
+def test_replay_says_whose_answer_it_is(home: Home, kept: Path, tmp_path: Path) -> None:
+    assert home.call("accounts", "remove", "prod", "--yes").code == 0
+    assert "  prod  " in home.call("replay", str(kept)).out
+    assert home.call("accounts", "purge", "prod", "--yes").code == 0
+    assert [one["outcome"] for one in replayed(home, kept, code=0)] == ["not_stored"] * 3
+    assert "  prod  " in home.call("replay", str(kept)).out
+    elsewhere = Home(tmp_path / "another").call("replay", str(kept))
+    assert "(of another database)" in elsewhere.out
 
 
 def test_replay_of_an_empty_folder_says_so(home: Home, tmp_path: Path) -> None:

@@ -1,20 +1,21 @@
-"""Interpreting kept answers again, beside what is stored of their days."""
+"""Kept answers interpreted again, with the ledger of the settings beside them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from kubetally.domain.booking import Booking
-from kubetally.domain.component import Component
 from kubetally.domain.errors import HubError, NotFound
+from kubetally.domain.evidence import is_in_doubt
 from kubetally.domain.window import Window
-from kubetally.ledger.accounts import AccountNotFound
 from kubetally.ledger.asking import booked
 from kubetally.ledger.questions import Question
+from kubetally.ledger.replay import Interpreted, Replayed, replay_answers
 from kubetally.settings import Settings
 from kubetally.sources.opencost.interpret import interpret
-from kubetally.sources.opencost.kept import SUFFIX, Kept, read_kept
-from kubetally.wiring.ledger import Ledger, open_ledger
+from kubetally.sources.opencost.kept import SUFFIX, Kept, KeptFile, open_kept
+from kubetally.wiring.ledger import open_ledger
 
 
 class NothingKept(NotFound):
@@ -28,68 +29,74 @@ class NothingKept(NotFound):
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayedDay:
-    """A window as this version books its kept answers.
-
-    stored: the booking in the lake, None where the window is not stored as a whole.
-    """
-
-    file: str
-    account: str | None
-    booking: Booking
-    stored: Booking | None
-
-    @property
-    def window(self) -> Window:
-        return self.booking.window
-
-    @property
-    def differences(self) -> Mapping[Component, tuple[int, int]]:
-        """Micros now and as stored, of the components that differ. The management fee is in no cost answer."""
-        if self.stored is None:
-            return {}
-        pairs = {one: (self.booking.bill.of(one), self.stored.bill.of(one)) for one in Component}
-        return {one: pair for one, pair in pairs.items() if pair[0] != pair[1] and one is not Component.MANAGEMENT}
-
-
-@dataclass(frozen=True, slots=True)
-class NotReplayed:
-    """A file whose answers make no day, and why."""
+class DamagedFile:
+    """A file of which not even the question can be read."""
 
     file: str
     why: HubError
 
 
-def replay(settings: Settings, folder: Path) -> Iterator[ReplayedDay | NotReplayed]:
-    """Each file of kept answers, by day and time. Nothing is written. Raises NothingKept, StoreError."""
-    files = sorted(folder.glob(f"*{SUFFIX}"))
-    if not files:
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What became of each file. account_names: by id, of all accounts that are not purged."""
+
+    files: Iterator[Replayed | DamagedFile]
+    account_names: Mapping[str, str]
+
+
+@contextmanager
+def open_replay(settings: Settings, folder: Path) -> Iterator[Replay]:
+    """The files of kept answers in a folder, each once. Nothing is written. Raises NothingKept, StoreError."""
+    paths = sorted(folder.glob(f"*{SUFFIX}"))
+    if not paths:
         raise NothingKept(folder)
     with open_ledger(settings) as ledger:
-        for file in files:
+        answers, damaged = list[_File](), list[DamagedFile]()
+        for path in paths:
             try:
-                yield _replayed(ledger, read_kept(file))
+                answers.append(_File(open_kept(path)))
             except HubError as error:
-                yield NotReplayed(file.name, error)
+                damaged.append(DamagedFile(path.name, error))
+
+        def files() -> Iterator[Replayed | DamagedFile]:
+            yield from replay_answers(answers, ledger.coverage, lambda: ledger.lake)
+            yield from damaged
+
+        yield Replay(files(), {account.id: account.name for account in ledger.accounts.listed()})
 
 
-def book_kept(kept: Kept) -> Booking:
+def book_kept(kept: Kept) -> Interpreted:
     """What this version makes of kept answers: without what a Prometheus measured beside them."""
     reading = interpret(kept.answers, kept.question)
-    return booked(kept.question.url, Question(kept.question.window, kept.question.window), reading, None)
+    question = Question(kept.question.window, kept.question.window)
+    return Interpreted(booked(kept.question.url, question, reading, None), is_in_doubt(reading))
 
 
-def _replayed(ledger: Ledger, kept: Kept) -> ReplayedDay:
-    booking = book_kept(kept)
-    name = None
-    stored: Sequence[Booking] = ()
-    if kept.account is not None:
-        try:
-            account = ledger.accounts.find(kept.account)
-        except AccountNotFound:
-            name = kept.account
-        else:
-            name = account.name
-            days = ledger.history.days(account.id, booking.window, ledger.clock.now())
-            stored = [day.booking for day in days if day.booking.window == booking.window]
-    return ReplayedDay(kept.path.name, name, booking, stored[0] if stored else None)
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file as a kept answer."""
+
+    kept: KeptFile
+
+    @property
+    def file(self) -> str:
+        return self.kept.path.name
+
+    @property
+    def account(self) -> str | None:
+        return self.kept.account
+
+    @property
+    def url(self) -> str:
+        return self.kept.question.url
+
+    @property
+    def window(self) -> Window:
+        return self.kept.question.window
+
+    @property
+    def received_at(self) -> datetime:
+        return self.kept.received_at
+
+    def interpret(self) -> Interpreted:
+        return book_kept(self.kept.read())

@@ -6,21 +6,25 @@ A file is gzip: a line of JSON with the question and facts of the answers, then 
 import gzip
 import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Annotated
 from uuid import uuid4
 
 import msgspec
 
 from kubetally import logs
 from kubetally.domain.errors import SourceError, StoreError
-from kubetally.domain.window import Window
+from kubetally.domain.window import InvalidWindow, Window
 from kubetally.sources.faults import Answer
 from kubetally.sources.opencost.interpret import SourceAnswers, SourceQuestion, stated_currency
 
 SUFFIX = ".answers.gz"
 _FORMAT, _LEVEL = 1, 1  # of gzip: a higher level takes several times as long and saves a tenth
+_LONGEST_HEAD = 1 << 20  # bytes; a head has some hundred
 
 
 class KeptFileDamaged(StoreError):
@@ -44,24 +48,14 @@ class NotAnswered(SourceError):
         super().__init__(f"when its answers were kept, the source failed: {words}")
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Answers of a source with their question. account: id of the account, or None. path: of their file."""
-
-    account: str | None
-    answers: SourceAnswers
-    question: SourceQuestion
-    path: Path
-
-
 class _KeptAnswer(msgspec.Struct):
     status: int
     content_type: str
     server_date: datetime | None
-    received_at: datetime
+    received_at: Annotated[datetime, msgspec.Meta(tz=True)]
     duration_seconds: float
     url: str
-    size_bytes: int
+    size_bytes: Annotated[int, msgspec.Meta(ge=0)]
 
 
 class _Head(msgspec.Struct):
@@ -102,51 +96,86 @@ def keep(folder: Path, account: str | None, version: str, answers: SourceAnswers
                 packed.write(answers.assets.body)
         part.rename(folder / name)
     except OSError as error:
-        logs.warning("answers_not_kept", account=account, source=question.url, error=error.strerror or str(error))
+        why = error.strerror or str(error)
+        logs.warning("answers_not_kept", account=account, source=question.url, folder=str(folder), error=why)
         try:
             part.unlink(missing_ok=True)
         except OSError:
             return  # the folder itself can't be used, which is told
 
 
-def read_kept(path: Path) -> Kept:
-    """The answers in a file. Raises KeptFileDamaged."""
-    try:
-        with gzip.open(path) as packed:
-            head = msgspec.json.decode(packed.readline(), type=_Head)
-            if head.format != _FORMAT:
-                raise KeptFileDamaged(path, f"a version of Kubetally wrote it that is newer ({head.version})")
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Answers of a source with their question."""
+
+    answers: SourceAnswers
+    question: SourceQuestion
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFile:
+    """A file of kept answers, of which only the head was read. account: id of the account, or None."""
+
+    path: Path
+    account: str | None
+    question: SourceQuestion
+    received_at: datetime
+
+    def read(self) -> Kept:
+        """Raises KeptFileDamaged."""
+        with _opened(self.path) as packed:
+            head = _read_head(self.path, packed)
             allocations = _answer(head.allocations, packed.read(head.allocations.size_bytes))
             assets: Answer | SourceError = NotAnswered(head.assets_error or "")
             if head.assets is not None:
                 assets = _answer(head.assets, packed.read(head.assets.size_bytes))
-            is_whole = not packed.read(1)
-    except (OSError, EOFError, zlib.error, msgspec.DecodeError) as error:
-        raise KeptFileDamaged(path, str(error) or type(error).__name__) from error
-    for kept, answer in ((head.allocations, allocations), (head.assets, assets)):
-        is_whole = is_whole and (kept is None or not isinstance(answer, Answer) or len(answer.body) == kept.size_bytes)
-    if not is_whole:
-        raise KeptFileDamaged(path, "its bodies have another length than it says")
-    configs = {} if head.stated_currency is None else {"currencyCode": head.stated_currency}
-    difference = head.clock_difference_seconds
-    return Kept(
-        head.account,
-        SourceAnswers(
-            allocations,
-            assets,
-            configs if head.configs_error is None else NotAnswered(head.configs_error),
-            None if difference is None else timedelta(seconds=difference),
-        ),
-        SourceQuestion(
+            pairs = [(head.allocations, allocations), (head.assets, assets)]
+            lengths = [(kept.size_bytes, len(one.body)) for kept, one in pairs if kept and isinstance(one, Answer)]
+            if packed.read(1) or any(length != read for length, read in lengths):
+                raise KeptFileDamaged(self.path, "its answers have another length than it says")
+            configs = {} if head.stated_currency is None else {"currencyCode": head.stated_currency}
+            difference = head.clock_difference_seconds
+            answers = SourceAnswers(
+                allocations,
+                assets,
+                configs if head.configs_error is None else NotAnswered(head.configs_error),
+                None if difference is None else timedelta(seconds=difference),
+            )
+        return Kept(answers, self.question)
+
+
+def open_kept(path: Path) -> KeptFile:
+    """A file of kept answers. Raises KeptFileDamaged, also where a newer version wrote it."""
+    with _opened(path) as packed:
+        head = _read_head(path, packed)
+        question = SourceQuestion(
             head.url,
             Window(head.start, head.end),
             head.cluster_id,
             head.currency,
             head.default_currency,
             default_is_stated=head.default_is_stated,
-        ),
-        path,
-    )
+        )
+        return KeptFile(path, head.account, question, head.allocations.received_at)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[gzip.GzipFile]:
+    """The file, unpacked. What can't be read of it is KeptFileDamaged."""
+    try:
+        with gzip.open(path) as packed:
+            yield packed
+    except OSError as error:
+        raise KeptFileDamaged(path, error.strerror or str(error)) from error
+    except (EOFError, zlib.error, msgspec.DecodeError, OverflowError, ValueError, InvalidWindow) as error:
+        raise KeptFileDamaged(path, str(error) or type(error).__name__) from error
+
+
+def _read_head(path: Path, packed: gzip.GzipFile) -> _Head:
+    head = msgspec.json.decode(packed.readline(_LONGEST_HEAD), type=_Head)
+    if head.format != _FORMAT:
+        raise KeptFileDamaged(path, f"a version of Kubetally wrote it that is newer ({head.version})")
+    return head
 
 
 def _head(account: str | None, version: str, answers: SourceAnswers, question: SourceQuestion) -> _Head:
