@@ -17,8 +17,8 @@ from kubetally.domain.account import Account, AccountType
 from kubetally.domain.cluster_costs import SourceIdentity
 from kubetally.domain.collection import collected, window_of
 from kubetally.ledger.collect.collector import Collector, Report
-from kubetally.ledger.collect.plan import Due, Reason
 from kubetally.ledger.collect.savings import SavingsCollector
+from kubetally.ledger.collect.schedule import Due, Reason
 from kubetally.settings import Settings
 from kubetally.store.lake import files
 from kubetally.store.lake.columns import ALLOCATION_FILE, allocation_table

@@ -16,7 +16,7 @@ from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.component import Component
 from kubetally.domain.issues import MISSING_DATA, Issue, IssueKind
 from kubetally.domain.window import HOUR, Window
-from kubetally.ledger.stored import Coverage
+from kubetally.ledger.ports.coverage import Coverage
 from kubetally.store.meta.metadata import open_meta
 from kubetally.store.meta.secrets import KeyRing
 from kubetally.wiring.clock import SystemClock

@@ -17,7 +17,7 @@ from kubetally import samples
 from kubetally.domain.allocation import Kind
 from kubetally.domain.booking import Booking, book
 from kubetally.domain.component import Costs
-from kubetally.domain.garbage import no_garbage
+from kubetally.domain.garbage import gc_paused
 from kubetally.domain.idle_shares import order_rows, share_idle
 from kubetally.domain.reading import Reading
 from kubetally.domain.window import Window, parse_instant
@@ -95,7 +95,7 @@ def shared(folder: str) -> dict[str, float]:
     with _measured() as booked:
         booking = booked_answers(allocations, assets, *large_day.DAY)
     order = order_rows(booking.rows)
-    with no_garbage(), _measured() as found:
+    with gc_paused(), _measured() as found:
         shares = share_idle(booking.rows, order)
     assert sum(shares.cpu_weighted.tolist()) == booking.kind_costs(Kind.IDLE).cpu
     return {**found, "share": found["seconds"] / booked["seconds"]}

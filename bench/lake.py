@@ -17,8 +17,8 @@ from deltalake import DeltaTable
 from bench import fresh
 from bench.table import Line
 from kubetally.domain.collection import CollectedDay
-from kubetally.ledger.sample_fleet import FIGURES_VERSION, SampleCluster
-from kubetally.ledger.stored import CollectionGone
+from kubetally.ledger.ports.damage import CollectionGone
+from kubetally.ledger.sample.fleet import FIGURES_VERSION, SampleCluster
 from kubetally.store.lake import files
 from kubetally.store.lake.columns import ALLOCATION_FILE, allocation_tables
 from kubetally.store.lake.delta import DeltaLake

@@ -18,8 +18,9 @@ import httpx
 from bench import fresh, large_day, prepared_source
 from bench.table import Line
 from kubetally.domain.account import Account, AccountType
-from kubetally.ledger.ports import CostSource
-from kubetally.ledger.service import CostService
+from kubetally.ledger.costs.calculations import calculations
+from kubetally.ledger.costs.service import CostService
+from kubetally.ledger.ports.sources import CostSource
 from kubetally.sources.access import Access
 from kubetally.sources.opencost.client import CostModelClient
 from kubetally.sources.opencost.source import CostModelSource
@@ -28,7 +29,6 @@ from kubetally.tasks import Calculate, calculate_here, calculate_on_thread
 from kubetally.web.app import create_app
 from kubetally.web.bodies import encode
 from kubetally.web.server import run
-from kubetally.wiring.calculations import calculations
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -28,7 +28,7 @@ from kubetally.domain.evidence import SeenHour
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window
-from kubetally.ledger.ports import About
+from kubetally.ledger.ports.sources import About
 
 CLIENTS = 200
 SECONDS = 30.0
@@ -298,7 +298,7 @@ def _serve(name: str) -> None:
     from litestar.response import Response
 
     from kubetally.cli.logs import set_up_logs
-    from kubetally.ledger.service import CostService
+    from kubetally.ledger.costs.service import CostService
     from kubetally.web.app import create_app
     from kubetally.web.bodies import encode
     from kubetally.web.question import parse

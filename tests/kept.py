@@ -15,22 +15,10 @@ from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Row
-from kubetally.ledger.account_days import StoredDays
-from kubetally.ledger.stored import (
-    CollectionGone,
-    DayDamaged,
-    FileDamage,
-    LakeCheck,
-    Lengthen,
-    LogFile,
-    Maintained,
-    NotedLog,
-    PackedDay,
-    Progress,
-    SetAside,
-    StoredIds,
-    by_clock,
-)
+from kubetally.ledger.ports.account_days import StoredDays
+from kubetally.ledger.ports.coverage import Progress
+from kubetally.ledger.ports.damage import CollectionGone, DayDamaged, FileDamage, LakeCheck, SetAside
+from kubetally.ledger.ports.lake import Lengthen, LogFile, Maintained, NotedLog, PackedDay, StoredIds, by_clock
 
 
 class Broken(StoreError):

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from kubetally.cli.logs import set_up_logs
 from kubetally.domain.account import Account, AccountType, Organization
 from kubetally.domain.window import Clock
-from kubetally.ledger.accounts import AccountNotFound
-from kubetally.ledger.ports import CostSource
-from kubetally.ledger.service import CostService
-from kubetally.ledger.storage_health import StorageCheck
+from kubetally.ledger.costs.service import CostService
+from kubetally.ledger.diagnose.storage import StorageCheck
+from kubetally.ledger.ports.accounts import AccountNotFound
+from kubetally.ledger.ports.sources import CostSource
 from kubetally.settings import Settings
 from kubetally.web.app import create_app
 from kubetally.web.connections import ConnectionLimits

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel
     from kubetally.domain.window import Window, parse_window
-    from kubetally.ledger.answer import answer
+    from kubetally.present.answer import answer
     from kubetally.wiring.cluster import Cluster
     from kubetally.wiring.clusters import get_cluster_costs
 
@@ -28,7 +28,7 @@ _HOMES = {
     "ClusterCosts": "kubetally.domain.cluster_costs",
     "DetailLevel": "kubetally.domain.cluster_costs",
     "Window": "kubetally.domain.window",
-    "answer": "kubetally.ledger.answer",
+    "answer": "kubetally.present.answer",
     "get_cluster_costs": "kubetally.wiring.clusters",
     "parse_window": "kubetally.domain.window",
 }

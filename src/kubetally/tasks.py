@@ -1,4 +1,4 @@
-"""Asking several things at once, and calculating elsewhere than on the loop."""
+"""LiveFetch several things at once, and calculating elsewhere than on the loop."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine

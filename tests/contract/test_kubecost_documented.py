@@ -23,7 +23,7 @@ from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Cause
 from kubetally.domain.window import Window, parse_window
-from kubetally.ledger.answer import answer
+from kubetally.present.answer import answer
 from kubetally.settings import Settings
 from kubetally.sources.faults import Answer
 from kubetally.sources.opencost.allocations import read_allocations

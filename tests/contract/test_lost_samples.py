@@ -14,7 +14,7 @@ from kubetally.domain.collection import SETTLES_AFTER, CollectedDay, Collection
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.row import Cause
 from kubetally.domain.window import HOUR, Window, parse_window
-from kubetally.ledger.collect.read import Reader
+from kubetally.ledger.collect.reader import Reader
 from kubetally.samples.replay import ReplayServer
 from kubetally.settings import Settings
 from kubetally.wiring.cluster import Cluster
@@ -117,8 +117,8 @@ async def collected(source: ReplayServer, name: str, day: Window, now: datetime)
 
 
 async def test_gap_within_a_day_shows_before_it_settles(source: ReplayServer) -> None:
-    at_once = await collected(source, GAP, LOST, LOST.end + HOUR)
-    assert (at_once.hours_covered, at_once.state) == (24, DayState.PROVISIONAL)
+    max_concurrency = await collected(source, GAP, LOST, LOST.end + HOUR)
+    assert (max_concurrency.hours_covered, max_concurrency.state) == (24, DayState.PROVISIONAL)
     later = await collected(source, GAP, LOST, LOST.end + SETTLES_AFTER)
     assert (later.hours_covered, later.state) == (pytest.approx(24 - 3, abs=0.1), DayState.PROVISIONAL)
     assert [(issue.kind, issue.subject) for issue in later.head.issues if issue.is_missing_data] == [

@@ -12,7 +12,7 @@ from kubetally.domain.component import Component
 from kubetally.domain.errors import SourceError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Cause
-from kubetally.ledger.answer import answer
+from kubetally.present.answer import answer
 from kubetally.sources.faults import AnswerNotUnderstood, SourceFailed, SourceRefused
 from tests.plain_cluster import DB, DISK, IDLE, LOCAL, NODE, WEB, Json, bodies, container, costs_of, rows, span
 from tests.served import Asked, Reply

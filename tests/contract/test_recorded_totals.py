@@ -14,8 +14,8 @@ from kubetally.domain.component import Component, Costs
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.row import Cause
 from kubetally.domain.window import Window, parse_window
-from kubetally.ledger.answer import answer
-from kubetally.ledger.verification import verify
+from kubetally.present.answer import answer
+from kubetally.present.verification import verify
 from kubetally.samples.replay import ReplayServer
 from kubetally.settings import Settings
 from kubetally.wiring.cluster import Cluster

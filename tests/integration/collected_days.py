@@ -54,7 +54,7 @@ def opener_of(url: str) -> Iterator[Opener]:
 
 
 def collection(name: str, account_id: str = "a", day: date = DAY, cost: int = 7_000_000, **more: object) -> Collection:
-    """A collection with one row that costs so many micros, begun now."""
+    """A collection with one row that costs so many micros, started now."""
     window = window_of(day)
     costs = Costs(cpu=cost)
     issue = Issue(

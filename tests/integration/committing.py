@@ -3,7 +3,7 @@
 import sys
 from itertools import count, islice
 
-from kubetally.ledger.collect.commit import Committer
+from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.meta.metadata import open_meta

@@ -9,8 +9,8 @@ import pytest
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.collection import Collection
 from kubetally.domain.money import CurrencyOrigin
-from kubetally.ledger.account_days import AccountIsActive, CurrencyIsTold, Relabelled, StoredDays
-from kubetally.ledger.accounts import AccountNotFound
+from kubetally.ledger.ports.account_days import AccountIsActive, CurrencyIsTold, Relabelled, StoredDays
+from kubetally.ledger.ports.accounts import AccountNotFound
 from kubetally.store.meta.metadata import Metadata
 from kubetally.store.meta.schema import downgrade, upgrade
 from tests.integration.collected_days import DAY, Opener, collection, opener_of

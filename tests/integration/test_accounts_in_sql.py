@@ -21,8 +21,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from kubetally.domain.account import Account, AccountType, Credentials
-from kubetally.domain.errors import HubError, StoreError
-from kubetally.ledger.accounts import (
+from kubetally.domain.errors import KubetallyError, StoreError
+from kubetally.ledger.ports.accounts import (
     AccountExists,
     AccountIdTaken,
     AccountNotFound,
@@ -173,12 +173,12 @@ def test_of_many_who_add_a_name_at_once_one_wins_and_all_others_are_told(opens: 
     contenders = [opens() for _ in range(6)]
     start = threading.Barrier(len(contenders))
 
-    def add(one: SqlAccounts) -> Account | HubError:
+    def add(one: SqlAccounts) -> Account | KubetallyError:
         given = account(one)
         start.wait()
         try:
             return one.add(given)
-        except HubError as error:
+        except KubetallyError as error:
             return error
 
     with ThreadPoolExecutor(len(contenders)) as pool:
@@ -359,7 +359,7 @@ def test_no_secret_is_in_logs_errors_or_representations(
     ):
         try:
             act()
-        except HubError:
+        except KubetallyError:
             told.append(traceback.format_exc())
     assert "no such table" in told[-1] or "exist" in told[-1]
     whole = "\n".join((*told, caplog.text))

@@ -16,7 +16,7 @@ from kubetally.domain.account import Account, AccountType, Credentials
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.savings import SavingsDay, SavingsState
-from kubetally.ledger.stored import LogFile
+from kubetally.ledger.ports.lake import LogFile
 from kubetally.store.meta import schema
 from kubetally.store.meta.backup import DatabaseNotEmpty, DumpDamaged, DumpIsNewer, NotADump, dump, load
 from kubetally.store.meta.faults import SchemaMismatch, StoreRefused

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from kubetally.ledger.collect.commit import Committer
+from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.damage import check_share, is_in_share
 from kubetally.ledger.collect.writer import LakeWriter
-from kubetally.ledger.stored import COMMITTER
+from kubetally.ledger.ports.leases import COMMITTER
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.meta.metadata import Metadata, open_meta
 from kubetally.wiring.clock import SystemClock

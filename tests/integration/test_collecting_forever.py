@@ -9,13 +9,12 @@ from typing import Any
 
 from kubetally.domain.savings import SavingsDay
 from kubetally.ledger.collect.collector import Collector, Report
-from kubetally.ledger.collect.commit import Committer
+from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.settings import Settings
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.collect import Forever, with_collector
 from kubetally.wiring.ledger import Ledger, open_ledger
-from kubetally.wiring.reconcile import writer_of
 from tests.cluster_days import cluster_day
 from tests.kubecost_savings import CATEGORIES
 from tests.served import Asked, FixedClock, Served
@@ -88,7 +87,7 @@ async def test_savings_have_the_deadline_of_the_settings(tmp_path: Path) -> None
             day = cluster_day(added.id, day=clock.now().date(), is_running=True)
             source = replace(day.collection.source, product="Kubecost")
             day = replace(day, collection=replace(day.collection, source=source, collected_at=clock.now()))
-            Committer(writer_of(ledger, clock)).commit(ledger.lake.pack([day]))
+            Committer(ledger.writer()).commit(ledger.lake.pack([day]))
             return await savings.collect()
 
         settings = Settings(home=str(tmp_path), deadline_seconds=0.3, attempts=1, collect_processes=1)

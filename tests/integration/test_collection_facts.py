@@ -10,7 +10,7 @@ from kubetally.domain.collection import LAKE_VERSION, Collection
 from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import HOUR, Window
-from kubetally.ledger.account_days import StoredDays
+from kubetally.ledger.ports.account_days import StoredDays
 from kubetally.store.meta.coverage import SqlCoverage
 from kubetally.store.meta.schema import downgrade, upgrade
 from tests.integration.collected_days import DAY, NOW, Opener, SetClock, collection, opener_of

@@ -22,13 +22,13 @@ from kubetally.domain.allocation import Kind
 from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, Status
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.component import Component, Costs
-from kubetally.domain.errors import HubError, SourceError
+from kubetally.domain.errors import KubetallyError, SourceError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Cause
 from kubetally.domain.window import Window, parse_window
-from kubetally.ledger.answer import answer, failure
-from kubetally.ledger.asking import DeadlinePassed
-from kubetally.ledger.collect.read import Reader
+from kubetally.ledger.collect.reader import Reader
+from kubetally.ledger.costs.live import DeadlinePassed
+from kubetally.present.answer import answer, failure
 from kubetally.settings import Settings
 from kubetally.sources.address import AddressRefused
 from kubetally.sources.faults import (
@@ -622,7 +622,7 @@ async def test_user_and_password_of_a_url_are_nowhere_to_be_read(faulty: FaultSe
         (found,) = await get_costs_of_all([Cluster(url)], DAY, settings=HASTY, clock=FixedClock())
     if isinstance(found, Failed):
         error: BaseException | None = found.error
-        assert isinstance(error, HubError)
+        assert isinstance(error, KubetallyError)
         told += [failure(error, found.source), found.source]
         while error is not None:
             told += [str(error), repr(error), getattr(error, "__dict__", {})]

@@ -10,7 +10,7 @@ from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.window import Window, parse_window
-from kubetally.ledger.costs import get_cluster_costs
+from kubetally.ledger.costs.join import get_cluster_costs
 from kubetally.samples.replay import ReplayServer
 from kubetally.settings import Settings
 from kubetally.sources.access import Access

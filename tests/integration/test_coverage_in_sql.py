@@ -15,7 +15,7 @@ from kubetally.domain.booking import Booking
 from kubetally.domain.collection import NO_DATA, Collection, CoveredDay, DayState
 from kubetally.domain.component import Costs
 from kubetally.domain.window import Window
-from kubetally.ledger.stored import Progress
+from kubetally.ledger.ports.coverage import Progress
 from kubetally.store.meta.coverage import SqlCoverage, TotalTooLarge
 from kubetally.store.meta.faults import SchemaMismatch, StoreUnavailable
 from kubetally.store.meta.head import CollectionNotUnderstood

@@ -15,10 +15,9 @@ import pytest
 from deltalake import DeltaTable
 
 from kubetally.domain.money import CurrencyOrigin
+from kubetally.ledger.collect.reconcile import reconcile
 from kubetally.settings import Settings
-from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.ledger import open_ledger
-from kubetally.wiring.reconcile import reconcile
 from tests.integration.commands import PROGRAM, WHOLE, environment
 from tests.integration.test_accounts_command import Home
 from tests.integration.upstream import added, backfill
@@ -130,7 +129,7 @@ def test_next_collector_finishes_what_a_kill_left(home: Home, source: tuple[Sour
     assert home.costs("aurora")["currency"] == "EUR"
     assert labels(home) == {"USD"}
     with open_ledger(settings(home)) as ledger:
-        reconcile(ledger, SystemClock())
+        reconcile(ledger)
     assert labels(home) == {"EUR"}
 
 
@@ -215,7 +214,7 @@ def test_a_purge_that_was_killed_spares_what_was_collected_since(home: Home, sou
     assert rows(home, "allocations") == []
     backfill(home)
     with open_ledger(settings(home)) as ledger:
-        reconcile(ledger, SystemClock())
+        reconcile(ledger)
     assert home.costs("aurora")["summary"]["total_cost"] == 247.445919
 
 

@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 
 from kubetally.domain.collection import CollectedDay, Collection
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.stored import DayDamaged
+from kubetally.ledger.ports.damage import DayDamaged
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.faults import LakeDamaged
 from kubetally.store.lake.place import Place

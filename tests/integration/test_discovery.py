@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.errors import SourceError
 from kubetally.domain.window import Window, parse_window
-from kubetally.ledger.costs import get_cluster_costs
+from kubetally.ledger.costs.join import get_cluster_costs
 from kubetally.samples.replay import ReplayServer
 from kubetally.sources.access import Access
 from kubetally.sources.kubernetes.api import (

@@ -16,7 +16,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.collection import CollectedDay, Collection
-from kubetally.ledger.stored import CollectionGone, DayDamaged
+from kubetally.ledger.ports.damage import CollectionGone, DayDamaged
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.faults import LakeForeign, LakeNewer, LakeRefused, LakeUnavailable
 from kubetally.store.lake.place import Place as LakePlace

@@ -12,9 +12,9 @@ import pytest
 from deltalake import DeltaTable
 
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.collect.commit import Committer
+from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.writer import LakeWriter
-from kubetally.ledger.stored import FileDamage, LogDamaged
+from kubetally.ledger.ports.damage import FileDamage, LogDamaged
 from kubetally.settings import Settings
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.place import Place

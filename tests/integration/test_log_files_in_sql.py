@@ -1,6 +1,6 @@
 """The port `LogFiles` on every database."""
 
-from kubetally.ledger.stored import LogFile
+from kubetally.ledger.ports.lake import LogFile
 from kubetally.store.meta.log_files import SqlLogFiles
 from kubetally.store.meta.schema import ready_engine
 from tests.integration.databases import Database

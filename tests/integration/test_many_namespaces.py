@@ -5,7 +5,7 @@ from typing import Any
 
 from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel
 from kubetally.domain.window import parse_window
-from kubetally.ledger.answer import answer
+from kubetally.present.answer import answer
 from kubetally.settings import Settings
 from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.clusters import get_cluster_costs

@@ -10,11 +10,11 @@ from deltalake import DeltaTable, write_deltalake
 
 from kubetally.domain.collection import CollectedDay, window_of
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.collect.commit import Committer
+from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.damage import check_days
 from kubetally.ledger.collect.repair import Repairer
 from kubetally.ledger.collect.writer import LakeWriter
-from kubetally.ledger.history import History
+from kubetally.ledger.costs.stored_days import History
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.meta.metadata import Metadata
 from tests.cluster_days import DAY, cluster_day

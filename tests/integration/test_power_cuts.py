@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.collect.commit import Committer
+from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.store.lake.columns import allocation_table
 from kubetally.store.lake.delta import DeltaLake

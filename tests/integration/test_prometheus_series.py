@@ -11,7 +11,7 @@ from kubetally.domain.series import (
     metric_names,
 )
 from kubetally.domain.window import DAY, HOUR, Window, parse_instant, to_unix
-from kubetally.ledger.ports import SeriesSource
+from kubetally.ledger.ports.sources import SeriesSource
 from kubetally.sources.access import Access
 from kubetally.sources.prometheus.client import PrometheusClient
 from kubetally.sources.prometheus.promql import Selector

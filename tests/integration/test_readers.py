@@ -21,11 +21,11 @@ from structlog.testing import capture_logs
 from kubetally.domain.account import Account
 from kubetally.domain.collection import CollectedDay, Collection
 from kubetally.ledger.collect.collector import Collector
-from kubetally.ledger.collect.commit import Committer
-from kubetally.ledger.collect.plan import READER_DIED, Due, Reason
-from kubetally.ledger.collect.read import NOT_TRIED, Reader, Unread
+from kubetally.ledger.collect.committer import Committer
+from kubetally.ledger.collect.reader import NOT_TRIED, Reader, Unread
+from kubetally.ledger.collect.schedule import READER_DIED, Due, Reason
 from kubetally.ledger.collect.writer import LakeWriter
-from kubetally.ledger.stored import PackedDay
+from kubetally.ledger.ports.lake import PackedDay
 from kubetally.settings import Settings
 from kubetally.store.lake.columns import assets_of, rows_of
 from kubetally.store.lake.delta import DeltaLake
@@ -174,7 +174,7 @@ def test_a_process_that_dies_costs_the_days_in_hand_and_the_next_turn_is_read_el
             await until(lambda: one.pool._running is None)
             source.mode = "sound"
             assert len(contents(await one.all(), one.lake)) == 3, "in a process that was started for it"
-            assert not one.pool._deadly
+            assert not one.pool._crashed_days
 
     with capture_logs() as logs:
         run(die())

@@ -10,11 +10,12 @@ from kubetally.domain.allocation import Kind, LoadBalancerCost, VolumeCost
 from kubetally.domain.collection import CollectedDay, window_of
 from kubetally.domain.component import Costs
 from kubetally.domain.row import Row, RowDetails
-from kubetally.ledger.collect.commit import Committer
+from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.damage import check_days, read_collection
 from kubetally.ledger.collect.repair import Repairer
 from kubetally.ledger.collect.writer import LakeWriter
-from kubetally.ledger.stored import AssetsDamaged, DayDamaged, LakeCheck, PackedDay
+from kubetally.ledger.ports.damage import AssetsDamaged, DayDamaged, LakeCheck
+from kubetally.ledger.ports.lake import PackedDay
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.meta.metadata import open_meta
 from kubetally.store.meta.secrets import KeyRing

@@ -28,13 +28,14 @@ from kubetally.domain.savings import (
     SavingsSubject,
 )
 from kubetally.domain.window import Window
-from kubetally.ledger.alone import AnotherWriter
-from kubetally.ledger.collect.commit import Committer
+from kubetally.ledger.collect.committer import Committer
+from kubetally.ledger.collect.lease import AnotherWriter
+from kubetally.ledger.collect.reconcile import reconcile_days
 from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.ledger.collect.writer import LakeWriter
-from kubetally.ledger.ports import About, SavingsSource
-from kubetally.ledger.reconcile import reconcile_days
-from kubetally.ledger.stored import COMMITTER, SavingsDamaged
+from kubetally.ledger.ports.damage import SavingsDamaged
+from kubetally.ledger.ports.leases import COMMITTER
+from kubetally.ledger.ports.sources import About, SavingsSource
 from kubetally.settings import Settings
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.meta.metadata import Metadata, open_meta

@@ -14,7 +14,7 @@ from typing import Any
 from deltalake import DeltaTable
 
 from kubetally.domain.window import parse_window
-from kubetally.ledger.sample_fleet import SampleCluster
+from kubetally.ledger.sample.fleet import SampleCluster
 from kubetally.sources.kubecost.savings_items import DRILL_DOWNS
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.sample import account_id
@@ -96,8 +96,8 @@ def test_collect_asks_a_kubecost_for_savings_once(tmp_path: Path) -> None:
         assert done.code == 0, done.err
         first = stored(home)
         paths = [asked.path for asked in server.asked]
-        begun = paths.index("/model/savings/requestSizingV2")
-        assert "/model/allocation" not in paths[begun:]
+        started = paths.index("/model/savings/requestSizingV2")
+        assert "/model/allocation" not in paths[started:]
         home.call("collect", KUBETALLY_COLLECT_DAYS="2", KUBETALLY_ATTEMPTS="1")
         assert [asked.path for asked in server.asked].count("/model/savings/requestSizingV2") == 1
     assert stored(home) == first

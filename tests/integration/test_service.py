@@ -30,8 +30,8 @@ from litestar.testing import TestClient
 
 from kubetally.domain.account import Account, AccountType, Credentials
 from kubetally.domain.window import LATEST_UNIX
-from kubetally.ledger.history import History
-from kubetally.ledger.service import CostService
+from kubetally.ledger.costs.service import CostService
+from kubetally.ledger.costs.stored_days import History
 from kubetally.samples.replay import ReplayServer
 from kubetally.store.meta.faults import StoreUnavailable
 from kubetally.web import wire

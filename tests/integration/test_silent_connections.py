@@ -28,7 +28,7 @@ BEGUN = [
 
 
 @contextmanager
-def connected(url: str, count: int, begun: bytes = b"", source: str = "127.0.0.1") -> Iterator[list[socket.socket]]:
+def connected(url: str, count: int, started: bytes = b"", source: str = "127.0.0.1") -> Iterator[list[socket.socket]]:
     """Connections that send the beginning of a request, or nothing."""
     there = urlsplit(url)
     with ExitStack() as stack:
@@ -38,7 +38,7 @@ def connected(url: str, count: int, begun: bytes = b"", source: str = "127.0.0.1
             one.settimeout(20)
             one.bind((source, 0))
             one.connect((there.hostname, there.port))
-            one.sendall(begun)
+            one.sendall(started)
             many.append(one)
         yield many
 
@@ -57,9 +57,9 @@ def url(replay: ReplayServer) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("begun", BEGUN)
-def test_silent_connections_lock_nobody_out(url: str, begun: bytes) -> None:
-    with connected(url, 300, begun) as many:
+@pytest.mark.parametrize("started", BEGUN)
+def test_silent_connections_lock_nobody_out(url: str, started: bytes) -> None:
+    with connected(url, 300, started) as many:
         for address in ("127.0.0.1", "127.0.0.2"):
             with httpx.Client(transport=httpx.HTTPTransport(local_address=address), timeout=20) as client:
                 assert client.get(f"{url}/healthz").status_code == 200
@@ -89,6 +89,6 @@ def test_total_is_limited_where_each_address_has_few(replay: ReplayServer) -> No
 def test_head_has_to_come_in_time(replay: ReplayServer) -> None:
     limits = ConnectionLimits(head_seconds=0.2)
     with serving(cost_service(AccountsInMemory()), limits=limits) as url:
-        for begun in BEGUN[:3]:
-            with connected(url, 1, begun) as [one]:
+        for started in BEGUN[:3]:
+            with connected(url, 1, started) as [one]:
                 until_closed(one)

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from kubetally.ledger.storage_health import MIN_FREE_BYTES, DiskSpace, StorageCheck, StorageProblemKind
+from kubetally.ledger.diagnose.storage import MIN_FREE_BYTES, DiskSpace, StorageCheck, StorageProblemKind
 from kubetally.samples.replay import ReplayServer
 from kubetally.settings import Settings
 from kubetally.wiring.ledger import open_ledger

@@ -21,7 +21,7 @@ from deltalake import DeltaTable
 from kubetally.domain.allocation import Kind
 from kubetally.domain.row import Row
 from kubetally.ledger.collect.damage import read_collection
-from kubetally.ledger.stored import PackedDay
+from kubetally.ledger.ports.lake import PackedDay
 from kubetally.samples.replay import ReplayServer
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.schema import ALLOCATIONS, ASSETS, SCHEMA_VERSION, VERSION_KEY

@@ -78,10 +78,10 @@ def test_what_is_raised_is_raised() -> None:
 
 
 async def test_work_is_done_or_until_it_is_stopped_and_is_never_left_behind() -> None:
-    begun, ended = asyncio.Event(), asyncio.Event()
+    started, ended = asyncio.Event(), asyncio.Event()
 
     async def work() -> None:
-        begun.set()
+        started.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -90,14 +90,14 @@ async def test_work_is_done_or_until_it_is_stopped_and_is_never_left_behind() ->
 
     stop = asyncio.Event()
     stopped = asyncio.create_task(until_set(stop, work()))
-    await begun.wait()
+    await started.wait()
     stop.set()
     await stopped
     assert ended.is_set()
-    for event in (begun, ended, stop):
+    for event in (started, ended, stop):
         event.clear()
     cancelled = asyncio.create_task(until_set(stop, work()))
-    await begun.wait()
+    await started.wait()
     cancelled.cancel()
     await asyncio.wait([cancelled])
     assert cancelled.cancelled()
@@ -113,17 +113,17 @@ async def test_what_work_raises_before_it_is_stopped_is_raised() -> None:
 
 
 async def test_what_work_raises_while_its_waiter_gives_up_is_seen() -> None:
-    begun = asyncio.Event()
+    started = asyncio.Event()
 
     async def work() -> None:
-        begun.set()
+        started.set()
         try:
             await asyncio.Event().wait()
         finally:
             raise SourceError("broke")
 
     waiting = asyncio.create_task(until_set(asyncio.Event(), work()))
-    await begun.wait()
+    await started.wait()
     waiting.cancel()
     await asyncio.wait([waiting])
     assert waiting.cancelled() or waiting.exception() is not None

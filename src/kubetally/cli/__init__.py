@@ -1,1 +1,1 @@
-"""The command line: one module a command. What is heavy is imported where it is used, so that --help is quick."""
+"""The command line: one module a command. Heavy modules are imported where they are used, so that --help is quick."""

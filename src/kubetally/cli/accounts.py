@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from kubetally.domain.account import Account
-    from kubetally.ledger.account_days import StoredDays
+    from kubetally.ledger.ports.account_days import StoredDays
     from kubetally.wiring.account_days import KnownAccount
 
 accounts = typer.Typer(

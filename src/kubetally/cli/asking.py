@@ -11,7 +11,7 @@ from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity, Status
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import DEFAULT_CURRENCY, currency_code
 from kubetally.domain.window import DAY, EARLIEST, Window
-from kubetally.ledger.accounts import AccountNotFound
+from kubetally.ledger.ports.accounts import AccountNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -246,7 +246,7 @@ def print_json(answers: "Answers", body_of: "Callable[[ClusterCosts], dict[str, 
 
     A cluster that failed has its place in it, with every key that the others have.
     """
-    from kubetally.ledger.answer import failure
+    from kubetally.present.answer import failure
 
     known = [body_of(answer) for answer in answers if isinstance(answer, ClusterCosts)]
     keys, given = _keys(body_of, known), iter(known)

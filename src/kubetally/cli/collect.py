@@ -20,11 +20,11 @@ from kubetally.cli.start import start as start_up
 from kubetally.domain.collection import DAMAGE_CODES, NO_DATA
 from kubetally.domain.errors import RequestError
 from kubetally.domain.window import InvalidWindow
-from kubetally.ledger.collect.guard import NOT_BEGUN, OVERTAKEN
+from kubetally.ledger.collect.replacement import NOT_BEGUN, OVERTAKEN
 
 if TYPE_CHECKING:
     from kubetally.ledger.collect.collector import Report
-    from kubetally.ledger.collect.commit import Outcome
+    from kubetally.ledger.collect.committer import Outcome
     from kubetally.settings import Settings
     from kubetally.wiring.coverage import Covered
 

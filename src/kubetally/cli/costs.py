@@ -86,7 +86,7 @@ def show(answers: "list[ClusterCosts | Failed]", by: DetailLevel, output: Format
     """Print the answers; `quiet`: without notes of how they are printed."""
     match output:
         case Format.JSON:
-            from kubetally.ledger.answer import answer
+            from kubetally.present.answer import answer
 
             print_json(answers, lambda costs: answer(costs, by), is_one=is_one)
         case Format.CSV:

@@ -214,7 +214,7 @@ def _sum(fact: "FactSum") -> dict[str, Any]:
 
 
 def _day(day: "CoveredDay", balance: "Mapping[Component, ComponentBalance]", missing: Missing) -> dict[str, Any]:
-    from kubetally.ledger.answer import issue_body
+    from kubetally.present.answer import issue_body
 
     error = None if day.last_error is None else {"code": day.last_error[0], "message": day.last_error[1]}
     return {

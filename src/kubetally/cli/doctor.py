@@ -67,7 +67,7 @@ def doctor(
       kubetally doctor http://localhost:9003
       kubetally doctor prod
     """
-    from kubetally.ledger.diagnosis import Level
+    from kubetally.ledger.diagnose.source import Level
     from kubetally.tasks import run
     from kubetally.wiring.diagnosis import with_storage
 

@@ -3,7 +3,7 @@
 import sys
 
 from kubetally.cli.grid import escaped
-from kubetally.domain.errors import BalanceError, HubError, NotFound, RequestError, SourceError, StoreError
+from kubetally.domain.errors import BalanceError, KubetallyError, NotFound, RequestError, SourceError, StoreError
 
 OK = 0
 PAST_TOLERANCE = 1
@@ -16,7 +16,7 @@ NO_SOURCE = 3
 INTERRUPTED = 130
 
 # The first family that fits.
-EXITS: tuple[tuple[type[HubError], int], ...] = (
+EXITS: tuple[tuple[type[KubetallyError], int], ...] = (
     (RequestError, USAGE),
     (NotFound, USAGE),
     (SourceError, NO_SOURCE),
@@ -25,7 +25,7 @@ EXITS: tuple[tuple[type[HubError], int], ...] = (
 )
 
 
-def exit_code(error: HubError) -> int:
+def exit_code(error: KubetallyError) -> int:
     """The exit code for what stopped a command."""
     return next((code for family, code in EXITS if isinstance(error, family)), NO_SOURCE)
 

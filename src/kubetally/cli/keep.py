@@ -13,10 +13,10 @@ from kubetally.cli.days import days_in_words
 from kubetally.cli.start import start as start_up
 from kubetally.domain.errors import RequestError
 from kubetally.domain.window import rfc3339
-from kubetally.ledger.stored import DayDamaged
+from kubetally.ledger.ports.damage import DayDamaged
 
 if TYPE_CHECKING:
-    from kubetally.ledger.stored import Maintained
+    from kubetally.ledger.ports.lake import Maintained
     from kubetally.wiring.backup_file import Contents
     from kubetally.wiring.damage import Found
 

@@ -12,7 +12,7 @@ from typer._click.exceptions import NoArgsIsHelpError, UsageError  # typer has n
 from typer.core import TyperGroup
 
 from kubetally.cli import exits
-from kubetally.domain.errors import HubError
+from kubetally.domain.errors import KubetallyError
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 _COMMANDS = {
@@ -66,7 +66,7 @@ class _Commands(TyperGroup):
                 return super().invoke(ctx)
             finally:
                 sys.stdout.flush()
-        except HubError as error:
+        except KubetallyError as error:
             exits.complain(str(error))
             raise typer.Exit(exits.exit_code(error)) from error
         except NoArgsIsHelpError:  # its words are the help

@@ -16,7 +16,7 @@ from kubetally.domain.window import rfc3339
 
 if TYPE_CHECKING:
     from kubetally.domain.booking_comparison import Difference
-    from kubetally.ledger.replay import Replayed
+    from kubetally.ledger.diagnose.replay import Replayed
     from kubetally.wiring.replay import DamagedFile
 
 _DIFFERENCES_SHOWN = 10  # of a day
@@ -30,7 +30,7 @@ def replay(
 
     Nothing is asked and nothing is written. Exit 1 if a day differs, or a file or a stored day can't be read.
     """
-    from kubetally.ledger.replay import FAILED, Replayed
+    from kubetally.ledger.diagnose.replay import FAILED, Replayed
     from kubetally.wiring.replay import open_replay
 
     is_same, bodies, counts = True, list[dict[str, Any]](), Counter[str]()
@@ -67,8 +67,8 @@ _COUNTED: Mapping[str, Callable[[int], str]] = {
 
 def _lines(one: "Replayed", account_names: Mapping[str, str]) -> Iterator[str]:
     from kubetally.cli.grid import printable
-    from kubetally.ledger.replay import Outcome
-    from kubetally.ledger.words import window_words
+    from kubetally.domain.words import window_words
+    from kubetally.ledger.diagnose.replay import Outcome
 
     account = one.answer.account
     name = one.answer.url if account is None else account_names.get(account, f"account {account} (of another database)")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from kubetally.cli.grid import Grid
-    from kubetally.ledger.comparison import Comparison
+    from kubetally.present.comparison import Comparison
 
 _BAR = 20
 
@@ -64,7 +64,7 @@ def report(
     """
     from kubetally.cli.screen import console
     from kubetally.cli.tables import print_rounding
-    from kubetally.ledger.comparison import compare
+    from kubetally.present.comparison import compare
 
     settings = start_up(quiet=quiet)
     span = window_of(window, start, end)
@@ -98,7 +98,7 @@ def print_report(out: "Console", costs: ClusterCosts, comparison: "Comparison") 
 
 def _comparison(costs: ClusterCosts, comparison: "Comparison") -> "Grid":
     from kubetally.cli.grid import Grid
-    from kubetally.ledger.words import money
+    from kubetally.present.text import money
 
     full, part = comparison.full, comparison.infrastructure_permille
     grid = Grid(["comparison"], [costs.currency, "of full"])
@@ -112,7 +112,8 @@ def _comparison(costs: ClusterCosts, comparison: "Comparison") -> "Grid":
 def _shares(out: "Console", costs: ClusterCosts, comparison: "Comparison") -> "Grid":
     from kubetally.cli.grid import Grid
     from kubetally.cli.screen import draws_lines
-    from kubetally.ledger.words import NOT_MEASURED, component_word, money
+    from kubetally.domain.words import component_word
+    from kubetally.present.text import NOT_MEASURED, money
 
     grid = Grid(["component"], [costs.currency, "share", ""])
     marks = ("█", "░") if draws_lines(out) else ("#", ".")
@@ -139,7 +140,7 @@ def bar(permille: int | None, full: str, empty: str) -> str:
 
 
 def _body(costs: ClusterCosts, comparison: "Comparison") -> dict[str, object]:
-    from kubetally.ledger.answer import issue_body, source_body
+    from kubetally.present.answer import issue_body, source_body
 
     known = costs.status is not Status.NO_DATA
     return {

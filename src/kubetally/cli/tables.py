@@ -12,27 +12,25 @@ from kubetally.domain.component import Component, Costs
 from kubetally.domain.efficiency import Efficiency
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.series import LegacySums
-from kubetally.ledger.fleet import FleetSum, fleet_sums
-from kubetally.ledger.verification import Verification, verify
-from kubetally.ledger.words import (
+from kubetally.domain.words import component_word, hours_words, window_words
+from kubetally.ledger.accounts.duplicates import FleetSum, fleet_sums
+from kubetally.present.text import (
     BALANCE,
     NOT_MEASURED,
     UNKNOWN,
     balance_of,
     causes_in_words,
-    component_word,
     currency_words,
     efficiency_in_words,
     hours_of,
-    hours_words,
     money,
     notes_of,
     percent,
     savings_in_words,
     status_words,
     total_balance,
-    window_words,
 )
+from kubetally.present.verification import Verification, verify
 
 if TYPE_CHECKING:
     from kubetally.wiring.clusters import Failed

@@ -32,7 +32,7 @@ from kubetally.domain.errors import RequestError
 from kubetally.domain.money import to_number
 
 if TYPE_CHECKING:
-    from kubetally.ledger.verification import Verification
+    from kubetally.present.verification import Verification
     from kubetally.wiring.clusters import Failed
 
 
@@ -75,7 +75,7 @@ def verify(
     Example:
       kubetally verify --url http://localhost:9003 --window 7d --tolerance 5%
     """
-    from kubetally.ledger.verification import verify as compare
+    from kubetally.present.verification import verify as compare
 
     allowed = parse_tolerance(tolerance)
     settings = start_up(quiet=quiet)
@@ -113,7 +113,7 @@ def parse_tolerance(text: str) -> float:
 
 def _any_unverified(answers: "list[ClusterCosts | Failed]", allowed: float) -> bool:
     """Whether any cluster with data differs by more than what is allowed, or was answered without samples."""
-    from kubetally.ledger.verification import verify as compare
+    from kubetally.present.verification import verify as compare
 
     read = [costs for costs in answers if isinstance(costs, ClusterCosts) and costs.status is not Status.NO_DATA]
     return any(costs.lacks_evidence or not compare(costs, allowed).is_within for costs in read)
@@ -122,7 +122,7 @@ def _any_unverified(answers: "list[ClusterCosts | Failed]", allowed: float) -> b
 def _print(checked: "list[tuple[ClusterCosts, Verification]]", *, quiet: bool) -> None:
     from kubetally.cli.screen import console, say
     from kubetally.cli.tables import print_balance, print_heading, print_notes, print_rounding
-    from kubetally.ledger.words import hours_of
+    from kubetally.present.text import hours_of
 
     out = console()
     for costs, check in checked:
@@ -139,7 +139,7 @@ def _print(checked: "list[tuple[ClusterCosts, Verification]]", *, quiet: bool) -
 
 def verdict(check: "Verification", currency: str) -> str:
     """One sentence: whether it is within the tolerance, both totals, and how far they are apart."""
-    from kubetally.ledger.words import money
+    from kubetally.present.text import money
 
     word = "Within" if check.is_within else "PAST"
     fees = (one for one in check.components if one.component is Component.MANAGEMENT and not one.source_shows)
@@ -153,7 +153,7 @@ def verdict(check: "Verification", currency: str) -> str:
 
 
 def _body(costs: ClusterCosts, check: "Verification") -> dict[str, object]:
-    from kubetally.ledger.answer import issue_body, source_body
+    from kubetally.present.answer import issue_body, source_body
 
     known = costs.status is not Status.NO_DATA
     return {

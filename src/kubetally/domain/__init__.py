@@ -1,1 +1,1 @@
-"""The accounting: pure, exact, standard library only."""
+"""The accounting: pure and exact. Imports the standard library without clock, environment, logging or async."""

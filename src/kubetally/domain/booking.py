@@ -18,7 +18,7 @@ from kubetally.domain.component import NO_CLASSES, Component, Costs, NetworkClas
 from kubetally.domain.days_around import DayFacts
 from kubetally.domain.difference import unexplained
 from kubetally.domain.errors import BalanceError
-from kubetally.domain.garbage import no_garbage
+from kubetally.domain.garbage import gc_paused
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.reading import Reading
@@ -90,7 +90,7 @@ class Booking:
         }
 
 
-@no_garbage()
+@gc_paused()
 def book(reading: Reading) -> Booking:
     """The balanced rows of what a source answered.
 
@@ -119,7 +119,7 @@ def book(reading: Reading) -> Booking:
     rows = (*use.containers, *(line for line in lines if any(line.costs) or any(line.hours)))
     if Costs.sum(row.costs for row in rows) != bill.costs:
         raise PartsDoNotAddUp(reading.window, Costs.sum(row.costs for row in rows), bill.costs)
-    _look_for_what_is_odd(reading, use, bill, issues)
+    _check_plausibility(reading, use, bill, issues)
     return Booking(
         window=reading.window,
         covered=reading.covered,
@@ -174,7 +174,7 @@ def _identity(row: Allocation) -> tuple[object, ...]:
     return identity
 
 
-def _look_for_what_is_odd(reading: Reading, use: Use, bill: Bill, issues: list[Issue]) -> None:
+def _check_plausibility(reading: Reading, use: Use, bill: Bill, issues: list[Issue]) -> None:
     """Answers that are well-formed and yet can't be the whole truth."""
     if use.containers or any(use.everything):
         running = any(row.hours.cpu_core_hours or row.hours.ram_byte_hours or row.node for row in use.containers)

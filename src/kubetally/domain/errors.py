@@ -6,7 +6,7 @@ What is wrong with the data is not an error but an `Issue` beside the result (`d
 from typing import Any, ClassVar
 
 
-class HubError(Exception):
+class KubetallyError(Exception):
     """What stops the work. Its message says what happened, where, and what to do."""
 
     code: ClassVar[str] = "hub_error"
@@ -17,35 +17,35 @@ class HubError(Exception):
         return _copied, (type(self), self.args), self.__dict__
 
 
-def _copied(kind: type[HubError], args: tuple[Any, ...]) -> HubError:
+def _copied(kind: type[KubetallyError], args: tuple[Any, ...]) -> KubetallyError:
     return kind.__new__(kind, *args)
 
 
-class RequestError(HubError):
+class RequestError(KubetallyError):
     """The caller can mend it."""
 
     code = "bad_request"
 
 
-class NotFound(HubError):
+class NotFound(KubetallyError):
     """There is no such thing."""
 
     code = "not_found"
 
 
-class SourceError(HubError):
+class SourceError(KubetallyError):
     """A system we read from did not give a usable answer."""
 
     code = "source_error"
 
 
-class StoreError(HubError):
+class StoreError(KubetallyError):
     """A system we keep data in failed."""
 
     code = "store_error"
 
 
-class BalanceError(HubError):
+class BalanceError(KubetallyError):
     """Our own sums do not hold: a defect of Kubetally, never of the data."""
 
     code = "balance_error"

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _callers: list[None] = []
-"""An entry for each caller of `no_garbage`, in any thread. The collector runs again once the last one has left."""
+"""An entry for each caller of `gc_paused`, in any thread. The collector runs again once the last one has left."""
 
 
 @contextmanager
-def no_garbage() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Pause the garbage collector while tens of thousands of rows are made, all of which stay; also a decorator.
 
     It would look through them again and again and find no cycle: a quarter of the time that reading and booking a day

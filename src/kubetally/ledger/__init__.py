@@ -1,1 +1,1 @@
-"""What Kubetally does: it reads clusters, books what they cost and answers for it."""
+"""What Kubetally does: it reads clusters, books what they cost and answers for it. Imports `domain`."""

@@ -1,1 +1,1 @@
-"""Readers of what others measure: each turns a foreign answer into the ledger's own terms, at the edge."""
+"""Clients of cost sources: each turns foreign answers into the domain's terms. Imports `domain`, `ledger.ports`."""

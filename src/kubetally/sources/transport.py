@@ -19,7 +19,7 @@ from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
 from stamina.typing import RetryDetails, RetryHook
 
 from kubetally import logs
-from kubetally.domain.errors import HubError, SourceError
+from kubetally.domain.errors import KubetallyError, SourceError
 from kubetally.domain.window import Clock
 from kubetally.masking import Mask
 from kubetally.sources.access import Access
@@ -65,7 +65,7 @@ __all__ = [
 
 Params = Sequence[tuple[str, str]] | Mapping[str, str]
 Renew = Callable[[], Awaitable[Access]]
-"""Gets fresh credentials, where those at hand have expired. Raises HubError."""
+"""Gets fresh credentials, where those at hand have expired. Raises KubetallyError."""
 
 _MIB = 1024 * 1024
 _TRIES_OF_FAILED = 2
@@ -233,7 +233,7 @@ class Transport:
                     source=self.masked_url,
                     path=path,
                     error=error.code,
-                    attempts=tries.begun,
+                    attempts=tries.started,
                     duration_seconds=round(time.monotonic() - began, 3),
                 )
             if _is_closed_door(error) and not quiet:
@@ -279,7 +279,7 @@ class Transport:
             wait_jitter=self._limits.backoff_initial_seconds,
         ):
             with attempt:
-                tries.begun += 1
+                tries.started += 1
                 return await self._try(question)
         raise AssertionError("stamina ends with an answer or an error")
 
@@ -384,17 +384,17 @@ class _Tries:
     """What happened with one question so far, and whether to try again."""
 
     def __init__(self) -> None:
-        self.begun = 0
+        self.started = 0
         self.last: Exception | None = None
 
     def worth_another(self, error: Exception) -> bool:
-        if not isinstance(error, HubError):
+        if not isinstance(error, KubetallyError):
             return False
         self.last = error
         if isinstance(error, SourceTimeout) and error.waiting is Waiting.READ:
             return False  # it was given all the time there is, and may work on the first question still
         # A question that breaks the source twice will break it again, and may cost it minutes each time.
-        return error.retryable and not (isinstance(error, SourceFailed) and self.begun >= _TRIES_OF_FAILED)
+        return error.retryable and not (isinstance(error, SourceFailed) and self.started >= _TRIES_OF_FAILED)
 
 
 def _refusal(shown: str, status: int, start: bytes, mask: Mask) -> SourceError:

@@ -1,1 +1,1 @@
-"""What Kubetally keeps: the metadata in SQL, booked days in a lake."""
+"""What Kubetally stores: metadata in SQL, booked days in a lake. Imports `domain`, `ledger.ports`."""

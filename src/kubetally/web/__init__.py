@@ -1,1 +1,1 @@
-"""The HTTP faces: Litestar applications and the server that runs them."""
+"""The HTTP faces: Litestar applications and their server. Imports `domain`, `ledger`, `present`."""

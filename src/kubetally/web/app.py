@@ -7,10 +7,10 @@ from litestar import Request, get
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.response import Response
 
-from kubetally.domain.errors import HubError, NotFound
+from kubetally.domain.errors import KubetallyError, NotFound
 from kubetally.domain.window import Clock
-from kubetally.ledger.service import ClusterUnreadable, CostService
-from kubetally.ledger.storage_health import StorageCheck
+from kubetally.ledger.costs.service import ClusterUnreadable, CostService
+from kubetally.ledger.diagnose.storage import StorageCheck
 from kubetally.web.connections import Connections
 from kubetally.web.costs import CostAnswers
 from kubetally.web.documentation import openapi_config, openapi_json, swagger
@@ -25,7 +25,7 @@ from kubetally.web.proxies import TrustedProxies
 from kubetally.web.question import DEFAULT_WINDOW
 from kubetally.web.secret import Secret
 from kubetally.web.sign_in import SIGN_IN, SignIn, sign_in_page
-from kubetally.web.watch import WatchedApp
+from kubetally.web.watch import InstrumentedApp
 from kubetally.web.wrong_secrets import WrongSecrets
 
 _log = structlog.get_logger(__name__)
@@ -43,7 +43,7 @@ def create_app(
     storage: StorageCheck | None = None,
     sign_in: SignIn | None = None,
     proxies: TrustedProxies | None = None,
-) -> WatchedApp:
+) -> InstrumentedApp:
     """The whole service. It closes `service` when it stops.
 
     `page_window` is what `/` shows before anyone chooses; `secret_file` is where the secret is kept, None where the
@@ -58,7 +58,7 @@ def create_app(
     def as_problem(request: AnyRequest, error: Exception) -> Response[bytes]:
         return _problem(request, error, known).response()
 
-    app = WatchedApp(
+    app = InstrumentedApp(
         route_handlers=[
             metroculus(service, known, clock, costs),
             operations(service, figures, version, life, storage),
@@ -91,7 +91,7 @@ def _problem(request: AnyRequest, error: Exception, secret: Secret) -> Problem:
     match error:
         case Problem():
             return error
-        case HubError():
+        case KubetallyError():
             if not isinstance(error, ClusterUnreadable | NotFound):
                 _log.error("request_failed", code=error.code, message=str(error))
             return problem_of(error)

@@ -5,9 +5,9 @@ from typing import Any, Final
 import msgspec
 
 from kubetally.domain.cluster_costs import DetailLevel
-from kubetally.ledger.answer import answer as body_of
-from kubetally.ledger.cache import Bounded, SingleFlight
-from kubetally.ledger.service import CachedAnswer
+from kubetally.ledger.costs.cache import Bounded, SingleFlight
+from kubetally.ledger.costs.service import CachedAnswer
+from kubetally.present.answer import answer as body_of
 from kubetally.tasks import Calculate
 from kubetally.web.question import Dates, Question
 

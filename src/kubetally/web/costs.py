@@ -5,7 +5,7 @@ from typing import Final
 from litestar.types import HTTPScope, Receive, Scope, Send
 
 from kubetally.domain.window import Clock
-from kubetally.ledger.service import CachedAnswer, CostService
+from kubetally.ledger.costs.service import CachedAnswer, CostService
 from kubetally.web.bodies import Bodies
 from kubetally.web.documentation import METROCULUS
 from kubetally.web.figures import Figures

@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from kubetally.ledger.service import ClustersProgress, CostService
-from kubetally.ledger.storage_health import StorageHealth, StorageProblemKind
+from kubetally.ledger.costs.service import ClustersProgress, CostService
+from kubetally.ledger.diagnose.storage import StorageHealth, StorageProblemKind
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4"
 _SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0)

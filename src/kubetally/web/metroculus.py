@@ -9,7 +9,7 @@ from litestar.response import Response
 from litestar.types import ASGIApp
 
 from kubetally.domain.window import Clock
-from kubetally.ledger.service import CostService
+from kubetally.ledger.costs.service import CostService
 from kubetally.web import wire
 from kubetally.web.costs import COSTS, CostAnswers
 from kubetally.web.documentation import METROCULUS

@@ -10,9 +10,9 @@ from litestar import Router, get
 from litestar.openapi import ResponseSpec
 from litestar.response import Response
 
-from kubetally.domain.errors import HubError
-from kubetally.ledger.service import ClustersProgress, CostService
-from kubetally.ledger.storage_health import StorageCheck, StorageHealth, StorageProblemKind
+from kubetally.domain.errors import KubetallyError
+from kubetally.ledger.costs.service import ClustersProgress, CostService
+from kubetally.ledger.diagnose.storage import StorageCheck, StorageHealth, StorageProblemKind
 from kubetally.web import wire
 from kubetally.web.figures import MEDIA_TYPE, Figures
 from kubetally.web.problems import NO_STORE
@@ -42,21 +42,21 @@ def operations(
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 return None if storage is None else await storage.latest()
-        except (TimeoutError, HubError) as error:
-            _log.warning("storage_unknown", why=error.code if isinstance(error, HubError) else "timeout")
+        except (TimeoutError, KubetallyError) as error:
+            _log.warning("storage_unknown", why=error.code if isinstance(error, KubetallyError) else "timeout")
             return None
 
-    async def failure_of_accounts() -> HubError | None:
+    async def failure_of_accounts() -> KubetallyError | None:
         try:
             await service.check(PATIENCE_SECONDS)
-        except HubError as error:
+        except KubetallyError as error:
             return error
         return None
 
     async def progress() -> ClustersProgress | None:
         try:
             return await service.progress(PATIENCE_SECONDS)
-        except HubError as error:  # of which /readyz tells; the other figures are as good as ever
+        except KubetallyError as error:  # of which /readyz tells; the other figures are as good as ever
             _log.warning("collecting_unknown", why=error.code)
             return None
 

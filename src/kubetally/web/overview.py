@@ -15,18 +15,18 @@ from litestar.response import Response
 from litestar.types import HTTPScope
 
 from kubetally.domain.account import Account
-from kubetally.domain.errors import BalanceError, HubError, RequestError
+from kubetally.domain.errors import BalanceError, KubetallyError, RequestError
 from kubetally.domain.window import Clock, Window, parse_window, to_unix
-from kubetally.ledger.cache import Bounded, SingleFlight
-from kubetally.ledger.fleet import twice_there
-from kubetally.ledger.service import KEPT, CostService
-from kubetally.ledger.words import window_words
+from kubetally.domain.words import window_words
+from kubetally.ledger.accounts.duplicates import find_duplicate_clusters
+from kubetally.ledger.costs.cache import Bounded, SingleFlight
+from kubetally.ledger.costs.service import KEPT, CostService
 from kubetally.web.costs import COSTS
 from kubetally.web.html import AnyRequest, html_response, page, text
 from kubetally.web.metroculus import PREFIX
 from kubetally.web.proxies import TrustedProxies
 from kubetally.web.secret import Secret
-from kubetally.web.section import Glance, glance, section
+from kubetally.web.section import ClusterCard, glance, section
 from kubetally.web.sign_in import SignIn
 
 CLUSTERS_A_PAGE: Final = 20
@@ -120,7 +120,7 @@ class _Glances:
         self._kept: Bounded[_Key, _Kept] = Bounded(_GLANCES_KEPT)
         self._flights: SingleFlight[_Key, _Kept] = SingleFlight()
 
-    async def of(self, account: Account, window: Window) -> "_Kept | HubError":
+    async def of(self, account: Account, window: Window) -> "_Kept | KubetallyError":
         """What is shown of the account, as it is or was read lately, or why there is nothing."""
         try:
             key = account.id, await self._service.costs_depend_on(account.id), window
@@ -128,7 +128,7 @@ class _Glances:
             if kept is not None and kept.age_seconds < kept.keep_seconds:
                 return kept
             return await self._flights(key, lambda: self._read(account, key))
-        except HubError as error:
+        except KubetallyError as error:
             return error
         except Exception as error:  # a defect met by one cluster must not take the page of the others
             _log.error("defect", account=account.id, exc_info=error)
@@ -146,7 +146,7 @@ class _Glances:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    shown: Glance
+    shown: ClusterCard
     read_at: float
 
     @property
@@ -159,7 +159,9 @@ class _Kept:
         return _TO_BE_MENDED_KEPT_SECONDS if self.shown.is_to_be_mended else KEPT.total_seconds()
 
 
-async def _glances_of(glances: _Glances, accounts: list[Account], window: Window) -> "list[_Kept | HubError | None]":
+async def _glances_of(
+    glances: _Glances, accounts: list[Account], window: Window
+) -> "list[_Kept | KubetallyError | None]":
     """What each cost, why that is not known, or None where it takes longer than a person likes to wait."""
     tasks = [asyncio.create_task(glances.of(account, window)) for account in accounts]
     if tasks:
@@ -171,9 +173,9 @@ async def _glances_of(glances: _Glances, accounts: list[Account], window: Window
     return [task.result() if task.done() and not task.cancelled() else None for task in tasks]
 
 
-def _sections(accounts: Sequence[Account], found: "Sequence[_Kept | HubError | None]") -> str:
+def _sections(accounts: Sequence[Account], found: "Sequence[_Kept | KubetallyError | None]") -> str:
     """All of them, with a note at each that seems to be of one cluster with another on the page."""
-    notes = iter(twice_there([one.shown.seen for one in found if isinstance(one, _Kept)]))
+    notes = iter(find_duplicate_clusters([one.shown.seen for one in found if isinstance(one, _Kept)]))
     return "".join(
         section(account, one.shown, one.age_seconds, next(notes)) if isinstance(one, _Kept) else section(account, one)
         for account, one in zip(accounts, found, strict=True)

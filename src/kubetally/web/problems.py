@@ -6,11 +6,11 @@ from typing import Final
 
 from litestar.response import Response
 
-from kubetally.domain.errors import BalanceError, HubError, NotFound, RequestError, SourceError, StoreError
+from kubetally.domain.errors import BalanceError, KubetallyError, NotFound, RequestError, SourceError, StoreError
 from kubetally.domain.series import TooManyPoints
-from kubetally.ledger.cache import GivenUp
-from kubetally.ledger.history import HistoryGone
-from kubetally.ledger.service import ClusterUnreadable, Overloaded
+from kubetally.ledger.costs.cache import GivenUp
+from kubetally.ledger.costs.service import ClusterUnreadable, Overloaded
+from kubetally.ledger.costs.stored_days import HistoryGone
 
 JSON: Final = 'application/json; charset="utf-8"'
 NO_STORE: Final = {"Cache-Control": "no-store"}
@@ -25,7 +25,7 @@ _CODES: Final = {
     "OM0010": (400, "There are {} samples, and an answer has at most {}: ask for a shorter window or fewer metrics"),
 }
 # The first family that fits; the codes beside it have facts of their own in their texts.
-FAMILIES: Final[tuple[tuple[type[HubError], int], ...]] = (
+FAMILIES: Final[tuple[tuple[type[KubetallyError], int], ...]] = (
     (Overloaded, 503),
     (GivenUp, 503),
     (HistoryGone, 410),
@@ -73,7 +73,7 @@ class Problem(Exception):
         return Response(self.body, status_code=self.status, media_type=self.media_type, headers=headers)
 
 
-def problem_of(error: HubError) -> Problem:
+def problem_of(error: KubetallyError) -> Problem:
     """What the existing API calls an error of ours; the header tells the cause to whoever has to mend it."""
     status = next((status for family, status in FAMILIES if isinstance(error, family)), 500)
     if status == 503 and not error.retryable:  # which the existing clients would ask again for ten seconds

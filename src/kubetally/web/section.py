@@ -6,18 +6,17 @@ from typing import Final
 
 from kubetally.domain.account import Account
 from kubetally.domain.cluster_costs import ClusterCosts, Status
-from kubetally.domain.errors import HubError
+from kubetally.domain.errors import KubetallyError
 from kubetally.domain.window import Window
-from kubetally.ledger.fleet import SeenCluster
-from kubetally.ledger.service import ClusterUnreadable, may_be_mended
-from kubetally.ledger.verification import Verification, verify
-from kubetally.ledger.words import (
+from kubetally.domain.words import component_word, window_words
+from kubetally.ledger.accounts.duplicates import ClusterFingerprint
+from kubetally.ledger.costs.service import ClusterUnreadable, may_be_mended
+from kubetally.present.text import (
     BALANCE,
     NOT_MEASURED,
     Note,
     balance_of,
     causes_in_words,
-    component_word,
     currency_words,
     efficiency_in_words,
     hours_of,
@@ -26,8 +25,8 @@ from kubetally.ledger.words import (
     savings_in_words,
     status_words,
     total_balance,
-    window_words,
 )
+from kubetally.present.verification import Verification, verify
 from kubetally.web.html import text
 
 _MOST_NOTES: Final = 5
@@ -35,30 +34,30 @@ _MOST_WINDOWS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class ClusterCard:
     """What the page shows of an answer, without its rows; `status` is a class of the style, `seen` of all of them."""
 
     total: str
     status: str
     words: str
     markup: str
-    seen: SeenCluster
+    seen: ClusterFingerprint
     is_to_be_mended: bool
 
 
-Found = Glance | HubError | None
+Found = ClusterCard | KubetallyError | None
 """What is shown, why there is nothing, or None while it is still being read."""
 
 
-def glance(account: Account, costs: ClusterCosts) -> Glance:
+def glance(account: Account, costs: ClusterCosts) -> ClusterCard:
     """What is to be shown of an answer, everything escaped."""
     named = replace(costs, source=replace(costs.source, account_name=account.name))
-    return Glance(
+    return ClusterCard(
         total="" if costs.status is Status.NO_DATA else f"{money(costs.bill.total)} {text(currency_words(costs))}",
         status=costs.status.value,
         words=f"{status_words(costs)}, {hours_of(costs)} h",
         markup=_answered(costs),
-        seen=SeenCluster.of(named),
+        seen=ClusterFingerprint.of(named),
         is_to_be_mended=any(map(may_be_mended, costs.issues)),
     )
 
@@ -68,7 +67,7 @@ def section(account: Account, found: Found, age_seconds: float = 0.0, note: str 
     match found:
         case None:
             total, status, rest = "", ("reading", "its days are still being read; this page loads again"), ""
-        case Glance(total, status_class, words, rest):
+        case ClusterCard(total, status_class, words, rest):
             status = status_class, words + _age(age_seconds)
             rest += _list([_item(Note(note, (), is_missing_data=False))] if note else [])
         case ClusterUnreadable(why=why):  # whose it is stands above it

@@ -12,8 +12,8 @@ from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.metrics import CPU_SAVINGS, RAM_SAVINGS
 from kubetally.domain.series import MOST_POINTS, MeasuredSeries, MetricNotOffered, metric_names
 from kubetally.domain.window import Clock
-from kubetally.ledger.answer import Json, issue_body
-from kubetally.ledger.service import CostService, SeriesAnswer
+from kubetally.ledger.costs.service import CostService, SeriesAnswer
+from kubetally.present.answer import Json, issue_body
 from kubetally.web import wire
 from kubetally.web.parameters import DatesOperation, MetricsOperation, responses
 from kubetally.web.problems import JSON, NO_STORE, Problem

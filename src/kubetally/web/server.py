@@ -16,7 +16,7 @@ from granian.server.embed import Server
 
 from kubetally.domain.errors import RequestError
 from kubetally.web.connections import ConnectionLimits, max_connections
-from kubetally.web.watch import WatchedApp
+from kubetally.web.watch import InstrumentedApp
 
 STOP_SECONDS: Final = 8.0
 NOTICE_SECONDS: Final = 0.5
@@ -45,7 +45,7 @@ def check_address(host: str, port: int) -> None:
 
 
 def serve(
-    app: WatchedApp,
+    app: InstrumentedApp,
     host: str = "127.0.0.1",
     port: int = 8080,
     *,
@@ -70,7 +70,7 @@ def serve(
 
 
 async def run(
-    app: WatchedApp,
+    app: InstrumentedApp,
     host: str,
     port: int,
     stop: asyncio.Event,

@@ -29,7 +29,7 @@ _SLASHED = frozenset({"/", f"{SWAGGER}/"})
 _SAFE = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 
 
-class WatchedApp(Litestar):
+class InstrumentedApp(Litestar):
     """A Litestar application that tells of each of its requests, and can be told that it ends.
 
     figures, life, connections, proxies, wrong_secrets: set before the first request. give_up: ends what is asked of
@@ -59,7 +59,7 @@ class WatchedApp(Litestar):
 
 
 class _Watched:
-    def __init__(self, app: WatchedApp, scope: HTTPScope, send: Send) -> None:
+    def __init__(self, app: InstrumentedApp, scope: HTTPScope, send: Send) -> None:
         self._app, self._scope, self._send = app, scope, send
         self._began, self._status, self._is_replaced = time.perf_counter(), 0, False
         scope.setdefault("state", {})

@@ -1,1 +1,1 @@
-"""Builds every object from the settings, opens and closes it. The one place that knows all parts."""
+"""Reads settings; builds, opens and closes every object. The one package that imports all others."""

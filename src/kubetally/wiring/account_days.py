@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from kubetally.domain.account import Account
 from kubetally.domain.errors import NotFound, RequestError
 from kubetally.domain.money import CurrencyOrigin, currency_code
-from kubetally.ledger.account_days import AccountIsActive, StoredDays
+from kubetally.ledger.collect.reconcile import reconcile_after_change
+from kubetally.ledger.ports.account_days import AccountIsActive, StoredDays
+from kubetally.ledger.stores import Ledger
 from kubetally.settings import Settings
-from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.ledger import Ledger, open_ledger
-from kubetally.wiring.reconcile import follow, writer_of
+from kubetally.wiring.ledger import open_ledger
 
 
 class NoRemovedAccount(NotFound):
@@ -60,7 +60,7 @@ def remove_account(account_id: str, settings: Settings) -> list[str]:
     """Remove an account and its credentials; returns warnings. Raises AccountNotFound, StoreError."""
     with open_ledger(settings) as ledger:
         ledger.accounts.remove(account_id)
-        return follow(ledger)
+        return reconcile_after_change(ledger)
 
 
 def to_be_purged(name_or_id: str, settings: Settings) -> KnownAccount:
@@ -86,9 +86,9 @@ def purge_account(account_id: str, settings: Settings) -> tuple[int, list[str]]:
     Raises: AccountIsActive, AnotherWriter, StoreError.
     """
     with open_ledger(settings) as ledger:
-        with writer_of(ledger, SystemClock()).alone():
+        with ledger.writer().alone():
             days = ledger.days.purge(account_id)
-        return days, follow(ledger)
+        return days, reconcile_after_change(ledger)
 
 
 def change_currency(ledger: Ledger, account: Account, stated: str | None, settings: Settings) -> str:
@@ -104,7 +104,7 @@ def change_currency(ledger: Ledger, account: Account, stated: str | None, settin
         currency, origin = ledger.accounts.organization().currency, CurrencyOrigin.ASSUMED
     with ExitStack() as stack:
         if ledger.days.stored(account.id).count:
-            stack.enter_context(writer_of(ledger, SystemClock()).alone())
+            stack.enter_context(ledger.writer().alone())
         done = ledger.days.relabel(account.id, stated, currency, origin)
     assumed = " (assumed)" if origin is CurrencyOrigin.ASSUMED else ""
     if not done.days:

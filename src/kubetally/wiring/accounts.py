@@ -11,12 +11,13 @@ from typing import Any
 import httpx
 
 from kubetally.domain.account import Account, AccountType, Credentials
-from kubetally.domain.errors import HubError, RequestError
+from kubetally.domain.errors import KubetallyError, RequestError
 from kubetally.domain.money import currency_code
 from kubetally.domain.window import HOUR, Window, whole_hour
-from kubetally.ledger.account_days import CurrencyIsTold
-from kubetally.ledger.accounts import AccountExists, NotACluster
-from kubetally.ledger.ports import About
+from kubetally.ledger.collect.reconcile import reconcile_after_change
+from kubetally.ledger.ports.account_days import CurrencyIsTold
+from kubetally.ledger.ports.accounts import AccountExists, NotACluster
+from kubetally.ledger.ports.sources import About
 from kubetally.masking import without_password
 from kubetally.settings import Settings
 from kubetally.sources.access import Access
@@ -27,11 +28,10 @@ from kubetally.store.reach import is_there
 from kubetally.wiring.access import shown_url
 from kubetally.wiring.account_days import change_currency
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.cluster import Remembered
+from kubetally.wiring.cluster import AccountCluster
 from kubetally.wiring.duplicates import same_clusters, told_ids
 from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.limits import PATIENCE_SECONDS, refuse_forbidden
-from kubetally.wiring.reconcile import follow
 from kubetally.wiring.sources import MetricsServeOne, metrics_server_of, open_metrics, open_source
 from kubetally.wiring.store import open_accounts
 
@@ -98,7 +98,7 @@ class Change:
     done: str | None = None
 
 
-def remembered(names: Sequence[str], settings: Settings) -> list[Remembered]:
+def remembered(names: Sequence[str], settings: Settings) -> list[AccountCluster]:
     """The accounts of these names or ids as clusters, each once; without names, all that are Kubernetes clusters.
 
     Raises: AccountNotFound, AmbiguousAccount, NotACluster, StoreError.
@@ -113,7 +113,7 @@ def remembered(names: Sequence[str], settings: Settings) -> list[Remembered]:
     for account in chosen.values():
         if account.type is not AccountType.KUBERNETES_CNR:
             raise NotACluster(account.id, account.type)
-    return [Remembered(account, living, currency) for account in chosen.values()]
+    return [AccountCluster(account, living, currency) for account in chosen.values()]
 
 
 def add_accounts(stated: Stated, settings: Settings, *, all_clusters: bool = False) -> Change:
@@ -145,7 +145,7 @@ def add_accounts(stated: Stated, settings: Settings, *, all_clusters: bool = Fal
                 done = change_currency(ledger, added[0], added[0].currency, settings)
             except CurrencyIsTold as error:  # it is added all the same
                 warnings.append(str(error))
-        return Change(added, list(dict.fromkeys([*warnings, *follow(ledger)])), done)
+        return Change(added, list(dict.fromkeys([*warnings, *reconcile_after_change(ledger)])), done)
 
 
 def update_account(name_or_id: str, stated: Stated, settings: Settings) -> Change:
@@ -170,7 +170,7 @@ def update_account(name_or_id: str, stated: Stated, settings: Settings) -> Chang
         # Looking took its time, and somebody may have changed something else meanwhile.
         changed = accounts.change(old.id, lambda kept: _applied(kept, stated))
         if done is not None or new.name != old.name:
-            warnings += follow(ledger)
+            warnings += reconcile_after_change(ledger)
         return Change([changed], warnings, done)
 
 
@@ -185,7 +185,7 @@ async def _look_at(account: Account, living: Sequence[Account], settings: Settin
         deadline_seconds=min(settings.deadline_seconds, PATIENCE_SECONDS),
         attempts=1,
     )
-    cluster, about, warnings = Remembered(account, tuple(living)), None, []
+    cluster, about, warnings = AccountCluster(account, tuple(living)), None, []
     try:
         async with open_source(cluster, quick) as source:
             about = await source.introduce()
@@ -195,7 +195,7 @@ async def _look_at(account: Account, living: Sequence[Account], settings: Settin
         raise
     except SourceTimeout as error:
         warnings.append(f"{shown_url(account.kubecost_url or error.url)} did not answer within {error.seconds:g} s")
-    except HubError as error:  # it may be mended later, and until then `costs` says the same
+    except KubetallyError as error:  # it may be mended later, and until then `costs` says the same
         warnings.append(str(error))
     if account.prometheus_url is not None:
         try:
@@ -204,7 +204,7 @@ async def _look_at(account: Account, living: Sequence[Account], settings: Settin
                     await metrics.introduce(SystemClock().now())
         except MetricsServeOne:
             pass  # `_same_metrics` tells it of all accounts at once
-        except HubError as error:
+        except KubetallyError as error:
             warnings.append(str(error))
     return about, warnings
 

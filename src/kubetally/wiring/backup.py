@@ -16,8 +16,10 @@ import msgspec
 
 from kubetally.domain.errors import RequestError, StoreError
 from kubetally.domain.window import rfc3339
-from kubetally.ledger.alone import alone
-from kubetally.ledger.stored import MAINTAINER
+from kubetally.ledger.collect.lease import alone
+from kubetally.ledger.collect.reconcile import reconcile_after_change
+from kubetally.ledger.ports.leases import MAINTAINER
+from kubetally.ledger.stores import Ledger
 from kubetally.settings import Settings
 from kubetally.store.lake.copying import LakeFile, LakeFiles
 from kubetally.store.meta.backup import dump, load
@@ -38,9 +40,8 @@ from kubetally.wiring.backup_file import (
     verify_backup,
 )
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.lake import has_lake, open_lake_files, shown_lake
-from kubetally.wiring.ledger import Ledger, open_ledger
-from kubetally.wiring.reconcile import follow, writer_of
+from kubetally.wiring.lake import open_lake_files, shown_lake
+from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.store import database_url
 from kubetally.wiring.unknown_days import told_unknown_days
 
@@ -122,7 +123,7 @@ def backup(settings: Settings, file: Path, *, partial: bool = False) -> Copied:
         raise BackupRefused(str(named), [f"a newer Kubetally wrote the backup there ({newer})"], _KEEP_NEWER)
     manifest: dict[str, str] = {}
     with open_ledger(settings, clock) as ledger:
-        lake_writer = writer_of(ledger, clock)
+        lake_writer = ledger.writer()
         try:
             with alone(ledger.leases, MAINTAINER, ledger.lake.url), _put_in_place(file) as part:
                 unknown = [*_unknown(ledger), *_lost(ledger)]
@@ -143,7 +144,7 @@ def backup(settings: Settings, file: Path, *, partial: bool = False) -> Copied:
 
 def _unknown(ledger: Ledger) -> list[str]:
     """What days of the lake the database does not know; none of a lake that can't be read, which is found later."""
-    if not has_lake(ledger.settings):
+    if not ledger.has_lake:
         return []
     try:
         return told_unknown_days(ledger, ledger.lake)
@@ -155,7 +156,7 @@ def _unknown(ledger: Ledger) -> list[str]:
 
 def _lost(ledger: Ledger) -> list[str]:
     """Entries that logs of the lake lack at their ends, which nobody tells any more once somebody writes."""
-    lost = ledger.lake.lost_log_files(ledger.log_files.noted()) if has_lake(ledger.settings) else []
+    lost = ledger.lake.lost_log_files(ledger.log_files.noted()) if ledger.has_lake else []
     return [f"{file.table}: the file {file.path}: {file.why}" for file in lost]
 
 
@@ -208,7 +209,7 @@ def restore(settings: Settings, file: Path, *, partial: bool = False) -> Copied:
         done = Copied(sum(counts.values()), len(written), size, contents)
         written.clear()  # it stays
     with open_ledger(settings, may_lock=True) as ledger:
-        follow(ledger)
+        reconcile_after_change(ledger)
         return replace(done, locked=tuple(one.name for one in ledger.accounts.all() if one.locked is not None))
 
 

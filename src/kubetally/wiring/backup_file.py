@@ -18,10 +18,11 @@ from typing import IO, BinaryIO
 import msgspec
 
 from kubetally.domain.collection import Collection
-from kubetally.domain.errors import HubError, RequestError, StoreError
+from kubetally.domain.errors import KubetallyError, RequestError, StoreError
 from kubetally.domain.savings import SavingsDay
 from kubetally.ledger.collect.damage import find_damaged
-from kubetally.ledger.stored import CollectionGone, DayDamaged, FileDamage, Lake
+from kubetally.ledger.ports.damage import CollectionGone, DayDamaged, FileDamage
+from kubetally.ledger.ports.lake import Lake
 from kubetally.store.lake.archive import Member, archived_lake
 from kubetally.store.lake.faults import LakeNewer, LakeProtocolNewer
 from kubetally.store.meta.backup import DumpDamaged, DumpIsNewer, DumpSummary, NotADump, check_revision, summarize
@@ -123,7 +124,7 @@ def lost_days(older: DumpSummary, newer: DumpSummary) -> list[str]:
 def _contents(tar: tarfile.TarFile, file: Path, problems: list[str]) -> Contents:
     try:
         summary = _summary(tar, file)
-    except HubError as error:
+    except KubetallyError as error:
         return Contents(_instant(tar, None), 0, 0, len(tar.getmembers()) - 2, (*problems, str(error)))
     members = _lake_members(tar, file)
     with archived_lake(file, members) as lake:

@@ -28,7 +28,7 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class AccountCluster:
     """A cluster that is an account.
 
     accounts:         all that live, because a source that serves any account may serve only one.
@@ -40,13 +40,13 @@ class Remembered:
     default_currency: str = DEFAULT_CURRENCY
 
 
-AnyCluster = Cluster | Remembered
+AnyCluster = Cluster | AccountCluster
 
 
 def place_of(cluster: AnyCluster) -> str:
     """Where a cluster is, before anything was asked, fit to be shown."""
     match cluster:
-        case Remembered(account):
+        case AccountCluster(account):
             url, context, name = account.kubecost_url, account.context, account.name
         case Cluster(url, context=context, name=name):
             pass
@@ -57,11 +57,11 @@ def place_of(cluster: AnyCluster) -> str:
 
 def of_account(source: SourceIdentity, cluster: AnyCluster) -> SourceIdentity:
     """The identity of a source with that of the account whose it is, if it is one's."""
-    if isinstance(cluster, Remembered):
+    if isinstance(cluster, AccountCluster):
         return replace(source, account_id=cluster.account.id, account_name=cluster.account.name)
     return source
 
 
 def name_of(cluster: AnyCluster) -> str | None:
     """What stands for it in logs."""
-    return cluster.account.id if isinstance(cluster, Remembered) else cluster.name or cluster.context
+    return cluster.account.id if isinstance(cluster, AccountCluster) else cluster.name or cluster.context

@@ -8,15 +8,15 @@ from datetime import datetime
 
 from kubetally import logs
 from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, SourceIdentity
-from kubetally.domain.errors import HubError, RequestError, SourceError
+from kubetally.domain.errors import KubetallyError, RequestError, SourceError
 from kubetally.domain.window import Clock, Window
-from kubetally.ledger.costs import Live, get_costs_as_of, get_joined_costs
-from kubetally.ledger.fleet import tell_same_clusters
-from kubetally.ledger.history import Held, History, held_days
-from kubetally.ledger.legacy import legacy_late, with_legacy
+from kubetally.ledger.accounts.duplicates import flag_duplicate_clusters
+from kubetally.ledger.costs.join import Live, get_costs_as_of, join_costs
+from kubetally.ledger.costs.legacy import legacy_late, with_legacy
+from kubetally.ledger.costs.stored_days import Held, History, stored_days
 from kubetally.settings import Settings
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.cluster import AnyCluster, Remembered, of_account, place_of
+from kubetally.wiring.cluster import AccountCluster, AnyCluster, of_account, place_of
 from kubetally.wiring.discoveries import Discoveries
 from kubetally.wiring.environment import read_settings
 from kubetally.wiring.ledger import open_ledger
@@ -28,7 +28,7 @@ class Failed:
     """Stands in a list of answers for a cluster that gave none."""
 
     source: SourceIdentity
-    error: HubError
+    error: KubetallyError
 
 
 class AsOfNeedsAccount(RequestError):
@@ -79,8 +79,8 @@ async def get_cluster_costs(
     settings, clock = settings or read_settings(), clock or SystemClock()
     deadline = settings.deadline_seconds
     discoveries, held = discoveries or Discoveries(), Held()
-    if isinstance(cluster, Remembered):
-        held = await held_days(history, None, cluster.account.id, window, clock.now())
+    if isinstance(cluster, AccountCluster):
+        held = await stored_days(history, None, cluster.account.id, window, clock.now())
     async with AsyncExitStack() as stack:
         metrics = open_metrics(cluster, settings, discoveries)
         beside = await stack.enter_async_context(metrics) if legacy else None
@@ -95,7 +95,7 @@ async def get_cluster_costs(
 
         ends = asyncio.get_running_loop().time() + deadline
         place = place_of(cluster)
-        costs = await get_joined_costs(
+        costs = await join_costs(
             held.days, place, live, window, clock=clock, deadline_seconds=deadline, of_history=held.issues
         )
         if legacy:
@@ -128,7 +128,7 @@ async def get_costs_of_all(
     settings, discoveries = settings or read_settings(), Discoveries()
     if as_of is not None:
         return _all_as_of(clusters, window, as_of, settings, clock or SystemClock(), done)
-    if not with_history or not any(isinstance(cluster, Remembered) for cluster in clusters):
+    if not with_history or not any(isinstance(cluster, AccountCluster) for cluster in clusters):
         return await _of_all(clusters, window, None, settings, clock, done, discoveries, legacy=legacy)
     with open_ledger(settings, clock) as ledger:
         return await _of_all(clusters, window, ledger.history, settings, clock, done, discoveries, legacy=legacy)
@@ -146,7 +146,7 @@ def _all_as_of(
     with open_ledger(settings, clock) as ledger:
         for cluster in clusters:
             place = place_of(cluster)
-            if not isinstance(cluster, Remembered):
+            if not isinstance(cluster, AccountCluster):
                 raise AsOfNeedsAccount(place)
             held = ledger.history.days(cluster.account.id, window, clock.now(), as_of)
             costs = get_costs_as_of(held, place, window, as_of)
@@ -179,7 +179,7 @@ async def _of_all(
                 discoveries=discoveries,
                 history=history,
             )
-        except HubError as error:
+        except KubetallyError as error:
             return Failed(of_account(SourceIdentity(place), cluster), error)
         except Exception as error:  # a defect met by one cluster must not take the answers of the others
             logs.warning("unforeseen", source=place, error=type(error).__name__, exc_info=True)
@@ -189,5 +189,5 @@ async def _of_all(
             done()
 
     answers = await asyncio.gather(*(one(cluster) for cluster in clusters))
-    told = iter(tell_same_clusters([answer for answer in answers if isinstance(answer, ClusterCosts)]))
+    told = iter(flag_duplicate_clusters([answer for answer in answers if isinstance(answer, ClusterCosts)]))
     return [next(told) if isinstance(answer, ClusterCosts) else answer for answer in answers]

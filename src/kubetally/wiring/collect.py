@@ -18,26 +18,29 @@ from kubetally.domain.errors import RequestError, StoreError
 from kubetally.domain.money import to_number
 from kubetally.domain.trusted_time import TrustedTime
 from kubetally.domain.window import Clock, rfc3339
-from kubetally.ledger.alone import AnotherWriter, alone
 from kubetally.ledger.collect.collector import Collector, Report, Watch
-from kubetally.ledger.collect.commit import Committer, Outcome
+from kubetally.ledger.collect.committer import Committer, Outcome
 from kubetally.ledger.collect.damage import check_share
+from kubetally.ledger.collect.due_poller import DuePoller
 from kubetally.ledger.collect.examine import compare_collected_days, examine_stored_days
-from kubetally.ledger.collect.guard import NOT_BEGUN, NOT_TRIED, OVERTAKEN
-from kubetally.ledger.collect.looks import Looks
-from kubetally.ledger.collect.plan import Policy
-from kubetally.ledger.collect.read import Reader
+from kubetally.ledger.collect.lease import AnotherWriter, alone
+from kubetally.ledger.collect.reader import Reader
+from kubetally.ledger.collect.reconcile import reconcile
+from kubetally.ledger.collect.replacement import NOT_BEGUN, NOT_TRIED, OVERTAKEN
 from kubetally.ledger.collect.savings import SavingsCollector
+from kubetally.ledger.collect.schedule import Policy
 from kubetally.ledger.collect.writer import LakeWriter
-from kubetally.ledger.stored import COLLECTOR, MAINTAINER, FileDamage, Lease, LogDamaged, Maintained, by_clock
+from kubetally.ledger.ports.damage import FileDamage, LogDamaged
+from kubetally.ledger.ports.lake import Maintained, by_clock
+from kubetally.ledger.ports.leases import COLLECTOR, MAINTAINER, Lease
+from kubetally.ledger.stores import Ledger
 from kubetally.settings import Settings
 from kubetally.tasks import task_group, until_set
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.ledger import Ledger, open_ledger
+from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.loop import run
 from kubetally.wiring.opener import FleetInStore, Opener
 from kubetally.wiring.readers.pool import reader_pool
-from kubetally.wiring.reconcile import reconcile, writer_of
 
 T = TypeVar("T")
 Planned = Callable[[int], None]
@@ -247,9 +250,7 @@ async def with_collector(
     clock = clock or SystemClock()
     with open_ledger(settings, clock) as ledger, ThreadPoolExecutor(_THREADS, "ledger") as executor:
         await asyncio.get_running_loop().run_in_executor(executor, ledger.lake.make)  # before anybody is asked in vain
-        await asyncio.get_running_loop().run_in_executor(
-            executor, partial(_if_possible, partial(reconcile, ledger, clock))
-        )
+        await asyncio.get_running_loop().run_in_executor(executor, partial(_if_possible, partial(reconcile, ledger)))
         fleet = FleetInStore(ledger.accounts, executor, keep_seconds=_ACCOUNTS_KEPT_SECONDS)
         opener = Opener(fleet, settings)
         here = Reader(opener.source, opener.metrics, clock, deadline_seconds=settings.deadline_seconds)
@@ -258,16 +259,16 @@ async def with_collector(
                 ledger.accounts,
                 ledger.coverage,
                 reader,
-                Committer(writer_of(ledger, clock)),
+                Committer(ledger.writer()),
                 clock,
                 executor=executor,
-                policy=Policy(most_days=settings.collect_days),
-                at_once=settings.collect_at_once,
+                policy=Policy(max_days=settings.collect_days),
+                max_concurrency=settings.collect_at_once,
             )
             savings = SavingsCollector(
                 ledger.accounts,
                 ledger.savings,
-                writer_of(ledger, clock),
+                ledger.writer(),
                 opener.savings,
                 clock,
                 deadline_seconds=settings.deadline_seconds,
@@ -277,7 +278,7 @@ async def with_collector(
 
 
 class Upkeep:
-    """Looks after the lake whenever it is time for it; it blocks.
+    """DuePoller after the lake whenever it is time for it; it blocks.
 
     A work that raises a StoreError, or returns False, was not done.
     """
@@ -303,7 +304,7 @@ class Forever:
         self, ledger: Ledger, collector: Collector, savings: SavingsCollector, clock: Clock, stop: asyncio.Event
     ) -> None:
         self._ledger, self._collector, self._savings, self._clock, self._stop = ledger, collector, savings, clock, stop
-        self._looks, self._costs_stored = Looks(collector.due), asyncio.Event()
+        self._looks, self._costs_stored = DuePoller(collector.due), asyncio.Event()
         look_after = partial(look_after_days, ledger, clock, lambda: not stop.is_set())
         self._upkeep = Upkeep(look_after, partial(tidy, ledger))
 
@@ -401,7 +402,7 @@ def tidy(ledger: Ledger) -> None:
     done; StoreError.
     """
     with alone(ledger.leases, MAINTAINER, ledger.lake.url, patience_seconds=0):
-        _check_log(ledger, writer_of(ledger, ledger.clock), only_running=True)
+        _check_log(ledger, ledger.writer(), only_running=True)
         _log.debug("tidied", vacuumed=ledger.lake.tidy(lengthen=_trusted_time(ledger, ledger.clock).lengthen))
 
 
@@ -476,10 +477,10 @@ def maintain(ledger: Ledger, clock: Clock, *, shorten: bool = False, trust_clock
 
     Raises: AnotherWriter; LogDamaged, before anything is done; StoreError.
     """
-    keep, writer = timedelta(days=ledger.settings.history_days), writer_of(ledger, clock)
+    keep, writer = ledger.retention, ledger.writer()
     with alone(ledger.leases, MAINTAINER, ledger.lake.url):
         _check_log(ledger, writer)  # first of all: what is missing is forgotten once lake and database are matched
-        _if_possible(partial(reconcile, ledger, clock), "not_reconciled")  # one damaged day must not stop maintenance
+        _if_possible(partial(reconcile, ledger), "not_reconciled")  # one damaged day must not stop maintenance
         with writer.alone():
             writer.match()
             trusted = _trusted_time(ledger, clock)

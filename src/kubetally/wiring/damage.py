@@ -9,24 +9,16 @@ from pathlib import Path
 
 from kubetally.domain.account import AccountType
 from kubetally.domain.collection import CollectedDay, Collection
-from kubetally.domain.errors import HubError, StoreError
+from kubetally.domain.errors import KubetallyError, StoreError
 from kubetally.domain.savings import SavingsDay, SavingsState
-from kubetally.ledger.alone import alone
 from kubetally.ledger.collect.collector import Collector
 from kubetally.ledger.collect.damage import CheckedDays, check_days, note_damage, read_collection
+from kubetally.ledger.collect.lease import alone
 from kubetally.ledger.collect.repair import Repairer
-from kubetally.ledger.stored import (
-    ACCOUNT_LIST,
-    COMMITTER,
-    LOST,
-    MAINTAINER,
-    DayDamaged,
-    FileDamage,
-    Lake,
-    LakeCheck,
-    LogFile,
-    NotedLog,
-)
+from kubetally.ledger.ports.damage import DayDamaged, FileDamage, LakeCheck
+from kubetally.ledger.ports.lake import LOST, Lake, LogFile, NotedLog
+from kubetally.ledger.ports.leases import ACCOUNT_LIST, COMMITTER, MAINTAINER
+from kubetally.ledger.stores import Ledger
 from kubetally.settings import Settings
 from kubetally.store.lake.checking import sound_crc
 from kubetally.store.lake.schema import TableName
@@ -35,9 +27,8 @@ from kubetally.wiring.backup_file import LAKE, Source, opened_backup, read_manif
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.collect import with_collector
 from kubetally.wiring.lake import has_lake, open_lake
-from kubetally.wiring.ledger import Ledger, open_ledger
+from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.loop import run
-from kubetally.wiring.reconcile import writer_of
 from kubetally.wiring.unknown_days import told_unknown_days
 
 
@@ -219,7 +210,7 @@ def _copied_log_file(copy: Path | None, damage: FileDamage, noted: NotedLog) -> 
 async def _repair(
     settings: Settings, ledger: Ledger, collector: Collector, copy: Lake | None
 ) -> tuple[list[Repaired], Found]:
-    lake, repairer = ledger.lake, Repairer(writer_of(ledger, SystemClock()))
+    lake, repairer = ledger.lake, Repairer(ledger.writer())
     found = _check(ledger, lake, settings)
     if found.unreadable is not None:
         return [], found
@@ -257,7 +248,7 @@ def _restored_savings(ledger: Ledger, copy: Lake | None) -> list[Repaired]:
     damaged = [one for one, _ in ledger.lake.damaged_savings(ledger.savings.stored())]
     packed = [] if copy is None else copy.packed_savings(damaged)
     for day in sorted({one.day for one in packed}):
-        with writer_of(ledger, SystemClock()).alone() as leased:
+        with ledger.writer().alone() as leased:
             leased.replace_savings([one for one in packed if one.day == day])
     return [Repaired(one.account_id, one.day, Origin.BACKUP, is_savings=True) for one in packed]
 
@@ -271,7 +262,7 @@ def _copied(copy: Lake | None, collections: Sequence[Collection]) -> list[Collec
 async def _is_collected(collector: Collector, account_id: str, day: date) -> bool:
     try:
         report = await collector.backfill(account_id, day, day + timedelta(days=1))
-    except HubError as error:
+    except KubetallyError as error:
         if isinstance(error, StoreError):
             raise
         return False

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kubetally.domain.errors import HubError
+from kubetally.domain.errors import KubetallyError
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.window import HOUR, Window, whole_hour
-from kubetally.ledger.diagnosis import Finding, Level, diagnose
-from kubetally.ledger.metrics_diagnosis import diagnose_metrics, told_beside
-from kubetally.ledger.ports import InfrastructureSource
-from kubetally.ledger.words import window_words
+from kubetally.domain.words import window_words
+from kubetally.ledger.diagnose.prometheus import diagnose_metrics, told_beside
+from kubetally.ledger.diagnose.source import Finding, Level, diagnose
+from kubetally.ledger.ports.sources import InfrastructureSource
 from kubetally.settings import Settings
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.cluster import AnyCluster, Remembered, place_of
+from kubetally.wiring.cluster import AccountCluster, AnyCluster, place_of
 from kubetally.wiring.discoveries import Discoveries
 from kubetally.wiring.sources import open_metrics, open_source
 from kubetally.wiring.storage_health import check_storage
@@ -40,13 +40,13 @@ async def diagnose_cluster(cluster: AnyCluster, window: Window, settings: Settin
                 place = source.url
                 beside = None if measured is None else measured.within(day)
                 findings = await diagnose(source, day, SystemClock().now(), beside)
-        except HubError as error:
+        except KubetallyError as error:
             findings = [Finding(Level.FAILED, "source", str(error))]
         if metrics is not None:
             of_metrics = await diagnose_metrics(metrics, _whole_hours(day))
             findings = told_beside(findings, of_metrics)
     findings = [*of_window, *findings]
-    if isinstance(cluster, Remembered):
+    if isinstance(cluster, AccountCluster):
         return Diagnosis(place, findings, cluster.account.id, cluster.account.name)
     return Diagnosis(place, findings)
 
@@ -67,7 +67,7 @@ async def _measured(metrics: InfrastructureSource, window: Window) -> Infrastruc
     """What costs would be answered with; that it fails is a finding about the metrics."""
     try:
         return await metrics.read(window)
-    except HubError:
+    except KubetallyError:
         return None
 
 

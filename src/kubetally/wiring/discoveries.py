@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 from kubetally.domain.errors import SourceError
-from kubetally.ledger.cache import SingleFlight
+from kubetally.ledger.costs.cache import SingleFlight
 from kubetally.sources.kubernetes.find import Seen
 from kubetally.sources.kubernetes.resolve import Resolved, metrics_among, seen_by, source_among
 from kubetally.sources.kubernetes.sign_in import ApiServer, sign_in

@@ -7,10 +7,10 @@ from dataclasses import replace
 import httpx
 
 from kubetally.domain.account import Account, AccountType
-from kubetally.domain.errors import HubError
-from kubetally.ledger.ports import About
+from kubetally.domain.errors import KubetallyError
+from kubetally.ledger.ports.sources import About
 from kubetally.settings import Settings
-from kubetally.wiring.cluster import Remembered
+from kubetally.wiring.cluster import AccountCluster
 from kubetally.wiring.sources import open_source
 
 _MAX_ASKED = 20
@@ -75,10 +75,10 @@ async def _ask_ids(accounts: Sequence[Account], living: Sequence[Account], setti
         try:
             async with (
                 asyncio.timeout(_LIMIT_SECONDS),
-                open_source(Remembered(account, tuple(living)), quick) as source,
+                open_source(AccountCluster(account, tuple(living)), quick) as source,
             ):
                 info = await source.client.about("/clusterInfo")
-        except (HubError, TimeoutError):  # it is not the one that is added: `doctor` tells of it
+        except (KubetallyError, TimeoutError):  # it is not the one that is added: `doctor` tells of it
             return None
         found = (info or {}).get("id")
         return found if isinstance(found, str) and found else None

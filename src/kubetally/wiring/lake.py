@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kubetally.ledger.stored import Lake
+from kubetally.ledger.ports.lake import Lake
 from kubetally.settings import Settings
 from kubetally.store.reach import is_there
 from kubetally.wiring.environment import UnusableSetting
@@ -49,6 +50,26 @@ def has_lake(settings: Settings) -> bool:
     if folder is None:
         return True
     return any(is_there(folder / name / "_delta_log") for name in ("allocations", "running"))
+
+
+@dataclass(frozen=True, slots=True)
+class LakeOfSettings:
+    """Where the lake of the settings is."""
+
+    settings: Settings
+
+    @property
+    def folder(self) -> Path | None:
+        """See `lake_folder`."""
+        return lake_folder(self.settings)
+
+    def exists(self) -> bool:
+        """See `has_lake`."""
+        return has_lake(self.settings)
+
+    def open(self, *, quick: bool = False) -> Lake:
+        """See `open_lake`."""
+        return open_lake(self.settings, quick=quick)
 
 
 def lake_folder(settings: Settings) -> Path | None:

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from kubetally.domain.account import Account
 from kubetally.domain.money import DEFAULT_CURRENCY
-from kubetally.ledger.accounts import Accounts
-from kubetally.ledger.database_wait import in_time
-from kubetally.ledger.ports import CostSource, MetricsSource, SavingsSource
+from kubetally.ledger.costs.database_timeout import in_time
+from kubetally.ledger.ports.accounts import Accounts
+from kubetally.ledger.ports.sources import CostSource, MetricsSource, SavingsSource
 from kubetally.settings import Settings
 from kubetally.tasks import Calculate, calculate_here
-from kubetally.wiring.cluster import Remembered
+from kubetally.wiring.cluster import AccountCluster
 from kubetally.wiring.discoveries import Discoveries
 from kubetally.wiring.sources import open_metrics, open_source
 
@@ -77,20 +77,20 @@ class Opener:
     @asynccontextmanager
     async def source(self, account: Account) -> AsyncIterator[CostSource]:
         """The account's source, closed afterwards."""
-        cluster = Remembered(account, *await self._fleet())
+        cluster = AccountCluster(account, *await self._fleet())
         async with open_source(cluster, self._settings, self._discoveries, self._calculate) as source:
             yield source
 
     @asynccontextmanager
     async def savings(self, account: Account) -> AsyncIterator[SavingsSource]:
         """As `source`, to be asked for savings."""
-        cluster = Remembered(account, *await self._fleet())
+        cluster = AccountCluster(account, *await self._fleet())
         async with open_source(cluster, self._settings, self._discoveries, self._calculate) as source:
             yield source
 
     @asynccontextmanager
     async def metrics(self, account: Account) -> AsyncIterator[MetricsSource | None]:
         """Its server of metrics, or None."""
-        cluster = Remembered(account, *await self._fleet())
+        cluster = AccountCluster(account, *await self._fleet())
         async with open_metrics(cluster, self._settings, self._discoveries, self._calculate) as metrics:
             yield metrics

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from kubetally.domain.errors import HubError, NotFound
+from kubetally.domain.errors import KubetallyError, NotFound
 from kubetally.domain.evidence import is_in_doubt
 from kubetally.domain.window import Window
-from kubetally.ledger.asking import booked
-from kubetally.ledger.questions import Question
-from kubetally.ledger.replay import Interpreted, Replayed, replay_answers
+from kubetally.ledger.costs.live import booked
+from kubetally.ledger.costs.requests import Question
+from kubetally.ledger.diagnose.replay import Interpreted, Replayed, replay_answers
 from kubetally.settings import Settings
 from kubetally.sources.opencost.interpret import interpret
 from kubetally.sources.opencost.kept import SUFFIX, Kept, KeptFile, open_kept
@@ -33,7 +33,7 @@ class DamagedFile:
     """A file of which not even the question can be read."""
 
     file: str
-    why: HubError
+    why: KubetallyError
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def open_replay(settings: Settings, folder: Path) -> Iterator[Replay]:
         for path in paths:
             try:
                 answers.append(_File(open_kept(path)))
-            except HubError as error:
+            except KubetallyError as error:
                 damaged.append(DamagedFile(path.name, error))
 
         def files() -> Iterator[Replayed | DamagedFile]:

@@ -12,12 +12,13 @@ from kubetally.domain.errors import RequestError
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsState
 from kubetally.domain.window import midnight
-from kubetally.ledger.reconcile import list_accounts
-from kubetally.ledger.sample_fleet import SampleCluster
+from kubetally.ledger.collect.reconcile import list_accounts
+from kubetally.ledger.sample.fleet import SampleCluster
+from kubetally.ledger.stores import Ledger
 from kubetally.settings import Settings
 from kubetally.store.reach import is_in_use
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.ledger import Ledger, open_ledger
+from kubetally.wiring.ledger import open_ledger
 
 _DAYS_OF_SAVINGS = 7
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from kubetally import __version__
 from kubetally.domain.window import Clock
-from kubetally.ledger.database_wait import DATABASE_SECONDS
-from kubetally.ledger.service import CostService
+from kubetally.ledger.collect.supervisor import supervised_process
+from kubetally.ledger.costs.calculations import calculations
+from kubetally.ledger.costs.database_timeout import DATABASE_SECONDS
+from kubetally.ledger.costs.service import CostService
 from kubetally.settings import Settings
 from kubetally.web.app import create_app
 from kubetally.web.connections import ConnectionLimits
@@ -16,8 +18,6 @@ from kubetally.web.proxies import TrustedProxies
 from kubetally.web.question import DEFAULT_WINDOW
 from kubetally.web.server import AddressNotFree, check_address, serve
 from kubetally.web.sign_in import SignIn
-from kubetally.wiring.beside import kept_running
-from kubetally.wiring.calculations import calculations
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.environment import UnusableSetting
 from kubetally.wiring.lake import shown_lake
@@ -90,7 +90,7 @@ def run_service(
         ThreadPoolExecutor(_AT_THE_LAKE, "history") as history_executor,
         ThreadPoolExecutor(1, "storage") as storage_executor,
         calculations(min(_INTERPRETERS, usable_cores())) as calculate,
-        kept_running() if collects else nullcontext(),
+        supervised_process() if collects else nullcontext(),
     ):
         accounts = ledger.accounts
         fleet = FleetInStore(accounts, executor, answer_seconds=DATABASE_SECONDS)
@@ -106,7 +106,7 @@ def run_service(
             deadline_seconds=settings.deadline_seconds,
             calculate=calculate.on_thread,
         )
-        storage = storage_check(ledger, storage_executor)
+        storage = storage_check(ledger, settings, storage_executor)
         app = create_app(
             service,
             secret.text,

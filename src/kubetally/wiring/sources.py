@@ -9,13 +9,13 @@ from pathlib import Path
 
 from kubetally import __version__, logs
 from kubetally.domain.account import Account, AccountType, Credentials
-from kubetally.domain.errors import HubError, RequestError, SourceError
+from kubetally.domain.errors import KubetallyError, RequestError, SourceError
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.money import DEFAULT_CURRENCY, currency_code
 from kubetally.domain.series import MeasuredSeries
 from kubetally.domain.survey import MetricsSurvey
 from kubetally.domain.window import Window
-from kubetally.ledger.accounts import CredentialsLocked
+from kubetally.ledger.ports.accounts import CredentialsLocked
 from kubetally.settings import Settings
 from kubetally.sources.access import InvalidSourceUrl
 from kubetally.sources.kubernetes.resolve import Option, Resolved, resolve_source
@@ -29,7 +29,7 @@ from kubetally.sources.prometheus.source import PrometheusSource
 from kubetally.sources.transport import Transport
 from kubetally.tasks import Calculate, calculate_here
 from kubetally.wiring.access import access_of, checked_url, prometheus_access_of, shown_url
-from kubetally.wiring.cluster import AnyCluster, Cluster, Remembered, name_of, place_of
+from kubetally.wiring.cluster import AccountCluster, AnyCluster, Cluster, name_of, place_of
 from kubetally.wiring.discoveries import Discoveries
 from kubetally.wiring.environment import read_settings
 from kubetally.wiring.limits import limits_of
@@ -57,7 +57,7 @@ async def open_source(
     # What the environment says of the one source it names would choose the same cluster for every account.
     cluster_id = settings.cluster_id if isinstance(cluster, Cluster) or found.option is Option.DEFAULT else None
     assumed = currency_code(settings.currency) if settings.currency else None
-    if isinstance(cluster, Remembered):
+    if isinstance(cluster, AccountCluster):
         stated: Account | Cluster = cluster.account
         currency, default_currency = cluster.account.currency, assumed or cluster.default_currency
     else:
@@ -96,7 +96,7 @@ async def open_metrics(
         found = await _metrics_of(cluster, settings, discoveries or Discoveries())
         transport = _transport(found, cluster, settings) if found else None
         selector = _selector(cluster, settings)
-    except HubError as error:
+    except KubetallyError as error:
         yield _Unusable(_metrics_place(cluster, settings), name_of(cluster), error)
         return
     if transport is None:
@@ -116,8 +116,8 @@ def _keep_in(folder: str, account: str | None) -> Callable[[SourceAnswers, Sourc
 
 def _metrics_place(cluster: AnyCluster, settings: Settings) -> str:
     """Where a cluster's metrics should be, fit to be shown."""
-    own = cluster.account.prometheus_url if isinstance(cluster, Remembered) else cluster.prometheus_url
-    url = own or (settings.prometheus_url if isinstance(cluster, Remembered) else None)
+    own = cluster.account.prometheus_url if isinstance(cluster, AccountCluster) else cluster.prometheus_url
+    url = own or (settings.prometheus_url if isinstance(cluster, AccountCluster) else None)
     return shown_url(url) if url else f"the server of metrics of {place_of(cluster)}"
 
 
@@ -141,7 +141,7 @@ class _Unusable:
 
     url: str
     account: str | None
-    why: HubError
+    why: KubetallyError
 
     async def introduce(self, now: datetime) -> None:
         raise self.why
@@ -162,7 +162,7 @@ Metrics = PrometheusSource | _Unusable
 async def _source_of(cluster: AnyCluster, settings: Settings, discoveries: Discoveries) -> Resolved:
     limits = limits_of(settings)
     match cluster:
-        case Remembered(account, accounts):
+        case AccountCluster(account, accounts):
             if account.locked is not None:
                 raise CredentialsLocked(account.name, account.locked)
             if account.context and not account.kubecost_url:
@@ -187,7 +187,7 @@ async def _metrics_of(cluster: AnyCluster, settings: Settings, discoveries: Disc
 
     Raises: MetricsServeOne, CredentialsLocked, InvalidSourceUrl, InvalidCredential, and as `sign_in`.
     """
-    if isinstance(cluster, Remembered):
+    if isinstance(cluster, AccountCluster):
         account = cluster.account
         if account.locked is not None:
             raise CredentialsLocked(account.name, account.locked)
@@ -202,14 +202,14 @@ async def _metrics_of(cluster: AnyCluster, settings: Settings, discoveries: Disc
         # Of a cluster without an account the server of the settings is the one that was named; an account's own is not.
         of_settings = isinstance(cluster, Cluster) and url == settings.prometheus_url
         return Resolved(Option.ACCOUNT_URL, prometheus_access_of(url, settings, None if of_settings else own))
-    if settings.prometheus_url and isinstance(cluster, Remembered):
+    if settings.prometheus_url and isinstance(cluster, AccountCluster):
         return Resolved(Option.DEFAULT, prometheus_access_of(settings.prometheus_url, settings, None))
     return None if context is None else await discoveries.metrics(context, limits_of(settings))
 
 
 def _shares_metrics(cluster: AnyCluster, settings: Settings) -> bool:
     """Whether other accounts have the same server of metrics, and no other tenant tells theirs apart."""
-    if not isinstance(cluster, Remembered):
+    if not isinstance(cluster, AccountCluster):
         return False
     mine, tenant = metrics_server_of(cluster.account, settings), cluster.account.tenant
     return mine is not None and any(
@@ -239,7 +239,7 @@ def _transport(found: Resolved, cluster: AnyCluster, settings: Settings) -> Tran
 
 
 def _selector(cluster: AnyCluster, settings: Settings) -> Selector:
-    stated = cluster.account if isinstance(cluster, Remembered) else cluster
+    stated = cluster.account if isinstance(cluster, AccountCluster) else cluster
     return Selector(
         tenant=stated.tenant,
         cluster_id=stated.cluster_id,

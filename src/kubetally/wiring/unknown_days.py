@@ -4,8 +4,8 @@ from collections import defaultdict
 from datetime import date
 
 from kubetally.ledger.collect.match import unknown_days
-from kubetally.ledger.stored import Lake
-from kubetally.wiring.ledger import Ledger
+from kubetally.ledger.ports.lake import Lake
+from kubetally.ledger.stores import Ledger
 
 
 def told_unknown_days(ledger: Ledger, lake: Lake) -> list[str]:

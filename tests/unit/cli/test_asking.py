@@ -16,11 +16,11 @@ from kubetally.cli.asking import (
 )
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import InvalidCurrency
-from kubetally.ledger.accounts import AccountNotFound
+from kubetally.ledger.ports.accounts import AccountNotFound
 from kubetally.settings import Settings
 from kubetally.sources.access import InvalidSourceUrl
 from kubetally.wiring.accounts import Stated, add_accounts
-from kubetally.wiring.cluster import Cluster, Remembered
+from kubetally.wiring.cluster import AccountCluster, Cluster
 
 NOBODY = "http://127.0.0.1:1"
 
@@ -50,7 +50,7 @@ def meant(
 
 def names(found: Named) -> list[str]:
     return [
-        one.account.name if isinstance(one, Remembered) else one.url or f"context {one.context}"
+        one.account.name if isinstance(one, AccountCluster) else one.url or f"context {one.context}"
         for one in found.clusters
     ]
 
@@ -80,7 +80,7 @@ def test_the_only_account_is_a_list_of_one_unless_it_is_named(settings: Settings
 
 def test_an_account_that_is_named_twice_is_meant_once(with_two: Settings) -> None:
     account_id = meant(with_two, "prod").clusters[0]
-    assert isinstance(account_id, Remembered)
+    assert isinstance(account_id, AccountCluster)
     assert names(meant(with_two, "prod", "staging", account_id.account.id)) == ["prod", "staging"]
 
 
@@ -106,7 +106,7 @@ def test_name_that_is_nearly_an_account_is_suggested(with_two: Settings) -> None
 
 def test_id_that_is_nearly_an_account_is_suggested(with_two: Settings) -> None:
     cluster = meant(with_two, "prod").clusters[0]
-    assert isinstance(cluster, Remembered)
+    assert isinstance(cluster, AccountCluster)
     account_id = cluster.account.id
     assert [len(name) for name in names(meant(with_two, account_id.upper().lower()))] == [4]
     for wrong in (account_id[:8], account_id[:-1], account_id.replace("-", ""), account_id.upper()):

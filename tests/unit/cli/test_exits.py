@@ -15,9 +15,9 @@ import pytest
 import kubetally
 from kubetally.cli import exits
 from kubetally.domain.component import ZERO, Costs
-from kubetally.domain.errors import BalanceError, HubError, NotFound, RequestError, SourceError, StoreError
+from kubetally.domain.errors import BalanceError, KubetallyError, NotFound, RequestError, SourceError, StoreError
 from kubetally.domain.window import Window, parse_instant
-from kubetally.ledger.stored import FileDamage
+from kubetally.ledger.ports.damage import FileDamage
 
 FAMILIES = {
     RequestError: exits.USAGE,
@@ -28,11 +28,11 @@ FAMILIES = {
 }
 
 
-def all_errors() -> list[type[HubError]]:
-    """Every subclass of HubError in any module of the package."""
+def all_errors() -> list[type[KubetallyError]]:
+    """Every subclass of KubetallyError in any module of the package."""
     for module in pkgutil.walk_packages(kubetally.__path__, "kubetally."):
         import_module(module.name)
-    found, waiting = [], [HubError]
+    found, waiting = [], [KubetallyError]
     while waiting:
         subclasses = waiting.pop().__subclasses__()
         waiting += subclasses
@@ -43,12 +43,12 @@ def all_errors() -> list[type[HubError]]:
 CLASSES = all_errors()
 
 
-def made(kind: type[HubError]) -> HubError:
+def made(kind: type[KubetallyError]) -> KubetallyError:
     """One of `kind`, of made-up facts."""
     window = Window(parse_instant("2026-11-20"), parse_instant("2026-11-21"))
     samples = {int: 3, float: 3.0, bool: True, str: "something", Path: Path("file.pem"), Window: window, Costs: ZERO}
     samples |= {FileDamage: FileDamage("allocations", "_delta_log/3.json", "its checksum differs")}
-    samples |= {HubError: HubError("something"), datetime: window.start, date: window.start.date()}
+    samples |= {KubetallyError: KubetallyError("something"), datetime: window.start, date: window.start.date()}
     hints = get_type_hints(kind.__init__)
     facts: dict[str, object] = {}
     for name, parameter in inspect.signature(kind).parameters.items():
@@ -75,7 +75,7 @@ def test_there_are_errors_of_every_layer() -> None:
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
-def test_an_error_ends_with_the_exit_code_of_its_family(kind: type[HubError]) -> None:
+def test_an_error_ends_with_the_exit_code_of_its_family(kind: type[KubetallyError]) -> None:
     families = [family for family in FAMILIES if issubclass(kind, family)]
     assert len(families) == 1, f"{kind.__name__} belongs to one family"
     assert exits.exit_code(kind.__new__(kind)) == FAMILIES[families[0]]
@@ -92,7 +92,7 @@ def test_every_error_has_a_code_of_its_own() -> None:
     [one for one in CLASSES if one not in FAMILIES],
     ids=lambda kind: kind.__name__,
 )
-def test_every_error_writes_its_own_message(kind: type[HubError]) -> None:
+def test_every_error_writes_its_own_message(kind: type[KubetallyError]) -> None:
     assert kind.__doc__
     message = str(made(kind))
     assert len(message) > 15
@@ -101,4 +101,4 @@ def test_every_error_writes_its_own_message(kind: type[HubError]) -> None:
 
 
 def test_a_family_that_nobody_mapped_is_no_success() -> None:
-    assert exits.exit_code(HubError("new")) == exits.NO_SOURCE
+    assert exits.exit_code(KubetallyError("new")) == exits.NO_SOURCE

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kubetally.domain.garbage import no_garbage
+from kubetally.domain.garbage import gc_paused
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +16,7 @@ def enabled() -> Iterator[None]:
 
 
 def test_collector_pauses_until_the_last_caller_leaves() -> None:
-    first, second = no_garbage(), no_garbage()
+    first, second = gc_paused(), gc_paused()
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
@@ -27,12 +27,12 @@ def test_collector_pauses_until_the_last_caller_leaves() -> None:
 
 def test_collector_that_was_off_stays_off() -> None:
     gc.disable()
-    with no_garbage():
+    with gc_paused():
         pass
     assert not gc.isenabled()
 
 
 def test_collector_is_on_again_after_an_error() -> None:
-    with pytest.raises(ZeroDivisionError), no_garbage():
+    with pytest.raises(ZeroDivisionError), gc_paused():
         _ = 1 / 0
     assert gc.isenabled()

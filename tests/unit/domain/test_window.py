@@ -142,6 +142,6 @@ def test_an_instant_comes_back_from_unix_seconds_and_from_rfc3339(seconds: int) 
 
 @given(instants)
 def test_a_whole_hour_is_the_last_one_begun(instant: datetime) -> None:
-    begun = whole_hour(instant)
-    assert begun <= instant < begun + HOUR
-    assert (begun.minute, begun.second, begun.microsecond) == (0, 0, 0)
+    started = whole_hour(instant)
+    assert started <= instant < started + HOUR
+    assert (started.minute, started.second, started.microsecond) == (0, 0, 0)

@@ -12,8 +12,8 @@ from kubetally.domain.booking import book
 from kubetally.domain.component import Component
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.window import Window, parse_instant
-from kubetally.ledger.asking import DeadlinePassed
-from kubetally.ledger.service import ClusterUnreadable
+from kubetally.ledger.costs.live import DeadlinePassed
+from kubetally.ledger.costs.service import ClusterUnreadable
 from kubetally.samples.replay import ReplayServer
 from kubetally.sources.access import Access
 from kubetally.sources.faults import (

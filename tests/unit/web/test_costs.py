@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from kubetally.ledger.service import CostService
+from kubetally.ledger.costs.service import CostService
 from kubetally.web.costs import CostAnswers, ReadyAnswer
 from kubetally.web.figures import Figures
 from kubetally.web.secret import Secret
 from kubetally.web.wrong_secrets import is_wrong
 from tests.served import FixedClock
 from tests.service import PATH, SECRET, AccountsInMemory, E, S, account, account_id
-from tests.unit.ledger.test_service import Source
+from tests.unit.ledger.costs.test_cost_service import Source
 
 QUERY = f"cloud_account_id={account_id(1)}&start_date={S}&end_date={E}".encode()
 

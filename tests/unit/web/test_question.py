@@ -53,8 +53,10 @@ def test_a_weak_secret_is_refused(secret: str) -> None:
 def test_every_family_of_errors_has_its_status() -> None:
     from kubetally.domain import errors
 
-    families = {one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.HubError)}
-    assert families - {errors.HubError} <= {family for family, _ in FAMILIES}
+    families = {
+        one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.KubetallyError)
+    }
+    assert families - {errors.KubetallyError} <= {family for family, _ in FAMILIES}
     for family in families:
         assert problem_of(family("what happened")).status in {400, 404, 424, 500, 503}
         assert b"what happened" not in problem_of(family("what happened")).body

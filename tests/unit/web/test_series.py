@@ -13,7 +13,7 @@ from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.metrics import CPU_SAVINGS, INFRASTRUCTURE, MANAGEMENT
 from kubetally.domain.series import MOST_POINTS, MeasuredSeries, SeriesPoint
 from kubetally.domain.window import Window
-from kubetally.ledger.service import CostService
+from kubetally.ledger.costs.service import CostService
 from tests.served import FixedClock
 from tests.service import SECRET, AccountsInMemory, E, S, account, account_id, by_http, serving
 

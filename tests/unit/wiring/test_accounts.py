@@ -8,10 +8,10 @@ import pytest
 
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.errors import RequestError
-from kubetally.ledger.accounts import AccountNotFound, NotACluster
+from kubetally.ledger.ports.accounts import AccountNotFound, NotACluster
 from kubetally.settings import Settings
 from kubetally.wiring.accounts import Stated, add_accounts, remembered, update_account
-from kubetally.wiring.cluster import Cluster, Remembered, place_of
+from kubetally.wiring.cluster import AccountCluster, Cluster, place_of
 from kubetally.wiring.store import open_accounts
 from tests.served import Reply, Served
 
@@ -61,7 +61,7 @@ def test_what_is_stated_is_in_no_representation() -> None:
     account = Account("id", "organization", "prod", AccountType.KUBERNETES_CNR)
     assert "hunter2" not in repr(stated)
     assert "hunter2" not in repr(Cluster("http://u:hunter2@host"))
-    assert "hunter2" not in repr(Remembered(account, (account,)))
+    assert "hunter2" not in repr(AccountCluster(account, (account,)))
 
 
 def test_an_account_s_credentials_are_in_no_representation(settings: Settings) -> None:
@@ -121,9 +121,9 @@ def test_where_a_cluster_is_can_be_said_before_anything_is_asked() -> None:
     account = Account("id", "organization", "prod", AccountType.KUBERNETES_CNR)
     assert place_of(Cluster("http://u:p@host:9003")) == "http://***@host:9003"
     assert place_of(Cluster(context="stage")) == "context stage"
-    assert place_of(Remembered(account)) == "account prod"
-    assert place_of(Remembered(replace(account, context="c"))) == "context c"
-    assert place_of(Remembered(replace(account, context="c", kubecost_url=NOBODY))) == NOBODY
+    assert place_of(AccountCluster(account)) == "account prod"
+    assert place_of(AccountCluster(replace(account, context="c"))) == "context c"
+    assert place_of(AccountCluster(replace(account, context="c", kubecost_url=NOBODY))) == NOBODY
 
 
 METRICS = "http://127.0.0.1:2"

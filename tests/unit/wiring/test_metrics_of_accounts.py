@@ -8,7 +8,7 @@ import pytest
 from kubetally.domain.account import Account, Credentials
 from kubetally.domain.window import parse_window
 from kubetally.settings import Settings
-from kubetally.wiring.cluster import Remembered
+from kubetally.wiring.cluster import AccountCluster
 from kubetally.wiring.sources import MetricsServeOne, open_metrics
 from tests.served import NOON_AFTER, Asked, Served
 from tests.service import account
@@ -25,7 +25,7 @@ async def query_of(one: Account, *others: Account) -> str:
     with Served(nothing) as server:
         url = {"prometheus_url": server.url}
         accounts = tuple(account_at(kept, **url) for kept in (one, *others))
-        async with open_metrics(Remembered(accounts[0], accounts), Settings(attempts=1)) as metrics:
+        async with open_metrics(AccountCluster(accounts[0], accounts), Settings(attempts=1)) as metrics:
             assert metrics is not None
             await metrics.points(DAY, ("kubecost_cluster_management_cost",))
         return server.asked[-1].params["query"]

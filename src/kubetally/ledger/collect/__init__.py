@@ -1,1 +1,1 @@
-"""Collecting: which days are due, asking for them, and putting them into the lake."""
+"""Collecting: which days are due, reading them, writing them to the lake. Imports `domain`, `ledger.ports`, `costs`."""

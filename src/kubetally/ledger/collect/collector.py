@@ -14,12 +14,13 @@ from typing import Protocol, TypeVar
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.collection import NO_DATA, CollectedDay, CoveredDay
 from kubetally.domain.window import Clock
-from kubetally.ledger.accounts import Accounts, NotACluster
-from kubetally.ledger.collect.commit import Committer, Outcome
-from kubetally.ledger.collect.guard import NOT_TRIED
-from kubetally.ledger.collect.plan import GIVE_UP_AFTER, ONE_DAY, Due, History, Policy, Reason, due, history_found
-from kubetally.ledger.collect.read import GoOn, Unread, not_tried
-from kubetally.ledger.stored import Coverage, PackedDay
+from kubetally.ledger.collect.committer import Committer, Outcome
+from kubetally.ledger.collect.reader import GoOn, Unread, not_tried
+from kubetally.ledger.collect.replacement import NOT_TRIED
+from kubetally.ledger.collect.schedule import GIVE_UP_AFTER, ONE_DAY, Due, History, Policy, Reason, due, history_found
+from kubetally.ledger.ports.accounts import Accounts, NotACluster
+from kubetally.ledger.ports.coverage import Coverage
+from kubetally.ledger.ports.lake import PackedDay
 from kubetally.tasks import task_group
 
 T = TypeVar("T")
@@ -126,8 +127,8 @@ class Collector:
     """Collects what is due.
 
     executor:     where the stores are asked, which block.
-    at_once:      clusters that are asked at a time; a quarter of them at most are of those that failed when they were
-                  last asked, so that however many are dead, the others go on.
+    max_concurrency: clusters that are asked at a time; at most a quarter of them failed when they were last asked, so
+                  that however many are dead, the others go on.
     turn_seconds: after that a cluster's next days are left for the next round, so that a slow one holds no other's.
     linger_seconds: how long a day waits for others to be committed with it: each commit writes all that is held of it.
     """
@@ -142,13 +143,13 @@ class Collector:
         *,
         executor: Executor | None = None,
         policy: Policy | None = None,
-        at_once: int = 16,
+        max_concurrency: int = 16,
         turn_seconds: float = 180.0,
         linger_seconds: float = 2.0,
     ) -> None:
         self._accounts, self._coverage, self._reader, self._committer = accounts, coverage, reader, committer
         self._clock, self._executor, self._policy = clock, executor, policy or Policy()
-        self._at_once, self._turn_seconds, self._linger_seconds = at_once, turn_seconds, linger_seconds
+        self._at_once, self._turn_seconds, self._linger_seconds = max_concurrency, turn_seconds, linger_seconds
         self._of_source = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(_MOST_OF_A_SOURCE))
         self._last_turns: dict[str, float] = {}
 
@@ -253,7 +254,7 @@ class Collector:
     def _due(self, names: Sequence[str]) -> list[Due]:
         now = self._clock.now()
         clusters = [cluster_named(self._accounts, name) for name in names] or self._clusters()
-        earliest = now.date() - (self._policy.most_days + 1) * ONE_DAY
+        earliest = now.date() - (self._policy.max_days + 1) * ONE_DAY
         histories = []
         for account in clusters:
             days = self._known(account.id, earliest, now.date() + ONE_DAY)
@@ -267,7 +268,7 @@ class Collector:
     async def first_days(self, account_ids: Iterable[str]) -> dict[str, date]:
         """The first stored day of each account that has any, of those that are looked for at all. Raises StoreError."""
         today = self._clock.now().date()
-        earliest = today - (self._policy.most_days + 1) * ONE_DAY
+        earliest = today - (self._policy.max_days + 1) * ONE_DAY
         ids = list(account_ids)
         known = await self._blocking(lambda: self._coverage.days(earliest, today + ONE_DAY, ids) if ids else [])
         return {one.account_id: one.day for one in reversed(known) if one.is_held}

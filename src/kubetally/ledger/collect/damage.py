@@ -16,7 +16,9 @@ from kubetally.domain.collection import (
     day_to_store,
 )
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.stored import AssetsDamaged, Coverage, Lake
+from kubetally.ledger.ports.coverage import Coverage
+from kubetally.ledger.ports.damage import AssetsDamaged
+from kubetally.ledger.ports.lake import Lake
 
 CHECKED_AT_AGES, CHECKED_EVERY_DAYS = (1, 7, 13), 30
 """At how many days of age daily maintenance reads a stored day; an OpenCost often holds two weeks."""

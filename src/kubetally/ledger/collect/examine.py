@@ -15,15 +15,16 @@ from kubetally.domain.days_around import facts_of as facts_to_compare
 from kubetally.domain.errors import StoreError
 from kubetally.domain.issues import Issue
 from kubetally.domain.stored_evidence import EXAMINED, EXAMINED_ALONE, Examined, StoredFacts, examine_stored, facts_of
-from kubetally.ledger.collect.plan import ONE_DAY
-from kubetally.ledger.stored import Coverage, Lake
+from kubetally.ledger.collect.schedule import ONE_DAY
+from kubetally.ledger.ports.coverage import Coverage
+from kubetally.ledger.ports.lake import Lake
 
 _MAX_ROWS = 50_000  # of the lake, in memory at once
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class StoredDay:
+class DayToExamine:
     """A collection that holds, with its facts; None where its rows can't be read."""
 
     collection: Collection
@@ -50,7 +51,7 @@ def examine_stored_days(
     Raises: StoreError, of a store that is away.
     """
     count = marked = 0
-    known: dict[date, Mapping[str, StoredDay]] = {}
+    known: dict[date, Mapping[str, DayToExamine]] = {}
     for day in reversed(coverage.days_to_examine(EXAMINED_ALONE)):
         if not should_continue():
             break
@@ -148,7 +149,7 @@ def _facts_to_compare(collection: Collection, assets: Sequence[Asset] | None) ->
     return facts_to_compare(collection.head.window, collection.head.source, collection.completeness, assets)
 
 
-def _examine(stored: StoredDay, before: StoredDay | None, after: StoredDay | None) -> Examined:
+def _examine(stored: DayToExamine, before: DayToExamine | None, after: DayToExamine | None) -> Examined:
     if stored.facts is None:
         return Examined()
     return examine_stored(
@@ -156,7 +157,7 @@ def _examine(stored: StoredDay, before: StoredDay | None, after: StoredDay | Non
     )
 
 
-def _noted(stored: StoredDay, found: Examined) -> Collection:
+def _noted(stored: DayToExamine, found: Examined) -> Collection:
     """The collection with what was found, and with its completeness, which earlier versions did not measure."""
     collection = replace(stored.collection, examined_by=EXAMINED, head=found.applied_to(stored.collection.head))
     completeness = collection.completeness or stored.completeness
@@ -165,7 +166,7 @@ def _noted(stored: StoredDay, found: Examined) -> Collection:
     return replace(collection, completeness=completeness)
 
 
-def _read_day(coverage: Coverage, lake: Lake, day: date, max_rows: int) -> dict[str, StoredDay]:
+def _read_day(coverage: Coverage, lake: Lake, day: date, max_rows: int) -> dict[str, DayToExamine]:
     """The days of all accounts, without running ones, by account."""
     stored = [collection for collection in coverage.held_on(day).values() if not collection.is_running]
     return {one.collection.account_id: one for some in _batches(stored, max_rows) for one in _read_some(lake, some)}
@@ -184,7 +185,7 @@ def _batches(collections: Iterable[Collection], max_rows: int) -> Iterator[list[
         yield batch
 
 
-def _read_some(lake: Lake, collections: list[Collection]) -> list[StoredDay]:
+def _read_some(lake: Lake, collections: list[Collection]) -> list[DayToExamine]:
     """With the facts of each; what can't be read is read in halves, so that it hinders no other."""
     try:
         rows, assets = lake.rows(collections), lake.assets(collections)
@@ -194,12 +195,12 @@ def _read_some(lake: Lake, collections: list[Collection]) -> list[StoredDay]:
         if len(collections) == 1:
             facts = {"account": collections[0].account_id, "day": str(collections[0].day), "error": str(error)}
             _log.warning("stored_day_not_read", **facts)
-            return [StoredDay(collections[0], None, None)]
+            return [DayToExamine(collections[0], None, None)]
         middle = len(collections) // 2
         return [*_read_some(lake, collections[:middle]), *_read_some(lake, collections[middle:])]
     days = []
     for one in collections:
         completeness = one.measured(rows[one.id], assets[one.id])
         facts_of_day = facts_of(one.head, rows[one.id], assets[one.id], completeness)
-        days.append(StoredDay(one, facts_of_day, completeness))
+        days.append(DayToExamine(one, facts_of_day, completeness))
     return days

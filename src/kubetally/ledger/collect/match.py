@@ -12,7 +12,9 @@ from datetime import date, datetime
 import structlog
 
 from kubetally.domain.collection import CoveredDay
-from kubetally.ledger.stored import Coverage, Lake, LakeBehind, StoredIds
+from kubetally.ledger.ports.coverage import Coverage
+from kubetally.ledger.ports.damage import LakeBehind
+from kubetally.ledger.ports.lake import Lake, StoredIds
 
 _NAMED_AT_MOST = 5
 _log = structlog.get_logger(__name__)

@@ -15,7 +15,7 @@ import structlog
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.cluster_costs import KUBECOST
 from kubetally.domain.collection import Collection
-from kubetally.domain.errors import HubError, SourceError, StoreError
+from kubetally.domain.errors import KubetallyError, SourceError, StoreError
 from kubetally.domain.savings import (
     CollectedSavings,
     Savings,
@@ -27,13 +27,13 @@ from kubetally.domain.savings import (
     rows_of_category,
 )
 from kubetally.domain.window import Clock, Window, midnight, whole_hour
-from kubetally.ledger.accounts import Accounts
-from kubetally.ledger.asking import DeadlinePassed
-from kubetally.ledger.collect.plan import UNFORESEEN
 from kubetally.ledger.collect.savings_batch import BATCH_ROWS, SavingsAnswer, SavingsBatch
+from kubetally.ledger.collect.schedule import UNFORESEEN
 from kubetally.ledger.collect.writer import LakeWriter
-from kubetally.ledger.ports import SavingsSource
-from kubetally.ledger.stored import SavingsDays
+from kubetally.ledger.costs.live import DeadlinePassed
+from kubetally.ledger.ports.accounts import Accounts
+from kubetally.ledger.ports.coverage import SavingsDays
+from kubetally.ledger.ports.sources import SavingsSource
 
 T = TypeVar("T")
 OpenSavings = Callable[[Account], AbstractAsyncContextManager[SavingsSource]]
@@ -213,7 +213,7 @@ class _Reading:
 
 def _failure_of(error: Exception, url: str) -> _Failure:
     """Why savings could not be read; what nobody foresaw is logged."""
-    if isinstance(error, HubError):
+    if isinstance(error, KubetallyError):
         return _Failure(error.code, str(error))
     kind = type(error).__name__
     _log.warning("unforeseen", source=url, error=kind, exc_info=error)

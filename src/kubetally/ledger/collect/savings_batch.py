@@ -8,9 +8,10 @@ from threading import Lock
 from kubetally.domain.errors import StoreError
 from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsState
 from kubetally.domain.window import Clock
-from kubetally.ledger.accounts import Accounts
 from kubetally.ledger.collect.writer import LakeWriter
-from kubetally.ledger.stored import PackedSavings, SavingsDays
+from kubetally.ledger.ports.accounts import Accounts
+from kubetally.ledger.ports.coverage import SavingsDays
+from kubetally.ledger.ports.lake import PackedSavings
 
 BATCH_ROWS = 50_000
 """Rows that are committed at once: each commit writes the day's file anew, while nobody else can write."""

@@ -13,20 +13,12 @@ import structlog
 
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
-from kubetally.ledger.alone import PATIENCE_SECONDS, alone
+from kubetally.ledger.collect.lease import PATIENCE_SECONDS, alone
 from kubetally.ledger.collect.match import Matched, match_coverage
-from kubetally.ledger.stored import (
-    COMMITTER,
-    Coverage,
-    FileDamage,
-    Lake,
-    LakeBehind,
-    Lease,
-    Leases,
-    LogFiles,
-    PackedDay,
-    PackedSavings,
-)
+from kubetally.ledger.ports.coverage import Coverage
+from kubetally.ledger.ports.damage import FileDamage, LakeBehind
+from kubetally.ledger.ports.lake import Lake, LogFiles, PackedDay, PackedSavings
+from kubetally.ledger.ports.leases import COMMITTER, Lease, Leases
 
 _log = structlog.get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""Looks for the sources of costs of a cluster."""
+"""DuePoller for the sources of costs of a cluster."""
 
 import asyncio
 from contextlib import suppress

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from kubetally.domain.allocation import Allocation
 from kubetally.domain.errors import SourceError
-from kubetally.domain.garbage import no_garbage
+from kubetally.domain.garbage import gc_paused
 from kubetally.domain.window import Window
 from kubetally.sources.faults import AnswerNotUnderstood
 from kubetally.sources.opencost.notes import Notes
@@ -34,7 +34,7 @@ class Rows(NamedTuple):
     covered: tuple[Window, ...]
 
 
-@no_garbage()
+@gc_paused()
 def read_allocations(answer: BookedAnswer | AllocationAnswer, asked: Window, notes: Notes, url: str) -> Rows:
     """The rows of an answer, and which spans of `asked` it covers.
 

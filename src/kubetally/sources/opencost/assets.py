@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from kubetally.domain.asset import Asset, AssetDetails, AssetType, Breakdown, node_costs
 from kubetally.domain.component import Costs
-from kubetally.domain.garbage import no_garbage
+from kubetally.domain.garbage import gc_paused
 from kubetally.domain.money import to_micros
 from kubetally.domain.window import Window, covered_hours
 from kubetally.sources.opencost.figures import MOST, known_hours, without_huge
@@ -37,7 +37,7 @@ _POOL_LABELS = _spellings(
 _OUTSIDE = frozenset({"Cloud", "Shared"})  # of the cluster, and of what its workloads are charged
 
 
-@no_garbage()
+@gc_paused()
 def read_assets(answer: AssetAnswer, asked: Window, notes: Notes) -> list[Asset] | None:
     """The assets of an answer, but sets of other days beside it; None where one reaches beyond `asked`: no bill for it.
 

@@ -12,7 +12,7 @@ from kubetally.domain.money import DEFAULT_CURRENCY
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings, SavingsItems
 from kubetally.domain.window import Window
-from kubetally.ledger.ports import About
+from kubetally.ledger.ports.sources import About
 from kubetally.sources.faults import Answer, SourceFailed, SourceRefused
 from kubetally.sources.kubecost.savings import read_savings
 from kubetally.sources.kubecost.savings_items import drill_down, read_items

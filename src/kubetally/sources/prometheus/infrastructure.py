@@ -143,7 +143,7 @@ class PrometheusInfrastructure:
         found.extend((*presence.answers, *usage.answers))
         issues = [*_warnings(found, self.url, window), *unknown, *_lacks(hours, samples, self.url, window)]
         if not hours:
-            await see_that_nobody_is_measured(self.client, self._selector, window)
+            await check_selector_matches(self.client, self._selector, window)
             message = (
                 "the server of metrics holds none of the metrics of cost exporters in this window: kubetally doctor "
                 "tells which are needed"
@@ -220,7 +220,7 @@ class PrometheusInfrastructure:
         return next(iter(_named_in(ours, self._selector.cluster_label)), None)
 
 
-async def see_that_nobody_is_measured(client: PrometheusClient, selector: Selector, window: Window) -> None:
+async def check_selector_matches(client: PrometheusClient, selector: Selector, window: Window) -> None:
     """Where nothing was found of who was chosen: a mistyped tenant would lose the fee without a word.
 
     One that has metrics some weeks before or after is none, but came or left.

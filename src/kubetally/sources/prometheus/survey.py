@@ -10,7 +10,7 @@ from kubetally.domain.survey import Exporter, MetricFacts, MetricsSurvey
 from kubetally.domain.window import HOUR, Window, from_unix, joined_spans, to_unix
 from kubetally.sources.faults import SourceRefused
 from kubetally.sources.prometheus.client import Found, PrometheusClient
-from kubetally.sources.prometheus.infrastructure import see_that_nobody_is_measured
+from kubetally.sources.prometheus.infrastructure import check_selector_matches
 from kubetally.sources.prometheus.promql import HourRanges, Selector, named
 from kubetally.sources.prometheus.queries import NEEDED, copies_query
 from kubetally.sources.prometheus.wire import QueryRefused
@@ -51,7 +51,7 @@ async def _survey(client: PrometheusClient, selector: Selector, window: Window) 
         oldest_task = group.create_task(_oldest(client, selector, window.end))
     counts, copies, exporters = counts_task.result(), copies_task.result(), exporters_task.result()
     if not exporters.series:
-        await see_that_nobody_is_measured(client, selector, window)
+        await check_selector_matches(client, selector, window)
     by_metric = _by_metric(exporters)
     tenants, ids = (
         tuple(sorted({series.labels.get(label, "") for series in exporters.series} - {""}))

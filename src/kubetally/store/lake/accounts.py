@@ -12,7 +12,8 @@ from deltalake import DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from kubetally.domain.account import ListedAccount
-from kubetally.ledger.stored import FileDamage, LakeCheck, Lengthen, by_clock
+from kubetally.ledger.ports.damage import FileDamage, LakeCheck
+from kubetally.ledger.ports.lake import Lengthen, by_clock
 from kubetally.store.lake import checking
 from kubetally.store.lake.faults import UNREADABLE, LakeDamaged, shown, translated
 from kubetally.store.lake.log_folder import COMMIT_ALONE, SET_ASIDE

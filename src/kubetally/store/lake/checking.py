@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from obstore.exceptions import BaseError
 
-from kubetally.ledger.stored import LOST, FileDamage, NotedLog
+from kubetally.ledger.ports.damage import FileDamage
+from kubetally.ledger.ports.lake import LOST, NotedLog
 from kubetally.store.lake import files
 from kubetally.store.lake.faults import UNREADABLE, shown
 from kubetally.store.lake.files import DamagedFile, DataFile

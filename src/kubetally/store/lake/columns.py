@@ -24,7 +24,7 @@ from kubetally.domain.collection import LAKE_VERSION, CollectedDay, Collection
 from kubetally.domain.component import ZERO, Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.errors import StoreError
-from kubetally.domain.garbage import no_garbage
+from kubetally.domain.garbage import gc_paused
 from kubetally.domain.idle_shares import IdleShare
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import to_micros
@@ -115,7 +115,7 @@ def asset_table(day: CollectedDay) -> pa.Table:
     return asset_tables([day])[0]
 
 
-@no_garbage()
+@gc_paused()
 def allocation_tables(days: Sequence[CollectedDay]) -> list[pa.Table]:
     """The rows of each collected day, in their order, as the files of `allocations` hold them.
 
@@ -157,7 +157,7 @@ def allocation_tables(days: Sequence[CollectedDay]) -> list[pa.Table]:
     return _sliced(_table(columns, ALLOCATION_FILE, len(rows)), counts)
 
 
-@no_garbage()
+@gc_paused()
 def asset_tables(days: Sequence[CollectedDay]) -> list[pa.Table]:
     """The assets of each collected day, as the files of `assets` hold them. Raises ValueBeyondLake."""
     assets = [asset for day in days for asset in day.assets]
@@ -188,7 +188,7 @@ def asset_tables(days: Sequence[CollectedDay]) -> list[pa.Table]:
     return _sliced(_table(columns, ASSET_FILE, len(assets)), counts)
 
 
-@no_garbage()
+@gc_paused()
 def rows_of(table: pa.Table) -> tuple[Row, ...]:
     """The rows of one collection, in the order they were written; their details where the table has all columns."""
     lists = _Lists(table)
@@ -287,7 +287,7 @@ def collection_of(table: pa.Table) -> Collection:
     return Collection(*of_what, replace(booking, rows=()), len(rows), booking.balance(), lake_version=version)
 
 
-@no_garbage()
+@gc_paused()
 def assets_of(table: pa.Table) -> tuple[Asset, ...]:
     """The assets of one collection, in the order they were written."""
     lists = _Lists(table)

@@ -24,19 +24,15 @@ from kubetally.domain.errors import StoreError
 from kubetally.domain.row import Row
 from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsRow
 from kubetally.domain.stored_sums import RowSums, compare_assets, compare_row_sums, compare_rows
-from kubetally.ledger.stored import (
+from kubetally.ledger.ports.damage import CollectionGone, DayDamaged, FileDamage, LakeCheck, SetAside
+from kubetally.ledger.ports.lake import (
     HISTORY_KEPT,
-    CollectionGone,
-    DayDamaged,
-    FileDamage,
-    LakeCheck,
     Lengthen,
     LogFile,
     Maintained,
     NotedLog,
     PackedDay,
     PackedSavings,
-    SetAside,
     StoredIds,
     by_clock,
 )
@@ -86,7 +82,7 @@ class _Tables(NamedTuple):
         return _unpickled, (_streamed(self.rows), _streamed(self.assets))
 
 
-class _Pair:
+class _TablePair:
     """A table of rows and the table of the assets that go with them."""
 
     def __init__(self, place: Place, rows: TableName, assets: TableName, keep: timedelta) -> None:
@@ -113,10 +109,10 @@ class DeltaLake:
         Raises:          InvalidLakeUrl.
         """
         self._place = place(url, storage_options)
-        self._days = _Pair(self._place, TableName.ALLOCATIONS, TableName.ASSETS, keep)
+        self._days = _TablePair(self._place, TableName.ALLOCATIONS, TableName.ASSETS, keep)
         self._accounts = AccountTable(self._place, keep)
         self._savings = SavingsTable(self._place, keep)
-        self._running = _Pair(self._place, TableName.RUNNING, TableName.RUNNING_ASSETS, keep_running)
+        self._running = _TablePair(self._place, TableName.RUNNING, TableName.RUNNING_ASSETS, keep_running)
 
     def __repr__(self) -> str:
         return f"DeltaLake({self.url!r})"
@@ -183,7 +179,7 @@ class DeltaLake:
         counts = {one.id: [its.rows.num_rows, its.assets.num_rows] for one, its in tables}
         said = {COLLECTIONS_KEY: counts}
 
-        def that_hold(held: pa.Table) -> set[str]:
+        def current_ids(held: pa.Table) -> set[str]:
             try:
                 return self._ids_held(pair, day, list(rows)) - counts.keys()
             except DayDamaged:
@@ -191,7 +187,7 @@ class DeltaLake:
                     raise
                 return _ids(held) - counts.keys()
 
-        assets_version = pair.assets.put(day, assets, said, keep=that_hold, go_on=go_on, anew=anew)
+        assets_version = pair.assets.put(day, assets, said, keep=current_ids, go_on=go_on, anew=anew)
         record = {} if pair is self._running else {RECORD_KEY: collections_to_text(one.collection for one in days)}
         said_of_rows = {**said, ASSETS_VERSION_KEY: assets_version, **record}
         version = pair.rows.put(day, rows, said_of_rows, go_on=go_on, anew=anew)
@@ -448,10 +444,10 @@ class DeltaLake:
             raise ValueError("a commit has one collection of an account")
         return days[0].collection.day
 
-    def _pair(self, collection: Collected) -> _Pair:
+    def _pair(self, collection: Collected) -> _TablePair:
         return self._running if collection.is_running else self._days
 
-    def _by_pair(self, collections: Iterable[Collected]) -> list[tuple[_Pair, list[Collected]]]:
+    def _by_pair(self, collections: Iterable[Collected]) -> list[tuple[_TablePair, list[Collected]]]:
         running: list[Collected] = []
         others: list[Collected] = []
         for one in collections:
@@ -459,7 +455,7 @@ class DeltaLake:
         return [(pair, some) for pair, some in ((self._days, others), (self._running, running)) if some]
 
     @staticmethod
-    def _ids_held(pair: _Pair, day: date, accounts: Collection[str]) -> set[str]:
+    def _ids_held(pair: _TablePair, day: date, accounts: Collection[str]) -> set[str]:
         """Collections whose rows accounts have on a day, as it is now."""
         table = pair.rows.held(day, accounts, ["account_id", "collection_id"])
         return {
@@ -470,7 +466,7 @@ class DeltaLake:
         }
 
     def _put_back(
-        self, pair: _Pair, day: date, assets: Mapping[str, pa.Table], counts: Mapping[str, list[int]]
+        self, pair: _TablePair, day: date, assets: Mapping[str, pa.Table], counts: Mapping[str, list[int]]
     ) -> None:
         """Where another committer took our assets away before our rows were there: put them back."""
         held = self._ids_held(pair, day, list(assets))
@@ -565,7 +561,7 @@ class DeltaLake:
             return found.get(collection.id, () if collection.asset_sums is None else None)
         return None
 
-    def _committed(self, pair: _Pair, collections: Sequence[Collected]) -> dict[str, int]:
+    def _committed(self, pair: _TablePair, collections: Sequence[Collected]) -> dict[str, int]:
         missing = {one.id: one for one in collections}
         versions: dict[str, int] = {}
         earliest = min(one.collected_at for one in collections) - _CLOCKS_DIFFER
@@ -578,7 +574,7 @@ class DeltaLake:
                     return versions
         return versions | self._held_now(pair, list(missing.values()))
 
-    def _held_now(self, pair: _Pair, collections: Sequence[Collected]) -> dict[str, int]:
+    def _held_now(self, pair: _TablePair, collections: Sequence[Collected]) -> dict[str, int]:
         """Of those that the log no longer tells of: which are in the newest version, which is given for theirs."""
         version = pair.rows.newest().version
         found: dict[str, int] = {}
@@ -607,12 +603,12 @@ class DeltaLake:
         rows, assets = self._running.rows, self._running.assets
         accounts = _accounts(assets, day)
 
-        def that_hold(_: pa.Table) -> set[str]:
+        def current_ids(_: pa.Table) -> set[str]:
             return self._ids_held(self._running, day, accounts)
 
-        held = that_hold(rows.schema.empty_table())
+        held = current_ids(rows.schema.empty_table())
         if held and not _ids(assets.held(day, columns=["collection_id"])) <= held:
-            assets.put(day, dict.fromkeys(accounts, assets.schema.empty_table()), {}, keep=that_hold)
+            assets.put(day, dict.fromkeys(accounts, assets.schema.empty_table()), {}, keep=current_ids)
 
 
 def _reconciled(account_id: str, currencies: Mapping[str, str], held: pa.Table) -> pa.Table | None:
@@ -647,11 +643,11 @@ def _tables_of(day: PackedDay) -> _Tables:
     return day.content
 
 
-def _rows_table(pair: _Pair) -> DayTable:
+def _rows_table(pair: _TablePair) -> DayTable:
     return pair.rows
 
 
-def _assets_table(pair: _Pair) -> DayTable:
+def _assets_table(pair: _TablePair) -> DayTable:
     return pair.assets
 
 
@@ -674,7 +670,7 @@ def _compare_assets(collection: Collected, assets: Sequence[Asset]) -> str | Non
 class _Kind(NamedTuple, Generic[_Item]):
     """What is read of a collection: from which table, how, and how it is held against what was recorded."""
 
-    table_of: Callable[[_Pair], DayTable]
+    table_of: Callable[[_TablePair], DayTable]
     columns: list[str] | None
     convert: Callable[[pa.Table], tuple[_Item, ...]]
     compare: Callable[[Collected, Sequence[_Item]], str | None]

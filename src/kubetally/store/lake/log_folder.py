@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import PostCommitHookProperties
 
-from kubetally.ledger.stored import SetAside
+from kubetally.ledger.ports.damage import SetAside
 
 SET_ASIDE = "set_aside"
 """The folder beside the tables that keeps what was taken out of their logs."""

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsRow, SavingsSubject, compare_savings
-from kubetally.ledger.stored import DayDamaged, PackedSavings
+from kubetally.ledger.ports.damage import DayDamaged
+from kubetally.ledger.ports.lake import PackedSavings
 from kubetally.store.lake.columns import as_mappings, beyond_lake, map_array
 from kubetally.store.lake.faults import UNREADABLE, shown
 from kubetally.store.lake.files import slices_by

@@ -26,19 +26,8 @@ from deltalake.transaction import AddAction, RemoveAction
 from obstore.exceptions import BaseError
 
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.stored import (
-    AssetsDamaged,
-    DayDamaged,
-    FileDamage,
-    LakeCheck,
-    Lengthen,
-    LogFile,
-    Maintained,
-    NotedLog,
-    SavingsDamaged,
-    SetAside,
-    by_clock,
-)
+from kubetally.ledger.ports.damage import AssetsDamaged, DayDamaged, FileDamage, LakeCheck, SavingsDamaged, SetAside
+from kubetally.ledger.ports.lake import Lengthen, LogFile, Maintained, NotedLog, by_clock
 from kubetally.store.lake import checking, files
 from kubetally.store.lake.faults import (
     UNREADABLE,

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, Engine, case, delete, func, select, update
 
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.window import Clock
-from kubetally.ledger.account_days import AccountIsActive, CurrencyIsTold, Relabelled, StoredDays
-from kubetally.ledger.accounts import AccountNotFound
+from kubetally.ledger.ports.account_days import AccountIsActive, CurrencyIsTold, Relabelled, StoredDays
+from kubetally.ledger.ports.accounts import AccountNotFound
 from kubetally.store.meta.coverage import Phase
 from kubetally.store.meta.engine import shown
 from kubetally.store.meta.faults import translated

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from kubetally.domain.account import Account, AccountType, Credentials, ListedAccount, Organization
 from kubetally.domain.window import Clock
-from kubetally.ledger.accounts import (
+from kubetally.ledger.ports.accounts import (
     DEFAULT_ORGANIZATION,
     AccountExists,
     AccountIdTaken,

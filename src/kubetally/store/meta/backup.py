@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Date, Engine, MetaData, Table, delete, func, 
 from kubetally.domain.collection import Collection
 from kubetally.domain.errors import RequestError
 from kubetally.domain.savings import SavingsDay
-from kubetally.ledger.stored import NotedLog
+from kubetally.ledger.ports.lake import NotedLog
 from kubetally.store.meta.coverage import collection_of
 from kubetally.store.meta.engine import alone, open_engine, shown
 from kubetally.store.meta.faults import translated

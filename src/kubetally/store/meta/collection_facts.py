@@ -25,7 +25,7 @@ from sqlalchemy.sql.operators import custom_op
 from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import DayStatus
 from kubetally.domain.collection_facts import Fact, FactSum, facts_of
-from kubetally.domain.garbage import no_garbage
+from kubetally.domain.garbage import gc_paused
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.store.meta.head import CollectionNotUnderstood, head_from_json, issue_from_json, issue_to_json
 from kubetally.store.meta.instants import to_microseconds
@@ -80,7 +80,7 @@ def read_sums(connection: Connection, first: date, end: date, account_ids: Itera
     return sorted(FactSum(*row) for row in connection.execute(question))
 
 
-@no_garbage()
+@gc_paused()
 def read_statuses(
     connection: Connection, first: date, end: date, account_ids: Iterable[str] | None, now: datetime
 ) -> Mapping[str, list[DayStatus]]:

@@ -18,12 +18,13 @@ from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, Collection, Cover
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
-from kubetally.domain.garbage import no_garbage
+from kubetally.domain.garbage import gc_paused
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.window import Clock
-from kubetally.ledger.account_days import StoredDays
-from kubetally.ledger.stored import CollectionGone, Progress
+from kubetally.ledger.ports.account_days import StoredDays
+from kubetally.ledger.ports.coverage import Progress
+from kubetally.ledger.ports.damage import CollectionGone
 from kubetally.store.meta.collection_facts import (
     delete_facts,
     read_issues,
@@ -301,7 +302,7 @@ class SqlCoverage:
                     connection.execute(update(CoverageRow).where(*of_day, holds).values(found))
                     write_facts(connection, [collection.id])
 
-    @no_garbage()
+    @gc_paused()
     def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
         """What is known of each (account, day) from `first` to before `end`, by account and day.
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import ColumnElement, Engine, and_, delete, func, or_, select
 
-from kubetally.ledger.stored import LogFile
+from kubetally.ledger.ports.lake import LogFile
 from kubetally.store.meta.engine import shown
 from kubetally.store.meta.faults import translated
 from kubetally.store.meta.tables import LogFileRow

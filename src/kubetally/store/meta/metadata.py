@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from kubetally.domain.window import Clock
-from kubetally.ledger.account_days import AccountDays
-from kubetally.ledger.stored import Coverage, Leases, LogFiles, SavingsDays
+from kubetally.ledger.ports.account_days import AccountDays
+from kubetally.ledger.ports.coverage import Coverage, SavingsDays
+from kubetally.ledger.ports.lake import LogFiles
+from kubetally.ledger.ports.leases import Leases
 from kubetally.store.meta.account_days import SqlAccountDays
 from kubetally.store.meta.accounts import SqlAccounts
 from kubetally.store.meta.coverage import SqlCoverage

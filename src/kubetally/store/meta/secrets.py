@@ -8,7 +8,7 @@ from typing import Self
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.accounts import SET_ANEW, locked_words
+from kubetally.ledger.ports.accounts import SET_ANEW, locked_words
 from kubetally.store.meta.private_file import UnusableFile, read_or_make, replace_private
 from kubetally.store.reach import is_there
 

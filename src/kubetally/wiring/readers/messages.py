@@ -13,7 +13,7 @@ from typing import Any
 from kubetally.domain.account import Account
 from kubetally.domain.window import Clock
 from kubetally.ledger.collect.collector import Booked
-from kubetally.ledger.collect.read import Unread
+from kubetally.ledger.collect.reader import Unread
 from kubetally.settings import Settings
 from kubetally.wiring.opener import Fleet
 

@@ -17,8 +17,8 @@ import structlog
 from kubetally.domain.account import Account
 from kubetally.domain.window import Clock
 from kubetally.ledger.collect.collector import Booked, DayReader
-from kubetally.ledger.collect.plan import READER_DIED
-from kubetally.ledger.collect.read import OF_ONE, GoOn, Unread, not_tried
+from kubetally.ledger.collect.reader import DAYS_PER_CLUSTER, GoOn, Unread, not_tried
+from kubetally.ledger.collect.schedule import READER_DIED
 from kubetally.settings import Settings
 from kubetally.tasks import task_group
 from kubetally.wiring.opener import Fleet
@@ -67,14 +67,14 @@ class ReaderPool:
         self._rows = self._turns = 0
         self._running: asyncio.Task[None] | None = None
         self._processes: list[_Process] = []
-        self._deadly: set[tuple[str, date]] = set()
+        self._crashed_days: set[tuple[str, date]] = set()
         """Days in whose reading a process died: never read here, where all would end with it, and one by one there."""
 
     async def days(
         self, account: Account, days: Sequence[date], go_on: GoOn = lambda: True
     ) -> AsyncIterator[Booked | Unread]:
         """As `Reader.days`. Where a process dies, the days in hand are told as unread, and the others are left."""
-        deadly = [day for day in days if (account.id, day) in self._deadly]
+        deadly = [day for day in days if (account.id, day) in self._crashed_days]
         left = [day for day in days if day not in deadly]
         self._turns += 1
         try:
@@ -104,9 +104,9 @@ class ReaderPool:
         if process is None:
             return
         async for found in process.days(account, days, fleet, go_on):
-            self._deadly.discard((account.id, _day_of(found)))
+            self._crashed_days.discard((account.id, _day_of(found)))
             if isinstance(found, Unread) and found.code == READER_DIED:
-                self._deadly.add((account.id, found.day))
+                self._crashed_days.add((account.id, found.day))
             yield found
 
     async def _some_process(self) -> None:
@@ -213,7 +213,7 @@ class _Process:
             _log.error("reader_not_understood", exc_info=error)
             self._kill("was not understood: please report it with the log")
         finally:
-            await self._bury(self._process)
+            await self._reap(self._process)
 
     async def days(
         self, account: Account, days: Sequence[date], fleet: Fleet, go_on: GoOn
@@ -226,9 +226,9 @@ class _Process:
         try:
             while (day := await self._next(found)) is not None:
                 if isinstance(day, _Death):
-                    for one in left[:OF_ONE]:
+                    for one in left[:DAYS_PER_CLUSTER]:
                         yield Unread(account.id, one, READER_DIED, f"the process that read it {day.how}")
-                    for one in left[OF_ONE:]:
+                    for one in left[DAYS_PER_CLUSTER:]:
                         yield not_tried(account, one)
                     return
                 left.remove(_day_of(day))
@@ -267,7 +267,7 @@ class _Process:
             with suppress(ProcessLookupError):
                 self._process.kill()
 
-    async def _bury(self, process: asyncio.subprocess.Process) -> None:
+    async def _reap(self, process: asyncio.subprocess.Process) -> None:
         """See that it is gone, and tell those who wait for it."""
         self.is_starting = self.is_ready = False
         has_ended = process.stdout is not None and process.stdout.at_eof()

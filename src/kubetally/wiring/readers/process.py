@@ -11,8 +11,8 @@ import structlog
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.collect.collector import Booked
-from kubetally.ledger.collect.read import Reader, Unread
-from kubetally.ledger.stored import Lake
+from kubetally.ledger.collect.reader import Reader, Unread
+from kubetally.ledger.ports.lake import Lake
 from kubetally.wiring.lake import open_lake
 from kubetally.wiring.loop import run
 from kubetally.wiring.opener import Fleet, Opener
@@ -64,7 +64,7 @@ async def _serve(asked: int, answers: _Answers) -> None:
         turns = _Turns(setup, answers)
         answers.send(Ready())
         while (message := await received(questions)) is not None:
-            turns.heed(message)
+            turns.handle(message)
     _end()
 
 
@@ -79,7 +79,7 @@ class _Turns:
         self._fleet = Fleet()
         self._turns: dict[int, _Turn] = {}
 
-    def heed(self, message: Turn | Taken | Left) -> None:
+    def handle(self, message: Turn | Taken | Left) -> None:
         """Do what the other process says."""
         match message:
             case Turn(number, fleet=fleet):

@@ -20,15 +20,15 @@ from kubetally.domain.issues import IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window
-from kubetally.ledger.alone import AnotherWriter
 from kubetally.ledger.collect.collector import Collector, Report, Waiting
-from kubetally.ledger.collect.commit import Committer, Outcome
-from kubetally.ledger.collect.guard import OVERTAKEN
-from kubetally.ledger.collect.plan import ONE_DAY, Policy
-from kubetally.ledger.collect.read import Reader, Unread
+from kubetally.ledger.collect.committer import Committer, Outcome
+from kubetally.ledger.collect.lease import AnotherWriter
+from kubetally.ledger.collect.reader import Reader, Unread
+from kubetally.ledger.collect.replacement import OVERTAKEN
+from kubetally.ledger.collect.schedule import ONE_DAY, Policy
 from kubetally.ledger.collect.writer import LakeWriter, LeaseLost
-from kubetally.ledger.ports import About
-from kubetally.ledger.stored import COMMITTER
+from kubetally.ledger.ports.leases import COMMITTER
+from kubetally.ledger.ports.sources import About
 from tests.kept import Away, Broken, CoverageInMemory, LakeInMemory, LeasesInMemory
 from tests.served import NOON_AFTER, FixedClock
 from tests.service import AccountsInMemory, account, account_id
@@ -125,7 +125,7 @@ class World:
                 self.lake, self.coverage, self.leases, self.clock, patience_seconds=0.2, pause=lambda seconds: None
             )
         )
-        policy = Policy(most_days=30)
+        policy = Policy(max_days=30)
         return Collector(
             AccountsInMemory(accounts),
             self.coverage,
@@ -247,7 +247,7 @@ async def test_of_clusters_that_failed_last_a_quarter_is_asked_at_a_time_and_aft
     for cluster in world.clusters[:12]:
         cluster.hold = hanging
         cluster.asked.clear()
-    collector = world.collector(at_once=8)
+    collector = world.collector(max_concurrency=8)
     dues = await collector.due()
     assert dues[0].account_id == account_id(13)
     collecting = asyncio.create_task(collector.collect(dues))
@@ -580,16 +580,16 @@ async def test_what_is_read_faster_than_it_is_written_waits_by_its_rows() -> Non
 
 async def test_what_is_being_written_when_it_is_stopped_is_written_and_told() -> None:
     world = World([Cluster()])
-    begun, go_on = threading.Event(), threading.Event()
+    started, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:
-        begun.set()
+        started.set()
         go_on.wait(10)
 
     world.lake.before = hold
     collector, told = world.collector(), list[Outcome]()
     collecting = asyncio.create_task(collector.collect(await collector.due(), told.append))
-    await asyncio.to_thread(begun.wait, 10)
+    await asyncio.to_thread(started.wait, 10)
     collecting.cancel()
     await asyncio.sleep(0)
     go_on.set()

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from kubetally.domain.collection import DAMAGED
-from kubetally.ledger.collect.plan import ONE_DAY, History, Policy, due
+from kubetally.ledger.collect.schedule import ONE_DAY, History, Policy, due
 from tests.served import NOON_AFTER
 from tests.service import account_id
 from tests.unit.ledger.collect.test_collector import TODAY, Cluster, World

@@ -1,0 +1,72 @@
+"""Doing something alone, among all processes that share a database."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from kubetally.domain.errors import StoreError
+from kubetally.ledger.ports.leases import Lease, Leases
+
+PATIENCE_SECONDS = 120.0
+_PAUSE_SECONDS = 0.1
+_RENEW_SECONDS = 10.0  # a third of how long a lease lasts
+
+
+class AnotherWriter(StoreError):
+    """Somebody else works on the lake, and did not end in time."""
+
+    code = "another_writer"
+    retryable = True
+
+    def __init__(self, url: str, holder: str, seconds: float) -> None:
+        self.url, self.holder, self.seconds = url, holder, seconds
+        super().__init__(
+            f"{holder} has been at work on {url} for {seconds:g} s: try again, or see whether it hangs; nothing was "
+            "written"
+        )
+
+
+@contextmanager
+def alone(
+    leases: Leases,
+    name: str,
+    url: str,
+    *,
+    patience_seconds: float = PATIENCE_SECONDS,
+    pause: Callable[[float], None] = time.sleep,
+) -> Iterator[Lease]:
+    """Hold the lease of that name, waited for as long as we have patience, and renewed however long the work takes.
+
+    url: of the lake, for the error. Blocks. Raises AnotherWriter, StoreError.
+    """
+    until = time.monotonic() + patience_seconds
+    while (lease := leases.acquire(name)) is None:
+        if time.monotonic() > until:
+            raise AnotherWriter(url, leases.holder(name) or "another process", patience_seconds)
+        pause(_PAUSE_SECONDS)
+    with _renewing(lease):
+        try:
+            yield lease
+        finally:
+            lease.release()
+
+
+@contextmanager
+def _renewing(lease: Lease) -> Iterator[None]:
+    """Give a sign of life now and then, however long the work takes."""
+    done = threading.Event()
+
+    def renew() -> None:
+        is_ours = True
+        while is_ours and not done.wait(_RENEW_SECONDS):
+            with suppress(StoreError):  # a database that comes back in time
+                is_ours = lease.renew()
+
+    renewing = threading.Thread(target=renew, name="lease", daemon=True)
+    renewing.start()
+    try:
+        yield
+    finally:
+        done.set()
+        renewing.join()

@@ -1,0 +1,227 @@
+"""LiveFetch a cluster for days, and booking each."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from uuid import uuid4
+
+import structlog
+
+from kubetally.domain.account import Account
+from kubetally.domain.booking import Booking
+from kubetally.domain.collection import SETTLES_AFTER, CollectedDay, collected, window_of
+from kubetally.domain.errors import KubetallyError, RequestError, SourceError
+from kubetally.domain.evidence import NOTHING_AROUND, Around, SeenHour, has_gaps
+from kubetally.domain.infrastructure import Infrastructure
+from kubetally.domain.issues import any_missing
+from kubetally.domain.metrics import Family
+from kubetally.domain.reading import Reading
+from kubetally.domain.window import Clock, Window, whole_hour
+from kubetally.ledger.collect.replacement import NOT_BEGUN, NOT_TRIED
+from kubetally.ledger.collect.schedule import GIVE_UP_AFTER, UNFORESEEN
+from kubetally.ledger.costs.examination import look_around, look_by_hour
+from kubetally.ledger.costs.issues import each_once, foreign_metrics, measured_issues
+from kubetally.ledger.costs.join import identity
+from kubetally.ledger.costs.live import Answers, DeadlinePassed, booked
+from kubetally.ledger.costs.requests import Question
+from kubetally.ledger.ports.sources import About, CostSource, InfrastructureSource
+from kubetally.tasks import task_group
+
+OpenSource = Callable[[Account], AbstractAsyncContextManager[CostSource]]
+OpenMetrics = Callable[[Account], AbstractAsyncContextManager[InfrastructureSource | None]]
+GoOn = Callable[[], bool]
+DAYS_PER_CLUSTER = 2
+"""Days of one cluster that are read at a time."""
+_ABOUT_KEPT = timedelta(hours=1)
+_NOT_LET_IN = frozenset({401, 403})
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A day that could not be had, and why.
+
+    was_tried:   False where it was left out after others had failed.
+    is_of_all:   whether other days would meet the same: the source is away, or lets us in no more.
+    """
+
+    account_id: str
+    day: date
+    code: str
+    why: str
+    was_tried: bool = True
+    is_of_all: bool = False
+
+
+class Reader:
+    """Reads days of clusters. of_one: days of one cluster at a time; deadline_seconds: of one day, and of opening."""
+
+    def __init__(
+        self,
+        open_source: OpenSource,
+        open_metrics: OpenMetrics,
+        clock: Clock,
+        *,
+        of_one: int = DAYS_PER_CLUSTER,
+        deadline_seconds: float | None = None,
+        new_id: Callable[[], str] = lambda: uuid4().hex,
+    ) -> None:
+        self._open_source, self._open_metrics, self._clock = open_source, open_metrics, clock
+        self._of_one, self._deadline_seconds, self._new_id = of_one, deadline_seconds, new_id
+        self._abouts: dict[tuple[str, str], tuple[datetime, About]] = {}
+
+    async def days(
+        self, account: Account, days: Sequence[date], go_on: GoOn = lambda: True
+    ) -> AsyncIterator[CollectedDay | Unread]:
+        """Each day of the cluster, booked or why it is not, in about their order. Raises nothing of the cluster.
+
+        go_on: asked before further days are begun; where it says no, those that are left are not told of.
+        """
+        left, deadline = list(days), asyncio.timeout(self._deadline_seconds)
+        try:
+            async with AsyncExitStack() as opened:
+                async with deadline:
+                    source = await opened.enter_async_context(self._open_source(account))
+                    metrics = await opened.enter_async_context(self._open_metrics(account))
+                failed = 0
+                while left and failed < GIVE_UP_AFTER:
+                    if not go_on():
+                        return
+                    some = [left.pop(0) for _ in left[: self._of_one]]
+                    for found in await asyncio.gather(*(self._day(account, source, metrics, day) for day in some)):
+                        failed = failed + 1 if isinstance(found, Unread) and found.is_of_all else 0
+                        yield found
+        except KubetallyError as error:  # it could not even be opened
+            if left:
+                yield _unread(account, left.pop(0), error)
+        except TimeoutError as error:
+            if left:
+                late = DeadlinePassed(account.place, self._deadline_seconds or 0)
+                day = left.pop(0)
+                yield (
+                    _unread(account, day, late)
+                    if deadline.expired()
+                    else _unforeseen(account, day, account.place, error)
+                )
+        except Exception as error:  # nor for a reason that somebody foresaw: that is no other cluster's matter
+            if left:
+                yield _unforeseen(account, left.pop(0), account.place, error)
+        for day in left:
+            yield not_tried(account, day)
+
+    async def _day(
+        self, account: Account, source: CostSource, metrics: InfrastructureSource | None, day: date
+    ) -> CollectedDay | Unread:
+        now = self._clock.now()
+        window = window_of(day).until(whole_hour(now))
+        if window is None:
+            return Unread(
+                account.id, day, NOT_BEGUN, "the day has not begun, or no hour of it is over", was_tried=False
+            )
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                read = await self._read(account, source, metrics, window)
+            around = await look_around(source, read.reading, now, self._deadline_seconds)
+            read = replace(read, around=around)
+            booking = read.booked()
+            if now >= window_of(day).end + SETTLES_AFTER and not any_missing(booking.issues):
+                booking = await self._checked_by_hour(source, read, booking)
+        except TimeoutError:
+            return _unread(account, day, DeadlinePassed(source.url, self._deadline_seconds or 0))
+        except KubetallyError as error:
+            return _unread(account, day, error)
+        except Exception as error:  # a defect met by one cluster must not end the others' collection
+            return _unforeseen(account, day, source.url, error)
+        return collected(
+            self._new_id(),
+            account.id,
+            day,
+            now,
+            identity(source.url, read.about),
+            booking,
+            (*(read.reading.assets or ()), *read.reading.other_assets),
+            is_running=window != window_of(day),
+        )
+
+    async def _read(
+        self, account: Account, source: CostSource, metrics: InfrastructureSource | None, window: Window
+    ) -> "_Read":
+        """A day, or what of it is over, and all that is known of it. Raises: SourceError."""
+        async with task_group() as group:
+            measuring = group.create_task(_measured(metrics, window))
+            describing = group.create_task(self._about(account, source))
+            reading = await source.read(window)
+        metrics_url = None if metrics is None else metrics.url
+        return _Read(reading, describing.result(), measuring.result(), metrics_url)
+
+    async def _checked_by_hour(self, source: CostSource, read: "_Read", booking: Booking) -> Booking:
+        """The booking of a day that was asked once by the hour, before it settles (B10 f)."""
+        beside = read.measured
+        if not booking.rows or (isinstance(beside, Infrastructure) and beside.present.keys() >= set(Family)):
+            return booking
+        hours, issue = await look_by_hour(source, read.reading, self._deadline_seconds)
+        if issue is not None:
+            return replace(booking, issues=(*booking.issues, issue))
+        return replace(read, hours=hours).booked() if has_gaps(read.reading, hours) else booking
+
+    async def _about(self, account: Account, source: CostSource) -> About:
+        """What the source is, remembered for a while. Asked once it is clear where to ask."""
+        key, now = (account.id, source.url), self._clock.now()
+        known = self._abouts.get(key)
+        if known is not None and timedelta() <= now - known[0] < _ABOUT_KEPT:
+            return known[1]
+        await source.wait_for_place()
+        about = await source.about()
+        if about.product is not None:
+            self._abouts[key] = now, about
+        return about
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A day as it was read, before it is booked."""
+
+    reading: Reading
+    about: About
+    measured: Infrastructure | KubetallyError | None
+    metrics_url: str | None
+    around: Around = NOTHING_AROUND
+    hours: Sequence[SeenHour] = ()
+
+    def booked(self) -> Booking:
+        """The day balanced, with all issues of it."""
+        window, url = self.reading.window, self.reading.source
+        part = Question(window, window)
+        beside = self.measured if isinstance(self.measured, Infrastructure) else None
+        booking = booked(url, part, self.reading, beside, self.around, self.hours)
+        answers = Answers(url, self.metrics_url, [(part, booking)], self.measured, self.about, None)
+        issues = (*booking.issues, *measured_issues(answers, window), *foreign_metrics(answers, self.about, window))
+        return replace(booking, issues=each_once(issues))
+
+
+def not_tried(account: Account, day: date) -> Unread:
+    """A day that is left for the next round, because of what others met."""
+    return Unread(account.id, day, NOT_TRIED, "skipped: other days of this source just failed", was_tried=False)
+
+
+async def _measured(metrics: InfrastructureSource | None, window: Window) -> Infrastructure | KubetallyError | None:
+    if metrics is None:
+        return None
+    try:
+        return await metrics.read(window)
+    except (SourceError, RequestError) as error:
+        return error
+
+
+def _unforeseen(account: Account, day: date, url: str, error: Exception) -> Unread:
+    _log.warning("unforeseen", account=account.id, day=str(day), error=type(error).__name__, exc_info=error)
+    why = f"{url} could not be read for a reason that was not foreseen ({type(error).__name__})"
+    return Unread(account.id, day, UNFORESEEN, f"{why}: please report it with the log")
+
+
+def _unread(account: Account, day: date, error: KubetallyError) -> Unread:
+    waited = isinstance(error, DeadlinePassed)  # the next day would be waited for as long
+    is_of_all = error.retryable or waited or getattr(error, "status", None) in _NOT_LET_IN
+    return Unread(account.id, day, error.code, str(error), is_of_all=is_of_all)

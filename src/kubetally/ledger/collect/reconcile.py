@@ -1,0 +1,68 @@
+"""Making the lake agree with the database: the rows of relabelled and purged accounts, and the list of accounts."""
+
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from kubetally.domain.account import ListedAccount
+from kubetally.domain.errors import StoreError
+from kubetally.ledger.collect.lease import alone
+from kubetally.ledger.collect.writer import LakeWriter
+from kubetally.ledger.ports.account_days import AccountDays
+from kubetally.ledger.ports.lake import Lake
+from kubetally.ledger.ports.leases import ACCOUNT_LIST, Leases
+from kubetally.ledger.stores import Ledger
+
+_LATER = "The next `kubetally collect`, `serve` or `maintain` does it"
+_log = structlog.get_logger(__name__)
+_PATIENCE_SECONDS = 20.0
+
+
+def reconcile_days(days: AccountDays, new_writer: Callable[[], LakeWriter]) -> None:
+    """Bring the rows of accounts in line whose days were relabelled or purged; nothing is opened where none were.
+
+    Raises: AnotherWriter, LeaseLost, StoreError; what was done stays, and the next call does the rest.
+    """
+    for account_id in days.unreconciled():
+        writer = new_writer()
+        writer.recover()  # else rows of days that the database lost sight of would be deleted
+        with writer.alone() as leased:
+            leased.reconcile(account_id, days.currencies(account_id))
+            days.reconciled(account_id)
+
+
+def list_accounts(listed: Callable[[], Sequence[ListedAccount]], lake: Lake, leases: Leases) -> bool:
+    """Write the lake's table of accounts where it differs from the database; whether it did.
+
+    One does it at a time, and reads the accounts only then, so that an older list never replaces a newer one.
+    Raises: AnotherWriter, StoreError.
+    """
+    with alone(leases, ACCOUNT_LIST, lake.url, patience_seconds=_PATIENCE_SECONDS):
+        return lake.list_accounts(listed())
+
+
+def reconcile(ledger: Ledger) -> None:
+    """Relabel and delete the rows of changed accounts, and write the table of accounts if it differs.
+
+    What lake and database differ in is noted before: rows that the database lost sight of are not deleted.
+    Raises: StoreError.
+    """
+    ledger.writer().recover()
+    reconcile_days(ledger.days, ledger.writer)
+    if list_accounts(ledger.accounts.listed, ledger.lake, ledger.leases):
+        _log.debug("accounts_listed", lake=ledger.lake.url)
+
+
+def reconcile_after_change(ledger: Ledger) -> list[str]:
+    """Bring an existing lake in line after a change of accounts. Returns warnings about what could not be done."""
+    warnings = []
+    try:
+        reconcile_days(ledger.days, ledger.writer)
+    except StoreError as error:
+        warnings.append(f"the rows in the lake were not changed yet: {error}. {_LATER}")
+    if ledger.has_lake:
+        try:
+            list_accounts(ledger.accounts.listed, ledger.lake_place.open(quick=True), ledger.leases)
+        except StoreError as error:
+            warnings.append(f"the table `accounts` of the lake was not written: {error}. {_LATER}")
+    return warnings

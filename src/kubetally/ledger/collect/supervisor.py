@@ -1,0 +1,67 @@
+"""The collector as a process of its own beside the service, so that reading millions of rows never holds an answer."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import structlog
+
+COMMAND = (sys.executable, "-m", "kubetally", "collect", "--forever", "--with-parent")
+_STOP_SECONDS = 9.0
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 60.0
+_log = structlog.get_logger(__name__)
+
+
+@contextmanager
+def supervised_process(command: Sequence[str] = COMMAND) -> Iterator[None]:
+    """A process that is started again when it ends, and that ends with this one.
+
+    It is told to stop, and has some seconds to finish what it is writing. Its standard input ends when this process
+    is gone without having told it.
+    """
+    keeper = _ChildSupervisor(command)
+    keeper.start()
+    try:
+        yield
+    finally:
+        keeper.stop()
+
+
+class _ChildSupervisor(threading.Thread):
+    def __init__(self, command: Sequence[str]) -> None:
+        super().__init__(name="collector", daemon=True)
+        self._command, self._stopping, self._process = command, threading.Event(), self._spawned(command)
+
+    def run(self) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            began = time.monotonic()
+            code = self._process.wait()
+            if self._stopping.is_set():
+                return
+            if time.monotonic() - began > _LONGEST_PAUSE_SECONDS:
+                pause = _FIRST_PAUSE_SECONDS
+            _log.warning("collector_ended", code=code, again_in_seconds=pause)
+            if self._stopping.wait(pause):
+                return
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            self._process = self._spawned(self._command)
+            if self._stopping.is_set():  # meanwhile, when there was another one to be told
+                self._process.terminate()
+
+    def stop(self) -> None:
+        """Tell it to stop, and wait until it has."""
+        self._stopping.set()
+        self._process.terminate()
+        self.join(_STOP_SECONDS)
+        if self.is_alive():
+            _log.warning("collector_killed", after_seconds=_STOP_SECONDS)
+            self._process.kill()
+            self.join()
+
+    @staticmethod
+    def _spawned(command: Sequence[str]) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603  (our own command)

@@ -1,0 +1,1 @@
+"""What clusters cost: live answers joined with stored days, and the cache. Imports `domain` and `ledger.ports`."""

@@ -1,0 +1,203 @@
+"""Pure functions run beside the loop of the service: on threads, and in processes where one call takes long.
+
+A call into C, such as the decoding of a large body, holds every thread until it is over. Functions of Python let the
+loop go on after each switch interval.
+"""
+
+import asyncio
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from threading import Thread
+from typing import ParamSpec, TypeVar
+
+import structlog
+
+from kubetally.domain.errors import SourceError
+from kubetally.domain.garbage import gc_paused
+
+T = TypeVar("T")
+P = ParamSpec("P")
+LARGE_BYTES = 1024 * 1024
+"""From this size on a body is decoded in a process: smaller ones take a few milliseconds."""
+_SWITCH_SECONDS = 0.0005
+_THREADS = 2
+_IDLE_SECONDS = 60.0
+_NICENESS = 10  # whoever asks the service for an answer comes first
+_log = structlog.get_logger(__name__)
+
+
+class WorkerDied(SourceError):
+    """The process that interpreted an answer ended before it was done."""
+
+    code = "worker_died"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the process that read an answer of the source ended early, perhaps for lack of memory; retry in a few "
+            "seconds, and check the log of the system"
+        )
+
+
+class Calculations:
+    """Runs functions `on_thread`, or `in_process` where what they decode is large; both are a `Calculate`.
+
+    processes: how many there are at most. They are started when the first is needed, and end after `idle_seconds`
+    without work, or with this process. large_bytes: size from which a process is worth it.
+    """
+
+    def __init__(self, processes: int, *, large_bytes: int = LARGE_BYTES, idle_seconds: float = _IDLE_SECONDS) -> None:
+        self._threads = ThreadPoolExecutor(_THREADS, "calculate")
+        self._submitting = ThreadPoolExecutor(1, "interpret")
+        self._workers = [_Worker() for _ in range(processes)]
+        self._free = asyncio.LifoQueue["_Worker"]()  # whose last one is there already, and has loaded what it needs
+        for worker in self._workers:
+            self._free.put_nowait(worker)
+        self._large_bytes, self._idle_seconds = large_bytes, idle_seconds
+        self._idle: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    async def on_thread(self, _: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """What the function returns, or raises."""
+        return await _run(self._threads, partial(_without_collector, function, *args, **kwargs))
+
+    async def in_process(self, size_bytes: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same, from a process where `size_bytes` is large. Raises also WorkerDied."""
+        if size_bytes < self._large_bytes:
+            return await self.on_thread(size_bytes, function, *args, **kwargs)
+        worker = await self._free.get()
+        if self._idle is not None:
+            self._idle.cancel()
+        try:
+            returned = await self._result(worker, partial(function, *args, **kwargs))
+        finally:
+            self._free.put_nowait(worker)
+            if self._free.qsize() == len(self._workers):
+                self._idle = asyncio.get_running_loop().call_later(self._idle_seconds, self._end_workers)
+        has_failed, result = await _run(self._threads, partial(_without_collector, pickle.loads, returned))
+        if has_failed:
+            raise result
+        return result  # type: ignore[no-any-return]
+
+    async def _result(self, worker: "_Worker", call: Callable[[], object]) -> bytes:
+        """What `_pickled` returns. A process that died is replaced once: it may have died before it had this work."""
+        for is_last in (False, True):
+            submitting = asyncio.ensure_future(_run(self._submitting, partial(worker.submit, call)))
+            try:
+                return await asyncio.wrap_future(await asyncio.shield(submitting))
+            except asyncio.CancelledError:
+                await asyncio.wait({submitting})  # a few milliseconds
+                worker.kill()  # nobody waits for what it does
+                raise
+            except BrokenProcessPool as error:
+                worker.kill()
+                if is_last or self._is_closed:
+                    _log.warning("worker_died", error=str(error))
+                    raise WorkerDied from error
+        raise AssertionError
+
+    def _end_workers(self) -> None:
+        for worker in self._workers:
+            worker.end()
+
+    def close(self) -> None:
+        """End the processes, whatever they do."""
+        self._is_closed = True
+        if self._idle is not None:
+            self._idle.cancel()
+        for worker in self._workers:
+            worker.kill()
+        self._submitting.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def calculations(processes: int) -> Iterator[Calculations]:
+    """Calculations until the end; meanwhile a thread that calculates gives way to the loop every half millisecond."""
+    before, made = sys.getswitchinterval(), Calculations(processes)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    try:
+        yield made
+    finally:
+        sys.setswitchinterval(before)
+        made.close()
+
+
+async def _run(executor: Executor, call: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(executor, call)
+
+
+def _without_collector(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """A full round of the garbage collector would hold the loop for as long as there are rows."""
+    with gc_paused():
+        return function(*args, **kwargs)
+
+
+class _Worker:
+    """A process that is there once it has work. Each is a pool of one, so that the death of one ends its work alone."""
+
+    def __init__(self) -> None:
+        self._executor: ProcessPoolExecutor | None = None
+
+    def submit(self, call: Callable[[], object]) -> "Future[bytes]":
+        """The result of `_pickled`; it takes a few milliseconds, or some more where the process has to be started."""
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(1, get_context("spawn"), _start_worker)
+        return self._executor.submit(_pickled, call)
+
+    def end(self) -> None:
+        """Let it go when it has done its work."""
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=False)
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            running = list((executor._processes or {}).values())
+            executor.shutdown(wait=False, cancel_futures=True)
+            for process in running:
+                process.kill()
+
+
+def _start_worker() -> None:
+    os.nice(_NICENESS)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which ends this one
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker waits for work on a pipe that it holds both ends of: it would not see that the service was killed."""
+    parent = parent_process()
+    assert parent is not None  # noqa: S101
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _pickled(call: Callable[[], object]) -> bytes:
+    """Whether the call failed, and its result or error, as bytes: a thread of the service makes objects of them."""
+    with gc_paused():
+        try:
+            return pickle.dumps((False, call()), pickle.HIGHEST_PROTOCOL)
+        except Exception as error:
+            return _pickled_error(error)
+
+
+def _pickled_error(error: Exception) -> bytes:
+    """An error that can't be pickled, or not be made again, is a RuntimeError in its words."""
+    try:
+        pickle.loads(told := pickle.dumps((True, error)))  # noqa: S301  (our own)
+    except Exception:
+        return pickle.dumps((True, RuntimeError(f"{type(error).__name__}: {error}")))
+    return told

@@ -1,0 +1,281 @@
+"""LiveFetch a source for a window, day by day, and answering what the cluster cost."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from kubetally.domain.booking import Booking
+from kubetally.domain.cluster_costs import KUBECOST, OPENCOST, ClusterCosts, DayState, SourceIdentity
+from kubetally.domain.errors import KubetallyError, SourceError
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.money import DEFAULT_CURRENCY, CurrencyOrigin
+from kubetally.domain.savings import Savings
+from kubetally.domain.window import DAY, Clock, Window, midnight, rfc3339, spans_without, whole_hour
+from kubetally.ledger.costs.issues import each_once, failed, foreign_metrics, measured_issues
+from kubetally.ledger.costs.live import Answers, DeadlinePassed, LateDescription, LiveFetch, compared
+from kubetally.ledger.costs.requests import MAX_DAYS, Question, elapsed, questions
+from kubetally.ledger.costs.stored_days import StoredDay
+from kubetally.ledger.ports.sources import About, CostSource, InfrastructureSource
+from kubetally.tasks import Calculate, calculate_here
+
+_SAVINGS_SECONDS = 5.0  # for opening a source and asking it for savings, where nothing else is asked
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A cluster's source, opened, and what measures beside it."""
+
+    source: CostSource
+    metrics: InfrastructureSource | None = None
+
+
+class SourceAndHistoryFailed(SourceError):
+    """The source gave no answer, and what was collected could not be read."""
+
+    code = "source_and_history_failed"
+
+    def __init__(self, why: KubetallyError, history: Sequence[str]) -> None:
+        """why: the source's error. history: messages about the days that could not be read."""
+        self.why, self.history = why, tuple(history)
+        super().__init__("; ".join([str(why), *history]))
+
+
+OpenLive = Callable[[], AbstractAsyncContextManager[Live]]
+
+
+async def get_cluster_costs(
+    source: CostSource,
+    window: Window,
+    *,
+    clock: Clock,
+    infrastructure: InfrastructureSource | None = None,
+    deadline_seconds: float | None = None,
+) -> ClusterCosts:
+    """What the cluster behind `source` cost over `window`, with every cent accounted for.
+
+    Of a window that is not over, the whole hours that are over are asked. Parts that can't be had by the deadline are
+    issues of a partial answer; when none can be had, the first part's error is raised. `infrastructure` is asked for
+    what the source leaves out, beside it and for the whole window; if it fails, that is what is missing.
+
+    Raises: SourceError, RequestError.
+    """
+    live = nullcontext(Live(source, infrastructure))
+    return await join_costs((), source.url, lambda: live, window, clock=clock, deadline_seconds=deadline_seconds)
+
+
+async def join_costs(
+    held: Sequence[StoredDay],
+    place: str,
+    open_live: OpenLive,
+    window: Window,
+    *,
+    clock: Clock,
+    deadline_seconds: float | None = None,
+    of_history: Sequence[Issue] = (),
+    calculate: Calculate = calculate_here,
+) -> ClusterCosts:
+    """As `get_cluster_costs`, of days that are held and of what the source tells of the rest of the window.
+
+    place: where the source is, fit to be shown. open_live: where all of the window is held, called for a Kubecost's
+    savings alone. Where it fails and something is held, that is the answer, and the rest is missing from it.
+    of_history: issues of collected days, such as that they could not be read. calculate: runs what books the answers.
+
+    Raises: KubetallyError of the source, where nothing is stored; SourceAndHistoryFailed, where that can't be read
+    either.
+    """
+    try:
+        costs = await _joined(held, place, open_live, window, clock, deadline_seconds, calculate)
+    except SourceError as error:
+        if unread := [issue.message for issue in of_history if issue.kind is not IssueKind.NOT_REPLACED]:
+            raise SourceAndHistoryFailed(error, unread) from error
+        raise
+    return replace(costs, issues=(*costs.issues, *of_history))
+
+
+async def _joined(
+    held: Sequence[StoredDay],
+    place: str,
+    open_live: OpenLive,
+    window: Window,
+    clock: Clock,
+    deadline_seconds: float | None,
+    calculate: Calculate,
+) -> ClusterCosts:
+    over = elapsed(window, whole_hour(clock.now()))
+    days = [day for day in held if over.contains(day.booking.window)]
+    missing = spans_without([over], (day.booking.window for day in days))
+    asked, left = _newest(missing)
+    parts = [part for gap in asked for part in questions(gap)]
+    told: list[Issue] = []
+    if parts:
+        answers = await _asked(place, open_live, parts, deadline_seconds, clock.now(), calculate, may_fail=bool(days))
+    else:
+        savings, told = await _savings_beside(days, place, open_live, deadline_seconds)
+        answers = Answers(place, None, (), None, About(), savings)
+    about = [*_not_asked(left, days, answers.url), *_about_the_window(window, over, parts, answers.url)]
+    return await calculate(0, _assembled, window, over, days, answers, [*about, *told])
+
+
+def get_costs_as_of(held: Sequence[StoredDay], place: str, window: Window, as_of: datetime) -> ClusterCosts:
+    """What was known of the window at an instant, from the days that were held then: no source is asked.
+
+    place: where the source is, fit to be shown.
+    """
+    over = elapsed(window, whole_hour(as_of))
+    days = [day for day in held if over.contains(day.booking.window)]
+    message = f"nothing of it was held at {rfc3339(as_of)}"
+    missing = spans_without([over], (day.booking.window for day in days))
+    issues = [Issue(IssueKind.NOT_HELD, message, place, gap) for gap in missing]
+    if over.is_empty:
+        issues = [Issue(IssueKind.NOT_HELD, f"the window had not begun at {rfc3339(as_of)}", place, window)]
+    costs = _assembled(window, over, days, Answers(place, None, (), None, About(), None), issues)
+    return replace(costs, as_of=as_of)
+
+
+def _newest(missing: Sequence[Window]) -> tuple[list[Window], list[Window]]:
+    """The newest `MAX_DAYS` days of what is missing, which are asked for, and what is left of it; both in order."""
+    asked, left, room = list[Window](), list[Window](), MAX_DAYS * DAY
+    for gap in reversed(missing):
+        first = max(gap.start, midnight(gap.end - room)) if room > timedelta() else gap.end
+        room -= gap.end - first
+        if first < gap.end:
+            asked.insert(0, Window(first, gap.end))
+        if gap.start < first:
+            left.insert(0, Window(gap.start, first))
+    return asked, left
+
+
+async def _savings_beside(
+    held: Sequence[StoredDay], place: str, open_live: OpenLive, deadline_seconds: float | None
+) -> tuple[Savings | None, list[Issue]]:
+    """What a Kubecost of which all days are held says could be saved; without it the figures are whole."""
+    if not held or max(held, key=lambda day: day.booking.window).source.product != KUBECOST:
+        return None, []
+    seconds = _SAVINGS_SECONDS if deadline_seconds is None else min(_SAVINGS_SECONDS, deadline_seconds)
+    why: KubetallyError
+    try:
+        async with asyncio.timeout(seconds), open_live() as live:
+            return await live.source.savings(), []
+    except TimeoutError:
+        why = LateDescription(place, seconds)
+    except KubetallyError as error:
+        why = error
+    issue = failed(place, f"no savings: {why}", why, subject="savings")
+    return None, [replace(issue, kind=IssueKind.SOURCE_WARNING)]
+
+
+async def _asked(
+    place: str,
+    open_live: OpenLive,
+    parts: Sequence[Question],
+    deadline_seconds: float | None,
+    now: datetime,
+    calculate: Calculate,
+    *,
+    may_fail: bool,
+) -> Answers:
+    """What the source answers, opened and asked under one deadline. Raises KubetallyError, if it may not fail."""
+    ends = None if deadline_seconds is None else asyncio.get_running_loop().time() + deadline_seconds
+    why: KubetallyError
+    try:
+        async with asyncio.timeout_at(ends) as opening, open_live() as live:
+            opening.reschedule(None)  # from here on each question keeps the time itself, and what came in time counts
+            return await LiveFetch(live.source, live.metrics, ends, deadline_seconds or 0, now, calculate).answers(
+                parts
+            )
+    except TimeoutError:
+        why = DeadlinePassed(place, deadline_seconds or 0)
+    except KubetallyError as error:
+        why = error
+    if not may_fail:
+        raise why
+    return Answers(place, None, [(part, why) for part in parts], None, why, None)
+
+
+def _assembled(
+    window: Window, over: Window, held: Sequence[StoredDay], answers: Answers, told: Sequence[Issue]
+) -> ClusterCosts:
+    """The costs of the days held and of the answers; `told` are the issues of the window itself, before all others.
+
+    Raises: SourceError, the first part's, when there is no part at all.
+    """
+    url, failures = answers.url, answers.failures
+    stored = _labelled(held, answers.bookings)
+    bookings = compared(sorted((*stored, *answers.bookings), key=lambda booking: booking.window))
+    if failures and not bookings:
+        raise failures[0][1]
+    about = About() if isinstance(answers.about, KubetallyError) else answers.about
+    source = identity(url, about) if answers.bookings or not held else held[-1].source
+    issues = [
+        *told,
+        *(failed(url, str(error), error, window=part.want) for part, error in failures),
+        *(issue for booking in bookings for issue in booking.issues),
+        *measured_issues(answers, over),
+        *foreign_metrics(answers, about, over),
+    ]
+    savings = answers.savings
+    if isinstance(savings, SourceError):
+        issues.append(failed(url, f"no savings: {savings}", savings, subject="savings"))
+        savings = None
+    return ClusterCosts(
+        window=window,
+        hours_asked=over.hours,
+        bookings=tuple(booking for booking in bookings if booking.covered or booking.rows),
+        currency=next((booking.currency for booking in bookings), about.currency or DEFAULT_CURRENCY),
+        source=source,
+        savings=savings,
+        issues=each_once(issues),
+        state=_state(held, answers),
+    )
+
+
+def _labelled(held: Sequence[StoredDay], live: Sequence[Booking]) -> list[Booking]:
+    """The stored days in the currency that holds now, where their source states none.
+
+    That is the one of what was asked just now, else of the newest stored day: an account or a setting states it, or it
+    is assumed, and either may have been corrected since a day was stored. Amounts are the same.
+    """
+    silent = [booking for booking in live if booking.currency_origin is not CurrencyOrigin.SOURCE]
+    newest = silent or [day.booking for day in held if _is_silent(day)]
+    if not newest:
+        return [day.booking for day in held]
+    label = {"currency": newest[-1].currency, "currency_origin": newest[-1].currency_origin}
+    return [replace(day.booking, **label) if _is_silent(day) else day.booking for day in held]  # type: ignore[arg-type]
+
+
+def _is_silent(day: StoredDay) -> bool:
+    """Whether the source of a stored day states no currency; an earlier version did not note that of an OpenCost."""
+    origin = day.booking.currency_origin
+    return day.source.product == OPENCOST if origin is None else origin is not CurrencyOrigin.SOURCE
+
+
+def _state(held: Sequence[StoredDay], answers: Answers) -> DayState:
+    """The least certain of its days; what was asked just now may still be corrected."""
+    is_settled = held and not answers.parts and all(day.state is DayState.SETTLED for day in held)
+    return DayState.SETTLED if is_settled else DayState.PROVISIONAL
+
+
+def identity(url: str, about: About) -> SourceIdentity:
+    """Who answered, from what a source tells of itself."""
+    return SourceIdentity(url, about.product, about.version, about.cluster_id, about.cluster_name)
+
+
+def _not_asked(left: Sequence[Window], held: Sequence[StoredDay], url: str) -> list[Issue]:
+    """One issue for each span that is neither held nor asked for."""
+    days = f"the newest {MAX_DAYS} days of a window" + (" that are not held" if held else "")
+    message = f"{days} are asked of a source: ask for older ones by themselves"
+    return [Issue(IssueKind.NOT_ASKED, message, url, gap) for gap in left]
+
+
+def _about_the_window(window: Window, over: Window, parts: Sequence[Question], url: str) -> list[Issue]:
+    issues = []
+    if over.end < window.end:
+        counted = f"the window is not over: counted are its whole hours until {rfc3339(over.end)}"
+        message = "the window has not begun: nothing is counted" if over.is_empty else counted
+        issues.append(Issue(IssueKind.WINDOW_NOT_OVER, message, url, window))
+    if any(part.ask != part.want for part in parts):
+        message = "the window begins or ends within an hour: what that whole hour cost was prorated by time"
+        issues.append(Issue(IssueKind.EDGES_PRORATED, message, url, window))
+    return issues

@@ -1,0 +1,49 @@
+"""The old sums of infrastructure metrics beside the costs, for those who compare while they migrate."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from kubetally.domain.cluster_costs import ClusterCosts
+from kubetally.domain.errors import KubetallyError, RequestError, SourceError
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.metrics import INFRASTRUCTURE
+from kubetally.domain.series import LegacySums, legacy_sum
+from kubetally.domain.window import Window
+from kubetally.ledger.costs.live import DeadlinePassed
+from kubetally.ledger.costs.requests import elapsed, newest
+from kubetally.ledger.ports.sources import SeriesSource
+
+
+async def with_legacy(
+    costs: ClusterCosts, metrics: SeriesSource | None, now: datetime, samples: Window | None = None
+) -> ClusterCosts:
+    """The costs with the old sums of their window; what can't be had is None in them, with an issue that says why.
+
+    `samples`: whose samples are added up, both ends included, where that is not the window of the costs: of one that
+    was given with its last second, the midnight after it is no part. What the server warns of is among the issues.
+    """
+    if metrics is None:
+        message = "the old sums are made of samples of a Prometheus, and none is known of this cluster"
+        return _without(costs, Issue(IssueKind.NOT_MEASURED, message, None, costs.window, "legacy"))
+    try:
+        found = await metrics.points(newest(elapsed(samples or costs.window, now)), tuple(INFRASTRUCTURE.values()))
+    except (SourceError, RequestError) as error:
+        return _failed(costs, metrics.url, error)
+    warnings = (replace(issue, subject="legacy") for issue in found.issues)
+    return replace(costs, legacy=legacy_sum(found.points), issues=(*costs.issues, *warnings))
+
+
+def legacy_late(costs: ClusterCosts, url: str, seconds: float) -> ClusterCosts:
+    """The costs, where the samples of the old sums did not come in time."""
+    return _failed(costs, url, DeadlinePassed(url, seconds, is_divisible=costs.hours_asked > 24))
+
+
+def _failed(costs: ClusterCosts, url: str, error: KubetallyError) -> ClusterCosts:
+    facts = {"code": error.code}
+    is_told = any(str(error) in issue.message for issue in costs.issues)
+    why = "their samples are of the same server of metrics, which failed" if is_told else str(error)
+    return _without(costs, Issue(IssueKind.SOURCE_FAILED, f"no old sums: {why}", url, costs.window, "legacy", facts))
+
+
+def _without(costs: ClusterCosts, issue: Issue) -> ClusterCosts:
+    return replace(costs, legacy=LegacySums(), issues=(*costs.issues, issue))

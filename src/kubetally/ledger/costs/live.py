@@ -1,0 +1,215 @@
+"""LiveFetch a source all that makes up a window, and what measures beside it, under one deadline."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+from kubetally import logs
+from kubetally.domain.booking import Booking, book
+from kubetally.domain.collection import has_assets
+from kubetally.domain.completeness import measure_completeness
+from kubetally.domain.days_around import DayFacts, compare_days, facts_of, new_issues, rows_without
+from kubetally.domain.errors import KubetallyError, RequestError, SourceError
+from kubetally.domain.evidence import NOTHING_AROUND, Around, SeenHour, examine
+from kubetally.domain.infrastructure import Infrastructure
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.reading import Reading
+from kubetally.domain.savings import Savings
+from kubetally.domain.window import Window, covered_hours, spans_without
+from kubetally.ledger.costs.examination import look_around
+from kubetally.ledger.costs.requests import Question
+from kubetally.ledger.ports.sources import About, CostSource, InfrastructureSource
+from kubetally.tasks import Calculate, calculate_here, task_group
+
+T = TypeVar("T")
+_GRACE_SECONDS = 5.0  # for what describes the costs, once they are there
+
+
+class DeadlinePassed(SourceError):
+    """The overall deadline came before the source's answer.
+
+    is_divisible: whether the question was one of several, or about more than a day: fewer days would take less time.
+    """
+
+    code = "deadline_passed"
+
+    def __init__(self, url: str, seconds: float, *, is_divisible: bool = False) -> None:
+        self.url, self.seconds, self.is_divisible = url, seconds, is_divisible
+        todo = "ask for a shorter window" if is_divisible else "check whether it hangs"
+        super().__init__(
+            f"{url} did not answer within the overall deadline of {seconds:g} s; {todo}, or raise "
+            "KUBETALLY_DEADLINE_SECONDS"
+        )
+
+
+class LateDescription(SourceError):
+    """What only describes the costs was not there soon after them."""
+
+    code = "late_description"
+
+    def __init__(self, url: str, seconds: float) -> None:
+        self.url, self.seconds = url, seconds
+        super().__init__(f"{url} did not tell it within {seconds:g} s after its costs, which are complete without it")
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What came back: an answer, or the error that stands for it.
+
+    url, metrics_url: of the source and of what measures beside it, fit to be shown.
+    parts:            of each question its booking, in the order asked.
+    measured:         None where no server of metrics was asked.
+    """
+
+    url: str
+    metrics_url: str | None
+    parts: Sequence[tuple[Question, Booking | KubetallyError]]
+    measured: Infrastructure | KubetallyError | None
+    about: About | KubetallyError
+    savings: Savings | SourceError | None
+
+    @property
+    def bookings(self) -> list[Booking]:
+        """The parts that were answered."""
+        return [answer for _, answer in self.parts if isinstance(answer, Booking)]
+
+    @property
+    def failures(self) -> list[tuple[Question, KubetallyError]]:
+        """The parts that were not, and why."""
+        return [(part, answer) for part, answer in self.parts if isinstance(answer, KubetallyError)]
+
+
+class LiveFetch:
+    """A source and what measures beside it, asked `now` until the loop's time `ends`, which `seconds` led to.
+
+    calculate: runs what books the answers.
+    """
+
+    def __init__(
+        self,
+        source: CostSource,
+        infrastructure: InfrastructureSource | None,
+        ends: float | None,
+        seconds: float,
+        now: datetime,
+        calculate: Calculate = calculate_here,
+    ) -> None:
+        self._source, self._infrastructure, self._ends, self._seconds = source, infrastructure, ends, seconds
+        self._several = False
+        self._now, self._calculate = now, calculate
+
+    async def answers(self, parts: Sequence[Question]) -> Answers:
+        """What there is to each part, beside each other; one failure does not cancel the others."""
+        began, self._several = time.monotonic(), len(parts) > 1
+        async with task_group() as group:
+            measured = group.create_task(self._measured(parts))
+            tasks = [group.create_task(self._booked(part, measured)) for part in parts]
+            about = group.create_task(self._in_time(self._source.about()))
+            savings = group.create_task(self._in_time(self._source.savings()))
+            if tasks:
+                await asyncio.wait(tasks)
+            # What only describes the costs must not hold them.
+            await asyncio.wait([about, savings], timeout=_GRACE_SECONDS)
+            about.cancel()
+            savings.cancel()
+        booked = [task.result() for task in tasks]
+        self._tell_of_cuts((*booked, measured.result()), time.monotonic() - began)
+        late = LateDescription(self._source.url, _GRACE_SECONDS)
+        return Answers(
+            self._source.url,
+            None if self._infrastructure is None else self._infrastructure.url,
+            list(zip(parts, booked, strict=True)),
+            measured.result(),
+            late if about.cancelled() else about.result(),
+            late if savings.cancelled() else savings.result(),
+        )
+
+    async def _in_time(self, question: Awaitable[T]) -> T | SourceError:
+        """The source's answer, or why there is none."""
+        try:
+            async with asyncio.timeout_at(self._ends):
+                return await question
+        except TimeoutError:
+            return DeadlinePassed(self._source.url, self._seconds, is_divisible=self._several)
+        except SourceError as error:
+            return error
+
+    async def _measured(self, parts: Sequence[Question]) -> Infrastructure | KubetallyError | None:
+        if self._infrastructure is None or not parts:
+            return None
+        try:
+            async with asyncio.timeout_at(self._ends):
+                return await self._infrastructure.read(Window(parts[0].ask.start, parts[-1].ask.end))
+        except TimeoutError:
+            return DeadlinePassed(self._infrastructure.url, self._seconds, is_divisible=self._several)
+        except (SourceError, RequestError) as error:
+            return error
+
+    async def _booked(
+        self, part: Question, measured: Awaitable[Infrastructure | KubetallyError | None]
+    ) -> Booking | SourceError:
+        reading = await self._in_time(self._source.read(part.ask))
+        if isinstance(reading, SourceError):
+            return reading
+        around = await self._in_time(look_around(self._source, reading, self._now, calculate=self._calculate))
+        beside = await measured
+        return await self._calculate(
+            0,
+            booked,
+            self._source.url,
+            part,
+            reading,
+            beside if isinstance(beside, Infrastructure) else None,
+            NOTHING_AROUND if isinstance(around, SourceError) else around,
+        )
+
+    def _tell_of_cuts(self, answers: Iterable[object], seconds: float) -> None:
+        cut = sum(isinstance(answer, DeadlinePassed) for answer in answers)
+        if cut:
+            facts = {"account": self._source.account, "source": self._source.url, "questions": cut}
+            logs.warning("deadline_passed", **facts, duration_seconds=round(seconds, 3))
+
+
+def booked(
+    url: str,
+    part: Question,
+    read: Reading,
+    infrastructure: Infrastructure | None,
+    around: Around = NOTHING_AROUND,
+    hours: Sequence[SeenHour] = (),
+) -> Booking:
+    """The wanted part of what was read, balanced; what there is no data or no evidence of is told."""
+    reading = read.within(part.want)
+    empty = [
+        Issue(IssueKind.WINDOW_WITHOUT_DATA, "the source holds no data of this window", url, gap)
+        for gap in spans_without([part.want], reading.covered)
+    ]
+    reading = replace(reading, issues=(*reading.issues, *empty))
+    if not reading.covered:  # without rows there is no use to hold against the bill, whatever assets there were
+        reading = replace(reading, allocations=(), assets=())
+    elif infrastructure is not None:
+        reading = replace(reading, infrastructure=infrastructure.within(part.want))
+    booking = book(examine(reading, around, hours))
+    assets = reading.assets or ()
+    completeness = measure_completeness(
+        covered_hours(booking.covered), booking.rows, assets, has_assets=has_assets(booking.issues)
+    )
+    return replace(booking, facts=facts_of(booking.window, url, completeness, assets))
+
+
+def compared(bookings: Sequence[Booking]) -> list[Booking]:
+    """Bookings in order, each with what it lacks against the days around it."""
+    found = []
+    for before, booking, after in zip((None, *bookings), bookings, (*bookings[1:], None), strict=False):
+        issues = () if booking.facts is None else compare_days(_facts(before), booking.facts, _facts(after))
+        new = new_issues(issues, booking.issues)
+        rows = rows_without(booking.rows, new)
+        found.append(replace(booking, rows=rows, issues=(*booking.issues, *new)) if new else booking)
+    return found
+
+
+def _facts(booking: Booking | None) -> DayFacts | None:
+    return None if booking is None else booking.facts

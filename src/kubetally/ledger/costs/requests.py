@@ -1,0 +1,51 @@
+"""Which questions make up a window: what a source can be asked at a time, and what of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+
+from kubetally.domain.window import DAY, HOUR, Window, midnight, whole_hour
+
+MAX_DAYS = 500
+"""Days of a window that are asked of a source, the newest: more would take it hours, and hardly any holds them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a source (whole hours within one UTC day), and which part of it is wanted."""
+
+    ask: Window
+    want: Window
+
+
+def questions(window: Window) -> list[Question]:
+    """The questions that make up a window: one a UTC day, ragged edges in whole hours.
+
+    An edge within an hour becomes a question of its own, of the whole hour, so that only that hour is prorated.
+    The wanted parts are adjacent and add up to the window.
+    """
+    asked = []
+    for day in window.days():
+        first, last = whole_hour(day.start), whole_hour(day.end)
+        cuts = [day.start]
+        if first < day.start:  # a broken first hour
+            cuts.append(min(first + HOUR, day.end))
+        if last < day.end and last > cuts[-1]:  # a broken last hour
+            cuts.append(last)
+        if cuts[-1] < day.end:
+            cuts.append(day.end)
+        for start, end in pairwise(cuts):
+            up = whole_hour(end) if whole_hour(end) == end else whole_hour(end) + HOUR
+            asked.append(Question(Window(whole_hour(start), up), Window(start, end)))
+    return asked
+
+
+def elapsed(window: Window, now: datetime) -> Window:
+    """What of a window has passed; its first instant where nothing has."""
+    return window.until(now) or Window(window.start, window.start)
+
+
+def newest(window: Window) -> Window:
+    """What of a window a source is asked for: its newest `MAX_DAYS` days."""
+    first = window.end - MAX_DAYS * DAY
+    return Window(max(window.start, midnight(first)), window.end)

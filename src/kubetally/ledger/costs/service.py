@@ -1,0 +1,491 @@
+"""What accounts cost, for many who ask at once: remembered for a quarter of an hour, asked once at a time."""
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import count
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+import structlog
+
+from kubetally.domain.account import Account, AccountType, Organization
+from kubetally.domain.cluster_costs import ClusterCosts
+from kubetally.domain.errors import KubetallyError, NotFound, RequestError, SourceError, StoreError
+from kubetally.domain.issues import Issue, IssueKind, any_missing
+from kubetally.domain.series import MeasuredSeries, TooManyPoints
+from kubetally.domain.window import Clock, Window
+from kubetally.ledger.costs.cache import Bounded, SingleFlight
+from kubetally.ledger.costs.database_timeout import DATABASE_SECONDS, DatabaseSilent, in_time
+from kubetally.ledger.costs.join import Live, join_costs
+from kubetally.ledger.costs.legacy import legacy_late, with_legacy
+from kubetally.ledger.costs.live import DeadlinePassed
+from kubetally.ledger.costs.series import series_of
+from kubetally.ledger.costs.source_metrics import Counted, CountedMetrics, Tally
+from kubetally.ledger.costs.stored_days import History, stored_days
+from kubetally.ledger.ports.accounts import AccountNotFound, Accounts, AmbiguousAccount, NotACluster
+from kubetally.ledger.ports.coverage import Progress
+from kubetally.ledger.ports.sources import CostSource, MetricsSource
+from kubetally.tasks import Calculate, calculate_on_thread
+
+T = TypeVar("T")
+KEPT = timedelta(minutes=15)
+PATIENCE_SECONDS = 10.0
+OpenSource = Callable[[Account], AbstractAsyncContextManager[CostSource]]
+OpenMetrics = Callable[[Account], AbstractAsyncContextManager[MetricsSource | None]]
+SILENCE_SECONDS = 1.0
+"""After how long a database counts as silent, so that what is remembered is answered without it."""
+LOOKUP_SECONDS = 0.5  # how long a change of an account may take to be seen, so that hits need no database
+_ACCOUNTS_KEPT = 10_000
+PROGRESS_SECONDS = 30.0  # it counts all days of all clusters, and may be asked every few seconds
+_NOT_THE_SOURCE = frozenset(
+    {"id", "name", "created_at", "deleted_at"}
+)  # what may change and leaves the costs as they are
+_log = structlog.get_logger(__name__)
+_Key = tuple[str, str, Window]
+_LegacyKey = tuple[int, Window]
+
+
+class ClusterUnreadable(SourceError):
+    """Nothing of the account's source could be read; `why` is the error that says so, `source` is fit to be shown."""
+
+    code = "cluster_unreadable"
+
+    def __init__(self, account_id: str, source: str, why: KubetallyError) -> None:
+        self.account_id, self.source, self.why = account_id, source, why
+        super().__init__(f"account {account_id}: {why}")
+
+
+class Overloaded(StoreError):
+    """More questions wait for sources than can be answered soon."""
+
+    code = "overloaded"
+    retryable = True
+
+    def __init__(self, waiting: int) -> None:
+        self.waiting = waiting
+        super().__init__(f"{waiting} questions wait for their sources already: ask again in a few seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class CachedAnswer:
+    """What an account cost, and since when that is known.
+
+    is_hit: whether it had been remembered. serial: of the answer itself, so that what is made of it can be kept.
+    asked_seconds: how much of the deadline its question took; none where it was remembered.
+    """
+
+    account: Account
+    costs: ClusterCosts
+    age_seconds: float
+    is_hit: bool
+    serial: int
+    asked_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesAnswer:
+    """Samples of an account's metrics; `found` is None where no server of metrics is known of it."""
+
+    account: Account
+    found: MeasuredSeries | None
+
+
+@asynccontextmanager
+async def without_metrics(account: Account) -> AsyncIterator[None]:
+    """No server of metrics."""
+    yield None
+
+
+@dataclass(frozen=True, slots=True)
+class ClustersProgress:
+    """How many clusters there are to be collected, and how far that has come; `age_seconds` ago."""
+
+    clusters: int
+    progress: Progress
+    age_seconds: float = 0.0
+
+
+class CostService:
+    """Answers what accounts cost.
+
+    An answer is kept for `KEPT` by everything of its account that can change it and by its window; it holds every view,
+    so that detail and pages come from one. One with a source's failure in it is given and not kept.
+
+    open_source: the account's source, closed afterwards; open_metrics: its server of metrics, or None. executor: where
+    `accounts` are asked, of its own, so that a slow database holds nothing else. history: what was collected, which
+    need not be asked for; history_executor: where it is read, so that a slow lake does not hold `accounts`, that of
+    these where None. deadline_seconds: of a question, with the opening of its source. max_concurrency: questions that
+    are asked at a time, of one account at most a quarter of them; waiting: those that may wait beside them, each for
+    `patience_seconds`. kept_rows: booked rows that all kept answers may hold. database_seconds: longest wait for
+    `accounts`; after `silence_seconds` what is remembered is answered as of the last time they could be read, for as
+    long as an answer is kept. lookup_seconds: how long a lookup stands. calculate: runs what books and encodes answers,
+    beside the loop where others wait for it.
+    """
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        open_source: OpenSource,
+        clock: Clock,
+        *,
+        open_metrics: OpenMetrics = without_metrics,
+        executor: Executor | None = None,
+        history: History | None = None,
+        history_executor: Executor | None = None,
+        deadline_seconds: float | None = None,
+        max_concurrency: int = 16,
+        waiting: int = 1000,
+        patience_seconds: float = PATIENCE_SECONDS,
+        kept_rows: int = 200_000,
+        database_seconds: float = DATABASE_SECONDS,
+        silence_seconds: float = SILENCE_SECONDS,
+        lookup_seconds: float = LOOKUP_SECONDS,
+        progress_seconds: float = PROGRESS_SECONDS,
+        calculate: Calculate = calculate_on_thread,
+    ) -> None:
+        self.calculate = calculate
+        self.tally = Tally()
+        self._database_seconds, self._silence_seconds = database_seconds, silence_seconds
+        self._lookup_seconds, self._progress_seconds, self._is_silent = lookup_seconds, progress_seconds, False
+        self._clusters: tuple[float, list[Account]] | None = None
+        self._cluster_flights: SingleFlight[None, list[Account]] = SingleFlight()
+        self._accounts, self._executor = accounts, executor
+        self._open_source, self._open_metrics, self._clock = open_source, open_metrics, clock
+        self._history, self._history_executor = history, history_executor or executor
+        self._deadline_seconds, self._patience_seconds = deadline_seconds, patience_seconds
+        self._turns, self._max_in_flight = asyncio.Semaphore(max_concurrency), max_concurrency + waiting
+        # One account whose source hangs must not take all turns.
+        self._at_once_of_one = max(1, max_concurrency // 4)
+        self._account_slots: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._serials = count(1)
+        self._progress: tuple[float, ClustersProgress] | None = None
+        self._progress_flights: SingleFlight[None, ClustersProgress] = SingleFlight()
+        self._check_flights: SingleFlight[None, Organization] = SingleFlight()
+        self._found: Bounded[str, tuple[float, Account, str]] = Bounded(_ACCOUNTS_KEPT)
+        self._lookups: SingleFlight[str, tuple[Account, str]] = SingleFlight()
+        self._kept: Bounded[_Key, tuple[datetime, ClusterCosts, int]] = Bounded(kept_rows)
+        self._flights: SingleFlight[_Key, tuple[ClusterCosts, int, float]] = SingleFlight()
+        self._with_legacy: Bounded[_LegacyKey, tuple[ClusterCosts, int]] = Bounded(kept_rows)
+        self._legacy_flights: SingleFlight[_LegacyKey, tuple[ClusterCosts, int]] = SingleFlight()
+
+    @property
+    def answers_kept(self) -> int:
+        """How many answers are remembered, fresh or not."""
+        return len(self._kept)
+
+    @property
+    def answers_under_way(self) -> int:
+        """How many answers are being asked for."""
+        return len(self._flights)
+
+    async def clusters(self) -> list[Account]:
+        """The living accounts of Kubernetes clusters, by name; of a silent database those it last returned.
+
+        Raises: StoreError.
+        """
+        known = self._clusters
+        if known is None or not _is_recent(known[0]):
+            return await self._cluster_flights(None, self._list_clusters)
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                return await self._cluster_flights(None, self._list_clusters)
+        except (TimeoutError, DatabaseSilent):
+            self._tell_silent()
+            return known[1]
+
+    async def _list_clusters(self) -> list[Account]:
+        accounts = await self._looked_up(self._accounts.all)
+        clusters = [account for account in accounts if account.type is AccountType.KUBERNETES_CNR]
+        self._clusters = time.monotonic(), clusters
+        return clusters
+
+    @property
+    def _wait_seconds(self) -> float:
+        """How long to wait for the database, where what is remembered stands for its answer."""
+        return 0 if self._is_silent else self._silence_seconds
+
+    def _tell_silent(self) -> None:
+        if not self._is_silent:
+            _log.warning("database_silent", seconds=self._silence_seconds)
+        self._is_silent = True
+
+    async def progress(self, patience_seconds: float) -> ClustersProgress | None:
+        """How far collecting has come; None where nothing is collected.
+
+        It is counted every half minute. Where the database takes longer than `patience_seconds` or fails, it is what
+        was counted last.
+        Raises: StoreError, where nothing was counted yet.
+        """
+        history, known = self._history, self._progress
+        if history is None:
+            return None
+        if known is None or time.monotonic() - known[0] >= self._progress_seconds:
+            try:
+                async with asyncio.timeout(patience_seconds):
+                    return await self._progress_flights(None, lambda: self._count_progress(history))
+            except TimeoutError:
+                if known is None:
+                    raise DatabaseSilent(patience_seconds) from None
+            except StoreError:
+                if known is None:
+                    raise
+        return replace(known[1], age_seconds=time.monotonic() - known[0])
+
+    async def _count_progress(self, history: History) -> ClustersProgress:
+        """One counts for all who ask, and for those who ask afterwards where these have given up."""
+        ids = [account.id for account in await self.clusters()]
+        look = partial(history.progress, ids, self._clock.now())
+        found = await asyncio.get_running_loop().run_in_executor(self._history_executor, look)
+        counted = ClustersProgress(len(ids), found)
+        self._progress = time.monotonic(), counted
+        return counted
+
+    async def check(self, patience_seconds: float) -> None:
+        """See that accounts can be looked up within that time. Raises StoreError."""
+        try:
+            async with asyncio.timeout(patience_seconds):  # one lookup for all probes, however long it takes
+                await self._check_flights(None, partial(self._looked_up, self._accounts.organization))
+        except TimeoutError:
+            raise DatabaseSilent(patience_seconds) from None
+
+    async def cluster(self, account_id: str) -> Account:
+        """The living account of a cluster, by its id alone. Raises AccountNotFound, NotACluster, StoreError."""
+        return (await self._cluster(account_id))[0]
+
+    async def costs_depend_on(self, account_id: str) -> str:
+        """A digest that is another one once anything has changed that the account's costs depend on, within a second.
+
+        Raises: AccountNotFound, NotACluster, StoreError.
+        """
+        return (await self._last_known(account_id))[1]
+
+    def remembered(self, account_id: str, window: Window) -> CachedAnswer | None:
+        """What `costs` answers without waiting; None where it has to look the account up, or to ask its source."""
+        known = self._just_looked_up(account_id)
+        return None if known is None else self._remembered(known[0], (known[0].id, known[1], window))
+
+    async def costs(self, account_id: str, window: Window) -> CachedAnswer:
+        """What the account cost over the window.
+
+        Raises: AccountNotFound, NotACluster; ClusterUnreadable, where its source gave nothing; Overloaded, StoreError.
+        """
+        account, source_facts = await self._last_known(account_id)
+        remembered = self._remembered(account, (account.id, source_facts, window))
+        if remembered is not None:
+            return remembered
+        # No question on what may have changed, nor of a database that fell silent since it was looked at.
+        account, source_facts = await self._look_up_once(account_id)
+        key = (account.id, source_facts, window)
+        if len(self._flights) >= self._max_in_flight:
+            raise Overloaded(len(self._flights))
+        costs, serial, seconds = await self._flights(key, lambda: self._ask(account, key))
+        return CachedAnswer(account, costs, 0.0, False, serial, seconds)
+
+    def _remembered(self, account: Account, key: _Key) -> CachedAnswer | None:
+        found = self._kept.get(key)
+        if found is None:
+            return None
+        kept_at, costs, serial = found
+        age = self._clock.now() - kept_at
+        if timedelta() <= age <= KEPT:
+            return CachedAnswer(account, costs, age.total_seconds(), True, serial)
+        self._kept.drop(key)
+        return None
+
+    async def with_legacy(self, answer: CachedAnswer, samples: Window) -> CachedAnswer:
+        """The answer with the old sums of infrastructure metrics beside it, remembered as long as it is itself.
+
+        samples: those that are added up, both ends included. Answer and sums have one deadline together.
+        """
+        key = (answer.serial, samples)
+        kept = self._with_legacy.get(key)
+        if kept is None:
+            kept = await self._legacy_flights(key, lambda: self._ask_legacy(answer, samples))
+        return replace(answer, costs=kept[0], serial=kept[1])
+
+    async def series(self, account_id: str, window: Window, names: Sequence[str]) -> SeriesAnswer:
+        """Samples of metrics of an account, an hour apart, of the newest days of a long window.
+
+        Raises: AccountNotFound, NotACluster; ClusterUnreadable, where its server of metrics gave nothing;
+        TooManyPoints, Overloaded, StoreError.
+        """
+        account, _ = await self._cluster(account_id)
+        url = account.prometheus_url or account.name
+        try:
+            async with self._metrics_of(account) as metrics:
+                if metrics is None:
+                    return SeriesAnswer(account, None)
+                url = metrics.url
+                return SeriesAnswer(account, await series_of(metrics, window, names, self._clock.now()))
+        except TooManyPoints:
+            raise
+        except TimeoutError as error:
+            why = DeadlinePassed(url, self._deadline_seconds or 0, is_divisible=window.hours > 24)
+            raise ClusterUnreadable(account.id, url, why) from error
+        except (SourceError, RequestError) as error:
+            raise ClusterUnreadable(account.id, url, error) from error
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        await self._progress_flights.close()
+        await self._legacy_flights.close()
+        await self._flights.close()
+        await self._lookups.close()
+        await self._cluster_flights.close()
+        await self._check_flights.close()
+
+    async def _cluster(self, account_id: str) -> tuple[Account, str]:
+        """The account, and what of it its costs depend on."""
+        return self._just_looked_up(account_id) or await self._look_up_once(account_id)
+
+    def _just_looked_up(self, account_id: str) -> tuple[Account, str] | None:
+        """The same, where a lookup still stands."""
+        found = self._found.get(account_id)
+        return found[1:] if found is not None and time.monotonic() < found[0] + self._lookup_seconds else None
+
+    async def _look_up_once(self, account_id: str) -> tuple[Account, str]:
+        """The same, as the database has it now; one lookup for all who ask."""
+        return await self._lookups(account_id, lambda: self._look_up(account_id))
+
+    async def _last_known(self, account_id: str) -> tuple[Account, str]:
+        """The same; of a silent database what it last returned, for as long as an answer is kept."""
+        found = self._found.get(account_id)
+        if found is None or not _is_recent(found[0]):
+            return await self._cluster(account_id)
+        if time.monotonic() < found[0] + self._lookup_seconds:
+            return found[1:]
+        try:
+            # A lookup goes on by itself: once one succeeds, the database is no longer silent.
+            async with asyncio.timeout(self._wait_seconds):
+                return await self._cluster(account_id)
+        except (TimeoutError, DatabaseSilent):
+            self._tell_silent()
+            return found[1:]
+
+    async def _look_up(self, account_id: str) -> tuple[Account, str]:
+        try:
+            account, source_facts = await self._looked_up(lambda: self._find(account_id))
+            if account.id != account_id:  # its name
+                raise AccountNotFound(account_id)
+            if account.type is not AccountType.KUBERNETES_CNR:
+                raise NotACluster(account_id, account.type)
+        except AmbiguousAccount as error:  # several names
+            self._found.drop(account_id)
+            raise AccountNotFound(account_id) from error
+        except (AccountNotFound, NotACluster):
+            self._found.drop(account_id)
+            raise
+        self._found.put(account_id, (time.monotonic(), account, source_facts))
+        return account, source_facts
+
+    def _find(self, account_id: str) -> tuple[Account, str]:
+        """The account, and a digest of all that its costs depend on: with another its costs are others."""
+        account = self._accounts.find(account_id)
+        facts = {name: value for name, value in asdict(account).items() if name not in _NOT_THE_SOURCE}
+        facts["default_currency"] = self._accounts.organization().currency
+        if not (account.kubecost_url or account.context):  # what serves any account serves exactly one
+            facts["beside"] = sorted(one.id for one in self._accounts.all() if not (one.kubecost_url or one.context))
+        if account.tenant is None:  # of a server that others have it gets less, or nothing
+            facts["metrics_beside"] = sorted(
+                (one.id, one.prometheus_url or "") for one in self._accounts.all() if one.id != account.id
+            )
+        return account, hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+    async def _looked_up(self, look: Callable[[], T]) -> T:
+        """What the accounts answer. Raises DatabaseSilent."""
+        try:
+            found = await in_time(self._executor, look, self._database_seconds)
+        except NotFound:
+            self._is_silent = False
+            raise
+        self._is_silent = False
+        return found
+
+    @asynccontextmanager
+    async def _turn(self, account_id: str) -> AsyncIterator[None]:
+        """A turn to ask; one of the account's own first. Raises Overloaded."""
+        mine = self._account_slots.setdefault(account_id, asyncio.Semaphore(self._at_once_of_one))
+        async with AsyncExitStack() as turns:
+            try:
+                async with asyncio.timeout(self._patience_seconds):
+                    await turns.enter_async_context(mine)
+                    await turns.enter_async_context(self._turns)
+            except TimeoutError:
+                raise Overloaded(len(self._flights)) from None
+            yield
+
+    @asynccontextmanager
+    async def _metrics_of(self, account: Account, spent_seconds: float = 0.0) -> AsyncIterator[MetricsSource | None]:
+        """Its server of metrics, for what is left of one question's time. Raises TimeoutError, Overloaded."""
+        deadline = self._deadline_seconds
+        async with (
+            self._turn(account.id),
+            asyncio.timeout(None if deadline is None else max(0.0, deadline - spent_seconds)),
+            self._open_metrics(account) as metrics,
+        ):
+            yield None if metrics is None else CountedMetrics(metrics, self.tally)
+
+    async def _ask_legacy(self, answer: CachedAnswer, samples: Window) -> tuple[ClusterCosts, int]:
+        url = answer.account.prometheus_url or answer.account.name
+        try:
+            async with self._metrics_of(answer.account, answer.asked_seconds) as metrics:
+                url = url if metrics is None else metrics.url
+                costs = await with_legacy(answer.costs, metrics, self._clock.now(), samples)
+        except TimeoutError:
+            costs = legacy_late(answer.costs, url, self._deadline_seconds or 0)
+        kept = costs, next(self._serials)
+        if not any_missing(issue for issue in costs.issues if issue not in answer.costs.issues):
+            rows = sum(len(booking.rows) for booking in costs.bookings)
+            self._with_legacy.put((answer.serial, samples), kept, weight=1 + rows)
+        return kept
+
+    @asynccontextmanager
+    async def _live(self, account: Account) -> AsyncIterator[Live]:
+        """Its source and its server of metrics, counted."""
+        async with self._open_source(account) as source, self._open_metrics(account) as metrics:
+            yield Live(Counted(source, self.tally), None if metrics is None else CountedMetrics(metrics, self.tally))
+
+    async def _ask(self, account: Account, key: _Key) -> tuple[ClusterCosts, int, float]:
+        window, url, clock = key[2], account.place, self._clock
+        async with self._turn(account.id):
+            began = time.monotonic()
+            held = await stored_days(self._history, self._history_executor, account.id, window, clock.now())
+            try:
+                costs = await join_costs(
+                    held.days,
+                    url,
+                    lambda: self._live(account),
+                    window,
+                    clock=clock,
+                    deadline_seconds=self._deadline_seconds,
+                    of_history=held.issues,
+                    calculate=self.calculate,
+                )
+            except (SourceError, RequestError, NotFound) as why:
+                seconds = round(time.monotonic() - began, 3)
+                _log.warning("costs_failed", account=account.id, source=url, code=why.code, seconds=seconds)
+                raise ClusterUnreadable(account.id, url, why) from why
+        seconds, serial = round(time.monotonic() - began, 3), next(self._serials)
+        _log.info("costs_read", account=account.id, source=url, status=costs.status.value, seconds=seconds)
+        if not any(may_be_mended(issue) for issue in costs.issues):
+            rows = sum(len(booking.rows) for booking in costs.bookings)
+            self._kept.put(key, (self._clock.now(), costs, serial), weight=1 + rows)
+        return costs, serial, seconds
+
+
+def _is_recent(looked_up: float) -> bool:
+    """Whether what was looked up then, on the monotonic clock, may stand for a silent database."""
+    return time.monotonic() - looked_up < KEPT.total_seconds()
+
+
+def may_be_mended(issue: Issue) -> bool:
+    """Whether the next question may find what this one did not: a failure, or a store of metrics that was down."""
+    return issue.kind in {IssueKind.SOURCE_FAILED, IssueKind.ANSWER_INCOMPLETE}

@@ -1,0 +1,228 @@
+"""Days that are held, read back as they were booked, now or at an instant before."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+
+from kubetally.domain.booking import Booking
+from kubetally.domain.cluster_costs import DayState, SourceIdentity
+from kubetally.domain.collection import NO_DATA, Collection, window_of
+from kubetally.domain.errors import NotFound, RequestError, StoreError
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.window import DAY, Window, rfc3339
+from kubetally.ledger.collect.replacement import RejectReason
+from kubetally.ledger.costs.issues import each_once
+from kubetally.ledger.ports.coverage import Coverage, Progress
+from kubetally.ledger.ports.damage import CollectionGone, DayDamaged
+from kubetally.ledger.ports.lake import HISTORY_KEPT, Lake
+
+RUNNING_KEPT = timedelta(minutes=15)
+"""How long the copy of a running day stands for what its source would answer."""
+
+_NOT_REPLACED = frozenset[str]({*RejectReason, NO_DATA})
+_log = structlog.get_logger(__name__)
+_Unreadable = tuple[Collection, StoreError]
+
+
+class HistoryGone(NotFound):
+    """What held at an instant is no longer kept."""
+
+    code = "history_gone"
+
+    def __init__(self, as_of: datetime, earliest: datetime) -> None:
+        self.as_of, self.earliest = as_of, earliest
+        super().__init__(
+            f"what held at {rfc3339(as_of)} is gone: what was replaced before {rfc3339(earliest)} is not kept; ask for "
+            "a later instant, and set KUBETALLY_HISTORY_DAYS higher to keep more from now on"
+        )
+
+
+class InvalidAsOf(RequestError):
+    """An instant at which nothing can have been reported yet."""
+
+    code = "invalid_as_of"
+
+    def __init__(self, as_of: datetime, now: datetime) -> None:
+        self.as_of, self.now = as_of, now
+        super().__init__(f"{rfc3339(as_of)} is yet to come (it is {rfc3339(now)}): ask as of an instant that is over")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDay:
+    """A collected day with its rows, who told it, and how sure it is."""
+
+    booking: Booking
+    source: SourceIdentity
+    state: DayState
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The held days of a window, and what is to be told of those that could not be read or were not replaced."""
+
+    days: Sequence[StoredDay] = ()
+    issues: tuple[Issue, ...] = ()
+
+
+class History:
+    """Reads what was collected. All calls block.
+
+    lake: opened when there is something to be read. keep: how long what was replaced is kept.
+    """
+
+    def __init__(self, coverage: Coverage, lake: Callable[[], Lake], keep: timedelta = HISTORY_KEPT) -> None:
+        self._coverage, self._lake, self._keep = coverage, lake, keep
+
+    def held(self, account_id: str, window: Window, now: datetime) -> Held:
+        """The whole UTC days of the window that are held; the running one where its copy is fresh.
+
+        A day whose rows can't be read is not among them, and is told, as is what did not take the place of a day.
+        Raises: StoreError, where none of several days can be read.
+        """
+        days, unreadable = self._found(account_id, window, now)
+        issues = [
+            *(_could_not_be_read(one, error, ", and the source was asked for it") for one, error in unreadable),
+            *self._not_replaced(account_id, days),
+        ]
+        return Held(days, each_once(issues))
+
+    def days(self, account_id: str, window: Window, now: datetime, as_of: datetime | None = None) -> list[StoredDay]:
+        """The whole UTC days of the window that are held; the running one where its copy is fresh.
+
+        as_of: those that held at that instant, which no running day is kept for. No source can tell the days of them
+        whose rows can't be read: these cover nothing, and an issue of theirs says why.
+        Raises: HistoryGone, InvalidAsOf; StoreError, where no day can be read.
+        """
+        if as_of is None:
+            return list(self.held(account_id, window, now).days)
+        if as_of > now:
+            raise InvalidAsOf(as_of, now)
+        if as_of < now - self._keep:
+            raise HistoryGone(as_of, now - self._keep)
+        days, unreadable = self._found(account_id, window, now, as_of)
+        empty = [_without_rows(one, error) for one, error in unreadable]
+        return sorted([*days, *empty], key=lambda day: day.booking.window)
+
+    def progress(self, account_ids: Sequence[str], now: datetime) -> Progress:
+        """How far collecting has come, to yesterday for how many of the accounts. Raises: StoreError."""
+        return self._coverage.progress(account_ids, now.date() - DAY)
+
+    def _found(
+        self, account_id: str, window: Window, now: datetime, as_of: datetime | None = None
+    ) -> tuple[list[StoredDay], list[_Unreadable]]:
+        """The days that can be read, and those that can't.
+
+        Raises: StoreError, where there are several and none can be read; as_of: also where there is one.
+        """
+        collections = self._collections(account_id, window, now, as_of)
+        days, unreadable = self._readable(collections, now)
+        if any(isinstance(error, CollectionGone) for _, error in unreadable):
+            # Replaced and cleared away since we looked, if the horizon is short: what holds now is to be had.
+            now_held = self._collections(account_id, window, now, as_of)
+            if now_held != collections:
+                days, unreadable = self._readable(now_held, now)
+        if as_of is None:
+            self._note_damage(unreadable, now)
+        if not days and (len(unreadable) > 1 or (unreadable and as_of is not None)):  # not of a day, but of the lake
+            raise unreadable[0][1]
+        return days, unreadable
+
+    def _note_damage(self, unreadable: Sequence[_Unreadable], now: datetime) -> None:
+        """Note stored days whose rows are damaged, so that coverage and the collector know; no answer depends on it."""
+        for one, error in unreadable:
+            if not isinstance(error, DayDamaged) or one.is_running:
+                continue
+            try:
+                known = self._coverage.days(one.day, one.day + DAY, [one.account_id])
+                held = self._coverage.held_on(one.day, [one.account_id]).get(one.account_id)
+                if held is None or held.id != one.id or any(day.is_damaged and not day.has_costs for day in known):
+                    continue
+                self._coverage.failed(one.account_id, one.day, now, error.code, str(error.of(one.account_id)))
+            except StoreError as failure:
+                _log.warning("damage_not_noted", account=one.account_id, day=str(one.day), error=str(failure))
+                return
+            _log.warning("stored_day_damaged", account=one.account_id, day=str(one.day), error=str(error))
+
+    def _readable(self, collections: Sequence[Collection], now: datetime) -> tuple[list[StoredDay], list[_Unreadable]]:
+        """What can be read, all at once or else in halves, so that a few bad days cost few questions.
+
+        Raises: StoreError, where it is not of some days: of a lake that can't be opened, or is away.
+        """
+        lake = self._lake() if collections else None
+        return ([], []) if lake is None else _read(lake, collections, now)
+
+    def _not_replaced(self, account_id: str, days: Sequence[StoredDay]) -> Iterator[Issue]:
+        """What the last attempt to collect these days again met, where its answer knew less than what is held."""
+        held = {day.booking.window.start.date(): day for day in days}
+        known = self._coverage.days(min(held), max(held) + DAY, [account_id]) if held else ()
+        for one in known:
+            code, words = one.last_error or ("", "")
+            if one.day in held and code in _NOT_REPLACED:
+                url = held[one.day].source.url
+                yield Issue(IssueKind.NOT_REPLACED, words, url, window_of(one.day), "history", {"code": code})
+
+    def _collections(self, account_id: str, window: Window, now: datetime, as_of: datetime | None) -> list[Collection]:
+        last = window.end + DAY if window.end > window.start else window.start
+        found = self._coverage.held(account_id, window.start.date(), last.date(), as_of)
+        return list(_usable(found, window, now))
+
+
+async def stored_days(
+    history: History | None, executor: Executor | None, account_id: str, window: Window, now: datetime
+) -> Held:
+    """The days that need not be asked for; none where what is kept can't be read, and the source has to tell them."""
+    if history is None:
+        return Held()
+    call = partial(history.held, account_id, window, now)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(executor, call)
+    except StoreError as error:
+        message = f"what was collected could not be read, and the source was asked for all of it: {error}"
+        return Held((), (Issue(IssueKind.SOURCE_WARNING, message, None, window, "history", {"code": error.code}),))
+
+
+def _read(lake: Lake, collections: Sequence[Collection], now: datetime) -> tuple[list[StoredDay], list[_Unreadable]]:
+    """The days that can be read, and those that can't, both in order. Raises StoreError of a lake that is away."""
+    try:
+        rows = lake.rows(collections)
+    except StoreError as error:
+        if error.retryable:  # the next question would wait for it as long
+            raise
+        if len(collections) == 1:
+            return [], [(collections[0], error)]
+        middle = len(collections) // 2
+        (days, bad), (later, worse) = _read(lake, collections[:middle], now), _read(lake, collections[middle:], now)
+        return [*days, *later], [*bad, *worse]
+    return [StoredDay(one.booked(rows[one.id]), one.source, one.state_at(now)) for one in collections], []
+
+
+def _could_not_be_read(
+    one: Collection, error: StoreError, so: str = "", kind: IssueKind = IssueKind.SOURCE_WARNING
+) -> Issue:
+    message = f"what was collected of this day could not be read{so}: {error}"
+    return Issue(kind, message, None, window_of(one.day), "history", {"code": error.code})
+
+
+def _without_rows(one: Collection, error: StoreError) -> StoredDay:
+    """A held day of which nothing can be told, but why."""
+    issue = _could_not_be_read(one, error, kind=IssueKind.SOURCE_FAILED)
+    return StoredDay(replace(one.head, covered=(), issues=(issue,)), one.source, DayState.PROVISIONAL)
+
+
+def _usable(collections: Iterable[Collection], window: Window, now: datetime) -> Iterator[Collection]:
+    """Those of whole days of the window, and copies of running days that no question would better.
+
+    The copy of a day that has been over for long stands for it: its source answered less afterwards.
+    """
+    for one in collections:
+        if not window.contains(one.head.window):
+            continue
+        end = window_of(one.day).end
+        is_fresh = now < end and timedelta() <= now - one.collected_at < RUNNING_KEPT
+        if not one.is_running or is_fresh or now - end > DAY:
+            yield one

@@ -1,0 +1,1 @@
+"""What is wrong with a source, a Prometheus, the stores or a stored day. Imports `domain` and `ledger.ports`."""

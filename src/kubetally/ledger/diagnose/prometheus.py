@@ -1,0 +1,208 @@
+"""What a server of metrics holds, what is missing, what each lack costs in truth, and how to mend it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from kubetally.domain.errors import KubetallyError
+from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER, MANAGEMENT
+from kubetally.domain.survey import Exporter, MetricFacts, MetricsSurvey
+from kubetally.domain.window import Window, covered_hours, rfc3339
+from kubetally.domain.words import hours_words, window_words
+from kubetally.ledger.diagnose.remedies import of_issue, of_metrics_error
+from kubetally.ledger.diagnose.source import FEE_NOT_MEASURED, Finding, Level
+from kubetally.ledger.ports.sources import SurveyedSource
+
+_COARSE_SECONDS = 300.0  # from here on a server forgets a sample before the next one comes
+_COARSEST_SECONDS = 900.0  # from here on quarters of an hour lack samples although nothing is wrong
+_NAMED_AT_MOST = 4
+
+
+class _Need(NamedTuple):
+    """What a metric is needed for, what its lack costs in truth, and where it comes from."""
+
+    what: str
+    lack: str
+    remedy: str
+
+
+_OWN_METRICS = "scrape the /metrics of OpenCost or Kubecost itself (port 9003), and let remote writing pass kubecost_.*"
+_PRICE_LACK = "traffic {} is measured and has no price: its cost is unknown"
+_PRICE_REMEDY = "set the egress prices of OpenCost (zone, region, internet), and scrape its /metrics"
+_NEEDS: Mapping[str, _Need] = {
+    MANAGEMENT: _Need(
+        "management fee",
+        "the fee for the control plane is not on the bill, at the large providers about 0.10 an hour and 73 a month",
+        _OWN_METRICS,
+    ),
+    LOAD_BALANCER: _Need(
+        "load balancers",
+        "what balancers cost is not on the bill, unless the cost source lists them or the cluster has none",
+        f"{_OWN_METRICS}; on premises, give OpenCost a price for balancers",
+    ),
+    EGRESS_BYTES: _Need(
+        "traffic",
+        "what pods send is not measured, so that network cost is unknown here and zero in the cost source",
+        "deploy the network-costs DaemonSet of Kubecost, and scrape it (port 3001)",
+    ),
+    EGRESS_PRICES["internet"]: _Need(
+        "price of traffic to the internet", _PRICE_LACK.format("to the internet"), _PRICE_REMEDY
+    ),
+    EGRESS_PRICES["region"]: _Need(
+        "price of traffic between regions", _PRICE_LACK.format("between regions"), _PRICE_REMEDY
+    ),
+    EGRESS_PRICES["zone"]: _Need("price of traffic between zones", _PRICE_LACK.format("between zones"), _PRICE_REMEDY),
+}
+
+
+async def diagnose_metrics(source: SurveyedSource, window: Window) -> list[Finding]:
+    """All findings about a server of metrics, from a window of whole hours.
+
+    Raises nothing that concerns the server: what fails is a finding.
+    """
+    try:
+        survey = await source.survey(window)
+    except KubetallyError as error:
+        return [Finding(Level.FAILED, "metrics", str(error), of_metrics_error(error, source.url))]
+    return list(metrics_findings(survey))
+
+
+def metrics_findings(survey: MetricsSurvey) -> Iterator[Finding]:
+    """What the facts mean."""
+    if not any(metric.is_there for metric in survey.metrics):
+        yield Finding(
+            Level.WARNING,
+            "metrics",
+            f"{survey.url} answers, and holds none of the metrics that are needed in {window_words(survey.window)}: "
+            "fee, balancers and traffic are unknown",
+            "see that tenant and cluster id of the account, if any, are those of its labels (KUBETALLY_TENANT_LABEL, "
+            f"KUBETALLY_CLUSTER_LABEL); {_OWN_METRICS}",
+        )
+        return
+    kind = "leave out" if survey.left_open else "include"
+    yield Finding(
+        Level.OK,
+        "metrics",
+        f"{survey.url} answers for {window_words(survey.window)}; its ranges {kind} a sample at their start",
+    )
+    if len(survey.tenants) > 1:
+        seen = f"it holds metrics of several tenants: {', '.join(survey.tenants[:_NAMED_AT_MOST])}"
+        yield Finding(Level.FAILED, "tenants", f"{seen}; none of them is used", "choose one with --tenant")
+    if len(survey.cluster_ids) > 1:
+        seen = f"it holds {len(survey.cluster_ids)} clusters: {', '.join(survey.cluster_ids)}; none of them is used"
+        yield Finding(Level.FAILED, "clusters", seen, "choose one with --cluster-id, or give the account's tenant")
+    for metric in survey.metrics:
+        yield from _metric(metric)
+    yield from _gaps(survey)
+    yield from _partial(survey.metrics)
+    yield _retention(survey)
+    for issue in survey.issues:
+        yield Finding(Level.WARNING, issue.kind.value.replace("_", " "), issue.message, of_issue(issue.kind))
+
+
+def told_beside(findings: Sequence[Finding], of_metrics: Sequence[Finding]) -> list[Finding]:
+    """All findings together, where the source's lack of a fee is left to a server of metrics that was asked."""
+    has_fee = any(one.subject == _NEEDS[MANAGEMENT].what and one.level is Level.OK for one in of_metrics)
+    remedy = "see the findings about the metrics below: the server of them that is stated told no fee"
+    told = [replace(one, remedy=remedy) if one.subject == FEE_NOT_MEASURED else one for one in findings]
+    return [*(one for one in told if not (has_fee and one.subject == FEE_NOT_MEASURED)), *of_metrics]
+
+
+def _metric(metric: MetricFacts) -> Iterator[Finding]:
+    need = _NEEDS[metric.name]
+    if not metric.is_there:
+        yield Finding(Level.WARNING, need.what, f"no {metric.name}: {need.lack}", need.remedy)
+        return
+    every = "" if metric.interval_seconds is None else f", a sample every {metric.interval_seconds:.0f} s"
+    yield Finding(Level.OK, need.what, f"{metric.name} from {_named(metric.exporters)}{every}")
+    if metric.copies > 1:
+        yield Finding(
+            Level.NOTE,
+            need.what,
+            f"{metric.copies} series at a time show the same thing: they are averaged here; a query that adds them up "
+            f"shows {metric.copies} times the truth",
+            "let one job scrape each exporter, and one exporter run in each cluster",
+        )
+    if metric.interval_seconds is None or metric.interval_seconds > _COARSE_SECONDS:
+        yield Finding(
+            Level.NOTE,
+            need.what,
+            "samples are more than five minutes apart: hours that begin or end between two samples are inexact"
+            + (", and traffic needs two samples in an hour" if metric.name == EGRESS_BYTES else ""),
+            "scrape it every 60 s",
+        )
+
+
+def _gaps(survey: MetricsSurvey) -> Iterator[Finding]:
+    """The hours without any sample; those that several metrics share are told once, of all of these."""
+    for gaps, metrics in _sharing({metric: metric.gaps for metric in survey.metrics if metric.is_there}):
+        asked = hours_words(survey.window.hours)
+        yield Finding(
+            Level.WARNING,
+            _needed_for(metrics),
+            f"{covered_hours(gaps):g} of {asked} {_have(gaps)} no sample{_of_which(metrics)}, first "
+            f"{window_words(gaps[0])}: nothing is counted for them, so that the bill is short of what they truly cost",
+            "see whether the exporter and the server ran then; nothing is made up for hours without samples",
+        )
+
+
+def _partial(metrics: Sequence[MetricFacts]) -> Iterator[Finding]:
+    """The hours with samples for a part of them; those that several metrics share are told once, of all of these."""
+    dense = (one for one in metrics if one.is_there and (one.interval_seconds or _COARSEST_SECONDS) < _COARSEST_SECONDS)
+    for spans, same in _sharing({metric: metric.partial for metric in dense}):
+        lack = ", and ".join(_may_be_missing(same))
+        yield Finding(
+            Level.NOTE,
+            _needed_for(same),
+            f"{hours_words(covered_hours(spans))} {_have(spans)} samples for a part only{_of_which(same)}, first "
+            f"{window_words(spans[0])}{lack and f': {lack}'}",
+            "see whether the exporter and the server ran then; a server that starts again should be back in minutes",
+        )
+
+
+def _have(spans: Sequence[Window]) -> str:
+    return "has" if covered_hours(spans) == 1 else "have"
+
+
+def _sharing(
+    spans: Mapping[MetricFacts, tuple[Window, ...]],
+) -> Iterator[tuple[tuple[Window, ...], list[MetricFacts]]]:
+    """The same spans, with all metrics whose they are."""
+    for same in dict.fromkeys(filter(None, spans.values())):
+        yield same, [metric for metric, of_metric in spans.items() if of_metric == same]
+
+
+def _needed_for(metrics: Sequence[MetricFacts]) -> str:
+    return _NEEDS[metrics[0].name].what if len(metrics) == 1 else "samples"
+
+
+def _of_which(metrics: Sequence[MetricFacts]) -> str:
+    return "" if len(metrics) == 1 else f" of {', '.join(_NEEDS[metric.name].what for metric in metrics)}"
+
+
+def _may_be_missing(metrics: Sequence[MetricFacts]) -> Iterator[str]:
+    """What can't be made up from the samples around, which a price can that stays the same."""
+    names = {metric.name for metric in metrics}
+    if EGRESS_BYTES in names:
+        yield "what was sent meanwhile may be missing"
+    if LOAD_BALANCER in names:
+        yield "balancers that came or went meanwhile may be missing"
+
+
+def _retention(survey: MetricsSurvey) -> Finding:
+    if survey.oldest is None:
+        seen, remedy = "the server does not tell how far back its samples go", "see its retention yourself"
+        return Finding(Level.NOTE, "retention", seen, remedy)
+    days = (survey.window.end - survey.oldest).days
+    since = f"samples go back to {rfc3339(survey.oldest)}, {days} day{'' if days == 1 else 's'}"
+    return Finding(Level.OK, "retention", f"{since}: of older windows fee, balancers and traffic are unknown")
+
+
+def _named(exporters: tuple[Exporter, ...]) -> str:
+    named = [
+        f"job {one.job or 'without a name'}"
+        + (f" ({one.instance})" if one.instance else f" ({one.instances} addresses)" if one.instances > 1 else "")
+        for one in exporters
+    ]
+    more = len(named) - _NAMED_AT_MOST
+    return ", ".join(named[:_NAMED_AT_MOST]) + (f" and {more} more jobs" if more > 0 else "")

@@ -1,0 +1,1 @@
+"""What the ledger needs from outside: sources, stores, accounts. Imports `domain` only."""

@@ -1,0 +1,147 @@
+"""What can be done with accounts, whatever they are kept in."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from kubetally.domain.account import Account, AccountType, ListedAccount, Organization
+from kubetally.domain.errors import NotFound, RequestError, SourceError
+from kubetally.domain.nearest import nearest
+
+DEFAULT_ORGANIZATION = "default"
+_NAMED_AT_MOST = 3
+_SIMILAR_IDS = 0.8  # ids are alike by chance: all have four dashes and the same sixteen figures
+
+
+class AccountNotFound(NotFound):
+    """No living account has this name or id. `names`, `ids`: those of the accounts there are, to suggest one."""
+
+    code = "account_not_found"
+
+    def __init__(self, name: str, *, names: Iterable[str] = (), ids: Iterable[str] = ()) -> None:
+        self.name = name
+        self.nearest = (nearest(name, names) or nearest(name, ids, similarity=_SIMILAR_IDS))[:_NAMED_AT_MOST]
+        meant = f"; did you mean {' or '.join(map(repr, self.nearest))}? Else" if self.nearest else ":"
+        super().__init__(f"there is no account {name!r}{meant} `kubetally accounts list` shows those there are")
+
+
+class OrganizationNotFound(NotFound):
+    """No living organization has this name or id."""
+
+    code = "organization_not_found"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"there is no organization {name!r}: the one that always exists is {DEFAULT_ORGANIZATION!r}")
+
+
+class AmbiguousAccount(RequestError):
+    """Living accounts of several organizations have this name."""
+
+    code = "ambiguous_account"
+
+    def __init__(self, name: str, ids: Sequence[str]) -> None:
+        self.name, self.ids = name, tuple(ids)
+        super().__init__(f"several accounts are called {name!r}: give one of their ids, {', '.join(self.ids)}")
+
+
+class AccountExists(RequestError):
+    """The organization has a living account of this name."""
+
+    code = "account_exists"
+
+    def __init__(self, name: str, organization: str) -> None:
+        self.name, self.organization = name, organization
+        super().__init__(
+            f"account {name!r} already exists in organization {organization!r}, and nothing was changed: "
+            f"choose another name, or change it with `kubetally accounts update {name}`"
+        )
+
+
+class AccountIdTaken(RequestError):
+    """A living account has this id."""
+
+    code = "account_id_taken"
+
+    def __init__(self, account_id: str, name: str) -> None:
+        self.account_id, self.name = account_id, name
+        super().__init__(f"the id {account_id} is that of account {name!r}: give another, or none")
+
+
+SET_ANEW = "`kubetally accounts update NAME` with `--token-file FILE`, `--header` or `--url http://USER:PASSWORD@HOST`"
+
+
+def locked_words(account: str, origin: str) -> str:
+    """That credentials can't be decrypted, and what to do; `origin` says where the keys are."""
+    return (
+        f"the credentials of account {account!r} can't be decrypted with the keys in {origin}: put back the key they"
+        " were encrypted with from the backup of the keys, after the present one (KUBETALLY_KEYS, or a further line of"
+        f" the file); if it is lost, set the credentials anew ({SET_ANEW}), or"
+        " remove the account and add it again"
+    )
+
+
+class CredentialsLocked(SourceError):
+    """A source can't be asked, because nothing decrypts what lets us in."""
+
+    code = "credentials_locked"
+
+    def __init__(self, account: str, origin: str) -> None:
+        self.account, self.origin = account, origin
+        super().__init__(locked_words(account, origin))
+
+
+class NotACluster(NotFound):
+    """The account is none of a Kubernetes cluster."""
+
+    code = "not_a_cluster"
+
+    def __init__(self, account_id: str, kind: AccountType) -> None:
+        self.account_id, self.kind = account_id, kind
+        super().__init__(f"account {account_id} is of type {kind}: only {AccountType.KUBERNETES_CNR} has costs here")
+
+
+class Accounts(Protocol):
+    """Where accounts are kept. Names are unique among the living accounts of an organization. Raises StoreError."""
+
+    def organization(self, name: str = DEFAULT_ORGANIZATION) -> Organization:
+        """An organization by its name; the default one always exists. Raises OrganizationNotFound."""
+        ...
+
+    def add(self, account: Account) -> Account:
+        """Keep a new account, created now where it does not say. Raises AccountExists, OrganizationNotFound."""
+        ...
+
+    def add_all(self, accounts: Sequence[Account]) -> list[Account]:
+        """Keep several new accounts, all or none. Raises as `add`, AccountIdTaken."""
+        ...
+
+    def change(self, account_id: str, apply: Callable[[Account], Account]) -> Account:
+        """Replace an account by what `apply` makes of it, under a lock; otherwise as `update`."""
+        ...
+
+    def find(self, name_or_id: str) -> Account:
+        """A living account by its id, else by its name. Raises AccountNotFound, AmbiguousAccount."""
+        ...
+
+    def all(self, organization_id: str | None = None) -> list[Account]:
+        """The living accounts, by name."""
+        ...
+
+    def removed(self, name_or_id: str | None = None) -> list[Account]:
+        """Removed accounts, those of this id or name if one is given."""
+        ...
+
+    def listed(self) -> list[ListedAccount]:
+        """All accounts, removed ones too, by id."""
+        ...
+
+    def update(self, account: Account) -> Account:
+        """Replace everything but the id, organization and time of creation. Raises AccountNotFound, AccountExists."""
+        ...
+
+    def remove(self, name_or_id: str) -> None:
+        """Mark an account as deleted and forget its credentials; its history stays, its name is free.
+
+        Works where the credentials can't be decrypted any more. Raises AccountNotFound, AmbiguousAccount.
+        """
+        ...

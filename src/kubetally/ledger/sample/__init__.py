@@ -1,0 +1,1 @@
+"""A made-up fleet for benchmarks, demos and tests of scale. Imports `domain` only."""

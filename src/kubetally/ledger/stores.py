@@ -1,0 +1,94 @@
+"""All that is stored: accounts, coverage and leases in the database, booked days in the lake."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from kubetally.domain.errors import StoreError
+from kubetally.domain.window import Clock
+from kubetally.ledger.collect.lease import PATIENCE_SECONDS
+from kubetally.ledger.collect.writer import LakeWriter
+from kubetally.ledger.costs.stored_days import History
+from kubetally.ledger.ports.account_days import AccountDays
+from kubetally.ledger.ports.accounts import Accounts
+from kubetally.ledger.ports.coverage import Coverage, SavingsDays
+from kubetally.ledger.ports.lake import Lake, LogFiles
+from kubetally.ledger.ports.leases import Leases
+
+_RECOVERY_TIMEOUT_SECONDS = 10.0
+_log = structlog.get_logger(__name__)
+
+
+class LakePlace(Protocol):
+    """Where the lake is."""
+
+    @property
+    def folder(self) -> Path | None:
+        """The lake's folder on this machine; None where it is in an object store."""
+        ...
+
+    def exists(self) -> bool:
+        """Whether there may be a lake already: false only where a folder has no tables of days."""
+        ...
+
+    def open(self, *, quick: bool = False) -> Lake:
+        """The lake, which loads what reads it. quick: with short timeouts. Raises StoreError."""
+        ...
+
+
+@dataclass
+class Ledger:
+    """All that is stored. The lake is opened when it is first used, because loading what reads it takes a while.
+
+    database: its URL without the password. retention: how long replaced collections stay available.
+    """
+
+    accounts: Accounts
+    coverage: Coverage
+    leases: Leases
+    days: AccountDays
+    log_files: LogFiles
+    savings: SavingsDays
+    lake_place: LakePlace
+    database: str
+    retention: timedelta
+    clock: Clock
+
+    @cached_property
+    def lake(self) -> Lake:
+        """Where rows are; what a power cut left unfinished is set aside first. Raises StoreError."""
+        lake = self.lake_place.open()
+        try:
+            if lake.is_torn():
+                self._writer(lake, _RECOVERY_TIMEOUT_SECONDS).recover()
+        except StoreError as error:  # the next writer recovers it; whoever reads meanwhile says what is wrong
+            _log.warning("lake_not_mended", code=error.code, error=str(error))
+        return lake
+
+    @cached_property
+    def history(self) -> History:
+        """Stored days, to be read."""
+        return History(self.coverage, lambda: self.lake, self.retention)
+
+    @property
+    def has_lake(self) -> bool:
+        """Whether there may be a lake already. Raises StoreError."""
+        return self.lake_place.exists()
+
+    def writer(self) -> LakeWriter:
+        """Writes to the lake. Raises StoreError where it can't be opened."""
+        return self._writer(self.lake)
+
+    def _writer(self, lake: Lake, patience_seconds: float = PATIENCE_SECONDS) -> LakeWriter:
+        return LakeWriter(
+            lake,
+            self.coverage,
+            self.leases,
+            self.clock,
+            log_files=self.log_files,
+            patience_seconds=patience_seconds,
+        )

@@ -1,0 +1,295 @@
+"""What the service remembers, whom it refuses, and how much it takes on."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from kubetally.domain.account import Account, AccountType, Credentials
+from kubetally.domain.cluster_costs import Status
+from kubetally.domain.errors import BalanceError, RequestError, SourceError
+from kubetally.domain.evidence import SeenHour
+from kubetally.domain.issues import IssueKind
+from kubetally.domain.reading import Reading
+from kubetally.domain.savings import Savings
+from kubetally.domain.window import Window, parse_window
+from kubetally.ledger.costs.database_timeout import DatabaseSilent
+from kubetally.ledger.costs.live import DeadlinePassed
+from kubetally.ledger.costs.requests import MAX_DAYS
+from kubetally.ledger.costs.service import ClusterUnreadable, CostService, NotACluster, Overloaded
+from kubetally.ledger.ports.accounts import AccountNotFound
+from kubetally.ledger.ports.sources import About
+from kubetally.tasks import calculate_here
+from tests.served import NOON_AFTER, FixedClock
+from tests.service import AccountsInMemory, account, account_id
+
+DAY = parse_window("2026-11-20,2026-11-21", NOON_AFTER)
+NEXT_DAY = parse_window("2026-11-21,2026-11-22", NOON_AFTER)
+
+
+class Source:
+    """Answers nothing of any window, and counts; `go` holds it up, `error` breaks it."""
+
+    def __init__(self) -> None:
+        self.asked: list[Window] = []
+        self.opened = self.closed = 0
+        self.go = asyncio.Event()
+        self.go.set()
+        self.error: Exception | None = None
+
+    url = "http://source"
+
+    async def read(self, window: Window) -> Reading:
+        self.asked.append(window)
+        await self.go.wait()
+        if self.error:
+            raise self.error
+        return Reading(window, (), None, (window,), "USD", self.url)
+
+    async def hours(self, window: Window, rows: int) -> Sequence[SeenHour]:
+        return ()
+
+    async def wait_for_place(self) -> None:
+        return
+
+    async def about(self) -> About:
+        return About()
+
+    async def savings(self) -> Savings | None:
+        return None
+
+    @asynccontextmanager
+    async def open(self, _: Account) -> AsyncIterator["Source"]:
+        self.opened += 1
+        try:
+            yield self
+        finally:
+            self.closed += 1
+
+
+def made(source: Source, **more: int) -> tuple[CostService, AccountsInMemory]:
+    accounts = AccountsInMemory([account(number, "http://source") for number in range(1, 6)])
+    return CostService(accounts, source.open, FixedClock(), **more), accounts
+
+
+async def test_windows_and_accounts_are_remembered_apart() -> None:
+    source = Source()
+    service, _ = made(source)
+    answers = [await service.costs(account_id(number), day) for number in (1, 2, 1, 2) for day in (DAY, NEXT_DAY)]
+    assert [answer.is_hit for answer in answers] == [False] * 4 + [True] * 4
+    assert len({answer.serial for answer in answers}) == 4
+    assert len(source.asked) == 4
+    assert source.opened == source.closed == 4
+    assert service.tally.questions["read", "ok"] == 4
+    assert service.answers_kept == 4
+
+
+async def test_memory_is_bounded_by_rows() -> None:
+    service, _ = made(Source(), kept_rows=2)
+    for number in range(1, 6):
+        await service.costs(account_id(number), DAY)
+    assert service.answers_kept == 2
+
+
+@pytest.mark.parametrize("error", [SourceError("gone"), RequestError("several clusters")])
+async def test_an_error_is_of_the_account_counted_and_not_kept(error: Exception) -> None:
+    source = Source()
+    service, _ = made(source)
+    source.error = error
+    for _ in range(2):
+        with pytest.raises(ClusterUnreadable) as raised:
+            await service.costs(account_id(1), DAY)
+        assert (raised.value.source, raised.value.why) == ("http://source", error)
+    assert len(source.asked) == 2
+    assert sum(number for (_, outcome), number in service.tally.questions.items() if outcome != "ok") == 2
+    source.error = None
+    assert not (await service.costs(account_id(1), DAY)).is_hit
+
+
+async def test_a_defect_stays_a_defect() -> None:
+    source = Source()
+    service, _ = made(source)
+    source.error = BalanceError("sums")
+    with pytest.raises(BalanceError):
+        await service.costs(account_id(1), DAY)
+
+
+async def test_names_other_types_and_strangers_are_no_clusters() -> None:
+    service, accounts = made(Source())
+    accounts.add(account(9, "", type=AccountType.AWS_CNR))
+    for unknown in ("cluster-1", account_id(77), ""):
+        with pytest.raises(AccountNotFound):
+            await service.costs(unknown, DAY)
+    with pytest.raises(NotACluster):
+        await service.cluster(account_id(9))
+    assert [one.name for one in await service.clusters()] == [f"cluster-{number}" for number in range(1, 6)]
+
+
+async def test_more_questions_than_can_wait_are_refused_and_the_others_answered() -> None:
+    source = Source()
+    service, _ = made(source, max_concurrency=1, waiting=2)
+    source.go.clear()
+    waiting = [asyncio.create_task(service.costs(account_id(number), DAY)) for number in (1, 2, 3)]
+    while service.answers_under_way < 3:  # noqa: ASYNC110  (nothing tells of it)
+        await asyncio.sleep(0.01)
+    with pytest.raises(Overloaded):
+        await service.costs(account_id(4), DAY)
+    assert source.opened == 1
+    source.go.set()
+    assert not any(answer.is_hit for answer in await asyncio.gather(*waiting))
+
+
+async def test_an_account_whose_source_hangs_leaves_turns_to_the_others() -> None:
+    hanging, sound = Source(), Source()
+    hanging.go.clear()
+
+    @asynccontextmanager
+    async def opened(one: Account) -> AsyncIterator[Source]:
+        async with (hanging if one.id == account_id(1) else sound).open(one) as source:
+            yield source
+
+    accounts = AccountsInMemory([account(number, "http://source") for number in (1, 2)])
+    service = CostService(accounts, opened, FixedClock(), max_concurrency=8, patience_seconds=0.2)
+    days = [Window(DAY.start - n * (DAY.end - DAY.start), DAY.end) for n in range(4)]
+    waiting = [asyncio.create_task(service.costs(account_id(1), day)) for day in days]
+    while hanging.opened < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    assert not (await service.costs(account_id(2), DAY)).is_hit
+    assert hanging.opened == 2, "a quarter of all turns, and no more"
+    told = await asyncio.gather(*waiting[2:], return_exceptions=True)
+    assert [type(one) for one in told] == [Overloaded] * 2
+    hanging.go.set()
+    assert len(await asyncio.gather(*waiting[:2])) == 2
+
+
+async def test_a_source_that_can_not_be_opened_in_time_is_unreadable() -> None:
+    @asynccontextmanager
+    async def opened(_: Account) -> AsyncIterator[Source]:
+        await asyncio.sleep(3600)
+        yield Source()
+
+    service = CostService(AccountsInMemory([account(1, "")]), opened, FixedClock(), deadline_seconds=0.1)
+    with pytest.raises(ClusterUnreadable) as raised:
+        await service.costs(account_id(1), DAY)
+    assert isinstance(raised.value.why, DeadlinePassed)
+
+
+async def test_accounts_are_looked_up_beside_whatever_else_blocks_threads() -> None:
+    let_go = threading.Event()
+    others = [asyncio.get_running_loop().run_in_executor(None, let_go.wait) for _ in range(100)]
+    accounts = AccountsInMemory([account(1, "http://source")])
+    with ThreadPoolExecutor(1) as own:
+        service = CostService(accounts, Source().open, FixedClock(), executor=own, calculate=calculate_here)
+        try:
+            assert not (await asyncio.wait_for(service.costs(account_id(1), DAY), 5)).is_hit
+        finally:
+            let_go.set()
+    await asyncio.gather(*others)
+
+
+@pytest.mark.parametrize("change", ["currency", "peer"])
+async def test_what_costs_depend_on_beside_the_account_makes_another_answer(change: str) -> None:
+    accounts = AccountsInMemory([account(1, "", kubecost_url=None)])
+    service = CostService(accounts, Source().open, FixedClock())
+    await service.costs(account_id(1), DAY)
+    assert (await service.costs(account_id(1), DAY)).is_hit
+    if change == "currency":
+        accounts.currency = "EUR"
+    else:
+        accounts.add(account(2, "", kubecost_url=None))
+    until = time.monotonic() + 5
+    while (await service.costs(account_id(1), DAY)).is_hit and time.monotonic() < until:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    assert time.monotonic() < until
+
+
+async def test_a_window_of_any_length_is_asked_for_its_newest_days() -> None:
+    source = Source()
+    service, _ = made(source)
+    answer = await service.costs(account_id(1), Window(DAY.start - timedelta(days=20_000), DAY.end))
+    assert len(source.asked) == MAX_DAYS
+    assert max(source.asked) == DAY
+    assert answer.costs.status is Status.PARTIAL
+    (issue,) = (one for one in answer.costs.issues if one.kind is IssueKind.NOT_ASKED)
+    assert issue.window == Window(DAY.start - timedelta(days=20_000), DAY.end - timedelta(days=MAX_DAYS))
+    assert answer.costs.hours_asked == 20_001 * 24
+    source.asked.clear()
+    exactly = await service.costs(account_id(1), Window(DAY.end - timedelta(days=MAX_DAYS), DAY.end))
+    assert len(source.asked) == MAX_DAYS
+    assert not any(one.kind is IssueKind.NOT_ASKED for one in exactly.costs.issues)
+
+
+async def test_secrets_are_in_no_repr() -> None:
+    service, accounts = made(Source())
+    accounts.update(replace(accounts.accounts[0], credentials=Credentials(token="swordfish", password="hunter2")))
+    answer = await service.costs(account_id(1), DAY)
+    assert "swordfish" not in repr(answer) + repr(vars(service))
+    assert "hunter2" not in repr(answer) + repr(vars(service))
+
+
+class SilentAccounts(AccountsInMemory):
+    """Accounts in a database that answers only while `answers` is set."""
+
+    def __init__(self, accounts: list[Account]) -> None:
+        super().__init__(accounts)
+        self.answers = threading.Event()
+        self.answers.set()
+
+    def _fail(self) -> None:
+        assert self.answers.wait(30)
+        super()._fail()
+
+
+async def test_silent_database_leaves_remembered_answers_and_refuses_others() -> None:
+    source, accounts = Source(), SilentAccounts([account(number, "http://source") for number in (1, 2)])
+    clock = MovableClock(NOON_AFTER)
+    with ThreadPoolExecutor(1) as executor:
+        service = CostService(
+            accounts,
+            source.open,
+            clock,
+            executor=executor,
+            database_seconds=0.2,
+            silence_seconds=0.05,
+            lookup_seconds=0,
+        )
+        await service.costs(account_id(1), DAY)
+        clusters = await service.clusters()
+        accounts.answers.clear()
+        clock.at += timedelta(minutes=5)
+        try:
+            answers = await asyncio.gather(*(service.costs(account_id(1), DAY) for _ in range(50)))
+            assert {(answer.is_hit, answer.age_seconds) for answer in answers} == {(True, 300)}
+            assert await service.clusters() == clusters
+            assert await service.costs_depend_on(account_id(1))
+            for ask in (
+                service.costs(account_id(1), NEXT_DAY),
+                service.costs(account_id(2), DAY),
+                service.series(account_id(1), DAY, ["a"]),
+                service.check(60),
+            ):
+                with pytest.raises(DatabaseSilent, match=r"the database did not answer within 0\.2 s"):
+                    await ask
+        finally:
+            accounts.answers.set()
+        accounts.accounts = accounts.accounts[1:]
+        assert not (await service.costs(account_id(2), DAY)).is_hit
+        with pytest.raises(AccountNotFound):  # the database answers again: what was removed meanwhile is gone
+            await service.costs(account_id(1), DAY)
+        await service.close()
+
+
+@dataclass
+class MovableClock:
+    """A clock that a test sets."""
+
+    at: datetime
+
+    def now(self) -> datetime:
+        return self.at

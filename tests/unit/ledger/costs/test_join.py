@@ -1,0 +1,510 @@
+"""Days that are held and what a source tells of the rest, as one answer that leaves no gap without a word."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+
+import pytest
+
+from kubetally.domain.allocation import Allocation, Kind
+from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity, Status
+from kubetally.domain.collection import Collection, window_of
+from kubetally.domain.component import Costs
+from kubetally.domain.errors import RequestError, SourceError, StoreError
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.money import CurrencyOrigin, UnlikeCurrencies
+from kubetally.domain.reading import Reading
+from kubetally.domain.row import Row
+from kubetally.domain.savings import Savings
+from kubetally.domain.window import DAY, HOUR, Window, midnight, rfc3339
+from kubetally.ledger.costs.join import Live, get_costs_as_of, join_costs
+from kubetally.ledger.costs.requests import MAX_DAYS
+from kubetally.ledger.costs.service import CostService
+from kubetally.ledger.costs.stored_days import Held, History, StoredDay, stored_days
+from kubetally.ledger.ports.damage import CollectionGone, DayDamaged
+from tests.cluster_days import cluster_day
+from tests.kept import Broken, CoverageInMemory, LakeInMemory
+from tests.served import NOON_AFTER, FixedClock
+from tests.service import AccountsInMemory, account, account_id
+from tests.unit.ledger.costs.test_cost_service import Source
+
+ID = account_id(1)
+TODAY = NOON_AFTER.date()
+MIDNIGHT = window_of(TODAY).start
+
+
+def ago(first: int, end: int = 0) -> Window:
+    """From midnight so many days ago to that of another."""
+    return Window(MIDNIGHT - first * DAY, MIDNIGHT - end * DAY)
+
+
+def held(days_ago: Iterable[int], product: str = "OpenCost") -> list[StoredDay]:
+    """Held days, in order."""
+    made = (cluster_day(ID, day=TODAY - one * DAY, pods=1, nodes=0).collection for one in sorted(days_ago)[::-1])
+    return [StoredDay(one.head, SourceIdentity("http://held", product), one.state) for one in made]
+
+
+def of_kind(issues: Iterable[Issue], kind: IssueKind) -> list[Issue]:
+    return [issue for issue in issues if issue.kind is kind]
+
+
+class Saving(Source):
+    """Tells savings after `seconds`, or breaks; `broken_open` breaks its opening."""
+
+    account = None
+
+    def __init__(self, seconds: float = 0, broken_open: Exception | None = None) -> None:
+        super().__init__()
+        self.seconds, self.broken_open, self.asked_savings = seconds, broken_open, 0
+
+    async def savings(self) -> Savings | None:
+        self.asked_savings += 1
+        await asyncio.sleep(self.seconds)
+        if self.error:
+            raise self.error
+        return Savings((), profile="told")
+
+    @asynccontextmanager
+    async def live(self) -> AsyncIterator[Live]:
+        if self.broken_open:
+            raise self.broken_open
+        async with self.open(account(1, self.url)) as source:
+            yield Live(source)
+
+
+async def joined(
+    days: Sequence[StoredDay], window: Window, source: Saving, deadline_seconds: float | None = None
+) -> ClusterCosts:
+    return await join_costs(
+        days, "http://place", source.live, window, clock=FixedClock(), deadline_seconds=deadline_seconds
+    )
+
+
+class DamagedLake(LakeInMemory):
+    """Its rows of the days in `errors` can't be read; `reads` are how many days were asked for at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: dict[date, StoreError] = {}
+        self.reads: list[int] = []
+
+    def rows(self, collections: Sequence[Collection]) -> dict[str, tuple[Row, ...]]:
+        self.reads.append(len(collections))
+        for one in collections:
+            if one.day in self.errors:
+                raise self.errors[one.day]
+        return super().rows(collections)
+
+
+class Away(StoreError):
+    """The lake of a test does not answer."""
+
+    code = "away"
+    retryable = True
+
+
+@dataclass
+class Kept:
+    """What is kept of one account."""
+
+    lake: DamagedLake = field(default_factory=DamagedLake)
+    coverage: CoverageInMemory = field(default_factory=CoverageInMemory)
+
+    @property
+    def history(self) -> History:
+        return History(self.coverage, lambda: self.lake)
+
+    def keep(self, *days_ago: int, generation: int = 0, until: datetime | None = None) -> None:
+        """Put days into the lake; `until`: it was a running day then."""
+        for one in days_ago:
+            is_running = until is not None
+            made = cluster_day(ID, generation, day=TODAY - one * DAY, pods=1, nodes=0, is_running=is_running)
+            span = Window(made.collection.head.window.start, until or made.collection.head.window.end)
+            head = replace(made.collection.head, window=span, covered=(span,))
+            collection = replace(made.collection, head=head, collected_at=span.end)
+            self.coverage.intend([collection])
+            version = self.lake.put([replace(made, collection=collection)])
+            self.coverage.confirm([collection.id], version)
+
+    def damage(self, *days_ago: int, error: StoreError | None = None) -> None:
+        for one in days_ago:
+            self.lake.errors[TODAY - one * DAY] = error or Broken("a file is missing")
+
+    async def held(self, window: Window, now: datetime = NOON_AFTER) -> Held:
+        return await stored_days(self.history, None, ID, window, now)
+
+
+def days_of(days: Iterable[StoredDay]) -> list[int]:
+    """How many days ago they were."""
+    return [(TODAY - day.booking.window.start.date()).days for day in days]
+
+
+# --- how much is asked for
+
+
+async def test_an_old_day_that_is_missing_between_held_ones_is_asked_for() -> None:
+    source, old = Saving(), MAX_DAYS + 90
+    costs = await joined(held(set(range(1, old + 11)) - {old}), ago(old + 10), source)
+    assert source.asked == [ago(old, old - 1)]
+    assert (of_kind(costs.issues, IssueKind.NOT_ASKED), costs.status) == ([], Status.OK)
+
+
+async def test_the_newest_days_that_are_not_held_are_asked_for_and_each_gap_that_is_left_is_named() -> None:
+    gaps = {*range(1, 400), *range(450, 600), 700, *range(800, 811)}
+    source = Saving()
+    costs = await joined(held(set(range(1, 901)) - gaps), ago(900), source)
+    assert len(source.asked) == MAX_DAYS
+    assert min(source.asked) == ago(550, 549), "399 days of the newest gap and 101 of the next"
+    told = of_kind(costs.issues, IssueKind.NOT_ASKED)
+    assert [issue.window for issue in told] == [ago(810, 799), ago(700, 699), ago(599, 550)]
+    assert costs.status is Status.PARTIAL
+    assert costs.hours_asked - costs.hours_covered == 24 * (len(gaps) - MAX_DAYS)
+    assert "500 days of a window that are not held" in told[0].message
+
+
+async def test_a_gap_of_hours_counts_as_hours() -> None:
+    source = Saving()
+    part = replace(held([1])[0].booking, window=Window(ago(1).start, ago(1).end - 2 * HOUR), covered=())
+    costs = await joined([replace(held([1])[0], booking=part)], ago(MAX_DAYS + 1), source)
+    assert max(source.asked) == Window(ago(1).end - 2 * HOUR, ago(1).end)
+    assert min(source.asked) == ago(MAX_DAYS + 1, MAX_DAYS)
+    assert of_kind(costs.issues, IssueKind.NOT_ASKED) == []
+
+
+# --- days that can't be read
+
+
+async def test_a_day_that_can_t_be_read_is_told_and_all_others_are_held() -> None:
+    kept = Kept()
+    kept.keep(*range(1, 33))
+    kept.damage(7)
+    found = await kept.held(ago(40))
+    assert days_of(found.days) == [one for one in range(32, 0, -1) if one != 7]
+    (issue,) = found.issues
+    assert (issue.kind, issue.subject, issue.facts) == (IssueKind.SOURCE_WARNING, "history", {"code": "broken"})
+    assert issue.window == ago(7, 6)
+    assert "a file is missing" in issue.message
+    assert len(kept.lake.reads) < 12, "a few questions, not one a day"
+
+
+async def test_the_source_is_asked_for_what_can_t_be_read_alone() -> None:
+    kept, source = Kept(), Saving()
+    kept.keep(*range(1, 9))
+    kept.damage(3, 6)
+    found = await kept.held(ago(8))
+    costs = await joined(found.days, ago(8), source)
+    assert sorted(source.asked) == [ago(6, 5), ago(3, 2)]
+    assert costs.status is Status.OK
+    assert [issue.window for issue in found.issues] == [ago(6, 5), ago(3, 2)]
+
+
+async def test_a_damaged_day_that_is_met_is_noted_once() -> None:
+    kept, day = Kept(), TODAY - 3 * DAY
+    kept.keep(*range(1, 9))
+    kept.damage(3, error=DayDamaged("memory", day, "its sums differ"))
+    kept.damage(5)  # by what is no damage
+    for _ in range(2):
+        await kept.held(ago(8))
+    assert kept.coverage.damaged() == [(ID, day)]
+    (known,) = kept.coverage.days(day, day + DAY)
+    assert (known.attempts, known.tried_at, known.is_held) == (1, NOON_AFTER, True)
+
+
+async def test_damage_that_can_t_be_noted_changes_no_answer() -> None:
+    kept = Kept(coverage=NotWritable())
+    kept.keep(*range(1, 9))
+    kept.damage(3, error=DayDamaged("memory", TODAY - 3 * DAY, "its sums differ"))
+    found = await kept.held(ago(8))
+    assert (len(found.days), [issue.window for issue in found.issues]) == (7, [ago(3, 2)])
+
+
+class NotWritable(CoverageInMemory):
+    """Nothing can be noted in it."""
+
+    def failed(self, account_id: str, day: date, at: datetime, code: str, message: str) -> None:
+        raise Broken("read-only")
+
+
+async def test_days_that_can_all_be_read_are_read_at_once() -> None:
+    kept = Kept()
+    kept.keep(*range(1, 9))
+    assert (await kept.held(ago(8))).issues == ()
+    assert kept.lake.reads == [8]
+
+
+async def test_the_only_day_that_is_held_is_named_where_it_can_t_be_read() -> None:
+    kept = Kept()
+    kept.keep(3)
+    kept.damage(3)
+    found = await kept.held(ago(8))
+    assert (found.days, [issue.window for issue in found.issues]) == ([], [ago(3, 2)])
+
+
+@pytest.mark.parametrize(("bad", "error"), [((1, 2, 3, 4), None), ((4,), Away("it hangs"))])
+async def test_a_lake_that_gives_nothing_or_is_away_is_one_issue(
+    bad: tuple[int, ...], error: StoreError | None
+) -> None:
+    kept = Kept()
+    kept.keep(1, 2, 3, 4)
+    kept.damage(*bad, error=error)
+    found = await kept.held(ago(4))
+    assert found.days == ()
+    (issue,) = found.issues
+    assert issue.window == ago(4)
+    assert error is None or kept.lake.reads == [4], "who waits for a lake that is away waits once"
+
+
+async def test_a_day_that_is_replaced_while_it_is_read_is_read_as_it_is_now() -> None:
+    kept = Kept()
+    kept.keep(1, 2)
+    gone = Gone(kept)
+    kept.lake = gone
+    found = await kept.held(ago(2))
+    assert (days_of(found.days), found.issues) == ([2, 1], ())
+    assert found.days[1].booking.rows == cluster_day(ID, 1, day=TODAY - DAY, pods=1, nodes=0).rows
+
+
+class Gone(DamagedLake):
+    """While it is read first, yesterday is replaced and what it was is cleared away."""
+
+    def __init__(self, kept: Kept) -> None:
+        super().__init__()
+        self.versions, self.commits, self._kept = kept.lake.versions, kept.lake.commits, kept
+
+    def rows(self, collections: Sequence[Collection]) -> dict[str, tuple[Row, ...]]:
+        if not self.reads:
+            self._kept.keep(1, generation=1)
+        old = [one.id for one in collections if one.id == f"{ID}-{TODAY - DAY}-0"]
+        if old:
+            self.reads.append(len(collections))
+            raise CollectionGone(self.url, old[0])
+        return super().rows(collections)
+
+
+def test_as_of_an_instant_a_day_that_can_t_be_read_is_missing_and_says_why() -> None:
+    kept = Kept()
+    kept.keep(1, 2, 4)
+    kept.damage(2)
+    days = kept.history.days(ID, ago(4), NOON_AFTER, NOON_AFTER)
+    costs = get_costs_as_of(days, "http://place", ago(4), NOON_AFTER)
+    assert (costs.hours_covered, costs.status) == (48, Status.PARTIAL)
+    assert {(issue.kind, issue.window) for issue in costs.issues} == {
+        (IssueKind.NOT_HELD, ago(3, 2)),
+        (IssueKind.SOURCE_FAILED, ago(2, 1)),
+    }
+
+
+def test_as_of_an_instant_of_which_no_day_can_be_read_is_an_error() -> None:
+    kept = Kept()
+    kept.keep(1)
+    kept.damage(1)
+    with pytest.raises(Broken):
+        kept.history.days(ID, ago(1), NOON_AFTER, NOON_AFTER)
+
+
+# --- what did not take the place of what is held
+
+
+@pytest.mark.parametrize("code", ["fewer_hours", "assets_failed", "metrics_failed", "no_data"])
+async def test_what_the_guard_refused_is_told_beside_the_held_day(code: str) -> None:
+    kept = Kept()
+    kept.keep(1, 2, 3)
+    kept.coverage.failed(ID, TODAY - 2 * DAY, NOON_AFTER, code, "the source knows less; the stored day was kept")
+    found = await kept.held(ago(3))
+    (issue,) = found.issues
+    assert (issue.kind, issue.subject, issue.window) == (IssueKind.NOT_REPLACED, "history", ago(2, 1))
+    assert (issue.message, issue.facts) == ("the source knows less; the stored day was kept", {"code": code})
+    assert not issue.is_missing_data
+
+
+async def test_a_source_that_was_down_and_a_day_that_is_not_held_are_nothing_to_tell() -> None:
+    kept = Kept()
+    kept.keep(1, 3)
+    kept.coverage.failed(ID, TODAY - DAY, NOON_AFTER, "refused", "nobody answers")
+    kept.coverage.failed(ID, TODAY - 2 * DAY, NOON_AFTER, "no_data", "the source holds no data of this day")
+    assert (await kept.held(ago(3))).issues == ()
+
+
+def test_as_of_an_instant_before_the_window_says_so() -> None:
+    costs = get_costs_as_of([], "http://place", ago(1), ago(1).start - timedelta(days=1))
+    assert [issue.message for issue in costs.issues if issue.kind is IssueKind.NOT_HELD] == [
+        f"the window had not begun at {rfc3339(ago(1).start - timedelta(days=1))}"
+    ]
+
+
+async def test_as_of_an_instant_later_attempts_are_not_told() -> None:
+    kept = Kept()
+    kept.keep(1)
+    kept.coverage.failed(ID, TODAY - DAY, NOON_AFTER, "no_data", "gone; the stored day was kept")
+    days = kept.history.days(ID, ago(1), NOON_AFTER, NOON_AFTER)
+    assert get_costs_as_of(days, "http://place", ago(1), NOON_AFTER).issues == ()
+
+
+# --- savings where all is held
+
+
+async def test_a_kubecost_of_which_all_is_held_is_asked_for_savings_alone() -> None:
+    source = Saving()
+    costs = await joined([*held([2]), *held([1], "Kubecost")], ago(2), source)
+    assert costs.savings == Savings((), profile="told")
+    assert (source.asked, source.asked_savings, source.opened, source.closed) == ([], 1, 1, 1)
+    assert (costs.issues, costs.status) == ((), Status.OK)
+
+
+async def test_an_opencost_of_which_all_is_held_is_not_opened() -> None:
+    source = Saving()
+    costs = await joined([*held([2], "Kubecost"), *held([1])], ago(2), source)
+    assert (costs.savings, source.opened, costs.issues) == (None, 0, ())
+
+
+async def test_a_window_that_has_not_begun_asks_for_no_savings() -> None:
+    source = Saving()
+    await joined(held([1], "Kubecost"), ago(-2, -3), source)
+    assert source.opened == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        (Saving(broken_open=SourceError("down")), "source_error"),
+        (Saving(broken_open=RequestError("no such context")), "bad_request"),
+        (Saving(seconds=60), "late_description"),
+    ],
+)
+async def test_savings_that_can_t_be_had_leave_the_figures_whole(source: Saving, code: str) -> None:
+    costs = await joined(held([1], "Kubecost"), ago(1), source, deadline_seconds=0.1)
+    assert (costs.savings, costs.status, source.opened) == (None, Status.OK, source.closed)
+    (issue,) = costs.issues
+    assert (issue.kind, issue.subject, issue.facts) == (IssueKind.SOURCE_WARNING, "savings", {"code": code})
+    assert issue.message.startswith("no savings: ")
+
+
+async def test_savings_are_waited_for_as_long_as_what_describes_costs() -> None:
+    async with asyncio.timeout(20):
+        costs = await joined(held([1], "Kubecost"), ago(1), Saving(seconds=60), deadline_seconds=100)
+    (issue,) = costs.issues
+    assert " 5 s " in issue.message
+
+
+# --- where history is read
+
+
+class Watched(CoverageInMemory):
+    """Notes which thread asks it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[str] = set()
+
+    def held(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
+        self.threads.add(threading.current_thread().name.split("_")[0])
+        return super().held(account_id, first, end, as_of)
+
+
+@pytest.mark.parametrize(("has_its_own", "name"), [(True, "history"), (False, "accounts")])
+async def test_history_is_read_in_threads_of_its_own_or_else_in_those_of_accounts(has_its_own: bool, name: str) -> None:
+    kept = Kept(coverage=Watched())
+    accounts = AccountsInMemory([account(1, "http://source")])
+    with ThreadPoolExecutor(1, "accounts") as executor, ThreadPoolExecutor(1, "history") as own:
+        service = CostService(
+            accounts,
+            Source().open,
+            FixedClock(),
+            executor=executor,
+            history=kept.history,
+            history_executor=own if has_its_own else None,
+        )
+        await service.costs(ID, ago(1))
+    assert isinstance(kept.coverage, Watched)
+    assert kept.coverage.threads == {name}
+
+
+async def test_a_history_that_stalls_holds_no_account() -> None:
+    kept, go = Kept(), threading.Event()
+    stalls = Stalling(go)
+    kept.coverage = stalls
+    accounts = AccountsInMemory([account(number, "http://source") for number in (1, 2)])
+    with ThreadPoolExecutor(1, "accounts") as executor, ThreadPoolExecutor(1, "history") as own:
+        service = CostService(
+            accounts, Source().open, FixedClock(), executor=executor, history=kept.history, history_executor=own
+        )
+        asking = asyncio.create_task(service.costs(ID, ago(1)))
+        assert await asyncio.to_thread(stalls.started.wait, 5)
+        async with asyncio.timeout(5):
+            assert len(await service.clusters()) == 2
+        go.set()
+        await asking
+
+
+class Stalling(CoverageInMemory):
+    """Answers once it may."""
+
+    def __init__(self, go: threading.Event) -> None:
+        super().__init__()
+        self.started, self._go = threading.Event(), go
+
+    def held(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
+        self.started.set()
+        assert self._go.wait(10)
+        return super().held(account_id, first, end, as_of)
+
+
+# --- the copy of a running day
+
+
+@pytest.mark.parametrize(
+    ("since", "is_held"),
+    [
+        (timedelta(), True),
+        (timedelta(hours=5), False),
+        (timedelta(hours=36), False),
+        (timedelta(hours=36, minutes=1), True),
+    ],
+)
+async def test_the_copy_of_a_running_day_counts_while_it_is_fresh_and_once_the_day_is_long_over(
+    since: timedelta, is_held: bool
+) -> None:
+    kept = Kept()
+    kept.keep(0, until=NOON_AFTER)
+    found = await kept.held(ago(0, -1), NOON_AFTER + since)
+    assert days_of(found.days) == ([0] if is_held else [])
+
+
+async def test_the_source_is_asked_for_the_rest_of_a_day_that_is_a_copy() -> None:
+    kept, source = Kept(), Saving()
+    kept.keep(5, 3)
+    noon = ago(4).start + 12 * HOUR
+    kept.keep(4, until=noon)
+    found = await kept.held(ago(5, 2))
+    costs = await joined(found.days, ago(5, 2), source)
+    assert source.asked == [Window(noon, ago(3).start)]
+    assert costs.hours_covered == 72
+
+
+async def test_stored_days_take_the_currency_stated_now() -> None:
+    """Where their source states none: an account or a setting may have been corrected since."""
+
+    class Euros(Saving):
+        async def read(self, window: Window) -> Reading:
+            found = await super().read(window)
+            row = Allocation(Kind.WORKLOAD, window, "shop", costs=Costs(cpu=1), total=1)
+            return replace(found, allocations=(row,), currency="EUR", currency_origin=CurrencyOrigin.STATED)
+
+    kept = Kept()
+    kept.keep(3)
+    window = Window(midnight(NOON_AFTER) - 3 * DAY, midnight(NOON_AFTER) - DAY)
+    held = list((await kept.held(window)).days)
+    source = replace(held[0].source, product="OpenCost")
+    for origin, label in ((CurrencyOrigin.ASSUMED, "EUR"), (None, "EUR"), (CurrencyOrigin.SOURCE, None)):
+        day = replace(held[0], booking=replace(held[0].booking, currency_origin=origin), source=source)
+        if label is None:
+            with pytest.raises(UnlikeCurrencies):
+                await joined([day], window, Euros())
+        else:
+            costs = await joined([day], window, Euros())
+            assert {booking.currency for booking in costs.bookings} == {label}
+            assert costs.bill.total == day.booking.bill.total + 1

@@ -1,0 +1,176 @@
+"""What a server of metrics lacks is missing only as far as the source left it to the metrics."""
+
+from dataclasses import replace
+
+import pytest
+
+from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, Status
+from kubetally.domain.component import Component
+from kubetally.domain.errors import KubetallyError, SourceError
+from kubetally.domain.infrastructure import Infrastructure
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.reading import Reading
+from kubetally.domain.window import DAY, HOUR, Window
+from kubetally.ledger.costs.join import get_cluster_costs
+from kubetally.ledger.ports.sources import About, InfrastructureSource
+from kubetally.present.answer import answer
+from tests.served import FixedClock
+from tests.unit.domain.clusters import METRICS, TODAY, reading
+from tests.unit.ledger.costs.test_cost_service import Source
+
+TWO_DAYS = Window(TODAY.start, TODAY.end + DAY)
+TOMORROW = Window(TODAY.end, TODAY.end + DAY)
+OF_ALL = "node n1 cpu 1\npod shop/web-1 @n1 cpu 1\nfee a 1\nbalancer shop/web 0.60\nnetwork net 0.10"
+OF_NOTHING = "node n1 cpu 1\npod shop/web-1 @n1 cpu 1"
+
+
+class Told(Source):
+    """A source whose days are those that a test writes, the first and those after it; it may name its cluster."""
+
+    account = None
+
+    def __init__(self, first: str, others: str, cluster_id: str | None = None) -> None:
+        super().__init__()
+        self.first, self.others, self.cluster_id = first, others, cluster_id
+
+    async def read(self, window: Window) -> Reading:
+        text = self.first if window.start == TODAY.start else self.others
+        return replace(reading(text), window=window, covered=(window,))
+
+    async def about(self) -> About:
+        return About(cluster_id=self.cluster_id)
+
+
+class Metrics:
+    """A server of metrics that measures nothing and has `issues`, or fails; it may name a cluster."""
+
+    url, account = METRICS, None
+
+    def __init__(self, *issues: Issue, error: KubetallyError | None = None, cluster_id: str | None = None) -> None:
+        self.issues, self.error, self.cluster_id = issues, error, cluster_id
+
+    async def read(self, window: Window) -> Infrastructure:
+        if self.error is not None:
+            raise self.error
+        return Infrastructure(window, (), self.url, self.issues, self.cluster_id)
+
+
+def gap(component: Component, window: Window = TODAY) -> Issue:
+    return Issue(IssueKind.WINDOW_WITHOUT_DATA, "24 hours are not counted", METRICS, window, component)
+
+
+async def costs(
+    metrics: InfrastructureSource, first: str, others: str = "", *, cluster_id: str | None = None
+) -> ClusterCosts:
+    source = Told(first, others or first, cluster_id)
+    return await get_cluster_costs(source, TWO_DAYS, clock=FixedClock(), infrastructure=metrics)
+
+
+def of_metrics(costs: ClusterCosts) -> list[Issue]:
+    return [issue for issue in costs.issues if issue.source == METRICS]
+
+
+COMPONENTS = [Component.MANAGEMENT, Component.LOAD_BALANCER, Component.NETWORK]
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+async def test_a_gap_of_what_the_source_itself_tells_is_nobody_s_business(component: Component) -> None:
+    found = await costs(Metrics(gap(component)), OF_ALL)
+    assert (of_metrics(found), found.status) == ([], Status.OK)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+async def test_a_gap_of_what_the_source_left_to_the_metrics_makes_the_answer_partial(component: Component) -> None:
+    found = await costs(Metrics(gap(component)), OF_NOTHING)
+    assert (of_metrics(found), found.status) == ([gap(component)], Status.PARTIAL)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+async def test_a_gap_counts_only_on_days_of_which_the_source_has_nothing(component: Component) -> None:
+    metrics = Metrics(gap(component, TODAY), gap(component, TOMORROW))
+    assert of_metrics(await costs(metrics, OF_ALL, OF_NOTHING)) == [gap(component, TOMORROW)]
+    assert of_metrics(await costs(metrics, OF_NOTHING, OF_ALL)) == [gap(component, TODAY)]
+
+
+async def test_metrics_that_fail_are_a_warning_where_nothing_was_left_to_them() -> None:
+    found = await costs(Metrics(error=SourceError("it is down")), OF_ALL)
+    (issue,) = of_metrics(found)
+    assert (issue.kind, issue.subject, found.status) == (IssueKind.SOURCE_WARNING, "infrastructure", Status.OK)
+    assert "it is down; nothing is missing" in issue.message
+
+
+class Partly(Told):
+    """A source that fails for its second day, or has no data of its last hour."""
+
+    def __init__(self, *, fails: bool) -> None:
+        super().__init__(OF_ALL, OF_ALL)
+        self.fails = fails
+
+    async def read(self, window: Window) -> Reading:
+        if window.start == TODAY.start:
+            return await super().read(window)
+        if self.fails:
+            raise SourceError("the source is down, too")
+        return replace(await super().read(window), covered=(Window(window.start, window.end - HOUR),))
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_nothing_is_complete_if_the_source_lacks_hours(fails: bool) -> None:
+    metrics = Metrics(error=SourceError("it is down"))
+    found = await get_cluster_costs(Partly(fails=fails), TWO_DAYS, clock=FixedClock(), infrastructure=metrics)
+    assert found.status is Status.PARTIAL
+    (issue,) = of_metrics(found)
+    assert "it is down" in issue.message
+    assert "nothing is missing" not in issue.message
+
+
+async def test_metrics_that_fail_make_the_answer_partial_where_one_day_left_anything_to_them() -> None:
+    found = await costs(Metrics(error=SourceError("it is down")), OF_ALL, OF_NOTHING)
+    (issue,) = of_metrics(found)
+    assert (issue.kind, issue.window, found.status) == (IssueKind.SOURCE_FAILED, TWO_DAYS, Status.PARTIAL)
+
+
+async def test_a_warning_of_missing_data_counts_as_far_as_anything_was_left_to_the_metrics() -> None:
+    metrics = Metrics(Issue(IssueKind.ANSWER_INCOMPLETE, "the server warns: a store is down", METRICS, TWO_DAYS))
+    assert (await costs(metrics, OF_NOTHING)).status is Status.PARTIAL
+    found = await costs(metrics, OF_ALL)
+    assert found.status is Status.OK
+    assert [issue.kind for issue in of_metrics(found)] == [IssueKind.SOURCE_WARNING]
+
+
+async def test_a_remark_is_told_whatever_was_left_to_the_metrics() -> None:
+    remark = Issue(IssueKind.SOURCE_WARNING, "the server remarks: odd", METRICS, TWO_DAYS)
+    assert of_metrics(await costs(Metrics(remark), OF_ALL)) == [remark]
+
+
+async def test_network_that_nobody_measured_stands_in_the_body_as_the_fee_does() -> None:
+    costs_of_nothing = await costs(Metrics(), OF_NOTHING)
+    body = answer(costs_of_nothing, DetailLevel.NAMESPACE)
+    assert body["not_measured"] == ["management_cost", "network_cost"]
+    assert (body["summary"]["network_cost"], body["breakdown"]["network_internet_cost"]) == (0, 0)
+    assert body["status"] == "ok"
+    unknown = {component for component, amount in costs_of_nothing.summary.items() if amount is None}
+    assert unknown == {Component.MANAGEMENT, Component.NETWORK}
+
+
+async def test_metrics_of_a_cluster_of_another_name_are_told_with_both_names_and_leave_the_status() -> None:
+    found = await costs(Metrics(cluster_id="stage"), OF_NOTHING, cluster_id="prod")
+    (issue,) = of_metrics(found)
+    assert (issue.kind, issue.subject, found.status) == (IssueKind.SOURCE_WARNING, "infrastructure", Status.OK)
+    assert "'stage'" in issue.message
+    assert "'prod'" in issue.message
+
+
+@pytest.mark.parametrize(
+    ("of_source", "of_the_metrics", "day"),
+    [
+        ("prod", "PROD", OF_NOTHING),  # one name, written in two ways
+        (None, "stage", OF_NOTHING),
+        ("prod", None, OF_NOTHING),
+        ("prod", "stage", OF_ALL),  # nothing of the metrics is on the bill
+    ],
+)
+async def test_nothing_is_said_where_names_do_not_show_that_anything_on_the_bill_is_of_another_cluster(
+    of_source: str | None, of_the_metrics: str | None, day: str
+) -> None:
+    assert of_metrics(await costs(Metrics(cluster_id=of_the_metrics), day, cluster_id=of_source)) == []

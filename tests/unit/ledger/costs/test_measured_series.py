@@ -1,0 +1,57 @@
+"""Samples of metrics: of which days, how many, and what is told where there are none."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.series import MOST_POINTS, MeasuredSeries, SeriesPoint, TooManyPoints
+from kubetally.domain.window import DAY, Window
+from kubetally.ledger.costs.requests import MAX_DAYS
+from kubetally.ledger.costs.series import series_of
+from tests.served import NOON_AFTER
+from tests.unit.domain.clusters import METRICS, TODAY
+
+NAMES = ("kubecost_a", "kubecost_b")
+
+
+class Metrics:
+    """Has so many samples of each metric, whenever it is asked."""
+
+    url = METRICS
+
+    def __init__(self, **counts: int) -> None:
+        self.counts = counts
+
+    async def points(self, window: Window, names: Sequence[str]) -> MeasuredSeries:
+        points = {name: tuple(SeriesPoint(n, 1.0, {}) for n in range(self.counts[name])) for name in self.counts}
+        return MeasuredSeries(window, points)
+
+
+async def asked(metrics: Metrics, window: Window = TODAY, names: Sequence[str] = NAMES) -> tuple[Issue, ...]:
+    return (await series_of(metrics, window, names, NOON_AFTER, most=10)).issues
+
+
+async def test_an_answer_that_would_be_too_large_is_none_and_says_what_to_do() -> None:
+    with pytest.raises(TooManyPoints, match=r"11 samples.*at most 10: ask for a shorter window or fewer metrics"):
+        await asked(Metrics(kubecost_a=6, kubecost_b=5))
+    assert await asked(Metrics(kubecost_a=5, kubecost_b=5)) == ()
+    assert "at most 200,000" in str(TooManyPoints(MOST_POINTS + 1))
+
+
+async def test_that_there_is_no_sample_at_all_is_told_with_the_names() -> None:
+    (issue,) = await asked(Metrics())
+    assert (issue.kind, issue.source, issue.window) == (IssueKind.NOT_MEASURED, METRICS, TODAY)
+    assert "no sample of kubecost_a, kubecost_b:" in issue.message
+    assert await asked(Metrics(kubecost_b=1)) == ()
+
+
+async def test_of_many_metrics_without_a_sample_each_is_named() -> None:
+    (issue,) = await asked(Metrics(), names=[f"kubecost_{n}" for n in range(12)])
+    assert "kubecost_9, kubecost_10, kubecost_11:" in issue.message
+
+
+async def test_of_a_long_window_the_newest_days_are_asked_and_the_rest_is_told() -> None:
+    window = Window(TODAY.end - (MAX_DAYS + 3) * DAY, TODAY.end)
+    (issue,) = await asked(Metrics(kubecost_a=1), window)
+    assert (issue.kind, issue.window) == (IssueKind.NOT_ASKED, Window(window.start, window.start + 3 * DAY))

@@ -1,0 +1,75 @@
+"""What the doctor says of metrics: one cause is told once, of all that it concerns."""
+
+import pytest
+
+from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER, MANAGEMENT
+from kubetally.domain.survey import Exporter, MetricFacts, MetricsSurvey
+from kubetally.domain.window import HOUR, Window, parse_window
+from kubetally.ledger.diagnose.prometheus import metrics_findings, told_beside
+from kubetally.ledger.diagnose.source import FEE_NOT_MEASURED, Finding, Level
+from tests.served import FixedClock
+
+DAY = parse_window("2026-11-20,2026-11-21", FixedClock().now())
+HOUR_GONE = (Window(DAY.start + 3 * HOUR, DAY.start + 4 * HOUR),)
+ALL = (MANAGEMENT, LOAD_BALANCER, EGRESS_BYTES, *EGRESS_PRICES.values())
+NOT_MEASURED = Finding(Level.NOTE, FEE_NOT_MEASURED, "it is not measured", "name its Prometheus with --prometheus-url")
+
+
+def facts(name: str, *, gaps: tuple[Window, ...] = (), partial: tuple[Window, ...] = ()) -> MetricFacts:
+    """Of a metric that is sound but for these."""
+    return MetricFacts(name, (Exporter("opencost", 1, "10.0.0.1:9003"),), 1, 60.0, gaps, partial)
+
+
+def found(*metrics: MetricFacts) -> list[Finding]:
+    return list(metrics_findings(MetricsSurvey("http://p", DAY, metrics, DAY.start, left_open=True)))
+
+
+def out_of_order(*metrics: MetricFacts) -> list[str]:
+    return [f"{one.subject}: {one.seen}" for one in found(*metrics) if one.level is not Level.OK]
+
+
+def test_a_gap_of_all_metrics_is_told_once_and_names_them() -> None:
+    assert out_of_order(*(facts(name, gaps=HOUR_GONE) for name in ALL)) == [
+        "samples: 1 of 24 hours has no sample of management fee, load balancers, traffic, price of traffic to the "
+        "internet, price of traffic between regions, price of traffic between zones, first 2026-11-20 03:00 to "
+        "2026-11-20 04:00 UTC: nothing is counted for them, so that the bill is short of what they truly cost"
+    ]
+
+
+def test_gaps_that_differ_are_told_of_each_metric() -> None:
+    lines = out_of_order(facts(MANAGEMENT, gaps=HOUR_GONE), facts(LOAD_BALANCER, gaps=(DAY,)))
+    assert [line.partition(":")[0] for line in lines] == ["management fee", "load balancers"]
+
+
+@pytest.mark.parametrize(
+    ("name", "lack"),
+    [
+        (MANAGEMENT, "UTC"),
+        (EGRESS_PRICES["zone"], "UTC"),
+        (LOAD_BALANCER, "UTC: balancers that came or went meanwhile may be missing"),
+        (EGRESS_BYTES, "UTC: what was sent meanwhile may be missing"),
+    ],
+)
+def test_what_may_be_missing_in_a_part_of_an_hour_is_what_the_metric_measures(name: str, lack: str) -> None:
+    (line,) = out_of_order(facts(name, partial=HOUR_GONE))
+    assert "1 hour has samples for a part only" in line
+    assert line.endswith(lack)
+
+
+def test_the_day_that_was_read_is_told() -> None:
+    assert "2026-11-20 to 2026-11-21 UTC" in found(facts(MANAGEMENT))[0].seen
+
+
+def test_a_fee_that_metrics_tell_is_no_lack_of_the_source() -> None:
+    assert NOT_MEASURED not in told_beside([NOT_MEASURED], found(facts(MANAGEMENT)))
+
+
+@pytest.mark.parametrize(
+    "of_metrics", [[Finding(Level.FAILED, "metrics", "it is dead", "see its log")], found(MetricFacts(MANAGEMENT))]
+)
+def test_a_prometheus_that_told_no_fee_is_not_asked_to_be_named(of_metrics: list[Finding]) -> None:
+    (note, *_) = told_beside([NOT_MEASURED], of_metrics)
+    assert note.subject == FEE_NOT_MEASURED
+    assert note.remedy is not None
+    assert "--prometheus-url" not in note.remedy
+    assert "findings about the metrics" in note.remedy

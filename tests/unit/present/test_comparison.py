@@ -1,0 +1,50 @@
+"""Shares of a cost."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubetally.cli.report import bar, share
+from kubetally.present.comparison import permilles
+
+AMOUNTS = st.lists(st.integers(-(10**12), 10**15), max_size=12)
+
+
+@given(AMOUNTS)
+def test_shares_add_up_to_a_hundred_percent_credits_with_them(amounts: list[int]) -> None:
+    shares = permilles(amounts)
+    assert len(shares) == len(amounts)
+    if sum(amounts) > 0:
+        known = [one for one in shares if one is not None]
+        assert sum(known) == 1000
+        assert sum(round(float(share(one).removesuffix(" %")) * 10) for one in known) == 1000
+        total = sum(amounts)
+        assert all(abs(one * total - amount * 1000) < total for one, amount in zip(known, amounts, strict=True))
+    else:
+        assert set(shares) <= {None}
+
+
+@given(AMOUNTS, st.randoms())
+def test_what_is_nothing_has_no_share(amounts: list[int], random: object) -> None:
+    shares = permilles([0, *amounts])
+    assert shares[0] in {0, None}
+
+
+def test_the_remainder_goes_to_those_who_lost_most_by_rounding() -> None:
+    assert permilles([1, 1, 1]) == [334, 333, 333]
+    assert permilles([2, -1]) == [2000, -1000]
+    assert permilles([3, -1, -1]) == [3000, -1000, -1000]
+    assert permilles([5]) == [1000]
+    assert permilles([]) == []
+    assert permilles([1, -1]) == [None, None]
+
+
+def test_a_share_has_one_decimal() -> None:
+    assert [share(one) for one in (360, 5, 0, -5, -1234, 1000, None)] == [
+        "36.0 %", "0.5 %", "0.0 %", "-0.5 %", "-123.4 %", "100.0 %", "-",
+    ]  # fmt: skip
+
+
+def test_a_bar_is_never_longer_than_the_whole() -> None:
+    assert bar(360, "#", ".") == "#" * 7 + "." * 13
+    assert bar(1500, "#", ".") == "#" * 20
+    assert bar(-100, "#", ".") == bar(None, "#", ".") == "." * 20

@@ -1,0 +1,52 @@
+"""What is told of the data: what is missing first, each thing once, with its periods."""
+
+from collections.abc import Sequence
+
+from kubetally.domain.booking import book
+from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.reading import Reading
+from kubetally.domain.window import Window, parse_window
+from kubetally.domain.words import window_words
+from kubetally.present.text import notes_of
+from tests.served import NOON_AFTER
+
+WINDOW = parse_window("2026-11-20,2026-11-23", NOON_AFTER)
+FIRST, SECOND, THIRD = WINDOW.days()
+MISSING, REMARK = IssueKind.WINDOW_WITHOUT_DATA, IssueKind.NOT_MEASURED
+
+
+def told(covered: Sequence[Window], *issues: tuple[IssueKind, str, Window | None]) -> list[tuple[str, str, list[str]]]:
+    """The notes of a cluster that was answered for `covered`: mark, message and periods."""
+    costs = ClusterCosts(
+        window=WINDOW,
+        hours_asked=WINDOW.hours,
+        bookings=tuple(book(Reading(day, (), None, (day,), "USD", "http://opencost.test")) for day in covered),
+        currency="USD",
+        source=SourceIdentity("http://opencost.test"),
+        savings=None,
+        issues=tuple(Issue(kind, message, window=window) for kind, message, window in issues),
+    )
+    return [(note.mark, note.message, [*map(window_words, note.windows)]) for note in notes_of(costs)]
+
+
+def test_what_is_missing_comes_first_with_its_period() -> None:
+    found = told([FIRST, SECOND], (REMARK, "odd", None), (MISSING, "gone", THIRD))
+    assert found == [("missing", "gone", ["2026-11-22 to 2026-11-23 UTC"]), ("note", "odd", [])]
+
+
+def test_what_is_said_alike_of_several_periods_is_said_once() -> None:
+    [note] = told([SECOND], (MISSING, "gone", THIRD), (MISSING, "gone", FIRST))
+    assert note == ("missing", "gone", ["2026-11-20 to 2026-11-21 UTC", "2026-11-22 to 2026-11-23 UTC"])
+
+
+def test_a_remark_of_all_that_was_answered_needs_no_period_and_another_does() -> None:
+    of_all = [(REMARK, "odd", FIRST), (REMARK, "odd", THIRD)]
+    assert told([FIRST, THIRD], *of_all) == [("note", "odd", [])]
+    assert told([FIRST, THIRD], of_all[0]) == [("note", "odd", ["2026-11-20 to 2026-11-21 UTC"])]
+
+
+def test_hours_are_told_where_a_period_is_not_of_whole_days() -> None:
+    morning = parse_window("2026-11-20T06:00:00Z,2026-11-20T12:00:00Z", NOON_AFTER)
+    [note] = told([FIRST], (MISSING, "gone", morning))
+    assert note == ("missing", "gone", ["2026-11-20 06:00 to 2026-11-20 12:00 UTC"])
