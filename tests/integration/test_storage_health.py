@@ -188,8 +188,9 @@ def test_probes_of_sound_stores_name_no_problem() -> None:
 
 
 def test_closed_database_is_a_problem_and_no_error(stored: Home) -> None:
-    with open_ledger(settings_of(stored)) as ledger:
-        check = storage_check(ledger)
+    settings = settings_of(stored)
+    with open_ledger(settings) as ledger:
+        check = storage_check(ledger, settings)
         for file in stored.folder.glob("kubetally.db*"):
             file.unlink()
         found = {one.kind for one in check.check().problems}
