@@ -1,4 +1,4 @@
-"""LiveFetch several things at once, and calculating elsewhere than on the loop."""
+"""Asking several things at once, and calculating elsewhere than on the loop."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine

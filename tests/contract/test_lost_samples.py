@@ -117,8 +117,8 @@ async def collected(source: ReplayServer, name: str, day: Window, now: datetime)
 
 
 async def test_gap_within_a_day_shows_before_it_settles(source: ReplayServer) -> None:
-    max_concurrency = await collected(source, GAP, LOST, LOST.end + HOUR)
-    assert (max_concurrency.hours_covered, max_concurrency.state) == (24, DayState.PROVISIONAL)
+    at_once = await collected(source, GAP, LOST, LOST.end + HOUR)
+    assert (at_once.hours_covered, at_once.state) == (24, DayState.PROVISIONAL)
     later = await collected(source, GAP, LOST, LOST.end + SETTLES_AFTER)
     assert (later.hours_covered, later.state) == (pytest.approx(24 - 3, abs=0.1), DayState.PROVISIONAL)
     assert [(issue.kind, issue.subject) for issue in later.head.issues if issue.is_missing_data] == [

@@ -486,7 +486,7 @@ def test_in_a_pipe_the_output_is_clean(faulty: FaultServer) -> None:
     done = run("costs", *urls, *DAY, "--by", "workload")
     assert done.code == 0
     assert clean(done.out)
-    assert "LiveFetch" not in done.out + done.err
+    assert "Asking" not in done.out + done.err
     assert "web page" not in done.out
     assert "web page" in done.err
 

@@ -24,6 +24,6 @@ def progress(of: int, doing: str | None = None, *, quiet: bool = False) -> Itera
         console=Console(stderr=True),
         transient=True,
     ) as bar:
-        asking = "LiveFetch 1 cluster" if of == 1 else f"LiveFetch {of} clusters"
+        asking = "Asking 1 cluster" if of == 1 else f"Asking {of} clusters"
         task = bar.add_task(doing or asking, total=of)
         yield lambda: bar.advance(task)

@@ -35,16 +35,16 @@ def replay(
 
     is_same, bodies, counts = True, list[dict[str, Any]](), Counter[str]()
     with open_replay(start_up(), folder) as replayed:
-        for one in replayed.files:
-            is_same = is_same and isinstance(one, Replayed) and one.outcome not in FAILED
+        for result in replayed.files:
+            is_same = is_same and isinstance(result, Replayed) and result.outcome not in FAILED
             if output is ScreenOrJson.JSON:
-                bodies.append(_body(one) if isinstance(one, Replayed) else _body_of_damaged(one))
-            elif not isinstance(one, Replayed):
-                typer.echo(str(one.why))
-            elif one.outcome in _COUNTED:
-                counts[one.outcome] += 1
+                bodies.append(_body(result) if isinstance(result, Replayed) else _body_of_damaged(result))
+            elif not isinstance(result, Replayed):
+                typer.echo(str(result.why))
+            elif result.outcome in _COUNTED:
+                counts[result.outcome] += 1
             else:
-                typer.echo("\n".join(_lines(one, replayed.account_names)))
+                typer.echo("\n".join(_lines(result, replayed.account_names)))
     if output is ScreenOrJson.JSON:
         typer.echo(json.dumps(bodies, indent=2))
     for outcome, words in _COUNTED.items():
@@ -54,33 +54,38 @@ def replay(
         raise typer.Exit(exits.DIFFERENT)
 
 
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count} files"
+def _counted(count: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"1 {noun}" if count == 1 else f"{count} {noun}s"
 
 
 _COUNTED: Mapping[str, Callable[[int], str]] = {
-    "no_data": lambda count: f"{_files(count)} without data",
-    "other_answer": lambda count: f"{_files(count)} not compared: another file has the answer that was stored",
+    "no_data": lambda count: f"{_counted(count, 'file')} without data",
+    "other_answer": lambda count: (
+        f"{_counted(count, 'file')} not compared: another file has the answer that was stored"
+    ),
 }
 """Outcomes that are counted at the end, in place of a line for each file."""
 
 
-def _lines(one: "Replayed", account_names: Mapping[str, str]) -> Iterator[str]:
+def _lines(result: "Replayed", account_names: Mapping[str, str]) -> Iterator[str]:
     from kubetally.cli.grid import printable
     from kubetally.domain.words import window_words
     from kubetally.ledger.diagnose.replay import Outcome
 
-    account = one.answer.account
-    name = one.answer.url if account is None else account_names.get(account, f"account {account} (of another database)")
-    start = f"{window_words(one.answer.window)}  {printable(name)}"
-    if one.booking is not None:
-        start += f"  {to_shown(one.booking.bill.total)} {one.booking.currency}"
-    differences, elsewhere = one.comparison.differences, one.comparison.elsewhere
-    match one.outcome:
+    account = result.answer.account
+    name = (
+        result.answer.url if account is None else account_names.get(account, f"account {account} (of another database)")
+    )
+    start = f"{window_words(result.answer.window)}  {printable(name)}"
+    if result.booking is not None:
+        start += f"  {to_shown(result.booking.bill.total)} {result.booking.currency}"
+    differences, elsewhere = result.comparison.differences, result.comparison.elsewhere
+    match result.outcome:
         case Outcome.UNREADABLE:
-            yield f"{start}  can't be read: {one.why}"
+            yield f"{start}  can't be read: {result.why}"
         case Outcome.DAMAGED:
-            yield f"{start}  stored day can't be read: {one.why}"
+            yield f"{start}  stored day can't be read: {result.why}"
         case Outcome.NOT_STORED:
             yield f"{start}  not stored"
         case Outcome.COLLECTED_LATER:
@@ -94,8 +99,8 @@ def _lines(one: "Replayed", account_names: Mapping[str, str]) -> Iterator[str]:
     if len(differences) > _DIFFERENCES_SHOWN:
         yield f"    and {len(differences) - _DIFFERENCES_SHOWN} more (--format json has all)"
     if elsewhere:
-        count = "1 figure" if len(elsewhere) == 1 else f"{len(elsewhere)} figures"
-        yield f"    ({count} of the stored day also came from answers that are not kept, and differ)"
+        figures = _counted(len(elsewhere), "figure")
+        yield f"    ({figures} of the stored day also came from answers that are not kept, and differ)"
 
 
 def _words(difference: "Difference") -> str:
@@ -127,20 +132,20 @@ def _plain(figure: Any) -> str:
     return "unknown" if figure is None else f"{figure:.10g}" if isinstance(figure, float) else str(figure)
 
 
-def _body(one: "Replayed") -> dict[str, Any]:
+def _body(result: "Replayed") -> dict[str, Any]:
     body = {
-        "file": one.answer.file,
-        "account": one.answer.account,
-        "start": rfc3339(one.answer.window.start),
-        "end": rfc3339(one.answer.window.end),
-        "received_at": rfc3339(one.answer.received_at),
-        "outcome": one.outcome,
-        "currency": one.booking and one.booking.currency,
-        "total_cost": one.booking and to_number(one.booking.bill.total),
-        "differences": list(map(_difference_body, one.comparison.differences)),
-        "differences_of_other_answers": list(map(_difference_body, one.comparison.elsewhere)),
+        "file": result.answer.file,
+        "account": result.answer.account,
+        "start": rfc3339(result.answer.window.start),
+        "end": rfc3339(result.answer.window.end),
+        "received_at": rfc3339(result.answer.received_at),
+        "outcome": result.outcome,
+        "currency": result.booking and result.booking.currency,
+        "total_cost": result.booking and to_number(result.booking.bill.total),
+        "differences": list(map(_difference_body, result.comparison.differences)),
+        "differences_of_other_answers": list(map(_difference_body, result.comparison.elsewhere)),
     }
-    return body if one.why is None else {**body, "code": one.why.code, "error": str(one.why)}
+    return body if result.why is None else {**body, "code": result.why.code, "error": str(result.why)}
 
 
 def _difference_body(difference: "Difference") -> dict[str, Any]:
@@ -158,5 +163,5 @@ def _difference_body(difference: "Difference") -> dict[str, Any]:
     }
 
 
-def _body_of_damaged(one: "DamagedFile") -> dict[str, Any]:
-    return {"file": one.file, "outcome": "unreadable", "code": one.why.code, "error": str(one.why)}
+def _body_of_damaged(result: "DamagedFile") -> dict[str, Any]:
+    return {"file": result.file, "outcome": "unreadable", "code": result.why.code, "error": str(result.why)}

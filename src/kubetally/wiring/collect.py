@@ -278,7 +278,7 @@ async def with_collector(
 
 
 class Upkeep:
-    """DuePoller after the lake whenever it is time for it; it blocks.
+    """Looks after the lake whenever it is time for it; it blocks.
 
     A work that raises a StoreError, or returns False, was not done.
     """

@@ -86,8 +86,8 @@ def test_part_of_a_day_is_settled_by_its_hours() -> None:
 
 
 def test_two_addresses_at_one_time_cost_once() -> None:
-    max_concurrency = BalancerHour(WEB, "a", PRICE, 1.0), BalancerHour(WEB, "b", PRICE, 1.0)
-    assert MeasuredHour(clock_hours(TODAY)[0], balancers=max_concurrency).balancer_costs() == {WEB: PRICE}
+    at_once = BalancerHour(WEB, "a", PRICE, 1.0), BalancerHour(WEB, "b", PRICE, 1.0)
+    assert MeasuredHour(clock_hours(TODAY)[0], balancers=at_once).balancer_costs() == {WEB: PRICE}
 
 
 def test_two_costs_of_a_balancer_are_told_without_prometheus() -> None:

@@ -1,4 +1,4 @@
-"""LiveFetch a cluster for days, and booking each."""
+"""Asking a cluster for days, and booking each."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence

@@ -1,4 +1,4 @@
-"""LiveFetch the database from the event loop, for as long as a caller should wait."""
+"""Asking the database from the event loop, for as long as a caller should wait."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""LiveFetch a source further, where its answer for a day alone does not show whether samples are missing."""
+"""Asking a source further, where its answer for a day alone does not show whether samples are missing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

@@ -1,4 +1,4 @@
-"""LiveFetch a source for a window, day by day, and answering what the cluster cost."""
+"""Asking a source for a window, day by day, and answering what the cluster cost."""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""LiveFetch a source all that makes up a window, and what measures beside it, under one deadline."""
+"""Asking a source all that makes up a window, and what measures beside it, under one deadline."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""DuePoller for the sources of costs of a cluster."""
+"""Looks for the sources of costs of a cluster."""
 
 import asyncio
 from contextlib import suppress

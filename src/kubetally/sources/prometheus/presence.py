@@ -77,7 +77,7 @@ class _Seen:
 
 
 class PresenceReader:
-    """DuePoller for the families of one account on one server."""
+    """Looks for the families of one account on one server."""
 
     def __init__(self, client: PrometheusClient, selector: Selector) -> None:
         self._client, self._selector = client, selector

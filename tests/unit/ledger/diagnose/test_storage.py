@@ -61,7 +61,7 @@ def kinds(health: StorageHealth) -> list[StorageProblemKind]:
     return [problem.kind for problem in health.problems]
 
 
-async def max_concurrency(check: StorageCheck) -> StorageHealth:
+async def at_once(check: StorageCheck) -> StorageHealth:
     """The answer, which must not wait for anything."""
     asked = asyncio.create_task(check.latest())
     await asyncio.sleep(0)
@@ -81,14 +81,14 @@ def test_a_hanging_store_is_a_problem_after_ten_seconds_and_until_it_answers() -
         assert kinds(await check.latest()) == []
         store.answers.clear()
         store.now = 31.0
-        assert kinds(await max_concurrency(check)) == []
+        assert kinds(await at_once(check)) == []
         store.now = 41.5
-        assert kinds(await max_concurrency(check)) == OVERDUE
+        assert kinds(await at_once(check)) == OVERDUE
         store.now = 600.0
-        assert kinds(await max_concurrency(check)) == OVERDUE
+        assert kinds(await at_once(check)) == OVERDUE
         store.answers.set()
         await finished(executor)
-        assert kinds(await max_concurrency(check)) == []
+        assert kinds(await at_once(check)) == []
 
     store = Hanging()
     with checked(store) as (check, executor):
@@ -101,7 +101,7 @@ def test_a_store_that_never_answered_is_a_problem_after_ten_seconds() -> None:
         await asyncio.to_thread(store.asked.wait)
         first.cancel()  # its patience is over
         store.now = 10.5
-        assert kinds(await max_concurrency(check)) == OVERDUE
+        assert kinds(await at_once(check)) == OVERDUE
         store.now = 0.5
         waiting = asyncio.create_task(check.latest())
         await asyncio.sleep(0)
