@@ -1,4 +1,7 @@
-"""Families of errors; concrete classes stand beside the code that raises them.
+"""Families of errors.
+
+A class of its own exists only for what somebody catches or reads facts of, and stands beside the code that raises it.
+All else is a family with a code: `raise RequestError(message, code="no_cluster")`.
 
 What is wrong with the data is not an error but an `Issue` beside the result (`domain.issues`).
 """
@@ -9,8 +12,14 @@ from typing import Any, ClassVar
 class KubetallyError(Exception):
     """What stops the work. Its message says what happened, where, and what to do."""
 
-    code: ClassVar[str] = "hub_error"
+    code: str = "error"
     retryable: ClassVar[bool] = False
+
+    def __init__(self, *args: object, code: str | None = None) -> None:
+        """code: stable, for programs; that of the class if not given."""
+        super().__init__(*args)
+        if code is not None:
+            self.code = code
 
     def __reduce__(self) -> tuple[Any, ...]:
         """It is copied to another process with its facts: a class makes its message of them, not of its `args`."""

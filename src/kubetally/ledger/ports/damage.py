@@ -27,7 +27,7 @@ class CollectionGone(StoreError):
 class DayDamaged(StoreError):
     """What is stored of a day is not what was committed: bytes, rows or sums differ, or a file is missing."""
 
-    code: ClassVar[str] = DAMAGED
+    code = DAMAGED
     effect: ClassVar[str] = "its stored costs are not used"
 
     def __init__(self, url: str, day: date, why: str, account_id: str | None = None) -> None:
