@@ -15,7 +15,7 @@ from bench.prepared_source import FIRST
 from bench.table import Line
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.cluster_costs import SourceIdentity
-from kubetally.domain.collection import collected, window_of
+from kubetally.domain.collection import new_collected_day, window_of
 from kubetally.ledger.collect.collector import Collector, Report
 from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.ledger.collect.schedule import Due, Reason
@@ -99,7 +99,7 @@ def bare(folder: str, _: str) -> dict[str, float]:
     began, tables = time.perf_counter(), []
     for number in range(_CLUSTERS):
         booking = booked_answers(*map(answer_of, bodies), start, end)
-        day = collected(str(number), f"account-{number:03}", FIRST, _LATER, source, booking, ())
+        day = new_collected_day(str(number), f"account-{number:03}", FIRST, _LATER, source, booking, ())
         tables.append(allocation_table(day))
     with tempfile.TemporaryDirectory() as made:
         files.write(DiskStorage(Path(made)), FIRST, tables, ALLOCATION_FILE)

@@ -8,7 +8,7 @@ from kubetally.domain.allocation import Kind
 from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.booking import Booking
 from kubetally.domain.cluster_costs import SourceIdentity
-from kubetally.domain.collection import CollectedDay, collected, window_of
+from kubetally.domain.collection import CollectedDay, new_collected_day, window_of
 from kubetally.domain.component import NO_CLASSES, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.row import Row
@@ -44,7 +44,7 @@ def cluster_day(
         source_total=0,
         issues=(),
     )
-    return collected(
+    return new_collected_day(
         f"{account}-{day}-{generation}",
         account,
         day,

@@ -10,7 +10,7 @@ import pytest
 from kubetally.domain.allocation import Kind
 from kubetally.domain.booking import book
 from kubetally.domain.cluster_costs import SourceIdentity
-from kubetally.domain.collection import collected
+from kubetally.domain.collection import new_collected_day
 from kubetally.domain.component import Component
 from kubetally.domain.reading import Reading
 from kubetally.domain.row import Row
@@ -58,7 +58,7 @@ def stored(cluster: str, day: int, body: bytes | None = None) -> tuple[list[Row]
     assets = read_assets(decode_assets(answer(recording.body(f"assets-day{day + 1}")))[0], window, notes)
     booking = book(Reading(window, rows.allocations, assets, rows.covered, "USD", URL))
     identity = SourceIdentity(URL, cluster_id=cluster)
-    made = collected("c", "a", date(2026, 11, 20 + day), window.end, identity, booking, assets or ())
+    made = new_collected_day("c", "a", date(2026, 11, 20 + day), window.end, identity, booking, assets or ())
     return list(rows_of(allocation_table(made))), list(assets_of(asset_table(made))), window
 
 

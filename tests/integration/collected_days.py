@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from kubetally.domain.allocation import Kind
 from kubetally.domain.booking import Booking
 from kubetally.domain.cluster_costs import SourceIdentity
-from kubetally.domain.collection import Collection, collected, window_of
+from kubetally.domain.collection import Collection, new_collected_day, window_of
 from kubetally.domain.component import NO_CLASSES, Component, Costs
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Row
@@ -74,5 +74,5 @@ def collection(name: str, account_id: str = "a", day: date = DAY, cost: int = 7_
         issues=(issue,),
     )
     source = SourceIdentity("http://source:9003", "OpenCost", "1.118", "c-1", "Zürich", account_id)
-    made = collected(name, account_id, day, NOW, source, booking, ())
+    made = new_collected_day(name, account_id, day, NOW, source, booking, ())
     return replace(made.collection, **more)  # type: ignore[arg-type]

@@ -50,7 +50,7 @@ def lake_folder(tmp_path: Path, meta: Metadata) -> Path:
         for number in range(2):
             committer.commit(lake.pack([cluster_day("a", generation, day=DAY + timedelta(number))]), force=True)
         if generation == 1:
-            with writer.alone():
+            with writer.hold_lease():
                 lake.maintain(timedelta(days=400))
     committer.commit(lake.pack([cluster_day("a", 9, day=DAY + timedelta(9), is_running=True)]))
     return tmp_path / "lake"
@@ -83,7 +83,7 @@ def test_checksums_of_an_earlier_lake_are_noted_at_the_next_commit(lake_folder: 
     meta.log_files.keep({})
     assert not meta.log_files.noted()
     lake = DeltaLake(str(lake_folder))
-    with LakeWriter(lake, meta.coverage, meta.leases, SystemClock(), log_files=meta.log_files).alone():
+    with LakeWriter(lake, meta.coverage, meta.leases, SystemClock(), log_files=meta.log_files).hold_lease():
         pass
     assert meta.log_files.noted() == noted
 
@@ -95,7 +95,7 @@ def test_checksums_beyond_an_earlier_copy_of_the_lake_are_forgotten(lake_folder:
     (lost,) = lake.check_log(meta.log_files.noted())
     assert (lost.path, lost.why) == (f"_delta_log/{newest.name}", "it is missing")
     assert lake.lost_log_files(meta.log_files.noted()) == [lost]
-    with LakeWriter(lake, meta.coverage, meta.leases, SystemClock(), log_files=meta.log_files).alone():
+    with LakeWriter(lake, meta.coverage, meta.leases, SystemClock(), log_files=meta.log_files).hold_lease():
         pass
     assert ("assets", newest.name) not in meta.log_files.noted()
     lake.put([cluster_day("b")])

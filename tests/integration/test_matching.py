@@ -41,7 +41,7 @@ class Home:
         return [one.code for one in self.committer.commit(self.lake.pack(days), force=force, anew=anew)]
 
     def match(self) -> list[tuple[str, object]]:
-        with self.committer.writer.alone():
+        with self.committer.writer.hold_lease():
             return self.committer.writer.match().missing
 
     def held(self) -> list[str]:

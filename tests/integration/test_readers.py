@@ -132,7 +132,7 @@ def test_until_processes_are_there_it_is_read_here_and_a_turn_moves_without_a_da
 def test_where_no_further_day_is_to_be_begun_none_is(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
     async def stop() -> None:
         async with reading(upstream[1], tmp_path) as one:
-            assert await one.all(go_on=lambda: False) == []
+            assert await one.all(should_continue=lambda: False) == []
             await one.in_processes()
             days = [DAYS[0] + timedelta(days=number) for number in range(40)]
             answers = iter([True])

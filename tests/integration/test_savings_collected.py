@@ -84,7 +84,7 @@ class Ledger:
         return LakeWriter(
             *(self.lake, self.meta.coverage, self.meta.leases, self.clock),
             log_files=self.meta.log_files,
-            patience_seconds=0,
+            wait_seconds=0,
             pause=lambda _: None,
         )
 

@@ -20,7 +20,7 @@ from kubetally.cli.start import start as start_up
 from kubetally.domain.collection import DAMAGE_CODES, NO_DATA
 from kubetally.domain.errors import RequestError
 from kubetally.domain.window import InvalidWindow
-from kubetally.ledger.collect.replacement import NOT_BEGUN, OVERTAKEN
+from kubetally.ledger.collect.replacement import NOT_BEGUN, SUPERSEDED
 
 if TYPE_CHECKING:
     from kubetally.ledger.collect.collector import Report
@@ -37,7 +37,7 @@ Force = Annotated[
     bool, typer.Option("--force", help="Replace stored days also where the source now returns less; see `coverage`.")
 ]
 _NAMED_AT_MOST = 5
-_NO_FAILURES = frozenset({NO_DATA, OVERTAKEN, NOT_BEGUN})
+_NO_FAILURES = frozenset({NO_DATA, SUPERSEDED, NOT_BEGUN})
 
 
 class NamesForever(RequestError):

@@ -97,7 +97,7 @@ class Collection:
         once = match_machines([], list(assets)).assets
         return measure_completeness(self.hours_covered, rows, once, has_assets=self.has_assets)
 
-    def booked(self, rows: Sequence[Row]) -> Booking:
+    def with_rows(self, rows: Sequence[Row]) -> Booking:
         """The booking as it was, with its rows; usage or requests that turned out to be missing are unknown in them."""
         return replace(self.head, rows=rows_without(rows, self.head.issues))
 
@@ -116,7 +116,7 @@ class CollectedDay:
 
 
 @gc_paused()
-def collected(
+def new_collected_day(
     collection_id: str,
     account_id: str,
     day: date,

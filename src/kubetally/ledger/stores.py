@@ -10,7 +10,7 @@ import structlog
 
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
-from kubetally.ledger.collect.lease import PATIENCE_SECONDS
+from kubetally.ledger.collect.lease import LEASE_WAIT_SECONDS
 from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.costs.stored_days import History
 from kubetally.ledger.ports.account_days import AccountDays
@@ -83,12 +83,12 @@ class Ledger:
         """Writes to the lake. Raises StoreError where it can't be opened."""
         return self._writer(self.lake)
 
-    def _writer(self, lake: Lake, patience_seconds: float = PATIENCE_SECONDS) -> LakeWriter:
+    def _writer(self, lake: Lake, wait_seconds: float = LEASE_WAIT_SECONDS) -> LakeWriter:
         return LakeWriter(
             lake,
             self.coverage,
             self.leases,
             self.clock,
             log_files=self.log_files,
-            patience_seconds=patience_seconds,
+            wait_seconds=wait_seconds,
         )

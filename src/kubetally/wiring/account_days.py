@@ -86,7 +86,7 @@ def purge_account(account_id: str, settings: Settings) -> tuple[int, list[str]]:
     Raises: AccountIsActive, AnotherWriter, StoreError.
     """
     with open_ledger(settings) as ledger:
-        with ledger.writer().alone():
+        with ledger.writer().hold_lease():
             days = ledger.days.purge(account_id)
         return days, reconcile_after_change(ledger)
 
@@ -104,7 +104,7 @@ def change_currency(ledger: Ledger, account: Account, stated: str | None, settin
         currency, origin = ledger.accounts.organization().currency, CurrencyOrigin.ASSUMED
     with ExitStack() as stack:
         if ledger.days.stored(account.id).count:
-            stack.enter_context(ledger.writer().alone())
+            stack.enter_context(ledger.writer().hold_lease())
         done = ledger.days.relabel(account.id, stated, currency, origin)
     assumed = " (assumed)" if origin is CurrencyOrigin.ASSUMED else ""
     if not done.days:

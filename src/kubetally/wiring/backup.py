@@ -16,7 +16,7 @@ import msgspec
 
 from kubetally.domain.errors import RequestError, StoreError
 from kubetally.domain.window import rfc3339
-from kubetally.ledger.collect.lease import alone
+from kubetally.ledger.collect.lease import hold_lease
 from kubetally.ledger.collect.reconcile import reconcile_after_change
 from kubetally.ledger.ports.leases import MAINTAINER
 from kubetally.ledger.stores import Ledger
@@ -125,11 +125,11 @@ def backup(settings: Settings, file: Path, *, partial: bool = False) -> Copied:
     with open_ledger(settings, clock) as ledger:
         lake_writer = ledger.writer()
         try:
-            with alone(ledger.leases, MAINTAINER, ledger.lake.url), _put_in_place(file) as part:
+            with hold_lease(ledger.leases, MAINTAINER, ledger.lake.url), _put_in_place(file) as part:
                 unknown = [*_unknown(ledger), *_lost(ledger)]
                 with tarfile.open(fileobj=part, mode="w") as tar:
                     lake = open_lake_files(settings)
-                    with lake_writer.alone():
+                    with lake_writer.hold_lease():
                         writer = _Writer(tar, clock.now(), manifest)
                         rows, found = writer.add_dump(settings), lake.all()
                         writer.add_files(lake, (one for one in found if one.is_log))

@@ -23,10 +23,10 @@ from kubetally.ledger.collect.committer import Committer, Outcome
 from kubetally.ledger.collect.damage import check_share
 from kubetally.ledger.collect.due_poller import DuePoller
 from kubetally.ledger.collect.examine import compare_collected_days, examine_stored_days
-from kubetally.ledger.collect.lease import AnotherWriter, alone
+from kubetally.ledger.collect.lease import AnotherWriter, hold_lease
 from kubetally.ledger.collect.reader import Reader
 from kubetally.ledger.collect.reconcile import reconcile
-from kubetally.ledger.collect.replacement import NOT_BEGUN, NOT_TRIED, OVERTAKEN
+from kubetally.ledger.collect.replacement import NOT_BEGUN, NOT_TRIED, SUPERSEDED
 from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.ledger.collect.schedule import Policy
 from kubetally.ledger.collect.writer import LakeWriter
@@ -49,7 +49,7 @@ _SAVINGS_LOOK_SECONDS = 60.0
 _RENEW_SECONDS, _LEASE_SECONDS = 10.0, 30.0
 _ACCOUNTS_KEPT_SECONDS = 10.0
 _MAINTAIN_EVERY, _TIDY_EVERY, _UPKEEP_AGAIN = timedelta(days=1), timedelta(hours=1), timedelta(minutes=10)
-_NO_NEWS = frozenset({NO_DATA, NOT_TRIED, NOT_BEGUN, OVERTAKEN})
+_NO_NEWS = frozenset({NO_DATA, NOT_TRIED, NOT_BEGUN, SUPERSEDED})
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 _THREADS = 4
 _log = structlog.get_logger(__name__)
@@ -170,7 +170,7 @@ def _collecting_alone(ledger: Ledger) -> ExitStack:
     """Be the one who collects what is due, until it is closed. Raises AnotherCollector, StoreError."""
     stack = ExitStack()
     try:
-        stack.enter_context(alone(ledger.leases, COLLECTOR, ledger.lake.url, patience_seconds=0))
+        stack.enter_context(hold_lease(ledger.leases, COLLECTOR, ledger.lake.url, wait_seconds=0))
     except AnotherWriter as error:
         raise AnotherCollector(error.holder) from error
     return stack
@@ -401,7 +401,7 @@ def tidy(ledger: Ledger) -> None:
     Raises: AnotherWriter, where somebody needs the lake's files to stay as they are; LogDamaged, before anything is
     done; StoreError.
     """
-    with alone(ledger.leases, MAINTAINER, ledger.lake.url, patience_seconds=0):
+    with hold_lease(ledger.leases, MAINTAINER, ledger.lake.url, wait_seconds=0):
         _check_log(ledger, ledger.writer(), only_running=True)
         _log.debug("tidied", vacuumed=ledger.lake.tidy(lengthen=_trusted_time(ledger, ledger.clock).lengthen))
 
@@ -462,7 +462,7 @@ def _check_log(ledger: Ledger, writer: LakeWriter, *, only_running: bool = False
 
     damage = find()
     if damage and ledger.lake.is_torn():
-        with writer.alone():  # sets aside what a power cut left unfinished
+        with writer.hold_lease():  # sets aside what a power cut left unfinished
             pass
         damage = find()
     if damage:
@@ -478,10 +478,10 @@ def maintain(ledger: Ledger, clock: Clock, *, shorten: bool = False, trust_clock
     Raises: AnotherWriter; LogDamaged, before anything is done; StoreError.
     """
     keep, writer = ledger.retention, ledger.writer()
-    with alone(ledger.leases, MAINTAINER, ledger.lake.url):
+    with hold_lease(ledger.leases, MAINTAINER, ledger.lake.url):
         _check_log(ledger, writer)  # first of all: what is missing is forgotten once lake and database are matched
         _if_possible(partial(reconcile, ledger), "not_reconciled")  # one damaged day must not stop maintenance
-        with writer.alone():
+        with writer.hold_lease():
             writer.match()
             trusted = _trusted_time(ledger, clock)
             lengthen = by_clock if trust_clock else trusted.lengthen

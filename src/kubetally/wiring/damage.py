@@ -13,7 +13,7 @@ from kubetally.domain.errors import KubetallyError, StoreError
 from kubetally.domain.savings import SavingsDay, SavingsState
 from kubetally.ledger.collect.collector import Collector
 from kubetally.ledger.collect.damage import CheckedDays, check_days, note_damage, read_collection
-from kubetally.ledger.collect.lease import alone
+from kubetally.ledger.collect.lease import hold_lease
 from kubetally.ledger.collect.repair import Repairer
 from kubetally.ledger.ports.damage import DayDamaged, FileDamage, LakeCheck
 from kubetally.ledger.ports.lake import LOST, Lake, LogFile, NotedLog
@@ -150,7 +150,7 @@ def _mend_logs(settings: Settings, copy: Path | None) -> list[MendedLog]:
         lake, noted = open_lake(settings), ledger.log_files.noted()
         if not lake.check_log(noted):
             return []
-        with alone(ledger.leases, MAINTAINER, lake.url), alone(ledger.leases, COMMITTER, lake.url):
+        with hold_lease(ledger.leases, MAINTAINER, lake.url), hold_lease(ledger.leases, COMMITTER, lake.url):
             mended = _put_logs_back(ledger, lake, copy)
             mended += _do_without_entries(ledger, lake)
             damage = lake.check_log(ledger.log_files.noted())
@@ -235,7 +235,7 @@ async def _repair(
     damage = lake.check(ledger.log_files.noted()).damage
     repairer.mend_files([file for file in damage if file.day is not None])
     if any(file.table == TableName.ACCOUNTS for file in damage):
-        with alone(ledger.leases, ACCOUNT_LIST, lake.url):
+        with hold_lease(ledger.leases, ACCOUNT_LIST, lake.url):
             lake.remake_accounts(ledger.accounts.listed())
     lost = [one for one, _ in lake.damaged_savings(ledger.savings.stored())]
     ledger.savings.note([SavingsDay(one.account_id, one.day, SavingsState.LOST, one.asked_at) for one in lost])
@@ -248,7 +248,7 @@ def _restored_savings(ledger: Ledger, copy: Lake | None) -> list[Repaired]:
     damaged = [one for one, _ in ledger.lake.damaged_savings(ledger.savings.stored())]
     packed = [] if copy is None else copy.packed_savings(damaged)
     for day in sorted({one.day for one in packed}):
-        with ledger.writer().alone() as leased:
+        with ledger.writer().hold_lease() as leased:
             leased.replace_savings([one for one in packed if one.day == day])
     return [Repaired(one.account_id, one.day, Origin.BACKUP, is_savings=True) for one in packed]
 

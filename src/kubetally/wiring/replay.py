@@ -9,7 +9,7 @@ from pathlib import Path
 from kubetally.domain.errors import KubetallyError, NotFound
 from kubetally.domain.evidence import is_in_doubt
 from kubetally.domain.window import Window
-from kubetally.ledger.costs.live import booked
+from kubetally.ledger.costs.live import book_request
 from kubetally.ledger.costs.requests import Question
 from kubetally.ledger.diagnose.replay import Interpreted, Replayed, replay_answers
 from kubetally.settings import Settings
@@ -69,7 +69,7 @@ def book_kept(kept: Kept) -> Interpreted:
     """What this version makes of kept answers: without what a Prometheus measured beside them."""
     reading = interpret(kept.answers, kept.question)
     question = Question(kept.question.window, kept.question.window)
-    return Interpreted(booked(kept.question.url, question, reading, None), is_in_doubt(reading))
+    return Interpreted(book_request(kept.question.url, question, reading, None), is_in_doubt(reading))
 
 
 @dataclass(frozen=True, slots=True)

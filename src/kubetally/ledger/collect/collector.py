@@ -15,9 +15,9 @@ from kubetally.domain.account import Account, AccountType
 from kubetally.domain.collection import NO_DATA, CollectedDay, CoveredDay
 from kubetally.domain.window import Clock
 from kubetally.ledger.collect.committer import Committer, Outcome
-from kubetally.ledger.collect.reader import GoOn, Unread, not_tried
+from kubetally.ledger.collect.reader import ShouldContinue, Unread, not_tried
 from kubetally.ledger.collect.replacement import NOT_TRIED
-from kubetally.ledger.collect.schedule import GIVE_UP_AFTER, ONE_DAY, Due, History, Policy, Reason, due, history_found
+from kubetally.ledger.collect.schedule import GIVE_UP_AFTER, ONE_DAY, Due, KnownDays, Policy, Reason, due, history_found
 from kubetally.ledger.ports.accounts import Accounts, NotACluster
 from kubetally.ledger.ports.coverage import Coverage
 from kubetally.ledger.ports.lake import PackedDay
@@ -72,7 +72,7 @@ class Report:
         return outcome.code == NO_DATA and first is not None and outcome.day < first
 
 
-class Waiting:
+class CommitQueue:
     """Booked days on their way to a commit, and None after the last; of `most_rows` at once, or one day."""
 
     def __init__(self, most_rows: int = _MOST_ROWS_WAITING) -> None:
@@ -118,8 +118,10 @@ class _FailuresOnEnd:
 class DayReader(Protocol):
     """Who asks clusters for days, as `Reader` does; some may come in the lake's form already."""
 
-    def days(self, account: Account, days: Sequence[date], go_on: GoOn) -> AsyncIterator[Booked | Unread]:
-        """Each day of the cluster, or why it can't be had, until `go_on` says no."""
+    def days(
+        self, account: Account, days: Sequence[date], should_continue: ShouldContinue
+    ) -> AsyncIterator[Booked | Unread]:
+        """Each day of the cluster, or why it can't be had, until `should_continue` says no."""
         ...
 
 
@@ -190,7 +192,7 @@ class Collector:
         for one in dues:
             days[one.account_id].append(one.day)
         has_failed = {one.account_id for one in dues if one.has_failed}
-        booked = Waiting()
+        booked = CommitQueue()
         turns, second_turns = asyncio.Semaphore(self._at_once), asyncio.Semaphore(max(1, self._at_once // 4))
         now = asyncio.get_running_loop().time
         # Of a source with many clusters those that get no place in time are left for the next round, in which they come
@@ -259,7 +261,7 @@ class Collector:
         for account in clusters:
             days = self._known(account.id, earliest, now.date() + ONE_DAY)
             begins = self._coverage.history_begins(account.id)
-            history = History.of(account.id, days, begins, _source_of(account))
+            history = KnownDays.of(account.id, days, begins, _source_of(account))
             if history.begins is None and (found := history_found(history, now, self._policy)) is not None:
                 self._coverage.note_history(account.id, found, now)
             histories.append(history)
@@ -284,7 +286,7 @@ class Collector:
         account: Account,
         days: Sequence[date],
         turn_seconds: float | None,
-        booked: Waiting,
+        booked: CommitQueue,
         ended: Watch,
         failures: "_FailuresOnEnd",
     ) -> None:
@@ -310,7 +312,7 @@ class Collector:
             self._coverage.failed(unread.account_id, unread.day, now, unread.code, unread.why)
         return Outcome(unread.account_id, unread.day, unread.code, unread.why)
 
-    async def _write(self, booked: Waiting, ended: Watch, commit: Commit) -> None:
+    async def _write(self, booked: CommitQueue, ended: Watch, commit: Commit) -> None:
         """Commit what is booked, as much at a time as has come meanwhile, until None comes."""
         now = asyncio.get_running_loop().time
         is_open = True
@@ -362,7 +364,7 @@ def cluster_named(accounts: Accounts, name: str) -> Account:
     return account
 
 
-async def _some(booked: Waiting, ends: float, linger_seconds: float) -> tuple[list[Booked], bool, float]:
+async def _some(booked: CommitQueue, ends: float, linger_seconds: float) -> tuple[list[Booked], bool, float]:
     """What has come until then, or enough to be packed together; whether there will be more; and until when.
 
     Where `ends` is infinite, the first is waited for, and the others so long after it.

@@ -10,7 +10,7 @@ from kubetally.domain.collection import CollectedDay, Collection
 from kubetally.domain.errors import KubetallyError, StoreError
 from kubetally.domain.issues import IssueKind
 from kubetally.ledger.collect.damage import DamagedCollection, note_damage, read_collection
-from kubetally.ledger.collect.replacement import Kept, decide_replacement, of_lost_day, overtaken
+from kubetally.ledger.collect.replacement import KeepStored, decide_replacement, is_superseded, keep_newer, of_lost_day
 from kubetally.ledger.collect.rewrite import by_day, rewrite_day
 from kubetally.ledger.collect.writer import LakeWriter, LeasedLake
 from kubetally.ledger.ports.damage import DayDamaged
@@ -65,7 +65,7 @@ class Committer:
         can be read of its other accounts; what can't is noted, so that it is collected again.
         Raises: AnotherWriter, LeaseLost, StoreError; what was committed until then is.
         """
-        with self.writer.alone() as leased:
+        with self.writer.hold_lease() as leased:
             outcomes = []
             for same_day in by_day(days):
                 outcomes += self._commit(same_day, leased, force=force, anew=anew)
@@ -76,11 +76,12 @@ class Committer:
         held = self._stored_days(days[0].collection.day, [day.collection.account_id for day in days])
         for day in days:
             holds = held.get(day.collection.account_id)
-            if (late := overtaken(day, holds, self._clock.now())) is not None:
+            if holds is not None and is_superseded(day, holds, self._clock.now()):
+                late = keep_newer(holds)
                 outcomes.append(Outcome(day.collection.account_id, day.collection.day, late.code, late.why))
                 continue
             verdict = decide_replacement(day, holds, force=force)
-            if isinstance(verdict, Kept):
+            if isinstance(verdict, KeepStored):
                 if holds is not None and self._is_lost(holds):
                     verdict = of_lost_day(verdict)
                 elif anew and holds is not None and (error := read_collection(self._lake, holds)[1]) is not None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.ports.leases import Lease, Leases
 
-PATIENCE_SECONDS = 120.0
+LEASE_WAIT_SECONDS = 120.0
 _PAUSE_SECONDS = 0.1
 _RENEW_SECONDS = 10.0  # a third of how long a lease lasts
 
@@ -28,22 +28,22 @@ class AnotherWriter(StoreError):
 
 
 @contextmanager
-def alone(
+def hold_lease(
     leases: Leases,
     name: str,
     url: str,
     *,
-    patience_seconds: float = PATIENCE_SECONDS,
+    wait_seconds: float = LEASE_WAIT_SECONDS,
     pause: Callable[[float], None] = time.sleep,
 ) -> Iterator[Lease]:
     """Hold the lease of that name, waited for as long as we have patience, and renewed however long the work takes.
 
     url: of the lake, for the error. Blocks. Raises AnotherWriter, StoreError.
     """
-    until = time.monotonic() + patience_seconds
+    until = time.monotonic() + wait_seconds
     while (lease := leases.acquire(name)) is None:
         if time.monotonic() > until:
-            raise AnotherWriter(url, leases.holder(name) or "another process", patience_seconds)
+            raise AnotherWriter(url, leases.holder(name) or "another process", wait_seconds)
         pause(_PAUSE_SECONDS)
     with _renewing(lease):
         try:

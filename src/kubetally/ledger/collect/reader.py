@@ -11,7 +11,7 @@ import structlog
 
 from kubetally.domain.account import Account
 from kubetally.domain.booking import Booking
-from kubetally.domain.collection import SETTLES_AFTER, CollectedDay, collected, window_of
+from kubetally.domain.collection import SETTLES_AFTER, CollectedDay, new_collected_day, window_of
 from kubetally.domain.errors import KubetallyError, RequestError, SourceError
 from kubetally.domain.evidence import NOTHING_AROUND, Around, SeenHour, has_gaps
 from kubetally.domain.infrastructure import Infrastructure
@@ -24,14 +24,14 @@ from kubetally.ledger.collect.schedule import GIVE_UP_AFTER, UNFORESEEN
 from kubetally.ledger.costs.examination import look_around, look_by_hour
 from kubetally.ledger.costs.issues import each_once, foreign_metrics, measured_issues
 from kubetally.ledger.costs.join import identity
-from kubetally.ledger.costs.live import Answers, DeadlinePassed, booked
+from kubetally.ledger.costs.live import Answers, DeadlinePassed, book_request
 from kubetally.ledger.costs.requests import Question
 from kubetally.ledger.ports.sources import About, CostSource, InfrastructureSource
 from kubetally.tasks import task_group
 
 OpenSource = Callable[[Account], AbstractAsyncContextManager[CostSource]]
 OpenMetrics = Callable[[Account], AbstractAsyncContextManager[InfrastructureSource | None]]
-GoOn = Callable[[], bool]
+ShouldContinue = Callable[[], bool]
 DAYS_PER_CLUSTER = 2
 """Days of one cluster that are read at a time."""
 _ABOUT_KEPT = timedelta(hours=1)
@@ -73,11 +73,11 @@ class Reader:
         self._abouts: dict[tuple[str, str], tuple[datetime, About]] = {}
 
     async def days(
-        self, account: Account, days: Sequence[date], go_on: GoOn = lambda: True
+        self, account: Account, days: Sequence[date], should_continue: ShouldContinue = lambda: True
     ) -> AsyncIterator[CollectedDay | Unread]:
         """Each day of the cluster, booked or why it is not, in about their order. Raises nothing of the cluster.
 
-        go_on: asked before further days are begun; where it says no, those that are left are not told of.
+        should_continue: asked before further days are begun; where it says no, those that are left are not told of.
         """
         left, deadline = list(days), asyncio.timeout(self._deadline_seconds)
         try:
@@ -87,7 +87,7 @@ class Reader:
                     metrics = await opened.enter_async_context(self._open_metrics(account))
                 failed = 0
                 while left and failed < GIVE_UP_AFTER:
-                    if not go_on():
+                    if not should_continue():
                         return
                     some = [left.pop(0) for _ in left[: self._of_one]]
                     for found in await asyncio.gather(*(self._day(account, source, metrics, day) for day in some)):
@@ -125,7 +125,7 @@ class Reader:
                 read = await self._read(account, source, metrics, window)
             around = await look_around(source, read.reading, now, self._deadline_seconds)
             read = replace(read, around=around)
-            booking = read.booked()
+            booking = read.book()
             if now >= window_of(day).end + SETTLES_AFTER and not any_missing(booking.issues):
                 booking = await self._checked_by_hour(source, read, booking)
         except TimeoutError:
@@ -134,7 +134,7 @@ class Reader:
             return _unread(account, day, error)
         except Exception as error:  # a defect met by one cluster must not end the others' collection
             return _unforeseen(account, day, source.url, error)
-        return collected(
+        return new_collected_day(
             self._new_id(),
             account.id,
             day,
@@ -164,7 +164,7 @@ class Reader:
         hours, issue = await look_by_hour(source, read.reading, self._deadline_seconds)
         if issue is not None:
             return replace(booking, issues=(*booking.issues, issue))
-        return replace(read, hours=hours).booked() if has_gaps(read.reading, hours) else booking
+        return replace(read, hours=hours).book() if has_gaps(read.reading, hours) else booking
 
     async def _about(self, account: Account, source: CostSource) -> About:
         """What the source is, remembered for a while. Asked once it is clear where to ask."""
@@ -190,12 +190,12 @@ class _Read:
     around: Around = NOTHING_AROUND
     hours: Sequence[SeenHour] = ()
 
-    def booked(self) -> Booking:
+    def book(self) -> Booking:
         """The day balanced, with all issues of it."""
         window, url = self.reading.window, self.reading.source
         part = Question(window, window)
         beside = self.measured if isinstance(self.measured, Infrastructure) else None
-        booking = booked(url, part, self.reading, beside, self.around, self.hours)
+        booking = book_request(url, part, self.reading, beside, self.around, self.hours)
         answers = Answers(url, self.metrics_url, [(part, booking)], self.measured, self.about, None)
         issues = (*booking.issues, *measured_issues(answers, window), *foreign_metrics(answers, self.about, window))
         return replace(booking, issues=each_once(issues))

@@ -6,7 +6,7 @@ import structlog
 
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.collect.lease import alone
+from kubetally.ledger.collect.lease import hold_lease
 from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.ports.account_days import AccountDays
 from kubetally.ledger.ports.lake import Lake
@@ -15,7 +15,7 @@ from kubetally.ledger.stores import Ledger
 
 _LATER = "The next `kubetally collect`, `serve` or `maintain` does it"
 _log = structlog.get_logger(__name__)
-_PATIENCE_SECONDS = 20.0
+_LIST_WAIT_SECONDS = 20.0
 
 
 def reconcile_days(days: AccountDays, new_writer: Callable[[], LakeWriter]) -> None:
@@ -26,7 +26,7 @@ def reconcile_days(days: AccountDays, new_writer: Callable[[], LakeWriter]) -> N
     for account_id in days.unreconciled():
         writer = new_writer()
         writer.recover()  # else rows of days that the database lost sight of would be deleted
-        with writer.alone() as leased:
+        with writer.hold_lease() as leased:
             leased.reconcile(account_id, days.currencies(account_id))
             days.reconciled(account_id)
 
@@ -37,7 +37,7 @@ def list_accounts(listed: Callable[[], Sequence[ListedAccount]], lake: Lake, lea
     One does it at a time, and reads the accounts only then, so that an older list never replaces a newer one.
     Raises: AnotherWriter, StoreError.
     """
-    with alone(leases, ACCOUNT_LIST, lake.url, patience_seconds=_PATIENCE_SECONDS):
+    with hold_lease(leases, ACCOUNT_LIST, lake.url, wait_seconds=_LIST_WAIT_SECONDS):
         return lake.list_accounts(listed())
 
 

@@ -24,7 +24,7 @@ class Repairer:
 
     def put_back(self, days: Sequence[CollectedDay]) -> list[Collection]:
         """Write stored days that are damaged anew, from copies of what was committed; returns those that were."""
-        with self._writer.alone() as leased:
+        with self._writer.hold_lease() as leased:
             damaged = self._still_damaged([day.collection for day in days])
             found = [
                 replace(day, collection=damaged[day.collection.id][0]) for day in days if day.collection.id in damaged
@@ -36,7 +36,7 @@ class Repairer:
 
     def put_lost_back(self, days: Sequence[CollectedDay]) -> list[Collection]:
         """As `put_back`, of days whose rows the lake lacks, of copies of `Coverage.lost`: they hold again."""
-        with self._writer.alone() as leased:
+        with self._writer.hold_lease() as leased:
             lost = {collection.id: collection for collection in self._coverage.lost()}
             found = [replace(day, collection=lost[day.collection.id]) for day in days if day.collection.id in lost]
             for same_day in by_day(self._lake.pack(found)):
@@ -50,7 +50,7 @@ class Repairer:
         They stay stored days that can't be read, so that no figure of them is shown. A day whose assets alone are
         damaged keeps its rows. Returns those that were set aside.
         """
-        with self._writer.alone() as leased:
+        with self._writer.hold_lease() as leased:
             still = self._still_damaged([collection for collection, _ in damaged])
             found = [pair for pair in still.values() if not isinstance(pair[1], AssetsDamaged)]
             empty = self._lake.pack([CollectedDay(collection, (), ()) for collection, _ in found])
@@ -66,7 +66,7 @@ class Repairer:
 
         A day stays as it is where one of its collections, that was not set aside, can be read nowhere.
         """
-        with self._writer.alone() as leased:
+        with self._writer.hold_lease() as leased:
             unreadable: set[date] = set()
             for day in sorted({one.day for one in damage if one.is_current and one.day is not None}):
                 for is_running in (False, True):

@@ -19,7 +19,7 @@ D = TypeVar("D", CollectedDay, PackedDay)
 FELL_BY = 0.1
 """A fall of a day's total by more than this part of it is told."""
 
-OVERTAKEN = "overtaken"
+SUPERSEDED = "overtaken"
 """The code of an answer in whose place a later one is held, which is no failure."""
 
 NOT_TRIED, NOT_BEGUN = "not_tried", "not_begun"
@@ -40,14 +40,14 @@ class RejectReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeepStored:
     """The stored day stays, because the new answer holds less; `code` and `why` say in what."""
 
     code: str
     why: str
 
 
-def decide_replacement(new: D, held: Collection | None, *, force: bool = False) -> D | Kept:
+def decide_replacement(new: D, held: Collection | None, *, force: bool = False) -> D | KeepStored:
     """The day as it is to be committed, with an issue where its total fell; or why the stored one stays.
 
     Of a day that was collected while it ran, hours alone are compared: it was not whole. With `force`, an answer that
@@ -55,7 +55,7 @@ def decide_replacement(new: D, held: Collection | None, *, force: bool = False) 
     """
     found = new.collection
     if not found.head.covered and not found.rows:
-        return Kept(NO_DATA, "the source has no data for this day" + (_KEPT if held else ""))
+        return KeepStored(NO_DATA, "the source has no data for this day" + (_KEPT if held else ""))
     if held is None:
         return new
     lower = _find_loss(found, held)
@@ -65,33 +65,38 @@ def decide_replacement(new: D, held: Collection | None, *, force: bool = False) 
     return new if held.is_running and not found.is_running else _told_if_fallen(new, held)
 
 
-def of_lost_day(kept: Kept) -> Kept:
+def of_lost_day(kept: KeepStored) -> KeepStored:
     """The same, where the stored day is only known to have held more, and can't be read any more."""
     return replace(kept, why=kept.why.replace(_KEPT, _LOST))
 
 
-def overtaken(new: CollectedDay | PackedDay, held: Collection | None, now: datetime) -> Kept | None:
-    """Why an answer is not looked at any further: a later one is held, as two may ask for the same day at once.
+def is_superseded(new: CollectedDay | PackedDay, held: Collection | None, now: datetime) -> bool:
+    """Whether the stored day was collected after this one: two processes may collect a day at the same time.
 
-    What was collected in times to come, by a clock that was set back since, is not later.
+    A stored day from the future (the clock was set back since) supersedes nothing.
     """
-    if held is None or not new.collection.collected_at < held.collected_at <= now:
-        return None
-    return Kept(OVERTAKEN, f"superseded by a newer collection, started at {held.collected_at:%Y-%m-%d %H:%M:%S}Z")
+    return held is not None and new.collection.collected_at < held.collected_at <= now
 
 
-def _find_loss(found: Collection, held: Collection) -> Kept | None:
+def keep_newer(held: Collection) -> KeepStored:
+    """Keep the stored day, which supersedes the new answer."""
+    return KeepStored(
+        SUPERSEDED, f"superseded by a newer collection, started at {held.collected_at:%Y-%m-%d %H:%M:%S}Z"
+    )
+
+
+def _find_loss(found: Collection, held: Collection) -> KeepStored | None:
     """In what the new answer holds less than the stored day (B11)."""
     if not held.is_running or found.is_running:
         if not found.has_assets and held.has_assets:
-            return Kept(RejectReason.ASSETS_FAILED, f"the source returned no assets for this day{_KEPT}")
+            return KeepStored(RejectReason.ASSETS_FAILED, f"the source returned no assets for this day{_KEPT}")
         if _lacks_metrics(found) and not _lacks_metrics(held):
-            return Kept(RejectReason.METRICS_FAILED, f"Prometheus returned no data for this day{_KEPT}")
+            return KeepStored(RejectReason.METRICS_FAILED, f"Prometheus returned no data for this day{_KEPT}")
     lower = _shortfalls(found, held)
     if not lower or ([figure.name for figure in lower] == ["hours_covered"] and _is_same_answer(found, held)):
         return None
     code = RejectReason.FEWER_HOURS if lower[0].name == "hours_covered" else RejectReason.LESS_COMPLETE
-    return Kept(code, f"the source returned less: {', '.join(map(str, lower))}{_KEPT} (to replace it: {_FORCE})")
+    return KeepStored(code, f"the source returned less: {', '.join(map(str, lower))}{_KEPT} (to replace it: {_FORCE})")
 
 
 def _is_same_answer(found: Collection, held: Collection) -> bool:
@@ -142,7 +147,7 @@ def _not_below(new: D, held: Collection) -> D:
     return replace(new, collection=replace(new.collection, completeness=most))
 
 
-def _forced(new: D, held: Collection, lower: Kept) -> D:
+def _forced(new: D, held: Collection, lower: KeepStored) -> D:
     head = new.collection.head
     message = f"`{_FORCE}` replaced a day that held more: {lower.why.partition(_KEPT)[0]}"
     facts = {"collection": new.collection.id, "replaced": held.id, "at": rfc3339(new.collection.collected_at)}

@@ -91,7 +91,7 @@ class SavingsBatch:
         return stored
 
     def _commit(self, waiting: Sequence[_PackedAnswer]) -> None:
-        with self._writer.alone() as leased:
+        with self._writer.hold_lease() as leased:
             for day in sorted({answer.day.day for answer in waiting}):
                 of_day = [answer for answer in waiting if answer.day.day == day]
                 leased.replace_savings([answer.content for answer in of_day if answer.content is not None])

@@ -73,7 +73,7 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class KnownDays:
     """What is known of an account's days. begins: the first day that its source holds, where that was found out.
 
     source: what stands for the server that is asked, which several accounts may share; None where it is unknown.
@@ -87,13 +87,13 @@ class History:
     @classmethod
     def of(
         cls, account_id: str, days: Mapping[date, CoveredDay], begins: date | None, source: str | None = None
-    ) -> "History":
+    ) -> "KnownDays":
         """With where it begins, unless that was found out while the source was empty: it has been filled since."""
         is_true = begins is None or not any(day < begins and one.is_held for day, one in days.items())
         return cls(account_id, days, begins if is_true else None, source)
 
 
-def due(histories: Iterable[History], now: datetime, policy: Policy) -> list[Due]:
+def due(histories: Iterable[KnownDays], now: datetime, policy: Policy) -> list[Due]:
     """What is to be collected now: running days, then missing ones, the newest first, and accounts taking turns.
 
     Accounts that failed when they were last asked come after all others, which need not wait for them. Accounts of a
@@ -106,7 +106,7 @@ def due(histories: Iterable[History], now: datetime, policy: Policy) -> list[Due
     return sorted(in_turns, key=lambda one: one.has_failed)
 
 
-def history_found(history: History, now: datetime, policy: Policy) -> date | None:
+def history_found(history: KnownDays, now: datetime, policy: Policy) -> date | None:
     """The first day that the source holds; None where it is not known yet. One that holds nothing begins today."""
     return _looked_back(history, now.date(), policy).begins
 
@@ -115,7 +115,7 @@ def _urgency(one: Due) -> tuple[int, int]:
     return one.reason, -one.day.toordinal()
 
 
-def _due_of(history: History, now: datetime, policy: Policy) -> Iterator[Due]:
+def _due_of(history: KnownDays, now: datetime, policy: Policy) -> Iterator[Due]:
     today, has_failed = now.date(), _failed_last(history)
     running = history.days.get(today)
     newest = running or history.days.get(today - ONE_DAY)
@@ -141,12 +141,12 @@ def _due_of(history: History, now: datetime, policy: Policy) -> Iterator[Due]:
             yield Due(Reason.UNSETTLED, day, history.account_id, has_failed)
 
 
-def _sources_away(histories: Iterable[History], now: datetime, policy: Policy) -> set[str]:
+def _sources_away(histories: Iterable[KnownDays], now: datetime, policy: Policy) -> set[str]:
     """Sources of several accounts that failed for so many days on end a moment ago, whosever days they were.
 
     Each account has longer waits of its own, so that one that always fails holds the others for a moment only.
     """
-    of_source: dict[str, list[History]] = defaultdict(list)
+    of_source: dict[str, list[KnownDays]] = defaultdict(list)
     for history in histories:
         if history.source is not None:
             of_source[history.source].append(history)
@@ -159,7 +159,7 @@ def _sources_away(histories: Iterable[History], now: datetime, policy: Policy) -
     }
 
 
-def _newest_failed(history: History, now: datetime, policy: Policy) -> date:
+def _newest_failed(history: KnownDays, now: datetime, policy: Policy) -> date:
     """The newest day of those that failed on end: its source went away, and nothing before it is asked for now.
 
     Newer days are asked for, so that old ones that always fail hold none of them. The first day ever, where none did.
@@ -172,7 +172,7 @@ def _newest_failed(history: History, now: datetime, policy: Policy) -> date:
     return max(one.day for one in failed) if is_waiting else date.min
 
 
-def _failed_on_end(histories: Iterable[History]) -> list[CoveredDay]:
+def _failed_on_end(histories: Iterable[KnownDays]) -> list[CoveredDay]:
     """The days that met what others would meet, too, since these accounts were last answered for any day."""
     known = [one for history in histories for one in history.days.values()]
     answered = max(map(_answered_at, known), default=_NEVER)
@@ -205,7 +205,7 @@ def _is_deadly(known: CoveredDay) -> bool:
     return known.last_error is not None and known.last_error[0] == READER_DIED
 
 
-def _failed_last(history: History) -> bool:
+def _failed_last(history: KnownDays) -> bool:
     """Whether the newest attempt met an error."""
     last = max((one for one in history.days.values() if one.tried_at is not None), key=_tried_at, default=None)
     return last is not None and _met_an_error(last)
@@ -215,7 +215,7 @@ def _tried_at(one: CoveredDay) -> datetime:
     return one.tried_at or _NEVER
 
 
-def _candidates(history: History, today: date, policy: Policy) -> Iterator[date]:
+def _candidates(history: KnownDays, today: date, policy: Policy) -> Iterator[date]:
     """The days before today that the source may hold, the newest first."""
     if history.begins is None:
         yield from _looked_back(history, today, policy).days
@@ -236,7 +236,7 @@ class _LookedBack:
     begins: date | None = None
 
 
-def _looked_back(history: History, today: date, policy: Policy) -> _LookedBack:
+def _looked_back(history: KnownDays, today: date, policy: Policy) -> _LookedBack:
     """Day by day back from yesterday, until so many empty ones follow on one another that the history seems to end.
 
     Then single days before are probed, because a source may have been switched off for a while: one that holds
@@ -270,7 +270,7 @@ def _probes(day: date, today: date, policy: Policy) -> list[date]:
     return probes if last >= day or last in probes else [*probes, last]
 
 
-def _is_any_open(days: Iterable[date], history: History) -> bool:
+def _is_any_open(days: Iterable[date], history: KnownDays) -> bool:
     """Whether what a day holds is not known yet: it was not tried, or met an error."""
     known = (history.days.get(day) for day in days)
     return any(one is None or not (one.is_held or _is_empty(one)) for one in known)

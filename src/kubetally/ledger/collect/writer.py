@@ -13,7 +13,7 @@ import structlog
 
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
-from kubetally.ledger.collect.lease import PATIENCE_SECONDS, alone
+from kubetally.ledger.collect.lease import LEASE_WAIT_SECONDS, hold_lease
 from kubetally.ledger.collect.match import Matched, match_coverage
 from kubetally.ledger.ports.coverage import Coverage
 from kubetally.ledger.ports.damage import FileDamage, LakeBehind
@@ -77,12 +77,12 @@ class LakeWriter:
         clock: Clock,
         *,
         log_files: LogFiles | None = None,
-        patience_seconds: float = PATIENCE_SECONDS,
+        wait_seconds: float = LEASE_WAIT_SECONDS,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.lake, self.coverage, self.clock = lake, coverage, clock
         self._leases, self._log_files = leases, log_files
-        self._patience_seconds, self._pause = patience_seconds, pause
+        self._wait_seconds, self._pause = wait_seconds, pause
         self._is_mended = False
         self._matched_version = -1
 
@@ -94,14 +94,14 @@ class LakeWriter:
         is_torn = self.lake.is_torn()
         if self.coverage.pending() or is_torn:
             self._is_mended = self._is_mended and not is_torn
-            with self.alone():  # who is alone resolves them first
+            with self.hold_lease():  # who is alone resolves them first
                 pass
         if self._may_differ():
-            with self.alone():
+            with self.hold_lease():
                 self.match()
 
     def match(self) -> Matched:
-        """Make the database agree with the lake about what is stored; within `alone`. Raises LakeBehind, StoreError."""
+        """Update the database to what the lake stores; call within `hold_lease`. Raises LakeBehind, StoreError."""
         version = self.lake.newest_version()
         self._forget_log_files()
         matched = match_coverage(self.lake, self.coverage, self.clock.now())
@@ -130,10 +130,10 @@ class LakeWriter:
         return False
 
     @contextmanager
-    def alone(self) -> Iterator[LeasedLake]:
+    def hold_lease(self) -> Iterator[LeasedLake]:
         """Be the only one who writes, with nothing left open by others. Raises AnotherWriter, StoreError."""
-        with alone(
-            self._leases, COMMITTER, self.lake.url, patience_seconds=self._patience_seconds, pause=self._pause
+        with hold_lease(
+            self._leases, COMMITTER, self.lake.url, wait_seconds=self._wait_seconds, pause=self._pause
         ) as lease:
             self.resolve_pending()
             try:
@@ -159,7 +159,7 @@ class LakeWriter:
             self._log_files.keep(self.lake.log_versions())
 
     def resolve_pending(self) -> None:
-        """See what became of collections that were noted and not confirmed; within `alone`. Raises StoreError."""
+        """See what became of collections that were noted and not confirmed; within `hold_lease`. Raises StoreError."""
         pending = self.coverage.pending()
         if pending or not self._is_mended:
             self._mend([one.id for one in pending])

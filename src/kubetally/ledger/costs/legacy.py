@@ -10,7 +10,7 @@ from kubetally.domain.metrics import INFRASTRUCTURE
 from kubetally.domain.series import LegacySums, legacy_sum
 from kubetally.domain.window import Window
 from kubetally.ledger.costs.live import DeadlinePassed
-from kubetally.ledger.costs.requests import elapsed, newest
+from kubetally.ledger.costs.requests import clip_to_limit, elapsed
 from kubetally.ledger.ports.sources import SeriesSource
 
 
@@ -26,7 +26,9 @@ async def with_legacy(
         message = "the old sums are made of samples of a Prometheus, and none is known of this cluster"
         return _without(costs, Issue(IssueKind.NOT_MEASURED, message, None, costs.window, "legacy"))
     try:
-        found = await metrics.points(newest(elapsed(samples or costs.window, now)), tuple(INFRASTRUCTURE.values()))
+        found = await metrics.points(
+            clip_to_limit(elapsed(samples or costs.window, now)), tuple(INFRASTRUCTURE.values())
+        )
     except (SourceError, RequestError) as error:
         return _failed(costs, metrics.url, error)
     warnings = (replace(issue, subject="legacy") for issue in found.issues)

@@ -158,7 +158,7 @@ class LiveFetch:
         beside = await measured
         return await self._calculate(
             0,
-            booked,
+            book_request,
             self._source.url,
             part,
             reading,
@@ -173,7 +173,7 @@ class LiveFetch:
             logs.warning("deadline_passed", **facts, duration_seconds=round(seconds, 3))
 
 
-def booked(
+def book_request(
     url: str,
     part: Question,
     read: Reading,

@@ -45,7 +45,7 @@ def elapsed(window: Window, now: datetime) -> Window:
     return window.until(now) or Window(window.start, window.start)
 
 
-def newest(window: Window) -> Window:
+def clip_to_limit(window: Window) -> Window:
     """What of a window a source is asked for: its newest `MAX_DAYS` days."""
     first = window.end - MAX_DAYS * DAY
     return Window(max(window.start, midnight(first)), window.end)

@@ -7,7 +7,7 @@ from datetime import datetime
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.series import MOST_POINTS, MeasuredSeries, TooManyPoints
 from kubetally.domain.window import Window
-from kubetally.ledger.costs.requests import MAX_DAYS, elapsed, newest
+from kubetally.ledger.costs.requests import MAX_DAYS, clip_to_limit, elapsed
 from kubetally.ledger.ports.sources import SeriesSource
 
 
@@ -20,7 +20,7 @@ async def series_of(
 
     Raises: TooManyPoints, SourceError, RequestError.
     """
-    asked = newest(elapsed(window, now))
+    asked = clip_to_limit(elapsed(window, now))
     found = await metrics.points(asked, names)
     if found.count > most:
         raise TooManyPoints(found.count, most)

@@ -21,7 +21,7 @@ from kubetally.ledger.ports.coverage import Coverage, Progress
 from kubetally.ledger.ports.damage import CollectionGone, DayDamaged
 from kubetally.ledger.ports.lake import HISTORY_KEPT, Lake
 
-RUNNING_KEPT = timedelta(minutes=15)
+RUNNING_DAY_MAX_AGE = timedelta(minutes=15)
 """How long the copy of a running day stands for what its source would answer."""
 
 _NOT_REPLACED = frozenset[str]({*RejectReason, NO_DATA})
@@ -198,7 +198,7 @@ def _read(lake: Lake, collections: Sequence[Collection], now: datetime) -> tuple
         middle = len(collections) // 2
         (days, bad), (later, worse) = _read(lake, collections[:middle], now), _read(lake, collections[middle:], now)
         return [*days, *later], [*bad, *worse]
-    return [StoredDay(one.booked(rows[one.id]), one.source, one.state_at(now)) for one in collections], []
+    return [StoredDay(one.with_rows(rows[one.id]), one.source, one.state_at(now)) for one in collections], []
 
 
 def _could_not_be_read(
@@ -223,6 +223,6 @@ def _usable(collections: Iterable[Collection], window: Window, now: datetime) ->
         if not window.contains(one.head.window):
             continue
         end = window_of(one.day).end
-        is_fresh = now < end and timedelta() <= now - one.collected_at < RUNNING_KEPT
+        is_fresh = now < end and timedelta() <= now - one.collected_at < RUNNING_DAY_MAX_AGE
         if not one.is_running or is_fresh or now - end > DAY:
             yield one

@@ -127,7 +127,7 @@ def _compared(
         rows = lake().rows([stored])[stored.id]
     except StoreError as error:
         return Replayed(answer, Outcome.DAMAGED, booking, why=error)
-    comparison = compare_bookings(booking, stored.booked(rows), is_in_doubt=is_in_doubt)
+    comparison = compare_bookings(booking, stored.with_rows(rows), is_in_doubt=is_in_doubt)
     return Replayed(answer, Outcome.DIFFERENT if comparison.differences else Outcome.SAME, booking, comparison)
 
 

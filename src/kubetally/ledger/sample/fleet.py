@@ -15,7 +15,7 @@ from kubetally.domain.allocation import Kind
 from kubetally.domain.asset import Asset
 from kubetally.domain.booking import Booking
 from kubetally.domain.cluster_costs import KUBECOST, OPENCOST, SourceIdentity
-from kubetally.domain.collection import SETTLES_AFTER, CollectedDay, collected, window_of
+from kubetally.domain.collection import SETTLES_AFTER, CollectedDay, new_collected_day, window_of
 from kubetally.domain.component import Component, Costs, NetworkClasses
 from kubetally.domain.row import Cause, Row
 from kubetally.domain.savings import CollectedSavings
@@ -216,7 +216,7 @@ class SampleCluster:
         told = SourceIdentity(head.source, self.product, "sample", self.name, self.name)
         at = datetime.combine(day, datetime.min.time(), UTC) + timedelta(days=1) + SETTLES_AFTER
         identity = hashlib.blake2b(f"{account_id}/{day}".encode(), digest_size=16).hexdigest()
-        return collected(identity, account_id, day, at, told, head, assets)
+        return new_collected_day(identity, account_id, day, at, told, head, assets)
 
     def _assets(self, contents: _Contents, rows: Sequence[Row], network: int, window: Window) -> list[Asset]:
         """The bill of a day. An OpenCost lists no network: its traffic is charged to rows alone."""

@@ -17,7 +17,7 @@ import structlog
 from kubetally.domain.account import Account
 from kubetally.domain.window import Clock
 from kubetally.ledger.collect.collector import Booked, DayReader
-from kubetally.ledger.collect.reader import DAYS_PER_CLUSTER, GoOn, Unread, not_tried
+from kubetally.ledger.collect.reader import DAYS_PER_CLUSTER, ShouldContinue, Unread, not_tried
 from kubetally.ledger.collect.schedule import READER_DIED
 from kubetally.settings import Settings
 from kubetally.tasks import task_group
@@ -71,7 +71,7 @@ class ReaderPool:
         """Days in whose reading a process died: never read here, where all would end with it, and one by one there."""
 
     async def days(
-        self, account: Account, days: Sequence[date], go_on: GoOn = lambda: True
+        self, account: Account, days: Sequence[date], should_continue: ShouldContinue = lambda: True
     ) -> AsyncIterator[Booked | Unread]:
         """As `Reader.days`. Where a process dies, the days in hand are told as unread, and the others are left."""
         deadly = [day for day in days if (account.id, day) in self._crashed_days]
@@ -79,12 +79,12 @@ class ReaderPool:
         self._turns += 1
         try:
             if left and self._free() is None:
-                async for found in self._here.days(account, left, lambda: go_on() and self._free() is None):
+                async for found in self._here.days(account, left, lambda: should_continue() and self._free() is None):
                     left.remove(_day_of(found))
                     self._note(found, is_last=not left)
                     yield found
             for some in (left, *([day] for day in deadly)):
-                async for found in self._in_process(account, some, go_on, has_to_be=some is not left):
+                async for found in self._in_process(account, some, should_continue, has_to_be=some is not left):
                     yield found
         finally:
             self._turns -= 1
@@ -92,10 +92,10 @@ class ReaderPool:
                 self._rows = 0
 
     async def _in_process(
-        self, account: Account, days: Sequence[date], go_on: GoOn, *, has_to_be: bool
+        self, account: Account, days: Sequence[date], should_continue: ShouldContinue, *, has_to_be: bool
     ) -> AsyncIterator[Booked | Unread]:
         """The days as a process reads them; where there is none, one is waited for if it has to be, else they stay."""
-        if not days or not go_on():
+        if not days or not should_continue():
             return
         fleet = await self._fleet()
         if has_to_be:
@@ -103,7 +103,7 @@ class ReaderPool:
         process = self._free()  # asked now: it may have died meanwhile
         if process is None:
             return
-        async for found in process.days(account, days, fleet, go_on):
+        async for found in process.days(account, days, fleet, should_continue):
             self._crashed_days.discard((account.id, _day_of(found)))
             if isinstance(found, Unread) and found.code == READER_DIED:
                 self._crashed_days.add((account.id, found.day))
@@ -216,7 +216,7 @@ class _Process:
             await self._reap(self._process)
 
     async def days(
-        self, account: Account, days: Sequence[date], fleet: Fleet, go_on: GoOn
+        self, account: Account, days: Sequence[date], fleet: Fleet, should_continue: ShouldContinue
     ) -> AsyncIterator[Booked | Unread]:
         """The days as it reads them; each is taken before it sends the next."""
         number, left = next(self._numbers), list(days)
@@ -233,7 +233,7 @@ class _Process:
                     return
                 left.remove(_day_of(day))
                 yield day
-                self._send(Taken(number, go_on()))
+                self._send(Taken(number, should_continue()))
         finally:
             del self.turns[number]
             self._send(Left(number))

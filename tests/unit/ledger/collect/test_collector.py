@@ -20,11 +20,11 @@ from kubetally.domain.issues import IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window
-from kubetally.ledger.collect.collector import Collector, Report, Waiting
+from kubetally.ledger.collect.collector import Collector, CommitQueue, Report
 from kubetally.ledger.collect.committer import Committer, Outcome
 from kubetally.ledger.collect.lease import AnotherWriter
 from kubetally.ledger.collect.reader import Reader, Unread
-from kubetally.ledger.collect.replacement import OVERTAKEN
+from kubetally.ledger.collect.replacement import SUPERSEDED
 from kubetally.ledger.collect.schedule import ONE_DAY, Policy
 from kubetally.ledger.collect.writer import LakeWriter, LeaseLost
 from kubetally.ledger.ports.leases import COMMITTER
@@ -121,9 +121,7 @@ class World:
 
         reader = Reader(source, no_metrics, self.clock, deadline_seconds=5, new_id=lambda: str(next(numbers)))
         committer = Committer(
-            LakeWriter(
-                self.lake, self.coverage, self.leases, self.clock, patience_seconds=0.2, pause=lambda seconds: None
-            )
+            LakeWriter(self.lake, self.coverage, self.leases, self.clock, wait_seconds=0.2, pause=lambda seconds: None)
         )
         policy = Policy(max_days=30)
         return Collector(
@@ -563,7 +561,7 @@ async def test_what_is_read_faster_than_it_is_written_waits_by_its_rows() -> Non
     def of_rows(rows: int) -> CollectedDay:
         return replace(found, collection=replace(found.collection, rows=rows))
 
-    waiting = Waiting(most_rows=10)
+    waiting = CommitQueue(most_rows=10)
     await waiting.put(of_rows(6))
     second, third = (asyncio.create_task(waiting.put(of_rows(rows))) for rows in (4, 50))
     await asyncio.sleep(0)
@@ -607,7 +605,7 @@ async def test_of_two_answers_the_one_that_was_asked_for_later_holds_whichever_i
     later = await day_of(world)
     committer = Committer(LakeWriter(world.lake, world.coverage, world.leases, world.clock))
     outcomes = [committer.commit(committer.pack([day]))[0] for day in (later, earlier)]  # type: ignore[arg-type]
-    assert [one.code for one in outcomes] == [None, OVERTAKEN]
+    assert [one.code for one in outcomes] == [None, SUPERSEDED]
     assert world.held() == {1: 2_000_000}
     (known,) = world.coverage.days(TODAY - ONE_DAY, TODAY, [account_id(1)])
     assert known.last_error is None, "it is no failure"

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from kubetally.domain.collection import DAMAGED
-from kubetally.ledger.collect.schedule import ONE_DAY, History, Policy, due
+from kubetally.ledger.collect.schedule import ONE_DAY, KnownDays, Policy, due
 from tests.served import NOON_AFTER
 from tests.service import account_id
 from tests.unit.ledger.collect.test_collector import TODAY, Cluster, World
@@ -42,7 +42,7 @@ async def test_damaged_day_is_retried_with_growing_pauses() -> None:
     waits = []
     for attempts in (1, 2, 3, 20):
         one = replace(days[DAY_BEFORE], attempts=attempts, tried_at=NOON_AFTER)
-        history = History(account_id(1), days | {DAY_BEFORE: one}, DAY_BEFORE)
+        history = KnownDays(account_id(1), days | {DAY_BEFORE: one}, DAY_BEFORE)
         minutes = (5, 10, 20, 40, 60, 24 * 60)
         is_due = (
             minute

@@ -13,7 +13,7 @@ from kubetally.domain.completeness import Completeness
 from kubetally.domain.component import NO_CLASSES, Component, Costs
 from kubetally.domain.issues import MISSING_DATA, Issue, IssueKind
 from kubetally.domain.window import Window
-from kubetally.ledger.collect.replacement import OVERTAKEN, Kept, decide_replacement, overtaken
+from kubetally.ledger.collect.replacement import SUPERSEDED, KeepStored, decide_replacement, is_superseded, keep_newer
 
 DAY = date(2026, 11, 20)
 WHOLE = window_of(DAY)
@@ -51,7 +51,7 @@ def test_a_first_answer_is_taken_and_an_empty_one_never() -> None:
     first = day()
     assert decide_replacement(first, None) == first
     empty = decide_replacement(day(cpu=0, hours=0), None)
-    assert isinstance(empty, Kept)
+    assert isinstance(empty, KeepStored)
     assert empty.code == "no_data"
     assert "stays" not in empty.why
 
@@ -67,7 +67,7 @@ def test_a_first_answer_is_taken_and_an_empty_one_never() -> None:
 )
 def test_an_answer_that_knows_less_replaces_nothing(new: CollectedDay, code: str) -> None:
     verdict = decide_replacement(new, day().collection)
-    assert isinstance(verdict, Kept)
+    assert isinstance(verdict, KeepStored)
     assert verdict.code == code
     assert "the stored day was kept" in verdict.why
 
@@ -112,7 +112,7 @@ def test_a_day_that_lacks_hours_never_settles(hours: int) -> None:
 
 def test_the_copy_of_a_running_day_stays_where_the_whole_day_has_fewer_hours() -> None:
     verdict = decide_replacement(day(hours=1), day(hours=23, is_running=True).collection)
-    assert isinstance(verdict, Kept)
+    assert isinstance(verdict, KeepStored)
     assert verdict.code == "fewer_hours"
 
 
@@ -125,17 +125,17 @@ def test_a_fall_is_told_until_the_total_is_up_again() -> None:
         assert [issue.facts for issue in again.collection.head.issues] == ([{"from": 100}] if is_told else [])
 
 
-def test_an_answer_gives_way_to_one_that_was_asked_for_later_unless_that_was_in_times_to_come() -> None:
+def test_newer_stored_day_supersedes_unless_it_is_from_the_future() -> None:
     earlier, later = day(after=1), day(after=2).collection
     afterwards, before = later.collected_at + timedelta(minutes=1), later.collected_at - timedelta(minutes=1)
-    late = overtaken(earlier, later, afterwards)
-    assert late is not None
-    assert late.code == OVERTAKEN
+    assert is_superseded(earlier, later, afterwards)
+    late = keep_newer(later)
+    assert late.code == SUPERSEDED
     assert "2026-11-21 02:00:00Z" in late.why
-    assert overtaken(earlier, later, before) is None, "the clock was set back"
-    assert overtaken(day(after=2), later, afterwards) is None
-    assert overtaken(day(after=3), later, afterwards) is None
-    assert overtaken(earlier, None, afterwards) is None
+    assert not is_superseded(earlier, later, before), "the clock was set back"
+    assert not is_superseded(day(after=2), later, afterwards)
+    assert not is_superseded(day(after=3), later, afterwards)
+    assert not is_superseded(earlier, None, afterwards)
 
 
 FULL = Completeness(24, 96, 1344, 1080, 1344)
@@ -152,7 +152,7 @@ def of(figures: Completeness, *issues: Issue, is_running: bool = False) -> Colle
 def test_a_poorer_answer_replaces_nothing_and_both_figures_are_told(name: str, stored_while_running: bool) -> None:
     poorer = replace(FULL, **{name: 0.0})
     verdict = decide_replacement(of(poorer), of(FULL, is_running=stored_while_running).collection)
-    assert isinstance(verdict, Kept)
+    assert isinstance(verdict, KeepStored)
     assert verdict.code == "less_complete"
     assert f"0 {'node' if name == 'node_hours' else 'container'}-hours" in verdict.why
     assert f"{getattr(FULL, name)} are stored" in verdict.why
@@ -173,7 +173,7 @@ def test_small_losses_do_not_add_up() -> None:
         verdict = decide_replacement(of(replace(FULL, node_hours=95.7)), stored.collection)
         assert isinstance(verdict, CollectedDay)
         stored = verdict
-    assert isinstance(decide_replacement(of(replace(FULL, node_hours=95.4)), stored.collection), Kept)
+    assert isinstance(decide_replacement(of(replace(FULL, node_hours=95.4)), stored.collection), KeepStored)
 
 
 def test_rows_that_came_twice_in_the_stored_day_may_be_missing() -> None:
@@ -183,8 +183,10 @@ def test_rows_that_came_twice_in_the_stored_day_may_be_missing() -> None:
     verdict = decide_replacement(of(once), stored)
     assert isinstance(verdict, CollectedDay)
     assert verdict.collection.completeness == once
-    assert isinstance(decide_replacement(of(once, twice), stored), Kept), "they came twice again, and less of them"
-    assert isinstance(decide_replacement(of(replace(once, container_hours=1000)), stored), Kept)
+    assert isinstance(decide_replacement(of(once, twice), stored), KeepStored), (
+        "they came twice again, and less of them"
+    )
+    assert isinstance(decide_replacement(of(replace(once, container_hours=1000)), stored), KeepStored)
 
 
 def test_a_forced_answer_replaces_a_fuller_day_and_is_recorded() -> None:
@@ -197,7 +199,7 @@ def test_a_forced_answer_replaces_a_fuller_day_and_is_recorded() -> None:
     assert issue.facts == {"collection": "id", "replaced": "id", "at": "2026-11-21T01:00:00Z"}
     assert "48 node-hours where 96 are stored" in issue.message
     assert decide_replacement(of(FULL), of(FULL).collection, force=True) == of(FULL), "nothing was forced"
-    assert isinstance(decide_replacement(day(hours=0), of(FULL).collection, force=True), Kept), (
+    assert isinstance(decide_replacement(day(hours=0), of(FULL).collection, force=True), KeepStored), (
         "no data replaces nothing"
     )
 
@@ -208,10 +210,11 @@ def test_same_answer_examined_closer_replaces_more_hours() -> None:
     closer = replace(lacking, collection=replace(lacking.collection, completeness=replace(FULL, hours_covered=21)))
     assert decide_replacement(closer, stored) == closer
     another = replace(closer, collection=replace(closer.collection, rows=2))
-    assert isinstance(decide_replacement(another, stored), Kept)
+    assert isinstance(decide_replacement(another, stored), KeepStored)
     poorer = replace(FULL, hours_covered=21, usage_hours=0)
     assert isinstance(
-        decide_replacement(replace(closer, collection=replace(closer.collection, completeness=poorer)), stored), Kept
+        decide_replacement(replace(closer, collection=replace(closer.collection, completeness=poorer)), stored),
+        KeepStored,
     )
 
 
@@ -220,15 +223,15 @@ def test_rows_without_evidence_are_kept_unless_more_is_stored() -> None:
     head = replace(lossy.collection.head, covered=())
     lossy = replace(lossy, collection=replace(lossy.collection, head=head))
     assert decide_replacement(lossy, None) == lossy
-    assert isinstance(decide_replacement(lossy, of(FULL).collection), Kept)
+    assert isinstance(decide_replacement(lossy, of(FULL).collection), KeepStored)
 
 
 def test_a_node_that_the_stored_day_had_twice_may_be_missing() -> None:
     twice = Issue(IssueKind.MACHINE_TWICE, "listed twice", facts={"assets": ("node n1 (4.8)", "disk d1 (0.1)")})
     once = replace(FULL, node_hours=72)
     assert isinstance(decide_replacement(of(once, twice), of(FULL).collection), CollectedDay)
-    assert isinstance(decide_replacement(of(once), of(FULL).collection), Kept)
-    assert isinstance(decide_replacement(of(once, twice), of(FULL, twice).collection), Kept)
+    assert isinstance(decide_replacement(of(once), of(FULL).collection), KeepStored)
+    assert isinstance(decide_replacement(of(once, twice), of(FULL, twice).collection), KeepStored)
 
 
 def test_a_machine_that_was_stored_twice_is_measured_once() -> None:

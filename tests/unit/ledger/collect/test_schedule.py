@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import NO_DATA, CoveredDay, window_of
-from kubetally.ledger.collect.schedule import ONE_DAY, READER_DIED, Due, History, Policy, Reason, due, history_found
+from kubetally.ledger.collect.schedule import ONE_DAY, READER_DIED, Due, KnownDays, Policy, Reason, due, history_found
 
 NOW = datetime(2026, 11, 24, 12, 7, tzinfo=UTC)
 TODAY = NOW.date()
@@ -30,15 +30,15 @@ def failed(day: date, tried_at: datetime, attempts: int = 1) -> CoveredDay:
     return CoveredDay("a", day, attempts=attempts, tried_at=tried_at, last_error=("source_unreachable", "refused"))
 
 
-def history(days: Iterable[CoveredDay] = (), begins: date | None = None) -> History:
-    return History("a", {one.day: one for one in days}, begins)
+def history(days: Iterable[CoveredDay] = (), begins: date | None = None) -> KnownDays:
+    return KnownDays("a", {one.day: one for one in days}, begins)
 
 
 def ago(days: int) -> date:
     return TODAY - days * ONE_DAY
 
 
-def due_days(found: History, now: datetime = NOW) -> list[tuple[Reason, int]]:
+def due_days(found: KnownDays, now: datetime = NOW) -> list[tuple[Reason, int]]:
     """What is due: why, and how many days ago it is."""
     return [(one.reason, (now.date() - one.day).days) for one in due([found], now, POLICY)]
 
@@ -147,7 +147,7 @@ def test_an_answer_of_any_day_says_that_the_source_is_back() -> None:
 
 
 def test_source_failing_two_accounts_is_left_alone_for_all() -> None:
-    def of(account_id: str, *days: CoveredDay, source: str = "http://one") -> History:
+    def of(account_id: str, *days: CoveredDay, source: str = "http://one") -> KnownDays:
         return replace(history(days), account_id=account_id, source=source)
 
     away = [of(id_, failed(ago(2), NOW - timedelta(minutes=4))) for id_ in ("a", "b")]
@@ -209,7 +209,7 @@ def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
 
 
 def test_accounts_take_turns() -> None:
-    found = due([history(), History("b", {}), History("c", {})], NOW, POLICY)
+    found = due([history(), KnownDays("b", {}), KnownDays("c", {})], NOW, POLICY)
     assert [one.account_id for one in found[:6]] == ["a", "b", "c", "a", "b", "c"]
 
 
@@ -223,9 +223,9 @@ def walk(holds: set[int], policy: Policy = POLICY) -> tuple[set[int], set[int], 
     asked: set[int] = set()
     for _ in range(100):
         now = NOW
-        found = History("a", known, begins)
+        found = KnownDays("a", known, begins)
         begins = begins or history_found(found, now, policy)
-        dues = [one for one in due([History("a", known, begins)], now, policy) if one.reason is not Reason.UNSETTLED]
+        dues = [one for one in due([KnownDays("a", known, begins)], now, policy) if one.reason is not Reason.UNSETTLED]
         if not dues:
             return {(TODAY - day).days for day, one in known.items() if one.is_held}, asked, begins
         for one in dues:

@@ -17,7 +17,7 @@ from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import DAY, HOUR, Window
 from kubetally.ledger.costs.join import get_cluster_costs
-from kubetally.ledger.costs.requests import MAX_DAYS, newest
+from kubetally.ledger.costs.requests import MAX_DAYS, clip_to_limit
 from kubetally.ledger.ports.sources import About
 from tests.served import NOON_AFTER, FixedClock
 from tests.unit.ledger.costs.test_cost_service import Source
@@ -155,7 +155,7 @@ def test_the_newest_are_the_end_of_any_window_and_never_more_than_it() -> None:
     def holds(length: int, before: int) -> None:
         end = END - timedelta(minutes=before)
         window = Window(end - timedelta(minutes=length), end)
-        found = newest(window)
+        found = clip_to_limit(window)
         assert found.end == window.end
         assert window.contains(found)
         assert found == window or found.end - found.start >= MOST
