@@ -17,10 +17,10 @@ from kubetally import samples
 from kubetally.domain.allocation import Kind
 from kubetally.domain.booking import Booking, book
 from kubetally.domain.component import Costs
-from kubetally.domain.garbage import gc_paused
 from kubetally.domain.idle_shares import order_rows, share_idle
 from kubetally.domain.reading import Reading
 from kubetally.domain.window import Window, parse_instant
+from kubetally.garbage import gc_paused
 from kubetally.samples.recorded import RecordedCluster
 from kubetally.sources.faults import Answer
 from kubetally.sources.opencost.allocations import read_allocations
@@ -172,6 +172,7 @@ def _close(some: Mapping[str, float], others: Mapping[str, float]) -> bool:
     return some.keys() == others.keys() and all(isclose(some[key], others[key], rel_tol=1e-12) for key in some)
 
 
+@gc_paused()
 def booked_answers(allocations: Answer, assets: Answer, start: str, end: str) -> Booking:
     """A day as `CostModelSource.read` and `book` make it of its two answers."""
     window = Window(parse_instant(start), parse_instant(end))

@@ -18,7 +18,6 @@ from kubetally.domain.component import NO_CLASSES, Component, Costs, NetworkClas
 from kubetally.domain.days_around import DayFacts
 from kubetally.domain.difference import unexplained
 from kubetally.domain.errors import BalanceError
-from kubetally.domain.garbage import gc_paused
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.reading import Reading
@@ -90,7 +89,6 @@ class Booking:
         }
 
 
-@gc_paused()
 def book(reading: Reading) -> Booking:
     """The balanced rows of what a source answered.
 

@@ -11,7 +11,6 @@ from kubetally.domain.cluster_costs import DayState, SourceIdentity
 from kubetally.domain.completeness import Completeness, measure_completeness
 from kubetally.domain.component import Component
 from kubetally.domain.days_around import rows_without
-from kubetally.domain.garbage import gc_paused
 from kubetally.domain.idle_shares import IdleShares, order_rows, share_idle
 from kubetally.domain.issues import Issue, IssueKind, any_missing
 from kubetally.domain.machines import match_machines
@@ -115,7 +114,6 @@ class CollectedDay:
     idle_shares: IdleShares | None = None
 
 
-@gc_paused()
 def new_collected_day(
     collection_id: str,
     account_id: str,
@@ -143,7 +141,6 @@ def new_collected_day(
     return day_to_store(collection, booking.rows, assets)
 
 
-@gc_paused()
 def day_to_store(collection: Collection, rows: Sequence[Row], assets: Sequence[Asset]) -> CollectedDay:
     """A collection with its rows and assets, to be stored for the first time, or once more with all that it has.
 

@@ -19,6 +19,7 @@ from kubetally.domain.issues import any_missing
 from kubetally.domain.metrics import Family
 from kubetally.domain.reading import Reading
 from kubetally.domain.window import Clock, Window, whole_hour
+from kubetally.garbage import gc_paused
 from kubetally.ledger.collect.replacement import NOT_BEGUN, NOT_TRIED
 from kubetally.ledger.collect.schedule import GIVE_UP_AFTER, UNFORESEEN
 from kubetally.ledger.costs.examination import look_around, look_by_hour
@@ -134,16 +135,17 @@ class Reader:
             return _unread(account, day, error)
         except Exception as error:  # a defect met by one cluster must not end the others' collection
             return _unforeseen(account, day, source.url, error)
-        return new_collected_day(
-            self._new_id(),
-            account.id,
-            day,
-            now,
-            identity(source.url, read.about),
-            booking,
-            (*(read.reading.assets or ()), *read.reading.other_assets),
-            is_running=window != window_of(day),
-        )
+        with gc_paused():
+            return new_collected_day(
+                self._new_id(),
+                account.id,
+                day,
+                now,
+                identity(source.url, read.about),
+                booking,
+                (*(read.reading.assets or ()), *read.reading.other_assets),
+                is_running=window != window_of(day),
+            )
 
     async def _read(
         self, account: Account, source: CostSource, metrics: InfrastructureSource | None, window: Window

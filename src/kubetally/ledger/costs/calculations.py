@@ -22,7 +22,7 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from kubetally.domain.errors import SourceError
-from kubetally.domain.garbage import gc_paused
+from kubetally.garbage import gc_paused
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -19,6 +19,7 @@ from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window, covered_hours, spans_without
+from kubetally.garbage import gc_paused
 from kubetally.ledger.costs.examination import look_around
 from kubetally.ledger.costs.requests import Question
 from kubetally.ledger.ports.sources import About, CostSource, InfrastructureSource
@@ -173,6 +174,7 @@ class LiveFetch:
             logs.warning("deadline_passed", **facts, duration_seconds=round(seconds, 3))
 
 
+@gc_paused()
 def book_request(
     url: str,
     part: Question,

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from kubetally.domain.allocation import Allocation
 from kubetally.domain.errors import SourceError
-from kubetally.domain.garbage import gc_paused
 from kubetally.domain.window import Window
+from kubetally.garbage import gc_paused
 from kubetally.sources.faults import AnswerNotUnderstood
 from kubetally.sources.opencost.notes import Notes
 from kubetally.sources.opencost.rows import COST_KEYS, read_row

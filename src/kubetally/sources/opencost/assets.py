@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from kubetally.domain.asset import Asset, AssetDetails, AssetType, Breakdown, node_costs
 from kubetally.domain.component import Costs
-from kubetally.domain.garbage import gc_paused
 from kubetally.domain.money import to_micros
 from kubetally.domain.window import Window, covered_hours
+from kubetally.garbage import gc_paused
 from kubetally.sources.opencost.figures import MOST, known_hours, without_huge
 from kubetally.sources.opencost.notes import Notes
 from kubetally.sources.opencost.spans import life_of, window_of

@@ -18,10 +18,10 @@ from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, Collection, Cover
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
-from kubetally.domain.garbage import gc_paused
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.window import Clock
+from kubetally.garbage import gc_paused
 from kubetally.ledger.ports.account_days import StoredDays
 from kubetally.ledger.ports.coverage import Progress
 from kubetally.ledger.ports.damage import CollectionGone

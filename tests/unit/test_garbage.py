@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kubetally.domain.garbage import gc_paused
+from kubetally.garbage import gc_paused
 
 
 @pytest.fixture(autouse=True)
