@@ -13,28 +13,17 @@ from typing import Any, TypeVar
 
 from kubetally import logs
 from kubetally.domain.errors import RequestError, SourceError
+from kubetally.domain.question.dimensions import Aggregate, parse_aggregates
+from kubetally.domain.question.filter import AllOf, AnyOf, Condition, Field, Filter, Op
+from kubetally.domain.question.matching import matches
 from kubetally.domain.window import Window
 from kubetally.sources.faults import Answer, AnswerNotUnderstood, SourceRefused
+from kubetally.sources.opencost.filters import FilterNotExpressible, aggregate_parameter, to_v1, to_v2
 from kubetally.sources.opencost.wire import (
     AllocationRow,
     Properties,
     decode_allocations,
     decode_object,
-)
-from kubetally.sources.question import (
-    Aggregate,
-    AllOf,
-    AnyOf,
-    Condition,
-    Field,
-    Filter,
-    FilterNotExpressible,
-    Op,
-    aggregate_parameter,
-    matches,
-    parse_aggregates,
-    to_v1,
-    to_v2,
 )
 from kubetally.sources.transport import Transport
 from kubetally.tasks import task_group
@@ -157,7 +146,7 @@ class CostModelClient:
         A filter goes out in both grammars; because older OpenCosts ignore it, the rows that come back are held
         against it once more.
 
-        Raises: SourceError, UnknownAggregate, FilterValueNotSupported, FilterNotApplied.
+        Raises: SourceError, RequestError.
         """
         grouped = parse_aggregates(aggregate) if aggregate else ()
         params = [("includeIdle", str(idle).lower()), ("idle", str(idle).lower())]

@@ -1,7 +1,6 @@
-"""The groups a client may ask for with `aggregate=`."""
+"""The dimensions that rows may be grouped by."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kubetally.domain.errors import RequestError
@@ -32,20 +31,9 @@ _KNOWN = (*_PLAIN, *(f"{name}:KEY" for name in _KEYED), f"{_ALL} (alone)")
 _NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_]")
 
 
-class UnknownAggregate(RequestError):
-    """A group was asked for that a source does not know, or would take for another."""
-
-    code = "unknown_aggregate"
-
-    def __init__(self, name: str, reason: str = "is not a known one") -> None:
-        self.name = name
-        self.known = _KNOWN
-        super().__init__(f"The aggregate {name!r} {reason}; use a comma list of {', '.join(_KNOWN)}")
-
-
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """One group; `name` in the source's spelling, `key` of a label or an annotation as the source keeps it."""
+    """One dimension; `name` in the source's spelling, `key` of a label or an annotation as the source keeps it."""
 
     name: str
     key: str | None = None
@@ -60,29 +48,30 @@ def sanitize_key(key: str) -> str:
 
 
 def parse_aggregates(text: str) -> tuple[Aggregate, ...]:
-    """The groups in `text`, a comma list such as `namespace,label:app`.
+    """The dimensions in `text`, a comma list such as `namespace,label:app`.
 
     Shape:  at least one, in the order asked, each once: a repeated one would only repeat itself in every row's name.
-    Raises: UnknownAggregate, for a name OpenCost would drop in silence, for nothing at all, and for `all` with others.
+    Raises: RequestError, for a name that OpenCost would drop in silence, for an empty one, and for `all` with others.
     """
-    asked = tuple(dict.fromkeys(_one(item.strip()) for item in text.split(",")))
+    asked = tuple(dict.fromkeys(_dimension(item.strip()) for item in text.split(",")))
     if len(asked) > 1 and Aggregate(_ALL) in asked:
-        raise UnknownAggregate(_ALL, "can't be combined with others")
+        raise _unknown(_ALL, "can't be combined with others")
     return asked
 
 
-def aggregate_parameter(aggregates: Iterable[Aggregate]) -> str:
-    """The value of the `aggregate` parameter, not yet URL-encoded."""
-    return ",".join(map(str, aggregates))
-
-
-def _one(item: str) -> Aggregate:
+def _dimension(item: str) -> Aggregate:
     name, colon, key = item.partition(":")
     if name.lower() in _KEYED:
         # The sources accept a bare `label` too, and then add no component to the name: every row becomes one.
         if not key.strip():
-            raise UnknownAggregate(item, "lacks its key")
+            raise _unknown(item, "lacks its key")
         return Aggregate(name.lower(), sanitize_key(key.strip()))
     if colon or name.lower() not in _CANONICAL:
-        raise UnknownAggregate(item)
+        raise _unknown(item, "is unknown")
     return Aggregate(_CANONICAL[name.lower()])
+
+
+def _unknown(name: str, reason: str) -> RequestError:
+    return RequestError(
+        f"the aggregate {name!r} {reason}; use a comma list of {', '.join(_KNOWN)}", code="unknown_aggregate"
+    )

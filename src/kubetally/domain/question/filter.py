@@ -1,46 +1,18 @@
-"""A filter on rows, independent of its spelling (reference: sources.md 1.3)."""
+"""A filter on rows, independent of its text (reference: sources.md 1.3)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from kubetally.domain.errors import RequestError
-from kubetally.sources.question.aggregate import sanitize_key
+from kubetally.domain.question.dimensions import sanitize_key
 
 UNALLOCATED = "__unallocated__"
 """The sources' spelling of "has no value", as a filter's value."""
 
 
-class FilterNotUnderstood(RequestError):
-    """The text of a filter, or the filter made of it, breaks the grammar; `position` counts characters from 0."""
-
-    code = "filter_not_understood"
-
-    def __init__(self, problem: str, text: str | None = None, position: int | None = None) -> None:
-        self.problem, self.text, self.position = problem, text, position
-        where = ""
-        if text is not None and position is not None:
-            where = f" at position {position} ({text[position : position + 20]!r})"
-        super().__init__(f"The filter is not understood{where}: {problem}")
-
-
-class FilterNotExpressible(RequestError):
-    """The filter means something, but this spelling of filters can't say it."""
-
-    code = "filter_not_expressible"
-
-    def __init__(self, spelling: str, problem: str) -> None:
-        self.spelling, self.problem = spelling, problem
-        super().__init__(f"A filter of version {spelling} can't say this: {problem}")
-
-
-class FilterValueNotSupported(RequestError):
-    """A value can't be written in a v2 filter, which has no escapes."""
-
-    code = "filter_value_not_supported"
-
-    def __init__(self, value: str) -> None:
-        self.value = value
-        super().__init__(f"The filter value {value!r} can't be sent: only printable ASCII without double quotes can")
+def not_understood(problem: str) -> RequestError:
+    """The error for a filter that breaks the grammar."""
+    return RequestError(problem, code="filter_not_understood")
 
 
 class Field(StrEnum):
@@ -96,7 +68,7 @@ class Condition:
 
     A label or annotation without `key` compares the keys themselves ("has the key"). Keys are kept as the sources
     keep them. On `services`, which are several, EQUALS and CONTAINS both ask for a service of exactly that name.
-    Raises: FilterNotUnderstood, without values, with an empty key, or with a key where there are none.
+    Raises: RequestError, without values, with an empty key, or with a key of another field.
     """
 
     field: Field
@@ -106,11 +78,13 @@ class Condition:
 
     def __post_init__(self) -> None:
         if not self.values:
-            raise FilterNotUnderstood(f"{self.field.value} is compared with nothing")
+            raise not_understood(f"the filter compares {self.field.value} with no value")
         if self.key is None:
             return
         if self.field not in MAP_FIELDS or not self.key:
-            raise FilterNotUnderstood(f"{self.field.value}[{self.key}]: only label and annotation have keys, not empty")
+            raise not_understood(
+                f"the filter has {self.field.value}[{self.key}]: only label and annotation take a key, not empty"
+            )
         object.__setattr__(self, "key", sanitize_key(self.key))
 
 

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
-from kubetally.sources.question.aggregate import sanitize_key
-from kubetally.sources.question.filter import MAP_FIELDS, UNALLOCATED, AllOf, AnyOf, Condition, Field, Filter, Op
+from kubetally.domain.question.dimensions import sanitize_key
+from kubetally.domain.question.filter import MAP_FIELDS, UNALLOCATED, AllOf, AnyOf, Condition, Field, Filter, Op
 
 DEFAULT_ALIAS_KEYS: Mapping[Field, str] = MappingProxyType(
     {
@@ -63,8 +63,8 @@ def matches(condition: Filter, properties: Properties, *, alias_keys: Mapping[Fi
             return any(matches(part, properties, alias_keys=alias_keys) for part in parts)
         case Condition(_, op, values):
             positive = op.opposite if op.negates else op
-            found = any(_compare(condition, positive, value, properties, alias_keys) for value in values)
-            return found is not op.negates
+            is_match = any(_compare(condition, positive, value, properties, alias_keys) for value in values)
+            return is_match is not op.negates
 
 
 def _compare(condition: Condition, op: Op, value: str, properties: Properties, alias_keys: Mapping[Field, str]) -> bool:
@@ -75,8 +75,8 @@ def _compare(condition: Condition, op: Op, value: str, properties: Properties, a
         names = properties.services or ([""] if op in (Op.EQUALS, Op.CONTAINS) else [])
         return _any_name(names, op, wanted)
     if field in MAP_FIELDS and key is None:
-        held = properties.labels if field is Field.LABEL else properties.annotations
-        return _any_name(held, op, sanitize_key(wanted))
+        names = properties.labels if field is Field.LABEL else properties.annotations
+        return _any_name(names, op, sanitize_key(wanted))
     return _text(_value(field, key, properties, alias_keys), op, wanted)
 
 

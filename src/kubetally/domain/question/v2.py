@@ -1,4 +1,4 @@
-"""Filters in the v2 grammar of OpenCost and Kubecost (reference: sources.md 1.3).
+"""The filter that a text means in the v2 grammar of OpenCost and Kubecost (reference: sources.md 1.3).
 
 filter     = element (("+" element)* | ("|" element)*)      + is AND, | is OR; both need parentheses to mix
 element    = comparison | "(" filter ")"
@@ -10,17 +10,16 @@ import re
 from dataclasses import dataclass
 from typing import NoReturn
 
-from kubetally.sources.question.filter import (
+from kubetally.domain.errors import RequestError
+from kubetally.domain.question.filter import (
     MAP_FIELDS,
     AllOf,
     AnyOf,
     Condition,
     Field,
     Filter,
-    FilterNotExpressible,
-    FilterNotUnderstood,
-    FilterValueNotSupported,
     Op,
+    not_understood,
 )
 
 # Deeper than anybody writes, and far from where Python would stop the recursion for us.
@@ -31,49 +30,12 @@ _TOKEN = re.compile(
 )
 
 
-def to_v2(condition: Filter) -> str:
-    """The value of the `filter` parameter, not yet URL-encoded (`+` must be); empty when every row passes.
-
-    Raises: FilterValueNotSupported, for a value the grammar has no way to write; FilterNotExpressible, for a filter
-            that no row passes.
-    """
-    text, _ = _written(condition)
-    return text
-
-
-def _written(condition: Filter) -> tuple[str, str | None]:
-    """The text and its outermost operator, None when it binds tighter than any."""
-    if isinstance(condition, Condition):
-        return _comparison(condition), None
-    operator = "+" if isinstance(condition, AllOf) else "|"
-    parts = [_written(part) for part in condition.parts]
-    if isinstance(condition, AllOf):
-        parts = [part for part in parts if part[0]]
-    elif not parts:
-        raise FilterNotExpressible("v2", "a choice among nothing, which no row passes")
-    elif any(not text for text, _ in parts):
-        # One of the choices is "every row", so all of it is.
-        return "", None
-    if len(parts) <= 1:
-        return parts[0] if parts else ("", None)
-    return operator.join(text if outer in (None, operator) else f"({text})" for text, outer in parts), operator
-
-
-def _comparison(condition: Condition) -> str:
-    for value in condition.values:
-        if '"' in value or not value.isascii() or not all(map(str.isprintable, value)):
-            raise FilterValueNotSupported(value)
-    key = "" if condition.key is None else f"[{condition.key}]"
-    values = ",".join(f'"{value}"' for value in condition.values)
-    return f"{condition.field.value}{key}{condition.op.value}{values}"
-
-
 def parse_v2(text: str) -> Filter:
-    """The filter that `text` says, URL-decoded; empty text is the filter that every row passes.
+    """The filter that `text` means, URL-decoded; empty text is the filter that every row passes.
 
-    Fields are read in any letter case. OpenCost stops at the first thing it can't place and ignores the rest; here that
-    is an error, so that no part of a filter is lost.
-    Raises: FilterNotUnderstood, with the position.
+    Fields are read in any letter case. OpenCost stops at the first token that it can't place and ignores the rest;
+    here that is an error, so that no part of a filter is lost.
+    Raises: RequestError, with the position.
     """
     tokens = _tokens(text)
     if tokens[0].kind == "end":
@@ -95,17 +57,17 @@ def _tokens(text: str) -> list[_Token]:
     tokens: list[_Token] = []
     position, end = 0, len(text.rstrip())
     while position < end:
-        found = _TOKEN.match(text, position)
-        if found is None or found.lastgroup is None:
+        match = _TOKEN.match(text, position)
+        if match is None or match.lastgroup is None:
             start = len(text) - len(text[position:].lstrip())
             problem = {'"': "the value is not closed", "[": "the key is not closed"}.get(
                 text[start], "values stand in double quotes, operators are " + " ".join(Op)
             )
-            raise FilterNotUnderstood(problem, text, start)
-        kind, word = found.lastgroup, found[found.lastgroup]
-        start = found.start(found.lastgroup) - (kind in ("value", "key"))
+            raise _broken(problem, text, start)
+        kind, word = match.lastgroup, match[match.lastgroup]
+        start = match.start(match.lastgroup) - (kind in ("value", "key"))
         tokens.append(_Token(word if kind == "punctuation" else kind, word, start))
-        position = found.end()
+        position = match.end()
     return [*tokens, _Token("end", "", end)]
 
 
@@ -165,9 +127,15 @@ class _Reader:
         return token
 
     def _accept(self, kind: str) -> bool:
-        found = self._tokens[self._at].kind == kind
-        self._at += found
-        return found
+        is_next = self._tokens[self._at].kind == kind
+        self._at += is_next
+        return is_next
 
     def _fail(self, problem: str) -> NoReturn:
-        raise FilterNotUnderstood(problem, self._text, self._tokens[self._at].position)
+        raise _broken(problem, self._text, self._tokens[self._at].position)
+
+
+def _broken(problem: str, text: str, position: int) -> RequestError:
+    return not_understood(
+        f"the filter can't be read at position {position} ({text[position : position + 20]!r}): {problem}"
+    )
