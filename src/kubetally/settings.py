@@ -68,8 +68,8 @@ class Settings:
     )
     keep_answers: str | None = _setting(
         None,
-        "Folder into which the cost answers of sources are written, compressed, with their questions, for "
-        "`kubetally replay`; off if unset. Nothing is removed from it.",
+        "Folder in which answers of sources are kept, compressed, with their questions, for `kubetally replay`; off if "
+        "unset. Nothing is removed from it.",
     )
     optscale_database_url: str | None = _setting(
         None,

@@ -100,7 +100,7 @@ def _lines(result: "Replayed", account_names: Mapping[str, str]) -> Iterator[str
         yield f"    and {len(differences) - _DIFFERENCES_SHOWN} more (--format json has all)"
     if elsewhere:
         figures = _counted(len(elsewhere), "figure")
-        yield f"    ({figures} of the stored day also came from answers that are not kept, and differ)"
+        yield f"    ({figures} depend on answers that are not in DIR, and differ)"
 
 
 def _words(difference: "Difference") -> str:

@@ -1,7 +1,7 @@
 """Whether two bookings of one window say the same: one that was stored, and one made again from the same answers.
 
-What a Prometheus measured beside them, and what the source answered by the hour or for the days around, is not in those
-answers. Differences that these can make stand apart, as `elsewhere`.
+What a Prometheus measured beside them, and what the source answered by the hour or for the days around, may not have
+been kept. Differences that these can make stand apart then, as `elsewhere`.
 """
 
 from collections import defaultdict
@@ -42,6 +42,14 @@ class Figure(StrEnum):
     GPU_USAGE = "gpu_usage_hours"
 
 
+class Beside(StrEnum):
+    """Answers beside those of the day itself that a booking may depend on."""
+
+    METRICS = "metrics"
+    HOURS = "hours"
+    DAYS_AROUND = "days_around"
+
+
 COST_FIGURES = frozenset({Figure.COMPONENT_COST, Figure.KIND_COST, Figure.NAMESPACE_COST, Figure.POD_COST})
 _REQUESTS = (Figure.CPU_REQUEST, Figure.RAM_REQUEST, Figure.GPU_REQUEST)
 _USAGE = (Figure.CPU_USAGE, Figure.RAM_USAGE, Figure.GPU_USAGE)
@@ -73,6 +81,9 @@ _NOT_OF_ANSWERS = frozenset(
 """Issues of a day for other reasons than its own answers."""
 
 
+_NOT_KEPT = frozenset({Beside.METRICS, Beside.HOURS})
+
+
 class Difference(NamedTuple):
     """A figure that differs. name: the component, kind, namespace or `namespace/pod`; None of the whole window.
 
@@ -91,20 +102,22 @@ class Difference(NamedTuple):
 class BookingComparison:
     """How two bookings differ.
 
-    elsewhere: differences that a Prometheus, hourly answers or the days around account for; they are no defect.
+    elsewhere: differences that answers which are not kept account for; they are no defect.
     """
 
     differences: tuple[Difference, ...] = ()
     elsewhere: tuple[Difference, ...] = ()
 
 
-def compare_bookings(replayed: Booking, stored: Booking, *, is_in_doubt: bool = False) -> BookingComparison:
+def compare_bookings(replayed: Booking, stored: Booking, *, lacks: frozenset[Beside] = _NOT_KEPT) -> BookingComparison:
     """How a booking of the kept answers differs from the stored one.
 
-    is_in_doubt: the answers alone leave open whether hours are missing, so that the days around decided it.
+    lacks: what the booking may depend on and was not kept. Days around are in it only where the answers alone leave
+    open whether hours are missing, so that those days decided it.
     """
-    left = _left_to_metrics(replayed, stored)
-    of_others = _figures_of_others(replayed, stored, is_in_doubt=is_in_doubt)
+    is_in_doubt = Beside.DAYS_AROUND in lacks
+    left = _left_to_metrics(replayed, stored) if Beside.METRICS in lacks else frozenset[Component]()
+    of_others = _figures_of_others(replayed, stored, lacks)
 
     def is_of_others(difference: Difference) -> bool:
         if difference.figure is Figure.ISSUE:
@@ -153,12 +166,14 @@ def _left_to_metrics(replayed: Booking, stored: Booking) -> frozenset[Component]
     return frozenset((replayed.left_to_metrics & noted) | corrected)
 
 
-def _figures_of_others(replayed: Booking, stored: Booking, *, is_in_doubt: bool) -> frozenset[Figure]:
+def _figures_of_others(replayed: Booking, stored: Booking, lacks: frozenset[Beside]) -> frozenset[Figure]:
     """The figures that not only the kept answers decided."""
     kinds, figures = _kinds(stored), set[Figure]()
     new = kinds - _kinds(replayed)
-    if is_in_doubt or _evidence(stored) - _evidence(replayed):
+    if Beside.DAYS_AROUND in lacks or (lacks and _evidence(stored) - _evidence(replayed)):
         figures.add(Figure.HOURS_COVERED)
+    if Beside.METRICS not in lacks:
+        return frozenset(figures)
     if IssueKind.USAGE_CORRECTED in kinds or IssueKind.USAGE_MISSING in new:
         figures.update(_USAGE)
     if IssueKind.REQUESTS_MISSING in new:

@@ -2,19 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from kubetally.domain.booking_comparison import Beside
 from kubetally.domain.errors import KubetallyError, NotFound
-from kubetally.domain.evidence import is_in_doubt
 from kubetally.domain.window import Window
-from kubetally.ledger.costs.live import book_request
-from kubetally.ledger.costs.requests import Question
-from kubetally.ledger.diagnose.replay import Interpreted, Replayed, replay_answers
+from kubetally.ledger.diagnose.replay import Replayed, replay_answers
 from kubetally.settings import Settings
-from kubetally.sources.opencost.interpret import interpret
-from kubetally.sources.opencost.kept import SUFFIX, Kept, KeptFile, open_kept
+from kubetally.sources.kept import SUFFIX, KeptFile, KeptKind, open_kept
+from kubetally.sources.kept_source import KeptFiles, KeptMetrics, KeptSource, metrics_beside
 from kubetally.wiring.ledger import open_ledger
 
 
@@ -25,7 +23,9 @@ class NothingKept(NotFound):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        super().__init__(f"{folder} has no kept answers; KUBETALLY_KEEP_ANSWERS names the folder they are written to")
+        super().__init__(
+            f"{folder} has no kept answers about costs; KUBETALLY_KEEP_ANSWERS names the folder they are written to"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,19 @@ def open_replay(settings: Settings, folder: Path) -> Iterator[Replay]:
     if not paths:
         raise NothingKept(folder)
     with open_ledger(settings) as ledger:
-        answers, damaged = list[_File](), list[DamagedFile]()
+        opened, damaged = list[KeptFile](), list[DamagedFile]()
         for path in paths:
             try:
-                answers.append(_File(open_kept(path)))
+                file = open_kept(path)
+                if file.kind is not KeptKind.COSTS:  # which are read once anyway
+                    file.read()
+                opened.append(file)
             except KubetallyError as error:
                 damaged.append(DamagedFile(path.name, error))
+        kept = KeptFiles(opened)
+        answers = [_CostsFile(kept, file) for file in kept.of_kind(KeptKind.COSTS)]
+        if not answers and not damaged:
+            raise NothingKept(folder)
 
         def files() -> Iterator[Replayed | DamagedFile]:
             yield from replay_answers(answers, ledger.coverage, lambda: ledger.lake)
@@ -65,18 +72,13 @@ def open_replay(settings: Settings, folder: Path) -> Iterator[Replay]:
         yield Replay(files(), {account.id: account.name for account in ledger.accounts.listed()})
 
 
-def book_kept(kept: Kept) -> Interpreted:
-    """What this version makes of kept answers: without what a Prometheus measured beside them."""
-    reading = interpret(kept.answers, kept.question)
-    question = Question(kept.question.window, kept.question.window)
-    return Interpreted(book_request(kept.question.url, question, reading, None), is_in_doubt(reading))
-
-
 @dataclass(frozen=True, slots=True)
-class _File:
-    """A file as a kept answer."""
+class _CostsFile:
+    """A file of costs, with those that were kept beside it."""
 
+    files: KeptFiles
     kept: KeptFile
+    lacks: set[Beside] = field(default_factory=set)
 
     @property
     def file(self) -> str:
@@ -88,15 +90,18 @@ class _File:
 
     @property
     def url(self) -> str:
-        return self.kept.question.url
+        return self.kept.url
 
     @property
     def window(self) -> Window:
-        return self.kept.question.window
+        return self.kept.window
 
     @property
     def received_at(self) -> datetime:
         return self.kept.received_at
 
-    def interpret(self) -> Interpreted:
-        return book_kept(self.kept.read())
+    def source(self) -> KeptSource:
+        return KeptSource(self.files, self.kept, self.lacks)
+
+    def metrics(self) -> KeptMetrics | None:
+        return metrics_beside(self.files, self.kept, self.lacks)

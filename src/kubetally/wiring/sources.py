@@ -1,6 +1,6 @@
 """What is asked about a cluster, opened and closed: its source of costs, and what measures beside it."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,10 +18,9 @@ from kubetally.domain.window import Window
 from kubetally.ledger.ports.accounts import CredentialsLocked
 from kubetally.settings import Settings
 from kubetally.sources.access import InvalidSourceUrl
+from kubetally.sources.kept import AnswerFolder
 from kubetally.sources.kubernetes.resolve import Option, Resolved, resolve_source
 from kubetally.sources.opencost.client import CostModelClient
-from kubetally.sources.opencost.interpret import SourceAnswers, SourceQuestion
-from kubetally.sources.opencost.kept import keep
 from kubetally.sources.opencost.source import CostModelSource
 from kubetally.sources.prometheus.client import PrometheusClient, QueryOptions
 from kubetally.sources.prometheus.promql import Selector
@@ -71,7 +70,7 @@ async def open_source(
             default_is_stated=assumed is not None,
             profile=settings.savings_profile,
             calculate=calculate,
-            keep=_keep_in(settings.keep_answers, name_of(cluster)) if settings.keep_answers else None,
+            folder=_answer_folder(cluster, settings),
         )
         try:
             yield source
@@ -107,11 +106,14 @@ async def open_metrics(
         yield PrometheusSource(
             PrometheusClient(transport, options=options, parallel=settings.parallel_questions, calculate=calculate),
             selector,
+            _answer_folder(cluster, settings),
         )
 
 
-def _keep_in(folder: str, account: str | None) -> Callable[[SourceAnswers, SourceQuestion], None]:
-    return partial(keep, Path(folder).expanduser(), account, __version__)
+def _answer_folder(cluster: AnyCluster, settings: Settings) -> AnswerFolder | None:
+    if not settings.keep_answers:
+        return None
+    return AnswerFolder(Path(settings.keep_answers).expanduser(), name_of(cluster), __version__)
 
 
 def _metrics_place(cluster: AnyCluster, settings: Settings) -> str:

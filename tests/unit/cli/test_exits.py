@@ -47,7 +47,8 @@ def codes_given_to_families() -> set[str]:
     for file in Path(kubetally.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {kind.__name__ for kind in FAMILIES}:
-                codes |= {word.value.value for word in node.keywords if word.arg == "code"}  # type: ignore[attr-defined]
+                values = [word.value for word in node.keywords if word.arg == "code"]
+                codes |= {str(value.value) for value in values if isinstance(value, ast.Constant)}
     return codes
 
 

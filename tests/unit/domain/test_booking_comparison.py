@@ -7,7 +7,7 @@ import pytest
 
 from kubetally.domain.allocation import Kind
 from kubetally.domain.booking import Booking, book
-from kubetally.domain.booking_comparison import BookingComparison, Difference, Figure, compare_bookings
+from kubetally.domain.booking_comparison import Beside, BookingComparison, Difference, Figure, compare_bookings
 from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Row
@@ -150,7 +150,7 @@ def test_hours_that_others_found_missing_are_no_difference() -> None:
     assert [one.figure for one in found.elsewhere] == [Figure.HOURS_COVERED, Figure.ISSUE]
     back = compare_bookings(lacking, STORED)
     assert [one.figure for one in back.differences] == [Figure.HOURS_COVERED, Figure.ISSUE]
-    assert compare_bookings(lacking, STORED, is_in_doubt=True).differences == ()
+    assert compare_bookings(lacking, STORED, lacks=frozenset(Beside)).differences == ()
 
 
 def test_issue_of_prometheus_is_no_difference() -> None:

@@ -1,19 +1,26 @@
 """Kept answers interpreted again, beside what is stored of their days. Nothing is asked and nothing is written."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from kubetally.domain.account import Account, AccountType
 from kubetally.domain.booking import Booking
-from kubetally.domain.booking_comparison import BookingComparison, compare_bookings
+from kubetally.domain.booking_comparison import Beside, BookingComparison, compare_bookings
 from kubetally.domain.collection import Collection, window_of
-from kubetally.domain.errors import KubetallyError, StoreError
+from kubetally.domain.errors import KubetallyError, SourceError, StoreError
 from kubetally.domain.window import DAY, Window
+from kubetally.ledger.collect.reader import Reader, Unread
+from kubetally.ledger.costs.live import LiveFetch
+from kubetally.ledger.costs.requests import Question
 from kubetally.ledger.ports.coverage import Coverage
 from kubetally.ledger.ports.lake import Lake
+from kubetally.ledger.ports.sources import CostSource, InfrastructureSource
 
 
 class Outcome(StrEnum):
@@ -39,15 +46,8 @@ FAILED = frozenset({Outcome.DIFFERENT, Outcome.DAMAGED, Outcome.UNREADABLE})
 """Those that somebody has to look at."""
 
 
-class Interpreted(NamedTuple):
-    """What this version makes of an answer. is_in_doubt: it leaves open whether hours are missing."""
-
-    booking: Booking
-    is_in_doubt: bool
-
-
 class KeptAnswer(Protocol):
-    """A file with an answer about a window. account: its id, or None. url: of the source, masked."""
+    """A file with an answer about the costs of a window. account: its id, or None. url: of the source, masked."""
 
     @property
     def file(self) -> str: ...
@@ -64,8 +64,17 @@ class KeptAnswer(Protocol):
     @property
     def received_at(self) -> datetime: ...
 
-    def interpret(self) -> Interpreted:
-        """Raises KubetallyError where the file is damaged or its answer makes no booking."""
+    @property
+    def lacks(self) -> set[Beside]:
+        """What was asked for, and is not kept."""
+        ...
+
+    def source(self) -> CostSource:
+        """The cost source as it answered then."""
+        ...
+
+    def metrics(self) -> InfrastructureSource | None:
+        """The Prometheus as it answered then; None if nothing of one is kept."""
         ...
 
 
@@ -116,7 +125,7 @@ def _compared(
     answer: KeptAnswer, stored: Collection | None, lake: Callable[[], Lake], *, is_of_stored: bool
 ) -> Replayed:
     try:
-        booking, is_in_doubt = answer.interpret()
+        booking = asyncio.run(_book(answer) if stored is None else _book_day(answer, stored.day))
     except KubetallyError as error:
         return Replayed(answer, Outcome.UNREADABLE, why=error)
     if stored is None:
@@ -127,8 +136,42 @@ def _compared(
         rows = lake().rows([stored])[stored.id]
     except StoreError as error:
         return Replayed(answer, Outcome.DAMAGED, booking, why=error)
-    comparison = compare_bookings(booking, stored.with_rows(rows), is_in_doubt=is_in_doubt)
+    comparison = compare_bookings(booking, stored.with_rows(rows), lacks=frozenset(answer.lacks))
     return Replayed(answer, Outcome.DIFFERENT if comparison.differences else Outcome.SAME, booking, comparison)
+
+
+async def _book(answer: KeptAnswer) -> Booking:
+    """The booking of a window that is not stored, as it is made for one who asks. Raises KubetallyError."""
+    fetch = LiveFetch(answer.source(), answer.metrics(), None, 0, answer.received_at)
+    [(_, booking)] = (await fetch.answers([Question(answer.window, answer.window)])).parts
+    if isinstance(booking, KubetallyError):
+        raise booking
+    return booking
+
+
+async def _book_day(answer: KeptAnswer, day: date) -> Booking:
+    """The booking of a day, as the collector made it. Raises KubetallyError."""
+    is_whole = answer.window == window_of(day)
+    reader = Reader(
+        lambda _: nullcontext(answer.source()),
+        lambda _: nullcontext(answer.metrics()),
+        _StoppedClock(answer.received_at if is_whole else answer.window.end),
+    )
+    account = Account(answer.account or "", "", answer.url, AccountType.KUBERNETES_CNR, kubecost_url=answer.url)
+    [read] = [read async for read in reader.days(account, [day])]
+    if isinstance(read, Unread):
+        raise SourceError(read.why, code=read.code)
+    return read.collection.with_rows(read.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _StoppedClock:
+    """The time at which something was asked."""
+
+    at: datetime
+
+    def now(self) -> datetime:
+        return self.at
 
 
 def _stored(coverage: Coverage, account: str, window: Window) -> Collection | None:

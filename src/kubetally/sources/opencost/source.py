@@ -14,6 +14,7 @@ from kubetally.domain.savings import Savings, SavingsItems
 from kubetally.domain.window import Window
 from kubetally.ledger.ports.sources import About
 from kubetally.sources.faults import Answer, SourceFailed, SourceRefused
+from kubetally.sources.kept import AnswerFolder
 from kubetally.sources.kubecost.savings import read_savings
 from kubetally.sources.kubecost.savings_items import drill_down, read_items
 from kubetally.sources.opencost.client import CostModelClient
@@ -26,6 +27,7 @@ from kubetally.sources.opencost.interpret import (
     stated_currency,
     unread_assets_code,
 )
+from kubetally.sources.opencost.kept import instant_window, keep_costs, keep_hours, keep_savings
 from kubetally.sources.opencost.wire import decode_object
 from kubetally.tasks import Calculate, calculate_here, task_group
 
@@ -63,7 +65,7 @@ class CostModelSource:
 
     `cluster_id` chooses one of several clusters; `currency` is what the account states, None where it states nothing;
     `default_currency` is taken where neither says; `default_is_stated`: a setting states it. `calculate` runs what
-    interprets the answers; `keep` writes them down, on a thread.
+    interprets the answers; `folder` is where they are kept, None to keep none.
     """
 
     def __init__(
@@ -76,16 +78,16 @@ class CostModelSource:
         default_is_stated: bool = False,
         profile: str | None = None,
         calculate: Calculate = calculate_here,
-        keep: Callable[[SourceAnswers, SourceQuestion], None] | None = None,
+        folder: AnswerFolder | None = None,
     ) -> None:
         self.client = client
         self.cluster_id = cluster_id
         self._currency, self._default_currency = currency, default_currency
         self._default_is_stated = default_is_stated
-        self._profile, self._calculate, self._keep = profile, calculate, keep
+        self._profile, self._calculate, self._folder = profile, calculate, folder
         self._about = Once(self._ask_about)
         self._configs = Once(partial(client.about, "/getConfigs"))
-        self._savings_answer = Once(partial(client.raw, "/savings"))
+        self._savings_answer = Once(partial(self._recommended, "/savings"))
 
     @property
     def url(self) -> str:
@@ -104,8 +106,8 @@ class CostModelSource:
                 are an issue: the rows alone still make a bill.
         """
         answers, question = await self.fetch(window), self._question(window)
-        if self._keep is not None:
-            await asyncio.to_thread(self._keep, answers, question)
+        if self._folder is not None:
+            await asyncio.to_thread(keep_costs, self._folder, answers, question)
         try:
             reading = await self._calculate(answers.size_bytes, interpret, answers, question)
         except ClusterNotThere:  # which is no fault of the answer
@@ -135,9 +137,14 @@ class CostModelSource:
         Raises: SourceError.
         """
         aggregate = _FINEST if rows <= _ROWS_BY_THE_HOUR else _COARSE
-        answer = await self.client.hourly_allocations(window, self.cluster_id, aggregate)
+        answer, question = (
+            await self.client.hourly_allocations(window, self.cluster_id, aggregate),
+            self._question(window),
+        )
+        if self._folder is not None:
+            await asyncio.to_thread(keep_hours, self._folder, answer, aggregate, question)
         try:
-            return await self._calculate(len(answer.body), interpret_hours, answer, self._question(window))
+            return await self._calculate(len(answer.body), interpret_hours, answer, question)
         except SourceError as error:
             self.client.log_failure("/allocation", error.code, answer.duration_seconds)
             raise
@@ -176,9 +183,8 @@ class CostModelSource:
         """
         if (where := drill_down(category)) is None:
             return None
-        params = (("window", str(window)),) if where.takes_window else ()
         for path in where.paths:
-            if (answer := await self.client.raw(path, params)) is None:
+            if (answer := await self._recommended(path, window if where.takes_window else None)) is None:
                 continue
             try:
                 return await self._calculate(len(answer.body), read_items, answer.body, category, path, self.cluster_id)
@@ -186,6 +192,15 @@ class CostModelSource:
                 self.client.log_failure(path, error.code, answer.duration_seconds)
                 raise
         return None
+
+    async def _recommended(self, path: str, window: Window | None = None) -> Answer | None:
+        """Savings as the source answers them; None where it has no such path. Raises SourceError."""
+        params = () if window is None else (("window", str(window)),)
+        answer = await self.client.raw(path, params)
+        if answer is not None and self._folder is not None:
+            question = self._question(window or instant_window(answer))
+            await asyncio.to_thread(keep_savings, self._folder, answer, path, params, question)
+        return answer
 
     async def wait_for_place(self) -> None:
         """Until an answer has shown where the API begins."""

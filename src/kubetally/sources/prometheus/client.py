@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import isfinite
+from typing import Protocol
 from urllib.parse import urlencode
 
 from kubetally import logs
@@ -13,8 +14,8 @@ from kubetally.domain.errors import SourceError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import HOUR, Window
 from kubetally.sources.faults import Answer, SourceRefused, printable
+from kubetally.sources.kept import note_answer
 from kubetally.sources.prometheus.wire import QueryAnswer, QueryRefused, Sampled, decode_query, refused
-from kubetally.sources.transport import Transport
 from kubetally.tasks import Calculate, calculate_here, task_group
 
 Pairs = Sequence[tuple[str, str]]
@@ -114,6 +115,22 @@ class _Once:
     answer: bool | None = None
 
 
+class Transport(Protocol):
+    """What sends a query: HTTP to a server, or a file of kept answers."""
+
+    @property
+    def masked_url(self) -> str: ...
+
+    @property
+    def account(self) -> str | None: ...
+
+    async def aclose(self) -> None: ...
+
+    async def get(self, path: str, params: Pairs = (), *, expected: frozenset[int] = frozenset()) -> Answer: ...
+
+    async def post(self, path: str, form: Pairs, *, expected: frozenset[int] = frozenset()) -> Answer: ...
+
+
 class PrometheusClient:
     """Asks one server, whose URL ends before `/api/v1`. Counts its questions in `questions`."""
 
@@ -125,14 +142,16 @@ class PrometheusClient:
         parallel: int = 4,
         longest: timedelta = 30 * 24 * HOUR,
         calculate: Calculate = calculate_here,
+        is_left_open: bool | None = None,
     ) -> None:
         """
-        longest:   the longest span that one query may cover; Mimir and Thanos often refuse longer ones.
-        calculate: runs what decodes the answers.
+        longest:      the longest span that one query may cover; Mimir and Thanos often refuse longer ones.
+        calculate:    runs what decodes the answers.
+        is_left_open: whether a range leaves out a sample at its very start; None if that has to be found out.
         """
         self._transport, self._options = transport, options or QueryOptions()
         self._parallel, self._longest, self._calculate = asyncio.Semaphore(parallel), longest, calculate
-        self._left_open = _Once()
+        self._left_open = _Once(answer=is_left_open)
         self._takes_options = _Once()
         self._takes_no_post = False
         self.questions = 0
@@ -201,6 +220,11 @@ class PrometheusClient:
                 self._left_open.answer = found.series[0].points[0][1] < 2
         return self._left_open.answer
 
+    @property
+    def found_left_open(self) -> bool | None:
+        """What `is_left_open` found out; None as long as it was not asked."""
+        return self._left_open.answer
+
     async def _in_parts(
         self, query: str, start: datetime, step: timedelta, cut: tuple[int, int], more: Pairs
     ) -> list[QueryAnswer]:
@@ -234,6 +258,7 @@ class PrometheusClient:
                 answer = await self._answered(path, pairs)
             except SourceRefused as error:
                 raise refused(error) from error
+        note_answer(answer, path, pairs)
         try:
             return await self._calculate(len(answer.body), decode_query, answer, result_type)
         except SourceError as error:  # the transport took it for a good answer

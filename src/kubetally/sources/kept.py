@@ -1,0 +1,237 @@
+"""Answers of sources kept as files, so that a later version can interpret them again. They hold no credentials.
+
+A file is gzip: a line of JSON with the question and facts of the answers, then the bodies, one after the other.
+"""
+
+import gzip
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from uuid import uuid4
+
+import msgspec
+
+from kubetally import logs
+from kubetally.domain.errors import SourceError, StoreError
+from kubetally.domain.window import InvalidWindow, Window
+from kubetally.sources.faults import Answer
+
+SUFFIX = ".answers.gz"
+_FORMAT, _LEVEL = 1, 1  # of gzip: a higher level takes several times as long and saves a tenth
+_MAX_HEAD_BYTES = 1 << 22  # a head has some hundred, and one with queries of Prometheus some ten thousand
+T = TypeVar("T")
+
+
+class KeptKind(StrEnum):
+    """What the answers in a file are about."""
+
+    COSTS = "costs"
+    """Rows and assets of a window."""
+    HOURS = "hours"
+    """Rows of a day in steps of an hour."""
+    METRICS = "metrics"
+    """All queries of Prometheus about a window."""
+    SAVINGS = "savings"
+    """Recommendations as the source answered them."""
+
+
+class KeptFileDamaged(StoreError):
+    """A file of kept answers can't be read."""
+
+    code = "kept_file_damaged"
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path = path
+        super().__init__(f"{path} can't be read: {why}; remove it, or restore it from a copy")
+
+
+def not_answered(message: str) -> SourceError:
+    """The error of a source whose answers were kept, read from the file. message: of that error."""
+    return SourceError(f"when its answers were kept, the source failed: {message}", code="not_answered")
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """An answer and the HTTP request that it answers. params: names and values, not encoded."""
+
+    answer: Answer
+    path: str
+    params: Sequence[tuple[str, str]] = ()
+
+
+_noted: ContextVar[list[KeptAnswer] | None] = ContextVar("noted_answers", default=None)
+
+
+@contextmanager
+def noted_answers() -> Iterator[list[KeptAnswer]]:
+    """The answers that clients note inside, also in tasks that begin there."""
+    answers = list[KeptAnswer]()
+    token = _noted.set(answers)
+    try:
+        yield answers
+    finally:
+        _noted.reset(token)
+
+
+def note_answer(answer: Answer, path: str, params: Sequence[tuple[str, str]]) -> None:
+    """Note an answer, where somebody keeps answers."""
+    answers = _noted.get()
+    if answers is not None:
+        answers.append(KeptAnswer(answer, path, list(params)))
+
+
+class _AnswerFacts(msgspec.Struct):
+    path: str
+    params: list[tuple[str, str]]
+    status: int
+    content_type: str
+    server_date: datetime | None
+    received_at: Annotated[datetime, msgspec.Meta(tz=True)]
+    duration_seconds: float
+    url: str
+    size_bytes: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Head(msgspec.Struct):
+    format: int
+    version: str
+    kind: KeptKind
+    account: str | None
+    url: str
+    start: datetime
+    end: datetime
+    facts: dict[str, Any]
+    answers: Annotated[list[_AnswerFacts], msgspec.Meta(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFolder:
+    """Where answers about one account are kept. account: its id, or its name in logs. version: of this program."""
+
+    path: Path
+    account: str | None
+    version: str
+
+    def keep(
+        self, kind: KeptKind, url: str, window: Window, answers: Sequence[KeptAnswer], facts: Mapping[str, Any]
+    ) -> None:
+        """Write a file, mode 0600. A failure, such as a full disk, is a warning in the log.
+
+        url: of the source, masked. facts: what interpreting the answers needs beside them, fit for JSON.
+        """
+        received_at = answers[0].answer.received_at
+        name = f"{window.start:%Y-%m-%dT%H}_{kind}_{received_at:%Y%m%dT%H%M%S}_{uuid4().hex}{SUFFIX}"
+        part = self.path / f".{name}.part"
+        described = [_describe(kept) for kept in answers]
+        head = _Head(_FORMAT, self.version, kind, self.account, url, window.start, window.end, dict(facts), described)
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with (
+                os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file,
+                gzip.GzipFile("", "wb", _LEVEL, file) as packed,
+            ):
+                packed.write(msgspec.json.encode(head) + b"\n")
+                for kept in answers:
+                    packed.write(kept.answer.body)
+            part.rename(self.path / name)
+        except OSError as error:
+            why = error.strerror or str(error)
+            logs.warning("answers_not_kept", account=self.account, source=url, folder=str(self.path), error=why)
+            try:
+                part.unlink(missing_ok=True)
+            except OSError:
+                return  # the folder itself can't be used, which is logged
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFile:
+    """A file of kept answers; only its head has been read. account: id of the account, or None."""
+
+    path: Path
+    kind: KeptKind
+    account: str | None
+    url: str
+    window: Window
+    received_at: datetime
+    facts: Mapping[str, Any]
+
+    def facts_as(self, kind: type[T]) -> T:
+        """What interpreting the answers needs beside them. Raises KeptFileDamaged."""
+        with _damage_named(self.path):
+            return msgspec.convert(self.facts, kind)
+
+    def read(self) -> list[KeptAnswer]:
+        """The answers, at least one. Raises KeptFileDamaged."""
+        with _unpacked(self.path) as packed:
+            described = _read_head(self.path, packed).answers
+            bodies = [packed.read(facts.size_bytes) for facts in described]
+            if packed.read(1) or [len(body) for body in bodies] != [facts.size_bytes for facts in described]:
+                raise KeptFileDamaged(self.path, "its answers have another length than it says")
+        return [_kept_answer(facts, body) for facts, body in zip(described, bodies, strict=True)]
+
+
+def open_kept(path: Path) -> KeptFile:
+    """A file of kept answers. Raises KeptFileDamaged, also where a newer version wrote it."""
+    with _unpacked(path) as packed:
+        head = _read_head(path, packed)
+        window, received_at = Window(head.start, head.end), head.answers[0].received_at
+        return KeptFile(path, head.kind, head.account, head.url, window, received_at, head.facts)
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """What can't be read of a file is KeptFileDamaged."""
+    try:
+        yield
+    except OSError as error:
+        raise KeptFileDamaged(path, error.strerror or str(error)) from error
+    except (EOFError, zlib.error, msgspec.MsgspecError, OverflowError, ValueError, InvalidWindow) as error:
+        raise KeptFileDamaged(path, str(error) or type(error).__name__) from error
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[gzip.GzipFile]:
+    with _damage_named(path), gzip.open(path) as packed:
+        yield packed
+
+
+def _read_head(path: Path, packed: gzip.GzipFile) -> _Head:
+    head = msgspec.json.decode(packed.readline(_MAX_HEAD_BYTES), type=_Head)
+    if head.format != _FORMAT:
+        raise KeptFileDamaged(path, f"a version of Kubetally wrote it that is newer ({head.version})")
+    return head
+
+
+def _describe(kept: KeptAnswer) -> _AnswerFacts:
+    answer = kept.answer
+    return _AnswerFacts(
+        kept.path,
+        list(kept.params),
+        answer.status,
+        answer.content_type,
+        answer.server_date,
+        answer.received_at,
+        answer.duration_seconds,
+        answer.url,
+        len(answer.body),
+    )
+
+
+def _kept_answer(facts: _AnswerFacts, body: bytes) -> KeptAnswer:
+    answer = Answer(
+        facts.status,
+        body,
+        facts.content_type,
+        facts.server_date,
+        facts.received_at,
+        facts.duration_seconds,
+        facts.url,
+    )
+    return KeptAnswer(answer, facts.path, facts.params)

@@ -1,0 +1,117 @@
+"""Kept answers in the place of the systems that gave them: what was asked of these then can be asked again."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from kubetally.domain.booking_comparison import Beside
+from kubetally.domain.errors import KubetallyError, SourceError
+from kubetally.domain.evidence import SeenHour
+from kubetally.domain.infrastructure import Infrastructure
+from kubetally.domain.reading import Reading
+from kubetally.domain.savings import Savings
+from kubetally.domain.window import Window
+from kubetally.ledger.ports.sources import About
+from kubetally.sources.kept import KeptFile, KeptKind
+from kubetally.sources.opencost.kept import hours_of, reading_of
+from kubetally.sources.prometheus.kept import infrastructure_of
+
+_ASKED_TOGETHER = timedelta(hours=1)  # answers further apart are of two collections
+
+
+class KeptFiles:
+    """Files of kept answers, by account."""
+
+    def __init__(self, files: Iterable[KeptFile]) -> None:
+        self._by_kind = defaultdict[tuple[KeptKind, str], list[KeptFile]](list)
+        for file in files:
+            self._by_kind[file.kind, file.account or file.url].append(file)
+
+    def of_kind(self, kind: KeptKind) -> list[KeptFile]:
+        """All files of a kind."""
+        return [file for (its, _), files in self._by_kind.items() if its is kind for file in files]
+
+    def beside(self, costs: KeptFile, kind: KeptKind, window: Window) -> KeptFile | None:
+        """The file about a window that was kept nearest to one of costs; None if none was kept within the hour.
+
+        One of metrics may be about a longer window.
+        """
+
+        def distance(file: KeptFile) -> timedelta:
+            return abs(file.received_at - costs.received_at)
+
+        files = [
+            file
+            for file in self._by_kind[kind, costs.account or costs.url]
+            if (file.window.contains(window) if kind is KeptKind.METRICS else file.window == window)
+        ]
+        nearest = min(files, key=lambda file: (distance(file), file.path), default=None)
+        return nearest if nearest is not None and distance(nearest) <= _ASKED_TOGETHER else None
+
+
+class KeptSource:
+    """A cost source as it answered when a file was kept.
+
+    lacks: what was asked for and is not kept.
+    """
+
+    def __init__(self, files: KeptFiles, costs: KeptFile, lacks: set[Beside]) -> None:
+        self.url, self.account = costs.url, costs.account
+        self._files, self._costs, self._lacks = files, costs, lacks
+
+    async def read(self, window: Window) -> Reading:
+        """Raises KeptFileDamaged, SourceError, RequestError."""
+        if window == self._costs.window:
+            return reading_of(self._costs)
+        file = self._files.beside(self._costs, KeptKind.COSTS, window)
+        if file is None:
+            self._lacks.add(Beside.DAYS_AROUND)
+            raise self._not_kept("answer about a day around")
+        return reading_of(file)
+
+    async def hours(self, window: Window, rows: int) -> Sequence[SeenHour]:
+        """Raises KeptFileDamaged, SourceError."""
+        file = self._files.beside(self._costs, KeptKind.HOURS, window)
+        if file is None:
+            self._lacks.add(Beside.HOURS)
+            raise self._not_kept("answer by the hour")
+        return hours_of(file)
+
+    async def wait_for_place(self) -> None:
+        """Nothing has to be found out."""
+
+    async def about(self) -> About:
+        """Nothing: what a source told of itself is not kept."""
+        return About()
+
+    async def savings(self) -> Savings | None:
+        """None: savings make no part of a booking."""
+        return None
+
+    def _not_kept(self, what: str) -> SourceError:
+        return SourceError(f"no {what} of {self.url} was kept", code="not_kept")
+
+
+class KeptMetrics:
+    """A Prometheus as it answered when a file of costs was kept."""
+
+    def __init__(self, file: KeptFile, lacks: set[Beside]) -> None:
+        self.url, self.account = file.url, file.account
+        self._file, self._lacks = file, lacks
+
+    async def read(self, window: Window) -> Infrastructure:
+        """Raises KeptFileDamaged, SourceError, RequestError."""
+        try:
+            return await infrastructure_of(self._file)
+        except KubetallyError:
+            self._lacks.add(Beside.METRICS)
+            raise
+
+
+def metrics_beside(files: KeptFiles, costs: KeptFile, lacks: set[Beside]) -> KeptMetrics | None:
+    """The Prometheus of a file of costs; None if no answer of one was kept, which is noted."""
+    file = files.beside(costs, KeptKind.METRICS, costs.window)
+    if file is None:
+        lacks.add(Beside.METRICS)
+        return None
+    return KeptMetrics(file, lacks)
