@@ -97,7 +97,7 @@ def shared(folder: str) -> dict[str, float]:
     order = order_rows(booking.rows)
     with gc_paused(), _measured() as found:
         shares = share_idle(booking.rows, order)
-    assert sum(shares.cpu_weighted.tolist()) == booking.kind_costs(Kind.IDLE).cpu
+    assert sum(shares.cpu_weighted) == booking.kind_costs(Kind.IDLE).cpu
     return {**found, "share": found["seconds"] / booked["seconds"]}
 
 

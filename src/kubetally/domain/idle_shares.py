@@ -2,21 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from operator import attrgetter
-from typing import NamedTuple, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import NamedTuple
 
 from kubetally.domain.allocation import Kind
 from kubetally.domain.component import Costs
 from kubetally.domain.row import Row
 
-_Micros: TypeAlias = NDArray[np.int64]
-_WEIGHED = attrgetter("namespace", "costs")
 _NAMELESS, _LINE = "\U0010fffe", "\U0010ffff"  # no name begins with these
-_MAX_EXACT = 2**62
-"""Products below it are exact in 64 bits."""
+_MAX_FLOAT = 2**53
+"""Below it floats are exact. They are sorted in two thirds of the time."""
 
 
 class IdleShare(NamedTuple):
@@ -31,21 +25,21 @@ class IdleShare(NamedTuple):
 
 
 class IdleShares(NamedTuple):
-    """The shares of all rows of a day, column by column: `IdleShare` of row `n` is what stands at `n` in each.
+    """The shares of the rows of a day in micros, column by column: `IdleShare` of row `n` is at `n` in each.
 
     A line has a share of 0 in each.
     """
 
-    cpu_weighted: _Micros
-    ram_weighted: _Micros
-    gpu_weighted: _Micros
-    cpu_even: _Micros
-    ram_even: _Micros
-    gpu_even: _Micros
+    cpu_weighted: Sequence[int]
+    ram_weighted: Sequence[int]
+    gpu_weighted: Sequence[int]
+    cpu_even: Sequence[int]
+    ram_even: Sequence[int]
+    gpu_even: Sequence[int]
 
     def of_rows(self) -> Iterator[IdleShare]:
         """Row by row."""
-        return map(IdleShare, *(column.tolist() for column in self))
+        return map(IdleShare, *self)
 
 
 def order_rows(rows: Sequence[Row]) -> list[int]:
@@ -67,23 +61,25 @@ def share_idle(rows: Sequence[Row], order: Sequence[int]) -> IdleShares:
     Units:    micros. A negative cost weighs nothing.
     Source:   largest remainder method; ties go to the earlier row and the earlier namespace (Q3).
     """
-    idle = Costs.sum(row.costs for row in rows if row.kind is Kind.IDLE)
-    count = sum(row.kind is Kind.WORKLOAD for row in rows)
-    of_workloads, nothing = np.array(order[:count], dtype=np.intp), np.zeros(len(rows), dtype=np.int64)
-    of_lines = nothing[count:]
-    namespaces, costs = zip(*map(_WEIGHED, rows), strict=True) if count else ((), ())
-    segments = _Segments.by_namespace([namespaces[at] for at in order[:count]])
+    count = len(order)
+    while count and rows[order[count - 1]].kind is not Kind.WORKLOAD:
+        count -= 1
+    workloads, lines = order[:count], [rows[at] for at in order[count:]]
+    idle = Costs.sum(row.costs for row in lines if row.kind is Kind.IDLE)
+    # Rows are read in the order in which they lie in memory: in any other it takes several times as long.
+    namespaces, costs = [row.namespace for row in rows], [row.costs for row in rows]
+    lengths = [len(list(same)) for _, same in groupby([namespaces[at] for at in workloads])]
+    nothing, of_lines = [0] * len(rows), [0] * len(lines)
     weighted, even = [], []
     for component, amount in enumerate((idle.cpu, idle.ram, idle.gpu)):
-        if amount <= 0 or not count:
+        if amount <= 0 or not workloads:
             weighted.append(nothing)
             even.append(nothing)
             continue
-        # Rows are read in the order in which they lie in memory: in any other it takes several times as long.
-        weights = _numbers([cost[component] for cost in costs])[of_workloads]
-        np.maximum(weights, 0, out=weights)
-        weighted.append(np.concatenate([_divide(amount, weights), of_lines]))
-        even.append(np.concatenate([segments.divide(amount, weights), of_lines]))
+        of_component = [cost[component] for cost in costs]
+        weights = [weight if (weight := of_component[at]) > 0 else 0 for at in workloads]
+        weighted.append(_divide(amount, weights) + of_lines)
+        even.append(_divide_evenly(amount, weights, lengths) + of_lines)
     return IdleShares(*weighted, *even)
 
 
@@ -97,61 +93,33 @@ def _place(row: Row) -> str:
     )
 
 
-def _divide(total: int, weights: _Micros) -> _Micros:
-    """`total` in proportion to weights of 0 and above; nothing where all are 0."""
-    if not weights.any():
-        return weights
-    weights = _exact(weights, max(total, len(weights)))
-    products, of = weights * total, weights.sum()
-    parts: _Micros = products // of
-    remainders = products - parts * of
-    left = total - int(parts.sum())
-    if left:
-        least = np.partition(remainders, len(remainders) - left)[len(remainders) - left]
-        above = remainders > least
-        parts[above] += 1
-        parts[np.flatnonzero(remainders == least)[: left - int(above.sum())]] += 1
+def _divide_evenly(total: int, weights: Sequence[int], lengths: Sequence[int]) -> list[int]:
+    """Equal parts to groups of so many weights each, and inside of each in proportion to its weights, else equally."""
+    each, more = divmod(total, len(lengths))
+    parts: list[int] = []
+    for number, length in enumerate(lengths):
+        of_group = weights[len(parts) : len(parts) + length]
+        parts += _divide(each + (number < more), of_group if any(of_group) else [1] * length)
     return parts
 
 
-def _numbers(numbers: Sequence[int]) -> _Micros:
-    """As 64 bits, or of any length where one needs that."""
-    try:
-        return np.array(numbers, dtype=np.int64)
-    except OverflowError:
-        return np.array(numbers, dtype=object)
+def _divide(total: int, weights: Sequence[int]) -> list[int]:
+    """`total` in proportion to weights of 0 and above; nothing where all are 0.
 
-
-def _exact(weights: _Micros, times: int) -> _Micros:
-    """The weights as numbers that can be multiplied by `times` without loss: of any length, where 64 bits are few."""
-    return weights if int(weights.max()) * times < _MAX_EXACT else weights.astype(object)
-
-
-class _Segments(NamedTuple):
-    """Rows of one namespace after those of another. starts: the place of each one's first row; of: each row's one."""
-
-    starts: NDArray[np.intp]
-    of: NDArray[np.intp]
-
-    @classmethod
-    def by_namespace(cls, namespaces: Sequence[str | None]) -> "_Segments":
-        """Of the namespaces of rows in the order of the ledger."""
-        lengths = [len(list(same)) for _, same in groupby(namespaces)]
-        ends = np.cumsum(lengths, dtype=np.intp)
-        return cls(ends - lengths, np.repeat(np.arange(len(lengths)), lengths))
-
-    def divide(self, total: int, weights: _Micros) -> _Micros:
-        """Equal parts to the segments, and inside of each in proportion to `weights`, else equally."""
-        each, more = divmod(total, len(self.starts))
-        amounts = _numbers([each + (number < more) for number in range(len(self.starts))])
-        empty = np.add.reduceat(_exact(weights, len(weights)), self.starts) == 0
-        weights = _exact(np.where(empty[self.of], 1, weights), max(each + 1, len(weights)))
-        sums = np.add.reduceat(weights, self.starts)
-        products = weights * amounts[self.of]
-        parts = products // sums[self.of]
-        remainders = products - parts * sums[self.of]
-        left = (amounts - np.add.reduceat(parts, self.starts)).astype(np.intp)
-        by_remainder = np.lexsort((-remainders, self.of))
-        place = np.arange(len(weights)) - self.starts[self.of]
-        parts[by_remainder[place < left[self.of]]] += 1
-        return parts
+    `money.split` in fewer steps, for tens of thousands of whole weights.
+    """
+    whole = sum(weights)
+    if not whole:
+        return [0] * len(weights)
+    remainders = [weight * total % whole for weight in weights]
+    left = sum(remainders) // whole
+    if not left:
+        return [weight * total // whole for weight in weights]
+    least = int(sorted(map(float, remainders) if whole < _MAX_FLOAT else remainders)[-left])
+    above = whole - 1 - least  # with it every greater remainder makes one more
+    parts = [(weight * total + above) // whole for weight in weights]
+    at = -1
+    for _ in range(total - sum(parts)):
+        at = remainders.index(least, at + 1)
+        parts[at] += 1
+    return parts
