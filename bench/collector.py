@@ -21,7 +21,7 @@ from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.ledger.collect.schedule import Due, Reason
 from kubetally.settings import Settings
 from kubetally.store.lake import files
-from kubetally.store.lake.columns import ALLOCATION_FILE, allocation_table
+from kubetally.store.lake.encode import ALLOCATION_FILE, allocation_table
 from kubetally.store.lake.storage import DiskStorage
 from kubetally.wiring.collect import with_collector
 from kubetally.wiring.ledger import Ledger, open_ledger

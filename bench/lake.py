@@ -20,8 +20,8 @@ from kubetally.domain.collection import CollectedDay
 from kubetally.ledger.ports.damage import CollectionGone
 from kubetally.ledger.sample.fleet import FIGURES_VERSION, SampleCluster
 from kubetally.store.lake import files
-from kubetally.store.lake.columns import ALLOCATION_FILE, allocation_tables
 from kubetally.store.lake.delta import DeltaLake
+from kubetally.store.lake.encode import ALLOCATION_FILE, allocation_tables
 from kubetally.store.lake.schema import SCHEMA_VERSION, TableName
 from kubetally.store.lake.storage import DiskStorage
 from kubetally.wiring.sample import Fleet, account_id, make_sample

@@ -19,8 +19,8 @@ import pytest
 from deltalake import DeltaTable
 
 from kubetally.domain.errors import StoreError
-from kubetally.store.lake.columns import allocation_table
 from kubetally.store.lake.delta import DeltaLake
+from kubetally.store.lake.encode import allocation_table
 from kubetally.store.lake.faults import LakeBusy, LakeFull, LakeUnavailable
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import TableName

@@ -17,8 +17,8 @@ from kubetally.domain.account import ListedAccount
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.writer import LakeWriter
-from kubetally.store.lake.columns import allocation_table
 from kubetally.store.lake.delta import DeltaLake
+from kubetally.store.lake.encode import allocation_table
 from kubetally.store.lake.faults import LakeDamaged
 from kubetally.store.lake.log_folder import MAX_TORN_ENTRIES, SET_ASIDE
 from kubetally.store.lake.place import Place

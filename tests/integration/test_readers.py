@@ -27,7 +27,7 @@ from kubetally.ledger.collect.schedule import READER_DIED, Due, Reason
 from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.ports.lake import PackedDay
 from kubetally.settings import Settings
-from kubetally.store.lake.columns import assets_of, rows_of
+from kubetally.store.lake.decode import assets_of, rows_of
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.wiring.loop import run
 from kubetally.wiring.opener import Fleet, Opener

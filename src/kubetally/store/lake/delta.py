@@ -38,15 +38,8 @@ from kubetally.ledger.ports.lake import (
 )
 from kubetally.store.collection_text import collections_from_text, collections_to_text
 from kubetally.store.lake.accounts import AccountTable
-from kubetally.store.lake.columns import (
-    FIGURES,
-    allocation_tables,
-    asset_tables,
-    assets_of,
-    collection_of,
-    row_sums_of,
-    rows_of,
-)
+from kubetally.store.lake.decode import FIGURES, assets_of, collection_of, row_sums_of, rows_of
+from kubetally.store.lake.encode import allocation_tables, asset_tables
 from kubetally.store.lake.faults import UNREADABLE, LakeDamaged, shown, translated
 from kubetally.store.lake.files import slices_by
 from kubetally.store.lake.log_folder import COLLECTIONS_KEY

@@ -3,10 +3,12 @@
 A column's comment tells its unit and its nulls; it goes into the Delta schema, where Spark, Trino and others show it.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 import pyarrow as pa
 
+from kubetally.domain.allocation import Kind
 from kubetally.domain.asset import Breakdown
 from kubetally.domain.component import Component, NetworkClasses
 from kubetally.domain.efficiency import Hours
@@ -46,6 +48,10 @@ VARIED = frozenset(
     }
 )  # fmt: skip
 """Columns whose values rarely repeat: a dictionary of them takes more than it saves (a sixth of a file altogether)."""
+
+
+KIND_WORDS: Mapping[Kind, str] = {**{kind: kind.value for kind in Kind}, Kind.UNEXPLAINED: "difference"}
+"""The words of the column `kind`."""
 
 
 class TableName(StrEnum):
@@ -116,6 +122,9 @@ ADJUSTMENT_COLUMNS = tuple(
 
 IDLE_COLUMNS = tuple(f"idle_{name}" for name in IdleShare._fields)
 """In the order of `IdleShare`."""
+
+ADJUSTED_FIELDS = tuple(name.removesuffix("_adjustment") for name in ADJUSTMENT_COLUMNS)
+"""The fields of `Costs` that these columns hold."""
 
 _ADJUSTMENTS = [
     _money(name, f"part of {name.removesuffix('_adjustment')}_cost that corrects it to the cloud's bill; either sign")
