@@ -216,7 +216,7 @@ def test_a_log_entry_that_cannot_be_read_is_named(written: Written) -> None:
         changed(entry, lambda content: content.replace(b'"commitInfo"', b'"commitInfo')),
         pytest.raises(LakeDamaged, match=r"log entry _delta_log/0+3\.json can't be read"),
     ):
-        list(table.commits())
+        list(table.log.commits())
 
 
 def test_rewriting_a_day_replaces_its_damaged_file(tmp_path: Path) -> None:

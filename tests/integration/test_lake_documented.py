@@ -13,8 +13,8 @@ from deltalake.exceptions import TableNotFoundError
 
 from kubetally.domain.account import ListedAccount
 from kubetally.store.lake.delta import DeltaLake
+from kubetally.store.lake.open_table import ATTEMPTS
 from kubetally.store.lake.schema import ACCOUNTS, ALLOCATIONS, ASSETS, SAVINGS, TableName
-from kubetally.store.lake.tables import ATTEMPTS
 from tests.cluster_days import DAY, cluster_day
 
 TEXT = (Path(__file__).parents[2] / "docs" / "lake.md").read_text("utf-8")

@@ -22,10 +22,11 @@ from kubetally.domain.errors import StoreError
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.encode import allocation_table
 from kubetally.store.lake.faults import LakeBusy, LakeFull, LakeUnavailable
+from kubetally.store.lake.open_table import ATTEMPTS
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import TableName
 from kubetally.store.lake.storage import Storage
-from kubetally.store.lake.tables import ATTEMPTS, DayTable
+from kubetally.store.lake.tables import DayTable
 from tests.cluster_days import DAY, cluster_day
 from tests.integration.object_stores import ObjectStore
 from tests.integration.small_disk import fill

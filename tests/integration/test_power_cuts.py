@@ -284,7 +284,7 @@ class NotingStorage:
 def test_a_commit_is_synced_before_its_version_is_told(tmp_path: Path) -> None:
     place = Noting.parse(str(tmp_path / "lake"))
     table = DayTable(place, TableName.ALLOCATIONS, timedelta(days=400))
-    disk: Any = table._storage
+    disk: Any = table._table.storage
     assert table.put(DAY, {"a": allocation_table(cluster_day("a"))}, {}) == 1
     assert disk.notes == [
         ("sync", f"_delta_log/{0:020}.json"),
@@ -304,7 +304,7 @@ def test_commit_is_not_confirmed_until_it_lasts(tmp_path: Path) -> None:
     lake, coverage, clock = DeltaLake(str(tmp_path / "lake"), place=Noting.parse), CoverageInMemory(), SetClock()
     committer = Committer(LakeWriter(lake, coverage, LeasesInMemory(), clock))
     committer.commit(lake.pack([cluster_day("b")]))
-    disk: Any = lake._days.rows._storage
+    disk: Any = lake._pairs.days.rows._table.storage
     disk.fails = True
     with pytest.raises(StoreError):
         committer.commit(lake.pack([cluster_day("a")]))

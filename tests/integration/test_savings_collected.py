@@ -490,7 +490,7 @@ async def test_the_currency_of_stored_savings_is_corrected(ledger: Ledger, meta:
     reconcile_days(meta.days, ledger.writer)
     (day,) = meta.savings.stored()
     assert (day.currency, day.currency_origin) == ("EUR", CurrencyOrigin.STATED)
-    assert ledger.lake._savings.days.held(NOW.date())["currency"].to_pylist() == ["EUR"]
+    assert ledger.lake._savings.days.current_rows(NOW.date())["currency"].to_pylist() == ["EUR"]
     assert ledger.rows()[added.id][0].per_month == 7
 
 
@@ -504,7 +504,7 @@ async def test_a_purged_account_has_no_savings(tmp_path: Path, meta: Metadata, c
     meta.days.purge(both[0].id)
     reconcile_days(meta.days, ledger.writer)
     assert list(ledger.rows()) == [both[1].id]
-    assert ledger.lake._savings.days.held(NOW.date())["account_id"].to_pylist() == [both[1].id]
+    assert ledger.lake._savings.days.current_rows(NOW.date())["account_id"].to_pylist() == [both[1].id]
 
 
 async def test_damaged_savings_are_found_and_replaced(ledger: Ledger, clock: SetClock) -> None:

@@ -17,10 +17,10 @@ from kubetally.ledger.ports.lake import Lengthen, by_clock
 from kubetally.store.lake import checking
 from kubetally.store.lake.faults import UNREADABLE, LakeDamaged, shown, translated
 from kubetally.store.lake.log_folder import COMMIT_ALONE, SET_ASIDE
+from kubetally.store.lake.open_table import check_table, retention
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import ACCOUNTS, SCHEMA_VERSION, VERSION_KEY, TableName
 from kubetally.store.lake.storage import MissingFile
-from kubetally.store.lake.tables import check_table, retention
 
 
 class AccountTable:

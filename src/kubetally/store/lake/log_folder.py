@@ -92,8 +92,8 @@ class LogFolder:
             return None
         return found.st_ino, found.st_size, found.st_mtime_ns
 
-    def said(self, key: str) -> int:
-        """The number that the newest commit with this key says; -1 where none is read that has it."""
+    def newest_metadata(self, key: str) -> int:
+        """The number under this key in the newest readable commit that has it, else -1."""
         for _, file in sorted(self._files(_ENTRY).items(), reverse=True):
             for action in read_actions(file.read_bytes()) or ():
                 number = action.get("commitInfo", {}).get(key)
@@ -139,13 +139,13 @@ class LogFolder:
         actions = read_actions(file.read_bytes())
         if not actions:
             return "it is empty" if actions is not None else "it is cut off"
-        info: Mapping[str, Any] = next((one["commitInfo"] for one in actions if "commitInfo" in one), {})
-        files = [one for one in actions if "add" in one or "remove" in one]
+        info: Mapping[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+        files = [action for action in actions if "add" in action or "remove" in action]
         if info.get(ACTIONS_KEY, len(files)) != len(files):
             return "it is cut off at the end of a line"
         if not pending or not set(pending) & set(info.get(COLLECTIONS_KEY, ())):
             return None
-        for added in (one["add"] for one in files if "add" in one):
+        for added in (action["add"] for action in files if "add" in action):
             try:
                 size = (self._table / unquote(added["path"])).stat().st_size
             except FileNotFoundError:

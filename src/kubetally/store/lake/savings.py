@@ -74,7 +74,7 @@ class SavingsTable:
         (day,) = {one.day for one in packed}
         tables = {one.account_id: one.content for one in packed}
         counts = {one.id: [tables[one.account_id].num_rows] for one in packed}
-        return self.days.put(day, tables, {COLLECTIONS_KEY: counts}, go_on=go_on, anew=True)
+        return self.days.put(day, tables, {COLLECTIONS_KEY: counts}, check_lease=go_on, replace_damaged=True)
 
     def read(self, known: Sequence[SavingsDay]) -> dict[str, tuple[SavingsRow, ...] | DayDamaged]:
         """The rows of what is stored, by id, verified; or how they are damaged."""
@@ -99,7 +99,7 @@ class SavingsTable:
         ]
 
     def _table(self, known: SavingsDay, id_: str) -> pa.Table:
-        held = self.days.held(known.day, [known.account_id])
+        held = self.days.current_rows(known.day, [known.account_id])
         mine = held.filter(pc.equal(held["collection_id"], id_))
         field = mine.schema.field("currency")
         currencies = pa.repeat(pa.scalar(known.currency, field.type), mine.num_rows)
@@ -109,7 +109,7 @@ class SavingsTable:
         by_id = {one.collection_id: one for one in known if one.collection_id is not None}
         parts: dict[str, list[pa.Table]] = defaultdict(list)
         try:
-            held = self.days.held(day, [one.account_id for one in known])
+            held = self.days.current_rows(day, [one.account_id for one in known])
             for id_, rows in slices_by(held, "collection_id"):
                 parts[id_].append(rows)
         except DayDamaged as error:
@@ -130,7 +130,7 @@ class SavingsTable:
         change = partial(_reconciled, account_id, currencies)
         for day in sorted(self.days.newest().files):
             columns = ["account_id", "collection_id", "currency"]
-            if change(self.days.held(day, [account_id], columns)) is not None:
+            if change(self.days.current_rows(day, [account_id], columns)) is not None:
                 count += self.days.rewrite(day, change, go_on) is not None
         return count
 

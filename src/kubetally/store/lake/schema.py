@@ -15,7 +15,7 @@ from kubetally.domain.efficiency import Hours
 from kubetally.domain.idle_shares import IdleShare
 
 SCHEMA_VERSION = 2
-"""Of the columns. What changes them raises it, and migrates where tables are opened (`tables.check_table`)."""
+"""Of the columns. What changes them raises it, and migrates where tables are opened (`open_table.check_table`)."""
 
 VERSION_KEY = "kubetally.schema_version"
 """The table property that holds it."""
