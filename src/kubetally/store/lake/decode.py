@@ -20,13 +20,13 @@ from kubetally.domain.collection import LAKE_VERSION, Collection
 from kubetally.domain.component import ZERO, Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.errors import StoreError
-from kubetally.garbage import gc_paused
 from kubetally.domain.idle_shares import IdleShare
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import to_micros
 from kubetally.domain.row import Cause, Row, RowDetails
 from kubetally.domain.stored_sums import RowSums
 from kubetally.domain.window import Window
+from kubetally.garbage import gc_paused
 from kubetally.store.lake.arrays import as_mappings, micros
 from kubetally.store.lake.schema import (
     ADJUSTED_FIELDS,

@@ -16,8 +16,8 @@ from kubetally.domain.asset import NO_ASSET_DETAILS, Asset, AssetDetails, AssetT
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.component import ZERO, Component, Costs
 from kubetally.domain.efficiency import Hours
-from kubetally.garbage import gc_paused
 from kubetally.domain.row import NO_DETAILS, Row, RowDetails
+from kubetally.garbage import gc_paused
 from kubetally.store.lake.arrays import (
     amount_array,
     amount_columns,
