@@ -23,10 +23,9 @@ from kubetally.settings import Settings
 from kubetally.store.lake import files
 from kubetally.store.lake.encode import ALLOCATION_FILE, allocation_table
 from kubetally.store.lake.storage import DiskStorage
+from kubetally.tasks import run_on_uvloop, usable_cores
 from kubetally.wiring.collect import with_collector
 from kubetally.wiring.ledger import Ledger, open_ledger
-from kubetally.wiring.loop import run
-from kubetally.wiring.readers.pool import usable_cores
 
 _CLUSTERS, _COPIES = 50, 16  # of 63 pods each: 1,000 pods a cluster
 _LEAST_SHARE = 0.7
@@ -139,7 +138,7 @@ def _collect(url: str, clusters: int, days: int, **more: int) -> dict[str, float
             return await collector.collect(dues)
 
         began = time.perf_counter()
-        report = run(with_collector(settings, _Later(), work))
+        report = run_on_uvloop(with_collector(settings, _Later(), work))
         found = _measured(began, sum(one.rows for one in report.collected))
         found["peak_bytes"] += min(settings.collect_processes, usable_cores()) * _peak(resource.RUSAGE_CHILDREN)
     assert not report.failed, report.failed[0]

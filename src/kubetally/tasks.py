@@ -1,12 +1,15 @@
 """Asking several things at once, and calculating elsewhere than on the loop."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 T = TypeVar("T")
 P = ParamSpec("P")
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 class Calculate(Protocol):
@@ -43,8 +46,26 @@ def run(work: Coroutine[Any, Any, T], loop_factory: Callable[[], asyncio.Abstrac
     return found[0]
 
 
+def run_on_uvloop(work: Coroutine[Any, Any, T]) -> T:
+    """As `run`, on uvloop where it is installed: a round of collecting is mostly many small requests."""
+    try:
+        import uvloop
+    except ImportError:  # there is none for Windows
+        return run(work)
+    return run(work, uvloop.new_event_loop)
+
+
+def usable_cores(quota_file: Path = _CPU_QUOTA) -> int:
+    """Cores that this process may use; a container may have fewer than the machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # no cgroup v2, or no quota
+        quota, period = quota_file.read_text().split()
+        cores = min(cores, -(-int(quota) // int(period)))
+    return max(1, cores)
+
+
 async def until_set(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Do it, or where `stop` is set, as much of it as is done by then. It is never left behind, however this ends."""
+    """Run `work` until it finishes or `stop` is set; cancel and await it otherwise."""
     doing, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -10,10 +10,10 @@ from typing import Any
 from kubetally.domain.savings import SavingsDay
 from kubetally.ledger.collect.collector import Collector, Report
 from kubetally.ledger.collect.committer import Committer
+from kubetally.ledger.collect.forever import Forever
 from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.settings import Settings
-from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.collect import Forever, with_collector
+from kubetally.wiring.collect import with_collector
 from kubetally.wiring.ledger import Ledger, open_ledger
 from tests.cluster_days import cluster_day
 from tests.kubecost_savings import CATEGORIES
@@ -66,7 +66,7 @@ async def test_costs_are_collected_while_a_source_of_savings_hangs(tmp_path: Pat
     with open_ledger(Settings(home=str(tmp_path))) as ledger:
         forever: Any = Forever
         async with asyncio.timeout(30):
-            await forever(ledger, costs, savings, SystemClock(), stop).run()
+            await forever(ledger, costs, savings, stop).run()
     assert (costs.rounds, savings.was_cancelled) == (1, True)
 
 

@@ -26,6 +26,7 @@ from kubetally.domain.errors import KubetallyError, SourceError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Cause
 from kubetally.domain.window import Window, parse_window
+from kubetally.ledger.accounts.snapshot import AccountSnapshot
 from kubetally.ledger.collect.reader import Reader
 from kubetally.ledger.costs.live import DeadlinePassed
 from kubetally.present.answer import answer, failure
@@ -44,7 +45,7 @@ from kubetally.sources.opencost.allocations import WrongWindow
 from kubetally.sources.opencost.interpret import ClusterNotThere, CurrencyDiffers, SeveralClusters
 from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.clusters import Failed, get_cluster_costs, get_costs_of_all
-from kubetally.wiring.opener import Fleet, Opener
+from kubetally.wiring.opener import Opener
 from tests.faults import KINDS, OTHER_CLUSTER, FaultServer
 from tests.recordings import DAYS, Recording
 from tests.served import NOON_AFTER, NOT_FOUND, Asked, FixedClock, Reply, Served
@@ -261,9 +262,9 @@ async def test_costs_may_take_longer_than_the_read_limit() -> None:
 async def test_days_of_a_slow_source_are_collected() -> None:
     settings = replace(HASTY, read_seconds=0.1)
     with Served(slow(0.3)) as server:
-        fleet = Fleet((account(1, server.url),))
+        fleet = AccountSnapshot((account(1, server.url),))
 
-        async def all_accounts() -> Fleet:
+        async def all_accounts() -> AccountSnapshot:
             return fleet
 
         opener = Opener(all_accounts, settings)

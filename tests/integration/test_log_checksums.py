@@ -13,6 +13,7 @@ from deltalake import DeltaTable
 
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.collect.committer import Committer
+from kubetally.ledger.collect.maintenance import tidy
 from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.ports.damage import FileDamage, LogDamaged
 from kubetally.settings import Settings
@@ -22,7 +23,6 @@ from kubetally.store.lake.schema import TableName
 from kubetally.store.lake.tables import DayTable
 from kubetally.store.meta.metadata import Metadata, open_meta
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.collect import tidy
 from kubetally.wiring.ledger import open_ledger
 from tests.cluster_days import DAY, cluster_day
 from tests.integration.collected_days import KEYS

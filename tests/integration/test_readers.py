@@ -20,18 +20,20 @@ from structlog.testing import capture_logs
 
 from kubetally.domain.account import Account
 from kubetally.domain.collection import CollectedDay, Collection
+from kubetally.ledger.accounts.snapshot import AccountSnapshot
 from kubetally.ledger.collect.collector import Collector
 from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.reader import NOT_TRIED, Reader, Unread
 from kubetally.ledger.collect.schedule import READER_DIED, Due, Reason
+from kubetally.ledger.collect.workers.pool import ReaderPool
 from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.ports.lake import PackedDay
 from kubetally.settings import Settings
 from kubetally.store.lake.decode import assets_of, rows_of
 from kubetally.store.lake.delta import DeltaLake
-from kubetally.wiring.loop import run
-from kubetally.wiring.opener import Fleet, Opener
-from kubetally.wiring.readers.pool import ReaderPool, usable_cores
+from kubetally.tasks import run_on_uvloop as run
+from kubetally.wiring.collect import SettingsReaderBuilder
+from kubetally.wiring.opener import Opener
 from tests.integration.upstream import Upstream
 from tests.kept import CoverageInMemory, LeasesInMemory
 from tests.served import FixedClock, Served
@@ -49,13 +51,15 @@ class Reading:
         settings = replace(Settings(), home=str(folder), attempts=1)
         self.account = account(1, f"{server.url}/aurora")
         self.others = account(2, f"{server.url}/draco")
-        opener = Opener(self._fleet, settings)
+        opener = Opener(self._snapshot, settings)
         self.here = Reader(opener.source, opener.metrics, AFTER)
-        self.pool = ReaderPool(self.here, self._fleet, settings, AFTER, **{"processes": 2, "worth_rows": 1, **more})
+        builder = SettingsReaderBuilder.of(settings, AFTER)
+        options = {"processes": 2, "start_at_rows": 1, "deadline_seconds": settings.deadline_seconds, **more}
+        self.pool = ReaderPool(self.here, self._snapshot, builder, **options)
         self.lake = DeltaLake(str(folder / "lake"))
 
-    async def _fleet(self) -> Fleet:
-        return Fleet((self.account, self.others))
+    async def _snapshot(self) -> AccountSnapshot:
+        return AccountSnapshot((self.account, self.others))
 
     async def all(self, account: Account | None = None, **more: Any) -> list[Found]:
         return [one async for one in self.pool.days(account or self.account, DAYS, **more)]
@@ -63,7 +67,7 @@ class Reading:
     async def in_processes(self) -> list[int]:
         """Until they are there. Their ids."""
         await self.all()
-        await until(lambda: self.pool._free() is not None)
+        await until(lambda: self.pool._least_busy() is not None)
         return readers_of(os.getpid())
 
 
@@ -72,7 +76,7 @@ def readers_of(parent: int) -> list[int]:
     with suppress(psutil.NoSuchProcess):
         for one in psutil.Process(parent).children():
             with suppress(psutil.NoSuchProcess):
-                if "readers.process" in " ".join(one.cmdline()):
+                if "workers.process" in " ".join(one.cmdline()):
                     found.append(one.pid)
     return found
 
@@ -83,7 +87,7 @@ async def reading(server: Served, folder: Path, **more: Any) -> AsyncIterator[Re
     try:
         yield one
     finally:
-        await one.pool.close()
+        await one.pool.aclose()
 
 
 def contents(found: list[Found], lake: DeltaLake) -> list[tuple[Collection, Any, Any]]:
@@ -121,7 +125,7 @@ def test_until_processes_are_there_it_is_read_here_and_a_turn_moves_without_a_da
             found: list[Found] = []
             async for day in one.pool.days(one.account, DAYS):
                 found.append(day)
-                await until(lambda: one.pool._free() is not None)  # after the first day, which was read here
+                await until(lambda: one.pool._least_busy() is not None)  # after the first day, which was read here
             assert [type(day) for day in found] == [CollectedDay, CollectedDay, PackedDay]
             assert len(contents(found, one.lake)) == 3
         assert source.asked == 3 * 3  # rows, assets, and rows by the hour, as these days settle
@@ -157,7 +161,7 @@ def test_a_process_that_dies_costs_the_days_in_hand_and_the_next_turn_is_read_el
             for id_ in ids:
                 os.kill(id_, signal.SIGKILL)
             found = await turn
-            await until(lambda: one.pool._free() is None)
+            await until(lambda: one.pool._least_busy() is None)
             unread = [day for day in found if isinstance(day, Unread)]
             assert [(day.code, day.was_tried) for day in unread] == [
                 (READER_DIED, True),
@@ -170,7 +174,7 @@ def test_a_process_that_dies_costs_the_days_in_hand_and_the_next_turn_is_read_el
             died = {day.day for day in unread if day.code == READER_DIED}
             again = await one.all()
             assert not died & {day.collection.day for day in again if isinstance(day, CollectedDay)}, "never here"
-            assert not one.pool._turns
+            assert not one.pool._clusters
             await until(lambda: one.pool._running is None)
             source.mode = "sound"
             assert len(contents(await one.all(), one.lake)) == 3, "in a process that was started for it"
@@ -186,13 +190,13 @@ def saying(what: str) -> str:
     lines = [
         "import os, sys",
         "sys.path[:] = {path!r}",
-        "from kubetally.wiring.readers import messages, process",
-        "real = process._Answers.send",
+        "from kubetally.ledger.collect.workers import messages, process",
+        "real = process.ResultPipe.send",
         "def send(self, message):",
         f"    {what}",
         "    real(self, message)",
-        "process._Answers.send = send",
-        "process.main()  # readers.process",
+        "process.ResultPipe.send = send",
+        "process.main()  # workers.process",
     ]
     return "\n".join(lines)
 
@@ -201,7 +205,7 @@ DIE = "os.kill(os.getpid(), 9)"
 
 
 def test_a_process_that_dies_when_all_was_told_costs_nothing(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
-    program = saying(f"isinstance(message, messages.Found) and message.day is None and {DIE}")
+    program = saying(f"isinstance(message, messages.Result) and message.day is None and {DIE}")
 
     async def die() -> None:
         async with reading(upstream[1], tmp_path, program=program) as one:
@@ -215,7 +219,7 @@ def test_a_process_that_dies_when_all_was_told_costs_nothing(upstream: tuple[Ups
 def test_a_process_that_fails_is_told_with_what_to_do_and_a_new_one_comes(
     upstream: tuple[Upstream, Served], tmp_path: Path
 ) -> None:
-    program = saying("isinstance(message, messages.Found) and 1 / 0")
+    program = saying("isinstance(message, messages.Result) and 1 / 0")
 
     async def fail() -> None:
         async with reading(upstream[1], tmp_path, program=program, processes=2, idle_seconds=0.5) as one:
@@ -224,7 +228,7 @@ def test_a_process_that_fails_is_told_with_what_to_do_and_a_new_one_comes(
             unread = await anext(turn)
             assert isinstance(unread, Unread)
             assert unread.code == READER_DIED
-            assert "ended with code 1: please report it with the log" in unread.why
+            assert "ended with code 1; please report this with the log" in unread.why
             await until(lambda: bool(set(readers_of(os.getpid())) - set(first)))
             await turn.aclose()  # type: ignore[attr-defined]
 
@@ -260,7 +264,7 @@ def test_where_no_process_can_be_started_it_is_read_here(upstream: tuple[Upstrea
 
 def test_a_few_rows_a_round_never_start_a_process(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
     async def ask() -> None:
-        async with reading(upstream[1], tmp_path, worth_rows=300) as one:
+        async with reading(upstream[1], tmp_path, start_at_rows=300) as one:
             for _ in range(5):
                 found = await one.all()
                 assert 150 < sum(day.collection.rows for day in found if not isinstance(day, Unread)) < 300
@@ -271,12 +275,12 @@ def test_a_few_rows_a_round_never_start_a_process(upstream: tuple[Upstream, Serv
 
 def test_a_process_that_hangs_is_killed(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
     async def hang() -> None:
-        async with reading(upstream[1], tmp_path, patience_seconds=0.5) as one:
+        async with reading(upstream[1], tmp_path, answer_seconds=0.5) as one:
             for id_ in await one.in_processes():
                 os.kill(id_, signal.SIGSTOP)
             unread = [day for day in await one.all() if isinstance(day, Unread)]
             assert [day.code for day in unread] == [READER_DIED, READER_DIED, NOT_TRIED]
-            assert "gave nothing for 0.5 s" in unread[0].why
+            assert "returned nothing for 0.5 s" in unread[0].why
             assert "memory" not in unread[0].why
 
     run(hang())
@@ -406,17 +410,3 @@ def waited_for(is_so: Callable[[], bool], seconds: float = 30) -> None:
     while not is_so():
         assert time.monotonic() < ends, "it never came"
         time.sleep(0.02)
-
-
-def test_no_more_cores_are_taken_than_the_container_has(tmp_path: Path) -> None:
-    quota = tmp_path / "cpu.max"
-    all_cores = usable_cores(quota)
-    assert all_cores >= 1
-    for text, cores in {
-        "100000 100000": 1,
-        "50000 100000": 1,
-        "max 100000": all_cores,
-        "9900000 100000": all_cores,
-    }.items():
-        quota.write_text(text)
-        assert usable_cores(quota) == cores

@@ -2,11 +2,12 @@
 
 import asyncio
 import gc
+from pathlib import Path
 
 import pytest
 
 from kubetally.domain.errors import SourceError
-from kubetally.tasks import run, task_group, until_set
+from kubetally.tasks import run, task_group, until_set, usable_cores
 
 
 async def test_answers_of_all_are_there_in_the_end() -> None:
@@ -128,3 +129,17 @@ async def test_what_work_raises_while_its_waiter_gives_up_is_seen() -> None:
     await asyncio.wait([waiting])
     assert waiting.cancelled() or waiting.exception() is not None
     gc.collect()  # a warning is a failure: "Task exception was never retrieved"
+
+
+def test_cores_are_limited_by_the_container_quota(tmp_path: Path) -> None:
+    quota = tmp_path / "cpu.max"
+    all_cores = usable_cores(quota)
+    assert all_cores >= 1
+    for text, cores in {
+        "100000 100000": 1,
+        "50000 100000": 1,
+        "max 100000": all_cores,
+        "9900000 100000": all_cores,
+    }.items():
+        quota.write_text(text)
+        assert usable_cores(quota) == cores

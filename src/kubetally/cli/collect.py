@@ -65,7 +65,8 @@ def collect(
       kubetally collect
       kubetally collect --forever
     """
-    from kubetally.wiring.collect import AnotherCollector, collect_forever, collect_once
+    from kubetally.ledger.collect.rounds import AnotherCollector
+    from kubetally.wiring.collect import collect_forever, collect_once
 
     if forever:
         if accounts:
@@ -185,7 +186,7 @@ def _told() -> "Iterator[tuple[Settings, Callable[[int], None], Callable[[Outcom
 
     On a terminal it is a bar, elsewhere lines of the log. What is told to stop exits when what it writes is written.
     """
-    from kubetally.wiring.collect import Stopped
+    from kubetally.ledger.collect.stopping import Stopped
 
     written = 0
 
@@ -204,7 +205,7 @@ def _told() -> "Iterator[tuple[Settings, Callable[[int], None], Callable[[Outcom
 
 @contextmanager
 def _log() -> "Iterator[tuple[Settings, Callable[[int], None], Callable[[Outcome], None]]]":
-    from kubetally.wiring.collect import log_outcome
+    from kubetally.ledger.collect.rounds import log_outcome
 
     yield start_up(default_level="info"), lambda count: None, log_outcome
 

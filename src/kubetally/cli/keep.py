@@ -87,7 +87,8 @@ def maintain(
       kubetally maintain --check
       kubetally maintain --repair --from-backup /backups/kubetally.tar
     """
-    from kubetally.wiring.collect import days_of_earlier_versions, maintain_once
+    from kubetally.ledger.collect.maintenance import days_of_earlier_versions, maintain_and_check
+    from kubetally.wiring.ledger import open_ledger
     from kubetally.wiring.storage_health import check_storage
 
     if from_backup is not None and not repair:
@@ -96,11 +97,13 @@ def maintain(
         _check(repair=repair, from_backup=from_backup)
         return
     settings = start_up()
-    done = maintain_once(settings, shorten=shorten, trust_clock=trust_clock)
+    with open_ledger(settings) as ledger:
+        done = maintain_and_check(ledger, shorten=shorten, trust_clock=trust_clock)
+        earlier_days = days_of_earlier_versions(ledger)
     print(f"Put together {done.compacted} files, removed {done.vacuumed}")
     if done.silence is not None:
         print(_of_silence(done, *done.silence))
-    for days in days_of_earlier_versions(settings):
+    for days in earlier_days:
         span = f"from {days.first} to {days.last}" if days.last > days.first else f"({days.first})"
         end = days.last + timedelta(days=1)
         print(

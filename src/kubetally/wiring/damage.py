@@ -23,12 +23,12 @@ from kubetally.settings import Settings
 from kubetally.store.lake.checking import sound_crc
 from kubetally.store.lake.schema import TableName
 from kubetally.store.temporary import temporary_folder, writing_temporarily
+from kubetally.tasks import run_on_uvloop as run
 from kubetally.wiring.backup_file import LAKE, Source, opened_backup, read_manifest
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.collect import with_collector
 from kubetally.wiring.lake import has_lake, open_lake
 from kubetally.wiring.ledger import open_ledger
-from kubetally.wiring.loop import run
 from kubetally.wiring.unknown_days import told_unknown_days
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 
 from kubetally import __version__
 from kubetally.domain.window import Clock
+from kubetally.ledger.accounts.snapshot import StoredSnapshot
 from kubetally.ledger.collect.supervisor import supervised_process
 from kubetally.ledger.costs.calculations import calculations
 from kubetally.ledger.costs.database_timeout import DATABASE_SECONDS
 from kubetally.ledger.costs.service import CostService
 from kubetally.settings import Settings
+from kubetally.tasks import usable_cores
 from kubetally.web.app import create_app
 from kubetally.web.connections import ConnectionLimits
 from kubetally.web.proxies import TrustedProxies
@@ -22,8 +24,7 @@ from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.environment import UnusableSetting
 from kubetally.wiring.lake import shown_lake
 from kubetally.wiring.ledger import open_ledger
-from kubetally.wiring.opener import FleetInStore, Opener
-from kubetally.wiring.readers.pool import usable_cores
+from kubetally.wiring.opener import Opener
 from kubetally.wiring.secret import SecretInUse, link_of, secret_of
 from kubetally.wiring.storage_health import storage_check
 
@@ -93,8 +94,8 @@ def run_service(
         supervised_process() if collects else nullcontext(),
     ):
         accounts = ledger.accounts
-        fleet = FleetInStore(accounts, executor, answer_seconds=DATABASE_SECONDS)
-        opener = Opener(fleet, settings, calculate.in_process)
+        snapshot = StoredSnapshot(accounts, executor, timeout_seconds=DATABASE_SECONDS)
+        opener = Opener(snapshot, settings, calculate.in_process)
         service = CostService(
             accounts,
             opener.source,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from kubetally.domain.errors import StoreError
-from kubetally.wiring.collect import Upkeep
+from kubetally.ledger.collect.maintenance import Upkeep
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
@@ -20,10 +20,10 @@ def test_it_is_maintained_once_a_day_and_tidied_once_an_hour() -> None:
     upkeep = Upkeep(maintain, lambda: done.append(("tidied", hours)))
     for quarter in range(4 * 24 + 1):
         hours = quarter / 4
-        upkeep.see_to(NOON + timedelta(hours=hours))
+        upkeep.run_due(NOON + timedelta(hours=hours))
     assert [at for what, at in done if what == "maintained"] == [0, 24]
     assert [at for what, at in done if what == "tidied"] == list(range(25))
-    upkeep.see_to(NOON - timedelta(days=2))
+    upkeep.run_due(NOON - timedelta(days=2))
     assert done[-2:] == [("maintained", hours), ("tidied", hours)], "the clock was set back"
 
 
@@ -41,5 +41,5 @@ def test_failed_upkeep_is_tried_again_after_minutes(failure: StoreError | None) 
     upkeep = Upkeep(maintain, lambda: None)
     for minute in range(24 * 60 + 60):
         is_failing = minute < 25
-        upkeep.see_to(NOON + timedelta(minutes=minute))
+        upkeep.run_due(NOON + timedelta(minutes=minute))
     assert tried == [0, 10, 20, 30, 30 + 24 * 60]

@@ -1,0 +1,1 @@
+"""Processes that read clusters for the collecting process. Imports `domain`, `ledger.ports`, `collect`, `accounts`."""
