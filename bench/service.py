@@ -24,7 +24,7 @@ from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.component import Costs
 from kubetally.domain.efficiency import Hours
-from kubetally.domain.evidence import SeenHour
+from kubetally.domain.evidence.hours import SeenHour
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window

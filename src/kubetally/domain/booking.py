@@ -15,9 +15,9 @@ from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.balancers import correct_balancers, differing_balancers
 from kubetally.domain.bill import Bill, bill_side
 from kubetally.domain.component import NO_CLASSES, Component, Costs, NetworkClasses
-from kubetally.domain.days_around import DayFacts
 from kubetally.domain.difference import unexplained
 from kubetally.domain.errors import BalanceError
+from kubetally.domain.evidence.days_around import DayFacts
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.reading import Reading

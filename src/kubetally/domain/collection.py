@@ -10,13 +10,13 @@ from kubetally.domain.booking import Booking, ComponentBalance
 from kubetally.domain.cluster_costs import DayState, SourceIdentity
 from kubetally.domain.completeness import Completeness, measure_completeness
 from kubetally.domain.component import Component
-from kubetally.domain.days_around import rows_without
+from kubetally.domain.evidence.days_around import rows_without
+from kubetally.domain.evidence.stored import EXAMINED_ALONE
 from kubetally.domain.idle_shares import IdleShares, order_rows, share_idle
 from kubetally.domain.issues import Issue, IssueKind, any_missing
 from kubetally.domain.machines import match_machines
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.row import Row
-from kubetally.domain.stored_evidence import EXAMINED_ALONE
 from kubetally.domain.stored_sums import AssetSums, sum_assets
 from kubetally.domain.window import DAY, Window, covered_hours
 
@@ -48,7 +48,7 @@ class Collection:
     version: of that table, from which on its rows are there; None until they are. last_version: the last one that has
     them, None while it holds.
     completeness: what another answer for the day has to reach to replace it; None where an earlier version stored it.
-    examined_by: how far the day was examined (`stored_evidence.EXAMINED`); 0 where an earlier version stored it.
+    examined_by: how far the day was examined (`evidence.stored.EXAMINED`); 0 where an earlier version stored it.
     asset_sums: of its assets; None where an earlier version stored it.
     lake_version: of the columns that its rows were written with.
     """

@@ -172,6 +172,25 @@ def spans_without(spans: Iterable[Window], cuts: Iterable[Window]) -> list[Windo
     return left
 
 
+def common_spans(spans: Iterable[Window], others: Iterable[Window]) -> list[Window]:
+    """What of `spans` is in any of `others` too, in order."""
+    several = list(spans)
+    return spans_without(several, spans_without(several, others))
+
+
+def known_spans(*spans: Window | None) -> list[Window]:
+    """Those that are not None."""
+    return [span for span in spans if span is not None]
+
+
+def hull(spans: Iterable[Window]) -> Window | None:
+    """From the start of the first to the end of the last; None of none."""
+    several = list(spans)
+    if not several:
+        return None
+    return Window(min(span.start for span in several), max(span.end for span in several))
+
+
 def parse_instant(text: str) -> datetime:
     """An instant from a date (00:00 UTC), an RFC3339 time or Unix seconds. Raises InvalidWindow."""
     text = text.strip()

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from kubetally.domain.booking_comparison import Beside
 from kubetally.domain.errors import KubetallyError, SourceError
-from kubetally.domain.evidence import SeenHour
+from kubetally.domain.evidence.hours import SeenHour
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings

@@ -10,11 +10,11 @@ import structlog
 from kubetally.domain.asset import Asset
 from kubetally.domain.collection import Collection
 from kubetally.domain.completeness import Completeness
-from kubetally.domain.days_around import DayFacts, compare_days, new_issues
-from kubetally.domain.days_around import facts_of as facts_to_compare
 from kubetally.domain.errors import StoreError
+from kubetally.domain.evidence.days_around import DayFacts, compare_days, new_issues
+from kubetally.domain.evidence.days_around import facts_of as facts_to_compare
+from kubetally.domain.evidence.stored import EXAMINED, EXAMINED_ALONE, Examined, StoredFacts, examine_stored, facts_of
 from kubetally.domain.issues import Issue
-from kubetally.domain.stored_evidence import EXAMINED, EXAMINED_ALONE, Examined, StoredFacts, examine_stored, facts_of
 from kubetally.ledger.collect.schedule import ONE_DAY
 from kubetally.ledger.ports.coverage import Coverage
 from kubetally.ledger.ports.lake import Lake

@@ -13,7 +13,8 @@ from kubetally.domain.account import Account
 from kubetally.domain.booking import Booking
 from kubetally.domain.collection import SETTLES_AFTER, CollectedDay, new_collected_day, window_of
 from kubetally.domain.errors import KubetallyError, RequestError, SourceError
-from kubetally.domain.evidence import NOTHING_AROUND, Around, SeenHour, has_gaps
+from kubetally.domain.evidence.hours import SeenHour, has_gaps
+from kubetally.domain.evidence.sighting import NOTHING_AROUND, Around
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import any_missing
 from kubetally.domain.metrics import Family

@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 from kubetally.domain.errors import KubetallyError
-from kubetally.domain.evidence import NOTHING_AROUND, Around, SeenHour, Sighting, is_in_doubt, sighting_of
+from kubetally.domain.evidence.examine import is_in_doubt
+from kubetally.domain.evidence.hours import SeenHour
+from kubetally.domain.evidence.sighting import NOTHING_AROUND, Around, Sighting, sighting_of
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.window import DAY, Window, midnight

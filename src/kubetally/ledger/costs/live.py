@@ -11,9 +11,11 @@ from kubetally import logs
 from kubetally.domain.booking import Booking, book
 from kubetally.domain.collection import has_assets
 from kubetally.domain.completeness import measure_completeness
-from kubetally.domain.days_around import DayFacts, compare_days, facts_of, new_issues, rows_without
 from kubetally.domain.errors import KubetallyError, RequestError, SourceError
-from kubetally.domain.evidence import NOTHING_AROUND, Around, SeenHour, examine
+from kubetally.domain.evidence.days_around import DayFacts, compare_days, facts_of, new_issues, rows_without
+from kubetally.domain.evidence.examine import examine
+from kubetally.domain.evidence.hours import SeenHour
+from kubetally.domain.evidence.sighting import NOTHING_AROUND, Around
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.reading import Reading

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from kubetally.domain.errors import KubetallyError
-from kubetally.domain.evidence import SeenHour
+from kubetally.domain.evidence.hours import SeenHour
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings

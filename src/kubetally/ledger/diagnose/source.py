@@ -11,7 +11,8 @@ from kubetally.domain.booking import Booking, book
 from kubetally.domain.component import Component
 from kubetally.domain.efficiency import RatedHours
 from kubetally.domain.errors import KubetallyError
-from kubetally.domain.evidence import examine, is_pod
+from kubetally.domain.evidence.examine import examine
+from kubetally.domain.evidence.sighting import is_pod
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.metrics import MANAGEMENT

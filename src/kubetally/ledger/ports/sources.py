@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from kubetally.domain.evidence import SeenHour
+from kubetally.domain.evidence.hours import SeenHour
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings, SavingsItems

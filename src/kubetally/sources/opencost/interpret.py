@@ -9,7 +9,7 @@ from typing import Any
 from kubetally.domain.allocation import Allocation
 from kubetally.domain.asset import NO_ASSET_DETAILS, Asset
 from kubetally.domain.errors import RequestError, SourceError
-from kubetally.domain.evidence import SeenHour, seen_hours
+from kubetally.domain.evidence.hours import SeenHour, seen_hours
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.machines import Matched, match_machines
 from kubetally.domain.money import DEFAULT_CURRENCY, CurrencyOrigin, to_decimal, to_shown

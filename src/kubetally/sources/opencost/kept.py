@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from kubetally.domain.errors import SourceError
-from kubetally.domain.evidence import SeenHour
+from kubetally.domain.evidence.hours import SeenHour
 from kubetally.domain.reading import Reading
 from kubetally.domain.window import Window
 from kubetally.sources.faults import Answer

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from kubetally.domain.cluster_costs import KUBECOST, OPENCOST
 from kubetally.domain.errors import SourceError
-from kubetally.domain.evidence import SeenHour
+from kubetally.domain.evidence.hours import SeenHour
 from kubetally.domain.money import DEFAULT_CURRENCY
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings, SavingsItems

@@ -15,7 +15,7 @@ from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.component import Costs
 from kubetally.domain.errors import SourceError
-from kubetally.domain.evidence import SeenHour
+from kubetally.domain.evidence.hours import SeenHour
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings

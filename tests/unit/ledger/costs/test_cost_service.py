@@ -14,7 +14,7 @@ import pytest
 from kubetally.domain.account import Account, AccountType, Credentials
 from kubetally.domain.cluster_costs import Status
 from kubetally.domain.errors import BalanceError, RequestError, SourceError
-from kubetally.domain.evidence import SeenHour
+from kubetally.domain.evidence.hours import SeenHour
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings

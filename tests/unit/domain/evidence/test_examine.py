@@ -14,7 +14,9 @@ from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.booking import book
 from kubetally.domain.component import Costs
 from kubetally.domain.efficiency import Hours
-from kubetally.domain.evidence import Around, SeenHour, examine, has_gaps, is_in_doubt, seen_hours, sighting_of
+from kubetally.domain.evidence.examine import examine, is_in_doubt
+from kubetally.domain.evidence.hours import SeenHour, has_gaps, seen_hours
+from kubetally.domain.evidence.sighting import Around, sighting_of
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind, any_missing
 from kubetally.domain.metrics import Family

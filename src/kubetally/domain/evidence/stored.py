@@ -13,8 +13,8 @@ from typing import NamedTuple
 from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.booking import Booking
 from kubetally.domain.completeness import Completeness, is_pod, is_priced_node
-from kubetally.domain.days_around import share_missing, shares_that_break_off
-from kubetally.domain.evidence import KEEP_THEIR_NAMES, TOLERANCE, Proof, some_nodes
+from kubetally.domain.evidence.days_around import share_missing, shares_that_break_off
+from kubetally.domain.evidence.missing import KEEP_THEIR_NAMES, TOLERANCE, Samples, some_nodes
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.pods import merge_pods
 from kubetally.domain.row import Row
@@ -102,7 +102,7 @@ def examine_stored(day: StoredFacts, before: StoredFacts | None = None, after: S
     of_nodes, of_pods = _hours_of_nodes(day, before, after), _hours_of_pods(day, before, after)
     issues = [*_missing_samples(day, of_nodes, of_pods)]
     if of_nodes >= day.whole:
-        issues += _incomplete_nodes(day)
+        issues += incomplete_nodes(day)
     if of_pods >= day.whole:
         issues += _missing_shares(day, [beside for beside in (before, after) if beside is not None])
     covered = min(of_nodes, of_pods)
@@ -176,7 +176,7 @@ def _samples(day: StoredFacts, subject: str, hours: float, what: str, so: str) -
     return Issue(IssueKind.SAMPLES_MISSING, message, day.source, day.window, subject, {"hours": round(hours, 2)})
 
 
-def _incomplete_nodes(day: StoredFacts) -> Iterator[Issue]:
+def incomplete_nodes(day: StoredFacts) -> Iterator[Issue]:
     names = sorted(name for name, node in day.nodes.items() if node.pods)
     if names:
         message = (
@@ -191,7 +191,7 @@ def _missing_shares(day: StoredFacts, around: Sequence[StoredFacts]) -> Iterator
     found = list(shares_that_break_off(day, around))
     is_without_usage = day.completeness.container_hours > 0 and day.completeness.usage_hours == 0
     if is_without_usage and all(issue.kind is not IssueKind.USAGE_MISSING for issue in found):
-        yield share_missing(day, Proof.USAGE)
+        yield share_missing(day, Samples.USAGE)
     yield from found
 
 

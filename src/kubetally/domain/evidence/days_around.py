@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from kubetally.domain.allocation import Kind
 from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.completeness import Completeness, is_priced_node
-from kubetally.domain.evidence import MISSING_IN_WORDS, TOLERANCE, Proof, some_nodes
+from kubetally.domain.evidence.missing import MISSING_IN_WORDS, TOLERANCE, Samples, some_nodes
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Row
 from kubetally.domain.window import DAY, HOUR, Window
@@ -65,7 +65,9 @@ def _nodes_in_between(day: DayFacts, names: Sequence[str]) -> Issue:
     message = (
         f"{some_nodes(names)} had a price on the days before and after, but not all day: costs of nodes are too low"
     )
-    return Issue(IssueKind.NODE_INCOMPLETE, message, day.source, day.window, Proof.NODES.value, {"nodes": tuple(names)})
+    return Issue(
+        IssueKind.NODE_INCOMPLETE, message, day.source, day.window, Samples.NODES.value, {"nodes": tuple(names)}
+    )
 
 
 class _Share(NamedTuple):
@@ -76,10 +78,10 @@ class _Share(NamedTuple):
     least: float
 
 
-_SHARES: Mapping[Proof, _Share] = {
+_SHARES: Mapping[Samples, _Share] = {
     # Whatever runs uses some memory; requests are a choice, and a team may drop theirs.
-    Proof.USAGE: _Share(IssueKind.USAGE_MISSING, "usage_hours", 0.8),
-    Proof.REQUESTS: _Share(IssueKind.REQUESTS_MISSING, "request_hours", 0.5),
+    Samples.USAGE: _Share(IssueKind.USAGE_MISSING, "usage_hours", 0.8),
+    Samples.REQUESTS: _Share(IssueKind.REQUESTS_MISSING, "request_hours", 0.5),
 }
 
 
@@ -99,14 +101,14 @@ class HasCompleteness(Protocol):
         """How many hours it has of what."""
 
 
-def share_missing(day: HasCompleteness, proof: Proof) -> Issue:
+def share_missing(day: HasCompleteness, samples: Samples) -> Issue:
     """That usage or requests of a day are missing."""
-    return Issue(_SHARES[proof].kind, MISSING_IN_WORDS[proof], day.source, day.window, proof.value)
+    return Issue(_SHARES[samples].kind, MISSING_IN_WORDS[samples], day.source, day.window, samples.value)
 
 
 def shares_that_break_off(day: HasCompleteness, around: Sequence[HasCompleteness]) -> Iterator[Issue]:
     """Usage or requests that containers of the days around have, and many of this day do not."""
-    for proof, share in _SHARES.items():
+    for samples, share in _SHARES.items():
         mine, *others = (_part(facts.completeness, share.figure) for facts in (day, *around))
         known = [part for part in others if part is not None]
         if mine is None or not known or min(known) < _WORTH_A_SHARE or mine >= share.least * min(known):
@@ -115,7 +117,7 @@ def shares_that_break_off(day: HasCompleteness, around: Sequence[HasCompleteness
         without = [_without(facts.completeness, share.figure) for facts in (day, *around)]
         had = min(getattr(beside.completeness, share.figure) for beside in around)
         if without[0] - max(without[1:]) > (1 - share.least) * min(had, day.completeness.container_hours):
-            yield share_missing(day, proof)
+            yield share_missing(day, samples)
 
 
 def _without(of: Completeness, figure: str) -> float:

@@ -7,7 +7,7 @@ import pytest
 from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.completeness import Completeness
 from kubetally.domain.component import Costs
-from kubetally.domain.days_around import DayFacts, compare_days, facts_of
+from kubetally.domain.evidence.days_around import DayFacts, compare_days, facts_of
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.window import DAY, HOUR, Window
 from tests.unit.domain.clusters import MIDNIGHT, TODAY

@@ -11,9 +11,9 @@ from kubetally.domain.booking import Booking
 from kubetally.domain.completeness import measure_completeness
 from kubetally.domain.component import NO_CLASSES, Costs
 from kubetally.domain.efficiency import Hours
+from kubetally.domain.evidence.stored import Examined, StoredFacts, examine_stored, facts_of
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.row import Row
-from kubetally.domain.stored_evidence import Examined, StoredFacts, examine_stored, facts_of
 from kubetally.domain.window import DAY, Window
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
