@@ -150,18 +150,18 @@ def test_an_account_that_was_removed_may_come_back_under_its_id(accounts: Accoun
 def test_two_changes_at_once_do_not_undo_each_other(opens: Opens) -> None:
     one, other = opens(), opens()
     kept = one.add(account(one))
-    reading, go_on = threading.Event(), threading.Event()
+    reading, may_continue = threading.Event(), threading.Event()
 
     def slowly(found: Account) -> Account:
         reading.set()
-        go_on.wait(10)
+        may_continue.wait(10)
         return replace(found, cluster_id="c1")
 
     with ThreadPoolExecutor(2) as threads:
         slow = threads.submit(one.change, kept.id, slowly)
         assert reading.wait(10)
         quick = threads.submit(other.change, kept.id, lambda found: replace(found, name="renamed"))
-        go_on.set()
+        may_continue.set()
         slow.result(20)
         assert quick.result(20).cluster_id == "c1"
     assert one.find("renamed").cluster_id == "c1"

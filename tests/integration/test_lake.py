@@ -179,10 +179,10 @@ def test_who_may_not_go_on_leaves_all_as_it_was(place: Place) -> None:
     held = put(lake, old)
     before = place.files()
     with pytest.raises(Lost):
-        lake.replace(lake.pack([cluster_day("a", 1)]), go_on=Asked(raises_at=1))
+        lake.replace(lake.pack([cluster_day("a", 1)]), check_lease=Asked(raises_at=1))
     assert place.files() == before
     with pytest.raises(Lost):
-        lake.replace(lake.pack([cluster_day("a", 1)]), go_on=Asked(raises_at=2))
+        lake.replace(lake.pack([cluster_day("a", 1)]), check_lease=Asked(raises_at=2))
     assert {path: size for path, size in place.files().items() if path.startswith("allocations")} == {
         path: size for path, size in before.items() if path.startswith("allocations")
     }
@@ -194,11 +194,11 @@ def test_whether_to_go_on_is_asked_again_where_another_commit_came_between(place
     lake, other = place.lake(), place.lake()
     put(lake, cluster_day("b"))
     asked = Asked(then=lambda: other.put([cluster_day("other")]))
-    version = lake.replace(lake.pack([cluster_day("a")]), go_on=asked)
+    version = lake.replace(lake.pack([cluster_day("a")]), check_lease=asked)
     assert (asked.times, version) == (3, 3)
     taken_over = Asked(then=lambda: other.put([cluster_day("other", 1)]), raises_at=2)
     with pytest.raises(Lost):
-        lake.replace(lake.pack([cluster_day("a", 1)]), go_on=taken_over)
+        lake.replace(lake.pack([cluster_day("a", 1)]), check_lease=taken_over)
     days = [cluster_day("a"), cluster_day("b"), cluster_day("other", 1)]
     assert_holds(place.lake(), days, [day.collection for day in days])
     assert len([path for path in place.files() if path.startswith("allocations/day=")]) == 4

@@ -50,15 +50,15 @@ class LeasedLake:
 
     def replace(self, days: Sequence[PackedDay], *, anew: bool = False) -> int:
         """See `Lake.replace`."""
-        return self.lake.replace(days, go_on=self.check_lease, anew=anew)
+        return self.lake.replace(days, check_lease=self.check_lease, anew=anew)
 
     def replace_savings(self, packed: Sequence[PackedSavings]) -> int:
         """See `Lake.replace_savings`."""
-        return self.lake.replace_savings(packed, go_on=self.check_lease)
+        return self.lake.replace_savings(packed, check_lease=self.check_lease)
 
     def reconcile(self, account_id: str, currencies: Mapping[str, str]) -> int:
         """See `Lake.reconcile`."""
-        return self.lake.reconcile(account_id, currencies, go_on=self.check_lease)
+        return self.lake.reconcile(account_id, currencies, check_lease=self.check_lease)
 
     def mend_files(self, damage: Iterable[FileDamage]) -> None:
         """See `Lake.mend_files`."""

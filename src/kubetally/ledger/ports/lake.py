@@ -136,13 +136,13 @@ class Lake(Protocol):
         ...
 
     def replace(
-        self, days: Sequence[PackedDay], *, go_on: Callable[[], None] = lambda: None, anew: bool = False
+        self, days: Sequence[PackedDay], *, check_lease: Callable[[], None] = lambda: None, anew: bool = False
     ) -> int:
         """Put the rows and assets of these account-days, all of one day, in place of those that are held, at once.
 
         Assets go first; the commit of the rows counts, and names the collections. A reader sees all of it or nothing.
-        go_on: called right before each attempt to commit, once what is there was read, so that whoever commits after
-        the call is noticed; where it raises, nothing is committed and the error is passed on.
+        check_lease: called right before each attempt to commit, after the day was read. If it raises, nothing is
+        committed and the error is passed on.
         anew: a damaged file of the day is replaced too, by what can be read of it, and kept aside; else DayDamaged.
         Returns the version from which on they are there, of the table of days or that of running days.
         """
@@ -196,12 +196,12 @@ class Lake(Protocol):
         ...
 
     def reconcile(
-        self, account_id: str, currencies: Mapping[str, str], *, go_on: Callable[[], None] = lambda: None
+        self, account_id: str, currencies: Mapping[str, str], *, check_lease: Callable[[], None] = lambda: None
     ) -> int:
         """Remove the account's rows and assets that are of none of these collections, and set the currency of others.
 
-        Savings are removed only where there is no collection at all. currencies: by the collection's id. go_on: as
-        `replace` calls it. Returns how many files were rewritten.
+        Savings are removed only where there is no collection at all. currencies: by the collection's id.
+        check_lease: as in `replace`. Returns how many files were rewritten.
         """
         ...
 
@@ -209,10 +209,12 @@ class Lake(Protocol):
         """Savings in the lake's form. Any thread may call."""
         ...
 
-    def replace_savings(self, packed: Sequence[PackedSavings], *, go_on: Callable[[], None] = lambda: None) -> int:
+    def replace_savings(
+        self, packed: Sequence[PackedSavings], *, check_lease: Callable[[], None] = lambda: None
+    ) -> int:
         """Put the savings of accounts on one day in place of those that they have of it, at once.
 
-        go_on: as `replace` calls it. What is damaged of the day is replaced by what can be read of it.
+        check_lease: as in `replace`. What is damaged of the day is replaced by what can be read of it.
         """
         ...
 

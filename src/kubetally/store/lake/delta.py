@@ -129,13 +129,13 @@ class DeltaLake:
             self._place.storage("").check_writable()
 
     def replace(
-        self, days: Sequence[PackedDay], *, go_on: Callable[[], None] = lambda: None, anew: bool = False
+        self, days: Sequence[PackedDay], *, check_lease: Callable[[], None] = lambda: None, anew: bool = False
     ) -> int:
         """Put these account-days, all of one day and all running or none, in place of those that are stored."""
         day, is_running = _kind_of(days)
         record = {} if is_running else {RECORD_KEY: collections_to_text(packed.collection for packed in days)}
         tables = [(packed.collection, tables_of(packed)) for packed in days]
-        return self._pairs.of(days[0].collection).replace(day, tables, record, go_on, replace_damaged=anew)
+        return self._pairs.of(days[0].collection).replace(day, tables, record, check_lease, replace_damaged=anew)
 
     def put(self, days: Sequence[CollectedDay]) -> int:
         """Pack and replace days."""
@@ -170,14 +170,14 @@ class DeltaLake:
         return self._commits.rebuilt(keys)
 
     def reconcile(
-        self, account_id: str, currencies: Mapping[str, str], *, go_on: Callable[[], None] = lambda: None
+        self, account_id: str, currencies: Mapping[str, str], *, check_lease: Callable[[], None] = lambda: None
     ) -> int:
         """As `reconcile_account`, of all tables of days, and as `SavingsTable.reconcile`."""
         count = 0
         damage: DayDamaged | None = None
         for change in (partial(reconcile_account, self._pairs.tables()), self._savings.reconcile):
             try:
-                count += change(account_id, currencies, go_on)
+                count += change(account_id, currencies, check_lease)
             except DayDamaged as error:
                 damage = error
         if damage is not None:
@@ -210,9 +210,11 @@ class DeltaLake:
         """Savings as an Arrow table. Raises ValueBeyondLake."""
         return PackedSavings(savings.id, savings.account_id, savings.day, savings_table(savings))
 
-    def replace_savings(self, packed: Sequence[PackedSavings], *, go_on: Callable[[], None] = lambda: None) -> int:
+    def replace_savings(
+        self, packed: Sequence[PackedSavings], *, check_lease: Callable[[], None] = lambda: None
+    ) -> int:
         """Put the savings of accounts on one day in place of those that they have of it."""
-        return self._savings.replace(packed, go_on)
+        return self._savings.replace(packed, check_lease)
 
     def savings(self, known: Sequence[SavingsDay]) -> dict[str, tuple[SavingsRow, ...] | DayDamaged]:
         """The rows of stored savings by id, verified; or how they are damaged."""

@@ -69,12 +69,12 @@ class SavingsTable:
     def __init__(self, place: Place, keep: timedelta) -> None:
         self.days = DayTable(place, TableName.SAVINGS, keep)
 
-    def replace(self, packed: Sequence[PackedSavings], go_on: Callable[[], None]) -> int:
+    def replace(self, packed: Sequence[PackedSavings], check_lease: Callable[[], None]) -> int:
         """Put these, all of one day, in place of what their accounts have, in one commit; its version."""
         (day,) = {one.day for one in packed}
         tables = {one.account_id: one.content for one in packed}
         counts = {one.id: [tables[one.account_id].num_rows] for one in packed}
-        return self.days.put(day, tables, {COLLECTIONS_KEY: counts}, check_lease=go_on, replace_damaged=True)
+        return self.days.put(day, tables, {COLLECTIONS_KEY: counts}, check_lease=check_lease, replace_damaged=True)
 
     def read(self, known: Sequence[SavingsDay]) -> dict[str, tuple[SavingsRow, ...] | DayDamaged]:
         """The rows of what is stored, by id, verified; or how they are damaged."""
@@ -124,14 +124,14 @@ class SavingsTable:
             why = shown(error)
         return rows if why is None else self.days.damaged(known.day, why, known.account_id)
 
-    def reconcile(self, account_id: str, currencies: Mapping[str, str], go_on: Callable[[], None]) -> int:
+    def reconcile(self, account_id: str, currencies: Mapping[str, str], check_lease: Callable[[], None]) -> int:
         """Set the currency of an account's savings; where it has none that are known, and no days, remove them."""
         count = 0
         change = partial(_reconciled, account_id, currencies)
         for day in sorted(self.days.newest().files):
             columns = ["account_id", "collection_id", "currency"]
             if change(self.days.current_rows(day, [account_id], columns)) is not None:
-                count += self.days.rewrite(day, change, go_on) is not None
+                count += self.days.rewrite(day, change, check_lease) is not None
         return count
 
 

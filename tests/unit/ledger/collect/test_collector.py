@@ -578,11 +578,11 @@ async def test_what_is_read_faster_than_it_is_written_waits_by_its_rows() -> Non
 
 async def test_what_is_being_written_when_it_is_stopped_is_written_and_told() -> None:
     world = World([Cluster()])
-    started, go_on = threading.Event(), threading.Event()
+    started, may_continue = threading.Event(), threading.Event()
 
     def hold() -> None:
         started.set()
-        go_on.wait(10)
+        may_continue.wait(10)
 
     world.lake.before = hold
     collector, told = world.collector(), list[Outcome]()
@@ -590,7 +590,7 @@ async def test_what_is_being_written_when_it_is_stopped_is_written_and_told() ->
     await asyncio.to_thread(started.wait, 10)
     collecting.cancel()
     await asyncio.sleep(0)
-    go_on.set()
+    may_continue.set()
     await asyncio.wait([collecting])
     assert collecting.cancelled()
     written = {(TODAY - one.day).days for one in told if one.is_collected}
