@@ -16,9 +16,10 @@ from kubetally.domain.account import Account, AccountType, Credentials
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.savings import SavingsDay, SavingsState
+from kubetally.ledger.ports.backups import DumpUnusable
 from kubetally.ledger.ports.lake import LogFile
+from kubetally.store.backup.dump import DumpIsNewer, dump, load
 from kubetally.store.meta import schema
-from kubetally.store.meta.backup import DatabaseNotEmpty, DumpDamaged, DumpIsNewer, NotADump, dump, load
 from kubetally.store.meta.faults import SchemaMismatch, StoreRefused
 from kubetally.store.meta.schema import upgrade
 from kubetally.store.meta.tables import Base
@@ -237,7 +238,7 @@ def test_a_database_that_is_in_use_is_left_as_it_is(database: Database, sqlite: 
     fill(database)
     before = everything(database)
     with pytest.raises(
-        DatabaseNotEmpty, match=r"not empty \(cloudaccount, collection_facts, .*\).*make a new one"
+        RequestError, match=r"not empty \(cloudaccount, collection_facts, .*\).*into a new database"
     ) as caught:
         restore(database, dumped(sqlite))
     assert PASSWORD not in str(caught.value)
@@ -246,7 +247,7 @@ def test_a_database_that_is_in_use_is_left_as_it_is(database: Database, sqlite: 
 
 def test_another_program_s_database_is_left_as_it_is(database: Database, sqlite: Database) -> None:
     database.execute("CREATE TABLE something_else (id char(36))")
-    with pytest.raises(DatabaseNotEmpty, match="something_else"):
+    with pytest.raises(RequestError, match="something_else"):
         restore(database, dumped(sqlite))
     assert database.execute("SELECT * FROM something_else") == []
 
@@ -283,7 +284,7 @@ def test_of_a_damaged_dump_nothing_is_restored(database: Database, sqlite: Datab
     sound = dumped(sqlite)
     damaged = DAMAGES[damage](sound)
     assert damaged != sound
-    with pytest.raises(DumpDamaged, match=r"nothing of it was restored: use another copy"):
+    with pytest.raises(DumpUnusable, match=r"Nothing was restored; use another copy"):
         restore(database, damaged)
     assert is_untouched(database)
     assert restore(database, sound) == COUNTS
@@ -299,7 +300,7 @@ def test_rows_that_the_database_refuses_leave_nothing_behind(database: Database,
 @pytest.mark.parametrize("content", [b"", b"\n", b"\x1f\x8b\x08\x00", b"CREATE TABLE x;\n", b"{}\n", b"[]\n"])
 def test_what_is_no_dump_is_refused_before_the_database_is_looked_at(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "kubetally.db"
-    with pytest.raises(NotADump, match="give the file that was written as one") as caught:
+    with pytest.raises(DumpUnusable, match="give the file that was written as one") as caught:
         load(f"sqlite:///{file}", BytesIO(content))
-    assert isinstance(caught.value, RequestError)
+    assert caught.value.code == "not_a_dump"
     assert not file.exists()

@@ -99,7 +99,7 @@ def test_damaged_backup_is_restored_as_far_as_it_goes(home: Home, tmp_path: Path
     other = Home(tmp_path / "other")
     done = other.call("restore", str(file))
     assert done.code == 2
-    assert f"{name} is not as it was written" in done.err
+    assert f"{name} differs from its checksum" in done.err
     assert "aurora: 2026-11-21" in done.err
     done = other.call("restore", "--partial", str(file))
     assert done.code == 0, done.err
@@ -169,7 +169,7 @@ def test_verify_tells_what_is_wrong(home: Home, tmp_path: Path) -> None:
     for name, size in (("cut.tar", len(content) // 2), ("empty.tar", 0)):
         (tmp_path / name).write_bytes(good.read_bytes()[:size])
         done = home.call("backup", "--verify", str(tmp_path / name))
-        assert (done.code, "is no whole backup" in done.err) == (1, True)
+        assert (done.code, "is not a complete backup" in done.err) == (1, True)
     assert home.call("backup", "--verify", str(tmp_path / "none.tar")).code == 1
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from kubetally.store.backup.reading import newer_version
 from kubetally.store.lake.archive import Member, archived_lake
 from kubetally.store.lake.faults import LakeDamaged
 from kubetally.store.meta.schema import NEWEST
-from kubetally.wiring.backup_file import newer_than_known
 from tests.integration.test_accounts_command import Home
 
 HEAD = json.dumps({"kubetally_dump": 1, "revision": NEWEST}).encode() + b"\n"
@@ -46,7 +46,7 @@ def test_links_and_devices_are_no_backup(tmp_path: Path, kind: bytes, name: str)
     member.type, member.linkname = kind, "nowhere"
     is_head = name == "metadata.jsonl"
     file = hostile(tmp_path / "b.tar", head=member) if is_head else hostile(tmp_path / "b.tar", member)
-    assert newer_than_known(file) is None
+    assert newer_version(file) is None
     assert Home(tmp_path / "home").call("backup", "--verify", str(file)).code == 1
     assert Home(tmp_path / "home").call("backup", str(file)).code == 0
 

@@ -152,7 +152,7 @@ def test_damaged_entry_is_named_and_put_back_from_a_backup(
     assert (done.code, entries[at].name in done.err) == (3, True)
     done = home.call("maintain", "--repair", "--from-backup", str(backup))
     assert done.code == 0, done.out + done.err
-    assert f"allocations/_delta_log/{entries[at].name}: put back from the backup" in done.out
+    assert f"allocations/_delta_log/{entries[at].name}: restored from the backup" in done.out
     assert entries[at].read_bytes() == whole
     assert figures(costs(home)) == before
 
@@ -178,7 +178,7 @@ def test_damaged_checkpoint_is_taken_away_where_entries_suffice(home: Home, upst
     assert (done.code, f"damaged: allocations/_delta_log/{checkpoint.name}" in done.out) == (1, True)
     done = home.call("maintain", "--repair")
     assert done.code == 0, done.out + done.err
-    assert f"{checkpoint.name}: taken away, as other files make up for it" in done.out
+    assert f"{checkpoint.name}: removed; other files of the log replace it" in done.out
     assert figures(costs(home)) == before
     for _ in range(2):
         assert home.call("maintain").code == 0
@@ -195,7 +195,7 @@ def test_lost_newest_entry_is_named_and_put_back(home: Home, upstream: tuple[Ups
     done = home.call("maintain", "--check")
     assert (done.code, f"damaged: {name}: it is missing" in done.out) == (1, True)
     done = home.call("maintain", "--repair", "--from-backup", str(backup))
-    assert (done.code, f"{name}: put back from the backup" in done.out) == (0, True), done.out + done.err
+    assert (done.code, f"{name}: restored from the backup" in done.out) == (0, True), done.out + done.err
     assert entries[-1].read_bytes() == whole
     assert figures(costs(home)) == before
 
@@ -225,7 +225,7 @@ def test_entry_that_a_checkpoint_makes_up_for_is_set_aside(
     change_a_size(entries[1])
     assert home.call("maintain").code == 3
     done = home.call("maintain", "--repair")
-    assert (done.code, f"{entries[1].name}: taken away" in done.out) == (0, True), done.out + done.err
+    assert (done.code, f"{entries[1].name}: removed" in done.out) == (0, True), done.out + done.err
     assert not entries[1].exists()
     assert (home.folder / "lake" / "set_aside" / "allocations" / "_delta_log" / entries[1].name).exists()
     for command in (("maintain", "--check"), ("maintain",), ("backup", str(tmp_path / "one.tar"))):
@@ -243,7 +243,7 @@ def test_checkpoints_after_an_entry_put_back_are_removed(
     (checkpoint,) = entries[0].parent.glob("*.checkpoint.parquet")
     change_a_size(entries[1])
     done = home.call("maintain", "--repair", "--from-backup", str(backup))
-    assert (done.code, f"{checkpoint.name}: taken away" in done.out) == (0, True), done.out + done.err
+    assert (done.code, f"{checkpoint.name}: removed" in done.out) == (0, True), done.out + done.err
     assert not list(entries[0].parent.glob("*.checkpoint.parquet"))
     assert figures(costs(home)) == before
     assert home.call("maintain").code == 0

@@ -156,7 +156,7 @@ def test_days_that_an_older_database_does_not_know_are_named(
     older.write_bytes(database.read_bytes())
     backfill(home)
     id_ = home.show("aurora")["id"]
-    for name, remedy in ((older, "`kubetally maintain` notes"), (empty, f"`kubetally accounts add NAME --id {id_}`")):
+    for name, remedy in ((older, "`kubetally maintain` adds"), (empty, f"`kubetally accounts add NAME --id {id_}`")):
         for one in home.folder.glob("kubetally.db*"):
             one.unlink()
         if name.exists():

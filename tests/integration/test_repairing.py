@@ -14,13 +14,13 @@ from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.damage import check_days, read_collection
 from kubetally.ledger.collect.repair import Repairer
 from kubetally.ledger.collect.writer import LakeWriter
+from kubetally.ledger.diagnose.damage import DamageReport
 from kubetally.ledger.ports.damage import AssetsDamaged, DayDamaged, LakeCheck
 from kubetally.ledger.ports.lake import PackedDay
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.meta.metadata import open_meta
 from kubetally.store.meta.secrets import KeyRing
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.damage import Found
 from tests.cluster_days import DAY, cluster_day
 
 
@@ -143,7 +143,7 @@ def test_day_that_the_lake_lacks_is_listed_and_put_back(tmp_path: Path) -> None:
         meta.coverage.failed(account_id, DAY, clock.now(), "source_down", "its source is down")
         days = check_days(meta.coverage, lake)
         assert [one.id for one in days.missing] == [whole.collection.id]
-        assert not Found(LakeCheck(), days, {}).is_well
+        assert not DamageReport(LakeCheck(), days, {}).is_well
         assert Repairer(committer.writer).put_lost_back([whole])
         assert Repairer(committer.writer).put_lost_back([whole]) == []
         days = check_days(meta.coverage, lake)

@@ -16,9 +16,9 @@ from kubetally.domain.window import rfc3339
 from kubetally.ledger.ports.damage import DayDamaged
 
 if TYPE_CHECKING:
+    from kubetally.ledger.backup.verify import BackupContents
+    from kubetally.ledger.diagnose.damage import DamageReport
     from kubetally.ledger.ports.lake import Maintained
-    from kubetally.wiring.backup_file import Contents
-    from kubetally.wiring.damage import Found
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A tar file, as kubetally.tar.")]
 
@@ -131,15 +131,15 @@ def _of_silence(done: "Maintained", since: datetime, until: datetime) -> str:
 
 def _check(*, repair: bool, from_backup: Path | None) -> None:
     """List what is damaged, or still is once it was repaired. Raises typer.Exit."""
-    from kubetally.wiring.damage import Origin
-    from kubetally.wiring.damage import check as find
-    from kubetally.wiring.damage import repair as mend
+    from kubetally.ledger.diagnose.repair import Origin
+    from kubetally.wiring.backups import check as find
+    from kubetally.wiring.backups import repair as mend
 
     settings = start_up()
     if repair:
         mended, repaired, found = mend(settings, from_backup)
         for log in mended:
-            print(f"{log.file.table}/{log.file.path}: {log.mend}")
+            print(f"{log.file.table}/{log.file.path}: {log.repair}")
         for one in repaired:
             nothing = "lost" if one.is_savings else "set aside, as no source or backup has it: its costs are unknown"
             done = nothing if one.origin is Origin.NOTHING else f"written anew from {one.origin}"
@@ -164,7 +164,7 @@ def _check(*, repair: bool, from_backup: Path | None) -> None:
         raise typer.Exit(exits.LAKE_DAMAGED)
 
 
-def _list(found: "Found") -> None:
+def _list(found: "DamageReport") -> None:
     """List what a check found."""
     for file in found.files.damage:
         written = "" if file.written_at is None else f", written {rfc3339(file.written_at)}"
@@ -201,7 +201,7 @@ def backup(file: File, verify: Verify = False, partial: PartialBackup = False) -
       kubetally backup /backups/kubetally.tar
       kubetally backup --verify /backups/kubetally.tar
     """
-    from kubetally.wiring.backup import backup as write
+    from kubetally.wiring.backups import backup as write
 
     settings = start_up()
     if verify:
@@ -215,12 +215,13 @@ def backup(file: File, verify: Verify = False, partial: PartialBackup = False) -
 
 def _verify(file: Path) -> None:
     """Say whether a backup is whole, and what is wrong with it."""
-    from kubetally.wiring.backup_file import BackupUnusable, verify_backup
+    from kubetally.ledger.ports.backups import BackupUnusable
+    from kubetally.wiring.backups import verify
 
     try:
-        contents = verify_backup(file)
+        contents = verify(file)
     except BackupUnusable as error:
-        exits.complain(f"{file} is no whole backup ({error.why})")
+        exits.complain(f"{file} is not a complete backup ({error.why})")
         raise typer.Exit(exits.BACKUP_DAMAGED) from None
     print(f"{file}: {_described(contents)}, {contents.files} files of the lake")
     for problem in contents.problems:
@@ -229,13 +230,13 @@ def _verify(file: Path) -> None:
         raise typer.Exit(exits.BACKUP_DAMAGED)
 
 
-def _described(contents: "Contents") -> str:
+def _described(contents: "BackupContents") -> str:
     instant = "an unknown instant" if contents.instant is None else rfc3339(contents.instant)
     accounts = f"{contents.accounts} account{'' if contents.accounts == 1 else 's'}"
     return f"as of {instant}, {accounts}, {days_in_words(contents.days)}"
 
 
-def _warn(contents: "Contents") -> None:
+def _warn(contents: "BackupContents") -> None:
     for problem in contents.problems:
         print(f"warning: {problem}", file=sys.stderr)
 
@@ -249,7 +250,7 @@ def restore(file: File, partial: PartialRestore = False) -> None:
     Example:
       kubetally restore /backups/kubetally.tar
     """
-    from kubetally.wiring.backup import restore as read
+    from kubetally.wiring.backups import restore as read
 
     done = read(start_up(), file, partial=partial)
     print(f"Restored {done.rows} rows of the database and {done.files} files of the lake: {_described(done.contents)}")

@@ -2,32 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import IO
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore
 
+from kubetally.ledger.ports.backups import LakeFile
 from kubetally.store.lake.faults import translated
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.storage import PROBE, object_store
 
 _PIECE_BYTES = 8 << 20
-_LOG = "_delta_log/"
-
-
-@dataclass(frozen=True, slots=True)
-class LakeFile:
-    """A file by its path from the lake's URL. `is_log`: it tells which others hold."""
-
-    path: str
-    size: int
-
-    @property
-    def is_log(self) -> bool:
-        """Whether it is of a table's log."""
-        return _LOG in self.path
 
 
 class LakeFiles:

@@ -8,10 +8,10 @@ are in the lake and are not in it either.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import date
 from types import SimpleNamespace
 from typing import IO, Any, BinaryIO
 
@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Date, Engine, MetaData, Table, delete, func, 
 from kubetally.domain.collection import Collection
 from kubetally.domain.errors import RequestError
 from kubetally.domain.savings import SavingsDay
-from kubetally.ledger.ports.lake import NotedLog
+from kubetally.ledger.ports.backups import DumpSummary, DumpUnusable
 from kubetally.store.meta.coverage import collection_of
 from kubetally.store.meta.engine import alone, open_engine, shown
 from kubetally.store.meta.faults import translated
@@ -34,15 +34,6 @@ _FORMAT = 1
 _ROWS_AT_ONCE = 500
 
 
-class NotADump(RequestError):
-    """What was to be restored does not begin like a dump."""
-
-    code = "not_a_dump"
-
-    def __init__(self) -> None:
-        super().__init__("this is no dump of Kubetally's metadata: give the file that was written as one, unpacked")
-
-
 class DumpIsNewer(RequestError):
     """A dump of tables that this version does not know."""
 
@@ -51,31 +42,8 @@ class DumpIsNewer(RequestError):
     def __init__(self, revision: str) -> None:
         self.revision = revision
         super().__init__(
-            f"the dump is of revision {revision}, this Kubetally knows none above {NEWEST}: restore it with "
-            "the version that wrote it, or a newer one"
-        )
-
-
-class DumpDamaged(RequestError):
-    """A dump that is cut off, or not as it was written."""
-
-    code = "dump_damaged"
-
-    def __init__(self, why: str) -> None:
-        self.why = why
-        super().__init__(f"the dump is damaged ({why}), and nothing of it was restored: use another copy of it")
-
-
-class DatabaseNotEmpty(RequestError):
-    """What is in a database would be mixed with what is to be restored."""
-
-    code = "database_not_empty"
-
-    def __init__(self, database: str, tables: Iterable[str]) -> None:
-        self.database, self.tables = database, tuple(tables)
-        super().__init__(
-            f"the database {database} is not empty ({', '.join(self.tables)}), and nothing was restored: make a new "
-            "one and restore into that"
+            f"the dump is of revision {revision}, newer than {NEWEST}, the newest that this Kubetally knows: restore "
+            "it with the version that wrote it, or a newer one"
         )
 
 
@@ -112,8 +80,8 @@ def load(database_url: str, stream: BinaryIO) -> dict[str, int]:
 
     Empty is one without tables, or with those of Kubetally as they are set up. Of a dump that is refused nothing
     stays, but for empty tables on MariaDB, into which it can be restored again.
-    Raises: NotADump, DumpIsNewer, DumpDamaged, DatabaseNotEmpty, InvalidDatabaseUrl, SchemaMismatch, StoreError, and
-    OSError of the stream.
+    Raises: DumpUnusable, DumpIsNewer, RequestError with the code `database_not_empty`, InvalidDatabaseUrl,
+    SchemaMismatch, StoreError, and OSError of the stream.
     """
     digest = hashlib.sha256()
     lines = iter(stream)
@@ -133,27 +101,10 @@ def load(database_url: str, stream: BinaryIO) -> dict[str, int]:
         engine.dispose()
 
 
-@dataclass(frozen=True, slots=True)
-class DumpSummary:
-    """What a dump tells of accounts and their stored days.
-
-    accounts: names by id. removed: ids of those that were removed. days: the collections that hold, as far as their
-    rows and assets are compared with them. savings: those in the lake. log_files: checksums of the lake's logs.
-    confirmed_at: when the newest day was stored.
-    """
-
-    accounts: Mapping[str, str]
-    removed: frozenset[str]
-    days: Sequence[Collection]
-    savings: Sequence[SavingsDay]
-    log_files: NotedLog
-    confirmed_at: datetime | None
-
-
 def summarize(stream: IO[bytes]) -> DumpSummary:
     """Read a dump to its end, which is verified, too.
 
-    Raises: NotADump, DumpIsNewer, DumpDamaged, CollectionNotUnderstood, OSError.
+    Raises: DumpUnusable, DumpIsNewer, CollectionNotUnderstood, OSError.
     """
     digest = hashlib.sha256()
     lines = iter(stream)
@@ -177,13 +128,13 @@ def summarize(stream: IO[bytes]) -> DumpSummary:
             elif table == LogFileRow.__tablename__:
                 log_files[row["table_name"], row["name"]] = row["crc"]
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise DumpDamaged(f"a row of {table} does not fit the tables") from None
+            raise DumpUnusable(f"a row of {table} does not fit the tables") from None
     at = from_microseconds(confirmed) if confirmed else None
     return DumpSummary(accounts, frozenset(removed), days, savings, log_files, at)
 
 
 def check_revision(stream: IO[bytes]) -> None:
-    """See that the dump is of tables that this version knows. Raises NotADump, DumpIsNewer, OSError."""
+    """See that the dump is of tables that this version knows. Raises DumpUnusable, DumpIsNewer, OSError."""
     _check_known(_revision(next(iter(stream), b""), hashlib.sha256()))
 
 
@@ -210,12 +161,16 @@ def _snapshot(engine: Engine) -> Iterator[Connection]:
 
 
 def _check_empty(connection: Connection, engine: Engine) -> None:
-    """Raises DatabaseNotEmpty."""
+    """Raises RequestError with the code `database_not_empty`."""
     ours = Base.metadata.tables
     tables = set(inspect(connection).get_table_names()) - {VERSION_TABLE}
     full = [name for name in sorted(tables) if name not in ours or _count(connection, ours[name])]
     if full:
-        raise DatabaseNotEmpty(shown(engine), full)
+        raise RequestError(
+            f"the database {shown(engine)} is not empty ({', '.join(full)}). Nothing was restored; restore into a new "
+            "database",
+            code="database_not_empty",
+        )
 
 
 def _count(connection: Connection, table: Table) -> int:
@@ -234,7 +189,7 @@ def _restore(connection: Connection, rows: Iterable[tuple[str, dict[str, Any]]])
     table, waiting = "", list[dict[str, Any]]()
     for name, row in rows:
         if name not in counts or set(row) != set(tables.tables[name].columns.keys()):
-            raise DumpDamaged(f"a row of {name} does not fit the tables")
+            raise DumpUnusable(f"a row of {name} does not fit the tables")
         if waiting and (name != table or len(waiting) == _ROWS_AT_ONCE):
             connection.execute(insert(tables.tables[table]), waiting)
             waiting = []
@@ -247,24 +202,24 @@ def _restore(connection: Connection, rows: Iterable[tuple[str, dict[str, Any]]])
 
 
 def _values(table: Table, row: dict[str, Any]) -> dict[str, Any]:
-    """The row with days as days, which JSON writes as text. Raises DumpDamaged."""
+    """The row with days as days, which JSON writes as text. Raises DumpUnusable."""
     for column in table.columns:
         if isinstance(column.type, Date) and row[column.name] is not None:
             try:
                 row[column.name] = date.fromisoformat(row[column.name])
             except (TypeError, ValueError):
-                raise DumpDamaged(f"a day of {table.name} is none") from None
+                raise DumpUnusable(f"a day of {table.name} is none") from None
     return row
 
 
 def _revision(line: bytes, digest: Any) -> str:
-    """The revision that the first line names. Raises NotADump, DumpIsNewer."""
+    """The revision that the first line names. Raises DumpUnusable, DumpIsNewer."""
     try:
         head = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise NotADump from None
+        raise _not_a_dump() from None
     if not isinstance(head, dict) or not isinstance(head.get("revision"), str) or "kubetally_dump" not in head:
-        raise NotADump
+        raise _not_a_dump()
     if head["kubetally_dump"] != _FORMAT:
         raise DumpIsNewer(head["revision"])
     digest.update(line)
@@ -272,16 +227,16 @@ def _revision(line: bytes, digest: Any) -> str:
 
 
 def _rows(lines: Iterable[bytes], digest: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The rows with their tables; it ends well only if the last line bears witness to all of them."""
+    """The rows with their tables; raises DumpUnusable at the end unless the last line confirms them."""
     counts: Counter[str] = Counter()
     end = None
     for number, line in enumerate(lines, 2):
         if end is not None:
-            raise DumpDamaged(f"line {number} comes after its end")
+            raise DumpUnusable(f"line {number} comes after its end")
         try:
             read = msgspec.json.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise DumpDamaged(f"line {number} can't be read") from None
+            raise DumpUnusable(f"line {number} can't be read") from None
         match read:
             case {"table": str(name), "row": dict(row)}:
                 digest.update(line)
@@ -290,10 +245,14 @@ def _rows(lines: Iterable[bytes], digest: Any) -> Iterator[tuple[str, dict[str, 
             case {"rows": dict(), "sha256": str()}:
                 end = read
             case _:
-                raise DumpDamaged(f"line {number} is neither a row nor the end")
+                raise DumpUnusable(f"line {number} is neither a row nor the end")
     if end is None:
-        raise DumpDamaged("it ends before its last line")
+        raise DumpUnusable("it ends before its last line")
     if {name: count for name, count in end["rows"].items() if count} != dict(counts):
-        raise DumpDamaged("rows are missing, or too many")
+        raise DumpUnusable("rows are missing, or too many")
     if end["sha256"] != digest.hexdigest():
-        raise DumpDamaged("it is not as it was written")
+        raise DumpUnusable("it differs from its checksum")
+
+
+def _not_a_dump() -> DumpUnusable:
+    return DumpUnusable("it is not a dump: give the file that was written as one, unpacked", code="not_a_dump")

@@ -1,0 +1,56 @@
+"""Backing up, verifying, restoring, checking and repairing what the settings' database and lake hold."""
+
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+
+from kubetally.ledger.backup.restore import Restored, restore_backup
+from kubetally.ledger.backup.verify import BackupContents, verify_backup
+from kubetally.ledger.backup.write import WrittenBackup, write_backup
+from kubetally.ledger.diagnose.damage import DamageReport, check_damage
+from kubetally.ledger.diagnose.repair import RepairedDay, RepairedLog, repair_days, repair_logs
+from kubetally.settings import Settings
+from kubetally.store.backup.reading import open_backup, unpack_lake
+from kubetally.store.backup.writing import TarBackups
+from kubetally.tasks import run_on_uvloop as run
+from kubetally.wiring.collect import with_collector
+from kubetally.wiring.lake import open_lake_files
+from kubetally.wiring.ledger import open_ledger
+from kubetally.wiring.store import database_url
+
+
+def backup(settings: Settings, file: Path, *, partial: bool = False) -> WrittenBackup:
+    """See `write_backup`."""
+    return write_backup(lambda: open_ledger(settings), _backups(settings), file, partial=partial)
+
+
+def verify(file: Path) -> BackupContents:
+    """See `verify_backup`."""
+    with open_backup(file) as opened:
+        return verify_backup(opened)
+
+
+def restore(settings: Settings, file: Path, *, partial: bool = False) -> Restored:
+    """See `restore_backup`."""
+    return restore_backup(lambda: open_ledger(settings, may_lock=True), _backups(settings), file, partial=partial)
+
+
+def check(settings: Settings) -> DamageReport:
+    """See `check_damage`."""
+    with open_ledger(settings) as ledger:
+        return check_damage(ledger)
+
+
+def repair(settings: Settings, backup: Path | None) -> tuple[list[RepairedLog], list[RepairedDay], DamageReport]:
+    """See `repair_logs`, then `repair_days`. Raises BackupUnusable before anything is changed; StoreError."""
+    with nullcontext() if backup is None else unpack_lake(backup) as unpacked:
+        with open_ledger(settings) as ledger:
+            logs = repair_logs(ledger, unpacked)
+        days, report = run(
+            with_collector(settings, None, lambda ledger, collector, _: repair_days(ledger, collector, unpacked))
+        )
+    return logs, days, report
+
+
+def _backups(settings: Settings) -> TarBackups:
+    return TarBackups(database_url(settings), partial(open_lake_files, settings))
