@@ -14,11 +14,12 @@ from sqlalchemy import event
 from kubetally.domain.booking import Booking
 from kubetally.domain.collection import NO_DATA, Collection, CoveredDay, DayState
 from kubetally.domain.component import Costs
+from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Window
 from kubetally.ledger.ports.coverage import Progress
-from kubetally.store.meta.coverage import SqlCoverage, TotalTooLarge
+from kubetally.store.meta.booking_json import CollectionNotUnderstood
+from kubetally.store.meta.coverage import SqlCoverage
 from kubetally.store.meta.faults import SchemaMismatch, StoreUnavailable
-from kubetally.store.meta.head import CollectionNotUnderstood
 from tests.integration.collected_days import DAY, NOW, Opener, SetClock, collection, opener_of
 from tests.integration.databases import Database
 
@@ -383,8 +384,9 @@ def test_of_many_who_confirm_a_day_at_once_the_latest_version_holds(opens: Opene
 def test_one_that_can_t_be_noted_keeps_out_all_of_its_call(coverage: SqlCoverage) -> None:
     sound = collection("sound")
     bill = Costs(cpu=2**62, ram=2**62)
-    with pytest.raises(TotalTooLarge, match=r"2026-11-20 of account a .* correct the prices"):
+    with pytest.raises(StoreError, match=r"2026-11-20 of account a .* correct the prices") as caught:
         coverage.intend([sound, collection("large", head=replace(sound.head, bill=bill))])
+    assert caught.value.code == "total_too_large"
     assert coverage.pending() == []
 
 

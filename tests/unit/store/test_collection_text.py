@@ -3,7 +3,7 @@
 import pytest
 
 from kubetally.store.collection_text import collections_from_text, collections_to_text
-from kubetally.store.meta.head import CollectionNotUnderstood
+from kubetally.store.meta.booking_json import CollectionNotUnderstood
 from tests.cluster_days import cluster_day
 
 

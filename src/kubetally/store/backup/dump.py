@@ -22,7 +22,7 @@ from kubetally.domain.collection import Collection
 from kubetally.domain.errors import RequestError
 from kubetally.domain.savings import SavingsDay
 from kubetally.ledger.ports.backups import DumpSummary, DumpUnusable
-from kubetally.store.meta.coverage import collection_of
+from kubetally.store.meta.collection_rows import collection_of
 from kubetally.store.meta.engine import alone, open_engine, shown
 from kubetally.store.meta.faults import translated
 from kubetally.store.meta.instants import from_microseconds

@@ -10,7 +10,7 @@ from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.window import Clock
 from kubetally.ledger.ports.account_days import AccountIsActive, CurrencyIsTold, Relabelled, StoredDays
 from kubetally.ledger.ports.accounts import AccountNotFound
-from kubetally.store.meta.coverage import Phase
+from kubetally.store.meta.collection_rows import Phase
 from kubetally.store.meta.engine import shown
 from kubetally.store.meta.faults import translated
 from kubetally.store.meta.instants import to_microseconds

@@ -27,7 +27,7 @@ from kubetally.domain.collection import DayStatus
 from kubetally.domain.collection_facts import Fact, FactSum, facts_of
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.garbage import gc_paused
-from kubetally.store.meta.head import CollectionNotUnderstood, head_from_json, issue_from_json, issue_to_json
+from kubetally.store.meta.booking_json import CollectionNotUnderstood, head_from_json, issue_from_json, issue_to_json
 from kubetally.store.meta.instants import to_microseconds
 from kubetally.store.meta.tables import CollectionFactRow, CollectionRow, CoverageRow
 

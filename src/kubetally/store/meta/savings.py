@@ -8,9 +8,9 @@ from sqlalchemy import Engine, select
 
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.savings import SavingsDay, SavingsState
+from kubetally.store.meta.booking_json import clean
 from kubetally.store.meta.engine import shown
 from kubetally.store.meta.faults import translated
-from kubetally.store.meta.head import clean
 from kubetally.store.meta.instants import from_microseconds, to_microseconds
 from kubetally.store.meta.tables import CODE_LENGTH, SavingsRow
 from kubetally.store.meta.upsert import put

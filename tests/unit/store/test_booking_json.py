@@ -14,7 +14,7 @@ from kubetally.domain.cluster_costs import SourceIdentity
 from kubetally.domain.component import NO_CLASSES, ZERO, Component
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import Window
-from kubetally.store.meta.head import (
+from kubetally.store.meta.booking_json import (
     CollectionNotUnderstood,
     Head,
     balance_from_json,

@@ -1,0 +1,179 @@
+"""What is read of collections and coverage by more than one column: current ones, days, balances, progress."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from functools import cache
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, case, func, or_, select
+
+from kubetally.domain.booking import ComponentBalance
+from kubetally.domain.cluster_costs import DayState
+from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, CoveredDay
+from kubetally.domain.component import Component
+from kubetally.domain.money import CurrencyOrigin
+from kubetally.ledger.ports.account_days import StoredDays
+from kubetally.ledger.ports.coverage import Progress
+from kubetally.store.meta.booking_json import (
+    balance_from_json,
+)
+from kubetally.store.meta.collection_rows import Phase
+from kubetally.store.meta.instants import from_microseconds, to_microseconds
+from kubetally.store.meta.tables import (
+    AccountRow,
+    CollectionRow,
+    CoverageRow,
+)
+
+_DAY_MICROSECONDS = 86_400_000_000
+_COVERED_DAY = (
+    *("account_id", "day", "collection_id", "state", "is_running", "audited", "source", "row_count", "hours_covered"),
+    *("total", "currency", "collected_at", "attempts", "tried_at", "error_code", "error_message", "currency_origin"),
+)
+"""The columns that make a CoveredDay, in the order of its fields."""
+_ORIGINS: Mapping[str | None, CurrencyOrigin | None] = {
+    None: None,
+    **{origin.value: origin for origin in CurrencyOrigin},
+}
+_STATES = {state.value: state for state in DayState}
+
+
+def current_collections(account_id: str, first: date, end: date, as_of: datetime | None) -> Select[Any]:
+    """The rows of the current collection for each day from `first` to before `end`, by day.
+
+    as_of: of those confirmed by that instant the one of the latest version, without running days. One that the lake has
+    lost since is included, as no earlier one was current then.
+    """
+    table = CollectionRow
+    wanted = [table.account_id == account_id, table.day >= first, table.day < end]
+    if as_of is None:
+        wanted.append(table.phase == Phase.CONFIRMED)
+    else:
+        wanted += [table.is_running.is_(False), table.confirmed_at <= to_microseconds(as_of)]
+        still = or_(table.superseded_at.is_(None), table.superseded_at > to_microseconds(as_of))
+        wanted.append(or_(table.phase != Phase.MISSING, still))
+        latest_first = (table.version.desc(), table.collected_at.desc(), table.id.desc())
+        place = func.row_number().over(partition_by=table.day, order_by=latest_first).label("place")
+        ranked = select(table.id, place).where(*wanted).subquery()
+        wanted = [table.id.in_(select(ranked.c.id).where(ranked.c.place == 1))]
+    return select(table.__table__).where(*wanted).order_by(table.day)
+
+
+def lost_collections() -> Select[Any]:
+    """The rows of what was current until the lake lost it, of days without a current collection; the oldest first."""
+    same_day = and_(CoverageRow.account_id == CollectionRow.account_id, CoverageRow.day == CollectionRow.day)
+    question = select(CollectionRow.__table__).join(CoverageRow, same_day)
+    question = question.where(CollectionRow.phase == Phase.MISSING, CoverageRow.collection_id.is_(None))
+    return question.order_by(CollectionRow.day, CollectionRow.collected_at, CollectionRow.id)
+
+
+def read_days(
+    connection: Connection, first: date, end: date, account_ids: Iterable[str] | None, now: datetime
+) -> list[CoveredDay]:
+    """What is known of each (account, day), by account and day. What was collected after `now` is provisional."""
+    columns = (CoverageRow.__table__.c[name] for name in _COVERED_DAY)
+    question = select(*columns).where(CoverageRow.day >= first, CoverageRow.day < end)
+    if account_ids is not None:
+        question = question.where(CoverageRow.account_id.in_(list(account_ids)))
+    return _covered_days(connection.execute(question).all(), now)
+
+
+def read_days_of_earlier_lakes(connection: Connection, lake_version: int) -> Mapping[str, StoredDays]:
+    """The days that hold whose rows were written with an earlier version of the lake's columns, by account.
+
+    Raises: StoreError.
+    """
+    table = CollectionRow
+    question = (
+        select(table.account_id, func.count(), func.min(table.day), func.max(table.day))
+        .where(table.phase == Phase.CONFIRMED, table.lake_version < lake_version, table.is_running.is_(False))
+        .group_by(table.account_id)
+        .order_by(table.account_id)
+    )
+    rows = connection.execute(question).all()
+    return {account_id: StoredDays(count, first, last) for account_id, count, first, last in rows}
+
+
+def read_balances(
+    connection: Connection, first: date, end: date, account_ids: Iterable[str]
+) -> dict[str, Mapping[Component, ComponentBalance]]:
+    """The balances of the collections that hold for these days, by the collection's id.
+
+    Raises: CollectionNotUnderstood, StoreError.
+    """
+    question = select(CollectionRow.id, CollectionRow.balance).where(
+        CollectionRow.account_id.in_(list(account_ids)),
+        CollectionRow.day >= first,
+        CollectionRow.day < end,
+        CollectionRow.phase == Phase.CONFIRMED,
+    )
+    rows = connection.execute(question).all()
+    return {id_: balance_from_json(balance, id_) for id_, balance in rows}
+
+
+def read_progress(connection: Connection, account_ids: Sequence[str], day: date) -> Progress:
+    """How far collecting has come; of this day, for how many of the accounts. Raises: StoreError."""
+    is_held = CoverageRow.collection_id.is_not(None)
+    is_failing = CoverageRow.collection_id.is_(None) & (CoverageRow.error_code != NO_DATA)
+    is_whole = is_held & (CoverageRow.day == day) & CoverageRow.is_running.is_(False)
+    held, failing, whole = (func.count(case((one, 1))) for one in (is_held, is_failing, is_whole))
+    last = func.max(CoverageRow.collected_at)
+    question = select(held, failing, whole, last).where(CoverageRow.account_id.in_(list(account_ids)))
+    days_held, days_failing, accounts_held, at = connection.execute(question).one()
+    return Progress(days_held, days_failing, accounts_held, None if at is None else from_microseconds(at))
+
+
+def read_collecting_times(connection: Connection) -> list[tuple[datetime, datetime]]:
+    """First and last collection of each UTC day with any, newest first. Raises: StoreError."""
+    at = CollectionRow.collected_at
+    day = (at // _DAY_MICROSECONDS).label("day")
+    question = select(func.min(at), func.max(at)).group_by(day).order_by(func.min(at).desc())
+    rows = connection.execute(question).all()
+    return [(from_microseconds(first), from_microseconds(last)) for first, last in rows]
+
+
+def read_damaged(connection: Connection) -> list[tuple[str, date]]:
+    """The account's name and the day of each day that was found damaged, in order. Raises: StoreError."""
+    question = (
+        select(AccountRow.name, CoverageRow.day)
+        .join(AccountRow, AccountRow.id == CoverageRow.account_id)
+        .where(CoverageRow.error_code.in_(DAMAGE_CODES), AccountRow.deleted_at == 0)
+        .order_by(AccountRow.name, CoverageRow.day)
+    )
+    return [(name, day) for name, day in connection.execute(question)]
+
+
+def _covered_days(rows: Iterable[Any], now: datetime) -> list[CoveredDay]:
+    """The days, by account and day. Written for a year of a fleet: what repeats in most rows is converted once.
+
+    What was collected after `now`, by a clock that was ahead, is provisional.
+    """
+    instant, latest = cache(from_microseconds), to_microseconds(now)
+    days = []
+    for account_id, day, held, state, running, audited, source, count, hours, total, currency, at, *tried in rows:
+        attempts, tried_at, code, message, origin = tried
+        error = None if code is None else (code, message or "")
+        last = None if tried_at is None else instant(tried_at)
+        days.append(
+            CoveredDay(account_id, day, None, None, False, False, None, 0, 0.0, 0, None, None, attempts, last, error)
+            if held is None
+            else CoveredDay(
+                *(
+                    account_id,
+                    day,
+                    held,
+                    _STATES[state] if at <= latest else DayState.PROVISIONAL,
+                    running,
+                    audited,
+                    source,
+                    count,
+                    hours,
+                    total,
+                    currency,
+                ),
+                *(instant(at), attempts, last, error, _ORIGINS[origin]),
+            )
+        )
+    days.sort(key=attrgetter("account_id", "day"))
+    return days
