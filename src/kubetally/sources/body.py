@@ -9,8 +9,9 @@ from typing import cast
 
 import httpx
 
+from kubetally.domain.errors import SourceError
 from kubetally.masking import Mask
-from kubetally.sources.faults import AnswerNotUnderstood, AnswerTooLarge, AnswerTruncated, printable
+from kubetally.sources.faults import AnswerNotUnderstood, SourceUnavailable, printable
 
 _PIECE_BYTES = 1024 * 1024  # how much a step of decompression may yield before the count is looked at
 _FAILURE_BYTES = 64 * 1024  # how much of the body of a failure is read for its message
@@ -21,11 +22,11 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # RFC 8259 lets a parser ignore it before JS
 async def read(response: httpx.Response, shown: str, limit: int, mask: Mask) -> bytes:
     """The whole body, decompressed and without a byte order mark; `mask` is for what the library quotes of it.
 
-    Raises: AnswerTooLarge, AnswerTruncated, AnswerNotUnderstood.
+    Raises: SourceError (too large), SourceUnavailable (broken off), AnswerNotUnderstood.
     """
     announced = response.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
-        raise AnswerTooLarge(shown, limit, int(announced))
+        raise _too_large(shown, limit, f"an answer of {int(announced):,} bytes")
     # Unlike a list that is joined, BytesIO hands out its own buffer: the body is in memory once, not twice.
     body, count = io.BytesIO(), 0
     try:
@@ -33,14 +34,27 @@ async def read(response: httpx.Response, shown: str, limit: int, mask: Mask) -> 
             async for piece in pieces:
                 count += len(piece)
                 if count > limit:
-                    raise AnswerTooLarge(shown, limit)
+                    raise _too_large(shown, limit, "an answer")
                 body.write(piece)
     except (httpx.RemoteProtocolError, httpx.ReadError, EOFError) as error:
         why = printable(mask.beginning(str(error)), 200) or "the connection broke"
-        raise AnswerTruncated(shown, why, bytes_read=count) from error
+        raise SourceUnavailable(
+            shown,
+            why,
+            code="answer_truncated",
+            message=f"the answer of {shown} broke off after {count:,} bytes: {why}; usual causes are a restart of the "
+            "source and the time limit of a proxy",
+        ) from error
     except zlib.error as error:
         raise AnswerNotUnderstood(shown, "answered with compressed data that can't be decompressed") from error
     return body.getvalue()
+
+
+def _too_large(shown: str, limit: int, what: str) -> SourceError:
+    return SourceError(
+        f"{shown} has {what}, more than the limit of {limit:,} bytes; raise KUBETALLY_MAX_ANSWER_MIB",
+        code="answer_too_large",
+    )
 
 
 async def start_of(response: httpx.Response) -> bytes:

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from kubetally.domain.errors import RequestError, SourceError
+from kubetally.domain.errors import SourceError
 from kubetally.masking import Mask
 
 SHOWN_CHARACTERS = 120
@@ -72,21 +72,18 @@ _SLOW = {
 
 
 class SourceUnavailable(SourceError):
-    """It can't be reached now, or says itself that it can't answer now (429, 502, 503, 504)."""
+    """It can't be reached now, or answers that it can't answer now (429, 502, 503, 504)."""
 
     code = "source_unavailable"
     retryable = True
 
-    def __init__(self, url: str, why: str, *, status: int | None = None) -> None:
+    def __init__(
+        self, url: str, why: str, *, status: int | None = None, code: str | None = None, message: str | None = None
+    ) -> None:
+        """code, message: where it is a case of its own."""
         self.url, self.why, self.status = url, why, status
         todo = "check that it runs and that the URL is right" if status is None else "it may be busy or starting"
-        super().__init__(f"{url} is unavailable: {why}; {todo}")
-
-
-class SourceUnreachable(SourceUnavailable):
-    """No connection could be made: refused, no route, no such name."""
-
-    code = "source_unreachable"
+        super().__init__(message or f"{url} is unavailable: {why}; {todo}", code=code)
 
 
 class SourceTimeout(SourceUnavailable):
@@ -95,13 +92,13 @@ class SourceTimeout(SourceUnavailable):
     code = "source_timeout"
 
     def __init__(self, url: str, waiting: Waiting, seconds: float) -> None:
-        self.url, self.why, self.status = url, _SLOW[waiting].format(seconds), None
         self.waiting, self.seconds = waiting, seconds
-        SourceError.__init__(self, f"{url} {self.why}")
+        why = _SLOW[waiting].format(seconds)
+        super().__init__(url, why, message=f"{url} {why}")
 
 
 class SourceFailed(SourceError):
-    """It answered 500 or another 5xx: it broke on this question. `said` holds its own words."""
+    """It answered 500 or another 5xx: it broke on this request. `said` holds its own words."""
 
     code = "source_failed"
     retryable = True
@@ -129,45 +126,6 @@ class SourceRefused(SourceError):
                 "or as http://user:password@host in the URL"
             )
         super().__init__(f"{url} answered {status}{_quoted(said)}; {todo}")
-
-
-class AnswerTruncated(SourceUnavailable):
-    """The body ended before its end."""
-
-    code = "answer_truncated"
-
-    def __init__(self, url: str, why: str, *, bytes_read: int) -> None:
-        self.url, self.why, self.status, self.bytes_read = url, why, None, bytes_read
-        SourceError.__init__(
-            self,
-            f"the answer of {url} broke off after {bytes_read:,} bytes: {why}; "
-            "a restart of the source or the time limit of a proxy between are the usual causes",
-        )
-
-
-class QuestionTooLarge(RequestError):
-    """What was to be posted is larger than the limit; nothing was sent."""
-
-    code = "question_too_large"
-
-    def __init__(self, url: str, size_bytes: int, limit_bytes: int) -> None:
-        self.url, self.size_bytes, self.limit_bytes = url, size_bytes, limit_bytes
-        super().__init__(
-            f"the question to {url} has {size_bytes:,} bytes, more than the limit of {limit_bytes:,}; ask for less"
-        )
-
-
-class AnswerTooLarge(SourceError):
-    """The body, decompressed, is larger than the limit; reading stopped there."""
-
-    code = "answer_too_large"
-
-    def __init__(self, url: str, limit_bytes: int, announced_bytes: int | None = None) -> None:
-        self.url, self.limit_bytes, self.announced_bytes = url, limit_bytes, announced_bytes
-        size = "an answer" if announced_bytes is None else f"an answer of {announced_bytes:,} bytes"
-        super().__init__(
-            f"{url} has {size}, more than the limit of {limit_bytes:,} bytes; raise KUBETALLY_MAX_ANSWER_MIB"
-        )
 
 
 class RedirectRefused(SourceError):

@@ -1,11 +1,9 @@
 """HTTP to one source: the limits, the one retry, and the one place where the libraries' errors are translated."""
 
 import asyncio
-import os
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -14,63 +12,29 @@ from typing import Self
 from urllib.parse import urlencode
 
 import httpx
-import stamina
-from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
-from stamina.typing import RetryDetails, RetryHook
 
 from kubetally import logs
-from kubetally.domain.errors import KubetallyError, SourceError
+from kubetally.domain.errors import RequestError, SourceError
 from kubetally.domain.window import Clock
-from kubetally.masking import Mask
 from kubetally.sources.access import Access
-from kubetally.sources.address import AddressRefused, CheckedAddresses, Resolve, system_resolve
+from kubetally.sources.address import CheckedAddresses, Resolve, system_resolve
 from kubetally.sources.body import read, start_of
+from kubetally.sources.failures import broken_connection, keeps_all_out, redirected, refusal
 from kubetally.sources.faults import (
     Answer,
-    AnswerNotUnderstood,
-    AnswerTooLarge,
-    AnswerTruncated,
-    CertificateNotTrusted,
-    QuestionTooLarge,
     RedirectRefused,
-    SourceFailed,
     SourceRefused,
     SourceTimeout,
-    SourceUnavailable,
-    SourceUnreachable,
     Waiting,
-    own_words,
-    printable,
 )
-
-__all__ = [
-    "Access",
-    "AddressRefused",
-    "Answer",
-    "AnswerNotUnderstood",
-    "AnswerTooLarge",
-    "AnswerTruncated",
-    "CertificateNotTrusted",
-    "Limits",
-    "QuestionTooLarge",
-    "RedirectRefused",
-    "SourceFailed",
-    "SourceRefused",
-    "SourceTimeout",
-    "SourceUnavailable",
-    "SourceUnreachable",
-    "Transport",
-    "Waiting",
-]
+from kubetally.sources.retries import Tries, silence_hooks
 
 Params = Sequence[tuple[str, str]] | Mapping[str, str]
 Renew = Callable[[], Awaitable[Access]]
 """Gets fresh credentials, where those at hand have expired. Raises KubetallyError."""
 
 _MIB = 1024 * 1024
-_TRIES_OF_FAILED = 2
-_CLOSED_DOOR_SECONDS = 10.0
-_UNAVAILABLE_STATUSES = frozenset({429, 502, 503, 504})
+_SHUT_OUT_SECONDS = 10.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SEE_OTHER = 303  # leads to what came of a question, to be fetched without it
 _LARGEST_FORM_BYTES = _MIB
@@ -163,9 +127,9 @@ class Transport:
             "write": self._limits.read_seconds,
             "pool": self._limits.deadline_seconds,
         }
-        # What kept every question out a moment ago, and until when nobody knocks again.
-        self._closed_door: tuple[SourceError, float] | None = None
-        _leave_our_retries_to_us()
+        # The error that every request would meet, and until when none is sent.
+        self._shut_out: tuple[SourceError, float] | None = None
+        silence_hooks()
 
     async def __aenter__(self) -> Self:
         return self
@@ -195,8 +159,8 @@ class Transport:
                 `quiet`: nothing depends on the answer, so that its failure is not worth a line of the log.
                 `until_deadline`: the source may compute in silence until the deadline; no read limit applies.
         Raises: SourceRefused (with `status`, so that a caller may try another path), SourceUnavailable, SourceTimeout,
-                SourceFailed, AnswerTruncated, AnswerTooLarge, AnswerNotUnderstood (a body that does not decompress),
-                RedirectRefused, AddressRefused, CertificateNotTrusted.
+                SourceFailed, AnswerNotUnderstood (a body that does not decompress), RedirectRefused, AddressRefused,
+                CertificateNotTrusted, SourceError (a body that is too large).
         """
         read_seconds = None if until_deadline else self._limits.read_seconds
         question = _Question(self._address_of(path, params), self._shown(path), read_seconds=read_seconds)
@@ -209,24 +173,28 @@ class Transport:
 
         It has to be a mere question: after a failure it is asked again, as a `get` is.
 
-        Raises: as `get`, and QuestionTooLarge.
+        Raises: as `get`, and RequestError where the form is too large.
         """
         shown = self._shown(path)
         body = urlencode(_pairs(form)).encode("ascii")
         if len(body) > _LARGEST_FORM_BYTES:
-            raise QuestionTooLarge(shown, len(body), _LARGEST_FORM_BYTES)
+            raise RequestError(
+                f"the request to {shown} has {len(body):,} bytes, more than the limit of {_LARGEST_FORM_BYTES:,}; "
+                "ask for less",
+                code="question_too_large",
+            )
         question = _Question(self._address_of(path, ()), shown, body, self._limits.read_seconds)
         return await self._answer(path, question, expected, quiet)
 
     async def _answer(self, path: str, question: _Question, expected: frozenset[int], quiet: bool) -> Answer:
-        began, tries = time.monotonic(), _Tries()
-        if self._closed_door is not None and began < self._closed_door[1]:
-            raise self._closed_door[0]
+        began, tries = time.monotonic(), Tries()
+        if self._shut_out is not None and began < self._shut_out[1]:
+            raise self._shut_out[0]
         try:
             answer = await self._before_deadline(question, tries)
         except SourceError as error:
             expected_refusal = isinstance(error, SourceRefused) and error.status in expected
-            if not expected_refusal and not (_is_closed_door(error) and self._closed_door is not None):
+            if not expected_refusal and not (keeps_all_out(error) and self._shut_out is not None):
                 (logs.debug if quiet else logs.warning)(
                     "source_request_failed",
                     account=self.account,
@@ -236,14 +204,14 @@ class Transport:
                     attempts=tries.started,
                     duration_seconds=round(time.monotonic() - began, 3),
                 )
-            if _is_closed_door(error) and not quiet:
-                self._closed_door = (error, time.monotonic() + _CLOSED_DOOR_SECONDS)
+            if keeps_all_out(error) and not quiet:
+                self._shut_out = (error, time.monotonic() + _SHUT_OUT_SECONDS)
             raise
-        self._closed_door = None
+        self._shut_out = None
         logs.debug("source_answered", account=self.account, source=self.masked_url, path=path, bytes=len(answer.body))
         return answer
 
-    async def _before_deadline(self, question: _Question, tries: "_Tries") -> Answer:
+    async def _before_deadline(self, question: _Question, tries: Tries) -> Answer:
         deadline = asyncio.timeout(self._limits.deadline_seconds)
         try:
             async with deadline:
@@ -254,7 +222,7 @@ class Transport:
                 tries.last or error
             )
 
-    async def _let_in(self, question: _Question, tries: "_Tries") -> Answer:
+    async def _let_in(self, question: _Question, tries: Tries) -> Answer:
         """The answer, with credentials renewed once if those at hand have expired."""
         shown_before = self._headers.get("authorization")
         try:
@@ -269,14 +237,10 @@ class Transport:
                     self._headers, self._mask = _headers_of(renewed), self._mask | renewed.mask()
         return await self._with_retries(question, tries)
 
-    async def _with_retries(self, question: _Question, tries: "_Tries") -> Answer:
-        async for attempt in stamina.retry_context(
-            on=tries.worth_another,
-            attempts=self._limits.attempts,
-            timeout=None,
-            wait_initial=self._limits.backoff_initial_seconds,
-            wait_max=self._limits.backoff_max_seconds,
-            wait_jitter=self._limits.backoff_initial_seconds,
+    async def _with_retries(self, question: _Question, tries: Tries) -> Answer:
+        limits = self._limits
+        async for attempt in tries.attempts(
+            limits.attempts, limits.backoff_initial_seconds, limits.backoff_max_seconds
         ):
             with attempt:
                 tries.started += 1
@@ -289,7 +253,7 @@ class Transport:
             async with self._followed(question) as response:
                 received_at = self._clock.now()
                 if not response.is_success:
-                    raise _refusal(shown, response.status_code, await start_of(response), self._mask)
+                    raise refusal(shown, response.status_code, await start_of(response), self._mask)
                 body = await self._masked(await read(response, shown, self._limits.max_bytes, self._mask))
         # An alert of TLS 1.3 after the handshake reaches us as ssl.SSLError itself, which is an OSError.
         except (httpx.TransportError, OSError) as error:
@@ -322,7 +286,7 @@ class Transport:
                     return
                 if form is not None and response.status_code == _SEE_OTHER:
                     raise RedirectRefused(shown, url.host, "where the question itself could not be put again")
-                url = _redirected(url, location, shown, self._mask)
+                url = redirected(url, location, shown, self._mask)
         raise RedirectRefused(shown, url.host, f"more than {self._limits.max_redirects} times in a row")
 
     @asynccontextmanager
@@ -346,12 +310,7 @@ class Transport:
                 return SourceTimeout(shown, Waiting.DEADLINE, self._limits.deadline_seconds)
             case httpx.TimeoutException():
                 return SourceTimeout(shown, Waiting.READ, self._limits.read_seconds)
-        for cause in _causes(error):
-            if isinstance(cause, ssl.SSLCertVerificationError):
-                return CertificateNotTrusted(shown, printable(self._mask.beginning(cause.verify_message), 200))
-        if isinstance(error, httpx.ConnectError):
-            return SourceUnreachable(shown, _reason(error, self._mask))
-        return SourceUnavailable(shown, _reason(error, self._mask))
+        return broken_connection(error, shown, self._mask)
 
     def _address_of(self, path: str, params: Params) -> httpx.URL:
         pairs = _pairs(params)
@@ -360,13 +319,6 @@ class Transport:
 
     def _shown(self, path: str) -> str:
         return f"{self.masked_url}/{path.lstrip('/')}"
-
-
-def _is_closed_door(error: SourceError) -> bool:
-    """Whether no question gets in: one line of the log and one round of tries are enough for all of them."""
-    if isinstance(error, SourceTimeout):
-        return error.waiting is Waiting.CONNECT
-    return isinstance(error, SourceUnreachable | AddressRefused | CertificateNotTrusted)
 
 
 def _headers_of(access: Access) -> httpx.Headers:
@@ -380,94 +332,9 @@ def _pairs(params: Params) -> tuple[tuple[str, str], ...]:
     return tuple(params.items() if isinstance(params, Mapping) else params)
 
 
-class _Tries:
-    """What happened with one question so far, and whether to try again."""
-
-    def __init__(self) -> None:
-        self.started = 0
-        self.last: Exception | None = None
-
-    def worth_another(self, error: Exception) -> bool:
-        if not isinstance(error, KubetallyError):
-            return False
-        self.last = error
-        if isinstance(error, SourceTimeout) and error.waiting is Waiting.READ:
-            return False  # it was given all the time there is, and may work on the first question still
-        # A question that breaks the source twice will break it again, and may cost it minutes each time.
-        return error.retryable and not (isinstance(error, SourceFailed) and self.started >= _TRIES_OF_FAILED)
-
-
-def _refusal(shown: str, status: int, start: bytes, mask: Mask) -> SourceError:
-    """The error that a status other than 2xx is."""
-    said = own_words(start, mask)
-    if status in _UNAVAILABLE_STATUSES:
-        return SourceUnavailable(shown, f"it answered {status}" + (f": {said!r}" if said else ""), status=status)
-    if status >= 500:
-        return SourceFailed(shown, status, said)
-    return SourceRefused(shown, status, said, start, mask)
-
-
-def _redirected(url: httpx.URL, location: str, shown: str, mask: Mask) -> httpx.URL:
-    """Where `location` leads from `url`. Raises RedirectRefused, when that is not the same host."""
-    try:
-        target = url.join(location)
-        # The client would send userinfo of the target in place of our credentials.
-        target = target.copy_with(userinfo=b"", fragment=None)
-    except (httpx.InvalidURL, ValueError) as error:
-        raise RedirectRefused(shown, "an address that can't be read", "which is refused") from error
-    same = (target.scheme, target.host, target.port) == (url.scheme, url.host, url.port)
-    upgrade = (url.scheme, target.scheme) == ("http", "https") and target.host == url.host
-    if not (same or upgrade):
-        place = printable(mask.beginning(f"{target.scheme}://{target.netloc.decode('ascii')}"), 300)
-        raise RedirectRefused(shown, place, "where neither question nor credentials are sent")
-    return target
-
-
 def _date(header: str | None) -> datetime | None:
     try:
         date = parsedate_to_datetime(header or "")
     except (ValueError, OverflowError):
         return None
     return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    """`error` and what it came from, the deepest last."""
-    chain: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in chain:
-        chain.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    return chain
-
-
-def _reason(error: Exception, mask: Mask) -> str:
-    """Why a connection failed, for a person, without what was sent."""
-    if isinstance(error, httpx.LocalProtocolError):
-        return "the request can't be sent as HTTP"  # h11 quotes the header that it can't send
-    for cause in reversed(_causes(error)):
-        if isinstance(cause, ssl.SSLError) and cause.reason:
-            return f"TLS failed with {cause.reason.lower().replace('_', ' ')!r}"
-        if isinstance(cause, OSError) and cause.strerror:
-            # asyncio puts "Connect call failed" where the system's words would be; resolvers have errors of their own.
-            number = cause.errno or 0
-            return printable(mask(os.strerror(number) if number > 0 else cause.strerror), 200)
-    said = mask.beginning(str(error))  # h11 quotes the line that it can't read
-    return printable(said, 200) or "the connection broke"
-
-
-class _OnlyOthers:
-    """A hook of stamina that is not called for our retries, as a failed question logs one line of its own."""
-
-    def __init__(self, hook: RetryHook) -> None:
-        self._hook = hook
-
-    def __call__(self, details: RetryDetails) -> AbstractContextManager[None] | None:
-        return None if isinstance(details.caused_by, SourceError) else self._hook(details)
-
-
-def _leave_our_retries_to_us() -> None:
-    # Hooks belong to the process, not to a retry: so each stays in place for everybody else's retries.
-    hooks = get_on_retry_hooks()
-    if not all(isinstance(hook, _OnlyOthers) for hook in hooks):
-        set_on_retry_hooks(hook if isinstance(hook, _OnlyOthers) else _OnlyOthers(hook) for hook in hooks)

@@ -14,7 +14,7 @@ import pytest
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.window import DAY, HOUR, Window
 from kubetally.sources.access import Access
-from kubetally.sources.faults import AnswerNotUnderstood, AnswerTruncated, SourceRefused, SourceUnavailable
+from kubetally.sources.faults import AnswerNotUnderstood, SourceRefused, SourceUnavailable
 from kubetally.sources.prometheus.client import Found, ProbeUnanswered, PrometheusClient, QueryOptions
 from kubetally.sources.prometheus.infrastructure import PrometheusInfrastructure
 from kubetally.sources.prometheus.promql import HourRanges, InvalidMetricOrLabel, Selector, metric_name, quoted
@@ -221,7 +221,7 @@ async def test_an_error_of_the_api_is_told_in_its_own_words_with_what_to_do(
         ({"status": "success"}, AnswerNotUnderstood),
         (Reply(200, b'{"status":"success","x":' + b"[" * 100_000), AnswerNotUnderstood),
         (Reply(422, b'{"status":"error","x":' + b"[" * 100_000), SourceRefused),
-        (Reply(200, b"{}", headers={"Content-Length": "9999", "Connection": "close"}), AnswerTruncated),
+        (Reply(200, b"{}", headers={"Content-Length": "9999", "Connection": "close"}), SourceUnavailable),
         (Reply(404, b"404 page not found", "text/plain"), SourceRefused),
         (Reply(401, b'{"error":"sign in"}'), MetricsNotAllowed),
         (Reply(401, b"no org id", "text/plain"), MetricsNotAllowed),

@@ -1,0 +1,62 @@
+"""The one retry: which failures are worth another try, and who hears of it."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
+
+import stamina
+from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
+from stamina.typing import RetryDetails, RetryHook
+
+from kubetally.domain.errors import KubetallyError, SourceError
+from kubetally.sources.faults import SourceFailed, SourceTimeout, Waiting
+
+_TRIES_OF_FAILED = 2
+
+
+class Tries:
+    """The tries of one request. started: how many; last: the error of the last one that ended."""
+
+    def __init__(self) -> None:
+        self.started = 0
+        self.last: Exception | None = None
+
+    def attempts(self, most: int, backoff_seconds: float, backoff_max_seconds: float) -> AsyncIterator[stamina.Attempt]:
+        """At most so many, with growing pauses between them."""
+        return aiter(
+            stamina.retry_context(
+                on=self.is_worth_another,
+                attempts=most,
+                timeout=None,
+                wait_initial=backoff_seconds,
+                wait_max=backoff_max_seconds,
+                wait_jitter=backoff_seconds,
+            )
+        )
+
+    def is_worth_another(self, error: Exception) -> bool:
+        """Whether the request may succeed if it is sent again."""
+        if not isinstance(error, KubetallyError):
+            return False
+        self.last = error
+        if isinstance(error, SourceTimeout) and error.waiting is Waiting.READ:
+            return False  # it was given all the time there is, and may work on the first question still
+        # A question that breaks the source twice will break it again, and may cost it minutes each time.
+        return error.retryable and not (isinstance(error, SourceFailed) and self.started >= _TRIES_OF_FAILED)
+
+
+class _OnlyOthers:
+    """A hook of stamina that is not called for our retries."""
+
+    def __init__(self, hook: RetryHook) -> None:
+        self._hook = hook
+
+    def __call__(self, details: RetryDetails) -> AbstractContextManager[None] | None:
+        return None if isinstance(details.caused_by, SourceError) else self._hook(details)
+
+
+def silence_hooks() -> None:
+    """Call no hook of stamina for our retries: a failed request logs one line of its own."""
+    # Hooks belong to the process, not to a retry: each stays in place for the retries of others.
+    hooks = get_on_retry_hooks()
+    if not all(isinstance(hook, _OnlyOthers) for hook in hooks):
+        set_on_retry_hooks(hook if isinstance(hook, _OnlyOthers) else _OnlyOthers(hook) for hook in hooks)
