@@ -451,7 +451,7 @@ def test_an_account_may_bring_the_id_it_has_elsewhere(home: Home) -> None:
 def test_what_is_no_id_is_refused(home: Home, text: str) -> None:
     done = home.call("accounts", "add", "prod", "--url", NOBODY, "--id", text)
     assert (done.code, done.out) == (2, "")
-    assert "is no id" in done.err
+    assert "is not an id" in done.err
     assert home.names() == []
 
 
@@ -496,10 +496,10 @@ def test_several_clusters_without_a_choice_are_told(home: Home) -> None:
 def test_a_cluster_that_the_source_does_not_know_is_told(home: Home) -> None:
     with Served(doubled()) as server:
         told = warnings(home.call("accounts", "add", "x", "--url", server.url, "--cluster-id", "boralis"))
-        assert told == ["its source knows no cluster 'boralis', only aurora, borealis"]
+        assert told == ["its source has no cluster 'boralis', only aurora, borealis"]
         assert warnings(home.call("accounts", "add", "y", "--url", server.url, "--cluster-id", "borealis")) == []
         told = warnings(home.call("accounts", "update", "y", "--cluster-id", "draco"))
-        assert told == ["its source knows no cluster 'draco', only aurora, borealis"]
+        assert told == ["its source has no cluster 'draco', only aurora, borealis"]
 
 
 @pytest.mark.parametrize("alive", [True, False])
@@ -549,21 +549,21 @@ def test_same_cluster_id_elsewhere_warns_unless_a_default(home: Home, replay: Re
 def test_a_url_and_a_context_are_told(home: Home, replay: ReplayServer, *, alive: bool) -> None:
     url = replay.url_of("aurora") if alive else NOBODY
     told = warnings(home.call("accounts", "add", "both", "--url", url, "--context", "prod"))
-    assert "the account has a URL and a context: the URL comes first" in told
+    assert "the account has a URL and a context: the URL is used" in told
 
 
 def test_a_source_that_tells_nothing_of_itself_is_told(home: Home) -> None:
     with Served(lambda asked: NOT_FOUND) as server:
         why, what = warnings(home.call("accounts", "add", "x", "--url", server.url))
     assert "/allocation answered 404" in why
-    assert "does not tell what it is" in what
+    assert "does not identify itself" in what
 
 
 def test_another_currency_than_the_source_s_is_told(home: Home) -> None:
     configs = {"code": 200, "data": {"currencyCode": "EUR"}}
     with Served(recorded_but(lambda _path, _data: None, getConfigs=configs)) as server:
         told = warnings(home.call("accounts", "add", "x", "--url", server.url, "--currency", "CHF"))
-        assert told == ["its source counts in EUR, not in CHF as stated, and nothing is converted"]
+        assert told == ["its source counts in EUR, the account in CHF; amounts are not converted"]
         done = home.call("costs", "x", *WHOLE, "--format", "json")
         assert (done.code, done.json["errors"][0]["code"]) == (2, "currency_differs")
 
@@ -617,7 +617,7 @@ def test_a_source_that_tells_no_cluster_gives_no_account(home: Home, answers: An
         done = home.call("accounts", "add", "hub", "--url", url, "--all-clusters")
     assert done.code in {2, 3}
     assert done.out == ""
-    assert "which clusters the source answers for is not known" in done.err
+    assert "the clusters of the source are unknown" in done.err
     assert "--cluster-id" in done.err
     assert home.names() == []
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from kubetally.domain.account import Account
+    from kubetally.ledger.accounts.removal import AccountWithDays
     from kubetally.ledger.ports.account_days import StoredDays
-    from kubetally.wiring.account_days import KnownAccount
 
 accounts = typer.Typer(
     name="accounts", help="Manage accounts: clusters by name.", no_args_is_help=True, rich_markup_mode=None
@@ -130,11 +130,12 @@ def add(
       kubetally accounts add prod --url http://opencost.prod.example:9003
       kubetally accounts add staging --context staging
     """
-    from kubetally.wiring.accounts import Stated, add_accounts
+    from kubetally.ledger.accounts.draft import AccountDraft
+    from kubetally.wiring.accounts import open_editor
 
     if all_clusters and (cluster_id is not None or account_id is not None):
         raise OneClusterOrAll
-    stated = Stated(
+    draft = AccountDraft(
         name=name,
         id=account_id,
         url=url,
@@ -148,10 +149,11 @@ def add(
         prometheus_token=_token(prometheus_token_file),
         prometheus_headers=_headers(prometheus_header),
     )
-    change = add_accounts(stated, start_up(), all_clusters=all_clusters)
+    with open_editor(start_up()) as editor:
+        change = editor.add(draft, all_clusters=all_clusters)
     _warn(change.warnings)
-    if change.done:
-        print(change.done, file=sys.stderr)
+    if change.relabelled:
+        print(change.relabelled, file=sys.stderr)
     for account in change.accounts:
         print(account.id)
 
@@ -223,9 +225,10 @@ def update(
       kubetally accounts update prod --prometheus-url http://prometheus.prod.example:9090
       kubetally accounts update prod --currency EUR
     """
-    from kubetally.wiring.accounts import Stated, update_account
+    from kubetally.ledger.accounts.draft import AccountDraft
+    from kubetally.wiring.accounts import open_editor
 
-    stated = Stated(
+    draft = AccountDraft(
         name=name,
         url=url,
         prometheus_url=prometheus_url,
@@ -238,14 +241,15 @@ def update(
         prometheus_token=_token(prometheus_token_file),
         prometheus_headers=_headers(prometheus_header),
     )
-    if stated == Stated():
+    if draft == AccountDraft():
         raise NothingToUpdate
-    change = update_account(account, stated, start_up())
+    with open_editor(start_up()) as editor:
+        change = editor.update(account, draft)
     _warn(change.warnings)
-    if change.done:
-        print(change.done, file=sys.stderr)
-    for one in change.accounts:
-        print(json.dumps(_body(one), indent=2))
+    if change.relabelled:
+        print(change.relabelled, file=sys.stderr)
+    for changed in change.accounts:
+        print(json.dumps(_body(changed), indent=2))
 
 
 @accounts.command()
@@ -259,13 +263,17 @@ def remove(account: NameOrId, yes: Yes = False) -> None:
     Example:
       kubetally accounts remove prod
     """
-    from kubetally.wiring.account_days import remove_account, to_be_removed
+    from kubetally.ledger.accounts.removal import find_account, remove_account
+    from kubetally.wiring.ledger import open_ledger
 
     settings = start_up()
-    found = to_be_removed(account, settings)
+    with open_ledger(settings) as ledger:
+        found = find_account(ledger, account)
     name, id_ = found.account.name, found.account.id
     _confirm(f"Remove account {name} and its credentials? {_stored(found.stored)} will stay in the lake.", yes=yes)
-    _warn(remove_account(id_, settings))
+    with open_ledger(settings) as ledger:
+        warnings = remove_account(ledger, id_)
+    _warn(warnings)
     stays = (
         f"{_stored(found.stored)} stay in the lake: `kubetally accounts purge {id_}` deletes them, "
         f"`kubetally accounts add NAME --id {id_}` uses them again."
@@ -286,13 +294,16 @@ def purge(account: RemovedNameOrId, yes: Yes = False) -> None:
     Example:
       kubetally accounts purge prod
     """
-    from kubetally.wiring.account_days import purge_account, to_be_purged
+    from kubetally.ledger.accounts.removal import find_removed, purge_account
+    from kubetally.wiring.ledger import open_ledger
 
     settings = start_up()
-    found = to_be_purged(account, settings)
+    with open_ledger(settings) as ledger:
+        found = find_removed(ledger, account)
     name, id_ = found.account.name, found.account.id
     _confirm(f"Delete {_stored(found.stored)} of the removed account {name} ({id_})? This can't be undone.", yes=yes)
-    days, warnings = purge_account(id_, settings)
+    with open_ledger(settings) as ledger:
+        days, warnings = purge_account(ledger, id_)
     _warn(warnings)
     many = "1 stored day" if days == 1 else f"{days} stored days"
     earlier = (
@@ -387,9 +398,11 @@ def _print(found: "Sequence[Account]") -> None:
 def _list_removed(output: ScreenOrJson) -> None:
     from kubetally.cli.grid import Grid
     from kubetally.cli.screen import console, print_grid, say
-    from kubetally.wiring.account_days import removed_accounts
+    from kubetally.ledger.accounts.removal import list_removed
+    from kubetally.wiring.ledger import open_ledger
 
-    found = removed_accounts(start_up())
+    with open_ledger(start_up()) as ledger:
+        found = list_removed(ledger)
     if output is ScreenOrJson.JSON:
         print(json.dumps([_removed_body(known) for known in found], indent=2))
         return
@@ -404,7 +417,7 @@ def _list_removed(output: ScreenOrJson) -> None:
     print_grid(out, grid)
 
 
-def _removed_body(known: "KnownAccount") -> dict[str, Any]:
+def _removed_body(known: "AccountWithDays") -> dict[str, Any]:
     account = known.account
     return {
         "id": account.id,

@@ -122,10 +122,10 @@ def named(
     said = replace(said, currency=None if said.currency is None else currency_code(said.currency))
     found: list[AnyCluster] = []
     if accounts or not (urls or contexts):
-        from kubetally.wiring.accounts import remembered  # heavy: see the package
+        from kubetally.wiring.accounts import load_clusters  # heavy: see the package
 
         try:
-            found += remembered(accounts, settings)
+            found += load_clusters(accounts, settings)
         except AccountNotFound as error:
             if _is_host_and_port(error.name):
                 from kubetally.wiring.access import checked_url

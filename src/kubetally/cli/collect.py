@@ -23,10 +23,10 @@ from kubetally.domain.window import InvalidWindow
 from kubetally.ledger.collect.replacement import NOT_BEGUN, SUPERSEDED
 
 if TYPE_CHECKING:
+    from kubetally.ledger.accounts.coverage import AccountCoverage
     from kubetally.ledger.collect.collector import Report
     from kubetally.ledger.collect.committer import Outcome
     from kubetally.settings import Settings
-    from kubetally.wiring.coverage import Covered
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="ACCOUNT", help="Names or ids; without any, all.")]
 Forever = Annotated[bool, typer.Option("--forever", help="Go on collecting what becomes due, until stopped.")]
@@ -94,13 +94,15 @@ def collect(
 def _is_complete(settings: "Settings", report: "Report") -> bool:
     """Whether every day that was asked for is stored now with all of its hours; what is not is told."""
     from kubetally.domain.window import DAY, Window
-    from kubetally.wiring.coverage import coverage_of
+    from kubetally.ledger.accounts.coverage import find_coverage
+    from kubetally.wiring.ledger import open_ledger
 
     partial: list[str] = []
     if report.collected:
         days = [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in {one.day for one in report.collected}]
         accounts, window = sorted({one.account_id for one in report.collected}), Window(min(days), max(days) + DAY)
-        partial = collected_in_part(report, coverage_of(settings, accounts, window))
+        with open_ledger(settings) as ledger:
+            partial = collected_in_part(report, find_coverage(ledger, accounts, window))
     if partial:
         more = len(partial) - _NAMED_AT_MOST
         names = ", ".join(partial[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
@@ -108,7 +110,7 @@ def _is_complete(settings: "Settings", report: "Report") -> bool:
     return not partial and not _could_not_be_had(report)
 
 
-def collected_in_part(report: "Report", covered: "Iterable[Covered]") -> list[str]:
+def collected_in_part(report: "Report", covered: "Iterable[AccountCoverage]") -> list[str]:
     """Account and day of what was collected now and lacks hours that are over."""
     from kubetally.cli.coverage import sort_of
 

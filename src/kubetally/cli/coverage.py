@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kubetally.domain.collection_facts import FactSum
     from kubetally.domain.component import Component
     from kubetally.domain.issues import Issue
-    from kubetally.wiring.coverage import CoverageDetails, Covered
+    from kubetally.ledger.accounts.coverage import AccountCoverage, CoverageDetails
 
 Missing = Mapping[str, Sequence["Issue"]]
 """What stored days lack, by the collection's id."""
@@ -83,13 +83,15 @@ def coverage(
       kubetally coverage
       kubetally coverage prod --window lastmonth
     """
-    from kubetally.wiring.coverage import coverage_of
+    from kubetally.ledger.accounts.coverage import find_coverage
+    from kubetally.wiring.ledger import open_ledger
     from kubetally.wiring.storage_health import check_storage
 
     settings = start_up(quiet=quiet)
     span = window_of(window if window or start or end else DEFAULT_WINDOW, start, end)
     with answer_to(output_file):
-        found = coverage_of(settings, accounts or (), span, with_details=output is ScreenOrJson.JSON)
+        with open_ledger(settings) as ledger:
+            found = find_coverage(ledger, accounts or (), span, with_details=output is ScreenOrJson.JSON)
         if output is ScreenOrJson.JSON:
             bodies = [_body(one, one.details, span) for one in found if one.details is not None]
             print(json.dumps(bodies, indent=2, allow_nan=False))
@@ -99,7 +101,7 @@ def coverage(
         warn(str(problem))
 
 
-def _print(found: "Sequence[Covered]", span: Window) -> None:
+def _print(found: "Sequence[AccountCoverage]", span: Window) -> None:
     from kubetally.cli.screen import console, say
 
     out = console()
@@ -112,7 +114,7 @@ def _print(found: "Sequence[Covered]", span: Window) -> None:
         say(out, "   ".join(f"{_sign(out, what)} {_MEANINGS[what]}" for what in _SIGNS if what in shown), style="dim")
 
 
-def _print_calendar(out: "Console", one: "Covered", span: Window) -> None:
+def _print_calendar(out: "Console", one: "AccountCoverage", span: Window) -> None:
     from rich.text import Text
 
     from kubetally.cli.screen import say
@@ -194,7 +196,7 @@ def _months(span: Window) -> Iterator[tuple[str, list[date]]]:
     yield from by_month.items()
 
 
-def _body(one: "Covered", details: "CoverageDetails", span: Window) -> dict[str, Any]:
+def _body(one: "AccountCoverage", details: "CoverageDetails", span: Window) -> dict[str, Any]:
     return {
         "account_id": one.account.id,
         "account": one.account.name,

@@ -43,8 +43,9 @@ def demo(url: Url = None, port: Port = DEFAULT_PORT, once: Once = False) -> None
     from kubetally.cli.start import start
     from kubetally.cli.tables import print_costs
     from kubetally.domain.cluster_costs import DetailLevel
+    from kubetally.ledger.accounts.draft import AccountDraft
     from kubetally.settings import Settings
-    from kubetally.wiring.accounts import Stated, add_accounts, remembered
+    from kubetally.wiring.accounts import load_clusters, open_editor
     from kubetally.wiring.service import check_port
 
     if not once and port != DEFAULT_PORT:
@@ -63,10 +64,11 @@ def demo(url: Url = None, port: Port = DEFAULT_PORT, once: Once = False) -> None
             settings, words, urls = start(), "7d", {"my-cluster": url}
         settings = replace(settings, home=home, database_url=None, keys=None, secret=None)
         currency = _CURRENCY if url is None else None
-        for name, place in urls.items():
-            add_accounts(Stated(name, place, currency=currency), settings)
+        with open_editor(settings) as editor:
+            for name, place in urls.items():
+                editor.add(AccountDraft(name, place, currency=currency))
         window, clock = _when(words, is_sample=url is None)
-        answers = ask([*remembered((), settings)], window, settings, clock)
+        answers = ask([*load_clusters((), settings)], window, settings, clock)
         print_costs(answers, DetailLevel.SUMMARY)
         code = exit_of(answers)
         if not once and code == 0:  # else the message says what is wrong, and there is nothing to serve
@@ -121,10 +123,10 @@ def _serve(
 ) -> None:
     """The page and the API, until stopped; on another port where this one is taken."""
     from kubetally.cli.screen import console, say
-    from kubetally.wiring.accounts import remembered
+    from kubetally.wiring.accounts import load_clusters
     from kubetally.wiring.service import run_service
 
-    account_id = remembered((), settings)[0].account.id
+    account_id = load_clusters((), settings)[0].account.id
 
     def tell(started: "Started") -> None:
         if port and not started.url.endswith(f":{port}"):

@@ -11,7 +11,7 @@ from kubetally.sources.kubernetes.find import Seen
 from kubetally.sources.kubernetes.resolve import Resolved, metrics_among, seen_by, source_among
 from kubetally.sources.kubernetes.sign_in import ApiServer, sign_in
 from kubetally.sources.transport import Limits
-from kubetally.wiring.limits import PATIENCE_SECONDS
+from kubetally.wiring.limits import MAX_WAIT_SECONDS
 
 T = TypeVar("T")
 _DISCOVERED_SECONDS = 900.0
@@ -45,7 +45,7 @@ class Discoveries:
 
         async def look() -> Resolved | None:
             try:
-                async with asyncio.timeout(min(PATIENCE_SECONDS, limits.deadline_seconds / 3)):
+                async with asyncio.timeout(min(MAX_WAIT_SECONDS, limits.deadline_seconds / 3)):
                     return await self._look_for_metrics(context, limits)
             except TimeoutError:  # nobody asked for it, so that it must not hold the costs
                 return None

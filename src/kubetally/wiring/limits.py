@@ -1,15 +1,11 @@
-"""How much and how long a source may answer, and where none is."""
-
-from contextlib import suppress
-
-import httpx
+"""The settings' limits on sources."""
 
 from kubetally.settings import Settings
-from kubetally.sources.address import checked_addresses
+from kubetally.sources.account_access import check_address as check_address_within
 from kubetally.sources.transport import Limits
-from kubetally.wiring.access import checked_url
 
-PATIENCE_SECONDS = 5.0  # for what is looked at while somebody waits at the command line
+MAX_WAIT_SECONDS = 5.0
+"""For what is asked while somebody waits at the command line."""
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -24,15 +20,10 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-async def refuse_forbidden(url: str, settings: Settings) -> None:
-    """Refuse a URL at an address that no source has, before it is kept. Raises InvalidSourceUrl, AddressRefused."""
-    checked_url(url)
-    parts = httpx.URL(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    with suppress(httpx.TransportError):  # a name that is not known yet
-        await checked_addresses(
-            parts.raw_host.decode("ascii"),
-            port,
-            connect_seconds=min(settings.connect_seconds, PATIENCE_SECONDS),
-            allow_link_local=settings.allow_link_local,
-        )
+async def check_address(url: str, settings: Settings) -> None:
+    """Raises InvalidSourceUrl, AddressRefused, where no source may be at a URL."""
+    await check_address_within(
+        url,
+        connect_seconds=min(settings.connect_seconds, MAX_WAIT_SECONDS),
+        allow_link_local=settings.allow_link_local,
+    )

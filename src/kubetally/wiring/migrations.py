@@ -7,7 +7,7 @@ from kubetally.settings import Settings
 from kubetally.store.meta import optscale, schema
 from kubetally.store.meta.engine import open_engine, shown
 from kubetally.store.meta.optscale import Changed
-from kubetally.wiring.limits import refuse_forbidden
+from kubetally.wiring.limits import check_address
 from kubetally.wiring.store import database_url, url_named
 
 
@@ -37,7 +37,7 @@ def migrate_optscale(url: str, urls: Mapping[str, str] | None, settings: Setting
     Raises: AddressRefused, InvalidSourceUrl, SchemaMismatch, ValueDoesNotFit, UnusableSetting, StoreError.
     """
     for place in (urls or {}).values():
-        asyncio.run(refuse_forbidden(place, settings))
+        asyncio.run(check_address(place, settings))
     is_setting = url == settings.optscale_database_url
     with url_named("KUBETALLY_OPTSCALE_DATABASE_URL" if is_setting else "--database-url"):
         return optscale.down(url) if urls is None else optscale.up(url, urls)

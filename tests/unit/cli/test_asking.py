@@ -16,10 +16,11 @@ from kubetally.cli.asking import (
 )
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import InvalidCurrency
+from kubetally.ledger.accounts.draft import AccountDraft
 from kubetally.ledger.ports.accounts import AccountNotFound
 from kubetally.settings import Settings
 from kubetally.sources.access import InvalidSourceUrl
-from kubetally.wiring.accounts import Stated, add_accounts
+from kubetally.wiring.accounts import open_editor
 from kubetally.wiring.cluster import AccountCluster, Cluster
 
 NOBODY = "http://127.0.0.1:1"
@@ -34,7 +35,8 @@ def settings(tmp_path: Path) -> Settings:
 def with_two(settings: Settings) -> Settings:
     """Two accounts, neither of which anybody answers for."""
     for name in ("prod", "staging"):
-        add_accounts(Stated(name, f"{NOBODY}/{name}"), settings)
+        with open_editor(settings) as editor:
+            editor.add(AccountDraft(name, f"{NOBODY}/{name}"))
     return settings
 
 
@@ -72,7 +74,8 @@ def test_without_names_all_accounts_are_meant_and_their_answers_are_a_list(with_
 
 
 def test_the_only_account_is_a_list_of_one_unless_it_is_named(settings: Settings) -> None:
-    (account,) = add_accounts(Stated("prod", NOBODY), settings).accounts
+    with open_editor(settings) as editor:
+        (account,) = editor.add(AccountDraft("prod", NOBODY)).accounts
     assert not meant(settings).is_one
     for name in ("prod", account.id):
         assert (names(meant(settings, name)), meant(settings, name).is_one) == (["prod"], True)
@@ -124,7 +127,8 @@ def test_url_among_the_accounts_is_a_url(with_two: Settings) -> None:
 
 
 def test_account_that_is_called_like_a_host_and_port_is_an_account(settings: Settings) -> None:
-    add_accounts(Stated("eks:9003", NOBODY), settings)
+    with open_editor(settings) as editor:
+        editor.add(AccountDraft("eks:9003", NOBODY))
     assert names(meant(settings, "eks:9003")) == ["eks:9003"]
 
 

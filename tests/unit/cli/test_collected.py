@@ -8,9 +8,9 @@ from kubetally.cli.collect import _tell, collected_in_part
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import DayStatus
+from kubetally.ledger.accounts.coverage import AccountCoverage
 from kubetally.ledger.collect.collector import Report
 from kubetally.ledger.collect.committer import Outcome
-from kubetally.wiring.coverage import Covered
 
 DAYS = [date(2026, 11, day) for day in (20, 21, 22, 23)]
 
@@ -82,5 +82,5 @@ def test_day_with_fewer_hours_is_collected_in_part() -> None:
 
     report = Report(outcomes=[Outcome("a", day, rows=1, account="prod") for day in DAYS[:3]])
     days = [held(DAYS[0], 22), held(DAYS[1], 24), held(DAYS[2], 9, is_running=True), held(DAYS[3], 3)]
-    covered = Covered(Account("a", "o", "prod", AccountType.KUBERNETES_CNR), days, None)
+    covered = AccountCoverage(Account("a", "o", "prod", AccountType.KUBERNETES_CNR), days, None)
     assert collected_in_part(report, [covered]) == ["prod 2026-11-20"]

@@ -8,9 +8,11 @@ import pytest
 
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.errors import RequestError
+from kubetally.ledger.accounts.draft import AccountDraft
+from kubetally.ledger.accounts.register import AccountChange
 from kubetally.ledger.ports.accounts import AccountNotFound, NotACluster
 from kubetally.settings import Settings
-from kubetally.wiring.accounts import Stated, add_accounts, remembered, update_account
+from kubetally.wiring.accounts import load_clusters, open_editor
 from kubetally.wiring.cluster import AccountCluster, Cluster, place_of
 from kubetally.wiring.store import open_accounts
 from tests.served import Reply, Served
@@ -23,19 +25,29 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(home=str(tmp_path / "home"))
 
 
+def add(draft: AccountDraft, settings: Settings, *, all_clusters: bool = False) -> AccountChange:
+    with open_editor(settings) as editor:
+        return editor.add(draft, all_clusters=all_clusters)
+
+
+def update(name: str, draft: AccountDraft, settings: Settings) -> AccountChange:
+    with open_editor(settings) as editor:
+        return editor.update(name, draft)
+
+
 def added(settings: Settings, **stated: str) -> Account:
-    [account] = add_accounts(Stated("prod", **{"url": NOBODY, **stated}), settings).accounts  # type: ignore[arg-type]
+    [account] = add(AccountDraft("prod", **{"url": NOBODY, **stated}), settings).accounts  # type: ignore[arg-type]
     return account
 
 
 def test_who_never_added_an_account_gets_no_database(settings: Settings) -> None:
-    assert remembered((), settings) == []
+    assert load_clusters((), settings) == []
     assert not settings.home_folder.exists()
 
 
 def test_an_account_that_is_named_is_looked_for_even_so(settings: Settings) -> None:
     with pytest.raises(AccountNotFound, match="'prod'"):
-        remembered(["prod"], settings)
+        load_clusters(["prod"], settings)
 
 
 def test_accounts_that_are_no_clusters_are_left_out_of_all_and_refused_by_name(settings: Settings) -> None:
@@ -43,13 +55,13 @@ def test_accounts_that_are_no_clusters_are_left_out_of_all_and_refused_by_name(s
     with open_accounts(settings) as accounts:
         bucket = Account("2e0a6a5c-0000-4000-8000-000000000001", prod.organization_id, "bucket", AccountType.AWS_CNR)
         accounts.add(bucket)
-    assert [one.account.name for one in remembered((), settings)] == ["prod"]
+    assert [one.account.name for one in load_clusters((), settings)] == ["prod"]
     with pytest.raises(NotACluster, match="aws_cnr"):
-        remembered(["bucket"], settings)
+        load_clusters(["bucket"], settings)
 
 
 def test_what_is_stated_is_in_no_representation() -> None:
-    stated = Stated(
+    stated = AccountDraft(
         "prod",
         "http://u:hunter2@host",
         "http://u:hunter2@prometheus",
@@ -66,7 +78,7 @@ def test_what_is_stated_is_in_no_representation() -> None:
 
 def test_an_account_s_credentials_are_in_no_representation(settings: Settings) -> None:
     account = added(settings, url="http://jane:hunter2@127.0.0.1:1", token="token-7", prometheus_token="token-8")
-    told = repr(account) + repr(remembered((), settings)) + str(account)
+    told = repr(account) + repr(load_clusters((), settings)) + str(account)
     assert not any(secret in told for secret in ("hunter2", "token-7", "token-8"))
 
 
@@ -83,36 +95,41 @@ def test_an_account_s_credentials_are_in_no_representation(settings: Settings) -
 )
 def test_the_log_in_stays_with_the_host_it_was_given_for(settings: Settings, *, new: str, keeps: bool) -> None:
     added(settings, url="http://jane:hunter2@127.0.0.1:1")
-    [account] = update_account("prod", Stated(url=new), settings).accounts
+    [account] = update("prod", AccountDraft(url=new), settings).accounts
     assert account.credentials.is_empty is not keeps
 
 
 def test_a_log_in_is_not_sent_in_plain_where_it_was_given_for_tls(settings: Settings) -> None:
     added(settings, url="https://jane:hunter2@127.0.0.1:1")
-    [account] = update_account("prod", Stated(url="http://127.0.0.1:1"), settings).accounts
+    [account] = update("prod", AccountDraft(url="http://127.0.0.1:1"), settings).accounts
     assert account.credentials.is_empty
 
 
 def test_a_new_log_in_in_the_url_takes_the_place_of_the_old_one_and_keeps_headers(settings: Settings) -> None:
-    add_accounts(Stated("prod", NOBODY, token="old", headers={"X": "1"}), settings)
-    [account] = update_account("prod", Stated(url="http://jane:new@127.0.0.1:1"), settings).accounts
+    add(AccountDraft("prod", NOBODY, token="old", headers={"X": "1"}), settings)
+    [account] = update("prod", AccountDraft(url="http://jane:new@127.0.0.1:1"), settings).accounts
     credentials = account.credentials
     assert (credentials.token, credentials.user, credentials.password) == (None, "jane", "new")
     assert dict(credentials.headers) == {"X": "1"}
 
 
 def test_blanks_around_what_is_stated_do_not_count(settings: Settings) -> None:
-    stated = Stated(" prod ", f" {NOBODY} ", cluster_id=" c ", tenant="  ", currency=" eur ", token=" t\n")
-    [account] = add_accounts(stated, settings).accounts
+    stated = AccountDraft(" prod ", f" {NOBODY} ", cluster_id=" c ", tenant="  ", currency=" eur ", token=" t\n")
+    [account] = add(stated, settings).accounts
     assert (account.name, account.kubecost_url, account.cluster_id) == ("prod", NOBODY, "c")
     assert (account.tenant, account.currency, account.credentials.token) == (None, "EUR", "t")
 
 
 def test_what_is_refused_changes_nothing(settings: Settings) -> None:
     added(settings)
-    for stated in (Stated(url="nothing"), Stated(currency="dollars"), Stated(name="\n"), Stated(token="é")):
+    for draft in (
+        AccountDraft(url="nothing"),
+        AccountDraft(currency="dollars"),
+        AccountDraft(name="\n"),
+        AccountDraft(token="é"),
+    ):
         with pytest.raises(RequestError):
-            update_account("prod", replace(stated, tenant="t"), settings)
+            update("prod", replace(draft, tenant="t"), settings)
     with open_accounts(settings) as accounts:
         assert accounts.find("prod").tenant is None
 
@@ -133,7 +150,7 @@ SAME_METRICS = "read the same metrics"
 def warnings(settings: Settings, name: str, **stated: str) -> str:
     """What is told of a new account of that name, at a source of its own."""
     url = f"http://127.0.0.1:1/{name}"
-    return "\n".join(add_accounts(Stated(name, url, **stated), settings).warnings)  # type: ignore[arg-type]
+    return "\n".join(add(AccountDraft(name, url, **stated), settings).warnings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("chosen", [{"tenant": "t"}, {"cluster_id": "c"}, {"tenant": "t", "cluster_id": "c"}])
@@ -148,40 +165,40 @@ def test_a_second_account_of_the_same_metrics_is_told(settings: Settings, chosen
 def test_an_account_that_comes_to_read_the_same_metrics_is_told(settings: Settings) -> None:
     for name in ("first", "second"):
         assert SAME_METRICS not in warnings(settings, name, prometheus_url=METRICS, tenant=name)
-    told = update_account("second", Stated(tenant="first"), settings).warnings
+    told = update("second", AccountDraft(tenant="first"), settings).warnings
     assert [one for one in told if SAME_METRICS in one]
-    assert not any(SAME_METRICS in one for one in update_account("second", Stated(tenant="new"), settings).warnings)
+    assert not any(SAME_METRICS in one for one in update("second", AccountDraft(tenant="new"), settings).warnings)
 
 
 def test_a_header_that_chooses_a_tenant_makes_other_metrics_of_the_same_server(settings: Settings) -> None:
     for name in ("first", "second"):
         headers = {"X-Scope-OrgID": name}
-        stated = Stated(
+        stated = AccountDraft(
             name, f"http://127.0.0.1:1/{name}", prometheus_url=METRICS, cluster_id="c", prometheus_headers=headers
         )
-        assert not any(SAME_METRICS in one for one in add_accounts(stated, settings).warnings)
+        assert not any(SAME_METRICS in one for one in add(stated, settings).warnings)
 
 
 def test_accounts_that_have_the_server_of_the_settings_are_told_too(settings: Settings) -> None:
     with_server = replace(settings, prometheus_url=METRICS)
     warnings(with_server, "first", cluster_id="c")
     assert SAME_METRICS in warnings(with_server, "second", cluster_id="c")
-    assert "nothing tells which are of 'third'" in warnings(with_server, "third")
+    assert "management fee of 'third' is unknown" in warnings(with_server, "third")
 
 
 def test_all_accounts_of_one_server_that_nothing_tells_apart_are_named_in_one_line(settings: Settings) -> None:
     for name in ("first", "second"):
         warnings(settings, name, prometheus_url=METRICS)
-    told = [one for one in warnings(settings, "third", prometheus_url=METRICS).splitlines() if "metrics" in one]
+    told = [one for one in warnings(settings, "third", prometheus_url=METRICS).splitlines() if "Prometheus" in one]
     assert told == [
-        "3 accounts have the same server of metrics, and nothing tells which are of 'third', 'first', 'second': from "
-        "now on no fee is known of these until each states --tenant or --cluster-id"
+        "3 accounts share a Prometheus; the management fee of 'third', 'first', 'second' is unknown until each has "
+        "--tenant or --cluster-id"
     ]
 
 
 def told_of(settings: Settings, server: Served) -> str:
     with server:
-        return "\n".join(add_accounts(Stated("prod", server.url), settings).warnings)
+        return "\n".join(add(AccountDraft("prod", server.url), settings).warnings)
 
 
 def test_a_source_that_is_a_web_page_is_told_as_one(settings: Settings) -> None:
@@ -192,5 +209,5 @@ def test_a_source_that_is_a_web_page_is_told_as_one(settings: Settings) -> None:
 def test_a_source_that_is_silent_is_told_as_one(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        told = add_accounts(Stated("prod", url), replace(settings, read_seconds=0.2)).warnings
+        told = add(AccountDraft("prod", url), replace(settings, read_seconds=0.2)).warnings
     assert told == [f"{url} did not answer within 0.2 s"]

@@ -1,0 +1,80 @@
+"""Which days of accounts are stored, and what is known of each."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from kubetally.domain.account import Account, AccountType
+from kubetally.domain.booking import ComponentBalance
+from kubetally.domain.collection import CoveredDay, DayStatus
+from kubetally.domain.collection_facts import FactSum
+from kubetally.domain.component import Component
+from kubetally.domain.issues import MISSING_DATA, Issue
+from kubetally.domain.window import DAY, Window, midnight
+from kubetally.ledger.collect.collector import cluster_named
+from kubetally.ledger.stores import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageDetails:
+    """Further facts about the days of an account.
+
+    days: with their figures and attempts. balances: of stored days, by the collection's id. facts: what was not
+    measured and which issues there are, over all stored days.
+    """
+
+    days: Sequence[CoveredDay]
+    balances: Mapping[str, Mapping[Component, ComponentBalance]]
+    facts: Sequence[FactSum]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountCoverage:
+    """The days of an account of which something is known; `begins` is the first that its source holds.
+
+    missing: what stored days lack, by the collection's id, without days that lack nothing.
+    details: None unless they were asked for.
+    """
+
+    account: Account
+    days: Sequence[DayStatus]
+    begins: date | None
+    missing: Mapping[str, Sequence[Issue]] = field(default_factory=dict)
+    details: CoverageDetails | None = None
+
+
+def find_coverage(
+    ledger: Ledger, names: Sequence[str], window: Window, *, with_details: bool = False
+) -> list[AccountCoverage]:
+    """Coverage of the days that the window touches, of the accounts named, or of all clusters.
+
+    Raises: AccountNotFound, NotACluster, StoreError.
+    """
+    clusters = [cluster_named(ledger.accounts, name) for name in names] or [
+        account for account in ledger.accounts.all() if account.type is AccountType.KUBERNETES_CNR
+    ]
+    end = window.end if window.end == midnight(window.end) else midnight(window.end) + DAY
+    first, end_day = window.start.date(), end.date()
+    ids = [account.id for account in clusters] if names else None  # a query for all is quicker without a list
+    statuses = ledger.coverage.statuses(first, end_day, ids)
+    missing = ledger.coverage.issues(first, end_day, MISSING_DATA, ids)
+    days = defaultdict[str, list[CoveredDay]](list)
+    facts = defaultdict[str, list[FactSum]](list)
+    balances: Mapping[str, Mapping[Component, ComponentBalance]] = {}
+    if with_details:
+        for day in ledger.coverage.days(first, end_day, ids):
+            days[day.account_id].append(day)
+        for fact in ledger.coverage.fact_sums(first, end_day, ids):
+            facts[fact.account_id].append(fact)
+        balances = ledger.coverage.balances(first, end_day, [account.id for account in clusters])
+    return [
+        AccountCoverage(
+            account,
+            statuses.get(account.id, ()),
+            ledger.coverage.history_begins(account.id),
+            missing,
+            CoverageDetails(days[account.id], balances, facts[account.id]) if with_details else None,
+        )
+        for account in clusters
+    ]

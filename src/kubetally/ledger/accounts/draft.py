@@ -1,0 +1,94 @@
+"""What a person enters of an account, checked and applied."""
+
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kubetally.domain.account import Account
+from kubetally.domain.errors import RequestError
+from kubetally.domain.money import currency_code
+from kubetally.ledger.ports.account_sources import AccountSources
+from kubetally.masking import without_password
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDraft:
+    """What is entered of an account. None: not entered; an empty text, in a change: cleared.
+
+    id: of a new account that has one elsewhere already; it never changes.
+    url, prometheus_url: with user and password in them, if any. token, headers: for the source at `url`.
+    """
+
+    name: str | None = None
+    url: str | None = field(default=None, repr=False)
+    prometheus_url: str | None = field(default=None, repr=False)
+    cluster_id: str | None = None
+    currency: str | None = None
+    tenant: str | None = None
+    context: str | None = None
+    token: str | None = field(default=None, repr=False)
+    headers: dict[str, str] | None = field(default=None, repr=False)
+    prometheus_token: str | None = field(default=None, repr=False)
+    prometheus_headers: dict[str, str] | None = field(default=None, repr=False)
+    id: str | None = None
+
+
+def apply_draft(account: Account, draft: AccountDraft, sources: AccountSources) -> Account:
+    """The account with what is entered. Raises RequestError."""
+    entered = {name: getattr(draft, name) for name in ("cluster_id", "tenant", "context", "currency")}
+    changes: dict[str, Any] = {name: text.strip() or None for name, text in entered.items() if text is not None}
+    if changes.get("currency"):
+        changes["currency"] = currency_code(changes["currency"])
+    if draft.name is not None:
+        changes["name"] = check_name(draft.name)
+    changes["kubecost_url"], changes["credentials"] = sources.update_access(
+        account.kubecost_url, account.credentials, url=draft.url, token=draft.token, headers=draft.headers
+    )
+    changes["prometheus_url"], changes["prometheus_credentials"] = sources.update_access(
+        account.prometheus_url,
+        account.prometheus_credentials,
+        url=draft.prometheus_url,
+        token=draft.prometheus_token,
+        headers=draft.prometheus_headers,
+    )
+    new = replace(account, **changes)
+    if new.credentials != account.credentials or new.prometheus_credentials != account.prometheus_credentials:
+        return replace(new, locked=None)  # credentials that nobody could decrypt are replaced
+    return new
+
+
+def new_id() -> str:
+    """An id for a new account."""
+    return str(uuid.uuid4())
+
+
+def check_id(text: str) -> str:
+    """An id as the API takes it. Raises RequestError."""
+    with suppress(ValueError):
+        id_ = str(uuid.UUID(text.strip()))
+        if id_ == text.strip().lower():
+            return id_
+    raise RequestError(
+        f"{text!r} is not an id: give a UUID such as 7c0f6a5e-21cb-4c5d-8f0b-5a6a3f5d2b11, or omit --id",
+        code="unusable_id",
+    )
+
+
+def check_name(name: str) -> str:
+    """The name without blanks around it. Raises RequestError."""
+    name = name.strip()
+    if not name or not name.isprintable():
+        raise unusable_name(name, "use printable characters")
+    if name.startswith("-") or "://" in name:
+        raise unusable_name(name, "it would be read as an option or a URL")
+    with suppress(ValueError):
+        uuid.UUID(name)
+        raise unusable_name(name, "it would be read as an id; give an id with --id")
+    return name
+
+
+def unusable_name(name: str, why: str) -> RequestError:
+    """An account can't have this name."""
+    shown = without_password(name) if "://" in name else name
+    return RequestError(f"an account can't be called {shown!r}: {why}", code="unusable_name")

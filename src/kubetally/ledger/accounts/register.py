@@ -1,0 +1,134 @@
+"""Adding and changing accounts; their sources are looked at, and what is wrong with them is a warning."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from kubetally.domain.account import Account, AccountType
+from kubetally.domain.errors import RequestError
+from kubetally.ledger.accounts.currency import change_currency
+from kubetally.ledger.accounts.draft import AccountDraft, apply_draft, check_id, check_name, new_id, unusable_name
+from kubetally.ledger.accounts.probe import probe_sources
+from kubetally.ledger.accounts.same_cluster import find_cluster_ids, warn_of_same_cluster, warn_of_shared_prometheus
+from kubetally.ledger.collect.reconcile import reconcile_after_change
+from kubetally.ledger.ports.account_days import CurrencyIsTold
+from kubetally.ledger.ports.account_sources import AccountSources
+from kubetally.ledger.ports.accounts import AccountExists
+from kubetally.ledger.ports.sources import About
+from kubetally.ledger.stores import Ledger
+from kubetally.tasks import run
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChange:
+    """The accounts as they are stored now, and warnings. relabelled: what was done to stored days."""
+
+    accounts: list[Account]
+    warnings: list[str]
+    relabelled: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountEditor:
+    """Adds and changes accounts. default_currency: of a setting, for accounts that have none."""
+
+    ledger: Ledger
+    sources: AccountSources
+    default_currency: str | None = None
+
+    def add(self, draft: AccountDraft, *, all_clusters: bool = False) -> AccountChange:
+        """Store a new account; all_clusters: one for each cluster of its source, called NAME-ID.
+
+        The source need not run, unless it has to list its clusters.
+        Raises: RequestError, AccountExists, StoreError; SourceError with the code `address_refused`.
+        """
+        accounts = self.ledger.accounts
+        organization, existing = accounts.organization(), accounts.all()
+        id_ = new_id() if draft.id is None else check_id(draft.id)
+        empty = Account(id_, organization.id, "", AccountType.KUBERNETES_CNR)
+        new = apply_draft(empty, draft, self.sources)
+        if not all_clusters and any(account.name == new.name for account in existing):
+            raise AccountExists(new.name, organization.name)  # before anybody waits for a source
+        about, warnings = run(probe_sources(self.sources, new, existing, self.ledger.clock.now()))
+        wanted = _split_by_cluster(new, about, warnings) if all_clusters else [new]
+        warnings += _find_contradictions(wanted[0], about)
+        warnings += self._warn_of_others(wanted, about, existing)
+        removed = [account for new in wanted for account in accounts.removed(new.id) if account.id == new.id]
+        if removed and wanted[0].currency is None:
+            wanted = [replace(wanted[0], currency=removed[0].currency)]  # that of its stored days
+        added = accounts.add_all(wanted)
+        relabelled = None
+        if removed and added[0].currency != removed[0].currency:
+            try:
+                relabelled = change_currency(self.ledger, added[0], added[0].currency, self.default_currency)
+            except CurrencyIsTold as error:  # the account was added all the same
+                warnings.append(str(error))
+        warnings += reconcile_after_change(self.ledger)
+        return AccountChange(added, list(dict.fromkeys(warnings)), relabelled)
+
+    def update(self, name_or_id: str, draft: AccountDraft) -> AccountChange:
+        """Change what is entered of an account, and nothing else.
+
+        Changing the host of `url` clears stored credentials.
+        Raises: AccountNotFound, RequestError, AccountExists, CurrencyIsTold, StoreError; SourceError with the code
+        `address_refused`.
+        """
+        accounts, relabelled = self.ledger.accounts, None
+        old, existing = accounts.find(name_or_id), accounts.all()
+        new, warnings = apply_draft(old, draft, self.sources), list[str]()
+        if replace(new, name=old.name) != old:
+            about, warnings = run(probe_sources(self.sources, new, existing, self.ledger.clock.now()))
+            warnings += _find_contradictions(new, about)
+            warnings += self._warn_of_others([new], about, existing)
+        if new.name != old.name and any(account.name == new.name for account in existing):
+            raise AccountExists(new.name, accounts.organization().name)
+        if draft.currency is not None:
+            relabelled = change_currency(self.ledger, old, new.currency, self.default_currency)
+        # Somebody may have changed something else while its source was asked.
+        changed = accounts.change(old.id, lambda stored: apply_draft(stored, draft, self.sources))
+        if relabelled is not None or new.name != old.name:
+            warnings += reconcile_after_change(self.ledger)
+        return AccountChange([changed], warnings, relabelled)
+
+    def _warn_of_others(self, new: Sequence[Account], about: About | None, existing: Sequence[Account]) -> list[str]:
+        ids = find_cluster_ids(self.sources, new, about, existing)
+        warnings = list[str]()
+        for account in new:
+            warnings += warn_of_shared_prometheus(account, existing, self.sources)
+            warnings += warn_of_same_cluster(account, about, existing, ids)
+        return warnings
+
+
+def _split_by_cluster(account: Account, about: About | None, warnings: Sequence[str]) -> list[Account]:
+    """An account for each cluster that the source answers for. Raises RequestError."""
+    ids = () if about is None else about.cluster_ids or tuple(filter(None, (about.cluster_id,)))
+    if not ids:
+        why = "; ".join(warnings) or "it does not list them"
+        raise RequestError(
+            f"the clusters of the source are unknown: {why}; name one with --cluster-id", code="clusters_not_told"
+        )
+    accounts = [
+        replace(account, id=new_id(), name=check_name(f"{account.name}-{cluster_id}"), cluster_id=cluster_id)
+        for cluster_id in ids
+    ]
+    for name, count in Counter(account.name for account in accounts).items():
+        if count > 1:
+            raise unusable_name(name, "two clusters of the source would be; add them one by one with --cluster-id")
+    return accounts
+
+
+def _find_contradictions(account: Account, about: About | None) -> Iterator[str]:
+    """Warnings about what does not fit together, in the account or between it and its source."""
+    if account.kubecost_url and account.context:
+        yield "the account has a URL and a context: the URL is used"
+    if about is None:
+        return
+    if about.product is None:
+        yield "its source does not identify itself: see `kubetally doctor`"
+    ids = about.cluster_ids
+    if account.cluster_id is None and len(ids) > 1:
+        yield f"its source answers for {', '.join(ids)}: choose one with --cluster-id, or add them with --all-clusters"
+    if account.cluster_id is not None and ids and account.cluster_id not in ids:
+        yield f"its source has no cluster {account.cluster_id!r}, only {', '.join(ids)}"
+    if account.currency and about.currency and account.currency != about.currency:
+        yield f"its source counts in {about.currency}, the account in {account.currency}; amounts are not converted"

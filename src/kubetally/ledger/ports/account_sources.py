@@ -1,0 +1,58 @@
+"""What is asked of the sources of accounts while somebody adds or changes one. Short timeouts, no retry."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol
+
+from kubetally.domain.account import Account, Credentials
+from kubetally.domain.window import Window
+from kubetally.ledger.ports.sources import About
+
+
+class AccountSource(Protocol):
+    """The cost source of an account."""
+
+    async def introduce(self) -> About:
+        """What it tells of itself. Raises SourceError, where it fails to tell anything."""
+        ...
+
+    async def check_costs(self, window: Window) -> None:
+        """Ask for the allocations of a window. Raises SourceError."""
+        ...
+
+
+class AccountSources(Protocol):
+    """The sources of accounts. accounts: all that exist, because a source that serves any may serve only one."""
+
+    def update_access(
+        self,
+        old_url: str | None,
+        old: Credentials,
+        *,
+        url: str | None,
+        token: str | None,
+        headers: Mapping[str, str] | None,
+    ) -> tuple[str | None, Credentials]:
+        """A source's URL and credentials after a change. None: unchanged, empty: cleared. Raises RequestError."""
+        ...
+
+    async def check_address(self, url: str) -> None:
+        """Raises RequestError, SourceError (code `address_refused`), where no source may be there."""
+        ...
+
+    def open_source(self, account: Account, accounts: Sequence[Account]) -> AbstractAsyncContextManager[AccountSource]:
+        """The cost source of an account. Raises RequestError, SourceError."""
+        ...
+
+    async def cluster_id(self, account: Account, accounts: Sequence[Account]) -> str | None:
+        """The id of its cluster as its source tells it; None if it is not told within 2 s."""
+        ...
+
+    async def check_prometheus(self, account: Account, accounts: Sequence[Account], now: datetime) -> None:
+        """Ask the Prometheus of an account whether it answers. Raises RequestError, SourceError."""
+        ...
+
+    def prometheus_key(self, account: Account) -> object | None:
+        """Equal for accounts that read the same Prometheus and tenant header; None for those without one."""
+        ...
