@@ -238,7 +238,7 @@ def test_what_there_is_nothing_of_is_told(home: Home, upstream: tuple[Upstream, 
     _, server = upstream
     done = home.call("collect")
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith(f"error: no account is remembered in sqlite:///{home.folder}/kubetally.db")
+    assert done.err.startswith(f"error: no accounts in sqlite:///{home.folder}/kubetally.db")
     added(home, server)
     assert "kubetally collect aurora" in home.call("coverage").out
     done = home.call("coverage", "--start", "2099-01-01", "--end", "2099-01-03")

@@ -24,8 +24,8 @@ from kubetally.ledger.collect.replacement import NOT_BEGUN, SUPERSEDED
 
 if TYPE_CHECKING:
     from kubetally.ledger.accounts.coverage import AccountCoverage
-    from kubetally.ledger.collect.collector import Report
     from kubetally.ledger.collect.committer import Outcome
+    from kubetally.ledger.collect.report import Report
     from kubetally.settings import Settings
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="ACCOUNT", help="Names or ids; without any, all.")]

@@ -9,8 +9,8 @@ from kubetally.domain.account import Account, AccountType
 from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import DayStatus
 from kubetally.ledger.accounts.coverage import AccountCoverage
-from kubetally.ledger.collect.collector import Report
 from kubetally.ledger.collect.committer import Outcome
+from kubetally.ledger.collect.report import Report
 
 DAYS = [date(2026, 11, day) for day in (20, 21, 22, 23)]
 

@@ -12,7 +12,7 @@ from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.component import Component
 from kubetally.domain.issues import MISSING_DATA, Issue
 from kubetally.domain.window import DAY, Window, midnight
-from kubetally.ledger.collect.collector import cluster_named
+from kubetally.ledger.collect.collector import find_cluster
 from kubetally.ledger.stores import Ledger
 
 
@@ -51,7 +51,7 @@ def find_coverage(
 
     Raises: AccountNotFound, NotACluster, StoreError.
     """
-    clusters = [cluster_named(ledger.accounts, name) for name in names] or [
+    clusters = [find_cluster(ledger.accounts, name) for name in names] or [
         account for account in ledger.accounts.all() if account.type is AccountType.KUBERNETES_CNR
     ]
     end = window.end if window.end == midnight(window.end) else midnight(window.end) + DAY

@@ -1,4 +1,4 @@
-"""Putting booked days into the lake: a kill at any point loses nothing that was committed, and doubles nothing."""
+"""Committing booked days to the lake. A kill at any point neither loses committed days nor duplicates them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,9 +21,9 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an (account, day): committed, or not and why.
+    """Whether an (account, day) was committed, or why not.
 
-    total: its micros, where it was committed. account: the account's name, once somebody looked it up.
+    code, why: None if it was. total: in micros. account: the name of the account, if it was looked up.
     """
 
     account_id: str
@@ -41,29 +41,31 @@ class Outcome:
 
 
 class Committer:
-    """Commits collected days, alone. All calls block."""
+    """Commits collected days, holding the lease of the writer. All calls block."""
 
     def __init__(self, writer: LakeWriter) -> None:
         self.writer = writer
         self._lake, self._coverage, self._clock = writer.lake, writer.coverage, writer.clock
 
     def pack(self, days: Sequence[CollectedDay]) -> list[PackedDay | Outcome]:
-        """Days as `commit` takes them; any thread may call. One that the lake can't hold is noted and hinders none."""
+        """Days as `commit` takes them. A day that the lake can't hold is noted as failed, and the others are packed.
+
+        Any thread may call it.
+        """
         try:
             return list(self._lake.pack(days))
         except StoreError as error:
             if len(days) > 1:
-                return [one for day in days for one in self.pack([day])]
-            found = days[0].collection
-            return [self._not_committed(found, error.code, str(error))]
+                return [result for day in days for result in self.pack([day])]
+            return [self._not_committed(days[0].collection, error.code, str(error))]
 
     def commit(self, days: Sequence[PackedDay], *, force: bool = False, anew: bool = False) -> list[Outcome]:
-        """Put days into the lake, those of one day at once, unless the stored day holds more.
+        """Commit days, those of one date together, unless the stored day holds more.
 
-        A day that is damaged in the lake is not committed, and hinders no other.
-        force: also where the stored day holds more. anew: also where the day is damaged: it is written anew, with what
-        can be read of its other accounts; what can't is noted, so that it is collected again.
-        Raises: AnotherWriter, LeaseLost, StoreError; what was committed until then is.
+        A day that is damaged in the lake is not committed; the others are.
+        force: also if the stored day holds more. anew: rewrite a damaged day as well, with what can be read of its
+        other accounts; days that can't be read are noted, and collected again.
+        Raises: AnotherWriter, LeaseLost, StoreError; what was committed before stays.
         """
         with self.writer.hold_lease() as leased:
             outcomes = []
@@ -73,62 +75,65 @@ class Committer:
 
     def _commit(self, days: Sequence[PackedDay], leased: LeasedLake, *, force: bool, anew: bool) -> list[Outcome]:
         outcomes, accepted = [], []
-        held = self._stored_days(days[0].collection.day, [day.collection.account_id for day in days])
+        stored = self._stored_days(days[0].collection.day, [day.collection.account_id for day in days])
         for day in days:
-            holds = held.get(day.collection.account_id)
-            if holds is not None and is_superseded(day, holds, self._clock.now()):
-                late = keep_newer(holds)
+            mine = stored.get(day.collection.account_id)
+            if mine is not None and is_superseded(day, mine, self._clock.now()):
+                late = keep_newer(mine)
                 outcomes.append(Outcome(day.collection.account_id, day.collection.day, late.code, late.why))
                 continue
-            verdict = decide_replacement(day, holds, force=force)
+            verdict = decide_replacement(day, mine, force=force)
             if isinstance(verdict, KeepStored):
-                if holds is not None and self._is_lost(holds):
+                if mine is not None and self._is_lost(mine):
                     verdict = of_lost_day(verdict)
-                elif anew and holds is not None and (error := read_collection(self._lake, holds)[1]) is not None:
-                    note_damage(self._coverage, [(holds, error)], self._clock.now())
+                elif anew and mine is not None and (error := read_collection(self._lake, mine)[1]) is not None:
+                    note_damage(self._coverage, [(mine, error)], self._clock.now())
                 outcomes.append(self._not_committed(day.collection, verdict.code, verdict.why))
             else:
                 accepted.append(verdict)
                 _log_if_forced(verdict.collection)
         if accepted:
             try:
-                # What a damaged copy of running days held is collected again anyway.
+                # What a damaged file of running days held is collected again anyway.
                 self._write(accepted, leased, anew=anew or accepted[0].collection.is_running)
             except DayDamaged as error:
-                found = (day.collection for day in accepted)
-                return outcomes + [self._not_committed(one, error.code, str(error.of(one.account_id))) for one in found]
+                rejected = (day.collection for day in accepted)
+                return outcomes + [
+                    self._not_committed(collection, error.code, str(error.of(collection.account_id)))
+                    for collection in rejected
+                ]
         return outcomes + [_written(day.collection) for day in accepted]
 
     def _stored_days(self, day: date, account_ids: Sequence[str]) -> dict[str, Collection]:
-        """What is stored of this day, or was until the lake lost its rows, by account, with its completeness.
-
-        An earlier version did not measure that.
-        """
+        """The stored collections of a day by account, each with its completeness, also those whose rows are lost."""
         stored = self._coverage.held_on(day, account_ids, or_lost=True)
-        return {id_: one if one.completeness else self._measured(one) for id_, one in stored.items()}
+        return {
+            account_id: collection if collection.completeness else self._measured(collection)
+            for account_id, collection in stored.items()
+        }
 
     def _is_lost(self, stored: Collection) -> bool:
-        """Whether it does not hold any more, as the lake lost its rows."""
+        """Whether the lake lost its rows."""
         return not self._coverage.held_on(stored.day, [stored.account_id])
 
     def _measured(self, stored: Collection) -> Collection:
-        """With its completeness; without, where it is damaged: then only its hours covered are known."""
+        """With its completeness, which an earlier version did not measure; without if it is damaged."""
         day, error = read_collection(self._lake, stored)
         if day is None or error is not None:
             _log.warning("stored_day_not_read", account=stored.account_id, day=str(stored.day), error=str(error))
             return stored
         completeness = stored.measured(day.rows, day.assets)
-        if not stored.examined_by:  # all of its hours were believed, which proves nothing
+        if not stored.examined_by:  # an earlier version took all hours as covered
             completeness = replace(completeness, hours_covered=0.0)
         return replace(stored, completeness=completeness)
 
-    def _not_committed(self, found: Collection, code: str, why: str) -> Outcome:
-        self._coverage.failed(found.account_id, found.day, self._clock.now(), code, why)
-        return Outcome(found.account_id, found.day, code, why)
+    def _not_committed(self, collection: Collection, code: str, why: str) -> Outcome:
+        self._coverage.failed(collection.account_id, collection.day, self._clock.now(), code, why)
+        return Outcome(collection.account_id, collection.day, code, why)
 
     def _write(self, days: Sequence[PackedDay], leased: LeasedLake, *, anew: bool) -> None:
         collections = [day.collection for day in days]
-        ids = [one.id for one in collections]
+        ids = [collection.id for collection in collections]
         self._coverage.intend(collections)
         damaged: Sequence[DamagedCollection] = ()
         try:
@@ -142,8 +147,8 @@ class Committer:
             self._coverage.drop(ids)
             raise
         except KubetallyError as error:
-            if not self._lake.versions_of(collections):  # else it is there although the answer to the commit was lost
-                if not error.retryable:  # else a store that does not answer may still do what it was asked
+            if not self._lake.versions_of(collections):  # else it was committed, and only the answer was lost
+                if not error.retryable:  # else the store may still commit it
                     self._coverage.drop(ids)
                 raise
             self.writer.resolve_pending()

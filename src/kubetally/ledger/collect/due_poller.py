@@ -1,4 +1,4 @@
-"""Looking again and again what is due, no more than is worth it."""
+"""Polling for due days, as often as its cost allows."""
 
 import asyncio
 import time
@@ -7,37 +7,37 @@ from math import inf
 
 from kubetally.ledger.collect.schedule import Due
 
-_LOOK_SECONDS = 30.0
-_SHARE = 0.05
+_POLL_SECONDS = 30.0
+_MAX_SHARE = 0.05
 
 
 class DuePoller:
-    """What is due, looked for once for both kinds of clusters: those that failed when they were last asked, and others.
+    """Due days of two kinds of clusters, which failed last time and which did not, with one poll for both.
 
-    pause_seconds: how long to wait before the next look. To see what is due of a thousand clusters with years of days
-    takes seconds, and may take no more than a twentieth of the time.
+    pause_seconds: how long to wait before the next poll. Polling takes seconds with a thousand clusters and years of
+    days; it may take a twentieth of the time.
     """
 
     def __init__(
         self, due: Callable[[], Awaitable[list[Due]]], monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._due, self._monotonic = due, monotonic
-        self._kept: dict[bool, tuple[float, list[Due]]] = {}
-        self._looking = asyncio.Lock()
-        self.pause_seconds = _LOOK_SECONDS
+        self._cached: dict[bool, tuple[float, list[Due]]] = {}
+        self._polling = asyncio.Lock()
+        self.pause_seconds = _POLL_SECONDS
 
     async def due(self, *, of_failed: bool) -> list[Due]:
-        """What is due of one kind: as it is, or as it was when the other kind was looked for a moment ago.
+        """The due days of one kind, each poll's at most once. Raises as the `due` given.
 
-        Raises: as `due` does.
+        of_failed: of the clusters that failed last time.
         """
-        async with self._looking:
-            seen_at, found = self._kept.pop(of_failed, (-inf, []))
+        async with self._polling:
+            polled_at, cached = self._cached.pop(of_failed, (-inf, []))
             began = self._monotonic()
-            if began - seen_at < self.pause_seconds:
-                return found
+            if began - polled_at < self.pause_seconds:
+                return cached
             dues = await self._due()
             now = self._monotonic()
-            self.pause_seconds = max(_LOOK_SECONDS, (now - began) / _SHARE)
-            self._kept[not of_failed] = now, [one for one in dues if one.has_failed != of_failed]
-            return [one for one in dues if one.has_failed == of_failed]
+            self.pause_seconds = max(_POLL_SECONDS, (now - began) / _MAX_SHARE)
+            self._cached[not of_failed] = now, [day for day in dues if day.has_failed != of_failed]
+            return [day for day in dues if day.has_failed == of_failed]

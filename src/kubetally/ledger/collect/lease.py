@@ -1,4 +1,4 @@
-"""Doing something alone, among all processes that share a database."""
+"""Holding a lease, as the only one of all processes that share a database."""
 
 import threading
 import time
@@ -9,12 +9,12 @@ from kubetally.domain.errors import StoreError
 from kubetally.ledger.ports.leases import Lease, Leases
 
 LEASE_WAIT_SECONDS = 120.0
-_PAUSE_SECONDS = 0.1
-_RENEW_SECONDS = 10.0  # a third of how long a lease lasts
+_POLL_SECONDS = 0.1
+_RENEW_SECONDS = 10.0  # a third of the time after which a lease expires
 
 
 class AnotherWriter(StoreError):
-    """Somebody else works on the lake, and did not end in time."""
+    """Another process holds the write lock on the lake."""
 
     code = "another_writer"
     retryable = True
@@ -22,8 +22,8 @@ class AnotherWriter(StoreError):
     def __init__(self, url: str, holder: str, seconds: float) -> None:
         self.url, self.holder, self.seconds = url, holder, seconds
         super().__init__(
-            f"{holder} has been at work on {url} for {seconds:g} s: try again, or see whether it hangs; nothing was "
-            "written"
+            f"{holder} still holds the write lock on {url} after {seconds:g} s. Nothing was written; retry, or check "
+            "that process"
         )
 
 
@@ -36,15 +36,16 @@ def hold_lease(
     wait_seconds: float = LEASE_WAIT_SECONDS,
     pause: Callable[[float], None] = time.sleep,
 ) -> Iterator[Lease]:
-    """Hold the lease of that name, waited for as long as we have patience, and renewed however long the work takes.
+    """Hold the lease of that name, and renew it however long the work takes.
 
-    url: of the lake, for the error. Blocks. Raises AnotherWriter, StoreError.
+    url: of the lake, for the error. wait_seconds: longest wait for another holder. Blocks.
+    Raises: AnotherWriter, StoreError.
     """
     until = time.monotonic() + wait_seconds
     while (lease := leases.acquire(name)) is None:
         if time.monotonic() > until:
             raise AnotherWriter(url, leases.holder(name) or "another process", wait_seconds)
-        pause(_PAUSE_SECONDS)
+        pause(_POLL_SECONDS)
     with _renewing(lease):
         try:
             yield lease
@@ -54,13 +55,13 @@ def hold_lease(
 
 @contextmanager
 def _renewing(lease: Lease) -> Iterator[None]:
-    """Give a sign of life now and then, however long the work takes."""
+    """Renew the lease regularly, on a thread."""
     done = threading.Event()
 
     def renew() -> None:
         is_ours = True
         while is_ours and not done.wait(_RENEW_SECONDS):
-            with suppress(StoreError):  # a database that comes back in time
+            with suppress(StoreError):  # the database may come back in time
                 is_ours = lease.renew()
 
     renewing = threading.Thread(target=renew, name="lease", daemon=True)

@@ -1,4 +1,4 @@
-"""Asking a cluster for days, and booking each."""
+"""Reading days of a cluster, and booking each."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -36,17 +36,17 @@ OpenMetrics = Callable[[Account], AbstractAsyncContextManager[InfrastructureSour
 ShouldContinue = Callable[[], bool]
 DAYS_PER_CLUSTER = 2
 """Days of one cluster that are read at a time."""
-_ABOUT_KEPT = timedelta(hours=1)
-_NOT_LET_IN = frozenset({401, 403})
+_ABOUT_MAX_AGE = timedelta(hours=1)
+_DENIED = frozenset({401, 403})
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A day that could not be had, and why.
+    """A day that could not be read, and why.
 
-    was_tried:   False where it was left out after others had failed.
-    is_of_all:   whether other days would meet the same: the source is away, or lets us in no more.
+    was_tried: False if it was skipped because others had failed.
+    is_source_wide: whether other days would fail as well: the source is away, or denies access.
     """
 
     account_id: str
@@ -54,11 +54,14 @@ class Unread:
     code: str
     why: str
     was_tried: bool = True
-    is_of_all: bool = False
+    is_source_wide: bool = False
 
 
 class Reader:
-    """Reads days of clusters. of_one: days of one cluster at a time; deadline_seconds: of one day, and of opening."""
+    """Reads days of clusters.
+
+    days_per_cluster: read at a time. deadline_seconds: of opening a source, and of reading a day.
+    """
 
     def __init__(
         self,
@@ -66,20 +69,20 @@ class Reader:
         open_metrics: OpenMetrics,
         clock: Clock,
         *,
-        of_one: int = DAYS_PER_CLUSTER,
+        days_per_cluster: int = DAYS_PER_CLUSTER,
         deadline_seconds: float | None = None,
         new_id: Callable[[], str] = lambda: uuid4().hex,
     ) -> None:
         self._open_source, self._open_metrics, self._clock = open_source, open_metrics, clock
-        self._of_one, self._deadline_seconds, self._new_id = of_one, deadline_seconds, new_id
+        self._days_per_cluster, self._deadline_seconds, self._new_id = days_per_cluster, deadline_seconds, new_id
         self._abouts: dict[tuple[str, str], tuple[datetime, About]] = {}
 
     async def days(
         self, account: Account, days: Sequence[date], should_continue: ShouldContinue = lambda: True
     ) -> AsyncIterator[CollectedDay | Unread]:
-        """Each day of the cluster, booked or why it is not, in about their order. Raises nothing of the cluster.
+        """Each day of the cluster, booked or why not, roughly in order. Raises no error of the cluster.
 
-        should_continue: asked before further days are begun; where it says no, those that are left are not told of.
+        should_continue: called before further days are begun; the days after it returned False are not returned.
         """
         left, deadline = list(days), asyncio.timeout(self._deadline_seconds)
         try:
@@ -91,25 +94,24 @@ class Reader:
                 while left and failed < GIVE_UP_AFTER:
                     if not should_continue():
                         return
-                    some = [left.pop(0) for _ in left[: self._of_one]]
-                    for found in await asyncio.gather(*(self._day(account, source, metrics, day) for day in some)):
-                        failed = failed + 1 if isinstance(found, Unread) and found.is_of_all else 0
+                    batch = [left.pop(0) for _ in left[: self._days_per_cluster]]
+                    for found in await asyncio.gather(*(self._day(account, source, metrics, day) for day in batch)):
+                        failed = failed + 1 if isinstance(found, Unread) and found.is_source_wide else 0
                         yield found
-        except KubetallyError as error:  # it could not even be opened
+        except KubetallyError as error:  # the source could not be opened
             if left:
                 yield _unread(account, left.pop(0), error)
         except TimeoutError as error:
             if left:
-                late = DeadlinePassed(account.place, self._deadline_seconds or 0)
-                day = left.pop(0)
+                late, day = DeadlinePassed(account.place, self._deadline_seconds or 0), left.pop(0)
                 yield (
                     _unread(account, day, late)
                     if deadline.expired()
-                    else _unforeseen(account, day, account.place, error)
+                    else _unexpected(account, day, account.place, error)
                 )
-        except Exception as error:  # nor for a reason that somebody foresaw: that is no other cluster's matter
+        except Exception as error:  # unexpected error: must not affect other clusters
             if left:
-                yield _unforeseen(account, left.pop(0), account.place, error)
+                yield _unexpected(account, left.pop(0), account.place, error)
         for day in left:
             yield not_tried(account, day)
 
@@ -119,9 +121,7 @@ class Reader:
         now = self._clock.now()
         window = window_of(day).until(whole_hour(now))
         if window is None:
-            return Unread(
-                account.id, day, NOT_BEGUN, "the day has not begun, or no hour of it is over", was_tried=False
-            )
+            return Unread(account.id, day, NOT_BEGUN, "the first hour of this day is not over yet", was_tried=False)
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 read = await self._read(account, source, metrics, window)
@@ -134,8 +134,8 @@ class Reader:
             return _unread(account, day, DeadlinePassed(source.url, self._deadline_seconds or 0))
         except KubetallyError as error:
             return _unread(account, day, error)
-        except Exception as error:  # a defect met by one cluster must not end the others' collection
-            return _unforeseen(account, day, source.url, error)
+        except Exception as error:  # unexpected error: must not affect other clusters
+            return _unexpected(account, day, source.url, error)
         with gc_paused():
             return new_collected_day(
                 self._new_id(),
@@ -151,7 +151,7 @@ class Reader:
     async def _read(
         self, account: Account, source: CostSource, metrics: InfrastructureSource | None, window: Window
     ) -> "_Read":
-        """A day, or what of it is over, and all that is known of it. Raises: SourceError."""
+        """A day, or its hours that are over, with metrics and the source's description. Raises: SourceError."""
         async with task_group() as group:
             measuring = group.create_task(_measured(metrics, window))
             describing = group.create_task(self._about(account, source))
@@ -160,9 +160,9 @@ class Reader:
         return _Read(reading, describing.result(), measuring.result(), metrics_url)
 
     async def _checked_by_hour(self, source: CostSource, read: "_Read", booking: Booking) -> Booking:
-        """The booking of a day that was asked once by the hour, before it settles (B10 f)."""
-        beside = read.measured
-        if not booking.rows or (isinstance(beside, Infrastructure) and beside.present.keys() >= set(Family)):
+        """The booking, after the day was read by the hour as well, once before it settles (B10 f)."""
+        metrics = read.measured
+        if not booking.rows or (isinstance(metrics, Infrastructure) and metrics.present.keys() >= set(Family)):
             return booking
         hours, issue = await look_by_hour(source, read.reading, self._deadline_seconds)
         if issue is not None:
@@ -170,11 +170,11 @@ class Reader:
         return replace(read, hours=hours).book() if has_gaps(read.reading, hours) else booking
 
     async def _about(self, account: Account, source: CostSource) -> About:
-        """What the source is, remembered for a while. Asked once it is clear where to ask."""
+        """What the source says of itself, cached for an hour."""
         key, now = (account.id, source.url), self._clock.now()
-        known = self._abouts.get(key)
-        if known is not None and timedelta() <= now - known[0] < _ABOUT_KEPT:
-            return known[1]
+        cached = self._abouts.get(key)
+        if cached is not None and timedelta() <= now - cached[0] < _ABOUT_MAX_AGE:
+            return cached[1]
         await source.wait_for_place()
         about = await source.about()
         if about.product is not None:
@@ -184,7 +184,7 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A day as it was read, before it is booked."""
+    """What was read of a day, before it is booked."""
 
     reading: Reading
     about: About
@@ -194,18 +194,18 @@ class _Read:
     hours: Sequence[SeenHour] = ()
 
     def book(self) -> Booking:
-        """The day balanced, with all issues of it."""
+        """The balanced day, with all of its issues."""
         window, url = self.reading.window, self.reading.source
         part = Question(window, window)
-        beside = self.measured if isinstance(self.measured, Infrastructure) else None
-        booking = book_request(url, part, self.reading, beside, self.around, self.hours)
+        metrics = self.measured if isinstance(self.measured, Infrastructure) else None
+        booking = book_request(url, part, self.reading, metrics, self.around, self.hours)
         answers = Answers(url, self.metrics_url, [(part, booking)], self.measured, self.about, None)
         issues = (*booking.issues, *measured_issues(answers, window), *foreign_metrics(answers, self.about, window))
         return replace(booking, issues=each_once(issues))
 
 
 def not_tried(account: Account, day: date) -> Unread:
-    """A day that is left for the next round, because of what others met."""
+    """A day that is skipped because others failed."""
     return Unread(account.id, day, NOT_TRIED, "skipped: other days of this source just failed", was_tried=False)
 
 
@@ -218,13 +218,13 @@ async def _measured(metrics: InfrastructureSource | None, window: Window) -> Inf
         return error
 
 
-def _unforeseen(account: Account, day: date, url: str, error: Exception) -> Unread:
+def _unexpected(account: Account, day: date, url: str, error: Exception) -> Unread:
     _log.warning("unforeseen", account=account.id, day=str(day), error=type(error).__name__, exc_info=error)
-    why = f"{url} could not be read for a reason that was not foreseen ({type(error).__name__})"
-    return Unread(account.id, day, UNFORESEEN, f"{why}: please report it with the log")
+    why = f"unexpected error while reading {url} ({type(error).__name__}); please report this with the log"
+    return Unread(account.id, day, UNFORESEEN, why)
 
 
 def _unread(account: Account, day: date, error: KubetallyError) -> Unread:
-    waited = isinstance(error, DeadlinePassed)  # the next day would be waited for as long
-    is_of_all = error.retryable or waited or getattr(error, "status", None) in _NOT_LET_IN
-    return Unread(account.id, day, error.code, str(error), is_of_all=is_of_all)
+    is_late = isinstance(error, DeadlinePassed)  # the next day would take as long
+    is_source_wide = error.retryable or is_late or getattr(error, "status", None) in _DENIED
+    return Unread(account.id, day, error.code, str(error), is_source_wide=is_source_wide)

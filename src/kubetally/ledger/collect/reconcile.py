@@ -1,4 +1,4 @@
-"""Making the lake agree with the database: the rows of relabelled and purged accounts, and the list of accounts."""
+"""Updating the lake to the database: rows of relabelled and purged accounts, and the table of accounts."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,28 +13,28 @@ from kubetally.ledger.ports.lake import Lake
 from kubetally.ledger.ports.leases import ACCOUNT_LIST, Leases
 from kubetally.ledger.stores import Ledger
 
-_LATER = "The next `kubetally collect`, `serve` or `maintain` does it"
+_LATER = "The next `kubetally collect`, `serve` or `maintain` will retry"
 _log = structlog.get_logger(__name__)
 _LIST_WAIT_SECONDS = 20.0
 
 
 def reconcile_days(days: AccountDays, new_writer: Callable[[], LakeWriter]) -> None:
-    """Bring the rows of accounts in line whose days were relabelled or purged; nothing is opened where none were.
+    """Update the rows of accounts that were relabelled or purged; opens the lake only if there are any.
 
-    Raises: AnotherWriter, LeaseLost, StoreError; what was done stays, and the next call does the rest.
+    Raises: AnotherWriter, LeaseLost, StoreError; the next call does the rest.
     """
     for account_id in days.unreconciled():
         writer = new_writer()
-        writer.recover()  # else rows of days that the database lost sight of would be deleted
+        writer.recover()  # else rows that the database does not know would be deleted
         with writer.hold_lease() as leased:
             leased.reconcile(account_id, days.currencies(account_id))
             days.reconciled(account_id)
 
 
 def list_accounts(listed: Callable[[], Sequence[ListedAccount]], lake: Lake, leases: Leases) -> bool:
-    """Write the lake's table of accounts where it differs from the database; whether it did.
+    """Write the lake's table of accounts if it differs from the database; returns whether it did.
 
-    One does it at a time, and reads the accounts only then, so that an older list never replaces a newer one.
+    The accounts are read under the lease, so that an older list never replaces a newer one.
     Raises: AnotherWriter, StoreError.
     """
     with hold_lease(leases, ACCOUNT_LIST, lake.url, wait_seconds=_LIST_WAIT_SECONDS):
@@ -44,7 +44,7 @@ def list_accounts(listed: Callable[[], Sequence[ListedAccount]], lake: Lake, lea
 def reconcile(ledger: Ledger) -> None:
     """Relabel and delete the rows of changed accounts, and write the table of accounts if it differs.
 
-    What lake and database differ in is noted before: rows that the database lost sight of are not deleted.
+    Lake and database are matched before, so that rows which the database does not know are not deleted.
     Raises: StoreError.
     """
     ledger.writer().recover()
@@ -54,12 +54,12 @@ def reconcile(ledger: Ledger) -> None:
 
 
 def reconcile_after_change(ledger: Ledger) -> list[str]:
-    """Bring an existing lake in line after a change of accounts. Returns warnings about what could not be done."""
+    """Update an existing lake after a change of accounts. Returns warnings about what failed."""
     warnings = []
     try:
         reconcile_days(ledger.days, ledger.writer)
     except StoreError as error:
-        warnings.append(f"the rows in the lake were not changed yet: {error}. {_LATER}")
+        warnings.append(f"the rows in the lake were not updated: {error}. {_LATER}")
     if ledger.has_lake:
         try:
             list_accounts(ledger.accounts.listed, ledger.lake_place.open(quick=True), ledger.leases)

@@ -1,4 +1,4 @@
-"""Whether what a source answers now may take the place of what is held: a pure decision."""
+"""Whether a new answer replaces the stored day: a pure decision."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,17 +16,17 @@ from kubetally.ledger.ports.lake import PackedDay
 
 D = TypeVar("D", CollectedDay, PackedDay)
 
-FELL_BY = 0.1
-"""A fall of a day's total by more than this part of it is told."""
+MAX_FALL = 0.1
+"""An issue reports that a day's total fell by more than this part of it."""
 
 SUPERSEDED = "overtaken"
-"""The code of an answer in whose place a later one is held, which is no failure."""
+"""The code of an answer that a later one had replaced already, which is no failure."""
 
 NOT_TRIED, NOT_BEGUN = "not_tried", "not_begun"
-"""Codes of days that nobody was asked for."""
+"""Codes of days that no source was asked for."""
 
 _KEPT = "; the stored day was kept"
-_LOST = "; it is not used, as the stored day, whose rows the lake lost, held more"
+_NOT_USED = "; it was not stored, because the rows that the lake lost held more"
 _FORCE = "kubetally backfill --force"
 
 
@@ -41,136 +41,148 @@ class RejectReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KeepStored:
-    """The stored day stays, because the new answer holds less; `code` and `why` say in what."""
+    """The stored day stays, because the new answer holds less.
+
+    reason: what it lacks. effect: what became of it, and hint what to do; as they follow `reason` in `why`.
+    """
 
     code: str
-    why: str
+    reason: str
+    effect: str = ""
+    hint: str = ""
+
+    @property
+    def why(self) -> str:
+        """The whole message."""
+        return f"{self.reason}{self.effect}{self.hint}"
 
 
-def decide_replacement(new: D, held: Collection | None, *, force: bool = False) -> D | KeepStored:
-    """The day as it is to be committed, with an issue where its total fell; or why the stored one stays.
+def decide_replacement(new: D, stored: Collection | None, *, force: bool = False) -> D | KeepStored:
+    """The day as it is to be committed, with an issue if its total fell; or why the stored one stays.
 
-    Of a day that was collected while it ran, hours alone are compared: it was not whole. With `force`, an answer that
-    holds less replaces the stored day all the same, which an issue of it tells; one without any data never does.
+    A day that was stored while it ran is compared by its hours only. force: an answer that holds less replaces the
+    stored day as well, and gets an issue; an answer without any data never does.
     """
-    found = new.collection
-    if not found.head.covered and not found.rows:
-        return KeepStored(NO_DATA, "the source has no data for this day" + (_KEPT if held else ""))
-    if held is None:
+    collection = new.collection
+    if not collection.head.covered and not collection.rows:
+        return KeepStored(NO_DATA, "the source has no data for this day", _KEPT if stored else "")
+    if stored is None:
         return new
-    lower = _find_loss(found, held)
-    if lower is not None:
-        return _forced(new, held, lower) if force else lower
-    new = _not_below(new, held)
-    return new if held.is_running and not found.is_running else _told_if_fallen(new, held)
+    loss = _find_loss(collection, stored)
+    if loss is not None:
+        return _forced(new, stored, loss) if force else loss
+    new = _not_below(new, stored)
+    return new if stored.is_running and not collection.is_running else _with_fall_issue(new, stored)
 
 
 def of_lost_day(kept: KeepStored) -> KeepStored:
-    """The same, where the stored day is only known to have held more, and can't be read any more."""
-    return replace(kept, why=kept.why.replace(_KEPT, _LOST))
+    """The same decision, if the lake lost the rows of the stored day."""
+    return replace(kept, effect=_NOT_USED) if kept.effect else kept
 
 
-def is_superseded(new: CollectedDay | PackedDay, held: Collection | None, now: datetime) -> bool:
+def is_superseded(new: CollectedDay | PackedDay, stored: Collection | None, now: datetime) -> bool:
     """Whether the stored day was collected after this one: two processes may collect a day at the same time.
 
     A stored day from the future (the clock was set back since) supersedes nothing.
     """
-    return held is not None and new.collection.collected_at < held.collected_at <= now
+    return stored is not None and new.collection.collected_at < stored.collected_at <= now
 
 
-def keep_newer(held: Collection) -> KeepStored:
+def keep_newer(stored: Collection) -> KeepStored:
     """Keep the stored day, which supersedes the new answer."""
-    return KeepStored(
-        SUPERSEDED, f"superseded by a newer collection, started at {held.collected_at:%Y-%m-%d %H:%M:%S}Z"
-    )
+    started = f"{stored.collected_at:%Y-%m-%d %H:%M:%S}Z"
+    return KeepStored(SUPERSEDED, f"superseded by a newer collection, started at {started}")
 
 
-def _find_loss(found: Collection, held: Collection) -> KeepStored | None:
-    """In what the new answer holds less than the stored day (B11)."""
-    if not held.is_running or found.is_running:
-        if not found.has_assets and held.has_assets:
-            return KeepStored(RejectReason.ASSETS_FAILED, f"the source returned no assets for this day{_KEPT}")
-        if _lacks_metrics(found) and not _lacks_metrics(held):
-            return KeepStored(RejectReason.METRICS_FAILED, f"Prometheus returned no data for this day{_KEPT}")
-    lower = _shortfalls(found, held)
-    if not lower or ([figure.name for figure in lower] == ["hours_covered"] and _is_same_answer(found, held)):
+def _find_loss(new: Collection, stored: Collection) -> KeepStored | None:
+    """What the new answer lacks of the stored day (B11)."""
+    if not stored.is_running or new.is_running:
+        if not new.has_assets and stored.has_assets:
+            return KeepStored(RejectReason.ASSETS_FAILED, "the source returned no assets for this day", _KEPT)
+        if _lacks_metrics(new) and not _lacks_metrics(stored):
+            return KeepStored(RejectReason.METRICS_FAILED, "Prometheus returned no data for this day", _KEPT)
+    shortfalls = _shortfalls(new, stored)
+    if not shortfalls:
         return None
-    code = RejectReason.FEWER_HOURS if lower[0].name == "hours_covered" else RejectReason.LESS_COMPLETE
-    return KeepStored(code, f"the source returned less: {', '.join(map(str, lower))}{_KEPT} (to replace it: {_FORCE})")
+    if [shortfall.name for shortfall in shortfalls] == ["hours_covered"] and _is_same_answer(new, stored):
+        return None
+    code = RejectReason.FEWER_HOURS if shortfalls[0].name == "hours_covered" else RejectReason.LESS_COMPLETE
+    reason = f"the source returned less: {', '.join(map(str, shortfalls))}"
+    return KeepStored(code, reason, _KEPT, f" (to replace it: {_FORCE})")
 
 
-def _is_same_answer(found: Collection, held: Collection) -> bool:
-    """Whether the source returned the same figures again: an hour that lacks evidence now lacked it then."""
-    is_of_same_window = found.head.window == held.head.window and found.is_running == held.is_running
-    return is_of_same_window and found.rows == held.rows and found.balance == held.balance
+def _is_same_answer(new: Collection, stored: Collection) -> bool:
+    """Whether the source returned the same figures again: an hour without evidence now had none then."""
+    is_of_same_window = new.head.window == stored.head.window and new.is_running == stored.is_running
+    return is_of_same_window and new.rows == stored.rows and new.balance == stored.balance
 
 
-def _shortfalls(found: Collection, held: Collection) -> list[Shortfall]:
-    mine, its = _completeness(found), _completeness(held)
-    return find_shortfalls(mine, its, _counted_twice(found, held))
+def _shortfalls(new: Collection, stored: Collection) -> list[Shortfall]:
+    return find_shortfalls(_completeness(new), _completeness(stored), _counted_twice(new, stored))
 
 
 def _completeness(collection: Collection) -> Completeness:
-    """What is known of it; nothing but the hours covered where it could not be measured."""
+    """Its completeness; only its hours covered if that was not measured."""
     return collection.completeness or Completeness(collection.hours_covered, None, 0.0, 0.0, 0.0)
 
 
-def _counted_twice(found: Collection, held: Collection) -> Completeness:
+def _counted_twice(new: Collection, stored: Collection) -> Completeness:
     """By how much the stored figures may be too high.
 
-    Either rows came twice then and do not now, or the source lists nodes twice, which was not seen then.
+    Either its rows came twice and those of the new answer do not, or the source lists nodes twice, which was not
+    noticed then.
     """
-    rows = max(0, _rows_twice(held) - _rows_twice(found)) * held.hours_covered
-    nodes = max(0, _nodes_twice(found) - _nodes_twice(held)) * held.hours_covered
+    rows = max(0, _duplicate_rows(stored) - _duplicate_rows(new)) * stored.hours_covered
+    nodes = max(0, _duplicate_nodes(new) - _duplicate_nodes(stored)) * stored.hours_covered
     return Completeness(0.0, nodes, rows, rows, rows)
 
 
-def _rows_twice(collection: Collection) -> int:
-    """How many rows came under the name of another, and count."""
+def _duplicate_rows(collection: Collection) -> int:
+    """How many rows had the name of another row, and were counted."""
     counts = (issue.facts.get("unlike") for issue in collection.head.issues if issue.kind is IssueKind.DUPLICATE_ROWS)
     return sum(count for count in counts if isinstance(count, int))
 
 
-def _nodes_twice(collection: Collection) -> int:
-    """How many nodes were listed twice, and count once."""
+def _duplicate_nodes(collection: Collection) -> int:
+    """How many nodes were listed twice, and counted once."""
     facts = (issue.facts.get("assets") for issue in collection.head.issues if issue.kind is IssueKind.MACHINE_TWICE)
-    names = (name for some in facts if isinstance(some, tuple) for name in some)
+    names = (name for assets in facts if isinstance(assets, tuple) for name in assets)
     return sum(str(name).startswith(f"{AssetType.NODE.value} ") for name in names)
 
 
-def _not_below(new: D, held: Collection) -> D:
-    """With the stored figures where they are a little higher: a day must not lose a bit with each answer."""
+def _not_below(new: D, stored: Collection) -> D:
+    """With the stored completeness where it is a little higher, so that small losses can't add up over answers."""
     mine = new.collection.completeness
-    if mine is None or held.completeness is None or _counted_twice(new.collection, held) != NOTHING_TWICE:
+    if mine is None or stored.completeness is None or _counted_twice(new.collection, stored) != NOTHING_TWICE:
         return new
-    most = replace(mine.most(held.completeness), hours_covered=mine.hours_covered)  # that is judged anew each time
+    most = replace(mine.most(stored.completeness), hours_covered=mine.hours_covered)  # decided anew each time
     return replace(new, collection=replace(new.collection, completeness=most))
 
 
-def _forced(new: D, held: Collection, lower: KeepStored) -> D:
+def _forced(new: D, stored: Collection, loss: KeepStored) -> D:
     head = new.collection.head
-    message = f"`{_FORCE}` replaced a day that held more: {lower.why.partition(_KEPT)[0]}"
-    facts = {"collection": new.collection.id, "replaced": held.id, "at": rfc3339(new.collection.collected_at)}
+    message = f"`{_FORCE}` replaced a day that held more: {loss.reason}"
+    facts = {"collection": new.collection.id, "replaced": stored.id, "at": rfc3339(new.collection.collected_at)}
     return _with_issue(new, Issue(IssueKind.REPLACED_BY_FORCE, message, head.source, head.window, facts=facts))
 
 
-def _told_if_fallen(new: D, held: Collection) -> D:
-    """With an issue where the total is a tenth less than it was, also when that was told of the held day already."""
-    was, now = _fell_from(held), new.collection.head.bill.total
-    if not (was > 0 and now < was * (1 - FELL_BY)):
+def _with_fall_issue(new: D, stored: Collection) -> D:
+    """With an issue if the total fell by more than a tenth, now or when the stored day was collected."""
+    was, now = _fell_from(stored), new.collection.head.bill.total
+    if not (was > 0 and now < was * (1 - MAX_FALL)):
         return new
     head = new.collection.head
     message = (
-        f"collected again, this day costs {to_shown(now)} {head.currency} and no longer {to_shown(was)}: see whether "
-        "the source has lost something"
+        f"collected again, this day fell from {to_shown(was)} to {to_shown(now)} {head.currency}; check whether the "
+        "source has lost data"
     )
     return _with_issue(new, Issue(IssueKind.TOTAL_FELL, message, head.source, head.window, facts={"from": was}))
 
 
-def _fell_from(held: Collection) -> int:
-    """Micros of the held day, or from which it fell when it was collected."""
-    told = (issue.facts.get("from") for issue in held.head.issues if issue.kind is IssueKind.TOTAL_FELL)
-    return max((was for was in told if isinstance(was, int)), default=held.head.bill.total)
+def _fell_from(stored: Collection) -> int:
+    """The total of the stored day in micros, or from which it fell when it was collected."""
+    totals = (issue.facts.get("from") for issue in stored.head.issues if issue.kind is IssueKind.TOTAL_FELL)
+    return max((total for total in totals if isinstance(total, int)), default=stored.head.bill.total)
 
 
 def _lacks_metrics(collection: Collection) -> bool:

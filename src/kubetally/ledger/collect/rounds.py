@@ -10,12 +10,13 @@ import structlog
 from kubetally.domain.collection import NO_DATA
 from kubetally.domain.errors import RequestError, StoreError
 from kubetally.domain.money import to_number
-from kubetally.ledger.collect.collector import Collector, Report, Watch
+from kubetally.ledger.collect.collector import Collector, Watch
 from kubetally.ledger.collect.committer import Outcome
 from kubetally.ledger.collect.examine import compare_collected_days, examine_stored_days
 from kubetally.ledger.collect.lease import AnotherWriter, hold_lease
 from kubetally.ledger.collect.maintenance import run_or_log, tidy
 from kubetally.ledger.collect.replacement import NOT_BEGUN, NOT_TRIED, SUPERSEDED
+from kubetally.ledger.collect.report import Report
 from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.ledger.ports.leases import COLLECTOR
 from kubetally.ledger.stores import Ledger
@@ -56,7 +57,7 @@ async def collect_due(
     """
     if not names and not ledger.accounts.all():
         raise RequestError(
-            f"{ledger.database} has no accounts; add one with `kubetally accounts add NAME --url URL`, or set "
+            f"no accounts in {ledger.database}; add one with `kubetally accounts add NAME --url URL`, or set "
             "KUBETALLY_DATABASE_URL to the database that has them",
             code="no_accounts",
         )

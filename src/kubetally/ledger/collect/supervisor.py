@@ -1,4 +1,4 @@
-"""The collector as a process of its own beside the service, so that reading millions of rows never holds an answer."""
+"""The collector in a process of its own, so that reading millions of rows never delays the service."""
 
 import subprocess
 import sys
@@ -17,23 +17,22 @@ _log = structlog.get_logger(__name__)
 
 @contextmanager
 def supervised_process(command: Sequence[str] = COMMAND) -> Iterator[None]:
-    """A process that is started again when it ends, and that ends with this one.
+    """Run a process, restart it when it ends, and stop it at the end.
 
-    It is told to stop, and has some seconds to finish what it is writing. Its standard input ends when this process
-    is gone without having told it.
+    It gets SIGTERM, and some seconds to finish what it is writing. Its standard input ends if this process is killed.
     """
-    keeper = _ChildSupervisor(command)
-    keeper.start()
+    supervisor = _ChildSupervisor(command)
+    supervisor.start()
     try:
         yield
     finally:
-        keeper.stop()
+        supervisor.stop()
 
 
 class _ChildSupervisor(threading.Thread):
     def __init__(self, command: Sequence[str]) -> None:
         super().__init__(name="collector", daemon=True)
-        self._command, self._stopping, self._process = command, threading.Event(), self._spawned(command)
+        self._command, self._stopping, self._process = command, threading.Event(), self._spawn(command)
 
     def run(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
@@ -48,12 +47,12 @@ class _ChildSupervisor(threading.Thread):
             if self._stopping.wait(pause):
                 return
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-            self._process = self._spawned(self._command)
-            if self._stopping.is_set():  # meanwhile, when there was another one to be told
+            self._process = self._spawn(self._command)
+            if self._stopping.is_set():  # `stop` was called meanwhile, and terminated the process before
                 self._process.terminate()
 
     def stop(self) -> None:
-        """Tell it to stop, and wait until it has."""
+        """Terminate it, and wait until it has ended."""
         self._stopping.set()
         self._process.terminate()
         self.join(_STOP_SECONDS)
@@ -63,5 +62,5 @@ class _ChildSupervisor(threading.Thread):
             self.join()
 
     @staticmethod
-    def _spawned(command: Sequence[str]) -> "subprocess.Popen[bytes]":
+    def _spawn(command: Sequence[str]) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603  (our own command)

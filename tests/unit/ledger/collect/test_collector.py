@@ -20,11 +20,13 @@ from kubetally.domain.issues import IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window
-from kubetally.ledger.collect.collector import Collector, CommitQueue, Report
+from kubetally.ledger.collect.collector import Collector
+from kubetally.ledger.collect.commit_queue import CommitQueue
 from kubetally.ledger.collect.committer import Committer, Outcome
 from kubetally.ledger.collect.lease import AnotherWriter
 from kubetally.ledger.collect.reader import Reader, Unread
 from kubetally.ledger.collect.replacement import SUPERSEDED
+from kubetally.ledger.collect.report import Report
 from kubetally.ledger.collect.schedule import ONE_DAY, Policy
 from kubetally.ledger.collect.writer import LakeWriter, LeaseLost
 from kubetally.ledger.ports.leases import COMMITTER
@@ -531,7 +533,7 @@ async def test_what_a_killed_writer_left_open_is_seen_to_by_the_next(is_committe
 async def test_who_can_t_write_alone_says_who_does() -> None:
     world = World([Cluster()])
     world.leases.taken.add(COMMITTER)
-    with pytest.raises(AnotherWriter, match="process 7 on other has been at work on memory"):
+    with pytest.raises(AnotherWriter, match="process 7 on other still holds the write lock on memory"):
         await world.collect()
     assert world.held() == {}
 
@@ -561,7 +563,7 @@ async def test_what_is_read_faster_than_it_is_written_waits_by_its_rows() -> Non
     def of_rows(rows: int) -> CollectedDay:
         return replace(found, collection=replace(found.collection, rows=rows))
 
-    waiting = CommitQueue(most_rows=10)
+    waiting = CommitQueue(max_rows=10)
     await waiting.put(of_rows(6))
     second, third = (asyncio.create_task(waiting.put(of_rows(rows))) for rows in (4, 50))
     await asyncio.sleep(0)

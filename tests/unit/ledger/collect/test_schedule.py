@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import NO_DATA, CoveredDay, window_of
-from kubetally.ledger.collect.schedule import ONE_DAY, READER_DIED, Due, KnownDays, Policy, Reason, due, history_found
+from kubetally.ledger.collect.schedule import (
+    ONE_DAY,
+    READER_DIED,
+    Due,
+    KnownDays,
+    Policy,
+    Reason,
+    due,
+    find_first_source_day,
+)
 
 NOW = datetime(2026, 11, 24, 12, 7, tzinfo=UTC)
 TODAY = NOW.date()
@@ -224,7 +233,7 @@ def walk(holds: set[int], policy: Policy = POLICY) -> tuple[set[int], set[int], 
     for _ in range(100):
         now = NOW
         found = KnownDays("a", known, begins)
-        begins = begins or history_found(found, now, policy)
+        begins = begins or find_first_source_day(found, now, policy)
         dues = [one for one in due([KnownDays("a", known, begins)], now, policy) if one.reason is not Reason.UNSETTLED]
         if not dues:
             return {(TODAY - day).days for day, one in known.items() if one.is_held}, asked, begins

@@ -13,7 +13,7 @@ import structlog
 
 from kubetally.domain.account import Account
 from kubetally.ledger.accounts.snapshot import AccountSnapshot
-from kubetally.ledger.collect.collector import Booked
+from kubetally.ledger.collect.commit_queue import Booked
 from kubetally.ledger.collect.reader import DAYS_PER_CLUSTER, ShouldContinue, Unread, not_tried
 from kubetally.ledger.collect.schedule import READER_DIED
 from kubetally.ledger.collect.workers.messages import (

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from kubetally.domain.account import Account
 from kubetally.domain.collection import CollectedDay
 from kubetally.ledger.accounts.snapshot import AccountSnapshot, ReadSnapshot
-from kubetally.ledger.collect.collector import Booked, DayReader
+from kubetally.ledger.collect.collector import DayReader
+from kubetally.ledger.collect.commit_queue import Booked
 from kubetally.ledger.collect.reader import Unread
 from kubetally.ledger.ports.lake import PackedDay
 

@@ -9,7 +9,8 @@ import structlog
 
 from kubetally.domain.account import Account
 from kubetally.ledger.accounts.snapshot import ReadSnapshot
-from kubetally.ledger.collect.collector import Booked, DayReader
+from kubetally.ledger.collect.collector import DayReader
+from kubetally.ledger.collect.commit_queue import Booked
 from kubetally.ledger.collect.reader import ShouldContinue, Unread
 from kubetally.ledger.collect.schedule import READER_DIED
 from kubetally.ledger.collect.workers.child import PROGRAM, ReaderProcess, day_of

@@ -11,7 +11,7 @@ import structlog
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.accounts.snapshot import AccountSnapshot
-from kubetally.ledger.collect.collector import Booked
+from kubetally.ledger.collect.commit_queue import Booked
 from kubetally.ledger.collect.reader import Unread
 from kubetally.ledger.collect.workers.messages import (
     Ack,
