@@ -19,12 +19,13 @@ from bench.table import Line
 from kubetally.domain.collection import CollectedDay
 from kubetally.ledger.ports.damage import CollectionGone
 from kubetally.ledger.sample.fleet import FIGURES_VERSION, SampleCluster
+from kubetally.ledger.sample.make import SampleFleet, sample_account_id
 from kubetally.store.lake import files
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.encode import ALLOCATION_FILE, allocation_tables
 from kubetally.store.lake.schema import SCHEMA_VERSION, TableName
 from kubetally.store.lake.storage import DiskStorage
-from kubetally.wiring.sample import Fleet, account_id, make_sample
+from kubetally.wiring.sample import make_sample
 from tests.cluster_days import cluster_day
 
 CLUSTERS, PODS, DAYS = 50, 1000, 365
@@ -124,7 +125,7 @@ def alone(_: str) -> dict[str, float]:
 def fleet(count: int, first: int = 1) -> list[CollectedDay]:
     """The last day of some clusters of the fleet, whose accounts are those of the lake."""
     clusters = [SampleCluster(number, PODS) for number in range(first, first + count)]
-    return [next(iter(one.days(account_id(one), _LAST, 1))) for one in clusters]
+    return [next(iter(cluster.days(sample_account_id(cluster), _LAST, 1))) for cluster in clusters]
 
 
 def _made() -> tuple[float, int]:
@@ -134,7 +135,7 @@ def _made() -> tuple[float, int]:
         for folder in YEAR.parent.glob("year-*"):
             shutil.rmtree(folder, ignore_errors=True)
         began = time.perf_counter()
-        rows = make_sample(Fleet(CLUSTERS, PODS, DAYS, _LAST), YEAR / "home")
+        rows = make_sample(SampleFleet(CLUSTERS, PODS, DAYS, _LAST), YEAR / "home")
         note.write_text(json.dumps([time.perf_counter() - began, rows]))
     seconds, rows = json.loads(note.read_text())
     return seconds, rows

@@ -15,9 +15,9 @@ from deltalake import DeltaTable
 
 from kubetally.domain.window import parse_window
 from kubetally.ledger.sample.fleet import SampleCluster
+from kubetally.ledger.sample.make import sample_account_id
 from kubetally.sources.kubecost.savings_items import DRILL_DOWNS
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.sample import account_id
 from tests.contract.test_kubecost_documented import Kubecost, assets, rows
 from tests.integration.commands import PROGRAM, environment
 from tests.integration.test_accounts_command import Home
@@ -125,7 +125,7 @@ def test_savings_of_a_sample_are_of_a_kubecost(tmp_path: Path) -> None:
     }
     with closing(sqlite3.connect(home.folder / "kubetally.db")) as database:
         states = set(database.execute("SELECT account_id, state FROM savings"))
-    first, second, third = (account_id(SampleCluster(number, 20)) for number in (1, 2, 3))
+    first, second, third = (sample_account_id(SampleCluster(number, 20)) for number in (1, 2, 3))
     assert states == {(first, "collected"), (second, "no_savings"), (third, "collected")}
 
 

@@ -29,9 +29,9 @@ from kubetally.cli.start import start as start_up
 
 if TYPE_CHECKING:
     from kubetally.domain.window import Window
+    from kubetally.ledger.diagnose.cluster import Diagnosis
     from kubetally.settings import Settings
     from kubetally.wiring.cluster import AnyCluster
-    from kubetally.wiring.diagnosis import Diagnosis
 
 Places = Annotated[
     list[str] | None,
@@ -67,9 +67,10 @@ def doctor(
       kubetally doctor http://localhost:9003
       kubetally doctor prod
     """
+    from kubetally.ledger.diagnose.cluster import with_storage
     from kubetally.ledger.diagnose.source import Level
     from kubetally.tasks import run
-    from kubetally.wiring.diagnosis import with_storage
+    from kubetally.wiring.diagnosis import check_storage
 
     settings = start_up(quiet=quiet)
     span = window_of(window, start, end, default="yesterday")
@@ -78,7 +79,7 @@ def doctor(
     with answer_to(output_file):
         found = run(_diagnose(meant.clusters, span, settings))
         if any(diagnosis.account_id for diagnosis in found):
-            found = with_storage(found, settings)
+            found = with_storage(found, check_storage(settings).problems)
         if output is ScreenOrJson.JSON:
             bodies = [_body(one) for one in found]
             print(json.dumps(bodies[0] if meant.is_one else bodies, indent=2))
@@ -92,9 +93,9 @@ def doctor(
 async def _diagnose(clusters: "Sequence[AnyCluster]", window: "Window", settings: "Settings") -> "list[Diagnosis]":
     import asyncio
 
-    from kubetally.wiring.diagnosis import diagnose_cluster
+    from kubetally.wiring.diagnosis import diagnose
 
-    return await asyncio.gather(*(diagnose_cluster(cluster, window, settings) for cluster in clusters))
+    return await asyncio.gather(*(diagnose(cluster, window, settings) for cluster in clusters))
 
 
 def _body(diagnosis: "Diagnosis") -> dict[str, Any]:

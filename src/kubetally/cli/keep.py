@@ -88,8 +88,8 @@ def maintain(
       kubetally maintain --repair --from-backup /backups/kubetally.tar
     """
     from kubetally.ledger.collect.maintenance import days_of_earlier_versions, maintain_and_check
+    from kubetally.wiring.diagnosis import check_storage
     from kubetally.wiring.ledger import open_ledger
-    from kubetally.wiring.storage_health import check_storage
 
     if from_backup is not None and not repair:
         raise RepairOnly

@@ -41,12 +41,13 @@ def sample(
     from kubetally.cli.collect import a_date
     from kubetally.cli.progress import progress
     from kubetally.cli.screen import console, say
-    from kubetally.wiring.sample import Fleet, make_sample
+    from kubetally.ledger.sample.make import SampleFleet
+    from kubetally.wiring.sample import make_sample
 
     start_up()
     end = a_date("--last", last) if last else (datetime.now(UTC) - timedelta(days=1)).date()
     with progress(days, "Making days") as done:
-        rows = make_sample(Fleet(clusters, pods, days, end, seed), out, done)
+        rows = make_sample(SampleFleet(clusters, pods, days, end, seed), out, done)
     print(f"{clusters} clusters, {days} days until {end}, {rows:,} rows.")
     say(
         console(),

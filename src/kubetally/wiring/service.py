@@ -21,12 +21,12 @@ from kubetally.web.question import DEFAULT_WINDOW
 from kubetally.web.server import AddressNotFree, check_address, serve
 from kubetally.web.sign_in import SignIn
 from kubetally.wiring.clock import SystemClock
+from kubetally.wiring.diagnosis import storage_check
 from kubetally.wiring.environment import UnusableSetting
 from kubetally.wiring.lake import shown_lake
 from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.opener import Opener
 from kubetally.wiring.secret import SecretInUse, link_of, secret_of
-from kubetally.wiring.storage_health import storage_check
 
 _AT_THE_DATABASE = 4
 _ANSWER_SECONDS = 4.0  # of the database; hung threads are free again after it, and a reconnection

@@ -19,6 +19,7 @@ from kubetally.ledger.ports.coverage import Coverage, check_version
 from kubetally.ledger.ports.damage import FileDamage
 from kubetally.ledger.ports.lake import Lake
 from kubetally.ledger.ports.leases import Leases
+from kubetally.ledger.stores import Ledger
 
 MIN_FREE_BYTES = 1 << 30
 MIN_FREE_SHARE = 0.05
@@ -121,6 +122,26 @@ class StorageCheck:
         self._log: tuple[float, Sequence[StorageProblem]] | None = None
         self._latest: tuple[float, StorageHealth] | None = None
         self._running: tuple[float, asyncio.Task[StorageHealth]] | None = None
+
+    @classmethod
+    def of(
+        cls, ledger: Ledger, folders: Mapping[str, Path], *, executor: Executor | None = None, is_quick: bool = False
+    ) -> "StorageCheck":
+        """Checks of a ledger. is_quick: for a command; a lake that nothing was stored in yet is left out."""
+        is_needed = not is_quick or ledger.has_lake or ledger.coverage.last_version() is not None
+
+        def find_log_damage(lake: Lake) -> Sequence[FileDamage]:
+            return lake.check_log(ledger.log_files.noted())
+
+        return cls(
+            ledger.coverage,
+            ledger.leases,
+            lambda: ledger.lake if is_needed else None,
+            folders,
+            # A log of years takes many requests to an object store: there maintenance checks it, once a day.
+            log_damage=None if ledger.lake_place.folder is None else find_log_damage,
+            executor=executor,
+        )
 
     def check(self) -> StorageHealth:
         """The problems there are now. Raises nothing that concerns a store: that is a problem."""

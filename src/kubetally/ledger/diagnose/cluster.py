@@ -1,0 +1,94 @@
+"""What is wrong with a cluster's source and its Prometheus, and what to do about it."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+
+from kubetally.domain.errors import KubetallyError
+from kubetally.domain.infrastructure import Infrastructure
+from kubetally.domain.window import HOUR, Window, whole_hour
+from kubetally.domain.words import window_words
+from kubetally.ledger.diagnose.prometheus import diagnose_metrics, told_beside
+from kubetally.ledger.diagnose.source import Finding, Level, diagnose
+from kubetally.ledger.diagnose.storage import StorageProblem
+from kubetally.ledger.ports.sources import CostSource, InfrastructureSource, SurveyedSource
+
+
+class PrometheusToDiagnose(InfrastructureSource, SurveyedSource, Protocol):
+    """A Prometheus that is read and surveyed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSources:
+    """A cluster whose sources are diagnosed; `place` is where, fit to be shown. account_id, account_name: if it is one.
+
+    source: raises KubetallyError where it can't be found, which is a finding. prometheus: yields None without one.
+    """
+
+    place: str
+    source: AbstractAsyncContextManager[CostSource]
+    prometheus: AbstractAsyncContextManager[PrometheusToDiagnose | None]
+    account_id: str | None = None
+    account_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What was found at one cluster; `place` is where, fit to be shown."""
+
+    place: str
+    findings: Sequence[Finding]
+    account_id: str | None = None
+    account_name: str | None = None
+
+
+async def diagnose_cluster(cluster: ClusterSources, window: Window, now: datetime) -> Diagnosis:
+    """The findings of one day, the first of `window`."""
+    place, day = cluster.place, next(window.days(), window)
+    hours = _whole_hours(day)
+    async with cluster.prometheus as prometheus:
+        measured = None if prometheus is None else await _read(prometheus, hours)
+        try:
+            async with cluster.source as source:
+                place = source.url
+                findings = await diagnose(source, day, now, None if measured is None else measured.within(day))
+        except KubetallyError as error:
+            findings = [Finding(Level.FAILED, "source", str(error))]
+        if prometheus is not None:
+            findings = told_beside(findings, await diagnose_metrics(prometheus, hours))
+    if day != window:
+        findings = [_only_one_day(window, day), *findings]
+    return Diagnosis(place, findings, cluster.account_id, cluster.account_name)
+
+
+def with_storage(diagnoses: Sequence[Diagnosis], problems: Sequence[StorageProblem]) -> list[Diagnosis]:
+    """The diagnoses, those of accounts with the problems of database, lake and their disks."""
+    findings = [
+        Finding(Level.FAILED if problem.is_failure else Level.WARNING, "storage", problem.message, problem.remedy)
+        for problem in problems
+    ]
+    return [
+        diagnosis if diagnosis.account_id is None else replace(diagnosis, findings=[*diagnosis.findings, *findings])
+        for diagnosis in diagnoses
+    ]
+
+
+async def _read(prometheus: InfrastructureSource, window: Window) -> Infrastructure | None:
+    """What it measured; that it fails is a finding about the metrics."""
+    try:
+        return await prometheus.read(window)
+    except KubetallyError:
+        return None
+
+
+def _only_one_day(window: Window, day: Window) -> Finding:
+    seen = f"of {window_words(window)} only the first day is read: {window_words(day)}"
+    return Finding(Level.NOTE, "window", seen, "name another day with --start and --end")
+
+
+def _whole_hours(window: Window) -> Window:
+    """The window, extended to whole hours."""
+    end = whole_hour(window.end)
+    return Window(whole_hour(window.start), end if end == window.end else end + HOUR)
