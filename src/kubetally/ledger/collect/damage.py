@@ -1,4 +1,4 @@
-"""Finding and noting the stored days that can't be read as they were committed."""
+"""Finding and noting damaged days: stored days that can't be read as they were committed."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,17 +21,17 @@ from kubetally.ledger.ports.damage import AssetsDamaged
 from kubetally.ledger.ports.lake import Lake
 
 CHECKED_AT_AGES, CHECKED_EVERY_DAYS = (1, 7, 13), 30
-"""At how many days of age daily maintenance reads a stored day; an OpenCost often holds two weeks."""
-_ROWS_AT_ONCE = 50_000
+"""Ages in days at which daily maintenance reads a stored day; an OpenCost often holds two weeks."""
+_MAX_ROWS = 50_000
 _log = structlog.get_logger(__name__)
 
 DamagedCollection = tuple[Collection, StoreError]
-"""A collection that holds, and why it can't be read as it was committed."""
+"""A stored collection, and why it can't be read as it was committed."""
 
 
 @dataclass(frozen=True, slots=True)
 class DamagedDay:
-    """A stored day that can't be read. noticed_at: when it was last found so before; None where it is news."""
+    """A stored day that can't be read. noticed_at: when that was last noticed before; None if it is new."""
 
     collection: Collection
     error: StoreError
@@ -46,9 +46,9 @@ class DamagedDay:
 
 @dataclass(frozen=True, slots=True)
 class CheckedDays:
-    """How many stored days were read; which are damaged, and which are well though they were noted as damaged.
+    """How many stored days were read, which are damaged, and which are no longer damaged.
 
-    missing: what held until the lake lost its rows, of days of which nothing holds.
+    missing: collections whose rows the lake lost, of days that have no other.
     """
 
     count: int = 0
@@ -58,7 +58,7 @@ class CheckedDays:
 
 
 def is_in_share(day: date, today: date) -> bool:
-    """Whether a stored day is one of those that are read today: at some ages while sources hold it, then regularly."""
+    """Whether a stored day is read today: at some ages while sources still hold it, then regularly."""
     age = (today - day).days
     return age in CHECKED_AT_AGES or (age > 0 and age % CHECKED_EVERY_DAYS == 0)
 
@@ -66,17 +66,17 @@ def is_in_share(day: date, today: date) -> bool:
 def check_share(
     coverage: Coverage, lake: Lake, now: datetime, should_continue: Callable[[], bool] = lambda: True
 ) -> CheckedDays:
-    """Read today's share of the stored days, and note in coverage which are damaged, and which are no longer.
+    """Read today's share of the stored days, and note which are damaged and which no longer are.
 
-    It holds no lease: a day that is replaced meanwhile is left alone. Raises: StoreError, of a store that is away.
+    It needs no lease: a day that is replaced meanwhile is not noted. Raises StoreError, if a store is away.
     """
-    found = check_days(
+    checked = check_days(
         coverage, lake, is_chosen=lambda day: is_in_share(day, now.date()), should_continue=should_continue
     )
-    note_damage(coverage, (day.pair for day in found.damaged if day.noticed_at is None), now)
-    coverage.clear_damage(found.well_again)
-    _log.info("stored_days_checked", days=found.count, damaged=len(found.damaged))
-    return found
+    note_damage(coverage, (day.pair for day in checked.damaged if day.noticed_at is None), now)
+    coverage.clear_damage(checked.well_again)
+    _log.info("stored_days_checked", days=checked.count, damaged=len(checked.damaged))
+    return checked
 
 
 def check_days(
@@ -86,15 +86,15 @@ def check_days(
     is_chosen: Callable[[date], bool] = lambda _: True,
     should_continue: Callable[[], bool] = lambda: True,
 ) -> CheckedDays:
-    """Read rows and assets of every collection that holds, and compare them with what it recorded.
+    """Read rows and assets of every stored collection, and compare them with what was recorded at its commit.
 
-    is_chosen: which days are read. should_continue: asked before each day. In memory are some accounts of one day.
-    Raises: StoreError, of a store that is away.
+    is_chosen: which days are read. should_continue: called before each day. Some accounts of one day are in memory.
+    Raises: StoreError, if a store is away.
     """
     known = {
-        (one.account_id, one.day): one
-        for one in coverage.days(date.min, date.max)
-        if one.is_held and is_chosen(one.day)
+        (known_day.account_id, known_day.day): known_day
+        for known_day in coverage.days(date.min, date.max)
+        if known_day.is_held and is_chosen(known_day.day)
     }
     count = 0
     damaged: list[DamagedDay] = []
@@ -106,7 +106,7 @@ def check_days(
         count += len(held)
         errors = dict(error for part in _in_parts(held) for error in find_damaged(lake, part))
         if errors:  # a collection that was replaced meanwhile may be gone
-            holding = {one.id for one in coverage.held_on(day).values()}
+            holding = {collection.id for collection in coverage.held_on(day).values()}
             errors = {id_: error for id_, error in errors.items() if id_ in holding}
         for collection in held:
             before = known.get((collection.account_id, day))
@@ -119,19 +119,19 @@ def check_days(
 
 
 def _in_parts(collections: Sequence[Collection]) -> Iterator[list[Collection]]:
-    """As many at a time as memory should hold the rows of."""
+    """Parts of at most `_MAX_ROWS` rows, or of one collection."""
     part: list[Collection] = []
-    for one in collections:
-        if part and sum(other.rows for other in part) + one.rows > _ROWS_AT_ONCE:
+    for collection in collections:
+        if part and sum(other.rows for other in part) + collection.rows > _MAX_ROWS:
             yield part
             part = []
-        part.append(one)
+        part.append(collection)
     if part:
         yield part
 
 
 def note_damage(coverage: Coverage, damaged: Iterable[DamagedCollection], now: datetime) -> None:
-    """Note stored days that can't be read, so that `coverage` shows them and they are collected again."""
+    """Note days as damaged, so that `coverage` shows them and they are collected again."""
     for collection, error in damaged:
         _log.warning("stored_day_damaged", account=collection.account_id, day=str(collection.day), error=str(error))
         code = error.code if error.code in DAMAGE_CODES else DAMAGED
@@ -139,9 +139,9 @@ def note_damage(coverage: Coverage, damaged: Iterable[DamagedCollection], now: d
 
 
 def read_collection(lake: Lake, collection: Collection) -> tuple[CollectedDay | None, StoreError | None]:
-    """Rows and assets of a collection, verified; None without its rows, and an error where any of it can't be read.
+    """Rows and assets of a collection, verified, and an error if any can't be read; None if its rows can't.
 
-    Raises: StoreError, of a store that is away.
+    Raises: StoreError, if a store is away.
     """
     try:
         rows = lake.rows([collection], with_details=True)[collection.id]
@@ -169,10 +169,10 @@ def _damaged_day(collection: Collection, error: StoreError, before: CoveredDay |
 def find_damaged(
     lake: Lake, collections: Sequence[Collection], *, by_sums: bool = False
 ) -> Iterator[tuple[str, StoreError]]:
-    """The ids of those whose rows or assets can't be read as they were recorded, and why; halved until each is alone.
+    """The ids of damaged collections, and how they are damaged. Collections are halved until each is read alone.
 
-    by_sums: of rows only numbers and sums are compared, which is enough where all files were checked.
-    Raises: StoreError, of a store that is away.
+    by_sums: compares only number and sums of rows, which is enough if all files were checked.
+    Raises: StoreError, if a store is away.
     """
     if not collections:
         return

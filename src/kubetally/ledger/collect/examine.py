@@ -1,4 +1,4 @@
-"""Examining the days that earlier versions stored, once, for hours that their source had lost."""
+"""Examining stored days for data that their source had lost."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class DayToExamine:
-    """A collection that holds, with its facts; None where its rows can't be read."""
+    """A stored collection with its facts; None if its rows can't be read."""
 
     collection: Collection
     facts: StoredFacts | None
@@ -34,7 +34,7 @@ class DayToExamine:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """How many stored days were examined, and how many of them lack something."""
+    """How many stored days were examined, and how many of them lack data."""
 
     examined: int = 0
     marked: int = 0
@@ -45,10 +45,9 @@ def examine_stored_days(
 ) -> Examination:
     """Examine the days that an earlier version stored, the newest first.
 
-    A day that lacks something is provisional from now on, with its hours and issues. Each day is noted once it is done,
-    so that a pass that was stopped goes on where it was. In memory are `max_rows` rows, or those of one account's day,
-    and the facts of three days.
-    Raises: StoreError, of a store that is away.
+    A day that lacks data becomes provisional, with its hours and issues. Each day is noted when it is done, so that the
+    next call continues there. max_rows: kept in memory, or those of one account's day; and the facts of three days.
+    Raises: StoreError, if a store is away.
     """
     count = marked = 0
     known: dict[date, Mapping[str, DayToExamine]] = {}
@@ -56,17 +55,17 @@ def examine_stored_days(
         if not should_continue():
             break
         around = (day - ONE_DAY, day, day + ONE_DAY)
-        known = {one: known[one] if one in known else _read_day(coverage, lake, one, max_rows) for one in around}
-        before, mine, after = (known[one] for one in around)
+        known = {d: known[d] if d in known else _read_day(coverage, lake, d, max_rows) for d in around}
+        before, mine, after = (known[d] for d in around)
         examined = []
         for id_, stored in mine.items():
             if stored.collection.examined_by >= EXAMINED_ALONE:
                 continue
-            found = _examine(stored, before.get(id_), after.get(id_))
-            examined.append(_noted(stored, found))
-            if found.issues:
+            examination = _examine(stored, before.get(id_), after.get(id_))
+            examined.append(_with_examination(stored, examination))
+            if examination.issues:
                 marked += 1
-                _log.warning("stored_day_lacks_data", account=id_, day=str(day), why=found.issues[0].message)
+                _log.warning("stored_day_lacks_data", account=id_, day=str(day), why=examination.issues[0].message)
         coverage.note_examined(examined)
         count += len(examined)
     if count:
@@ -77,27 +76,27 @@ def examine_stored_days(
 def compare_collected_days(
     coverage: Coverage, lake: Lake, should_continue: Callable[[], bool] = lambda: True
 ) -> Examination:
-    """Compare the days that were collected since the last time with the days around them, the newest first (B10 c, d).
+    """Compare the days collected since the last call with the days around them, the newest first (B10 c, d).
 
-    A day that lacks something is provisional from now on. Only assets and heads are read, so it costs next to nothing.
-    Raises: StoreError, of a store that is away.
+    A day that lacks data becomes provisional. Only heads and assets are read, which is fast.
+    Raises: StoreError, if a store is away.
     """
     count = marked = 0
     known: dict[date, Mapping[str, ComparedDay]] = {}
     new_days = coverage.days_to_examine(EXAMINED)
-    # A day that was compared before is compared again once a new one lies beside it.
+    # A day is compared again once the day before or after it is new.
     for day in sorted({new + step * ONE_DAY for new in new_days for step in (-1, 0, 1)}, reverse=True):
         if not should_continue():
             break
         around = (day - ONE_DAY, day, day + ONE_DAY)
-        known = {one: known[one] if one in known else _compared_days(coverage, lake, one) for one in around}
-        before, mine, after = (known[one] for one in around)
+        known = {d: known[d] if d in known else _compared_days(coverage, lake, d) for d in around}
+        before, mine, after = (known[d] for d in around)
         changed = []
         for id_, stored in mine.items():
-            beside = [days.get(id_) for days in (before, after)]
-            if not any(one is not None and one.is_new for one in (stored, *beside)):
+            neighbors = [days.get(id_) for days in (before, after)]
+            if not any(compared is not None and compared.is_new for compared in (stored, *neighbors)):
                 continue
-            issues = _new_issues(stored, *beside)
+            issues = _new_issues(stored, *neighbors)
             if not (stored.is_new or issues) or not stored.collection.examined_by:
                 continue
             head = replace(stored.collection.head, issues=(*stored.collection.head.issues, *issues))
@@ -111,7 +110,7 @@ def compare_collected_days(
 
 
 def _new_issues(stored: "ComparedDay", before: "ComparedDay | None", after: "ComparedDay | None") -> list[Issue]:
-    """What a day lacks against those around it, and does not tell yet."""
+    """What a day lacks compared with those around it, if its issues do not say so yet."""
     if stored.facts is None:
         return []
     issues = compare_days(before and before.facts, stored.facts, after and after.facts)
@@ -119,20 +118,20 @@ def _new_issues(stored: "ComparedDay", before: "ComparedDay | None", after: "Com
 
 
 class ComparedDay(NamedTuple):
-    """A collection that holds, with its facts; None where its assets can't be read."""
+    """A stored collection with its facts; None if its assets can't be read."""
 
     collection: Collection
     facts: DayFacts | None
 
     @property
     def is_new(self) -> bool:
-        """Whether it was collected since days were last compared, and by this version."""
+        """Whether it was collected since the last comparison, by this version."""
         return self.collection.examined_by == EXAMINED_ALONE
 
 
 def _compared_days(coverage: Coverage, lake: Lake, day: date) -> dict[str, ComparedDay]:
     """The days of all accounts, without running ones, by account."""
-    stored = {id_: one for id_, one in coverage.held_on(day).items() if not one.is_running}
+    stored = {id_: collection for id_, collection in coverage.held_on(day).items() if not collection.is_running}
     try:
         assets = lake.assets([*stored.values()]) if stored else {}
     except StoreError as error:
@@ -140,7 +139,10 @@ def _compared_days(coverage: Coverage, lake: Lake, day: date) -> dict[str, Compa
             raise
         _log.warning("stored_assets_not_read", day=str(day), error=str(error))
         assets = {}
-    return {id_: ComparedDay(one, _facts_to_compare(one, assets.get(one.id))) for id_, one in stored.items()}
+    return {
+        id_: ComparedDay(collection, _facts_to_compare(collection, assets.get(collection.id)))
+        for id_, collection in stored.items()
+    }
 
 
 def _facts_to_compare(collection: Collection, assets: Sequence[Asset] | None) -> DayFacts | None:
@@ -157,9 +159,9 @@ def _examine(stored: DayToExamine, before: DayToExamine | None, after: DayToExam
     )
 
 
-def _noted(stored: DayToExamine, found: Examined) -> Collection:
-    """The collection with what was found, and with its completeness, which earlier versions did not measure."""
-    collection = replace(stored.collection, examined_by=EXAMINED, head=found.applied_to(stored.collection.head))
+def _with_examination(stored: DayToExamine, examination: Examined) -> Collection:
+    """The collection with the result, and with its completeness, which an earlier version did not measure."""
+    collection = replace(stored.collection, examined_by=EXAMINED, head=examination.applied_to(stored.collection.head))
     completeness = collection.completeness or stored.completeness
     if completeness is not None:
         completeness = replace(completeness, hours_covered=collection.hours_covered)
@@ -169,7 +171,9 @@ def _noted(stored: DayToExamine, found: Examined) -> Collection:
 def _read_day(coverage: Coverage, lake: Lake, day: date, max_rows: int) -> dict[str, DayToExamine]:
     """The days of all accounts, without running ones, by account."""
     stored = [collection for collection in coverage.held_on(day).values() if not collection.is_running]
-    return {one.collection.account_id: one for some in _batches(stored, max_rows) for one in _read_some(lake, some)}
+    return {
+        read.collection.account_id: read for batch in _batches(stored, max_rows) for read in _read_batch(lake, batch)
+    }
 
 
 def _batches(collections: Iterable[Collection], max_rows: int) -> Iterator[list[Collection]]:
@@ -185,8 +189,8 @@ def _batches(collections: Iterable[Collection], max_rows: int) -> Iterator[list[
         yield batch
 
 
-def _read_some(lake: Lake, collections: list[Collection]) -> list[DayToExamine]:
-    """With the facts of each; what can't be read is read in halves, so that it hinders no other."""
+def _read_batch(lake: Lake, collections: list[Collection]) -> list[DayToExamine]:
+    """The collections with their facts. If reading fails, each half is read by itself."""
     try:
         rows, assets = lake.rows(collections), lake.assets(collections)
     except StoreError as error:
@@ -197,10 +201,11 @@ def _read_some(lake: Lake, collections: list[Collection]) -> list[DayToExamine]:
             _log.warning("stored_day_not_read", **facts)
             return [DayToExamine(collections[0], None, None)]
         middle = len(collections) // 2
-        return [*_read_some(lake, collections[:middle]), *_read_some(lake, collections[middle:])]
+        return [*_read_batch(lake, collections[:middle]), *_read_batch(lake, collections[middle:])]
     days = []
-    for one in collections:
-        completeness = one.measured(rows[one.id], assets[one.id])
-        facts_of_day = facts_of(one.head, rows[one.id], assets[one.id], completeness)
-        days.append(DayToExamine(one, facts_of_day, completeness))
+    for collection in collections:
+        its_rows, its_assets = rows[collection.id], assets[collection.id]
+        completeness = collection.measured(its_rows, its_assets)
+        facts_of_day = facts_of(collection.head, its_rows, its_assets, completeness)
+        days.append(DayToExamine(collection, facts_of_day, completeness))
     return days

@@ -1,4 +1,4 @@
-"""Writing the file of a day anew, with all of its other accounts that can be read."""
+"""Rewriting the file of a day, with all of its other accounts that can be read."""
 
 from collections import defaultdict
 from collections.abc import Collection as Ids
@@ -13,20 +13,20 @@ from kubetally.ledger.ports.lake import Lake, PackedDay
 
 
 def by_day(days: Iterable[PackedDay]) -> list[list[PackedDay]]:
-    """Those of one day together, once an account: of two collections of one account-day the later holds."""
+    """Days grouped by date; of two of the same account and date, only the later."""
     groups: dict[tuple[date, bool], dict[str, PackedDay]] = defaultdict(dict)
-    for one in days:
-        groups[one.collection.day, one.collection.is_running][one.collection.account_id] = one
+    for packed in days:
+        groups[packed.collection.day, packed.collection.is_running][packed.collection.account_id] = packed
     return [list(group.values()) for group in groups.values()]
 
 
 def rewrite_day(
     leased: LeasedLake, coverage: Coverage, days: Sequence[PackedDay]
 ) -> tuple[int, list[DamagedCollection]]:
-    """Write these account-days, all of one day, and what other accounts have stored of it.
+    """Write these account-days, all of one date, and what other accounts have stored of it.
 
-    Returns the version, and the collections of other accounts that can't be read. Of an account whose assets alone are
-    lost, the rows are kept.
+    Returns the version, and the collections of other accounts that can't be read. If only the assets of an account
+    can't be read, its rows are kept.
     """
     first, mine = days[0].collection, {day.collection.account_id for day in days}
     readable, damaged = read_stored_day(leased.lake, coverage, first.day, is_running=first.is_running, without=mine)
@@ -36,13 +36,16 @@ def rewrite_day(
 def read_stored_day(
     lake: Lake, coverage: Coverage, day: date, *, is_running: bool, without: Ids[str] = ()
 ) -> tuple[list[CollectedDay], list[DamagedCollection]]:
-    """What is stored of a day, read and verified, and what of it can't be read.
+    """The stored collections of a day, read and verified, and those that can't be read.
 
-    without: accounts that are left out, as are those whose day was set aside. Raises: StoreError, of a store that is
-    away.
+    without: accounts to leave out; days that were set aside are left out, too. Raises StoreError, if a store is away.
     """
     known = coverage.days(day, day + timedelta(days=1))
-    aside = {one.account_id for one in known if one.last_error is not None and one.last_error[0] == SET_ASIDE}
+    aside = {
+        known_day.account_id
+        for known_day in known
+        if known_day.last_error is not None and known_day.last_error[0] == SET_ASIDE
+    }
     readable: list[CollectedDay] = []
     damaged: list[DamagedCollection] = []
     for collection in coverage.held_on(day).values():

@@ -1,4 +1,4 @@
-"""Collecting what sources recommend to save: once a day and account, after its costs, and never in their way."""
+"""Collecting the savings that sources recommend: once a day and account, after its costs."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -37,25 +37,14 @@ from kubetally.ledger.ports.sources import SavingsSource
 
 T = TypeVar("T")
 OpenSavings = Callable[[Account], AbstractAsyncContextManager[SavingsSource]]
-AT_ONCE = 4
-"""Accounts that are asked at a time, each with one question at a time; all of them may be of one source."""
-_SIZED_FOR = timedelta(days=7)
+MAX_CONCURRENCY = 4
+"""Accounts read at a time, with one request each; all of them may have the same source."""
+_SIZING_WINDOW = timedelta(days=7)
 _log = structlog.get_logger(__name__)
 
 
-class SavingsMissing(SourceError):
-    """The source has no savings, although it is a Kubecost, or does not tell what it is."""
-
-    code = "savings_missing"
-
-    def __init__(self, url: str, *, is_kubecost: bool) -> None:
-        self.url, self.is_kubecost = url, is_kubecost
-        what = "its costs were those of a Kubecost" if is_kubecost else "it does not tell that it is an OpenCost"
-        super().__init__(f"{url} answered /savings with 404, but {what}; check whether a proxy lets /savings through")
-
-
 class _Failure(NamedTuple):
-    """Why something could not be read."""
+    """Why savings could not be read."""
 
     code: str
     why: str
@@ -63,7 +52,7 @@ class _Failure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Due:
-    """An account to be asked, and its newest stored day."""
+    """An account whose savings are due, and its newest stored day."""
 
     account: Account
     newest: Collection
@@ -72,8 +61,8 @@ class _Due:
 class SavingsCollector:
     """Collects the savings of accounts whose newest day is stored.
 
-    deadline_seconds: of opening an account's source and all of its questions. executor: where the stores are asked,
-    which block. batch_rows: that are committed at once. An answer that failed is asked for again on the next day.
+    deadline_seconds: of opening an account's source and all of its requests. executor: where blocking calls of the
+    stores run. batch_rows: committed together. An account that failed is due again on the next day.
     """
 
     def __init__(
@@ -97,26 +86,26 @@ class SavingsCollector:
     async def collect(
         self, names: Sequence[str] = (), should_continue: Callable[[], bool] = lambda: True
     ) -> list[SavingsDay]:
-        """Ask those that were not asked today, of all accounts or those named; what was noted since the last call.
+        """Collect savings that were not collected today, of all accounts or those named.
 
-        Raises: AccountNotFound, AmbiguousAccount, AnotherWriter, LeaseLost, StoreError; what was read and refused by a
-                store is kept for the next call, and not asked again.
+        Returns the days stored since the last call. Answers that a store refused are stored by the next call.
+        Raises: AccountNotFound, AmbiguousAccount, AnotherWriter, LeaseLost, StoreError.
         """
         today = self._clock.now().date()
         due = await self._blocking(partial(self._due, today, names))
         stored = []
-        for begin in range(0, len(due), AT_ONCE):
+        for start in range(0, len(due), MAX_CONCURRENCY):
             if self._batch.is_full or not should_continue():
                 break
-            some = due[begin : begin + AT_ONCE]
-            answers = await asyncio.gather(*(self._asked(account, today) for account in some))
+            batch = due[start : start + MAX_CONCURRENCY]
+            answers = await asyncio.gather(*(self._read(account, today) for account in batch))
             await self._blocking(partial(self._batch.add, answers))
             if self._batch.is_due:
                 stored += await self._blocking(self._store_if_possible)
         return stored + await self._blocking(self._batch.store)
 
     def _store_if_possible(self) -> list[SavingsDay]:
-        """Store what was read; what is refused is tried again with the next ones, which get their turn meanwhile."""
+        """Store what was read; if a store refuses it, the next call does."""
         try:
             return self._batch.store()
         except StoreError as error:
@@ -124,29 +113,33 @@ class SavingsCollector:
             return []
 
     def _due(self, today: date, names: Sequence[str]) -> list[_Due]:
-        known = {*self._days.of_day(today), *self._batch.asked(today)}
+        known = {*self._days.of_day(today), *self._batch.account_ids(today)}
         accounts = [self._accounts.find(name) for name in names] or self._accounts.all()
-        left = {one.id: one for one in accounts if one.type is AccountType.KUBERNETES_CNR and one.id not in known}
+        left = {
+            account.id: account
+            for account in accounts
+            if account.type is AccountType.KUBERNETES_CNR and account.id not in known
+        }
         if not left:
             return []
         newest = (whole_hour(self._clock.now()) - timedelta(hours=1)).date()
         held = self._writer.coverage.held_on(newest, list(left))
         return [_Due(left[id_], held[id_]) for id_ in left if id_ in held]
 
-    async def _asked(self, due: _Due, today: date) -> SavingsAnswer:
-        """What an account's source says. Raises nothing of the source."""
+    async def _read(self, due: _Due, today: date) -> SavingsAnswer:
+        """The savings of an account. Raises no error of the source."""
         now = self._clock.now()
-        account, told = due.account, due.newest.source
-        if told.product not in {None, KUBECOST}:
+        account, identity = due.account, due.newest.source
+        if identity.product not in {None, KUBECOST}:
             return SavingsAnswer(SavingsDay(account.id, today, SavingsState.NO_SAVINGS, now))
-        reading = _Reading(told.url, is_kubecost=told.product == KUBECOST)
+        reading = _Reading(identity.url, is_kubecost=identity.product == KUBECOST)
         try:
             async with asyncio.timeout(self._deadline_seconds), self._open_source(account) as source:
-                await reading.read(source, Window(midnight(now) - _SIZED_FOR, midnight(now)))
+                await reading.read(source, Window(midnight(now) - _SIZING_WINDOW, midnight(now)))
         except TimeoutError:
-            failure: _Failure | None = _failure_of(DeadlinePassed(told.url, self._deadline_seconds), told.url)
-        except Exception as error:  # a defect met by one account must not end the others' collection
-            failure = _failure_of(error, told.url)
+            failure: _Failure | None = _failure_of(DeadlinePassed(identity.url, self._deadline_seconds), identity.url)
+        except Exception as error:  # unexpected error: must not affect other accounts
+            failure = _failure_of(error, identity.url)
         else:
             failure = reading.failure
         code, why = (None, None) if failure is None else failure
@@ -159,8 +152,8 @@ class SavingsCollector:
             account.id,
             today,
             now,
-            told.url,
-            reading.savings.cluster_id or told.cluster_id,
+            identity.url,
+            reading.savings.cluster_id or identity.cluster_id,
             reading.savings.profile,
             head.currency,
             reading.rows(),
@@ -173,9 +166,9 @@ class SavingsCollector:
 
 
 class _Reading:
-    """What was read so far, which counts where the rest fails or is late.
+    """What was read so far, which is used if the rest fails or is late.
 
-    is_kubecost: the account's costs came from one, so that it has savings.
+    is_kubecost: whether the account's costs are of a Kubecost, so that there must be savings.
     """
 
     def __init__(self, url: str, *, is_kubecost: bool) -> None:
@@ -185,24 +178,26 @@ class _Reading:
         self._items: dict[str, SavingsItems] = {}
 
     async def read(self, source: SavingsSource, window: Window) -> None:
-        """The categories, then the items of each; a list that fails hinders no other, and the first is `failure`.
+        """Read the categories, then the items of each. The first list of items that fails sets `failure`.
 
-        Raises: SourceError, where the categories can't be had.
+        Raises: SourceError, if the categories can't be read.
         """
         self.savings = await source.savings()
         if self.savings is None and (self._is_kubecost or (await source.introduce()).product is None):
-            raise SavingsMissing(self._url, is_kubecost=self._is_kubecost)
+            why = "its costs are of a Kubecost" if self._is_kubecost else "it does not identify itself as an OpenCost"
+            message = f"{self._url} answered /savings with 404, but {why}; check that no proxy blocks /savings"
+            raise SourceError(message, code="savings_missing")
         for category in self._categories():
             try:
                 items = await source.savings_items(category.name, window)
-            except Exception as error:  # also a defect: what was read before counts
+            except Exception as error:  # also a defect: what was read before is kept
                 self.failure = self.failure or _failure_of(error, self._url)
                 continue
             if items is not None:
                 self._items[category.name] = items
 
     def rows(self) -> tuple[SavingsRow, ...]:
-        """All that was read, each category before its items."""
+        """The rows read, each category before its items."""
         return tuple(
             row for category in self._categories() for row in rows_of_category(category, self._items.get(category.name))
         )
@@ -212,9 +207,10 @@ class _Reading:
 
 
 def _failure_of(error: Exception, url: str) -> _Failure:
-    """Why savings could not be read; what nobody foresaw is logged."""
+    """Why savings could not be read; an unexpected error is logged."""
     if isinstance(error, KubetallyError):
         return _Failure(error.code, str(error))
     kind = type(error).__name__
     _log.warning("unforeseen", source=url, error=kind, exc_info=error)
-    return _Failure(UNFORESEEN, f"the savings of {url} could not be read ({kind}): please report it with the log")
+    why = f"unexpected error while reading the savings of {url} ({kind}); please report this with the log"
+    return _Failure(UNFORESEEN, why)

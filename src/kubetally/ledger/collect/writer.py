@@ -1,7 +1,7 @@
-"""Being the only one who writes to the lake, once what others left open is seen to.
+"""Writing to the lake, one process at a time.
 
-What is about to be committed is noted first, then committed, then confirmed. Whoever writes next looks what became of
-notes that were left open: what is in the lake is confirmed, what is not is dropped.
+A collection is noted in the database, committed to the lake, then confirmed in the database. The next writer resolves
+notes that were left unconfirmed: collections that are in the lake are confirmed, the others dropped.
 """
 
 import time
@@ -24,27 +24,25 @@ _log = structlog.get_logger(__name__)
 
 
 class LeaseLost(StoreError):
-    """Somebody else took over while we were writing: this process was stopped for too long."""
+    """Another process took the lease, because this one was stopped for too long."""
 
     code = "lease_lost"
     retryable = True
 
     def __init__(self, url: str) -> None:
         self.url = url
-        super().__init__(
-            f"another process took over writing to {url}, because this one gave no sign of life: try again"
-        )
+        super().__init__(f"another process took over writing to {url}, because this one did not respond; retry")
 
 
 @dataclass(frozen=True, slots=True)
 class LeasedLake:
-    """The lake, while this process holds the lease of who writes to it. Each call raises LeaseLost, once it is lost."""
+    """The lake, while this process holds the lease of the writer. Each call raises LeaseLost once it is lost."""
 
     lake: Lake
     lease: Lease
 
     def check_lease(self) -> None:
-        """Raises LeaseLost, where somebody took over while we stood still."""
+        """Raises LeaseLost, if another process took the lease."""
         if not self.lease.renew():
             raise LeaseLost(self.lake.url)
 
@@ -87,14 +85,14 @@ class LakeWriter:
         self._matched_version = -1
 
     def recover(self) -> None:
-        """See what became of commits whose writer was killed, and whether lake and database agree since the last call.
+        """Resolve the commits of a killed writer, and match lake and database if they may differ.
 
         Raises: AnotherWriter, LakeBehind, StoreError.
         """
         is_torn = self.lake.is_torn()
         if self.coverage.pending() or is_torn:
             self._is_mended = self._is_mended and not is_torn
-            with self.hold_lease():  # who is alone resolves them first
+            with self.hold_lease():  # which resolves them
                 pass
         if self._may_differ():
             with self.hold_lease():
@@ -109,9 +107,9 @@ class LakeWriter:
         return matched
 
     def _may_differ(self) -> bool:
-        """Whether the lake is older than the database knows, or its newest commits are none that it knows of.
+        """Whether the lake is older than the database, or has newer commits that the database does not know.
 
-        Raises: LakeBehind, where there is no lake.
+        Raises: LakeBehind, if there is no lake.
         """
         known, found = self.coverage.last_version(), self.lake.newest_version()
         if found is None:
@@ -122,7 +120,7 @@ class LakeWriter:
             return True
         if found <= self._matched_version:
             return False
-        # With the last commit that the database knows: in another lake it is of other collections.
+        # From the last commit that the database knows on: in another lake it names other collections.
         named = self.lake.named_since(max(-1 if known is None else known - 1, self._matched_version))
         if named - self.coverage.known_ids(named):
             return True
@@ -131,7 +129,7 @@ class LakeWriter:
 
     @contextmanager
     def hold_lease(self) -> Iterator[LeasedLake]:
-        """Be the only one who writes, with nothing left open by others. Raises AnotherWriter, StoreError."""
+        """Hold the lease of the writer, after resolving commits of a killed one. Raises AnotherWriter, StoreError."""
         with hold_lease(
             self._leases, COMMITTER, self.lake.url, wait_seconds=self._wait_seconds, pause=self._pause
         ) as lease:
@@ -142,7 +140,7 @@ class LakeWriter:
                 self._note_log_files()
 
     def _note_log_files(self) -> None:
-        """Note the checksums of what was written to the logs; what can't be done now is done by the next writer."""
+        """Note the checksums of new log files; if that fails, the next writer does it."""
         if self._log_files is None:
             return
         try:
@@ -152,23 +150,23 @@ class LakeWriter:
             _log.warning("log_files_not_noted", code=error.code, error=str(error))
 
     def _forget_log_files(self) -> None:
-        """Forget checksums of versions that the lake does not have: history that expired, or another copy of it."""
+        """Delete checksums of versions that the lake does not have, because they expired or it is another copy."""
         if self._log_files is not None:
             if lost := self.lake.lost_log_files(self._log_files.noted()):
                 _log.warning("log_entries_missing", lake=self.lake.url, first=f"{lost[0].table}/{lost[0].path}")
             self._log_files.keep(self.lake.log_versions())
 
     def resolve_pending(self) -> None:
-        """See what became of collections that were noted and not confirmed; within `hold_lease`. Raises StoreError."""
+        """Confirm or drop collections that were noted only; call within `hold_lease`. Raises StoreError."""
         pending = self.coverage.pending()
         if pending or not self._is_mended:
-            self._mend([one.id for one in pending])
+            self._mend([collection.id for collection in pending])
         if not pending:
             return
         committed = self.lake.versions_of(pending)
         for version in sorted(set(committed.values())):
-            self.coverage.confirm([one for one, its in committed.items() if its == version], version)
-        self.coverage.drop([one.id for one in pending if one.id not in committed])
+            self.coverage.confirm([id_ for id_, its_version in committed.items() if its_version == version], version)
+        self.coverage.drop([collection.id for collection in pending if collection.id not in committed])
 
     def _mend(self, pending: Sequence[str]) -> None:
         known = (self.coverage.last_version(), self.coverage.last_version(is_running=True))
