@@ -19,6 +19,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from kubetally.domain.allocation import Kind
+from kubetally.domain.cluster_choice import ClusterNotThere
 from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, Status
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.component import Component, Costs
@@ -37,7 +38,6 @@ from kubetally.sources.faults import (
     SourceTimeout,
     SourceUnavailable,
 )
-from kubetally.sources.opencost.interpret import ClusterNotThere, CurrencyDiffers, SeveralClusters
 from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.clusters import Failed, get_cluster_costs, get_costs_of_all
 from kubetally.wiring.opener import Opener
@@ -456,10 +456,9 @@ async def test_without_assets_the_bill_is_the_sum_of_the_rows(faulty: FaultServe
 
 
 async def test_a_source_of_several_clusters_names_them(faulty: FaultServer) -> None:
-    with pytest.raises(SeveralClusters) as caught:
+    with raises_code("several_clusters") as caught:
         await ask(faulty.fault_url("twoclusters", "aurora"))
-    assert caught.value.cluster_ids == ("aurora", OTHER_CLUSTER)
-    assert "aurora, borealis" in str(caught.value)
+    assert f"aurora, {OTHER_CLUSTER}" in str(caught.value)
     assert "--cluster-id" in str(caught.value)
 
 
@@ -477,7 +476,7 @@ async def test_a_chosen_cluster_has_its_own_figures_only(faulty: FaultServer, cl
 async def test_a_cluster_that_is_not_there_is_an_error_that_names_those_that_are(faulty: FaultServer) -> None:
     with pytest.raises(ClusterNotThere) as caught:
         await ask(faulty.fault_url("twoclusters", "aurora"), cluster_id="australis")
-    assert caught.value.found == ("aurora", OTHER_CLUSTER)
+    assert f"aurora, {OTHER_CLUSTER}" in str(caught.value)
     assert "'australis'" in str(caught.value)
 
 
@@ -493,7 +492,7 @@ async def test_assets_of_a_cluster_that_ran_nothing_are_not_billed_to_another() 
         return content
 
     with Served(instead(with_another_node)) as source:
-        with pytest.raises(SeveralClusters):
+        with raises_code("several_clusters"):
             await ask(source.url)
         costs = await ask(source.url, cluster_id="aurora")
     assert costs.bill.cpu == 28_699_200
@@ -510,7 +509,7 @@ def counting_in(currency: str) -> Callable[[Asked], Any]:
 
 async def test_another_currency_than_stated_is_an_error() -> None:
     with Served(instead(counting_in("EUR"))) as source:
-        with pytest.raises(CurrencyDiffers, match="counts in EUR, not in USD"):
+        with raises_code("currency_differs", match="counts in EUR, the account in USD"):
             await ask(source.url, currency="USD")
         assert (await ask(source.url, currency="EUR")).currency == "EUR"
         assert (await ask(source.url)).currency == "EUR"

@@ -119,6 +119,18 @@ class Asset(NamedTuple):
         return self.costs.total
 
 
+def node_parts(
+    cpu: float | None, ram: float | None, gpu: float | None, *, discount: float, adjustment: float, total: float | None
+) -> tuple[float | None, float | None, float | None]:
+    """List costs of a node's parts (B1): a single unknown one is what the total leaves for it, and else unknown."""
+    parts, kept = [cpu, ram, gpu], (1 - discount, 1 - discount, 1.0)
+    if parts.count(None) == 1 and total is not None:
+        known = sum(cost * share for cost, share in zip(parts, kept, strict=True) if cost is not None)
+        at = parts.index(None)
+        parts[at] = max(0.0, total - adjustment - known) / kept[at] if kept[at] else 0.0
+    return parts[0], parts[1], parts[2]
+
+
 def node_costs(cpu: float, ram: float, gpu: float, *, discount: float, total: float | None) -> Costs:
     """A node's price by component: list costs after discount, scaled so that they add up to its total.
 

@@ -12,9 +12,9 @@ from kubetally.domain.metrics import ALL_EGRESS_PRICES, EGRESS_BYTES
 from kubetally.domain.money import split
 from kubetally.domain.reading import Reading
 from kubetally.domain.use import Use
+from kubetally.domain.words import name_some
 
 _NODE = "node "
-_NAMED_AT_MOST = 10  # resources that one issue names before it only counts the rest
 
 
 class Bill(NamedTuple):
@@ -159,7 +159,7 @@ def _charged_but_not_listed(reading: Reading, resources: tuple[str, ...], *, are
     return Issue(
         IssueKind.RESOURCE_WITHOUT_ASSET,
         "the source charges for what it does not list as an asset; it enters the bill at the amount charged: "
-        + _some_of(resources)
+        + name_some(resources)
         + (same if are_all_unlisted else ""),
         source=reading.source,
         window=reading.window,
@@ -211,8 +211,3 @@ def _has_unpriced_nodes(allocations: Sequence[Allocation], nodes: Sequence[Asset
     """Whether rows are charged for a node that is listed and costs nothing."""
     unpriced = {name for asset in nodes if not any(asset.costs) for name in asset.names}
     return bool(unpriced) and any(row.node in unpriced and (row.costs.cpu or row.costs.ram) for row in allocations)
-
-
-def _some_of(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED_AT_MOST
-    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

@@ -15,7 +15,7 @@ from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.balancers import correct_balancers, differing_balancers
 from kubetally.domain.bill import Bill, bill_side
 from kubetally.domain.component import NO_CLASSES, Component, Costs, NetworkClasses
-from kubetally.domain.difference import unexplained
+from kubetally.domain.difference import difference_rows
 from kubetally.domain.errors import BalanceError
 from kubetally.domain.evidence.days_around import DayFacts
 from kubetally.domain.issues import Issue, IssueKind
@@ -113,7 +113,10 @@ def book(reading: Reading) -> Booking:
         Row(Kind.OVERHEAD, costs=use.overhead.plus(overhead), network_classes=classes),
     ]
     booked = Costs.sum([use.workload, *(line.costs for line in lines)])
-    lines += unexplained(bill, bill.costs.minus(booked), use, allocations, reading.missing)
+    difference = bill.costs.minus(booked)
+    lines += difference_rows(
+        bill, difference, use, allocations, missing=reading.missing, figure_rounding=reading.figure_rounding
+    )
     rows = (*use.containers, *(line for line in lines if any(line.costs) or any(line.hours)))
     if Costs.sum(row.costs for row in rows) != bill.costs:
         raise PartsDoNotAddUp(reading.window, Costs.sum(row.costs for row in rows), bill.costs)

@@ -11,29 +11,34 @@ from kubetally.domain.money import split
 from kubetally.domain.row import Cause, Row
 from kubetally.domain.use import Use
 
-# A source prints five decimals: each of its figures may be half of the fifth away from what it computed.
-_ROUNDING_OF_ONE_FIGURE = 5
+_Amounts = list[tuple[Cause, int]]
 NODE_COMPONENTS = (Component.CPU, Component.RAM, Component.GPU)  # the first three
 
 
-def unexplained(
-    bill: Bill, difference: Costs, use: Use, allocations: Sequence[Allocation], missing: frozenset[Component]
+def difference_rows(
+    bill: Bill,
+    difference: Costs,
+    use: Use,
+    allocations: Sequence[Allocation],
+    *,
+    missing: frozenset[Component],
+    figure_rounding: int,
 ) -> list[Row]:
     """A row for each cause of what the bill has beyond the use, or lacks (B3); together they are the difference.
 
-    `missing`: components of which the source could not compute a figure.
+    missing: components of which the source could not compute a figure. figure_rounding: of each of its figures.
     """
     causes: dict[Cause, dict[Component, int]] = defaultdict(dict)
     for component, figures in zip(Component, _figures(bill.assets, allocations), strict=True):
-        rounding = _ROUNDING_OF_ONE_FIGURE * figures
+        rounding = figure_rounding * figures
         rest = difference.of(component)
         named = _below_zero(rest, component, bill, use)
         left = rest - sum(amount for _, amount in named)
         if abs(left) > rounding and component not in missing:  # a figure that is missing would pass for another cause
             if component is Component.LOAD_BALANCER:
-                named += _balancer_causes(bill.assets, allocations)
+                named += _balancer_causes(bill.assets, allocations, figure_rounding)
             elif component is Component.PV:
-                named += _volume_causes(bill.assets, allocations)
+                named += _volume_causes(bill.assets, allocations, figure_rounding)
             elif component is Component.NETWORK:
                 named.append((Cause.NETWORK_ASSET_DIFFERS, left))
         for cause, amount in named:
@@ -46,7 +51,7 @@ def unexplained(
     return [Row(Kind.UNEXPLAINED, cause, costs=Costs.from_mapping(causes[cause])) for cause in Cause if cause in causes]
 
 
-def _below_zero(rest: int, component: Component, bill: Bill, use: Use) -> list[tuple[Cause, int]]:
+def _below_zero(rest: int, component: Component, bill: Bill, use: Use) -> _Amounts:
     """What idle and rows were below zero, by cause; never more than is left, or two causes would cancel out."""
     over_commit = Cause.OVER_COMMIT
     if component in NODE_COMPONENTS and bill.has_unlisted_nodes:
@@ -91,14 +96,14 @@ def _figures(assets: Sequence[Asset], allocations: Sequence[Allocation]) -> list
     return [max(count, on_nodes) if i < len(NODE_COMPONENTS) else count for i, count in enumerate(counts)]
 
 
-def _balancer_causes(assets: Sequence[Asset], allocations: Sequence[Allocation]) -> list[tuple[Cause, int]]:
-    """Balancer by balancer, what was paid beyond what was charged, and the other way round."""
-    paid = Counter[str]()
+def _balancer_causes(assets: Sequence[Asset], allocations: Sequence[Allocation], figure_rounding: int) -> _Amounts:
+    """Balancer by balancer, what was billed beyond what was charged, and the other way round."""
+    billed = Counter[str]()
     for asset in assets:
         if asset.type is AssetType.LOAD_BALANCER:
-            paid[asset.name] += asset.costs.load_balancer
+            billed[asset.name] += asset.costs.load_balancer
     by_service: dict[str, list[str]] = defaultdict(list)
-    for name in paid:
+    for name in billed:
         by_service[name.rpartition("/")[2]].append(name)
     charged = _Charged()
     for row in allocations:
@@ -108,25 +113,29 @@ def _balancer_causes(assets: Sequence[Asset], allocations: Sequence[Allocation])
         elif row.costs.load_balancer:
             # An unmounted row only tells the services' bare names: its amount falls on those in proportion.
             names = sorted(name for service in set(row.services) for name in by_service[service.rpartition("/")[2]])
-            if any(paid[name] > 0 for name in names):
-                parts = split(row.costs.load_balancer, [paid[name] for name in names])
+            if any(billed[name] > 0 for name in names):
+                parts = split(row.costs.load_balancer, [billed[name] for name in names])
                 for name, part in zip(names, parts, strict=True):
                     charged.add(name, part)
-    return _above_and_below(paid, charged, Cause.BALANCER_BOOKED_IN_PART, Cause.BALANCER_CHARGED_TWICE)
+    return _above_and_below(
+        billed, charged, figure_rounding, Cause.BALANCER_BOOKED_IN_PART, Cause.BALANCER_CHARGED_TWICE
+    )
 
 
-def _volume_causes(assets: Sequence[Asset], allocations: Sequence[Allocation]) -> list[tuple[Cause, int]]:
-    """Disk by disk, what was paid beyond what was charged for its volume, and the other way round."""
-    paid, disk_of = Counter[str](), {}
+def _volume_causes(assets: Sequence[Asset], allocations: Sequence[Allocation], figure_rounding: int) -> _Amounts:
+    """Disk by disk, what was billed beyond what was charged for its volume, and the other way round."""
+    billed, disk_of = Counter[str](), {}
     for asset in assets:
         if asset.type is AssetType.DISK and asset.costs.pv:
-            paid[asset.name] += asset.costs.pv
+            billed[asset.name] += asset.costs.pv
             disk_of.update(dict.fromkeys(asset.names, asset.name))
     charged = _Charged()
     for piece in (piece for row in allocations for piece in row.volumes):
         if piece.resource in disk_of:
             charged.add(disk_of[piece.resource], piece.cost)
-    return _above_and_below(paid, charged, Cause.VOLUME_BOOKED_IN_PART, Cause.VOLUME_CHARGED_BEYOND_ITS_DISK)
+    return _above_and_below(
+        billed, charged, figure_rounding, Cause.VOLUME_BOOKED_IN_PART, Cause.VOLUME_CHARGED_BEYOND_ITS_DISK
+    )
 
 
 class _Charged:
@@ -142,12 +151,14 @@ class _Charged:
         self.figures[resource] += 1
 
 
-def _above_and_below(paid: Counter[str], charged: _Charged, in_part: Cause, beyond: Cause) -> list[tuple[Cause, int]]:
-    """What was paid beyond what was charged, and the other way round, where rounding can't have made it."""
+def _above_and_below(
+    billed: Counter[str], charged: _Charged, figure_rounding: int, in_part: Cause, beyond: Cause
+) -> _Amounts:
+    """What was billed beyond what was charged, and the other way round, where rounding can't have made it."""
     differences = [
         difference
-        for name in paid
-        if abs(difference := paid[name] - charged.costs[name]) > _ROUNDING_OF_ONE_FIGURE * (charged.figures[name] + 1)
+        for name in billed
+        if abs(difference := billed[name] - charged.costs[name]) > figure_rounding * (charged.figures[name] + 1)
     ]
     return [
         (in_part, sum(amount for amount in differences if amount > 0)),

@@ -19,14 +19,15 @@ class Reading:
     """The rows of one cluster for `window`, and its assets.
 
     `covered`: the spans, inside the window, that the source answered for; none where it holds no data.
-    `assets`:  None where the source gave none for this window (it failed, has no such answer, or gave another
-               window's): then there is no bill to audit against.
+    `assets`:  None where the source returned none for this window (it failed, has no such answer, or returned another
+               window's): then there are no assets to make the bill of.
     `missing`: components of which the source could not compute a figure.
+    `figure_rounding`: how far each figure may be from what the source computed, in micros.
     `has_machine_twice`: whether the source took one machine for two, which its idle cost then counts twice.
-    `other_assets`: assets of a type that we do not know, which stay outside of the bill.
-    `currency`: the one the account states or the source does. `currency_origin`: who says so; None where not known.
-    `infrastructure`: what a server of metrics measured of what the source leaves out, in the same currency; None where
-               none is configured, or it failed.
+    `other_assets`: assets of an unknown type, which stay out of the bill.
+    `currency`: the one the account states or the source does. `currency_origin`: who states it; None where not known.
+    `infrastructure`: what Prometheus measured of what the source leaves out, in the same currency; None where no
+               Prometheus is configured, or it failed.
     """
 
     window: Window
@@ -42,6 +43,7 @@ class Reading:
     collected_at: datetime | None = None
     infrastructure: Infrastructure | None = None
     currency_origin: CurrencyOrigin | None = None
+    figure_rounding: int = 0
 
     def within(self, window: Window) -> "Reading":
         """The share of it that falls into `window`, prorated by time; adjacent shares add up to the whole exactly."""

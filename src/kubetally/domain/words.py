@@ -1,6 +1,6 @@
-"""Components, windows and hours as they stand in messages."""
+"""Components, windows, hours and names as they stand in messages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kubetally.domain.component import Component
 from kubetally.domain.window import Window
@@ -35,3 +35,9 @@ def window_words(window: Window) -> str:
 def hours_words(hours: float) -> str:
     """`1 hour`, `24 hours`, `0.5 hours`."""
     return f"{hours:g} hour{'' if hours == 1 else 's'}"
+
+
+def name_some(names: Sequence[str], at_most: int = 10, what: str = "") -> str:
+    """The first of several names, and how many more there are: `a, b and 3 more nodes`, where `what` is nodes."""
+    more = len(names) - at_most
+    return ", ".join(names[:at_most]) + (f" and {more} more {what}".rstrip() if more > 0 else "")

@@ -66,6 +66,7 @@ def reading(text: str, *, without_assets: bool = False) -> Reading:
         currency="USD",
         source=SOURCE,
         infrastructure=measured(text),
+        figure_rounding=5,
     )
 
 
@@ -353,6 +354,7 @@ def readings(draw: st.DrawFn) -> Reading:
         currency="USD",
         source=SOURCE,
         infrastructure=draw(st.one_of(st.none(), infrastructures())),
+        figure_rounding=5,
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubetally.domain.asset import node_costs
+from kubetally.domain.asset import node_costs, node_parts
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.money import to_micros
 from tests.unit.domain.clusters import micros
@@ -71,3 +71,14 @@ def test_each_part_is_scaled_by_total_over_total_minus_adjustment(
         scale = total / (total - adjustment)
         for part, price in zip((costs.cpu, costs.ram, costs.gpu), before, strict=True):
             assert part == pytest.approx(price * scale * 1e6, rel=1e-9, abs=2)
+
+
+def test_single_unknown_part_of_a_node_is_what_the_total_leaves() -> None:
+    parts = node_parts(2.0, None, 0.5, discount=0.25, adjustment=-1.0, total=4.0)
+    assert parts == (2.0, pytest.approx(4.0), 0.5)  # (4 + 1 - 2 * 0.75 - 0.5) / 0.75
+    assert node_parts(2.0, None, 0.0, discount=0.0, adjustment=0.0, total=1.0) == (2.0, 0.0, 0.0)
+
+
+def test_several_unknown_parts_of_a_node_stay_unknown() -> None:
+    assert node_parts(None, None, 0.5, discount=0.0, adjustment=0.0, total=4.0) == (None, None, 0.5)
+    assert node_parts(None, 1.0, 0.5, discount=0.0, adjustment=0.0, total=None) == (None, 1.0, 0.5)

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from kubetally.domain.booking import book
+from kubetally.domain.cluster_choice import ClusterNotThere
 from kubetally.domain.component import Component
+from kubetally.domain.errors import RequestError
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.window import Window, parse_instant
 from kubetally.ledger.costs.live import DeadlinePassed
@@ -22,13 +24,11 @@ from kubetally.sources.faults import (
     SourceFailed,
     SourceRefused,
     SourceTimeout,
+    SourceUnavailable,
     Waiting,
 )
 from kubetally.sources.opencost.client import CostModelClient
 from kubetally.sources.opencost.interpret import (
-    ClusterNotThere,
-    CurrencyDiffers,
-    SeveralClusters,
     SourceAnswers,
     SourceQuestion,
     interpret,
@@ -36,6 +36,7 @@ from kubetally.sources.opencost.interpret import (
 )
 from kubetally.sources.opencost.source import CostModelSource
 from kubetally.sources.transport import Transport
+from tests.errors import raises_code
 from tests.recordings import DAYS, Recording
 
 URL = "http://source"
@@ -121,7 +122,7 @@ def test_question_holds_what_the_account_states() -> None:
     configured = replace(recorded(), configs={"currencyCode": "EUR"})
     assert interpret(configured, QUESTION).currency == "EUR"
     assert interpret(recorded(), replace(QUESTION, currency="CHF")).currency == "CHF"
-    with pytest.raises(CurrencyDiffers):
+    with raises_code("currency_differs"):
         interpret(configured, replace(QUESTION, currency="USD"))
     with pytest.raises(ClusterNotThere):
         interpret(recorded(), replace(QUESTION, cluster_id="another"))
@@ -146,9 +147,9 @@ def test_answers_keep_their_figures_in_another_process() -> None:
         SourceRefused(URL, 404, None, b"no"),
         SourceTimeout(URL, Waiting.READ, 30.0),
         AnswerNotUnderstood(URL, "answered with something", "<html>", said="words"),
-        SeveralClusters(URL, ["b", "a"]),
+        RequestError("several clusters", code="several_clusters"),
+        SourceUnavailable(URL, "why", code="source_unreachable"),
         ClusterNotThere(URL, "c", ["b", "a"]),
-        CurrencyDiffers(URL, "USD", "EUR"),
         DeadlinePassed(URL, 3.0, is_divisible=True),
         ClusterUnreadable("id", URL, SourceFailed(URL, 502, None)),
     ],

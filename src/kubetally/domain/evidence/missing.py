@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from kubetally.domain.window import Window
+from kubetally.domain.words import name_some
 
 TOLERANCE = timedelta(minutes=15)
 """What may be missing of a day without a word: a source begins a day up to two samples late."""
@@ -62,5 +63,4 @@ class Missing(NamedTuple):
 
 def some_nodes(names: Sequence[str]) -> str:
     """The first of several names, and how many more there are."""
-    more = len(names) - _NAMED_AT_MOST
-    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more nodes" if more > 0 else "")
+    return name_some(names, _NAMED_AT_MOST, "nodes")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from kubetally.domain.asset import Asset, AssetDetails, AssetType, Breakdown, node_costs
+from kubetally.domain.asset import Asset, AssetDetails, AssetType, Breakdown, node_costs, node_parts
 from kubetally.domain.component import Costs
 from kubetally.domain.money import to_micros
 from kubetally.domain.window import Window, covered_hours
@@ -110,17 +110,18 @@ def _asset(row: AssetRow, window: Window, notes: Notes) -> Asset:
 
 
 def _node_parts(row: AssetRow, notes: Notes) -> tuple[float, float, float]:
-    """List costs of CPU, RAM and GPU. One that is null is what the total leaves for it; of several it can't be told."""
-    parts = {"cpuCost": row.cpu_cost, "ramCost": row.ram_cost, "gpuCost": row.gpu_cost}
-    unknown = [key for key, cost in parts.items() if cost is None]
-    if len(unknown) == 1 and row.total_cost is not None:
-        keep = {"cpuCost": 1 - (row.discount or 0.0), "ramCost": 1 - (row.discount or 0.0), "gpuCost": 1.0}
-        known = sum(cost * keep[key] for key, cost in parts.items() if cost is not None)
-        rest = max(0.0, row.total_cost - (row.adjustment or 0.0) - known)
-        parts[unknown[0]] = rest / keep[unknown[0]] if keep[unknown[0]] else 0.0
-    elif unknown:
-        notes.null_figures.update(f"{key} of Node assets" for key in unknown)
-    return (parts["cpuCost"] or 0.0, parts["ramCost"] or 0.0, parts["gpuCost"] or 0.0)
+    """List costs of CPU, RAM and GPU; 0, with a note, where one is unknown."""
+    cpu, ram, gpu = node_parts(
+        row.cpu_cost,
+        row.ram_cost,
+        row.gpu_cost,
+        discount=row.discount or 0.0,
+        adjustment=row.adjustment or 0.0,
+        total=row.total_cost,
+    )
+    parts = {"cpuCost": cpu, "ramCost": ram, "gpuCost": gpu}
+    notes.null_figures.update(f"{key} of Node assets" for key, cost in parts.items() if cost is None)
+    return cpu or 0.0, ram or 0.0, gpu or 0.0
 
 
 def _other_asset(row: AssetRow, window: Window) -> Asset:

@@ -12,6 +12,8 @@ R = TypeVar("R", BookedRow, AssetRow)
 
 MOST = 10**18
 """Micros: what a ledger of six decimals holds; a figure from here on is no cost."""
+FIGURE_ROUNDING = 5
+"""Micros. The source prints five decimals: a figure may be half of the fifth away from what it computed."""
 EXACT_BELOW = 2.0**32
 """A cost below it can be multiplied by a million without leaving the grid of micros."""
 MOST_HOURS = 1e24

@@ -1,65 +1,32 @@
 """What the answers of an OpenCost or Kubecost say: pure functions of bytes, so that any process may call them."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from kubetally.domain.allocation import Allocation
 from kubetally.domain.asset import NO_ASSET_DETAILS, Asset
-from kubetally.domain.errors import RequestError, SourceError
+from kubetally.domain.cluster_choice import choose_cluster
+from kubetally.domain.currency import decide_currency
+from kubetally.domain.errors import SourceError
 from kubetally.domain.evidence.hours import SeenHour, seen_hours
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.machines import Matched, match_machines
 from kubetally.domain.money import DEFAULT_CURRENCY, CurrencyOrigin, to_decimal, to_shown
 from kubetally.domain.reading import Reading
 from kubetally.domain.window import Window
+from kubetally.domain.words import name_some
 from kubetally.sources.faults import Answer, printable
 from kubetally.sources.opencost.allocations import read_allocations
 from kubetally.sources.opencost.assets import are_of_one_span, read_assets
 from kubetally.sources.opencost.currency import read_currency
+from kubetally.sources.opencost.figures import FIGURE_ROUNDING
 from kubetally.sources.opencost.notes import Notes
 from kubetally.sources.opencost.wire import decode_assets, decode_booked, unknown_cost_keys
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
-_NAMED_AT_MOST = 10
-
-
-class SeveralClusters(RequestError):
-    """The source answers for several clusters, and none was chosen."""
-
-    code = "several_clusters"
-
-    def __init__(self, url: str, cluster_ids: Iterable[str]) -> None:
-        self.url, self.cluster_ids = url, tuple(sorted(cluster_ids))
-        super().__init__(
-            f"{url} answers for several clusters: choose one of {_some_of(self.cluster_ids)} with --cluster-id"
-        )
-
-
-class ClusterNotThere(SourceError):
-    """The source has rows, and none of the cluster that was chosen."""
-
-    code = "cluster_not_there"
-
-    def __init__(self, url: str, cluster_id: str, found: Iterable[str]) -> None:
-        self.url, self.cluster_id, self.found = url, cluster_id, tuple(sorted(found))
-        super().__init__(
-            f"{url} has nothing of cluster {cluster_id!r}, only of {_some_of(self.found)}: correct --cluster-id"
-        )
-
-
-class CurrencyDiffers(RequestError):
-    """The source counts in another currency than the account states."""
-
-    code = "currency_differs"
-
-    def __init__(self, url: str, stated: str, found: str) -> None:
-        self.url, self.stated, self.found = url, stated, found
-        super().__init__(
-            f"{url} counts in {found}, not in {stated} as stated; nothing is converted: state --currency {found}"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +67,8 @@ class SourceAnswers:
 def interpret(answers: SourceAnswers, question: SourceQuestion) -> Reading:
     """The rows and assets of the answers. It asks nobody and reads no clock: the same answers give the same reading.
 
-    Raises: SourceError, when the rows can't be read; SeveralClusters, ClusterNotThere, CurrencyDiffers. Assets that
-            can't be read are an issue: the rows alone still make a bill.
+    Raises: SourceError, when the rows can't be read or the cluster is not there; RequestError, for several clusters
+            or another currency. Assets that can't be read are an issue: the rows alone still make a bill.
     """
     return _Interpretation(question).reading(answers)
 
@@ -159,7 +126,7 @@ class _Interpretation:
                 Issue(IssueKind.NOT_A_NUMBER, "the source answered with NaN, which is no figure", self.url, window)
             )
         issues += self._clock_issue(answers.clock_difference)
-        currency, currency_origin = self._checked_currency(answers.configs)
+        currency, currency_origin = self._currency(answers.configs)
         return Reading(
             window=window,
             allocations=allocations,
@@ -169,6 +136,7 @@ class _Interpretation:
             source=self.url,
             issues=tuple(issues),
             missing=notes.missing,
+            figure_rounding=FIGURE_ROUNDING,
             other_assets=tuple(others),
             has_machine_twice=bool(matched.twins or matched.renamed),
             collected_at=answer.received_at,
@@ -193,50 +161,35 @@ class _Interpretation:
     def _of_one_cluster(
         self, rows: list[Allocation], assets: list[Asset] | None
     ) -> tuple[list[Allocation], list[Asset] | None]:
-        """What is of the chosen cluster, or of the only one where none was chosen (B7)."""
-        of_rows = {row.cluster_id for row in rows if row.cluster_id}
-        # The assets of a cluster that ran nothing would be a bill without rows, on another cluster's account.
-        found = of_rows | {asset.cluster_id for asset in assets or () if asset.cluster_id}
-        if self.cluster_id is None:
-            if len(found) > 1:
-                raise SeveralClusters(self.url, found)
-            return rows, assets
-        if of_rows and self.cluster_id not in of_rows:
-            raise ClusterNotThere(self.url, self.cluster_id, of_rows)
-        # What names no cluster is of the only one; of several it can't be told which.
-        mine = {self.cluster_id, None, ""} if len(found) <= 1 else {self.cluster_id}
-        homeless = [one for one in (*rows, *(assets or ())) if not one.cluster_id and any(one.costs)]
-        if homeless and len(found) > 1:
-            self.issues.append(
-                Issue(
-                    IssueKind.ROW_WITHOUT_CLUSTER,
-                    f"{len(homeless)} rows or assets that cost name no cluster and can't be given to one of several",
-                    self.url,
-                    self.window,
-                )
-            )
-        kept = None if assets is None else [asset for asset in assets if asset.cluster_id in mine]
-        return [row for row in rows if row.cluster_id in mine], kept
+        chosen = choose_cluster(rows, assets, self.cluster_id, self.url)
+        if chosen.homeless:
+            message = f"{chosen.homeless} rows or assets that cost name no cluster, and may be of any of several"
+            self.issues.append(Issue(IssueKind.ROW_WITHOUT_CLUSTER, message, self.url, self.window))
+        return chosen.rows, chosen.assets
 
-    def _checked_currency(self, configs: Mapping[str, Any] | SourceError | None) -> tuple[str, CurrencyOrigin]:
+    def _currency(self, configs: Mapping[str, Any] | SourceError | None) -> tuple[str, CurrencyOrigin]:
         ours, default = self.question.currency, self.question.default_currency
-        is_stated = ours or self.question.default_is_stated
-        unless_told = CurrencyOrigin.STATED if is_stated else CurrencyOrigin.ASSUMED
+        stated = None
         if isinstance(configs, SourceError):
-            message = f"which currency the source counts in is not known, {ours or default} is assumed: {configs}"
-            self.issues.append(Issue(IssueKind.SOURCE_WARNING, message, self.url, self.window, "currency"))
-            return ours or default, unless_told
-        stated = stated_currency(configs or {})
-        told = _text((configs or {}).get("currencyCode"))
-        if told and told.strip() and not stated:
-            instead = f"{ours} is used, as stated" if ours else f"{default} is assumed"
-            message = f"the source's currency {printable(told, 40)!r} is no code of three letters; {instead}"
-            self.issues.append(Issue(IssueKind.SOURCE_WARNING, message, self.url, self.window, "currency"))
-        if ours and stated and ours.upper() != stated:
-            raise CurrencyDiffers(self.url, ours, stated)
-        if stated:
-            return stated, CurrencyOrigin.SOURCE
-        return ours or default, unless_told
+            self._warn_of_currency(f"the currency of the source is unknown, {ours or default} is assumed: {configs}")
+        else:
+            stated = stated_currency(configs or {})
+            text = _text((configs or {}).get("currencyCode"))
+            if text and text.strip() and not stated:
+                instead = f"{ours} is used, as stated" if ours else f"{default} is assumed"
+                self._warn_of_currency(
+                    f"the source's currency {printable(text, 40)!r} is not a code of three letters; {instead}"
+                )
+        return decide_currency(
+            of_account=ours,
+            of_source=stated,
+            default=default,
+            default_is_stated=self.question.default_is_stated,
+            source=self.url,
+        )
+
+    def _warn_of_currency(self, message: str) -> None:
+        self.issues.append(Issue(IssueKind.SOURCE_WARNING, message, self.url, self.window, "currency"))
 
     def _other_assets(self, assets: Sequence[Asset]) -> list[Issue]:
         """One issue for each type that is not known."""
@@ -264,12 +217,12 @@ class _Interpretation:
                 for asset in matched.twins
             )
             message = (
-                f"the source lists the same thing twice over the same time; it counts once, without {_some_of(names)}"
+                f"the source lists the same thing twice over the same time; it counts once, without {name_some(names)}"
             )
             told.append(Issue(IssueKind.MACHINE_TWICE, message, self.url, self.window, facts={"assets": names}))
         if matched.renamed:
             names = tuple(f"{name} is {listed}" for name, listed in sorted(matched.renamed.items()))
-            message = f"the source's rows and assets name nodes differently; matched by provider id: {_some_of(names)}"
+            message = f"the source's rows and assets name nodes differently; matched by provider id: {name_some(names)}"
             told.append(Issue(IssueKind.MACHINE_TWICE, message, self.url, self.window, facts={"nodes": names}))
         return told
 
@@ -296,8 +249,3 @@ class _Interpretation:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
-
-
-def _some_of(names: tuple[str, ...]) -> str:
-    more = len(names) - _NAMED_AT_MOST
-    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

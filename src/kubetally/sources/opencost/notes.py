@@ -1,15 +1,15 @@
 """What is odd about an answer, counted while its rows are read."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from kubetally.domain.asset import Asset
 from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import Window
+from kubetally.domain.words import name_some
 
-_NAMED_AT_MOST = 5
 _COMPONENT_OF = {
     "cpuCost": Component.CPU,
     "ramCost": Component.RAM,
@@ -78,7 +78,7 @@ class Notes:
             figures = tuple(f"{figure} of {name}" for name, figure in self.huge.items())
             yield self._issue(
                 IssueKind.FIGURE_MISSING,
-                f"the source answered figures too large to be true, which count as unknown: {some_of(figures)}",
+                f"the source returned figures too large to be true; they count as unknown: {name_some(figures, 5)}",
                 figures=figures,
             )
         if self.negative:
@@ -86,7 +86,7 @@ class Notes:
             yield self._issue(
                 IssueKind.NEGATIVE_FIGURE,
                 f"{len(self.negative)} rows or assets have minutes, hours or costs below zero or beyond all measure: "
-                f"{some_of(tuple(self.negative))}. They count in no efficiency"
+                f"{name_some(tuple(self.negative), 5)}. They count in no efficiency"
                 + (f"; {amount / 1e6:.2f} of cost is part of the difference" if amount else ""),
                 rows=tuple(self.negative),
             )
@@ -126,8 +126,3 @@ class Notes:
 
     def _issue(self, kind: IssueKind, message: str, **facts: object) -> Issue:
         return Issue(kind, message, source=self.source, window=self.window, facts=facts)
-
-
-def some_of(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED_AT_MOST
-    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

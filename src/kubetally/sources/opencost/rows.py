@@ -6,6 +6,7 @@ Nothing is decided here about money: what a row cost is carried over, adjustment
 from kubetally.domain.allocation import Allocation, Kind, LoadBalancerCost, VolumeCost
 from kubetally.domain.component import NO_CLASSES, ZERO, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
+from kubetally.domain.external import assign_rest
 from kubetally.domain.money import MICROS, to_micros
 from kubetally.domain.window import Window
 from kubetally.sources.opencost.figures import (
@@ -42,7 +43,6 @@ _WORKLOAD = Kind.WORKLOAD
 _NAMELESS = frozenset({None, "", "__unallocated__"})
 _NOT_A_CONTAINER = "__unmounted__"  # a row that stands for the unmounted volumes of a namespace
 _NO_PROPERTIES = Properties()
-_TOTAL_TOLERANCE = 100  # micros: a total is rounded once, its parts one by one
 _ADJUSTED = ("cpuCost", "ramCost", "gpuCost", "pvCost", "loadBalancerCost", "networkCost")
 _NOT_ADJUSTED = (0.0,) * len(_ADJUSTED)
 _NOT_RATED = Hours(
@@ -70,9 +70,14 @@ def read_row(name: str, row: BookedRow, step: Window, step_hours: float, notes: 
     kind = kind_of(name, namespace)
     is_workload, life, below_zero = kind is _WORKLOAD, None, ZERO
     base, adjustments = _plain_costs(row), ZERO
+    is_plain = base is not None
     if base is None:
         row, base, adjustments = _any_costs(name, row, notes)
-    costs, total = _with_total(name, row, base if adjustments is ZERO else base.plus(adjustments), notes)
+    costs = base if adjustments is ZERO else base.plus(adjustments)
+    total = costs.total if row.total_cost is None else to_micros(row.total_cost)
+    costs, rest = assign_rest(costs, total, has_unknown_part=not is_plain and _lacks_a_cost(row))
+    if rest:
+        (notes.beyond_parts if rest > 0 else notes.below_parts)[name] = rest
     if is_workload:
         life = life_of(row.start, row.end, row.minutes, step)
         minutes, hours = _minutes_and_hours(row, about, step_hours, life, notes)
@@ -122,18 +127,6 @@ def read_row(name: str, row: BookedRow, step: Window, step_hours: float, notes: 
     return allocation, Allocation(
         Kind.UNEXPLAINED, step, cluster_id=about.cluster, costs=below_zero, total=below_zero.total, name=named
     )
-
-
-def _with_total(name: str, row: BookedRow, costs: Costs, notes: Notes) -> tuple[Costs, int]:
-    """The costs with what the total has beyond them, which is external, and the total."""
-    total = costs.total if row.total_cost is None else to_micros(row.total_cost)
-    beyond = total - costs.total
-    if beyond > _TOTAL_TOLERANCE and not _lacks_a_cost(row):
-        notes.beyond_parts[name] = beyond
-        return costs._replace(external=costs.external + beyond), total
-    if beyond < -_TOTAL_TOLERANCE:
-        notes.below_parts[name] = beyond
-    return costs, total
 
 
 def _minutes_and_hours(

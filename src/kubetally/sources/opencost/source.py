@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from kubetally.domain.cluster_choice import ClusterNotThere
 from kubetally.domain.cluster_costs import KUBECOST, OPENCOST
 from kubetally.domain.errors import SourceError
 from kubetally.domain.evidence.hours import SeenHour
@@ -19,7 +20,6 @@ from kubetally.sources.kubecost.savings import read_savings
 from kubetally.sources.kubecost.savings_items import drill_down, read_items
 from kubetally.sources.opencost.client import CostModelClient
 from kubetally.sources.opencost.interpret import (
-    ClusterNotThere,
     SourceAnswers,
     SourceQuestion,
     interpret,
@@ -102,8 +102,8 @@ class CostModelSource:
     async def read(self, window: Window) -> Reading:
         """What the source says of `window`: rows and assets, one question each, and its currency once.
 
-        Raises: SourceError, when the rows can't be had; SeveralClusters, CurrencyDiffers. Assets that can't be had
-                are an issue: the rows alone still make a bill.
+        Raises: SourceError, when there are no rows; RequestError, for several clusters or another currency. Assets
+                that can't be read are an issue: the rows alone still make a bill.
         """
         answers, question = await self.fetch(window), self._question(window)
         if self._folder is not None:

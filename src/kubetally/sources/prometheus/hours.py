@@ -1,17 +1,16 @@
-"""From the series that `queries` ask for to measured hours.
+"""From the series that `queries` ask for to the samples of each hour.
 
-A price of an hour is the average of its samples; exporters of one job follow on one another or share the work, and
-their samples count together; several jobs that show one thing are averaged, so that it counts once.
+A price of an hour is the average of its samples. Exporters of one job follow on one another or share the work, and
+their samples count together. What accrues of them is decided in `domain.accrual`.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from kubetally.domain.component import NetworkClasses
+from kubetally.domain.accrual import HourSamples, PricedPart, average
 from kubetally.domain.errors import SourceError
-from kubetally.domain.infrastructure import BYTES_PER_GIB, BalancerHour, MeasuredHour, NetworkBytes
-from kubetally.domain.money import to_micros
+from kubetally.domain.infrastructure import NetworkBytes
 from kubetally.domain.window import Window
 from kubetally.sources.faults import printable
 from kubetally.sources.prometheus.client import Series
@@ -192,39 +191,32 @@ def class_of(labels: Mapping[str, str]) -> str:
     return "zone" if region == "true" else "region" if region == "false" else UNKNOWN
 
 
-def measured_hour(span: Window, samples: Samples) -> MeasuredHour | None:
-    """The hour in micros; None where nothing of it was measured."""
-    fee = _average(samples.fee)
-    balancers = tuple(_balancers(samples))
-    if fee is None and not balancers and not samples.sent:
-        return None
-    hour = MeasuredHour(
+def samples_of_hour(span: Window, samples: Samples) -> HourSamples:
+    """What accrues in the hour, by the prices of each job and the part of its scrapes in which it saw a balancer."""
+    balancers = {
+        (f"{namespace}/{service}", address): [
+            PricedPart(price, min(1.0, of_job.samples / _scrapes(samples.scrapes[job])))
+            for job, of_job in of_jobs.items()
+            if (price := of_job.average) is not None
+        ]
+        for (namespace, service, address), of_jobs in samples.balancers.items()
+    }
+    return HourSamples(
         span,
-        None if fee is None else to_micros(fee),
-        None,
-        _network(samples),
-        _bytes(samples),
+        _prices(samples.fee),
         balancers,
+        _bytes(samples),
+        samples.sent.get(UNKNOWN, 0.0),
+        {name: _prices(of_jobs) for name, of_jobs in samples.prices.items()},
     )
-    return hour._replace(load_balancer=sum(hour.balancer_costs().values())) if balancers else hour
+
+
+def _prices(of_jobs: _ByJob) -> list[float]:
+    return [price for of_job in of_jobs.values() if (price := of_job.average) is not None]
 
 
 def _average(of_jobs: _ByJob) -> float | None:
-    averages = [average for price in of_jobs.values() if (average := price.average) is not None]
-    return sum(averages) / len(averages) if averages else None
-
-
-def _balancers(samples: Samples) -> Iterator[BalancerHour]:
-    """Each balancer at each address, for the part of the hour's scrapes in which the jobs that know it saw it."""
-    for (namespace, service, address), of_jobs in samples.balancers.items():
-        seen = [
-            (average, min(1.0, price.samples / _scrapes(samples.scrapes[job])))
-            for job, price in of_jobs.items()
-            if (average := price.average) is not None
-        ]
-        if seen:
-            cost = to_micros(sum(average * part for average, part in seen) / len(seen))
-            yield BalancerHour(f"{namespace}/{service}", address, cost, sum(part for _, part in seen) / len(seen))
+    return average(_prices(of_jobs))
 
 
 def _scrapes(counts: Mapping[tuple[Key, str], float]) -> float:
@@ -243,16 +235,3 @@ def _bytes(samples: Samples) -> NetworkBytes | None:
         return None
     # Whole bytes: a server adds up in another order each time, which moves the last digits of a float.
     return NetworkBytes(*(float(round(samples.sent.get(name, 0.0))) for name in NetworkBytes._fields))
-
-
-def _network(samples: Samples) -> NetworkClasses | None:
-    """Micros of each class that has a price; None where there is traffic and none of it has one."""
-    sent = _bytes(samples)
-    if sent is None:
-        return None
-    prices = [_average(samples.prices.get(name, {})) for name in NetworkBytes._fields]
-    with_bytes = [price for price, amount in zip(prices, sent, strict=True) if amount]
-    if (with_bytes and all(price is None for price in with_bytes)) or (samples.sent.get(UNKNOWN) and not with_bytes):
-        return None
-    amounts = zip(sent, prices, strict=True)
-    return NetworkClasses(*(to_micros(amount / BYTES_PER_GIB * (price or 0.0)) for amount, price in amounts))

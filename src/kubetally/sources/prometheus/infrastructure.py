@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from kubetally.domain.accrual import accrue_hour
 from kubetally.domain.component import Component
 from kubetally.domain.errors import RequestError, SourceError
 from kubetally.domain.infrastructure import BYTES_PER_GIB, Infrastructure, MeasuredHour, clock_hours
@@ -21,8 +22,8 @@ from kubetally.sources.prometheus.hours import (
     Samples,
     best_labelled,
     clusters_by_other_labels,
-    measured_hour,
     samples_of,
+    samples_of_hour,
     see_that_all_were_asked,
 )
 from kubetally.sources.prometheus.presence import Presence, PresenceReader
@@ -138,7 +139,8 @@ class PrometheusInfrastructure:
             of_once = self._samples(self._ours([answer]))
             for end in map(to_unix, ends):
                 samples[end].sent = of_once[end].sent
-        hours = [hour for span in spans if (hour := measured_hour(span, samples[to_unix(span.end)])) is not None]
+        accrued = (accrue_hour(samples_of_hour(span, samples[to_unix(span.end)])) for span in spans)
+        hours = [hour for hour in accrued if hour is not None]
         presence, usage, unknown = evidence_task.result()
         found.extend((*presence.answers, *usage.answers))
         issues = [*_warnings(found, self.url, window), *unknown, *_lacks(hours, samples, self.url, window)]

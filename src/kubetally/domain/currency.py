@@ -1,0 +1,23 @@
+"""One currency per account-day (B7)."""
+
+from kubetally.domain.errors import RequestError
+from kubetally.domain.money import CurrencyOrigin
+
+
+def decide_currency(
+    *, of_account: str | None, of_source: str | None, default: str, default_is_stated: bool, source: str
+) -> tuple[str, CurrencyOrigin]:
+    """The currency of a day's amounts, and who states it: the source, else the account, else the default.
+
+    Nothing is converted. Raises: RequestError, where account and source state different ones.
+    """
+    if of_account and of_source and of_account.upper() != of_source:
+        raise RequestError(
+            f"{source} counts in {of_source}, the account in {of_account}; amounts are not converted: state --currency "
+            f"{of_source}",
+            code="currency_differs",
+        )
+    if of_source:
+        return of_source, CurrencyOrigin.SOURCE
+    is_stated = of_account or default_is_stated
+    return of_account or default, CurrencyOrigin.STATED if is_stated else CurrencyOrigin.ASSUMED
