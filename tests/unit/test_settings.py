@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from kubetally.domain.errors import RequestError
 from kubetally.settings import InvalidSetting, Settings, unknown_variables, variable
-from kubetally.wiring.access import InvalidHeaders, UnreadableToken, access_of
+from kubetally.wiring.access import access_of
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 URL = "http://localhost:9003"
@@ -109,7 +110,7 @@ def test_a_token_file_that_can_not_be_read_is_named(tmp_path: Path, content: byt
     file = tmp_path / "token"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(UnreadableToken, match=re.escape(str(file))):
+    with pytest.raises(RequestError, match=re.escape(str(file))):
         headers_sent({"KUBETALLY_SOURCE_TOKEN_FILE": str(file)})
 
 
@@ -121,7 +122,7 @@ def test_headers_stand_between_semicolons_or_on_lines(text: str) -> None:
 
 @pytest.mark.parametrize("text", [SECRET, f": {SECRET}"])
 def test_a_header_without_name_is_refused_without_its_value(text: str) -> None:
-    with pytest.raises(InvalidHeaders) as refused:
+    with pytest.raises(RequestError) as refused:
         headers_sent({"KUBETALLY_SOURCE_HEADERS": text})
     assert SECRET not in str(refused.value)
 

@@ -128,9 +128,9 @@ def named(
             found += load_clusters(accounts, settings)
         except AccountNotFound as error:
             if _is_host_and_port(error.name):
-                from kubetally.wiring.access import checked_url
+                from kubetally.wiring.access import check_url
 
-                checked_url(error.name)  # says that a URL begins with http://
+                check_url(error.name)  # says that a URL begins with http://
             raise
     if not (found or urls or contexts) and settings.kubecost_api_url:
         urls = [settings.kubecost_api_url]
@@ -165,18 +165,18 @@ def _unremembered(
     quiet: bool,
 ) -> "list[AnyCluster]":
     """The clusters of URLs and contexts, each address once, however it is written."""
-    from kubetally.wiring.access import checked_url
+    from kubetally.wiring.access import check_url
     from kubetally.wiring.cluster import Cluster
 
     places: dict[str, str] = {}
     for url in urls:
-        places.setdefault(checked_url(url), url)
+        places.setdefault(check_url(url), url)
     named_contexts = dict.fromkeys(contexts)
     is_one = len(places) + len(named_contexts) == 1
     metrics = _metrics_of(said, settings, is_one, beside_accounts, quiet)
     own = Said(said.cluster_id, said.currency, metrics, said.tenant)
     if own.prometheus_url is not None:
-        checked_url(own.prometheus_url, "the URL of --prometheus-url" if said.prometheus_url else "the Prometheus URL")
+        check_url(own.prometheus_url, "the URL of --prometheus-url" if said.prometheus_url else "the Prometheus URL")
     elif own.tenant is not None and not contexts:  # a context may have a Prometheus of its own
         raise TenantWithoutPrometheus
     about = {one.name: getattr(own, one.name) for one in fields(own)}

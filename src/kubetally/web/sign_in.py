@@ -50,6 +50,11 @@ class LinkSigner:
         return _signed(self._key, _milliseconds(now))
 
 
+def sign_in_link(url: str, secret: str, now: datetime) -> str:
+    """A new link that signs a browser in at the service at `url`, once."""
+    return f"{url.rstrip('/')}{SIGN_IN}?token={LinkSigner(secret).token(now)}"
+
+
 class SignIn:
     """Exchanges each link once for a cookie, and knows its cookies again. It is in no repr.
 

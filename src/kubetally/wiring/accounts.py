@@ -17,7 +17,7 @@ from kubetally.sources.account_access import update_access
 from kubetally.sources.faults import SourceTimeout
 from kubetally.sources.opencost.source import CostModelSource
 from kubetally.store.reach import is_there
-from kubetally.wiring.access import shown_url
+from kubetally.wiring.access import mask_url
 from kubetally.wiring.cluster import AccountCluster
 from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.limits import MAX_WAIT_SECONDS, check_address
@@ -74,7 +74,7 @@ class SourcesOfAccounts:
             async with open_source(cluster, _quick(self.settings, MAX_WAIT_SECONDS)) as source:
                 yield _Source(source)
         except SourceTimeout as error:  # its own message names settings that do not matter here
-            place = shown_url(account.kubecost_url or error.url)
+            place = mask_url(account.kubecost_url or error.url)
             raise SourceError(f"{place} did not answer within {error.seconds:g} s", code=error.code) from error
 
     async def cluster_id(self, account: Account, accounts: Sequence[Account]) -> str | None:

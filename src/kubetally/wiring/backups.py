@@ -1,7 +1,6 @@
 """Backing up, verifying, restoring, checking and repairing what the settings' database and lake hold."""
 
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 
 from kubetally.ledger.backup.restore import Restored, restore_backup
@@ -14,7 +13,7 @@ from kubetally.store.backup.reading import open_backup, unpack_lake
 from kubetally.store.backup.writing import TarBackups
 from kubetally.tasks import run_on_uvloop as run
 from kubetally.wiring.collect import with_collector
-from kubetally.wiring.lake import open_lake_files
+from kubetally.wiring.lake import lake_location
 from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.store import database_url
 
@@ -53,4 +52,4 @@ def repair(settings: Settings, backup: Path | None) -> tuple[list[RepairedLog], 
 
 
 def _backups(settings: Settings) -> TarBackups:
-    return TarBackups(database_url(settings), partial(open_lake_files, settings))
+    return TarBackups(database_url(settings), lake_location(settings).open_files)

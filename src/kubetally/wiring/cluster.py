@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from kubetally.domain.account import Account
 from kubetally.domain.cluster_costs import SourceIdentity
 from kubetally.domain.money import DEFAULT_CURRENCY
-from kubetally.wiring.access import shown_url
+from kubetally.wiring.access import mask_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def place_of(cluster: AnyCluster) -> str:
         case Cluster(url, context=context, name=name):
             pass
     if url:
-        return shown_url(url)
+        return mask_url(url)
     return f"context {context}" if context else f"account {name}"
 
 

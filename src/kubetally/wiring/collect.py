@@ -28,7 +28,7 @@ from kubetally.ledger.stores import Ledger
 from kubetally.settings import Settings
 from kubetally.tasks import run_on_uvloop, usable_cores
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.lake import open_lake
+from kubetally.wiring.lake import lake_location
 from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.opener import Opener
 
@@ -52,7 +52,7 @@ class SettingsReaderBuilder:
     def build(self, read_snapshot: ReadSnapshot) -> ReaderParts:
         """See `ReaderBuilder.build`."""
         reader = _new_reader(Opener(read_snapshot, self.settings), self.settings, self.clock)
-        return ReaderParts(reader, open_lake(self.settings).pack)
+        return ReaderParts(reader, lake_location(self.settings).open().pack)
 
 
 def collect_once(

@@ -1,71 +1,49 @@
-"""The settings of the environment, checked as far as can be without the network."""
+"""The settings of the environment, checked as far as possible without the network."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 from kubetally.domain.errors import RequestError
 from kubetally.settings import Settings
 from kubetally.sources.access import Access, InvalidCredential, InvalidSourceUrl
+from kubetally.sources.access_settings import parse_headers
 from kubetally.store.reach import is_there
-from kubetally.wiring.access import checked_url, headers_of
 
-_NOWHERE = "http://nowhere"
+_ANY_URL = "http://nowhere"
 
 
-class UnusableSetting(RequestError):
-    """A variable, or the option for it, holds what can't be used; `why` shows nothing of it that may be secret."""
-
-    code = "unusable_setting"
-
-    def __init__(self, name: str, why: str) -> None:
-        self.name, self.why = name, why
-        super().__init__(f"{name} can't be used: {why}; correct or unset it")
+def unusable_setting(name: str, why: str) -> RequestError:
+    """A variable, or the option for it, has a value that can't be used; `why` shows no secret part of it."""
+    return RequestError(f"{name} can't be used: {why}; correct or unset it", code="unusable_setting")
 
 
 def read_settings() -> Settings:
-    """The settings of the environment. Raises InvalidSetting, InvalidHeaders, UnusableSetting."""
-    return checked(Settings.read())
+    """The settings of the environment. Raises RequestError."""
+    return check_settings(Settings.read())
 
 
-def checked(settings: Settings) -> Settings:
-    """The same settings, whose folder is one and whose URLs, tokens and headers can be sent.
-
-    Raises: InvalidHeaders, UnusableSetting.
-    """
-    urls = {"KUBECOST_API_URL": settings.kubecost_api_url, "KUBETALLY_PROMETHEUS_URL": settings.prometheus_url}
-    tokens = {
-        "KUBETALLY_SOURCE_TOKEN": settings.source_token,
-        "KUBETALLY_PROMETHEUS_TOKEN": settings.prometheus_token,
-    }
-    headers = {
-        "KUBETALLY_SOURCE_HEADERS": settings.source_headers,
-        "KUBETALLY_PROMETHEUS_HEADERS": settings.prometheus_headers,
-    }
+def check_settings(settings: Settings) -> Settings:
+    """The same settings, once the home is a folder and URLs, tokens and headers can be sent. Raises RequestError."""
     try:
         home = settings.home_folder
     except RuntimeError as error:
-        raise UnusableSetting("KUBETALLY_HOME", f"{settings.home!r} is of a user that is not there") from error
+        raise unusable_setting("KUBETALLY_HOME", f"{settings.home!r} is of a user that does not exist") from error
     if os.path.lexists(home) and not (is_there(home) and home.is_dir()):
-        raise UnusableSetting("KUBETALLY_HOME", f"{str(home)!r} is no folder")
-    for name, url in urls.items():
-        with _named(name):
-            checked_url(url or _NOWHERE)
-    for name, token in tokens.items():
-        with _named(name):
-            Access.parse(_NOWHERE, token=token)
-    for name, text in headers.items():
-        with _named(name):
-            Access.parse(_NOWHERE, headers=headers_of(name, text))
+        raise unusable_setting("KUBETALLY_HOME", f"{str(home)!r} is not a folder")
+    headers = ("KUBETALLY_SOURCE_HEADERS", "KUBETALLY_PROMETHEUS_HEADERS")
+    values: Mapping[str, Callable[[], Access]] = {
+        "KUBECOST_API_URL": lambda: Access.parse(settings.kubecost_api_url or _ANY_URL),
+        "KUBETALLY_PROMETHEUS_URL": lambda: Access.parse(settings.prometheus_url or _ANY_URL),
+        "KUBETALLY_SOURCE_TOKEN": lambda: Access.parse(_ANY_URL, token=settings.source_token),
+        "KUBETALLY_PROMETHEUS_TOKEN": lambda: Access.parse(_ANY_URL, token=settings.prometheus_token),
+        headers[0]: lambda: Access.parse(_ANY_URL, headers=parse_headers(headers[0], settings.source_headers)),
+        headers[1]: lambda: Access.parse(_ANY_URL, headers=parse_headers(headers[1], settings.prometheus_headers)),
+    }
+    for name, parse in values.items():
+        try:
+            parse()
+        except InvalidSourceUrl as error:
+            raise unusable_setting(name, f"the URL {error.url!r} {error.why}") from error
+        except InvalidCredential as error:
+            raise unusable_setting(name, str(error)) from error
     return settings
-
-
-@contextmanager
-def _named(setting: str) -> Iterator[None]:
-    """What is wrong with a value, with the variable that holds it."""
-    try:
-        yield
-    except InvalidSourceUrl as error:
-        raise UnusableSetting(setting, f"the URL {error.url!r} {error.why}") from error
-    except InvalidCredential as error:
-        raise UnusableSetting(setting, str(error)) from error

@@ -9,8 +9,8 @@ from kubetally.ledger.stores import Ledger
 from kubetally.settings import Settings
 from kubetally.store.meta.metadata import open_meta
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.lake import LakeOfSettings
-from kubetally.wiring.store import database_url, open_keys, url_named
+from kubetally.wiring.lake import lake_location
+from kubetally.wiring.store import database_url, naming_setting, open_keys
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def open_ledger(
     answer_seconds: float | None = None,
     may_lock: bool = False,
 ) -> Iterator[Ledger]:
-    """What the settings' database and lake hold. Raises StoreError, UnusableSetting.
+    """What the settings' database and lake hold. Raises StoreError, RequestError.
 
     may_lock: missing keys are made, also where there are credentials that these do not decrypt.
     answer_seconds: timeout of the database once it is open; as long as writers wait if None.
@@ -29,7 +29,7 @@ def open_ledger(
     clock = clock or SystemClock()
     keys = open_keys(settings, may_lock=may_lock)
     with (
-        url_named("KUBETALLY_DATABASE_URL"),
+        naming_setting("KUBETALLY_DATABASE_URL"),
         open_meta(database_url(settings), keys, clock=clock, answer_seconds=answer_seconds) as meta,
     ):
         yield Ledger(
@@ -39,7 +39,7 @@ def open_ledger(
             meta.days,
             meta.log_files,
             meta.savings,
-            LakeOfSettings(settings),
+            lake_location(settings),
             meta.database,
             timedelta(days=settings.history_days),
             clock,

@@ -22,8 +22,8 @@ from kubetally.web.server import AddressNotFree, check_address, serve
 from kubetally.web.sign_in import SignIn
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.diagnosis import storage_check
-from kubetally.wiring.environment import UnusableSetting
-from kubetally.wiring.lake import shown_lake
+from kubetally.wiring.environment import unusable_setting
+from kubetally.wiring.lake import lake_location
 from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.opener import Opener
 from kubetally.wiring.secret import SecretInUse, link_of, secret_of
@@ -50,11 +50,11 @@ class Started:
 
 
 def trusted_proxies(settings: Settings) -> TrustedProxies:
-    """The reverse proxies of the settings. Raises UnusableSetting."""
+    """The reverse proxies of the settings. Raises RequestError."""
     try:
         return TrustedProxies.parse(settings.trusted_proxies)
     except ValueError as error:
-        raise UnusableSetting(
+        raise unusable_setting(
             "KUBETALLY_TRUSTED_PROXIES", f"{error}; give addresses or networks, with commas"
         ) from error
 
@@ -79,7 +79,7 @@ def run_service(
 
     collects: whether what is due is collected meanwhile, by a process beside this one.
 
-    Raises: AddressNotFree, StoreError, UnusableSetting, UnusableFile.
+    Raises: AddressNotFree, StoreError, RequestError, UnusableFile.
     """
     clock = clock or SystemClock()
     if not or_free_port:
@@ -123,7 +123,7 @@ def run_service(
         limits = ConnectionLimits(per_address=settings.connections_per_address)
 
         def listening(url: str) -> None:
-            started(Started(url, link_of(url, secret), secret, ledger.database, shown_lake(settings), known))
+            started(Started(url, link_of(url, secret), secret, ledger.database, lake_location(settings).shown, known))
 
         try:
             serve(app, host, port, listening=listening, limits=limits)

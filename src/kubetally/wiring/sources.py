@@ -27,7 +27,7 @@ from kubetally.sources.prometheus.promql import Selector
 from kubetally.sources.prometheus.source import PrometheusSource
 from kubetally.sources.transport import Transport
 from kubetally.tasks import Calculate, calculate_here
-from kubetally.wiring.access import access_of, checked_url, prometheus_access_of, shown_url
+from kubetally.wiring.access import access_of, check_url, mask_url, prometheus_access_of
 from kubetally.wiring.cluster import AccountCluster, AnyCluster, Cluster, name_of, place_of
 from kubetally.wiring.discoveries import Discoveries
 from kubetally.wiring.environment import read_settings
@@ -120,7 +120,7 @@ def _metrics_place(cluster: AnyCluster, settings: Settings) -> str:
     """Where a cluster's metrics should be, fit to be shown."""
     own = cluster.account.prometheus_url if isinstance(cluster, AccountCluster) else cluster.prometheus_url
     url = own or (settings.prometheus_url if isinstance(cluster, AccountCluster) else None)
-    return shown_url(url) if url else f"the server of metrics of {place_of(cluster)}"
+    return mask_url(url) if url else f"the server of metrics of {place_of(cluster)}"
 
 
 class MetricsServeOne(RequestError):
@@ -232,7 +232,7 @@ def metrics_server_of(account: Account, settings: Settings) -> tuple[str, str | 
         return None
     tenant = next((value for name, value in headers.items() if name.lower() == _TENANT_HEADER), None)
     with suppress(InvalidSourceUrl):  # which is told where it is asked
-        return checked_url(url), tenant
+        return check_url(url), tenant
     return url, tenant
 
 

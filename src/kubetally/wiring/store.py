@@ -1,77 +1,51 @@
-"""Where accounts are kept."""
+"""The database of the settings."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
-from kubetally.domain.errors import StoreError
-from kubetally.domain.window import Clock
 from kubetally.settings import Settings
-from kubetally.store.meta.accounts import SqlAccounts, accounts_with_credentials
+from kubetally.store.meta import keys
+from kubetally.store.meta.accounts import SqlAccounts
 from kubetally.store.meta.accounts import open_accounts as open_sql_accounts
 from kubetally.store.meta.engine import default_url
 from kubetally.store.meta.faults import InvalidDatabaseUrl
-from kubetally.store.meta.secrets import KeyRing, NoKeys, WrongKey
+from kubetally.store.meta.secrets import KeyRing
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.environment import UnusableSetting
+from kubetally.wiring.environment import unusable_setting
 
 
-def open_keys(settings: Settings, *, may_lock: bool = False) -> KeyRing:
-    """The keys of the settings, which are made where there are none.
-
-    may_lock: also where there are credentials that the new keys do not decrypt.
-    Raises: UnusableKeys; NoKeys with the accounts that it locks; UnusableSetting, StoreError, of the database.
-    """
-
-    def encrypted() -> list[str]:
-        with url_named("KUBETALLY_DATABASE_URL"):
-            return [] if may_lock else accounts_with_credentials(database_url(settings))
-
-    try:
-        return KeyRing.open(settings.keys, settings.home_folder, encrypted)
-    except NoKeys as error:
-        if error.accounts:
-            raise
-        names = list[str]()
-        with suppress(StoreError, InvalidDatabaseUrl):  # which says so itself once there are keys
-            names = accounts_with_credentials(database_url(settings))
-        raise NoKeys(error.origin, names) from None
+def database_url(settings: Settings) -> str:
+    """Where the database is; it may hold a password."""
+    return settings.database_url or default_url(settings.home_folder)
 
 
 @contextmanager
-def open_accounts(settings: Settings, clock: Clock | None = None) -> Iterator[SqlAccounts]:
-    """The accounts of the database of the settings. Raises StoreError, UnusableSetting."""
-    keys = open_keys(settings)
+def naming_setting(name: str) -> Iterator[None]:
+    """Name the variable or option in errors of a database's URL. Raises RequestError."""
+    try:
+        yield
+    except InvalidDatabaseUrl as error:
+        raise unusable_setting(name, str(error)) from error
+
+
+def open_keys(settings: Settings, *, may_lock: bool = False) -> KeyRing:
+    """See `store.meta.keys.open_keys`. Raises RequestError, StoreError."""
+    with naming_setting("KUBETALLY_DATABASE_URL"):
+        return keys.open_keys(database_url(settings), settings.keys, settings.home_folder, may_lock=may_lock)
+
+
+@contextmanager
+def open_accounts(settings: Settings) -> Iterator[SqlAccounts]:
+    """The accounts of the database of the settings. Raises StoreError, RequestError."""
+    key_ring = open_keys(settings)
     with (
-        url_named("KUBETALLY_DATABASE_URL"),
-        open_sql_accounts(database_url(settings), keys, clock=clock or SystemClock()) as accounts,
+        naming_setting("KUBETALLY_DATABASE_URL"),
+        open_sql_accounts(database_url(settings), key_ring, clock=SystemClock()) as accounts,
     ):
         yield accounts
 
 
-@contextmanager
-def url_named(place: str) -> Iterator[None]:
-    """What is wrong with a database's URL, with the variable or option that holds it. Raises UnusableSetting."""
-    try:
-        yield
-    except InvalidDatabaseUrl as error:
-        raise UnusableSetting(place, str(error)) from error
-
-
-def database_url(settings: Settings) -> str:
-    """Where accounts are kept; it may hold a password."""
-    return settings.database_url or default_url(settings.home_folder)
-
-
 def rotate_keys(settings: Settings) -> tuple[int, str]:
-    """Encrypt all credentials with a new key, or where the environment has the keys with the first of them.
-
-    Returns how many accounts were concerned, and where the keys are. Raises UnusableKeys, WrongKey, StoreError.
-    """
-    with open_accounts(settings) as accounts:  # a key that is lost is no reason for a new one
-        for account in accounts.all():
-            if account.locked is not None:
-                raise WrongKey(account.name, account.locked)
-    home = settings.home_folder
-    keys = KeyRing.open(settings.keys, home) if settings.keys else KeyRing.put_before(home)
-    with open_sql_accounts(database_url(settings), keys, clock=SystemClock()) as accounts:
-        return accounts.rotate(), keys.origin
+    """See `store.meta.keys.rotate_keys`. Raises RequestError, StoreError."""
+    with naming_setting("KUBETALLY_DATABASE_URL"):
+        return keys.rotate_keys(database_url(settings), settings.keys, settings.home_folder, SystemClock())

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from kubetally.domain.errors import RequestError
 from kubetally.settings import Settings
-from kubetally.wiring.access import InvalidHeaders
-from kubetally.wiring.environment import UnusableSetting, checked
+from kubetally.wiring.environment import check_settings
 
 SECRET = "hunter2"
 TO_DO = "correct or unset it"
@@ -15,8 +15,8 @@ TO_DO = "correct or unset it"
 @pytest.mark.parametrize("name", ["KUBECOST_API_URL", "KUBETALLY_PROMETHEUS_URL"])
 @pytest.mark.parametrize("url", [f"ftp://jane:{SECRET}@host", "host:9090", f"http://host/?key={SECRET}", "http://"])
 def test_a_url_that_can_t_be_one_is_refused_by_the_name_of_its_variable(name: str, url: str) -> None:
-    with pytest.raises(UnusableSetting) as refused:
-        checked(Settings.read({name: url}))
+    with pytest.raises(RequestError) as refused:
+        check_settings(Settings.read({name: url}))
     message = str(refused.value)
     assert message.startswith(f"{name} can't be used: ")
     assert message.endswith(TO_DO)
@@ -25,27 +25,26 @@ def test_a_url_that_can_t_be_one_is_refused_by_the_name_of_its_variable(name: st
 
 @pytest.mark.parametrize("name", ["KUBETALLY_SOURCE_TOKEN", "KUBETALLY_PROMETHEUS_TOKEN"])
 def test_a_token_that_can_t_be_sent_is_refused_by_the_name_of_its_variable(name: str) -> None:
-    with pytest.raises(UnusableSetting, match=name) as refused:
-        checked(Settings.read({name: f"{SECRET}\nX: 1"}))
+    with pytest.raises(RequestError, match=name) as refused:
+        check_settings(Settings.read({name: f"{SECRET}\nX: 1"}))
     assert SECRET not in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["KUBETALLY_SOURCE_HEADERS", "KUBETALLY_PROMETHEUS_HEADERS"])
 @pytest.mark.parametrize(
-    ("text", "kind"),
-    [(SECRET, InvalidHeaders), (f"X Y: {SECRET}", UnusableSetting), ("Content-Length: 1", UnusableSetting)],
+    ("text", "code"),
+    [(SECRET, "invalid_headers"), (f"X Y: {SECRET}", "unusable_setting"), ("Content-Length: 1", "unusable_setting")],
 )
-def test_headers_that_can_t_be_sent_are_refused_by_the_name_of_their_variable(
-    name: str, text: str, kind: type[Exception]
-) -> None:
-    with pytest.raises(kind, match=f"^{name} .*{TO_DO}$") as refused:
-        checked(Settings.read({name: text}))
+def test_headers_that_can_t_be_sent_are_refused_by_the_name_of_their_variable(name: str, text: str, code: str) -> None:
+    with pytest.raises(RequestError, match=f"^{name} .*{TO_DO}$") as refused:
+        check_settings(Settings.read({name: text}))
+    assert refused.value.code == code
     assert SECRET not in str(refused.value)
 
 
 def test_a_home_of_a_user_that_is_not_there_is_refused_by_the_name_of_its_variable() -> None:
-    with pytest.raises(UnusableSetting, match=r"KUBETALLY_HOME can't be used: '~nobody-there/x'"):
-        checked(Settings(home="~nobody-there/x"))
+    with pytest.raises(RequestError, match=r"KUBETALLY_HOME can't be used: '~nobody-there/x'"):
+        check_settings(Settings(home="~nobody-there/x"))
 
 
 def test_what_can_be_used_is_left_as_it_is() -> None:
@@ -55,13 +54,13 @@ def test_what_can_be_used_is_left_as_it_is() -> None:
         prometheus_headers="X-Scope-OrgID: prod",
         source_token="token\n",
     )
-    assert checked(settings) is settings
-    assert checked(Settings()) == Settings()
+    assert check_settings(settings) is settings
+    assert check_settings(Settings()) == Settings()
 
 
 def test_a_home_that_is_no_folder_is_refused_by_its_variable(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(UnusableSetting, match=r"KUBETALLY_HOME can't be used: .*file' is no folder"):
-        checked(Settings(home=str(file)))
-    assert checked(Settings(home=str(tmp_path / "not-there"))).home_folder.name == "not-there"
+    with pytest.raises(RequestError, match=r"KUBETALLY_HOME can't be used: .*file' is not a folder"):
+        check_settings(Settings(home=str(file)))
+    assert check_settings(Settings(home=str(tmp_path / "not-there"))).home_folder.name == "not-there"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from kubetally.domain.errors import RequestError
 from kubetally.settings import Settings
 from kubetally.store.meta.private_file import UnusableFile
 from kubetally.web.server import AddressNotFree
-from kubetally.wiring.environment import UnusableSetting
 from kubetally.wiring.secret import secret_of
 from kubetally.wiring.service import Started, run_service
 
@@ -50,7 +50,7 @@ def test_a_file_without_a_secret_or_one_that_others_know_is_refused(tmp_path: Pa
 
 @pytest.mark.parametrize("weak", ["swordfish", "x" * 15, "  fifteen chars    ", "\u00e4" * 15])
 def test_weak_secret_of_the_environment_is_refused_by_name(tmp_path: Path, weak: str) -> None:
-    with pytest.raises(UnusableSetting, match=r"^KUBETALLY_SECRET .*fewer than 16 characters; `openssl rand") as caught:
+    with pytest.raises(RequestError, match=r"^KUBETALLY_SECRET .*fewer than 16 characters; `openssl rand") as caught:
         secret_of(Settings(home=str(tmp_path), secret=weak))
     assert weak.strip() not in str(caught.value)
     assert secret_of(Settings(home=str(tmp_path), secret="x" * 16)).text == "x" * 16
