@@ -13,7 +13,7 @@ from kubetally.domain.account import Account, AccountType, Organization
 from kubetally.domain.window import Clock
 from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.diagnose.storage import StorageCheck
-from kubetally.ledger.ports.accounts import AccountNotFound
+from kubetally.ledger.ports.accounts import AccountNotFound, AccountPlace
 from kubetally.ledger.ports.sources import CostSource
 from kubetally.settings import Settings
 from kubetally.web.app import create_app
@@ -67,6 +67,9 @@ class AccountsInMemory:
     def all(self, organization_id: str | None = None) -> list[Account]:
         self._fail()
         return sorted(self.accounts, key=lambda account: account.name)
+
+    def places(self) -> list[AccountPlace]:
+        return [AccountPlace(a.id, a.name, a.type, a.kubecost_url, a.context, a.prometheus_url) for a in self.all()]
 
     def update(self, account: Account) -> Account:
         self.remove(account.id)

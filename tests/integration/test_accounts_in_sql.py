@@ -21,14 +21,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from kubetally.domain.account import Account, AccountType, Credentials
-from kubetally.domain.errors import KubetallyError, StoreError
+from kubetally.domain.errors import KubetallyError, NotFound, RequestError, StoreError
 from kubetally.ledger.ports.accounts import (
-    AccountExists,
-    AccountIdTaken,
     AccountNotFound,
+    AccountPlace,
     Accounts,
     AmbiguousAccount,
-    OrganizationNotFound,
 )
 from kubetally.store.meta import schema
 from kubetally.store.meta.accounts import SqlAccounts, open_accounts
@@ -81,7 +79,7 @@ def test_the_default_organization_is_there_from_the_start(accounts: Accounts) ->
     found = accounts.organization()
     assert (found.name, found.currency) == ("default", "USD")
     assert str(uuid.UUID(found.id, version=4)) == found.id
-    with pytest.raises(OrganizationNotFound, match="'nobody'"):
+    with pytest.raises(NotFound, match="'nobody'"):
         accounts.organization("nobody")
 
 
@@ -127,14 +125,21 @@ def test_names_that_differ_in_case_or_accents_are_names_of_different_accounts(ac
     for name in names:
         accounts.add(account(accounts, name))
     assert [one.name for one in accounts.all()] == sorted(names)
+    assert [place.name for place in accounts.places()] == sorted(names)
     assert accounts.find("a").id != accounts.find("A").id
+
+
+def test_places_have_urls_and_need_no_keys(accounts: Accounts) -> None:
+    prod = accounts.add(account(accounts, credentials=SECRETS, kubecost_url="http://a", prometheus_url="http://b"))
+    accounts.remove(accounts.add(account(accounts, "removed")).id)
+    assert accounts.places() == [AccountPlace(prod.id, "prod", prod.type, "http://a", None, "http://b")]
 
 
 def test_a_name_that_is_taken_is_refused(accounts: Accounts) -> None:
     first = accounts.add(account(accounts))
-    with pytest.raises(AccountExists, match="'prod' already exists in organization 'default'"):
+    with pytest.raises(RequestError, match="'prod' already exists in organization 'default'"):
         accounts.add(account(accounts))
-    with pytest.raises(AccountIdTaken, match=f"{first.id} is that of account 'prod'"):
+    with pytest.raises(RequestError, match=f"{first.id} is that of account 'prod'"):
         accounts.add(account(accounts, "another name", id=first.id))
     assert accounts.all() == [first]
 
@@ -184,7 +189,7 @@ def test_of_many_who_add_a_name_at_once_one_wins_and_all_others_are_told(opens: 
     with ThreadPoolExecutor(len(contenders)) as pool:
         outcomes = list(pool.map(add, contenders))
     [winner] = [one for one in outcomes if isinstance(one, Account)]
-    assert {type(one) for one in outcomes} == {Account, AccountExists}
+    assert {getattr(outcome, "code", "added") for outcome in outcomes} == {"added", "account_exists"}
     assert contenders[0].all() == [winner]
 
 
@@ -217,7 +222,7 @@ def test_an_update_that_changes_nothing_is_none_the_less_done(accounts: Accounts
 def test_an_account_is_not_renamed_to_a_name_that_is_taken(accounts: Accounts) -> None:
     accounts.add(account(accounts, "taken"))
     kept = accounts.add(account(accounts))
-    with pytest.raises(AccountExists, match="taken"):
+    with pytest.raises(RequestError, match="taken"):
         accounts.update(replace(kept, name="taken"))
     assert accounts.find(kept.id) == kept
 
@@ -244,7 +249,7 @@ def test_a_removed_account_frees_its_name_and_keeps_its_row_without_credentials(
 
 def test_accounts_belong_to_an_organization_that_exists(accounts: Accounts) -> None:
     stranger = account(accounts, organization_id=str(uuid.uuid4()))
-    with pytest.raises(OrganizationNotFound, match=stranger.organization_id):
+    with pytest.raises(NotFound, match=stranger.organization_id):
         accounts.add(stranger)
 
 

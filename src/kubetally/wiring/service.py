@@ -119,7 +119,7 @@ def run_service(
             sign_in=SignIn(secret.text, SystemClock()),  # links are made by the machine's clock
             proxies=proxies,
         )
-        known = len(accounts.all())
+        known = len(accounts.places())
         limits = ConnectionLimits(per_address=settings.connections_per_address)
 
         def listening(url: str) -> None:

@@ -15,7 +15,7 @@ from kubetally.domain.money import DEFAULT_CURRENCY, currency_code
 from kubetally.domain.series import MeasuredSeries
 from kubetally.domain.survey import MetricsSurvey
 from kubetally.domain.window import Window
-from kubetally.ledger.ports.accounts import CredentialsLocked
+from kubetally.ledger.ports.accounts import credentials_locked
 from kubetally.settings import Settings
 from kubetally.sources.access import InvalidSourceUrl
 from kubetally.sources.kept import AnswerFolder
@@ -166,7 +166,7 @@ async def _source_of(cluster: AnyCluster, settings: Settings, discoveries: Disco
     match cluster:
         case AccountCluster(account, accounts):
             if account.locked is not None:
-                raise CredentialsLocked(account.name, account.locked)
+                raise credentials_locked(account.name, account.locked)
             if account.context and not account.kubecost_url:
                 return await discoveries.costs(account.context, limits)
             return await resolve_source(
@@ -187,12 +187,12 @@ async def _source_of(cluster: AnyCluster, settings: Settings, discoveries: Disco
 async def _metrics_of(cluster: AnyCluster, settings: Settings, discoveries: Discoveries) -> Resolved | None:
     """Where the cluster's metrics are: what it states, else the server of the settings, else what its context has.
 
-    Raises: MetricsServeOne, CredentialsLocked, InvalidSourceUrl, InvalidCredential, and as `sign_in`.
+    Raises: MetricsServeOne, SourceError (credentials locked), InvalidSourceUrl, InvalidCredential, and as `sign_in`.
     """
     if isinstance(cluster, AccountCluster):
         account = cluster.account
         if account.locked is not None:
-            raise CredentialsLocked(account.name, account.locked)
+            raise credentials_locked(account.name, account.locked)
         url, own, context = account.prometheus_url, account.prometheus_credentials, account.context
         if account.kubecost_url:
             context = None  # it may be another cluster's

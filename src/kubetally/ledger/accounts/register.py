@@ -13,7 +13,7 @@ from kubetally.ledger.accounts.same_cluster import find_cluster_ids, warn_of_sam
 from kubetally.ledger.collect.reconcile import reconcile_after_change
 from kubetally.ledger.ports.account_days import CurrencyIsTold
 from kubetally.ledger.ports.account_sources import AccountSources
-from kubetally.ledger.ports.accounts import AccountExists
+from kubetally.ledger.ports.accounts import account_exists
 from kubetally.ledger.ports.sources import About
 from kubetally.ledger.stores import Ledger
 from kubetally.tasks import run
@@ -40,7 +40,7 @@ class AccountEditor:
         """Store a new account; all_clusters: one for each cluster of its source, called NAME-ID.
 
         The source need not run, unless it has to list its clusters.
-        Raises: RequestError, AccountExists, StoreError; SourceError with the code `address_refused`.
+        Raises: RequestError, StoreError; SourceError with the code `address_refused`.
         """
         accounts = self.ledger.accounts
         organization, existing = accounts.organization(), accounts.all()
@@ -48,7 +48,7 @@ class AccountEditor:
         empty = Account(id_, organization.id, "", AccountType.KUBERNETES_CNR)
         new = apply_draft(empty, draft, self.sources)
         if not all_clusters and any(account.name == new.name for account in existing):
-            raise AccountExists(new.name, organization.name)  # before anybody waits for a source
+            raise account_exists(new.name, organization.name)  # before anybody waits for a source
         about, warnings = run(probe_sources(self.sources, new, existing, self.ledger.clock.now()))
         wanted = _split_by_cluster(new, about, warnings) if all_clusters else [new]
         warnings += _find_contradictions(wanted[0], about)
@@ -70,7 +70,7 @@ class AccountEditor:
         """Change what is entered of an account, and nothing else.
 
         Changing the host of `url` clears stored credentials.
-        Raises: AccountNotFound, RequestError, AccountExists, CurrencyIsTold, StoreError; SourceError with the code
+        Raises: AccountNotFound, RequestError, CurrencyIsTold, StoreError; SourceError with the code
         `address_refused`.
         """
         accounts, relabelled = self.ledger.accounts, None
@@ -81,7 +81,7 @@ class AccountEditor:
             warnings += _find_contradictions(new, about)
             warnings += self._warn_of_others([new], about, existing)
         if new.name != old.name and any(account.name == new.name for account in existing):
-            raise AccountExists(new.name, accounts.organization().name)
+            raise account_exists(new.name, accounts.organization().name)
         if draft.currency is not None:
             relabelled = change_currency(self.ledger, old, new.currency, self.default_currency)
         # Somebody may have changed something else while its source was asked.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from kubetally.domain.account import Account
 from kubetally.domain.errors import NotFound, RequestError
 from kubetally.ledger.collect.reconcile import reconcile_after_change
-from kubetally.ledger.ports.account_days import AccountIsActive, StoredDays
+from kubetally.ledger.ports.account_days import StoredDays, account_is_active
 from kubetally.ledger.ports.accounts import AccountNotFound, AmbiguousAccount
 from kubetally.ledger.stores import Ledger
 
@@ -38,13 +38,13 @@ def remove_account(ledger: Ledger, account_id: str) -> list[str]:
 def find_removed(ledger: Ledger, name_or_id: str) -> AccountWithDays:
     """The removed account of this name or id.
 
-    Raises: AccountIsActive; NotFound, RequestError with the codes `no_removed_account`, `several_removed_accounts`;
+    Raises: NotFound, RequestError with the codes `no_removed_account`, `several_removed_accounts`, `account_is_active`;
     StoreError.
     """
     removed = ledger.accounts.removed(name_or_id)
     active = _find_active(ledger, name_or_id)
     if active is not None and not removed:
-        raise AccountIsActive(active)
+        raise account_is_active(active)
     if not removed:
         raise NotFound(
             f"no removed account {name_or_id!r}: `kubetally accounts list --removed` lists them",
@@ -62,7 +62,7 @@ def find_removed(ledger: Ledger, name_or_id: str) -> AccountWithDays:
 def purge_account(ledger: Ledger, account_id: str) -> tuple[int, list[str]]:
     """Delete the days of a removed account; returns how many were stored, and warnings.
 
-    Raises: AccountIsActive, AnotherWriter, StoreError.
+    Raises: RequestError, AnotherWriter, StoreError.
     """
     with ledger.writer().hold_lease():
         days = ledger.days.purge(account_id)

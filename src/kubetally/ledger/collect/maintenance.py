@@ -121,7 +121,7 @@ def maintain(ledger: Ledger, *, shorten: bool = False, trust_clock: bool = False
 
 def days_of_earlier_versions(ledger: Ledger) -> list[EarlierDays]:
     """The stored days that lack columns of this version of the lake, by account. Raises StoreError."""
-    names = {account.id: account.name for account in ledger.accounts.all()}
+    names = {place.id: place.name for place in ledger.accounts.places()}
     return [
         EarlierDays(names[account_id], days.count, days.first, days.last)
         for account_id, days in ledger.coverage.days_of_earlier_lakes(LAKE_VERSION).items()

@@ -55,7 +55,7 @@ async def collect_due(
     planned: called before each round with the number of its days. watch: called with each outcome.
     Raises: RequestError, AccountNotFound, AnotherCollector, AnotherWriter, StoreError.
     """
-    if not names and not ledger.accounts.all():
+    if not names and not ledger.accounts.places():
         raise RequestError(
             f"no accounts in {ledger.database}; add one with `kubetally accounts add NAME --url URL`, or set "
             "KUBETALLY_DATABASE_URL to the database that has them",
@@ -74,7 +74,7 @@ async def collect_due(
 async def _collect_rounds(
     ledger: Ledger, collector: Collector, names: Sequence[str], watch: Watch, planned: Planned
 ) -> Report:
-    total = Report(accounts=len(ledger.accounts.all()))
+    total = Report(accounts=len(ledger.accounts.places()))
     while dues := await collector.due(names):
         planned(len(dues))
         report = await collector.collect(dues, watch)

@@ -110,7 +110,7 @@ class SavingsBatch:
         """Drop answers of removed accounts, and those that another process has stored."""
         if not self._unstored:
             return
-        living = {account.id for account in self._accounts.all()}
+        living = {place.id for place in self._accounts.places()}
         known = {day: self._days.of_day(day) for day in {day for _, day in self._unstored}}
         for account_id, day in list(self._unstored):
             if account_id not in living or account_id in known[day]:

@@ -391,11 +391,13 @@ class CostService:
         account = self._accounts.find(account_id)
         facts = {name: value for name, value in asdict(account).items() if name not in _NOT_THE_SOURCE}
         facts["default_currency"] = self._accounts.organization().currency
-        if not (account.kubecost_url or account.context):  # what serves any account serves exactly one
-            facts["beside"] = sorted(one.id for one in self._accounts.all() if not (one.kubecost_url or one.context))
+        has_source = bool(account.kubecost_url or account.context)
+        places = self._accounts.places() if account.tenant is None or not has_source else []
+        if not has_source:  # what serves any account serves exactly one
+            facts["beside"] = sorted(place.id for place in places if not place.has_source)
         if account.tenant is None:  # of a server that others have it gets less, or nothing
             facts["metrics_beside"] = sorted(
-                (one.id, one.prometheus_url or "") for one in self._accounts.all() if one.id != account.id
+                (place.id, place.prometheus_url or "") for place in places if place.id != account.id
             )
         return account, hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 

@@ -153,7 +153,7 @@ def _remove(ledger: Ledger, lake: Lake, file: FileDamage) -> None:
 
 async def _collect_again(ledger: Ledger, collector: Collector, report: DamageReport) -> list[RepairedDay]:
     """Collect damaged and missing days of accounts that still exist; returns those that were collected."""
-    clusters = {account.id for account in ledger.accounts.all() if account.type is AccountType.KUBERNETES_CNR}
+    clusters = {place.id for place in ledger.accounts.places() if place.type is AccountType.KUBERNETES_CNR}
     days = [(day.collection.account_id, day.collection.day) for day in report.days.damaged]
     days += [(missing.account_id, missing.day) for missing in report.days.missing]
     return [

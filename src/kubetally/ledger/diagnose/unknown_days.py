@@ -15,7 +15,7 @@ def describe_unknown_days(ledger: Ledger, lake: Lake) -> list[str]:
         by_account[account_id].append(day)
     if not by_account:
         return []
-    names = {account.id: account.name for account in ledger.accounts.listed() if account.removed_at is None}
+    names = {place.id: place.name for place in ledger.accounts.places()}
     return [_words(account_id, names.get(account_id), days) for account_id, days in sorted(by_account.items())]
 
 

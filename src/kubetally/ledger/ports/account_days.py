@@ -29,14 +29,11 @@ class CurrencyIsTold(RequestError):
         )
 
 
-class AccountIsActive(RequestError):
+def account_is_active(name: str) -> RequestError:
     """An account that was not removed can't be purged."""
-
-    code = "account_is_active"
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        super().__init__(f"account {name!r} is in use: remove it first with `kubetally accounts remove {name}`")
+    return RequestError(
+        f"account {name!r} is in use: remove it first with `kubetally accounts remove {name}`", code="account_is_active"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +65,7 @@ class AccountDays(Protocol):
         ...
 
     def purge(self, account_id: str) -> int:
-        """Delete the days of a removed account; how many were stored. Raises AccountIsActive."""
+        """Delete the days of a removed account; how many were stored. Raises RequestError."""
         ...
 
     def unreconciled(self) -> list[str]:

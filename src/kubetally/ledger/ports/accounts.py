@@ -1,6 +1,7 @@
 """What can be done with accounts, whatever they are kept in."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from kubetally.domain.account import Account, AccountType, ListedAccount, Organization
@@ -24,14 +25,12 @@ class AccountNotFound(NotFound):
         super().__init__(f"there is no account {name!r}{meant} `kubetally accounts list` shows those there are")
 
 
-class OrganizationNotFound(NotFound):
-    """No living organization has this name or id."""
-
-    code = "organization_not_found"
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        super().__init__(f"there is no organization {name!r}: the one that always exists is {DEFAULT_ORGANIZATION!r}")
+def organization_not_found(name: str) -> NotFound:
+    """No organization that is not removed has this name or id."""
+    return NotFound(
+        f"no organization {name!r}; the one that always exists is {DEFAULT_ORGANIZATION!r}",
+        code="organization_not_found",
+    )
 
 
 class AmbiguousAccount(RequestError):
@@ -44,27 +43,20 @@ class AmbiguousAccount(RequestError):
         super().__init__(f"several accounts are called {name!r}: give one of their ids, {', '.join(self.ids)}")
 
 
-class AccountExists(RequestError):
-    """The organization has a living account of this name."""
-
-    code = "account_exists"
-
-    def __init__(self, name: str, organization: str) -> None:
-        self.name, self.organization = name, organization
-        super().__init__(
-            f"account {name!r} already exists in organization {organization!r}, and nothing was changed: "
-            f"choose another name, or change it with `kubetally accounts update {name}`"
-        )
+def account_exists(name: str, organization: str) -> RequestError:
+    """The organization has an account of this name already."""
+    return RequestError(
+        f"account {name!r} already exists in organization {organization!r}. Nothing was changed; choose another name, "
+        f"or change it with `kubetally accounts update {name}`",
+        code="account_exists",
+    )
 
 
-class AccountIdTaken(RequestError):
-    """A living account has this id."""
-
-    code = "account_id_taken"
-
-    def __init__(self, account_id: str, name: str) -> None:
-        self.account_id, self.name = account_id, name
-        super().__init__(f"the id {account_id} is that of account {name!r}: give another, or none")
+def account_id_taken(account_id: str, name: str) -> RequestError:
+    """An account has this id already."""
+    return RequestError(
+        f"the id {account_id} is that of account {name!r}: give another, or omit --id", code="account_id_taken"
+    )
 
 
 SET_ANEW = "`kubetally accounts update NAME` with `--token-file FILE`, `--header` or `--url http://USER:PASSWORD@HOST`"
@@ -80,14 +72,9 @@ def locked_words(account: str, origin: str) -> str:
     )
 
 
-class CredentialsLocked(SourceError):
-    """A source can't be asked, because nothing decrypts what lets us in."""
-
-    code = "credentials_locked"
-
-    def __init__(self, account: str, origin: str) -> None:
-        self.account, self.origin = account, origin
-        super().__init__(locked_words(account, origin))
+def credentials_locked(account: str, origin: str) -> SourceError:
+    """A source can't be asked, because its credentials can't be decrypted."""
+    return SourceError(locked_words(account, origin), code="credentials_locked")
 
 
 class NotACluster(NotFound):
@@ -100,19 +87,36 @@ class NotACluster(NotFound):
         super().__init__(f"account {account_id} is of type {kind}: only {AccountType.KUBERNETES_CNR} has costs here")
 
 
+@dataclass(frozen=True, slots=True)
+class AccountPlace:
+    """An account and where its sources are, without credentials."""
+
+    id: str
+    name: str
+    type: AccountType
+    kubecost_url: str | None = None
+    context: str | None = None
+    prometheus_url: str | None = None
+
+    @property
+    def has_source(self) -> bool:
+        """Whether it names a source of its own."""
+        return bool(self.kubecost_url or self.context)
+
+
 class Accounts(Protocol):
     """Where accounts are kept. Names are unique among the living accounts of an organization. Raises StoreError."""
 
     def organization(self, name: str = DEFAULT_ORGANIZATION) -> Organization:
-        """An organization by its name; the default one always exists. Raises OrganizationNotFound."""
+        """An organization by its name; the default one always exists. Raises NotFound."""
         ...
 
     def add(self, account: Account) -> Account:
-        """Keep a new account, created now where it does not say. Raises AccountExists, OrganizationNotFound."""
+        """Keep a new account, created now where it does not say. Raises RequestError, NotFound."""
         ...
 
     def add_all(self, accounts: Sequence[Account]) -> list[Account]:
-        """Keep several new accounts, all or none. Raises as `add`, AccountIdTaken."""
+        """Keep several new accounts, all or none. Raises as `add`."""
         ...
 
     def change(self, account_id: str, apply: Callable[[Account], Account]) -> Account:
@@ -127,6 +131,10 @@ class Accounts(Protocol):
         """The living accounts, by name."""
         ...
 
+    def places(self) -> list[AccountPlace]:
+        """The same accounts without their credentials, by name; nothing is decrypted."""
+        ...
+
     def removed(self, name_or_id: str | None = None) -> list[Account]:
         """Removed accounts, those of this id or name if one is given."""
         ...
@@ -136,7 +144,7 @@ class Accounts(Protocol):
         ...
 
     def update(self, account: Account) -> Account:
-        """Replace everything but the id, organization and time of creation. Raises AccountNotFound, AccountExists."""
+        """Replace everything but the id, organization and time of creation. Raises AccountNotFound, RequestError."""
         ...
 
     def remove(self, name_or_id: str) -> None:

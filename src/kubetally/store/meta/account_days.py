@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, case, delete, func, select, update
 
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.window import Clock
-from kubetally.ledger.ports.account_days import AccountIsActive, CurrencyIsTold, Relabelled, StoredDays
+from kubetally.ledger.ports.account_days import CurrencyIsTold, Relabelled, StoredDays, account_is_active
 from kubetally.ledger.ports.accounts import AccountNotFound
 from kubetally.store.meta.collection_rows import Phase
 from kubetally.store.meta.engine import shown
@@ -75,13 +75,13 @@ class SqlAccountDays:
     def purge(self, account_id: str) -> int:
         """Delete what is known of the days of a removed account; how many were stored.
 
-        Raises: AccountIsActive, StoreError.
+        Raises: RequestError, StoreError.
         """
         with self._writes() as connection:
             question = select(AccountRow.name, AccountRow.deleted_at).where(AccountRow.id == account_id)
             row = connection.execute(question.with_for_update()).first()
             if row is not None and not row.deleted_at:
-                raise AccountIsActive(row.name)
+                raise account_is_active(row.name)
             days = connection.execute(
                 select(func.count()).where(CoverageRow.account_id == account_id, CoverageRow.collection_id.is_not(None))
             ).scalar_one()

@@ -15,11 +15,12 @@ from kubetally.domain.account import Account, AccountType, Credentials, ListedAc
 from kubetally.domain.window import Clock
 from kubetally.ledger.ports.accounts import (
     DEFAULT_ORGANIZATION,
-    AccountExists,
-    AccountIdTaken,
     AccountNotFound,
+    AccountPlace,
     AmbiguousAccount,
-    OrganizationNotFound,
+    account_exists,
+    account_id_taken,
+    organization_not_found,
 )
 from kubetally.store.meta.engine import WAIT_SECONDS, shown
 from kubetally.store.meta.faults import StoreRefused, ValueDoesNotFit, translated
@@ -27,7 +28,7 @@ from kubetally.store.meta.schema import ready_engine
 from kubetally.store.meta.secrets import KeyRing, WrongKey
 from kubetally.store.meta.tables import CREDENTIALS_BYTES, NAME_LENGTH, URL_LENGTH, AccountRow, OrganizationRow
 
-_TYPES = frozenset(one.value for one in AccountType)
+_TYPES = frozenset(kind.value for kind in AccountType)
 # On SQLite and PostgreSQL the columns would take less, or more, than on MariaDB.
 _LONGEST = {
     "id": 36,
@@ -78,19 +79,19 @@ class SqlAccounts:
         return shown(self._engine)
 
     def organization(self, name: str = DEFAULT_ORGANIZATION) -> Organization:
-        """An organization by its name. Raises OrganizationNotFound, StoreError."""
+        """An organization by its name. Raises NotFound, StoreError."""
         with self._reads() as session:
             row = session.scalars(
                 select(OrganizationRow).where(OrganizationRow.name == name, OrganizationRow.deleted_at == 0)
             ).first()
             if row is None:
-                raise OrganizationNotFound(name)
+                raise organization_not_found(name)
             return Organization(row.id, row.name, row.currency, _instant(row.created_at))
 
     def add(self, account: Account) -> Account:
         """Keep a new account; its time of creation is now where it has none, in whole seconds.
 
-        Raises: AccountExists, AccountIdTaken, OrganizationNotFound, ValueDoesNotFit, StoreError.
+        Raises: RequestError, NotFound, StoreError.
         """
         return self.add_all([account])[0]
 
@@ -121,7 +122,7 @@ class SqlAccounts:
                         for name, value in row.items():
                             setattr(removed, name, value)
                     else:
-                        raise AccountIdTaken(row["id"], removed.name)
+                        raise account_id_taken(row["id"], removed.name)
                     session.flush()
         except _Clash as clash:
             self._explain(account)
@@ -144,6 +145,17 @@ class SqlAccounts:
         with self._reads() as session:
             accounts = [self._account(row) for row in session.scalars(question)]
         return sorted(accounts, key=lambda one: (one.name, one.id))
+
+    def places(self) -> list[AccountPlace]:
+        """The same accounts without their credentials, by name. Raises StoreError."""
+        columns = (AccountRow.id, AccountRow.name, AccountRow.type, AccountRow.kubecost_url, AccountRow.context)
+        with self._reads() as session:
+            rows = session.execute(select(*columns, AccountRow.prometheus_url).where(AccountRow.deleted_at == 0)).all()
+        places = [
+            AccountPlace(id_, name, self._type(name, kind), url, context, prometheus_url)
+            for id_, name, kind, url, context, prometheus_url in rows
+        ]
+        return sorted(places, key=lambda place: (place.name, place.id))
 
     def removed(self, name_or_id: str | None = None) -> list[Account]:
         """Removed accounts, those of this id or name if one is given, by name and then by when they were removed."""
@@ -170,7 +182,7 @@ class SqlAccounts:
     def update(self, account: Account) -> Account:
         """Replace everything but the id, organization and time of creation.
 
-        Raises: AccountNotFound, AccountExists, ValueDoesNotFit, StoreError.
+        Raises: AccountNotFound, RequestError, StoreError.
         """
         columns = self._columns(account)
         try:
@@ -259,7 +271,7 @@ class SqlAccounts:
         with self._reads() as session:
             organization = session.get(OrganizationRow, account.organization_id)
             if organization is None:
-                raise OrganizationNotFound(account.organization_id)
+                raise organization_not_found(account.organization_id)
             name = session.scalar(
                 select(AccountRow.name).where(
                     AccountRow.organization_id == organization.id,
@@ -268,10 +280,10 @@ class SqlAccounts:
                 )
             )
             if name is not None:
-                raise AccountExists(account.name, organization.name)
+                raise account_exists(account.name, organization.name)
             same_id = session.get(AccountRow, account.id)
             if same_id is not None and same_id.name != account.name:
-                raise AccountIdTaken(account.id, same_id.name)
+                raise account_id_taken(account.id, same_id.name)
 
     def _columns(self, account: Account) -> dict[str, Any]:
         """All columns that an update changes. Raises ValueDoesNotFit."""
@@ -313,9 +325,13 @@ class SqlAccounts:
             raise WrongKey(row.name, self._keys.origin)
         return _credentials(kept), _credentials(kept["prometheus"])
 
+    def _type(self, name: str, kind: str) -> AccountType:
+        if kind not in _TYPES:
+            raise StoreRefused(self.database, f"account {name!r} is of the unknown type {kind!r}")
+        return AccountType(kind)
+
     def _account(self, row: AccountRow) -> Account:
-        if row.type not in _TYPES:
-            raise StoreRefused(self.database, f"account {row.name!r} is of the unknown type {row.type!r}")
+        kind = self._type(row.name, row.type)
         credentials = prometheus_credentials = Credentials()
         locked = None
         try:
@@ -326,7 +342,7 @@ class SqlAccounts:
             id=row.id,
             organization_id=row.organization_id,
             name=row.name,
-            type=AccountType(row.type),
+            type=kind,
             kubecost_url=row.kubecost_url,
             prometheus_url=row.prometheus_url,
             tenant=row.tenant,
