@@ -1,7 +1,7 @@
 """One day of a large cluster, made from a recorded one: real rows of aurora, many times, under names of their own.
 
 The day is sound: every node, disk and balancer that a row is charged for is an asset, and idle is what the nodes cost
-beyond their workloads, so that a booking ends with nothing unexplained but rounding and what aurora itself charges
+beyond their workloads, so that a booking ends with nothing difference but rounding and what aurora itself charges
 twice or in part (balancers, volumes).
 """
 

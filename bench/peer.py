@@ -43,7 +43,7 @@ class Booked:
     bill: Amounts
     lines: dict[str, Amounts]
     containers: dict[tuple[str | None, ...], Row]
-    audited: bool
+    assets_complete: bool
     missing: dict[str, Amounts] = field(default_factory=dict)
     beyond_parts: dict[str, int] = field(default_factory=dict)
     null_costs: set[str] = field(default_factory=set)
@@ -106,9 +106,9 @@ def _balance(rows: list[Row], assets: list[Row]) -> Booked:
     used = _nothing()
     for costs in (workload, idle, unmounted, overhead):
         _add(used, costs)
-    unexplained = {component: bill[component] - used[component] for component in COMPONENTS}
-    lines = {"idle": idle, "unmounted": unmounted, "overhead": overhead, "unexplained": unexplained}
-    _add(used, unexplained)
+    difference = {component: bill[component] - used[component] for component in COMPONENTS}
+    lines = {"idle": idle, "unmounted": unmounted, "overhead": overhead, "difference": difference}
+    _add(used, difference)
     if used != bill:
         raise ValueError("the parts do not add up")
     lines["over_commit"] = over_commit

@@ -38,7 +38,7 @@ def cluster_day(
         bill=Costs.sum(row.costs for row in made),
         bill_network_classes=NO_CLASSES,
         not_measured=frozenset(),
-        audited=True,
+        assets_complete=True,
         currency="USD",
         source="OpenCost 1.118",
         source_total=0,

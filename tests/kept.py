@@ -322,7 +322,7 @@ class CoverageInMemory:
 
 def status_of(day: CoveredDay) -> DayStatus:
     """What a calendar shows of a day."""
-    about = (day.account_id, day.day, day.collection_id, day.state, day.is_running, day.audited)
+    about = (day.account_id, day.day, day.collection_id, day.state, day.is_running, day.assets_complete)
     return DayStatus(*about, day.hours_covered, day.last_error)
 
 
@@ -377,7 +377,7 @@ def _covered(one: Collection) -> CoveredDay:
         one.id,
         one.state,
         one.is_running,
-        one.head.audited,
+        one.head.assets_complete,
         one.source.url,
         one.rows,
         one.hours_covered,

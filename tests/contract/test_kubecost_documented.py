@@ -194,12 +194,12 @@ async def test_a_documented_day_is_booked_with_all_that_is_on_its_bill() -> None
         Component.SHARED: 0,
         Component.EXTERNAL: 0,
     }
-    assert (costs.status, costs.audited, costs.not_measured) == (Status.OK, True, frozenset())
+    assert (costs.status, costs.assets_complete, costs.not_measured) == (Status.OK, True, frozenset())
     assert costs.issues == ()
     lines = {line.kind: line for line in costs.lines()}
     assert lines[Kind.IDLE].costs.total == 10_800_000
     assert lines[Kind.OVERHEAD].costs.total == 3_200_000
-    assert [(cause, part.total) for cause, part in lines[Kind.UNEXPLAINED].causes] == [
+    assert [(cause, part.total) for cause, part in lines[Kind.DIFFERENCE].causes] == [
         (Cause.NETWORK_ASSET_DIFFERS, 300_000)
     ]
     (namespace,) = costs.namespaces()
@@ -309,7 +309,7 @@ async def test_hourly_sets_of_recent_days_add_up_to_the_day() -> None:
     assert namespace.hours.cpu_core_usage_hours == pytest.approx(24)
     assert namespace.hours.cpu_core_request_hours == pytest.approx(48)
     lines = {line.kind: line.costs for line in costs.lines()}
-    assert lines[Kind.UNEXPLAINED].cpu == costs.bill.cpu - 24 * (9_000_000 + 7_200_000)
+    assert lines[Kind.DIFFERENCE].cpu == costs.bill.cpu - 24 * (9_000_000 + 7_200_000)
 
 
 def hours_of(day: Window) -> list[Window]:
@@ -327,7 +327,7 @@ async def test_a_set_that_is_longer_than_asked_is_prorated_and_said_so() -> None
     assert costs.bill.network == 1_500_000 // 4
     assert (costs.hours_asked, costs.hours_covered) == (6, 6)
     # Assets are kept by the day: of a part of it they are no bill.
-    assert not costs.audited
+    assert not costs.assets_complete
     assert of_kind(costs, IssueKind.NOT_AUDITED)
 
 
@@ -358,13 +358,13 @@ async def test_assets_of_neighbouring_days_are_left_out() -> None:
     costs = await costs_of(Kubecost(assets=lambda _: [*assets(before), *assets()]))
     whole = await costs_of(Kubecost())
     assert costs.bill == whole.bill
-    assert costs.audited
+    assert costs.assets_complete
 
 
 async def test_assets_of_half_a_day_are_no_bill_for_the_rows_of_all_of_it() -> None:
     morning = parse_window("2026-11-20T00:00:00Z,2026-11-20T12:00:00Z", NOON_AFTER)
     costs = await costs_of(Kubecost(assets=lambda _: assets(morning)))
-    assert not costs.audited
+    assert not costs.assets_complete
     assert of_kind(costs, IssueKind.NOT_AUDITED)
     assert costs.bill.cpu == 16_200_000, "the sum of the rows"
 
@@ -442,7 +442,7 @@ async def test_a_shared_cost_found_all_the_same_is_not_billed_again() -> None:
     assert namespace.costs.shared == 3_200_000
     lines = {line.kind: line.costs for line in costs.lines()}
     assert lines[Kind.OVERHEAD].shared == -3_200_000
-    assert lines[Kind.UNEXPLAINED].shared == 0
+    assert lines[Kind.DIFFERENCE].shared == 0
 
 
 async def test_a_cost_under_an_unknown_key_is_external_and_named() -> None:

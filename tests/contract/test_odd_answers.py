@@ -37,7 +37,7 @@ def ratios(costs: ClusterCosts) -> dict[str | None, tuple[float | None, float | 
 
 async def test_plain_day_is_complete() -> None:
     costs = await costs_of(bodies())
-    assert (costs.status, costs.audited, costs.issues[1:]) == (Status.OK, True, ())
+    assert (costs.status, costs.assets_complete, costs.issues[1:]) == (Status.OK, True, ())
     assert costs.bill.total == 3_950_000
     assert {group.namespace: group.costs.total for group in costs.namespaces()} == {
         "shop": 1_500_000,
@@ -211,7 +211,7 @@ async def test_assets_that_are_a_failure_are_missing(failure: Any) -> None:
     costs = await costs_of(bodies() | {"/assets": failure})
     (issue,) = of_kind(costs, IssueKind.SOURCE_FAILED)
     assert (issue.subject, issue.facts["code"]) == ("assets", "answer_not_understood")
-    assert (costs.status, costs.audited) == (Status.PARTIAL, False)
+    assert (costs.status, costs.assets_complete) == (Status.PARTIAL, False)
     assert costs.bill.total == 3_900_000
 
 
@@ -266,7 +266,7 @@ async def test_cost_that_no_row_has_a_key_of_is_unknown(key: str, component: Com
     (issue,) = of_kind(costs, IssueKind.FIGURE_MISSING)
     assert issue.facts["figures"] == (key,)
     assert (costs.bill.total, costs.status) == (3_950_000, Status.PARTIAL)
-    (line,) = [line for line in costs.lines() if line.kind is Kind.UNEXPLAINED]
+    (line,) = [line for line in costs.lines() if line.kind is Kind.DIFFERENCE]
     assert [(cause, part.of(component)) for cause, part in line.causes] == [(Cause.FIGURE_MISSING, amount)]
 
 
@@ -340,13 +340,13 @@ def node_by_address(rows: Any, assets: Any) -> None:
 async def test_machine_that_the_source_takes_for_two_is_paid_once(change: Any, left: int) -> None:
     costs = await costs_of(bodies(change))
     assert costs.bill.total == 3_950_000
-    assert costs.audited
+    assert costs.assets_complete
     assert of_kind(costs, IssueKind.MACHINE_TWICE)
     assert {group.namespace: group.costs.total for group in costs.namespaces()} == {
         "shop": 1_500_000,
         "data": 1_000_000,
     }
-    (line,) = [line for line in costs.lines() if line.kind is Kind.UNEXPLAINED]
+    (line,) = [line for line in costs.lines() if line.kind is Kind.DIFFERENCE]
     assert [(cause, part.total) for cause, part in line.causes] == [(Cause.MACHINE_TWICE, left)]
     assert {row.node for row in costs.rows if row.pod} == {"node-a"}
 
@@ -359,7 +359,7 @@ async def test_nodes_that_no_name_or_id_matches_are_told() -> None:
     costs = await costs_of(bodies(unmatched))
     (issue,) = of_kind(costs, IssueKind.RESOURCE_WITHOUT_ASSET)
     assert "they count twice" in issue.message
-    assert not costs.audited
+    assert not costs.assets_complete
 
 
 NAT = {"type": "NATGateway", "properties": {"cluster": "plain", "name": "nat-1"}, **span(), "totalCost": 12.5}
@@ -378,14 +378,14 @@ async def test_asset_of_unknown_type_is_named_with_its_amount(asset: Json, words
     costs = await costs_of(bodies(lambda _, assets: assets.update(nat=asset)))
     (issue,) = of_kind(costs, IssueKind.UNKNOWN_ASSET)
     assert words in issue.message
-    assert (costs.bill.total, costs.status, costs.audited) == (3_950_000, Status.OK, False)
+    assert (costs.bill.total, costs.status, costs.assets_complete) == (3_950_000, Status.OK, False)
 
 
 @pytest.mark.parametrize("asset", [NAT | {"type": "Cloud"}, NAT | {"type": "Shared"}, None])
 async def test_assets_outside_of_the_cluster_are_no_news(asset: Any) -> None:
     costs = await costs_of(bodies(lambda _, assets: assets.update(nat=asset)))
     assert not of_kind(costs, IssueKind.UNKNOWN_ASSET)
-    assert costs.audited
+    assert costs.assets_complete
 
 
 async def test_unknown_asset_of_another_cluster_is_not_ours() -> None:
@@ -399,7 +399,7 @@ async def test_unknown_asset_without_a_cluster_is_kept() -> None:
     costs = await costs_of(bodies(lambda _, assets: assets.update(nat=homeless)), cluster_id="plain")
     (issue,) = of_kind(costs, IssueKind.UNKNOWN_ASSET)
     assert "for 12.50" in issue.message
-    assert not costs.audited
+    assert not costs.assets_complete
 
 
 async def test_unknown_asset_of_a_longer_time_counts_in_part() -> None:
@@ -413,8 +413,8 @@ CRON = "plain/node-a/shop/cron-1/main"
 BACKWARDS = {"minutes": -1380.0, "start": "2026-11-20T23:30:00Z", "end": "2026-11-20T00:30:00Z"}
 
 
-def unexplained(costs: ClusterCosts) -> list[tuple[Cause, int]]:
-    (line,) = [line for line in costs.lines() if line.kind is Kind.UNEXPLAINED]
+def difference(costs: ClusterCosts) -> list[tuple[Cause, int]]:
+    (line,) = [line for line in costs.lines() if line.kind is Kind.DIFFERENCE]
     return [(cause, part.total) for cause, part in line.causes]
 
 
@@ -434,7 +434,7 @@ async def test_row_that_ends_before_it_starts_takes_nothing_from_others(*, has_a
     assert ratios(costs) == {None: (60, 50), "shop": (50, 50), "data": (80, 50)}
     assert costs.bill.total == (3_950_000 if has_assets else 3_900_000)
     assert costs.source_total == 3_900_000
-    assert unexplained(costs) == [(Cause.NEGATIVE_FIGURE, -1_300_000)]
+    assert difference(costs) == [(Cause.NEGATIVE_FIGURE, -1_300_000)]
     (issue,) = of_kind(costs, IssueKind.NEGATIVE_FIGURE)
     assert CRON in issue.message
     assert not of_kind(costs, IssueKind.DUPLICATE_ROWS)
@@ -487,7 +487,7 @@ def credited(rows: Any, assets: Any) -> None:
 async def test_credit_is_named_as_one() -> None:
     costs = await costs_of(bodies(credited))
     assert costs.bill.total == -6_050_000
-    named = dict(unexplained(costs))
+    named = dict(difference(costs))
     assert named[Cause.CREDIT] == -2_383_780
     assert named.keys() <= {Cause.CREDIT, Cause.ROUNDING}
     assert not of_kind(costs, IssueKind.NEGATIVE_FIGURE)
@@ -498,7 +498,7 @@ async def test_idle_below_zero_without_a_credit_is_over_commit() -> None:
         rows[WEB] |= {"cpuCost": 3.0, "totalCost": 3.5}
         rows[IDLE] |= {"cpuCost": -1.1, "totalCost": -0.6}
 
-    assert unexplained(await costs_of(bodies(crowded))) == [(Cause.OVER_COMMIT, -1_100_000)]
+    assert difference(await costs_of(bodies(crowded))) == [(Cause.OVER_COMMIT, -1_100_000)]
 
 
 def unpriced(rows: Any, assets: Any) -> None:
@@ -515,7 +515,7 @@ def unlisted(rows: Any, assets: Any) -> None:
 @pytest.mark.parametrize(("change", "causes"), [(unpriced, [(Cause.NODE_WITHOUT_PRICE, -2_300_000)]), (unlisted, [])])
 async def test_no_over_commit_where_nodes_lack_price_or_asset(change: Any, causes: Any) -> None:
     """Nor two differences that cancel out."""
-    assert unexplained(await costs_of(bodies(change))) == causes
+    assert difference(await costs_of(bodies(change))) == causes
 
 
 async def test_volume_without_a_cost_is_a_missing_figure() -> None:
@@ -523,7 +523,7 @@ async def test_volume_without_a_cost_is_a_missing_figure() -> None:
         rows[DB] |= {"pvCost": None, "totalCost": None}
         rows[DB]["pvs"]["cluster=plain:name=pvc-1"]["cost"] = None
 
-    assert unexplained(await costs_of(bodies(null))) == [(Cause.FIGURE_MISSING, 200_000)]
+    assert difference(await costs_of(bodies(null))) == [(Cause.FIGURE_MISSING, 200_000)]
 
 
 @pytest.mark.parametrize("key", ["cpuCostAdjustment", "networkCostAdjustment"])

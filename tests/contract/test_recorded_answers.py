@@ -134,7 +134,7 @@ def test_each_step_of_a_recorded_allocation_answer_is_read_and_balances(cluster:
         assert Costs.sum(row.costs for row in booking.rows) == booking.bill
         assert booking.bill.total == sum(row.costs.total for row in rows.allocations)
         assert abs(booking.source_total - booking.bill.total) <= 100 * len(rows.allocations)
-        assert not booking.audited
+        assert not booking.assets_complete
 
 
 @pytest.mark.parametrize("cluster", ALL)

@@ -83,7 +83,7 @@ def line(costs: ClusterCosts, kind: Kind) -> Costs:
 async def test_the_bill_of_a_day_is_its_assets_plus_network(replay: ReplayServer, cluster: str, day: int) -> None:
     costs, expected = await costs_of(replay, cluster, day_window(day)), billed(cluster, day)
     assert costs.status is Status.OK
-    assert costs.audited
+    assert costs.assets_complete
     assert (costs.hours_asked, costs.hours_covered) == (24, 24)
     for component in Component:
         assert in_units(costs.bill.of(component)) == pytest.approx(expected[component], abs=EXACT), component
@@ -146,11 +146,11 @@ async def test_the_first_day_of_aurora_has_the_figures_of_its_description(replay
     assert in_units(verify(costs, 0.05).source_shows) == pytest.approx(80.4898, abs=0.001)
     assert in_units(line(costs, Kind.OVERHEAD).node_disk) == pytest.approx(0.6358, abs=EXACT)
     assert in_units(line(costs, Kind.IDLE).total) == pytest.approx(42.378, abs=0.001)
-    unexplained = line(costs, Kind.UNEXPLAINED)
-    assert in_units(unexplained.load_balancer) == pytest.approx(-0.3094, abs=2 * EXACT)
-    assert in_units(unexplained.pv) == pytest.approx(0.1401, abs=EXACT)
+    difference = line(costs, Kind.DIFFERENCE)
+    assert in_units(difference.load_balancer) == pytest.approx(-0.3094, abs=2 * EXACT)
+    assert in_units(difference.pv) == pytest.approx(0.1401, abs=EXACT)
     for component in (*NODES, Component.NETWORK, Component.NODE_DISK):
-        assert in_units(unexplained.of(component)) == pytest.approx(0, abs=EXACT), component
+        assert in_units(difference.of(component)) == pytest.approx(0, abs=EXACT), component
     causes = {cause for one in costs.lines() for cause, amounts in one.causes if abs(amounts.total) > 1000}
     assert causes == {Cause.BALANCER_CHARGED_TWICE, Cause.VOLUME_BOOKED_IN_PART}
 
@@ -174,8 +174,8 @@ async def test_workloads_and_idle_are_the_nodes(replay: ReplayServer, cluster: s
     balance = (await costs_of(replay, cluster, WHOLE)).balance()
     for component in NODES:
         sheet = balance[component]
-        assert in_units(sheet.unexplained) == pytest.approx(0, abs=5 * EXACT), component
-        assert sheet.bill == sheet.workload + sheet.idle + sheet.unmounted + sheet.overhead + sheet.unexplained
+        assert in_units(sheet.difference) == pytest.approx(0, abs=5 * EXACT), component
+        assert sheet.bill == sheet.workload + sheet.idle + sheet.unmounted + sheet.overhead + sheet.difference
 
 
 @pytest.mark.parametrize("cluster", ALL)
@@ -225,9 +225,9 @@ async def test_every_view_has_the_total_of_the_summary(replay: ReplayServer, clu
     network = finest["breakdown"]
     classes = ("network_internet_cost", "network_region_cost", "network_zone_cost")
     assert sum(micros([network], key) for key in classes) == micros([finest["summary"]], "network_cost")
-    unexplained = next(row for row in finest["lines"] if row["kind"] == "unexplained")
+    difference = next(row for row in finest["lines"] if row["kind"] == "difference")
     for key in COST_KEYS:
-        assert micros(unexplained["causes"], key) == micros([unexplained], key), key
+        assert micros(difference["causes"], key) == micros([difference], key), key
 
 
 @pytest.mark.parametrize("cluster", ALL)
@@ -245,7 +245,7 @@ async def test_the_source_says_who_it_is(replay: ReplayServer) -> None:
         "cluster_id": "aurora",
         "cluster_name": "aurora-prod",
     }
-    assert (body["status"], body["currency"], body["audited"]) == ("ok", "USD", True)
+    assert (body["status"], body["currency"], body["assets_complete"]) == ("ok", "USD", True)
     assert body["coverage"] == {"hours_asked": 72, "hours_covered": 72, "state": "provisional"}
     assert body["not_measured"] == ["management_cost"]
     assert body["summary"]["management_cost"] == 0

@@ -67,7 +67,7 @@ def collection(name: str, account_id: str = "a", day: date = DAY, cost: int = 7_
         bill=costs,
         bill_network_classes=NO_CLASSES,
         not_measured=frozenset({Component.MANAGEMENT}),
-        audited=True,
+        assets_complete=True,
         currency="USD",
         source="http://source",
         source_total=cost,

@@ -108,7 +108,7 @@ def test_damaged_backup_is_restored_as_far_as_it_goes(home: Home, tmp_path: Path
     assert (done.code, "damaged: 2026-11-21 of aurora" in done.out) == (1, True), done.out
     for day, following in (("2026-11-20", "2026-11-21"), ("2026-11-22", "2026-11-23")):
         done = other.call("costs", "aurora", "--start", day, "--end", following)
-        assert (done.code, "audited" in done.out) == (0, True), done.out + done.err
+        assert (done.code, "assets complete" in done.out) == (0, True), done.out + done.err
 
 
 def test_damaged_log_in_a_backup_is_not_restored(home: Home, tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ RATIOS = {"cpu_efficiency", "ram_efficiency", "total_efficiency"}
 # What a reader of the existing API finds in every body, and what it finds beside that.
 EXISTING = {"cloud_account_id", "start_date", "end_date", "summary", "efficiency", "potential_savings", "breakdown"}
 BESIDE = {
-    "account", "audited", "coverage", "currency", "currency_assumed", "errors", "idle_cost", "issues", "not_measured",
-    "potential_savings_in_window", "potential_savings_is", "potential_savings_period", "source", "status",
-    "unallocated_cost",
+    "account", "assets_complete", "coverage", "currency", "currency_assumed", "errors", "idle_cost", "issues",
+    "not_measured", "potential_savings_in_window", "potential_savings_is", "potential_savings_period", "source",
+    "status", "unallocated_cost",
 }  # fmt: skip
 BREAKDOWN = {
     "management_cost", "load_balancer_cost", "network_internet_cost", "network_region_cost", "network_zone_cost",
@@ -109,7 +109,7 @@ def test_every_key_is_there_and_no_other(bodies: dict[str, dict[str, Body]], nam
         assert set(row) == {"namespace", "controller_kind", "controller", "pods"} | SEVEN | PARTS | RATIOS
         assert all(set(pod) == {"pod", "nodes", "minutes"} | SEVEN | PARTS | RATIOS for pod in row["pods"])
     for line in body.get("lines", []):
-        assert set(line) == {"kind"} | SEVEN | PARTS | ({"causes"} if line["kind"] == "unexplained" else set())
+        assert set(line) == {"kind"} | SEVEN | PARTS | ({"causes"} if line["kind"] == "difference" else set())
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -138,10 +138,10 @@ def test_namespaces_and_lines_are_the_total(bodies: dict[str, dict[str, Body]], 
     for part in PARTS:
         assert is_money(sum((exact(row[part]) for row in rows), Decimal(0)), body["summary"][part])
     lines = {line["kind"]: line for line in body["lines"]}
-    assert list(lines) == ["idle", "unmounted", "overhead", "unexplained"]
+    assert list(lines) == ["idle", "unmounted", "overhead", "difference"]
     assert body["idle_cost"] == lines["idle"]["total_cost"]
     assert body["unallocated_cost"] == lines["unmounted"]["total_cost"]
-    assert is_money(totals_of(lines["unexplained"]["causes"]), lines["unexplained"]["total_cost"])
+    assert is_money(totals_of(lines["difference"]["causes"]), lines["difference"]["total_cost"])
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -186,7 +186,7 @@ def test_without_data_figures_are_null_and_never_zero(faulty: FaultServer, fault
 
 def test_a_partial_answer_keeps_its_numbers_and_says_what_is_missing(faulty: FaultServer) -> None:
     body = costs(faulty.fault_url("noassets", "aurora"), "--by", "namespace", window=DAY)
-    assert (body["status"], body["audited"]) == ("partial", False)
+    assert (body["status"], body["assets_complete"]) == ("partial", False)
     assert all(isinstance(body["summary"][key], float) for key in SEVEN)
     (error,) = body["errors"]
     assert (error["kind"], error["subject"], error["code"]) == ("source_failed", "assets", "source_failed")

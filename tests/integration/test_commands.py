@@ -100,7 +100,7 @@ def test_csv_has_rows_that_add_up_and_empty_cells_for_the_unknown(replay: Replay
         assert all(re.fullmatch(r"-?\d+\.\d{6}", row["total_cost"]) for row in rows)
     assert len(set(totals.values())) == 1
     kinds = [row["kind"] for row in rows]
-    assert kinds[-4:] == ["idle", "unmounted", "overhead", "unexplained"]
+    assert kinds[-4:] == ["idle", "unmounted", "overhead", "difference"]
 
 
 def test_no_data_is_a_row_of_its_status_in_every_form(faulty: FaultServer) -> None:
@@ -207,7 +207,7 @@ def test_a_cluster_that_hangs_is_cut_and_the_others_are_whole(faulty: FaultServe
 
 def test_a_part_that_failed_makes_a_partial_answer_with_exit_0(faulty: FaultServer) -> None:
     done = call("costs", "--url", faulty.fault_url("noassets", "aurora"), *DAY, "--format", "json")
-    assert (done.code, done.json["status"], done.json["audited"]) == (0, "partial", False)
+    assert (done.code, done.json["status"], done.json["assets_complete"]) == (0, "partial", False)
 
 
 # --- exit codes
@@ -324,16 +324,16 @@ def test_verify_below_the_known_difference_exits_1_and_shows_where(replay: Repla
     done = call("verify", "--url", replay.url_of("aurora"), *WHOLE, "--tolerance", "0.001%")
     assert done.code == 1
     assert "PAST the tolerance of 0.001 %" in done.out
-    assert "unexplained balancers -1.39: the source charged a load balancer more often than it was paid for" in done.out
+    assert "difference balancers -1.39: the source charged a load balancer more often than it was paid for" in done.out
     is_as_golden("verify-aurora", done.out, replay)
 
 
 def test_verify_as_json_balances_each_component(replay: ReplayServer) -> None:
     body = call("verify", "--url", replay.url_of("cygnus"), *WHOLE, "--format", "json").json
-    parts = ("workload", "idle", "unmounted", "overhead", "unexplained")
+    parts = ("workload", "idle", "unmounted", "overhead", "difference")
     for row in body["balance"]:
         assert sum(row[part] for part in parts) == pytest.approx(row["bill"], abs=1e-6)
-        assert sum(cause["cost"] for cause in row["causes"]) == pytest.approx(row["unexplained"], abs=1e-6)
+        assert sum(cause["cost"] for cause in row["causes"]) == pytest.approx(row["difference"], abs=1e-6)
     assert sum(row["bill"] for row in body["balance"]) == pytest.approx(body["total_cost"], abs=1e-6)
     assert sum(row["source_shows"] for row in body["balance"]) == pytest.approx(body["source_total_cost"], abs=1e-4)
 
@@ -617,10 +617,10 @@ def test_the_demo_shows_three_clusters_wherever_it_runs() -> None:
     assert clean(done.out)
     for name in ALL:
         assert re.search(rf"^{name} http://127\.0\.0\.1:\d+/{name}, OpenCost", done.out, re.MULTILINE)
-    assert done.out.count("component     paid  workloads") == 3
+    assert done.out.count("component     cost  workloads") == 3
     assert done.out.count("Efficiency: CPU") == 3
-    assert done.out.count("72 of 72 h, ok, audited") == 3
-    assert re.search(r"^aurora +ok, audited +247\.45 USD +246\.54 ", done.out, re.MULTILINE)
+    assert done.out.count("72 of 72 h, ok, assets complete") == 3
+    assert re.search(r"^aurora +ok, assets complete +247\.45 USD +246\.54 ", done.out, re.MULTILINE)
     assert "Not your costs" in done.out
 
 

@@ -137,7 +137,7 @@ def test_tables_name_the_accounts(home: Home, replay: ReplayServer, command: str
     assert "my dead" in done.out + done.err
     if command == "costs":
         assert "failed, and not in the sum: my dead" in done.out
-        assert re.search(r"^my prod +ok, audited", done.out, re.MULTILINE)
+        assert re.search(r"^my prod +ok, assets complete", done.out, re.MULTILINE)
 
 
 def test_one_cluster_behind_two_accounts_is_told(home: Home, replay: ReplayServer) -> None:

@@ -66,7 +66,7 @@ FAILING: dict[str, tuple[str, str]] = {
     "truncated": ("answer_truncated", "broke off"),
     "wrongwindow": ("wrong_window", "was asked for 2026-11-20T00:00:00Z"),
 }
-# Answers with an issue: its kind, the status, whether the day is audited still.
+# Answers with an issue: its kind, the status, whether the day is assets_complete still.
 ANSWERING: dict[str, tuple[IssueKind, Status, bool]] = {
     "nocosts": (IssueKind.FIGURE_MISSING, Status.PARTIAL, False),
     "nan": (IssueKind.NOT_A_NUMBER, Status.PARTIAL, False),
@@ -178,7 +178,7 @@ async def test_what_is_wrong_with_an_answer_is_an_issue_on_it(
 ) -> None:
     costs = await ask(faulty.fault_url(kind, "aurora"))
     (issue,) = of_kind(costs, expected[0])
-    assert (costs.status, costs.audited) == expected[1:]
+    assert (costs.status, costs.assets_complete) == expected[1:]
     assert issue.window == DAY
     assert issue.source == costs.source.url
     body = answer(costs, DetailLevel.NAMESPACE)
@@ -252,7 +252,7 @@ def slow(seconds: float) -> Callable[[Asked], Any]:
 async def test_costs_may_take_longer_than_the_read_limit() -> None:
     with Served(slow(0.3)) as server:
         costs = await ask(server.url, settings=replace(HASTY, read_seconds=0.1))
-    assert (costs.status, costs.audited, costs.hours_covered) == (Status.OK, True, 24)
+    assert (costs.status, costs.assets_complete, costs.hours_covered) == (Status.OK, True, 24)
 
 
 async def test_days_of_a_slow_source_are_collected() -> None:
@@ -343,7 +343,7 @@ async def test_hours_without_data_inside_of_a_day_are_named(faulty: FaultServer)
     assert (costs.hours_asked, costs.hours_covered) == (24, 22)
     (issue,) = of_kind(costs, IssueKind.WINDOW_WITHOUT_DATA)
     assert issue.window == window("2026-11-20T05:00:00Z,2026-11-20T07:00:00Z")
-    assert not costs.audited, "assets of a whole day are no bill for the rows of 22 hours"
+    assert not costs.assets_complete, "assets of a whole day are no bill for the rows of 22 hours"
     assert costs.bill.cpu < (await sound(faulty)).bill.cpu
 
 
@@ -386,7 +386,7 @@ async def test_an_odd_word_about_itself_leaves_a_source_its_costs(said: bytes) -
 async def test_hourly_sets_where_a_day_was_asked_make_the_same_bill(faulty: FaultServer) -> None:
     by_hour, by_day = await ask(faulty.fault_url("hourly", "aurora")), await sound(faulty)
     assert by_hour.status is Status.OK
-    assert by_hour.audited
+    assert by_hour.assets_complete
     assert by_hour.hours_covered == 24
     assert not of_kind(by_hour, IssueKind.ROWS_MERGED_BY_SOURCE)
     assert not of_kind(by_hour, IssueKind.SET_PRORATED)
@@ -414,15 +414,15 @@ async def test_a_figure_that_is_none_is_no_free_workload_in_silence(faulty: Faul
     (issue,) = of_kind(costs, IssueKind.FIGURE_MISSING)
     assert "cpuCost" in issue.message
     assert costs.status is Status.PARTIAL
-    assert not costs.audited
-    # The nodes were paid for: what their workload lacks stands as unexplained, not as external cost, not as idle.
+    assert not costs.assets_complete
+    # The nodes were paid for: what their workload lacks stands as difference, not as external cost, not as idle.
     assert costs.bill.external == 0
     # A part of a node that is null (kind nan) is what the node's total leaves for it.
     assert costs.bill == expected.bill
-    unexplained = costs.balance()[Component.CPU].unexplained
-    assert unexplained == expected.bill.cpu - sum(costs.balance()[Component.CPU][1:5])
-    assert unexplained > 0
-    line = next(line for line in costs.lines() if line.kind is Kind.UNEXPLAINED)
+    difference = costs.balance()[Component.CPU].difference
+    assert difference == expected.bill.cpu - sum(costs.balance()[Component.CPU][1:5])
+    assert difference > 0
+    line = next(line for line in costs.lines() if line.kind is Kind.DIFFERENCE)
     assert Cause.FIGURE_MISSING in dict(line.causes)
     assert Cause.UNKNOWN not in dict(line.causes)
 
@@ -441,7 +441,7 @@ async def test_what_is_charged_without_an_asset_enters_the_bill_by_name(
     costs, expected = await ask(faulty.fault_url(kind, "aurora")), await sound(faulty)
     (issue,) = of_kind(costs, IssueKind.RESOURCE_WITHOUT_ASSET)
     assert named in issue.message
-    assert not costs.audited
+    assert not costs.assets_complete
     assert costs.bill.of(component) > 0
     assert 0.5 < costs.bill.of(component) / expected.bill.of(component) < 1.5
 
@@ -452,7 +452,7 @@ async def test_without_assets_the_bill_is_the_sum_of_the_rows(faulty: FaultServe
     assert costs.bill.total == pytest.approx(costs.source_total, abs=1000)
     assert {Component.NODE_DISK, Component.MANAGEMENT} <= costs.not_measured
     assert answer(costs, DetailLevel.SUMMARY)["summary"]["node_disk_cost"] is None
-    assert not costs.balance()[Component.CPU].unexplained
+    assert not costs.balance()[Component.CPU].difference
 
 
 async def test_a_source_of_several_clusters_names_them(faulty: FaultServer) -> None:
@@ -470,7 +470,7 @@ async def test_a_chosen_cluster_has_its_own_figures_only(faulty: FaultServer, cl
     )
     assert costs.bill == expected.bill
     assert costs.source.cluster_id == cluster_id
-    assert costs.audited
+    assert costs.assets_complete
 
 
 async def test_a_cluster_that_is_not_there_is_an_error_that_names_those_that_are(faulty: FaultServer) -> None:
@@ -550,7 +550,7 @@ async def test_half_a_day_without_assets_is_the_sum_of_its_rows(faulty: FaultSer
     for half, name in zip(halves, ("morning", "evening"), strict=True):
         rows = Recording("aurora").json(f"matrix-day2-{name}-nostep-default")["data"][0].values()
         assert half.hours_covered == 12
-        assert not half.audited
+        assert not half.assets_complete
         assert half.bill.total / 1e6 == pytest.approx(sum(row["totalCost"] for row in rows), abs=1e-3)
     asked = [one.params["window"] for one in faulty.asked if one.path == "/allocation"]
     assert asked == ["2026-11-21T00:00:00Z,2026-11-21T12:00:00Z", "2026-11-21T12:00:00Z,2026-11-22T00:00:00Z"]
@@ -563,7 +563,7 @@ async def test_assets_of_another_window_are_no_bill_for_half_a_day() -> None:
     with Served(instead(whole_days)) as source:
         costs = await ask(source.url, window("2026-11-21T00:00:00Z,2026-11-21T12:00:00Z"))
     assert costs.status is Status.OK
-    assert not costs.audited
+    assert not costs.assets_complete
     assert of_kind(costs, IssueKind.NOT_AUDITED)
     assert Component.NODE_DISK in costs.not_measured
 

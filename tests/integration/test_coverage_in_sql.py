@@ -82,7 +82,7 @@ def test_days_tell_what_is_held_without_its_head(coverage: SqlCoverage) -> None:
             DAY,
             "c1",
             DayState.SETTLED,
-            audited=True,
+            assets_complete=True,
             source="http://source:9003",
             rows=1,
             hours_covered=24.0,

@@ -45,7 +45,7 @@ def test_a_sound_source_is_in_order(replay: ReplayServer, cluster: str) -> None:
     assert found["product"]["seen"] == "OpenCost, version dev (HEAD)"
     assert found["cluster"]["seen"].startswith(f"{cluster} ({cluster}-prod)")
     assert "nodes" in found["assets"]["seen"]
-    assert found["balance"]["seen"].startswith("audited")
+    assert found["balance"]["seen"].startswith("assets complete")
     assert {"idle", "efficiency", "minutes", "clock", "costs"} <= set(found)
 
 
@@ -102,7 +102,7 @@ def test_several_clusters_are_named_and_one_can_be_chosen(faulty: FaultServer) -
 def test_without_assets_there_is_no_bill(faulty: FaultServer, fault: str) -> None:
     found = findings(faulty.fault_url(fault, "aurora"))
     assert {"assets", "balance"} <= set(levels(found))
-    assert found["balance"]["seen"].startswith("unaudited")
+    assert found["balance"]["seen"].startswith("assets incomplete")
     assert "/assets" in found["balance"]["remedy"]
 
 

@@ -97,7 +97,7 @@ def test_what_was_refused_is_told_in_every_answer(home: Home, upstream: tuple[Up
     source.mode = "noassets"
     assert home.call("backfill", "aurora", *THREE_DAYS).code == 3
     body = costs(home)
-    assert (body["status"], body["audited"]) == ("ok", True)
+    assert (body["status"], body["assets_complete"]) == ("ok", True)
     told = [issue for issue in body["issues"] if issue["kind"] == "not_replaced"]
     assert told
     assert all("the stored day was kept" in issue["message"] for issue in told)
@@ -167,7 +167,7 @@ def test_the_calendar_shows_what_is_held(home: Home, upstream: tuple[Upstream, S
     for day in body["days"]:
         assert round(sum(row["bill"] for row in day["balance"]), 6) == day["total_cost"]
         for row in day["balance"]:
-            parts = ("workload", "idle", "unmounted", "overhead", "unexplained")
+            parts = ("workload", "idle", "unmounted", "overhead", "difference")
             assert round(sum(row[part] for part in parts), 6) == row["bill"], row["component"]
 
 

@@ -34,7 +34,7 @@ def test_the_same_options_make_the_same_fleet_whose_days_balance(tmp_path: Path)
         bodies.append(figures(home))
     assert bodies[0] == bodies[1]
     for body in bodies[0]:
-        assert (body["status"], body["audited"]) == ("ok", True)
+        assert (body["status"], body["assets_complete"]) == ("ok", True)
         assert body["coverage"] == {"hours_asked": 72, "hours_covered": 72, "state": "settled"}
         parts = [*body["breakdown_by_namespace"], *body["lines"]]
         micros = sum(round(part["total_cost"] * 1e6) for part in parts)

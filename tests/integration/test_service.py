@@ -710,8 +710,8 @@ def test_the_page_shows_every_cluster_and_escapes_all(world: World) -> None:
         "247.45 USD",
         "aurora",
         "dead",
-        "unexplained",
-        "ok, audited, 72 of 72 h",
+        "difference",
+        "ok, assets complete, 72 of 72 h",
         "is unavailable",
         'href="/docs"',
         ONE,
@@ -757,7 +757,7 @@ def words_of(markup: str) -> str:
 def test_the_page_tells_what_is_missing_and_when() -> None:
     page = page_of(without_days("20", "22!"), "2026-11-20,2026-11-23")
     missing, after = page.split("<table>")[0], page.split("</table>")[1]
-    assert "partial, audited, 24 of 72 h" in missing
+    assert "partial, assets complete, 24 of 72 h" in missing
     assert "missing: the source holds no data of this window (2026-11-20 to 2026-11-21 UTC)" in words_of(missing)
     assert "'R&D 22!'; look into the log of the source (2026-11-22 to 2026-11-23 UTC)" in words_of(missing)
     assert "R&amp;D" in missing

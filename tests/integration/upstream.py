@@ -116,7 +116,7 @@ def costs(home: Home, name: str = "aurora", by: str = "workload") -> Any:
 def figures(body: dict[str, Any]) -> dict[str, Any]:
     """What has to be the same, stored or live."""
     keys = ("summary", "lines", "breakdown", "breakdown_by_namespace", "breakdown_by_workload", "efficiency", "status")
-    return {key: body[key] for key in (*keys, "currency", "idle_cost", "audited", "not_measured")}
+    return {key: body[key] for key in (*keys, "currency", "idle_cost", "assets_complete", "not_measured")}
 
 
 def started(home: Home, *args: str, stderr: int = subprocess.DEVNULL) -> "subprocess.Popen[bytes]":

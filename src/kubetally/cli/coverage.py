@@ -151,7 +151,7 @@ def _told(days: "Sequence[DayStatus]", missing: Missing) -> Iterator[tuple[str, 
             words = known.last_error[1]  # of damage with its day, which is in names of files and in commands
             is_damage = known.last_error[0] in DAMAGE_CODES
             by_words.setdefault(words if is_damage else without_day(words, known.day), []).append(known.day)
-        if known.is_held and not known.audited:
+        if known.is_held and not known.assets_complete:
             by_words.setdefault("no bill stands behind it", []).append(known.day)
     yield from by_words.items()
 
@@ -223,7 +223,7 @@ def _day(day: "CoveredDay", balance: "Mapping[Component, ComponentBalance]", mis
         "day": day.day.isoformat(),
         "is": sort_of(day, missing),
         "state": None if day.state is None else day.state.value,
-        "audited": day.audited,
+        "assets_complete": day.assets_complete,
         "source": day.source,
         "rows": day.rows,
         "hours_covered": day.hours_covered,

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _COSTS = [f"{component}_cost" for component in Component]
 _RATIOS = ["cpu_efficiency", "ram_efficiency", "total_efficiency"]
 _COLUMNS = [
-    "source", "account", "cloud_account_id", "cluster_id", "start", "end", "status", "audited", "currency", "kind",
-    "namespace", "controller_kind", "controller", "total_cost", *_COSTS, *_RATIOS,
+    "source", "account", "cloud_account_id", "cluster_id", "start", "end", "status", "assets_complete", "currency",
+    "kind", "namespace", "controller_kind", "controller", "total_cost", *_COSTS, *_RATIOS,
     "hours_asked", "hours_covered", "currency_assumed",
 ]  # fmt: skip
 
@@ -62,7 +62,7 @@ def _rows(costs: ClusterCosts, by: DetailLevel) -> Iterator[Row]:
         "start": rfc3339(costs.window.start),
         "end": rfc3339(costs.window.end),
         "status": costs.status.value,
-        "audited": str(costs.audited).lower(),
+        "assets_complete": str(costs.assets_complete).lower(),
         "currency": costs.currency,
         "hours_asked": round(costs.hours_asked, 6),
         "hours_covered": round(costs.hours_covered, 6),

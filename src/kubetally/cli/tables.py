@@ -82,7 +82,7 @@ def print_heading(out: Console, costs: ClusterCosts) -> None:
 
 
 def print_balance(out: Console, costs: ClusterCosts) -> None:
-    """What was paid for each component, and where it went; the columns after `paid` add up to it."""
+    """What each component cost, and where it went; the columns after `cost` add up to it."""
     checked = verify(costs, 0)
     grid, unknown = Grid(["component"], BALANCE), costs.not_measured
     for row in checked.components:
@@ -124,7 +124,7 @@ def _print_overview(out: Console, answers: "Sequence[ClusterCosts | Failed]") ->
     """One row a cluster, and a sum for each currency: unlike ones are never added."""
     grid = Grid(
         ["cluster", "status"],
-        ["total", "source shows", "idle", "unexplained", "CPU eff.", "RAM eff.", "eff.", "hours"],
+        ["total", "source shows", "idle", "difference", "CPU eff.", "RAM eff.", "eff.", "hours"],
     )
     shown = []
     for answer in answers:
@@ -161,7 +161,7 @@ def _sum_figures(fleet: FleetSum) -> list[str]:
         f"{money(fleet.total)} {fleet.currency}{_mark(fleet.currency_assumed)}",
         money(fleet.source_total),
         money(fleet.idle),
-        money(fleet.unexplained),
+        money(fleet.difference),
         *map(percent, fleet.efficiency),
         f"{fleet.hours_covered:g} of {fleet.hours_asked:g}",
     ]
@@ -177,7 +177,7 @@ def _overview_figures(costs: ClusterCosts) -> list[str]:
         f"{money(costs.bill.total)} {costs.currency}{_mark(costs.currency_assumed)}",
         money(costs.source_total),
         money(lines["idle"]),
-        money(lines["unexplained"]),
+        money(lines["difference"]),
         *map(percent, costs.efficiency),
         hours_of(costs),
     ]

@@ -172,7 +172,7 @@ def _body(costs: ClusterCosts, check: "Verification") -> dict[str, object]:
         "within_tolerance": check.is_within if known else None,
         "coverage": {"hours_asked": round(costs.hours_asked, 6), "hours_covered": round(costs.hours_covered, 6)},
         "lacks_evidence": costs.lacks_evidence,
-        "audited": costs.audited,
+        "assets_complete": costs.assets_complete,
         "balance": [
             {
                 "component": row.component.value,
@@ -181,7 +181,7 @@ def _body(costs: ClusterCosts, check: "Verification") -> dict[str, object]:
                 "idle": to_number(row.idle),
                 "unmounted": to_number(row.unmounted),
                 "overhead": to_number(row.overhead),
-                "unexplained": to_number(row.unexplained),
+                "difference": to_number(row.difference),
                 "source_shows": to_number(row.source_shows),
                 "causes": [{"cause": cause.value, "cost": to_number(amount)} for cause, amount in row.causes],
             }

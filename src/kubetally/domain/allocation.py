@@ -17,7 +17,7 @@ class Kind(StrEnum):
     IDLE = "idle"
     UNMOUNTED = "unmounted"
     OVERHEAD = "overhead"
-    UNEXPLAINED = "unexplained"
+    DIFFERENCE = "difference"
 
 
 def stands_for_volumes(namespace: str | None, pod: str | None) -> bool:
@@ -63,7 +63,7 @@ class Allocation(NamedTuple):
     `adjustments` are the part of `costs` that corrects them to the cloud's bill. The maxima are cores and bytes, None
     where the source has none. Labels and annotations: None where not known.
 
-    A workload's cost below zero before adjustment is no cost: it stands in a row of the kind unexplained instead.
+    A workload's cost below zero before adjustment is no cost: it stands in a row of the kind `difference` instead.
     """
 
     kind: Kind

@@ -1,4 +1,4 @@
-"""The bill side of a cluster-day: what was paid, by component, and for what (B1, B4)."""
+"""The bill side of a cluster-day: what its assets cost, by component (B1, B4)."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
@@ -28,7 +28,7 @@ class Bill(NamedTuple):
     network_classes: NetworkClasses
     not_measured: frozenset[Component]
     left_to_metrics: frozenset[Component]
-    audited: bool
+    assets_complete: bool
     assets: Sequence[Asset]
     has_unlisted_nodes: bool = False
     has_unpriced_nodes: bool = False
@@ -67,7 +67,7 @@ def bill_side(reading: Reading, allocations: Sequence[Allocation], use: Use, iss
         classes or _classes_of(network, use.everything_classes),
         not_measured,
         left,
-        audited=not missing and not reading.missing and not reading.other_assets,
+        assets_complete=not missing and not reading.missing and not reading.other_assets,
         assets=assets,
         has_unlisted_nodes=any(resource.startswith(_NODE) for resource in missing),
         has_unpriced_nodes=_has_unpriced_nodes(allocations, by_type[AssetType.NODE]),
@@ -99,7 +99,7 @@ def _bill_from_use(reading: Reading, use: Use, issues: list[Issue]) -> Bill:
         classes or _classes_of(costs.network, use.everything_classes),
         not_measured | {Component.NODE_DISK},
         left,
-        audited=False,
+        assets_complete=False,
         assets=(),
         has_unlisted_nodes=reading.assets is not None,  # it answered, and lists none
         measured=measured,

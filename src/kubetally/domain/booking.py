@@ -2,7 +2,7 @@
 
 The bill comes from assets, the use from allocations. They are different computations of the source, rounded apart, so
 they never agree by themselves; `book` puts every difference into a line of its own, by component and cause, so that
-workloads + idle + unmounted + overhead + unexplained are the bill, exactly.
+workloads + idle + unmounted + overhead + difference are the bill, exactly.
 """
 
 from collections import defaultdict
@@ -40,14 +40,14 @@ class PartsDoNotAddUp(BalanceError):
 
 
 class ComponentBalance(NamedTuple):
-    """One component of a day: bill = workload + idle + unmounted + overhead + unexplained, in micros."""
+    """One component of a day: bill = workload + idle + unmounted + overhead + difference, in micros."""
 
     bill: int
     workload: int
     idle: int
     unmounted: int
     overhead: int
-    unexplained: int
+    difference: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Booking:
     bill: Costs
     bill_network_classes: NetworkClasses
     not_measured: frozenset[Component]
-    audited: bool
+    assets_complete: bool
     currency: str
     source: str
     source_total: int
@@ -128,7 +128,7 @@ def book(reading: Reading) -> Booking:
         bill=bill.costs,
         bill_network_classes=bill.network_classes,
         not_measured=bill.not_measured,
-        audited=bill.audited,
+        assets_complete=bill.assets_complete,
         currency=reading.currency,
         source=reading.source,
         source_total=sum(row.total for row in allocations),

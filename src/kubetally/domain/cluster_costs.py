@@ -35,7 +35,7 @@ class DetailLevel(StrEnum):
 
 
 class Status(StrEnum):
-    """Whether data are missing; it says nothing about how good the figures are (see `audited`)."""
+    """Whether data are missing; it says nothing about how good the figures are (see `assets_complete`)."""
 
     OK = "ok"
     PARTIAL = "partial"
@@ -116,7 +116,7 @@ class WorkloadCosts(Group):
 
 @dataclass(frozen=True, slots=True)
 class Line(Group):
-    """All rows of one kind but workload; `causes` of the unexplained line, which add up to it."""
+    """All rows of one kind but workload; `causes` of the difference line, which add up to it."""
 
     kind: Kind
     causes: tuple[tuple[Cause, Costs], ...] = ()
@@ -176,9 +176,9 @@ class ClusterCosts:
         return any(issue.kind in WITHOUT_EVIDENCE for issue in self.issues)
 
     @property
-    def audited(self) -> bool:
+    def assets_complete(self) -> bool:
         """Whether every booked part was held against assets that list all it charges for."""
-        return bool(self.bookings) and all(booking.audited for booking in self.bookings)
+        return bool(self.bookings) and all(booking.assets_complete for booking in self.bookings)
 
     @property
     def rows(self) -> Iterable[Row]:
@@ -192,7 +192,7 @@ class ClusterCosts:
 
     @property
     def bill(self) -> Costs:
-        """What was paid: the total of every view, by component, in micros; what nobody measured is zero in it."""
+        """The bill: the total of every view, by component, in micros; what nobody measured is zero in it."""
         return Costs.sum(booking.bill for booking in self.bookings)
 
     @property
@@ -252,7 +252,7 @@ class ClusterCosts:
         )
 
     def lines(self) -> list[Line]:
-        """One row a kind: idle, unmounted, overhead and unexplained, zero or not."""
+        """One row a kind: idle, unmounted, overhead and difference, zero or not."""
         by_kind = _grouped((row for row in self.rows if row.kind is not Kind.WORKLOAD), lambda row: row.kind)
         lines = []
         for kind in Kind:

@@ -209,7 +209,7 @@ class CoveredDay(_KnownDay):
     collection_id: str | None = None
     state: DayState | None = None
     is_running: bool = False
-    audited: bool = False
+    assets_complete: bool = False
     source: str | None = None
     rows: int = 0
     hours_covered: float = 0.0
@@ -228,7 +228,7 @@ class _Status(NamedTuple):
     collection_id: str | None
     state: DayState | None
     is_running: bool
-    audited: bool
+    assets_complete: bool
     hours_covered: float
     last_error: tuple[str, str] | None
 

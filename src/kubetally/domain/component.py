@@ -6,7 +6,7 @@ from typing import NamedTuple, Self
 
 
 class Component(StrEnum):
-    """What was paid for; adjustments are inside their component."""
+    """What costs money; adjustments are inside their component."""
 
     CPU = "cpu"
     RAM = "ram"

@@ -48,7 +48,7 @@ def difference_rows(
         if rest:
             cause = _cause_of_rest(rest, rounding, component, bill, missing)
             causes[cause][component] = causes[cause].get(component, 0) + rest
-    return [Row(Kind.UNEXPLAINED, cause, costs=Costs.from_mapping(causes[cause])) for cause in Cause if cause in causes]
+    return [Row(Kind.DIFFERENCE, cause, costs=Costs.from_mapping(causes[cause])) for cause in Cause if cause in causes]
 
 
 def _below_zero(rest: int, component: Component, bill: Bill, use: Use) -> _Amounts:

@@ -79,7 +79,7 @@ class Row(NamedTuple):
     minutes:    how long it ran in the window; of a pod, its longest container.
     containers: how many containers it stands for: 1, more of a pod (`pods.merge_pods`; a day that lake version 1
                 stored has one row a pod), 0 of a line.
-    cause:      set on unexplained rows only.
+    cause:      set on difference rows only.
     details:    None where they were not read, or the day was stored before there were any.
     """
 

@@ -52,7 +52,7 @@ def use_side(allocations: Sequence[Allocation]) -> Use:
         idle=idle_costs,
         over_commit=over_commit,
         credit=credit,
-        negative=Costs.sum(row.costs for row in by_kind[Kind.UNEXPLAINED]),
+        negative=Costs.sum(row.costs for row in by_kind[Kind.DIFFERENCE]),
         unmounted=_unmounted(by_kind[Kind.UNMOUNTED]),
         overhead=Costs.sum(row.costs for row in by_kind[Kind.OVERHEAD]),
         everything=Costs.sum(row.costs for row in allocations),

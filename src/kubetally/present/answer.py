@@ -76,7 +76,7 @@ def answer(
             "network_region_cost": None if no_data else to_number(classes.region),
             "network_zone_cost": None if no_data else to_number(classes.zone),
         },
-        "audited": costs.audited,
+        "assets_complete": costs.assets_complete,
         "coverage": {
             "hours_asked": round(costs.hours_asked, 6),
             "hours_covered": round(costs.hours_covered, 6),
@@ -176,7 +176,7 @@ def _pod(group: PodCosts, unknown: frozenset[Component]) -> Json:
 
 def _line(line: Line, unknown: frozenset[Component]) -> Json:
     body: Json = {"kind": line.kind.value, **_costs(line.costs, unknown)}
-    if line.kind is Kind.UNEXPLAINED:
+    if line.kind is Kind.DIFFERENCE:
         body["causes"] = [
             {"cause": cause.value, "message": CAUSE_IN_WORDS[cause], **_costs(costs, unknown)}
             for cause, costs in line.causes

@@ -12,7 +12,7 @@ from kubetally.present.verification import ComponentCheck, Verification
 
 UNKNOWN = "-"
 NOT_MEASURED = "not measured"
-BALANCE = ("paid", "workloads", "idle", "unmounted", "overhead", "unexplained", "source shows")
+BALANCE = ("cost", "workloads", "idle", "unmounted", "overhead", "difference", "source shows")
 """What a component's figures are; those between the first and the last add up to the first."""
 _LEAST_CAUSE = 5_000  # micros: below half a cent, the table shows nothing of a cause either
 
@@ -50,7 +50,7 @@ def status_words(costs: ClusterCosts) -> str:
     """Whether anything is missing, and whether there was a bill to hold it against."""
     if costs.status is Status.NO_DATA:
         return "no data"
-    words = [costs.status.value, "audited" if costs.audited else "unaudited"]
+    words = [costs.status.value, "assets complete" if costs.assets_complete else "assets incomplete"]
     if costs.state is DayState.SETTLED:
         words.append("settled")
     if costs.as_of is not None:
@@ -79,7 +79,7 @@ def savings_in_words(costs: ClusterCosts) -> str | None:
 def balance_of(check: ComponentCheck) -> tuple[int, ...]:
     """The figures of a component in micros, in the order of `BALANCE`."""
     return (
-        check.bill, check.workload, check.idle, check.unmounted, check.overhead, check.unexplained, check.source_shows,
+        check.bill, check.workload, check.idle, check.unmounted, check.overhead, check.difference, check.source_shows,
     )  # fmt: skip
 
 
@@ -90,12 +90,12 @@ def total_balance(checked: Verification) -> tuple[int, ...]:
 
 
 def causes_in_words(checked: Verification) -> Iterator[str]:
-    """Why paid and used part, where that is known and shows in two decimals."""
+    """Why cost and use differ, where that is known and shows in two decimals."""
     for row in checked.components:
         for cause, amount in row.causes:
             if abs(amount) >= _LEAST_CAUSE:
                 signed = f"{to_decimal(amount):+,.2f}"
-                yield f"unexplained {component_word(row.component)} {signed}: {CAUSE_IN_WORDS[cause]}"
+                yield f"difference {component_word(row.component)} {signed}: {CAUSE_IN_WORDS[cause]}"
 
 
 def notes_of(costs: ClusterCosts) -> list[Note]:

@@ -14,7 +14,7 @@ _BELOW_ZERO = frozenset({Cause.OVER_COMMIT, Cause.CREDIT, Cause.NEGATIVE_FIGURE}
 
 @dataclass(frozen=True, slots=True)
 class ComponentCheck:
-    """One component, in micros: what was paid, what the source shows for it, and the balance between."""
+    """One component, in micros: what it cost, what the source shows for it, and the balance between."""
 
     component: Component
     bill: int
@@ -23,7 +23,7 @@ class ComponentCheck:
     idle: int
     unmounted: int
     overhead: int
-    unexplained: int
+    difference: int
     causes: tuple[tuple[Cause, int], ...]
 
 
@@ -54,11 +54,11 @@ def verify(costs: ClusterCosts, tolerance: float) -> Verification:
     Units: `tolerance` is a fraction, 0.05 for 5 %.
     """
     balance = costs.balance()
-    unexplained = next(line for line in costs.lines() if line.kind is Kind.UNEXPLAINED)
+    difference = next(line for line in costs.lines() if line.kind is Kind.DIFFERENCE)
     checks = []
     for component in Component:
         sheet = balance[component]
-        causes = tuple((cause, amounts.of(component)) for cause, amounts in unexplained.causes if amounts.of(component))
+        causes = tuple((cause, amounts.of(component)) for cause, amounts in difference.causes if amounts.of(component))
         # The source shows what is below zero as it came; that part of it is booked by its cause.
         below_zero = sum(amount for cause, amount in causes if cause in _BELOW_ZERO)
         shows = sheet.workload + sheet.idle + sheet.unmounted + below_zero

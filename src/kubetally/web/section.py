@@ -100,7 +100,7 @@ def _answered(costs: ClusterCosts) -> str:
 
 
 def _table(costs: ClusterCosts, checked: Verification) -> str:
-    """What was paid for each component, and where it went, as on the command line."""
+    """What each component cost, and where it went, as on the command line."""
     rows = ""
     for check in checked.components:
         if check.component in costs.not_measured:

@@ -84,14 +84,14 @@ class Issue(Struct, forbid_unknown_fields=True):
 
 
 class Cause(Costs, forbid_unknown_fields=True, kw_only=True):
-    """A part of the unexplained line whose cause is known."""
+    """A part of the difference line whose cause is known."""
 
     cause: str
     message: str
 
 
 class Line(Costs, forbid_unknown_fields=True, kw_only=True):
-    """What no workload was allocated: idle, unmounted, overhead or unexplained."""
+    """What no workload was allocated: idle, unmounted, overhead or difference."""
 
     kind: str
     causes: list[Cause] | UnsetType = UNSET
@@ -177,7 +177,7 @@ class ClusterCosts(Struct, forbid_unknown_fields=True):
     potential_savings_in_window: float | None
     potential_savings_is: str
     breakdown: Breakdown
-    audited: bool
+    assets_complete: bool
     coverage: Coverage
     source: Source
     errors: list[Issue]

@@ -14,7 +14,7 @@ def text(grid: Grid, width: int | None = None, rule: str = "") -> str:
 
 
 def sample() -> Grid:
-    grid = Grid(["component"], ["paid", "source shows"])
+    grid = Grid(["component"], ["cost", "source shows"])
     grid.add(["CPU"], ["89.03", "89.03"])
     grid.add(["management"], instead="not measured")
     grid.rule()
@@ -24,7 +24,7 @@ def sample() -> Grid:
 
 def test_names_stand_left_and_figures_right() -> None:
     assert text(sample()) == (
-        "component       paid  source shows\n"
+        "component       cost  source shows\n"
         "CPU            89.03         89.03\n"
         "management  not measured\n"
         "total       1,247.45        246.54"
@@ -34,7 +34,7 @@ def test_names_stand_left_and_figures_right() -> None:
 def test_a_heading_of_two_words_is_folded_where_that_helps() -> None:
     assert text(sample(), 28, "-") == (
         "                      source\n"
-        "component       paid   shows\n"
+        "component       cost   shows\n"
         "----------------------------\n"
         "CPU            89.03   89.03\n"
         "management  not measured\n"
@@ -45,7 +45,7 @@ def test_a_heading_of_two_words_is_folded_where_that_helps() -> None:
 
 def test_what_is_still_too_wide_goes_on_below() -> None:
     assert text(sample(), 24) == (
-        "component       paid\n"
+        "component       cost\n"
         "CPU            89.03\n"
         "management  not measured\n"
         "total       1,247.45\n"

@@ -95,13 +95,13 @@ def booked(text: str, *, without_assets: bool = False) -> Booking:
 
 
 def ledger(booking: Booking) -> list[str]:
-    """A booking as lines: its bill, one line for each kind of row and cause, and whether it is audited."""
+    """A booking as lines: its bill, one line for each kind of row and cause, and whether it is assets_complete."""
     lines = [f"bill {_figures(booking.bill)}"]
     for kind in Kind:
         for cause in dict.fromkeys(row.cause for row in booking.rows if row.kind is kind):
             costs = Costs.sum(row.costs for row in booking.rows if row.kind is kind and row.cause is cause)
             lines.append(f"{kind}{f' {cause}' if cause else ''} {_figures(costs)}")
-    return [line.strip() for line in [*lines, "audited" if booking.audited else "unaudited"]]
+    return [line.strip() for line in [*lines, "assets_complete" if booking.assets_complete else "assets_incomplete"]]
 
 
 def written(text: str) -> list[str]:

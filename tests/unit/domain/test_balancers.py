@@ -48,7 +48,7 @@ def test_cost_of_a_moved_balancer_is_the_one_measured(paid: str, charged: str) -
     booking = book(answer(paid, charged, measured()))
     assert booking.bill.load_balancer == micros("1.10")
     assert [row.costs.load_balancer for row in booking.rows if row.kind is Kind.WORKLOAD] == [600_000, 500_000]
-    assert not any(row.costs.load_balancer for row in booking.rows if row.kind is Kind.UNEXPLAINED)
+    assert not any(row.costs.load_balancer for row in booking.rows if row.kind is Kind.DIFFERENCE)
     assert booking.source_total == sum(row.total for row in answer(paid, charged).allocations)
     (issue,) = (issue for issue in booking.issues if issue.kind is IssueKind.BALANCER_CORRECTED)
     assert f"shop/web {float(paid):.4f}, in truth 0.6000" in issue.message

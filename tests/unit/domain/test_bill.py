@@ -57,7 +57,7 @@ def test_a_sound_cluster_balances_without_anything_unexplained() -> None:
         workload  cpu 3 ram 1 gpu 1 pv 1.2 lb 0.6 net 0.05
         idle      cpu 5 ram 1
         overhead  node_disk 0.3 management 2.4
-        audited
+        assets_complete
     """)
     assert day.issues == ()
     assert day.not_measured == frozenset()
@@ -74,7 +74,7 @@ def test_local_disks_are_node_disks_and_overhead_that_nobody_is_charged() -> Non
         bill      cpu 1 node_disk 0.5
         idle      cpu 1
         overhead  node_disk 0.5
-        audited
+        assets_complete
     """)
 
 
@@ -84,7 +84,7 @@ def test_the_management_fee_is_measured_where_an_asset_says_so_and_unknown_elsew
         fee a     2.40
         idle @n1  cpu 1
     """)
-    assert ledger(with_fee)[2:] == ["overhead management 2.4", "audited"]
+    assert ledger(with_fee)[2:] == ["overhead management 2.4", "assets_complete"]
     assert with_fee.not_measured == frozenset()
     without = booked("""
         node n1             cpu 1
@@ -108,8 +108,8 @@ def test_a_network_asset_wins_over_what_rows_were_charged_and_the_rest_is_shown(
     assert ledger(day) == written("""
         bill      net 0.1
         workload  net 0.07
-        unexplained network_asset_differs net 0.03
-        audited
+        difference network_asset_differs net 0.03
+        assets_complete
     """)
     # 0.10 in the proportion 4 to 3, the odd micro to the larger remainder.
     assert day.bill_network_classes == NetworkClasses(micros("0.057143"), micros("0.042857"), 0)
@@ -123,7 +123,7 @@ def test_a_network_asset_of_nothing_leaves_the_rows_to_say() -> None:
     assert ledger(day) == written("""
         bill      net 0.04
         workload  net 0.04
-        audited
+        assets_complete
     """)
     assert day.bill_network_classes == NetworkClasses(micros("0.01"), 0, micros("0.03"))
 
@@ -156,7 +156,7 @@ def test_a_serverless_node_enters_at_its_own_amount_and_is_named() -> None:
         bill      cpu 9.5 ram 2.5 gpu 0.25 management 1
         workload  cpu 9.5 ram 2.5 gpu 0.25
         overhead  management 1
-        unaudited
+        assets_incomplete
     """)
     (issue,) = day.issues
     assert issue.kind is IssueKind.RESOURCE_WITHOUT_ASSET
@@ -174,7 +174,7 @@ def test_a_row_without_node_ran_on_one_of_them_and_stays_out() -> None:
         bill      cpu 8
         workload  cpu 3
         idle      cpu 5
-        audited
+        assets_complete
     """)
 
 
@@ -184,7 +184,7 @@ def test_a_row_that_costs_nothing_on_an_unknown_node_changes_nothing() -> None:
         pod shop/web-1 @gone ram 0
         idle @n1             cpu 8
     """)
-    assert day.audited
+    assert day.assets_complete
     assert IssueKind.RESOURCE_WITHOUT_ASSET not in kinds_of(day.issues)
 
 
@@ -196,7 +196,7 @@ def test_a_volume_that_no_disk_stands_for_enters_and_one_known_by_its_volume_nam
     assert ledger(day) == written("""
         bill      pv 1.6
         workload  pv 1.6
-        unaudited
+        assets_incomplete
     """)
     assert [name for issue in day.issues for name in issue.facts.get("resources", ())] == ["volume nfs-7"]
 
@@ -211,7 +211,7 @@ def test_a_balancer_that_no_asset_stands_for_enters_once_for_all_rows() -> None:
     assert ledger(day) == written("""
         bill      lb 0.9
         workload  lb 0.9
-        unaudited
+        assets_incomplete
     """)
 
 
@@ -248,8 +248,8 @@ def test_unmounted_balancers_never_enter_when_an_asset_bears_one_of_their_names(
         workload   lb 0.6
         unmounted  lb 0.6
         overhead   management 1
-        unexplained balancer_charged_twice lb -0.6
-        audited
+        difference balancer_charged_twice lb -0.6
+        assets_complete
     """)
 
 
@@ -263,7 +263,7 @@ def test_unmounted_balancers_that_no_asset_bears_the_name_of_enter() -> None:
         bill       lb 0.8
         workload   lb 0.6
         unmounted  lb 0.2
-        unaudited
+        assets_incomplete
     """)
     assert any("load balancer gone" in issue.message for issue in day.issues)
 
@@ -300,7 +300,7 @@ def test_what_assets_alone_can_tell_is_what_they_tell(answer: Reading) -> None:
     for component in (Component.NODE_DISK, Component.MANAGEMENT):
         assert day.bill.of(component) == sum(asset.costs.of(component) for asset in answer.assets)
     assert (Component.MANAGEMENT in day.not_measured) == (not listed(answer, AssetType.MANAGEMENT))
-    assert day.audited == (IssueKind.RESOURCE_WITHOUT_ASSET not in kinds_of(day.issues))
+    assert day.assets_complete == (IssueKind.RESOURCE_WITHOUT_ASSET not in kinds_of(day.issues))
 
 
 # ------------------------------------------------------------------------------------------------ without any asset
@@ -316,7 +316,7 @@ FROM_ROWS = """
     idle       cpu 5 ram 1
     unmounted  pv 0.4
     overhead   shared -0.5
-    unaudited
+    assets_incomplete
 """
 
 
@@ -333,28 +333,28 @@ def test_empty_assets_beside_rows_whose_costs_cancel_out_are_no_audit_either() -
         pod shop/web-1  cpu 1
         idle            cpu -1
     """)
-    assert not day.audited
+    assert not day.assets_complete
     assert IssueKind.NOT_AUDITED in kinds_of(day.issues)
 
 
 def test_a_cluster_without_rows_and_assets_costs_nothing_and_that_is_audited() -> None:
     day = booked("")
-    assert ledger(day) == ["bill", "audited"]
+    assert ledger(day) == ["bill", "assets_complete"]
     assert day.not_measured == {Component.MANAGEMENT}
 
 
 def test_assets_without_rows_are_a_bill_that_nothing_explains() -> None:
     assert ledger(booked("node n1 cpu 8 ram 2")) == written("""
         bill  cpu 8 ram 2
-        unexplained unknown cpu 8 ram 2
-        audited
+        difference unknown cpu 8 ram 2
+        assets_complete
     """)
 
 
 @given(readings())
 def test_without_assets_every_component_of_the_bill_is_what_the_rows_say(answer: Reading) -> None:
     day = book(replace(answer, assets=None, infrastructure=None))
-    assert not day.audited
+    assert not day.assets_complete
     assert day.bill == Costs.sum(row.costs for row in each_once(answer.allocations))._replace(shared=0)
 
 
@@ -372,7 +372,7 @@ def test_shared_costs_stand_with_the_opposite_sign_in_overhead_and_never_add_to_
         bill      cpu 2 management 0.5
         workload  cpu 2 shared 0.5
         overhead  management 0.5 shared -0.5
-        audited
+        assets_complete
     """)
     assert day.bill.total == micros("2.50")
 
@@ -387,7 +387,7 @@ def test_external_costs_are_what_rows_carry_with_or_without_assets() -> None:
         bill      cpu 1 external 4.3
         workload  cpu 1 external 0.3
         overhead  external 4
-        audited
+        assets_complete
     """)
 
 
@@ -413,7 +413,7 @@ def test_a_measured_fee_is_overhead_and_no_longer_unknown() -> None:
         bill      cpu 1 management 0.2
         workload  cpu 1
         overhead  management 0.2
-        audited
+        assets_complete
     """)
     assert (day.not_measured, day.issues) == (frozenset(), ())
 
@@ -476,7 +476,7 @@ def test_balancers_and_traffic_that_no_row_carries_are_overhead_by_class() -> No
         bill      cpu 1 lb 0.1 net 0.06
         idle      cpu 1
         overhead  lb 0.1 net 0.06
-        audited
+        assets_complete
     """)
     assert day.bill_network_classes == NetworkClasses(micros("0.03"), micros("0.02"), micros("0.01"))
     (overhead,) = [row for row in day.rows if row.kind is Kind.OVERHEAD]
@@ -496,7 +496,7 @@ def test_without_assets_what_was_measured_still_counts() -> None:
         bill      cpu 1 lb 0.05 net 0.02 management 0.1
         workload  cpu 1
         overhead  lb 0.05 net 0.02 management 0.1
-        unaudited
+        assets_incomplete
     """)
     assert day.not_measured == {Component.NODE_DISK}
     (issue,) = day.issues

@@ -45,9 +45,9 @@ def test_the_bill_is_the_sum_of_the_rows_component_by_component(answer: Reading)
     assert Costs.sum(row.costs for row in day.rows) == day.bill
     for component, sheet in day.balance().items():
         assert sheet.bill == day.bill.of(component)
-        assert sheet.bill == sheet.workload + sheet.idle + sheet.unmounted + sheet.overhead + sheet.unexplained
+        assert sheet.bill == sheet.workload + sheet.idle + sheet.unmounted + sheet.overhead + sheet.difference
     assert Costs.sum(day.kind_costs(kind) for kind in Kind) == day.bill
-    assert not day.audited or answer.assets is not None
+    assert not day.assets_complete or answer.assets is not None
 
 
 @given(readings())
@@ -60,7 +60,7 @@ def test_rows_are_containers_and_a_line_a_kind_and_cause(answer: Reading) -> Non
     ]
     assert len(set(names)) == len(names)
     assert len({(row.kind, row.cause) for row in lines}) == len(lines)
-    assert all((row.cause is not None) == (row.kind is Kind.UNEXPLAINED) for row in rows)
+    assert all((row.cause is not None) == (row.kind is Kind.DIFFERENCE) for row in rows)
     assert all(row.namespace is None and (any(row.costs) or any(row.hours)) for row in lines)
 
 
@@ -71,7 +71,7 @@ def test_idle_is_never_negative_and_nothing_cancels_out(answer: Reading) -> None
     below_zero = {Cause.OVER_COMMIT, Cause.CREDIT, Cause.NODE_WITHOUT_ASSET, Cause.NODE_WITHOUT_PRICE}
     named = [row.costs for row in day.rows if row.cause in below_zero]
     assert all(amount <= 0 for costs in named for amount in costs)
-    whole = day.kind_costs(Kind.UNEXPLAINED)
+    whole = day.kind_costs(Kind.DIFFERENCE)
     assert all(amount >= min(all_of, 0) for amount, all_of in zip(Costs.sum(named), whole, strict=True))
 
 
@@ -86,7 +86,7 @@ def test_the_order_of_rows_and_assets_changes_neither_balance_nor_views(answer: 
     assets = None if answer.assets is None else data.draw(st.permutations(list(answer.assets)))
     day, shuffled = book(answer), book(replace(answer, allocations=rows, assets=assets))
     assert shuffled.balance() == day.balance()
-    assert (shuffled.audited, shuffled.not_measured) == (day.audited, day.not_measured)
+    assert (shuffled.assets_complete, shuffled.not_measured) == (day.assets_complete, day.not_measured)
     assert views(shuffled) == views(day)
 
 
@@ -155,7 +155,7 @@ def test_unmounted_volumes_of_a_namespace_are_its_own_and_others_are_a_line() ->
         bill       pv 3
         workload   pv 1
         unmounted  pv 2
-        audited
+        assets_complete
     """)
 
 
@@ -172,8 +172,8 @@ def test_negative_idle_of_a_node_is_over_commit_and_takes_nothing_from_another_n
         bill      cpu 8 ram 1
         workload  cpu 7
         idle      cpu 2 ram 1
-        unexplained over_commit cpu -1
-        audited
+        difference over_commit cpu -1
+        assets_complete
     """)
 
 
@@ -184,7 +184,7 @@ def test_idle_of_a_node_is_that_of_its_steps_together() -> None:
         idle @n1 hour:0      cpu 2
         idle @n1 hour:1      cpu -1
     """)
-    assert ledger(day)[1:] == ["workload cpu 3", "idle cpu 1", "audited"]
+    assert ledger(day)[1:] == ["workload cpu 3", "idle cpu 1", "assets_complete"]
 
 
 def test_negative_idle_on_a_node_without_asset_still_balances() -> None:
@@ -197,8 +197,8 @@ def test_negative_idle_on_a_node_without_asset_still_balances() -> None:
         bill      cpu 4 management 1
         workload  cpu 5
         overhead  management 1
-        unexplained node_without_asset cpu -1
-        unaudited
+        difference node_without_asset cpu -1
+        assets_incomplete
     """)
 
 
@@ -211,13 +211,13 @@ def test_what_rounding_may_do_is_called_rounding_and_more_is_not() -> None:
         pod shop/web-1 @n1   cpu 3
         idle @n1             cpu 4.999985
     """)
-    assert ledger(day)[3] == "unexplained rounding cpu 0.000015"  # three figures, each half of a fifth decimal off
+    assert ledger(day)[3] == "difference rounding cpu 0.000015"  # three figures, each half of a fifth decimal off
     day = booked("""
         node n1              cpu 8
         pod shop/web-1 @n1   cpu 3
         idle @n1             cpu 4.999984
     """)
-    assert ledger(day)[3] == "unexplained unknown cpu 0.000016"
+    assert ledger(day)[3] == "difference unknown cpu 0.000016"
 
 
 def test_balancers_in_part_and_balancers_twice_do_not_hide_each_other() -> None:
@@ -232,9 +232,9 @@ def test_balancers_in_part_and_balancers_twice_do_not_hide_each_other() -> None:
         bill       lb 2
         workload   lb 1.4
         unmounted  lb 0.5
-        unexplained balancer_charged_twice lb -0.5
-        unexplained balancer_booked_in_part lb 0.6
-        audited
+        difference balancer_charged_twice lb -0.5
+        difference balancer_booked_in_part lb 0.6
+        assets_complete
     """)
 
 
@@ -243,7 +243,7 @@ def test_a_balancer_charged_in_part_says_so() -> None:
         balancer shop/web   0.60
         pod shop/web-1      lb:shop/web 0.25
     """)
-    assert ledger(day)[2] == "unexplained balancer_booked_in_part lb 0.35"
+    assert ledger(day)[2] == "difference balancer_booked_in_part lb 0.35"
 
 
 def test_unmounted_balancers_fall_on_the_services_they_name_in_proportion() -> None:
@@ -254,7 +254,7 @@ def test_unmounted_balancers_fall_on_the_services_they_name_in_proportion() -> N
         pod batch/web-1     lb:batch/web 1
         unmounted           lb 0.40 services:web
     """)
-    assert ledger(day)[3] == "unexplained balancer_charged_twice lb -0.4"
+    assert ledger(day)[3] == "difference balancer_charged_twice lb -0.4"
 
 
 def test_volumes_beyond_their_disk_and_volumes_in_part_are_told_apart() -> None:
@@ -267,9 +267,9 @@ def test_volumes_beyond_their_disk_and_volumes_in_part_are_told_apart() -> None:
     assert ledger(day) == written("""
         bill      pv 2
         workload  pv 1.7
-        unexplained volume_charged_beyond_its_disk pv -0.5
-        unexplained volume_booked_in_part pv 0.8
-        audited
+        difference volume_charged_beyond_its_disk pv -0.5
+        difference volume_booked_in_part pv 0.8
+        assets_complete
     """)
 
 
@@ -280,7 +280,7 @@ def test_a_volume_without_disk_is_no_difference_of_a_disk_without_name() -> None
     """)
     (disk,) = answer.assets or ()
     day = book(replace(answer, assets=[disk._replace(name="", names=frozenset({"pvc-1"}))]))
-    assert ledger(day)[2] == "unexplained volume_booked_in_part pv 0.6"
+    assert ledger(day)[2] == "difference volume_booked_in_part pv 0.6"
 
 
 def test_what_has_no_name_is_unknown_and_still_in_sight() -> None:
@@ -288,7 +288,7 @@ def test_what_has_no_name_is_unknown_and_still_in_sight() -> None:
         node n1              cpu 8 ram 2
         pod shop/web-1 @n1   cpu 3 ram 2.50
     """)
-    assert ledger(day)[2:] == ["unexplained unknown cpu 5 ram -0.5", "audited"]
+    assert ledger(day)[2:] == ["difference unknown cpu 5 ram -0.5", "assets_complete"]
 
 
 def test_every_cause_has_words() -> None:

@@ -62,9 +62,9 @@ def test_workloads_of_a_namespace_add_up_to_it_and_pods_to_their_workload(costs:
 @given(answers())
 def test_the_causes_of_the_unexplained_line_add_up_to_it(costs: ClusterCosts) -> None:
     lines = costs.lines()
-    assert [line.kind for line in lines] == [Kind.IDLE, Kind.UNMOUNTED, Kind.OVERHEAD, Kind.UNEXPLAINED]
-    unexplained = lines[-1]
-    assert Costs.sum(amounts for _, amounts in unexplained.causes) == unexplained.costs
+    assert [line.kind for line in lines] == [Kind.IDLE, Kind.UNMOUNTED, Kind.OVERHEAD, Kind.DIFFERENCE]
+    difference = lines[-1]
+    assert Costs.sum(amounts for _, amounts in difference.causes) == difference.costs
     assert all(line.causes == () for line in lines[:-1])
 
 
@@ -74,10 +74,10 @@ def test_the_balance_of_all_days_is_the_sum_of_theirs_and_agrees_with_the_lines(
     lines = {line.kind: line.costs for line in costs.lines()}
     for component, sheet in sheets.items():
         assert sheet.bill == costs.bill.of(component)
-        assert sheet.bill == sheet.workload + sheet.idle + sheet.unmounted + sheet.overhead + sheet.unexplained
+        assert sheet.bill == sheet.workload + sheet.idle + sheet.unmounted + sheet.overhead + sheet.difference
         assert sheet.workload == added(costs.namespaces()).of(component)
-        assert [sheet.idle, sheet.unmounted, sheet.overhead, sheet.unexplained] == [
-            lines[kind].of(component) for kind in (Kind.IDLE, Kind.UNMOUNTED, Kind.OVERHEAD, Kind.UNEXPLAINED)
+        assert [sheet.idle, sheet.unmounted, sheet.overhead, sheet.difference] == [
+            lines[kind].of(component) for kind in (Kind.IDLE, Kind.UNMOUNTED, Kind.OVERHEAD, Kind.DIFFERENCE)
         ]
 
 
@@ -103,7 +103,7 @@ def test_efficiency_is_that_of_the_summed_rows(costs: ClusterCosts) -> None:
 
 @given(answers())
 def test_an_answer_is_audited_when_all_its_days_are(costs: ClusterCosts) -> None:
-    assert costs.audited == all(booking.audited for booking in costs.bookings)
+    assert costs.assets_complete == all(booking.assets_complete for booking in costs.bookings)
     assert costs.source_total == sum(booking.source_total for booking in costs.bookings)
 
 
@@ -126,7 +126,7 @@ def test_views_of_a_small_cluster() -> None:
         Kind.IDLE: micros(3),
         Kind.UNMOUNTED: 0,
         Kind.OVERHEAD: micros("2.40"),
-        Kind.UNEXPLAINED: 0,
+        Kind.DIFFERENCE: 0,
     }
 
 
@@ -178,7 +178,7 @@ def test_without_data_every_figure_is_unknown() -> None:
     assert nothing.status is Status.NO_DATA
     assert nothing.summary == dict.fromkeys(Component)
     assert nothing.efficiency == Efficiency(None, None, None)
-    assert not nothing.audited
+    assert not nothing.assets_complete
     assert nothing.hours_covered == 0
 
 
@@ -196,7 +196,7 @@ def test_what_one_day_measured_is_known() -> None:
     assert cluster_costs(with_fee, without).not_measured == frozenset()
     assert cluster_costs(with_fee, without).summary[Component.MANAGEMENT] == micros("2.40")
     assert cluster_costs(without, without).not_measured == {Component.MANAGEMENT, Component.NODE_DISK}
-    assert not cluster_costs(with_fee, without).audited
+    assert not cluster_costs(with_fee, without).assets_complete
 
 
 def test_what_no_source_measures_leaves_the_status_alone() -> None:

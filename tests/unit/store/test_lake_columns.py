@@ -294,4 +294,4 @@ def test_sums_of_columns_are_those_of_rows() -> None:
     sums = row_sums_of(table)
     assert sums.number == 3
     assert set(sums.costs[Kind.WORKLOAD]) == {2 * (10**18 - 1)}
-    assert sums.costs[Kind.UNEXPLAINED] == ZERO
+    assert sums.costs[Kind.DIFFERENCE] == ZERO

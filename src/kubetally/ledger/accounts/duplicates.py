@@ -23,7 +23,7 @@ class FleetSum:
     total: int
     source_total: int
     idle: int
-    unexplained: int
+    difference: int
     efficiency: Efficiency
     hours_asked: float
     hours_covered: float
@@ -52,7 +52,7 @@ def _sum(answers: Sequence[ClusterCosts], currency: str) -> FleetSum:
         total=sum(costs.bill.total for costs in answers),
         source_total=sum(costs.source_total for costs in answers),
         idle=sum(totals[Kind.IDLE] for totals in lines),
-        unexplained=sum(totals[Kind.UNEXPLAINED] for totals in lines),
+        difference=sum(totals[Kind.DIFFERENCE] for totals in lines),
         efficiency=efficiency(
             rated, sum(group.costs.cpu for group in workloads), sum(group.costs.ram for group in workloads)
         ),

@@ -172,7 +172,7 @@ def _idle(reading: Reading) -> Finding:
     return Finding(
         Level.WARNING,
         "idle",
-        "the source shows no idle cost: all of it stands as unexplained",
+        "the source shows no idle cost: all of it is in the difference line",
         "OpenCost before v1.103 has none; set CLUSTER_ID to the cluster label of its Prometheus",
     )
 
@@ -227,15 +227,16 @@ def _components(workloads: list[Allocation], booking: Booking) -> Iterator[Findi
 
 
 def _balance(booking: Booking) -> Finding:
-    rows = [row for row in booking.rows if row.kind is Kind.UNEXPLAINED]
+    rows = [row for row in booking.rows if row.kind is Kind.DIFFERENCE]
     causes = [(row.cause or Cause.UNKNOWN, row.costs.total) for row in rows]
     told = [f"{CAUSE_IN_WORDS[cause]}: {to_number(amount):+.4f}" for cause, amount in causes]
-    seen = f"{'audited' if booking.audited else 'unaudited'}; unexplained: {'; '.join(told) or 'nothing'}"
+    assets = "complete" if booking.assets_complete else "incomplete"
+    seen = f"assets {assets}; difference: {'; '.join(told) or 'nothing'}"
     if any(cause is Cause.UNKNOWN for cause, _ in causes):
         remedy = "see the warnings beside this one; `kubetally verify` shows in which component"
         return Finding(Level.WARNING, "balance", seen, remedy)
-    if not booking.audited:
-        remedy = "make /assets answer for this window: without assets the rows stand for what was paid"
+    if not booking.assets_complete:
+        remedy = "make /assets answer for this window: without assets the bill is the sum of the rows"
         return Finding(Level.WARNING, "balance", seen, remedy)
     return Finding(Level.OK, "balance", seen)
 

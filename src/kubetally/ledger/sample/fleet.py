@@ -207,7 +207,7 @@ class SampleCluster:
             bill=bill,
             bill_network_classes=NetworkClasses.sum(row.network_classes for row in rows),
             not_measured=frozenset[Component](),
-            audited=True,
+            assets_complete=True,
             currency="USD",
             source=f"sample://{self.name}",
             source_total=used.plus(idle).total,
@@ -240,7 +240,7 @@ def _differences(bill: Costs, rows: Sequence[Row]) -> list[Row]:
     }
     rounding = bill.minus(booked).minus(Costs.sum(in_part.values()))
     causes = {**in_part, Cause.ROUNDING: rounding}
-    return [Row(Kind.UNEXPLAINED, cause, costs=costs) for cause, costs in causes.items() if any(costs)]
+    return [Row(Kind.DIFFERENCE, cause, costs=costs) for cause, costs in causes.items() if any(costs)]
 
 
 def _annotations(controller: str, chance: Random) -> dict[str, str]:

@@ -125,7 +125,7 @@ def read_row(name: str, row: BookedRow, step: Window, step_hours: float, notes: 
         return (allocation,)
     named = f"{allocation.name} below zero"
     return allocation, Allocation(
-        Kind.UNEXPLAINED, step, cluster_id=about.cluster, costs=below_zero, total=below_zero.total, name=named
+        Kind.DIFFERENCE, step, cluster_id=about.cluster, costs=below_zero, total=below_zero.total, name=named
     )
 
 

@@ -35,13 +35,12 @@ from kubetally.store.lake.schema import (
     CLASS_COLUMNS,
     COST_COLUMNS,
     IDLE_COLUMNS,
-    KIND_WORDS,
 )
 
 _Word = TypeVar("_Word")
 _Item = TypeVar("_Item")
 _WIDE_MONEY = pa.decimal128(38, 6)
-_KINDS: Mapping[str, Kind] = {word: kind for kind, word in KIND_WORDS.items()}
+_KINDS: Mapping[str, Kind] = {kind.value: kind for kind in Kind}
 _CAUSES: Mapping[str | None, Cause | None] = {None: None, **{cause.value: cause for cause in Cause}}
 _TYPES: Mapping[str, AssetType] = {type_.value: type_ for type_ in AssetType}
 FIGURES = [
@@ -122,7 +121,7 @@ def collection_of(table: pa.Table) -> Collection:
             for component, name in zip(Component, COST_COLUMNS, strict=True)
             if table[name].null_count == table.num_rows or (version == 1 and not bill.of(component))
         ),
-        audited=first["assets_complete"],
+        assets_complete=first["assets_complete"],
         currency=first["currency"],
         source=first["source"],
         source_total=bill.total,

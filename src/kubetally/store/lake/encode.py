@@ -42,7 +42,6 @@ from kubetally.store.lake.schema import (
     COST_COLUMNS,
     IDLE_COLUMNS,
     INSTANT,
-    KIND_WORDS,
     MONEY,
     in_files,
 )
@@ -78,8 +77,8 @@ def allocation_tables(days: Sequence[CollectedDay]) -> list[pa.Table]:
         "window_start": repeat_each([day.collection.head.window.start for day in days], counts, INSTANT),
         "window_end": repeat_each([day.collection.head.window.end for day in days], counts, INSTANT),
         "cluster_id": repeat_each([day.collection.source.cluster_id for day in days], counts),
-        "assets_complete": repeat_each([day.collection.head.audited for day in days], counts, pa.bool_()),
-        "kind": [KIND_WORDS[kind] for kind in fields["kind"]],
+        "assets_complete": repeat_each([day.collection.head.assets_complete for day in days], counts, pa.bool_()),
+        "kind": [kind.value for kind in fields["kind"]],
         **{name: fields[name] for name in ("cause", "namespace", "controller_kind", "controller", "pod", "container")},
         **{name: fields[name] for name in ("node", "containers", "services")},
         "provider_id": more["provider_id"],

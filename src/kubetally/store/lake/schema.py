@@ -3,12 +3,10 @@
 A column's comment tells its unit and its nulls; it goes into the Delta schema, where Spark, Trino and others show it.
 """
 
-from collections.abc import Mapping
 from enum import StrEnum
 
 import pyarrow as pa
 
-from kubetally.domain.allocation import Kind
 from kubetally.domain.asset import Breakdown
 from kubetally.domain.component import Component, NetworkClasses
 from kubetally.domain.efficiency import Hours
@@ -48,10 +46,6 @@ VARIED = frozenset(
     }
 )  # fmt: skip
 """Columns whose values rarely repeat: a dictionary of them takes more than it saves (a sixth of a file altogether)."""
-
-
-KIND_WORDS: Mapping[Kind, str] = {**{kind: kind.value for kind in Kind}, Kind.UNEXPLAINED: "difference"}
-"""The words of the column `kind`."""
 
 
 class TableName(StrEnum):

@@ -45,6 +45,7 @@ class Head:
     assets: AssetSums | None = None
 
 
+_NAME_BEFORE, _NAME = ',"audited":', ',"assets_complete":'  # quotes within a text have a backslash before them
 _HEAD = msgspec.json.Decoder(Head)
 _ISSUE = msgspec.json.Decoder(Issue)
 _BALANCE = msgspec.json.Decoder(dict[Component, ComponentBalance])
@@ -66,7 +67,7 @@ def balance_to_json(balance: Mapping[Component, ComponentBalance]) -> str:
 def head_from_json(text: str, collection_id: str) -> Head:
     """What `head_to_json` was given. Raises CollectionNotUnderstood."""
     try:
-        head = _HEAD.decode(text)
+        head = _HEAD.decode(text.replace(_NAME_BEFORE, _NAME))
     except (msgspec.MsgspecError, InvalidWindow, ValueError) as error:
         raise CollectionNotUnderstood(collection_id, str(error)) from error
     issues = tuple(_issue(issue) for issue in head.booking.issues)

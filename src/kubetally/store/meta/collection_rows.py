@@ -64,7 +64,7 @@ def row_of(collection: Collection) -> dict[str, Any]:
         "state": collection.state,
         "row_count": collection.rows,
         "hours_covered": collection.hours_covered,
-        "audited": head.audited,
+        "audited": head.assets_complete,
         "currency": head.currency,
         "currency_origin": head.currency_origin,
         "source": clean(collection.source.url),

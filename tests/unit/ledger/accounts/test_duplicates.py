@@ -23,7 +23,7 @@ def costs(url: str, cluster_id: str | None, node: str) -> ClusterCosts:
         bill=ZERO,
         bill_network_classes=NO_CLASSES,
         not_measured=frozenset(),
-        audited=True,
+        assets_complete=True,
         currency="USD",
         source=url,
         source_total=0,
@@ -60,7 +60,7 @@ def used(name: str, requested: float | None, usage: float, cost: int, currency: 
     rows = (
         Row(Kind.WORKLOAD, namespace="shop", pod="web", node="n1", costs=Costs(cpu=cost), hours=hours),
         Row(Kind.IDLE, costs=Costs(cpu=cost)),
-        Row(Kind.UNEXPLAINED, costs=Costs(cpu=-1)),
+        Row(Kind.DIFFERENCE, costs=Costs(cpu=-1)),
     )
     whole = costs(name, None, "n1")
     booking = replace(whole.bookings[0], rows=rows, bill=Costs(cpu=2 * cost - 1), source_total=cost, currency=currency)
@@ -70,7 +70,7 @@ def used(name: str, requested: float | None, usage: float, cost: int, currency: 
 def test_fleet_sum_adds_costs_and_takes_efficiency_of_summed_hours() -> None:
     [fleet] = fleet_sums([used("http://a", 10, 9, 1_000_000), used("http://b", 90, 9, 3_000_000)])
     assert (fleet.currency, fleet.total, fleet.source_total) == ("USD", 7_999_998, 4_000_000)
-    assert (fleet.idle, fleet.unexplained) == (4_000_000, -2)
+    assert (fleet.idle, fleet.difference) == (4_000_000, -2)
     assert fleet.efficiency == (0.18, None, 0.18), "18 of 100 core-hours, not the average of 90 and 10 %"
     assert (fleet.hours_asked, fleet.hours_covered, fleet.incomplete) == (48, 48, ())
 

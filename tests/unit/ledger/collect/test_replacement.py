@@ -33,7 +33,7 @@ def day(
         bill=Costs(cpu=cpu),
         bill_network_classes=NO_CLASSES,
         not_measured=frozenset(),
-        audited=True,
+        assets_complete=True,
         currency="USD",
         source="http://source",
         source_total=cpu,

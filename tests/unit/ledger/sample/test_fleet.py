@@ -59,8 +59,8 @@ def test_rows_and_assets_are_the_bill_of_every_day(number: int, pods: int) -> No
         unlisted = bill.minus(Costs.sum(asset.costs for asset in day.assets))
         assert unlisted == (Costs() if number % 2 else Costs(network=bill.network))
         assert min(min(asset.costs) for asset in day.assets) >= 0
-        assert min(min(row.costs) for row in day.rows if row.kind is not Kind.UNEXPLAINED) >= 0
-        for row in rows_of(day, Kind.UNEXPLAINED):
+        assert min(min(row.costs) for row in day.rows if row.kind is not Kind.DIFFERENCE) >= 0
+        for row in rows_of(day, Kind.DIFFERENCE):
             assert row.cause is not Cause.ROUNDING or abs(row.costs.total) <= 5 * len(day.rows)
 
 
