@@ -4,8 +4,8 @@ from typing import Any, Final
 
 import msgspec
 
+from kubetally.cache import Bounded, SingleFlight
 from kubetally.domain.cluster_costs import DetailLevel
-from kubetally.ledger.costs.cache import Bounded, SingleFlight
 from kubetally.ledger.costs.service import CachedAnswer
 from kubetally.present.answer import answer as body_of
 from kubetally.tasks import Calculate

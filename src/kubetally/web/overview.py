@@ -14,12 +14,12 @@ from litestar import get
 from litestar.response import Response
 from litestar.types import HTTPScope
 
+from kubetally.cache import Bounded, SingleFlight
 from kubetally.domain.account import Account
 from kubetally.domain.errors import BalanceError, KubetallyError, RequestError
 from kubetally.domain.window import Clock, Window, parse_window, to_unix
 from kubetally.domain.words import window_words
 from kubetally.ledger.accounts.duplicates import find_duplicate_clusters
-from kubetally.ledger.costs.cache import Bounded, SingleFlight
 from kubetally.ledger.costs.service import KEPT, CostService
 from kubetally.web.costs import COSTS
 from kubetally.web.html import AnyRequest, html_response, page, text

@@ -6,9 +6,9 @@ from typing import Final
 
 from litestar.response import Response
 
+from kubetally.cache import GivenUp
 from kubetally.domain.errors import BalanceError, KubetallyError, NotFound, RequestError, SourceError, StoreError
 from kubetally.domain.series import TooManyPoints
-from kubetally.ledger.costs.cache import GivenUp
 from kubetally.ledger.costs.service import ClusterUnreadable, Overloaded
 from kubetally.ledger.costs.stored_days import HistoryGone
 

@@ -15,9 +15,9 @@ from kubetally.ledger.costs.join import Live, get_costs_as_of, join_costs
 from kubetally.ledger.costs.legacy import legacy_late, with_legacy
 from kubetally.ledger.costs.stored_days import Held, History, stored_days
 from kubetally.settings import Settings
+from kubetally.sources.kubernetes.discoveries import Discoveries
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.cluster import AccountCluster, AnyCluster, of_account, place_of
-from kubetally.wiring.discoveries import Discoveries
 from kubetally.wiring.environment import read_settings
 from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.sources import open_metrics, open_source

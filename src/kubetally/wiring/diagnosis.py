@@ -8,11 +8,11 @@ from kubetally.ledger.diagnose.cluster import ClusterSources, Diagnosis, diagnos
 from kubetally.ledger.diagnose.storage import StorageCheck, StorageHealth
 from kubetally.ledger.stores import Ledger
 from kubetally.settings import Settings
+from kubetally.sources.kubernetes.discoveries import Discoveries
 from kubetally.store.meta.engine import file_of
 from kubetally.store.reach import nearest_there
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.cluster import AccountCluster, AnyCluster, place_of
-from kubetally.wiring.discoveries import Discoveries
 from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.sources import open_metrics, open_source
 from kubetally.wiring.store import database_url

@@ -7,9 +7,9 @@ from kubetally.domain.account import Account
 from kubetally.ledger.accounts.snapshot import ReadSnapshot
 from kubetally.ledger.ports.sources import CostSource, MetricsSource, SavingsSource
 from kubetally.settings import Settings
+from kubetally.sources.kubernetes.discoveries import Discoveries
 from kubetally.tasks import Calculate, calculate_here
 from kubetally.wiring.cluster import AccountCluster
-from kubetally.wiring.discoveries import Discoveries
 from kubetally.wiring.sources import open_metrics, open_source
 
 

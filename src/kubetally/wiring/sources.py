@@ -19,6 +19,7 @@ from kubetally.ledger.ports.accounts import credentials_locked
 from kubetally.settings import Settings
 from kubetally.sources.access import InvalidSourceUrl
 from kubetally.sources.kept import AnswerFolder
+from kubetally.sources.kubernetes.discoveries import Discoveries
 from kubetally.sources.kubernetes.resolve import Option, Resolved, resolve_source
 from kubetally.sources.opencost.client import CostModelClient
 from kubetally.sources.opencost.source import CostModelSource
@@ -29,7 +30,6 @@ from kubetally.sources.transport import Transport
 from kubetally.tasks import Calculate, calculate_here
 from kubetally.wiring.access import access_of, check_url, mask_url, prometheus_access_of
 from kubetally.wiring.cluster import AccountCluster, AnyCluster, Cluster, name_of, place_of
-from kubetally.wiring.discoveries import Discoveries
 from kubetally.wiring.environment import read_settings
 from kubetally.wiring.limits import limits_of
 

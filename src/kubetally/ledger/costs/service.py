@@ -16,13 +16,13 @@ from weakref import WeakValueDictionary
 
 import structlog
 
+from kubetally.cache import Bounded, SingleFlight
 from kubetally.domain.account import Account, AccountType, Organization
 from kubetally.domain.cluster_costs import ClusterCosts
 from kubetally.domain.errors import KubetallyError, NotFound, RequestError, SourceError, StoreError
 from kubetally.domain.issues import Issue, IssueKind, any_missing
 from kubetally.domain.series import MeasuredSeries, TooManyPoints
 from kubetally.domain.window import Clock, Window
-from kubetally.ledger.costs.cache import Bounded, SingleFlight
 from kubetally.ledger.costs.database_timeout import DATABASE_SECONDS, DatabaseSilent, in_time
 from kubetally.ledger.costs.join import Live, join_costs
 from kubetally.ledger.costs.legacy import legacy_late, with_legacy

@@ -13,8 +13,8 @@ from typing import Protocol
 
 import structlog
 
+from kubetally.cache import GivenUp
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.costs.cache import GivenUp
 from kubetally.ledger.ports.coverage import Coverage, check_version
 from kubetally.ledger.ports.damage import FileDamage
 from kubetally.ledger.ports.lake import Lake

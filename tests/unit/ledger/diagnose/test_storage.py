@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from kubetally.cache import GivenUp
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.costs.cache import GivenUp
 from kubetally.ledger.diagnose.storage import StorageCheck, StorageHealth, StorageProblemKind
 
 OVERDUE = [StorageProblemKind.STORAGE_CHECK_OVERDUE]

@@ -1,6 +1,7 @@
 """Keeping what was asked for, and asking once for whoever wants the same at the same time."""
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
 from functools import partial
@@ -92,3 +93,30 @@ class SingleFlight(Generic[K, V]):
         del self._flights[key]
         if not flight.cancelled():
             flight.exception()  # seen, even where everyone has left
+
+
+class AsyncCache(Generic[K, V]):
+    """Loads a value once for all who want it, and keeps it for `seconds`. Failures are not kept.
+
+    empty_seconds: how long None is kept; as long as any value if not given.
+    """
+
+    def __init__(
+        self, seconds: float, *, empty_seconds: float | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._empty_seconds = seconds if empty_seconds is None else empty_seconds
+        self._values: dict[K, tuple[float, V]] = {}
+        self._loads: SingleFlight[K, V] = SingleFlight()
+
+    async def get(self, key: K, load: Callable[[], Coroutine[Any, Any, V]]) -> V:
+        """The value of a key, loaded if it is not kept. Raises what `load` raises."""
+        kept = self._values.get(key)
+        if kept is None or self._clock() > kept[0]:
+            value = await self._loads(key, load)
+            kept = self._values[key] = self._clock() + (self._empty_seconds if value is None else self._seconds), value
+        return kept[1]
+
+    def forget(self, key: K) -> None:
+        """Load it again the next time."""
+        self._values.pop(key, None)

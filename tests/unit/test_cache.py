@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from kubetally.ledger.costs.cache import Bounded, GivenUp, SingleFlight
+from kubetally.cache import AsyncCache, Bounded, GivenUp, SingleFlight
 
 
 def test_what_was_not_wanted_for_longest_leaves_first_and_the_newest_stays() -> None:
@@ -69,3 +69,33 @@ async def test_who_waits_when_it_closes_is_told() -> None:
     await flights.close()
     with pytest.raises(GivenUp):
         await waiting
+
+
+async def test_cache_loads_again_after_its_time_and_sooner_without_a_value() -> None:
+    now, values = 0.0, iter(["first", "second", None, "last"])
+
+    async def load() -> str | None:
+        return next(values)
+
+    cache: AsyncCache[str, str | None] = AsyncCache(10.0, empty_seconds=1.0, clock=lambda: now)
+    assert [await cache.get("key", load) for _ in range(2)] == ["first", "first"]
+    now = 11.0
+    assert await cache.get("key", load) == "second"
+    cache.forget("key")
+    assert [await cache.get("key", load) for _ in range(2)] == [None, None]
+    now = 13.0
+    assert await cache.get("key", load) == "last"
+
+
+async def test_cache_keeps_no_failure() -> None:
+    failures = [ValueError()]
+
+    async def load() -> str:
+        if failures:
+            raise failures.pop()
+        return "loaded"
+
+    cache: AsyncCache[str, str] = AsyncCache(10.0)
+    with pytest.raises(ValueError):  # noqa: PT011 - it is the one above
+        await cache.get("key", load)
+    assert await cache.get("key", load) == "loaded"
