@@ -66,7 +66,7 @@ def test_maintain_removes_no_history_by_a_clock_that_may_be_ahead(
     for _ in range(2):
         done = home.call("maintain", "--shorten", **settings)
         assert done.code == 0, done.err
-        assert re.search(r"Kept [1-9]\d* old files of history: nothing was collected from 2\d{3}-", done.out)
+        assert re.search(r"Kept [1-9]\d* expired files: nothing was collected from 2\d{3}-", done.out)
         assert "--trust-clock" in done.out
         assert before <= _files(home)
         backfill(home)  # by the same clock
@@ -123,5 +123,15 @@ def test_seldom_collecting_is_told_to_trust_the_clock(home: Home, upstream: tupl
     backfill(home)
     done = home.call("maintain", "--shorten", KUBETALLY_HISTORY_DAYS="1")
     assert "Kept" in done.out
-    assert "only --trust-clock removes anything" in done.out
-    assert "removes them later" not in done.out
+    assert "only --trust-clock removes files" in done.out
+    assert "are removed after more days" not in done.out
+
+
+def test_shorter_retention_needs_shorten(home: Home, upstream: tuple[Upstream, Served]) -> None:
+    _with_history(home, upstream)
+    assert "still kept" not in home.call("maintain").out
+    settings = {"KUBETALLY_HISTORY_DAYS": "30"}
+    done = home.call("maintain", **settings)
+    assert "still kept for 400 days, as set before, not for 30 (KUBETALLY_HISTORY_DAYS); --shorten" in done.out
+    assert "still kept" not in home.call("maintain", "--shorten", **settings).out
+    assert "still kept" not in home.call("maintain", **settings).out

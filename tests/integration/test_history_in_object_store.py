@@ -106,16 +106,16 @@ def test_damaged_day_in_a_bucket_is_repaired_else_set_aside(
         return done.code, str(words).partition(": ")[2].partition(",")[0]
 
     harm(object_store.damage)
-    assert repair() == (0, "written anew from its source")
+    assert repair() == (0, "rewritten from its source")
     assert home.call("backup", str(backup)).code == 0
     source.mode = "down"
     harm(object_store.remove)
-    assert repair("--from-backup", str(backup)) == (0, "written anew from the backup")
+    assert repair("--from-backup", str(backup)) == (0, "rewritten from the backup")
     assert figures(costs(home)) == whole
     harm(object_store.damage)
     assert repair() == (1, "set aside")
     assert costs(home)["coverage"]["hours_covered"] == 48
-    assert repair("--from-backup", str(backup)) == (0, "written anew from the backup")
+    assert repair("--from-backup", str(backup)) == (0, "rewritten from the backup")
     assert figures(costs(home)) == whole
     assert home.call("maintain", "--check").code == 0
     assert len(object_store.objects(f"{lake}/set_aside/allocations/")) == 2, "what was damaged is kept"

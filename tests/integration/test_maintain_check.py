@@ -32,12 +32,12 @@ def test_damaged_day_is_named_and_repaired_from_its_source(home: Home, upstream:
     whole = figures(costs(home))
     done = home.call("maintain", "--check")
     assert (done.code, done.err) == (0, "")
-    assert done.out.endswith(": nothing is damaged\n")
+    assert done.out.endswith(": no damage\n")
     path = day_file(home)
     damage(path)
     done = home.call("maintain", "--check")
     assert done.code == 1
-    assert "nothing is damaged" not in done.out
+    assert ": no damage" not in done.out
     assert f"damaged: allocations/day={DAY}/{path.name} (day {DAY}, written 2026-" in done.out
     assert f"damaged: {DAY} of aurora (stored 2026-" in done.out
     shown = " ".join(home.call("coverage", "aurora", "--window", f"{DAY},2026-11-21").out.split())
@@ -45,10 +45,22 @@ def test_damaged_day_is_named_and_repaired_from_its_source(home: Home, upstream:
     assert f"--from {DAY} --to 2026-11-21`" in shown
     done = home.call("maintain", "--repair")
     assert done.code == 0, done.err
-    assert f"aurora {DAY}: written anew from its source" in done.out
+    assert f"aurora {DAY}: rewritten from its source" in done.out
     assert home.call("maintain", "--check").code == 0
     assert figures(costs(home)) == whole
     assert len(list((home.folder / "lake" / "set_aside" / "allocations").glob("day=*/*"))) == 1
+
+
+def test_maintain_says_how_many_days_it_checked_and_found_damaged(home: Home, tmp_path: Path) -> None:
+    home.call("sample", "--clusters", "1", "--pods", "2", "--days", "2", "--out", str(tmp_path / "fleet"))
+    fleet = Home(tmp_path / "fleet")
+    assert fleet.call("maintain").out == (
+        "Compacted 0 partitions, removed 0 expired files\nChecked 1 day: none damaged\n"
+    )
+    damage(max((fleet.folder / "lake" / "allocations").glob("day=*/*.parquet")))
+    done = fleet.call("maintain")
+    assert "Checked 1 day: 1 damaged\n" in done.out
+    assert "rewrite them with `kubetally maintain --repair`" in done.err
 
 
 def backed_up(home: Home, server: Served, folder: Path) -> tuple[Any, Path]:
@@ -69,17 +81,17 @@ def test_damaged_day_is_repaired_from_a_backup_else_set_aside(
     source.mode = "down"
     done = home.call("maintain", "--repair", "--from-backup", str(backup))
     assert done.code == 0, done.err
-    assert f"aurora {DAY}: written anew from the backup" in done.out
+    assert f"aurora {DAY}: rewritten from the backup" in done.out
     assert figures(costs(home)) == whole
     damage(day_file(home))
     done = home.call("maintain", "--repair")
-    assert f"aurora {DAY}: set aside, as no source or backup has it: its costs are unknown" in done.out
+    assert f"aurora {DAY}: set aside, as no source or backup has it; its costs are unknown" in done.out
     assert done.code == 1
     done = home.call("maintain", "--check")
     assert (done.code, f"set aside: {DAY} of aurora" in done.out) == (1, True)
     assert costs(home)["coverage"]["hours_covered"] == 48
     done = home.call("maintain", "--repair", "--from-backup", str(backup))
-    assert "written anew from the backup" in done.out
+    assert "rewritten from the backup" in done.out
     assert figures(costs(home)) == whole
 
 
@@ -104,7 +116,7 @@ def test_damaged_assets_leave_the_costs_of_their_day(
     (day, *_) = home.call("coverage", "aurora", "--format", "json").json[0]["days"]
     assert (day["is"], day["total_cost"], day["last_error"]["code"]) == ("damaged", None, "day_damaged")
     done = home.call("maintain", "--repair", "--from-backup", str(backup))
-    assert (done.code, "written anew from the backup" in done.out) == (0, True), done
+    assert (done.code, "rewritten from the backup" in done.out) == (0, True), done
     assert home.call("coverage", "aurora", "--format", "json").json[0]["days"][0]["is"] == sound["is"]
 
 
@@ -142,7 +154,7 @@ def test_day_that_the_lake_lacks_is_named_and_put_back(
     done = home.call("maintain", "--repair")
     assert (done.code, f"missing: {DAY} of aurora" in done.out) == (1, True), done.out
     done = home.call("maintain", "--repair", "--from-backup", str(backup))
-    assert (done.code, f"aurora {DAY}: written anew from the backup" in done.out) == (0, True), done.out + done.err
+    assert (done.code, f"aurora {DAY}: rewritten from the backup" in done.out) == (0, True), done.out + done.err
     assert figures(costs(home)) == whole
 
 
@@ -163,7 +175,7 @@ def test_days_that_an_older_database_does_not_know_are_named(
             database.write_bytes(name.read_bytes())
         done = home.call("maintain", "--check")
         assert (done.code, remedy in done.out) == (1, True), done
-        assert "does not know all days of the lake" in done.err
+        assert "the database lacks days of the lake" in done.err
         done = home.call("backup", str(file))
         assert (done.code, remedy in done.err, file.exists()) == (3, True, False), done
     done = home.call("backup", "--partial", str(file))

@@ -159,7 +159,7 @@ def test_damaged_savings_are_put_back_from_a_backup(tmp_path: Path) -> None:
     assert "damaged savings of sample-001, sample-003: 2026-11-22" in refused.err
     done = home.call("maintain", "--repair", "--from-backup", str(backup))
     assert done.code == 0, done.out + done.err
-    assert "sample-001 2026-11-22 (savings): written anew from the backup" in done.out
+    assert "sample-001 2026-11-22 (savings): rewritten from the backup" in done.out
     assert stored(home) == whole
     assert home.call("maintain", "--check").code == 0
 

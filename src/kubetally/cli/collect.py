@@ -1,4 +1,4 @@
-"""`kubetally collect` and `kubetally backfill`: putting days into the ledger."""
+"""`kubetally collect` and `kubetally backfill`: collecting days into the lake."""
 
 import os
 import signal
@@ -28,25 +28,16 @@ if TYPE_CHECKING:
     from kubetally.ledger.collect.report import Report
     from kubetally.settings import Settings
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="ACCOUNT", help="Names or ids; without any, all.")]
-Forever = Annotated[bool, typer.Option("--forever", help="Go on collecting what becomes due, until stopped.")]
-From = Annotated[str, typer.Option("--from", metavar="DATE", help="First day, as 2026-11-20, in UTC.")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="ACCOUNT", help="Names or ids of accounts; default: all.")]
+Forever = Annotated[bool, typer.Option("--forever", help="Keep collecting until stopped.")]
+From = Annotated[str, typer.Option("--from", metavar="DATE", help="First day in UTC, such as 2026-11-20.")]
 To = Annotated[str, typer.Option("--to", metavar="DATE", help="Day after the last one.")]
-Missing = Annotated[bool, typer.Option("--missing", help="Leave out the days that are held.")]
+Missing = Annotated[bool, typer.Option("--missing", help="Collect only days that are not stored yet.")]
 Force = Annotated[
-    bool, typer.Option("--force", help="Replace stored days also where the source now returns less; see `coverage`.")
+    bool, typer.Option("--force", help="Replace stored days even if the source now returns less; see `coverage`.")
 ]
-_NAMED_AT_MOST = 5
-_NO_FAILURES = frozenset({NO_DATA, SUPERSEDED, NOT_BEGUN})
-
-
-class NamesForever(RequestError):
-    """What goes on for ever is for all clusters."""
-
-    code = "names_forever"
-
-    def __init__(self) -> None:
-        super().__init__("--forever collects all clusters: give no account beside it")
+_MAX_NAMED = 5
+_EXPECTED_CODES = frozenset({NO_DATA, SUPERSEDED, NOT_BEGUN})
 
 
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="Stop when standard input ends.")]
@@ -55,10 +46,10 @@ WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="St
 def collect(
     accounts: Names = None, forever: Forever = False, strict: Strict = False, with_parent: WithParent = False
 ) -> None:
-    """Collect the days that are due, and keep them.
+    """Collect every day that is due.
 
-    Due are missing days, as far back as a source holds them, days that may have
-    been corrected since, and the running one.
+    Due are missing days, as far back as the source holds data, days that may
+    have been corrected since, and the current day.
 
     \b
     Examples:
@@ -70,51 +61,52 @@ def collect(
 
     if forever:
         if accounts:
-            raise NamesForever
+            raise RequestError("--forever collects all accounts; do not name any", code="names_forever")
         if with_parent:
             _stop_with_parent()
-        collect_forever(
-            start_up(default_level="info", is_service=True, quiet=with_parent)
-        )  # the parent told what it has to
+        collect_forever(start_up(default_level="info", is_service=True, quiet=with_parent))  # the parent warns
         return
     try:
-        with _told() as (settings, planned, watch):
+        with _progress() as (settings, planned, watch):
             report = collect_once(settings, accounts or (), watch=watch, planned=planned)
     except AnotherCollector as another:
-        print(f"Nothing to do: {another}")
+        print(f"Nothing collected: {another}")
         return
     if not report.planned:
         print("Nothing to collect: every missing day was tried recently or is unavailable. See `kubetally coverage`.")
     else:
-        _tell(report)
+        _print_report(report)
     if (report.failed and not report.collected) or (strict and not _is_complete(settings, report)):
         raise typer.Exit(exits.NO_SOURCE)
 
 
 def _is_complete(settings: "Settings", report: "Report") -> bool:
-    """Whether every day that was asked for is stored now with all of its hours; what is not is told."""
+    """Whether every collected day has all of its hours, and no day failed; prints which have not."""
     from kubetally.domain.window import DAY, Window
     from kubetally.ledger.accounts.coverage import find_coverage
     from kubetally.wiring.ledger import open_ledger
 
     partial: list[str] = []
     if report.collected:
-        days = [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in {one.day for one in report.collected}]
-        accounts, window = sorted({one.account_id for one in report.collected}), Window(min(days), max(days) + DAY)
+        days = [
+            datetime(day.year, day.month, day.day, tzinfo=UTC) for day in {outcome.day for outcome in report.collected}
+        ]
+        accounts = sorted({outcome.account_id for outcome in report.collected})
+        window = Window(min(days), max(days) + DAY)
         with open_ledger(settings) as ledger:
             partial = collected_in_part(report, find_coverage(ledger, accounts, window))
     if partial:
-        more = len(partial) - _NAMED_AT_MOST
-        names = ", ".join(partial[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
-        exits.complain(f"{days_in_words(len(partial))} collected in part ({names}); --strict asks for complete ones")
-    return not partial and not _could_not_be_had(report)
+        more = len(partial) - _MAX_NAMED
+        names = ", ".join(partial[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+        exits.complain(f"{days_in_words(len(partial))} are incomplete ({names}), and --strict requires complete days")
+    return not partial and not _failed_days(report)
 
 
 def collected_in_part(report: "Report", covered: "Iterable[AccountCoverage]") -> list[str]:
-    """Account and day of what was collected now and lacks hours that are over."""
+    """The account and day of collected days that lack hours which are over."""
     from kubetally.cli.coverage import sort_of
 
-    collected = {(one.account_id, one.day) for one in report.collected}
+    collected = {(outcome.account_id, outcome.day) for outcome in report.collected}
     return [
         f"{account.account.name} {known.day}"
         for account in covered
@@ -123,9 +115,9 @@ def collected_in_part(report: "Report", covered: "Iterable[AccountCoverage]") ->
     ]
 
 
-def _could_not_be_had(report: "Report") -> set[tuple[str, date]]:
-    """The days that a source did not give though it may hold them."""
-    return {(one.account_id, one.day) for one in report.failed if one.code not in _NO_FAILURES}
+def _failed_days(report: "Report") -> set[tuple[str, date]]:
+    """The days that could not be read, although the source may have data."""
+    return {(outcome.account_id, outcome.day) for outcome in report.failed if outcome.code not in _EXPECTED_CODES}
 
 
 def backfill(
@@ -135,7 +127,7 @@ def backfill(
     missing: Missing = False,
     force: Force = False,
 ) -> None:
-    """Ask for days again, so that corrections come in.
+    """Collect days again, to pick up corrections.
 
     A stored day is replaced only by an answer that is at least as complete.
 
@@ -147,27 +139,27 @@ def backfill(
 
     days = a_date("--from", first), a_date("--to", end)
     if days[1] <= days[0]:
-        raise InvalidWindow(f"{first},{end}", "has no day in it: --to is the day after the last one")
+        raise InvalidWindow(f"{first},{end}", "contains no day; --to is the day after the last one")
     today = datetime.now(UTC).date()
     if days[0] > today:
-        raise InvalidWindow(f"{first},{end}", f"is yet to come: today is {today}")
+        raise InvalidWindow(f"{first},{end}", f"is in the future (today is {today})")
     if days[1] > today + timedelta(days=1):
-        print(f"Days after {today} are left out: they are yet to come", file=sys.stderr)
-    with _told() as (settings, planned, watch):
+        print(f"Days after {today} are ignored: they are in the future", file=sys.stderr)
+    with _progress() as (settings, planned, watch):
         report = fill(settings, account, *days, missing_only=missing, force=force, watch=watch, planned=planned)
     if not report.planned:
-        print("Nothing was collected: all of these days are held")
+        print("Nothing to collect: all of these days are stored")
     else:
-        _tell(report)
+        _print_report(report)
     if report.planned and not report.collected:
         raise typer.Exit(exits.NO_SOURCE)
 
 
 def _stop_with_parent() -> None:
-    """Stop when whoever started us is gone, and with it the other end of standard input."""
+    """Stop when the parent is gone, which closes standard input."""
 
     def wait() -> None:
-        while os.read(sys.stdin.fileno(), 1):  # not of the buffer, whose lock would be held when we end
+        while os.read(sys.stdin.fileno(), 1):  # not the buffered reader, whose lock would be held at exit
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -175,18 +167,18 @@ def _stop_with_parent() -> None:
 
 
 def a_date(option: str, text: str) -> date:
-    """A day that an option gives. Raises UnreadableTime."""
+    """The date of an option. Raises UnreadableTime."""
     try:
         return date.fromisoformat(text.strip())
     except ValueError:
-        raise UnreadableTime(option, text, "is no day: write it as 2026-11-20") from None
+        raise UnreadableTime(option, text, "is no date; write it as 2026-11-20") from None
 
 
 @contextmanager
-def _told() -> "Iterator[tuple[Settings, Callable[[int], None], Callable[[Outcome], None]]]":
-    """Settings, and what is called with how many more days are planned, and with each that has ended.
+def _progress() -> "Iterator[tuple[Settings, Callable[[int], None], Callable[[Outcome], None]]]":
+    """Settings, and two callbacks: the number of days planned, and each outcome.
 
-    On a terminal it is a bar, elsewhere lines of the log. What is told to stop exits when what it writes is written.
+    Shows a bar on a terminal, and writes log lines elsewhere. A signal ends the program after the commit in progress.
     """
     from kubetally.ledger.collect.stopping import Stopped
 
@@ -201,7 +193,7 @@ def _told() -> "Iterator[tuple[Settings, Callable[[int], None], Callable[[Outcom
         with _bar() if sys.stderr.isatty() else _log() as (settings, planned, watch):
             yield settings, planned, partial(counted, watch)
     except Stopped:
-        exits.complain(f"stopped: what was written stays ({days_in_words(written)}), the rest is still due")
+        exits.complain(f"stopped: {days_in_words(written)} collected, the others are still due")
         raise typer.Exit(exits.INTERRUPTED) from None
 
 
@@ -229,27 +221,27 @@ def _bar() -> "Iterator[tuple[Settings, Callable[[int], None], Callable[[Outcome
         yield start_up(), planned, lambda outcome: bar.advance(task)
 
 
-def _tell(report: "Report") -> None:
-    """What came of it: the days that are held now, and for each reason why others are not."""
-    rows = sum(one.rows for one in report.collected)
+def _print_report(report: "Report") -> None:
+    """Print how many days were collected, and which were not, by reason."""
+    rows = sum(outcome.rows for outcome in report.collected)
     days = days_in_words(len(report.collected))
-    what = f"Collected {days}, {rows} rows" if report.collected else "Nothing was collected"
-    failed = _could_not_be_had(report)
-    told = f"{what}; {days_in_words(len(failed))} could not be had: see `kubetally coverage`" if failed else what
-    print(told, flush=True)
+    collected = f"Collected {days}, {rows} rows" if report.collected else "Nothing was collected"
+    failed = _failed_days(report)
+    failures = f"; {days_in_words(len(failed))} failed: see `kubetally coverage`" if failed else ""
+    print(f"{collected}{failures}", flush=True)
     for (account, why), days_of in _by_reason(report).items():
         print(f"{account}: {day_spans(days_of)}: {why}", file=sys.stderr)
 
 
 def _by_reason(report: "Report") -> dict[tuple[str, str], list[date]]:
-    """The days that are not stored, or stay as they were, by account and reason.
+    """The days that were not collected, by account and reason.
 
-    Of an account that has no stored day, days were only asked for to find any: that there are no data is one reason.
+    For an account without any stored day, the reason is the same for all days: the source has no data.
     """
     reasons: dict[tuple[str, str], list[date]] = defaultdict(list)
     for outcome in report.failed:
         why = outcome.why or outcome.code or ""
-        if outcome.code not in DAMAGE_CODES:  # whose day is in names of files and in commands
+        if outcome.code not in DAMAGE_CODES:  # these name the day in files and commands
             why = without_day(why, outcome.day)
         has_none = report.first_days is not None and outcome.account_id not in report.first_days
         if outcome.code == NO_DATA and has_none:

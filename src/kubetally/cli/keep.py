@@ -1,4 +1,4 @@
-"""`kubetally maintain`, `backup` and `restore`: looking after what is kept."""
+"""`kubetally maintain`, `backup` and `restore`."""
 
 import sys
 from datetime import datetime, timedelta
@@ -17,53 +17,42 @@ from kubetally.ledger.ports.damage import DayDamaged
 
 if TYPE_CHECKING:
     from kubetally.ledger.backup.verify import BackupContents
+    from kubetally.ledger.collect.maintenance import EarlierDays
     from kubetally.ledger.diagnose.damage import DamageReport
     from kubetally.ledger.ports.lake import Maintained
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="A tar file, as kubetally.tar.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A tar file, such as kubetally.tar.")]
 
 
 Shorten = Annotated[
     bool,
-    typer.Option("--shorten", help="Keep history for KUBETALLY_HISTORY_DAYS only, where it was kept for longer."),
+    typer.Option("--shorten", help="Shorten the retention of replaced data to KUBETALLY_HISTORY_DAYS."),
 ]
 
 
 TrustClock = Annotated[
     bool,
-    typer.Option("--trust-clock", help="Remove old history also if nothing was collected for more than a day."),
+    typer.Option("--trust-clock", help="Remove expired data even if nothing was collected for more than a day."),
 ]
 Verify = Annotated[
-    bool, typer.Option("--verify", help="Read FILE and say what it holds; exit 1 if it is damaged. Writes nothing.")
+    bool, typer.Option("--verify", help="Check FILE and describe it; exit 1 if it is damaged. Writes nothing.")
 ]
 PartialBackup = Annotated[
     bool,
-    typer.Option("--partial", help="Write FILE also where stored days are missing or damaged; never over a backup."),
+    typer.Option("--partial", help="Write FILE even if stored days are missing or damaged; never over a backup."),
 ]
-PartialRestore = Annotated[
-    bool, typer.Option("--partial", help="Restore also where days are missing or damaged in FILE.")
-]
+PartialRestore = Annotated[bool, typer.Option("--partial", help="Restore even if days are missing or damaged in FILE.")]
 
 
-Check = Annotated[
-    bool, typer.Option("--check", help="Read all that is stored and list what is damaged; exit 1 if anything is.")
-]
+Check = Annotated[bool, typer.Option("--check", help="Read all stored data and list damage; exit 1 if there is any.")]
 Repair = Annotated[
     bool,
-    typer.Option("--repair", help="Write damaged days anew: from the source, else from --from-backup; else set aside."),
+    typer.Option("--repair", help="Rewrite damaged days from the source or --from-backup; set others aside."),
 ]
 FromBackup = Annotated[
-    Path | None, typer.Option("--from-backup", metavar="FILE", help="With --repair: a backup of `kubetally backup`.")
+    Path | None,
+    typer.Option("--from-backup", metavar="FILE", help="With --repair: a file of `kubetally backup`."),
 ]
-
-
-class RepairOnly(RequestError):
-    """A backup was named without being asked to repair from it."""
-
-    code = "repair_only"
-
-    def __init__(self) -> None:
-        super().__init__("--from-backup goes with --repair")
 
 
 def maintain(
@@ -73,13 +62,13 @@ def maintain(
     repair: Repair = False,
     from_backup: FromBackup = None,
 ) -> None:
-    """Look after the lake of collected days.
+    """Compact the lake, remove expired data and check stored days.
 
-    Small files are put together, and what was replaced longer ago than history
-    is kept is cleared away. Days that lake and database differ in are noted:
-    see `kubetally coverage`.
+    Replaced data expires after KUBETALLY_HISTORY_DAYS. Each run reads a share of
+    the stored days, and marks days that are damaged, or that the lake lacks; see
+    `kubetally coverage`.
 
-    `kubetally collect --forever`, and so `kubetally serve`, does the same once a day.
+    `kubetally serve` and `kubetally collect --forever` do the same once a day.
 
     \b
     Examples:
@@ -92,80 +81,93 @@ def maintain(
     from kubetally.wiring.ledger import open_ledger
 
     if from_backup is not None and not repair:
-        raise RepairOnly
+        raise RequestError("--from-backup requires --repair", code="repair_only")
     if check or repair:
         _check(repair=repair, from_backup=from_backup)
         return
     settings = start_up()
     with open_ledger(settings) as ledger:
-        done = maintain_and_check(ledger, shorten=shorten, trust_clock=trust_clock)
-        earlier_days = days_of_earlier_versions(ledger)
-    print(f"Put together {done.compacted} files, removed {done.vacuumed}")
-    if done.silence is not None:
-        print(_of_silence(done, *done.silence))
-    for days in earlier_days:
-        span = f"from {days.first} to {days.last}" if days.last > days.first else f"({days.first})"
-        end = days.last + timedelta(days=1)
+        done, checked = maintain_and_check(ledger, shorten=shorten, trust_clock=trust_clock)
+        earlier_days, retention = days_of_earlier_versions(ledger), ledger.retention
+    damaged = f"{len(checked.damaged)} damaged" if checked.damaged else "none damaged"
+    print(f"Compacted {done.compacted} partitions, removed {done.vacuumed} expired files")
+    print(f"Checked {days_in_words(checked.count)}: {damaged}")
+    if done.kept is not None and done.kept > retention:
         print(
-            f"{days.account}: an earlier version stored {days_in_words(days.number)} {span}, without containers, "
-            "annotations, volumes, load balancers, maxima and idle shares. `kubetally backfill "
-            f"{days.account} --from {days.first} --to {end}` adds them for the days that the source still has"
+            f"Replaced data is still kept for {done.kept.days} days, as set before, not for {retention.days} "
+            "(KUBETALLY_HISTORY_DAYS); --shorten applies the shorter retention"
         )
+    if done.silence is not None:
+        print(_explain_silence(done, *done.silence))
+    for days in earlier_days:
+        print(_describe_earlier(days))
     for problem in check_storage(settings).problems:
         warn(str(problem))
 
 
-def _of_silence(done: "Maintained", since: datetime, until: datetime) -> str:
-    """Why old files of history were kept, and what removes them."""
-    why = f"Kept {done.held_back} old files of history: nothing was collected from {rfc3339(since)} to {rfc3339(until)}"
+def _explain_silence(done: "Maintained", since: datetime, until: datetime) -> str:
+    """Why expired files were kept, and what removes them."""
+    why = f"Kept {done.held_back} expired files: nothing was collected from {rfc3339(since)} to {rfc3339(until)}"
     if not done.is_all_kept:
         return (
-            f"{why}, so this machine's clock may be ahead. If it is right, collecting goes on and removes them later; "
-            "--trust-clock removes them now"
+            f"{why}, so the clock of this machine may be ahead. If it is right, they are removed after more days of "
+            "collecting; --trust-clock removes them now"
         )
     return (
-        f"{why}. Pauses of more than 30 hours do not count, as the clock may be ahead in them; the rest is less than "
-        "history is kept. As long as collecting pauses like this, only --trust-clock removes anything"
+        f"{why}. Gaps of more than 30 hours do not count towards the retention, because the clock may be ahead in "
+        "them, and the other days are fewer than the retention. While collecting has such gaps, only --trust-clock "
+        "removes files"
+    )
+
+
+def _describe_earlier(days: "EarlierDays") -> str:
+    """What days of an earlier version lack, and how to add it."""
+    span = f"from {days.first} to {days.last}" if days.last > days.first else f"({days.first})"
+    end = days.last + timedelta(days=1)
+    return (
+        f"{days.account}: an earlier version stored {days_in_words(days.number)} {span} without containers, "
+        "annotations, volumes, load balancers, maxima and idle shares. `kubetally backfill "
+        f"{days.account} --from {days.first} --to {end}` adds them for days that the source still has"
     )
 
 
 def _check(*, repair: bool, from_backup: Path | None) -> None:
-    """List what is damaged, or still is once it was repaired. Raises typer.Exit."""
+    """List the damage, or what is left of it after a repair. Raises typer.Exit."""
     from kubetally.ledger.diagnose.repair import Origin
     from kubetally.wiring.backups import check as find
     from kubetally.wiring.backups import repair as mend
 
     settings = start_up()
     if repair:
-        mended, repaired, found = mend(settings, from_backup)
-        for log in mended:
+        logs, days, found = mend(settings, from_backup)
+        for log in logs:
             print(f"{log.file.table}/{log.file.path}: {log.repair}")
-        for one in repaired:
-            nothing = "lost" if one.is_savings else "set aside, as no source or backup has it: its costs are unknown"
-            done = nothing if one.origin is Origin.NOTHING else f"written anew from {one.origin}"
-            print(f"{found.name(one.account_id)} {one.day}{' (savings)' if one.is_savings else ''}: {done}")
+        for day in days:
+            nothing = "lost" if day.is_savings else "set aside, as no source or backup has it; its costs are unknown"
+            done = nothing if day.origin is Origin.NOTHING else f"rewritten from {day.origin}"
+            print(f"{found.name(day.account_id)} {day.day}{' (savings)' if day.is_savings else ''}: {done}")
     else:
         found = find(settings)
     _list(found)
-    verdict = ": nothing is damaged" if found.is_well else ""
+    verdict = ": no damage" if found.is_well else ""
     print(f"Read {found.files.files} files and {days_in_words(found.days.count)}{verdict}", flush=True)
     if found.files.without_checksum:
         print(f"{found.files.without_checksum} files have no checksums: another program or version wrote them")
     if not found.is_well:
         if not found.is_damaged:
-            exits.complain("the database does not know all days of the lake: what is listed says what to do")
+            exits.complain("the database lacks days of the lake; see above for what to do")
             raise typer.Exit(exits.LAKE_DAMAGED)
-        what = (
-            "could not be repaired: name another backup with --from-backup, or restore one into an empty place"
+        exits.complain(
+            "some damage could not be repaired; use another backup with --from-backup, or restore one elsewhere"
             if repair
-            else "is damaged: `kubetally maintain --repair` writes days anew, with --from-backup also files of a log"
+            else "the lake is damaged; `kubetally maintain --repair` rewrites damaged days, and with --from-backup "
+            "files of a log as well"
         )
-        exits.complain(f"what is listed {what}")
         raise typer.Exit(exits.LAKE_DAMAGED)
 
 
 def _list(found: "DamageReport") -> None:
-    """List what a check found."""
+    """Print each damage."""
     for file in found.files.damage:
         written = "" if file.written_at is None else f", written {rfc3339(file.written_at)}"
         day = "" if file.day is None else f" (day {file.day}{written}{'' if file.is_current else ', replaced since'})"
@@ -177,7 +179,7 @@ def _list(found: "DamageReport") -> None:
         kind = "set aside" if damaged.is_set_aside else "damaged"
         since = "" if damaged.noticed_at is None else f", noticed before {rfc3339(damaged.noticed_at)}"
         stored = f" (stored {rfc3339(collection.collected_at)}{since})"
-        error = damaged.error  # its own words would name the day again, and this command
+        error = damaged.error  # its message would repeat the day and name this command
         why = f"{error.table}: {error.why}; {error.effect}" if isinstance(error, DayDamaged) else str(error)
         print(f"{kind}: {collection.day} of {found.name(collection.account_id)}{stored}: {why}")
     for missing in found.days.missing:
@@ -185,16 +187,16 @@ def _list(found: "DamageReport") -> None:
         print(f"missing: {missing.day} of {found.name(missing.account_id)} ({stored}): the lake lacks its rows")
     for savings, error in found.savings:
         print(f"damaged: savings of {found.name(savings.account_id)} on {savings.day}: {error.why}; {error.effect}")
-    for words in found.unknown:
-        print(f"unknown: {words}")
+    for message in found.unknown:
+        print(f"unknown: {message}")
 
 
 def backup(file: File, verify: Verify = False, partial: PartialBackup = False) -> None:
-    """Write database and lake into one file.
+    """Write database and lake to one file.
 
-    Both are as of one instant. The file is read again before it takes the place
-    of an older one: days that are missing or damaged are named, and the older
-    file stays. The keys that encrypt credentials are not in it: keep them apart.
+    Both are as of the same instant. The file is verified before it replaces an
+    older one; if days are missing or damaged, it does not. It does not hold the
+    keys that encrypt credentials: back them up separately.
 
     \b
     Examples:
@@ -214,7 +216,7 @@ def backup(file: File, verify: Verify = False, partial: PartialBackup = False) -
 
 
 def _verify(file: Path) -> None:
-    """Say whether a backup is whole, and what is wrong with it."""
+    """Print what a backup holds, and its problems."""
     from kubetally.ledger.ports.backups import BackupUnusable
     from kubetally.wiring.backups import verify
 
@@ -242,9 +244,9 @@ def _warn(contents: "BackupContents") -> None:
 
 
 def restore(file: File, partial: PartialRestore = False) -> None:
-    """Restore a backup into an empty place.
+    """Restore a backup into an empty database and lake.
 
-    The database and the lake have to be empty. The file is verified first.
+    The file is verified first.
 
     \b
     Example:

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from kubetally.cli.collect import _tell, collected_in_part
+from kubetally.cli.collect import _print_report, collected_in_part
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import DayStatus
@@ -29,22 +29,22 @@ def test_each_day_is_named_once_and_counted_once(capsys: pytest.CaptureFixture[s
         Outcome("a", DAYS[3], rows=5, **PROD),
         Outcome("a", DAYS[3], rows=7, **PROD),
     ]
-    _tell(Report(outcomes=outcomes))
+    _print_report(Report(outcomes=outcomes))
     told = capsys.readouterr()
-    assert told.out == "Collected 1 day, 7 rows; 3 days could not be had: see `kubetally coverage`\n"
+    assert told.out == "Collected 1 day, 7 rows; 3 days failed: see `kubetally coverage`\n"
     assert told.err == "prod: 2026-11-20 to 2026-11-22 (3 days): nobody answers\n"
 
 
 def test_days_before_the_first_stored_one_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     outcomes = [Outcome("a", DAYS[3], rows=5, **PROD), *(Outcome("a", day, *EMPTY, **PROD) for day in DAYS[:3])]
-    _tell(report := Report(outcomes=outcomes, first_days={"a": DAYS[1]}))
+    _print_report(report := Report(outcomes=outcomes, first_days={"a": DAYS[1]}))
     assert [outcome.day for outcome in report.failed] == [DAYS[1], DAYS[2]], "a gap between days is news"
     assert capsys.readouterr().err == "prod: 2026-11-21 to 2026-11-22 (2 days): the source has no data for this day\n"
 
 
 def test_a_source_that_never_had_data_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     outcomes = [Outcome("a", day, *EMPTY, **PROD) for day in DAYS]
-    _tell(Report(outcomes=outcomes, first_days={}))
+    _print_report(Report(outcomes=outcomes, first_days={}))
     told = capsys.readouterr()
     assert told.out == "Nothing was collected\n"
     assert told.err == "prod: 2026-11-20 to 2026-11-23 (4 days): the source has no data\n"
@@ -52,7 +52,7 @@ def test_a_source_that_never_had_data_is_told_once(capsys: pytest.CaptureFixture
 
 def test_messages_that_differ_by_their_day_are_one_reason(capsys: pytest.CaptureFixture[str]) -> None:
     outcomes = [Outcome("a", day, "timeout", f"no answer for {day}", **PROD) for day in DAYS[::2]]
-    _tell(Report(outcomes=outcomes))
+    _print_report(Report(outcomes=outcomes))
     assert capsys.readouterr().err == "prod: 2026-11-20, 2026-11-22: no answer for the day\n"
 
 
@@ -69,9 +69,9 @@ def test_days_that_a_later_round_collected_are_not_told_as_missing_nor_those_tha
             Outcome("a", DAYS[3], rows=8, account="prod"),
         ]
     )
-    _tell(report)
+    _print_report(report)
     told = capsys.readouterr()
-    assert told.out == "Collected 2 days, 15 rows; 1 day could not be had: see `kubetally coverage`\n"
+    assert told.out == "Collected 2 days, 15 rows; 1 day failed: see `kubetally coverage`\n"
     assert "left for later" not in told.err
     assert "nobody answers" in told.err
 

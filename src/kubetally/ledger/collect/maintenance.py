@@ -12,7 +12,7 @@ from kubetally.domain.collection import LAKE_VERSION
 from kubetally.domain.errors import StoreError
 from kubetally.domain.trusted_time import TrustedTime
 from kubetally.domain.window import rfc3339
-from kubetally.ledger.collect.damage import check_share
+from kubetally.ledger.collect.damage import CheckedDays, check_share
 from kubetally.ledger.collect.lease import hold_lease
 from kubetally.ledger.collect.reconcile import reconcile
 from kubetally.ledger.collect.writer import LakeWriter
@@ -73,11 +73,12 @@ def tidy(ledger: Ledger) -> None:
         _log.debug("tidied", vacuumed=ledger.lake.tidy(lengthen=_trusted_time(ledger).lengthen))
 
 
-def maintain_and_check(ledger: Ledger, *, shorten: bool = False, trust_clock: bool = False) -> Maintained:
+def maintain_and_check(
+    ledger: Ledger, *, shorten: bool = False, trust_clock: bool = False
+) -> tuple[Maintained, CheckedDays]:
     """As `maintain`, and read today's share of the stored days. Raises as `maintain`."""
     done = maintain(ledger, shorten=shorten, trust_clock=trust_clock)
-    check_share(ledger.coverage, ledger.lake, ledger.clock.now())
-    return done
+    return done, check_share(ledger.coverage, ledger.lake, ledger.clock.now())
 
 
 def maintain_daily(ledger: Ledger, should_continue: Callable[[], bool]) -> bool:

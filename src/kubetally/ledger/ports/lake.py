@@ -46,12 +46,13 @@ def by_clock(keep: timedelta) -> timedelta | None:
 
 @dataclass(frozen=True, slots=True)
 class Maintained:
-    """What maintenance did: files put together, files removed for good, and the version of the checkpoint.
+    """What maintenance did.
 
-    kept: how long what was replaced is kept; None where there is nothing.
-    held_back: files that would be removed if the clock were trusted.
-    silence: why, if any are: nothing was collected from the first of these instants to the second.
-    is_all_kept: collecting vouches for less time than history is kept, so that nothing is removed.
+    compacted: partitions (days of a table) made one file. vacuumed: files removed. checkpoint: its version.
+    kept: the retention of replaced data in use; None if the lake is empty.
+    held_back: expired files that would be removed if the clock were trusted.
+    silence: why they were not: nothing was collected from the first of these instants to the second.
+    is_all_kept: collecting took less time in all than the retention, so that nothing is removed.
     """
 
     compacted: int = 0

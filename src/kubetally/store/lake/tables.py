@@ -277,11 +277,13 @@ class DayTable:
         if snapshot is EMPTY:
             return Maintained()
         scattered = [day for day, several in snapshot.files.items() if len(several) > 1]
+        compacted = 0
         for day in scattered:
             with suppress(DayDamaged):  # one damaged day must not stop maintenance
                 self.put(day, {}, {})
+                compacted += 1
         done = clean_up(self._table, snapshot.version, keep, shorten, lengthen)
-        return replace(done, compacted=len(scattered))
+        return replace(done, compacted=compacted)
 
 
 def _doubled_accounts(rows: pa.Table) -> list[str]:
