@@ -10,6 +10,8 @@ from kubetally.domain.account import Credentials
 from kubetally.sources.access import Access
 from kubetally.sources.address import checked_addresses
 
+_MAX_WAIT_SECONDS = 5.0  # somebody waits at the command line
+
 
 def update_access(
     old_url: str | None,
@@ -52,6 +54,6 @@ async def check_address(url: str, *, connect_seconds: float, allow_link_local: b
         await checked_addresses(
             place.raw_host.decode("ascii"),
             place.port or (443 if place.scheme == "https" else 80),
-            connect_seconds=connect_seconds,
+            connect_seconds=min(connect_seconds, _MAX_WAIT_SECONDS),
             allow_link_local=allow_link_local,
         )

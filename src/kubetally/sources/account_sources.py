@@ -1,0 +1,114 @@
+"""The sources of accounts, asked while somebody adds or changes one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from kubetally.domain.account import Account, Credentials
+from kubetally.domain.errors import KubetallyError, SourceError
+from kubetally.domain.window import Window
+from kubetally.ledger.ports.sources import About
+from kubetally.sources.access_settings import mask_url
+from kubetally.sources.account_access import check_address, update_access
+from kubetally.sources.faults import SourceTimeout
+from kubetally.sources.opencost.source import CostModelSource
+
+_MAX_WAIT_SECONDS, _CLUSTER_ID_SECONDS = 5.0, 2.0
+
+
+class Prometheus(Protocol):
+    """A Prometheus that can be asked whether it answers."""
+
+    async def introduce(self, now: datetime) -> None:
+        """Raises RequestError, SourceError."""
+        ...
+
+
+class OpenSource(Protocol):
+    """Opens the cost source of an account, which is one of `accounts`, with at most `seconds` for each wait."""
+
+    def __call__(
+        self, account: Account, accounts: Sequence[Account], seconds: float
+    ) -> AbstractAsyncContextManager[CostModelSource]:
+        """Raises RequestError, SourceError."""
+        ...
+
+
+class OpenPrometheus(Protocol):
+    """Opens the Prometheus of an account as `OpenSource` does, None without one."""
+
+    def __call__(
+        self, account: Account, accounts: Sequence[Account], seconds: float
+    ) -> AbstractAsyncContextManager[Prometheus | None]:
+        """Raises RequestError, SourceError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProbedSources:
+    """The port `AccountSources`. prometheus_key: see there."""
+
+    open: OpenSource
+    open_prometheus: OpenPrometheus
+    prometheus_key: Callable[[Account], object | None]
+    connect_seconds: float
+    allow_link_local: bool
+
+    def update_access(
+        self,
+        old_url: str | None,
+        old: Credentials,
+        *,
+        url: str | None,
+        token: str | None,
+        headers: Mapping[str, str] | None,
+    ) -> tuple[str | None, Credentials]:
+        """See `update_access`."""
+        return update_access(old_url, old, url=url, token=token, headers=headers)
+
+    async def check_address(self, url: str) -> None:
+        """See `check_address`."""
+        await check_address(url, connect_seconds=self.connect_seconds, allow_link_local=self.allow_link_local)
+
+    @asynccontextmanager
+    async def open_source(self, account: Account, accounts: Sequence[Account]) -> AsyncIterator["_ProbedSource"]:
+        """The cost source of an account. Raises RequestError, SourceError."""
+        try:
+            async with self.open(account, accounts, _MAX_WAIT_SECONDS) as source:
+                yield _ProbedSource(source)
+        except SourceTimeout as error:  # its own message names settings that do not matter here
+            place = mask_url(account.kubecost_url or error.url)
+            raise SourceError(f"{place} did not answer within {error.seconds:g} s", code=error.code) from error
+
+    async def cluster_id(self, account: Account, accounts: Sequence[Account]) -> str | None:
+        """The id of its cluster as its source tells it; None if it is not told within 2 s."""
+        try:
+            async with (
+                asyncio.timeout(_CLUSTER_ID_SECONDS),
+                self.open(account, accounts, _CLUSTER_ID_SECONDS) as source,
+            ):
+                info = await source.client.about("/clusterInfo")
+        except (KubetallyError, TimeoutError):  # another account's trouble, which `doctor` reports
+            return None
+        id_ = (info or {}).get("id")
+        return id_ if isinstance(id_, str) and id_ else None
+
+    async def check_prometheus(self, account: Account, accounts: Sequence[Account], now: datetime) -> None:
+        """Ask the Prometheus of an account whether it answers. Raises RequestError, SourceError."""
+        async with self.open_prometheus(account, accounts, _MAX_WAIT_SECONDS) as prometheus:
+            if prometheus is not None:
+                await prometheus.introduce(now)
+
+
+@dataclass(frozen=True, slots=True)
+class _ProbedSource:
+    source: CostModelSource
+
+    async def introduce(self) -> About:
+        return await self.source.introduce()
+
+    async def check_costs(self, window: Window) -> None:
+        await self.source.client.allocations(window)
