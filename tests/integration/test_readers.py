@@ -101,7 +101,7 @@ def contents(found: list[Found], lake: DeltaLake) -> list[tuple[Collection, Any,
     ]
 
 
-def test_a_process_reads_what_would_be_read_here(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
+def test_process_reads_the_same_days(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
     async def compare() -> None:
         async with reading(upstream[1], tmp_path) as one:
             here = [day async for day in one.here.days(one.account, DAYS)]
@@ -115,7 +115,7 @@ def test_a_process_reads_what_would_be_read_here(upstream: tuple[Upstream, Serve
     run(compare())
 
 
-def test_until_processes_are_there_it_is_read_here_and_a_turn_moves_without_a_day_read_twice(
+def test_reading_moves_to_a_process_without_reading_a_day_twice(
     upstream: tuple[Upstream, Served], tmp_path: Path
 ) -> None:
     source, server = upstream
@@ -133,7 +133,7 @@ def test_until_processes_are_there_it_is_read_here_and_a_turn_moves_without_a_da
     run(move())
 
 
-def test_where_no_further_day_is_to_be_begun_none_is(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
+def test_no_day_is_begun_after_a_stop(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
     async def stop() -> None:
         async with reading(upstream[1], tmp_path) as one:
             assert await one.all(should_continue=lambda: False) == []
@@ -146,9 +146,7 @@ def test_where_no_further_day_is_to_be_begun_none_is(upstream: tuple[Upstream, S
     run(stop())
 
 
-def test_a_process_that_dies_costs_the_days_in_hand_and_the_next_turn_is_read_elsewhere(
-    upstream: tuple[Upstream, Served], tmp_path: Path
-) -> None:
+def test_crash_loses_only_the_days_being_read(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
     source, server = upstream
 
     async def die() -> None:
@@ -204,7 +202,7 @@ def saying(what: str) -> str:
 DIE = "os.kill(os.getpid(), 9)"
 
 
-def test_a_process_that_dies_when_all_was_told_costs_nothing(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
+def test_crash_after_the_last_day_loses_nothing(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
     program = saying(f"isinstance(message, messages.Result) and message.day is None and {DIE}")
 
     async def die() -> None:
@@ -216,9 +214,7 @@ def test_a_process_that_dies_when_all_was_told_costs_nothing(upstream: tuple[Ups
     run(die())
 
 
-def test_a_process_that_fails_is_told_with_what_to_do_and_a_new_one_comes(
-    upstream: tuple[Upstream, Served], tmp_path: Path
-) -> None:
+def test_failed_process_is_reported_and_replaced(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
     program = saying("isinstance(message, messages.Result) and 1 / 0")
 
     async def fail() -> None:
@@ -238,7 +234,7 @@ def test_a_process_that_fails_is_told_with_what_to_do_and_a_new_one_comes(
     assert "ZeroDivisionError" in line["exception"]
 
 
-def test_a_process_that_is_never_ready_is_done_without(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
+def test_process_that_is_never_ready_is_not_used(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
     async def wait() -> None:
         more = {"program": "import sys; sys.stdin.read()", "start_seconds": 0.2, "idle_seconds": 0.5}
         async with reading(upstream[1], tmp_path, **more) as one:
@@ -251,7 +247,7 @@ def test_a_process_that_is_never_ready_is_done_without(upstream: tuple[Upstream,
     assert "was not ready after 0.2 s" in {line.get("how") for line in logs}
 
 
-def test_where_no_process_can_be_started_it_is_read_here(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
+def test_days_are_read_locally_if_no_process_starts(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
     async def ask() -> None:
         async with reading(upstream[1], tmp_path, program="#" * 300_000) as one:
             await one.all()
@@ -262,7 +258,7 @@ def test_where_no_process_can_be_started_it_is_read_here(upstream: tuple[Upstrea
         run(ask())
 
 
-def test_a_few_rows_a_round_never_start_a_process(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
+def test_few_rows_start_no_process(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
     async def ask() -> None:
         async with reading(upstream[1], tmp_path, start_at_rows=300) as one:
             for _ in range(5):
@@ -273,7 +269,7 @@ def test_a_few_rows_a_round_never_start_a_process(upstream: tuple[Upstream, Serv
     run(ask())
 
 
-def test_a_process_that_hangs_is_killed(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
+def test_hanging_process_is_killed(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
     async def hang() -> None:
         async with reading(upstream[1], tmp_path, answer_seconds=0.5) as one:
             for id_ in await one.in_processes():
@@ -286,7 +282,7 @@ def test_a_process_that_hangs_is_killed(upstream: tuple[Upstream, Served], tmp_p
     run(hang())
 
 
-def test_a_process_that_is_not_understood_is_done_without(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
+def test_process_that_sends_rubbish_is_not_used(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
     program = "import sys; sys.stdout.buffer.write(bytes(7) + b'\\x03abc'); sys.stdout.flush(); sys.stdin.read()"
 
     async def ask() -> None:
@@ -299,7 +295,7 @@ def test_a_process_that_is_not_understood_is_done_without(upstream: tuple[Upstre
         run(ask())
 
 
-def test_a_cluster_that_can_not_be_had_is_told_as_it_is_here(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
+def test_process_reports_failures_as_a_local_reader_does(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
     source, server = upstream
 
     async def ask() -> None:
@@ -312,9 +308,7 @@ def test_a_cluster_that_can_not_be_had_is_told_as_it_is_here(upstream: tuple[Ups
     run(ask())
 
 
-def test_what_a_process_logs_is_in_the_log_of_the_one_that_collects(
-    upstream: tuple[Upstream, Served], tmp_path: Path
-) -> None:
+def test_log_lines_of_a_process_reach_the_log(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
     async def ask() -> None:
         async with reading(upstream[1], tmp_path) as one:
             await one.in_processes()
@@ -328,9 +322,7 @@ def test_what_a_process_logs_is_in_the_log_of_the_one_that_collects(
     assert found[0] == found[1]
 
 
-def test_processes_end_when_there_is_nothing_to_read_and_begin_anew(
-    upstream: tuple[Upstream, Served], tmp_path: Path
-) -> None:
+def test_idle_processes_end_and_start_again(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
     async def wait() -> None:
         async with reading(upstream[1], tmp_path, idle_seconds=0.2) as one:
             await one.in_processes()
@@ -342,7 +334,7 @@ def test_processes_end_when_there_is_nothing_to_read_and_begin_anew(
     assert not [line for line in logs if line["event"] == "reader_died"]
 
 
-def test_the_collector_commits_what_processes_packed(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
+def test_collector_commits_days_packed_by_processes(upstream: tuple[Upstream, Served], tmp_path: Path) -> None:
     async def collect() -> None:
         async with reading(upstream[1], tmp_path) as one:
             await one.in_processes()
@@ -365,7 +357,7 @@ def test_the_collector_commits_what_processes_packed(upstream: tuple[Upstream, S
 
 
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
-def test_processes_end_with_the_one_that_collects(
+def test_processes_end_with_the_collector(
     kill: signal.Signals, upstream: tuple[Upstream, Served], tmp_path: Path
 ) -> None:
     _, server = upstream

@@ -42,7 +42,7 @@ def test_days_before_the_first_stored_one_are_left_out(capsys: pytest.CaptureFix
     assert capsys.readouterr().err == "prod: 2026-11-21 to 2026-11-22 (2 days): the source has no data for this day\n"
 
 
-def test_a_source_that_never_had_data_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_source_without_data_is_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
     outcomes = [Outcome("a", day, *EMPTY, **PROD) for day in DAYS]
     _print_report(Report(outcomes=outcomes, first_days={}))
     told = capsys.readouterr()
@@ -56,7 +56,7 @@ def test_messages_that_differ_by_their_day_are_one_reason(capsys: pytest.Capture
     assert capsys.readouterr().err == "prod: 2026-11-20, 2026-11-22: no answer for the day\n"
 
 
-def test_days_that_a_later_round_collected_are_not_told_as_missing_nor_those_that_a_source_does_not_hold(
+def test_days_collected_later_and_empty_days_are_no_failures(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     report = Report(

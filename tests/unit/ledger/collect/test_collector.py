@@ -147,7 +147,7 @@ class World:
         return {(TODAY - one.day).days: sum(row.costs.total for row in rows[one.id]) for one in days}
 
 
-async def test_all_that_sources_hold_is_collected_and_then_nothing_is_due() -> None:
+async def test_all_days_of_a_source_are_collected_once() -> None:
     world = World([Cluster(days=5), Cluster(days=20)])
     for _ in range(6):
         report = await world.collect()
@@ -158,7 +158,7 @@ async def test_all_that_sources_hold_is_collected_and_then_nothing_is_due() -> N
     assert len({one.start for one in world.clusters[1].asked}) == len(world.clusters[1].asked), "each day once"
 
 
-async def test_days_before_the_first_stored_one_were_probes() -> None:
+async def test_days_before_the_first_stored_day_do_not_count_as_failed() -> None:
     world = World([Cluster(days=5), Cluster(days=-1)])
     collector = world.collector()
     report = await collector.collect(await collector.due())
@@ -174,7 +174,7 @@ async def test_days_of_several_clusters_are_committed_together() -> None:
     assert all(len({one.collection.account_id for one in commit}) == len(commit) for commit in world.lake.commits)
 
 
-async def test_the_running_day_is_a_copy_until_it_is_over() -> None:
+async def test_running_day_is_stored_apart_until_it_is_over() -> None:
     world = World([Cluster()])
     await world.collect()
     (today,) = [one for one in world.coverage.confirmed if one.day == TODAY]
@@ -187,7 +187,7 @@ async def test_the_running_day_is_a_copy_until_it_is_over() -> None:
     assert yesterday.hours_covered == 24
 
 
-async def test_a_dead_cluster_is_left_alone_soon_and_holds_no_other() -> None:
+async def test_dead_cluster_is_given_up_and_delays_no_other() -> None:
     def refuse(window: Window) -> None:
         raise Refused("nobody answers")
 
@@ -201,7 +201,7 @@ async def test_a_dead_cluster_is_left_alone_soon_and_holds_no_other() -> None:
 
 
 @pytest.mark.parametrize("accounts", [1, 3])
-async def test_a_source_that_dies_in_mid_round_is_left_alone_over_rounds(accounts: int) -> None:
+async def test_source_that_dies_during_a_round_is_given_up(accounts: int) -> None:
     asked: list[date] = []
 
     def die(window: Window) -> None:
@@ -224,7 +224,7 @@ async def test_a_source_that_dies_in_mid_round_is_left_alone_over_rounds(account
     assert after < len(asked) <= after + max(2, in_flight)
 
 
-async def test_a_hanging_cluster_holds_no_other() -> None:
+async def test_hanging_cluster_delays_no_other() -> None:
     world = World([Cluster(hold=asyncio.Event()), Cluster()])
     collector = world.collector()
     collecting = asyncio.create_task(collector.collect(await collector.due()))
@@ -236,7 +236,7 @@ async def test_a_hanging_cluster_holds_no_other() -> None:
     assert world.held(1) == {}
 
 
-async def test_of_clusters_that_failed_last_a_quarter_is_asked_at_a_time_and_after_all_others() -> None:
+async def test_failed_clusters_come_last_and_use_a_quarter_of_the_slots() -> None:
     def refuse(window: Window) -> None:
         raise Refused("nobody answers")
 
@@ -259,7 +259,7 @@ async def test_of_clusters_that_failed_last_a_quarter_is_asked_at_a_time_and_aft
     await asyncio.wait([collecting])
 
 
-async def test_of_one_source_a_few_clusters_are_asked_at_a_time_and_of_each_two_days() -> None:
+async def test_requests_to_a_shared_source_are_limited() -> None:
     hanging = asyncio.Event()
     world = World([Cluster(hold=hanging) for _ in range(10)], one_source=True)
     collector = world.collector()
@@ -275,7 +275,7 @@ async def test_of_one_source_a_few_clusters_are_asked_at_a_time_and_of_each_two_
     assert len(report.collected) == 10 * 6
 
 
-async def test_clusters_of_a_source_that_get_no_place_in_time_are_left_and_come_first_in_the_next_round() -> None:
+async def test_clusters_without_a_slot_come_first_in_the_next_round() -> None:
     hold = asyncio.Event()
     world = World([Cluster(hold=hold) for _ in range(6)], one_source=True)
     collector = world.collector(turn_seconds=0.05)
@@ -291,7 +291,7 @@ async def test_clusters_of_a_source_that_get_no_place_in_time_are_left_and_come_
     assert set(order[:2]) | set(order[2:4]) >= set(left)
 
 
-async def test_a_source_that_never_opens_is_given_up_at_the_deadline() -> None:
+async def test_source_that_never_opens_is_given_up_at_the_deadline() -> None:
     @asynccontextmanager
     async def never(one: Account) -> AsyncIterator[Cluster]:
         await asyncio.Event().wait()
@@ -307,7 +307,7 @@ async def test_a_source_that_never_opens_is_given_up_at_the_deadline() -> None:
     assert [one.code for one in found if isinstance(one, Unread)] == ["deadline_passed", "not_tried"]
 
 
-async def test_a_slow_cluster_is_left_for_the_next_round_and_loses_no_day() -> None:
+async def test_slow_cluster_continues_in_the_next_round() -> None:
     world = World([Cluster(), Cluster()])
     collector = world.collector(turn_seconds=-1.0)
     report = await collector.collect(await collector.due())
@@ -324,7 +324,7 @@ async def rounds(world: World, hours: int) -> None:
         await world.collect()
 
 
-async def test_a_source_that_was_empty_at_first_is_collected_as_far_back_as_it_holds_days_later() -> None:
+async def test_source_that_was_empty_at_first_is_collected_in_full_later() -> None:
     world = World([Cluster(days=-1)])
     for _ in range(3):
         await world.collect()
@@ -336,7 +336,7 @@ async def test_a_source_that_was_empty_at_first_is_collected_as_far_back_as_it_h
     assert world.coverage.begins == {account_id(1): TODAY - 18 * ONE_DAY}
 
 
-async def test_days_that_a_source_answered_empty_once_are_asked_for_again() -> None:
+async def test_empty_days_are_collected_again() -> None:
     world = World([Cluster(days=20)])
     for _ in range(4):
         await world.collect()
@@ -349,14 +349,14 @@ async def test_days_that_a_source_answered_empty_once_are_asked_for_again() -> N
     assert len(held) == 32
 
 
-async def test_a_source_that_can_t_be_opened_for_whatever_reason_is_one_cluster_s_matter() -> None:
+async def test_error_of_opening_a_source_affects_one_cluster_only() -> None:
     world = World([Cluster(), Cluster(breaks=RuntimeError("a bad kubeconfig"))])
     report = await world.collect()
     assert set(world.held(1)) == set(range(6))
     assert {one.code for one in report.failed if one.account_id == account_id(2)} == {"unforeseen", "not_tried"}
 
 
-async def test_what_a_source_is_is_asked_once_an_hour() -> None:
+async def test_source_description_is_cached_for_an_hour() -> None:
     world = World([Cluster()])
     collector = world.collector()
     for _ in range(3):
@@ -373,20 +373,20 @@ class ReadOnceDescribed(Cluster):
         return await super().about()
 
 
-async def test_what_a_source_is_is_asked_while_a_day_is_read() -> None:
+async def test_source_description_is_read_beside_the_day() -> None:
     world = World([ReadOnceDescribed(hold=asyncio.Event())])
     await world.collect()
     assert set(world.held(1)) == set(range(6))
 
 
-async def test_a_day_that_the_lake_can_t_hold_holds_no_other() -> None:
+async def test_day_that_the_lake_rejects_affects_no_other() -> None:
     world = World([Cluster(), Cluster(cpu=10**18)])
     report = await world.collect()
     assert set(world.held(1)) == set(range(6))
     assert {one.code for one in report.failed if one.account_id == account_id(2)} == {"broken", "no_data"}
 
 
-async def test_a_clock_that_was_set_back_loses_and_doubles_nothing() -> None:
+async def test_clock_set_back_neither_loses_nor_duplicates_days() -> None:
     world = World([Cluster()])
     await world.collect()
     before, world.clock = world.held(), FixedClock(NOON_AFTER - timedelta(days=2, hours=3))
@@ -398,7 +398,7 @@ async def test_a_clock_that_was_set_back_loses_and_doubles_nothing() -> None:
     assert world.held() == before
 
 
-async def test_a_defect_met_by_one_day_is_one_day_s() -> None:
+async def test_unexpected_error_affects_one_day_only() -> None:
     def break_on(window: Window) -> None:
         if window.start.date() == TODAY - 2 * ONE_DAY:
             raise ZeroDivisionError
@@ -409,7 +409,7 @@ async def test_a_defect_met_by_one_day_is_one_day_s() -> None:
     assert set(world.held()) == {0, 1, 3, 4, 5}
 
 
-async def test_a_source_that_answers_less_erases_nothing_and_is_told() -> None:
+async def test_poorer_answer_replaces_nothing_and_is_reported() -> None:
     world = World([Cluster()])
     await world.collect()
     before = world.held()
@@ -430,7 +430,7 @@ async def backfill(
     return await collector.backfill(account_id(1), first, TODAY, missing_only=missing_only, force=force)
 
 
-async def test_a_correction_replaces_a_day_and_a_fall_is_told() -> None:
+async def test_correction_replaces_a_day_and_a_fall_is_reported() -> None:
     world = World([Cluster()])
     await world.collect()
     world.clusters[0].cpu = 500_000
@@ -454,7 +454,7 @@ async def test_measures_day_of_earlier_version_before_replacing_it() -> None:
     assert len(report.collected) == 5
 
 
-async def test_store_that_is_away_does_not_let_a_poorer_day_in() -> None:
+async def test_poorer_day_is_not_stored_while_the_store_is_away() -> None:
     def leave() -> None:
         raise Away("a test wants it to be away")
 
@@ -470,7 +470,7 @@ async def test_store_that_is_away_does_not_let_a_poorer_day_in() -> None:
     assert not world.coverage.open
 
 
-async def test_a_backfill_may_leave_out_what_is_held_and_never_asks_for_days_to_come() -> None:
+async def test_backfill_skips_stored_and_future_days() -> None:
     world = World([Cluster(days=9)])
     await backfill(world, first=TODAY - 2 * ONE_DAY)
     world.clusters[0].asked.clear()
@@ -483,7 +483,7 @@ async def test_a_backfill_may_leave_out_what_is_held_and_never_asks_for_days_to_
 # --- stores that fail
 
 
-async def test_a_commit_that_fails_leaves_nothing_and_the_next_round_goes_on() -> None:
+async def test_failed_commit_leaves_nothing_and_the_next_round_continues() -> None:
     world = World([Cluster()])
     world.lake.before = broken
     with pytest.raises(Broken):
@@ -494,7 +494,7 @@ async def test_a_commit_that_fails_leaves_nothing_and_the_next_round_goes_on() -
     assert set(world.held()) == set(range(6))
 
 
-async def test_a_commit_whose_answer_was_lost_is_found() -> None:
+async def test_commit_whose_answer_was_lost_is_found() -> None:
     world = World([Cluster()])
     world.lake.after = broken
     await world.collect()
@@ -511,7 +511,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("is_committed", [False, True])
-async def test_what_a_killed_writer_left_open_is_seen_to_by_the_next(is_committed: bool) -> None:
+async def test_next_writer_resolves_commits_of_a_killed_one(is_committed: bool) -> None:
     def kill() -> None:
         raise Killed
 
@@ -530,7 +530,7 @@ async def test_what_a_killed_writer_left_open_is_seen_to_by_the_next(is_committe
     assert world.held() == ({1: 1_000_000} if is_committed else {})
 
 
-async def test_who_can_t_write_alone_says_who_does() -> None:
+async def test_writer_that_waits_too_long_names_the_holder() -> None:
     world = World([Cluster()])
     world.leases.taken.add(COMMITTER)
     with pytest.raises(AnotherWriter, match="process 7 on other still holds the write lock on memory"):
@@ -538,7 +538,7 @@ async def test_who_can_t_write_alone_says_who_does() -> None:
     assert world.held() == {}
 
 
-async def test_who_was_taken_over_writes_no_more() -> None:
+async def test_writer_that_lost_its_lease_stops() -> None:
     world = World([Cluster(), Cluster()])
 
     def take_over() -> None:
@@ -557,7 +557,7 @@ async def day_of(world: World) -> CollectedDay:
     return found[0]
 
 
-async def test_what_is_read_faster_than_it_is_written_waits_by_its_rows() -> None:
+async def test_commit_queue_limits_rows() -> None:
     found = await day_of(World([Cluster()]))
 
     def of_rows(rows: int) -> CollectedDay:
@@ -578,7 +578,7 @@ async def test_what_is_read_faster_than_it_is_written_waits_by_its_rows() -> Non
     await end
 
 
-async def test_what_is_being_written_when_it_is_stopped_is_written_and_told() -> None:
+async def test_commit_in_progress_finishes_before_a_stop() -> None:
     world = World([Cluster()])
     started, may_continue = threading.Event(), threading.Event()
 
@@ -600,7 +600,7 @@ async def test_what_is_being_written_when_it_is_stopped_is_written_and_told() ->
     assert written == set(world.held())
 
 
-async def test_of_two_answers_the_one_that_was_asked_for_later_holds_whichever_is_written_first() -> None:
+async def test_late_answer_does_not_replace_newer_day() -> None:
     world = World([Cluster()])
     earlier = await day_of(world)
     world.clock, world.clusters[0].cpu = FixedClock(NOON_AFTER + timedelta(minutes=1)), 2_000_000

@@ -19,7 +19,7 @@ def known(world: World, number: int = 1) -> dict[int, tuple[str, str] | None]:
     return {(TODAY - one.day).days: one.last_error for one in days if one.last_error}
 
 
-async def test_damaged_day_fails_alone_and_all_others_are_collected() -> None:
+async def test_damaged_day_affects_no_other() -> None:
     world = World([Cluster(days=3), Cluster(days=3)])
     world.lake.damaged = {DAY_BEFORE}
     report = await world.collect()
@@ -77,7 +77,7 @@ async def test_backfill_rewrites_a_damaged_day() -> None:
     assert (known(world, 2)[2] or ("", ""))[0] == DAMAGED  # it could not be read, and is asked for again
 
 
-async def test_running_day_is_written_anew_without_being_asked_to() -> None:
+async def test_damaged_running_day_is_always_rewritten() -> None:
     world = World([Cluster(days=3)])
     world.lake.damaged = {TODAY}
     report = await world.collect()

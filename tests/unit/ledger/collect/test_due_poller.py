@@ -30,7 +30,7 @@ class Ledger:
         return DuePoller(self.due, lambda: self.now)
 
 
-async def test_one_look_serves_both_kinds_though_they_look_at_once() -> None:
+async def test_one_poll_serves_both_kinds() -> None:
     ledger = Ledger()
     looks = ledger.looked_at()
     found = await asyncio.gather(looks.due(of_failed=False), looks.due(of_failed=True))
@@ -38,7 +38,7 @@ async def test_one_look_serves_both_kinds_though_they_look_at_once() -> None:
     assert ledger.looks == 1
 
 
-async def test_what_was_seen_is_given_once_and_not_when_it_is_old() -> None:
+async def test_polled_days_are_returned_once_and_expire() -> None:
     ledger = Ledger()
     looks = ledger.looked_at()
     await looks.due(of_failed=False)
@@ -51,7 +51,7 @@ async def test_what_was_seen_is_given_once_and_not_when_it_is_old() -> None:
     assert ledger.looks == 3
 
 
-async def test_looking_takes_a_twentieth_of_the_time_at_most() -> None:
+async def test_polling_takes_at_most_a_twentieth_of_the_time() -> None:
     ledger = Ledger(takes_seconds=0.1)
     looks = ledger.looked_at()
     await looks.due(of_failed=True)

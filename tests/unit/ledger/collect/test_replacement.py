@@ -47,7 +47,7 @@ def day(
     return CollectedDay(found, (), ())
 
 
-def test_a_first_answer_is_taken_and_an_empty_one_never() -> None:
+def test_first_answer_is_stored_and_an_empty_one_never() -> None:
     first = day()
     assert decide_replacement(first, None) == first
     empty = decide_replacement(day(cpu=0, hours=0), None)
@@ -65,7 +65,7 @@ def test_a_first_answer_is_taken_and_an_empty_one_never() -> None:
         (day(issues=(NO_METRICS,)), "metrics_failed"),
     ],
 )
-def test_an_answer_that_knows_less_replaces_nothing(new: CollectedDay, code: str) -> None:
+def test_poorer_answer_replaces_nothing(new: CollectedDay, code: str) -> None:
     verdict = decide_replacement(new, day().collection)
     assert isinstance(verdict, KeepStored)
     assert verdict.code == code
@@ -73,26 +73,26 @@ def test_an_answer_that_knows_less_replaces_nothing(new: CollectedDay, code: str
 
 
 @pytest.mark.parametrize("issue", [NOT_AUDITED, NO_METRICS])
-def test_what_the_held_day_lacks_too_is_no_reason_to_keep_it(issue: Issue) -> None:
+def test_loss_that_the_stored_day_has_too_does_not_keep_it(issue: Issue) -> None:
     new = day(cpu=200, issues=(issue,))
     assert decide_replacement(new, day(issues=(issue,)).collection) == new
 
 
 @pytest.mark.parametrize(("cpu", "is_told"), [(100, False), (90, False), (89, True), (0, True), (1000, False)])
-def test_a_fall_by_more_than_a_tenth_is_told_and_replaces_the_day(cpu: int, is_told: bool) -> None:
+def test_fall_by_more_than_a_tenth_is_reported(cpu: int, is_told: bool) -> None:
     verdict = decide_replacement(day(cpu=cpu), day(cpu=100).collection)
     assert isinstance(verdict, CollectedDay)
     told = [issue.kind for issue in verdict.collection.head.issues]
     assert told == ([IssueKind.TOTAL_FELL] if is_told else [])
 
 
-def test_the_copy_of_a_running_day_gives_way_to_the_whole_day_whatever_it_held() -> None:
+def test_whole_day_replaces_the_running_day() -> None:
     running = day(cpu=1000, is_running=True).collection
     whole = day(issues=(NOT_AUDITED,))
     assert decide_replacement(whole, running) == whole
 
 
-def test_a_day_settles_72_hours_after_its_end_unless_a_part_of_it_failed() -> None:
+def test_day_settles_72_hours_after_its_end_unless_a_part_failed() -> None:
     states = [day(after=hours).collection.state for hours in (1, 71, 72, 1000)]
     assert states == [DayState.PROVISIONAL, DayState.PROVISIONAL, DayState.SETTLED, DayState.SETTLED]
     assert day(after=100, issues=(NO_METRICS,)).collection.state is DayState.PROVISIONAL
@@ -101,22 +101,22 @@ def test_a_day_settles_72_hours_after_its_end_unless_a_part_of_it_failed() -> No
 
 
 @pytest.mark.parametrize("kind", sorted(MISSING_DATA))
-def test_a_day_with_missing_data_never_settles(kind: IssueKind) -> None:
+def test_day_with_missing_data_never_settles(kind: IssueKind) -> None:
     assert day(after=1000, issues=(Issue(kind, "something is missing"),)).collection.state is DayState.PROVISIONAL
 
 
 @pytest.mark.parametrize("hours", [1, 12, 23])
-def test_a_day_that_lacks_hours_never_settles(hours: int) -> None:
+def test_day_that_lacks_hours_never_settles(hours: int) -> None:
     assert day(after=1000, hours=hours).collection.state is DayState.PROVISIONAL
 
 
-def test_the_copy_of_a_running_day_stays_where_the_whole_day_has_fewer_hours() -> None:
+def test_running_day_with_more_hours_is_kept() -> None:
     verdict = decide_replacement(day(hours=1), day(hours=23, is_running=True).collection)
     assert isinstance(verdict, KeepStored)
     assert verdict.code == "fewer_hours"
 
 
-def test_a_fall_is_told_until_the_total_is_up_again() -> None:
+def test_fall_is_reported_until_the_total_recovers() -> None:
     fallen = decide_replacement(day(cpu=50), day(cpu=100).collection)
     assert isinstance(fallen, CollectedDay)
     for cpu, is_told in ((50, True), (49, True), (91, False)):
@@ -149,7 +149,7 @@ def of(figures: Completeness, *issues: Issue, is_running: bool = False) -> Colle
 
 @pytest.mark.parametrize("name", ["node_hours", "container_hours", "request_hours", "usage_hours"])
 @pytest.mark.parametrize("stored_while_running", [False, True])
-def test_a_poorer_answer_replaces_nothing_and_both_figures_are_told(name: str, stored_while_running: bool) -> None:
+def test_rejected_answer_reports_both_figures(name: str, stored_while_running: bool) -> None:
     poorer = replace(FULL, **{name: 0.0})
     verdict = decide_replacement(of(poorer), of(FULL, is_running=stored_while_running).collection)
     assert isinstance(verdict, KeepStored)
@@ -161,7 +161,7 @@ def test_a_poorer_answer_replaces_nothing_and_both_figures_are_told(name: str, s
     )
 
 
-def test_an_answer_of_an_earlier_version_is_compared_by_its_hours() -> None:
+def test_day_of_an_earlier_version_is_compared_by_its_hours() -> None:
     unmeasured = day().collection
     assert unmeasured.completeness is None
     assert isinstance(decide_replacement(of(replace(FULL, container_hours=0)), unmeasured), CollectedDay)
@@ -176,7 +176,7 @@ def test_small_losses_do_not_add_up() -> None:
     assert isinstance(decide_replacement(of(replace(FULL, node_hours=95.4)), stored.collection), KeepStored)
 
 
-def test_rows_that_came_twice_in_the_stored_day_may_be_missing() -> None:
+def test_rows_stored_twice_may_be_missing() -> None:
     twice = Issue(IssueKind.DUPLICATE_ROWS, "came twice", facts={"equal": 0, "unlike": 3})
     once = replace(FULL, container_hours=FULL.container_hours - 3 * 24)
     stored = of(FULL, twice).collection
@@ -189,7 +189,7 @@ def test_rows_that_came_twice_in_the_stored_day_may_be_missing() -> None:
     assert isinstance(decide_replacement(of(replace(once, container_hours=1000)), stored), KeepStored)
 
 
-def test_a_forced_answer_replaces_a_fuller_day_and_is_recorded() -> None:
+def test_forced_answer_replaces_a_fuller_day_and_is_reported() -> None:
     poorer = of(replace(FULL, node_hours=48))
     verdict = decide_replacement(poorer, of(FULL).collection, force=True)
     assert isinstance(verdict, CollectedDay)
@@ -226,7 +226,7 @@ def test_rows_without_evidence_are_kept_unless_more_is_stored() -> None:
     assert isinstance(decide_replacement(lossy, of(FULL).collection), KeepStored)
 
 
-def test_a_node_that_the_stored_day_had_twice_may_be_missing() -> None:
+def test_node_stored_twice_may_be_missing() -> None:
     twice = Issue(IssueKind.MACHINE_TWICE, "listed twice", facts={"assets": ("node n1 (4.8)", "disk d1 (0.1)")})
     once = replace(FULL, node_hours=72)
     assert isinstance(decide_replacement(of(once, twice), of(FULL).collection), CollectedDay)
@@ -234,7 +234,7 @@ def test_a_node_that_the_stored_day_had_twice_may_be_missing() -> None:
     assert isinstance(decide_replacement(of(once, twice), of(FULL, twice).collection), KeepStored)
 
 
-def test_a_machine_that_was_stored_twice_is_measured_once() -> None:
+def test_machine_stored_twice_is_measured_once() -> None:
     nodes = [
         Asset(AssetType.NODE, name, frozenset({name}), WHOLE, Costs(cpu=5), provider_id="i-0123456789abcdef0", hours=24)
         for name in ("ip-10-0-0-1", "ip-10-0-0-1.ec2.internal")

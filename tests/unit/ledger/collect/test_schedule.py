@@ -62,17 +62,17 @@ def fresh() -> list[CoveredDay]:
     return [held(TODAY, at, is_running=True), *(held(ago(n), at) for n in (1, 2, 3))]
 
 
-def test_of_a_new_account_today_is_due_and_then_the_days_before_it_the_newest_first() -> None:
+def test_new_account_starts_with_today_and_the_newest_days() -> None:
     days = due_days(history())
     assert days[0] == (Reason.RUNNING, 0)
     assert days[1:] == [(Reason.MISSING, n) for n in range(1, 16)]
 
 
-def test_nothing_is_due_where_all_is_fresh_or_settled() -> None:
+def test_nothing_is_due_if_all_days_are_fresh_or_settled() -> None:
     assert due_days(history([*fresh(), *settled_since(30)], begins=ago(30))) == []
 
 
-def test_the_running_day_is_due_every_quarter_of_an_hour_and_not_in_its_first_hour() -> None:
+def test_running_day_is_due_every_15_minutes_after_its_first_hour() -> None:
     known = history([*fresh(), *settled_since(9)], begins=ago(9))
     assert due_days(known, NOW + timedelta(minutes=4)) == []
     assert due_days(known, NOW + timedelta(minutes=5)) == [(Reason.RUNNING, 0)]
@@ -81,13 +81,13 @@ def test_the_running_day_is_due_every_quarter_of_an_hour_and_not_in_its_first_ho
     assert (Reason.RUNNING, 0) in due_days(known, next_day + timedelta(minutes=1))
 
 
-def test_a_day_that_was_collected_while_it_ran_is_missing_once_it_is_over() -> None:
+def test_day_collected_while_it_ran_is_missing_once_it_is_over() -> None:
     yesterday = held(ago(1), window_of(ago(1)).end - timedelta(minutes=5), is_running=True)
     known = history([*(one for one in fresh() if one.day != ago(1)), yesterday, *settled_since(9)], begins=ago(9))
     assert due_days(known) == [(Reason.MISSING, 1)]
 
 
-def test_a_provisional_day_is_collected_daily_and_once_more_when_it_settles() -> None:
+def test_provisional_day_is_due_daily_and_when_it_settles() -> None:
     day, end = ago(2), window_of(ago(2)).end
     others = [one for one in [*fresh(), *settled_since(9)] if one.day != day]
     first = held(day, end + timedelta(hours=1))
@@ -110,7 +110,7 @@ def test_day_collected_in_the_future_is_collected_again() -> None:
     assert due_days(history([*others, replace(ahead, collected_at=NOW)], begins=ago(9))) == []
 
 
-def test_after_an_error_a_day_waits_twice_as_long_each_time() -> None:
+def test_pause_after_an_error_doubles() -> None:
     others = [*(one for one in fresh() if one.day != ago(1)), *settled_since(9)]
     for attempts, minutes in ((1, 5), (2, 10), (4, 40), (30, 60)):
         known = history([*others, failed(ago(1), NOW - timedelta(minutes=minutes - 1), attempts)], begins=ago(9))
@@ -118,7 +118,7 @@ def test_after_an_error_a_day_waits_twice_as_long_each_time() -> None:
         assert due_days(known, NOW + timedelta(minutes=1)) == [(Reason.MISSING, 1)], attempts
 
 
-def test_a_running_day_whose_answer_lacked_something_is_asked_for_no_more_often_than_another() -> None:
+def test_incomplete_running_day_is_due_no_more_often() -> None:
     others = [*(one for one in fresh() if one.day != TODAY), *settled_since(9)]
     for code in ("assets_failed", "fewer_hours", "unforeseen", "value_beyond_lake"):
         today = replace(held(TODAY, NOW - timedelta(hours=2), is_running=True), attempts=9, last_error=(code, "why"))
@@ -127,7 +127,7 @@ def test_a_running_day_whose_answer_lacked_something_is_asked_for_no_more_often_
         assert due_days(known, NOW + timedelta(minutes=1)) == [(Reason.RUNNING, 0)], code
 
 
-def test_source_lost_in_mid_round_waits_twice_as_long_each_time() -> None:
+def test_pause_of_a_source_lost_during_a_round_doubles() -> None:
     others = [one for one in fresh() if one.day not in {ago(2), ago(3)}]
     for attempts, minutes in ((1, 5), (2, 10), (30, 60)):
         tried_at = NOW - timedelta(minutes=minutes - 1)
@@ -138,24 +138,24 @@ def test_source_lost_in_mid_round_waits_twice_as_long_each_time() -> None:
         assert (Reason.MISSING, 2) in due_days(known, NOW + timedelta(minutes=1)), attempts
 
 
-def test_a_single_failed_day_holds_no_other() -> None:
+def test_single_failed_day_delays_no_other() -> None:
     known = history([*(one for one in fresh() if one.day != ago(2)), failed(ago(2), NOW), *settled_since(5)])
     assert (Reason.MISSING, 6) in due_days(known)
 
 
-def test_days_that_always_fail_hold_none_that_are_newer() -> None:
+def test_days_that_always_fail_delay_no_newer_day() -> None:
     always = [failed(ago(n), NOW - timedelta(minutes=1), 30) for n in (4, 5)]
     known = history([held(TODAY, NOW - timedelta(minutes=20), is_running=True), *always])
     assert due_days(known) == [(Reason.RUNNING, 0), *((Reason.MISSING, n) for n in (1, 2, 3))]
 
 
-def test_an_answer_of_any_day_says_that_the_source_is_back() -> None:
+def test_answer_for_any_day_ends_the_pause_of_a_source() -> None:
     away = [failed(ago(n), NOW - timedelta(minutes=2)) for n in (2, 3)]
     for answer in (held(ago(1), NOW - timedelta(minutes=1)), empty(ago(1), NOW - timedelta(minutes=1))):
         assert (Reason.MISSING, 4) in due_days(history([*away, answer]))
 
 
-def test_source_failing_two_accounts_is_left_alone_for_all() -> None:
+def test_source_that_fails_two_accounts_pauses_for_all() -> None:
     def of(account_id: str, *days: CoveredDay, source: str = "http://one") -> KnownDays:
         return replace(history(days), account_id=account_id, source=source)
 
@@ -168,7 +168,7 @@ def test_source_failing_two_accounts_is_left_alone_for_all() -> None:
     assert {one.account_id for one in due([away[0], *others], NOW, POLICY)} == {"a", "c", "d"}, "one failure is none"
 
 
-def test_partial_day_is_asked_daily_for_30_days() -> None:
+def test_partial_day_is_due_daily_for_30_days() -> None:
     day = ago(20)
     partial = replace(held(day, NOW - timedelta(hours=23)), state=DayState.PROVISIONAL, hours_covered=12)
     known = history([*fresh(), *(one for one in settled_since(30) if one.day != day), partial], begins=ago(30))
@@ -179,7 +179,7 @@ def test_partial_day_is_asked_daily_for_30_days() -> None:
         assert (Due(Reason.UNSETTLED, day, "a") in due([known], now, POLICY)) is is_due
 
 
-def test_a_day_whose_reader_died_is_tried_again_soon_and_holds_no_other() -> None:
+def test_day_whose_reader_died_is_retried_and_delays_no_other() -> None:
     others = [*(one for one in fresh() if one.day not in {TODAY, ago(1)}), *settled_since(9)]
     for attempts, minutes in ((1, 5), (2, 24 * 60), (30, 24 * 60)):
         tried = CoveredDay("a", ago(1), attempts=attempts, tried_at=NOW, last_error=(READER_DIED, "killed"))
@@ -195,7 +195,7 @@ def test_a_day_whose_reader_died_is_tried_again_soon_and_holds_no_other() -> Non
     assert (Reason.RUNNING, 0) not in due_days(again, NOW + timedelta(minutes=60)), "it may be that day's own fault"
 
 
-def test_where_the_newest_day_met_an_error_nothing_else_is_asked_before_its_time() -> None:
+def test_nothing_is_due_while_the_newest_day_waits() -> None:
     for newest, count in ((TODAY, 16), (ago(1), 17)):
         known = history([failed(newest, NOW - timedelta(minutes=2))])
         assert due_days(known) == []
@@ -204,14 +204,14 @@ def test_where_the_newest_day_met_an_error_nothing_else_is_asked_before_its_time
     assert len(due_days(fresh_again)) == 15, "an older day's error is its own"
 
 
-def test_behind_as_many_days_as_are_tried_at_a_time_that_could_not_be_had_none_is_looked_for() -> None:
+def test_no_days_are_due_before_a_batch_that_failed() -> None:
     tried = [failed(ago(n), NOW - timedelta(minutes=4)) for n in range(1, 20)]
     known = history([held(TODAY, NOW - timedelta(minutes=10), is_running=True), *tried])
     assert due_days(known) == []
     assert due_days(known, NOW + timedelta(minutes=2)) == [(Reason.MISSING, n) for n in range(1, 16)]
 
 
-def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
+def test_clock_set_back_delays_nothing() -> None:
     later = NOW + timedelta(days=400)
     known = history([held(TODAY, later, is_running=True), failed(ago(1), later)], begins=ago(9))
     assert due_days(known)[:2] == [(Reason.RUNNING, 0), (Reason.MISSING, 1)]
@@ -244,28 +244,28 @@ def walk(holds: set[int], policy: Policy = POLICY) -> tuple[set[int], set[int], 
     raise AssertionError("it never ends")
 
 
-def test_the_history_is_collected_as_far_back_as_the_source_holds_it() -> None:
+def test_history_is_collected_to_the_first_day_of_the_source() -> None:
     collected, asked, begins = walk(set(range(41)))
     assert collected == set(range(41))
     assert begins == ago(40)
     assert len(asked) < 41 + 50
 
 
-def test_a_source_that_was_switched_off_for_weeks_is_looked_behind() -> None:
+def test_days_before_a_gap_of_weeks_are_found() -> None:
     holds = {*range(10), *range(45, 60)}
     collected, _, begins = walk(holds)
     assert collected == holds
     assert begins == ago(59)
 
 
-def test_a_source_that_holds_nothing_begins_after_its_empty_days() -> None:
+def test_empty_source_begins_after_its_empty_days() -> None:
     collected, asked, begins = walk(set())
     assert collected == set()
     assert begins is not None
     assert len(asked) < 50
 
 
-def test_no_day_before_the_policy_s_is_asked() -> None:
+def test_no_day_before_max_days_is_due() -> None:
     policy = Policy(max_days=30)
     collected, asked, begins = walk(set(range(1000)), policy)
     assert collected == asked == set(range(31))
@@ -274,7 +274,7 @@ def test_no_day_before_the_policy_s_is_asked() -> None:
 
 @given(st.sets(st.integers(0, 80), max_size=60))
 @settings(max_examples=60, deadline=None)
-def test_whatever_a_source_holds_collecting_ends_and_takes_what_was_asked(holds: set[int]) -> None:
+def test_collecting_ends_with_all_days_that_were_found(holds: set[int]) -> None:
     collected, asked, _ = walk(holds, Policy(max_days=90))
     assert collected == holds & asked
     assert asked <= set(range(91))

@@ -10,7 +10,7 @@ from kubetally.ledger.collect.maintenance import Upkeep
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
 
-def test_it_is_maintained_once_a_day_and_tidied_once_an_hour() -> None:
+def test_lake_is_maintained_daily_and_tidied_hourly() -> None:
     done: list[tuple[str, float]] = []
     hours = 0.0
 
@@ -28,7 +28,7 @@ def test_it_is_maintained_once_a_day_and_tidied_once_an_hour() -> None:
 
 
 @pytest.mark.parametrize("failure", [StoreError("a backup is being written"), None])
-def test_failed_upkeep_is_tried_again_after_minutes(failure: StoreError | None) -> None:
+def test_failed_upkeep_is_retried_after_minutes(failure: StoreError | None) -> None:
     tried: list[int] = []
     minute, is_failing = 0, True
 

@@ -26,6 +26,7 @@ from kubetally.ledger.costs.requests import MAX_DAYS
 from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.costs.stored_days import Held, History, StoredDay, stored_days
 from kubetally.ledger.ports.damage import CollectionGone, DayDamaged
+from tests import virtual_time
 from tests.cluster_days import cluster_day
 from tests.kept import Broken, CoverageInMemory, LakeInMemory
 from tests.served import NOON_AFTER, FixedClock
@@ -383,9 +384,8 @@ async def test_savings_that_can_t_be_had_leave_the_figures_whole(source: Saving,
     assert issue.message.startswith("no savings: ")
 
 
-async def test_savings_are_waited_for_as_long_as_what_describes_costs() -> None:
-    async with asyncio.timeout(20):
-        costs = await joined(held([1], "Kubecost"), ago(1), Saving(seconds=60), deadline_seconds=100)
+def test_savings_are_waited_for_as_long_as_descriptions() -> None:
+    costs = virtual_time.run(joined(held([1], "Kubecost"), ago(1), Saving(seconds=60), deadline_seconds=100))
     (issue,) = costs.issues
     assert " 5 s " in issue.message
 
