@@ -13,9 +13,10 @@ from kubetally.domain.window import Window, parse_instant, parse_window
 from kubetally.samples.replay import ReplayServer
 from kubetally.sources.access import Access
 from kubetally.sources.faults import SourceRefused
-from kubetally.sources.opencost.client import CostModelClient, FilterNotApplied
+from kubetally.sources.opencost.client import CostModelClient
 from kubetally.sources.opencost.source import CostModelSource
 from kubetally.sources.transport import Transport
+from tests.errors import raises_code
 from tests.recordings import DAYS, Recording
 from tests.served import NOON_AFTER, NOT_FOUND, Asked, Reply, Served
 
@@ -196,7 +197,7 @@ async def test_grouped_rows_are_filtered_here_by_what_they_are_grouped_by(aurora
 async def test_grouped_rows_that_do_not_show_the_filtered_field_are_refused_rather_than_guessed(
     aurora: CostModelClient, aggregate: str, where: Filter
 ) -> None:
-    with pytest.raises(FilterNotApplied, match="ignores filters"):
+    with raises_code("filter_not_applied", match="ignores filters"):
         await aurora.allocations(WHOLE, where=where, aggregate=aggregate, step="1d")
 
 

@@ -228,7 +228,7 @@ def test_the_url_of_the_environment_does_not_serve_two(home: Home, replay: Repla
 def test_an_account_that_states_nothing_says_what_to_state(home: Home) -> None:
     done = home.call("accounts", "add", "prod")
     assert done.code == 0
-    assert "nothing tells where the source of account 'prod' is" in done.err
+    assert "account 'prod' has no source" in done.err
     done = home.call("costs", "prod", *DAY, "--format", "json")
     assert (done.code, done.json["errors"][0]["code"]) == (2, "no_source_stated")
 

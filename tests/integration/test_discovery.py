@@ -25,21 +25,17 @@ from kubetally.ledger.costs.join import get_cluster_costs
 from kubetally.samples.replay import ReplayServer
 from kubetally.sources.access import Access
 from kubetally.sources.kubernetes.api import (
-    ClusterNotTrusted,
-    ClusterUnreachable,
-    ImpersonationRefused,
     KubernetesApi,
     NotAllowed,
-    NotSignedIn,
 )
-from kubetally.sources.kubernetes.find import NoSourceFound, SourcesSilent, look
-from kubetally.sources.kubernetes.kubeconfig import UnknownContext, UnusableKubeconfig
-from kubetally.sources.kubernetes.plugin import CredentialPluginFailed, show_on_terminal
+from kubetally.sources.kubernetes.find import look
+from kubetally.sources.kubernetes.plugin import show_on_terminal
 from kubetally.sources.kubernetes.resolve import Option, Resolved, discover, resolve_source
 from kubetally.sources.kubernetes.sign_in import IN_CLUSTER, ApiServer, sign_in
 from kubetally.sources.opencost.client import CostModelClient
 from kubetally.sources.opencost.source import CostModelSource
 from kubetally.sources.transport import Limits, Transport
+from tests.errors import raises_code
 from tests.integration import api_server as charts
 from tests.integration.api_server import EVERYTHING, JANE, READING, Object
 from tests.integration.api_server import ApiServer as StandIn
@@ -262,11 +258,11 @@ async def test_credentials_that_stay_wrong_are_renewed_once_and_then_told(
     kubeconfig: Kubeconfig, cluster: StandIn
 ) -> None:
     user = kubeconfig.plugin(credential(token="old-and-expired"))
-    with pytest.raises(NotSignedIn, match="sign in again") as caught:
+    with raises_code("not_signed_in", match="sign in again") as caught:
         await services(kubeconfig.environment(user=user))
     assert kubeconfig.runs == 2
     assert "old-and-expired" not in str(caught.value)
-    with pytest.raises(NotSignedIn):
+    with raises_code("not_signed_in"):
         await services(kubeconfig.environment(user={"token": "wrong"}))
     assert len(cluster.asked) == 3
 
@@ -284,7 +280,7 @@ async def test_a_plugin_that_fails_is_told_without_its_secret(
     kubeconfig: Kubeconfig, lines: list[str], says: str
 ) -> None:
     environment = kubeconfig.environment(user=kubeconfig.plugin(*lines))
-    with pytest.raises(CredentialPluginFailed, match=r"plugin\.sh") as caught:
+    with raises_code("credential_plugin_failed", match=r"plugin\.sh") as caught:
         await asyncio.wait_for(sign_in("prod", environment=environment, plugin_seconds=0.5), 5)
     assert says in str(caught.value)
     assert SECRET not in str(caught.value)
@@ -303,7 +299,7 @@ async def test_what_a_plugin_tells_the_user_is_shown_at_once_and_quoted(kubeconf
         shown.append(line)
         (kubeconfig.folder / "seen").touch()  # without which the plugin would not go on
 
-    with pytest.raises(CredentialPluginFailed) as caught:
+    with raises_code("credential_plugin_failed") as caught:
         await sign_in("prod", environment=kubeconfig.environment(user=user), plugin_seconds=2, show=show)
     assert shown == [DEVICE_LOGIN, "no line break"]
     assert f"it wrote: '{DEVICE_LOGIN} no line break'" in str(caught.value)
@@ -325,7 +321,7 @@ def test_lines_of_a_plugin_are_passed_on_to_a_terminal_only() -> None:
 
 async def test_a_plugin_is_killed_with_its_children_when_time_is_up(kubeconfig: Kubeconfig) -> None:
     user = kubeconfig.plugin(f"echo $$ > {kubeconfig.folder}/group", f"echo '{DEVICE_LOGIN}' >&2", "sleep 300")
-    with pytest.raises(CredentialPluginFailed, match=r"did not end within 0\.5 s; it wrote: 'To sign in"):
+    with raises_code("credential_plugin_failed", match=r"did not end within 0\.5 s; it wrote: 'To sign in"):
         await sign_in("prod", environment=kubeconfig.environment(user=user), plugin_seconds=0.5)
     group = int((kubeconfig.folder / "group").read_text("utf-8"))
     left = [process for process in psutil.process_iter() if process.is_running() and os.getpgid(process.pid) == group]
@@ -357,10 +353,10 @@ async def test_quotes_end_of_plugin_output_without_secrets(kubeconfig: Kubeconfi
     lines = ["yes 'a long trace' | head -n 10000 >&2", 'echo "token=$MY_TOKEN, user $TOKEN" >&2', "exit 3"]
     user = kubeconfig.plugin(*lines)
     user["exec"]["env"] = [{"name": "MY_TOKEN", "value": SECRET}, {"name": "TOKEN", "value": "hush"}]
-    with pytest.raises(CredentialPluginFailed, match="it exited with code 3") as caught:
+    with raises_code("credential_plugin_failed", match="it exited with code 3") as caught:
         await sign_in("prod", environment=kubeconfig.environment(user=user))
     assert "a long trace token=***, user ***'" in str(caught.value)
-    assert len(caught.value.wrote) <= 503
+    assert len(str(caught.value)) <= 800
 
 
 @pytest.mark.parametrize(
@@ -374,7 +370,7 @@ async def test_quotes_end_of_plugin_output_without_secrets(kubeconfig: Kubeconfi
 async def test_a_plugin_that_can_not_be_run_says_why(kubeconfig: Kubeconfig, changes: Object, says: str) -> None:
     user = kubeconfig.plugin(credential(token=SECRET))
     user["exec"] |= changes
-    with pytest.raises(CredentialPluginFailed, match=says):
+    with raises_code("credential_plugin_failed", match=says):
         await sign_in("prod", environment=kubeconfig.environment(user=user))
 
 
@@ -382,20 +378,20 @@ async def test_a_plugin_that_can_not_be_run_says_why(kubeconfig: Kubeconfig, cha
 async def test_a_plugin_with_broken_args_is_refused(kubeconfig: Kubeconfig, broken: Object) -> None:
     user = kubeconfig.plugin(credential(token=SECRET))
     user["exec"] |= broken
-    with pytest.raises(UnusableKubeconfig, match="args or env"):
+    with raises_code("unusable_kubeconfig", match="args or env"):
         await sign_in("prod", environment=kubeconfig.environment(user=user))
 
 
 async def test_a_plugin_that_is_not_installed_is_told(kubeconfig: Kubeconfig) -> None:
     version = "client.authentication.k8s.io/v1"
     user = {"exec": {"apiVersion": version, "command": "no-such-plugin-anywhere"}}
-    with pytest.raises(CredentialPluginFailed, match="can't be run: No such file"):
+    with raises_code("credential_plugin_failed", match="can't be run: No such file"):
         await sign_in("prod", environment=kubeconfig.environment(user=user))
 
 
 async def test_a_user_of_a_kind_that_kubernetes_gave_up_is_refused(kubeconfig: Kubeconfig) -> None:
     environment = kubeconfig.environment(user={"username": "jane", "password": SECRET})
-    with pytest.raises(UnusableKubeconfig, match=r"removed in Kubernetes 1\.19") as caught:
+    with raises_code("unusable_kubeconfig", match=r"removed in Kubernetes 1\.19") as caught:
         await sign_in("prod", environment=environment)
     assert SECRET not in str(caught.value)
 
@@ -407,7 +403,7 @@ async def test_the_token_of_an_oidc_provider_is_sent(kubeconfig: Kubeconfig) -> 
 
 @pytest.mark.parametrize("provider", [{"name": "gcp"}, {"name": "oidc", "config": {}}, "gcp"])
 async def test_another_auth_provider_is_refused(kubeconfig: Kubeconfig, provider: Any) -> None:
-    with pytest.raises(UnusableKubeconfig, match=r"auth-provider .* removed in Kubernetes 1\.26"):
+    with raises_code("unusable_kubeconfig", match=r"auth-provider .* removed in Kubernetes 1\.26"):
         await sign_in("prod", environment=kubeconfig.environment(user={"auth-provider": provider}))
 
 
@@ -461,7 +457,7 @@ async def test_renewed_credentials_act_as_the_same_user(kubeconfig: Kubeconfig, 
 
 async def test_who_may_not_act_as_the_user_is_told_at_once(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
     cluster.not_impersonated = frozenset({"admin"})
-    with pytest.raises(ImpersonationRefused, match=r"cannot impersonate resource .*`impersonate`"):
+    with raises_code("impersonation_refused", match=r"cannot impersonate resource .*`impersonate`"):
         await services(kubeconfig.environment(user={"token": SECRET, "as": "admin"}))
     assert len(cluster.asked) == 1
 
@@ -482,7 +478,7 @@ async def test_who_may_not_act_as_the_user_is_told_at_once(kubeconfig: Kubeconfi
 async def test_a_user_to_act_as_that_can_not_be_sent_is_refused(
     kubeconfig: Kubeconfig, cluster: StandIn, user: Object, says: str
 ) -> None:
-    with pytest.raises(UnusableKubeconfig, match=says):
+    with raises_code("unusable_kubeconfig", match=says):
         await sign_in("prod", environment=kubeconfig.environment(user={"token": SECRET, **user}))
     assert not cluster.asked
 
@@ -493,19 +489,19 @@ async def test_a_user_to_act_as_that_can_not_be_sent_is_refused(
 async def test_a_kubeconfig_that_does_not_exist_is_named(kubeconfig: Kubeconfig, tmp_path: Path) -> None:
     absent, other = tmp_path / "absent", tmp_path / "folder" / "gone"
     for context in ("prod", None):
-        with pytest.raises(UnusableKubeconfig) as caught:
+        with raises_code("unusable_kubeconfig") as caught:
             await sign_in(context, environment={"KUBECONFIG": str(absent)}, service_account=tmp_path)
         assert f"KUBECONFIG names '{absent}', which does not exist" in str(caught.value)
-    with pytest.raises(UnusableKubeconfig, match="none of which exists"):
+    with raises_code("unusable_kubeconfig", match="none of which exists"):
         await sign_in("prod", environment={"KUBECONFIG": f"{absent}:{other}"})
     there = kubeconfig.environment()["KUBECONFIG"]
     assert await services({"KUBECONFIG": f"{absent}:{there}"})
-    with pytest.raises(UnknownContext) as unknown:
+    with raises_code("unknown_context") as unknown:
         await sign_in("stage", environment={"KUBECONFIG": f"{absent}:{there}"})
     assert f"no context 'stage' in {there} ({absent} does not exist); there are: prod" in str(unknown.value)
-    with pytest.raises(UnknownContext, match=r"in any kubeconfig \(.*\.kube/config does not exist\)"):
+    with raises_code("unknown_context", match=r"in any kubeconfig \(.*\.kube/config does not exist\)"):
         await sign_in("prod", environment={"HOME": str(tmp_path)})
-    with pytest.raises(UnusableKubeconfig, match="Is a directory"):
+    with raises_code("unusable_kubeconfig", match="Is a directory"):
         await sign_in("prod", environment={"KUBECONFIG": str(tmp_path)})
 
 
@@ -519,13 +515,13 @@ async def test_a_kubeconfig_that_does_not_exist_is_named(kubeconfig: Kubeconfig,
 )
 async def test_an_authority_that_is_no_pem_is_refused(kubeconfig: Kubeconfig, data: str, says: str) -> None:
     about = {"server": kubeconfig.url, "certificate-authority-data": data}
-    with pytest.raises(UnusableKubeconfig, match=says):
+    with raises_code("unusable_kubeconfig", match=says):
         await sign_in("prod", environment=kubeconfig.environment(cluster=about))
 
 
 async def test_half_a_client_certificate_is_refused(kubeconfig: Kubeconfig) -> None:
     environment = kubeconfig.environment(user={"client-certificate-data": encoded("-----BEGIN CERTIFICATE-----")})
-    with pytest.raises(UnusableKubeconfig, match="has no client-key"):
+    with raises_code("unusable_kubeconfig", match="has no client-key"):
         await sign_in("prod", environment=environment)
 
 
@@ -557,7 +553,7 @@ async def test_in_a_cluster_the_service_account_is_used_and_its_new_token_too(
 
 
 async def test_outside_of_a_cluster_in_cluster_says_so(tmp_path: Path) -> None:
-    with pytest.raises(UnusableKubeconfig, match="is not in a cluster"):
+    with raises_code("unusable_kubeconfig", match="is not in a cluster"):
         await sign_in(IN_CLUSTER, environment={}, service_account=tmp_path)
 
 
@@ -619,22 +615,22 @@ async def test_a_cluster_without_a_source_says_what_was_looked_for_and_what_ther
     kubeconfig: Kubeconfig, cluster: StandIn
 ) -> None:
     cluster.services.remove(charts.OPENCOST)
-    with pytest.raises(NoSourceFound) as caught:
+    with raises_code("no_source_found") as caught:
         await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
     said = str(caught.value)
     assert "no Kubecost or OpenCost in all namespaces of context 'prod'" in said
-    assert "there is Prometheus at prometheus-system/prometheus-server:80, which tells no costs" in said
+    assert "there is Prometheus at prometheus-system/prometheus-server:80, which has no costs" in said
     assert "--url" in said
     cluster.rights[JANE] = frozenset({("list", "services", "opencost"), ("list", "services", "default")})
-    with pytest.raises(NoSourceFound, match="in namespaces opencost, default of context") as caught:
+    with raises_code("no_source_found", match="in namespaces opencost, default of context") as caught:
         await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
-    with pytest.raises(NoSourceFound, match="in namespace default of context"):
+    with raises_code("no_source_found", match="in namespace default of context"):
         await discover("prod", namespace="default", environment=kubeconfig.environment(), limits=QUICK)
 
 
 async def test_a_service_without_pods_is_told_with_where_to_look(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
     cluster.behind.clear()
-    with pytest.raises(SourcesSilent, match="no endpoints available") as caught:
+    with raises_code("sources_silent", match="no endpoints available") as caught:
         await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
     assert caught.value.retryable
     assert "kubectl --context prod -n opencost get pods" in str(caught.value)
@@ -642,7 +638,7 @@ async def test_a_service_without_pods_is_told_with_where_to_look(kubeconfig: Kub
 
 async def test_an_api_server_of_another_authority_is_not_trusted(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
     wrong = {"server": kubeconfig.url, "certificate-authority-data": encoded(pem(trustme.CA()))}
-    with pytest.raises(ClusterNotTrusted, match="certificate-authority-data"):
+    with raises_code("cluster_not_trusted", match="certificate-authority-data"):
         await services(kubeconfig.environment(cluster=wrong))
     assert not cluster.asked
     skipped = {"server": kubeconfig.url, "insecure-skip-tls-verify": True}
@@ -656,7 +652,7 @@ async def test_the_name_that_the_certificate_has_to_have_may_be_another_than_the
         server.tokens[SECRET] = JANE
         about = {"server": server.url, "certificate-authority-data": encoded(pem(ca))}
         config = Kubeconfig(tmp_path, server.url, ca)
-        with pytest.raises(ClusterNotTrusted):
+        with raises_code("cluster_not_trusted"):
             await services(config.environment())
         named = {**about, "tls-server-name": "kubernetes.default"}
         assert await services(config.environment(cluster=named)) == ["OpenCost at opencost/opencost:9003"]
@@ -664,7 +660,7 @@ async def test_the_name_that_the_certificate_has_to_have_may_be_another_than_the
 
 async def test_an_api_server_that_is_not_there_is_unreachable(kubeconfig: Kubeconfig) -> None:
     gone = {"server": "https://127.0.0.1:1"}
-    with pytest.raises(ClusterUnreachable, match=r"Connection refused.*VPN") as caught:
+    with raises_code("cluster_unreachable", match=r"Connection refused.*VPN") as caught:
         await services(kubeconfig.environment(cluster=gone))
     assert caught.value.retryable
 

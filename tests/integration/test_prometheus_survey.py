@@ -12,11 +12,11 @@ from kubetally.ledger.diagnose.prometheus import diagnose_metrics
 from kubetally.ledger.diagnose.source import Finding, Level
 from kubetally.sources.access import Access
 from kubetally.sources.prometheus.client import PrometheusClient
-from kubetally.sources.prometheus.infrastructure import ChosenNotMeasured
 from kubetally.sources.prometheus.promql import Selector
 from kubetally.sources.prometheus.queries import NEEDED
 from kubetally.sources.prometheus.survey import PrometheusSurvey
 from kubetally.sources.transport import Limits, Transport
+from tests.errors import raises_code
 from tests.integration.metrics_servers import Prometheus, VictoriaMetrics, Written
 from tests.integration.written_metrics import START, balancer, gauge, hours, prices, relabelled, sent
 from tests.served import Reply, Served
@@ -142,7 +142,7 @@ async def test_several_clusters_and_an_empty_tenant_are_told(holding: Held) -> N
     survey, findings = await surveyed(url, WINDOW, tenant)
     assert survey.cluster_ids == ("a", "b")
     assert "it holds 2 clusters: a, b; none of them is used" in told(findings, Level.FAILED)
-    with pytest.raises(ChosenNotMeasured, match='none with tenant_id="nobody": correct --tenant'):
+    with raises_code("chosen_not_measured", match='none with tenant_id="nobody": correct --tenant'):
         await surveyed(url, WINDOW, "nobody")
 
 

@@ -114,7 +114,7 @@ def named(
 
     A URL among the `accounts` is one of the `urls`. `quiet`: without warnings.
 
-    Raises: NoCluster, AccountHasItsOwn, OnePrometheusForSeveral, TenantWithoutPrometheus, InvalidCurrency,
+    Raises: NoCluster, AccountHasItsOwn, OnePrometheusForSeveral, TenantWithoutPrometheus, RequestError,
     AccountNotFound, StoreError; InvalidSourceUrl for a URL that can't be one.
     """
     urls = [*filter(_is_url, accounts or ()), *(urls or ())]

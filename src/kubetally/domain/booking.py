@@ -29,16 +29,6 @@ from kubetally.domain.window import Window
 _IDENTITY = attrgetter("step.start", "step.end", "cluster_id", "node", "namespace", "pod", "container", "kind")
 
 
-class PartsDoNotAddUp(BalanceError):
-    """The rows of a booking are not its bill: a defect here, to be reported."""
-
-    code = "parts_do_not_add_up"
-
-    def __init__(self, window: Window, rows: Costs, bill: Costs) -> None:
-        self.window, self.rows, self.bill = window, rows, bill
-        super().__init__(f"the rows of {window} come to {rows}, its bill to {bill}: please report this as a defect")
-
-
 class ComponentBalance(NamedTuple):
     """One component of a day: bill = workload + idle + unmounted + overhead + difference, in micros."""
 
@@ -92,7 +82,7 @@ class Booking:
 def book(reading: Reading) -> Booking:
     """The balanced rows of what a source answered.
 
-    Raises: PartsDoNotAddUp, never for any data: only if this function is wrong.
+    Raises: BalanceError, never for any data: only if this function is wrong.
     Source: the booking rules B1-B9 (docs/how-a-day-is-booked.md).
     """
     reading = correct_balancers(correct_usage(reading))
@@ -119,7 +109,11 @@ def book(reading: Reading) -> Booking:
     )
     rows = (*use.containers, *(line for line in lines if any(line.costs) or any(line.hours)))
     if Costs.sum(row.costs for row in rows) != bill.costs:
-        raise PartsDoNotAddUp(reading.window, Costs.sum(row.costs for row in rows), bill.costs)
+        raise BalanceError(
+            f"the rows of {reading.window} add up to {Costs.sum(row.costs for row in rows)}, its bill is {bill.costs}: "
+            "please report this defect",
+            code="parts_do_not_add_up",
+        )
     _check_plausibility(reading, use, bill, issues)
     return Booking(
         window=reading.window,

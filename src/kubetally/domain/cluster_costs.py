@@ -16,7 +16,7 @@ from kubetally.domain.booking import Booking, ComponentBalance
 from kubetally.domain.component import Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Efficiency, Hours, RatedHours, efficiency
 from kubetally.domain.issues import WITHOUT_EVIDENCE, Issue, any_missing
-from kubetally.domain.money import CurrencyOrigin, UnlikeCurrencies
+from kubetally.domain.money import CurrencyOrigin, unlike_currencies
 from kubetally.domain.pods import merge_pods
 from kubetally.domain.row import Cause, Row
 from kubetally.domain.savings import Savings
@@ -147,7 +147,7 @@ class ClusterCosts:
     def __post_init__(self) -> None:
         for booking in self.bookings:
             if booking.currency != self.currency:
-                raise UnlikeCurrencies(self.currency, booking.currency)
+                raise unlike_currencies(self.currency, booking.currency)
 
     @property
     def currency_assumed(self) -> bool:

@@ -31,44 +31,22 @@ class CurrencyOrigin(StrEnum):
     """Nobody does: it is the default."""
 
 
-class NoWeight(BalanceError):
-    """Something was to be split and no weight was above zero."""
-
-    code = "no_weight"
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        super().__init__(f"{total} micros can't be split: no weight is above zero")
-
-
-class UnlikeCurrencies(RequestError):
-    """Amounts of two currencies were to be added."""
-
-    code = "unlike_currencies"
-
-    def __init__(self, one: str, other: str) -> None:
-        self.currencies = (one, other)
-        super().__init__(
-            f"{one} and {other} can't be added: ask for clusters of one currency at a time; `kubetally accounts update "
-            "NAME --currency CODE` relabels days of an account whose source does not state a currency"
-        )
-
-
-class InvalidCurrency(RequestError):
-    """What was stated is no currency code."""
-
-    code = "invalid_currency"
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        super().__init__(f"the currency {text!r} is no code: write three letters, such as USD")
+def unlike_currencies(first: str, second: str) -> RequestError:
+    """The error for amounts of two currencies that were to be added."""
+    return RequestError(
+        f"{first} and {second} can't be added: ask for clusters of one currency at a time; `kubetally accounts update "
+        "NAME --currency CODE` relabels days of an account whose source does not state a currency",
+        code="unlike_currencies",
+    )
 
 
 def currency_code(text: str) -> str:
-    """A code of ISO 4217 as it is written: three capitals. Raises InvalidCurrency."""
+    """A code of ISO 4217 as it is written: three capitals. Raises RequestError."""
     code = text.strip()
     if not (len(code) == 3 and code.isascii() and code.isalpha()):
-        raise InvalidCurrency(text)
+        raise RequestError(
+            f"the currency {text!r} is not a code of three letters, such as USD", code="invalid_currency"
+        )
     return code.upper()
 
 
@@ -80,9 +58,9 @@ class Money:
     currency: str
 
     def __add__(self, other: "Money") -> "Money":
-        """The sum; raises `UnlikeCurrencies` rather than add unlike currencies."""
+        """The sum; raises RequestError for unlike currencies."""
         if self.currency != other.currency:
-            raise UnlikeCurrencies(self.currency, other.currency)
+            raise unlike_currencies(self.currency, other.currency)
         return Money(self.micros + other.micros, self.currency)
 
     def __neg__(self) -> "Money":
@@ -134,7 +112,7 @@ def split(total: int, weights: Sequence[float]) -> list[int]:
 
     Shape:  one part per weight, in the same order.
     Units:  micros; weights are plain ratios, and one that is not above zero gets nothing.
-    Raises: NoWeight, when no weight is above zero.
+    Raises: BalanceError, when no weight is above zero.
     Source: largest remainder method; ties go to the earlier weight.
     """
     # As integers over one common denominator the weights are exact, so no rounding happens before the floor below.
@@ -143,7 +121,7 @@ def split(total: int, weights: Sequence[float]) -> list[int]:
     whole = [numerator * (common // denominator) for numerator, denominator in ratios]
     of = sum(whole)
     if of <= 0:
-        raise NoWeight(total)
+        raise BalanceError(f"{total} micros can't be split: no weight is above zero", code="no_weight")
     magnitude, sign = abs(total), -1 if total < 0 else 1
     parts = [magnitude * weight // of for weight in whole]
     by_remainder = sorted(range(len(whole)), key=lambda i: -(magnitude * whole[i] % of))
@@ -162,7 +140,7 @@ def prorate(amount: int, start: float, end: float) -> int:
 
 
 def total(amounts: Iterable[Money]) -> Money | None:
-    """The sum, or None of nothing. Raises `UnlikeCurrencies`."""
+    """The sum, or None of nothing. Raises RequestError."""
     result: Money | None = None
     for amount in amounts:
         result = amount if result is None else result + amount

@@ -21,19 +21,6 @@ MOST_POINTS = 200_000
 """Samples of one answer: a year of 22 series, or a week of 1,190. They are about 25 MB of JSON."""
 
 
-class MetricNotOffered(RequestError):
-    """A metric that is none of the cost exporters', or too many at a time."""
-
-    code = "metric_not_offered"
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        super().__init__(
-            f"the metric {name!r} is not offered: give at most {MOST_NAMES} names that begin with "
-            + " or ".join(OFFERED)
-        )
-
-
 class TooManyPoints(RequestError):
     """More samples than one answer may have. count: how many there are."""
 
@@ -98,16 +85,23 @@ class LegacySums(NamedTuple):
 def metric_names(text: str | None) -> tuple[str, ...]:
     """The metrics of a comma list, each once; those of infrastructure cost where it is empty.
 
-    Raises: MetricNotOffered.
+    Raises: RequestError.
     """
     names = dict.fromkeys(name for name in (part.strip() for part in (text or "").split(",")) if name)
     for name in names:
         rest = name.removeprefix("cloudtuner_").removeprefix("kubecost_")
         if not name.startswith(OFFERED) or not rest.isascii() or not rest.replace("_", "a").isalnum():
-            raise MetricNotOffered(name[:80])
+            raise _not_offered(f"the metric {name[:80]!r} is not offered")
     if len(names) > MOST_NAMES:
-        raise MetricNotOffered(f"{len(names)} names")
+        raise _not_offered(f"{len(names)} metrics are too many")
     return tuple(names) or tuple(INFRASTRUCTURE.values())
+
+
+def _not_offered(problem: str) -> RequestError:
+    beginnings = " or ".join(OFFERED)
+    return RequestError(
+        f"{problem}: give at most {MOST_NAMES} names that begin with {beginnings}", code="metric_not_offered"
+    )
 
 
 def legacy_sum(points: Mapping[str, Iterable[SeriesPoint]]) -> LegacySums:

@@ -8,9 +8,10 @@ from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
 
+from kubetally.domain.errors import RequestError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.metrics import CPU_SAVINGS, RAM_SAVINGS
-from kubetally.domain.series import MOST_POINTS, MeasuredSeries, MetricNotOffered, metric_names
+from kubetally.domain.series import MOST_POINTS, MeasuredSeries, metric_names
 from kubetally.domain.window import Clock
 from kubetally.ledger.costs.service import CostService, SeriesAnswer
 from kubetally.present.answer import Json, issue_body
@@ -51,7 +52,7 @@ def metrics_endpoint(service: CostService, secret: Secret, clock: Clock) -> HTTP
         question = _asked(request, secret)
         try:
             names = metric_names(question.metrics)
-        except MetricNotOffered:
+        except RequestError:
             raise Problem("OM0006", "metrics") from None
         demanded = names if (question.metrics or "").replace(",", "").strip() else ()
         return await _answer(service, clock, question, names, _by_metric, demanded)

@@ -15,13 +15,13 @@ from kubetally.cli.asking import (
     named,
 )
 from kubetally.domain.errors import RequestError
-from kubetally.domain.money import InvalidCurrency
 from kubetally.ledger.accounts.draft import AccountDraft
 from kubetally.ledger.ports.accounts import AccountNotFound
 from kubetally.settings import Settings
 from kubetally.sources.access import InvalidSourceUrl
 from kubetally.wiring.accounts import open_editor
 from kubetally.wiring.cluster import AccountCluster, Cluster
+from tests.errors import raises_code
 
 NOBODY = "http://127.0.0.1:1"
 
@@ -185,5 +185,5 @@ def test_what_can_not_be_a_url_is_refused_before_anything_is_asked(settings: Set
 
 @pytest.mark.parametrize("code", ["US", "dollars", "U$D", ""])
 def test_what_is_no_currency_is_refused(settings: Settings, code: str) -> None:
-    with pytest.raises(InvalidCurrency):
+    with raises_code("invalid_currency"):
         meant(settings, url=(NOBODY,), currency=code)

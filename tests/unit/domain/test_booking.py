@@ -2,12 +2,11 @@
 
 from dataclasses import replace
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kubetally.domain.allocation import Kind, LoadBalancerCost, VolumeCost
-from kubetally.domain.booking import Booking, PartsDoNotAddUp, book
+from kubetally.domain.booking import Booking, book
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.pods import merge_pods
@@ -322,13 +321,6 @@ def test_issues_of_the_reading_stay_and_say_where_they_are_from() -> None:
     assert all((issue.source, issue.window) == (answer.source, TODAY) for issue in seen)
     again = book(replace(answer, issues=seen))
     assert again.issues[: len(seen)] == seen
-
-
-def test_a_ledger_that_would_not_balance_is_a_defect_with_its_facts() -> None:
-    error = PartsDoNotAddUp(TODAY, Costs(cpu=1), Costs(cpu=2))
-    assert (error.code, error.rows.cpu, error.bill.cpu, error.window) == ("parts_do_not_add_up", 1, 2, TODAY)
-    with pytest.raises(PartsDoNotAddUp, match="please report this as a defect"):
-        raise error
 
 
 @given(readings())

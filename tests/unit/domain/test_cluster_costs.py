@@ -12,9 +12,9 @@ from kubetally.domain.cluster_costs import ClusterCosts, Group, Status
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.efficiency import Efficiency, Hours, RatedHours, efficiency
 from kubetally.domain.issues import Issue, IssueKind
-from kubetally.domain.money import UnlikeCurrencies
 from kubetally.domain.row import Cause
 from kubetally.domain.window import DAY, HOUR, Window
+from tests.errors import raises_code
 from tests.unit.domain.clusters import MIDNIGHT, TODAY, answers, booked, cluster_costs, micros
 
 SOUND = """
@@ -235,5 +235,5 @@ def test_a_window_of_no_length_costs_nothing_and_misses_nothing() -> None:
 
 
 def test_unlike_currencies_are_never_summed() -> None:
-    with pytest.raises(UnlikeCurrencies, match="USD and EUR"):
+    with raises_code("unlike_currencies", match="USD and EUR"):
         cluster_costs(booked(SOUND), replace(booked(SOUND), currency="EUR"))

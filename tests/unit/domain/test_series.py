@@ -5,11 +5,11 @@ import pytest
 from kubetally.domain.metrics import INFRASTRUCTURE
 from kubetally.domain.series import (
     LegacySums,
-    MetricNotOffered,
     SeriesPoint,
     legacy_sum,
     metric_names,
 )
+from tests.errors import raises_code
 from tests.unit.domain.clusters import micros
 
 PRICES = {
@@ -60,10 +60,10 @@ def test_metrics_are_those_of_infrastructure_cost_or_the_ones_that_are_named() -
     "name", ["up", "node_total_hourly_cost", 'kubecost_a"}', "kubecost_é", "kubecost_a{}", "kubecost_"]
 )
 def test_other_metrics_are_not_offered(name: str) -> None:
-    with pytest.raises(MetricNotOffered):
+    with raises_code("metric_not_offered"):
         metric_names(f"kubecost_a,{name}")
 
 
 def test_nobody_asks_for_hundreds() -> None:
-    with pytest.raises(MetricNotOffered):
+    with raises_code("metric_not_offered"):
         metric_names(",".join(f"kubecost_{number}" for number in range(51)))

@@ -14,13 +14,13 @@ import pytest
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.window import DAY, HOUR, Window
 from kubetally.sources.access import Access
-from kubetally.sources.faults import AnswerNotUnderstood, SourceRefused, SourceUnavailable
-from kubetally.sources.prometheus.client import Found, ProbeUnanswered, PrometheusClient, QueryOptions
+from kubetally.sources.prometheus.client import Found, PrometheusClient, QueryOptions
 from kubetally.sources.prometheus.infrastructure import PrometheusInfrastructure
-from kubetally.sources.prometheus.promql import HourRanges, InvalidMetricOrLabel, Selector, metric_name, quoted
-from kubetally.sources.prometheus.wire import MetricsNotAllowed, QueryRefused, SignatureNeeded
+from kubetally.sources.prometheus.promql import HourRanges, Selector, metric_name, quoted
+from kubetally.sources.prometheus.wire import QueryRefused
 from kubetally.sources.transport import Limits, Transport
 from kubetally.tasks import calculate_on_thread
+from tests.errors import raises_code
 from tests.served import Asked, Reply, Served
 
 AT = datetime(2026, 11, 20, tzinfo=UTC)
@@ -84,14 +84,14 @@ async def test_a_long_query_is_posted() -> None:
     assert [(asked.method, asked.params["query"]) for asked in server.asked] == [("POST", LONG)]
 
 
-@pytest.mark.parametrize(("status", "error"), [(403, MetricsNotAllowed), (405, SourceRefused)])
-async def test_a_server_that_takes_no_post_is_asked_by_url(status: int, error: type[Exception]) -> None:
+@pytest.mark.parametrize(("status", "error"), [(403, "metrics_not_allowed"), (405, "source_refused")])
+async def test_a_server_that_takes_no_post_is_asked_by_url(status: int, error: str) -> None:
     def answers(asked: Asked) -> object:
         return Reply(status, b"no", "text/plain") if asked.method == "POST" else vector("7")
 
     async with asking(answers) as (client, server):
         assert (await client.instant(LONG, AT)).series[0].points == [(1, 7.0)]
-        with pytest.raises(error):
+        with raises_code(error):
             await client.instant("up or " * 4000 + "up", AT)
     assert [asked.method for asked in server.asked] == ["POST", "GET", "POST"]
 
@@ -212,25 +212,25 @@ async def test_an_error_of_the_api_is_told_in_its_own_words_with_what_to_do(
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (Reply(200, b""), AnswerNotUnderstood),
-        (Reply(200, b'{"status":"success","data":{"resultType":"vector","result":[{"met'), AnswerNotUnderstood),
-        (Reply(200, b"<html>sign in</html>", "text/html"), AnswerNotUnderstood),
-        (Reply(200, b'{"code":200,"status":"success","data":[{}]}'), AnswerNotUnderstood),
-        (Reply(200, b'{"status":"success","data":{"resultType":"scalar","result":[1,"1"]}}'), AnswerNotUnderstood),
-        (matrix({1: "1"}), AnswerNotUnderstood),
-        ({"status": "success"}, AnswerNotUnderstood),
-        (Reply(200, b'{"status":"success","x":' + b"[" * 100_000), AnswerNotUnderstood),
-        (Reply(422, b'{"status":"error","x":' + b"[" * 100_000), SourceRefused),
-        (Reply(200, b"{}", headers={"Content-Length": "9999", "Connection": "close"}), SourceUnavailable),
-        (Reply(404, b"404 page not found", "text/plain"), SourceRefused),
-        (Reply(401, b'{"error":"sign in"}'), MetricsNotAllowed),
-        (Reply(401, b"no org id", "text/plain"), MetricsNotAllowed),
-        (_error(403, "internal", "not yours"), MetricsNotAllowed),
-        (_error(503, "unavailable", "starting"), SourceUnavailable),
+        (Reply(200, b""), "answer_not_understood"),
+        (Reply(200, b'{"status":"success","data":{"resultType":"vector","result":[{"met'), "answer_not_understood"),
+        (Reply(200, b"<html>sign in</html>", "text/html"), "answer_not_understood"),
+        (Reply(200, b'{"code":200,"status":"success","data":[{}]}'), "answer_not_understood"),
+        (Reply(200, b'{"status":"success","data":{"resultType":"scalar","result":[1,"1"]}}'), "answer_not_understood"),
+        (matrix({1: "1"}), "answer_not_understood"),
+        ({"status": "success"}, "answer_not_understood"),
+        (Reply(200, b'{"status":"success","x":' + b"[" * 100_000), "answer_not_understood"),
+        (Reply(422, b'{"status":"error","x":' + b"[" * 100_000), "source_refused"),
+        (Reply(200, b"{}", headers={"Content-Length": "9999", "Connection": "close"}), "answer_truncated"),
+        (Reply(404, b"404 page not found", "text/plain"), "source_refused"),
+        (Reply(401, b'{"error":"sign in"}'), "metrics_not_allowed"),
+        (Reply(401, b"no org id", "text/plain"), "metrics_not_allowed"),
+        (_error(403, "internal", "not yours"), "metrics_not_allowed"),
+        (_error(503, "unavailable", "starting"), "source_unavailable"),
     ],
 )
-async def test_what_is_no_answer_is_an_error_and_never_nothing(answer: object, error: type[Exception]) -> None:
-    with pytest.raises(error):
+async def test_what_is_no_answer_is_an_error_and_never_nothing(answer: object, error: str) -> None:
+    with raises_code(error):
         await instant(answer)
 
 
@@ -248,18 +248,18 @@ async def test_ranges_are_found_out_to_be_open_or_closed(counted: str, left_open
 
 async def test_a_server_that_finds_nothing_by_what_always_finds_something_is_not_trusted() -> None:
     async with asking(lambda asked: vector()) as (client, _):
-        with pytest.raises(ProbeUnanswered, match="past a proxy that changes queries"):
+        with raises_code("probe_unanswered", match="past a proxy that changes queries"):
             await client.is_left_open(AT)
 
 
 async def test_what_is_not_allowed_says_where_its_credentials_are_given() -> None:
-    with pytest.raises(MetricsNotAllowed, match=r"'no org id'.*--prometheus-header.*KUBETALLY_PROMETHEUS_HEADERS"):
+    with raises_code("metrics_not_allowed", match=r"'no org id'.*--prometheus-header.*KUBETALLY_PROMETHEUS_HEADERS"):
         await instant(Reply(401, b"no org id", "text/plain"))
 
 
 async def test_amazons_asks_for_a_signing_proxy() -> None:
     for body in (b'{"message":"Missing Authentication Token"}', b'{"message":"The SigV4 signature has expired"}'):
-        with pytest.raises(SignatureNeeded, match=r"needs requests signed with SigV4.*aws-sigv4-proxy"):
+        with raises_code("signature_needed", match=r"needs requests signed with SigV4.*aws-sigv4-proxy"):
             await instant(Reply(403, body))
 
 
@@ -343,9 +343,9 @@ def test_values_are_escaped_and_names_are_checked() -> None:
     assert Selector().of("up") == "up{}"
     assert Selector("t").of_any(("a", "b:c")) == '{__name__=~"a|b:c",tenant_id="t"}'
     for name in ("", "1up", "up{", "üp", "a b", "up\n"):
-        with pytest.raises(InvalidMetricOrLabel):
+        with raises_code("invalid_metric_or_label"):
             metric_name(name)
-        with pytest.raises(InvalidMetricOrLabel):
+        with raises_code("invalid_metric_or_label"):
             Selector("t", tenant_label=name)
 
 

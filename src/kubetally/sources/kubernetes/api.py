@@ -29,46 +29,6 @@ _REFUSED = frozenset({401, 403, 404})
 _IDENTITIES = frozenset({"users", "groups", "serviceaccounts", "uids", "userextras"})
 
 
-class ClusterUnreachable(SourceUnavailable):
-    """The API server can't be reached now."""
-
-    code = "cluster_unreachable"
-
-    def __init__(self, context: str, url: str, why: str, *, status: int | None = None) -> None:
-        self.context, self.url, self.why, self.status = context, url, why, status
-        SourceError.__init__(
-            self,
-            f"the API server of context {context!r} can't be reached: {url}: {why}; check the network or VPN, and "
-            f"that `kubectl --context {context} version` works",
-        )
-
-
-class ClusterNotTrusted(SourceError):
-    """The certificate of the API server does not verify."""
-
-    code = "cluster_not_trusted"
-
-    def __init__(self, context: str, url: str, why: str) -> None:
-        self.context, self.url, self.why = context, url, why
-        super().__init__(
-            f"the certificate of the API server of context {context!r} is not trusted: {why}; "
-            "correct certificate-authority or certificate-authority-data of its cluster in the kubeconfig"
-        )
-
-
-class NotSignedIn(SourceError):
-    """The API server does not know whom the credentials are of."""
-
-    code = "not_signed_in"
-
-    def __init__(self, context: str, url: str, said: str | None) -> None:
-        self.context, self.url, self.said = context, url, said
-        super().__init__(
-            f"the API server of context {context!r} answered 401 ({said or 'Unauthorized'}): the credentials are wrong "
-            f"or expired; sign in again, and check that `kubectl --context {context} get services` works"
-        )
-
-
 class NotAllowed(SourceError):
     """We are known, and may not do this. verb, resource: what a Role has to allow; namespace: None for all."""
 
@@ -83,20 +43,6 @@ class NotAllowed(SourceError):
             f"context {context!r} may not {verb} {resource} {where}"
             + (f" ({said!r})" if said else "")
             + f"; ask for a {kind} with `list` and `get` on `services` and `get` on `services/proxy`"
-        )
-
-
-class ImpersonationRefused(SourceError):
-    """We may not act as the user, or one of the groups, that the kubeconfig names. said: the API server's words."""
-
-    code = "impersonation_refused"
-
-    def __init__(self, context: str, said: str | None) -> None:
-        self.context, self.said = context, said
-        super().__init__(
-            f"context {context!r} may not act as the user that its kubeconfig names"
-            + (f" ({said!r})" if said else "")
-            + "; ask for a ClusterRole with `impersonate` on it, or remove as, as-uid, as-groups and as-user-extra"
         )
 
 
@@ -120,7 +66,7 @@ class KubernetesApi:
         await self._transport.aclose()
 
     async def services(self, namespace: str | None = None) -> list[Service]:
-        """The Services of a namespace, or of all. Raises NotAllowed, NotSignedIn, ClusterUnreachable and others."""
+        """The Services of a namespace, or of all. Raises NotAllowed, SourceUnavailable, SourceError."""
         path = f"api/v1/{_in(namespace)}services"
         found: list[Service] = []
         params = [("limit", str(_PAGE))]
@@ -158,24 +104,47 @@ class KubernetesApi:
         return replace(access, url=f"{access.url}/{service.proxy_path}")
 
     async def _get(self, path: str, params: Sequence[tuple[str, str]], asked: tuple[str, str, str | None]) -> Answer:
+        context = self.server.name
         try:
             # Whether a failure matters is known to the caller only, so that no line of the log stands for it.
             return await self._transport.get(path, params, expected=_REFUSED, quiet=True)
         except SourceRefused as error:
             if error.status == 401:
-                raise NotSignedIn(self.server.name, error.url, error.said) from error
+                raise SourceError(
+                    f"the API server of context {context!r} answered 401 ({error.said or 'Unauthorized'}): the "
+                    "credentials are wrong or expired; sign in again, and check that `kubectl --context "
+                    f"{context} get services` works",
+                    code="not_signed_in",
+                ) from error
             if error.status == 403 and self.server.access.impersonation and _is_about_identity(error.body):
-                raise ImpersonationRefused(self.server.name, error.said) from error
+                raise SourceError(
+                    f"context {context!r} may not act as the user that its kubeconfig names"
+                    + (f" ({error.said!r})" if error.said else "")
+                    + "; ask for a ClusterRole with `impersonate` on it, or remove as, as-uid, as-groups and "
+                    "as-user-extra",
+                    code="impersonation_refused",
+                ) from error
             if error.status == 403:
-                raise NotAllowed(self.server.name, *asked, error.said) from error
+                raise NotAllowed(context, *asked, error.said) from error
             raise
         except CertificateNotTrusted as error:
-            raise ClusterNotTrusted(self.server.name, error.url, error.why) from error
+            raise SourceError(
+                f"the certificate of the API server of context {context!r} is not trusted: {error.why}; correct "
+                "certificate-authority or certificate-authority-data of its cluster in the kubeconfig",
+                code="cluster_not_trusted",
+            ) from error
         except SourceUnavailable as error:
             # An API server that answers for a Service is there itself.
             if asked[1] == "services/proxy" and error.status is not None:
                 raise
-            raise ClusterUnreachable(self.server.name, error.url, error.why, status=error.status) from error
+            raise SourceUnavailable(
+                error.url,
+                error.why,
+                status=error.status,
+                code="cluster_unreachable",
+                message=f"the API server of context {context!r} can't be reached: {error.url}: {error.why}; check the "
+                f"network or VPN, and that `kubectl --context {context} version` works",
+            ) from error
 
 
 def _in(namespace: str | None) -> str:

@@ -14,42 +14,6 @@ USUAL_NAMESPACES = ("opencost", "kubecost", "monitoring", "prometheus-system", "
 """Where sources are looked for by a person who may not list the Services of all namespaces."""
 
 
-class NoSourceFound(SourceError):
-    """A cluster that could be asked has no Kubecost and no OpenCost where it could be looked.
-
-    looked_in: namespaces; empty for all. others: what was found that tells no costs.
-    """
-
-    code = "no_source_found"
-
-    def __init__(self, context: str, looked_in: tuple[str, ...], others: tuple[str, ...] = ()) -> None:
-        self.context, self.looked_in, self.others = context, looked_in, others
-        where = f"namespaces {', '.join(looked_in)}" if looked_in else "all namespaces"
-        if len(looked_in) == 1:
-            where = f"namespace {looked_in[0]}"
-        seen = f"; there is {', '.join(others)}, which tells no costs" if others else ""
-        super().__init__(
-            f"no Kubecost or OpenCost in {where} of context {context!r} (looked for Services labelled "
-            f"app.kubernetes.io/name=opencost, cost-analyzer or kubecost, or named like them){seen}; "
-            "install OpenCost, or give the source's address with --url"
-        )
-
-
-class SourcesSilent(SourceUnavailable):
-    """There is a source, but nothing answers behind its Service. namespace, why: of the first one that was found."""
-
-    code = "sources_silent"
-
-    def __init__(self, context: str, namespace: str, found: tuple[str, ...], why: str) -> None:
-        self.context, self.namespace, self.found, self.why = context, namespace, found, why
-        self.url, self.status = found[0], None
-        SourceError.__init__(
-            self,
-            f"in context {context!r} there is {', '.join(found)}, which does not answer: {why}; "
-            f"see whether its pods run: `kubectl --context {context} -n {namespace} get pods`",
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What was recognised, the surest first. looked_in: the namespaces it was looked in; empty for all."""
@@ -63,7 +27,7 @@ async def look(api: KubernetesApi, namespace: str | None = None) -> Seen:
 
     Who may not list all namespaces is helped by the usual ones, and who may not list those by the usual names.
 
-    Raises: NotAllowed (nowhere), NotSignedIn, ClusterUnreachable, ClusterNotTrusted, SourceError.
+    Raises: NotAllowed (nowhere), SourceUnavailable, SourceError.
     """
     if namespace is not None:
         services = await _in_namespace(api, namespace)
@@ -86,11 +50,11 @@ async def look(api: KubernetesApi, namespace: str | None = None) -> Seen:
 async def find_cost_source(api: KubernetesApi, seen: Seen) -> FoundService:
     """The surest Kubecost or OpenCost of those seen that answers through the API server's proxy.
 
-    Raises: NoSourceFound, SourcesSilent, NotAllowed (services/proxy), NotSignedIn, ClusterNotTrusted, SourceError.
+    Raises: NotAllowed (services/proxy), SourceUnavailable (none answers), SourceError (there is none).
     """
     telling = [service for service in seen.services if service.product.tells_costs]
     if not telling:
-        raise NoSourceFound(api.server.name, seen.looked_in, tuple(map(str, seen.services)))
+        raise _no_source(api.server.name, seen)
     silent: list[tuple[FoundService, SourceError]] = []
     forbidden: NotAllowed | None = None
     for service in telling:
@@ -105,7 +69,27 @@ async def find_cost_source(api: KubernetesApi, seen: Seen) -> FoundService:
     if forbidden is not None:
         raise forbidden
     (first, cause), names = silent[0], tuple(str(service) for service, _ in silent)
-    raise SourcesSilent(api.server.name, first.namespace, names, str(getattr(cause, "why", cause))) from cause
+    context, why = api.server.name, str(getattr(cause, "why", cause))
+    raise SourceUnavailable(
+        names[0],
+        why,
+        code="sources_silent",
+        message=f"in context {context!r} there is {', '.join(names)}, which does not answer: {why}; check its pods: "
+        f"`kubectl --context {context} -n {first.namespace} get pods`",
+    ) from cause
+
+
+def _no_source(context: str, seen: Seen) -> SourceError:
+    where = f"namespaces {', '.join(seen.looked_in)}" if seen.looked_in else "all namespaces"
+    if len(seen.looked_in) == 1:
+        where = f"namespace {seen.looked_in[0]}"
+    others = f"; there is {', '.join(map(str, seen.services))}, which has no costs" if seen.services else ""
+    return SourceError(
+        f"no Kubecost or OpenCost in {where} of context {context!r} (looked for Services labelled "
+        f"app.kubernetes.io/name=opencost, cost-analyzer or kubecost, or named like them){others}; install OpenCost, "
+        "or give the address of the source with --url",
+        code="no_source_found",
+    )
 
 
 async def find_metrics(api: KubernetesApi, seen: Seen) -> FoundService | None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from kubetally.sources.kubernetes.kubeconfig import UnusableKubeconfig
+from kubetally.sources.kubernetes.kubeconfig import unusable_kubeconfig
 
 Header = tuple[str, str]
 _KEYS = ("as", "as-uid", "as-groups", "as-user-extra")
@@ -18,32 +18,32 @@ def impersonation_headers(user: Mapping[str, Any], where: str) -> tuple[Header, 
     """The headers of `as`, `as-uid`, `as-groups` and `as-user-extra`; none if the user acts as itself.
 
     Shape:  a name repeats once per group, and per value of an extra.
-    Raises: UnusableKubeconfig, where the rest stands without `as`, or a value can't be sent.
+    Raises: RequestError, where the rest stands without `as`, or a value can't be sent.
     """
     given = [key for key in _KEYS if user.get(key)]
     if not given:
         return ()
     if "as" not in given:
-        raise UnusableKubeconfig(where, f"has {given[0]} without as: add the user to act as to its user, or remove it")
+        raise unusable_kubeconfig(where, f"has {given[0]} without as: add the user to act as to its user, or remove it")
     found = [("Impersonate-User", user["as"])]
     if "as-uid" in given:
         found.append(("Impersonate-Uid", user["as-uid"]))
     found += [("Impersonate-Group", group) for group in _list(user, "as-groups", where)]
     extra = user.get("as-user-extra") or {}
     if not isinstance(extra, dict):
-        raise UnusableKubeconfig(where, "has as-user-extra that is no map of lists: correct it in its user")
+        raise unusable_kubeconfig(where, "has as-user-extra that is no map of lists: correct it in its user")
     for key in extra:
         found += [(f"Impersonate-Extra-{_escaped(key)}", value) for value in _list(extra, key, where)]
     for name, value in found:
         if not isinstance(value, str) or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
-            raise UnusableKubeconfig(where, f"has a value for {name} that is no text of one line: correct its user")
+            raise unusable_kubeconfig(where, f"has a value for {name} that is no text of one line: correct its user")
     return tuple((name, value.strip()) for name, value in found)
 
 
 def _list(body: Mapping[str, Any], key: str, where: str) -> list[Any]:
     value = body.get(key) or []
     if not isinstance(value, list):
-        raise UnusableKubeconfig(where, f"has {key} that is no list: correct it in its user")
+        raise unusable_kubeconfig(where, f"has {key} that is no list: correct it in its user")
     return value
 
 

@@ -20,33 +20,6 @@ _FILES = ("client-certificate", "client-key", "tokenFile")
 _EXEC_INFO = "KUBERNETES_EXEC_INFO"
 
 
-class UnusableKubeconfig(RequestError):
-    """A kubeconfig that can't be read, or a context of it that says nothing usable. No secret of it is shown."""
-
-    code = "unusable_kubeconfig"
-
-    def __init__(self, where: str, why: str) -> None:
-        self.where, self.why = where, why
-        super().__init__(f"{where} {why}")
-
-
-class UnknownContext(RequestError):
-    """No kubeconfig has a context of this name."""
-
-    code = "unknown_context"
-
-    def __init__(
-        self, name: str | None, known: tuple[str, ...], files: tuple[str, ...], missing: tuple[str, ...] = ()
-    ) -> None:
-        self.name, self.known, self.files, self.missing = name, known, files, missing
-        read = ", ".join(files) or "any kubeconfig"
-        if missing:
-            read += f" ({', '.join(missing)} {'do' if len(missing) > 1 else 'does'} not exist)"
-        there = f"there are: {', '.join(known)}" if known else "there is none: set KUBECONFIG to the file that has it"
-        what = f"context {name!r}" if name else "current context"
-        super().__init__(f"no {what} in {read}; {there}")
-
-
 @dataclass(frozen=True, slots=True)
 class Context:
     """One context, its paths absolute. `cluster` and `user` are as in the file; `user` is secret."""
@@ -58,17 +31,33 @@ class Context:
     user: Mapping[str, Any] = field(repr=False)
 
 
+def unusable_kubeconfig(where: str, why: str) -> RequestError:
+    """The error for a kubeconfig or a context of it that can't be used. No secret of it is shown."""
+    return RequestError(f"{where} {why}", code="unusable_kubeconfig")
+
+
+def _unknown_context(
+    name: str | None, known: tuple[str, ...], files: tuple[str, ...], missing: tuple[str, ...]
+) -> RequestError:
+    read = ", ".join(files) or "any kubeconfig"
+    if missing:
+        read += f" ({', '.join(missing)} {'do' if len(missing) > 1 else 'does'} not exist)"
+    there = f"there are: {', '.join(known)}" if known else "there is none: set KUBECONFIG to the file that has it"
+    what = f"context {name!r}" if name else "current context"
+    return RequestError(f"no {what} in {read}; {there}", code="unknown_context")
+
+
 def kubeconfig_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
     """The files that exist of those that KUBECONFIG names, else ~/.kube/config, which need not exist.
 
-    Raises: UnusableKubeconfig, where KUBECONFIG names files and none of them exists.
+    Raises: RequestError, where KUBECONFIG names files and none of them exists.
     """
     named, is_stated = _named_files(environment)
     found = tuple(path for path in named if _exists(path))
     if is_stated and not found:
         names = ", ".join(repr(str(path)) for path in named)
         why = "none of which exists" if len(named) > 1 else "which does not exist"
-        raise UnusableKubeconfig("KUBECONFIG", f"names {names}, {why}: correct it, or unset it for ~/.kube/config")
+        raise unusable_kubeconfig("KUBECONFIG", f"names {names}, {why}: correct it, or unset it for ~/.kube/config")
     return found
 
 
@@ -96,7 +85,7 @@ def _named_files(environment: Mapping[str, str]) -> tuple[list[Path], bool]:
 
 
 def read_context(files: tuple[Path, ...], name: str | None, missing: tuple[Path, ...] = ()) -> Context:
-    """The context `name`, or the current one where that is None. Raises UnusableKubeconfig, UnknownContext.
+    """The context `name`, or the current one where that is None. Raises RequestError.
 
     missing: files that were named, too, and do not exist; kubectl passes over them, and the error names them.
     """
@@ -115,13 +104,13 @@ def read_context(files: tuple[Path, ...], name: str | None, missing: tuple[Path,
             users.setdefault(user.name, (file.parent, user.user or {}))
     wanted = name or current
     if wanted is None or wanted not in contexts:
-        raise UnknownContext(wanted, tuple(contexts), tuple(map(str, files)), tuple(map(str, missing)))
+        raise _unknown_context(wanted, tuple(contexts), tuple(map(str, files)), tuple(map(str, missing)))
     body, where = contexts[wanted], f"context {wanted!r}"
     folder, about = _named(clusters, body.cluster, where, "cluster")
     if not isinstance(about.get("server"), str):
-        raise UnusableKubeconfig(where, f"has a cluster {body.cluster!r} without a server: write its address there")
+        raise unusable_kubeconfig(where, f"has a cluster {body.cluster!r} without a server: write its address there")
     if about.get("proxy-url"):
-        raise UnusableKubeconfig(where, "has a proxy-url, which is not supported: use --url with a port-forward")
+        raise unusable_kubeconfig(where, "has a proxy-url, which is not supported: use --url with a port-forward")
     about = _absolute(about, folder, ("certificate-authority",))
     secret: dict[str, Any] = {}
     if body.user:
@@ -138,19 +127,19 @@ def _decoded(file: Path) -> KubeconfigFile:
         # An empty file is null, and a kubeconfig without anything.
         return msgspec.yaml.decode(file.read_bytes(), type=KubeconfigFile | None) or KubeconfigFile()
     except OSError as error:
-        raise UnusableKubeconfig(where, f"can't be read: {error.strerror}") from error
+        raise unusable_kubeconfig(where, f"can't be read: {error.strerror}") from error
     except msgspec.ValidationError as error:
-        raise UnusableKubeconfig(where, f"is not one: {error}") from None  # its message has types and places only
+        raise unusable_kubeconfig(where, f"is not one: {error}") from None  # its message has types and places only
     except (msgspec.DecodeError, ValueError):
         # The parser's own message shows a piece of the text, which may be a token.
-        raise UnusableKubeconfig(where, "is not YAML: correct it, `kubectl config view` shows where") from None
+        raise unusable_kubeconfig(where, "is not YAML: correct it, `kubectl config view` shows where") from None
 
 
 def _named(
     there: Mapping[str, tuple[Path, dict[str, Any]]], name: str, where: str, kind: str
 ) -> tuple[Path, dict[str, Any]]:
     if name not in there:
-        raise UnusableKubeconfig(where, f"names the {kind} {name!r}, which no file has: add it or correct the name")
+        raise unusable_kubeconfig(where, f"names the {kind} {name!r}, which no file has: add it or correct the name")
     folder, body = there[name]
     return folder, dict(body)
 
@@ -163,10 +152,10 @@ def _plugin(plugin: dict[str, Any], folder: Path, cluster: Mapping[str, Any], wh
     """The exec plugin with what the protocol demands of who runs it: its command found, and told what is wanted."""
     command, version = plugin.get("command"), plugin.get("apiVersion")
     if not isinstance(command, str) or not isinstance(version, str):
-        raise UnusableKubeconfig(where, "has an exec plugin without command or apiVersion: correct its user")
+        raise unusable_kubeconfig(where, "has an exec plugin without command or apiVersion: correct its user")
     variables, args = plugin.get("env") or [], plugin.get("args") or []
     if not isinstance(args, list) or not all(isinstance(item, dict) and "name" in item for item in variables):
-        raise UnusableKubeconfig(where, "has an exec plugin whose args or env is no list: correct its user")
+        raise unusable_kubeconfig(where, "has an exec plugin whose args or env is no list: correct its user")
     if "/" in command:
         command = str(folder / command)
     spec: dict[str, Any] = {"interactive": False}

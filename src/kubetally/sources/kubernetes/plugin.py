@@ -35,20 +35,6 @@ _DRAIN_SECONDS = 1.0  # a child of a plugin that ended may hold its pipes
 _STDOUT, _STDERR = 1, 2
 
 
-class CredentialPluginFailed(SourceError):
-    """The exec plugin of a context gave no credentials. wrote: the end of its standard error, without secrets."""
-
-    code = "credential_plugin_failed"
-
-    def __init__(self, context: str, command: str, why: str, wrote: str = "") -> None:
-        self.context, self.command, self.why, self.wrote = context, command, printable(why, 300), wrote
-        quoted = f"; it wrote: {wrote!r}" if wrote else ""
-        super().__init__(
-            f"the exec plugin {command!r} of context {context!r} returned no credentials: {self.why}{quoted}; "
-            f"sign in again, and check that `kubectl --context {context} get services` works"
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class PluginCredentials:
     """A bearer token, or certificate and key as PEM text; secret."""
@@ -81,15 +67,21 @@ async def run_plugin(
 ) -> PluginCredentials:
     """What the exec plugin of `context` returns. After `seconds`, or if cancelled, it is killed with its children.
 
-    Raises: CredentialPluginFailed.
+    Raises: SourceError.
     """
     plugin: Mapping[str, Any] = context.user["exec"]
     command, name = str(plugin["command"]), Path(str(plugin["command"])).name
     run = _Run(show)
 
-    def failed(why: str, cause: Exception | None = None) -> CredentialPluginFailed:
+    def failed(why: str, cause: Exception | None = None) -> SourceError:
         secrets = [*_secrets_of(plugin), *_printed_secrets(run.output)]
-        error = CredentialPluginFailed(context.name, name, why, run.quoted(secrets))
+        wrote = run.quoted(secrets)
+        error = SourceError(
+            f"the exec plugin {name!r} of context {context.name!r} returned no credentials: {printable(why, 300)}"
+            + (f"; it wrote: {wrote!r}" if wrote else "")
+            + f"; sign in again, and check that `kubectl --context {context.name} get services` works",
+            code="credential_plugin_failed",
+        )
         error.__cause__ = cause
         return error
 

@@ -65,34 +65,6 @@ class Resolved:
     passed_over: tuple[str, ...] = ()
 
 
-class DefaultServesOne(RequestError):
-    """What serves any account gives one URL to several, each of which would get the same costs; `setting` says what."""
-
-    code = "default_serves_one"
-
-    def __init__(self, setting: str, names: tuple[str, ...]) -> None:
-        self.setting, self.names = setting, names
-        super().__init__(
-            f"{setting} is one source and serves exactly one account, but {', '.join(names)} have no URL of their "
-            "own and would each get the same costs: give each its own with `kubetally accounts update NAME --url URL`"
-        )
-
-
-class NoSourceStated(RequestError):
-    """Nothing tells where the source of an account is."""
-
-    code = "no_source_stated"
-
-    def __init__(self, name: str, passed_over: tuple[str, ...] = ()) -> None:
-        self.name, self.passed_over = name, passed_over
-        tried = f" ({'; '.join(passed_over)})" if passed_over else ""
-        super().__init__(
-            f"nothing tells where the source of account {name!r} is{tried}: state it with "
-            f"`kubetally accounts update {name} --url URL` or `--context NAME`, or by {TEMPLATE_SETTING} or "
-            f"{DEFAULT_SETTING}"
-        )
-
-
 class TemplateNotUsable(RequestError):
     """The template of URLs can't be filled in."""
 
@@ -146,7 +118,7 @@ def choices(
     """Where the source of `account` may be, to be tried in this order; at most one for what the account states itself.
 
     Shape:  `accounts` are all that live, with or without `account`. `in_cluster`: whether Services have names here.
-    Raises: TemplateNotUsable, DefaultServesOne (TEMPLATE, whose URL several share). DEFAULT and SERVICE are checked
+    Raises: TemplateNotUsable, RequestError (TEMPLATE, whose URL several share). DEFAULT and SERVICE are checked
             when they are reached, by `check_default`: an account that the template serves has nothing to do with them.
     """
     if account.kubecost_url:
@@ -158,7 +130,7 @@ def choices(
         url = fill(template, account, namespace)
         shared = [one for one in _without_own(account, accounts) if _filled(template, one, namespace) == url]
         if len(shared) > 1:
-            raise DefaultServesOne(TEMPLATE_SETTING, tuple(one.name for one in shared))
+            raise _serves_one(TEMPLATE_SETTING, shared)
         found.append(Choice(Option.TEMPLATE, url))
     if default_url:
         found.append(Choice(Option.DEFAULT, default_url))
@@ -171,9 +143,19 @@ def choices(
 
 
 def check_default(account: Account, accounts: Iterable[Account], option: Option = Option.DEFAULT) -> None:
-    """Raises DefaultServesOne, when more accounts than `account` state no source of their own."""
+    """Raises RequestError, when more accounts than `account` state no source of their own."""
     if len(without := _without_own(account, accounts)) > 1:
-        raise DefaultServesOne(option.value, tuple(one.name for one in without))
+        raise _serves_one(option.value, without)
+
+
+def _serves_one(setting: str, accounts: Iterable[Account]) -> RequestError:
+    """What serves any account has one URL: each of several would get the same costs."""
+    names = ", ".join(account.name for account in accounts)
+    return RequestError(
+        f"{setting} is one source and serves exactly one account, but {names} have no URL of their own and would each "
+        "get the same costs: give each its own with `kubetally accounts update NAME --url URL`",
+        code="default_serves_one",
+    )
 
 
 async def discover(
@@ -186,8 +168,7 @@ async def discover(
 ) -> Resolved:
     """The source of a cluster, through its API server: what `--context` asks for.
 
-    Raises: UnknownContext, UnusableKubeconfig, CredentialPluginFailed, NoSourceFound, SourcesSilent, NotAllowed,
-            NotSignedIn, ClusterUnreachable, ClusterNotTrusted and other SourceErrors.
+    Raises: RequestError (of the kubeconfig), NotAllowed and other SourceErrors.
     """
     server = await sign_in(context, environment=environment, service_account=service_account)
     return await source_among(server, await seen_by(server, limits, namespace), limits)
@@ -230,7 +211,7 @@ async def resolve_source(
 
     Shape:  `access_of` puts credentials to a URL; a context has its own. `namespace` is what {namespace} stands for,
             and where the usual Services are looked for by a program that runs in a cluster, without `default_url`.
-    Raises: NoSourceStated, DefaultServesOne, TemplateNotUsable, and as `discover` where the account has a context.
+    Raises: RequestError, TemplateNotUsable, and as `discover` where the account has a context.
     """
     limits, passed_over = limits or Limits(), list[str]()
     in_cluster = bool(environment.get("KUBERNETES_SERVICE_HOST"))
@@ -260,7 +241,12 @@ async def resolve_source(
             case Option.ACCOUNT_URL:
                 access = access_of(choice.place)
         return Resolved(choice.option, access, passed_over=tuple(passed_over))
-    raise NoSourceStated(account.name, tuple(passed_over))
+    tried = f" ({'; '.join(passed_over)})" if passed_over else ""
+    raise RequestError(
+        f"account {account.name!r} has no source{tried}: set one with `kubetally accounts update {account.name} --url "
+        f"URL` or `--context NAME`, or by {TEMPLATE_SETTING} or {DEFAULT_SETTING}",
+        code="no_source_stated",
+    )
 
 
 def _without_own(account: Account, accounts: Iterable[Account]) -> list[Account]:

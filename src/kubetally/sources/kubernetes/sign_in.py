@@ -12,10 +12,10 @@ from kubetally.sources.faults import printable
 from kubetally.sources.kubernetes.impersonation import impersonation_headers
 from kubetally.sources.kubernetes.kubeconfig import (
     Context,
-    UnusableKubeconfig,
     kubeconfig_files,
     missing_files,
     read_context,
+    unusable_kubeconfig,
 )
 from kubetally.sources.kubernetes.plugin import PLUGIN_SECONDS, Show, run_plugin, show_on_terminal
 from kubetally.sources.transport import Renew
@@ -52,7 +52,7 @@ async def sign_in(
 
     None means our own cluster where there is no kubeconfig. An exec plugin is run; `show` gets what it tells the user.
 
-    Raises: UnknownContext, UnusableKubeconfig, CredentialPluginFailed, InvalidSourceUrl, InvalidCredential.
+    Raises: RequestError (of the kubeconfig), SourceError (of its plugin), InvalidSourceUrl, InvalidCredential.
     """
     if context == IN_CLUSTER:
         return _own_cluster(environment, service_account)
@@ -76,7 +76,7 @@ def _is_pod(folder: Path) -> bool:
 def _own_cluster(environment: Mapping[str, str], folder: Path) -> ApiServer:
     host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT")
     if not host or not port:
-        raise UnusableKubeconfig("this machine", "is not in a cluster: KUBERNETES_SERVICE_HOST and _PORT are not set")
+        raise unusable_kubeconfig("this machine", "is not in a cluster: KUBERNETES_SERVICE_HOST and _PORT are not set")
     url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
     def access() -> Access:
@@ -123,7 +123,7 @@ async def _access(context: Context, plugin_seconds: float, show: Show) -> Access
         access.ssl_context()
     except UnusableCertificateFile as error:
         why = f"has a {error.setting} that can't be loaded ({error.why}): correct it in the kubeconfig"
-        raise UnusableKubeconfig(where, why) from error
+        raise unusable_kubeconfig(where, why) from error
     return access
 
 
@@ -141,7 +141,7 @@ async def _signed_in(context: Context, plugin_seconds: float, show: Show) -> tup
         return _token_of_provider(user["auth-provider"], where), None
     if user.get("username") or user.get("password"):
         why = "has a user with a password, which was removed in Kubernetes 1.19: use a token or an exec plugin"
-        raise UnusableKubeconfig(where, why)
+        raise unusable_kubeconfig(where, why)
     return None, None
 
 
@@ -153,7 +153,7 @@ def _token_of_provider(provider: Any, where: str) -> str:
     if about.get("name") != "oidc" or not token:
         name = printable(str(about.get("name")), 40)
         why = f"has auth-provider {name!r} without a token, which was removed in Kubernetes 1.26: use an exec plugin"
-        raise UnusableKubeconfig(where, why)
+        raise unusable_kubeconfig(where, why)
     return str(token)
 
 
@@ -165,12 +165,12 @@ def _pem(body: Mapping[str, Any], key: str, where: str) -> str | None:
         plain = "-----" in str(text)
         return (str(text).encode() if plain else base64.b64decode(str(text))).decode("ascii")
     except ValueError:  # binascii.Error and UnicodeDecodeError are of these
-        raise UnusableKubeconfig(where, f"has a {key} that is no PEM in base64: correct it") from None
+        raise unusable_kubeconfig(where, f"has a {key} that is no PEM in base64: correct it") from None
 
 
 def _file(body: Mapping[str, Any], key: str, where: str) -> str:
     if not body.get(key):
-        raise UnusableKubeconfig(where, f"has no {key} to go with the other half: add {key} or {key}-data to its user")
+        raise unusable_kubeconfig(where, f"has no {key} to go with the other half: add {key} or {key}-data to its user")
     return _text(Path(body[key]), where)
 
 
@@ -179,4 +179,4 @@ def _text(file: Path, where: str) -> str:
         return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it holds no text"
-        raise UnusableKubeconfig(where, f"needs the file {str(file)!r}, which can't be read: {why}") from error
+        raise unusable_kubeconfig(where, f"needs the file {str(file)!r}, which can't be read: {why}") from error

@@ -14,19 +14,6 @@ from kubetally.sources.opencost.spans import life_of, window_of
 from kubetally.sources.opencost.wire import ABSENT, AllocationAnswer, BookedAnswer, BookedRow, Span, sets_of
 
 
-class WrongWindow(SourceError):
-    """The source answered for another span than it was asked for."""
-
-    code = "wrong_window"
-
-    def __init__(self, url: str, asked: Window, answered: Window) -> None:
-        self.url, self.asked, self.answered = url, asked, answered
-        super().__init__(
-            f"{url} was asked for {asked} and answered for {answered}: a cache or proxy before it may repeat an older "
-            "answer, or its clock or time zone is set otherwise (see `kubetally doctor`)"
-        )
-
-
 class Rows(NamedTuple):
     """Rows read from an allocation answer, and the spans they stand for."""
 
@@ -41,7 +28,7 @@ def read_allocations(answer: BookedAnswer | AllocationAnswer, asked: Window, not
     Sets without rows carry no time and cover nothing. Of a set that reaches beyond `asked`, rows are prorated over
     the time they lived: a day's set of today ends at midnight, what it holds arose until now.
 
-    Raises: WrongWindow, when the answer has rows and none of its sets lies in `asked`; AnswerNotUnderstood, also when
+    Raises: SourceError, when the answer has rows and none of its sets lies in `asked`; AnswerNotUnderstood, also when
             the rows of a set have no window, or none has any cost.
     """
     allocations: list[Allocation] = []
@@ -57,7 +44,11 @@ def read_allocations(answer: BookedAnswer | AllocationAnswer, asked: Window, not
             steps[step] = common
             allocations += _rows_of_step(rows, step, asked, notes)
     if outside and not steps:
-        raise WrongWindow(url, asked, outside)
+        raise SourceError(
+            f"{url} was asked for {asked} and answered for {outside}: a cache or proxy may repeat an older answer, or "
+            "the clock or time zone of the source is wrong (see `kubetally doctor`)",
+            code="wrong_window",
+        )
     _note_absent_costs([row for named in answered for row in named.values()], notes, url)
     return Rows(allocations, tuple(steps.values()))
 

@@ -49,29 +49,6 @@ _NOT_HERE = frozenset({404, 405})
 _KEPT_WHEN_GROUPED = frozenset({"cluster", "node", "namespace", "controllerKind", "controller", "pod", "container"})
 
 
-class FilterNotApplied(RequestError):
-    """The source ignores filters, and what it answered does not tell which rows match."""
-
-    code = "filter_not_applied"
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        super().__init__(
-            f"{url} ignores filters, and rows grouped this way do not show what they would be filtered by: ask "
-            "without a group, or group by the fields of the filter"
-        )
-
-
-class SourceIsPrometheus(SourceError):
-    """What should be an OpenCost or Kubecost is a server of metrics."""
-
-    code = "source_is_prometheus"
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        super().__init__(f"{url} is a Prometheus: give it as --prometheus-url, and the OpenCost or Kubecost as --url")
-
-
 class _NoSuchPath(Exception):
     """Nowhere the API may begin is there such a path; `first` is what the likeliest place answered."""
 
@@ -189,7 +166,10 @@ class CostModelClient:
             except _NoSuchPath as error:
                 self.log_failure(path, error.first.code, time.monotonic() - began)
                 if await self._is_prometheus():
-                    raise SourceIsPrometheus(self.url) from error.first
+                    raise SourceError(
+                        f"{self.url} is a Prometheus: give it as --prometheus-url, an OpenCost or Kubecost as --url",
+                        code="source_is_prometheus",
+                    ) from error.first
                 raise error.first from None
 
     async def _is_prometheus(self) -> bool:
@@ -280,7 +260,11 @@ class CostModelClient:
             # A merged row shows only what all its members share: it can't be held against such a filter.
             if self._applies_filters:
                 return Filtered(sets)
-            raise FilterNotApplied(self.url)
+            raise RequestError(
+                f"{self.url} ignores filters, and rows grouped this way do not show what they would be filtered by: "
+                "ask without a group, or group by the fields of the filter",
+                code="filter_not_applied",
+            )
         kept = tuple({name: row for name, row in step.items() if matches(where, _Facts.of(row))} for step in sets)
         return Filtered(kept, filtered_here=sum(map(len, kept)) < sum(map(len, sets)))
 

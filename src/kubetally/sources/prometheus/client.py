@@ -94,19 +94,6 @@ class QueryOptions:
         )
 
 
-class ProbeUnanswered(SourceError):
-    """The server found nothing by a query that always finds something, so that nothing it finds can be trusted."""
-
-    code = "probe_unanswered"
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        super().__init__(
-            f"{url} answered the query {_PROBE} with nothing, which no Prometheus does: give the address of the query "
-            "API itself, past a proxy that changes queries"
-        )
-
-
 @dataclass(slots=True)
 class _Once:
     """What a server is like, once that is known; whoever finds it out holds the lock."""
@@ -216,7 +203,11 @@ class PrometheusClient:
                 pairs = (("query", _PROBE), ("time", str(seconds)), *self._options.pairs())
                 found = _found([await self._asked("/api/v1/query", pairs, "vector")])
                 if not found.series:
-                    raise ProbeUnanswered(self.url)
+                    raise SourceError(
+                        f"{self.url} returned nothing for the query {_PROBE}, which every Prometheus answers: give the "
+                        "address of the query API itself, past a proxy that changes queries",
+                        code="probe_unanswered",
+                    )
                 self._left_open.answer = found.series[0].points[0][1] < 2
         return self._left_open.answer
 

@@ -76,24 +76,20 @@ class Samples:
         return any(_average(of_jobs) is None for of_jobs in self.balancers.values())
 
 
-class SeriesNotAsked(SourceError):
-    """The server answered with series that no query of ours makes."""
-
-    code = "series_not_asked"
-
-    def __init__(self, url: str, labels: str) -> None:
-        self.url, self.labels = url, printable(labels, 200)
-        super().__init__(
-            f"{url} answered with a series that was not asked for ({self.labels}): give the address of the query API "
-            "itself, past a proxy that changes queries or answers"
-        )
+def foreign_series(url: str, series: Series) -> SourceError:
+    """The error for a series that no query of ours makes."""
+    return SourceError(
+        f"{url} returned a series that was not asked for ({printable(str(series.labels), 200)}): give the address of "
+        "the query API itself, past a proxy that changes queries or answers",
+        code="series_not_asked",
+    )
 
 
-def see_that_all_were_asked(found: Iterable[Series], url: str) -> None:
-    """Raises SeriesNotAsked."""
-    for one in found:
-        if one.labels.get("is", "").removesuffix(SAMPLES) not in Is.__members__.values():
-            raise SeriesNotAsked(url, str(one.labels))
+def check_all_requested(found: Iterable[Series], url: str) -> None:
+    """Raises SourceError for a series that no query of ours makes."""
+    for series in found:
+        if series.labels.get("is", "").removesuffix(SAMPLES) not in Is.__members__.values():
+            raise foreign_series(url, series)
 
 
 def best_labelled(found: Iterable[Series], account_labels: tuple[str, str]) -> list[Series]:

@@ -16,15 +16,16 @@ from kubetally.domain.infrastructure import BYTES_PER_GIB, Infrastructure, Measu
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER, MANAGEMENT, Family
 from kubetally.domain.window import DAY, HOUR, Window, joined_spans, to_unix
+from kubetally.domain.words import name_some
 from kubetally.sources.prometheus.client import Found, PrometheusClient, Series
 from kubetally.sources.prometheus.hours import (
     UNKNOWN,
     Samples,
     best_labelled,
+    check_all_requested,
     clusters_by_other_labels,
     samples_of,
     samples_of_hour,
-    see_that_all_were_asked,
 )
 from kubetally.sources.prometheus.presence import Presence, PresenceReader
 from kubetally.sources.prometheus.promql import HourRanges, Selector
@@ -38,65 +39,10 @@ from kubetally.sources.prometheus.queries import (
 from kubetally.sources.prometheus.usage import MeasuredUsage, read_usage
 from kubetally.tasks import task_group
 
-_NAMED_AT_MOST = 10
 _LONGEST_OF_BYTES = 4 * DAY
 _AROUND = 60 * DAY
 QUARTER = timedelta(minutes=15)
 _LOOKS = tuple(timedelta(minutes=minutes) for minutes in (2, 5, 12, 30, 60))
-
-
-class SeveralClustersMeasured(RequestError):
-    """The server of metrics has several clusters, and none was chosen."""
-
-    code = "several_clusters_measured"
-
-    def __init__(self, url: str, cluster_ids: Iterable[str]) -> None:
-        self.url, self.cluster_ids = url, tuple(sorted(cluster_ids))
-        super().__init__(
-            f"{url} has metrics of several clusters: choose one of {_some_of(self.cluster_ids)} with --cluster-id, or "
-            "a tenant that has one with --tenant"
-        )
-
-
-class SeveralTenantsMeasured(RequestError):
-    """The server of metrics has several tenants, and none was chosen."""
-
-    code = "several_tenants_measured"
-
-    def __init__(self, url: str, tenants: Iterable[str]) -> None:
-        self.url, self.tenants = url, tuple(sorted(tenants))
-        super().__init__(f"{url} has metrics of several tenants: choose one of {_some_of(self.tenants)} with --tenant")
-
-
-class ClustersByAnotherLabel(RequestError):
-    """The server has several clusters, told apart by another label than the one that is looked for."""
-
-    code = "clusters_by_another_label"
-
-    def __init__(self, url: str, label: str, names: Iterable[str]) -> None:
-        self.url, self.label, self.names = url, label, tuple(sorted(names))
-        super().__init__(
-            f"{url} has metrics of several clusters by the label {label!r} ({_some_of(self.names)}): set "
-            f"KUBETALLY_CLUSTER_LABEL={label}, and choose one with --cluster-id"
-        )
-
-
-class ChosenNotMeasured(RequestError):
-    """The server has these metrics, and none of them are of the tenant or cluster that was chosen."""
-
-    code = "chosen_not_measured"
-
-    def __init__(self, url: str, chosen: str) -> None:
-        self.url, self.chosen = url, chosen
-        super().__init__(
-            f"{url} has these metrics, and none with {chosen}: correct --tenant or --cluster-id, or the labels they "
-            "are looked for in (KUBETALLY_TENANT_LABEL, KUBETALLY_CLUSTER_LABEL)"
-        )
-
-
-def _some_of(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED_AT_MOST
-    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
 class PrometheusInfrastructure:
@@ -120,7 +66,7 @@ class PrometheusInfrastructure:
         """What was measured in a window of whole hours: six questions a week, and more where exporters are
         double or samples are missing.
 
-        Raises: SourceError, SeveralClustersMeasured, SeveralTenantsMeasured.
+        Raises: SourceError, RequestError (of several clusters or tenants).
         """
         if window.is_empty:
             return Infrastructure(window, (), self.url)
@@ -202,17 +148,28 @@ class PrometheusInfrastructure:
         return samples_of(ours, self._selector.replica_labels)
 
     def _ours(self, answers: Iterable[Found]) -> list[Series]:
-        """The series of the account. Raises SeriesNotAsked, SeveralClustersMeasured, SeveralTenantsMeasured."""
+        """The series of the account. Raises SourceError, RequestError (of several clusters or tenants)."""
         series = [one for answer in answers for one in answer.series]
-        see_that_all_were_asked(series, self.url)
+        check_all_requested(series, self.url)
         ours = best_labelled(series, self._selector.account_labels)
         tenants, clusters = (_named_in(ours, label) for label in self._selector.account_labels)
         if self._selector.tenant is None and len(tenants) > 1:
-            raise SeveralTenantsMeasured(self.url, tenants)
+            raise RequestError(
+                f"{self.url} has metrics of several tenants: choose one of {name_some(sorted(tenants))} with --tenant",
+                code="several_tenants_measured",
+            )
         if self._selector.cluster_id is None and len(clusters) > 1:
-            raise SeveralClustersMeasured(self.url, clusters)
+            raise RequestError(
+                f"{self.url} has metrics of several clusters: choose one of {name_some(sorted(clusters))} with "
+                "--cluster-id, or a tenant that has one with --tenant",
+                code="several_clusters_measured",
+            )
         for label, names in clusters_by_other_labels(ours, self._selector.cluster_label):
-            raise ClustersByAnotherLabel(self.url, label, names)
+            raise RequestError(
+                f"{self.url} has metrics of several clusters by the label {label!r} ({name_some(sorted(names))}): set "
+                f"KUBETALLY_CLUSTER_LABEL={label}, and choose one with --cluster-id",
+                code="clusters_by_another_label",
+            )
         return ours
 
     def _cluster_of(self, ours: Iterable[Series]) -> str | None:
@@ -227,7 +184,7 @@ async def check_selector_matches(client: PrometheusClient, selector: Selector, w
 
     One that has metrics some weeks before or after is none, but came or left.
 
-    Raises: ChosenNotMeasured, where the server has the metrics of others; SourceError.
+    Raises: RequestError, where the server has the metrics of others; SourceError.
     """
     if not selector.chosen:
         return
@@ -238,7 +195,11 @@ async def check_selector_matches(client: PrometheusClient, selector: Selector, w
     if mine.series:
         return
     if (await client.range(prices_there_query(everybody), first, last, DAY)).series:
-        raise ChosenNotMeasured(client.url, selector.chosen)
+        raise RequestError(
+            f"{client.url} has these metrics, and none with {selector.chosen}: correct --tenant or --cluster-id, or "
+            "the labels KUBETALLY_TENANT_LABEL and KUBETALLY_CLUSTER_LABEL",
+            code="chosen_not_measured",
+        )
 
 
 def _look(fullest_quarter: float | None) -> timedelta:

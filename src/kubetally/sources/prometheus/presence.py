@@ -13,7 +13,7 @@ from kubetally.domain.infrastructure import clipped
 from kubetally.domain.metrics import FAMILY_METRICS, Family
 from kubetally.domain.window import DAY, Window, from_unix
 from kubetally.sources.prometheus.client import Found, PrometheusClient, Series
-from kubetally.sources.prometheus.hours import SeriesNotAsked
+from kubetally.sources.prometheus.hours import foreign_series
 from kubetally.sources.prometheus.promql import HourRanges, Selector, named
 from kubetally.sources.prometheus.queries import OTHER_CLUSTER_LABELS
 
@@ -50,12 +50,12 @@ class _Seen:
     ambiguous: set[Family] = field(default_factory=set)
 
     def enter(self, answer: Found) -> None:
-        """Add what an answer shows. Raises SeriesNotAsked."""
+        """Add what an answer shows. Raises SourceError."""
         self.answers.append(answer)
         by_family: dict[Family, list[Series]] = defaultdict(list)
         for series in answer.series:
             if series.labels.get("is") not in Family.__members__.values():
-                raise SeriesNotAsked(self.url, str(series.labels))
+                raise foreign_series(self.url, series)
             by_family[Family(series.labels["is"])].append(series)
         for family, of_family in by_family.items():
             self.ends[family].update(round(at) for series in of_family for at, _ in series.points)

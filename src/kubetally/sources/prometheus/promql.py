@@ -7,26 +7,23 @@ from kubetally.domain.errors import RequestError
 from kubetally.sources.faults import printable
 
 
-class InvalidMetricOrLabel(RequestError):
-    """A name that no metric or label can have."""
-
-    code = "invalid_metric_or_label"
-
-    def __init__(self, what: str, name: str) -> None:
-        self.what, self.name = what, printable(name, 80)
-        super().__init__(f"the {what} {self.name!r} can't be one: letters, digits and underscores, no digit first")
-
-
 def quoted(value: str) -> str:
     """A string of PromQL that holds `value`, whatever is in it."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 
 
+def _invalid(what: str, name: str) -> RequestError:
+    return RequestError(
+        f"{printable(name, 80)!r} can't be a {what}: use letters, digits and underscores, no digit first",
+        code="invalid_metric_or_label",
+    )
+
+
 def metric_name(name: str) -> str:
-    """`name`, if a metric can have it. Raises InvalidMetricOrLabel."""
+    """`name`, if a metric can have it. Raises RequestError."""
     if re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", name) is None:
-        raise InvalidMetricOrLabel("metric", name)
+        raise _invalid("metric", name)
     return name
 
 
@@ -38,7 +35,7 @@ class Selector:
     cluster_id: one of several clusters of that tenant. Series without `cluster_label` pass too: of a server that
                 serves one cluster they have none. Not so where `is_shared`: they might be of another account.
     replica_labels: tell apart the servers of metrics that watch the same exporters, of an HA pair.
-    Raises: InvalidMetricOrLabel.
+    Raises: RequestError.
     """
 
     tenant: str | None = None
@@ -51,7 +48,7 @@ class Selector:
     def __post_init__(self) -> None:
         for label in (self.tenant_label, self.cluster_label, *self.replica_labels):
             if re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", label) is None:
-                raise InvalidMetricOrLabel("label", label)
+                raise _invalid("label", label)
 
     @property
     def account_labels(self) -> tuple[str, str]:
@@ -65,11 +62,11 @@ class Selector:
         return ", ".join(f"{label}={quoted(value)}" for label, value in pairs if value is not None)
 
     def of(self, metric: str, *matchers: str) -> str:
-        """The series of one metric, as far as further matchers let them pass. Raises InvalidMetricOrLabel."""
+        """The series of one metric, as far as further matchers let them pass. Raises RequestError."""
         return f"{metric_name(metric)}{{{','.join([*matchers, *self._matchers()])}}}"
 
     def of_any(self, metrics: tuple[str, ...]) -> str:
-        """The series of several metrics. Raises InvalidMetricOrLabel."""
+        """The series of several metrics. Raises RequestError."""
         names = "|".join(metric_name(name) for name in metrics)
         return f"{{{','.join([f'__name__=~{quoted(names)}', *self._matchers()])}}}"
 

@@ -25,7 +25,7 @@ class PrometheusSeries:
     async def points(self, window: Window, names: Sequence[str]) -> MeasuredSeries:
         """The points of `names` at each hour from the start of `window` to its end, both included, in one question.
 
-        Raises: SourceError, InvalidMetricOrLabel.
+        Raises: SourceError, RequestError.
         """
         query = self._selector.of_any(tuple(names))
         found = await self.client.range(query, window.start, window.end, HOUR, lookback=_LOOKBACK)

@@ -36,7 +36,7 @@ class PrometheusSurvey:
     async def survey(self, window: Window) -> MetricsSurvey:
         """What the server holds over a window of whole hours, in six questions.
 
-        Raises: ChosenNotMeasured, SourceError.
+        Raises: RequestError (nothing of who was chosen), SourceError.
         """
         return await _survey(self.client, self._selector, window)
 

@@ -56,7 +56,7 @@ class QueryAnswer(Envelope, rename="camel", gc=False):
 
 
 class QueryRefused(SourceError):
-    """A server of metrics understood the request and did not answer the query.
+    """The server understood the request and did not answer the query.
 
     error_type: the server's word for it: bad_data (it can't read the query), execution (a limit, or series that do not
                 fit), timeout, canceled, internal.
@@ -71,35 +71,6 @@ class QueryRefused(SourceError):
         kind = printable(mask.beginning(error_type or ""), _SAID_CHARACTERS) or "error"
         words = f" ({self.said!r})" if self.said else ""
         super().__init__(f"{url} refused a query with {status} {kind}{words}; {_TODO.get(kind, _TODO['internal'])}")
-
-
-class MetricsNotAllowed(SourceError):
-    """A server of metrics, or a proxy before it, wants other credentials, or does not allow this with those it got."""
-
-    code = "metrics_not_allowed"
-
-    def __init__(self, url: str, status: int, said: str | None) -> None:
-        self.url, self.status, self.said = url, status, printable(said or "", _SAID_CHARACTERS)
-        words = f" ({self.said!r})" if self.said else ""
-        super().__init__(
-            f"{url} answered {status}{words}; give the account --prometheus-token-file, user:password@ in "
-            "--prometheus-url or --prometheus-header 'X-Scope-OrgID: TENANT', and for the server of "
-            "KUBETALLY_PROMETHEUS_URL set KUBETALLY_PROMETHEUS_TOKEN or KUBETALLY_PROMETHEUS_HEADERS"
-        )
-
-
-class SignatureNeeded(SourceError):
-    """Amazon's managed Prometheus refuses a request that is not signed."""
-
-    code = "signature_needed"
-
-    def __init__(self, url: str, status: int, said: str | None) -> None:
-        self.url, self.status, self.said = url, status, printable(said or "", _SAID_CHARACTERS)
-        words = f" ({self.said!r})" if self.said else ""
-        super().__init__(
-            f"{url} answered {status}{words}; Amazon's managed Prometheus needs requests signed with SigV4, which "
-            "Kubetally does not do: give the address of a signing proxy (such as aws-sigv4-proxy) as --prometheus-url"
-        )
 
 
 _TODO = {
@@ -139,11 +110,21 @@ def refused(error: SourceRefused) -> SourceError:
         said = _ENVELOPE.decode(error.body)
     except _NOT_DECODED:
         said = Envelope()
-    words = error.mask.beginning(said.error) if said.error else error.said
+    words = printable((error.mask.beginning(said.error) if said.error else error.said) or "", _SAID_CHARACTERS)
+    answered = f"{error.url} answered {error.status}" + (f" ({words!r})" if words else "")
     if error.status in _NOT_ALLOWED and _WANTS_SIGNATURE.search(error.body):
-        return SignatureNeeded(error.url, error.status, words)
+        return SourceError(
+            f"{answered}; Amazon's managed Prometheus needs requests signed with SigV4, which Kubetally does not do: "
+            "give the address of a signing proxy (such as aws-sigv4-proxy) as --prometheus-url",
+            code="signature_needed",
+        )
     if error.status in _NOT_ALLOWED:
-        return MetricsNotAllowed(error.url, error.status, words)
+        return SourceError(
+            f"{answered}; give the account --prometheus-token-file, user:password@ in --prometheus-url or "
+            "--prometheus-header 'X-Scope-OrgID: TENANT'; for the Prometheus of KUBETALLY_PROMETHEUS_URL set "
+            "KUBETALLY_PROMETHEUS_TOKEN or KUBETALLY_PROMETHEUS_HEADERS",
+            code="metrics_not_allowed",
+        )
     if said.status != "error" or not said.error_type:
         return error
     return QueryRefused(error.url, error.status, said.error_type, said.error, error.mask)

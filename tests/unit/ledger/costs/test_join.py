@@ -16,7 +16,7 @@ from kubetally.domain.collection import Collection, window_of
 from kubetally.domain.component import Costs
 from kubetally.domain.errors import RequestError, SourceError, StoreError
 from kubetally.domain.issues import Issue, IssueKind
-from kubetally.domain.money import CurrencyOrigin, UnlikeCurrencies
+from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.reading import Reading
 from kubetally.domain.row import Row
 from kubetally.domain.savings import Savings
@@ -28,6 +28,7 @@ from kubetally.ledger.costs.stored_days import Held, History, StoredDay, stored_
 from kubetally.ledger.ports.damage import CollectionGone, DayDamaged
 from tests import virtual_time
 from tests.cluster_days import cluster_day
+from tests.errors import raises_code
 from tests.kept import Broken, CoverageInMemory, LakeInMemory
 from tests.served import NOON_AFTER, FixedClock
 from tests.service import AccountsInMemory, account, account_id
@@ -502,7 +503,7 @@ async def test_stored_days_take_the_currency_stated_now() -> None:
     for origin, label in ((CurrencyOrigin.ASSUMED, "EUR"), (None, "EUR"), (CurrencyOrigin.SOURCE, None)):
         day = replace(held[0], booking=replace(held[0].booking, currency_origin=origin), source=source)
         if label is None:
-            with pytest.raises(UnlikeCurrencies):
+            with raises_code("unlike_currencies"):
                 await joined([day], window, Euros())
         else:
             costs = await joined([day], window, Euros())
