@@ -790,7 +790,7 @@ def test_an_update_of_nothing_exits_2(home: Home) -> None:
     home.add("prod", "--url", NOBODY)
     done = home.call("accounts", "update", "prod")
     assert (done.code, done.out) == (2, "")
-    assert "say what should change" in done.err
+    assert "nothing to change" in done.err
 
 
 def test_a_name_of_another_account_is_refused(home: Home) -> None:

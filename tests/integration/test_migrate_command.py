@@ -187,7 +187,7 @@ def test_ids_that_are_no_clusters_are_warned_of_and_the_others_set(home: Home, m
     done = home.call("migrate", "optscale", *args, KUBETALLY_OPTSCALE_DATABASE_URL=made.url)
     assert done.code == 0
     assert [line for line in done.err.splitlines() if line] == [
-        f"warning: {one} is no Kubernetes account of this database: nothing was set" for one in (made.aws, "nobody")
+        f"warning: {id_} is not a Kubernetes account of this database; it got no URL" for id_ in (made.aws, "nobody")
     ]
     assert made.aws not in done.out
     assert made.urls() == {made.cluster: URL, made.second: None, made.aws: None}

@@ -63,43 +63,6 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on a terminal
 RemovedNameOrId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Name or id of a removed account.")]
 
 
-class NothingToUpdate(RequestError):
-    """No option said what should change."""
-
-    code = "nothing_to_update"
-
-    def __init__(self) -> None:
-        super().__init__("say what should change: `kubetally accounts update --help`")
-
-
-class OneClusterOrAll(RequestError):
-    """Both one cluster and all of them were asked for."""
-
-    code = "one_cluster_or_all"
-
-    def __init__(self) -> None:
-        super().__init__("--cluster-id and --id are of one cluster: give --all-clusters without them")
-
-
-class UnreadableTokenFile(RequestError):
-    """A file that should hold a token can't be read."""
-
-    code = "unreadable_token_file"
-
-    def __init__(self, file: str, why: str) -> None:
-        self.file, self.why = file, why
-        super().__init__(f"the token file {file!r} can't be read: {why}")
-
-
-class NotAHeader(RequestError):
-    """A header without a name or a colon; its value is not shown."""
-
-    code = "not_a_header"
-
-    def __init__(self) -> None:
-        super().__init__("write a header as 'Name: value'")
-
-
 @accounts.command()
 def add(
     name: Name,
@@ -134,7 +97,9 @@ def add(
     from kubetally.wiring.accounts import open_editor
 
     if all_clusters and (cluster_id is not None or account_id is not None):
-        raise OneClusterOrAll
+        raise RequestError(
+            "--cluster-id and --id are of one cluster: give --all-clusters without them", code="one_cluster_or_all"
+        )
     draft = AccountDraft(
         name=name,
         id=account_id,
@@ -242,7 +207,7 @@ def update(
         prometheus_headers=_headers(prometheus_header),
     )
     if draft == AccountDraft():
-        raise NothingToUpdate
+        raise RequestError("nothing to change: see `kubetally accounts update --help`", code="nothing_to_update")
     with open_editor(start_up()) as editor:
         change = editor.update(account, draft)
     _warn(change.warnings)
@@ -357,27 +322,31 @@ def _warn(warnings: "Iterable[str]") -> None:
 
 
 def _token(file: str | None) -> str | None:
-    """The token in a file; an empty name takes it away. Raises UnreadableTokenFile."""
+    """The token in a file; an empty name clears it. Raises RequestError."""
     if not file:
         return file
     try:
         text = sys.stdin.read() if file == "-" else Path(file).expanduser().read_text("utf-8")
     except OSError as error:
-        raise UnreadableTokenFile(file, error.strerror or "unreadable") from error
-    except UnicodeDecodeError as error:
-        raise UnreadableTokenFile(file, "it holds no text") from error
+        raise _unreadable_token(file, error.strerror or "unreadable") from error
+    except UnicodeDecodeError:
+        raise _unreadable_token(file, "it is not text") from None
     if not text.strip():
-        raise UnreadableTokenFile(file, "it is empty")
+        raise _unreadable_token(file, "it is empty")
     return text
 
 
+def _unreadable_token(file: str, why: str) -> RequestError:
+    return RequestError(f"the token file {file!r} can't be read: {why}", code="unreadable_token_file")
+
+
 def _headers(texts: list[str] | None) -> dict[str, str] | None:
-    """Headers by name; a single empty one takes them away. Raises NotAHeader."""
+    """Headers by name; a single empty one clears them. Raises RequestError."""
     if not texts:
         return None
     pairs = [text.partition(":") for text in texts if text]
     if not all(name.strip() and colon for name, colon, _ in pairs):
-        raise NotAHeader
+        raise RequestError("write a header as 'Name: value'", code="not_a_header")
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 

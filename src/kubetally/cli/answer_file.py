@@ -15,22 +15,12 @@ from kubetally.domain.errors import RequestError
 STDOUT = "-"
 
 
-class UnwritableOutput(RequestError):
-    """The file of --output can't be written; what was there before stays."""
-
-    code = "unwritable_output"
-
-    def __init__(self, file: str, why: str) -> None:
-        self.file, self.why = file, why
-        super().__init__(f"--output {file!r} can't be written: {why}; nothing was changed there")
-
-
 @contextmanager
 def answer_to(file: str | None) -> Iterator[None]:
     """What is printed inside goes to `file`, whole at the end, or not at all where an exception ends it.
 
     None and `-` are standard output. A file stays as it was where nothing is printed. That it can be written is tried
-    before the body runs. Raises UnwritableOutput.
+    before the body runs. Raises RequestError.
     """
     if file is None or file == STDOUT:
         yield
@@ -40,7 +30,7 @@ def answer_to(file: str | None) -> Iterator[None]:
         target = _target_of(file)
         part = None if target is None else _part_beside(target)
     except OSError as error:
-        raise UnwritableOutput(file, error.strerror or str(error)) from error
+        raise _unwritable(file, error.strerror or str(error)) from error
     try:
         with redirect_stdout(text):
             yield
@@ -53,7 +43,7 @@ def answer_to(file: str | None) -> Iterator[None]:
             else:
                 _replace(target, part, text.getvalue())
         except OSError as error:
-            raise UnwritableOutput(file, error.strerror or str(error)) from error
+            raise _unwritable(file, error.strerror or str(error)) from error
     finally:
         if part is not None:
             with suppress(FileNotFoundError):
@@ -102,3 +92,9 @@ def _replace(target: Path, part: Path, text: str) -> None:
 def warn(message: str) -> None:
     """One warning, on standard error."""
     print(f"warning: {escaped(message)}", file=sys.stderr)
+
+
+def _unwritable(file: str, why: str) -> RequestError:
+    return RequestError(
+        f"--output {file!r} can't be written: {why}; nothing was changed there", code="unwritable_output"
+    )

@@ -25,56 +25,9 @@ if TYPE_CHECKING:
     Answers = Sequence[ClusterCosts | Failed]
 
 _REMEMBER = (
-    "remember each with `kubetally accounts add NAME --url URL --prometheus-url URL`, and --tenant TENANT or "
-    "--cluster-id ID where several have one server"
+    "add each with `kubetally accounts add NAME --url URL --prometheus-url URL`, and --tenant TENANT or "
+    "--cluster-id ID if several share a Prometheus"
 )
-
-
-class NoCluster(RequestError):
-    """No cluster was named, and none is remembered."""
-
-    code = "no_cluster"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "name a cluster: --url http://localhost:9003 (an OpenCost or Kubecost), --context NAME (of your "
-            "kubeconfig), or remember one with `kubetally accounts add NAME --url URL`"
-        )
-
-
-class AccountHasItsOwn(RequestError):
-    """An option that says of a URL what an account says of itself."""
-
-    code = "account_has_its_own"
-
-    def __init__(self, option: str) -> None:
-        self.option = option
-        super().__init__(
-            f"{option} goes with --url or --context, an account has its own: "
-            f"`kubetally accounts update NAME {option} ...`"
-        )
-
-
-class OnePrometheusForSeveral(RequestError):
-    """One server of metrics was given for several clusters, each of which would get the same fee."""
-
-    code = "one_prometheus_for_several"
-
-    def __init__(self, option: str) -> None:
-        self.option = option
-        super().__init__(f"{option} is of one cluster, and several are asked: ask for one at a time, or {_REMEMBER}")
-
-
-class TenantWithoutPrometheus(RequestError):
-    """A tenant chooses among metrics, and no server of metrics is known."""
-
-    code = "tenant_without_prometheus"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "--tenant chooses among the metrics of a Prometheus, and none is stated: give --prometheus-url too, "
-            "or set KUBETALLY_PROMETHEUS_URL"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +67,7 @@ def named(
 
     A URL among the `accounts` is one of the `urls`. `quiet`: without warnings.
 
-    Raises: NoCluster, AccountHasItsOwn, OnePrometheusForSeveral, TenantWithoutPrometheus, RequestError,
-    AccountNotFound, StoreError; InvalidSourceUrl for a URL that can't be one.
+    Raises: RequestError, AccountNotFound, StoreError; InvalidSourceUrl for a URL that can't be one.
     """
     urls = [*filter(_is_url, accounts or ()), *(urls or ())]
     accounts = [name for name in accounts or () if not _is_url(name)]
@@ -138,9 +90,17 @@ def named(
         found += _unremembered(urls, contexts or (), said, settings, beside_accounts=bool(found), quiet=quiet)
     elif found:
         for option in said.options():
-            raise AccountHasItsOwn(option)
+            raise RequestError(
+                f"{option} goes with --url or --context; accounts have their own: "
+                f"`kubetally accounts update NAME {option} ...`",
+                code="account_has_its_own",
+            )
     if not found:
-        raise NoCluster
+        raise RequestError(
+            "name a cluster: --url http://localhost:9003 (an OpenCost or Kubecost), --context NAME (of your "
+            "kubeconfig), or add one with `kubetally accounts add NAME --url URL`",
+            code="no_cluster",
+        )
     return Named(found, is_one=len(found) == 1 and bool(accounts or urls or contexts))
 
 
@@ -178,7 +138,11 @@ def _unremembered(
     if own.prometheus_url is not None:
         check_url(own.prometheus_url, "the URL of --prometheus-url" if said.prometheus_url else "the Prometheus URL")
     elif own.tenant is not None and not contexts:  # a context may have a Prometheus of its own
-        raise TenantWithoutPrometheus
+        raise RequestError(
+            "--tenant selects metrics of a Prometheus, and none is set: give --prometheus-url too, or set "
+            "KUBETALLY_PROMETHEUS_URL",
+            code="tenant_without_prometheus",
+        )
     about = {one.name: getattr(own, one.name) for one in fields(own)}
     return [
         *(Cluster(url, **about) for url in places.values()),
@@ -191,7 +155,10 @@ def _metrics_of(said: Said, settings: "Settings", is_one: bool, beside_accounts:
     if not is_one:
         for option, value in (("--prometheus-url", said.prometheus_url), ("--tenant", said.tenant)):
             if value is not None:
-                raise OnePrometheusForSeveral(option)
+                raise RequestError(
+                    f"{option} is for one cluster, and several are named: ask for one at a time, or {_REMEMBER}",
+                    code="one_prometheus_for_several",
+                )
     if said.prometheus_url is not None or not settings.prometheus_url:
         return said.prometheus_url
     if is_one and not beside_accounts:

@@ -17,7 +17,6 @@ from kubetally.cli.options import (
     Format,
     Infrastructure,
     InfrastructureChoice,
-    LegacyIsOfNow,
     OutputFile,
     OutputFormat,
     PrometheusUrl,
@@ -32,6 +31,7 @@ from kubetally.cli.options import (
 )
 from kubetally.cli.start import start as start_up
 from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel
+from kubetally.domain.errors import RequestError
 
 if TYPE_CHECKING:
     from kubetally.wiring.clusters import Failed
@@ -72,7 +72,9 @@ def costs(
     settings, legacy = start_up(quiet=quiet), infrastructure is Infrastructure.LEGACY_SUM
     instant = instant_of("--as-of", as_of)
     if legacy and instant is not None:
-        raise LegacyIsOfNow
+        raise RequestError(
+            "the old sums are of the metrics as they are now: omit --infrastructure or --as-of", code="legacy_is_of_now"
+        )
     span = window_of(window, start, end)
     said = Said(cluster_id, currency, prometheus_url, tenant)
     meant = named(accounts, url, context, said, settings, quiet=quiet)

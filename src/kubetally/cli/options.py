@@ -120,15 +120,6 @@ InfrastructureChoice = Annotated[
 ScreenOrJsonFormat = Annotated[ScreenOrJson, typer.Option("--format", help="How to print it.")]
 
 
-class LegacyIsOfNow(RequestError):
-    """The old sums of metrics were asked for as of an instant that is over."""
-
-    code = "legacy_is_of_now"
-
-    def __init__(self) -> None:
-        super().__init__("the old sums are asked of the metrics as they are now: leave out --infrastructure or --as-of")
-
-
 class UnreadableTime(InvalidWindow):
     """A time that an option gives can't be understood."""
 

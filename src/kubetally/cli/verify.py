@@ -36,16 +36,6 @@ if TYPE_CHECKING:
     from kubetally.wiring.clusters import Failed
 
 
-class InvalidTolerance(RequestError):
-    """A tolerance that is no share."""
-
-    code = "invalid_tolerance"
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        super().__init__(f"the tolerance {text!r} is none: write 5% or 0.05")
-
-
 def verify(
     accounts: AccountNames = None,
     url: Urls = None,
@@ -98,16 +88,16 @@ _NO_EVIDENCE = "NOT VERIFIED: the source lacks samples, {hours} h are covered; b
 
 
 def parse_tolerance(text: str) -> float:
-    """A fraction from `5%` or `0.05`. Raises InvalidTolerance."""
+    """A fraction from `5%` or `0.05`. Raises RequestError."""
     number, is_percent = text.strip().removesuffix("%"), text.strip().endswith("%")
     try:
         value = float(number)
     except ValueError:
-        raise InvalidTolerance(text) from None
+        raise _invalid_tolerance(text) from None
     fraction = value / 100 if is_percent else value
     # A bare 5 would be 500 %: nobody means that.
     if not 0 <= fraction <= 1:
-        raise InvalidTolerance(text)
+        raise _invalid_tolerance(text)
     return fraction
 
 
@@ -189,3 +179,7 @@ def _body(costs: ClusterCosts, check: "Verification") -> dict[str, object]:
             if known
         ],
     }
+
+
+def _invalid_tolerance(text: str) -> RequestError:
+    return RequestError(f"the tolerance {text!r} can't be read: write 5% or 0.05", code="invalid_tolerance")
