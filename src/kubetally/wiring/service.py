@@ -1,8 +1,8 @@
-"""The service, from the settings to the socket."""
+"""The service, built from the settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from kubetally import __version__
@@ -12,6 +12,8 @@ from kubetally.ledger.collect.supervisor import supervised_process
 from kubetally.ledger.costs.calculations import calculations
 from kubetally.ledger.costs.database_timeout import DATABASE_SECONDS
 from kubetally.ledger.costs.service import CostService
+from kubetally.ledger.diagnose.storage import StorageCheck
+from kubetally.ledger.stores import Ledger
 from kubetally.settings import Settings
 from kubetally.tasks import usable_cores
 from kubetally.web.app import create_app
@@ -28,18 +30,13 @@ from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.opener import Opener
 from kubetally.wiring.secret import SecretInUse, link_of, secret_of
 
-_AT_THE_DATABASE = 4
-_ANSWER_SECONDS = 4.0  # of the database; hung threads are free again after it, and a reconnection
-_AT_THE_LAKE = 2
-_INTERPRETERS = 2
+_DATABASE_THREADS, _LAKE_THREADS, _INTERPRETERS = 4, 2, 2
+_ANSWER_SECONDS = 4.0  # of the database; after that a thread that hangs is free again, and reconnects
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What a person has to know of a service that takes connections. `accounts` is how many clusters it has.
-
-    link: signs a browser in, once.
-    """
+    """What `kubetally serve` prints once it listens. accounts: their number. link: signs a browser in, once."""
 
     url: str
     link: str = field(repr=False)
@@ -54,13 +51,12 @@ def trusted_proxies(settings: Settings) -> TrustedProxies:
     try:
         return TrustedProxies.parse(settings.trusted_proxies)
     except ValueError as error:
-        raise unusable_setting(
-            "KUBETALLY_TRUSTED_PROXIES", f"{error}; give addresses or networks, with commas"
-        ) from error
+        why = f"{error}; give addresses or networks, separated by commas"
+        raise unusable_setting("KUBETALLY_TRUSTED_PROXIES", why) from error
 
 
 def check_port(host: str, port: int) -> None:
-    """Raises AddressNotFree, where the service could not listen now."""
+    """Raises AddressNotFree, if the service could not listen there now."""
     check_address(host, port)
 
 
@@ -75,9 +71,10 @@ def run_service(
     or_free_port: bool = False,
     collects: bool = False,
 ) -> None:
-    """Serve the accounts of the settings' database until SIGTERM or SIGINT; `or_free_port` where `port` is taken.
+    """Serve the accounts of the database until SIGTERM or SIGINT.
 
-    collects: whether what is due is collected meanwhile, by a process beside this one.
+    started: called once the service listens. or_free_port: use another port if `port` is taken.
+    collects: run a collecting process as well.
 
     Raises: AddressNotFree, StoreError, RequestError, UnusableFile.
     """
@@ -85,19 +82,49 @@ def run_service(
     if not or_free_port:
         check_port(host, port)  # before a database is opened and a collector is started
     secret, proxies = secret_of(settings), trusted_proxies(settings)
+    with _open_service(settings, clock, collects=collects) as (ledger, service, storage):
+        app = create_app(
+            service,
+            secret.text,
+            __version__,
+            clock,
+            page_window=page_window,
+            secret_file=secret.file,
+            storage=storage,
+            sign_in=SignIn(secret.text, SystemClock()),  # links are made by the clock of the machine
+            proxies=proxies,
+        )
+        count = len(ledger.accounts.places())
+        limits = ConnectionLimits(per_address=settings.connections_per_address)
+
+        def listening(url: str) -> None:
+            started(Started(url, link_of(url, secret), secret, ledger.database, lake_location(settings).shown, count))
+
+        try:
+            serve(app, host, port, listening=listening, limits=limits)
+        except AddressNotFree:
+            if not or_free_port:
+                raise
+            serve(app, host, 0, listening=listening, limits=limits)
+
+
+@contextmanager
+def _open_service(
+    settings: Settings, clock: Clock, *, collects: bool
+) -> Iterator[tuple[Ledger, CostService, StorageCheck]]:
+    """The ledger, the service on it and the check of its stores; all are closed afterwards."""
     with (
         open_ledger(settings, clock, answer_seconds=_ANSWER_SECONDS) as ledger,
-        ThreadPoolExecutor(_AT_THE_DATABASE, "accounts") as executor,
-        ThreadPoolExecutor(_AT_THE_LAKE, "history") as history_executor,
+        ThreadPoolExecutor(_DATABASE_THREADS, "accounts") as executor,
+        ThreadPoolExecutor(_LAKE_THREADS, "history") as history_executor,
         ThreadPoolExecutor(1, "storage") as storage_executor,
         calculations(min(_INTERPRETERS, usable_cores())) as calculate,
         supervised_process() if collects else nullcontext(),
     ):
-        accounts = ledger.accounts
-        snapshot = StoredSnapshot(accounts, executor, timeout_seconds=DATABASE_SECONDS)
+        snapshot = StoredSnapshot(ledger.accounts, executor, timeout_seconds=DATABASE_SECONDS)
         opener = Opener(snapshot, settings, calculate.in_process)
         service = CostService(
-            accounts,
+            ledger.accounts,
             opener.source,
             clock,
             open_metrics=opener.metrics,
@@ -107,27 +134,4 @@ def run_service(
             deadline_seconds=settings.deadline_seconds,
             calculate=calculate.on_thread,
         )
-        storage = storage_check(ledger, settings, storage_executor)
-        app = create_app(
-            service,
-            secret.text,
-            __version__,
-            clock,
-            page_window=page_window,
-            secret_file=secret.file,
-            storage=storage,
-            sign_in=SignIn(secret.text, SystemClock()),  # links are made by the machine's clock
-            proxies=proxies,
-        )
-        known = len(accounts.places())
-        limits = ConnectionLimits(per_address=settings.connections_per_address)
-
-        def listening(url: str) -> None:
-            started(Started(url, link_of(url, secret), secret, ledger.database, lake_location(settings).shown, known))
-
-        try:
-            serve(app, host, port, listening=listening, limits=limits)
-        except AddressNotFree:
-            if not or_free_port:
-                raise
-            serve(app, host, 0, listening=listening, limits=limits)
+        yield ledger, service, storage_check(ledger, settings, storage_executor)
