@@ -20,6 +20,12 @@ def warning(event: str, **fields: Any) -> None:
         structlog.get_logger().warning(event, **fields)
 
 
+def error(event: str, **fields: Any) -> None:
+    """Something was lost that somebody wanted; also shown on a terminal."""
+    if structlog.is_configured():
+        structlog.get_logger().error(event, **fields)
+
+
 def debug(event: str, **fields: Any) -> None:
     """Something happened that only a search for a fault asks for."""
     if structlog.is_configured():

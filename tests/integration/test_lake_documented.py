@@ -19,6 +19,11 @@ from tests.cluster_days import DAY, cluster_day
 
 TEXT = (Path(__file__).parents[2] / "docs" / "lake.md").read_text("utf-8")
 
+_TYPES = {
+    "string": "text", "decimal128(18, 6)": "DECIMAL(18,6)", "double": "double",
+    "timestamp[us, tz=UTC]": "timestamp, UTC", "int32": "integer", "date32[day]": "date", "bool": "boolean",
+}  # fmt: skip
+
 
 @pytest.mark.parametrize(
     ("schema", "title"),
@@ -31,8 +36,22 @@ TEXT = (Path(__file__).parents[2] / "docs" / "lake.md").read_text("utf-8")
 )
 def test_every_column_is_told_with_what_the_table_itself_says(schema: pa.Schema, title: str) -> None:
     section = TEXT.partition(f"## Columns of {title}\n")[2].partition("\n## ")[0]
-    told = re.findall(r"^\| `(\w+)` \| [^|]+ \| (.+) \|$", section, re.MULTILINE)
-    assert told == [(field.name, field.metadata[b"comment"].decode()) for field in schema]
+    told = re.findall(r"^\| `(\w+)` \| ([^|]+) \| (.+) \|$", section, re.MULTILINE)
+    assert told == [(field.name, type_in_words(field.type), field.metadata[b"comment"].decode()) for field in schema]
+
+
+def type_in_words(kind: pa.DataType) -> str:
+    """A type as docs/lake.md writes it."""
+    if pa.types.is_list(kind):
+        return f"list of {type_in_words(kind.value_type)}"
+    if pa.types.is_map(kind):
+        return f"map of {type_in_words(kind.item_type)}"
+    if pa.types.is_struct(kind):
+        types = [type_in_words(field.type) for field in kind]
+        if len(set(types)) == 1:
+            return f"({', '.join(field.name for field in kind)} {types[0]})"
+        return f"({', '.join(f'{field.name} {words}' for field, words in zip(kind, types, strict=True))})"
+    return _TYPES[str(kind)]
 
 
 def test_every_table_is_told() -> None:

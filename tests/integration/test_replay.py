@@ -24,6 +24,7 @@ from kubetally.sources.opencost.interpret import SourceAnswers, SourceQuestion, 
 from kubetally.sources.opencost.kept import keep_costs, read_costs, reading_of
 from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.sources import open_source
+from tests.integration.commands import WHOLE
 from tests.integration.metrics_servers import Prometheus
 from tests.integration.small_disk import fill, small_disk
 from tests.integration.test_accounts_command import Home, home
@@ -78,7 +79,7 @@ def test_kept_file_is_private_and_has_no_credentials(tmp_path: Path) -> None:
     assert TOKEN.encode() not in gzip.decompress(file.read_bytes())
 
 
-def test_folder_that_can_not_be_written_is_a_warning(tmp_path: Path) -> None:
+def test_folder_that_can_not_be_written_is_logged(tmp_path: Path) -> None:
     (tmp_path / "a-file").write_text("no folder")
     with capture_logs() as logged:
         keep_costs(AnswerFolder(tmp_path / "a-file", "some-id", "1.2.3"), answers(), QUESTION)
@@ -89,7 +90,7 @@ def test_folder_that_can_not_be_written_is_a_warning(tmp_path: Path) -> None:
     ]
 
 
-def test_full_disk_is_a_warning_and_leaves_no_file(small_disk: Path) -> None:
+def test_full_disk_is_logged_and_leaves_no_file(small_disk: Path) -> None:
     fill(small_disk / "rest", leaving=8192)
     with capture_logs() as logged:
         keep_costs(AnswerFolder(small_disk / "kept", "some-id", "1.2.3"), answers(), QUESTION)
@@ -150,7 +151,7 @@ def kept(tmp_path: Path, home: Home, replay: ReplayServer) -> Path:
 def replayed(home: Home, kept: Path, *, code: int) -> list[dict[str, Any]]:
     """What it prints as JSON of the files that say something of a day."""
     done = home.call("replay", str(kept), "--format", "json")
-    assert (done.code, done.err) == (code, "")
+    assert done.code == code, done.err
     return [one for one in json.loads(done.out) if one["outcome"] not in {"no_data", "other_answer"}]
 
 
@@ -236,7 +237,7 @@ def test_replay_compares_the_answer_that_was_stored(home: Home, kept: Path) -> N
     assert again.code == 0, again.err
     told = home.call("replay", str(kept))
     assert (told.code, told.out.splitlines()[0].split("  ")[-1]) == (0, "same as stored")
-    assert "not compared: another file has the answer that was stored" in told.out
+    assert "not compared: another answer was stored" in told.out
     newest = max(
         (file for file in kept.iterdir() if file.name.startswith("2026-11-20T00_costs")),
         key=lambda file: file.stat().st_mtime,
@@ -266,10 +267,11 @@ def test_replay_says_whose_answer_it_is(home: Home, kept: Path, tmp_path: Path) 
     assert home.call("accounts", "remove", "prod", "--yes").code == 0
     assert "  prod  " in home.call("replay", str(kept)).out
     assert home.call("accounts", "purge", "prod", "--yes").code == 0
-    assert [one["outcome"] for one in replayed(home, kept, code=0)] == ["not_stored"] * 3
+    assert [one["outcome"] for one in replayed(home, kept, code=1)] == ["not_stored"] * 3
     assert "  prod  " in home.call("replay", str(kept)).out
     elsewhere = Home(tmp_path / "another").call("replay", str(kept))
     assert "(of another database)" in elsewhere.out
+    assert "no day was compared" in elsewhere.err
 
 
 def test_replay_of_an_empty_folder_says_so(home: Home, tmp_path: Path) -> None:
@@ -332,7 +334,55 @@ def test_damaged_file_beside_a_day_is_named(home: Home, request: pytest.FixtureR
     file = min(folder.glob(f"*_{kind}_*"))
     os.truncate(file, file.stat().st_size - 100)
     [broken] = [one for one in replayed(home, folder, code=1) if one["outcome"] == "unreadable"]
-    assert (broken["code"], broken["file"]) == ("kept_file_damaged", file.name)
+    assert (broken["code"], file.name in broken["error"]) == ("kept_file_damaged", True)
+
+
+@pytest.mark.parametrize("kind", ["metrics", "hours", "costs"])
+def test_answer_that_can_not_be_interpreted_is_named(home: Home, request: pytest.FixtureRequest, kind: str) -> None:
+    def garbage(facts: dict[str, Any], bodies: bytes) -> bytes:
+        for answer in facts["answers"]:
+            answer["size_bytes"] = 3
+        return b"xxx" * len(facts["answers"])
+
+    folder = request.getfixturevalue("kept_metrics" if kind == "metrics" else "kept")
+    rewrite(folder, f"2026-11-21T00_{kind}", garbage)
+    outcomes = [day["outcome"] for day in replayed(home, folder, code=1)]
+    assert outcomes == ["same", "unreadable", "same"]
+
+
+def test_changed_currency_of_an_account_is_no_difference(home: Home, kept: Path) -> None:
+    assert home.call("accounts", "update", "prod", "--currency", "EUR").code == 0
+    assert [day["outcome"] for day in replayed(home, kept, code=0)] == ["same"] * 3
+
+
+def test_answer_of_another_command_is_not_compared(home: Home, kept: Path) -> None:
+    for file in kept.iterdir():
+        file.unlink()
+    assert home.call("verify", "prod", *WHOLE, KUBETALLY_KEEP_ANSWERS=str(kept)).code == 0
+    change_first_day(kept, without_assets)
+    assert [day["outcome"] for day in replayed(home, kept, code=1)] == ["collected_later"] * 3
+
+
+def test_replay_sees_changed_labels_and_assets(home: Home, kept: Path) -> None:
+    def changed(facts: dict[str, Any], bodies: bytes) -> bytes:
+        length = facts["answers"][0]["size_bytes"]
+        rows, assets = json.loads(bodies[:length]), json.loads(bodies[length:])
+        for row in rows["data"][0].values():
+            row["properties"]["labels"] = {"team": "another"}
+        for asset in assets["data"].values():
+            if asset["type"] == "LoadBalancer":
+                asset["totalCost"] += 1
+                asset["adjustment"] = 1
+        changed_rows, changed_assets = json.dumps(rows).encode(), json.dumps(assets).encode()
+        facts["answers"][0]["size_bytes"], facts["answers"][1]["size_bytes"] = len(changed_rows), len(changed_assets)
+        return changed_rows + changed_assets
+
+    change_first_day(kept, changed)
+    first = replayed(home, kept, code=1)[0]
+    figures = {one["figure"] for one in first["differences"]}
+    assert {"row_field", "asset_cost"} <= figures
+    [line] = [one for one in first["differences"] if one["figure"] == "asset_cost"][:1]
+    assert line["name"].startswith("load_balancer ")
 
 
 def test_replay_interprets_answers_by_the_hour(home: Home, kept: Path) -> None:

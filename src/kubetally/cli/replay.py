@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kubetally.cli import exits
+from kubetally.cli.answer_file import warn
 from kubetally.cli.options import ScreenOrJson, ScreenOrJsonFormat
 from kubetally.cli.start import start as start_up
 from kubetally.domain.money import to_decimal, to_number, to_shown
@@ -28,15 +29,18 @@ def replay(
 ) -> None:
     """Interpret kept answers again, and compare them with the stored days.
 
-    Nothing is asked and nothing is written. Exit 1 if a day differs, or a file or a stored day can't be read.
+    Asks no source and changes no stored day. Exit 1 if a day differs, if a file or a stored day can't be read, or if no
+    day could be compared.
     """
-    from kubetally.ledger.diagnose.replay import FAILED, Replayed
+    from kubetally.ledger.diagnose.replay import FAILED, Outcome, Replayed
     from kubetally.wiring.replay import open_replay
 
     is_same, bodies, counts = True, list[dict[str, Any]](), Counter[str]()
+    compared = 0
     with open_replay(start_up(), folder) as replayed:
         for result in replayed.files:
             is_same = is_same and isinstance(result, Replayed) and result.outcome not in FAILED
+            compared += isinstance(result, Replayed) and result.outcome in {Outcome.SAME, Outcome.DIFFERENT}
             if output is ScreenOrJson.JSON:
                 bodies.append(_body(result) if isinstance(result, Replayed) else _body_of_damaged(result))
             elif not isinstance(result, Replayed):
@@ -50,7 +54,9 @@ def replay(
     for outcome, words in _COUNTED.items():
         if counts[outcome]:
             typer.echo(words(counts[outcome]))
-    if not is_same:
+    if is_same and not compared:
+        warn("no day was compared: no file has the answer that a stored day of this database was made of")
+    if not (is_same and compared):
         raise typer.Exit(exits.DIFFERENT)
 
 
@@ -61,9 +67,7 @@ def _counted(count: int, noun: str) -> str:
 
 _COUNTED: Mapping[str, Callable[[int], str]] = {
     "no_data": lambda count: f"{_counted(count, 'file')} without data",
-    "other_answer": lambda count: (
-        f"{_counted(count, 'file')} not compared: another file has the answer that was stored"
-    ),
+    "other_answer": lambda count: f"{_counted(count, 'file')} not compared: another answer was stored",
 }
 """Outcomes that are counted at the end, in place of a line for each file."""
 
@@ -89,7 +93,7 @@ def _lines(result: "Replayed", account_names: Mapping[str, str]) -> Iterator[str
         case Outcome.NOT_STORED:
             yield f"{start}  not stored"
         case Outcome.COLLECTED_LATER:
-            yield f"{start}  not compared: the stored day was collected after this answer"
+            yield f"{start}  not compared: the stored day was made of another answer"
         case Outcome.DIFFERENT:
             yield f"{start}  differs from the stored day:"
         case _:
@@ -99,8 +103,14 @@ def _lines(result: "Replayed", account_names: Mapping[str, str]) -> Iterator[str
     if len(differences) > _DIFFERENCES_SHOWN:
         yield f"    and {len(differences) - _DIFFERENCES_SHOWN} more (--format json has all)"
     if elsewhere:
-        figures = _counted(len(elsewhere), "figure")
-        yield f"    ({figures} depend on answers that are not in DIR, and differ)"
+        names = ", ".join(dict.fromkeys(_subject(difference) for difference in elsewhere[:_DIFFERENCES_SHOWN]))
+        yield f"    (not compared, because answers they depend on were not kept: {printable(names)})"
+
+
+def _subject(difference: "Difference") -> str:
+    """`component management`."""
+    subject = difference.figure.removesuffix("_cost").replace("_", " ")
+    return f"{subject} {difference.name}" if difference.name else subject
 
 
 def _words(difference: "Difference") -> str:
@@ -116,6 +126,8 @@ def _words(difference: "Difference") -> str:
         if difference.component is not None:
             subject += f", {difference.component}"
         return f"{subject}: {_amounts(now, was)}"
+    if difference.figure is Figure.ROW_FIELD:
+        return f"{name}: {now}, stored {was}"
     subject = difference.figure.replace("_", " ")
     return f"{f'{subject} of {name}' if name else subject}: {_plain(now)}, stored {_plain(was)}"
 

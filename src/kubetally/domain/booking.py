@@ -8,6 +8,7 @@ workloads + idle + unmounted + overhead + difference are the bill, exactly.
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -48,6 +49,7 @@ class Booking:
     `facts`: what the days around it may be compared with; None of a booking that was stored.
     `left_to_metrics`: components of which the source has nothing, whether a server of metrics then told them or not.
     `currency_origin`: who states the currency; None where not known.
+    `answered_at`: when the source's rows arrived, which tells answers apart; None where not known.
     `source_total`: what the source itself shows for the window, its rows' totals with idle, in micros.
     """
 
@@ -65,6 +67,7 @@ class Booking:
     left_to_metrics: frozenset[Component] = frozenset()
     facts: DayFacts | None = field(default=None, compare=False)
     currency_origin: CurrencyOrigin | None = None
+    answered_at: datetime | None = field(default=None, compare=False)
 
     def kind_costs(self, kind: Kind) -> Costs:
         """What all rows of one kind cost together."""
@@ -129,6 +132,7 @@ def book(reading: Reading) -> Booking:
         issues=tuple(issues),
         left_to_metrics=bill.left_to_metrics,
         currency_origin=reading.currency_origin,
+        answered_at=reading.collected_at,
     )
 
 

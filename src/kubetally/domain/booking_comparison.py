@@ -4,19 +4,21 @@ What a Prometheus measured beside them, and what the source answered by the hour
 been kept. Differences that these can make stand apart then, as `elsewhere`.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from math import isclose
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kubetally.domain.allocation import Kind
+from kubetally.domain.asset import Asset
 from kubetally.domain.booking import Booking
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.issues import IssueKind
-from kubetally.domain.row import Row
+from kubetally.domain.money import CurrencyOrigin
+from kubetally.domain.row import Row, RowDetails
 from kubetally.domain.window import covered_hours
 
 HOURS_TOLERANCE = 1e-9
@@ -40,6 +42,8 @@ class Figure(StrEnum):
     RAM_USAGE = "ram_byte_usage_hours"
     GPU_REQUEST = "gpu_request_hours"
     GPU_USAGE = "gpu_usage_hours"
+    ROW_FIELD = "row_field"
+    ASSET_COST = "asset_cost"
 
 
 class Beside(StrEnum):
@@ -50,7 +54,9 @@ class Beside(StrEnum):
     DAYS_AROUND = "days_around"
 
 
-COST_FIGURES = frozenset({Figure.COMPONENT_COST, Figure.KIND_COST, Figure.NAMESPACE_COST, Figure.POD_COST})
+COST_FIGURES = frozenset(
+    {Figure.COMPONENT_COST, Figure.KIND_COST, Figure.NAMESPACE_COST, Figure.POD_COST, Figure.ASSET_COST}
+)
 _REQUESTS = (Figure.CPU_REQUEST, Figure.RAM_REQUEST, Figure.GPU_REQUEST)
 _USAGE = (Figure.CPU_USAGE, Figure.RAM_USAGE, Figure.GPU_USAGE)
 
@@ -81,6 +87,8 @@ _NOT_OF_ANSWERS = frozenset(
 """Issues of a day for other reasons than its own answers."""
 
 
+_ROW_FIELDS = ("controller_kind", "controller", "minutes", "services", "labels", "namespace_labels")
+_SHOWN_CHARACTERS = 80
 _NOT_KEPT = frozenset({Beside.METRICS, Beside.HOURS})
 
 
@@ -135,7 +143,7 @@ def compare_bookings(replayed: Booking, stored: Booking, *, lacks: frozenset[Bes
 
 
 def _find(replayed: Booking, stored: Booking, left: frozenset[Component]) -> Iterator[Difference]:
-    if replayed.currency != stored.currency:
+    if replayed.currency != stored.currency and _is_currency_of_source(replayed, stored):
         yield Difference(Figure.CURRENCY, None, replayed.currency, stored.currency)
     numbers = [_number_of_rows(booking.rows, left) for booking in (replayed, stored)]
     if numbers[0] != numbers[1]:
@@ -154,6 +162,28 @@ def _find(replayed: Booking, stored: Booking, left: frozenset[Component]) -> Ite
     for figure, costs_by in _COSTS.items():
         yield from _unlike_costs(figure, costs_by(replayed.rows, left), costs_by(stored.rows, left))
     yield from _unlike_hours(_hours_by_pod(replayed.rows), _hours_by_pod(stored.rows))
+    yield from _unlike_fields(replayed.rows, stored.rows)
+
+
+def compare_assets(replayed: Iterable[Asset], stored: Iterable[Asset]) -> Iterator[Difference]:
+    """The assets whose cost differs, or that one side lacks; its type and name."""
+    mine, its = _amounts_by_asset(replayed), _amounts_by_asset(stored)
+    for name in sorted(mine.keys() | its.keys()):
+        if mine.get(name) != its.get(name):
+            yield Difference(Figure.ASSET_COST, name, mine.get(name), its.get(name))
+
+
+def _amounts_by_asset(assets: Iterable[Asset]) -> dict[str, int]:
+    amounts = Counter[str]()
+    for asset in assets:
+        amount = asset.details.amount if asset.details is not None and asset.details.amount is not None else 0
+        amounts[f"{asset.type} {asset.name}"] += asset.costs.total + amount
+    return dict(amounts)
+
+
+def _is_currency_of_source(*bookings: Booking) -> bool:
+    """Whether the source states the currency; else the account does, and changing it relabels stored days."""
+    return any(booking.currency_origin is CurrencyOrigin.SOURCE for booking in bookings)
 
 
 def _left_to_metrics(replayed: Booking, stored: Booking) -> frozenset[Component]:
@@ -271,6 +301,39 @@ def _hours_by_pod(rows: Iterable[Row]) -> dict[str, Hours]:
     for row in _workloads(rows):
         by_pod[_pod(row)].append(row.hours)
     return {name: Hours.merged(hours) for name, hours in by_pod.items()}
+
+
+def _unlike_fields(replayed: Iterable[Row], stored: Iterable[Row]) -> Iterator[Difference]:
+    """What else differs of containers that both bookings have once; details only where both have them."""
+    mine, its = _by_container(replayed), _by_container(stored)
+    for name in sorted(mine.keys() & its.keys()):
+        for field, now, before in _fields_of(mine[name], its[name]):
+            if not _is_same(now, before):
+                yield Difference(Figure.ROW_FIELD, f"{name} {field}", _shown(now), _shown(before))
+
+
+def _by_container(rows: Iterable[Row]) -> dict[str, Row]:
+    """Workload rows by namespace, pod, container and node; of several alike none."""
+    by_name = defaultdict[str, list[Row]](list)
+    for row in _workloads(rows):
+        by_name[f"{_pod(row)}/{row.container or ''} on {row.node or 'no node'}"].append(row)
+    return {name: alike[0] for name, alike in by_name.items() if len(alike) == 1}
+
+
+def _fields_of(mine: Row, its: Row) -> Iterator[tuple[str, Any, Any]]:
+    yield from ((field, getattr(mine, field), getattr(its, field)) for field in _ROW_FIELDS)
+    if mine.details is not None and its.details is not None:
+        yield from zip(RowDetails._fields, mine.details, its.details, strict=True)
+
+
+def _is_same(mine: Any, its: Any) -> bool:
+    if isinstance(mine, float) and isinstance(its, float):
+        return isclose(mine, its, rel_tol=HOURS_TOLERANCE)
+    return bool((mine or None) == (its or None))
+
+
+def _shown(value: Any) -> str | None:
+    return None if value is None else str(value)[:_SHOWN_CHARACTERS]
 
 
 def _unlike_hours(replayed: Mapping[str, Hours], stored: Mapping[str, Hours]) -> Iterator[Difference]:

@@ -25,7 +25,7 @@ from kubetally.sources.faults import Answer
 
 SUFFIX = ".answers.gz"
 _FORMAT, _LEVEL = 1, 1  # of gzip: a higher level takes several times as long and saves a tenth
-_MAX_HEAD_BYTES = 1 << 22  # a head has some hundred, and one with queries of Prometheus some ten thousand
+_MAX_HEAD_BYTES = 1 << 26  # a head has some hundred bytes, and one with queries of Prometheus some ten thousand
 T = TypeVar("T")
 
 
@@ -47,9 +47,9 @@ class KeptFileDamaged(StoreError):
 
     code = "kept_file_damaged"
 
-    def __init__(self, path: Path, why: str) -> None:
+    def __init__(self, path: Path, why: str, todo: str = "remove it, or restore it from a copy") -> None:
         self.path = path
-        super().__init__(f"{path} can't be read: {why}; remove it, or restore it from a copy")
+        super().__init__(f"{path} can't be read: {why}; {todo}")
 
 
 def not_answered(message: str) -> SourceError:
@@ -122,7 +122,7 @@ class AnswerFolder:
     def keep(
         self, kind: KeptKind, url: str, window: Window, answers: Sequence[KeptAnswer], facts: Mapping[str, Any]
     ) -> None:
-        """Write a file, mode 0600. A failure, such as a full disk, is a warning in the log.
+        """Write a file, mode 0600. A failure, such as a full disk, is an error in the log.
 
         url: of the source, masked. facts: what interpreting the answers needs beside them, fit for JSON.
         """
@@ -143,7 +143,7 @@ class AnswerFolder:
             part.rename(self.path / name)
         except OSError as error:
             why = error.strerror or str(error)
-            logs.warning("answers_not_kept", account=self.account, source=url, folder=str(self.path), error=why)
+            logs.error("answers_not_kept", account=self.account, source=url, folder=str(self.path), error=why)
             try:
                 part.unlink(missing_ok=True)
             except OSError:
@@ -205,7 +205,7 @@ def _unpacked(path: Path) -> Iterator[gzip.GzipFile]:
 def _read_head(path: Path, packed: gzip.GzipFile) -> _Head:
     head = msgspec.json.decode(packed.readline(_MAX_HEAD_BYTES), type=_Head)
     if head.format != _FORMAT:
-        raise KeptFileDamaged(path, f"a version of Kubetally wrote it that is newer ({head.version})")
+        raise KeptFileDamaged(path, f"Kubetally {head.version} wrote it", "install that version")
     return head
 
 

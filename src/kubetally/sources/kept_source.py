@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from kubetally.domain.booking_comparison import Beside
@@ -12,11 +13,11 @@ from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window
 from kubetally.ledger.ports.sources import About
-from kubetally.sources.kept import KeptFile, KeptKind
+from kubetally.sources.kept import KeptFile, KeptFileDamaged, KeptKind
 from kubetally.sources.opencost.kept import hours_of, reading_of
 from kubetally.sources.prometheus.kept import infrastructure_of
 
-_ASKED_TOGETHER = timedelta(hours=1)  # answers further apart are of two collections
+_ASKED_TOGETHER = timedelta(minutes=10)  # a running day is collected every 15 minutes
 
 
 class KeptFiles:
@@ -32,7 +33,7 @@ class KeptFiles:
         return [file for (its, _), files in self._by_kind.items() if its is kind for file in files]
 
     def beside(self, costs: KeptFile, kind: KeptKind, window: Window) -> KeptFile | None:
-        """The file about a window that was kept nearest to one of costs; None if none was kept within the hour.
+        """The file about a window that was kept nearest to one of costs; None if none was kept with it.
 
         One of metrics may be about a longer window.
         """
@@ -49,15 +50,20 @@ class KeptFiles:
         return nearest if nearest is not None and distance(nearest) <= _ASKED_TOGETHER else None
 
 
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What was asked of kept answers in vain: lacks is not kept, damaged could not be read or interpreted."""
+
+    lacks: set[Beside] = field(default_factory=set)
+    damaged: list[KubetallyError] = field(default_factory=list)
+
+
 class KeptSource:
-    """A cost source as it answered when a file was kept.
+    """A cost source as it answered when a file was kept."""
 
-    lacks: what was asked for and is not kept.
-    """
-
-    def __init__(self, files: KeptFiles, costs: KeptFile, lacks: set[Beside]) -> None:
+    def __init__(self, files: KeptFiles, costs: KeptFile, missing: Missing) -> None:
         self.url, self.account = costs.url, costs.account
-        self._files, self._costs, self._lacks = files, costs, lacks
+        self._files, self._costs, self._missing = files, costs, missing
 
     async def read(self, window: Window) -> Reading:
         """Raises KeptFileDamaged, SourceError, RequestError."""
@@ -65,7 +71,7 @@ class KeptSource:
             return reading_of(self._costs)
         file = self._files.beside(self._costs, KeptKind.COSTS, window)
         if file is None:
-            self._lacks.add(Beside.DAYS_AROUND)
+            self._missing.lacks.add(Beside.DAYS_AROUND)
             raise self._not_kept("answer about a day around")
         return reading_of(file)
 
@@ -73,9 +79,13 @@ class KeptSource:
         """Raises KeptFileDamaged, SourceError."""
         file = self._files.beside(self._costs, KeptKind.HOURS, window)
         if file is None:
-            self._lacks.add(Beside.HOURS)
+            self._missing.lacks.add(Beside.HOURS)
             raise self._not_kept("answer by the hour")
-        return hours_of(file)
+        try:
+            return hours_of(file)
+        except KubetallyError as error:
+            self._missing.damaged.append(unreadable(file, error))
+            raise
 
     async def wait_for_place(self) -> None:
         """Nothing has to be found out."""
@@ -95,23 +105,36 @@ class KeptSource:
 class KeptMetrics:
     """A Prometheus as it answered when a file of costs was kept."""
 
-    def __init__(self, file: KeptFile, lacks: set[Beside]) -> None:
+    def __init__(self, file: KeptFile, missing: Missing) -> None:
         self.url, self.account = file.url, file.account
-        self._file, self._lacks = file, lacks
+        self._file, self._missing = file, missing
 
     async def read(self, window: Window) -> Infrastructure:
         """Raises KeptFileDamaged, SourceError, RequestError."""
+        unanswered = list[str]()
         try:
-            return await infrastructure_of(self._file)
-        except KubetallyError:
-            self._lacks.add(Beside.METRICS)
+            infrastructure = await infrastructure_of(self._file, unanswered)
+        except KubetallyError as error:
+            if not unanswered:
+                self._missing.damaged.append(unreadable(self._file, error))
             raise
+        finally:
+            if unanswered:
+                self._missing.lacks.add(Beside.METRICS)
+        return infrastructure
 
 
-def metrics_beside(files: KeptFiles, costs: KeptFile, lacks: set[Beside]) -> KeptMetrics | None:
+def metrics_beside(files: KeptFiles, costs: KeptFile, missing: Missing) -> KeptMetrics | None:
     """The Prometheus of a file of costs; None if no answer of one was kept, which is noted."""
     file = files.beside(costs, KeptKind.METRICS, costs.window)
     if file is None:
-        lacks.add(Beside.METRICS)
+        missing.lacks.add(Beside.METRICS)
         return None
-    return KeptMetrics(file, lacks)
+    return KeptMetrics(file, missing)
+
+
+def unreadable(file: KeptFile, why: KubetallyError) -> KubetallyError:
+    """An error of interpreting a file, which names it."""
+    if isinstance(why, KeptFileDamaged):
+        return why
+    return SourceError(f"{file.path.name}: {why}", code=why.code)

@@ -12,7 +12,7 @@ from kubetally.domain.window import Window
 from kubetally.ledger.diagnose.replay import Replayed, replay_answers
 from kubetally.settings import Settings
 from kubetally.sources.kept import SUFFIX, KeptFile, KeptKind, open_kept
-from kubetally.sources.kept_source import KeptFiles, KeptMetrics, KeptSource, metrics_beside
+from kubetally.sources.kept_source import KeptFiles, KeptMetrics, KeptSource, Missing, metrics_beside
 from kubetally.wiring.ledger import open_ledger
 
 
@@ -24,8 +24,14 @@ class NothingKept(NotFound):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         super().__init__(
-            f"{folder} has no kept answers about costs; KUBETALLY_KEEP_ANSWERS names the folder they are written to"
+            f"{folder} {self._why(folder)}; KUBETALLY_KEEP_ANSWERS names the folder that they are written to"
         )
+
+    @staticmethod
+    def _why(folder: Path) -> str:
+        if not folder.exists():
+            return "does not exist"
+        return "has no kept answers about costs" if folder.is_dir() else "is no folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +60,7 @@ def open_replay(settings: Settings, folder: Path) -> Iterator[Replay]:
         opened, damaged = list[KeptFile](), list[DamagedFile]()
         for path in paths:
             try:
-                file = open_kept(path)
-                if file.kind is not KeptKind.COSTS:  # which are read once anyway
-                    file.read()
-                opened.append(file)
+                opened.append(open_kept(path))
             except KubetallyError as error:
                 damaged.append(DamagedFile(path.name, error))
         kept = KeptFiles(opened)
@@ -78,7 +81,7 @@ class _CostsFile:
 
     files: KeptFiles
     kept: KeptFile
-    lacks: set[Beside] = field(default_factory=set)
+    missing: Missing = field(default_factory=Missing)
 
     @property
     def file(self) -> str:
@@ -100,8 +103,16 @@ class _CostsFile:
     def received_at(self) -> datetime:
         return self.kept.received_at
 
+    @property
+    def lacks(self) -> set[Beside]:
+        return self.missing.lacks
+
+    @property
+    def damaged(self) -> list[KubetallyError]:
+        return self.missing.damaged
+
     def source(self) -> KeptSource:
-        return KeptSource(self.files, self.kept, self.lacks)
+        return KeptSource(self.files, self.kept, self.missing)
 
     def metrics(self) -> KeptMetrics | None:
-        return metrics_beside(self.files, self.kept, self.lacks)
+        return metrics_beside(self.files, self.kept, self.missing)

@@ -10,6 +10,7 @@ from kubetally.domain.booking import Booking, book
 from kubetally.domain.booking_comparison import Beside, BookingComparison, Difference, Figure, compare_bookings
 from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.row import Row
 from kubetally.domain.window import HOUR, Window
 from tests.cluster_days import cluster_day
@@ -98,7 +99,11 @@ def test_requests_and_usage_differ_beyond_the_tolerance(figure: Figure) -> None:
 def test_rows_currency_and_hours_covered_differ() -> None:
     half = (Window(STORED.window.start, STORED.window.start + 12 * HOUR),)
     now = replace(
-        STORED, rows=(*STORED.rows, FIRST._replace(costs=FIRST.costs._replace(cpu=0))), currency="EUR", covered=half
+        STORED,
+        rows=(*STORED.rows, FIRST._replace(costs=FIRST.costs._replace(cpu=0))),
+        currency="EUR",
+        covered=half,
+        currency_origin=CurrencyOrigin.SOURCE,
     )
     found = compare_bookings(now, STORED)
     assert found.differences[:3] == (

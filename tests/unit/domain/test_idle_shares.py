@@ -5,6 +5,7 @@ from collections import defaultdict
 from fractions import Fraction
 from operator import attrgetter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -104,6 +105,20 @@ def cpu_shares(rows: list[Row], idle: int) -> list[tuple[str | None, str | None,
 def test_ties_go_to_the_names_that_come_first() -> None:
     rows = [row(None, "x", 1), row("b", "p", 1), row("a", "q", 1), row("a", "p", 1)]
     assert cpu_shares(rows, 5) == [("a", "p", 2, 1), ("a", "q", 1, 1), ("b", "p", 1, 2), (None, "x", 1, 1)]
+
+
+NAMES = ["namespace", "controller", "pod", "container", "node", "controller_kind"]
+
+
+@pytest.mark.parametrize("key", NAMES)
+def test_ties_are_settled_by_each_name_before_those_after_it(key: str) -> None:
+    """The order of Q3; the names after the key would say the opposite."""
+    after = NAMES[NAMES.index(key) + 1 :]
+    first = row("n", "p", 1)._replace(**{key: "a"}, **dict.fromkeys(after, "z"))
+    second = row("n", "p", 1)._replace(**{key: "b"}, **dict.fromkeys(after, "a"))
+    shares = [share.cpu_weighted for _, share in of_workloads([second, first], Costs(cpu=1))]
+    assert shares == [1, 0]
+    assert [getattr(found, key) for found, _ in of_workloads([second, first], Costs(cpu=1))] == ["a", "b"]
 
 
 def test_a_negative_cost_weighs_nothing() -> None:

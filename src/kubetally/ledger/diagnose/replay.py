@@ -1,18 +1,17 @@
 """Kept answers interpreted again, beside what is stored of their days. Nothing is asked and nothing is written."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.booking import Booking
-from kubetally.domain.booking_comparison import Beside, BookingComparison, compare_bookings
-from kubetally.domain.collection import Collection, window_of
+from kubetally.domain.booking_comparison import Beside, BookingComparison, compare_assets, compare_bookings
+from kubetally.domain.collection import CollectedDay, Collection, window_of
 from kubetally.domain.errors import KubetallyError, SourceError, StoreError
 from kubetally.domain.window import DAY, Window
 from kubetally.ledger.collect.reader import Reader, Unread
@@ -21,6 +20,7 @@ from kubetally.ledger.costs.requests import Question
 from kubetally.ledger.ports.coverage import Coverage
 from kubetally.ledger.ports.lake import Lake
 from kubetally.ledger.ports.sources import CostSource, InfrastructureSource
+from kubetally.tasks import run
 
 
 class Outcome(StrEnum):
@@ -35,11 +35,11 @@ class Outcome(StrEnum):
     NOT_STORED = "not_stored"
     """Nothing is stored of just its window."""
     COLLECTED_LATER = "collected_later"
-    """The stored day was collected after this answer."""
+    """What is stored was made of another answer, collected later or kept nowhere."""
     NO_DATA = "no_data"
     """The source had nothing of its window, and nothing is stored of it."""
     OTHER_ANSWER = "other_answer"
-    """Another file has the answer that was stored, or a newer one; this one was not interpreted."""
+    """Another answer about its window, or about more of the day, counts; this one was not interpreted."""
 
 
 FAILED = frozenset({Outcome.DIFFERENT, Outcome.DAMAGED, Outcome.UNREADABLE})
@@ -69,6 +69,11 @@ class KeptAnswer(Protocol):
         """What was asked for, and is not kept."""
         ...
 
+    @property
+    def damaged(self) -> list[KubetallyError]:
+        """What was asked for, and could not be read or interpreted."""
+        ...
+
     def source(self) -> CostSource:
         """The cost source as it answered then."""
         ...
@@ -79,6 +84,7 @@ class KeptAnswer(Protocol):
 
 
 _NOT_COMPARED = BookingComparison()
+_COLLECTING_TAKES = timedelta(minutes=10)  # nearly always; an answer that came later is not the one that was stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,38 +112,57 @@ def replay_answers(answers: Iterable[KeptAnswer], coverage: Coverage, lake: Call
         by_window[answer.account or "", answer.url if answer.account is None else "", answer.window].append(answer)
     for (account, _, window), alike in sorted(by_window.items(), key=lambda item: item[0]):
         alike.sort(key=lambda answer: (answer.received_at, answer.file))
-        stored = _stored(coverage, account, window) if account else None
-        yield from _replayed(alike, stored, lake)
+        stored = _stored_days(coverage, account, window) if account else []
+        of_window = next((day for day in stored if day.head.window == window), None)
+        if of_window is None and any(day.head.window.contains(window) for day in stored):
+            yield from (Replayed(answer, Outcome.OTHER_ANSWER) for answer in alike)
+        else:
+            yield from _replayed(alike, of_window, lake)
 
 
 def _replayed(answers: Sequence[KeptAnswer], stored: Collection | None, lake: Callable[[], Lake]) -> Iterator[Replayed]:
     """Of the answers about one window, the one that was stored is compared; else the last one is interpreted."""
-    after = [one for one in answers if stored is not None and one.received_at >= stored.collected_at]
-    chosen = after[0] if after else answers[-1]
+    of_stored = [answer for answer in answers if stored is not None and _is_of(stored, answer)]
+    chosen = of_stored[0] if of_stored else answers[-1]
     for answer in answers:
         if answer is not chosen:
             yield Replayed(answer, Outcome.OTHER_ANSWER)
         else:
-            yield _compared(answer, stored, lake, is_of_stored=bool(after))
+            yield _compared(answer, stored if of_stored else None, lake, is_held=stored is not None)
 
 
-def _compared(
-    answer: KeptAnswer, stored: Collection | None, lake: Callable[[], Lake], *, is_of_stored: bool
-) -> Replayed:
+def _compared(answer: KeptAnswer, stored: Collection | None, lake: Callable[[], Lake], *, is_held: bool) -> Replayed:
+    """stored: made of this answer. is_held: whether anything is stored of its window."""
+    day = None
     try:
-        booking = asyncio.run(_book(answer) if stored is None else _book_day(answer, stored.day))
+        if stored is None:
+            booking = run(_book(answer))
+        else:
+            day = run(_book_day(answer, stored.day))
+            booking = day.collection.with_rows(day.rows)
+        for damage in answer.damaged:
+            raise damage
     except KubetallyError as error:
         return Replayed(answer, Outcome.UNREADABLE, why=error)
-    if stored is None:
-        return Replayed(answer, Outcome.NOT_STORED if booking.covered else Outcome.NO_DATA, booking)
-    if not is_of_stored:
-        return Replayed(answer, Outcome.COLLECTED_LATER, booking)
+    if stored is None or day is None:
+        known = Outcome.NOT_STORED if booking.covered else Outcome.NO_DATA
+        return Replayed(answer, Outcome.COLLECTED_LATER if is_held else known, booking)
     try:
-        rows = lake().rows([stored])[stored.id]
+        rows = lake().rows([stored], with_details=True)[stored.id]
+        assets = lake().assets([stored])[stored.id]
     except StoreError as error:
         return Replayed(answer, Outcome.DAMAGED, booking, why=error)
     comparison = compare_bookings(booking, stored.with_rows(rows), lacks=frozenset(answer.lacks))
-    return Replayed(answer, Outcome.DIFFERENT if comparison.differences else Outcome.SAME, booking, comparison)
+    differences = (*comparison.differences, *compare_assets(day.assets, assets))
+    comparison = replace(comparison, differences=differences)
+    return Replayed(answer, Outcome.DIFFERENT if differences else Outcome.SAME, booking, comparison)
+
+
+def _is_of(stored: Collection, answer: KeptAnswer) -> bool:
+    """Whether a day was made of an answer; an earlier version did not note of which."""
+    if stored.head.answered_at is not None:
+        return stored.head.answered_at == answer.received_at
+    return timedelta() <= answer.received_at - stored.collected_at <= _COLLECTING_TAKES
 
 
 async def _book(answer: KeptAnswer) -> Booking:
@@ -149,8 +174,8 @@ async def _book(answer: KeptAnswer) -> Booking:
     return booking
 
 
-async def _book_day(answer: KeptAnswer, day: date) -> Booking:
-    """The booking of a day, as the collector made it. Raises KubetallyError."""
+async def _book_day(answer: KeptAnswer, day: date) -> CollectedDay:
+    """The day as the collector made it. Raises KubetallyError."""
     is_whole = answer.window == window_of(day)
     reader = Reader(
         lambda _: nullcontext(answer.source()),
@@ -161,7 +186,7 @@ async def _book_day(answer: KeptAnswer, day: date) -> Booking:
     [read] = [read async for read in reader.days(account, [day])]
     if isinstance(read, Unread):
         raise SourceError(read.why, code=read.code)
-    return read.collection.with_rows(read.rows)
+    return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +199,7 @@ class _StoppedClock:
         return self.at
 
 
-def _stored(coverage: Coverage, account: str, window: Window) -> Collection | None:
-    """What is stored of just this window."""
+def _stored_days(coverage: Coverage, account: str, window: Window) -> list[Collection]:
+    """What is stored of the day that the window is in; nothing if it is in several."""
     day = window.start.date()
-    if not window_of(day).contains(window):
-        return None
-    return next((one for one in coverage.held(account, day, day + DAY) if one.head.window == window), None)
+    return list(coverage.held(account, day, day + DAY)) if window_of(day).contains(window) else []

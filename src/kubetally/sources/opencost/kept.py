@@ -17,7 +17,6 @@ from kubetally.sources.opencost.interpret import (
     SourceQuestion,
     interpret,
     interpret_hours,
-    stated_currency,
 )
 
 _COSTS_PATH, _ASSETS_PATH = "/allocation", "/assets"
@@ -33,7 +32,7 @@ class _QuestionFacts(msgspec.Struct):
 class _CostsFacts(_QuestionFacts):
     """Of a source's configuration only its currency: a Kubecost's has keys of clouds in it."""
 
-    stated_currency: str | None = None
+    currency_code: Any = None
     configs_error: str | None = None
     clock_difference_seconds: float | None = None
     assets_error: str | None = None
@@ -46,7 +45,7 @@ def keep_costs(folder: AnswerFolder, answers: SourceAnswers, question: SourceQue
     if isinstance(assets, Answer):
         kept.append(KeptAnswer(assets, _ASSETS_PATH))
     facts = _question_facts(question) | {
-        "stated_currency": None if configs is None or isinstance(configs, SourceError) else stated_currency(configs),
+        "currency_code": None if configs is None or isinstance(configs, SourceError) else configs.get("currencyCode"),
         "configs_error": str(configs) if isinstance(configs, SourceError) else None,
         "clock_difference_seconds": None if difference is None else difference.total_seconds(),
         "assets_error": str(assets) if isinstance(assets, SourceError) else None,
@@ -77,8 +76,8 @@ def read_costs(file: KeptFile) -> tuple[SourceAnswers, SourceQuestion]:
     configs: dict[str, Any] | SourceError = {}
     if facts.configs_error is not None:
         configs = not_answered(facts.configs_error)
-    elif facts.stated_currency is not None:
-        configs = {"currencyCode": facts.stated_currency}
+    elif facts.currency_code is not None:
+        configs = {"currencyCode": facts.currency_code}
     seconds = facts.clock_difference_seconds
     try:
         difference = None if seconds is None else timedelta(seconds=seconds)

@@ -24,7 +24,8 @@ MOST_POINTS = 11_000  # of one series in one answer; Prometheus refuses more
 _LONGEST_IN_A_URL = 1_500  # characters that every proxy takes
 _LONGEST_IN_ANY_URL = 8_000  # and what most take, where a question can't be posted
 _TOO_MUCH = frozenset({"execution", "timeout"})  # samples or time that a query may take
-_FEWEST_POINTS = 6  # what is too much for these is too much for one
+FEWEST_POINTS = 6
+"""Of a range that was refused as too much, this many are not halved: what is too much for these is too much for one."""
 _NOT_POSTED = frozenset({403, 405})
 # Parameters that only some servers know. Others ignore them; strict ones, such as Google's, answer 400.
 _OPTIONAL = ("dedup", "partial_response", "max_source_resolution", "nocache", "max_lookback")
@@ -137,7 +138,7 @@ class PrometheusClient:
         is_left_open: whether a range leaves out a sample at its very start; None if that has to be found out.
         """
         self._transport, self._options = transport, options or QueryOptions()
-        self._parallel, self._longest, self._calculate = asyncio.Semaphore(parallel), longest, calculate
+        self._parallel, self._longest, self.calculate = asyncio.Semaphore(parallel), longest, calculate
         self._left_open = _Once(answer=is_left_open)
         self._takes_options = _Once()
         self._takes_no_post = False
@@ -160,7 +161,7 @@ class PrometheusClient:
     async def instant(self, query: str, at: datetime) -> Found:
         """What `query` is at an instant: one point a series. Raises SourceError."""
         pairs = (("query", query), ("time", _unix(at)), *self._options.pairs())
-        return await self._calculate(0, _found, [await self._asked("/api/v1/query", pairs, "vector")])
+        return await self.calculate(0, _found, [await self._asked("/api/v1/query", pairs, "vector")])
 
     async def range(
         self,
@@ -187,7 +188,7 @@ class PrometheusClient:
         async with task_group() as group:
             tasks = [group.create_task(self._in_parts(query, start, step, cut, more)) for cut in cuts]
         answers = [answer for task in tasks for answer in task.result()]
-        return await self._calculate(0, _found, answers)
+        return await self.calculate(0, _found, answers)
 
     async def is_left_open(self, near: datetime) -> bool:
         """Whether a range leaves out a sample at its very start; asked once, of an instant that may be asked for.
@@ -224,7 +225,7 @@ class PrometheusClient:
         try:
             return [await self._range(query, start + first * step, start + last * step, step, more)]
         except QueryRefused as error:
-            if error.error_type not in _TOO_MUCH or last - first < _FEWEST_POINTS:
+            if error.error_type not in _TOO_MUCH or last - first < FEWEST_POINTS:
                 raise
         middle = (first + last) // 2
         halves = (first, middle), (middle + 1, last)
@@ -251,7 +252,7 @@ class PrometheusClient:
                 raise refused(error) from error
         note_answer(answer, path, pairs)
         try:
-            return await self._calculate(len(answer.body), decode_query, answer, result_type)
+            return await self.calculate(len(answer.body), decode_query, answer, result_type)
         except SourceError as error:  # the transport took it for a good answer
             logs.warning("source_answer_unusable", account=self.account, source=self.url, path=path, error=error.code)
             raise

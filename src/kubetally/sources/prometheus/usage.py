@@ -6,7 +6,7 @@ the hour, so that the cost follows how many of them there are.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from kubetally.domain.infrastructure import ContainerKey, UsedHour, clock_hours
@@ -78,14 +78,21 @@ async def read_usage(client: PrometheusClient, selector: Selector, window: Windo
             for batch in batches
         ]
     answers = [task.result() for task in tasks]
+    usage = await client.calculate(0, _usage_of, answers, keys, clock_hours(window))
+    return MeasuredUsage(usage, (lives, *answers))
+
+
+def _usage_of(
+    answers: Sequence[Found], keys: Set[ContainerKey], spans: Sequence[Window]
+) -> dict[ContainerKey, tuple[UsedHour, ...]]:
+    """The hours of each container, in order."""
     hours: dict[ContainerKey, _Hours] = defaultdict(_Hours)
     for answer in answers:
         for series in answer.series:
             if (key := _key(series.labels)) in keys:
                 figures: dict[int, float] = getattr(hours[key], series.labels["is"])
                 figures.update((round(at), value) for at, value in series.points)
-    spans = clock_hours(window)
-    return MeasuredUsage({key: tuple(of_key.used(spans)) for key, of_key in hours.items()}, (lives, *answers))
+    return {key: tuple(of_key.used(spans)) for key, of_key in hours.items()}
 
 
 def _lives_query(selector: Selector) -> str:
