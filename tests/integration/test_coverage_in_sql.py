@@ -19,7 +19,7 @@ from kubetally.domain.window import Window
 from kubetally.ledger.ports.coverage import Progress
 from kubetally.store.meta.booking_json import CollectionNotUnderstood
 from kubetally.store.meta.coverage import SqlCoverage
-from kubetally.store.meta.faults import SchemaMismatch, StoreUnavailable
+from tests.errors import raises_code
 from tests.integration.collected_days import DAY, NOW, Opener, SetClock, collection, opener_of
 from tests.integration.databases import Database
 
@@ -371,8 +371,9 @@ def test_of_many_who_confirm_a_day_at_once_the_latest_version_holds(opens: Opene
                 try:
                     coverages[worker].confirm([names[number]], number)
                     break
-                except StoreUnavailable:  # two that lock each other out: one of them is asked to try again
-                    continue
+                except StoreError as error:  # two lock each other out, and one of them has to retry
+                    if not error.retryable:
+                        raise
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(confirm, range(4)))
@@ -419,7 +420,7 @@ def test_what_a_newer_version_wrote_is_told_and_hinders_no_calendar(coverage: Sq
 
 def test_tables_that_are_not_there_are_told(coverage: SqlCoverage, database: Database) -> None:
     database.execute("DROP TABLE coverage")
-    with pytest.raises(SchemaMismatch, match="kubetally restore"):
+    with raises_code("schema_mismatch", match="kubetally restore"):
         coverage.days(DAY, END)
 
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import httpx
 import psycopg
-import pytest
 from sqlalchemy import text
 
 from kubetally.samples.replay import ReplayServer
 from kubetally.store.meta.engine import open_engine
-from kubetally.store.meta.faults import StoreUnavailable, translated
+from kubetally.store.meta.faults import translated
+from tests.errors import raises_code
 from tests.integration.databases import Database, served_database, server_of
 from tests.integration.test_accounts_command import GIVEN, Home, home
 from tests.integration.test_serve_command import DAY_S, PATH, SECRET, E, Program, S, eventually, serve, start
@@ -68,12 +68,12 @@ def test_a_silent_server_ends_the_connection_within_its_limit(served_database: D
     """Whether a statement is under way or the server is frozen before: no thread hangs for longer."""
     engine = open_engine(served_database.url, answer_seconds=1)
     sleep = "SELECT pg_sleep(20)" if served_database.kind == "postgresql" else "SELECT SLEEP(20)"
-    with pytest.raises(StoreUnavailable), translated("the database"), engine.connect() as connection:
+    with raises_code("store_unavailable"), translated("the database"), engine.connect() as connection:
         connection.execute(text(sleep))
     assert served_database.server is not None
     with translated("the database"), engine.connect() as connection:
         connection.execute(text("SELECT 1"))
-    with served_database.server.frozen(), pytest.raises(StoreUnavailable), translated("the database"):
+    with served_database.server.frozen(), raises_code("store_unavailable"), translated("the database"):
         engine.connect()
     with translated("the database"), engine.connect() as connection:
         assert connection.execute(text("SELECT 1")).scalar() == 1

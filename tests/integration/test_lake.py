@@ -18,11 +18,12 @@ from kubetally.domain.account import ListedAccount
 from kubetally.domain.collection import CollectedDay, Collection
 from kubetally.ledger.ports.damage import CollectionGone, DayDamaged
 from kubetally.store.lake.delta import DeltaLake
-from kubetally.store.lake.faults import LakeForeign, LakeNewer, LakeRefused, LakeUnavailable
+from kubetally.store.lake.faults import LakeNewer
 from kubetally.store.lake.place import Place as LakePlace
 from kubetally.store.lake.schema import SCHEMA_VERSION, SCHEMAS, TableName
 from kubetally.store.lake.tables import DayTable
 from tests.cluster_days import DAY, cluster_day
+from tests.errors import raises_code
 from tests.integration import object_stores
 
 NEXT_DAY = DAY + timedelta(days=1)
@@ -470,7 +471,7 @@ def test_a_table_of_somebody_else_is_refused(
         storage_options=place.options or None,
         raise_if_key_not_exists=False,
     )
-    with pytest.raises(LakeForeign, match=why):
+    with raises_code("lake_foreign", match=why):
         place.lake().put([cluster_day("a")])
     assert place.table("allocations").version() == 0
 
@@ -482,18 +483,18 @@ def test_a_folder_that_we_make_is_ours_alone(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_a_table_itself_is_refused(tmp_path: Path) -> None:
     write_deltalake(str(tmp_path / "lake"), pa.table({"x": [1]}))
-    with pytest.raises(LakeForeign, match="itself"):
+    with raises_code("lake_foreign", match="itself"):
         put(DeltaLake(str(tmp_path / "lake")), cluster_day("a"))
 
 
 def test_a_place_that_is_no_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", "utf-8")
-    with pytest.raises(LakeRefused, match="folder exists"):
+    with raises_code("lake_refused", match="folder exists"):
         put(DeltaLake(str(tmp_path / "file" / "lake")), cluster_day("a"))
 
 
 def test_a_bucket_that_is_not_there_is_told(object_store: object_stores.ObjectStore) -> None:
-    with pytest.raises(LakeRefused, match="bucket"):
+    with raises_code("lake_refused", match="bucket"):
         put(DeltaLake("s3://no-such-bucket/lake", storage_options=object_store.options), cluster_day("a"))
 
 
@@ -507,7 +508,7 @@ def test_an_object_store_that_does_not_answer_is_told_and_may_be_asked_again() -
         "max_retries": "1",
         "retry_timeout": "1s",
     }
-    with pytest.raises(LakeUnavailable, match="endpoint") as caught:
+    with raises_code("lake_unavailable", match="endpoint") as caught:
         put(DeltaLake("s3://bucket/lake", storage_options=options), cluster_day("a"))
     assert caught.value.retryable
     assert "a-secret-of-the-test" not in str(caught.value)

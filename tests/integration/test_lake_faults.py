@@ -21,13 +21,13 @@ from deltalake import DeltaTable
 from kubetally.domain.errors import StoreError
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.encode import allocation_table
-from kubetally.store.lake.faults import LakeBusy, LakeFull, LakeUnavailable
 from kubetally.store.lake.open_table import ATTEMPTS
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import TableName
 from kubetally.store.lake.storage import Storage
 from kubetally.store.lake.tables import DayTable
 from tests.cluster_days import DAY, cluster_day
+from tests.errors import raises_code
 from tests.integration.object_stores import ObjectStore
 from tests.integration.small_disk import fill
 
@@ -223,7 +223,7 @@ def test_who_finds_others_in_the_way_each_time_gives_up_and_says_so(url: str) ->
     waits: list[float] = []
     DeltaLake(url).put([cluster_day("a", pods=40)])
     table = DayTable(Intruded.parse(url), TableName.ALLOCATIONS, timedelta(days=400), sleep=waits.append)
-    with pytest.raises(LakeBusy, match="try again") as caught:
+    with raises_code("lake_busy", match="retry") as caught:
         table.put(DAY, {"b": allocation_table(cluster_day("b"))}, {})
     assert caught.value.retryable
     assert len(waits) == ATTEMPTS - 1
@@ -293,7 +293,7 @@ def test_a_commit_that_the_store_makes_after_it_was_given_up_finds_its_file(obje
     later: list[Callable[[], object]] = []
     with Proxy(object_store.options["aws_endpoint_url"], f"allocations/_delta_log/{2:020}.json") as proxy:
         proxy.meet = later.append
-        with pytest.raises(LakeUnavailable):
+        with raises_code("lake_unavailable"):
             through(proxy, url, object_store).put([cluster_day("b", pods=40)])
         assert direct.newest_version() == 1
         [make] = later
@@ -353,7 +353,7 @@ def test_a_full_disk_changes_nothing_and_with_space_again_it_goes_on(small_disk:
     for _ in range(2):
         assert held_generation(url, ACCOUNTS) == generation - 1
         assert_reads(url, ACCOUNTS, generation - 1)
-        with pytest.raises(LakeFull):
+        with raises_code("lake_full"):
             lake.put([cluster_day(account, 99, pods=400) for account in ACCOUNTS])
     pad.unlink()
     lake.put([cluster_day(account, 100, pods=40) for account in ACCOUNTS])
@@ -365,14 +365,16 @@ def until_full(lake: DeltaLake) -> int:
     for generation in range(1, 10):
         try:
             lake.put([cluster_day(account, generation, pods=40) for account in ACCOUNTS])
-        except LakeFull:
+        except StoreError as error:
+            if error.code != "lake_full":
+                raise
             return generation
     pytest.fail("the disk never was full")
 
 
 def test_a_new_lake_on_a_full_disk_is_told(small_disk: Path) -> None:
     fill(small_disk / "pad", leaving=0)
-    with pytest.raises(LakeFull):
+    with raises_code("lake_full"):
         DeltaLake(str(small_disk / "lake")).put([cluster_day("a")])
     (small_disk / "pad").unlink()
     DeltaLake(str(small_disk / "lake")).put([cluster_day("a", pods=40)])

@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kubetally.store.meta.faults import StoreUnavailable
 from kubetally.store.meta.instants import to_microseconds
 from kubetally.store.meta.leases import SqlLeases
 from kubetally.store.meta.process import Process
+from tests.errors import raises_code
 from tests.integration.collected_days import NOW, Opener, SetClock, opener_of
 from tests.integration.databases import Database
 
@@ -261,7 +261,7 @@ def test_a_lease_is_not_held_by_the_word_of_a_server_that_is_away(served_databas
         served_database.server.stop()
         try:
             for act in (lease.renew, lease.release, lambda: leases.acquire(COMMITTER)):
-                with pytest.raises(StoreUnavailable):
+                with raises_code("store_unavailable"):
                     act()
         finally:
             served_database.server.start()

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import pytest
 
 from kubetally.store.meta import optscale
-from kubetally.store.meta.faults import InvalidDatabaseUrl, SchemaMismatch, StoreUnavailable, ValueDoesNotFit
+from kubetally.store.meta.faults import InvalidDatabaseUrl
 from kubetally.store.meta.optscale import Changed
 from kubetally.store.meta.schema import upgrade
+from tests.errors import raises_code
 from tests.integration.databases import Database
 
 URL = "http://kubecost-prod-01.example.com:9090"
@@ -140,10 +141,10 @@ def test_the_column_is_the_one_of_the_design_note(made: OptScale) -> None:
 
 def test_a_database_without_the_table_is_refused_and_left_as_it_is(database: Database) -> None:
     for act in (lambda: optscale.up(database.url, {"id": URL}), lambda: optscale.down(database.url)):
-        with pytest.raises(SchemaMismatch, match="has no table cloudaccount: give the URL of OptScale's"):
+        with raises_code("schema_mismatch", match="has no table cloudaccount. Give the URL of OptScale's"):
             act()
     database.execute("CREATE TABLE cloudaccount (number INT)")
-    with pytest.raises(SchemaMismatch, match="cloudaccount without id, organization_id, type"):
+    with raises_code("schema_mismatch", match="cloudaccount without id, organization_id, type"):
         optscale.up(database.url, {"id": URL})
     assert [one["name"] for one in database.columns("cloudaccount")] == ["number"]
 
@@ -151,7 +152,7 @@ def test_a_database_without_the_table_is_refused_and_left_as_it_is(database: Dat
 def test_kubetally_s_own_database_is_not_taken_for_optscale_s(database: Database) -> None:
     upgrade(database.url)
     for act in (lambda: optscale.up(database.url, {}), lambda: optscale.down(database.url)):
-        with pytest.raises(SchemaMismatch, match="is Kubetally's own"):
+        with raises_code("schema_mismatch", match="is Kubetally's own"):
             act()
     assert "kubecost_url" in {one["name"] for one in database.columns("cloudaccount")}
 
@@ -171,14 +172,14 @@ def test_kubetally_s_own_database_is_not_taken_for_optscale_s(database: Database
 )
 def test_what_is_no_url_of_a_source_changes_nothing(tmp_path_factory: pytest.TempPathFactory, url: str) -> None:
     file = tmp_path_factory.mktemp("optscale") / "not-made.db"
-    with pytest.raises(ValueDoesNotFit, match="kubecost_url") as caught:
+    with raises_code("value_does_not_fit", match="kubecost_url") as caught:
         optscale.up(f"sqlite:///{file}", {"id": URL, "other": url})
     assert "pass" not in str(caught.value).replace("password", "")
     assert not file.exists()
 
 
 def test_a_server_that_is_not_there_is_unavailable() -> None:
-    with pytest.raises(StoreUnavailable, match=r"mariadb\+pymysql://root:\*\*\*@127.0.0.1:1/my-db"):
+    with raises_code("store_unavailable", match=r"mariadb\+pymysql://root:\*\*\*@127.0.0.1:1/my-db"):
         optscale.up("mariadb://root:s3cr3t@127.0.0.1:1/my-db", {"id": URL})
     with pytest.raises(InvalidDatabaseUrl, match="has no database"):
         optscale.down("mariadb://root:s3cr3t@127.0.0.1:1")

@@ -33,7 +33,7 @@ from kubetally.domain.window import LATEST_UNIX
 from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.costs.stored_days import History
 from kubetally.samples.replay import ReplayServer
-from kubetally.store.meta.faults import StoreUnavailable
+from kubetally.store.meta.faults import unavailable
 from kubetally.web import wire
 from kubetally.web.app import create_app
 from tests.faults import FaultServer
@@ -649,7 +649,7 @@ def test_figures_tell_how_far_collecting_has_come_and_go_on_without_it(replay: R
     for line in ("kubetally_clusters 2.0", "kubetally_clusters_behind 2.0", "kubetally_days_failing 1.0"):
         assert f"\n{line}\n" in figures
     assert account_id(1) not in figures
-    accounts.failure = StoreUnavailable("sqlite:///here", "it is gone")
+    accounts.failure = unavailable("sqlite:///here", "it is gone")
     with serving(cost_service(accounts, history=History(coverage, LakeInMemory))) as url:
         answer = httpx.get(f"{url}/metrics")
     assert answer.status_code == 200
@@ -658,7 +658,7 @@ def test_figures_tell_how_far_collecting_has_come_and_go_on_without_it(replay: R
 
 
 def test_without_its_accounts_the_service_is_not_ready_and_says_503(draco: World) -> None:
-    draco.accounts.failure = StoreUnavailable("sqlite:///here", "it is gone")
+    draco.accounts.failure = unavailable("sqlite:///here", "it is gone")
     answer = draco.client.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
     assert answer.json()["problems"] == ["database_unreadable"]

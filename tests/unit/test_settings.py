@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from kubetally.domain.errors import RequestError
-from kubetally.settings import InvalidSetting, Settings, unknown_variables, variable
+from kubetally.settings import Settings, unknown_variables, variable
 from kubetally.wiring.access import access_of
+from tests.errors import raises_code
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 URL = "http://localhost:9003"
@@ -74,9 +75,9 @@ def test_every_setting_is_read_from_its_variable() -> None:
     ],
 )
 def test_a_value_that_can_not_be_one_is_refused_by_name(name: str, text: str, expected: str) -> None:
-    with pytest.raises(InvalidSetting) as refused:
+    with raises_code("invalid_setting") as refused:
         Settings.read({name: text})
-    assert str(refused.value) == f"{name} should be {expected}: correct or unset it"
+    assert str(refused.value) == f"{name} should be {expected}; correct or unset it"
 
 
 @pytest.mark.parametrize(("text", "value"), [("TRUE", True), ("1", True), ("on", True), ("No", False), ("0", False)])

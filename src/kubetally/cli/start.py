@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def start(default_level: str | None = None, *, is_service: bool = False, quiet: bool = False) -> "Settings":
-    """The settings of the environment, with the logs set up as they say. Raises InvalidSetting and as `read_settings`.
+    """The settings of the environment, with the logs set up as they say. Raises as `read_settings`.
 
     `default_level` of logs is that of a command which runs for long, where the environment states none. A command that
     is no service leaves out of its logs what its answer tells, unless the environment states a level. `quiet`: errors

@@ -6,20 +6,22 @@ All else is a family with a code: `raise RequestError(message, code="no_cluster"
 What is wrong with the data is not an error but an `Issue` beside the result (`domain.issues`).
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 
 class KubetallyError(Exception):
     """What stops the work. Its message says what happened, where, and what to do."""
 
     code: str = "error"
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
 
-    def __init__(self, *args: object, code: str | None = None) -> None:
-        """code: stable, for programs; that of the class if not given."""
+    def __init__(self, *args: object, code: str | None = None, retryable: bool | None = None) -> None:
+        """code: stable, for programs. retryable: whether the same call may succeed later. Else those of the class."""
         super().__init__(*args)
         if code is not None:
             self.code = code
+        if retryable is not None:
+            self.retryable = retryable
 
     def __reduce__(self) -> tuple[Any, ...]:
         """It is copied to another process with its facts: a class makes its message of them, not of its `args`."""

@@ -1,4 +1,4 @@
-"""Whether a file or folder is there, and an error of ours where we may not look."""
+"""Whether a file or folder exists, with an error where the permissions do not tell."""
 
 import errno
 import os
@@ -7,21 +7,8 @@ from pathlib import Path
 from kubetally.domain.errors import StoreError
 
 
-class PlaceRefused(StoreError):
-    """A folder that we may not look into, so that nobody knows what is there."""
-
-    code = "place_refused"
-
-    def __init__(self, folder: str, why: str) -> None:
-        self.folder, self.why = folder, why
-        super().__init__(
-            f"the folder {folder} can't be looked into ({why}): run this as the user that owns it, give us the right "
-            "to it, or name another with KUBETALLY_HOME or KUBETALLY_LAKE_URL"
-        )
-
-
 def is_there(path: Path) -> bool:
-    """Whether it exists. Raises PlaceRefused, where we may not know."""
+    """Whether it exists. Raises StoreError, where its folder can't be read."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -34,7 +21,7 @@ def is_there(path: Path) -> bool:
 
 
 def is_in_use(path: Path) -> bool:
-    """Whether anything but an empty folder is there. Raises PlaceRefused, where we may not know."""
+    """Whether anything but an empty folder is there. Raises StoreError, where its folder can't be read."""
     try:
         return is_there(path) and (not path.is_dir() or any(path.iterdir()))
     except OSError as error:
@@ -47,5 +34,9 @@ def nearest_there(path: Path) -> Path:
     return next((place for place in places if os.path.exists(place)), places[-1])  # noqa: PTH110 - False where barred
 
 
-def _refused(path: Path, error: OSError) -> PlaceRefused:
-    return PlaceRefused(str(nearest_there(path)), error.strerror or str(error))
+def _refused(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"the folder {nearest_there(path)} can't be read ({error.strerror or error}). Run this as its owner, change "
+        "its permissions, or set another folder with KUBETALLY_HOME or KUBETALLY_LAKE_URL",
+        code="place_refused",
+    )

@@ -12,15 +12,15 @@ T = TypeVar("T")
 
 
 class TemporaryFolderUnusable(StoreError):
-    """Nothing, or not as much as is needed, can be written to the temporary folder."""
+    """The temporary folder can't be written, or has too little space."""
 
     code = "temporary_folder_unusable"
 
     def __init__(self, folder: str, why: str) -> None:
         self.folder, self.why = folder, why
         super().__init__(
-            f"the temporary folder {folder} can't be written ({why}): free space there, raise the limit on file sizes, "
-            "or name another folder with TMPDIR"
+            f"the temporary folder {folder} can't be written ({why}). Free space there, raise the limit on file sizes, "
+            "or set another folder with TMPDIR"
         )
 
 
@@ -51,7 +51,7 @@ def temporary_file(write: Callable[[BinaryIO], T], max_in_memory: int = 0) -> tu
 
 @contextmanager
 def writing_temporarily() -> Iterator[None]:
-    """What fails in writing to the temporary folder, as ours. Raises: TemporaryFolderUnusable."""
+    """Raise TemporaryFolderUnusable for errors of writing to the temporary folder."""
     try:
         yield
     except OSError as error:

@@ -54,7 +54,7 @@ def test_a_url_gets_our_driver_and_is_shown_without_password(given: str, seen: s
     ],
 )
 def test_what_is_no_url_of_a_database_is_refused_with_what_one_looks_like(url: str) -> None:
-    with pytest.raises(InvalidDatabaseUrl, match=r"write sqlite:////folder/file\.db") as caught:
+    with pytest.raises(InvalidDatabaseUrl, match=r"Use sqlite:////folder/file\.db") as caught:
         open_engine(url)
     assert "s3cr3t" not in str(caught.value)
 

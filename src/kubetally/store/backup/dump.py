@@ -51,7 +51,7 @@ def dump(database_url: str, stream: BinaryIO) -> dict[str, int]:
     """Write all that the database holds at one instant; others may go on writing. How many rows of each table.
 
     What is in `stream` is a dump only once this has returned.
-    Raises: InvalidDatabaseUrl, SchemaMismatch, StoreError, and OSError of the stream.
+    Raises: InvalidDatabaseUrl, StoreError, and OSError of the stream.
     """
     counts: Counter[str] = Counter()
     digest = hashlib.sha256()
@@ -81,7 +81,7 @@ def load(database_url: str, stream: BinaryIO) -> dict[str, int]:
     Empty is one without tables, or with those of Kubetally as they are set up. Of a dump that is refused nothing
     stays, but for empty tables on MariaDB, into which it can be restored again.
     Raises: DumpUnusable, DumpIsNewer, RequestError with the code `database_not_empty`, InvalidDatabaseUrl,
-    SchemaMismatch, StoreError, and OSError of the stream.
+    StoreError, and OSError of the stream.
     """
     digest = hashlib.sha256()
     lines = iter(stream)

@@ -25,7 +25,7 @@ from kubetally.store.backup.dump import DumpIsNewer, check_revision, summarize
 from kubetally.store.lake.archive import Member, archived_lake
 from kubetally.store.lake.checking import sound_crc
 from kubetally.store.lake.delta import DeltaLake
-from kubetally.store.lake.faults import LakeNewer, LakeProtocolNewer
+from kubetally.store.lake.faults import LakeNewer
 from kubetally.store.temporary import TemporaryFolderUnusable, temporary_file, temporary_folder, writing_temporarily
 
 DUMP, LAKE, END = "metadata.jsonl", "lake/", "complete"
@@ -121,7 +121,7 @@ def newer_version(file: Path) -> str | None:
             check_revision(dump)
             with archived_lake(file, _lake_members(tar, file)) as lake:
                 lake.make()
-        except (DumpIsNewer, LakeNewer, LakeProtocolNewer) as error:
+        except (DumpIsNewer, LakeNewer) as error:
             return str(error)
         except TemporaryFolderUnusable:  # says nothing about the backup, which may be a newer one
             raise

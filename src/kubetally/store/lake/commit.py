@@ -14,11 +14,7 @@ from deltalake import CommitProperties
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
-from kubetally.store.lake.faults import (
-    LakeDamaged,
-    LakeUnavailable,
-    meaning,
-)
+from kubetally.store.lake.faults import LakeDamaged, meaning
 from kubetally.store.lake.log_folder import ACTIONS_KEY, COMMIT_ALONE
 from kubetally.store.lake.open_table import OpenTable, Snapshot, entry_path
 from kubetally.store.lake.schema import DAY, SCHEMAS
@@ -71,7 +67,7 @@ def commit_day(
                 table.sync_log(base.version + 1)
                 return ours
             has_moved = newest.version != base.version
-            if has_moved or not isinstance(meaning(error, table.url), LakeUnavailable):
+            if has_moved or not meaning(error, table.url).retryable:
                 discard(table, added)
             if has_moved and isinstance(error, CommitFailedError):
                 raise TableMoved from error

@@ -69,7 +69,7 @@ class DeltaLake:
         storage_options: of the object store: endpoint, region, credentials; as object_store and Delta name them.
         keep:            how long what was replaced stays readable; of running days, `keep_running`.
         place:           what a URL and its options mean; a test may name another disk.
-        Raises:          InvalidLakeUrl.
+        Raises:          RequestError.
         """
         self._place = place(url, storage_options)
         self._pairs = TablePairs(

@@ -1,4 +1,4 @@
-"""What can go wrong with a lake, and the one place that tells it from the errors of the libraries and the disk."""
+"""Errors of a lake, and the one place that makes them of errors of the libraries and the disk."""
 
 import errno
 import re
@@ -51,105 +51,7 @@ _PROTOCOL_NEWER = re.compile(
 _BACKTRACE = re.compile(r" \d+: (?:<unknown>|start_thread\b|\S+ (?:at \S+:\d|\d+: <?\w))")
 _LONGEST = 300
 UNREADABLE = (pa.ArrowException, ValueError, LookupError, TypeError, ArithmeticError)
-"""What libraries and conversions raise of bytes that nobody wrote: bad text, unknown keys, numbers out of range."""
-
-
-class InvalidLakeUrl(RequestError):
-    """The URL of the lake can't be used; `url` has no credentials."""
-
-    code = "invalid_lake_url"
-
-    def __init__(self, url: str, why: str) -> None:
-        self.url, self.why = url, why
-        super().__init__(
-            f"the lake's URL {url!r} {why}: write a folder, s3://bucket/path, gs://bucket/path or az://container/path, "
-            "and give credentials as storage options"
-        )
-
-
-class LakeUnavailable(StoreError):
-    """Where the lake is does not answer: it may answer later."""
-
-    code = "lake_unavailable"
-    retryable = True
-
-    def __init__(self, url: str, why: str) -> None:
-        self.url, self.why = url, why
-        super().__init__(
-            f"the lake {url} is not available ({why}): check that it can be reached from here, and its endpoint"
-        )
-
-
-class LakeRefused(StoreError):
-    """Where the lake is we may not read or write."""
-
-    code = "lake_refused"
-
-    def __init__(self, url: str, why: str) -> None:
-        self.url, self.why = url, why
-        super().__init__(
-            f"the lake {url} refused ({why}): check that its bucket or folder exists, and our rights and credentials"
-        )
-
-
-class LakeFull(StoreError):
-    """There is no space left; what is in the lake is as it was."""
-
-    code = "lake_full"
-
-    def __init__(self, url: str, why: str) -> None:
-        self.url, self.why = url, why
-        super().__init__(
-            f"there is no space left for the lake {url} ({why}): make space, then collect again; nothing was changed"
-        )
-
-
-class LakeBusy(StoreError):
-    """Others committed each time that we were about to."""
-
-    code = "lake_busy"
-    retryable = True
-
-    def __init__(self, url: str, attempts: int) -> None:
-        self.url, self.attempts = url, attempts
-        super().__init__(
-            f"others wrote to the lake {url} at each of {attempts} attempts: try again, and let one program write to it"
-        )
-
-
-class LakeNewer(StoreError):
-    """The tables are of a later version of Kubetally."""
-
-    code = "lake_newer"
-
-    def __init__(self, url: str, found: int, known: int) -> None:
-        self.url, self.found, self.known = url, found, known
-        super().__init__(
-            f"the lake {url} has tables of version {found}, this program knows version {known}: upgrade Kubetally"
-        )
-
-
-class LakeProtocolNewer(StoreError):
-    """The tables need a later version of the Delta protocol, or features of it that this program lacks."""
-
-    code = "lake_protocol_newer"
-
-    def __init__(self, url: str, why: str) -> None:
-        self.url, self.why = url, why
-        super().__init__(
-            f"the lake {url} needs a later Delta protocol than this program knows ({why}); its data are not damaged: "
-            "upgrade Kubetally, and upgrade no table of its lake with other programs"
-        )
-
-
-class LakeForeign(StoreError):
-    """There is a table that is not Kubetally's."""
-
-    code = "lake_foreign"
-
-    def __init__(self, url: str, why: str) -> None:
-        self.url, self.why = url, why
-        super().__init__(f"the table {url} is not Kubetally's ({why}): name another place for the lake")
+"""What libraries and conversions raise for damaged bytes: bad text, unknown keys, numbers out of range."""
 
 
 class LakeDamaged(StoreError):
@@ -160,15 +62,89 @@ class LakeDamaged(StoreError):
     def __init__(self, url: str, why: str) -> None:
         self.url, self.why = url, why
         super().__init__(
-            f"the lake {url} is damaged or was changed by another program ({why}): restore its backup "
-            "with `kubetally restore` into an empty folder and database, or collect these days again into a new lake, "
-            "with a new database"
+            f"the lake {url} is damaged or was changed by another program ({why}). Restore its backup with "
+            "`kubetally restore` into an empty folder and database, or collect its days again into a new lake with a "
+            "new database"
         )
+
+
+class LakeNewer(StoreError):
+    """Only a newer version of Kubetally can read the tables."""
+
+    code = "lake_newer"
+
+
+def newer_schema(url: str, version: int, known: int) -> LakeNewer:
+    """The tables have a newer version of the columns."""
+    return LakeNewer(
+        f"the lake {url} has tables of version {version}; this program supports up to {known}. Upgrade Kubetally"
+    )
+
+
+def newer_protocol(url: str, why: str) -> LakeNewer:
+    """The tables need a newer version of the Delta protocol, or features of it that this program lacks."""
+    return LakeNewer(
+        f"the lake {url} needs a newer Delta protocol than this program supports ({why}). Its data is not damaged. "
+        "Upgrade Kubetally, and upgrade no table of its lake with other programs",
+        code="lake_protocol_newer",
+    )
+
+
+def invalid_url(url: str, why: str) -> RequestError:
+    """The URL of the lake can't be used; `url` has no credentials."""
+    return RequestError(
+        f"the lake URL {url!r} {why}. Use a folder, s3://bucket/path, gs://bucket/path or az://container/path, and "
+        "give credentials as storage options",
+        code="invalid_lake_url",
+    )
+
+
+def unavailable(url: str, why: str) -> StoreError:
+    """The place of the lake does not respond; it may later."""
+    return StoreError(
+        f"the lake {url} is not available ({why}). Check its endpoint, and that this machine can reach it",
+        code="lake_unavailable",
+        retryable=True,
+    )
+
+
+def refused(url: str, why: str) -> StoreError:
+    """The place of the lake can't be read or written with these credentials."""
+    return StoreError(
+        f"the lake {url} refused access ({why}). Check that its bucket or folder exists, the credentials and the "
+        "permissions",
+        code="lake_refused",
+    )
+
+
+def full(url: str, why: str) -> StoreError:
+    """There is no space left; the lake is unchanged."""
+    return StoreError(
+        f"no space is left for the lake {url} ({why}). Nothing was changed; free space, then collect again",
+        code="lake_full",
+    )
+
+
+def busy(url: str, attempts: int) -> StoreError:
+    """Other writers committed before each of our attempts."""
+    return StoreError(
+        f"other programs wrote to the lake {url} during each of {attempts} attempts. Nothing was changed; retry, and "
+        "let only one program write to it",
+        code="lake_busy",
+        retryable=True,
+    )
+
+
+def foreign(url: str, why: str) -> StoreError:
+    """There is a table that is not Kubetally's."""
+    return StoreError(
+        f"the table {url} is not Kubetally's ({why}). Use another place for the lake", code="lake_foreign"
+    )
 
 
 @contextmanager
 def translated(url: str, secrets: tuple[str, ...] = ()) -> Iterator[None]:
-    """Errors of deltalake, obstore, pyarrow and the disk as ours. `url` is shown in them; `secrets` are not."""
+    """Raise errors of deltalake, obstore, pyarrow and the disk as errors of the lake; `secrets` are masked in them."""
     try:
         yield
     except (DeltaError, BaseError, OSError, *UNREADABLE) as error:
@@ -180,27 +156,27 @@ def translated(url: str, secrets: tuple[str, ...] = ()) -> Iterator[None]:
 
 
 def is_panic(error: BaseException) -> bool:
-    """Whether it is a defect of a library in Rust, which is no Exception; its class can't be imported."""
+    """Whether it is a panic of a Rust library, which is not an Exception; its class can't be imported."""
     return type(error).__name__ == "PanicException"
 
 
 def meaning(error: Exception, url: str, secrets: tuple[str, ...] = ()) -> StoreError:
-    """What an error of a library or the disk is to us."""
+    """The error of the lake for an error of a library or the disk."""
     text, number = str(error).lower(), getattr(error, "errno", None)
     why = shown(error, secrets)
     if number in _ERRNO_FULL or any(mark in text for mark in _FULL):
-        return LakeFull(url, why)
+        return full(url, why)
     if isinstance(error, DeltaProtocolError) or _PROTOCOL_NEWER.search(text):
-        return LakeProtocolNewer(url, why)
+        return newer_protocol(url, why)
     if number in _ERRNO_REFUSED or _STATUS_REFUSED.search(text) or any(mark in text for mark in _REFUSED):
-        return LakeRefused(url, why)
+        return refused(url, why)
     if _STATUS_UNAVAILABLE.search(text) or any(mark in text for mark in _UNAVAILABLE):
-        return LakeUnavailable(url, why)
+        return unavailable(url, why)
     return LakeDamaged(url, why)
 
 
 def shown(error: BaseException, secrets: tuple[str, ...] = ()) -> str:
-    """What a library says, on one line, short, without credentials."""
+    """The message of an error on one line, short, without credentials."""
     text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).replace("↳", "").split())
     text = text.partition(" Debug source:")[0]
     text = _BACKTRACE.split(text, maxsplit=1)[0]

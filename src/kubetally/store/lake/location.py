@@ -47,7 +47,7 @@ class LakeLocation:
         return Path(url.removeprefix("file://")).expanduser()
 
     def exists(self) -> bool:
-        """Whether there may be a lake already: false only if a folder has no tables of days. Raises PlaceRefused."""
+        """Whether there may be a lake already: false only if a folder has no tables of days. Raises StoreError."""
         folder = self.folder
         if folder is None:
             return True

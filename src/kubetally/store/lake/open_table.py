@@ -14,13 +14,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, Schema
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from kubetally.store.lake.faults import (
-    LakeDamaged,
-    LakeForeign,
-    LakeNewer,
-    LakeProtocolNewer,
-    translated,
-)
+from kubetally.store.lake.faults import LakeDamaged, foreign, newer_protocol, newer_schema, translated
 from kubetally.store.lake.files import DataFile
 from kubetally.store.lake.log_folder import SET_ASIDE
 from kubetally.store.lake.place import Place
@@ -228,20 +222,20 @@ class OpenTable:
 
 
 def check_table(handle: DeltaTable, url: str, name: TableName) -> None:
-    """Raises LakeForeign, LakeNewer, LakeProtocolNewer."""
+    """Raise StoreError, unless the table is one that this version can read."""
     protocol = handle.protocol()
     features = ", ".join(sorted(protocol.reader_features or ()))
     if features or protocol.min_writer_version > _MAX_WRITER_VERSION:
         # With deletion vectors, for example, the files still hold rows that were deleted.
-        raise LakeProtocolNewer(url, f"reader features {features}" if features else "its writer version")
+        raise newer_protocol(url, f"reader features {features}" if features else "its writer version")
     version = handle.metadata().configuration.get(VERSION_KEY)
     if version is None or not version.isdecimal():
-        raise LakeForeign(url, f"it lacks the table property {VERSION_KEY}")
+        raise foreign(url, f"it lacks the table property {VERSION_KEY}")
     if int(version) > SCHEMA_VERSION:
-        raise LakeNewer(url, int(version), SCHEMA_VERSION)
+        raise newer_schema(url, int(version), SCHEMA_VERSION)
     columns, ours = pa.schema(handle.schema().to_arrow()), SCHEMAS[name]
     if unlike := unlike_columns(columns, ours, int(version)):
-        raise LakeForeign(url, f"other columns: {', '.join(unlike[:5])}")
+        raise foreign(url, f"other columns: {', '.join(unlike[:5])}")
 
 
 def retention(keep: timedelta) -> dict[str, str]:

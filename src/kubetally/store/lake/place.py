@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from obstore.exceptions import BaseError
 
 from kubetally.masking import without_password
-from kubetally.store.lake.faults import InvalidLakeUrl, LakeForeign, LakeRefused, shown
+from kubetally.store.lake.faults import foreign, invalid_url, refused, shown
 from kubetally.store.lake.log_folder import sync_folder
 from kubetally.store.lake.storage import DiskStorage, ObjectStorage, Storage
 from kubetally.store.reach import is_there, nearest_there
@@ -38,7 +38,7 @@ class Place:
 
     @classmethod
     def parse(cls, url: str, options: Mapping[str, str] | None = None) -> Self:
-        """From a path, a file URL, or the URL of an object store with its storage options. Raises InvalidLakeUrl."""
+        """From a path, a file URL, or the URL of an object store with its storage options. Raises RequestError."""
         options = dict(options or {})
         scheme, separator, _ = url.partition("://")
         if not separator:
@@ -46,21 +46,21 @@ class Place:
         parts = urlsplit(url)
         if scheme == "file":
             if parts.netloc not in {"", "localhost"}:
-                raise InvalidLakeUrl(masked(url), "names another machine")
+                raise invalid_url(masked(url), "names another machine")
             return cls._of_folder(url, Path(unquote(parts.path)))
         if scheme not in OBJECT_STORES:
-            raise InvalidLakeUrl(masked(url), "is of no kind that is known here")
+            raise invalid_url(masked(url), "has an unknown scheme")
         if parts.query or parts.fragment or ":" in parts.netloc:
-            raise InvalidLakeUrl(masked(url), "has more in it than a place")
+            raise invalid_url(masked(url), "has a port, query or fragment")
         if not parts.netloc:
-            raise InvalidLakeUrl(masked(url), "names no bucket")
+            raise invalid_url(masked(url), "has no bucket")
         target = url.rstrip("/")
         return cls(target, target, None, _with_defaults(options))
 
     @classmethod
     def _of_folder(cls, url: str, path: Path) -> Self:
         if not url.strip() or "\0" in url:
-            raise InvalidLakeUrl(url, "names no folder")
+            raise invalid_url(url, "has no folder")
         folder = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - links stay as they are
         return cls(str(folder), str(folder), folder)
 
@@ -79,7 +79,7 @@ class Place:
         return f"{self.url}/{name}"
 
     def make(self) -> None:
-        """Make the folder where it is missing, for us alone; nothing for an object store. Raises LakeRefused."""
+        """Make the folder where it is missing, for us alone; nothing for an object store. Raises StoreError."""
         if self.folder is None:
             return
         try:
@@ -93,18 +93,18 @@ class Place:
                         break
             is_table = is_there(self.folder / "_delta_log")
         except OSError as error:
-            raise LakeRefused(self.url, shown(error)) from error
+            raise refused(self.url, shown(error)) from error
         if is_table:
-            raise LakeForeign(self.url, "it is a Delta table itself, not a folder of tables")
+            raise foreign(self.url, "it is a Delta table itself, not a folder of tables")
 
     def storage(self, name: str) -> Storage:
-        """The files of a table. Raises InvalidLakeUrl, where the options are not understood."""
+        """The files of a table. Raises RequestError, where the options are not understood."""
         if self.folder is not None:
             return DiskStorage(self.folder / name)
         try:
             return ObjectStorage(self.table(name), self.options)
         except (BaseError, ValueError) as error:
-            raise InvalidLakeUrl(self.url, f"has options that can't be used ({shown(error, self.secrets)})") from error
+            raise invalid_url(self.url, f"has options that can't be used ({shown(error, self.secrets)})") from error
 
 
 def _with_defaults(options: Mapping[str, str]) -> dict[str, str]:

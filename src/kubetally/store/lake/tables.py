@@ -20,8 +20,8 @@ from kubetally.store.lake import checking, files
 from kubetally.store.lake.commit import TableMoved, commit_day, discard
 from kubetally.store.lake.faults import (
     UNREADABLE,
-    LakeBusy,
     LakeDamaged,
+    busy,
     is_panic,
     meaning,
     shown,
@@ -116,7 +116,7 @@ class DayTable:
         check_lease: called before each attempt to commit, after the day was read: it sees who committed before it, and
         who commits after it makes our commit fail. Where it raises, the written file is removed, the error passed on.
         replace_damaged: replace a damaged file of the day by its readable rows, and set a copy of it aside.
-        Raises: LakeBusy, LakeFull; DayDamaged, where the present file of the day is missing or damaged.
+        Raises: StoreError; DayDamaged, where the present file of the day is missing or damaged.
         """
         version = self._write(
             day,
@@ -174,7 +174,7 @@ class DayTable:
                     return commit_day(self._table, base, day, added, commit_metadata)
                 except TableMoved:
                     continue
-        raise LakeBusy(self.url, ATTEMPTS)
+        raise busy(self.url, ATTEMPTS)
 
     def _rows_at(self, base: Snapshot, day: date, *, replace_damaged: bool) -> pa.Table:
         """The rows of a day; with replace_damaged, those that can be read.

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from kubetally.domain.account import Account, AccountType, Credentials, ListedAccount, Organization
+from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
 from kubetally.ledger.ports.accounts import (
     DEFAULT_ORGANIZATION,
@@ -23,7 +24,7 @@ from kubetally.ledger.ports.accounts import (
     organization_not_found,
 )
 from kubetally.store.meta.engine import WAIT_SECONDS, shown
-from kubetally.store.meta.faults import StoreRefused, ValueDoesNotFit, translated
+from kubetally.store.meta.faults import does_not_fit, refused, translated
 from kubetally.store.meta.schema import ready_engine
 from kubetally.store.meta.secrets import KeyRing, WrongKey
 from kubetally.store.meta.tables import CREDENTIALS_BYTES, NAME_LENGTH, URL_LENGTH, AccountRow, OrganizationRow
@@ -49,8 +50,8 @@ def open_accounts(
     """The accounts of a database, closed afterwards.
 
     A SQLite file is made and migrated as needed. A database of a server is set up when it is empty; one with older
-    tables is a SchemaMismatch until somebody runs `kubetally migrate`.
-    Raises: InvalidDatabaseUrl, SchemaMismatch, StoreError.
+    tables is refused until somebody runs `kubetally migrate`.
+    Raises: InvalidDatabaseUrl, StoreError.
     """
     with ready_engine(database_url, wait_seconds=wait_seconds) as engine:
         yield SqlAccounts(engine, key_ring, clock)
@@ -264,7 +265,7 @@ class SqlAccounts:
                 with Session(self._writing) as session, session.begin():
                     yield session
             except IntegrityError as error:
-                raise _Clash(StoreRefused(self.database, "a constraint does not hold")) from error
+                raise _Clash(refused(self.database, "a constraint does not hold")) from error
 
     def _explain(self, account: Account) -> None:
         """Raise why a row of this account was refused, where it can be found. Others may have changed things since."""
@@ -286,7 +287,7 @@ class SqlAccounts:
                 raise account_id_taken(account.id, same_id.name)
 
     def _columns(self, account: Account) -> dict[str, Any]:
-        """All columns that an update changes. Raises ValueDoesNotFit."""
+        """All columns that an update changes. Raises RequestError."""
         for field, longest in _LONGEST.items():
             _check(field, getattr(account, field), longest)
         return {
@@ -313,7 +314,7 @@ class SqlAccounts:
         }
         sealed = self._keys.encrypt(json.dumps(kept))
         if len(sealed) > CREDENTIALS_BYTES:
-            raise ValueDoesNotFit("credentials", "are too long: leave out headers that are not needed")
+            raise does_not_fit("credentials", "are too long: leave out headers that are not needed")
         return sealed
 
     def _opened(self, row: AccountRow) -> tuple[Credentials, Credentials]:
@@ -327,7 +328,7 @@ class SqlAccounts:
 
     def _type(self, name: str, kind: str) -> AccountType:
         if kind not in _TYPES:
-            raise StoreRefused(self.database, f"account {name!r} is of the unknown type {kind!r}")
+            raise refused(self.database, f"account {name!r} is of the unknown type {kind!r}")
         return AccountType(kind)
 
     def _account(self, row: AccountRow) -> Account:
@@ -360,7 +361,7 @@ class SqlAccounts:
 class _Clash(Exception):
     """A constraint refused a row; `meaning` is what to raise where nothing better is found."""
 
-    def __init__(self, meaning: StoreRefused) -> None:
+    def __init__(self, meaning: StoreError) -> None:
         self.meaning = meaning
         super().__init__()
 
@@ -400,9 +401,9 @@ def _check(field: str, value: str | None, longest: int) -> None:
     if value is None:
         return
     if len(value) > longest:
-        raise ValueDoesNotFit(field, f"has {len(value)} characters: give at most {longest}")
+        raise does_not_fit(field, f"has {len(value)} characters: give at most {longest}")
     if "\0" in value or any("\ud800" <= one <= "\udfff" for one in value):
-        raise ValueDoesNotFit(field, "holds characters that are no text: leave them out")
+        raise does_not_fit(field, "holds characters that are no text: leave them out")
 
 
 def _seconds(instant: datetime) -> int:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 
 from kubetally.masking import Mask, without_password
-from kubetally.store.meta.faults import InvalidDatabaseUrl, StoreUnavailable, translated
+from kubetally.store.meta.faults import InvalidDatabaseUrl, translated, unavailable
 
 CONNECT_SECONDS = 5
 _HASTY_SECONDS, _GRACE_SECONDS = 2, 5
@@ -42,7 +42,7 @@ def open_engine(
 
     wait_seconds: longest wait for a lock that others hold. answer_seconds: longest silence of a server, however it
     came about; unless given, twice what a writer may wait for locks.
-    Raises: InvalidDatabaseUrl, StoreUnavailable.
+    Raises: InvalidDatabaseUrl, unavailable.
     """
     url = _parsed(database_url)
     if url.drivername == "sqlite":
@@ -107,7 +107,7 @@ def alone(engine: Engine) -> Iterator[Connection]:
     """A transaction that no other of these runs beside, whichever process it is in.
 
     MariaDB commits at each change of a table all the same.
-    Raises: StoreUnavailable, when others take too long; StoreError.
+    Raises: StoreError, also when others take too long.
     """
     with translated(shown(engine)), engine.execution_options(immediate=True).connect() as connection:
         name = engine.dialect.name
@@ -119,7 +119,7 @@ def alone(engine: Engine) -> Iterator[Connection]:
                     # The name is the server's, so it tells the database.
                     locked = text("SELECT GET_LOCK(CONCAT('kubetally:', LEFT(DATABASE(), 50)), :seconds)")
                     if connection.execute(locked, {"seconds": WAIT_SECONDS}).scalar() != 1:
-                        raise StoreUnavailable(shown(engine), "another process changes its tables")
+                        raise unavailable(shown(engine), "another process changes its tables")
                 yield connection
         finally:
             if name in {"mysql", "mariadb"} and not connection.invalidated:
@@ -202,7 +202,7 @@ def _sqlite(url: URL, wait_seconds: float) -> Engine:
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
         why, is_read_only = error.strerror or "the file can't be opened", error.errno == errno.EROFS
-        raise StoreUnavailable(_shown(url), why, is_read_only=is_read_only) from error
+        raise unavailable(_shown(url), why, is_read_only=is_read_only) from error
 
     def connect() -> sqlite3.Connection:
         # Without mode=rw, SQLite would put an empty file in place of one that went away.

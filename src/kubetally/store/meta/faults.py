@@ -1,4 +1,4 @@
-"""What can go wrong with a database, and the one place that tells it from the errors of SQLAlchemy and the drivers."""
+"""Errors of a database, and the one place that makes them of errors of SQLAlchemy and the drivers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,97 +26,72 @@ class InvalidDatabaseUrl(RequestError):
     def __init__(self, url: str, why: str) -> None:
         self.url, self.why = url, why
         super().__init__(
-            f"the database URL {url!r} {why}: write sqlite:////folder/file.db, mariadb://user:password@host/database"
-            " or postgresql://user:password@host/database"
+            f"the database URL {url!r} {why}. Use sqlite:////folder/file.db, mariadb://user:password@host/database or "
+            "postgresql://user:password@host/database"
         )
 
 
-class ValueDoesNotFit(RequestError):
-    """A field of an account can't be kept as it is; its value is not shown."""
-
-    code = "value_does_not_fit"
-
-    def __init__(self, field: str, why: str) -> None:
-        self.field, self.why = field, why
-        super().__init__(f"the {field} of the account {why}")
+def does_not_fit(field: str, why: str) -> RequestError:
+    """A field of an account can't be stored as it is; its value is not shown."""
+    return RequestError(f"the {field} of the account {why}", code="value_does_not_fit")
 
 
-class StoreUnavailable(StoreError):
-    """The database does not answer, or is busy: it may answer later. `database` is its URL without password.
+def unavailable(database: str, why: str, *, is_read_only: bool = False) -> StoreError:
+    """The database does not respond, or is busy; it may respond later. `database` is its URL without password.
 
-    is_read_only: it answers, and can be read only.
+    is_read_only: it responds, and can only be read.
     """
-
-    code = "store_unavailable"
-    retryable = True
-
-    def __init__(self, database: str, why: str, *, is_read_only: bool = False) -> None:
-        self.database, self.why = database, why
-        is_file = database.startswith("sqlite")
-        remedy = "check that it runs and can be reached from here"
-        if is_read_only:
-            remedy = _remedy_of_read_only(database)
-        elif is_file and "locked" in why:
-            remedy = "another program holds its lock; stop that, or try again. Nothing was changed"
-        elif is_file:
-            remedy = "check that this user may write the file and its folder, and that there is space on its disk"
-        super().__init__(f"the database {database} is not available ({why}): {remedy}")
+    is_file = database.startswith("sqlite")
+    remedy = "Check that it runs, and that this machine can reach it"
+    if is_read_only:
+        remedy = _remedy_for_read_only(database)
+    elif is_file and "locked" in why:
+        remedy = "Another program holds its lock. Nothing was changed; retry, or stop that program"
+    elif is_file:
+        remedy = "Check that this user may write the file and its folder, and that its disk has space"
+    message = f"the database {database} is not available ({why}). {remedy}"
+    return StoreError(message, code="store_unavailable", retryable=True)
 
 
-def _remedy_of_read_only(database: str) -> str:
-    """What to do about a database that can be read only."""
+def _remedy_for_read_only(database: str) -> str:
+    """What to do about a database that can only be read."""
     if database.startswith("sqlite"):
-        return "nothing was changed. Make the file and its folder writable for this user"
+        return "Nothing was changed. Make the file and its folder writable for this user"
     setting = "default_transaction_read_only" if database.startswith("postgres") else "read_only"
     return (
-        f"nothing was changed. Set its {setting} to off, or name the primary in KUBETALLY_DATABASE_URL if this server "
+        f"Nothing was changed. Set its {setting} to off, or name the primary in KUBETALLY_DATABASE_URL if this server "
         "is a replica"
     )
 
 
-class StoreRefused(StoreError):
-    """The database answers, and refuses: the log-in, a right, a full disk, a file that is no database."""
-
-    code = "store_refused"
-
-    def __init__(self, database: str, why: str, *, is_read_only: bool = False) -> None:
-        self.database, self.why = database, why
-        remedy = "check its user, rights, space, and that it is Kubetally's"
-        if is_read_only:
-            remedy = _remedy_of_read_only(database)
-        super().__init__(f"the database {database} refused ({why}): {remedy}")
+def refused(database: str, why: str, *, is_read_only: bool = False) -> StoreError:
+    """The database responds, and refuses: the log-in, a permission, a full disk, a file that is no database."""
+    remedy = "Check its user, permissions and disk space, and that it is Kubetally's"
+    if is_read_only:
+        remedy = _remedy_for_read_only(database)
+    return StoreError(f"the database {database} refused ({why}). {remedy}", code="store_refused")
 
 
-class SchemaMismatch(StoreError):
+def schema_mismatch(database: str, difference: str, remedy: str) -> StoreError:
     """The tables are not those this version works with."""
-
-    code = "schema_mismatch"
-
-    def __init__(self, database: str, found: str, remedy: str) -> None:
-        self.database, self.found, self.remedy = database, found, remedy
-        super().__init__(f"the database {database} {found}: {remedy}")
+    return StoreError(f"the database {database} {difference}. {remedy}", code="schema_mismatch")
 
 
-class TablesMissing(SchemaMismatch):
-    """A database that was set up lacks a table or a column: something else took it away. `why` says which."""
-
-    code = "tables_missing"
-
-    def __init__(self, database: str, why: str) -> None:
-        self.why = why
-        super().__init__(
-            database,
-            f"lacks tables or columns that it was set up with ({why})",
-            "something else removed them; days in the lake are not concerned. Set KUBETALLY_HOME to a new folder, and "
-            "KUBETALLY_DATABASE_URL and KUBETALLY_LAKE_URL, where they are set, to an empty database and place; copy "
-            "the file `keys` into the new folder, and run `kubetally restore` with a backup. Without one, set only the "
-            "database to an empty one; `kubetally maintain --check` then says how to note the lake's days again",
-        )
+def tables_missing(database: str, why: str) -> StoreError:
+    """A database that was set up lacks a table or a column: something else removed it. `why` names it."""
+    return StoreError(
+        f"the database {database} lacks tables or columns that it was set up with ({why}). Something else removed "
+        "them; days in the lake are not affected. Set KUBETALLY_HOME to a new folder, and KUBETALLY_DATABASE_URL and "
+        "KUBETALLY_LAKE_URL, where they are set, to an empty database and place; copy the file `keys` into the new "
+        "folder, and run `kubetally restore` with a backup. Without one, set only the database to an empty one; "
+        "`kubetally maintain --check` then says how to register the lake's days again",
+        code="tables_missing",
+    )
 
 
 @contextmanager
 def translated(database: str) -> Iterator[None]:
-    """Errors of SQLAlchemy as ours. `database` is shown in them, so it has no password."""
+    """Raise errors of SQLAlchemy as errors of the database, whose URL in them has no password."""
     try:
         yield
     except exc.SQLAlchemyError as error:
@@ -129,18 +104,18 @@ def _meaning(error: exc.SQLAlchemyError, database: str) -> StoreError:
     if original is None:
         # The pool gave up: no connection was free in time, or none could be made.
         waits = isinstance(error, exc.TimeoutError | exc.DisconnectionError | exc.InvalidRequestError)
-        return StoreUnavailable(database, why) if waits else StoreRefused(database, why)
-    unavailable, schema = _kind(original)
-    if schema:
-        return TablesMissing(database, why)
+        return unavailable(database, why) if waits else refused(database, why)
+    is_unavailable, is_schema = _kind(original)
+    if is_schema:
+        return tables_missing(database, why)
     is_read_only = _is_read_only(original)
-    if unavailable or (isinstance(error, exc.DBAPIError) and error.connection_invalidated):
-        return StoreUnavailable(database, why, is_read_only=is_read_only)
-    return StoreRefused(database, why, is_read_only=is_read_only)
+    if is_unavailable or (isinstance(error, exc.DBAPIError) and error.connection_invalidated):
+        return unavailable(database, why, is_read_only=is_read_only)
+    return refused(database, why, is_read_only=is_read_only)
 
 
 def _is_read_only(error: BaseException) -> bool:
-    """Whether a driver's error means that the database can be read only."""
+    """Whether a driver's error means that the database can only be read."""
     module = type(error).__module__.partition(".")[0]
     if module == "sqlite3":
         return getattr(error, "sqlite_errorname", "").startswith("SQLITE_READONLY")
@@ -150,7 +125,7 @@ def _is_read_only(error: BaseException) -> bool:
 
 
 def _kind(error: BaseException) -> tuple[bool, bool]:
-    """Whether a driver's error means that the database is not available, or that its tables are others."""
+    """Whether a driver's error means that the database is not available, or that its tables differ."""
     module = type(error).__module__.partition(".")[0]
     if module == "sqlite3":
         name = getattr(error, "sqlite_errorname", "")

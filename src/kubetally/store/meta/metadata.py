@@ -53,7 +53,7 @@ def open_meta(
 
     wait_seconds: longest wait for a lock of the database. lease_seconds: how long a lease lasts without renewal.
     answer_seconds: longest wait for an answer of a server, once its tables are ready; as long as writers wait if None.
-    Raises: InvalidDatabaseUrl, SchemaMismatch, StoreError.
+    Raises: InvalidDatabaseUrl, StoreError.
     """
     with (
         ready_engine(database_url, wait_seconds=wait_seconds) as ready,

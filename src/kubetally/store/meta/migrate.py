@@ -7,7 +7,7 @@ from kubetally.store.meta.engine import open_engine, shown
 def migrate(database_url: str, revision: str) -> tuple[str, str | None]:
     """Bring a database to a revision; returns its URL without password, and the revision it has now.
 
-    Raises: InvalidDatabaseUrl, SchemaMismatch, RequestError, StoreError.
+    Raises: InvalidDatabaseUrl, RequestError, StoreError.
     """
     change = schema.upgrade if is_newest(revision) else schema.downgrade
     reached = change(database_url, revision)

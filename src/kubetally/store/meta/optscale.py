@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, String, cast, column, inspect, select
 
 from kubetally.domain.account import AccountType
 from kubetally.store.meta.engine import alone, open_engine, shown
-from kubetally.store.meta.faults import SchemaMismatch, ValueDoesNotFit
+from kubetally.store.meta.faults import does_not_fit, schema_mismatch
 from kubetally.store.meta.schema import VERSION_TABLE
 from kubetally.store.meta.tables import URL_LENGTH
 
@@ -38,7 +38,7 @@ def up(database_url: str, urls: Mapping[str, str]) -> Changed:
     """Add the column where it is missing, and set it for the accounts whose ids are the keys of `urls`.
 
     May be run again, with the same or other URLs; an account that is not named keeps its own.
-    Raises: SchemaMismatch (it is not OptScale's database), ValueDoesNotFit (a URL), InvalidDatabaseUrl, StoreError.
+    Raises: schema_mismatch (it is not OptScale's database), does_not_fit (a URL), InvalidDatabaseUrl, StoreError.
     """
     for url in urls.values():
         _check_url(url)
@@ -64,7 +64,7 @@ def up(database_url: str, urls: Mapping[str, str]) -> Changed:
 
 
 def down(database_url: str) -> Changed:
-    """Drop the column with the URLs in it, where it is there. Raises SchemaMismatch, InvalidDatabaseUrl, StoreError."""
+    """Drop the column with the URLs in it, where it is there. Raises InvalidDatabaseUrl, StoreError."""
     engine = open_engine(database_url)
     try:
         with alone(engine) as connection:
@@ -77,17 +77,17 @@ def down(database_url: str) -> Changed:
 
 
 def _columns(connection: Connection, engine: Engine) -> set[str]:
-    """The columns of the table. Raises SchemaMismatch where it is missing, another one, or Kubetally's own."""
+    """The columns of the table. Raises StoreError where it is missing, another one, or Kubetally's own."""
     found = inspect(connection)
-    remedy = "give the URL of OptScale's database, which its restapi uses"
+    remedy = "Give the URL of OptScale's database, which its restapi uses"
     if found.has_table(VERSION_TABLE):
-        raise SchemaMismatch(shown(engine), "is Kubetally's own", remedy)
+        raise schema_mismatch(shown(engine), "is Kubetally's own", remedy)
     if not found.has_table(TABLE):
-        raise SchemaMismatch(shown(engine), f"has no table {TABLE}", remedy)
+        raise schema_mismatch(shown(engine), f"has no table {TABLE}", remedy)
     columns = {one["name"] for one in found.get_columns(TABLE)}
     if not columns >= _NEEDED:
         missing = ", ".join(sorted(_NEEDED - columns))
-        raise SchemaMismatch(shown(engine), f"has a table {TABLE} without {missing}", remedy)
+        raise schema_mismatch(shown(engine), f"has a table {TABLE} without {missing}", remedy)
     return columns
 
 
@@ -98,6 +98,6 @@ def _check_url(url: str) -> None:
     except ValueError:
         usable = False
     if not usable or not url.isprintable() or " " in url:
-        raise ValueDoesNotFit(COLUMN, "should be http://host:port or https://..., without user and password")
+        raise does_not_fit(COLUMN, "should be http://host:port or https://..., without user and password")
     if len(url) > URL_LENGTH:
-        raise ValueDoesNotFit(COLUMN, f"has {len(url)} characters: give at most {URL_LENGTH}")
+        raise does_not_fit(COLUMN, f"has {len(url)} characters: give at most {URL_LENGTH}")

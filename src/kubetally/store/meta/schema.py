@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, column, inspect, select, table
 
 from kubetally.domain.errors import RequestError
 from kubetally.store.meta.engine import WAIT_SECONDS, alone, open_engine, shown
-from kubetally.store.meta.faults import SchemaMismatch, TablesMissing, translated
+from kubetally.store.meta.faults import schema_mismatch, tables_missing, translated
 from kubetally.store.meta.tables import Base
 
 if TYPE_CHECKING:
@@ -23,25 +23,21 @@ BASE = "base"
 VERSION_TABLE = "kubetally_version"
 # What migrations call, `alembic.op`, stands for one database at a time in a process.
 _ALEMBIC = threading.Lock()
-_MIGRATE = "run `kubetally migrate`"
+_MIGRATE = "Run `kubetally migrate`"
 
 
-class UnknownRevision(RequestError):
+def _unknown_revision(revision: str) -> RequestError:
     """There is no migration of this name, or it is in the wrong direction."""
-
-    code = "unknown_revision"
-
-    def __init__(self, revision: str) -> None:
-        self.revision = revision
-        super().__init__(f"the database can't be brought to revision {revision!r}: the newest is {NEWEST}")
+    message = f"the database can't be migrated to revision {revision!r}; the newest is {NEWEST}"
+    return RequestError(message, code="unknown_revision")
 
 
 def upgrade(database_url: str, revision: str = "head") -> str | None:
     """Bring a database to a revision and return that; where it is there already, nothing happens.
 
     Several processes may do so at once: one works, the others wait.
-    Raises: SchemaMismatch, when it is newer than this version or holds another program's tables; UnknownRevision,
-    StoreError, InvalidDatabaseUrl.
+    Raises: StoreError, also when it is newer than this version or holds another program's tables; RequestError, of an
+    unknown revision; InvalidDatabaseUrl.
     """
     engine = open_engine(database_url)
     try:
@@ -61,13 +57,13 @@ def downgrade(database_url: str, revision: str) -> str | None:
     try:
         with alone(engine) as connection:
             if revision not in {BASE, *known_revisions(connection)}:
-                raise UnknownRevision(revision)
+                raise _unknown_revision(revision)
             if _checked(connection, engine) is not None:
                 try:
                     with _ALEMBIC:
                         command.downgrade(_config(connection), revision)
                 except util.CommandError as error:
-                    raise UnknownRevision(revision) from error
+                    raise _unknown_revision(revision) from error
             return _revision(connection)
     finally:
         engine.dispose()
@@ -78,7 +74,7 @@ def ready_engine(database_url: str, *, wait_seconds: float = WAIT_SECONDS) -> It
     """Connections to a database that has the tables of this version (`make_ready`), closed afterwards.
 
     wait_seconds: longest wait for a lock that others hold.
-    Raises: InvalidDatabaseUrl, SchemaMismatch, StoreError.
+    Raises: InvalidDatabaseUrl, StoreError.
     """
     engine = open_engine(database_url, wait_seconds=wait_seconds)
     try:
@@ -94,7 +90,7 @@ def make_ready(engine: Engine) -> None:
     SQLite is migrated by itself: nobody else looks after the file. On a server, an empty database is set up, and one
     that has older tables is left to `kubetally migrate`, so that who runs the server chooses the moment, and replicas
     of the old version are not surprised.
-    Raises: SchemaMismatch, StoreError.
+    Raises: StoreError.
     """
     with translated(shown(engine)), engine.connect() as connection:
         found = _revision(connection)
@@ -110,11 +106,11 @@ def make_ready(engine: Engine) -> None:
         with alone(engine) as connection:
             if _checked(connection, engine) == NEWEST:
                 return
-        raise SchemaMismatch(shown(engine), "has older tables than this version of Kubetally, or none", _MIGRATE)
+        raise schema_mismatch(shown(engine), "has older tables than this version of Kubetally, or none", _MIGRATE)
 
 
 def bring(connection: Connection, engine: Engine, revision: str) -> None:
-    """Bring a database to a known revision, up or down, within what `alone` gave. Raises SchemaMismatch, StoreError."""
+    """Bring a database to a known revision, up or down, within what `alone` gave. Raises StoreError."""
     from alembic import command
 
     found = _checked(connection, engine)
@@ -132,10 +128,10 @@ def _upgrade(engine: Engine, revision: str) -> str | None:
             with _ALEMBIC:
                 command.upgrade(_config(connection), revision)
         except util.CommandError as error:
-            raise UnknownRevision(revision) from error
+            raise _unknown_revision(revision) from error
         found = _revision(connection)
         if found == NEWEST and (missing := set(Base.metadata.tables) - set(inspect(connection).get_table_names())):
-            raise TablesMissing(shown(engine), f"no such table: {', '.join(sorted(missing))}")
+            raise tables_missing(shown(engine), f"no such table: {', '.join(sorted(missing))}")
         return found
 
 
@@ -145,15 +141,15 @@ def _checked(connection: Connection, engine: Engine) -> str | None:
         found = _revision(connection)
         tables = set(inspect(connection).get_table_names())
     if found is not None and found not in known_revisions(connection):
-        raise SchemaMismatch(
-            shown(engine), f"is at revision {found}, newer than this Kubetally knows", "install the newer Kubetally"
+        raise schema_mismatch(
+            shown(engine), f"is at revision {found}, newer than this Kubetally knows", "Install that version"
         )
     foreign = sorted(tables & set(Base.metadata.tables))
     if found is None and foreign and VERSION_TABLE not in tables:
-        raise SchemaMismatch(
+        raise schema_mismatch(
             shown(engine),
             f"holds tables of another program ({', '.join(foreign)})",
-            "give Kubetally a database of its own; for OptScale's there is `kubetally migrate optscale`",
+            "Give Kubetally a database of its own; for OptScale's database use `kubetally migrate optscale`",
         )
     return found
 
