@@ -1,32 +1,77 @@
-"""Events of the library: an event name and fields, through structlog.
+"""Events: an event name and fields, through structlog, which is loaded at the first of them.
 
-They are silent until somebody has configured structlog, as the command line does: its defaults would write into the
-standard output of a program that only wanted costs.
+They are silent until structlog is configured, as the command line does: its defaults would write into the standard
+output of a program that only wanted costs.
 """
 
+import sys
+from collections.abc import Callable
 from typing import Any
-
-import structlog
 
 IN_THE_ANSWER = frozenset(
     {"source_request_failed", "source_answer_unusable", "deadline_passed", "unforeseen", "day_not_collected"}
 )
-"""Events of failures that whoever asked gets as an error or issue too: a command that prints these logs none."""
+"""Events of failures that the caller gets as an error or issue too: a command that prints these logs none."""
 
 
-def warning(event: str, **fields: Any) -> None:
-    """Something failed that someone should know of."""
-    if structlog.is_configured():
-        structlog.get_logger().warning(event, **fields)
+class _Setup:
+    """What configures structlog at the first event; None where that is done, or left to the program."""
+
+    configure: Callable[[], None] | None = None
 
 
-def error(event: str, **fields: Any) -> None:
-    """Something was lost that somebody wanted; also shown on a terminal."""
-    if structlog.is_configured():
-        structlog.get_logger().error(event, **fields)
+def configure_later(configure: Callable[[], None]) -> None:
+    """Call `configure`, which configures structlog, at the first event."""
+    _Setup.configure = configure
 
 
-def debug(event: str, **fields: Any) -> None:
-    """Something happened that only a search for a fault asks for."""
-    if structlog.is_configured():
-        structlog.get_logger().debug(event, **fields)
+class Logger:
+    """Writes events of one module, named like it; silent until structlog is configured."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def debug(self, event: str, **fields: Any) -> None:
+        """For the search for a defect."""
+        self._log("debug", event, fields)
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Something that is as it should be."""
+        self._log("info", event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """A failure that someone should know about."""
+        self._log("warning", event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        """A failure that someone has to act on."""
+        self._log("error", event, fields)
+
+    def _log(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        _configure()
+        structlog = sys.modules.get("structlog")  # who has not loaded it has not configured it
+        if structlog is not None and structlog.is_configured():
+            getattr(structlog.get_logger(self._name), level)(event, **fields)
+
+
+def get_logger(name: str) -> Logger:
+    """The logger of a module."""
+    return Logger(name)
+
+
+def bound_logger(name: str) -> Any:
+    """structlog's own logger, bound to its settings of now: for many events a second, as binding takes time."""
+    _configure()
+    import structlog
+
+    return structlog.get_logger(name).bind()
+
+
+def _configure() -> None:
+    if _Setup.configure is not None:
+        configure, _Setup.configure = _Setup.configure, None
+        configure()
+
+
+_LIBRARY = get_logger(__name__)
+debug, warning, error = _LIBRARY.debug, _LIBRARY.warning, _LIBRARY.error

@@ -120,7 +120,7 @@ def is_untouched(database: Database) -> bool:
     try:
         found = everything(database)
     except StoreError as error:
-        if error.code != "schema_mismatch":
+        if error.code not in {"schema_mismatch", "tables_missing"}:
             raise
         return True
     rows = [row for table in found.values() for row in table]

@@ -174,7 +174,7 @@ def test_state_and_issues_are_read_without_heads(coverage: SqlCoverage, database
 
 
 def test_days_of_earlier_lakes_are_counted_by_account(coverage: SqlCoverage) -> None:
-    assert collection("new").lake_version == LAKE_VERSION
+    assert collection("new").lake_version == 2
     old = {"lake_version": LAKE_VERSION - 1}
     keep(coverage, 1, collection("a1", **old), collection("b1", "b"), collection("c1", "c", **old))
     keep(coverage, 2, collection("a2", day=NEXT, **old), collection("c2", "c", NEXT))
@@ -182,7 +182,7 @@ def test_days_of_earlier_lakes_are_counted_by_account(coverage: SqlCoverage) -> 
     coverage.intend([collection("pending", "d", **old)])
     assert coverage.days_of_earlier_lakes(LAKE_VERSION) == {"a": StoredDays(2, DAY, NEXT)}
     assert coverage.days_of_earlier_lakes(LAKE_VERSION - 1) == {}
-    assert coverage.held("a", DAY, NEXT)[0].lake_version == LAKE_VERSION - 1
+    assert coverage.held("a", DAY, NEXT)[0].lake_version == 1
 
 
 def test_migration_makes_the_facts_of_stored_days(coverage: SqlCoverage, database: Database) -> None:

@@ -420,7 +420,7 @@ def test_what_a_newer_version_wrote_is_told_and_hinders_no_calendar(coverage: Sq
 
 def test_tables_that_are_not_there_are_told(coverage: SqlCoverage, database: Database) -> None:
     database.execute("DROP TABLE coverage")
-    with raises_code("schema_mismatch", match="kubetally restore"):
+    with raises_code("tables_missing", match="kubetally restore"):
         coverage.days(DAY, END)
 
 

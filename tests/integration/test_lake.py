@@ -447,7 +447,7 @@ def test_a_table_of_a_later_version_is_refused(place: Place) -> None:
     properties = {"kubetally.schema_version": str(SCHEMA_VERSION + 1)}
     place.table("allocations").alter.set_table_properties(properties, raise_if_not_exists=False)
     for use in (lambda lake: lake.rows(held), lambda lake: lake.put([cluster_day("b")])):
-        with pytest.raises(LakeNewer, match=rf"version {SCHEMA_VERSION + 1}.*upgrade"):
+        with pytest.raises(LakeNewer, match=rf"version {SCHEMA_VERSION + 1}.*Upgrade"):
             use(place.lake())
 
 

@@ -21,7 +21,6 @@ from deltalake import DeltaTable
 from kubetally.domain.errors import StoreError
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.encode import allocation_table
-from kubetally.store.lake.open_table import ATTEMPTS
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import TableName
 from kubetally.store.lake.storage import Storage
@@ -30,6 +29,8 @@ from tests.cluster_days import DAY, cluster_day
 from tests.errors import raises_code
 from tests.integration.object_stores import ObjectStore
 from tests.integration.small_disk import fill
+
+ATTEMPTS = 12
 
 ROOT = Path(__file__).parents[2]
 ACCOUNTS = ["a", "b", "c"]

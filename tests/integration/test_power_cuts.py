@@ -20,7 +20,7 @@ from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.encode import allocation_table
 from kubetally.store.lake.faults import LakeDamaged
-from kubetally.store.lake.log_folder import MAX_TORN_ENTRIES, SET_ASIDE
+from kubetally.store.lake.log_folder import MAX_TORN_ENTRIES
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import TableName
 from kubetally.store.lake.storage import Storage
@@ -28,6 +28,8 @@ from kubetally.store.lake.tables import DayTable
 from tests.cluster_days import DAY, cluster_day
 from tests.integration.collected_days import SetClock
 from tests.kept import CoverageInMemory, LeasesInMemory
+
+SET_ASIDE = "set_aside"
 
 ROOT = Path(__file__).parents[2]
 NEWEST = 3

@@ -23,8 +23,8 @@ from kubetally.domain.collection import CollectedDay, Collection
 from kubetally.ledger.accounts.snapshot import AccountSnapshot
 from kubetally.ledger.collect.collector import Collector
 from kubetally.ledger.collect.committer import Committer
-from kubetally.ledger.collect.reader import NOT_TRIED, Reader, Unread
-from kubetally.ledger.collect.schedule import READER_DIED, Due, Reason
+from kubetally.ledger.collect.reader import Reader, Unread
+from kubetally.ledger.collect.schedule import Due, Reason
 from kubetally.ledger.collect.workers.pool import ReaderPool
 from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.ports.lake import PackedDay
@@ -38,6 +38,10 @@ from tests.integration.upstream import Upstream
 from tests.kept import CoverageInMemory, LeasesInMemory
 from tests.served import FixedClock, Served
 from tests.service import AccountsInMemory, account
+
+NOT_TRIED = "not_tried"
+
+READER_DIED = "reader_died"
 
 DAYS = [date(2026, 11, day) for day in (20, 21, 22)]
 AFTER = FixedClock(datetime(2027, 3, 1, tzinfo=UTC))

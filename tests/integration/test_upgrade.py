@@ -24,7 +24,7 @@ from kubetally.ledger.collect.damage import read_collection
 from kubetally.ledger.ports.lake import PackedDay
 from kubetally.samples.replay import ReplayServer
 from kubetally.store.lake.delta import DeltaLake
-from kubetally.store.lake.schema import ALLOCATIONS, ASSETS, SCHEMA_VERSION, VERSION_KEY
+from kubetally.store.lake.schema import ALLOCATIONS, ASSETS, VERSION_KEY
 from kubetally.store.meta.metadata import open_meta
 from kubetally.store.meta.secrets import KeyRing
 from kubetally.wiring.clock import SystemClock
@@ -87,7 +87,7 @@ def test_home_is_read_as_it_is(home: Path) -> None:
 def test_home_is_collected_into(home: Path, replay: ReplayServer) -> None:
     point_at(home, replay, "aurora", "cygnus")
     backfill(home, "cygnus", "2026-11-22", "2026-11-23")
-    assert {version_of(home, name) for name in ("allocations", "assets")} == {str(SCHEMA_VERSION)}
+    assert {version_of(home, name) for name in ("allocations", "assets")} == {"2"}
     assert totals(home) == pytest.approx(TOTALS, abs=1e-9)
 
 
@@ -169,7 +169,7 @@ def test_two_programs_may_upgrade_at_once(home: Path) -> None:
 
     with ThreadPoolExecutor(2) as programs:
         list(programs.map(write, range(2)))
-    assert version_of(home, "allocations") == str(SCHEMA_VERSION)
+    assert version_of(home, "allocations") == "2"
     assert totals(home) == pytest.approx(TOTALS, abs=1e-9)
     added = DeltaTable(home / "lake" / "allocations").to_pyarrow_table(columns=["account_id"])["account_id"].to_pylist()
     assert {"account-0", "account-1"} <= set(added)
@@ -189,7 +189,7 @@ def test_upgrade_that_was_killed_goes_on(home: Path, replay: ReplayServer) -> No
     assert totals(home) == pytest.approx(TOTALS, abs=1e-9)
     backfill(home, "cygnus", "2026-11-22", "2026-11-23")
     do(home, "maintain", "--check")
-    assert version_of(home, "allocations") == str(SCHEMA_VERSION)
+    assert version_of(home, "allocations") == "2"
     assert totals(home) == pytest.approx(TOTALS, abs=1e-9)
 
 

@@ -1,45 +1,61 @@
-"""Logs of a command on standard error, one line an event: JSON, and on a terminal words."""
+"""Logs of a command on standard error, one line per event: JSON, or text on a terminal."""
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
-from typing import Any
-
-import msgspec
-import structlog
+from functools import partial
+from typing import Any, TextIO
 
 from kubetally.cli.grid import escaped
-from kubetally.logs import IN_THE_ANSWER
+from kubetally.logs import IN_THE_ANSWER, configure_later
 
-_ENCODER = msgspec.json.Encoder(enc_hook=str)
 Event = MutableMapping[str, Any]
 
 
 def set_up_logs(level: str | None, *, whole: bool = True) -> None:
-    """Lines from `level` up; on a terminal errors only by default, as the command itself tells what failed.
+    """Log events from `level` up; by default warnings, and on a terminal errors only, as the output has the rest.
 
-    whole: whether failures are logged that the answer of a command tells already.
+    whole: also log failures that are part of the command's output.
     """
     on_terminal = sys.stderr.isatty()
     level = level or ("error" if on_terminal else "warning")
-    form = _in_words if on_terminal else _as_json
+    configure_later(partial(_configure, level, sys.stderr, in_words=on_terminal, whole=whole))
+
+
+def _configure(level: str, stream: TextIO, *, in_words: bool, whole: bool) -> None:
+    import structlog  # it takes longer to load than many a command, which logs nothing
+
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        processors=[*([] if whole else [_drop_in_answer]), structlog.processors.format_exc_info, form],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        processors=[
+            *([] if whole else [_drop_in_answer]),
+            structlog.processors.format_exc_info,
+            _in_words if in_words else _as_json(),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(stream),
     )
 
 
 def _drop_in_answer(_logger: object, _level: str, event: Event) -> Event:
+    from structlog import DropEvent
+
     if event.get("event") in IN_THE_ANSWER:
-        raise structlog.DropEvent
+        raise DropEvent
     return event
 
 
-def _as_json(_logger: object, level: str, event: Event) -> str:
-    """One object a line, the instant first."""
-    return _ENCODER.encode({"timestamp": _now(), "level": level, "event": event.pop("event", ""), **event}).decode()
+def _as_json() -> Callable[[object, str, Event], str]:
+    """Writes one object a line, the instant first."""
+    import msgspec
+
+    encoder = msgspec.json.Encoder(enc_hook=str)
+
+    def line(_logger: object, level: str, event: Event) -> str:
+        fields = {"timestamp": _now(), "level": level, "event": event.pop("event", ""), **event}
+        return encoder.encode(fields).decode()
+
+    return line
 
 
 def _in_words(_logger: object, level: str, event: Event) -> str:

@@ -6,8 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-import structlog
-
+from kubetally import logs
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
 from kubetally.ledger.collect.lease import LEASE_WAIT_SECONDS
@@ -20,7 +19,7 @@ from kubetally.ledger.ports.lake import Lake, LogFiles
 from kubetally.ledger.ports.leases import Leases
 
 _RECOVERY_TIMEOUT_SECONDS = 10.0
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 class LakePlace(Protocol):

@@ -112,7 +112,7 @@ class Access:
             token, user, password = None, parsed.username, parsed.password
         # A token that is read from a mounted file nearly always ends with a line break.
         token = (token or "").strip() or None
-        _check_headers(headers or {}, token)
+        check_headers(headers or {}, token)
         if client_key is not None and client_cert is None:
             raise InvalidCredential("the client key", "has no certificate: give the client certificate too")
         return cls(
@@ -233,9 +233,8 @@ def _checked_url(text: str) -> "httpx.URL":
 _SPELLING = f"write {_EXAMPLE}, and in a password %40 for @, %2F for /, %3A for :, %3F for ?, %23 for #"
 
 
-def _check_headers(headers: Mapping[str, str], token: str | None) -> None:
-    """Refuse what can't be sent, before h11 would refuse it with a message that quotes it."""
-
+def check_headers(headers: Mapping[str, str], token: str | None) -> None:
+    """Raise InvalidCredential for what can't be sent, before h11 would with a message that quotes it."""
     if token is not None and not (token.isascii() and token.isprintable()):
         raise InvalidCredential("the token", "holds characters that a header can't carry: give it as one ASCII line")
     for name, value in headers.items():

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import structlog
 from litestar import Request, get
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.response import Response
 
+from kubetally import logs
 from kubetally.domain.errors import KubetallyError, NotFound
 from kubetally.domain.window import Clock
 from kubetally.ledger.costs.service import ClusterUnreadable, CostService
@@ -28,7 +28,7 @@ from kubetally.web.sign_in import SIGN_IN, SignIn, sign_in_page
 from kubetally.web.watch import InstrumentedApp
 from kubetally.web.wrong_secrets import WrongSecrets
 
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 AnyRequest = Request[Any, Any, Any]
 
 

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import structlog
-
+from kubetally import logs
 from kubetally.web.proxies import TrustedProxies, counted
 
 Peer = tuple[str, int]
@@ -27,7 +26,7 @@ DEFAULT_PER_ADDRESS: Final = 128
 _OPEN_FILES: Final = Path("/dev/fd")
 _MAX_FILES: Final = 65_536
 _RESERVED_FILES: Final = 256  # for databases, the lake, sources
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

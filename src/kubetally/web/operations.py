@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
 from litestar import Router, get
 from litestar.openapi import ResponseSpec
 from litestar.response import Response
 
+from kubetally import logs
 from kubetally.domain.errors import KubetallyError
 from kubetally.ledger.costs.service import ClustersProgress, CostService
 from kubetally.ledger.diagnose.storage import StorageCheck, StorageHealth, StorageProblemKind
@@ -19,7 +19,7 @@ from kubetally.web.problems import NO_STORE
 
 PATIENCE_SECONDS = 0.8
 """Longest wait of a probe: Kubernetes gives up after a second, unless told otherwise."""
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 @dataclass(slots=True)

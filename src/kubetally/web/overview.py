@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-import structlog
 from litestar import get
 from litestar.response import Response
 from litestar.types import HTTPScope
 
+from kubetally import logs
 from kubetally.cache import Bounded, SingleFlight
 from kubetally.domain.account import Account
 from kubetally.domain.errors import BalanceError, KubetallyError, RequestError
@@ -40,7 +40,7 @@ _SIGN_IN_FIRST: Final = (
     "<code>kubetally link</code> prints on the machine of the service. "
     "Or give any user name, and the secret of the service as password.</p>"
 )
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 class UnforeseenDefect(BalanceError):

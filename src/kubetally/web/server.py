@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
-import structlog
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
+from kubetally import logs
 from kubetally.domain.errors import RequestError
 from kubetally.web.connections import ConnectionLimits, max_connections
 from kubetally.web.watch import InstrumentedApp
@@ -24,7 +24,7 @@ LAST_SECONDS: Final = 2.0  # for those who are told that their answer was given 
 _CONNECTIONS: Final = 2048
 _THREADS: Final = 64
 _BIGGEST_HEAD: Final = 64 * 1024
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 class AddressNotFree(RequestError):

@@ -8,10 +8,10 @@ from itertools import count
 from typing import Any, Final, NoReturn
 from urllib.parse import quote
 
-import structlog
 from litestar import Litestar, Request
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Send
 
+from kubetally import logs
 from kubetally.web.connections import Connections
 from kubetally.web.documentation import SWAGGER
 from kubetally.web.faces import no_such_path
@@ -52,7 +52,7 @@ class InstrumentedApp(Litestar):
         """Answer, and tell of it."""
         if scope["type"] == "http":
             if self.log is None:  # bound once, with the settings that logs have by now: each binding costs time
-                self.log = structlog.get_logger(__name__).bind()
+                self.log = logs.bound_logger(__name__)
             await _Watched(self, scope, send).answer(super().__call__, receive)
         else:
             await super().__call__(scope, receive, send)

@@ -5,11 +5,9 @@ from collections.abc import Callable, Mapping
 
 from kubetally.domain.errors import RequestError
 from kubetally.settings import Settings
-from kubetally.sources.access import Access, InvalidCredential, InvalidSourceUrl
+from kubetally.sources.access import Access, InvalidCredential, InvalidSourceUrl, check_headers
 from kubetally.sources.access_settings import parse_headers
 from kubetally.store.reach import is_there
-
-_ANY_URL = "http://nowhere"
 
 
 def unusable_setting(name: str, why: str) -> RequestError:
@@ -31,17 +29,17 @@ def check_settings(settings: Settings) -> Settings:
     if os.path.lexists(home) and not (is_there(home) and home.is_dir()):
         raise unusable_setting("KUBETALLY_HOME", f"{str(home)!r} is not a folder")
     headers = ("KUBETALLY_SOURCE_HEADERS", "KUBETALLY_PROMETHEUS_HEADERS")
-    values: Mapping[str, Callable[[], Access]] = {
-        "KUBECOST_API_URL": lambda: Access.parse(settings.kubecost_api_url or _ANY_URL),
-        "KUBETALLY_PROMETHEUS_URL": lambda: Access.parse(settings.prometheus_url or _ANY_URL),
-        "KUBETALLY_SOURCE_TOKEN": lambda: Access.parse(_ANY_URL, token=settings.source_token),
-        "KUBETALLY_PROMETHEUS_TOKEN": lambda: Access.parse(_ANY_URL, token=settings.prometheus_token),
-        headers[0]: lambda: Access.parse(_ANY_URL, headers=parse_headers(headers[0], settings.source_headers)),
-        headers[1]: lambda: Access.parse(_ANY_URL, headers=parse_headers(headers[1], settings.prometheus_headers)),
+    checks: Mapping[str, Callable[[], object]] = {
+        "KUBECOST_API_URL": lambda: settings.kubecost_api_url and Access.parse(settings.kubecost_api_url),
+        "KUBETALLY_PROMETHEUS_URL": lambda: settings.prometheus_url and Access.parse(settings.prometheus_url),
+        "KUBETALLY_SOURCE_TOKEN": lambda: check_headers({}, settings.source_token),
+        "KUBETALLY_PROMETHEUS_TOKEN": lambda: check_headers({}, settings.prometheus_token),
+        headers[0]: lambda: check_headers(parse_headers(headers[0], settings.source_headers), None),
+        headers[1]: lambda: check_headers(parse_headers(headers[1], settings.prometheus_headers), None),
     }
-    for name, parse in values.items():
+    for name, check in checks.items():
         try:
-            parse()
+            check()
         except InvalidSourceUrl as error:
             raise unusable_setting(name, f"the URL {error.url!r} {error.why}") from error
         except InvalidCredential as error:

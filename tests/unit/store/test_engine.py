@@ -110,7 +110,7 @@ def test_read_only_is_told_by_code_not_by_words(error: Exception, is_read_only: 
     scheme = {"psycopg": "postgresql", "pymysql": "mariadb"}.get(type(error).__module__.partition(".")[0], "sqlite")
     with pytest.raises(StoreError) as caught, translated(f"{scheme}://db/costs"):
         raise exc.OperationalError("INSERT", {}, error)
-    assert ("nothing was changed" in str(caught.value)) == is_read_only
+    assert ("Nothing was changed" in str(caught.value)) == is_read_only
 
 
 def test_read_only_file_of_sqlite_is_told(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.faults import translated
-from kubetally.store.lake.place import DEFAULTS, Place
+from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import TableName
 from kubetally.store.lake.storage import ObjectStorage
 from tests.errors import raises_code
@@ -40,7 +40,9 @@ def test_an_object_store_is_passed_on_as_it_is_written(url: str) -> None:
     assert place.options == {
         "aws_region": "eu-central-1",
         "TIMEOUT": "9s",
-        **{k: v for k, v in DEFAULTS.items() if k != "timeout"},
+        "connect_timeout": "5s",
+        "max_retries": "4",
+        "retry_timeout": "60s",
     }
 
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-import structlog
-
+from kubetally import logs
 from kubetally.domain.collection import CollectedDay, Collection
 from kubetally.domain.errors import KubetallyError, StoreError
 from kubetally.domain.issues import IssueKind
@@ -16,7 +15,7 @@ from kubetally.ledger.collect.writer import LakeWriter, LeasedLake
 from kubetally.ledger.ports.damage import DayDamaged
 from kubetally.ledger.ports.lake import PackedDay
 
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-import structlog
-
+from kubetally import logs
 from kubetally.domain.collection import (
     DAMAGE_CODES,
     DAMAGED,
@@ -23,7 +22,7 @@ from kubetally.ledger.ports.lake import Lake
 CHECKED_AT_AGES, CHECKED_EVERY_DAYS = (1, 7, 13), 30
 """Ages in days at which daily maintenance reads a stored day; an OpenCost often holds two weeks."""
 _MAX_ROWS = 50_000
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 DamagedCollection = tuple[Collection, StoreError]
 """A stored collection, and why it can't be read as it was committed."""

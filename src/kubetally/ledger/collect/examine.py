@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import NamedTuple
 
-import structlog
-
+from kubetally import logs
 from kubetally.domain.asset import Asset
 from kubetally.domain.collection import Collection
 from kubetally.domain.completeness import Completeness
@@ -20,7 +19,7 @@ from kubetally.ledger.ports.coverage import Coverage
 from kubetally.ledger.ports.lake import Lake
 
 _MAX_ROWS = 50_000  # of the lake, in memory at once
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
-import structlog
-
+from kubetally import logs
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.collect.collector import Collector
 from kubetally.ledger.collect.due_poller import DuePoller
@@ -21,7 +20,7 @@ from kubetally.tasks import task_group, until_set
 _STANDBY_SECONDS = 5.0
 _SAVINGS_POLL_SECONDS = 60.0
 _RENEW_SECONDS, _LEASE_SECONDS = 10.0, 30.0
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 class Forever:

@@ -6,8 +6,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
-import structlog
-
+from kubetally import logs
 from kubetally.domain.collection import LAKE_VERSION
 from kubetally.domain.errors import StoreError
 from kubetally.domain.trusted_time import TrustedTime
@@ -22,7 +21,7 @@ from kubetally.ledger.ports.leases import MAINTAINER
 from kubetally.ledger.stores import Ledger
 
 _MAINTAIN_EVERY, _TIDY_EVERY, _RETRY_AFTER = timedelta(days=1), timedelta(hours=1), timedelta(minutes=10)
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 class Upkeep:

@@ -9,15 +9,14 @@ from collections.abc import Collection as Ids
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-import structlog
-
+from kubetally import logs
 from kubetally.domain.collection import CoveredDay
 from kubetally.ledger.ports.coverage import Coverage
 from kubetally.ledger.ports.damage import LakeBehind
 from kubetally.ledger.ports.lake import Lake, StoredIds
 
 _MAX_NAMED = 5
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 Key = tuple[str, date]
 

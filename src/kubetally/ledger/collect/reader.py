@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from uuid import uuid4
 
-import structlog
-
+from kubetally import logs
 from kubetally.domain.account import Account
 from kubetally.domain.booking import Booking
 from kubetally.domain.collection import SETTLES_AFTER, CollectedDay, new_collected_day, window_of
@@ -38,7 +37,7 @@ DAYS_PER_CLUSTER = 2
 """Days of one cluster that are read at a time."""
 _ABOUT_MAX_AGE = timedelta(hours=1)
 _DENIED = frozenset({401, 403})
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

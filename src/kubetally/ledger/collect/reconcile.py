@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-import structlog
-
+from kubetally import logs
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.collect.lease import hold_lease
@@ -14,7 +13,7 @@ from kubetally.ledger.ports.leases import ACCOUNT_LIST, Leases
 from kubetally.ledger.stores import Ledger
 
 _LATER = "The next `kubetally collect`, `serve` or `maintain` will retry"
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 _LIST_WAIT_SECONDS = 20.0
 
 

@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 
-import structlog
-
+from kubetally import logs
 from kubetally.domain.collection import NO_DATA
 from kubetally.domain.errors import RequestError, StoreError
 from kubetally.domain.money import to_number
@@ -24,7 +23,7 @@ from kubetally.ledger.stores import Ledger
 Planned = Callable[[int], None]
 EXPECTED_CODES = frozenset({NO_DATA, NOT_TRIED, NOT_BEGUN, SUPERSEDED})
 """Codes of days that were not collected, and did not fail either."""
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 class AnotherCollector(StoreError):

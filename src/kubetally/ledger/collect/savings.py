@@ -10,8 +10,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
-import structlog
-
+from kubetally import logs
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.cluster_costs import KUBECOST
 from kubetally.domain.collection import Collection
@@ -40,7 +39,7 @@ OpenSavings = Callable[[Account], AbstractAsyncContextManager[SavingsSource]]
 MAX_CONCURRENCY = 4
 """Accounts read at a time, with one request each; all of them may have the same source."""
 _SIZING_WINDOW = timedelta(days=7)
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 class _Failure(NamedTuple):

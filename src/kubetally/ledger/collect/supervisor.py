@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import structlog
+from kubetally import logs
 
 COMMAND = (sys.executable, "-m", "kubetally", "collect", "--forever", "--with-parent")
 _STOP_SECONDS = 9.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 60.0
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 @contextmanager

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import structlog
-
+from kubetally import logs
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
 from kubetally.ledger.collect.lease import LEASE_WAIT_SECONDS, hold_lease
@@ -20,7 +19,7 @@ from kubetally.ledger.ports.damage import FileDamage, LakeBehind
 from kubetally.ledger.ports.lake import Lake, LogFiles, PackedDay, PackedSavings
 from kubetally.ledger.ports.leases import COMMITTER, Lease, Leases
 
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 class LeaseLost(StoreError):

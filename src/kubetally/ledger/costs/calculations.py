@@ -19,8 +19,7 @@ from multiprocessing.connection import wait
 from threading import Thread
 from typing import ParamSpec, TypeVar
 
-import structlog
-
+from kubetally import logs
 from kubetally.domain.errors import SourceError
 from kubetally.garbage import gc_paused
 
@@ -32,7 +31,7 @@ _SWITCH_SECONDS = 0.0005
 _THREADS = 2
 _IDLE_SECONDS = 60.0
 _NICENESS = 10  # whoever asks the service for an answer comes first
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 class WorkerDied(SourceError):

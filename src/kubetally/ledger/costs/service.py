@@ -14,8 +14,7 @@ from itertools import count
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-import structlog
-
+from kubetally import logs
 from kubetally.cache import Bounded, SingleFlight
 from kubetally.domain.account import Account, AccountType, Organization
 from kubetally.domain.cluster_costs import ClusterCosts
@@ -48,7 +47,7 @@ PROGRESS_SECONDS = 30.0  # it counts all days of all clusters, and may be asked 
 _NOT_THE_SOURCE = frozenset(
     {"id", "name", "created_at", "deleted_at"}
 )  # what may change and leaves the costs as they are
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 _Key = tuple[str, str, Window]
 _LegacyKey = tuple[int, Window]
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-import structlog
-
+from kubetally import logs
 from kubetally.domain.booking import Booking
 from kubetally.domain.cluster_costs import DayState, SourceIdentity
 from kubetally.domain.collection import NO_DATA, Collection, window_of
@@ -25,7 +24,7 @@ RUNNING_DAY_MAX_AGE = timedelta(minutes=15)
 """How long the copy of a running day stands for what its source would answer."""
 
 _NOT_REPLACED = frozenset[str]({*RejectReason, NO_DATA})
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 _Unreadable = tuple[Collection, StoreError]
 
 

@@ -11,8 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-import structlog
-
+from kubetally import logs
 from kubetally.cache import GivenUp
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.ports.coverage import Coverage, check_version
@@ -25,7 +24,7 @@ MIN_FREE_BYTES = 1 << 30
 MIN_FREE_SHARE = 0.05
 """A disk with less than either of both left is nearly full."""
 _PROBE = "storage_check"
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 _CHECK_EVERY_SECONDS = 30.0
 _OVERDUE_SECONDS = 10.0
 _LOG_EVERY_SECONDS = 3600.0

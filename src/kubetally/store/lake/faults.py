@@ -73,18 +73,20 @@ class LakeNewer(StoreError):
 
     code = "lake_newer"
 
+    def __init__(self, url: str, why: str, *, code: str | None = None) -> None:
+        super().__init__(f"the lake {url} {why}", code=code)
+
 
 def newer_schema(url: str, version: int, known: int) -> LakeNewer:
     """The tables have a newer version of the columns."""
-    return LakeNewer(
-        f"the lake {url} has tables of version {version}; this program supports up to {known}. Upgrade Kubetally"
-    )
+    return LakeNewer(url, f"has tables of version {version}; this program supports up to {known}. Upgrade Kubetally")
 
 
 def newer_protocol(url: str, why: str) -> LakeNewer:
     """The tables need a newer version of the Delta protocol, or features of it that this program lacks."""
     return LakeNewer(
-        f"the lake {url} needs a newer Delta protocol than this program supports ({why}). Its data is not damaged. "
+        url,
+        f"needs a newer Delta protocol than this program supports ({why}). Its data is not damaged. "
         "Upgrade Kubetally, and upgrade no table of its lake with other programs",
         code="lake_protocol_newer",
     )

@@ -5,8 +5,6 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 _PROC = Path("/proc")
 
 
@@ -69,6 +67,8 @@ def _began(pid: int) -> int | None:
     state = _state(pid)
     if state is not None:
         return int(state[19])
+    import psutil  # only where there is no /proc
+
     try:
         return round(psutil.Process(pid).create_time() * 1000)
     except psutil.Error:

@@ -5,6 +5,7 @@ microseconds, because there the order within a second decides. Where `deleted_at
 """
 
 from datetime import date
+from typing import Any
 
 from sqlalchemy import (
     CHAR,
@@ -19,7 +20,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.dialects.mysql import MEDIUMTEXT
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # As in the other two, names that differ in case or accents differ.
@@ -32,7 +33,16 @@ NAME_LENGTH = 255
 URL_LENGTH = 255
 CREDENTIALS_BYTES = 65_535  # what TEXT of MariaDB holds
 CODE_LENGTH = 64
-_LONG_TEXT = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
+
+
+class LongText(Text):
+    """Text of more than 64 KiB on every database."""
+
+
+@compiles(LongText, "mysql", "mariadb")
+def _mediumtext(*_: Any, **__: Any) -> str:
+    """Without the dialect's own type, which takes long to load."""
+    return "MEDIUMTEXT"
 
 
 class Base(DeclarativeBase):
@@ -116,7 +126,7 @@ class CollectionRow(Base):
     total: Mapped[int] = mapped_column(BigInteger)
     currency_origin: Mapped[str | None] = mapped_column(String(16))
     balance: Mapped[str] = mapped_column(Text)
-    head: Mapped[str] = mapped_column(_LONG_TEXT)
+    head: Mapped[str] = mapped_column(LongText)
     examined_by: Mapped[int] = mapped_column(Integer, server_default="0")
     lake_version: Mapped[int] = mapped_column(Integer, server_default="1")
 
@@ -138,7 +148,7 @@ class CollectionFactRow(Base):
     collection_id: Mapped[str] = mapped_column(String(64))
     what: Mapped[str] = mapped_column(String(64))
     hours: Mapped[float | None] = mapped_column(Double)
-    issue: Mapped[str | None] = mapped_column(_LONG_TEXT)
+    issue: Mapped[str | None] = mapped_column(LongText)
 
 
 class CoverageRow(Base):

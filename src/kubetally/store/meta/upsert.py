@@ -1,10 +1,9 @@
-"""Rows that may be there already: each database has its own words for that."""
+"""Insert rows that may exist already, with the statement that each database has for it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from kubetally.store.meta.tables import Base
 
@@ -12,12 +11,12 @@ Rows = Sequence[Mapping[str, object]]
 
 
 def put_missing(connection: Connection, table: type[Base], rows: Rows) -> None:
-    """Insert those rows whose primary key is not there; what is there stays as it is."""
+    """Insert those rows whose primary key does not exist; existing rows stay as they are."""
     _insert(connection, table, rows, changed=())
 
 
 def put(connection: Connection, table: type[Base], rows: Rows) -> None:
-    """Insert rows, or put their values in place of those that are there. All rows name the same columns."""
+    """Insert rows, or update the existing ones. All rows have the same columns."""
     if rows:
         _insert(connection, table, rows, changed=tuple(rows[0]))
 
@@ -29,11 +28,13 @@ def _insert(connection: Connection, table: type[Base], rows: Rows, changed: Sequ
     values = [name for name in changed if name not in key]
     statement: Any
     if connection.dialect.name in {"mysql", "mariadb"}:
+        from sqlalchemy.dialects import mysql  # each loads its drivers' dialects
+
         statement = mysql.insert(table)
         kept = {name: statement.inserted[name] for name in values} or {key[0]: table.__table__.c[key[0]]}
         statement = statement.on_duplicate_key_update(kept)
     else:
-        statement = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+        statement = _insert_or_conflict(connection.dialect.name)(table)
         if values:
             statement = statement.on_conflict_do_update(
                 index_elements=key, set_={name: statement.excluded[name] for name in values}
@@ -41,3 +42,13 @@ def _insert(connection: Connection, table: type[Base], rows: Rows, changed: Sequ
         else:
             statement = statement.on_conflict_do_nothing(index_elements=key)
     connection.execute(statement, list(rows))
+
+
+def _insert_or_conflict(dialect: str) -> Any:
+    if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert

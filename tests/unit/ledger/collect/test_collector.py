@@ -25,7 +25,6 @@ from kubetally.ledger.collect.commit_queue import CommitQueue
 from kubetally.ledger.collect.committer import Committer, Outcome
 from kubetally.ledger.collect.lease import AnotherWriter
 from kubetally.ledger.collect.reader import Reader, Unread
-from kubetally.ledger.collect.replacement import SUPERSEDED
 from kubetally.ledger.collect.report import Report
 from kubetally.ledger.collect.schedule import ONE_DAY, Policy
 from kubetally.ledger.collect.writer import LakeWriter, LeaseLost
@@ -34,6 +33,8 @@ from kubetally.ledger.ports.sources import About
 from tests.kept import Away, Broken, CoverageInMemory, LakeInMemory, LeasesInMemory
 from tests.served import NOON_AFTER, FixedClock
 from tests.service import AccountsInMemory, account, account_id
+
+SUPERSEDED = "overtaken"
 
 TODAY = NOON_AFTER.date()
 

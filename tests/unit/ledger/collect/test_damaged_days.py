@@ -3,11 +3,12 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from kubetally.domain.collection import DAMAGED
 from kubetally.ledger.collect.schedule import ONE_DAY, KnownDays, Policy, due
 from tests.served import NOON_AFTER
 from tests.service import account_id
 from tests.unit.ledger.collect.test_collector import TODAY, Cluster, World
+
+DAMAGED = "day_damaged"
 
 YESTERDAY = TODAY - ONE_DAY
 DAY_BEFORE = TODAY - 2 * ONE_DAY

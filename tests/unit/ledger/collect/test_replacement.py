@@ -13,7 +13,9 @@ from kubetally.domain.completeness import Completeness
 from kubetally.domain.component import NO_CLASSES, Component, Costs
 from kubetally.domain.issues import MISSING_DATA, Issue, IssueKind
 from kubetally.domain.window import Window
-from kubetally.ledger.collect.replacement import SUPERSEDED, KeepStored, decide_replacement, is_superseded, keep_newer
+from kubetally.ledger.collect.replacement import KeepStored, decide_replacement, is_superseded, keep_newer
+
+SUPERSEDED = "overtaken"
 
 DAY = date(2026, 11, 20)
 WHOLE = window_of(DAY)

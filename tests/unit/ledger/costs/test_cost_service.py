@@ -21,13 +21,14 @@ from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window, parse_window
 from kubetally.ledger.costs.database_timeout import DatabaseSilent
 from kubetally.ledger.costs.live import DeadlinePassed
-from kubetally.ledger.costs.requests import MAX_DAYS
 from kubetally.ledger.costs.service import ClusterUnreadable, CostService, NotACluster, Overloaded
 from kubetally.ledger.ports.accounts import AccountNotFound
 from kubetally.ledger.ports.sources import About
 from kubetally.tasks import calculate_here
 from tests.served import NOON_AFTER, FixedClock
 from tests.service import AccountsInMemory, account, account_id
+
+MAX_DAYS = 500
 
 DAY = parse_window("2026-11-20,2026-11-21", NOON_AFTER)
 NEXT_DAY = parse_window("2026-11-21,2026-11-22", NOON_AFTER)

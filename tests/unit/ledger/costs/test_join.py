@@ -22,7 +22,6 @@ from kubetally.domain.row import Row
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import DAY, HOUR, Window, midnight, rfc3339
 from kubetally.ledger.costs.join import Live, get_costs_as_of, join_costs
-from kubetally.ledger.costs.requests import MAX_DAYS
 from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.costs.stored_days import Held, History, StoredDay, stored_days
 from kubetally.ledger.ports.damage import CollectionGone, DayDamaged
@@ -33,6 +32,8 @@ from tests.kept import Broken, CoverageInMemory, LakeInMemory
 from tests.served import NOON_AFTER, FixedClock
 from tests.service import AccountsInMemory, account, account_id
 from tests.unit.ledger.costs.test_cost_service import Source
+
+MAX_DAYS = 500
 
 ID = account_id(1)
 TODAY = NOON_AFTER.date()

@@ -17,11 +17,13 @@ from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import DAY, HOUR, Window
 from kubetally.ledger.costs.join import get_cluster_costs
-from kubetally.ledger.costs.requests import MAX_DAYS, clip_to_limit
+from kubetally.ledger.costs.requests import clip_to_limit
 from kubetally.ledger.ports.sources import About
 from tests import virtual_time
 from tests.served import NOON_AFTER, FixedClock
 from tests.unit.ledger.costs.test_cost_service import Source
+
+MAX_DAYS = 500
 
 T = TypeVar("T")
 END = datetime(2026, 11, 22, tzinfo=UTC)

@@ -6,8 +6,10 @@ from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER,
 from kubetally.domain.survey import Exporter, MetricFacts, MetricsSurvey
 from kubetally.domain.window import HOUR, Window, parse_window
 from kubetally.ledger.diagnose.prometheus import metrics_findings, told_beside
-from kubetally.ledger.diagnose.source import FEE_NOT_MEASURED, Finding, Level
+from kubetally.ledger.diagnose.source import Finding, Level
 from tests.served import FixedClock
+
+FEE_NOT_MEASURED = "management"
 
 DAY = parse_window("2026-11-20,2026-11-21", FixedClock().now())
 HOUR_GONE = (Window(DAY.start + 3 * HOUR, DAY.start + 4 * HOUR),)

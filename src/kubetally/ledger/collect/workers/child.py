@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import count
 
-import structlog
-
+from kubetally import logs
 from kubetally.domain.account import Account
 from kubetally.ledger.accounts.snapshot import AccountSnapshot
 from kubetally.ledger.collect.commit_queue import Booked
@@ -30,7 +29,7 @@ from kubetally.ledger.collect.workers.messages import (
 
 PROGRAM = "import sys; sys.path[:] = {path!r}; from kubetally.ledger.collect.workers.process import main; main()"
 _PIPE_BYTES = 2**20
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 class ReaderProcess:

@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from functools import partial
 
-import structlog
-
+from kubetally import logs
 from kubetally.domain.account import Account
 from kubetally.ledger.accounts.snapshot import ReadSnapshot
 from kubetally.ledger.collect.collector import DayReader
@@ -21,7 +20,7 @@ _START_AT_ROWS = 20_000
 """Reading so many takes about as long as starting a process; after that there may be as many left."""
 _IDLE_SECONDS, _GRACE_SECONDS, _START_SECONDS = 20.0, 60.0, 60.0
 _POLL_SECONDS = 0.05
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 class ReaderPool:

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import structlog
 
+from kubetally import logs
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.accounts.snapshot import AccountSnapshot
@@ -29,7 +30,7 @@ from kubetally.ledger.ports.lake import PackedDay
 from kubetally.tasks import run_on_uvloop
 
 _NICENESS = 10  # requests to the service come first
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 def main() -> None:
