@@ -32,8 +32,8 @@ def check_settings(settings: Settings) -> Settings:
     checks: Mapping[str, Callable[[], object]] = {
         "KUBECOST_API_URL": lambda: settings.kubecost_api_url and Access.parse(settings.kubecost_api_url),
         "KUBETALLY_PROMETHEUS_URL": lambda: settings.prometheus_url and Access.parse(settings.prometheus_url),
-        "KUBETALLY_SOURCE_TOKEN": lambda: check_headers({}, settings.source_token),
-        "KUBETALLY_PROMETHEUS_TOKEN": lambda: check_headers({}, settings.prometheus_token),
+        "KUBETALLY_SOURCE_TOKEN": lambda: check_headers({}, (settings.source_token or "").strip()),
+        "KUBETALLY_PROMETHEUS_TOKEN": lambda: check_headers({}, (settings.prometheus_token or "").strip()),
         headers[0]: lambda: check_headers(parse_headers(headers[0], settings.source_headers), None),
         headers[1]: lambda: check_headers(parse_headers(headers[1], settings.prometheus_headers), None),
     }
