@@ -17,7 +17,7 @@ from kubetally.web import wire
 from kubetally.web.figures import MEDIA_TYPE, Figures
 from kubetally.web.problems import NO_STORE
 
-PATIENCE_SECONDS = 0.8
+HEALTH_TIMEOUT_SECONDS = 0.8
 """Longest wait of a probe: Kubernetes gives up after a second, unless told otherwise."""
 _log = logs.get_logger(__name__)
 
@@ -40,7 +40,7 @@ def operations(
     async def storage_health() -> StorageHealth | None:
         """None where nobody checks, or a store takes long to answer."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(HEALTH_TIMEOUT_SECONDS):
                 return None if storage is None else await storage.latest()
         except (TimeoutError, KubetallyError) as error:
             _log.warning("storage_unknown", why=error.code if isinstance(error, KubetallyError) else "timeout")
@@ -48,14 +48,14 @@ def operations(
 
     async def failure_of_accounts() -> KubetallyError | None:
         try:
-            await service.check(PATIENCE_SECONDS)
+            await service.check(HEALTH_TIMEOUT_SECONDS)
         except KubetallyError as error:
             return error
         return None
 
     async def progress() -> ClustersProgress | None:
         try:
-            return await service.progress(PATIENCE_SECONDS)
+            return await service.progress(HEALTH_TIMEOUT_SECONDS)
         except KubetallyError as error:  # of which /readyz tells; the other figures are as good as ever
             _log.warning("collecting_unknown", why=error.code)
             return None

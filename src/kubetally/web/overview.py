@@ -30,7 +30,7 @@ from kubetally.web.section import ClusterCard, glance, section
 from kubetally.web.sign_in import SignIn
 
 CLUSTERS_A_PAGE: Final = 20
-_PATIENCE_SECONDS = 5.0
+_PAGE_TIMEOUT_SECONDS = 5.0
 _TO_BE_MENDED_KEPT_SECONDS = 60.0
 _GLANCES_KEPT = 2000
 _Key = tuple[str, str, Window]
@@ -166,7 +166,7 @@ async def _glances_of(
     tasks = [asyncio.create_task(glances.of(account, window)) for account in accounts]
     if tasks:
         try:
-            await asyncio.wait(tasks, timeout=_PATIENCE_SECONDS)
+            await asyncio.wait(tasks, timeout=_PAGE_TIMEOUT_SECONDS)
         finally:
             for task in tasks:
                 task.cancel()  # whoever waits; the reading itself goes on

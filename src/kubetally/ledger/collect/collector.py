@@ -137,7 +137,7 @@ class Collector:
         """Collect these days; a failing cluster neither delays nor ends the others.
 
         Days that were not begun when the turn of their cluster ended have no outcome: they stay due.
-        Raises: AnotherWriter, LeaseLost, StoreError; what was committed before stays.
+        Raises: AnotherWriter, StoreError; what was committed before stays.
         """
         return await self._collect(dues, watch, self._turn_seconds, self._committer.commit)
 

@@ -64,7 +64,7 @@ class Committer:
         A day that is damaged in the lake is not committed; the others are.
         force: also if the stored day holds more. anew: rewrite a damaged day as well, with what can be read of its
         other accounts; days that can't be read are noted, and collected again.
-        Raises: AnotherWriter, LeaseLost, StoreError; what was committed before stays.
+        Raises: AnotherWriter, StoreError; what was committed before stays.
         """
         with self.writer.hold_lease() as leased:
             outcomes = []

@@ -20,7 +20,7 @@ _LIST_WAIT_SECONDS = 20.0
 def reconcile_days(days: AccountDays, new_writer: Callable[[], LakeWriter]) -> None:
     """Update the rows of accounts that were relabelled or purged; opens the lake only if there are any.
 
-    Raises: AnotherWriter, LeaseLost, StoreError; the next call does the rest.
+    Raises: AnotherWriter, StoreError; the next call does the rest.
     """
     for account_id in days.unreconciled():
         writer = new_writer()

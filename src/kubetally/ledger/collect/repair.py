@@ -15,7 +15,7 @@ from kubetally.ledger.ports.lake import PackedDay
 class Repairer:
     """Repairs the lake. Days that another process replaced or repaired meanwhile are left as they are.
 
-    All calls block, and raise AnotherWriter, LeaseLost, StoreError; what was repaired before stays.
+    All calls block, and raise AnotherWriter, StoreError; what was repaired before stays.
     """
 
     def __init__(self, writer: LakeWriter) -> None:

@@ -88,7 +88,7 @@ class SavingsCollector:
         """Collect savings that were not collected today, of all accounts or those named.
 
         Returns the days stored since the last call. Answers that a store refused are stored by the next call.
-        Raises: AccountNotFound, AmbiguousAccount, AnotherWriter, LeaseLost, StoreError.
+        Raises: AccountNotFound, AmbiguousAccount, AnotherWriter, StoreError.
         """
         today = self._clock.now().date()
         due = await self._blocking(partial(self._due, today, names))

@@ -76,7 +76,7 @@ class SavingsBatch:
     def store(self) -> list[SavingsDay]:
         """Commit the rows, those of each day together, and note the days; returns the days noted since the last call.
 
-        A process that is killed between commit and note reads the account again. Raises: AnotherWriter, LeaseLost,
+        A process that is killed between commit and note reads the account again. Raises: AnotherWriter,
         StoreError; what was not noted stays for the next call.
         """
         with self._storing:

@@ -22,28 +22,21 @@ from kubetally.ledger.ports.leases import COMMITTER, Lease, Leases
 _log = logs.get_logger(__name__)
 
 
-class LeaseLost(StoreError):
-    """Another process took the lease, because this one was stopped for too long."""
-
-    code = "lease_lost"
-    retryable = True
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        super().__init__(f"another process took over writing to {url}, because this one did not respond; retry")
-
-
 @dataclass(frozen=True, slots=True)
 class LeasedLake:
-    """The lake, while this process holds the lease of the writer. Each call raises LeaseLost once it is lost."""
+    """The lake, while this process holds the lease of the writer. Each call raises StoreError once it is lost."""
 
     lake: Lake
     lease: Lease
 
     def check_lease(self) -> None:
-        """Raises LeaseLost, if another process took the lease."""
+        """Raises StoreError, if another process took the lease."""
         if not self.lease.renew():
-            raise LeaseLost(self.lake.url)
+            raise StoreError(
+                f"another process took over writing to {self.lake.url}, because this one did not respond; retry",
+                code="lease_lost",
+                retryable=True,
+            )
 
     def replace(self, days: Sequence[PackedDay], *, anew: bool = False) -> int:
         """See `Lake.replace`."""

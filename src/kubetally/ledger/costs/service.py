@@ -36,7 +36,7 @@ from kubetally.tasks import Calculate, calculate_on_thread
 
 T = TypeVar("T")
 KEPT = timedelta(minutes=15)
-PATIENCE_SECONDS = 10.0
+QUEUE_TIMEOUT_SECONDS = 10.0
 OpenSource = Callable[[Account], AbstractAsyncContextManager[CostSource]]
 OpenMetrics = Callable[[Account], AbstractAsyncContextManager[MetricsSource | None]]
 SILENCE_SECONDS = 1.0
@@ -123,7 +123,7 @@ class CostService:
     need not be asked for; history_executor: where it is read, so that a slow lake does not hold `accounts`, that of
     these where None. deadline_seconds: of a question, with the opening of its source. max_concurrency: questions that
     are asked at a time, of one account at most a quarter of them; waiting: those that may wait beside them, each for
-    `patience_seconds`. kept_rows: booked rows that all kept answers may hold. database_seconds: longest wait for
+    `queue_timeout_seconds`. kept_rows: booked rows that all kept answers may hold. database_seconds: longest wait for
     `accounts`; after `silence_seconds` what is remembered is answered as of the last time they could be read, for as
     long as an answer is kept. lookup_seconds: how long a lookup stands. calculate: runs what books and encodes answers,
     beside the loop where others wait for it.
@@ -142,7 +142,7 @@ class CostService:
         deadline_seconds: float | None = None,
         max_concurrency: int = 16,
         waiting: int = 1000,
-        patience_seconds: float = PATIENCE_SECONDS,
+        queue_timeout_seconds: float = QUEUE_TIMEOUT_SECONDS,
         kept_rows: int = 200_000,
         database_seconds: float = DATABASE_SECONDS,
         silence_seconds: float = SILENCE_SECONDS,
@@ -159,7 +159,7 @@ class CostService:
         self._accounts, self._executor = accounts, executor
         self._open_source, self._open_metrics, self._clock = open_source, open_metrics, clock
         self._history, self._history_executor = history, history_executor or executor
-        self._deadline_seconds, self._patience_seconds = deadline_seconds, patience_seconds
+        self._deadline_seconds, self._queue_timeout_seconds = deadline_seconds, queue_timeout_seconds
         self._turns, self._max_in_flight = asyncio.Semaphore(max_concurrency), max_concurrency + waiting
         # One account whose source hangs must not take all turns.
         self._at_once_of_one = max(1, max_concurrency // 4)
@@ -216,10 +216,10 @@ class CostService:
             _log.warning("database_silent", seconds=self._silence_seconds)
         self._is_silent = True
 
-    async def progress(self, patience_seconds: float) -> ClustersProgress | None:
+    async def progress(self, timeout_seconds: float) -> ClustersProgress | None:
         """How far collecting has come; None where nothing is collected.
 
-        It is counted every half minute. Where the database takes longer than `patience_seconds` or fails, it is what
+        It is counted every half minute. Where the database takes longer than `timeout_seconds` or fails, it is what
         was counted last.
         Raises: StoreError, where nothing was counted yet.
         """
@@ -228,11 +228,11 @@ class CostService:
             return None
         if known is None or time.monotonic() - known[0] >= self._progress_seconds:
             try:
-                async with asyncio.timeout(patience_seconds):
+                async with asyncio.timeout(timeout_seconds):
                     return await self._progress_flights(None, lambda: self._count_progress(history))
             except TimeoutError:
                 if known is None:
-                    raise DatabaseSilent(patience_seconds) from None
+                    raise DatabaseSilent(timeout_seconds) from None
             except StoreError:
                 if known is None:
                     raise
@@ -247,13 +247,13 @@ class CostService:
         self._progress = time.monotonic(), counted
         return counted
 
-    async def check(self, patience_seconds: float) -> None:
+    async def check(self, timeout_seconds: float) -> None:
         """See that accounts can be looked up within that time. Raises StoreError."""
         try:
-            async with asyncio.timeout(patience_seconds):  # one lookup for all probes, however long it takes
+            async with asyncio.timeout(timeout_seconds):  # one lookup for all probes, however long it takes
                 await self._check_flights(None, partial(self._looked_up, self._accounts.organization))
         except TimeoutError:
-            raise DatabaseSilent(patience_seconds) from None
+            raise DatabaseSilent(timeout_seconds) from None
 
     async def cluster(self, account_id: str) -> Account:
         """The living account of a cluster, by its id alone. Raises AccountNotFound, NotACluster, StoreError."""
@@ -416,7 +416,7 @@ class CostService:
         mine = self._account_slots.setdefault(account_id, asyncio.Semaphore(self._at_once_of_one))
         async with AsyncExitStack() as turns:
             try:
-                async with asyncio.timeout(self._patience_seconds):
+                async with asyncio.timeout(self._queue_timeout_seconds):
                     await turns.enter_async_context(mine)
                     await turns.enter_async_context(self._turns)
             except TimeoutError:

@@ -14,7 +14,7 @@ from kubetally.domain.account import Account
 from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.component import Costs
-from kubetally.domain.errors import SourceError
+from kubetally.domain.errors import SourceError, StoreError
 from kubetally.domain.evidence.hours import SeenHour
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.reading import Reading
@@ -27,7 +27,7 @@ from kubetally.ledger.collect.lease import AnotherWriter
 from kubetally.ledger.collect.reader import Reader, Unread
 from kubetally.ledger.collect.report import Report
 from kubetally.ledger.collect.schedule import ONE_DAY, Policy
-from kubetally.ledger.collect.writer import LakeWriter, LeaseLost
+from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.ports.leases import COMMITTER
 from kubetally.ledger.ports.sources import About
 from tests.kept import Away, Broken, CoverageInMemory, LakeInMemory, LeasesInMemory
@@ -546,8 +546,9 @@ async def test_writer_that_lost_its_lease_stops() -> None:
         world.leases.taken.add(COMMITTER)
 
     world.lake.after = take_over
-    with pytest.raises(LeaseLost):
+    with pytest.raises(StoreError, match="another process took over") as caught:
         await world.collect()
+    assert (caught.value.code, caught.value.retryable) == ("lease_lost", True)
     assert len(world.lake.commits) == 1
 
 

@@ -156,7 +156,7 @@ async def test_an_account_whose_source_hangs_leaves_turns_to_the_others() -> Non
             yield source
 
     accounts = AccountsInMemory([account(number, "http://source") for number in (1, 2)])
-    service = CostService(accounts, opened, FixedClock(), max_concurrency=8, patience_seconds=0.2)
+    service = CostService(accounts, opened, FixedClock(), max_concurrency=8, queue_timeout_seconds=0.2)
     days = [Window(DAY.start - n * (DAY.end - DAY.start), DAY.end) for n in range(4)]
     waiting = [asyncio.create_task(service.costs(account_id(1), day)) for day in days]
     while hanging.opened < 2:  # noqa: ASYNC110

@@ -11,7 +11,7 @@ from kubetally.domain.window import parse_window
 from kubetally.ledger.costs.database_timeout import DATABASE_SECONDS, DatabaseSilent
 from kubetally.ledger.costs.service import SILENCE_SECONDS, CostService
 from kubetally.ledger.costs.stored_days import History
-from kubetally.web.operations import PATIENCE_SECONDS
+from kubetally.web.operations import HEALTH_TIMEOUT_SECONDS
 from tests.kept import CoverageInMemory, LakeInMemory
 from tests.served import NOON_AFTER
 from tests.service import account, account_id, cost_service
@@ -50,7 +50,7 @@ def asked(ask: Callable[[CostService, SilentAccounts], Coroutine[None, None, Non
 def test_limits_on_the_way_to_a_503_are_within_those_promised() -> None:
     """A request waits for what is remembered first, then for the database, once."""
     assert SILENCE_SECONDS + DATABASE_SECONDS < PROMISED_SECONDS
-    assert PATIENCE_SECONDS < PROBE_SECONDS
+    assert HEALTH_TIMEOUT_SECONDS < PROBE_SECONDS
 
 
 def test_miss_asks_the_database_before_anything_else() -> None:
