@@ -1,23 +1,22 @@
-"""`kubetally accounts`: the clusters that are remembered."""
+"""`kubetally accounts`: clusters by name."""
 
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kubetally.cli import exits
+from kubetally.cli.account_list import account_body, print_accounts, print_removed
 from kubetally.cli.grid import escaped
 from kubetally.cli.options import Currency, ScreenOrJson, ScreenOrJsonFormat
 from kubetally.cli.start import start as start_up
 from kubetally.domain.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-    from kubetally.domain.account import Account
-    from kubetally.ledger.accounts.removal import AccountWithDays
     from kubetally.ledger.ports.account_days import StoredDays
 
 accounts = typer.Typer(
@@ -81,7 +80,7 @@ def add(
     tenant: Tenant = None,
     account_id: Annotated[
         str | None,
-        typer.Option("--id", metavar="UUID", help="The id it has elsewhere already, as the cloud account of OptScale."),
+        typer.Option("--id", metavar="UUID", help="Its id elsewhere, such as the cloud account id of OptScale."),
     ] = None,
 ) -> None:
     """Add an account.
@@ -136,17 +135,21 @@ def list_(
     Example:
       kubetally accounts list
     """
+    from kubetally.ledger.accounts.removal import list_removed
+    from kubetally.wiring.ledger import open_ledger
     from kubetally.wiring.store import open_accounts
 
     if removed:
-        _list_removed(output)
+        with open_ledger(start_up()) as ledger:
+            removed_accounts = list_removed(ledger)
+        print_removed(removed_accounts, output)
         return
     with open_accounts(start_up()) as kept:
         found = kept.all()
     if output is ScreenOrJson.JSON:
-        print(json.dumps([_body(account) for account in found], indent=2))
+        print(json.dumps([account_body(account) for account in found], indent=2))
     else:
-        _print(found)
+        print_accounts(found)
 
 
 @accounts.command()
@@ -160,7 +163,7 @@ def show(account: NameOrId) -> None:
     from kubetally.wiring.store import open_accounts
 
     with open_accounts(start_up()) as kept:
-        print(json.dumps(_body(kept.find(account)), indent=2))
+        print(json.dumps(account_body(kept.find(account)), indent=2))
 
 
 @accounts.command()
@@ -214,7 +217,7 @@ def update(
     if change.relabelled:
         print(change.relabelled, file=sys.stderr)
     for changed in change.accounts:
-        print(json.dumps(_body(changed), indent=2))
+        print(json.dumps(account_body(changed), indent=2))
 
 
 @accounts.command()
@@ -283,8 +286,8 @@ def purge(account: RemovedNameOrId, yes: Yes = False) -> None:
 def rotate_keys() -> None:
     """Encrypt all credentials anew.
 
-    With a new key, which is put before the others in the file of keys; where KUBETALLY_KEYS is set, with the first of
-    its keys. The others can be taken away once every service was started again.
+    With a new key, which becomes the first in the file of keys; if KUBETALLY_KEYS is set, with its first key.
+    The other keys can be removed once every service was restarted.
 
     \b
     Example:
@@ -294,7 +297,7 @@ def rotate_keys() -> None:
 
     count, origin = rotate(start_up())
     many = "1 account is" if count == 1 else f"{count} accounts are"
-    print(f"{many} encrypted with the first key of {origin}; the others there are not needed any more.")
+    print(f"{many} encrypted with the first key of {origin}; the other keys can be removed.")
 
 
 def _confirm(question: str, *, yes: bool) -> None:
@@ -348,81 +351,3 @@ def _headers(texts: list[str] | None) -> dict[str, str] | None:
     if not all(name.strip() and colon for name, colon, _ in pairs):
         raise RequestError("write a header as 'Name: value'", code="not_a_header")
     return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def _print(found: "Sequence[Account]") -> None:
-    from kubetally.cli.grid import Grid
-    from kubetally.cli.screen import console, print_grid, say
-
-    out = console()
-    if not found:
-        say(out, "No account yet: kubetally accounts add NAME --url URL")
-        return
-    grid = Grid(["name", "id", "source"], [])
-    for account in found:
-        grid.add([account.name, account.id, _source(account)])
-    print_grid(out, grid)
-
-
-def _list_removed(output: ScreenOrJson) -> None:
-    from kubetally.cli.grid import Grid
-    from kubetally.cli.screen import console, print_grid, say
-    from kubetally.ledger.accounts.removal import list_removed
-    from kubetally.wiring.ledger import open_ledger
-
-    with open_ledger(start_up()) as ledger:
-        found = list_removed(ledger)
-    if output is ScreenOrJson.JSON:
-        print(json.dumps([_removed_body(known) for known in found], indent=2))
-        return
-    out = console()
-    if not found:
-        say(out, "No account was removed.")
-        return
-    grid = Grid(["name", "id", "removed"], ["stored days"])
-    for known in found:
-        account = known.account
-        grid.add([account.name, account.id, f"{account.deleted_at:%Y-%m-%d %H:%M} UTC"], [str(known.stored.count)])
-    print_grid(out, grid)
-
-
-def _removed_body(known: "AccountWithDays") -> dict[str, Any]:
-    account = known.account
-    return {
-        "id": account.id,
-        "name": account.name,
-        "organization_id": account.organization_id,
-        "removed_at": account.deleted_at.isoformat() if account.deleted_at else None,
-        "stored_days": known.stored.count,
-        "first_day": known.stored.first.isoformat() if known.stored.first else None,
-        "last_day": known.stored.last.isoformat() if known.stored.last else None,
-    }
-
-
-def _source(account: "Account") -> str:
-    place = account.kubecost_url or (f"context {account.context}" if account.context else "to be found")
-    notes = [f"cluster {account.cluster_id}"] if account.cluster_id else []
-    notes += [f"metrics {account.prometheus_url}"] if account.prometheus_url else []
-    notes += [f"tenant {account.tenant}"] if account.tenant else []
-    notes += ["its credentials can't be decrypted"] if account.locked else []
-    return ", ".join([place, *notes])
-
-
-def _body(account: "Account") -> dict[str, Any]:
-    """An account as JSON; of its credentials only whether there are any."""
-    return {
-        "id": account.id,
-        "name": account.name,
-        "type": account.type.value,
-        "organization_id": account.organization_id,
-        "kubecost_url": account.kubecost_url,
-        "has_credentials": not account.credentials.is_empty or account.locked is not None,
-        "credentials_readable": account.locked is None,
-        "prometheus_url": account.prometheus_url,
-        "prometheus_has_credentials": not account.prometheus_credentials.is_empty,
-        "tenant": account.tenant,
-        "cluster_id": account.cluster_id,
-        "currency": account.currency,
-        "context": account.context,
-        "created_at": account.created_at.isoformat() if account.created_at else None,
-    }

@@ -1,7 +1,6 @@
 """Accounts in SQL."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,8 +25,9 @@ from kubetally.ledger.ports.accounts import (
 from kubetally.store.meta.engine import WAIT_SECONDS, shown
 from kubetally.store.meta.faults import does_not_fit, refused, translated
 from kubetally.store.meta.schema import ready_engine
+from kubetally.store.meta.sealed_credentials import open_credentials, seal_credentials
 from kubetally.store.meta.secrets import KeyRing, WrongKey
-from kubetally.store.meta.tables import CREDENTIALS_BYTES, NAME_LENGTH, URL_LENGTH, AccountRow, OrganizationRow
+from kubetally.store.meta.tables import NAME_LENGTH, URL_LENGTH, AccountRow, OrganizationRow
 
 _TYPES = frozenset(kind.value for kind in AccountType)
 # On SQLite and PostgreSQL the columns would take less, or more, than on MariaDB.
@@ -300,31 +300,8 @@ class SqlAccounts:
             "currency": account.currency,
             "context": account.context,
             # What can't be read may be readable again with another key.
-            **({} if account.locked else {"credentials": self._sealed(account)}),
+            **({} if account.locked else {"credentials": seal_credentials(self._keys, account)}),
         }
-
-    def _sealed(self, account: Account) -> str | None:
-        """The credentials, encrypted together with the id, so that they are of no use in another account's row."""
-        if account.credentials.is_empty and account.prometheus_credentials.is_empty:
-            return None
-        kept = {
-            "account": account.id,
-            **_plain(account.credentials),
-            "prometheus": _plain(account.prometheus_credentials),
-        }
-        sealed = self._keys.encrypt(json.dumps(kept))
-        if len(sealed) > CREDENTIALS_BYTES:
-            raise does_not_fit("credentials", "are too long: leave out headers that are not needed")
-        return sealed
-
-    def _opened(self, row: AccountRow) -> tuple[Credentials, Credentials]:
-        """Those for the source of costs, and those for its Prometheus."""
-        if row.credentials is None:
-            return Credentials(), Credentials()
-        kept: Mapping[str, Any] = json.loads(self._keys.decrypt(row.credentials, row.name))
-        if kept["account"] != row.id:
-            raise WrongKey(row.name, self._keys.origin)
-        return _credentials(kept), _credentials(kept["prometheus"])
 
     def _type(self, name: str, kind: str) -> AccountType:
         if kind not in _TYPES:
@@ -336,7 +313,7 @@ class SqlAccounts:
         credentials = prometheus_credentials = Credentials()
         locked = None
         try:
-            credentials, prometheus_credentials = self._opened(row)
+            credentials, prometheus_credentials = open_credentials(self._keys, row)
         except WrongKey as error:
             locked = error.origin
         return Account(
@@ -381,19 +358,6 @@ def _found(session: Session, name_or_id: str) -> AccountRow:
     if len(rows) > 1:
         raise AmbiguousAccount(name_or_id, sorted(row.id for row in rows))
     return rows[0]
-
-
-def _plain(credentials: Credentials) -> dict[str, Any]:
-    return {
-        "token": credentials.token,
-        "user": credentials.user,
-        "password": credentials.password,
-        "headers": dict(credentials.headers),
-    }
-
-
-def _credentials(kept: Mapping[str, Any]) -> Credentials:
-    return Credentials(kept["token"], kept["user"], kept["password"], kept["headers"])
 
 
 def _check(field: str, value: str | None, longest: int) -> None:

@@ -1,0 +1,87 @@
+"""Accounts on the screen and as JSON, without their credentials."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kubetally.cli.options import ScreenOrJson
+
+if TYPE_CHECKING:
+    from kubetally.domain.account import Account
+    from kubetally.ledger.accounts.removal import AccountWithDays
+
+
+def print_accounts(found: "Sequence[Account]") -> None:
+    """Print names, ids and sources."""
+    from kubetally.cli.grid import Grid
+    from kubetally.cli.screen import console, print_grid, say
+
+    out = console()
+    if not found:
+        say(out, "No account yet: kubetally accounts add NAME --url URL")
+        return
+    grid = Grid(["name", "id", "source"], [])
+    for account in found:
+        grid.add([account.name, account.id, _source(account)])
+    print_grid(out, grid)
+
+
+def print_removed(found: "Sequence[AccountWithDays]", output: ScreenOrJson) -> None:
+    """Print removed accounts and how many of their days are stored."""
+    from kubetally.cli.grid import Grid
+    from kubetally.cli.screen import console, print_grid, say
+
+    if output is ScreenOrJson.JSON:
+        print(json.dumps([_removed_body(known) for known in found], indent=2))
+        return
+    out = console()
+    if not found:
+        say(out, "No account was removed.")
+        return
+    grid = Grid(["name", "id", "removed"], ["stored days"])
+    for known in found:
+        account = known.account
+        grid.add([account.name, account.id, f"{account.deleted_at:%Y-%m-%d %H:%M} UTC"], [str(known.stored.count)])
+    print_grid(out, grid)
+
+
+def _removed_body(known: "AccountWithDays") -> dict[str, Any]:
+    account = known.account
+    return {
+        "id": account.id,
+        "name": account.name,
+        "organization_id": account.organization_id,
+        "removed_at": account.deleted_at.isoformat() if account.deleted_at else None,
+        "stored_days": known.stored.count,
+        "first_day": known.stored.first.isoformat() if known.stored.first else None,
+        "last_day": known.stored.last.isoformat() if known.stored.last else None,
+    }
+
+
+def _source(account: "Account") -> str:
+    place = account.kubecost_url or (f"context {account.context}" if account.context else "to be found")
+    notes = [f"cluster {account.cluster_id}"] if account.cluster_id else []
+    notes += [f"metrics {account.prometheus_url}"] if account.prometheus_url else []
+    notes += [f"tenant {account.tenant}"] if account.tenant else []
+    notes += ["credentials can't be decrypted"] if account.locked else []
+    return ", ".join([place, *notes])
+
+
+def account_body(account: "Account") -> dict[str, Any]:
+    """An account as JSON; of its credentials only whether there are any."""
+    return {
+        "id": account.id,
+        "name": account.name,
+        "type": account.type.value,
+        "organization_id": account.organization_id,
+        "kubecost_url": account.kubecost_url,
+        "has_credentials": not account.credentials.is_empty or account.locked is not None,
+        "credentials_readable": account.locked is None,
+        "prometheus_url": account.prometheus_url,
+        "prometheus_has_credentials": not account.prometheus_credentials.is_empty,
+        "tenant": account.tenant,
+        "cluster_id": account.cluster_id,
+        "currency": account.currency,
+        "context": account.context,
+        "created_at": account.created_at.isoformat() if account.created_at else None,
+    }
