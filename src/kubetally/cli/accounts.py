@@ -135,15 +135,16 @@ def list_(
     Example:
       kubetally accounts list
     """
-    from kubetally.ledger.accounts.removal import list_removed
-    from kubetally.wiring.ledger import open_ledger
-    from kubetally.wiring.store import open_accounts
-
     if removed:
+        from kubetally.ledger.accounts.removal import list_removed
+        from kubetally.wiring.ledger import open_ledger
+
         with open_ledger(start_up()) as ledger:
             removed_accounts = list_removed(ledger)
         print_removed(removed_accounts, output)
         return
+    from kubetally.wiring.store import open_accounts
+
     with open_accounts(start_up()) as kept:
         found = kept.all()
     if output is ScreenOrJson.JSON:

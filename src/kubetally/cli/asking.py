@@ -74,7 +74,7 @@ def named(
     said = replace(said, currency=None if said.currency is None else currency_code(said.currency))
     found: list[AnyCluster] = []
     if accounts or not (urls or contexts):
-        from kubetally.wiring.accounts import load_clusters  # heavy: see the package
+        from kubetally.wiring.store import load_clusters  # heavy: see the package
 
         try:
             found += load_clusters(accounts, settings)

@@ -84,8 +84,8 @@ def coverage(
       kubetally coverage prod --window lastmonth
     """
     from kubetally.ledger.accounts.coverage import find_coverage
-    from kubetally.wiring.diagnosis import check_storage
     from kubetally.wiring.ledger import open_ledger
+    from kubetally.wiring.storage import check_storage
 
     settings = start_up(quiet=quiet)
     span = window_of(window if window or start or end else DEFAULT_WINDOW, start, end)

@@ -45,8 +45,9 @@ def demo(url: Url = None, port: Port = DEFAULT_PORT, once: Once = False) -> None
     from kubetally.domain.cluster_costs import DetailLevel
     from kubetally.ledger.accounts.draft import AccountDraft
     from kubetally.settings import Settings
-    from kubetally.wiring.accounts import load_clusters, open_editor
+    from kubetally.wiring.accounts import open_editor
     from kubetally.wiring.service import check_port
+    from kubetally.wiring.store import load_clusters
 
     if not once and port != DEFAULT_PORT:
         check_port(DEFAULT_HOST, port)  # before anything is asked and printed
@@ -123,8 +124,8 @@ def _serve(
 ) -> None:
     """The page and the API, until stopped; on another port where this one is taken."""
     from kubetally.cli.screen import console, say
-    from kubetally.wiring.accounts import load_clusters
     from kubetally.wiring.service import run_service
+    from kubetally.wiring.store import load_clusters
 
     account_id = load_clusters((), settings)[0].account.id
 

@@ -70,7 +70,7 @@ def doctor(
     from kubetally.ledger.diagnose.cluster import with_storage
     from kubetally.ledger.diagnose.source import Level
     from kubetally.tasks import run
-    from kubetally.wiring.diagnosis import check_storage
+    from kubetally.wiring.storage import check_storage
 
     settings = start_up(quiet=quiet)
     span = window_of(window, start, end, default="yesterday")

@@ -77,8 +77,8 @@ def maintain(
       kubetally maintain --repair --from-backup /backups/kubetally.tar
     """
     from kubetally.ledger.collect.maintenance import days_of_earlier_versions, maintain_and_check
-    from kubetally.wiring.diagnosis import check_storage
     from kubetally.wiring.ledger import open_ledger
+    from kubetally.wiring.storage import check_storage
 
     if from_backup is not None and not repair:
         raise RequestError("--from-backup requires --repair", code="repair_only")

@@ -4,19 +4,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kubetally import logs
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
 from kubetally.ledger.collect.lease import LEASE_WAIT_SECONDS
-from kubetally.ledger.collect.writer import LakeWriter
-from kubetally.ledger.costs.stored_days import History
 from kubetally.ledger.ports.account_days import AccountDays
 from kubetally.ledger.ports.accounts import Accounts
 from kubetally.ledger.ports.coverage import Coverage, SavingsDays
 from kubetally.ledger.ports.lake import Lake, LogFiles
 from kubetally.ledger.ports.leases import Leases
+
+if TYPE_CHECKING:
+    from kubetally.ledger.collect.writer import LakeWriter
+    from kubetally.ledger.costs.stored_days import History
 
 _RECOVERY_TIMEOUT_SECONDS = 10.0
 _log = logs.get_logger(__name__)
@@ -69,8 +71,10 @@ class Ledger:
         return lake
 
     @cached_property
-    def history(self) -> History:
+    def history(self) -> "History":
         """Stored days, to be read."""
+        from kubetally.ledger.costs.stored_days import History  # heavy, and often not needed
+
         return History(self.coverage, lambda: self.lake, self.retention)
 
     @property
@@ -78,11 +82,13 @@ class Ledger:
         """Whether there may be a lake already. Raises StoreError."""
         return self.lake_place.exists()
 
-    def writer(self) -> LakeWriter:
+    def writer(self) -> "LakeWriter":
         """Writes to the lake. Raises StoreError where it can't be opened."""
         return self._writer(self.lake)
 
-    def _writer(self, lake: Lake, wait_seconds: float = LEASE_WAIT_SECONDS) -> LakeWriter:
+    def _writer(self, lake: Lake, wait_seconds: float = LEASE_WAIT_SECONDS) -> "LakeWriter":
+        from kubetally.ledger.collect.writer import LakeWriter  # heavy, and often not needed
+
         return LakeWriter(
             lake,
             self.coverage,

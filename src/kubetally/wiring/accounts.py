@@ -6,38 +6,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
-from kubetally.domain.account import Account, AccountType
+from kubetally.domain.account import Account
 from kubetally.ledger.accounts.register import AccountEditor
-from kubetally.ledger.ports.accounts import NotACluster
 from kubetally.settings import Settings
 from kubetally.sources.account_sources import ProbedSources
 from kubetally.sources.opencost.source import CostModelSource
-from kubetally.store.reach import is_there
 from kubetally.wiring.cluster import AccountCluster
 from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.sources import Metrics, metrics_server_of, open_metrics, open_source
-from kubetally.wiring.store import open_accounts
-
-
-def load_clusters(names: Sequence[str], settings: Settings) -> list[AccountCluster]:
-    """The accounts of these names or ids as clusters, each once; without names, all that are Kubernetes clusters.
-
-    Raises: AccountNotFound, AmbiguousAccount, NotACluster, StoreError.
-    """
-    if not names and not settings.database_url and not is_there(settings.home_folder / "kubetally.db"):
-        return []  # without an account there is no database, and none is made
-    with open_accounts(settings) as accounts:
-        existing = tuple(accounts.all())
-        chosen = [accounts.find(name) for name in names] or [
-            account for account in existing if account.type is AccountType.KUBERNETES_CNR
-        ]
-        currency = accounts.organization().currency
-    for account in chosen:
-        if account.type is not AccountType.KUBERNETES_CNR:
-            raise NotACluster(account.id, account.type)
-    return [
-        AccountCluster(account, existing, currency) for account in {account.id: account for account in chosen}.values()
-    ]
 
 
 @contextmanager

@@ -1,21 +1,12 @@
-"""Diagnosing clusters of the settings, and the stores."""
-
-from concurrent.futures import Executor
-from pathlib import Path
+"""Diagnosing clusters, with the settings."""
 
 from kubetally.domain.window import Window
 from kubetally.ledger.diagnose.cluster import ClusterSources, Diagnosis, diagnose_cluster
-from kubetally.ledger.diagnose.storage import StorageCheck, StorageHealth
-from kubetally.ledger.stores import Ledger
 from kubetally.settings import Settings
 from kubetally.sources.kubernetes.discoveries import Discoveries
-from kubetally.store.meta.engine import file_of
-from kubetally.store.reach import nearest_there
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.cluster import AccountCluster, AnyCluster, place_of
-from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.sources import open_metrics, open_source
-from kubetally.wiring.store import database_url
 
 
 async def diagnose(cluster: AnyCluster, window: Window, settings: Settings) -> Diagnosis:
@@ -30,20 +21,3 @@ async def diagnose(cluster: AnyCluster, window: Window, settings: Settings) -> D
         account_name=account.name if account else None,
     )
     return await diagnose_cluster(sources, window, SystemClock().now())
-
-
-def check_storage(settings: Settings) -> StorageHealth:
-    """The problems of the stores now. Raises StoreError, where the database can't be opened."""
-    with open_ledger(settings) as ledger:
-        return storage_check(ledger, settings, is_quick=True).check()
-
-
-def storage_check(
-    ledger: Ledger, settings: Settings, executor: Executor | None = None, *, is_quick: bool = False
-) -> StorageCheck:
-    """See `StorageCheck.of`."""
-    file, folder = file_of(database_url(settings)), ledger.lake_place.folder
-    folders: dict[str, Path] = {} if file is None else {"database": file.parent}
-    if folder is not None:
-        folders["lake"] = nearest_there(folder)
-    return StorageCheck.of(ledger, folders, executor=executor, is_quick=is_quick)

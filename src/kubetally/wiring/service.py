@@ -23,12 +23,12 @@ from kubetally.web.question import DEFAULT_WINDOW
 from kubetally.web.server import AddressNotFree, check_address, serve
 from kubetally.web.sign_in import SignIn
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.diagnosis import storage_check
 from kubetally.wiring.environment import unusable_setting
 from kubetally.wiring.lake import lake_location
 from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.opener import Opener
 from kubetally.wiring.secret import SecretInUse, link_of, secret_of
+from kubetally.wiring.storage import storage_check
 
 _DATABASE_THREADS, _LAKE_THREADS, _INTERPRETERS = 4, 2, 2
 _ANSWER_SECONDS = 4.0  # of the database; after that a thread that hangs is free again, and reconnects

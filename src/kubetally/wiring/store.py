@@ -1,8 +1,10 @@
 """The database of the settings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from kubetally.domain.account import AccountType
+from kubetally.ledger.accounts.lookup import find_cluster
 from kubetally.settings import Settings
 from kubetally.store.meta import keys
 from kubetally.store.meta.accounts import SqlAccounts
@@ -10,7 +12,9 @@ from kubetally.store.meta.accounts import open_accounts as open_sql_accounts
 from kubetally.store.meta.engine import default_url
 from kubetally.store.meta.faults import InvalidDatabaseUrl
 from kubetally.store.meta.secrets import KeyRing
+from kubetally.store.reach import is_there
 from kubetally.wiring.clock import SystemClock
+from kubetally.wiring.cluster import AccountCluster
 from kubetally.wiring.environment import unusable_setting
 
 
@@ -49,3 +53,21 @@ def rotate_keys(settings: Settings) -> tuple[int, str]:
     """See `store.meta.keys.rotate_keys`. Raises RequestError, StoreError."""
     with naming_setting("KUBETALLY_DATABASE_URL"):
         return keys.rotate_keys(database_url(settings), settings.keys, settings.home_folder, SystemClock())
+
+
+def load_clusters(names: Sequence[str], settings: Settings) -> list[AccountCluster]:
+    """The accounts of these names or ids as clusters, each once; without names, all that are Kubernetes clusters.
+
+    Raises: AccountNotFound, AmbiguousAccount, NotACluster, StoreError.
+    """
+    if not names and not settings.database_url and not is_there(settings.home_folder / "kubetally.db"):
+        return []  # without an account there is no database, and none is made
+    with open_accounts(settings) as accounts:
+        existing = tuple(accounts.all())
+        chosen = [find_cluster(accounts, name) for name in names] or [
+            account for account in existing if account.type is AccountType.KUBERNETES_CNR
+        ]
+        currency = accounts.organization().currency
+    return [
+        AccountCluster(account, existing, currency) for account in {account.id: account for account in chosen}.values()
+    ]

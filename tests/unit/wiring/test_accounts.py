@@ -12,9 +12,9 @@ from kubetally.ledger.accounts.draft import AccountDraft
 from kubetally.ledger.accounts.register import AccountChange
 from kubetally.ledger.ports.accounts import AccountNotFound, NotACluster
 from kubetally.settings import Settings
-from kubetally.wiring.accounts import load_clusters, open_editor
+from kubetally.wiring.accounts import open_editor
 from kubetally.wiring.cluster import AccountCluster, Cluster, place_of
-from kubetally.wiring.store import open_accounts
+from kubetally.wiring.store import load_clusters, open_accounts
 from tests.served import Reply, Served
 
 NOBODY = "http://127.0.0.1:1"

@@ -12,7 +12,7 @@ from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.component import Component
 from kubetally.domain.issues import MISSING_DATA, Issue
 from kubetally.domain.window import DAY, Window, midnight
-from kubetally.ledger.collect.collector import find_cluster
+from kubetally.ledger.accounts.lookup import find_cluster
 from kubetally.ledger.stores import Ledger
 
 

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.collection import CollectedDay, CoveredDay
 from kubetally.domain.window import Clock
+from kubetally.ledger.accounts.lookup import find_cluster
 from kubetally.ledger.collect.commit_queue import Booked, CommitQueue
 from kubetally.ledger.collect.committer import Committer, Outcome
 from kubetally.ledger.collect.reader import ShouldContinue, Unread, not_tried
@@ -28,7 +29,7 @@ from kubetally.ledger.collect.schedule import (
     due,
     find_first_source_day,
 )
-from kubetally.ledger.ports.accounts import Accounts, NotACluster
+from kubetally.ledger.ports.accounts import Accounts
 from kubetally.ledger.ports.coverage import Coverage
 from kubetally.ledger.ports.lake import PackedDay
 from kubetally.tasks import task_group
@@ -300,14 +301,3 @@ class Collector:
 def _source_of(account: Account) -> str:
     """What identifies the source; accounts that name none may share the one of their context."""
     return account.kubecost_url or f"context {account.context}"
-
-
-def find_cluster(accounts: Accounts, name: str) -> Account:
-    """The account of a cluster, by its name or id.
-
-    Raises: AccountNotFound, AmbiguousAccount, NotACluster, StoreError.
-    """
-    account = accounts.find(name)
-    if account.type is not AccountType.KUBERNETES_CNR:
-        raise NotACluster(account.id, account.type)
-    return account
