@@ -14,10 +14,11 @@ A cluster is one line a resource; a key with a colon names what a cost arose on:
     unmounted         lb 0.60 services:web,web
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import TypeVar
 
 from hypothesis import strategies as st
 
@@ -33,6 +34,7 @@ from kubetally.domain.money import to_decimal, to_micros
 from kubetally.domain.reading import Reading
 from kubetally.domain.window import DAY, HOUR, Window
 
+T = TypeVar("T")
 MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC)
 TODAY = Window(MIDNIGHT, MIDNIGHT + DAY)
 SOURCE = "http://opencost.test"
@@ -219,127 +221,165 @@ lengths = st.one_of(
 starts = st.one_of(instants, instants.map(lambda at: at.replace(minute=0, second=0, microsecond=0)))
 windows = st.builds(lambda start, length: Window(start, start + length), starts, lengths)
 
-amounts = st.one_of(st.just(0), st.integers(-2_000_000, 20_000_000), st.integers(-3, 3))
-paid_only = st.one_of(st.just(0), st.integers(0, 30_000_000))
-paid = st.one_of(st.just(0), st.integers(0, 30_000_000), st.integers(-1_000_000, 0))
-quantities = st.one_of(st.just(0.0), st.floats(0, 1e12, allow_subnormal=False))
-measurable = st.one_of(quantities, quantities, st.none())
-hours_of_rows = st.builds(
-    Hours, *(measurable if name.endswith(("request_hours", "usage_hours")) else quantities for name in Hours._fields)
-)
 steps = st.sampled_from(
     [TODAY, *(Window(MIDNIGHT + hour * HOUR, MIDNIGHT + (hour + 1) * HOUR) for hour in (0, 1, 2, 23))]
 )
-nodes = st.sampled_from(["n1", "n2", "fargate-1", None])
-volumes = st.sampled_from(["pvc-1", "pvc-2", "pvc-unlisted"])
-services = st.sampled_from(["web", "api", "unlisted"])
-namespaces = st.sampled_from(["shop", "batch", None])
+
+
+class Bytes:
+    """Figures and names made of random bytes: a row takes one draw of Hypothesis, not forty. Zeros make nothing."""
+
+    SIZE = 192
+
+    def __init__(self, data: bytes) -> None:
+        self._numbers = int.from_bytes(data, "little")
+
+    def below(self, limit: int) -> int:
+        """A number from 0 up to the limit, which is left out."""
+        self._numbers, number = divmod(self._numbers, limit)
+        return number
+
+    def any_of(self, several: Sequence[T]) -> T:
+        return several[self.below(len(several))]
+
+    def amount(self, least: int, most: int) -> int:
+        """Micros: often 0, sometimes a few, also below zero where `least` is."""
+        match self.below(4):
+            case 0:
+                return 0
+            case 1:
+                return max(least, self.below(7) - 3)
+        return least + self.below(most - least + 1)
+
+    def quantity(self) -> float:
+        """A figure that is no cost: often 0, or with a long fraction."""
+        kind = self.below(4)
+        return 0.0 if kind == 0 else self.below(2**30) / (1.0, 3.0, 2.0**20)[kind - 1]
+
+    def measured(self) -> float | None:
+        return None if self.below(3) == 2 else self.quantity()
+
+    def some(self, most: int, make: Callable[[], T]) -> tuple[T, ...]:
+        return tuple(make() for _ in range(self.below(most + 1)))
+
+
+_SERVICES, _VOLUMES = ("web", "api", "unlisted"), ("pvc-1", "pvc-2", "pvc-unlisted")
+_KINDS_OF_ROWS = (Kind.WORKLOAD, Kind.WORKLOAD, Kind.WORKLOAD, Kind.IDLE, Kind.UNMOUNTED, Kind.OVERHEAD)
+random_bytes = st.binary(min_size=Bytes.SIZE, max_size=Bytes.SIZE).map(Bytes)
+
+
+def _hours_of_row(data: Bytes) -> Hours:
+    return Hours(
+        *(
+            data.measured() if name.endswith(("request_hours", "usage_hours")) else data.quantity()
+            for name in Hours._fields
+        )
+    )
+
+
+hours_of_rows = random_bytes.map(_hours_of_row)
 
 
 @st.composite
 def allocations(draw: st.DrawFn, step: st.SearchStrategy[Window] = steps) -> Allocation:
     """One row of any kind, with pieces that need not fit its costs."""
-    kind = draw(
-        st.sampled_from([Kind.WORKLOAD, Kind.WORKLOAD, Kind.WORKLOAD, Kind.IDLE, Kind.UNMOUNTED, Kind.OVERHEAD])
-    )
-    workload = kind is Kind.WORKLOAD
-    costs = Costs(
-        cpu=draw(amounts),
-        ram=draw(amounts),
-        gpu=draw(amounts),
-        pv=draw(amounts),
-        load_balancer=draw(amounts),
-        network=draw(amounts),
-        shared=draw(amounts),
-        external=draw(amounts),
-    )
-    balancers = draw(
-        st.lists(
-            st.builds(
-                LoadBalancerCost,
-                services.map(lambda name: f"shop/{name}"),
-                amounts,
-                quantities,
-                st.none() | st.booleans(),
-                st.none(),
-                st.just(0),
-            ),
-            max_size=2,
+    data, when = draw(random_bytes), draw(step)
+    kind = data.any_of(_KINDS_OF_ROWS)
+    is_workload = kind is Kind.WORKLOAD
+
+    def amount() -> int:
+        return data.amount(-2_000_000, 20_000_000)
+
+    costs = Costs(cpu=amount(), ram=amount(), gpu=amount(), pv=amount(), load_balancer=amount(), network=amount())
+    costs = costs._replace(shared=amount(), external=amount())
+    names = Allocation(kind, when, node=data.any_of(("n1", "n2", "fargate-1", None)))
+    if is_workload:
+        names = names._replace(
+            namespace=data.any_of(("shop", "batch", None)),
+            controller_kind=data.any_of(("deployment", "statefulset", None)),
+            controller=data.any_of(("web", "api", None)),
+            pod=data.any_of(("web-1", "web-2", "api-1", None)),
+            container=data.any_of(("main", "proxy")),
         )
-    )
-    when = draw(step)
-    return Allocation(
-        kind=kind,
-        step=when,
-        namespace=draw(namespaces) if workload else None,
-        controller_kind=draw(st.sampled_from(["deployment", "statefulset", None])) if workload else None,
-        controller=draw(st.sampled_from(["web", "api", None])) if workload else None,
-        pod=draw(st.sampled_from(["web-1", "web-2", "api-1", None])) if workload else None,
-        container=draw(st.sampled_from(["main", "proxy"])) if workload else None,
-        node=draw(nodes),
-        services=tuple(draw(st.lists(services, max_size=3))),
-        minutes=draw(st.floats(0, when.hours * 60, allow_subnormal=False)),
-        hours=draw(hours_of_rows),
+    return names._replace(
+        services=data.some(3, lambda: data.any_of(_SERVICES)),
+        minutes=when.hours * 60 * data.below(1441) / 1440,
+        hours=_hours_of_row(data),
         costs=costs,
-        network_classes=NetworkClasses(draw(amounts), draw(amounts), draw(amounts)),
-        volumes=tuple(
-            draw(st.lists(st.builds(VolumeCost, volumes, amounts, quantities, st.none(), st.just(0)), max_size=2))
+        network_classes=NetworkClasses(amount(), amount(), amount()),
+        volumes=data.some(2, lambda: VolumeCost(data.any_of(_VOLUMES), amount(), data.quantity())),
+        balancers=data.some(
+            2,
+            lambda: LoadBalancerCost(
+                f"shop/{data.any_of(_SERVICES)}", amount(), data.quantity(), data.any_of((None, True, False))
+            ),
         ),
-        balancers=tuple(balancers),
         total=costs.total,
     )
 
 
-@st.composite
-def assets(draw: st.DrawFn) -> list[Asset]:
-    """Any of a small cluster's assets, some of them missing."""
+_OF_A_CLUSTER = (
+    (AssetType.NODE, "n1", ()),
+    (AssetType.NODE, "n2", ()),
+    (AssetType.DISK, "disk-1", ("pvc-1",)),
+    (AssetType.DISK, "pvc-2", ()),
+    (AssetType.DISK, "n1-root", ()),
+    (AssetType.LOAD_BALANCER, "shop/web", ()),
+    (AssetType.LOAD_BALANCER, "batch/web", ()),
+    (AssetType.LOAD_BALANCER, "shop/api", ()),
+    (AssetType.NETWORK, "net", ()),
+    (AssetType.MANAGEMENT, "fee", ()),
+)
 
-    def costs_of(kind: AssetType, *, local: bool) -> Costs:
-        match kind:
-            case AssetType.NODE:
-                return Costs(cpu=draw(paid), ram=draw(paid), gpu=draw(paid))
-            case AssetType.DISK:
-                return Costs(node_disk=draw(paid)) if local else Costs(pv=draw(paid))
-            case AssetType.LOAD_BALANCER:
-                return Costs(load_balancer=draw(paid))
-            case AssetType.NETWORK:
-                return Costs(network=draw(paid))
-            case AssetType.MANAGEMENT:
-                return Costs(management=draw(paid))
 
-    of_a_cluster = [
-        (AssetType.NODE, "n1", ()),
-        (AssetType.NODE, "n2", ()),
-        (AssetType.DISK, "disk-1", ("pvc-1",)),
-        (AssetType.DISK, "pvc-2", ()),
-        (AssetType.DISK, "n1-root", ()),
-        (AssetType.LOAD_BALANCER, "shop/web", ()),
-        (AssetType.LOAD_BALANCER, "batch/web", ()),
-        (AssetType.LOAD_BALANCER, "shop/api", ()),
-        (AssetType.NETWORK, "net", ()),
-        (AssetType.MANAGEMENT, "fee", ()),
-    ]
-    chosen = draw(st.lists(st.sampled_from(of_a_cluster), unique=True))
+def _costs_of_asset(kind: AssetType, name: str, data: Bytes) -> Costs:
+    def amount() -> int:
+        return data.amount(-1_000_000 if data.below(4) == 3 else 0, 30_000_000)
+
+    match kind:
+        case AssetType.NODE:
+            return Costs(cpu=amount(), ram=amount(), gpu=amount())
+        case AssetType.DISK:
+            return Costs(node_disk=amount()) if name == "n1-root" else Costs(pv=amount())
+        case AssetType.LOAD_BALANCER:
+            return Costs(load_balancer=amount())
+        case AssetType.NETWORK:
+            return Costs(network=amount())
+    return Costs(management=amount())
+
+
+def _assets_of(data: Bytes) -> list[Asset]:
     return [
-        Asset(kind, name, frozenset({name, *also}), TODAY, costs_of(kind, local=name == "n1-root"), hours=24.0)
-        for kind, name, also in chosen
+        Asset(kind, name, frozenset({name, *also}), TODAY, _costs_of_asset(kind, name, data), hours=24.0)
+        for kind, name, also in _OF_A_CLUSTER
+        if data.below(2)
     ]
 
 
-measured_amounts = st.one_of(st.none(), st.just(0), st.integers(0, 5_000_000))
+def assets() -> st.SearchStrategy[list[Asset]]:
+    """Any of a small cluster's assets, some of them missing."""
+    return random_bytes.map(_assets_of)
 
 
-@st.composite
-def infrastructures(draw: st.DrawFn) -> Infrastructure:
-    """What a server of metrics may have measured of the day: any of its hours, any part of each."""
-    of_day = clock_hours(TODAY)
-    chosen = draw(st.lists(st.sampled_from(range(24)), unique=True, max_size=6))
+def _infrastructure_of(data: Bytes) -> Infrastructure:
+    def measured_amount() -> int | None:
+        return None if data.below(3) == 0 else data.amount(0, 5_000_000)
+
     hours = []
-    for hour in sorted(chosen):
-        sent = draw(st.one_of(st.none(), st.builds(NetworkBytes, quantities, quantities, quantities)))
-        classes = None if sent is None else NetworkClasses(draw(paid_only), draw(paid_only), draw(paid_only))
-        hours.append(MeasuredHour(of_day[hour], draw(measured_amounts), draw(measured_amounts), classes, sent))
+    for hour in clock_hours(TODAY):
+        if data.below(4):
+            continue
+        sent = classes = None
+        if data.below(3):
+            sent = NetworkBytes(data.quantity(), data.quantity(), data.quantity())
+            classes = NetworkClasses(*(data.amount(0, 30_000_000) for _ in range(3)))
+        hours.append(MeasuredHour(hour, measured_amount(), measured_amount(), classes, sent))
     return Infrastructure(TODAY, tuple(hours), METRICS)
+
+
+def infrastructures() -> st.SearchStrategy[Infrastructure]:
+    """What a Prometheus may have measured of the day: any of its hours, any part of each."""
+    return random_bytes.map(_infrastructure_of)
 
 
 @st.composite
@@ -362,7 +402,7 @@ def readings(draw: st.DrawFn) -> Reading:
 def answers(draw: st.DrawFn) -> ClusterCosts:
     """A cluster's costs over one to three days, each booked for itself."""
     days = []
-    for number, one in enumerate(draw(st.lists(readings(), min_size=1, max_size=3))):
+    for number, reading in enumerate(draw(st.lists(readings(), min_size=1, max_size=3))):
         window = Window(TODAY.start + number * DAY, TODAY.end + number * DAY)
-        days.append(replace(book(one), window=window, covered=(window,)))
+        days.append(replace(book(reading), window=window, covered=(window,)))
     return cluster_costs(*days)
