@@ -7,9 +7,10 @@ from bench import fresh, slow_sources
 from bench.table import Line
 from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.window import Window, parse_instant
+from kubetally.ledger.costs.cost_reader import Failed
 from kubetally.settings import Settings
 from kubetally.wiring.cluster import Cluster
-from kubetally.wiring.clusters import Failed, get_costs_of_all
+from kubetally.wiring.clusters import get_costs_of_all
 
 _TIMES = 5
 _SECONDS_ALLOWED = 1.5

@@ -29,6 +29,7 @@ from kubetally.domain.row import Cause
 from kubetally.domain.window import Window, parse_window
 from kubetally.ledger.accounts.snapshot import AccountSnapshot
 from kubetally.ledger.collect.reader import Reader
+from kubetally.ledger.costs.cost_reader import Failed
 from kubetally.ledger.costs.live import DeadlinePassed
 from kubetally.present.answer import answer, failure
 from kubetally.settings import Settings
@@ -39,7 +40,7 @@ from kubetally.sources.faults import (
     SourceUnavailable,
 )
 from kubetally.wiring.cluster import Cluster
-from kubetally.wiring.clusters import Failed, get_cluster_costs, get_costs_of_all
+from kubetally.wiring.clusters import get_cluster_costs, get_costs_of_all
 from kubetally.wiring.opener import Opener
 from tests.errors import raises_code
 from tests.faults import KINDS, OTHER_CLUSTER, FaultServer

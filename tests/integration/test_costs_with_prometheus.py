@@ -10,7 +10,6 @@ from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.window import Window, parse_window
-from kubetally.ledger.costs.join import get_cluster_costs
 from kubetally.samples.replay import ReplayServer
 from kubetally.settings import Settings
 from kubetally.sources.access import Access
@@ -19,6 +18,7 @@ from kubetally.sources.prometheus.infrastructure import PrometheusInfrastructure
 from kubetally.sources.transport import Limits, Transport
 from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.sources import open_source
+from tests.costs_of_source import get_costs_of_source
 from tests.integration.metrics_servers import Prometheus
 from tests.recordings import DAYS
 from tests.served import NOON_AFTER, FixedClock, Reply, Served
@@ -34,10 +34,10 @@ async def costs(
 ) -> ClusterCosts:
     async with open_source(Cluster(url), Settings(attempts=1)) as source:
         if prometheus_url is None:
-            return await get_cluster_costs(source, window, clock=FixedClock(), deadline_seconds=deadline_seconds)
+            return await get_costs_of_source(source, window, clock=FixedClock(), deadline_seconds=deadline_seconds)
         async with Transport(Access.parse(prometheus_url), Limits(attempts=1)) as transport:
             infrastructure = PrometheusInfrastructure(PrometheusClient(transport))
-            return await get_cluster_costs(
+            return await get_costs_of_source(
                 source,
                 window,
                 clock=FixedClock(),

@@ -21,7 +21,6 @@ from structlog.testing import capture_logs
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.errors import SourceError
 from kubetally.domain.window import Window, parse_window
-from kubetally.ledger.costs.join import get_cluster_costs
 from kubetally.samples.replay import ReplayServer
 from kubetally.sources.access import Access
 from kubetally.sources.kubernetes.api import (
@@ -35,6 +34,7 @@ from kubetally.sources.kubernetes.sign_in import IN_CLUSTER, ApiServer, sign_in
 from kubetally.sources.opencost.client import CostModelClient
 from kubetally.sources.opencost.source import CostModelSource
 from kubetally.sources.transport import Limits, Transport
+from tests.costs_of_source import get_costs_of_source
 from tests.errors import raises_code
 from tests.integration import api_server as charts
 from tests.integration.api_server import EVERYTHING, JANE, READING, Object
@@ -125,7 +125,7 @@ async def total(found: Resolved) -> int:
     window: Window = parse_window("2026-11-20,2026-11-23", NOON_AFTER)
     async with Transport(found.access, QUICK, renew=found.renew) as transport:
         source = CostModelSource(CostModelClient(transport))
-        return (await get_cluster_costs(source, window, clock=FixedClock(), deadline_seconds=20)).bill.total
+        return (await get_costs_of_source(source, window, clock=FixedClock(), deadline_seconds=20)).bill.total
 
 
 def temporary_keys() -> set[Path]:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kubetally.domain.window import Clock
+    from kubetally.ledger.costs.cost_reader import Failed
     from kubetally.settings import Settings
     from kubetally.wiring.cluster import AnyCluster
-    from kubetally.wiring.clusters import Failed
 
     Answers = Sequence[ClusterCosts | Failed]
 

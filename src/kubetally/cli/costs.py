@@ -34,7 +34,7 @@ from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel
 from kubetally.domain.errors import RequestError
 
 if TYPE_CHECKING:
-    from kubetally.wiring.clusters import Failed
+    from kubetally.ledger.costs.cost_reader import Failed
 
 By = Annotated[DetailLevel, typer.Option("--by", help="How finely.")]
 

@@ -12,7 +12,7 @@ from kubetally.domain.money import to_decimal
 from kubetally.domain.window import rfc3339
 
 if TYPE_CHECKING:
-    from kubetally.wiring.clusters import Failed
+    from kubetally.ledger.costs.cost_reader import Failed
 
 _COSTS = [f"{component}_cost" for component in Component]
 _RATIOS = ["cpu_efficiency", "ram_efficiency", "total_efficiency"]

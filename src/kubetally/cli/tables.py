@@ -33,7 +33,7 @@ from kubetally.present.text import (
 from kubetally.present.verification import Verification, verify
 
 if TYPE_CHECKING:
-    from kubetally.wiring.clusters import Failed
+    from kubetally.ledger.costs.cost_reader import Failed
 
 _TOTAL, _LINE = "bold", "dim"
 ASSUMED = (

@@ -32,8 +32,8 @@ from kubetally.domain.errors import RequestError
 from kubetally.domain.money import to_number
 
 if TYPE_CHECKING:
+    from kubetally.ledger.costs.cost_reader import Failed
     from kubetally.present.verification import Verification
-    from kubetally.wiring.clusters import Failed
 
 
 def verify(

@@ -7,7 +7,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from kubetally.ledger.costs.service import ClustersProgress, CostService
+from kubetally.ledger.costs.progress import ClustersProgress
+from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.diagnose.storage import StorageHealth, StorageProblemKind
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4"

@@ -11,7 +11,8 @@ from litestar.response import Response
 
 from kubetally import logs
 from kubetally.domain.errors import KubetallyError
-from kubetally.ledger.costs.service import ClustersProgress, CostService
+from kubetally.ledger.costs.progress import ClustersProgress
+from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.diagnose.storage import StorageCheck, StorageHealth, StorageProblemKind
 from kubetally.web import wire
 from kubetally.web.figures import MEDIA_TYPE, Figures

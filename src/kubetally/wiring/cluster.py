@@ -1,9 +1,8 @@
 """A cluster as somebody names it: by where its source is, or as an account."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from kubetally.domain.account import Account
-from kubetally.domain.cluster_costs import SourceIdentity
 from kubetally.domain.money import DEFAULT_CURRENCY
 from kubetally.wiring.access import mask_url
 
@@ -53,13 +52,6 @@ def place_of(cluster: AnyCluster) -> str:
     if url:
         return mask_url(url)
     return f"context {context}" if context else f"account {name}"
-
-
-def of_account(source: SourceIdentity, cluster: AnyCluster) -> SourceIdentity:
-    """The identity of a source with that of the account whose it is, if it is one's."""
-    if isinstance(cluster, AccountCluster):
-        return replace(source, account_id=cluster.account.id, account_name=cluster.account.name)
-    return source
 
 
 def name_of(cluster: AnyCluster) -> str | None:

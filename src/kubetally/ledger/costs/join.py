@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -45,26 +45,6 @@ class SourceAndHistoryFailed(SourceError):
 OpenLive = Callable[[], AbstractAsyncContextManager[Live]]
 
 
-async def get_cluster_costs(
-    source: CostSource,
-    window: Window,
-    *,
-    clock: Clock,
-    infrastructure: InfrastructureSource | None = None,
-    deadline_seconds: float | None = None,
-) -> ClusterCosts:
-    """What the cluster behind `source` cost over `window`, with every cent accounted for.
-
-    Of a window that is not over, the whole hours that are over are asked. Parts that can't be had by the deadline are
-    issues of a partial answer; when none can be had, the first part's error is raised. `infrastructure` is asked for
-    what the source leaves out, beside it and for the whole window; if it fails, that is what is missing.
-
-    Raises: SourceError, RequestError.
-    """
-    live = nullcontext(Live(source, infrastructure))
-    return await join_costs((), source.url, lambda: live, window, clock=clock, deadline_seconds=deadline_seconds)
-
-
 async def join_costs(
     held: Sequence[StoredDay],
     place: str,
@@ -76,7 +56,10 @@ async def join_costs(
     of_history: Sequence[Issue] = (),
     calculate: Calculate = calculate_here,
 ) -> ClusterCosts:
-    """As `get_cluster_costs`, of days that are held and of what the source tells of the rest of the window.
+    """What a cluster cost over a window, from stored days and from what its source answers about the rest.
+
+    Of a window that is not over, the whole hours that are over are requested. Parts that can't be had by the deadline
+    are issues of a partial answer. Prometheus is asked for what the source leaves out, for the whole window.
 
     place: where the source is, fit to be shown. open_live: where all of the window is held, called for a Kubecost's
     savings alone. Where it fails and something is held, that is the answer, and the rest is missing from it.

@@ -1,36 +1,34 @@
 """What accounts cost, for many who ask at once: remembered for a quarter of an hour, asked once at a time."""
 
 import asyncio
-import hashlib
-import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 from itertools import count
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from kubetally import logs
 from kubetally.cache import Bounded, SingleFlight
-from kubetally.domain.account import Account, AccountType, Organization
+from kubetally.domain.account import Account
 from kubetally.domain.cluster_costs import ClusterCosts
 from kubetally.domain.errors import KubetallyError, NotFound, RequestError, SourceError, StoreError
 from kubetally.domain.issues import Issue, IssueKind, any_missing
 from kubetally.domain.series import MeasuredSeries, TooManyPoints
 from kubetally.domain.window import Clock, Window
-from kubetally.ledger.costs.database_timeout import DATABASE_SECONDS, DatabaseSilent, in_time
-from kubetally.ledger.costs.join import Live, join_costs
+from kubetally.ledger.costs.account_cache import LOOKUP_SECONDS, SILENCE_SECONDS, AccountCache
+from kubetally.ledger.costs.cost_reader import CostReader, CostSubject
+from kubetally.ledger.costs.database_timeout import DATABASE_SECONDS
 from kubetally.ledger.costs.legacy import legacy_late, with_legacy
 from kubetally.ledger.costs.live import DeadlinePassed
+from kubetally.ledger.costs.progress import PROGRESS_SECONDS, ClustersProgress, ProgressCounter
 from kubetally.ledger.costs.series import series_of
 from kubetally.ledger.costs.source_metrics import Counted, CountedMetrics, Tally
-from kubetally.ledger.costs.stored_days import History, stored_days
-from kubetally.ledger.ports.accounts import AccountNotFound, Accounts, AmbiguousAccount, NotACluster
-from kubetally.ledger.ports.coverage import Progress
+from kubetally.ledger.costs.stored_days import History
+from kubetally.ledger.ports.accounts import Accounts
 from kubetally.ledger.ports.sources import CostSource, MetricsSource
 from kubetally.tasks import Calculate, calculate_on_thread
 
@@ -39,14 +37,6 @@ KEPT = timedelta(minutes=15)
 QUEUE_TIMEOUT_SECONDS = 10.0
 OpenSource = Callable[[Account], AbstractAsyncContextManager[CostSource]]
 OpenMetrics = Callable[[Account], AbstractAsyncContextManager[MetricsSource | None]]
-SILENCE_SECONDS = 1.0
-"""After how long a database counts as silent, so that what is remembered is answered without it."""
-LOOKUP_SECONDS = 0.5  # how long a change of an account may take to be seen, so that hits need no database
-_ACCOUNTS_KEPT = 10_000
-PROGRESS_SECONDS = 30.0  # it counts all days of all clusters, and may be asked every few seconds
-_NOT_THE_SOURCE = frozenset(
-    {"id", "name", "created_at", "deleted_at"}
-)  # what may change and leaves the costs as they are
 _log = logs.get_logger(__name__)
 _Key = tuple[str, str, Window]
 _LegacyKey = tuple[int, Window]
@@ -103,15 +93,6 @@ async def without_metrics(account: Account) -> AsyncIterator[None]:
     yield None
 
 
-@dataclass(frozen=True, slots=True)
-class ClustersProgress:
-    """How many clusters there are to be collected, and how far that has come; `age_seconds` ago."""
-
-    clusters: int
-    progress: Progress
-    age_seconds: float = 0.0
-
-
 class CostService:
     """Answers what accounts cost.
 
@@ -152,24 +133,30 @@ class CostService:
     ) -> None:
         self.calculate = calculate
         self.tally = Tally()
-        self._database_seconds, self._silence_seconds = database_seconds, silence_seconds
-        self._lookup_seconds, self._progress_seconds, self._is_silent = lookup_seconds, progress_seconds, False
-        self._clusters: tuple[float, list[Account]] | None = None
-        self._cluster_flights: SingleFlight[None, list[Account]] = SingleFlight()
-        self._accounts, self._executor = accounts, executor
+        self.accounts = AccountCache(
+            accounts,
+            executor=executor,
+            database_seconds=database_seconds,
+            silence_seconds=silence_seconds,
+            lookup_seconds=lookup_seconds,
+        )
+        self._progress = ProgressCounter(
+            history, history_executor or executor, self.accounts.clusters, clock, progress_seconds
+        )
+        self._reader = CostReader(
+            clock,
+            history=history,
+            history_executor=history_executor or executor,
+            deadline_seconds=deadline_seconds,
+            calculate=calculate,
+        )
         self._open_source, self._open_metrics, self._clock = open_source, open_metrics, clock
-        self._history, self._history_executor = history, history_executor or executor
         self._deadline_seconds, self._queue_timeout_seconds = deadline_seconds, queue_timeout_seconds
         self._turns, self._max_in_flight = asyncio.Semaphore(max_concurrency), max_concurrency + waiting
         # One account whose source hangs must not take all turns.
-        self._at_once_of_one = max(1, max_concurrency // 4)
+        self._turns_per_account = max(1, max_concurrency // 4)
         self._account_slots: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._serials = count(1)
-        self._progress: tuple[float, ClustersProgress] | None = None
-        self._progress_flights: SingleFlight[None, ClustersProgress] = SingleFlight()
-        self._check_flights: SingleFlight[None, Organization] = SingleFlight()
-        self._found: Bounded[str, tuple[float, Account, str]] = Bounded(_ACCOUNTS_KEPT)
-        self._lookups: SingleFlight[str, tuple[Account, str]] = SingleFlight()
         self._kept: Bounded[_Key, tuple[datetime, ClusterCosts, int]] = Bounded(kept_rows)
         self._flights: SingleFlight[_Key, tuple[ClusterCosts, int, float]] = SingleFlight()
         self._with_legacy: Bounded[_LegacyKey, tuple[ClusterCosts, int]] = Bounded(kept_rows)
@@ -186,89 +173,31 @@ class CostService:
         return len(self._flights)
 
     async def clusters(self) -> list[Account]:
-        """The living accounts of Kubernetes clusters, by name; of a silent database those it last returned.
-
-        Raises: StoreError.
-        """
-        known = self._clusters
-        if known is None or not _is_recent(known[0]):
-            return await self._cluster_flights(None, self._list_clusters)
-        try:
-            async with asyncio.timeout(self._wait_seconds):
-                return await self._cluster_flights(None, self._list_clusters)
-        except (TimeoutError, DatabaseSilent):
-            self._tell_silent()
-            return known[1]
-
-    async def _list_clusters(self) -> list[Account]:
-        accounts = await self._looked_up(self._accounts.all)
-        clusters = [account for account in accounts if account.type is AccountType.KUBERNETES_CNR]
-        self._clusters = time.monotonic(), clusters
-        return clusters
-
-    @property
-    def _wait_seconds(self) -> float:
-        """How long to wait for the database, where what is remembered stands for its answer."""
-        return 0 if self._is_silent else self._silence_seconds
-
-    def _tell_silent(self) -> None:
-        if not self._is_silent:
-            _log.warning("database_silent", seconds=self._silence_seconds)
-        self._is_silent = True
+        """As `AccountCache.clusters`."""
+        return await self.accounts.clusters()
 
     async def progress(self, timeout_seconds: float) -> ClustersProgress | None:
-        """How far collecting has come; None where nothing is collected.
-
-        It is counted every half minute. Where the database takes longer than `timeout_seconds` or fails, it is what
-        was counted last.
-        Raises: StoreError, where nothing was counted yet.
-        """
-        history, known = self._history, self._progress
-        if history is None:
-            return None
-        if known is None or time.monotonic() - known[0] >= self._progress_seconds:
-            try:
-                async with asyncio.timeout(timeout_seconds):
-                    return await self._progress_flights(None, lambda: self._count_progress(history))
-            except TimeoutError:
-                if known is None:
-                    raise DatabaseSilent(timeout_seconds) from None
-            except StoreError:
-                if known is None:
-                    raise
-        return replace(known[1], age_seconds=time.monotonic() - known[0])
-
-    async def _count_progress(self, history: History) -> ClustersProgress:
-        """One counts for all who ask, and for those who ask afterwards where these have given up."""
-        ids = [account.id for account in await self.clusters()]
-        look = partial(history.progress, ids, self._clock.now())
-        found = await asyncio.get_running_loop().run_in_executor(self._history_executor, look)
-        counted = ClustersProgress(len(ids), found)
-        self._progress = time.monotonic(), counted
-        return counted
+        """As `ProgressCounter.progress`."""
+        return await self._progress.progress(timeout_seconds)
 
     async def check(self, timeout_seconds: float) -> None:
-        """See that accounts can be looked up within that time. Raises StoreError."""
-        try:
-            async with asyncio.timeout(timeout_seconds):  # one lookup for all probes, however long it takes
-                await self._check_flights(None, partial(self._looked_up, self._accounts.organization))
-        except TimeoutError:
-            raise DatabaseSilent(timeout_seconds) from None
+        """As `AccountCache.check`."""
+        await self.accounts.check(timeout_seconds)
 
     async def cluster(self, account_id: str) -> Account:
         """The living account of a cluster, by its id alone. Raises AccountNotFound, NotACluster, StoreError."""
-        return (await self._cluster(account_id))[0]
+        return (await self.accounts.find(account_id))[0]
 
     async def costs_depend_on(self, account_id: str) -> str:
         """A digest that is another one once anything has changed that the account's costs depend on, within a second.
 
         Raises: AccountNotFound, NotACluster, StoreError.
         """
-        return (await self._last_known(account_id))[1]
+        return (await self.accounts.last_known(account_id))[1]
 
     def remembered(self, account_id: str, window: Window) -> CachedAnswer | None:
         """What `costs` answers without waiting; None where it has to look the account up, or to ask its source."""
-        known = self._just_looked_up(account_id)
+        known = self.accounts.just_looked_up(account_id)
         return None if known is None else self._remembered(known[0], (known[0].id, known[1], window))
 
     async def costs(self, account_id: str, window: Window) -> CachedAnswer:
@@ -276,12 +205,12 @@ class CostService:
 
         Raises: AccountNotFound, NotACluster; ClusterUnreadable, where its source gave nothing; Overloaded, StoreError.
         """
-        account, source_facts = await self._last_known(account_id)
+        account, source_facts = await self.accounts.last_known(account_id)
         remembered = self._remembered(account, (account.id, source_facts, window))
         if remembered is not None:
             return remembered
         # No question on what may have changed, nor of a database that fell silent since it was looked at.
-        account, source_facts = await self._look_up_once(account_id)
+        account, source_facts = await self.accounts.look_up_again(account_id)
         key = (account.id, source_facts, window)
         if len(self._flights) >= self._max_in_flight:
             raise Overloaded(len(self._flights))
@@ -316,7 +245,7 @@ class CostService:
         Raises: AccountNotFound, NotACluster; ClusterUnreadable, where its server of metrics gave nothing;
         TooManyPoints, Overloaded, StoreError.
         """
-        account, _ = await self._cluster(account_id)
+        account, _ = await self.accounts.find(account_id)
         url = account.prometheus_url or account.name
         try:
             async with self._metrics_of(account) as metrics:
@@ -334,86 +263,15 @@ class CostService:
 
     async def close(self) -> None:
         """Give up what is under way."""
-        await self._progress_flights.close()
+        await self._progress.close()
         await self._legacy_flights.close()
         await self._flights.close()
-        await self._lookups.close()
-        await self._cluster_flights.close()
-        await self._check_flights.close()
-
-    async def _cluster(self, account_id: str) -> tuple[Account, str]:
-        """The account, and what of it its costs depend on."""
-        return self._just_looked_up(account_id) or await self._look_up_once(account_id)
-
-    def _just_looked_up(self, account_id: str) -> tuple[Account, str] | None:
-        """The same, where a lookup still stands."""
-        found = self._found.get(account_id)
-        return found[1:] if found is not None and time.monotonic() < found[0] + self._lookup_seconds else None
-
-    async def _look_up_once(self, account_id: str) -> tuple[Account, str]:
-        """The same, as the database has it now; one lookup for all who ask."""
-        return await self._lookups(account_id, lambda: self._look_up(account_id))
-
-    async def _last_known(self, account_id: str) -> tuple[Account, str]:
-        """The same; of a silent database what it last returned, for as long as an answer is kept."""
-        found = self._found.get(account_id)
-        if found is None or not _is_recent(found[0]):
-            return await self._cluster(account_id)
-        if time.monotonic() < found[0] + self._lookup_seconds:
-            return found[1:]
-        try:
-            # A lookup goes on by itself: once one succeeds, the database is no longer silent.
-            async with asyncio.timeout(self._wait_seconds):
-                return await self._cluster(account_id)
-        except (TimeoutError, DatabaseSilent):
-            self._tell_silent()
-            return found[1:]
-
-    async def _look_up(self, account_id: str) -> tuple[Account, str]:
-        try:
-            account, source_facts = await self._looked_up(lambda: self._find(account_id))
-            if account.id != account_id:  # its name
-                raise AccountNotFound(account_id)
-            if account.type is not AccountType.KUBERNETES_CNR:
-                raise NotACluster(account_id, account.type)
-        except AmbiguousAccount as error:  # several names
-            self._found.drop(account_id)
-            raise AccountNotFound(account_id) from error
-        except (AccountNotFound, NotACluster):
-            self._found.drop(account_id)
-            raise
-        self._found.put(account_id, (time.monotonic(), account, source_facts))
-        return account, source_facts
-
-    def _find(self, account_id: str) -> tuple[Account, str]:
-        """The account, and a digest of all that its costs depend on: with another its costs are others."""
-        account = self._accounts.find(account_id)
-        facts = {name: value for name, value in asdict(account).items() if name not in _NOT_THE_SOURCE}
-        facts["default_currency"] = self._accounts.organization().currency
-        has_source = bool(account.kubecost_url or account.context)
-        places = self._accounts.places() if account.tenant is None or not has_source else []
-        if not has_source:  # what serves any account serves exactly one
-            facts["beside"] = sorted(place.id for place in places if not place.has_source)
-        if account.tenant is None:  # of a server that others have it gets less, or nothing
-            facts["metrics_beside"] = sorted(
-                (place.id, place.prometheus_url or "") for place in places if place.id != account.id
-            )
-        return account, hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
-
-    async def _looked_up(self, look: Callable[[], T]) -> T:
-        """What the accounts answer. Raises DatabaseSilent."""
-        try:
-            found = await in_time(self._executor, look, self._database_seconds)
-        except NotFound:
-            self._is_silent = False
-            raise
-        self._is_silent = False
-        return found
+        await self.accounts.close()
 
     @asynccontextmanager
     async def _turn(self, account_id: str) -> AsyncIterator[None]:
         """A turn to ask; one of the account's own first. Raises Overloaded."""
-        mine = self._account_slots.setdefault(account_id, asyncio.Semaphore(self._at_once_of_one))
+        mine = self._account_slots.setdefault(account_id, asyncio.Semaphore(self._turns_per_account))
         async with AsyncExitStack() as turns:
             try:
                 async with asyncio.timeout(self._queue_timeout_seconds):
@@ -430,8 +288,18 @@ class CostService:
         async with (
             self._turn(account.id),
             asyncio.timeout(None if deadline is None else max(0.0, deadline - spent_seconds)),
-            self._open_metrics(account) as metrics,
+            self._counted_metrics(account) as metrics,
         ):
+            yield metrics
+
+    @asynccontextmanager
+    async def _counted_source(self, account: Account) -> AsyncIterator[CostSource]:
+        async with self._open_source(account) as source:
+            yield Counted(source, self.tally)
+
+    @asynccontextmanager
+    async def _counted_metrics(self, account: Account) -> AsyncIterator[MetricsSource | None]:
+        async with self._open_metrics(account) as metrics:
             yield None if metrics is None else CountedMetrics(metrics, self.tally)
 
     async def _ask_legacy(self, answer: CachedAnswer, samples: Window) -> tuple[ClusterCosts, int]:
@@ -448,28 +316,15 @@ class CostService:
             self._with_legacy.put((answer.serial, samples), kept, weight=1 + rows)
         return kept
 
-    @asynccontextmanager
-    async def _live(self, account: Account) -> AsyncIterator[Live]:
-        """Its source and its server of metrics, counted."""
-        async with self._open_source(account) as source, self._open_metrics(account) as metrics:
-            yield Live(Counted(source, self.tally), None if metrics is None else CountedMetrics(metrics, self.tally))
-
     async def _ask(self, account: Account, key: _Key) -> tuple[ClusterCosts, int, float]:
-        window, url, clock = key[2], account.place, self._clock
+        window, url = key[2], account.place
+        subject = CostSubject(
+            url, account, lambda: self._counted_source(account), lambda: self._counted_metrics(account)
+        )
         async with self._turn(account.id):
             began = time.monotonic()
-            held = await stored_days(self._history, self._history_executor, account.id, window, clock.now())
             try:
-                costs = await join_costs(
-                    held.days,
-                    url,
-                    lambda: self._live(account),
-                    window,
-                    clock=clock,
-                    deadline_seconds=self._deadline_seconds,
-                    of_history=held.issues,
-                    calculate=self.calculate,
-                )
+                costs = await self._reader.get_cluster_costs(subject, window)
             except (SourceError, RequestError, NotFound) as why:
                 seconds = round(time.monotonic() - began, 3)
                 _log.warning("costs_failed", account=account.id, source=url, code=why.code, seconds=seconds)
@@ -480,11 +335,6 @@ class CostService:
             rows = sum(len(booking.rows) for booking in costs.bookings)
             self._kept.put(key, (self._clock.now(), costs, serial), weight=1 + rows)
         return costs, serial, seconds
-
-
-def _is_recent(looked_up: float) -> bool:
-    """Whether what was looked up then, on the monotonic clock, may stand for a silent database."""
-    return time.monotonic() - looked_up < KEPT.total_seconds()
 
 
 def may_be_mended(issue: Issue) -> bool:

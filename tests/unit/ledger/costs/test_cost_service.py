@@ -21,8 +21,8 @@ from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window, parse_window
 from kubetally.ledger.costs.database_timeout import DatabaseSilent
 from kubetally.ledger.costs.live import DeadlinePassed
-from kubetally.ledger.costs.service import ClusterUnreadable, CostService, NotACluster, Overloaded
-from kubetally.ledger.ports.accounts import AccountNotFound
+from kubetally.ledger.costs.service import ClusterUnreadable, CostService, Overloaded
+from kubetally.ledger.ports.accounts import AccountNotFound, NotACluster
 from kubetally.ledger.ports.sources import About
 from kubetally.tasks import calculate_here
 from tests.served import NOON_AFTER, FixedClock

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 import pytest
 
 from kubetally.domain.window import parse_window
+from kubetally.ledger.costs.account_cache import SILENCE_SECONDS
 from kubetally.ledger.costs.database_timeout import DATABASE_SECONDS, DatabaseSilent
-from kubetally.ledger.costs.service import SILENCE_SECONDS, CostService
+from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.costs.stored_days import History
 from kubetally.web.operations import HEALTH_TIMEOUT_SECONDS
 from tests.kept import CoverageInMemory, LakeInMemory

@@ -11,9 +11,9 @@ from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.window import DAY, HOUR, Window
-from kubetally.ledger.costs.join import get_cluster_costs
 from kubetally.ledger.ports.sources import About, InfrastructureSource
 from kubetally.present.answer import answer
+from tests.costs_of_source import get_costs_of_source
 from tests.served import FixedClock
 from tests.unit.domain.clusters import METRICS, TODAY, reading
 from tests.unit.ledger.costs.test_cost_service import Source
@@ -63,7 +63,7 @@ async def costs(
     metrics: InfrastructureSource, first: str, others: str = "", *, cluster_id: str | None = None
 ) -> ClusterCosts:
     source = Told(first, others or first, cluster_id)
-    return await get_cluster_costs(source, TWO_DAYS, clock=FixedClock(), infrastructure=metrics)
+    return await get_costs_of_source(source, TWO_DAYS, clock=FixedClock(), infrastructure=metrics)
 
 
 def of_metrics(costs: ClusterCosts) -> list[Issue]:
@@ -117,7 +117,7 @@ class Partly(Told):
 @pytest.mark.parametrize("fails", [True, False])
 async def test_nothing_is_complete_if_the_source_lacks_hours(fails: bool) -> None:
     metrics = Metrics(error=SourceError("it is down"))
-    found = await get_cluster_costs(Partly(fails=fails), TWO_DAYS, clock=FixedClock(), infrastructure=metrics)
+    found = await get_costs_of_source(Partly(fails=fails), TWO_DAYS, clock=FixedClock(), infrastructure=metrics)
     assert found.status is Status.PARTIAL
     (issue,) = of_metrics(found)
     assert "it is down" in issue.message

@@ -16,10 +16,10 @@ from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import DAY, HOUR, Window
-from kubetally.ledger.costs.join import get_cluster_costs
 from kubetally.ledger.costs.requests import clip_to_limit
 from kubetally.ledger.ports.sources import About
 from tests import virtual_time
+from tests.costs_of_source import get_costs_of_source
 from tests.served import NOON_AFTER, FixedClock
 from tests.unit.ledger.costs.test_cost_service import Source
 
@@ -66,7 +66,7 @@ class Describing(Source):
 async def asked_for(window: Window, clock: FixedClock | None = None) -> tuple[ClusterCosts, list[Window]]:
     """What a source that answers everything gives, and what it was asked, in order."""
     source = Source()
-    costs = await get_cluster_costs(source, window, clock=clock or FixedClock())
+    costs = await get_costs_of_source(source, window, clock=clock or FixedClock())
     return costs, sorted(source.asked)
 
 
@@ -147,7 +147,7 @@ async def test_a_window_that_has_not_begun_asks_nothing() -> None:
 
 async def test_the_server_of_metrics_is_asked_for_the_same_days() -> None:
     metrics = Metrics()
-    await get_cluster_costs(Source(), FIFTY_YEARS, clock=FixedClock(), infrastructure=metrics)
+    await get_costs_of_source(Source(), FIFTY_YEARS, clock=FixedClock(), infrastructure=metrics)
     assert metrics.asked == [Window(END - MOST, END)]
 
 
@@ -180,7 +180,9 @@ async def test_a_window_that_begins_within_the_oldest_day_is_answered() -> None:
 def test_late_savings_and_description_leave_the_costs_complete() -> None:
     window = Window(END - DAY, END)
     costs = virtual_time.run(
-        get_cluster_costs(Describing(60, 60), window, clock=FixedClock(), infrastructure=Metrics(), deadline_seconds=50)
+        get_costs_of_source(
+            Describing(60, 60), window, clock=FixedClock(), infrastructure=Metrics(), deadline_seconds=50
+        )
     )
     assert costs.hours_covered == 24
     assert costs.savings is None
@@ -193,7 +195,7 @@ def test_late_savings_and_description_leave_the_costs_complete() -> None:
 
 def test_savings_cut_by_the_deadline_say_so() -> None:
     costs = virtual_time.run(
-        get_cluster_costs(Describing(0, 60), Window(END - DAY, END), clock=FixedClock(), deadline_seconds=0.25)
+        get_costs_of_source(Describing(0, 60), Window(END - DAY, END), clock=FixedClock(), deadline_seconds=0.25)
     )
     (issue,) = (issue for issue in costs.issues if issue.kind is IssueKind.SOURCE_FAILED)
     assert issue.facts == {"code": "deadline_passed"}

@@ -1,0 +1,159 @@
+"""What clusters cost: stored days joined with what their sources answer now. The one path to an answer."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from kubetally import logs
+from kubetally.domain.account import Account
+from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity
+from kubetally.domain.errors import KubetallyError, RequestError, SourceError
+from kubetally.domain.window import Clock, Window
+from kubetally.ledger.accounts.duplicates import flag_duplicate_clusters
+from kubetally.ledger.costs.join import Live, get_costs_as_of, join_costs
+from kubetally.ledger.costs.legacy import legacy_late, with_legacy
+from kubetally.ledger.costs.stored_days import History, stored_days
+from kubetally.ledger.ports.sources import CostSource, MetricsSource
+from kubetally.tasks import Calculate, calculate_here
+
+
+@dataclass(frozen=True, slots=True)
+class CostSubject:
+    """A cluster whose costs are asked for.
+
+    place: where its source is, fit to be shown. account: None if it is no account; nothing is stored of it then.
+    open_source, open_metrics: open its cost source and its Prometheus, None if it has none.
+    """
+
+    place: str
+    account: Account | None
+    open_source: Callable[[], AbstractAsyncContextManager[CostSource]]
+    open_metrics: Callable[[], AbstractAsyncContextManager[MetricsSource | None]]
+
+    def identify(self, source: SourceIdentity) -> SourceIdentity:
+        """The identity of its source, with that of its account."""
+        if self.account is None:
+            return source
+        return replace(source, account_id=self.account.id, account_name=self.account.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Stands in a list of answers for a cluster that gave none."""
+
+    source: SourceIdentity
+    error: KubetallyError
+
+
+class CostReader:
+    """Answers what clusters cost.
+
+    history: stored days of accounts, read on `history_executor`; None asks the sources for everything.
+    deadline_seconds: for the sources of one answer. calculate: runs what books and adds up.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        history: History | None = None,
+        history_executor: Executor | None = None,
+        deadline_seconds: float | None = None,
+        calculate: Calculate = calculate_here,
+    ) -> None:
+        self._clock, self._history, self._history_executor = clock, history, history_executor
+        self._deadline_seconds, self._calculate = deadline_seconds, calculate
+
+    async def get_cluster_costs(self, subject: CostSubject, window: Window, *, legacy: bool = False) -> ClusterCosts:
+        """What a cluster cost over a window, balanced to the last micro.
+
+        legacy: with the old sums of infrastructure metrics beside it, under the same deadline.
+        Raises: SourceError, RequestError.
+        """
+        stored = await stored_days(
+            None if subject.account is None else self._history,
+            self._history_executor,
+            "" if subject.account is None else subject.account.id,
+            window,
+            self._clock.now(),
+        )
+        async with AsyncExitStack() as stack:
+            beside = await stack.enter_async_context(subject.open_metrics()) if legacy else None
+
+            @asynccontextmanager
+            async def open_live() -> AsyncIterator[Live]:
+                async with (
+                    subject.open_source() as source,
+                    nullcontext(beside) if legacy else subject.open_metrics() as metrics,
+                ):
+                    yield Live(source, metrics)
+
+            deadline = self._deadline_seconds
+            ends = None if deadline is None else asyncio.get_running_loop().time() + deadline
+            costs = await join_costs(
+                stored.days,
+                subject.place,
+                open_live,
+                window,
+                clock=self._clock,
+                deadline_seconds=deadline,
+                of_history=stored.issues,
+                calculate=self._calculate,
+            )
+            if legacy:
+                try:
+                    async with asyncio.timeout_at(ends):
+                        costs = await with_legacy(costs, beside, self._clock.now())
+                except TimeoutError:
+                    costs = legacy_late(costs, beside.url if beside else costs.source.url, deadline or 0)
+        return replace(costs, source=subject.identify(costs.source))
+
+    def get_costs_as_of(self, subject: CostSubject, window: Window, as_of: datetime) -> ClusterCosts:
+        """What was stored at an instant; no source is asked. Raises HistoryGone, RequestError, StoreError."""
+        if subject.account is None or self._history is None:
+            raise RequestError(
+                f"--as-of needs an account with collected history; {subject.place} has none", code="as_of_needs_account"
+            )
+        stored = self._history.days(subject.account.id, window, self._clock.now(), as_of)
+        costs = get_costs_as_of(stored, subject.place, window, as_of)
+        return replace(costs, source=subject.identify(costs.source))
+
+    async def get_costs_of_all(
+        self,
+        subjects: Sequence[CostSubject],
+        window: Window,
+        *,
+        done: Callable[[], None] = lambda: None,
+        legacy: bool = False,
+    ) -> list[ClusterCosts | Failed]:
+        """Several clusters at once, in the order given; one that fails or hangs does not hold the others.
+
+        done: called as each ends. Raises nothing that concerns one cluster only.
+        """
+
+        async def answer(subject: CostSubject) -> ClusterCosts | Failed:
+            try:
+                return await self.get_cluster_costs(subject, window, legacy=legacy)
+            except KubetallyError as error:
+                return Failed(subject.identify(SourceIdentity(subject.place)), error)
+            except Exception as error:  # Unexpected error: must not affect other clusters.
+                logs.warning("unforeseen", source=subject.place, error=type(error).__name__, exc_info=True)
+                return Failed(subject.identify(SourceIdentity(subject.place)), _unforeseen(subject.place, error))
+            finally:
+                done()
+
+        answers = await asyncio.gather(*(answer(subject) for subject in subjects))
+        flagged = iter(flag_duplicate_clusters([costs for costs in answers if isinstance(costs, ClusterCosts)]))
+        return [next(flagged) if isinstance(costs, ClusterCosts) else costs for costs in answers]
+
+
+def _unforeseen(url: str, error: Exception) -> SourceError:
+    """The error of a cluster that a defect of Kubetally kept from being read."""
+    return SourceError(
+        f"{url} could not be read because of an unexpected {type(error).__name__}. Please report it with the log "
+        "(KUBETALLY_LOG_LEVEL=warning)",
+        code="unforeseen",
+    )
