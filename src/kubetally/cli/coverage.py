@@ -93,7 +93,7 @@ def coverage(
         with open_ledger(settings) as ledger:
             found = find_coverage(ledger, accounts or (), span, with_details=output is ScreenOrJson.JSON)
         if output is ScreenOrJson.JSON:
-            bodies = [_body(one, one.details, span) for one in found if one.details is not None]
+            bodies = [_body(account, account.details, span) for account in found if account.details is not None]
             print(json.dumps(bodies, indent=2, allow_nan=False))
         else:
             _print(found, span)
@@ -107,9 +107,9 @@ def _print(found: "Sequence[AccountCoverage]", span: Window) -> None:
     out = console()
     if not found:
         say(out, "No account is remembered: kubetally accounts add NAME --url URL")
-    for one in found:
-        _print_calendar(out, one, span)
-    shown = {sort_of(day, one.missing) for one in found for day in one.days} - {"unknown"}
+    for account in found:
+        _print_calendar(out, account, span)
+    shown = {sort_of(day, account.missing) for account in found for day in account.days} - {"unknown"}
     if shown:
         say(out, "   ".join(f"{_sign(out, what)} {_MEANINGS[what]}" for what in _SIGNS if what in shown), style="dim")
 

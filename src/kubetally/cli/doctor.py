@@ -81,12 +81,12 @@ def doctor(
         if any(diagnosis.account_id for diagnosis in found):
             found = with_storage(found, check_storage(settings).problems)
         if output is ScreenOrJson.JSON:
-            bodies = [_body(one) for one in found]
+            bodies = [_body(diagnosis) for diagnosis in found]
             print(json.dumps(bodies[0] if meant.is_one else bodies, indent=2))
         else:
-            for one in found:
-                _print(one)
-    failed = any(finding.level is Level.FAILED for one in found for finding in one.findings)
+            for diagnosis in found:
+                _print(diagnosis)
+    failed = any(finding.level is Level.FAILED for diagnosis in found for finding in diagnosis.findings)
     raise typer.Exit(exits.NO_SOURCE if failed else exits.OK)
 
 
@@ -104,8 +104,8 @@ def _body(diagnosis: "Diagnosis") -> dict[str, Any]:
         "cloud_account_id": diagnosis.account_id,
         "account": diagnosis.account_name,
         "findings": [
-            {"level": one.level.value, "subject": one.subject, "seen": one.seen, "remedy": one.remedy}
-            for one in diagnosis.findings
+            {"level": finding.level.value, "subject": finding.subject, "seen": finding.seen, "remedy": finding.remedy}
+            for finding in diagnosis.findings
         ],
     }
 
@@ -116,7 +116,7 @@ def _print(diagnosis: "Diagnosis") -> None:
 
     out = console()
     say(out, " ".join(filter(None, (diagnosis.account_name, diagnosis.place))), style="bold")
-    for one in diagnosis.findings:
-        say(out, f"  {one.level.value:9}{one.subject}: {one.seen}", indent=11)
-        if one.remedy:
-            say(out, f"           do: {one.remedy}", indent=15)
+    for finding in diagnosis.findings:
+        say(out, f"  {finding.level.value:9}{finding.subject}: {finding.seen}", indent=11)
+        if finding.remedy:
+            say(out, f"           do: {finding.remedy}", indent=15)

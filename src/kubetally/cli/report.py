@@ -117,12 +117,12 @@ def _shares(out: "Console", costs: ClusterCosts, comparison: "Comparison") -> "G
 
     grid = Grid(["component"], [costs.currency, "share", ""])
     marks = ("█", "░") if draws_lines(out) else ("#", ".")
-    for one in comparison.shares:
-        if one.component in costs.not_measured:
-            grid.add([component_word(one.component)], instead=NOT_MEASURED)
-        elif one.cost:
-            cells = [money(one.cost), share(one.permille), bar(one.permille, *marks)]
-            grid.add([component_word(one.component)], cells)
+    for part in comparison.shares:
+        if part.component in costs.not_measured:
+            grid.add([component_word(part.component)], instead=NOT_MEASURED)
+        elif part.cost:
+            cells = [money(part.cost), share(part.permille), bar(part.permille, *marks)]
+            grid.add([component_word(part.component)], cells)
     whole = None if comparison.infrastructure_permille is None else 1000
     grid.add(["total"], [money(comparison.full), share(whole)], style="bold")
     return grid
@@ -157,11 +157,11 @@ def _body(costs: ClusterCosts, comparison: "Comparison") -> dict[str, object]:
         "left_out_cost": to_number(comparison.improvement) if known else None,
         "shares": [
             {
-                "component": one.component.value,
-                "cost": None if unknown else to_number(one.cost),
-                "share_percent": None if one.permille is None or unknown else one.permille / 10,
+                "component": part.component.value,
+                "cost": None if unknown else to_number(part.cost),
+                "share_percent": None if part.permille is None or unknown else part.permille / 10,
             }
-            for one, unknown in ((one, one.component in costs.not_measured) for one in comparison.shares)
+            for part, unknown in ((part, part.component in costs.not_measured) for part in comparison.shares)
             if known
         ],
     }

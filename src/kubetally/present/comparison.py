@@ -45,7 +45,7 @@ def compare(costs: ClusterCosts) -> Comparison:
     amounts = [bill.of(component) for component in Component]
     shares = zip(Component, amounts, permilles(amounts), strict=True)
     dearest_first = sorted((Share(*share) for share in shares), key=lambda share: -share.cost)
-    return Comparison(sum(bill.of(one) for one in INFRASTRUCTURE), bill.total, tuple(dearest_first))
+    return Comparison(sum(bill.of(component) for component in INFRASTRUCTURE), bill.total, tuple(dearest_first))
 
 
 def permilles(amounts: Sequence[int]) -> list[int | None]:

@@ -35,12 +35,19 @@ def collections_to_text(collections: Iterable[Collection]) -> str:
     """The collections, compressed, as ASCII."""
     records = [
         _Record(
-            *(one.id, one.account_id, one.day, one.collected_at, one.rows, one.examined_by),
-            head_to_json(Head(one.source, one.head, one.completeness, one.asset_sums)),
-            balance_to_json(one.balance),
-            one.lake_version,
+            *(
+                collection.id,
+                collection.account_id,
+                collection.day,
+                collection.collected_at,
+                collection.rows,
+                collection.examined_by,
+            ),
+            head_to_json(Head(collection.source, collection.head, collection.completeness, collection.asset_sums)),
+            balance_to_json(collection.balance),
+            collection.lake_version,
         )
-        for one in collections
+        for collection in collections
     ]
     return base64.b85encode(zlib.compress(msgspec.json.encode(records))).decode()
 

@@ -87,8 +87,8 @@ class Connections:
     def trim(self, port: int, limits: ConnectionLimits) -> Counter[str]:
         """Shut down what is too many now; how many of which address were."""
         found = list(self._found(port, limits))
-        self._active = {peer: self._active[peer] for one in found if (peer := one.peer) in self._active}
-        counts = Counter(one.address for one in found if not one.is_proxy)
+        self._active = {peer: self._active[peer] for connection in found if (peer := connection.peer) in self._active}
+        counts = Counter(connection.address for connection in found if not connection.is_proxy)
         excess = Counter(
             {address: count - limits.per_address for address, count in counts.items() if count > limits.per_address}
         )
@@ -96,12 +96,14 @@ class Connections:
         if not excess and left <= 0:
             return closed
         young = self._now() - limits.grace_seconds
-        for one in sorted(found, key=self._last_active):
-            is_excess = not one.is_proxy and excess[one.address] > 0 and self._last_active(one) < young
-            if (is_excess or left > 0) and one.peer not in self._busy and one.shut_down():
-                excess[one.address] -= 1
+        for connection in sorted(found, key=self._last_active):
+            is_excess = (
+                not connection.is_proxy and excess[connection.address] > 0 and self._last_active(connection) < young
+            )
+            if (is_excess or left > 0) and connection.peer not in self._busy and connection.shut_down():
+                excess[connection.address] -= 1
                 left -= 1
-                closed[one.address] += 1
+                closed[connection.address] += 1
         return closed
 
     def _last_active(self, connection: "_Connection") -> float:

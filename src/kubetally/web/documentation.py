@@ -90,9 +90,10 @@ def documentation(schema: dict[str, Any]) -> bytes:
 
 def _operation(verb: str, path: str, operation: dict[str, Any]) -> str:
     parameters = "".join(
-        f"<tr><td><code>{text(one['name'])}</code></td><td>{_type(one['schema'])}"
-        f"{', required' if one.get('required') else ''}</td><td>{text(one.get('description', ''))}</td></tr>"
-        for one in operation.get("parameters", ())
+        f"<tr><td><code>{text(parameter['name'])}</code></td><td>{_type(parameter['schema'])}"
+        f"{', required' if parameter.get('required') else ''}</td>"
+        f"<td>{text(parameter.get('description', ''))}</td></tr>"
+        for parameter in operation.get("parameters", ())
     )
     answers = "".join(
         f"<tr><td>{text(status)}</td><td>{text(answer['description'])}</td><td>{_content(answer)}</td></tr>"
@@ -110,9 +111,9 @@ def _operation(verb: str, path: str, operation: dict[str, Any]) -> str:
 def _shape(name: str, shape: dict[str, Any]) -> str:
     required = shape.get("required", ())
     rows = "".join(
-        f"<tr><td><code>{text(key)}</code></td><td>{_type(one)}</td>"
+        f"<tr><td><code>{text(key)}</code></td><td>{_type(property_)}</td>"
         f"<td>{'' if key in required else 'may be left out'}</td></tr>"
-        for key, one in shape.get("properties", {}).items()
+        for key, property_ in shape.get("properties", {}).items()
     )
     return (
         f'<section id="{text(name)}"><h3>{text(name)}</h3><p>{text(shape.get("description", ""))}</p>'
@@ -125,7 +126,7 @@ def _table(rows: str) -> str:
 
 
 def _content(answer: dict[str, Any]) -> str:
-    return ", ".join(_type(one["schema"]) for one in (answer.get("content") or {}).values())
+    return ", ".join(_type(content["schema"]) for content in (answer.get("content") or {}).values())
 
 
 def _type(schema: dict[str, Any]) -> str:
@@ -135,7 +136,7 @@ def _type(schema: dict[str, Any]) -> str:
         return f'<a href="#{name}">{name}</a>'
     for several in ("oneOf", "anyOf"):
         if several in schema:
-            return " or ".join(_type(one) for one in schema[several])
+            return " or ".join(_type(part) for part in schema[several])
     if "enum" in schema:
         return text(" or ".join(map(str, schema["enum"])))
     if schema.get("type") == "array":

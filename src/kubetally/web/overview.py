@@ -175,10 +175,12 @@ async def _glances_of(
 
 def _sections(accounts: Sequence[Account], found: "Sequence[_Kept | KubetallyError | None]") -> str:
     """All of them, with a note at each that seems to be of one cluster with another on the page."""
-    notes = iter(find_duplicate_clusters([one.shown.seen for one in found if isinstance(one, _Kept)]))
+    notes = iter(find_duplicate_clusters([answer.shown.seen for answer in found if isinstance(answer, _Kept)]))
     return "".join(
-        section(account, one.shown, one.age_seconds, next(notes)) if isinstance(one, _Kept) else section(account, one)
-        for account, one in zip(accounts, found, strict=True)
+        section(account, answer.shown, answer.age_seconds, next(notes))
+        if isinstance(answer, _Kept)
+        else section(account, answer)
+        for account, answer in zip(accounts, found, strict=True)
     )
 
 

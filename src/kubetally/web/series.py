@@ -123,4 +123,6 @@ def _of_savings(found: MeasuredSeries) -> Json:
 
 
 def _samples(found: MeasuredSeries, name: str) -> list[Json]:
-    return [{"timestamp": one.timestamp, "value": one.value, "labels": one.labels} for one in found.of(name)]
+    return [
+        {"timestamp": sample.timestamp, "value": sample.value, "labels": sample.labels} for sample in found.of(name)
+    ]

@@ -84,16 +84,16 @@ def find_duplicate_clusters(clusters: Sequence[ClusterFingerprint]) -> list[str 
     Told by the cluster's id and a node in common; an id alone proves nothing, as many clusters keep the default one.
     """
     told: list[str | None] = []
-    for one in clusters:
+    for cluster in clusters:
         others = [
             other.name
             for other in clusters
-            if other is not one
-            and one.cluster_id is not None
-            and other.cluster_id == one.cluster_id
-            and one.nodes & other.nodes
+            if other is not cluster
+            and cluster.cluster_id is not None
+            and other.cluster_id == cluster.cluster_id
+            and cluster.nodes & other.nodes
         ]
-        told.append(_told(one, others) if others else None)
+        told.append(_told(cluster, others) if others else None)
     return told
 
 

@@ -102,10 +102,10 @@ def metrics_findings(survey: MetricsSurvey) -> Iterator[Finding]:
 
 def told_beside(findings: Sequence[Finding], of_metrics: Sequence[Finding]) -> list[Finding]:
     """All findings together, where the source's lack of a fee is left to a server of metrics that was asked."""
-    has_fee = any(one.subject == _NEEDS[MANAGEMENT].what and one.level is Level.OK for one in of_metrics)
+    has_fee = any(finding.subject == _NEEDS[MANAGEMENT].what and finding.level is Level.OK for finding in of_metrics)
     remedy = "see the findings about the metrics below: the server of them that is stated told no fee"
-    told = [replace(one, remedy=remedy) if one.subject == FEE_NOT_MEASURED else one for one in findings]
-    return [*(one for one in told if not (has_fee and one.subject == FEE_NOT_MEASURED)), *of_metrics]
+    told = [replace(finding, remedy=remedy) if finding.subject == FEE_NOT_MEASURED else finding for finding in findings]
+    return [*(finding for finding in told if not (has_fee and finding.subject == FEE_NOT_MEASURED)), *of_metrics]
 
 
 def _metric(metric: MetricFacts) -> Iterator[Finding]:
@@ -148,7 +148,11 @@ def _gaps(survey: MetricsSurvey) -> Iterator[Finding]:
 
 def _partial(metrics: Sequence[MetricFacts]) -> Iterator[Finding]:
     """The hours with samples for a part of them; those that several metrics share are told once, of all of these."""
-    dense = (one for one in metrics if one.is_there and (one.interval_seconds or _COARSEST_SECONDS) < _COARSEST_SECONDS)
+    dense = (
+        metric
+        for metric in metrics
+        if metric.is_there and (metric.interval_seconds or _COARSEST_SECONDS) < _COARSEST_SECONDS
+    )
     for spans, same in _sharing({metric: metric.partial for metric in dense}):
         lack = ", and ".join(_may_be_missing(same))
         yield Finding(
@@ -198,11 +202,13 @@ def _retention(survey: MetricsSurvey) -> Finding:
     return Finding(Level.OK, "retention", f"{since}: of older windows fee, balancers and traffic are unknown")
 
 
+def _address(exporter: Exporter) -> str:
+    if exporter.instance:
+        return f" ({exporter.instance})"
+    return f" ({exporter.instances} addresses)" if exporter.instances > 1 else ""
+
+
 def _named(exporters: tuple[Exporter, ...]) -> str:
-    named = [
-        f"job {one.job or 'without a name'}"
-        + (f" ({one.instance})" if one.instance else f" ({one.instances} addresses)" if one.instances > 1 else "")
-        for one in exporters
-    ]
+    named = [f"job {exporter.job or 'without a name'}{_address(exporter)}" for exporter in exporters]
     more = len(named) - _NAMED_AT_MOST
     return ", ".join(named[:_NAMED_AT_MOST]) + (f" and {more} more jobs" if more > 0 else "")

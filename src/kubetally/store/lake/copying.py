@@ -32,7 +32,9 @@ class LakeFiles:
     def all(self) -> list[LakeFile]:
         """Every file, logs before the data that they name."""
         with self._translated():
-            found = [LakeFile(str(one["path"]), int(one["size"])) for some in obstore.list(self._store) for one in some]
+            found = [
+                LakeFile(str(file["path"]), int(file["size"])) for some in obstore.list(self._store) for file in some
+            ]
         found = [file for file in found if file.path != PROBE]
         return sorted(found, key=lambda one: (not one.is_log, one.path))
 

@@ -249,7 +249,7 @@ def _sorted(table: pa.Table) -> pa.Table:
 
 def _is_sorted(table: pa.Table, column: str) -> bool:
     values = [value for value, _ in slices_by(table, column)]
-    return all(one < next_ for one, next_ in itertools.pairwise(values))
+    return all(value < next_ for value, next_ in itertools.pairwise(values))
 
 
 def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -257,7 +257,7 @@ def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     waiting: list[pa.Table] = []
     for table in tables:
         waiting.append(table)
-        if sum(one.num_rows for one in waiting) >= ROWS_A_GROUP:
+        if sum(table.num_rows for table in waiting) >= ROWS_A_GROUP:
             yield pa.concat_tables(waiting)
             waiting = []
     if waiting:

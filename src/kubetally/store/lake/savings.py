@@ -71,9 +71,9 @@ class SavingsTable:
 
     def replace(self, packed: Sequence[PackedSavings], check_lease: Callable[[], None]) -> int:
         """Put these, all of one day, in place of what their accounts have, in one commit; its version."""
-        (day,) = {one.day for one in packed}
-        tables = {one.account_id: one.content for one in packed}
-        counts = {one.id: [tables[one.account_id].num_rows] for one in packed}
+        (day,) = {savings.day for savings in packed}
+        tables = {savings.account_id: savings.content for savings in packed}
+        counts = {savings.id: [tables[savings.account_id].num_rows] for savings in packed}
         return self.days.put(day, tables, {COLLECTIONS_KEY: counts}, check_lease=check_lease, replace_damaged=True)
 
     def read(self, known: Sequence[SavingsDay]) -> dict[str, tuple[SavingsRow, ...] | DayDamaged]:
@@ -85,17 +85,19 @@ class SavingsTable:
         damaged = []
         for day, some in _by_day(known):
             found = self._read(day, some)
-            errors = ((one, found.get(one.collection_id or "")) for one in some)
-            damaged += [(one, error) for one, error in errors if isinstance(error, DayDamaged)]
+            errors = ((savings, found.get(savings.collection_id or "")) for savings in some)
+            damaged += [(savings, error) for savings, error in errors if isinstance(error, DayDamaged)]
         return damaged
 
     def packed(self, known: Sequence[SavingsDay]) -> list[PackedSavings]:
         """Stored savings as another lake takes them, in the currency that is known; without those that are damaged."""
-        damaged = {one.collection_id for one, _ in self.damaged(known)}
+        damaged = {savings.collection_id for savings, _ in self.damaged(known)}
         return [
-            PackedSavings(one.collection_id, one.account_id, one.day, self._table(one, one.collection_id))
-            for one in known
-            if one.collection_id is not None and one.collection_id not in damaged
+            PackedSavings(
+                savings.collection_id, savings.account_id, savings.day, self._table(savings, savings.collection_id)
+            )
+            for savings in known
+            if savings.collection_id is not None and savings.collection_id not in damaged
         ]
 
     def _table(self, known: SavingsDay, id_: str) -> pa.Table:
@@ -106,15 +108,15 @@ class SavingsTable:
         return mine.set_column(mine.schema.get_field_index("currency"), field, currencies)
 
     def _read(self, day: date, known: Sequence[SavingsDay]) -> dict[str, tuple[SavingsRow, ...] | DayDamaged]:
-        by_id = {one.collection_id: one for one in known if one.collection_id is not None}
+        by_id = {savings.collection_id: savings for savings in known if savings.collection_id is not None}
         parts: dict[str, list[pa.Table]] = defaultdict(list)
         try:
-            held = self.days.current_rows(day, [one.account_id for one in known])
+            held = self.days.current_rows(day, [savings.account_id for savings in known])
             for id_, rows in slices_by(held, "collection_id"):
                 parts[id_].append(rows)
         except DayDamaged as error:
-            return {id_: error.of(one.account_id) for id_, one in by_id.items()}
-        return {id_: self._verified(one, parts.get(id_, ())) for id_, one in by_id.items()}
+            return {id_: error.of(savings.account_id) for id_, savings in by_id.items()}
+        return {id_: self._verified(savings, parts.get(id_, ())) for id_, savings in by_id.items()}
 
     def _verified(self, known: SavingsDay, parts: Sequence[pa.Table]) -> tuple[SavingsRow, ...] | DayDamaged:
         try:
@@ -137,8 +139,8 @@ class SavingsTable:
 
 def _by_day(known: Sequence[SavingsDay]) -> Iterable[tuple[date, list[SavingsDay]]]:
     by_day: dict[date, list[SavingsDay]] = defaultdict(list)
-    for one in known:
-        by_day[one.day].append(one)
+    for savings in known:
+        by_day[savings.day].append(savings)
     return by_day.items()
 
 

@@ -58,19 +58,25 @@ class SqlAccountDays:
             if row is None:
                 raise AccountNotFound(account_id)
             found = connection.execute(_labels(account_id)).all()
-            told = [one for one in found if one.phase == Phase.CONFIRMED and _is_told(one) and one.currency != currency]
-            if told:
-                raise CurrencyIsTold(row.name, currency, told[0].currency, [one.day for one in told])
-            others = [
-                one for one in found if not _is_told(one) and (one.currency, one.currency_origin) != (currency, origin)
+            told = [
+                label
+                for label in found
+                if label.phase == Phase.CONFIRMED and _is_told(label) and label.currency != currency
             ]
-            _label(connection, [one.id for one in others], currency, origin)
+            if told:
+                raise CurrencyIsTold(row.name, currency, told[0].currency, [label.day for label in told])
+            others = [
+                label
+                for label in found
+                if not _is_told(label) and (label.currency, label.currency_origin) != (currency, origin)
+            ]
+            _label(connection, [label.id for label in others], currency, origin)
             connection.execute(update(AccountRow).where(AccountRow.id == account_id).values(currency=stated))
-            changed = [one for one in others if one.currency != currency]
+            changed = [label for label in others if label.currency != currency]
             if _label_savings(connection, account_id, currency, origin) or changed:
                 self._request(connection, account_id)
-            held = sorted(one.day for one in changed if one.phase == Phase.CONFIRMED)
-            return Relabelled(tuple(held), tuple(sorted({one.currency for one in changed})))
+            held = sorted(label.day for label in changed if label.phase == Phase.CONFIRMED)
+            return Relabelled(tuple(held), tuple(sorted({label.currency for label in changed})))
 
     def purge(self, account_id: str) -> int:
         """Delete what is known of the days of a removed account; how many were stored.

@@ -366,7 +366,7 @@ def _check(field: str, value: str | None, longest: int) -> None:
         return
     if len(value) > longest:
         raise does_not_fit(field, f"has {len(value)} characters: give at most {longest}")
-    if "\0" in value or any("\ud800" <= one <= "\udfff" for one in value):
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise does_not_fit(field, "holds characters that are no text: leave them out")
 
 

@@ -107,9 +107,9 @@ def _issue(issue: Issue) -> Issue:
 def _frozen(value: object) -> object:
     """With tuples where JSON has lists."""
     if isinstance(value, list):
-        return tuple(_frozen(one) for one in value)
+        return tuple(_frozen(item) for item in value)
     if isinstance(value, dict):
-        return {name: _frozen(one) for name, one in value.items()}
+        return {name: _frozen(item) for name, item in value.items()}
     return value
 
 
@@ -117,7 +117,7 @@ def _text_only(value: object) -> object:
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, list | tuple):
-        return [_text_only(one) for one in value]
+        return [_text_only(item) for item in value]
     if isinstance(value, dict):
-        return {_text_only(name): _text_only(one) for name, one in value.items()}
+        return {_text_only(name): _text_only(item) for name, item in value.items()}
     return value

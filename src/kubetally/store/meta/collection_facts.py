@@ -44,7 +44,7 @@ def write_facts(connection: Connection, collection_ids: Sequence[str]) -> None:
         some = collection_ids[begin : begin + _DAYS_AT_ONCE]
         found = connection.execute(select(*columns).where(CollectionRow.id.in_(some))).all()
         for day in sorted({collection.day for collection in found}):
-            delete_facts(connection, day, [one.account_id for one in found if one.day == day])
+            delete_facts(connection, day, [row.account_id for row in found if row.day == day])
         rows = [row for collection in found for row in _rows(collection)]
         if rows:
             connection.execute(insert(CollectionFactRow), rows)

@@ -157,7 +157,11 @@ class SqlCoverage:
         is_ours = select(AccountRow.id).where(AccountRow.id.not_in(select(ReconciliationRow.account_id)))
         with self._writes() as connection:
             accounts = set(connection.scalars(is_ours))
-            new = [dict(row_of(one), version=one.version) for one in collections if one.account_id in accounts]
+            new = [
+                dict(row_of(collection), version=collection.version)
+                for collection in collections
+                if collection.account_id in accounts
+            ]
             if new:
                 put_missing(
                     connection,
@@ -204,7 +208,7 @@ class SqlCoverage:
         question = select(CollectionRow.__table__).where(CollectionRow.day == day, holds)
         if account_ids is not None:
             question = question.where(CollectionRow.account_id.in_(list(account_ids)))
-        return {one.account_id: one for one in self._collections(question)}
+        return {collection.account_id: collection for collection in self._collections(question)}
 
     def days_to_examine(self, version: int) -> list[date]:
         """The days, that are over, of collections that hold and that no tests of this version examined."""

@@ -57,7 +57,9 @@ def up(database_url: str, urls: Mapping[str, str]) -> Changed:
                     update(_ACCOUNTS).where(_ACCOUNTS.c.id == account_id, kubernetes).values({COLUMN: urls[account_id]})
                 )
             return Changed(
-                added, tuple(one for one in urls if one in there), tuple(one for one in urls if one not in there)
+                added,
+                tuple(account_id for account_id in urls if account_id in there),
+                tuple(account_id for account_id in urls if account_id not in there),
             )
     finally:
         engine.dispose()
@@ -84,7 +86,7 @@ def _columns(connection: Connection, engine: Engine) -> set[str]:
         raise schema_mismatch(shown(engine), "is Kubetally's own", remedy)
     if not found.has_table(TABLE):
         raise schema_mismatch(shown(engine), f"has no table {TABLE}", remedy)
-    columns = {one["name"] for one in found.get_columns(TABLE)}
+    columns = {column["name"] for column in found.get_columns(TABLE)}
     if not columns >= _NEEDED:
         missing = ", ".join(sorted(_NEEDED - columns))
         raise schema_mismatch(shown(engine), f"has a table {TABLE} without {missing}", remedy)
