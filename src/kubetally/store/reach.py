@@ -2,9 +2,12 @@
 
 import errno
 import os
+import tempfile
 from pathlib import Path
 
 from kubetally.domain.errors import StoreError
+
+PROBE_CONTENT = b"Kubetally writes this to check that it can write here.\n"
 
 
 def is_there(path: Path) -> bool:
@@ -26,6 +29,13 @@ def is_in_use(path: Path) -> bool:
         return is_there(path) and (not path.is_dir() or any(path.iterdir()))
     except OSError as error:
         raise _refused(path, error) from error
+
+
+def write_probe(folder: Path) -> None:
+    """Write a few bytes to the folder, or the nearest above it, in a file that disappears at once. Raises OSError."""
+    with tempfile.TemporaryFile(dir=nearest_there(folder)) as file:
+        file.write(PROBE_CONTENT)
+        file.flush()
 
 
 def nearest_there(path: Path) -> Path:

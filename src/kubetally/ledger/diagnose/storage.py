@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
@@ -100,7 +101,8 @@ class StorageCheck:
 
     lake: opened for each check; None where it is not to be checked, as there is none yet. folders: those of stores on
     this machine, by name. log_damage: what of the lake's log is not as it was written, asked once an hour as it reads
-    all of it; None where that is left to maintenance. clock: seconds.
+    all of it; None where that is left to maintenance. noted_version: the version of a lake that is sound as far as its
+    checksums tell; None where it has to be opened. clock: seconds.
     """
 
     def __init__(
@@ -111,13 +113,14 @@ class StorageCheck:
         folders: Mapping[str, Path],
         *,
         log_damage: Callable[[Lake], Sequence[FileDamage]] | None = None,
+        noted_version: Callable[[], int | None] = lambda: None,
         disk_usage: Callable[[Path], DiskUsage] = shutil.disk_usage,
         executor: Executor | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._coverage, self._leases, self._lake = coverage, leases, lake
         self._folders, self._disk_usage, self._executor = folders, disk_usage, executor
-        self._clock, self._log_damage = clock, log_damage
+        self._clock, self._log_damage, self._noted_version = clock, log_damage, noted_version
         self._log: tuple[float, Sequence[StorageProblem]] | None = None
         self._latest: tuple[float, StorageHealth] | None = None
         self._running: tuple[float, asyncio.Task[StorageHealth]] | None = None
@@ -129,6 +132,11 @@ class StorageCheck:
         """Checks of a ledger. is_quick: for a command; a lake that nothing was stored in yet is left out."""
         is_needed = not is_quick or ledger.has_lake or ledger.coverage.last_version() is not None
 
+        def noted_version() -> int | None:
+            with suppress(StoreError):  # of the database, which is reported elsewhere
+                return ledger.lake_place.noted_version(ledger.log_files.noted()) if is_quick and is_needed else None
+            return None
+
         def find_log_damage(lake: Lake) -> Sequence[FileDamage]:
             return lake.check_log(ledger.log_files.noted())
 
@@ -139,6 +147,7 @@ class StorageCheck:
             folders,
             # A log of years takes many requests to an object store: there maintenance checks it, once a day.
             log_damage=None if ledger.lake_place.folder is None else find_log_damage,
+            noted_version=noted_version,
             executor=executor,
         )
 
@@ -209,6 +218,9 @@ class StorageCheck:
     def _of_lake(self, known: int | None) -> list[StorageProblem]:
         """known: the version that it must have; None where the database does not say."""
         try:
+            noted = self._noted_version()
+            if noted is not None and noted >= (known or 0):
+                return []
             lake = self._lake()
             if lake is None:
                 return []

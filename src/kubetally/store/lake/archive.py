@@ -13,7 +13,7 @@ import pyarrow as pa
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.faults import LakeDamaged
 from kubetally.store.lake.files import DamagedFile
-from kubetally.store.lake.log_folder import log_names
+from kubetally.store.lake.log_names import log_names
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.storage import MissingFile
 from kubetally.store.temporary import temporary_folder, writing_temporarily

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kubetally.domain.errors import RequestError
-from kubetally.ledger.ports.lake import Lake
+from kubetally.ledger.ports.lake import Lake, NotedLog
+from kubetally.store.lake.noted_log import noted_version
 from kubetally.store.reach import is_there
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ class LakeLocation:
         if folder is None:
             return True
         return any(is_there(folder / name / "_delta_log") for name in ("allocations", "running"))
+
+    def noted_version(self, noted: NotedLog) -> int | None:
+        """As `noted_log.noted_version`; None of an object store. Raises RequestError."""
+        folder = self.folder
+        return None if folder is None else noted_version(folder, noted)
 
     def open(self, *, quick: bool = False) -> Lake:
         """The lake; quick: with short timeouts. Raises RequestError, StoreError."""

@@ -8,7 +8,7 @@ old file is not taken out would count twice (deltalake 1.6.6).
 import json
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from deltalake import PostCommitHookProperties
 
 from kubetally.ledger.ports.damage import SetAside
+from kubetally.store.lake.log_names import CHECKPOINT, ENTRY
 
 SET_ASIDE = "set_aside"
 """The folder beside the tables that keeps what was taken out of their logs."""
@@ -36,8 +37,6 @@ MAX_TORN_ENTRIES = 8
 """A power cut leaves few unfinished entries; where there are more, the disk is damaged, and nothing is set aside."""
 
 _HINT = "_last_checkpoint"
-_ENTRY = re.compile(r"(\d{20})\.json")
-_CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\..+)?\.parquet")
 
 
 class LogFolder:
@@ -52,7 +51,7 @@ class LogFolder:
         pending: collections that the database does not know to be committed; an entry of one of them is unfinished
         too where a data file of it is missing or short.
         """
-        entries, checkpoints = self._files(_ENTRY), self._files(_CHECKPOINT)
+        entries, checkpoints = self._files(ENTRY), self._files(CHECKPOINT)
         torn: dict[Path, str] = {}
         intact = set(entries)
         for version in sorted(entries, reverse=True):
@@ -71,7 +70,7 @@ class LogFolder:
         of a later version may be anything while commits are pending, else it is empty or cut off at its end.
         """
         for file, why in torn.items():
-            if match := _ENTRY.fullmatch(file.name):
+            if match := ENTRY.fullmatch(file.name):
                 is_confirmed = int(match[1]) <= confirmed
                 if is_confirmed or not (pending or _is_cut(file.read_bytes())):
                     return file.name, why
@@ -94,7 +93,7 @@ class LogFolder:
 
     def newest_metadata(self, key: str) -> int:
         """The number under this key in the newest readable commit that has it, else -1."""
-        for _, file in sorted(self._files(_ENTRY).items(), reverse=True):
+        for _, file in sorted(self._files(ENTRY).items(), reverse=True):
             for action in read_actions(file.read_bytes()) or ():
                 number = action.get("commitInfo", {}).get(key)
                 if isinstance(number, int):
@@ -122,7 +121,7 @@ class LogFolder:
 
     def newest_version(self) -> int:
         """Of its newest entry; -1 of none."""
-        return max(self._files(_ENTRY), default=-1)
+        return max(self._files(ENTRY), default=-1)
 
     def _files(self, pattern: re.Pattern[str]) -> dict[int, Any]:
         """By version: of entries the path, of checkpoints their paths."""
@@ -131,7 +130,7 @@ class LogFolder:
             for path in self._log.iterdir():
                 if match := pattern.fullmatch(path.name):
                     version = int(match[1])
-                    found[version] = path if pattern is _ENTRY else [*found.get(version, []), path]
+                    found[version] = path if pattern is ENTRY else [*found.get(version, []), path]
         return found
 
     def _unfinished(self, file: Path, pending: Collection[str]) -> str | None:
@@ -176,15 +175,6 @@ class LogFolder:
         while path.exists():
             path, number = self._aside / f"{name}.{number}", number + 1
         return path
-
-
-def log_names(names: Iterable[str], since: int) -> list[str]:
-    """Those of entries and checkpoints of versions from `since` on, in order."""
-    return sorted(
-        name
-        for name in names
-        if name[:20] >= f"{max(since, 0):020}" and (_ENTRY.fullmatch(name) or _CHECKPOINT.fullmatch(name))
-    )
 
 
 def read_actions(entry: bytes) -> list[dict[str, Any]] | None:

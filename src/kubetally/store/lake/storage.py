@@ -7,7 +7,6 @@ a slow answer stops every thread of the service (deltalake 1.6.6).
 
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -20,15 +19,15 @@ import pyarrow as pa
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import ObjectStore, from_url
 
-from kubetally.store.lake.log_folder import SET_ASIDE, LogFolder, log_names, sync_file, sync_folder
-from kubetally.store.reach import nearest_there
+from kubetally.store.lake.log_folder import SET_ASIDE, LogFolder, sync_file, sync_folder
+from kubetally.store.lake.log_names import log_names
+from kubetally.store.reach import PROBE_CONTENT, write_probe
 
 _CLIENT_OPTIONS = frozenset(
     {"allow_http", "allow_invalid_certificates", "connect_timeout", "timeout", "proxy_url", "user_agent"}
 )
 PROBE = ".kubetally-probe"
 """An object that is written to see that an object store takes objects; it is no part of a lake."""
-_PROBE_CONTENT = b"Kubetally writes this to see that it can write here.\n"
 _RETRY_OPTIONS = frozenset({"max_retries", "retry_timeout"})
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -145,9 +144,7 @@ class DiskStorage:
 
     def check_writable(self) -> None:
         """See `Storage`; the file has no name, or loses it at once. Where the folder is missing, of its parent."""
-        with tempfile.TemporaryFile(dir=nearest_there(self._folder)) as file:
-            file.write(_PROBE_CONTENT)
-            file.flush()
+        write_probe(self._folder)
 
     def sync(self, paths: Iterable[str]) -> None:
         """See `Storage`. The table's folder and the one above it are synced too: the table may be new."""
@@ -206,7 +203,7 @@ class ObjectStorage:
 
     def check_writable(self) -> None:
         """See `Storage`; it is the same small object each time."""
-        obstore.put(self._store, PROBE, _PROBE_CONTENT)
+        obstore.put(self._store, PROBE, PROBE_CONTENT)
 
     def sync(self, paths: Iterable[str]) -> None:
         """See `Storage`. An object store answers once an object lasts."""

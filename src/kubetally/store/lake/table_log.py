@@ -17,6 +17,7 @@ from kubetally.store.lake.faults import (
     shown,
 )
 from kubetally.store.lake.log_folder import MAX_TORN_ENTRIES
+from kubetally.store.lake.log_names import is_checkpoint, is_complete
 from kubetally.store.lake.open_table import (
     OpenTable,
     entry_path,
@@ -87,7 +88,7 @@ class TableLog:
         if not path.endswith(".parquet"):
             return False
         with self._translated():
-            return _is_enough({name for name in self._storage.log_names(0) if f"{_LOG}{name}" != path})
+            return is_complete({name for name in self._storage.log_names(0) if f"{_LOG}{name}" != path})
 
     def put_file(self, path: str, content: bytes | None) -> None:
         """Set a copy of a damaged log file aside and replace it by `content`; None removes it."""
@@ -106,8 +107,8 @@ class TableLog:
         version = _version(path)
         with self._translated():
             names = self._storage.log_names(0)
-        later = [name for name in names if _is_checkpoint(name) and int(name[:20]) >= version]
-        return [f"{_LOG}{name}" for name in later] if _is_enough({*names} - {*later}) else []
+        later = [name for name in names if is_checkpoint(name) and int(name[:20]) >= version]
+        return [f"{_LOG}{name}" for name in later] if is_complete({*names} - {*later}) else []
 
     def has_checkpoint_of(self, path: str, noted: NotedLog) -> bool:
         """Whether an undamaged checkpoint contains the entry at this path."""
@@ -176,17 +177,6 @@ class TableLog:
 def _version(path: str) -> int:
     """The version in the name of a log file."""
     return int(path.removeprefix(_LOG)[:20])
-
-
-def _is_checkpoint(name: str) -> bool:
-    return name.endswith(".parquet")
-
-
-def _is_enough(names: Collection[str]) -> bool:
-    """Whether these files include all entries since the newest checkpoint among them, or since the first."""
-    entries = {int(name[:20]) for name in names if not _is_checkpoint(name)}
-    base = max((int(name[:20]) for name in names if _is_checkpoint(name)), default=-1)
-    return bool(entries) and entries.issuperset(range(base + 1, max(entries) + 1))
 
 
 def _commit_info(entry: bytes) -> Mapping[str, Any]:
