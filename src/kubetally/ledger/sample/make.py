@@ -47,6 +47,7 @@ def make_fleet(ledger: Ledger, fleet: SampleFleet, on_day: Callable[[], None]) -
         day = fleet.last - timedelta(days=age)
         _put_savings(ledger, day, {id_: cluster.savings(id_, day) for cluster, id_ in with_ids})
     list_accounts(ledger.accounts.listed, ledger.lake, ledger.leases)
+    ledger.log_files.note(ledger.lake.new_log_files({}))
     for _, id_ in with_ids:
         ledger.coverage.note_history(id_, first, now)
     return rows
