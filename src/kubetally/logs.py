@@ -14,15 +14,19 @@ IN_THE_ANSWER = frozenset(
 """Events of failures that the caller gets as an error or issue too: a command that prints these logs none."""
 
 
+_LEVELS = {level: number for number, level in enumerate(("debug", "info", "warning", "error"))}
+
+
 class _Setup:
-    """What configures structlog at the first event; None where that is done, or left to the program."""
+    """What configures structlog at the first event of `level`; None where that is done, or left to the program."""
 
     configure: Callable[[], None] | None = None
+    level: int = 0
 
 
-def configure_later(configure: Callable[[], None]) -> None:
-    """Call `configure`, which configures structlog, at the first event."""
-    _Setup.configure = configure
+def configure_later(configure: Callable[[], None] | None, level: str = "debug") -> None:
+    """Call `configure`, which configures structlog for events from `level` up, at the first of these; None: never."""
+    _Setup.configure, _Setup.level = configure, _LEVELS[level]
 
 
 class Logger:
@@ -48,7 +52,8 @@ class Logger:
         self._log("error", event, fields)
 
     def _log(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        _configure()
+        if _LEVELS[level] >= _Setup.level:
+            _configure()
         structlog = sys.modules.get("structlog")  # who has not loaded it has not configured it
         if structlog is not None and structlog.is_configured():
             getattr(structlog.get_logger(self._name), level)(event, **fields)
@@ -69,7 +74,7 @@ def bound_logger(name: str) -> Any:
 
 def _configure() -> None:
     if _Setup.configure is not None:
-        configure, _Setup.configure = _Setup.configure, None
+        configure, _Setup.configure, _Setup.level = _Setup.configure, None, 0
         configure()
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from typer.testing import CliRunner
 
+from kubetally import logs
 from kubetally.cli.main import app
 from tests.recordings import Recording
 from tests.served import NOT_FOUND, Answers, Asked, Reply
@@ -69,7 +70,8 @@ def call(*args: str, **more: str) -> Done:
     try:
         done = CliRunner().invoke(app, args, env=env, catch_exceptions=False)
     finally:
-        structlog.reset_defaults()  # its logs went to the runner's standard error, which is closed now
+        logs.configure_later(None)  # its logs went to the runner's standard error, which is closed now
+        structlog.reset_defaults()
     return Done(done.exit_code, done.stdout, done.stderr)
 
 

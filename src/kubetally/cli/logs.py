@@ -20,7 +20,7 @@ def set_up_logs(level: str | None, *, whole: bool = True) -> None:
     """
     on_terminal = sys.stderr.isatty()
     level = level or ("error" if on_terminal else "warning")
-    configure_later(partial(_configure, level, sys.stderr, in_words=on_terminal, whole=whole))
+    configure_later(partial(_configure, level, sys.stderr, in_words=on_terminal, whole=whole), level)
 
 
 def _configure(level: str, stream: TextIO, *, in_words: bool, whole: bool) -> None:
