@@ -73,7 +73,7 @@ def from_heads(url: str) -> dict[str, float]:
         for day in days:
             if day.state is not DayState.SETTLED:
                 first.setdefault(day.account_id, day.day)
-        held = [one for id_, day in first.items() for one in coverage.held(id_, day, _END)]
+        held = [one for id_, day in first.items() for one in coverage.collections(id_, day, _END)]
         missing = [one for one in held if any(issue.is_missing_data for issue in one.head.issues)]
         return len(days), len(missing), ()
 
@@ -103,7 +103,7 @@ def _fill(url: str) -> int:
 
 
 def _held(coverage: Coverage) -> list[Collection]:
-    return [one for id_ in _IDS for one in coverage.held(id_, _FIRST, _END)]
+    return [one for id_ in _IDS for one in coverage.collections(id_, _FIRST, _END)]
 
 
 def _collection(account_id: str, number: int) -> Collection:

@@ -228,15 +228,15 @@ class CoverageInMemory:
     def pending(self) -> list[Collection]:
         return list(self.open.values())
 
-    def held(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
+    def collections(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
         newest = {one.day: one for one in self.confirmed if one.account_id == account_id and first <= one.day < end}
         return [newest[day] for day in sorted(newest)]
 
-    def held_on(
+    def collections_on(
         self, day: date, account_ids: Iterable[str] | None = None, *, or_lost: bool = False
     ) -> dict[str, Collection]:
         wanted = {one.account_id for one in self.confirmed} if account_ids is None else set(account_ids)
-        held = (self.held(id_, day, day + timedelta(days=1)) for id_ in wanted)
+        held = (self.collections(id_, day, day + timedelta(days=1)) for id_ in wanted)
         lost = {id_: one for (id_, of), one in self.lost_days.items() if or_lost and of == day and id_ in wanted}
         return lost | {one.account_id: one for some in held for one in some}
 
@@ -283,7 +283,7 @@ class CoverageInMemory:
 
     def _all_held(self, first: date, end: date, account_ids: Iterable[str] | None) -> list[Collection]:
         ids = sorted({one.account_id for one in self.confirmed} if account_ids is None else set(account_ids))
-        return [one for id_ in ids for one in self.held(id_, first, end)]
+        return [one for id_ in ids for one in self.collections(id_, first, end)]
 
     def balances(
         self, first: date, end: date, account_ids: Iterable[str]
@@ -293,8 +293,8 @@ class CoverageInMemory:
 
     def progress(self, account_ids: Sequence[str], day: date) -> Progress:
         known = self.days(date.min, date.max, account_ids)
-        held = [one for one in known if one.is_held]
-        failing = [one for one in known if not one.is_held and one.last_error and one.last_error[0] != NO_DATA]
+        held = [one for one in known if one.is_stored]
+        failing = [one for one in known if not one.is_stored and one.last_error and one.last_error[0] != NO_DATA]
         whole = [one for one in held if one.day == day and not one.is_running]
         last = max((one.collected_at for one in held if one.collected_at), default=None)
         return Progress(len(held), len(failing), len(whole), last)

@@ -50,7 +50,7 @@ def put(meta: Metadata, version: int, name: str, origin: CurrencyOrigin | None, 
 
 
 def held(meta: Metadata, account_id: str = A) -> dict[str, tuple[str, CurrencyOrigin | None]]:
-    found: list[Collection] = meta.coverage.held(account_id, DAY, NEXT + timedelta(days=1))
+    found: list[Collection] = meta.coverage.collections(account_id, DAY, NEXT + timedelta(days=1))
     return {one.id: (one.head.currency, one.head.currency_origin) for one in found}
 
 
@@ -64,7 +64,7 @@ def test_relabels_assumed_currency_of_stored_and_replaced_days(meta: Metadata, o
     assert meta.days.unreconciled() == []
     assert meta.days.relabel(A, "EUR", "EUR", STATED) == Relabelled((DAY, NEXT), ("USD",))
     assert held(meta) == {"new": ("EUR", STATED), "next": ("EUR", STATED)}
-    (then,) = meta.coverage.held(A, DAY, NEXT, before)
+    (then,) = meta.coverage.collections(A, DAY, NEXT, before)
     assert (then.id, then.head.currency) == ("old", "EUR")
     assert held(meta, B) == {"of-another": ("USD", ASSUMED)}
     assert {(day.currency, day.currency_origin) for day in meta.coverage.days(DAY, NEXT, [A])} == {("EUR", STATED)}
@@ -128,7 +128,7 @@ def test_the_days_of_a_removed_account_are_deleted_and_no_others(meta: Metadata)
     put(meta, 1, "first", ASSUMED)
     put(meta, 2, "second", ASSUMED)
     put(meta, 3, "of-another", ASSUMED, account_id=B)
-    meta.coverage.note_history(A, DAY, meta.coverage.held(A, DAY, NEXT)[0].collected_at)
+    meta.coverage.note_history(A, DAY, meta.coverage.collections(A, DAY, NEXT)[0].collected_at)
     assert meta.days.stored(A) == StoredDays(1, DAY, DAY)
     with pytest.raises(RequestError, match="accounts remove prod"):
         meta.days.purge(A)

@@ -59,7 +59,7 @@ def with_issues(name: str, account_id: str = "a", day: date = DAY, **more: objec
 def is_as_the_heads_say(coverage: SqlCoverage) -> bool:
     """Whether all that is read of facts is what the heads of what holds say."""
     ids = sorted({known.account_id for known in coverage.days(date.min, date.max)})
-    heads = [one for id_ in ids for one in coverage.held(id_, date.min, date.max)]
+    heads = [one for id_ in ids for one in coverage.collections(id_, date.min, date.max)]
     issues = {one.id: list(one.head.issues) for one in heads if one.head.issues}
     found = coverage.issues(date.min, date.max, IssueKind)
     return found == issues and coverage.fact_sums(date.min, date.max) == sums_of(heads)
@@ -115,7 +115,7 @@ def test_facts_go_when_their_collection_holds_no_longer(coverage: SqlCoverage, c
 
 def test_facts_are_those_of_a_day_that_was_examined(coverage: SqlCoverage) -> None:
     keep(coverage, 1, collection("old", examined_by=0))
-    held = coverage.held_on(DAY)["a"]
+    held = coverage.collections_on(DAY)["a"]
     marked = replace(held, head=with_issues("old").head, examined_by=2)
     coverage.note_examined([marked])
     assert coverage.issues(DAY, END, IssueKind)["old"] == list(marked.head.issues)
@@ -158,7 +158,7 @@ def test_statuses_say_what_days_say(coverage: SqlCoverage, clock: SetClock) -> N
         found = coverage.statuses(DAY - timedelta(days=1), END, ids)
         assert [day for id_ in sorted(found) for day in found[id_]] == [status_of(day) for day in known]
     (status,) = coverage.statuses(DAY, END)["b"]
-    assert status.is_held
+    assert status.is_stored
     assert status.is_damaged
     assert status.is_missing
     assert not status.has_costs
@@ -166,7 +166,7 @@ def test_statuses_say_what_days_say(coverage: SqlCoverage, clock: SetClock) -> N
 
 def test_state_and_issues_are_read_without_heads(coverage: SqlCoverage, database: Database) -> None:
     keep(coverage, 1, with_issues("a1"))
-    heads = coverage.held("a", DAY, END)
+    heads = coverage.collections("a", DAY, END)
     database.execute("UPDATE collections SET head = 'lost', balance = 'lost'")
     assert [day.collection_id for day in coverage.statuses(DAY, END)["a"]] == ["a1"]
     assert coverage.issues(DAY, END, IssueKind) == {"a1": list(heads[0].head.issues)}
@@ -182,7 +182,7 @@ def test_days_of_earlier_lakes_are_counted_by_account(coverage: SqlCoverage) -> 
     coverage.intend([collection("pending", "d", **old)])
     assert coverage.days_of_earlier_lakes(LAKE_VERSION) == {"a": StoredDays(2, DAY, NEXT)}
     assert coverage.days_of_earlier_lakes(LAKE_VERSION - 1) == {}
-    assert coverage.held("a", DAY, NEXT)[0].lake_version == 1
+    assert coverage.collections("a", DAY, NEXT)[0].lake_version == 1
 
 
 def test_migration_makes_the_facts_of_stored_days(coverage: SqlCoverage, database: Database) -> None:

@@ -49,7 +49,7 @@ def keep(coverage: SqlCoverage, version: int, *collections: Collection) -> list[
 
 
 def held(coverage: SqlCoverage, as_of: datetime | None = None, account_id: str = "a") -> list[str]:
-    return [one.id for one in coverage.held(account_id, DAY, END, as_of)]
+    return [one.id for one in coverage.collections(account_id, DAY, END, as_of)]
 
 
 def test_a_collection_is_read_by_nobody_until_it_is_confirmed_and_comes_back_whole(
@@ -62,7 +62,7 @@ def test_a_collection_is_read_by_nobody_until_it_is_confirmed_and_comes_back_who
     coverage.confirm(["c1"], 3)
     assert coverage.pending() == []
     for elsewhere in (coverage, opens().coverage):
-        assert elsewhere.held("a", DAY, END) == [replace(given, version=3)]
+        assert elsewhere.collections("a", DAY, END) == [replace(given, version=3)]
 
 
 def test_collecting_times_are_the_first_and_last_of_each_day(coverage: SqlCoverage) -> None:
@@ -98,7 +98,7 @@ def test_day_collected_in_the_future_is_provisional(coverage: SqlCoverage, clock
     coverage.intend([collection("a", collected_at=NOW + timedelta(days=60))])
     coverage.confirm(["a"], 1)
     (known,) = coverage.days(DAY, DAY + timedelta(days=1))
-    assert (known.is_held, known.state) == (True, DayState.PROVISIONAL)
+    assert (known.is_stored, known.state) == (True, DayState.PROVISIONAL)
     clock.forward(timedelta(days=61).total_seconds())
     (known,) = coverage.days(DAY, DAY + timedelta(days=1))
     assert known.state is DayState.SETTLED
@@ -111,16 +111,16 @@ def test_missing_day_holds_no_longer_and_an_earlier_one_is_restored(coverage: Sq
     (known,) = coverage.days(DAY, DAY + timedelta(days=1))
     assert coverage.mark_missing(known, NOW, "the lake lacks it")
     (lost,) = coverage.days(DAY, DAY + timedelta(days=1))
-    assert (lost.is_held, lost.total, lost.attempts) == (False, 0, 0)
+    assert (lost.is_stored, lost.total, lost.attempts) == (False, 0, 0)
     assert lost.last_error == ("collection_gone", "the lake lacks it")
     assert held(coverage) == []
     assert held(coverage, NOW + timedelta(days=1)) == ["second"], "an earlier one did not hold then"
-    assert (coverage.held_on(DAY), coverage.held_on(DAY, or_lost=True)["a"].id) == ({}, "second")
+    assert (coverage.collections_on(DAY), coverage.collections_on(DAY, or_lost=True)["a"].id) == ({}, "second")
     assert coverage.known_ids(["first", "second", "third"]) == {"first", "second"}
     assert coverage.restore([], ["first"]) == {"first"}
     (again,) = coverage.days(DAY, DAY + timedelta(days=1))
     assert (again.collection_id, again.last_error) == ("first", None)
-    assert coverage.held_on(DAY, or_lost=True)["a"].id == "first"
+    assert coverage.collections_on(DAY, or_lost=True)["a"].id == "first"
     assert not coverage.mark_missing(known, NOW, "another holds by now")
 
 
@@ -148,13 +148,13 @@ def test_days_come_by_account_and_day_from_the_first_to_before_the_end(coverage:
     assert [one.collection_id for one in coverage.days(first, end)] == ["B1", "B2", "a1", "a2", "b1", "b2", "ä1", "ä2"]
     assert [one.collection_id for one in coverage.days(first, end, iter(["b", "none"]))] == ["b1", "b2"]
     assert coverage.days(first, end, []) == coverage.days(end, first) == []
-    assert [one.id for one in coverage.held("a", first, end)] == ["a1", "a2"]
+    assert [one.id for one in coverage.collections("a", first, end)] == ["a1", "a2"]
 
 
 def test_a_later_collection_takes_the_place_of_an_earlier_one(coverage: SqlCoverage) -> None:
     keep(coverage, 3, collection("old"))
     [new] = keep(coverage, 4, collection("new", cost=8_000_000))
-    assert coverage.held("a", DAY, END) == [new]
+    assert coverage.collections("a", DAY, END) == [new]
     [day] = coverage.days(DAY, END)
     assert (day.collection_id, day.total) == ("new", 8_000_000)
 
@@ -198,7 +198,7 @@ def test_what_held_at_an_instant_is_found_until_it_is_forgotten(coverage: SqlCov
         clock.forward(0.5)
     assert [held(coverage, at) for at in instants] == [["c0"], ["c1"], ["c2"]]
     assert held(coverage, NOW - timedelta(microseconds=1)) == []
-    assert coverage.held("a", DAY, END, NOW)[0].version == 0
+    assert coverage.collections("a", DAY, END, NOW)[0].version == 0
     assert coverage.forget(instants[1]) == 0
     assert coverage.forget(instants[2]) == 2
     assert [held(coverage, at) for at in instants] == [[], ["c1"], ["c2"]]
@@ -208,7 +208,7 @@ def test_what_held_at_an_instant_is_found_until_it_is_forgotten(coverage: SqlCov
 
 def last_versions(coverage: SqlCoverage, instants: list[datetime], account_id: str = "a") -> list[int | None]:
     """Of the collections that held at these instants."""
-    return [one.last_version for at in instants for one in coverage.held(account_id, DAY, END, at)]
+    return [one.last_version for at in instants for one in coverage.collections(account_id, DAY, END, at)]
 
 
 def test_what_is_replaced_keeps_the_last_version_that_had_it(coverage: SqlCoverage, clock: SetClock) -> None:
@@ -286,10 +286,10 @@ def test_attempts_that_fail_are_counted_until_one_succeeds(coverage: SqlCoverage
     assert day == CoveredDay(
         "a", DAY, attempts=2, tried_at=clock.at, last_error=("code_2", "no answer \N{REPLACEMENT CHARACTER}")
     )
-    assert not day.is_held
+    assert not day.is_stored
     keep(coverage, 1, collection("c1"))
     [day] = coverage.days(DAY, END)
-    assert (day.is_held, day.attempts, day.last_error) == (True, 0, None)
+    assert (day.is_stored, day.attempts, day.last_error) == (True, 0, None)
     coverage.failed("a", DAY, clock.at, "source_unavailable", "x" * 100_000)
     [day] = coverage.days(DAY, END)
     assert day.last_error is not None
@@ -396,7 +396,7 @@ def test_text_that_is_none_is_kept_as_far_as_it_is(coverage: SqlCoverage) -> Non
     issue = replace(sound.head.issues[0], message="half \ud83d, nul \0")
     head: Booking = replace(sound.head, issues=(issue,))
     [kept] = keep(coverage, 1, replace(sound, head=head, source=replace(sound.source, url="http://nul\0")))
-    [found] = coverage.held("a", DAY, END)
+    [found] = coverage.collections("a", DAY, END)
     assert found.head.issues[0].message == "half \N{REPLACEMENT CHARACTER}, nul "
     assert coverage.days(DAY, END)[0].source == "http://nul"
     assert replace(found, head=kept.head, source=kept.source) == kept
@@ -407,14 +407,14 @@ def test_a_long_head_is_kept_whole(coverage: SqlCoverage) -> None:
     facts = {"resources": tuple(f"node ip-10-0-{number}.internal ö" for number in range(20_000))}
     head = replace(sound.head, issues=(replace(sound.head.issues[0], facts=facts),))
     [kept] = keep(coverage, 1, replace(sound, head=head))
-    assert coverage.held("a", DAY, END) == [kept]
+    assert coverage.collections("a", DAY, END) == [kept]
 
 
 def test_what_a_newer_version_wrote_is_told_and_hinders_no_calendar(coverage: SqlCoverage, database: Database) -> None:
     keep(coverage, 1, collection("c1"))
     database.execute("UPDATE collections SET head = :head", head='{"source": {}, "booking": {}}')
     with pytest.raises(CollectionNotUnderstood, match=r"collection c1 can't be read .*install"):
-        coverage.held("a", DAY, END)
+        coverage.collections("a", DAY, END)
     assert len(coverage.days(DAY, END)) == 1
 
 
@@ -432,7 +432,7 @@ def test_a_writer_and_many_readers_of_a_sqlite_file_work_side_by_side(tmp_path: 
         times = 0
         while not done.is_set() or not times:
             there = {one.collection_id for one in coverage.days(first, end, ["a"])}
-            assert there <= {one.id for one in coverage.held("a", first, end)}
+            assert there <= {one.id for one in coverage.collections("a", first, end)}
             times += 1
         return times
 
@@ -458,11 +458,11 @@ def test_days_that_an_earlier_version_stored_are_examined_once(coverage: SqlCove
     assert coverage.days_to_examine(1) == coverage.days_to_examine(2) == [DAY]
     assert coverage.days_to_examine(0) == []
     half = Window(old.head.window.start, old.head.window.start + timedelta(hours=12))
-    marked = replace(coverage.held_on(DAY)["a"], head=replace(old.head, covered=(half,)), examined_by=2)
+    marked = replace(coverage.collections_on(DAY)["a"], head=replace(old.head, covered=(half,)), examined_by=2)
     coverage.note_examined([marked])
     assert coverage.days_to_examine(2) == []
-    assert coverage.held_on(DAY)["a"] == marked
-    assert set(coverage.held_on(DAY)) == {"a", "b", "c"}
+    assert coverage.collections_on(DAY)["a"] == marked
+    assert set(coverage.collections_on(DAY)) == {"a", "b", "c"}
     (day,) = coverage.days(DAY, END, ["a"])
     assert (day.hours_covered, day.state) == (12, DayState.PROVISIONAL)
 
@@ -471,6 +471,6 @@ def test_a_day_that_was_replaced_while_it_was_examined_stays_as_it_is(coverage: 
     (old,) = keep(coverage, 1, collection("old", examined_by=0))
     (newer,) = keep(coverage, 2, collection("newer", examined_by=1))
     coverage.note_examined([replace(old, head=replace(old.head, covered=()), examined_by=1)])
-    assert coverage.held_on(DAY) == {"a": newer}
+    assert coverage.collections_on(DAY) == {"a": newer}
     assert coverage.days(DAY, END)[0].hours_covered == 24
-    assert coverage.held("a", DAY, END, NOW)[0].hours_covered == 24
+    assert coverage.collections("a", DAY, END, NOW)[0].hours_covered == 24

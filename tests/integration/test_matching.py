@@ -45,7 +45,7 @@ class Home:
             return self.committer.writer.match().missing
 
     def held(self) -> list[str]:
-        return [one.id for one in self.meta.coverage.held("b", DAY, NEXT + timedelta(days=1))]
+        return [one.id for one in self.meta.coverage.collections("b", DAY, NEXT + timedelta(days=1))]
 
     def cost(self, as_of: datetime) -> list[int]:
         history = History(self.meta.coverage, lambda: self.lake)
@@ -104,7 +104,7 @@ def test_poorer_answer_does_not_replace_a_day_that_the_lake_lost(home: Home) -> 
     assert home.commit(cluster_day("b", 1, day=NEXT, pods=1, nodes=1)) == [FEWER]
     assert home.held() == [f"b-{DAY}-0"]
     (known,) = home.meta.coverage.days(NEXT, NEXT + timedelta(days=1))
-    assert (known.is_held, known.total) == (False, 0)
+    assert (known.is_stored, known.total) == (False, 0)
     assert known.last_error is not None
     assert "was kept" not in known.last_error[1]
     assert home.commit(cluster_day("b", 2, day=NEXT, pods=9)) == [None]

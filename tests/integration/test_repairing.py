@@ -46,7 +46,7 @@ def test_mending_a_file_keeps_what_an_older_file_has(tmp_path: Path) -> None:
             commit(committer, [cluster_day(account)])
         lake.reconcile("c", {})
         damage(tmp_path)
-        held = meta.coverage.held_on(DAY, ["a", "b"])
+        held = meta.coverage.collections_on(DAY, ["a", "b"])
         fresh = DeltaLake(str(tmp_path / "lake"))
         before = fresh.rows(list(held.values()))
         committer = Committer(LakeWriter(fresh, meta.coverage, meta.leases, clock))
@@ -87,7 +87,7 @@ def test_day_of_lost_assets_keeps_its_rows(tmp_path: Path) -> None:
             (day,) = check_days(meta.coverage, lake).damaged
             assert isinstance(day.error, AssetsDamaged), day.error
             assert day.collection.account_id == "a"
-            held = meta.coverage.held_on(DAY)["a"]
+            held = meta.coverage.collections_on(DAY)["a"]
             assert lake.rows([held]) == {held.id: a.rows}
             assert repairer.set_aside([day.pair]) == []
         assert repairer.put_back([a])
@@ -107,7 +107,7 @@ def test_repair_leaves_a_day_that_was_replaced_meanwhile(tmp_path: Path) -> None
         commit(other, [newer], anew=True)
         assert Repairer(repairer.writer).set_aside([day.pair]) == []
         assert Repairer(repairer.writer).put_back([cluster_day("b")]) == []
-        held = meta.coverage.held_on(DAY)["b"]
+        held = meta.coverage.collections_on(DAY)["b"]
         assert held.id == newer.collection.id
         assert lake.rows([held]) == {held.id: newer.rows}
         assert not meta.coverage.days(DAY, DAY.replace(day=21))[0].is_damaged
@@ -187,7 +187,7 @@ def test_repair_keeps_all_of_a_row(tmp_path: Path) -> None:
         assert before["a"][0]["volumes"]
         assert before["a"][0]["idle_cpu_weighted"]
         damage(tmp_path)
-        held = meta.coverage.held_on(DAY, ["a", "b"])
+        held = meta.coverage.collections_on(DAY, ["a", "b"])
         fresh = DeltaLake(str(tmp_path / "lake"))
         repairer = Repairer(LakeWriter(fresh, meta.coverage, meta.leases, clock))
         readable = [day for day, error in (read_collection(fresh, held[id_]) for id_ in "ab") if day and not error]

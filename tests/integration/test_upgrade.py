@@ -196,7 +196,7 @@ def test_upgrade_that_was_killed_goes_on(home: Path, replay: ReplayServer) -> No
 def test_repaired_version_1_day_stays_as_it_was(home: Path) -> None:
     with open_meta(f"sqlite:///{home}/kubetally.db", KeyRing.open(None, home), clock=SystemClock()) as meta:
         lake = DeltaLake(str(home / "lake"))
-        held = list(meta.coverage.held_on(date(2026, 11, 20)).values())
+        held = list(meta.coverage.collections_on(date(2026, 11, 20)).values())
         days = [day for day, _ in (read_collection(lake, collection) for collection in held) if day is not None]
         before = in_any_order(lake.rows(held))
         lake.replace([day for day in lake.pack(days) if isinstance(day, PackedDay)], anew=True)

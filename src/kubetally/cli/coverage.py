@@ -119,7 +119,7 @@ def _print_calendar(out: "Console", one: "AccountCoverage", span: Window) -> Non
 
     from kubetally.cli.screen import say
 
-    held = [day for day in one.days if day.is_held]
+    held = [day for day in one.days if day.is_stored]
     hours = sum(day.hours_covered for day in held)
     since = f", its source holds nothing before {one.begins}" if one.begins else ""
     say(out, f"{one.account.name}: {days_in_words(len(held))} held, {hours:g} h{since}", style="bold")
@@ -147,11 +147,11 @@ def _told(days: "Sequence[DayStatus]", missing: Missing) -> Iterator[tuple[str, 
     for known in days:
         for issue in missing.get(known.collection_id or "", ()):
             by_words.setdefault(f"{_hours_of(issue, known.day)}{issue.message}", []).append(known.day)
-        if known.last_error is not None and (known.is_held or known.last_error[0] != NO_DATA):
+        if known.last_error is not None and (known.is_stored or known.last_error[0] != NO_DATA):
             words = known.last_error[1]  # of damage with its day, which is in names of files and in commands
             is_damage = known.last_error[0] in DAMAGE_CODES
             by_words.setdefault(words if is_damage else without_day(words, known.day), []).append(known.day)
-        if known.is_held and not known.assets_complete:
+        if known.is_stored and not known.assets_complete:
             by_words.setdefault("no bill stands behind it", []).append(known.day)
     yield from by_words.items()
 
@@ -169,7 +169,7 @@ def sort_of(day: "DayStatus | CoveredDay", missing: Missing = _NOTHING) -> str:
     """What a day is: a key of the calendar's signs."""
     if day.is_damaged:
         return "assets_damaged" if day.has_costs else "damaged"
-    if not day.is_held:
+    if not day.is_stored:
         is_empty = day.last_error is not None and day.last_error[0] == NO_DATA
         return "nothing" if is_empty else "failed" if day.last_error is not None else "unknown"
     if day.is_running:
@@ -229,7 +229,7 @@ def _day(day: "CoveredDay", balance: "Mapping[Component, ComponentBalance]", mis
         "hours_covered": day.hours_covered,
         "total_cost": to_number(day.total) if day.has_costs else None,
         "currency": day.currency,
-        "currency_assumed": day.currency_origin is CurrencyOrigin.ASSUMED if day.is_held else None,
+        "currency_assumed": day.currency_origin is CurrencyOrigin.ASSUMED if day.is_stored else None,
         "balance": [
             {"component": component.value, **{name: to_number(micros) for name, micros in its._asdict().items()}}
             for component, its in balance.items()

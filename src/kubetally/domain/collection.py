@@ -164,7 +164,7 @@ class _Tried(Protocol):
     def last_error(self) -> tuple[str, str] | None: ...
 
     @property
-    def is_held(self) -> bool: ...
+    def is_stored(self) -> bool: ...
 
     @property
     def is_damaged(self) -> bool: ...
@@ -176,24 +176,24 @@ class _KnownDay:
     __slots__ = ()
 
     @property
-    def is_held(self: _Tried) -> bool:
+    def is_stored(self: _Tried) -> bool:
         """Whether rows of it are in the lake."""
         return self.collection_id is not None
 
     @property
     def is_damaged(self: _Tried) -> bool:
         """Whether it is stored and was found damaged when it was last read or written."""
-        return self.is_held and self.last_error is not None and self.last_error[0] in DAMAGE_CODES
+        return self.is_stored and self.last_error is not None and self.last_error[0] in DAMAGE_CODES
 
     @property
     def has_costs(self: _Tried) -> bool:
         """Whether its costs can be read, as far as is known: it is stored, and at most its assets are damaged."""
-        return self.is_held and not (self.is_damaged and self.last_error and self.last_error[0] != ASSETS_DAMAGED)
+        return self.is_stored and not (self.is_damaged and self.last_error and self.last_error[0] != ASSETS_DAMAGED)
 
     @property
     def is_missing(self: _Tried) -> bool:
         """Whether it has to be collected: it is not stored, or damaged."""
-        return not self.is_held or self.is_damaged
+        return not self.is_stored or self.is_damaged
 
 
 @dataclass(frozen=True, slots=True)

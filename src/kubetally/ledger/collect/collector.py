@@ -176,7 +176,7 @@ class Collector:
         earliest = today - (self._policy.max_days + 1) * ONE_DAY
         ids = list(account_ids)
         known = await self._blocking(lambda: self._coverage.days(earliest, today + ONE_DAY, ids) if ids else [])
-        return {day.account_id: day.day for day in reversed(known) if day.is_held}
+        return {day.account_id: day.day for day in reversed(known) if day.is_stored}
 
     def _due(self, names: Sequence[str]) -> list[Due]:
         now = self._clock.now()

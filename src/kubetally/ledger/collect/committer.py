@@ -105,7 +105,7 @@ class Committer:
 
     def _stored_days(self, day: date, account_ids: Sequence[str]) -> dict[str, Collection]:
         """The stored collections of a day by account, each with its completeness, also those whose rows are lost."""
-        stored = self._coverage.held_on(day, account_ids, or_lost=True)
+        stored = self._coverage.collections_on(day, account_ids, or_lost=True)
         return {
             account_id: collection if collection.completeness else self._measured(collection)
             for account_id, collection in stored.items()
@@ -113,7 +113,7 @@ class Committer:
 
     def _is_lost(self, stored: Collection) -> bool:
         """Whether the lake lost its rows."""
-        return not self._coverage.held_on(stored.day, [stored.account_id])
+        return not self._coverage.collections_on(stored.day, [stored.account_id])
 
     def _measured(self, stored: Collection) -> Collection:
         """With its completeness, which an earlier version did not measure; without if it is damaged."""

@@ -93,7 +93,7 @@ def check_days(
     known = {
         (known_day.account_id, known_day.day): known_day
         for known_day in coverage.days(date.min, date.max)
-        if known_day.is_held and is_chosen(known_day.day)
+        if known_day.is_stored and is_chosen(known_day.day)
     }
     count = 0
     damaged: list[DamagedDay] = []
@@ -101,11 +101,11 @@ def check_days(
     for day in sorted({day for _, day in known}):
         if not should_continue():
             break
-        held = list(coverage.held_on(day).values())
+        held = list(coverage.collections_on(day).values())
         count += len(held)
         errors = dict(error for part in _in_parts(held) for error in find_damaged(lake, part))
         if errors:  # a collection that was replaced meanwhile may be gone
-            holding = {collection.id for collection in coverage.held_on(day).values()}
+            holding = {collection.id for collection in coverage.collections_on(day).values()}
             errors = {id_: error for id_, error in errors.items() if id_ in holding}
         for collection in held:
             before = known.get((collection.account_id, day))

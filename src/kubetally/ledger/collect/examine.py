@@ -130,7 +130,7 @@ class ComparedDay(NamedTuple):
 
 def _compared_days(coverage: Coverage, lake: Lake, day: date) -> dict[str, ComparedDay]:
     """The days of all accounts, without running ones, by account."""
-    stored = {id_: collection for id_, collection in coverage.held_on(day).items() if not collection.is_running}
+    stored = {id_: collection for id_, collection in coverage.collections_on(day).items() if not collection.is_running}
     try:
         assets = lake.assets([*stored.values()]) if stored else {}
     except StoreError as error:
@@ -169,7 +169,7 @@ def _with_examination(stored: DayToExamine, examination: Examined) -> Collection
 
 def _read_day(coverage: Coverage, lake: Lake, day: date, max_rows: int) -> dict[str, DayToExamine]:
     """The days of all accounts, without running ones, by account."""
-    stored = [collection for collection in coverage.held_on(day).values() if not collection.is_running]
+    stored = [collection for collection in coverage.collections_on(day).values() if not collection.is_running]
     return {
         read.collection.account_id: read for batch in _batches(stored, max_rows) for read in _read_batch(lake, batch)
     }

@@ -87,7 +87,7 @@ class Repairer:
         """Those of the collections that are still stored and still can't be read, as stored now, by id."""
         stored: dict[str, Collection] = {}
         for day in {collection.day for collection in collections}:
-            stored |= {collection.id: collection for collection in self._coverage.held_on(day).values()}
+            stored |= {collection.id: collection for collection in self._coverage.collections_on(day).values()}
         found: dict[str, DamagedCollection] = {}
         for id_ in (collection.id for collection in collections if collection.id in stored):
             error = read_collection(self._lake, stored[id_])[1]

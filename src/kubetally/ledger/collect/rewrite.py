@@ -48,7 +48,7 @@ def read_stored_day(
     }
     readable: list[CollectedDay] = []
     damaged: list[DamagedCollection] = []
-    for collection in coverage.held_on(day).values():
+    for collection in coverage.collections_on(day).values():
         if collection.account_id in {*aside, *without} or collection.is_running != is_running:
             continue
         found, error = read_collection(lake, collection)

@@ -122,7 +122,7 @@ class SavingsCollector:
         if not left:
             return []
         newest = (whole_hour(self._clock.now()) - timedelta(hours=1)).date()
-        held = self._writer.coverage.held_on(newest, list(left))
+        held = self._writer.coverage.collections_on(newest, list(left))
         return [_Due(left[id_], held[id_]) for id_ in left if id_ in held]
 
     async def _read(self, due: _Due, today: date) -> SavingsAnswer:

@@ -87,7 +87,7 @@ class KnownDays:
         cls, account_id: str, days: Mapping[date, CoveredDay], begins: date | None, source: str | None = None
     ) -> "KnownDays":
         """The known days; without `begins` if an earlier day is stored, as the source was filled since."""
-        is_true = begins is None or not any(day < begins and known.is_held for day, known in days.items())
+        is_true = begins is None or not any(day < begins and known.is_stored for day, known in days.items())
         return cls(account_id, days, begins if is_true else None, source)
 
 
@@ -230,15 +230,15 @@ def _look_back(account: KnownDays, today: date, policy: Policy) -> _LookBack:
 
     Then single earlier days are probed, because the source may have been off for a while.
     """
-    oldest_stored = min((day for day, known in account.days.items() if known.is_held), default=today)
+    oldest_stored = min((day for day, known in account.days.items() if known.is_stored), default=today)
     days: list[date] = []
     unknown = empty = not_stored = 0
     for day in _days_before(today, policy.max_days):
         days.append(day)
         known = account.days.get(day)
         unknown += known is None
-        empty = empty + 1 if known is not None and not known.is_held and _is_empty(known) else 0
-        not_stored = not_stored + 1 if known is not None and not known.is_held else 0
+        empty = empty + 1 if known is not None and not known.is_stored and _is_empty(known) else 0
+        not_stored = not_stored + 1 if known is not None and not known.is_stored else 0
         if max(unknown, not_stored) > policy.days_at_a_time and day < oldest_stored:
             return _LookBack(days)
         if empty >= policy.empty_days and day < oldest_stored:
@@ -261,7 +261,7 @@ def _probes(day: date, today: date, policy: Policy) -> list[date]:
 def _is_any_open(days: Iterable[date], account: KnownDays) -> bool:
     """Whether any of these days was not tried yet, or failed."""
     all_known = (account.days.get(day) for day in days)
-    return any(known is None or not (known.is_held or _is_empty(known)) for known in all_known)
+    return any(known is None or not (known.is_stored or _is_empty(known)) for known in all_known)
 
 
 def _days_before(today: date, count: int) -> list[date]:

@@ -138,7 +138,7 @@ class History:
                 continue
             try:
                 known = self._coverage.days(one.day, one.day + DAY, [one.account_id])
-                held = self._coverage.held_on(one.day, [one.account_id]).get(one.account_id)
+                held = self._coverage.collections_on(one.day, [one.account_id]).get(one.account_id)
                 if held is None or held.id != one.id or any(day.is_damaged and not day.has_costs for day in known):
                     continue
                 self._coverage.failed(one.account_id, one.day, now, error.code, str(error.of(one.account_id)))
@@ -167,7 +167,7 @@ class History:
 
     def _collections(self, account_id: str, window: Window, now: datetime, as_of: datetime | None) -> list[Collection]:
         last = window.end + DAY if window.end > window.start else window.start
-        found = self._coverage.held(account_id, window.start.date(), last.date(), as_of)
+        found = self._coverage.collections(account_id, window.start.date(), last.date(), as_of)
         return list(_usable(found, window, now))
 
 

@@ -128,11 +128,11 @@ def _replayed(answers: Sequence[KeptAnswer], stored: Collection | None, lake: Ca
         if answer is not chosen:
             yield Replayed(answer, Outcome.OTHER_ANSWER)
         else:
-            yield _compared(answer, stored if of_stored else None, lake, is_held=stored is not None)
+            yield _compared(answer, stored if of_stored else None, lake, is_stored=stored is not None)
 
 
-def _compared(answer: KeptAnswer, stored: Collection | None, lake: Callable[[], Lake], *, is_held: bool) -> Replayed:
-    """stored: made of this answer. is_held: whether anything is stored of its window."""
+def _compared(answer: KeptAnswer, stored: Collection | None, lake: Callable[[], Lake], *, is_stored: bool) -> Replayed:
+    """stored: made of this answer. is_stored: whether anything is stored of its window."""
     day = None
     try:
         if stored is None:
@@ -146,7 +146,7 @@ def _compared(answer: KeptAnswer, stored: Collection | None, lake: Callable[[], 
         return Replayed(answer, Outcome.UNREADABLE, why=error)
     if stored is None or day is None:
         known = Outcome.NOT_STORED if booking.covered else Outcome.NO_DATA
-        return Replayed(answer, Outcome.COLLECTED_LATER if is_held else known, booking)
+        return Replayed(answer, Outcome.COLLECTED_LATER if is_stored else known, booking)
     try:
         rows = lake().rows([stored], with_details=True)[stored.id]
         assets = lake().assets([stored])[stored.id]
@@ -202,4 +202,4 @@ class _StoppedClock:
 def _stored_days(coverage: Coverage, account: str, window: Window) -> list[Collection]:
     """What is stored of the day that the window is in; nothing if it is in several."""
     day = window.start.date()
-    return list(coverage.held(account, day, day + DAY)) if window_of(day).contains(window) else []
+    return list(coverage.collections(account, day, day + DAY)) if window_of(day).contains(window) else []

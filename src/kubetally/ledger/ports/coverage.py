@@ -1,4 +1,4 @@
-"""Which days were collected, what was tried, and how far collecting has come. All calls block."""
+"""Which days are stored, which attempts failed, and the progress of collecting. All calls block."""
 
 from collections.abc import Collection as IdsOf
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,11 +19,11 @@ from kubetally.ledger.ports.lake import Lake
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the collecting of some accounts has come.
+    """The progress of collecting some accounts.
 
-    days_held: in the lake. days_failing: not held, and the last attempt met an error; that a source has none is none.
-    accounts_held: those of whom the day asked about is held, and over. last_collected: the latest instant at which the
-    collection of what is held began; None where nothing is.
+    days_held: stored days. days_failing: days that are not stored and whose last attempt failed; an empty answer is no
+    failure. accounts_held: accounts whose requested day is stored in full. last_collected: when the latest stored
+    collection began; None if there is none.
     """
 
     days_held: int = 0
@@ -33,34 +33,37 @@ class Progress:
 
 
 class SavingsDays(Protocol):
-    """What came of asking for savings, by account and day. Raises StoreError."""
+    """The savings collected, by account and day. Raises StoreError."""
 
     def of_day(self, day: date) -> Mapping[str, SavingsDay]:
-        """What is known of a day, by account."""
+        """The outcomes of a day, by account."""
         ...
 
     def stored(self) -> Sequence[SavingsDay]:
-        """All that is in the lake, by day and account."""
+        """Those that are in the lake, by day and account."""
         ...
 
     def note(self, days: Sequence[SavingsDay]) -> None:
-        """Keep these, in place of what was known of the same accounts and days."""
+        """Store these, replacing those of the same accounts and days."""
         ...
 
 
 class Coverage(Protocol):
-    """What was collected, and what was tried. Raises StoreError."""
+    """The collections of days, and the attempts that failed. Raises StoreError.
+
+    The stored collection of an (account, day) is the confirmed one that no later one replaced.
+    """
 
     def intend(self, collections: Sequence[Collection]) -> None:
-        """Note collections that are about to be committed; until they are confirmed, nobody reads them."""
+        """Note collections that are about to be committed. They are not read until they are confirmed."""
         ...
 
     def confirm(self, collection_ids: Sequence[str], version: int) -> None:
-        """They are in the lake from this version on, and hold for their (account, day)."""
+        """Note that they are in the lake from this version on; they become the stored ones of their (account, day)."""
         ...
 
     def last_version(self, *, is_running: bool = False) -> int | None:
-        """The greatest version of the lake's table of days, or running days, that a collection which holds has."""
+        """The greatest version that a stored collection has, of the table of days or of running days."""
         ...
 
     def collecting_times(self) -> list[tuple[datetime, datetime]]:
@@ -68,130 +71,126 @@ class Coverage(Protocol):
         ...
 
     def drop(self, collection_ids: Sequence[str]) -> None:
-        """They were not committed."""
+        """Delete collections that were not committed."""
         ...
 
     def known_ids(self, collection_ids: IdsOf[str]) -> set[str]:
-        """Which of these it knows, whether they hold or not."""
+        """Which of these are noted, stored or replaced."""
         ...
 
     def lost(self) -> list[Collection]:
-        """What held until the lake lost its rows, of days of which nothing holds; one an (account, day)."""
+        """The last stored collection of each (account, day) that has none now, because the lake lost its rows."""
         ...
 
     def mark_missing(self, known: CoveredDay, at: datetime, why: str) -> bool:
-        """The lake lacks the rows of this stored day: it holds no longer, and is to be collected again.
+        """Note that the lake lacks the rows of this stored day, so that it is collected again.
 
-        False, and nothing is changed, where another collection holds by now.
+        Returns False and changes nothing if another collection is stored by now.
         """
         ...
 
     def restore(self, collections: Sequence[Collection], again: IdsOf[str]) -> set[str]:
-        """Collections that are in the lake hold again; which of them do.
+        """Make collections of the lake the stored ones again. Returns the ids of those that are.
 
-        collections: that it does not know, with the versions of their commits; of accounts that it never had, or whose
-        rows are still to be relabelled or purged, none is noted. again: ids of those that it knows and that did not
-        hold.
+        collections: unknown ones, with the versions of their commits; those of unknown accounts, or of accounts whose
+        rows are still to be relabelled or purged, are ignored. again: ids of known ones that are not stored.
         """
         ...
 
     def pending(self) -> list[Collection]:
-        """Those noted and neither confirmed nor dropped: somebody was killed in between."""
+        """Collections that are neither confirmed nor dropped, because their writer was killed."""
         ...
 
-    def held(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
-        """The collection that holds for each day from `first` to before `end`, in their order.
+    def collections(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
+        """The stored collections of the days from `first` to before `end`, in order.
 
-        as_of: those that held at that instant, by when they were confirmed; running days are not kept for it.
+        as_of: those that were stored at that instant; running days have no history.
         """
         ...
 
-    def held_on(
+    def collections_on(
         self, day: date, account_ids: Iterable[str] | None = None, *, or_lost: bool = False
     ) -> dict[str, Collection]:
-        """The collection that holds for a day of each of these accounts, by account; of all where None.
+        """The stored collections of a day, by account. account_ids: all if None.
 
-        or_lost: where none holds, the one that held until the lake lost its rows.
+        or_lost: also those whose rows the lake lost, if there is no other.
         """
         ...
 
     def days_to_examine(self, version: int) -> list[date]:
-        """The days, that are over, of collections that hold and that no tests of this version examined, in order."""
+        """The days, without running ones, of stored collections not yet examined by this version, in order."""
         ...
 
     def note_examined(self, collections: Sequence[Collection]) -> None:
-        """Keep what became of the heads of these by being examined, as far as they still hold."""
+        """Store the heads of examined collections that are still the stored ones."""
         ...
 
     def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
-        """What is known of each (account, day), by account and day; days of which nothing is known are not there."""
+        """Each known (account, day), by account and day."""
         ...
 
     def statuses(
         self, first: date, end: date, account_ids: Iterable[str] | None = None
     ) -> Mapping[str, Sequence[DayStatus]]:
-        """How it stands with each day of which something is known, by account, in order."""
+        """The status of each known day, by account, in order."""
         ...
 
     def issues(
         self, first: date, end: date, kinds: Iterable[IssueKind], account_ids: Iterable[str] | None = None
     ) -> Mapping[str, Sequence[Issue]]:
-        """The issues of these kinds of the days that hold, by the collection's id; others are not there."""
+        """The issues of these kinds of stored days, by id of the collection; days without any are left out."""
         ...
 
     def fact_sums(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
-        """What nobody measured and which issues there are on the days that hold, by account and what it is."""
+        """The unmeasured components and issues of stored days, counted by account and kind."""
         ...
 
     def days_of_earlier_lakes(self, lake_version: int) -> Mapping[str, StoredDays]:
-        """The days that hold whose rows were written with an earlier version of the lake's columns, by account."""
+        """The stored days with columns of an earlier version of the lake, by account."""
         ...
 
     def balances(
         self, first: date, end: date, account_ids: Iterable[str]
     ) -> dict[str, Mapping[Component, ComponentBalance]]:
-        """The balances of the collections that hold for these days, by the collection's id."""
+        """The balances of the stored collections of these days, by id of the collection."""
         ...
 
     def progress(self, account_ids: Sequence[str], day: date) -> Progress:
-        """How far collecting has come; of this day, for how many."""
+        """The progress of collecting these accounts, and of this day."""
         ...
 
     def damaged(self) -> list[tuple[str, date]]:
-        """The name of its account and the day of each day whose last attempt found the stored rows damaged, in order.
-
-        Days of removed accounts are not among them.
-        """
+        """The account name and date of each day noted as damaged, in order, without removed accounts."""
         ...
 
     def failed(self, account_id: str, day: date, at: datetime, code: str, message: str) -> None:
-        """An attempt to collect a day that met an error; what is held stays held."""
+        """Note a failed attempt to collect a day; a stored collection stays."""
         ...
 
     def clear_damage(self, collections: Sequence[Collection]) -> None:
-        """These stored days can be read again: forget that they were damaged."""
+        """Note that these stored days are no longer damaged."""
         ...
 
     def history_begins(self, account_id: str) -> date | None:
-        """The first day that the account's source holds, where that was found out."""
+        """The first day that the account's source holds, if known."""
         ...
 
     def note_history(self, account_id: str, day: date, at: datetime) -> None:
-        """The account's source was found to hold nothing before this day."""
+        """Note that the account's source holds nothing before this day."""
         ...
 
     def forget(self, before: datetime) -> int:
-        """Drop collections that were replaced before this instant; returns how many."""
+        """Delete collections that were replaced before this instant. Returns their number."""
         ...
 
 
 def check_not_behind(lake: Lake, coverage: Coverage) -> None:
-    """See that the lake has the newest day that the database knows of. Raises: LakeBehind, StoreError."""
+    """Check that the lake has the newest version that the database knows. Raises: LakeBehind, StoreError."""
     check_version(lake, coverage.last_version())
 
 
 def check_version(lake: Lake, known: int | None) -> None:
-    """See that the lake has this version of its table of days, and can be read. Raises: LakeBehind, StoreError."""
+    """Check that the lake has this version of its table of days. Raises: LakeBehind, StoreError."""
     found = lake.newest_version()
     if known is not None and (found is None or found < known):
         raise LakeBehind(lake.url, found, known)

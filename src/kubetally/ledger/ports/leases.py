@@ -3,38 +3,37 @@
 from typing import Protocol
 
 COMMITTER = "committer"
-"""The lease of who writes to the lake."""
+"""The lease of the process that writes to the lake."""
 MAINTAINER = "maintainer"
-"""The lease of who removes files from the lake, or copies them and needs them to stay; others commit beside it."""
+"""The lease of a process that removes or copies files of the lake; others may commit meanwhile."""
 COLLECTOR = "collector"
-"""The lease of who collects by itself what is due; a backfill that somebody asks for goes on beside it."""
+"""The lease of the process that collects what is due; a backfill may run meanwhile."""
 ACCOUNT_LIST = "account_list"
-"""The lease of who writes the lake's table of accounts."""
+"""The lease of the process that writes the lake's table of accounts."""
 
 
 class Lease(Protocol):
-    """The right to be the only one who does something, until it is given back or the holder is gone."""
+    """An exclusive right, until it is released or its holder is gone."""
 
     def renew(self) -> bool:
-        """Hold it longer; False where somebody else has it by now, so that the work has to stop."""
+        """Renew it; False if another process has taken it, so that the work has to stop."""
         ...
 
     def release(self) -> None:
-        """Give it back; nothing where it is held no longer."""
+        """Release it, if it is still held."""
         ...
 
 
 class Leases(Protocol):
-    """Who does what alone. Raises StoreError."""
+    """Grants leases. Raises StoreError."""
 
     def acquire(self, name: str) -> Lease | None:
-        """The lease of that name, or None where somebody else has it.
+        """The lease of that name; None if another process holds it.
 
-        A holder on this machine that is no longer running loses it at once, one on another machine after 30 s without
-        renewal.
+        It expires at once if its holder ran on this machine and has ended, else 30 s after the last renewal.
         """
         ...
 
     def holder(self, name: str) -> str | None:
-        """Who has it, in words fit to be shown; None where nobody has."""
+        """The process that holds it, to be shown; None if there is none."""
         ...

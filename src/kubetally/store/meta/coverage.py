@@ -80,8 +80,8 @@ class SqlCoverage:
         """They are in the lake from this version on, and hold, but for those of which a later version holds.
 
         A currency that the source does not state is the one that the account states by now, if it states one.
-        What they replace is kept for `held(as_of=)`, unless it is of a running day. Confirmed again, nothing changes;
-        ids that are not noted, or not any more, are passed over.
+        What they replace is kept for `collections(as_of=)`, unless it is of a running day. Ids that are confirmed or
+        not noted are ignored.
         Raises: StoreError.
         """
         now = to_microseconds(self._clock.now())
@@ -128,10 +128,9 @@ class SqlCoverage:
         return list({(collection.account_id, collection.day): collection for collection in lost}.values())
 
     def mark_missing(self, known: CoveredDay, at: datetime, why: str) -> bool:
-        """The lake lacks the rows of this stored day: it holds no longer, and may be collected again at once.
+        """See `Coverage.mark_missing`. The day may be collected again at once.
 
-        The collection stays noted, so that `held_on(or_lost=True)` and `held(as_of=)` return it until it is replaced.
-        False, and nothing is changed, where another collection holds by now. Raises StoreError.
+        Until it is replaced, `collections_on(or_lost=True)` and `collections(as_of=)` return the collection.
         """
         nothing = dict.fromkeys([*(name for name in SHARED_COLUMNS if name not in {"account_id", "day"}), "version"])
         error = {"error_code": CollectionGone.code, "error_message": clean(why)[:_MAX_MESSAGE_LENGTH]}
@@ -190,11 +189,11 @@ class SqlCoverage:
         question = select(CollectionRow.__table__).where(CollectionRow.phase == Phase.PENDING)
         return self._collections(question.order_by(CollectionRow.collected_at, CollectionRow.id))
 
-    def held(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
+    def collections(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
         """As `current_collections`. Raises CollectionNotUnderstood, StoreError."""
         return self._collections(current_collections(account_id, first, end, as_of))
 
-    def held_on(
+    def collections_on(
         self, day: date, account_ids: Iterable[str] | None = None, *, or_lost: bool = False
     ) -> dict[str, Collection]:
         """The collection that holds for a day of each of these accounts, by account; of all where None.

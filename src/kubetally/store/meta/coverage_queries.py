@@ -114,12 +114,12 @@ def read_balances(
 
 def read_progress(connection: Connection, account_ids: Sequence[str], day: date) -> Progress:
     """How far collecting has come; of this day, for how many of the accounts. Raises: StoreError."""
-    is_held = CoverageRow.collection_id.is_not(None)
+    is_stored = CoverageRow.collection_id.is_not(None)
     is_failing = CoverageRow.collection_id.is_(None) & (CoverageRow.error_code != NO_DATA)
-    is_whole = is_held & (CoverageRow.day == day) & CoverageRow.is_running.is_(False)
-    held, failing, whole = (func.count(case((condition, 1))) for condition in (is_held, is_failing, is_whole))
+    is_whole = is_stored & (CoverageRow.day == day) & CoverageRow.is_running.is_(False)
+    stored, failing, whole = (func.count(case((condition, 1))) for condition in (is_stored, is_failing, is_whole))
     last = func.max(CoverageRow.collected_at)
-    question = select(held, failing, whole, last).where(CoverageRow.account_id.in_(list(account_ids)))
+    question = select(stored, failing, whole, last).where(CoverageRow.account_id.in_(list(account_ids)))
     days_held, days_failing, accounts_held, at = connection.execute(question).one()
     return Progress(days_held, days_failing, accounts_held, None if at is None else from_microseconds(at))
 

@@ -236,7 +236,7 @@ def walk(holds: set[int], policy: Policy = POLICY) -> tuple[set[int], set[int], 
         begins = begins or find_first_source_day(found, now, policy)
         dues = [one for one in due([KnownDays("a", known, begins)], now, policy) if one.reason is not Reason.UNSETTLED]
         if not dues:
-            return {(TODAY - day).days for day, one in known.items() if one.is_held}, asked, begins
+            return {(TODAY - day).days for day, one in known.items() if one.is_stored}, asked, begins
         for one in dues:
             n = (TODAY - one.day).days
             asked.add(n)

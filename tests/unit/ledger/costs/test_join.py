@@ -214,7 +214,7 @@ async def test_a_damaged_day_that_is_met_is_noted_once() -> None:
         await kept.held(ago(8))
     assert kept.coverage.damaged() == [(ID, day)]
     (known,) = kept.coverage.days(day, day + DAY)
-    assert (known.attempts, known.tried_at, known.is_held) == (1, NOON_AFTER, True)
+    assert (known.attempts, known.tried_at, known.is_stored) == (1, NOON_AFTER, True)
 
 
 async def test_damage_that_can_t_be_noted_changes_no_answer() -> None:
@@ -402,9 +402,9 @@ class Watched(CoverageInMemory):
         super().__init__()
         self.threads: set[str] = set()
 
-    def held(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
+    def collections(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
         self.threads.add(threading.current_thread().name.split("_")[0])
-        return super().held(account_id, first, end, as_of)
+        return super().collections(account_id, first, end, as_of)
 
 
 @pytest.mark.parametrize(("has_its_own", "name"), [(True, "history"), (False, "accounts")])
@@ -449,17 +449,17 @@ class Stalling(CoverageInMemory):
         super().__init__()
         self.started, self._go = threading.Event(), go
 
-    def held(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
+    def collections(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
         self.started.set()
         assert self._go.wait(10)
-        return super().held(account_id, first, end, as_of)
+        return super().collections(account_id, first, end, as_of)
 
 
 # --- the copy of a running day
 
 
 @pytest.mark.parametrize(
-    ("since", "is_held"),
+    ("since", "is_stored"),
     [
         (timedelta(), True),
         (timedelta(hours=5), False),
@@ -468,12 +468,12 @@ class Stalling(CoverageInMemory):
     ],
 )
 async def test_the_copy_of_a_running_day_counts_while_it_is_fresh_and_once_the_day_is_long_over(
-    since: timedelta, is_held: bool
+    since: timedelta, is_stored: bool
 ) -> None:
     kept = Kept()
     kept.keep(0, until=NOON_AFTER)
     found = await kept.held(ago(0, -1), NOON_AFTER + since)
-    assert days_of(found.days) == ([0] if is_held else [])
+    assert days_of(found.days) == ([0] if is_stored else [])
 
 
 async def test_the_source_is_asked_for_the_rest_of_a_day_that_is_a_copy() -> None:
