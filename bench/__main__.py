@@ -6,7 +6,17 @@ from importlib import import_module
 
 from bench.table import Line, markdown, rewrite
 
-BENCHES = ("decode_and_book", "ten_clusters", "service", "prometheus", "lake", "coverage", "collector", "kills")
+BENCHES = (
+    "decode_and_book",
+    "ten_clusters",
+    "service",
+    "prometheus",
+    "lake",
+    "coverage",
+    "collector",
+    "kills",
+    "startup",
+)
 """Modules, loaded when it is their turn: the memory of a process is counted from that of the one that starts it."""
 
 

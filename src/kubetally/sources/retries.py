@@ -41,7 +41,12 @@ class Tries:
         if isinstance(error, SourceTimeout) and error.waiting is Waiting.READ:
             return False  # it was given all the time there is, and may work on the first question still
         # A question that breaks the source twice will break it again, and may cost it minutes each time.
-        return error.retryable and not (isinstance(error, SourceFailed) and self.started >= _TRIES_OF_FAILED)
+        is_worth_another = error.retryable and not (
+            isinstance(error, SourceFailed) and self.started >= _TRIES_OF_FAILED
+        )
+        if is_worth_another:
+            _silence_hooks()
+        return is_worth_another
 
 
 class _OnlyOthers:
@@ -54,8 +59,11 @@ class _OnlyOthers:
         return None if isinstance(details.caused_by, SourceError) else self._hook(details)
 
 
-def silence_hooks() -> None:
-    """Call no hook of stamina for our retries: a failed request logs one line of its own."""
+def _silence_hooks() -> None:
+    """Call no hook of stamina for our retries: a failed request logs one line of its own.
+
+    To be called at a retry, as stamina then loads the libraries that its hooks use.
+    """
     # Hooks belong to the process, not to a retry: each stays in place for the retries of others.
     hooks = get_on_retry_hooks()
     if not all(isinstance(hook, _OnlyOthers) for hook in hooks):

@@ -27,7 +27,7 @@ from kubetally.sources.faults import (
     SourceTimeout,
     Waiting,
 )
-from kubetally.sources.retries import Tries, silence_hooks
+from kubetally.sources.retries import Tries
 
 Params = Sequence[tuple[str, str]] | Mapping[str, str]
 Renew = Callable[[], Awaitable[Access]]
@@ -129,7 +129,6 @@ class Transport:
         }
         # The error that every request would meet, and until when none is sent.
         self._shut_out: tuple[SourceError, float] | None = None
-        silence_hooks()
 
     async def __aenter__(self) -> Self:
         return self
