@@ -10,7 +10,7 @@ _callers: list[None] = []
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Pause the garbage collector while tens of thousands of rows are made, all of which stay; also a decorator.
+    """Pause the garbage collector while tens of thousands of rows are made that all stay; also a decorator.
 
     It would look through them again and again and find no cycle: a quarter of the time that reading and booking a day
     takes. Afterwards they are left to its rare full rounds: `freeze` and `unfreeze` put them there unseen.

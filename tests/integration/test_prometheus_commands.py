@@ -253,7 +253,7 @@ def test_one_server_for_several_clusters_is_refused(replay: ReplayServer, cygnus
     urls = ("--url", replay.url_of("cygnus"), "--url", replay.url_of("draco"))
     done = call("costs", *urls, *DAY, "--prometheus-url", cygnus)
     assert (done.code, done.out) == (2, "")
-    assert "--prometheus-url is of one cluster" in done.err
+    assert "--prometheus-url is for one cluster" in done.err
     done = call("costs", *urls, *DAY, "--format", "json", KUBETALLY_PROMETHEUS_URL=cygnus)
     assert [body["summary"]["management_cost"] for body in done.json] == [0, 0]
     assert says_to_remember(done)
@@ -937,7 +937,7 @@ def test_the_doctor_tells_of_an_empty_prometheus(
     done = call("doctor", replay.url_of("cygnus"), *DAY, "--format", "json", "--prometheus-url", url)
     [finding] = findings(done)["metrics"]
     assert (done.code, finding["level"]) == (0, "warning")
-    assert "holds none of the metrics" in finding["seen"]
+    assert "has none of the needed metrics" in finding["seen"]
 
 
 @pytest.mark.parametrize("fault", ["dead", *FAULTS])

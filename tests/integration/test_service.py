@@ -800,7 +800,7 @@ def test_the_page_tells_on_both_that_a_cluster_is_there_twice(replay: ReplayServ
             httpx.get(address, params={"window": "2026-11-20,2026-11-23"}, headers=WITH_SECRET, timeout=20).text
         )
     for other in ("here", "there"):
-        assert f"seems to be the one behind {other} too: its cost is in the answers more than once" in page
+        assert f"seems to be that of {other} too: its cost is in the answers more than once" in page
 
 
 def test_what_is_wrong_with_a_cluster_does_not_name_its_account_once_more(world: World) -> None:

@@ -106,7 +106,7 @@ def _print(found: "Sequence[AccountCoverage]", span: Window) -> None:
 
     out = console()
     if not found:
-        say(out, "No account is remembered: kubetally accounts add NAME --url URL")
+        say(out, "No account yet: kubetally accounts add NAME --url URL")
     for account in found:
         _print_calendar(out, account, span)
     shown = {sort_of(day, account.missing) for account in found for day in account.days} - {"unknown"}
@@ -142,7 +142,7 @@ def _print_calendar(out: "Console", one: "AccountCoverage", span: Window) -> Non
 
 
 def _told(days: "Sequence[DayStatus]", missing: Missing) -> Iterator[tuple[str, list[date]]]:
-    """What is wrong with days, and with which: what several have alike is told once."""
+    """What is wrong with days, one line for days with the same problem."""
     by_words: dict[str, list[date]] = {}
     for known in days:
         for issue in missing.get(known.collection_id or "", ()):

@@ -81,7 +81,7 @@ class _Commands(TyperGroup):
 
 
 def _in_one_line(error: UsageError) -> str:
-    """What is wrong with how a command was called, and where its options are told."""
+    """What is wrong with how a command was called, and where its options are listed."""
     words = error.format_message().replace("Value error, ", "").rstrip(".")
     path = error.ctx.command_path if error.ctx else "kubetally"
     return f"{words[:1].lower()}{words[1:]}: see `{path} --help`"

@@ -1,4 +1,4 @@
-"""The sample clusters of `kubetally demo`, of which there is nothing before and after the recorded days."""
+"""The sample clusters of `kubetally demo`; they have data for the recorded days only."""
 
 from datetime import UTC, datetime
 from typing import ClassVar

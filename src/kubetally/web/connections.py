@@ -85,7 +85,7 @@ class Connections:
                 _log.warning("connections_closed", address=address, count=count, why="too many that ask nothing")
 
     def trim(self, port: int, limits: ConnectionLimits) -> Counter[str]:
-        """Shut down what is too many now; how many of which address were."""
+        """Shut down connections over the limits; returns how many, by address."""
         found = list(self._found(port, limits))
         self._active = {peer: self._active[peer] for connection in found if (peer := connection.peer) in self._active}
         counts = Counter(connection.address for connection in found if not connection.is_proxy)

@@ -72,5 +72,5 @@ def _other_verbs(secret: Secret) -> HTTPRouteHandler:
 
 
 def no_such_verb(verb: str) -> Problem:
-    """The 405 of every path here, all of which know GET alone."""
+    """The 405 of every path here; all allow GET only."""
     return Problem("OM0003", verb, headers={"Allow": "GET"})

@@ -28,7 +28,7 @@ class TrustedProxies:
         return found is not None and self._is_proxy(found)
 
     def client(self, scope: HTTPScope) -> str:
-        """The address that limits of a client count by; of IPv6 its network of 64 bits. Empty where none is known."""
+        """The address that a client's limits count by; of IPv6 its network of 64 bits. Empty if unknown."""
         peer = _parsed(scope["client"][0]) if scope["client"] else None
         if peer is None:
             return ""

@@ -107,10 +107,10 @@ def _encoded(answer: SeriesAnswer, dates: Dates, body_of: _BodyOf, demanded: Seq
 
 
 def _lacking(found: MeasuredSeries, demanded: Sequence[str]) -> Iterator[Json]:
-    """The demanded metrics without a sample; where none has any, an issue of the series says so already."""
+    """The requested metrics without a sample; if no metric has any, an issue of the series says so already."""
     lacking = [name for name in demanded if not found.of(name)]
     if lacking and found.count:
-        message = f"the server of metrics has no sample of {', '.join(lacking)}; of the others it has some"
+        message = f"Prometheus has no sample of {', '.join(lacking)}, but of the others"
         yield issue_body(Issue(IssueKind.NOT_MEASURED, message, None, found.window, "metrics"))
 
 

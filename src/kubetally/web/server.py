@@ -1,4 +1,4 @@
-"""Running an application on a real socket until it is told to stop."""
+"""Running an application on a real socket until a signal stops it."""
 
 import asyncio
 import signal
@@ -20,7 +20,7 @@ from kubetally.web.watch import InstrumentedApp
 
 STOP_SECONDS: Final = 8.0
 NOTICE_SECONDS: Final = 0.5
-LAST_SECONDS: Final = 2.0  # for those who are told that their answer was given up
+LAST_SECONDS: Final = 2.0  # for answers that say the service is shutting down
 _CONNECTIONS: Final = 2048
 _THREADS: Final = 64
 _BIGGEST_HEAD: Final = 64 * 1024
@@ -60,7 +60,7 @@ def serve(
 
     async def until_told() -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
-        # Names are resolved there too, each of which may take seconds; the default would have a thread or two a core.
+        # Names are resolved there too, which may take seconds each; the default has only a thread or two a core.
         loop.set_default_executor(ThreadPoolExecutor(_THREADS, "web"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)

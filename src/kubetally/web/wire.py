@@ -55,7 +55,7 @@ class Breakdown(Struct, forbid_unknown_fields=True):
 
 
 class Coverage(Struct, forbid_unknown_fields=True):
-    """Hours of the window that are over, hours that are told of, and how sure the least certain of its days is."""
+    """Hours of the window that are over, hours with data, and how certain the least certain of its days is."""
 
     hours_asked: float
     hours_covered: float

@@ -31,7 +31,7 @@ class CoverageDetails:
 
 @dataclass(frozen=True, slots=True)
 class AccountCoverage:
-    """The days of an account of which something is known; `begins` is the first that its source holds.
+    """The known days of an account; `begins` is the first that its source holds.
 
     missing: what stored days lack, by the collection's id, without days that lack nothing.
     details: None unless they were asked for.

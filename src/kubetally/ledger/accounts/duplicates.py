@@ -1,4 +1,4 @@
-"""What can only be seen of several clusters together."""
+"""Sums of several clusters, and clusters that appear twice."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -65,7 +65,7 @@ def _sum(answers: Sequence[ClusterCosts], currency: str) -> FleetSum:
 
 @dataclass(frozen=True, slots=True)
 class ClusterFingerprint:
-    """What tells whether an answer is of the same cluster as another; `name` is what the other one is told of it."""
+    """What identifies the cluster of an answer; `name` stands for it in the issue of a duplicate."""
 
     cluster_id: str | None
     nodes: frozenset[str]
@@ -79,11 +79,11 @@ class ClusterFingerprint:
 
 
 def find_duplicate_clusters(clusters: Sequence[ClusterFingerprint]) -> list[str | None]:
-    """For each cluster what is to be said of it, where it seems to be the same as another: it would count twice.
+    """For each cluster a message if it seems to be the same as another, so that it would count twice; else None.
 
-    Told by the cluster's id and a node in common; an id alone proves nothing, as many clusters keep the default one.
+    Duplicates share the cluster's id and a node; an id alone proves nothing, as many clusters keep the default.
     """
-    told: list[str | None] = []
+    messages: list[str | None] = []
     for cluster in clusters:
         others = [
             other.name
@@ -93,19 +93,19 @@ def find_duplicate_clusters(clusters: Sequence[ClusterFingerprint]) -> list[str 
             and other.cluster_id == cluster.cluster_id
             and cluster.nodes & other.nodes
         ]
-        told.append(_told(cluster, others) if others else None)
-    return told
+        messages.append(_message(cluster, others) if others else None)
+    return messages
 
 
 def flag_duplicate_clusters(answers: Sequence[ClusterCosts]) -> list[ClusterCosts]:
     """The same answers, with an issue on each that seems to be of one cluster with another."""
-    told = find_duplicate_clusters([ClusterFingerprint.of(costs) for costs in answers])
-    return [_with_issue(costs, words) if words else costs for costs, words in zip(answers, told, strict=True)]
+    messages = find_duplicate_clusters([ClusterFingerprint.of(costs) for costs in answers])
+    return [_with_issue(costs, words) if words else costs for costs, words in zip(answers, messages, strict=True)]
 
 
-def _told(one: ClusterFingerprint, others: Sequence[str]) -> str:
+def _message(cluster: ClusterFingerprint, others: Sequence[str]) -> str:
     return (
-        f"cluster {one.cluster_id!r} seems to be the one behind {', '.join(others)} too: "
+        f"cluster {cluster.cluster_id!r} seems to be that of {', '.join(others)} too: "
         "its cost is in the answers more than once"
     )
 

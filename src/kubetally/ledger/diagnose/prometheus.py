@@ -1,4 +1,4 @@
-"""What a server of metrics holds, what is missing, what each lack costs in truth, and how to mend it."""
+"""What a Prometheus holds, what is missing, what each gap means for the figures, and how to fix it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,36 +13,36 @@ from kubetally.ledger.diagnose.remedies import of_issue, of_metrics_error
 from kubetally.ledger.diagnose.source import FEE_NOT_MEASURED, Finding, Level
 from kubetally.ledger.ports.sources import SurveyedSource
 
-_COARSE_SECONDS = 300.0  # from here on a server forgets a sample before the next one comes
-_COARSEST_SECONDS = 900.0  # from here on quarters of an hour lack samples although nothing is wrong
+_COARSE_SECONDS = 300.0  # from here on Prometheus drops a sample before the next one comes
+_COARSEST_SECONDS = 900.0  # from here on quarters of an hour lack samples in normal operation
 _NAMED_AT_MOST = 4
 
 
 class _Need(NamedTuple):
-    """What a metric is needed for, what its lack costs in truth, and where it comes from."""
+    """What a metric is needed for, what its lack means for the bill, and where it comes from."""
 
     what: str
     lack: str
     remedy: str
 
 
-_OWN_METRICS = "scrape the /metrics of OpenCost or Kubecost itself (port 9003), and let remote writing pass kubecost_.*"
+_OWN_METRICS = "scrape the /metrics of OpenCost or Kubecost itself (port 9003), and let remote write pass kubecost_.*"
 _PRICE_LACK = "traffic {} is measured and has no price: its cost is unknown"
 _PRICE_REMEDY = "set the egress prices of OpenCost (zone, region, internet), and scrape its /metrics"
 _NEEDS: Mapping[str, _Need] = {
     MANAGEMENT: _Need(
         "management fee",
-        "the fee for the control plane is not on the bill, at the large providers about 0.10 an hour and 73 a month",
+        "the management fee is not on the bill: about 0.10 an hour, 73 a month at the large providers",
         _OWN_METRICS,
     ),
     LOAD_BALANCER: _Need(
         "load balancers",
-        "what balancers cost is not on the bill, unless the cost source lists them or the cluster has none",
-        f"{_OWN_METRICS}; on premises, give OpenCost a price for balancers",
+        "load balancers are not on the bill, unless the cost source lists them or the cluster has none",
+        f"{_OWN_METRICS}; on premises, give OpenCost a price for load balancers",
     ),
     EGRESS_BYTES: _Need(
         "traffic",
-        "what pods send is not measured, so that network cost is unknown here and zero in the cost source",
+        "traffic of pods is not measured: network cost is unknown here and zero in the cost source",
         "deploy the network-costs DaemonSet of Kubecost, and scrape it (port 3001)",
     ),
     EGRESS_PRICES["internet"]: _Need(
@@ -56,9 +56,9 @@ _NEEDS: Mapping[str, _Need] = {
 
 
 async def diagnose_metrics(source: SurveyedSource, window: Window) -> list[Finding]:
-    """All findings about a server of metrics, from a window of whole hours.
+    """All findings about a Prometheus, from a window of whole hours.
 
-    Raises nothing that concerns the server: what fails is a finding.
+    Raises nothing that concerns it: a failure is a finding.
     """
     try:
         survey = await source.survey(window)
@@ -73,9 +73,9 @@ def metrics_findings(survey: MetricsSurvey) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING,
             "metrics",
-            f"{survey.url} answers, and holds none of the metrics that are needed in {window_words(survey.window)}: "
-            "fee, balancers and traffic are unknown",
-            "see that tenant and cluster id of the account, if any, are those of its labels (KUBETALLY_TENANT_LABEL, "
+            f"{survey.url} answers, but has none of the needed metrics in {window_words(survey.window)}: "
+            "management fee, load balancer and network costs are unknown",
+            "check that tenant and cluster id of the account, if any, match its labels (KUBETALLY_TENANT_LABEL, "
             f"KUBETALLY_CLUSTER_LABEL); {_OWN_METRICS}",
         )
         return
@@ -101,9 +101,9 @@ def metrics_findings(survey: MetricsSurvey) -> Iterator[Finding]:
 
 
 def told_beside(findings: Sequence[Finding], of_metrics: Sequence[Finding]) -> list[Finding]:
-    """All findings together, where the source's lack of a fee is left to a server of metrics that was asked."""
+    """All findings, without the source's missing management fee if the Prometheus has it."""
     has_fee = any(finding.subject == _NEEDS[MANAGEMENT].what and finding.level is Level.OK for finding in of_metrics)
-    remedy = "see the findings about the metrics below: the server of them that is stated told no fee"
+    remedy = "see the findings about the metrics below: Prometheus has no management fee"
     told = [replace(finding, remedy=remedy) if finding.subject == FEE_NOT_MEASURED else finding for finding in findings]
     return [*(finding for finding in told if not (has_fee and finding.subject == FEE_NOT_MEASURED)), *of_metrics]
 
@@ -134,20 +134,20 @@ def _metric(metric: MetricFacts) -> Iterator[Finding]:
 
 
 def _gaps(survey: MetricsSurvey) -> Iterator[Finding]:
-    """The hours without any sample; those that several metrics share are told once, of all of these."""
+    """The hours without any sample; one finding for hours that several metrics share."""
     for gaps, metrics in _sharing({metric: metric.gaps for metric in survey.metrics if metric.is_there}):
         asked = hours_words(survey.window.hours)
         yield Finding(
             Level.WARNING,
             _needed_for(metrics),
             f"{covered_hours(gaps):g} of {asked} {_have(gaps)} no sample{_of_which(metrics)}, first "
-            f"{window_words(gaps[0])}: nothing is counted for them, so that the bill is short of what they truly cost",
-            "see whether the exporter and the server ran then; nothing is made up for hours without samples",
+            f"{window_words(gaps[0])}: they are not counted, so the bill is too low",
+            "check whether the exporter and Prometheus ran then; hours without samples are not estimated",
         )
 
 
 def _partial(metrics: Sequence[MetricFacts]) -> Iterator[Finding]:
-    """The hours with samples for a part of them; those that several metrics share are told once, of all of these."""
+    """The hours with samples for a part of them; one finding for hours that several metrics share."""
     dense = (
         metric
         for metric in metrics
@@ -160,7 +160,7 @@ def _partial(metrics: Sequence[MetricFacts]) -> Iterator[Finding]:
             _needed_for(same),
             f"{hours_words(covered_hours(spans))} {_have(spans)} samples for a part only{_of_which(same)}, first "
             f"{window_words(spans[0])}{lack and f': {lack}'}",
-            "see whether the exporter and the server ran then; a server that starts again should be back in minutes",
+            "check whether the exporter and Prometheus ran then",
         )
 
 
@@ -188,18 +188,22 @@ def _may_be_missing(metrics: Sequence[MetricFacts]) -> Iterator[str]:
     """What can't be made up from the samples around, which a price can that stays the same."""
     names = {metric.name for metric in metrics}
     if EGRESS_BYTES in names:
-        yield "what was sent meanwhile may be missing"
+        yield "traffic of that time may be missing"
     if LOAD_BALANCER in names:
-        yield "balancers that came or went meanwhile may be missing"
+        yield "load balancers created or deleted meanwhile may be missing"
 
 
 def _retention(survey: MetricsSurvey) -> Finding:
     if survey.oldest is None:
-        seen, remedy = "the server does not tell how far back its samples go", "see its retention yourself"
+        seen, remedy = "Prometheus does not tell how far back its samples go", "check its retention"
         return Finding(Level.NOTE, "retention", seen, remedy)
     days = (survey.window.end - survey.oldest).days
     since = f"samples go back to {rfc3339(survey.oldest)}, {days} day{'' if days == 1 else 's'}"
-    return Finding(Level.OK, "retention", f"{since}: of older windows fee, balancers and traffic are unknown")
+    return Finding(
+        Level.OK,
+        "retention",
+        f"{since}: for older windows, management fee, load balancer and network costs are unknown",
+    )
 
 
 def _address(exporter: Exporter) -> str:

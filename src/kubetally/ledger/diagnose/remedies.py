@@ -4,7 +4,7 @@ from kubetally.domain.errors import KubetallyError
 from kubetally.domain.issues import IssueKind
 
 _REMEDIES = {
-    IssueKind.ANSWER_INCOMPLETE: "see that all stores behind the server of metrics run, and ask again",
+    IssueKind.ANSWER_INCOMPLETE: "check that all stores behind the Prometheus run, then retry",
     IssueKind.FIGURE_MISSING: "it answers null where its Prometheus gave NaN: look for gaps and double series there",
     IssueKind.SAMPLES_MISSING: "see whether Prometheus ran and scraped OpenCost, kube-state-metrics and kubelets then; "
     "lost samples do not come back, and a stored day that is whole is kept",
@@ -66,7 +66,7 @@ _METRICS_STEPS = {
     "source_refused": "check the path of the URL (it ends before /api/v1; that of a Mimir ends with /prometheus)",
     "answer_not_understood": "give the address of the query API of a Prometheus, past any login page; see what it "
     "answers: curl -i '{url}/api/v1/query?query=up'",
-    "metrics_serve_one": "give the account a tenant, a cluster id or a server of its own",
+    "metrics_serve_one": "give the account a tenant, a cluster id or a Prometheus of its own",
     "several_clusters_measured": "add --cluster-id with one of them, or --tenant to the account",
     "chosen_not_measured": "see how the series are labelled: curl -g '{url}/api/v1/series?match[]="
     "kubecost_cluster_management_cost'",
@@ -87,6 +87,6 @@ def of_error(error: KubetallyError, url: str) -> str:
 
 
 def of_metrics_error(error: KubetallyError, url: str) -> str:
-    """As `of_error`, where the source is a server of metrics."""
+    """As `of_error`, for a Prometheus."""
     step = _METRICS_STEPS.get(error.code) or _NEXT_STEPS.get(error.code)
     return (step or "see what it answers: curl -i '{url}/api/v1/query?query=up'").format(url=url)

@@ -159,7 +159,7 @@ def _compared(answer: KeptAnswer, stored: Collection | None, lake: Callable[[], 
 
 
 def _is_of(stored: Collection, answer: KeptAnswer) -> bool:
-    """Whether a day was made of an answer; an earlier version did not note of which."""
+    """Whether a day was made from an answer; earlier versions did not record which."""
     if stored.head.answered_at is not None:
         return stored.head.answered_at == answer.received_at
     return timedelta() <= answer.received_at - stored.collected_at <= _COLLECTING_TAKES

@@ -61,7 +61,7 @@ async def diagnose(
     Raises nothing that concerns the source: what fails is a finding. RequestErrors are findings too.
     """
     try:
-        reading = await source.read(window)  # first, so that a server which is not there is told by this question
+        reading = await source.read(window)  # first, so that an unreachable server fails here
     except KubetallyError as error:
         about = await source.about()
         failed = Finding(Level.FAILED, "costs", str(error), of_error(error, source.url))

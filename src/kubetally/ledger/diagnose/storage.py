@@ -244,7 +244,7 @@ class StorageCheck:
         if self._log is None or self._log[1] or now - self._log[0] >= _LOG_EVERY_SECONDS:
             try:
                 damage = self._log_damage(lake)
-            except StoreError:  # the database is away, which is told, or the log is being written
+            except StoreError:  # the database is away, which is reported already, or the log is being written
                 return () if self._log is None else self._log[1]
             self._log = now, [_log_damaged(damage)] if damage else []
         return self._log[1]

@@ -271,7 +271,7 @@ class Lake(Protocol):
         ...
 
     def put_log_file(self, damage: FileDamage, content: bytes | None) -> None:
-        """Put this content in place of a damaged file of a log, of which a copy is set aside; None takes it away.
+        """Replace a damaged file of a log by this content; a copy of it is set aside. None removes it.
 
         To be called by who writes alone.
         """

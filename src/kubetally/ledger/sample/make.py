@@ -19,7 +19,7 @@ _DAYS_WITH_SAVINGS = 7
 
 @dataclass(frozen=True, slots=True)
 class SampleFleet:
-    """What is made: clusters, pods of each, and days, the last of which is `last`."""
+    """What is made: clusters, pods of each, and days up to `last`."""
 
     clusters: int
     pods: int

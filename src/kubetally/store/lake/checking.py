@@ -83,7 +83,7 @@ def check_log(table: str, storage: Storage, paths: Iterable[str], noted: NotedLo
 def lost_entries(table: str, names: Iterable[str], noted: NotedLog) -> list[FileDamage]:
     """The entries after the newest of `names` that are noted: the log had them, and was cut off or is an older copy.
 
-    names: of the files of the log; where there are none, the table is missing, which is told otherwise.
+    names: of the files of the log; if there are none, the table is missing, which is reported elsewhere.
     """
     newest = max((name[:20] for name in names), default=None)
     if newest is None:

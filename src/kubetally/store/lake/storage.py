@@ -250,7 +250,7 @@ class _Ranges(RawIOBase):
 
 
 def object_store(url: str, options: Mapping[str, str]) -> ObjectStore:
-    """With the options as deltalake takes them, of which some are the client's and of the repetition."""
+    """With the options as deltalake takes them, those of its client and of its retries included."""
     client: Any = {}
     retry: Any = {}
     config: Any = {}

@@ -84,7 +84,7 @@ def read_sums(connection: Connection, first: date, end: date, account_ids: Itera
 def read_statuses(
     connection: Connection, first: date, end: date, account_ids: Iterable[str] | None, now: datetime
 ) -> Mapping[str, list[DayStatus]]:
-    """How it stands with each day of which something is known, by account, in order.
+    """The status of each known day, by account, in order.
 
     What was collected after `now`, by a clock that was ahead, is provisional.
     """

@@ -77,7 +77,7 @@ class SqlCoverage:
             put_missing(connection, CollectionRow, rows)
 
     def confirm(self, collection_ids: Sequence[str], version: int) -> None:
-        """They are in the lake from this version on, and hold, but for those of which a later version holds.
+        """They are in the lake from this version on, and are the stored ones, unless a later version is.
 
         A currency that the source does not state is the one that the account states by now, if it states one.
         What they replace is kept for `collections(as_of=)`, unless it is of a running day. Ids that are confirmed or
@@ -198,7 +198,7 @@ class SqlCoverage:
     ) -> dict[str, Collection]:
         """The collection that holds for a day of each of these accounts, by account; of all where None.
 
-        or_lost: where none holds, the one that held until the lake lost its rows.
+        or_lost: for a day without one, the collection whose rows the lake lost.
         Raises: CollectionNotUnderstood, StoreError.
         """
         holds = CollectionRow.phase == Phase.CONFIRMED
@@ -252,7 +252,7 @@ class SqlCoverage:
     def statuses(
         self, first: date, end: date, account_ids: Iterable[str] | None = None
     ) -> Mapping[str, Sequence[DayStatus]]:
-        """How it stands with each day of which something is known, by account, in order. Raises: StoreError."""
+        """The status of each known day, by account, in order. Raises: StoreError."""
         with self._reads() as connection:
             return read_statuses(connection, first, end, account_ids, self._clock.now())
 

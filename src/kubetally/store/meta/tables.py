@@ -154,7 +154,7 @@ class CollectionFactRow(Base):
 class CoverageRow(Base):
     """What is known of an (account, day): the collection that holds, with its figures, and what was tried since.
 
-    All of the collection is null where none holds. `version` is the collection's.
+    The columns of the collection are null if none is stored. `version` is the collection's.
     """
 
     __tablename__ = "coverage"
@@ -237,8 +237,8 @@ class LogFileRow(Base):
 class LeaseRow(Base):
     """Who does what alone. Where `expires_at` is 0, nobody does.
 
-    holder:  of one lease object, so that two of one process are told apart.
-    boot:    which start of which machine, and which namespace of processes: where `pid` means something.
+    holder:  of one lease object, which distinguishes two of one process.
+    boot:    the boot of a machine and the process namespace that `pid` belongs to.
     started: when the process began, as the system counts; it tells the process from a later one of that number.
     token:   how often it was taken so far.
     """

@@ -34,7 +34,7 @@ def test_a_gap_of_all_metrics_is_told_once_and_names_them() -> None:
     assert out_of_order(*(facts(name, gaps=HOUR_GONE) for name in ALL)) == [
         "samples: 1 of 24 hours has no sample of management fee, load balancers, traffic, price of traffic to the "
         "internet, price of traffic between regions, price of traffic between zones, first 2026-11-20 03:00 to "
-        "2026-11-20 04:00 UTC: nothing is counted for them, so that the bill is short of what they truly cost"
+        "2026-11-20 04:00 UTC: they are not counted, so the bill is too low"
     ]
 
 
@@ -48,8 +48,8 @@ def test_gaps_that_differ_are_told_of_each_metric() -> None:
     [
         (MANAGEMENT, "UTC"),
         (EGRESS_PRICES["zone"], "UTC"),
-        (LOAD_BALANCER, "UTC: balancers that came or went meanwhile may be missing"),
-        (EGRESS_BYTES, "UTC: what was sent meanwhile may be missing"),
+        (LOAD_BALANCER, "UTC: load balancers created or deleted meanwhile may be missing"),
+        (EGRESS_BYTES, "UTC: traffic of that time may be missing"),
     ],
 )
 def test_what_may_be_missing_in_a_part_of_an_hour_is_what_the_metric_measures(name: str, lack: str) -> None:
