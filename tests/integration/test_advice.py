@@ -157,7 +157,7 @@ def test_read_only_server_is_named_with_its_setting(
         ):
             done = there.call(*command)
             assert done.code == 3, (command, done)
-            assert f"nothing was changed. Set its {setting} to off" in done.err, (command, done.err)
+            assert f"Nothing was changed. Set its {setting} to off" in done.err, (command, done.err)
             assert "Traceback" not in done.err
         assert figures(costs(there)) == before, "what is stored is answered"
     finally:
@@ -174,7 +174,7 @@ def test_read_only_server_without_tables_is_named(home: Home, served_database: D
     try:
         done = there.call("accounts", "list")
         assert done.code == 3
-        assert "nothing was changed. Set its" in done.err
+        assert "Nothing was changed. Set its" in done.err
     finally:
         set_read_only(served_database, is_on=False)
     assert there.call("accounts", "list").code == 0
@@ -187,7 +187,7 @@ def test_dropped_table_is_told_as_removed(home: Home) -> None:
     for command in ("coverage", "maintain", "collect", "migrate"):
         done = home.call(command)
         assert done.code == 3, command
-        assert "no such table: coverage): something else removed them" in done.err
+        assert "no such table: coverage). Something else removed them" in done.err
         assert "kubetally restore" in done.err
         assert "run `kubetally migrate`" not in done.err
 
@@ -222,8 +222,8 @@ def test_later_protocol_is_told_as_a_reason_to_upgrade(
     for command in ("maintain", "collect"):
         done = home.call(command)
         assert done.code == 3, command
-        assert "needs a later Delta protocol" in done.err, command
-        assert "upgrade Kubetally" in done.err
+        assert "needs a newer Delta protocol" in done.err, command
+        assert "Upgrade Kubetally" in done.err
         assert "is damaged" not in done.err
 
 
