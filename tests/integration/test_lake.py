@@ -258,7 +258,7 @@ def test_nothing_is_found_where_nothing_was_written(place: Place) -> None:
     assert lake.versions_of([never]) == {}
     with pytest.raises(CollectionGone, match=f"{never.id}: they were lost to damage"):
         lake.rows([replace(never, version=3)])
-    with pytest.raises(CollectionGone, match=f"{never.id}: they are older than its history"):
+    with pytest.raises(CollectionGone, match=f"{never.id}: they have expired"):
         lake.rows([replace(never, version=3, last_version=4)])
     with pytest.raises(CollectionGone, match=never.id):
         lake.assets([replace(never, version=3)])

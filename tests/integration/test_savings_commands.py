@@ -153,7 +153,7 @@ def test_damaged_savings_are_put_back_from_a_backup(tmp_path: Path) -> None:
     assert done.code == 1
     assert f"damaged: savings/day=2026-11-22/{file.name}" in done.out
     assert "damaged: savings of sample-001 on 2026-11-22: " in done.out
-    assert "its costs are not concerned" in done.out
+    assert "its costs are not affected" in done.out
     refused = home.call("backup", str(tmp_path / "second.tar"))
     assert refused.code != 0
     assert "damaged savings of sample-001, sample-003: 2026-11-22" in refused.err

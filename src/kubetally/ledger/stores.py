@@ -1,4 +1,4 @@
-"""All that is stored: accounts, coverage and leases in the database, booked days in the lake."""
+"""The stores: accounts, coverage and leases in the database, booked days in the lake."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,11 +29,11 @@ class LakePlace(Protocol):
 
     @property
     def folder(self) -> Path | None:
-        """The lake's folder on this machine; None where it is in an object store."""
+        """The lake's folder on this machine; None if it is in an object store."""
         ...
 
     def exists(self) -> bool:
-        """Whether there may be a lake already: false only where a folder has no tables of days."""
+        """Whether there may be a lake; False only if its folder has no tables of days."""
         ...
 
     def noted_version(self, noted: NotedLog) -> int | None:
@@ -41,15 +41,15 @@ class LakePlace(Protocol):
         ...
 
     def open(self, *, quick: bool = False) -> Lake:
-        """The lake, which loads what reads it. quick: with short timeouts. Raises StoreError."""
+        """The lake; loads the libraries that read it. quick: with short timeouts. Raises StoreError."""
         ...
 
 
 @dataclass
 class Ledger:
-    """All that is stored. The lake is opened when it is first used, because loading what reads it takes a while.
+    """The stores. The lake is opened when it is first used, because loading its libraries takes time.
 
-    database: its URL without the password. retention: how long replaced collections stay available.
+    database: its URL without the password. retention: of replaced collections.
     """
 
     accounts: Accounts
@@ -65,29 +65,29 @@ class Ledger:
 
     @cached_property
     def lake(self) -> Lake:
-        """Where rows are; what a power cut left unfinished is set aside first. Raises StoreError."""
+        """The lake, after setting aside what a power cut left unfinished. Raises StoreError."""
         lake = self.lake_place.open()
         try:
             if lake.is_torn():
                 self._writer(lake, _RECOVERY_TIMEOUT_SECONDS).recover()
-        except StoreError as error:  # the next writer recovers it; whoever reads meanwhile says what is wrong
+        except StoreError as error:  # the next writer recovers it; reading reports the error until then
             _log.warning("lake_not_mended", code=error.code, error=str(error))
         return lake
 
     @cached_property
     def history(self) -> "History":
-        """Stored days, to be read."""
+        """Reads stored days."""
         from kubetally.ledger.costs.stored_days import History  # heavy, and often not needed
 
         return History(self.coverage, lambda: self.lake, self.retention)
 
     @property
     def has_lake(self) -> bool:
-        """Whether there may be a lake already. Raises StoreError."""
+        """Whether there may be a lake. Raises StoreError."""
         return self.lake_place.exists()
 
     def writer(self) -> "LakeWriter":
-        """Writes to the lake. Raises StoreError where it can't be opened."""
+        """A writer of the lake. Raises StoreError."""
         return self._writer(self.lake)
 
     def _writer(self, lake: Lake, wait_seconds: float = LEASE_WAIT_SECONDS) -> "LakeWriter":

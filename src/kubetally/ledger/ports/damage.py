@@ -1,4 +1,4 @@
-"""What can be wrong with the lake, and what a check of it returns."""
+"""Damage of the lake, and the result of a check."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,33 +10,33 @@ from kubetally.domain.errors import StoreError
 
 
 class CollectionGone(StoreError):
-    """The rows of a collection are no longer in the lake, or not in the version they should be in."""
+    """The rows of a collection are missing in the lake, or in the version that should have them."""
 
     code = "collection_gone"
 
     def __init__(self, url: str, collection_id: str, *, was_replaced: bool = False) -> None:
-        """was_replaced: another collection holds by now, so that it is kept for a time only."""
+        """was_replaced: by a later collection, so that it may have expired."""
         self.url, self.collection_id, self.was_replaced = url, collection_id, was_replaced
-        age = "are older than its history is kept, " if was_replaced else ""
+        expired = "have expired, " if was_replaced else ""
         super().__init__(
-            f"{url} no longer has the rows of collection {collection_id}: they {age}were lost to damage, or the "
-            "database and the lake are not from one backup; `kubetally maintain --check` lists what is lost"
+            f"{url} lacks the rows of collection {collection_id}: they {expired}were lost to damage, or lake and "
+            "database are not from one backup. `kubetally maintain --check` lists missing days"
         )
 
 
 class DayDamaged(StoreError):
-    """What is stored of a day is not what was committed: bytes, rows or sums differ, or a file is missing."""
+    """A stored day is not as it was committed: bytes, rows or sums differ, or a file is missing."""
 
     code = DAMAGED
     effect: ClassVar[str] = "its stored costs are not used"
 
     def __init__(self, url: str, day: date, why: str, account_id: str | None = None) -> None:
-        """url: of the table. account_id: None where it is not one account's trouble, or not known whose."""
+        """url: of the table. account_id: None if it is not of a single account, or of an unknown one."""
         self.url, self.day, self.why, self.account_id = url, day, why, account_id
         whose = "" if account_id is None else f" of account {account_id}"
         command = f"kubetally backfill {account_id or 'ACCOUNT'} --from {day} --to {day + timedelta(days=1)}"
         super().__init__(
-            f"{day}{whose} is damaged in {url} ({why}): {self.effect}; `{command}` collects it again, "
+            f"{day}{whose} is damaged in {url} ({why}); {self.effect}. `{command}` collects it again, "
             "`kubetally maintain --check` lists all damage"
         )
 
@@ -46,22 +46,22 @@ class DayDamaged(StoreError):
         return self.url.rpartition("/")[2]
 
     def of(self, account_id: str) -> "DayDamaged":
-        """The same, told of an account."""
+        """The same error for one account."""
         return type(self)(self.url, self.day, self.why, account_id)
 
 
 class AssetsDamaged(DayDamaged):
-    """The same of a day's assets; its costs are in its rows."""
+    """The assets of a stored day are damaged; its costs are in its rows."""
 
     code = ASSETS_DAMAGED
-    effect = "its assets are lost, its costs are read from its rows"
+    effect = "its assets are lost, and its costs are read from its rows"
 
 
 class SavingsDamaged(DayDamaged):
-    """The same of a day's savings; its costs are not concerned."""
+    """The savings of a stored day are damaged; its costs are not affected."""
 
     code = "savings_damaged"
-    effect = "its savings are lost, its costs are not concerned"
+    effect = "its savings are lost, and its costs are not affected"
 
 
 class LogDamaged(StoreError):
@@ -74,33 +74,33 @@ class LogDamaged(StoreError):
         first = f"{damage[0].table}/{damage[0].path}: {damage[0].why}"
         more = f" and {len(damage) - 1} more" if len(damage) > 1 else ""
         super().__init__(
-            f"the log of the lake {url} is damaged ({first}{more}): nothing was maintained, so that no file is removed "
-            "because of it. `kubetally maintain --repair --from-backup FILE` puts these files back; without a backup "
-            "`--repair` does without those that a checkpoint makes up for; else restore a backup with `kubetally "
-            "restore` into an empty folder and database"
+            f"the log of the lake {url} is damaged ({first}{more}). Nothing was compacted or removed. `kubetally "
+            "maintain --repair --from-backup FILE` restores these files; without a backup, `--repair` removes those "
+            "that other files make up for. Else restore a backup with `kubetally restore` into an empty folder and "
+            "database"
         )
 
 
 class LakeBehind(StoreError):
-    """The lake is not the one, or older than the one, that the database tells of."""
+    """The lake is older than the database, or another lake than the database's."""
 
     code = "lake_behind"
 
     def __init__(self, url: str, found: int | None, known: int) -> None:
-        """found: its version, None where there is no table. known: the version that the database tells of."""
+        """found: its version; None if there is no table. known: the version that the database knows."""
         self.url, self.found, self.known = url, found, known
         is_at = "is empty" if found is None else f"is at version {found}"
         super().__init__(
-            f"the lake {url} {is_at} and the database knows of version {known}: check KUBETALLY_LAKE_URL, restore lake "
-            "and database from one backup, or begin anew with a new database too"
+            f"the lake {url} {is_at}, but the database knows version {known}; check KUBETALLY_LAKE_URL, restore lake "
+            "and database from one backup, or start with a new database as well"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A file that a power cut left unfinished in a table's log, and that was taken out of it.
+    """A file of a log that a power cut left unfinished, and that was moved.
 
-    kept: where its bytes are now. why: what is wrong with it.
+    kept: where it is now. why: what is wrong with it.
     """
 
     table: str
@@ -113,8 +113,7 @@ class SetAside:
 class FileDamage:
     """A file of the lake that is damaged or missing, by its path in a table.
 
-    day, written_at: of a data file, as far as the log tells. is_current: the newest version needs it, and not history
-    alone.
+    day, written_at: of a data file, if the log has them. is_current: the newest version needs it, not only older ones.
     """
 
     table: str
@@ -127,7 +126,7 @@ class FileDamage:
 
 @dataclass(frozen=True, slots=True)
 class LakeCheck:
-    """What a check of all files found: how many were read, and how many data files of them have no checksums."""
+    """The result of a check of all files. without_checksum: data files that have none."""
 
     files: int = 0
     without_checksum: int = 0
