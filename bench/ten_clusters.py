@@ -8,8 +8,8 @@ from bench.table import Line
 from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.window import Window, parse_instant
 from kubetally.ledger.costs.cost_reader import Failed
+from kubetally.ledger.ports.clusters import Cluster
 from kubetally.settings import Settings
-from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.clusters import get_costs_of_all
 
 _TIMES = 5

@@ -9,8 +9,8 @@ from typing import Any
 
 from kubetally.domain.cluster_costs import ClusterCosts
 from kubetally.domain.window import parse_window
+from kubetally.ledger.ports.clusters import Cluster
 from kubetally.settings import Settings
-from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.clusters import get_cluster_costs
 from tests.served import NOON_AFTER, NOT_FOUND, Answers, Asked, FixedClock, Reply, Served
 

@@ -14,12 +14,12 @@ from kubetally.domain.window import Clock
 from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.diagnose.storage import StorageCheck
 from kubetally.ledger.ports.accounts import AccountNotFound, AccountPlace
+from kubetally.ledger.ports.clusters import Cluster
 from kubetally.ledger.ports.sources import CostSource
 from kubetally.settings import Settings
 from kubetally.web.app import create_app
 from kubetally.web.connections import ConnectionLimits
 from kubetally.web.server import run, serve
-from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.sources import open_source
 from tests.served import FixedClock
 

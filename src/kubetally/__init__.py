@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel
     from kubetally.domain.window import Window, parse_window
+    from kubetally.ledger.ports.clusters import Cluster
     from kubetally.present.answer import answer
-    from kubetally.wiring.cluster import Cluster
     from kubetally.wiring.clusters import get_cluster_costs
 
 __version__ = "0.1.0"
 __all__ = ["Cluster", "ClusterCosts", "DetailLevel", "Window", "answer", "get_cluster_costs", "parse_window"]
 
 _HOMES = {
-    "Cluster": "kubetally.wiring.cluster",
+    "Cluster": "kubetally.ledger.ports.clusters",
     "ClusterCosts": "kubetally.domain.cluster_costs",
     "DetailLevel": "kubetally.domain.cluster_costs",
     "Window": "kubetally.domain.window",

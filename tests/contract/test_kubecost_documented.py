@@ -24,13 +24,13 @@ from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Cause
 from kubetally.domain.window import Window, parse_window
+from kubetally.ledger.ports.clusters import Cluster
 from kubetally.present.answer import answer
 from kubetally.settings import Settings
 from kubetally.sources.faults import Answer
 from kubetally.sources.opencost.allocations import read_allocations
 from kubetally.sources.opencost.notes import Notes
 from kubetally.sources.opencost.wire import AllocationRow, decode_allocations
-from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.clusters import get_cluster_costs
 from tests.errors import raises_code
 from tests.served import NOON_AFTER, NOT_FOUND, Asked, FixedClock, Reply, Served

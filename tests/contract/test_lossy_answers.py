@@ -18,12 +18,12 @@ from kubetally.ledger.collect.examine import Examination, examine_stored_days
 from kubetally.ledger.collect.reader import Reader
 from kubetally.ledger.collect.report import Report
 from kubetally.ledger.collect.writer import LakeWriter
+from kubetally.ledger.ports.clusters import Cluster
 from kubetally.ledger.ports.sources import CostSource
 from kubetally.samples.replay import ReplayServer
 from kubetally.settings import Settings
 from kubetally.store.meta.metadata import open_meta
 from kubetally.store.meta.secrets import KeyRing
-from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.sources import open_source
 from tests.kept import CoverageInMemory, LakeInMemory, LeasesInMemory, sums_of
 from tests.recordings import ALL, LOSSY, Recording, folders, lossy_folders

@@ -15,9 +15,9 @@ from kubetally.domain.issues import IssueKind
 from kubetally.domain.row import Cause
 from kubetally.domain.window import HOUR, Window, parse_window
 from kubetally.ledger.collect.reader import Reader
+from kubetally.ledger.ports.clusters import Cluster
 from kubetally.samples.replay import ReplayServer
 from kubetally.settings import Settings
-from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.clusters import get_cluster_costs
 from kubetally.wiring.sources import open_source
 from tests.recordings import ALL, DAYS, LOSSY, folders, lossy_folders

@@ -14,11 +14,11 @@ from kubetally.domain.component import Component, Costs
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.row import Cause
 from kubetally.domain.window import Window, parse_window
+from kubetally.ledger.ports.clusters import Cluster
 from kubetally.present.answer import answer
 from kubetally.present.verification import verify
 from kubetally.samples.replay import ReplayServer
 from kubetally.settings import Settings
-from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.clusters import get_cluster_costs
 from tests.recordings import ALL, DAYS, Recording
 from tests.served import NOON_AFTER, FixedClock

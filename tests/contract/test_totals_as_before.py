@@ -10,9 +10,9 @@ import pytest
 
 from kubetally.domain.cluster_costs import ClusterCosts
 from kubetally.domain.window import parse_window
+from kubetally.ledger.ports.clusters import Cluster
 from kubetally.samples.replay import ReplayServer
 from kubetally.settings import Settings
-from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.clusters import get_cluster_costs
 from tests.recordings import ALL, DAYS, LOSSY, folders, lossy_folders
 from tests.served import NOON_AFTER, FixedClock

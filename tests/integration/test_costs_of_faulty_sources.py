@@ -31,6 +31,7 @@ from kubetally.ledger.accounts.snapshot import AccountSnapshot
 from kubetally.ledger.collect.reader import Reader
 from kubetally.ledger.costs.cost_reader import Failed
 from kubetally.ledger.costs.live import DeadlinePassed
+from kubetally.ledger.ports.clusters import Cluster
 from kubetally.present.answer import answer, failure
 from kubetally.settings import Settings
 from kubetally.sources.address import AddressRefused
@@ -39,9 +40,9 @@ from kubetally.sources.faults import (
     SourceTimeout,
     SourceUnavailable,
 )
-from kubetally.wiring.cluster import Cluster
+from kubetally.sources.opener import AccountOpener
 from kubetally.wiring.clusters import get_cluster_costs, get_costs_of_all
-from kubetally.wiring.opener import Opener
+from kubetally.wiring.sources import source_opener
 from tests.errors import raises_code
 from tests.faults import KINDS, OTHER_CLUSTER, FaultServer
 from tests.recordings import DAYS, Recording
@@ -264,7 +265,7 @@ async def test_days_of_a_slow_source_are_collected() -> None:
         async def all_accounts() -> AccountSnapshot:
             return fleet
 
-        opener = Opener(all_accounts, settings)
+        opener = AccountOpener(all_accounts, source_opener(settings))
         reader = Reader(opener.source, opener.metrics, FixedClock(), deadline_seconds=settings.deadline_seconds)
         days = [day async for day in reader.days(fleet.accounts[0], [date(2026, 11, 20), date(2026, 11, 21)])]
     assert [type(day) for day in days] == [CollectedDay] * 2

@@ -10,13 +10,13 @@ from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.window import Window, parse_window
+from kubetally.ledger.ports.clusters import Cluster
 from kubetally.samples.replay import ReplayServer
 from kubetally.settings import Settings
 from kubetally.sources.access import Access
 from kubetally.sources.prometheus.client import PrometheusClient
 from kubetally.sources.prometheus.infrastructure import PrometheusInfrastructure
 from kubetally.sources.transport import Limits, Transport
-from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.sources import open_source
 from tests.costs_of_source import get_costs_of_source
 from tests.integration.metrics_servers import Prometheus

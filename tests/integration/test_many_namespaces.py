@@ -5,9 +5,9 @@ from typing import Any
 
 from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel
 from kubetally.domain.window import parse_window
+from kubetally.ledger.ports.clusters import Cluster
 from kubetally.present.answer import answer
 from kubetally.settings import Settings
-from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.clusters import get_cluster_costs
 from tests.served import NOON_AFTER, NOT_FOUND, Asked, FixedClock, Served
 

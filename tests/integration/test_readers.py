@@ -29,11 +29,12 @@ from kubetally.ledger.collect.workers.pool import ReaderPool
 from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.ports.lake import PackedDay
 from kubetally.settings import Settings
+from kubetally.sources.opener import AccountOpener
 from kubetally.store.lake.decode import assets_of, rows_of
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.tasks import run_on_uvloop as run
 from kubetally.wiring.collect import SettingsReaderBuilder
-from kubetally.wiring.opener import Opener
+from kubetally.wiring.sources import source_opener
 from tests.integration.upstream import Upstream
 from tests.kept import CoverageInMemory, LeasesInMemory
 from tests.served import FixedClock, Served
@@ -55,7 +56,7 @@ class Reading:
         settings = replace(Settings(), home=str(folder), attempts=1)
         self.account = account(1, f"{server.url}/aurora")
         self.others = account(2, f"{server.url}/draco")
-        opener = Opener(self._snapshot, settings)
+        opener = AccountOpener(self._snapshot, source_opener(settings))
         self.here = Reader(opener.source, opener.metrics, AFTER)
         builder = SettingsReaderBuilder.of(settings, AFTER)
         options = {"processes": 2, "start_at_rows": 1, "deadline_seconds": settings.deadline_seconds, **more}

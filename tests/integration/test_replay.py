@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from kubetally.domain.window import DAY as DAY_LENGTH
 from kubetally.domain.window import Window, parse_instant
+from kubetally.ledger.ports.clusters import Cluster
 from kubetally.masking import Mask
 from kubetally.samples.replay import ReplayServer
 from kubetally.settings import Settings
@@ -22,7 +23,6 @@ from kubetally.sources.faults import Answer, SourceFailed
 from kubetally.sources.kept import AnswerFolder, KeptFileDamaged, KeptKind, open_kept
 from kubetally.sources.opencost.interpret import SourceAnswers, SourceQuestion, interpret
 from kubetally.sources.opencost.kept import keep_costs, read_costs, reading_of
-from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.sources import open_source
 from tests.integration.commands import WHOLE
 from tests.integration.metrics_servers import Prometheus

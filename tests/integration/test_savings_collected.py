@@ -33,13 +33,13 @@ from kubetally.ledger.collect.lease import AnotherWriter
 from kubetally.ledger.collect.reconcile import reconcile_days
 from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.ledger.collect.writer import LakeWriter
+from kubetally.ledger.ports.clusters import Cluster
 from kubetally.ledger.ports.damage import SavingsDamaged
 from kubetally.ledger.ports.leases import COMMITTER
 from kubetally.ledger.ports.sources import About, SavingsSource
 from kubetally.settings import Settings
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.meta.metadata import Metadata, open_meta
-from kubetally.wiring.cluster import Cluster
 from kubetally.wiring.sources import open_source
 from tests.cluster_days import cluster_day
 from tests.integration.collected_days import KEYS, SetClock

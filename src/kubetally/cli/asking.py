@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from kubetally.domain.window import Clock
     from kubetally.ledger.costs.cost_reader import Failed
+    from kubetally.ledger.ports.clusters import AnyCluster
     from kubetally.settings import Settings
-    from kubetally.wiring.cluster import AnyCluster
 
     Answers = Sequence[ClusterCosts | Failed]
 
@@ -125,8 +125,8 @@ def _unremembered(
     quiet: bool,
 ) -> "list[AnyCluster]":
     """The clusters of URLs and contexts, each address once, however it is written."""
+    from kubetally.ledger.ports.clusters import Cluster
     from kubetally.wiring.access import check_url
-    from kubetally.wiring.cluster import Cluster
 
     places: dict[str, str] = {}
     for url in urls:

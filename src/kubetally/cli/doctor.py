@@ -30,8 +30,8 @@ from kubetally.cli.start import start as start_up
 if TYPE_CHECKING:
     from kubetally.domain.window import Window
     from kubetally.ledger.diagnose.cluster import Diagnosis
+    from kubetally.ledger.ports.clusters import AnyCluster
     from kubetally.settings import Settings
-    from kubetally.wiring.cluster import AnyCluster
 
 Places = Annotated[
     list[str] | None,

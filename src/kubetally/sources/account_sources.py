@@ -1,61 +1,30 @@
 """The sources of accounts, asked while somebody adds or changes one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from kubetally.domain.account import Account, Credentials
 from kubetally.domain.errors import KubetallyError, SourceError
 from kubetally.domain.window import Window
+from kubetally.ledger.ports.clusters import AccountCluster
 from kubetally.ledger.ports.sources import About
 from kubetally.sources.access_settings import mask_url
 from kubetally.sources.account_access import check_address, update_access
 from kubetally.sources.faults import SourceTimeout
 from kubetally.sources.opencost.source import CostModelSource
+from kubetally.sources.opener import SourceOpener
 
 _MAX_WAIT_SECONDS, _CLUSTER_ID_SECONDS = 5.0, 2.0
 
 
-class Prometheus(Protocol):
-    """A Prometheus that can be asked whether it answers."""
-
-    async def introduce(self, now: datetime) -> None:
-        """Raises RequestError, SourceError."""
-        ...
-
-
-class OpenSource(Protocol):
-    """Opens the cost source of an account, which is one of `accounts`, with at most `seconds` for each wait."""
-
-    def __call__(
-        self, account: Account, accounts: Sequence[Account], seconds: float
-    ) -> AbstractAsyncContextManager[CostModelSource]:
-        """Raises RequestError, SourceError."""
-        ...
-
-
-class OpenPrometheus(Protocol):
-    """Opens the Prometheus of an account as `OpenSource` does, None without one."""
-
-    def __call__(
-        self, account: Account, accounts: Sequence[Account], seconds: float
-    ) -> AbstractAsyncContextManager[Prometheus | None]:
-        """Raises RequestError, SourceError."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class ProbedSources:
-    """The port `AccountSources`. prometheus_key: see there."""
+    """The port `AccountSources`."""
 
-    open: OpenSource
-    open_prometheus: OpenPrometheus
-    prometheus_key: Callable[[Account], object | None]
-    connect_seconds: float
-    allow_link_local: bool
+    opener: SourceOpener
 
     def update_access(
         self,
@@ -71,13 +40,14 @@ class ProbedSources:
 
     async def check_address(self, url: str) -> None:
         """See `check_address`."""
-        await check_address(url, connect_seconds=self.connect_seconds, allow_link_local=self.allow_link_local)
+        limits = self.opener.limits
+        await check_address(url, connect_seconds=limits.connect_seconds, allow_link_local=limits.allow_link_local)
 
     @asynccontextmanager
     async def open_source(self, account: Account, accounts: Sequence[Account]) -> AsyncIterator["_ProbedSource"]:
         """The cost source of an account. Raises RequestError, SourceError."""
         try:
-            async with self.open(account, accounts, _MAX_WAIT_SECONDS) as source:
+            async with self.opener.within(_MAX_WAIT_SECONDS).source(AccountCluster(account, tuple(accounts))) as source:
                 yield _ProbedSource(source)
         except SourceTimeout as error:  # its own message names settings that do not matter here
             place = mask_url(account.kubecost_url or error.url)
@@ -88,7 +58,7 @@ class ProbedSources:
         try:
             async with (
                 asyncio.timeout(_CLUSTER_ID_SECONDS),
-                self.open(account, accounts, _CLUSTER_ID_SECONDS) as source,
+                self.opener.within(_CLUSTER_ID_SECONDS).source(AccountCluster(account, tuple(accounts))) as source,
             ):
                 info = await source.client.about("/clusterInfo")
         except (KubetallyError, TimeoutError):  # another account's trouble, which `doctor` reports
@@ -98,9 +68,14 @@ class ProbedSources:
 
     async def check_prometheus(self, account: Account, accounts: Sequence[Account], now: datetime) -> None:
         """Ask the Prometheus of an account whether it answers. Raises RequestError, SourceError."""
-        async with self.open_prometheus(account, accounts, _MAX_WAIT_SECONDS) as prometheus:
+        cluster = AccountCluster(account, tuple(accounts))
+        async with self.opener.within(_MAX_WAIT_SECONDS).prometheus(cluster) as prometheus:
             if prometheus is not None:
                 await prometheus.introduce(now)
+
+    def prometheus_key(self, account: Account) -> object | None:
+        """See `SourceOpener.prometheus_key`."""
+        return self.opener.prometheus_key(account)
 
 
 @dataclass(frozen=True, slots=True)

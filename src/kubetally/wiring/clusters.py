@@ -8,13 +8,13 @@ from functools import partial
 from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel
 from kubetally.domain.window import Clock, Window
 from kubetally.ledger.costs.cost_reader import CostReader, CostSubject, Failed
+from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster, Cluster
 from kubetally.settings import Settings
-from kubetally.sources.kubernetes.discoveries import Discoveries
+from kubetally.sources.opener import SourceOpener, place_of
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.cluster import AccountCluster, AnyCluster, Cluster, place_of
 from kubetally.wiring.environment import read_settings
 from kubetally.wiring.ledger import open_ledger
-from kubetally.wiring.sources import open_metrics, open_source
+from kubetally.wiring.sources import source_opener
 
 
 async def get_cluster_costs(
@@ -32,7 +32,7 @@ async def get_cluster_costs(
     """
     settings = settings or read_settings()
     reader = CostReader(clock or SystemClock(), deadline_seconds=settings.deadline_seconds)
-    costs = await reader.get_cluster_costs(subject_of(cluster, settings, Discoveries()), window)
+    costs = await reader.get_cluster_costs(subject_of(cluster, source_opener(settings)), window)
     return replace(costs, detail_level=detail_level)
 
 
@@ -52,8 +52,9 @@ async def get_costs_of_all(
     with_history: whether stored days of accounts are used, or everything is asked.
     Raises: HistoryGone, RequestError, StoreError.
     """
-    settings, clock, discoveries = settings or read_settings(), clock or SystemClock(), Discoveries()
-    subjects = [subject_of(cluster, settings, discoveries) for cluster in clusters]
+    settings, clock = settings or read_settings(), clock or SystemClock()
+    opener = source_opener(settings)
+    subjects = [subject_of(cluster, opener) for cluster in clusters]
     reader = partial(CostReader, clock, deadline_seconds=settings.deadline_seconds)
     if as_of is None and not (with_history and any(subject.account for subject in subjects)):
         return await reader().get_costs_of_all(subjects, window, done=done, legacy=legacy)
@@ -68,11 +69,11 @@ async def get_costs_of_all(
         return answers
 
 
-def subject_of(cluster: AnyCluster, settings: Settings, discoveries: Discoveries) -> CostSubject:
+def subject_of(cluster: AnyCluster, opener: SourceOpener) -> CostSubject:
     """The cluster with its sources."""
     return CostSubject(
         place_of(cluster),
         cluster.account if isinstance(cluster, AccountCluster) else None,
-        lambda: open_source(cluster, settings, discoveries),
-        lambda: open_metrics(cluster, settings, discoveries),
+        lambda: opener.source(cluster),
+        lambda: opener.prometheus(cluster),
     )

@@ -26,11 +26,12 @@ from kubetally.ledger.collect.workers.messages import ReaderParts
 from kubetally.ledger.collect.workers.pool import ReaderPool
 from kubetally.ledger.stores import Ledger
 from kubetally.settings import Settings
+from kubetally.sources.opener import AccountOpener
 from kubetally.tasks import run_on_uvloop, usable_cores
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.lake import lake_location
 from kubetally.wiring.ledger import open_ledger
-from kubetally.wiring.opener import Opener
+from kubetally.wiring.sources import source_opener
 
 T = TypeVar("T")
 _SNAPSHOT_SECONDS = 10.0
@@ -51,7 +52,7 @@ class SettingsReaderBuilder:
 
     def build(self, read_snapshot: ReadSnapshot) -> ReaderParts:
         """See `ReaderBuilder.build`."""
-        reader = _new_reader(Opener(read_snapshot, self.settings), self.settings, self.clock)
+        reader = _new_reader(AccountOpener(read_snapshot, source_opener(self.settings)), self.settings, self.clock)
         return ReaderParts(reader, lake_location(self.settings).open().pack)
 
 
@@ -108,7 +109,7 @@ async def with_collector(
         await in_thread(ledger.lake.make)  # before a source is asked in vain
         await in_thread(run_or_log, partial(reconcile, ledger))
         snapshot = StoredSnapshot(ledger.accounts, executor, max_age_seconds=_SNAPSHOT_SECONDS)
-        opener = Opener(snapshot, settings)
+        opener = AccountOpener(snapshot, source_opener(settings))
         pool = ReaderPool(
             _new_reader(opener, settings, clock),
             snapshot,
@@ -139,5 +140,5 @@ async def with_collector(
             return await work(ledger, collector, savings)
 
 
-def _new_reader(opener: Opener, settings: Settings, clock: Clock) -> Reader:
+def _new_reader(opener: AccountOpener, settings: Settings, clock: Clock) -> Reader:
     return Reader(opener.source, opener.metrics, clock, deadline_seconds=settings.deadline_seconds)

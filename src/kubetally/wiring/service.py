@@ -15,6 +15,7 @@ from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.diagnose.storage import StorageCheck
 from kubetally.ledger.stores import Ledger
 from kubetally.settings import Settings
+from kubetally.sources.opener import AccountOpener
 from kubetally.tasks import usable_cores
 from kubetally.web.app import create_app
 from kubetally.web.connections import ConnectionLimits
@@ -26,8 +27,8 @@ from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.environment import unusable_setting
 from kubetally.wiring.lake import lake_location
 from kubetally.wiring.ledger import open_ledger
-from kubetally.wiring.opener import Opener
 from kubetally.wiring.secret import SecretInUse, link_of, secret_of
+from kubetally.wiring.sources import source_opener
 from kubetally.wiring.storage import storage_check
 
 _DATABASE_THREADS, _LAKE_THREADS, _INTERPRETERS = 4, 2, 2
@@ -122,7 +123,7 @@ def _open_service(
         supervised_process() if collects else nullcontext(),
     ):
         snapshot = StoredSnapshot(ledger.accounts, executor, timeout_seconds=DATABASE_SECONDS)
-        opener = Opener(snapshot, settings, calculate.in_process)
+        opener = AccountOpener(snapshot, source_opener(settings, calculate=calculate.in_process))
         service = CostService(
             ledger.accounts,
             opener.source,

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from kubetally.domain.account import AccountType
 from kubetally.ledger.accounts.lookup import find_cluster
+from kubetally.ledger.ports.clusters import AccountCluster
 from kubetally.settings import Settings
 from kubetally.store.meta import keys
 from kubetally.store.meta.accounts import SqlAccounts
@@ -14,7 +15,6 @@ from kubetally.store.meta.faults import InvalidDatabaseUrl
 from kubetally.store.meta.secrets import KeyRing
 from kubetally.store.reach import is_there
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.cluster import AccountCluster
 from kubetally.wiring.environment import unusable_setting
 
 

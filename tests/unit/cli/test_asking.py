@@ -13,10 +13,10 @@ from kubetally.cli.asking import (
 from kubetally.domain.errors import RequestError
 from kubetally.ledger.accounts.draft import AccountDraft
 from kubetally.ledger.ports.accounts import AccountNotFound
+from kubetally.ledger.ports.clusters import AccountCluster, Cluster
 from kubetally.settings import Settings
 from kubetally.sources.access import InvalidSourceUrl
 from kubetally.wiring.accounts import open_editor
-from kubetally.wiring.cluster import AccountCluster, Cluster
 from tests.errors import raises_code
 
 NOBODY = "http://127.0.0.1:1"

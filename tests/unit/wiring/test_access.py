@@ -13,7 +13,7 @@ from kubetally.wiring.access import (
     check_url,
     mask_url,
 )
-from kubetally.wiring.limits import limits_of
+from kubetally.wiring.sources import limits_of
 
 URL = "http://opencost:9003"
 SETTINGS = Settings(source_user="env-user", source_password="env-password", source_headers="X-A: env; X-B: env")

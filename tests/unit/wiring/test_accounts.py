@@ -11,9 +11,10 @@ from kubetally.domain.errors import RequestError
 from kubetally.ledger.accounts.draft import AccountDraft
 from kubetally.ledger.accounts.register import AccountChange
 from kubetally.ledger.ports.accounts import AccountNotFound, NotACluster
+from kubetally.ledger.ports.clusters import AccountCluster, Cluster
 from kubetally.settings import Settings
+from kubetally.sources.opener import place_of
 from kubetally.wiring.accounts import open_editor
-from kubetally.wiring.cluster import AccountCluster, Cluster, place_of
 from kubetally.wiring.store import load_clusters, open_accounts
 from tests.served import Reply, Served
 

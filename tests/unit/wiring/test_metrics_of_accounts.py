@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from kubetally.domain.account import Account, Credentials
+from kubetally.domain.errors import RequestError
 from kubetally.domain.window import parse_window
+from kubetally.ledger.ports.clusters import AccountCluster
 from kubetally.settings import Settings
-from kubetally.wiring.cluster import AccountCluster
-from kubetally.wiring.sources import MetricsServeOne, open_metrics
+from kubetally.wiring.sources import open_metrics
 from tests.served import NOON_AFTER, Asked, Served
 from tests.service import account
 
@@ -61,5 +62,5 @@ async def test_a_header_that_chooses_a_tenant_makes_another_server_of_it() -> No
     one, other = (account(n, "", prometheus_credentials=org(name)) for n, name in enumerate("ab", 1))
     assert "cluster_id" not in await query_of(one, other)
     same = account(2, "", prometheus_credentials=org("a"))
-    with pytest.raises(MetricsServeOne, match="--tenant"):
+    with pytest.raises(RequestError, match="--tenant"):
         await query_of(one, same)

@@ -1,10 +1,9 @@
-"""A cluster as somebody names it: by where its source is, or as an account."""
+"""A cluster by where its sources are, or as an account."""
 
 from dataclasses import dataclass, field
 
 from kubetally.domain.account import Account
 from kubetally.domain.money import DEFAULT_CURRENCY
-from kubetally.wiring.access import mask_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class Cluster:
 class AccountCluster:
     """A cluster that is an account.
 
-    accounts:         all that live, because a source that serves any account may serve only one.
+    accounts:         all that exist, because a source that serves any account may serve only one.
     default_currency: that of its organization.
     """
 
@@ -42,18 +41,6 @@ class AccountCluster:
 AnyCluster = Cluster | AccountCluster
 
 
-def place_of(cluster: AnyCluster) -> str:
-    """Where a cluster is, before anything was asked, fit to be shown."""
-    match cluster:
-        case AccountCluster(account):
-            url, context, name = account.kubecost_url, account.context, account.name
-        case Cluster(url, context=context, name=name):
-            pass
-    if url:
-        return mask_url(url)
-    return f"context {context}" if context else f"account {name}"
-
-
 def name_of(cluster: AnyCluster) -> str | None:
-    """What stands for it in logs."""
+    """Its name in logs."""
     return cluster.account.id if isinstance(cluster, AccountCluster) else cluster.name or cluster.context

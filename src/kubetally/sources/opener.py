@@ -1,0 +1,322 @@
+"""Opening the cost source of a cluster and its Prometheus."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from kubetally import logs
+from kubetally.domain.account import Account, AccountType, Credentials
+from kubetally.domain.errors import KubetallyError, RequestError, SourceError
+from kubetally.domain.infrastructure import Infrastructure
+from kubetally.domain.money import DEFAULT_CURRENCY, currency_code
+from kubetally.domain.series import MeasuredSeries
+from kubetally.domain.survey import MetricsSurvey
+from kubetally.domain.window import Window
+from kubetally.ledger.ports.accounts import credentials_locked
+from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster, Cluster, name_of
+from kubetally.ledger.ports.sources import CostSource, MetricsSource, SavingsSource
+from kubetally.sources.access import Access, InvalidSourceUrl
+from kubetally.sources.access_settings import check_url, mask_url
+from kubetally.sources.kept import AnswerFolder
+from kubetally.sources.kubernetes.discoveries import Discoveries
+from kubetally.sources.kubernetes.resolve import Option, Resolved, resolve_source
+from kubetally.sources.opencost.client import CostModelClient
+from kubetally.sources.opencost.source import CostModelSource
+from kubetally.sources.prometheus.client import PrometheusClient, QueryOptions
+from kubetally.sources.prometheus.promql import Selector
+from kubetally.sources.prometheus.source import PrometheusSource
+from kubetally.sources.transport import Limits, Transport
+from kubetally.tasks import Calculate, calculate_here
+
+_TENANT_HEADER = "x-scope-orgid"  # of Mimir, Cortex and proxies before them
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """What settings say of all sources.
+
+    access_of: a URL with the credentials of an account, else those of the settings. prometheus_access_of: the same of a
+    Prometheus; None: that of the settings. limits: of every request. template, namespace, default_url: see
+    `resolve_source`. cluster_id: of the default URL. currency: assumed if a source states none. profile: of savings.
+    prometheus_url: of accounts that have none. answers: the folder in which answers are kept. version: of the program.
+    """
+
+    access_of: Callable[[str, Credentials], Access]
+    prometheus_access_of: Callable[[str, Credentials | None], Access]
+    limits: Limits
+    parallel_requests: int
+    template: str | None
+    namespace: str
+    default_url: str | None = field(repr=False)
+    cluster_id: str | None
+    currency: str | None
+    profile: str | None
+    prometheus_url: str | None = field(repr=False)
+    prometheus_resolution: str
+    tenant_label: str
+    replica_labels: str
+    cluster_label: str
+    answers: str | None
+    version: str
+
+
+def place_of(cluster: AnyCluster) -> str:
+    """Where a cluster is, before anything was asked, fit to be shown."""
+    match cluster:
+        case AccountCluster(account):
+            url, context, name = account.kubecost_url, account.context, account.name
+        case Cluster(url, context=context, name=name):
+            pass
+    if url:
+        return mask_url(url)
+    return f"context {context}" if context else f"account {name}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnusablePrometheus:
+    """Stands for a Prometheus that can't be asked, and raises why."""
+
+    url: str
+    account: str | None
+    why: KubetallyError
+
+    async def introduce(self, now: datetime) -> None:
+        """Raises why it can't be asked."""
+        raise self.why
+
+    async def read(self, window: Window) -> Infrastructure:
+        """Raises why it can't be asked."""
+        raise self.why
+
+    async def points(self, window: Window, names: Sequence[str]) -> MeasuredSeries:
+        """Raises why it can't be asked."""
+        raise self.why
+
+    async def survey(self, window: Window) -> MetricsSurvey:
+        """Raises why it can't be asked."""
+        raise self.why
+
+
+AnyPrometheus = PrometheusSource | UnusablePrometheus
+
+
+class SourceOpener:
+    """Opens sources. discoveries: what contexts lead to. calculate: interprets answers."""
+
+    def __init__(
+        self, options: SourceOptions, discoveries: Discoveries | None = None, calculate: Calculate = calculate_here
+    ) -> None:
+        self._options, self._discoveries = options, discoveries or Discoveries()
+        self._calculate = calculate
+
+    def within(self, seconds: float) -> "SourceOpener":
+        """The same with one attempt of at most `seconds`."""
+        limits = self._options.limits
+        quick = replace(
+            limits,
+            connect_seconds=min(limits.connect_seconds, seconds),
+            read_seconds=min(limits.read_seconds, seconds),
+            deadline_seconds=min(limits.deadline_seconds, seconds),
+            attempts=1,
+        )
+        return SourceOpener(replace(self._options, limits=quick), self._discoveries, self._calculate)
+
+    @property
+    def limits(self) -> Limits:
+        """Those of every request."""
+        return self._options.limits
+
+    @asynccontextmanager
+    async def source(self, cluster: AnyCluster) -> AsyncIterator[CostModelSource]:
+        """The cluster's cost source, closed afterwards; the log says how it was found.
+
+        Raises: RequestError, SourceError (of discovery).
+        """
+        options = self._options
+        found = await self._find_source(cluster)
+        logs.debug("source_found", source=found.access.masked_url, by=found.option.value)
+        for reason in found.passed_over:
+            logs.warning("source_passed_over", account=name_of(cluster), why=reason)
+        # The cluster id of the settings belongs to their URL; it would choose the same cluster for every account.
+        cluster_id = options.cluster_id if isinstance(cluster, Cluster) or found.option is Option.DEFAULT else None
+        assumed = currency_code(options.currency) if options.currency else None
+        default = cluster.default_currency if isinstance(cluster, AccountCluster) else DEFAULT_CURRENCY
+        facts = cluster.account if isinstance(cluster, AccountCluster) else cluster
+        async with self._transport(found, cluster) as transport:
+            source = CostModelSource(
+                CostModelClient(transport, parallel=options.parallel_requests),
+                cluster_id=facts.cluster_id or cluster_id,
+                currency=facts.currency,
+                default_currency=assumed or default,
+                default_is_stated=assumed is not None,
+                profile=options.profile,
+                calculate=self._calculate,
+                folder=self._answer_folder(cluster),
+            )
+            try:
+                yield source
+            except SourceError:
+                if found.option is Option.CONTEXT:
+                    self._discoveries.forget(facts.context or "")
+                raise
+
+    @asynccontextmanager
+    async def prometheus(self, cluster: AnyCluster) -> AsyncIterator[AnyPrometheus | None]:
+        """The cluster's Prometheus, closed afterwards; None if it has none. Raises nothing: its methods do."""
+        options = self._options
+        try:
+            found = await self._find_prometheus(cluster)
+            transport = self._transport(found, cluster) if found else None
+            selector = self._selector(cluster)
+        except KubetallyError as error:
+            yield UnusablePrometheus(self._prometheus_place(cluster), name_of(cluster), error)
+            return
+        if transport is None:
+            yield None
+            return
+        query = QueryOptions(max_source_resolution=options.prometheus_resolution)
+        async with transport:
+            client = PrometheusClient(
+                transport, options=query, parallel=options.parallel_requests, calculate=self._calculate
+            )
+            yield PrometheusSource(client, selector, self._answer_folder(cluster))
+
+    def prometheus_key(self, account: Account) -> tuple[str, str | None] | None:
+        """The URL of its Prometheus, normalized, and the tenant that a header chooses there; None without one."""
+        url, headers = account.prometheus_url, account.prometheus_credentials.headers
+        if not url:
+            url, headers = self._options.prometheus_url, {}  # headers of the settings are the same for all
+        if not url:
+            return None
+        tenant = next((value for name, value in headers.items() if name.lower() == _TENANT_HEADER), None)
+        with suppress(InvalidSourceUrl):  # reported when it is asked
+            return check_url(url), tenant
+        return url, tenant
+
+    async def _find_source(self, cluster: AnyCluster) -> Resolved:
+        options = self._options
+        match cluster:
+            case AccountCluster(account, accounts):
+                if account.locked is not None:
+                    raise credentials_locked(account.name, account.locked)
+                if account.context and not account.kubecost_url:
+                    return await self._discoveries.costs(account.context, options.limits)
+                return await resolve_source(
+                    account,
+                    accounts,
+                    access_of=lambda url: options.access_of(url, account.credentials),
+                    template=options.template,
+                    namespace=options.namespace,
+                    default_url=options.default_url,
+                    limits=options.limits,
+                )
+            case Cluster(context=str(context)):
+                return await self._discoveries.costs(context, options.limits)
+            case Cluster(url):
+                return Resolved(Option.ACCOUNT_URL, options.access_of(url, Credentials()))
+
+    async def _find_prometheus(self, cluster: AnyCluster) -> Resolved | None:
+        """The Prometheus of the cluster, else that of the settings, else the one found through its context.
+
+        Raises: RequestError, SourceError.
+        """
+        options = self._options
+        if isinstance(cluster, AccountCluster):
+            account = cluster.account
+            if account.locked is not None:
+                raise credentials_locked(account.name, account.locked)
+            url, own, context = account.prometheus_url, account.prometheus_credentials, account.context
+            if account.kubecost_url:
+                context = None  # it may be another cluster's
+            if not (account.tenant or account.cluster_id) and self._is_shared(cluster):
+                raise _shared_prometheus(account.name)
+        else:
+            url, own, context = cluster.prometheus_url, Credentials(), cluster.context
+        if url:
+            # A cluster that is no account may name the Prometheus of the settings; its credentials go with it.
+            is_of_settings = isinstance(cluster, Cluster) and url == options.prometheus_url
+            return Resolved(Option.ACCOUNT_URL, options.prometheus_access_of(url, None if is_of_settings else own))
+        if options.prometheus_url and isinstance(cluster, AccountCluster):
+            return Resolved(Option.DEFAULT, options.prometheus_access_of(options.prometheus_url, None))
+        return None if context is None else await self._discoveries.metrics(context, options.limits)
+
+    def _is_shared(self, cluster: AnyCluster) -> bool:
+        """Whether other accounts have the same Prometheus, and no other tenant distinguishes them."""
+        if not isinstance(cluster, AccountCluster):
+            return False
+        key, tenant = self.prometheus_key(cluster.account), cluster.account.tenant
+        return key is not None and any(
+            account.id != cluster.account.id
+            and account.type is AccountType.KUBERNETES_CNR
+            and self.prometheus_key(account) == key
+            and (tenant is None or account.tenant in {None, tenant})
+            for account in cluster.accounts
+        )
+
+    def _prometheus_place(self, cluster: AnyCluster) -> str:
+        """Where its Prometheus should be, fit to be shown."""
+        is_account = isinstance(cluster, AccountCluster)
+        own = cluster.account.prometheus_url if isinstance(cluster, AccountCluster) else cluster.prometheus_url
+        url = own or (self._options.prometheus_url if is_account else None)
+        return mask_url(url) if url else f"the Prometheus of {place_of(cluster)}"
+
+    def _transport(self, found: Resolved, cluster: AnyCluster) -> Transport:
+        return Transport(found.access, self._options.limits, account=name_of(cluster), renew=found.renew)
+
+    def _selector(self, cluster: AnyCluster) -> Selector:
+        facts = cluster.account if isinstance(cluster, AccountCluster) else cluster
+        labels = (label.strip() for label in self._options.replica_labels.split(","))
+        return Selector(
+            tenant=facts.tenant,
+            cluster_id=facts.cluster_id,
+            tenant_label=self._options.tenant_label,
+            replica_labels=tuple(filter(None, labels)),
+            cluster_label=self._options.cluster_label,
+            is_shared=self._is_shared(cluster),
+        )
+
+    def _answer_folder(self, cluster: AnyCluster) -> AnswerFolder | None:
+        if not self._options.answers:
+            return None
+        return AnswerFolder(Path(self._options.answers).expanduser(), name_of(cluster), self._options.version)
+
+
+class AccountOpener:
+    """Opens the sources of accounts.
+
+    read_accounts: all accounts and their default currency, as an account without a source depends on the others.
+    """
+
+    def __init__(
+        self, read_accounts: Callable[[], Awaitable[tuple[tuple[Account, ...], str]]], opener: SourceOpener
+    ) -> None:
+        self._read_accounts, self._opener = read_accounts, opener
+
+    @asynccontextmanager
+    async def source(self, account: Account) -> AsyncIterator[CostSource]:
+        """The account's cost source, closed afterwards. Raises RequestError, SourceError, StoreError."""
+        async with self._opener.source(AccountCluster(account, *await self._read_accounts())) as source:
+            yield source
+
+    @asynccontextmanager
+    async def savings(self, account: Account) -> AsyncIterator[SavingsSource]:
+        """The same source, as one of savings."""
+        async with self._opener.source(AccountCluster(account, *await self._read_accounts())) as source:
+            yield source
+
+    @asynccontextmanager
+    async def metrics(self, account: Account) -> AsyncIterator[MetricsSource | None]:
+        """The account's Prometheus, or None. Raises StoreError."""
+        async with self._opener.prometheus(AccountCluster(account, *await self._read_accounts())) as prometheus:
+            yield prometheus
+
+
+def _shared_prometheus(name: str) -> RequestError:
+    return RequestError(
+        f"account {name!r} shares a Prometheus (--prometheus-url or KUBETALLY_PROMETHEUS_URL) with others, and its "
+        f"metrics can't be attributed: set `kubetally accounts update {name} --tenant TENANT` or --cluster-id, or give "
+        "each account its own",
+        code="metrics_serve_one",
+    )
