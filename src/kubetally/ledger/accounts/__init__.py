@@ -1,1 +1,2 @@
-"""Adding, changing and removing accounts, and finding two of one cluster. Imports `domain` and `ledger.ports`."""
+"""Adding, changing and removing accounts, and finding two of one cluster. Imports `domain`, `ledger.ports`,
+`collect`, `costs`."""

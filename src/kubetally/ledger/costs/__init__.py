@@ -1,1 +1,2 @@
-"""What clusters cost: live answers joined with stored days, and the cache. Imports `domain` and `ledger.ports`."""
+"""What clusters cost: live answers joined with stored days, and the cache. Imports `domain`, `ledger.ports`,
+`accounts`, `collect`."""
