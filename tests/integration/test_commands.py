@@ -324,7 +324,7 @@ def test_verify_below_the_known_difference_exits_1_and_shows_where(replay: Repla
     done = call("verify", "--url", replay.url_of("aurora"), *WHOLE, "--tolerance", "0.001%")
     assert done.code == 1
     assert "PAST the tolerance of 0.001 %" in done.out
-    assert "difference balancers -1.39: the source charged a load balancer more often than it was paid for" in done.out
+    assert "difference balancers -1.39: the source charged a load balancer more often than it cost" in done.out
     is_as_golden("verify-aurora", done.out, replay)
 
 
@@ -650,7 +650,7 @@ def test_the_example_of_a_command_can_be_run_as_it_is(replay: ReplayServer, comm
 def test_a_setting_that_can_t_be_used_stops_every_command_and_is_named(replay: ReplayServer, command: str) -> None:
     done = call(*command.format(replay.url_of("aurora")).split(), KUBETALLY_PROMETHEUS_URL="prometheus:9090")
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("error: KUBETALLY_PROMETHEUS_URL can't be used: the URL 'prometheus:9090' has to begin")
+    assert done.err.startswith("error: KUBETALLY_PROMETHEUS_URL can't be used: the URL 'prometheus:9090' must begin")
     assert done.err.count("\n") == 1
 
 

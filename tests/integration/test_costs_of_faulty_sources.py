@@ -366,7 +366,7 @@ async def test_a_window_that_is_none_spoils_its_own_day_only(answer_of: str) -> 
     assert costs.hours_covered == (48 if answer_of == "/allocation" else 72)
     (issue,) = of_kind(costs, IssueKind.SOURCE_FAILED)
     assert source.url in issue.message
-    assert "a window that is none" in issue.message
+    assert "an invalid window" in issue.message
     assert answer_of != "/allocation" or any(line.get("path") == "/allocation" for line in logs)
 
 

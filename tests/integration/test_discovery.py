@@ -271,8 +271,8 @@ async def test_credentials_that_stay_wrong_are_renewed_once_and_then_told(
     ("lines", "says"),
     [
         (["echo 'Your session has expired' >&2", "exit 1"], "Your session has expired"),
-        ([f"echo {SECRET}"], "no ExecCredential"),
-        ([f'echo \'{{"status": {{"tokem": "{SECRET}"}}}}\''], "no ExecCredential"),
+        ([f"echo {SECRET}"], "not an ExecCredential"),
+        ([f'echo \'{{"status": {{"tokem": "{SECRET}"}}}}\''], "not an ExecCredential"),
         (["exec sleep 60"], "did not end within 0.5 s"),
     ],
 )
@@ -468,11 +468,11 @@ async def test_who_may_not_act_as_the_user_is_told_at_once(kubeconfig: Kubeconfi
         ({"as-groups": ["system:masters"]}, "has as-groups without as"),
         ({"as-uid": "1"}, "has as-uid without as"),
         ({"as-user-extra": {"a": ["b"]}}, "has as-user-extra without as"),
-        ({"as": "x", "as-groups": "system:masters"}, "as-groups that is no list"),
+        ({"as": "x", "as-groups": "system:masters"}, "as-groups that is not a list"),
         ({"as": "x", "as-groups": [7]}, "Impersonate-Group"),
         ({"as": "x\r\nX-Evil: 1"}, "Impersonate-User"),
-        ({"as": "x", "as-user-extra": ["a"]}, "no map of lists"),
-        ({"as": "x", "as-user-extra": {"a": "b"}}, "a that is no list"),
+        ({"as": "x", "as-user-extra": ["a"]}, "not a map of lists"),
+        ({"as": "x", "as-user-extra": {"a": "b"}}, "a that is not a list"),
     ],
 )
 async def test_a_user_to_act_as_that_can_not_be_sent_is_refused(
@@ -492,7 +492,7 @@ async def test_a_kubeconfig_that_does_not_exist_is_named(kubeconfig: Kubeconfig,
         with raises_code("unusable_kubeconfig") as caught:
             await sign_in(context, environment={"KUBECONFIG": str(absent)}, service_account=tmp_path)
         assert f"KUBECONFIG names '{absent}', which does not exist" in str(caught.value)
-    with raises_code("unusable_kubeconfig", match="none of which exists"):
+    with raises_code("unusable_kubeconfig", match="none of them exists"):
         await sign_in("prod", environment={"KUBECONFIG": f"{absent}:{other}"})
     there = kubeconfig.environment()["KUBECONFIG"]
     assert await services({"KUBECONFIG": f"{absent}:{there}"})
@@ -508,9 +508,9 @@ async def test_a_kubeconfig_that_does_not_exist_is_named(kubeconfig: Kubeconfig,
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        ("no base64 at all", "no PEM in base64"),
-        (encoded("no PEM"), "CA file that can't be loaded"),
-        ("-----é", "no PEM"),
+        ("no base64 at all", "not PEM in base64"),
+        (encoded("not PEM"), "CA file that can't be loaded"),
+        ("-----é", "not PEM"),
     ],
 )
 async def test_an_authority_that_is_no_pem_is_refused(kubeconfig: Kubeconfig, data: str, says: str) -> None:

@@ -337,7 +337,7 @@ def test_one_that_holds_nothing_leaves_the_fee_unknown_and_the_answer_whole(
     body = asked_of_url(replay, "--prometheus-url", prometheus_with().url)
     assert (body["status"], body["summary"], body["errors"]) == ("ok", without["summary"], [])
     assert body["not_measured"] == ["management_cost"]
-    assert "holds none of the metrics of cost exporters" in json.dumps(body["issues"])
+    assert "has no metrics of cost exporters" in json.dumps(body["issues"])
 
 
 def test_where_the_source_itself_fails_the_fee_does_not_stand_for_the_costs(faulty: FaultServer, cygnus: str) -> None:

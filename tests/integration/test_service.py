@@ -759,7 +759,7 @@ def test_the_page_tells_what_is_missing_and_when() -> None:
     missing, after = page.split("<table>")[0], page.split("</table>")[1]
     assert "partial, assets complete, 24 of 72 h" in missing
     assert "missing: the source holds no data of this window (2026-11-20 to 2026-11-21 UTC)" in words_of(missing)
-    assert "'R&D 22!'; look into the log of the source (2026-11-22 to 2026-11-23 UTC)" in words_of(missing)
+    assert "'R&D 22!'; check the log of the source (2026-11-22 to 2026-11-23 UTC)" in words_of(missing)
     assert "R&amp;D" in missing
     assert "note: the management fee of the cluster is not measured by this source" in words_of(after)
     assert "missing:" not in words_of(after)

@@ -23,7 +23,7 @@ class HourSamples:
 
     fee_prices:    of the cluster, per hour; none where there is no sample.
     balancers:     by `namespace/service` and address.
-    sent:          bytes by class, None where there is no sample. unknown_bytes: of which nothing tells the class.
+    sent:          bytes by class, None if there is no sample. unknown_bytes: bytes of an unknown class.
     egress_prices: per GiB, by class.
     """
 

@@ -95,7 +95,7 @@ class Allocation(NamedTuple):
     ram_byte_usage_max: float | None = None
 
     def scaled_balancers(self) -> tuple[LoadBalancerCost, ...]:
-        """The balancers, scaled down where the source's running totals exceed what it charged the row."""
+        """The load balancers, scaled down if the source's running totals exceed what it charged the row."""
         shown = sum(piece.cost for piece in self.balancers)
         if shown <= self.costs.load_balancer or shown <= 0:
             return self.balancers

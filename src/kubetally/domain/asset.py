@@ -1,4 +1,4 @@
-"""What costs money: nodes, disks, balancers, network and the management fee, as the bill side of a cluster-day."""
+"""What costs money: nodes, disks, load balancers, network and management fee, as the bill side of a cluster-day."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -10,7 +10,7 @@ from kubetally.domain.window import Window
 
 
 class AssetType(StrEnum):
-    """The assets that a cluster's bill is made of; `other` is any that we do not know, which stays out of the bill."""
+    """The assets that a cluster's bill is made of; `other` is of an unknown type and stays out of the bill."""
 
     NODE = "node"
     DISK = "disk"

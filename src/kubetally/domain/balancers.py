@@ -48,12 +48,12 @@ def correct_balancers(reading: Reading) -> Reading:
     if not settled:
         return reading
     words = "; ".join(
-        f"{name} {_cost(listed[name]) / 1e6:.4f}, in truth {cost / 1e6:.4f}" for name, cost in settled.items()
+        f"{name} {_cost(listed[name]) / 1e6:.4f}, measured {cost / 1e6:.4f}" for name, cost in settled.items()
     )
     issue = Issue(
         IssueKind.BALANCER_CORRECTED,
-        f"The address of {_balancers(len(settled))} changed, of which the source shows wrong hours: the cost was taken "
-        f"from Prometheus ({words})",
+        f"the address of {_balancers(len(settled))} changed, so the source shows wrong hours; the cost is that "
+        f"of Prometheus ({words})",
         measured.source,
         reading.window,
         facts={"load_balancers": tuple(settled)},
@@ -75,10 +75,10 @@ def differing_balancers(reading: Reading) -> Iterator[Issue]:
             f"{name} {_cost(listed[name]) / 1e6:.4f} as an asset, {charged[name] / 1e6:.4f} in allocations"
             for name in differing
         )
-        advice = "" if reading.infrastructure else "; a Prometheus beside the source (--prometheus-url) settles that"
+        advice = "" if reading.infrastructure else "; --prometheus-url decides which is right"
         yield Issue(
             IssueKind.BALANCER_DIFFERS,
-            f"The source has two costs of {_balancers(len(differing))}, as if the address had changed: the asset's is "
+            f"the source shows two costs of {_balancers(len(differing))}, as after a change of address; the asset's is "
             f"booked ({words}){advice}",
             reading.source,
             reading.window,

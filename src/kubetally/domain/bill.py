@@ -20,8 +20,8 @@ _NODE = "node "
 class Bill(NamedTuple):
     """The bill side.
 
-    left_to_metrics: components of which the source has nothing, so that only a server of metrics can tell them.
-    measured:        the part of `costs` that a server of metrics measured, which no row carries.
+    left_to_metrics: components that the source does not have, so that only Prometheus can measure them.
+    measured:        the part of `costs` that Prometheus measured, which no row has.
     """
 
     costs: Costs
@@ -60,7 +60,7 @@ def bill_side(reading: Reading, allocations: Sequence[Allocation], use: Use, iss
     )
     measured, classes = _measured(reading, left)
     not_measured = _not_measured(reading, left)
-    issues += [_told_unmeasured(reading, component) for component in Component if component in not_measured]
+    issues += [_unmeasured_issue(reading, component) for component in Component if component in not_measured]
     costs = listed.plus(entered)._replace(network=network, external=use.everything.external, shared=0).plus(measured)
     return Bill(
         costs,
@@ -77,7 +77,7 @@ def bill_side(reading: Reading, allocations: Sequence[Allocation], use: Use, iss
 
 
 def _bill_from_use(reading: Reading, use: Use, issues: list[Issue]) -> Bill:
-    """Without assets there is nothing to audit against: the bill is the sum of the source's own rows (B4)."""
+    """Without assets, the bill is the sum of the source's own rows (B4)."""
     costs = use.everything._replace(shared=0)
     left = _left_to_metrics(management=True, load_balancer=not costs.load_balancer, network=not costs.network)
     measured, classes = _measured(reading, left)
@@ -85,15 +85,14 @@ def _bill_from_use(reading: Reading, use: Use, issues: list[Issue]) -> Bill:
     issues.append(
         Issue(
             IssueKind.NOT_AUDITED,
-            "the source gave no assets for this window: the bill is the sum of its own rows, node disks "
-            + ("and the management fee are" if Component.MANAGEMENT in not_measured else "are")
-            + " not in it",
+            "the source returned no assets for this window: the bill is the sum of its rows, without node disks"
+            + (" and management fee" if Component.MANAGEMENT in not_measured else ""),
             source=reading.source,
             window=reading.window,
         )
     )
     if Component.NETWORK in not_measured:
-        issues.append(_told_unmeasured(reading, Component.NETWORK))
+        issues.append(_unmeasured_issue(reading, Component.NETWORK))
     return Bill(
         costs.plus(measured),
         classes or _classes_of(costs.network, use.everything_classes),
@@ -113,7 +112,7 @@ def _left_to_metrics(*, management: bool, load_balancer: bool, network: bool) ->
 
 
 def _measured(reading: Reading, left: Set[Component]) -> tuple[Costs, NetworkClasses | None]:
-    """What a server of metrics measured of the components that are left to it (B1), and the classes of its network."""
+    """What Prometheus measured of the components that are left to it (B1), and the classes of its network cost."""
     infrastructure = reading.infrastructure
     if infrastructure is None:
         return ZERO, None
@@ -128,9 +127,9 @@ def _measured(reading: Reading, left: Set[Component]) -> tuple[Costs, NetworkCla
 def _not_measured(reading: Reading, left: Set[Component]) -> frozenset[Component]:
     """What nobody measured of the components that are left to metrics.
 
-    A source that has no fee can't have one. One that has no network cost may be right, and is believed where nobody
-    else was asked; a server of metrics that holds no cost of traffic either says that nobody looked. A cluster without
-    balancers has no samples of them, so that nothing tells theirs.
+    A source without management fee can't have one. A source without network cost may be right, and is believed if there
+    is no Prometheus; a Prometheus without cost of traffic means that nobody measured it. A cluster without load
+    balancers has no samples of them, so their absence means nothing.
     """
     infrastructure = reading.infrastructure
     unmeasured = set()
@@ -141,24 +140,24 @@ def _not_measured(reading: Reading, left: Set[Component]) -> frozenset[Component
     return frozenset(unmeasured & left)
 
 
-def _told_unmeasured(reading: Reading, component: Component) -> Issue:
-    """That nobody measured the fee, or what lacks for a cost of traffic."""
+def _unmeasured_issue(reading: Reading, component: Component) -> Issue:
+    """That nobody measured the management fee, or what is missing for a cost of traffic."""
     message = "the management fee of the cluster is not measured by this source"
     if component is Component.NETWORK:
         was_counted = reading.infrastructure is not None and reading.infrastructure.network_bytes is not None
-        message = "network cost is not measured: the source has none, and its server of metrics " + (
-            f"holds bytes that pods sent, and for some of them no price ({ALL_EGRESS_PRICES})"
+        message = "network cost is not measured: the source has none, and Prometheus has " + (
+            f"the bytes that pods sent, but not all prices ({ALL_EGRESS_PRICES})"
             if was_counted
-            else f"has no sample of the bytes that pods sent ({EGRESS_BYTES})"
+            else f"no sample of the bytes that pods sent ({EGRESS_BYTES})"
         )
     return Issue(IssueKind.NOT_MEASURED, message, reading.source, reading.window, component)
 
 
 def _charged_but_not_listed(reading: Reading, resources: tuple[str, ...], *, are_all_unlisted: bool) -> Issue:
-    same = ". No node of its rows is listed by that name: if the listed nodes are the same machines, they count twice"
+    same = ". No node of its rows is listed: if the listed nodes are the same machines by other names, they count twice"
     return Issue(
         IssueKind.RESOURCE_WITHOUT_ASSET,
-        "the source charges for what it does not list as an asset; it enters the bill at the amount charged: "
+        "the source charges for resources that it does not list as assets; they are billed at that amount: "
         + name_some(resources)
         + (same if are_all_unlisted else ""),
         source=reading.source,

@@ -47,7 +47,7 @@ class Booking:
 
     `not_measured`: components that no source measured; they are zero in every sum and unknown to a reader.
     `facts`: what the days around it may be compared with; None of a booking that was stored.
-    `left_to_metrics`: components of which the source has nothing, whether a server of metrics then told them or not.
+    `left_to_metrics`: components of which the source has nothing, whether Prometheus measured them or not.
     `currency_origin`: who states the currency; None where not known.
     `answered_at`: when the source's rows arrived, which tells answers apart; None where not known.
     `source_total`: what the source itself shows for the window, its rows' totals with idle, in micros.
@@ -94,8 +94,8 @@ def book(reading: Reading) -> Booking:
     allocations = _without_duplicates(reading, issues)
     use = use_side(allocations)
     bill = bill_side(reading, allocations, use, issues)
-    # Nobody is charged for node disks and the fee; a shared cost that rows carry is those two, handed out once more.
-    # Nor is anybody for balancers and traffic of which the source has nothing and only its metrics tell.
+    # Nobody is charged for node disks and management fee; a shared cost of rows is those two, distributed once more.
+    # Nor is anybody charged for load balancers and traffic that only Prometheus measured.
     overhead = bill.measured._replace(
         node_disk=bill.costs.node_disk, management=bill.costs.management, shared=-use.everything.shared
     )
@@ -150,8 +150,8 @@ def _without_duplicates(reading: Reading, issues: list[Issue]) -> Sequence[Alloc
             kept.append(row)
     equal = len(reading.allocations) - len(kept)
     unlike = sum(len(same) - 1 for same in kept_of.values() if same[0].kind is Kind.WORKLOAD)
-    told = [f"{equal} rows came twice, equal to the last digit, and count once"] if equal else []
-    told += [f"{unlike} rows came under the name of another with other figures; all of them count"] if unlike else []
+    told = [f"{equal} rows came twice with equal figures and count once"] if equal else []
+    told += [f"{unlike} rows have the name of another row and other figures; all count"] if unlike else []
     if told:
         issues.append(
             Issue(
@@ -181,8 +181,8 @@ def _check_plausibility(reading: Reading, use: Use, bill: Bill, issues: list[Iss
             issues.append(
                 Issue(
                     IssueKind.NO_WORKLOADS,
-                    "the source shows no running pod although it charges for the cluster: its query for pods may have "
-                    "failed unseen; ask again, and look at its log and its Prometheus",
+                    "the source shows no running pod but charges for the cluster: its query for pods may have failed; "
+                    "retry, and check its log and its Prometheus",
                     source=reading.source,
                     window=reading.window,
                 )
@@ -191,7 +191,7 @@ def _check_plausibility(reading: Reading, use: Use, bill: Bill, issues: list[Iss
         issues.append(
             Issue(
                 IssueKind.NETWORK_UNPRICED,
-                "pods sent traffic but none of it cost anything: the source may lack its network-costs exporter",
+                "pods sent traffic that cost nothing: the network-costs exporter may be missing",
                 source=reading.source,
                 window=reading.window,
                 subject=Component.NETWORK,

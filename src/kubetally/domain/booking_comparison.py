@@ -187,7 +187,7 @@ def _is_currency_of_source(*bookings: Booking) -> bool:
 
 
 def _left_to_metrics(replayed: Booking, stored: Booking) -> frozenset[Component]:
-    """The components of which only a Prometheus may have told the stored amount.
+    """The components whose stored amount only a Prometheus can have measured.
 
     An earlier version did not note them; the management fee was one of them nearly always.
     """

@@ -30,9 +30,9 @@ class OneCluster(NamedTuple):
 def choose_cluster(
     rows: list[Allocation], assets: list[Asset] | None, cluster_id: str | None, source: str
 ) -> OneCluster:
-    """What is of the chosen cluster, or of the only one where none was chosen.
+    """The rows and assets of the chosen cluster, or of the only one if none was chosen.
 
-    Raises: RequestError, where none was chosen and there are several; ClusterNotThere.
+    Raises: RequestError, if none was chosen and there are several; ClusterNotThere.
     """
     of_rows = {row.cluster_id for row in rows if row.cluster_id}
     # The assets of a cluster that ran nothing would be a bill without rows, on another cluster's account.

@@ -74,7 +74,7 @@ class SourceIdentity:
 class Group:
     """Rows added up. Costs in micros; network classes are parts of the network cost.
 
-    `hours`: of what is known. `rated`: of the rows of which request and usage are both known.
+    `hours`: of what is known. `rated`: of the rows that have request and usage.
     """
 
     costs: Costs

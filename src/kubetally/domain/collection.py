@@ -40,7 +40,7 @@ DAMAGE_CODES = frozenset({DAMAGED, SET_ASIDE, ASSETS_DAMAGED, "lake_damaged", "c
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """One collection of an (account, day), of which the last one holds.
+    """One collection of an (account, day); the last one holds.
 
     collected_at: when it began. head: the booking without its rows, which lie in the lake under `id`; `rows` counts
     them.

@@ -25,7 +25,7 @@ class Fact(NamedTuple):
 
 
 class FactSum(NamedTuple):
-    """The same fact of many stored days of an account. hours: of all of them; None where none names its time."""
+    """The same fact of many stored days of an account. hours: of all of them; None if no day states its time."""
 
     account_id: str
     what: str

@@ -56,7 +56,7 @@ NOTHING_TWICE = Completeness(0.0, 0.0, 0.0, 0.0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """A figure of which an answer has less than the stored day."""
+    """A figure that is lower in an answer than in the stored day."""
 
     name: str
     found: float
@@ -102,7 +102,7 @@ def find_shortfalls(
     """
     lower = []
     for field in fields(Completeness):
-        mine, its, twice = (getattr(one, field.name) for one in (found, stored, counted_twice))
+        mine, its, twice = (getattr(day, field.name) for day in (found, stored, counted_twice))
         if mine is not None and its is not None and mine < (its - (twice or 0.0)) * (1 - TOLERANCE):
             lower.append(Shortfall(field.name, mine, its))
     return lower

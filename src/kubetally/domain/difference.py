@@ -34,7 +34,7 @@ def difference_rows(
         rest = difference.of(component)
         named = _below_zero(rest, component, bill, use)
         left = rest - sum(amount for _, amount in named)
-        if abs(left) > rounding and component not in missing:  # a figure that is missing would pass for another cause
+        if abs(left) > rounding and component not in missing:  # a missing figure would look like another cause
             if component is Component.LOAD_BALANCER:
                 named += _balancer_causes(bill.assets, allocations, figure_rounding)
             elif component is Component.PV:
@@ -97,7 +97,7 @@ def _figures(assets: Sequence[Asset], allocations: Sequence[Allocation]) -> list
 
 
 def _balancer_causes(assets: Sequence[Asset], allocations: Sequence[Allocation], figure_rounding: int) -> _Amounts:
-    """Balancer by balancer, what was billed beyond what was charged, and the other way round."""
+    """For each load balancer, what was billed beyond what was charged, and the other way round."""
     billed = Counter[str]()
     for asset in assets:
         if asset.type is AssetType.LOAD_BALANCER:
@@ -111,7 +111,7 @@ def _balancer_causes(assets: Sequence[Asset], allocations: Sequence[Allocation],
             for piece in row.scaled_balancers():
                 charged.add(piece.resource, piece.cost)
         elif row.costs.load_balancer:
-            # An unmounted row only tells the services' bare names: its amount falls on those in proportion.
+            # An unmounted row only has the services' bare names: its amount falls on those in proportion.
             names = sorted(name for service in set(row.services) for name in by_service[service.rpartition("/")[2]])
             if any(billed[name] > 0 for name in names):
                 parts = split(row.costs.load_balancer, [billed[name] for name in names])
@@ -123,7 +123,7 @@ def _balancer_causes(assets: Sequence[Asset], allocations: Sequence[Allocation],
 
 
 def _volume_causes(assets: Sequence[Asset], allocations: Sequence[Allocation], figure_rounding: int) -> _Amounts:
-    """Disk by disk, what was billed beyond what was charged for its volume, and the other way round."""
+    """For each disk, what was billed beyond what was charged for its volume, and the other way round."""
     billed, disk_of = Counter[str](), {}
     for asset in assets:
         if asset.type is AssetType.DISK and asset.costs.pv:

@@ -61,7 +61,7 @@ NO_HOURS = Hours()
 
 
 class RatedHours(NamedTuple):
-    """Requests, and the usage held against them, of the rows of which both are known; they add up like `Hours`.
+    """Requests and usage of the rows that have both; they add up like `Hours`.
 
     Usage without any request counts too: its request is known, and 0.
     """
@@ -97,7 +97,7 @@ def efficiency(hours: RatedHours, cpu_cost: int, ram_cost: int) -> Efficiency:
     """What of the requests was used, from summed hours and the workloads' own costs (without idle).
 
     Units:  ratios, not percent, not clamped: usage above the request gives more than 1. Costs in micros.
-    None:   a resource without requests, with next to none, or of which no row has both figures; the total where no
+    None:   a resource without requests, with almost none, or without any row that has both figures; the total if no
             resource with a ratio cost anything. A negative cost weighs nothing.
     """
     cpu = _ratio(hours.cpu_core_usage_hours, hours.cpu_core_request_hours)
@@ -115,7 +115,7 @@ def sum_of_known(column: Sequence[float | None]) -> float | None:
 
 
 def _rated(pairs: Sequence[tuple[float | None, float | None]]) -> tuple[float, float]:
-    """Request and usage, each summed over the pairs of which both are known."""
+    """Request and usage, each summed over the pairs that have both."""
     known = [(request, usage) for request, usage in pairs if request is not None and usage is not None]
     return fsum(request for request, _ in known), fsum(usage for _, usage in known)
 
@@ -125,5 +125,5 @@ def _ratio(used: float, requested: float) -> float | None:
 
 
 def _finite(ratio: float) -> float | None:
-    """A ratio beyond every number, of a request next to nothing, has no meaning either."""
+    """An infinite ratio, of a request of almost nothing, has no meaning either."""
     return ratio if isfinite(ratio) else None

@@ -10,7 +10,7 @@ def assign_rest(costs: Costs, total: int, *, has_unknown_part: bool) -> tuple[Co
     """The costs with what `total` exceeds them by as external, and the difference: 0 where it is rounding.
 
     has_unknown_part: a known component has no figure; it may be what the total has beyond the others, which then stays
-    unassigned. Below zero, the difference is told and the parts hold.
+    unassigned. Below zero, the parts hold.
     Units:  micros.
     """
     rest = total - costs.total

@@ -1,4 +1,4 @@
-"""What a server of metrics measured of a cluster's fee, load balancers and traffic, clock hour by clock hour.
+"""What Prometheus measured of a cluster's management fee, load balancers and traffic, by clock hour.
 
 Hours are the atoms: each is measured for itself, so that adjacent windows add up to the whole, to the micro.
 """
@@ -66,11 +66,11 @@ class MeasuredHour(NamedTuple):
             None if self.load_balancer is None else prorate(self.load_balancer, since, until),
             None if network is None else NetworkClasses(*(prorate(amount, since, until) for amount in network)),
             None if sent is None else NetworkBytes(*(amount * (until - since) for amount in sent)),
-            tuple(one._replace(cost=prorate(one.cost, since, until)) for one in self.balancers),
+            tuple(hour._replace(cost=prorate(hour.cost, since, until)) for hour in self.balancers),
         )
 
     def balancer_costs(self) -> dict[str, int]:
-        """Micros of each load balancer, whatever its addresses: at no time does it cost more than at one of them."""
+        """Micros of each load balancer over its addresses; at no time does it cost more than at one of them."""
         costs: dict[str, int] = {}
         parts: dict[str, float] = {}
         for balancer in self.balancers:
@@ -122,7 +122,7 @@ class Infrastructure:
     `cluster_id`: which cluster the samples say they are of, where neither it nor a tenant was chosen.
     `present`: the spans, inside the window, in which each family of metrics has samples, to five minutes; gaps of less
                than 15 minutes are not counted. Empty: no sample in the window, but in the days around it. A family that
-               is not a key says nothing: the server does not hold it at all, or was not asked.
+               is not a key is unknown: the server does not have it at all, or was not asked.
     `since`:   the first sample of any family, where the server has none in the days before the window. Earlier hours
                may be from before its retention or before the cluster: nothing is known of them.
     `usage`:   what containers used that had several lives (they restarted or moved), hours in their order.

@@ -33,8 +33,8 @@ CAUSE_IN_WORDS: Mapping[Cause, str] = {
     Cause.OVER_COMMIT: "workloads were charged more than their nodes cost (over-commit)",
     Cause.CREDIT: "a credit exceeds the idle cost that it corrects",
     Cause.NEGATIVE_FIGURE: "the source charged some rows less than nothing",
-    Cause.BALANCER_CHARGED_TWICE: "the source charged a load balancer more often than it was paid for",
-    Cause.BALANCER_BOOKED_IN_PART: "the source charged only a part of a load balancer to anyone",
+    Cause.BALANCER_CHARGED_TWICE: "the source charged a load balancer more often than it cost",
+    Cause.BALANCER_BOOKED_IN_PART: "the source charged only a part of a load balancer to workloads",
     Cause.VOLUME_CHARGED_BEYOND_ITS_DISK: "the source charged volumes above the cost of their disks",
     Cause.VOLUME_BOOKED_IN_PART: "the source charged only a part of disks that claims share or left early",
     Cause.NETWORK_ASSET_DIFFERS: "the network asset differs from the traffic charged to workloads",
@@ -43,7 +43,7 @@ CAUSE_IN_WORDS: Mapping[Cause, str] = {
     Cause.MACHINE_TWICE: "the source counts a machine of two names twice in its idle cost",
     Cause.FIGURE_MISSING: "the source could not compute a figure",
     Cause.ROUNDING: "the source rounds each of its figures to five decimals",
-    Cause.UNKNOWN: "no cause could be named",
+    Cause.UNKNOWN: "the cause is unknown",
 }
 
 

@@ -57,7 +57,7 @@ class Savings:
         An upper bound: categories overlap (a smaller cluster presumes smaller requests), so following all of them
         saves less. Never add it to a window's cost, nor compare it with one; `scaled_to` the window first.
         """
-        counted = [one.per_month for one in self.categories if one.counted and one.per_month is not None]
+        counted = [item.per_month for item in self.categories if item.counted and item.per_month is not None]
         return to_decimal(sum(map(to_micros, counted))) if counted else None
 
     def scaled_to(self, hours: int | Decimal) -> Decimal | None:
@@ -178,7 +178,7 @@ def total_of(rows: Sequence[SavingsRow]) -> int:
 
 
 def rows_of_category(category: SavingsCategory, items: SavingsItems | None) -> list[SavingsRow]:
-    """The rows of a category and of its items; what the answer with the items says of all is told by the category."""
+    """The rows of a category and of its items; what the answer says of all items is a fact of the category."""
     of_items = {} if items is None else {f"items.{name}": value for name, value in items.facts.items()}
     rows = [
         SavingsRow(category.name, None, category.per_month, state=category.state, facts={**category.facts, **of_items})

@@ -71,15 +71,18 @@ class LegacySums(NamedTuple):
 
     @property
     def network(self) -> int | None:
-        """Micros of the three network sums together; None where none of them is there."""
-        there = [one for one in (self.network_internet, self.network_region, self.network_zone) if one is not None]
-        return sum(there) if there else None
+        """Micros of the three network sums together; None if all are unknown."""
+        return _sum_of_known((self.network_internet, self.network_region, self.network_zone))
 
     @property
     def total(self) -> int | None:
-        """Micros of all sums together; None where none of them is there."""
-        there = [one for one in self if one is not None]
-        return sum(there) if there else None
+        """Micros of all sums together; None if all are unknown."""
+        return _sum_of_known(self)
+
+
+def _sum_of_known(sums: Iterable[int | None]) -> int | None:
+    known = [amount for amount in sums if amount is not None]
+    return sum(known) if known else None
 
 
 def metric_names(text: str | None) -> tuple[str, ...]:

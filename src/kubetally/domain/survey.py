@@ -1,4 +1,4 @@
-"""What a server of metrics holds of the metrics that are needed, to tell somebody what is missing and why."""
+"""Which of the needed metrics a Prometheus has, for a report on what is missing and why."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class MetricsSurvey:
     oldest:      the first sample that is still kept, to about five minutes; None where that can't be found out.
     left_open:   whether ranges leave out a sample at their start, as in a Prometheus from 3 on.
     cluster_ids: of all clusters that the selected series name.
-    tenants:     that they name, where none was chosen.
+    tenants:     that they name, if no tenant was chosen.
     """
 
     url: str

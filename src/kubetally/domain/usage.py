@@ -20,7 +20,7 @@ from kubetally.domain.reading import Reading
 from kubetally.domain.window import Window
 
 _CHANGED = 0.01  # of a figure: what differs by less is the same
-_EXCESS = 0.2  # of request and usage together: a charge beyond that is none of rounding and short lives
+_EXCESS = 0.2  # of request and usage together: a charge beyond that is not rounding or a short life
 _EXCESS_CORE_HOURS = 0.05
 _EXCESS_BYTE_HOURS = 0.1 * BYTES_PER_GIB
 _SHARED_LIFE = timedelta(minutes=15)  # two rows of a pod that moved may share as much
@@ -61,8 +61,8 @@ def correct_usage(reading: Reading) -> Reading:
     words = (f"{key} {was:.2f} before, {now:.2f} core-hours now" for key, (was, now) in worst)
     issue = Issue(
         IssueKind.USAGE_CORRECTED,
-        f"{_containers(len(changed))} restarted or moved, and the source averages their lives: their usage was taken "
-        f"from Prometheus ({_some_of(words, len(changed))})",
+        f"{_containers(len(changed))} restarted or moved; the source averages their lives, so their usage is that of "
+        f"Prometheus ({_some_of(words, len(changed))})",
         measured.source,
         reading.window,
         facts={"containers": len(changed)},
@@ -85,12 +85,10 @@ def understated_usage(reading: Reading) -> Issue | None:
         return None
     worst = sorted(beyond.items(), key=lambda item: -item[1][0])
     words = [f"{key} {text}" for key, (_, text) in worst] + [f"{key} on two nodes at the same time" for key in twice]
-    advice = (
-        "" if reading.infrastructure else "; a Prometheus beside the source (--prometheus-url) has their true usage"
-    )
+    advice = "" if reading.infrastructure else "; --prometheus-url reads their usage from Prometheus"
     return Issue(
         IssueKind.USAGE_UNDERSTATED,
-        f"The source shows too little usage of {_containers(len(words))}: it averages the lives of those that restart "
+        f"the source shows too little usage of {_containers(len(words))}: it averages the lives of those that restart "
         f"or move ({_some_of(words, len(words))}){advice}",
         reading.source,
         reading.window,
@@ -154,7 +152,7 @@ def _beyond(row: Allocation) -> tuple[float, str] | None:
 
 
 def _on_two_nodes(rows: Sequence[Allocation]) -> Iterator[ContainerKey]:
-    """Containers of which two rows have other nodes and lives that overlap."""
+    """Containers with two rows on different nodes whose lives overlap."""
     keys = [*map(_CONTAINER, rows)]
     if len(set(keys)) == len(keys):
         return

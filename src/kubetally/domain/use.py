@@ -151,7 +151,7 @@ def _first_known(values: Iterable[_Value | None]) -> _Value | None:
 
 
 def _merged_labels(mappings: Iterable[Mapping[str, str] | None]) -> Mapping[str, str] | None:
-    """All labels, of one key the first; None where none are known."""
+    """All labels, of one key the first; None if no labels are known."""
     known = [mapping for mapping in mappings if mapping is not None]
     return {key: value for mapping in reversed(known) for key, value in mapping.items()} if known else None
 

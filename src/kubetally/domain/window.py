@@ -23,7 +23,7 @@ _MONTHS_OF_A_QUARTER, _MONTHS_OF_A_YEAR = 3, 12
 
 
 class InvalidWindow(RequestError):
-    """A span of time that can't be understood, or that is none."""
+    """A text that is not a span of time, or an impossible one."""
 
     code = "invalid_window"
 
@@ -33,13 +33,13 @@ class InvalidWindow(RequestError):
 
 
 class FutureWindow(InvalidWindow):
-    """A window of which no second is over."""
+    """A window that has not begun."""
 
     code = "future_window"
 
     def __init__(self, text: str, now: datetime) -> None:
         self.now = now
-        super().__init__(text, f"is in the future (now {rfc3339(now)}): give one that began already")
+        super().__init__(text, f"is in the future (now {rfc3339(now)}): give one that has begun")
 
 
 class Clock(Protocol):
@@ -206,7 +206,7 @@ def parse_instant(text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise InvalidWindow(text, "is no instant: write 2026-11-20, 2026-11-20T06:00:00Z or Unix seconds") from None
+        raise InvalidWindow(text, "is not a time: write 2026-11-20, 2026-11-20T06:00:00Z or Unix seconds") from None
     if instant.tzinfo is None and re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) is None:
         raise InvalidWindow(text, "has no time zone: end it with Z for UTC")
     try:
@@ -313,7 +313,7 @@ def _period(text: str, period: re.Match[str]) -> Window:
     if not (1 <= number <= most and is_written_out):
         sign, width = ("Q", 1) if period["quarter"] else ("", 2)
         range_ = f"{year:04}-{sign}{1:0{width}} to {year:04}-{sign}{most:0{width}}"
-        raise InvalidWindow(text, f"is no {_kind(period)}: {_kind(period)}s are {range_}; {_FORMS}")
+        raise InvalidWindow(text, f"is not a {_kind(period)}: {_kind(period)}s are {range_}; {_FORMS}")
     months = (number - 1) * length, number * length
     try:
         first, end = (

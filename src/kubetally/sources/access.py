@@ -86,7 +86,7 @@ class Access:
 
     def __post_init__(self) -> None:
         if "@" in self.url:
-            raise InvalidSourceUrl(self.url, "still holds credentials: let Access.parse take them out")
+            raise InvalidSourceUrl(self.url, "still has credentials: use Access.parse")
 
     @classmethod
     def parse(
@@ -210,7 +210,7 @@ def _checked_url(text: str) -> "httpx.URL":
     if len(text) > LONGEST_URL:
         raise InvalidSourceUrl(text, f"is longer than {LONGEST_URL} characters: give the base URL of the source only")
     if re.match(r"(?i)https?://", text) is None:
-        raise InvalidSourceUrl(text, f"has to begin with http:// or https://, like {_EXAMPLE}")
+        raise InvalidSourceUrl(text, f"must begin with http:// or https://, like {_EXAMPLE}")
     if re.search(r"[\s\\\x00-\x1f\x7f]", text):
         raise InvalidSourceUrl(text, "has a space, a line break or a backslash in it: take it out")
     import httpx
@@ -224,9 +224,9 @@ def _checked_url(text: str) -> "httpx.URL":
     if b"@" in url.raw_path or url.query or url.fragment or "?" in text or "#" in text:
         raise InvalidSourceUrl(text, f"has a query, a fragment or an @ in its path: end it with the path; {_SPELLING}")
     if not url.host or not readable:
-        raise InvalidSourceUrl(text, f"has no host that can be read: write something like {_EXAMPLE}")
+        raise InvalidSourceUrl(text, f"has no valid host: write something like {_EXAMPLE}")
     if url.port is not None and not 1 <= url.port <= 65535:
-        raise InvalidSourceUrl(text, "has a port that is none: write one from 1 to 65535")
+        raise InvalidSourceUrl(text, "has an invalid port: write one from 1 to 65535")
     return url
 
 

@@ -105,7 +105,7 @@ class SourceFailed(SourceError):
 
     def __init__(self, url: str, status: int, said: str | None) -> None:
         self.url, self.status, self.said = url, status, said
-        super().__init__(f"{url} answered {status}{_quoted(said)}; look into the log of the source")
+        super().__init__(f"{url} answered {status}{_quoted(said)}; check the log of the source")
 
 
 class SourceRefused(SourceError):
@@ -183,7 +183,7 @@ class AnswerNotUnderstood(SourceError):
     def failing(cls, answer: Answer) -> Self:
         """Say that `answer` is a JSON object without data, or one that says it failed, in its own words."""
         said = own_words(answer.body[:_MESSAGE_BYTES], answer.mask) or ""
-        return cls(answer.url, f"answered {answer.status} with a failure in place of data: {said!r}", said=said)
+        return cls(answer.url, f"answered {answer.status} with an error instead of data: {said!r}", said=said)
 
 
 def printable(text: str, most: int) -> str:

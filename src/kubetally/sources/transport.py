@@ -284,7 +284,7 @@ class Transport:
                     yield response
                     return
                 if form is not None and response.status_code == _SEE_OTHER:
-                    raise RedirectRefused(shown, url.host, "where the question itself could not be put again")
+                    raise RedirectRefused(shown, url.host, "where the request can't be repeated")
                 url = redirected(url, location, shown, self._mask)
         raise RedirectRefused(shown, url.host, f"more than {self._limits.max_redirects} times in a row")
 

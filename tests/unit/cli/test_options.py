@@ -72,9 +72,9 @@ def test_an_empty_window_is_refused_and_its_day_is_offered(
 @pytest.mark.parametrize(
     ("start", "end", "words"),
     [
-        ("20.11.2026", None, "--start '20.11.2026' is no instant: write 2026-11-20"),
-        (None, "21.11.2026", "--end '21.11.2026' is no instant: write 2026-11-20"),
-        ("2026-11-20", "21.11.2026", "--end '21.11.2026' is no instant: write 2026-11-20"),
+        ("20.11.2026", None, "--start '20.11.2026' is not a time: write 2026-11-20"),
+        (None, "21.11.2026", "--end '21.11.2026' is not a time: write 2026-11-20"),
+        ("2026-11-20", "21.11.2026", "--end '21.11.2026' is not a time: write 2026-11-20"),
         ("2026-10", "2026-11-01", "--start '2026-10' is a whole month, not a time: write a day as 2026-10-01"),
         ("2025", None, "--start '2025' is a whole year, not a time: write a day as 2025-01-01"),
         ("2026-10-01", "2026-Q4", "--end '2026-Q4' is a whole quarter, not a time: write a day as 2026-10-01"),

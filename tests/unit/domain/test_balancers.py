@@ -51,7 +51,7 @@ def test_cost_of_a_moved_balancer_is_the_one_measured(paid: str, charged: str) -
     assert not any(row.costs.load_balancer for row in booking.rows if row.kind is Kind.DIFFERENCE)
     assert booking.source_total == sum(row.total for row in answer(paid, charged).allocations)
     (issue,) = (issue for issue in booking.issues if issue.kind is IssueKind.BALANCER_CORRECTED)
-    assert f"shop/web {float(paid):.4f}, in truth 0.6000" in issue.message
+    assert f"shop/web {float(paid):.4f}, measured 0.6000" in issue.message
     assert (issue.source, issue.is_missing_data) == (METRICS, False)
     assert IssueKind.BALANCER_DIFFERS not in kinds_of(booking.issues)
 

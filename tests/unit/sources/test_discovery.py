@@ -218,8 +218,8 @@ def test_a_template_is_filled_with_the_cluster_else_the_name() -> None:
 @pytest.mark.parametrize(
     ("template", "cluster", "says"),
     [
-        ("http://{cluster}", "169.254.169.254/x", "is no host name"),
-        ("http://{cluster}.example.com", "evil.com#", "is no host name"),
+        ("http://{cluster}", "169.254.169.254/x", "is not a host name"),
+        ("http://{cluster}.example.com", "evil.com#", "is not a host name"),
         ("http://{tenant}", "a", "not {tenant}"),
         ("http://{cluster!r}", "a", "not {cluster}"),
         ("http://{cluster.__class__}", "a", "not {cluster.__class__}"),

@@ -86,7 +86,7 @@ _SHARES: Mapping[Samples, _Share] = {
 
 
 class HasCompleteness(Protocol):
-    """A day of which it is known how complete it is."""
+    """A day with what is known of its completeness."""
 
     @property
     def window(self) -> Window:
@@ -94,7 +94,7 @@ class HasCompleteness(Protocol):
 
     @property
     def source(self) -> str:
-        """Who told it, fit to be shown."""
+        """Its source, fit to be shown."""
 
     @property
     def completeness(self) -> Completeness:
@@ -131,7 +131,7 @@ def _part(of: Completeness, figure: str) -> float | None:
 
 
 def new_issues(issues: Iterable[Issue], known: Sequence[Issue]) -> list[Issue]:
-    """Those that `known` does not tell yet: of one node or more, or of usage or requests as a whole."""
+    """The issues that are not in `known` yet: of one node or more, or of usage or requests as a whole."""
     kinds, messages = {issue.kind for issue in known}, {issue.message for issue in known}
     of_nodes = IssueKind.NODE_INCOMPLETE
     return [

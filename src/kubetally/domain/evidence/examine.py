@@ -117,7 +117,7 @@ def _tell_hours(pods: Sequence[Allocation]) -> bool:
 
 def _no_requests(reading: Reading) -> Issue:
     message = (
-        "no container has a request, so that efficiency has no meaning. If pods do have requests, see that Prometheus "
+        "no container has a request, so efficiency has no meaning. If pods have requests, check that Prometheus "
         "scrapes kube-state-metrics"
     )
     return Issue(IssueKind.NO_REQUESTS, message, reading.source, reading.window, Samples.REQUESTS.value)
@@ -213,7 +213,7 @@ def _issue(reading: Reading, missing: Missing, around: Around) -> Issue:
     at_start = span.start <= reading.window.start
     beside = around.before if at_start else around.after if span.end >= reading.window.end else None
     if samples is Samples.ANY and beside is not None and beside.either is None:
-        message = f"the source holds no data of this time, nor of the day {'before' if at_start else 'after'}"
+        message = f"the source has no data for this time, nor for the day {'before' if at_start else 'after'}"
         return Issue(IssueKind.WINDOW_WITHOUT_DATA, message, reading.source, span)
     kind = _ISSUE_KINDS.get(samples, IssueKind.SAMPLES_MISSING)
     return Issue(kind, MISSING_IN_WORDS[samples], reading.source, span, samples.value)

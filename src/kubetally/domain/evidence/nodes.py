@@ -78,7 +78,7 @@ def _pods_by_node(rows: Iterable[Allocation], nodes: Mapping[str, _Node]) -> dic
 def _machines_not_listed(rows: Sequence[Allocation], nodes: Mapping[str, _Node]) -> dict[str, list[Window]]:
     """Lives of DaemonSet pods on nodes that no asset lists although others are: serverless nodes run none of them.
 
-    Where no node of the rows is listed, rows and assets name their machines otherwise, which is told elsewhere.
+    Where no node of the rows is listed, rows and assets name their machines differently, which is another issue.
     """
     lives = defaultdict[str, list[Window]](list)
     for row in rows if any(row.node in nodes for row in rows) else ():

@@ -64,7 +64,7 @@ class StoredFacts:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What the tests found. hours_covered: hours with evidence, None where none is missing."""
+    """What the tests found. hours_covered: hours with evidence, None if all have."""
 
     hours_covered: float | None = None
     issues: tuple[Issue, ...] = ()
@@ -196,7 +196,7 @@ def _missing_shares(day: StoredFacts, around: Sequence[StoredFacts]) -> Iterator
 
 
 def _node_hours(same: Sequence[Asset], on_node: Mapping[str | None, Sequence[Row]]) -> NodeHours:
-    """The hours of a node, of which there may be several machines one after the other."""
+    """The hours of a node, which may be several machines one after the other."""
     rows = [row for name in frozenset().union(*(asset.names for asset in same)) for row in on_node.get(name, ())]
     is_charged = any(row.costs.cpu + row.costs.ram + row.costs.gpu > 0 for row in rows)
     listed = sum(asset.hours for asset in same if is_priced_node(asset) or not is_charged)

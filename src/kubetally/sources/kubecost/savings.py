@@ -4,7 +4,7 @@
     profiles    {"production": {category: {state, value}}, "development": ...}: the same savings under other assumptions
     v3          {cluster, profile, category: {savingsPerMonth, lastRefresh}}
 
-Any of them may be wrapped in {code, data}. The shape is told by what is there, never by a version number.
+Any of them may be wrapped in {code, data}. The shape shows in the keys, never in a version number.
 """
 
 import json
@@ -33,7 +33,7 @@ class SavingsNotUnderstood(SourceError):
 
     def __init__(self, problem: str, seen: str, path: str = "/savings") -> None:
         self.problem, self.seen, self.path = problem, seen, path
-        super().__init__(f"The answer of /model{path} is not understood: {problem}; seen: {seen}")
+        super().__init__(f"can't read the answer of /model{path}: {problem}; got {seen}")
 
 
 def read_savings(body: object, *, profile: str | None, cluster_id: str | None) -> Savings:
@@ -119,7 +119,7 @@ def _category(name: str, entry: object) -> SavingsCategory:
 def flat_facts(told: object) -> dict[str, str | None]:
     """Each value of an object or list by the path to it, such as `usage.cpuCores` and `owners.0.name`.
 
-    Numbers and truth values are told as JSON writes them. A point in a name has a backslash before it.
+    Numbers and booleans are written as in JSON. A point in a name has a backslash before it.
     """
     return dict(_leaves(told, ""))
 
@@ -160,15 +160,15 @@ def _summed(clusters: Sequence[Sequence[SavingsCategory]]) -> tuple[SavingsCateg
     """Categories of the same name added over clusters; where some are counted, those alone make the figure."""
     by_name: dict[str, list[SavingsCategory]] = {}
     for categories in clusters:
-        for one in categories:
-            by_name.setdefault(one.name, []).append(one)
+        for category in categories:
+            by_name.setdefault(category.name, []).append(category)
     return tuple(_added(name, same) for name, same in by_name.items())
 
 
 def _added(name: str, same: Sequence[SavingsCategory]) -> SavingsCategory:
-    counted = [one for one in same if one.counted]
-    figures = [one.per_month for one in counted or same if one.per_month is not None]
-    states = sorted({one.state for one in same if one.state is not None})
+    counted = [category for category in same if category.counted]
+    figures = [category.per_month for category in counted or same if category.per_month is not None]
+    states = sorted({category.state for category in same if category.state is not None})
     per_month = to_decimal(sum(map(to_micros, figures))) if figures else None
     facts = same[0].facts if len(same) == 1 else {}
     return SavingsCategory(name, per_month, ", ".join(states) or None, counted=bool(counted), facts=facts)

@@ -184,7 +184,7 @@ def _listed(data: object, path: str) -> tuple[_Items, _Object]:
 
 
 def _by_cluster(data: object, path: str, cluster_id: str | None) -> tuple[_Items, _Object]:
-    """A recommendation for each kind of node pools of each cluster, and what else is told of the clusters."""
+    """A recommendation for each kind of node pools of each cluster, and the other facts of the clusters."""
     if not isinstance(data, Mapping):
         raise SavingsNotUnderstood("a map of clusters expected", seen(data), path)
     items, facts = _Items(), dict[str, object]()

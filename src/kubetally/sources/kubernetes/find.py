@@ -40,8 +40,10 @@ async def look(api: KubernetesApi, namespace: str | None = None) -> Seen:
         everywhere = error
     own = [api.server.namespace] if api.server.namespace else []
     namespaces = tuple(dict.fromkeys([*own, *USUAL_NAMESPACES]))
-    answers = await asyncio.gather(*(_in_namespace(api, one) for one in namespaces))
-    allowed = {one: found for one, found in zip(namespaces, answers, strict=True) if not isinstance(found, NotAllowed)}
+    answers = await asyncio.gather(*(_in_namespace(api, name) for name in namespaces))
+    allowed = {
+        name: found for name, found in zip(namespaces, answers, strict=True) if not isinstance(found, NotAllowed)
+    }
     if not allowed:
         raise everywhere
     return Seen(recognised(service for found in allowed.values() for service in found), tuple(allowed))
@@ -93,7 +95,7 @@ def _no_source(context: str, seen: Seen) -> SourceError:
 
 
 async def find_metrics(api: KubernetesApi, seen: Seen) -> FoundService | None:
-    """The surest Prometheus or Thanos of those seen that answers through the API server's proxy; None where none does.
+    """The surest Prometheus or Thanos of those seen that answers through the API server's proxy; None if none does.
 
     Nobody asked for it, so that what is forbidden or silent is none. Raises nothing.
     """

@@ -31,19 +31,19 @@ def impersonation_headers(user: Mapping[str, Any], where: str) -> tuple[Header, 
     found += [("Impersonate-Group", group) for group in _list(user, "as-groups", where)]
     extra = user.get("as-user-extra") or {}
     if not isinstance(extra, dict):
-        raise unusable_kubeconfig(where, "has as-user-extra that is no map of lists: correct it in its user")
+        raise unusable_kubeconfig(where, "has as-user-extra that is not a map of lists: correct it in its user")
     for key in extra:
         found += [(f"Impersonate-Extra-{_escaped(key)}", value) for value in _list(extra, key, where)]
     for name, value in found:
         if not isinstance(value, str) or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
-            raise unusable_kubeconfig(where, f"has a value for {name} that is no text of one line: correct its user")
+            raise unusable_kubeconfig(where, f"has a value for {name} that is not text of one line: correct its user")
     return tuple((name, value.strip()) for name, value in found)
 
 
 def _list(body: Mapping[str, Any], key: str, where: str) -> list[Any]:
     value = body.get(key) or []
     if not isinstance(value, list):
-        raise unusable_kubeconfig(where, f"has {key} that is no list: correct it in its user")
+        raise unusable_kubeconfig(where, f"has {key} that is not a list: correct it in its user")
     return value
 
 

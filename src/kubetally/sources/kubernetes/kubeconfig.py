@@ -56,7 +56,7 @@ def kubeconfig_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
     found = tuple(path for path in named if _exists(path))
     if is_stated and not found:
         names = ", ".join(repr(str(path)) for path in named)
-        why = "none of which exists" if len(named) > 1 else "which does not exist"
+        why = "none of them exists" if len(named) > 1 else "which does not exist"
         raise unusable_kubeconfig("KUBECONFIG", f"names {names}, {why}: correct it, or unset it for ~/.kube/config")
     return found
 
@@ -155,7 +155,7 @@ def _plugin(plugin: dict[str, Any], folder: Path, cluster: Mapping[str, Any], wh
         raise unusable_kubeconfig(where, "has an exec plugin without command or apiVersion: correct its user")
     variables, args = plugin.get("env") or [], plugin.get("args") or []
     if not isinstance(args, list) or not all(isinstance(item, dict) and "name" in item for item in variables):
-        raise unusable_kubeconfig(where, "has an exec plugin whose args or env is no list: correct its user")
+        raise unusable_kubeconfig(where, "has an exec plugin whose args or env is not a list: correct its user")
     if "/" in command:
         command = str(folder / command)
     spec: dict[str, Any] = {"interactive": False}

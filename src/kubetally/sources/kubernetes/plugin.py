@@ -109,7 +109,7 @@ async def run_plugin(
         status = _Status()  # its output may hold a secret and is not quoted, nor is the error that quotes it
     has_certificate = bool(status.client_certificate_data and status.client_key_data)
     if not (status.token or has_certificate):
-        raise failed("its output is no ExecCredential with a token or a certificate")
+        raise failed("its output is not an ExecCredential with a token or a certificate")
     certificate = (status.client_certificate_data, status.client_key_data) if has_certificate else (None, None)
     return PluginCredentials(status.token or None, *certificate)
 

@@ -126,17 +126,19 @@ def usual_names() -> tuple[str, ...]:
 
 def recognised(services: Iterable[Service]) -> list[FoundService]:
     """Those of `services` that are a source, the surest first; among equals Kubecost, then OpenCost."""
-    found = [one for service in services if (one := recognise(service)) is not None]
+    found = [known for service in services if (known := recognise(service)) is not None]
     order = list(Product)
-    return sorted(found, key=lambda one: (-one.sureness, order.index(one.product), one.namespace, one.name))
+    return sorted(
+        found, key=lambda service: (-service.sureness, order.index(service.product), service.namespace, service.name)
+    )
 
 
 def recognise(service: Service) -> FoundService | None:
     """What a Service is, at its likeliest; None where it is no source of ours."""
     if service.spec.type == "ExternalName":
         return None  # It has no pods, and the API server refuses to pass questions on to it.
-    found = [one for usual in _USUAL if (one := _as(service, usual)) is not None]
-    return max(found, key=lambda one: one.sureness, default=None)
+    found = [known for usual in _USUAL if (known := _as(service, usual)) is not None]
+    return max(found, key=lambda known: known.sureness, default=None)
 
 
 def _as(service: Service, usual: _Usual) -> FoundService | None:

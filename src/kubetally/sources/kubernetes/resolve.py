@@ -99,7 +99,7 @@ def fill(template: str, account: Account, namespace: str) -> str:
                 raise TemplateNotUsable(f"it knows {{cluster}}, {{name}} and {{namespace}}, not {{{name}}}")
             value = values[name].lower()
             if _DNS_LABEL.fullmatch(value) is None:
-                raise TemplateNotUsable(f"{values[name]!r}, the {name} of account {account.name!r}, is no host name")
+                raise TemplateNotUsable(f"{values[name]!r}, the {name} of account {account.name!r}, is not a host name")
             parts.append(value)
     except ValueError as error:
         raise TemplateNotUsable(f"its braces do not match: {error}") from error
@@ -128,7 +128,7 @@ def choices(
     found = []
     if template:
         url = fill(template, account, namespace)
-        shared = [one for one in _without_own(account, accounts) if _filled(template, one, namespace) == url]
+        shared = [other for other in _without_own(account, accounts) if _filled(template, other, namespace) == url]
         if len(shared) > 1:
             raise _serves_one(TEMPLATE_SETTING, shared)
         found.append(Choice(Option.TEMPLATE, url))
@@ -188,7 +188,7 @@ async def source_among(server: ApiServer, seen: Seen, limits: Limits | None = No
 
 
 async def metrics_among(server: ApiServer, seen: Seen, limits: Limits | None = None) -> Resolved | None:
-    """The Prometheus or Thanos among what was seen; None where none answers."""
+    """The Prometheus or Thanos among what was seen; None if none answers."""
     async with KubernetesApi(server, limits) as api:
         service = await find_metrics(api, seen)
         return None if service is None else Resolved(Option.CONTEXT, api.access_to(service), server.renew, service)
@@ -251,16 +251,16 @@ async def resolve_source(
 
 def _without_own(account: Account, accounts: Iterable[Account]) -> list[Account]:
     """The accounts that state no source of their own, `account` among them, by name."""
-    there = {one.id: one for one in (account, *accounts)}
+    there = {other.id: other for other in (account, *accounts)}
     return sorted(
         (
-            one
-            for one in there.values()
-            if one.type is AccountType.KUBERNETES_CNR
-            and not (one.kubecost_url or one.context)
-            and one.deleted_at is None
+            other
+            for other in there.values()
+            if other.type is AccountType.KUBERNETES_CNR
+            and not (other.kubecost_url or other.context)
+            and other.deleted_at is None
         ),
-        key=lambda one: one.name,
+        key=lambda other: other.name,
     )
 
 

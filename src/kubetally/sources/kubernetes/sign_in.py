@@ -165,7 +165,7 @@ def _pem(body: Mapping[str, Any], key: str, where: str) -> str | None:
         plain = "-----" in str(text)
         return (str(text).encode() if plain else base64.b64decode(str(text))).decode("ascii")
     except ValueError:  # binascii.Error and UnicodeDecodeError are of these
-        raise unusable_kubeconfig(where, f"has a {key} that is no PEM in base64: correct it") from None
+        raise unusable_kubeconfig(where, f"has a {key} that is not PEM in base64: correct it") from None
 
 
 def _file(body: Mapping[str, Any], key: str, where: str) -> str:

@@ -256,7 +256,7 @@ class CostModelClient:
     def _filtered(
         self, sets: tuple[Mapping[str, AllocationRow], ...], where: Filter, grouped: tuple[Aggregate, ...]
     ) -> Filtered:
-        if grouped and not _fields(where) <= _KEPT_WHEN_GROUPED & {one.name for one in grouped}:
+        if grouped and not _fields(where) <= _KEPT_WHEN_GROUPED & {dimension.name for dimension in grouped}:
             # A merged row shows only what all its members share: it can't be held against such a filter.
             if self._applies_filters:
                 return Filtered(sets)

@@ -123,7 +123,7 @@ class _Interpretation:
         issues += self._warning(warnings, "allocations")
         if repaired:
             issues.append(
-                Issue(IssueKind.NOT_A_NUMBER, "the source answered with NaN, which is no figure", self.url, window)
+                Issue(IssueKind.NOT_A_NUMBER, "the source returned NaN, which counts as unknown", self.url, window)
             )
         issues += self._clock_issue(answers.clock_difference)
         currency, currency_origin = self._currency(answers.configs)
@@ -238,8 +238,8 @@ class _Interpretation:
         return [
             Issue(
                 IssueKind.CLOCK_DIFFERS,
-                f"the source's clock differs from ours by {minutes:+.0f} minutes: its days begin at another time than "
-                "ours; set both by NTP",
+                f"the source's clock differs from ours by {minutes:+.0f} minutes: its days begin at another time; set "
+                "both by NTP",
                 self.url,
                 self.window,
                 facts={"minutes": minutes},

@@ -1,4 +1,4 @@
-"""What is odd about an answer, counted while its rows are read."""
+"""Issues of an answer, counted while its rows are read."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -46,7 +46,7 @@ class Notes:
 
     @property
     def missing(self) -> frozenset[Component]:
-        """Components of which a figure is missing."""
+        """Components with a missing figure."""
         figures = self.null_figures | self.absent_figures | self.huge_keys
         keys = (key.removesuffix("Adjustment") for key in figures)
         return frozenset(_COMPONENT_OF[key] for key in keys if key in _COMPONENT_OF)
@@ -56,22 +56,22 @@ class Notes:
         if self.null_figures:
             yield self._issue(
                 IssueKind.FIGURE_MISSING,
-                f"the source could not compute {', '.join(sorted(self.null_figures))} of some rows (null): what they "
-                "would show is not in the figures",
+                f"the source could not compute {', '.join(sorted(self.null_figures))} of some rows (null): the figures "
+                "do not include them",
                 figures=tuple(sorted(self.null_figures)),
             )
         if self.absent_figures:
             names = ", ".join(sorted(self.absent_figures))
             yield self._issue(
                 IssueKind.FIGURE_MISSING,
-                f"the source's rows have no {names}: what workloads cost in it is unknown, and not in the figures",
+                f"the source's rows have no {names}: this cost of workloads is unknown, and not included",
                 figures=tuple(sorted(self.absent_figures)),
             )
         if self.merged:
             yield self._issue(
                 IssueKind.ROWS_MERGED_BY_SOURCE,
-                f"{self.merged} rows were merged by the source from shorter steps: CPU usage of pods that came and "
-                "went is not exact",
+                f"{self.merged} rows were merged by the source from shorter steps: CPU usage of short-lived "
+                "pods is not exact",
                 rows=self.merged,
             )
         if self.huge:
@@ -85,8 +85,8 @@ class Notes:
             amount = sum(self.negative.values())
             yield self._issue(
                 IssueKind.NEGATIVE_FIGURE,
-                f"{len(self.negative)} rows or assets have minutes, hours or costs below zero or beyond all measure: "
-                f"{name_some(tuple(self.negative), 5)}. They count in no efficiency"
+                f"{len(self.negative)} rows or assets have minutes, hours or costs that are negative or too large: "
+                f"{name_some(tuple(self.negative), 5)}. They do not count in efficiency"
                 + (f"; {amount / 1e6:.2f} of cost is part of the difference" if amount else ""),
                 rows=tuple(self.negative),
             )
@@ -102,8 +102,7 @@ class Notes:
         if self.prorated:
             yield self._issue(
                 IssueKind.SET_PRORATED,
-                f"the source answered in longer steps than it was asked for; {self.prorated} rows were prorated by "
-                "time",
+                f"the source returned longer steps than requested; {self.prorated} rows were prorated by time",
                 rows=self.prorated,
             )
         if self.beyond_parts:

@@ -203,7 +203,7 @@ def _plain_costs(row: BookedRow) -> Costs | None:
 def _any_costs(name: str, row: BookedRow, notes: Notes) -> tuple[BookedRow, Costs, Costs]:
     """The row without figures that are too large, its costs before adjustment, and the adjustments, `ZERO` if none."""
     figures = [getattr(row, key) for key in COST_KEYS]
-    corrections = (*_adjustments(row), row.total_cost)  # of which any may be below zero
+    corrections = (*_adjustments(row), row.total_cost)  # any of them may be below zero
     if not (
         all(0.0 <= (figure or 0.0) < EXACT_BELOW for figure in figures)
         and all(abs(figure or 0.0) < EXACT_BELOW for figure in corrections)

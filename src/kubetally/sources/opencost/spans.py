@@ -16,7 +16,7 @@ def window_of(span: Span | None, url: str) -> Window | None:
     try:
         return _parsed(span.start, span.end)
     except InvalidWindow as error:
-        raise AnswerNotUnderstood(url, f"answered with a window that is none: {error.text!r} {error.why}") from error
+        raise AnswerNotUnderstood(url, f"answered with an invalid window: {error.text!r} {error.why}") from error
 
 
 @lru_cache(maxsize=1024)

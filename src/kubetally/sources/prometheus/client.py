@@ -64,8 +64,8 @@ class Found:
 
     def issues(self, url: str, window: Window) -> list[Issue]:
         """The server's warnings, as issues of an answer about `window`."""
-        missing = (f"the server warns that data are missing, figures may be too low: {text}" for text in self.missing)
-        remarks = (f"the server remarks: {text}" for text in self.remarks)
+        missing = (f"Prometheus warns that data is missing and figures may be too low: {text}" for text in self.missing)
+        remarks = (f"Prometheus notes: {text}" for text in self.remarks)
         return [
             *(Issue(IssueKind.ANSWER_INCOMPLETE, message, url, window) for message in missing),
             *(Issue(IssueKind.SOURCE_WARNING, message, url, window) for message in remarks),

@@ -72,7 +72,7 @@ class Samples:
 
     @property
     def has_balancer_without_price(self) -> bool:
-        """Whether a balancer has samples of which one is no number."""
+        """Whether a load balancer has a sample that is not a number."""
         return any(_average(of_jobs) is None for of_jobs in self.balancers.values())
 
 
@@ -98,26 +98,26 @@ def best_labelled(found: Iterable[Series], account_labels: tuple[str, str]) -> l
     A server may put its own labels on some metrics only, and only from some day on: what has no label of a cluster is
     taken where nothing of its kind has one, and so is what has none of a tenant.
     """
-    ranked = [(_kind(one), _rank(one, account_labels), one) for one in found]
+    ranked = [(_kind(series), _rank(series, account_labels), series) for series in found]
     highest: dict[tuple[Is, float], tuple[bool, bool]] = {}
-    for kind, rank, one in ranked:
-        for at, _ in one.points:
+    for kind, rank, series in ranked:
+        for at, _ in series.points:
             highest[kind, at] = max(rank, highest.get((kind, at), rank))
     kept = (
-        replace(one, points=[point for point in one.points if rank == highest[kind, point[0]]])
-        for kind, rank, one in ranked
+        replace(series, points=[point for point in series.points if rank == highest[kind, point[0]]])
+        for kind, rank, series in ranked
     )
-    return [one for one in kept if one.points]
+    return [series for series in kept if series.points]
 
 
 def clusters_by_other_labels(found: Iterable[Series], cluster_label: str) -> Iterator[tuple[str, set[str]]]:
     """Labels by which series without the cluster's own seem to be of several clusters in one hour, with their names."""
-    unlabelled = [one for one in found if _kind(one) is Is.CLUSTERS and not one.labels.get(cluster_label)]
+    unlabelled = [series for series in found if _kind(series) is Is.CLUSTERS and not series.labels.get(cluster_label)]
     for label in OTHER_CLUSTER_LABELS:
         of_hours: dict[float, set[str]] = defaultdict(set)
-        for one in unlabelled:
-            for at, _ in one.points:
-                of_hours[at].add(one.labels.get(label, ""))
+        for series in unlabelled:
+            for at, _ in series.points:
+                of_hours[at].add(series.labels.get(label, ""))
         names = set[str]().union(*(names - {""} for names in of_hours.values() if len(names - {""}) > 1))
         if names:
             yield label, names
@@ -126,8 +126,8 @@ def clusters_by_other_labels(found: Iterable[Series], cluster_label: str) -> Ite
 def samples_of(found: Iterable[Series], replica_labels: Sequence[str]) -> defaultdict[int, Samples]:
     """What is known of each hour, by the second in which it ends; nothing of one that has no series."""
     hours: defaultdict[int, Samples] = defaultdict(Samples)
-    for one in found:
-        _enter(hours, one, replica_labels)
+    for series in found:
+        _enter(hours, series, replica_labels)
     return hours
 
 
@@ -188,7 +188,7 @@ def class_of(labels: Mapping[str, str]) -> str:
 
 
 def samples_of_hour(span: Window, samples: Samples) -> HourSamples:
-    """What accrues in the hour, by the prices of each job and the part of its scrapes in which it saw a balancer."""
+    """The samples of an hour: prices by job, and the part of its scrapes in which a job saw a load balancer."""
     balancers = {
         (f"{namespace}/{service}", address): [
             PricedPart(price, min(1.0, of_job.samples / _scrapes(samples.scrapes[job])))

@@ -1,9 +1,4 @@
-"""Fee, load balancers and traffic of one cluster, by the clock hour, from the metrics of its cost exporters.
-
-A fee accrues for every hour that has a sample of it; a balancer costs its average price for the part of the hour in
-which it was there; traffic costs its bytes times the average price of its class. Several exporters of one thing count
-once.
-"""
+"""Management fee, load balancers and traffic of one cluster by the clock hour, from metrics of cost exporters."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -93,8 +88,8 @@ class PrometheusInfrastructure:
         if not hours:
             await check_selector_matches(self.client, self._selector, window)
             message = (
-                "the server of metrics holds none of the metrics of cost exporters in this window: kubetally doctor "
-                "tells which are needed"
+                "Prometheus has no metrics of cost exporters in this window; `kubetally doctor` "
+                "lists those that are needed"
             )
             issues.append(Issue(IssueKind.NOT_MEASURED, message, self.url, window, "infrastructure"))
         return Infrastructure(
@@ -114,14 +109,14 @@ class PrometheusInfrastructure:
         Where one of them fails, nothing is known of it and all else is as it was.
         """
         presence, usage = Presence({}, None, ()), MeasuredUsage({}, ())
-        what = "in which hours it has samples, so that they were not checked"
+        what = "hours were not checked for samples"
         try:
             presence = await self._presence.read(window, ranges)
-            what = "the usage of containers that restarted or moved, so that the source's stays"
+            what = "the usage of containers that restarted or moved is that of the source"
             if presence.present.get(Family.CADVISOR):
                 usage = await read_usage(self.client, self._selector, window, ranges)
         except SourceError as error:
-            message = f"Prometheus did not say {what}: {error}"
+            message = f"{what}: {error}"
             return presence, usage, [Issue(IssueKind.SOURCE_WARNING, message, self.url, window, "infrastructure")]
         return presence, usage, []
 
@@ -149,7 +144,7 @@ class PrometheusInfrastructure:
 
     def _ours(self, answers: Iterable[Found]) -> list[Series]:
         """The series of the account. Raises SourceError, RequestError (of several clusters or tenants)."""
-        series = [one for answer in answers for one in answer.series]
+        series = [found for answer in answers for found in answer.series]
         check_all_requested(series, self.url)
         ours = best_labelled(series, self._selector.account_labels)
         tenants, clusters = (_named_in(ours, label) for label in self._selector.account_labels)
@@ -211,8 +206,8 @@ def _look(fullest_quarter: float | None) -> timedelta:
     return next((look for look in _LOOKS if look >= 2 * between), _LOOKS[-1])
 
 
-def _named_in(series: Iterable[Series], label: str) -> set[str]:
-    return {one.labels.get(label, "") for one in series} - {""}
+def _named_in(several: Iterable[Series], label: str) -> set[str]:
+    return {series.labels.get(label, "") for series in several} - {""}
 
 
 def _warnings(answers: Iterable[Found], url: str, window: Window) -> list[Issue]:
@@ -230,23 +225,23 @@ def _lacks(hours: list[MeasuredHour], samples: Mapping[int, Samples], url: str, 
     def lacking(seen: Iterable[datetime], subject: Component, what: str) -> Iterator[Issue]:
         there = set(seen)
         for gap in joined_spans(span for span in of_window if span.start not in there) if there else ():
-            words = f"there is no sample of {what}; {gap.hours:g} hours are not counted"
+            words = f"no sample of {what} is not counted for {gap.hours:g} hours"
             yield issue(IssueKind.WINDOW_WITHOUT_DATA, gap, subject, words)
 
     fees = (hour.span.start for hour in hours if hour.management is not None)
-    yield from lacking(fees, Component.MANAGEMENT, f"{MANAGEMENT}, so that no fee is known")
+    yield from lacking(fees, Component.MANAGEMENT, f"{MANAGEMENT}: the management fee")
     if any(hour.load_balancer is not None for hour in hours):
-        # A balancer may be gone; without any scrape of a price it is not known whether it is.
+        # A load balancer may be gone; without any scrape of a price that is unknown.
         scraped = (span.start for span in of_window if samples[to_unix(span.end)].scrapes)
-        what = f"any price, so that of {LOAD_BALANCER} nothing is known"
+        what = f"any price, nor of {LOAD_BALANCER}: load balancer cost"
         yield from lacking(scraped, Component.LOAD_BALANCER, what)
     for gap in joined_spans(span for span in of_window if samples[to_unix(span.end)].has_balancer_without_price):
-        what = f"samples of {LOAD_BALANCER} are no numbers, so that a balancer is not counted"
+        what = f"samples of {LOAD_BALANCER} are not numbers: a load balancer is not counted"
         yield issue(IssueKind.FIGURE_MISSING, gap, Component.LOAD_BALANCER, what)
     sent = (hour.span.start for hour in hours if hour.network_bytes is not None)
-    yield from lacking(sent, Component.NETWORK, f"{EGRESS_BYTES}, so that no traffic is known")
+    yield from lacking(sent, Component.NETWORK, f"{EGRESS_BYTES}: traffic")
     for gap in joined_spans(span for span in of_window if samples[to_unix(span.end)].is_cut):
-        what = f"there is no sample of {EGRESS_BYTES} for a quarter of an hour or more where hours begin or end: "
+        what = f"no sample of {EGRESS_BYTES} for 15 minutes or more where hours begin or end: "
         what += "what was sent then is not counted"
         yield issue(IssueKind.WINDOW_WITHOUT_DATA, gap, Component.NETWORK, what)
     yield from _unpriced(hours, samples, url)

@@ -40,7 +40,7 @@ class _Seen:
     """What answers show.
 
     ends:      of each family the Unix seconds at which steps with a sample end.
-    ambiguous: families of which several clusters have series, and nothing tells which are the account's.
+    ambiguous: families with series of several clusters, which can't be attributed to the account.
     """
 
     url: str
@@ -130,7 +130,7 @@ def _query(selector: Selector, families: Iterable[Family], ranges: HourRanges, f
     def samples(family: Family) -> str:
         matchers = [*_MATCHERS.get(family, ()), *([few] if few and family in _OF_CONTAINERS else [])]
         series = (f"{selector.of(metric, *matchers)}{ranges.five_minutes}" for metric in FAMILY_METRICS[family])
-        return " or ".join(f"group by ({by}) (last_over_time({one}))" for one in series)
+        return " or ".join(f"group by ({by}) (last_over_time({selected}))" for selected in series)
 
     return " or ".join(named(family, samples(family)) for family in families)
 
@@ -153,7 +153,7 @@ def _since(seen: _Seen, around: _Seen, window: Window) -> datetime | None:
 
 
 def _are_of_several_clusters(of_family: Iterable[Series], selector: Selector) -> bool:
-    """Whether the series of some step name several tenants or clusters of which none was chosen."""
+    """Whether the series of some step name several tenants or clusters, and none was chosen."""
     chosen = (selector.tenant is not None, selector.cluster_id is not None)
     open_labels = [label for label, is_chosen in zip(selector.account_labels, chosen, strict=True) if not is_chosen]
     names: dict[tuple[str, float], set[str]] = defaultdict(set)

@@ -34,7 +34,7 @@ class Selector:
     tenant:     value of the label `tenant_label`; None where one server serves one account.
     cluster_id: one of several clusters of that tenant. Series without `cluster_label` pass too: of a server that
                 serves one cluster they have none. Not so where `is_shared`: they might be of another account.
-    replica_labels: tell apart the servers of metrics that watch the same exporters, of an HA pair.
+    replica_labels: tell apart the Prometheuses of an HA pair, which scrape the same exporters.
     Raises: RequestError.
     """
 

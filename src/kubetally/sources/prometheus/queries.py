@@ -1,4 +1,4 @@
-"""The queries behind fee, balancers and traffic of a clock hour.
+"""The queries behind management fee, load balancers and traffic of a clock hour.
 
 All of the metrics are gauges of prices but one: what a pod sent is a counter. Gauges come as sums and numbers of
 samples, by exporter, because only the samples tell how a price moved inside an hour and for which part of it a balancer
@@ -66,7 +66,9 @@ def prices_query(selector: Selector, ranges: HourRanges) -> str:
 
     parts = [part for what, metric in metrics.items() for part in price(what, metric)]
     parts += price(Is.BALANCER, LOAD_BALANCER, *BALANCER_LABELS)
-    seen = " or ".join(f"count_over_time({selector.of(one)}{samples})" for one in (*metrics.values(), LOAD_BALANCER))
+    seen = " or ".join(
+        f"count_over_time({selector.of(metric)}{samples})" for metric in (*metrics.values(), LOAD_BALANCER)
+    )
     return " or ".join([*parts, named(Is.CLUSTERS, f"group {_by(selector, *OTHER_CLUSTER_LABELS)} ({seen})")])
 
 
@@ -123,7 +125,7 @@ def _increase(selector: Selector, ranges: HourRanges) -> str:
 def copies_query(selector: Selector, ranges: HourRanges) -> str:
     """Of an hour: how many exporters show one thing at a time, at most, for each metric of `NEEDED`.
 
-    Looked at four times, of which the fewest count: what only moved is there twice in one of them.
+    Counted at four times, the fewest hold: what only moved is there twice at one of them.
     """
     return " or ".join(named(name, _copies(selector, ranges, name, labels)) for name, labels in NEEDED.items())
 

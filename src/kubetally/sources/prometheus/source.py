@@ -1,4 +1,4 @@
-"""One server of metrics, for one account: all that it is asked for."""
+"""One Prometheus for one account: all that it is asked for."""
 
 import asyncio
 from collections.abc import Sequence

@@ -74,11 +74,11 @@ class QueryRefused(SourceError):
 
 
 _TODO = {
-    "bad_data": "it has to be a Prometheus from 2.26 on, a Thanos, a Mimir or a VictoriaMetrics, and the window inside "
-    "what it allows to be asked at a time",
+    "bad_data": "it must be Prometheus 2.26 or newer, Thanos, Mimir or VictoriaMetrics, and the window within "
+    "its limit for one query",
     "execution": "ask for a shorter window, or raise its limits of samples and length of a query",
     "timeout": "ask for a shorter window, or raise its query timeout",
-    "internal": "look into its log",
+    "internal": "check its log",
 }
 
 _NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -94,11 +94,11 @@ def decode_query(answer: Answer, result_type: str) -> QueryAnswer:
     try:
         decoded = _QUERY.decode(answer.body)
     except _NOT_DECODED as error:
-        raise AnswerNotUnderstood.of(answer, "answered with something that is no answer of a Prometheus") from error
+        raise AnswerNotUnderstood.of(answer, "did not answer as a Prometheus does") from error
     if decoded.status == "error":
         raise QueryRefused(answer.url, answer.status, decoded.error_type, decoded.error, answer.mask)
     if decoded.status != "success" or decoded.data is None or decoded.data.result_type != result_type:
-        raise AnswerNotUnderstood.of(answer, f"answered with JSON that is no {result_type} of a Prometheus")
+        raise AnswerNotUnderstood.of(answer, f"answered with JSON that is not a {result_type} of a Prometheus")
     decoded.warnings = [answer.mask.beginning(text) for text in decoded.warnings or ()]
     decoded.infos = [answer.mask.beginning(text) for text in decoded.infos or ()]
     return decoded

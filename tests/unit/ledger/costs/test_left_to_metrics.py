@@ -139,7 +139,7 @@ async def test_a_warning_of_missing_data_counts_as_far_as_anything_was_left_to_t
 
 
 async def test_a_remark_is_told_whatever_was_left_to_the_metrics() -> None:
-    remark = Issue(IssueKind.SOURCE_WARNING, "the server remarks: odd", METRICS, TWO_DAYS)
+    remark = Issue(IssueKind.SOURCE_WARNING, "Prometheus notes: odd", METRICS, TWO_DAYS)
     assert of_metrics(await costs(Metrics(remark), OF_ALL)) == [remark]
 
 

@@ -89,12 +89,12 @@ async def test_what_the_server_warns_of_is_told_and_sums_that_may_be_too_low_are
 
 
 async def test_a_remark_of_the_server_is_told_and_the_sums_are_remembered() -> None:
-    metrics = Metrics(Issue(IssueKind.SOURCE_WARNING, "the server remarks: odd", METRICS, TODAY))
+    metrics = Metrics(Issue(IssueKind.SOURCE_WARNING, "Prometheus notes: odd", METRICS, TODAY))
     service = made(metrics)
     answer = await service.costs(account_id(1), TODAY)
     for _ in range(2):
         costs = (await service.with_legacy(answer, TODAY)).costs
-        assert "the server remarks: odd" in [issue.message for issue in costs.issues]
+        assert "Prometheus notes: odd" in [issue.message for issue in costs.issues]
     assert len(metrics.asked) == 1
 
 
