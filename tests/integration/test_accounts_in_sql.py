@@ -33,7 +33,7 @@ from kubetally.store.meta.accounts import SqlAccounts, open_accounts
 from kubetally.store.meta.engine import alone, open_engine
 from kubetally.store.meta.schema import downgrade, upgrade
 from kubetally.store.meta.secrets import KeyRing, WrongKey
-from kubetally.store.meta.tables import Base
+from kubetally.store.meta.tables import METADATA
 from tests.errors import raises_code
 from tests.integration.databases import PASSWORD, Database
 from tests.served import FixedClock
@@ -445,7 +445,7 @@ def test_the_migrations_make_the_tables_that_the_program_works_with(database: Da
             context = MigrationContext.configure(
                 connection, opts={"version_table": schema.VERSION_TABLE, "compare_server_default": True}
             )
-            assert compare_metadata(context, Base.metadata) == []
+            assert compare_metadata(context, METADATA) == []
     finally:
         engine.dispose()
 

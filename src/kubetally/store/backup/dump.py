@@ -28,7 +28,7 @@ from kubetally.store.meta.faults import translated
 from kubetally.store.meta.instants import from_microseconds
 from kubetally.store.meta.savings import savings_day_of
 from kubetally.store.meta.schema import NEWEST, VERSION_TABLE, bring, known_revisions, ready_engine
-from kubetally.store.meta.tables import AccountRow, Base, CollectionRow, LogFileRow, OrganizationRow, SavingsRow
+from kubetally.store.meta.tables import ACCOUNTS, COLLECTIONS, LOG_FILES, METADATA, ORGANIZATIONS, SAVINGS
 
 _FORMAT = 1
 _ROWS_AT_ONCE = 500
@@ -63,7 +63,7 @@ def dump(database_url: str, stream: BinaryIO) -> dict[str, int]:
 
     with ready_engine(database_url) as engine, _snapshot(engine) as connection:
         write({"kubetally_dump": _FORMAT, "revision": NEWEST})
-        for table in Base.metadata.sorted_tables:
+        for table in METADATA.sorted_tables:
             name, columns = str(table.name), [str(column.name) for column in table.columns]
             counts[name] = 0
             question = select(table).order_by(*table.primary_key)
@@ -93,7 +93,7 @@ def load(database_url: str, stream: BinaryIO) -> dict[str, int]:
                 raise DumpIsNewer(revision)
             _check_empty(connection, engine)
             bring(connection, engine, revision)
-            connection.execute(delete(OrganizationRow))  # the one called default; the dump has its own
+            connection.execute(delete(ORGANIZATIONS))  # the one called default; the dump has its own
             counts = _restore(connection, _rows(lines, digest))
             bring(connection, engine, NEWEST)
             return counts
@@ -117,15 +117,15 @@ def summarize(stream: IO[bytes]) -> DumpSummary:
     confirmed = 0
     for table, row in _rows(lines, digest):
         try:
-            if table == AccountRow.__tablename__:
+            if table == ACCOUNTS.name:
                 accounts[row["id"]] = row["name"]
                 removed |= {row["id"]} if row["deleted_at"] else set()
-            elif table == CollectionRow.__tablename__ and row["phase"] == "confirmed":
+            elif table == COLLECTIONS.name and row["phase"] == "confirmed":
                 days.append(_dumped_collection(row))
                 confirmed = max(confirmed, row["confirmed_at"] or 0)
-            elif table == SavingsRow.__tablename__ and row["collection_id"] is not None:
+            elif table == SAVINGS.name and row["collection_id"] is not None:
                 savings.append(savings_day_of(SimpleNamespace(**row | {"day": date.fromisoformat(row["day"])})))
-            elif table == LogFileRow.__tablename__:
+            elif table == LOG_FILES.name:
                 log_files[row["table_name"], row["name"]] = row["crc"]
         except (AttributeError, KeyError, TypeError, ValueError):
             raise DumpUnusable(f"a row of {table} does not fit the tables") from None
@@ -162,7 +162,7 @@ def _snapshot(engine: Engine) -> Iterator[Connection]:
 
 def _check_empty(connection: Connection, engine: Engine) -> None:
     """Raises RequestError with the code `database_not_empty`."""
-    ours = Base.metadata.tables
+    ours = METADATA.tables
     tables = set(inspect(connection).get_table_names()) - {VERSION_TABLE}
     full = [name for name in sorted(tables) if name not in ours or _count(connection, ours[name])]
     if full:
@@ -176,15 +176,15 @@ def _check_empty(connection: Connection, engine: Engine) -> None:
 def _count(connection: Connection, table: Table) -> int:
     """How many rows somebody put there; the organization called default comes with the table."""
     question = select(func.count()).select_from(table)
-    if table is OrganizationRow.__table__:
-        question = question.where(OrganizationRow.name != "default")
+    if table is ORGANIZATIONS:
+        question = question.where(ORGANIZATIONS.c.name != "default")
     return connection.scalar(question) or 0
 
 
 def _restore(connection: Connection, rows: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, int]:
     """Insert all rows, into the tables as they are now, which may be those of an older version."""
     tables = MetaData()
-    tables.reflect(connection, only=lambda name, _: name in Base.metadata.tables)
+    tables.reflect(connection, only=lambda name, _: name in METADATA.tables)
     counts = dict.fromkeys(tables.tables, 0)
     table, waiting = "", list[dict[str, Any]]()
     for name, row in rows:

@@ -15,13 +15,13 @@ from kubetally.store.meta.engine import shown
 from kubetally.store.meta.faults import translated
 from kubetally.store.meta.instants import to_microseconds
 from kubetally.store.meta.tables import (
-    AccountRow,
-    CollectionFactRow,
-    CollectionRow,
-    CoverageRow,
-    HistoryRow,
-    ReconciliationRow,
-    SavingsRow,
+    ACCOUNTS,
+    COLLECTION_FACTS,
+    COLLECTIONS,
+    COVERAGE,
+    HISTORIES,
+    RECONCILIATIONS,
+    SAVINGS,
 )
 from kubetally.store.meta.upsert import put
 
@@ -39,8 +39,8 @@ class SqlAccountDays:
 
     def stored(self, account_id: str) -> StoredDays:
         """How many days of an account are stored, and the first and the last of them. Raises StoreError."""
-        question = select(func.count(), func.min(CoverageRow.day), func.max(CoverageRow.day)).where(
-            CoverageRow.account_id == account_id, CoverageRow.collection_id.is_not(None)
+        question = select(func.count(), func.min(COVERAGE.c.day), func.max(COVERAGE.c.day)).where(
+            COVERAGE.c.account_id == account_id, COVERAGE.c.collection_id.is_not(None)
         )
         with translated(shown(self._engine)), self._engine.connect() as connection:
             return StoredDays(*connection.execute(question).one())
@@ -53,7 +53,7 @@ class SqlAccountDays:
         """
         with self._writes() as connection:
             row = connection.execute(
-                select(AccountRow.name).where(AccountRow.id == account_id, AccountRow.deleted_at == 0).with_for_update()
+                select(ACCOUNTS.c.name).where(ACCOUNTS.c.id == account_id, ACCOUNTS.c.deleted_at == 0).with_for_update()
             ).first()
             if row is None:
                 raise AccountNotFound(account_id)
@@ -71,7 +71,7 @@ class SqlAccountDays:
                 if not _is_told(label) and (label.currency, label.currency_origin) != (currency, origin)
             ]
             _label(connection, [label.id for label in others], currency, origin)
-            connection.execute(update(AccountRow).where(AccountRow.id == account_id).values(currency=stated))
+            connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == account_id).values(currency=stated))
             changed = [label for label in others if label.currency != currency]
             if _label_savings(connection, account_id, currency, origin) or changed:
                 self._request(connection, account_id)
@@ -84,15 +84,15 @@ class SqlAccountDays:
         Raises: RequestError, StoreError.
         """
         with self._writes() as connection:
-            question = select(AccountRow.name, AccountRow.deleted_at).where(AccountRow.id == account_id)
+            question = select(ACCOUNTS.c.name, ACCOUNTS.c.deleted_at).where(ACCOUNTS.c.id == account_id)
             row = connection.execute(question.with_for_update()).first()
             if row is not None and not row.deleted_at:
                 raise account_is_active(row.name)
             days = connection.execute(
-                select(func.count()).where(CoverageRow.account_id == account_id, CoverageRow.collection_id.is_not(None))
+                select(func.count()).where(COVERAGE.c.account_id == account_id, COVERAGE.c.collection_id.is_not(None))
             ).scalar_one()
-            for table in (CollectionFactRow, CollectionRow, CoverageRow, HistoryRow, SavingsRow):
-                connection.execute(delete(table).where(table.account_id == account_id))
+            for table in (COLLECTION_FACTS, COLLECTIONS, COVERAGE, HISTORIES, SAVINGS):
+                connection.execute(delete(table).where(table.c.account_id == account_id))
             self._request(connection, account_id)
             return int(days)
 
@@ -100,15 +100,15 @@ class SqlAccountDays:
         """Accounts whose rows in the lake may differ from their collections. Raises StoreError."""
         with translated(shown(self._engine)), self._engine.connect() as connection:
             return list(
-                connection.scalars(select(ReconciliationRow.account_id).order_by(ReconciliationRow.requested_at))
+                connection.scalars(select(RECONCILIATIONS.c.account_id).order_by(RECONCILIATIONS.c.requested_at))
             )
 
     def currencies(self, account_id: str) -> dict[str, str]:
         """The currency of each collection of an account and of its stored savings, by id. Raises StoreError."""
-        of_days = select(CollectionRow.id, CollectionRow.currency).where(CollectionRow.account_id == account_id)
+        of_days = select(COLLECTIONS.c.id, COLLECTIONS.c.currency).where(COLLECTIONS.c.account_id == account_id)
         question = of_days.union_all(
-            select(SavingsRow.collection_id, SavingsRow.currency).where(
-                SavingsRow.account_id == account_id, SavingsRow.collection_id.is_not(None)
+            select(SAVINGS.c.collection_id, SAVINGS.c.currency).where(
+                SAVINGS.c.account_id == account_id, SAVINGS.c.collection_id.is_not(None)
             )
         )
         with translated(shown(self._engine)), self._engine.connect() as connection:
@@ -117,11 +117,11 @@ class SqlAccountDays:
     def reconciled(self, account_id: str) -> None:
         """The account's rows in the lake agree with its collections. Raises StoreError."""
         with self._writes() as connection:
-            connection.execute(delete(ReconciliationRow).where(ReconciliationRow.account_id == account_id))
+            connection.execute(delete(RECONCILIATIONS).where(RECONCILIATIONS.c.account_id == account_id))
 
     def _request(self, connection: Connection, account_id: str) -> None:
         now = to_microseconds(self._clock.now())
-        put(connection, ReconciliationRow, [{"account_id": account_id, "requested_at": now}])
+        put(connection, RECONCILIATIONS, [{"account_id": account_id, "requested_at": now}])
 
     @contextmanager
     def _writes(self) -> Iterator[Connection]:
@@ -131,16 +131,16 @@ class SqlAccountDays:
 
 def _labels(account_id: str) -> Any:
     return select(
-        CollectionRow.id,
-        CollectionRow.day,
-        CollectionRow.phase,
-        CollectionRow.currency,
-        CollectionRow.currency_origin,
+        COLLECTIONS.c.id,
+        COLLECTIONS.c.day,
+        COLLECTIONS.c.phase,
+        COLLECTIONS.c.currency,
+        COLLECTIONS.c.currency_origin,
         # The head is read only where it has to tell.
         case(
-            (CollectionRow.currency_origin.is_(None), CollectionRow.head.contains(_SAYS_NO_CURRENCY)), else_=False
+            (COLLECTIONS.c.currency_origin.is_(None), COLLECTIONS.c.head.contains(_SAYS_NO_CURRENCY)), else_=False
         ).label("is_silent"),
-    ).where(CollectionRow.account_id == account_id)
+    ).where(COLLECTIONS.c.account_id == account_id)
 
 
 def _is_told(collection: Any) -> bool:
@@ -152,13 +152,13 @@ def _is_told(collection: Any) -> bool:
 def _label(connection: Connection, ids: Sequence[str], currency: str, origin: CurrencyOrigin) -> None:
     for start in range(0, len(ids), _IDS_AT_ONCE):
         some, label = ids[start : start + _IDS_AT_ONCE], {"currency": currency, "currency_origin": origin}
-        connection.execute(update(CollectionRow).where(CollectionRow.id.in_(some)).values(label))
-        connection.execute(update(CoverageRow).where(CoverageRow.collection_id.in_(some)).values(label))
+        connection.execute(update(COLLECTIONS).where(COLLECTIONS.c.id.in_(some)).values(label))
+        connection.execute(update(COVERAGE).where(COVERAGE.c.collection_id.in_(some)).values(label))
 
 
 def _label_savings(connection: Connection, account_id: str, currency: str, origin: CurrencyOrigin) -> bool:
     """Label the stored savings whose currency the source does not state; whether any had another."""
-    silent = (SavingsRow.account_id == account_id, SavingsRow.currency_origin != CurrencyOrigin.SOURCE)
-    others = connection.scalar(select(func.count()).where(*silent, SavingsRow.currency != currency)) or 0
-    connection.execute(update(SavingsRow).where(*silent).values(currency=currency, currency_origin=origin))
+    silent = (SAVINGS.c.account_id == account_id, SAVINGS.c.currency_origin != CurrencyOrigin.SOURCE)
+    others = connection.scalar(select(func.count()).where(*silent, SAVINGS.c.currency != currency)) or 0
+    connection.execute(update(SAVINGS).where(*silent).values(currency=currency, currency_origin=origin))
     return others > 0

@@ -6,9 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, or_, select, update
+from sqlalchemy import Connection, Engine, Row, Select, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from kubetally.domain.account import Account, AccountType, Credentials, ListedAccount, Organization
 from kubetally.domain.errors import StoreError
@@ -27,7 +26,7 @@ from kubetally.store.meta.faults import does_not_fit, refused, translated
 from kubetally.store.meta.schema import ready_engine
 from kubetally.store.meta.sealed_credentials import open_credentials, seal_credentials
 from kubetally.store.meta.secrets import KeyRing, WrongKey
-from kubetally.store.meta.tables import NAME_LENGTH, URL_LENGTH, AccountRow, OrganizationRow
+from kubetally.store.meta.tables import ACCOUNTS, NAME_LENGTH, ORGANIZATIONS, URL_LENGTH
 
 _TYPES = frozenset(kind.value for kind in AccountType)
 # On SQLite and PostgreSQL the columns would take less, or more, than on MariaDB.
@@ -60,7 +59,7 @@ def open_accounts(
 def accounts_with_credentials(database_url: str) -> list[str]:
     """Names of the accounts whose credentials are kept encrypted; no key is needed. Raises StoreError."""
     with ready_engine(database_url) as engine, translated(shown(engine)), engine.connect() as connection:
-        kept = select(AccountRow.name).where(AccountRow.deleted_at == 0, AccountRow.credentials.is_not(None))
+        kept = select(ACCOUNTS.c.name).where(ACCOUNTS.c.deleted_at == 0, ACCOUNTS.c.credentials.is_not(None))
         return sorted(connection.execute(kept).scalars())
 
 
@@ -81,9 +80,9 @@ class SqlAccounts:
 
     def organization(self, name: str = DEFAULT_ORGANIZATION) -> Organization:
         """An organization by its name. Raises NotFound, StoreError."""
-        with self._reads() as session:
-            row = session.scalars(
-                select(OrganizationRow).where(OrganizationRow.name == name, OrganizationRow.deleted_at == 0)
+        with self._reads() as connection:
+            row = connection.execute(
+                select(ORGANIZATIONS).where(ORGANIZATIONS.c.name == name, ORGANIZATIONS.c.deleted_at == 0)
             ).first()
             if row is None:
                 raise organization_not_found(name)
@@ -114,17 +113,15 @@ class SqlAccounts:
         ]
         account = accounts[0]
         try:
-            with self._writes() as session:
+            with self._writes() as connection:
                 for account, row in zip(accounts, rows, strict=True):  # noqa: B007  (the one that clashes is explained)
-                    removed = session.get(AccountRow, row["id"])
+                    removed = connection.execute(_by_id(row["id"])).first()
                     if removed is None:
-                        session.add(AccountRow(**row))
+                        connection.execute(insert(ACCOUNTS).values(row))
                     elif removed.deleted_at:
-                        for name, value in row.items():
-                            setattr(removed, name, value)
+                        connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == row["id"]).values(row))
                     else:
                         raise account_id_taken(row["id"], removed.name)
-                    session.flush()
         except _Clash as clash:
             self._explain(account)
             raise clash.meaning from clash.__cause__
@@ -135,23 +132,25 @@ class SqlAccounts:
 
     def find(self, name_or_id: str) -> Account:
         """A living account by its id, else by its name. Raises AccountNotFound, AmbiguousAccount, StoreError."""
-        with self._reads() as session:
-            return self._account(_found(session, name_or_id))
+        with self._reads() as connection:
+            return self._account(_found(connection, name_or_id))
 
     def all(self, organization_id: str | None = None) -> list[Account]:
         """The living accounts, by name: in the order of its code points, on every database. Raises StoreError."""
-        question = select(AccountRow).where(AccountRow.deleted_at == 0)
+        question = select(ACCOUNTS).where(ACCOUNTS.c.deleted_at == 0)
         if organization_id is not None:
-            question = question.where(AccountRow.organization_id == organization_id)
-        with self._reads() as session:
-            accounts = [self._account(row) for row in session.scalars(question)]
+            question = question.where(ACCOUNTS.c.organization_id == organization_id)
+        with self._reads() as connection:
+            accounts = [self._account(row) for row in connection.execute(question)]
         return sorted(accounts, key=lambda one: (one.name, one.id))
 
     def places(self) -> list[AccountPlace]:
         """The same accounts without their credentials, by name. Raises StoreError."""
-        columns = (AccountRow.id, AccountRow.name, AccountRow.type, AccountRow.kubecost_url, AccountRow.context)
-        with self._reads() as session:
-            rows = session.execute(select(*columns, AccountRow.prometheus_url).where(AccountRow.deleted_at == 0)).all()
+        columns = (ACCOUNTS.c.id, ACCOUNTS.c.name, ACCOUNTS.c.type, ACCOUNTS.c.kubecost_url, ACCOUNTS.c.context)
+        with self._reads() as connection:
+            rows = connection.execute(
+                select(*columns, ACCOUNTS.c.prometheus_url).where(ACCOUNTS.c.deleted_at == 0)
+            ).all()
         places = [
             AccountPlace(id_, name, self._type(name, kind), url, context, prometheus_url)
             for id_, name, kind, url, context, prometheus_url in rows
@@ -160,20 +159,20 @@ class SqlAccounts:
 
     def removed(self, name_or_id: str | None = None) -> list[Account]:
         """Removed accounts, those of this id or name if one is given, by name and then by when they were removed."""
-        question = select(AccountRow).where(AccountRow.deleted_at != 0)
+        question = select(ACCOUNTS).where(ACCOUNTS.c.deleted_at != 0)
         if name_or_id is not None:
-            question = question.where(or_(AccountRow.id == name_or_id, AccountRow.name == name_or_id))
-        with self._reads() as session:
-            accounts = [self._account(row) for row in session.scalars(question)]
+            question = question.where(or_(ACCOUNTS.c.id == name_or_id, ACCOUNTS.c.name == name_or_id))
+        with self._reads() as connection:
+            accounts = [self._account(row) for row in connection.execute(question)]
         return sorted(accounts, key=lambda account: (account.name, account.deleted_at, account.id))
 
     def listed(self) -> list[ListedAccount]:
         """All accounts, removed ones too, by id. Raises StoreError."""
-        question = select(AccountRow.id, AccountRow.name, OrganizationRow.name, AccountRow.deleted_at).join(
-            OrganizationRow, OrganizationRow.id == AccountRow.organization_id
+        question = select(ACCOUNTS.c.id, ACCOUNTS.c.name, ORGANIZATIONS.c.name, ACCOUNTS.c.deleted_at).join(
+            ORGANIZATIONS, ORGANIZATIONS.c.id == ACCOUNTS.c.organization_id
         )
-        with self._reads() as session:
-            rows = session.execute(question).all()
+        with self._reads() as connection:
+            rows = connection.execute(question).all()
         accounts = [
             ListedAccount(id_, name, organization, _instant(deleted_at) if deleted_at else None)
             for id_, name, organization, deleted_at in rows
@@ -187,13 +186,11 @@ class SqlAccounts:
         """
         columns = self._columns(account)
         try:
-            with self._writes() as session:
-                row = session.scalars(_living(account.id).with_for_update()).first()
+            with self._writes() as connection:
+                row = connection.execute(_living(account.id).with_for_update()).first()
                 if row is None:
                     raise AccountNotFound(account.id)
-                for name, value in columns.items():
-                    setattr(row, name, value)
-                session.flush()
+                connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == row.id).values(columns))
                 return replace(
                     account,
                     organization_id=row.organization_id,
@@ -208,14 +205,13 @@ class SqlAccounts:
         """Replace an account by what `apply` makes of it, with nobody between; otherwise as `update`."""
         changed: Account | None = None
         try:
-            with self._writes() as session:
-                row = session.scalars(_living(account_id).with_for_update()).first()
+            with self._writes() as connection:
+                row = connection.execute(_living(account_id).with_for_update()).first()
                 if row is None:
                     raise AccountNotFound(account_id)
                 changed = apply(self._account(row))
-                for name, value in self._columns(changed).items():
-                    setattr(row, name, value)
-                session.flush()
+                columns = self._columns(changed)
+                connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == account_id).values(columns))
                 return changed
         except _Clash as clash:
             if changed is not None:
@@ -227,62 +223,65 @@ class SqlAccounts:
 
         Raises: AccountNotFound, AmbiguousAccount, StoreError.
         """
-        with self._writes() as session:
-            row = _found(session, name_or_id)
+        with self._writes() as connection:
+            row = _found(connection, name_or_id)
             # Of two that had one name and were removed within a second, the later gets the next second.
-            last = session.scalar(
-                select(func.max(AccountRow.deleted_at)).where(
-                    AccountRow.organization_id == row.organization_id, AccountRow.name == row.name
+            last = connection.scalar(
+                select(func.max(ACCOUNTS.c.deleted_at)).where(
+                    ACCOUNTS.c.organization_id == row.organization_id, ACCOUNTS.c.name == row.name
                 )
             )
             deleted_at = max(_seconds(self._clock.now()), (last or 0) + 1)
-            session.execute(
-                update(AccountRow)
-                .where(AccountRow.id == row.id, AccountRow.deleted_at == 0)
+            connection.execute(
+                update(ACCOUNTS)
+                .where(ACCOUNTS.c.id == row.id, ACCOUNTS.c.deleted_at == 0)
                 .values(deleted_at=deleted_at, credentials=None)
             )
 
     def rotate(self) -> int:
         """Encrypt all credentials anew, with the first key, or none; return how many. Raises WrongKey, StoreError."""
-        with self._writes() as session:
-            rows = session.scalars(
-                select(AccountRow).where(AccountRow.credentials.is_not(None)).with_for_update()
+        with self._writes() as connection:
+            rows = connection.execute(
+                select(ACCOUNTS).where(ACCOUNTS.c.credentials.is_not(None)).with_for_update()
             ).all()
             for row in rows:
-                row.credentials = self._keys.encrypt(self._keys.decrypt(row.credentials or "", row.name))
+                sealed = self._keys.encrypt(self._keys.decrypt(row.credentials or "", row.name))
+                connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == row.id).values(credentials=sealed))
             return len(rows)
 
     @contextmanager
-    def _reads(self) -> Iterator[Session]:
-        with translated(self.database), Session(self._engine) as session:
-            yield session
+    def _reads(self) -> Iterator[Connection]:
+        with translated(self.database), self._engine.connect() as connection:
+            yield connection
 
     @contextmanager
-    def _writes(self) -> Iterator[Session]:
+    def _writes(self) -> Iterator[Connection]:
         """A transaction; what clashes with another row comes out as `_Clash`, after it was rolled back."""
         with translated(self.database):
             try:
-                with Session(self._writing) as session, session.begin():
-                    yield session
+                with self._writing.begin() as connection:
+                    yield connection
             except IntegrityError as error:
                 raise _Clash(refused(self.database, "a constraint does not hold")) from error
 
     def _explain(self, account: Account) -> None:
         """Raise why a row of this account was refused, where it can be found. Others may have changed things since."""
-        with self._reads() as session:
-            organization = session.get(OrganizationRow, account.organization_id)
+        with self._reads() as connection:
+            organization = connection.execute(
+                select(ORGANIZATIONS).where(ORGANIZATIONS.c.id == account.organization_id)
+            ).first()
             if organization is None:
                 raise organization_not_found(account.organization_id)
-            name = session.scalar(
-                select(AccountRow.name).where(
-                    AccountRow.organization_id == organization.id,
-                    AccountRow.name == account.name,
-                    AccountRow.deleted_at == 0,
+            name = connection.scalar(
+                select(ACCOUNTS.c.name).where(
+                    ACCOUNTS.c.organization_id == organization.id,
+                    ACCOUNTS.c.name == account.name,
+                    ACCOUNTS.c.deleted_at == 0,
                 )
             )
             if name is not None:
                 raise account_exists(account.name, organization.name)
-            same_id = session.get(AccountRow, account.id)
+            same_id = connection.execute(_by_id(account.id)).first()
             if same_id is not None and same_id.name != account.name:
                 raise account_id_taken(account.id, same_id.name)
 
@@ -308,7 +307,7 @@ class SqlAccounts:
             raise refused(self.database, f"account {name!r} is of the unknown type {kind!r}")
         return AccountType(kind)
 
-    def _account(self, row: AccountRow) -> Account:
+    def _account(self, row: Row[Any]) -> Account:
         kind = self._type(row.name, row.type)
         credentials = prometheus_credentials = Credentials()
         locked = None
@@ -343,17 +342,22 @@ class _Clash(Exception):
         super().__init__()
 
 
-def _living(account_id: str) -> Any:
-    return select(AccountRow).where(AccountRow.id == account_id, AccountRow.deleted_at == 0)
+def _by_id(account_id: str) -> Select[Any]:
+    return select(ACCOUNTS).where(ACCOUNTS.c.id == account_id)
 
 
-def _found(session: Session, name_or_id: str) -> AccountRow:
-    row: AccountRow | None = session.scalars(_living(name_or_id)).first()
+def _living(account_id: str) -> Select[Any]:
+    return _by_id(account_id).where(ACCOUNTS.c.deleted_at == 0)
+
+
+def _found(connection: Connection, name_or_id: str) -> Row[Any]:
+    row: Row[Any] | None = connection.execute(_living(name_or_id)).first()
     if row is not None:
         return row
-    rows = session.scalars(select(AccountRow).where(AccountRow.name == name_or_id, AccountRow.deleted_at == 0)).all()
+    named = select(ACCOUNTS).where(ACCOUNTS.c.name == name_or_id, ACCOUNTS.c.deleted_at == 0)
+    rows: Sequence[Row[Any]] = connection.execute(named).all()
     if not rows:
-        living = session.execute(select(AccountRow.name, AccountRow.id).where(AccountRow.deleted_at == 0)).all()
+        living = connection.execute(select(ACCOUNTS.c.name, ACCOUNTS.c.id).where(ACCOUNTS.c.deleted_at == 0)).all()
         raise AccountNotFound(name_or_id, names=[row.name for row in living], ids=[row.id for row in living])
     if len(rows) > 1:
         raise AmbiguousAccount(name_or_id, sorted(row.id for row in rows))

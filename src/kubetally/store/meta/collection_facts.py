@@ -29,7 +29,7 @@ from kubetally.domain.issues import Issue, IssueKind
 from kubetally.garbage import gc_paused
 from kubetally.store.meta.booking_json import CollectionNotUnderstood, head_from_json, issue_from_json, issue_to_json
 from kubetally.store.meta.instants import to_microseconds
-from kubetally.store.meta.tables import CollectionFactRow, CollectionRow, CoverageRow
+from kubetally.store.meta.tables import COLLECTION_FACTS, COLLECTIONS, COVERAGE
 
 _STATES: Mapping[str | None, DayState | None] = {None: None, **{state.value: state for state in DayState}}
 _DAY = attrgetter("day")
@@ -39,30 +39,30 @@ _DAYS_TO_SCAN = 180
 
 def write_facts(connection: Connection, collection_ids: Sequence[str]) -> None:
     """Put the facts of these collections, which hold, in place of those of their days."""
-    columns = (CollectionRow.id, CollectionRow.account_id, CollectionRow.day, CollectionRow.head)
+    columns = (COLLECTIONS.c.id, COLLECTIONS.c.account_id, COLLECTIONS.c.day, COLLECTIONS.c.head)
     for begin in range(0, len(collection_ids), _DAYS_AT_ONCE):
         some = collection_ids[begin : begin + _DAYS_AT_ONCE]
-        found = connection.execute(select(*columns).where(CollectionRow.id.in_(some))).all()
+        found = connection.execute(select(*columns).where(COLLECTIONS.c.id.in_(some))).all()
         for day in sorted({collection.day for collection in found}):
             delete_facts(connection, day, [row.account_id for row in found if row.day == day])
         rows = [row for collection in found for row in _rows(collection)]
         if rows:
-            connection.execute(insert(CollectionFactRow), rows)
+            connection.execute(insert(COLLECTION_FACTS), rows)
 
 
 def delete_facts(connection: Connection, day: date, account_ids: Sequence[str]) -> None:
     """Nothing holds for this day of these accounts, or something else."""
-    of_day = (CollectionFactRow.account_id.in_(account_ids), CollectionFactRow.day == day)
-    connection.execute(delete(CollectionFactRow).where(*of_day))
+    of_day = (COLLECTION_FACTS.c.account_id.in_(account_ids), COLLECTION_FACTS.c.day == day)
+    connection.execute(delete(COLLECTION_FACTS).where(*of_day))
 
 
 def read_issues(
     connection: Connection, first: date, end: date, account_ids: Iterable[str] | None, kinds: Iterable[IssueKind]
 ) -> dict[str, list[Issue]]:
     """The issues of these kinds, by the id of the collection that holds. Raises CollectionNotUnderstood."""
-    table = CollectionFactRow
-    question = select(table.collection_id, table.ordinal, table.issue).where(
-        table.what.in_([kind.value for kind in kinds]), *_of_window(table, first, end, account_ids)
+    table = COLLECTION_FACTS
+    question = select(table.c.collection_id, table.c.ordinal, table.c.issue).where(
+        table.c.what.in_([kind.value for kind in kinds]), *_of_window(table, first, end, account_ids)
     )
     found: dict[str, list[Issue]] = {}
     # Sorted here: asked for an order, SQLite looks through all facts of these days.
@@ -73,10 +73,10 @@ def read_issues(
 
 def read_sums(connection: Connection, first: date, end: date, account_ids: Iterable[str] | None) -> list[FactSum]:
     """The facts of stored days, by account and what they say."""
-    table = CollectionFactRow
-    days, hours = func.count(distinct(table.day)), func.sum(table.hours)
-    question = select(table.account_id, table.what, days, hours, func.min(table.day), func.max(table.day))
-    question = question.where(*_of_window(table, first, end, account_ids)).group_by(table.what, table.account_id)
+    table = COLLECTION_FACTS
+    days, hours = func.count(distinct(table.c.day)), func.sum(table.c.hours)
+    question = select(table.c.account_id, table.c.what, days, hours, func.min(table.c.day), func.max(table.c.day))
+    question = question.where(*_of_window(table, first, end, account_ids)).group_by(table.c.what, table.c.account_id)
     return sorted(FactSum(*row) for row in connection.execute(question))
 
 
@@ -88,15 +88,15 @@ def read_statuses(
 
     What was collected after `now`, by a clock that was ahead, is provisional.
     """
-    table = CoverageRow
-    state = case((table.collected_at > to_microseconds(now), DayState.PROVISIONAL.value), else_=table.state)
+    table = COVERAGE
+    state = case((table.c.collected_at > to_microseconds(now), DayState.PROVISIONAL.value), else_=table.c.state)
     columns = (
-        *(table.account_id, type_coerce(table.day, String), table.collection_id, state),
-        *(type_coerce(table.is_running, Integer), type_coerce(table.audited, Integer)),
-        *(table.hours_covered, table.error_code, table.error_message),
+        *(table.c.account_id, type_coerce(table.c.day, String), table.c.collection_id, state),
+        *(type_coerce(table.c.is_running, Integer), type_coerce(table.c.audited, Integer)),
+        *(table.c.hours_covered, table.c.error_code, table.c.error_message),
     )
     is_scanned = account_ids is None and (end - first).days > _DAYS_TO_SCAN and connection.dialect.name == "sqlite"
-    column = _not_indexed(table.day) if is_scanned else table.day
+    column = _not_indexed(table.c.day) if is_scanned else table.c.day
     question = select(*columns).where(*_of_window(table, first, end, account_ids, column))
     by_account, days = defaultdict[str, list[DayStatus]](list), _Days()
     for id_, day, held, how, running, audited, hours, code, message in connection.execute(question).all():
@@ -128,9 +128,9 @@ def _of_window(
     table: Any, first: date, end: date, account_ids: Iterable[str] | None, day: Any = None
 ) -> list[ColumnElement[bool]]:
     """Rows of a window and of these accounts. day: the column of days in another form than the table has it."""
-    day = table.day if day is None else day
+    day = table.c.day if day is None else day
     wanted = [day >= first, day < end]
-    return wanted if account_ids is None else [*wanted, table.account_id.in_(list(account_ids))]
+    return wanted if account_ids is None else [*wanted, table.c.account_id.in_(list(account_ids))]
 
 
 def _rows(collection: Any) -> list[dict[str, object]]:

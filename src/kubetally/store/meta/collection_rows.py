@@ -77,7 +77,7 @@ def row_of(collection: Collection) -> dict[str, Any]:
 
 
 def collection_of(row: Any) -> Collection:
-    """The collection of a row of `CollectionRow`. Raises CollectionNotUnderstood."""
+    """The collection of a row of `COLLECTIONS`. Raises CollectionNotUnderstood."""
     head = head_from_json(row.head, row.id)
     origin = head.booking.currency_origin if row.currency_origin is None else CurrencyOrigin(row.currency_origin)
     return Collection(

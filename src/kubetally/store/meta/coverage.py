@@ -44,12 +44,12 @@ from kubetally.store.meta.engine import shown
 from kubetally.store.meta.faults import translated
 from kubetally.store.meta.instants import to_microseconds
 from kubetally.store.meta.tables import (
+    ACCOUNTS,
     CODE_LENGTH,
-    AccountRow,
-    CollectionRow,
-    CoverageRow,
-    HistoryRow,
-    ReconciliationRow,
+    COLLECTIONS,
+    COVERAGE,
+    HISTORIES,
+    RECONCILIATIONS,
 )
 from kubetally.store.meta.upsert import put, put_missing
 
@@ -74,7 +74,7 @@ class SqlCoverage:
         """
         rows = [row_of(collection) for collection in collections]
         with self._writes() as connection:
-            put_missing(connection, CollectionRow, rows)
+            put_missing(connection, COLLECTIONS, rows)
 
     def confirm(self, collection_ids: Sequence[str], version: int) -> None:
         """They are in the lake from this version on, and are the stored ones, unless a later version is.
@@ -86,8 +86,8 @@ class SqlCoverage:
         """
         now = to_microseconds(self._clock.now())
         with self._writes() as connection:
-            question = select(CollectionRow.id, CollectionRow.phase, *_columns_of_figures()).where(
-                CollectionRow.id.in_(list(collection_ids))
+            question = select(COLLECTIONS.c.id, COLLECTIONS.c.phase, *_columns_of_figures()).where(
+                COLLECTIONS.c.id.in_(list(collection_ids))
             )
             found = connection.execute(question.with_for_update()).mappings()
             new = [dict(row, version=version) for row in found if row["phase"] == Phase.PENDING]
@@ -98,16 +98,17 @@ class SqlCoverage:
     def last_version(self, *, is_running: bool = False) -> int | None:
         """The greatest version of the table of days, or running days, of a collection that holds; None of none."""
         with self._reads() as connection:
-            return connection.scalar(
-                select(func.max(CoverageRow.version)).where(CoverageRow.is_running.is_(is_running))
+            version: int | None = connection.scalar(
+                select(func.max(COVERAGE.c.version)).where(COVERAGE.c.is_running.is_(is_running))
             )
+            return version
 
     def drop(self, collection_ids: Sequence[str]) -> None:
         """They were not committed. One that is confirmed stays: its rows are in the lake. Raises StoreError."""
         with self._writes() as connection:
             connection.execute(
-                delete(CollectionRow).where(
-                    CollectionRow.id.in_(list(collection_ids)), CollectionRow.phase == Phase.PENDING
+                delete(COLLECTIONS).where(
+                    COLLECTIONS.c.id.in_(list(collection_ids)), COLLECTIONS.c.phase == Phase.PENDING
                 )
             )
 
@@ -116,7 +117,7 @@ class SqlCoverage:
         ids, found = list(collection_ids), set[str]()
         with self._reads() as connection:
             for some in _in_parts(ids):
-                found.update(connection.scalars(select(CollectionRow.id).where(CollectionRow.id.in_(some))))
+                found.update(connection.scalars(select(COLLECTIONS.c.id).where(COLLECTIONS.c.id.in_(some))))
         return found
 
     def lost(self) -> list[Collection]:
@@ -134,13 +135,13 @@ class SqlCoverage:
         """
         nothing = dict.fromkeys([*(name for name in SHARED_COLUMNS if name not in {"account_id", "day"}), "version"])
         error = {"error_code": CollectionGone.code, "error_message": clean(why)[:_MAX_MESSAGE_LENGTH]}
-        of_day = (CoverageRow.account_id == known.account_id, CoverageRow.day == known.day)
+        of_day = (COVERAGE.c.account_id == known.account_id, COVERAGE.c.day == known.day)
         with self._writes() as connection:
-            change = update(CoverageRow).where(*of_day, CoverageRow.collection_id == known.collection_id)
+            change = update(COVERAGE).where(*of_day, COVERAGE.c.collection_id == known.collection_id)
             values = {**nothing, **error, "collection_id": None, "attempts": 0, "tried_at": None}
             if not connection.execute(change.values(values)).rowcount:
                 return False
-            lost = update(CollectionRow).where(CollectionRow.id == known.collection_id)
+            lost = update(COLLECTIONS).where(COLLECTIONS.c.id == known.collection_id)
             replaced_at = to_microseconds(at) if known.is_running else None  # running days are not kept
             connection.execute(lost.values(phase=Phase.MISSING, superseded_at=replaced_at))
             delete_facts(connection, known.day, [known.account_id])
@@ -153,7 +154,7 @@ class SqlCoverage:
         held before did so from when they were confirmed first; others, from when they were collected.
         """
         now = to_microseconds(self._clock.now())
-        is_ours = select(AccountRow.id).where(AccountRow.id.not_in(select(ReconciliationRow.account_id)))
+        is_ours = select(ACCOUNTS.c.id).where(ACCOUNTS.c.id.not_in(select(RECONCILIATIONS.c.account_id)))
         with self._writes() as connection:
             accounts = set(connection.scalars(is_ours))
             new = [
@@ -164,16 +165,16 @@ class SqlCoverage:
             if new:
                 put_missing(
                     connection,
-                    CollectionRow,
+                    COLLECTIONS,
                     [{**row, "version": None, "confirmed_at": min(row["collected_at"], now)} for row in new],
                 )
-            wanted = select(CollectionRow.id, CollectionRow.version, CollectionRow.phase, *_columns_of_figures())
+            wanted = select(COLLECTIONS.c.id, COLLECTIONS.c.version, COLLECTIONS.c.phase, *_columns_of_figures())
             for some in _in_parts(list(again)):
                 question = wanted.where(
-                    CollectionRow.id.in_(some), CollectionRow.phase.in_([Phase.SUPERSEDED, Phase.MISSING])
+                    COLLECTIONS.c.id.in_(some), COLLECTIONS.c.phase.in_([Phase.SUPERSEDED, Phase.MISSING])
                 )
                 new += [dict(row) for row in connection.execute(question).mappings()]
-                waits = update(CollectionRow).where(CollectionRow.id.in_(some))
+                waits = update(COLLECTIONS).where(COLLECTIONS.c.id.in_(some))
                 connection.execute(waits.values(last_version=None, superseded_at=None))
             if new:
                 label_as_stated(connection, new, now)
@@ -186,8 +187,8 @@ class SqlCoverage:
 
     def pending(self) -> list[Collection]:
         """Those noted and neither confirmed nor dropped, the earliest first. Raises CollectionNotUnderstood."""
-        question = select(CollectionRow.__table__).where(CollectionRow.phase == Phase.PENDING)
-        return self._collections(question.order_by(CollectionRow.collected_at, CollectionRow.id))
+        question = select(COLLECTIONS).where(COLLECTIONS.c.phase == Phase.PENDING)
+        return self._collections(question.order_by(COLLECTIONS.c.collected_at, COLLECTIONS.c.id))
 
     def collections(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
         """As `current_collections`. Raises CollectionNotUnderstood, StoreError."""
@@ -201,25 +202,25 @@ class SqlCoverage:
         or_lost: for a day without one, the collection whose rows the lake lost.
         Raises: CollectionNotUnderstood, StoreError.
         """
-        holds = CollectionRow.phase == Phase.CONFIRMED
+        holds = COLLECTIONS.c.phase == Phase.CONFIRMED
         if or_lost:
             holds = or_(holds, is_lost())
-        question = select(CollectionRow.__table__).where(CollectionRow.day == day, holds)
+        question = select(COLLECTIONS).where(COLLECTIONS.c.day == day, holds)
         if account_ids is not None:
-            question = question.where(CollectionRow.account_id.in_(list(account_ids)))
+            question = question.where(COLLECTIONS.c.account_id.in_(list(account_ids)))
         return {collection.account_id: collection for collection in self._collections(question)}
 
     def days_to_examine(self, version: int) -> list[date]:
         """The days, that are over, of collections that hold and that no tests of this version examined."""
         question = (
-            select(CollectionRow.day)
+            select(COLLECTIONS.c.day)
             .where(
-                CollectionRow.phase == Phase.CONFIRMED,
-                CollectionRow.examined_by < version,
-                CollectionRow.is_running.is_(False),
+                COLLECTIONS.c.phase == Phase.CONFIRMED,
+                COLLECTIONS.c.examined_by < version,
+                COLLECTIONS.c.is_running.is_(False),
             )
             .distinct()
-            .order_by(CollectionRow.day)
+            .order_by(COLLECTIONS.c.day)
         )
         with self._reads() as connection:
             return list(connection.scalars(question))
@@ -230,13 +231,13 @@ class SqlCoverage:
             for collection in collections:
                 row = row_of(collection)
                 found = {name: row[name] for name in ("state", "hours_covered")}
-                still_holds = (CollectionRow.id == collection.id, CollectionRow.phase == Phase.CONFIRMED)
-                change = update(CollectionRow).where(*still_holds)
+                still_holds = (COLLECTIONS.c.id == collection.id, COLLECTIONS.c.phase == Phase.CONFIRMED)
+                change = update(COLLECTIONS).where(*still_holds)
                 kept = {**found, "head": row["head"], "examined_by": row["examined_by"]}
                 if connection.execute(change.values(kept)).rowcount:
-                    of_day = (CoverageRow.account_id == collection.account_id, CoverageRow.day == collection.day)
-                    holds = CoverageRow.collection_id == collection.id
-                    connection.execute(update(CoverageRow).where(*of_day, holds).values(found))
+                    of_day = (COVERAGE.c.account_id == collection.account_id, COVERAGE.c.day == collection.day)
+                    holds = COVERAGE.c.collection_id == collection.id
+                    connection.execute(update(COVERAGE).where(*of_day, holds).values(found))
                     write_facts(connection, [collection.id])
 
     @gc_paused()
@@ -306,16 +307,16 @@ class SqlCoverage:
         new_code, new_message = code[:CODE_LENGTH], clean(message)[:_MAX_MESSAGE_LENGTH]
         found: dict[str, Any] = {"error_code": new_code, "error_message": new_message}
         if code not in DAMAGE_CODES:
-            stays = and_(CoverageRow.error_code.in_(DAMAGE_CODES), CoverageRow.collection_id.is_not(None))
+            stays = and_(COVERAGE.c.error_code.in_(DAMAGE_CODES), COVERAGE.c.collection_id.is_not(None))
             found = {
-                "error_code": case((stays, CoverageRow.error_code), else_=new_code),
-                "error_message": case((stays, CoverageRow.error_message), else_=new_message),
+                "error_code": case((stays, COVERAGE.c.error_code), else_=new_code),
+                "error_message": case((stays, COVERAGE.c.error_message), else_=new_message),
             }
-        tried = {"attempts": CoverageRow.attempts + 1, "tried_at": to_microseconds(at), **found}
+        tried = {"attempts": COVERAGE.c.attempts + 1, "tried_at": to_microseconds(at), **found}
         with self._writes() as connection:
-            put_missing(connection, CoverageRow, [{"account_id": account_id, "day": day}])
+            put_missing(connection, COVERAGE, [{"account_id": account_id, "day": day}])
             connection.execute(
-                update(CoverageRow).where(CoverageRow.account_id == account_id, CoverageRow.day == day).values(tried)
+                update(COVERAGE).where(COVERAGE.c.account_id == account_id, COVERAGE.c.day == day).values(tried)
             )
 
     def clear_damage(self, collections: Sequence[Collection]) -> None:
@@ -323,27 +324,27 @@ class SqlCoverage:
         cleared = {"attempts": 0, "error_code": None, "error_message": None}
         with self._writes() as connection:
             for collection in collections:
-                is_damaged = CoverageRow.error_code.in_(DAMAGE_CODES)
-                of_day = (CoverageRow.account_id == collection.account_id, CoverageRow.day == collection.day)
-                connection.execute(update(CoverageRow).where(*of_day, is_damaged).values(cleared))
+                is_damaged = COVERAGE.c.error_code.in_(DAMAGE_CODES)
+                of_day = (COVERAGE.c.account_id == collection.account_id, COVERAGE.c.day == collection.day)
+                connection.execute(update(COVERAGE).where(*of_day, is_damaged).values(cleared))
 
     def history_begins(self, account_id: str) -> date | None:
         """The first day that the account's source holds, as it was last found. Raises StoreError."""
         with self._reads() as connection:
-            return connection.scalar(select(HistoryRow.begins).where(HistoryRow.account_id == account_id))
+            return connection.scalar(select(HISTORIES.c.begins).where(HISTORIES.c.account_id == account_id))
 
     def note_history(self, account_id: str, day: date, at: datetime) -> None:
         """The account's source was found to hold nothing before this day; what was found before is forgotten."""
         with self._writes() as connection:
-            put(connection, HistoryRow, [{"account_id": account_id, "begins": day, "found_at": to_microseconds(at)}])
+            put(connection, HISTORIES, [{"account_id": account_id, "begins": day, "found_at": to_microseconds(at)}])
 
     def forget(self, before: datetime) -> int:
         """Drop collections that were replaced before this instant; returns how many. Raises StoreError."""
         with self._writes() as connection:
             dropped = connection.execute(
-                delete(CollectionRow).where(
-                    CollectionRow.phase.in_([Phase.SUPERSEDED, Phase.MISSING]),
-                    CollectionRow.superseded_at < to_microseconds(before),
+                delete(COLLECTIONS).where(
+                    COLLECTIONS.c.phase.in_([Phase.SUPERSEDED, Phase.MISSING]),
+                    COLLECTIONS.c.superseded_at < to_microseconds(before),
                 )
             )
             return dropped.rowcount
@@ -371,4 +372,4 @@ def _in_parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _columns_of_figures() -> list[Any]:
-    return [CollectionRow.__table__.c[name] for name in SHARED_COLUMNS]
+    return [COLLECTIONS.c[name] for name in SHARED_COLUMNS]

@@ -21,9 +21,9 @@ from kubetally.store.meta.booking_json import (
 from kubetally.store.meta.collection_rows import Phase
 from kubetally.store.meta.instants import from_microseconds, to_microseconds
 from kubetally.store.meta.tables import (
-    AccountRow,
-    CollectionRow,
-    CoverageRow,
+    ACCOUNTS,
+    COLLECTIONS,
+    COVERAGE,
 )
 
 _DAY_MICROSECONDS = 86_400_000_000
@@ -45,37 +45,37 @@ def current_collections(account_id: str, first: date, end: date, as_of: datetime
     as_of: of those confirmed by that instant the one of the latest version, without running days. One that the lake has
     lost since is included, as no earlier one was current then.
     """
-    table = CollectionRow
-    wanted = [table.account_id == account_id, table.day >= first, table.day < end]
+    table = COLLECTIONS
+    wanted = [table.c.account_id == account_id, table.c.day >= first, table.c.day < end]
     if as_of is None:
-        wanted.append(table.phase == Phase.CONFIRMED)
+        wanted.append(table.c.phase == Phase.CONFIRMED)
     else:
-        wanted += [table.is_running.is_(False), table.confirmed_at <= to_microseconds(as_of)]
-        still = or_(table.superseded_at.is_(None), table.superseded_at > to_microseconds(as_of))
-        wanted.append(or_(table.phase != Phase.MISSING, still))
-        latest_first = (table.version.desc(), table.collected_at.desc(), table.id.desc())
-        place = func.row_number().over(partition_by=table.day, order_by=latest_first).label("place")
-        ranked = select(table.id, place).where(*wanted).subquery()
-        wanted = [table.id.in_(select(ranked.c.id).where(ranked.c.place == 1))]
-    return select(table.__table__).where(*wanted).order_by(table.day)
+        wanted += [table.c.is_running.is_(False), table.c.confirmed_at <= to_microseconds(as_of)]
+        still = or_(table.c.superseded_at.is_(None), table.c.superseded_at > to_microseconds(as_of))
+        wanted.append(or_(table.c.phase != Phase.MISSING, still))
+        latest_first = (table.c.version.desc(), table.c.collected_at.desc(), table.c.id.desc())
+        place = func.row_number().over(partition_by=table.c.day, order_by=latest_first).label("place")
+        ranked = select(table.c.id, place).where(*wanted).subquery()
+        wanted = [table.c.id.in_(select(ranked.c.id).where(ranked.c.place == 1))]
+    return select(COLLECTIONS).where(*wanted).order_by(table.c.day)
 
 
 def lost_collections() -> Select[Any]:
     """The rows of what was current until the lake lost it, of days without a current collection; the oldest first."""
-    same_day = and_(CoverageRow.account_id == CollectionRow.account_id, CoverageRow.day == CollectionRow.day)
-    question = select(CollectionRow.__table__).join(CoverageRow, same_day)
-    question = question.where(CollectionRow.phase == Phase.MISSING, CoverageRow.collection_id.is_(None))
-    return question.order_by(CollectionRow.day, CollectionRow.collected_at, CollectionRow.id)
+    same_day = and_(COVERAGE.c.account_id == COLLECTIONS.c.account_id, COVERAGE.c.day == COLLECTIONS.c.day)
+    question = select(COLLECTIONS).join(COVERAGE, same_day)
+    question = question.where(COLLECTIONS.c.phase == Phase.MISSING, COVERAGE.c.collection_id.is_(None))
+    return question.order_by(COLLECTIONS.c.day, COLLECTIONS.c.collected_at, COLLECTIONS.c.id)
 
 
 def read_days(
     connection: Connection, first: date, end: date, account_ids: Iterable[str] | None, now: datetime
 ) -> list[CoveredDay]:
     """What is known of each (account, day), by account and day. What was collected after `now` is provisional."""
-    columns = (CoverageRow.__table__.c[name] for name in _COVERED_DAY)
-    question = select(*columns).where(CoverageRow.day >= first, CoverageRow.day < end)
+    columns = (COVERAGE.c[name] for name in _COVERED_DAY)
+    question = select(*columns).where(COVERAGE.c.day >= first, COVERAGE.c.day < end)
     if account_ids is not None:
-        question = question.where(CoverageRow.account_id.in_(list(account_ids)))
+        question = question.where(COVERAGE.c.account_id.in_(list(account_ids)))
     return _covered_days(connection.execute(question).all(), now)
 
 
@@ -84,12 +84,12 @@ def read_days_of_earlier_lakes(connection: Connection, lake_version: int) -> Map
 
     Raises: StoreError.
     """
-    table = CollectionRow
+    table = COLLECTIONS
     question = (
-        select(table.account_id, func.count(), func.min(table.day), func.max(table.day))
-        .where(table.phase == Phase.CONFIRMED, table.lake_version < lake_version, table.is_running.is_(False))
-        .group_by(table.account_id)
-        .order_by(table.account_id)
+        select(table.c.account_id, func.count(), func.min(table.c.day), func.max(table.c.day))
+        .where(table.c.phase == Phase.CONFIRMED, table.c.lake_version < lake_version, table.c.is_running.is_(False))
+        .group_by(table.c.account_id)
+        .order_by(table.c.account_id)
     )
     rows = connection.execute(question).all()
     return {account_id: StoredDays(count, first, last) for account_id, count, first, last in rows}
@@ -102,11 +102,11 @@ def read_balances(
 
     Raises: CollectionNotUnderstood, StoreError.
     """
-    question = select(CollectionRow.id, CollectionRow.balance).where(
-        CollectionRow.account_id.in_(list(account_ids)),
-        CollectionRow.day >= first,
-        CollectionRow.day < end,
-        CollectionRow.phase == Phase.CONFIRMED,
+    question = select(COLLECTIONS.c.id, COLLECTIONS.c.balance).where(
+        COLLECTIONS.c.account_id.in_(list(account_ids)),
+        COLLECTIONS.c.day >= first,
+        COLLECTIONS.c.day < end,
+        COLLECTIONS.c.phase == Phase.CONFIRMED,
     )
     rows = connection.execute(question).all()
     return {id_: balance_from_json(balance, id_) for id_, balance in rows}
@@ -114,19 +114,19 @@ def read_balances(
 
 def read_progress(connection: Connection, account_ids: Sequence[str], day: date) -> Progress:
     """How far collecting has come; of this day, for how many of the accounts. Raises: StoreError."""
-    is_stored = CoverageRow.collection_id.is_not(None)
-    is_failing = CoverageRow.collection_id.is_(None) & (CoverageRow.error_code != NO_DATA)
-    is_whole = is_stored & (CoverageRow.day == day) & CoverageRow.is_running.is_(False)
+    is_stored = COVERAGE.c.collection_id.is_not(None)
+    is_failing = COVERAGE.c.collection_id.is_(None) & (COVERAGE.c.error_code != NO_DATA)
+    is_whole = is_stored & (COVERAGE.c.day == day) & COVERAGE.c.is_running.is_(False)
     stored, failing, whole = (func.count(case((condition, 1))) for condition in (is_stored, is_failing, is_whole))
-    last = func.max(CoverageRow.collected_at)
-    question = select(stored, failing, whole, last).where(CoverageRow.account_id.in_(list(account_ids)))
+    last = func.max(COVERAGE.c.collected_at)
+    question = select(stored, failing, whole, last).where(COVERAGE.c.account_id.in_(list(account_ids)))
     days_held, days_failing, accounts_held, at = connection.execute(question).one()
     return Progress(days_held, days_failing, accounts_held, None if at is None else from_microseconds(at))
 
 
 def read_collecting_times(connection: Connection) -> list[tuple[datetime, datetime]]:
     """First and last collection of each UTC day with any, newest first. Raises: StoreError."""
-    at = CollectionRow.collected_at
+    at = COLLECTIONS.c.collected_at
     day = (at // _DAY_MICROSECONDS).label("day")
     question = select(func.min(at), func.max(at)).group_by(day).order_by(func.min(at).desc())
     rows = connection.execute(question).all()
@@ -136,10 +136,10 @@ def read_collecting_times(connection: Connection) -> list[tuple[datetime, dateti
 def read_damaged(connection: Connection) -> list[tuple[str, date]]:
     """The account's name and the day of each day that was found damaged, in order. Raises: StoreError."""
     question = (
-        select(AccountRow.name, CoverageRow.day)
-        .join(AccountRow, AccountRow.id == CoverageRow.account_id)
-        .where(CoverageRow.error_code.in_(DAMAGE_CODES), AccountRow.deleted_at == 0)
-        .order_by(AccountRow.name, CoverageRow.day)
+        select(ACCOUNTS.c.name, COVERAGE.c.day)
+        .join(ACCOUNTS, ACCOUNTS.c.id == COVERAGE.c.account_id)
+        .where(COVERAGE.c.error_code.in_(DAMAGE_CODES), ACCOUNTS.c.deleted_at == 0)
+        .order_by(ACCOUNTS.c.name, COVERAGE.c.day)
     )
     return [(name, day) for name, day in connection.execute(question)]
 

@@ -13,10 +13,10 @@ from kubetally.store.meta.collection_facts import (
 )
 from kubetally.store.meta.collection_rows import SHARED_COLUMNS, Phase
 from kubetally.store.meta.tables import (
-    AccountRow,
-    CollectionRow,
-    CoverageRow,
-    ReconciliationRow,
+    ACCOUNTS,
+    COLLECTIONS,
+    COVERAGE,
+    RECONCILIATIONS,
 )
 from kubetally.store.meta.upsert import put, put_missing
 
@@ -37,37 +37,37 @@ def make_current(connection: Connection, new: Sequence[Mapping[str, Any]], versi
             late.append(row)
     current_ids = {row["id"] for row in current.values()}
     ids = [row["id"] for row in new]
-    since = func.coalesce(CollectionRow.confirmed_at, now)  # restored ones were confirmed before
-    change = update(CollectionRow).values(phase=Phase.CONFIRMED, version=version, confirmed_at=since)
-    connection.execute(change.where(CollectionRow.id.in_(ids)))
+    since = func.coalesce(COLLECTIONS.c.confirmed_at, now)  # restored ones were confirmed before
+    change = update(COLLECTIONS).values(phase=Phase.CONFIRMED, version=version, confirmed_at=since)
+    connection.execute(change.where(COLLECTIONS.c.id.in_(ids)))
     accounts = defaultdict[date, set[str]](set)
     for row in new:
         accounts[row["day"]].add(row["account_id"])
     for day, its in sorted(accounts.items()):
-        of_day = (CollectionRow.day == day, CollectionRow.account_id.in_(its))
-        connection.execute(update(CollectionRow).where(*of_day, is_lost()).values(superseded_at=now))
+        of_day = (COLLECTIONS.c.day == day, COLLECTIONS.c.account_id.in_(its))
+        connection.execute(update(COLLECTIONS).where(*of_day, is_lost()).values(superseded_at=now))
     _supersede(connection, replaced, now)
     for row in late:
         _put_between(connection, row)
-    put(connection, CoverageRow, [_coverage(row) for row in new if row["id"] in current_ids])
+    put(connection, COVERAGE, [_coverage(row) for row in new if row["id"] in current_ids])
     write_facts(connection, [row["id"] for row in new if row["id"] in current_ids])
 
 
 def is_lost() -> ColumnElement[bool]:
     """Whether the lake lost its rows while it was current, and no other replaced it."""
-    return and_(CollectionRow.phase == Phase.MISSING, CollectionRow.superseded_at.is_(None))
+    return and_(COLLECTIONS.c.phase == Phase.MISSING, COLLECTIONS.c.superseded_at.is_(None))
 
 
 def _locked(connection: Connection, keys: Sequence[tuple[str, date]]) -> dict[tuple[str, date], Mapping[str, Any]]:
     """The current collections of these (account, day), locked until the end of the transaction."""
-    put_missing(connection, CoverageRow, [{"account_id": account_id, "day": day} for account_id, day in keys])
-    columns = CoverageRow.__table__.c
+    put_missing(connection, COVERAGE, [{"account_id": account_id, "day": day} for account_id, day in keys])
+    columns = COVERAGE.c
     question = select(
-        CoverageRow.collection_id.label("id"), CoverageRow.version, *(columns[name] for name in SHARED_COLUMNS)
+        COVERAGE.c.collection_id.label("id"), COVERAGE.c.version, *(columns[name] for name in SHARED_COLUMNS)
     )
     accounts, days = {account_id for account_id, _ in keys}, {day for _, day in keys}
-    question = question.where(CoverageRow.account_id.in_(accounts), CoverageRow.day.in_(days))
-    rows = connection.execute(question.order_by(CoverageRow.account_id, CoverageRow.day).with_for_update()).mappings()
+    question = question.where(COVERAGE.c.account_id.in_(accounts), COVERAGE.c.day.in_(days))
+    rows = connection.execute(question.order_by(COVERAGE.c.account_id, COVERAGE.c.day).with_for_update()).mappings()
     return {(row["account_id"], row["day"]): dict(row) for row in rows if row["id"] is not None}
 
 
@@ -85,22 +85,22 @@ def _supersede(connection: Connection, replaced: Sequence[_Replaced], now: int) 
         if not row["is_running"]:
             kept[by["version"] - 1].append(row["id"])
     if running:
-        connection.execute(delete(CollectionRow).where(CollectionRow.id.in_(running)))
+        connection.execute(delete(COLLECTIONS).where(COLLECTIONS.c.id.in_(running)))
     for last_version, ids in kept.items():
-        change = update(CollectionRow).values(phase=Phase.SUPERSEDED, superseded_at=now, last_version=last_version)
-        connection.execute(change.where(CollectionRow.id.in_(ids)))
+        change = update(COLLECTIONS).values(phase=Phase.SUPERSEDED, superseded_at=now, last_version=last_version)
+        connection.execute(change.where(COLLECTIONS.c.id.in_(ids)))
 
 
 def _put_between(connection: Connection, row: Mapping[str, Any]) -> None:
     """Correct the last versions around a collection that was confirmed after the one that replaces it."""
     if row["is_running"]:
         return
-    table, version = CollectionRow, row["version"]
-    of_day = (table.account_id == row["account_id"], table.day == row["day"], table.is_running.is_(False))
-    next_version = connection.scalar(select(func.min(table.version)).where(*of_day, table.version > version))
+    table, version = COLLECTIONS, row["version"]
+    of_day = (table.c.account_id == row["account_id"], table.c.day == row["day"], table.c.is_running.is_(False))
+    next_version = connection.scalar(select(func.min(table.c.version)).where(*of_day, table.c.version > version))
     if next_version is not None:
-        connection.execute(update(table).where(table.id == row["id"]).values(last_version=next_version - 1))
-    earlier = update(table).where(*of_day, table.version < version, table.last_version >= version)
+        connection.execute(update(table).where(table.c.id == row["id"]).values(last_version=next_version - 1))
+    earlier = update(table).where(*of_day, table.c.version < version, table.c.last_version >= version)
     connection.execute(earlier.values(last_version=version - 1))
 
 
@@ -127,8 +127,8 @@ def _coverage(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def label_as_stated(connection: Connection, new: Sequence[dict[str, Any]], now: int) -> None:
     """Set the currency that the account states, where a day was read before that was corrected."""
-    question = select(AccountRow.id, AccountRow.currency).where(
-        AccountRow.id.in_({row["account_id"] for row in new}), AccountRow.currency.is_not(None)
+    question = select(ACCOUNTS.c.id, ACCOUNTS.c.currency).where(
+        ACCOUNTS.c.id.in_({row["account_id"] for row in new}), ACCOUNTS.c.currency.is_not(None)
     )
     stated = {id_: currency for id_, currency in connection.execute(question).all()}  # noqa: C416 (rows are no pairs)
     for row in new:
@@ -137,5 +137,5 @@ def label_as_stated(connection: Connection, new: Sequence[dict[str, Any]], now: 
             continue
         row |= {"currency": currency, "currency_origin": CurrencyOrigin.STATED}
         label = {name: row[name] for name in ("currency", "currency_origin")}
-        connection.execute(update(CollectionRow).where(CollectionRow.id == row["id"]).values(label))
-        put(connection, ReconciliationRow, [{"account_id": row["account_id"], "requested_at": now}])
+        connection.execute(update(COLLECTIONS).where(COLLECTIONS.c.id == row["id"]).values(label))
+        put(connection, RECONCILIATIONS, [{"account_id": row["account_id"], "requested_at": now}])

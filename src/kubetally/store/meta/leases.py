@@ -11,7 +11,7 @@ from kubetally.store.meta.engine import shown
 from kubetally.store.meta.faults import translated
 from kubetally.store.meta.instants import to_microseconds
 from kubetally.store.meta.process import Process
-from kubetally.store.meta.tables import LeaseRow
+from kubetally.store.meta.tables import LEASES
 from kubetally.store.meta.upsert import put_missing
 
 LEASE_SECONDS = 30.0
@@ -38,7 +38,7 @@ class SqlLeases:
         seen = self._seen(name)
         if seen is None:
             with translated(shown(self._engine)), self._writing.begin() as connection:
-                put_missing(connection, LeaseRow, [{"name": name, "token": 0, "expires_at": 0}])
+                put_missing(connection, LEASES, [{"name": name, "token": 0, "expires_at": 0}])
             seen = self._seen(name)
         if seen is None or self._is_held(seen, process):
             return None
@@ -53,7 +53,7 @@ class SqlLeases:
             "expires_at": self.expiry(),
         }
         # Of all who saw it free, the first changes the token; and a holder that renews meanwhile changes the expiry.
-        won = self.change(taken, name, LeaseRow.token == seen.token, LeaseRow.expires_at == seen.expires_at)
+        won = self.change(taken, name, LEASES.c.token == seen.token, LEASES.c.expires_at == seen.expires_at)
         return lease if won else None
 
     def holder(self, name: str) -> str | None:
@@ -67,13 +67,13 @@ class SqlLeases:
 
     def change(self, values: dict[str, Any], name: str, *wanted: Any) -> bool:
         """Change a lease if it is still as wanted; whether it was. Raises StoreError."""
-        statement = update(LeaseRow).where(LeaseRow.name == name, *wanted).values(values)
+        statement = update(LEASES).where(LEASES.c.name == name, *wanted).values(values)
         with translated(shown(self._engine)), self._writing.begin() as connection:
             return connection.execute(statement).rowcount == 1
 
     def _seen(self, name: str) -> Any:
         with translated(shown(self._engine)), self._engine.connect() as connection:
-            return connection.execute(select(LeaseRow.__table__).where(LeaseRow.name == name)).first()
+            return connection.execute(select(LEASES).where(LEASES.c.name == name)).first()
 
     def _is_held(self, seen: Any, process: Process) -> bool:
         if not seen.expires_at:
@@ -110,7 +110,7 @@ class SqlLease:
         self._if_held(expires_at=0, holder=None)
 
     def _if_held(self, **values: Any) -> bool:
-        return self._leases.change(values, self.name, LeaseRow.holder == self.holder, LeaseRow.token == self.token)
+        return self._leases.change(values, self.name, LEASES.c.holder == self.holder, LEASES.c.token == self.token)
 
 
 def _process(row: Any) -> Process:

@@ -12,7 +12,7 @@ from kubetally.store.meta.booking_json import clean
 from kubetally.store.meta.engine import shown
 from kubetally.store.meta.faults import translated
 from kubetally.store.meta.instants import from_microseconds, to_microseconds
-from kubetally.store.meta.tables import CODE_LENGTH, SavingsRow
+from kubetally.store.meta.tables import CODE_LENGTH, SAVINGS
 from kubetally.store.meta.upsert import put
 
 _MESSAGE_LENGTH = 2000
@@ -28,16 +28,14 @@ class SqlSavingsDays:
 
     def of_day(self, day: date) -> dict[str, SavingsDay]:
         """See `SavingsDays`."""
-        question = select(SavingsRow.__table__).where(SavingsRow.day == day)
+        question = select(SAVINGS).where(SAVINGS.c.day == day)
         with translated(shown(self._engine)), self._engine.connect() as connection:
             return {row.account_id: savings_day_of(row) for row in connection.execute(question)}
 
     def stored(self) -> list[SavingsDay]:
         """See `SavingsDays`."""
         question = (
-            select(SavingsRow.__table__)
-            .where(SavingsRow.collection_id.is_not(None))
-            .order_by(SavingsRow.day, SavingsRow.account_id)
+            select(SAVINGS).where(SAVINGS.c.collection_id.is_not(None)).order_by(SAVINGS.c.day, SAVINGS.c.account_id)
         )
         with translated(shown(self._engine)), self._engine.connect() as connection:
             return [savings_day_of(row) for row in connection.execute(question)]
@@ -47,7 +45,7 @@ class SqlSavingsDays:
         rows = [_row_of(day) for day in days]
         with translated(shown(self._engine)), self._writing.begin() as connection:
             for begin in range(0, len(rows), _ROWS_AT_ONCE):
-                put(connection, SavingsRow, rows[begin : begin + _ROWS_AT_ONCE])
+                put(connection, SAVINGS, rows[begin : begin + _ROWS_AT_ONCE])
 
 
 def _row_of(day: SavingsDay) -> dict[str, object]:

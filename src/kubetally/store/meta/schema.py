@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, column, inspect, select, table
 from kubetally.domain.errors import RequestError
 from kubetally.store.meta.engine import WAIT_SECONDS, alone, open_engine, shown
 from kubetally.store.meta.faults import schema_mismatch, tables_missing, translated
-from kubetally.store.meta.tables import Base
+from kubetally.store.meta.tables import METADATA
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -96,7 +96,7 @@ def make_ready(engine: Engine) -> None:
         found = _revision(connection)
         if found == NEWEST:
             return
-        ours = {VERSION_TABLE, *Base.metadata.tables}
+        ours = {VERSION_TABLE, *METADATA.tables}
         tables = set(inspect(connection).get_table_names())
     new = not tables or (found is None and VERSION_TABLE in tables and tables <= ours)
     if engine.dialect.name == "sqlite" or new:
@@ -130,7 +130,7 @@ def _upgrade(engine: Engine, revision: str) -> str | None:
         except util.CommandError as error:
             raise _unknown_revision(revision) from error
         found = _revision(connection)
-        if found == NEWEST and (missing := set(Base.metadata.tables) - set(inspect(connection).get_table_names())):
+        if found == NEWEST and (missing := set(METADATA.tables) - set(inspect(connection).get_table_names())):
             raise tables_missing(shown(engine), f"no such table: {', '.join(sorted(missing))}")
         return found
 
@@ -144,7 +144,7 @@ def _checked(connection: Connection, engine: Engine) -> str | None:
         raise schema_mismatch(
             shown(engine), f"is at revision {found}, newer than this Kubetally knows", "Install that version"
         )
-    foreign = sorted(tables & set(Base.metadata.tables))
+    foreign = sorted(tables & set(METADATA.tables))
     if found is None and foreign and VERSION_TABLE not in tables:
         raise schema_mismatch(
             shown(engine),

@@ -4,10 +4,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import Row
+
 from kubetally.domain.account import Account, Credentials
 from kubetally.store.meta.faults import does_not_fit
 from kubetally.store.meta.secrets import KeyRing, WrongKey
-from kubetally.store.meta.tables import CREDENTIALS_BYTES, AccountRow
+from kubetally.store.meta.tables import CREDENTIALS_BYTES
 
 
 def seal_credentials(keys: KeyRing, account: Account) -> str | None:
@@ -28,7 +30,7 @@ def seal_credentials(keys: KeyRing, account: Account) -> str | None:
     return sealed
 
 
-def open_credentials(keys: KeyRing, row: AccountRow) -> tuple[Credentials, Credentials]:
+def open_credentials(keys: KeyRing, row: Row[Any]) -> tuple[Credentials, Credentials]:
     """The credentials for the cost source, and those for its Prometheus. Raises WrongKey."""
     if row.credentials is None:
         return Credentials(), Credentials()

@@ -3,35 +3,33 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection
-
-from kubetally.store.meta.tables import Base
+from sqlalchemy import Connection, Table
 
 Rows = Sequence[Mapping[str, object]]
 
 
-def put_missing(connection: Connection, table: type[Base], rows: Rows) -> None:
+def put_missing(connection: Connection, table: Table, rows: Rows) -> None:
     """Insert those rows whose primary key does not exist; existing rows stay as they are."""
     _insert(connection, table, rows, changed=())
 
 
-def put(connection: Connection, table: type[Base], rows: Rows) -> None:
+def put(connection: Connection, table: Table, rows: Rows) -> None:
     """Insert rows, or update the existing ones. All rows have the same columns."""
     if rows:
         _insert(connection, table, rows, changed=tuple(rows[0]))
 
 
-def _insert(connection: Connection, table: type[Base], rows: Rows, changed: Sequence[str]) -> None:
+def _insert(connection: Connection, table: Table, rows: Rows, changed: Sequence[str]) -> None:
     if not rows:
         return
-    key = [column.name for column in table.__table__.primary_key]
+    key = [column.name for column in table.primary_key]
     values = [name for name in changed if name not in key]
     statement: Any
     if connection.dialect.name in {"mysql", "mariadb"}:
         from sqlalchemy.dialects import mysql  # each loads its drivers' dialects
 
         statement = mysql.insert(table)
-        kept = {name: statement.inserted[name] for name in values} or {key[0]: table.__table__.c[key[0]]}
+        kept = {name: statement.inserted[name] for name in values} or {key[0]: table.c[key[0]]}
         statement = statement.on_duplicate_key_update(kept)
     else:
         statement = _insert_or_conflict(connection.dialect.name)(table)
