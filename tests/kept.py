@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from types import MappingProxyType
 
@@ -15,6 +15,7 @@ from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Row
+from kubetally.domain.window import Clock
 from kubetally.ledger.ports.account_days import StoredDays
 from kubetally.ledger.ports.coverage import Progress
 from kubetally.ledger.ports.damage import CollectionGone, DayDamaged, FileDamage, LakeCheck, SetAside
@@ -176,23 +177,77 @@ def _unpacked(day: PackedDay) -> CollectedDay:
     return replace(day.content, collection=day.collection)
 
 
-class CoverageInMemory:
-    """What was collected; `at` is when confirmations are made."""
+@dataclass
+class _Past:
+    """A collection that is not current any more. is_missing: the lake lost it. until: when another replaced it."""
 
-    def __init__(self) -> None:
+    collection: Collection
+    until: datetime | None
+    is_missing: bool = False
+
+
+class CoverageInMemory:
+    """The port `Coverage`: what was collected and tried. open: pending collections. confirmed: the current ones.
+
+    clock: of confirmations and of what days are provisional; without one, each is confirmed when it is collected.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock
         self.open: dict[str, Collection] = {}
         self.confirmed: list[Collection] = []
+        self.past: list[_Past] = []
         self.tried: dict[tuple[str, date], CoveredDay] = {}
-        self.lost_days: dict[tuple[str, date], Collection] = {}
         self.begins: dict[str, date] = {}
+        self._since: dict[str, datetime] = {}
 
     def intend(self, collections: Sequence[Collection]) -> None:
-        self.open |= {one.id: one for one in collections}
+        known = self.known_ids(one.id for one in collections)
+        self.open |= {one.id: one for one in collections if one.id not in known}
 
     def confirm(self, collection_ids: Sequence[str], version: int) -> None:
-        for one in (self.open.pop(id_) for id_ in collection_ids if id_ in self.open):
-            self.confirmed.append(replace(one, version=version))
-            self.tried.pop((one.account_id, one.day), None)
+        new = [replace(self.open.pop(id_), version=version) for id_ in collection_ids if id_ in self.open]
+        self._make_current(new)
+
+    def _make_current(self, new: Iterable[Collection]) -> None:
+        for one in sorted(new, key=_rank):
+            now = one.collected_at if self._clock is None else self._clock.now()
+            self._since.setdefault(one.id, now)
+            for past in self.past:
+                if past.is_missing and past.until is None and _key(past.collection) == _key(one):
+                    past.until = now
+            before = next((current for current in self.confirmed if _key(current) == _key(one)), None)
+            if before is None or _rank(before) < _rank(one):
+                self.confirmed = [*(current for current in self.confirmed if current is not before), one]
+                self.tried.pop(_key(one), None)
+                self._supersede(before, one, now)
+            else:
+                self._supersede(one, before, now)
+                self._put_between(one)
+
+    def _supersede(self, one: Collection | None, by: Collection, now: datetime) -> None:
+        if one is not None and not one.is_running:
+            self.past.append(_Past(replace(one, last_version=(by.version or 0) - 1), now))
+
+    def _put_between(self, late: Collection) -> None:
+        """Correct the last versions around a collection that was confirmed after the one that replaces it."""
+        version = late.version or 0
+        of_day = [past for past in self.past if _key(past.collection) == _key(late)]
+        later = [
+            one.version or 0
+            for one in (*(past.collection for past in of_day), *self.confirmed)
+            if _key(one) == _key(late)
+        ]
+        following = min((number for number in later if number > version), default=None)
+        for past in of_day:
+            one = past.collection
+            if one.id == late.id and following is not None:
+                past.collection = replace(one, last_version=following - 1)
+            elif (one.version or 0) < version <= (one.last_version or 0):
+                past.collection = replace(one, last_version=version - 1)
+
+    def _now(self) -> datetime:
+        return datetime.max.replace(tzinfo=UTC) if self._clock is None else self._clock.now()
 
     def last_version(self, *, is_running: bool = False) -> int | None:
         return max((one.version or 0 for one in self.confirmed if one.is_running == is_running), default=None)
@@ -201,7 +256,8 @@ class CoverageInMemory:
         return sorted(key for key, day in self.tried.items() if day.last_error and day.last_error[0] in DAMAGE_CODES)
 
     def collecting_times(self) -> list[tuple[datetime, datetime]]:
-        days = groupby(sorted((one.collected_at for one in self.confirmed), reverse=True), datetime.date)
+        known = (*self.open.values(), *self.confirmed, *(past.collection for past in self.past))
+        days = groupby(sorted((one.collected_at for one in known), reverse=True), datetime.date)
         return [(min(times), max(times)) for times in (list(times) for _, times in days)]
 
     def drop(self, collection_ids: Sequence[str]) -> None:
@@ -209,36 +265,60 @@ class CoverageInMemory:
             self.open.pop(id_, None)
 
     def known_ids(self, collection_ids: Iterable[str]) -> set[str]:
-        return set(collection_ids) & {*self.open, *(one.id for one in self.confirmed)}
+        past = (past.collection.id for past in self.past)
+        return set(collection_ids) & {*self.open, *(one.id for one in self.confirmed), *past}
 
     def lost(self) -> list[Collection]:
-        return []
+        current = {_key(one) for one in self.confirmed}
+        lost = [past.collection for past in self.past if past.is_missing and _key(past.collection) not in current]
+        ordered = sorted(lost, key=lambda one: (one.day, one.collected_at, one.id))
+        return list({_key(one): one for one in ordered}.values())
 
     def mark_missing(self, known: CoveredDay, at: datetime, why: str) -> bool:
-        self.lost_days |= {(one.account_id, one.day): one for one in self.confirmed if one.id == known.collection_id}
+        gone = [one for one in self.confirmed if one.id == known.collection_id]
+        self.past += [_Past(one, at if known.is_running else None, is_missing=True) for one in gone]
         self.confirmed = [one for one in self.confirmed if one.id != known.collection_id]
-        tried = CoveredDay(known.account_id, known.day, last_error=(CollectionGone.code, why))
-        self.tried[known.account_id, known.day] = tried
-        return True
+        if gone:
+            tried = CoveredDay(known.account_id, known.day, last_error=(CollectionGone.code, why))
+            self.tried[known.account_id, known.day] = tried
+        return bool(gone)
 
     def restore(self, collections: Sequence[Collection], again: Iterable[str]) -> set[str]:
-        self.confirmed += collections
-        return {one.id for one in collections}
+        ids = set(again)
+        back = [past for past in self.past if past.collection.id in ids]
+        self.past = [past for past in self.past if past.collection.id not in ids]
+        for one in collections:
+            self._since[one.id] = min(one.collected_at, self._now())
+        new = [*collections, *(replace(past.collection, last_version=None) for past in back)]
+        self._make_current(new)
+        return {one.id for one in new}
 
     def pending(self) -> list[Collection]:
         return list(self.open.values())
 
     def collections(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
-        newest = {one.day: one for one in self.confirmed if one.account_id == account_id and first <= one.day < end}
+        stored = [(one, None) for one in self.confirmed]
+        if as_of is not None:
+            until = [(past.collection, past.until if past.is_missing else None) for past in self.past]
+            stored = [
+                (one, gone)
+                for one, gone in (*stored, *until)
+                if not one.is_running and self._since[one.id] <= as_of and (gone is None or gone > as_of)
+            ]
+        mine = [one for one, _ in stored if one.account_id == account_id and first <= one.day < end]
+        newest = {one.day: one for one in sorted(mine, key=_rank)}
         return [newest[day] for day in sorted(newest)]
 
     def collections_on(
         self, day: date, account_ids: Iterable[str] | None = None, *, or_lost: bool = False
     ) -> dict[str, Collection]:
-        wanted = {one.account_id for one in self.confirmed} if account_ids is None else set(account_ids)
-        held = (self.collections(id_, day, day + timedelta(days=1)) for id_ in wanted)
-        lost = {id_: one for (id_, of), one in self.lost_days.items() if or_lost and of == day and id_ in wanted}
-        return lost | {one.account_id: one for some in held for one in some}
+        missing = [past.collection for past in self.past if or_lost and past.is_missing and past.until is None]
+        wanted = None if account_ids is None else set(account_ids)
+        return {
+            one.account_id: one
+            for one in (*missing, *self.confirmed)
+            if one.day == day and (wanted is None or one.account_id in wanted)
+        }
 
     def days_to_examine(self, version: int) -> list[date]:
         return sorted({one.day for one in self.confirmed if not one.is_running and one.examined_by < version})
@@ -248,7 +328,7 @@ class CoverageInMemory:
         self.confirmed = [by_id.get(one.id, one) for one in self.confirmed]
 
     def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
-        found = {(one.account_id, one.day): _covered(one) for one in self.confirmed}
+        found = {_key(one): _covered(one, self._now()) for one in self.confirmed}
         for key, tried in self.tried.items():
             attempts = {"attempts": tried.attempts, "tried_at": tried.tried_at, "last_error": tried.last_error}
             found[key] = replace(found.get(key, tried), **attempts)
@@ -317,7 +397,18 @@ class CoverageInMemory:
         self.begins[account_id] = day
 
     def forget(self, before: datetime) -> int:
-        return 0
+        known = len(self.past)
+        self.past = [past for past in self.past if past.until is None or past.until >= before]
+        return known - len(self.past)
+
+
+def _key(one: Collection) -> tuple[str, date]:
+    return one.account_id, one.day
+
+
+def _rank(one: Collection) -> tuple[bool, int, datetime, str]:
+    """Of two collections of a day the one that ranks higher is current."""
+    return not one.is_running, one.version or 0, one.collected_at, one.id
 
 
 def status_of(day: CoveredDay) -> DayStatus:
@@ -370,12 +461,12 @@ class LeaseInMemory:
         self.leases.held.discard(self.name)
 
 
-def _covered(one: Collection) -> CoveredDay:
+def _covered(one: Collection, now: datetime) -> CoveredDay:
     return CoveredDay(
         one.account_id,
         one.day,
         one.id,
-        one.state,
+        one.state_at(now),
         one.is_running,
         one.head.assets_complete,
         one.source.url,
@@ -384,4 +475,6 @@ def _covered(one: Collection) -> CoveredDay:
         one.head.bill.total,
         one.head.currency,
         one.collected_at,
+        tried_at=one.collected_at,
+        currency_origin=one.head.currency_origin,
     )

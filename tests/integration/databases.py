@@ -327,7 +327,7 @@ def server_of() -> Iterator[Callable[[str], Server]]:
             one.close()
 
 
-def _database(kind: str, server_of: Callable[[str], Server], tmp_path: Path) -> Database:
+def new_database(kind: str, server_of: Callable[[str], Server], tmp_path: Path) -> Database:
     if kind == "sqlite":
         folder = tmp_path / "sqlite"
         folder.mkdir(parents=True)
@@ -339,16 +339,16 @@ def _database(kind: str, server_of: Callable[[str], Server], tmp_path: Path) -> 
 @pytest.fixture(params=KINDS)
 def database(request: pytest.FixtureRequest, server_of: Callable[[str], Server], tmp_path: Path) -> Database:
     """An empty database, of each kind in turn."""
-    return _database(request.param, server_of, tmp_path)
+    return new_database(request.param, server_of, tmp_path)
 
 
 @pytest.fixture(params=KINDS[1:])
 def served_database(request: pytest.FixtureRequest, server_of: Callable[[str], Server], tmp_path: Path) -> Database:
     """An empty database of each server in turn."""
-    return _database(request.param, server_of, tmp_path)
+    return new_database(request.param, server_of, tmp_path)
 
 
 @pytest.fixture(params=KINDS)
 def other_database(request: pytest.FixtureRequest, server_of: Callable[[str], Server], tmp_path: Path) -> Database:
     """An empty database of each kind in turn, beside `database`."""
-    return _database(request.param, server_of, tmp_path / "other")
+    return new_database(request.param, server_of, tmp_path / "other")

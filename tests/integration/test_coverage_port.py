@@ -1,0 +1,286 @@
+"""The port `Coverage`: one suite for all that implement it, in memory and on every database."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from kubetally.domain.collection import NO_DATA, Collection, CoveredDay, DayState
+from kubetally.domain.window import Window
+from kubetally.ledger.ports.coverage import Coverage, Progress
+from tests.integration.collected_days import DAY, NOW, SetClock, collection, opener_of
+from tests.integration.databases import KINDS, Server, new_database
+from tests.kept import CoverageInMemory
+
+END = DAY + timedelta(days=1)
+Port = tuple[Coverage, SetClock]
+
+
+@pytest.fixture(params=["memory", *KINDS])
+def port(request: pytest.FixtureRequest, server_of: Callable[[str], Server], tmp_path: Path) -> Iterator[Port]:
+    """An empty coverage of each kind in turn, and its clock."""
+    if request.param == "memory":
+        clock = SetClock()
+        yield CoverageInMemory(clock), clock
+    else:
+        for opens in opener_of(new_database(request.param, server_of, tmp_path).url):
+            yield opens().coverage, opens.clock
+
+
+@pytest.fixture
+def coverage(port: Port) -> Coverage:
+    return port[0]
+
+
+@pytest.fixture
+def clock(port: Port) -> SetClock:
+    return port[1]
+
+
+def keep(coverage: Coverage, version: int, *collections: Collection) -> list[Collection]:
+    """Noted and confirmed; as they should come back."""
+    coverage.intend(collections)
+    coverage.confirm([one.id for one in collections], version)
+    return [replace(one, version=version) for one in collections]
+
+
+def held(coverage: Coverage, as_of: datetime | None = None, account_id: str = "a") -> list[str]:
+    return [one.id for one in coverage.collections(account_id, DAY, END, as_of)]
+
+
+def test_collecting_times_are_the_first_and_last_of_each_day(coverage: Coverage) -> None:
+    assert coverage.collecting_times() == []
+    noon = NOW.replace(hour=12, microsecond=123_457)
+    minutes, yesterday = timedelta(minutes=1), noon - timedelta(days=1)
+    for number, at in enumerate([noon, noon - minutes, noon + minutes, yesterday]):
+        keep(coverage, number, collection(f"c{number}", collected_at=at))
+    assert coverage.collecting_times() == [(noon - minutes, noon + minutes), (yesterday, yesterday)]
+
+
+def test_days_tell_what_is_held_without_its_head(coverage: Coverage) -> None:
+    keep(coverage, 3, collection("c1", cost=-9_000_000_000_000_001))
+    assert coverage.days(DAY, END) == [
+        CoveredDay(
+            "a",
+            DAY,
+            "c1",
+            DayState.SETTLED,
+            assets_complete=True,
+            source="http://source:9003",
+            rows=1,
+            hours_covered=24.0,
+            total=-9_000_000_000_000_001,
+            currency="USD",
+            collected_at=NOW,
+            tried_at=NOW,
+        )
+    ]
+
+
+def test_day_collected_in_the_future_is_provisional(coverage: Coverage, clock: SetClock) -> None:
+    coverage.intend([collection("a", collected_at=NOW + timedelta(days=60))])
+    coverage.confirm(["a"], 1)
+    (known,) = coverage.days(DAY, DAY + timedelta(days=1))
+    assert (known.is_stored, known.state) == (True, DayState.PROVISIONAL)
+    clock.forward(timedelta(days=61).total_seconds())
+    (known,) = coverage.days(DAY, DAY + timedelta(days=1))
+    assert known.state is DayState.SETTLED
+
+
+def test_missing_day_holds_no_longer_and_an_earlier_one_is_restored(coverage: Coverage) -> None:
+    for version, name in enumerate(("first", "second"), 1):
+        coverage.intend([collection(name)])
+        coverage.confirm([name], version)
+    (known,) = coverage.days(DAY, DAY + timedelta(days=1))
+    assert coverage.mark_missing(known, NOW, "the lake lacks it")
+    (lost,) = coverage.days(DAY, DAY + timedelta(days=1))
+    assert (lost.is_stored, lost.total, lost.attempts) == (False, 0, 0)
+    assert lost.last_error == ("collection_gone", "the lake lacks it")
+    assert held(coverage) == []
+    assert held(coverage, NOW + timedelta(days=1)) == ["second"], "an earlier one did not hold then"
+    assert (coverage.collections_on(DAY), coverage.collections_on(DAY, or_lost=True)["a"].id) == ({}, "second")
+    assert coverage.known_ids(["first", "second", "third"]) == {"first", "second"}
+    assert coverage.restore([], ["first"]) == {"first"}
+    (again,) = coverage.days(DAY, DAY + timedelta(days=1))
+    assert (again.collection_id, again.last_error) == ("first", None)
+    assert coverage.collections_on(DAY, or_lost=True)["a"].id == "first"
+    assert not coverage.mark_missing(known, NOW, "another holds by now")
+
+
+def test_history_is_as_it_was_after_a_restored_day(coverage: Coverage, clock: SetClock) -> None:
+    instants = []
+    for version, name in enumerate(("first", "second"), 1):
+        keep(coverage, version, collection(name))
+        instants.append(clock.at)
+        clock.forward(60)
+    (known,) = coverage.days(DAY, DAY + timedelta(days=1))
+    coverage.mark_missing(known, clock.at, "the lake lacks it")
+    assert [held(coverage, at) for at in instants] == [["first"], ["second"]]
+    coverage.restore([], ["first"])
+    assert [held(coverage, at) for at in (*instants, clock.at)] == [["first"], ["second"], ["first"]]
+    clock.forward(60)
+    coverage.restore([], ["second"])
+    assert [held(coverage, at) for at in (instants[0], clock.at)] == [["first"], ["second"]]
+
+
+def test_days_come_by_account_and_day_from_the_first_to_before_the_end(coverage: Coverage) -> None:
+    for number in range(4):
+        day = DAY + timedelta(days=number)
+        keep(coverage, number, *(collection(f"{account}{number}", account, day) for account in ("b", "a", "B", "ä")))
+    first, end = DAY + timedelta(days=1), DAY + timedelta(days=3)
+    assert [one.collection_id for one in coverage.days(first, end)] == ["B1", "B2", "a1", "a2", "b1", "b2", "ä1", "ä2"]
+    assert [one.collection_id for one in coverage.days(first, end, iter(["b", "none"]))] == ["b1", "b2"]
+    assert coverage.days(first, end, []) == coverage.days(end, first) == []
+    assert [one.id for one in coverage.collections("a", first, end)] == ["a1", "a2"]
+
+
+def test_a_later_collection_takes_the_place_of_an_earlier_one(coverage: Coverage) -> None:
+    keep(coverage, 3, collection("old"))
+    [new] = keep(coverage, 4, collection("new", cost=8_000_000))
+    assert coverage.collections("a", DAY, END) == [new]
+    [day] = coverage.days(DAY, END)
+    assert (day.collection_id, day.total) == ("new", 8_000_000)
+
+
+def test_what_is_confirmed_late_does_not_take_the_place_of_a_later_version(coverage: Coverage) -> None:
+    coverage.intend([collection("old"), collection("new"), collection("older, running", is_running=True)])
+    coverage.confirm(["new"], 4)
+    for name in ("old", "older, running"):
+        coverage.confirm([name], 3)
+        assert held(coverage) == held(coverage, NOW) == ["new"]
+        assert coverage.days(DAY, END)[0].collection_id == "new"
+    assert coverage.pending() == []
+
+
+def test_a_running_day_gives_way_to_the_whole_day_whatever_the_version_of_its_table(coverage: Coverage) -> None:
+    keep(coverage, 900, collection("running 1", is_running=True))
+    keep(coverage, 901, collection("running 2", is_running=True))
+    assert held(coverage) == ["running 2"]
+    assert coverage.days(DAY, END)[0].is_running
+    keep(coverage, 5, collection("whole"))
+    assert held(coverage) == ["whole"]
+    assert not coverage.days(DAY, END)[0].is_running
+
+
+def test_what_held_at_an_instant_is_found_until_it_is_forgotten(coverage: Coverage, clock: SetClock) -> None:
+    instants = []
+    for number in range(3):
+        keep(coverage, number, collection(f"c{number}"), collection(f"other{number}", "b"))
+        instants.append(clock.at)
+        clock.forward(0.5)
+    assert [held(coverage, at) for at in instants] == [["c0"], ["c1"], ["c2"]]
+    assert held(coverage, NOW - timedelta(microseconds=1)) == []
+    assert coverage.collections("a", DAY, END, NOW)[0].version == 0
+    assert coverage.forget(instants[1]) == 0
+    assert coverage.forget(instants[2]) == 2
+    assert [held(coverage, at) for at in instants] == [[], ["c1"], ["c2"]]
+    assert coverage.forget(clock.at + timedelta(days=1000)) == 2
+    assert held(coverage) == ["c2"]
+
+
+def last_versions(coverage: Coverage, instants: list[datetime], account_id: str = "a") -> list[int | None]:
+    """Of the collections that held at these instants."""
+    return [one.last_version for at in instants for one in coverage.collections(account_id, DAY, END, at)]
+
+
+def test_what_is_replaced_keeps_the_last_version_that_had_it(coverage: Coverage, clock: SetClock) -> None:
+    instants = []
+    for version in (3, 7, 20):
+        keep(coverage, version, collection(f"a{version}"), collection(f"b{version}", "b"))
+        instants.append(clock.at)
+        clock.forward(60)
+    keep(coverage, 30, collection("a30"), collection("c30", "c"))
+    assert last_versions(coverage, [*instants, clock.at]) == [6, 19, 29, None]
+    assert last_versions(coverage, [*instants, clock.at], "b") == [6, 19, None, None]
+
+
+def test_the_last_version_is_that_of_days_that_are_over_and_held(coverage: Coverage) -> None:
+    assert coverage.last_version() is None
+    coverage.intend([collection("pending")])
+    keep(coverage, 900, collection("running", "b", is_running=True))
+    assert coverage.last_version() is None
+    keep(coverage, 4, collection("c4", day=END))
+    keep(coverage, 7, collection("c7", "c"))
+    keep(coverage, 6, collection("c6"))
+    assert coverage.last_version() == 7
+
+
+def test_a_clock_that_was_set_back_does_not_bring_back_what_was_replaced(coverage: Coverage, clock: SetClock) -> None:
+    keep(coverage, 1, collection("old"))
+    clock.forward(-60)
+    keep(coverage, 2, collection("new"))
+    assert held(coverage, clock.at) == held(coverage, NOW) == held(coverage) == ["new"]
+
+
+def test_what_was_not_committed_is_dropped_and_what_was_is_not(coverage: Coverage) -> None:
+    keep(coverage, 1, collection("kept"))
+    coverage.intend([collection("lost"), collection("waiting", "b")])
+    coverage.drop(["lost", "kept", "never noted"])
+    coverage.drop([])
+    assert [one.id for one in coverage.pending()] == ["waiting"]
+    assert held(coverage) == ["kept"]
+
+
+def test_balances_are_those_of_what_holds(coverage: Coverage) -> None:
+    keep(coverage, 1, collection("a1"), collection("b1", "b"), collection("a0", day=DAY - timedelta(days=1)))
+    keep(coverage, 2, later := collection("a2", cost=8_000_000))
+    assert coverage.balances(DAY, END, ["a"]) == {"a2": later.balance}
+    assert set(coverage.balances(DAY - timedelta(days=1), END, ["a", "b"])) == {"a0", "a2", "b1"}
+
+
+def test_how_far_collecting_has_come_is_counted_over_the_accounts_asked_about(coverage: Coverage) -> None:
+    assert coverage.progress(["a", "b"], DAY) == Progress()
+    last = NOW + timedelta(minutes=5)
+    keep(coverage, 1, collection("a1"), collection("b1", "b"), collection("c1", "c"))
+    keep(coverage, 2, collection("a2", day=DAY + timedelta(days=1), collected_at=last))
+    keep(coverage, 3, collection("d1", "d", is_running=True))
+    coverage.failed("a", DAY - timedelta(days=1), NOW, "source_unavailable", "nobody answers")
+    coverage.failed("a", DAY - timedelta(days=2), NOW, NO_DATA, "the source holds nothing")
+    coverage.failed("b", DAY, NOW, "fewer_hours", "the stored day was kept")
+    assert coverage.progress(["a", "b", "d"], DAY) == Progress(4, 1, 2, last)
+    assert coverage.progress(["c"], DAY + timedelta(days=1)) == Progress(1, 0, 0, NOW)
+    assert coverage.progress([], DAY) == Progress()
+
+
+def test_where_a_history_begins_is_as_it_was_found_last(coverage: Coverage) -> None:
+    assert coverage.history_begins("a") is None
+    coverage.note_history("a", DAY, NOW)
+    coverage.note_history("b", date(2020, 2, 29), NOW)
+    coverage.note_history("a", END, NOW)
+    assert (coverage.history_begins("a"), coverage.history_begins("b")) == (END, date(2020, 2, 29))
+
+
+def test_a_whole_commit_is_confirmed_at_once(coverage: Coverage) -> None:
+    first = [collection(f"first-{number:03}", f"a{number:03}") for number in range(100)]
+    second = [collection(f"second-{number:03}", f"a{number:03}") for number in range(100)]
+    keep(coverage, 1, *first)
+    coverage.intend(second)
+    coverage.confirm([one.id for one in reversed(second)], 2)
+    assert [one.collection_id for one in coverage.days(DAY, END)] == [one.id for one in second]
+
+
+def test_days_that_an_earlier_version_stored_are_examined_once(coverage: Coverage) -> None:
+    old, new = collection("old", examined_by=0), collection("new", "b", examined_by=2)
+    running = collection("running", "c", is_running=True, examined_by=0)
+    keep(coverage, 1, old, new, running)
+    assert coverage.days_to_examine(1) == coverage.days_to_examine(2) == [DAY]
+    assert coverage.days_to_examine(0) == []
+    half = Window(old.head.window.start, old.head.window.start + timedelta(hours=12))
+    marked = replace(coverage.collections_on(DAY)["a"], head=replace(old.head, covered=(half,)), examined_by=2)
+    coverage.note_examined([marked])
+    assert coverage.days_to_examine(2) == []
+    assert coverage.collections_on(DAY)["a"] == marked
+    assert set(coverage.collections_on(DAY)) == {"a", "b", "c"}
+    (day,) = coverage.days(DAY, END, ["a"])
+    assert (day.hours_covered, day.state) == (12, DayState.PROVISIONAL)
+
+
+def test_a_day_that_was_replaced_while_it_was_examined_stays_as_it_is(coverage: Coverage) -> None:
+    (old,) = keep(coverage, 1, collection("old", examined_by=0))
+    (newer,) = keep(coverage, 2, collection("newer", examined_by=1))
+    coverage.note_examined([replace(old, head=replace(old.head, covered=()), examined_by=1)])
+    assert coverage.collections_on(DAY) == {"a": newer}
+    assert coverage.days(DAY, END)[0].hours_covered == 24
+    assert coverage.collections("a", DAY, END, NOW)[0].hours_covered == 24
