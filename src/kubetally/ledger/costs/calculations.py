@@ -34,17 +34,14 @@ _NICENESS = 10  # whoever asks the service for an answer comes first
 _log = logs.get_logger(__name__)
 
 
-class WorkerDied(SourceError):
-    """The process that interpreted an answer ended before it was done."""
-
-    code = "worker_died"
-    retryable = True
-
-    def __init__(self) -> None:
-        super().__init__(
-            "the process that read an answer of the source ended early, perhaps for lack of memory; retry in a few "
-            "seconds, and check the log of the system"
-        )
+def worker_died() -> SourceError:
+    """The error of an answer whose process ended before it was interpreted."""
+    return SourceError(
+        "the process that read an answer of the source ended early, perhaps for lack of memory; retry in a few "
+        "seconds, and check the log of the system",
+        code="worker_died",
+        retryable=True,
+    )
 
 
 class Calculations:
@@ -70,7 +67,7 @@ class Calculations:
         return await _run(self._threads, partial(_without_collector, function, *args, **kwargs))
 
     async def in_process(self, size_bytes: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same, from a process where `size_bytes` is large. Raises also WorkerDied."""
+        """The same, from a process where `size_bytes` is large. Raises SourceError if the process ends early."""
         if size_bytes < self._large_bytes:
             return await self.on_thread(size_bytes, function, *args, **kwargs)
         worker = await self._free.get()
@@ -101,7 +98,7 @@ class Calculations:
                 worker.kill()
                 if is_last or self._is_closed:
                     _log.warning("worker_died", error=str(error))
-                    raise WorkerDied from error
+                    raise worker_died() from error
         raise AssertionError
 
     def _end_workers(self) -> None:

@@ -14,7 +14,7 @@ from kubetally.domain.money import DEFAULT_CURRENCY, CurrencyOrigin
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import DAY, Clock, Window, midnight, rfc3339, spans_without, whole_hour
 from kubetally.ledger.costs.issues import each_once, failed, foreign_metrics, measured_issues
-from kubetally.ledger.costs.live import Answers, DeadlinePassed, LateDescription, LiveFetch, compared
+from kubetally.ledger.costs.live import Answers, DeadlinePassed, LiveFetch, compared, late_description
 from kubetally.ledger.costs.requests import MAX_DAYS, Question, elapsed, questions
 from kubetally.ledger.costs.stored_days import StoredDay
 from kubetally.ledger.ports.sources import About, CostSource, InfrastructureSource
@@ -29,17 +29,6 @@ class Live:
 
     source: CostSource
     metrics: InfrastructureSource | None = None
-
-
-class SourceAndHistoryFailed(SourceError):
-    """The source gave no answer, and what was collected could not be read."""
-
-    code = "source_and_history_failed"
-
-    def __init__(self, why: KubetallyError, history: Sequence[str]) -> None:
-        """why: the source's error. history: messages about the days that could not be read."""
-        self.why, self.history = why, tuple(history)
-        super().__init__("; ".join([str(why), *history]))
 
 
 OpenLive = Callable[[], AbstractAsyncContextManager[Live]]
@@ -65,14 +54,13 @@ async def join_costs(
     savings alone. Where it fails and something is held, that is the answer, and the rest is missing from it.
     of_history: issues of collected days, such as that they could not be read. calculate: runs what books the answers.
 
-    Raises: KubetallyError of the source, where nothing is stored; SourceAndHistoryFailed, where that can't be read
-    either.
+    Raises: KubetallyError of the source, if nothing is stored or can be read.
     """
     try:
         costs = await _joined(held, place, open_live, window, clock, deadline_seconds, calculate)
     except SourceError as error:
         if unread := [issue.message for issue in of_history if issue.kind is not IssueKind.NOT_REPLACED]:
-            raise SourceAndHistoryFailed(error, unread) from error
+            raise SourceError("; ".join([str(error), *unread]), code="source_and_history_failed") from error
         raise
     return replace(costs, issues=(*costs.issues, *of_history))
 
@@ -142,7 +130,7 @@ async def _savings_beside(
         async with asyncio.timeout(seconds), open_live() as live:
             return await live.source.savings(), []
     except TimeoutError:
-        why = LateDescription(place, seconds)
+        why = late_description(place, seconds)
     except KubetallyError as error:
         why = error
     issue = failed(place, f"no savings: {why}", why, subject="savings")

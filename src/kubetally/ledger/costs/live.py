@@ -48,14 +48,10 @@ class DeadlinePassed(SourceError):
         )
 
 
-class LateDescription(SourceError):
-    """What only describes the costs was not there soon after them."""
-
-    code = "late_description"
-
-    def __init__(self, url: str, seconds: float) -> None:
-        self.url, self.seconds = url, seconds
-        super().__init__(f"{url} did not tell it within {seconds:g} s after its costs, which are complete without it")
+def late_description(url: str, seconds: float) -> SourceError:
+    """The error of a source whose savings or version came too late."""
+    message = f"{url} did not return its savings or version within {seconds:g} s. Costs are complete"
+    return SourceError(message, code="late_description")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +116,7 @@ class LiveFetch:
             savings.cancel()
         booked = [task.result() for task in tasks]
         self._tell_of_cuts((*booked, measured.result()), time.monotonic() - began)
-        late = LateDescription(self._source.url, _GRACE_SECONDS)
+        late = late_description(self._source.url, _GRACE_SECONDS)
         return Answers(
             self._source.url,
             None if self._infrastructure is None else self._infrastructure.url,

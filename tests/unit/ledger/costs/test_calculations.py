@@ -19,9 +19,10 @@ from kubetally.domain.allocation import Allocation
 from kubetally.domain.asset import Asset
 from kubetally.domain.booking import Booking
 from kubetally.domain.cluster_costs import DetailLevel
+from kubetally.domain.errors import SourceError
 from kubetally.domain.reading import Reading
 from kubetally.domain.window import Window, parse_instant
-from kubetally.ledger.costs.calculations import Calculations, WorkerDied
+from kubetally.ledger.costs.calculations import Calculations
 from kubetally.ledger.ports.sources import CostSource
 from kubetally.samples.replay import ReplayServer
 from kubetally.sources.access import Access
@@ -66,7 +67,7 @@ async def test_death_of_a_process_ends_its_work_alone(tmp_path: Path) -> None:
     beside, ready = Calculations(2, large_bytes=LARGE), tmp_path / "ready"
     healthy = asyncio.ensure_future(beside.in_process(LARGE, process_once_there, tmp_path / "started", ready))
     await asyncio.to_thread(wait_until_there, tmp_path / "started")
-    with pytest.raises(WorkerDied):
+    with pytest.raises(SourceError, match="ended early"):
         await beside.in_process(LARGE, os._exit, 3)
     ready.touch()
     assert await healthy != os.getpid()
@@ -108,7 +109,7 @@ async def test_close_ends_work_that_hangs(tmp_path: Path) -> None:
     hanging = asyncio.ensure_future(beside.in_process(LARGE, hang, tmp_path / "started"))
     await asyncio.to_thread(wait_until_there, tmp_path / "started")
     beside.close()
-    with pytest.raises(WorkerDied):
+    with pytest.raises(SourceError, match="ended early"):
         await hanging
     await asyncio.to_thread(wait_until_gone, process)
 

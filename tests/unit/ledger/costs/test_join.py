@@ -389,7 +389,7 @@ async def test_savings_that_can_t_be_had_leave_the_figures_whole(source: Saving,
 def test_savings_are_waited_for_as_long_as_descriptions() -> None:
     costs = virtual_time.run(joined(held([1], "Kubecost"), ago(1), Saving(seconds=60), deadline_seconds=100))
     (issue,) = costs.issues
-    assert " 5 s " in issue.message
+    assert " 5 s. " in issue.message
 
 
 # --- where history is read

@@ -188,7 +188,7 @@ def test_late_savings_and_description_leave_the_costs_complete() -> None:
     assert costs.savings is None
     (issue,) = (issue for issue in costs.issues if issue.kind is IssueKind.SOURCE_FAILED)
     assert (issue.subject, issue.facts) == ("savings", {"code": "late_description"})
-    assert " 5 s after its costs" in issue.message
+    assert "within 5 s. Costs are complete" in issue.message
     assert "KUBETALLY_DEADLINE_SECONDS" not in issue.message
     assert " 50 s" not in issue.message
 
