@@ -67,7 +67,8 @@ class LakeInMemory:
         return []
 
     def newest_version(self) -> int | None:
-        return len(self.versions) - 1 or None
+        over = (version for version, days in enumerate(self.commits, 1) if not days[0].collection.is_running)
+        return max(over, default=None)
 
     def check_writable(self) -> None:
         """It is."""
@@ -435,19 +436,21 @@ class LeasesInMemory:
 
     def __init__(self) -> None:
         self.taken: set[str] = set()
-        self.held: set[str] = set()
+        self.held: dict[str, LeaseInMemory] = {}
 
     def acquire(self, name: str) -> "LeaseInMemory | None":
-        if name in self.taken | self.held:
+        if name in self.taken or name in self.held:
             return None
-        self.held.add(name)
-        return LeaseInMemory(self, name)
+        self.held[name] = LeaseInMemory(self, name)
+        return self.held[name]
 
     def holder(self, name: str) -> str | None:
-        return "process 7 on other" if name in self.taken else None
+        if name in self.taken:
+            return "process 7 on other"
+        return "process 1 on this" if name in self.held else None
 
 
-@dataclass
+@dataclass(eq=False)
 class LeaseInMemory:
     """One of them; lost where a test adds its name to `taken`."""
 
@@ -455,10 +458,11 @@ class LeaseInMemory:
     name: str
 
     def renew(self) -> bool:
-        return self.name not in self.leases.taken
+        return self.name not in self.leases.taken and self.leases.held.get(self.name) is self
 
     def release(self) -> None:
-        self.leases.held.discard(self.name)
+        if self.leases.held.get(self.name) is self:
+            del self.leases.held[self.name]
 
 
 def _covered(one: Collection, now: datetime) -> CoveredDay:
