@@ -128,9 +128,9 @@ def test_a_table_tells_of_when_data_are_missing(command: str) -> None:
     with Served(without_two_days) as source:
         done = call(command, "--url", source.url, *WHOLE)
     assert done.code == 0
-    assert "2026-11-20 to 2026-11-23 UTC, 24 of 72 h, partial" in done.out
+    assert "20-22 Nov 2026 (3 days, UTC), 24 of 72 h, partial" in done.out
     missing = [line for line in done.out.splitlines() if line.startswith("  missing: ")]
-    periods = "2026-11-20 to 2026-11-21 UTC; 2026-11-22 to 2026-11-23 UTC"
+    periods = "20 Nov 2026 (1 day, UTC); 22 Nov 2026 (1 day, UTC)"
     assert missing == [f"  missing: the source holds no data of this window ({periods})"]
 
 
@@ -534,8 +534,8 @@ def test_no_table_breaks_on_a_terminal_of_80_columns(replay: ReplayServer, by: s
     ]
     figures = [cluster["summary"] for cluster in body] + (rows if by == "namespace" else [])
     for row in figures:
-        assert f"{row['total_cost']:,.2f}" in text
-        assert f"{row['network_cost']:,.2f}" in text
+        for key in ("total_cost", "network_cost"):  # rounded so that the table adds up
+            assert any(f"{row[key] + cents / 100:,.2f}" in text for cents in (0, -1, 1))
 
 
 def test_a_doctor_takes_a_url_as_an_option_too(replay: ReplayServer) -> None:
@@ -620,7 +620,7 @@ def test_the_demo_shows_three_clusters_wherever_it_runs() -> None:
     assert done.out.count("component     cost  workloads") == 3
     assert done.out.count("Efficiency: CPU") == 3
     assert done.out.count("72 of 72 h, ok, assets complete") == 3
-    assert re.search(r"^aurora +ok, assets complete +247\.45 USD +246\.54 ", done.out, re.MULTILINE)
+    assert re.search(r"^aurora +ok, assets complete +247\.44 USD +246\.54 ", done.out, re.MULTILINE)
     assert "Not your costs" in done.out
 
 

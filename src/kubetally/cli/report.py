@@ -98,14 +98,16 @@ def print_report(out: "Console", costs: ClusterCosts, comparison: "Comparison") 
 
 def _comparison(costs: ClusterCosts, comparison: "Comparison") -> "Grid":
     from kubetally.cli.grid import Grid
+    from kubetally.present.rounding import round_parts
     from kubetally.present.text import money
 
     full, part = comparison.full, comparison.infrastructure_permille
+    infrastructure, left_out = round_parts([comparison.infrastructure, comparison.improvement])
     grid = Grid(["comparison"], [costs.currency, "of full"])
-    grid.add(["infrastructure only (management, balancers, network)"], [money(comparison.infrastructure), share(part)])
+    grid.add(["infrastructure only (management, balancers, network)"], [money(infrastructure), share(part)])
     grid.add(["full cost"], [money(full), share(None if part is None else 1000)])
     rest = share(None if part is None else 1000 - part)
-    grid.add(["left out by infrastructure only"], [money(comparison.improvement), rest])
+    grid.add(["left out by infrastructure only"], [money(left_out), rest])
     return grid
 
 
@@ -113,15 +115,17 @@ def _shares(out: "Console", costs: ClusterCosts, comparison: "Comparison") -> "G
     from kubetally.cli.grid import Grid
     from kubetally.cli.screen import draws_lines
     from kubetally.domain.words import component_word
+    from kubetally.present.rounding import round_parts
     from kubetally.present.text import NOT_MEASURED, money
 
     grid = Grid(["component"], [costs.currency, "share", ""])
     marks = ("█", "░") if draws_lines(out) else ("#", ".")
-    for part in comparison.shares:
+    amounts = round_parts([part.cost for part in comparison.shares])
+    for part, amount in zip(comparison.shares, amounts, strict=True):
         if part.component in costs.not_measured:
             grid.add([component_word(part.component)], instead=NOT_MEASURED)
         elif part.cost:
-            cells = [money(part.cost), share(part.permille), bar(part.permille, *marks)]
+            cells = [money(amount), share(part.permille), bar(part.permille, *marks)]
             grid.add([component_word(part.component)], cells)
     whole = None if comparison.infrastructure_permille is None else 1000
     grid.add(["total"], [money(comparison.full), share(whole)], style="bold")

@@ -1,24 +1,26 @@
 """Costs as tables for people. Money is rounded on screen only."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from kubetally.cli.grid import Grid
 from kubetally.cli.screen import console, name_of, print_grid, say
-from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, NamespaceCosts, Status, WorkloadCosts
-from kubetally.domain.component import Component, Costs
+from kubetally.domain.allocation import Kind
+from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, Group, NamespaceCosts, Status, WorkloadCosts
+from kubetally.domain.component import Component
 from kubetally.domain.efficiency import Efficiency
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.series import LegacySums
 from kubetally.domain.words import component_word, hours_words, window_words
 from kubetally.ledger.accounts.duplicates import FleetSum, fleet_sums
+from kubetally.present.rounding import RoundedTable, round_parts, round_table
 from kubetally.present.text import (
     BALANCE,
     NOT_MEASURED,
     UNKNOWN,
-    balance_of,
+    balance_table,
     causes_in_words,
     currency_words,
     efficiency_in_words,
@@ -28,7 +30,6 @@ from kubetally.present.text import (
     percent,
     savings_in_words,
     status_words,
-    total_balance,
 )
 from kubetally.present.verification import Verification, verify
 
@@ -63,7 +64,7 @@ def print_costs(answers: "Sequence[ClusterCosts | Failed]", by: DetailLevel, *, 
 
 
 def print_rounding(out: Console, read: Sequence[ClusterCosts], where: str) -> None:
-    """That what is on screen is rounded, where there is anything: rounded parts need not add up to a rounded whole."""
+    """That what is on screen is rounded, where there is anything."""
     if any(costs.status is not Status.NO_DATA for costs in read):
         say(out, f"Figures are rounded on screen; {where} all six decimals.", style="dim")
 
@@ -83,16 +84,16 @@ def print_heading(out: Console, costs: ClusterCosts) -> None:
 
 def print_balance(out: Console, costs: ClusterCosts) -> None:
     """What each component cost, and where it went; the columns after `cost` add up to it."""
-    checked = verify(costs, 0)
-    grid, unknown = Grid(["component"], BALANCE), costs.not_measured
-    for row in checked.components:
-        if row.component in unknown:
-            grid.add([component_word(row.component)], instead=NOT_MEASURED)
-        elif any(balance_of(row)):
-            grid.add([component_word(row.component)], [*map(money, balance_of(row))])
-    grid.add(["total"], [*map(money, total_balance(checked))], style=_TOTAL)
+    checked, grid = verify(costs, 0), Grid(["component"], BALANCE)
+    table = balance_table(checked)
+    for component in Component:
+        if component in costs.not_measured:
+            grid.add([component_word(component)], instead=NOT_MEASURED)
+        elif component in table.rows:
+            grid.add([component_word(component)], [*map(money, table.rows[component])])
+    grid.add(["total"], [*map(money, table.total)], style=_TOTAL)
     print_grid(out, grid)
-    _print_causes(out, checked)
+    _print_causes(out, checked, table.differences)
     if costs.legacy is not None and costs.legacy.total is not None:
         say(out, _old_sums(costs, costs.legacy), indent=2)
     say(out, efficiency_in_words(costs))
@@ -126,17 +127,15 @@ def _print_overview(out: Console, answers: "Sequence[ClusterCosts | Failed]") ->
         ["cluster", "status"],
         ["total", "source shows", "idle", "difference", "CPU eff.", "RAM eff.", "eff.", "hours"],
     )
-    shown = []
-    for answer in answers:
-        if not isinstance(answer, ClusterCosts):
-            continue
-        if answer.status is Status.NO_DATA:
-            grid.add([name_of(answer.source), "no data"], [*[UNKNOWN] * 7, hours_of(answer)])
-        else:
-            shown.append(answer)
-            grid.add([name_of(answer.source), status_words(answer)], _overview_figures(answer))
-    grid.rule()
     read = [answer for answer in answers if isinstance(answer, ClusterCosts)]
+    shown = [costs for costs in read if costs.status is not Status.NO_DATA]
+    amounts = _overview_amounts(shown)
+    for costs in read:
+        if costs.status is Status.NO_DATA:
+            grid.add([name_of(costs.source), "no data"], [*[UNKNOWN] * 7, hours_of(costs)])
+        else:
+            grid.add([name_of(costs.source), status_words(costs)], _overview_figures(costs, amounts[id(costs)]))
+    grid.rule()
     sums, has_failed = fleet_sums(read), len(read) < len(answers)
     for fleet in sums:
         state = "hours missing" if fleet.incomplete else "clusters missing" if has_failed else ""
@@ -171,20 +170,35 @@ def _mark(is_assumed: bool) -> str:
     return "*" if is_assumed else ""
 
 
-def _overview_figures(costs: ClusterCosts) -> list[str]:
-    lines = {line.kind.value: line.costs.total for line in costs.lines()}
+def _overview_amounts(shown: Sequence[ClusterCosts]) -> dict[int, tuple[int, ...]]:
+    """Of each cluster total, source's total, idle and difference, rounded so that those of a currency add up."""
+    amounts = dict[int, tuple[int, ...]]()
+    for currency in {costs.currency for costs in shown}:
+        alike = [costs for costs in shown if costs.currency == currency]
+        lines = [{line.kind: line.costs.total for line in costs.lines()} for costs in alike]
+        columns = (
+            [costs.bill.total for costs in alike],
+            [costs.source_total for costs in alike],
+            [line[Kind.IDLE] for line in lines],
+            [line[Kind.DIFFERENCE] for line in lines],
+        )
+        rounded = zip(*map(round_parts, columns), strict=True)
+        amounts |= {id(costs): row for costs, row in zip(alike, rounded, strict=True)}
+    return amounts
+
+
+def _overview_figures(costs: ClusterCosts, amounts: tuple[int, ...]) -> list[str]:
+    total, *others = map(money, amounts)
     return [
-        f"{money(costs.bill.total)} {costs.currency}{_mark(costs.currency_assumed)}",
-        money(costs.source_total),
-        money(lines["idle"]),
-        money(lines["difference"]),
+        f"{total} {costs.currency}{_mark(costs.currency_assumed)}",
+        *others,
         *map(percent, costs.efficiency),
         hours_of(costs),
     ]
 
 
-def _print_causes(out: Console, checked: Verification) -> None:
-    for words in causes_in_words(checked):
+def _print_causes(out: Console, checked: Verification, differences: Mapping[Component, int]) -> None:
+    for words in causes_in_words(checked, differences):
         say(out, f"  {words}", indent=4)
 
 
@@ -194,14 +208,23 @@ def _print_breakdown(out: Console, costs: ClusterCosts, by: DetailLevel) -> None
     shown = [one for one in Component if costs.bill.of(one) or any(group.costs.of(one) for group in groups)]
     names = ["namespace"] if by is DetailLevel.NAMESPACE else ["namespace", "controller", "pods"]
     grid = Grid(names, ["total", *map(component_word, shown), "CPU eff.", "RAM eff."])
-    for group in groups:
-        grid.add(_names(group), [*_amounts(group.costs, shown), *_ratios(group.efficiency)])
+    lines = costs.lines()
+    rows: list[Group] = [*groups, *lines]
+    rounded = round_table([[row.costs.of(component) for row in rows] for component in shown])
+    for at, (labels, row) in enumerate(zip(map(_names, groups), rows, strict=False)):
+        grid.add(labels, [*_amounts(rounded, at), *_ratios(row.efficiency)])
     grid.rule()
-    for line in costs.lines():
-        grid.add([line.kind.value], _amounts(line.costs, shown), style=_LINE)
-    grid.add(["total"], [*_amounts(costs.bill, shown), *_ratios(costs.efficiency)], style=_TOTAL)
+    for at, line in enumerate(lines, len(groups)):
+        grid.add([line.kind.value], _amounts(rounded, at), style=_LINE)
+    total = map(money, (rounded.total, *rounded.row_totals))
+    grid.add(["total"], [*total, *_ratios(costs.efficiency)], style=_TOTAL)
     print_grid(out, grid)
-    _print_causes(out, verify(costs, 0))
+    of_difference = next(at for at, line in enumerate(lines, len(groups)) if line.kind is Kind.DIFFERENCE)
+    _print_causes(
+        out,
+        verify(costs, 0),
+        {component: cells[of_difference] for component, cells in zip(shown, rounded.cells, strict=True)},
+    )
     if costs.legacy is not None and costs.legacy.total is not None:
         say(out, _old_sums(costs, costs.legacy), indent=2)
 
@@ -214,8 +237,9 @@ def _names(group: NamespaceCosts | WorkloadCosts) -> list[str]:
     return names
 
 
-def _amounts(costs: Costs, shown: Sequence[Component]) -> list[str]:
-    return [money(costs.total), *(money(costs.of(component)) for component in shown)]
+def _amounts(rounded: RoundedTable, at: int) -> list[str]:
+    """A group's total and components, from a table with a row for each component."""
+    return [*map(money, (rounded.column_totals[at] if rounded.cells else 0, *(cells[at] for cells in rounded.cells)))]
 
 
 def _ratios(efficiency: Efficiency) -> list[str]:

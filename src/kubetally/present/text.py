@@ -1,20 +1,21 @@
 """Costs in words, the same on a terminal and on a page. Money is rounded here, and nowhere before."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kubetally.domain.cluster_costs import ClusterCosts, DayState, Status
+from kubetally.domain.component import Component
 from kubetally.domain.money import to_decimal, to_shown
-from kubetally.domain.row import CAUSE_IN_WORDS
+from kubetally.domain.row import CAUSE_IN_WORDS, Cause
 from kubetally.domain.window import Window, rfc3339
 from kubetally.domain.words import component_word
+from kubetally.present.rounding import round_parts, round_table
 from kubetally.present.verification import ComponentCheck, Verification
 
 UNKNOWN = "-"
 NOT_MEASURED = "not measured"
 BALANCE = ("cost", "workloads", "idle", "unmounted", "overhead", "difference", "source shows")
 """What a component's figures are; those between the first and the last add up to the first."""
-_LEAST_CAUSE = 5_000  # micros: below half a cent, the table shows nothing of a cause either
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,26 +77,54 @@ def savings_in_words(costs: ClusterCosts) -> str | None:
     return f"Potential savings: up to {costs.savings.per_month:,.2f} {costs.currency} a month"
 
 
-def balance_of(check: ComponentCheck) -> tuple[int, ...]:
-    """The figures of a component in micros, in the order of `BALANCE`."""
-    return (
-        check.bill, check.workload, check.idle, check.unmounted, check.overhead, check.difference, check.source_shows,
-    )  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class BalanceTable:
+    """The balance as it is printed, rounded to cents: `rows` of components that have any cost, and their `total`.
+
+    Columns are those of `BALANCE`; rows and columns add up.
+    """
+
+    rows: dict[Component, tuple[int, ...]]
+    total: tuple[int, ...]
+
+    @property
+    def differences(self) -> dict[Component, int]:
+        """The column of differences."""
+        return {component: row[BALANCE.index("difference")] for component, row in self.rows.items()}
 
 
-def total_balance(checked: Verification) -> tuple[int, ...]:
-    """The same of all components together; what the source shows is its own total."""
-    columns = zip(*map(balance_of, checked.components), strict=True)
-    return (*[sum(column) for column in columns][:-1], checked.source_shows)
+def balance_table(checked: Verification) -> BalanceTable:
+    """The balance of a window, rounded so that what is printed adds up."""
+    shown = [check for check in checked.components if any(_parts_of(check)) or check.bill or check.source_shows]
+    rounded = round_table([_parts_of(check) for check in shown])
+    of_source = [check.source_shows for check in shown]
+    if sum(of_source) == checked.source_shows:
+        of_source = round_parts(of_source)
+    columns = zip(shown, rounded.row_totals, rounded.cells, of_source, strict=True)
+    rows = {check.component: (cost, *cells, source) for check, cost, cells, source in columns}
+    total = (rounded.total, *rounded.column_totals, checked.source_shows) if shown else (0,) * len(BALANCE)
+    return BalanceTable(rows, total)
 
 
-def causes_in_words(checked: Verification) -> Iterator[str]:
-    """Why cost and use differ, where that is known and shows in two decimals."""
-    for row in checked.components:
-        for cause, amount in row.causes:
-            if abs(amount) >= _LEAST_CAUSE:
-                signed = f"{to_decimal(amount):+,.2f}"
-                yield f"difference {component_word(row.component)} {signed}: {CAUSE_IN_WORDS[cause]}"
+def _parts_of(check: ComponentCheck) -> tuple[int, ...]:
+    """The columns that make up the cost, in the order of `BALANCE`."""
+    return check.workload, check.idle, check.unmounted, check.overhead, check.difference
+
+
+def _causes_of(check: ComponentCheck, shown: int) -> Iterator[tuple[Cause, int]]:
+    """The causes of a component's difference that show in two decimals; all together make up what is shown."""
+    amounts = round_parts([amount for _, amount in check.causes])
+    if amounts:
+        largest = max(range(len(amounts)), key=lambda index: abs(check.causes[index][1]))
+        amounts[largest] += shown - sum(amounts)
+    return ((cause, amount) for (cause, _), amount in zip(check.causes, amounts, strict=True) if amount)
+
+
+def causes_in_words(checked: Verification, differences: Mapping[Component, int]) -> Iterator[str]:
+    """Why cost and use differ, where that shows in two decimals. differences: as they are printed, by component."""
+    for check in checked.components:
+        for cause, amount in _causes_of(check, differences.get(check.component, 0)):
+            yield f"difference {component_word(check.component)} {to_decimal(amount):+,.2f}: {CAUSE_IN_WORDS[cause]}"
 
 
 def notes_of(costs: ClusterCosts) -> list[Note]:

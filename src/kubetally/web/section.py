@@ -6,6 +6,7 @@ from typing import Final
 
 from kubetally.domain.account import Account
 from kubetally.domain.cluster_costs import ClusterCosts, Status
+from kubetally.domain.component import Component
 from kubetally.domain.errors import KubetallyError
 from kubetally.domain.window import Window
 from kubetally.domain.words import component_word, window_words
@@ -14,8 +15,9 @@ from kubetally.ledger.costs.service import ClusterUnreadable, may_be_mended
 from kubetally.present.text import (
     BALANCE,
     NOT_MEASURED,
+    BalanceTable,
     Note,
-    balance_of,
+    balance_table,
     causes_in_words,
     currency_words,
     efficiency_in_words,
@@ -24,9 +26,8 @@ from kubetally.present.text import (
     notes_of,
     savings_in_words,
     status_words,
-    total_balance,
 )
-from kubetally.present.verification import Verification, verify
+from kubetally.present.verification import verify
 from kubetally.web.html import text
 
 _MOST_NOTES: Final = 5
@@ -92,25 +93,26 @@ def _answered(costs: ClusterCosts) -> str:
     if costs.status is Status.NO_DATA:
         return missing + _list(remarks)
     checked = verify(costs, 0)
-    causes = [f"<li>{text(words)}</li>" for words in causes_in_words(checked)]
+    table = balance_table(checked)
+    causes = [f"<li>{text(words)}</li>" for words in causes_in_words(checked, table.differences)]
     said = "".join(
         f"<p>{text(words)}</p>" for words in (efficiency_in_words(costs), savings_in_words(costs)) if words is not None
     )
-    return missing + _table(costs, checked) + _list(causes) + said + _list(remarks)
+    return missing + _table(costs, table) + _list(causes) + said + _list(remarks)
 
 
-def _table(costs: ClusterCosts, checked: Verification) -> str:
+def _table(costs: ClusterCosts, table: BalanceTable) -> str:
     """What each component cost, and where it went, as on the command line."""
     rows = ""
-    for check in checked.components:
-        if check.component in costs.not_measured:
-            rows += _row(component_word(check.component), (), instead=NOT_MEASURED)
-        elif any(balance_of(check)):
-            rows += _row(component_word(check.component), balance_of(check))
+    for component in Component:
+        if component in costs.not_measured:
+            rows += _row(component_word(component), (), instead=NOT_MEASURED)
+        elif component in table.rows:
+            rows += _row(component_word(component), table.rows[component])
     headings = "".join(f"<th>{name}</th>" for name in ("component", *BALANCE))
     return (
         f'<div class="scroll" tabindex="0"><table><thead><tr>{headings}</tr></thead><tbody>{rows}</tbody>'
-        f"<tfoot>{_row('total', total_balance(checked))}</tfoot></table></div>"
+        f"<tfoot>{_row('total', table.total)}</tfoot></table></div>"
     )
 
 
@@ -137,8 +139,7 @@ def _when(windows: Sequence[Window]) -> str:
 
 
 def _period(window: Window) -> str:
-    """It is broken between its instants only."""
-    return " to ".join(f"<time>{text(words)}</time>" for words in window_words(window).split(" to "))
+    return f"<time>{text(window_words(window))}</time>"
 
 
 def _list(items: Sequence[str]) -> str:

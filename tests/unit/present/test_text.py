@@ -32,21 +32,21 @@ def told(covered: Sequence[Window], *issues: tuple[IssueKind, str, Window | None
 
 def test_what_is_missing_comes_first_with_its_period() -> None:
     found = told([FIRST, SECOND], (REMARK, "odd", None), (MISSING, "gone", THIRD))
-    assert found == [("missing", "gone", ["2026-11-22 to 2026-11-23 UTC"]), ("note", "odd", [])]
+    assert found == [("missing", "gone", ["22 Nov 2026 (1 day, UTC)"]), ("note", "odd", [])]
 
 
 def test_what_is_said_alike_of_several_periods_is_said_once() -> None:
     [note] = told([SECOND], (MISSING, "gone", THIRD), (MISSING, "gone", FIRST))
-    assert note == ("missing", "gone", ["2026-11-20 to 2026-11-21 UTC", "2026-11-22 to 2026-11-23 UTC"])
+    assert note == ("missing", "gone", ["20 Nov 2026 (1 day, UTC)", "22 Nov 2026 (1 day, UTC)"])
 
 
 def test_a_remark_of_all_that_was_answered_needs_no_period_and_another_does() -> None:
     of_all = [(REMARK, "odd", FIRST), (REMARK, "odd", THIRD)]
     assert told([FIRST, THIRD], *of_all) == [("note", "odd", [])]
-    assert told([FIRST, THIRD], of_all[0]) == [("note", "odd", ["2026-11-20 to 2026-11-21 UTC"])]
+    assert told([FIRST, THIRD], of_all[0]) == [("note", "odd", ["20 Nov 2026 (1 day, UTC)"])]
 
 
 def test_hours_are_told_where_a_period_is_not_of_whole_days() -> None:
     morning = parse_window("2026-11-20T06:00:00Z,2026-11-20T12:00:00Z", NOON_AFTER)
     [note] = told([FIRST], (MISSING, "gone", morning))
-    assert note == ("missing", "gone", ["2026-11-20 06:00 to 2026-11-20 12:00 UTC"])
+    assert note == ("missing", "gone", ["20 Nov 2026 06:00-12:00 UTC"])

@@ -33,8 +33,8 @@ def out_of_order(*metrics: MetricFacts) -> list[str]:
 def test_a_gap_of_all_metrics_is_told_once_and_names_them() -> None:
     assert out_of_order(*(facts(name, gaps=HOUR_GONE) for name in ALL)) == [
         "samples: 1 of 24 hours has no sample of management fee, load balancers, traffic, price of traffic to the "
-        "internet, price of traffic between regions, price of traffic between zones, first 2026-11-20 03:00 to "
-        "2026-11-20 04:00 UTC: they are not counted, so the bill is too low"
+        "internet, price of traffic between regions, price of traffic between zones, first 20 Nov 2026 "
+        "03:00-04:00 UTC: they are not counted, so the bill is too low"
     ]
 
 
@@ -59,7 +59,7 @@ def test_what_may_be_missing_in_a_part_of_an_hour_is_what_the_metric_measures(na
 
 
 def test_the_day_that_was_read_is_told() -> None:
-    assert "2026-11-20 to 2026-11-21 UTC" in found(facts(MANAGEMENT))[0].seen
+    assert "20 Nov 2026 (1 day, UTC)" in found(facts(MANAGEMENT))[0].seen
 
 
 def test_a_fee_that_metrics_tell_is_no_lack_of_the_source() -> None:

@@ -1,0 +1,116 @@
+"""Amounts rounded to cents so that what is printed adds up: parts to their whole, rows and columns to their totals."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+CENT = 10_000
+"""Micros."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundedTable:
+    """Cells by row, the totals of rows and of columns, and the total of all; micros, each a whole number of cents."""
+
+    cells: list[list[int]]
+    row_totals: list[int]
+    column_totals: list[int]
+    total: int
+
+
+def round_parts(parts: Sequence[int]) -> list[int]:
+    """Parts in whole cents that add up to the rounded total, by largest remainder; ties go to the earlier part."""
+    floors = [part // CENT for part in parts]
+    missing = _nearest(sum(parts)) // CENT - sum(floors)
+    by_remainder = sorted(range(len(parts)), key=lambda index: -(parts[index] % CENT))
+    for index in by_remainder[:missing]:
+        floors[index] += 1
+    return [cents * CENT for cents in floors]
+
+
+def round_table(rows: Sequence[Sequence[int]]) -> RoundedTable:
+    """A table in whole cents whose rows and columns add up to their printed totals.
+
+    Totals of rows are those of `round_parts`, so that they are the same whatever the columns are. Each cell is one of
+    its two neighbouring cents. Totals of columns are those of `round_parts` too, unless there is no such table.
+    """
+    row_totals = round_parts([sum(row) for row in rows])
+    column_totals = round_parts([sum(column) for column in zip(*rows, strict=True)])
+    cells = [[cell // CENT * CENT for cell in row] for row in rows]
+    columns = zip(column_totals, zip(*cells, strict=True), strict=True)
+    choice = _RoundedUp(
+        [{column: cell % CENT for column, cell in enumerate(row) if cell % CENT} for row in rows],
+        [(total - sum(row)) // CENT for total, row in zip(row_totals, cells, strict=True)],
+        [(total - sum(column)) // CENT for total, column in columns],
+    )
+    for row, column in choice.cells():
+        cells[row][column] += CENT
+    return RoundedTable(cells, row_totals, [sum(column) for column in zip(*cells, strict=True)], sum(row_totals))
+
+
+def _nearest(micros: int) -> int:
+    """The nearest whole cent, half of one to the even cent, as `to_shown` prints it."""
+    cents, rest = divmod(micros, CENT)
+    return (cents + (rest * 2 > CENT or (rest * 2 == CENT and cents % 2 == 1))) * CENT
+
+
+class _RoundedUp:
+    """The cells that are rounded up: so many in each row, and so many in each column where that is possible.
+
+    fractions: of each row by column. wanted, room: how many cells by row and by column.
+    """
+
+    def __init__(self, fractions: Sequence[Mapping[int, int]], wanted: list[int], room: list[int]) -> None:
+        self._fractions, self._wanted, self._room = fractions, wanted, room
+        self._chosen: list[set[int]] = [set() for _ in fractions]
+        self._by_column: list[set[int]] = [set() for _ in room]
+
+    def cells(self) -> Iterator[tuple[int, int]]:
+        """The cells, as row and column."""
+        cells = [(-part, row, column) for row, parts in enumerate(self._fractions) for column, part in parts.items()]
+        for _, row, column in sorted(cells):  # the largest remainders first
+            if self._wanted[row] and self._room[column] > 0:
+                self._choose(row, column)
+        for row in range(len(self._wanted)):
+            while self._wanted[row] and self._find_room(row):
+                pass
+        for row, wanted in enumerate(self._wanted):
+            free = self._fractions[row].keys() - self._chosen[row]
+            for column in sorted(free, key=lambda column: (-self._fractions[row][column], column))[:wanted]:
+                self._choose(row, column)
+        return ((row, column) for row, columns in enumerate(self._chosen) for column in sorted(columns))
+
+    def _choose(self, row: int, column: int) -> None:
+        self._chosen[row].add(column)
+        self._by_column[column].add(row)
+        self._wanted[row] -= 1
+        self._room[column] -= 1
+
+    def _give_up(self, row: int, column: int) -> None:
+        self._chosen[row].discard(column)
+        self._by_column[column].discard(row)
+        self._wanted[row] += 1
+        self._room[column] += 1
+
+    def _find_room(self, row: int) -> bool:
+        """Choose one more cell of a row, where other rows choose others for it. False if there is no way to."""
+        came_from: dict[int, tuple[int, int | None]] = {}  # of a column: who would choose it, and give up which one
+        waiting: deque[tuple[int, int | None]] = deque([(row, None)])
+        while waiting:
+            at, given_up = waiting.popleft()
+            for column in self._fractions[at].keys() - self._chosen[at] - came_from.keys():
+                came_from[column] = at, given_up
+                if self._room[column] > 0:
+                    self._follow(column, came_from)
+                    return True
+                waiting.extend((other, column) for other in self._by_column[column])
+        return False
+
+    def _follow(self, column: int, came_from: Mapping[int, tuple[int, int | None]]) -> None:
+        taken: int | None = column
+        while taken is not None:
+            row, given_up = came_from[taken]
+            if given_up is not None:
+                self._give_up(row, given_up)
+            self._choose(row, taken)
+            taken = given_up

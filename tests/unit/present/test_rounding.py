@@ -1,0 +1,80 @@
+"""What is printed adds up: parts to their whole, rows and columns to their totals."""
+
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubetally.domain.cluster_costs import ClusterCosts
+from kubetally.present.rounding import CENT, round_parts, round_table
+from kubetally.present.text import BALANCE, balance_table, causes_in_words, money
+from kubetally.present.verification import verify
+from tests.unit.domain.clusters import answers
+
+amounts = st.integers(-30_000_000, 300_000_000)
+tables = st.integers(1, 7).flatmap(
+    lambda width: st.lists(st.lists(amounts, min_size=width, max_size=width), max_size=9)
+)
+
+
+def is_neighbour(rounded: int, exact: int) -> bool:
+    """Whether it is one of the two whole cents beside the amount, or the amount if that is one."""
+    return rounded % CENT == 0 and abs(rounded - exact) < CENT
+
+
+@given(tables)
+def test_rows_and_columns_of_a_table_add_up(rows: list[list[int]]) -> None:
+    table = round_table(rows)
+    assert [sum(row) for row in table.cells] == table.row_totals
+    assert [sum(column) for column in zip(*table.cells, strict=True)] == (table.column_totals if rows else [])
+    assert sum(table.row_totals) == sum(table.column_totals) == table.total
+
+
+@given(tables)
+def test_cells_are_next_to_what_they_stand_for(rows: list[list[int]]) -> None:
+    table = round_table(rows)
+    pairs = [pair for cells, row in zip(table.cells, rows, strict=True) for pair in zip(cells, row, strict=True)]
+    assert all(is_neighbour(rounded, exact) for rounded, exact in pairs)
+    assert abs(table.total - sum(map(sum, rows))) * 2 <= CENT
+
+
+@given(tables)
+def test_totals_of_rows_are_the_same_whatever_the_columns(rows: list[list[int]]) -> None:
+    assert round_table(rows).row_totals == round_parts([sum(row) for row in rows])
+
+
+def test_totals_of_columns_are_rounded_as_parts_where_that_is_possible() -> None:
+    rows = [[1_234_567 * (row + 2 * column + 1) % 9_999_999 for column in range(40)] for row in range(8)]
+    assert round_table(rows).column_totals == round_parts([sum(column) for column in zip(*rows, strict=True)])
+
+
+@given(st.lists(amounts))
+def test_parts_add_up_to_their_rounded_sum(parts: list[int]) -> None:
+    rounded = round_parts(parts)
+    assert all(is_neighbour(part, exact) for part, exact in zip(rounded, parts, strict=True))
+    assert abs(sum(rounded) - sum(parts)) * 2 <= CENT
+
+
+def test_the_larger_remainder_is_rounded_up() -> None:
+    assert round_parts([4_520_400, 630_300, 374_400]) == [4_520_000, 630_000, 380_000]
+    assert round_parts([5_000, 5_000]) == [10_000, 0]
+
+
+def test_a_whole_table_stays_as_it_is() -> None:
+    rows = [[10_000, -20_000], [0, 1_230_000]]
+    assert round_table(rows).cells == rows
+
+
+@given(answers())
+def test_printed_balance_of_any_booking_adds_up(costs: ClusterCosts) -> None:
+    checked = verify(costs, 0)
+    table = balance_table(checked)
+    printed = [
+        [Decimal(money(figure).replace(",", "")) for figure in row] for row in (*table.rows.values(), table.total)
+    ]
+    columns = len(BALANCE) - 1  # what the source shows is another sum
+    assert all(sum(row[1:columns]) == row[0] for row in printed)
+    for column in range(columns):
+        assert sum(row[column] for row in printed[:-1]) == printed[-1][column]
+    causes = [words.split(": ")[0].rsplit(" ", 1) for words in causes_in_words(checked, table.differences)]
+    assert sum(Decimal(amount.replace(",", "")) for _, amount in causes) == printed[-1][BALANCE.index("difference")]
