@@ -154,7 +154,7 @@ def test_one_cluster_behind_two_accounts_is_told(home: Home, replay: ReplayServe
         "three": 0,
     }
     assert "its cost is in the answers more than once" in table
-    assert "behind two too" in table
+    assert "that of two too" in table
 
 
 def test_a_currency_that_differs_is_an_error_of_that_account_alone(home: Home, replay: ReplayServer) -> None:

@@ -366,7 +366,7 @@ def test_series_by_name(serve: Serve, home: Home, replay: ReplayServer, cygnus: 
     assert (body["metrics"], error["kind"]) == ({}, "not_measured")
     assert "kubecost_there_is_no_such_metric" in error["message"]
     [error] = series(program, METRICS, account_id, metrics=f"kubecost_there_is_no_such_metric,{FEE}").json()["errors"]
-    assert "kubecost_there_is_no_such_metric; of the others" in error["message"]
+    assert "kubecost_there_is_no_such_metric; of the other metrics" in error["message"]
 
 
 FOREIGN = ("up", "kubecost_", "kubecost_é", 'kubecost_a"} or up #', "kubecost_.*", "node_cpu_hourly_cost", f"{FEE},up")

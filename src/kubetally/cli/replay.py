@@ -17,8 +17,7 @@ from kubetally.domain.window import rfc3339
 
 if TYPE_CHECKING:
     from kubetally.domain.booking_comparison import Difference
-    from kubetally.ledger.diagnose.replay import Replayed
-    from kubetally.wiring.replay import DamagedFile
+    from kubetally.ledger.diagnose.replay import Replayed, UnreadableFile
 
 _DIFFERENCES_SHOWN = 10  # of a day
 
@@ -175,5 +174,5 @@ def _difference_body(difference: "Difference") -> dict[str, Any]:
     }
 
 
-def _body_of_damaged(result: "DamagedFile") -> dict[str, Any]:
+def _body_of_damaged(result: "UnreadableFile") -> dict[str, Any]:
     return {"file": result.file, "outcome": "unreadable", "code": result.why.code, "error": str(result.why)}

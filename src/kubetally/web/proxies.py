@@ -6,6 +6,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from litestar.types import HTTPScope
 
+from kubetally.domain.errors import RequestError
+
 _Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
 _IPV6_CLIENT_BITS = 64  # what one client of IPv6 usually has to itself
@@ -19,8 +21,16 @@ class TrustedProxies:
 
     @classmethod
     def parse(cls, text: str | None) -> "TrustedProxies":
-        """From addresses and networks with commas between. Raises ValueError."""
-        return cls(tuple(ip_network(part.strip(), strict=False) for part in (text or "").split(",") if part.strip()))
+        """From addresses and networks with commas between. Raises RequestError."""
+        parts = [part.strip() for part in (text or "").split(",")]
+        try:
+            return cls(tuple(ip_network(part, strict=False) for part in parts if part))
+        except ValueError as error:
+            raise RequestError(
+                f"KUBETALLY_TRUSTED_PROXIES can't be used: {error}; give addresses or networks, with commas; correct "
+                "or unset it",
+                code="unusable_setting",
+            ) from error
 
     def trusts(self, address: str) -> bool:
         """Whether a proxy of ours has this address."""

@@ -110,7 +110,7 @@ def _lacking(found: MeasuredSeries, demanded: Sequence[str]) -> Iterator[Json]:
     """The requested metrics without a sample; if no metric has any, an issue of the series says so already."""
     lacking = [name for name in demanded if not found.of(name)]
     if lacking and found.count:
-        message = f"Prometheus has no sample of {', '.join(lacking)}, but of the others"
+        message = f"Prometheus has no sample of {', '.join(lacking)}; of the other metrics it has some"
         yield issue_body(Issue(IssueKind.NOT_MEASURED, message, None, found.window, "metrics"))
 
 

@@ -11,12 +11,14 @@ import secrets
 import threading
 from datetime import datetime, timedelta
 from typing import Final
+from urllib.parse import urlsplit
 
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect, Response
 from litestar.types import HTTPScope
 
+from kubetally.domain.errors import RequestError
 from kubetally.domain.window import Clock
 from kubetally.web.html import AnyRequest, html_response, page
 from kubetally.web.problems import NO_STORE
@@ -51,7 +53,13 @@ class LinkSigner:
 
 
 def sign_in_link(url: str, secret: str, now: datetime) -> str:
-    """A new link that signs a browser in at the service at `url`, once."""
+    """A new link that signs a browser in at the service at `url`, once. Raises RequestError."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/") or parts.query:
+        raise RequestError(
+            "--url should be where browsers reach the service, such as https://kubetally.example",
+            code="invalid_service_url",
+        )
     return f"{url.rstrip('/')}{SIGN_IN}?token={LinkSigner(secret).token(now)}"
 
 

@@ -2,7 +2,6 @@
 
 import secrets
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from kubetally.domain.errors import RequestError
 from kubetally.settings import Settings
@@ -45,12 +44,6 @@ def secret_of(settings: Settings) -> SecretInUse:
 
 def new_link(settings: Settings, url: str) -> str:
     """A link that signs a browser in at the service at `url`, once. Raises RequestError, UnusableFile."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/") or parts.query:
-        raise RequestError(
-            "--url should be where browsers reach the service, such as https://kubetally.example",
-            code="invalid_service_url",
-        )
     file = settings.home_folder / "secret"
     if not settings.secret and not is_there(file):  # a new one would not be that of the running service
         raise RequestError(

@@ -24,7 +24,6 @@ from kubetally.web.question import DEFAULT_WINDOW
 from kubetally.web.server import AddressNotFree, check_address, serve
 from kubetally.web.sign_in import SignIn
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.environment import unusable_setting
 from kubetally.wiring.lake import lake_location
 from kubetally.wiring.ledger import open_ledger
 from kubetally.wiring.secret import SecretInUse, link_of, secret_of
@@ -45,15 +44,6 @@ class Started:
     database: str
     lake: str
     accounts: int
-
-
-def trusted_proxies(settings: Settings) -> TrustedProxies:
-    """The reverse proxies of the settings. Raises RequestError."""
-    try:
-        return TrustedProxies.parse(settings.trusted_proxies)
-    except ValueError as error:
-        why = f"{error}; give addresses or networks, separated by commas"
-        raise unusable_setting("KUBETALLY_TRUSTED_PROXIES", why) from error
 
 
 def check_port(host: str, port: int) -> None:
@@ -82,7 +72,7 @@ def run_service(
     clock = clock or SystemClock()
     if not or_free_port:
         check_port(host, port)  # before a database is opened and a collector is started
-    secret, proxies = secret_of(settings), trusted_proxies(settings)
+    secret, proxies = secret_of(settings), TrustedProxies.parse(settings.trusted_proxies)
     with _open_service(settings, clock, collects=collects) as (ledger, service, storage):
         app = create_app(
             service,

@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from kubetally.domain.account import AccountType
-from kubetally.ledger.accounts.lookup import find_cluster
+from kubetally.ledger.accounts.lookup import list_clusters
 from kubetally.ledger.ports.clusters import AccountCluster
 from kubetally.settings import Settings
 from kubetally.store.meta import keys
@@ -63,11 +62,4 @@ def load_clusters(names: Sequence[str], settings: Settings) -> list[AccountClust
     if not names and not settings.database_url and not is_there(settings.home_folder / "kubetally.db"):
         return []  # without an account there is no database, and none is made
     with open_accounts(settings) as accounts:
-        existing = tuple(accounts.all())
-        chosen = [find_cluster(accounts, name) for name in names] or [
-            account for account in existing if account.type is AccountType.KUBERNETES_CNR
-        ]
-        currency = accounts.organization().currency
-    return [
-        AccountCluster(account, existing, currency) for account in {account.id: account for account in chosen}.values()
-    ]
+        return list_clusters(accounts, names)

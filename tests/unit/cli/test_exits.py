@@ -86,7 +86,7 @@ def made(kind: type[KubetallyError]) -> KubetallyError:
 
 def test_there_are_errors_of_every_layer() -> None:
     layers = {one.__module__.split(".")[1] for one in CLASSES}
-    assert {"cli", "domain", "ledger", "sources", "store", "wiring"} <= layers
+    assert {"cli", "domain", "ledger", "sources", "store"} <= layers
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from kubetally.domain.errors import RequestError
 from kubetally.web.proxies import TrustedProxies
 
 PROXIES = TrustedProxies.parse("127.0.0.1, 10.0.0.0/8,::1")
@@ -52,5 +53,5 @@ def test_https_is_believed_of_a_trusted_proxy_alone(peer: str, proto: str, is_ht
 
 @pytest.mark.parametrize("text", ["nginx", "10.0.0.0/33", "127.0.0.1 10.0.0.1"])
 def test_what_is_no_network_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"\S"):
+    with pytest.raises(RequestError, match=r"\S"):
         TrustedProxies.parse(text)

@@ -1,7 +1,7 @@
 """Kept answers interpreted again, beside what is stored of their days. Nothing is asked and nothing is written."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -20,6 +20,7 @@ from kubetally.ledger.costs.requests import Question
 from kubetally.ledger.ports.coverage import Coverage
 from kubetally.ledger.ports.lake import Lake
 from kubetally.ledger.ports.sources import CostSource, InfrastructureSource
+from kubetally.ledger.stores import Ledger
 from kubetally.tasks import run
 
 
@@ -100,6 +101,32 @@ class Replayed:
     booking: Booking | None = None
     comparison: BookingComparison = _NOT_COMPARED
     why: KubetallyError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableFile:
+    """A file that can't be opened."""
+
+    file: str
+    why: KubetallyError
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What became of each file. account_names: by id, of all accounts that are not purged."""
+
+    files: Iterator[Replayed | UnreadableFile]
+    account_names: Mapping[str, str]
+
+
+def replay_all(answers: Sequence[KeptAnswer], unreadable: Mapping[str, KubetallyError], ledger: Ledger) -> Replay:
+    """`replay_answers`, then the files that can't be read. The ledger stays open until all were read."""
+
+    def files() -> Iterator[Replayed | UnreadableFile]:
+        yield from replay_answers(answers, ledger.coverage, lambda: ledger.lake)
+        yield from (UnreadableFile(file, why) for file, why in unreadable.items())
+
+    return Replay(files(), {account.id: account.name for account in ledger.accounts.listed()})
 
 
 def replay_answers(answers: Iterable[KeptAnswer], coverage: Coverage, lake: Callable[[], Lake]) -> Iterator[Replayed]:
