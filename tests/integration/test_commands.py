@@ -130,7 +130,7 @@ def test_a_table_tells_of_when_data_are_missing(command: str) -> None:
     assert done.code == 0
     assert "20-22 Nov 2026 (3 days, UTC), 24 of 72 h, partial" in done.out
     missing = [line for line in done.out.splitlines() if line.startswith("  missing: ")]
-    periods = "20 Nov 2026 (1 day, UTC); 22 Nov 2026 (1 day, UTC)"
+    periods = "20 Nov 2026 UTC; 22 Nov 2026 UTC"
     assert missing == [f"  missing: the source holds no data of this window ({periods})"]
 
 

@@ -159,7 +159,7 @@ def test_replay_agrees_with_the_stored_days(home: Home, kept: Path) -> None:
     told = home.call("replay", str(kept))
     assert (told.code, told.err) == (0, "")
     days = [line for line in told.out.splitlines() if "prod" in line]
-    assert [(line.split(" (")[0], line.split("  ")[-1]) for line in days] == [
+    assert [(line.split(" UTC")[0], line.split("  ")[-1]) for line in days] == [
         (day, "same as stored") for day in ("20 Nov 2026", "21 Nov 2026", "22 Nov 2026")
     ]
     found = replayed(home, kept, code=0)

@@ -758,8 +758,8 @@ def test_the_page_tells_what_is_missing_and_when() -> None:
     page = page_of(without_days("20", "22!"), "2026-11-20,2026-11-23")
     missing, after = page.split("<table>")[0], page.split("</table>")[1]
     assert "partial, assets complete, 24 of 72 h" in missing
-    assert "missing: the source holds no data of this window (20 Nov 2026 (1 day, UTC))" in words_of(missing)
-    assert "'R&D 22!'; check the log of the source (22 Nov 2026 (1 day, UTC))" in words_of(missing)
+    assert "missing: the source holds no data of this window (20 Nov 2026 UTC)" in words_of(missing)
+    assert "'R&D 22!'; check the log of the source (22 Nov 2026 UTC)" in words_of(missing)
     assert "R&amp;D" in missing
     assert "note: the management fee of the cluster is not measured by this source" in words_of(after)
     assert "missing:" not in words_of(after)
@@ -772,14 +772,14 @@ def test_the_page_folds_what_is_long() -> None:
     shown, folded = page.split("<table>")[0].split("<details><summary>", 1)
     assert shown.count("<li ") == 5
     assert re.match(r"\d more</summary>", folded)
-    assert "8 periods, 4-18 Nov 2026 (15 days, UTC)" in words_of(page)
-    assert "10 Nov 2026 (1 day, UTC)" in words_of(page)
+    assert "8 periods, 4-18 Nov 2026 UTC" in words_of(page)
+    assert "10 Nov 2026 UTC" in words_of(page)
 
 
 def test_a_cluster_without_data_says_of_when_and_shows_no_figures() -> None:
     page = page_of(without_days("20"), "2026-11-20,2026-11-21")
     assert "no data, 0 of 24 h" in page
-    assert "the source holds no data of this window (20 Nov 2026 (1 day, UTC))" in words_of(page)
+    assert "the source holds no data of this window (20 Nov 2026 UTC)" in words_of(page)
     assert "0.00" not in page
 
 

@@ -73,14 +73,14 @@ _COUNTED: Mapping[str, Callable[[int], str]] = {
 
 def _lines(result: "Replayed", account_names: Mapping[str, str]) -> Iterator[str]:
     from kubetally.cli.grid import printable
-    from kubetally.domain.words import window_words
+    from kubetally.domain.words import period_words
     from kubetally.ledger.diagnose.replay import Outcome
 
     account = result.answer.account
     name = (
         result.answer.url if account is None else account_names.get(account, f"account {account} (of another database)")
     )
-    start = f"{window_words(result.answer.window)}  {printable(name)}"
+    start = f"{period_words(result.answer.window)}  {printable(name)}"
     if result.booking is not None:
         start += f"  {to_shown(result.booking.bill.total)} {result.booking.currency}"
     differences, elsewhere = result.comparison.differences, result.comparison.elsewhere

@@ -13,7 +13,7 @@ from kubetally.domain.component import Component
 from kubetally.domain.efficiency import Efficiency
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.series import LegacySums
-from kubetally.domain.words import component_word, hours_words, window_words
+from kubetally.domain.words import component_word, hours_words, period_words, window_words
 from kubetally.ledger.accounts.duplicates import FleetSum, fleet_sums
 from kubetally.present.rounding import RoundedTable, round_parts, round_table
 from kubetally.present.text import (
@@ -116,7 +116,7 @@ def _old_sums(costs: ClusterCosts, sums: LegacySums) -> str:
 def print_notes(out: Console, costs: ClusterCosts) -> None:
     """What is wrong with the data, missing ones first, and an empty line."""
     for note in notes_of(costs):
-        when = f" ({'; '.join(map(window_words, note.windows))})" if note.windows else ""
+        when = f" ({'; '.join(map(period_words, note.windows))})" if note.windows else ""
         say(out, f"  {note.mark}: {note.message}{when}", indent=4)
     out.print()
 

@@ -1,7 +1,7 @@
 """Components, windows, hours and names as they stand in messages."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, time
+from datetime import date, datetime
 
 from kubetally.domain.component import Component
 from kubetally.domain.window import DAY, Window, midnight
@@ -28,17 +28,27 @@ def component_word(component: Component) -> str:
 
 
 def window_words(window: Window) -> str:
-    """`20-22 Nov 2026 (3 days, UTC)`, the last day included; `20 Nov 2026 06:00-12:00 UTC` of parts of a day."""
-    if window.is_empty or any(instant.time() != time() for instant in (window.start, window.end)):
-        start, end = _instant_words(window.start), _instant_words(window.end)
-        if window.end.date() == window.start.date():
-            end = f"{window.end:%H:%M}"
-        elif window.end == midnight(window.start) + DAY:
-            end = "24:00"
-        return f"{start}-{end} UTC" if " " not in end else f"{start} to {end} UTC"
-    first, last = window.start.date(), (window.end - DAY).date()
-    days = (last - first).days + 1
-    return f"{_dates_words(first, last)} ({days} day{'' if days == 1 else 's'}, UTC)"
+    """`20-22 Nov 2026 (3 days, UTC)`, the last day included; else as `period_words`."""
+    if not _is_of_whole_days(window):
+        return period_words(window)
+    days = (window.end - window.start) // DAY
+    return f"{period_words(window).removesuffix(' UTC')} ({days} day{'' if days == 1 else 's'}, UTC)"
+
+
+def period_words(window: Window) -> str:
+    """`20-22 Nov 2026 UTC`, the last day included; `20 Nov 2026 06:00-12:00 UTC` of parts of a day."""
+    if _is_of_whole_days(window):
+        return f"{_dates_words(window.start.date(), (window.end - DAY).date())} UTC"
+    start, end = _instant_words(window.start), _instant_words(window.end)
+    if window.end.date() == window.start.date():
+        return f"{start}-{window.end:%H:%M} UTC"
+    if window.end == midnight(window.start) + DAY:
+        return f"{start}-24:00 UTC"
+    return f"{start} to {end} UTC"
+
+
+def _is_of_whole_days(window: Window) -> bool:
+    return not window.is_empty and all(instant == midnight(instant) for instant in (window.start, window.end))
 
 
 def _dates_words(first: date, last: date) -> str:

@@ -9,7 +9,7 @@ from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.component import Component
 from kubetally.domain.errors import KubetallyError
 from kubetally.domain.window import Window
-from kubetally.domain.words import component_word, window_words
+from kubetally.domain.words import component_word, period_words
 from kubetally.ledger.accounts.duplicates import ClusterFingerprint
 from kubetally.ledger.costs.service import ClusterUnreadable, may_be_mended
 from kubetally.present.text import (
@@ -139,7 +139,7 @@ def _when(windows: Sequence[Window]) -> str:
 
 
 def _period(window: Window) -> str:
-    return f"<time>{text(window_words(window))}</time>"
+    return f"<time>{text(period_words(window))}</time>"
 
 
 def _list(items: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from kubetally.domain.window import Window, parse_instant
-from kubetally.domain.words import window_words
+from kubetally.domain.words import period_words, window_words
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,11 @@ from kubetally.domain.words import window_words
 )
 def test_window_is_named_by_its_days_or_hours(start: str, end: str, words: str) -> None:
     assert window_words(Window(parse_instant(start), parse_instant(end))) == words
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "words"),
+    [("2026-11-20", "2026-11-23", "20-22 Nov 2026 UTC"), ("2026-11-20", "2026-11-21", "20 Nov 2026 UTC")],
+)
+def test_period_in_a_sentence_has_no_number_of_days(start: str, end: str, words: str) -> None:
+    assert period_words(Window(parse_instant(start), parse_instant(end))) == words

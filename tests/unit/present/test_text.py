@@ -7,7 +7,7 @@ from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.window import Window, parse_window
-from kubetally.domain.words import window_words
+from kubetally.domain.words import period_words
 from kubetally.present.text import notes_of
 from tests.served import NOON_AFTER
 
@@ -27,23 +27,23 @@ def told(covered: Sequence[Window], *issues: tuple[IssueKind, str, Window | None
         savings=None,
         issues=tuple(Issue(kind, message, window=window) for kind, message, window in issues),
     )
-    return [(note.mark, note.message, [*map(window_words, note.windows)]) for note in notes_of(costs)]
+    return [(note.mark, note.message, [*map(period_words, note.windows)]) for note in notes_of(costs)]
 
 
 def test_what_is_missing_comes_first_with_its_period() -> None:
     found = told([FIRST, SECOND], (REMARK, "odd", None), (MISSING, "gone", THIRD))
-    assert found == [("missing", "gone", ["22 Nov 2026 (1 day, UTC)"]), ("note", "odd", [])]
+    assert found == [("missing", "gone", ["22 Nov 2026 UTC"]), ("note", "odd", [])]
 
 
 def test_what_is_said_alike_of_several_periods_is_said_once() -> None:
     [note] = told([SECOND], (MISSING, "gone", THIRD), (MISSING, "gone", FIRST))
-    assert note == ("missing", "gone", ["20 Nov 2026 (1 day, UTC)", "22 Nov 2026 (1 day, UTC)"])
+    assert note == ("missing", "gone", ["20 Nov 2026 UTC", "22 Nov 2026 UTC"])
 
 
 def test_a_remark_of_all_that_was_answered_needs_no_period_and_another_does() -> None:
     of_all = [(REMARK, "odd", FIRST), (REMARK, "odd", THIRD)]
     assert told([FIRST, THIRD], *of_all) == [("note", "odd", [])]
-    assert told([FIRST, THIRD], of_all[0]) == [("note", "odd", ["20 Nov 2026 (1 day, UTC)"])]
+    assert told([FIRST, THIRD], of_all[0]) == [("note", "odd", ["20 Nov 2026 UTC"])]
 
 
 def test_hours_are_told_where_a_period_is_not_of_whole_days() -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 from kubetally.domain.errors import KubetallyError
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.window import HOUR, Window, whole_hour
-from kubetally.domain.words import window_words
+from kubetally.domain.words import period_words
 from kubetally.ledger.diagnose.prometheus import diagnose_metrics, told_beside
 from kubetally.ledger.diagnose.source import Finding, Level, diagnose
 from kubetally.ledger.diagnose.storage import StorageProblem
@@ -84,7 +84,7 @@ async def _read(prometheus: InfrastructureSource, window: Window) -> Infrastruct
 
 
 def _only_one_day(window: Window, day: Window) -> Finding:
-    seen = f"of {window_words(window)} only the first day is read: {window_words(day)}"
+    seen = f"of {period_words(window)} only the first day is read: {period_words(day)}"
     return Finding(Level.NOTE, "window", seen, "name another day with --start and --end")
 
 

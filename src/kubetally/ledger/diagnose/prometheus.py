@@ -8,7 +8,7 @@ from kubetally.domain.errors import KubetallyError
 from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER, MANAGEMENT
 from kubetally.domain.survey import Exporter, MetricFacts, MetricsSurvey
 from kubetally.domain.window import Window, covered_hours, rfc3339
-from kubetally.domain.words import hours_words, window_words
+from kubetally.domain.words import hours_words, period_words
 from kubetally.ledger.diagnose.remedies import of_issue, of_metrics_error
 from kubetally.ledger.diagnose.source import FEE_NOT_MEASURED, Finding, Level
 from kubetally.ledger.ports.sources import SurveyedSource
@@ -73,7 +73,7 @@ def metrics_findings(survey: MetricsSurvey) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING,
             "metrics",
-            f"{survey.url} answers, but has none of the needed metrics in {window_words(survey.window)}: "
+            f"{survey.url} answers, but has none of the needed metrics in {period_words(survey.window)}: "
             "management fee, load balancer and network costs are unknown",
             "check that tenant and cluster id of the account, if any, match its labels (KUBETALLY_TENANT_LABEL, "
             f"KUBETALLY_CLUSTER_LABEL); {_OWN_METRICS}",
@@ -83,7 +83,7 @@ def metrics_findings(survey: MetricsSurvey) -> Iterator[Finding]:
     yield Finding(
         Level.OK,
         "metrics",
-        f"{survey.url} answers for {window_words(survey.window)}; its ranges {kind} a sample at their start",
+        f"{survey.url} answers for {period_words(survey.window)}; its ranges {kind} a sample at their start",
     )
     if len(survey.tenants) > 1:
         seen = f"it holds metrics of several tenants: {', '.join(survey.tenants[:_NAMED_AT_MOST])}"
@@ -141,7 +141,7 @@ def _gaps(survey: MetricsSurvey) -> Iterator[Finding]:
             Level.WARNING,
             _needed_for(metrics),
             f"{covered_hours(gaps):g} of {asked} {_have(gaps)} no sample{_of_which(metrics)}, first "
-            f"{window_words(gaps[0])}: they are not counted, so the bill is too low",
+            f"{period_words(gaps[0])}: they are not counted, so the bill is too low",
             "check whether the exporter and Prometheus ran then; hours without samples are not estimated",
         )
 
@@ -159,7 +159,7 @@ def _partial(metrics: Sequence[MetricFacts]) -> Iterator[Finding]:
             Level.NOTE,
             _needed_for(same),
             f"{hours_words(covered_hours(spans))} {_have(spans)} samples for a part only{_of_which(same)}, first "
-            f"{window_words(spans[0])}{lack and f': {lack}'}",
+            f"{period_words(spans[0])}{lack and f': {lack}'}",
             "check whether the exporter and Prometheus ran then",
         )
 

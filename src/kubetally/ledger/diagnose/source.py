@@ -20,7 +20,7 @@ from kubetally.domain.money import CurrencyOrigin, to_number
 from kubetally.domain.reading import Reading
 from kubetally.domain.row import CAUSE_IN_WORDS, Cause
 from kubetally.domain.window import Window, covered_hours
-from kubetally.domain.words import hours_words, window_words
+from kubetally.domain.words import hours_words, period_words
 from kubetally.ledger.costs.examination import look_around
 from kubetally.ledger.diagnose.remedies import of_error, of_issue
 from kubetally.ledger.ports.sources import About, CostSource
@@ -70,7 +70,7 @@ async def diagnose(
     findings = list(_what_it_is(source.url, about))
     findings += _clock(about)
     if not reading.covered:
-        seen = f"the source holds no data of {window_words(window)}"
+        seen = f"the source holds no data of {period_words(window)}"
         remedy = "choose another day with --window or --start and --end; is its Prometheus up, and scraping?"
         return [*findings, Finding(Level.WARNING, "costs", seen, remedy)]
     around = await look_around(source, reading, now)
@@ -137,7 +137,7 @@ def _what_it_answers(reading: Reading, booking: Booking) -> Iterator[Finding]:
     yield Finding(
         Level.OK if covered >= booking.window.hours else Level.WARNING,
         "costs",
-        f"{window_words(booking.window)}: {len(reading.allocations)} rows of "
+        f"{period_words(booking.window)}: {len(reading.allocations)} rows of "
         f"{len({row.namespace for row in workloads})} namespaces for {hours}; "
         f"total {to_number(booking.bill.total):.2f} {booking.currency}"
         + (" (assumed)" if booking.currency_origin is CurrencyOrigin.ASSUMED else ""),
@@ -253,6 +253,6 @@ def _issues(issues: Iterable[Issue]) -> Iterator[Finding]:
     """What the reading and booking noticed and no finding above has told yet, with its hours."""
     for issue in issues:
         if issue.kind not in _TOLD_ABOVE:
-            when = f" ({window_words(issue.window)})" if issue.is_missing_data and issue.window else ""
+            when = f" ({period_words(issue.window)})" if issue.is_missing_data and issue.window else ""
             subject = issue.kind.value.replace("_", " ")
             yield Finding(Level.WARNING, subject, issue.message + when, of_issue(issue.kind))

@@ -59,7 +59,7 @@ def test_what_may_be_missing_in_a_part_of_an_hour_is_what_the_metric_measures(na
 
 
 def test_the_day_that_was_read_is_told() -> None:
-    assert "20 Nov 2026 (1 day, UTC)" in found(facts(MANAGEMENT))[0].seen
+    assert "20 Nov 2026 UTC" in found(facts(MANAGEMENT))[0].seen
 
 
 def test_a_fee_that_metrics_tell_is_no_lack_of_the_source() -> None:
