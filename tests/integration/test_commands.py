@@ -324,7 +324,7 @@ def test_verify_below_the_known_difference_exits_1_and_shows_where(replay: Repla
     done = call("verify", "--url", replay.url_of("aurora"), *WHOLE, "--tolerance", "0.001%")
     assert done.code == 1
     assert "PAST the tolerance of 0.001 %" in done.out
-    assert "difference balancers -1.39: the source charged a load balancer more often than it cost" in done.out
+    assert "difference load balancers -1.39: the source charged a load balancer more often than it cost" in done.out
     is_as_golden("verify-aurora", done.out, replay)
 
 
@@ -617,7 +617,7 @@ def test_the_demo_shows_three_clusters_wherever_it_runs() -> None:
     assert clean(done.out)
     for name in ALL:
         assert re.search(rf"^{name} http://127\.0\.0\.1:\d+/{name}, OpenCost", done.out, re.MULTILINE)
-    assert done.out.count("component     cost  workloads") == 3
+    assert done.out.count("component         cost  workloads") == 3
     assert done.out.count("Efficiency: CPU") == 3
     assert done.out.count("72 of 72 h, ok, assets complete") == 3
     assert re.search(r"^aurora +ok, assets complete +247\.44 USD +246\.54 ", done.out, re.MULTILINE)

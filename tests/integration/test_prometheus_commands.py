@@ -809,7 +809,7 @@ def test_the_old_sums_stand_beside_a_summary_that_stays(home: Home, replay: Repl
     assert "not a cost" in legacy["is"]
     table = home.call("costs", "prod", *WHOLE, *LEGACY).out
     [line] = [line for line in table.splitlines() if "Old sums of metrics" in line]
-    assert "management 7.30, balancers 1.64" in line
+    assert "management 7.30, load balancers 1.64" in line
     assert "Old sums" not in home.call("costs", "prod", *WHOLE).out
 
 

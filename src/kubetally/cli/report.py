@@ -104,7 +104,7 @@ def _comparison(costs: ClusterCosts, comparison: "Comparison") -> "Grid":
     full, part = comparison.full, comparison.infrastructure_permille
     infrastructure, left_out = round_parts([comparison.infrastructure, comparison.improvement])
     grid = Grid(["comparison"], [costs.currency, "of full"])
-    grid.add(["infrastructure only (management, balancers, network)"], [money(infrastructure), share(part)])
+    grid.add(["infrastructure only (management, load balancers, network)"], [money(infrastructure), share(part)])
     grid.add(["full cost"], [money(full), share(None if part is None else 1000)])
     rest = share(None if part is None else 1000 - part)
     grid.add(["left out by infrastructure only"], [money(left_out), rest])

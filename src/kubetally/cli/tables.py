@@ -108,8 +108,8 @@ def _old_sums(costs: ClusterCosts, sums: LegacySums) -> str:
         else costs.bill.cpu + costs.bill.ram + costs.bill.pv + sums.total
     )
     return (
-        f"Old sums of metrics, no costs: management {money(sums.management)}, balancers {money(sums.load_balancer)}, "
-        f"network {money(sums.network)}; with CPU, RAM and volumes {money(whole)}"
+        f"Old sums of metrics, no costs: management {money(sums.management)}, load balancers "
+        f"{money(sums.load_balancer)}, network {money(sums.network)}; with CPU, RAM and volumes {money(whole)}"
     )
 
 

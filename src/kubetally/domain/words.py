@@ -14,7 +14,7 @@ _COMPONENT_WORDS: Mapping[Component, str] = {
     Component.GPU: "GPU",
     Component.PV: "volumes",
     Component.NODE_DISK: "node disks",
-    Component.LOAD_BALANCER: "balancers",
+    Component.LOAD_BALANCER: "load balancers",
     Component.NETWORK: "network",
     Component.MANAGEMENT: "management",
     Component.SHARED: "shared",

@@ -26,7 +26,7 @@ def measured_issues(answers: Answers, window: Window) -> Iterator[Issue]:
         elif left or not issue.is_missing_data or not _answers_of(answers, issue.window or window):
             yield issue
         elif _is_whole(answers, issue.window or window):
-            why = "nothing is missing for it, because the source itself tells of fee, balancers and traffic"
+            why = "nothing is missing for it, because the source itself has management fee, load balancers and traffic"
             yield replace(issue, kind=IssueKind.SOURCE_WARNING, message=f"{issue.message}; {why}")
         else:
             yield replace(issue, kind=IssueKind.SOURCE_WARNING)
