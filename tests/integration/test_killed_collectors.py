@@ -166,7 +166,7 @@ def test_a_full_disk_takes_nothing_away_and_with_space_again_it_goes_on(
     source.mode = "down"
     if on_it == "home":  # SQLite can't be read without space for its own files
         done = home.call("costs", "aurora", *WHOLE)
-        assert (done.code, "there is space on its disk" in done.err) == (3, True)
+        assert (done.code, "its disk has space" in done.err) == (3, True)
         (small_disk / "pad").unlink()
     assert figures(costs(home)) == figures(first)
     (small_disk / "pad").unlink(missing_ok=True)

@@ -154,7 +154,7 @@ def test_backup_of_version_1_is_restored(backup: Path, tmp_path: Path, replay: R
 def test_whole_home_is_checked_and_maintained(home: Path) -> None:
     do(home, "maintain", "--check")
     said = do(home, "maintain").out
-    assert "aurora: an earlier version stored 2 days from 2026-11-20 to 2026-11-21, without containers" in said
+    assert "aurora: an earlier version stored 2 days from 2026-11-20 to 2026-11-21 without containers" in said
     assert "kubetally backfill aurora --from 2026-11-20 --to 2026-11-22" in said
     assert totals(home) == pytest.approx(TOTALS, abs=1e-9)
 

@@ -17,6 +17,7 @@ from kubetally.ledger.ports.damage import DayDamaged
 
 if TYPE_CHECKING:
     from kubetally.ledger.backup.verify import BackupContents
+    from kubetally.ledger.collect.damage import CheckedDays
     from kubetally.ledger.collect.maintenance import EarlierDays
     from kubetally.ledger.diagnose.damage import DamageReport
     from kubetally.ledger.ports.lake import Maintained
@@ -89,9 +90,21 @@ def maintain(
     with open_ledger(settings) as ledger:
         done, checked = maintain_and_check(ledger, shorten=shorten, trust_clock=trust_clock)
         earlier_days, retention = days_of_earlier_versions(ledger), ledger.retention
-    damaged = f"{len(checked.damaged)} damaged" if checked.damaged else "none damaged"
+    _print_maintenance(done, checked, retention)
+    for days in earlier_days:
+        print(_describe_earlier(days))
+    for problem in check_storage(settings).problems:
+        warn(str(problem))
+
+
+def _print_maintenance(done: "Maintained", checked: "CheckedDays", retention: timedelta) -> None:
+    """Print what was done, and why expired files were kept."""
     print(f"Compacted {done.compacted} partitions, removed {done.vacuumed} expired files")
-    print(f"Checked {days_in_words(checked.count)}: {damaged}")
+    if checked.count:
+        damaged = f"{len(checked.damaged)} damaged" if checked.damaged else "none damaged"
+        print(f"Checked {days_in_words(checked.count)}: {damaged}")
+    else:
+        print("No stored day is due for a check today")
     if done.kept is not None and done.kept > retention:
         print(
             f"Replaced data is still kept for {done.kept.days} days, as set before, not for {retention.days} "
@@ -99,10 +112,6 @@ def maintain(
         )
     if done.silence is not None:
         print(_explain_silence(done, *done.silence))
-    for days in earlier_days:
-        print(_describe_earlier(days))
-    for problem in check_storage(settings).problems:
-        warn(str(problem))
 
 
 def _explain_silence(done: "Maintained", since: datetime, until: datetime) -> str:
