@@ -988,5 +988,5 @@ def test_a_dead_prometheus_is_told_once_though_old_sums_were_asked_too(replay: R
     done = call("costs", "--url", replay.url_of("cygnus"), *DAY, "--prometheus-url", NOBODY, *old, **QUICK)
     assert done.code == 0
     assert done.out.count(f"{NOBODY}/") == 1
-    assert "no old sums: their samples are of the same server of metrics" in done.out
+    assert "no old sums: their samples are of the same Prometheus" in done.out
     assert "Old sums of metrics" not in done.out

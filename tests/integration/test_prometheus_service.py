@@ -321,7 +321,7 @@ def test_the_old_sums_of_one_that_hangs_name_it(serve: Serve, home: Home, replay
     told = {error["subject"]: error["message"] for error in body["errors"]}
     assert told.keys() == {"infrastructure", "legacy"}
     assert server.url in told["infrastructure"]
-    assert server.url in told["legacy"] or "of the same server of metrics" in told["legacy"]
+    assert server.url in told["legacy"] or "of the same Prometheus" in told["legacy"]
 
 
 # --- the series of phase 1

@@ -41,9 +41,9 @@ class Said:
 
     def options(self) -> "Iterator[str]":
         """The options that were given."""
-        for one in fields(self):
-            if getattr(self, one.name) is not None:
-                yield f"--{one.name.replace('_', '-')}"
+        for option in fields(self):
+            if getattr(self, option.name) is not None:
+                yield f"--{option.name.replace('_', '-')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def _unremembered(
             "KUBETALLY_PROMETHEUS_URL",
             code="tenant_without_prometheus",
         )
-    about = {one.name: getattr(own, one.name) for one in fields(own)}
+    about = {option.name: getattr(own, option.name) for option in fields(own)}
     return [
         *(Cluster(url, **about) for url in places.values()),
         *(Cluster("", context=context, **about) for context in named_contexts),
@@ -151,7 +151,7 @@ def _unremembered(
 
 
 def _metrics_of(said: Said, settings: "Settings", is_one: bool, beside_accounts: bool, quiet: bool) -> str | None:
-    """The server of metrics of the clusters that are no accounts: the option's, else that of the settings."""
+    """The Prometheus of clusters that are no accounts: that of the option, else that of the settings."""
     if not is_one:
         for option, value in (("--prometheus-url", said.prometheus_url), ("--tenant", said.tenant)):
             if value is not None:
@@ -234,7 +234,7 @@ def _keys(body_of: "Callable[[ClusterCosts], dict[str, Any]]", known: "Sequence[
 def exit_of(answers: "Answers", *, strict: bool = False, each: bool = False) -> int:
     """0 while any source answered, else what the first failure is.
 
-    each: 3 where any source could not be read. strict: that, and 3 where any answer is not complete, which is told.
+    each: 3 where any source could not be read. strict: that, and 3 where any answer is incomplete, with a message.
     """
     failed = [answer for answer in answers if not isinstance(answer, ClusterCosts)]
     if failed and len(failed) == len(answers):
@@ -256,7 +256,7 @@ def _why(costs: ClusterCosts) -> str:
 
 
 def _incomplete(answers: "Answers") -> list[ClusterCosts]:
-    return [one for one in answers if isinstance(one, ClusterCosts) and one.status is not Status.OK]
+    return [costs for costs in answers if isinstance(costs, ClusterCosts) and costs.status is not Status.OK]
 
 
 def _name_of(costs: ClusterCosts) -> str:

@@ -132,8 +132,8 @@ def verdict(check: "Verification", currency: str) -> str:
     from kubetally.present.text import money
 
     word = "Within" if check.is_within else "PAST"
-    fees = (one for one in check.components if one.component is Component.MANAGEMENT and not one.source_shows)
-    fee = sum(one.bill for one in fees)
+    components = (part for part in check.components if part.component is Component.MANAGEMENT)
+    fee = sum(part.bill for part in components if not part.source_shows)
     unshown = f"; ours has a management fee of {money(fee)}, which the source can't show" if fee else ""
     apart = "no percentage of nothing" if check.difference is None else f"{check.difference * 100:+.4f} %"
     return (

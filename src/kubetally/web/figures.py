@@ -1,4 +1,4 @@
-"""What Prometheus is told of the service. No label holds anything of an account or a caller."""
+"""Metrics of the service for Prometheus. No label names an account or a caller."""
 
 from collections.abc import Iterable
 from typing import Final

@@ -57,7 +57,7 @@ def operations(
     async def progress() -> ClustersProgress | None:
         try:
             return await service.progress(HEALTH_TIMEOUT_SECONDS)
-        except KubetallyError as error:  # of which /readyz tells; the other figures are as good as ever
+        except KubetallyError as error:  # /readyz reports it; the other metrics are unaffected
             _log.warning("collecting_unknown", why=error.code)
             return None
 

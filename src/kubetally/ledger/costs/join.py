@@ -121,7 +121,7 @@ def _newest(missing: Sequence[Window]) -> tuple[list[Window], list[Window]]:
 async def _savings_beside(
     held: Sequence[StoredDay], place: str, open_live: OpenLive, deadline_seconds: float | None
 ) -> tuple[Savings | None, list[Issue]]:
-    """What a Kubecost of which all days are held says could be saved; without it the figures are whole."""
+    """The savings of a Kubecost whose days are all stored; costs are complete without them."""
     if not held or max(held, key=lambda day: day.booking.window).source.product != KUBECOST:
         return None, []
     seconds = _SAVINGS_SECONDS if deadline_seconds is None else min(_SAVINGS_SECONDS, deadline_seconds)

@@ -42,8 +42,8 @@ def legacy_late(costs: ClusterCosts, url: str, seconds: float) -> ClusterCosts:
 
 def _failed(costs: ClusterCosts, url: str, error: KubetallyError) -> ClusterCosts:
     facts = {"code": error.code}
-    is_told = any(str(error) in issue.message for issue in costs.issues)
-    why = "their samples are of the same server of metrics, which failed" if is_told else str(error)
+    is_reported = any(str(error) in issue.message for issue in costs.issues)
+    why = "their samples are of the same Prometheus, which failed" if is_reported else str(error)
     return _without(costs, Issue(IssueKind.SOURCE_FAILED, f"no old sums: {why}", url, costs.window, "legacy", facts))
 
 

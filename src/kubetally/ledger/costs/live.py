@@ -60,7 +60,7 @@ class Answers:
 
     url, metrics_url: of the source and of what measures beside it, fit to be shown.
     parts:            of each question its booking, in the order asked.
-    measured:         None where no server of metrics was asked.
+    measured:         None if no Prometheus was asked.
     """
 
     url: str
@@ -181,7 +181,7 @@ def book_request(
     around: Around = NOTHING_AROUND,
     hours: Sequence[SeenHour] = (),
 ) -> Booking:
-    """The wanted part of what was read, balanced; what there is no data or no evidence of is told."""
+    """The wanted part of what was read, balanced, with issues for what has no data or no evidence."""
     reading = read.within(part.want)
     empty = [
         Issue(IssueKind.WINDOW_WITHOUT_DATA, "the source holds no data of this window", url, gap)

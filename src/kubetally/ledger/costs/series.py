@@ -33,7 +33,7 @@ def _told(found: MeasuredSeries, url: str, window: Window, asked: Window, names:
         yield Issue(IssueKind.NOT_ASKED, message, url, Window(window.start, asked.start))
     if not found.count:
         message = (
-            f"the server of metrics answers and has no sample of {', '.join(names)}"
-            ": see that it scrapes them, and the account's tenant and cluster id (`kubetally doctor ACCOUNT`)"
+            f"Prometheus answers and has no sample of {', '.join(names)}: check that it scrapes them, and the "
+            "account's tenant and cluster id (`kubetally doctor ACCOUNT`)"
         )
         yield Issue(IssueKind.NOT_MEASURED, message, url, window, "metrics")

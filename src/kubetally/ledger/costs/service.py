@@ -81,7 +81,7 @@ class CachedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class SeriesAnswer:
-    """Samples of an account's metrics; `found` is None where no server of metrics is known of it."""
+    """Samples of an account's metrics; `found` is None for an account without a Prometheus."""
 
     account: Account
     found: MeasuredSeries | None
@@ -89,7 +89,7 @@ class SeriesAnswer:
 
 @asynccontextmanager
 async def without_metrics(account: Account) -> AsyncIterator[None]:
-    """No server of metrics."""
+    """No Prometheus."""
     yield None
 
 
@@ -99,7 +99,7 @@ class CostService:
     An answer is kept for `KEPT` by everything of its account that can change it and by its window; it holds every view,
     so that detail and pages come from one. One with a source's failure in it is given and not kept.
 
-    open_source: the account's source, closed afterwards; open_metrics: its server of metrics, or None. executor: where
+    open_source: the account's source, closed afterwards; open_metrics: its Prometheus, or None. executor: where
     `accounts` are asked, of its own, so that a slow database holds nothing else. history: what was collected, which
     need not be asked for; history_executor: where it is read, so that a slow lake does not hold `accounts`, that of
     these where None. deadline_seconds: of a question, with the opening of its source. max_concurrency: questions that
@@ -242,7 +242,7 @@ class CostService:
     async def series(self, account_id: str, window: Window, names: Sequence[str]) -> SeriesAnswer:
         """Samples of metrics of an account, an hour apart, of the newest days of a long window.
 
-        Raises: AccountNotFound, NotACluster; ClusterUnreadable, where its server of metrics gave nothing;
+        Raises: AccountNotFound, NotACluster; ClusterUnreadable, if its Prometheus gave nothing;
         TooManyPoints, Overloaded, StoreError.
         """
         account, _ = await self.accounts.find(account_id)
@@ -283,7 +283,7 @@ class CostService:
 
     @asynccontextmanager
     async def _metrics_of(self, account: Account, spent_seconds: float = 0.0) -> AsyncIterator[MetricsSource | None]:
-        """Its server of metrics, for what is left of one question's time. Raises TimeoutError, Overloaded."""
+        """Its Prometheus, for what is left of one question's time. Raises TimeoutError, Overloaded."""
         deadline = self._deadline_seconds
         async with (
             self._turn(account.id),

@@ -75,7 +75,7 @@ class Counted:
 
 
 class CountedMetrics:
-    """A server of metrics whose questions are counted."""
+    """A Prometheus whose requests are counted."""
 
     def __init__(self, source: MetricsSource, tally: Tally) -> None:
         self._source, self._tally = source, tally

@@ -29,31 +29,31 @@ _Unreadable = tuple[Collection, StoreError]
 
 
 class HistoryGone(NotFound):
-    """What held at an instant is no longer kept."""
+    """The history of an instant has expired."""
 
     code = "history_gone"
 
     def __init__(self, as_of: datetime, earliest: datetime) -> None:
         self.as_of, self.earliest = as_of, earliest
         super().__init__(
-            f"what held at {rfc3339(as_of)} is gone: what was replaced before {rfc3339(earliest)} is not kept; ask for "
-            "a later instant, and set KUBETALLY_HISTORY_DAYS higher to keep more from now on"
+            f"history before {rfc3339(earliest)} has expired, and --as-of is {rfc3339(as_of)}. Use a later --as-of; "
+            "KUBETALLY_HISTORY_DAYS sets the retention"
         )
 
 
 class InvalidAsOf(RequestError):
-    """An instant at which nothing can have been reported yet."""
+    """An instant in the future."""
 
     code = "invalid_as_of"
 
     def __init__(self, as_of: datetime, now: datetime) -> None:
         self.as_of, self.now = as_of, now
-        super().__init__(f"{rfc3339(as_of)} is yet to come (it is {rfc3339(now)}): ask as of an instant that is over")
+        super().__init__(f"--as-of {rfc3339(as_of)} is in the future (now {rfc3339(now)})")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredDay:
-    """A collected day with its rows, who told it, and how sure it is."""
+    """A stored day with its rows, its source, and how certain it is."""
 
     booking: Booking
     source: SourceIdentity
@@ -80,8 +80,8 @@ class History:
     def held(self, account_id: str, window: Window, now: datetime) -> Held:
         """The whole UTC days of the window that are held; the running one where its copy is fresh.
 
-        A day whose rows can't be read is not among them, and is told, as is what did not take the place of a day.
-        Raises: StoreError, where none of several days can be read.
+        A day whose rows can't be read is an issue instead, as is a later answer that did not replace a day.
+        Raises: StoreError, if several days are stored and none can be read.
         """
         days, unreadable = self._found(account_id, window, now)
         issues = [
@@ -121,7 +121,7 @@ class History:
         collections = self._collections(account_id, window, now, as_of)
         days, unreadable = self._readable(collections, now)
         if any(isinstance(error, CollectionGone) for _, error in unreadable):
-            # Replaced and cleared away since we looked, if the horizon is short: what holds now is to be had.
+            # Replaced and removed since we looked, if retention is short: what is stored now can be read.
             now_held = self._collections(account_id, window, now, as_of)
             if now_held != collections:
                 days, unreadable = self._readable(now_held, now)
@@ -159,11 +159,11 @@ class History:
         """What the last attempt to collect these days again met, where its answer knew less than what is held."""
         held = {day.booking.window.start.date(): day for day in days}
         known = self._coverage.days(min(held), max(held) + DAY, [account_id]) if held else ()
-        for one in known:
-            code, words = one.last_error or ("", "")
-            if one.day in held and code in _NOT_REPLACED:
-                url = held[one.day].source.url
-                yield Issue(IssueKind.NOT_REPLACED, words, url, window_of(one.day), "history", {"code": code})
+        for day in known:
+            code, message = day.last_error or ("", "")
+            if day.day in held and code in _NOT_REPLACED:
+                url = held[day.day].source.url
+                yield Issue(IssueKind.NOT_REPLACED, message, url, window_of(day.day), "history", {"code": code})
 
     def _collections(self, account_id: str, window: Window, now: datetime, as_of: datetime | None) -> list[Collection]:
         last = window.end + DAY if window.end > window.start else window.start
@@ -197,20 +197,24 @@ def _read(lake: Lake, collections: Sequence[Collection], now: datetime) -> tuple
         middle = len(collections) // 2
         (days, bad), (later, worse) = _read(lake, collections[:middle], now), _read(lake, collections[middle:], now)
         return [*days, *later], [*bad, *worse]
-    return [StoredDay(one.with_rows(rows[one.id]), one.source, one.state_at(now)) for one in collections], []
+    days = [
+        StoredDay(collection.with_rows(rows[collection.id]), collection.source, collection.state_at(now))
+        for collection in collections
+    ]
+    return days, []
 
 
 def _could_not_be_read(
-    one: Collection, error: StoreError, so: str = "", kind: IssueKind = IssueKind.SOURCE_WARNING
+    collection: Collection, error: StoreError, so: str = "", kind: IssueKind = IssueKind.SOURCE_WARNING
 ) -> Issue:
     message = f"what was collected of this day could not be read{so}: {error}"
-    return Issue(kind, message, None, window_of(one.day), "history", {"code": error.code})
+    return Issue(kind, message, None, window_of(collection.day), "history", {"code": error.code})
 
 
-def _without_rows(one: Collection, error: StoreError) -> StoredDay:
-    """A held day of which nothing can be told, but why."""
-    issue = _could_not_be_read(one, error, kind=IssueKind.SOURCE_FAILED)
-    return StoredDay(replace(one.head, covered=(), issues=(issue,)), one.source, DayState.PROVISIONAL)
+def _without_rows(collection: Collection, error: StoreError) -> StoredDay:
+    """A stored day that can't be read, with the reason."""
+    issue = _could_not_be_read(collection, error, kind=IssueKind.SOURCE_FAILED)
+    return StoredDay(replace(collection.head, covered=(), issues=(issue,)), collection.source, DayState.PROVISIONAL)
 
 
 def _usable(collections: Iterable[Collection], window: Window, now: datetime) -> Iterator[Collection]:
@@ -218,10 +222,10 @@ def _usable(collections: Iterable[Collection], window: Window, now: datetime) ->
 
     The copy of a day that has been over for long stands for it: its source answered less afterwards.
     """
-    for one in collections:
-        if not window.contains(one.head.window):
+    for collection in collections:
+        if not window.contains(collection.head.window):
             continue
-        end = window_of(one.day).end
-        is_fresh = now < end and timedelta() <= now - one.collected_at < RUNNING_DAY_MAX_AGE
-        if not one.is_running or is_fresh or now - end > DAY:
-            yield one
+        end = window_of(collection.day).end
+        is_fresh = now < end and timedelta() <= now - collection.collected_at < RUNNING_DAY_MAX_AGE
+        if not collection.is_running or is_fresh or now - end > DAY:
+            yield collection
