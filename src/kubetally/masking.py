@@ -1,4 +1,4 @@
-"""Takes secrets out of what others write, so that it can be quoted: sources, databases, object stores, plugins."""
+"""Masks secrets in text of sources, databases, object stores and plugins, so that it can be quoted."""
 
 import base64
 import json
@@ -49,12 +49,12 @@ _NAMES_SECRET = re.compile(rf".*(?:{_WORDS}|_key)$", re.IGNORECASE)
 
 
 class Mask:
-    """Replaces the secrets that it knows, in every spelling that is usual in answers, by `***`. None is in its repr."""
+    """Replaces known secrets, in every usual spelling, by `***`. None is in its repr."""
 
     __slots__ = ("_in_data", "_parts", "_words", "names", "secrets")
 
     def __init__(self, secrets: Iterable[str] = (), *, names: Iterable[str] = ()) -> None:
-        """`names`: of users, which go with a secret and may be words of every message; masked as words only."""
+        """`names`: user names, which may be words of every message; masked as whole words only."""
         self.secrets, self.names = frozenset(filter(None, secrets)), frozenset(filter(None, names))
         forms = {form for secret in self.secrets for form in _forms(secret)}
         self._parts = tuple(sorted({plain for form in forms if len(plain := _compact(_bytewise(form))) >= _SHORTEST}))
@@ -71,13 +71,13 @@ class Mask:
         return f"Mask({len(self.secrets)} secrets)"
 
     def __or__(self, other: "Mask") -> "Mask":
-        """What takes out the secrets of both."""
+        """A mask of the secrets of both."""
         return Mask(self.secrets | other.secrets, names=self.names | other.names)
 
     def __call__(self, text: str) -> str:
-        """`text` without the secrets: raw, escaped, percent-encoded, in base64, over several lines, or half of one.
+        """`text` without the secrets: raw, escaped, percent-encoded, in base64, on several lines, or cut in half.
 
-        Also what surely is somebody's secret is masked: keys, tokens in their usual form, user and password of a URL.
+        Also masks unknown secrets: keys, tokens in their usual form, user and password of a URL.
         """
         if self._parts:
             text = self._without_parts(text)
@@ -88,18 +88,18 @@ class Mask:
         return text
 
     def beginning(self, text: str) -> str:
-        """As a call, of the first 8192 characters: a text of some length takes a tenth of a second and more.
+        """As a call, for the first 8192 characters: a long text takes a tenth of a second or more.
 
-        A secret of up to 4096 characters, as it is spelled there, is not shown in part.
+        A secret of up to 4096 characters, as spelled there, is not shown in part.
         """
         if len(text) <= _QUOTED_FROM + _ROOM:
             return self(text)
         return self(text[: _QUOTED_FROM + _ROOM])[:-_ROOM]
 
     def data(self, body: bytes) -> bytes:
-        """`body` without the secrets that can't be mistaken for a name in it; the others may be a namespace's."""
+        """`body` without the secrets that can't be confused with a name in it, such as a namespace."""
         for spelling in self._in_data:
-            # In pieces: no other thread gets on while one is searched.
+            # In pieces: other threads wait while one is searched.
             starts = range(0, len(body), _PIECE_BYTES)
             if any(body.find(spelling, start, start + _PIECE_BYTES + len(spelling)) >= 0 for start in starts):
                 body = body.replace(spelling, MASK.encode())
@@ -107,7 +107,7 @@ class Mask:
 
     @property
     def changes_data(self) -> bool:
-        """Whether there is anything that `data` looks for."""
+        """Whether `data` masks anything."""
         return bool(self._in_data)
 
     def _without_parts(self, text: str) -> str:
@@ -129,7 +129,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
 
 def without_password(url: str) -> str:
-    """What was meant to be a URL, without what may be a password in it: before an `@`, or where the port belongs."""
+    """The text of a URL without a possible password: before an `@`, or in place of the port."""
     head, slashes, rest = url.strip().partition("://") if "://" in url else ("", "", url.strip())
     if head and not _SCHEME.fullmatch(head):  # credentials before the scheme, or no scheme at all
         _, at_sign, scheme = head.rpartition("@")
@@ -151,12 +151,12 @@ def without_password(url: str) -> str:
 
 
 def names_secret(name: str) -> bool:
-    """Whether a variable or an option of this name holds a secret."""
+    """Whether a variable or option with this name has a secret value."""
     return _NAMES_SECRET.match(name) is not None
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """`text` without the known `secrets` and without what looks like one."""
+    """`text` without the known `secrets` and without what looks like a secret."""
     text = Mask(secret for secret in secrets if len(secret) >= _SHORTEST)(text)
     for pattern, shown in _LIKELY:
         text = pattern.sub(shown, text)
@@ -164,7 +164,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """The secret itself, and what it becomes inside of a longer text in base64."""
+    """The secret, and its forms inside a longer text in base64."""
     yield secret
     if " " in secret:
         yield secret.replace(" ", "+")  # as a form is encoded
@@ -179,14 +179,14 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _spellings(secret: str) -> list[str]:
-    """The secret as it may stand in JSON, in JSON that is a text of JSON, and in URLs."""
+    """The spellings of the secret in JSON, in JSON inside JSON, and in URLs."""
     once = _in_json(secret)
     twice = [spelling for text in once for spelling in _in_json(text)]
     return list(dict.fromkeys((secret, *once, *twice, quote(secret, safe=""), quote_plus(secret))))
 
 
 def _in_json(text: str) -> tuple[str, ...]:
-    """A text as JSON of several writers has it: of most, of Go, of those that escape slashes, of those in ASCII."""
+    """The spellings of a text by JSON encoders: most, Go's, those that escape slashes, those that write ASCII."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     go = escaped.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
     return escaped, go, escaped.replace("/", "\\/"), json.dumps(text)[1:-1]
@@ -257,7 +257,7 @@ def _read(reading: Reading, pattern: re.Pattern[str], meaning: Callable[[re.Matc
 
 
 def _meant(match: re.Match[str]) -> str:
-    """What an escape stands for, byte by byte; nothing for a gap or a tag."""
+    """The bytes of an escape; none for a gap or a tag."""
     text = match[match.lastgroup or 0]
     match match.lastgroup:
         case "x":

@@ -1,4 +1,4 @@
-"""Every setting, as an environment variable; docs/settings.md is this table in words, held to it by a test."""
+"""Every setting, as an environment variable; docs/settings.md has the same table; a test compares them."""
 
 import os
 import re

@@ -392,7 +392,7 @@ def test_a_url_of_more_than_255_characters_is_refused(home: Home, option: str) -
     home.add("prod", option, longest)
     done = home.call("accounts", "add", "more", option, longest + "x")
     assert (done.code, done.out) == (2, "")
-    assert "256 characters: give at most 255" in done.err
+    assert "256 characters: the limit is 255" in done.err
     assert home.names() == ["prod"]
 
 

@@ -50,7 +50,7 @@ def test_new_keys_let_credentials_be_set_anew(home: Home, tmp_path: Path) -> Non
     done = home.call("costs", "prod")
     assert done.code == 3
     assert "from the backup of the keys" in done.err
-    assert "set the credentials anew (`kubetally accounts update" in done.err
+    assert "set the credentials again (`kubetally accounts update" in done.err
     assert home.call("accounts", "update", "prod", "--token-file", str(tmp_path / "token")).code == 0
     assert home.show("prod")["credentials_readable"] is True
 

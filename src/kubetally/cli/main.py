@@ -38,14 +38,14 @@ _COMMANDS = {
 
 
 class _Commands(TyperGroup):
-    """Runs a command; what stops it becomes one line on standard error and an exit code."""
+    """Runs a command; errors become one line on standard error and an exit code."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """All of them."""
+        """All commands, in the order of `_COMMANDS`."""
         return list(_COMMANDS)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """As it is; of one that does not exist, what is like it among all of them."""
+        """Resolve a command; for an unknown one, suggest similar ones among all commands."""
         if args and args[0] not in _COMMANDS:
             for name in _COMMANDS:
                 self.get_command(ctx, name)
@@ -60,7 +60,7 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:  # a context of the click that typer carries
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")  # a name that the terminal can't show is no reason to stop
+                stream.reconfigure(errors="replace")  # a name that the terminal can't show must not stop the command
         try:
             try:
                 return super().invoke(ctx)
@@ -69,19 +69,19 @@ class _Commands(TyperGroup):
         except KubetallyError as error:
             exits.complain(str(error))
             raise typer.Exit(exits.exit_code(error)) from error
-        except NoArgsIsHelpError:  # its words are the help
+        except NoArgsIsHelpError:  # its message is the help
             raise
         except UsageError as error:
             exits.complain(_in_one_line(error))
             raise typer.Exit(exits.USAGE) from error
-        except BrokenPipeError as error:  # whoever read our output has had enough
+        except BrokenPipeError as error:  # the reader closed our output
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ended = error.__context__
             raise typer.Exit(ended.exit_code if isinstance(ended, typer.Exit) else exits.OK) from None
 
 
 def _in_one_line(error: UsageError) -> str:
-    """What is wrong with how a command was called, and where its options are listed."""
+    """The usage error in one line, with the command that lists the options."""
     words = error.format_message().replace("Value error, ", "").rstrip(".")
     path = error.ctx.command_path if error.ctx else "kubetally"
     return f"{words[:1].lower()}{words[1:]}: see `{path} --help`"
@@ -93,13 +93,13 @@ app = typer.Typer(
     help="Kubernetes costs that tally: what each cluster cost, where, and how well it was used.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # rich help would take as long again as everything else together
+    rich_markup_mode=None,  # rich help takes as long to load as everything else together
     context_settings=_HELP,
 )
 
 
 def _load(name: str) -> Any:
-    """A command of click's, of a function or of a group of its own."""
+    """The click command for a function or a group of its own."""
     found = getattr(import_module(f"kubetally.cli.{_COMMANDS[name]}"), name)
     if isinstance(found, typer.Typer):
         command: Any = typer.main.get_group(found)
@@ -123,11 +123,11 @@ def _version(asked: bool) -> None:
 def _options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")] = False,
 ) -> None:
-    """What comes before a command."""
+    """Options before a command."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command that `args` are, by default those of the process, and exit with its code."""
+    """Run a command with `args`, by default those of the process, and exit with its code."""
     try:
         app(args)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Collections as text that a commit of the lake carries, so that a database can be told again what it lost."""
+"""Converts collections to text for commits of the lake, from which a database can be restored."""
 
 import base64
 import zlib

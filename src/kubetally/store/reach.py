@@ -24,7 +24,7 @@ def is_there(path: Path) -> bool:
 
 
 def is_in_use(path: Path) -> bool:
-    """Whether anything but an empty folder is there. Raises StoreError, where its folder can't be read."""
+    """Whether the path exists and is not an empty folder. Raises StoreError, where its folder can't be read."""
     try:
         return is_there(path) and (not path.is_dir() or any(path.iterdir()))
     except OSError as error:
@@ -39,7 +39,7 @@ def write_probe(folder: Path) -> None:
 
 
 def nearest_there(path: Path) -> Path:
-    """The path itself, else the nearest folder above it that we can see."""
+    """The path itself, else the nearest visible folder above it."""
     places = (path, *path.parents)
     return next((place for place in places if os.path.exists(place)), places[-1])  # noqa: PTH110 - False where barred
 

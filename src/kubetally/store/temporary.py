@@ -26,7 +26,7 @@ class TemporaryFolderUnusable(StoreError):
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder that is gone afterwards. Raises: TemporaryFolderUnusable."""
+    """A folder that is deleted afterwards. Raises: TemporaryFolderUnusable."""
     with ExitStack() as stack:
         with writing_temporarily():
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kubetally-"))
@@ -34,7 +34,7 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def temporary_file(write: Callable[[BinaryIO], T], max_in_memory: int = 0) -> tuple[BinaryIO, T]:
-    """A file that `write` has written, at its start, and what that returned; it is gone once it is closed.
+    """A file with what `write` wrote, at its start, and the result of that; it is deleted when closed.
 
     max_in_memory: bytes; a larger file is on disk. Raises: TemporaryFolderUnusable.
     """

@@ -1,4 +1,4 @@
-"""The table of accounts: which of them are in use, so that whoever reads the lake can leave removed ones out."""
+"""The table of accounts, by which readers of the lake can exclude removed ones."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -33,13 +33,13 @@ class AccountTable:
         self._aside = place.storage(f"{SET_ASIDE}/{TableName.ACCOUNTS}")
 
     def put(self, accounts: Sequence[ListedAccount]) -> bool:
-        """Make it say this, and make it where it is missing; False where it says so already."""
+        """Write these accounts, creating the table if needed; False if it has them already."""
         wanted = _table(accounts)
         with self._translated():
             self._mend()
             handle = self._opened()
             if handle is None and not accounts:
-                return False  # a lake that nobody uses stays empty
+                return False  # an unused lake stays empty
             if handle is not None and self._content(handle) == wanted:
                 return False
             write_deltalake(
@@ -52,7 +52,7 @@ class AccountTable:
         return True
 
     def check(self) -> LakeCheck:
-        """Read all files that the newest version needs, and its log, and tell which are damaged."""
+        """Read the log and all files of the newest version; returns the damage."""
         with self._translated():
             sizes = self._storage.sizes()
         if not sizes:
@@ -78,7 +78,7 @@ class AccountTable:
         return LakeCheck(count, 0, tuple(damage))
 
     def remake(self, accounts: Sequence[ListedAccount]) -> None:
-        """Set a copy of all of its files aside, and write it anew."""
+        """Set a copy of all its files aside, and write the table again."""
         with self._translated():
             for path in self._storage.sizes():
                 with suppress(FileExistsError):
@@ -87,7 +87,7 @@ class AccountTable:
         self.put(accounts)
 
     def maintain(self, keep: timedelta, lengthen: Lengthen = by_clock) -> int:
-        """Remove what was replaced longer than `keep` ago; how many files that were."""
+        """Remove files that were replaced longer than `keep` ago; returns how many."""
         longer = lengthen(keep)
         if longer is None:
             return 0
@@ -108,7 +108,7 @@ class AccountTable:
             return len(removed)
 
     def _mend(self) -> None:
-        """Set aside what a power cut left unfinished: it is written anew from the database."""
+        """Set aside what a power cut left unfinished: the table is written again from the database."""
         if (log := self._storage.log) is not None:
             log.set_aside(log.find_torn())
 
@@ -119,7 +119,7 @@ class AccountTable:
             self._storage.sync([*paths, *log.newest_paths(0)])
 
     def _content(self, handle: DeltaTable) -> pa.Table | None:
-        """Its rows by id; None where a file of it is missing, so that it is written anew."""
+        """Its rows by id; None if a file is missing, so that the table is written again."""
         paths = pa.table(handle.get_add_actions(flatten=True))["path"].to_pylist()
         try:
             tables = [pq.read_table(pa.BufferReader(self._storage.body(path))) for path in paths]
@@ -148,7 +148,7 @@ class AccountTable:
                 raise_if_key_not_exists=False,
             )
         except (DeltaError, OSError):
-            if self._opened() is None:  # else somebody else made it at this moment
+            if self._opened() is None:  # else another program created it at the same time
                 raise
         return self._delta()
 

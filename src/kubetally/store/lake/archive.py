@@ -1,4 +1,4 @@
-"""A lake inside a tar file, read where it is, as if it were restored."""
+"""A lake inside a tar file, read in place as if it were restored."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,7 +29,7 @@ class Member:
 
 @contextmanager
 def archived_lake(archive: Path, members: Mapping[str, Member]) -> Iterator[DeltaLake]:
-    """The lake in an archive, to be read only; its logs are unpacked into a temporary folder meanwhile.
+    """The lake in an archive, read-only; its logs are unpacked into a temporary folder meanwhile.
 
     members: the lake's files, by their path in it. Raises: LakeDamaged, for a path that leads out of the lake;
     TemporaryFolderUnusable.
@@ -63,7 +63,7 @@ class _ArchivePlace(Place):
 
 
 class _ArchiveStorage:
-    """The files of a table in the archive, to be read only."""
+    """The files of a table in the archive, read-only."""
 
     log = None
 

@@ -1,4 +1,4 @@
-"""Reading every file of a table, its log too, to tell which are damaged."""
+"""Finds damaged files of a table and its log by reading all of them."""
 
 import re
 import zlib
@@ -28,7 +28,7 @@ _UNREADABLE = (DamagedFile, MissingFile, BaseError, OSError, *UNREADABLE)
 
 
 class Added(NamedTuple):
-    """A data file as the log tells of it."""
+    """A data file as an entry of the log adds it."""
 
     file: DataFile
     day: date | None
@@ -36,7 +36,7 @@ class Added(NamedTuple):
 
 
 class LogCheck(NamedTuple):
-    """The data files that entries tell of, by path, and what is wrong with the log; `files` counts its files."""
+    """The data files that entries add, by path, and the damage of the log; `files` counts its files."""
 
     added: Mapping[str, Added]
     damage: tuple[FileDamage, ...]
@@ -81,7 +81,7 @@ def check_log(table: str, storage: Storage, paths: Iterable[str], noted: NotedLo
 
 
 def lost_entries(table: str, names: Iterable[str], noted: NotedLog) -> list[FileDamage]:
-    """The entries after the newest of `names` that are noted: the log had them, and was cut off or is an older copy.
+    """Noted entries after the newest of `names`: the log had them, and was cut off or is an older copy.
 
     names: of the files of the log; if there are none, the table is missing, which is reported elsewhere.
     """
@@ -99,7 +99,7 @@ def _missing(table: str, name: str) -> FileDamage:
 def check_data(
     table: str, storage: Storage, added: Mapping[str, Added], current: set[str]
 ) -> Iterator[FileDamage | bool]:
-    """Of each data file whether it has checksums, where it is whole, else its damage."""
+    """For each data file whether it has checksums, or its damage."""
     for path, (file, day, written_at) in added.items():
         try:
             yield files.verify(storage, file)

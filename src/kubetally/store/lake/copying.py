@@ -1,4 +1,4 @@
-"""All files of a lake, to be put into a backup and taken out of one."""
+"""All files of a lake, as a backup contains them."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -39,13 +39,13 @@ class LakeFiles:
         return sorted(found, key=lambda one: (not one.is_log, one.path))
 
     def pieces(self, path: str) -> Iterator[bytes]:
-        """What is in a file, piece by piece."""
+        """The content of a file, in pieces."""
         with self._translated():
             for piece in obstore.get(self._store, path).stream(min_chunk_size=_PIECE_BYTES):
                 yield bytes(piece)
 
     def write(self, path: str, content: IO[bytes]) -> None:
-        """Make a file."""
+        """Create a file."""
         with self._translated():
             obstore.put(self._store, path, content)
 

@@ -98,7 +98,7 @@ def idle_shares_of(table: pa.Table) -> tuple[IdleShare | None, ...]:
 
 
 def collection_of(table: pa.Table) -> Collection:
-    """The collection that rows are of, as far as they tell; all of them are of one, and there is at least one.
+    """The collection of these rows, as far as they describe it; all are of one collection, and there is at least one.
 
     It is provisional: what was missing when it was collected is not known. Components that cost nothing count as not
     measured.
@@ -254,7 +254,7 @@ class _Lists:
             return [words[word] for word in self[name]]
         except KeyError as error:
             word = error.args[0]
-            message = f"the lake holds the word {word!r}, which this version does not know: upgrade Kubetally"
+            message = f"the lake contains the word {word!r}, which this version does not know. Upgrade Kubetally"
             raise StoreError(message, code="value_unknown_here") from None
 
 

@@ -149,7 +149,7 @@ def _origin(days: Sequence[CollectedDay], counts: Sequence[int]) -> dict[str, Se
 def _measured_costs(
     days: Sequence[CollectedDay], counts: Sequence[int], costs: Mapping[str, Sequence[int]]
 ) -> dict[str, pa.Array]:
-    """Costs by component; null in days in which nobody measured the component."""
+    """Costs by component; null on days on which the component was not measured."""
     columns = amount_columns(costs)
     null = pa.scalar(None, MONEY)
     for name, component in zip(COST_COLUMNS, Component, strict=True):

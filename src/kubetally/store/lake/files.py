@@ -67,9 +67,9 @@ class DataFile(NamedTuple):
 
 
 def merged(held: pa.Table, new: Mapping[str, pa.Table], keep: Collection[str] = ()) -> list[pa.Table]:
-    """The tables of a day by account: those held, with those of `new` in place of an account's own.
+    """The tables of a day by account: the stored ones, with those of `new` in place of an account's own.
 
-    new:  by account id; an empty one takes the account's rows away.
+    new:  by account id; an empty one removes the account's rows.
     keep: ids of collections whose rows stay although their account is replaced.
     """
     parts: dict[str, list[pa.Table]] = {}
@@ -143,7 +143,7 @@ def verify(storage: Storage, file: DataFile) -> bool:
 
 
 def _footer(opened: Any, file: DataFile) -> pq.FileMetaData:
-    """What a file's footer tells, verified where its name has a checksum. Raises DamagedFile."""
+    """The footer of a file, verified if its name has a checksum. Raises DamagedFile."""
     found = _TAIL.search(file.path)
     if found is None:
         with _damaged(file.path):
@@ -188,7 +188,7 @@ def load(opened: Any, file: DataFile, metadata: pq.FileMetaData, numbers: Sequen
     of Python, or close a file of Python, it takes Python's lock; at the exit of the program that aborts the process
     (apache/arrow#34314).
     """
-    content = pa.allocate_buffer(file.size)  # takes memory only where something is put
+    content = pa.allocate_buffer(file.size)  # takes memory only where something is written
     into = memoryview(content).cast("B")
     if _TAIL.search(file.path) is None:
         into[:] = _ranged(opened, file, 0, file.size)
@@ -220,7 +220,7 @@ def _decoded(
 
 @contextmanager
 def _damaged(path: str) -> Iterator[None]:
-    """Raises DamagedFile for what a library says of bytes that it can't decode."""
+    """Raise DamagedFile for errors of libraries in decoding bytes."""
     try:
         yield
     except UNREADABLE as error:
@@ -240,7 +240,7 @@ def slices_by(table: pa.Table, column: str) -> Iterator[tuple[str, pa.Table]]:
 
 
 def _sorted(table: pa.Table) -> pa.Table:
-    """As it is where it is sorted, which is what we write; other programs may have put files together otherwise."""
+    """The table in its order: we write it sorted, but other programs may have merged files differently."""
     by = [name for name in SORTED_BY if name in table.schema.names]
     if all(_is_sorted(table, name) for name in by[:1]):
         return table
@@ -253,7 +253,7 @@ def _is_sorted(table: pa.Table, column: str) -> bool:
 
 
 def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Whole accounts put together until there are rows enough."""
+    """Whole accounts, merged until there are enough rows for a group."""
     waiting: list[pa.Table] = []
     for table in tables:
         waiting.append(table)
@@ -265,7 +265,7 @@ def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 class _Checksummed(RawIOBase):
-    """What is written, in memory, with a CRC-32 of each part that is cut off."""
+    """Collects what is written in memory, with a CRC-32 of each part."""
 
     def __init__(self) -> None:
         self._sink, self._crc, self.size = pa.BufferOutputStream(), 0, 0
@@ -283,7 +283,7 @@ class _Checksummed(RawIOBase):
         return self.size
 
     def cut(self) -> tuple[int, int]:
-        """Where a part ends that begins at the last cut, and its CRC-32."""
+        """End the part that began at the last cut; returns its end and CRC-32."""
         crc, self._crc = self._crc, 0
         return self.size, crc
 
@@ -333,7 +333,7 @@ def _groups_of(metadata: pq.FileMetaData, accounts: Collection[str] | None) -> I
 
 
 def _statistics(tables: Sequence[pa.Table]) -> str:
-    """What the log tells of a file, as JSON: readers leave files out by it."""
+    """The statistics of a file for the log, as JSON, by which readers skip files."""
     least: dict[str, str] = {}
     most: dict[str, str] = {}
     nulls: dict[str, int] = {}

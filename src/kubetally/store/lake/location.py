@@ -80,7 +80,7 @@ class LakeLocation:
             if not equals and not name:
                 continue
             if not name or not value:
-                raise _unusable("OPTIONS", "it should be `name=value`, one a line or between semicolons")
+                raise _unusable("OPTIONS", "it should be `name=value`, separated by line breaks or semicolons")
             options[name.lower()] = value
         return options
 

@@ -1,8 +1,8 @@
-"""A table's log on this machine's disk: what a power cut left of its newest entries, and setting that aside.
+"""A table's log on this machine's disk: finds what a power cut left unfinished, and sets it aside.
 
 A power cut can leave the newest entry missing, empty or cut off, and the same of a checkpoint. The Delta library opens
 a table whose newest entry is empty, or cut off at the end of a line: half a commit would count then, and a day whose
-old file is not taken out would count twice (deltalake 1.6.6).
+old file is not removed would count twice (deltalake 1.6.6).
 """
 
 import json
@@ -46,7 +46,7 @@ class LogFolder:
         self._table, self._log, self._aside = table, table / "_delta_log", aside
 
     def find_torn(self, pending: Collection[str] = ()) -> dict[Path, str]:
-        """Files that a power cut left unfinished, with what is wrong; the newest entries and checkpoints alone.
+        """Files that a power cut left unfinished, with the reason; only the newest entries and checkpoints.
 
         pending: collections that the database does not know to be committed; an entry of one of them is unfinished
         too where a data file of it is missing or short.
@@ -64,7 +64,7 @@ class LogFolder:
         return torn | self._torn_checkpoints(checkpoints, intact)
 
     def find_damage(self, torn: Mapping[Path, str], pending: Collection[str], confirmed: int) -> tuple[str, str] | None:
-        """An entry that no power cut left as it is, by its name, and what is wrong with it; None of none.
+        """The name of an entry with damage that no power cut does, and the damage; None if there is none.
 
         A commit is on the disk before the database confirms it: an entry up to the version `confirmed` was whole. One
         of a later version may be anything while commits are pending, else it is empty or cut off at its end.
@@ -77,14 +77,14 @@ class LogFolder:
         return None
 
     def lacks(self, version: int) -> str | None:
-        """What the entry of a version lacks; None where it is whole, or not there because a checkpoint has it."""
+        """What is missing in the entry of a version; None if it is complete, or is in a checkpoint only."""
         try:
             return self._unfinished(self._log / f"{version:020}.json", ())
         except FileNotFoundError:
             return None
 
     def identity(self, version: int) -> tuple[int, ...] | None:
-        """What tells an entry from another of the same version; None where it is not there."""
+        """Distinguishes an entry from another of the same version; None if it does not exist."""
         try:
             found = (self._log / f"{version:020}.json").stat()
         except FileNotFoundError:
@@ -106,7 +106,7 @@ class LogFolder:
         for file, why in torn.items():
             self._aside.mkdir(parents=True, exist_ok=True)
             kept = self._free_name(file.name)
-            os.rename(file, kept)  # noqa: PTH104 - never over another file, which `_free_name` saw to
+            os.rename(file, kept)  # noqa: PTH104 - never over another file, as `_free_name` is free
             done.append(SetAside(self._table.name, file.name, why, str(kept)))
         if done:
             for folder in (self._aside, self._aside.parent, self._aside.parent.parent, self._log):
@@ -120,11 +120,11 @@ class LogFolder:
                 yield f"_delta_log/{name}"
 
     def newest_version(self) -> int:
-        """Of its newest entry; -1 of none."""
+        """The version of the newest entry; -1 if there is none."""
         return max(self._files(ENTRY), default=-1)
 
     def _files(self, pattern: re.Pattern[str]) -> dict[int, Any]:
-        """By version: of entries the path, of checkpoints their paths."""
+        """Files by version: the path of each entry, or the paths of each checkpoint."""
         found: dict[int, Any] = {}
         with suppress(FileNotFoundError):
             for path in self._log.iterdir():
@@ -134,7 +134,7 @@ class LogFolder:
         return found
 
     def _unfinished(self, file: Path, pending: Collection[str]) -> str | None:
-        """What an entry lacks; None where it is whole."""
+        """What is missing in an entry; None if it is complete."""
         actions = read_actions(file.read_bytes())
         if not actions:
             return "it is empty" if actions is not None else "it is cut off"
@@ -154,7 +154,7 @@ class LogFolder:
         return None
 
     def _torn_checkpoints(self, checkpoints: Mapping[int, Sequence[Path]], entries: Collection[int]) -> dict[Path, str]:
-        """The newest checkpoints that can't be read, where the entries since an earlier one make up for them."""
+        """The newest unreadable checkpoints, if the entries since an earlier one replace them."""
         torn: dict[Path, str] = {}
         base, newest = -1, max(entries, default=-1)
         for version in sorted(checkpoints, reverse=True):
@@ -178,7 +178,7 @@ class LogFolder:
 
 
 def read_actions(entry: bytes) -> list[dict[str, Any]] | None:
-    """The actions of an entry; none of an empty one, None where a line is cut off."""
+    """The actions of an entry, without any for an empty one; None if a line is cut off."""
     actions = []
     for line in entry.splitlines():
         try:
@@ -224,7 +224,7 @@ def _is_parquet(file: Path) -> bool:
 
 
 def _hinted_version(hint: Path) -> int | None:
-    """The checkpoint that the log names as its newest; None where it names none, which does no harm."""
+    """The checkpoint that the log names as its newest; None if it names none, which is harmless."""
     try:
         named = json.loads(hint.read_bytes())
     except (OSError, ValueError):

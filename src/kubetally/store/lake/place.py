@@ -29,7 +29,7 @@ DEFAULTS = {"connect_timeout": "5s", "timeout": "60s", "max_retries": "4", "retr
 
 @dataclass(frozen=True)
 class Place:
-    """A folder or an object store's path; `url` is fit to be shown, `target` and `options` are not."""
+    """A folder or an object store's path; `url` has no secrets, `target` and `options` may."""
 
     url: str
     target: str = field(repr=False)
@@ -71,15 +71,15 @@ class Place:
         return tuple(value for value in secret if len(value) >= _SHORTEST_SECRET)
 
     def table(self, name: str) -> str:
-        """The place of a table as the Delta library takes it."""
+        """The place of a table for the Delta library."""
         return f"{self.target}/{name}"
 
     def shown_table(self, name: str) -> str:
-        """The same, fit to be shown."""
+        """The place of a table, without secrets."""
         return f"{self.url}/{name}"
 
     def make(self) -> None:
-        """Make the folder where it is missing, for us alone; nothing for an object store. Raises StoreError."""
+        """Create a missing folder with access for this user only; nothing for an object store. Raises StoreError."""
         if self.folder is None:
             return
         try:
@@ -87,7 +87,7 @@ class Place:
                 above = nearest_there(self.folder.parent)
                 self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 for folder in self.folder.parents:
-                    with suppress(PermissionError):  # a folder that we may enter and not list
+                    with suppress(PermissionError):  # a folder that we can enter and not list
                         sync_folder(folder)
                     if folder == above:
                         break
@@ -98,7 +98,7 @@ class Place:
             raise foreign(self.url, "it is a Delta table itself, not a folder of tables")
 
     def storage(self, name: str) -> Storage:
-        """The files of a table. Raises RequestError, where the options are not understood."""
+        """The files of a table. Raises RequestError, if the options are invalid."""
         if self.folder is not None:
             return DiskStorage(self.folder / name)
         try:
@@ -113,6 +113,6 @@ def _with_defaults(options: Mapping[str, str]) -> dict[str, str]:
 
 
 def masked(url: str) -> str:
-    """A URL without what may be a credential in it."""
+    """A URL without parts that may be credentials."""
     without_query = re.split(r"[?#]", url, maxsplit=1)[0]
     return without_password(without_query) if re.search(r"://[^/]*:", without_query) else without_query

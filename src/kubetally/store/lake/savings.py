@@ -1,4 +1,4 @@
-"""The table of savings: rows as Arrow columns and back, without loss, and an account's day put in place of another."""
+"""The table of savings: converts rows to Arrow and back without loss, and replaces days of accounts."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -70,18 +70,18 @@ class SavingsTable:
         self.days = DayTable(place, TableName.SAVINGS, keep)
 
     def replace(self, packed: Sequence[PackedSavings], check_lease: Callable[[], None]) -> int:
-        """Put these, all of one day, in place of what their accounts have, in one commit; its version."""
+        """Replace the savings of these accounts for one day in one commit; returns its version."""
         (day,) = {savings.day for savings in packed}
         tables = {savings.account_id: savings.content for savings in packed}
         counts = {savings.id: [tables[savings.account_id].num_rows] for savings in packed}
         return self.days.put(day, tables, {COLLECTIONS_KEY: counts}, check_lease=check_lease, replace_damaged=True)
 
     def read(self, known: Sequence[SavingsDay]) -> dict[str, tuple[SavingsRow, ...] | DayDamaged]:
-        """The rows of what is stored, by id, verified; or how they are damaged."""
+        """The verified rows of stored savings, or their damage, by id."""
         return {id_: rows for day, some in _by_day(known) for id_, rows in self._read(day, some).items()}
 
     def damaged(self, known: Sequence[SavingsDay]) -> list[tuple[SavingsDay, DayDamaged]]:
-        """Those of them that are damaged, and how; rows of a day at a time are read."""
+        """The damaged ones among stored savings, and their damage; reads one day at a time."""
         damaged = []
         for day, some in _by_day(known):
             found = self._read(day, some)
@@ -90,7 +90,7 @@ class SavingsTable:
         return damaged
 
     def packed(self, known: Sequence[SavingsDay]) -> list[PackedSavings]:
-        """Stored savings as another lake takes them, in the currency that is known; without those that are damaged."""
+        """Stored savings, packed for another lake, in their known currency; without damaged ones."""
         damaged = {savings.collection_id for savings, _ in self.damaged(known)}
         return [
             PackedSavings(
@@ -127,7 +127,7 @@ class SavingsTable:
         return rows if why is None else self.days.damaged(known.day, why, known.account_id)
 
     def reconcile(self, account_id: str, currencies: Mapping[str, str], check_lease: Callable[[], None]) -> int:
-        """Set the currency of an account's savings; where it has none that are known, and no days, remove them."""
+        """Set the currency of an account's savings; if it has no known savings or days, remove them."""
         count = 0
         change = partial(_reconciled, account_id, currencies)
         for day in sorted(self.days.newest().files):
@@ -145,7 +145,7 @@ def _by_day(known: Sequence[SavingsDay]) -> Iterable[tuple[date, list[SavingsDay
 
 
 def _reconciled(account_id: str, currencies: Mapping[str, str], held: pa.Table) -> pa.Table | None:
-    """A day of the table with an account's rows as they have to be; None where they are so already."""
+    """A day with the account's rows as `reconcile` wants them; None if they are so already."""
     mine = pc.equal(held["account_id"], account_id)
     if not pc.any(mine).as_py():
         return None

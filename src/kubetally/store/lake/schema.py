@@ -36,7 +36,7 @@ STATISTICS = ("account_id", "collection_id", "namespace")
 SORTED_BY = ("account_id", "namespace")
 
 COUNTED_UP = "ordinal"
-"""The column whose values go up by one."""
+"""The column whose values increase by one."""
 
 VARIED = frozenset(
     {
@@ -80,14 +80,14 @@ INSTANT = pa.timestamp("us", tz="UTC")
 
 _HOURS = {
     "cpu_core_hours": "core-hours allocated: the greater of request and usage",
-    "cpu_core_request_hours": "core-hours requested; null where nobody measured it",
-    "cpu_core_usage_hours": "core-hours used; null where nobody measured it",
+    "cpu_core_request_hours": "core-hours requested; null if not measured",
+    "cpu_core_usage_hours": "core-hours used; null if not measured",
     "ram_byte_hours": "byte-hours of memory allocated",
-    "ram_byte_request_hours": "byte-hours of memory requested; null where nobody measured it",
-    "ram_byte_usage_hours": "byte-hours of memory used; null where nobody measured it",
+    "ram_byte_request_hours": "byte-hours of memory requested; null if not measured",
+    "ram_byte_usage_hours": "byte-hours of memory used; null if not measured",
     "gpu_hours": "GPU-hours allocated",
-    "gpu_request_hours": "GPU-hours requested; null where nobody measured it",
-    "gpu_usage_hours": "GPU-hours used: the part of its GPUs that was busy; null where nobody measured it",
+    "gpu_request_hours": "GPU-hours requested; null if not measured",
+    "gpu_usage_hours": "GPU-hours used: the part of its GPUs that was busy; null if not measured",
     "pv_byte_hours": "byte-hours of volumes",
     "network_transfer_bytes": "bytes sent",
     "network_receive_bytes": "bytes received",
@@ -97,7 +97,7 @@ assert tuple(_HOURS) == Hours._fields, "a column for each of the hours"  # noqa:
 _COSTS = [
     _money(
         name,
-        f"cost of {component.value}, in `currency`; null where nobody measured it that day; below zero only in lines "
+        f"cost of {component.value}, in `currency`; null if not measured that day; below zero only in lines "
         "that take back",
     )
     for name, component in zip(COST_COLUMNS, Component, strict=True)

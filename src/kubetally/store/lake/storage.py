@@ -1,8 +1,8 @@
 """The files of a table, on this machine's disk or in an object store.
 
-Object stores are read by obstore, which is the library inside of deltalake with the same options: one set of names and
-credentials serves both. `deltalake.fs` would do as well, but holds Python's lock while it waits for the store, so that
-a slow answer stops every thread of the service (deltalake 1.6.6).
+Object stores are read by obstore, the library inside deltalake, with the same option names and credentials.
+`deltalake.fs` holds Python's lock while it waits for the store, so that a slow response stops every thread of the
+service (deltalake 1.6.6).
 """
 
 import os
@@ -33,14 +33,14 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class MissingFile(Exception):
-    """A file that the log names is not there any more."""
+    """A file that the log names does not exist any more."""
 
 
 class Storage(Protocol):
     """Files by their paths in a table's folder. Raises OSError, BaseError of obstore; MissingFile where it reads."""
 
     def opened(self, path: str, size: int) -> Any:
-        """A file of that many bytes, to be read in parts; a context manager, as pyarrow takes it."""
+        """A file of that many bytes to read in parts; a context manager that pyarrow accepts."""
         ...
 
     def body(self, path: str) -> bytes:
@@ -48,19 +48,19 @@ class Storage(Protocol):
         ...
 
     def write(self, path: str, content: pa.Buffer) -> None:
-        """A new file, which lasts when this returns; none is left where it fails."""
+        """Write a new file, which is durable when this returns; none is left if it fails."""
         ...
 
     def put(self, path: str, content: pa.Buffer) -> None:
-        """A file in place of the one with this path, if any; at each moment one of the two is there, whole."""
+        """Replace the file with this path, if any; at each moment one of the two is there, complete."""
         ...
 
     def discard(self, path: str) -> None:
-        """Remove a file that nothing refers to; where that fails, the vacuum will."""
+        """Remove a file that nothing refers to; if that fails, the vacuum removes it."""
         ...
 
     def sizes(self) -> dict[str, int]:
-        """All files and their bytes, by path; none where the folder is missing."""
+        """All files and their sizes by path; empty if the folder is missing."""
         ...
 
     def log_names(self, since: int) -> list[str]:
@@ -72,12 +72,12 @@ class Storage(Protocol):
         ...
 
     def sync(self, paths: Iterable[str]) -> None:
-        """Make files and their names survive a power cut; one that is missing is passed over."""
+        """Make files and their names survive a power cut; missing ones are ignored."""
         ...
 
     @property
     def log(self) -> LogFolder | None:
-        """The log, where a power cut can leave a part of it only; None where files are written whole or not at all."""
+        """The log, if a power cut can leave it incomplete; None if files are written completely or not at all."""
         ...
 
 
@@ -122,7 +122,7 @@ class DiskStorage:
     def put(self, path: str, content: pa.Buffer) -> None:
         """See `Storage`."""
         draft = f"{path}.new"
-        self.discard(draft)  # of one who was killed
+        self.discard(draft)  # of a process that was killed
         self.write(draft, content)
         os.replace(self._folder / draft, self._folder / path)  # noqa: PTH105
         sync_folder((self._folder / path).parent)
@@ -143,7 +143,7 @@ class DiskStorage:
         return log_names(os.listdir(log) if log.is_dir() else (), since)  # noqa: PTH208 - names alone, of thousands
 
     def check_writable(self) -> None:
-        """See `Storage`; the file has no name, or loses it at once. Where the folder is missing, of its parent."""
+        """See `Storage`. If the folder is missing, its nearest parent is checked."""
         write_probe(self._folder)
 
     def sync(self, paths: Iterable[str]) -> None:
@@ -206,7 +206,7 @@ class ObjectStorage:
         obstore.put(self._store, PROBE, PROBE_CONTENT)
 
     def sync(self, paths: Iterable[str]) -> None:
-        """See `Storage`. An object store answers once an object lasts."""
+        """See `Storage`. An object store responds once an object is durable."""
 
     @property
     def log(self) -> None:
@@ -215,7 +215,7 @@ class ObjectStorage:
 
 
 class _Ranges(RawIOBase):
-    """An object that is read in ranges: one request a reading, which pyarrow makes few and large."""
+    """An object that is read in ranges, with one request per read; pyarrow reads few and large ones."""
 
     def __init__(self, store: ObjectStore, path: str, size: int) -> None:
         self._store, self._path, self._size, self._at = store, path, size, 0
@@ -250,7 +250,7 @@ class _Ranges(RawIOBase):
 
 
 def object_store(url: str, options: Mapping[str, str]) -> ObjectStore:
-    """With the options as deltalake takes them, those of its client and of its retries included."""
+    """An object store with deltalake's options, including those of the client and of retries."""
     client: Any = {}
     retry: Any = {}
     config: Any = {}
@@ -266,8 +266,8 @@ def object_store(url: str, options: Mapping[str, str]) -> ObjectStore:
 
 
 def _duration(text: str) -> timedelta:
-    """`30s`, `500ms`, `3m`."""
+    """Seconds of `30s`, `500ms` or `3m`."""
     found = re.fullmatch(r"(\d+) ?(ms|s|m|h)", text.strip())
     if found is None:
-        raise ValueError(f"{text!r} is no duration: write 30s, 500ms or 3m")
+        raise ValueError(f"{text!r} is no duration: use 30s, 500ms or 3m")
     return timedelta(seconds=int(found[1]) * _SECONDS[found[2]])

@@ -1,7 +1,7 @@
-"""Tables and files that version 1 of the lake made, as version 2 has them.
+"""Upgrades tables and files of version 1 of the lake to version 2.
 
-Files stay as they are until their day is written again: what reads them adds the columns that they lack. The table is
-told of the new columns before the first file that has them is committed.
+Files stay as they are until their day is written again: readers add the missing columns. The table gets the new
+columns before the first file with them is committed.
 """
 
 from collections.abc import Collection, Sequence
@@ -30,7 +30,7 @@ _KIND, _DIFFERENCE_IN_1, _DIFFERENCE = "kind", "unexplained", "difference"
 
 
 def columns_to_read(names: Sequence[str], present: Collection[str]) -> list[str]:
-    """Which columns of a file that has `present` the columns `names` are made of.
+    """The columns to read from a file with columns `present` to make the columns `names`.
 
     Raises: KeyError, where a column is missing that every version has.
     """
@@ -66,7 +66,7 @@ def from_version_1(table: pa.Table, wanted: pa.Schema) -> pa.Table:
 
 
 def unlike_columns(columns: pa.Schema, ours: pa.Schema, version: int) -> list[str]:
-    """Columns that a table of this version must not have, or not have so, and those that it must have."""
+    """Columns of a table that this version does not expect or that have another type, and missing ones."""
     unlike = [field.name for field in columns if field.name not in ours.names and field.name not in RENAMED.values()]
     unlike += [
         name for name in columns.names if name in ours.names and columns.field(name).type != ours.field(name).type
@@ -79,14 +79,14 @@ def unlike_columns(columns: pa.Schema, ours: pa.Schema, version: int) -> list[st
 
 
 def is_of_earlier_version(handle: DeltaTable) -> bool:
-    """Whether its table was made by an earlier version, and not upgraded."""
+    """Whether the table was created by an earlier version and not upgraded."""
     return handle.metadata().configuration.get(VERSION_KEY) != str(SCHEMA_VERSION)
 
 
 def upgrade_table(handle: DeltaTable, schema: pa.Schema) -> None:
-    """Tell a table of version 1 of the columns that version 2 adds.
+    """Add the columns of version 2 to a table of version 1.
 
-    It may be ended at any point, and is then done by whoever calls it next.
+    It may be interrupted at any point; the next call completes it.
     """
     known = set(pa.schema(handle.schema().to_arrow()).names)
     missing = [field for field in Schema.from_arrow(schema).fields if field.name not in known]

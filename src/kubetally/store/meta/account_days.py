@@ -38,7 +38,7 @@ class SqlAccountDays:
         self._writing = engine.execution_options(immediate=True)
 
     def stored(self, account_id: str) -> StoredDays:
-        """How many days of an account are stored, and the first and the last of them. Raises StoreError."""
+        """The number of stored days of an account, the first and the last. Raises StoreError."""
         question = select(func.count(), func.min(COVERAGE.c.day), func.max(COVERAGE.c.day)).where(
             COVERAGE.c.account_id == account_id, COVERAGE.c.collection_id.is_not(None)
         )
@@ -79,7 +79,7 @@ class SqlAccountDays:
             return Relabelled(tuple(held), tuple(sorted({label.currency for label in changed})))
 
     def purge(self, account_id: str) -> int:
-        """Delete what is known of the days of a removed account; how many were stored.
+        """Delete all data of the days of a removed account; returns how many were stored.
 
         Raises: RequestError, StoreError.
         """
@@ -136,7 +136,7 @@ def _labels(account_id: str) -> Any:
         COLLECTIONS.c.phase,
         COLLECTIONS.c.currency,
         COLLECTIONS.c.currency_origin,
-        # The head is read only where it has to tell.
+        # The head is read only if it is needed.
         case(
             (COLLECTIONS.c.currency_origin.is_(None), COLLECTIONS.c.head.contains(_SAYS_NO_CURRENCY)), else_=False
         ).label("is_silent"),
@@ -144,7 +144,7 @@ def _labels(account_id: str) -> Any:
 
 
 def _is_told(collection: Any) -> bool:
-    """Whether the source stated the currency; of what an earlier version wrote, whether it may have."""
+    """Whether the source stated the currency; for collections of earlier versions, whether it may have."""
     origin: str | None = collection.currency_origin
     return not collection.is_silent if origin is None else origin == CurrencyOrigin.SOURCE
 
@@ -157,7 +157,7 @@ def _label(connection: Connection, ids: Sequence[str], currency: str, origin: Cu
 
 
 def _label_savings(connection: Connection, account_id: str, currency: str, origin: CurrencyOrigin) -> bool:
-    """Label the stored savings whose currency the source does not state; whether any had another."""
+    """Label stored savings whose currency the source does not state; returns whether any had another."""
     silent = (SAVINGS.c.account_id == account_id, SAVINGS.c.currency_origin != CurrencyOrigin.SOURCE)
     others = connection.scalar(select(func.count()).where(*silent, SAVINGS.c.currency != currency)) or 0
     connection.execute(update(SAVINGS).where(*silent).values(currency=currency, currency_origin=origin))

@@ -202,7 +202,7 @@ class SqlAccounts:
             raise clash.meaning from clash.__cause__
 
     def change(self, account_id: str, apply: Callable[[Account], Account]) -> Account:
-        """Replace an account by what `apply` makes of it, with nobody between; otherwise as `update`."""
+        """Replace an account by what `apply` makes of it, atomically; otherwise as `update`."""
         changed: Account | None = None
         try:
             with self._writes() as connection:
@@ -239,7 +239,7 @@ class SqlAccounts:
             )
 
     def rotate(self) -> int:
-        """Encrypt all credentials anew, with the first key, or none; return how many. Raises WrongKey, StoreError."""
+        """Encrypt all credentials again with the first key; returns how many. Raises WrongKey, StoreError."""
         with self._writes() as connection:
             rows = connection.execute(
                 select(ACCOUNTS).where(ACCOUNTS.c.credentials.is_not(None)).with_for_update()
@@ -369,9 +369,9 @@ def _check(field: str, value: str | None, longest: int) -> None:
     if value is None:
         return
     if len(value) > longest:
-        raise does_not_fit(field, f"has {len(value)} characters: give at most {longest}")
+        raise does_not_fit(field, f"has {len(value)} characters: the limit is {longest}")
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-        raise does_not_fit(field, "holds characters that are no text: leave them out")
+        raise does_not_fit(field, "has invalid characters; remove them")
 
 
 def _seconds(instant: datetime) -> int:

@@ -1,7 +1,7 @@
-"""The head and the balance of a collection as JSON: what of it is read as a whole, and never asked for by a column.
+"""Converts the head and the balance of a collection to JSON and back: they are read as a whole, never by column.
 
-Keys that this version does not know are passed over, and what has a default may be missing, so that versions side by
-side read each other's rows. Facts of issues come back as text, numbers, tuples and mappings of these.
+Unknown keys are ignored, and fields with a default may be missing, so that different versions read each other's rows.
+Facts of issues come back as text, numbers, tuples and mappings of these.
 """
 
 from collections.abc import Mapping
@@ -20,23 +20,23 @@ from kubetally.domain.window import InvalidWindow
 
 
 class CollectionNotUnderstood(StoreError):
-    """What is kept of a collection is not what this version writes or any older one."""
+    """The stored data of a collection is not what this version or an older one writes."""
 
     code = "collection_not_understood"
 
     def __init__(self, collection_id: str, why: str) -> None:
         self.collection_id, self.why = collection_id, why
         super().__init__(
-            f"what is kept of collection {collection_id} can't be read ({why}): if a newer Kubetally wrote it, install "
-            "that one, else collect the day again"
+            f"the stored data of collection {collection_id} can't be read ({why}). If a newer Kubetally wrote it, "
+            "install that version; else collect the day again"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Who answered, and what was made of it; `booking` is without its rows.
+    """The source of a collection and its booking, without its rows.
 
-    completeness, assets: None in what an earlier version wrote.
+    completeness, assets: None if an earlier version wrote it.
     """
 
     source: SourceIdentity
@@ -52,10 +52,10 @@ _BALANCE = msgspec.json.Decoder(dict[Component, ComponentBalance])
 
 
 def head_to_json(head: Head) -> str:
-    """The head as text that every database keeps."""
+    """The head as text that every database accepts."""
     try:
         return msgspec.json.encode(head).decode()
-    except UnicodeEncodeError:  # half characters, which some source wrote
+    except UnicodeEncodeError:  # lone surrogates of a source
         return msgspec.json.encode(_text_only(msgspec.to_builtins(head))).decode()
 
 
@@ -75,7 +75,7 @@ def head_from_json(text: str, collection_id: str) -> Head:
 
 
 def issue_to_json(issue: Issue) -> str:
-    """An issue of a head that was read, as the head has it."""
+    """An issue as JSON, as heads have it."""
     return msgspec.json.encode(issue).decode()
 
 
@@ -96,7 +96,7 @@ def balance_from_json(text: str, collection_id: str) -> dict[Component, Componen
 
 
 def clean(text: str) -> str:
-    """The text as all three databases take it: without NUL, and with U+FFFD in place of half characters."""
+    """The text as all three databases accept it: without NUL, and with U+FFFD for lone surrogates."""
     return text.replace("\0", "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -105,7 +105,7 @@ def _issue(issue: Issue) -> Issue:
 
 
 def _frozen(value: object) -> object:
-    """With tuples where JSON has lists."""
+    """The value with tuples instead of lists."""
     if isinstance(value, list):
         return tuple(_frozen(item) for item in value)
     if isinstance(value, dict):

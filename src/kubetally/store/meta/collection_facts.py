@@ -1,4 +1,4 @@
-"""Facts of stored days in SQL, and how it stands with each day: of many days at once, without their heads."""
+"""Facts and status of stored days, in SQL: reads many days at once, without their heads."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ _DAYS_TO_SCAN = 180
 
 
 def write_facts(connection: Connection, collection_ids: Sequence[str]) -> None:
-    """Put the facts of these collections, which hold, in place of those of their days."""
+    """Replace the facts of days by those of these current collections."""
     columns = (COLLECTIONS.c.id, COLLECTIONS.c.account_id, COLLECTIONS.c.day, COLLECTIONS.c.head)
     for begin in range(0, len(collection_ids), _DAYS_AT_ONCE):
         some = collection_ids[begin : begin + _DAYS_AT_ONCE]
@@ -51,7 +51,7 @@ def write_facts(connection: Connection, collection_ids: Sequence[str]) -> None:
 
 
 def delete_facts(connection: Connection, day: date, account_ids: Sequence[str]) -> None:
-    """Nothing holds for this day of these accounts, or something else."""
+    """Delete the facts of a day of these accounts."""
     of_day = (COLLECTION_FACTS.c.account_id.in_(account_ids), COLLECTION_FACTS.c.day == day)
     connection.execute(delete(COLLECTION_FACTS).where(*of_day))
 
@@ -59,20 +59,20 @@ def delete_facts(connection: Connection, day: date, account_ids: Sequence[str]) 
 def read_issues(
     connection: Connection, first: date, end: date, account_ids: Iterable[str] | None, kinds: Iterable[IssueKind]
 ) -> dict[str, list[Issue]]:
-    """The issues of these kinds, by the id of the collection that holds. Raises CollectionNotUnderstood."""
+    """The issues of these kinds, by the id of the current collection. Raises CollectionNotUnderstood."""
     table = COLLECTION_FACTS
     question = select(table.c.collection_id, table.c.ordinal, table.c.issue).where(
         table.c.what.in_([kind.value for kind in kinds]), *_of_window(table, first, end, account_ids)
     )
     found: dict[str, list[Issue]] = {}
-    # Sorted here: asked for an order, SQLite looks through all facts of these days.
+    # Sorted here: with ORDER BY, SQLite scans all facts of these days.
     for id_, _, issue in sorted(connection.execute(question).all()):
         found.setdefault(id_, []).append(issue_from_json(issue or "", id_))
     return found
 
 
 def read_sums(connection: Connection, first: date, end: date, account_ids: Iterable[str] | None) -> list[FactSum]:
-    """The facts of stored days, by account and what they say."""
+    """Sums of facts of stored days, by account and fact."""
     table = COLLECTION_FACTS
     days, hours = func.count(distinct(table.c.day)), func.sum(table.c.hours)
     question = select(table.c.account_id, table.c.what, days, hours, func.min(table.c.day), func.max(table.c.day))
@@ -109,7 +109,7 @@ def read_statuses(
 
 
 class _Days(dict[Any, date]):
-    """Days by what a driver returns for them, which is text of SQLite: each is converted once."""
+    """Dates by the driver's value, which is text for SQLite; each is converted once."""
 
     def __missing__(self, day: date | str) -> date:
         self[day] = day if isinstance(day, date) else date.fromisoformat(day)
@@ -119,7 +119,7 @@ class _Days(dict[Any, date]):
 def _not_indexed(column: Any) -> ColumnElement[Any]:
     """The column, for which SQLite uses no index.
 
-    It would look up each row of a year by itself, which takes half as long again as reading the table from end to end.
+    It would look up each row of a year separately, which takes 1.5 times as long as reading the whole table.
     """
     return UnaryExpression(column.expression, operator=custom_op("+"), type_=column.type)
 
@@ -127,7 +127,7 @@ def _not_indexed(column: Any) -> ColumnElement[Any]:
 def _of_window(
     table: Any, first: date, end: date, account_ids: Iterable[str] | None, day: Any = None
 ) -> list[ColumnElement[bool]]:
-    """Rows of a window and of these accounts. day: the column of days in another form than the table has it."""
+    """Conditions for rows of a window and of these accounts. day: another form of the table's column."""
     day = table.c.day if day is None else day
     wanted = [day >= first, day < end]
     return wanted if account_ids is None else [*wanted, table.c.account_id.in_(list(account_ids))]

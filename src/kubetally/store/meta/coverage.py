@@ -1,4 +1,4 @@
-"""What was collected, and what was tried, in SQL."""
+"""Collections and attempts, in SQL."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -68,7 +68,7 @@ class SqlCoverage:
         return f"SqlCoverage({shown(self._engine)!r})"
 
     def intend(self, collections: Sequence[Collection]) -> None:
-        """Note collections that are about to be committed, all or none; those noted before stay as they are.
+        """Record collections that are about to be committed, all or none; recorded ones stay as they are.
 
         Raises: StoreError, where a total is too large or the database fails.
         """
@@ -96,7 +96,7 @@ class SqlCoverage:
                 make_current(connection, new, version, now)
 
     def last_version(self, *, is_running: bool = False) -> int | None:
-        """The greatest version of the table of days, or running days, of a collection that holds; None of none."""
+        """The greatest version of the table of days, or running days, of a current collection; None without one."""
         with self._reads() as connection:
             version: int | None = connection.scalar(
                 select(func.max(COVERAGE.c.version)).where(COVERAGE.c.is_running.is_(is_running))
@@ -104,7 +104,7 @@ class SqlCoverage:
             return version
 
     def drop(self, collection_ids: Sequence[str]) -> None:
-        """They were not committed. One that is confirmed stays: its rows are in the lake. Raises StoreError."""
+        """Forget uncommitted collections. Confirmed ones stay: their rows are in the lake. Raises StoreError."""
         with self._writes() as connection:
             connection.execute(
                 delete(COLLECTIONS).where(
@@ -113,7 +113,7 @@ class SqlCoverage:
             )
 
     def known_ids(self, collection_ids: Iterable[str]) -> set[str]:
-        """Which of these are noted, whether they hold or not. Raises StoreError."""
+        """Which of these are recorded, current or not. Raises StoreError."""
         ids, found = list(collection_ids), set[str]()
         with self._reads() as connection:
             for some in _in_parts(ids):
@@ -142,16 +142,16 @@ class SqlCoverage:
             if not connection.execute(change.values(values)).rowcount:
                 return False
             lost = update(COLLECTIONS).where(COLLECTIONS.c.id == known.collection_id)
-            replaced_at = to_microseconds(at) if known.is_running else None  # running days are not kept
+            replaced_at = to_microseconds(at) if known.is_running else None  # running days have no history
             connection.execute(lost.values(phase=Phase.MISSING, superseded_at=replaced_at))
             delete_facts(connection, known.day, [known.account_id])
             return True
 
     def restore(self, collections: Sequence[Collection], again: Iterable[str]) -> set[str]:
-        """Collections that are in the lake hold again; which of them do. Raises StoreError.
+        """Make collections that are in the lake current again; returns which. Raises StoreError.
 
-        Of accounts that are not there, or whose rows are still to be relabelled or purged, none is noted. Those that
-        held before did so from when they were confirmed first; others, from when they were collected.
+        Those of unknown accounts, or of accounts whose rows are still to be relabelled or purged, are ignored. For
+        `as_of`, collections count from their first confirmation, unknown ones from when they were collected.
         """
         now = to_microseconds(self._clock.now())
         is_ours = select(ACCOUNTS.c.id).where(ACCOUNTS.c.id.not_in(select(RECONCILIATIONS.c.account_id)))
@@ -186,7 +186,7 @@ class SqlCoverage:
         return {row["id"] for row in new}
 
     def pending(self) -> list[Collection]:
-        """Those noted and neither confirmed nor dropped, the earliest first. Raises CollectionNotUnderstood."""
+        """Recorded collections that are neither confirmed nor dropped, oldest first. Raises CollectionNotUnderstood."""
         question = select(COLLECTIONS).where(COLLECTIONS.c.phase == Phase.PENDING)
         return self._collections(question.order_by(COLLECTIONS.c.collected_at, COLLECTIONS.c.id))
 
@@ -197,7 +197,7 @@ class SqlCoverage:
     def collections_on(
         self, day: date, account_ids: Iterable[str] | None = None, *, or_lost: bool = False
     ) -> dict[str, Collection]:
-        """The collection that holds for a day of each of these accounts, by account; of all where None.
+        """The current collection of each of these accounts for a day, by account; of all if None.
 
         or_lost: for a day without one, the collection whose rows the lake lost.
         Raises: CollectionNotUnderstood, StoreError.
@@ -211,7 +211,7 @@ class SqlCoverage:
         return {collection.account_id: collection for collection in self._collections(question)}
 
     def days_to_examine(self, version: int) -> list[date]:
-        """The days, that are over, of collections that hold and that no tests of this version examined."""
+        """The past days with current collections that were not examined by this version of the tests."""
         question = (
             select(COLLECTIONS.c.day)
             .where(
@@ -226,7 +226,7 @@ class SqlCoverage:
             return list(connection.scalars(question))
 
     def note_examined(self, collections: Sequence[Collection]) -> None:
-        """Keep the heads of these, as far as they still hold, with their state, hours, facts and who examined them."""
+        """Store the heads of these, if still current, with state, hours, facts and the version that examined them."""
         with self._writes() as connection:
             for collection in collections:
                 row = row_of(collection)
@@ -244,7 +244,7 @@ class SqlCoverage:
     def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
         """What is known of each (account, day) from `first` to before `end`, by account and day.
 
-        Accounts come in the order of their ids' code points, on every database. account_ids: of all where None.
+        Accounts come in the order of their ids' code points, on every database. account_ids: all if None.
         Raises: StoreError.
         """
         with self._reads() as connection:
@@ -260,7 +260,7 @@ class SqlCoverage:
     def issues(
         self, first: date, end: date, kinds: Iterable[IssueKind], account_ids: Iterable[str] | None = None
     ) -> Mapping[str, Sequence[Issue]]:
-        """The issues of these kinds of the days that hold, by the collection's id; others are not there.
+        """The issues of these kinds of current collections, by id; collections without any are left out.
 
         Raises: CollectionNotUnderstood, StoreError.
         """
@@ -268,7 +268,7 @@ class SqlCoverage:
             return read_issues(connection, first, end, account_ids, kinds)
 
     def fact_sums(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
-        """What nobody measured and which issues there are on the days that hold, by account. Raises: StoreError."""
+        """Unmeasured components and issues of current collections, by account. Raises: StoreError."""
         with self._reads() as connection:
             return read_sums(connection, first, end, account_ids)
 
@@ -300,9 +300,9 @@ class SqlCoverage:
             return read_damaged(connection)
 
     def failed(self, account_id: str, day: date, at: datetime, code: str, message: str) -> None:
-        """An attempt that met an error; what is held stays held. Of a long message the beginning is kept.
+        """Record a failed attempt; the stored day stays. A long message is cut off.
 
-        That a stored day is damaged stays noted, whatever later attempts meet, until it is collected.
+        The damage of a stored day stays recorded until the day is collected, whatever later attempts return.
         """
         new_code, new_message = code[:CODE_LENGTH], clean(message)[:_MAX_MESSAGE_LENGTH]
         found: dict[str, Any] = {"error_code": new_code, "error_message": new_message}
@@ -320,7 +320,7 @@ class SqlCoverage:
             )
 
     def clear_damage(self, collections: Sequence[Collection]) -> None:
-        """These stored days can be read again: forget that they were damaged, and when that was. Raises StoreError."""
+        """Forget the damage of stored days that can be read again. Raises StoreError."""
         cleared = {"attempts": 0, "error_code": None, "error_message": None}
         with self._writes() as connection:
             for collection in collections:
@@ -329,12 +329,12 @@ class SqlCoverage:
                 connection.execute(update(COVERAGE).where(*of_day, is_damaged).values(cleared))
 
     def history_begins(self, account_id: str) -> date | None:
-        """The first day that the account's source holds, as it was last found. Raises StoreError."""
+        """The first day that the account's source has, as last found. Raises StoreError."""
         with self._reads() as connection:
             return connection.scalar(select(HISTORIES.c.begins).where(HISTORIES.c.account_id == account_id))
 
     def note_history(self, account_id: str, day: date, at: datetime) -> None:
-        """The account's source was found to hold nothing before this day; what was found before is forgotten."""
+        """Record that the account's source has nothing before this day; replaces an earlier finding."""
         with self._writes() as connection:
             put(connection, HISTORIES, [{"account_id": account_id, "begins": day, "found_at": to_microseconds(at)}])
 
@@ -366,7 +366,7 @@ class SqlCoverage:
 
 
 def _in_parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """So many at a time as a statement takes."""
+    """As many at a time as a statement accepts."""
     for begin in range(0, len(ids), _IDS_AT_ONCE):
         yield ids[begin : begin + _IDS_AT_ONCE]
 

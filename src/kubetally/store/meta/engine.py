@@ -27,7 +27,7 @@ _DRIVERS = {
     "postgresql": "postgresql+psycopg",
     "postgres": "postgresql+psycopg",
 }
-_LOCK = 0x6B756265  # any number that others are unlikely to lock in the same database: "kube"
+_LOCK = 0x6B756265  # a number that others are unlikely to lock in the same database: "kube"
 
 
 def default_url(home: Path) -> str:
@@ -38,11 +38,11 @@ def default_url(home: Path) -> str:
 def open_engine(
     database_url: str, *, wait_seconds: float = WAIT_SECONDS, answer_seconds: float | None = None
 ) -> Engine:
-    """Connections to a database; nothing is asked of it yet, but the folder and file of SQLite are made.
+    """Connections to a database. None is opened yet, but the folder and file of SQLite are created.
 
-    wait_seconds: longest wait for a lock that others hold. answer_seconds: longest silence of a server, however it
-    came about; unless given, twice what a writer may wait for locks.
-    Raises: InvalidDatabaseUrl, unavailable.
+    wait_seconds: maximum wait for a lock. answer_seconds: maximum silence of a server, whatever its cause; by default
+    twice what a writer may wait for locks.
+    Raises: InvalidDatabaseUrl, StoreError.
     """
     url = _parsed(database_url)
     if url.drivername == "sqlite":
@@ -51,7 +51,7 @@ def open_engine(
     silence_seconds = 2 * WAIT_SECONDS if answer_seconds is None else answer_seconds
     if url.get_backend_name() != "postgresql":
         timeouts |= {"read_timeout": silence_seconds, "write_timeout": silence_seconds}
-    # What the URL says of these comes first.
+    # The URL takes precedence.
     arguments = {name: value for name, value in timeouts.items() if name not in url.query}
     with _url_refused(url):
         if url.get_backend_name() != "postgresql":
@@ -81,7 +81,7 @@ def open_engine(
 
 
 def _limit_silence(engine: Engine, seconds: float) -> None:
-    """Connect by a class that gives up on a silent server: psycopg and libpq have no such limit of their own."""
+    """Use connections that give up on a silent server: psycopg and libpq have no such limit."""
     from kubetally.store.meta.impatient import connection_class
 
     kind = connection_class(seconds)
@@ -104,9 +104,9 @@ def file_of(database_url: str) -> Path | None:
 
 @contextmanager
 def alone(engine: Engine) -> Iterator[Connection]:
-    """A transaction that no other of these runs beside, whichever process it is in.
+    """A transaction that excludes all others of this function, in any process.
 
-    MariaDB commits at each change of a table all the same.
+    MariaDB still commits at each change of a table.
     Raises: StoreError, also when others take too long.
     """
     with translated(shown(engine)), engine.execution_options(immediate=True).connect() as connection:
@@ -116,10 +116,10 @@ def alone(engine: Engine) -> Iterator[Connection]:
                 if name == "postgresql":
                     connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
                 elif name != "sqlite":
-                    # The name is the server's, so it tells the database.
+                    # The name is the server's, so it includes the database.
                     locked = text("SELECT GET_LOCK(CONCAT('kubetally:', LEFT(DATABASE(), 50)), :seconds)")
                     if connection.execute(locked, {"seconds": WAIT_SECONDS}).scalar() != 1:
-                        raise unavailable(shown(engine), "another process changes its tables")
+                        raise unavailable(shown(engine), "another process is changing its tables")
                 yield connection
         finally:
             if name in {"mysql", "mariadb"} and not connection.invalidated:
@@ -130,7 +130,7 @@ def alone(engine: Engine) -> Iterator[Connection]:
 
 
 def _mask_password(engine: Engine) -> None:
-    """Take the password out of what drivers say, in the one place that all their errors come through."""
+    """Mask the password in errors of drivers, in the one place that all of them pass."""
     mask = Mask([engine.url.password] if engine.url.password else ())
 
     @event.listens_for(engine, "handle_error")
@@ -147,13 +147,13 @@ def _parsed(database_url: str) -> URL:
         raise InvalidDatabaseUrl(_masked(database_url), "can't be read") from None
     driver = _DRIVERS.get(url.get_backend_name())
     if driver is None:
-        raise InvalidDatabaseUrl(_shown(url), "is of a kind that Kubetally does not know")
+        raise InvalidDatabaseUrl(_shown(url), "has an unknown scheme")
     if driver == "sqlite" and (url.host or not url.database or url.database.startswith((":memory:", "file:"))):
         raise InvalidDatabaseUrl(_shown(url), "has no file")
     if driver == "sqlite" and not _file(url).is_absolute():
         raise InvalidDatabaseUrl(
             _shown(url),
-            "has a relative path (three slashes, an absolute one has four), which is another file in each folder",
+            "has a relative path (three slashes, an absolute one has four), which depends on the working directory",
         )
     if driver != "sqlite" and not url.database:
         raise InvalidDatabaseUrl(_shown(url), "has no database in it")
@@ -191,7 +191,7 @@ def _file(url: URL) -> Path:
     file = Path(url.database or "")
     try:
         return file.expanduser()
-    except RuntimeError:  # of a user that is not there
+    except RuntimeError:  # of a user that does not exist
         return file
 
 
@@ -240,7 +240,7 @@ def _sqlite(url: URL, wait_seconds: float) -> Engine:
 
 
 def _write_ahead(connection: sqlite3.Connection, wait_seconds: float) -> None:
-    """Readers and a writer beside each other. SQLite does not wait by itself for others that open the file."""
+    """Let readers and a writer work concurrently. SQLite does not wait by itself for others that open the file."""
     until = time.monotonic() + wait_seconds
     while True:
         try:

@@ -15,14 +15,14 @@ def connection_class(seconds: float) -> "type[psycopg.Connection[Any]]":
             try:
                 return super().wait(_limited(gen, seconds), *args, **options)
             except _Silence as error:
-                self.pgconn.finish()  # an answer that comes later would be taken for that of the next question
+                self.pgconn.finish()  # a late response would be taken for that of the next query
                 raise psycopg.OperationalError(f"no answer within {seconds:g} s") from error
 
     return ImpatientConnection
 
 
 class _Silence(Exception):
-    """Nothing came within the limit."""
+    """Nothing was received within the limit."""
 
 
 def _limited(waiting: "Generator[Any, Any, Any]", seconds: float) -> "Generator[Any, Any, Any]":

@@ -1,4 +1,4 @@
-"""Instants as whole microseconds since 1970, the form in which the newer tables keep them."""
+"""Converts instants to whole microseconds since 1970, as the newer tables store them."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Leases in SQL: who does something alone, among all processes that share a database."""
+"""Leases in SQL, among all processes that share a database."""
 
 import uuid
 from datetime import timedelta
@@ -21,8 +21,8 @@ class SqlLeases:
     """The port `Leases` on a database. Each call is one or two short transactions; any thread may call.
 
     Clocks of machines that share a database should agree to within `seconds`. A lease that would expire more than twice
-    as far ahead was written by a clock that has since been set back, or is wrong: it counts as expired, so that a clock
-    delays nobody for ever; and a holder whose clock is further ahead than that loses its lease, which `renew` tells it.
+    as far ahead was written by a clock that has since been set back, or is wrong: it counts as expired, so that no
+    clock blocks others forever. A holder whose clock is further ahead loses its lease; `renew` returns False then.
     """
 
     def __init__(self, engine: Engine, clock: Clock, seconds: float = LEASE_SECONDS) -> None:
@@ -33,7 +33,7 @@ class SqlLeases:
         return f"SqlLeases({shown(self._engine)!r})"
 
     def acquire(self, name: str) -> "SqlLease | None":
-        """The lease of that name, or None where somebody else has it, be it in this process. Raises StoreError."""
+        """Acquire a lease; None if it is held, also if by this process. Raises StoreError."""
         process = Process.this()
         seen = self._seen(name)
         if seen is None:
@@ -52,21 +52,21 @@ class SqlLeases:
             "token": lease.token,
             "expires_at": self.expiry(),
         }
-        # Of all who saw it free, the first changes the token; and a holder that renews meanwhile changes the expiry.
+        # Of all that see it free, the first changes the token; a holder that renews meanwhile changes the expiry.
         won = self.change(taken, name, LEASES.c.token == seen.token, LEASES.c.expires_at == seen.expires_at)
         return lease if won else None
 
     def holder(self, name: str) -> str | None:
-        """Who has it, as `process 7 on host`; None where nobody has. Raises StoreError."""
+        """Its holder, as `process 7 on host`; None if it is free. Raises StoreError."""
         seen = self._seen(name)
         return str(_process(seen)) if seen is not None and self._is_held(seen, Process.this()) else None
 
     def expiry(self) -> int:
-        """When what is taken or renewed now expires, in microseconds since 1970."""
+        """When a lease that is acquired or renewed now expires, in microseconds since 1970."""
         return to_microseconds(self._clock.now() + timedelta(seconds=self._seconds))
 
     def change(self, values: dict[str, Any], name: str, *wanted: Any) -> bool:
-        """Change a lease if it is still as wanted; whether it was. Raises StoreError."""
+        """Change a lease if it still meets the conditions; returns whether it did. Raises StoreError."""
         statement = update(LEASES).where(LEASES.c.name == name, *wanted).values(values)
         with translated(shown(self._engine)), self._writing.begin() as connection:
             return connection.execute(statement).rowcount == 1
@@ -86,9 +86,9 @@ class SqlLeases:
 
 
 class SqlLease:
-    """The port `Lease`, taken by `SqlLeases.acquire`.
+    """The port `Lease`, as `SqlLeases.acquire` returns it.
 
-    token: greater than of every earlier lease of this name.
+    token: greater than those of all earlier leases of this name.
     """
 
     def __init__(self, leases: SqlLeases, name: str, holder: str, token: int) -> None:
@@ -99,14 +99,14 @@ class SqlLease:
         return f"SqlLease({self.name!r}, token={self.token})"
 
     def renew(self) -> bool:
-        """Hold it for its full length from now on; False where it was given back, or somebody else has taken it.
+        """Hold it for its full length from now on; False if it was released, or another holder acquired it.
 
-        One that has expired is held again if nobody took it. Raises: StoreError, after which it may or may not be held.
+        An expired lease is held again if it is still free. Raises: StoreError, after which it may or may not be held.
         """
         return self._if_held(expires_at=self._leases.expiry())
 
     def release(self) -> None:
-        """Give it back; nothing where it is held no longer. Raises StoreError."""
+        """Release it, if it is still held. Raises StoreError."""
         self._if_held(expires_at=0, holder=None)
 
     def _if_held(self, **values: Any) -> bool:

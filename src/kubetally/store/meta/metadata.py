@@ -1,4 +1,4 @@
-"""All that the metadata holds, over one set of connections."""
+"""All ports on one database, over one set of connections."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,8 +51,8 @@ def open_meta(
 ) -> Iterator[Metadata]:
     """The metadata of a database, closed afterwards; set up and migrated as `open_accounts` does.
 
-    wait_seconds: longest wait for a lock of the database. lease_seconds: how long a lease lasts without renewal.
-    answer_seconds: longest wait for an answer of a server, once its tables are ready; as long as writers wait if None.
+    wait_seconds: maximum wait for a lock of the database. lease_seconds: how long a lease lasts without renewal.
+    answer_seconds: maximum wait for a server, once its tables are ready; if None, as long as writers wait.
     Raises: InvalidDatabaseUrl, StoreError.
     """
     with (
@@ -71,7 +71,7 @@ def open_meta(
 
 @contextmanager
 def _impatient(ready: Engine, database_url: str, wait_seconds: float, answer_seconds: float | None) -> Iterator[Engine]:
-    """Connections of their own where answers must come soon: the tables were made ready with more patience."""
+    """Separate connections with short timeouts, if any; the tables were prepared with longer ones."""
     if answer_seconds is None:
         yield ready
         return

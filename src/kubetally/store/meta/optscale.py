@@ -1,4 +1,4 @@
-"""The URL column in a database that OptScale or CloudTuner runs on: the design note's two statements, to be run safely.
+"""Adds the URL column to a database of OptScale or CloudTuner, and removes it.
 
 The table is `cloudaccount`. No other column is touched, and no row that is not a Kubernetes account.
 """
@@ -24,9 +24,9 @@ _ACCOUNTS = table(TABLE, column("id"), column("type"), column(COLUMN))
 class Changed:
     """What a migration did.
 
-    column_changed: whether the column was added or dropped; False where that was done before.
-    set_ids:        accounts that have the URL now, whether or not they had it.
-    skipped_ids:    ids given that are no Kubernetes account of this database.
+    column_changed: whether the column was added or dropped; False if that was done before.
+    set_ids:        accounts that have the URL now.
+    skipped_ids:    ids that are not Kubernetes accounts of this database.
     """
 
     column_changed: bool
@@ -35,10 +35,10 @@ class Changed:
 
 
 def up(database_url: str, urls: Mapping[str, str]) -> Changed:
-    """Add the column where it is missing, and set it for the accounts whose ids are the keys of `urls`.
+    """Add the column if it is missing, and set it for the accounts in `urls`, by id.
 
-    May be run again, with the same or other URLs; an account that is not named keeps its own.
-    Raises: schema_mismatch (it is not OptScale's database), does_not_fit (a URL), InvalidDatabaseUrl, StoreError.
+    May run again with the same or other URLs; other accounts keep theirs.
+    Raises: StoreError, also if it is not OptScale's database; RequestError, for a URL; InvalidDatabaseUrl.
     """
     for url in urls.values():
         _check_url(url)
@@ -66,7 +66,7 @@ def up(database_url: str, urls: Mapping[str, str]) -> Changed:
 
 
 def down(database_url: str) -> Changed:
-    """Drop the column with the URLs in it, where it is there. Raises InvalidDatabaseUrl, StoreError."""
+    """Drop the column with its URLs, if it exists. Raises InvalidDatabaseUrl, StoreError."""
     engine = open_engine(database_url)
     try:
         with alone(engine) as connection:
@@ -79,7 +79,7 @@ def down(database_url: str) -> Changed:
 
 
 def _columns(connection: Connection, engine: Engine) -> set[str]:
-    """The columns of the table. Raises StoreError where it is missing, another one, or Kubetally's own."""
+    """The columns of the table. Raises StoreError, if it is missing, another one, or Kubetally's own."""
     found = inspect(connection)
     remedy = "Give the URL of OptScale's database, which its restapi uses"
     if found.has_table(VERSION_TABLE):

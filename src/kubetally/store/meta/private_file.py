@@ -1,4 +1,4 @@
-"""Files of ours that nobody else may read."""
+"""Files that only this user may read."""
 
 import os
 import secrets
@@ -10,7 +10,7 @@ from kubetally.domain.errors import StoreError
 
 
 class UnusableFile(StoreError):
-    """A file that has to be secret can't be read or made, or others may read it; `why` says what to do."""
+    """A secret file can't be read or created, or other users can read it; `why` says what to do."""
 
     code = "unusable_file"
 
@@ -20,27 +20,27 @@ class UnusableFile(StoreError):
 
 
 def read_or_make(file: Path, text_of_new: Callable[[], str]) -> str:
-    """The text of `file`, which is made with mode 0600 where it is missing.
+    """The text of `file`, which is created with mode 0600 if it is missing.
 
-    Of several processes that find it missing, one makes it, and all read the same.
-    Raises: UnusableFile, also when others than its owner may read it.
+    Of several processes that find it missing, one creates it, and all read the same.
+    Raises: UnusableFile, also if users other than its owner can read it.
     """
     try:
         if not file.exists():
             _make(file, text_of_new())
     except OSError as error:
-        why = f"it can't be made ({error.strerror}): make its folder writable, or name another with KUBETALLY_HOME"
+        why = f"it can't be created ({error.strerror}): make its folder writable, or set another with KUBETALLY_HOME"
         raise UnusableFile(str(file), why) from error
     try:
         return _read(file)
     except OSError as error:
         raise UnusableFile(str(file), f"{error.strerror or 'unreadable'}; make it readable") from error
     except UnicodeDecodeError:
-        raise UnusableFile(str(file), "it holds no text; put back the file that was there") from None
+        raise UnusableFile(str(file), "it is not text; restore it from a backup") from None
 
 
 def replace_private(file: Path, text: str) -> None:
-    """Put `text` in place of what the file holds, at once. Raises OSError."""
+    """Replace the content of the file atomically. Raises OSError."""
     draft = _draft(file, text)
     try:
         draft.replace(file)
@@ -50,7 +50,7 @@ def replace_private(file: Path, text: str) -> None:
 
 
 def _make(file: Path, text: str) -> None:
-    """Put it there whole, or leave the one that another process put there meanwhile."""
+    """Create the file with all its text, or leave the one that another process created meanwhile."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = _draft(file, text)
     try:
@@ -62,7 +62,7 @@ def _make(file: Path, text: str) -> None:
 
 
 def _draft(file: Path, text: str) -> Path:
-    """The text in a file beside it, of another name."""
+    """A file beside it with the text, under another name."""
     draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -80,5 +80,5 @@ def _read(file: Path) -> str:
     with file.open(encoding="utf-8") as opened:
         mode = stat.S_IMODE(os.fstat(opened.fileno()).st_mode)
         if mode & 0o077:
-            raise UnusableFile(str(file), f"others may read it (mode {mode:04o}): chmod 600 the file")
+            raise UnusableFile(str(file), f"other users can read it (mode {mode:04o}); run chmod 600 on it")
         return opened.read()

@@ -1,4 +1,4 @@
-"""Which process this is, in words that another process on this machine can check, and one elsewhere can't mistake."""
+"""Identifies a process, so that others on this machine can check it and those elsewhere can't confuse it."""
 
 import os
 import socket
@@ -12,10 +12,10 @@ _PROC = Path("/proc")
 class Process:
     """A process of a machine.
 
-    boot:    one start of the machine and one namespace of processes in it, or "" where the system does not tell. Two
-             containers of one machine have the same numbers for different processes.
-    started: when it began: ticks since the boot on Linux, which a clock that is set does not move, elsewhere
-             milliseconds since 1970; None where that is not told.
+    boot:    a boot of the machine and a process namespace in it, or "" if unknown. Two containers of one machine have
+             the same numbers for different processes.
+    started: its start: ticks since the boot on Linux, which do not depend on the clock, elsewhere milliseconds since
+             1970; None if unknown.
     """
 
     host: str
@@ -30,7 +30,7 @@ class Process:
         return cls(socket.gethostname()[:255], _boot(), pid, _began(pid))
 
     def is_gone_as_seen_by(self, other: "Process") -> bool:
-        """Whether `other`, which runs, can be sure that this one does not any more. From elsewhere nobody can."""
+        """Whether the running process `other` can be sure that this one has ended; from another machine it can't."""
         if (self.host, self.boot) != (other.host, other.boot):
             return False
         if not _exists(self.pid):
@@ -52,7 +52,7 @@ def _boot() -> str:
 
 
 def _exists(pid: int) -> bool:
-    """Whether a process of this number runs. One that has ended and waits for its parent does not."""
+    """Whether a process with this number runs; a zombie does not."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -76,7 +76,7 @@ def _began(pid: int) -> int | None:
 
 
 def _state(pid: int) -> list[str] | None:
-    """What Linux tells of a process, from its state on (proc(5), field 3); None of one that can't be looked at."""
+    """The fields of a process in /proc, from its state on (proc(5), field 3); None if they can't be read."""
     try:
         text = (_PROC / str(pid) / "stat").read_text("utf-8", errors="replace")
     except OSError:

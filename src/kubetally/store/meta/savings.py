@@ -1,4 +1,4 @@
-"""What came of asking sources for savings, in SQL."""
+"""Results of collecting savings, in SQL."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -41,7 +41,7 @@ class SqlSavingsDays:
             return [savings_day_of(row) for row in connection.execute(question)]
 
     def note(self, days: Sequence[SavingsDay]) -> None:
-        """See `SavingsDays`. Of a long message the beginning is kept."""
+        """See `SavingsDays`. A long message is cut off."""
         rows = [_row_of(day) for day in days]
         with translated(shown(self._engine)), self._writing.begin() as connection:
             for begin in range(0, len(rows), _ROWS_AT_ONCE):
@@ -65,7 +65,7 @@ def _row_of(day: SavingsDay) -> dict[str, object]:
 
 
 def savings_day_of(row: Any) -> SavingsDay:
-    """What a row of the table means."""
+    """The savings day of a row of the table."""
     return SavingsDay(
         row.account_id,
         row.day,

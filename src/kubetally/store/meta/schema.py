@@ -1,4 +1,4 @@
-"""Which tables a database has, and making them those of this version."""
+"""Checks and migrates the tables of a database."""
 
 import threading
 from collections.abc import Iterator
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 NEWEST = "0007"
-"""The last migration, so that a command that finds it need not load Alembic; a test holds it to the scripts."""
+"""The last migration, so that a command that finds it need not load Alembic; a test compares it with the scripts."""
 BASE = "base"
 # OptScale keeps an alembic_version of its own.
 VERSION_TABLE = "kubetally_version"
-# What migrations call, `alembic.op`, stands for one database at a time in a process.
+# Migrations use `alembic.op`, which is bound to one database at a time in a process.
 _ALEMBIC = threading.Lock()
 _MIGRATE = "Run `kubetally migrate`"
 
 
 def _unknown_revision(revision: str) -> RequestError:
-    """There is no migration of this name, or it is in the wrong direction."""
+    """There is no migration with this name, or it goes in the wrong direction."""
     message = f"the database can't be migrated to revision {revision!r}; the newest is {NEWEST}"
     return RequestError(message, code="unknown_revision")
 
 
 def upgrade(database_url: str, revision: str = "head") -> str | None:
-    """Bring a database to a revision and return that; where it is there already, nothing happens.
+    """Migrate a database to a revision and return that; nothing happens if it is there already.
 
     Several processes may do so at once: one works, the others wait.
     Raises: StoreError, also when it is newer than this version or holds another program's tables; RequestError, of an
@@ -47,7 +47,7 @@ def upgrade(database_url: str, revision: str = "head") -> str | None:
 
 
 def downgrade(database_url: str, revision: str) -> str | None:
-    """Take a database back to a revision and return that; `base` drops all tables and what is in them.
+    """Downgrade a database to a revision and return that; `base` drops all tables and their data.
 
     Raises: as `upgrade`.
     """
@@ -73,7 +73,7 @@ def downgrade(database_url: str, revision: str) -> str | None:
 def ready_engine(database_url: str, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[Engine]:
     """Connections to a database that has the tables of this version (`make_ready`), closed afterwards.
 
-    wait_seconds: longest wait for a lock that others hold.
+    wait_seconds: maximum wait for a lock.
     Raises: InvalidDatabaseUrl, StoreError.
     """
     engine = open_engine(database_url, wait_seconds=wait_seconds)
@@ -87,9 +87,8 @@ def ready_engine(database_url: str, *, wait_seconds: float = WAIT_SECONDS) -> It
 def make_ready(engine: Engine) -> None:
     """Make sure that the tables are those of this version.
 
-    SQLite is migrated by itself: nobody else looks after the file. On a server, an empty database is set up, and one
-    that has older tables is left to `kubetally migrate`, so that who runs the server chooses the moment, and replicas
-    of the old version are not surprised.
+    SQLite is migrated automatically. On a server, an empty database is set up, and one with older tables is left to
+    `kubetally migrate`, so that its operator chooses the moment while replicas of the old version run.
     Raises: StoreError.
     """
     with translated(shown(engine)), engine.connect() as connection:
@@ -102,7 +101,7 @@ def make_ready(engine: Engine) -> None:
     if engine.dialect.name == "sqlite" or new:
         _upgrade(engine, "head")
     else:
-        # On MariaDB, who sets it up at this moment commits one migration after the other.
+        # On MariaDB, a process that sets it up commits one migration after the other.
         with alone(engine) as connection:
             if _checked(connection, engine) == NEWEST:
                 return
@@ -110,7 +109,7 @@ def make_ready(engine: Engine) -> None:
 
 
 def bring(connection: Connection, engine: Engine, revision: str) -> None:
-    """Bring a database to a known revision, up or down, within what `alone` gave. Raises StoreError."""
+    """Migrate a database to a known revision, up or down, in a transaction of `alone`. Raises StoreError."""
     from alembic import command
 
     found = _checked(connection, engine)
@@ -136,7 +135,7 @@ def _upgrade(engine: Engine, revision: str) -> str | None:
 
 
 def _checked(connection: Connection, engine: Engine) -> str | None:
-    """The revision of a database, once it is sure that we know it and that the tables are ours."""
+    """The revision of a database. Raises StoreError, if it is unknown or the tables are another program's."""
     with translated(shown(engine)):
         found = _revision(connection)
         tables = set(inspect(connection).get_table_names())
@@ -155,7 +154,7 @@ def _checked(connection: Connection, engine: Engine) -> str | None:
 
 
 def known_revisions(connection: Connection) -> set[str]:
-    """The revisions that this version has migrations of; they are in order as text is."""
+    """The revisions that this version has migrations for, in the order of their text."""
     from alembic.script import ScriptDirectory
 
     return {script.revision for script in ScriptDirectory.from_config(_config(connection)).walk_revisions()}

@@ -1,4 +1,4 @@
-"""The keys that credentials are encrypted with, where they are kept."""
+"""The keys that encrypt credentials, and where they are stored."""
 
 import shlex
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ VARIABLE = "KUBETALLY_KEYS"
 
 
 class UnusableKeys(StoreError):
-    """The keys can't be read, are none, or others may read them; none is shown."""
+    """The keys can't be read, are invalid, or other users can read them; none is shown."""
 
     code = "unusable_keys"
 
@@ -26,7 +26,7 @@ class UnusableKeys(StoreError):
 
 
 class NoKeys(UnusableKeys):
-    """There is no key where the keys should be. accounts: whose credentials were encrypted with them, if known."""
+    """There is no key. accounts: those with credentials that were encrypted, if known."""
 
     code = "no_keys"
 
@@ -37,20 +37,20 @@ class NoKeys(UnusableKeys):
         )
         super().__init__(
             origin,
-            f"there is none, and {whose} can't be decrypted. Restore the keys from their backup. If they are lost, "
-            f"make a new key ({_new_key_command(origin)}), and set the credentials anew: {SET_ANEW}",
+            f"there are none, and {whose} can't be decrypted. Restore the keys from their backup. If they are lost, "
+            f"create a new key ({_new_key_command(origin)}), and set the credentials again: {SET_ANEW}",
         )
 
 
 def _new_key_command(origin: str) -> str:
-    """How to put a new key where the keys are."""
+    """The command that creates a new key."""
     if origin == VARIABLE:
         return "`openssl rand -base64 32 | tr +/ -_`"
     return f"`(umask 077; openssl rand -base64 32 | tr +/ -_ > {shlex.quote(origin)})`"
 
 
 class WrongKey(StoreError):
-    """Credentials that none of the keys decrypts, or that were put there for another account."""
+    """Credentials that none of the keys decrypts, or that are of another account."""
 
     code = "wrong_key"
 
@@ -62,14 +62,14 @@ class WrongKey(StoreError):
 class KeyRing:
     """Keys to encrypt and decrypt with; the first encrypts, all decrypt. None is in its repr.
 
-    To rotate: put a new key before the others (`put_before`), `SqlAccounts.rotate()`, take the others away once nobody
-    runs who knows only them.
+    To rotate: add a new key before the others (`put_before`), call `SqlAccounts.rotate()`, and remove the others once
+    no running process has only them.
     """
 
     def __init__(self, keys: Sequence[str], origin: str, file: Path | None = None) -> None:
         """`keys` as Fernet makes them, `origin` says in messages where they are. Raises UnusableKeys.
 
-        file: what holds them, to be looked at again when none of them decrypts.
+        file: their file, read again when none of them decrypts.
         """
         self.origin, self._file, self._keys = origin, file, tuple(keys)
         if not keys:
@@ -92,9 +92,9 @@ class KeyRing:
 
     @classmethod
     def open(cls, keys: str | None, home: Path, encrypted: Callable[[], Sequence[str]] = lambda: ()) -> Self:
-        """The keys of `keys`, the text of KUBETALLY_KEYS; else those of the file HOME/keys, which is made if missing.
+        """The keys of `keys`, the text of KUBETALLY_KEYS; else those of the file HOME/keys, created if missing.
 
-        encrypted: returns the accounts whose credentials are encrypted; where there are any, no new file is made.
+        encrypted: returns the accounts with encrypted credentials; if there are any, no new file is created.
         Raises: UnusableKeys, also when others than its owner may read the file; NoKeys.
         """
         if keys and keys.strip():
@@ -109,12 +109,12 @@ class KeyRing:
 
     @classmethod
     def put_before(cls, home: Path) -> Self:
-        """The keys of the file HOME/keys with a new one before them, which is in the file from now on.
+        """Add a new key before those of the file HOME/keys; returns all of them.
 
         Raises: UnusableKeys.
         """
         file = home / "keys"
-        cls.open(None, home)  # made where it is missing, and sound
+        cls.open(None, home)  # created if missing, and valid
         try:
             replace_private(file, f"{cls.new_key()}\n{file.read_text('utf-8').strip()}")
         except OSError as error:
@@ -124,7 +124,7 @@ class KeyRing:
 
     @staticmethod
     def new_key() -> str:
-        """A fresh key."""
+        """A new key."""
         return Fernet.generate_key().decode("ascii")
 
     def encrypt(self, text: str) -> str:
@@ -143,7 +143,7 @@ class KeyRing:
             raise WrongKey(account, self.origin) from None
 
     def _as_it_is_now(self) -> MultiFernet:
-        """The keys of the file, which may have been changed since by whoever rotates them. Raises UnusableKeys."""
+        """The keys of the file, which another process may have rotated since. Raises UnusableKeys."""
         if self._file is not None and is_there(self._file):
             found = type(self).open(None, self._file.parent)
             if found._keys != self._keys:

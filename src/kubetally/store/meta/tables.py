@@ -1,4 +1,4 @@
-"""The tables of the metadata. A change here needs a migration; a test holds the two together.
+"""The tables of the metadata. A change here needs a migration; a test compares the two.
 
 Instants of organizations and accounts are seconds since 1970 in UTC; those of what was collected, and of leases, are
 microseconds, because there the order within a second decides. Where `deleted_at` is 0, the row is alive.
@@ -33,7 +33,7 @@ _OPTIONS: Mapping[str, Any] = {
 }
 NAME_LENGTH = 255
 URL_LENGTH = 255
-CREDENTIALS_BYTES = 65_535  # what TEXT of MariaDB holds
+CREDENTIALS_BYTES = 65_535  # the limit of TEXT on MariaDB
 CODE_LENGTH = 64
 
 
@@ -119,7 +119,7 @@ COLLECTIONS = Table(
 )
 """One collection of an (account, day). What its figures mean stands with `domain.collection.Collection`.
 
-phase:  pending until it is known to be in the lake, then confirmed; superseded once another one is current; missing
+phase:  pending until its commit to the lake is confirmed, then confirmed; superseded once another is current; missing
         once the lake lost its rows, with superseded_at once another one is current.
 state:  provisional or settled.
 version, last_version: of the lake's table, from which on and up to which it has the rows.
@@ -188,7 +188,7 @@ HISTORIES = Table(
     Column("found_at", BigInteger, nullable=False),
     **_OPTIONS,
 )
-"""The first day that an account's source holds, and when that was found out."""
+"""The first day that an account's source has, and when that was found."""
 
 RECONCILIATIONS = Table(
     "reconciliations",
