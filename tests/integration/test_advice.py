@@ -64,7 +64,7 @@ def test_missing_keys_are_not_replaced_by_new_ones(home: Home, tmp_path: Path) -
         done = home.call(*command)
         assert (done.code, keys.exists()) == (3, False), command
         assert "the credentials of 'prod' can't be decrypted. Restore the keys from their backup" in done.err
-    advised = done.err.split("make a new key (`")[1].split("`), and set")[0]
+    advised = done.err.split("create a new key (`")[1].split("`), and set")[0]
     keys.write_text(kept)
     keys.chmod(0o600)
     assert home.show("prod")["credentials_readable"] is True
@@ -82,7 +82,7 @@ def test_garbage_in_the_keys_says_to_put_them_back(home: Home, tmp_path: Path, c
     done = home.call("costs", "prod")
     assert done.code == 3
     assert str(home.folder / "keys") in done.err
-    assert "put" in done.err.split("keys", 1)[1]
+    assert "backup" in done.err.split("keys", 1)[1]
     assert (home.folder / "keys").read_bytes() == content
 
 

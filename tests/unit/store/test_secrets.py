@@ -76,7 +76,7 @@ def test_a_file_may_hold_several_keys_a_line_each(tmp_path: Path) -> None:
 def test_a_file_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
     KeyRing.open(None, tmp_path)
     (tmp_path / "keys").chmod(mode)
-    with pytest.raises(UnusableKeys, match=rf"{tmp_path}/keys .* \(mode {mode:04o}\): chmod 600"):
+    with pytest.raises(UnusableKeys, match=rf"{tmp_path}/keys .* \(mode {mode:04o}\); run chmod 600"):
         KeyRing.open(None, tmp_path)
 
 
@@ -104,7 +104,7 @@ def test_a_file_that_is_no_file_or_no_text_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_bytes(b"\xff\xfe")
     file.chmod(0o600)
-    with pytest.raises(UnusableKeys, match="no text"):
+    with pytest.raises(UnusableKeys, match="not text"):
         KeyRing.open(None, tmp_path)
     with pytest.raises(UnusableKeys, match="KUBETALLY_KEYS"):
         KeyRing.open(None, file / "home")

@@ -67,7 +67,7 @@ def locked_words(account: str, origin: str) -> str:
     return (
         f"the credentials of account {account!r} can't be decrypted with the keys in {origin}: put back the key they"
         " were encrypted with from the backup of the keys, after the present one (KUBETALLY_KEYS, or a further line of"
-        f" the file); if it is lost, set the credentials anew ({SET_ANEW}), or"
+        f" the file); if it is lost, set the credentials again ({SET_ANEW}), or"
         " remove the account and add it again"
     )
 
