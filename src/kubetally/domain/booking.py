@@ -47,7 +47,7 @@ class Booking:
 
     `not_measured`: components that no source measured; they are zero in every sum and unknown to a reader.
     `facts`: what the days around it may be compared with; None of a booking that was stored.
-    `left_to_metrics`: components of which the source has nothing, whether Prometheus measured them or not.
+    `left_to_metrics`: components that the source does not have, whether Prometheus measured them or not.
     `currency_origin`: who states the currency; None where not known.
     `answered_at`: when the source's rows arrived, which tells answers apart; None where not known.
     `source_total`: what the source itself shows for the window, its rows' totals with idle, in micros.
@@ -94,22 +94,7 @@ def book(reading: Reading) -> Booking:
     allocations = _without_duplicates(reading, issues)
     use = use_side(allocations)
     bill = bill_side(reading, allocations, use, issues)
-    # Nobody is charged for node disks and management fee; a shared cost of rows is those two, distributed once more.
-    # Nor is anybody charged for load balancers and traffic that only Prometheus measured.
-    overhead = bill.measured._replace(
-        node_disk=bill.costs.node_disk, management=bill.costs.management, shared=-use.everything.shared
-    )
-    classes = bill.network_classes if bill.measured.network else NO_CLASSES
-    lines = [
-        Row(Kind.IDLE, costs=use.idle),
-        use.unmounted,
-        Row(Kind.OVERHEAD, costs=use.overhead.plus(overhead), network_classes=classes),
-    ]
-    booked = Costs.sum([use.workload, *(line.costs for line in lines)])
-    difference = bill.costs.minus(booked)
-    lines += difference_rows(
-        bill, difference, use, allocations, missing=reading.missing, figure_rounding=reading.figure_rounding
-    )
+    lines = _lines_of(reading, allocations, use, bill)
     rows = (*use.containers, *(line for line in lines if any(line.costs) or any(line.hours)))
     if Costs.sum(row.costs for row in rows) != bill.costs:
         raise BalanceError(
@@ -134,6 +119,27 @@ def book(reading: Reading) -> Booking:
         currency_origin=reading.currency_origin,
         answered_at=reading.collected_at,
     )
+
+
+def _lines_of(reading: Reading, allocations: Sequence[Allocation], use: Use, bill: Bill) -> list[Row]:
+    """Idle, unmounted, overhead, and the difference by cause."""
+    # Nobody is charged for node disks and management fee; a shared cost of rows is those two, distributed once more.
+    # Nor is anybody charged for load balancers and traffic that only Prometheus measured.
+    overhead = bill.measured._replace(
+        node_disk=bill.costs.node_disk, management=bill.costs.management, shared=-use.everything.shared
+    )
+    classes = bill.network_classes if bill.measured.network else NO_CLASSES
+    lines = [
+        Row(Kind.IDLE, costs=use.idle),
+        use.unmounted,
+        Row(Kind.OVERHEAD, costs=use.overhead.plus(overhead), network_classes=classes),
+    ]
+    booked = Costs.sum([use.workload, *(line.costs for line in lines)])
+    difference = bill.costs.minus(booked)
+    lines += difference_rows(
+        bill, difference, use, allocations, missing=reading.missing, figure_rounding=reading.figure_rounding
+    )
+    return lines
 
 
 def _without_duplicates(reading: Reading, issues: list[Issue]) -> Sequence[Allocation]:

@@ -26,7 +26,7 @@ def difference_rows(
 ) -> list[Row]:
     """A row for each cause of what the bill has beyond the use, or lacks (B3); together they are the difference.
 
-    missing: components of which the source could not compute a figure. figure_rounding: of each of its figures.
+    missing: components with a figure that the source could not compute. figure_rounding: of each of its figures.
     """
     causes: dict[Cause, dict[Component, int]] = defaultdict(dict)
     for component, figures in zip(Component, _figures(bill.assets, allocations), strict=True):

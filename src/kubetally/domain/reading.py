@@ -21,7 +21,7 @@ class Reading:
     `covered`: the spans, inside the window, that the source answered for; none where it holds no data.
     `assets`:  None where the source returned none for this window (it failed, has no such answer, or returned another
                window's): then there are no assets to make the bill of.
-    `missing`: components of which the source could not compute a figure.
+    `missing`: components with a figure that the source could not compute.
     `figure_rounding`: how far each figure may be from what the source computed, in micros.
     `has_machine_twice`: whether the source took one machine for two, which its idle cost then counts twice.
     `other_assets`: assets of an unknown type, which stay out of the bill.

@@ -1,7 +1,7 @@
 """Issues of an answer, counted while its rows are read."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kubetally.domain.asset import Asset
@@ -52,7 +52,12 @@ class Notes:
         return frozenset(_COMPONENT_OF[key] for key in keys if key in _COMPONENT_OF)
 
     def issues(self, unknown_keys: Iterable[str] = ()) -> Iterator[Issue]:
-        """One issue for each kind of thing seen."""
+        """One issue of each kind. unknown_keys: of costs, in the rows whose totals exceed their parts."""
+        yield from self._figure_issues()
+        yield from self._row_issues()
+        yield from self._total_issues(sorted(unknown_keys))
+
+    def _figure_issues(self) -> Iterator[Issue]:
         if self.null_figures:
             yield self._issue(
                 IssueKind.FIGURE_MISSING,
@@ -66,13 +71,6 @@ class Notes:
                 IssueKind.FIGURE_MISSING,
                 f"the source's rows have no {names}: this cost of workloads is unknown, and not included",
                 figures=tuple(sorted(self.absent_figures)),
-            )
-        if self.merged:
-            yield self._issue(
-                IssueKind.ROWS_MERGED_BY_SOURCE,
-                f"{self.merged} rows were merged by the source from shorter steps: CPU usage of short-lived "
-                "pods is not exact",
-                rows=self.merged,
             )
         if self.huge:
             figures = tuple(f"{figure} of {name}" for name, figure in self.huge.items())
@@ -90,6 +88,15 @@ class Notes:
                 + (f"; {amount / 1e6:.2f} of cost is part of the difference" if amount else ""),
                 rows=tuple(self.negative),
             )
+
+    def _row_issues(self) -> Iterator[Issue]:
+        if self.merged:
+            yield self._issue(
+                IssueKind.ROWS_MERGED_BY_SOURCE,
+                f"{self.merged} rows were merged by the source from shorter steps: CPU usage of short-lived "
+                "pods is not exact",
+                rows=self.merged,
+            )
         if self.coarse:
             rows, grains = self.coarse.total(), " and ".join(sorted(self.coarse))
             yield self._issue(
@@ -105,15 +112,17 @@ class Notes:
                 f"the source returned longer steps than requested; {self.prorated} rows were prorated by time",
                 rows=self.prorated,
             )
+
+    def _total_issues(self, unknown_keys: Sequence[str]) -> Iterator[Issue]:
         if self.beyond_parts:
-            keys = ", ".join(sorted(unknown_keys)) or "no key that ends in Cost"
+            keys = ", ".join(unknown_keys) or "no key that ends in Cost"
             yield self._issue(
                 IssueKind.UNKNOWN_COST,
                 f"the totals of {len(self.beyond_parts)} rows exceed their known parts, by "
                 f"{sum(self.beyond_parts.values()) / 1e6:.6f} together; it is booked as external. Unknown in these "
                 f"rows: {keys}",
                 rows=len(self.beyond_parts),
-                keys=tuple(sorted(unknown_keys)),
+                keys=tuple(unknown_keys),
             )
         if self.below_parts:
             yield self._issue(

@@ -228,9 +228,11 @@ class CostModelSource:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_attempt(question)) for question in questions]
             savings_task = group.create_task(_attempt(self._savings_answer()))
-        told = [task.result() for task in tasks]
-        failures = [one for one in told if isinstance(one, SourceError)]
-        cluster, install, clusters, configs = ({} if isinstance(one, SourceError) else one or {} for one in told)
+        answers = [task.result() for task in tasks]
+        failures = [answer for answer in answers if isinstance(answer, SourceError)]
+        cluster, install, clusters, configs = (
+            {} if isinstance(answer, SourceError) else answer or {} for answer in answers
+        )
         if failures and not (cluster or install or clusters):
             raise failures[0]  # not remembered
         # An OpenCost has neither savings nor a configuration to be read: it answers 404, it does not break on them.
