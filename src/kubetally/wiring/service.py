@@ -85,8 +85,7 @@ def run_service(
             sign_in=SignIn(secret.text, SystemClock()),  # links are made by the clock of the machine
             proxies=proxies,
         )
-        count = len(ledger.accounts.places())
-        limits = ConnectionLimits(per_address=settings.connections_per_address)
+        limits, count = ConnectionLimits(per_address=settings.connections_per_address), len(ledger.accounts.places())
 
         def listening(url: str) -> None:
             started(Started(url, link_of(url, secret), secret, ledger.database, lake_location(settings).shown, count))
