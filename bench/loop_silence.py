@@ -27,7 +27,7 @@ from kubetally.sources.opencost.source import CostModelSource
 from kubetally.sources.transport import Transport
 from kubetally.tasks import Calculate, calculate_here, calculate_on_thread
 from kubetally.web.app import create_app
-from kubetally.web.bodies import encode
+from kubetally.web.metroculus.bodies import encode
 from kubetally.web.server import run
 
 T = TypeVar("T")

@@ -300,8 +300,8 @@ def _serve(name: str) -> None:
     from kubetally.cli.logs import set_up_logs
     from kubetally.ledger.costs.service import CostService
     from kubetally.web.app import create_app
-    from kubetally.web.bodies import encode
-    from kubetally.web.question import parse
+    from kubetally.web.metroculus.bodies import encode
+    from kubetally.web.metroculus.question import parse
     from kubetally.web.server import serve
 
     set_up_logs("info")

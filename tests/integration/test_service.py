@@ -34,8 +34,8 @@ from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.costs.stored_days import History
 from kubetally.samples.replay import ReplayServer
 from kubetally.store.meta.faults import unavailable
-from kubetally.web import wire
 from kubetally.web.app import create_app
+from kubetally.web.metroculus import wire
 from tests.faults import FaultServer
 from tests.integration.commands import WHOLE, call, recorded_but
 from tests.integration.test_many_namespaces import NAMESPACES, source

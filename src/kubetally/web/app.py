@@ -12,17 +12,17 @@ from kubetally.domain.window import Clock
 from kubetally.ledger.costs.service import ClusterUnreadable, CostService
 from kubetally.ledger.diagnose.storage import StorageCheck
 from kubetally.web.connections import Connections
-from kubetally.web.costs import CostAnswers
 from kubetally.web.documentation import openapi_config, openapi_json, swagger
 from kubetally.web.faces import no_such_path
-from kubetally.web.figures import Figures
-from kubetally.web.html import STYLE
-from kubetally.web.metroculus import PREFIX, metroculus, no_such_verb
-from kubetally.web.operations import Life, operations
-from kubetally.web.overview import PageGuard, overview
+from kubetally.web.metroculus.costs import CostAnswers
+from kubetally.web.metroculus.question import DEFAULT_WINDOW
+from kubetally.web.metroculus.routes import PREFIX, metroculus, no_such_verb
+from kubetally.web.ops.metrics import HttpMetrics
+from kubetally.web.ops.routes import ServiceState, operations
+from kubetally.web.page.html import STYLE
+from kubetally.web.page.overview import PageGuard, overview
 from kubetally.web.problems import Problem, problem_of
 from kubetally.web.proxies import TrustedProxies
-from kubetally.web.question import DEFAULT_WINDOW
 from kubetally.web.secret import Secret
 from kubetally.web.sign_in import SIGN_IN, SignIn, sign_in_page
 from kubetally.web.watch import InstrumentedApp
@@ -50,9 +50,9 @@ def create_app(
     environment has it. `storage` is asked for the problems that `/readyz` and `/metrics` show, and closed too.
     `sign_in` takes the links, one of the secret and clock if None. Raises ValueError for a weak secret.
     """
-    known, life, figures = Secret(secret), Life(), Figures(service, version)
+    known, life, http_metrics = Secret(secret), ServiceState(), HttpMetrics(service, version)
     proxies = proxies or TrustedProxies()
-    costs = CostAnswers(service, known, clock, figures)
+    costs = CostAnswers(service, known, clock, http_metrics)
     guard = PageGuard(known, sign_in or SignIn(secret, clock), proxies)
 
     def as_problem(request: AnyRequest, error: Exception) -> Response[bytes]:
@@ -61,7 +61,7 @@ def create_app(
     app = InstrumentedApp(
         route_handlers=[
             metroculus(service, known, clock, costs),
-            operations(service, figures, version, life, storage),
+            operations(service, http_metrics, version, life, storage),
             overview(service, guard, clock, page_window, secret_file),
             sign_in_page(guard.sign_in, proxies),
             openapi_json,
@@ -75,7 +75,7 @@ def create_app(
         debug=False,
     )
     app.no_head = (PREFIX, SIGN_IN)  # its clients know GET alone; a link is used up by who follows it
-    app.figures, app.life, app.give_up, app.remembered = figures, life, service.close, costs.remembered
+    app.http_metrics, app.life, app.give_up, app.remembered = http_metrics, life, service.close, costs.remembered
     app.connections, app.proxies, app.wrong_secrets = Connections(proxies), proxies, WrongSecrets()
     return app
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from litestar.response import Response
 
-from kubetally.web.html import html_response, page
+from kubetally.web.page.html import html_response, page
 from kubetally.web.problems import Problem
 
 _PAGE: Final = page(

@@ -15,8 +15,8 @@ from kubetally import logs
 from kubetally.web.connections import Connections
 from kubetally.web.documentation import SWAGGER
 from kubetally.web.faces import no_such_path
-from kubetally.web.figures import Figures
-from kubetally.web.operations import Life
+from kubetally.web.ops.metrics import HttpMetrics
+from kubetally.web.ops.routes import ServiceState
 from kubetally.web.problems import Problem
 from kubetally.web.proxies import TrustedProxies
 from kubetally.web.wrong_secrets import WrongSecrets, is_wrong
@@ -32,14 +32,14 @@ _SAFE = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-refe
 class InstrumentedApp(Litestar):
     """A Litestar application that tells of each of its requests, and can be told that it ends.
 
-    figures, life, connections, proxies, wrong_secrets: set before the first request. give_up: ends what is asked of
-    sources, so that who waits is answered. remembered: the answer of a request that needs no route, None of any other.
+    http_metrics, life, connections, proxies, wrong_secrets: set before the first request. give_up: ends what is asked
+    of sources, so that who waits is answered. remembered: the answer of a request that needs no route, else None.
     no_head: what the paths begin with whose routes see HEAD themselves; elsewhere it is answered as GET is, without
     the body.
     """
 
-    figures: Figures
-    life: Life
+    http_metrics: HttpMetrics
+    life: ServiceState
     connections: Connections
     proxies: TrustedProxies
     wrong_secrets: WrongSecrets
@@ -113,7 +113,7 @@ class _Watched:
         scope, seconds = self._scope, time.perf_counter() - self._began
         status = self._status or 499  # the caller left before the answer began
         path, method = scope.get("path_template"), self._method
-        self._app.figures.answered(path or "other", status, seconds)
+        self._app.http_metrics.answered(path or "other", status, seconds)
         facts = {} if CACHE not in scope["state"] else {"cache": scope["state"][CACHE]}
         self._app.log.info(
             "request",

@@ -19,8 +19,8 @@ from kubetally.sources.opener import AccountOpener
 from kubetally.tasks import usable_cores
 from kubetally.web.app import create_app
 from kubetally.web.connections import ConnectionLimits
+from kubetally.web.metroculus.question import DEFAULT_WINDOW
 from kubetally.web.proxies import TrustedProxies
-from kubetally.web.question import DEFAULT_WINDOW
 from kubetally.web.server import AddressNotFree, check_address, serve
 from kubetally.web.sign_in import SignIn
 from kubetally.wiring.clock import SystemClock

@@ -32,8 +32,8 @@ from kubetally.sources.opencost.interpret import interpret
 from kubetally.sources.opencost.source import CostModelSource
 from kubetally.sources.prometheus.wire import QueryRefused, Result, Sampled, decode_query
 from kubetally.sources.transport import Transport
-from kubetally.web.bodies import Bodies
-from kubetally.web.question import parse
+from kubetally.web.metroculus.bodies import Bodies
+from kubetally.web.metroculus.question import parse
 from tests.recordings import DAYS
 from tests.served import FixedClock
 from tests.service import AccountsInMemory, account, account_id, cost_service

@@ -12,7 +12,7 @@ from kubetally.ledger.costs.account_cache import SILENCE_SECONDS
 from kubetally.ledger.costs.database_timeout import DATABASE_SECONDS, DatabaseSilent
 from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.costs.stored_days import History
-from kubetally.web.operations import HEALTH_TIMEOUT_SECONDS
+from kubetally.web.ops.routes import HEALTH_TIMEOUT_SECONDS
 from tests.kept import CoverageInMemory, LakeInMemory
 from tests.served import NOON_AFTER
 from tests.service import account, account_id, cost_service

@@ -7,7 +7,7 @@ from typing import Any, Final
 from litestar import Request
 from litestar.response import Response
 
-STYLE: Final = files("kubetally.web").joinpath("style.css").read_bytes()
+STYLE: Final = files("kubetally.web.page").joinpath("style.css").read_bytes()
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; "

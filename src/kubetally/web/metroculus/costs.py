@@ -6,11 +6,11 @@ from litestar.types import HTTPScope, Receive, Scope, Send
 
 from kubetally.domain.window import Clock
 from kubetally.ledger.costs.service import CachedAnswer, CostService
-from kubetally.web.bodies import Bodies
 from kubetally.web.documentation import METROCULUS
-from kubetally.web.figures import Figures
+from kubetally.web.metroculus.bodies import Bodies
+from kubetally.web.metroculus.question import instants, parse
+from kubetally.web.ops.metrics import HttpMetrics
 from kubetally.web.problems import JSON, Problem
-from kubetally.web.question import instants, parse
 from kubetally.web.secret import Secret
 from kubetally.web.watch import CACHE
 
@@ -21,8 +21,8 @@ _PATH: Final = METROCULUS + COSTS
 class CostAnswers:
     """Answers of the endpoint, for who knows the secret."""
 
-    def __init__(self, service: CostService, secret: Secret, clock: Clock, figures: Figures) -> None:
-        self._service, self._secret, self._clock, self._figures = service, secret, clock, figures
+    def __init__(self, service: CostService, secret: Secret, clock: Clock, http_metrics: HttpMetrics) -> None:
+        self._service, self._secret, self._clock, self._http_metrics = service, secret, clock, http_metrics
         self._bodies = Bodies(service.calculate)
 
     async def answer(self, scope: HTTPScope) -> "ReadyAnswer":
@@ -33,7 +33,7 @@ class CostAnswers:
         answer = await self._service.costs(question.cloud_account_id, window)
         if question.with_legacy:
             answer = await self._service.with_legacy(answer, instants(dates))
-        self._figures.cached(is_hit=answer.is_hit, age_seconds=answer.age_seconds)
+        self._http_metrics.cached(is_hit=answer.is_hit, age_seconds=answer.age_seconds)
         return ReadyAnswer(await self._bodies.of(answer, question, dates), answer)
 
     def remembered(self, scope: HTTPScope) -> "ReadyAnswer | None":
@@ -54,7 +54,7 @@ class CostAnswers:
         body = None if answer is None else self._bodies.kept(answer, question, dates)
         if answer is None or body is None:
             return None
-        self._figures.cached(is_hit=True, age_seconds=answer.age_seconds)
+        self._http_metrics.cached(is_hit=True, age_seconds=answer.age_seconds)
         scope["path_template"] = _PATH  # as a route of Litestar has it, for the log and the figures
         return ReadyAnswer(body, answer)
 

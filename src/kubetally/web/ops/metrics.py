@@ -16,7 +16,7 @@ _SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0)
 _AGES = (1.0, 60.0, 180.0, 300.0, 600.0, 900.0)
 
 
-class Figures:
+class HttpMetrics:
     """Counts requests and what the cache did for them; what concerns sources is read from the service."""
 
     def __init__(self, service: CostService, version: str) -> None:
@@ -100,7 +100,7 @@ class _OfCollecting(Collector):
         )
         yield GaugeMetricFamily(
             "kubetally_collecting_age_seconds",
-            "Age of these figures: half a minute at most, unless the database does not answer.",
+            "Age of these metrics: half a minute at most, unless the database does not answer.",
             self._collecting.age_seconds,
         )
         if progress.last_collected is not None:

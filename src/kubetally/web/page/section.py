@@ -28,7 +28,7 @@ from kubetally.present.text import (
     status_words,
 )
 from kubetally.present.verification import verify
-from kubetally.web.html import text
+from kubetally.web.page.html import text
 
 _MOST_NOTES: Final = 5
 _MOST_WINDOWS: Final = 3

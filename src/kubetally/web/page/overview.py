@@ -21,12 +21,12 @@ from kubetally.domain.window import Clock, Window, parse_window, to_unix
 from kubetally.domain.words import window_words
 from kubetally.ledger.accounts.duplicates import find_duplicate_clusters
 from kubetally.ledger.costs.service import KEPT, CostService
-from kubetally.web.costs import COSTS
-from kubetally.web.html import AnyRequest, html_response, page, text
-from kubetally.web.metroculus import PREFIX
+from kubetally.web.metroculus.costs import COSTS
+from kubetally.web.metroculus.routes import PREFIX
+from kubetally.web.page.html import AnyRequest, html_response, page, text
+from kubetally.web.page.section import ClusterCard, glance, section
 from kubetally.web.proxies import TrustedProxies
 from kubetally.web.secret import Secret
-from kubetally.web.section import ClusterCard, glance, section
 from kubetally.web.sign_in import SignIn
 
 CLUSTERS_A_PAGE: Final = 20
@@ -217,6 +217,6 @@ def _how_to_ask(origin: str, account_id: str, window: Window, secret_file: str |
     url += f"&start_date={to_unix(window.start)}&end_date={to_unix(window.end)}&detail_level=namespace"
     return (
         '<section><h2>The API</h2><p><a href="/docs">Documentation</a>, '
-        '<a href="/openapi.json">OpenAPI document</a>, <a href="/metrics">figures of this service</a>.</p>'
+        '<a href="/openapi.json">OpenAPI document</a>, <a href="/metrics">metrics of this service</a>.</p>'
         f'<pre>curl -H &quot;Secret: {text(secret)}&quot; \\\n  "{text(url)}"</pre></section>'
     )

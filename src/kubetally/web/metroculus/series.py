@@ -15,10 +15,10 @@ from kubetally.domain.series import MOST_POINTS, MeasuredSeries, metric_names
 from kubetally.domain.window import Clock
 from kubetally.ledger.costs.service import CostService, SeriesAnswer
 from kubetally.present.answer import Json, issue_body
-from kubetally.web import wire
-from kubetally.web.parameters import DatesOperation, MetricsOperation, responses
+from kubetally.web.metroculus import wire
+from kubetally.web.metroculus.parameters import DatesOperation, MetricsOperation, responses
+from kubetally.web.metroculus.question import OF_SERIES, Dates, Question, instants, parse
 from kubetally.web.problems import JSON, NO_STORE, Problem
-from kubetally.web.question import OF_SERIES, Dates, Question, instants, parse
 from kubetally.web.secret import Secret
 
 METRICS: Final = "/kubecost_metrics"

@@ -10,13 +10,13 @@ from litestar.types import ASGIApp
 
 from kubetally.domain.window import Clock
 from kubetally.ledger.costs.service import CostService
-from kubetally.web import wire
-from kubetally.web.costs import COSTS, CostAnswers
 from kubetally.web.documentation import METROCULUS
-from kubetally.web.parameters import CostsOperation, responses
+from kubetally.web.metroculus import wire
+from kubetally.web.metroculus.costs import COSTS, CostAnswers
+from kubetally.web.metroculus.parameters import CostsOperation, responses
+from kubetally.web.metroculus.series import METRICS, SAVINGS, metrics_endpoint, savings_endpoint
 from kubetally.web.problems import JSON, Problem
 from kubetally.web.secret import Secret
-from kubetally.web.series import METRICS, SAVINGS, metrics_endpoint, savings_endpoint
 
 PREFIX: Final = METROCULUS
 _OTHER_VERBS = (

@@ -12,8 +12,8 @@ from kubetally.domain.cluster_costs import DetailLevel
 from kubetally.domain.metrics import INFRASTRUCTURE
 from kubetally.domain.series import MOST_NAMES, OFFERED
 from kubetally.domain.window import LATEST_UNIX
-from kubetally.web import wire
-from kubetally.web.question import LARGEST, LEGACY_SUM
+from kubetally.web.metroculus import wire
+from kubetally.web.metroculus.question import LARGEST, LEGACY_SUM
 
 _MEANINGS: Final = {
     400: "A parameter is missing or invalid, or the answer would be too large.",

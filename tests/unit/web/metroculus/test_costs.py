@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from kubetally.ledger.costs.service import CostService
-from kubetally.web.costs import CostAnswers, ReadyAnswer
-from kubetally.web.figures import Figures
+from kubetally.web.metroculus.costs import CostAnswers, ReadyAnswer
+from kubetally.web.ops.metrics import HttpMetrics
 from kubetally.web.secret import Secret
 from kubetally.web.wrong_secrets import is_wrong
 from tests.served import FixedClock
@@ -23,8 +23,8 @@ class World:
     def __init__(self, **more: float) -> None:
         self.source, self.accounts = Source(), AccountsInMemory([account(1, "http://source")])
         service = CostService(self.accounts, self.source.open, FixedClock(), **more)  # type: ignore[arg-type]
-        self.figures = Figures(service, "test")
-        self.costs = CostAnswers(service, Secret(SECRET), FixedClock(), self.figures)
+        self.http_metrics = HttpMetrics(service, "test")
+        self.costs = CostAnswers(service, Secret(SECRET), FixedClock(), self.http_metrics)
 
 
 def request(query: bytes = QUERY, *, secret: str | None = SECRET, **more: object) -> Any:
@@ -53,7 +53,7 @@ async def test_remembered_answer_is_that_of_the_route(query: bytes) -> None:
     assert await sent(world.costs.remembered(scope), scope) == routed
     assert scope["path_template"] == PATH
     assert len(world.source.asked) == len(set(world.source.asked))
-    assert b'kubetally_cache_questions_total{result="hit"} 2.0' in world.figures.exposition()
+    assert b'kubetally_cache_questions_total{result="hit"} 2.0' in world.http_metrics.exposition()
 
 
 @pytest.mark.parametrize(

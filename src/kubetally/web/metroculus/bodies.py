@@ -9,7 +9,7 @@ from kubetally.domain.cluster_costs import DetailLevel
 from kubetally.ledger.costs.service import CachedAnswer
 from kubetally.present.answer import answer as body_of
 from kubetally.tasks import Calculate
-from kubetally.web.question import Dates, Question
+from kubetally.web.metroculus.question import Dates, Question
 
 _LISTS: Final[dict[DetailLevel, tuple[str, ...]]] = {
     DetailLevel.SUMMARY: (),

@@ -14,8 +14,8 @@ from kubetally.domain.errors import KubetallyError
 from kubetally.ledger.costs.progress import ClustersProgress
 from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.diagnose.storage import StorageCheck, StorageHealth, StorageProblemKind
-from kubetally.web import wire
-from kubetally.web.figures import MEDIA_TYPE, Figures
+from kubetally.web.metroculus import wire
+from kubetally.web.ops.metrics import MEDIA_TYPE, HttpMetrics
 from kubetally.web.problems import NO_STORE
 
 HEALTH_TIMEOUT_SECONDS = 0.8
@@ -24,14 +24,14 @@ _log = logs.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class Life:
+class ServiceState:
     """Whether the service is about to stop, so that nobody sends it more."""
 
     is_stopping: bool = False
 
 
 def operations(
-    service: CostService, figures: Figures, version: str, life: Life, storage: StorageCheck | None
+    service: CostService, http_metrics: HttpMetrics, version: str, life: ServiceState, storage: StorageCheck | None
 ) -> Router:
     """`/healthz`, `/readyz` and `/metrics`; nothing in them is secret."""
 
@@ -84,14 +84,14 @@ def operations(
 
     @get(
         "/metrics",
-        summary="Figures of the service for Prometheus",
+        summary="Metrics of the service for Prometheus",
         operation_id="metrics",
         media_type=MEDIA_TYPE,
-        responses={200: ResponseSpec(str, generate_examples=False, description="Figures.", media_type="text/plain")},
+        responses={200: ResponseSpec(str, generate_examples=False, description="Metrics.", media_type="text/plain")},
     )
     async def metrics() -> Response[bytes]:
         collecting, health = await asyncio.gather(progress(), storage_health())
-        return Response(figures.exposition(collecting, health), media_type=MEDIA_TYPE, headers=NO_STORE)
+        return Response(http_metrics.exposition(collecting, health), media_type=MEDIA_TYPE, headers=NO_STORE)
 
     handlers: list[Any] = [healthz, readyz, metrics]
     return Router("/", route_handlers=handlers, tags=["operations"])

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubetally.domain.window import LATEST_UNIX
+from kubetally.web.metroculus.question import LARGEST, OF_SERIES, parse
 from kubetally.web.problems import FAMILIES, Problem, problem_of
-from kubetally.web.question import LARGEST, OF_SERIES, parse
 from kubetally.web.secret import Secret
 from tests.served import FixedClock
 from tests.service import account_id
