@@ -74,12 +74,16 @@ class LakeInMemory:
         """It is."""
 
     def replace(
-        self, packed: Sequence[PackedDay], *, check_lease: Callable[[], None] = lambda: None, anew: bool = False
+        self,
+        packed: Sequence[PackedDay],
+        *,
+        check_lease: Callable[[], None] = lambda: None,
+        replace_damaged: bool = False,
     ) -> int:
         days = [_unpacked(one) for one in packed]
         assert len({(one.collection.day, one.collection.is_running) for one in days}) == 1
         self.before()
-        if days[0].collection.day in self.damaged and not anew:
+        if days[0].collection.day in self.damaged and not replace_damaged:
             raise DayDamaged(self.url, days[0].collection.day, "a test wants it to be")
         check_lease()
         self.damaged.discard(days[0].collection.day)

@@ -88,7 +88,7 @@ def test_day_that_is_replaced_meanwhile_is_not_damaged(meta: Metadata, lake: Del
                 return super().rows(collections)
             finally:
                 days = [cluster_day(account, 1) for account in "ab"]
-                committer.commit(lake.pack(days), force=True, anew=True)
+                committer.commit(lake.pack(days), force=True, replace_damaged=True)
 
     found = check_share(meta.coverage, Replacing(str(tmp_path / "lake")), days_after(7))
     assert not found.damaged

@@ -232,7 +232,7 @@ def test_rewriting_a_day_replaces_its_damaged_file(tmp_path: Path) -> None:
     again = cluster_day("c", 1)
     with pytest.raises(DayDamaged):
         lake.put([again])
-    version = lake.replace(lake.pack([again]), anew=True)
+    version = lake.replace(lake.pack([again]), replace_damaged=True)
     new = replace(again.collection, version=version)
     assert lake.rows([held[0], new]) == {held[0].id: tuple(days[0].rows), new.id: tuple(again.rows)}
     with pytest.raises(DayDamaged, match="of account b is damaged"):

@@ -36,9 +36,12 @@ class Home:
         self.lake = DeltaLake(str(self.folder / name))
         self.committer = Committer(LakeWriter(self.lake, self.meta.coverage, self.meta.leases, self.clock))
 
-    def commit(self, *days: CollectedDay, force: bool = False, anew: bool = False) -> list[str | None]:
+    def commit(self, *days: CollectedDay, force: bool = False, replace_damaged: bool = False) -> list[str | None]:
         self.clock.forward(60)
-        return [one.code for one in self.committer.commit(self.lake.pack(days), force=force, anew=anew)]
+        return [
+            one.code
+            for one in self.committer.commit(self.lake.pack(days), force=force, replace_damaged=replace_damaged)
+        ]
 
     def match(self) -> list[tuple[str, object]]:
         with self.committer.writer.hold_lease():
@@ -79,7 +82,7 @@ def test_poorer_answer_does_not_replace_a_matched_damaged_day(home: Home, is_set
     before, held = home.clock.at, home.held()
     file = newest_file(home.folder / "lake")
     file.write_bytes(file.read_bytes()[:99])
-    assert home.commit(cluster_day("a", 1), force=True, anew=True) == [None]
+    assert home.commit(cluster_day("a", 1), force=True, replace_damaged=True) == [None]
     if is_set_aside:
         Repairer(home.committer.writer).set_aside(
             [one.pair for one in check_days(home.meta.coverage, home.lake).damaged]

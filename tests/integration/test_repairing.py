@@ -24,8 +24,10 @@ from kubetally.wiring.clock import SystemClock
 from tests.cluster_days import DAY, cluster_day
 
 
-def commit(committer: Committer, days: Sequence[CollectedDay], *, anew: bool = False) -> None:
-    committer.commit([day for day in committer.pack(days) if isinstance(day, PackedDay)], anew=anew)
+def commit(committer: Committer, days: Sequence[CollectedDay], *, replace_damaged: bool = False) -> None:
+    committer.commit(
+        [day for day in committer.pack(days) if isinstance(day, PackedDay)], replace_damaged=replace_damaged
+    )
 
 
 def damage(home: Path) -> None:
@@ -81,7 +83,7 @@ def test_day_of_lost_assets_keeps_its_rows(tmp_path: Path) -> None:
         commit(committer, [a])
         for one in (tmp_path / "lake" / "assets").rglob("*.parquet"):
             one.unlink()
-        commit(committer, [b], anew=True)
+        commit(committer, [b], replace_damaged=True)
         repairer = Repairer(committer.writer)
         for _ in range(2):
             (day,) = check_days(meta.coverage, lake).damaged
@@ -104,7 +106,7 @@ def test_repair_leaves_a_day_that_was_replaced_meanwhile(tmp_path: Path) -> None
         damage(tmp_path)
         (day,) = check_days(meta.coverage, lake).damaged
         newer = cluster_day("b", 1, pods=9)
-        commit(other, [newer], anew=True)
+        commit(other, [newer], replace_damaged=True)
         assert Repairer(repairer.writer).set_aside([day.pair]) == []
         assert Repairer(repairer.writer).put_back([cluster_day("b")]) == []
         held = meta.coverage.collections_on(DAY)["b"]

@@ -199,7 +199,7 @@ def test_repaired_version_1_day_stays_as_it_was(home: Path) -> None:
         held = list(meta.coverage.collections_on(date(2026, 11, 20)).values())
         days = [day for day, _ in (read_collection(lake, collection) for collection in held) if day is not None]
         before = in_any_order(lake.rows(held))
-        lake.replace([day for day in lake.pack(days) if isinstance(day, PackedDay)], anew=True)
+        lake.replace([day for day in lake.pack(days) if isinstance(day, PackedDay)], replace_damaged=True)
         assert in_any_order(lake.rows(held)) == before
     rows = DeltaTable(home / "lake" / "allocations").to_pyarrow_table(filters=[("day", "=", date(2026, 11, 20))])
     assert set(rows["idle_cpu_weighted"].to_pylist()) == {None}

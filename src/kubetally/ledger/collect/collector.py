@@ -168,7 +168,9 @@ class Collector:
             days = [day for day in days if day not in known or known[day].is_missing or known[day].is_running]
         planned(len(days))
         dues = [Due(Reason.MISSING, day, account.id) for day in reversed(days)]
-        return await self._collect(dues, watch, None, partial(self._committer.commit, force=force, anew=True))
+        return await self._collect(
+            dues, watch, None, partial(self._committer.commit, force=force, replace_damaged=True)
+        )
 
     async def first_days(self, account_ids: Iterable[str]) -> dict[str, date]:
         """The first stored day of each of these accounts that has any. Raises StoreError."""

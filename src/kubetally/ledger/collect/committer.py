@@ -58,21 +58,23 @@ class Committer:
                 return [result for day in days for result in self.pack([day])]
             return [self._not_committed(days[0].collection, error.code, str(error))]
 
-    def commit(self, days: Sequence[PackedDay], *, force: bool = False, anew: bool = False) -> list[Outcome]:
+    def commit(self, days: Sequence[PackedDay], *, force: bool = False, replace_damaged: bool = False) -> list[Outcome]:
         """Commit days, those of one date together, unless the stored day holds more.
 
         A day that is damaged in the lake is not committed; the others are.
-        force: also if the stored day holds more. anew: rewrite a damaged day as well, with what can be read of its
-        other accounts; days that can't be read are noted, and collected again.
+        force: also if the stored day holds more. replace_damaged: rewrite a damaged day as well, with the readable rows
+        of its other accounts; days that can't be read are noted, and collected again.
         Raises: AnotherWriter, StoreError; what was committed before stays.
         """
         with self.writer.hold_lease() as leased:
             outcomes = []
             for same_day in by_day(days):
-                outcomes += self._commit(same_day, leased, force=force, anew=anew)
+                outcomes += self._commit(same_day, leased, force=force, replace_damaged=replace_damaged)
             return outcomes
 
-    def _commit(self, days: Sequence[PackedDay], leased: LeasedLake, *, force: bool, anew: bool) -> list[Outcome]:
+    def _commit(
+        self, days: Sequence[PackedDay], leased: LeasedLake, *, force: bool, replace_damaged: bool
+    ) -> list[Outcome]:
         outcomes, accepted = [], []
         stored = self._stored_days(days[0].collection.day, [day.collection.account_id for day in days])
         for day in days:
@@ -85,7 +87,9 @@ class Committer:
             if isinstance(verdict, KeepStored):
                 if mine is not None and self._is_lost(mine):
                     verdict = of_lost_day(verdict)
-                elif anew and mine is not None and (error := read_collection(self._lake, mine)[1]) is not None:
+                elif (
+                    replace_damaged and mine is not None and (error := read_collection(self._lake, mine)[1]) is not None
+                ):
                     note_damage(self._coverage, [(mine, error)], self._clock.now())
                 outcomes.append(self._not_committed(day.collection, verdict.code, verdict.why))
             else:
@@ -94,7 +98,7 @@ class Committer:
         if accepted:
             try:
                 # What a damaged file of running days held is collected again anyway.
-                self._write(accepted, leased, anew=anew or accepted[0].collection.is_running)
+                self._write(accepted, leased, replace_damaged=replace_damaged or accepted[0].collection.is_running)
             except DayDamaged as error:
                 rejected = (day.collection for day in accepted)
                 return outcomes + [
@@ -130,7 +134,7 @@ class Committer:
         self._coverage.failed(collection.account_id, collection.day, self._clock.now(), code, why)
         return Outcome(collection.account_id, collection.day, code, why)
 
-    def _write(self, days: Sequence[PackedDay], leased: LeasedLake, *, anew: bool) -> None:
+    def _write(self, days: Sequence[PackedDay], leased: LeasedLake, *, replace_damaged: bool) -> None:
         collections = [day.collection for day in days]
         ids = [collection.id for collection in collections]
         self._coverage.intend(collections)
@@ -139,7 +143,7 @@ class Committer:
             try:
                 version = leased.replace(days)
             except DayDamaged:
-                if not anew:
+                if not replace_damaged:
                     raise
                 version, damaged = rewrite_day(leased, self._coverage, days)
         except DayDamaged:

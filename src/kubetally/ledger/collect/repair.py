@@ -75,7 +75,7 @@ class Repairer:
                         note_damage(self._coverage, lost, self._clock.now())
                         unreadable.add(day)
                     elif readable:
-                        leased.replace(self._lake.pack(readable), anew=True)
+                        leased.replace(self._lake.pack(readable), replace_damaged=True)
             leased.mend_files([file for file in damage if not (file.is_current and file.day in unreadable)])
 
     def _rewrite(self, days: Sequence[PackedDay], leased: LeasedLake) -> None:

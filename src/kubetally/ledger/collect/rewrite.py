@@ -30,7 +30,7 @@ def rewrite_day(
     """
     first, mine = days[0].collection, {day.collection.account_id for day in days}
     readable, damaged = read_stored_day(leased.lake, coverage, first.day, is_running=first.is_running, without=mine)
-    return leased.replace([*days, *leased.lake.pack(readable)], anew=True), damaged
+    return leased.replace([*days, *leased.lake.pack(readable)], replace_damaged=True), damaged
 
 
 def read_stored_day(

@@ -38,9 +38,9 @@ class LeasedLake:
                 retryable=True,
             )
 
-    def replace(self, days: Sequence[PackedDay], *, anew: bool = False) -> int:
+    def replace(self, days: Sequence[PackedDay], *, replace_damaged: bool = False) -> int:
         """See `Lake.replace`."""
-        return self.lake.replace(days, check_lease=self.check_lease, anew=anew)
+        return self.lake.replace(days, check_lease=self.check_lease, replace_damaged=replace_damaged)
 
     def replace_savings(self, packed: Sequence[PackedSavings]) -> int:
         """See `Lake.replace_savings`."""

@@ -137,14 +137,18 @@ class Lake(Protocol):
         ...
 
     def replace(
-        self, days: Sequence[PackedDay], *, check_lease: Callable[[], None] = lambda: None, anew: bool = False
+        self,
+        days: Sequence[PackedDay],
+        *,
+        check_lease: Callable[[], None] = lambda: None,
+        replace_damaged: bool = False,
     ) -> int:
         """Put the rows and assets of these account-days, all of one day, in place of those that are held, at once.
 
         Assets go first; the commit of the rows counts, and names the collections. A reader sees all of it or nothing.
         check_lease: called right before each attempt to commit, after the day was read. If it raises, nothing is
         committed and the error is passed on.
-        anew: a damaged file of the day is replaced too, by what can be read of it, and kept aside; else DayDamaged.
+        replace_damaged: also replace a damaged file of the day by its readable rows, and set a copy aside.
         Returns the version from which on they are there, of the table of days or that of running days.
         """
         ...

@@ -59,21 +59,25 @@ def commit_day(
                 post_commithook_properties=COMMIT_ALONE,
             )
         except (DeltaError, OSError) as error:
+            newest = table.look(handle)
             # A client that retries after a lost response finds its own commit and reports a conflict; and a checkpoint
             # may fail after the commit.
-            newest = table.look(handle)
-            ours = _version_that_added(table, added, day, base.version + 1, newest)
-            if ours is not None:
-                table.sync_log(base.version + 1)
-                return ours
-            has_moved = newest.version != base.version
-            if has_moved or not meaning(error, table.url).retryable:
-                discard(table, added)
-            if has_moved and isinstance(error, CommitFailedError):
-                raise TableMoved from error
-            raise
+            version = _version_that_added(table, added, day, base.version + 1, newest)
+            if version is None:
+                _give_up(table, added, error, has_moved=newest.version != base.version)
+                raise
+        else:
+            version = table.look(handle).version
         table.sync_log(base.version + 1)
-        return table.look(handle).version
+        return version
+
+
+def _give_up(table: OpenTable, added: AddAction | None, error: Exception, *, has_moved: bool) -> None:
+    """Discard the file, unless the store may still commit it. Raises TableMoved, if that is why the commit failed."""
+    if has_moved or not meaning(error, table.url).retryable:
+        discard(table, added)
+    if has_moved and isinstance(error, CommitFailedError):
+        raise TableMoved from error
 
 
 def discard(table: OpenTable, added: AddAction | None) -> None:

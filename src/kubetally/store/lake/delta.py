@@ -129,13 +129,19 @@ class DeltaLake:
             self._place.storage("").check_writable()
 
     def replace(
-        self, days: Sequence[PackedDay], *, check_lease: Callable[[], None] = lambda: None, anew: bool = False
+        self,
+        days: Sequence[PackedDay],
+        *,
+        check_lease: Callable[[], None] = lambda: None,
+        replace_damaged: bool = False,
     ) -> int:
         """Put these account-days, all of one day and all running or none, in place of those that are stored."""
         day, is_running = _kind_of(days)
         record = {} if is_running else {RECORD_KEY: collections_to_text(packed.collection for packed in days)}
         tables = [(packed.collection, tables_of(packed)) for packed in days]
-        return self._pairs.of(days[0].collection).replace(day, tables, record, check_lease, replace_damaged=anew)
+        return self._pairs.of(days[0].collection).replace(
+            day, tables, record, check_lease, replace_damaged=replace_damaged
+        )
 
     def put(self, days: Sequence[CollectedDay]) -> int:
         """Pack and replace days."""

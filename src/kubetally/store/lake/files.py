@@ -66,14 +66,14 @@ class DataFile(NamedTuple):
     size: int
 
 
-def merged(held: pa.Table, new: Mapping[str, pa.Table], keep: Collection[str] = ()) -> list[pa.Table]:
+def merged(stored: pa.Table, new: Mapping[str, pa.Table], keep: Collection[str] = ()) -> list[pa.Table]:
     """The tables of a day by account: the stored ones, with those of `new` in place of an account's own.
 
     new:  by account id; an empty one removes the account's rows.
     keep: ids of collections whose rows stay although their account is replaced.
     """
     parts: dict[str, list[pa.Table]] = {}
-    for account, table in slices_by(_sorted(held), "account_id"):
+    for account, table in slices_by(_sorted(stored), "account_id"):
         if account in new:
             parts[account] = [rows for id_, rows in slices_by(table, "collection_id") if id_ in keep]
         else:

@@ -101,8 +101,8 @@ class SavingsTable:
         ]
 
     def _table(self, known: SavingsDay, id_: str) -> pa.Table:
-        held = self.days.current_rows(known.day, [known.account_id])
-        mine = held.filter(pc.equal(held["collection_id"], id_))
+        rows = self.days.current_rows(known.day, [known.account_id])
+        mine = rows.filter(pc.equal(rows["collection_id"], id_))
         field = mine.schema.field("currency")
         currencies = pa.repeat(pa.scalar(known.currency, field.type), mine.num_rows)
         return mine.set_column(mine.schema.get_field_index("currency"), field, currencies)
@@ -111,9 +111,9 @@ class SavingsTable:
         by_id = {savings.collection_id: savings for savings in known if savings.collection_id is not None}
         parts: dict[str, list[pa.Table]] = defaultdict(list)
         try:
-            held = self.days.current_rows(day, [savings.account_id for savings in known])
-            for id_, rows in slices_by(held, "collection_id"):
-                parts[id_].append(rows)
+            rows = self.days.current_rows(day, [savings.account_id for savings in known])
+            for id_, its in slices_by(rows, "collection_id"):
+                parts[id_].append(its)
         except DayDamaged as error:
             return {id_: error.of(savings.account_id) for id_, savings in by_id.items()}
         return {id_: self._verified(savings, parts.get(id_, ())) for id_, savings in by_id.items()}
@@ -144,19 +144,19 @@ def _by_day(known: Sequence[SavingsDay]) -> Iterable[tuple[date, list[SavingsDay
     return by_day.items()
 
 
-def _reconciled(account_id: str, currencies: Mapping[str, str], held: pa.Table) -> pa.Table | None:
+def _reconciled(account_id: str, currencies: Mapping[str, str], rows: pa.Table) -> pa.Table | None:
     """A day with the account's rows as `reconcile` wants them; None if they are so already."""
-    mine = pc.equal(held["account_id"], account_id)
+    mine = pc.equal(rows["account_id"], account_id)
     if not pc.any(mine).as_py():
         return None
     if not currencies:  # it was purged
-        return held.filter(pc.invert(mine))
-    ids, present = held["collection_id"].to_pylist(), held["currency"].to_pylist()
+        return rows.filter(pc.invert(mine))
+    ids, present = rows["collection_id"].to_pylist(), rows["currency"].to_pylist()
     wanted = [
         currencies.get(id_, its) if is_mine else its
         for id_, its, is_mine in zip(ids, present, mine.to_pylist(), strict=True)
     ]
     if wanted == present:
         return None
-    field = held.schema.field("currency")
-    return held.set_column(held.schema.get_field_index("currency"), field, pa.array(wanted, field.type))
+    field = rows.schema.field("currency")
+    return rows.set_column(rows.schema.get_field_index("currency"), field, pa.array(wanted, field.type))

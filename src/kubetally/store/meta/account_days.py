@@ -75,8 +75,8 @@ class SqlAccountDays:
             changed = [label for label in others if label.currency != currency]
             if _label_savings(connection, account_id, currency, origin) or changed:
                 self._request(connection, account_id)
-            held = sorted(label.day for label in changed if label.phase == Phase.CONFIRMED)
-            return Relabelled(tuple(held), tuple(sorted({label.currency for label in changed})))
+            stored = sorted(label.day for label in changed if label.phase == Phase.CONFIRMED)
+            return Relabelled(tuple(stored), tuple(sorted({label.currency for label in changed})))
 
     def purge(self, account_id: str) -> int:
         """Delete all data of the days of a removed account; returns how many were stored.

@@ -99,9 +99,13 @@ def read_statuses(
     column = _not_indexed(table.c.day) if is_scanned else table.c.day
     question = select(*columns).where(*_of_window(table, first, end, account_ids, column))
     by_account, days = defaultdict[str, list[DayStatus]](list), _Days()
-    for id_, day, held, how, running, audited, hours, code, message in connection.execute(question).all():
+    for id_, day, collection_id, state_word, running, audited, hours, code, message in connection.execute(
+        question
+    ).all():
         error = None if code is None else (code, message or "")
-        known = DayStatus(id_, days[day], held, _STATES[how], bool(running), bool(audited), hours or 0.0, error)
+        known = DayStatus(
+            id_, days[day], collection_id, _STATES[state_word], bool(running), bool(audited), hours or 0.0, error
+        )
         by_account[id_].append(known)
     for known_days in by_account.values():
         known_days.sort(key=_DAY)

@@ -151,18 +151,32 @@ def _covered_days(rows: Iterable[Any], now: datetime) -> list[CoveredDay]:
     """
     instant, latest = cache(from_microseconds), to_microseconds(now)
     days = []
-    for account_id, day, held, state, running, audited, source, count, hours, total, currency, at, *tried in rows:
+    for (
+        account_id,
+        day,
+        collection_id,
+        state,
+        running,
+        audited,
+        source,
+        count,
+        hours,
+        total,
+        currency,
+        at,
+        *tried,
+    ) in rows:
         attempts, tried_at, code, message, origin = tried
         error = None if code is None else (code, message or "")
         last = None if tried_at is None else instant(tried_at)
         days.append(
             CoveredDay(account_id, day, None, None, False, False, None, 0, 0.0, 0, None, None, attempts, last, error)
-            if held is None
+            if collection_id is None
             else CoveredDay(
                 *(
                     account_id,
                     day,
-                    held,
+                    collection_id,
                     _STATES[state] if at <= latest else DayState.PROVISIONAL,
                     running,
                     audited,
