@@ -398,9 +398,9 @@ async def test_a_balancer_that_changes_its_address_is_one_balancer_after_the_oth
         holding(gauge(MANAGEMENT, 0.10), balancer(last=1.5), balancer(first=1.5, ingress_ip="203.0.113.9"))
     )
     assert found.load_balancer == 100_000
-    assert [len(hour.balancers) for hour in found.hours] == [1, 2, 1, 1]
-    assert {one.address for hour in found.hours for one in hour.balancers} == {"203.0.113.1", "203.0.113.9"}
-    assert [hour.balancer_costs() for hour in found.hours] == [{"shop/web": 25_000}] * 4
+    assert [len(hour.load_balancers) for hour in found.hours] == [1, 2, 1, 1]
+    assert {one.address for hour in found.hours for one in hour.load_balancers} == {"203.0.113.1", "203.0.113.9"}
+    assert [hour.load_balancer_costs() for hour in found.hours] == [{"shop/web": 25_000}] * 4
 
 
 async def test_the_share_of_a_balancer_is_of_the_scrapes_of_those_that_show_it(holding: Held) -> None:

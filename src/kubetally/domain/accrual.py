@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kubetally.domain.component import NetworkClasses
-from kubetally.domain.infrastructure import BYTES_PER_GIB, BalancerHour, MeasuredHour, NetworkBytes
+from kubetally.domain.infrastructure import BYTES_PER_GIB, LoadBalancerHour, MeasuredHour, NetworkBytes
 from kubetally.domain.money import to_micros
 from kubetally.domain.window import Window
 
@@ -22,14 +22,14 @@ class HourSamples:
     """What samples show of one clock hour. Several prices of one thing are those of jobs that all show it.
 
     fee_prices:    of the cluster, per hour; none where there is no sample.
-    balancers:     by `namespace/service` and address.
+    load_balancers: by `namespace/service` and address.
     sent:          bytes by class, None if there is no sample. unknown_bytes: bytes of an unknown class.
     egress_prices: per GiB, by class.
     """
 
     span: Window
     fee_prices: Sequence[float] = ()
-    balancers: Mapping[tuple[str, str], Sequence[PricedPart]] = field(default_factory=dict)
+    load_balancers: Mapping[tuple[str, str], Sequence[PricedPart]] = field(default_factory=dict)
     sent: NetworkBytes | None = None
     unknown_bytes: float = 0.0
     egress_prices: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -42,13 +42,13 @@ def accrue_hour(samples: HourSamples) -> MeasuredHour | None:
     which it was there, traffic its bytes times the price of its class. Several jobs that show one thing are averaged,
     so that it counts once.
     """
-    fee, balancers = average(samples.fee_prices), tuple(_balancers(samples.balancers))
+    fee, balancers = average(samples.fee_prices), tuple(_balancers(samples.load_balancers))
     if fee is None and not balancers and samples.sent is None:
         return None
     hour = MeasuredHour(
         samples.span, None if fee is None else to_micros(fee), None, _network(samples), samples.sent, balancers
     )
-    return hour._replace(load_balancer=sum(hour.balancer_costs().values())) if balancers else hour
+    return hour._replace(load_balancer=sum(hour.load_balancer_costs().values())) if balancers else hour
 
 
 def average(prices: Sequence[float]) -> float | None:
@@ -56,11 +56,11 @@ def average(prices: Sequence[float]) -> float | None:
     return sum(prices) / len(prices) if prices else None
 
 
-def _balancers(balancers: Mapping[tuple[str, str], Sequence[PricedPart]]) -> Iterator[BalancerHour]:
+def _balancers(balancers: Mapping[tuple[str, str], Sequence[PricedPart]]) -> Iterator[LoadBalancerHour]:
     for (name, address), parts in balancers.items():
         if parts:
             cost = to_micros(sum(price * part for price, part in parts) / len(parts))
-            yield BalancerHour(name, address, cost, sum(part for _, part in parts) / len(parts))
+            yield LoadBalancerHour(name, address, cost, sum(part for _, part in parts) / len(parts))
 
 
 def _network(samples: HourSamples) -> NetworkClasses | None:

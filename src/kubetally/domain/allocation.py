@@ -56,7 +56,7 @@ class Allocation(NamedTuple):
     """One row of a source's answer: a container in one step, or one of the source's special rows.
 
     `costs` are micros with adjustments inside; `total` is what the source calls the row's total. `network_classes`
-    are parts of the network cost before adjustment. `volumes` and `balancers` say on which resource a cost
+    are parts of the network cost before adjustment. `volumes` and `load_balancers` say on which resource a cost
     arose. `hours` are resource-hours. Labels are the pod's, merged by the source with its namespace's and node's.
     `name` is what the source calls the row; it only serves to tell rows apart. `life` is the span in which the source
     saw the row run, None where it gives none. `provider_id` is the node's.
@@ -83,7 +83,7 @@ class Allocation(NamedTuple):
     costs: Costs = ZERO
     network_classes: NetworkClasses = NO_CLASSES
     volumes: tuple[VolumeCost, ...] = ()
-    balancers: tuple[LoadBalancerCost, ...] = ()
+    load_balancers: tuple[LoadBalancerCost, ...] = ()
     total: int = 0
     name: str = ""
     life: Window | None = None
@@ -94,15 +94,15 @@ class Allocation(NamedTuple):
     cpu_core_usage_max: float | None = None
     ram_byte_usage_max: float | None = None
 
-    def scaled_balancers(self) -> tuple[LoadBalancerCost, ...]:
+    def scaled_load_balancers(self) -> tuple[LoadBalancerCost, ...]:
         """The load balancers, scaled down if the source's running totals exceed what it charged the row."""
-        shown = sum(piece.cost for piece in self.balancers)
+        shown = sum(piece.cost for piece in self.load_balancers)
         if shown <= self.costs.load_balancer or shown <= 0:
-            return self.balancers
-        parts = split(self.costs.load_balancer, [piece.cost for piece in self.balancers])
+            return self.load_balancers
+        parts = split(self.costs.load_balancer, [piece.cost for piece in self.load_balancers])
         return tuple(
             piece._replace(cost=part, adjustment=round(piece.adjustment * part / piece.cost) if piece.cost else 0)
-            for piece, part in zip(self.balancers, parts, strict=True)
+            for piece, part in zip(self.load_balancers, parts, strict=True)
         )
 
     def within(self, window: Window) -> "Allocation | None":
@@ -140,11 +140,11 @@ class Allocation(NamedTuple):
                 )
                 for volume in self.volumes
             ),
-            balancers=tuple(
+            load_balancers=tuple(
                 balancer._replace(
                     cost=share(balancer.cost), hours=times(balancer.hours), adjustment=share(balancer.adjustment)
                 )
-                for balancer in self.balancers
+                for balancer in self.load_balancers
             ),
             total=prorate(self.total, since, until),
             life=None if self.life is None else self.life.overlap(common),

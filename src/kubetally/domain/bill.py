@@ -194,12 +194,12 @@ def _without_asset(allocations: Sequence[Allocation], by_type: Mapping[AssetType
         for volume in row.volumes:
             if volume.resource not in disks:
                 enter(f"volume {volume.resource}", Costs(pv=volume.cost))
-        if row.balancers and any(piece.cost for piece in row.balancers):
-            for balancer in row.scaled_balancers():
+        if row.load_balancers and any(piece.cost for piece in row.load_balancers):
+            for balancer in row.scaled_load_balancers():
                 if balancer.resource not in balancers:
                     enter(f"load balancer {balancer.resource}", Costs(load_balancer=balancer.cost))
         elif row.costs.load_balancer and services.isdisjoint(
-            names := {*row.services, *(piece.resource for piece in row.balancers)}
+            names := {*row.services, *(piece.resource for piece in row.load_balancers)}
         ):
             named = ", ".join(sorted(names)) or "without a name"
             enter(f"load balancer {named}", Costs(load_balancer=row.costs.load_balancer))

@@ -13,13 +13,13 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from kubetally.domain.allocation import Allocation, Kind
-from kubetally.domain.balancers import correct_balancers, differing_balancers
 from kubetally.domain.bill import Bill, bill_side
 from kubetally.domain.component import NO_CLASSES, Component, Costs, NetworkClasses
 from kubetally.domain.difference import difference_rows
 from kubetally.domain.errors import BalanceError
 from kubetally.domain.evidence.days_around import DayFacts
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.load_balancers import correct_load_balancers, differing_load_balancers
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.reading import Reading
 from kubetally.domain.row import Row
@@ -88,9 +88,9 @@ def book(reading: Reading) -> Booking:
     Raises: BalanceError, never for any data: only if this function is wrong.
     Source: the booking rules B1-B9 (docs/how-a-day-is-booked.md).
     """
-    reading = correct_balancers(correct_usage(reading))
+    reading = correct_load_balancers(correct_usage(reading))
     understated = understated_usage(reading)
-    issues = [*reading.issues, *([understated] if understated else []), *differing_balancers(reading)]
+    issues = [*reading.issues, *([understated] if understated else []), *differing_load_balancers(reading)]
     allocations = _without_duplicates(reading, issues)
     use = use_side(allocations)
     bill = bill_side(reading, allocations, use, issues)

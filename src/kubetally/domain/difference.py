@@ -107,8 +107,8 @@ def _balancer_causes(assets: Sequence[Asset], allocations: Sequence[Allocation],
         by_service[name.rpartition("/")[2]].append(name)
     charged = _Charged()
     for row in allocations:
-        if row.balancers and any(piece.cost for piece in row.balancers):
-            for piece in row.scaled_balancers():
+        if row.load_balancers and any(piece.cost for piece in row.load_balancers):
+            for piece in row.scaled_load_balancers():
                 charged.add(piece.resource, piece.cost)
         elif row.costs.load_balancer:
             # An unmounted row only has the services' bare names: its amount falls on those in proportion.

@@ -26,7 +26,7 @@ class NetworkBytes(NamedTuple):
     zone: float = 0.0
 
 
-class BalancerHour(NamedTuple):
+class LoadBalancerHour(NamedTuple):
     """A load balancer at one of its addresses: micros for the part of an hour (from 0 to 1) in which it was there."""
 
     name: str
@@ -41,7 +41,7 @@ class MeasuredHour(NamedTuple):
     management:    micros that accrued: the whole hour's, wherever in it the samples are.
     load_balancer: micros of all balancers, each for the part of the hour in which it was there.
     network:       micros by class; `network_bytes` is what they are made of.
-    balancers:     each load balancer at each address, by `namespace/service`.
+    load_balancers: each load balancer at each address, by `namespace/service`.
     """
 
     span: Window
@@ -49,7 +49,7 @@ class MeasuredHour(NamedTuple):
     load_balancer: int | None = None
     network: NetworkClasses | None = None
     network_bytes: NetworkBytes | None = None
-    balancers: tuple[BalancerHour, ...] = ()
+    load_balancers: tuple[LoadBalancerHour, ...] = ()
 
     def within(self, window: Window) -> "MeasuredHour | None":
         """The share of it that falls into `window`, prorated by time; None where nothing does."""
@@ -66,14 +66,14 @@ class MeasuredHour(NamedTuple):
             None if self.load_balancer is None else prorate(self.load_balancer, since, until),
             None if network is None else NetworkClasses(*(prorate(amount, since, until) for amount in network)),
             None if sent is None else NetworkBytes(*(amount * (until - since) for amount in sent)),
-            tuple(hour._replace(cost=prorate(hour.cost, since, until)) for hour in self.balancers),
+            tuple(hour._replace(cost=prorate(hour.cost, since, until)) for hour in self.load_balancers),
         )
 
-    def balancer_costs(self) -> dict[str, int]:
+    def load_balancer_costs(self) -> dict[str, int]:
         """Micros of each load balancer over its addresses; at no time does it cost more than at one of them."""
         costs: dict[str, int] = {}
         parts: dict[str, float] = {}
-        for balancer in self.balancers:
+        for balancer in self.load_balancers:
             costs[balancer.name] = costs.get(balancer.name, 0) + balancer.cost
             parts[balancer.name] = parts.get(balancer.name, 0.0) + balancer.part
         return {name: round(cost / max(1.0, parts[name])) for name, cost in costs.items()}

@@ -105,7 +105,7 @@ def _containers(workloads: Sequence[Allocation]) -> list[Row]:
 def _alone(row: Allocation) -> Row:
     details = RowDetails(
         row.provider_id, row.life, row.annotations, row.namespace_annotations, row.cpu_core_usage_max,
-        row.ram_byte_usage_max, row.adjustments, row.volumes, row.scaled_balancers() if row.balancers else (),
+        row.ram_byte_usage_max, row.adjustments, row.volumes, row.scaled_load_balancers() if row.load_balancers else (),
     )  # fmt: skip
     return Row(
         Kind.WORKLOAD, None, row.namespace, row.controller_kind, row.controller, row.pod, row.container, row.node, 1,
@@ -142,7 +142,7 @@ def _merged_details(rows: Sequence[Allocation]) -> RowDetails:
         max((row.ram_byte_usage_max for row in rows if row.ram_byte_usage_max is not None), default=None),
         Costs.sum(row.adjustments for row in rows) if any(any(row.adjustments) for row in rows) else ZERO,
         tuple(_merged_volumes([volume for row in rows for volume in row.volumes])),
-        tuple(_merged_load_balancers([balancer for row in rows for balancer in row.scaled_balancers()])),
+        tuple(_merged_load_balancers([balancer for row in rows for balancer in row.scaled_load_balancers()])),
     )
 
 

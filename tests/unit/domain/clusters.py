@@ -163,7 +163,7 @@ def _pairs(words: Sequence[str]) -> Iterable[tuple[str, str, str]]:
 def _on_resource(row: Allocation, component: Component, name: str, amount: int) -> Allocation:
     if component is Component.PV:
         return row._replace(volumes=(*row.volumes, VolumeCost(name, amount)))
-    return row._replace(balancers=(*row.balancers, LoadBalancerCost(name, amount)))
+    return row._replace(load_balancers=(*row.load_balancers, LoadBalancerCost(name, amount)))
 
 
 def _allocation(words: Sequence[str]) -> Allocation:
@@ -308,7 +308,7 @@ def allocations(draw: st.DrawFn, step: st.SearchStrategy[Window] = steps) -> All
         costs=costs,
         network_classes=NetworkClasses(amount(), amount(), amount()),
         volumes=data.some(2, lambda: VolumeCost(data.any_of(_VOLUMES), amount(), data.quantity())),
-        balancers=data.some(
+        load_balancers=data.some(
             2,
             lambda: LoadBalancerCost(
                 f"shop/{data.any_of(_SERVICES)}", amount(), data.quantity(), data.any_of((None, True, False))

@@ -11,7 +11,7 @@ GIB = float(BYTES_PER_GIB)
 
 
 def test_hour_without_samples_is_unknown() -> None:
-    assert accrue_hour(HourSamples(SPAN, balancers={("shop/web", "10.0.0.1"): []})) is None
+    assert accrue_hour(HourSamples(SPAN, load_balancers={("shop/web", "10.0.0.1"): []})) is None
 
 
 def test_fee_accrues_for_the_whole_hour_and_once_for_several_jobs() -> None:
@@ -22,14 +22,14 @@ def test_fee_accrues_for_the_whole_hour_and_once_for_several_jobs() -> None:
 
 def test_load_balancer_costs_its_price_for_its_part_of_the_hour() -> None:
     parts = {("shop/web", "10.0.0.1"): [PricedPart(0.04, 0.5), PricedPart(0.04, 0.5)]}
-    hour = accrue_hour(HourSamples(SPAN, balancers=parts))
+    hour = accrue_hour(HourSamples(SPAN, load_balancers=parts))
     assert hour is not None
-    assert (hour.load_balancer, hour.balancers[0].part) == (20_000, 0.5)
+    assert (hour.load_balancer, hour.load_balancers[0].part) == (20_000, 0.5)
 
 
 def test_addresses_of_one_load_balancer_cost_no_more_than_the_hour() -> None:
     parts = {("shop/web", address): [PricedPart(0.04, 1.0)] for address in ("10.0.0.1", "10.0.0.2")}
-    hour = accrue_hour(HourSamples(SPAN, balancers=parts))
+    hour = accrue_hour(HourSamples(SPAN, load_balancers=parts))
     assert hour is not None
     assert hour.load_balancer == 40_000
 

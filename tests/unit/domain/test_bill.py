@@ -285,8 +285,8 @@ def test_listed_balancers_are_paid_for_once_whatever_rows_were_charged(
     known = [
         row
         for row in rows
-        if (row.balancers and {piece.resource for piece in row.balancers} <= names)
-        or (not row.balancers and services & set(row.services))
+        if (row.load_balancers and {piece.resource for piece in row.load_balancers} <= names)
+        or (not row.load_balancers and services & set(row.services))
     ]
     day = book(Reading(TODAY, known, [*mine, FEE], (TODAY,), "USD", SOURCE))
     assert day.bill.load_balancer == sum(asset.costs.load_balancer for asset in balancers)

@@ -359,7 +359,7 @@ def test_load_balancers_of_a_row_come_to_what_it_was_charged() -> None:
     answer = reading("pod shop/web-1 @n1 cpu 1")
     (row,) = answer.allocations
     balancers = (LoadBalancerCost("shop/web", micros(5), 24.0, adjustment=micros(1)),)
-    charged = row._replace(costs=row.costs._replace(load_balancer=micros(1)), balancers=balancers)
+    charged = row._replace(costs=row.costs._replace(load_balancer=micros(1)), load_balancers=balancers)
     booked_row = next(row for row in book(replace(answer, allocations=[charged])).rows if row.kind is Kind.WORKLOAD)
     assert booked_row.details is not None
     assert booked_row.details.load_balancers == (

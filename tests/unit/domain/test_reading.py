@@ -30,7 +30,7 @@ def parts_of(whole: Reading, at: list[timedelta]) -> list[Reading]:
 
 def pieces(rows: Iterable[Allocation]) -> dict[str, int]:
     found: dict[str, int] = {}
-    for piece in (piece for row in rows for piece in (*row.volumes, *row.balancers)):
+    for piece in (piece for row in rows for piece in (*row.volumes, *row.load_balancers)):
         found[piece.resource] = found.get(piece.resource, 0) + piece.cost
     return {name: amount for name, amount in found.items() if amount}
 
@@ -74,14 +74,16 @@ def test_a_quarter_of_an_hour_is_a_quarter_of_what_the_hour_cost() -> None:
     hour = Window(MIDNIGHT, MIDNIGHT + HOUR)
     row = Allocation(Kind.WORKLOAD, hour, minutes=60.0, costs=Costs(cpu=1_000_001), total=1_000_001)
     row = row._replace(
-        volumes=(VolumeCost("pvc-1", 8),), balancers=(LoadBalancerCost("shop/web", 4),), hours=Hours(cpu_core_hours=2.0)
+        volumes=(VolumeCost("pvc-1", 8),),
+        load_balancers=(LoadBalancerCost("shop/web", 4),),
+        hours=Hours(cpu_core_hours=2.0),
     )
     quarter = row.within(Window(MIDNIGHT + HOUR / 4, MIDNIGHT + HOUR / 2))
     assert quarter is not None
     assert quarter.costs.cpu == 250_000
     assert quarter.minutes == 15
     assert quarter.hours.cpu_core_hours == 0.5
-    assert (quarter.volumes, quarter.balancers) == ((VolumeCost("pvc-1", 2),), (LoadBalancerCost("shop/web", 1),))
+    assert (quarter.volumes, quarter.load_balancers) == ((VolumeCost("pvc-1", 2),), (LoadBalancerCost("shop/web", 1),))
     assert quarter.step == Window(MIDNIGHT + HOUR / 4, MIDNIGHT + HOUR / 2)
 
 
@@ -114,9 +116,9 @@ def test_running_totals_of_balancers_are_scaled_down_to_what_the_row_was_charged
         Kind.WORKLOAD,
         TODAY,
         costs=charged,
-        balancers=(LoadBalancerCost("a", micros(2)), LoadBalancerCost("b", micros(1))),
+        load_balancers=(LoadBalancerCost("a", micros(2)), LoadBalancerCost("b", micros(1))),
     )
-    assert row.scaled_balancers() == (LoadBalancerCost("a", micros("0.20")), LoadBalancerCost("b", micros("0.10")))
+    assert row.scaled_load_balancers() == (LoadBalancerCost("a", micros("0.20")), LoadBalancerCost("b", micros("0.10")))
 
 
 def test_balancers_that_fit_what_the_row_was_charged_stay() -> None:
@@ -124,19 +126,19 @@ def test_balancers_that_fit_what_the_row_was_charged_stay() -> None:
         Kind.WORKLOAD,
         TODAY,
         costs=Costs(load_balancer=3),
-        balancers=(LoadBalancerCost("a", 2), LoadBalancerCost("b", 1)),
+        load_balancers=(LoadBalancerCost("a", 2), LoadBalancerCost("b", 1)),
     )
-    assert row.scaled_balancers() == row.balancers
-    assert row._replace(costs=Costs(load_balancer=9)).scaled_balancers() == row.balancers
-    assert row._replace(balancers=(LoadBalancerCost("a", 0),), costs=Costs()).scaled_balancers() == (
+    assert row.scaled_load_balancers() == row.load_balancers
+    assert row._replace(costs=Costs(load_balancer=9)).scaled_load_balancers() == row.load_balancers
+    assert row._replace(load_balancers=(LoadBalancerCost("a", 0),), costs=Costs()).scaled_load_balancers() == (
         LoadBalancerCost("a", 0),
     )
 
 
 @given(allocations())
 def test_balancers_never_come_to_more_than_the_row_was_charged(row: Allocation) -> None:
-    shown = sum(piece.cost for piece in row.balancers)
-    scaled = sum(piece.cost for piece in row.scaled_balancers())
+    shown = sum(piece.cost for piece in row.load_balancers)
+    scaled = sum(piece.cost for piece in row.scaled_load_balancers())
     assert scaled == (min(shown, row.costs.load_balancer) if shown > 0 else shown)
 
 

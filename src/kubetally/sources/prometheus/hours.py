@@ -46,7 +46,7 @@ class Samples:
 
     fee: _ByJob = field(default_factory=_no_prices)
     prices: dict[str, _ByJob] = field(default_factory=lambda: defaultdict(_no_prices))
-    balancers: dict[Key, _ByJob] = field(default_factory=lambda: defaultdict(_no_prices))
+    load_balancers: dict[Key, _ByJob] = field(default_factory=lambda: defaultdict(_no_prices))
     scrapes: dict[Key, dict[tuple[Key, str], float]] = field(default_factory=lambda: defaultdict(dict))
     sent: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     marks: set[Is] = field(default_factory=set)
@@ -73,7 +73,7 @@ class Samples:
     @property
     def has_balancer_without_price(self) -> bool:
         """Whether a load balancer has a sample that is not a number."""
-        return any(_average(of_jobs) is None for of_jobs in self.balancers.values())
+        return any(_average(of_jobs) is None for of_jobs in self.load_balancers.values())
 
 
 def foreign_series(url: str, series: Series) -> SourceError:
@@ -169,7 +169,7 @@ def _enter(hours: Mapping[int, Samples], series: Series, replica_labels: Sequenc
 def _prices_of(hour: Samples, kind: Is, balancer: Key) -> _ByJob:
     if kind is Is.FEE:
         return hour.fee
-    return hour.balancers[balancer] if kind is Is.BALANCER else hour.prices[kind]
+    return hour.load_balancers[balancer] if kind is Is.BALANCER else hour.prices[kind]
 
 
 def _balancer_of(labels: Mapping[str, str]) -> Key:
@@ -195,7 +195,7 @@ def samples_of_hour(span: Window, samples: Samples) -> HourSamples:
             for job, of_job in of_jobs.items()
             if (price := of_job.average) is not None
         ]
-        for (namespace, service, address), of_jobs in samples.balancers.items()
+        for (namespace, service, address), of_jobs in samples.load_balancers.items()
     }
     return HourSamples(
         span,

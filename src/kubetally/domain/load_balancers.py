@@ -20,7 +20,7 @@ _SAME = 0.01  # of a cost: what differs by less is the same; OpenCost adds one s
 _LEAST = 1_000  # micros: less is rounding
 
 
-def correct_balancers(reading: Reading) -> Reading:
+def correct_load_balancers(reading: Reading) -> Reading:
     """The reading with the cost that its Prometheus measured of balancers which had several addresses in the window.
 
     Their assets and what rows are charged for them become that cost; the rows' totals stay the source's. One that has
@@ -32,9 +32,9 @@ def correct_balancers(reading: Reading) -> Reading:
     addresses: dict[str, set[str]] = defaultdict(set)
     costs: dict[str, int] = defaultdict(int)
     for hour in measured.hours:
-        for balancer in hour.balancers:
+        for balancer in hour.load_balancers:
             addresses[balancer.name].add(balancer.address)
-        for name, cost in hour.balancer_costs().items():
+        for name, cost in hour.load_balancer_costs().items():
             costs[name] += cost
     moved = {name: costs[name] for name, of_name in addresses.items() if len(of_name) > 1}
     listed, charged = _listed(reading.assets), _charged(reading)
@@ -61,13 +61,13 @@ def correct_balancers(reading: Reading) -> Reading:
     return replace(
         reading,
         assets=_with_costs(reading.assets, listed, settled),
-        allocations=[_charged_as(row, settled, charged) if row.balancers else row for row in reading.allocations],
+        allocations=[_charged_as(row, settled, charged) if row.load_balancers else row for row in reading.allocations],
         issues=(*reading.issues, issue),
     )
 
 
-def differing_balancers(reading: Reading) -> Iterator[Issue]:
-    """That a balancer costs another amount as an asset than rows are charged for it; call after `correct_balancers`."""
+def differing_load_balancers(reading: Reading) -> Iterator[Issue]:
+    """That a load balancer costs another amount as an asset than in rows; call after `correct_load_balancers`."""
     charged, listed = _charged(reading), _listed(reading.assets or ())
     differing = [name for name in charged if name in listed and _differ(charged[name], _cost(listed[name]))]
     if differing:
@@ -99,8 +99,8 @@ def _charged(reading: Reading) -> dict[str, int]:
     """What rows that name their balancers are charged for each."""
     charged: dict[str, int] = defaultdict(int)
     for row in reading.allocations:
-        if row.balancers:
-            for piece in row.scaled_balancers():
+        if row.load_balancers:
+            for piece in row.scaled_load_balancers():
                 charged[piece.resource] += piece.cost
     return {name: cost for name, cost in charged.items() if cost > 0}
 
@@ -131,7 +131,7 @@ def _with_costs(assets: Sequence[Asset], listed: Mapping[str, list[Asset]], sett
 
 def _charged_as(row: Allocation, settled: Mapping[str, int], charged: Mapping[str, int]) -> Allocation:
     """The row with its share of the balancers' new costs."""
-    before = row.scaled_balancers()
+    before = row.scaled_load_balancers()
     after = tuple(
         piece._replace(cost=round(piece.cost * settled[piece.resource] / charged[piece.resource]))
         if piece.resource in settled and piece.resource in charged
@@ -139,7 +139,7 @@ def _charged_as(row: Allocation, settled: Mapping[str, int], charged: Mapping[st
         for piece in before
     )
     change = sum(piece.cost for piece in after) - sum(piece.cost for piece in before)
-    return row._replace(balancers=after, costs=row.costs._replace(load_balancer=row.costs.load_balancer + change))
+    return row._replace(load_balancers=after, costs=row.costs._replace(load_balancer=row.costs.load_balancer + change))
 
 
 def _balancers(count: int) -> str:

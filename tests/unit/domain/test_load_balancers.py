@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from kubetally.domain.allocation import Kind
-from kubetally.domain.balancers import correct_balancers, differing_balancers
 from kubetally.domain.booking import book
-from kubetally.domain.infrastructure import BalancerHour, Infrastructure, MeasuredHour, clock_hours
+from kubetally.domain.infrastructure import Infrastructure, LoadBalancerHour, MeasuredHour, clock_hours
 from kubetally.domain.issues import IssueKind
+from kubetally.domain.load_balancers import correct_load_balancers, differing_load_balancers
 from kubetally.domain.metrics import Family
 from kubetally.domain.reading import Reading
 from kubetally.domain.window import HOUR, Window
@@ -23,9 +23,11 @@ def measured(moved_at: float = 11.5, **more: object) -> Infrastructure:
     def at(hour: Window) -> MeasuredHour:
         part = min(1.0, max(0.0, moved_at - (hour.start - MIDNIGHT) / HOUR))
         seen = [
-            BalancerHour(WEB, address, round(PRICE * of), of) for address, of in (("a", part), ("b", 1 - part)) if of
+            LoadBalancerHour(WEB, address, round(PRICE * of), of)
+            for address, of in (("a", part), ("b", 1 - part))
+            if of
         ]
-        return MeasuredHour(hour, load_balancer=PRICE, balancers=tuple(seen))
+        return MeasuredHour(hour, load_balancer=PRICE, load_balancers=tuple(seen))
 
     return Infrastructure(TODAY, tuple(map(at, clock_hours(TODAY))), METRICS, **more)  # type: ignore[arg-type]
 
@@ -58,42 +60,42 @@ def test_cost_of_a_moved_balancer_is_the_one_measured(paid: str, charged: str) -
 
 def test_balancer_of_one_address_is_left_as_the_source_has_it() -> None:
     found = answer("0.575", "0.575", measured(moved_at=24))
-    assert correct_balancers(found) is found
+    assert correct_load_balancers(found) is found
 
 
 def test_balancer_that_agrees_is_left() -> None:
     found = answer("0.6021", "0.6021", measured())
-    assert correct_balancers(found) is found
+    assert correct_load_balancers(found) is found
 
 
 def test_balancer_of_a_cloud_bill_is_left() -> None:
     found = answer("0.575", "0.575", measured())
     billed = [asset._replace(adjustment=-1) for asset in found.assets or ()]
     found = replace(found, assets=billed)
-    assert correct_balancers(found) is found
+    assert correct_load_balancers(found) is found
 
 
 def test_prometheus_that_lost_samples_settles_nothing() -> None:
     part = {Family.COST_MODEL: (Window(MIDNIGHT, MIDNIGHT + 20 * HOUR),)}
     found = answer("0.575", "0.575", measured(present=part))
-    assert correct_balancers(found) is found
+    assert correct_load_balancers(found) is found
 
 
 def test_part_of_a_day_is_settled_by_its_hours() -> None:
     half = Window(MIDNIGHT, MIDNIGHT + 12 * HOUR)
-    found = correct_balancers(answer("0.575", "0.6333", measured()).within(half))
+    found = correct_load_balancers(answer("0.575", "0.6333", measured()).within(half))
     assert sum(asset.costs.load_balancer for asset in found.assets or ()) == 300_000 + 250_000
 
 
 def test_two_addresses_at_one_time_cost_once() -> None:
-    at_once = BalancerHour(WEB, "a", PRICE, 1.0), BalancerHour(WEB, "b", PRICE, 1.0)
-    assert MeasuredHour(clock_hours(TODAY)[0], balancers=at_once).balancer_costs() == {WEB: PRICE}
+    at_once = LoadBalancerHour(WEB, "a", PRICE, 1.0), LoadBalancerHour(WEB, "b", PRICE, 1.0)
+    assert MeasuredHour(clock_hours(TODAY)[0], load_balancers=at_once).load_balancer_costs() == {WEB: PRICE}
 
 
 def test_two_costs_of_a_balancer_are_told_without_prometheus() -> None:
-    (issue,) = differing_balancers(answer("0.575", "0.6333"))
+    (issue,) = differing_load_balancers(answer("0.575", "0.6333"))
     assert "shop/web 0.5750 as an asset, 0.6333 in allocations" in issue.message
     assert "--prometheus-url" in issue.message
     assert (issue.kind, issue.is_missing_data) == (IssueKind.BALANCER_DIFFERS, False)
-    assert list(differing_balancers(answer("0.541875", "0.54188"))) == []
+    assert list(differing_load_balancers(answer("0.541875", "0.54188"))) == []
     assert [of.kind for of in book(answer("0.575", "0.6333")).issues].count(IssueKind.BALANCER_DIFFERS) == 1
