@@ -355,17 +355,22 @@ FORBIDDEN = (
 )
 
 
+NOT_HOSTS = ("http://0251.0376.0251.0376", "http://[fe80::1%25eth0]:9003")
+"""Those that are refused as a URL already."""
+
+
 @pytest.mark.parametrize("url", FORBIDDEN)
 def test_an_address_that_no_source_has_is_refused_before_it_is_saved(home: Home, url: str) -> None:
+    code = 2 if url in NOT_HOSTS else 3
     for args in (("--url", url), ("--url", NOBODY, "--prometheus-url", url), ("--prometheus-url", url)):
         done = home.call("accounts", "add", "prod", *args)
-        assert done.code in {2, 3}, done
+        assert done.code == code, done
         assert done.out == ""
         assert "error: " in done.err
     assert home.names() == []
     home.add("prod", "--url", NOBODY)
     for option in ("--url", "--prometheus-url"):
-        assert home.call("accounts", "update", "prod", option, url).code in {2, 3}
+        assert home.call("accounts", "update", "prod", option, url).code == code
     kept = home.show("prod")
     assert (kept["kubecost_url"], kept["prometheus_url"]) == (NOBODY, None)
 
@@ -615,7 +620,7 @@ def test_a_source_that_tells_no_cluster_gives_no_account(home: Home, answers: An
     with Served(answers or doubled()) as server:
         url = server.url if answers else NOBODY
         done = home.call("accounts", "add", "hub", "--url", url, "--all-clusters")
-    assert done.code in {2, 3}
+    assert done.code == 2
     assert done.out == ""
     assert "the clusters of the source are unknown" in done.err
     assert "--cluster-id" in done.err
