@@ -10,7 +10,7 @@ from kubetally.domain.account import Account, AccountType
 from kubetally.domain.collection import Collection
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import CurrencyOrigin
-from kubetally.ledger.ports.account_days import CurrencyIsTold, Relabelled, StoredDays
+from kubetally.ledger.ports.account_days import CurrencyConflict, Relabelled, StoredDays
 from kubetally.ledger.ports.accounts import AccountNotFound
 from kubetally.store.meta.metadata import Metadata
 from kubetally.store.meta.schema import downgrade, upgrade
@@ -90,7 +90,7 @@ def test_day_read_before_a_correction_gets_the_new_currency(meta: Metadata) -> N
 def test_a_day_whose_source_states_another_currency_changes_nothing(meta: Metadata) -> None:
     put(meta, 1, "assumed", ASSUMED)
     put(meta, 2, "told", SOURCE, day=NEXT)
-    with pytest.raises(CurrencyIsTold, match=r"'prod' can't become EUR: 1 stored day is in USD") as caught:
+    with pytest.raises(CurrencyConflict, match=r"'prod' can't become EUR: 1 stored day is in USD") as caught:
         meta.days.relabel(A, "EUR", "EUR", STATED)
     assert caught.value.days == (NEXT,)
     assert held(meta) == {"assumed": ("USD", ASSUMED), "told": ("USD", SOURCE)}
@@ -104,7 +104,7 @@ def test_of_earlier_versions_only_opencost_days_are_relabelled(meta: Metadata) -
     put(meta, 1, "opencost", None)
     assert meta.days.relabel(A, "EUR", "EUR", STATED).days == (DAY,)
     put(meta, 2, "kubecost", None, day=NEXT)
-    with pytest.raises(CurrencyIsTold):
+    with pytest.raises(CurrencyConflict):
         meta.days.relabel(A, "GBP", "GBP", STATED)
 
 

@@ -323,7 +323,7 @@ def test_a_wrong_key_is_told_with_what_to_do_and_hinders_nobody_else(opens: Open
     right, wrong = opens(0), opens(1)
     kept = right.add(account(right, credentials=SECRETS))
     plain = wrong.add(account(wrong, "plain"))
-    with pytest.raises(WrongKey, match=r"account 'prod' .* keys in KUBETALLY_KEYS: put back the key") as caught:
+    with pytest.raises(WrongKey, match=r"account 'prod' .* keys in KUBETALLY_KEYS\. Restore their key") as caught:
         wrong.rotate()
     assert isinstance(caught.value, StoreError)
     assert not caught.value.retryable

@@ -44,7 +44,7 @@ def test_emptied_keys_are_told_with_whom_they_lock_and_what_to_do(
     assert (home.folder / "keys").read_text() == ""
 
 
-def test_new_keys_let_credentials_be_set_anew(home: Home, tmp_path: Path) -> None:
+def test_new_keys_let_credentials_be_set_again(home: Home, tmp_path: Path) -> None:
     home = with_credentials(home, tmp_path)
     (home.folder / "keys").write_text(KeyRing.new_key())
     done = home.call("costs", "prod")

@@ -11,7 +11,7 @@ def change_currency(ledger: Ledger, account: Account, currency: str | None, defa
     """Set the currency of an account and relabel its days whose source states none; returns what was done.
 
     currency: None to clear it, so that `default`, else the organization's, is assumed.
-    Raises: CurrencyIsTold, AnotherWriter, StoreError; nothing is changed then.
+    Raises: CurrencyConflict, AnotherWriter, StoreError; nothing is changed then.
     """
     label, origin = currency, CurrencyOrigin.STATED
     if label is None and default:

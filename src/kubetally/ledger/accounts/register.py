@@ -11,7 +11,7 @@ from kubetally.ledger.accounts.draft import AccountDraft, apply_draft, check_id,
 from kubetally.ledger.accounts.probe import probe_sources
 from kubetally.ledger.accounts.same_cluster import find_cluster_ids, warn_of_same_cluster, warn_of_shared_prometheus
 from kubetally.ledger.collect.reconcile import reconcile_after_change
-from kubetally.ledger.ports.account_days import CurrencyIsTold
+from kubetally.ledger.ports.account_days import CurrencyConflict
 from kubetally.ledger.ports.account_sources import AccountSources
 from kubetally.ledger.ports.accounts import account_exists
 from kubetally.ledger.ports.sources import About
@@ -61,7 +61,7 @@ class AccountEditor:
         if removed and added[0].currency != removed[0].currency:
             try:
                 relabelled = change_currency(self.ledger, added[0], added[0].currency, self.default_currency)
-            except CurrencyIsTold as error:  # the account was added all the same
+            except CurrencyConflict as error:  # the account was added all the same
                 warnings.append(str(error))
         warnings += reconcile_after_change(self.ledger)
         return AccountChange(added, list(dict.fromkeys(warnings)), relabelled)
@@ -70,7 +70,7 @@ class AccountEditor:
         """Change what is entered of an account, and nothing else.
 
         Changing the host of `url` clears stored credentials.
-        Raises: AccountNotFound, RequestError, CurrencyIsTold, StoreError; SourceError with the code
+        Raises: AccountNotFound, RequestError, CurrencyConflict, StoreError; SourceError with the code
         `address_refused`.
         """
         accounts, relabelled = self.ledger.accounts, None

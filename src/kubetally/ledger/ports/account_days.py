@@ -1,7 +1,7 @@
 """All stored days of an account at once: which currency they are in, and deleting them.
 
-The database decides. It is changed first, in one transaction that also notes that the account's rows in the lake have
-to follow. `ledger.reconcile` makes them follow: at once, or after a kill when the next collector starts.
+The database is changed first, in one transaction that also records that the account's rows in the lake have to follow.
+`ledger.collect.reconcile` changes these at once, or after a kill when the next collector starts.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from kubetally.domain.errors import RequestError
 from kubetally.domain.money import CurrencyOrigin
 
 
-class CurrencyIsTold(RequestError):
+class CurrencyConflict(RequestError):
     """Stored days are in another currency, which their source stated."""
 
     code = "currency_is_told"
@@ -24,8 +24,8 @@ class CurrencyIsTold(RequestError):
         many = "1 stored day is" if len(days) == 1 else f"{len(days)} stored days are"
         super().__init__(
             f"the currency of account {name!r} can't become {wanted}: {many} in {stored}, as the source states "
-            f"({span}), and nothing is converted. Nothing was changed. If the source was wrong, correct it there, then "
-            f"collect these days again with `kubetally backfill`"
+            f"({span}). Amounts are not converted, and nothing was changed. If the source was wrong, correct it, then "
+            "collect these days again with `kubetally backfill`"
         )
 
 
@@ -54,14 +54,14 @@ class Relabelled:
 
 
 class AccountDays(Protocol):
-    """What the database knows of all days of an account. Raises StoreError."""
+    """All days of an account in the database. Raises StoreError."""
 
     def stored(self, account_id: str) -> StoredDays:
         """How many days are stored, the first and the last."""
         ...
 
     def relabel(self, account_id: str, stated: str | None, currency: str, origin: CurrencyOrigin) -> Relabelled:
-        """State an account's currency, and label its days whose source states none. Raises CurrencyIsTold."""
+        """Set an account's currency, and relabel its days whose source states none. Raises CurrencyConflict."""
         ...
 
     def purge(self, account_id: str) -> int:

@@ -1,4 +1,4 @@
-"""What can be done with accounts, whatever they are kept in."""
+"""Where accounts are stored. All calls block."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _SIMILAR_IDS = 0.8  # ids are alike by chance: all have four dashes and the same
 
 
 class AccountNotFound(NotFound):
-    """No living account has this name or id. `names`, `ids`: those of the accounts there are, to suggest one."""
+    """No account has this name or id. `names`, `ids`: those of existing accounts, to suggest one."""
 
     code = "account_not_found"
 
@@ -22,7 +22,7 @@ class AccountNotFound(NotFound):
         self.name = name
         self.nearest = (nearest(name, names) or nearest(name, ids, similarity=_SIMILAR_IDS))[:_NAMED_AT_MOST]
         meant = f"; did you mean {' or '.join(map(repr, self.nearest))}? Else" if self.nearest else ":"
-        super().__init__(f"there is no account {name!r}{meant} `kubetally accounts list` shows those there are")
+        super().__init__(f"there is no account {name!r}{meant} `kubetally accounts list` lists all")
 
 
 def organization_not_found(name: str) -> NotFound:
@@ -34,7 +34,7 @@ def organization_not_found(name: str) -> NotFound:
 
 
 class AmbiguousAccount(RequestError):
-    """Living accounts of several organizations have this name."""
+    """Accounts of several organizations have this name."""
 
     code = "ambiguous_account"
 
@@ -59,16 +59,15 @@ def account_id_taken(account_id: str, name: str) -> RequestError:
     )
 
 
-SET_ANEW = "`kubetally accounts update NAME` with `--token-file FILE`, `--header` or `--url http://USER:PASSWORD@HOST`"
+SET_AGAIN = "`kubetally accounts update NAME` with `--token-file FILE`, `--header` or `--url http://USER:PASSWORD@HOST`"
 
 
 def locked_words(account: str, origin: str) -> str:
     """That credentials can't be decrypted, and what to do; `origin` says where the keys are."""
     return (
-        f"the credentials of account {account!r} can't be decrypted with the keys in {origin}: put back the key they"
-        " were encrypted with from the backup of the keys, after the present one (KUBETALLY_KEYS, or a further line of"
-        f" the file); if it is lost, set the credentials again ({SET_ANEW}), or"
-        " remove the account and add it again"
+        f"the credentials of account {account!r} can't be decrypted with the keys in {origin}. Restore their key from "
+        "the backup of the keys, after the present one (KUBETALLY_KEYS, or a further line of the file). If it is lost, "
+        f"set the credentials again ({SET_AGAIN}), or remove the account and add it again"
     )
 
 
@@ -78,7 +77,7 @@ def credentials_locked(account: str, origin: str) -> SourceError:
 
 
 class NotACluster(NotFound):
-    """The account is none of a Kubernetes cluster."""
+    """The account is not a Kubernetes cluster."""
 
     code = "not_a_cluster"
 
@@ -105,18 +104,18 @@ class AccountPlace:
 
 
 class Accounts(Protocol):
-    """Where accounts are kept. Names are unique among the living accounts of an organization. Raises StoreError."""
+    """Accounts. Names are unique among those of an organization that are not removed. Raises StoreError."""
 
     def organization(self, name: str = DEFAULT_ORGANIZATION) -> Organization:
         """An organization by its name; the default one always exists. Raises NotFound."""
         ...
 
     def add(self, account: Account) -> Account:
-        """Keep a new account, created now where it does not say. Raises RequestError, NotFound."""
+        """Store a new account, created now unless it says otherwise. Raises RequestError, NotFound."""
         ...
 
     def add_all(self, accounts: Sequence[Account]) -> list[Account]:
-        """Keep several new accounts, all or none. Raises as `add`."""
+        """Store several new accounts, all or none. Raises as `add`."""
         ...
 
     def change(self, account_id: str, apply: Callable[[Account], Account]) -> Account:
@@ -124,11 +123,11 @@ class Accounts(Protocol):
         ...
 
     def find(self, name_or_id: str) -> Account:
-        """A living account by its id, else by its name. Raises AccountNotFound, AmbiguousAccount."""
+        """An account by its id, else by its name. Raises AccountNotFound, AmbiguousAccount."""
         ...
 
     def all(self, organization_id: str | None = None) -> list[Account]:
-        """The living accounts, by name."""
+        """All accounts that are not removed, by name; their credentials are decrypted."""
         ...
 
     def places(self) -> list[AccountPlace]:
@@ -150,6 +149,6 @@ class Accounts(Protocol):
     def remove(self, name_or_id: str) -> None:
         """Mark an account as deleted and forget its credentials; its history stays, its name is free.
 
-        Works where the credentials can't be decrypted any more. Raises AccountNotFound, AmbiguousAccount.
+        Works without the key of the credentials. Raises AccountNotFound, AmbiguousAccount.
         """
         ...

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, case, delete, func, select, update
 
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.window import Clock
-from kubetally.ledger.ports.account_days import CurrencyIsTold, Relabelled, StoredDays, account_is_active
+from kubetally.ledger.ports.account_days import CurrencyConflict, Relabelled, StoredDays, account_is_active
 from kubetally.ledger.ports.accounts import AccountNotFound
 from kubetally.store.meta.collection_rows import Phase
 from kubetally.store.meta.engine import shown
@@ -49,7 +49,7 @@ class SqlAccountDays:
         """State the currency of an account, and label its days with `currency` whose source states none.
 
         stated: what the account states from now on. Replaced collections are labelled too, so that `as_of` fits.
-        Raises: CurrencyIsTold, AccountNotFound, StoreError; nothing is changed then.
+        Raises: CurrencyConflict, AccountNotFound, StoreError; nothing is changed then.
         """
         with self._writes() as connection:
             row = connection.execute(
@@ -64,7 +64,7 @@ class SqlAccountDays:
                 if label.phase == Phase.CONFIRMED and _is_told(label) and label.currency != currency
             ]
             if told:
-                raise CurrencyIsTold(row.name, currency, told[0].currency, [label.day for label in told])
+                raise CurrencyConflict(row.name, currency, told[0].currency, [label.day for label in told])
             others = [
                 label
                 for label in found

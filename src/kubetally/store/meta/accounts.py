@@ -57,7 +57,7 @@ def open_accounts(
 
 
 def accounts_with_credentials(database_url: str) -> list[str]:
-    """Names of the accounts whose credentials are kept encrypted; no key is needed. Raises StoreError."""
+    """Names of the accounts that have encrypted credentials; no key is needed. Raises StoreError."""
     with ready_engine(database_url) as engine, translated(shown(engine)), engine.connect() as connection:
         kept = select(ACCOUNTS.c.name).where(ACCOUNTS.c.deleted_at == 0, ACCOUNTS.c.credentials.is_not(None))
         return sorted(connection.execute(kept).scalars())
@@ -75,7 +75,7 @@ class SqlAccounts:
 
     @property
     def database(self) -> str:
-        """Where they are kept, without password."""
+        """Where the database is, without password."""
         return shown(self._engine)
 
     def organization(self, name: str = DEFAULT_ORGANIZATION) -> Organization:
@@ -89,14 +89,14 @@ class SqlAccounts:
             return Organization(row.id, row.name, row.currency, _instant(row.created_at))
 
     def add(self, account: Account) -> Account:
-        """Keep a new account; its time of creation is now where it has none, in whole seconds.
+        """Store a new account; it is created now unless it says otherwise, in whole seconds.
 
         Raises: RequestError, NotFound, StoreError.
         """
         return self.add_all([account])[0]
 
     def add_all(self, accounts: Sequence[Account]) -> list[Account]:
-        """Keep several new accounts, all or none. An account that was removed may come back under its id.
+        """Store several new accounts, all or none. A removed account may be added again under its id.
 
         Raises: as `add`.
         """
@@ -131,12 +131,12 @@ class SqlAccounts:
         ]
 
     def find(self, name_or_id: str) -> Account:
-        """A living account by its id, else by its name. Raises AccountNotFound, AmbiguousAccount, StoreError."""
+        """An account by its id, else by its name. Raises AccountNotFound, AmbiguousAccount, StoreError."""
         with self._reads() as connection:
             return self._account(_found(connection, name_or_id))
 
     def all(self, organization_id: str | None = None) -> list[Account]:
-        """The living accounts, by name: in the order of its code points, on every database. Raises StoreError."""
+        """All accounts that are not removed, by name in the order of code points. Raises StoreError."""
         question = select(ACCOUNTS).where(ACCOUNTS.c.deleted_at == 0)
         if organization_id is not None:
             question = question.where(ACCOUNTS.c.organization_id == organization_id)
@@ -219,7 +219,7 @@ class SqlAccounts:
             raise clash.meaning from clash.__cause__
 
     def remove(self, name_or_id: str) -> None:
-        """Mark an account as deleted and forget its credentials, whose key is not needed.
+        """Mark an account as deleted and delete its credentials, whose key is not needed.
 
         Raises: AccountNotFound, AmbiguousAccount, StoreError.
         """

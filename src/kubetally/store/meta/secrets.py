@@ -8,7 +8,7 @@ from typing import Self
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.ports.accounts import SET_ANEW, locked_words
+from kubetally.ledger.ports.accounts import SET_AGAIN, locked_words
 from kubetally.store.meta.private_file import UnusableFile, read_or_make, replace_private
 from kubetally.store.reach import is_there
 
@@ -38,7 +38,7 @@ class NoKeys(UnusableKeys):
         super().__init__(
             origin,
             f"there are none, and {whose} can't be decrypted. Restore the keys from their backup. If they are lost, "
-            f"create a new key ({_new_key_command(origin)}), and set the credentials again: {SET_ANEW}",
+            f"create a new key ({_new_key_command(origin)}), and set the credentials again: {SET_AGAIN}",
         )
 
 
