@@ -138,7 +138,7 @@ def test_a_secret_of_the_lake_shows_nowhere(
     ("settings", "words"),
     [
         ({"KUBETALLY_LAKE_URL": "lake"}, "KUBETALLY_LAKE_URL can't be used: the folder 'lake' is relative"),
-        ({"KUBETALLY_LAKE_URL": "hdfs://host/lake"}, "is of no kind that is known here"),
+        ({"KUBETALLY_LAKE_URL": "hdfs://host/lake"}, "has an unknown scheme"),
         ({"KUBETALLY_LAKE_OPTIONS": "aws_region"}, "KUBETALLY_LAKE_OPTIONS can't be used"),
     ],
 )
