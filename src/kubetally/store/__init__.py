@@ -1,1 +1,1 @@
-"""What Kubetally stores: metadata in SQL, booked days in a lake. Imports `domain`, `ledger.ports`."""
+"""What Kubetally stores: metadata in SQL, booked days in a lake, and backups. Imports `domain`, `ledger.ports`."""
