@@ -67,7 +67,7 @@ def currency_words(costs: ClusterCosts) -> str:
 def efficiency_in_words(costs: ClusterCosts) -> str:
     """What of the requests was used."""
     cpu, ram, total = map(percent, costs.efficiency)
-    return f"Efficiency: CPU {cpu}, RAM {ram}, both {total} of what was requested"
+    return f"Efficiency: CPU {cpu}, RAM {ram}, both {total} of requests"
 
 
 def savings_in_words(costs: ClusterCosts) -> str | None:

@@ -63,7 +63,7 @@ async def look_by_hour(
     try:
         async with asyncio.timeout(deadline_seconds):
             hours = await source.hours(reading.window, len(reading.allocations))
-        why = "the source answers in longer steps"
+        why = "the source does not answer in hourly steps"
     except TimeoutError:
         hours, why = (), f"no answer within {deadline_seconds:g} s"
     except KubetallyError as error:

@@ -43,8 +43,8 @@ def foreign_metrics(answers: Answers, about: About, window: Window) -> Iterator[
         return
     if found.cluster_id.casefold() != own.casefold() and _left_to_metrics(answers.bookings, window):
         message = (
-            f"the metrics are of a cluster {found.cluster_id!r}, and the costs of {own!r}: if these are two, the fee "
-            "and what else the metrics tell is of the wrong one: state the server of metrics or the --tenant of it"
+            f"Prometheus reports cluster {found.cluster_id!r}, the cost source {own!r}. If they differ, set "
+            "--prometheus-url or --tenant"
         )
         yield Issue(IssueKind.SOURCE_WARNING, message, found.source, window, "infrastructure")
 

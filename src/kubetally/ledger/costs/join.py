@@ -96,7 +96,7 @@ def get_costs_as_of(held: Sequence[StoredDay], place: str, window: Window, as_of
     """
     over = elapsed(window, whole_hour(as_of))
     days = [day for day in held if over.contains(day.booking.window)]
-    message = f"nothing of it was held at {rfc3339(as_of)}"
+    message = f"nothing was stored of it at {rfc3339(as_of)}"
     missing = spans_without([over], (day.booking.window for day in days))
     issues = [Issue(IssueKind.NOT_HELD, message, place, gap) for gap in missing]
     if over.is_empty:
@@ -234,19 +234,19 @@ def identity(url: str, about: About) -> SourceIdentity:
 
 
 def _not_asked(left: Sequence[Window], held: Sequence[StoredDay], url: str) -> list[Issue]:
-    """One issue for each span that is neither held nor asked for."""
-    days = f"the newest {MAX_DAYS} days of a window" + (" that are not held" if held else "")
-    message = f"{days} are asked of a source: ask for older ones by themselves"
+    """One issue for each span that is neither stored nor requested."""
+    days = f"the newest {MAX_DAYS} days of a window" + (" that are not stored" if held else "")
+    message = f"only {days} are requested from a source; ask for older days by themselves"
     return [Issue(IssueKind.NOT_ASKED, message, url, gap) for gap in left]
 
 
 def _about_the_window(window: Window, over: Window, parts: Sequence[Question], url: str) -> list[Issue]:
     issues = []
     if over.end < window.end:
-        counted = f"the window is not over: counted are its whole hours until {rfc3339(over.end)}"
-        message = "the window has not begun: nothing is counted" if over.is_empty else counted
+        counted = f"the window is not over; counted are its whole hours until {rfc3339(over.end)}"
+        message = "the window has not begun; nothing is counted" if over.is_empty else counted
         issues.append(Issue(IssueKind.WINDOW_NOT_OVER, message, url, window))
     if any(part.ask != part.want for part in parts):
-        message = "the window begins or ends within an hour: what that whole hour cost was prorated by time"
+        message = "the window begins or ends within an hour; the cost of that hour was prorated by time"
         issues.append(Issue(IssueKind.EDGES_PRORATED, message, url, window))
     return issues

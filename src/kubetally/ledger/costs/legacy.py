@@ -23,7 +23,7 @@ async def with_legacy(
     was given with its last second, the midnight after it is no part. What the server warns of is among the issues.
     """
     if metrics is None:
-        message = "the old sums are made of samples of a Prometheus, and none is known of this cluster"
+        message = "the old sums need a Prometheus, and this cluster has none"
         return _without(costs, Issue(IssueKind.NOT_MEASURED, message, None, costs.window, "legacy"))
     try:
         found = await metrics.points(

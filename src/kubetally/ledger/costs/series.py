@@ -29,11 +29,11 @@ async def series_of(
 
 def _told(found: MeasuredSeries, url: str, window: Window, asked: Window, names: Sequence[str]) -> Iterator[Issue]:
     if asked.start > window.start:
-        message = f"the newest {MAX_DAYS} days of a window are asked: ask for older ones by themselves"
+        message = f"only the newest {MAX_DAYS} days of a window are requested; ask for older days by themselves"
         yield Issue(IssueKind.NOT_ASKED, message, url, Window(window.start, asked.start))
     if not found.count:
         message = (
-            f"Prometheus answers and has no sample of {', '.join(names)}: check that it scrapes them, and the "
+            f"Prometheus has no sample of {', '.join(names)}: check that it scrapes them, and the "
             "account's tenant and cluster id (`kubetally doctor ACCOUNT`)"
         )
         yield Issue(IssueKind.NOT_MEASURED, message, url, window, "metrics")

@@ -53,14 +53,14 @@ class ClusterUnreadable(SourceError):
 
 
 class Overloaded(StoreError):
-    """More questions wait for sources than can be answered soon."""
+    """More requests are queued than sources can answer soon."""
 
     code = "overloaded"
     retryable = True
 
     def __init__(self, waiting: int) -> None:
         self.waiting = waiting
-        super().__init__(f"{waiting} questions wait for their sources already: ask again in a few seconds")
+        super().__init__(f"too many requests are queued ({waiting}); retry in a few seconds")
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,7 @@ async def stored_days(
     try:
         return await asyncio.get_running_loop().run_in_executor(executor, call)
     except StoreError as error:
-        message = f"what was collected could not be read, and the source was asked for all of it: {error}"
+        message = f"stored days could not be read, and the source was asked for all of them: {error}"
         return Held((), (Issue(IssueKind.SOURCE_WARNING, message, None, window, "history", {"code": error.code}),))
 
 
@@ -207,7 +207,7 @@ def _read(lake: Lake, collections: Sequence[Collection], now: datetime) -> tuple
 def _could_not_be_read(
     collection: Collection, error: StoreError, so: str = "", kind: IssueKind = IssueKind.SOURCE_WARNING
 ) -> Issue:
-    message = f"what was collected of this day could not be read{so}: {error}"
+    message = f"the stored day could not be read{so}: {error}"
     return Issue(kind, message, None, window_of(collection.day), "history", {"code": error.code})
 
 

@@ -18,10 +18,10 @@ from kubetally.web.metroculus.question import LARGEST, LEGACY_SUM
 _MEANINGS: Final = {
     400: "A parameter is missing or invalid, or the answer would be too large.",
     401: "No secret was sent.",
-    403: "The secret is another.",
-    404: "There is no cluster of this id.",
+    403: "The secret is wrong.",
+    404: "No cluster has this id.",
     414: "The query is too long.",
-    424: "Nothing of the cluster's source could be read.",
+    424: "The cluster's source could not be read.",
     429: "Too many wrong secrets came from this address.",
     500: "A defect.",
     503: "The service can't answer now; a retry may help.",
@@ -91,17 +91,15 @@ class CostsOperation(Operation):
             *_DATES,
             _parameter(
                 "detail_level",
-                "How finely; summary unless given.",
+                "Level of detail; summary by default.",
                 type=OpenAPIType.STRING,
                 enum=[level.value for level in DetailLevel],
             ),
-            _parameter("limit", "Most rows of each list.", type=OpenAPIType.INTEGER, minimum=1, maximum=LARGEST),
-            _parameter(
-                "offset", "Rows of each list to leave out first.", type=OpenAPIType.INTEGER, minimum=0, maximum=LARGEST
-            ),
+            _parameter("limit", "Maximum rows of each list.", type=OpenAPIType.INTEGER, minimum=1, maximum=LARGEST),
+            _parameter("offset", "Rows of each list to skip.", type=OpenAPIType.INTEGER, minimum=0, maximum=LARGEST),
             _parameter(
                 "infrastructure",
-                "measured unless given; legacy_sum adds a block legacy: old sums of metrics, to compare with.",
+                "measured by default; legacy_sum adds a block legacy with old sums of metrics, to compare.",
                 type=OpenAPIType.STRING,
                 enum=["measured", LEGACY_SUM],
             ),

@@ -50,7 +50,7 @@ def _costs_endpoint(costs: CostAnswers) -> HTTPRouteHandler:
         COSTS,
         summary="What a cluster cost",
         description="Without dates: today and the six days before it. All rows of a list are given without a limit; "
-        "totals are of all rows, whatever the page. Answers are remembered for 15 minutes.",
+        "totals are of all rows, whatever the page. Answers are cached for 15 minutes.",
         operation_id="kubecost_cluster_costs",
         operation_class=CostsOperation,
         responses=responses(wire.ClusterCosts),

@@ -93,10 +93,10 @@ class _OfCollecting(Collector):
         clusters, progress = self._collecting.clusters, self._collecting.progress
         yield GaugeMetricFamily("kubetally_clusters", "Clusters to be collected.", clusters)
         behind = clusters - progress.accounts_held
-        yield GaugeMetricFamily("kubetally_clusters_behind", "Clusters whose yesterday (UTC) is not held.", behind)
+        yield GaugeMetricFamily("kubetally_clusters_behind", "Clusters whose yesterday (UTC) is not stored.", behind)
         yield GaugeMetricFamily("kubetally_days_held", "Days of clusters in the lake.", progress.days_held)
         yield GaugeMetricFamily(
-            "kubetally_days_failing", "Days that are not held and met an error when last tried.", progress.days_failing
+            "kubetally_days_failing", "Missing days whose last attempt failed.", progress.days_failing
         )
         yield GaugeMetricFamily(
             "kubetally_collecting_age_seconds",
@@ -106,7 +106,7 @@ class _OfCollecting(Collector):
         if progress.last_collected is not None:
             yield GaugeMetricFamily(
                 "kubetally_last_collected_timestamp_seconds",
-                "When the latest collection of what is held began.",
+                "When the latest stored collection began.",
                 progress.last_collected.timestamp(),
             )
 

@@ -61,7 +61,7 @@ def operations(
             _log.warning("collecting_unknown", why=error.code)
             return None
 
-    @get("/healthz", summary="Whether the process lives", operation_id="healthz")
+    @get("/healthz", summary="Whether the process is alive", operation_id="healthz")
     async def healthz() -> Response[wire.Health]:
         return told("ok")
 

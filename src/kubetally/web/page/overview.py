@@ -49,7 +49,7 @@ class UnforeseenDefect(BalanceError):
     code = "unforeseen_defect"
 
     def __init__(self) -> None:
-        super().__init__("it could not be shown for a reason that was not foreseen: please report it with the log")
+        super().__init__("it could not be shown because of an unexpected error; please report it with the log")
 
 
 def overview(
@@ -194,7 +194,7 @@ def _header(window: str) -> str:
 
 def _nothing() -> str:
     return (
-        "<section><p>No cluster is remembered yet. Add one:</p>"
+        "<section><p>There are no clusters yet. Add one:</p>"
         "<pre>kubetally accounts add my-cluster --url http://localhost:9003</pre></section>"
     )
 

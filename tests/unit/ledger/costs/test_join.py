@@ -166,7 +166,7 @@ async def test_the_newest_days_that_are_not_held_are_asked_for_and_each_gap_that
     assert [issue.window for issue in told] == [ago(810, 799), ago(700, 699), ago(599, 550)]
     assert costs.status is Status.PARTIAL
     assert costs.hours_asked - costs.hours_covered == 24 * (len(gaps) - MAX_DAYS)
-    assert "500 days of a window that are not held" in told[0].message
+    assert "500 days of a window that are not stored" in told[0].message
 
 
 async def test_a_gap_of_hours_counts_as_hours() -> None:
