@@ -114,7 +114,7 @@ def test_the_tables_of_another_program_are_left_alone(stored: Home, made: OptSca
         ("mariadb://root:s3cr3t@127.0.0.1:1/kubetally", 3, "root:***@127.0.0.1:1/kubetally"),
         ("postgresql://root:s3cr3t@127.0.0.1:1/kubetally", 3, "root:***@127.0.0.1:1/kubetally"),
         ("mariadb://root:s3cr3t@127.0.0.1", 2, "has no database"),
-        ("oracle://root:s3cr3t@127.0.0.1/kubetally", 2, "kind that Kubetally does not know"),
+        ("oracle://root:s3cr3t@127.0.0.1/kubetally", 2, "has an unknown scheme"),
         ("root:s3cr3t@127.0.0.1/kubetally", 2, "can't be read"),
         ("sqlite://", 2, "has no file"),
         ("sqlite:///costs.db", 2, "'sqlite:///costs.db' has a relative path"),
