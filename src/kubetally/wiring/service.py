@@ -73,7 +73,7 @@ def run_service(
     if not or_free_port:
         check_port(host, port)  # before a database is opened and a collector is started
     secret, proxies = secret_of(settings), TrustedProxies.parse(settings.trusted_proxies)
-    with _open_service(settings, clock, collects=collects) as (ledger, service, storage):
+    with open_service(settings, clock, collects=collects) as (ledger, service, storage):
         app = create_app(
             service,
             secret.text,
@@ -99,7 +99,7 @@ def run_service(
 
 
 @contextmanager
-def _open_service(
+def open_service(
     settings: Settings, clock: Clock, *, collects: bool
 ) -> Iterator[tuple[Ledger, CostService, StorageCheck]]:
     """The ledger, the service on it and the check of its stores; all are closed afterwards."""
