@@ -1,4 +1,4 @@
-"""Real servers of metrics: Prometheus and VictoriaMetrics from Debian's packages (`make servers`).
+"""Real Prometheus servers: Prometheus and VictoriaMetrics from Debian's packages (`make servers`).
 
 A Prometheus serves a copy of recorded blocks, or of blocks that its own tool makes of the samples a test writes; a
 VictoriaMetrics takes the same samples through its import API.

@@ -52,7 +52,7 @@ OF_CYGNUS = '{__name__=~"kubecost_.*_cost|kubecost_pod_network_egress_bytes_tota
 
 
 def relay(url: str) -> Answers:
-    """Passes questions on to a server of metrics."""
+    """Passes questions on to a Prometheus."""
 
     def answers(asked: Asked) -> Reply:
         if asked.method == "POST":

@@ -1,4 +1,4 @@
-"""Fee, balancers and traffic as real servers of metrics tell them, held against what truly happened."""
+"""Fee, balancers and traffic as real Prometheus servers tell them, held against what truly happened."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager

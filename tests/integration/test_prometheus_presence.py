@@ -1,4 +1,4 @@
-"""In which hours each family of metrics has samples, as real servers of metrics say."""
+"""In which hours each family of metrics has samples, as real Prometheus servers say."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace

@@ -66,7 +66,7 @@ NOTHING = Reply(200, b'{"status":"success","data":{"resultType":"matrix","result
 
 
 class Switched:
-    """A server of metrics that can be broken and mended while it runs."""
+    """A Prometheus that can be broken and mended while it runs."""
 
     def __init__(self, url: str) -> None:
         self.through, self.broken = relay(url), Reply(422, TOO_MANY)

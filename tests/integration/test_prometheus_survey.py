@@ -1,4 +1,4 @@
-"""What the doctor finds about real servers of metrics."""
+"""What the doctor finds about real Prometheus servers."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -73,7 +73,7 @@ def reading(text: str, *, without_assets: bool = False) -> Reading:
 
 
 def measured(text: str) -> Infrastructure | None:
-    """What a server of metrics measured: a line an hour of the day; None where no line tells any."""
+    """What a Prometheus measured: a line an hour of the day; None where no line tells any."""
     hours = [hour for hour in (line.split() for line in text.strip().splitlines()) if hour and hour[0] == "hour"]
     return Infrastructure(TODAY, tuple(_measured_hour(words) for words in hours), METRICS) if hours else None
 

@@ -17,7 +17,7 @@ _COMPONENTS = frozenset[str](Component)
 
 
 def measured_issues(answers: Answers, window: Window) -> Iterator[Issue]:
-    """What is wrong with what a server of metrics told, as far as anything was left to it."""
+    """What is wrong with what a Prometheus told, as far as anything was left to it."""
     for issue in _told_by_metrics(answers, window):
         left = _left_to_metrics(answers.bookings, issue.window or window)
         if issue.subject in _COMPONENTS:
@@ -35,7 +35,7 @@ def measured_issues(answers: Answers, window: Window) -> Iterator[Issue]:
 def foreign_metrics(answers: Answers, about: About, window: Window) -> Iterator[Issue]:
     """That the metrics name another cluster than the source does, where something of theirs may be on the bill.
 
-    One cluster may have two names, so that it is no more than a warning. A server of metrics tells the name only where
+    One cluster may have two names, so that it is no more than a warning. A Prometheus tells the name only where
     no tenant chose its series; a stated cluster id is that of both.
     """
     found, own = answers.measured, about.cluster_id

@@ -1,4 +1,4 @@
-"""What a server of metrics lacks is missing only as far as the source left it to the metrics."""
+"""What a Prometheus lacks is missing only as far as the source left it to the metrics."""
 
 from dataclasses import replace
 
@@ -42,7 +42,7 @@ class Told(Source):
 
 
 class Metrics:
-    """A server of metrics that measures nothing and has `issues`, or fails; it may name a cluster."""
+    """A Prometheus that measures nothing and has `issues`, or fails; it may name a cluster."""
 
     url, account = METRICS, None
 

@@ -32,7 +32,7 @@ FIFTY_YEARS = Window(datetime(1976, 11, 22, tzinfo=UTC), END)
 
 
 class Metrics:
-    """A server of metrics that counts what it is asked, and measures nothing."""
+    """A Prometheus that counts what it is asked, and measures nothing."""
 
     url = "http://metrics"
     account = None
