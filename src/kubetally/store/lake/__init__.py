@@ -1,1 +1,1 @@
-"""The rows and assets of collected days in Delta tables, on a disk or in an object store."""
+"""Rows and assets of collected days in Delta tables, on disk or object storage. Imports `domain`, `ledger.ports`."""

@@ -1,1 +1,1 @@
-"""Organizations and accounts in SQLite, MariaDB or PostgreSQL."""
+"""Accounts, coverage, leases and checksums in SQLite, MariaDB or PostgreSQL. Imports `domain`, `ledger.ports`."""
