@@ -149,7 +149,7 @@ def test_the_calendar_shows_what_is_held(home: Home, upstream: tuple[Upstream, S
     backfill(home)
     shown = home.call("coverage", "aurora", "--start", "2026-11-18", "--end", "2026-11-25")
     assert shown.code == 0
-    assert "aurora: 3 days held, 72 h" in shown.out
+    assert "aurora: 3 days stored, 72 h" in shown.out
     lines = shown.out.splitlines()
     ruler, days = (next(line for line in lines if start in line) for start in ("1    6", "2026-11"))
     assert (days[ruler.index("16")], days[ruler.index("21")]) == (" ", "█"), "a sign stands below the number of its day"

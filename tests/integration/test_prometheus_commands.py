@@ -245,7 +245,7 @@ def test_csv_and_table_hold_the_fee(replay: ReplayServer, cygnus: str) -> None:
 def says_to_remember(done: Done) -> bool:
     """Whether one warning says that the server of the environment is not asked, and what to do about it."""
     [warning] = done.err.splitlines()
-    assert warning.startswith("warning: KUBETALLY_PROMETHEUS_URL is not asked")
+    assert warning.startswith("warning: KUBETALLY_PROMETHEUS_URL is ignored")
     return "kubetally accounts add NAME --url URL" in warning and "--tenant TENANT or --cluster-id ID" in warning
 
 

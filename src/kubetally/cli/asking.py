@@ -165,8 +165,8 @@ def _metrics_of(said: Said, settings: "Settings", is_one: bool, beside_accounts:
         return settings.prometheus_url
     if not quiet:
         warn(
-            "KUBETALLY_PROMETHEUS_URL is not asked for what --url and --context name, because several clusters are "
-            f"asked and nothing tells which of its metrics are whose: ask for one at a time, or {_REMEMBER}"
+            "KUBETALLY_PROMETHEUS_URL is ignored: with several --url or --context clusters its metrics cannot be "
+            f"attributed; ask for one at a time, or {_REMEMBER}"
         )
     return None
 

@@ -60,10 +60,10 @@ _MEANINGS: Mapping[str, str] = {
     "provisional": "may still be corrected",
     "running": "not over",
     "partial": "data is missing",
-    "failed": "could not be had",
+    "failed": "could not be read",
     "damaged": "stored, but damaged",
     "assets_damaged": "costs are stored, assets are damaged",
-    "nothing": "the source holds nothing",
+    "nothing": "the source has no data",
 }
 
 
@@ -121,8 +121,8 @@ def _print_calendar(out: "Console", one: "AccountCoverage", span: Window) -> Non
 
     held = [day for day in one.days if day.is_stored]
     hours = sum(day.hours_covered for day in held)
-    since = f", its source holds nothing before {one.begins}" if one.begins else ""
-    say(out, f"{one.account.name}: {days_in_words(len(held))} held, {hours:g} h{since}", style="bold")
+    since = f", its source has no data before {one.begins}" if one.begins else ""
+    say(out, f"{one.account.name}: {days_in_words(len(held))} stored, {hours:g} h{since}", style="bold")
     by_day = {day.day: day for day in one.days}
     months = [(month, days) for month, days in _months(span) if any(day in by_day for day in days)]
     if months:
@@ -137,7 +137,7 @@ def _print_calendar(out: "Console", one: "AccountCoverage", span: Window) -> Non
     for words, of in _told(one.days, one.missing):
         say(out, f"  {day_spans(of)}: {words}", indent=4)
     if not one.days:
-        say(out, f"  nothing of these days was collected yet: kubetally collect {one.account.name}", indent=4)
+        say(out, f"  nothing was collected yet: kubetally collect {one.account.name}", indent=4)
     out.print()
 
 
@@ -152,7 +152,7 @@ def _told(days: "Sequence[DayStatus]", missing: Missing) -> Iterator[tuple[str, 
             is_damage = known.last_error[0] in DAMAGE_CODES
             by_words.setdefault(words if is_damage else without_day(words, known.day), []).append(known.day)
         if known.is_stored and not known.assets_complete:
-            by_words.setdefault("no bill stands behind it", []).append(known.day)
+            by_words.setdefault("assets are missing", []).append(known.day)
     yield from by_words.items()
 
 
