@@ -52,8 +52,9 @@ class Logger:
         self._log("error", event, fields)
 
     def _log(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        if _LEVELS[level] >= _Setup.level:
-            _configure()
+        if _LEVELS[level] < _Setup.level:
+            return
+        _configure()
         structlog = sys.modules.get("structlog")  # who has not loaded it has not configured it
         if structlog is not None and structlog.is_configured():
             getattr(structlog.get_logger(self._name), level)(event, **fields)

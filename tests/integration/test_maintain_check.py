@@ -130,7 +130,7 @@ def test_dead_source_and_lost_lake_are_both_named(home: Home, upstream: tuple[Up
     (error,) = done.json["errors"]
     assert (done.code, error["code"]) == (3, "source_and_history_failed")
     assert "503" in error["message"]
-    assert "what was collected" in error["message"]
+    assert "stored days could not be read" in error["message"]
     assert str(home.folder / "lake") in error["message"]
 
 

@@ -1,1 +1,2 @@
-"""What is wrong with a source, a Prometheus, the stores or a stored day. Imports `domain` and `ledger.ports`."""
+"""What is wrong with a source, a Prometheus, the stores or a stored day. Imports `domain`, `ledger.ports`, `collect`,
+`costs`."""
