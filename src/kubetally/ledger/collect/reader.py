@@ -25,8 +25,8 @@ from kubetally.ledger.collect.schedule import GIVE_UP_AFTER, UNFORESEEN
 from kubetally.ledger.costs.examination import look_around, look_by_hour
 from kubetally.ledger.costs.issues import each_once, foreign_metrics, measured_issues
 from kubetally.ledger.costs.join import identity
-from kubetally.ledger.costs.live import Answers, DeadlinePassed, book_request
-from kubetally.ledger.costs.requests import Question
+from kubetally.ledger.costs.live import DeadlinePassed, LiveResult, book_request
+from kubetally.ledger.costs.requests import SourceRequest
 from kubetally.ledger.ports.sources import About, CostSource, InfrastructureSource
 from kubetally.tasks import task_group
 
@@ -195,10 +195,10 @@ class _Read:
     def book(self) -> Booking:
         """The balanced day, with all of its issues."""
         window, url = self.reading.window, self.reading.source
-        part = Question(window, window)
+        part = SourceRequest(window, window)
         metrics = self.measured if isinstance(self.measured, Infrastructure) else None
         booking = book_request(url, part, self.reading, metrics, self.around, self.hours)
-        answers = Answers(url, self.metrics_url, [(part, booking)], self.measured, self.about, None)
+        answers = LiveResult(url, self.metrics_url, [(part, booking)], self.measured, self.about, None)
         issues = (*booking.issues, *measured_issues(answers, window), *foreign_metrics(answers, self.about, window))
         return replace(booking, issues=each_once(issues))
 

@@ -10,13 +10,13 @@ from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import Window, joined_spans, spans_without
 from kubetally.domain.words import component_word
-from kubetally.ledger.costs.live import Answers
+from kubetally.ledger.costs.live import LiveResult
 from kubetally.ledger.ports.sources import About
 
 _COMPONENTS = frozenset[str](Component)
 
 
-def measured_issues(answers: Answers, window: Window) -> Iterator[Issue]:
+def measured_issues(answers: LiveResult, window: Window) -> Iterator[Issue]:
     """What is wrong with what a Prometheus told, as far as anything was left to it."""
     for issue in _told_by_metrics(answers, window):
         left = _left_to_metrics(answers.bookings, issue.window or window)
@@ -32,7 +32,7 @@ def measured_issues(answers: Answers, window: Window) -> Iterator[Issue]:
             yield replace(issue, kind=IssueKind.SOURCE_WARNING)
 
 
-def foreign_metrics(answers: Answers, about: About, window: Window) -> Iterator[Issue]:
+def foreign_metrics(answers: LiveResult, about: About, window: Window) -> Iterator[Issue]:
     """That the metrics name another cluster than the source does, where something of theirs may be on the bill.
 
     One cluster may have two names, so that it is no more than a warning. A Prometheus tells the name only where
@@ -49,14 +49,14 @@ def foreign_metrics(answers: Answers, about: About, window: Window) -> Iterator[
         yield Issue(IssueKind.SOURCE_WARNING, message, found.source, window, "infrastructure")
 
 
-def _answers_of(answers: Answers, window: Window) -> list[Booking]:
+def _answers_of(answers: LiveResult, window: Window) -> list[Booking]:
     """What the source answered of that time."""
     return [booking for booking in answers.bookings if booking.covered and booking.window.overlap(window)]
 
 
-def _is_whole(answers: Answers, window: Window) -> bool:
+def _is_whole(answers: LiveResult, window: Window) -> bool:
     """Whether the source answered for every hour of that time that it was asked for."""
-    asked = [(part.want, answer) for part, answer in answers.parts if part.want.overlap(window)]
+    asked = [(part.wanted, answer) for part, answer in answers.parts if part.wanted.overlap(window)]
     return all(isinstance(answer, Booking) and not spans_without([want], answer.covered) for want, answer in asked)
 
 
@@ -65,7 +65,7 @@ def _left_to_metrics(bookings: Sequence[Booking], window: Window) -> frozenset[s
     return frozenset[str]().union(*(one.left_to_metrics for one in bookings if one.window.overlap(window)))
 
 
-def _told_by_metrics(answers: Answers, window: Window) -> Sequence[Issue]:
+def _told_by_metrics(answers: LiveResult, window: Window) -> Sequence[Issue]:
     answer, url = answers.measured, answers.metrics_url
     if isinstance(answer, Infrastructure):
         return answer.issues

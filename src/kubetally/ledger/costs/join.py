@@ -14,8 +14,8 @@ from kubetally.domain.money import DEFAULT_CURRENCY, CurrencyOrigin
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import DAY, Clock, Window, midnight, rfc3339, spans_without, whole_hour
 from kubetally.ledger.costs.issues import each_once, failed, foreign_metrics, measured_issues
-from kubetally.ledger.costs.live import Answers, DeadlinePassed, LiveFetch, compared, late_description
-from kubetally.ledger.costs.requests import MAX_DAYS, Question, elapsed, questions
+from kubetally.ledger.costs.live import DeadlinePassed, LiveFetch, LiveResult, compared, late_description
+from kubetally.ledger.costs.requests import MAX_DAYS, SourceRequest, elapsed, source_requests
 from kubetally.ledger.costs.stored_days import StoredDay
 from kubetally.ledger.ports.sources import About, CostSource, InfrastructureSource
 from kubetally.tasks import Calculate, calculate_here
@@ -78,13 +78,13 @@ async def _joined(
     days = [day for day in held if over.contains(day.booking.window)]
     missing = spans_without([over], (day.booking.window for day in days))
     asked, left = _newest(missing)
-    parts = [part for gap in asked for part in questions(gap)]
+    parts = [part for gap in asked for part in source_requests(gap)]
     told: list[Issue] = []
     if parts:
         answers = await _asked(place, open_live, parts, deadline_seconds, clock.now(), calculate, may_fail=bool(days))
     else:
         savings, told = await _savings_beside(days, place, open_live, deadline_seconds)
-        answers = Answers(place, None, (), None, About(), savings)
+        answers = LiveResult(place, None, (), None, About(), savings)
     about = [*_not_asked(left, days, answers.url), *_about_the_window(window, over, parts, answers.url)]
     return await calculate(0, _assembled, window, over, days, answers, [*about, *told])
 
@@ -101,7 +101,7 @@ def get_costs_as_of(held: Sequence[StoredDay], place: str, window: Window, as_of
     issues = [Issue(IssueKind.NOT_HELD, message, place, gap) for gap in missing]
     if over.is_empty:
         issues = [Issue(IssueKind.NOT_HELD, f"the window had not begun at {rfc3339(as_of)}", place, window)]
-    costs = _assembled(window, over, days, Answers(place, None, (), None, About(), None), issues)
+    costs = _assembled(window, over, days, LiveResult(place, None, (), None, About(), None), issues)
     return replace(costs, as_of=as_of)
 
 
@@ -140,13 +140,13 @@ async def _savings_beside(
 async def _asked(
     place: str,
     open_live: OpenLive,
-    parts: Sequence[Question],
+    parts: Sequence[SourceRequest],
     deadline_seconds: float | None,
     now: datetime,
     calculate: Calculate,
     *,
     may_fail: bool,
-) -> Answers:
+) -> LiveResult:
     """What the source answers, opened and asked under one deadline. Raises KubetallyError, if it may not fail."""
     ends = None if deadline_seconds is None else asyncio.get_running_loop().time() + deadline_seconds
     why: KubetallyError
@@ -162,11 +162,11 @@ async def _asked(
         why = error
     if not may_fail:
         raise why
-    return Answers(place, None, [(part, why) for part in parts], None, why, None)
+    return LiveResult(place, None, [(part, why) for part in parts], None, why, None)
 
 
 def _assembled(
-    window: Window, over: Window, held: Sequence[StoredDay], answers: Answers, told: Sequence[Issue]
+    window: Window, over: Window, held: Sequence[StoredDay], answers: LiveResult, told: Sequence[Issue]
 ) -> ClusterCosts:
     """The costs of the days held and of the answers; `told` are the issues of the window itself, before all others.
 
@@ -181,7 +181,7 @@ def _assembled(
     source = identity(url, about) if answers.bookings or not held else held[-1].source
     issues = [
         *told,
-        *(failed(url, str(error), error, window=part.want) for part, error in failures),
+        *(failed(url, str(error), error, window=part.wanted) for part, error in failures),
         *(issue for booking in bookings for issue in booking.issues),
         *measured_issues(answers, over),
         *foreign_metrics(answers, about, over),
@@ -222,7 +222,7 @@ def _is_silent(day: StoredDay) -> bool:
     return day.source.product == OPENCOST if origin is None else origin is not CurrencyOrigin.SOURCE
 
 
-def _state(held: Sequence[StoredDay], answers: Answers) -> DayState:
+def _state(held: Sequence[StoredDay], answers: LiveResult) -> DayState:
     """The least certain of its days; what was asked just now may still be corrected."""
     is_settled = held and not answers.parts and all(day.state is DayState.SETTLED for day in held)
     return DayState.SETTLED if is_settled else DayState.PROVISIONAL
@@ -240,13 +240,13 @@ def _not_asked(left: Sequence[Window], held: Sequence[StoredDay], url: str) -> l
     return [Issue(IssueKind.NOT_ASKED, message, url, gap) for gap in left]
 
 
-def _about_the_window(window: Window, over: Window, parts: Sequence[Question], url: str) -> list[Issue]:
+def _about_the_window(window: Window, over: Window, parts: Sequence[SourceRequest], url: str) -> list[Issue]:
     issues = []
     if over.end < window.end:
         counted = f"the window is not over; counted are its whole hours until {rfc3339(over.end)}"
         message = "the window has not begun; nothing is counted" if over.is_empty else counted
         issues.append(Issue(IssueKind.WINDOW_NOT_OVER, message, url, window))
-    if any(part.ask != part.want for part in parts):
+    if any(part.requested != part.wanted for part in parts):
         message = "the window begins or ends within an hour; the cost of that hour was prorated by time"
         issues.append(Issue(IssueKind.EDGES_PRORATED, message, url, window))
     return issues

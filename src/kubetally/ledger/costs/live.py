@@ -23,7 +23,7 @@ from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window, covered_hours, spans_without
 from kubetally.garbage import gc_paused
 from kubetally.ledger.costs.examination import look_around
-from kubetally.ledger.costs.requests import Question
+from kubetally.ledger.costs.requests import SourceRequest
 from kubetally.ledger.ports.sources import About, CostSource, InfrastructureSource
 from kubetally.tasks import Calculate, calculate_here, task_group
 
@@ -55,7 +55,7 @@ def late_description(url: str, seconds: float) -> SourceError:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class LiveResult:
     """What came back: an answer, or the error that stands for it.
 
     url, metrics_url: of the source and of what measures beside it, fit to be shown.
@@ -65,7 +65,7 @@ class Answers:
 
     url: str
     metrics_url: str | None
-    parts: Sequence[tuple[Question, Booking | KubetallyError]]
+    parts: Sequence[tuple[SourceRequest, Booking | KubetallyError]]
     measured: Infrastructure | KubetallyError | None
     about: About | KubetallyError
     savings: Savings | SourceError | None
@@ -76,7 +76,7 @@ class Answers:
         return [answer for _, answer in self.parts if isinstance(answer, Booking)]
 
     @property
-    def failures(self) -> list[tuple[Question, KubetallyError]]:
+    def failures(self) -> list[tuple[SourceRequest, KubetallyError]]:
         """The parts that were not, and why."""
         return [(part, answer) for part, answer in self.parts if isinstance(answer, KubetallyError)]
 
@@ -100,7 +100,7 @@ class LiveFetch:
         self._several = False
         self._now, self._calculate = now, calculate
 
-    async def answers(self, parts: Sequence[Question]) -> Answers:
+    async def answers(self, parts: Sequence[SourceRequest]) -> LiveResult:
         """What there is to each part, beside each other; one failure does not cancel the others."""
         began, self._several = time.monotonic(), len(parts) > 1
         async with task_group() as group:
@@ -117,7 +117,7 @@ class LiveFetch:
         booked = [task.result() for task in tasks]
         self._tell_of_cuts((*booked, measured.result()), time.monotonic() - began)
         late = late_description(self._source.url, _GRACE_SECONDS)
-        return Answers(
+        return LiveResult(
             self._source.url,
             None if self._infrastructure is None else self._infrastructure.url,
             list(zip(parts, booked, strict=True)),
@@ -136,21 +136,21 @@ class LiveFetch:
         except SourceError as error:
             return error
 
-    async def _measured(self, parts: Sequence[Question]) -> Infrastructure | KubetallyError | None:
+    async def _measured(self, parts: Sequence[SourceRequest]) -> Infrastructure | KubetallyError | None:
         if self._infrastructure is None or not parts:
             return None
         try:
             async with asyncio.timeout_at(self._ends):
-                return await self._infrastructure.read(Window(parts[0].ask.start, parts[-1].ask.end))
+                return await self._infrastructure.read(Window(parts[0].requested.start, parts[-1].requested.end))
         except TimeoutError:
             return DeadlinePassed(self._infrastructure.url, self._seconds, is_divisible=self._several)
         except (SourceError, RequestError) as error:
             return error
 
     async def _booked(
-        self, part: Question, measured: Awaitable[Infrastructure | KubetallyError | None]
+        self, part: SourceRequest, measured: Awaitable[Infrastructure | KubetallyError | None]
     ) -> Booking | SourceError:
-        reading = await self._in_time(self._source.read(part.ask))
+        reading = await self._in_time(self._source.read(part.requested))
         if isinstance(reading, SourceError):
             return reading
         around = await self._in_time(look_around(self._source, reading, self._now, calculate=self._calculate))
@@ -175,23 +175,23 @@ class LiveFetch:
 @gc_paused()
 def book_request(
     url: str,
-    part: Question,
+    part: SourceRequest,
     read: Reading,
     infrastructure: Infrastructure | None,
     around: Around = NOTHING_AROUND,
     hours: Sequence[SeenHour] = (),
 ) -> Booking:
     """The wanted part of what was read, balanced, with issues for what has no data or no evidence."""
-    reading = read.within(part.want)
+    reading = read.within(part.wanted)
     empty = [
         Issue(IssueKind.WINDOW_WITHOUT_DATA, "the source holds no data of this window", url, gap)
-        for gap in spans_without([part.want], reading.covered)
+        for gap in spans_without([part.wanted], reading.covered)
     ]
     reading = replace(reading, issues=(*reading.issues, *empty))
     if not reading.covered:  # without rows there is no use to hold against the bill, whatever assets there were
         reading = replace(reading, allocations=(), assets=())
     elif infrastructure is not None:
-        reading = replace(reading, infrastructure=infrastructure.within(part.want))
+        reading = replace(reading, infrastructure=infrastructure.within(part.wanted))
     booking = book(examine(reading, around, hours))
     assets = reading.assets or ()
     completeness = measure_completeness(

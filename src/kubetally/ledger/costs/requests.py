@@ -1,4 +1,4 @@
-"""Which questions make up a window: what a source can be asked at a time, and what of it."""
+"""Which requests make up a window: what a source can be asked at a time, and which part of it is wanted."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,24 +7,24 @@ from itertools import pairwise
 from kubetally.domain.window import DAY, HOUR, Window, midnight, whole_hour
 
 MAX_DAYS = 500
-"""Days of a window that are asked of a source, the newest: more would take it hours, and hardly any holds them."""
+"""The newest days of a window that are requested: more would take a source hours, and hardly any has them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked of a source (whole hours within one UTC day), and which part of it is wanted."""
+class SourceRequest:
+    """What is requested of a source (whole hours within one UTC day), and which part of it is wanted."""
 
-    ask: Window
-    want: Window
+    requested: Window
+    wanted: Window
 
 
-def questions(window: Window) -> list[Question]:
-    """The questions that make up a window: one a UTC day, ragged edges in whole hours.
+def source_requests(window: Window) -> list[SourceRequest]:
+    """The requests that make up a window: one for each UTC day, ragged edges in whole hours.
 
-    An edge within an hour becomes a question of its own, of the whole hour, so that only that hour is prorated.
+    An edge within an hour becomes a request of its own, of the whole hour, so that only that hour is prorated.
     The wanted parts are adjacent and add up to the window.
     """
-    asked = []
+    requests = []
     for day in window.days():
         first, last = whole_hour(day.start), whole_hour(day.end)
         cuts = [day.start]
@@ -36,8 +36,8 @@ def questions(window: Window) -> list[Question]:
             cuts.append(day.end)
         for start, end in pairwise(cuts):
             up = whole_hour(end) if whole_hour(end) == end else whole_hour(end) + HOUR
-            asked.append(Question(Window(whole_hour(start), up), Window(start, end)))
-    return asked
+            requests.append(SourceRequest(Window(whole_hour(start), up), Window(start, end)))
+    return requests
 
 
 def elapsed(window: Window, now: datetime) -> Window:

@@ -16,7 +16,7 @@ from kubetally.domain.errors import KubetallyError, SourceError, StoreError
 from kubetally.domain.window import DAY, Window
 from kubetally.ledger.collect.reader import Reader, Unread
 from kubetally.ledger.costs.live import LiveFetch
-from kubetally.ledger.costs.requests import Question
+from kubetally.ledger.costs.requests import SourceRequest
 from kubetally.ledger.ports.coverage import Coverage
 from kubetally.ledger.ports.lake import Lake
 from kubetally.ledger.ports.sources import CostSource, InfrastructureSource
@@ -195,7 +195,7 @@ def _is_of(stored: Collection, answer: KeptAnswer) -> bool:
 async def _book(answer: KeptAnswer) -> Booking:
     """The booking of a window that is not stored, as it is made for one who asks. Raises KubetallyError."""
     fetch = LiveFetch(answer.source(), answer.metrics(), None, 0, answer.received_at)
-    [(_, booking)] = (await fetch.answers([Question(answer.window, answer.window)])).parts
+    [(_, booking)] = (await fetch.answers([SourceRequest(answer.window, answer.window)])).parts
     if isinstance(booking, KubetallyError):
         raise booking
     return booking

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 
 from kubetally.domain.window import DAY, HOUR, Window, midnight, parse_window, whole_hour
-from kubetally.ledger.costs.requests import Question, questions
+from kubetally.ledger.costs.requests import SourceRequest, source_requests
 from tests.unit.domain.clusters import MIDNIGHT, windows
 
 
 @settings(deadline=None)
 @given(windows)
 def test_what_is_wanted_is_the_window_exactly(window: Window) -> None:
-    wanted = [question.want for question in questions(window)]
+    wanted = [question.wanted for question in source_requests(window)]
     assert sum((part.end - part.start for part in wanted), timedelta()) == window.end - window.start
     assert not any(part.is_empty for part in wanted)
     if wanted:
@@ -25,27 +25,27 @@ def test_what_is_wanted_is_the_window_exactly(window: Window) -> None:
 @settings(deadline=None)
 @given(windows)
 def test_what_is_asked_is_whole_hours_of_one_utc_day_and_no_hour_twice(window: Window) -> None:
-    asked = questions(window)
+    asked = source_requests(window)
     for question in asked:
-        ask, want = question.ask, question.want
+        ask, want = question.requested, question.wanted
         assert ask.start == whole_hour(ask.start)
         assert ask.end == whole_hour(ask.end)
         assert ask.end <= midnight(ask.start) + DAY
         assert ask.contains(want)
         assert ask == want or ask.hours == 1, "only an hour is ever prorated"
     for question, following in pairwise(asked):
-        assert question.ask.end <= following.ask.start
+        assert question.requested.end <= following.requested.start
 
 
 @settings(deadline=None)
 @given(windows)
 def test_a_day_makes_three_questions_at_most_and_a_whole_one_makes_one(window: Window) -> None:
-    asked = questions(window)
+    asked = source_requests(window)
     for day in window.days():
-        of_this_day = [question for question in asked if day.contains(question.want)]
+        of_this_day = [question for question in asked if day.contains(question.wanted)]
         assert 1 <= len(of_this_day) <= 3
         if day.start == whole_hour(day.start) and day.end == whole_hour(day.end):
-            assert of_this_day == [Question(day, day)]
+            assert of_this_day == [SourceRequest(day, day)]
 
 
 @pytest.mark.parametrize(
@@ -77,5 +77,5 @@ def test_ragged_edges_are_questions_of_their_own(window: str, expected: list[tup
         minutes = [int((at - MIDNIGHT) / HOUR * 60) for at in (span.start, span.end)]
         return "-".join(f"{at // 60:02}:{at % 60:02}" for at in minutes)
 
-    asked = questions(parse_window(window, MIDNIGHT + 2 * DAY))
-    assert [(clock(question.ask), clock(question.want)) for question in asked] == expected
+    asked = source_requests(parse_window(window, MIDNIGHT + 2 * DAY))
+    assert [(clock(question.requested), clock(question.wanted)) for question in asked] == expected
