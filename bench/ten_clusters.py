@@ -6,8 +6,8 @@ import time
 from bench import fresh, slow_sources
 from bench.table import Line
 from kubetally.domain.cluster_costs import ClusterCosts, Status
+from kubetally.domain.fleet import Failed
 from kubetally.domain.window import Window, parse_instant
-from kubetally.ledger.costs.cost_reader import Failed
 from kubetally.ledger.ports.clusters import Cluster
 from kubetally.settings import Settings
 from kubetally.wiring.clusters import get_costs_of_all

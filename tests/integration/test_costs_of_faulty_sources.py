@@ -24,12 +24,12 @@ from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, Status
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.errors import KubetallyError, SourceError
+from kubetally.domain.fleet import Failed
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Cause
 from kubetally.domain.window import Window, parse_window
 from kubetally.ledger.accounts.snapshot import AccountSnapshot
 from kubetally.ledger.collect.reader import Reader
-from kubetally.ledger.costs.cost_reader import Failed
 from kubetally.ledger.costs.live import DeadlinePassed
 from kubetally.ledger.ports.clusters import Cluster
 from kubetally.present.answer import answer, failure

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 def print_accounts(found: "Sequence[Account]") -> None:
     """Print names, ids and sources."""
-    from kubetally.cli.grid import Grid
-    from kubetally.cli.screen import console, print_grid, say
+    from kubetally.present.grid import Grid
+    from kubetally.present.screen import console, print_grid, say
 
     out = console()
     if not found:
@@ -28,8 +28,8 @@ def print_accounts(found: "Sequence[Account]") -> None:
 
 def print_removed(found: "Sequence[AccountWithDays]", output: ScreenOrJson) -> None:
     """Print removed accounts and how many of their days are stored."""
-    from kubetally.cli.grid import Grid
-    from kubetally.cli.screen import console, print_grid, say
+    from kubetally.present.grid import Grid
+    from kubetally.present.screen import console, print_grid, say
 
     if output is ScreenOrJson.JSON:
         print(json.dumps([_removed_body(known) for known in found], indent=2))

@@ -9,10 +9,10 @@ import typer
 
 from kubetally.cli import exits
 from kubetally.cli.account_list import account_body, print_accounts, print_removed
-from kubetally.cli.grid import escaped
 from kubetally.cli.options import Currency, ScreenOrJson, ScreenOrJsonFormat
 from kubetally.cli.start import start as start_up
 from kubetally.domain.errors import RequestError
+from kubetally.present.grid import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

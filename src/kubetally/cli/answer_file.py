@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 
-from kubetally.cli.grid import escaped
 from kubetally.domain.errors import RequestError
+from kubetally.present.grid import escaped
 
 STDOUT = "-"
 

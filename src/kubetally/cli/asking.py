@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
+    from kubetally.domain.fleet import Failed
     from kubetally.domain.window import Clock
-    from kubetally.ledger.costs.cost_reader import Failed
     from kubetally.ledger.ports.clusters import AnyCluster
     from kubetally.settings import Settings
 

@@ -34,7 +34,7 @@ from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel
 from kubetally.domain.errors import RequestError
 
 if TYPE_CHECKING:
-    from kubetally.ledger.costs.cost_reader import Failed
+    from kubetally.domain.fleet import Failed
 
 By = Annotated[DetailLevel, typer.Option("--by", help="How finely.")]
 
@@ -92,10 +92,10 @@ def show(answers: "list[ClusterCosts | Failed]", by: DetailLevel, output: Format
 
             print_json(answers, lambda costs: answer(costs, by), is_one=is_one)
         case Format.CSV:
-            from kubetally.cli.csv_rows import write_csv
+            from kubetally.present.csv_rows import write_csv
 
             write_csv(sys.stdout, answers, by)
         case Format.TABLE:
-            from kubetally.cli.tables import print_costs
+            from kubetally.present.tables import print_costs
 
             print_costs(answers, by, quiet=quiet)

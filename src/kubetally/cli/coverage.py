@@ -102,7 +102,7 @@ def coverage(
 
 
 def _print(found: "Sequence[AccountCoverage]", span: Window) -> None:
-    from kubetally.cli.screen import console, say
+    from kubetally.present.screen import console, say
 
     out = console()
     if not found:
@@ -117,7 +117,7 @@ def _print(found: "Sequence[AccountCoverage]", span: Window) -> None:
 def _print_calendar(out: "Console", one: "AccountCoverage", span: Window) -> None:
     from rich.text import Text
 
-    from kubetally.cli.screen import say
+    from kubetally.present.screen import say
 
     held = [day for day in one.days if day.is_stored]
     hours = sum(day.hours_covered for day in held)
@@ -180,7 +180,7 @@ def sort_of(day: "DayStatus | CoveredDay", missing: Missing = _NOTHING) -> str:
 
 
 def _sign(out: "Console", what: str) -> str:
-    from kubetally.cli.screen import draws_lines
+    from kubetally.present.screen import draws_lines
 
     sign, in_ascii, _ = _SIGNS[what]
     return sign if draws_lines(out) else in_ascii

@@ -39,11 +39,11 @@ def demo(url: Url = None, port: Port = DEFAULT_PORT, once: Once = False) -> None
 
     from kubetally.cli.asking import ask, exit_of
     from kubetally.cli.logs import set_up_logs
-    from kubetally.cli.screen import console, say
     from kubetally.cli.start import start
-    from kubetally.cli.tables import print_costs
     from kubetally.domain.cluster_costs import DetailLevel
     from kubetally.ledger.accounts.draft import AccountDraft
+    from kubetally.present.screen import console, say
+    from kubetally.present.tables import print_costs
     from kubetally.settings import Settings
     from kubetally.wiring.accounts import open_editor
     from kubetally.wiring.service import check_port
@@ -123,7 +123,7 @@ def _serve(
     settings: "Settings", port: int, window: "Window", words: str, clock: "Clock", samples: dict[str, str]
 ) -> None:
     """The page and the API, until stopped; on another port where this one is taken."""
-    from kubetally.cli.screen import console, say
+    from kubetally.present.screen import console, say
     from kubetally.wiring.service import run_service
     from kubetally.wiring.store import load_clusters
 
@@ -150,8 +150,8 @@ def _serve(
 def _tell(started: "Started", account_id: str, window: "Window", home: "Path") -> None:
     import sys
 
-    from kubetally.cli.screen import console, say
     from kubetally.domain.window import to_unix
+    from kubetally.present.screen import console, say
 
     out = console()
     query = f"cloud_account_id={account_id}&start_date={to_unix(window.start)}&end_date={to_unix(window.end)}"

@@ -112,7 +112,7 @@ def _body(diagnosis: "Diagnosis") -> dict[str, Any]:
 
 def _print(diagnosis: "Diagnosis") -> None:
     """The findings, each with what to do about it."""
-    from kubetally.cli.screen import console, say
+    from kubetally.present.screen import console, say
 
     out = console()
     say(out, " ".join(filter(None, (diagnosis.account_name, diagnosis.place))), style="bold")

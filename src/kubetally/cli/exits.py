@@ -2,8 +2,8 @@
 
 import sys
 
-from kubetally.cli.grid import escaped
 from kubetally.domain.errors import BalanceError, KubetallyError, NotFound, RequestError, SourceError, StoreError
+from kubetally.present.grid import escaped
 
 OK = 0
 PAST_TOLERANCE = 1

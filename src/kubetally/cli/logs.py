@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TextIO
 
-from kubetally.cli.grid import escaped
 from kubetally.logs import IN_THE_ANSWER, configure_later
+from kubetally.present.grid import escaped
 
 Event = MutableMapping[str, Any]
 

@@ -72,9 +72,9 @@ _COUNTED: Mapping[str, Callable[[int], str]] = {
 
 
 def _lines(result: "Replayed", account_names: Mapping[str, str]) -> Iterator[str]:
-    from kubetally.cli.grid import printable
     from kubetally.domain.words import period_words
     from kubetally.ledger.diagnose.replay import Outcome
+    from kubetally.present.grid import printable
 
     account = result.answer.account
     name = (

@@ -40,8 +40,8 @@ def sample(
     """
     from kubetally.cli.collect import a_date
     from kubetally.cli.progress import progress
-    from kubetally.cli.screen import console, say
     from kubetally.ledger.sample.make import SampleFleet
+    from kubetally.present.screen import console, say
     from kubetally.wiring.sample import make_sample
 
     start_up()

@@ -32,7 +32,7 @@ from kubetally.domain.errors import RequestError
 from kubetally.domain.money import to_number
 
 if TYPE_CHECKING:
-    from kubetally.ledger.costs.cost_reader import Failed
+    from kubetally.domain.fleet import Failed
     from kubetally.present.verification import Verification
 
 
@@ -110,8 +110,8 @@ def _any_unverified(answers: "list[ClusterCosts | Failed]", allowed: float) -> b
 
 
 def _print(checked: "list[tuple[ClusterCosts, Verification]]", *, quiet: bool) -> None:
-    from kubetally.cli.screen import console, say
-    from kubetally.cli.tables import print_balance, print_heading, print_notes, print_rounding
+    from kubetally.present.screen import console, say
+    from kubetally.present.tables import print_balance, print_heading, print_notes, print_rounding
     from kubetally.present.text import hours_of
 
     out = console()

@@ -6,8 +6,9 @@ from datetime import datetime
 from functools import partial
 
 from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel
+from kubetally.domain.fleet import Failed
 from kubetally.domain.window import Clock, Window
-from kubetally.ledger.costs.cost_reader import CostReader, CostSubject, Failed
+from kubetally.ledger.costs.cost_reader import CostReader, CostSubject
 from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster, Cluster
 from kubetally.settings import Settings
 from kubetally.sources.opener import SourceOpener, place_of

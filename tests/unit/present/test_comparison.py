@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubetally.cli.report import bar, share
 from kubetally.present.comparison import permilles
+from kubetally.present.report import bar, share
 
 AMOUNTS = st.lists(st.integers(-(10**12), 10**15), max_size=12)
 

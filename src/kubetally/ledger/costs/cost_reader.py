@@ -11,6 +11,7 @@ from kubetally import logs
 from kubetally.domain.account import Account
 from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity
 from kubetally.domain.errors import KubetallyError, RequestError, SourceError
+from kubetally.domain.fleet import Failed
 from kubetally.domain.window import Clock, Window
 from kubetally.ledger.accounts.duplicates import flag_duplicate_clusters
 from kubetally.ledger.costs.join import Live, get_costs_as_of, join_costs
@@ -38,14 +39,6 @@ class CostSubject:
         if self.account is None:
             return source
         return replace(source, account_id=self.account.id, account_name=self.account.name)
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """Stands in a list of answers for a cluster that gave none."""
-
-    source: SourceIdentity
-    error: KubetallyError
 
 
 class CostReader:

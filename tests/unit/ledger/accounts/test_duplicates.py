@@ -7,10 +7,11 @@ from kubetally.domain.booking import Booking
 from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity
 from kubetally.domain.component import NO_CLASSES, ZERO, Costs
 from kubetally.domain.efficiency import Hours
+from kubetally.domain.fleet import fleet_sums
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.row import Row
 from kubetally.domain.window import Window, parse_instant
-from kubetally.ledger.accounts.duplicates import flag_duplicate_clusters, fleet_sums
+from kubetally.ledger.accounts.duplicates import flag_duplicate_clusters
 
 DAY = Window(parse_instant("2026-11-20"), parse_instant("2026-11-21"))
 

@@ -4,15 +4,15 @@ import csv
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
-from kubetally.cli.grid import escaped
 from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, Group, SourceIdentity, Status, WorkloadCosts
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.efficiency import Efficiency
 from kubetally.domain.money import to_decimal
 from kubetally.domain.window import rfc3339
+from kubetally.present.grid import escaped
 
 if TYPE_CHECKING:
-    from kubetally.ledger.costs.cost_reader import Failed
+    from kubetally.domain.fleet import Failed
 
 _COSTS = [f"{component}_cost" for component in Component]
 _RATIOS = ["cpu_efficiency", "ram_efficiency", "total_efficiency"]

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubetally.cli.grid import Grid, printable
+from kubetally.present.grid import Grid, printable
 
 WORDS = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=9)
 FIGURES = st.decimals(-(10**6), 10**6, places=2).map(lambda amount: f"{amount:,}")

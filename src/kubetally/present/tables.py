@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from kubetally.cli.grid import Grid
-from kubetally.cli.screen import console, name_of, print_grid, say
 from kubetally.domain.allocation import Kind
 from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, Group, NamespaceCosts, Status, WorkloadCosts
 from kubetally.domain.component import Component
 from kubetally.domain.efficiency import Efficiency
+from kubetally.domain.fleet import FleetSum, fleet_sums
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.series import LegacySums
 from kubetally.domain.words import component_word, hours_words, period_words, window_words
-from kubetally.ledger.accounts.duplicates import FleetSum, fleet_sums
+from kubetally.present.grid import Grid
 from kubetally.present.rounding import RoundedTable, round_parts, round_table
+from kubetally.present.screen import console, name_of, print_grid, say
 from kubetally.present.text import (
     BALANCE,
     NOT_MEASURED,
@@ -34,7 +34,7 @@ from kubetally.present.text import (
 from kubetally.present.verification import Verification, verify
 
 if TYPE_CHECKING:
-    from kubetally.ledger.costs.cost_reader import Failed
+    from kubetally.domain.fleet import Failed
 
 _TOTAL, _LINE = "bold", "dim"
 ASSUMED = (

@@ -7,8 +7,8 @@ import textwrap
 from rich.console import Console
 from rich.text import Text
 
-from kubetally.cli.grid import Grid, printable
 from kubetally.domain.cluster_costs import SourceIdentity
+from kubetally.present.grid import Grid, printable
 
 
 class _Console(Console):

@@ -1,0 +1,71 @@
+"""Answers of several clusters, and their sums."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import fsum
+
+from kubetally.domain.allocation import Kind
+from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity, Status
+from kubetally.domain.efficiency import Efficiency, RatedHours, efficiency
+from kubetally.domain.errors import KubetallyError
+
+_LEAST_HOURS = 1e-6  # below it, a difference of hours is one of rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Stands in a list of answers for a cluster that gave none."""
+
+    source: SourceIdentity
+    error: KubetallyError
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSum:
+    """What several clusters of one currency cost together: costs in micros, efficiency from summed hours.
+
+    hours_asked, hours_covered: summed over the clusters. incomplete: those that lack hours, and how many.
+    """
+
+    currency: str
+    total: int
+    source_total: int
+    idle: int
+    difference: int
+    efficiency: Efficiency
+    hours_asked: float
+    hours_covered: float
+    incomplete: tuple[tuple[ClusterCosts, float], ...]
+    currency_assumed: bool = False
+
+
+def fleet_sums(answers: Sequence[ClusterCosts]) -> list[FleetSum]:
+    """A sum for each currency, in the order in which they come; unlike ones are never added.
+
+    A cluster without data adds no cost and all of its hours to those that are missing.
+    """
+    currencies = dict.fromkeys(costs.currency for costs in answers if costs.status is not Status.NO_DATA)
+    return [_sum([costs for costs in answers if costs.currency == currency], currency) for currency in currencies]
+
+
+def _sum(answers: Sequence[ClusterCosts], currency: str) -> FleetSum:
+    workloads = [costs.workload_total() for costs in answers]
+    lines = [{line.kind: line.costs.total for line in costs.lines()} for costs in answers]
+    rated = RatedHours()
+    for group in workloads:
+        rated = rated.plus(group.rated)
+    lacking = [(costs, costs.hours_asked - costs.hours_covered) for costs in answers]
+    return FleetSum(
+        currency,
+        total=sum(costs.bill.total for costs in answers),
+        source_total=sum(costs.source_total for costs in answers),
+        idle=sum(totals[Kind.IDLE] for totals in lines),
+        difference=sum(totals[Kind.DIFFERENCE] for totals in lines),
+        efficiency=efficiency(
+            rated, sum(group.costs.cpu for group in workloads), sum(group.costs.ram for group in workloads)
+        ),
+        hours_asked=fsum(costs.hours_asked for costs in answers),
+        hours_covered=fsum(costs.hours_covered for costs in answers),
+        incomplete=tuple((costs, hours) for costs, hours in lacking if hours > _LEAST_HOURS),
+        currency_assumed=any(costs.currency_assumed for costs in answers),
+    )
