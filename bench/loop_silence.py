@@ -20,6 +20,7 @@ from bench.table import Line
 from kubetally.domain.account import Account, AccountType
 from kubetally.ledger.costs.calculations import calculations
 from kubetally.ledger.costs.service import CostService
+from kubetally.ledger.ports.accounts import AccountPlace
 from kubetally.ledger.ports.sources import CostSource
 from kubetally.sources.access import Access
 from kubetally.sources.opencost.client import CostModelClient
@@ -134,6 +135,9 @@ class _Accounts:
 
     def all(self, organization_id: str | None = None) -> list[Account]:
         return self._all
+
+    def places(self) -> list[AccountPlace]:
+        return []
 
 
 async def _as_before(size_bytes: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

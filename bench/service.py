@@ -28,6 +28,7 @@ from kubetally.domain.evidence.hours import SeenHour
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window
+from kubetally.ledger.ports.accounts import AccountPlace
 from kubetally.ledger.ports.sources import About
 
 CLIENTS = 200
@@ -285,6 +286,9 @@ class _Accounts:
 
     def all(self, organization_id: str | None = None) -> list[Account]:
         return [self._account]
+
+    def places(self) -> list[AccountPlace]:
+        return []
 
 
 @contextlib.asynccontextmanager
