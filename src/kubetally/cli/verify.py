@@ -143,18 +143,11 @@ def verdict(check: "Verification", currency: str) -> str:
 
 
 def _body(costs: ClusterCosts, check: "Verification") -> dict[str, object]:
-    from kubetally.present.answer import issue_body, source_body
+    from kubetally.present.answer import head_body
 
     known = costs.status is not Status.NO_DATA
     return {
-        "cloud_account_id": costs.source.account_id,
-        "account": costs.source.account_name,
-        "source": source_body(costs.source),
-        "status": costs.status.value,
-        "not_measured": sorted(f"{component}_cost" for component in costs.not_measured),
-        "errors": [issue_body(issue) for issue in costs.issues if issue.is_missing_data],
-        "currency": costs.currency,
-        "currency_assumed": costs.currency_assumed,
+        **head_body(costs),
         "total_cost": to_number(check.ours) if known else None,
         "source_total_cost": to_number(check.source_shows) if known else None,
         "difference": None if check.difference is None else round(check.difference, 6),

@@ -205,6 +205,20 @@ def _savings(savings: Savings | None, hours: float) -> Json:
     return body
 
 
+def head_body(costs: ClusterCosts) -> Json:
+    """What the bodies of `verify` and `report` begin with: which cluster, from where, and how sure."""
+    return {
+        "cloud_account_id": costs.source.account_id,
+        "account": costs.source.account_name,
+        "source": source_body(costs.source),
+        "status": costs.status.value,
+        "not_measured": sorted(f"{component}_cost" for component in costs.not_measured),
+        "errors": [issue_body(issue) for issue in costs.issues if issue.is_missing_data],
+        "currency": costs.currency,
+        "currency_assumed": costs.currency_assumed,
+    }
+
+
 def source_body(source: SourceIdentity) -> Mapping[str, str | None]:
     """Who answered; the url is masked."""
     return {

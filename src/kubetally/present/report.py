@@ -5,7 +5,7 @@ from rich.console import Console
 from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.money import to_number
 from kubetally.domain.words import component_word
-from kubetally.present.answer import issue_body, source_body
+from kubetally.present.answer import head_body
 from kubetally.present.comparison import Comparison
 from kubetally.present.grid import Grid
 from kubetally.present.rounding import round_parts
@@ -64,16 +64,10 @@ def bar(permille: int | None, full: str, empty: str) -> str:
 
 
 def comparison_body(costs: ClusterCosts, comparison: Comparison) -> dict[str, object]:
+    """Both tables as plain JSON values."""
     known = costs.status is not Status.NO_DATA
     return {
-        "cloud_account_id": costs.source.account_id,
-        "account": costs.source.account_name,
-        "source": source_body(costs.source),
-        "status": costs.status.value,
-        "not_measured": sorted(f"{component}_cost" for component in costs.not_measured),
-        "errors": [issue_body(issue) for issue in costs.issues if issue.is_missing_data],
-        "currency": costs.currency,
-        "currency_assumed": costs.currency_assumed,
+        **head_body(costs),
         "infrastructure_cost": to_number(comparison.infrastructure) if known else None,
         "total_cost": to_number(comparison.full) if known else None,
         "left_out_cost": to_number(comparison.improvement) if known else None,

@@ -8,7 +8,6 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count
-from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from kubetally import logs
@@ -19,7 +18,7 @@ from kubetally.domain.errors import KubetallyError, NotFound, RequestError, Sour
 from kubetally.domain.issues import Issue, IssueKind, any_missing
 from kubetally.domain.series import MeasuredSeries, TooManyPoints
 from kubetally.domain.window import Clock, Window
-from kubetally.ledger.costs.account_cache import LOOKUP_SECONDS, SILENCE_SECONDS, AccountCache
+from kubetally.ledger.costs.account_cache import ACCOUNT_KEPT, LOOKUP_SECONDS, SILENCE_SECONDS, AccountCache
 from kubetally.ledger.costs.cost_reader import CostReader, CostSubject
 from kubetally.ledger.costs.database_timeout import DATABASE_SECONDS
 from kubetally.ledger.costs.legacy import legacy_late, with_legacy
@@ -32,8 +31,7 @@ from kubetally.ledger.ports.accounts import Accounts
 from kubetally.ledger.ports.sources import CostSource, MetricsSource
 from kubetally.tasks import Calculate, calculate_on_thread
 
-T = TypeVar("T")
-KEPT = timedelta(minutes=15)
+KEPT = ACCOUNT_KEPT  # the cached answers of a silent database are of no use without their accounts
 QUEUE_TIMEOUT_SECONDS = 10.0
 OpenSource = Callable[[Account], AbstractAsyncContextManager[CostSource]]
 OpenMetrics = Callable[[Account], AbstractAsyncContextManager[MetricsSource | None]]
