@@ -144,7 +144,7 @@ def test_a_later_collection_takes_the_place_of_an_earlier_one(coverage: Coverage
     assert (day.collection_id, day.total) == ("new", 8_000_000)
 
 
-def test_what_is_confirmed_late_does_not_take_the_place_of_a_later_version(coverage: Coverage) -> None:
+def test_late_confirmation_does_not_replace_later_version(coverage: Coverage) -> None:
     coverage.intend([collection("old"), collection("new"), collection("older, running", is_running=True)])
     coverage.confirm(["new"], 4)
     for name in ("old", "older, running"):
@@ -154,7 +154,7 @@ def test_what_is_confirmed_late_does_not_take_the_place_of_a_later_version(cover
     assert coverage.pending() == []
 
 
-def test_a_running_day_gives_way_to_the_whole_day_whatever_the_version_of_its_table(coverage: Coverage) -> None:
+def test_whole_day_replaces_running_day_of_any_version(coverage: Coverage) -> None:
     keep(coverage, 900, collection("running 1", is_running=True))
     keep(coverage, 901, collection("running 2", is_running=True))
     assert held(coverage) == ["running 2"]
@@ -207,7 +207,7 @@ def test_the_last_version_is_that_of_days_that_are_over_and_held(coverage: Cover
     assert coverage.last_version() == 7
 
 
-def test_a_clock_that_was_set_back_does_not_bring_back_what_was_replaced(coverage: Coverage, clock: SetClock) -> None:
+def test_clock_set_back_does_not_restore_replaced_days(coverage: Coverage, clock: SetClock) -> None:
     keep(coverage, 1, collection("old"))
     clock.forward(-60)
     keep(coverage, 2, collection("new"))
@@ -230,7 +230,7 @@ def test_balances_are_those_of_what_holds(coverage: Coverage) -> None:
     assert set(coverage.balances(DAY - timedelta(days=1), END, ["a", "b"])) == {"a0", "a2", "b1"}
 
 
-def test_how_far_collecting_has_come_is_counted_over_the_accounts_asked_about(coverage: Coverage) -> None:
+def test_progress_counts_only_the_requested_accounts(coverage: Coverage) -> None:
     assert coverage.progress(["a", "b"], DAY) == Progress()
     last = NOW + timedelta(minutes=5)
     keep(coverage, 1, collection("a1"), collection("b1", "b"), collection("c1", "c"))

@@ -16,7 +16,7 @@ def as_before() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def test_event_below_the_level_is_dropped_where_structlog_is_configured_already() -> None:
+def test_event_below_the_level_is_dropped() -> None:
     configured = list[str]()
     with capture_logs() as logged:
         logs.configure_later(lambda: configured.append("done"), "warning")

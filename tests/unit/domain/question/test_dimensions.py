@@ -41,7 +41,7 @@ def test_a_known_aggregate_is_sent_in_the_sources_spelling(asked: str, sent: str
         ("all,namespace", "all"),
     ],
 )
-def test_an_aggregate_that_a_source_would_drop_in_silence_is_refused_by_name(asked: str, named: str) -> None:
+def test_aggregate_that_sources_drop_is_refused_by_name(asked: str, named: str) -> None:
     with pytest.raises(RequestError, match=f"aggregate {named!r}") as refused:
         parse_aggregates(asked)
     assert refused.value.code == "unknown_aggregate"
