@@ -30,19 +30,15 @@ class LakePlace(Protocol):
     @property
     def folder(self) -> Path | None:
         """The lake's folder on this machine; None if it is in an object store."""
-        ...
 
     def exists(self) -> bool:
         """Whether there may be a lake; False only if its folder has no tables of days."""
-        ...
 
     def noted_version(self, noted: NotedLog) -> int | None:
         """The version of its table of days, if it is a writable folder whose logs are as noted; quicker than a lake."""
-        ...
 
     def open(self, *, quick: bool = False) -> Lake:
         """The lake; loads the libraries that read it. quick: with short timeouts. Raises StoreError."""
-        ...
 
 
 @dataclass

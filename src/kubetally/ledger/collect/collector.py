@@ -65,7 +65,6 @@ class DayReader(Protocol):
         self, account: Account, days: Sequence[date], should_continue: ShouldContinue
     ) -> AsyncIterator[Booked | Unread]:
         """Each day of the cluster, or why it could not be read, while `should_continue` says so."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

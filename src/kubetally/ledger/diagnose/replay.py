@@ -68,20 +68,16 @@ class KeptAnswer(Protocol):
     @property
     def lacks(self) -> set[Beside]:
         """What was asked for, and is not kept."""
-        ...
 
     @property
     def damaged(self) -> list[KubetallyError]:
         """What was asked for, and could not be read or interpreted."""
-        ...
 
     def source(self) -> CostSource:
         """The cost source as it answered then."""
-        ...
 
     def metrics(self) -> InfrastructureSource | None:
         """The Prometheus as it answered then; None if nothing of one is kept."""
-        ...
 
 
 _NOT_COMPARED = BookingComparison()

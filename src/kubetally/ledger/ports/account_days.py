@@ -58,24 +58,18 @@ class AccountDays(Protocol):
 
     def stored(self, account_id: str) -> StoredDays:
         """How many days are stored, the first and the last."""
-        ...
 
     def relabel(self, account_id: str, stated: str | None, currency: str, origin: CurrencyOrigin) -> Relabelled:
         """Set an account's currency, and relabel its days whose source states none. Raises CurrencyConflict."""
-        ...
 
     def purge(self, account_id: str) -> int:
         """Delete the days of a removed account; how many were stored. Raises RequestError."""
-        ...
 
     def unreconciled(self) -> list[str]:
         """Accounts whose rows in the lake may differ from their collections."""
-        ...
 
     def currencies(self, account_id: str) -> dict[str, str]:
         """The currency of each collection of an account and of its stored savings, by id."""
-        ...
 
     def reconciled(self, account_id: str) -> None:
         """The account's rows in the lake agree with its collections."""
-        ...

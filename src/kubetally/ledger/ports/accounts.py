@@ -108,47 +108,36 @@ class Accounts(Protocol):
 
     def organization(self, name: str = DEFAULT_ORGANIZATION) -> Organization:
         """An organization by its name; the default one always exists. Raises NotFound."""
-        ...
 
     def add(self, account: Account) -> Account:
         """Store a new account, created now unless it says otherwise. Raises RequestError, NotFound."""
-        ...
 
     def add_all(self, accounts: Sequence[Account]) -> list[Account]:
         """Store several new accounts, all or none. Raises as `add`."""
-        ...
 
     def change(self, account_id: str, apply: Callable[[Account], Account]) -> Account:
         """Replace an account by what `apply` makes of it, under a lock; otherwise as `update`."""
-        ...
 
     def find(self, name_or_id: str) -> Account:
         """An account by its id, else by its name. Raises AccountNotFound, AmbiguousAccount."""
-        ...
 
     def all(self, organization_id: str | None = None) -> list[Account]:
         """All accounts that are not removed, by name; their credentials are decrypted."""
-        ...
 
     def places(self) -> list[AccountPlace]:
         """The same accounts without their credentials, by name; nothing is decrypted."""
-        ...
 
     def removed(self, name_or_id: str | None = None) -> list[Account]:
         """Removed accounts, those of this id or name if one is given."""
-        ...
 
     def listed(self) -> list[ListedAccount]:
         """All accounts, removed ones too, by id."""
-        ...
 
     def update(self, account: Account) -> Account:
         """Replace everything but the id, organization and time of creation. Raises AccountNotFound, RequestError."""
-        ...
 
     def remove(self, name_or_id: str) -> None:
         """Mark an account as deleted and forget its credentials; its history stays, its name is free.
 
         Works without the key of the credentials. Raises AccountNotFound, AmbiguousAccount.
         """
-        ...

@@ -72,37 +72,29 @@ class Backup(Protocol):
     @property
     def file(self) -> Path:
         """The file it is in."""
-        ...
 
     @property
     def instant(self) -> datetime | None:
         """The instant that it is of; None in a file of an earlier version."""
-        ...
 
     @property
     def lake_files(self) -> Sequence[LakeFile]:
         """The files of the lake in it."""
-        ...
 
     def changed_members(self) -> list[str]:
         """Names of its members that differ from their checksums."""
-        ...
 
     def summarize(self) -> DumpSummary:
         """Read its dump to the end, and verify it. Raises KubetallyError, DumpUnusable where it is damaged."""
-        ...
 
     def open_lake(self) -> AbstractContextManager[Lake]:
         """The lake in it, to be read only."""
-        ...
 
     def copy_dump(self) -> BinaryIO:
         """A temporary copy of its dump, at its start."""
-        ...
 
     def copy_file(self, path: str, *, or_changed: bool = False) -> BinaryIO:
         """A temporary copy of a file of the lake. or_changed: also where it differs from its checksum."""
-        ...
 
 
 class BackupDraft(Protocol):
@@ -111,15 +103,12 @@ class BackupDraft(Protocol):
     @property
     def file(self) -> Path:
         """The draft, a backup once `add_data` returned."""
-        ...
 
     def add_database_and_logs(self, at: datetime) -> int:
         """Add the dump and the lake's logs, which nobody may write meanwhile; returns the rows of the database."""
-        ...
 
     def add_data(self) -> int:
         """Add the other files of the lake, which nobody may remove meanwhile; returns the number of all its files."""
-        ...
 
 
 class RestoreTarget(Protocol):
@@ -128,23 +117,18 @@ class RestoreTarget(Protocol):
     @property
     def lake(self) -> str:
         """Where the lake is, fit to be shown."""
-        ...
 
     def has_lake_files(self) -> bool:
         """Whether there is any file in the lake."""
-        ...
 
     def write_file(self, path: str, content: IO[bytes]) -> None:
         """Write a file of the lake."""
-        ...
 
     def remove_file(self, path: str) -> None:
         """Remove a file of the lake if it is there and can be removed."""
-        ...
 
     def load_database(self, dump: BinaryIO) -> int:
         """Restore the database, all or nothing; returns its rows. Raises DumpUnusable, RequestError."""
-        ...
 
 
 class BackupFiles(Protocol):
@@ -152,26 +136,21 @@ class BackupFiles(Protocol):
 
     def open(self, file: Path) -> AbstractContextManager[Backup]:
         """An existing backup. Raises BackupUnusable."""
-        ...
 
     def check_place(self, file: Path) -> None:
         """Raises RequestError, where a backup can't be written to `file`."""
-        ...
 
     def newer_version(self, file: Path) -> str | None:
         """Why only a newer Kubetally can read this backup; None if this one can, or it is not a backup.
 
         Raises: TemporaryFolderUnusable.
         """
-        ...
 
     def draft(self, file: Path) -> AbstractContextManager[BackupDraft]:
         """A draft that takes the place of `file`, unless an error leaves the context. Raises RequestError."""
-        ...
 
     def restore_target(self) -> RestoreTarget:
         """What a backup is restored into. Raises StoreError."""
-        ...
 
 
 class UnpackedBackup(Protocol):
@@ -180,8 +159,6 @@ class UnpackedBackup(Protocol):
     @property
     def lake(self) -> Lake:
         """The lake, to be read."""
-        ...
 
     def log_file(self, damage: FileDamage, noted: NotedLog) -> bytes | None:
         """The undamaged content of a damaged file of a log; None if the backup lacks it."""
-        ...

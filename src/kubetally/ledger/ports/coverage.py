@@ -37,15 +37,12 @@ class SavingsDays(Protocol):
 
     def of_day(self, day: date) -> Mapping[str, SavingsDay]:
         """The outcomes of a day, by account."""
-        ...
 
     def stored(self) -> Sequence[SavingsDay]:
         """Those that are in the lake, by day and account."""
-        ...
 
     def note(self, days: Sequence[SavingsDay]) -> None:
         """Store these, replacing those of the same accounts and days."""
-        ...
 
 
 class Coverage(Protocol):
@@ -56,38 +53,30 @@ class Coverage(Protocol):
 
     def intend(self, collections: Sequence[Collection]) -> None:
         """Note collections that are about to be committed. They are not read until they are confirmed."""
-        ...
 
     def confirm(self, collection_ids: Sequence[str], version: int) -> None:
         """Note that they are in the lake from this version on; they become the stored ones of their (account, day)."""
-        ...
 
     def last_version(self, *, is_running: bool = False) -> int | None:
         """The greatest version that a stored collection has, of the table of days or of running days."""
-        ...
 
     def collecting_times(self) -> list[tuple[datetime, datetime]]:
         """First and last collection of each UTC day on which anything was collected, newest first."""
-        ...
 
     def drop(self, collection_ids: Sequence[str]) -> None:
         """Delete collections that were not committed."""
-        ...
 
     def known_ids(self, collection_ids: IdsOf[str]) -> set[str]:
         """Which of these are noted, stored or replaced."""
-        ...
 
     def lost(self) -> list[Collection]:
         """The last stored collection of each (account, day) that has none now, because the lake lost its rows."""
-        ...
 
     def mark_missing(self, known: CoveredDay, at: datetime, why: str) -> bool:
         """Note that the lake lacks the rows of this stored day, so that it is collected again.
 
         Returns False and changes nothing if another collection is stored by now.
         """
-        ...
 
     def restore(self, collections: Sequence[Collection], again: IdsOf[str]) -> set[str]:
         """Make collections of the lake the stored ones again. Returns the ids of those that are.
@@ -95,18 +84,15 @@ class Coverage(Protocol):
         collections: unknown ones, with the versions of their commits; those of unknown accounts, or of accounts whose
         rows are still to be relabelled or purged, are ignored. again: ids of known ones that are not stored.
         """
-        ...
 
     def pending(self) -> list[Collection]:
         """Collections that are neither confirmed nor dropped, because their writer was killed."""
-        ...
 
     def collections(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
         """The stored collections of the days from `first` to before `end`, in order.
 
         as_of: those that were stored at that instant; running days have no history.
         """
-        ...
 
     def collections_on(
         self, day: date, account_ids: Iterable[str] | None = None, *, or_lost: bool = False
@@ -115,73 +101,57 @@ class Coverage(Protocol):
 
         or_lost: also those whose rows the lake lost, if there is no other.
         """
-        ...
 
     def days_to_examine(self, version: int) -> list[date]:
         """The days, without running ones, of stored collections not yet examined by this version, in order."""
-        ...
 
     def note_examined(self, collections: Sequence[Collection]) -> None:
         """Store the heads of examined collections that are still the stored ones."""
-        ...
 
     def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
         """Each known (account, day), by account and day."""
-        ...
 
     def statuses(
         self, first: date, end: date, account_ids: Iterable[str] | None = None
     ) -> Mapping[str, Sequence[DayStatus]]:
         """The status of each known day, by account, in order."""
-        ...
 
     def issues(
         self, first: date, end: date, kinds: Iterable[IssueKind], account_ids: Iterable[str] | None = None
     ) -> Mapping[str, Sequence[Issue]]:
         """The issues of these kinds of stored days, by id of the collection; days without any are left out."""
-        ...
 
     def fact_sums(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
         """The unmeasured components and issues of stored days, counted by account and kind."""
-        ...
 
     def days_of_earlier_lakes(self, lake_version: int) -> Mapping[str, StoredDays]:
         """The stored days with columns of an earlier version of the lake, by account."""
-        ...
 
     def balances(
         self, first: date, end: date, account_ids: Iterable[str]
     ) -> dict[str, Mapping[Component, ComponentBalance]]:
         """The balances of the stored collections of these days, by id of the collection."""
-        ...
 
     def progress(self, account_ids: Sequence[str], day: date) -> Progress:
         """The progress of collecting these accounts, and of this day."""
-        ...
 
     def damaged(self) -> list[tuple[str, date]]:
         """The account name and date of each day noted as damaged, in order, without removed accounts."""
-        ...
 
     def failed(self, account_id: str, day: date, at: datetime, code: str, message: str) -> None:
         """Note a failed attempt to collect a day; a stored collection stays."""
-        ...
 
     def clear_damage(self, collections: Sequence[Collection]) -> None:
         """Note that these stored days are no longer damaged."""
-        ...
 
     def history_begins(self, account_id: str) -> date | None:
         """The first day that the account's source holds, if known."""
-        ...
 
     def note_history(self, account_id: str, day: date, at: datetime) -> None:
         """Note that the account's source holds nothing before this day."""
-        ...
 
     def forget(self, before: datetime) -> int:
         """Delete collections that were replaced before this instant. Returns their number."""
-        ...
 
 
 def check_not_behind(lake: Lake, coverage: Coverage) -> None:

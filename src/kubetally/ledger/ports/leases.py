@@ -17,11 +17,9 @@ class Lease(Protocol):
 
     def renew(self) -> bool:
         """Renew it; False if another process has taken it, so that the work has to stop."""
-        ...
 
     def release(self) -> None:
         """Release it, if it is still held."""
-        ...
 
 
 class Leases(Protocol):
@@ -32,8 +30,6 @@ class Leases(Protocol):
 
         It expires at once if its holder ran on this machine and has ended, else 30 s after the last renewal.
         """
-        ...
 
     def holder(self, name: str) -> str | None:
         """The process that holds it, to be shown; None if there is none."""
-        ...

@@ -40,35 +40,28 @@ class CostSource(Protocol):
     @property
     def url(self) -> str:
         """Where it is, fit to be shown."""
-        ...
 
     @property
     def account(self) -> str | None:
         """Whose it is, in logs."""
-        ...
 
     async def read(self, window: Window) -> Reading:
         """Rows and assets of a window of whole hours within one UTC day. Raises SourceError, RequestError."""
-        ...
 
     async def hours(self, window: Window, rows: int) -> Sequence[SeenHour]:
         """What it saw in each hour of a UTC day that has so many rows; none, where it does not answer by the hour.
 
         Raises: SourceError, RequestError.
         """
-        ...
 
     async def wait_for_place(self) -> None:
         """Until an answer to `read` has shown where to ask: `about` would ask in several places before."""
-        ...
 
     async def about(self) -> About:
         """What it tells of itself; what can't be asked is None, never an error."""
-        ...
 
     async def savings(self) -> Savings | None:
         """What it recommends to save per month; None where it offers no such thing. Raises SourceError."""
-        ...
 
 
 class SavingsSource(Protocol):
@@ -77,22 +70,18 @@ class SavingsSource(Protocol):
     @property
     def url(self) -> str:
         """Where it is, fit to be shown."""
-        ...
 
     async def introduce(self) -> About:
         """What it tells of itself. Raises SourceError, where it fails to tell anything."""
-        ...
 
     async def savings(self) -> Savings | None:
         """As `CostSource.savings`."""
-        ...
 
     async def savings_items(self, category: str, window: Window) -> SavingsItems | None:
         """The recommendations of a category of `savings`, sized for `window`; None where it lists none of these.
 
         Raises: SourceError.
         """
-        ...
 
 
 class InfrastructureSource(Protocol):
@@ -101,16 +90,13 @@ class InfrastructureSource(Protocol):
     @property
     def url(self) -> str:
         """Where it is, fit to be shown."""
-        ...
 
     @property
     def account(self) -> str | None:
         """Whose it is, in logs."""
-        ...
 
     async def read(self, window: Window) -> Infrastructure:
         """What it measured in a window of whole hours, of any length. Raises SourceError, RequestError."""
-        ...
 
 
 class SeriesSource(Protocol):
@@ -119,11 +105,9 @@ class SeriesSource(Protocol):
     @property
     def url(self) -> str:
         """Where it is, fit to be shown."""
-        ...
 
     async def points(self, window: Window, names: Sequence[str]) -> MeasuredSeries:
         """Points an hour apart, both ends of the window included. Raises SourceError, RequestError."""
-        ...
 
 
 class MetricsSource(InfrastructureSource, SeriesSource, Protocol):
@@ -136,8 +120,6 @@ class SurveyedSource(Protocol):
     @property
     def url(self) -> str:
         """Where it is, fit to be shown."""
-        ...
 
     async def survey(self, window: Window) -> MetricsSurvey:
         """What it holds over a window of whole hours. Raises SourceError."""
-        ...

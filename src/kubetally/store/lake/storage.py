@@ -41,44 +41,34 @@ class Storage(Protocol):
 
     def opened(self, path: str, size: int) -> Any:
         """A file of that many bytes to read in parts; a context manager that pyarrow accepts."""
-        ...
 
     def body(self, path: str) -> bytes:
         """A whole file."""
-        ...
 
     def write(self, path: str, content: pa.Buffer) -> None:
         """Write a new file, which is durable when this returns; none is left if it fails."""
-        ...
 
     def put(self, path: str, content: pa.Buffer) -> None:
         """Replace the file with this path, if any; at each moment one of the two is there, complete."""
-        ...
 
     def discard(self, path: str) -> None:
         """Remove a file that nothing refers to; if that fails, the vacuum removes it."""
-        ...
 
     def sizes(self) -> dict[str, int]:
         """All files and their sizes by path; empty if the folder is missing."""
-        ...
 
     def log_names(self, since: int) -> list[str]:
         """The names of entries and checkpoints of versions from `since` on, in order."""
-        ...
 
     def check_writable(self) -> None:
         """Write a few bytes that no reader sees."""
-        ...
 
     def sync(self, paths: Iterable[str]) -> None:
         """Make files and their names survive a power cut; missing ones are ignored."""
-        ...
 
     @property
     def log(self) -> LogFolder | None:
         """The log, if a power cut can leave it incomplete; None if files are written completely or not at all."""
-        ...
 
 
 class DiskStorage:

@@ -34,7 +34,6 @@ class ReaderBuilder(Protocol):
 
     def build(self, read_snapshot: ReadSnapshot) -> ReaderParts:
         """Called once, in the reader process."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
