@@ -11,7 +11,7 @@ from pathlib import Path
 from deltalake import DeltaTable
 
 from bench.table import Line
-from kubetally.ledger.collect.writer import LakeWriter
+from kubetally.ledger.writing.writer import LakeWriter
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.meta.metadata import open_meta
 from kubetally.wiring.clock import SystemClock

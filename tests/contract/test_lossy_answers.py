@@ -17,9 +17,9 @@ from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.examine import Examination, examine_stored_days
 from kubetally.ledger.collect.reader import Reader
 from kubetally.ledger.collect.report import Report
-from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.ports.clusters import Cluster
 from kubetally.ledger.ports.sources import CostSource
+from kubetally.ledger.writing.writer import LakeWriter
 from kubetally.samples.replay import ReplayServer
 from kubetally.settings import Settings
 from kubetally.store.meta.metadata import open_meta

@@ -4,7 +4,7 @@ import sys
 from itertools import count, islice
 
 from kubetally.ledger.collect.committer import Committer
-from kubetally.ledger.collect.writer import LakeWriter
+from kubetally.ledger.writing.writer import LakeWriter
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.meta.metadata import open_meta
 from kubetally.wiring.clock import SystemClock

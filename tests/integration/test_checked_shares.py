@@ -8,8 +8,8 @@ import pytest
 
 from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.damage import check_share, is_in_share
-from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.ports.leases import COMMITTER
+from kubetally.ledger.writing.writer import LakeWriter
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.meta.metadata import Metadata, open_meta
 from kubetally.wiring.clock import SystemClock

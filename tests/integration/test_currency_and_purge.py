@@ -15,7 +15,7 @@ import pytest
 from deltalake import DeltaTable
 
 from kubetally.domain.money import CurrencyOrigin
-from kubetally.ledger.collect.reconcile import reconcile
+from kubetally.ledger.accounts.reconcile import reconcile
 from kubetally.settings import Settings
 from kubetally.wiring.ledger import open_ledger
 from tests.integration.commands import PROGRAM, WHOLE, environment

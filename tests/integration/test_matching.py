@@ -13,8 +13,8 @@ from kubetally.domain.errors import StoreError
 from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.damage import check_days
 from kubetally.ledger.collect.repair import Repairer
-from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.costs.stored_days import History
+from kubetally.ledger.writing.writer import LakeWriter
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.meta.metadata import Metadata
 from tests.cluster_days import DAY, cluster_day

@@ -16,7 +16,7 @@ from deltalake import DeltaTable
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.collect.committer import Committer
-from kubetally.ledger.collect.writer import LakeWriter
+from kubetally.ledger.writing.writer import LakeWriter
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.encode import allocation_table
 from kubetally.store.lake.faults import LakeDamaged

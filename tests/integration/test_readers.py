@@ -26,8 +26,8 @@ from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.reader import Reader, Unread
 from kubetally.ledger.collect.schedule import Due, Reason
 from kubetally.ledger.collect.workers.pool import ReaderPool
-from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.ports.lake import PackedDay
+from kubetally.ledger.writing.writer import LakeWriter
 from kubetally.settings import Settings
 from kubetally.sources.opener import AccountOpener
 from kubetally.store.lake.decode import assets_of, rows_of

@@ -13,10 +13,10 @@ from kubetally.domain.row import Row, RowDetails
 from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.damage import check_days, read_collection
 from kubetally.ledger.collect.repair import Repairer
-from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.diagnose.damage import DamageReport
 from kubetally.ledger.ports.damage import AssetsDamaged, DayDamaged, LakeCheck
 from kubetally.ledger.ports.lake import PackedDay
+from kubetally.ledger.writing.writer import LakeWriter
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.meta.metadata import open_meta
 from kubetally.store.meta.secrets import KeyRing

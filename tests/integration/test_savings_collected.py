@@ -28,15 +28,15 @@ from kubetally.domain.savings import (
     SavingsSubject,
 )
 from kubetally.domain.window import Window
+from kubetally.ledger.accounts.reconcile import reconcile_days
 from kubetally.ledger.collect.committer import Committer
-from kubetally.ledger.collect.lease import AnotherWriter
-from kubetally.ledger.collect.reconcile import reconcile_days
 from kubetally.ledger.collect.savings import SavingsCollector
-from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.ports.clusters import Cluster
 from kubetally.ledger.ports.damage import SavingsDamaged
 from kubetally.ledger.ports.leases import COMMITTER
 from kubetally.ledger.ports.sources import About, SavingsSource
+from kubetally.ledger.writing.lease import AnotherWriter
+from kubetally.ledger.writing.writer import LakeWriter
 from kubetally.settings import Settings
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.meta.metadata import Metadata, open_meta

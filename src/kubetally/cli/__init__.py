@@ -1,1 +1,2 @@
-"""The command line: one module a command. Heavy modules are imported where they are used, so that --help is quick."""
+"""The command line: one module a command. Imports `domain`, `ledger`, `present` and `wiring`, heavy modules where they
+are used, so that --help is quick."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from kubetally.domain.asset import Asset
@@ -36,6 +37,15 @@ ASSETS_DAMAGED = "assets_damaged"
 """Code of an attempt that found the assets alone of a stored day damaged: its costs are in its rows."""
 DAMAGE_CODES = frozenset({DAMAGED, SET_ASIDE, ASSETS_DAMAGED, "lake_damaged", "collection_gone"})
 """Codes of attempts that say of a stored day that it can't be read, whatever is tried."""
+
+
+class RejectReason(StrEnum):
+    """Why an answer does not replace the stored day."""
+
+    FEWER_HOURS = "fewer_hours"
+    ASSETS_FAILED = "assets_failed"
+    METRICS_FAILED = "metrics_failed"
+    LESS_COMPLETE = "less_complete"
 
 
 @dataclass(frozen=True, slots=True)

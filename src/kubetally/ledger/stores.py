@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Protocol
 from kubetally import logs
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
-from kubetally.ledger.collect.lease import LEASE_WAIT_SECONDS
 from kubetally.ledger.ports.account_days import AccountDays
 from kubetally.ledger.ports.accounts import Accounts
 from kubetally.ledger.ports.coverage import Coverage, SavingsDays
 from kubetally.ledger.ports.lake import Lake, LogFiles, NotedLog
 from kubetally.ledger.ports.leases import Leases
+from kubetally.ledger.writing.lease import LEASE_WAIT_SECONDS
 
 if TYPE_CHECKING:
-    from kubetally.ledger.collect.writer import LakeWriter
-    from kubetally.ledger.costs.stored_days import History
+    from kubetally.ledger.writing.writer import LakeWriter
 
 _RECOVERY_TIMEOUT_SECONDS = 10.0
 _log = logs.get_logger(__name__)
@@ -70,13 +69,6 @@ class Ledger:
             _log.warning("lake_not_mended", code=error.code, error=str(error))
         return lake
 
-    @cached_property
-    def history(self) -> "History":
-        """Reads stored days."""
-        from kubetally.ledger.costs.stored_days import History  # heavy, and often not needed
-
-        return History(self.coverage, lambda: self.lake, self.retention)
-
     @property
     def has_lake(self) -> bool:
         """Whether there may be a lake. Raises StoreError."""
@@ -87,7 +79,7 @@ class Ledger:
         return self._writer(self.lake)
 
     def _writer(self, lake: Lake, wait_seconds: float = LEASE_WAIT_SECONDS) -> "LakeWriter":
-        from kubetally.ledger.collect.writer import LakeWriter  # heavy, and often not needed
+        from kubetally.ledger.writing.writer import LakeWriter  # heavy, and often not needed
 
         return LakeWriter(
             lake,

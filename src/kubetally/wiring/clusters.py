@@ -9,6 +9,7 @@ from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel
 from kubetally.domain.fleet import Failed
 from kubetally.domain.window import Clock, Window
 from kubetally.ledger.costs.cost_reader import CostReader, CostSubject
+from kubetally.ledger.costs.stored_days import History
 from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster, Cluster
 from kubetally.settings import Settings
 from kubetally.sources.opener import SourceOpener, place_of
@@ -61,11 +62,11 @@ async def get_costs_of_all(
         return await reader().get_costs_of_all(subjects, window, done=done, legacy=legacy)
     with open_ledger(settings, clock) as ledger:
         if as_of is None:
-            stored = reader(history=ledger.history)
+            stored = reader(history=History.of(ledger))
             return await stored.get_costs_of_all(subjects, window, done=done, legacy=legacy)
         answers = list[ClusterCosts | Failed]()
         for subject in subjects:
-            answers.append(reader(history=ledger.history).get_costs_as_of(subject, window, as_of))
+            answers.append(reader(history=History.of(ledger)).get_costs_as_of(subject, window, as_of))
             done()
         return answers
 

@@ -10,13 +10,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from kubetally.domain.window import Clock
+from kubetally.ledger.accounts.reconcile import reconcile
 from kubetally.ledger.accounts.snapshot import ReadSnapshot, StoredSnapshot
 from kubetally.ledger.collect.collector import Collector, Watch
 from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.forever import Forever
 from kubetally.ledger.collect.maintenance import run_or_log
 from kubetally.ledger.collect.reader import Reader
-from kubetally.ledger.collect.reconcile import reconcile
 from kubetally.ledger.collect.report import Report
 from kubetally.ledger.collect.rounds import Planned, collect_due, compare_days
 from kubetally.ledger.collect.savings import SavingsCollector

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from kubetally import __version__
 from kubetally.domain.window import Clock
+from kubetally.ledger.accounts.database_timeout import DATABASE_SECONDS
 from kubetally.ledger.accounts.snapshot import StoredSnapshot
 from kubetally.ledger.collect.supervisor import supervised_process
 from kubetally.ledger.costs.calculations import calculations
-from kubetally.ledger.costs.database_timeout import DATABASE_SECONDS
 from kubetally.ledger.costs.service import CostService
+from kubetally.ledger.costs.stored_days import History
 from kubetally.ledger.diagnose.storage import StorageCheck
 from kubetally.ledger.stores import Ledger
 from kubetally.settings import Settings
@@ -119,7 +120,7 @@ def open_service(
             clock,
             open_metrics=opener.metrics,
             executor=executor,
-            history=ledger.history,
+            history=History.of(ledger),
             history_executor=history_executor,
             deadline_seconds=settings.deadline_seconds,
             calculate=calculate.on_thread,

@@ -1,2 +1,2 @@
-"""Adding, changing and removing accounts, and finding two of one cluster. Imports `domain`, `ledger.ports`,
-`collect`, `costs`."""
+"""Adding, changing and removing accounts, and finding two of one cluster. Imports `domain`, `ledger.ports`, `writing`,
+`stores`."""

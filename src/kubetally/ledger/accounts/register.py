@@ -9,8 +9,8 @@ from kubetally.domain.errors import RequestError
 from kubetally.ledger.accounts.currency import change_currency
 from kubetally.ledger.accounts.draft import AccountDraft, apply_draft, check_id, check_name, new_id, unusable_name
 from kubetally.ledger.accounts.probe import probe_sources
+from kubetally.ledger.accounts.reconcile import reconcile_after_change
 from kubetally.ledger.accounts.same_cluster import find_cluster_ids, warn_of_same_cluster, warn_of_shared_prometheus
-from kubetally.ledger.collect.reconcile import reconcile_after_change
 from kubetally.ledger.ports.account_days import CurrencyConflict
 from kubetally.ledger.ports.account_sources import AccountSources
 from kubetally.ledger.ports.accounts import account_exists

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from kubetally.domain.account import Account
 from kubetally.domain.errors import NotFound, RequestError
-from kubetally.ledger.collect.reconcile import reconcile_after_change
+from kubetally.ledger.accounts.reconcile import reconcile_after_change
 from kubetally.ledger.ports.account_days import StoredDays, account_is_active
 from kubetally.ledger.ports.accounts import AccountNotFound, AmbiguousAccount
 from kubetally.ledger.stores import Ledger

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from kubetally.domain.account import Account
 from kubetally.domain.money import DEFAULT_CURRENCY
-from kubetally.ledger.costs.database_timeout import in_time
+from kubetally.ledger.accounts.database_timeout import in_time
 from kubetally.ledger.ports.accounts import Accounts
 
 _TIMEOUT_SECONDS = 120.0  # longer than any database driver waits

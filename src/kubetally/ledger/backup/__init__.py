@@ -1,1 +1,2 @@
-"""Backing up database and lake, verifying a backup, restoring one. Imports `domain`, `ledger.ports`, `collect`."""
+"""Backing up database and lake, verifying a backup, restoring one. Imports `domain` and all of `ledger` but
+`sample`."""

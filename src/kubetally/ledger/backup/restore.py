@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubetally.domain.errors import RequestError
+from kubetally.ledger.accounts.reconcile import reconcile_after_change
 from kubetally.ledger.backup.verify import BackupContents, verify_backup
-from kubetally.ledger.collect.reconcile import reconcile_after_change
 from kubetally.ledger.ports.backups import BackupFiles, BackupUnusable, RestoreTarget
 from kubetally.ledger.stores import Ledger
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import rfc3339
 from kubetally.ledger.backup.verify import BackupContents, find_lost_days, verify_backup
-from kubetally.ledger.collect.lease import hold_lease
 from kubetally.ledger.diagnose.unknown_days import describe_unknown_days
 from kubetally.ledger.ports.backups import BackupFiles, BackupUnusable, DumpSummary, DumpUnusable
 from kubetally.ledger.ports.leases import MAINTAINER
 from kubetally.ledger.stores import Ledger
+from kubetally.ledger.writing.lease import hold_lease
 
 _MAX_NAMED = 8
 _KEPT = "The existing file was kept."

@@ -1,2 +1,2 @@
-"""Collecting: which days are due, reading them, writing them to the lake. Imports `domain`, `ledger.ports`,
+"""Collecting: which days are due, reading them, storing them. Imports `domain`, `ledger.ports`, `writing`, `stores`,
 `accounts`, `costs`."""

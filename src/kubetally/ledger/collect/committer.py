@@ -11,9 +11,9 @@ from kubetally.domain.issues import IssueKind
 from kubetally.ledger.collect.damage import DamagedCollection, note_damage, read_collection
 from kubetally.ledger.collect.replacement import KeepStored, decide_replacement, is_superseded, keep_newer, of_lost_day
 from kubetally.ledger.collect.rewrite import by_day, rewrite_day
-from kubetally.ledger.collect.writer import LakeWriter, LeasedLake
 from kubetally.ledger.ports.damage import DayDamaged
 from kubetally.ledger.ports.lake import PackedDay
+from kubetally.ledger.writing.writer import LakeWriter, LeasedLake
 
 _log = logs.get_logger(__name__)
 

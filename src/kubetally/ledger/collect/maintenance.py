@@ -11,14 +11,14 @@ from kubetally.domain.collection import LAKE_VERSION
 from kubetally.domain.errors import StoreError
 from kubetally.domain.trusted_time import TrustedTime
 from kubetally.domain.window import rfc3339
+from kubetally.ledger.accounts.reconcile import reconcile
 from kubetally.ledger.collect.damage import CheckedDays, check_share
-from kubetally.ledger.collect.lease import hold_lease
-from kubetally.ledger.collect.reconcile import reconcile
-from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.ports.damage import FileDamage, LogDamaged
 from kubetally.ledger.ports.lake import Maintained, by_clock
 from kubetally.ledger.ports.leases import MAINTAINER
 from kubetally.ledger.stores import Ledger
+from kubetally.ledger.writing.lease import hold_lease
+from kubetally.ledger.writing.writer import LakeWriter
 
 _MAINTAIN_EVERY, _TIDY_EVERY, _RETRY_AFTER = timedelta(days=1), timedelta(hours=1), timedelta(minutes=10)
 _log = logs.get_logger(__name__)

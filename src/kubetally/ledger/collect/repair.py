@@ -7,9 +7,9 @@ from datetime import date
 from kubetally.domain.collection import SET_ASIDE, CollectedDay, Collection
 from kubetally.ledger.collect.damage import DamagedCollection, note_damage, read_collection
 from kubetally.ledger.collect.rewrite import by_day, read_stored_day, rewrite_day
-from kubetally.ledger.collect.writer import LakeWriter, LeasedLake
 from kubetally.ledger.ports.damage import AssetsDamaged, FileDamage
 from kubetally.ledger.ports.lake import PackedDay
+from kubetally.ledger.writing.writer import LakeWriter, LeasedLake
 
 
 class Repairer:

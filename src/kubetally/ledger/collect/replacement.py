@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import TypeVar
 
 from kubetally.domain.asset import AssetType
 from kubetally.domain.booking import Booking
-from kubetally.domain.collection import NO_DATA, CollectedDay, Collection
+from kubetally.domain.collection import NO_DATA, CollectedDay, Collection, RejectReason
 from kubetally.domain.completeness import NOTHING_TWICE, Completeness, Shortfall, find_shortfalls
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import to_shown
@@ -28,15 +27,6 @@ NOT_TRIED, NOT_BEGUN = "not_tried", "not_begun"
 _KEPT = "; the stored day was kept"
 _NOT_USED = "; it was not stored, because the rows that the lake lost held more"
 _FORCE = "kubetally backfill --force"
-
-
-class RejectReason(StrEnum):
-    """Why an answer does not replace the stored day."""
-
-    FEWER_HOURS = "fewer_hours"
-    ASSETS_FAILED = "assets_failed"
-    METRICS_FAILED = "metrics_failed"
-    LESS_COMPLETE = "less_complete"
 
 
 @dataclass(frozen=True, slots=True)

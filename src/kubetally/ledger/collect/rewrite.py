@@ -7,9 +7,9 @@ from datetime import date, timedelta
 
 from kubetally.domain.collection import SET_ASIDE, CollectedDay
 from kubetally.ledger.collect.damage import DamagedCollection, read_collection
-from kubetally.ledger.collect.writer import LeasedLake
 from kubetally.ledger.ports.coverage import Coverage
 from kubetally.ledger.ports.lake import Lake, PackedDay
+from kubetally.ledger.writing.writer import LeasedLake
 
 
 def by_day(days: Iterable[PackedDay]) -> list[list[PackedDay]]:

@@ -12,13 +12,13 @@ from kubetally.domain.money import to_number
 from kubetally.ledger.collect.collector import Collector, Watch
 from kubetally.ledger.collect.committer import Outcome
 from kubetally.ledger.collect.examine import compare_collected_days, examine_stored_days
-from kubetally.ledger.collect.lease import AnotherWriter, hold_lease
 from kubetally.ledger.collect.maintenance import run_or_log, tidy
 from kubetally.ledger.collect.replacement import NOT_BEGUN, NOT_TRIED, SUPERSEDED
 from kubetally.ledger.collect.report import Report
 from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.ledger.ports.leases import COLLECTOR
 from kubetally.ledger.stores import Ledger
+from kubetally.ledger.writing.lease import AnotherWriter, hold_lease
 
 Planned = Callable[[int], None]
 EXPECTED_CODES = frozenset({NO_DATA, NOT_TRIED, NOT_BEGUN, SUPERSEDED})

@@ -28,11 +28,11 @@ from kubetally.domain.savings import (
 from kubetally.domain.window import Clock, Window, midnight, whole_hour
 from kubetally.ledger.collect.savings_batch import BATCH_ROWS, SavingsAnswer, SavingsBatch
 from kubetally.ledger.collect.schedule import UNFORESEEN
-from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.costs.live import DeadlinePassed
 from kubetally.ledger.ports.accounts import Accounts
 from kubetally.ledger.ports.coverage import SavingsDays
 from kubetally.ledger.ports.sources import SavingsSource
+from kubetally.ledger.writing.writer import LakeWriter
 
 T = TypeVar("T")
 OpenSavings = Callable[[Account], AbstractAsyncContextManager[SavingsSource]]

@@ -8,10 +8,10 @@ from threading import Lock
 from kubetally.domain.errors import StoreError
 from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsState
 from kubetally.domain.window import Clock
-from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.ports.accounts import Accounts
 from kubetally.ledger.ports.coverage import SavingsDays
 from kubetally.ledger.ports.lake import PackedSavings
+from kubetally.ledger.writing.writer import LakeWriter
 
 BATCH_ROWS = 50_000
 """Rows that are committed together: each commit rewrites the day's file and holds the lease of the writer."""

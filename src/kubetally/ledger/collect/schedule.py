@@ -8,9 +8,8 @@ from enum import IntEnum
 from itertools import zip_longest
 
 from kubetally.domain.cluster_costs import DayState
-from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, SETTLES_AFTER, CoveredDay, window_of
+from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, SETTLES_AFTER, CoveredDay, RejectReason, window_of
 from kubetally.domain.window import HOUR
-from kubetally.ledger.collect.replacement import RejectReason
 
 ONE_DAY = timedelta(days=1)
 UNFORESEEN = "unforeseen"

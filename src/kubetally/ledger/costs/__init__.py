@@ -1,2 +1,2 @@
-"""What clusters cost: live answers joined with stored days, and the cache. Imports `domain`, `ledger.ports`,
-`accounts`, `collect`."""
+"""What clusters cost: live answers joined with stored days, and the cache. Imports `domain`, `ledger.ports`, `stores`,
+`accounts`."""

@@ -15,7 +15,7 @@ from kubetally import logs
 from kubetally.cache import Bounded, SingleFlight
 from kubetally.domain.account import Account, AccountType, Organization
 from kubetally.domain.errors import NotFound
-from kubetally.ledger.costs.database_timeout import DATABASE_SECONDS, DatabaseSilent, in_time
+from kubetally.ledger.accounts.database_timeout import DATABASE_SECONDS, DatabaseSilent, in_time
 from kubetally.ledger.ports.accounts import AccountNotFound, Accounts, AmbiguousAccount, NotACluster
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from kubetally.cache import SingleFlight
 from kubetally.domain.account import Account
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
-from kubetally.ledger.costs.database_timeout import DatabaseSilent
+from kubetally.ledger.accounts.database_timeout import DatabaseSilent
 from kubetally.ledger.costs.stored_days import History
 from kubetally.ledger.ports.coverage import Progress
 

@@ -18,9 +18,9 @@ from kubetally.domain.errors import KubetallyError, NotFound, RequestError, Sour
 from kubetally.domain.issues import Issue, IssueKind, any_missing
 from kubetally.domain.series import MeasuredSeries, TooManyPoints
 from kubetally.domain.window import Clock, Window
+from kubetally.ledger.accounts.database_timeout import DATABASE_SECONDS
 from kubetally.ledger.costs.account_cache import ACCOUNT_KEPT, LOOKUP_SECONDS, SILENCE_SECONDS, AccountCache
 from kubetally.ledger.costs.cost_reader import CostReader, CostSubject
-from kubetally.ledger.costs.database_timeout import DATABASE_SECONDS
 from kubetally.ledger.costs.legacy import legacy_late, with_legacy
 from kubetally.ledger.costs.live import DeadlinePassed
 from kubetally.ledger.costs.progress import PROGRESS_SECONDS, ClustersProgress, ProgressCounter

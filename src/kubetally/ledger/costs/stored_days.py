@@ -10,15 +10,15 @@ from functools import partial
 from kubetally import logs
 from kubetally.domain.booking import Booking
 from kubetally.domain.cluster_costs import DayState, SourceIdentity
-from kubetally.domain.collection import NO_DATA, Collection, window_of
+from kubetally.domain.collection import NO_DATA, Collection, RejectReason, window_of
 from kubetally.domain.errors import NotFound, RequestError, StoreError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import DAY, Window, rfc3339
-from kubetally.ledger.collect.replacement import RejectReason
 from kubetally.ledger.costs.issues import each_once
 from kubetally.ledger.ports.coverage import Coverage, Progress
 from kubetally.ledger.ports.damage import CollectionGone, DayDamaged
 from kubetally.ledger.ports.lake import HISTORY_KEPT, Lake
+from kubetally.ledger.stores import Ledger
 
 RUNNING_DAY_MAX_AGE = timedelta(minutes=15)
 """How long the copy of a running day stands for what its source would answer."""
@@ -76,6 +76,11 @@ class History:
 
     def __init__(self, coverage: Coverage, lake: Callable[[], Lake], keep: timedelta = HISTORY_KEPT) -> None:
         self._coverage, self._lake, self._keep = coverage, lake, keep
+
+    @classmethod
+    def of(cls, ledger: Ledger) -> "History":
+        """The history in a ledger, whose lake is opened with the first day that is read."""
+        return cls(ledger.coverage, lambda: ledger.lake, ledger.retention)
 
     def held(self, account_id: str, window: Window, now: datetime) -> Held:
         """The whole UTC days of the window that are held; the running one where its copy is fresh.

@@ -12,7 +12,6 @@ from kubetally.domain.errors import KubetallyError, StoreError
 from kubetally.domain.savings import SavingsDay, SavingsState
 from kubetally.ledger.collect.collector import Collector
 from kubetally.ledger.collect.damage import read_collection
-from kubetally.ledger.collect.lease import hold_lease
 from kubetally.ledger.collect.repair import Repairer
 from kubetally.ledger.diagnose.damage import DamageReport, check_damage_of
 from kubetally.ledger.ports.backups import UnpackedBackup
@@ -20,6 +19,7 @@ from kubetally.ledger.ports.damage import FileDamage
 from kubetally.ledger.ports.lake import LOST, Lake, LogFile
 from kubetally.ledger.ports.leases import ACCOUNT_LIST, COMMITTER, MAINTAINER
 from kubetally.ledger.stores import Ledger
+from kubetally.ledger.writing.lease import hold_lease
 
 _ACCOUNTS_TABLE = "accounts"
 

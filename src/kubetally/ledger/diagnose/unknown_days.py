@@ -3,9 +3,9 @@
 from collections import defaultdict
 from datetime import date
 
-from kubetally.ledger.collect.match import unknown_days
 from kubetally.ledger.ports.lake import Lake
 from kubetally.ledger.stores import Ledger
+from kubetally.ledger.writing.match import unknown_days
 
 
 def describe_unknown_days(ledger: Ledger, lake: Lake) -> list[str]:

@@ -10,7 +10,7 @@ from kubetally.domain.collection import CollectedDay, window_of
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsState
 from kubetally.domain.window import midnight
-from kubetally.ledger.collect.reconcile import list_accounts
+from kubetally.ledger.accounts.reconcile import list_accounts
 from kubetally.ledger.sample.fleet import SampleCluster
 from kubetally.ledger.stores import Ledger
 

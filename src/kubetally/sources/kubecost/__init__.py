@@ -1,1 +1,1 @@
-"""What only Kubecost answers."""
+"""What only Kubecost answers. Imports `domain` and what the sources share."""

@@ -23,13 +23,13 @@ from kubetally.domain.window import Window
 from kubetally.ledger.collect.collector import Collector
 from kubetally.ledger.collect.commit_queue import CommitQueue
 from kubetally.ledger.collect.committer import Committer, Outcome
-from kubetally.ledger.collect.lease import AnotherWriter
 from kubetally.ledger.collect.reader import Reader, Unread
 from kubetally.ledger.collect.report import Report
 from kubetally.ledger.collect.schedule import ONE_DAY, Policy
-from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.ports.leases import COMMITTER
 from kubetally.ledger.ports.sources import About
+from kubetally.ledger.writing.lease import AnotherWriter
+from kubetally.ledger.writing.writer import LakeWriter
 from tests.kept import Away, Broken, CoverageInMemory, LakeInMemory, LeasesInMemory
 from tests.served import NOON_AFTER, FixedClock
 from tests.service import AccountsInMemory, account, account_id

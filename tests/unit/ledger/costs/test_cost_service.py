@@ -19,7 +19,7 @@ from kubetally.domain.issues import IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window, parse_window
-from kubetally.ledger.costs.database_timeout import DatabaseSilent
+from kubetally.ledger.accounts.database_timeout import DatabaseSilent
 from kubetally.ledger.costs.live import DeadlinePassed
 from kubetally.ledger.costs.service import ClusterUnreadable, CostService, Overloaded
 from kubetally.ledger.ports.accounts import AccountNotFound, NotACluster

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from kubetally import logs
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.collect.lease import hold_lease
-from kubetally.ledger.collect.writer import LakeWriter
 from kubetally.ledger.ports.account_days import AccountDays
 from kubetally.ledger.ports.lake import Lake
 from kubetally.ledger.ports.leases import ACCOUNT_LIST, Leases
 from kubetally.ledger.stores import Ledger
+from kubetally.ledger.writing.lease import hold_lease
+from kubetally.ledger.writing.writer import LakeWriter
 
 _LATER = "The next `kubetally collect`, `serve` or `maintain` will retry"
 _log = logs.get_logger(__name__)

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import pytest
 
 from kubetally.domain.window import parse_window
+from kubetally.ledger.accounts.database_timeout import DATABASE_SECONDS, DatabaseSilent
 from kubetally.ledger.costs.account_cache import SILENCE_SECONDS
-from kubetally.ledger.costs.database_timeout import DATABASE_SECONDS, DatabaseSilent
 from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.costs.stored_days import History
 from kubetally.web.ops.routes import HEALTH_TIMEOUT_SECONDS

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from kubetally import logs
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
-from kubetally.ledger.collect.lease import LEASE_WAIT_SECONDS, hold_lease
-from kubetally.ledger.collect.match import Matched, match_coverage
 from kubetally.ledger.ports.coverage import Coverage
 from kubetally.ledger.ports.damage import FileDamage, LakeBehind
 from kubetally.ledger.ports.lake import Lake, LogFiles, PackedDay, PackedSavings
 from kubetally.ledger.ports.leases import COMMITTER, Lease, Leases
+from kubetally.ledger.writing.lease import LEASE_WAIT_SECONDS, hold_lease
+from kubetally.ledger.writing.match import Matched, match_coverage
 
 _log = logs.get_logger(__name__)
 
