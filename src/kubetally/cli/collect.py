@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kubetally.cli import exits
-from kubetally.cli.days import day_spans, days_in_words, without_day
 from kubetally.cli.options import Strict, UnreadableTime
 from kubetally.cli.start import start as start_up
 from kubetally.domain.collection import DAMAGE_CODES, NO_DATA
+from kubetally.domain.coverage import DayKind
 from kubetally.domain.errors import RequestError
 from kubetally.domain.window import InvalidWindow
 from kubetally.ledger.collect.replacement import NOT_BEGUN, SUPERSEDED
+from kubetally.present.days import day_spans, days_words, without_day
 
 if TYPE_CHECKING:
-    from kubetally.ledger.accounts.coverage import AccountCoverage
+    from kubetally.domain.coverage import AccountCoverage
     from kubetally.ledger.collect.committer import Outcome
     from kubetally.ledger.collect.report import Report
     from kubetally.settings import Settings
@@ -98,20 +99,18 @@ def _is_complete(settings: "Settings", report: "Report") -> bool:
     if partial:
         more = len(partial) - _MAX_NAMED
         names = ", ".join(partial[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
-        exits.complain(f"{days_in_words(len(partial))} are incomplete ({names}), and --strict requires complete days")
+        exits.complain(f"{days_words(len(partial))} are incomplete ({names}), and --strict requires complete days")
     return not partial and not _failed_days(report)
 
 
 def collected_in_part(report: "Report", covered: "Iterable[AccountCoverage]") -> list[str]:
     """The account and day of collected days that lack hours which are over."""
-    from kubetally.cli.coverage import sort_of
-
     collected = {(outcome.account_id, outcome.day) for outcome in report.collected}
     return [
         f"{account.account.name} {known.day}"
         for account in covered
         for known in account.days
-        if (account.account.id, known.day) in collected and sort_of(known, account.missing) == "partial"
+        if (account.account.id, known.day) in collected and account.kind_of(known) is DayKind.PARTIAL
     ]
 
 
@@ -193,7 +192,7 @@ def _progress() -> "Iterator[tuple[Settings, Callable[[int], None], Callable[[Ou
         with _bar() if sys.stderr.isatty() else _log() as (settings, planned, watch):
             yield settings, planned, partial(counted, watch)
     except Stopped:
-        exits.complain(f"stopped: {days_in_words(written)} collected, the others are still due")
+        exits.complain(f"stopped: {days_words(written)} collected, the others are still due")
         raise typer.Exit(exits.INTERRUPTED) from None
 
 
@@ -224,10 +223,10 @@ def _bar() -> "Iterator[tuple[Settings, Callable[[int], None], Callable[[Outcome
 def _print_report(report: "Report") -> None:
     """Print how many days were collected, and which were not, by reason."""
     rows = sum(outcome.rows for outcome in report.collected)
-    days = days_in_words(len(report.collected))
+    days = days_words(len(report.collected))
     collected = f"Collected {days}, {rows} rows" if report.collected else "Nothing was collected"
     failed = _failed_days(report)
-    failures = f"; {days_in_words(len(failed))} failed: see `kubetally coverage`" if failed else ""
+    failures = f"; {days_words(len(failed))} failed: see `kubetally coverage`" if failed else ""
     print(f"{collected}{failures}", flush=True)
     for (account, why), days_of in _by_reason(report).items():
         print(f"{account}: {day_spans(days_of)}: {why}", file=sys.stderr)

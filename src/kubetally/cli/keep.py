@@ -9,11 +9,11 @@ import typer
 
 from kubetally.cli import exits
 from kubetally.cli.answer_file import warn
-from kubetally.cli.days import days_in_words
 from kubetally.cli.start import start as start_up
 from kubetally.domain.errors import RequestError
 from kubetally.domain.window import rfc3339
 from kubetally.ledger.ports.damage import DayDamaged
+from kubetally.present.days import days_words
 
 if TYPE_CHECKING:
     from kubetally.ledger.backup.verify import BackupContents
@@ -102,7 +102,7 @@ def _print_maintenance(done: "Maintained", checked: "CheckedDays", retention: ti
     print(f"Compacted {done.compacted} partitions, removed {done.vacuumed} expired files")
     if checked.count:
         damaged = f"{len(checked.damaged)} damaged" if checked.damaged else "none damaged"
-        print(f"Checked {days_in_words(checked.count)}: {damaged}")
+        print(f"Checked {days_words(checked.count)}: {damaged}")
     else:
         print("No stored day is due for a check today")
     if done.kept is not None and done.kept > retention:
@@ -134,7 +134,7 @@ def _describe_earlier(days: "EarlierDays") -> str:
     span = f"from {days.first} to {days.last}" if days.last > days.first else f"({days.first})"
     end = days.last + timedelta(days=1)
     return (
-        f"{days.account}: an earlier version stored {days_in_words(days.number)} {span} without containers, "
+        f"{days.account}: an earlier version stored {days_words(days.number)} {span} without containers, "
         "annotations, volumes, load balancers, maxima and idle shares. `kubetally backfill "
         f"{days.account} --from {days.first} --to {end}` adds them for days that the source still has"
     )
@@ -159,7 +159,7 @@ def _check(*, repair: bool, from_backup: Path | None) -> None:
         found = find(settings)
     _list(found)
     verdict = ": no damage" if found.is_well else ""
-    print(f"Read {found.files.files} files and {days_in_words(found.days.count)}{verdict}", flush=True)
+    print(f"Read {found.files.files} files and {days_words(found.days.count)}{verdict}", flush=True)
     if found.files.without_checksum:
         print(f"{found.files.without_checksum} files have no checksums: another program or version wrote them")
     if not found.is_well:
@@ -244,7 +244,7 @@ def _verify(file: Path) -> None:
 def _described(contents: "BackupContents") -> str:
     instant = "an unknown instant" if contents.instant is None else rfc3339(contents.instant)
     accounts = f"{contents.accounts} account{'' if contents.accounts == 1 else 's'}"
-    return f"as of {instant}, {accounts}, {days_in_words(contents.days)}"
+    return f"as of {instant}, {accounts}, {days_words(contents.days)}"
 
 
 def _warn(contents: "BackupContents") -> None:

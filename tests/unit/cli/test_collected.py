@@ -8,7 +8,7 @@ from kubetally.cli.collect import _print_report, collected_in_part
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import DayStatus
-from kubetally.ledger.accounts.coverage import AccountCoverage
+from kubetally.domain.coverage import AccountCoverage
 from kubetally.ledger.collect.committer import Outcome
 from kubetally.ledger.collect.report import Report
 

@@ -2,46 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date
 
-from kubetally.domain.account import Account, AccountType
+from kubetally.domain.account import AccountType
 from kubetally.domain.booking import ComponentBalance
-from kubetally.domain.collection import CoveredDay, DayStatus
+from kubetally.domain.collection import CoveredDay
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.component import Component
-from kubetally.domain.issues import MISSING_DATA, Issue
+from kubetally.domain.coverage import AccountCoverage, CoverageDetails
+from kubetally.domain.issues import MISSING_DATA
 from kubetally.domain.window import DAY, Window, midnight
 from kubetally.ledger.accounts.lookup import find_cluster
 from kubetally.ledger.stores import Ledger
-
-
-@dataclass(frozen=True, slots=True)
-class CoverageDetails:
-    """Further facts about the days of an account.
-
-    days: with their figures and attempts. balances: of stored days, by the collection's id. facts: what was not
-    measured and which issues there are, over all stored days.
-    """
-
-    days: Sequence[CoveredDay]
-    balances: Mapping[str, Mapping[Component, ComponentBalance]]
-    facts: Sequence[FactSum]
-
-
-@dataclass(frozen=True, slots=True)
-class AccountCoverage:
-    """The known days of an account; `begins` is the first that its source holds.
-
-    missing: what stored days lack, by the collection's id, without days that lack nothing.
-    details: None unless they were asked for.
-    """
-
-    account: Account
-    days: Sequence[DayStatus]
-    begins: date | None
-    missing: Mapping[str, Sequence[Issue]] = field(default_factory=dict)
-    details: CoverageDetails | None = None
 
 
 def find_coverage(

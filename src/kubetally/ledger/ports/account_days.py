@@ -1,7 +1,7 @@
 """All stored days of an account at once: which currency they are in, and deleting them.
 
 The database is changed first, in one transaction that also records that the account's rows in the lake have to follow.
-`ledger.collect.reconcile` changes these at once, or after a kill when the next collector starts.
+`ledger.accounts.reconcile` changes these at once, or after a kill when the next collector starts.
 """
 
 from collections.abc import Sequence

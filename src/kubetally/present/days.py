@@ -7,7 +7,7 @@ _ONE_DAY = timedelta(days=1)
 _MAX_SPANS = 4
 
 
-def days_in_words(count: int) -> str:
+def days_words(count: int) -> str:
     """`1 day`, `3 days`."""
     return "1 day" if count == 1 else f"{count} days"
 
@@ -20,13 +20,11 @@ def day_spans(days: Iterable[date]) -> str:
             spans[-1].append(day)
         else:
             spans.append([day])
-    words = [
-        str(span[0]) if len(span) == 1 else f"{span[0]} to {span[-1]} ({days_in_words(len(span))})" for span in spans
-    ]
+    words = [str(span[0]) if len(span) == 1 else f"{span[0]} to {span[-1]} ({days_words(len(span))})" for span in spans]
     if len(words) <= _MAX_SPANS:
         return ", ".join(words)
     left = sum(len(span) for span in spans[_MAX_SPANS:])
-    return ", ".join(words[:_MAX_SPANS]) + f" and {days_in_words(left)} more"
+    return ", ".join(words[:_MAX_SPANS]) + f" and {days_words(left)} more"
 
 
 def without_day(words: str, day: date) -> str:

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubetally.cli.days import day_spans, days_in_words, without_day
+from kubetally.present.days import day_spans, days_words, without_day
 
 DAY = date(2026, 11, 20)
 
@@ -27,5 +27,5 @@ def test_order_and_repetition_of_days_make_no_difference(numbers: list[int]) -> 
 
 
 def test_words_are_alike_whatever_the_day() -> None:
-    assert days_in_words(1) == "1 day"
+    assert days_words(1) == "1 day"
     assert without_day("no answer for 2026-11-20 to 2026-11-21", DAY) == "no answer for the day to next"

@@ -1,0 +1,77 @@
+"""The known days of an account: which are stored, how sure they are, and what they lack."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+
+from kubetally.domain.account import Account
+from kubetally.domain.booking import ComponentBalance
+from kubetally.domain.cluster_costs import DayState
+from kubetally.domain.collection import NO_DATA, CoveredDay, DayStatus
+from kubetally.domain.collection_facts import FactSum
+from kubetally.domain.component import Component
+from kubetally.domain.issues import Issue
+from kubetally.domain.window import DAY, HOUR
+
+_HOURS_OF_A_DAY = DAY / HOUR
+
+
+class DayKind(StrEnum):
+    """What is known of a day."""
+
+    SETTLED = "settled"
+    PROVISIONAL = "provisional"
+    RUNNING = "running"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    DAMAGED = "damaged"
+    ASSETS_DAMAGED = "assets_damaged"
+    NOTHING = "nothing"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageDetails:
+    """Further facts about the days of an account.
+
+    days: with their figures and attempts. balances: of stored days, by the collection's id. facts: what was not
+    measured and which issues there are, over all stored days.
+    """
+
+    days: Sequence[CoveredDay]
+    balances: Mapping[str, Mapping[Component, ComponentBalance]]
+    facts: Sequence[FactSum]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountCoverage:
+    """The known days of an account; `begins` is the first that its source holds.
+
+    missing: what stored days lack, by the collection's id, without days that lack nothing.
+    details: None unless they were asked for.
+    """
+
+    account: Account
+    days: Sequence[DayStatus]
+    begins: date | None
+    missing: Mapping[str, Sequence[Issue]] = field(default_factory=dict)
+    details: CoverageDetails | None = None
+
+    def missing_on(self, day: DayStatus | CoveredDay) -> Sequence[Issue]:
+        """What a stored day lacks."""
+        return self.missing.get(day.collection_id or "", ())
+
+    def kind_of(self, day: DayStatus | CoveredDay) -> DayKind:
+        """What is known of one of its days."""
+        if day.is_damaged:
+            return DayKind.ASSETS_DAMAGED if day.has_costs else DayKind.DAMAGED
+        if not day.is_stored:
+            if day.last_error is None:
+                return DayKind.UNKNOWN
+            return DayKind.NOTHING if day.last_error[0] == NO_DATA else DayKind.FAILED
+        if day.is_running:
+            return DayKind.RUNNING
+        if day.hours_covered < _HOURS_OF_A_DAY or self.missing_on(day):
+            return DayKind.PARTIAL
+        return DayKind.SETTLED if day.state is DayState.SETTLED else DayKind.PROVISIONAL

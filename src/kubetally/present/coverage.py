@@ -1,0 +1,177 @@
+"""Coverage as a calendar and as a body."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
+
+from rich.console import Console
+from rich.text import Text
+
+from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, CoveredDay, DayStatus
+from kubetally.domain.collection_facts import FactSum
+from kubetally.domain.coverage import AccountCoverage, CoverageDetails, DayKind
+from kubetally.domain.issues import Issue
+from kubetally.domain.money import CurrencyOrigin, to_number
+from kubetally.domain.window import DAY, Window, rfc3339
+from kubetally.present.answer import Json, issue_body
+from kubetally.present.days import day_spans, days_words, without_day
+from kubetally.present.screen import console, draws_lines, say
+
+_RULER = (1, 6, 11, 16, 21, 26, 31)
+# A day's sign, the same where only ASCII can be shown, and its style.
+_SIGNS: Mapping[DayKind, tuple[str, str, str]] = {
+    DayKind.SETTLED: ("█", "#", "green"),
+    DayKind.PROVISIONAL: ("▓", "+", "cyan"),
+    DayKind.RUNNING: ("░", "~", "cyan"),
+    DayKind.PARTIAL: ("◐", "o", "yellow"),
+    DayKind.FAILED: ("×", "x", "red"),
+    DayKind.DAMAGED: ("!", "!", "bold red"),
+    DayKind.ASSETS_DAMAGED: ("¡", "i", "yellow"),
+    DayKind.NOTHING: ("·", ".", "dim"),
+    DayKind.UNKNOWN: (" ", " ", ""),
+}
+_MEANINGS: Mapping[DayKind, str] = {
+    DayKind.SETTLED: "settled",
+    DayKind.PROVISIONAL: "may still be corrected",
+    DayKind.RUNNING: "not over",
+    DayKind.PARTIAL: "data is missing",
+    DayKind.FAILED: "could not be read",
+    DayKind.DAMAGED: "stored, but damaged",
+    DayKind.ASSETS_DAMAGED: "costs are stored, assets are damaged",
+    DayKind.NOTHING: "the source has no data",
+}
+
+
+def print_coverage(accounts: Sequence[AccountCoverage], window: Window) -> None:
+    """A calendar for each account, and what its signs mean."""
+    out = console()
+    if not accounts:
+        say(out, "No account yet: kubetally accounts add NAME --url URL")
+    for account in accounts:
+        _print_account(out, account, window)
+    shown = {account.kind_of(day) for account in accounts for day in account.days}
+    if meanings := [f"{_sign(out, kind)} {words}" for kind, words in _MEANINGS.items() if kind in shown]:
+        say(out, "   ".join(meanings), style="dim")
+
+
+def _print_account(out: Console, account: AccountCoverage, window: Window) -> None:
+    stored = [day for day in account.days if day.is_stored]
+    hours = sum(day.hours_covered for day in stored)
+    since = f", its source has no data before {account.begins}" if account.begins else ""
+    say(out, f"{account.account.name}: {days_words(len(stored))} stored, {hours:g} h{since}", style="bold")
+    _print_calendar(out, account, window)
+    for problem, days in _problems(account).items():
+        say(out, f"  {day_spans(days)}: {problem}", indent=4)
+    if not account.days:
+        say(out, f"  nothing was collected yet: kubetally collect {account.account.name}", indent=4)
+    out.print()
+
+
+def _print_calendar(out: Console, account: AccountCoverage, window: Window) -> None:
+    """One line a month, below a ruler; months without any known day are left out."""
+    kinds = {day.day: account.kind_of(day) for day in account.days}
+    months = [(month, days) for month, days in _months(window).items() if not kinds.keys().isdisjoint(days)]
+    if months:
+        out.print(Text("           " + "".join(f"{number:<5}" for number in _RULER).rstrip(), style="dim"))
+    for month, days in months:
+        line = Text(f"  {month}  " + " " * (days[0].day - 1))
+        for day in days:
+            kind = kinds.get(day, DayKind.UNKNOWN)
+            line.append(_sign(out, kind), style=_SIGNS[kind][2] if out.is_terminal else "")
+        line.rstrip()
+        out.print(line)
+
+
+def _sign(out: Console, kind: DayKind) -> str:
+    sign, in_ascii, _ = _SIGNS[kind]
+    return sign if draws_lines(out) else in_ascii
+
+
+def _months(window: Window) -> dict[str, list[date]]:
+    """The days of a window, by month."""
+    months: dict[str, list[date]] = {}
+    first, end = window.start.date(), window.end.date()
+    if window.end.time() != window.end.min.time():
+        end += DAY
+    for number in range((end - first).days):
+        day = first + timedelta(days=number)
+        months.setdefault(f"{day:%Y-%m}", []).append(day)
+    return months
+
+
+def _problems(account: AccountCoverage) -> dict[str, list[date]]:
+    """What is wrong with days, and all days with the same problem."""
+    days: dict[str, list[date]] = {}
+    for day in account.days:
+        for problem in _problems_of(day, account.missing_on(day)):
+            days.setdefault(problem, []).append(day.day)
+    return days
+
+
+def _problems_of(day: DayStatus, missing: Sequence[Issue]) -> Iterator[str]:
+    for issue in missing:
+        yield f"{_hours_of(issue, day.day)}{issue.message}"
+    if day.last_error is not None and (day.is_stored or day.last_error[0] != NO_DATA):
+        code, message = day.last_error
+        # Of damage with its day, which is in names of files and in commands.
+        yield message if code in DAMAGE_CODES else without_day(message, day.day)
+    if day.is_stored and not day.assets_complete:
+        yield "assets are missing"
+
+
+def _hours_of(issue: Issue, day: date) -> str:
+    """`12:00 to 24:00: `, where an issue is about a part of the day."""
+    window = issue.window
+    if window is None or window.end - window.start >= DAY:
+        return ""
+    end = "24:00" if window.end.date() > day else f"{window.end:%H:%M}"
+    return f"{window.start:%H:%M} to {end}: "
+
+
+def coverage_bodies(accounts: Sequence[AccountCoverage], window: Window) -> list[Json]:
+    """The days of accounts that have details, as plain JSON values."""
+    return [_body(account, account.details, window) for account in accounts if account.details is not None]
+
+
+def _body(account: AccountCoverage, details: CoverageDetails, window: Window) -> Json:
+    return {
+        "account_id": account.account.id,
+        "account": account.account.name,
+        "start": rfc3339(window.start),
+        "end": rfc3339(window.end),
+        "history_begins": None if account.begins is None else account.begins.isoformat(),
+        "not_measured": [{"component": fact.what, **_sum_body(fact)} for fact in details.facts if not fact.is_issue],
+        "issues": [{"kind": fact.what, **_sum_body(fact)} for fact in details.facts if fact.is_issue],
+        "days": [_day_body(day, account, details) for day in details.days],
+    }
+
+
+def _sum_body(fact: FactSum) -> Json:
+    """On how many stored days, for how many hours altogether, and from when to when."""
+    first, last = fact.first.isoformat(), fact.last.isoformat()
+    return {"days": fact.days, "hours": fact.hours, "first_day": first, "last_day": last}
+
+
+def _day_body(day: CoveredDay, account: AccountCoverage, details: CoverageDetails) -> Json:
+    error = None if day.last_error is None else dict(zip(("code", "message"), day.last_error, strict=True))
+    balance = details.balances.get(day.collection_id or "", {})
+    return {
+        "day": day.day.isoformat(),
+        "is": account.kind_of(day).value,
+        "state": None if day.state is None else day.state.value,
+        "assets_complete": day.assets_complete,
+        "source": day.source,
+        "rows": day.rows,
+        "hours_covered": day.hours_covered,
+        "total_cost": to_number(day.total) if day.has_costs else None,
+        "currency": day.currency,
+        "currency_assumed": day.currency_origin is CurrencyOrigin.ASSUMED if day.is_stored else None,
+        "balance": [
+            {"component": component.value, **{name: to_number(micros) for name, micros in its._asdict().items()}}
+            for component, its in balance.items()
+        ],
+        "collected_at": None if day.collected_at is None else rfc3339(day.collected_at),
+        "attempts": day.attempts,
+        "tried_at": None if day.tried_at is None else rfc3339(day.tried_at),
+        "last_error": error,
+        "missing": [issue_body(issue) for issue in account.missing_on(day)],
+    }
