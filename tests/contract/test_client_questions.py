@@ -30,7 +30,7 @@ async def aurora(replay: ReplayServer) -> AsyncIterator[CostModelClient]:
         yield CostModelClient(transport)
 
 
-async def test_currency_is_asked_while_assets_are_awaited() -> None:
+async def test_currency_is_requested_along_with_assets() -> None:
     recorded, currency_asked = Recording("aurora"), threading.Event()
 
     def answers(asked: Asked) -> Any:
@@ -85,7 +85,7 @@ async def question(where: Filter | None = None, **asked: Any) -> list[tuple[str,
         ("all", "by-all"),
     ],
 )
-async def test_each_aggregate_passes_through_and_its_answer_is_read(
+async def test_each_aggregate_is_sent_and_its_answer_read(
     aurora: CostModelClient, aggregate: str, recorded: str
 ) -> None:
     answered = await aurora.allocations(WHOLE, aggregate=aggregate, step="1d")
@@ -108,7 +108,7 @@ async def test_sets_can_be_accumulated_and_idle_left_out(aurora: CostModelClient
 
 
 @pytest.mark.parametrize("aggregate", ["namespaces", "unknown-word", "label", "label:", "all,namespace", " ", "pod,"])
-async def test_an_aggregate_that_a_source_would_drop_in_silence_is_refused_before_it_is_asked(
+async def test_aggregate_that_the_source_would_ignore_is_refused(
     replay: ReplayServer, aurora: CostModelClient, aggregate: str
 ) -> None:
     asked = len(replay.asked)
@@ -117,7 +117,7 @@ async def test_an_aggregate_that_a_source_would_drop_in_silence_is_refused_befor
     assert len(replay.asked) == asked
 
 
-async def test_a_question_has_the_spelling_of_both_products() -> None:
+async def test_request_has_the_spelling_of_both_products() -> None:
     assert await question() == [("includeIdle", "true"), ("idle", "true")]
     assert await question(aggregate="namespace,label:app", step="1d", accumulate=True, idle=False) == [
         ("includeIdle", "false"),
@@ -137,19 +137,19 @@ async def test_a_filter_goes_out_in_both_grammars() -> None:
     ]
 
 
-async def test_a_filter_that_the_older_grammar_can_not_say_goes_out_in_the_newer_alone() -> None:
+async def test_filter_that_v1_can_not_express_is_sent_as_v2_only() -> None:
     where = Condition(Field.NAMESPACE, Op.NOT_CONTAINS, ("kube",))
     assert (await question(where))[2:] == [("filter", 'namespace!~:"kube"')]
 
 
-async def test_what_is_special_in_a_url_arrives_as_it_was() -> None:
+async def test_special_characters_of_a_url_arrive_unchanged() -> None:
     where = Condition(Field.LABEL, Op.EQUALS, ("a&b=c +#%2B",), "app.kubernetes.io/name")
     assert ("filter", 'label[app_kubernetes_io_name]:"a&b=c +#%2B"') in await question(where)
     with pytest.raises(RequestError, match="can't be sent"):
         await question(Condition(Field.NAMESPACE, Op.EQUALS, ('say "hi"',)))
 
 
-async def test_rows_of_a_source_that_ignores_filters_are_filtered_here(aurora: CostModelClient) -> None:
+async def test_rows_of_a_source_that_ignores_filters_are_filtered(aurora: CostModelClient) -> None:
     answered = await aurora.allocations(WHOLE, where=IN_SHOP, step="1d")
     assert answered.filtered_here
     for step, rows in zip(answered.sets, Recording("aurora").json("days-idle")["data"], strict=True):
@@ -169,7 +169,7 @@ async def test_rows_of_a_source_that_ignores_filters_are_filtered_here(aurora: C
         (Condition(Field.NODE, Op.NOT_EQUALS, ("",)), lambda row: bool(row.get("node"))),
     ],
 )
-async def test_unmerged_rows_show_all_that_a_filter_may_ask(aurora: CostModelClient, where: Filter, keeps: Any) -> None:
+async def test_unmerged_rows_have_every_filtered_field(aurora: CostModelClient, where: Filter, keeps: Any) -> None:
     answered = await aurora.allocations(WHOLE, where=where, step="1d")
     for step, rows in zip(answered.sets, Recording("aurora").json("days-idle")["data"], strict=True):
         expected = {name for name, row in rows.items() if keeps(row["properties"])}
@@ -177,7 +177,7 @@ async def test_unmerged_rows_show_all_that_a_filter_may_ask(aurora: CostModelCli
         assert expected
 
 
-async def test_grouped_rows_are_filtered_here_by_what_they_are_grouped_by(aurora: CostModelClient) -> None:
+async def test_grouped_rows_are_filtered_by_their_group(aurora: CostModelClient) -> None:
     answered = await aurora.allocations(WHOLE, where=IN_SHOP, aggregate="namespace", step="1d")
     assert [list(step) for step in answered.sets] == [["shop"]] * 3
     assert answered.filtered_here
@@ -194,14 +194,14 @@ async def test_grouped_rows_are_filtered_here_by_what_they_are_grouped_by(aurora
         ("service", Condition(Field.SERVICES, Op.EQUALS, ("cart",))),
     ],
 )
-async def test_grouped_rows_that_do_not_show_the_filtered_field_are_refused_rather_than_guessed(
+async def test_grouped_rows_without_the_filtered_field_are_refused(
     aurora: CostModelClient, aggregate: str, where: Filter
 ) -> None:
     with raises_code("filter_not_applied", match="ignores filters"):
         await aurora.allocations(WHOLE, where=where, aggregate=aggregate, step="1d")
 
 
-async def test_a_source_known_to_apply_filters_is_believed_where_rows_do_not_show_the_field() -> None:
+async def test_source_that_applies_filters_is_trusted_with_merged_rows() -> None:
     row = {"name": "shop", "properties": {"namespace": "shop"}, "totalCost": 1.0}
     with Served(lambda _: {"code": 200, "data": [{"shop": row}]}) as source:
         async with Transport(Access.parse(source.url)) as transport:
@@ -227,7 +227,7 @@ def behind(prefix: str, elsewhere: Reply = NOT_FOUND) -> Any:
     "elsewhere",
     [NOT_FOUND, Reply(200, b"<!doctype html><title>Kubecost</title>", "text/html"), Reply(405, b"", "text/plain")],
 )
-async def test_where_the_api_begins_is_found_once_and_remembered(elsewhere: Reply) -> None:
+async def test_prefix_of_the_api_is_looked_for_once(elsewhere: Reply) -> None:
     with Served(behind("/model", elsewhere)) as source:
         async with Transport(Access.parse(source.url)) as transport:
             client = CostModelClient(transport)
@@ -245,7 +245,7 @@ async def test_a_prefix_in_the_url_is_not_added_again(written: str) -> None:
     assert [asked.path for asked in source.asked] == ["/model/allocation"]
 
 
-async def test_a_url_without_any_api_is_refused_with_the_words_of_its_likeliest_place() -> None:
+async def test_url_without_api_is_refused_with_its_likeliest_answer() -> None:
     window: Window = WHOLE
     with Served(behind("/nowhere")) as source:
         async with Transport(Access.parse(source.url)) as transport:

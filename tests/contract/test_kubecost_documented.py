@@ -180,7 +180,7 @@ def units(costs: ClusterCosts) -> dict[Component, float]:
     return {component: costs.bill.of(component) / 1e6 for component in Component}
 
 
-async def test_a_documented_day_is_booked_with_all_that_is_on_its_bill() -> None:
+async def test_documented_day_is_booked_with_its_whole_bill() -> None:
     costs = await costs_of(Kubecost())
     assert units(costs) == {
         Component.CPU: 16.2,  # 24 less the discount of a quarter, and less its part of the adjustment
@@ -208,7 +208,7 @@ async def test_a_documented_day_is_booked_with_all_that_is_on_its_bill() -> None
     assert costs.network_classes == (1_200_000, 0, 600_000), "the classes are split to the network asset"
 
 
-async def test_the_question_carries_what_a_booking_needs_and_nothing_else() -> None:
+async def test_request_asks_exactly_what_a_booking_needs() -> None:
     with Served(Kubecost()) as source:
         await ask(source.url)
     asked = {one.path: list(one.pairs) for one in source.asked if one.path.startswith("/model/a")}
@@ -244,9 +244,7 @@ async def test_the_prefix_may_be_in_the_url_or_not() -> None:
         ("3.0.4", VERSION_3),
     ],
 )
-async def test_a_kubecost_of_each_generation_is_known_as_one_and_its_savings_are_read(
-    version: str, savings: Json
-) -> None:
+async def test_every_kubecost_generation_is_recognised_with_savings(version: str, savings: Json) -> None:
     body = answer(
         await costs_of(Kubecost(version=version, savings={"code": 200, "data": savings})), DetailLevel.NAMESPACE
     )
@@ -318,7 +316,7 @@ def hours_of(day: Window) -> list[Window]:
     return [parse_window(f"{start},{end}", NOON_AFTER) for start, end in pairwise(ends)]
 
 
-async def test_a_set_that_is_longer_than_asked_is_prorated_and_said_so() -> None:
+async def test_step_longer_than_requested_is_prorated_with_an_issue() -> None:
     morning = parse_window("2026-11-20T00:00:00Z,2026-11-20T06:00:00Z", NOON_AFTER)
     costs = await costs_of(Kubecost(), morning)
     (issue,) = of_kind(costs, IssueKind.SET_PRORATED)
@@ -338,7 +336,7 @@ async def test_sets_of_neighbouring_days_are_left_out() -> None:
     assert costs.namespaces() == whole.namespaces()
 
 
-async def test_a_row_of_a_longer_set_counts_for_the_time_it_lived_inside() -> None:
+async def test_row_of_a_longer_step_counts_for_its_time_inside() -> None:
     """The set of a running day ends at midnight; what it holds arose before now, all of it."""
     asked = parse_window("2026-11-20T00:00:00Z,2026-11-20T10:00:00Z", NOON_AFTER)
     lived = {key: value for key, value in span(asked).items() if key != "window"}
@@ -361,7 +359,7 @@ async def test_assets_of_neighbouring_days_are_left_out() -> None:
     assert costs.assets_complete
 
 
-async def test_assets_of_half_a_day_are_no_bill_for_the_rows_of_all_of_it() -> None:
+async def test_assets_of_half_a_day_do_not_bill_a_whole_day() -> None:
     morning = parse_window("2026-11-20T00:00:00Z,2026-11-20T12:00:00Z", NOON_AFTER)
     costs = await costs_of(Kubecost(assets=lambda _: assets(morning)))
     assert not costs.assets_complete
@@ -369,7 +367,7 @@ async def test_assets_of_half_a_day_are_no_bill_for_the_rows_of_all_of_it() -> N
     assert costs.bill.cpu == 16_200_000, "the sum of the rows"
 
 
-async def test_an_asset_that_names_no_cluster_is_of_the_only_one_and_never_lost_in_silence() -> None:
+async def test_asset_without_cluster_belongs_to_the_only_cluster() -> None:
     def nameless(_: Asked) -> Any:
         found = assets()
         for asset in found[0].values():
@@ -391,7 +389,7 @@ async def test_an_asset_that_names_no_cluster_is_of_the_only_one_and_never_lost_
     assert among_two.status is Status.PARTIAL
 
 
-async def test_rows_alike_that_name_no_pod_all_count() -> None:
+async def test_equal_rows_without_a_pod_all_count() -> None:
     podless = {"properties": {"cluster": "one", "node": "node-1", "namespace": "shop"}}
     sets = [{name: {"name": name, **pod(), **podless} for name in ("shop/a", "shop/b", "shop/c")}]
     costs = await costs_of(Kubecost(sets=lambda _: sets, assets=lambda _: NOT_FOUND.body.decode()))
@@ -434,7 +432,7 @@ async def test_idle_rows_of_each_node_are_idle() -> None:
     assert {line.kind: line.costs for line in costs.lines()}[Kind.IDLE].cpu == 7_200_000
 
 
-async def test_a_shared_cost_found_all_the_same_is_not_billed_again() -> None:
+async def test_shared_cost_is_not_billed_twice() -> None:
     shared = Kubecost(sets=lambda _: [rows(sharedCost=3.2, totalCost=20.8)])
     costs, whole = await costs_of(shared), await costs_of(Kubecost())
     assert costs.bill == whole.bill
@@ -460,7 +458,7 @@ async def test_a_cost_under_an_unknown_key_is_external_and_named() -> None:
     assert of_kind(costs, IssueKind.FIGURE_MISSING)
 
 
-async def test_several_clusters_need_a_choice_and_each_has_its_own_figures() -> None:
+async def test_each_of_several_clusters_is_chosen_with_its_figures() -> None:
     def both(_: Asked) -> list[Json]:
         return [rows() | rows(cluster="two", cpuCost=4.0, totalCost=11.6)]
 
@@ -474,7 +472,7 @@ async def test_several_clusters_need_a_choice_and_each_has_its_own_figures() -> 
     assert (two.source.cluster_id, two.source.cluster_name) == ("two", "Two")
 
 
-async def test_a_mistyped_cluster_is_told_apart_from_one_without_data() -> None:
+async def test_mistyped_cluster_differs_from_one_without_data() -> None:
     def filtered(asked: Asked) -> list[Any]:
         return [rows()] if asked.params.get("filterClusters") == "one" else [None]
 
@@ -485,7 +483,7 @@ async def test_a_mistyped_cluster_is_told_apart_from_one_without_data() -> None:
     assert (await costs_of(kubecost, cluster_id="two")).status is Status.NO_DATA
 
 
-async def test_the_currency_is_the_one_configured() -> None:
+async def test_currency_is_the_configured_one() -> None:
     assert (await costs_of(Kubecost(currency="EUR"))).currency == "EUR"
     assert (await costs_of(replace(Kubecost(), currency=None))).currency == "USD"
 
@@ -587,7 +585,7 @@ def as_answer(content: Any) -> Answer:
     return Answer(200, body, "application/json", None, NOON_AFTER, 0.0, "http://kubecost:9090/model/allocation")
 
 
-def test_the_sample_of_the_note_becomes_typed_rows_with_every_field() -> None:
+def test_sample_of_the_note_is_read_with_every_field() -> None:
     sample = note_sample()
     decoded, repaired = decode_allocations(as_answer(sample))
     assert not repaired
@@ -605,7 +603,7 @@ def test_the_sample_of_the_note_becomes_typed_rows_with_every_field() -> None:
     assert (told["properties"]["namespace"], told["properties"]["labels"]) == ("namespace-name", {})
 
 
-def test_the_sample_of_the_note_is_read_with_idle_and_unallocated_in_it() -> None:
+def test_sample_of_the_note_has_idle_and_unallocated() -> None:
     notes = Notes("http://kubecost:9090", NOTE_DAY)
     read = read_allocations(decode_allocations(as_answer(note_sample()))[0], NOTE_DAY, notes, "http://kubecost:9090")
     by_kind = {(row.kind, row.namespace): row for row in read.allocations}

@@ -64,7 +64,7 @@ def test_every_recording_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("name", SHOWN)
-async def test_what_was_lost_is_told(source: ReplayServer, name: str) -> None:
+async def test_lost_samples_are_reported(source: ReplayServer, name: str) -> None:
     hours, subject, start, end = SHOWN[name]
     costs = await costs_of(source, name, LOST)
     assert costs.status is Status.PARTIAL
@@ -131,7 +131,7 @@ async def test_day_that_is_whole_by_the_hour_settles(source: ReplayServer) -> No
     assert (day.hours_covered, day.state) == (24, DayState.SETTLED)
 
 
-async def test_day_that_can_not_be_asked_by_the_hour_says_so(source: ReplayServer) -> None:
+async def test_day_without_hourly_steps_says_so(source: ReplayServer) -> None:
     """The recordings beside the loss have no answers by the hour: such a question is refused."""
     day = await collected(source, GAP, BEFORE, BEFORE.end + SETTLES_AFTER)
     assert day.state is DayState.SETTLED

@@ -75,7 +75,7 @@ async def test_unknown_usage_or_request_is_not_zero(
     assert all(key in namespace["message"] for key in keys)
 
 
-async def test_usage_unknown_of_all_rows_makes_no_efficiency_at_all() -> None:
+async def test_efficiency_is_unknown_if_usage_of_all_rows_is() -> None:
     def unknown(rows: Any, _: Any) -> None:
         for name in (WEB, DB):
             rows[name] |= {CPU_USAGE: None, RAM_USAGE: None}
@@ -158,7 +158,7 @@ async def test_source_is_asked_for_a_row_of_each_container(unasked: Callable[[An
         (lambda fine: {"all": {**span(), "cpuCost": 2.4, "ramCost": 1.3, "pvCost": 0.2}}, "in one row", 1),
     ],
 )
-async def test_rows_coarser_than_containers_are_told(coarse: Callable[[Any], Any], words: str, count: int) -> None:
+async def test_rows_coarser_than_containers_are_reported(coarse: Callable[[Any], Any], words: str, count: int) -> None:
     costs = await costs_of(bodies() | {"/allocation": {"code": 200, "data": [coarse(rows())]}})
     (issue,) = of_kind(costs, IssueKind.ROWS_TOO_COARSE)
     assert words in issue.message
@@ -190,7 +190,7 @@ WORDS = ["forbidden", "Unauthorized", "login_required", "quota exceeded", "no su
 
 
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
-async def test_object_that_is_a_failure_is_no_empty_answer(failure: Any) -> None:
+async def test_failure_object_is_not_an_empty_answer(failure: Any) -> None:
     with pytest.raises(AnswerNotUnderstood) as caught:
         await costs_of(bodies() | {"/allocation": failure})
     own = [word for word in WORDS if word in str(failure)]
@@ -200,7 +200,7 @@ async def test_object_that_is_a_failure_is_no_empty_answer(failure: Any) -> None
 @pytest.mark.parametrize(
     ("code", "error"), [(500, SourceFailed), (503, SourceFailed), (401, SourceRefused), (404, SourceRefused)]
 )
-async def test_code_in_a_body_is_as_good_as_a_status(code: int, error: type[SourceError]) -> None:
+async def test_code_in_a_body_counts_as_a_status(code: int, error: type[SourceError]) -> None:
     body = {"code": code, "status": "", "data": None, "message": "boom in prometheus"}
     with pytest.raises(error, match="boom in prometheus"):
         await costs_of(bodies() | {"/allocation": body})
@@ -216,14 +216,14 @@ async def test_assets_that_are_a_failure_are_missing(failure: Any) -> None:
 
 
 @pytest.mark.parametrize("failure", [FAILURES["a gateway's"], FAILURES["message alone"], FAILURES["empty"]])
-async def test_failure_does_not_tell_what_the_source_is(failure: Any) -> None:
+async def test_failure_leaves_the_product_unknown(failure: Any) -> None:
     paths = dict.fromkeys(("/clusterInfo", "/installInfo", "/clusterInfoMap", "/savings"), failure)
     costs = await costs_of(bodies() | paths)
     assert costs.source.product is None
     assert costs.bill.total == 3_950_000
 
 
-async def test_currency_is_not_known_where_asking_for_it_fails() -> None:
+async def test_currency_is_unknown_if_its_request_fails() -> None:
     costs = await costs_of(bodies() | {"/getConfigs": FAILURES["a gateway's"]})
     (issue,) = of_kind(costs, IssueKind.SOURCE_WARNING)
     assert (issue.subject, costs.currency) == ("currency", "USD")
@@ -231,7 +231,7 @@ async def test_currency_is_not_known_where_asking_for_it_fails() -> None:
 
 
 @pytest.mark.parametrize("nothing", [[], {}, None, [{}], [None]])
-async def test_answer_that_has_data_may_say_that_there_is_none(nothing: Any) -> None:
+async def test_answer_with_data_may_say_that_it_is_empty(nothing: Any) -> None:
     costs = await costs_of(bodies() | {"/allocation": {"code": 200, "data": nothing}})
     assert costs.status is Status.NO_DATA
 
@@ -257,7 +257,7 @@ async def test_rows_without_their_keys_are_not_understood(change: Callable[[Json
     ("key", "component", "amount"),
     [("cpuCost", Component.CPU, 2_400_000), ("ramCost", Component.RAM, 1_300_000), ("pvCost", Component.PV, 200_000)],
 )
-async def test_cost_that_no_row_has_a_key_of_is_unknown(key: str, component: Component, amount: int) -> None:
+async def test_cost_without_key_in_any_row_is_unknown(key: str, component: Component, amount: int) -> None:
     def without(rows: Any, _: Any) -> None:
         for row in rows.values():
             row["totalCost"] -= row.pop(key, 0)
@@ -278,7 +278,7 @@ async def test_cost_that_no_row_has_a_key_of_is_unknown(key: str, component: Com
         ({"networkInternetCost": 0.1}, "networkCost"),
     ],
 )
-async def test_cost_without_a_key_is_unknown_where_there_is_a_trace_of_it(figures: Json, key: str) -> None:
+async def test_cost_without_key_is_unknown_if_the_resource_is_used(figures: Json, key: str) -> None:
     costs = await costs_of(bodies(lambda rows, _: rows[WEB].update(figures)))
     (issue,) = of_kind(costs, IssueKind.FIGURE_MISSING)
     assert issue.facts["figures"] == (key,)
@@ -295,7 +295,7 @@ async def test_cost_without_a_key_is_unknown_where_there_is_a_trace_of_it(figure
     ],
 )
 @pytest.mark.parametrize(("path", "subject"), [("/allocation", "allocations"), ("/assets", "assets")])
-async def test_warning_beside_data_is_told(said: Json, words: str | None, path: str, subject: str) -> None:
+async def test_warning_beside_data_is_reported(said: Json, words: str | None, path: str, subject: str) -> None:
     whole = bodies()
     costs = await costs_of(whole | {path: whole[path] | said})
     found = of_kind(costs, IssueKind.SOURCE_WARNING)
@@ -337,7 +337,7 @@ def node_by_address(rows: Any, assets: Any) -> None:
     ],
     ids=["two names", "two ids", "with a domain", "rows by address"],
 )
-async def test_machine_that_the_source_takes_for_two_is_paid_once(change: Any, left: int) -> None:
+async def test_machine_listed_twice_counts_once(change: Any, left: int) -> None:
     costs = await costs_of(bodies(change))
     assert costs.bill.total == 3_950_000
     assert costs.assets_complete
@@ -351,7 +351,7 @@ async def test_machine_that_the_source_takes_for_two_is_paid_once(change: Any, l
     assert {row.node for row in costs.rows if row.pod} == {"node-a"}
 
 
-async def test_nodes_that_no_name_or_id_matches_are_told() -> None:
+async def test_unmatched_nodes_are_reported() -> None:
     def unmatched(rows: Any, assets: Any) -> None:
         node_by_address(rows, assets)
         assets[NODE]["properties"]["providerID"] = ""
@@ -382,7 +382,7 @@ async def test_asset_of_unknown_type_is_named_with_its_amount(asset: Json, words
 
 
 @pytest.mark.parametrize("asset", [NAT | {"type": "Cloud"}, NAT | {"type": "Shared"}, None])
-async def test_assets_outside_of_the_cluster_are_no_news(asset: Any) -> None:
+async def test_assets_outside_of_the_cluster_are_ignored(asset: Any) -> None:
     costs = await costs_of(bodies(lambda _, assets: assets.update(nat=asset)))
     assert not of_kind(costs, IssueKind.UNKNOWN_ASSET)
     assert costs.assets_complete
@@ -426,7 +426,7 @@ def backwards(rows: Any, _: Any) -> None:
 
 
 @pytest.mark.parametrize("has_assets", [True, False])
-async def test_row_that_ends_before_it_starts_takes_nothing_from_others(*, has_assets: bool) -> None:
+async def test_row_that_ends_before_its_start_harms_no_other(*, has_assets: bool) -> None:
     whole = bodies(backwards)
     costs = await costs_of(whole if has_assets else whole | {"/assets": {"code": 200, "data": {}}})
     shop = costs.namespaces()[0]
@@ -443,7 +443,7 @@ async def test_row_that_ends_before_it_starts_takes_nothing_from_others(*, has_a
 @pytest.mark.parametrize(
     "figures", [{"minutes": -5.0}, {"cpuCoreHours": -1.0}, {"ramByteUsageAverage": -1.0}, {"pvCost": -0.0000019}]
 )
-async def test_any_figure_below_zero_is_told(figures: Json) -> None:
+async def test_any_negative_figure_is_reported(figures: Json) -> None:
     costs = await costs_of(bodies(lambda rows, _: rows[WEB].update(figures)))
     assert of_kind(costs, IssueKind.NEGATIVE_FIGURE)
     assert ratios(costs)["shop"] == (None, None)
@@ -452,7 +452,7 @@ async def test_any_figure_below_zero_is_told(figures: Json) -> None:
 
 @pytest.mark.parametrize("figure", [1.7e308, 1e12, -1.7e308])
 @pytest.mark.parametrize("key", ["cpuCost", "pvCost", "totalCost", "cpuCostAdjustment"])
-async def test_cost_beyond_all_measure_is_a_missing_figure_of_its_row(figure: float, key: str) -> None:
+async def test_cost_too_large_to_be_true_is_a_missing_figure(figure: float, key: str) -> None:
     costs = await costs_of(bodies(lambda rows, _: rows[WEB].update({key: figure})))
     found = [issue for issue in of_kind(costs, IssueKind.FIGURE_MISSING) if WEB in issue.message]
     assert found
@@ -462,13 +462,13 @@ async def test_cost_beyond_all_measure_is_a_missing_figure_of_its_row(figure: fl
 
 
 @pytest.mark.parametrize("key", ["cpuCoreHours", "cpuCoreUsageAverage", "ramByteRequestAverage", "pvByteHours"])
-async def test_hours_beyond_all_measure_do_not_rate(key: str) -> None:
+async def test_hours_too_large_to_be_true_do_not_rate(key: str) -> None:
     costs = await costs_of(bodies(lambda rows, _: rows[WEB].update({key: 1.7e308})))
     assert ratios(costs) == {None: (80, 50), "shop": (None, None), "data": (80, 50)}
 
 
 @pytest.mark.parametrize("key", ["totalCost", "cpuCost", "gpuCost"])
-async def test_asset_beyond_all_measure_is_a_missing_figure(key: str) -> None:
+async def test_asset_too_large_to_be_true_is_a_missing_figure(key: str) -> None:
     costs = await costs_of(bodies(lambda _, assets: assets[NODE].update({key: 1.7e308})))
     assert costs.status is Status.PARTIAL
     assert costs.bill.total < 10_000_000
@@ -493,7 +493,7 @@ async def test_credit_is_named_as_one() -> None:
     assert not of_kind(costs, IssueKind.NEGATIVE_FIGURE)
 
 
-async def test_idle_below_zero_without_a_credit_is_over_commit() -> None:
+async def test_negative_idle_without_a_credit_is_over_commit() -> None:
     def crowded(rows: Any, _: Any) -> None:
         rows[WEB] |= {"cpuCost": 3.0, "totalCost": 3.5}
         rows[IDLE] |= {"cpuCost": -1.1, "totalCost": -0.6}
@@ -539,7 +539,7 @@ def counting_in(currency: Any) -> Json:
 
 @pytest.mark.parametrize(("written", "code"), [(" eur ", "EUR"), ("R$", "BRL"), ("US Dollar (default)", "USD")])
 @pytest.mark.parametrize("is_stated", [True, False])
-async def test_currency_that_is_no_code_is_understood(written: str, code: str, *, is_stated: bool) -> None:
+async def test_currency_given_as_sign_or_name_is_understood(written: str, code: str, *, is_stated: bool) -> None:
     costs = await costs_of(counting_in(written), **({"currency": code} if is_stated else {}))
     assert costs.currency == code
     assert not of_kind(costs, IssueKind.SOURCE_WARNING)
@@ -547,7 +547,7 @@ async def test_currency_that_is_no_code_is_understood(written: str, code: str, *
 
 @pytest.mark.parametrize(("stated", "used"), [(None, "USD is assumed"), ("EUR", "EUR is used, as stated")])
 @pytest.mark.parametrize("written", ["$", "kr", "our own money"])
-async def test_currency_that_may_be_any_is_told(written: str, stated: str | None, used: str) -> None:
+async def test_ambiguous_currency_is_reported(written: str, stated: str | None, used: str) -> None:
     costs = await costs_of(counting_in(written), **({"currency": stated} if stated else {}))
     (issue,) = of_kind(costs, IssueKind.SOURCE_WARNING)
     assert written in issue.message
@@ -556,7 +556,7 @@ async def test_currency_that_may_be_any_is_told(written: str, stated: str | None
 
 
 @pytest.mark.parametrize("written", ["", "  ", None, 978])
-async def test_currency_that_is_not_there_is_the_default(written: Any) -> None:
+async def test_missing_currency_is_the_default(written: Any) -> None:
     costs = await costs_of(counting_in(written))
     assert costs.currency == "USD"
     assert not of_kind(costs, IssueKind.SOURCE_WARNING)

@@ -102,7 +102,7 @@ def sets(decoded: AllocationAnswer) -> Iterator[AllocationSet]:
     return (step for step in decoded.data if step)
 
 
-def test_no_recorded_answer_goes_unread_in_silence() -> None:
+def test_every_recorded_answer_is_read_or_refused() -> None:
     sorted_here = ALLOCATIONS | ASSETS | WITHOUT_DATA.keys() | INFORMATIVE | ERRORS.keys() | NOT_OURS_TO_READ.keys()
     for cluster in ALL:
         assert set(Recording(cluster).answers) == sorted_here, cluster
@@ -110,7 +110,7 @@ def test_no_recorded_answer_goes_unread_in_silence() -> None:
 
 @pytest.mark.parametrize("cluster", ALL)
 @pytest.mark.parametrize("name", sorted(ALLOCATIONS))
-def test_each_step_of_a_recorded_allocation_answer_is_read_and_balances(cluster: str, name: str) -> None:
+def test_each_step_of_a_recorded_answer_balances(cluster: str, name: str) -> None:
     of, answer = recorded(cluster, name)
     decoded, repaired = decode_allocations(answer)
     assert not repaired
@@ -139,7 +139,7 @@ def test_each_step_of_a_recorded_allocation_answer_is_read_and_balances(cluster:
 
 @pytest.mark.parametrize("cluster", ALL)
 @pytest.mark.parametrize("name", sorted(ALLOCATIONS))
-def test_what_is_decoded_for_a_booking_makes_the_rows_that_the_whole_answer_makes(cluster: str, name: str) -> None:
+def test_booked_rows_equal_rows_of_the_whole_answer(cluster: str, name: str) -> None:
     of, answer = recorded(cluster, name)
     window = window_of(of)
 
@@ -152,7 +152,7 @@ def test_what_is_decoded_for_a_booking_makes_the_rows_that_the_whole_answer_make
 
 @pytest.mark.parametrize("cluster", ALL)
 @pytest.mark.parametrize("name", sorted(ALLOCATIONS))
-def test_rows_that_the_source_has_merged_are_said_to_be_merged_and_no_others(cluster: str, name: str) -> None:
+def test_only_merged_rows_are_reported_as_merged(cluster: str, name: str) -> None:
     of, answer = recorded(cluster, name)
     decoded, _ = decode_allocations(answer)
     rows = [row for step in sets(decoded) for row in (step or {}).values() if row is not None]
@@ -199,7 +199,7 @@ def test_a_window_without_data_covers_nothing(cluster: str, name: str, steps: in
 
 @pytest.mark.parametrize("cluster", ALL)
 @pytest.mark.parametrize(("name", "expected"), ERRORS.items())
-async def test_a_recorded_failure_is_a_typed_error_with_the_words_of_the_source(
+async def test_recorded_failure_is_a_typed_error_with_its_message(
     replay: ReplayServer, cluster: str, name: str, expected: tuple[type[SourceError], int, str]
 ) -> None:
     of, kind = Recording(cluster).answers[name], expected
@@ -216,26 +216,24 @@ async def test_a_recorded_failure_is_a_typed_error_with_the_words_of_the_source(
 
 @pytest.mark.parametrize("cluster", ALL)
 @pytest.mark.parametrize("name", sorted(INFORMATIVE))
-async def test_an_informative_answer_is_read_with_or_without_envelope(
-    replay: ReplayServer, cluster: str, name: str
-) -> None:
+async def test_info_answer_is_read_with_or_without_envelope(replay: ReplayServer, cluster: str, name: str) -> None:
     content = Recording(cluster).json(name)
     async with Transport(Access.parse(replay.url_of(cluster))) as transport:
         assert await CostModelClient(transport).about(f"/{name}") == content.get("data", content)
 
 
-async def test_a_failure_with_status_200_is_a_failure(replay: ReplayServer) -> None:
+async def test_failure_with_status_200_is_a_failure(replay: ReplayServer) -> None:
     async with Transport(Access.parse(replay.url_of("aurora"))) as transport:
         with pytest.raises(SourceFailed, match="no running jobs on Prometheus"):
             await CostModelClient(transport).about("/validatePrometheus")
 
 
 @pytest.mark.parametrize("name", ["metrics", "healthz"])
-async def test_what_is_no_json_tells_nothing_of_a_source(replay: ReplayServer, name: str) -> None:
+async def test_invalid_json_leaves_the_product_unknown(replay: ReplayServer, name: str) -> None:
     async with Transport(Access.parse(replay.url_of("aurora"))) as transport:
         assert await CostModelClient(transport).about(f"/{name}") is None
 
 
-def test_metrics_where_an_allocation_is_expected_are_not_understood() -> None:
+def test_metrics_are_not_understood_as_an_allocation() -> None:
     with pytest.raises(AnswerNotUnderstood, match="malformed"):
         decode_allocations(recorded("aurora", "metrics")[1])

@@ -129,9 +129,7 @@ async def test_namespaces_cost_what_they_truly_did(replay: ReplayServer, cluster
     ("day", "ours", "true"),
     [(0, 223.45, 223.42), (1, 252.09, 262.51), (2, 194.12, 196.70)],
 )
-async def test_core_hours_used_are_read_with_the_step_and_not_with_the_minutes(
-    replay: ReplayServer, day: int, ours: float, true: float
-) -> None:
+async def test_used_core_hours_are_read_with_the_step(replay: ReplayServer, day: int, ours: float, true: float) -> None:
     """Read with minutes they are 189.38, 199.07 and 181.29. On day 2 the source itself lost a gap and restarts."""
     costs = await costs_of(replay, "aurora", day_window(day))
     used = sum(row.hours.cpu_core_usage_hours for row in costs.rows)
@@ -139,7 +137,7 @@ async def test_core_hours_used_are_read_with_the_step_and_not_with_the_minutes(
     assert used == pytest.approx(true, rel=0.045 if day == 1 else 0.015)
 
 
-async def test_the_first_day_of_aurora_has_the_figures_of_its_description(replay: ReplayServer) -> None:
+async def test_first_day_of_aurora_has_its_documented_figures(replay: ReplayServer) -> None:
     costs = await costs_of(replay, "aurora", day_window(0))
     assert in_units(costs.bill.total - costs.bill.node_disk) == pytest.approx(80.3196, rel=OF_TRUTH)
     assert in_units(costs.source_total) == pytest.approx(80.4898, abs=0.001)
@@ -155,7 +153,7 @@ async def test_the_first_day_of_aurora_has_the_figures_of_its_description(replay
     assert causes == {Cause.BALANCER_CHARGED_TWICE, Cause.VOLUME_BOOKED_IN_PART}
 
 
-async def test_the_efficiency_of_aurora_is_the_true_one_and_not_the_one_shown(replay: ReplayServer) -> None:
+async def test_efficiency_of_aurora_is_true_not_the_one_reported(replay: ReplayServer) -> None:
     """True 0.764, shown 0.649; the job namespace truly 1.03, shown 0.019. What is left is the source's own grid."""
     costs = await costs_of(replay, "aurora", day_window(0))
     assert costs.efficiency.cpu == pytest.approx(0.764, abs=0.005)
@@ -231,12 +229,12 @@ async def test_every_view_has_the_total_of_the_summary(replay: ReplayServer, clu
 
 
 @pytest.mark.parametrize("cluster", ALL)
-async def test_what_every_day_says_is_said_once(replay: ReplayServer, cluster: str) -> None:
+async def test_issue_of_every_day_is_reported_once(replay: ReplayServer, cluster: str) -> None:
     issues = (await costs_of(replay, cluster, WHOLE)).issues
     assert [(issue.kind, issue.window) for issue in issues] == [(IssueKind.NOT_MEASURED, WHOLE)]
 
 
-async def test_the_source_says_who_it_is(replay: ReplayServer) -> None:
+async def test_source_states_its_product_and_cluster(replay: ReplayServer) -> None:
     body = answer(await costs_of(replay, "aurora", WHOLE), DetailLevel.SUMMARY, "aurora-account")
     assert body["source"] == {
         "product": "OpenCost",

@@ -44,9 +44,7 @@ def without_clock(body: Any) -> Any:
 
 
 @pytest.mark.parametrize("command", ASKING)
-def test_an_account_that_is_named_is_an_object_and_others_are_a_list(
-    home: Home, two: dict[str, str], command: str
-) -> None:
+def test_named_account_is_an_object_and_others_a_list(home: Home, two: dict[str, str], command: str) -> None:
     def asked(*names: str) -> Any:
         done = home.call(command, *names, *DAY, "--format", "json")
         assert (done.code, done.err) == (0, "")
@@ -157,7 +155,7 @@ def test_one_cluster_behind_two_accounts_is_told(home: Home, replay: ReplayServe
     assert "that of two too" in table
 
 
-def test_a_currency_that_differs_is_an_error_of_that_account_alone(home: Home, replay: ReplayServer) -> None:
+def test_other_currency_is_an_error_of_that_account_only(home: Home, replay: ReplayServer) -> None:
     configs = {"code": 200, "data": {"currencyCode": "EUR"}}
     home.add("good", "--url", replay.url_of("draco"))
     with Served(recorded_but(lambda _path, _data: None, getConfigs=configs)) as server:
@@ -201,7 +199,7 @@ def test_an_account_a_url_and_a_context_stand_together(
 # --- where a source is, that an account does not state
 
 
-def test_the_url_of_the_environment_serves_the_one_account_without_a_url(home: Home, replay: ReplayServer) -> None:
+def test_default_url_serves_the_only_account_without_url(home: Home, replay: ReplayServer) -> None:
     url = {"KUBECOST_API_URL": replay.url_of("aurora")}
     account_id = home.add("prod", **url)
     body = home.costs("prod", **url)
@@ -233,9 +231,7 @@ def test_an_account_that_states_nothing_says_what_to_state(home: Home) -> None:
     assert (done.code, done.json["errors"][0]["code"]) == (2, "no_source_stated")
 
 
-def test_the_template_comes_after_the_account_and_before_the_url_of_the_environment(
-    home: Home, replay: ReplayServer
-) -> None:
+def test_template_comes_between_account_and_default_url(home: Home, replay: ReplayServer) -> None:
     settings = {
         "KUBETALLY_SOURCE_TEMPLATE": f"{replay.url}/{{cluster}}",
         "KUBECOST_API_URL": replay.url_of("cygnus"),
@@ -251,7 +247,7 @@ def test_the_template_comes_after_the_account_and_before_the_url_of_the_environm
     }
 
 
-def test_a_name_that_the_template_makes_and_dns_does_not_know_is_passed_over(home: Home, replay: ReplayServer) -> None:
+def test_templated_name_unknown_to_dns_is_skipped(home: Home, replay: ReplayServer) -> None:
     settings = {
         "KUBETALLY_SOURCE_TEMPLATE": "http://{cluster}.not-there.invalid:9003",
         "KUBECOST_API_URL": replay.url_of("aurora"),
@@ -260,7 +256,7 @@ def test_a_name_that_the_template_makes_and_dns_does_not_know_is_passed_over(hom
     assert home.costs("prod", **settings)["source"]["url"] == replay.url_of("aurora")
 
 
-def test_a_template_that_gives_one_url_to_two_accounts_is_refused(home: Home, replay: ReplayServer) -> None:
+def test_template_with_one_url_for_two_accounts_is_refused(home: Home, replay: ReplayServer) -> None:
     template = {"KUBETALLY_SOURCE_TEMPLATE": replay.url_of("aurora")}
     home.add("one", **template)
     home.add("two", **template)
@@ -360,7 +356,7 @@ def wrong(done: Done, code: int, *says: str) -> bool:
     return True
 
 
-def test_a_context_that_there_is_not_is_told_with_those_there_are(home: Home, kubeconfig: Kubeconfig) -> None:
+def test_unknown_context_lists_the_known_ones(home: Home, kubeconfig: Kubeconfig) -> None:
     settings = kubeconfig.environment()
     assert wrong(home.call("costs", "--context", "stage", *DAY, **settings), 2, "stage", "prod")
     doctor = home.call("doctor", "--context", "stage", *DAY, **settings)

@@ -198,7 +198,7 @@ async def test_a_redirect_leads_through_the_proxy_again(kubeconfig: Kubeconfig, 
 # Credentials
 
 
-async def test_a_client_certificate_is_shown_from_files_or_from_the_kubeconfig_itself(
+async def test_client_certificate_comes_from_files_or_kubeconfig(
     kubeconfig: Kubeconfig, ca: trustme.CA, tmp_path: Path
 ) -> None:
     before = temporary_keys()
@@ -227,9 +227,7 @@ async def test_an_exec_plugin_gives_a_token(kubeconfig: Kubeconfig) -> None:
     assert (info["kind"], info["apiVersion"]) == ("ExecCredential", "client.authentication.k8s.io/v1beta1")
 
 
-async def test_an_exec_plugin_gives_a_certificate_which_stays_on_no_disk(
-    kubeconfig: Kubeconfig, ca: trustme.CA
-) -> None:
+async def test_certificate_of_an_exec_plugin_is_not_left_on_disk(kubeconfig: Kubeconfig, ca: trustme.CA) -> None:
     before = temporary_keys()
     issued = ca.issue_cert("jane@example.com", common_name=JANE)
     user = kubeconfig.plugin(
@@ -254,9 +252,7 @@ async def test_a_token_that_expires_is_renewed_once_for_all_questions(kubeconfig
     assert not [line for line in lines if line["log_level"] == "warning"]
 
 
-async def test_credentials_that_stay_wrong_are_renewed_once_and_then_told(
-    kubeconfig: Kubeconfig, cluster: StandIn
-) -> None:
+async def test_wrong_credentials_are_renewed_once_then_reported(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
     user = kubeconfig.plugin(credential(token="old-and-expired"))
     with raises_code("not_signed_in", match="sign in again") as caught:
         await services(kubeconfig.environment(user=user))
@@ -290,7 +286,7 @@ DEVICE_LOGIN = "To sign in, open https://example.test/devicelogin and enter the 
 
 
 @pytest.mark.parametrize("end", ["sleep 300", "exit 1", "echo '{}'"])
-async def test_what_a_plugin_tells_the_user_is_shown_at_once_and_quoted(kubeconfig: Kubeconfig, end: str) -> None:
+async def test_plugin_output_is_shown_at_once_and_quoted(kubeconfig: Kubeconfig, end: str) -> None:
     waits = f"while [ ! -e {kubeconfig.folder}/seen ]; do sleep 0.01; done"
     user = kubeconfig.plugin(f"echo '{DEVICE_LOGIN}' >&2", waits, "printf 'no line break' >&2", end)
     shown = list[str]()
@@ -419,9 +415,7 @@ ACTING = {
 }
 
 
-async def test_every_question_is_asked_as_the_user_that_the_kubeconfig_names(
-    kubeconfig: Kubeconfig, cluster: StandIn
-) -> None:
+async def test_every_request_impersonates_the_user_of_kubeconfig(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
     cluster.rights["user-b8chs"] = EVERYTHING
     found = await discover("prod", environment=kubeconfig.environment(user=ACTING), limits=QUICK)
     assert await total(found) == AURORA
@@ -534,7 +528,7 @@ async def test_a_token_from_a_file_and_one_of_digits_are_sent(
     assert await services(kubeconfig.environment(user={"token": 12345}))
 
 
-async def test_in_a_cluster_the_service_account_is_used_and_its_new_token_too(
+async def test_in_cluster_uses_the_service_account_and_its_new_token(
     cluster: StandIn, ca: trustme.CA, tmp_path: Path
 ) -> None:
     ca.cert_pem.write_to_path(tmp_path / "ca.crt")
@@ -568,17 +562,13 @@ async def test_a_token_is_not_sent_without_tls_and_never_shown(kubeconfig: Kubec
 # Refusals and faults
 
 
-async def test_who_may_not_list_all_namespaces_is_helped_by_the_usual_ones(
-    kubeconfig: Kubeconfig, cluster: StandIn
-) -> None:
+async def test_usual_namespaces_are_searched_without_rights_to_all(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
     cluster.rights[JANE] = frozenset({("list", "services", "opencost"), ("get", "services/proxy", "opencost")})
     found = await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
     assert await total(found) == AURORA
 
 
-async def test_who_may_not_list_at_all_is_helped_by_the_usual_names_in_the_namespace_of_the_context(
-    kubeconfig: Kubeconfig, cluster: StandIn
-) -> None:
+async def test_usual_names_are_searched_without_rights_to_list(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
     moved = charts.service("shop", "opencost", {}, {"name": "http", "port": 9003})
     cluster.services = [moved]
     cluster.behind["shop/opencost:9003"] = cluster.behind["opencost/opencost:9003"]
@@ -600,9 +590,7 @@ async def test_who_may_see_nothing_is_told_which_right_is_missing(kubeconfig: Ku
         await services(kubeconfig.environment(), "opencost")
 
 
-async def test_who_may_not_use_the_proxy_is_told_before_any_question_of_costs(
-    kubeconfig: Kubeconfig, cluster: StandIn
-) -> None:
+async def test_missing_proxy_right_is_reported_before_any_request(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
     cluster.rights[JANE] = frozenset({("list", "services", None)})
     with pytest.raises(NotAllowed) as caught:
         await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
@@ -611,9 +599,7 @@ async def test_who_may_not_use_the_proxy_is_told_before_any_question_of_costs(
     assert 'services "opencost:9003" is forbidden' in (error.said or "")
 
 
-async def test_a_cluster_without_a_source_says_what_was_looked_for_and_what_there_is(
-    kubeconfig: Kubeconfig, cluster: StandIn
-) -> None:
+async def test_cluster_without_source_lists_what_was_seen(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
     cluster.services.remove(charts.OPENCOST)
     with raises_code("no_source_found") as caught:
         await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
@@ -645,9 +631,7 @@ async def test_an_api_server_of_another_authority_is_not_trusted(kubeconfig: Kub
     assert await services(kubeconfig.environment(cluster=skipped))
 
 
-async def test_the_name_that_the_certificate_has_to_have_may_be_another_than_the_host(
-    ca: trustme.CA, tmp_path: Path
-) -> None:
+async def test_certificate_may_have_another_name_than_the_host(ca: trustme.CA, tmp_path: Path) -> None:
     with StandIn(ca, charts.OPENCOST, names=("kubernetes.default",)) as server:
         server.tokens[SECRET] = JANE
         about = {"server": server.url, "certificate-authority-data": encoded(pem(ca))}

@@ -186,7 +186,7 @@ def test_the_fee_is_on_the_bill_and_everything_else_stays(
         assert sum(parts(row)[name] for row in everything) == parts(body["summary"])[name], name
 
 
-def test_a_victoria_metrics_with_the_same_samples_gives_the_same_answer(
+def test_victoria_metrics_gives_the_same_answer(
     replay: ReplayServer, cygnus: str, victoria_metrics: VictoriaMetrics
 ) -> None:
     victoria_metrics.load(exported(cygnus, OF_CYGNUS, S, E))
@@ -194,9 +194,7 @@ def test_a_victoria_metrics_with_the_same_samples_gives_the_same_answer(
     assert asked_of_url(replay, *place, victoria_metrics.url) == asked_of_url(replay, *place, cygnus)
 
 
-def test_the_account_s_own_server_comes_before_that_of_the_environment(
-    home: Home, replay: ReplayServer, cygnus: str
-) -> None:
+def test_prometheus_of_the_account_precedes_the_default(home: Home, replay: ReplayServer, cygnus: str) -> None:
     home.add("prod", "--url", replay.url_of("cygnus"), "--prometheus-url", cygnus)
     body = home.costs("prod", KUBETALLY_PROMETHEUS_URL=NOBODY)
     assert has_fee(body, asked_of_url(replay))
@@ -259,9 +257,7 @@ def test_one_server_for_several_clusters_is_refused(replay: ReplayServer, cygnus
     assert says_to_remember(done)
 
 
-def test_an_account_and_a_url_do_not_both_get_the_fee_of_the_environment(
-    home: Home, replay: ReplayServer, cygnus: str
-) -> None:
+def test_account_and_url_do_not_share_the_default_prometheus(home: Home, replay: ReplayServer, cygnus: str) -> None:
     home.add("prod", "--url", replay.url_of("cygnus"))
     args = ("costs", "prod", "--url", replay.url_of("draco"), *WHOLE, "--format", "json")
     done = home.call(*args, KUBETALLY_PROMETHEUS_URL=cygnus)
@@ -270,9 +266,7 @@ def test_an_account_and_a_url_do_not_both_get_the_fee_of_the_environment(
 
 
 @pytest.mark.parametrize("command", ["costs", "verify", "report", "doctor"])
-def test_a_prometheus_url_is_refused_beside_accounts_and_where_it_can_t_be_one(
-    home: Home, replay: ReplayServer, command: str
-) -> None:
+def test_prometheus_url_is_refused_with_accounts_or_if_invalid(home: Home, replay: ReplayServer, command: str) -> None:
     home.add("prod", "--url", replay.url_of("draco"))
     done = home.call(command, "prod", *DAY, "--prometheus-url", NOBODY)
     assert (done.code, done.out) == (2, "")
@@ -330,7 +324,7 @@ def test_a_redirect_to_the_metadata_of_a_cloud_is_not_followed(replay: ReplaySer
     assert body["errors"][0]["code"] in {"redirect_refused", "address_refused"}
 
 
-def test_one_that_holds_nothing_leaves_the_fee_unknown_and_the_answer_whole(
+def test_empty_prometheus_leaves_only_the_fee_unknown(
     replay: ReplayServer, prometheus_with: Callable[..., Prometheus]
 ) -> None:
     without = asked_of_url(replay)
@@ -340,7 +334,7 @@ def test_one_that_holds_nothing_leaves_the_fee_unknown_and_the_answer_whole(
     assert "has no metrics of cost exporters" in json.dumps(body["issues"])
 
 
-def test_where_the_source_itself_fails_the_fee_does_not_stand_for_the_costs(faulty: FaultServer, cygnus: str) -> None:
+def test_fee_does_not_stand_for_costs_of_a_failing_source(faulty: FaultServer, cygnus: str) -> None:
     place = ("--url", faulty.fault_url("500", "aurora"), "--prometheus-url", cygnus)
     done = call("costs", *place, *DAY, "--format", "json", **QUICK)
     assert (done.code, done.json["status"]) == (3, "error")
@@ -352,7 +346,7 @@ def test_where_the_source_itself_fails_the_fee_does_not_stand_for_the_costs(faul
 # --- accounts: log-ins, and to whom they go
 
 
-def test_user_and_password_are_kept_encrypted_and_sent_to_that_server_only(
+def test_password_is_kept_encrypted_and_sent_to_its_server_only(
     home: Home, listener: Listener, recorded_prometheus: RecordedPrometheus
 ) -> None:
     with Served(relay(recorded_prometheus("aurora").url)) as server:
@@ -374,7 +368,7 @@ def test_user_and_password_are_kept_encrypted_and_sent_to_that_server_only(
         assert secret.encode() not in everything
 
 
-def test_a_token_of_a_file_and_headers_are_sent_to_that_server_only(
+def test_token_file_and_headers_go_to_that_server_only(
     home: Home, listener: Listener, recorded_prometheus: RecordedPrometheus, tmp_path: Path
 ) -> None:
     file = tmp_path / "token"
@@ -410,7 +404,7 @@ def test_a_log_in_in_the_option_is_sent_and_shown_nowhere(
         assert not any(secret in done.out + done.err for secret in SECRETS)
 
 
-def test_a_server_that_does_not_answer_is_a_warning_when_it_is_stated(home: Home, replay: ReplayServer) -> None:
+def test_stated_prometheus_without_answer_is_a_warning(home: Home, replay: ReplayServer) -> None:
     place = ("--url", replay.url_of("aurora"))
     done = home.call("accounts", "add", "prod", *place, "--prometheus-url", NOBODY)
     assert done.code == 0
@@ -520,9 +514,7 @@ def told_to_choose(body: dict[str, Any], name: str) -> bool:
     return True
 
 
-def test_a_server_of_two_accounts_that_nothing_tells_apart_serves_neither(
-    home: Home, replay: ReplayServer, cygnus: str
-) -> None:
+def test_prometheus_of_two_indistinct_accounts_serves_neither(home: Home, replay: ReplayServer, cygnus: str) -> None:
     for name in ("cygnus", "draco"):
         home.add(name, "--url", replay.url_of(name))
     settings = {"KUBETALLY_PROMETHEUS_URL": cygnus}
@@ -538,9 +530,7 @@ def test_a_server_of_two_accounts_that_nothing_tells_apart_serves_neither(
     assert home.costs("cygnus", **settings)["summary"]["management_cost"] == FEE_OF_WHOLE
 
 
-def test_two_accounts_that_read_the_same_metrics_are_told_on_standard_error(
-    home: Home, replay: ReplayServer, cygnus: str
-) -> None:
+def test_two_accounts_with_the_same_metrics_are_reported(home: Home, replay: ReplayServer, cygnus: str) -> None:
     metrics = ("--prometheus-url", cygnus, "--tenant", "t")
     home.add("cygnus", "--url", replay.url_of("cygnus"), *metrics)
     done = home.call("accounts", "add", "draco", "--url", replay.url_of("draco"), *metrics)
@@ -560,9 +550,7 @@ def test_the_same_server_is_recognised_however_it_is_written(
     assert [told_to_choose(body, name) for body, name in zip(done.json, ("cygnus", "draco"), strict=True)]
 
 
-def test_the_doctor_says_what_to_do_where_nothing_tells_two_accounts_apart(
-    home: Home, replay: ReplayServer, cygnus: str
-) -> None:
+def test_doctor_says_how_to_distinguish_two_accounts(home: Home, replay: ReplayServer, cygnus: str) -> None:
     for name in ("cygnus", "draco"):
         home.add(name, "--url", replay.url_of(name))
     done = home.call("doctor", "draco", *DAY, "--format", "json", KUBETALLY_PROMETHEUS_URL=cygnus)
@@ -646,7 +634,7 @@ def test_a_cluster_id_of_the_option_chooses_among_metrics_too(replay: ReplayServ
     assert [error["code"] for error in several["errors"]] == ["several_clusters_measured"]
 
 
-def test_a_label_that_can_t_be_one_is_told_and_takes_nothing_away(replay: ReplayServer, cygnus: str) -> None:
+def test_invalid_label_is_reported_and_changes_nothing(replay: ReplayServer, cygnus: str) -> None:
     body = asked_of_url(replay, "--prometheus-url", cygnus, KUBETALLY_CLUSTER_LABEL="no label", **QUICK)
     assert is_partial(body, asked_of_url(replay), "invalid_metric_or_label", "no label")
 
@@ -666,7 +654,7 @@ def both(cluster: ApiServer, recorded_prometheus: RecordedPrometheus) -> ApiServ
 
 @pytest.mark.parametrize("may_post", [False, True])
 @pytest.mark.parametrize("remembered", [False, True])
-def test_the_prometheus_of_a_context_is_found_and_asked_also_by_who_may_not_post(
+def test_prometheus_of_a_context_is_found_without_post_rights(
     home: Home, kubeconfig: Kubeconfig, both: ApiServer, *, remembered: bool, may_post: bool
 ) -> None:
     settings = kubeconfig.environment()
@@ -694,7 +682,7 @@ def test_the_prometheus_of_a_context_is_found_and_asked_also_by_who_may_not_post
 
 
 @pytest.mark.parametrize("command", ["costs", "doctor"])
-def test_a_context_is_looked_around_in_once_for_costs_and_metrics_together(
+def test_context_is_searched_once_for_costs_and_metrics(
     home: Home, kubeconfig: Kubeconfig, both: ApiServer, command: str
 ) -> None:
     done = home.call(command, "--context", "prod", *DAY, "--format", "json", **kubeconfig.environment())
@@ -719,7 +707,7 @@ def test_a_stated_prometheus_comes_before_that_of_the_context(
 
 
 @pytest.mark.parametrize("why", ["forbidden", "silent", "html", "none"])
-def test_a_prometheus_of_a_context_that_can_t_be_asked_is_no_error(
+def test_unreachable_prometheus_of_a_context_is_no_error(
     home: Home, kubeconfig: Kubeconfig, both: ApiServer, why: str
 ) -> None:
     match why:
@@ -740,9 +728,7 @@ def test_a_prometheus_of_a_context_that_can_t_be_asked_is_no_error(
     assert done.json["not_measured"] == ["management_cost"]
 
 
-def test_a_prometheus_of_a_context_that_hangs_does_not_hold_the_costs(
-    home: Home, kubeconfig: Kubeconfig, both: ApiServer
-) -> None:
+def test_hanging_prometheus_of_a_context_delays_no_costs(home: Home, kubeconfig: Kubeconfig, both: ApiServer) -> None:
     with hanging() as server:
         both.behind[AT_PROMETHEUS] = server.url
         settings = kubeconfig.environment()
@@ -813,7 +799,7 @@ def test_the_old_sums_stand_beside_a_summary_that_stays(home: Home, replay: Repl
     assert "Old sums" not in home.call("costs", "prod", *WHOLE).out
 
 
-def test_the_old_sums_without_a_prometheus_are_unknown_and_said_to_be(replay: ReplayServer) -> None:
+def test_legacy_sums_without_prometheus_are_unknown(replay: ReplayServer) -> None:
     plain, body = asked_of_url(replay), asked_of_url(replay, *LEGACY)
     legacy = body.pop("legacy")
     assert {value for key, value in legacy.items() if key != "is"} == {None}
@@ -824,7 +810,7 @@ def test_the_old_sums_without_a_prometheus_are_unknown_and_said_to_be(replay: Re
 
 
 @pytest.mark.parametrize("fault", ["422", "html", "dead"])
-def test_the_old_sums_of_one_that_fails_are_unknown_and_say_whose_they_are(replay: ReplayServer, fault: str) -> None:
+def test_legacy_sums_of_a_failing_prometheus_are_unknown(replay: ReplayServer, fault: str) -> None:
     plain = asked_of_url(replay)
     reply = FAULTS.get(fault, FAULTS["422"])[0]
     with Served(lambda asked: reply) as server:
@@ -836,7 +822,7 @@ def test_the_old_sums_of_one_that_fails_are_unknown_and_say_whose_they_are(repla
     assert any(url in error["message"] for error in body["errors"])
 
 
-def test_the_old_sums_of_one_that_hangs_name_it_and_not_the_cost_source(replay: ReplayServer, cygnus: str) -> None:
+def test_legacy_sums_of_a_hanging_prometheus_name_it(replay: ReplayServer, cygnus: str) -> None:
     release, through = threading.Event(), relay(cygnus)
 
     def answers(asked: Asked) -> Reply:
@@ -873,9 +859,7 @@ def test_the_old_sums_make_no_total_where_the_costs_are_unknown(faulty: FaultSer
     assert body["legacy"]["total_cost"] is None
 
 
-def test_the_old_sums_of_a_window_that_is_far_from_over_are_those_of_its_samples(
-    replay: ReplayServer, cygnus: str
-) -> None:
+def test_legacy_sums_of_an_open_window_use_its_samples(replay: ReplayServer, cygnus: str) -> None:
     window = ("--start", "2026-11-20", "--end", "2030-01-01")
     body = asked_of_url(replay, *LEGACY, "--prometheus-url", cygnus, window=window)
     assert body["summary"]["management_cost"] == FEE_OF_WHOLE
@@ -941,9 +925,7 @@ def test_the_doctor_tells_of_an_empty_prometheus(
 
 
 @pytest.mark.parametrize("fault", ["dead", *FAULTS])
-def test_the_doctor_of_a_dead_or_lying_prometheus_exits_3_and_tells_of_the_source_all_the_same(
-    replay: ReplayServer, fault: str
-) -> None:
+def test_doctor_of_a_broken_prometheus_exits_3_and_shows_costs(replay: ReplayServer, fault: str) -> None:
     reply = FAULTS.get(fault, FAULTS["422"])[0]
     place = (replay.url_of("cygnus"), *DAY, "--format", "json")
     with Served(lambda asked: reply) as server:
@@ -983,7 +965,7 @@ def test_a_week_takes_at_most_eight_questions(
     assert asked <= 8
 
 
-def test_a_dead_prometheus_is_told_once_though_old_sums_were_asked_too(replay: ReplayServer) -> None:
+def test_dead_prometheus_is_reported_once_with_legacy_sums(replay: ReplayServer) -> None:
     old = ("--infrastructure", "legacy_sum")
     done = call("costs", "--url", replay.url_of("cygnus"), *DAY, "--prometheus-url", NOBODY, *old, **QUICK)
     assert done.code == 0

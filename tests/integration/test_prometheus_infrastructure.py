@@ -107,7 +107,7 @@ async def test_adjacent_windows_add_up_to_the_micro(cuts: list[int], recorded_ur
     assert [hour for part in parts for hour in part.hours] == list(whole.hours)
 
 
-async def test_an_hour_with_a_gap_in_it_still_has_its_fee_and_its_balancers(recorded_url: Callable[[str], str]) -> None:
+async def test_hour_with_a_gap_keeps_fee_and_load_balancers(recorded_url: Callable[[str], str]) -> None:
     (hour,) = (await read(recorded_url("aurora"), hours(37, 38), Selector(cluster_id="aurora"))).hours
     assert (hour.management, hour.load_balancer) == (100_000, 45_000)
 
@@ -122,7 +122,7 @@ async def test_the_probe_tells_servers_apart_and_is_asked_once(
             assert source.client.questions == 1
 
 
-async def test_days_take_five_questions_and_days_without_samples_two_more(
+async def test_days_take_five_queries_and_gaps_two_more(
     recorded_prometheus: RecordedPrometheus,
 ) -> None:
     async with infrastructure_of(recorded_prometheus("cygnus").url) as source:
@@ -168,7 +168,7 @@ async def test_a_sample_on_the_hour_belongs_to_the_hour_that_begins(holding: Hel
     assert (await found_in(held, hours(2, 4))).management == 100_000
 
 
-async def test_the_fee_accrues_for_each_hour_with_a_sample_and_gaps_are_named_not_filled(holding: Held) -> None:
+async def test_fee_accrues_per_sampled_hour_and_gaps_are_reported(holding: Held) -> None:
     fee = gauge(MANAGEMENT, 0.10)
     gappy = replace(fee, samples=[one for one in fee.samples if not 0.9 <= (one[0] - S) / 3600 < 3.2])
     found = await found_in(holding(gappy))
@@ -231,7 +231,7 @@ async def test_exporters_that_are_scraped_rarely_count_once_too(holding: Held, s
     assert twice.network == pytest.approx(alone.network, abs=2)
 
 
-async def test_a_second_exporter_that_lives_inside_an_hour_only_counts_once(holding: Held) -> None:
+async def test_second_exporter_within_an_hour_counts_once(holding: Held) -> None:
     short = sent(1.0, first=1.2, last=1.8, job="again")
     found = await found_in(holding(*prices(), sent(1.0), short))
     assert found.network is not None
@@ -262,7 +262,7 @@ async def test_flows_that_one_exporter_tells_apart_add_up(holding: Held) -> None
     assert found.network.region == pytest.approx(micros(3 * 4 * 0.02), rel=0.02)
 
 
-async def test_traffic_lost_where_an_hour_begins_or_ends_is_told_and_a_gap_inside_one_loses_nothing(
+async def test_traffic_lost_at_the_edge_of_an_hour_is_reported(
     holding: Held,
 ) -> None:
     def without(first: float, last: float) -> Written:
@@ -307,7 +307,7 @@ async def test_replicas_are_told_by_the_labels_that_are_set(holding: Held) -> No
     assert (unset.management, unset.load_balancer) == (400_000, 37_500)
 
 
-async def test_adjacent_windows_add_up_where_exporters_are_double_come_late_and_move(holding: Held) -> None:
+async def test_adjacent_windows_add_up_with_double_late_exporters(holding: Held) -> None:
     here, there = {"instance": "10.0.0.1:3001"}, {"instance": "10.0.0.2:3001"}
     one = [sent(6.0, 0, 2.5, **here), sent(6.0, 2.5, 4, **there)]
     again = [sent(6.0, 0.97, 2.5, **here, job="again"), sent(6.0, 2.5, 4, **there, job="again")]
@@ -326,7 +326,7 @@ async def test_what_lives_between_two_looks_counts_once(holding: Held) -> None:
     assert found.network.region == pytest.approx(micros(1.0 * 0.02), rel=0.15)
 
 
-async def test_a_flow_that_does_not_say_where_it_goes_is_told_and_not_counted(holding: Held) -> None:
+async def test_flow_without_destination_is_reported_not_counted(holding: Held) -> None:
     bare = without_empty(sent(1.0, internet="", same_zone="", same_region=""))
     found = await found_in(holding(*prices(), bare, sent(0.5, pod_name="other")))
     assert found.network is not None
@@ -364,7 +364,7 @@ async def test_a_counter_that_starts_again_loses_nothing(holding: Held) -> None:
     assert found.network.region == pytest.approx(micros(4 * 0.02), rel=0.02)
 
 
-async def test_classes_are_told_by_both_spellings_and_traffic_inside_a_zone_is_free(holding: Held) -> None:
+async def test_both_spellings_of_a_class_count_and_same_zone_is_free(holding: Held) -> None:
     zone = sent(1.0, same_region="true", pod_name="zone")
     older = {"same_zone": "", "same_region": "", "sameZone": "false"}
     series = [
@@ -387,13 +387,13 @@ def without_empty(one: Written) -> Written:
     return replace(one, labels={label: value for label, value in one.labels.items() if value})
 
 
-async def test_a_balancer_costs_for_the_part_of_the_hour_in_which_it_was_there(holding: Held) -> None:
+async def test_load_balancer_costs_for_its_part_of_the_hour(holding: Held) -> None:
     half = balancer(first=0.5, last=2.25, service_name="api", ingress_ip="203.0.113.2")
     found = await found_in(holding(gauge(MANAGEMENT, 0.10), balancer(), half))
     assert [hour.load_balancer for hour in found.hours] == [37_500, 50_000, 31_250, 25_000]
 
 
-async def test_a_balancer_that_changes_its_address_is_one_balancer_after_the_other(holding: Held) -> None:
+async def test_load_balancer_with_a_new_address_counts_once_at_a_time(holding: Held) -> None:
     found = await found_in(
         holding(gauge(MANAGEMENT, 0.10), balancer(last=1.5), balancer(first=1.5, ingress_ip="203.0.113.9"))
     )
@@ -403,7 +403,7 @@ async def test_a_balancer_that_changes_its_address_is_one_balancer_after_the_oth
     assert [hour.load_balancer_costs() for hour in found.hours] == [{"shop/web": 25_000}] * 4
 
 
-async def test_the_share_of_a_balancer_is_of_the_scrapes_of_those_that_show_it(holding: Held) -> None:
+async def test_share_of_a_load_balancer_counts_its_jobs_scrapes(holding: Held) -> None:
     slow = {"job": "slow", "instance": "10.0.0.2:9003"}
     two = [gauge(MANAGEMENT, 0.10), balancer(last=0.5), gauge(MANAGEMENT, 0.10, step=300.0, **slow)]
     two += relabelled([replace(balancer(), samples=gauge("", 0.025, last=0.5, step=300.0).samples)], **slow)
@@ -412,7 +412,7 @@ async def test_the_share_of_a_balancer_is_of_the_scrapes_of_those_that_show_it(h
     assert (await found_in(holding(*blind), hours(0, 1))).load_balancer == 25_000
 
 
-async def test_an_exporter_that_starts_again_under_another_address_is_the_same(holding: Held) -> None:
+async def test_restarted_exporter_with_a_new_address_is_the_same(holding: Held) -> None:
     before, after = {"instance": "10.0.0.1:9003"}, {"instance": "10.0.0.2:9003"}
     series = [gauge(MANAGEMENT, 0.10, last=1.4, **before), gauge(MANAGEMENT, 0.20, first=1.4, **after)]
     series += [balancer(last=1.4, **before)]  # gone with the restart
@@ -420,13 +420,13 @@ async def test_an_exporter_that_starts_again_under_another_address_is_the_same(h
     assert (found.management, found.load_balancer) == (160_000, 10_000)
 
 
-async def test_a_price_that_changes_inside_an_hour_is_averaged_over_its_samples(holding: Held) -> None:
+async def test_price_that_changes_inside_an_hour_is_averaged(holding: Held) -> None:
     cheap, dear = balancer(0.02, last=0.25, provider_id="a"), balancer(0.04, first=0.25, provider_id="b")
     found = await found_in(holding(gauge(MANAGEMENT, 0.10), cheap, dear), hours(0, 1))
     assert found.load_balancer == 35_000
 
 
-async def test_a_metric_that_is_not_there_is_unknown_and_a_zero_is_zero(holding: Held) -> None:
+async def test_missing_metric_is_unknown_and_zero_is_zero(holding: Held) -> None:
     nothing = await found_in(holding(gauge(MANAGEMENT, 0.10, first=100, last=101)))
     assert (nothing.management, nothing.load_balancer, nothing.network) == (None, None, None)
     assert [issue.kind for issue in nothing.issues] == [IssueKind.NOT_MEASURED]
@@ -435,7 +435,7 @@ async def test_a_metric_that_is_not_there_is_unknown_and_a_zero_is_zero(holding:
     assert free.issues == ()
 
 
-async def test_a_class_of_traffic_without_a_price_is_told_and_the_others_are_counted(holding: Held) -> None:
+async def test_unpriced_traffic_class_is_reported_and_others_count(holding: Held) -> None:
     found = await found_in(holding(sent(1.0), sent(1.0, internet="true"), *prices()[1:]))
     assert found.network is not None
     assert (found.network.internet, found.network.zone) == (0, 0)
@@ -461,7 +461,7 @@ async def test_a_tenant_sees_its_own_whatever_its_name(holding: Held) -> None:
         await read(url, hours(0, 4), Selector(odd))
 
 
-async def test_a_tenant_that_nobody_has_is_an_error_only_where_there_are_others(holding: Held) -> None:
+async def test_unknown_tenant_is_an_error_only_beside_others(holding: Held) -> None:
     url, selector = holding(gauge(MANAGEMENT, 0.10, cluster_id="a"))
     with raises_code("chosen_not_measured", match='none with tenant_id="nobody", cluster_id="a": correct --tenant'):
         await read(url, hours(0, 4), Selector("nobody", "a"))
@@ -490,7 +490,7 @@ async def test_metrics_without_a_cluster_are_of_the_only_one(holding: Held) -> N
     assert found.network is not None
 
 
-async def test_a_label_of_the_cluster_that_appears_one_day_hides_nothing_before_it(holding: Held) -> None:
+async def test_new_cluster_label_hides_no_earlier_series(holding: Held) -> None:
     def labelled(series: list[Written]) -> list[Written]:
         """From hour 2 on with the cluster's name."""
         at = S + 2 * 3600
@@ -516,7 +516,7 @@ async def test_of_several_tenants_one_has_to_be_chosen(holding: Held) -> None:
 
 
 @pytest.mark.parametrize("chosen", [None, "prod"])
-async def test_clusters_that_another_label_tells_apart_are_not_added_up(holding: Held, chosen: str | None) -> None:
+async def test_clusters_by_another_label_are_not_added_up(holding: Held, chosen: str | None) -> None:
     both = [one for name in ("prod", "dev") for one in (gauge(MANAGEMENT, 0.1, cluster=name), sent(1.0, cluster=name))]
     with raises_code("clusters_by_another_label", match=r"KUBETALLY_CLUSTER_LABEL=cluster, and choose one"):
         await found_in(holding(*both, cluster_id=chosen))
@@ -527,7 +527,7 @@ async def test_clusters_that_another_label_tells_apart_are_not_added_up(holding:
     assert (await found_in(holding(*renamed))).management == 400_000
 
 
-async def test_series_without_the_label_of_a_tenant_give_way_to_those_with_it(holding: Held) -> None:
+async def test_series_with_the_tenant_label_take_precedence(holding: Held) -> None:
     url, selector = holding(gauge(MANAGEMENT, 0.1, customer="a"), gauge(MANAGEMENT, 5.0))
     chosen = Selector(tenant_label="customer", cluster_label="tenant_id", cluster_id=selector.tenant)
     assert (await read(url, hours(0, 4), chosen)).management == 400_000

@@ -35,7 +35,7 @@ async def points(url: str, window: Window, names: tuple[str, ...] = ALL, tenant:
         return found
 
 
-async def test_points_are_an_hour_apart_with_both_ends_and_their_labels(
+async def test_points_are_hourly_with_both_ends_and_labels(
     recorded_prometheus: Callable[[str], Prometheus],
 ) -> None:
     found = await points(recorded_prometheus("cygnus").url, Window(START, START + 3 * HOUR))
@@ -93,7 +93,7 @@ def test_the_metrics_are_those_of_the_first_generation() -> None:
     }
 
 
-async def test_a_long_window_that_begins_inside_an_hour_is_answered_as_asked(victoria_metrics: VictoriaMetrics) -> None:
+async def test_long_window_may_begin_inside_an_hour(victoria_metrics: VictoriaMetrics) -> None:
     victoria_metrics.load([gauge("kubecost_cluster_management_cost", 0.1, last=70, tenant_id="unaligned")])
     window = Window(START + HOUR / 3, START + 60 * HOUR + HOUR / 3)
     fee = (await points(victoria_metrics.url, window, tenant="unaligned")).of("kubecost_cluster_management_cost")

@@ -128,7 +128,7 @@ def _other_than(body: Any, status: str) -> Any:
     return body if body["status"] != status else None
 
 
-def test_another_account_with_the_same_server_is_seen_though_an_answer_was_remembered(
+def test_second_account_of_a_server_is_seen_despite_the_cache(
     serve: Serve, home: Home, replay: ReplayServer, cygnus: str
 ) -> None:
     account_id = home.add("prod", "--url", replay.url_of("cygnus"), "--prometheus-url", cygnus)
@@ -193,9 +193,7 @@ def test_one_that_is_dead_and_comes_back(serve: Serve, home: Home, replay: Repla
         assert (body["status"], body["summary"]["management_cost"]) == ("ok", FEE_OF_WHOLE)
 
 
-def test_one_that_hangs_is_cut_at_the_deadline_and_not_remembered(
-    serve: Serve, home: Home, replay: ReplayServer
-) -> None:
+def test_hanging_prometheus_is_cut_at_the_deadline_uncached(serve: Serve, home: Home, replay: ReplayServer) -> None:
     bare = home.add("bare", "--url", replay.url_of("cygnus"))
     with hanging() as server:
         place = ("--url", replay.url_of("cygnus"), "--prometheus-url", server.url)
@@ -224,7 +222,7 @@ def test_the_prometheus_of_a_context_serves_the_service(
 
 
 @pytest.mark.parametrize("why", ["forbidden", "hangs"])
-def test_a_prometheus_of_a_context_that_can_t_be_asked_holds_no_costs(
+def test_unreachable_prometheus_of_a_context_delays_no_costs(
     serve: Serve, home: Home, kubeconfig: Kubeconfig, both: ApiServer, why: str
 ) -> None:
     settings = kubeconfig.environment()
@@ -257,7 +255,7 @@ def test_the_old_sums_are_those_of_the_command(serve: Serve, home: Home, replay:
         assert {key: value for key, value in body.items() if key != "legacy"} == plain
 
 
-def test_an_end_on_second_59_leaves_the_sample_of_the_midnight_after_it_out(
+def test_end_on_second_59_excludes_the_midnight_sample(
     serve: Serve, home: Home, replay: ReplayServer, cygnus: str
 ) -> None:
     account_id = home.add("prod", "--url", replay.url_of("cygnus"), "--prometheus-url", cygnus)
@@ -456,9 +454,7 @@ def test_of_one_that_hangs_they_are_424_at_the_deadline(serve: Serve, home: Home
     assert (answer.status_code, answer.json()["error"]["params"]) == (424, [server.url])
 
 
-def test_where_nothing_tells_whose_series_they_are_no_sound_source_is_blamed(
-    serve: Serve, home: Home, replay: ReplayServer, cygnus: str
-) -> None:
+def test_ambiguous_series_blame_no_sound_source(serve: Serve, home: Home, replay: ReplayServer, cygnus: str) -> None:
     ids = [home.add(name, "--url", replay.url_of(name)) for name in ("cygnus", "draco")]
     program = serve(KUBETALLY_SECRET=SECRET, KUBETALLY_PROMETHEUS_URL=cygnus)
     answer = series(program, METRICS, ids[0])
@@ -507,7 +503,7 @@ def test_of_a_very_long_window_the_newest_500_days_are_asked(serve: Serve, home:
         assert [error for error in body["errors"] if "500 days" in error["message"]]
 
 
-def test_of_a_window_that_ends_far_away_the_days_until_now_are_asked(
+def test_window_that_ends_in_the_future_is_read_until_now(
     serve: Serve, home: Home, replay: ReplayServer, cygnus: str
 ) -> None:
     with Served(relay(cygnus)) as server:
@@ -577,7 +573,7 @@ def test_no_secret_is_in_the_log_or_an_answer(
     assert "Traceback" not in program.err
 
 
-def test_where_the_source_fails_it_is_424_whatever_the_prometheus_holds(
+def test_failing_source_is_424_whatever_prometheus_has(
     serve: Serve, home: Home, faulty: FaultServer, cygnus: str
 ) -> None:
     account_id = home.add("prod", "--url", faulty.fault_url("500", "aurora"), "--prometheus-url", cygnus)

@@ -79,7 +79,7 @@ def holding(
 Held = Callable[..., tuple[str, str]]
 
 
-async def test_what_is_missing_double_sparse_or_broken_is_told_with_what_it_costs(holding: Held) -> None:
+async def test_missing_double_or_sparse_metrics_are_reported(holding: Held) -> None:
     url, tenant = holding(
         gauge(MANAGEMENT, 0.10, last=1),
         gauge(MANAGEMENT, 0.10, first=3, instance="10.0.0.1:9003"),
@@ -106,7 +106,7 @@ async def test_what_is_missing_double_sparse_or_broken_is_told_with_what_it_cost
     assert all(finding.remedy for finding in findings if finding.level is not Level.OK)
 
 
-async def test_a_server_whose_samples_begin_in_the_last_hour_is_read_to_the_minute(holding: Held) -> None:
+async def test_samples_of_the_last_hour_are_read_to_the_minute(holding: Held) -> None:
     url, tenant = holding(gauge(MANAGEMENT, 0.10, first=3.7))
     survey, findings = await surveyed(url, WINDOW, tenant)
     fee = next(metric for metric in survey.metrics if metric.name == MANAGEMENT)
@@ -124,7 +124,7 @@ async def test_what_moves_is_not_taken_for_double(holding: Held) -> None:
 
 
 @pytest.mark.parametrize("step", [60.0, 600.0])
-async def test_exporters_are_seen_to_be_double_however_they_are_scraped(holding: Held, step: float) -> None:
+async def test_double_exporters_are_seen_however_scraped(holding: Held, step: float) -> None:
     of_scrape = {"namespace": "monitoring", "exported_namespace": "shop", "job": "again"}
     one = [sent(1.0, step=step), gauge(LOAD_BALANCER, 0.025, step=step, namespace="shop", service_name="web")]
     survey, _ = await surveyed(*with_window(holding(*one, *relabelled(one, **of_scrape))))

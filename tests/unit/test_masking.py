@@ -51,7 +51,7 @@ def test_a_secret_is_masked(text: str, shown: str) -> None:
         "",
     ],
 )
-def test_what_helps_the_user_is_left(text: str) -> None:
+def test_text_that_helps_the_user_is_kept(text: str) -> None:
     assert redact(text, ["to", "a"]) == text
 
 
@@ -73,7 +73,7 @@ def test_long_text_takes_no_time() -> None:
         ("get-token", True),
     ],
 )
-def test_a_name_tells_whether_a_value_is_secret(name: str, is_secret: bool) -> None:
+def test_name_shows_whether_a_value_is_secret(name: str, is_secret: bool) -> None:
     assert names_secret(name) is is_secret
 
 
@@ -169,11 +169,11 @@ def test_secret_in_json_within_json_is_masked_in_data(secret: str) -> None:
             assert json.loads(json.loads(masked)["label"]) == {"sent": "***"}
 
 
-def test_certain_secrets_are_masked_though_nobody_knows_them() -> None:
+def test_unknown_secrets_of_known_form_are_masked() -> None:
     assert Mask()(f"dial http://jane:hush@thanos:9090 with {JWT}") == "dial http://***@thanos:9090 with ***"
 
 
-def test_mask_does_not_show_what_it_knows() -> None:
+def test_repr_of_a_mask_shows_no_secret() -> None:
     assert "hunter2" not in repr(Mask(["hunter2-hunter2"]))
 
 

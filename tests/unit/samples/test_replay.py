@@ -25,7 +25,7 @@ def get(url: str, params: Mapping[str, str] | None = None) -> httpx.Response:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_recorded_question_gets_its_recorded_status_and_a_label(replay: ReplayServer, name: str) -> None:
+def test_every_recorded_request_gets_its_status_and_label(replay: ReplayServer, name: str) -> None:
     with httpx.Client(timeout=10) as client:
         for answer in Recording(name).answers.values():
             got = client.get(replay.url_of(name) + answer.path, params=answer.params)
@@ -46,19 +46,19 @@ def test_every_recorded_question_gets_its_recorded_status_and_a_label(replay: Re
         ("/allocation", {"external": "false", "reconcile": "true", "filter": 'namespace:"shop"', "idleByNode": ""}),
     ],
 )
-def test_defaults_spelled_out_and_unknown_parameters_change_nothing(
+def test_defaults_and_unknown_parameters_change_nothing(
     replay: ReplayServer, path: str, params: dict[str, str]
 ) -> None:
     got = get(replay.url_of("aurora") + path, {"window": DAY, "includeIdle": "true", **params})
     assert got.content == Recording("aurora").body("allocation-day1-idle")
 
 
-def test_a_parameter_that_an_opencost_knows_is_a_different_question(replay: ReplayServer) -> None:
+def test_known_parameter_makes_a_different_request(replay: ReplayServer) -> None:
     got = get(replay.url_of("aurora") + "/allocation", {"window": DAY, "includeIdle": "true", "step": "1h"})
     assert got.content == Recording("aurora").body("matrix-day1-1h-default")
 
 
-def test_a_question_that_nobody_recorded_is_a_404_that_says_so(replay: ReplayServer) -> None:
+def test_unrecorded_request_is_a_404_that_says_so(replay: ReplayServer) -> None:
     got = get(replay.url_of("aurora") + "/allocation", {"window": "2026-11-20T01:00:00Z,2026-11-20T02:00:00Z"})
     assert (got.status_code, got.headers[LABEL]) == (404, "not-recorded")
     assert "not recorded" in got.text
@@ -106,7 +106,7 @@ def test_demo_has_no_data_of_days_outside_the_recording() -> None:
             assert get(server.url_of("aurora") + "/allocation", {"window": window}).status_code == 404
 
 
-def test_the_packaged_samples_are_small_and_hold_the_days_they_say() -> None:
+def test_packaged_samples_are_small_and_hold_their_days() -> None:
     files = [file for folders in samples.folders().values() for folder in folders for file in folder.iterdir()]
     assert sum(file.stat().st_size for file in files) < 600_000
     assert (DAYS[0][0][:10], DAYS[-1][1][:10]) == (samples.FIRST_DAY, samples.END_DAY)
@@ -119,7 +119,7 @@ def ask(server: FaultServer, kind: str, path: str = "/allocation", day: int = 0)
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_a_fault_leaves_other_questions_alone(faulty: FaultServer, kind: str) -> None:
+def test_fault_leaves_other_requests_alone(faulty: FaultServer, kind: str) -> None:
     assert get(faulty.fault_url(kind, "aurora") + "/clusterInfo").json()["data"]["id"] == "aurora"
 
 
@@ -215,6 +215,6 @@ def test_a_slow_source_answers_when_it_is_released(faulty: FaultServer) -> None:
 
 
 @pytest.mark.parametrize("kind", ["hang", "slow"])
-def test_a_question_that_is_never_answered_does_not_keep_the_server_from_closing(kind: str) -> None:
+def test_unanswered_request_does_not_block_closing(kind: str) -> None:
     with FaultServer() as server, socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as client:
         client.sendall(f"GET /fault/{kind}/aurora/assets?window={DAY} HTTP/1.1\r\nHost: x\r\n\r\n".encode())

@@ -74,7 +74,7 @@ def test_a_bad_url_is_refused_with_what_to_write_instead(written: str, advice: s
     assert caught.value.code == "invalid_source_url"
 
 
-def test_userinfo_becomes_basic_authentication_and_leaves_the_url() -> None:
+def test_userinfo_moves_from_url_to_basic_authentication() -> None:
     access = Access.parse("http://ada:s3%40ret@host:9003/p", token="other", user="other", password="other")
     assert (access.user, access.password, access.token) == ("ada", "s3@ret", None)
     assert access.url == "http://host:9003/p"
@@ -82,7 +82,7 @@ def test_userinfo_becomes_basic_authentication_and_leaves_the_url() -> None:
     assert access.request_headers() == {"authorization": "Basic YWRhOnMzQHJldA=="}
 
 
-def test_a_token_comes_before_a_user_and_a_header_before_both() -> None:
+def test_header_precedes_token_and_token_precedes_user() -> None:
     both = Access.parse("http://host", token=f"{SECRET}\n", user="ada", password="pw")
     assert both.request_headers() == {"authorization": f"Bearer {SECRET}"}
     own = Access.parse("http://host", token=SECRET, headers={"Authorization": "Own x", "X-Scope-OrgID": "7"})
@@ -100,7 +100,7 @@ def test_no_secret_is_in_the_repr() -> None:
         assert "ada" not in repr(access)
 
 
-def test_credentials_that_no_header_can_carry_are_refused_without_being_shown() -> None:
+def test_credentials_unfit_for_a_header_are_refused_unshown() -> None:
     for given_ in (
         {"token": f"{SECRET}\r\nX: y"},
         {"token": f"{SECRET}é"},
@@ -120,7 +120,7 @@ def test_a_url_with_userinfo_does_not_get_past_the_constructor() -> None:
 
 
 @given(st.text(), st.text())
-def test_whatever_is_written_the_message_of_a_refusal_hides_what_stands_before_the_at(text: str, password: str) -> None:
+def test_refusal_of_a_url_hides_everything_before_the_at(text: str, password: str) -> None:
     password = f"<<{password}>>"
     url = f"http://ada:{password}@{text}"
     try:

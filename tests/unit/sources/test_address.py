@@ -121,7 +121,7 @@ def test_ordinary_address_is_fine_in_every_embedding_form(network: str, data: st
 
 
 @pytest.mark.parametrize("spelling", ["2852039166", "0xA9FEA9FE", "0251.0376.0251.0376", "169.254.43518"])
-async def test_the_resolver_turns_odd_spellings_into_the_address_that_is_checked(spelling: str) -> None:
+async def test_odd_spellings_resolve_to_the_checked_address(spelling: str) -> None:
     assert await system_resolve(spelling, 80) == ["169.254.169.254"]
 
 

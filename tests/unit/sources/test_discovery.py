@@ -76,11 +76,11 @@ def test_the_services_of_the_charts_are_recognised(service: dict[str, Any], prod
     ],
     ids=lambda one: f"{one['metadata']['name']}-{one['spec']['type']}-{len(one['spec']['ports'])}",
 )
-def test_a_service_without_their_labels_names_or_ports_is_none(service: dict[str, Any]) -> None:
+def test_service_without_known_labels_names_or_ports_is_ignored(service: dict[str, Any]) -> None:
     assert recognised_as(service) is None
 
 
-def test_the_surest_comes_first_and_of_equals_kubecost() -> None:
+def test_surest_service_comes_first_and_kubecost_on_a_tie() -> None:
     similar = charts.service("zoo", "team-opencost", {}, {"port": 9003})
     found = recognised(read(similar, charts.STACK_PROMETHEUS, charts.OPENCOST, charts.KUBECOST_2, charts.KUBECOST_1))
     assert [str(one) for one in found] == [
@@ -94,7 +94,7 @@ def test_the_surest_comes_first_and_of_equals_kubecost() -> None:
     assert recognised(read(charts.OPENCOST, equal))[0].product is Product.KUBECOST
 
 
-def test_where_the_front_end_of_kubecost_has_a_service_of_its_own_that_is_taken() -> None:
+def test_frontend_service_of_kubecost_is_preferred() -> None:
     found = recognised(read(charts.KUBECOST_2_HA, charts.KUBECOST_2_HA_FRONTEND))
     assert [(one.name, one.port) for one in found] == [("kubecost-frontend", 9090), ("kubecost-cost-analyzer", 9003)]
 
@@ -121,7 +121,7 @@ def kubeconfig(path: Path, **changes: Any) -> Path:
     return path
 
 
-def test_what_the_earlier_file_says_stays_as_with_kubectl(tmp_path: Path) -> None:
+def test_earlier_kubeconfig_file_wins_as_with_kubectl(tmp_path: Path) -> None:
     first = kubeconfig(tmp_path / "first")
     other = [{"name": "one", "cluster": {"server": "https://other.example"}}]
     further = [{"name": "dev", "context": {"cluster": "one", "user": "jane"}}]
@@ -149,7 +149,7 @@ def test_without_kubeconfig_the_file_in_the_home_folder_counts(tmp_path: Path) -
     assert kubeconfig_files({"HOME": str(tmp_path)}) == (file,)
 
 
-def test_an_unknown_context_is_told_with_those_that_are_known(tmp_path: Path) -> None:
+def test_unknown_context_lists_the_known_contexts(tmp_path: Path) -> None:
     file = kubeconfig(tmp_path / "config")
     with raises_code("unknown_context", match=r"no context 'production' in .*config; there are: prod"):
         read_context((file,), "production")
@@ -174,7 +174,7 @@ def test_an_unknown_context_is_told_with_those_that_are_known(tmp_path: Path) ->
         ),
     ],
 )
-def test_a_broken_kubeconfig_says_what_is_wrong_and_shows_no_secret(tmp_path: Path, text: str, says: str) -> None:
+def test_broken_kubeconfig_is_explained_without_secrets(tmp_path: Path, text: str, says: str) -> None:
     file = tmp_path / "config"
     file.write_text(text, "utf-8")
     with raises_code("unusable_kubeconfig", match=says) as caught:
@@ -193,7 +193,7 @@ def account(name: str, **changes: Any) -> Account:
     return Account(f"id-of-{name}", "org", name, changes.pop("type", AccountType.KUBERNETES_CNR), **changes)
 
 
-def test_what_an_account_states_itself_decides_alone() -> None:
+def test_source_stated_by_the_account_decides_alone() -> None:
     given: dict[str, Any] = {"template": TEMPLATE, "default_url": "http://default"}
     own = account("a", kubecost_url="http://own", context="prod")
     assert choices(own, [], **given) == (Choice(Option.ACCOUNT_URL, "http://own"),)
@@ -247,7 +247,7 @@ async def unknown(_host: str, _port: int) -> list[str]:
     raise OSError("no such name")
 
 
-async def test_a_name_that_dns_does_not_know_leads_to_the_next_option() -> None:
+async def test_name_unknown_to_dns_leads_to_the_next_option() -> None:
     given: dict[str, Any] = {"access_of": Access.parse, "template": "http://{cluster}:9090"}
     here = await resolve_source(account("a"), [], **given, default_url="http://default", resolve=known)
     assert (here.option, here.access.url, here.passed_over) == (Option.TEMPLATE, "http://a:9090", ())
@@ -302,6 +302,6 @@ async def test_in_a_cluster_the_usual_services_are_the_last_option() -> None:
         await resolve_source(account("a"), [], **given, environment={})
 
 
-async def test_an_account_without_any_option_says_what_to_do() -> None:
+async def test_account_without_any_source_says_what_to_do() -> None:
     with raises_code("no_source_stated", match="--url"):
         await resolve_source(account("a"), [], access_of=Access.parse)

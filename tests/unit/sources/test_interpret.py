@@ -118,7 +118,7 @@ def test_unreadable_rows_are_an_error() -> None:
         interpret_hours(answer(b"{"), QUESTION)
 
 
-def test_question_holds_what_the_account_states() -> None:
+def test_request_holds_what_the_account_states() -> None:
     configured = replace(recorded(), configs={"currencyCode": "EUR"})
     assert interpret(configured, QUESTION).currency == "EUR"
     assert interpret(recorded(), replace(QUESTION, currency="CHF")).currency == "CHF"

@@ -39,7 +39,7 @@ def test_parentheses_stand_where_and_meets_or_only() -> None:
     assert to_v2(AllOf((AnyOf((a,)), AllOf(())))) == 'pod:"a"'
 
 
-def test_every_row_is_the_empty_filter_and_no_row_can_not_be_said() -> None:
+def test_filter_for_all_rows_is_empty_and_none_is_refused() -> None:
     a = Condition(Field.POD, Op.EQUALS, ("a",))
     assert to_v2(AllOf(())) == ""
     assert to_v2(AnyOf((a, AllOf(())))) == ""
@@ -48,7 +48,7 @@ def test_every_row_is_the_empty_filter_and_no_row_can_not_be_said() -> None:
 
 
 @pytest.mark.parametrize("value", ['say "hi"', '"', "caf\u00e9", "line\nbreak", "tab\t", "\x00", "\x7f"])
-def test_a_value_the_grammar_has_no_way_to_write_is_refused(value: str) -> None:
+def test_value_that_the_grammar_can_not_write_is_refused(value: str) -> None:
     with pytest.raises(RequestError) as refused:
         to_v2(Condition(Field.ANNOTATION, Op.EQUALS, ("fine", value), key="note"))
     assert refused.value.code == "filter_value_not_supported"
@@ -62,7 +62,7 @@ def test_every_operator_is_read_as_it_is_written(op: Op) -> None:
 
 
 @given(any_filter, rows)
-def test_what_is_written_in_v2_is_read_back_with_the_same_meaning(asked: Filter, row: Row) -> None:
+def test_v2_filter_is_parsed_back_with_the_same_meaning(asked: Filter, row: Row) -> None:
     assert matches(parse_v2(to_v2(asked)), row) == matches(asked, row)
 
 
@@ -112,7 +112,7 @@ one_parameter_each = st.lists(
 
 
 @given(sayable | one_parameter_each, rows)
-def test_v1_and_v2_agree_wherever_v1_can_say_it(asked: Filter, row: Row) -> None:
+def test_v1_and_v2_agree_where_v1_can_express_it(asked: Filter, row: Row) -> None:
     try:
         parameters = to_v1(asked)
     except FilterNotExpressible:
@@ -143,7 +143,7 @@ def test_v1_and_v2_agree_wherever_v1_can_say_it(asked: Filter, row: Row) -> None
         ("", ()),
     ],
 )
-def test_v1_says_or_inside_a_parameter_and_and_across(v2: str, v1: tuple[tuple[str, str], ...]) -> None:
+def test_v1_joins_values_with_or_and_parameters_with_and(v2: str, v1: tuple[tuple[str, str], ...]) -> None:
     assert to_v1(parse_v2(v2)) == v1
 
 
@@ -170,12 +170,12 @@ def test_v1_says_or_inside_a_parameter_and_and_across(v2: str, v1: tuple[tuple[s
         'provider:"i-1"',
     ],
 )
-def test_what_v1_can_not_say_is_refused_rather_than_bent(v2: str) -> None:
+def test_filter_that_v1_can_not_express_is_refused(v2: str) -> None:
     with pytest.raises(FilterNotExpressible):
         to_v1(parse_v2(v2))
 
 
-def test_a_choice_among_nothing_can_not_be_said_in_v1() -> None:
+def test_empty_choice_is_refused_in_v1() -> None:
     with pytest.raises(FilterNotExpressible):
         to_v1(AnyOf(()))
 

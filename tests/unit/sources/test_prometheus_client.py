@@ -55,7 +55,7 @@ async def instant(answer: object, query: str = "up") -> Found:
 # ------------------------------------------------------------------------------------------------ what is sent
 
 
-async def test_a_question_carries_credentials_headers_and_the_options_of_thanos() -> None:
+async def test_query_carries_credentials_headers_and_thanos_options() -> None:
     async with asking(lambda asked: vector("1"), headers={"X-Scope-OrgID": "team 7"}) as (client, server):
         await client.instant("up", AT + timedelta(milliseconds=5))
     (asked,) = server.asked
@@ -85,7 +85,7 @@ async def test_a_long_query_is_posted() -> None:
 
 
 @pytest.mark.parametrize(("status", "error"), [(403, "metrics_not_allowed"), (405, "source_refused")])
-async def test_a_server_that_takes_no_post_is_asked_by_url(status: int, error: str) -> None:
+async def test_server_that_refuses_post_gets_the_query_in_its_url(status: int, error: str) -> None:
     def answers(asked: Asked) -> object:
         return Reply(status, b"no", "text/plain") if asked.method == "POST" else vector("7")
 
@@ -106,7 +106,7 @@ async def test_a_refusal_of_posts_is_remembered() -> None:
     assert [asked.method for asked in server.asked] == ["POST", "GET", "GET", "GET"]
 
 
-async def test_what_is_too_much_at_a_time_is_asked_in_halves() -> None:
+async def test_range_refused_as_too_much_is_halved() -> None:
     def answers(asked: Asked) -> object:
         first, last, step = (int(asked.params[name]) for name in ("start", "end", "step"))
         if (last - first) / step > 10:
@@ -122,7 +122,7 @@ async def test_what_is_too_much_at_a_time_is_asked_in_halves() -> None:
     assert len(server.asked) <= 4
 
 
-async def test_a_long_window_comes_in_questions_that_neither_repeat_nor_lose_a_point() -> None:
+async def test_long_window_is_split_without_repeated_or_lost_points() -> None:
     def answers(asked: Asked) -> object:
         first, last, step = (int(asked.params[name]) for name in ("start", "end", "step"))
         return matrix({at: str(at) for at in range(first, last + 1, step)})
@@ -155,7 +155,7 @@ async def test_nan_and_infinity_are_missing_and_no_figures() -> None:
         assert (await client.range("up", AT, AT + HOUR, HOUR)).series[0].points == [(1, 1.0), (3, 3.0)]
 
 
-async def test_warnings_of_stores_that_are_missing_make_an_answer_partial() -> None:
+async def test_warning_of_a_missing_store_makes_the_answer_partial() -> None:
     told = {
         "warnings": ["No StoreAPIs matched", "PromQL warning: metric might not be a counter"],
         "infos": ["PromQL info: y"],
@@ -198,9 +198,7 @@ def _error(status: int, kind: str, text: str) -> Reply:
         (_error(404, "not_found", "no such"), "not_found", "log"),
     ],
 )
-async def test_an_error_of_the_api_is_told_in_its_own_words_with_what_to_do(
-    answer: Reply, kind: str, todo: str
-) -> None:
+async def test_api_error_is_quoted_with_what_to_do(answer: Reply, kind: str, todo: str) -> None:
     with pytest.raises(QueryRefused) as caught:
         await instant(answer)
     said = json.loads(answer.body)["error"]
@@ -229,7 +227,7 @@ async def test_an_error_of_the_api_is_told_in_its_own_words_with_what_to_do(
         (_error(503, "unavailable", "starting"), "source_unavailable"),
     ],
 )
-async def test_what_is_no_answer_is_an_error_and_never_nothing(answer: object, error: str) -> None:
+async def test_unreadable_answer_is_an_error_not_empty(answer: object, error: str) -> None:
     with raises_code(error):
         await instant(answer)
 
@@ -238,7 +236,7 @@ async def test_what_is_no_answer_is_an_error_and_never_nothing(answer: object, e
 
 
 @pytest.mark.parametrize(("counted", "left_open"), [("2", False), ("1", True)])
-async def test_ranges_are_found_out_to_be_open_or_closed(counted: str, left_open: bool) -> None:
+async def test_probe_shows_whether_ranges_are_left_open(counted: str, left_open: bool) -> None:
     async with asking(lambda asked: vector(counted)) as (client, server):
         assert await client.is_left_open(AT + timedelta(seconds=59)) is left_open
         await client.is_left_open(AT)
@@ -246,18 +244,18 @@ async def test_ranges_are_found_out_to_be_open_or_closed(counted: str, left_open
     assert HourRanges(left_open).samples.startswith("[1h]" if left_open else "[3599999ms]")
 
 
-async def test_a_server_that_finds_nothing_by_what_always_finds_something_is_not_trusted() -> None:
+async def test_server_that_returns_nothing_for_the_probe_is_refused() -> None:
     async with asking(lambda asked: vector()) as (client, _):
         with raises_code("probe_unanswered", match="past a proxy that changes queries"):
             await client.is_left_open(AT)
 
 
-async def test_what_is_not_allowed_says_where_its_credentials_are_given() -> None:
+async def test_refused_credentials_name_their_options() -> None:
     with raises_code("metrics_not_allowed", match=r"'no org id'.*--prometheus-header.*KUBETALLY_PROMETHEUS_HEADERS"):
         await instant(Reply(401, b"no org id", "text/plain"))
 
 
-async def test_amazons_asks_for_a_signing_proxy() -> None:
+async def test_unsigned_request_to_amazon_names_a_signing_proxy() -> None:
     for body in (b'{"message":"Missing Authentication Token"}', b'{"message":"The SigV4 signature has expired"}'):
         with raises_code("signature_needed", match=r"needs requests signed with SigV4.*aws-sigv4-proxy"):
             await instant(Reply(403, body))
@@ -282,7 +280,7 @@ def strict(asked: Asked) -> Any:
     }
 
 
-async def test_strict_server_refuses_one_question_at_most() -> None:
+async def test_strict_server_refuses_one_query_at_most() -> None:
     async with asking(strict) as (client, server):
         await asyncio.gather(*(client.instant(f"up + {n}", AT) for n in range(3)), client.range("up", AT, AT, HOUR))
         await client.range(LONG, AT, AT + HOUR, HOUR, lookback=HOUR)
@@ -314,7 +312,7 @@ async def test_bad_query_stays_an_error_and_is_not_asked_again() -> None:
         assert ["dedup" in asked.params for asked in server.asked] == [True, False, False]
 
 
-async def test_query_naming_a_parameter_makes_no_server_strict() -> None:
+async def test_query_that_names_a_parameter_makes_no_server_strict() -> None:
     def answer(asked: Asked) -> Any:
         is_bad = asked.params["query"] != "up"
         return _error(400, "bad_data", f"parse error: {asked.params['query']}") if is_bad else vector("1")

@@ -40,7 +40,7 @@ def test_categories_on_top_are_read() -> None:
 
 
 @pytest.mark.parametrize("body", [READY, {"development": {}, "production": READY}])
-def test_text_decoded_text_and_an_envelope_say_the_same(body: object) -> None:
+def test_text_decoded_text_and_envelope_read_the_same(body: object) -> None:
     decoded = read_savings(body, profile=None, cluster_id=None)
     assert read_savings(json.dumps(body).encode(), profile=None, cluster_id=None) == decoded
     assert read_savings({"code": 200, "data": body}, profile=None, cluster_id=None) == decoded
@@ -55,7 +55,7 @@ def test_only_ready_figures_count_but_pending_ones_are_listed() -> None:
 
 
 @pytest.mark.parametrize("entry", [{"state": "ready", "value": None}, {"state": "ready"}, {}, None])
-def test_a_missing_figure_is_unknown_and_not_zero(entry: object) -> None:
+def test_missing_figure_is_unknown_not_zero(entry: object) -> None:
     read = read_savings({**of_one("a", "ready", 1), "b": entry}, profile=None, cluster_id=None)
     assert (read.categories[1].per_month, read.categories[1].counted) == (None, False)
     assert read.per_month == 1
@@ -75,7 +75,7 @@ def test_a_state_of_null_is_not_ready() -> None:
     assert read.categories == (SavingsCategory("a", Decimal(1), None, counted=False),)
 
 
-def test_figures_keep_their_digits_and_go_half_to_even_on_the_grid() -> None:
+def test_figures_keep_their_digits_and_round_half_to_even() -> None:
     body = b'{"a": {"value": 0.0000005}, "b": {"value": 0.0000015}, "c": {"value": 1e-2}, "d": {"value": -3}}'
     read = read_savings(body, profile=None, cluster_id=None)
     assert [str(one.per_month) for one in read.categories] == ["0.000000", "0.000002", "0.010000", "-3.000000"]
@@ -92,15 +92,13 @@ PROFILES = {
     ("asked", "read", "per_month"),
     [(None, "production", 60), ("production", "production", 60), ("development", "development", 90)],
 )
-def test_one_profile_is_read_and_named_and_profiles_are_never_added(
-    asked: str | None, read: str, per_month: int
-) -> None:
+def test_one_profile_is_read_and_profiles_are_never_added(asked: str | None, read: str, per_month: int) -> None:
     savings = read_savings(PROFILES, profile=asked, cluster_id="any")
     assert savings.profile == read
     assert savings.per_month == per_month
 
 
-def test_a_profile_that_is_not_there_is_not_replaced_by_another() -> None:
+def test_missing_profile_is_not_replaced_by_another() -> None:
     with pytest.raises(SavingsNotUnderstood, match=r"'prod'.*'high-availability'"):
         read_savings(PROFILES, profile="prod", cluster_id=None)
 
@@ -128,19 +126,19 @@ def test_without_a_cluster_all_are_added_by_category() -> None:
     assert read.per_month == Decimal("13.75")
 
 
-def test_a_category_ready_nowhere_is_listed_with_what_it_has() -> None:
+def test_category_that_is_ready_nowhere_is_listed() -> None:
     body = {name: of_one("pvSizing", "pending", 2) for name in ("aurora", "cygnus")}
     read = read_savings(body, profile=None, cluster_id=None)
     assert read.categories == (SavingsCategory("pvSizing", Decimal(4), "pending", counted=False),)
     assert read.per_month is None
 
 
-def test_the_figures_of_another_cluster_do_not_pass_for_the_one_asked_for() -> None:
+def test_savings_of_another_cluster_are_refused() -> None:
     with pytest.raises(SavingsNotUnderstood, match=r"'draco-2'.*'aurora'"):
         read_savings(CLUSTERS, profile=None, cluster_id="draco-2")
 
 
-def test_version_3_has_no_state_and_names_its_cluster_and_profile() -> None:
+def test_version_3_names_cluster_and_profile_without_state() -> None:
     # Shape of version 3 as in third-party fixtures (sources.md 2.2), with the documented figures.
     body = {
         "code": 200,
@@ -162,7 +160,7 @@ def test_version_3_has_no_state_and_names_its_cluster_and_profile() -> None:
 @pytest.mark.parametrize(
     "body", [{}, b"{}", {"code": 200, "data": {}}, {"code": 200, "data": {"cluster": "a", "profile": "production"}}]
 )
-def test_an_answer_without_categories_knows_no_savings(body: object) -> None:
+def test_answer_without_categories_has_no_savings(body: object) -> None:
     read = read_savings(body, profile=None, cluster_id="a")
     assert (read.categories, read.per_month) == ((), None)
 
@@ -189,7 +187,7 @@ def test_an_answer_without_categories_knows_no_savings(body: object) -> None:
         (b'{"aurora": {"requestSizing": {"value": 1}}, "cygnus": null}', "cygnus"),
     ],
 )
-def test_what_is_not_understood_is_an_error_that_says_what_was_seen(body: bytes, seen: str) -> None:
+def test_unknown_shape_is_an_error_that_shows_it(body: bytes, seen: str) -> None:
     with pytest.raises(SavingsNotUnderstood) as refused:
         read_savings(body, profile=None, cluster_id=None)
     assert seen in refused.value.seen

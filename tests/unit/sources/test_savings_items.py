@@ -49,7 +49,7 @@ def told(facts: Any) -> dict[tuple[str, ...], object]:
 
 
 @pytest.mark.parametrize(("category", "body", "items"), CASES, ids=[case[0] for case in CASES])
-def test_all_that_an_item_says_is_kept(category: str, body: object, items: list[Any]) -> None:
+def test_every_field_of_an_item_is_kept(category: str, body: object, items: list[Any]) -> None:
     found = read(category, body)
     assert len(found) == len(items)
     for item, its in zip(found, items, strict=True):
@@ -79,7 +79,7 @@ def test_amounts_may_be_negative_and_unknown(category: str, body: object, amount
     assert [item.per_month for item in read(category, body)] == expected
 
 
-def test_items_name_what_they_are_about() -> None:
+def test_items_name_their_subject() -> None:
     (first, _), (pod,), (volume,) = (
         read("requestSizing", REQUEST_SIZING),
         read("abandonedWorkloads", ABANDONED),

@@ -222,7 +222,7 @@ async def test_an_answer_carries_its_body_and_when_it_came() -> None:
 
 
 @pytest.mark.parametrize("header", ["date: yesterday", "date: Fri, 99 Nov 2026 11:59:58 GMT", "x: y"])
-async def test_a_date_that_cannot_be_read_is_none(header: str) -> None:
+async def test_unreadable_date_is_none(header: str) -> None:
     async with serving(answer("{}", 200, header)) as server:
         assert (await get(server.url)).server_date is None
 
@@ -309,7 +309,7 @@ async def test_gzip_whose_last_member_is_cut_is_truncated(kept: int) -> None:
             await get(server.url, attempts=1)
 
 
-async def test_what_follows_gzip_and_is_no_member_is_ignored() -> None:
+async def test_bytes_after_the_last_gzip_member_are_ignored() -> None:
     for after in (b"\n", b"-- end --" * 1000, b"\x1f-"):
         async with serving(in_pieces(gzip.compress(BODY) + after, 1000)) as server:
             assert (await get(server.url)).body == BODY
@@ -342,7 +342,7 @@ async def test_a_byte_order_mark_is_no_part_of_a_body(headers: tuple[str, ...]) 
 # Not reached, slow, broken
 
 
-async def test_a_refused_connection_is_tried_again_and_then_unavailable() -> None:
+async def test_refused_connection_is_retried_then_unavailable() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -374,7 +374,7 @@ async def test_a_resolver_that_hangs_is_a_connect_timeout() -> None:
     assert caught.value.waiting is Waiting.CONNECT
 
 
-async def test_a_source_that_hangs_before_its_head_is_a_read_timeout_and_not_asked_again() -> None:
+async def test_source_silent_before_its_head_times_out_without_retry() -> None:
     async with serving(hang) as server:
         with pytest.raises(SourceTimeout, match="KUBETALLY_READ_SECONDS") as caught:
             await get(server.url, read_seconds=0.05, attempts=2)
@@ -424,7 +424,7 @@ async def test_a_source_that_drips_its_body_meets_the_deadline() -> None:
     assert [line["error"] for line in lines if line["event"] == "source_request_failed"] == ["source_timeout"]
 
 
-async def test_the_deadline_counts_the_pauses_and_keeps_the_last_error_as_cause() -> None:
+async def test_deadline_includes_pauses_and_keeps_the_last_error() -> None:
     async with serving(answer("", 503)) as server:
         with pytest.raises(SourceTimeout) as caught:
             await get(server.url, deadline_seconds=0.15, backoff_initial_seconds=60, backoff_max_seconds=60)
@@ -440,7 +440,7 @@ async def test_a_connection_closed_without_an_answer_is_tried_again() -> None:
         assert (await get(server.url)).body == b"fine"
 
 
-async def test_what_is_not_http_is_unavailable() -> None:
+async def test_server_that_does_not_speak_http_is_unavailable() -> None:
     async with serving(b"SSH-2.0-OpenSSH_9.6\r\n" + CLOSE) as server:
         with pytest.raises(SourceUnavailable):
             await get(server.url, attempts=1)
@@ -466,7 +466,7 @@ async def test_a_body_that_breaks_off_is_truncated_and_tried_again(broken: bytes
         assert (await get(server.url)).body == b"whole"
 
 
-async def test_compressed_data_that_ends_early_is_truncated_even_when_the_length_is_right() -> None:
+async def test_compressed_data_that_ends_early_is_truncated() -> None:
     cut = gzip.compress(json.dumps(list(range(10_000))).encode())[:-20]
     async with serving(answer(cut, 200, "content-encoding: gzip")) as server:
         with raises_code("answer_truncated", match="ends early"):
@@ -474,7 +474,7 @@ async def test_compressed_data_that_ends_early_is_truncated_even_when_the_length
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "gzip, gzip"])
-async def test_compressed_data_that_is_none_is_not_understood(encoding: str) -> None:
+async def test_invalid_compressed_data_is_not_understood(encoding: str) -> None:
     async with serving(answer("plain", 200, f"content-encoding: {encoding}")) as server:
         with pytest.raises(AnswerNotUnderstood, match="decompressed"):
             await get(server.url)
@@ -483,7 +483,7 @@ async def test_compressed_data_that_is_none_is_not_understood(encoding: str) -> 
 # Statuses
 
 
-async def test_500_is_tried_once_more_and_then_told_in_the_words_of_the_source() -> None:
+async def test_500_is_retried_once_and_its_message_quoted() -> None:
     body = json.dumps({"code": 500, "message": "boundary error:\n requested [x, y]\x1b[31m"})
     async with serving(answer(body, 500)) as server:
         with pytest.raises(SourceFailed, match="boundary error: requested") as caught:
@@ -512,7 +512,7 @@ async def test_a_failure_after_another_error_is_not_tried_again() -> None:
         ("[" * 60_000, "[" * 200),
     ],
 )
-async def test_what_a_failure_says_is_plain_and_short(body: str, said: str | None) -> None:
+async def test_message_of_a_failure_is_plain_and_short(body: str, said: str | None) -> None:
     async with serving(answer(body, 501)) as server:
         with pytest.raises(SourceFailed) as caught:
             await get(server.url, attempts=1)
@@ -538,7 +538,7 @@ async def test_a_busy_source_is_asked_again(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422, 304])
-async def test_a_refusal_is_not_tried_again_and_tells_its_status(status: int) -> None:
+async def test_refusal_is_not_retried_and_keeps_its_status(status: int) -> None:
     async with serving(answer("", status)) as server:
         with pytest.raises(SourceRefused) as caught:
             await get(server.url)
@@ -552,7 +552,7 @@ async def test_a_refusal_is_not_tried_again_and_tells_its_status(status: int) ->
 # Bodies that are no JSON, for the decoders
 
 
-async def test_an_empty_body_and_a_web_page_and_text_are_told_apart() -> None:
+async def test_empty_body_web_page_and_text_are_distinguished() -> None:
     page = "\n<!DOCTYPE html><title>Sign in</title>"
     async with serving(
         answer(""), answer(page), answer("Sign in", 200, "content-type: text/html"), answer("oops\x00 " * 90)
@@ -581,13 +581,11 @@ async def test_an_empty_body_and_a_web_page_and_text_are_told_apart() -> None:
         (b"", "text/html", True),
     ],
 )
-def test_a_web_page_is_known_by_its_text_more_than_by_its_type(
-    body: bytes, content_type: str, is_web_page: bool
-) -> None:
+def test_web_page_is_recognised_by_its_text(body: bytes, content_type: str, is_web_page: bool) -> None:
     assert Answer(200, body, content_type, None, NOW, 0.1, "http://host/x").is_web_page is is_web_page
 
 
-def test_a_decoder_can_say_itself_what_is_wrong() -> None:
+def test_decoder_states_what_is_wrong() -> None:
     got = Answer(200, b'{"data":7}', "application/json", None, NOW, 0.1, "http://host/x")
     error = AnswerNotUnderstood.of(got, "answered without a list of sets")
     assert (error.url, error.why) == ("http://host/x", "answered without a list of sets")
@@ -597,7 +595,7 @@ def test_a_decoder_can_say_itself_what_is_wrong() -> None:
 # Size
 
 
-async def test_a_length_over_the_limit_is_refused_before_the_body_is_read() -> None:
+async def test_length_over_limit_is_refused_before_reading() -> None:
     async def announce(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n")
         await hang(writer)
@@ -625,7 +623,7 @@ async def test_a_body_of_just_the_limit_is_read() -> None:
         assert len((await get(server.url, max_bytes=1000)).body) == 1000
 
 
-async def test_a_compressed_bomb_counts_as_what_it_becomes() -> None:
+async def test_compression_bomb_counts_decompressed() -> None:
     bomb = gzip.compress(bytes(20_000_000))
     async with serving(answer(bomb, 200, "content-encoding: gzip")) as server:
         with raises_code("answer_too_large"):
@@ -637,7 +635,7 @@ async def test_a_compressed_bomb_counts_as_what_it_becomes() -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_on_the_same_host_is_followed_with_credentials(status: int) -> None:
+async def test_redirect_on_same_host_keeps_credentials(status: int) -> None:
     async with serving(answer("", status, "location: /model/allocation?window=1d"), answer("there")) as server:
         got = await get(Access.parse(server.url, token=SECRET))
     assert got.body == b"there"
@@ -654,7 +652,7 @@ async def test_userinfo_in_a_redirect_does_not_replace_our_credentials() -> None
     assert server.requests[1].headers["authorization"] == f"Bearer {SECRET}"
 
 
-async def test_a_redirect_elsewhere_is_refused_and_nothing_is_sent_there() -> None:
+async def test_redirect_to_other_host_is_refused_unsent() -> None:
     async with serving(answer()) as other:
         for place in (
             f"http://127.0.0.1:{other.port}",
@@ -684,7 +682,7 @@ async def test_a_redirect_that_goes_round_is_refused() -> None:
     assert len(server.requests) == 4
 
 
-async def test_a_redirect_from_http_to_https_on_the_same_host_is_followed(ca: trustme.CA, ca_file: Path) -> None:
+async def test_redirect_from_http_to_https_on_same_host_is_followed(ca: trustme.CA, ca_file: Path) -> None:
     async with (
         serving(answer("safe"), tls=server_tls(ca, "127.0.0.1")) as secure,
         serving(answer("", 301, f"location: https://127.0.0.1:{secure.port}/x")) as plain,
@@ -750,7 +748,7 @@ async def test_redirect_to_address_that_became_forbidden_is_refused() -> None:
     assert len(server.requests) == 1
 
 
-async def test_link_local_addresses_are_fine_when_the_setting_says_so() -> None:
+async def test_link_local_address_is_allowed_by_setting() -> None:
     async with serving(answer("fine"), host="127.0.0.1") as server:
         got = await get(f"http://0.0.0.0:{server.port}", allow_link_local=True)
     assert got.body == b"fine"
@@ -787,7 +785,7 @@ async def test_connections_are_used_again() -> None:
     assert server.connections == 1
 
 
-async def test_the_next_address_is_tried_when_the_first_does_not_listen() -> None:
+async def test_next_address_is_tried_if_the_first_is_closed() -> None:
     async with serving(answer("fine")) as server:
         resolve = resolving("127.0.0.2", "127.0.0.1")
         got = await get(f"http://source.test:{server.port}", resolve=resolve, attempts=1)
@@ -829,9 +827,7 @@ def server_tls(ca: trustme.CA, *names: str, asks_for_client: bool = False) -> ss
     return context
 
 
-async def test_tls_is_verified_against_the_name_though_the_connection_goes_to_an_address(
-    ca: trustme.CA, ca_file: Path
-) -> None:
+async def test_tls_is_verified_against_the_name_not_the_address(ca: trustme.CA, ca_file: Path) -> None:
     async with serving(answer("safe"), tls=server_tls(ca, "source.test")) as server:
         access = Access.parse(f"https://source.test:{server.port}", ca_file=ca_file)
         assert (await get(access, resolve=resolving("127.0.0.1"))).body == b"safe"
@@ -840,7 +836,7 @@ async def test_tls_is_verified_against_the_name_though_the_connection_goes_to_an
             await get(wrong, resolve=resolving("127.0.0.1"))
 
 
-async def test_a_certificate_of_an_unknown_authority_is_not_trusted_and_not_tried_again(ca: trustme.CA) -> None:
+async def test_unknown_authority_is_refused_without_retry(ca: trustme.CA) -> None:
     async with serving(answer(), tls=server_tls(ca, "127.0.0.1")) as server:
         with capture_logs() as lines, pytest.raises(CertificateNotTrusted, match="KUBETALLY_SOURCE_CA_FILE"):
             await get(f"https://127.0.0.1:{server.port}")
@@ -897,7 +893,7 @@ async def test_a_failed_get_logs_one_line() -> None:
         assert "private" not in shown
 
 
-async def test_a_refusal_that_the_caller_expects_is_raised_but_not_logged() -> None:
+async def test_expected_refusal_is_raised_but_not_logged() -> None:
     async with serving(answer("", 404)) as server, transport(server.url) as one:
         with capture_logs() as lines:
             with pytest.raises(SourceRefused):
@@ -929,7 +925,7 @@ async def test_the_libraries_log_no_credentials(caplog: pytest.LogCaptureFixture
         assert secret not in caplog.text
 
 
-async def test_hooks_of_others_are_not_called_for_our_retries_but_for_theirs() -> None:
+async def test_retry_hooks_of_others_see_only_their_own_retries() -> None:
     seen: list[str] = []
     before = get_on_retry_hooks()
     set_on_retry_hooks([lambda details: seen.append(type(details.caused_by).__name__)])
@@ -978,7 +974,7 @@ async def test_errors_of_the_libraries_are_the_cause() -> None:
 # What is posted because it is too long for a URL
 
 
-async def test_a_form_arrives_as_it_was_given_and_its_address_has_no_query() -> None:
+async def test_form_arrives_unchanged_without_a_query() -> None:
     form = [("query", 'sum(x{a="b",c=~"d|e+"}[5m]) % 2 &x=1 #é/%41'), ("match[]", "up"), ("match[]", "down")]
     async with serving(answer("[]")) as server:
         assert (await post(server.url, form=form)).body == b"[]"
@@ -988,7 +984,7 @@ async def test_a_form_arrives_as_it_was_given_and_its_address_has_no_query() -> 
     assert parse_qsl(request.body.decode(), keep_blank_values=True) == form
 
 
-async def test_a_form_is_sent_again_after_a_failure_with_all_of_its_body() -> None:
+async def test_form_is_retried_with_its_whole_body() -> None:
     async with serving(answer("busy", 503), answer("[]")) as server:
         assert (await post(server.url)).body == b"[]"
     assert [(request.method, request.body) for request in server.requests] == [("POST", b"query=up")] * 2
@@ -1003,7 +999,7 @@ async def test_a_form_follows_a_redirect_on_the_same_host_as_a_form(status: int)
 
 
 @pytest.mark.parametrize(("status", "location"), [(303, "/elsewhere"), (307, "http://127.0.0.1:1/q")])
-async def test_a_form_goes_to_no_other_host_and_is_never_dropped_on_the_way(status: int, location: str) -> None:
+async def test_form_is_neither_sent_elsewhere_nor_dropped(status: int, location: str) -> None:
     async with serving(answer("", status, f"location: {location}")) as server:
         with pytest.raises(RedirectRefused):
             await post(server.url)
@@ -1017,7 +1013,7 @@ async def test_a_form_past_the_limit_is_not_sent() -> None:
     assert server.requests == []
 
 
-async def test_a_refusal_keeps_the_start_of_its_body_for_who_can_read_it() -> None:
+async def test_refusal_keeps_the_start_of_its_body() -> None:
     body = '{"status":"error","errorType":"bad_data","error":"parse error"}'
     async with serving(answer(body, 422)) as server:
         with pytest.raises(SourceRefused) as caught:
