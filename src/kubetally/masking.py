@@ -13,7 +13,6 @@ _SHORTEST = 4
 """Characters of a secret that is masked wherever it stands. A shorter one is masked as a word: inside of words it would
 tell what it is by what is missing, and take the sense out of every message."""
 _SHORTEST_IN_DATA = 12
-_LAST_PORT = 65535
 _SHORTEST_PART = 8  # of a secret that was cut off
 _SHORTEST_AT_END = 6  # the same, at the end of a text that was cut off there
 _SHORTEST_IN_BASE64 = 8
@@ -123,31 +122,6 @@ class Mask:
             at = max(at, end)
         shown.append(view[at:])
         return "".join(shown).encode("latin-1").decode("utf-8", "replace")
-
-
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
-
-
-def without_password(url: str) -> str:
-    """The text of a URL without a possible password: before an `@`, or in place of the port."""
-    head, slashes, rest = url.strip().partition("://") if "://" in url else ("", "", url.strip())
-    if head and not _SCHEME.fullmatch(head):  # credentials before the scheme, or no scheme at all
-        _, at_sign, scheme = head.rpartition("@")
-        head = f"{MASK}@{scheme}" if at_sign and _SCHEME.fullmatch(scheme) else MASK
-    if (inner := _SCHEME.match(rest)) and rest[inner.end() :].startswith("://"):  # a scheme that was typed twice
-        return f"{head}{slashes}{without_password(rest)}"
-    authority, mark, path = rest, "", ""
-    if match := re.search(r"[/?#]", rest.rpartition("@")[2]):
-        at = len(rest) - len(rest.rpartition("@")[2]) + match.start()
-        authority, mark, path = rest[:at], rest[at], rest[at + 1 :]
-    _, at_sign, host = authority.rpartition("@")
-    name = re.match(r"\[[^\]]*\]|[^:]*", host)
-    shown = name[0] if name else ""
-    port = host[len(shown) :]
-    if port and not (re.fullmatch(r":[0-9]{0,5}", port) and int(port[1:] or 0) <= _LAST_PORT):
-        port = f":{MASK}"
-    userinfo = f"{MASK}@" if at_sign else ""
-    return f"{head}{slashes}{userinfo}{shown}{port}{mark}{path}"
 
 
 def names_secret(name: str) -> bool:

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kubetally.masking import Mask, names_secret, redact, without_password
+from kubetally.domain.source_url import without_password
+from kubetally.masking import Mask, names_secret, redact
 from kubetally.sources.faults import Answer, own_words
 from kubetally.sources.opencost.wire import decode_assets
 from kubetally.sources.prometheus.wire import QueryRefused

@@ -8,32 +8,18 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from kubetally.domain.errors import RequestError
-from kubetally.masking import Mask, without_password
+from kubetally.domain.source_url import InvalidSourceUrl, SourceUrl
+from kubetally.masking import Mask
 from kubetally.sources.faults import printable
 
-if TYPE_CHECKING:
-    import httpx
-
-LONGEST_URL = 2048
-_EXAMPLE = "http://host.example:9090"
 # The framing of messages is httpx's; an encoding other than gzip is one that `transport` does not read.
 _OURS = frozenset({"accept-encoding", "connection", "content-length", "transfer-encoding"})
 
 _BASIC_HEADERS = frozenset({"authorization", "proxy-authorization"})
 _SHORTEST_KEY_LINE = 16
-
-
-class InvalidSourceUrl(RequestError):
-    """The URL of a source can't be used; `url` is masked."""
-
-    code = "invalid_source_url"
-
-    def __init__(self, url: str, why: str, what: str = "the source URL") -> None:
-        self.url, self.why = _masked(url), why
-        super().__init__(f"{what} {self.url!r} {why}")
 
 
 class InvalidCredential(RequestError):
@@ -91,7 +77,7 @@ class Access:
     @classmethod
     def parse(
         cls,
-        url: str,
+        url: SourceUrl | str,
         *,
         token: str | None = None,
         user: str | None = None,
@@ -101,22 +87,20 @@ class Access:
         client_cert: str | Path | None = None,
         client_key: str | Path | None = None,
     ) -> Self:
-        """Check everything that can be checked without the network, and take userinfo out of `url`.
+        """A URL with credentials, those in the URL first; all that can be checked without the network is checked.
 
-        Shape:  `url` of the result has no userinfo and no slash at its end; a path in it is kept as prefix.
         Raises: InvalidSourceUrl, InvalidCredential.
         """
-        parsed = _checked_url(url)
-        in_url = bool(parsed.userinfo)
-        if in_url:
-            token, user, password = None, parsed.username, parsed.password
+        url = SourceUrl.parse(url) if isinstance(url, str) else url
+        if url.has_login:
+            token, user, password = None, url.user, url.password
         # A token that is read from a mounted file nearly always ends with a line break.
         token = (token or "").strip() or None
         check_headers(headers or {}, token)
         if client_key is not None and client_cert is None:
             raise InvalidCredential("the client key", "has no certificate: give the client certificate too")
         return cls(
-            url=str(parsed.copy_with(userinfo=b"")).rstrip("/"),
+            url=url.address,
             token=token,
             user=user or None,
             password=password,
@@ -124,7 +108,7 @@ class Access:
             ca_file=_path(ca_file),
             client_cert=_path(client_cert),
             client_key=_path(client_key),
-            credentials_in_url=in_url,
+            credentials_in_url=url.has_login,
         )
 
     @property
@@ -203,36 +187,6 @@ def _new_public_roots() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def _checked_url(text: str) -> "httpx.URL":
-    text = text.strip()
-    if not text:
-        raise InvalidSourceUrl(text, f"is empty: write something like {_EXAMPLE}")
-    if len(text) > LONGEST_URL:
-        raise InvalidSourceUrl(text, f"is longer than {LONGEST_URL} characters: give the base URL of the source only")
-    if re.match(r"(?i)https?://", text) is None:
-        raise InvalidSourceUrl(text, f"must begin with http:// or https://, like {_EXAMPLE}")
-    if re.search(r"[\s\\\x00-\x1f\x7f]", text):
-        raise InvalidSourceUrl(text, "has a space, a line break or a backslash in it: take it out")
-    import httpx
-
-    try:
-        url = httpx.URL(text)
-        readable = re.fullmatch(r"[a-z0-9._-]+|[0-9A-Fa-f:.]+", url.raw_host.decode("ascii")) is not None
-    except (httpx.InvalidURL, UnicodeError):
-        # The message of httpx quotes what it took for the port, which may be a piece of a password.
-        raise InvalidSourceUrl(text, f"can't be read; {_SPELLING}") from None
-    if b"@" in url.raw_path or url.query or url.fragment or "?" in text or "#" in text:
-        raise InvalidSourceUrl(text, f"has a query, a fragment or an @ in its path: end it with the path; {_SPELLING}")
-    if not url.host or not readable:
-        raise InvalidSourceUrl(text, f"has no valid host: write something like {_EXAMPLE}")
-    if url.port is not None and not 1 <= url.port <= 65535:
-        raise InvalidSourceUrl(text, "has an invalid port: write one from 1 to 65535")
-    return url
-
-
-_SPELLING = f"write {_EXAMPLE}, and in a password %40 for @, %2F for /, %3A for :, %3F for ?, %23 for #"
-
-
 def check_headers(headers: Mapping[str, str], token: str | None) -> None:
     """Raise InvalidCredential for what can't be sent, before h11 would with a message that quotes it."""
     if token is not None and not (token.isascii() and token.isprintable()):
@@ -257,12 +211,6 @@ def _private_lines(pem: str) -> list[str]:
     """The lines of base64 in private keys, which may be quoted one by one."""
     keys = re.findall(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.*?)-----END", pem, re.DOTALL)
     return [line.strip() for key in keys for line in key.splitlines() if len(line.strip()) >= _SHORTEST_KEY_LINE]
-
-
-def _masked(text: str) -> str:
-    """`text` without what may be a password or key in it, whether or not it is a URL."""
-    shown = re.sub(r"[?#].*", "?***", without_password(text), flags=re.DOTALL)  # a query may hold a key
-    return printable(shown, 200)
 
 
 def _path(file: str | Path | None) -> Path | None:

@@ -3,21 +3,18 @@
 from pathlib import Path
 
 from kubetally.domain.errors import RequestError
-from kubetally.sources.access import Access, InvalidSourceUrl
+from kubetally.domain.source_url import InvalidSourceUrl, SourceUrl
 
 
 def check_url(url: str, what: str = "the source URL") -> str:
     """A source's address without credentials. Raises InvalidSourceUrl, which calls it `what`."""
-    try:
-        return Access.parse(url).url
-    except InvalidSourceUrl as error:
-        raise InvalidSourceUrl(url, error.why, what) from error
+    return SourceUrl.parse(url, what).address
 
 
 def mask_url(url: str) -> str:
     """Any URL, valid or not, without user and password."""
     try:
-        return Access.parse(url).masked_url
+        return str(SourceUrl.parse(url))
     except InvalidSourceUrl as error:
         return error.url
 

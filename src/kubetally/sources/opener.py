@@ -12,12 +12,13 @@ from kubetally.domain.errors import KubetallyError, RequestError, SourceError
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.money import DEFAULT_CURRENCY, currency_code
 from kubetally.domain.series import MeasuredSeries
+from kubetally.domain.source_url import InvalidSourceUrl
 from kubetally.domain.survey import MetricsSurvey
 from kubetally.domain.window import Window
 from kubetally.ledger.ports.accounts import credentials_locked
 from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster, Cluster, name_of
 from kubetally.ledger.ports.sources import CostSource, MetricsSource, SavingsSource
-from kubetally.sources.access import Access, InvalidSourceUrl
+from kubetally.sources.access import Access
 from kubetally.sources.access_settings import check_url, mask_url
 from kubetally.sources.kept import AnswerFolder
 from kubetally.sources.kubernetes.discoveries import Discoveries

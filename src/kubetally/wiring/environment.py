@@ -4,8 +4,9 @@ import os
 from collections.abc import Callable, Mapping
 
 from kubetally.domain.errors import RequestError
+from kubetally.domain.source_url import InvalidSourceUrl
 from kubetally.settings import Settings
-from kubetally.sources.access import Access, InvalidCredential, InvalidSourceUrl, check_headers
+from kubetally.sources.access import Access, InvalidCredential, check_headers
 from kubetally.sources.access_settings import parse_headers
 from kubetally.store.reach import is_there
 

@@ -11,11 +11,11 @@ from kubetally.cli.asking import (
     named,
 )
 from kubetally.domain.errors import RequestError
+from kubetally.domain.source_url import InvalidSourceUrl
 from kubetally.ledger.accounts.draft import AccountDraft
 from kubetally.ledger.ports.accounts import AccountNotFound
 from kubetally.ledger.ports.clusters import AccountCluster, Cluster
 from kubetally.settings import Settings
-from kubetally.sources.access import InvalidSourceUrl
 from kubetally.wiring.accounts import open_editor
 from tests.errors import raises_code
 

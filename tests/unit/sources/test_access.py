@@ -7,10 +7,10 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kubetally.domain.source_url import InvalidSourceUrl
 from kubetally.sources.access import (
     Access,
     InvalidCredential,
-    InvalidSourceUrl,
     UnusableCertificateFile,
 )
 

@@ -6,8 +6,9 @@ import pytest
 
 from kubetally.domain.account import Credentials
 from kubetally.domain.errors import RequestError
+from kubetally.domain.source_url import InvalidSourceUrl
 from kubetally.settings import Settings
-from kubetally.sources.access import InvalidCredential, InvalidSourceUrl
+from kubetally.sources.access import InvalidCredential
 from kubetally.wiring.access import (
     access_of,
     check_url,

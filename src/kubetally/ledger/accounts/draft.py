@@ -8,8 +8,8 @@ from typing import Any
 from kubetally.domain.account import Account
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import currency_code
+from kubetally.domain.source_url import without_password
 from kubetally.ledger.ports.account_sources import AccountSources
-from kubetally.masking import without_password
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ import httpx
 
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.errors import RequestError
-from kubetally.sources.access import Access, InvalidSourceUrl
+from kubetally.domain.source_url import InvalidSourceUrl
+from kubetally.sources.access import Access
 from kubetally.sources.address import Resolve, system_resolve
 from kubetally.sources.kubernetes.api import KubernetesApi
 from kubetally.sources.kubernetes.find import Seen, find_cost_source, find_metrics, look

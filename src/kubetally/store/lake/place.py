@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import BaseError
 
-from kubetally.masking import without_password
+from kubetally.domain.source_url import without_password
 from kubetally.store.lake.faults import foreign, invalid_url, refused, shown
 from kubetally.store.lake.log_folder import sync_folder
 from kubetally.store.lake.storage import DiskStorage, ObjectStorage, Storage

@@ -14,7 +14,8 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 
-from kubetally.masking import Mask, without_password
+from kubetally.domain.source_url import without_password
+from kubetally.masking import Mask
 from kubetally.store.meta.faults import InvalidDatabaseUrl, translated, unavailable
 
 CONNECT_SECONDS = 5

@@ -1,0 +1,72 @@
+"""URLs of sources: parsed once, without a password in any text of them."""
+
+from copy import copy
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubetally.domain.source_url import InvalidSourceUrl, SourceUrl
+
+SECRET = "s3cr3t"
+PATHS = st.lists(st.sampled_from(["", ".", "..", "model", "a b", "%2F", "%", "ü", "~x", "'(;)'", "{y}"])).map("/".join)
+HOSTS = st.sampled_from(
+    ["host", "Host.Example", "my_service.ns.", "10.0.0.7", "[::1]", "[2001:DB8::7]", "müller.example"]
+)
+    ["host", "Host.Example", "my_service.ns.", "10.0.0.7", "[::1]", "[2001:DB8::7]", "müller.example"]
+)
+
+
+@given(
+    st.sampled_from(["http", "HTTPS"]),
+    st.sampled_from(["", "ada@", "ada:pw@", "a%40b:p%3Aw@", "a@b:p@", ":pw@", "ü:ß@"]),
+    HOSTS,
+    st.sampled_from(["", ":", ":80", ":443", ":9003"]),
+    PATHS,
+)
+def test_address_and_login_are_those_that_httpx_reads(
+    scheme: str, userinfo: str, host: str, port: str, path: str
+) -> None:
+    text = f"{scheme}://{userinfo}{host}{port}/{path.replace(' ', '+')}"
+    url, theirs = SourceUrl.parse(text), httpx.URL(text)
+    assert url.address == str(theirs.copy_with(scheme=scheme.lower(), userinfo=b"")).rstrip("/")
+    assert (url.user or "", url.password or "") == (theirs.username, theirs.password)
+    assert url.has_login is bool(userinfo)
+
+
+@given(HOSTS, PATHS)
+def test_address_is_parsed_as_itself(host: str, path: str) -> None:
+    url = SourceUrl.parse(f"http://{host}/{path.replace(' ', '+')}")
+    assert SourceUrl.parse(url.address) == url
+
+
+@pytest.mark.parametrize("text", ["http://host:80/model", " HTTP://HOST/model/ ", "http://host:/x/../model"])
+def test_one_address_however_it_is_written(text: str) -> None:
+    assert SourceUrl.parse(text) == SourceUrl.parse("http://host/model")
+
+
+def test_text_of_a_url_shows_that_it_has_a_login() -> None:
+    url = SourceUrl.parse(f"http://ada:{SECRET}@host:9003/p")
+    assert str(url) == f"{url}" == "http://***@host:9003/p"
+    assert repr(url) == "SourceUrl('http://***@host:9003/p')"
+    assert copy(url) == url
+    assert url != SourceUrl.parse("http://host:9003/p")
+
+
+@given(st.text(), st.text())
+def test_no_text_of_a_url_shows_its_password(text: str, password: str) -> None:
+    password = f"<<{password}>>"
+    try:
+        url = SourceUrl.parse(f"http://ada:{password}@{text}")
+        shown = repr(url) + str(url) + url.address
+    except InvalidSourceUrl as refused:
+        shown = str(refused) + repr(refused) + refused.url
+    assert password not in shown
+    assert "ada:" not in shown
+
+
+@pytest.mark.parametrize("host", ["faß.example", "a\u200db.example"])
+def test_name_that_may_lead_to_two_hosts_is_refused(host: str) -> None:
+    with pytest.raises(InvalidSourceUrl, match="can't be read"):
+        SourceUrl.parse(f"http://{host}")
