@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from kubetally.domain.finding import Finding, Level
 from kubetally.domain.metrics import EGRESS_BYTES, LOAD_BALANCER, MANAGEMENT
 from kubetally.domain.survey import Exporter, MetricsSurvey
 from kubetally.domain.window import DAY, HOUR, Window
 from kubetally.ledger.diagnose.prometheus import diagnose_metrics
-from kubetally.ledger.diagnose.source import Finding, Level
 from kubetally.sources.access import Access
 from kubetally.sources.prometheus.client import PrometheusClient
 from kubetally.sources.prometheus.promql import Selector

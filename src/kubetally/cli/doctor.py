@@ -1,8 +1,7 @@
 """`kubetally doctor`: what a source is, what it can answer, what is missing."""
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -26,12 +25,6 @@ from kubetally.cli.options import (
     window_of,
 )
 from kubetally.cli.start import start as start_up
-
-if TYPE_CHECKING:
-    from kubetally.domain.window import Window
-    from kubetally.ledger.diagnose.cluster import Diagnosis
-    from kubetally.ledger.ports.clusters import AnyCluster
-    from kubetally.settings import Settings
 
 Places = Annotated[
     list[str] | None,
@@ -67,56 +60,18 @@ def doctor(
       kubetally doctor http://localhost:9003
       kubetally doctor prod
     """
-    from kubetally.ledger.diagnose.cluster import with_storage
-    from kubetally.ledger.diagnose.source import Level
-    from kubetally.tasks import run
-    from kubetally.wiring.storage import check_storage
+    from kubetally.present.findings import findings_body, print_findings
+    from kubetally.wiring.diagnosis import diagnose
 
     settings = start_up(quiet=quiet)
     span = window_of(window, start, end, default="yesterday")
     said = Said(cluster_id, currency, prometheus_url, tenant)
     meant = named(places, url, context, said, settings, quiet=quiet)
     with answer_to(output_file):
-        found = run(_diagnose(meant.clusters, span, settings))
-        if any(diagnosis.account_id for diagnosis in found):
-            found = with_storage(found, check_storage(settings).problems)
+        diagnoses = diagnose(meant.clusters, span, settings)
         if output is ScreenOrJson.JSON:
-            bodies = [_body(diagnosis) for diagnosis in found]
+            bodies = [findings_body(diagnosis) for diagnosis in diagnoses]
             print(json.dumps(bodies[0] if meant.is_one else bodies, indent=2))
         else:
-            for diagnosis in found:
-                _print(diagnosis)
-    failed = any(finding.level is Level.FAILED for diagnosis in found for finding in diagnosis.findings)
-    raise typer.Exit(exits.NO_SOURCE if failed else exits.OK)
-
-
-async def _diagnose(clusters: "Sequence[AnyCluster]", window: "Window", settings: "Settings") -> "list[Diagnosis]":
-    import asyncio
-
-    from kubetally.wiring.diagnosis import diagnose
-
-    return await asyncio.gather(*(diagnose(cluster, window, settings) for cluster in clusters))
-
-
-def _body(diagnosis: "Diagnosis") -> dict[str, Any]:
-    return {
-        "url": diagnosis.place,
-        "cloud_account_id": diagnosis.account_id,
-        "account": diagnosis.account_name,
-        "findings": [
-            {"level": finding.level.value, "subject": finding.subject, "seen": finding.seen, "remedy": finding.remedy}
-            for finding in diagnosis.findings
-        ],
-    }
-
-
-def _print(diagnosis: "Diagnosis") -> None:
-    """The findings, each with what to do about it."""
-    from kubetally.present.screen import console, say
-
-    out = console()
-    say(out, " ".join(filter(None, (diagnosis.account_name, diagnosis.place))), style="bold")
-    for finding in diagnosis.findings:
-        say(out, f"  {finding.level.value:9}{finding.subject}: {finding.seen}", indent=11)
-        if finding.remedy:
-            say(out, f"           do: {finding.remedy}", indent=15)
+            print_findings(diagnoses)
+    raise typer.Exit(exits.NO_SOURCE if any(diagnosis.has_failed for diagnosis in diagnoses) else exits.OK)

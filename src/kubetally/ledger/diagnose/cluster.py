@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Protocol
 
 from kubetally.domain.errors import KubetallyError
+from kubetally.domain.finding import Diagnosis, Finding, Level
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.window import HOUR, Window, whole_hour
 from kubetally.domain.words import period_words
 from kubetally.ledger.diagnose.prometheus import diagnose_metrics, told_beside
-from kubetally.ledger.diagnose.source import Finding, Level, diagnose
+from kubetally.ledger.diagnose.source import diagnose
 from kubetally.ledger.diagnose.storage import StorageProblem
 from kubetally.ledger.ports.sources import CostSource, InfrastructureSource, SurveyedSource
 
@@ -30,16 +31,6 @@ class ClusterSources:
     place: str
     source: AbstractAsyncContextManager[CostSource]
     prometheus: AbstractAsyncContextManager[PrometheusToDiagnose | None]
-    account_id: str | None = None
-    account_name: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """What was found at one cluster; `place` is where, fit to be shown."""
-
-    place: str
-    findings: Sequence[Finding]
     account_id: str | None = None
     account_name: str | None = None
 

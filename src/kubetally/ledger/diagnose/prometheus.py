@@ -5,12 +5,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from kubetally.domain.errors import KubetallyError
+from kubetally.domain.finding import Finding, Level
 from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER, MANAGEMENT
 from kubetally.domain.survey import Exporter, MetricFacts, MetricsSurvey
 from kubetally.domain.window import Window, covered_hours, rfc3339
 from kubetally.domain.words import hours_words, period_words
 from kubetally.ledger.diagnose.remedies import of_issue, of_metrics_error
-from kubetally.ledger.diagnose.source import FEE_NOT_MEASURED, Finding, Level
+from kubetally.ledger.diagnose.source import FEE_NOT_MEASURED
 from kubetally.ledger.ports.sources import SurveyedSource
 
 _COARSE_SECONDS = 300.0  # from here on Prometheus drops a sample before the next one comes

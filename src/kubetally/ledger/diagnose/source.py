@@ -1,9 +1,8 @@
 """What a source is, what it can answer, what is missing, and what to do about each."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.asset import AssetType
@@ -13,6 +12,7 @@ from kubetally.domain.efficiency import RatedHours
 from kubetally.domain.errors import KubetallyError
 from kubetally.domain.evidence.examine import examine
 from kubetally.domain.evidence.sighting import is_pod
+from kubetally.domain.finding import Finding, Level
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.metrics import MANAGEMENT
@@ -27,25 +27,6 @@ from kubetally.ledger.ports.sources import About, CostSource
 
 _CLOCK_TOLERANCE = timedelta(minutes=1)
 _TOLD_ABOVE = frozenset({IssueKind.NOT_MEASURED, IssueKind.NOT_AUDITED, IssueKind.CLOCK_DIFFERS})
-
-
-class Level(StrEnum):
-    """How a finding stands."""
-
-    OK = "ok"
-    NOTE = "note"
-    WARNING = "warning"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing found: what it is about, what was seen, and what to do (None where nothing is to be done)."""
-
-    level: Level
-    subject: str
-    seen: str
-    remedy: str | None = None
 
 
 FEE_NOT_MEASURED = "management"

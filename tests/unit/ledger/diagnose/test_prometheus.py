@@ -2,11 +2,11 @@
 
 import pytest
 
+from kubetally.domain.finding import Finding, Level
 from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER, MANAGEMENT
 from kubetally.domain.survey import Exporter, MetricFacts, MetricsSurvey
 from kubetally.domain.window import HOUR, Window, parse_window
 from kubetally.ledger.diagnose.prometheus import metrics_findings, told_beside
-from kubetally.ledger.diagnose.source import Finding, Level
 from tests.served import FixedClock
 
 FEE_NOT_MEASURED = "management"
