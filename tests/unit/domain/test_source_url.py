@@ -14,8 +14,6 @@ PATHS = st.lists(st.sampled_from(["", ".", "..", "model", "a b", "%2F", "%", "ü
 HOSTS = st.sampled_from(
     ["host", "Host.Example", "my_service.ns.", "10.0.0.7", "[::1]", "[2001:DB8::7]", "müller.example"]
 )
-    ["host", "Host.Example", "my_service.ns.", "10.0.0.7", "[::1]", "[2001:DB8::7]", "müller.example"]
-)
 
 
 @given(
