@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubetally.cli.verify import verdict
+from kubetally.present.verdict import verdict
 from kubetally.present.verification import Verification
 
 TOLERANCE = 0.05

@@ -1,0 +1,74 @@
+"""Our total beside the source's own, as tables and as a body."""
+
+from collections.abc import Sequence
+
+from kubetally.domain.cluster_costs import ClusterCosts, Status
+from kubetally.domain.component import Component
+from kubetally.domain.money import to_number
+from kubetally.present.answer import Json, head_body
+from kubetally.present.screen import console, say
+from kubetally.present.tables import print_balance, print_heading, print_notes, print_rounding
+from kubetally.present.text import hours_of, money
+from kubetally.present.verification import ComponentCheck, Verification
+
+_NO_EVIDENCE = "NOT VERIFIED: the source lacks samples, {hours} h are covered; both totals may be wrong alike"
+
+
+def print_verdicts(verified: Sequence[tuple[ClusterCosts, Verification]], *, quiet: bool = False) -> None:
+    """The balance of each cluster, and whether it is within the tolerance. quiet: without the note on rounding."""
+    out = console()
+    for costs, verification in verified:
+        print_heading(out, costs)
+        if costs.status is not Status.NO_DATA:
+            print_balance(out, costs)
+            say(out, verdict(verification, costs.currency), indent=2, style="bold")
+            if costs.lacks_evidence:
+                say(out, _NO_EVIDENCE.format(hours=hours_of(costs)), indent=2, style="bold")
+        print_notes(out, costs)
+    if not quiet:
+        print_rounding(out, [costs for costs, _ in verified], "--format json has")
+
+
+def verdict(verification: Verification, currency: str) -> str:
+    """One sentence: whether it is within the tolerance, both totals, and how far they are apart."""
+    word = "Within" if verification.is_within else "PAST"
+    management = (part for part in verification.components if part.component is Component.MANAGEMENT)
+    fee = sum(part.bill for part in management if not part.source_shows)
+    unshown = f"; ours has a management fee of {money(fee)}, which the source can't show" if fee else ""
+    difference = verification.difference
+    apart = "no percentage of nothing" if difference is None else f"{difference * 100:+.4f} %"
+    return (
+        f"{word} the tolerance of {verification.tolerance * 100:g} %: ours {money(verification.ours)} {currency}, "
+        f"the source shows {money(verification.source_shows)} {currency}: {apart}{unshown}"
+    )
+
+
+def verdict_body(costs: ClusterCosts, verification: Verification) -> Json:
+    """The verification as plain JSON values."""
+    known, difference = costs.status is not Status.NO_DATA, verification.difference
+    return {
+        **head_body(costs),
+        "total_cost": to_number(verification.ours) if known else None,
+        "source_total_cost": to_number(verification.source_shows) if known else None,
+        "difference": None if difference is None else round(difference, 6),
+        "tolerance": verification.tolerance,
+        "within_tolerance": verification.is_within if known else None,
+        "coverage": {"hours_asked": round(costs.hours_asked, 6), "hours_covered": round(costs.hours_covered, 6)},
+        "lacks_evidence": costs.lacks_evidence,
+        "assets_complete": costs.assets_complete,
+        "balance": [_component_body(part) for part in verification.components] if known else [],
+    }
+
+
+def _component_body(part: ComponentCheck) -> Json:
+    return {
+        "component": part.component.value,
+        "bill": to_number(part.bill),
+        "workload": to_number(part.workload),
+        "idle": to_number(part.idle),
+        "unmounted": to_number(part.unmounted),
+        "overhead": to_number(part.overhead),
+        "difference": to_number(part.difference),
+        "source_shows": to_number(part.source_shows),
+        "causes": [{"cause": cause.value, "cost": to_number(amount)} for cause, amount in part.causes],
+    }
