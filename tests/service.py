@@ -3,17 +3,25 @@
 import asyncio
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from kubetally.cli.logs import set_up_logs
-from kubetally.domain.account import Account, AccountType, Organization
+from kubetally.domain.account import Account, AccountType, Credentials, ListedAccount, Organization
+from kubetally.domain.errors import KubetallyError
 from kubetally.domain.window import Clock
 from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.diagnose.storage import StorageCheck
-from kubetally.ledger.ports.accounts import AccountNotFound, AccountPlace
+from kubetally.ledger.ports.accounts import (
+    AccountNotFound,
+    AccountPlace,
+    AmbiguousAccount,
+    account_exists,
+    account_id_taken,
+    organization_not_found,
+)
 from kubetally.ledger.ports.clusters import Cluster
 from kubetally.ledger.ports.sources import CostSource
 from kubetally.settings import Settings
@@ -41,42 +49,103 @@ def account(number: int, url: str, **more: object) -> Account:
 
 @dataclass
 class AccountsInMemory:
-    """Keeps accounts in a list; `failure` is raised by whatever is asked."""
+    """The port `Accounts` on lists; `failure` is raised by whatever is read. others: further organizations."""
 
     accounts: list[Account] = field(default_factory=list)
     failure: Exception | None = None
     currency: str = "USD"
+    clock: Clock = field(default_factory=FixedClock)
+    others: list[Organization] = field(default_factory=list)
+    gone: list[Account] = field(default_factory=list)
+    _changing: threading.RLock = field(default_factory=threading.RLock)
 
     def organization(self, name: str = "default") -> Organization:
         self._fail()
-        return replace(ORGANIZATION, currency=self.currency)
+        found = next((each for each in self._organizations() if each.name == name), None)
+        if found is None:
+            raise organization_not_found(name)
+        return found
 
     def add(self, account: Account) -> Account:
-        self.accounts.append(account)
-        return account
+        return self.add_all([account])[0]
+
+    def add_all(self, accounts: Sequence[Account]) -> list[Account]:
+        with self._changing:
+            before, added = list(self.accounts), []
+            try:
+                for account in accounts:
+                    self._check(account)
+                    made = account.created_at or self.clock.now()
+                    added.append(replace(account, created_at=made, deleted_at=None))
+                    self.accounts.append(added[-1])
+            except KubetallyError:
+                self.accounts = before
+                raise
+            ids = {account.id for account in added}
+            self.gone = [account for account in self.gone if account.id not in ids]
+            return added
 
     def find(self, name_or_id: str) -> Account:
         self._fail()
-        for one in (
-            *(a for a in self.accounts if a.id == name_or_id),
-            *(a for a in self.accounts if a.name == name_or_id),
-        ):
-            return one
-        raise AccountNotFound(name_or_id)
+        found = [account for account in self.accounts if account.id == name_or_id]
+        found = found or [account for account in self.accounts if account.name == name_or_id]
+        if len(found) > 1:
+            raise AmbiguousAccount(name_or_id, sorted(account.id for account in found))
+        if not found:
+            raise AccountNotFound(name_or_id)
+        return found[0]
 
     def all(self, organization_id: str | None = None) -> list[Account]:
         self._fail()
-        return sorted(self.accounts, key=lambda account: account.name)
+        chosen = (each for each in self.accounts if organization_id in {None, each.organization_id})
+        return sorted(chosen, key=lambda account: (account.name, account.id))
 
     def places(self) -> list[AccountPlace]:
         return [AccountPlace(a.id, a.name, a.type, a.kubecost_url, a.context, a.prometheus_url) for a in self.all()]
 
-    def update(self, account: Account) -> Account:
-        self.remove(account.id)
-        return self.add(account)
+    def removed(self, name_or_id: str | None = None) -> list[Account]:
+        chosen = [account for account in self.gone if name_or_id in {None, account.id, account.name}]
+        return sorted(chosen, key=lambda account: account.name)
 
-    def remove(self, account_id: str) -> None:
-        self.accounts = [one for one in self.accounts if one.id != account_id]
+    def listed(self) -> list[ListedAccount]:
+        names = {organization.id: organization.name for organization in self._organizations()}
+        known = sorted((*self.accounts, *self.gone), key=lambda account: account.id)
+        return [ListedAccount(a.id, a.name, names[a.organization_id], a.deleted_at) for a in known]
+
+    def update(self, account: Account) -> Account:
+        return self.change(account.id, lambda _: account)
+
+    def change(self, account_id: str, apply: Callable[[Account], Account]) -> Account:
+        with self._changing:
+            old = next((account for account in self.accounts if account.id == account_id), None)
+            if old is None:
+                raise AccountNotFound(account_id)
+            new = replace(apply(old), organization_id=old.organization_id, created_at=old.created_at)
+            self._check(new, old)
+            self.accounts = [new if account is old else account for account in self.accounts]
+            return new
+
+    def remove(self, name_or_id: str) -> None:
+        with self._changing:
+            found = self.find(name_or_id)
+            self.accounts = [account for account in self.accounts if account is not found]
+            none = Credentials()
+            now = self.clock.now()
+            self.gone.append(replace(found, credentials=none, prometheus_credentials=none, deleted_at=now))
+
+    def _organizations(self) -> list[Organization]:
+        return [replace(ORGANIZATION, currency=self.currency), *self.others]
+
+    def _check(self, new: Account, old: Account | None = None) -> None:
+        """Raise what keeps an account from being stored in place of `old`."""
+        owner = next((each for each in self._organizations() if each.id == new.organization_id), None)
+        if owner is None:
+            raise organization_not_found(new.organization_id)
+        for account in self.accounts:
+            if account is not old and account.id == new.id:
+                raise account_id_taken(new.id, account.name)
+            if account is not old and (account.organization_id, account.name) == (owner.id, new.name):
+                raise account_exists(new.name, owner.name)
 
     def _fail(self) -> None:
         if self.failure is not None:

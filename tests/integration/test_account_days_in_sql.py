@@ -140,14 +140,3 @@ def test_the_days_of_a_removed_account_are_deleted_and_no_others(meta: Metadata)
     assert (meta.days.unreconciled(), meta.days.currencies(A)) == ([A], {})
     assert list(held(meta, B)) == ["of-another"]
     assert meta.days.purge(A) == 0
-
-
-def test_all_accounts_are_listed_and_removed_ones_found(meta: Metadata) -> None:
-    meta.accounts.remove(A)
-    assert [(one.id, one.name, one.removed_at is None) for one in meta.accounts.listed()] == [
-        (A, "prod", False),
-        (B, "other", True),
-    ]
-    assert {one.organization for one in meta.accounts.listed()} == {"default"}
-    assert [one.id for one in meta.accounts.removed("prod")] == [one.id for one in meta.accounts.removed()] == [A]
-    assert meta.accounts.removed("other") == []
