@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from kubetally.domain.collection import NO_DATA, Collection, CoveredDay, DayState
-from kubetally.domain.window import Window
+from kubetally.domain.collection import LAKE_VERSION, NO_DATA, Collection, CoveredDay, DayState
+from kubetally.domain.component import Component
+from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.window import HOUR, Window
+from kubetally.ledger.ports.account_days import StoredDays
 from kubetally.ledger.ports.coverage import Coverage, Progress
 from tests.integration.collected_days import DAY, NOW, SetClock, collection, opener_of
 from tests.integration.databases import KINDS, Server, new_database
-from tests.kept import CoverageInMemory
+from tests.kept import CoverageInMemory, status_of, sums_of
 
-END = DAY + timedelta(days=1)
+END, LAST = DAY + timedelta(days=1), DAY + timedelta(days=3)
 Port = tuple[Coverage, SetClock]
 
 
@@ -48,6 +51,27 @@ def keep(coverage: Coverage, version: int, *collections: Collection) -> list[Col
 
 def held(coverage: Coverage, as_of: datetime | None = None, account_id: str = "a") -> list[str]:
     return [one.id for one in coverage.collections(account_id, DAY, END, as_of)]
+
+
+def with_issues(name: str, account_id: str = "a", day: date = DAY, **more: object) -> Collection:
+    """A collection whose source lost half of the day, and which has no fee and no traffic."""
+    made = collection(name, account_id, day, **more)
+    start = made.head.window.start
+    half = Issue(IssueKind.SAMPLES_MISSING, "half is lost", "s", Window(start, start + 12 * HOUR), facts={"at": (1, 2)})
+    early = Issue(IssueKind.SAMPLES_MISSING, "so is a part", "s", Window(start - HOUR, start + HOUR))
+    timeless = Issue(IssueKind.CLOCK_DIFFERS, "its clock is ahead", "s", subject="clock")
+    missing = frozenset({Component.MANAGEMENT, Component.NETWORK})
+    issues = (half, *made.head.issues, early, timeless)
+    return replace(made, head=replace(made.head, not_measured=missing, issues=issues))
+
+
+def is_as_the_heads_say(coverage: Coverage) -> bool:
+    """Whether all that is read of facts is what the heads of what holds say."""
+    ids = sorted({known.account_id for known in coverage.days(date.min, date.max)})
+    heads = [one for id_ in ids for one in coverage.collections(id_, date.min, date.max)]
+    issues = {one.id: list(one.head.issues) for one in heads if one.head.issues}
+    found = coverage.issues(date.min, date.max, IssueKind)
+    return found == issues and coverage.fact_sums(date.min, date.max) == sums_of(heads)
 
 
 def test_collecting_times_are_the_first_and_last_of_each_day(coverage: Coverage) -> None:
@@ -284,3 +308,98 @@ def test_a_day_that_was_replaced_while_it_was_examined_stays_as_it_is(coverage: 
     assert coverage.collections_on(DAY) == {"a": newer}
     assert coverage.days(DAY, END)[0].hours_covered == 24
     assert coverage.collections("a", DAY, END, NOW)[0].hours_covered == 24
+
+
+def test_facts_are_read_by_kind_account_and_day(coverage: Coverage) -> None:
+    keep(coverage, 1, with_issues("a1"), with_issues("b1", "b"))
+    keep(coverage, 2, with_issues("a2", day=END), collection("a3", day=END + timedelta(days=1)))
+    kinds = [IssueKind.SAMPLES_MISSING, IssueKind.CLOCK_DIFFERS]
+    assert set(coverage.issues(DAY, LAST, kinds)) == {"a1", "b1", "a2"}
+    assert set(coverage.issues(DAY, END, kinds, ["a"])) == {"a1"}
+    assert [issue.message for issue in coverage.issues(DAY, END, kinds)["a1"]] == [
+        *("half is lost", "so is a part", "its clock is ahead"),
+    ]
+    by_what = {fact.what: fact for fact in coverage.fact_sums(DAY, LAST, ["a"])}
+    samples, fee = by_what["samples_missing"], by_what["management"]
+    assert (samples.days, samples.hours, samples.first, samples.last) == (2, 26, DAY, END)
+    assert (fee.days, fee.hours, fee.is_issue, samples.is_issue) == (3, 72, False, True)
+    assert by_what["clock_differs"].hours is None
+    assert [fact.account_id for fact in coverage.fact_sums(DAY, END, ["b"])] == ["b"] * 5
+    assert coverage.issues(DAY, LAST, []) == {}
+    assert coverage.fact_sums(DAY, LAST, []) == []
+
+
+def test_facts_are_those_of_the_current_collection(coverage: Coverage, clock: SetClock) -> None:
+    keep(coverage, 1, with_issues("c1"), with_issues("other", "b"))
+    keep(coverage, 3, collection("c3"))
+    assert set(coverage.issues(DAY, LAST, IssueKind)) == {"c3", "other"}
+    keep(coverage, 2, with_issues("late"))
+    assert set(coverage.issues(DAY, LAST, IssueKind)) == {"c3", "other"}
+    assert is_as_the_heads_say(coverage)
+    (known,) = coverage.days(DAY, LAST, ["a"])
+    assert coverage.mark_missing(known, clock.forward(1), "lost")
+    assert set(coverage.issues(DAY, LAST, IssueKind)) == {"other"}
+    assert coverage.restore([], ["c1"]) == {"c1"}
+    assert set(coverage.issues(DAY, LAST, IssueKind)) == {"c1", "other"}
+    assert is_as_the_heads_say(coverage)
+
+
+def test_facts_follow_the_examination_of_a_day(coverage: Coverage) -> None:
+    keep(coverage, 1, collection("old", examined_by=0))
+    held = coverage.collections_on(DAY)["a"]
+    marked = replace(held, head=with_issues("old").head, examined_by=2)
+    coverage.note_examined([marked])
+    assert coverage.issues(DAY, LAST, IssueKind)["old"] == list(marked.head.issues)
+    assert is_as_the_heads_say(coverage)
+    coverage.note_examined([replace(marked, id="gone", head=held.head)])
+    assert coverage.issues(DAY, LAST, IssueKind)["old"] == list(marked.head.issues)
+
+
+def test_statuses_agree_with_days(coverage: Coverage, clock: SetClock) -> None:
+    keep(coverage, 1, with_issues("a1"), collection("b1", "b"))
+    keep(coverage, 2, collection("a2", day=END, is_running=True))
+    coverage.failed("a", DAY - timedelta(days=1), NOW, "source_unreachable", "nobody answers")
+    coverage.failed("b", DAY, NOW, "day_damaged", "bytes differ")
+    clock.forward(-3600)
+    for ids in (None, ["a"], ["b", "c"], []):
+        known = coverage.days(DAY - timedelta(days=1), LAST, ids)
+        found = coverage.statuses(DAY - timedelta(days=1), LAST, ids)
+        assert [day for id_ in sorted(found) for day in found[id_]] == [status_of(day) for day in known]
+    (status,) = coverage.statuses(DAY, LAST)["b"]
+    assert status.is_stored
+    assert status.is_damaged
+    assert status.is_missing
+    assert not status.has_costs
+
+
+def test_days_of_earlier_lakes_are_counted_by_account(coverage: Coverage) -> None:
+    assert collection("new").lake_version == 2
+    old = {"lake_version": LAKE_VERSION - 1}
+    keep(coverage, 1, collection("a1", **old), collection("b1", "b"), collection("c1", "c", **old))
+    keep(coverage, 2, collection("a2", day=END, **old), collection("c2", "c", END))
+    keep(coverage, 3, collection("c3", "c"))
+    coverage.intend([collection("pending", "d", **old)])
+    assert coverage.days_of_earlier_lakes(LAKE_VERSION) == {"a": StoredDays(2, DAY, END)}
+    assert coverage.days_of_earlier_lakes(LAKE_VERSION - 1) == {}
+    assert coverage.collections("a", DAY, END)[0].lake_version == 1
+
+
+def test_lost_day_is_the_last_one_that_was_stored(coverage: Coverage) -> None:
+    keep(coverage, 1, collection("first"), collection("b", "b"))
+    keep(coverage, 2, collection("second"))
+    for known in coverage.days(DAY, END):
+        coverage.mark_missing(known, NOW, "the lake lacks it")
+    assert [each.id for each in coverage.lost()] == ["b", "second"]
+    keep(coverage, 3, collection("b2", "b"))
+    assert [each.id for each in coverage.lost()] == ["second"]
+
+
+def test_damage_stays_until_it_is_cleared(coverage: Coverage) -> None:
+    [stored] = keep(coverage, 1, collection("a1"))
+    coverage.failed("a", DAY, NOW, "day_damaged", "bytes differ")
+    coverage.failed("a", DAY, NOW, "source_unavailable", "nobody answers")
+    [day] = coverage.days(DAY, END)
+    assert (day.attempts, day.last_error, day.is_damaged) == (2, ("day_damaged", "bytes differ"), True)
+    coverage.clear_damage([stored])
+    [day] = coverage.days(DAY, END)
+    assert (day.attempts, day.last_error, day.is_damaged) == (0, None, False)
