@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from enum import StrEnum
 from typing import Protocol
 
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.booking import Booking
-from kubetally.domain.booking_comparison import Beside, BookingComparison, compare_assets, compare_bookings
+from kubetally.domain.booking_comparison import Beside, compare_assets, compare_bookings
 from kubetally.domain.collection import CollectedDay, Collection, window_of
 from kubetally.domain.errors import KubetallyError, SourceError, StoreError
+from kubetally.domain.replayed import AnswerFile, Replayed, ReplayOutcome, UnreadableFile
 from kubetally.domain.window import DAY, Window
 from kubetally.ledger.collect.reader import Reader, Unread
 from kubetally.ledger.costs.live import LiveFetch
@@ -24,46 +24,8 @@ from kubetally.ledger.stores import Ledger
 from kubetally.tasks import run
 
 
-class Outcome(StrEnum):
-    """What became of the answer in a file."""
-
-    SAME = "same"
-    DIFFERENT = "different"
-    DAMAGED = "damaged"
-    """What is stored of the day can't be read."""
-    UNREADABLE = "unreadable"
-    """The file is damaged, or this version can't interpret its answer."""
-    NOT_STORED = "not_stored"
-    """Nothing is stored of just its window."""
-    COLLECTED_LATER = "collected_later"
-    """What is stored was made of another answer, collected later or kept nowhere."""
-    NO_DATA = "no_data"
-    """The source had nothing of its window, and nothing is stored of it."""
-    OTHER_ANSWER = "other_answer"
-    """Another answer about its window, or about more of the day, counts; this one was not interpreted."""
-
-
-FAILED = frozenset({Outcome.DIFFERENT, Outcome.DAMAGED, Outcome.UNREADABLE})
-"""Those that somebody has to look at."""
-
-
-class KeptAnswer(Protocol):
-    """A file with an answer about the costs of a window. account: its id, or None. url: of the source, masked."""
-
-    @property
-    def file(self) -> str: ...
-
-    @property
-    def account(self) -> str | None: ...
-
-    @property
-    def url(self) -> str: ...
-
-    @property
-    def window(self) -> Window: ...
-
-    @property
-    def received_at(self) -> datetime: ...
+class KeptAnswer(AnswerFile, Protocol):
+    """A file with an answer, and with what was asked for beside it."""
 
     @property
     def lacks(self) -> set[Beside]:
@@ -80,31 +42,7 @@ class KeptAnswer(Protocol):
         """The Prometheus as it answered then; None if nothing of one is kept."""
 
 
-_NOT_COMPARED = BookingComparison()
 _COLLECTING_TAKES = timedelta(minutes=10)  # nearly always; an answer that came later is not the one that was stored
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """An answer and what became of it.
-
-    booking: as this version books it; None where it was not interpreted or could not be.
-    why: of what is damaged or unreadable.
-    """
-
-    answer: KeptAnswer
-    outcome: Outcome
-    booking: Booking | None = None
-    comparison: BookingComparison = _NOT_COMPARED
-    why: KubetallyError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadableFile:
-    """A file that can't be opened."""
-
-    file: str
-    why: KubetallyError
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +76,7 @@ def replay_answers(answers: Iterable[KeptAnswer], coverage: Coverage, lake: Call
         stored = _stored_days(coverage, account, window) if account else []
         of_window = next((day for day in stored if day.head.window == window), None)
         if of_window is None and any(day.head.window.contains(window) for day in stored):
-            yield from (Replayed(answer, Outcome.OTHER_ANSWER) for answer in alike)
+            yield from (Replayed(answer, ReplayOutcome.OTHER_ANSWER) for answer in alike)
         else:
             yield from _replayed(alike, of_window, lake)
 
@@ -149,7 +87,7 @@ def _replayed(answers: Sequence[KeptAnswer], stored: Collection | None, lake: Ca
     chosen = of_stored[0] if of_stored else answers[-1]
     for answer in answers:
         if answer is not chosen:
-            yield Replayed(answer, Outcome.OTHER_ANSWER)
+            yield Replayed(answer, ReplayOutcome.OTHER_ANSWER)
         else:
             yield _compared(answer, stored if of_stored else None, lake, is_stored=stored is not None)
 
@@ -166,19 +104,19 @@ def _compared(answer: KeptAnswer, stored: Collection | None, lake: Callable[[], 
         for damage in answer.damaged:
             raise damage
     except KubetallyError as error:
-        return Replayed(answer, Outcome.UNREADABLE, why=error)
+        return Replayed(answer, ReplayOutcome.UNREADABLE, why=error)
     if stored is None or day is None:
-        known = Outcome.NOT_STORED if booking.covered else Outcome.NO_DATA
-        return Replayed(answer, Outcome.COLLECTED_LATER if is_stored else known, booking)
+        known = ReplayOutcome.NOT_STORED if booking.covered else ReplayOutcome.NO_DATA
+        return Replayed(answer, ReplayOutcome.COLLECTED_LATER if is_stored else known, booking)
     try:
         rows = lake().rows([stored], with_details=True)[stored.id]
         assets = lake().assets([stored])[stored.id]
     except StoreError as error:
-        return Replayed(answer, Outcome.DAMAGED, booking, why=error)
+        return Replayed(answer, ReplayOutcome.DAMAGED, booking, why=error)
     comparison = compare_bookings(booking, stored.with_rows(rows), lacks=frozenset(answer.lacks))
     differences = (*comparison.differences, *compare_assets(day.assets, assets))
     comparison = replace(comparison, differences=differences)
-    return Replayed(answer, Outcome.DIFFERENT if differences else Outcome.SAME, booking, comparison)
+    return Replayed(answer, ReplayOutcome.DIFFERENT if differences else ReplayOutcome.SAME, booking, comparison)
 
 
 def _is_of(stored: Collection, answer: KeptAnswer) -> bool:
