@@ -1,122 +1,130 @@
-"""Keeping what was asked for, and asking once for whoever wants the same at the same time."""
+"""A cache that loads a value once for all who want it at the same time."""
 
 import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
 from functools import partial
-from typing import Any, Generic, TypeVar
+from math import inf
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from kubetally.domain.errors import StoreError
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-
-
-class Bounded(Generic[K, V]):
-    """Values up to a weight altogether; those not wanted for longest leave first. The newest always stays."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._weight = most, 0
-        self._values: OrderedDict[K, tuple[V, int]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def get(self, key: K) -> V | None:
-        """The value of a key, which is wanted from now on; None where there is none."""
-        found = self._values.get(key)
-        if found is None:
-            return None
-        self._values.move_to_end(key)
-        return found[0]
-
-    def put(self, key: K, value: V, weight: int = 1) -> None:
-        """Keep a value, in place of any that the key had."""
-        self.drop(key)
-        self._values[key] = (value, weight)
-        self._weight += weight
-        while self._weight > self._most and len(self._values) > 1:
-            self.drop(next(iter(self._values)))
-
-    def drop(self, key: K) -> None:
-        """Forget a key, if there is one."""
-        found = self._values.pop(key, None)
-        if found is not None:
-            self._weight -= found[1]
+Cached = tuple[V, float]
+"""A value, and the seconds since it was loaded."""
 
 
 class GivenUp(StoreError):
-    """What was asked for was given up, because the service stops."""
+    """A load was cancelled because the service is shutting down."""
 
     code = "given_up"
     retryable = True
 
     def __init__(self) -> None:
-        super().__init__("the service stops: ask again when it is back")
+        super().__init__("the service is shutting down; retry later")
 
 
-class SingleFlight(Generic[K, V]):
-    """Asks once for all who want the same key at the same time; the answer is not kept any longer than that.
-
-    Who leaves does not end the flight for the others: it goes on by itself until `close`.
-    """
-
-    def __init__(self) -> None:
-        self._flights: dict[K, asyncio.Task[V]] = {}
-
-    def __len__(self) -> int:
-        return len(self._flights)
-
-    async def __call__(self, key: K, ask: Callable[[], Coroutine[Any, Any, V]]) -> V:
-        """The answer of the flight that is under way for the key, else of a new one.
-
-        Raises: what `ask` raises; GivenUp, after `close`.
-        """
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = self._flights[key] = asyncio.create_task(ask())
-            flight.add_done_callback(partial(self._landed, key))
-        await asyncio.wait((flight,))
-        if flight.cancelled():
-            raise GivenUp
-        return flight.result()
-
-    async def close(self) -> None:
-        """Give up what is under way."""
-        flights = list(self._flights.values())
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
-
-    def _landed(self, key: K, flight: asyncio.Task[V]) -> None:
-        del self._flights[key]
-        if not flight.cancelled():
-            flight.exception()  # seen, even where everyone has left
+class _Entry(NamedTuple, Generic[V]):
+    value: V
+    weight: int
+    loaded_at: float
+    fresh_seconds: float
 
 
 class AsyncCache(Generic[K, V]):
-    """Loads a value once for all who want it, and keeps it for `seconds`. Failures are not kept.
+    """Loads a value once for all who want it at the same time, and keeps it for a while. Failures are not kept.
 
-    empty_seconds: how long None is kept; as long as any value if not given.
+    A load goes on until it finishes or `close` is called, even if nobody waits for it any longer.
+
+    fresh_seconds: how long a new value is fresh; None if it is not kept, infinite by default. weigh: a value's weight,
+    1 by default. max_weight: of all values together; the least recently used leave first, the newest stays whatever it
+    weighs. clock: in seconds.
     """
 
     def __init__(
-        self, seconds: float, *, empty_seconds: float | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        fresh_seconds: Callable[[V], float | None] = lambda _: inf,
+        *,
+        weigh: Callable[[V], int] = lambda _: 1,
+        max_weight: float = inf,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._seconds, self._clock = seconds, clock
-        self._empty_seconds = seconds if empty_seconds is None else empty_seconds
-        self._values: dict[K, tuple[float, V]] = {}
-        self._loads: SingleFlight[K, V] = SingleFlight()
+        self._fresh_seconds, self._weigh, self._clock = fresh_seconds, weigh, clock
+        self._weight, self._max_weight = 0, max_weight
+        self._entries: OrderedDict[K, _Entry[V]] = OrderedDict()
+        self._loads: dict[K, asyncio.Task[V]] = {}
+
+    def __len__(self) -> int:
+        """How many values are kept, fresh or not."""
+        return len(self._entries)
+
+    @property
+    def loading(self) -> int:
+        """How many values are being loaded."""
+        return len(self._loads)
+
+    def peek(self, key: K) -> Cached[V] | None:
+        """The value of a key if it is kept and fresh."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        age = self._clock() - entry.loaded_at
+        if not 0 <= age <= entry.fresh_seconds:  # a clock set back makes no value fresh
+            return None
+        self._entries.move_to_end(key)
+        return entry.value, age
+
+    def last(self, key: K) -> Cached[V] | None:
+        """The value of a key if it is kept, fresh or not."""
+        entry = self._entries.get(key)
+        return None if entry is None else (entry.value, self._clock() - entry.loaded_at)
 
     async def get(self, key: K, load: Callable[[], Coroutine[Any, Any, V]]) -> V:
-        """The value of a key, loaded if it is not kept. Raises what `load` raises."""
-        kept = self._values.get(key)
-        if kept is None or self._clock() > kept[0]:
-            value = await self._loads(key, load)
-            kept = self._values[key] = self._clock() + (self._empty_seconds if value is None else self._seconds), value
-        return kept[1]
+        """The value of a key, loaded unless it is fresh. Raises as `reload`."""
+        cached = self.peek(key)
+        return await self.reload(key, load) if cached is None else cached[0]
+
+    async def reload(self, key: K, load: Callable[[], Coroutine[Any, Any, V]]) -> V:
+        """The value of a key from the load that is running, else from a new one.
+
+        Raises: what `load` raises; GivenUp, after `close`.
+        """
+        task = self._loads.get(key)
+        if task is None:
+            task = self._loads[key] = asyncio.create_task(self._load(key, load))
+            task.add_done_callback(partial(self._end_load, key))
+        await asyncio.wait((task,))
+        if task.cancelled():
+            raise GivenUp
+        return task.result()
 
     def forget(self, key: K) -> None:
         """Load it again the next time."""
-        self._values.pop(key, None)
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._weight -= entry.weight
+
+    async def close(self) -> None:
+        """Cancel what is being loaded."""
+        loads = list(self._loads.values())
+        for task in loads:
+            task.cancel()
+        await asyncio.gather(*loads, return_exceptions=True)
+
+    async def _load(self, key: K, load: Callable[[], Coroutine[Any, Any, V]]) -> V:
+        value = await load()
+        self.forget(key)
+        fresh_seconds = self._fresh_seconds(value)
+        if fresh_seconds is not None:
+            self._entries[key] = entry = _Entry(value, self._weigh(value), self._clock(), fresh_seconds)
+            self._weight += entry.weight
+            while self._weight > self._max_weight and len(self._entries) > 1:
+                self.forget(next(iter(self._entries)))
+        return value
+
+    def _end_load(self, key: K, task: asyncio.Task[V]) -> None:
+        del self._loads[key]
+        if not task.cancelled():
+            task.exception()  # retrieved, even if nobody waits any longer

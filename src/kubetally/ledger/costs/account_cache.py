@@ -3,16 +3,15 @@
 import asyncio
 import hashlib
 import json
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kubetally import logs
-from kubetally.cache import Bounded, SingleFlight
+from kubetally.cache import AsyncCache, Cached
 from kubetally.domain.account import Account, AccountType, Organization
 from kubetally.domain.errors import NotFound
 from kubetally.ledger.accounts.database_timeout import DATABASE_SECONDS, DatabaseSilent, in_time
@@ -47,57 +46,52 @@ class AccountCache:
     ) -> None:
         self._accounts, self._executor = accounts, executor
         self._database_seconds, self._silence_seconds = database_seconds, silence_seconds
-        self._lookup_seconds, self._is_silent = lookup_seconds, False
-        self._clusters: tuple[float, list[Account]] | None = None
-        self._cluster_flights: SingleFlight[None, list[Account]] = SingleFlight()
-        self._check_flights: SingleFlight[None, Organization] = SingleFlight()
-        self._found: Bounded[str, tuple[float, Account, str]] = Bounded(_MAX_ACCOUNTS)
-        self._lookups: SingleFlight[str, tuple[Account, str]] = SingleFlight()
+        self._is_silent = False
+        self._clusters: AsyncCache[None, list[Account]] = AsyncCache()
+        self._organization: AsyncCache[None, Organization] = AsyncCache()
+        self._lookups: AsyncCache[str, tuple[Account, str]] = AsyncCache(
+            lambda _: lookup_seconds, max_weight=_MAX_ACCOUNTS
+        )
 
     async def clusters(self) -> list[Account]:
         """The living accounts of Kubernetes clusters, by name; of a silent database those it last returned.
 
         Raises: StoreError.
         """
-        known = self._clusters
-        if known is None or not _is_recent(known[0]):
-            return await self._cluster_flights(None, self._list_clusters)
-        try:
-            async with asyncio.timeout(self._wait_seconds):
-                return await self._cluster_flights(None, self._list_clusters)
-        except (TimeoutError, DatabaseSilent):
-            self._note_silence()
-            return known[1]
+        last = self._clusters.last(None)
+        return await self._or_last(last, partial(self._clusters.reload, None, self._list_clusters))
 
     async def _list_clusters(self) -> list[Account]:
         accounts = await self._ask_database(self._accounts.all)
-        clusters = [account for account in accounts if account.type is AccountType.KUBERNETES_CNR]
-        self._clusters = time.monotonic(), clusters
-        return clusters
+        return [account for account in accounts if account.type is AccountType.KUBERNETES_CNR]
 
-    @property
-    def _wait_seconds(self) -> float:
-        """How long to wait for the database, where what is remembered stands for its answer."""
-        return 0 if self._is_silent else self._silence_seconds
-
-    def _note_silence(self) -> None:
-        if not self._is_silent:
-            _log.warning("database_silent", seconds=self._silence_seconds)
-        self._is_silent = True
+    async def _or_last(self, last: Cached[T] | None, look: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What `look` returns; what it last returned if the database is silent, up to `ACCOUNT_KEPT` old."""
+        if last is None or last[1] >= ACCOUNT_KEPT.total_seconds():
+            return await look()
+        try:
+            # A lookup goes on by itself: once one succeeds, the database is no longer silent.
+            async with asyncio.timeout(0 if self._is_silent else self._silence_seconds):
+                return await look()
+        except (TimeoutError, DatabaseSilent):
+            if not self._is_silent:
+                _log.warning("database_silent", seconds=self._silence_seconds)
+            self._is_silent = True
+            return last[0]
 
     async def check(self, timeout_seconds: float) -> None:
         """See that accounts can be looked up within that time. Raises StoreError."""
         try:
             async with asyncio.timeout(timeout_seconds):  # one lookup for all probes, however long it takes
-                await self._check_flights(None, partial(self._ask_database, self._accounts.organization))
+                await self._organization.reload(None, partial(self._ask_database, self._accounts.organization))
         except TimeoutError:
             raise DatabaseSilent(timeout_seconds) from None
 
     async def close(self) -> None:
         """Cancel running lookups."""
         await self._lookups.close()
-        await self._cluster_flights.close()
-        await self._check_flights.close()
+        await self._clusters.close()
+        await self._organization.close()
 
     async def find(self, account_id: str) -> tuple[Account, str]:
         """The account, and what of it its costs depend on."""
@@ -105,27 +99,19 @@ class AccountCache:
 
     def just_looked_up(self, account_id: str) -> tuple[Account, str] | None:
         """The same, where a lookup still stands."""
-        found = self._found.get(account_id)
-        return found[1:] if found is not None and time.monotonic() < found[0] + self._lookup_seconds else None
+        cached = self._lookups.peek(account_id)
+        return None if cached is None else cached[0]
 
     async def look_up_again(self, account_id: str) -> tuple[Account, str]:
         """The same, as the database has it now; one lookup for all who ask."""
-        return await self._lookups(account_id, lambda: self._look_up(account_id))
+        return await self._lookups.reload(account_id, partial(self._look_up, account_id))
 
     async def last_known(self, account_id: str) -> tuple[Account, str]:
         """The same; of a silent database what it last returned, for as long as an answer is kept."""
-        found = self._found.get(account_id)
-        if found is None or not _is_recent(found[0]):
-            return await self.find(account_id)
-        if time.monotonic() < found[0] + self._lookup_seconds:
-            return found[1:]
-        try:
-            # A lookup goes on by itself: once one succeeds, the database is no longer silent.
-            async with asyncio.timeout(self._wait_seconds):
-                return await self.find(account_id)
-        except (TimeoutError, DatabaseSilent):
-            self._note_silence()
-            return found[1:]
+        known = self.just_looked_up(account_id)
+        if known is not None:
+            return known
+        return await self._or_last(self._lookups.last(account_id), partial(self.look_up_again, account_id))
 
     async def _look_up(self, account_id: str) -> tuple[Account, str]:
         try:
@@ -135,12 +121,11 @@ class AccountCache:
             if account.type is not AccountType.KUBERNETES_CNR:
                 raise NotACluster(account_id, account.type)
         except AmbiguousAccount as error:  # several names
-            self._found.drop(account_id)
+            self._lookups.forget(account_id)
             raise AccountNotFound(account_id) from error
         except (AccountNotFound, NotACluster):
-            self._found.drop(account_id)
+            self._lookups.forget(account_id)
             raise
-        self._found.put(account_id, (time.monotonic(), account, source_facts))
         return account, source_facts
 
     def _read(self, account_id: str) -> tuple[Account, str]:
@@ -167,8 +152,3 @@ class AccountCache:
             raise
         self._is_silent = False
         return found
-
-
-def _is_recent(looked_up: float) -> bool:
-    """Whether what was looked up then, on the monotonic clock, may stand for a silent database."""
-    return time.monotonic() - looked_up < ACCOUNT_KEPT.total_seconds()

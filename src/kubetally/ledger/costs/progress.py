@@ -1,13 +1,12 @@
 """How far collecting has come, counted now and then for whoever watches the service."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 
-from kubetally.cache import SingleFlight
+from kubetally.cache import AsyncCache
 from kubetally.domain.account import Account
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
@@ -42,41 +41,36 @@ class ProgressCounter:
         seconds: float = PROGRESS_SECONDS,
     ) -> None:
         self._history, self._executor, self._clusters, self._clock = history, executor, clusters, clock
-        self._seconds = seconds
-        self._progress: tuple[float, ClustersProgress] | None = None
-        self._progress_flights: SingleFlight[None, ClustersProgress] = SingleFlight()
+        self._counts: AsyncCache[None, ClustersProgress] = AsyncCache(lambda _: seconds)
 
     async def progress(self, timeout_seconds: float) -> ClustersProgress | None:
         """How far collecting has come; None where nothing is collected.
 
-        It is counted every half minute. Where the database takes longer than `timeout_seconds` or fails, it is what
-        was counted last.
-        Raises: StoreError, where nothing was counted yet.
+        If the database fails or takes longer than `timeout_seconds`, the last count.
+
+        Raises: StoreError, if there is no last count.
         """
-        history, known = self._history, self._progress
+        history = self._history
         if history is None:
             return None
-        if known is None or time.monotonic() - known[0] >= self._seconds:
+        counted = self._counts.peek(None)
+        if counted is None:
             try:
                 async with asyncio.timeout(timeout_seconds):
-                    return await self._progress_flights(None, lambda: self._count_progress(history))
-            except TimeoutError:
-                if known is None:
-                    raise DatabaseSilent(timeout_seconds) from None
-            except StoreError:
-                if known is None:
-                    raise
-        return replace(known[1], age_seconds=time.monotonic() - known[0])
+                    return await self._counts.reload(None, lambda: self._count(history))
+            except (TimeoutError, StoreError) as error:
+                counted = self._counts.last(None)
+                if counted is None:
+                    raise (error if isinstance(error, StoreError) else DatabaseSilent(timeout_seconds)) from None
+        progress, age_seconds = counted
+        return replace(progress, age_seconds=age_seconds)
 
-    async def _count_progress(self, history: History) -> ClustersProgress:
-        """One counts for all who ask, and for those who ask afterwards where these have given up."""
+    async def _count(self, history: History) -> ClustersProgress:
         ids = [account.id for account in await self._clusters()]
-        look = partial(history.progress, ids, self._clock.now())
-        found = await asyncio.get_running_loop().run_in_executor(self._executor, look)
-        counted = ClustersProgress(len(ids), found)
-        self._progress = time.monotonic(), counted
-        return counted
+        count = partial(history.progress, ids, self._clock.now())
+        progress = await asyncio.get_running_loop().run_in_executor(self._executor, count)
+        return ClustersProgress(len(ids), progress)
 
     async def close(self) -> None:
         """Cancel a running count."""
-        await self._progress_flights.close()
+        await self._counts.close()

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from itertools import count
+from math import inf
 from weakref import WeakValueDictionary
 
 from kubetally import logs
-from kubetally.cache import Bounded, SingleFlight
+from kubetally.cache import AsyncCache
 from kubetally.domain.account import Account
 from kubetally.domain.cluster_costs import ClusterCosts
 from kubetally.domain.errors import KubetallyError, NotFound, RequestError, SourceError, StoreError
@@ -36,8 +36,8 @@ QUEUE_TIMEOUT_SECONDS = 10.0
 OpenSource = Callable[[Account], AbstractAsyncContextManager[CostSource]]
 OpenMetrics = Callable[[Account], AbstractAsyncContextManager[MetricsSource | None]]
 _log = logs.get_logger(__name__)
-_Key = tuple[str, str, Window]
-_LegacyKey = tuple[int, Window]
+_Key = tuple[str, str, Window]  # account, digest of what its costs depend on, window
+_LegacyKey = tuple[int, Window]  # serial of the answer, samples
 
 
 class ClusterUnreadable(SourceError):
@@ -155,20 +155,25 @@ class CostService:
         self._turns_per_account = max(1, max_concurrency // 4)
         self._account_slots: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._serials = count(1)
-        self._kept: Bounded[_Key, tuple[datetime, ClusterCosts, int]] = Bounded(kept_rows)
-        self._flights: SingleFlight[_Key, tuple[ClusterCosts, int, float]] = SingleFlight()
-        self._with_legacy: Bounded[_LegacyKey, tuple[ClusterCosts, int]] = Bounded(kept_rows)
-        self._legacy_flights: SingleFlight[_LegacyKey, tuple[ClusterCosts, int]] = SingleFlight()
+        self._answers: AsyncCache[_Key, _Answer] = AsyncCache(
+            lambda answer: KEPT.total_seconds() if answer.is_kept else None,
+            weigh=_weigh,
+            max_weight=kept_rows,
+            clock=lambda: clock.now().timestamp(),
+        )
+        self._legacy_answers: AsyncCache[_LegacyKey, _Answer] = AsyncCache(
+            lambda answer: inf if answer.is_kept else None, weigh=_weigh, max_weight=kept_rows
+        )
 
     @property
     def answers_kept(self) -> int:
         """How many answers are remembered, fresh or not."""
-        return len(self._kept)
+        return len(self._answers)
 
     @property
     def answers_under_way(self) -> int:
         """How many answers are being asked for."""
-        return len(self._flights)
+        return self._answers.loading
 
     async def clusters(self) -> list[Account]:
         """As `AccountCache.clusters`."""
@@ -210,21 +215,17 @@ class CostService:
         # No question on what may have changed, nor of a database that fell silent since it was looked at.
         account, source_facts = await self.accounts.look_up_again(account_id)
         key = (account.id, source_facts, window)
-        if len(self._flights) >= self._max_in_flight:
-            raise Overloaded(len(self._flights))
-        costs, serial, seconds = await self._flights(key, lambda: self._ask(account, key))
-        return CachedAnswer(account, costs, 0.0, False, serial, seconds)
+        if self._answers.loading >= self._max_in_flight:
+            raise Overloaded(self._answers.loading)
+        answer = await self._answers.reload(key, lambda: self._ask(account, window))
+        return CachedAnswer(account, answer.costs, 0.0, False, answer.serial, answer.seconds)
 
     def _remembered(self, account: Account, key: _Key) -> CachedAnswer | None:
-        found = self._kept.get(key)
-        if found is None:
+        cached = self._answers.peek(key)
+        if cached is None:
             return None
-        kept_at, costs, serial = found
-        age = self._clock.now() - kept_at
-        if timedelta() <= age <= KEPT:
-            return CachedAnswer(account, costs, age.total_seconds(), True, serial)
-        self._kept.drop(key)
-        return None
+        answer, age_seconds = cached
+        return CachedAnswer(account, answer.costs, age_seconds, True, answer.serial)
 
     async def with_legacy(self, answer: CachedAnswer, samples: Window) -> CachedAnswer:
         """The answer with the old sums of infrastructure metrics beside it, remembered as long as it is itself.
@@ -232,10 +233,8 @@ class CostService:
         samples: those that are added up, both ends included. Answer and sums have one deadline together.
         """
         key = (answer.serial, samples)
-        kept = self._with_legacy.get(key)
-        if kept is None:
-            kept = await self._legacy_flights(key, lambda: self._ask_legacy(answer, samples))
-        return replace(answer, costs=kept[0], serial=kept[1])
+        legacy = await self._legacy_answers.get(key, lambda: self._ask_legacy(answer, samples))
+        return replace(answer, costs=legacy.costs, serial=legacy.serial)
 
     async def series(self, account_id: str, window: Window, names: Sequence[str]) -> SeriesAnswer:
         """Samples of metrics of an account, an hour apart, of the newest days of a long window.
@@ -262,8 +261,8 @@ class CostService:
     async def close(self) -> None:
         """Give up what is under way."""
         await self._progress.close()
-        await self._legacy_flights.close()
-        await self._flights.close()
+        await self._legacy_answers.close()
+        await self._answers.close()
         await self.accounts.close()
 
     @asynccontextmanager
@@ -276,7 +275,7 @@ class CostService:
                     await turns.enter_async_context(mine)
                     await turns.enter_async_context(self._turns)
             except TimeoutError:
-                raise Overloaded(len(self._flights)) from None
+                raise Overloaded(self._answers.loading) from None
             yield
 
     @asynccontextmanager
@@ -300,7 +299,7 @@ class CostService:
         async with self._open_metrics(account) as metrics:
             yield None if metrics is None else CountedMetrics(metrics, self.tally)
 
-    async def _ask_legacy(self, answer: CachedAnswer, samples: Window) -> tuple[ClusterCosts, int]:
+    async def _ask_legacy(self, answer: CachedAnswer, samples: Window) -> "_Answer":
         url = answer.account.prometheus_url or answer.account.name
         try:
             async with self._metrics_of(answer.account, answer.asked_seconds) as metrics:
@@ -308,14 +307,11 @@ class CostService:
                 costs = await with_legacy(answer.costs, metrics, self._clock.now(), samples)
         except TimeoutError:
             costs = legacy_late(answer.costs, url, self._deadline_seconds or 0)
-        kept = costs, next(self._serials)
-        if not any_missing(issue for issue in costs.issues if issue not in answer.costs.issues):
-            rows = sum(len(booking.rows) for booking in costs.bookings)
-            self._with_legacy.put((answer.serial, samples), kept, weight=1 + rows)
-        return kept
+        is_kept = not any_missing(issue for issue in costs.issues if issue not in answer.costs.issues)
+        return _Answer(costs, next(self._serials), is_kept)
 
-    async def _ask(self, account: Account, key: _Key) -> tuple[ClusterCosts, int, float]:
-        window, url = key[2], account.place
+    async def _ask(self, account: Account, window: Window) -> "_Answer":
+        url = account.place
         subject = CostSubject(
             url, account, lambda: self._counted_source(account), lambda: self._counted_metrics(account)
         )
@@ -327,12 +323,25 @@ class CostService:
                 seconds = round(time.monotonic() - began, 3)
                 _log.warning("costs_failed", account=account.id, source=url, code=why.code, seconds=seconds)
                 raise ClusterUnreadable(account.id, url, why) from why
-        seconds, serial = round(time.monotonic() - began, 3), next(self._serials)
+        seconds = round(time.monotonic() - began, 3)
         _log.info("costs_read", account=account.id, source=url, status=costs.status.value, seconds=seconds)
-        if not any(may_be_mended(issue) for issue in costs.issues):
-            rows = sum(len(booking.rows) for booking in costs.bookings)
-            self._kept.put(key, (self._clock.now(), costs, serial), weight=1 + rows)
-        return costs, serial, seconds
+        is_kept = not any(may_be_mended(issue) for issue in costs.issues)
+        return _Answer(costs, next(self._serials), is_kept, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What is cached of an answer. seconds: how long its source took."""
+
+    costs: ClusterCosts
+    serial: int
+    is_kept: bool
+    seconds: float = 0.0
+
+
+def _weigh(answer: _Answer) -> int:
+    """One, and one for each booked row."""
+    return 1 + sum(len(booking.rows) for booking in answer.costs.bookings)
 
 
 def may_be_mended(issue: Issue) -> bool:

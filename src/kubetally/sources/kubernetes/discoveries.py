@@ -21,12 +21,10 @@ class Discoveries:
     """
 
     def __init__(self) -> None:
-        self._costs = AsyncCache[str, Resolved](_CACHE_SECONDS)
-        self._metrics = AsyncCache[str, Resolved | None](_CACHE_SECONDS, empty_seconds=_EMPTY_SECONDS)
-        self._servers, self._seen = (
-            AsyncCache[str, ApiServer](_CLUSTER_SECONDS),
-            AsyncCache[str, Seen](_CLUSTER_SECONDS),
-        )
+        self._costs = AsyncCache[str, Resolved](lambda _: _CACHE_SECONDS)
+        self._metrics = AsyncCache[str, Resolved | None](lambda found: _CACHE_SECONDS if found else _EMPTY_SECONDS)
+        self._servers = AsyncCache[str, ApiServer](lambda _: _CLUSTER_SECONDS)
+        self._seen = AsyncCache[str, Seen](lambda _: _CLUSTER_SECONDS)
 
     async def costs(self, context: str, limits: Limits) -> Resolved:
         """The cost source of a context; an empty one is the current. Raises as `discover`."""

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from kubetally.cache import Bounded, SingleFlight
+from kubetally.cache import AsyncCache
 from kubetally.domain.cluster_costs import DetailLevel
 from kubetally.ledger.costs.service import CachedAnswer
 from kubetally.present.answer import answer as body_of
@@ -27,23 +27,18 @@ class Bodies:
 
     def __init__(self, calculate: Calculate, most_bytes: int = _BYTES_KEPT) -> None:
         self._calculate = calculate
-        self._kept: Bounded[_Key, bytes] = Bounded(most_bytes)
-        self._making: SingleFlight[_Key, bytes] = SingleFlight()
+        self._kept: AsyncCache[_Key, bytes] = AsyncCache(weigh=len, max_weight=most_bytes)
 
     async def of(self, answer: CachedAnswer, question: Question, dates: Dates) -> bytes:
         """The body of the page that the question asks for."""
         key = _key(answer, question, dates)
-        return self._kept.get(key) or await self._making(key, lambda: self._make(key, answer, question))
+        # Adding up ten thousands of rows takes its time; the loop has others to serve meanwhile.
+        return await self._kept.get(key, lambda: self._calculate(0, encode, answer, question, dates))
 
     def kept(self, answer: CachedAnswer, question: Question, dates: Dates) -> bytes | None:
         """The same, where it is there already."""
-        return self._kept.get(_key(answer, question, dates))
-
-    async def _make(self, key: _Key, answer: CachedAnswer, question: Question) -> bytes:
-        # Adding up ten thousands of rows takes its time; the loop has others to serve meanwhile.
-        body = await self._calculate(0, encode, answer, question, key[1])
-        self._kept.put(key, body, weight=len(body))
-        return body
+        cached = self._kept.peek(_key(answer, question, dates))
+        return None if cached is None else cached[0]
 
 
 def _key(answer: CachedAnswer, question: Question, dates: Dates) -> _Key:

@@ -14,7 +14,7 @@ from litestar.response import Response
 from litestar.types import HTTPScope
 
 from kubetally import logs
-from kubetally.cache import Bounded, SingleFlight
+from kubetally.cache import AsyncCache
 from kubetally.domain.account import Account
 from kubetally.domain.errors import BalanceError, KubetallyError, RequestError
 from kubetally.domain.window import Clock, Window, parse_window, to_unix
@@ -117,31 +117,27 @@ class _Glances:
 
     def __init__(self, service: CostService) -> None:
         self._service = service
-        self._kept: Bounded[_Key, _Kept] = Bounded(_GLANCES_KEPT)
-        self._flights: SingleFlight[_Key, _Kept] = SingleFlight()
+        self._kept: AsyncCache[_Key, _Kept] = AsyncCache(
+            lambda kept: kept.keep_seconds - kept.age_seconds, max_weight=_GLANCES_KEPT
+        )
 
     async def of(self, account: Account, window: Window) -> "_Kept | KubetallyError":
         """What is shown of the account, as it is or was read lately, or why there is nothing."""
         try:
             key = account.id, await self._service.costs_depend_on(account.id), window
-            kept = self._kept.get(key)
-            if kept is not None and kept.age_seconds < kept.keep_seconds:
-                return kept
-            return await self._flights(key, lambda: self._read(account, key))
+            return await self._kept.get(key, lambda: self._read(account, window))
         except KubetallyError as error:
             return error
         except Exception as error:  # a defect met by one cluster must not take the page of the others
             _log.error("defect", account=account.id, exc_info=error)
             return UnforeseenDefect()
 
-    async def _read(self, account: Account, key: _Key) -> "_Kept":
+    async def _read(self, account: Account, window: Window) -> "_Kept":
         """It goes on where nobody waits for it any more, so that the next page has it."""
-        answer = await self._service.costs(account.id, key[2])
+        answer = await self._service.costs(account.id, window)
         # Adding up ten thousands of rows takes its time; the loop has others to serve meanwhile.
         shown = await self._service.calculate(0, glance, account, answer.costs)
-        kept = _Kept(shown, time.monotonic() - answer.age_seconds)
-        self._kept.put(key, kept)
-        return kept
+        return _Kept(shown, time.monotonic() - answer.age_seconds)
 
 
 @dataclass(frozen=True, slots=True)
