@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from types import MappingProxyType
 
-from kubetally.domain.account import ListedAccount
+from kubetally.domain.account import ListedAccount, StoredDays
 from kubetally.domain.asset import Asset
 from kubetally.domain.booking import ComponentBalance
 from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, CollectedDay, Collection, CoveredDay, DayStatus
@@ -16,7 +16,6 @@ from kubetally.domain.errors import StoreError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Row
 from kubetally.domain.window import Clock
-from kubetally.ledger.ports.account_days import StoredDays
 from kubetally.ledger.ports.coverage import Progress
 from kubetally.ledger.ports.damage import CollectionGone, DayDamaged, FileDamage, LakeCheck, SetAside
 from kubetally.ledger.ports.lake import Lengthen, LogFile, Maintained, NotedLog, PackedDay, StoredIds, by_clock

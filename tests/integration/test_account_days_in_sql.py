@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from kubetally.domain.account import Account, AccountType
+from kubetally.domain.account import Account, AccountType, StoredDays
 from kubetally.domain.collection import Collection
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import CurrencyOrigin
-from kubetally.ledger.ports.account_days import CurrencyConflict, Relabelled, StoredDays
+from kubetally.ledger.ports.account_days import CurrencyConflict, Relabelled
 from kubetally.ledger.ports.accounts import AccountNotFound
 from kubetally.store.meta.metadata import Metadata
 from kubetally.store.meta.schema import downgrade, upgrade

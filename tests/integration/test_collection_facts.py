@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
+from kubetally.domain.account import StoredDays
 from kubetally.domain.issues import IssueKind
-from kubetally.ledger.ports.account_days import StoredDays
 from kubetally.store.meta.coverage import SqlCoverage
 from kubetally.store.meta.schema import downgrade, upgrade
 from tests.integration.collected_days import DAY, NOW, Opener, SetClock, collection, opener_of

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from kubetally.domain.account import StoredDays
 from kubetally.domain.collection import LAKE_VERSION, NO_DATA, Collection, CoveredDay, DayState
 from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import HOUR, Window
-from kubetally.ledger.ports.account_days import StoredDays
 from kubetally.ledger.ports.coverage import Coverage, Progress
 from tests.integration.collected_days import DAY, NOW, SetClock, collection, opener_of
 from tests.integration.databases import KINDS, Server, new_database

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kubetally.cli import exits
-from kubetally.cli.account_list import account_body, print_accounts, print_removed
 from kubetally.cli.options import Currency, ScreenOrJson, ScreenOrJsonFormat
 from kubetally.cli.start import start as start_up
 from kubetally.domain.errors import RequestError
+from kubetally.present.accounts import account_body, print_accounts, print_removed, removed_body
 from kubetally.present.grid import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kubetally.ledger.ports.account_days import StoredDays
+    from kubetally.domain.account import StoredDays
 
 accounts = typer.Typer(
     name="accounts", help="Manage accounts: clusters by name.", no_args_is_help=True, rich_markup_mode=None
@@ -141,7 +141,10 @@ def list_(
 
         with open_ledger(start_up()) as ledger:
             removed_accounts = list_removed(ledger)
-        print_removed(removed_accounts, output)
+        if output is ScreenOrJson.JSON:
+            print(json.dumps([removed_body(account) for account in removed_accounts], indent=2))
+        else:
+            print_removed(removed_accounts)
         return
     from kubetally.wiring.store import open_accounts
 

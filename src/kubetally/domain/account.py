@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 _USERINFO = re.compile(r"://[^/?#]*@")
@@ -91,3 +91,20 @@ class Account:
     def place(self) -> str:
         """Where its source is, or else its name, fit to be shown."""
         return _USERINFO.sub("://***@", self.kubecost_url or self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDays:
+    """How many days are stored, and which is the first and which the last."""
+
+    count: int
+    first: date | None
+    last: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountWithDays:
+    """An account, removed or not, and its stored days."""
+
+    account: Account
+    stored: StoredDays

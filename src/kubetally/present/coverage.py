@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
-
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, CoveredDay, DayStatus
 from kubetally.domain.collection_facts import FactSum
@@ -14,7 +12,9 @@ from kubetally.domain.money import CurrencyOrigin, to_number
 from kubetally.domain.window import DAY, Window, rfc3339
 from kubetally.present.answer import Json, issue_body
 from kubetally.present.days import day_spans, days_words, without_day
-from kubetally.present.screen import console, draws_lines, say
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _RULER = (1, 6, 11, 16, 21, 26, 31)
 # A day's sign, the same where only ASCII can be shown, and its style.
@@ -43,6 +43,8 @@ _MEANINGS: Mapping[DayKind, str] = {
 
 def print_coverage(accounts: Sequence[AccountCoverage], window: Window) -> None:
     """A calendar for each account, and what its signs mean."""
+    from kubetally.present.screen import console, say  # bodies need no screen
+
     out = console()
     if not accounts:
         say(out, "No account yet: kubetally accounts add NAME --url URL")
@@ -53,7 +55,9 @@ def print_coverage(accounts: Sequence[AccountCoverage], window: Window) -> None:
         say(out, "   ".join(meanings), style="dim")
 
 
-def _print_account(out: Console, account: AccountCoverage, window: Window) -> None:
+def _print_account(out: "Console", account: AccountCoverage, window: Window) -> None:
+    from kubetally.present.screen import say
+
     stored = [day for day in account.days if day.is_stored]
     hours = sum(day.hours_covered for day in stored)
     since = f", its source has no data before {account.begins}" if account.begins else ""
@@ -66,8 +70,10 @@ def _print_account(out: Console, account: AccountCoverage, window: Window) -> No
     out.print()
 
 
-def _print_calendar(out: Console, account: AccountCoverage, window: Window) -> None:
+def _print_calendar(out: "Console", account: AccountCoverage, window: Window) -> None:
     """One line a month, below a ruler; months without any known day are left out."""
+    from rich.text import Text
+
     kinds = {day.day: account.kind_of(day) for day in account.days}
     months = [(month, days) for month, days in _months(window).items() if not kinds.keys().isdisjoint(days)]
     if months:
@@ -81,7 +87,9 @@ def _print_calendar(out: Console, account: AccountCoverage, window: Window) -> N
         out.print(line)
 
 
-def _sign(out: Console, kind: DayKind) -> str:
+def _sign(out: "Console", kind: DayKind) -> str:
+    from kubetally.present.screen import draws_lines
+
     sign, in_ascii, _ = _SIGNS[kind]
     return sign if draws_lines(out) else in_ascii
 

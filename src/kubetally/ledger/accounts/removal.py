@@ -1,21 +1,11 @@
 """Removing accounts and deleting their days."""
 
-from dataclasses import dataclass
-
-from kubetally.domain.account import Account
+from kubetally.domain.account import AccountWithDays
 from kubetally.domain.errors import NotFound, RequestError
 from kubetally.ledger.accounts.reconcile import reconcile_after_change
-from kubetally.ledger.ports.account_days import StoredDays, account_is_active
+from kubetally.ledger.ports.account_days import account_is_active
 from kubetally.ledger.ports.accounts import AccountNotFound, AmbiguousAccount
 from kubetally.ledger.stores import Ledger
-
-
-@dataclass(frozen=True, slots=True)
-class AccountWithDays:
-    """An account, removed or not, and its stored days."""
-
-    account: Account
-    stored: StoredDays
 
 
 def list_removed(ledger: Ledger) -> list[AccountWithDays]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
+from kubetally.domain.account import StoredDays
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import CurrencyOrigin
 
@@ -34,15 +35,6 @@ def account_is_active(name: str) -> RequestError:
     return RequestError(
         f"account {name!r} is in use: remove it first with `kubetally accounts remove {name}`", code="account_is_active"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class StoredDays:
-    """How many days are stored, and which is the first and which the last."""
-
-    count: int
-    first: date | None
-    last: date | None
 
 
 @dataclass(frozen=True, slots=True)

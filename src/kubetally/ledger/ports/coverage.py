@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
+from kubetally.domain.account import StoredDays
 from kubetally.domain.booking import ComponentBalance
 from kubetally.domain.collection import Collection, CoveredDay, DayStatus
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.savings import SavingsDay
-from kubetally.ledger.ports.account_days import StoredDays
 from kubetally.ledger.ports.damage import LakeBehind
 from kubetally.ledger.ports.lake import Lake
 

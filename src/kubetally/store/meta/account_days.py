@@ -6,9 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, case, delete, func, select, update
 
+from kubetally.domain.account import StoredDays
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.window import Clock
-from kubetally.ledger.ports.account_days import CurrencyConflict, Relabelled, StoredDays, account_is_active
+from kubetally.ledger.ports.account_days import CurrencyConflict, Relabelled, account_is_active
 from kubetally.ledger.ports.accounts import AccountNotFound
 from kubetally.store.meta.collection_rows import Phase
 from kubetally.store.meta.engine import shown

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, case, delete, func, or_, select, update
 
+from kubetally.domain.account import StoredDays
 from kubetally.domain.booking import ComponentBalance
 from kubetally.domain.collection import DAMAGE_CODES, Collection, CoveredDay, DayStatus
 from kubetally.domain.collection_facts import FactSum
@@ -15,7 +16,6 @@ from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import Clock
 from kubetally.garbage import gc_paused
-from kubetally.ledger.ports.account_days import StoredDays
 from kubetally.ledger.ports.coverage import Progress
 from kubetally.ledger.ports.damage import CollectionGone
 from kubetally.store.meta.booking_json import (

@@ -1,64 +1,44 @@
 """Accounts on the screen and as JSON, without their credentials."""
 
-import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
-from kubetally.cli.options import ScreenOrJson
+from kubetally.domain.account import Account, AccountWithDays
 
-if TYPE_CHECKING:
-    from kubetally.domain.account import Account
-    from kubetally.ledger.accounts.removal import AccountWithDays
+Json = dict[str, object]
 
 
-def print_accounts(found: "Sequence[Account]") -> None:
-    """Print names, ids and sources."""
+def print_accounts(accounts: Sequence[Account]) -> None:
+    """Names, ids and sources."""
     from kubetally.present.grid import Grid
-    from kubetally.present.screen import console, print_grid, say
+    from kubetally.present.screen import console, print_grid, say  # bodies need no screen
 
     out = console()
-    if not found:
+    if not accounts:
         say(out, "No account yet: kubetally accounts add NAME --url URL")
         return
     grid = Grid(["name", "id", "source"], [])
-    for account in found:
+    for account in accounts:
         grid.add([account.name, account.id, _source(account)])
     print_grid(out, grid)
 
 
-def print_removed(found: "Sequence[AccountWithDays]", output: ScreenOrJson) -> None:
-    """Print removed accounts and how many of their days are stored."""
+def print_removed(accounts: Sequence[AccountWithDays]) -> None:
+    """Removed accounts, and how many of their days are stored."""
     from kubetally.present.grid import Grid
     from kubetally.present.screen import console, print_grid, say
 
-    if output is ScreenOrJson.JSON:
-        print(json.dumps([_removed_body(known) for known in found], indent=2))
-        return
     out = console()
-    if not found:
+    if not accounts:
         say(out, "No account was removed.")
         return
     grid = Grid(["name", "id", "removed"], ["stored days"])
-    for known in found:
-        account = known.account
-        grid.add([account.name, account.id, f"{account.deleted_at:%Y-%m-%d %H:%M} UTC"], [str(known.stored.count)])
+    for removed in accounts:
+        account = removed.account
+        grid.add([account.name, account.id, f"{account.deleted_at:%Y-%m-%d %H:%M} UTC"], [str(removed.stored.count)])
     print_grid(out, grid)
 
 
-def _removed_body(known: "AccountWithDays") -> dict[str, Any]:
-    account = known.account
-    return {
-        "id": account.id,
-        "name": account.name,
-        "organization_id": account.organization_id,
-        "removed_at": account.deleted_at.isoformat() if account.deleted_at else None,
-        "stored_days": known.stored.count,
-        "first_day": known.stored.first.isoformat() if known.stored.first else None,
-        "last_day": known.stored.last.isoformat() if known.stored.last else None,
-    }
-
-
-def _source(account: "Account") -> str:
+def _source(account: Account) -> str:
     place = account.kubecost_url or (f"context {account.context}" if account.context else "to be found")
     notes = [f"cluster {account.cluster_id}"] if account.cluster_id else []
     notes += [f"metrics {account.prometheus_url}"] if account.prometheus_url else []
@@ -67,7 +47,7 @@ def _source(account: "Account") -> str:
     return ", ".join([place, *notes])
 
 
-def account_body(account: "Account") -> dict[str, Any]:
+def account_body(account: Account) -> Json:
     """An account as JSON; of its credentials only whether there are any."""
     return {
         "id": account.id,
@@ -84,4 +64,18 @@ def account_body(account: "Account") -> dict[str, Any]:
         "currency": account.currency,
         "context": account.context,
         "created_at": account.created_at.isoformat() if account.created_at else None,
+    }
+
+
+def removed_body(removed: AccountWithDays) -> Json:
+    """A removed account as JSON, and which of its days are stored."""
+    account, stored = removed.account, removed.stored
+    return {
+        "id": account.id,
+        "name": account.name,
+        "organization_id": account.organization_id,
+        "removed_at": account.deleted_at.isoformat() if account.deleted_at else None,
+        "stored_days": stored.count,
+        "first_day": stored.first.isoformat() if stored.first else None,
+        "last_day": stored.last.isoformat() if stored.last else None,
     }
