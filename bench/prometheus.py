@@ -21,9 +21,9 @@ from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER,
 from kubetally.domain.window import DAY, HOUR, Window, parse_instant, to_unix
 from kubetally.sources.access import Access
 from kubetally.sources.prometheus.client import PrometheusClient
-from kubetally.sources.prometheus.infrastructure import PrometheusInfrastructure
 from kubetally.sources.prometheus.promql import HourRanges, Selector
 from kubetally.sources.prometheus.queries import bytes_query, prices_query
+from kubetally.sources.prometheus.source import PrometheusSource
 from kubetally.sources.transport import Transport
 
 PODS = 60
@@ -69,7 +69,7 @@ def ours(url: str) -> dict[str, float]:
 
     async def read(transport: Transport) -> int:
         client = PrometheusClient(transport)
-        _assert_whole(await PrometheusInfrastructure(client).read(_WEEK))
+        _assert_whole(await PrometheusSource(client).read(_WEEK))
         return client.questions
 
     async def main() -> dict[str, float]:

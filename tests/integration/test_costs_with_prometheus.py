@@ -15,7 +15,7 @@ from kubetally.samples.replay import ReplayServer
 from kubetally.settings import Settings
 from kubetally.sources.access import Access
 from kubetally.sources.prometheus.client import PrometheusClient
-from kubetally.sources.prometheus.infrastructure import PrometheusInfrastructure
+from kubetally.sources.prometheus.source import PrometheusSource
 from kubetally.sources.transport import Limits, Transport
 from kubetally.wiring.sources import open_source
 from tests.costs_of_source import get_costs_of_source
@@ -36,7 +36,7 @@ async def costs(
         if prometheus_url is None:
             return await get_costs_of_source(source, window, clock=FixedClock(), deadline_seconds=deadline_seconds)
         async with Transport(Access.parse(prometheus_url), Limits(attempts=1)) as transport:
-            infrastructure = PrometheusInfrastructure(PrometheusClient(transport))
+            infrastructure = PrometheusSource(PrometheusClient(transport))
             return await get_costs_of_source(
                 source,
                 window,

@@ -16,10 +16,8 @@ from kubetally.domain.metrics import MANAGEMENT
 from kubetally.domain.window import DAY, Window
 from kubetally.sources.access import Access
 from kubetally.sources.prometheus.client import PrometheusClient
-from kubetally.sources.prometheus.infrastructure import (
-    PrometheusInfrastructure,
-)
 from kubetally.sources.prometheus.promql import Selector
+from kubetally.sources.prometheus.source import PrometheusSource
 from kubetally.sources.transport import Limits, Transport
 from tests.errors import raises_code
 from tests.integration.metrics_servers import Prometheus, VictoriaMetrics, Written, exported
@@ -34,9 +32,9 @@ KINDS = ("prometheus", "victoria-metrics")
 
 
 @asynccontextmanager
-async def infrastructure_of(url: str, selector: Selector | None = None) -> AsyncIterator[PrometheusInfrastructure]:
+async def infrastructure_of(url: str, selector: Selector | None = None) -> AsyncIterator[PrometheusSource]:
     async with Transport(Access.parse(url), Limits(attempts=1)) as transport:
-        yield PrometheusInfrastructure(PrometheusClient(transport), selector)
+        yield PrometheusSource(PrometheusClient(transport), selector)
 
 
 async def read(url: str, window: Window = THREE_DAYS, selector: Selector | None = None) -> Infrastructure:

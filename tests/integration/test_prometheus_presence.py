@@ -11,8 +11,8 @@ from kubetally.domain.metrics import Family
 from kubetally.domain.window import HOUR, Window
 from kubetally.sources.access import Access
 from kubetally.sources.prometheus.client import PrometheusClient
-from kubetally.sources.prometheus.infrastructure import PrometheusInfrastructure
 from kubetally.sources.prometheus.promql import Selector
+from kubetally.sources.prometheus.source import PrometheusSource
 from kubetally.sources.transport import Limits, Transport
 from tests.integration.metrics_servers import Prometheus, VictoriaMetrics, Written
 from tests.integration.written_metrics import START, S, families, family, hours, relabelled
@@ -72,7 +72,7 @@ def url(request: pytest.FixtureRequest, victoria_metrics: VictoriaMetrics) -> It
 
 async def read(url: str, selector: Selector, window: Window | None = None) -> Infrastructure:
     async with Transport(Access.parse(url), Limits(attempts=1)) as transport:
-        return await PrometheusInfrastructure(PrometheusClient(transport), selector).read(window or hours(0, 8))
+        return await PrometheusSource(PrometheusClient(transport), selector).read(window or hours(0, 8))
 
 
 def span(first: float, last: float) -> Window:

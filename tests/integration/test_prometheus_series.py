@@ -15,7 +15,7 @@ from kubetally.ledger.ports.sources import SeriesSource
 from kubetally.sources.access import Access
 from kubetally.sources.prometheus.client import PrometheusClient
 from kubetally.sources.prometheus.promql import Selector
-from kubetally.sources.prometheus.series import PrometheusSeries
+from kubetally.sources.prometheus.source import PrometheusSource
 from kubetally.sources.transport import Limits, Transport
 from tests.integration.metrics_servers import Prometheus, VictoriaMetrics, Written
 from tests.integration.written_metrics import gauge
@@ -29,7 +29,7 @@ ALL = metric_names(None)
 async def points(url: str, window: Window, names: tuple[str, ...] = ALL, tenant: str | None = None) -> MeasuredSeries:
     async with Transport(Access.parse(url), Limits(attempts=1)) as transport:
         client = PrometheusClient(transport)
-        source: SeriesSource = PrometheusSeries(client, Selector(tenant))
+        source: SeriesSource = PrometheusSource(client, Selector(tenant))
         found = await source.points(window, names)
         assert client.questions == 1
         return found

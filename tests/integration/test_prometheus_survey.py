@@ -13,7 +13,7 @@ from kubetally.ledger.diagnose.prometheus import diagnose_metrics
 from kubetally.sources.access import Access
 from kubetally.sources.prometheus.client import PrometheusClient
 from kubetally.sources.prometheus.promql import Selector
-from kubetally.sources.prometheus.survey import PrometheusSurvey
+from kubetally.sources.prometheus.source import PrometheusSource
 from kubetally.sources.transport import Limits, Transport
 from tests.errors import raises_code
 from tests.integration.metrics_servers import Prometheus, VictoriaMetrics, Written
@@ -27,7 +27,7 @@ WINDOW = hours(0, 4)
 async def surveyed(url: str, window: Window, tenant: str | None = None) -> tuple[MetricsSurvey, list[Finding]]:
     async with Transport(Access.parse(url), Limits(attempts=1)) as transport:
         client = PrometheusClient(transport)
-        source = PrometheusSurvey(client, Selector(tenant))
+        source = PrometheusSource(client, Selector(tenant))
         found = await source.survey(window)
         assert client.questions == 6
         return found, await diagnose_metrics(source, window)
@@ -164,7 +164,7 @@ async def test_several_clusters_and_an_empty_tenant_are_told(holding: Held) -> N
 async def test_a_server_that_fails_is_a_finding_with_a_remedy(answer: Reply, remedy: str) -> None:
     with Served(lambda asked: answer) as server:
         async with Transport(Access.parse(server.url), Limits(attempts=1)) as transport:
-            (finding,) = await diagnose_metrics(PrometheusSurvey(PrometheusClient(transport)), hours(0, 4))
+            (finding,) = await diagnose_metrics(PrometheusSource(PrometheusClient(transport)), hours(0, 4))
     assert finding.level is Level.FAILED
     assert finding.remedy is not None
     assert remedy in finding.remedy

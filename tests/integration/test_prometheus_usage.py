@@ -16,8 +16,8 @@ from kubetally.domain.usage import correct_usage
 from kubetally.domain.window import DAY, HOUR, Window
 from kubetally.sources.access import Access
 from kubetally.sources.prometheus.client import PrometheusClient
-from kubetally.sources.prometheus.infrastructure import PrometheusInfrastructure
 from kubetally.sources.prometheus.promql import Selector
+from kubetally.sources.prometheus.source import PrometheusSource
 from kubetally.sources.transport import Limits, Transport
 from tests.integration.metrics_servers import RECORDED, Prometheus, VictoriaMetrics, Written
 from tests.integration.written_metrics import MINUTE, START, every, families, hours, relabelled
@@ -30,7 +30,7 @@ WEB = ContainerKey("shop", "web-0", "app")
 async def read(url: str, window: Window, selector: Selector | None = None) -> tuple[Infrastructure, int]:
     async with Transport(Access.parse(url), Limits(attempts=1)) as transport:
         client = PrometheusClient(transport)
-        return await PrometheusInfrastructure(client, selector).read(window), client.questions
+        return await PrometheusSource(client, selector).read(window), client.questions
 
 
 # ------------------------------------------------------------------------------------------------ the truth

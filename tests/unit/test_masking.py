@@ -197,7 +197,7 @@ def failure(words: str, mask: Mask) -> None:
 
 
 def refusal(words: str, mask: Mask) -> None:
-    QueryRefused("http://h", 400, "bad_data", words, mask)
+    QueryRefused("http://h", 400, error_type="bad_data", said=words, mask=mask)
 
 
 def warning(words: str, mask: Mask) -> None:

@@ -14,9 +14,9 @@ import pytest
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.window import DAY, HOUR, Window
 from kubetally.sources.access import Access
-from kubetally.sources.prometheus.client import Found, PrometheusClient, QueryOptions
-from kubetally.sources.prometheus.infrastructure import PrometheusInfrastructure
+from kubetally.sources.prometheus.client import PrometheusClient, QueryOptions, QueryResult
 from kubetally.sources.prometheus.promql import HourRanges, Selector, metric_name, quoted
+from kubetally.sources.prometheus.source import PrometheusSource
 from kubetally.sources.prometheus.wire import QueryRefused
 from kubetally.sources.transport import Limits, Transport
 from kubetally.tasks import calculate_on_thread
@@ -47,7 +47,7 @@ async def asking(
             yield PrometheusClient(transport, **more), server
 
 
-async def instant(answer: object, query: str = "up") -> Found:
+async def instant(answer: object, query: str = "up") -> QueryResult:
     async with asking(lambda asked: answer) as (client, _):
         return await client.instant(query, AT)
 
@@ -114,11 +114,11 @@ async def test_range_refused_as_too_much_is_halved() -> None:
         return matrix({at: str(at) for at in range(first, last + 1, step)})
 
     async with asking(answers) as (client, _):
-        found = await client.range("up", AT, AT + 30 * HOUR, HOUR)
+        found = await client.range("up", first=AT, last=AT + 30 * HOUR, step=HOUR)
     assert [at for at, _ in found.series[0].points] == [1795132800 + n * 3600 for n in range(31)]
     async with asking(lambda asked: _error(422, "execution", "no")) as (client, server):
         with pytest.raises(QueryRefused):
-            await client.range("up", AT, AT + 30 * HOUR, HOUR)
+            await client.range("up", first=AT, last=AT + 30 * HOUR, step=HOUR)
     assert len(server.asked) <= 4
 
 
@@ -127,14 +127,14 @@ async def test_long_window_is_split_without_repeated_or_lost_points() -> None:
         first, last, step = (int(asked.params[name]) for name in ("start", "end", "step"))
         return matrix({at: str(at) for at in range(first, last + 1, step)})
 
-    async with asking(answers, longest=1000 * DAY) as (client, server):
-        found = await client.range("up", AT, AT + 25_000 * HOUR, HOUR)
+    async with asking(answers, max_span=1000 * DAY) as (client, server):
+        found = await client.range("up", first=AT, last=AT + 25_000 * HOUR, step=HOUR)
     points = found.series[0].points
     assert [at for at, _ in points] == [1795132800 + n * 3600 for n in range(25_001)]
     assert len(server.asked) == 3
-    async with asking(answers, longest=DAY) as (client, server):
-        assert len((await client.range("up", AT, AT + 3 * DAY, HOUR)).series[0].points) == 73
-        await client.range("up", AT, AT, HOUR)
+    async with asking(answers, max_span=DAY) as (client, server):
+        assert len((await client.range("up", first=AT, last=AT + 3 * DAY, step=HOUR)).series[0].points) == 73
+        await client.range("up", first=AT, last=AT, step=HOUR)
     assert len(server.asked) == 5
 
 
@@ -152,7 +152,7 @@ async def test_nan_and_infinity_are_missing_and_no_figures() -> None:
     found = await instant(vector("1.5", "NaN", "+Inf", "-Inf", "x", "0"))
     assert [one.points[0][1] for one in found.series] == [1.5, 0.0]
     async with asking(lambda asked: matrix({1: "1", 2: "NaN", 3: "3"})) as (client, _):
-        assert (await client.range("up", AT, AT + HOUR, HOUR)).series[0].points == [(1, 1.0), (3, 3.0)]
+        assert (await client.range("up", first=AT, last=AT + HOUR, step=HOUR)).series[0].points == [(1, 1.0), (3, 3.0)]
 
 
 async def test_warning_of_a_missing_store_makes_the_answer_partial() -> None:
@@ -282,15 +282,17 @@ def strict(asked: Asked) -> Any:
 
 async def test_strict_server_refuses_one_query_at_most() -> None:
     async with asking(strict) as (client, server):
-        await asyncio.gather(*(client.instant(f"up + {n}", AT) for n in range(3)), client.range("up", AT, AT, HOUR))
-        await client.range(LONG, AT, AT + HOUR, HOUR, lookback=HOUR)
+        await asyncio.gather(
+            *(client.instant(f"up + {n}", AT) for n in range(3)), client.range("up", first=AT, last=AT, step=HOUR)
+        )
+        await client.range(LONG, first=AT, last=AT + HOUR, step=HOUR, lookback=HOUR)
     refused = [asked for asked in server.asked if "dedup" in asked.params]
     assert (len(refused), len(server.asked), client.questions) == (1, 6, 6)
 
 
 async def test_strict_server_without_metrics_leaves_the_answer_whole() -> None:
     async with asking(strict) as (client, server):
-        found = await PrometheusInfrastructure(client).read(Window(AT, AT + DAY))
+        found = await PrometheusSource(client).read(Window(AT, AT + DAY))
     assert [issue.kind for issue in found.issues] == [IssueKind.NOT_MEASURED]
     assert not any(issue.is_missing_data for issue in found.issues)
     assert sum("dedup" in asked.params for asked in server.asked) == 1
@@ -326,7 +328,7 @@ async def test_query_that_names_a_parameter_makes_no_server_strict() -> None:
 
 async def test_no_query_covers_more_than_a_managed_server_allows() -> None:
     async with asking(strict) as (client, server):
-        source = PrometheusInfrastructure(client, Selector(tenant="a"))
+        source = PrometheusSource(client, Selector(tenant="a"))
         await source.read(Window(AT - 70 * DAY, AT))
     spans = [
         float(asked.params["end"]) - float(asked.params["start"]) for asked in server.asked if "end" in asked.params
@@ -359,7 +361,7 @@ async def test_answers_are_decoded_where_the_caller_says() -> None:
 
     async with asking(lambda asked: vector("1"), calculate=noted) as (client, _):
         await client.instant("up", AT)
-    assert calculated == ["decode_query of a body", "_found of what is decoded"]
+    assert calculated == ["decode_query of a body", "_joined of what is decoded"]
     async with asking(lambda asked: matrix({0: "1"}), calculate=noted) as (client, _):
-        await client.range("up", AT, AT + HOUR, HOUR)
+        await client.range("up", first=AT, last=AT + HOUR, step=HOUR)
     assert calculated[2:] == calculated[:2]

@@ -1,4 +1,4 @@
-"""The query API of Prometheus as a client library; Thanos, Mimir and VictoriaMetrics answer the same questions."""
+"""A client of the query API of Prometheus, which Thanos, Mimir and VictoriaMetrics have too."""
 
 import asyncio
 import re
@@ -20,14 +20,14 @@ from kubetally.tasks import Calculate, calculate_here, task_group
 
 Pairs = Sequence[tuple[str, str]]
 
-MOST_POINTS = 11_000  # of one series in one answer; Prometheus refuses more
-_LONGEST_IN_A_URL = 1_500  # characters that every proxy takes
-_LONGEST_IN_ANY_URL = 8_000  # and what most take, where a question can't be posted
-_TOO_MUCH = frozenset({"execution", "timeout"})  # samples or time that a query may take
-FEWEST_POINTS = 6
-"""Of a range that was refused as too much, this many are not halved: what is too much for these is too much for one."""
-_NOT_POSTED = frozenset({403, 405})
-# Parameters that only some servers know. Others ignore them; strict ones, such as Google's, answer 400.
+_MAX_POINTS = 11_000  # of one series in one answer; Prometheus refuses more
+_MAX_URL_LENGTH = 1_500  # characters that every proxy accepts
+_MAX_URL_LENGTH_WITHOUT_POST = 8_000  # characters that most proxies accept
+_TOO_MUCH = frozenset({"execution", "timeout"})  # the query exceeds a limit of samples or time
+MIN_SPLIT_POINTS = 6
+"""A range of this many points or fewer is not split: if it exceeds a limit, a single point does too."""
+_POST_REFUSED = frozenset({403, 405})
+# Parameters that only some servers know. Most others ignore them; strict ones, such as Google's, answer 400.
 _OPTIONAL = ("dedup", "partial_response", "max_source_resolution", "nocache", "max_lookback")
 _BAD_REQUEST = frozenset({400})
 _FAILED = "source_request_failed"
@@ -36,25 +36,25 @@ _UNKNOWN_PARAMETER = re.compile(
     rb"|\b(unknown|unexpected|unsupported|unrecogni[sz]ed)\b.{0,40}\b(parameter|argument|field)s?\b",
     re.IGNORECASE | re.DOTALL,
 )
-_TOLD_AT_MOST = 10
-# How Prometheus begins what it thinks of a query itself; other warnings come from stores that did not answer.
+_MAX_WARNINGS = 10
+# Prefixes of what Prometheus says about the query itself; other warnings are about stores that did not answer.
 _ABOUT_THE_QUERY = ("PromQL warning:", "PromQL info:")
 _PROBE = "count_over_time(vector(1)[1m:1m])"
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One series of an answer: pairs of Unix seconds and value, oldest first, without NaN and infinity."""
+    """One series of an answer. points: Unix seconds and value, oldest first, without NaN and infinity."""
 
     labels: dict[str, str]
     points: list[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a query found, and what the server had to say beside it.
+class QueryResult:
+    """The series of a query, with the server's warnings.
 
-    missing: warnings of data that were not there to be asked (a store of Thanos that is down, a partial answer).
+    missing: warnings about missing data, such as a store of Thanos that is down.
     remarks: warnings and infos about the query itself.
     """
 
@@ -77,9 +77,9 @@ class QueryOptions:
     """Parameters of Thanos, which the others ignore.
 
     dedup:                 whether replicas of one Prometheus are merged.
-    partial_response:      whether an answer without the stores that are down is better than none.
-    max_source_resolution: the coarsest of its downsampled data that may be used where there is; "0s" for raw data only,
-                           which are gone first, so that old windows then seem empty.
+    partial_response:      whether it answers although some stores are down.
+    max_source_resolution: the coarsest downsampled data that it may use; "0s" for raw data only, which expire first,
+                           so that old windows then seem empty.
     """
 
     dedup: bool = True
@@ -87,7 +87,7 @@ class QueryOptions:
     max_source_resolution: str = "5m"
 
     def pairs(self) -> Pairs:
-        """As parameters of a query."""
+        """The parameters of a query."""
         return (
             ("dedup", str(self.dedup).lower()),
             ("partial_response", str(self.partial_response).lower()),
@@ -96,15 +96,15 @@ class QueryOptions:
 
 
 @dataclass(slots=True)
-class _Once:
-    """What a server is like, once that is known; whoever finds it out holds the lock."""
+class _Trait:
+    """Whether a server has a trait; None until a request has shown it, which holds the lock."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    answer: bool | None = None
+    value: bool | None = None
 
 
 class Transport(Protocol):
-    """What sends a query: HTTP to a server, or a file of kept answers."""
+    """Sends queries: to a server by HTTP, or to a file of kept answers."""
 
     @property
     def masked_url(self) -> str: ...
@@ -120,7 +120,7 @@ class Transport(Protocol):
 
 
 class PrometheusClient:
-    """Asks one server, whose URL ends before `/api/v1`. Counts its questions in `questions`."""
+    """Queries one server, whose URL ends before `/api/v1`. `questions` counts the requests."""
 
     def __init__(
         self,
@@ -128,149 +128,148 @@ class PrometheusClient:
         *,
         options: QueryOptions | None = None,
         parallel: int = 4,
-        longest: timedelta = 30 * 24 * HOUR,
+        max_span: timedelta = 30 * 24 * HOUR,
         calculate: Calculate = calculate_here,
         is_left_open: bool | None = None,
     ) -> None:
         """
-        longest:      the longest span that one query may cover; Mimir and Thanos often refuse longer ones.
-        calculate:    runs what decodes the answers.
-        is_left_open: whether a range leaves out a sample at its very start; None if that has to be found out.
+        parallel:     how many requests run at a time.
+        max_span:     what one query may cover; Mimir and Thanos often refuse longer spans.
+        calculate:    runs the decoding of answers.
+        is_left_open: whether a range excludes a sample at its very start; None to ask the server.
         """
         self._transport, self._options = transport, options or QueryOptions()
-        self._parallel, self._longest, self.calculate = asyncio.Semaphore(parallel), longest, calculate
-        self._left_open = _Once(answer=is_left_open)
-        self._takes_options = _Once()
-        self._takes_no_post = False
+        self._parallel, self._max_span, self.calculate = asyncio.Semaphore(parallel), max_span, calculate
+        self._left_open = _Trait(value=is_left_open)
+        self._accepts_options = _Trait()
+        self._refuses_post = False
         self.questions = 0
 
     @property
     def url(self) -> str:
-        """The server's address, fit to be shown."""
+        """The server's address, masked."""
         return self._transport.masked_url
 
     @property
     def account(self) -> str | None:
-        """Whose it is, in logs."""
+        """The name of its account in logs."""
         return self._transport.account
 
     async def aclose(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._transport.aclose()
 
-    async def instant(self, query: str, at: datetime) -> Found:
-        """What `query` is at an instant: one point a series. Raises SourceError."""
+    async def instant(self, query: str, at: datetime) -> QueryResult:
+        """The value of `query` at an instant: one point per series. Raises SourceError."""
         pairs = (("query", query), ("time", _unix(at)), *self._options.pairs())
-        return await self.calculate(0, _found, [await self._asked("/api/v1/query", pairs, "vector")])
+        return await self.calculate(0, _joined, [await self._query("/api/v1/query", pairs, result_type="vector")])
 
     async def range(
         self,
         query: str,
-        start: datetime,
-        end: datetime,
-        step: timedelta,
         *,
+        first: datetime,
+        last: datetime,
+        step: timedelta,
         lookback: timedelta | None = None,
-        longest: timedelta | None = None,
-    ) -> Found:
-        """What `query` is from `start` to `end`, both included, every `step`; long spans in several questions.
+        max_span: timedelta | None = None,
+    ) -> QueryResult:
+        """The value of `query` every `step` from `first` to `last`, both included; long spans take several queries.
 
-        `lookback`: how old a sample may be that a selector without a range finds; a VictoriaMetrics would take one that
-        is a whole step old. The others have a setting of their own, five minutes if nobody changed it.
-        `longest`: a shorter span for one question than the client's own.
+        `lookback`: how old a sample may be for a selector without a range. VictoriaMetrics would use one that is a
+        whole step old; the others have a setting of their own, five minutes by default.
+        `max_span`: a lower limit for one query than the client's own.
 
         Raises: SourceError.
         """
         more = () if lookback is None else (("max_lookback", f"{lookback.total_seconds():g}s"),)
-        most = max(1, min(MOST_POINTS, int(min(longest or self._longest, self._longest) / step)))
-        points = int((end - start) / step) + 1
-        cuts = [(first, min(first + most, points) - 1) for first in range(0, points, most)]
+        size = max(1, min(_MAX_POINTS, int(min(max_span or self._max_span, self._max_span) / step)))
+        points = int((last - first) / step) + 1
         async with task_group() as group:
-            tasks = [group.create_task(self._in_parts(query, start, step, cut, more)) for cut in cuts]
+            tasks = [
+                group.create_task(
+                    self._range(query, first + start * step, min(size, points - start), step, more),
+                )
+                for start in range(0, points, size)
+            ]
         answers = [answer for task in tasks for answer in task.result()]
-        return await self.calculate(0, _found, answers)
+        return await self.calculate(0, _joined, answers)
 
     async def is_left_open(self, near: datetime) -> bool:
-        """Whether a range leaves out a sample at its very start; asked once, of an instant that may be asked for.
+        """Whether a range excludes a sample at its very start; asked once, at an instant close to `near`.
 
-        It is found out and not read off a version: Mimir, Thanos and hosted servers have versions of their own. Two
-        points of a subquery lie on the ends of its range; a server that is left-open counts one of them.
+        Versions do not show it: Mimir, Thanos and hosted servers have their own. Two points of a subquery lie on the
+        ends of its range, and a left-open server counts one of them.
 
         Raises: SourceError.
         """
         async with self._left_open.lock:
-            if self._left_open.answer is None:
+            if self._left_open.value is None:
                 seconds = int(near.timestamp()) // 60 * 60
                 pairs = (("query", _PROBE), ("time", str(seconds)), *self._options.pairs())
-                found = _found([await self._asked("/api/v1/query", pairs, "vector")])
-                if not found.series:
+                result = _joined([await self._query("/api/v1/query", pairs, result_type="vector")])
+                if not result.series:
                     raise SourceError(
                         f"{self.url} returned nothing for the query {_PROBE}, which every Prometheus answers: give the "
                         "address of the query API itself, past a proxy that changes queries",
                         code="probe_unanswered",
                     )
-                self._left_open.answer = found.series[0].points[0][1] < 2
-        return self._left_open.answer
+                self._left_open.value = result.series[0].points[0][1] < 2
+        return self._left_open.value
 
     @property
-    def found_left_open(self) -> bool | None:
-        """What `is_left_open` found out; None as long as it was not asked."""
-        return self._left_open.answer
+    def known_left_open(self) -> bool | None:
+        """The answer of `is_left_open`; None if it was not asked."""
+        return self._left_open.value
 
-    async def _in_parts(
-        self, query: str, start: datetime, step: timedelta, cut: tuple[int, int], more: Pairs
-    ) -> list[QueryAnswer]:
-        """The points from one to another, in halves where the server says that all of them are too much at a time."""
-        first, last = cut
-        try:
-            return [await self._range(query, start + first * step, start + last * step, step, more)]
-        except QueryRefused as error:
-            if error.error_type not in _TOO_MUCH or last - first < FEWEST_POINTS:
-                raise
-        middle = (first + last) // 2
-        halves = (first, middle), (middle + 1, last)
-        return [answer for half in halves for answer in await self._in_parts(query, start, step, half, more)]
-
-    async def _range(self, query: str, start: datetime, end: datetime, step: timedelta, more: Pairs) -> QueryAnswer:
+    async def _range(self, query: str, first: datetime, points: int, step: timedelta, more: Pairs) -> list[QueryAnswer]:
+        """The points from `first` on, in halves where the server refuses all of them as too much."""
         pairs = (
             ("query", query),
-            ("start", _unix(start)),
-            ("end", _unix(end)),
+            ("start", _unix(first)),
+            ("end", _unix(first + (points - 1) * step)),
             ("step", f"{step.total_seconds():g}"),
-            # A VictoriaMetrics would round start and end to the step, so as to answer from its cache.
+            # VictoriaMetrics would round start and end to the step, to answer from its cache.
             ("nocache", "1"),
             *self._options.pairs(),
             *more,
         )
-        return await self._asked("/api/v1/query_range", pairs, "matrix")
+        try:
+            return [await self._query("/api/v1/query_range", pairs, result_type="matrix")]
+        except QueryRefused as error:
+            if error.error_type not in _TOO_MUCH or points <= MIN_SPLIT_POINTS:
+                raise
+        half = (points + 1) // 2
+        older = await self._range(query, first, half, step, more)
+        return older + await self._range(query, first + half * step, points - half, step, more)
 
-    async def _asked(self, path: str, pairs: Pairs, result_type: str) -> QueryAnswer:
+    async def _query(self, path: str, pairs: Pairs, *, result_type: str) -> QueryAnswer:
         async with self._parallel:
             try:
-                answer = await self._answered(path, pairs)
+                answer = await self._send_accepted(path, pairs)
             except SourceRefused as error:
                 raise refused(error) from error
         note_answer(answer, path, pairs)
         try:
             return await self.calculate(len(answer.body), decode_query, answer, result_type)
-        except SourceError as error:  # the transport took it for a good answer
+        except SourceError as error:  # the transport logged no failure
             logs.warning("source_answer_unusable", account=self.account, source=self.url, path=path, error=error.code)
             raise
 
-    async def _answered(self, path: str, pairs: Pairs) -> Answer:
-        """The answer, without the optional parameters where the server refuses these.
+    async def _send_accepted(self, path: str, pairs: Pairs) -> Answer:
+        """The answer, without the optional parameters if the server refuses them.
 
-        The first question finds that out, and all others wait for it: a strict server refuses one question at most.
+        The first query shows that, and all others wait for it: a strict server refuses one query at most.
         """
-        if self._takes_options.answer is None:
-            async with self._takes_options.lock:
-                if self._takes_options.answer is None:
-                    return await self._first_answer(path, pairs)
-        return await self._sent(path, pairs if self._takes_options.answer else _without_options(pairs))
+        if self._accepts_options.value is None:
+            async with self._accepts_options.lock:
+                if self._accepts_options.value is None:
+                    return await self._send_first(path, pairs)
+        return await self._send(path, pairs if self._accepts_options.value else _without_options(pairs))
 
-    async def _first_answer(self, path: str, pairs: Pairs) -> Answer:
+    async def _send_first(self, path: str, pairs: Pairs) -> Answer:
         try:
-            answer = await self._sent(path, pairs, quiet_about=_BAD_REQUEST)
+            answer = await self._send(path, pairs, expected=_BAD_REQUEST)
         except SourceRefused as error:
             if error.status not in _BAD_REQUEST or not _UNKNOWN_PARAMETER.search(error.body):
                 if error.status in _BAD_REQUEST:
@@ -278,30 +277,30 @@ class PrometheusClient:
                 raise
             refusal = error
         else:
-            self._takes_options.answer = True
+            self._accepts_options.value = True
             return answer
-        self._takes_options.answer = False
+        self._accepts_options.value = False
         try:
-            return await self._sent(path, _without_options(pairs))
+            return await self._send(path, _without_options(pairs))
         except SourceRefused as error:
-            # The same words again: the parameters were not the reason, a query merely has one of their names in it.
-            self._takes_options.answer = error.body == refusal.body
+            # The same message again: not the parameters are the reason, the query contains one of their names.
+            self._accepts_options.value = error.body == refusal.body
             raise
 
-    async def _sent(self, path: str, pairs: Pairs, *, quiet_about: frozenset[int] = frozenset()) -> Answer:
+    async def _send(self, path: str, pairs: Pairs, *, expected: frozenset[int] = frozenset()) -> Answer:
         self.questions += 1
         length = len(urlencode(pairs))
-        if length <= _LONGEST_IN_A_URL or (self._takes_no_post and length <= _LONGEST_IN_ANY_URL):
-            return await self._transport.get(path, pairs, expected=quiet_about)
+        if length <= _MAX_URL_LENGTH or (self._refuses_post and length <= _MAX_URL_LENGTH_WITHOUT_POST):
+            return await self._transport.get(path, pairs, expected=expected)
         try:
-            return await self._transport.post(path, pairs, expected=_NOT_POSTED | quiet_about)
+            return await self._transport.post(path, pairs, expected=_POST_REFUSED | expected)
         except SourceRefused as error:
-            # A proxy that lets through only what changes nothing takes a POST for a change.
-            if error.status not in _NOT_POSTED or length > _LONGEST_IN_ANY_URL:
+            # A read-only proxy takes a POST for a change.
+            if error.status not in _POST_REFUSED or length > _MAX_URL_LENGTH_WITHOUT_POST:
                 raise
-            self._takes_no_post = True
+            self._refuses_post = True
         self.questions += 1
-        return await self._transport.get(path, pairs, expected=quiet_about)
+        return await self._transport.get(path, pairs, expected=expected)
 
 
 def _without_options(pairs: Pairs) -> Pairs:
@@ -309,28 +308,27 @@ def _without_options(pairs: Pairs) -> Pairs:
 
 
 def _unix(at: datetime) -> str:
-    """Unix seconds; to the millisecond where it has a part of one."""
+    """Unix seconds, with milliseconds unless they are zero."""
     return f"{at.timestamp():.3f}".removesuffix(".000")
 
 
-def _found(answers: Sequence[QueryAnswer]) -> Found:
-    """The answers about adjacent spans as one."""
+def _joined(answers: Sequence[QueryAnswer]) -> QueryResult:
+    """The result of answers about adjacent spans."""
     by_labels: dict[frozenset[tuple[str, str]], Series] = {}
     missing: dict[str, None] = {}
     remarks: dict[str, None] = {}
     for answer in answers:
         for sampled in (answer.data and answer.data.result) or ():
-            points = _points(sampled)
-            if points:
-                one = by_labels.setdefault(frozenset(sampled.metric.items()), Series(sampled.metric, []))
-                one.points.extend(points)
+            if points := _points(sampled):
+                labels = frozenset(sampled.metric.items())
+                by_labels.setdefault(labels, Series(sampled.metric, [])).points.extend(points)
         for text in answer.warnings or ():
             shown = printable(text, 300)
             (remarks if text.startswith(_ABOUT_THE_QUERY) else missing)[shown] = None
         remarks |= dict.fromkeys(printable(text, 300) for text in answer.infos or ())
         if answer.is_partial:
             missing["the answer is partial"] = None
-    return Found(list(by_labels.values()), tuple(missing)[:_TOLD_AT_MOST], tuple(remarks)[:_TOLD_AT_MOST])
+    return QueryResult(list(by_labels.values()), tuple(missing)[:_MAX_WARNINGS], tuple(remarks)[:_MAX_WARNINGS])
 
 
 def _points(sampled: Sampled) -> list[tuple[float, float]]:
@@ -339,7 +337,7 @@ def _points(sampled: Sampled) -> list[tuple[float, float]]:
 
 
 def _number(text: str) -> float | None:
-    """The value of a sample; None for NaN, infinity (`+Inf`) and what is no number."""
+    """The value of a sample; None for NaN, infinity (`+Inf`) and text that is not a number."""
     try:
         value = float(text)
     except ValueError:

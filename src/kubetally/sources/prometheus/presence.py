@@ -1,7 +1,7 @@
-"""In which part of a window each family of metrics has samples: what a cost source could compute from.
+"""The spans of a window in which each family of metrics has samples, from which a cost source can compute.
 
-Presence is looked at in steps of five minutes of the clock, a quarter of an hour beyond both ends of the window, so
-that a gap across midnight is the same gap for both days.
+They are read in steps of five minutes, from a quarter of an hour before the window to one after it, so that a gap
+across midnight is the same gap for both days.
 """
 
 from collections import defaultdict
@@ -12,48 +12,48 @@ from datetime import datetime, timedelta
 from kubetally.domain.infrastructure import clipped
 from kubetally.domain.metrics import FAMILY_METRICS, Family
 from kubetally.domain.window import DAY, Window, from_unix
-from kubetally.sources.prometheus.client import Found, PrometheusClient, Series
+from kubetally.sources.prometheus.client import PrometheusClient, QueryResult, Series
 from kubetally.sources.prometheus.hours import foreign_series
 from kubetally.sources.prometheus.promql import HourRanges, Selector, named
 from kubetally.sources.prometheus.queries import OTHER_CLUSTER_LABELS
 
-SHORTEST_GAP = timedelta(minutes=15)
+_MIN_GAP = timedelta(minutes=15)
 _STEP = timedelta(minutes=5)
 _AROUND, _AROUND_STEP = 7 * DAY, timedelta(hours=6)
-_LONGEST_OF_CONTAINERS = 8 * DAY
+_MAX_SPAN_OF_CONTAINERS = 8 * DAY
 _MATCHERS: Mapping[Family, tuple[str, ...]] = {Family.CADVISOR: ('container!=""',)}
-# A family with a series for each container is first looked for among the few that nearly every cluster has.
+# A family with a series per container is first read of the few containers that nearly every cluster has.
 _OF_CONTAINERS, _FEW = (Family.KUBE_STATE, Family.CADVISOR), 'namespace="kube-system"'
 
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """See `Infrastructure.present` and `since`. `answers`: what the server said, with its warnings."""
+    """See `Infrastructure.present` and `since`. `results` carry the server's warnings."""
 
     present: Mapping[Family, tuple[Window, ...]]
     since: datetime | None
-    answers: tuple[Found, ...]
+    results: tuple[QueryResult, ...]
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What answers show.
+    """The samples that queries returned.
 
-    ends:      of each family the Unix seconds at which steps with a sample end.
+    ends:      for each family the Unix seconds at which steps with a sample end.
     ambiguous: families with series of several clusters, which can't be attributed to the account.
     """
 
     url: str
     selector: Selector
-    answers: list[Found] = field(default_factory=list)
+    results: list[QueryResult] = field(default_factory=list)
     ends: dict[Family, set[int]] = field(default_factory=lambda: defaultdict(set))
     ambiguous: set[Family] = field(default_factory=set)
 
-    def enter(self, answer: Found) -> None:
-        """Add what an answer shows. Raises SourceError."""
-        self.answers.append(answer)
+    def add(self, result: QueryResult) -> None:
+        """Add the series of a query. Raises SourceError."""
+        self.results.append(result)
         by_family: dict[Family, list[Series]] = defaultdict(list)
-        for series in answer.series:
+        for series in result.series:
             if series.labels.get("is") not in Family.__members__.values():
                 raise foreign_series(self.url, series)
             by_family[Family(series.labels["is"])].append(series)
@@ -62,66 +62,67 @@ class _Seen:
             if _are_of_several_clusters(of_family, self.selector):
                 self.ambiguous.add(family)
 
-    def is_late(self, family: Family, wide: Window, window: Window) -> bool:
-        """Whether the family has no sample where the window begins."""
+    def is_late(self, family: Family, *, wide: Window, window: Window) -> bool:
+        """Whether the family has no sample at the start of the window."""
         return any(gap.start <= window.start < gap.end for gap in self.gaps(family, wide))
 
     def gaps(self, family: Family, window: Window) -> list[Window]:
-        """The spans of `window` without a sample that are no shorter than `SHORTEST_GAP`."""
+        """The spans of `window` without a sample that last 15 minutes or more."""
         gaps, reached = [], window.start
         for end in (*map(from_unix, sorted(self.ends[family])), window.end + _STEP):
-            if end - _STEP - reached >= SHORTEST_GAP:
+            if end - _STEP - reached >= _MIN_GAP:
                 gaps.append(Window(reached, end - _STEP))
             reached = max(reached, end)
         return gaps
 
 
-class PresenceReader:
-    """Looks for the families of one account on one server."""
+async def read_presence(client: PrometheusClient, selector: Selector, window: Window, ranges: HourRanges) -> Presence:
+    """The families in a window of whole hours: one query a month, and more where samples are missing.
 
-    def __init__(self, client: PrometheusClient, selector: Selector) -> None:
-        self._client, self._selector = client, selector
+    Raises: SourceError.
+    """
 
-    async def read(self, window: Window, ranges: HourRanges) -> Presence:
-        """The families in a window of whole hours: one question a month, and more where samples are missing.
+    async def query(
+        families: Iterable[Family],
+        span: Window,
+        *,
+        step: timedelta = _STEP,
+        few: str | None = None,
+        max_span: timedelta | None = None,
+    ) -> QueryResult:
+        text = _query(selector, families, ranges, few)
+        return await client.range(text, first=span.start + _STEP, last=span.end, step=step, max_span=max_span)
 
-        Raises: SourceError.
-        """
-        wide = Window(window.start - SHORTEST_GAP, window.end + SHORTEST_GAP)
-        seen = _Seen(self._client.url, self._selector)
-        seen.enter(await self._asked(_query(self._selector, Family, ranges, _FEW), wide))
-        around = _Seen(self._client.url, self._selector)
-        late = [family for family in Family if seen.is_late(family, wide, window)]
-        if late:
-            span = Window(window.start - _AROUND, window.end + _AROUND)
-            around.enter(await self._asked(_query(self._selector, late, ranges), span, _AROUND_STEP))
-        lacking = {
-            family: spans
-            for family in _OF_CONTAINERS
-            if (spans := seen.gaps(family, wide)) and (seen.ends[family] or around.ends[family])
-        }
-        if lacking:
-            begin = min(spans[0].start for spans in lacking.values())
-            span = Window(begin, max(spans[-1].end for spans in lacking.values()))
-            seen.enter(await self._asked(_query(self._selector, lacking, ranges), span, longest=_LONGEST_OF_CONTAINERS))
-        late = [family for family in late if seen.is_late(family, wide, window)]
-        gaps = {family: seen.gaps(family, wide) for family in Family}
-        held = [family for family in Family if seen.ends[family] or around.ends[family]]
-        ours = [family for family in held if family not in seen.ambiguous | around.ambiguous]
-        return Presence(
-            {family: _between(gaps[family], window) for family in ours},
-            _since(seen, around, window) if held and len(late) == len(Family) else None,
-            (*seen.answers, *around.answers),
-        )
-
-    async def _asked(
-        self, query: str, span: Window, step: timedelta = _STEP, longest: timedelta | None = None
-    ) -> Found:
-        return await self._client.range(query, span.start + _STEP, span.end, step, longest=longest)
+    wide = Window(window.start - _MIN_GAP, window.end + _MIN_GAP)
+    seen, around = _Seen(client.url, selector), _Seen(client.url, selector)
+    seen.add(await query(Family, wide, few=_FEW))
+    late = [family for family in Family if seen.is_late(family, wide=wide, window=window)]
+    if late:
+        around.add(await query(late, Window(window.start - _AROUND, window.end + _AROUND), step=_AROUND_STEP))
+    incomplete = {
+        family: spans
+        for family in _OF_CONTAINERS
+        if (spans := seen.gaps(family, wide)) and (seen.ends[family] or around.ends[family])
+    }
+    if incomplete:
+        begin = min(spans[0].start for spans in incomplete.values())
+        span = Window(begin, max(spans[-1].end for spans in incomplete.values()))
+        seen.add(await query(incomplete, span, max_span=_MAX_SPAN_OF_CONTAINERS))
+    is_absent = all(seen.is_late(family, wide=wide, window=window) for family in Family)
+    known = [family for family in Family if seen.ends[family] or around.ends[family]]
+    return Presence(
+        {
+            family: _between(seen.gaps(family, wide), window)
+            for family in known
+            if family not in seen.ambiguous | around.ambiguous
+        },
+        _since(seen, around, window) if known and is_absent else None,
+        (*seen.results, *around.results),
+    )
 
 
-def _query(selector: Selector, families: Iterable[Family], ranges: HourRanges, few: str | None = None) -> str:
-    """Of five minutes: which families have samples, and which clusters they seem to be of.
+def _query(selector: Selector, families: Iterable[Family], ranges: HourRanges, few: str | None) -> str:
+    """For five minutes: which families have samples, and labels of the clusters that they are of.
 
     few: a further matcher for the families of containers.
     """
@@ -132,11 +133,11 @@ def _query(selector: Selector, families: Iterable[Family], ranges: HourRanges, f
         series = (f"{selector.of(metric, *matchers)}{ranges.five_minutes}" for metric in FAMILY_METRICS[family])
         return " or ".join(f"group by ({by}) (last_over_time({selected}))" for selected in series)
 
-    return " or ".join(named(family, samples(family)) for family in families)
+    return " or ".join(named(samples(family), name=family) for family in families)
 
 
 def _between(gaps: Iterable[Window], window: Window) -> tuple[Window, ...]:
-    """What `gaps` leave of the window."""
+    """The parts of the window outside of `gaps`."""
     spans, reached = [], window.start
     for gap in gaps:
         if gap.start > reached:
@@ -146,14 +147,14 @@ def _between(gaps: Iterable[Window], window: Window) -> tuple[Window, ...]:
 
 
 def _since(seen: _Seen, around: _Seen, window: Window) -> datetime | None:
-    """The first sample of any family; None where there are samples in the days before the window."""
+    """The first sample of any family; None if there are samples in the days before the window."""
     if any(from_unix(end) <= window.start for ends in (*around.ends.values(), *seen.ends.values()) for end in ends):
         return None
     return min(from_unix(min(ends)) - _STEP for ends in (*seen.ends.values(), *around.ends.values()) if ends)
 
 
 def _are_of_several_clusters(of_family: Iterable[Series], selector: Selector) -> bool:
-    """Whether the series of some step name several tenants or clusters, and none was chosen."""
+    """Whether the series of a step name several tenants or clusters, and the selector chooses none."""
     chosen = (selector.tenant is not None, selector.cluster_id is not None)
     open_labels = [label for label, is_chosen in zip(selector.account_labels, chosen, strict=True) if not is_chosen]
     names: dict[tuple[str, float], set[str]] = defaultdict(set)

@@ -1,4 +1,4 @@
-"""Pieces of queries: selectors whose values are escaped, and ranges that hold one clock hour exactly."""
+"""Parts of queries: selectors with escaped values, and ranges of exactly one clock hour."""
 
 import re
 from dataclasses import dataclass
@@ -8,33 +8,33 @@ from kubetally.sources.faults import printable
 
 
 def quoted(value: str) -> str:
-    """A string of PromQL that holds `value`, whatever is in it."""
+    """`value` as a string of PromQL, whatever characters it has."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 
 
-def _invalid(what: str, name: str) -> RequestError:
+def _invalid(name: str, *, kind: str) -> RequestError:
     return RequestError(
-        f"{printable(name, 80)!r} can't be a {what}: use letters, digits and underscores, no digit first",
+        f"{printable(name, 80)!r} can't be a {kind}: use letters, digits and underscores, no digit first",
         code="invalid_metric_or_label",
     )
 
 
 def metric_name(name: str) -> str:
-    """`name`, if a metric can have it. Raises RequestError."""
+    """`name`, if it is valid for a metric. Raises RequestError."""
     if re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", name) is None:
-        raise _invalid("metric", name)
+        raise _invalid(name, kind="metric")
     return name
 
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Which series are of one account.
+    """Selects the series of one account.
 
-    tenant:     value of the label `tenant_label`; None where one server serves one account.
-    cluster_id: one of several clusters of that tenant. Series without `cluster_label` pass too: of a server that
-                serves one cluster they have none. Not so where `is_shared`: they might be of another account.
-    replica_labels: tell apart the Prometheuses of an HA pair, which scrape the same exporters.
+    tenant:     value of the label `tenant_label`; None if the server serves one account.
+    cluster_id: one of several clusters of that tenant. Series without `cluster_label` pass too, as a server of one
+                cluster has no such label, unless `is_shared`: they might be of another account.
+    replica_labels: distinguish the Prometheuses of an HA pair, which scrape the same exporters.
     Raises: RequestError.
     """
 
@@ -48,25 +48,25 @@ class Selector:
     def __post_init__(self) -> None:
         for label in (self.tenant_label, self.cluster_label, *self.replica_labels):
             if re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", label) is None:
-                raise _invalid("label", label)
+                raise _invalid(label, kind="label")
 
     @property
     def account_labels(self) -> tuple[str, str]:
-        """The labels that tell accounts of one server apart."""
+        """The labels that distinguish the accounts of one server."""
         return self.tenant_label, self.cluster_label
 
     @property
     def chosen(self) -> str:
-        """What chooses the account's series, as `label="value"`; empty where nothing does."""
+        """The tenant and cluster as `label="value"`, for a message; empty if neither is set."""
         pairs = ((self.tenant_label, self.tenant), (self.cluster_label, self.cluster_id))
         return ", ".join(f"{label}={quoted(value)}" for label, value in pairs if value is not None)
 
     def of(self, metric: str, *matchers: str) -> str:
-        """The series of one metric, as far as further matchers let them pass. Raises RequestError."""
+        """A selector of one metric, with further matchers. Raises RequestError."""
         return f"{metric_name(metric)}{{{','.join([*matchers, *self._matchers()])}}}"
 
     def of_any(self, metrics: tuple[str, ...]) -> str:
-        """The series of several metrics. Raises RequestError."""
+        """A selector of several metrics. Raises RequestError."""
         names = "|".join(metric_name(name) for name in metrics)
         return f"{{{','.join([f'__name__=~{quoted(names)}', *self._matchers()])}}}"
 
@@ -82,40 +82,40 @@ class Selector:
 
 @dataclass(frozen=True, slots=True)
 class HourRanges:
-    """Ranges that end at a whole hour and hold the clock hour before it, its first instant and not its last.
+    """Ranges within the clock hour before a whole hour. They include its first instant and exclude its last.
 
-    left_open: whether the server leaves out a sample at the very start of a range, as Prometheus does from 3 on, Mimir
-               and VictoriaMetrics; older ones count it, so that a plain `[1h]` holds 61 of 60 samples a minute apart.
+    left_open: whether the server excludes a sample at the very start of a range, as Prometheus 3, Mimir and
+               VictoriaMetrics do. Older ones include it: `[1h]` of a sample a minute has 61 samples.
     """
 
     left_open: bool
 
     @property
     def samples(self) -> str:
-        """Behind a selector: its samples of the hour."""
+        """After a selector: its samples of the hour."""
         return "[1h] offset 1ms" if self.left_open else "[3599999ms] offset 1ms"
 
     @property
     def five_minutes(self) -> str:
-        """Behind a selector: its samples of the five minutes before an instant, the first included, the last not."""
+        """After a selector: its samples of the five minutes before an instant."""
         return "[5m] offset 1ms" if self.left_open else "[299999ms] offset 1ms"
 
     @property
     def first_quarter(self) -> str:
-        """Behind a selector: its samples of the hour's first fifteen minutes."""
+        """After a selector: its samples of the hour's first fifteen minutes."""
         return "[15m] offset 2700001ms"
 
     @property
     def last_quarter(self) -> str:
-        """Behind a selector: its samples of the hour's last fifteen minutes."""
+        """After a selector: its samples of the hour's last fifteen minutes."""
         return "[15m] offset 1ms"
 
     @property
     def quarters(self) -> str:
-        """Behind an expression: what it is at the four quarters of the hour, the last at its end."""
+        """After an expression: its values at the ends of the hour's four quarters."""
         return "[1h:15m]" if self.left_open else "[45m:15m]"
 
 
-def named(what: str, expression: str) -> str:
-    """`expression`, its series marked with the label `is`, so that several can come in one answer."""
-    return f'label_replace({expression}, "is", {quoted(what)}, "", "")'
+def named(expression: str, *, name: str) -> str:
+    """`expression`, its series labelled `is=name`, so that one query can return several."""
+    return f'label_replace({expression}, "is", {quoted(name)}, "", "")'
