@@ -83,7 +83,7 @@ class LakeInMemory:
         assert len({(one.collection.day, one.collection.is_running) for one in days}) == 1
         self.before()
         if days[0].collection.day in self.damaged and not replace_damaged:
-            raise DayDamaged(self.url, days[0].collection.day, "a test wants it to be")
+            raise DayDamaged(self.url, days[0].collection.day, why="a test wants it to be")
         check_lease()
         self.damaged.discard(days[0].collection.day)
         self.commits.append(days)
@@ -169,10 +169,10 @@ class LakeInMemory:
 
     def _found(self, collection: Collection) -> CollectedDay:
         if collection.day in self.damaged:
-            raise DayDamaged(self.url, collection.day, "a test wants it to be", collection.account_id)
+            raise DayDamaged(self.url, collection.day, why="a test wants it to be", account_id=collection.account_id)
         found = self.versions[collection.version or 0].get((collection.account_id, collection.day))
         if found is None or found.collection.id != collection.id:
-            raise CollectionGone(self.url, collection.id)
+            raise CollectionGone(self.url, collection_id=collection.id)
         return found
 
 

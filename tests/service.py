@@ -143,9 +143,9 @@ class AccountsInMemory:
             raise organization_not_found(new.organization_id)
         for account in self.accounts:
             if account is not old and account.id == new.id:
-                raise account_id_taken(new.id, account.name)
+                raise account_id_taken(new.id, name=account.name)
             if account is not old and (account.organization_id, account.name) == (owner.id, new.name):
-                raise account_exists(new.name, owner.name)
+                raise account_exists(new.name, organization=owner.name)
 
     def _fail(self) -> None:
         if self.failure is not None:

@@ -62,7 +62,7 @@ def test_relabels_assumed_currency_of_stored_and_replaced_days(meta: Metadata, o
     put(meta, 3, "next", STATED, day=NEXT)
     put(meta, 4, "of-another", ASSUMED, account_id=B)
     assert meta.days.unreconciled() == []
-    assert meta.days.relabel(A, "EUR", "EUR", STATED) == Relabelled((DAY, NEXT), ("USD",))
+    assert meta.days.relabel(A, stated="EUR", currency="EUR", origin=STATED) == Relabelled((DAY, NEXT), ("USD",))
     assert held(meta) == {"new": ("EUR", STATED), "next": ("EUR", STATED)}
     (then,) = meta.coverage.collections(A, DAY, NEXT, before)
     assert (then.id, then.head.currency) == ("old", "EUR")
@@ -72,14 +72,14 @@ def test_relabels_assumed_currency_of_stored_and_replaced_days(meta: Metadata, o
     assert meta.days.unreconciled() == [A]
     assert meta.days.currencies(A) == dict.fromkeys(("old", "new", "next"), "EUR")
     meta.days.reconciled(A)
-    assert meta.days.relabel(A, None, "EUR", ASSUMED) == Relabelled((), ())
+    assert meta.days.relabel(A, stated=None, currency="EUR", origin=ASSUMED) == Relabelled((), ())
     assert held(meta)["new"] == ("EUR", ASSUMED)
     assert meta.accounts.find(A).currency is None
     assert meta.days.unreconciled() == []
 
 
 def test_day_read_before_a_correction_gets_the_new_currency(meta: Metadata) -> None:
-    meta.days.relabel(A, "EUR", "EUR", STATED)
+    meta.days.relabel(A, stated="EUR", currency="EUR", origin=STATED)
     put(meta, 1, "late", ASSUMED)
     put(meta, 2, "told", SOURCE, day=NEXT)
     assert held(meta) == {"late": ("EUR", STATED), "told": ("USD", SOURCE)}
@@ -91,21 +91,21 @@ def test_a_day_whose_source_states_another_currency_changes_nothing(meta: Metada
     put(meta, 1, "assumed", ASSUMED)
     put(meta, 2, "told", SOURCE, day=NEXT)
     with pytest.raises(CurrencyConflict, match=r"'prod' can't become EUR: 1 stored day is in USD") as caught:
-        meta.days.relabel(A, "EUR", "EUR", STATED)
+        meta.days.relabel(A, stated="EUR", currency="EUR", origin=STATED)
     assert caught.value.days == (NEXT,)
     assert held(meta) == {"assumed": ("USD", ASSUMED), "told": ("USD", SOURCE)}
     assert meta.accounts.find(A).currency is None
     assert meta.days.unreconciled() == []
     with pytest.raises(AccountNotFound):
-        meta.days.relabel("c", "EUR", "EUR", STATED)
+        meta.days.relabel("c", stated="EUR", currency="EUR", origin=STATED)
 
 
 def test_of_earlier_versions_only_opencost_days_are_relabelled(meta: Metadata) -> None:
     put(meta, 1, "opencost", None)
-    assert meta.days.relabel(A, "EUR", "EUR", STATED).days == (DAY,)
+    assert meta.days.relabel(A, stated="EUR", currency="EUR", origin=STATED).days == (DAY,)
     put(meta, 2, "kubecost", None, day=NEXT)
     with pytest.raises(CurrencyConflict):
-        meta.days.relabel(A, "GBP", "GBP", STATED)
+        meta.days.relabel(A, stated="GBP", currency="GBP", origin=STATED)
 
 
 def test_the_migration_decides_who_stated_the_currency_of_earlier_days(
@@ -115,7 +115,7 @@ def test_the_migration_decides_who_stated_the_currency_of_earlier_days(
     put(meta, 1, "opencost", None)
     put(meta, 2, "kubecost", None, day=NEXT)
     put(meta, 3, "stated", None, account_id=B)
-    assert downgrade(database.url, "0003") == "0003"
+    assert downgrade(database.url, revision="0003") == "0003"
     for _ in range(2):
         upgrade(database.url)
         assert held(meta) == {"opencost": ("USD", ASSUMED), "kubecost": ("USD", SOURCE)}

@@ -246,10 +246,10 @@ def test_no_secret_is_in_logs_errors_or_representations(
 
 def test_migrations_go_up_and_down_and_up_again_and_twice(database: Database) -> None:
     assert upgrade(database.url) == upgrade(database.url) == schema.NEWEST
-    assert downgrade(database.url, "base") is None
-    assert downgrade(database.url, "base") is None
-    assert upgrade(database.url, schema.NEWEST) == schema.NEWEST
-    assert upgrade(database.url, schema.NEWEST) == schema.NEWEST
+    assert downgrade(database.url, revision="base") is None
+    assert downgrade(database.url, revision="base") is None
+    assert upgrade(database.url, revision=schema.NEWEST) == schema.NEWEST
+    assert upgrade(database.url, revision=schema.NEWEST) == schema.NEWEST
 
 
 def test_data_outlasts_a_migration_that_is_run_again_and_goes_with_the_tables(opens: Opens, database: Database) -> None:
@@ -259,7 +259,7 @@ def test_data_outlasts_a_migration_that_is_run_again_and_goes_with_the_tables(op
     upgrade(database.url)
     assert opens().find("prod") == kept
     assert opens().organization() == organization
-    downgrade(database.url, "base")
+    downgrade(database.url, revision="base")
     upgrade(database.url)
     assert opens().all() == []
     assert opens().organization().id != organization.id
@@ -280,7 +280,7 @@ def test_accounts_outlast_the_migrations_of_what_was_collected(opens: Opens, dat
     kept = first.add(account(first, credentials=SECRETS))
     first.remove(first.add(account(first, "gone")).id)
     before = database.rows("SELECT * FROM cloudaccount ORDER BY id")
-    assert downgrade(database.url, "0001") == downgrade(database.url, "0001") == "0001"
+    assert downgrade(database.url, revision="0001") == downgrade(database.url, revision="0001") == "0001"
     assert database.rows("SELECT * FROM cloudaccount ORDER BY id") == before
     for table in ("collections", "coverage", "histories", "leases"):
         with raises_code("tables_missing", match=table):
@@ -302,7 +302,7 @@ def test_the_second_migration_is_finished_wherever_it_was_interrupted(database: 
         for statement in (*undone, "UPDATE kubetally_version SET version_num = '0001'"):
             database.execute(statement)
         assert upgrade(database.url) == schema.NEWEST
-        assert downgrade(database.url, "0001") == "0001"
+        assert downgrade(database.url, revision="0001") == "0001"
 
 
 def test_the_migrations_make_the_tables_that_the_program_works_with(database: Database) -> None:
@@ -362,7 +362,7 @@ def test_a_database_of_a_newer_version_is_left_alone(opens: Opens, database: Dat
     accounts = opens()
     kept = accounts.add(account(accounts))
     database.execute("UPDATE kubetally_version SET version_num = '9999'")
-    for act in (opens, lambda: upgrade(database.url), lambda: downgrade(database.url, "base")):
+    for act in (opens, lambda: upgrade(database.url), lambda: downgrade(database.url, revision="base")):
         with raises_code("schema_mismatch", match=r"at revision 9999, newer .* Install that version") as caught:
             act()
         assert PASSWORD not in str(caught.value)
@@ -373,12 +373,12 @@ def test_a_revision_that_there_is_not_is_refused(database: Database) -> None:
     for act in (upgrade, downgrade):
         upgrade(database.url)
         with raises_code("unknown_revision", match="'no-such'"):
-            act(database.url, "no-such")
+            act(database.url, revision="no-such")
 
 
 def test_tables_of_another_program_are_not_touched(database: Database, opens: Opens) -> None:
     database.execute("CREATE TABLE cloudaccount (id char(36))")
-    for act in (opens, lambda: upgrade(database.url), lambda: downgrade(database.url, "base")):
+    for act in (opens, lambda: upgrade(database.url), lambda: downgrade(database.url, revision="base")):
         with raises_code("schema_mismatch", match=r"another program \(cloudaccount\).*migrate optscale"):
             act()
     assert database.execute("SELECT * FROM cloudaccount") == []

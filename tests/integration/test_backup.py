@@ -68,7 +68,7 @@ def fill(database: Database) -> Account:
             meta.coverage.intend([collection(f"c{number}", day=DAY + timedelta(days=number // 2))])
             meta.coverage.confirm([f"c{number}"], number)
         meta.coverage.intend([collection("pending", "b")])
-        meta.coverage.failed("b", END, NOW, "code", "what\nwent wrong: „ä“")
+        meta.coverage.failed("b", END, NOW, code="code", message="what\nwent wrong: „ä“")
         meta.coverage.note_history("b", date(2024, 2, 29), NOW)
         meta.log_files.note([LogFile("assets", f"{number:020}.json", 2**32 - 1) for number in range(2)])
         meta.savings.note(
@@ -179,7 +179,7 @@ def test_a_dump_is_of_one_instant_although_others_write_meanwhile(database: Data
     before = dumped(database)
     with contextmanager(opener_of)(database.url) as opens:
         meta = opens()
-        stream = Interrupted(lambda: meta.coverage.failed("new", DAY, NOW, "code", "message"))
+        stream = Interrupted(lambda: meta.coverage.failed("new", DAY, NOW, code="code", message="message"))
         dump(database.url, stream)
     assert stream.getvalue().splitlines(keepends=True) == before
     assert dumped(database) != before

@@ -41,7 +41,7 @@ def lake(tmp_path: Path, meta: Metadata) -> DeltaLake:
 
 
 def test_every_day_is_read_while_its_source_has_it_and_then_monthly() -> None:
-    ages = [age for age in range(-1, 100) if is_in_share(DAY, days_after(age).date())]
+    ages = [age for age in range(-1, 100) if is_in_share(DAY, today=days_after(age).date())]
     assert ages == [1, 7, 13, 30, 60, 90]
 
 

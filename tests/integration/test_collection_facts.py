@@ -88,7 +88,7 @@ def test_migration_makes_the_facts_of_stored_days(coverage: SqlCoverage, databas
     coverage.intend([collection("pending", "d")])
     before = database.rows(ALL_ROWS)
     assert len(before) == 16
-    assert downgrade(database.url, "0005") == downgrade(database.url, "0005") == "0005"
+    assert downgrade(database.url, revision="0005") == downgrade(database.url, revision="0005") == "0005"
     for undone in (
         (),
         ("DELETE FROM collection_facts WHERE account_id = 'a'", "UPDATE collection_facts SET ordinal = ordinal + 7"),
@@ -118,7 +118,7 @@ def test_migration_passes_heads_that_can_t_be_read(coverage: SqlCoverage, databa
     keep(coverage, 1, *(collection(id_, id_) for id_ in heads), with_issues("sound", "d"))
     for id_, head in heads.items():
         database.execute("UPDATE collections SET head = :head WHERE id = :id", head=head, id=id_)
-    downgrade(database.url, "0005")
+    downgrade(database.url, revision="0005")
     upgrade(database.url)
     found = coverage.issues(DAY, END, IssueKind)
     assert set(found) == {*heads, "sound"}

@@ -81,7 +81,7 @@ def test_what_is_confirmed_twice_is_as_confirmed_once(
     keep(coverage, 1, collection("old"))
     clock.forward(60)
     keep(coverage, 2, collection("new"))
-    coverage.failed("a", DAY, clock.at, "source_unavailable", "no answer")
+    coverage.failed("a", DAY, clock.at, code="source_unavailable", message="no answer")
     before = [database.rows(f"SELECT * FROM {table}") for table in ("collections", "coverage")]  # noqa: S608
     clock.forward(60)
     coverage.confirm(["old"], 1)
@@ -94,7 +94,7 @@ def test_what_is_confirmed_twice_is_as_confirmed_once(
 
 def test_attempts_that_fail_are_counted_until_one_succeeds(coverage: SqlCoverage, clock: SetClock) -> None:
     for number in (1, 2):
-        coverage.failed("a", DAY, clock.forward(60), f"code_{number}", "no answer\0 \ud83d")
+        coverage.failed("a", DAY, clock.forward(60), code=f"code_{number}", message="no answer\0 \ud83d")
     [day] = coverage.days(DAY, END)
     assert day == CoveredDay(
         "a", DAY, attempts=2, tried_at=clock.at, last_error=("code_2", "no answer \N{REPLACEMENT CHARACTER}")
@@ -103,7 +103,7 @@ def test_attempts_that_fail_are_counted_until_one_succeeds(coverage: SqlCoverage
     keep(coverage, 1, collection("c1"))
     [day] = coverage.days(DAY, END)
     assert (day.is_stored, day.attempts, day.last_error) == (True, 0, None)
-    coverage.failed("a", DAY, clock.at, "source_unavailable", "x" * 100_000)
+    coverage.failed("a", DAY, clock.at, code="source_unavailable", message="x" * 100_000)
     [day] = coverage.days(DAY, END)
     assert day.last_error is not None
     assert (day.collection_id, day.attempts, len(day.last_error[1])) == ("c1", 1, 2000)
@@ -219,7 +219,7 @@ def test_a_writer_and_many_readers_of_a_sqlite_file_work_side_by_side(tmp_path: 
                 for number in range(40):
                     day = first + timedelta(days=number)
                     keep(writer, number, *(collection(f"{one}-{number}", one, day) for one in "abc"))
-                    writer.failed("d", day, NOW, "code", "message")
+                    writer.failed("d", day, NOW, code="code", message="message")
             finally:
                 done.set()
             assert all(one.result(30) for one in reading)

@@ -260,9 +260,9 @@ def test_progress_counts_only_the_requested_accounts(coverage: Coverage) -> None
     keep(coverage, 1, collection("a1"), collection("b1", "b"), collection("c1", "c"))
     keep(coverage, 2, collection("a2", day=DAY + timedelta(days=1), collected_at=last))
     keep(coverage, 3, collection("d1", "d", is_running=True))
-    coverage.failed("a", DAY - timedelta(days=1), NOW, "source_unavailable", "nobody answers")
-    coverage.failed("a", DAY - timedelta(days=2), NOW, NO_DATA, "the source holds nothing")
-    coverage.failed("b", DAY, NOW, "fewer_hours", "the stored day was kept")
+    coverage.failed("a", DAY - timedelta(days=1), NOW, code="source_unavailable", message="nobody answers")
+    coverage.failed("a", DAY - timedelta(days=2), NOW, code=NO_DATA, message="the source holds nothing")
+    coverage.failed("b", DAY, NOW, code="fewer_hours", message="the stored day was kept")
     assert coverage.progress(["a", "b", "d"], DAY) == Progress(4, 1, 2, last)
     assert coverage.progress(["c"], DAY + timedelta(days=1)) == Progress(1, 0, 0, NOW)
     assert coverage.progress([], DAY) == Progress()
@@ -358,8 +358,8 @@ def test_facts_follow_the_examination_of_a_day(coverage: Coverage) -> None:
 def test_statuses_agree_with_days(coverage: Coverage, clock: SetClock) -> None:
     keep(coverage, 1, with_issues("a1"), collection("b1", "b"))
     keep(coverage, 2, collection("a2", day=END, is_running=True))
-    coverage.failed("a", DAY - timedelta(days=1), NOW, "source_unreachable", "nobody answers")
-    coverage.failed("b", DAY, NOW, "day_damaged", "bytes differ")
+    coverage.failed("a", DAY - timedelta(days=1), NOW, code="source_unreachable", message="nobody answers")
+    coverage.failed("b", DAY, NOW, code="day_damaged", message="bytes differ")
     clock.forward(-3600)
     for ids in (None, ["a"], ["b", "c"], []):
         known = coverage.days(DAY - timedelta(days=1), LAST, ids)
@@ -396,8 +396,8 @@ def test_lost_day_is_the_last_one_that_was_stored(coverage: Coverage) -> None:
 
 def test_damage_stays_until_it_is_cleared(coverage: Coverage) -> None:
     [stored] = keep(coverage, 1, collection("a1"))
-    coverage.failed("a", DAY, NOW, "day_damaged", "bytes differ")
-    coverage.failed("a", DAY, NOW, "source_unavailable", "nobody answers")
+    coverage.failed("a", DAY, NOW, code="day_damaged", message="bytes differ")
+    coverage.failed("a", DAY, NOW, code="source_unavailable", message="nobody answers")
     [day] = coverage.days(DAY, END)
     assert (day.attempts, day.last_error, day.is_damaged) == (2, ("day_damaged", "bytes differ"), True)
     coverage.clear_damage([stored])

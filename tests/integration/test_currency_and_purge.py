@@ -125,7 +125,7 @@ def test_next_collector_finishes_what_a_kill_left(home: Home, source: tuple[Sour
     id_ = added(home, source[1])
     backfill(home)
     with open_ledger(settings(home)) as ledger:
-        ledger.days.relabel(id_, "EUR", "EUR", CurrencyOrigin.STATED)  # and no further
+        ledger.days.relabel(id_, stated="EUR", currency="EUR", origin=CurrencyOrigin.STATED)  # and no further
     assert home.costs("aurora")["currency"] == "EUR"
     assert labels(home) == {"USD"}
     with open_ledger(settings(home)) as ledger:

@@ -142,7 +142,7 @@ def test_day_that_the_lake_lacks_is_listed_and_put_back(tmp_path: Path) -> None:
         commit(committer, [whole, cluster_day("b")])
         lake.reconcile(account_id, {})
         committer.writer.match()
-        meta.coverage.failed(account_id, DAY, clock.now(), "source_down", "its source is down")
+        meta.coverage.failed(account_id, DAY, clock.now(), code="source_down", message="its source is down")
         days = check_days(meta.coverage, lake)
         assert [one.id for one in days.missing] == [whole.collection.id]
         assert not DamageReport(LakeCheck(), days, {}).is_well

@@ -486,7 +486,7 @@ async def test_the_currency_of_stored_savings_is_corrected(ledger: Ledger, meta:
     ledger.accounts = (added,)
     ledger.collect_costs(currency_origin=CurrencyOrigin.ASSUMED)
     await ledger.collector(Odd(Decimal(7))).collect()
-    meta.days.relabel(added.id, "EUR", "EUR", CurrencyOrigin.STATED)
+    meta.days.relabel(added.id, stated="EUR", currency="EUR", origin=CurrencyOrigin.STATED)
     reconcile_days(meta.days, ledger.writer)
     (day,) = meta.savings.stored()
     assert (day.currency, day.currency_origin) == ("EUR", CurrencyOrigin.STATED)

@@ -642,7 +642,7 @@ def test_probes_and_figures(world: World) -> None:
 
 def test_figures_tell_how_far_collecting_has_come_and_go_on_without_it(replay: ReplayServer) -> None:
     coverage = CoverageInMemory()
-    coverage.failed(account_id(1), date(2026, 11, 21), NOON_AFTER, "source_unavailable", "nobody answers")
+    coverage.failed(account_id(1), date(2026, 11, 21), NOON_AFTER, code="source_unavailable", message="nobody answers")
     accounts = AccountsInMemory([account(1, replay.url_of("aurora")), account(2, replay.url_of("draco"))])
     with serving(cost_service(accounts, history=History(coverage, LakeInMemory))) as url:
         figures = httpx.get(f"{url}/metrics").text

@@ -20,7 +20,7 @@ class Kind(StrEnum):
     DIFFERENCE = "difference"
 
 
-def stands_for_volumes(namespace: str | None, pod: str | None) -> bool:
+def stands_for_volumes(namespace: str | None, *, pod: str | None) -> bool:
     """Whether a row is no pod's: OpenCost lets it stand for the volumes of a namespace that nobody mounts."""
     return pod == f"{namespace}-unmounted-pvcs"
 
@@ -119,10 +119,10 @@ class Allocation(NamedTuple):
         part = until - since
 
         def costs(amounts: Iterable[int]) -> Iterator[int]:
-            return (prorate(amount, since, until) for amount in amounts)
+            return (prorate(amount, start=since, end=until) for amount in amounts)
 
         def share(amount: int) -> int:
-            return prorate(amount, since, until)
+            return prorate(amount, start=since, end=until)
 
         def times(hours: float | None) -> float | None:
             return None if hours is None else hours * part
@@ -146,6 +146,6 @@ class Allocation(NamedTuple):
                 )
                 for balancer in self.load_balancers
             ),
-            total=prorate(self.total, since, until),
+            total=prorate(self.total, start=since, end=until),
             life=None if self.life is None else self.life.overlap(common),
         )

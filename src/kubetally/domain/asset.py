@@ -101,15 +101,15 @@ class Asset(NamedTuple):
         if details is not None:
             amount = details.amount
             details = details._replace(
-                amount=None if amount is None else prorate(amount, since, until),
+                amount=None if amount is None else prorate(amount, start=since, end=until),
                 **{name: None if (hours := getattr(details, name)) is None else hours * part for name in _HOURS},
             )
         return self._replace(
             window=common,
             details=details,
-            costs=Costs(*(prorate(amount, since, until) for amount in self.costs)),
+            costs=Costs(*(prorate(amount, start=since, end=until) for amount in self.costs)),
             hours=self.hours * (until - since),
-            adjustment=prorate(self.adjustment, since, until),
+            adjustment=prorate(self.adjustment, start=since, end=until),
             life=None if self.life is None else self.life.overlap(common),
         )
 
@@ -120,7 +120,7 @@ class Asset(NamedTuple):
 
 
 def node_parts(
-    cpu: float | None, ram: float | None, gpu: float | None, *, discount: float, adjustment: float, total: float | None
+    *, cpu: float | None, ram: float | None, gpu: float | None, discount: float, adjustment: float, total: float | None
 ) -> tuple[float | None, float | None, float | None]:
     """List costs of a node's parts (B1): a single unknown one is what the total leaves for it, and else unknown."""
     parts, kept = [cpu, ram, gpu], (1 - discount, 1 - discount, 1.0)
@@ -131,7 +131,7 @@ def node_parts(
     return parts[0], parts[1], parts[2]
 
 
-def node_costs(cpu: float, ram: float, gpu: float, *, discount: float, total: float | None) -> Costs:
+def node_costs(*, cpu: float, ram: float, gpu: float, discount: float, total: float | None) -> Costs:
     """A node's price by component: list costs after discount, scaled so that they add up to its total.
 
     The discount holds for CPU and RAM, never for GPU. The total carries adjustments (corrections from the cloud bill),

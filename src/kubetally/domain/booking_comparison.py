@@ -117,7 +117,7 @@ class BookingComparison:
     elsewhere: tuple[Difference, ...] = ()
 
 
-def compare_bookings(replayed: Booking, stored: Booking, *, lacks: frozenset[Beside] = _NOT_KEPT) -> BookingComparison:
+def compare_bookings(replayed: Booking, *, stored: Booking, lacks: frozenset[Beside] = _NOT_KEPT) -> BookingComparison:
     """How a booking of the kept answers differs from the stored one.
 
     lacks: what the booking may depend on and was not kept. Days around are in it only where the answers alone leave
@@ -165,7 +165,7 @@ def _find(replayed: Booking, stored: Booking, left: frozenset[Component]) -> Ite
     yield from _unlike_fields(replayed.rows, stored.rows)
 
 
-def compare_assets(replayed: Iterable[Asset], stored: Iterable[Asset]) -> Iterator[Difference]:
+def compare_assets(replayed: Iterable[Asset], *, stored: Iterable[Asset]) -> Iterator[Difference]:
     """The assets whose cost differs, or that one side lacks; its type and name."""
     mine, its = _amounts_by_asset(replayed), _amounts_by_asset(stored)
     for name in sorted(mine.keys() | its.keys()):

@@ -28,7 +28,7 @@ class OneCluster(NamedTuple):
 
 
 def choose_cluster(
-    rows: list[Allocation], assets: list[Asset] | None, cluster_id: str | None, source: str
+    rows: list[Allocation], assets: list[Asset] | None, cluster_id: str | None, *, source: str
 ) -> OneCluster:
     """The rows and assets of the chosen cluster, or of the only one if none was chosen.
 

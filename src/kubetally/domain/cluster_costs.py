@@ -85,7 +85,7 @@ class Group:
     @property
     def efficiency(self) -> Efficiency:
         """What of the requests was used."""
-        return efficiency(self.rated, self.costs.cpu, self.costs.ram)
+        return efficiency(self.rated, cpu_cost=self.costs.cpu, ram_cost=self.costs.ram)
 
 
 @dataclass(frozen=True, slots=True)

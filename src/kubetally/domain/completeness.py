@@ -94,7 +94,7 @@ def measure_completeness(
 
 
 def find_shortfalls(
-    found: Completeness, stored: Completeness, counted_twice: Completeness = NOTHING_TWICE
+    found: Completeness, *, stored: Completeness, counted_twice: Completeness = NOTHING_TWICE
 ) -> list[Shortfall]:
     """The figures of `found` that are lower than those of `stored` by more than the tolerance.
 
@@ -110,7 +110,7 @@ def find_shortfalls(
 
 def is_pod(row: Row) -> bool:
     """Whether a row is of a pod that ran, and does not stand for the unmounted volumes of a namespace."""
-    return row.kind is Kind.WORKLOAD and not stands_for_volumes(row.namespace, row.pod)
+    return row.kind is Kind.WORKLOAD and not stands_for_volumes(row.namespace, pod=row.pod)
 
 
 def is_priced_node(asset: Asset) -> bool:

@@ -93,7 +93,7 @@ class Efficiency(NamedTuple):
     total: float | None
 
 
-def efficiency(hours: RatedHours, cpu_cost: int, ram_cost: int) -> Efficiency:
+def efficiency(hours: RatedHours, *, cpu_cost: int, ram_cost: int) -> Efficiency:
     """What of the requests was used, from summed hours and the workloads' own costs (without idle).
 
     Units:  ratios, not percent, not clamped: usage above the request gives more than 1. Costs in micros.

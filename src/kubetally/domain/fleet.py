@@ -62,7 +62,9 @@ def _sum(answers: Sequence[ClusterCosts], currency: str) -> FleetSum:
         idle=sum(totals[Kind.IDLE] for totals in lines),
         difference=sum(totals[Kind.DIFFERENCE] for totals in lines),
         efficiency=efficiency(
-            rated, sum(group.costs.cpu for group in workloads), sum(group.costs.ram for group in workloads)
+            rated,
+            cpu_cost=sum(group.costs.cpu for group in workloads),
+            ram_cost=sum(group.costs.ram for group in workloads),
         ),
         hours_asked=fsum(costs.hours_asked for costs in answers),
         hours_covered=fsum(costs.hours_covered for costs in answers),

@@ -62,11 +62,13 @@ class MeasuredHour(NamedTuple):
         network, sent = self.network, self.network_bytes
         return MeasuredHour(
             common,
-            None if self.management is None else prorate(self.management, since, until),
-            None if self.load_balancer is None else prorate(self.load_balancer, since, until),
-            None if network is None else NetworkClasses(*(prorate(amount, since, until) for amount in network)),
+            None if self.management is None else prorate(self.management, start=since, end=until),
+            None if self.load_balancer is None else prorate(self.load_balancer, start=since, end=until),
+            None
+            if network is None
+            else NetworkClasses(*(prorate(amount, start=since, end=until) for amount in network)),
             None if sent is None else NetworkBytes(*(amount * (until - since) for amount in sent)),
-            tuple(hour._replace(cost=prorate(hour.cost, since, until)) for hour in self.load_balancers),
+            tuple(hour._replace(cost=prorate(hour.cost, start=since, end=until)) for hour in self.load_balancers),
         )
 
     def load_balancer_costs(self) -> dict[str, int]:
@@ -144,7 +146,7 @@ class Infrastructure:
         start = self.window.start if self.since is None else max(self.window.start, self.since)
         if start >= self.window.end:
             return ()
-        return tuple(spans_without([Window(start, self.window.end)], self.present[family]))
+        return tuple(spans_without([Window(start, self.window.end)], cuts=self.present[family]))
 
     @property
     def management(self) -> int | None:

@@ -130,7 +130,7 @@ def split(total: int, weights: Sequence[float]) -> list[int]:
     return [sign * part for part in parts]
 
 
-def prorate(amount: int, start: float, end: float) -> int:
+def prorate(amount: int, *, start: float, end: float) -> int:
     """The share of `amount` micros that falls between two points of its span, given as fractions from 0 to 1.
 
     Adjacent shares add up to the whole exactly, because each is a difference of the same rounded running totals; a

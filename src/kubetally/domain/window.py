@@ -156,7 +156,7 @@ def joined_spans(spans: Iterable[Window]) -> list[Window]:
     return joined
 
 
-def spans_without(spans: Iterable[Window], cuts: Iterable[Window]) -> list[Window]:
+def spans_without(spans: Iterable[Window], *, cuts: Iterable[Window]) -> list[Window]:
     """What of `spans` is in none of `cuts`, in order."""
     left: list[Window] = []
     cuts = joined_spans(cuts)
@@ -175,7 +175,7 @@ def spans_without(spans: Iterable[Window], cuts: Iterable[Window]) -> list[Windo
 def common_spans(spans: Iterable[Window], others: Iterable[Window]) -> list[Window]:
     """What of `spans` is in any of `others` too, in order."""
     several = list(spans)
-    return spans_without(several, spans_without(several, others))
+    return spans_without(several, cuts=spans_without(several, cuts=others))
 
 
 def known_spans(*spans: Window | None) -> list[Window]:

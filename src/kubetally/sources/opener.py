@@ -201,7 +201,7 @@ class SourceOpener:
         match cluster:
             case AccountCluster(account, accounts):
                 if account.locked is not None:
-                    raise credentials_locked(account.name, account.locked)
+                    raise credentials_locked(account.name, origin=account.locked)
                 if account.context and not account.kubecost_url:
                     return await self._discoveries.costs(account.context, options.limits)
                 return await resolve_source(
@@ -227,7 +227,7 @@ class SourceOpener:
         if isinstance(cluster, AccountCluster):
             account = cluster.account
             if account.locked is not None:
-                raise credentials_locked(account.name, account.locked)
+                raise credentials_locked(account.name, origin=account.locked)
             url, own, context = account.prometheus_url, account.prometheus_credentials, account.context
             if account.kubecost_url:
                 context = None  # it may be another cluster's

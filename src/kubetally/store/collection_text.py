@@ -57,17 +57,17 @@ def collections_from_text(text: str) -> list[Collection]:
     try:
         records = msgspec.json.decode(zlib.decompress(base64.b85decode(text)), type=list[_Record])
     except (ValueError, zlib.error) as error:
-        raise CollectionNotUnderstood("of a commit", str(error)) from error
+        raise CollectionNotUnderstood("of a commit", why=str(error)) from error
     return [_collection(record) for record in records]
 
 
 def _collection(record: _Record) -> Collection:
-    head = head_from_json(record.head, record.id)
+    head = head_from_json(record.head, collection_id=record.id)
     return Collection(
         *(record.id, record.account_id, record.day, record.collected_at, head.source),
         replace(head.booking, rows=()),
         record.rows,
-        balance_from_json(record.balance, record.id),
+        balance_from_json(record.balance, collection_id=record.id),
         completeness=head.completeness,
         examined_by=record.examined_by,
         asset_sums=head.assets,

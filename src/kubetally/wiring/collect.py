@@ -80,7 +80,7 @@ def backfill(
 
     async def fill(ledger: Ledger, collector: Collector, _: SavingsCollector) -> Report:
         report = await collector.backfill(
-            name, first, end, missing_only=missing_only, force=force, watch=watch, planned=planned
+            name, first, end=end, missing_only=missing_only, force=force, watch=watch, planned=planned
         )
         await compare_days(ledger)
         return report

@@ -15,7 +15,7 @@ is_newest = tables.is_newest
 def migrate(settings: Settings, revision: str = "head") -> tuple[str, str | None]:
     """See `store.meta.migrate.migrate`."""
     with naming_setting("KUBETALLY_DATABASE_URL"):
-        return tables.migrate(database_url(settings), revision)
+        return tables.migrate(database_url(settings), revision=revision)
 
 
 def migrate_optscale(url: str, urls: Mapping[str, str] | None, settings: Settings) -> optscale.Changed:

@@ -34,7 +34,7 @@ def naming_setting(name: str) -> Iterator[None]:
 def open_keys(settings: Settings, *, may_lock: bool = False) -> KeyRing:
     """See `store.meta.keys.open_keys`. Raises RequestError, StoreError."""
     with naming_setting("KUBETALLY_DATABASE_URL"):
-        return keys.open_keys(database_url(settings), settings.keys, settings.home_folder, may_lock=may_lock)
+        return keys.open_keys(database_url(settings), keys=settings.keys, home=settings.home_folder, may_lock=may_lock)
 
 
 @contextmanager
@@ -51,7 +51,9 @@ def open_accounts(settings: Settings) -> Iterator[SqlAccounts]:
 def rotate_keys(settings: Settings) -> tuple[int, str]:
     """See `store.meta.keys.rotate_keys`. Raises RequestError, StoreError."""
     with naming_setting("KUBETALLY_DATABASE_URL"):
-        return keys.rotate_keys(database_url(settings), settings.keys, settings.home_folder, SystemClock())
+        return keys.rotate_keys(
+            database_url(settings), keys=settings.keys, home=settings.home_folder, clock=SystemClock()
+        )
 
 
 def load_clusters(names: Sequence[str], settings: Settings) -> list[AccountCluster]:

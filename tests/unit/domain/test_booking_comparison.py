@@ -40,12 +40,12 @@ def figures(comparison: BookingComparison) -> set[Figure]:
 
 
 def test_a_booking_is_as_stored_whatever_the_order_of_its_rows() -> None:
-    assert compare_bookings(replace(STORED, rows=STORED.rows[::-1]), STORED) == BookingComparison()
+    assert compare_bookings(replace(STORED, rows=STORED.rows[::-1]), stored=STORED) == BookingComparison()
 
 
 def test_renamed_namespaces_differ() -> None:
     renamed = tuple(row._replace(namespace=row.namespace and f"x-{row.namespace}") for row in STORED.rows)
-    found = compare_bookings(replace(STORED, rows=renamed), STORED)
+    found = compare_bookings(replace(STORED, rows=renamed), stored=STORED)
     assert figures(found) == {Figure.NAMESPACE_COST, Figure.POD_COST}
     assert Difference(Figure.NAMESPACE_COST, "x-team-00", FIRST_COST["team-00"], None) in found.differences
     assert Difference(Figure.NAMESPACE_COST, "team-00", None, FIRST_COST["team-00"]) in found.differences
@@ -61,12 +61,12 @@ def test_cost_that_moved_to_another_pod_differs_by_a_micro() -> None:
     pods = [row for row in STORED.rows if row.kind is Kind.WORKLOAD]
     was = replace(STORED, rows=tuple(dearer(row, 0) for row in pods))
     now = replace(STORED, rows=(dearer(pods[0], 1), dearer(pods[1], -1), *was.rows[2:]))
-    assert figures(compare_bookings(now, was)) == {Figure.POD_COST}
+    assert figures(compare_bookings(now, stored=was)) == {Figure.POD_COST}
 
 
 def test_cost_that_moved_to_another_component_is_named() -> None:
     moved = with_first(lambda row: row._replace(costs=row.costs._replace(cpu=row.costs.ram, ram=row.costs.cpu)))
-    found = [one for one in compare_bookings(moved, STORED).differences if one.figure is Figure.POD_COST]
+    found = [one for one in compare_bookings(moved, stored=STORED).differences if one.figure is Figure.POD_COST]
     assert [(one.component, one.replayed, one.stored) for one in found] == [
         (Component.CPU, FIRST.costs.ram, FIRST.costs.cpu)
     ]
@@ -74,12 +74,12 @@ def test_cost_that_moved_to_another_component_is_named() -> None:
 
 def test_cost_of_another_kind_differs() -> None:
     moved = tuple(row._replace(kind=Kind.UNMOUNTED) if row.kind is Kind.IDLE else row for row in STORED.rows)
-    assert figures(compare_bookings(replace(STORED, rows=moved), STORED)) == {Figure.KIND_COST}
+    assert figures(compare_bookings(replace(STORED, rows=moved), stored=STORED)) == {Figure.KIND_COST}
 
 
 def test_bill_differs_by_component() -> None:
     bill = STORED.bill._replace(network=STORED.bill.network + 1)
-    found = compare_bookings(replace(STORED, bill=bill), STORED)
+    found = compare_bookings(replace(STORED, bill=bill), stored=STORED)
     assert found.differences == (
         Difference(Figure.COMPONENT_COST, Component.NETWORK, bill.network, STORED.bill.network),
     )
@@ -90,9 +90,9 @@ def test_bill_differs_by_component() -> None:
 )
 def test_requests_and_usage_differ_beyond_the_tolerance(figure: Figure) -> None:
     hours = getattr(FIRST.hours, figure)
-    assert compare_bookings(with_hours(**{figure.value: hours * (1 + 1e-12)}), STORED) == BookingComparison()
+    assert compare_bookings(with_hours(**{figure.value: hours * (1 + 1e-12)}), stored=STORED) == BookingComparison()
     for other in (hours * (1 + 1e-8), None):
-        found = compare_bookings(with_hours(**{figure.value: other}), STORED)
+        found = compare_bookings(with_hours(**{figure.value: other}), stored=STORED)
         assert found.differences == (Difference(figure, f"{FIRST.namespace}/{FIRST.pod}", other, hours),)
 
 
@@ -105,7 +105,7 @@ def test_rows_currency_and_hours_covered_differ() -> None:
         covered=half,
         currency_origin=CurrencyOrigin.SOURCE,
     )
-    found = compare_bookings(now, STORED)
+    found = compare_bookings(now, stored=STORED)
     assert found.differences[:3] == (
         Difference(Figure.CURRENCY, None, "EUR", "USD"),
         Difference(Figure.ROWS, None, 8 + 1, 8),
@@ -118,8 +118,8 @@ def test_kinds_of_issues_differ_and_their_words_do_not() -> None:
         return replace(STORED, issues=(Issue(kind, message, STORED.source, STORED.window),))
 
     now, was = with_issue(IssueKind.UNKNOWN_COST, "now"), with_issue(IssueKind.UNKNOWN_COST, "before")
-    assert compare_bookings(now, was) == BookingComparison()
-    assert compare_bookings(now, with_issue(IssueKind.TOTAL_FELL, "before")).differences == (
+    assert compare_bookings(now, stored=was) == BookingComparison()
+    assert compare_bookings(now, stored=with_issue(IssueKind.TOTAL_FELL, "before")).differences == (
         Difference(Figure.ISSUE, IssueKind.UNKNOWN_COST, IssueKind.UNKNOWN_COST, None),
     )
 
@@ -127,38 +127,40 @@ def test_kinds_of_issues_differ_and_their_words_do_not() -> None:
 def test_what_prometheus_measured_is_no_difference() -> None:
     hours = "\n".join(f"hour {hour} fee 0.1 lb 0.2 internet 0.3" for hour in range(24))
     stored = book(replace(reading(CLUSTER), infrastructure=measured(hours)))
-    found = compare_bookings(book(reading(CLUSTER)), stored)
+    found = compare_bookings(book(reading(CLUSTER)), stored=stored)
     assert found.differences == ()
     assert {one.name for one in found.elsewhere} == {Component.MANAGEMENT, Component.LOAD_BALANCER, Component.NETWORK}
 
 
 def test_load_balancer_that_the_source_lost_differs() -> None:
     stored = book(reading(f"{CLUSTER}\n balancer web/lb 2"))
-    found = compare_bookings(book(reading(CLUSTER)), stored)
+    found = compare_bookings(book(reading(CLUSTER)), stored=stored)
     assert Difference(Figure.COMPONENT_COST, Component.LOAD_BALANCER, 0, 2_000_000) in found.differences
 
 
 def test_usage_that_prometheus_corrected_is_no_difference() -> None:
     corrected = Issue(IssueKind.USAGE_CORRECTED, "1 container", METRICS, TODAY)
-    found = compare_bookings(with_hours(cpu_core_usage_hours=1.0), replace(STORED, issues=(corrected,)))
+    found = compare_bookings(with_hours(cpu_core_usage_hours=1.0), stored=replace(STORED, issues=(corrected,)))
     assert found.differences == ()
     assert [one.figure for one in found.elsewhere] == [Figure.CPU_USAGE]
-    requests = compare_bookings(with_hours(cpu_core_request_hours=1.0), replace(STORED, issues=(corrected,)))
+    requests = compare_bookings(with_hours(cpu_core_request_hours=1.0), stored=replace(STORED, issues=(corrected,)))
     assert [one.figure for one in requests.differences] == [Figure.CPU_REQUEST]
 
 
 def test_hours_that_others_found_missing_are_no_difference() -> None:
     gap = Issue(IssueKind.SAMPLES_MISSING, "no samples", STORED.source, STORED.window, "pods")
     lacking = replace(STORED, covered=(Window(STORED.window.start, STORED.window.start + 12 * HOUR),), issues=(gap,))
-    found = compare_bookings(STORED, lacking)
+    found = compare_bookings(STORED, stored=lacking)
     assert found.differences == ()
     assert [one.figure for one in found.elsewhere] == [Figure.HOURS_COVERED, Figure.ISSUE]
-    back = compare_bookings(lacking, STORED)
+    back = compare_bookings(lacking, stored=STORED)
     assert [one.figure for one in back.differences] == [Figure.HOURS_COVERED, Figure.ISSUE]
-    assert compare_bookings(lacking, STORED, lacks=frozenset(Beside)).differences == ()
+    assert compare_bookings(lacking, stored=STORED, lacks=frozenset(Beside)).differences == ()
 
 
 def test_issue_of_prometheus_is_no_difference() -> None:
     told = Issue(IssueKind.SOURCE_WARNING, "1 series dropped", METRICS, TODAY)
-    assert compare_bookings(STORED, replace(STORED, issues=(told,))) == BookingComparison()
-    assert compare_bookings(STORED, replace(STORED, source=SOURCE, issues=(replace(told, source=SOURCE),))).differences
+    assert compare_bookings(STORED, stored=replace(STORED, issues=(told,))) == BookingComparison()
+    assert compare_bookings(
+        STORED, stored=replace(STORED, source=SOURCE, issues=(replace(told, source=SOURCE),))
+    ).differences

@@ -22,31 +22,31 @@ def node(cluster_id: str | None) -> Asset:
 
 def test_only_cluster_needs_no_choice() -> None:
     rows, assets = [row("a"), row(None)], [node("a")]
-    assert choose_cluster(rows, assets, None, URL) == (rows, assets, 0)
+    assert choose_cluster(rows, assets, None, source=URL) == (rows, assets, 0)
 
 
 def test_several_clusters_need_a_choice() -> None:
     with raises_code("several_clusters", "a, b with --cluster-id"):
-        choose_cluster([row("b"), row("a")], None, None, URL)
+        choose_cluster([row("b"), row("a")], None, None, source=URL)
     with raises_code("several_clusters"):  # a cluster that ran nothing has assets all the same
-        choose_cluster([row("a")], [node("b")], None, URL)
+        choose_cluster([row("a")], [node("b")], None, source=URL)
 
 
 def test_chosen_cluster_has_its_own_rows_and_assets() -> None:
-    chosen = choose_cluster([row("a"), row("b")], [node("a"), node("b")], "a", URL)
+    chosen = choose_cluster([row("a"), row("b")], [node("a"), node("b")], "a", source=URL)
     assert chosen == ([row("a")], [node("a")], 0)
 
 
 def test_rows_without_cluster_belong_to_the_only_one() -> None:
-    assert choose_cluster([row("a"), row(None)], None, "a", URL) == ([row("a"), row(None)], None, 0)
+    assert choose_cluster([row("a"), row(None)], None, "a", source=URL) == ([row("a"), row(None)], None, 0)
 
 
 def test_rows_without_cluster_are_left_out_beside_several() -> None:
-    chosen = choose_cluster([row("a"), row("b"), row(None), row(None, cpu=0)], None, "a", URL)
+    chosen = choose_cluster([row("a"), row("b"), row(None), row(None, cpu=0)], None, "a", source=URL)
     assert chosen == ([row("a")], None, 1)
 
 
 def test_cluster_that_is_not_there_is_an_error() -> None:
     with pytest.raises(ClusterNotThere, match="'c', only of a, b"):
-        choose_cluster([row("a"), row("b")], None, "c", URL)
-    assert choose_cluster([], [], "c", URL) == ([], [], 0)
+        choose_cluster([row("a"), row("b")], None, "c", source=URL)
+    assert choose_cluster([], [], "c", source=URL) == ([], [], 0)

@@ -94,11 +94,15 @@ def test_days_in_another_order_give_the_same_views(costs: ClusterCosts) -> None:
 def test_efficiency_is_that_of_the_summed_rows(costs: ClusterCosts) -> None:
     workloads = [row for row in costs.rows if row.kind is Kind.WORKLOAD]
     spent = Costs.sum(row.costs for row in workloads)
-    assert costs.efficiency == efficiency(RatedHours.of(row.hours for row in workloads), spent.cpu, spent.ram)
+    assert costs.efficiency == efficiency(
+        RatedHours.of(row.hours for row in workloads), cpu_cost=spent.cpu, ram_cost=spent.ram
+    )
     for group in costs.namespaces():
         rows = [row for row in workloads if row.namespace == group.namespace]
         mine = Costs.sum(row.costs for row in rows)
-        assert group.efficiency == efficiency(RatedHours.of(row.hours for row in rows), mine.cpu, mine.ram)
+        assert group.efficiency == efficiency(
+            RatedHours.of(row.hours for row in rows), cpu_cost=mine.cpu, ram_cost=mine.ram
+        )
 
 
 @given(answers())

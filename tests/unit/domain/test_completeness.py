@@ -55,27 +55,27 @@ def test_negative_minutes_take_nothing_away() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_each_figure_that_is_lower_is_a_shortfall(name: str) -> None:
     less = replace(FULL, **{name: getattr(FULL, name) * (1 - 2 * TOLERANCE)})
-    assert [shortfall.name for shortfall in find_shortfalls(less, FULL)] == [name]
-    assert find_shortfalls(FULL, less) == []
+    assert [shortfall.name for shortfall in find_shortfalls(less, stored=FULL)] == [name]
+    assert find_shortfalls(FULL, stored=less) == []
     a_little_less = replace(FULL, **{name: getattr(FULL, name) * (1 - TOLERANCE / 2)})
-    assert find_shortfalls(a_little_less, FULL) == []
+    assert find_shortfalls(a_little_less, stored=FULL) == []
 
 
 def test_a_shortfall_names_both_figures() -> None:
-    (shortfall,) = find_shortfalls(replace(FULL, node_hours=48.0), FULL)
+    (shortfall,) = find_shortfalls(replace(FULL, node_hours=48.0), stored=FULL)
     assert str(shortfall) == "48 node-hours where 96 are stored"
 
 
 def test_unknown_node_hours_are_not_compared() -> None:
     unknown = replace(FULL, node_hours=None)
-    assert find_shortfalls(unknown, FULL) == find_shortfalls(FULL, unknown) == []
+    assert find_shortfalls(unknown, stored=FULL) == find_shortfalls(FULL, stored=unknown) == []
 
 
 def test_what_the_stored_day_had_twice_may_be_missing() -> None:
     found, twice = replace(FULL, container_hours=1320), Completeness(0, 0, 24, 24, 24)
-    assert find_shortfalls(found, FULL)
-    assert find_shortfalls(found, FULL, twice) == []
-    assert find_shortfalls(replace(found, container_hours=1300), FULL, twice)
+    assert find_shortfalls(found, stored=FULL)
+    assert find_shortfalls(found, stored=FULL, counted_twice=twice) == []
+    assert find_shortfalls(replace(found, container_hours=1300), stored=FULL, counted_twice=twice)
 
 
 figures = st.floats(0, 1e6)
@@ -85,7 +85,7 @@ measures = st.builds(Completeness, figures, st.none() | figures, figures, figure
 @given(measures, measures)
 def test_the_greater_of_two_is_below_neither(one: Completeness, other: Completeness) -> None:
     most = one.most(other)
-    assert find_shortfalls(most, one) == find_shortfalls(most, other) == []
+    assert find_shortfalls(most, stored=one) == find_shortfalls(most, stored=other) == []
     assert most == other.most(one)
     assert one.most(one) == one
 
@@ -102,6 +102,6 @@ def test_rows_or_nodes_taken_away_never_make_a_day_more_complete(
     kept_rows = [row for row in rows if data.draw(st.booleans())]
     kept_assets = [asset for asset in assets if data.draw(st.booleans())]
     less = measure_completeness(24, kept_rows, kept_assets, has_assets=True)
-    assert find_shortfalls(whole, less) == []
+    assert find_shortfalls(whole, stored=less) == []
     if less.container_hours < whole.container_hours * (1 - 2 * TOLERANCE):
-        assert find_shortfalls(less, whole)
+        assert find_shortfalls(less, stored=whole)

@@ -19,7 +19,7 @@ Pair = tuple[float | None, float | None]
 
 def efficiency(hours: Hours, cpu_cost: int, ram_cost: int) -> Efficiency:
     """Of one row."""
-    return rated_efficiency(RatedHours.of([hours]), cpu_cost, ram_cost)
+    return rated_efficiency(RatedHours.of([hours]), cpu_cost=cpu_cost, ram_cost=ram_cost)
 
 
 def hours(cpu: Pair, ram: Pair = (0.0, 0.0)) -> Hours:
@@ -85,8 +85,8 @@ def test_hours_add_up_to_the_same_digits_in_any_order(
 ) -> None:
     shuffled = data.draw(st.permutations(rows))
     assert Hours.sum(shuffled) == Hours.sum(rows)
-    whole = rated_efficiency(RatedHours.of(rows), cpu_cost, ram_cost)
-    assert rated_efficiency(RatedHours.of(shuffled), cpu_cost, ram_cost) == whole
+    whole = rated_efficiency(RatedHours.of(rows), cpu_cost=cpu_cost, ram_cost=ram_cost)
+    assert rated_efficiency(RatedHours.of(shuffled), cpu_cost=cpu_cost, ram_cost=ram_cost) == whole
     known = [(row.cpu_core_request_hours, row.cpu_core_usage_hours) for row in rows]
     known = [(request, usage) for request, usage in known if request is not None and usage is not None]
     requested, used = fsum(request for request, _ in known), fsum(usage for _, usage in known)
@@ -127,12 +127,12 @@ def test_part_of_unknown_hours_is_unknown() -> None:
 @pytest.mark.parametrize("unknown", [hours((None, 9)), hours((9, None)), hours((None, None))])
 def test_row_without_usage_or_request_does_not_rate(unknown: Hours) -> None:
     rated = RatedHours.of([hours((1, 2)), unknown])
-    assert rated_efficiency(rated, 1, 0).cpu == 0.5
+    assert rated_efficiency(rated, cpu_cost=1, ram_cost=0).cpu == 0.5
     assert efficiency(unknown, 1, 0) == Efficiency(None, None, None)
 
 
 def test_usage_without_a_request_still_counts() -> None:
-    assert rated_efficiency(RatedHours.of([hours((1, 2)), hours((1, 0))]), 1, 0).cpu == 1.0
+    assert rated_efficiency(RatedHours.of([hours((1, 2)), hours((1, 0))]), cpu_cost=1, ram_cost=0).cpu == 1.0
 
 
 @given(st.lists(hours_of_rows, max_size=8), st.integers(0, 8))

@@ -133,7 +133,7 @@ def test_without_a_weight_above_zero_nothing_can_be_split(ratios: list[float]) -
 @given(micros, st.lists(st.floats(0, 1), max_size=6))
 def test_adjacent_shares_of_a_span_add_up_to_the_whole(amount: int, cuts: list[float]) -> None:
     points = [0.0, *sorted(cuts), 1.0]
-    shares = [prorate(amount, since, until) for since, until in pairwise(points)]
+    shares = [prorate(amount, start=since, end=until) for since, until in pairwise(points)]
     assert sum(shares) == amount
 
 
@@ -141,7 +141,7 @@ def test_adjacent_shares_of_a_span_add_up_to_the_whole(amount: int, cuts: list[f
 def test_a_share_of_a_span_is_within_a_micro_of_the_exact_one(amount: int, one: float, other: float) -> None:
     since, until = sorted((one, other))
     exact = amount * (Fraction(until) - Fraction(since))
-    assert abs(prorate(amount, since, until) - exact) <= 1 + Fraction(1, 1000)
+    assert abs(prorate(amount, start=since, end=until) - exact) <= 1 + Fraction(1, 1000)
 
 
 @given(st.lists(st.integers().map(lambda amount: Money(amount, "EUR")), max_size=6), st.data())

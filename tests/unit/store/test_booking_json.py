@@ -59,7 +59,7 @@ SMALL = Head(
 def test_a_head_comes_back_equal_and_of_the_same_types(head: Head) -> None:
     text = head_to_json(head)
     assert "\0" not in text
-    again = head_from_json(text, "id")
+    again = head_from_json(text, collection_id="id")
     assert again == head
     assert repr(sorted(again.booking.not_measured)) == repr(sorted(head.booking.not_measured))
     assert repr(again.booking.bill) == repr(head.booking.bill)
@@ -68,7 +68,7 @@ def test_a_head_comes_back_equal_and_of_the_same_types(head: Head) -> None:
 
 @given(balance=st.dictionaries(st.sampled_from(Component), st.builds(ComponentBalance, *[st.integers()] * 6)))
 def test_a_balance_comes_back_equal(balance: dict[Component, ComponentBalance]) -> None:
-    again = balance_from_json(balance_to_json(balance), "id")
+    again = balance_from_json(balance_to_json(balance), collection_id="id")
     assert again == balance
     assert all(type(one) is ComponentBalance for one in again.values())
 
@@ -85,7 +85,7 @@ def test_keys_of_a_newer_version_are_passed_over() -> None:
     text["booking"]["issues"][0]["facts"] = None
     more = with_more(text)
     more["booking"]["issues"][0]["facts"] = {}
-    assert head_from_json(json.dumps(more), "id") == SMALL
+    assert head_from_json(json.dumps(more), collection_id="id") == SMALL
 
 
 def test_what_an_older_version_did_not_know_has_its_default() -> None:
@@ -93,7 +93,7 @@ def test_what_an_older_version_did_not_know_has_its_default() -> None:
     text["source"] = {"url": "http://source"}
     text["booking"]["issues"][0] = {"kind": "not_audited", "message": "message", "window": {**DAY_IN_JSON}}
     text["booking"]["bill"] = [0, 0]
-    assert head_from_json(json.dumps(text), "id") == SMALL
+    assert head_from_json(json.dumps(text), collection_id="id") == SMALL
 
 
 DAY_IN_JSON = {"start": "2026-11-20T00:00:00Z", "end": "2026-11-21T00:00:00Z"}
@@ -102,15 +102,15 @@ DAY_IN_JSON = {"start": "2026-11-20T00:00:00Z", "end": "2026-11-21T00:00:00Z"}
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"source": {"url": "x"}}', "null"])
 def test_what_is_no_head_is_told_with_its_collection(text: str) -> None:
     with pytest.raises(CollectionNotUnderstood, match="collection c-17 can't be read"):
-        head_from_json(text, "c-17")
+        head_from_json(text, collection_id="c-17")
     with pytest.raises(CollectionNotUnderstood, match="collection c-17 can't be read"):
-        balance_from_json(text or "[", "c-17")
+        balance_from_json(text or "[", collection_id="c-17")
 
 
 def test_an_issue_of_a_kind_that_is_not_known_is_told() -> None:
     text = head_to_json(SMALL).replace("not_audited", "moon_phase")
     with pytest.raises(CollectionNotUnderstood, match="moon_phase"):
-        head_from_json(text, "c-17")
+        head_from_json(text, collection_id="c-17")
     backwards = head_to_json(SMALL).replace("2026-11-21", "1999-11-21")
     with pytest.raises(CollectionNotUnderstood, match="ends before it starts"):
-        head_from_json(backwards, "c-17")
+        head_from_json(backwards, collection_id="c-17")

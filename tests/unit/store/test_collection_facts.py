@@ -35,7 +35,7 @@ def test_no_issue_is_called_like_a_component() -> None:
 @given(head=HEADS)
 def test_migration_makes_the_facts_that_the_program_makes(migration: Any, head: Head) -> None:
     text = head_to_json(head)
-    booking = head_from_json(text, "id").booking
+    booking = head_from_json(text, collection_id="id").booking
     of_program = [
         {"what": what, "hours": hours, "issue": None if issue is None else issue_to_json(issue)}
         for what, hours, issue in facts_of(booking)
@@ -46,5 +46,5 @@ def test_migration_makes_the_facts_that_the_program_makes(migration: Any, head: 
 
 @given(head=HEADS)
 def test_issues_come_back_as_the_head_has_them(head: Head) -> None:
-    issues = head_from_json(head_to_json(head), "id").booking.issues
-    assert tuple(issue_from_json(issue_to_json(issue), "id") for issue in issues) == issues
+    issues = head_from_json(head_to_json(head), collection_id="id").booking.issues
+    assert tuple(issue_from_json(issue_to_json(issue), collection_id="id") for issue in issues) == issues

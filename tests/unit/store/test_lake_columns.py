@@ -278,10 +278,10 @@ def test_amount_of_a_volume_beyond_the_column_is_named(amount: int) -> None:
 
 def test_table_of_version_1_needs_all_columns_it_had() -> None:
     version_1 = pa.schema([field for field in ALLOCATIONS if field.name not in ADDED])
-    assert unlike_columns(version_1, ALLOCATIONS, 1) == []
+    assert unlike_columns(version_1, ours=ALLOCATIONS, version=1) == []
     without = pa.schema([field for field in version_1 if field.name != "cpu_cost"])
-    assert unlike_columns(without, ALLOCATIONS, 1) == ["cpu_cost"]
-    assert "container" in unlike_columns(version_1, ALLOCATIONS, 2)
+    assert unlike_columns(without, ours=ALLOCATIONS, version=1) == ["cpu_cost"]
+    assert "container" in unlike_columns(version_1, ours=ALLOCATIONS, version=2)
 
 
 def test_sums_of_columns_are_those_of_rows() -> None:

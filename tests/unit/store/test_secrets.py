@@ -19,15 +19,15 @@ def test_what_was_encrypted_comes_back(tmp_path: Path) -> None:
     sealed = ring.encrypt("söcret 🚀")
     assert sealed.isascii()
     assert "cret" not in sealed
-    assert ring.decrypt(sealed, "prod") == "söcret 🚀"
+    assert ring.decrypt(sealed, account="prod") == "söcret 🚀"
 
 
 def test_the_first_key_encrypts_and_all_decrypt(tmp_path: Path) -> None:
     old, both, new = (KeyRing.open(keys, tmp_path) for keys in (OLD, f" {NEW} ,{OLD},", NEW))
-    assert both.decrypt(old.encrypt("a"), "prod") == "a"
-    assert new.decrypt(both.encrypt("b"), "prod") == "b"
+    assert both.decrypt(old.encrypt("a"), account="prod") == "a"
+    assert new.decrypt(both.encrypt("b"), account="prod") == "b"
     with pytest.raises(WrongKey, match="'prod'"):
-        old.decrypt(both.encrypt("c"), "prod")
+        old.decrypt(both.encrypt("c"), account="prod")
     assert not (tmp_path / "keys").exists()
 
 
@@ -35,7 +35,7 @@ def test_the_first_key_encrypts_and_all_decrypt(tmp_path: Path) -> None:
 def test_what_is_damaged_is_not_decrypted(tmp_path: Path, damage: Callable[[str], str]) -> None:
     ring = KeyRing.open(NEW, tmp_path)
     with pytest.raises(WrongKey, match=r"KUBETALLY_KEYS.* remove the account and add it again"):
-        ring.decrypt(damage(ring.encrypt("a")), "prod")
+        ring.decrypt(damage(ring.encrypt("a")), account="prod")
 
 
 def test_without_keys_a_file_of_one_is_made_once_that_only_its_owner_may_read(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_without_keys_a_file_of_one_is_made_once_that_only_its_owner_may_read(tm
         os.umask(before)
     assert [one.name for one in home.iterdir()] == ["keys"]
     assert (home / "keys").stat().st_mode & 0o777 == 0o600
-    assert KeyRing.open("  ", home).decrypt(sealed, "prod") == "a"
+    assert KeyRing.open("  ", home).decrypt(sealed, account="prod") == "a"
 
 
 def test_all_who_make_the_file_at_once_get_the_same_key(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_all_who_make_the_file_at_once_get_the_same_key(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         rings = list(pool.map(get, range(8)))
     sealed = rings[0].encrypt("a")
-    assert [one.decrypt(sealed, "prod") for one in rings] == ["a"] * 8
+    assert [one.decrypt(sealed, account="prod") for one in rings] == ["a"] * 8
     assert [one.name for one in tmp_path.iterdir()] == ["keys"]
 
 
@@ -69,7 +69,7 @@ def test_a_file_may_hold_several_keys_a_line_each(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text(f"{NEW}\n\n{OLD}\n", encoding="ascii")
     file.chmod(0o600)
-    assert KeyRing.open(None, tmp_path).decrypt(sealed, "prod") == "a"
+    assert KeyRing.open(None, tmp_path).decrypt(sealed, account="prod") == "a"
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])

@@ -42,7 +42,7 @@ def facts_of(window: Window, source: str, completeness: Completeness, assets: It
     return DayFacts(window, source, completeness, hours)
 
 
-def compare_days(before: DayFacts | None, day: DayFacts, after: DayFacts | None) -> tuple[Issue, ...]:
+def compare_days(*, before: DayFacts | None, day: DayFacts, after: DayFacts | None) -> tuple[Issue, ...]:
     """What `day` lacks against the UTC days right around it, whichever of them are known; all of them whole days."""
     if day.window.hours < _DAY_HOURS:
         return ()

@@ -61,7 +61,7 @@ def examine(reading: Reading, around: Around = NOTHING_AROUND, hours: Sequence[S
         reading = without_usage(reading)
     if any(gap.samples is Samples.REQUESTS for gap in missing):
         reading = without_requests(reading)
-    covered = tuple(spans_without(reading.covered, uncovered)) if uncovered else reading.covered
+    covered = tuple(spans_without(reading.covered, cuts=uncovered)) if uncovered else reading.covered
     return replace(reading, covered=covered, issues=(*reading.issues, *issues))
 
 
@@ -81,14 +81,14 @@ def _missing_of_metrics(reading: Reading, pods: Sequence[Allocation], known: Seq
         return []
     lives = [asset.life for asset in reading.assets or () if asset.type is AssetType.NODE]
     lives += [row.life for row in pods]
-    claimed = spans_without([life for life in lives if life is not None], known)
+    claimed = spans_without([life for life in lives if life is not None], cuts=known)
     no_nodes, no_pods, no_usage = (common_spans(claimed, beside.missing(family)) for family in _FAMILIES)
     neither = common_spans(no_nodes, no_pods)
     return [
         *(Missing(span, Samples.ANY) for span in neither),
-        *(Missing(span, Samples.NODES) for span in spans_without(no_nodes, neither)),
-        *(Missing(span, Samples.PODS) for span in spans_without(no_pods, neither)),
-        *(Missing(span, Samples.USAGE) for span in spans_without(no_usage, neither)),
+        *(Missing(span, Samples.NODES) for span in spans_without(no_nodes, cuts=neither)),
+        *(Missing(span, Samples.PODS) for span in spans_without(no_pods, cuts=neither)),
+        *(Missing(span, Samples.USAGE) for span in spans_without(no_usage, cuts=neither)),
     ]
 
 
@@ -98,7 +98,7 @@ def _without_any_usage(reading: Reading, pods: Sequence[Allocation], uncovered: 
         return []
     if all(row.hours.cpu_core_usage_hours is None and row.hours.ram_byte_usage_hours is None for row in pods):
         return []  # it is known to be unknown, and told as a figure that is missing
-    return [Missing(span, Samples.USAGE) for span in spans_without(reading.covered, uncovered)]
+    return [Missing(span, Samples.USAGE) for span in spans_without(reading.covered, cuts=uncovered)]
 
 
 def _has_no_requests(pods: Sequence[Allocation]) -> bool:
@@ -128,18 +128,18 @@ def _missing(reading: Reading, pods: Sequence[Allocation], around: Around) -> li
     seen = sighting_of(reading, pods)
     if seen is None:
         return []
-    no_pods = spans_without(reading.covered, known_spans(seen.pods))
-    no_nodes = spans_without(reading.covered, known_spans(seen.nodes))
+    no_pods = spans_without(reading.covered, cuts=known_spans(seen.pods))
+    no_nodes = spans_without(reading.covered, cuts=known_spans(seen.nodes))
     if _has_no_nodes(reading):
         no_nodes = [] if reading.assets is None or _is_serverless(pods, around) else no_nodes
         neither = no_pods if reading.assets is None or not no_nodes else common_spans(no_pods, no_nodes)
     else:
         neither = common_spans(no_pods, no_nodes)
-    unseen = spans_without(neither, [*_seen_otherwise(reading), *_without_nodes_on_purpose(seen, neither, around)])
+    unseen = spans_without(neither, cuts=[*_seen_otherwise(reading), *_without_nodes_on_purpose(seen, neither, around)])
     missing = [
         *(Missing(span, Samples.ANY) for span in unseen),
-        *(Missing(span, Samples.NODES) for span in spans_without(no_nodes, neither)),
-        *(Missing(span, Samples.PODS) for span in spans_without(no_pods, neither)),
+        *(Missing(span, Samples.NODES) for span in spans_without(no_nodes, cuts=neither)),
+        *(Missing(span, Samples.PODS) for span in spans_without(no_pods, cuts=neither)),
     ]
     total = sum((gap.span.end - gap.span.start for gap in missing), timedelta())
     return sorted(missing) if total > TOLERANCE else []

@@ -74,13 +74,13 @@ def has_gaps(reading: Reading, hours: Sequence[SeenHour]) -> bool:
 
 def missing_within(reading: Reading, hours: Sequence[SeenHour], known: Sequence[Window]) -> list[Missing]:
     """What single hours lack of what the day as a whole claims: a gap within a day leaves no other trace (B10 f)."""
-    claimed = spans_without(_lives_of_nodes(reading), known)
+    claimed = spans_without(_lives_of_nodes(reading), cuts=known)
     spans_of = defaultdict[Samples, list[Window]](list)
     without_pods, with_node_cost = list[Window](), list[Window]()
     running = 0
     for hour in hours:
         lived = common_spans([hour.span], claimed)
-        without_pods += spans_without(lived, known_spans(hour.pods))
+        without_pods += spans_without(lived, cuts=known_spans(hour.pods))
         if hour.node_cost > 0:
             with_node_cost.append(hour.span)
         if hour.pods is not None and lived and hour.pods.end - hour.pods.start > TOLERANCE:
@@ -95,7 +95,7 @@ def missing_within(reading: Reading, hours: Sequence[SeenHour], known: Sequence[
     for span in joined_spans(without_pods):
         if span.end - span.start > TOLERANCE:
             # A sample that is left at the end of a gap shows a node and no pod.
-            is_whole = spans_without([span], with_node_cost) or not common_spans([span], with_node_cost)
+            is_whole = spans_without([span], cuts=with_node_cost) or not common_spans([span], with_node_cost)
             spans_of[Samples.ANY if is_whole else Samples.PODS].append(span)
     if 2 * len(spans_of[Samples.REQUESTS]) > running:  # most hours have none: few containers request anything
         del spans_of[Samples.REQUESTS]

@@ -20,7 +20,7 @@ def incomplete_nodes(reading: Reading, pods: Sequence[Allocation], missing: Sequ
     nodes = _lives_by_node(reading.assets or ())
     names_of = defaultdict[Window, list[str]](list)
     for name, lives in _machines_not_listed(pods, nodes).items():
-        for span in spans_without(known_spans(hull(lives)), missing):
+        for span in spans_without(known_spans(hull(lives)), cuts=missing):
             if span.end - span.start > TOLERANCE:
                 names_of[span].append(name)
     for name, rows in _pods_by_node(pods, nodes).items():
@@ -29,7 +29,7 @@ def incomplete_nodes(reading: Reading, pods: Sequence[Allocation], missing: Sequ
         if nodes[name].life is None and not is_free:
             continue  # the answer does not tell when it was listed
         priced = None if is_free else nodes[name].life
-        for span in spans_without(_overhang(priced, [row.life for row in rows if row.life is not None]), missing):
+        for span in spans_without(_overhang(priced, [row.life for row in rows if row.life is not None]), cuts=missing):
             if span.end - span.start > TOLERANCE:
                 names_of[span].append(name)
     return [

@@ -44,7 +44,7 @@ NOTHING_AROUND = Around()
 
 def is_pod(row: Allocation) -> bool:
     """Whether a row is of a pod that ran, and no stand-in for volumes that nobody mounts."""
-    return row.kind is Kind.WORKLOAD and row.pod is not None and not stands_for_volumes(row.namespace, row.pod)
+    return row.kind is Kind.WORKLOAD and row.pod is not None and not stands_for_volumes(row.namespace, pod=row.pod)
 
 
 def pods_of(reading: Reading) -> list[Allocation]:

@@ -94,7 +94,9 @@ def facts_of(head: Booking, rows: Sequence[Row], assets: Sequence[Asset], comple
     return StoredFacts(head.window, head.source, completeness, of_nodes, longest)
 
 
-def examine_stored(day: StoredFacts, before: StoredFacts | None = None, after: StoredFacts | None = None) -> Examined:
+def examine_stored(
+    day: StoredFacts, *, before: StoredFacts | None = None, after: StoredFacts | None = None
+) -> Examined:
     """What a stored day lacks; `before` and `after` are the days around it, where those are stored.
 
     Source: B10 of the booking rules (docs/how-a-day-is-booked.md): tests b, c and d, and what hours show of a.

@@ -7,7 +7,7 @@ from kubetally.domain.money import CurrencyOrigin, currency_code
 from kubetally.ledger.stores import Ledger
 
 
-def change_currency(ledger: Ledger, account: Account, currency: str | None, default: str | None) -> str:
+def change_currency(ledger: Ledger, account: Account, *, currency: str | None, default: str | None) -> str:
     """Set the currency of an account and relabel its days whose source states none; returns what was done.
 
     currency: None to clear it, so that `default`, else the organization's, is assumed.
@@ -21,7 +21,7 @@ def change_currency(ledger: Ledger, account: Account, currency: str | None, defa
     with ExitStack() as stack:
         if ledger.days.stored(account.id).count:
             stack.enter_context(ledger.writer().hold_lease())
-        done = ledger.days.relabel(account.id, currency, label, origin)
+        done = ledger.days.relabel(account.id, stated=currency, currency=label, origin=origin)
     assumed = " (assumed)" if origin is CurrencyOrigin.ASSUMED else ""
     if not done.days:
         return f"Currency of {account.name}: {label}{assumed}. No stored day had to be relabelled."

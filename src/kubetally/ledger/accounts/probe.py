@@ -43,7 +43,7 @@ async def probe_sources(
 
 
 async def ask_cluster_ids(
-    sources: AccountSources, accounts: Sequence[Account], all_accounts: Sequence[Account]
+    sources: AccountSources, accounts: Sequence[Account], *, all_accounts: Sequence[Account]
 ) -> dict[str, str]:
     """The ids of their clusters as their sources tell them, by account id."""
     ids = await gather(*(sources.cluster_id(account, all_accounts) for account in accounts))

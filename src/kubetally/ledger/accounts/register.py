@@ -48,7 +48,7 @@ class AccountEditor:
         empty = Account(id_, organization.id, "", AccountType.KUBERNETES_CNR)
         new = apply_draft(empty, draft, self.sources)
         if not all_clusters and any(account.name == new.name for account in existing):
-            raise account_exists(new.name, organization.name)  # before anybody waits for a source
+            raise account_exists(new.name, organization=organization.name)  # before anybody waits for a source
         about, warnings = run(probe_sources(self.sources, new, existing, self.ledger.clock.now()))
         wanted = _split_by_cluster(new, about, warnings) if all_clusters else [new]
         warnings += _find_contradictions(wanted[0], about)
@@ -60,7 +60,9 @@ class AccountEditor:
         relabelled = None
         if removed and added[0].currency != removed[0].currency:
             try:
-                relabelled = change_currency(self.ledger, added[0], added[0].currency, self.default_currency)
+                relabelled = change_currency(
+                    self.ledger, added[0], currency=added[0].currency, default=self.default_currency
+                )
             except CurrencyConflict as error:  # the account was added all the same
                 warnings.append(str(error))
         warnings += reconcile_after_change(self.ledger)
@@ -81,9 +83,9 @@ class AccountEditor:
             warnings += _find_contradictions(new, about)
             warnings += self._warn_of_others([new], about, existing)
         if new.name != old.name and any(account.name == new.name for account in existing):
-            raise account_exists(new.name, accounts.organization().name)
+            raise account_exists(new.name, organization=accounts.organization().name)
         if draft.currency is not None:
-            relabelled = change_currency(self.ledger, old, new.currency, self.default_currency)
+            relabelled = change_currency(self.ledger, old, currency=new.currency, default=self.default_currency)
         # Somebody may have changed something else while its source was asked.
         changed = accounts.change(old.id, lambda stored: apply_draft(stored, draft, self.sources))
         if relabelled is not None or new.name != old.name:
@@ -91,7 +93,7 @@ class AccountEditor:
         return AccountChange([changed], warnings, relabelled)
 
     def _warn_of_others(self, new: Sequence[Account], about: About | None, existing: Sequence[Account]) -> list[str]:
-        ids = find_cluster_ids(self.sources, new, about, existing)
+        ids = find_cluster_ids(self.sources, new, about=about, accounts=existing)
         warnings = list[str]()
         for account in new:
             warnings += warn_of_shared_prometheus(account, existing, self.sources)

@@ -39,7 +39,7 @@ def warn_of_same_cluster(
 
 
 def find_cluster_ids(
-    sources: AccountSources, new: Sequence[Account], about: About | None, accounts: Sequence[Account]
+    sources: AccountSources, new: Sequence[Account], *, about: About | None, accounts: Sequence[Account]
 ) -> dict[str, str]:
     """The cluster ids of accounts that have none set, as their sources tell, by account id.
 
@@ -55,7 +55,7 @@ def find_cluster_ids(
         and account.kubecost_url
         and account.cluster_id is None
     ]
-    return run(ask_cluster_ids(sources, others[:_MAX_SOURCES], accounts)) if wanted and others else {}
+    return run(ask_cluster_ids(sources, others[:_MAX_SOURCES], all_accounts=accounts)) if wanted and others else {}
 
 
 def warn_of_shared_prometheus(account: Account, accounts: Iterable[Account], sources: AccountSources) -> Iterator[str]:

@@ -35,6 +35,7 @@ class StoredSnapshot:
         self,
         accounts: Accounts,
         executor: Executor,
+        *,
         max_age_seconds: float = 0.0,
         timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> None:

@@ -53,7 +53,7 @@ def verify_backup(backup: Backup) -> BackupContents:
     )
 
 
-def find_lost_days(older: DumpSummary, newer: DumpSummary) -> list[str]:
+def find_lost_days(*, older: DumpSummary, newer: DumpSummary) -> list[str]:
     """Complete days that `newer` lacks, by account; accounts that were removed since do not count."""
     newer_days = {(collection.account_id, collection.day) for collection in newer.days}
     lost = [

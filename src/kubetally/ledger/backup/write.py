@@ -96,7 +96,7 @@ def _verify_draft(
     contents = replace(contents, problems=(*problems, *contents.problems))
     if contents.problems and not partial:
         raise _refused(file, contents.problems, _REPAIR)
-    if existing is not None and written is not None and (lost := find_lost_days(existing[0], written[0])):
+    if existing is not None and written is not None and (lost := find_lost_days(older=existing[0], newer=written[0])):
         of = f" of {rfc3339(existing[1])}" if existing[1] else ""
         raise _refused(file, [f"the backup{of} there has days that are no longer stored ({'; '.join(lost)})"], _KEEP)
     if existing is not None and contents.problems:

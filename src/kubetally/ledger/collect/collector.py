@@ -145,8 +145,8 @@ class Collector:
         self,
         name: str,
         first: date,
-        end: date,
         *,
+        end: date,
         missing_only: bool = False,
         force: bool = False,
         watch: Watch = lambda outcome: None,
@@ -187,7 +187,7 @@ class Collector:
         for account in clusters:
             days = self._known(account.id, earliest, now.date() + ONE_DAY)
             first = self._coverage.history_begins(account.id)
-            known = KnownDays.of(account.id, days, first, _source_of(account))
+            known = KnownDays.of(account.id, days=days, begins=first, source=_source_of(account))
             if known.begins is None and (first := find_first_source_day(known, now, self._policy)) is not None:
                 self._coverage.note_history(account.id, first, now)
             all_known.append(known)
@@ -260,7 +260,7 @@ class Collector:
     def _note(self, unread: Unread) -> Outcome:
         if unread.was_tried:
             now = self._clock.now()
-            self._coverage.failed(unread.account_id, unread.day, now, unread.code, unread.why)
+            self._coverage.failed(unread.account_id, unread.day, now, code=unread.code, message=unread.why)
         return Outcome(unread.account_id, unread.day, unread.code, unread.why)
 
     async def _write(self, current: _Round, commit: Commit) -> None:
@@ -271,7 +271,7 @@ class Collector:
             packed: list[PackedDay] = []
             until = inf
             while is_open and now() < until and sum(day.collection.rows for day in packed) < _MAX_COMMIT_ROWS:
-                batch, is_open, until = await current.queue.get_batch(until, self._linger_seconds)
+                batch, is_open, until = await current.queue.get_batch(until, linger_seconds=self._linger_seconds)
                 packed += (day for day in batch if isinstance(day, PackedDay))
                 unpacked = [day for day in batch if isinstance(day, CollectedDay)]
                 for result in await self._blocking(partial(self._committer.pack, unpacked)) if unpacked else ():

@@ -36,7 +36,7 @@ class CommitQueue:
         self._has_taken.set()
         return day
 
-    async def get_batch(self, until: float, linger_seconds: float) -> tuple[list[Booked], bool, float]:
+    async def get_batch(self, until: float, *, linger_seconds: float) -> tuple[list[Booked], bool, float]:
         """The days that arrive until then (loop time), but no more than are packed together.
 
         until: if infinite, waits for the first day, and `linger_seconds` for further ones.

@@ -131,7 +131,7 @@ class Committer:
         return replace(stored, completeness=completeness)
 
     def _not_committed(self, collection: Collection, code: str, why: str) -> Outcome:
-        self._coverage.failed(collection.account_id, collection.day, self._clock.now(), code, why)
+        self._coverage.failed(collection.account_id, collection.day, self._clock.now(), code=code, message=why)
         return Outcome(collection.account_id, collection.day, code, why)
 
     def _write(self, days: Sequence[PackedDay], leased: LeasedLake, *, replace_damaged: bool) -> None:

@@ -56,7 +56,7 @@ class CheckedDays:
     missing: Sequence[Collection] = ()
 
 
-def is_in_share(day: date, today: date) -> bool:
+def is_in_share(day: date, *, today: date) -> bool:
     """Whether a stored day is read today: at some ages while sources still hold it, then regularly."""
     age = (today - day).days
     return age in CHECKED_AT_AGES or (age > 0 and age % CHECKED_EVERY_DAYS == 0)
@@ -70,7 +70,7 @@ def check_share(
     It needs no lease: a day that is replaced meanwhile is not noted. Raises StoreError, if a store is away.
     """
     checked = check_days(
-        coverage, lake, is_chosen=lambda day: is_in_share(day, now.date()), should_continue=should_continue
+        coverage, lake, is_chosen=lambda day: is_in_share(day, today=now.date()), should_continue=should_continue
     )
     note_damage(coverage, (day.pair for day in checked.damaged if day.noticed_at is None), now)
     coverage.clear_damage(checked.well_again)
@@ -134,7 +134,7 @@ def note_damage(coverage: Coverage, damaged: Iterable[DamagedCollection], now: d
     for collection, error in damaged:
         _log.warning("stored_day_damaged", account=collection.account_id, day=str(collection.day), error=str(error))
         code = error.code if error.code in DAMAGE_CODES else DAMAGED
-        coverage.failed(collection.account_id, collection.day, now, code, str(error))
+        coverage.failed(collection.account_id, collection.day, now, code=code, message=str(error))
 
 
 def read_collection(lake: Lake, collection: Collection) -> tuple[CollectedDay | None, StoreError | None]:

@@ -112,7 +112,7 @@ def _new_issues(stored: "ComparedDay", before: "ComparedDay | None", after: "Com
     """What a day lacks compared with those around it, if its issues do not say so yet."""
     if stored.facts is None:
         return []
-    issues = compare_days(before and before.facts, stored.facts, after and after.facts)
+    issues = compare_days(before=before and before.facts, day=stored.facts, after=after and after.facts)
     return new_issues(issues, stored.collection.head.issues)
 
 
@@ -154,7 +154,7 @@ def _examine(stored: DayToExamine, before: DayToExamine | None, after: DayToExam
     if stored.facts is None:
         return Examined()
     return examine_stored(
-        stored.facts, None if before is None else before.facts, None if after is None else after.facts
+        stored.facts, before=None if before is None else before.facts, after=None if after is None else after.facts
     )
 
 

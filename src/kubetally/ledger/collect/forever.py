@@ -32,7 +32,9 @@ class Forever:
     def __init__(self, ledger: Ledger, collector: Collector, savings: SavingsCollector, stop: asyncio.Event) -> None:
         self._ledger, self._collector, self._savings, self._stop = ledger, collector, savings, stop
         self._poller, self._costs_stored = DuePoller(collector.due), asyncio.Event()
-        self._upkeep = Upkeep(partial(maintain_daily, ledger, lambda: not stop.is_set()), partial(tidy, ledger))
+        self._upkeep = Upkeep(
+            maintain=partial(maintain_daily, ledger, lambda: not stop.is_set()), tidy=partial(tidy, ledger)
+        )
 
     async def run(self) -> None:
         """Run until `stop` is set. Store errors are logged, and the work is retried."""

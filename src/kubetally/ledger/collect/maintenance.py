@@ -30,7 +30,7 @@ class Upkeep:
     A call that raises StoreError or returns False is repeated after 10 minutes.
     """
 
-    def __init__(self, maintain: Callable[[], object], tidy: Callable[[], object]) -> None:
+    def __init__(self, *, maintain: Callable[[], object], tidy: Callable[[], object]) -> None:
         self._calls = ((_MAINTAIN_EVERY, maintain), (_TIDY_EVERY, tidy))
         self._done: dict[timedelta, datetime] = {}
 

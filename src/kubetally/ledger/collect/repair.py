@@ -58,7 +58,9 @@ class Repairer:
                 self._rewrite(same_day, leased)
             for collection, error in found:
                 why = f"set aside, because no source or backup has this day: {error}"
-                self._coverage.failed(collection.account_id, collection.day, self._clock.now(), SET_ASIDE, why)
+                self._coverage.failed(
+                    collection.account_id, collection.day, self._clock.now(), code=SET_ASIDE, message=why
+                )
         return [collection for collection, _ in found]
 
     def mend_files(self, damage: Sequence[FileDamage]) -> None:

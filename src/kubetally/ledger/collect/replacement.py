@@ -108,7 +108,7 @@ def _is_same_answer(new: Collection, stored: Collection) -> bool:
 
 
 def _shortfalls(new: Collection, stored: Collection) -> list[Shortfall]:
-    return find_shortfalls(_completeness(new), _completeness(stored), _counted_twice(new, stored))
+    return find_shortfalls(_completeness(new), stored=_completeness(stored), counted_twice=_counted_twice(new, stored))
 
 
 def _completeness(collection: Collection) -> Completeness:

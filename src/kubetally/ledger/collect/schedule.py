@@ -83,7 +83,7 @@ class KnownDays:
 
     @classmethod
     def of(
-        cls, account_id: str, days: Mapping[date, CoveredDay], begins: date | None, source: str | None = None
+        cls, account_id: str, *, days: Mapping[date, CoveredDay], begins: date | None, source: str | None = None
     ) -> "KnownDays":
         """The known days; without `begins` if an earlier day is stored, as the source was filled since."""
         is_true = begins is None or not any(day < begins and known.is_stored for day, known in days.items())

@@ -57,7 +57,7 @@ def _answers_of(answers: LiveResult, window: Window) -> list[Booking]:
 def _is_whole(answers: LiveResult, window: Window) -> bool:
     """Whether the source answered for every hour of that time that it was asked for."""
     asked = [(part.wanted, answer) for part, answer in answers.parts if part.wanted.overlap(window)]
-    return all(isinstance(answer, Booking) and not spans_without([want], answer.covered) for want, answer in asked)
+    return all(isinstance(answer, Booking) and not spans_without([want], cuts=answer.covered) for want, answer in asked)
 
 
 def _left_to_metrics(bookings: Sequence[Booking], window: Window) -> frozenset[str]:

@@ -76,7 +76,7 @@ async def _joined(
 ) -> ClusterCosts:
     over = elapsed(window, whole_hour(clock.now()))
     days = [day for day in held if over.contains(day.booking.window)]
-    missing = spans_without([over], (day.booking.window for day in days))
+    missing = spans_without([over], cuts=(day.booking.window for day in days))
     asked, left = _newest(missing)
     parts = [part for gap in asked for part in source_requests(gap)]
     told: list[Issue] = []
@@ -97,7 +97,7 @@ def get_costs_as_of(held: Sequence[StoredDay], place: str, window: Window, as_of
     over = elapsed(window, whole_hour(as_of))
     days = [day for day in held if over.contains(day.booking.window)]
     message = f"nothing was stored of it at {rfc3339(as_of)}"
-    missing = spans_without([over], (day.booking.window for day in days))
+    missing = spans_without([over], cuts=(day.booking.window for day in days))
     issues = [Issue(IssueKind.NOT_HELD, message, place, gap) for gap in missing]
     if over.is_empty:
         issues = [Issue(IssueKind.NOT_HELD, f"the window had not begun at {rfc3339(as_of)}", place, window)]

@@ -185,7 +185,7 @@ def book_request(
     reading = read.within(part.wanted)
     empty = [
         Issue(IssueKind.WINDOW_WITHOUT_DATA, "the source holds no data of this window", url, gap)
-        for gap in spans_without([part.wanted], reading.covered)
+        for gap in spans_without([part.wanted], cuts=reading.covered)
     ]
     reading = replace(reading, issues=(*reading.issues, *empty))
     if not reading.covered:  # without rows there is no use to hold against the bill, whatever assets there were
@@ -204,7 +204,9 @@ def compared(bookings: Sequence[Booking]) -> list[Booking]:
     """Bookings in order, each with what it lacks against the days around it."""
     found = []
     for before, booking, after in zip((None, *bookings), bookings, (*bookings[1:], None), strict=False):
-        issues = () if booking.facts is None else compare_days(_facts(before), booking.facts, _facts(after))
+        issues = (
+            () if booking.facts is None else compare_days(before=_facts(before), day=booking.facts, after=_facts(after))
+        )
         new = new_issues(issues, booking.issues)
         rows = rows_without(booking.rows, new)
         found.append(replace(booking, rows=rows, issues=(*booking.issues, *new)) if new else booking)

@@ -146,7 +146,9 @@ class History:
                 held = self._coverage.collections_on(one.day, [one.account_id]).get(one.account_id)
                 if held is None or held.id != one.id or any(day.is_damaged and not day.has_costs for day in known):
                     continue
-                self._coverage.failed(one.account_id, one.day, now, error.code, str(error.of(one.account_id)))
+                self._coverage.failed(
+                    one.account_id, one.day, now, code=error.code, message=str(error.of(one.account_id))
+                )
             except StoreError as failure:
                 _log.warning("damage_not_noted", account=one.account_id, day=str(one.day), error=str(failure))
                 return

@@ -141,14 +141,14 @@ def _remove_entries(ledger: Ledger, lake: Lake) -> list[RepairedLog]:
             ledger.log_files.note([LogFile(file.table, name, LOST)])
             repaired.append(RepairedLog(file, LogRepair.REMOVED))
         elif file in lost:
-            ledger.log_files.forget(file.table, name)
+            ledger.log_files.forget(file.table, name=name)
             repaired.append(RepairedLog(file, LogRepair.GIVEN_UP))
     return repaired
 
 
 def _remove(ledger: Ledger, lake: Lake, file: FileDamage) -> None:
     lake.put_log_file(file, None)
-    ledger.log_files.forget(file.table, Path(file.path).name)
+    ledger.log_files.forget(file.table, name=Path(file.path).name)
 
 
 async def _collect_again(ledger: Ledger, collector: Collector, report: DamageReport) -> list[RepairedDay]:
@@ -165,7 +165,7 @@ async def _collect_again(ledger: Ledger, collector: Collector, report: DamageRep
 
 async def _is_collected(collector: Collector, account_id: str, day: date) -> bool:
     try:
-        report = await collector.backfill(account_id, day, day + timedelta(days=1))
+        report = await collector.backfill(account_id, day, end=day + timedelta(days=1))
     except KubetallyError as error:
         if isinstance(error, StoreError):
             raise

@@ -113,8 +113,8 @@ def _compared(answer: KeptAnswer, stored: Collection | None, lake: Callable[[], 
         assets = lake().assets([stored])[stored.id]
     except StoreError as error:
         return Replayed(answer, ReplayOutcome.DAMAGED, booking, why=error)
-    comparison = compare_bookings(booking, stored.with_rows(rows), lacks=frozenset(answer.lacks))
-    differences = (*comparison.differences, *compare_assets(day.assets, assets))
+    comparison = compare_bookings(booking, stored=stored.with_rows(rows), lacks=frozenset(answer.lacks))
+    differences = (*comparison.differences, *compare_assets(day.assets, stored=assets))
     comparison = replace(comparison, differences=differences)
     return Replayed(answer, ReplayOutcome.DIFFERENT if differences else ReplayOutcome.SAME, booking, comparison)
 

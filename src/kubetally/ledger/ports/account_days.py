@@ -51,7 +51,7 @@ class AccountDays(Protocol):
     def stored(self, account_id: str) -> StoredDays:
         """How many days are stored, the first and the last."""
 
-    def relabel(self, account_id: str, stated: str | None, currency: str, origin: CurrencyOrigin) -> Relabelled:
+    def relabel(self, account_id: str, *, stated: str | None, currency: str, origin: CurrencyOrigin) -> Relabelled:
         """Set an account's currency, and relabel its days whose source states none. Raises CurrencyConflict."""
 
     def purge(self, account_id: str) -> int:

@@ -43,7 +43,7 @@ class AmbiguousAccount(RequestError):
         super().__init__(f"several accounts are called {name!r}: give one of their ids, {', '.join(self.ids)}")
 
 
-def account_exists(name: str, organization: str) -> RequestError:
+def account_exists(name: str, *, organization: str) -> RequestError:
     """The organization has an account of this name already."""
     return RequestError(
         f"account {name!r} already exists in organization {organization!r}. Nothing was changed; choose another name, "
@@ -52,7 +52,7 @@ def account_exists(name: str, organization: str) -> RequestError:
     )
 
 
-def account_id_taken(account_id: str, name: str) -> RequestError:
+def account_id_taken(account_id: str, *, name: str) -> RequestError:
     """An account has this id already."""
     return RequestError(
         f"the id {account_id} is that of account {name!r}: give another, or omit --id", code="account_id_taken"
@@ -62,7 +62,7 @@ def account_id_taken(account_id: str, name: str) -> RequestError:
 SET_AGAIN = "`kubetally accounts update NAME` with `--token-file FILE`, `--header` or `--url http://USER:PASSWORD@HOST`"
 
 
-def locked_words(account: str, origin: str) -> str:
+def locked_words(account: str, *, origin: str) -> str:
     """That credentials can't be decrypted, and what to do; `origin` says where the keys are."""
     return (
         f"the credentials of account {account!r} can't be decrypted with the keys in {origin}. Restore their key from "
@@ -71,9 +71,9 @@ def locked_words(account: str, origin: str) -> str:
     )
 
 
-def credentials_locked(account: str, origin: str) -> SourceError:
+def credentials_locked(account: str, *, origin: str) -> SourceError:
     """A source can't be asked, because its credentials can't be decrypted."""
-    return SourceError(locked_words(account, origin), code="credentials_locked")
+    return SourceError(locked_words(account, origin=origin), code="credentials_locked")
 
 
 class NotACluster(NotFound):

@@ -138,7 +138,7 @@ class Coverage(Protocol):
     def damaged(self) -> list[tuple[str, date]]:
         """The account name and date of each day noted as damaged, in order, without removed accounts."""
 
-    def failed(self, account_id: str, day: date, at: datetime, code: str, message: str) -> None:
+    def failed(self, account_id: str, day: date, at: datetime, *, code: str, message: str) -> None:
         """Note a failed attempt to collect a day; a stored collection stays."""
 
     def clear_damage(self, collections: Sequence[Collection]) -> None:
@@ -163,4 +163,4 @@ def check_version(lake: Lake, known: int | None) -> None:
     """Check that the lake has this version of its table of days. Raises: LakeBehind, StoreError."""
     found = lake.newest_version()
     if known is not None and (found is None or found < known):
-        raise LakeBehind(lake.url, found, known)
+        raise LakeBehind(lake.url, found=found, known=known)

@@ -14,7 +14,7 @@ class CollectionGone(StoreError):
 
     code = "collection_gone"
 
-    def __init__(self, url: str, collection_id: str, *, was_replaced: bool = False) -> None:
+    def __init__(self, url: str, *, collection_id: str, was_replaced: bool = False) -> None:
         """was_replaced: by a later collection, so that it may have expired."""
         self.url, self.collection_id, self.was_replaced = url, collection_id, was_replaced
         expired = "have expired, " if was_replaced else ""
@@ -30,7 +30,7 @@ class DayDamaged(StoreError):
     code = DAMAGED
     effect: ClassVar[str] = "its stored costs are not used"
 
-    def __init__(self, url: str, day: date, why: str, account_id: str | None = None) -> None:
+    def __init__(self, url: str, day: date, *, why: str, account_id: str | None = None) -> None:
         """url: of the table. account_id: None if it is not of a single account, or of an unknown one."""
         self.url, self.day, self.why, self.account_id = url, day, why, account_id
         whose = "" if account_id is None else f" of account {account_id}"
@@ -47,7 +47,7 @@ class DayDamaged(StoreError):
 
     def of(self, account_id: str) -> "DayDamaged":
         """The same error for one account."""
-        return type(self)(self.url, self.day, self.why, account_id)
+        return type(self)(self.url, self.day, why=self.why, account_id=account_id)
 
 
 class AssetsDamaged(DayDamaged):
@@ -86,7 +86,7 @@ class LakeBehind(StoreError):
 
     code = "lake_behind"
 
-    def __init__(self, url: str, found: int | None, known: int) -> None:
+    def __init__(self, url: str, *, found: int | None, known: int) -> None:
         """found: its version; None if there is no table. known: the version that the database knows."""
         self.url, self.found, self.known = url, found, known
         is_at = "is empty" if found is None else f"is at version {found}"

@@ -282,5 +282,5 @@ class LogFiles(Protocol):
     def keep(self, versions: Mapping[str, tuple[int, int]]) -> None:
         """Forget what is not between the first and the last version of a table, or of none of these tables."""
 
-    def forget(self, table: str, name: str) -> None:
+    def forget(self, table: str, *, name: str) -> None:
         """Forget a file that was taken out of the log."""

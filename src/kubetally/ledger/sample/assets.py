@@ -55,7 +55,7 @@ class SampleBalancer(NamedTuple):
 
 
 def new_volume(
-    chance: Random, gib: float, zone: str, claim: str | None, namespace: str | None, *, is_mounted: bool, rate: float
+    chance: Random, gib: float, *, zone: str, claim: str | None, namespace: str | None, is_mounted: bool, rate: float
 ) -> SampleVolume:
     """A volume of some storage class. rate: the adjustment of a volume with provisioned throughput."""
     storage_class = chance.choice(_CLASSES)

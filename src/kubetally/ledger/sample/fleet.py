@@ -124,9 +124,11 @@ class SampleCluster:
         while len(pods) < self.pods:
             pods += self._controller(chance, placement, len(pods))
         volume_rate, namespace, zone = self._rate(_VOLUME_ADJUSTMENT), pods[0].namespace, pods[0].node.zone
-        unused = new_volume(chance, 50.0, zone, "old-backup", namespace, is_mounted=False, rate=volume_rate)
+        unused = new_volume(
+            chance, 50.0, zone=zone, claim="old-backup", namespace=namespace, is_mounted=False, rate=volume_rate
+        )
         loose = [
-            new_volume(chance, gib, zone, None, None, is_mounted=False, rate=volume_rate)
+            new_volume(chance, gib, zone=zone, claim=None, namespace=None, is_mounted=False, rate=volume_rate)
             for gib in ((20.0, 100.0) if self.product == KUBECOST else ())
         ]
         return _Contents(pods, placement.nodes, [unused], loose)
@@ -161,7 +163,7 @@ class SampleCluster:
         balancer = new_balancer(number, balancer_name, self._rate(_BALANCER_ADJUSTMENT)) if is_public else None
         most_cores = cores * max(1.0, used * _MAX_BUSY) + has_sidecar * SIDECAR_CORES
         for replica in range(min(chance.choice((1, 2, 3, 4, 6, 10)), self.pods - number)):
-            node = placement.place(tier, most_cores, gib + has_sidecar * SIDECAR_GIB, gpus)
+            node = placement.place(tier, cores=most_cores, gib=gib + has_sidecar * SIDECAR_GIB, gpus=gpus)
             claim, rate = f"data-{controller}-{replica}", self._rate(_VOLUME_ADJUSTMENT)
             yield SamplePod(
                 namespace,
@@ -180,7 +182,9 @@ class SampleCluster:
                 used,
                 gpus,
                 gpu_used,
-                new_volume(chance, pv_gib, node.zone, claim, namespace, is_mounted=True, rate=rate) if pv_gib else None,
+                new_volume(chance, pv_gib, zone=node.zone, claim=claim, namespace=namespace, is_mounted=True, rate=rate)
+                if pv_gib
+                else None,
                 chance.expovariate(20),
             )
 

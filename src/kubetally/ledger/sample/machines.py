@@ -102,7 +102,7 @@ class NodePlacement:
         self._pools = _pools(4 if pods >= _MANY_PODS else 1)
         self._newest: dict[Pool, tuple[SampleNode, float, float, int]] = {}
 
-    def place(self, tier: str, cores: float, gib: float, gpus: int) -> SampleNode:
+    def place(self, tier: str, *, cores: float, gib: float, gpus: int) -> SampleNode:
         """The node of a pod that takes at most so much."""
         pool = _GPU_POOL if gpus else self._pools.get(tier) or self._pools[""]
         machine = pool.machine

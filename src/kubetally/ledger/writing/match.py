@@ -88,7 +88,7 @@ def _check_same_lake(
     ids = {id_ for _, some in stored.by_key() for id_ in some}
     is_same = bool(coverage.known_ids(ids)) if ids else found is not None and found >= known - 1
     if not is_same:
-        raise LakeBehind(lake.url, found, known)
+        raise LakeBehind(lake.url, found=found, known=known)
 
 
 def _mark(

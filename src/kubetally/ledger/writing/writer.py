@@ -106,7 +106,7 @@ class LakeWriter:
         known, found = self.coverage.last_version(), self.lake.newest_version()
         if found is None:
             if known is not None:
-                raise LakeBehind(self.lake.url, found, known)
+                raise LakeBehind(self.lake.url, found=found, known=known)
             return False
         if known is not None and found < known:
             return True
@@ -167,6 +167,6 @@ class LakeWriter:
             facts = {"table": file.table, "file": file.file, "why": file.why, "kept": file.kept}
             _log.warning("unfinished_commit_set_aside", **facts)
             if self._log_files is not None:
-                self._log_files.forget(file.table, file.file)
+                self._log_files.forget(file.table, name=file.file)
         self._forget_log_files()
         self._is_mended = True

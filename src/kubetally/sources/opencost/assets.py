@@ -81,7 +81,7 @@ def _asset(row: AssetRow, window: Window, notes: Notes) -> Asset:
     match kind:
         case AssetType.NODE:
             cpu, ram, gpu = _node_parts(row, notes)
-            costs = node_costs(cpu, ram, gpu, discount=row.discount or 0.0, total=row.total_cost)
+            costs = node_costs(cpu=cpu, ram=ram, gpu=gpu, discount=row.discount or 0.0, total=row.total_cost)
         case AssetType.DISK:
             costs = Costs(node_disk=total) if row.storage_class == _LOCAL_DISK else Costs(pv=total)
         case AssetType.LOAD_BALANCER:
@@ -112,9 +112,9 @@ def _asset(row: AssetRow, window: Window, notes: Notes) -> Asset:
 def _node_parts(row: AssetRow, notes: Notes) -> tuple[float, float, float]:
     """List costs of CPU, RAM and GPU; 0, with a note, where one is unknown."""
     cpu, ram, gpu = node_parts(
-        row.cpu_cost,
-        row.ram_cost,
-        row.gpu_cost,
+        cpu=row.cpu_cost,
+        ram=row.ram_cost,
+        gpu=row.gpu_cost,
         discount=row.discount or 0.0,
         adjustment=row.adjustment or 0.0,
         total=row.total_cost,

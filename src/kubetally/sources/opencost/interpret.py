@@ -161,7 +161,7 @@ class _Interpretation:
     def _of_one_cluster(
         self, rows: list[Allocation], assets: list[Asset] | None
     ) -> tuple[list[Allocation], list[Asset] | None]:
-        chosen = choose_cluster(rows, assets, self.cluster_id, self.url)
+        chosen = choose_cluster(rows, assets, self.cluster_id, source=self.url)
         if chosen.homeless:
             message = f"{chosen.homeless} rows or assets that cost name no cluster, and may be of any of several"
             self.issues.append(Issue(IssueKind.ROW_WITHOUT_CLUSTER, message, self.url, self.window))

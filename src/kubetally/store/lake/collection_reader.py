@@ -169,7 +169,7 @@ class CollectionReader:
         return collection.id in self._pairs.of(collection).current_ids(collection.day, [collection.account_id])
 
     def _gone(self, collection: Collected) -> CollectionGone:
-        return CollectionGone(self._url, collection.id, was_replaced=collection.last_version is not None)
+        return CollectionGone(self._url, collection_id=collection.id, was_replaced=collection.last_version is not None)
 
     def _assets_beside(self, collection: Collected, version: int) -> tuple[Asset, ...] | None:
         """The collection's assets as committed with its rows at a version of these; None where they have expired.
@@ -264,4 +264,4 @@ def _verified(
 
 
 def _damaged(table: DayTable, collection: Collected, why: str) -> DayDamaged:
-    return table.damaged(collection.day, why, collection.account_id)
+    return table.damaged(collection.day, why, account_id=collection.account_id)

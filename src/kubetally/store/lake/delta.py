@@ -73,8 +73,8 @@ class DeltaLake:
         """
         self._place = place(url, storage_options)
         self._pairs = TablePairs(
-            TablePair(self._place, TableName.ALLOCATIONS, TableName.ASSETS, keep),
-            TablePair(self._place, TableName.RUNNING, TableName.RUNNING_ASSETS, keep_running),
+            TablePair(self._place, TableName.ALLOCATIONS, assets=TableName.ASSETS, keep=keep),
+            TablePair(self._place, TableName.RUNNING, assets=TableName.RUNNING_ASSETS, keep=keep_running),
         )
         self._reader, self._commits = CollectionReader(self.url, self._pairs), CommitRecords(self._pairs)
         self._accounts, self._savings = AccountTable(self._place, keep), SavingsTable(self._place, keep)
@@ -252,7 +252,7 @@ class DeltaLake:
         The returned version is that of `allocations`.
         """
         days, running = self._pairs
-        drop_finished_days(running, days)
+        drop_finished_days(running, days=days)
         drop_replaced_assets(running)
         done = [
             table.maintain(min(keep, pair.keep), shorten or pair is running, lengthen=lengthen)

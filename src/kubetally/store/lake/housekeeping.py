@@ -38,7 +38,7 @@ def reconcile_account(
     return count
 
 
-def drop_finished_days(running: TablePair, days: TablePair) -> None:
+def drop_finished_days(running: TablePair, *, days: TablePair) -> None:
     """Remove from the tables of running days each account's day that is in the table of days."""
     for table in (running.rows, running.assets):
         for day in table.newest().files:

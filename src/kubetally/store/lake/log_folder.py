@@ -42,7 +42,7 @@ _HINT = "_last_checkpoint"
 class LogFolder:
     """The folder `_delta_log` of a table. Raises OSError."""
 
-    def __init__(self, table: Path, aside: Path) -> None:
+    def __init__(self, table: Path, *, aside: Path) -> None:
         self._table, self._log, self._aside = table, table / "_delta_log", aside
 
     def find_torn(self, pending: Collection[str] = ()) -> dict[Path, str]:

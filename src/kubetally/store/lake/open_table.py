@@ -234,7 +234,7 @@ def check_table(handle: DeltaTable, url: str, name: TableName) -> None:
     if int(version) > SCHEMA_VERSION:
         raise newer_schema(url, int(version), SCHEMA_VERSION)
     columns, ours = pa.schema(handle.schema().to_arrow()), SCHEMAS[name]
-    if unlike := unlike_columns(columns, ours, int(version)):
+    if unlike := unlike_columns(columns, ours=ours, version=int(version)):
         raise foreign(url, f"other columns: {', '.join(unlike[:5])}")
 
 

@@ -124,7 +124,7 @@ class SavingsTable:
             why = compare_savings(rows, known)
         except UNREADABLE as error:
             why = shown(error)
-        return rows if why is None else self.days.damaged(known.day, why, known.account_id)
+        return rows if why is None else self.days.damaged(known.day, why, account_id=known.account_id)
 
     def reconcile(self, account_id: str, currencies: Mapping[str, str], check_lease: Callable[[], None]) -> int:
         """Set the currency of an account's savings; if it has no known savings or days, remove them."""

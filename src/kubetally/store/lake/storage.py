@@ -149,7 +149,7 @@ class DiskStorage:
     @property
     def log(self) -> LogFolder | None:
         """See `Storage`."""
-        return LogFolder(self._folder, self._folder.parent / SET_ASIDE / self._folder.name)
+        return LogFolder(self._folder, aside=self._folder.parent / SET_ASIDE / self._folder.name)
 
 
 class ObjectStorage:

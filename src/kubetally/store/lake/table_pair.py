@@ -27,7 +27,7 @@ RECORD_KEY = "kubetally.record"
 class TablePair:
     """A table of rows and the table of their assets. Raises StoreError."""
 
-    def __init__(self, place: Place, rows: TableName, assets: TableName, keep: timedelta) -> None:
+    def __init__(self, place: Place, rows: TableName, *, assets: TableName, keep: timedelta) -> None:
         self.rows, self.assets, self.keep = DayTable(place, rows, keep), DayTable(place, assets, keep), keep
 
     def replace(

@@ -242,10 +242,10 @@ class DayTable:
                         why = f"it has an account's rows twice, in {len(several)} files: {', '.join(doubled)}"
                         yield FileDamage(self.name, f"{DAY}={day}", why)
 
-    def damaged(self, day: date, why: str, account_id: str | None = None) -> DayDamaged:
+    def damaged(self, day: date, why: str, *, account_id: str | None = None) -> DayDamaged:
         """The error for a day of this table that differs from what was committed."""
         kind = _DAMAGE.get(self.name, DayDamaged)
-        return kind(self.url, day, why, account_id)
+        return kind(self.url, day, why=why, account_id=account_id)
 
     def check_moved(self, snapshot: Snapshot, day: date, missing: MissingFile) -> None:
         """Raise DayDamaged, unless the file was replaced and removed after the snapshot was read."""

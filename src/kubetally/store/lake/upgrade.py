@@ -65,7 +65,7 @@ def from_version_1(table: pa.Table, wanted: pa.Schema) -> pa.Table:
     return pa.table([column(field) for field in wanted], names=wanted.names)
 
 
-def unlike_columns(columns: pa.Schema, ours: pa.Schema, version: int) -> list[str]:
+def unlike_columns(columns: pa.Schema, *, ours: pa.Schema, version: int) -> list[str]:
     """Columns of a table that this version does not expect or that have another type, and missing ones."""
     unlike = [field.name for field in columns if field.name not in ours.names and field.name not in RENAMED.values()]
     unlike += [

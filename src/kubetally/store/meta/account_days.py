@@ -46,7 +46,7 @@ class SqlAccountDays:
         with translated(shown(self._engine)), self._engine.connect() as connection:
             return StoredDays(*connection.execute(question).one())
 
-    def relabel(self, account_id: str, stated: str | None, currency: str, origin: CurrencyOrigin) -> Relabelled:
+    def relabel(self, account_id: str, *, stated: str | None, currency: str, origin: CurrencyOrigin) -> Relabelled:
         """State the currency of an account, and label its days with `currency` whose source states none.
 
         stated: what the account states from now on. Replaced collections are labelled too, so that `as_of` fits.

@@ -121,7 +121,7 @@ class SqlAccounts:
                     elif removed.deleted_at:
                         connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == row["id"]).values(row))
                     else:
-                        raise account_id_taken(row["id"], removed.name)
+                        raise account_id_taken(row["id"], name=removed.name)
         except _Clash as clash:
             self._explain(account)
             raise clash.meaning from clash.__cause__
@@ -245,7 +245,7 @@ class SqlAccounts:
                 select(ACCOUNTS).where(ACCOUNTS.c.credentials.is_not(None)).with_for_update()
             ).all()
             for row in rows:
-                sealed = self._keys.encrypt(self._keys.decrypt(row.credentials or "", row.name))
+                sealed = self._keys.encrypt(self._keys.decrypt(row.credentials or "", account=row.name))
                 connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == row.id).values(credentials=sealed))
             return len(rows)
 
@@ -280,10 +280,10 @@ class SqlAccounts:
                 )
             )
             if name is not None:
-                raise account_exists(account.name, organization.name)
+                raise account_exists(account.name, organization=organization.name)
             same_id = connection.execute(_by_id(account.id)).first()
             if same_id is not None and same_id.name != account.name:
-                raise account_id_taken(account.id, same_id.name)
+                raise account_id_taken(account.id, name=same_id.name)
 
     def _columns(self, account: Account) -> dict[str, Any]:
         """All columns that an update changes. Raises RequestError."""

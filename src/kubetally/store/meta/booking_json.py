@@ -24,7 +24,7 @@ class CollectionNotUnderstood(StoreError):
 
     code = "collection_not_understood"
 
-    def __init__(self, collection_id: str, why: str) -> None:
+    def __init__(self, collection_id: str, *, why: str) -> None:
         self.collection_id, self.why = collection_id, why
         super().__init__(
             f"the stored data of collection {collection_id} can't be read ({why}). If a newer Kubetally wrote it, "
@@ -64,12 +64,12 @@ def balance_to_json(balance: Mapping[Component, ComponentBalance]) -> str:
     return msgspec.json.encode(balance).decode()
 
 
-def head_from_json(text: str, collection_id: str) -> Head:
+def head_from_json(text: str, *, collection_id: str) -> Head:
     """What `head_to_json` was given. Raises CollectionNotUnderstood."""
     try:
         head = _HEAD.decode(text.replace(_NAME_BEFORE, _NAME))
     except (msgspec.MsgspecError, InvalidWindow, ValueError) as error:
-        raise CollectionNotUnderstood(collection_id, str(error)) from error
+        raise CollectionNotUnderstood(collection_id, why=str(error)) from error
     issues = tuple(_issue(issue) for issue in head.booking.issues)
     return replace(head, booking=replace(head.booking, issues=issues))
 
@@ -79,20 +79,20 @@ def issue_to_json(issue: Issue) -> str:
     return msgspec.json.encode(issue).decode()
 
 
-def issue_from_json(text: str, collection_id: str) -> Issue:
+def issue_from_json(text: str, *, collection_id: str) -> Issue:
     """What `issue_to_json` was given. Raises CollectionNotUnderstood."""
     try:
         return _issue(_ISSUE.decode(text))
     except (msgspec.MsgspecError, InvalidWindow, ValueError) as error:
-        raise CollectionNotUnderstood(collection_id, str(error)) from error
+        raise CollectionNotUnderstood(collection_id, why=str(error)) from error
 
 
-def balance_from_json(text: str, collection_id: str) -> dict[Component, ComponentBalance]:
+def balance_from_json(text: str, *, collection_id: str) -> dict[Component, ComponentBalance]:
     """What `balance_to_json` was given. Raises CollectionNotUnderstood."""
     try:
         return _BALANCE.decode(text)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise CollectionNotUnderstood(collection_id, str(error)) from error
+        raise CollectionNotUnderstood(collection_id, why=str(error)) from error
 
 
 def clean(text: str) -> str:

@@ -67,7 +67,7 @@ def read_issues(
     found: dict[str, list[Issue]] = {}
     # Sorted here: with ORDER BY, SQLite scans all facts of these days.
     for id_, _, issue in sorted(connection.execute(question).all()):
-        found.setdefault(id_, []).append(issue_from_json(issue or "", id_))
+        found.setdefault(id_, []).append(issue_from_json(issue or "", collection_id=id_))
     return found
 
 
@@ -139,7 +139,7 @@ def _of_window(
 
 def _rows(collection: Any) -> list[dict[str, object]]:
     try:
-        facts = facts_of(head_from_json(collection.head, collection.id).booking)
+        facts = facts_of(head_from_json(collection.head, collection_id=collection.id).booking)
     except CollectionNotUnderstood as error:
         issue = Issue(IssueKind.SOURCE_WARNING, str(error), None, None, "history", {"code": error.code})
         facts = [Fact(issue.kind.value, None, issue)]

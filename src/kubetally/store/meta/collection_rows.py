@@ -78,7 +78,7 @@ def row_of(collection: Collection) -> dict[str, Any]:
 
 def collection_of(row: Any) -> Collection:
     """The collection of a row of `COLLECTIONS`. Raises CollectionNotUnderstood."""
-    head = head_from_json(row.head, row.id)
+    head = head_from_json(row.head, collection_id=row.id)
     origin = head.booking.currency_origin if row.currency_origin is None else CurrencyOrigin(row.currency_origin)
     return Collection(
         id=row.id,
@@ -88,7 +88,7 @@ def collection_of(row: Any) -> Collection:
         source=head.source,
         head=replace(head.booking, currency=row.currency, currency_origin=origin),
         rows=row.row_count,
-        balance=balance_from_json(row.balance, row.id),
+        balance=balance_from_json(row.balance, collection_id=row.id),
         is_running=row.is_running,
         version=row.version,
         last_version=row.last_version,

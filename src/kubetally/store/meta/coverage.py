@@ -93,7 +93,7 @@ class SqlCoverage:
             new = [dict(row, version=version) for row in found if row["phase"] == Phase.PENDING]
             if new:
                 label_as_stated(connection, new, now)
-                make_current(connection, new, version, now)
+                make_current(connection, new, version=version, now=now)
 
     def last_version(self, *, is_running: bool = False) -> int | None:
         """The greatest version of the table of days, or running days, of a current collection; None without one."""
@@ -182,7 +182,7 @@ class SqlCoverage:
             for row in new:
                 by_version[row["version"]].append(row)
             for version, rows in sorted(by_version.items()):
-                make_current(connection, rows, version, now)
+                make_current(connection, rows, version=version, now=now)
         return {row["id"] for row in new}
 
     def pending(self) -> list[Collection]:
@@ -299,7 +299,7 @@ class SqlCoverage:
         with self._reads() as connection:
             return read_damaged(connection)
 
-    def failed(self, account_id: str, day: date, at: datetime, code: str, message: str) -> None:
+    def failed(self, account_id: str, day: date, at: datetime, *, code: str, message: str) -> None:
         """Record a failed attempt; the stored day stays. A long message is cut off.
 
         The damage of a stored day stays recorded until the day is collected, whatever later attempts return.

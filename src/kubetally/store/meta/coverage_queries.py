@@ -109,7 +109,7 @@ def read_balances(
         COLLECTIONS.c.phase == Phase.CONFIRMED,
     )
     rows = connection.execute(question).all()
-    return {id_: balance_from_json(balance, id_) for id_, balance in rows}
+    return {id_: balance_from_json(balance, collection_id=id_) for id_, balance in rows}
 
 
 def read_progress(connection: Connection, account_ids: Sequence[str], day: date) -> Progress:

@@ -21,7 +21,7 @@ from kubetally.store.meta.tables import (
 from kubetally.store.meta.upsert import put, put_missing
 
 
-def make_current(connection: Connection, new: Sequence[Mapping[str, Any]], version: int, now: int) -> None:
+def make_current(connection: Connection, new: Sequence[Mapping[str, Any]], *, version: int, now: int) -> None:
     """Confirm collections; those that come after the current ones take their place, and the others are superseded."""
     current = _locked(connection, sorted((row["account_id"], row["day"]) for row in new))
     replaced: list[_Replaced] = []

@@ -10,7 +10,7 @@ from kubetally.store.meta.faults import InvalidDatabaseUrl
 from kubetally.store.meta.secrets import KeyRing, NoKeys, WrongKey
 
 
-def open_keys(database_url: str, keys: str | None, home: Path, *, may_lock: bool = False) -> KeyRing:
+def open_keys(database_url: str, *, keys: str | None, home: Path, may_lock: bool = False) -> KeyRing:
     """The keys of KUBETALLY_KEYS or of the home folder, which are made if there are none.
 
     may_lock: also if there are credentials that the new keys do not decrypt.
@@ -27,16 +27,16 @@ def open_keys(database_url: str, keys: str | None, home: Path, *, may_lock: bool
         raise NoKeys(error.origin, names) from None
 
 
-def rotate_keys(database_url: str, keys: str | None, home: Path, clock: Clock) -> tuple[int, str]:
+def rotate_keys(database_url: str, *, keys: str | None, home: Path, clock: Clock) -> tuple[int, str]:
     """Encrypt all credentials with a new key, or with the first of KUBETALLY_KEYS if it is set.
 
     Returns the number of accounts concerned, and where the keys are.
     Raises: UnusableKeys, WrongKey, InvalidDatabaseUrl, StoreError.
     """
-    with open_accounts(database_url, open_keys(database_url, keys, home), clock=clock) as accounts:
+    with open_accounts(database_url, open_keys(database_url, keys=keys, home=home), clock=clock) as accounts:
         for account in accounts.all():
             if account.locked is not None:  # a new key would not decrypt it either
-                raise WrongKey(account.name, account.locked)
+                raise WrongKey(account.name, origin=account.locked)
     ring = KeyRing.open(keys, home) if keys else KeyRing.put_before(home)
     with open_accounts(database_url, ring, clock=clock) as accounts:
         return accounts.rotate(), ring.origin

@@ -50,7 +50,7 @@ class SqlLogFiles:
         with translated(shown(self._engine)), self._writing.begin() as connection:
             connection.execute(delete(LOG_FILES).where(or_(*gone)))
 
-    def forget(self, table: str, name: str) -> None:
+    def forget(self, table: str, *, name: str) -> None:
         """See `LogFiles`."""
         its = (LOG_FILES.c.table_name == table, LOG_FILES.c.name == name)
         with translated(shown(self._engine)), self._writing.begin() as connection:

@@ -4,13 +4,13 @@ from kubetally.store.meta import schema
 from kubetally.store.meta.engine import open_engine, shown
 
 
-def migrate(database_url: str, revision: str) -> tuple[str, str | None]:
+def migrate(database_url: str, *, revision: str) -> tuple[str, str | None]:
     """Bring a database to a revision; returns its URL without password, and the revision it has now.
 
     Raises: InvalidDatabaseUrl, RequestError, StoreError.
     """
     change = schema.upgrade if is_newest(revision) else schema.downgrade
-    reached = change(database_url, revision)
+    reached = change(database_url, revision=revision)
     engine = open_engine(database_url)
     try:
         return shown(engine), reached

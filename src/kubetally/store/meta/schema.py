@@ -32,7 +32,7 @@ def _unknown_revision(revision: str) -> RequestError:
     return RequestError(message, code="unknown_revision")
 
 
-def upgrade(database_url: str, revision: str = "head") -> str | None:
+def upgrade(database_url: str, *, revision: str = "head") -> str | None:
     """Migrate a database to a revision and return that; nothing happens if it is there already.
 
     Several processes may do so at once: one works, the others wait.
@@ -46,7 +46,7 @@ def upgrade(database_url: str, revision: str = "head") -> str | None:
         engine.dispose()
 
 
-def downgrade(database_url: str, revision: str) -> str | None:
+def downgrade(database_url: str, *, revision: str) -> str | None:
     """Downgrade a database to a revision and return that; `base` drops all tables and their data.
 
     Raises: as `upgrade`.

@@ -34,9 +34,9 @@ def open_credentials(keys: KeyRing, row: Row[Any]) -> tuple[Credentials, Credent
     """The credentials for the cost source, and those for its Prometheus. Raises WrongKey."""
     if row.credentials is None:
         return Credentials(), Credentials()
-    plain: Mapping[str, Any] = json.loads(keys.decrypt(row.credentials, row.name))
+    plain: Mapping[str, Any] = json.loads(keys.decrypt(row.credentials, account=row.name))
     if plain["account"] != row.id:
-        raise WrongKey(row.name, keys.origin)
+        raise WrongKey(row.name, origin=keys.origin)
     return _from_json(plain), _from_json(plain["prometheus"])
 
 

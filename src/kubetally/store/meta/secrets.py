@@ -54,9 +54,9 @@ class WrongKey(StoreError):
 
     code = "wrong_key"
 
-    def __init__(self, account: str, origin: str) -> None:
+    def __init__(self, account: str, *, origin: str) -> None:
         self.account, self.origin = account, origin
-        super().__init__(locked_words(account, origin))
+        super().__init__(locked_words(account, origin=origin))
 
 
 class KeyRing:
@@ -131,7 +131,7 @@ class KeyRing:
         """`text` encrypted with the first key, as ASCII."""
         return self._ring.encrypt(text.encode()).decode("ascii")
 
-    def decrypt(self, encrypted: str, account: str) -> str:
+    def decrypt(self, encrypted: str, *, account: str) -> str:
         """What `encrypt` was given; `account` is named in the error. Raises WrongKey."""
         try:
             return self._ring.decrypt(encrypted).decode()
@@ -140,7 +140,7 @@ class KeyRing:
         try:
             return self._as_it_is_now().decrypt(encrypted).decode()
         except (InvalidToken, ValueError, UnusableKeys):
-            raise WrongKey(account, self.origin) from None
+            raise WrongKey(account, origin=self.origin) from None
 
     def _as_it_is_now(self) -> MultiFernet:
         """The keys of the file, which another process may have rotated since. Raises UnusableKeys."""

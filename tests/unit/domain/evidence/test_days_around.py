@@ -21,7 +21,7 @@ def facts(day: int = 0, completeness: Completeness = WHOLE, **hours: float) -> D
 
 
 def kinds(before: DayFacts | None, day: DayFacts, after: DayFacts | None) -> list[IssueKind]:
-    return [issue.kind for issue in compare_days(before, day, after)]
+    return [issue.kind for issue in compare_days(before=before, day=day, after=after)]
 
 
 def test_days_alike_lack_nothing() -> None:
@@ -30,7 +30,7 @@ def test_days_alike_lack_nothing() -> None:
 
 @pytest.mark.parametrize("listed", [{"n1": 24.0, "n2": 12.0}, {"n1": 24.0}])
 def test_node_there_before_and_after_was_there_in_between(listed: dict[str, float]) -> None:
-    (issue,) = compare_days(facts(-1), facts(**listed), facts(1))
+    (issue,) = compare_days(before=facts(-1), day=facts(**listed), after=facts(1))
     assert (issue.kind, issue.facts["nodes"]) == (IssueKind.NODE_INCOMPLETE, ("n2",))
 
 

@@ -54,23 +54,28 @@ def found(examined: Examined) -> dict[str, float | None]:
 
 
 def test_a_whole_day_lacks_nothing() -> None:
-    assert examine_stored(FULL, FULL, FULL) == examine_stored(FULL) == Examined()
+    assert examine_stored(FULL, before=FULL, after=FULL) == examine_stored(FULL) == Examined()
 
 
 @pytest.mark.parametrize("hours", [0, 12, 22])
 def test_hours_lacking_between_whole_days_are_missing(hours: float) -> None:
     lossy = day([pod("n1", hours), pod("n2", hours)], [node("n1", hours), node("n2", hours)])
-    assert found(examine_stored(lossy, FULL, FULL)) == {"samples": hours}
+    assert found(examine_stored(lossy, before=FULL, after=FULL)) == {"samples": hours}
 
 
 def test_a_day_of_few_hours_proves_nothing_by_itself() -> None:
     first = day([pod("n1", 12)], [node("n1", 12)])
-    assert examine_stored(first) == examine_stored(first, None, FULL) == examine_stored(first, FULL, None) == Examined()
+    assert (
+        examine_stored(first)
+        == examine_stored(first, before=None, after=FULL)
+        == examine_stored(first, before=FULL, after=None)
+        == Examined()
+    )
 
 
 def test_a_cluster_that_is_stopped_every_night_lacks_nothing() -> None:
     short = day([pod("n1", 12)], [node("n1", 12)])
-    assert examine_stored(short, short, short) == Examined()
+    assert examine_stored(short, before=short, after=short) == Examined()
 
 
 def test_pods_that_outlive_all_their_nodes_prove_hours_without_prices() -> None:
@@ -87,7 +92,7 @@ def test_nodes_that_never_cost_anything_lack_no_price() -> None:
 
 def test_one_node_that_its_pods_outlive_is_named_and_takes_no_hours() -> None:
     lossy = day([pod("n1"), pod("n2"), pod("n2", 24, name="other")], [node("n1"), node("n2", 6)])
-    examined = examine_stored(lossy, FULL, FULL)
+    examined = examine_stored(lossy, before=FULL, after=FULL)
     assert found(examined) == {"nodes": None}
     (issue,) = examined.issues
     assert (issue.kind, issue.facts) == (IssueKind.NODE_INCOMPLETE, {"nodes": ("n2",)})
@@ -95,25 +100,25 @@ def test_one_node_that_its_pods_outlive_is_named_and_takes_no_hours() -> None:
 
 def test_a_spot_node_that_left_lacks_nothing() -> None:
     left = day([pod("n1"), pod("n2", 6), pod("n2", 5, name="other")], [node("n1"), node("n2", 6)])
-    assert examine_stored(left, FULL, FULL) == Examined()
+    assert examine_stored(left, before=FULL, after=FULL) == Examined()
 
 
 def test_pods_that_end_on_nodes_that_stay_prove_lost_samples() -> None:
     half = day([pod("n1", 12), pod("n2", 12)], [node("n1"), node("n2")])
-    assert found(examine_stored(half, FULL, FULL)) == {"pods": 12}
+    assert found(examine_stored(half, before=FULL, after=FULL)) == {"pods": 12}
     assert found(examine_stored(half)) == {"pods": 12}
 
 
 def test_a_restart_of_all_pods_lacks_nothing() -> None:
     rows = [pod(name, 12, name=f"{name}-{part}") for name in ("n1", "n2") for part in (1, 2)]
     restarted = day(rows, [node("n1"), node("n2")])
-    assert examine_stored(restarted, FULL, FULL) == examine_stored(restarted) == Examined()
+    assert examine_stored(restarted, before=FULL, after=FULL) == examine_stored(restarted) == Examined()
 
 
 def test_a_namespace_that_was_emptied_lacks_nothing() -> None:
     rows = [pod("n1"), pod("n2"), *(pod("n1", 24, name=f"app-{number}") for number in range(20))]
     before = day(rows, [node("n1"), node("n2")])
-    assert examine_stored(FULL, before, FULL) == Examined()
+    assert examine_stored(FULL, before=before, after=FULL) == Examined()
 
 
 def test_usage_of_no_container_is_missing() -> None:
@@ -123,14 +128,14 @@ def test_usage_of_no_container_is_missing() -> None:
 
 def test_only_requests_that_break_off_are_missing() -> None:
     lossy = day([pod("n1", request=0), pod("n2", request=0)], [node("n1"), node("n2")])
-    assert found(examine_stored(lossy, FULL, FULL)) == {"requests": None}
-    assert examine_stored(lossy, lossy, lossy) == examine_stored(lossy) == Examined()
-    assert examine_stored(lossy, FULL, lossy) == Examined(), "somebody took them away"
+    assert found(examine_stored(lossy, before=FULL, after=FULL)) == {"requests": None}
+    assert examine_stored(lossy, before=lossy, after=lossy) == examine_stored(lossy) == Examined()
+    assert examine_stored(lossy, before=FULL, after=lossy) == Examined(), "somebody took them away"
 
 
 def test_what_was_found_is_noted_once_and_cuts_the_hours_covered() -> None:
     lossy = day([pod("n1", 12), pod("n2", 12)], [node("n1", 12), node("n2", 12)])
-    examined = examine_stored(lossy, FULL, FULL)
+    examined = examine_stored(lossy, before=FULL, after=FULL)
     head = examined.applied_to(HEAD)
     assert head.covered == (Window(START, START + timedelta(hours=12)),)
     assert examined.applied_to(head) == head

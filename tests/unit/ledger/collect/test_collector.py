@@ -428,7 +428,7 @@ async def backfill(
     world: World, *, missing_only: bool = False, force: bool = False, first: date = TODAY - 5 * ONE_DAY
 ) -> Report:
     collector = world.collector()
-    return await collector.backfill(account_id(1), first, TODAY, missing_only=missing_only, force=force)
+    return await collector.backfill(account_id(1), first, end=TODAY, missing_only=missing_only, force=force)
 
 
 async def test_correction_replaces_a_day_and_a_fall_is_reported() -> None:
@@ -477,7 +477,7 @@ async def test_backfill_skips_stored_and_future_days() -> None:
     world.clusters[0].asked.clear()
     await backfill(world, missing_only=True)
     assert sorted((TODAY - one.start.date()).days for one in world.clusters[0].asked) == [3, 4, 5]
-    report = await world.collector().backfill(account_id(1), TODAY + ONE_DAY, TODAY + 9 * ONE_DAY)
+    report = await world.collector().backfill(account_id(1), TODAY + ONE_DAY, end=TODAY + 9 * ONE_DAY)
     assert (report.planned, report.outcomes) == (0, [])
 
 

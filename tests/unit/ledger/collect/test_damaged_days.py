@@ -59,8 +59,8 @@ async def test_damaged_day_is_due_until_it_is_collected() -> None:
     await world.collect()
     assert not [one for one in await world.collector().due() if one.day == DAY_BEFORE]
     an_hour_ago = NOON_AFTER - timedelta(hours=1)
-    world.coverage.failed(account_id(1), DAY_BEFORE, an_hour_ago, DAMAGED, "a bit was flipped")
-    world.coverage.failed(account_id(1), DAY_BEFORE, an_hour_ago, "refused", "the source was down")
+    world.coverage.failed(account_id(1), DAY_BEFORE, an_hour_ago, code=DAMAGED, message="a bit was flipped")
+    world.coverage.failed(account_id(1), DAY_BEFORE, an_hour_ago, code="refused", message="the source was down")
     assert known(world)[2] == (DAMAGED, "a bit was flipped")
     assert DAY_BEFORE in {one.day for one in await world.collector().due()}
     await world.collect()
@@ -71,7 +71,7 @@ async def test_backfill_rewrites_a_damaged_day() -> None:
     world = World([Cluster(days=3, cpu=1), Cluster(days=3, cpu=2)])
     await world.collect()
     world.lake.damaged = {DAY_BEFORE}
-    report = await world.collector().backfill(str(account_id(1)), DAY_BEFORE, YESTERDAY)
+    report = await world.collector().backfill(str(account_id(1)), DAY_BEFORE, end=YESTERDAY)
     assert [one.day for one in report.collected] == [DAY_BEFORE]
     assert world.held()[2] == 1
     assert 2 not in known(world)

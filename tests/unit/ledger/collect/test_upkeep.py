@@ -17,7 +17,7 @@ def test_lake_is_maintained_daily_and_tidied_hourly() -> None:
     def maintain() -> None:
         done.append(("maintained", hours))
 
-    upkeep = Upkeep(maintain, lambda: done.append(("tidied", hours)))
+    upkeep = Upkeep(maintain=maintain, tidy=lambda: done.append(("tidied", hours)))
     for quarter in range(4 * 24 + 1):
         hours = quarter / 4
         upkeep.run_due(NOON + timedelta(hours=hours))
@@ -38,7 +38,7 @@ def test_failed_upkeep_is_retried_after_minutes(failure: StoreError | None) -> N
             raise failure
         return not is_failing
 
-    upkeep = Upkeep(maintain, lambda: None)
+    upkeep = Upkeep(maintain=maintain, tidy=lambda: None)
     for minute in range(24 * 60 + 60):
         is_failing = minute < 25
         upkeep.run_due(NOON + timedelta(minutes=minute))

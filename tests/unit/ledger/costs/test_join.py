@@ -208,7 +208,7 @@ async def test_the_source_is_asked_for_what_can_t_be_read_alone() -> None:
 async def test_a_damaged_day_that_is_met_is_noted_once() -> None:
     kept, day = Kept(), TODAY - 3 * DAY
     kept.keep(*range(1, 9))
-    kept.damage(3, error=DayDamaged("memory", day, "its sums differ"))
+    kept.damage(3, error=DayDamaged("memory", day, why="its sums differ"))
     kept.damage(5)  # by what is no damage
     for _ in range(2):
         await kept.held(ago(8))
@@ -220,7 +220,7 @@ async def test_a_damaged_day_that_is_met_is_noted_once() -> None:
 async def test_damage_that_can_t_be_noted_changes_no_answer() -> None:
     kept = Kept(coverage=NotWritable())
     kept.keep(*range(1, 9))
-    kept.damage(3, error=DayDamaged("memory", TODAY - 3 * DAY, "its sums differ"))
+    kept.damage(3, error=DayDamaged("memory", TODAY - 3 * DAY, why="its sums differ"))
     found = await kept.held(ago(8))
     assert (len(found.days), [issue.window for issue in found.issues]) == (7, [ago(3, 2)])
 
@@ -284,7 +284,7 @@ class Gone(DamagedLake):
         old = [one.id for one in collections if one.id == f"{ID}-{TODAY - DAY}-0"]
         if old:
             self.reads.append(len(collections))
-            raise CollectionGone(self.url, old[0])
+            raise CollectionGone(self.url, collection_id=old[0])
         return super().rows(collections)
 
 
@@ -316,7 +316,9 @@ def test_as_of_an_instant_of_which_no_day_can_be_read_is_an_error() -> None:
 async def test_what_the_guard_refused_is_told_beside_the_held_day(code: str) -> None:
     kept = Kept()
     kept.keep(1, 2, 3)
-    kept.coverage.failed(ID, TODAY - 2 * DAY, NOON_AFTER, code, "the source knows less; the stored day was kept")
+    kept.coverage.failed(
+        ID, TODAY - 2 * DAY, NOON_AFTER, code=code, message="the source knows less; the stored day was kept"
+    )
     found = await kept.held(ago(3))
     (issue,) = found.issues
     assert (issue.kind, issue.subject, issue.window) == (IssueKind.NOT_REPLACED, "history", ago(2, 1))
@@ -327,8 +329,10 @@ async def test_what_the_guard_refused_is_told_beside_the_held_day(code: str) -> 
 async def test_a_source_that_was_down_and_a_day_that_is_not_held_are_nothing_to_tell() -> None:
     kept = Kept()
     kept.keep(1, 3)
-    kept.coverage.failed(ID, TODAY - DAY, NOON_AFTER, "refused", "nobody answers")
-    kept.coverage.failed(ID, TODAY - 2 * DAY, NOON_AFTER, "no_data", "the source holds no data of this day")
+    kept.coverage.failed(ID, TODAY - DAY, NOON_AFTER, code="refused", message="nobody answers")
+    kept.coverage.failed(
+        ID, TODAY - 2 * DAY, NOON_AFTER, code="no_data", message="the source holds no data of this day"
+    )
     assert (await kept.held(ago(3))).issues == ()
 
 
@@ -342,7 +346,7 @@ def test_as_of_an_instant_before_the_window_says_so() -> None:
 async def test_as_of_an_instant_later_attempts_are_not_told() -> None:
     kept = Kept()
     kept.keep(1)
-    kept.coverage.failed(ID, TODAY - DAY, NOON_AFTER, "no_data", "gone; the stored day was kept")
+    kept.coverage.failed(ID, TODAY - DAY, NOON_AFTER, code="no_data", message="gone; the stored day was kept")
     days = kept.history.days(ID, ago(1), NOON_AFTER, NOON_AFTER)
     assert get_costs_as_of(days, "http://place", ago(1), NOON_AFTER).issues == ()
 

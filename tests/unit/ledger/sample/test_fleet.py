@@ -190,7 +190,7 @@ def test_a_share_of_kubecost_rows_is_adjusted(kubecost_day: CollectedDay, openco
 
 def test_volumes_that_no_pod_mounts_are_on_rows(kubecost_day: CollectedDay, opencost_day: CollectedDay) -> None:
     for day in (kubecost_day, opencost_day):
-        (row,) = [row for row in rows_of(day, Kind.WORKLOAD) if stands_for_volumes(row.namespace, row.pod)]
+        (row,) = [row for row in rows_of(day, Kind.WORKLOAD) if stands_for_volumes(row.namespace, pod=row.pod)]
         assert (row.node, row.container, row.controller) == (None, None, None)
         assert row.costs == Costs(pv=row.costs.pv)
         assert row.costs.pv > 0

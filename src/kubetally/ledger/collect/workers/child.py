@@ -39,7 +39,7 @@ class ReaderProcess:
     longer. start_seconds: it is killed if it is not ready after that.
     """
 
-    def __init__(self, program: str, setup: Setup, answer_seconds: float, start_seconds: float) -> None:
+    def __init__(self, program: str, setup: Setup, *, answer_seconds: float, start_seconds: float) -> None:
         self._program, self._setup = program, setup
         self._answer_seconds, self._start_seconds = answer_seconds, start_seconds
         self._numbers = count()

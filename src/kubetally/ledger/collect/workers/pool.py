@@ -50,7 +50,9 @@ class ReaderPool:
             # Opening the source, reading a day, looking around it and reading its hours have a deadline each.
             answer_seconds = 4 * deadline_seconds + _GRACE_SECONDS
         self._local_reader, self._read_snapshot = local_reader, read_snapshot
-        self._new_process = partial(ReaderProcess, program, Setup(builder), answer_seconds, start_seconds)
+        self._new_process = partial(
+            ReaderProcess, program, Setup(builder), answer_seconds=answer_seconds, start_seconds=start_seconds
+        )
         self._count, self._start_at_rows, self._idle_seconds = processes, start_at_rows, idle_seconds
         self._rows = self._clusters = 0
         self._running: asyncio.Task[None] | None = None
