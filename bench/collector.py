@@ -16,8 +16,8 @@ from bench.table import Line
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.cluster_costs import SourceIdentity
 from kubetally.domain.collection import new_collected_day, window_of
+from kubetally.domain.collection_report import Report
 from kubetally.ledger.collect.collector import Collector
-from kubetally.ledger.collect.report import Report
 from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.ledger.collect.schedule import Due, Reason
 from kubetally.settings import Settings

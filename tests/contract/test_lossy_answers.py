@@ -11,12 +11,12 @@ import pytest
 
 from kubetally.domain.account import Account
 from kubetally.domain.collection import Collection
+from kubetally.domain.collection_report import Report
 from kubetally.domain.issues import IssueKind
 from kubetally.ledger.collect.collector import Collector
 from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.examine import Examination, examine_stored_days
 from kubetally.ledger.collect.reader import Reader
-from kubetally.ledger.collect.report import Report
 from kubetally.ledger.ports.clusters import Cluster
 from kubetally.ledger.ports.sources import CostSource
 from kubetally.ledger.writing.writer import LakeWriter

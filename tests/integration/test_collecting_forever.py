@@ -7,11 +7,11 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from kubetally.domain.collection_report import Report
 from kubetally.domain.savings import SavingsDay
 from kubetally.ledger.collect.collector import Collector
 from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.forever import Forever
-from kubetally.ledger.collect.report import Report
 from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.settings import Settings
 from kubetally.wiring.collect import with_collector

@@ -189,7 +189,8 @@ def ask(
     from kubetally.tasks import run
     from kubetally.wiring.clusters import get_costs_of_all
 
-    with progress(len(clusters), quiet=quiet) as done:
+    many = "1 cluster" if len(clusters) == 1 else f"{len(clusters)} clusters"
+    with progress(len(clusters), f"Asking {many}", quiet=quiet) as done:
         asked = get_costs_of_all(
             clusters,
             window,

@@ -1,6 +1,6 @@
 """Options that several commands share, and what they mean."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -151,6 +151,14 @@ def _named_window(text: str | None, start: str | None, end: str | None, default:
         lacking = "start" if start is None else "end"
         raise InvalidWindow(start or end or "", f"lacks its {lacking}: give --{lacking} too")
     return parse_window(f"{start.strip()},{end.strip()}", now)
+
+
+def date_of(option: str, text: str) -> date:
+    """The date that an option names. Raises UnreadableTime."""
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        raise UnreadableTime(option, text, "is no date; write it as 2026-11-20") from None
 
 
 def instant_of(option: str, text: str | None) -> datetime | None:

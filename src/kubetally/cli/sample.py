@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from kubetally.cli.options import date_of
 from kubetally.cli.start import start as start_up
 
 Count = Annotated[int, typer.Option(min=1)]
@@ -38,14 +39,13 @@ def sample(
       kubetally sample --clusters 50 --pods 1000 --days 365 --out /tmp/fleet
       KUBETALLY_HOME=/tmp/fleet kubetally costs --window lastmonth
     """
-    from kubetally.cli.collect import a_date
     from kubetally.cli.progress import progress
     from kubetally.ledger.sample.make import SampleFleet
     from kubetally.present.screen import console, say
     from kubetally.wiring.sample import make_sample
 
     start_up()
-    end = a_date("--last", last) if last else (datetime.now(UTC) - timedelta(days=1)).date()
+    end = date_of("--last", last) if last else (datetime.now(UTC) - timedelta(days=1)).date()
     with progress(days, "Making days") as done:
         rows = make_sample(SampleFleet(clusters, pods, days, end, seed), out, done)
     print(f"{clusters} clusters, {days} days until {end}, {rows:,} rows.")

@@ -30,6 +30,11 @@ LAKE_VERSION = 2
 NO_DATA = "no_data"
 """The code of an attempt whose answer was sound and empty: the source holds nothing of that day."""
 
+SUPERSEDED = "overtaken"
+"""The code of an answer that a later one had replaced already, which is no failure."""
+
+NOT_TRIED, NOT_BEGUN = "not_tried", "not_begun"
+"""Codes of days that no source was asked for."""
 
 DAMAGED, SET_ASIDE = "day_damaged", "day_set_aside"
 """Codes of an attempt that found a stored day damaged, and of one that found no copy of it."""

@@ -9,6 +9,7 @@ from datetime import date
 from functools import partial
 from typing import Any, TypeVar
 
+from kubetally.domain.collection_report import Report
 from kubetally.domain.window import Clock
 from kubetally.ledger.accounts.reconcile import reconcile
 from kubetally.ledger.accounts.snapshot import ReadSnapshot, StoredSnapshot
@@ -17,7 +18,6 @@ from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.forever import Forever
 from kubetally.ledger.collect.maintenance import run_or_log
 from kubetally.ledger.collect.reader import Reader
-from kubetally.ledger.collect.report import Report
 from kubetally.ledger.collect.rounds import Planned, collect_due, compare_days
 from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.ledger.collect.schedule import Policy

@@ -13,12 +13,12 @@ from typing import Protocol, TypeVar
 
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.collection import CollectedDay, CoveredDay
+from kubetally.domain.collection_report import Outcome, Report
 from kubetally.domain.window import Clock
 from kubetally.ledger.accounts.lookup import find_cluster
 from kubetally.ledger.collect.commit_queue import Booked, CommitQueue
-from kubetally.ledger.collect.committer import Committer, Outcome
+from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.reader import ShouldContinue, Unread, not_tried
-from kubetally.ledger.collect.report import Report
 from kubetally.ledger.collect.schedule import (
     GIVE_UP_AFTER,
     ONE_DAY,

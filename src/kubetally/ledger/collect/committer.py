@@ -1,11 +1,12 @@
 """Committing booked days to the lake. A kill at any point neither loses committed days nor duplicates them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 
 from kubetally import logs
 from kubetally.domain.collection import CollectedDay, Collection
+from kubetally.domain.collection_report import Outcome
 from kubetally.domain.errors import KubetallyError, StoreError
 from kubetally.domain.issues import IssueKind
 from kubetally.ledger.collect.damage import DamagedCollection, note_damage, read_collection
@@ -16,27 +17,6 @@ from kubetally.ledger.ports.lake import PackedDay
 from kubetally.ledger.writing.writer import LakeWriter, LeasedLake
 
 _log = logs.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Whether an (account, day) was committed, or why not.
-
-    code, why: None if it was. total: in micros. account: the name of the account, if it was looked up.
-    """
-
-    account_id: str
-    day: date
-    code: str | None = None
-    why: str | None = None
-    total: int = 0
-    rows: int = 0
-    account: str = ""
-
-    @property
-    def is_collected(self) -> bool:
-        """Whether it is in the lake now."""
-        return self.code is None
 
 
 class Committer:

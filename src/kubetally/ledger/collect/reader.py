@@ -10,7 +10,7 @@ from uuid import uuid4
 from kubetally import logs
 from kubetally.domain.account import Account
 from kubetally.domain.booking import Booking
-from kubetally.domain.collection import SETTLES_AFTER, CollectedDay, new_collected_day, window_of
+from kubetally.domain.collection import NOT_BEGUN, NOT_TRIED, SETTLES_AFTER, CollectedDay, new_collected_day, window_of
 from kubetally.domain.errors import KubetallyError, RequestError, SourceError
 from kubetally.domain.evidence.hours import SeenHour, has_gaps
 from kubetally.domain.evidence.sighting import NOTHING_AROUND, Around
@@ -20,7 +20,6 @@ from kubetally.domain.metrics import Family
 from kubetally.domain.reading import Reading
 from kubetally.domain.window import Clock, Window, whole_hour
 from kubetally.garbage import gc_paused
-from kubetally.ledger.collect.replacement import NOT_BEGUN, NOT_TRIED
 from kubetally.ledger.collect.schedule import GIVE_UP_AFTER, UNFORESEEN
 from kubetally.ledger.costs.examination import look_around, look_by_hour
 from kubetally.ledger.costs.issues import each_once, foreign_metrics, measured_issues

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from kubetally.domain.asset import AssetType
 from kubetally.domain.booking import Booking
-from kubetally.domain.collection import NO_DATA, CollectedDay, Collection, RejectReason
+from kubetally.domain.collection import NO_DATA, SUPERSEDED, CollectedDay, Collection, RejectReason
 from kubetally.domain.completeness import NOTHING_TWICE, Completeness, Shortfall, find_shortfalls
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import to_shown
@@ -17,12 +17,6 @@ D = TypeVar("D", CollectedDay, PackedDay)
 
 MAX_FALL = 0.1
 """An issue reports that a day's total fell by more than this part of it."""
-
-SUPERSEDED = "overtaken"
-"""The code of an answer that a later one had replaced already, which is no failure."""
-
-NOT_TRIED, NOT_BEGUN = "not_tried", "not_begun"
-"""Codes of days that no source was asked for."""
 
 _KEPT = "; the stored day was kept"
 _NOT_USED = "; it was not stored, because the rows that the lake lost held more"

@@ -6,15 +6,13 @@ from contextlib import ExitStack
 from functools import partial
 
 from kubetally import logs
-from kubetally.domain.collection import NO_DATA
+from kubetally.domain.collection import NO_DATA, NOT_BEGUN, NOT_TRIED, SUPERSEDED
+from kubetally.domain.collection_report import Outcome, Report
 from kubetally.domain.errors import RequestError, StoreError
 from kubetally.domain.money import to_number
 from kubetally.ledger.collect.collector import Collector, Watch
-from kubetally.ledger.collect.committer import Outcome
 from kubetally.ledger.collect.examine import compare_collected_days, examine_stored_days
 from kubetally.ledger.collect.maintenance import run_or_log, tidy
-from kubetally.ledger.collect.replacement import NOT_BEGUN, NOT_TRIED, SUPERSEDED
-from kubetally.ledger.collect.report import Report
 from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.ledger.ports.leases import COLLECTOR
 from kubetally.ledger.stores import Ledger

@@ -13,6 +13,7 @@ import pytest
 from kubetally.domain.account import Account
 from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.collection import CollectedDay
+from kubetally.domain.collection_report import Outcome, Report
 from kubetally.domain.component import Costs
 from kubetally.domain.errors import SourceError, StoreError
 from kubetally.domain.evidence.hours import SeenHour
@@ -22,9 +23,8 @@ from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window
 from kubetally.ledger.collect.collector import Collector
 from kubetally.ledger.collect.commit_queue import CommitQueue
-from kubetally.ledger.collect.committer import Committer, Outcome
+from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.reader import Reader, Unread
-from kubetally.ledger.collect.report import Report
 from kubetally.ledger.collect.schedule import ONE_DAY, Policy
 from kubetally.ledger.ports.leases import COMMITTER
 from kubetally.ledger.ports.sources import About

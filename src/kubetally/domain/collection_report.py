@@ -4,9 +4,30 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from kubetally.domain.collection import NO_DATA
-from kubetally.ledger.collect.committer import Outcome
-from kubetally.ledger.collect.replacement import NOT_TRIED
+from kubetally.domain.collection import NO_DATA, NOT_BEGUN, NOT_TRIED, SUPERSEDED
+
+_NO_FAILURES = frozenset({NO_DATA, SUPERSEDED, NOT_BEGUN})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Whether an (account, day) was committed, or why not.
+
+    code, why: None if it was. total: in micros. account: the name of the account, if it was looked up.
+    """
+
+    account_id: str
+    day: date
+    code: str | None = None
+    why: str | None = None
+    total: int = 0
+    rows: int = 0
+    account: str = ""
+
+    @property
+    def is_collected(self) -> bool:
+        """Whether it is in the lake now."""
+        return self.code is None
 
 
 @dataclass(slots=True)
@@ -31,6 +52,11 @@ class Report:
     def failed(self) -> list[Outcome]:
         """The days that were not collected, each once, without those before the source's first day."""
         return [outcome for outcome in self._last() if not outcome.is_collected and not self._is_probe(outcome)]
+
+    @property
+    def failed_days(self) -> set[tuple[str, date]]:
+        """The account and day of each that could not be read, although the source may have data."""
+        return {(outcome.account_id, outcome.day) for outcome in self.failed if outcome.code not in _NO_FAILURES}
 
     def _last(self) -> Iterable[Outcome]:
         """The last outcome of each day; that a day was skipped does not replace why it failed before."""

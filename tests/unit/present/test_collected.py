@@ -4,13 +4,13 @@ from datetime import date
 
 import pytest
 
-from kubetally.cli.collect import _print_report, collected_in_part
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import DayStatus
+from kubetally.domain.collection_report import Outcome, Report
 from kubetally.domain.coverage import AccountCoverage
-from kubetally.ledger.collect.committer import Outcome
-from kubetally.ledger.collect.report import Report
+from kubetally.ledger.collect.incomplete import choose_incomplete
+from kubetally.present.collected import print_collected
 
 DAYS = [date(2026, 11, day) for day in (20, 21, 22, 23)]
 
@@ -29,30 +29,30 @@ def test_each_day_is_named_once_and_counted_once(capsys: pytest.CaptureFixture[s
         Outcome("a", DAYS[3], rows=5, **PROD),
         Outcome("a", DAYS[3], rows=7, **PROD),
     ]
-    _print_report(Report(outcomes=outcomes))
-    told = capsys.readouterr()
-    assert told.out == "Collected 1 day, 7 rows; 3 days failed: see `kubetally coverage`\n"
-    assert told.err == "prod: 2026-11-20 to 2026-11-22 (3 days): nobody answers\n"
+    print_collected(Report(outcomes=outcomes))
+    printed = capsys.readouterr()
+    assert printed.out == "Collected 1 day, 7 rows; 3 days failed: see `kubetally coverage`\n"
+    assert printed.err == "prod: 2026-11-20 to 2026-11-22 (3 days): nobody answers\n"
 
 
 def test_days_before_the_first_stored_one_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     outcomes = [Outcome("a", DAYS[3], rows=5, **PROD), *(Outcome("a", day, *EMPTY, **PROD) for day in DAYS[:3])]
-    _print_report(report := Report(outcomes=outcomes, first_days={"a": DAYS[1]}))
+    print_collected(report := Report(outcomes=outcomes, first_days={"a": DAYS[1]}))
     assert [outcome.day for outcome in report.failed] == [DAYS[1], DAYS[2]], "a gap between days is news"
     assert capsys.readouterr().err == "prod: 2026-11-21 to 2026-11-22 (2 days): the source has no data for this day\n"
 
 
 def test_source_without_data_is_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
     outcomes = [Outcome("a", day, *EMPTY, **PROD) for day in DAYS]
-    _print_report(Report(outcomes=outcomes, first_days={}))
-    told = capsys.readouterr()
-    assert told.out == "Nothing was collected\n"
-    assert told.err == "prod: 2026-11-20 to 2026-11-23 (4 days): the source has no data\n"
+    print_collected(Report(outcomes=outcomes, first_days={}))
+    printed = capsys.readouterr()
+    assert printed.out == "Nothing was collected\n"
+    assert printed.err == "prod: 2026-11-20 to 2026-11-23 (4 days): the source has no data\n"
 
 
 def test_messages_that_differ_by_their_day_are_one_reason(capsys: pytest.CaptureFixture[str]) -> None:
     outcomes = [Outcome("a", day, "timeout", f"no answer for {day}", **PROD) for day in DAYS[::2]]
-    _print_report(Report(outcomes=outcomes))
+    print_collected(Report(outcomes=outcomes))
     assert capsys.readouterr().err == "prod: 2026-11-20, 2026-11-22: no answer for the day\n"
 
 
@@ -69,18 +69,18 @@ def test_days_collected_later_and_empty_days_are_no_failures(
             Outcome("a", DAYS[3], rows=8, account="prod"),
         ]
     )
-    _print_report(report)
-    told = capsys.readouterr()
-    assert told.out == "Collected 2 days, 15 rows; 1 day failed: see `kubetally coverage`\n"
-    assert "left for later" not in told.err
-    assert "nobody answers" in told.err
+    print_collected(report)
+    printed = capsys.readouterr()
+    assert printed.out == "Collected 2 days, 15 rows; 1 day failed: see `kubetally coverage`\n"
+    assert "left for later" not in printed.err
+    assert "nobody answers" in printed.err
 
 
-def test_day_with_fewer_hours_is_collected_in_part() -> None:
+def test_day_with_fewer_hours_is_choose_incomplete() -> None:
     def held(day: date, hours: float, *, is_running: bool = False) -> DayStatus:
         return DayStatus("a", day, f"c{day}", DayState.PROVISIONAL, is_running, False, hours, None)
 
     report = Report(outcomes=[Outcome("a", day, rows=1, account="prod") for day in DAYS[:3]])
     days = [held(DAYS[0], 22), held(DAYS[1], 24), held(DAYS[2], 9, is_running=True), held(DAYS[3], 3)]
     covered = AccountCoverage(Account("a", "o", "prod", AccountType.KUBERNETES_CNR), days, None)
-    assert collected_in_part(report, [covered]) == ["prod 2026-11-20"]
+    assert choose_incomplete(report, [covered]) == [("prod", DAYS[0])]
