@@ -1,6 +1,6 @@
-"""All stored days of an account at once: which currency they are in, and deleting them.
+"""All stored days of an account at once: changing their currency, and deleting them.
 
-The database is changed first, in one transaction that also records that the account's rows in the lake have to follow.
+The database is changed first, in a transaction that also records that the account's rows in the lake have to follow.
 `ledger.accounts.reconcile` changes these at once, or after a kill when the next collector starts.
 """
 
@@ -49,13 +49,17 @@ class AccountDays(Protocol):
     """All days of an account in the database. Raises StoreError."""
 
     def stored(self, account_id: str) -> StoredDays:
-        """How many days are stored, the first and the last."""
+        """The number of stored days, the first and the last."""
 
     def relabel(self, account_id: str, *, stated: str | None, currency: str, origin: CurrencyOrigin) -> Relabelled:
-        """Set an account's currency, and relabel its days whose source states none. Raises CurrencyConflict."""
+        """Set the currency that an account states, and relabel its days whose source states none with `currency`.
+
+        Replaced collections are relabelled too, for `as_of`. Raises CurrencyConflict, AccountNotFound; nothing is
+        changed then.
+        """
 
     def purge(self, account_id: str) -> int:
-        """Delete the days of a removed account; how many were stored. Raises RequestError."""
+        """Delete the days of a removed account; returns how many were stored. Raises RequestError."""
 
     def unreconciled(self) -> list[str]:
         """Accounts whose rows in the lake may differ from their collections."""
@@ -64,4 +68,4 @@ class AccountDays(Protocol):
         """The currency of each collection of an account and of its stored savings, by id."""
 
     def reconciled(self, account_id: str) -> None:
-        """The account's rows in the lake agree with its collections."""
+        """Note that the account's rows in the lake agree with its collections."""

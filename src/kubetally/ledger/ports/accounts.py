@@ -110,25 +110,25 @@ class Accounts(Protocol):
         """An organization by its name; the default one always exists. Raises NotFound."""
 
     def add(self, account: Account) -> Account:
-        """Store a new account, created now unless it says otherwise. Raises RequestError, NotFound."""
+        """Store a new account, created now (in whole seconds) unless it has a time. Raises RequestError, NotFound."""
 
     def add_all(self, accounts: Sequence[Account]) -> list[Account]:
-        """Store several new accounts, all or none. Raises as `add`."""
+        """Store several new accounts, all or none. A removed one may be added again under its id. Raises as `add`."""
 
     def change(self, account_id: str, apply: Callable[[Account], Account]) -> Account:
-        """Replace an account by what `apply` makes of it, under a lock; otherwise as `update`."""
+        """Replace an account by the result of `apply`, atomically; otherwise as `update`."""
 
     def find(self, name_or_id: str) -> Account:
         """An account by its id, else by its name. Raises AccountNotFound, AmbiguousAccount."""
 
     def all(self, organization_id: str | None = None) -> list[Account]:
-        """All accounts that are not removed, by name; their credentials are decrypted."""
+        """All accounts that are not removed, by name in the order of code points; their credentials are decrypted."""
 
     def places(self) -> list[AccountPlace]:
         """The same accounts without their credentials, by name; nothing is decrypted."""
 
     def removed(self, name_or_id: str | None = None) -> list[Account]:
-        """Removed accounts, those of this id or name if one is given."""
+        """Removed accounts, all or those of an id or name, by name and time of removal."""
 
     def listed(self) -> list[ListedAccount]:
         """All accounts, removed ones too, by id."""

@@ -52,19 +52,26 @@ class Coverage(Protocol):
     """
 
     def intend(self, collections: Sequence[Collection]) -> None:
-        """Note collections that are about to be committed. They are not read until they are confirmed."""
+        """Note collections that are about to be committed, all or none; noted ones stay as they are.
+
+        They are not read until they are confirmed. Raises StoreError with the code `total_too_large`.
+        """
 
     def confirm(self, collection_ids: Sequence[str], version: int) -> None:
-        """Note that they are in the lake from this version on; they become the stored ones of their (account, day)."""
+        """Note that they are in the lake from this version on; they become the stored ones of their (account, day).
+
+        A stored collection of a later version stays. Confirmed and unknown ids are ignored. What is replaced stays for
+        `as_of`, unless its day was running. Where the source states no currency, that of the account applies.
+        """
 
     def last_version(self, *, is_running: bool = False) -> int | None:
-        """The greatest version that a stored collection has, of the table of days or of running days."""
+        """The greatest version of a stored collection in the table of days, or of running days; None without one."""
 
     def collecting_times(self) -> list[tuple[datetime, datetime]]:
         """First and last collection of each UTC day on which anything was collected, newest first."""
 
     def drop(self, collection_ids: Sequence[str]) -> None:
-        """Delete collections that were not committed."""
+        """Delete collections that were not committed; confirmed ones stay."""
 
     def known_ids(self, collection_ids: IdsOf[str]) -> set[str]:
         """Which of these are noted, stored or replaced."""
@@ -75,18 +82,20 @@ class Coverage(Protocol):
     def mark_missing(self, known: CoveredDay, at: datetime, why: str) -> bool:
         """Note that the lake lacks the rows of this stored day, so that it is collected again.
 
-        Returns False and changes nothing if another collection is stored by now.
+        Returns False and changes nothing if another collection is stored by now. Until the day is stored again,
+        `collections_on` with `or_lost` and `collections` with `as_of` return the lost one.
         """
 
     def restore(self, collections: Sequence[Collection], again: IdsOf[str]) -> set[str]:
         """Make collections of the lake the stored ones again. Returns the ids of those that are.
 
         collections: unknown ones, with the versions of their commits; those of unknown accounts, or of accounts whose
-        rows are still to be relabelled or purged, are ignored. again: ids of known ones that are not stored.
+        rows are still to be relabelled or purged, are ignored. again: ids of known ones that are not stored. For
+        `as_of` they count from their first confirmation, unknown ones from their collection.
         """
 
     def pending(self) -> list[Collection]:
-        """Collections that are neither confirmed nor dropped, because their writer was killed."""
+        """Collections that are neither confirmed nor dropped, because their writer was killed; the oldest first."""
 
     def collections(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
         """The stored collections of the days from `first` to before `end`, in order.
@@ -106,10 +115,10 @@ class Coverage(Protocol):
         """The days, without running ones, of stored collections not yet examined by this version, in order."""
 
     def note_examined(self, collections: Sequence[Collection]) -> None:
-        """Store the heads of examined collections that are still the stored ones."""
+        """Store the heads, hours and state of examined collections that are still the stored ones."""
 
     def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
-        """Each known (account, day), by account and day."""
+        """Each known (account, day) from `first` to before `end`, by account and day. account_ids: all if None."""
 
     def statuses(
         self, first: date, end: date, account_ids: Iterable[str] | None = None
@@ -139,16 +148,19 @@ class Coverage(Protocol):
         """The account name and date of each day noted as damaged, in order, without removed accounts."""
 
     def failed(self, account_id: str, day: date, at: datetime, *, code: str, message: str) -> None:
-        """Note a failed attempt to collect a day; a stored collection stays."""
+        """Note a failed attempt to collect a day; a stored collection stays. Long messages are cut off.
+
+        Damage stays noted until the day is collected, whatever later attempts return.
+        """
 
     def clear_damage(self, collections: Sequence[Collection]) -> None:
         """Note that these stored days are no longer damaged."""
 
     def history_begins(self, account_id: str) -> date | None:
-        """The first day that the account's source holds, if known."""
+        """The first day that the account's source has, if known."""
 
     def note_history(self, account_id: str, day: date, at: datetime) -> None:
-        """Note that the account's source holds nothing before this day."""
+        """Note that the account's source has nothing before this day; replaces an earlier note."""
 
     def forget(self, before: datetime) -> int:
         """Delete collections that were replaced before this instant. Returns their number."""

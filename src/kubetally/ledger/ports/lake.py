@@ -14,12 +14,12 @@ from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsRow
 from kubetally.ledger.ports.damage import DayDamaged, FileDamage, LakeCheck, SetAside
 
 HISTORY_KEPT = timedelta(days=400)
-"""How long what was replaced can be asked for, unless a setting says otherwise."""
+"""How long replaced data stays readable, unless a setting says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackedDay:
-    """A collected day in the form that a lake keeps it in, which takes less memory; `content` is the lake's own."""
+    """A collected day in the lake's own form, `content`, which takes less memory."""
 
     collection: Collection
     content: object
@@ -27,7 +27,7 @@ class PackedDay:
 
 @dataclass(frozen=True, slots=True)
 class PackedSavings:
-    """Collected savings in the form that a lake keeps them in; `content` is the lake's own."""
+    """Collected savings in the lake's own form, `content`."""
 
     id: str
     account_id: str
@@ -36,11 +36,11 @@ class PackedSavings:
 
 
 Lengthen = Callable[[timedelta], timedelta | None]
-"""How long history is kept by the clock, of how long it is to be kept; None where nothing may be removed."""
+"""Returns how long to keep history by the clock for a retention; None if nothing may be removed."""
 
 
 def by_clock(keep: timedelta) -> timedelta | None:
-    """As long by the clock, which is trusted."""
+    """The retention itself: the clock is trusted."""
     return keep
 
 
@@ -72,11 +72,11 @@ class StoredIds:
     unreadable: frozenset[date] = frozenset()
 
     def of(self, account_id: str, day: date) -> frozenset[str]:
-        """Of an account's day."""
+        """The collections of an account's day."""
         return self.by_day.get(day, {}).get(account_id, frozenset())
 
     def by_key(self) -> Iterator[tuple[tuple[str, date], frozenset[str]]]:
-        """By account and day."""
+        """The collections by account and day."""
         for day, accounts in self.by_day.items():
             for account_id, ids in accounts.items():
                 yield (account_id, day), ids
@@ -94,40 +94,40 @@ class LogFile:
 NotedLog = Mapping[tuple[str, str], int]
 """The CRC-32 of files of the logs, by table and name."""
 LOST = -1
-"""Noted in place of the CRC-32 of an entry that is lost, and that a checkpoint makes up for."""
+"""Noted in place of the CRC-32 of a lost entry that a checkpoint replaces."""
 _NOTHING_NOTED: NotedLog = {}
 
 
 class Lake(Protocol):
-    """Where the rows of collected days are kept. Raises StoreError."""
+    """Where the rows of collected days are stored. Raises StoreError."""
 
     @property
     def url(self) -> str:
-        """Where it is, fit to be shown."""
+        """Where it is, without credentials."""
 
     def make(self) -> None:
-        """Make the place where it is missing, and see that it is one that we can use. Raises StoreError."""
+        """Create the folder if it is missing, and check the tables in it."""
 
     def pack(self, days: Sequence[CollectedDay]) -> list[PackedDay]:
-        """Days in the lake's form, of many small ones best together. Any thread may call."""
+        """Days in the lake's form; many small ones are packed faster together. Any thread may call."""
 
     def is_torn(self) -> bool:
-        """Whether a power cut left something unfinished in the logs, so that `mend` has to be called."""
+        """Whether a power cut left something unfinished in the logs, which `mend` sets aside."""
 
     def mend(self, pending: IdsOf[str] = (), confirmed: tuple[int, int] = (-1, -1)) -> list[SetAside]:
         """Set aside what a power cut left unfinished in the logs; what they name then is on the disk.
 
-        To be called by who writes alone. pending: ids of collections that are not known to be committed; a commit of
-        these is unfinished, too, where files of it are missing or cut off. confirmed: the greatest versions of the
-        tables of days and of running days that are known to be committed. These lasted: where one of them can't be
-        read, it is damage, which is raised, and nothing is set aside.
+        Only the sole writer may call it. pending: ids of collections that are not known to be committed; a commit of
+        these is unfinished, too, if files of it are missing or cut off. confirmed: the greatest versions of the tables
+        of days and of running days that are known to be committed.
+        Raises: LakeDamaged, for damage that no power cut does, such as in a confirmed version; nothing is set aside.
         """
 
     def newest_version(self) -> int | None:
-        """The version of the table of days as it is now; None where there is no table."""
+        """The present version of the table of days; None without a table."""
 
     def check_writable(self) -> None:
-        """See that files can be made where it is."""
+        """Raise StoreError, unless files can be created in it."""
 
     def replace(
         self,
@@ -136,9 +136,9 @@ class Lake(Protocol):
         check_lease: Callable[[], None] = lambda: None,
         replace_damaged: bool = False,
     ) -> int:
-        """Put the rows and assets of these account-days, all of one day, in place of those that are held, at once.
+        """Replace the stored rows and assets of these account-days, all of one day, and all running or none.
 
-        Assets go first; the commit of the rows counts, and names the collections. A reader sees all of it or nothing.
+        Assets go first; the commit of the rows counts, and names the collections. A reader sees all or nothing of it.
         check_lease: called right before each attempt to commit, after the day was read. If it raises, nothing is
         committed and the error is passed on.
         replace_damaged: also replace a damaged file of the day by its readable rows, and set a copy aside.
@@ -146,49 +146,49 @@ class Lake(Protocol):
         """
 
     def put(self, days: Sequence[CollectedDay]) -> int:
-        """`replace` of days that are packed now."""
+        """Pack and replace days."""
 
     def rows(self, collections: Sequence[Collection], *, with_details: bool = False) -> dict[str, tuple[Row, ...]]:
-        """The rows of collections by their id, each as it was written, and verified.
+        """The rows of collections by their id, as they were written.
 
-        Their number, and their sums by component and kind, are what the collection recorded. with_details: all that
-        is stored of a row, which takes longer to read.
+        Verified: their number and sums by component and kind are those that the collection recorded. with_details:
+        with all stored columns, which takes longer.
         Raises: CollectionGone, DayDamaged.
         """
 
     def verify_rows(self, collections: Sequence[Collection]) -> None:
-        """See that the rows of collections come to what these recorded; much faster than `rows`, which it raises as.
+        """Compare the rows of collections with what was recorded, by sums; much faster than `rows`. Raises as `rows`.
 
-        Only their kinds and costs are read, so that `check` has to tell whether files are whole.
+        Only kinds and costs are read: whether files are undamaged is for `check` to find.
         """
 
     def assets(self, collections: Sequence[Collection]) -> dict[str, tuple[Asset, ...]]:
         """The assets of collections by their id, verified as `rows` are. Raises CollectionGone, DayDamaged."""
 
     def versions_of(self, collections: Iterable[Collection]) -> Mapping[str, int]:
-        """Which of these were committed, and with which version; what was not is not among them."""
+        """The version of each of these collections that was committed."""
 
     def stored_ids(self, *, is_running: bool) -> StoredIds:
-        """The collections whose rows the table of days has now, or that of running days."""
+        """The collections whose rows are in the table of days now, or in that of running days."""
 
     def named_since(self, version: int) -> set[str]:
-        """The collections that commits of the table of days after this version name."""
+        """The collections in commits of the table of days after this version."""
 
     def recorded(self, ids: IdsOf[str]) -> dict[str, Collection]:
-        """These collections as their commits describe them, with their versions, by id; others are not there."""
+        """These collections as their commits describe them, with their versions, by id; others are left out."""
 
     def rebuilt(self, keys: Mapping[str, tuple[str, date]]) -> list[Collection]:
-        """These collections, by id of an account and day, as far as their rows and assets tell.
+        """Collections as their rows describe them. keys: account and day of each, by its id.
 
-        What was missing when they were collected is not known, so that they are provisional.
+        They are provisional, because it is unknown what was missing when they were collected.
         """
 
     def reconcile(
         self, account_id: str, currencies: Mapping[str, str], *, check_lease: Callable[[], None] = lambda: None
     ) -> int:
-        """Remove the account's rows and assets that are of none of these collections, and set the currency of others.
+        """Remove an account's rows and assets that belong to none of these collections; set the currency of the rest.
 
-        Savings are removed only where there is no collection at all. currencies: by the collection's id.
+        Savings are removed only if there is no collection at all. currencies: by the collection's id.
         check_lease: as in `replace`. Returns how many files were rewritten.
         """
 
@@ -198,72 +198,69 @@ class Lake(Protocol):
     def replace_savings(
         self, packed: Sequence[PackedSavings], *, check_lease: Callable[[], None] = lambda: None
     ) -> int:
-        """Put the savings of accounts on one day in place of those that they have of it, at once.
+        """Replace the stored savings of accounts on one day, all or none.
 
-        check_lease: as in `replace`. What is damaged of the day is replaced by what can be read of it.
+        check_lease: as in `replace`. A damaged file of the day is replaced by its readable rows.
         """
 
     def savings(self, known: Sequence[SavingsDay]) -> Mapping[str, tuple[SavingsRow, ...] | DayDamaged]:
-        """The rows of stored savings by id, as they were written; or how they differ from what is known of them."""
+        """The verified rows of stored savings by id, or how they are damaged."""
 
     def damaged_savings(self, known: Sequence[SavingsDay]) -> list[tuple[SavingsDay, DayDamaged]]:
-        """Those of stored savings that are damaged, and how."""
+        """The damaged ones of stored savings, and how they are damaged."""
 
     def packed_savings(self, known: Sequence[SavingsDay]) -> list[PackedSavings]:
-        """Stored savings as another lake takes them; without those that are damaged."""
+        """Stored savings, packed for another lake; without damaged ones."""
 
     def list_accounts(self, accounts: Sequence[ListedAccount]) -> bool:
-        """Write the table of accounts, unless it says the same already; whether it was written."""
+        """Write the table of accounts if it differs; returns whether it was written."""
 
     def check(self, noted: NotedLog = _NOTHING_NOTED) -> LakeCheck:
-        """Read every file of all tables, logs too, and tell which are damaged.
+        """Read every file of all tables and logs; returns the damage.
 
         noted: the checksums of files of the logs, by table and name.
         """
 
     def check_log(self, noted: NotedLog, *, only_running: bool = False) -> tuple[FileDamage, ...]:
-        """As `check`, of the logs of the tables of days alone; only_running: of running days."""
+        """As `check`, for the logs of the tables of days only; only_running: of running days."""
 
     def lost_log_files(self, noted: NotedLog) -> list[FileDamage]:
-        """The entries after the newest of a log that are noted; the quick part of `check_log`."""
+        """Noted entries that come after the newest of their log; the quick part of `check_log`."""
 
     def new_log_files(self, newest: Mapping[str, int]) -> list[LogFile]:
-        """The files of the logs from these versions on, by table; of a table without one all that can be read."""
+        """The readable files of the logs from these versions on, by table; from 0 for a table without one."""
 
     def log_versions(self) -> Mapping[str, tuple[int, int]]:
         """The first and the last version that the log of each table of days has."""
 
     def is_dispensable(self, damage: FileDamage) -> bool:
-        """Whether a file of a log is a checkpoint, and other files make up for it."""
+        """Whether a file of a log is a checkpoint that other files of the log replace."""
 
     def checkpoints_from(self, entry: FileDamage) -> list[FileDamage]:
-        """The checkpoints that an entry went into, where other files of the log make up for them."""
+        """The checkpoints that contain an entry, if other files of the log replace them."""
 
     def has_checkpoint_of(self, entry: FileDamage, noted: NotedLog) -> bool:
-        """Whether a checkpoint that is as it was written has what an entry said."""
+        """Whether an undamaged checkpoint contains an entry."""
 
     def put_log_file(self, damage: FileDamage, content: bytes | None) -> None:
-        """Replace a damaged file of a log by this content; a copy of it is set aside. None removes it.
-
-        To be called by who writes alone.
-        """
+        """Set a copy of a damaged log file aside and replace the file; None removes it. Only for the sole writer."""
 
     def remake_accounts(self, accounts: Sequence[ListedAccount]) -> None:
-        """Set the files of the table of accounts aside, and write it anew."""
+        """Set the files of the table of accounts aside, and write the table again."""
 
     def mend_files(self, damage: Iterable[FileDamage]) -> None:
-        """Take damaged files out of the newest version, keep what can be read of them in it, and set copies aside.
+        """Replace damaged files in the newest version by their readable rows, and set copies aside.
 
-        To be called by who writes alone, once what is lost was written anew.
+        Only the sole writer may call it, once the lost days are written again.
         """
 
     def tidy(self, *, lengthen: Lengthen = by_clock) -> int:
-        """Remove what the copies of running days were before, once it is old enough; how many files that were."""
+        """Maintain the tables of running days only: each collection leaves a file behind. Returns the removed files."""
 
     def maintain(self, keep: timedelta, shorten: bool = False, *, lengthen: Lengthen = by_clock) -> Maintained:
-        """Put small files together, write a checkpoint, and remove what was replaced longer than `keep` ago.
+        """Merge small files, write a checkpoint, and remove what was replaced longer than `keep` ago.
 
-        Where the lake was told before to keep it longer, that holds, unless `shorten`.
+        If the tables' own retention is longer, that applies, unless `shorten`: what is removed can't be restored.
         """
 
 
@@ -271,16 +268,16 @@ class LogFiles(Protocol):
     """The checksums that the files of the lake's logs had when they were written. Raises StoreError."""
 
     def note(self, files: Sequence[LogFile]) -> None:
-        """Keep these; what is noted of a file already stays."""
+        """Note these; existing notes stay."""
 
     def noted(self) -> dict[tuple[str, str], int]:
         """All checksums, by table and name."""
 
     def newest(self) -> dict[str, int]:
-        """The newest version that something is noted of, by table."""
+        """The newest version with a note, by table."""
 
     def keep(self, versions: Mapping[str, tuple[int, int]]) -> None:
-        """Forget what is not between the first and the last version of a table, or of none of these tables."""
+        """Forget versions outside the first and the last of a table, and all other tables."""
 
     def forget(self, table: str, *, name: str) -> None:
-        """Forget a file that was taken out of the log."""
+        """Forget a file that was removed from the log."""

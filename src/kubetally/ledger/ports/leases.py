@@ -16,7 +16,10 @@ class Lease(Protocol):
     """An exclusive right, until it is released or its holder is gone."""
 
     def renew(self) -> bool:
-        """Renew it; False if another process has taken it, so that the work has to stop."""
+        """Hold it for its full length from now on; False if another process has taken it, so that work has to stop.
+
+        An expired lease is held again if it is still free. After StoreError it may or may not be held.
+        """
 
     def release(self) -> None:
         """Release it, if it is still held."""
@@ -26,10 +29,10 @@ class Leases(Protocol):
     """Grants leases. Raises StoreError."""
 
     def acquire(self, name: str) -> Lease | None:
-        """The lease of that name; None if another process holds it.
+        """The lease of that name; None if it is held, also by this process.
 
         It expires at once if its holder ran on this machine and has ended, else 30 s after the last renewal.
         """
 
     def holder(self, name: str) -> str | None:
-        """The process that holds it, to be shown; None if there is none."""
+        """The process that holds it, as `process 7 on host`; None if it is free."""

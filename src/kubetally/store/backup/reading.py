@@ -43,13 +43,11 @@ class TarBackup:
 
     @property
     def instant(self) -> datetime | None:
-        """The instant that it is of; None in a file of an earlier version."""
         written = self.tar.getmembers()[0].mtime
         return datetime.fromtimestamp(written, UTC) if written else None
 
     @cached_property
     def lake_files(self) -> list[LakeFile]:
-        """The files of the lake in it."""
         files = [self._members[name] for name in self.manifest if name != DUMP]
         return [LakeFile(member.name.removeprefix(LAKE), member.size) for member in files]
 
@@ -58,27 +56,21 @@ class TarBackup:
         return {member.name: member for member in self.tar.getmembers()}
 
     def changed_members(self) -> list[str]:
-        """Names of its members that differ from their checksums. Raises BackupUnusable."""
         return [name for name, digest in self.manifest.items() if self._digest(name) != digest]
 
     def summarize(self) -> DumpSummary:
-        """Read its dump to the end, and verify it. Raises KubetallyError."""
         with reading(self.file, f"{DUMP} can't be read"):
             dump = self.tar.extractfile(DUMP)
             assert dump is not None  # noqa: S101 - it is a regular file
             return summarize(dump)
 
     def open_lake(self) -> AbstractContextManager[Lake]:
-        """The lake in it, to be read only. Raises StoreError."""
         return archived_lake(self.file, _lake_members(self.tar, self.file))
 
     def copy_dump(self) -> BinaryIO:
-        """A temporary copy of its dump, at its start. Raises BackupUnusable, TemporaryFolderUnusable."""
         return temporary_file(lambda into: self.copy_member(DUMP, into))[0]
 
     def copy_file(self, path: str, *, or_changed: bool = False) -> BinaryIO:
-        """A temporary copy of a file of the lake. Raises as `copy_dump`."""
-
         def copy(into: IO[bytes]) -> None:
             self.copy_member(LAKE + path, into, or_changed=or_changed)
 
@@ -138,11 +130,9 @@ class UnpackedLake:
 
     @property
     def lake(self) -> Lake:
-        """The lake, to be read."""
         return DeltaLake(str(self.folder))
 
     def log_file(self, damage: FileDamage, noted: NotedLog) -> bytes | None:
-        """The undamaged content of a damaged file of a log; None if the backup lacks it."""
         file = self.folder / damage.table / damage.path
         if not file.is_file():
             return None

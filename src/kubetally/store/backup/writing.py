@@ -30,18 +30,15 @@ class TarBackups:
     open_lake: Callable[[], LakeFiles]
 
     def open(self, file: Path) -> AbstractContextManager[Backup]:
-        """An existing backup. Raises BackupUnusable."""
         return open_backup(file)
 
     def check_place(self, file: Path) -> None:
-        """Raises RequestError, where a backup can't be written to `file`."""
         if file.is_dir():
             raise _not_written(file, "it is a folder")
         if file.exists() and not file.is_file():
             raise _not_written(file, "it is a device or pipe")
 
     def newer_version(self, file: Path) -> str | None:
-        """Why only a newer Kubetally can read this backup. Raises TemporaryFolderUnusable."""
         return newer_version(file)
 
     @contextmanager
@@ -54,7 +51,6 @@ class TarBackups:
             raise _not_written(file, error.strerror or str(error)) from error
 
     def restore_target(self) -> "StoresToFill":
-        """What a backup is restored into. Raises StoreError."""
         return StoresToFill(self.database_url, self.open_lake())
 
 
@@ -72,7 +68,6 @@ class TarDraft:
     _seconds: int = 0
 
     def add_database_and_logs(self, at: datetime) -> int:
-        """Add the dump and the lake's logs; returns the rows of the database."""
         self._seconds = int(at.timestamp())
         dumped, counts = temporary_file(partial(dump, self.database_url))
         with dumped:
@@ -86,7 +81,6 @@ class TarDraft:
         return sum(counts.values())
 
     def add_data(self) -> int:
-        """Add the other files of the lake, and the manifest; returns the number of all its files."""
         self._add_files(is_log=False)
         self._add(END, io.BytesIO(msgspec.json.encode(self._manifest)))
         self.tar.close()
@@ -118,23 +112,18 @@ class StoresToFill:
 
     @property
     def lake(self) -> str:
-        """Where the lake is, fit to be shown."""
         return self.files.url
 
     def has_lake_files(self) -> bool:
-        """Whether there is any file in the lake. Raises StoreError."""
         return bool(self.files.all())
 
     def write_file(self, path: str, content: IO[bytes]) -> None:
-        """Write a file of the lake. Raises StoreError."""
         self.files.write(path, content)
 
     def remove_file(self, path: str) -> None:
-        """Remove a file of the lake if it is there and can be removed."""
         self.files.remove([path])
 
     def load_database(self, dump: BinaryIO) -> int:
-        """Restore the database, all or nothing; returns its rows. Raises as `load`."""
         return sum(load(self.database_url, dump).values())
 
 

@@ -53,7 +53,7 @@ _READERS = 4
 
 
 class DeltaLake:
-    """The port `ledger.ports.lake.Lake` on Delta tables. Threads may share it. Raises StoreError."""
+    """The port `Lake` on Delta tables. Threads may share it. Raises StoreError."""
 
     def __init__(
         self,
@@ -84,29 +84,21 @@ class DeltaLake:
 
     @property
     def url(self) -> str:
-        """Where it is, without credentials."""
         return self._place.url
 
     def make(self) -> None:
-        """Create the folder where it is missing, and check the tables in it. Raises StoreError."""
         self._place.make()
         for table in self._day_tables():
             table.newest()
 
     def pack(self, days: Sequence[CollectedDay]) -> list[PackedDay]:
-        """Rows and assets as Arrow tables. Raises ValueBeyondLake."""
         tables = zip(allocation_tables(days), asset_tables(days), strict=True)
         return [PackedDay(day.collection, DayTables(*its)) for day, its in zip(days, tables, strict=True)]
 
     def is_torn(self) -> bool:
-        """Whether a power cut left something unfinished in the logs, which `mend` sets aside."""
         return any(table.log.is_torn() for table in self._day_tables())
 
     def mend(self, pending: Collection[str] = (), confirmed: tuple[int, int] = (-1, -1)) -> list[SetAside]:
-        """Set aside what a power cut left unfinished in the logs; what they name then is on the disk.
-
-        Raises: LakeDamaged, where anything has damage that no power cut does; nothing is set aside then.
-        """
         torn = []
         for pair, version in zip(self._pairs, confirmed, strict=True):
             rows, assets = pair.rows.log, pair.assets.log
@@ -119,12 +111,10 @@ class DeltaLake:
         return [file for log, files in torn for file in log.mend(files)]
 
     def newest_version(self) -> int | None:
-        """The version of the table of days as it is now; None where there is no table."""
         newest = self._pairs.days.rows.newest()
         return None if newest is EMPTY else newest.version
 
     def check_writable(self) -> None:
-        """Raise StoreError, unless files can be created where the lake is."""
         with translated(self.url, self._place.secrets):
             self._place.storage("").check_writable()
 
@@ -135,7 +125,6 @@ class DeltaLake:
         check_lease: Callable[[], None] = lambda: None,
         replace_damaged: bool = False,
     ) -> int:
-        """Put these account-days, all of one day and all running or none, in place of those that are stored."""
         day, is_running = _kind_of(days)
         record = {} if is_running else {RECORD_KEY: collections_to_text(packed.collection for packed in days)}
         tables = [(packed.collection, tables_of(packed)) for packed in days]
@@ -144,41 +133,32 @@ class DeltaLake:
         )
 
     def put(self, days: Sequence[CollectedDay]) -> int:
-        """Pack and replace days."""
         return self.replace(self.pack(days))
 
     def rows(self, collections: Sequence[Collected], *, with_details: bool = False) -> dict[str, tuple[Row, ...]]:
-        """As `CollectionReader.rows`."""
         return self._reader.rows(collections, with_details=with_details)
 
     def verify_rows(self, collections: Sequence[Collected]) -> None:
-        """As `CollectionReader.verify_rows`."""
         self._reader.verify_rows(collections)
 
     def assets(self, collections: Sequence[Collected]) -> dict[str, tuple[Asset, ...]]:
-        """As `CollectionReader.assets`."""
         return self._reader.assets(collections)
 
     def versions_of(self, collections: Iterable[Collected]) -> dict[str, int]:
-        """As `CommitRecords.versions_of`."""
         return self._commits.versions_of(collections)
 
     def named_since(self, version: int) -> set[str]:
-        """As `CommitRecords.ids_since`."""
         return self._commits.ids_since(version)
 
     def recorded(self, ids: Collection[str]) -> dict[str, Collected]:
-        """As `CommitRecords.recorded`."""
         return self._commits.recorded(ids)
 
     def rebuilt(self, keys: Mapping[str, tuple[str, date]]) -> list[Collected]:
-        """As `CommitRecords.rebuilt`."""
         return self._commits.rebuilt(keys)
 
     def reconcile(
         self, account_id: str, currencies: Mapping[str, str], *, check_lease: Callable[[], None] = lambda: None
     ) -> int:
-        """As `reconcile_account`, of all tables of days, and as `SavingsTable.reconcile`."""
         count = 0
         damage: DayDamaged | None = None
         for change in (partial(reconcile_account, self._pairs.tables()), self._savings.reconcile):
@@ -191,7 +171,6 @@ class DeltaLake:
         return count
 
     def stored_ids(self, *, is_running: bool) -> StoredIds:
-        """The collections whose rows the table has now, by day and account; unreadable days apart."""
         table = (self._pairs.running if is_running else self._pairs.days).rows
 
         def read(day: date) -> Mapping[str, frozenset[str]] | None:
@@ -213,43 +192,35 @@ class DeltaLake:
         return StoredIds(readable, frozenset(by_day.keys() - readable.keys()))
 
     def pack_savings(self, savings: CollectedSavings) -> PackedSavings:
-        """Savings as an Arrow table. Raises ValueBeyondLake."""
         return PackedSavings(savings.id, savings.account_id, savings.day, savings_table(savings))
 
     def replace_savings(
         self, packed: Sequence[PackedSavings], *, check_lease: Callable[[], None] = lambda: None
     ) -> int:
-        """Put the savings of accounts on one day in place of those that they have of it."""
         return self._savings.replace(packed, check_lease)
 
     def savings(self, known: Sequence[SavingsDay]) -> dict[str, tuple[SavingsRow, ...] | DayDamaged]:
-        """The rows of stored savings by id, verified; or how they are damaged."""
         return self._savings.read(known)
 
     def damaged_savings(self, known: Sequence[SavingsDay]) -> list[tuple[SavingsDay, DayDamaged]]:
-        """Those of stored savings that are damaged, and how."""
         return self._savings.damaged(known)
 
     def packed_savings(self, known: Sequence[SavingsDay]) -> list[PackedSavings]:
-        """Stored savings as another lake takes them; without those that are damaged."""
         return self._savings.packed(known)
 
     def list_accounts(self, accounts: Sequence[ListedAccount]) -> bool:
-        """Write the table of accounts, unless it is the same already; returns whether it was written."""
         return self._accounts.put(accounts)
 
     def tidy(self, *, lengthen: Lengthen = by_clock) -> int:
-        """Maintain the tables of running days only: each collection leaves a file behind. Returns the removed files."""
         running = self._pairs.running
         done = [table.maintain(running.keep, True, lengthen=lengthen) for table in (running.rows, running.assets)]
         return sum(table.vacuumed for table in done)
 
     def maintain(self, keep: timedelta, shorten: bool = False, *, lengthen: Lengthen = by_clock) -> Maintained:
-        """One file a day, a checkpoint, and nothing that was replaced longer than `keep` ago (running days: an hour).
+        """See `Lake`. What was replaced of running days is removed after an hour.
 
-        Where the tables' own retention is longer, that applies, unless `shorten`: what is removed can't be restored. A
-        day that is over leaves the tables of running days for each account that has rows of it in the table of days.
-        The returned version is that of `allocations`.
+        A finished day leaves the tables of running days for each account that has rows of it in the table of days. The
+        returned version is that of `allocations`.
         """
         days, running = self._pairs
         drop_finished_days(running, days=days)
@@ -266,7 +237,6 @@ class DeltaLake:
         return Maintained(compacted, vacuumed, done[0].checkpoint, done[0].kept, held_back)
 
     def check(self, noted: NotedLog = _NOTHING_NOTED) -> LakeCheck:
-        """Read every file of all tables and logs; returns the damage. Raises StoreError."""
         checks = [*(table.check(noted) for table in self._day_tables()), self._accounts.check()]
         return LakeCheck(
             sum(check.files for check in checks),
@@ -282,55 +252,42 @@ class DeltaLake:
         return next((table.log for table in self._day_tables() if table.name == damage.table), None)
 
     def check_log(self, noted: NotedLog, *, only_running: bool = False) -> tuple[FileDamage, ...]:
-        """As `check`, of the logs of the tables of days only; only_running: of running days."""
         running = self._pairs.running
         tables = (running.rows, running.assets) if only_running else self._day_tables()
         return tuple(damage for table in tables for damage in table.log.check(noted))
 
     def lost_log_files(self, noted: NotedLog) -> list[FileDamage]:
-        """Noted entries that come after the newest of their log; the quick part of `check_log`."""
         return [damage for table in self._day_tables() for damage in table.log.lost_files(noted)]
 
     def new_log_files(self, newest: Mapping[str, int]) -> list[LogFile]:
-        """The readable files of the logs from these versions on, by table; from 0 for a table that is not given."""
         return [file for table in self._day_tables() for file in table.log.files(newest.get(table.name, 0))]
 
     def log_versions(self) -> Mapping[str, tuple[int, int]]:
-        """The first and the last version that the log of each table of days has."""
         by_table = {table.name.value: table.log.versions() for table in self._day_tables()}
         return {name: versions for name, versions in by_table.items() if versions is not None}
 
     def is_dispensable(self, damage: FileDamage) -> bool:
-        """Whether a file of a log is a checkpoint that other files of the log replace."""
         log = self._log_of(damage)
         return log is not None and log.is_dispensable(damage.path)
 
     def checkpoints_from(self, entry: FileDamage) -> list[FileDamage]:
-        """The checkpoints that contain an entry, if other files of the log replace them."""
         log, why = self._log_of(entry), f"{entry.path} was damaged"
         paths = [] if log is None else log.checkpoints_from(entry.path)
         return [FileDamage(entry.table, path, why) for path in paths]
 
     def has_checkpoint_of(self, entry: FileDamage, noted: NotedLog) -> bool:
-        """Whether an undamaged checkpoint contains an entry."""
         log = self._log_of(entry)
         return log is not None and log.has_checkpoint_of(entry.path, noted)
 
     def put_log_file(self, damage: FileDamage, content: bytes | None) -> None:
-        """Set a copy of a damaged log file aside and replace it by `content`; None removes it."""
         log = self._log_of(damage)
         if log is not None:
             log.put_file(damage.path, content)
 
     def remake_accounts(self, accounts: Sequence[ListedAccount]) -> None:
-        """Set the files of the table of accounts aside, and write the table again."""
         self._accounts.remake(accounts)
 
     def mend_files(self, damage: Iterable[FileDamage]) -> None:
-        """Replace damaged files in the newest version by their readable rows, and set copies aside.
-
-        Only the sole writer may call it, once the lost days are written again. Raises StoreError.
-        """
         tables = {table.name: table for table in self._day_tables()}
         for file in damage:
             if file.table in tables and file.day is not None:

@@ -41,7 +41,6 @@ class LakeLocation:
 
     @property
     def folder(self) -> Path | None:
-        """The lake's folder on this machine; None if it is in an object store. Raises RequestError."""
         url = self._url()
         if "://" in url and not url.startswith("file://"):
             return None
@@ -55,12 +54,10 @@ class LakeLocation:
         return any(is_there(folder / name / "_delta_log") for name in ("allocations", "running"))
 
     def noted_version(self, noted: NotedLog) -> int | None:
-        """As `noted_log.noted_version`; None of an object store. Raises RequestError."""
         folder = self.folder
         return None if folder is None else noted_version(folder, noted)
 
     def open(self, *, quick: bool = False) -> Lake:
-        """The lake; quick: with short timeouts. Raises RequestError, StoreError."""
         from kubetally.store.lake.delta import DeltaLake  # heavy: pyarrow and deltalake
 
         options = {**(_QUICK if quick else {}), **self.options()}

@@ -78,21 +78,18 @@ class DiskStorage:
         self._folder = folder
 
     def opened(self, path: str, size: int) -> Any:
-        """See `Storage`."""
         try:
             return pa.OSFile(str(self._folder / path))
         except FileNotFoundError as error:
             raise MissingFile(path) from error
 
     def body(self, path: str) -> bytes:
-        """See `Storage`."""
         try:
             return (self._folder / path).read_bytes()
         except FileNotFoundError as error:
             raise MissingFile(path) from error
 
     def write(self, path: str, content: pa.Buffer) -> None:
-        """See `Storage`."""
         place = self._folder / path
         if not place.parent.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +107,6 @@ class DiskStorage:
             raise
 
     def put(self, path: str, content: pa.Buffer) -> None:
-        """See `Storage`."""
         draft = f"{path}.new"
         self.discard(draft)  # of a process that was killed
         self.write(draft, content)
@@ -118,17 +114,14 @@ class DiskStorage:
         sync_folder((self._folder / path).parent)
 
     def discard(self, path: str) -> None:
-        """See `Storage`."""
         with suppress(OSError):
             (self._folder / path).unlink()
 
     def sizes(self) -> dict[str, int]:
-        """See `Storage`."""
         files = (path for path in self._folder.rglob("*") if path.is_file())
         return {str(path.relative_to(self._folder)): path.stat().st_size for path in files}
 
     def log_names(self, since: int) -> list[str]:
-        """See `Storage`."""
         log = self._folder / "_delta_log"
         return log_names(os.listdir(log) if log.is_dir() else (), since)  # noqa: PTH208 - names alone, of thousands
 
@@ -148,7 +141,6 @@ class DiskStorage:
 
     @property
     def log(self) -> LogFolder | None:
-        """See `Storage`."""
         return LogFolder(self._folder, aside=self._folder.parent / SET_ASIDE / self._folder.name)
 
 
@@ -159,35 +151,28 @@ class ObjectStorage:
         self._store = object_store(url, options)
 
     def opened(self, path: str, size: int) -> Any:
-        """See `Storage`."""
         return pa.PythonFile(_Ranges(self._store, path, size), mode="r")
 
     def body(self, path: str) -> bytes:
-        """See `Storage`."""
         try:
             return bytes(obstore.get(self._store, path).bytes())
         except (FileNotFoundError, NotFoundError) as error:
             raise MissingFile(path) from error
 
     def write(self, path: str, content: pa.Buffer) -> None:
-        """See `Storage`."""
         obstore.put(self._store, path, content.to_pybytes())
 
     def put(self, path: str, content: pa.Buffer) -> None:
-        """See `Storage`."""
         self.write(path, content)
 
     def discard(self, path: str) -> None:
-        """See `Storage`."""
         with suppress(BaseError, OSError):
             obstore.delete(self._store, path)
 
     def sizes(self) -> dict[str, int]:
-        """See `Storage`."""
         return {str(found["path"]): int(found["size"]) for page in obstore.list(self._store) for found in page}
 
     def log_names(self, since: int) -> list[str]:
-        """See `Storage`."""
         pages = obstore.list(self._store, "_delta_log", offset=f"_delta_log/{max(since, 0):020}")
         return log_names((str(found["path"]).rpartition("/")[2] for page in pages for found in page), since)
 
@@ -200,7 +185,6 @@ class ObjectStorage:
 
     @property
     def log(self) -> None:
-        """See `Storage`."""
         return
 
 

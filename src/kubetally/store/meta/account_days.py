@@ -39,7 +39,6 @@ class SqlAccountDays:
         self._writing = engine.execution_options(immediate=True)
 
     def stored(self, account_id: str) -> StoredDays:
-        """The number of stored days of an account, the first and the last. Raises StoreError."""
         question = select(func.count(), func.min(COVERAGE.c.day), func.max(COVERAGE.c.day)).where(
             COVERAGE.c.account_id == account_id, COVERAGE.c.collection_id.is_not(None)
         )
@@ -47,11 +46,6 @@ class SqlAccountDays:
             return StoredDays(*connection.execute(question).one())
 
     def relabel(self, account_id: str, *, stated: str | None, currency: str, origin: CurrencyOrigin) -> Relabelled:
-        """State the currency of an account, and label its days with `currency` whose source states none.
-
-        stated: what the account states from now on. Replaced collections are labelled too, so that `as_of` fits.
-        Raises: CurrencyConflict, AccountNotFound, StoreError; nothing is changed then.
-        """
         with self._writes() as connection:
             row = connection.execute(
                 select(ACCOUNTS.c.name).where(ACCOUNTS.c.id == account_id, ACCOUNTS.c.deleted_at == 0).with_for_update()
@@ -80,10 +74,6 @@ class SqlAccountDays:
             return Relabelled(tuple(stored), tuple(sorted({label.currency for label in changed})))
 
     def purge(self, account_id: str) -> int:
-        """Delete all data of the days of a removed account; returns how many were stored.
-
-        Raises: RequestError, StoreError.
-        """
         with self._writes() as connection:
             question = select(ACCOUNTS.c.name, ACCOUNTS.c.deleted_at).where(ACCOUNTS.c.id == account_id)
             row = connection.execute(question.with_for_update()).first()
@@ -98,14 +88,12 @@ class SqlAccountDays:
             return int(days)
 
     def unreconciled(self) -> list[str]:
-        """Accounts whose rows in the lake may differ from their collections. Raises StoreError."""
         with translated(shown(self._engine)), self._engine.connect() as connection:
             return list(
                 connection.scalars(select(RECONCILIATIONS.c.account_id).order_by(RECONCILIATIONS.c.requested_at))
             )
 
     def currencies(self, account_id: str) -> dict[str, str]:
-        """The currency of each collection of an account and of its stored savings, by id. Raises StoreError."""
         of_days = select(COLLECTIONS.c.id, COLLECTIONS.c.currency).where(COLLECTIONS.c.account_id == account_id)
         question = of_days.union_all(
             select(SAVINGS.c.collection_id, SAVINGS.c.currency).where(
@@ -116,7 +104,6 @@ class SqlAccountDays:
             return {id_: currency for id_, currency in connection.execute(question).all()}  # noqa: C416 (rows are no pairs)
 
     def reconciled(self, account_id: str) -> None:
-        """The account's rows in the lake agree with its collections. Raises StoreError."""
         with self._writes() as connection:
             connection.execute(delete(RECONCILIATIONS).where(RECONCILIATIONS.c.account_id == account_id))
 

@@ -79,7 +79,6 @@ class SqlAccounts:
         return shown(self._engine)
 
     def organization(self, name: str = DEFAULT_ORGANIZATION) -> Organization:
-        """An organization by its name. Raises NotFound, StoreError."""
         with self._reads() as connection:
             row = connection.execute(
                 select(ORGANIZATIONS).where(ORGANIZATIONS.c.name == name, ORGANIZATIONS.c.deleted_at == 0)
@@ -89,17 +88,9 @@ class SqlAccounts:
             return Organization(row.id, row.name, row.currency, _instant(row.created_at))
 
     def add(self, account: Account) -> Account:
-        """Store a new account; it is created now unless it says otherwise, in whole seconds.
-
-        Raises: RequestError, NotFound, StoreError.
-        """
         return self.add_all([account])[0]
 
     def add_all(self, accounts: Sequence[Account]) -> list[Account]:
-        """Store several new accounts, all or none. A removed account may be added again under its id.
-
-        Raises: as `add`.
-        """
         now = self._clock.now()
         rows = [
             {
@@ -131,12 +122,10 @@ class SqlAccounts:
         ]
 
     def find(self, name_or_id: str) -> Account:
-        """An account by its id, else by its name. Raises AccountNotFound, AmbiguousAccount, StoreError."""
         with self._reads() as connection:
             return self._account(_found(connection, name_or_id))
 
     def all(self, organization_id: str | None = None) -> list[Account]:
-        """All accounts that are not removed, by name in the order of code points. Raises StoreError."""
         question = select(ACCOUNTS).where(ACCOUNTS.c.deleted_at == 0)
         if organization_id is not None:
             question = question.where(ACCOUNTS.c.organization_id == organization_id)
@@ -145,7 +134,6 @@ class SqlAccounts:
         return sorted(accounts, key=lambda one: (one.name, one.id))
 
     def places(self) -> list[AccountPlace]:
-        """The same accounts without their credentials, by name. Raises StoreError."""
         columns = (ACCOUNTS.c.id, ACCOUNTS.c.name, ACCOUNTS.c.type, ACCOUNTS.c.kubecost_url, ACCOUNTS.c.context)
         with self._reads() as connection:
             rows = connection.execute(
@@ -158,7 +146,6 @@ class SqlAccounts:
         return sorted(places, key=lambda place: (place.name, place.id))
 
     def removed(self, name_or_id: str | None = None) -> list[Account]:
-        """Removed accounts, those of this id or name if one is given, by name and then by when they were removed."""
         question = select(ACCOUNTS).where(ACCOUNTS.c.deleted_at != 0)
         if name_or_id is not None:
             question = question.where(or_(ACCOUNTS.c.id == name_or_id, ACCOUNTS.c.name == name_or_id))
@@ -167,7 +154,6 @@ class SqlAccounts:
         return sorted(accounts, key=lambda account: (account.name, account.deleted_at, account.id))
 
     def listed(self) -> list[ListedAccount]:
-        """All accounts, removed ones too, by id. Raises StoreError."""
         question = select(ACCOUNTS.c.id, ACCOUNTS.c.name, ORGANIZATIONS.c.name, ACCOUNTS.c.deleted_at).join(
             ORGANIZATIONS, ORGANIZATIONS.c.id == ACCOUNTS.c.organization_id
         )
@@ -180,10 +166,6 @@ class SqlAccounts:
         return sorted(accounts, key=lambda account: account.id)
 
     def update(self, account: Account) -> Account:
-        """Replace everything but the id, organization and time of creation.
-
-        Raises: AccountNotFound, RequestError, StoreError.
-        """
         columns = self._columns(account)
         try:
             with self._writes() as connection:
@@ -202,7 +184,6 @@ class SqlAccounts:
             raise clash.meaning from clash.__cause__
 
     def change(self, account_id: str, apply: Callable[[Account], Account]) -> Account:
-        """Replace an account by what `apply` makes of it, atomically; otherwise as `update`."""
         changed: Account | None = None
         try:
             with self._writes() as connection:
@@ -219,10 +200,6 @@ class SqlAccounts:
             raise clash.meaning from clash.__cause__
 
     def remove(self, name_or_id: str) -> None:
-        """Mark an account as deleted and delete its credentials, whose key is not needed.
-
-        Raises: AccountNotFound, AmbiguousAccount, StoreError.
-        """
         with self._writes() as connection:
             row = _found(connection, name_or_id)
             # Of two that had one name and were removed within a second, the later gets the next second.

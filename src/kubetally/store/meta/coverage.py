@@ -68,22 +68,11 @@ class SqlCoverage:
         return f"SqlCoverage({shown(self._engine)!r})"
 
     def intend(self, collections: Sequence[Collection]) -> None:
-        """Record collections that are about to be committed, all or none; recorded ones stay as they are.
-
-        Raises: StoreError, where a total is too large or the database fails.
-        """
         rows = [row_of(collection) for collection in collections]
         with self._writes() as connection:
             put_missing(connection, COLLECTIONS, rows)
 
     def confirm(self, collection_ids: Sequence[str], version: int) -> None:
-        """They are in the lake from this version on, and are the stored ones, unless a later version is.
-
-        A currency that the source does not state is the one that the account states by now, if it states one.
-        What they replace is kept for `collections(as_of=)`, unless it is of a running day. Ids that are confirmed or
-        not noted are ignored.
-        Raises: StoreError.
-        """
         now = to_microseconds(self._clock.now())
         with self._writes() as connection:
             question = select(COLLECTIONS.c.id, COLLECTIONS.c.phase, *_columns_of_figures()).where(
@@ -96,7 +85,6 @@ class SqlCoverage:
                 make_current(connection, new, version=version, now=now)
 
     def last_version(self, *, is_running: bool = False) -> int | None:
-        """The greatest version of the table of days, or running days, of a current collection; None without one."""
         with self._reads() as connection:
             version: int | None = connection.scalar(
                 select(func.max(COVERAGE.c.version)).where(COVERAGE.c.is_running.is_(is_running))
@@ -104,7 +92,6 @@ class SqlCoverage:
             return version
 
     def drop(self, collection_ids: Sequence[str]) -> None:
-        """Forget uncommitted collections. Confirmed ones stay: their rows are in the lake. Raises StoreError."""
         with self._writes() as connection:
             connection.execute(
                 delete(COLLECTIONS).where(
@@ -113,7 +100,6 @@ class SqlCoverage:
             )
 
     def known_ids(self, collection_ids: Iterable[str]) -> set[str]:
-        """Which of these are recorded, current or not. Raises StoreError."""
         ids, found = list(collection_ids), set[str]()
         with self._reads() as connection:
             for some in _in_parts(ids):
@@ -121,18 +107,10 @@ class SqlCoverage:
         return found
 
     def lost(self) -> list[Collection]:
-        """The last collection that the lake lost, of each (account, day) without a current one.
-
-        Raises: CollectionNotUnderstood, StoreError.
-        """
         lost = self._collections(lost_collections())
         return list({(collection.account_id, collection.day): collection for collection in lost}.values())
 
     def mark_missing(self, known: CoveredDay, at: datetime, why: str) -> bool:
-        """See `Coverage.mark_missing`. The day may be collected again at once.
-
-        Until it is replaced, `collections_on(or_lost=True)` and `collections(as_of=)` return the collection.
-        """
         nothing = dict.fromkeys([*(name for name in SHARED_COLUMNS if name not in {"account_id", "day"}), "version"])
         error = {"error_code": CollectionGone.code, "error_message": clean(why)[:_MAX_MESSAGE_LENGTH]}
         of_day = (COVERAGE.c.account_id == known.account_id, COVERAGE.c.day == known.day)
@@ -148,11 +126,6 @@ class SqlCoverage:
             return True
 
     def restore(self, collections: Sequence[Collection], again: Iterable[str]) -> set[str]:
-        """Make collections that are in the lake current again; returns which. Raises StoreError.
-
-        Those of unknown accounts, or of accounts whose rows are still to be relabelled or purged, are ignored. For
-        `as_of`, collections count from their first confirmation, unknown ones from when they were collected.
-        """
         now = to_microseconds(self._clock.now())
         is_ours = select(ACCOUNTS.c.id).where(ACCOUNTS.c.id.not_in(select(RECONCILIATIONS.c.account_id)))
         with self._writes() as connection:
@@ -186,22 +159,15 @@ class SqlCoverage:
         return {row["id"] for row in new}
 
     def pending(self) -> list[Collection]:
-        """Recorded collections that are neither confirmed nor dropped, oldest first. Raises CollectionNotUnderstood."""
         question = select(COLLECTIONS).where(COLLECTIONS.c.phase == Phase.PENDING)
         return self._collections(question.order_by(COLLECTIONS.c.collected_at, COLLECTIONS.c.id))
 
     def collections(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
-        """As `current_collections`. Raises CollectionNotUnderstood, StoreError."""
         return self._collections(current_collections(account_id, first, end, as_of))
 
     def collections_on(
         self, day: date, account_ids: Iterable[str] | None = None, *, or_lost: bool = False
     ) -> dict[str, Collection]:
-        """The current collection of each of these accounts for a day, by account; of all if None.
-
-        or_lost: for a day without one, the collection whose rows the lake lost.
-        Raises: CollectionNotUnderstood, StoreError.
-        """
         holds = COLLECTIONS.c.phase == Phase.CONFIRMED
         if or_lost:
             holds = or_(holds, is_lost())
@@ -211,7 +177,6 @@ class SqlCoverage:
         return {collection.account_id: collection for collection in self._collections(question)}
 
     def days_to_examine(self, version: int) -> list[date]:
-        """The past days with current collections that were not examined by this version of the tests."""
         question = (
             select(COLLECTIONS.c.day)
             .where(
@@ -226,7 +191,6 @@ class SqlCoverage:
             return list(connection.scalars(question))
 
     def note_examined(self, collections: Sequence[Collection]) -> None:
-        """Store the heads of these, if still current, with state, hours, facts and the version that examined them."""
         with self._writes() as connection:
             for collection in collections:
                 row = row_of(collection)
@@ -242,68 +206,48 @@ class SqlCoverage:
 
     @gc_paused()
     def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
-        """What is known of each (account, day) from `first` to before `end`, by account and day.
-
-        Accounts come in the order of their ids' code points, on every database. account_ids: all if None.
-        Raises: StoreError.
-        """
         with self._reads() as connection:
             return read_days(connection, first, end, account_ids, self._clock.now())
 
     def statuses(
         self, first: date, end: date, account_ids: Iterable[str] | None = None
     ) -> Mapping[str, Sequence[DayStatus]]:
-        """The status of each known day, by account, in order. Raises: StoreError."""
         with self._reads() as connection:
             return read_statuses(connection, first, end, account_ids, self._clock.now())
 
     def issues(
         self, first: date, end: date, kinds: Iterable[IssueKind], account_ids: Iterable[str] | None = None
     ) -> Mapping[str, Sequence[Issue]]:
-        """The issues of these kinds of current collections, by id; collections without any are left out.
-
-        Raises: CollectionNotUnderstood, StoreError.
-        """
         with self._reads() as connection:
             return read_issues(connection, first, end, account_ids, kinds)
 
     def fact_sums(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
-        """Unmeasured components and issues of current collections, by account. Raises: StoreError."""
         with self._reads() as connection:
             return read_sums(connection, first, end, account_ids)
 
     def days_of_earlier_lakes(self, lake_version: int) -> Mapping[str, StoredDays]:
-        """As `read_days_of_earlier_lakes`. Raises StoreError."""
         with self._reads() as connection:
             return read_days_of_earlier_lakes(connection, lake_version)
 
     def balances(
         self, first: date, end: date, account_ids: Iterable[str]
     ) -> dict[str, Mapping[Component, ComponentBalance]]:
-        """As `read_balances`. Raises CollectionNotUnderstood, StoreError."""
         with self._reads() as connection:
             return read_balances(connection, first, end, account_ids)
 
     def progress(self, account_ids: Sequence[str], day: date) -> Progress:
-        """As `read_progress`. Raises StoreError."""
         with self._reads() as connection:
             return read_progress(connection, account_ids, day)
 
     def collecting_times(self) -> list[tuple[datetime, datetime]]:
-        """As `read_collecting_times`. Raises StoreError."""
         with self._reads() as connection:
             return read_collecting_times(connection)
 
     def damaged(self) -> list[tuple[str, date]]:
-        """As `read_damaged`. Raises StoreError."""
         with self._reads() as connection:
             return read_damaged(connection)
 
     def failed(self, account_id: str, day: date, at: datetime, *, code: str, message: str) -> None:
-        """Record a failed attempt; the stored day stays. A long message is cut off.
-
-        The damage of a stored day stays recorded until the day is collected, whatever later attempts return.
-        """
         new_code, new_message = code[:CODE_LENGTH], clean(message)[:_MAX_MESSAGE_LENGTH]
         found: dict[str, Any] = {"error_code": new_code, "error_message": new_message}
         if code not in DAMAGE_CODES:
@@ -320,7 +264,6 @@ class SqlCoverage:
             )
 
     def clear_damage(self, collections: Sequence[Collection]) -> None:
-        """Forget the damage of stored days that can be read again. Raises StoreError."""
         cleared = {"attempts": 0, "error_code": None, "error_message": None}
         with self._writes() as connection:
             for collection in collections:
@@ -329,17 +272,14 @@ class SqlCoverage:
                 connection.execute(update(COVERAGE).where(*of_day, is_damaged).values(cleared))
 
     def history_begins(self, account_id: str) -> date | None:
-        """The first day that the account's source has, as last found. Raises StoreError."""
         with self._reads() as connection:
             return connection.scalar(select(HISTORIES.c.begins).where(HISTORIES.c.account_id == account_id))
 
     def note_history(self, account_id: str, day: date, at: datetime) -> None:
-        """Record that the account's source has nothing before this day; replaces an earlier finding."""
         with self._writes() as connection:
             put(connection, HISTORIES, [{"account_id": account_id, "begins": day, "found_at": to_microseconds(at)}])
 
     def forget(self, before: datetime) -> int:
-        """Drop collections that were replaced before this instant; returns how many. Raises StoreError."""
         with self._writes() as connection:
             dropped = connection.execute(
                 delete(COLLECTIONS).where(

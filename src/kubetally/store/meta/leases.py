@@ -33,7 +33,6 @@ class SqlLeases:
         return f"SqlLeases({shown(self._engine)!r})"
 
     def acquire(self, name: str) -> "SqlLease | None":
-        """Acquire a lease; None if it is held, also if by this process. Raises StoreError."""
         process = Process.this()
         seen = self._seen(name)
         if seen is None:
@@ -57,7 +56,6 @@ class SqlLeases:
         return lease if won else None
 
     def holder(self, name: str) -> str | None:
-        """Its holder, as `process 7 on host`; None if it is free. Raises StoreError."""
         seen = self._seen(name)
         return str(_process(seen)) if seen is not None and self._is_held(seen, Process.this()) else None
 
@@ -99,14 +97,9 @@ class SqlLease:
         return f"SqlLease({self.name!r}, token={self.token})"
 
     def renew(self) -> bool:
-        """Hold it for its full length from now on; False if it was released, or another holder acquired it.
-
-        An expired lease is held again if it is still free. Raises: StoreError, after which it may or may not be held.
-        """
         return self._if_held(expires_at=self._leases.expiry())
 
     def release(self) -> None:
-        """Release it, if it is still held. Raises StoreError."""
         self._if_held(expires_at=0, holder=None)
 
     def _if_held(self, **values: Any) -> bool:

@@ -21,26 +21,22 @@ class SqlLogFiles:
         self._writing = engine.execution_options(immediate=True)
 
     def note(self, files: Sequence[LogFile]) -> None:
-        """See `LogFiles`."""
         rows = [{"table_name": file.table, "name": file.name, "crc": file.crc} for file in files]
         with translated(shown(self._engine)), self._writing.begin() as connection:
             for begin in range(0, len(rows), _ROWS_AT_ONCE):
                 put_missing(connection, LOG_FILES, rows[begin : begin + _ROWS_AT_ONCE])
 
     def noted(self) -> dict[tuple[str, str], int]:
-        """See `LogFiles`."""
         question = select(LOG_FILES.c.table_name, LOG_FILES.c.name, LOG_FILES.c.crc)
         with translated(shown(self._engine)), self._engine.connect() as connection:
             return {(table, name): crc for table, name, crc in connection.execute(question)}
 
     def newest(self) -> dict[str, int]:
-        """See `LogFiles`."""
         question = select(LOG_FILES.c.table_name, func.max(LOG_FILES.c.name)).group_by(LOG_FILES.c.table_name)
         with translated(shown(self._engine)), self._engine.connect() as connection:
             return {table: int(name[:20]) for table, name in connection.execute(question)}
 
     def keep(self, versions: Mapping[str, tuple[int, int]]) -> None:
-        """See `LogFiles`."""
         table, name = LOG_FILES.c.table_name, LOG_FILES.c.name
         gone: list[ColumnElement[bool]] = [table.not_in(list(versions))]
         for its, (first, last) in versions.items():
@@ -51,7 +47,6 @@ class SqlLogFiles:
             connection.execute(delete(LOG_FILES).where(or_(*gone)))
 
     def forget(self, table: str, *, name: str) -> None:
-        """See `LogFiles`."""
         its = (LOG_FILES.c.table_name == table, LOG_FILES.c.name == name)
         with translated(shown(self._engine)), self._writing.begin() as connection:
             connection.execute(delete(LOG_FILES).where(*its))

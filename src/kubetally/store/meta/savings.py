@@ -27,13 +27,11 @@ class SqlSavingsDays:
         self._writing = engine.execution_options(immediate=True)
 
     def of_day(self, day: date) -> dict[str, SavingsDay]:
-        """See `SavingsDays`."""
         question = select(SAVINGS).where(SAVINGS.c.day == day)
         with translated(shown(self._engine)), self._engine.connect() as connection:
             return {row.account_id: savings_day_of(row) for row in connection.execute(question)}
 
     def stored(self) -> list[SavingsDay]:
-        """See `SavingsDays`."""
         question = (
             select(SAVINGS).where(SAVINGS.c.collection_id.is_not(None)).order_by(SAVINGS.c.day, SAVINGS.c.account_id)
         )
@@ -41,7 +39,6 @@ class SqlSavingsDays:
             return [savings_day_of(row) for row in connection.execute(question)]
 
     def note(self, days: Sequence[SavingsDay]) -> None:
-        """See `SavingsDays`. A long message is cut off."""
         rows = [_row_of(day) for day in days]
         with translated(shown(self._engine)), self._writing.begin() as connection:
             for begin in range(0, len(rows), _ROWS_AT_ONCE):
