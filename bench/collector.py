@@ -17,6 +17,7 @@ from kubetally.domain.account import Account, AccountType
 from kubetally.domain.cluster_costs import SourceIdentity
 from kubetally.domain.collection import new_collected_day, window_of
 from kubetally.domain.collection_report import Report
+from kubetally.domain.source_url import SourceUrl
 from kubetally.ledger.collect.collector import Collector
 from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.ledger.collect.schedule import Due, Reason
@@ -148,7 +149,8 @@ def _collect(url: str, clusters: int, days: int, **more: int) -> dict[str, float
 
 def _added(ledger: Ledger, organization: str, url: str, number: int) -> str:
     name = f"cluster-{number:03}"
-    account = Account(str(uuid4()), organization, name, AccountType.KUBERNETES_CNR, kubecost_url=f"{url}/{name}")
+    place = SourceUrl.parse(f"{url}/{name}")
+    account = Account(str(uuid4()), organization, name, AccountType.KUBERNETES_CNR, kubecost_url=place)
     return ledger.accounts.add(account).id
 
 

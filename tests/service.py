@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from kubetally.cli.logs import set_up_logs
 from kubetally.domain.account import Account, AccountType, Credentials, ListedAccount, Organization
 from kubetally.domain.errors import KubetallyError
+from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import Clock
 from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.diagnose.storage import StorageCheck
@@ -43,7 +44,8 @@ def account_id(number: int) -> str:
 
 def account(number: int, url: str, **more: object) -> Account:
     """A cluster's account, whose id follows from its number."""
-    facts: dict[str, object] = {"name": f"cluster-{number}", "type": AccountType.KUBERNETES_CNR, "kubecost_url": url}
+    facts: dict[str, object] = {"name": f"cluster-{number}", "type": AccountType.KUBERNETES_CNR}
+    facts["kubecost_url"] = SourceUrl.parse(url) if url else None
     return Account(id=account_id(number), organization_id=ORGANIZATION.id, **(facts | more))  # type: ignore[arg-type]
 
 
@@ -155,7 +157,7 @@ class AccountsInMemory:
 @asynccontextmanager
 async def by_http(account: Account) -> AsyncIterator[CostSource]:
     """The account's source as the program reads it, trying once."""
-    cluster = Cluster(account.kubecost_url or "", account.cluster_id, account.currency, account.name)
+    cluster = Cluster(account.kubecost_url or "http://nowhere", account.cluster_id, account.currency, account.name)
     async with open_source(cluster, Settings(attempts=1)) as source:
         yield source
 

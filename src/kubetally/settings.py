@@ -9,6 +9,7 @@ from typing import Any
 
 from kubetally.domain.errors import RequestError
 from kubetally.domain.nearest import nearest
+from kubetally.domain.source_url import InvalidSourceUrl, SourceUrl
 
 PREFIX = "KUBETALLY_"
 _SIMILAR = 0.5
@@ -20,10 +21,22 @@ def _invalid(name: str, expected: str) -> RequestError:
     return RequestError(f"{name} should be {expected}; correct or unset it", code="invalid_setting")
 
 
+def unusable_setting(name: str, why: str) -> RequestError:
+    """A variable, or the option for it, has a value that can't be used; `why` shows no secret part of it."""
+    return RequestError(f"{name} can't be used: {why}; correct or unset it", code="unusable_setting")
+
+
 def _setting(
     default: Any, means: str, *, name: str | None = None, secret: bool = False, one_of: tuple[str, ...] = ()
 ) -> Any:
-    return field(default=default, repr=not secret, metadata={"means": means, "name": name, "one_of": one_of})
+    return field(default=default, repr=not secret, metadata=_facts(means, name=name, one_of=one_of))
+
+
+def _facts(
+    means: str, *, name: str | None = None, one_of: tuple[str, ...] = (), is_url: bool = False
+) -> dict[str, Any]:
+    """is_url: of a source; its password is in no text of it."""
+    return {"means": means, "name": name, "one_of": one_of, "is_url": is_url}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +99,21 @@ class Settings:
         "Maximum idle connections per client address; an IPv6 /64 network counts as one address. Trusted proxies are "
         "exempt.",
     )
-    kubecost_api_url: str | None = _setting(
-        None,
-        "URL of the source on a machine without accounts, or of the only account without a URL.",
-        name="KUBECOST_API_URL",
-        secret=True,  # it may hold a password
+    kubecost_api_url: SourceUrl | None = field(
+        default=None,
+        metadata=_facts(
+            "URL of the source on a machine without accounts, or of the only account without a URL.",
+            name="KUBECOST_API_URL",
+            is_url=True,
+        ),
     )
-    prometheus_url: str | None = _setting(
-        None,
-        "Prometheus, Thanos, Mimir or VictoriaMetrics URL for accounts that set none. If several accounts use it, each "
-        "needs a tenant or a cluster id.",
-        secret=True,
+    prometheus_url: SourceUrl | None = field(
+        default=None,
+        metadata=_facts(
+            "Prometheus, Thanos, Mimir or VictoriaMetrics URL for accounts that set none. If several accounts use it, "
+            "each needs a tenant or a cluster id.",
+            is_url=True,
+        ),
     )
     prometheus_token: str | None = _setting(None, "Bearer token for that Prometheus.", secret=True)
     prometheus_headers: str | None = _setting(
@@ -167,7 +184,7 @@ class Settings:
             name = variable(setting)
             text = environment.get(name, "").strip()
             if text:
-                values[setting.name] = _parsed(name, text, type(setting.default), setting.metadata["one_of"])
+                values[setting.name] = _parsed(name, text, setting)
         return cls(**values)
 
     @property
@@ -198,8 +215,15 @@ def unknown_variables(environment: Mapping[str, str] = os.environ) -> Iterator[t
             yield name, words[similar[0]] if similar else None
 
 
-def _parsed(name: str, text: str, kind: type, one_of: tuple[str, ...]) -> Any:
-    """`text` as the type of the setting's default; text where that is None."""
+def _parsed(name: str, text: str, setting: Any) -> Any:
+    """`text` as a URL, or as the type of the setting's default; text where that is None."""
+    kind: type = type(setting.default)
+    one_of: tuple[str, ...] = setting.metadata["one_of"]
+    if setting.metadata["is_url"]:
+        try:
+            return SourceUrl.parse(text)
+        except InvalidSourceUrl as error:
+            raise unusable_setting(name, f"the URL {error.url!r} {error.why}") from error
     if one_of:
         if text.lower() not in one_of:
             raise _invalid(name, f"{', '.join(one_of[:-1])} or {one_of[-1]}")

@@ -25,6 +25,7 @@ from alembic.script import ScriptDirectory
 
 from kubetally.domain.account import Account, AccountType, Credentials
 from kubetally.domain.errors import KubetallyError, StoreError
+from kubetally.domain.source_url import SourceUrl
 from kubetally.ledger.ports.accounts import (
     AccountNotFound,
     Accounts,
@@ -38,6 +39,8 @@ from kubetally.store.meta.tables import METADATA
 from tests.errors import raises_code
 from tests.integration.databases import PASSWORD, Database
 from tests.served import FixedClock
+
+url = SourceUrl.parse
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
 TOKEN = "xoxb-the-very-secret-token"
@@ -139,13 +142,13 @@ def test_a_removed_account_frees_its_name_and_keeps_its_row_without_credentials(
     ("field", "value"),
     [
         ("name", "n" * 256),
-        ("kubecost_url", "http://" + "h" * 249),
+        ("kubecost_url", url("http://" + "h" * 249)),
         ("currency", "EURO"),
         ("tenant", "with\0nul"),
         ("context", "half \ud83d"),
     ],
 )
-def test_what_does_not_fit_is_refused_alike_by_all(accounts: Accounts, field: str, value: str) -> None:
+def test_what_does_not_fit_is_refused_alike_by_all(accounts: Accounts, field: str, value: object) -> None:
     with raises_code("value_does_not_fit", match=field):
         accounts.add(account(accounts, **{field: value}))
     kept = accounts.add(account(accounts))
@@ -155,7 +158,7 @@ def test_what_does_not_fit_is_refused_alike_by_all(accounts: Accounts, field: st
 
 
 def test_what_just_fits_is_kept(accounts: Accounts) -> None:
-    given = account(accounts, "🚀" * 255, kubecost_url="http://" + "h" * 248, currency="EUR")
+    given = account(accounts, "🚀" * 255, kubecost_url=url("http://" + "h" * 248), currency="EUR")
     assert accounts.find(accounts.add(given).id).name == given.name
     with raises_code("value_does_not_fit", match="credentials"):
         accounts.add(account(accounts, credentials=Credentials(token="t" * 60_000)))
@@ -208,11 +211,25 @@ def test_a_wrong_key_is_told_with_what_to_do_and_hinders_nobody_else(opens: Open
 
 def test_credentials_moved_to_another_account_are_not_handed_out(accounts: Accounts, database: Database) -> None:
     theirs = accounts.add(account(accounts, "theirs", credentials=SECRETS))
-    ours = accounts.add(account(accounts, "ours", kubecost_url="http://attacker", credentials=Credentials(token="x")))
+    own = Credentials(token="x")
+    ours = accounts.add(account(accounts, "ours", kubecost_url=url("http://attacker"), credentials=own))
     [(stolen,)] = database.execute("SELECT credentials FROM cloudaccount WHERE id = :id", id=theirs.id)
     database.execute("UPDATE cloudaccount SET credentials = :stolen WHERE id = :id", stolen=stolen, id=ours.id)
     assert accounts.find("ours").locked == "KUBETALLY_KEYS"
     assert accounts.find("ours").credentials.is_empty
+
+
+@pytest.mark.parametrize("written", ["http://jane:hunter2@host:9003", "ftp://jane:hunter2@host"])
+def test_url_written_by_hand_is_kept_and_shown_without_its_password(
+    accounts: Accounts, database: Database, written: str
+) -> None:
+    prod = accounts.add(account(accounts))
+    database.execute("UPDATE cloudaccount SET kubecost_url = :url WHERE id = :id", url=written, id=prod.id)
+    [found] = accounts.all()
+    assert found.place == str(accounts.places()[0].kubecost_url) == written.replace("jane:hunter2", "***")
+    assert "hunter2" not in repr(found) + repr(accounts.places())
+    accounts.update(replace(found, tenant="t"))
+    assert database.execute("SELECT kubecost_url, tenant FROM cloudaccount") == [(written, "t")]
 
 
 def test_no_secret_is_in_logs_errors_or_representations(

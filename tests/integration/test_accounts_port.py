@@ -11,10 +11,13 @@ import pytest
 
 from kubetally.domain.account import Account, AccountType, Credentials, ListedAccount, Organization
 from kubetally.domain.errors import NotFound, RequestError
+from kubetally.domain.source_url import SourceUrl
 from kubetally.ledger.ports.accounts import AccountNotFound, AccountPlace, Accounts, AmbiguousAccount
 from tests.integration.collected_days import NOW, SetClock, opener_of
 from tests.integration.databases import KINDS, Server, new_database
 from tests.service import AccountsInMemory
+
+url = SourceUrl.parse
 
 SECRETS = Credentials("xoxb-the-very-secret-token", "reader", "tr0ub4dor", {"X-Scope-OrgID": "tenant-söcret"})
 
@@ -76,8 +79,8 @@ def test_whole_account_is_found_by_id_and_by_name(accounts: Accounts) -> None:
     given = account(
         accounts,
         "Prod Zürich 中文 🚀",
-        kubecost_url="https://kubecost.example.com:9090/model",
-        prometheus_url="http://thanos:9090",
+        kubecost_url=url("https://kubecost.example.com:9090/model"),
+        prometheus_url=url("http://thanos:9090"),
         tenant="tenant-ß",
         cluster_id="c-1",
         currency="CHF",
@@ -119,9 +122,11 @@ def test_names_differ_by_case_and_accents(accounts: Accounts) -> None:
 
 
 def test_places_leave_out_removed_accounts(accounts: Accounts) -> None:
-    prod = accounts.add(account(accounts, credentials=SECRETS, kubecost_url="http://a", prometheus_url="http://b"))
+    prod = accounts.add(
+        account(accounts, credentials=SECRETS, kubecost_url=url("http://a"), prometheus_url=url("http://b"))
+    )
     accounts.remove(accounts.add(account(accounts, "removed")).id)
-    assert accounts.places() == [AccountPlace(prod.id, "prod", prod.type, "http://a", None, "http://b")]
+    assert accounts.places() == [AccountPlace(prod.id, "prod", prod.type, prod.kubecost_url, None, prod.prometheus_url)]
 
 
 def test_existing_name_or_id_is_refused(accounts: Accounts) -> None:
@@ -146,7 +151,7 @@ def test_several_accounts_are_added_all_or_none(accounts: Accounts) -> None:
 def test_removed_account_can_be_added_under_its_id(accounts: Accounts) -> None:
     first = accounts.add(account(accounts, credentials=SECRETS))
     accounts.remove("prod")
-    again = accounts.add(account(accounts, "production", id=first.id, kubecost_url="http://elsewhere"))
+    again = accounts.add(account(accounts, "production", id=first.id, kubecost_url=url("http://elsewhere")))
     assert accounts.all() == [again]
     assert again.credentials.is_empty
     assert accounts.removed() == []
@@ -180,9 +185,9 @@ def test_list_has_removed_accounts_by_id(accounts: Accounts) -> None:
 
 
 def test_update_keeps_id_organization_and_creation(accounts: Accounts) -> None:
-    added = accounts.add(account(accounts, credentials=SECRETS, kubecost_url="http://old", tenant="old"))
+    added = accounts.add(account(accounts, credentials=SECRETS, kubecost_url=url("http://old"), tenant="old"))
     new = Credentials(token="t2")
-    changed = replace(added, name="renamed", kubecost_url="http://new", tenant=None, credentials=new)
+    changed = replace(added, name="renamed", kubecost_url=url("http://new"), tenant=None, credentials=new)
     wanted = replace(changed, organization_id="elsewhere", created_at=datetime(2020, 1, 1, tzinfo=UTC))
     assert accounts.update(wanted) == accounts.find("renamed") == changed
     assert accounts.update(replace(changed, credentials=Credentials())).credentials.is_empty

@@ -232,7 +232,7 @@ async def test_one_cluster_that_hangs_is_cut_at_the_deadline_and_the_others_are_
     assert " 3 s" in str(hanging.error)
     warned = [line for line in logs if line["log_level"] == "warning"]
     assert warned
-    assert {line["source"] for line in warned} == {clusters[0].url}
+    assert {line["source"] for line in warned} == {str(clusters[0].url)}
     body = failure(hanging.error, hanging.source)
     assert (body["status"], body["source"]["url"]) == ("error", clusters[0].url)
     assert body["errors"][0]["code"] == hanging.error.code

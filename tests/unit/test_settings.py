@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kubetally.domain.errors import RequestError
+from kubetally.domain.source_url import SourceUrl
 from kubetally.settings import Settings, unknown_variables, variable
 from kubetally.wiring.access import access_of
 from tests.errors import raises_code
@@ -59,6 +60,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
     }
     for one in fields(Settings):
         text, value = samples[type(one.default)]
+        if one.metadata["is_url"]:
+            text, value = "http://host", SourceUrl.parse("http://host")
         assert getattr(Settings.read({variable(one): f" {text} "}), one.name) == value, one.name
 
 

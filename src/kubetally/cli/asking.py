@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kubetally.cli import exits
@@ -10,6 +11,7 @@ from kubetally.cli.answer_file import warn
 from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity, Status
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import DEFAULT_CURRENCY, currency_code
+from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import DAY, EARLIEST, Window
 from kubetally.ledger.ports.accounts import AccountNotFound
 
@@ -80,14 +82,13 @@ def named(
             found += load_clusters(accounts, settings)
         except AccountNotFound as error:
             if _is_host_and_port(error.name):
-                from kubetally.wiring.access import check_url
-
-                check_url(error.name)  # says that a URL begins with http://
+                SourceUrl.parse(error.name)  # says that a URL begins with http://
             raise
-    if not (found or urls or contexts) and settings.kubecost_api_url:
-        urls = [settings.kubecost_api_url]
-    if urls or contexts:
-        found += _unremembered(urls, contexts or (), said, settings, beside_accounts=bool(found), quiet=quiet)
+    parsed = [SourceUrl.parse(url) for url in urls]
+    if not (found or parsed or contexts) and settings.kubecost_api_url:
+        parsed = [settings.kubecost_api_url]
+    if parsed or contexts:
+        found += _unremembered(parsed, contexts or (), said, settings, beside_accounts=bool(found), quiet=quiet)
     elif found:
         for option in said.options():
             raise RequestError(
@@ -101,7 +102,7 @@ def named(
             "kubeconfig), or add one with `kubetally accounts add NAME --url URL`",
             code="no_cluster",
         )
-    return Named(found, is_one=len(found) == 1 and bool(accounts or urls or contexts))
+    return Named(found, is_one=len(found) == 1 and bool(accounts or parsed or contexts))
 
 
 def _is_url(place: str) -> bool:
@@ -116,7 +117,7 @@ def _is_host_and_port(place: str) -> bool:
 
 
 def _unremembered(
-    urls: Sequence[str],
+    urls: Sequence[SourceUrl],
     contexts: Sequence[str],
     said: Said,
     settings: "Settings",
@@ -126,31 +127,29 @@ def _unremembered(
 ) -> "list[AnyCluster]":
     """The clusters of URLs and contexts, each address once, however it is written."""
     from kubetally.ledger.ports.clusters import Cluster
-    from kubetally.wiring.access import check_url
 
-    places: dict[str, str] = {}
+    places = dict[str, SourceUrl]()
     for url in urls:
-        places.setdefault(check_url(url), url)
+        places.setdefault(url.address, url)
     named_contexts = dict.fromkeys(contexts)
     is_one = len(places) + len(named_contexts) == 1
     metrics = _metrics_of(said, settings, is_one, beside_accounts, quiet)
-    own = Said(said.cluster_id, said.currency, metrics, said.tenant)
-    if own.prometheus_url is not None:
-        check_url(own.prometheus_url, "the URL of --prometheus-url" if said.prometheus_url else "the Prometheus URL")
-    elif own.tenant is not None and not contexts:  # a context may have a Prometheus of its own
+    if metrics is None and said.tenant is not None and not contexts:  # a context may have a Prometheus of its own
         raise RequestError(
             "--tenant selects metrics of a Prometheus, and none is set: give --prometheus-url too, or set "
             "KUBETALLY_PROMETHEUS_URL",
             code="tenant_without_prometheus",
         )
-    about = {option.name: getattr(own, option.name) for option in fields(own)}
+    of_any = partial(
+        Cluster, cluster_id=said.cluster_id, currency=said.currency, prometheus_url=metrics, tenant=said.tenant
+    )
     return [
-        *(Cluster(url, **about) for url in places.values()),
-        *(Cluster("", context=context, **about) for context in named_contexts),
+        *(of_any(url) for url in places.values()),
+        *(of_any(context=context) for context in named_contexts),
     ]
 
 
-def _metrics_of(said: Said, settings: "Settings", is_one: bool, beside_accounts: bool, quiet: bool) -> str | None:
+def _metrics_of(said: Said, settings: "Settings", is_one: bool, beside_accounts: bool, quiet: bool) -> SourceUrl | None:
     """The Prometheus of clusters that are no accounts: that of the option, else that of the settings."""
     if not is_one:
         for option, value in (("--prometheus-url", said.prometheus_url), ("--tenant", said.tenant)):
@@ -159,8 +158,10 @@ def _metrics_of(said: Said, settings: "Settings", is_one: bool, beside_accounts:
                     f"{option} is for one cluster, and several are named: ask for one at a time, or {_REMEMBER}",
                     code="one_prometheus_for_several",
                 )
-    if said.prometheus_url is not None or not settings.prometheus_url:
-        return said.prometheus_url
+    if said.prometheus_url is not None:
+        return SourceUrl.parse(said.prometheus_url, "the URL of --prometheus-url")
+    if settings.prometheus_url is None:
+        return None
     if is_one and not beside_accounts:
         return settings.prometheus_url
     if not quiet:

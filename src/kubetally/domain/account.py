@@ -1,11 +1,10 @@
 """Organizations and the cloud accounts that belong to them."""
 
-import re
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 
-_USERINFO = re.compile(r"://[^/?#]*@")
+from kubetally.domain.source_url import SourceUrl
 
 
 class AccountType(StrEnum):
@@ -62,7 +61,7 @@ class Account:
     """A cluster that is remembered.
 
     id:              lower-case UUID4, also the `cloud_account_id` of the existing APIs.
-    kubecost_url:    where its OpenCost or Kubecost is, without userinfo; None where it has to be discovered.
+    kubecost_url:    where its OpenCost or Kubecost is; None where it has to be discovered.
     prometheus_url:  its Prometheus or Thanos, if any. tenant: the value of its tenant label there.
     cluster_id:      which cluster of a source that answers for several.
     currency:        what the source counts in, where it does not say; None is the organization's.
@@ -75,8 +74,8 @@ class Account:
     organization_id: str
     name: str
     type: AccountType
-    kubecost_url: str | None = None
-    prometheus_url: str | None = None
+    kubecost_url: SourceUrl | None = None
+    prometheus_url: SourceUrl | None = None
     tenant: str | None = None
     cluster_id: str | None = None
     currency: str | None = None
@@ -90,7 +89,7 @@ class Account:
     @property
     def place(self) -> str:
         """Where its source is, or else its name, fit to be shown."""
-        return _USERINFO.sub("://***@", self.kubecost_url or self.name)
+        return str(self.kubecost_url or self.name)
 
 
 @dataclass(frozen=True, slots=True)

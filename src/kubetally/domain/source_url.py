@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from typing import Self
-from urllib.parse import quote, unquote
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from kubetally.domain.errors import RequestError
 
@@ -36,12 +36,14 @@ class SourceUrl:
 
     address:   without them and without a slash at its end, the same however it was written; a path is kept.
     has_login: whether it came with a user or password.
+    fault:     why a stored text is no URL; `address` is that text then, masked.
     """
 
     address: str
     user: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     has_login: bool = False
+    fault: str | None = None
 
     def __str__(self) -> str:
         """As it may be shown: `http://***@host:9003` if it came with a user or password."""
@@ -60,6 +62,37 @@ class SourceUrl:
             raise InvalidSourceUrl(text, str(error), what) from None
         except UnicodeError:  # of its path
             raise InvalidSourceUrl(text, f"can't be read; {_SPELLING}", what) from None
+
+    @classmethod
+    def of(cls, url: "SourceUrl | str") -> "SourceUrl":
+        """A URL as it is, or parsed. Raises InvalidSourceUrl."""
+        return cls.parse(url) if isinstance(url, str) else url
+
+    @classmethod
+    def of_stored(cls, text: str) -> Self:
+        """The URL of a stored text, which somebody may have written by hand: what is wrong is its `fault`."""
+        try:
+            return cls.parse(text)
+        except InvalidSourceUrl as error:
+            return cls(error.url, fault=error.why)
+
+    def check(self) -> None:
+        """Raises InvalidSourceUrl, if it has a fault."""
+        if self.fault is not None:
+            raise InvalidSourceUrl(self.address, self.fault)
+
+    @property
+    def with_login(self) -> str:
+        """The URL with its user and password, to be stored: secret."""
+        if not self.has_login:
+            return self.address
+        login = ":".join(quote(part, safe="") for part in (self.user or "", self.password or ""))
+        return self.address.replace("://", f"://{login}@", 1)
+
+    @property
+    def parts(self) -> SplitResult:
+        """Scheme, host name, port and path of the address; empty, if it has a fault."""
+        return urlsplit("" if self.fault else self.address)
 
     @classmethod
     def _of(cls, text: str) -> Self:

@@ -39,7 +39,7 @@ def print_removed(accounts: Sequence[AccountWithDays]) -> None:
 
 
 def _source(account: Account) -> str:
-    place = account.kubecost_url or (f"context {account.context}" if account.context else "to be found")
+    place = str(account.kubecost_url or "") or (f"context {account.context}" if account.context else "to be found")
     notes = [f"cluster {account.cluster_id}"] if account.cluster_id else []
     notes += [f"metrics {account.prometheus_url}"] if account.prometheus_url else []
     notes += [f"tenant {account.tenant}"] if account.tenant else []
@@ -54,10 +54,10 @@ def account_body(account: Account) -> Json:
         "name": account.name,
         "type": account.type.value,
         "organization_id": account.organization_id,
-        "kubecost_url": account.kubecost_url,
+        "kubecost_url": str(account.kubecost_url) if account.kubecost_url else None,
         "has_credentials": not account.credentials.is_empty or account.locked is not None,
         "credentials_readable": account.locked is None,
-        "prometheus_url": account.prometheus_url,
+        "prometheus_url": str(account.prometheus_url) if account.prometheus_url else None,
         "prometheus_has_credentials": not account.prometheus_credentials.is_empty,
         "tenant": account.tenant,
         "cluster_id": account.cluster_id,

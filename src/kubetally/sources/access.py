@@ -91,7 +91,8 @@ class Access:
 
         Raises: InvalidSourceUrl, InvalidCredential.
         """
-        url = SourceUrl.parse(url) if isinstance(url, str) else url
+        url = SourceUrl.of(url)
+        url.check()
         if url.has_login:
             token, user, password = None, url.user, url.password
         # A token that is read from a mounted file nearly always ends with a line break.

@@ -1,22 +1,8 @@
-"""What settings and options say of access to sources: URLs, headers and tokens, parsed and checked."""
+"""Headers and tokens of settings, parsed and checked."""
 
 from pathlib import Path
 
 from kubetally.domain.errors import RequestError
-from kubetally.domain.source_url import InvalidSourceUrl, SourceUrl
-
-
-def check_url(url: str, what: str = "the source URL") -> str:
-    """A source's address without credentials. Raises InvalidSourceUrl, which calls it `what`."""
-    return SourceUrl.parse(url, what).address
-
-
-def mask_url(url: str) -> str:
-    """Any URL, valid or not, without user and password."""
-    try:
-        return str(SourceUrl.parse(url))
-    except InvalidSourceUrl as error:
-        return error.url
 
 
 def parse_headers(setting: str, text: str | None) -> dict[str, str]:

@@ -8,10 +8,11 @@ from datetime import datetime
 
 from kubetally.domain.account import Account, Credentials
 from kubetally.domain.errors import KubetallyError, SourceError
+from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import Window
+from kubetally.ledger.ports.account_sources import EnteredUrl
 from kubetally.ledger.ports.clusters import AccountCluster
 from kubetally.ledger.ports.sources import About
-from kubetally.sources.access_settings import mask_url
 from kubetally.sources.account_access import check_address, update_access
 from kubetally.sources.faults import SourceTimeout
 from kubetally.sources.opencost.source import CostModelSource
@@ -28,17 +29,17 @@ class ProbedSources:
 
     def update_access(
         self,
-        old_url: str | None,
+        old_url: SourceUrl | None,
         old: Credentials,
         *,
-        url: str | None,
+        url: EnteredUrl,
         token: str | None,
         headers: Mapping[str, str] | None,
-    ) -> tuple[str | None, Credentials]:
+    ) -> tuple[SourceUrl | None, Credentials]:
         """See `update_access`."""
         return update_access(old_url, old, url=url, token=token, headers=headers)
 
-    async def check_address(self, url: str) -> None:
+    async def check_address(self, url: SourceUrl) -> None:
         """See `check_address`."""
         limits = self.opener.limits
         await check_address(url, connect_seconds=limits.connect_seconds, allow_link_local=limits.allow_link_local)
@@ -50,7 +51,7 @@ class ProbedSources:
             async with self.opener.within(_MAX_WAIT_SECONDS).source(AccountCluster(account, tuple(accounts))) as source:
                 yield _ProbedSource(source)
         except SourceTimeout as error:  # its own message names settings that do not matter here
-            place = mask_url(account.kubecost_url or error.url)
+            place = account.kubecost_url or error.url
             raise SourceError(f"{place} did not answer within {error.seconds:g} s", code=error.code) from error
 
     async def cluster_id(self, account: Account, accounts: Sequence[Account]) -> str | None:

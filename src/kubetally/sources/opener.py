@@ -1,8 +1,8 @@
 """Opening the cost source of a cluster and its Prometheus."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,14 +12,13 @@ from kubetally.domain.errors import KubetallyError, RequestError, SourceError
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.money import DEFAULT_CURRENCY, currency_code
 from kubetally.domain.series import MeasuredSeries
-from kubetally.domain.source_url import InvalidSourceUrl
+from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.survey import MetricsSurvey
 from kubetally.domain.window import Window
 from kubetally.ledger.ports.accounts import credentials_locked
 from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster, Cluster, name_of
 from kubetally.ledger.ports.sources import CostSource, MetricsSource, SavingsSource
 from kubetally.sources.access import Access
-from kubetally.sources.access_settings import check_url, mask_url
 from kubetally.sources.kept import AnswerFolder
 from kubetally.sources.kubernetes.discoveries import Discoveries
 from kubetally.sources.kubernetes.resolve import Option, Resolved, resolve_source
@@ -44,17 +43,17 @@ class SourceOptions:
     prometheus_url: of accounts that have none. answers: the folder in which answers are kept. version: of the program.
     """
 
-    access_of: Callable[[str, Credentials], Access]
-    prometheus_access_of: Callable[[str, Credentials | None], Access]
+    access_of: Callable[[SourceUrl, Credentials], Access]
+    prometheus_access_of: Callable[[SourceUrl, Credentials | None], Access]
     limits: Limits
     parallel_requests: int
     template: str | None
     namespace: str
-    default_url: str | None = field(repr=False)
+    default_url: SourceUrl | None
     cluster_id: str | None
     currency: str | None
     profile: str | None
-    prometheus_url: str | None = field(repr=False)
+    prometheus_url: SourceUrl | None
     prometheus_resolution: str
     tenant_label: str
     replica_labels: str
@@ -71,7 +70,7 @@ def place_of(cluster: AnyCluster) -> str:
         case Cluster(url, context=context, name=name):
             pass
     if url:
-        return mask_url(url)
+        return str(url)
     return f"context {context}" if context else f"account {name}"
 
 
@@ -185,16 +184,14 @@ class SourceOpener:
             yield PrometheusSource(client, selector, self._answer_folder(cluster))
 
     def prometheus_key(self, account: Account) -> tuple[str, str | None] | None:
-        """The URL of its Prometheus, normalized, and the tenant that a header chooses there; None without one."""
+        """The address of its Prometheus, and the tenant that a header chooses there; None without one."""
         url, headers = account.prometheus_url, account.prometheus_credentials.headers
         if not url:
             url, headers = self._options.prometheus_url, {}  # headers of the settings are the same for all
         if not url:
             return None
         tenant = next((value for name, value in headers.items() if name.lower() == _TENANT_HEADER), None)
-        with suppress(InvalidSourceUrl):  # reported when it is asked
-            return check_url(url), tenant
-        return url, tenant
+        return url.address, tenant
 
     async def _find_source(self, cluster: AnyCluster) -> Resolved:
         options = self._options
@@ -215,8 +212,9 @@ class SourceOpener:
                 )
             case Cluster(context=str(context)):
                 return await self._discoveries.costs(context, options.limits)
-            case Cluster(url):
+            case Cluster(SourceUrl() as url):
                 return Resolved(Option.ACCOUNT_URL, options.access_of(url, Credentials()))
+        raise AssertionError("a cluster has a URL or a context")
 
     async def _find_prometheus(self, cluster: AnyCluster) -> Resolved | None:
         """The Prometheus of the cluster, else that of the settings, else the one found through its context.
@@ -261,7 +259,7 @@ class SourceOpener:
         is_account = isinstance(cluster, AccountCluster)
         own = cluster.account.prometheus_url if isinstance(cluster, AccountCluster) else cluster.prometheus_url
         url = own or (self._options.prometheus_url if is_account else None)
-        return mask_url(url) if url else f"the Prometheus of {place_of(cluster)}"
+        return str(url) if url else f"the Prometheus of {place_of(cluster)}"
 
     def _transport(self, found: Resolved, cluster: AnyCluster) -> Transport:
         return Transport(found.access, self._options.limits, account=name_of(cluster), renew=found.renew)

@@ -3,15 +3,15 @@
 from dataclasses import replace
 
 from kubetally.domain.account import Credentials
+from kubetally.domain.source_url import SourceUrl
 from kubetally.settings import Settings
 from kubetally.sources.access import Access
-from kubetally.sources.access_settings import check_url, mask_url, parse_headers, read_token
+from kubetally.sources.access_settings import parse_headers, read_token
 
-__all__ = ["access_of", "check_url", "mask_url", "prometheus_access_of"]
 _NONE = Credentials()
 
 
-def access_of(url: str, settings: Settings, own: Credentials = _NONE) -> Access:
+def access_of(url: SourceUrl, settings: Settings, own: Credentials = _NONE) -> Access:
     """The URL with the account's own credentials, else with those of the settings.
 
     An account with a token or user of its own never sends those of the settings; headers of both are sent.
@@ -24,7 +24,7 @@ def access_of(url: str, settings: Settings, own: Credentials = _NONE) -> Access:
     return _parse(url, settings, Credentials(token, settings.source_user, settings.source_password, headers))
 
 
-def prometheus_access_of(url: str, settings: Settings, own: Credentials | None) -> Access:
+def prometheus_access_of(url: SourceUrl, settings: Settings, own: Credentials | None) -> Access:
     """A Prometheus with the account's own credentials for it; None: that of the settings, with theirs.
 
     Raises: InvalidSourceUrl, InvalidCredential, RequestError.
@@ -32,10 +32,11 @@ def prometheus_access_of(url: str, settings: Settings, own: Credentials | None) 
     if own is None:
         headers = parse_headers("KUBETALLY_PROMETHEUS_HEADERS", settings.prometheus_headers)
         own = Credentials(token=settings.prometheus_token, headers=headers)
-    return _parse(url.strip().rstrip("/").removesuffix("/api/v1"), settings, own)  # many configurations end with it
+    address = url.address.removesuffix("/api/v1").rstrip("/")  # many configurations end with it
+    return _parse(replace(url, address=address), settings, own)
 
 
-def _parse(url: str, settings: Settings, credentials: Credentials) -> Access:
+def _parse(url: SourceUrl, settings: Settings, credentials: Credentials) -> Access:
     return Access.parse(
         url,
         token=credentials.token,

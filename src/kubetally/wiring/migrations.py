@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
+from kubetally.domain.source_url import SourceUrl
 from kubetally.settings import Settings
 from kubetally.sources.account_access import check_address
 from kubetally.store.meta import migrate as tables
@@ -20,10 +21,9 @@ def migrate(settings: Settings, revision: str = "head") -> tuple[str, str | None
 
 def migrate_optscale(url: str, urls: Mapping[str, str] | None, settings: Settings) -> optscale.Changed:
     """Add the column and set `urls`, by account id; None drops it. Raises RequestError, SourceError, StoreError."""
-    for place in (urls or {}).values():
-        asyncio.run(
-            check_address(place, connect_seconds=settings.connect_seconds, allow_link_local=settings.allow_link_local)
-        )
+    for text in (urls or {}).values():
+        place, seconds = SourceUrl.parse(text), settings.connect_seconds
+        asyncio.run(check_address(place, connect_seconds=seconds, allow_link_local=settings.allow_link_local))
     is_setting = url == settings.optscale_database_url
     with naming_setting("KUBETALLY_OPTSCALE_DATABASE_URL" if is_setting else "--database-url"):
         return optscale.down(url) if urls is None else optscale.up(url, urls)

@@ -4,13 +4,12 @@ import secrets
 from dataclasses import dataclass, field
 
 from kubetally.domain.errors import RequestError
-from kubetally.settings import Settings
+from kubetally.settings import Settings, unusable_setting
 from kubetally.store.meta.private_file import UnusableFile, read_or_make
 from kubetally.store.reach import is_there
 from kubetally.web.secret import MIN_SECRET_LENGTH, is_weak
 from kubetally.web.sign_in import sign_in_link
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.environment import unusable_setting
 
 _SECRET_BYTES = 32
 _TOO_SHORT = f"fewer than {MIN_SECRET_LENGTH} characters"

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from kubetally.ledger.accounts.lookup import list_clusters
 from kubetally.ledger.ports.clusters import AccountCluster
-from kubetally.settings import Settings
+from kubetally.settings import Settings, unusable_setting
 from kubetally.store.meta import keys
 from kubetally.store.meta.accounts import SqlAccounts
 from kubetally.store.meta.accounts import open_accounts as open_sql_accounts
@@ -14,7 +14,6 @@ from kubetally.store.meta.faults import InvalidDatabaseUrl
 from kubetally.store.meta.secrets import KeyRing
 from kubetally.store.reach import is_there
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.environment import unusable_setting
 
 
 def database_url(settings: Settings) -> str:

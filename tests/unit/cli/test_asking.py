@@ -11,7 +11,7 @@ from kubetally.cli.asking import (
     named,
 )
 from kubetally.domain.errors import RequestError
-from kubetally.domain.source_url import InvalidSourceUrl
+from kubetally.domain.source_url import InvalidSourceUrl, SourceUrl
 from kubetally.ledger.accounts.draft import AccountDraft
 from kubetally.ledger.ports.accounts import AccountNotFound
 from kubetally.ledger.ports.clusters import AccountCluster, Cluster
@@ -24,7 +24,7 @@ NOBODY = "http://127.0.0.1:1"
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(home=str(tmp_path), kubecost_api_url="http://environment:9003")
+    return Settings(home=str(tmp_path), kubecost_api_url=SourceUrl.parse("http://environment:9003"))
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def meant(
 
 def names(found: Named) -> list[str]:
     return [
-        one.account.name if isinstance(one, AccountCluster) else one.url or f"context {one.context}"
+        one.account.name if isinstance(one, AccountCluster) else str(one.url or "") or f"context {one.context}"
         for one in found.clusters
     ]
 
@@ -129,7 +129,7 @@ def test_account_that_is_called_like_a_host_and_port_is_an_account(settings: Set
 
 
 def test_the_metrics_of_the_settings_are_those_of_a_single_cluster(settings: Settings) -> None:
-    settings = replace(settings, prometheus_url="http://environment:9090")
+    settings = replace(settings, prometheus_url=SourceUrl.parse("http://environment:9090"))
     one = meant(settings, url=(NOBODY,))
     assert one.clusters == [Cluster(NOBODY, prometheus_url="http://environment:9090")]
     assert meant(settings, context=("kind",)).clusters == [
@@ -154,7 +154,7 @@ def test_a_tenant_goes_with_a_server_of_metrics(settings: Settings) -> None:
     metrics = "http://stated:9090"
     stated = meant(settings, url=(NOBODY,), tenant="one", prometheus_url=metrics)
     assert stated.clusters == [Cluster(NOBODY, prometheus_url=metrics, tenant="one")]
-    of_settings = meant(replace(settings, prometheus_url=metrics), url=(NOBODY,), tenant="one")
+    of_settings = meant(replace(settings, prometheus_url=SourceUrl.parse(metrics)), url=(NOBODY,), tenant="one")
     assert of_settings == stated
     # A context may have a server of its own.
     assert meant(settings, context=("kind",), tenant="one").clusters == [Cluster(context="kind", tenant="one")]

@@ -68,3 +68,36 @@ def test_no_text_of_a_url_shows_its_password(text: str, password: str) -> None:
 def test_name_that_may_lead_to_two_hosts_is_refused(host: str) -> None:
     with pytest.raises(InvalidSourceUrl, match="can't be read"):
         SourceUrl.parse(f"http://{host}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://jane:hunter2@host:9003",
+        "http://jane:hunter2@host:x",
+        "ftp://jane:hunter2@host",
+        "jane:hunter2@host",
+        "http://jane:hunt@hunter2@host",
+        "http://host/?key=hunter2",
+        "http://host#hunter2",
+    ],
+)
+def test_stored_text_is_shown_without_what_may_be_secret(url: str) -> None:
+    shown = str(SourceUrl.of_stored(url))
+    assert "hunter2" not in shown
+    assert "jane" not in shown
+    assert "host" in shown
+
+
+def test_stored_text_that_is_no_url_says_so_when_it_is_used() -> None:
+    url = SourceUrl.of_stored(f"ftp://ada:{SECRET}@host")
+    assert url.parts.hostname is None
+    with pytest.raises(InvalidSourceUrl, match=r"'ftp://\*\*\*@host' must begin with http://"):
+        url.check()
+    SourceUrl.of_stored("http://host").check()
+
+
+def test_stored_text_has_the_login_that_it_was_parsed_from() -> None:
+    for text in ("http://ada:s%403@host", "http://ada@host", "http://:pw@host", "http://host/p"):
+        url = SourceUrl.parse(text)
+        assert SourceUrl.of_stored(url.with_login) == url

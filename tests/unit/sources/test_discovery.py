@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from kubetally.domain.account import Account, AccountType
+from kubetally.domain.source_url import SourceUrl
 from kubetally.sources.access import Access
 from kubetally.sources.kubernetes.kubeconfig import kubeconfig_files, read_context
 from kubetally.sources.kubernetes.recognise import FoundService, Product, recognise, recognised
@@ -195,8 +196,8 @@ def account(name: str, **changes: Any) -> Account:
 
 def test_source_stated_by_the_account_decides_alone() -> None:
     given: dict[str, Any] = {"template": TEMPLATE, "default_url": "http://default"}
-    own = account("a", kubecost_url="http://own", context="prod")
-    assert choices(own, [], **given) == (Choice(Option.ACCOUNT_URL, "http://own"),)
+    own = account("a", kubecost_url=SourceUrl.parse("http://own"), context="prod")
+    assert choices(own, [], **given) == (Choice(Option.ACCOUNT_URL, SourceUrl.parse("http://own")),)
     assert choices(account("a", context="prod"), [], **given) == (Choice(Option.CONTEXT, "prod"),)
 
 
@@ -233,7 +234,7 @@ def test_a_template_that_could_make_another_url_is_refused(template: str, cluste
 
 
 def test_a_template_that_gives_two_accounts_one_url_is_refused() -> None:
-    accounts = [account("a"), account("b"), account("own", kubecost_url="http://own")]
+    accounts = [account("a"), account("b"), account("own", kubecost_url=SourceUrl.parse("http://own"))]
     with raises_code("default_serves_one", match=r"KUBETALLY_SOURCE_TEMPLATE .* but a, b have no URL"):
         choices(accounts[0], accounts, template=TEMPLATE)
     assert choices(accounts[0], accounts, template="http://{cluster}")[0].place == "http://a"
@@ -267,7 +268,7 @@ async def test_a_template_that_makes_no_url_is_named() -> None:
 async def test_the_default_serves_exactly_one_account() -> None:
     alone = account("a")
     others = [
-        account("own", kubecost_url="http://own"),
+        account("own", kubecost_url=SourceUrl.parse("http://own")),
         account("there", context="prod"),
         account("cloud", type=AccountType.AWS_CNR),
     ]

@@ -8,6 +8,7 @@ import pytest
 
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.errors import RequestError
+from kubetally.domain.source_url import InvalidSourceUrl, SourceUrl
 from kubetally.ledger.accounts.draft import AccountDraft
 from kubetally.ledger.accounts.register import AccountChange
 from kubetally.ledger.ports.accounts import AccountNotFound, NotACluster
@@ -117,20 +118,21 @@ def test_a_new_log_in_in_the_url_takes_the_place_of_the_old_one_and_keeps_header
 def test_blanks_around_what_is_stated_do_not_count(settings: Settings) -> None:
     stated = AccountDraft(" prod ", f" {NOBODY} ", cluster_id=" c ", tenant="  ", currency=" eur ", token=" t\n")
     [account] = add(stated, settings).accounts
-    assert (account.name, account.kubecost_url, account.cluster_id) == ("prod", NOBODY, "c")
+    assert (account.name, account.kubecost_url, account.cluster_id) == ("prod", SourceUrl.parse(NOBODY), "c")
     assert (account.tenant, account.currency, account.credentials.token) == (None, "EUR", "t")
 
 
 def test_what_is_refused_changes_nothing(settings: Settings) -> None:
     added(settings)
     for draft in (
-        AccountDraft(url="nothing"),
         AccountDraft(currency="dollars"),
         AccountDraft(name="\n"),
         AccountDraft(token="é"),
     ):
         with pytest.raises(RequestError):
             update("prod", replace(draft, tenant="t"), settings)
+    with pytest.raises(InvalidSourceUrl):
+        AccountDraft(url="nothing", tenant="t")
     with open_accounts(settings) as accounts:
         assert accounts.find("prod").tenant is None
 
@@ -141,7 +143,7 @@ def test_where_a_cluster_is_can_be_said_before_anything_is_asked() -> None:
     assert place_of(Cluster(context="stage")) == "context stage"
     assert place_of(AccountCluster(account)) == "account prod"
     assert place_of(AccountCluster(replace(account, context="c"))) == "context c"
-    assert place_of(AccountCluster(replace(account, context="c", kubecost_url=NOBODY))) == NOBODY
+    assert place_of(AccountCluster(replace(account, context="c", kubecost_url=SourceUrl.parse(NOBODY)))) == NOBODY
 
 
 METRICS = "http://127.0.0.1:2"
@@ -181,7 +183,7 @@ def test_a_header_that_chooses_a_tenant_makes_other_metrics_of_the_same_server(s
 
 
 def test_accounts_that_have_the_server_of_the_settings_are_told_too(settings: Settings) -> None:
-    with_server = replace(settings, prometheus_url=METRICS)
+    with_server = replace(settings, prometheus_url=SourceUrl.parse(METRICS))
     warnings(with_server, "first", cluster_id="c")
     assert SAME_METRICS in warnings(with_server, "second", cluster_id="c")
     assert "management fee of 'third' is unknown" in warnings(with_server, "third")

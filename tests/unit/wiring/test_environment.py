@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from kubetally.domain.errors import RequestError
+from kubetally.domain.source_url import SourceUrl
 from kubetally.settings import Settings
 from kubetally.wiring.environment import check_settings
 
@@ -49,8 +50,8 @@ def test_a_home_of_a_user_that_is_not_there_is_refused_by_the_name_of_its_variab
 
 def test_what_can_be_used_is_left_as_it_is() -> None:
     settings = Settings(
-        kubecost_api_url="http://user:word@host:9003",
-        prometheus_url="http://host:9090/api/v1",
+        kubecost_api_url=SourceUrl.parse("http://user:word@host:9003"),
+        prometheus_url=SourceUrl.parse("http://host:9090/api/v1"),
         prometheus_headers="X-Scope-OrgID: prod",
         source_token="token\n",
     )

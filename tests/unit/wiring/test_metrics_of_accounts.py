@@ -7,6 +7,7 @@ import pytest
 
 from kubetally.domain.account import Account, Credentials
 from kubetally.domain.errors import RequestError
+from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import parse_window
 from kubetally.ledger.ports.clusters import AccountCluster
 from kubetally.settings import Settings
@@ -33,7 +34,7 @@ async def query_of(one: Account, *others: Account) -> str:
 
 
 def account_at(one: Account, prometheus_url: str) -> Account:
-    return replace(one, prometheus_url=prometheus_url)
+    return replace(one, prometheus_url=SourceUrl.parse(prometheus_url))
 
 
 def org(name: str) -> Credentials:

@@ -8,8 +8,8 @@ from typing import Any
 from kubetally.domain.account import Account
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import currency_code
-from kubetally.domain.source_url import without_password
-from kubetally.ledger.ports.account_sources import AccountSources
+from kubetally.domain.source_url import SourceUrl, without_password
+from kubetally.ledger.ports.account_sources import AccountSources, EnteredUrl
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +17,15 @@ class AccountDraft:
     """What is entered of an account. None: not entered; an empty text, in a change: cleared.
 
     id: of a new account that has one elsewhere already; it never changes.
-    url, prometheus_url: with user and password in them, if any. token, headers: for the source at `url`.
+    url, prometheus_url: a text is parsed at once, so that nothing holds its password as text. token, headers: for the
+    source at `url`.
+
+    Raises: InvalidSourceUrl.
     """
 
     name: str | None = None
-    url: str | None = field(default=None, repr=False)
-    prometheus_url: str | None = field(default=None, repr=False)
+    url: SourceUrl | str | None = None
+    prometheus_url: SourceUrl | str | None = None
     cluster_id: str | None = None
     currency: str | None = None
     tenant: str | None = None
@@ -32,6 +35,16 @@ class AccountDraft:
     prometheus_token: str | None = field(default=None, repr=False)
     prometheus_headers: dict[str, str] | None = field(default=None, repr=False)
     id: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("url", "prometheus_url"):
+            object.__setattr__(self, name, _entered(getattr(self, name)))
+
+
+def _entered(url: SourceUrl | str | None) -> EnteredUrl:
+    if isinstance(url, str):
+        return SourceUrl.parse(url) if url.strip() else ""
+    return url
 
 
 def apply_draft(account: Account, draft: AccountDraft, sources: AccountSources) -> Account:
@@ -43,12 +56,12 @@ def apply_draft(account: Account, draft: AccountDraft, sources: AccountSources) 
     if draft.name is not None:
         changes["name"] = check_name(draft.name)
     changes["kubecost_url"], changes["credentials"] = sources.update_access(
-        account.kubecost_url, account.credentials, url=draft.url, token=draft.token, headers=draft.headers
+        account.kubecost_url, account.credentials, url=_entered(draft.url), token=draft.token, headers=draft.headers
     )
     changes["prometheus_url"], changes["prometheus_credentials"] = sources.update_access(
         account.prometheus_url,
         account.prometheus_credentials,
-        url=draft.prometheus_url,
+        url=_entered(draft.prometheus_url),
         token=draft.prometheus_token,
         headers=draft.prometheus_headers,
     )

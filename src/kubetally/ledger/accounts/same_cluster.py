@@ -1,7 +1,6 @@
 """Accounts that would count the costs or the metrics of one cluster twice."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from urllib.parse import urlsplit
 
 from kubetally.domain.account import Account, AccountType
 from kubetally.ledger.accounts.probe import ask_cluster_ids
@@ -98,7 +97,7 @@ def _place(account: Account) -> tuple[str, ...] | None:
     """Equal for accounts of one source: URL or context; None if neither is set."""
     if account.kubecost_url is None:
         return None if account.context is None else ("context", account.context)
-    url = urlsplit(account.kubecost_url)
+    url = account.kubecost_url.parts
     host = "localhost" if url.hostname in _LOOPBACK else url.hostname or ""
     port = url.port or _DEFAULT_PORTS.get(url.scheme)
     return "url", url.scheme, host, str(port), url.path.rstrip("/").removesuffix("/model")

@@ -301,4 +301,4 @@ class Collector:
 
 def _source_of(account: Account) -> str:
     """What identifies the source; accounts that name none may share the one of their context."""
-    return account.kubecost_url or f"context {account.context}"
+    return str(account.kubecost_url or f"context {account.context}")

@@ -139,7 +139,7 @@ class AccountCache:
             facts["beside"] = sorted(place.id for place in places if not place.has_source)
         if account.tenant is None:  # of a server that others have it gets less, or nothing
             facts["metrics_beside"] = sorted(
-                (place.id, place.prometheus_url or "") for place in places if place.id != account.id
+                (place.id, str(place.prometheus_url or "")) for place in places if place.id != account.id
             )
         return account, hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 

@@ -243,7 +243,7 @@ class CostService:
         TooManyPoints, Overloaded, StoreError.
         """
         account, _ = await self.accounts.find(account_id)
-        url = account.prometheus_url or account.name
+        url = str(account.prometheus_url or account.name)
         try:
             async with self._metrics_of(account) as metrics:
                 if metrics is None:
@@ -300,7 +300,7 @@ class CostService:
             yield None if metrics is None else CountedMetrics(metrics, self.tally)
 
     async def _ask_legacy(self, answer: CachedAnswer, samples: Window) -> "_Answer":
-        url = answer.account.prometheus_url or answer.account.name
+        url = str(answer.account.prometheus_url or answer.account.name)
         try:
             async with self._metrics_of(answer.account, answer.asked_seconds) as metrics:
                 url = url if metrics is None else metrics.url

@@ -143,7 +143,7 @@ async def _book_day(answer: KeptAnswer, day: date) -> CollectedDay:
         lambda _: nullcontext(answer.metrics()),
         _StoppedClock(answer.received_at if is_whole else answer.window.end),
     )
-    account = Account(answer.account or "", "", answer.url, AccountType.KUBERNETES_CNR, kubecost_url=answer.url)
+    account = Account(answer.account or "", "", answer.url, AccountType.KUBERNETES_CNR)
     [read] = [read async for read in reader.days(account, [day])]
     if isinstance(read, Unread):
         raise SourceError(read.why, code=read.code)

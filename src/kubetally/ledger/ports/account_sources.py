@@ -3,11 +3,15 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from kubetally.domain.account import Account, Credentials
+from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import Window
 from kubetally.ledger.ports.sources import About
+
+EnteredUrl = SourceUrl | Literal[""] | None
+"""A URL as somebody enters it of an account. None: unchanged; an empty text: cleared."""
 
 
 class AccountSource(Protocol):
@@ -27,17 +31,17 @@ class AccountSources(Protocol):
 
     def update_access(
         self,
-        old_url: str | None,
+        old_url: SourceUrl | None,
         old: Credentials,
         *,
-        url: str | None,
+        url: EnteredUrl,
         token: str | None,
         headers: Mapping[str, str] | None,
-    ) -> tuple[str | None, Credentials]:
+    ) -> tuple[SourceUrl | None, Credentials]:
         """A source's URL and credentials after a change. None: unchanged, empty: cleared. Raises RequestError."""
         ...
 
-    async def check_address(self, url: str) -> None:
+    async def check_address(self, url: SourceUrl) -> None:
         """Raises RequestError, SourceError (code `address_refused`), where no source may be there."""
         ...
 

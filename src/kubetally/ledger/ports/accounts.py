@@ -7,6 +7,7 @@ from typing import Protocol
 from kubetally.domain.account import Account, AccountType, ListedAccount, Organization
 from kubetally.domain.errors import NotFound, RequestError, SourceError
 from kubetally.domain.nearest import nearest
+from kubetally.domain.source_url import SourceUrl
 
 DEFAULT_ORGANIZATION = "default"
 _NAMED_AT_MOST = 3
@@ -93,9 +94,9 @@ class AccountPlace:
     id: str
     name: str
     type: AccountType
-    kubecost_url: str | None = None
+    kubecost_url: SourceUrl | None = None
     context: str | None = None
-    prometheus_url: str | None = None
+    prometheus_url: SourceUrl | None = None
 
     @property
     def has_source(self) -> bool:

@@ -1,12 +1,13 @@
 """A cluster by where its sources are, or as an account."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from kubetally.domain.account import Account
 from kubetally.domain.money import DEFAULT_CURRENCY
+from kubetally.domain.source_url import SourceUrl
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Cluster:
     """A cluster, by where its OpenCost or Kubecost is: a URL, or a kubeconfig context to find it through.
 
@@ -16,13 +17,36 @@ class Cluster:
     `name` stands for it in logs. `context` may be `in-cluster`: the cluster that this program runs in.
     """
 
-    url: str = field(default="", repr=False)  # it may hold a password
-    cluster_id: str | None = None
-    currency: str | None = None
-    name: str | None = None
-    context: str | None = None
-    prometheus_url: str | None = field(default=None, repr=False)
-    tenant: str | None = None
+    url: SourceUrl | None
+    cluster_id: str | None
+    currency: str | None
+    name: str | None
+    context: str | None
+    prometheus_url: SourceUrl | None
+    tenant: str | None
+
+    def __init__(
+        self,
+        url: SourceUrl | str = "",
+        cluster_id: str | None = None,
+        currency: str | None = None,
+        name: str | None = None,
+        context: str | None = None,
+        prometheus_url: SourceUrl | str | None = None,
+        tenant: str | None = None,
+    ) -> None:
+        """A URL as text is parsed at once, so that nothing holds its password as text. Raises InvalidSourceUrl."""
+        facts = {
+            "url": None if context is not None and not url else SourceUrl.of(url),
+            "cluster_id": cluster_id,
+            "currency": currency,
+            "name": name,
+            "context": context,
+            "prometheus_url": SourceUrl.of(prometheus_url) if prometheus_url else None,
+            "tenant": tenant,
+        }
+        for fact, value in facts.items():
+            object.__setattr__(self, fact, value)
 
 
 @dataclass(frozen=True, slots=True)

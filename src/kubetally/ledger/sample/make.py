@@ -9,6 +9,7 @@ from kubetally.domain.account import Account, AccountType
 from kubetally.domain.collection import CollectedDay, window_of
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsState
+from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import midnight
 from kubetally.ledger.accounts.reconcile import list_accounts
 from kubetally.ledger.sample.fleet import SampleCluster
@@ -80,6 +81,7 @@ def _add_account(ledger: Ledger, cluster: SampleCluster) -> str:
         organization_id=ledger.accounts.organization().id,
         name=cluster.name,
         type=AccountType.KUBERNETES_CNR,
-        kubecost_url=f"http://127.0.0.1:9/{cluster.name}",  # nothing listens there, which is noticed at once
+        # Nothing listens there, which is noticed at once.
+        kubecost_url=SourceUrl.parse(f"http://127.0.0.1:9/{cluster.name}"),
     )
     return ledger.accounts.add(account).id

@@ -19,7 +19,7 @@ import httpx
 
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.errors import RequestError
-from kubetally.domain.source_url import InvalidSourceUrl
+from kubetally.domain.source_url import InvalidSourceUrl, SourceUrl
 from kubetally.sources.access import Access
 from kubetally.sources.address import Resolve, system_resolve
 from kubetally.sources.kubernetes.api import KubernetesApi
@@ -46,10 +46,10 @@ class Option(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An option with its URL, or with the name of the context. A URL may hold a password."""
+    """An option with its URL, or with the name of the context. A template may hold a password."""
 
     option: Option
-    place: str = field(repr=False)
+    place: SourceUrl | str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def choices(
     *,
     template: str | None = None,
     namespace: str = "kubecost",
-    default_url: str | None = None,
+    default_url: SourceUrl | str | None = None,
     in_cluster: bool = False,
 ) -> tuple[Choice, ...]:
     """Where the source of `account` may be, to be tried in this order; at most one for what the account states itself.
@@ -199,10 +199,10 @@ async def resolve_source(
     account: Account,
     accounts: Sequence[Account],
     *,
-    access_of: Callable[[str], Access],
+    access_of: Callable[[SourceUrl], Access],
     template: str | None = None,
     namespace: str = "kubecost",
-    default_url: str | None = None,
+    default_url: SourceUrl | str | None = None,
     limits: Limits | None = None,
     resolve: Resolve = system_resolve,
     environment: Mapping[str, str] = os.environ,
@@ -224,11 +224,11 @@ async def resolve_source(
         match choice.option:
             case Option.CONTEXT:
                 return await discover(
-                    choice.place, limits=limits, environment=environment, service_account=service_account
+                    account.context, limits=limits, environment=environment, service_account=service_account
                 )
             case Option.TEMPLATE | Option.SERVICE:
                 try:
-                    access = access_of(choice.place)
+                    access = access_of(SourceUrl.of(choice.place))
                 except InvalidSourceUrl as error:
                     raise TemplateNotUsable(f"it gives {error.url!r}, which {error.why}") from error
                 if not await known(access):
@@ -238,9 +238,9 @@ async def resolve_source(
                     check_default(account, accounts, choice.option)
             case Option.DEFAULT:
                 check_default(account, accounts)
-                access = access_of(choice.place)
+                access = access_of(SourceUrl.of(choice.place))
             case Option.ACCOUNT_URL:
-                access = access_of(choice.place)
+                access = access_of(SourceUrl.of(choice.place))
         return Resolved(choice.option, access, passed_over=tuple(passed_over))
     tried = f" ({'; '.join(passed_over)})" if passed_over else ""
     raise RequestError(

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from kubetally.domain.account import Account, AccountType, Credentials, ListedAccount, Organization
 from kubetally.domain.errors import StoreError
+from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import Clock
 from kubetally.ledger.ports.accounts import (
     DEFAULT_ORGANIZATION,
@@ -40,6 +41,7 @@ _LONGEST = {
     "currency": 3,
     "context": NAME_LENGTH,
 }
+_URLS = ("kubecost_url", "prometheus_url")
 
 
 @contextmanager
@@ -140,7 +142,7 @@ class SqlAccounts:
                 select(*columns, ACCOUNTS.c.prometheus_url).where(ACCOUNTS.c.deleted_at == 0)
             ).all()
         places = [
-            AccountPlace(id_, name, self._type(name, kind), url, context, prometheus_url)
+            AccountPlace(id_, name, self._type(name, kind), _url(url), context, _url(prometheus_url))
             for id_, name, kind, url, context, prometheus_url in rows
         ]
         return sorted(places, key=lambda place: (place.name, place.id))
@@ -264,20 +266,17 @@ class SqlAccounts:
 
     def _columns(self, account: Account) -> dict[str, Any]:
         """All columns that an update changes. Raises RequestError."""
-        for field, longest in _LONGEST.items():
-            _check(field, getattr(account, field), longest)
-        return {
-            "name": account.name,
-            "type": account.type.value,
-            "kubecost_url": account.kubecost_url,
-            "prometheus_url": account.prometheus_url,
-            "tenant": account.tenant,
-            "cluster_id": account.cluster_id,
-            "currency": account.currency,
-            "context": account.context,
-            # What can't be read may be readable again with another key.
-            **({} if account.locked else {"credentials": seal_credentials(self._keys, account)}),
-        }
+        columns: dict[str, Any] = {name: getattr(account, name) for name in _LONGEST if name != "id"}
+        for name in _URLS:
+            url: SourceUrl | None = columns[name]
+            columns[name] = url and url.with_login
+            if url is not None and url.fault is not None:
+                del columns[name]  # nobody changed it
+        for name, text in {"id": account.id, **columns}.items():
+            _check(name, text, _LONGEST[name])
+        if not account.locked:  # credentials that can't be read may be readable again with another key
+            columns["credentials"] = seal_credentials(self._keys, account)
+        return {"type": account.type.value, **columns}
 
     def _type(self, name: str, kind: str) -> AccountType:
         if kind not in _TYPES:
@@ -297,8 +296,8 @@ class SqlAccounts:
             organization_id=row.organization_id,
             name=row.name,
             type=kind,
-            kubecost_url=row.kubecost_url,
-            prometheus_url=row.prometheus_url,
+            kubecost_url=_url(row.kubecost_url),
+            prometheus_url=_url(row.prometheus_url),
             tenant=row.tenant,
             cluster_id=row.cluster_id,
             currency=row.currency,
@@ -349,6 +348,10 @@ def _check(field: str, value: str | None, longest: int) -> None:
         raise does_not_fit(field, f"has {len(value)} characters: the limit is {longest}")
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise does_not_fit(field, "has invalid characters; remove them")
+
+
+def _url(text: str | None) -> SourceUrl | None:
+    return SourceUrl.of_stored(text) if text else None
 
 
 def _seconds(instant: datetime) -> int:
