@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 from bench import fresh
 from bench.table import Line
 from kubetally.domain.collection import CollectedDay
-from kubetally.ledger.ports.damage import CollectionGone
+from kubetally.domain.damage import CollectionGone
 from kubetally.ledger.sample.fleet import FIGURES_VERSION, SampleCluster
 from kubetally.ledger.sample.make import SampleFleet, sample_account_id
 from kubetally.store.lake import files

@@ -12,13 +12,14 @@ from kubetally.domain.booking import ComponentBalance
 from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, CollectedDay, Collection, CoveredDay, DayStatus
 from kubetally.domain.collection_facts import Fact, FactSum, facts_of
 from kubetally.domain.component import Component
+from kubetally.domain.damage import CollectionGone, DayDamaged, FileDamage, LakeCheck, SetAside
 from kubetally.domain.errors import StoreError
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.maintenance import Maintained
 from kubetally.domain.row import Row
 from kubetally.domain.window import Clock
 from kubetally.ledger.ports.coverage import Progress
-from kubetally.ledger.ports.damage import CollectionGone, DayDamaged, FileDamage, LakeCheck, SetAside
-from kubetally.ledger.ports.lake import Lengthen, LogFile, Maintained, NotedLog, PackedDay, StoredIds, by_clock
+from kubetally.ledger.ports.lake import Lengthen, LogFile, NotedLog, PackedDay, StoredIds, by_clock
 
 
 class Broken(StoreError):

@@ -16,8 +16,8 @@ import pytest
 from deltalake import DeltaTable
 
 from kubetally.domain.collection import CollectedDay, Collection
+from kubetally.domain.damage import DayDamaged
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.ports.damage import DayDamaged
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.faults import LakeDamaged
 from kubetally.store.lake.place import Place

@@ -16,7 +16,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.collection import CollectedDay, Collection
-from kubetally.ledger.ports.damage import CollectionGone, DayDamaged
+from kubetally.domain.damage import CollectionGone, DayDamaged
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.lake.faults import LakeNewer
 from kubetally.store.lake.place import Place as LakePlace

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kubetally.domain.collection import CollectedDay, Collection
-from kubetally.ledger.ports.damage import CollectionGone
+from kubetally.domain.damage import CollectionGone
 from kubetally.ledger.ports.lake import Lake
 from kubetally.store.lake.delta import DeltaLake
 from tests.cluster_days import DAY, cluster_day

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
+from kubetally.domain.damage import FileDamage, LogDamaged
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.maintenance import tidy
-from kubetally.ledger.ports.damage import FileDamage, LogDamaged
 from kubetally.ledger.writing.writer import LakeWriter
 from kubetally.settings import Settings
 from kubetally.store.lake.delta import DeltaLake

@@ -9,12 +9,11 @@ from deltalake import DeltaTable
 from kubetally.domain.allocation import Kind, LoadBalancerCost, VolumeCost
 from kubetally.domain.collection import CollectedDay, window_of
 from kubetally.domain.component import Costs
+from kubetally.domain.damage import AssetsDamaged, DamageReport, DayDamaged, LakeCheck
 from kubetally.domain.row import Row, RowDetails
 from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.damage import check_days, read_collection
 from kubetally.ledger.collect.repair import Repairer
-from kubetally.ledger.diagnose.damage import DamageReport
-from kubetally.ledger.ports.damage import AssetsDamaged, DayDamaged, LakeCheck
 from kubetally.ledger.ports.lake import PackedDay
 from kubetally.ledger.writing.writer import LakeWriter
 from kubetally.store.lake.delta import DeltaLake

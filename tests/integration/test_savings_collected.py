@@ -16,6 +16,7 @@ import pytest
 
 from kubetally.domain.account import Account
 from kubetally.domain.collection import CollectedDay
+from kubetally.domain.damage import SavingsDamaged
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.savings import (
     Savings,
@@ -32,7 +33,6 @@ from kubetally.ledger.accounts.reconcile import reconcile_days
 from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.ledger.ports.clusters import Cluster
-from kubetally.ledger.ports.damage import SavingsDamaged
 from kubetally.ledger.ports.leases import COMMITTER
 from kubetally.ledger.ports.sources import About, SavingsSource
 from kubetally.ledger.writing.lease import AnotherWriter

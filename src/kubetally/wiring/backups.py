@@ -3,11 +3,14 @@
 from contextlib import nullcontext
 from pathlib import Path
 
-from kubetally.ledger.backup.restore import Restored, restore_backup
-from kubetally.ledger.backup.verify import BackupContents, verify_backup
-from kubetally.ledger.backup.write import WrittenBackup, write_backup
-from kubetally.ledger.diagnose.damage import DamageReport, check_damage
-from kubetally.ledger.diagnose.repair import RepairedDay, RepairedLog, repair_days, repair_logs
+from kubetally.domain.backup import BackupContents, Restored, WrittenBackup
+from kubetally.domain.damage import DamageReport
+from kubetally.domain.repaired import RepairedDay, RepairedLog
+from kubetally.ledger.backup.restore import restore_backup
+from kubetally.ledger.backup.verify import verify_backup
+from kubetally.ledger.backup.write import write_backup
+from kubetally.ledger.diagnose.damage import check_damage
+from kubetally.ledger.diagnose.repair import repair_days, repair_logs
 from kubetally.settings import Settings
 from kubetally.store.backup.reading import open_backup, unpack_lake
 from kubetally.store.backup.writing import TarBackups

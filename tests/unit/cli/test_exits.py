@@ -16,9 +16,9 @@ import pytest
 import kubetally
 from kubetally.cli import exits
 from kubetally.domain.component import ZERO, Costs
+from kubetally.domain.damage import FileDamage
 from kubetally.domain.errors import BalanceError, KubetallyError, NotFound, RequestError, SourceError, StoreError
 from kubetally.domain.window import Window, parse_instant
-from kubetally.ledger.ports.damage import FileDamage
 
 FAMILIES = {
     RequestError: exits.USAGE,

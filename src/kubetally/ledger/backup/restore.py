@@ -2,29 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from kubetally.domain.backup import Restored
 from kubetally.domain.errors import RequestError
 from kubetally.ledger.accounts.reconcile import reconcile_after_change
-from kubetally.ledger.backup.verify import BackupContents, verify_backup
+from kubetally.ledger.backup.verify import verify_backup
 from kubetally.ledger.ports.backups import BackupFiles, BackupUnusable, RestoreTarget
 from kubetally.ledger.stores import Ledger
 
 _MAX_NAMED = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What was restored: rows of the database and files of the lake.
-
-    locked: names of accounts whose credentials can't be decrypted with the present keys.
-    """
-
-    rows: int
-    files: int
-    contents: BackupContents
-    locked: tuple[str, ...]
 
 
 def restore_backup(

@@ -2,33 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
+from kubetally.domain.backup import BackupContents
 from kubetally.domain.collection import Collection
+from kubetally.domain.damage import CollectionGone, DayDamaged, FileDamage
 from kubetally.domain.errors import KubetallyError, StoreError
 from kubetally.domain.savings import SavingsDay
 from kubetally.ledger.collect.damage import find_damaged
 from kubetally.ledger.ports.backups import Backup, DumpSummary
-from kubetally.ledger.ports.damage import CollectionGone, DayDamaged, FileDamage
 from kubetally.ledger.ports.lake import Lake
 
 _MAX_NAMED = 5
-
-
-@dataclass(frozen=True, slots=True)
-class BackupContents:
-    """What a backup holds.
-
-    instant: that it is of; in a file of an earlier version, when its newest day was stored; None if it has no day.
-    days: complete stored days of all accounts. problems: what is missing or damaged.
-    """
-
-    instant: datetime | None
-    accounts: int
-    days: int
-    files: int
-    problems: tuple[str, ...]
 
 
 def verify_backup(backup: Backup) -> BackupContents:

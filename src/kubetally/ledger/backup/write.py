@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from kubetally.domain.backup import BackupContents, WrittenBackup
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import rfc3339
-from kubetally.ledger.backup.verify import BackupContents, find_lost_days, verify_backup
+from kubetally.ledger.backup.verify import find_lost_days, verify_backup
 from kubetally.ledger.diagnose.unknown_days import describe_unknown_days
 from kubetally.ledger.ports.backups import BackupFiles, BackupUnusable, DumpSummary, DumpUnusable
 from kubetally.ledger.ports.leases import MAINTAINER
@@ -24,16 +25,6 @@ _REPAIR = (
 )
 _USE_NEWER = f"{_KEPT} Make backups with the newer Kubetally, or name another file"
 _KEEP = f"{_KEPT} Name another file, and keep this one"
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenBackup:
-    """A backup that was written: rows of the database, files of the lake, and bytes. `contents` has its problems."""
-
-    rows: int
-    files: int
-    bytes: int
-    contents: BackupContents
 
 
 def write_backup(

@@ -7,12 +7,12 @@ from datetime import date
 from kubetally import logs
 from kubetally.domain.collection import CollectedDay, Collection
 from kubetally.domain.collection_report import Outcome
+from kubetally.domain.damage import DamagedCollection, DayDamaged
 from kubetally.domain.errors import KubetallyError, StoreError
 from kubetally.domain.issues import IssueKind
-from kubetally.ledger.collect.damage import DamagedCollection, note_damage, read_collection
+from kubetally.ledger.collect.damage import note_damage, read_collection
 from kubetally.ledger.collect.replacement import KeepStored, decide_replacement, is_superseded, keep_newer, of_lost_day
 from kubetally.ledger.collect.rewrite import by_day, rewrite_day
-from kubetally.ledger.ports.damage import DayDamaged
 from kubetally.ledger.ports.lake import PackedDay
 from kubetally.ledger.writing.writer import LakeWriter, LeasedLake
 

@@ -1,7 +1,6 @@
 """Finding and noting damaged days: stored days that can't be read as they were committed."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 
 from kubetally import logs
@@ -14,46 +13,15 @@ from kubetally.domain.collection import (
     CoveredDay,
     day_to_store,
 )
+from kubetally.domain.damage import AssetsDamaged, CheckedDays, DamagedCollection, DamagedDay
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.ports.coverage import Coverage
-from kubetally.ledger.ports.damage import AssetsDamaged
 from kubetally.ledger.ports.lake import Lake
 
 CHECKED_AT_AGES, CHECKED_EVERY_DAYS = (1, 7, 13), 30
 """Ages in days at which daily maintenance reads a stored day; an OpenCost often holds two weeks."""
 _MAX_ROWS = 50_000
 _log = logs.get_logger(__name__)
-
-DamagedCollection = tuple[Collection, StoreError]
-"""A stored collection, and why it can't be read as it was committed."""
-
-
-@dataclass(frozen=True, slots=True)
-class DamagedDay:
-    """A stored day that can't be read. noticed_at: when that was last noticed before; None if it is new."""
-
-    collection: Collection
-    error: StoreError
-    noticed_at: datetime | None = None
-    is_set_aside: bool = False
-
-    @property
-    def pair(self) -> DamagedCollection:
-        """The collection, and why it can't be read."""
-        return self.collection, self.error
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedDays:
-    """How many stored days were read, which are damaged, and which are no longer damaged.
-
-    missing: collections whose rows the lake lost, of days that have no other.
-    """
-
-    count: int = 0
-    damaged: Sequence[DamagedDay] = ()
-    well_again: Sequence[Collection] = ()
-    missing: Sequence[Collection] = ()
 
 
 def is_in_share(day: date, *, today: date) -> bool:

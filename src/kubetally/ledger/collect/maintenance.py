@@ -2,19 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from typing import NamedTuple
 
 from kubetally import logs
 from kubetally.domain.collection import LAKE_VERSION
+from kubetally.domain.damage import CheckedDays, FileDamage, LogDamaged
 from kubetally.domain.errors import StoreError
+from kubetally.domain.maintenance import EarlierDays, Maintained
 from kubetally.domain.trusted_time import TrustedTime
 from kubetally.domain.window import rfc3339
 from kubetally.ledger.accounts.reconcile import reconcile
-from kubetally.ledger.collect.damage import CheckedDays, check_share
-from kubetally.ledger.ports.damage import FileDamage, LogDamaged
-from kubetally.ledger.ports.lake import Maintained, by_clock
+from kubetally.ledger.collect.damage import check_share
+from kubetally.ledger.ports.lake import by_clock
 from kubetally.ledger.ports.leases import MAINTAINER
 from kubetally.ledger.stores import Ledger
 from kubetally.ledger.writing.lease import hold_lease
@@ -42,15 +42,6 @@ class Upkeep:
                 continue
             is_done = run_or_log(call)
             self._done[every] = now if is_done else now - every + _RETRY_AFTER
-
-
-class EarlierDays(NamedTuple):
-    """How many days of an account an earlier version of the lake stored, and the first and the last of them."""
-
-    account: str
-    number: int
-    first: date
-    last: date
 
 
 def run_or_log(call: Callable[[], object], event: str = "not_maintained") -> bool:

@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import date
 
 from kubetally.domain.collection import SET_ASIDE, CollectedDay, Collection
-from kubetally.ledger.collect.damage import DamagedCollection, note_damage, read_collection
+from kubetally.domain.damage import AssetsDamaged, DamagedCollection, FileDamage
+from kubetally.ledger.collect.damage import note_damage, read_collection
 from kubetally.ledger.collect.rewrite import by_day, read_stored_day, rewrite_day
-from kubetally.ledger.ports.damage import AssetsDamaged, FileDamage
 from kubetally.ledger.ports.lake import PackedDay
 from kubetally.ledger.writing.writer import LakeWriter, LeasedLake
 

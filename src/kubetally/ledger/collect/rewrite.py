@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 
 from kubetally.domain.collection import SET_ASIDE, CollectedDay
-from kubetally.ledger.collect.damage import DamagedCollection, read_collection
+from kubetally.domain.damage import DamagedCollection
+from kubetally.ledger.collect.damage import read_collection
 from kubetally.ledger.ports.coverage import Coverage
 from kubetally.ledger.ports.lake import Lake, PackedDay
 from kubetally.ledger.writing.writer import LeasedLake

@@ -1,61 +1,26 @@
 """Repairing the stores: files of the lake's logs, then damaged days, from their sources or from a backup."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
-from enum import StrEnum
 from pathlib import Path
 
 from kubetally.domain.account import AccountType
 from kubetally.domain.collection import CollectedDay, Collection
+from kubetally.domain.damage import DamageReport, FileDamage
 from kubetally.domain.errors import KubetallyError, StoreError
+from kubetally.domain.repaired import LogRepair, Origin, RepairedDay, RepairedLog
 from kubetally.domain.savings import SavingsDay, SavingsState
 from kubetally.ledger.collect.collector import Collector
 from kubetally.ledger.collect.damage import read_collection
 from kubetally.ledger.collect.repair import Repairer
-from kubetally.ledger.diagnose.damage import DamageReport, check_damage_of
+from kubetally.ledger.diagnose.damage import check_damage_of
 from kubetally.ledger.ports.backups import UnpackedBackup
-from kubetally.ledger.ports.damage import FileDamage
 from kubetally.ledger.ports.lake import LOST, Lake, LogFile
 from kubetally.ledger.ports.leases import ACCOUNT_LIST, COMMITTER, MAINTAINER
 from kubetally.ledger.stores import Ledger
 from kubetally.ledger.writing.lease import hold_lease
 
 _ACCOUNTS_TABLE = "accounts"
-
-
-class Origin(StrEnum):
-    """What a damaged day was restored from."""
-
-    SOURCE = "its source"
-    BACKUP = "the backup"
-    NOTHING = "nothing"
-
-
-class LogRepair(StrEnum):
-    """What was done about a damaged file of a log."""
-
-    PUT_BACK = "restored from the backup"
-    REMOVED = "removed; other files of the log replace it"
-    GIVEN_UP = "no backup has it; days that lake and database differ in are reported and collected again"
-
-
-@dataclass(frozen=True, slots=True)
-class RepairedDay:
-    """A day, or its savings, and what it was restored from; NOTHING: it was set aside."""
-
-    account_id: str
-    day: date
-    origin: Origin
-    is_savings: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RepairedLog:
-    """A damaged file of a log, and what was done about it."""
-
-    file: FileDamage
-    repair: LogRepair
 
 
 def repair_logs(ledger: Ledger, backup: UnpackedBackup | None) -> list[RepairedLog]:

@@ -14,9 +14,9 @@ from typing import Protocol
 
 from kubetally import logs
 from kubetally.cache import GivenUp
+from kubetally.domain.damage import FileDamage
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.ports.coverage import Coverage, check_version
-from kubetally.ledger.ports.damage import FileDamage
 from kubetally.ledger.ports.lake import Lake
 from kubetally.ledger.ports.leases import Leases
 from kubetally.ledger.stores import Ledger

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import IO, BinaryIO, Protocol
 
 from kubetally.domain.collection import Collection
+from kubetally.domain.damage import FileDamage
 from kubetally.domain.errors import RequestError
 from kubetally.domain.savings import SavingsDay
-from kubetally.ledger.ports.damage import FileDamage
 from kubetally.ledger.ports.lake import Lake, NotedLog
 
 _LOG = "_delta_log/"

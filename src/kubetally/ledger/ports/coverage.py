@@ -11,9 +11,9 @@ from kubetally.domain.booking import ComponentBalance
 from kubetally.domain.collection import Collection, CoveredDay, DayStatus
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.component import Component
+from kubetally.domain.damage import LakeBehind
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.savings import SavingsDay
-from kubetally.ledger.ports.damage import LakeBehind
 from kubetally.ledger.ports.lake import Lake
 
 

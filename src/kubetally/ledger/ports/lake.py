@@ -3,15 +3,16 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Collection as IdsOf
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Protocol
 
 from kubetally.domain.account import ListedAccount
 from kubetally.domain.asset import Asset
 from kubetally.domain.collection import CollectedDay, Collection
+from kubetally.domain.damage import DayDamaged, FileDamage, LakeCheck, SetAside
+from kubetally.domain.maintenance import Maintained
 from kubetally.domain.row import Row
 from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsRow
-from kubetally.ledger.ports.damage import DayDamaged, FileDamage, LakeCheck, SetAside
 
 HISTORY_KEPT = timedelta(days=400)
 """How long replaced data stays readable, unless a setting says otherwise."""
@@ -42,26 +43,6 @@ Lengthen = Callable[[timedelta], timedelta | None]
 def by_clock(keep: timedelta) -> timedelta | None:
     """The retention itself: the clock is trusted."""
     return keep
-
-
-@dataclass(frozen=True, slots=True)
-class Maintained:
-    """What maintenance did.
-
-    compacted: partitions (days of a table) made one file. vacuumed: files removed. checkpoint: its version.
-    kept: the retention of replaced data in use; None if the lake is empty.
-    held_back: expired files that would be removed if the clock were trusted.
-    silence: why they were not: nothing was collected from the first of these instants to the second.
-    is_all_kept: collecting took less time in all than the retention, so that nothing is removed.
-    """
-
-    compacted: int = 0
-    vacuumed: int = 0
-    checkpoint: int | None = None
-    kept: timedelta | None = None
-    held_back: int = 0
-    silence: tuple[datetime, datetime] | None = None
-    is_all_kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)

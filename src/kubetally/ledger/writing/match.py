@@ -11,8 +11,8 @@ from datetime import date, datetime
 
 from kubetally import logs
 from kubetally.domain.collection import CoveredDay
+from kubetally.domain.damage import LakeBehind
 from kubetally.ledger.ports.coverage import Coverage
-from kubetally.ledger.ports.damage import LakeBehind
 from kubetally.ledger.ports.lake import Lake, StoredIds
 
 _MAX_NAMED = 5

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kubetally import logs
+from kubetally.domain.damage import FileDamage, LakeBehind
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
 from kubetally.ledger.ports.coverage import Coverage
-from kubetally.ledger.ports.damage import FileDamage, LakeBehind
 from kubetally.ledger.ports.lake import Lake, LogFiles, PackedDay, PackedSavings
 from kubetally.ledger.ports.leases import COMMITTER, Lease, Leases
 from kubetally.ledger.writing.lease import LEASE_WAIT_SECONDS, hold_lease

@@ -17,9 +17,9 @@ from typing import IO, BinaryIO
 
 import msgspec
 
+from kubetally.domain.damage import FileDamage
 from kubetally.domain.errors import StoreError
 from kubetally.ledger.ports.backups import BackupUnusable, DumpSummary, DumpUnusable, LakeFile
-from kubetally.ledger.ports.damage import FileDamage
 from kubetally.ledger.ports.lake import Lake, NotedLog
 from kubetally.store.backup.dump import DumpIsNewer, check_revision, summarize
 from kubetally.store.lake.archive import Member, archived_lake

@@ -12,7 +12,7 @@ from deltalake import DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from kubetally.domain.account import ListedAccount
-from kubetally.ledger.ports.damage import FileDamage, LakeCheck
+from kubetally.domain.damage import FileDamage, LakeCheck
 from kubetally.ledger.ports.lake import Lengthen, by_clock
 from kubetally.store.lake import checking
 from kubetally.store.lake.faults import UNREADABLE, LakeDamaged, shown, translated

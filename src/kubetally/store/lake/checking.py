@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from obstore.exceptions import BaseError
 
-from kubetally.ledger.ports.damage import FileDamage
+from kubetally.domain.damage import FileDamage
 from kubetally.ledger.ports.lake import LOST, NotedLog
 from kubetally.store.lake import files
 from kubetally.store.lake.faults import UNREADABLE, shown

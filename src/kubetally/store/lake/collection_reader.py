@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from kubetally.domain.asset import Asset
 from kubetally.domain.collection import Collection as Collected
+from kubetally.domain.damage import CollectionGone, DayDamaged
 from kubetally.domain.row import Row
 from kubetally.domain.stored_sums import RowSums, compare_assets, compare_row_sums, compare_rows
-from kubetally.ledger.ports.damage import CollectionGone, DayDamaged
 from kubetally.store.lake.decode import FIGURES, assets_of, row_sums_of, rows_of
 from kubetally.store.lake.faults import UNREADABLE, shown
 from kubetally.store.lake.files import slices_by

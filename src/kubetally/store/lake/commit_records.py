@@ -9,7 +9,7 @@ from datetime import date, timedelta
 import pyarrow.compute as pc
 
 from kubetally.domain.collection import Collection as Collected
-from kubetally.ledger.ports.damage import DayDamaged
+from kubetally.domain.damage import DayDamaged
 from kubetally.store.collection_text import collections_from_text
 from kubetally.store.lake.decode import collection_of
 from kubetally.store.lake.faults import LakeDamaged

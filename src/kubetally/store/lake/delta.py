@@ -13,15 +13,15 @@ from kubetally.domain.account import ListedAccount
 from kubetally.domain.asset import Asset
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.collection import Collection as Collected
+from kubetally.domain.damage import DayDamaged, FileDamage, LakeCheck, SetAside
 from kubetally.domain.errors import StoreError
+from kubetally.domain.maintenance import Maintained
 from kubetally.domain.row import Row
 from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsRow
-from kubetally.ledger.ports.damage import DayDamaged, FileDamage, LakeCheck, SetAside
 from kubetally.ledger.ports.lake import (
     HISTORY_KEPT,
     Lengthen,
     LogFile,
-    Maintained,
     NotedLog,
     PackedDay,
     PackedSavings,

@@ -8,7 +8,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kubetally.ledger.ports.damage import DayDamaged
+from kubetally.domain.damage import DayDamaged
 from kubetally.store.lake.files import slices_by
 from kubetally.store.lake.table_pair import TablePair, collection_ids
 from kubetally.store.lake.tables import DayTable

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import PostCommitHookProperties
 
-from kubetally.ledger.ports.damage import SetAside
+from kubetally.domain.damage import SetAside
 from kubetally.store.lake.log_names import CHECKPOINT, ENTRY
 
 SET_ASIDE = "set_aside"

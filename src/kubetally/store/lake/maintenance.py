@@ -6,7 +6,8 @@ from math import ceil
 
 from deltalake import DeltaTable
 
-from kubetally.ledger.ports.lake import Lengthen, Maintained
+from kubetally.domain.maintenance import Maintained
+from kubetally.ledger.ports.lake import Lengthen
 from kubetally.store.lake.log_folder import COMMIT_ALONE
 from kubetally.store.lake.open_table import FILE_RETENTION, OpenTable, retention
 

@@ -5,9 +5,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from kubetally.ledger.ports.lake import (
-    PackedDay,
-)
+from kubetally.ledger.ports.lake import PackedDay
 
 
 class DayTables(NamedTuple):

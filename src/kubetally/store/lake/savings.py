@@ -8,8 +8,8 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kubetally.domain.damage import DayDamaged
 from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsRow, SavingsSubject, compare_savings
-from kubetally.ledger.ports.damage import DayDamaged
 from kubetally.ledger.ports.lake import PackedSavings
 from kubetally.store.lake.arrays import as_mappings, check_fits, map_array
 from kubetally.store.lake.faults import UNREADABLE, shown

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from kubetally.ledger.ports.damage import FileDamage, SetAside
+from kubetally.domain.damage import FileDamage, SetAside
 from kubetally.ledger.ports.lake import LogFile, NotedLog
 from kubetally.store.lake import checking
 from kubetally.store.lake.faults import (

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from kubetally.domain.collection import Collection as Collected
-from kubetally.ledger.ports.damage import DayDamaged
+from kubetally.domain.damage import DayDamaged
 from kubetally.store.lake.files import slices_by
 from kubetally.store.lake.log_folder import COLLECTIONS_KEY
 from kubetally.store.lake.packing import DayTables

@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
 from obstore.exceptions import BaseError
 
+from kubetally.domain.damage import AssetsDamaged, DayDamaged, FileDamage, LakeCheck, SavingsDamaged
 from kubetally.domain.errors import StoreError
-from kubetally.ledger.ports.damage import AssetsDamaged, DayDamaged, FileDamage, LakeCheck, SavingsDamaged
-from kubetally.ledger.ports.lake import Lengthen, Maintained, NotedLog, by_clock
+from kubetally.domain.maintenance import Maintained
+from kubetally.ledger.ports.lake import Lengthen, NotedLog, by_clock
 from kubetally.store.lake import checking, files
 from kubetally.store.lake.commit import TableMoved, commit_day, discard
 from kubetally.store.lake.faults import (

@@ -13,11 +13,11 @@ from kubetally.domain.booking import ComponentBalance
 from kubetally.domain.collection import DAMAGE_CODES, Collection, CoveredDay, DayStatus
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.component import Component
+from kubetally.domain.damage import CollectionGone
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import Clock
 from kubetally.garbage import gc_paused
 from kubetally.ledger.ports.coverage import Progress
-from kubetally.ledger.ports.damage import CollectionGone
 from kubetally.store.meta.booking_json import (
     clean,
 )

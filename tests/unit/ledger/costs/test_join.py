@@ -14,6 +14,7 @@ from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity, Status
 from kubetally.domain.collection import Collection, window_of
 from kubetally.domain.component import Costs
+from kubetally.domain.damage import CollectionGone, DayDamaged
 from kubetally.domain.errors import RequestError, SourceError, StoreError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import CurrencyOrigin
@@ -24,7 +25,6 @@ from kubetally.domain.window import DAY, HOUR, Window, midnight, rfc3339
 from kubetally.ledger.costs.join import Live, get_costs_as_of, join_costs
 from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.costs.stored_days import Held, History, StoredDay, stored_days
-from kubetally.ledger.ports.damage import CollectionGone, DayDamaged
 from tests import virtual_time
 from tests.cluster_days import cluster_day
 from tests.errors import raises_code

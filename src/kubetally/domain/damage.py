@@ -1,12 +1,13 @@
-"""Damage of the lake, and the result of a check."""
+"""Damage of the stored days, their savings and the files of the lake, and the result of a check."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import ClassVar
 
-from kubetally.domain.collection import ASSETS_DAMAGED, DAMAGED
+from kubetally.domain.collection import ASSETS_DAMAGED, DAMAGED, Collection
 from kubetally.domain.errors import StoreError
+from kubetally.domain.savings import SavingsDay
 
 
 class CollectionGone(StoreError):
@@ -131,3 +132,65 @@ class LakeCheck:
     files: int = 0
     without_checksum: int = 0
     damage: tuple[FileDamage, ...] = ()
+
+
+DamagedCollection = tuple[Collection, StoreError]
+"""A stored collection, and why it can't be read as it was committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedDay:
+    """A stored day that can't be read. noticed_at: when that was last noticed before; None if it is new."""
+
+    collection: Collection
+    error: StoreError
+    noticed_at: datetime | None = None
+    is_set_aside: bool = False
+
+    @property
+    def pair(self) -> DamagedCollection:
+        """The collection, and why it can't be read."""
+        return self.collection, self.error
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedDays:
+    """How many stored days were read, which are damaged, and which are no longer damaged.
+
+    missing: collections whose rows the lake lost, of days that have no other.
+    """
+
+    count: int = 0
+    damaged: Sequence[DamagedDay] = ()
+    well_again: Sequence[Collection] = ()
+    missing: Sequence[Collection] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DamageReport:
+    """What a check of the stores found.
+
+    names: of accounts, by id. unreadable: why the tables can't be opened at all. unknown: days of the lake that the
+    database does not know, and what to do. savings: those that are damaged, and how.
+    """
+
+    files: LakeCheck
+    days: CheckedDays
+    names: dict[str, str]
+    unreadable: StoreError | None = None
+    unknown: Sequence[str] = ()
+    savings: Sequence[tuple[SavingsDay, DayDamaged]] = ()
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is damaged, set aside or missing, and the database knows all days of the lake."""
+        return not (self.is_damaged or self.unknown)
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether something is damaged, set aside or missing."""
+        return bool(self.files.damage or self.unreadable or self.days.damaged or self.days.missing or self.savings)
+
+    def name(self, account_id: str) -> str:
+        """The name of an account; its id, if it is not known."""
+        return self.names.get(account_id, account_id)
