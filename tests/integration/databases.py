@@ -24,7 +24,7 @@ import pytest
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import URL
 
-from kubetally.store.meta.engine import alone, open_engine
+from kubetally.store.meta.engine import connected_engine, exclusive_transaction
 
 USER, PASSWORD = "kubetally", "p@ss/word%3A'1"
 KINDS = ("sqlite", "mariadb", "postgresql")
@@ -68,12 +68,8 @@ class Database:
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
-        engine = open_engine(self.url)
-        try:
-            with alone(engine) as connection:
-                yield connection
-        finally:
-            engine.dispose()
+        with connected_engine(self.url) as engine, exclusive_transaction(engine) as connection:
+            yield connection
 
     def raw(self) -> bytes:
         """All that its server, or SQLite, has on disk."""

@@ -32,7 +32,7 @@ from kubetally.ledger.ports.accounts import (
 )
 from kubetally.store.meta import schema
 from kubetally.store.meta.accounts import SqlAccounts, open_accounts
-from kubetally.store.meta.engine import alone, open_engine
+from kubetally.store.meta.engine import exclusive_transaction, open_engine
 from kubetally.store.meta.schema import downgrade, upgrade
 from kubetally.store.meta.secrets import KeyRing, WrongKey
 from kubetally.store.meta.tables import METADATA
@@ -326,7 +326,7 @@ def test_the_migrations_make_the_tables_that_the_program_works_with(database: Da
     upgrade(database.url)
     engine = open_engine(database.url)
     try:
-        with alone(engine) as connection:
+        with exclusive_transaction(engine) as connection:
             context = MigrationContext.configure(
                 connection, opts={"version_table": schema.VERSION_TABLE, "compare_server_default": True}
             )
@@ -483,7 +483,7 @@ def test_readers_of_a_sqlite_file_do_not_wait_for_a_writer(file: Path) -> None:
     with open_accounts(f"sqlite:///{file}", KeyRing(KEYS, "here"), clock=FixedClock(NOW), wait_seconds=0.1) as accounts:
         kept = accounts.add(account(accounts))
         engine = open_engine(f"sqlite:///{file}")
-        with alone(engine):
+        with exclusive_transaction(engine):
             assert accounts.find("prod") == kept
             with raises_code("store_unavailable", match="locked"):
                 accounts.update(kept)

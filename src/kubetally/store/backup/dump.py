@@ -23,11 +23,11 @@ from kubetally.domain.errors import RequestError
 from kubetally.domain.savings import SavingsDay
 from kubetally.ledger.ports.backups import DumpSummary, DumpUnusable
 from kubetally.store.meta.collection_rows import collection_of
-from kubetally.store.meta.engine import alone, open_engine, shown
+from kubetally.store.meta.engine import connected_engine, exclusive_transaction, shown
 from kubetally.store.meta.faults import translated
 from kubetally.store.meta.instants import from_microseconds
 from kubetally.store.meta.savings import savings_day_of
-from kubetally.store.meta.schema import NEWEST, VERSION_TABLE, bring, known_revisions, ready_engine
+from kubetally.store.meta.schema import NEWEST, VERSION_TABLE, known_revisions, migrate_to, ready_engine
 from kubetally.store.meta.tables import ACCOUNTS, COLLECTIONS, LOG_FILES, METADATA, ORGANIZATIONS, SAVINGS
 
 _FORMAT = 1
@@ -86,19 +86,15 @@ def load(database_url: str, stream: BinaryIO) -> dict[str, int]:
     digest = hashlib.sha256()
     lines = iter(stream)
     revision = _revision(next(lines, b""), digest)
-    engine = open_engine(database_url)
-    try:
-        with alone(engine) as connection:
-            if revision not in known_revisions(connection):
-                raise DumpIsNewer(revision)
-            _check_empty(connection, engine)
-            bring(connection, engine, revision)
-            connection.execute(delete(ORGANIZATIONS))  # the one called default; the dump has its own
-            counts = _restore(connection, _rows(lines, digest))
-            bring(connection, engine, NEWEST)
-            return counts
-    finally:
-        engine.dispose()
+    with connected_engine(database_url) as engine, exclusive_transaction(engine) as connection:
+        if revision not in known_revisions(connection):
+            raise DumpIsNewer(revision)
+        _check_empty(connection, engine)
+        migrate_to(connection, engine, revision)
+        connection.execute(delete(ORGANIZATIONS))  # the one called default; the dump has its own
+        counts = _restore(connection, _rows(lines, digest))
+        migrate_to(connection, engine, NEWEST)
+        return counts
 
 
 def summarize(stream: IO[bytes]) -> DumpSummary:

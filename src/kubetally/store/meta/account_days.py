@@ -1,7 +1,6 @@
 """All stored days of an account at once, in SQL: counted, relabelled, deleted."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, case, delete, func, select, update
@@ -12,8 +11,7 @@ from kubetally.domain.window import Clock
 from kubetally.ledger.ports.account_days import CurrencyConflict, Relabelled, account_is_active
 from kubetally.ledger.ports.accounts import AccountNotFound
 from kubetally.store.meta.collection_rows import Phase
-from kubetally.store.meta.engine import shown
-from kubetally.store.meta.faults import translated
+from kubetally.store.meta.engine import SqlStore
 from kubetally.store.meta.instants import to_microseconds
 from kubetally.store.meta.tables import (
     ACCOUNTS,
@@ -31,18 +29,18 @@ _SAYS_NO_CURRENCY = '"product":"OpenCost"'
 """In the head of a collection whose source states no currency."""
 
 
-class SqlAccountDays:
-    """The port `AccountDays` on a database. Each call is one transaction of its own; any thread may call."""
+class SqlAccountDays(SqlStore):
+    """The port `AccountDays` on a database."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._engine, self._clock = engine, clock
-        self._writing = engine.execution_options(immediate=True)
+        super().__init__(engine)
+        self._clock = clock
 
     def stored(self, account_id: str) -> StoredDays:
         question = select(func.count(), func.min(COVERAGE.c.day), func.max(COVERAGE.c.day)).where(
             COVERAGE.c.account_id == account_id, COVERAGE.c.collection_id.is_not(None)
         )
-        with translated(shown(self._engine)), self._engine.connect() as connection:
+        with self._reads() as connection:
             return StoredDays(*connection.execute(question).one())
 
     def relabel(self, account_id: str, *, stated: str | None, currency: str, origin: CurrencyOrigin) -> Relabelled:
@@ -88,7 +86,7 @@ class SqlAccountDays:
             return int(days)
 
     def unreconciled(self) -> list[str]:
-        with translated(shown(self._engine)), self._engine.connect() as connection:
+        with self._reads() as connection:
             return list(
                 connection.scalars(select(RECONCILIATIONS.c.account_id).order_by(RECONCILIATIONS.c.requested_at))
             )
@@ -100,7 +98,7 @@ class SqlAccountDays:
                 SAVINGS.c.account_id == account_id, SAVINGS.c.collection_id.is_not(None)
             )
         )
-        with translated(shown(self._engine)), self._engine.connect() as connection:
+        with self._reads() as connection:
             return {id_: currency for id_, currency in connection.execute(question).all()}  # noqa: C416 (rows are no pairs)
 
     def reconciled(self, account_id: str) -> None:
@@ -110,11 +108,6 @@ class SqlAccountDays:
     def _request(self, connection: Connection, account_id: str) -> None:
         now = to_microseconds(self._clock.now())
         put(connection, RECONCILIATIONS, [{"account_id": account_id, "requested_at": now}])
-
-    @contextmanager
-    def _writes(self) -> Iterator[Connection]:
-        with translated(shown(self._engine)), self._writing.begin() as connection:
-            yield connection
 
 
 def _labels(account_id: str) -> Any:

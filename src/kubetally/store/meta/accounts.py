@@ -22,7 +22,7 @@ from kubetally.ledger.ports.accounts import (
     account_id_taken,
     organization_not_found,
 )
-from kubetally.store.meta.engine import WAIT_SECONDS, shown
+from kubetally.store.meta.engine import WAIT_SECONDS, SqlStore, shown
 from kubetally.store.meta.faults import does_not_fit, refused, translated
 from kubetally.store.meta.schema import ready_engine
 from kubetally.store.meta.sealed_credentials import open_credentials, seal_credentials
@@ -65,20 +65,12 @@ def accounts_with_credentials(database_url: str) -> list[str]:
         return sorted(connection.execute(kept).scalars())
 
 
-class SqlAccounts:
-    """The port `Accounts` on a database. Each call is one transaction of its own; any thread may call."""
+class SqlAccounts(SqlStore):
+    """The port `Accounts` on a database."""
 
     def __init__(self, engine: Engine, key_ring: KeyRing, clock: Clock) -> None:
-        self._engine, self._keys, self._clock = engine, key_ring, clock
-        self._writing = engine.execution_options(immediate=True)
-
-    def __repr__(self) -> str:
-        return f"SqlAccounts({self.database!r})"
-
-    @property
-    def database(self) -> str:
-        """Where the database is, without password."""
-        return shown(self._engine)
+        super().__init__(engine)
+        self._keys, self._clock = key_ring, clock
 
     def organization(self, name: str = DEFAULT_ORGANIZATION) -> Organization:
         with self._reads() as connection:
@@ -229,19 +221,15 @@ class SqlAccounts:
             return len(rows)
 
     @contextmanager
-    def _reads(self) -> Iterator[Connection]:
-        with translated(self.database), self._engine.connect() as connection:
-            yield connection
-
-    @contextmanager
     def _writes(self) -> Iterator[Connection]:
-        """A transaction; what clashes with another row comes out as `_Clash`, after it was rolled back."""
-        with translated(self.database):
-            try:
-                with self._writing.begin() as connection:
-                    yield connection
-            except IntegrityError as error:
-                raise _Clash(refused(self.database, "a constraint does not hold")) from error
+        """As `SqlStore._writes`. Raises _Clash, if a row clashes with another one."""
+        try:
+            with super()._writes() as connection:
+                yield connection
+        except StoreError as error:
+            if not isinstance(error.__cause__, IntegrityError):
+                raise
+            raise _Clash(refused(self.database, "a constraint does not hold")) from error.__cause__
 
     def _explain(self, account: Account) -> None:
         """Raise why a row of this account was refused, where it can be found. Others may have changed things since."""

@@ -2,11 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, case, delete, func, or_, select, update
+from sqlalchemy import Engine, and_, case, delete, func, or_, select, update
 
 from kubetally.domain.account import StoredDays
 from kubetally.domain.booking import ComponentBalance
@@ -40,8 +39,7 @@ from kubetally.store.meta.coverage_queries import (
     read_progress,
 )
 from kubetally.store.meta.current_collections import is_lost, label_as_stated, make_current
-from kubetally.store.meta.engine import shown
-from kubetally.store.meta.faults import translated
+from kubetally.store.meta.engine import SqlStore
 from kubetally.store.meta.instants import to_microseconds
 from kubetally.store.meta.tables import (
     ACCOUNTS,
@@ -57,15 +55,12 @@ _MAX_MESSAGE_LENGTH = 2000
 _IDS_AT_ONCE = 500
 
 
-class SqlCoverage:
-    """The port `Coverage` on a database. Each call is one transaction of its own; any thread may call."""
+class SqlCoverage(SqlStore):
+    """The port `Coverage` on a database."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._engine, self._clock = engine, clock
-        self._writing = engine.execution_options(immediate=True)
-
-    def __repr__(self) -> str:
-        return f"SqlCoverage({shown(self._engine)!r})"
+        super().__init__(engine)
+        self._clock = clock
 
     def intend(self, collections: Sequence[Collection]) -> None:
         rows = [row_of(collection) for collection in collections]
@@ -293,16 +288,6 @@ class SqlCoverage:
         with self._reads() as connection:
             rows = connection.execute(question).all()
         return [collection_of(row) for row in rows]
-
-    @contextmanager
-    def _reads(self) -> Iterator[Connection]:
-        with translated(shown(self._engine)), self._engine.connect() as connection:
-            yield connection
-
-    @contextmanager
-    def _writes(self) -> Iterator[Connection]:
-        with translated(shown(self._engine)), self._writing.begin() as connection:
-            yield connection
 
 
 def _in_parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:

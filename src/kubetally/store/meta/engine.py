@@ -81,6 +81,43 @@ def open_engine(
     return engine
 
 
+@contextmanager
+def connected_engine(
+    database_url: str, *, wait_seconds: float = WAIT_SECONDS, answer_seconds: float | None = None
+) -> Iterator[Engine]:
+    """As `open_engine`; all connections are closed afterwards."""
+    engine = open_engine(database_url, wait_seconds=wait_seconds, answer_seconds=answer_seconds)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+class SqlStore:
+    """A store on a database. Each call is one transaction of its own; any thread may call. Raises StoreError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._writing = engine, engine.execution_options(immediate=True)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.database!r})"
+
+    @property
+    def database(self) -> str:
+        """Where the database is, without password."""
+        return shown(self._engine)
+
+    @contextmanager
+    def _reads(self) -> Iterator[Connection]:
+        with translated(self.database), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writes(self) -> Iterator[Connection]:
+        with translated(self.database), self._writing.begin() as connection:
+            yield connection
+
+
 def _limit_silence(engine: Engine, seconds: float) -> None:
     """Use connections that give up on a silent server: psycopg and libpq have no such limit."""
     from kubetally.store.meta.impatient import connection_class
@@ -104,8 +141,8 @@ def file_of(database_url: str) -> Path | None:
 
 
 @contextmanager
-def alone(engine: Engine) -> Iterator[Connection]:
-    """A transaction that excludes all others of this function, in any process.
+def exclusive_transaction(engine: Engine) -> Iterator[Connection]:
+    """A transaction that excludes all others of this kind, in any process.
 
     MariaDB still commits at each change of a table.
     Raises: StoreError, also when others take too long.

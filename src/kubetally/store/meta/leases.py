@@ -7,8 +7,7 @@ from typing import Any
 from sqlalchemy import Engine, select, update
 
 from kubetally.domain.window import Clock
-from kubetally.store.meta.engine import shown
-from kubetally.store.meta.faults import translated
+from kubetally.store.meta.engine import SqlStore
 from kubetally.store.meta.instants import to_microseconds
 from kubetally.store.meta.process import Process
 from kubetally.store.meta.tables import LEASES
@@ -17,8 +16,8 @@ from kubetally.store.meta.upsert import put_missing
 LEASE_SECONDS = 30.0
 
 
-class SqlLeases:
-    """The port `Leases` on a database. Each call is one or two short transactions; any thread may call.
+class SqlLeases(SqlStore):
+    """The port `Leases` on a database.
 
     Clocks of machines that share a database should agree to within `seconds`. A lease that would expire more than twice
     as far ahead was written by a clock that has since been set back, or is wrong: it counts as expired, so that no
@@ -26,17 +25,14 @@ class SqlLeases:
     """
 
     def __init__(self, engine: Engine, clock: Clock, seconds: float = LEASE_SECONDS) -> None:
-        self._engine, self._clock, self._seconds = engine, clock, seconds
-        self._writing = engine.execution_options(immediate=True)
-
-    def __repr__(self) -> str:
-        return f"SqlLeases({shown(self._engine)!r})"
+        super().__init__(engine)
+        self._clock, self._seconds = clock, seconds
 
     def acquire(self, name: str) -> "SqlLease | None":
         process = Process.this()
         seen = self._seen(name)
         if seen is None:
-            with translated(shown(self._engine)), self._writing.begin() as connection:
+            with self._writes() as connection:
                 put_missing(connection, LEASES, [{"name": name, "token": 0, "expires_at": 0}])
             seen = self._seen(name)
         if seen is None or self._is_held(seen, process):
@@ -66,11 +62,11 @@ class SqlLeases:
     def change(self, values: dict[str, Any], name: str, *wanted: Any) -> bool:
         """Change a lease if it still meets the conditions; returns whether it did. Raises StoreError."""
         statement = update(LEASES).where(LEASES.c.name == name, *wanted).values(values)
-        with translated(shown(self._engine)), self._writing.begin() as connection:
+        with self._writes() as connection:
             return connection.execute(statement).rowcount == 1
 
     def _seen(self, name: str) -> Any:
-        with translated(shown(self._engine)), self._engine.connect() as connection:
+        with self._reads() as connection:
             return connection.execute(select(LEASES).where(LEASES.c.name == name)).first()
 
     def _is_held(self, seen: Any, process: Process) -> bool:

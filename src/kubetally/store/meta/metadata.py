@@ -14,7 +14,7 @@ from kubetally.ledger.ports.leases import Leases
 from kubetally.store.meta.account_days import SqlAccountDays
 from kubetally.store.meta.accounts import SqlAccounts
 from kubetally.store.meta.coverage import SqlCoverage
-from kubetally.store.meta.engine import WAIT_SECONDS, open_engine
+from kubetally.store.meta.engine import WAIT_SECONDS, connected_engine
 from kubetally.store.meta.leases import LEASE_SECONDS, SqlLeases
 from kubetally.store.meta.log_files import SqlLogFiles
 from kubetally.store.meta.savings import SqlSavingsDays
@@ -76,8 +76,5 @@ def _impatient(ready: Engine, database_url: str, wait_seconds: float, answer_sec
         yield ready
         return
     ready.dispose()
-    engine = open_engine(database_url, wait_seconds=wait_seconds, answer_seconds=answer_seconds)
-    try:
+    with connected_engine(database_url, wait_seconds=wait_seconds, answer_seconds=answer_seconds) as engine:
         yield engine
-    finally:
-        engine.dispose()

@@ -1,7 +1,7 @@
 """Bringing a database to a revision of its tables."""
 
 from kubetally.store.meta import schema
-from kubetally.store.meta.engine import open_engine, shown
+from kubetally.store.meta.engine import connected_engine, shown
 
 
 def migrate(database_url: str, *, revision: str) -> tuple[str, str | None]:
@@ -11,11 +11,8 @@ def migrate(database_url: str, *, revision: str) -> tuple[str, str | None]:
     """
     change = schema.upgrade if is_newest(revision) else schema.downgrade
     reached = change(database_url, revision=revision)
-    engine = open_engine(database_url)
-    try:
+    with connected_engine(database_url) as engine:
         return shown(engine), reached
-    finally:
-        engine.dispose()
 
 
 def is_newest(revision: str) -> bool:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection, Engine, String, cast, column, inspect, select, table, text, update
 
 from kubetally.domain.account import AccountType
-from kubetally.store.meta.engine import alone, open_engine, shown
+from kubetally.store.meta.engine import connected_engine, exclusive_transaction, shown
 from kubetally.store.meta.faults import does_not_fit, schema_mismatch
 from kubetally.store.meta.schema import VERSION_TABLE
 from kubetally.store.meta.tables import URL_LENGTH
@@ -42,40 +42,32 @@ def up(database_url: str, urls: Mapping[str, str]) -> Changed:
     """
     for url in urls.values():
         _check_url(url)
-    engine = open_engine(database_url)
-    try:
-        with alone(engine) as connection:
-            added = COLUMN not in _columns(connection, engine)
-            if added:
-                kind = String(URL_LENGTH).compile(dialect=engine.dialect)
-                connection.execute(text(f"ALTER TABLE {TABLE} ADD COLUMN {COLUMN} {kind} NULL"))
-            # The type is an enumeration of the database, which PostgreSQL does not compare with text.
-            kubernetes = cast(_ACCOUNTS.c.type, String) == AccountType.KUBERNETES_CNR.value
-            there = set(connection.scalars(select(_ACCOUNTS.c.id).where(kubernetes, _ACCOUNTS.c.id.in_(list(urls)))))
-            for account_id in there:
-                connection.execute(
-                    update(_ACCOUNTS).where(_ACCOUNTS.c.id == account_id, kubernetes).values({COLUMN: urls[account_id]})
-                )
-            return Changed(
-                added,
-                tuple(account_id for account_id in urls if account_id in there),
-                tuple(account_id for account_id in urls if account_id not in there),
+    with connected_engine(database_url) as engine, exclusive_transaction(engine) as connection:
+        added = COLUMN not in _columns(connection, engine)
+        if added:
+            kind = String(URL_LENGTH).compile(dialect=engine.dialect)
+            connection.execute(text(f"ALTER TABLE {TABLE} ADD COLUMN {COLUMN} {kind} NULL"))
+        # The type is an enumeration of the database, which PostgreSQL does not compare with text.
+        kubernetes = cast(_ACCOUNTS.c.type, String) == AccountType.KUBERNETES_CNR.value
+        there = set(connection.scalars(select(_ACCOUNTS.c.id).where(kubernetes, _ACCOUNTS.c.id.in_(list(urls)))))
+        for account_id in there:
+            connection.execute(
+                update(_ACCOUNTS).where(_ACCOUNTS.c.id == account_id, kubernetes).values({COLUMN: urls[account_id]})
             )
-    finally:
-        engine.dispose()
+        return Changed(
+            added,
+            tuple(account_id for account_id in urls if account_id in there),
+            tuple(account_id for account_id in urls if account_id not in there),
+        )
 
 
 def down(database_url: str) -> Changed:
     """Drop the column with its URLs, if it exists. Raises InvalidDatabaseUrl, StoreError."""
-    engine = open_engine(database_url)
-    try:
-        with alone(engine) as connection:
-            there = COLUMN in _columns(connection, engine)
-            if there:
-                connection.execute(text(f"ALTER TABLE {TABLE} DROP COLUMN {COLUMN}"))
-            return Changed(there)
-    finally:
-        engine.dispose()
+    with connected_engine(database_url) as engine, exclusive_transaction(engine) as connection:
+        there = COLUMN in _columns(connection, engine)
+        if there:
+            connection.execute(text(f"ALTER TABLE {TABLE} DROP COLUMN {COLUMN}"))
+        return Changed(there)
 
 
 def _columns(connection: Connection, engine: Engine) -> set[str]:

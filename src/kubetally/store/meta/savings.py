@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.savings import SavingsDay, SavingsState
 from kubetally.store.meta.booking_json import clean
-from kubetally.store.meta.engine import shown
-from kubetally.store.meta.faults import translated
+from kubetally.store.meta.engine import SqlStore
 from kubetally.store.meta.instants import from_microseconds, to_microseconds
 from kubetally.store.meta.tables import CODE_LENGTH, SAVINGS
 from kubetally.store.meta.upsert import put
@@ -19,28 +18,24 @@ _MESSAGE_LENGTH = 2000
 _ROWS_AT_ONCE = 500
 
 
-class SqlSavingsDays:
-    """The port `SavingsDays` on a database. Each call is one transaction of its own; any thread may call."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._writing = engine.execution_options(immediate=True)
+class SqlSavingsDays(SqlStore):
+    """The port `SavingsDays` on a database."""
 
     def of_day(self, day: date) -> dict[str, SavingsDay]:
         question = select(SAVINGS).where(SAVINGS.c.day == day)
-        with translated(shown(self._engine)), self._engine.connect() as connection:
+        with self._reads() as connection:
             return {row.account_id: savings_day_of(row) for row in connection.execute(question)}
 
     def stored(self) -> list[SavingsDay]:
         question = (
             select(SAVINGS).where(SAVINGS.c.collection_id.is_not(None)).order_by(SAVINGS.c.day, SAVINGS.c.account_id)
         )
-        with translated(shown(self._engine)), self._engine.connect() as connection:
+        with self._reads() as connection:
             return [savings_day_of(row) for row in connection.execute(question)]
 
     def note(self, days: Sequence[SavingsDay]) -> None:
         rows = [_row_of(day) for day in days]
-        with translated(shown(self._engine)), self._writing.begin() as connection:
+        with self._writes() as connection:
             for begin in range(0, len(rows), _ROWS_AT_ONCE):
                 put(connection, SAVINGS, rows[begin : begin + _ROWS_AT_ONCE])
 

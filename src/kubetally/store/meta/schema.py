@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, column, inspect, select, table
 
 from kubetally.domain.errors import RequestError
-from kubetally.store.meta.engine import WAIT_SECONDS, alone, open_engine, shown
+from kubetally.store.meta.engine import WAIT_SECONDS, connected_engine, exclusive_transaction, shown
 from kubetally.store.meta.faults import schema_mismatch, tables_missing, translated
 from kubetally.store.meta.tables import METADATA
 
@@ -39,11 +39,8 @@ def upgrade(database_url: str, *, revision: str = "head") -> str | None:
     Raises: StoreError, also when it is newer than this version or holds another program's tables; RequestError, of an
     unknown revision; InvalidDatabaseUrl.
     """
-    engine = open_engine(database_url)
-    try:
+    with connected_engine(database_url) as engine:
         return _upgrade(engine, revision)
-    finally:
-        engine.dispose()
 
 
 def downgrade(database_url: str, *, revision: str) -> str | None:
@@ -53,20 +50,16 @@ def downgrade(database_url: str, *, revision: str) -> str | None:
     """
     from alembic import command, util
 
-    engine = open_engine(database_url)
-    try:
-        with alone(engine) as connection:
-            if revision not in {BASE, *known_revisions(connection)}:
-                raise _unknown_revision(revision)
-            if _checked(connection, engine) is not None:
-                try:
-                    with _ALEMBIC:
-                        command.downgrade(_config(connection), revision)
-                except util.CommandError as error:
-                    raise _unknown_revision(revision) from error
-            return _revision(connection)
-    finally:
-        engine.dispose()
+    with connected_engine(database_url) as engine, exclusive_transaction(engine) as connection:
+        if revision not in {BASE, *known_revisions(connection)}:
+            raise _unknown_revision(revision)
+        if _checked(connection, engine) is not None:
+            try:
+                with _ALEMBIC:
+                    command.downgrade(_config(connection), revision)
+            except util.CommandError as error:
+                raise _unknown_revision(revision) from error
+        return _revision(connection)
 
 
 @contextmanager
@@ -76,12 +69,9 @@ def ready_engine(database_url: str, *, wait_seconds: float = WAIT_SECONDS) -> It
     wait_seconds: maximum wait for a lock.
     Raises: InvalidDatabaseUrl, StoreError.
     """
-    engine = open_engine(database_url, wait_seconds=wait_seconds)
-    try:
+    with connected_engine(database_url, wait_seconds=wait_seconds) as engine:
         make_ready(engine)
         yield engine
-    finally:
-        engine.dispose()
 
 
 def make_ready(engine: Engine) -> None:
@@ -102,14 +92,14 @@ def make_ready(engine: Engine) -> None:
         _upgrade(engine, "head")
     else:
         # On MariaDB, a process that sets it up commits one migration after the other.
-        with alone(engine) as connection:
+        with exclusive_transaction(engine) as connection:
             if _checked(connection, engine) == NEWEST:
                 return
         raise schema_mismatch(shown(engine), "has older tables than this version of Kubetally, or none", _MIGRATE)
 
 
-def bring(connection: Connection, engine: Engine, revision: str) -> None:
-    """Migrate a database to a known revision, up or down, in a transaction of `alone`. Raises StoreError."""
+def migrate_to(connection: Connection, engine: Engine, revision: str) -> None:
+    """Migrate a database to a known revision, up or down, in an exclusive transaction. Raises StoreError."""
     from alembic import command
 
     found = _checked(connection, engine)
@@ -121,7 +111,7 @@ def bring(connection: Connection, engine: Engine, revision: str) -> None:
 def _upgrade(engine: Engine, revision: str) -> str | None:
     from alembic import command, util
 
-    with alone(engine) as connection:
+    with exclusive_transaction(engine) as connection:
         _checked(connection, engine)
         try:
             with _ALEMBIC:
