@@ -40,7 +40,9 @@ CASES: list[tuple[str, Any, list[Any]]] = [
 
 
 def read(category: str, body: object, cluster_id: str | None = "one") -> tuple[SavingsItem, ...]:
-    return read_items(json.dumps(body).encode(), category, "/savings/x", cluster_id).items
+    where = drill_down(category)
+    assert where is not None
+    return read_items(json.dumps(body).encode(), where, path="/savings/x", cluster_id=cluster_id).items
 
 
 def told(facts: Any) -> dict[tuple[str, ...], object]:

@@ -1,1 +1,1 @@
-"""What only Kubecost answers. Imports `domain` and what the sources share."""
+"""Savings, which only Kubecost recommends. Imports `domain` and what the sources share."""

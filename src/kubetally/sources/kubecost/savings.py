@@ -1,14 +1,14 @@
-"""Reading GET /model/savings, which has had three shapes (reference: sources.md 2.2, contract.md DF12).
+"""Reads GET /model/savings, which has had three shapes (reference: sources.md 2.2, contract.md DF12).
 
     categories  {category: {state, value}}, or by cluster {cluster: {category: {state, value}}}
     profiles    {"production": {category: {state, value}}, "development": ...}: the same savings under other assumptions
     v3          {cluster, profile, category: {savingsPerMonth, lastRefresh}}
 
-Any of them may be wrapped in {code, data}. The shape shows in the keys, never in a version number.
+Each may be wrapped in {code, data}. The keys show the shape, never a version number.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from math import isfinite
 
@@ -19,74 +19,78 @@ from kubetally.domain.savings import Savings, SavingsCategory
 DEFAULT_PROFILE = "production"
 _PROFILES = frozenset({"development", "high-availability", DEFAULT_PROFILE})
 _FIGURES = ("savingsPerMonth", "value")
-_MARKS = frozenset({*_FIGURES, "state", "lastRefresh"})
-_READ = frozenset({*_FIGURES, "state"})
+_CATEGORY_KEYS = frozenset({*_FIGURES, "state", "lastRefresh"})
+_READ_KEYS = frozenset({*_FIGURES, "state"})
 _READY = "ready"
 
 _Object = Mapping[str, object]
 
 
 class SavingsNotUnderstood(SourceError):
-    """The answer has none of the known shapes, or lacks what was asked for; `seen` says what it has instead."""
+    """The answer has an unknown shape, or lacks the requested profile or cluster; `seen` shows what it has."""
 
     code = "savings_not_understood"
 
-    def __init__(self, problem: str, seen: str, path: str = "/savings") -> None:
+    def __init__(self, problem: str, *, seen: str, path: str = "/savings") -> None:
         self.problem, self.seen, self.path = problem, seen, path
         super().__init__(f"can't read the answer of /model{path}: {problem}; got {seen}")
 
 
 def read_savings(body: object, *, profile: str | None, cluster_id: str | None) -> Savings:
-    """The savings in `body`, which is JSON text as bytes, or the same decoded.
+    """The savings in `body`, which is JSON as bytes, or decoded.
 
-    Profiles are alternatives, never added: `profile` chooses, else production. Of clusters `cluster_id` chooses,
-    else all are summed by category. An answer that tells no profiles or clusters apart is read as it is.
+    Profiles are alternatives and never added: `profile` chooses one, production by default. `cluster_id` chooses a
+    cluster; without it, all are summed by category.
     Shape:  categories in the order of the answer; those not ready are listed but not counted.
-    Units:  the source's unlabelled currency per month of 730 hours.
-    Raises: SavingsNotUnderstood, also when the profile or cluster asked for is not in the answer: another's figures
-            would pass for its own.
+    Units:  the currency of the source per month of 730 hours.
+    Raises: SavingsNotUnderstood, also if the answer lacks the requested profile or cluster.
     """
-    data = _unwrapped(decoded_json(body) if isinstance(body, bytes | bytearray) else body)
+    data = unwrapped(decoded_json(body) if isinstance(body, bytes | bytearray) else body)
+    if not isinstance(data, Mapping):
+        raise SavingsNotUnderstood("an object expected", seen="nothing" if data is None else type(data).__name__)
     maps = {name: entry for name, entry in data.items() if isinstance(entry, Mapping)}
     if _is_categories(data, maps):
-        # Version 3 puts words beside its categories (cluster, profile); they are no categories.
+        # Version 3 has texts beside its categories: cluster and profile.
         figures = {name: entry for name, entry in data.items() if not isinstance(entry, str)}
-        return Savings(_categories(figures), _word(data, "profile"), _word(data, "cluster"))
+        return Savings(_categories(figures), text_of(data, "profile"), text_of(data, "cluster"))
     if len(maps) != len(data):
         odd = {name: entry for name, entry in data.items() if name not in maps}
-        raise SavingsNotUnderstood("neither categories nor a map of them", seen(odd))
+        raise SavingsNotUnderstood("neither categories nor a map of them", seen=described(odd))
     if maps.keys() <= _PROFILES:
         return _of_profile(maps, profile or DEFAULT_PROFILE)
     return _of_clusters(maps, cluster_id)
 
 
 def decoded_json(body: bytes | bytearray, path: str = "/savings") -> object:
-    """What JSON text means. Raises SavingsNotUnderstood."""
+    """The decoded JSON. Raises SavingsNotUnderstood."""
     try:
-        # Figures become decimals straight from their digits; NaN and Infinity, which are not JSON, are no figures.
+        # Figures become decimals from their digits; NaN and Infinity, which are not JSON, become None.
         return json.loads(body, parse_float=Decimal, parse_constant=lambda _: None)
     except (ValueError, RecursionError, InvalidOperation) as error:
-        raise SavingsNotUnderstood("it is not JSON", repr(bytes(body[:80])), path) from error
+        raise SavingsNotUnderstood("it is not JSON", seen=repr(bytes(body[:80])), path=path) from error
 
 
-def _unwrapped(body: object) -> _Object:
-    if isinstance(body, Mapping) and "data" in body and "code" in body:
-        if body["code"] != 200:
-            raise SavingsNotUnderstood(f"code {body['code']!r}", repr(body.get("message"))[:200])
-        body = body["data"]
-    if not isinstance(body, Mapping):
-        raise SavingsNotUnderstood("an object expected", "nothing" if body is None else type(body).__name__)
-    return body
+def unwrapped(body: object, path: str = "/savings") -> object:
+    """The data of an answer, with or without its envelope. Raises SavingsNotUnderstood."""
+    if not isinstance(body, Mapping) or isinstance(body.get("code", body), Mapping):  # a category may be named code
+        return body
+    if body["code"] != 200:
+        raise SavingsNotUnderstood(f"code {body['code']!r}", seen=repr(body.get("message"))[:200], path=path)
+    return body.get("data")
 
 
 def _is_categories(data: _Object, maps: Mapping[str, _Object]) -> bool:
-    # An answer of version 3 that names its cluster may have no category yet, and an empty one has none in any shape.
-    return not data or any(_MARKS & entry.keys() for entry in maps.values()) or isinstance(data.get("cluster"), str)
+    # An answer of version 3 names its cluster and may have no category yet; an empty answer has none in any shape.
+    return (
+        not data
+        or any(_CATEGORY_KEYS & entry.keys() for entry in maps.values())
+        or isinstance(data.get("cluster"), str)
+    )
 
 
 def _of_profile(profiles: Mapping[str, _Object], profile: str) -> Savings:
     if profile not in profiles:
-        raise SavingsNotUnderstood(f"it has no profile {profile!r}", seen(profiles))
+        raise SavingsNotUnderstood(f"it has no profile {profile!r}", seen=described(profiles))
     return Savings(_categories(profiles[profile]), profile)
 
 
@@ -94,7 +98,7 @@ def _of_clusters(clusters: Mapping[str, _Object], cluster_id: str | None) -> Sav
     if cluster_id is None:
         return Savings(_summed([_categories(entry) for entry in clusters.values()]))
     if cluster_id not in clusters:
-        raise SavingsNotUnderstood(f"it has no cluster {cluster_id!r}", seen(clusters))
+        raise SavingsNotUnderstood(f"it has no cluster {cluster_id!r}", seen=described(clusters))
     return Savings(_categories(clusters[cluster_id]), cluster_id=cluster_id)
 
 
@@ -105,59 +109,53 @@ def _categories(data: _Object) -> tuple[SavingsCategory, ...]:
 def _category(name: str, entry: object) -> SavingsCategory:
     if entry is None:
         return SavingsCategory(name, None, None, counted=False)
-    if not isinstance(entry, Mapping) or (entry and not _MARKS & entry.keys()):
-        raise SavingsNotUnderstood(f"{name!r} is not a category", seen(entry))
+    if not isinstance(entry, Mapping) or (entry and not _CATEGORY_KEYS & entry.keys()):
+        raise SavingsNotUnderstood(f"{name!r} is not a category", seen=described(entry))
     per_month = next((amount_of(name, entry[key]) for key in _FIGURES if key in entry), None)
     state = entry.get("state")
     if not isinstance(state, str | None):
-        raise SavingsNotUnderstood(f"the state of {name!r} is not a word", seen(state))
+        raise SavingsNotUnderstood(f"the state of {name!r} is not a word", seen=described(state))
     ready = "state" not in entry or state == _READY
-    facts = flat_facts({key: value for key, value in entry.items() if key not in _READ})
+    facts = flat_facts({key: value for key, value in entry.items() if key not in _READ_KEYS})
     return SavingsCategory(name, per_month, state, counted=ready and per_month is not None, facts=facts)
 
 
-def flat_facts(told: object) -> dict[str, str | None]:
-    """Each value of an object or list by the path to it, such as `usage.cpuCores` and `owners.0.name`.
+def flat_facts(body: object) -> dict[str, str | None]:
+    """Each value of an object or list by its path, such as `usage.cpuCores` and `owners.0.name`.
 
-    Numbers and booleans are written as in JSON. A point in a name has a backslash before it.
+    Numbers and booleans are written as in JSON. A dot in a name has a backslash before it.
     """
-    return dict(_leaves(told, ""))
+    return dict(_leaves(body, ""))
 
 
-def _leaves(told: object, path: str) -> Iterator[tuple[str, str | None]]:
-    parts: Iterable[tuple[str, object]] = ()
-    if isinstance(told, Mapping):
-        parts = ((str(name).replace(".", "\\."), value) for name, value in told.items())
-    elif isinstance(told, list):
-        parts = ((str(number), value) for number, value in enumerate(told))
-    if isinstance(told, Mapping | list) and (told or not path):
-        for name, value in parts:
+def _leaves(body: object, path: str) -> Iterator[tuple[str, str | None]]:
+    if isinstance(body, Mapping | list) and (body or not path):
+        for key, value in body.items() if isinstance(body, Mapping) else enumerate(body):
+            name = str(key).replace(".", "\\.")
             yield from _leaves(value, f"{path}.{name}" if path else name)
-        return
-    yield path, told if isinstance(told, str | None) else _as_json(told)
-
-
-def _as_json(value: object) -> str:
-    return str(value) if isinstance(value, Decimal) else json.dumps(value)
+    elif isinstance(body, str | None):
+        yield path, body
+    else:
+        yield path, str(body) if isinstance(body, Decimal) else json.dumps(body)
 
 
 def amount_of(name: str, figure: object) -> Decimal | None:
-    """The figure on the grid of 1e-6; None for null and for what is not finite. Raises SavingsNotUnderstood."""
+    """The figure on the grid of 1e-6; None for null, NaN and infinity. Raises SavingsNotUnderstood."""
     if figure is None:
         return None
     if isinstance(figure, bool) or not isinstance(figure, int | float | Decimal):
-        raise SavingsNotUnderstood(f"the figure of {name!r} is not a number", seen(figure))
+        raise SavingsNotUnderstood(f"the figure of {name!r} is not a number", seen=described(figure))
     if not isinstance(figure, int) and not isfinite(figure):
         return None
     try:
-        # A float is taken for the shortest decimal that prints as it, which is what the source wrote.
+        # The shortest decimal that prints as the float is what the source wrote.
         return to_decimal(to_micros(Decimal(str(figure))))
     except (InvalidOperation, ValueError) as error:
-        raise SavingsNotUnderstood(f"the figure of {name!r} is out of range", seen(figure)) from error
+        raise SavingsNotUnderstood(f"the figure of {name!r} is out of range", seen=described(figure)) from error
 
 
 def _summed(clusters: Sequence[Sequence[SavingsCategory]]) -> tuple[SavingsCategory, ...]:
-    """Categories of the same name added over clusters; where some are counted, those alone make the figure."""
+    """Categories of the same name, added over clusters; if some are counted, only those make the figure."""
     by_name: dict[str, list[SavingsCategory]] = {}
     for categories in clusters:
         for category in categories:
@@ -174,14 +172,15 @@ def _added(name: str, same: Sequence[SavingsCategory]) -> SavingsCategory:
     return SavingsCategory(name, per_month, ", ".join(states) or None, counted=bool(counted), facts=facts)
 
 
-def _word(data: _Object, key: str) -> str | None:
-    word = data.get(key)
-    return word if isinstance(word, str) and word else None
+def text_of(data: _Object, key: str) -> str | None:
+    """The text at a key; None if it is missing, empty or not text."""
+    text = data.get(key)
+    return text if isinstance(text, str) and text else None
 
 
-def seen(what: object) -> str:
-    """What there is, in few words: names of an object, else the value."""
-    if not isinstance(what, Mapping):
-        return repr(what)[:80]
-    names = ", ".join(repr(name)[:60] for name in list(what)[:8])
-    return f"{{{names}{', ...' if len(what) > 8 else ''}}}"
+def described(value: object) -> str:
+    """A value in short, for a message: the names of an object, else the value."""
+    if not isinstance(value, Mapping):
+        return repr(value)[:80]
+    names = ", ".join(repr(name)[:60] for name in list(value)[:8])
+    return f"{{{names}{', ...' if len(value) > 8 else ''}}}"

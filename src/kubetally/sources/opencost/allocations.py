@@ -1,4 +1,4 @@
-"""From an allocation answer to rows in the ledger's terms, and the spans they stand for."""
+"""Converts rows of an allocation answer to those of the ledger."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from kubetally.sources.opencost.wire import ABSENT, AllocationAnswer, BookedAnsw
 
 
 class Rows(NamedTuple):
-    """Rows read from an allocation answer, and the spans they stand for."""
+    """The rows of an allocation answer, and the spans that it covers."""
 
     allocations: list[Allocation]
     covered: tuple[Window, ...]
@@ -23,13 +23,13 @@ class Rows(NamedTuple):
 
 @gc_paused()
 def read_allocations(answer: BookedAnswer | AllocationAnswer, asked: Window, notes: Notes, url: str) -> Rows:
-    """The rows of an answer, and which spans of `asked` it covers.
+    """The rows of an answer, and the spans of `asked` that it covers.
 
-    Sets without rows carry no time and cover nothing. Of a set that reaches beyond `asked`, rows are prorated over
-    the time they lived: a day's set of today ends at midnight, what it holds arose until now.
+    Sets without rows cover nothing. Rows of a set that reaches beyond `asked` are prorated by the time they lived: the
+    set of the running day ends at midnight, although its costs arose until now.
 
-    Raises: SourceError, when the answer has rows and none of its sets lies in `asked`; AnswerNotUnderstood, also when
-            the rows of a set have no window, or none has any cost.
+    Raises: SourceError, if the answer has rows and no set of it lies in `asked`; AnswerNotUnderstood, also if the rows
+            of a set have no window, or no row has a cost.
     """
     allocations: list[Allocation] = []
     steps: dict[Window, Window] = {}
@@ -54,7 +54,7 @@ def read_allocations(answer: BookedAnswer | AllocationAnswer, asked: Window, not
 
 
 def _by_step(named: Mapping[str, BookedRow], asked: Window, url: str) -> Mapping[Window, Mapping[str, BookedRow]]:
-    """The rows of a set by their window. One that has none has that of the others."""
+    """The rows of a set by their window; a row without one has that of the others."""
     usual = next((row.window for row in named.values() if row.window and row.window.start), None)
     if usual is None:
         if named:
@@ -72,29 +72,25 @@ def _by_step(named: Mapping[str, BookedRow], asked: Window, url: str) -> Mapping
 def _rows_of_step(named: Mapping[str, BookedRow], step: Window, asked: Window, notes: Notes) -> Iterator[Allocation]:
     is_inside, step_hours = asked.contains(step), step.hours
     for name, row in named.items():
-        found = read_row(name, row, step, step_hours, notes)
+        read = read_row(name, row, step, step_hours, notes)
         if not is_inside:
-            found = tuple(part for whole in found if (part := _part(whole, row, asked)) is not None)
-            notes.prorated += bool(found)
-        yield from found
+            read = tuple(part for whole in read if (part := _part(whole, row, asked)) is not None)
+            notes.prorated += bool(read)
+        yield from read
 
 
 def _note_absent_costs(rows: Sequence[BookedRow], notes: Notes, url: str) -> None:
-    """Note costs that no row has a key of. All versions have those of CPU, RAM and volumes, and the others since they
-    have such resources: without a trace of one, it cost nothing.
+    """Note costs whose key no row has. All versions have those of CPU, RAM and volumes; the others cost nothing if no
+    row uses the resource.
 
-    Raises: AnswerNotUnderstood, when no row has any cost.
+    Raises: AnswerNotUnderstood, if no row has any cost.
     """
-
-    def is_absent(key: str) -> bool:
-        return all(getattr(row, key) is ABSENT for row in rows)
-
-    absent = [key for key in COST_KEYS if is_absent(key)] if rows else []
-    if not absent:
+    if not rows:
         return
+    absent = [key for key in COST_KEYS if all(getattr(row, key) is ABSENT for row in rows)]
     if len(absent) == len(COST_KEYS) and all(row.total_cost is None for row in rows):
         raise AnswerNotUnderstood(url, f"answered with rows that have none of {', '.join(COST_KEYS.values())}")
-    traces = {
+    is_used = {
         "cpu_cost": True,
         "ram_cost": True,
         "pv_cost": True,
@@ -104,13 +100,13 @@ def _note_absent_costs(rows: Sequence[BookedRow], notes: Notes, url: str) -> Non
             row.network_internet_cost or row.network_cross_region_cost or row.network_cross_zone_cost for row in rows
         ),
     }
-    notes.absent_figures.update(COST_KEYS[key] for key in absent if traces.get(key))
+    notes.absent_figures.update(COST_KEYS[key] for key in absent if is_used.get(key))
 
 
 def _part(allocation: Allocation, row: BookedRow, asked: Window) -> Allocation | None:
-    """What of a row arose within `asked`."""
+    """The part of a row within `asked`."""
     step = allocation.step
-    lived = life_of(row.start, row.end, row.minutes, step)
+    lived = life_of(step, start=row.start, end=row.end, minutes=row.minutes)
     part = allocation._replace(step=lived or step).within(asked)
     common = step.overlap(asked)
     return part._replace(step=common) if part is not None and common is not None else None

@@ -1,4 +1,4 @@
-"""From the shapes of an asset answer to the ledger's terms."""
+"""Converts assets of an answer to those of the ledger."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from kubetally.domain.component import Costs
 from kubetally.domain.money import to_micros
 from kubetally.domain.window import Window, covered_hours
 from kubetally.garbage import gc_paused
-from kubetally.sources.opencost.figures import MOST, known_hours, without_huge
+from kubetally.sources.opencost.figures import MAX_COST_MICROS, known_hours, without_huge
 from kubetally.sources.opencost.notes import Notes
 from kubetally.sources.opencost.spans import life_of, window_of
 from kubetally.sources.opencost.wire import AssetAnswer, AssetRow, Fractions, sets_of
@@ -24,7 +24,7 @@ _ASSET_TYPES = {
 
 
 def _spellings(*keys: str) -> tuple[str, ...]:
-    """Label keys as Kubernetes spells them, each followed by its spelling with underscores that some sources have."""
+    """Label keys of Kubernetes, each followed by its spelling with underscores, which some sources have."""
     return tuple(spelling for key in keys for spelling in (key, re.sub(r"[^A-Za-z0-9_]", "_", key)))
 
 
@@ -34,14 +34,14 @@ _POOL_LABELS = _spellings(
     "cloud.google.com/gke-nodepool", "eks.amazonaws.com/nodegroup", "alpha.eksctl.io/nodegroup-name",
     "kubernetes.azure.com/agentpool", "agentpool", "karpenter.sh/nodepool",
 )  # fmt: skip
-_OUTSIDE = frozenset({"Cloud", "Shared"})  # of the cluster, and of what its workloads are charged
+_OUTSIDE = frozenset({"Cloud", "Shared"})  # of the cluster: not part of its bill
 
 
 @gc_paused()
 def read_assets(answer: AssetAnswer, asked: Window, notes: Notes) -> list[Asset] | None:
-    """The assets of an answer, but sets of other days beside it; None where one reaches beyond `asked`: no bill for it.
+    """The assets of an answer within `asked`; None if one reaches beyond it, as they are no bill for it then.
 
-    Raises: AnswerNotUnderstood.
+    Sets of other days are ignored. Raises AnswerNotUnderstood.
     """
     assets: list[Asset] = []
     is_beyond = False
@@ -62,7 +62,7 @@ def read_assets(answer: AssetAnswer, asked: Window, notes: Notes) -> list[Asset]
 
 
 def are_of_one_span(assets: Iterable[Asset], covered: Sequence[Window]) -> bool:
-    """Whether assets stand for the same time as rows, so that one can be held against the other."""
+    """Whether assets and rows are about the same time, so that they can be compared."""
     spans = {asset.window for asset in assets}
     return not spans or covered_hours(spans) == covered_hours(covered) == covered_hours([*spans, *covered])
 
@@ -71,7 +71,7 @@ def _asset(row: AssetRow, window: Window, notes: Notes) -> Asset:
     about, kind = row.properties, _ASSET_TYPES[row.type]
     name = (about.name if about else None) or ""
     figures = (row.total_cost or 0.0, row.cpu_cost or 0.0, row.ram_cost or 0.0, row.gpu_cost or 0.0)
-    if max(map(abs, figures)) * 1e6 >= MOST:
+    if max(map(abs, figures)) * 1e6 >= MAX_COST_MICROS:
         row = without_huge(name, row, notes, unknown=None)
     if (row.total_cost or 0.0) < min(row.adjustment or 0.0, 0.0) or (row.minutes or 0.0) < 0:
         notes.negative[name] = 0
@@ -103,14 +103,14 @@ def _asset(row: AssetRow, window: Window, notes: Notes) -> Asset:
         hours=(row.minutes or 0.0) / 60,
         discount=row.discount or 0.0,
         adjustment=to_micros(row.adjustment) if row.adjustment else 0,
-        life=life_of(row.start, row.end, row.minutes, window),
+        life=life_of(window, start=row.start, end=row.end, minutes=row.minutes),
         cpu_cores=row.cpu_cores if kind is AssetType.NODE else None,
         details=_asset_details(row),
     )
 
 
 def _node_parts(row: AssetRow, notes: Notes) -> tuple[float, float, float]:
-    """List costs of CPU, RAM and GPU; 0, with a note, where one is unknown."""
+    """List costs of CPU, RAM and GPU; 0, with a note, if one is unknown."""
     cpu, ram, gpu = node_parts(
         cpu=row.cpu_cost,
         ram=row.ram_cost,
@@ -125,11 +125,11 @@ def _node_parts(row: AssetRow, notes: Notes) -> tuple[float, float, float]:
 
 
 def _other_asset(row: AssetRow, window: Window) -> Asset:
-    """An asset of a type that we do not know; it has an amount and no costs."""
+    """An asset of an unknown type; it has an amount and no costs."""
     about, cost = row.properties, row.total_cost
     details = _asset_details(row)._replace(
         source_type=row.type or "no type",
-        amount=None if cost is None or abs(cost) * 1e6 >= MOST else to_micros(cost),
+        amount=None if cost is None or abs(cost) * 1e6 >= MAX_COST_MICROS else to_micros(cost),
     )
     name = (about.name if about else None) or ""
     return Asset(
@@ -141,7 +141,7 @@ def _other_asset(row: AssetRow, window: Window) -> Asset:
         provider_id=about.provider_id if about else None,
         labels=row.labels,
         hours=min(max(row.minutes or 0.0, 0.0) / 60, window.hours),
-        life=life_of(row.start, row.end, row.minutes, window),
+        life=life_of(window, start=row.start, end=row.end, minutes=row.minutes),
         details=details,
     )
 
@@ -178,8 +178,5 @@ def _breakdown(fractions: Fractions | None) -> Breakdown | None:
 
 
 def _first_of(labels: Mapping[str, str], keys: Sequence[str]) -> str | None:
-    """The first of the labels that there is."""
-    for key in keys if labels else ():
-        if value := labels.get(key):
-            return value
-    return None
+    """The value of the first label that is set."""
+    return next((value for key in keys if (value := labels.get(key))), None) if labels else None

@@ -1,20 +1,23 @@
-"""The HTTP API of OpenCost and Kubecost as a client library: questions in our terms, typed answers.
+"""A client of the HTTP API of OpenCost and Kubecost.
 
-Both products ignore parameters they do not know, so one question carries the spelling of both. Where the API begins
-differs: an OpenCost on its own port has no prefix, behind its UI and in Kubecost it is `/model`.
+Both products ignore unknown parameters, so one request has the spelling of both. The prefix of the API differs: an
+OpenCost on its own port has none, behind its UI and in Kubecost it is `/model`.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, cast
+
+import msgspec
 
 from kubetally import logs
 from kubetally.domain.errors import RequestError, SourceError
 from kubetally.domain.question.dimensions import Aggregate, parse_aggregates
 from kubetally.domain.question.filter import AllOf, AnyOf, Condition, Field, Filter, Op
+from kubetally.domain.question.matching import Properties as FilteredProperties
 from kubetally.domain.question.matching import matches
 from kubetally.domain.window import Window
 from kubetally.sources.faults import Answer, AnswerNotUnderstood, SourceRefused
@@ -29,12 +32,10 @@ from kubetally.sources.transport import Transport
 from kubetally.tasks import task_group
 
 Params = Sequence[tuple[str, str]]
-D = TypeVar("D")
 
-
-# Not asked for an aggregate, an OpenCost answers by container, a Kubecost by namespace since 2.5 and in one row at
-# 1.103. The rest is what Kubecost does by itself and a ledger must not have: fees pushed into rows, costs from outside
-# of the cluster, rows without corrections, idle of all clusters in one row.
+# Without an aggregate, an OpenCost answers by container, a Kubecost by namespace since 2.5 and in one row at 1.103. The
+# rest turns off what Kubecost does by default: fees in rows, costs from outside of the cluster, rows without
+# corrections, idle of all clusters in one row.
 _AS_BOOKED: Params = (
     ("aggregate", "cluster,node,namespace,pod,container"),
     ("includeIdle", "true"),
@@ -45,12 +46,12 @@ _AS_BOOKED: Params = (
     ("external", "false"),
 )
 _NOT_HERE = frozenset({404, 405})
-# What a grouped row still tells once its members are merged; of labels, annotations and services it tells none.
+# Properties that a grouped row may keep when its members are merged.
 _KEPT_WHEN_GROUPED = frozenset({"cluster", "node", "namespace", "controllerKind", "controller", "pod", "container"})
 
 
 class _NoSuchPath(Exception):
-    """Nowhere the API may begin is there such a path; `first` is what the likeliest place answered."""
+    """No prefix of the API has such a path; `first` is the answer at the likeliest one."""
 
     def __init__(self, first: SourceRefused | AnswerNotUnderstood) -> None:
         self.first = first
@@ -59,17 +60,17 @@ class _NoSuchPath(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """Sets of rows, one a step. `filtered_here`: the source had sent rows that the filter excludes."""
+    """Sets of rows, one per step. `filtered_here`: the source returned rows that the filter excludes."""
 
     sets: tuple[Mapping[str, AllocationRow], ...]
     filtered_here: bool = False
 
 
 class CostModelClient:
-    """Asks one OpenCost or Kubecost. Remembers where its API begins."""
+    """Sends requests to one OpenCost or Kubecost. Remembers the prefix of its API."""
 
     def __init__(self, transport: Transport, *, parallel: int = 4, applies_filters: bool = False) -> None:
-        """`applies_filters`: whether the source is known to (Kubecost does, an older OpenCost ignores them)."""
+        """`applies_filters`: whether the source is known to (Kubecost does, an older OpenCost does not)."""
         self._transport = transport
         self._applies_filters = applies_filters
         self._parallel = asyncio.Semaphore(parallel)
@@ -79,28 +80,28 @@ class CostModelClient:
 
     @property
     def url(self) -> str:
-        """The source's address, fit to be shown."""
+        """The source's address, masked."""
         return self._transport.access.masked_url
 
     @property
     def account(self) -> str | None:
-        """Whose the source is, in logs."""
+        """The name of its account in logs."""
         return self._transport.account
 
     async def aclose(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._transport.aclose()
 
     async def wait_for_place(self) -> None:
-        """Until an answer has shown where the API begins."""
+        """Return once an answer has shown the prefix of the API."""
         await self._is_found.wait()
 
     async def day_allocations(self, window: Window, cluster_id: str | None) -> Answer:
-        """The finest rows of one step that is `window`, with idle: what a booking needs."""
+        """The rows of `window` by container in one step, with idle: what a booking needs."""
         return await self._money("/allocation", window, (*_AS_BOOKED, *_one_cluster(cluster_id)))
 
-    async def hourly_allocations(self, window: Window, cluster_id: str | None, aggregate: str) -> Answer:
-        """Rows of `window` in steps of an hour, with idle."""
+    async def hourly_allocations(self, window: Window, *, cluster_id: str | None, aggregate: str) -> Answer:
+        """The rows of `window` in steps of an hour, with idle."""
         params = (*_AS_BOOKED, ("step", "1h"), ("aggregate", aggregate), *_one_cluster(cluster_id))
         return await self._money("/allocation", window, params)
 
@@ -120,8 +121,7 @@ class CostModelClient:
     ) -> Filtered:
         """Rows as the source groups them. For figures that must add up, book days instead (`CostModelSource.read`).
 
-        A filter goes out in both grammars; because older OpenCosts ignore it, the rows that come back are held
-        against it once more.
+        A filter is sent in both grammars and applied to the rows once more, because older OpenCosts ignore it.
 
         Raises: SourceError, RequestError.
         """
@@ -132,15 +132,21 @@ class CostModelClient:
         params += [("accumulate", "true")] if accumulate else []
         if where is not None:
             params += _filter_params(where)
-        decoded, _ = self._understood(await self._money("/allocation", window, params), decode_allocations)
+        answer = await self._money("/allocation", window, params)
+        try:
+            decoded, _ = decode_allocations(answer)
+        except SourceError as error:  # the transport logged no failure
+            path = answer.url.removeprefix(self.url)
+            self.log_failure(path, code=error.code, seconds=answer.duration_seconds)
+            raise
         data = decoded.data if isinstance(decoded.data, list) else [decoded.data or {}]
         sets = tuple({name: row for name, row in (step or {}).items() if row is not None} for step in data)
         return Filtered(sets) if where is None else self._filtered(sets, where, grouped)
 
     async def about(self, path: str) -> dict[str, Any] | None:
-        """The data of a small informative answer such as /clusterInfo; None where the source has none.
+        """The data of an answer such as /clusterInfo; None if the source has none.
 
-        Raises: SourceError, also where it answers that it failed.
+        Raises: SourceError, also if it answers that it failed.
         """
         try:
             return decode_object(await self._get_anywhere(path, quiet=True))
@@ -152,7 +158,7 @@ class CostModelClient:
             return None
 
     async def raw(self, path: str, params: Params = ()) -> Answer | None:
-        """An answer as it came; None where the source has no such path, or a web page for any path."""
+        """The raw answer; None if the source has no such path, or a web page for any path."""
         try:
             return await self._get_anywhere(path, params)
         except _NoSuchPath:
@@ -164,7 +170,7 @@ class CostModelClient:
             try:
                 return await self._get(path, (("window", str(window)), *params), computes=True)
             except _NoSuchPath as error:
-                self.log_failure(path, error.first.code, time.monotonic() - began)
+                self.log_failure(path, code=error.first.code, seconds=time.monotonic() - began)
                 if await self._is_prometheus():
                     raise SourceError(
                         f"{self.url} is a Prometheus: give it as --prometheus-url, an OpenCost or Kubecost as --url",
@@ -173,18 +179,17 @@ class CostModelClient:
                 raise error.first from None
 
     async def _is_prometheus(self) -> bool:
-        """Whether a server that knows none of the questions tells the version of a Prometheus."""
+        """Whether the server answers with the version of a Prometheus."""
         try:
             answer = await self._transport.get("/api/v1/status/buildinfo", expected=_NOT_HERE, quiet=True)
-            told = decode_object(answer)
+            return "goVersion" in (decode_object(answer) or {})
         except SourceError:
             return False
-        return told is not None and "goVersion" in told
 
     async def _get(self, path: str, params: Params, *, computes: bool = False) -> Answer:
-        """From wherever the API begins: known, or found out by trying. Raises _NoSuchPath, SourceError.
+        """The answer at the first prefix that has the path. Raises _NoSuchPath, SourceError.
 
-        computes: whether the source computes the answer from its Prometheus, silently, often for longer than a minute.
+        computes: whether the source computes the answer from its Prometheus, which may take more than a minute.
         """
         first: SourceRefused | AnswerNotUnderstood | None = None
         for prefix in self._prefixes():
@@ -196,7 +201,7 @@ class CostModelClient:
         raise _NoSuchPath(first)
 
     async def _get_anywhere(self, path: str, params: Params = (), *, quiet: bool = False) -> Answer:
-        """As `_get`, of a small answer: wherever the API may begin is asked at once, to wait for one answer only."""
+        """As `_get`, for a small answer: all prefixes are tried concurrently."""
         async with task_group() as group:
             tasks = [group.create_task(self._try(prefix, path, params, quiet=quiet)) for prefix in self._prefixes()]
         answers = [task.result() for task in tasks]
@@ -208,7 +213,7 @@ class CostModelClient:
     async def _try(
         self, prefix: str, path: str, params: Params, *, quiet: bool = False, computes: bool = False
     ) -> Answer | SourceRefused | AnswerNotUnderstood:
-        """The answer at one place; why there is none, if the API does not begin there. Raises SourceError."""
+        """The answer at one prefix, or why the API does not have this prefix. Raises SourceError."""
         try:
             answer = await self._transport.get(
                 prefix + path, params, expected=_NOT_HERE, quiet=quiet, until_deadline=computes
@@ -225,16 +230,8 @@ class CostModelClient:
             self.clock_difference = answer.server_date - answer.received_at
         return answer
 
-    def _understood(self, answer: Answer, decode: Callable[[Answer], D]) -> D:
-        """What `decode` makes of an answer. A failure is logged here: the transport took the answer for a good one."""
-        try:
-            return decode(answer)
-        except SourceError as error:
-            self.log_failure(answer.url.removeprefix(self.url), error.code, answer.duration_seconds)
-            raise
-
-    def log_failure(self, path: str, code: str, seconds: float) -> None:
-        """One line for an answer that is good as HTTP and of no use."""
+    def log_failure(self, path: str, *, code: str, seconds: float) -> None:
+        """Log an answer that is valid HTTP and can't be used."""
         logs.warning(
             "source_answer_unusable",
             account=self.account,
@@ -245,7 +242,7 @@ class CostModelClient:
         )
 
     def _prefixes(self) -> tuple[str, ...]:
-        """Where the API may begin, the likeliest first; one place once it is known."""
+        """The possible prefixes of the API, the likeliest first; only the right one once it is known."""
         if self._prefix is not None:
             return (self._prefix,)
         url = self._transport.access.url
@@ -257,7 +254,7 @@ class CostModelClient:
         self, sets: tuple[Mapping[str, AllocationRow], ...], where: Filter, grouped: tuple[Aggregate, ...]
     ) -> Filtered:
         if grouped and not _fields(where) <= _KEPT_WHEN_GROUPED & {dimension.name for dimension in grouped}:
-            # A merged row shows only what all its members share: it can't be held against such a filter.
+            # A merged row has only the properties that all its members share, so the filter can't be applied.
             if self._applies_filters:
                 return Filtered(sets)
             raise RequestError(
@@ -265,46 +262,21 @@ class CostModelClient:
                 "ask without a group, or group by the fields of the filter",
                 code="filter_not_applied",
             )
-        kept = tuple({name: row for name, row in step.items() if matches(where, _Facts.of(row))} for step in sets)
+        kept = tuple({name: row for name, row in step.items() if matches(where, _properties(row))} for step in sets)
         return Filtered(kept, filtered_here=sum(map(len, kept)) < sum(map(len, sets)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """A row's properties as a filter sees them: nothing is absent, only empty."""
-
-    cluster: str | None
-    node: str | None
-    namespace: str | None
-    controller_kind: str | None
-    controller: str | None
-    pod: str | None
-    container: str | None
-    provider_id: str | None
-    services: Collection[str]
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-
-    @classmethod
-    def of(cls, row: AllocationRow) -> "_Facts":
-        about = row.properties or Properties()
-        return cls(
-            about.cluster,
-            about.node,
-            about.namespace,
-            about.controller_kind,
-            about.controller,
-            about.pod,
-            about.container,
-            about.provider_id,
-            about.services or (),
-            about.labels or {},
-            about.annotations or {},
-        )
+def _properties(row: AllocationRow) -> FilteredProperties:
+    """The properties of a row for a filter: lists and maps are empty where the row has none."""
+    about = row.properties or Properties()
+    filled = msgspec.structs.replace(
+        about, services=about.services or [], labels=about.labels or {}, annotations=about.annotations or {}
+    )
+    return cast("FilteredProperties", filled)
 
 
 def _fields(where: Filter) -> set[str]:
-    """The fields that a filter looks at, named as aggregates are."""
+    """The fields of a filter, named as aggregates are."""
     match where:
         case Condition(name):
             return {"controller" if name == Field.CONTROLLER_NAME else name.value}
@@ -313,13 +285,13 @@ def _fields(where: Filter) -> set[str]:
 
 
 def _filter_params(where: Filter) -> list[tuple[str, str]]:
-    """Both grammars; a source that knows the newer one ignores the older. Nothing, where every row passes."""
-    newer = to_v2(where)
+    """The filter in both grammars; a source that knows v2 ignores v1. Nothing if every row passes."""
+    v2 = to_v2(where)
     try:
-        older = list(to_v1(where))
+        v1 = list(to_v1(where))
     except FilterNotExpressible:
-        older = []
-    return [("filter", newer), *older] if newer else []
+        v1 = []
+    return [("filter", v2), *v1] if v2 else []
 
 
 def _one_cluster(cluster_id: str | None) -> Params:

@@ -1,8 +1,8 @@
-"""The currency of a Kubecost's settings, which people write as they like: `" eur "`, `R$`, `US Dollar (default)`."""
+"""Reads the currency of a Kubecost's settings, which is free text: `" eur "`, `R$`, `US Dollar (default)`."""
 
 import re
 
-# Signs of one currency only: `$`, `¥` and `kr` are those of several.
+# Signs of one currency; `$`, `¥` and `kr` are those of several.
 _SIGNS = {
     "€": "EUR", "£": "GBP", "₹": "INR", "₽": "RUB", "₩": "KRW", "₺": "TRY", "₪": "ILS", "฿": "THB", "₫": "VND",
     "₴": "UAH", "₦": "NGN", "₱": "PHP", "R$": "BRL", "US$": "USD", "CA$": "CAD", "C$": "CAD", "A$": "AUD", "AU$": "AUD",
@@ -22,7 +22,7 @@ _CODES = frozenset({*_SIGNS.values(), *_NAMES.values(), "AED", "SAR", "HUF", "RO
 
 
 def read_currency(text: str) -> str | None:
-    """The code of ISO 4217 that a text certainly means; None where it may mean several, or nothing."""
+    """The ISO 4217 code that a text means; None if it is ambiguous or unknown."""
     plain = " ".join(re.sub(r"\([^)]*\)|\[[^]]*\]", " ", text).split())
     if re.fullmatch(r"[A-Za-z]{3}", plain):
         return plain.upper()

@@ -1,4 +1,4 @@
-"""Figures of an answer: which can be true, and micros of a cost."""
+"""Limits of figures in an answer, and costs in micros."""
 
 from typing import TypeVar
 
@@ -10,27 +10,28 @@ from kubetally.sources.opencost.wire import AssetRow, Balancer, BookedRow, Volum
 
 R = TypeVar("R", BookedRow, AssetRow)
 
-MOST = 10**18
-"""Micros: what a ledger of six decimals holds; a figure from here on is no cost."""
+MAX_COST_MICROS = 10**18
+"""A ledger of six decimals holds less; a figure from here on is not a cost."""
 FIGURE_ROUNDING = 5
-"""Micros. The source prints five decimals: a figure may be half of the fifth away from what it computed."""
+"""Micros. The source prints five decimals, so a figure may be off by half of the fifth."""
 EXACT_BELOW = 2.0**32
-"""A cost below it can be multiplied by a million without leaving the grid of micros."""
-MOST_HOURS = 1e24
-"""No cluster has as many byte-hours."""
+"""A float below it times a million stays exact to the micro."""
+MAX_HOURS = 1e24
+"""No cluster has that many byte-hours."""
 
 
 def known_hours(hours: float | None) -> float | None:
-    return None if hours is None or not 0 <= hours <= MOST_HOURS else hours
+    """The hours; None if negative or too large."""
+    return None if hours is None or not 0 <= hours <= MAX_HOURS else hours
 
 
 def without_huge(name: str, row: R, notes: Notes, *, unknown: float | None) -> R:
-    """The row with `unknown` for figures that are too large; its total is the sum of what is left."""
+    """The row with `unknown` in place of figures that are too large, and without its total if there are any."""
     huge = [
         field.name
         for field in msgspec.structs.fields(type(row))
         if isinstance(figure := getattr(row, field.name), float)
-        and abs(figure) >= (MOST / 1e6 if "cost" in field.name or "adjustment" in field.name else MOST_HOURS)
+        and abs(figure) >= (MAX_COST_MICROS / 1e6 if "cost" in field.name or "adjustment" in field.name else MAX_HOURS)
     ]
     if huge:
         keys = {field.name: field.encode_name for field in msgspec.structs.fields(type(row))}
@@ -40,5 +41,5 @@ def without_huge(name: str, row: R, notes: Notes, *, unknown: float | None) -> R
 
 
 def adjustment_of(piece: Volume | Balancer) -> int:
-    """Micros; 0 where there is none, or one that is too large."""
-    return to_micros(piece.adjustment) if piece.adjustment and abs(piece.adjustment) * 1e6 < MOST else 0
+    """The adjustment in micros; 0 if it is missing or too large."""
+    return to_micros(piece.adjustment) if piece.adjustment and abs(piece.adjustment) * 1e6 < MAX_COST_MICROS else 0

@@ -1,8 +1,8 @@
-"""Dimensions and filters as parameters of a source: v2 (`filter=`), and v1 (`filterNamespaces=a,b`) for old OpenCosts.
+"""Writes filters as parameters of a source: v2 (`filter=`), and v1 (`filterNamespaces=a,b`) for old OpenCosts.
 
-v1 joins the items of a parameter with OR and the parameters with AND (reference: sources.md 1.3). Its reader splits at
-commas, trims spaces, takes a trailing `*` for a prefix, and ignores in silence an item with a colon too many. A filter
-that it would read as another one is refused here.
+v1 joins the items of a parameter with OR and the parameters with AND (reference: sources.md 1.3). Its parser splits at
+commas, trims spaces, takes a trailing `*` for a prefix, and silently ignores an item with a colon too many. A filter
+that it would misread is refused here.
 """
 
 from collections.abc import Iterable
@@ -31,11 +31,11 @@ _PARAMETERS = {
 
 
 class FilterNotExpressible(RequestError):
-    """The filter has a meaning, but this version of the parameters has no text for it."""
+    """The filter is valid, but this version of the parameters can't express it."""
 
     code = "filter_not_expressible"
 
-    def __init__(self, version: str, problem: str) -> None:
+    def __init__(self, problem: str, *, version: str = "v1") -> None:
         super().__init__(f"a {version} filter can't express {problem}")
 
 
@@ -45,17 +45,16 @@ def aggregate_parameter(aggregates: Iterable[Aggregate]) -> str:
 
 
 def to_v2(condition: Filter) -> str:
-    """The value of the `filter` parameter, not yet URL-encoded (`+` must be); empty when every row passes.
+    """The value of the `filter` parameter, not yet URL-encoded (`+` must be); empty if every row passes.
 
     Raises: RequestError, for a value that the grammar can't express; FilterNotExpressible, for a filter that no row
             passes.
     """
-    text, _ = _v2_text(condition)
-    return text
+    return _v2_text(condition)[0]
 
 
 def _v2_text(condition: Filter) -> tuple[str, str | None]:
-    """The text and its outermost operator, None when it binds tighter than any."""
+    """The text and its outermost operator; None for a comparison, which binds tighter than any."""
     if isinstance(condition, Condition):
         return _comparison(condition), None
     operator = "+" if isinstance(condition, AllOf) else "|"
@@ -63,9 +62,9 @@ def _v2_text(condition: Filter) -> tuple[str, str | None]:
     if isinstance(condition, AllOf):
         parts = [part for part in parts if part[0]]
     elif not parts:
-        raise FilterNotExpressible("v2", "an empty choice, which no row passes")
+        raise FilterNotExpressible("an empty choice, which no row passes", version="v2")
     elif any(not text for text, _ in parts):
-        # One of the choices is "every row", so all of it is.
+        # A choice with "every row" passes every row.
         return "", None
     if len(parts) <= 1:
         return parts[0] if parts else ("", None)
@@ -85,7 +84,7 @@ def _comparison(condition: Condition) -> str:
 
 
 def to_v1(condition: Filter) -> tuple[tuple[str, str], ...]:
-    """The v1 parameters and their values, not yet URL-encoded; empty when every row passes.
+    """The v1 parameters and their values, not yet URL-encoded; empty if every row passes.
 
     A source matches `filterClusters` with a cluster's display name as well as with its id; v2 with the id alone.
     Shape:  each parameter at most once.
@@ -96,7 +95,7 @@ def to_v1(condition: Filter) -> tuple[tuple[str, str], ...]:
     for clause in _clauses(condition):
         parameter, items = _parameter(clause)
         if parameter in parameters:
-            raise FilterNotExpressible("v1", f"two conditions in {parameter}, which would be joined by OR")
+            raise FilterNotExpressible(f"two conditions in {parameter}, which would be joined by OR")
         parameters[parameter] = ",".join(items)
     return tuple(parameters.items())
 
@@ -115,7 +114,7 @@ def _parameter(clause: Filter) -> tuple[str, list[str]]:
     choices = list(_choices(clause))
     names = {parameter for parameter, _ in choices}
     if len(names) != 1:
-        raise FilterNotExpressible("v1", f"a choice between {' and '.join(sorted(names)) or 'nothing'}")
+        raise FilterNotExpressible(f"a choice between {' and '.join(sorted(names)) or 'nothing'}")
     return names.pop(), [item for _, item in choices]
 
 
@@ -126,7 +125,7 @@ def _choices(clause: Filter) -> list[tuple[str, str]]:
         clauses = _clauses(clause)
         return _choices(clauses[0]) if len(clauses) == 1 else [_kind_and_name(clauses)]
     if clause.field not in _PARAMETERS or (clause.field in (Field.LABEL, Field.ANNOTATION) and clause.key is None):
-        raise FilterNotExpressible("v1", f"{clause.field.value} alone, which has no parameter")
+        raise FilterNotExpressible(f"{clause.field.value} alone, which has no parameter")
     key = "" if clause.key is None else f"{clause.key}:"
     return [(_PARAMETERS[clause.field], key + _value(clause, value)) for value in clause.values]
 
@@ -136,9 +135,9 @@ def _kind_and_name(clauses: list[Filter]) -> tuple[str, str]:
     by_field = {part.field: part for part in clauses if isinstance(part, Condition) and len(part.values) == 1}
     kind, name = by_field.get(Field.CONTROLLER_KIND), by_field.get(Field.CONTROLLER_NAME)
     if kind is None or name is None or len(clauses) != 2 or kind.op is not Op.EQUALS:
-        raise FilterNotExpressible("v1", "AND inside OR, except one controller kind with one controller name")
+        raise FilterNotExpressible("AND inside OR, except one controller kind with one controller name")
     if ":" in kind.values[0]:
-        raise FilterNotExpressible("v1", f"the value {kind.values[0]!r} with a colon")
+        raise FilterNotExpressible(f"the value {kind.values[0]!r} with a colon")
     return _PARAMETERS[Field.CONTROLLER_NAME], f"{_value(kind, kind.values[0])}:{_value(name, name.values[0])}"
 
 
@@ -146,14 +145,14 @@ def _value(condition: Condition, value: str) -> str:
     if condition.op not in (Op.EQUALS, Op.PREFIX) and not (
         condition.op is Op.CONTAINS and condition.field is Field.SERVICES
     ):
-        raise FilterNotExpressible("v1", f"the operator {condition.op.value} of {condition.field.value}")
+        raise FilterNotExpressible(f"the operator {condition.op.value} of {condition.field.value}")
     if "," in value or "*" in value or value != value.strip():
-        raise FilterNotExpressible("v1", f"the value {value!r} with a comma, a * or outer spaces")
+        raise FilterNotExpressible(f"the value {value!r} with a comma, a * or outer spaces")
     if ":" in value and condition.field in (Field.LABEL, Field.ANNOTATION, Field.CONTROLLER_NAME):
-        raise FilterNotExpressible("v1", f"the value {value!r} with a colon")
+        raise FilterNotExpressible(f"the value {value!r} with a colon")
     if condition.op is Op.PREFIX:
         if value in ("", UNALLOCATED):
-            raise FilterNotExpressible("v1", "a prefix of nothing")
+            raise FilterNotExpressible("a prefix of nothing")
         return f"{value}*"
     # An empty item would be skipped, and its condition with it.
     return value or UNALLOCATED

@@ -1,4 +1,4 @@
-"""What the answers of an OpenCost or Kubecost say: pure functions of bytes, so that any process may call them."""
+"""Interprets the answers of an OpenCost or Kubecost: pure functions of bytes, which any process may call."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -24,18 +24,18 @@ from kubetally.sources.opencost.assets import are_of_one_span, read_assets
 from kubetally.sources.opencost.currency import read_currency
 from kubetally.sources.opencost.figures import FIGURE_ROUNDING
 from kubetally.sources.opencost.notes import Notes
-from kubetally.sources.opencost.wire import decode_assets, decode_booked, unknown_cost_keys
+from kubetally.sources.opencost.wire import decode_assets, decode_booked, text_of, unknown_cost_keys
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceQuestion:
-    """What a source was asked, and what its account states.
+    """The request to a source, and the settings of its account.
 
-    url: of the source, masked. window: of whole hours within one UTC day. cluster_id: chooses one of several clusters.
-    currency: what the account states, None where it states nothing. default_currency: used where the source states none
-    either; default_is_stated: whether a setting states it.
+    url: of the source, masked. window: whole hours within one UTC day. cluster_id: chooses one of several clusters.
+    currency: stated by the account, if any. default_currency: used if the source states none either.
+    default_is_stated: whether a setting states the default.
     """
 
     url: str
@@ -48,9 +48,9 @@ class SourceQuestion:
 
 @dataclass(frozen=True, slots=True)
 class SourceAnswers:
-    """What a source answered about one window, as it came.
+    """The raw answers of a source about one window.
 
-    configs: its configuration, None where it has none. clock_difference: how far its clock is ahead of ours.
+    configs: its configuration, if it has one. clock_difference: how far its clock is ahead of ours.
     """
 
     allocations: Answer
@@ -60,21 +60,21 @@ class SourceAnswers:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that have to be decoded."""
+        """Bytes to decode."""
         return len(self.allocations.body) + (len(self.assets.body) if isinstance(self.assets, Answer) else 0)
 
 
 def interpret(answers: SourceAnswers, question: SourceQuestion) -> Reading:
-    """The rows and assets of the answers. It asks nobody and reads no clock: the same answers give the same reading.
+    """The rows and assets of the answers. It reads no clock: the same answers give the same reading.
 
-    Raises: SourceError, when the rows can't be read or the cluster is not there; RequestError, for several clusters
-            or another currency. Assets that can't be read are an issue: the rows alone still make a bill.
+    Raises: SourceError, if the rows can't be read or the cluster is missing; RequestError, for several clusters or
+            another currency. Assets that can't be read are an issue: the rows alone still make a bill.
     """
     return _Interpretation(question).reading(answers)
 
 
 def interpret_hours(answer: Answer, question: SourceQuestion) -> Sequence[SeenHour]:
-    """What the source saw in each hour of the window; none, where its steps are longer. Raises SourceError."""
+    """The rows of each hour of the window; empty if the source's steps are longer. Raises SourceError."""
     decoded, _ = decode_booked(answer)
     rows = read_allocations(decoded, question.window, Notes(question.url, question.window), question.url).allocations
     mine = {question.cluster_id, None, ""} if question.cluster_id else {row.cluster_id for row in rows}
@@ -82,7 +82,7 @@ def interpret_hours(answer: Answer, question: SourceQuestion) -> Sequence[SeenHo
 
 
 def unread_assets_code(reading: Reading) -> str | None:
-    """The code of the error that left a reading without assets; None where there was none."""
+    """The code of the error that left a reading without assets, if any."""
     for issue in reading.issues:
         if issue.kind is IssueKind.SOURCE_FAILED and issue.subject == "assets":
             return str(issue.facts["code"])
@@ -90,13 +90,13 @@ def unread_assets_code(reading: Reading) -> str | None:
 
 
 def stated_currency(configs: Mapping[str, Any]) -> str | None:
-    """The currency that a source's configuration states, as a code of three letters."""
-    stated = _text(configs.get("currencyCode"))
+    """The currency in a source's configuration, as a code of three letters; None if missing or ambiguous."""
+    stated = text_of(configs, "currencyCode")
     return read_currency(stated) if stated else None
 
 
 class _Interpretation:
-    """One question's answers, and the issues of them so far."""
+    """The answers to one request, and their issues so far."""
 
     def __init__(self, question: SourceQuestion) -> None:
         self.question, self.url, self.window = question, question.url, question.window
@@ -104,7 +104,7 @@ class _Interpretation:
         self.notes, self.issues = Notes(question.url, question.window), list[Issue]()
 
     def reading(self, answers: SourceAnswers) -> Reading:
-        answer, notes, issues, window = answers.allocations, self.notes, self.issues, self.window
+        answer, notes, window = answers.allocations, self.notes, self.window
         decoded, repaired = decode_booked(answer)
         rows = read_allocations(decoded, window, notes, self.url)
         warnings = decoded.warnings()
@@ -114,18 +114,16 @@ class _Interpretation:
         matched = match_machines(allocations, assets or [])
         if assets is not None:
             allocations, assets = matched.allocations, matched.assets
-            issues += self._machines_twice(matched)
+            self._report_machines(matched)
         unknown = unknown_cost_keys(answer, set(notes.beyond_parts)) if notes.beyond_parts else ()
-        issues += notes.issues(unknown)
-        # They are in no total: one that names no cluster may stand with each.
+        self.issues += notes.issues(unknown)
+        # They are in no total: one that names no cluster may be of each.
         others = [a for a in notes.other_assets if self.cluster_id is None or a.cluster_id in (self.cluster_id, None)]
-        issues += self._other_assets(others)
-        issues += self._warning(warnings, "allocations")
+        self._report_unknown_assets(others)
+        self._report_warning(warnings, "allocations")
         if repaired:
-            issues.append(
-                Issue(IssueKind.NOT_A_NUMBER, "the source returned NaN, which counts as unknown", self.url, window)
-            )
-        issues += self._clock_issue(answers.clock_difference)
+            self._report(IssueKind.NOT_A_NUMBER, "the source returned NaN, which counts as unknown")
+        self._report_clock(answers.clock_difference)
         currency, currency_origin = self._currency(answers.configs)
         return Reading(
             window=window,
@@ -134,7 +132,7 @@ class _Interpretation:
             covered=rows.covered if allocations else (),
             currency=currency,
             source=self.url,
-            issues=tuple(issues),
+            issues=tuple(self.issues),
             missing=notes.missing,
             figure_rounding=FIGURE_ROUNDING,
             other_assets=tuple(others),
@@ -143,18 +141,19 @@ class _Interpretation:
             currency_origin=currency_origin,
         )
 
+    def _report(self, kind: IssueKind, message: str, subject: str | None = None, **facts: object) -> None:
+        self.issues.append(Issue(kind, message, self.url, self.window, subject, facts))
+
     def _assets(self, answered: Answer | SourceError, covered: Sequence[Window]) -> list[Asset] | None:
-        """The assets that rows can be held against; None, with an issue where that is a fault, if there are none."""
+        """The assets for the same time as the rows; None, with an issue if that is a fault, if there are none."""
         try:
             if isinstance(answered, SourceError):
                 raise answered
             decoded, _ = decode_assets(answered)
-            self.issues += self._warning(decoded.warnings(), "assets")
+            self._report_warning(decoded.warnings(), "assets")
             assets = read_assets(decoded, self.window, self.notes)
         except SourceError as error:
-            self.issues.append(
-                Issue(IssueKind.SOURCE_FAILED, str(error), self.url, self.window, "assets", {"code": error.code})
-            )
+            self._report(IssueKind.SOURCE_FAILED, str(error), "assets", code=error.code)
             return None
         return assets if assets is not None and are_of_one_span(assets, covered) else None
 
@@ -164,22 +163,21 @@ class _Interpretation:
         chosen = choose_cluster(rows, assets, self.cluster_id, source=self.url)
         if chosen.homeless:
             message = f"{chosen.homeless} rows or assets that cost name no cluster, and may be of any of several"
-            self.issues.append(Issue(IssueKind.ROW_WITHOUT_CLUSTER, message, self.url, self.window))
+            self._report(IssueKind.ROW_WITHOUT_CLUSTER, message)
         return chosen.rows, chosen.assets
 
     def _currency(self, configs: Mapping[str, Any] | SourceError | None) -> tuple[str, CurrencyOrigin]:
         ours, default = self.question.currency, self.question.default_currency
-        stated = None
+        stated, warning = None, ""
         if isinstance(configs, SourceError):
-            self._warn_of_currency(f"the currency of the source is unknown, {ours or default} is assumed: {configs}")
-        else:
-            stated = stated_currency(configs or {})
-            text = _text((configs or {}).get("currencyCode"))
-            if text and text.strip() and not stated:
+            warning = f"the currency of the source is unknown, {ours or default} is assumed: {configs}"
+        elif (text := text_of(configs, "currencyCode")) and text.strip():
+            stated = read_currency(text)
+            if stated is None:
                 instead = f"{ours} is used, as stated" if ours else f"{default} is assumed"
-                self._warn_of_currency(
-                    f"the source's currency {printable(text, 40)!r} is not a code of three letters; {instead}"
-                )
+                warning = f"the source's currency {printable(text, 40)!r} is not a code of three letters; {instead}"
+        if warning:
+            self._report(IssueKind.SOURCE_WARNING, warning, "currency")
         return decide_currency(
             of_account=ours,
             of_source=stated,
@@ -188,12 +186,8 @@ class _Interpretation:
             source=self.url,
         )
 
-    def _warn_of_currency(self, message: str) -> None:
-        self.issues.append(Issue(IssueKind.SOURCE_WARNING, message, self.url, self.window, "currency"))
-
-    def _other_assets(self, assets: Sequence[Asset]) -> list[Issue]:
-        """One issue for each type that is not known."""
-        told = []
+    def _report_unknown_assets(self, assets: Sequence[Asset]) -> None:
+        """One issue for each unknown type."""
         amounts = defaultdict[str, list[int | None]](list)
         for asset in assets:
             details = asset.details or NO_ASSET_DETAILS
@@ -205,12 +199,10 @@ class _Interpretation:
                 f"the source lists {len(costs)} asset{'' if len(costs) == 1 else 's'} of the unknown type {type_}, for "
                 f"{amount}; not in the total, as another asset may contain it"
             )
-            told.append(Issue(IssueKind.UNKNOWN_ASSET, message, self.url, self.window, facts={"type": type_}))
-        return told
+            self._report(IssueKind.UNKNOWN_ASSET, message, type=type_)
 
-    def _machines_twice(self, matched: Matched) -> list[Issue]:
-        """That assets were left out, or nodes of rows matched by another name."""
-        told = []
+    def _report_machines(self, matched: Matched) -> None:
+        """Issues for assets that were left out, and for nodes that rows call by another name."""
         if matched.twins:
             names = tuple(
                 f"{asset.type.value.replace('_', ' ')} {asset.name} ({to_decimal(asset.total):f})"
@@ -219,33 +211,22 @@ class _Interpretation:
             message = (
                 f"the source lists the same thing twice over the same time; it counts once, without {name_some(names)}"
             )
-            told.append(Issue(IssueKind.MACHINE_TWICE, message, self.url, self.window, facts={"assets": names}))
+            self._report(IssueKind.MACHINE_TWICE, message, assets=names)
         if matched.renamed:
             names = tuple(f"{name} is {listed}" for name, listed in sorted(matched.renamed.items()))
             message = f"the source's rows and assets name nodes differently; matched by provider id: {name_some(names)}"
-            told.append(Issue(IssueKind.MACHINE_TWICE, message, self.url, self.window, facts={"nodes": names}))
-        return told
+            self._report(IssueKind.MACHINE_TWICE, message, nodes=names)
 
-    def _warning(self, words: str | None, subject: str) -> list[Issue]:
-        """What an answer says beside its data."""
-        message = f"the source warns about its {subject}: {words}"
-        return [Issue(IssueKind.SOURCE_WARNING, message, self.url, self.window, subject)] if words else []
+    def _report_warning(self, text: str | None, subject: str) -> None:
+        if text:
+            self._report(IssueKind.SOURCE_WARNING, f"the source warns about its {subject}: {text}", subject)
 
-    def _clock_issue(self, difference: timedelta | None) -> list[Issue]:
+    def _report_clock(self, difference: timedelta | None) -> None:
         if difference is None or abs(difference) <= CLOCK_TOLERANCE:
-            return []
+            return
         minutes = difference / timedelta(minutes=1)
-        return [
-            Issue(
-                IssueKind.CLOCK_DIFFERS,
-                f"the source's clock differs from ours by {minutes:+.0f} minutes: its days begin at another time; set "
-                "both by NTP",
-                self.url,
-                self.window,
-                facts={"minutes": minutes},
-            )
-        ]
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+        message = (
+            f"the source's clock differs from ours by {minutes:+.0f} minutes: its days begin at another time; set "
+            "both by NTP"
+        )
+        self._report(IssueKind.CLOCK_DIFFERS, message, minutes=minutes)

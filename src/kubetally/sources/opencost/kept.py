@@ -1,4 +1,4 @@
-"""Answers of an OpenCost or Kubecost, kept as files and read again."""
+"""Answers of an OpenCost or Kubecost, kept in files and read again."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -30,7 +30,7 @@ class _QuestionFacts(msgspec.Struct):
 
 
 class _CostsFacts(_QuestionFacts):
-    """Of a source's configuration only its currency: a Kubecost's has keys of clouds in it."""
+    """Of a source's configuration only its currency is kept: a Kubecost's has credentials of clouds."""
 
     currency_code: Any = None
     configs_error: str | None = None
@@ -59,16 +59,13 @@ def keep_hours(folder: AnswerFolder, answer: Answer, aggregate: str, question: S
     folder.keep(KeptKind.HOURS, question.url, question.window, [kept], _question_facts(question))
 
 
-def keep_savings(
-    folder: AnswerFolder, answer: Answer, path: str, params: Sequence[tuple[str, str]], question: SourceQuestion
-) -> None:
-    """Keep recommendations. question.window: what they are sized for, else the instant of the answer."""
-    kept = KeptAnswer(answer, path, params)
+def keep_savings(folder: AnswerFolder, kept: KeptAnswer, question: SourceQuestion) -> None:
+    """Keep recommendations. question.window: the time they are sized for, else the instant of the answer."""
     folder.keep(KeptKind.SAVINGS, question.url, question.window, [kept], _question_facts(question))
 
 
 def read_costs(file: KeptFile) -> tuple[SourceAnswers, SourceQuestion]:
-    """Kept rows and assets of a window, with their question. Raises KeptFileDamaged."""
+    """Kept rows and assets of a window, with their request. Raises KeptFileDamaged."""
     facts, answers = file.facts_as(_CostsFacts), file.read()
     by_path = {kept.path: kept.answer for kept in answers}
     if _COSTS_PATH not in by_path:
@@ -88,35 +85,25 @@ def read_costs(file: KeptFile) -> tuple[SourceAnswers, SourceQuestion]:
 
 
 def reading_of(file: KeptFile) -> Reading:
-    """What this version reads in a file of costs. Raises KeptFileDamaged, and as `interpret`."""
+    """The interpretation of a file of costs by this version. Raises KeptFileDamaged, and as `interpret`."""
     return interpret(*read_costs(file))
 
 
 def hours_of(file: KeptFile) -> Sequence[SeenHour]:
-    """What this version reads in a file of hours. Raises KeptFileDamaged, SourceError."""
+    """The interpretation of a file of hours by this version. Raises KeptFileDamaged, SourceError."""
     return interpret_hours(file.read()[0].answer, _question(file, file.facts_as(_QuestionFacts)))
 
 
 def instant_window(answer: Answer) -> Window:
-    """The window of an answer that is about no span: empty, when it was received."""
+    """The empty window of an answer without a span: the instant at which it was received."""
     return Window(answer.received_at, answer.received_at)
 
 
 def _question_facts(question: SourceQuestion) -> dict[str, Any]:
-    return {
-        "cluster_id": question.cluster_id,
-        "currency": question.currency,
-        "default_currency": question.default_currency,
-        "default_is_stated": question.default_is_stated,
-    }
+    return {name: getattr(question, name) for name in _QuestionFacts.__struct_fields__}
 
 
 def _question(file: KeptFile, facts: _QuestionFacts) -> SourceQuestion:
     return SourceQuestion(
-        file.url,
-        file.window,
-        facts.cluster_id,
-        facts.currency,
-        facts.default_currency,
-        default_is_stated=facts.default_is_stated,
+        file.url, file.window, **{name: getattr(facts, name) for name in _QuestionFacts.__struct_fields__}
     )

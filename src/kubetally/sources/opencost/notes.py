@@ -1,4 +1,4 @@
-"""Issues of an answer, counted while its rows are read."""
+"""Issues of the rows of an answer, counted while they are read."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +28,7 @@ _COMPONENT_OF = {
 
 @dataclass
 class Notes:
-    """What is seen while rows are read, counted, so that a thousand rows make one issue."""
+    """Counts of what is wrong with rows, so that a thousand rows make one issue."""
 
     source: str
     window: Window

@@ -1,6 +1,6 @@
-"""One row of an allocation answer in the ledger's terms, whatever is odd about it.
+"""Converts a row of an allocation answer to rows of the ledger.
 
-Nothing is decided here about money: what a row cost is carried over, adjustments added to their component.
+It decides nothing about money: costs are copied, with adjustments added to their component.
 """
 
 from kubetally.domain.allocation import Allocation, Kind, LoadBalancerCost, VolumeCost
@@ -11,8 +11,8 @@ from kubetally.domain.money import MICROS, to_micros
 from kubetally.domain.window import Window
 from kubetally.sources.opencost.figures import (
     EXACT_BELOW,
-    MOST,
-    MOST_HOURS,
+    MAX_COST_MICROS,
+    MAX_HOURS,
     adjustment_of,
     known_hours,
     without_huge,
@@ -31,7 +31,7 @@ COST_KEYS = {
     "shared_cost": "sharedCost",
     "external_cost": "externalCost",
 }
-"""What the costs of a row are called here, and by the source."""
+"""The costs of a row by the name of their field, with their key in the answer."""
 
 _SPECIAL = {
     "__idle__": Kind.IDLE,
@@ -41,7 +41,7 @@ _SPECIAL = {
 }
 _WORKLOAD = Kind.WORKLOAD
 _NAMELESS = frozenset({None, "", "__unallocated__"})
-_NOT_A_CONTAINER = "__unmounted__"  # a row that stands for the unmounted volumes of a namespace
+_NOT_A_CONTAINER = "__unmounted__"  # in the row of a namespace's unmounted volumes
 _NO_PROPERTIES = Properties()
 _ADJUSTED = ("cpuCost", "ramCost", "gpuCost", "pvCost", "loadBalancerCost", "networkCost")
 _NOT_ADJUSTED = (0.0,) * len(_ADJUSTED)
@@ -55,31 +55,19 @@ _NOT_RATED = Hours(
 )
 
 
-def kind_of(name: str, namespace: str | None) -> Kind:
-    """What a row stands for, from the source's special names (sources' pseudo-pods belong to their namespace)."""
-    return _SPECIAL.get(namespace or name.rpartition("/")[2], _WORKLOAD)
-
-
 def read_row(name: str, row: BookedRow, step: Window, step_hours: float, notes: Notes) -> tuple[Allocation, ...]:
-    """The row; and in one of its own, what of a workload's cost is below zero before adjustment.
+    """The row; a second one has the part of a workload's cost that is negative before adjustment.
 
-    name: the source's key of it, which names it where nothing in the row does. step_hours: the length of the step.
+    name: the key of the row in the answer. step_hours: the length of `step`.
     """
     about = row.properties or _NO_PROPERTIES
     namespace, controller = about.namespace, about.controller
-    kind = kind_of(name, namespace)
+    # The pseudo-pods of a source belong to their namespace.
+    kind = _SPECIAL.get(namespace or name.rpartition("/")[2], _WORKLOAD)
     is_workload, life, below_zero = kind is _WORKLOAD, None, ZERO
-    base, adjustments = _plain_costs(row), ZERO
-    is_plain = base is not None
-    if base is None:
-        row, base, adjustments = _any_costs(name, row, notes)
-    costs = base if adjustments is ZERO else base.plus(adjustments)
-    total = costs.total if row.total_cost is None else to_micros(row.total_cost)
-    costs, rest = assign_rest(costs, total, has_unknown_part=not is_plain and _lacks_a_cost(row))
-    if rest:
-        (notes.beyond_parts if rest > 0 else notes.below_parts)[name] = rest
+    row, base, adjustments, costs, total = _read_costs(name, row, notes)
     if is_workload:
-        life = life_of(row.start, row.end, row.minutes, step)
+        life = life_of(step, start=row.start, end=row.end, minutes=row.minutes)
         minutes, hours = _minutes_and_hours(row, about, step_hours, life, notes)
         if hours is None or min(base) < 0:
             below_zero = Costs(*(min(amount, 0) for amount in base))
@@ -89,7 +77,7 @@ def read_row(name: str, row: BookedRow, step: Window, step_hours: float, notes: 
     else:
         minutes, hours = row.minutes or 0.0, Hours(pv_byte_hours=row.pv_byte_hours or 0.0)
     peaks = row.raw_allocation_only
-    # By position, in the order of `Allocation`: with keywords it takes a tenth of the reading more.
+    # By position, in the order of `Allocation`: keywords would take a tenth longer.
     allocation = Allocation(
         kind,
         step,
@@ -108,9 +96,7 @@ def read_row(name: str, row: BookedRow, step: Window, step_hours: float, notes: 
         costs,
         _network_classes(row),
         tuple([_volume(key, volume, notes) for key, volume in row.pvs.items()]) if row.pvs else (),
-        tuple([_balancer(key, balancer, notes) for key, balancer in row.lb_allocations.items()])
-        if row.lb_allocations
-        else (),
+        tuple([_balancer(key, balancer, notes) for key, balancer in (row.lb_allocations or {}).items()]),
         total,
         row.name or name,
         life,
@@ -123,16 +109,35 @@ def read_row(name: str, row: BookedRow, step: Window, step_hours: float, notes: 
     )
     if below_zero is ZERO or not any(below_zero):
         return (allocation,)
-    named = f"{allocation.name} below zero"
-    return allocation, Allocation(
-        Kind.DIFFERENCE, step, cluster_id=about.cluster, costs=below_zero, total=below_zero.total, name=named
+    return allocation, _difference(allocation, below_zero, about.cluster)
+
+
+def _read_costs(name: str, row: BookedRow, notes: Notes) -> tuple[BookedRow, Costs, Costs, Costs, int]:
+    """The row without figures that are too large, and its costs: before adjustment, adjustments, both, total."""
+    base, adjustments = _plain_costs(row), ZERO
+    has_unknown_part = False
+    if base is None:
+        row, base, adjustments = _any_costs(name, row, notes)
+        has_unknown_part = any(getattr(row, key) is None for key in COST_KEYS)
+    costs = base if adjustments is ZERO else base.plus(adjustments)
+    total = costs.total if row.total_cost is None else to_micros(row.total_cost)
+    costs, rest = assign_rest(costs, total, has_unknown_part=has_unknown_part)
+    if rest:
+        (notes.beyond_parts if rest > 0 else notes.below_parts)[name] = rest
+    return row, base, adjustments, costs, total
+
+
+def _difference(allocation: Allocation, costs: Costs, cluster_id: str | None) -> Allocation:
+    name = f"{allocation.name} below zero"
+    return Allocation(
+        Kind.DIFFERENCE, allocation.step, cluster_id=cluster_id, costs=costs, total=costs.total, name=name
     )
 
 
 def _minutes_and_hours(
     row: BookedRow, about: Properties, step_hours: float, life: Window | None, notes: Notes
 ) -> tuple[float, Hours | None]:
-    """How long a workload ran, and its hours; None where one is below zero or beyond all measure."""
+    """The minutes of a workload, and its hours; None if one is negative or too large."""
     is_coarse, is_unknown = not about.pod or not about.container, False
     if is_coarse:
         notes.coarse[_grain(about)] += 1
@@ -156,33 +161,19 @@ def _network_classes(row: BookedRow) -> NetworkClasses:
 
 
 def _grain(about: Properties) -> str:
-    """How fine a row is that names no container: `by cluster, namespace`, or `in one row`."""
+    """The grouping of a row without a container: `by cluster, namespace`, or `in one row`."""
     named = [name for name in ("cluster", "node", "namespace", "pod", "container") if getattr(about, name)]
     return f"by {', '.join(named)}" if named else "in one row"
 
 
-def _lacks_a_cost(row: BookedRow) -> bool:
-    """Whether a part of its total is unknown: then what the known parts lack need not be of an unknown key."""
-    return (
-        row.cpu_cost is None
-        or row.ram_cost is None
-        or row.gpu_cost is None
-        or row.pv_cost is None
-        or row.load_balancer_cost is None
-        or row.network_cost is None
-        or row.shared_cost is None
-        or row.external_cost is None
-    )
-
-
 def _plain_costs(row: BookedRow) -> Costs | None:
-    """Costs of nearly every row: each known, none below zero, too large or adjusted. None of any other row."""
+    """The costs of a usual row; None if a cost is unknown, negative, too large or adjusted."""
     cpu, ram, gpu, pv = row.cpu_cost, row.ram_cost, row.gpu_cost, row.pv_cost
     balancer, network, shared, external = row.load_balancer_cost, row.network_cost, row.shared_cost, row.external_cost
     figures = (cpu, ram, gpu, pv, balancer, network, shared, external, row.total_cost)
     try:
         is_plain = min(figures) >= 0 and sum(figures) < EXACT_BELOW  # type: ignore[type-var, operator, arg-type]
-    except TypeError:  # one is null
+    except TypeError:  # a cost is null
         return None
     if not is_plain or _adjustments(row) != _NOT_ADJUSTED:
         return None
@@ -201,9 +192,9 @@ def _plain_costs(row: BookedRow) -> Costs | None:
 
 
 def _any_costs(name: str, row: BookedRow, notes: Notes) -> tuple[BookedRow, Costs, Costs]:
-    """The row without figures that are too large, its costs before adjustment, and the adjustments, `ZERO` if none."""
+    """The row without figures that are too large, its costs before adjustment, and the adjustments."""
     figures = [getattr(row, key) for key in COST_KEYS]
-    corrections = (*_adjustments(row), row.total_cost)  # any of them may be below zero
+    corrections = (*_adjustments(row), row.total_cost)  # may be negative
     if not (
         all(0.0 <= (figure or 0.0) < EXACT_BELOW for figure in figures)
         and all(abs(figure or 0.0) < EXACT_BELOW for figure in corrections)
@@ -239,7 +230,7 @@ def _adjustments(row: BookedRow) -> tuple[float | None, ...]:
 def _hours(row: BookedRow, step_hours: float, hours: float, notes: Notes, *, is_coarse: bool) -> Hours | None:
     """Resource-hours from averages (B8): the source divides CPU usage by its whole step, everything else by minutes.
 
-    None where one is below zero or beyond all measure.
+    None if one is negative or too large.
     """
     cpu_request, cpu_usage = row.cpu_core_request_average, row.cpu_core_usage_average
     ram_request, ram_usage = row.ram_byte_request_average, row.ram_byte_usage_average
@@ -262,7 +253,7 @@ def _hours(row: BookedRow, step_hours: float, hours: float, notes: Notes, *, is_
             )
             if figure is None
         )  # fmt: skip
-    found = Hours(
+    read = Hours(
         row.cpu_core_hours or 0.0,
         None if cpu_request is None else cpu_request * hours,
         None if cpu_usage is None else cpu_usage * usage_hours,
@@ -277,15 +268,15 @@ def _hours(row: BookedRow, step_hours: float, hours: float, notes: Notes, *, is_
         row.network_receive_bytes or 0.0,
     )
     try:
-        is_odd = min(found) < 0 or max(found) > MOST_HOURS  # type: ignore[type-var, operator]
+        is_odd = min(read) < 0 or max(read) > MAX_HOURS  # type: ignore[type-var, operator]
     except TypeError:
-        known = [amount for amount in found if amount is not None]
-        is_odd = min(known) < 0 or max(known) > MOST_HOURS
-    return None if is_odd else found
+        known = [amount for amount in read if amount is not None]
+        is_odd = min(known) < 0 or max(known) > MAX_HOURS
+    return None if is_odd else read
 
 
 def _unless_absent(figure: float | None, has_resource: bool) -> float | None:
-    """An average; unknown where its key is not there though the row has of the resource, as volumes alone have not."""
+    """An average; unknown if its key is absent although the row has the resource."""
     return None if figure is ABSENT and has_resource else figure
 
 
@@ -311,11 +302,11 @@ def _balancer(key: str, balancer: Balancer, notes: Notes) -> LoadBalancerCost:
 
 
 def _cost_of_piece(piece: Volume | Balancer, key: str, name: str, notes: Notes) -> int:
-    """Its cost with adjustment; 0, with a note, where it is unknown or too large, and where it is below zero."""
+    """Its cost with adjustment; 0, with a note, if it is unknown or too large; 0 if negative."""
     if piece.cost is None:
         notes.null_figures.add(key)
         return 0
-    if abs(piece.cost) * 1e6 >= MOST:
+    if abs(piece.cost) * 1e6 >= MAX_COST_MICROS:
         notes.huge[name] = key
         notes.huge_keys.add(key)
         return 0

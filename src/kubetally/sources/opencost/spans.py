@@ -1,4 +1,4 @@
-"""When a row or an asset was: its step, and the part of it in which the source saw it."""
+"""The time of a row or an asset: its step, and the part of it in which the source saw it."""
 
 from datetime import timedelta
 from functools import lru_cache
@@ -7,7 +7,7 @@ from kubetally.domain.window import InvalidWindow, Window, parse_instant
 from kubetally.sources.faults import AnswerNotUnderstood
 from kubetally.sources.opencost.wire import Span
 
-_ENDS_DIFFER_MINUTES = 1.0  # by which a source's rounding may part them from minutes
+_MAX_ROUNDING_MINUTES = 1.0  # between the ends of a row and its minutes
 
 
 def window_of(span: Span | None, url: str) -> Window | None:
@@ -31,26 +31,22 @@ def _parsed_life(start: str, end: str) -> tuple[Window, float]:
     return life, life.hours * 60
 
 
-def life_of(start: str | None, end: str | None, minutes: float | None, step: Window) -> Window | None:
-    """The span of the step in which the source saw a row; None where it tells neither ends nor a whole step.
-
-    Ends that can't be read are no reason to refuse figures: they only say nothing of when the row ran.
-    """
+def life_of(step: Window, *, start: str | None, end: str | None, minutes: float | None) -> Window | None:
+    """The span of the step in which the source saw a row; None if it is unknown or unreadable."""
     if start and end:
         try:
             inside, between = _parsed_life(start, end)
         except InvalidWindow:
             return None
         if not (step.start <= inside.start and inside.end <= step.end):
-            within = inside.overlap(step)
-            if within is None:
+            if (common := inside.overlap(step)) is None:
                 return None
-            inside, between = within, within.hours * 60
+            inside, between = common, common.hours * 60
     elif minutes:
         inside, between = step, step.hours * 60
     else:
         return None
-    # Ends that are those of the step, or absent, say less than minutes, which bound how long it can have been seen.
-    if minutes is not None and 0 < minutes < between - _ENDS_DIFFER_MINUTES:
+    # Minutes are exact where the ends are absent or those of the step.
+    if minutes is not None and 0 < minutes < between - _MAX_ROUNDING_MINUTES:
         return Window(inside.start, inside.start + timedelta(minutes=minutes))
     return inside

@@ -1,7 +1,7 @@
-"""Shapes of the answers of OpenCost and Kubecost, as they come.
+"""Shapes of the answers of OpenCost and Kubecost.
 
-Every figure may be null (the source's NaN or infinity) or absent (an older version), unknown keys are ignored. Costs
-are in the currency of the source, before their adjustment; averages in cores and bytes.
+Every figure may be null (the source's NaN or infinity) or absent (an older version); unknown keys are ignored. Costs
+are in the currency of the source, before adjustment; averages are in cores and bytes.
 Source: OpenCost core/pkg/opencost/allocation_json.go and asset_json.go; docs of the Kubecost allocation and asset APIs.
 """
 
@@ -24,20 +24,20 @@ from kubetally.sources.faults import (
 
 Figure = float | None
 ABSENT = -0.0
-"""A figure whose key is not there: 0 in sums, and told from a 0 that was answered by its identity (`is ABSENT`)."""
+"""A figure without its key: 0 in sums; `is ABSENT` distinguishes it from a 0 in the answer."""
 A = TypeVar("A", bound="Envelope")
 D = TypeVar("D")
 
 
 class Span(Struct, gc=False):
-    """A window as RFC3339 texts; null or the text `null` where it is open."""
+    """A window as RFC3339 texts; null or the text `null` if open."""
 
     start: str | None = None
     end: str | None = None
 
 
 class Properties(Struct, rename="camel", gc=False):
-    """What a row is about; after merging only what all members share is left."""
+    """The properties of a row; a merged row has only those that all members share."""
 
     cluster: str | None = None
     node: str | None = None
@@ -55,7 +55,7 @@ class Properties(Struct, rename="camel", gc=False):
 
 
 class Volume(Struct, rename="camel", gc=False):
-    """What a row was charged for one volume; raw floats."""
+    """The cost of one volume in a row, in raw floats."""
 
     byte_hours: Figure = None
     cost: Figure = 0.0
@@ -64,7 +64,7 @@ class Volume(Struct, rename="camel", gc=False):
 
 
 class Balancer(Struct, gc=False):
-    """What a row was charged for one load balancer, or a running total of it where there are several."""
+    """The cost of one load balancer in a row, or a running total if there are several."""
 
     service: str | None = None
     cost: Figure = 0.0
@@ -75,16 +75,16 @@ class Balancer(Struct, gc=False):
 
 
 class RawOnly(Struct, rename="camel", gc=False):
-    """What the source drops once it has merged rows: its presence says that a row is unmerged."""
+    """What the source drops when it merges rows: only unmerged rows have it."""
 
     cpu_core_usage_max: Figure = None
     ram_byte_usage_max: Figure = None
 
 
 class BookedRow(Struct, rename="camel", gc=False):
-    """One row of an allocation answer, as far as a booking needs it; the rest takes a seventh of the decoding.
+    """One row of an allocation answer with the fields of a booking; the others take a seventh of the decoding.
 
-    What must not be read as 0 where its key is not there is `ABSENT`.
+    A figure that must not count as 0 without its key is `ABSENT`.
     """
 
     name: str = ""
@@ -129,7 +129,7 @@ class BookedRow(Struct, rename="camel", gc=False):
 
 
 class AllocationRow(BookedRow, rename="camel", gc=False):
-    """One row of an allocation answer, all of it."""
+    """One row of an allocation answer with all fields."""
 
     cpu_cores: Figure = 0.0
     cpu_cost_idle: Figure = 0.0
@@ -149,20 +149,15 @@ AllocationSet = dict[str, AllocationRow | None] | None
 
 
 class AssetProperties(Struct, rename="camel", gc=False):
-    """Where an asset is billed, and its name."""
+    """The cluster and name of an asset."""
 
-    category: str | None = None
-    provider: str | None = None
-    account: str | None = None
-    project: str | None = None
-    service: str | None = None
     cluster: str | None = None
     name: str | None = None
     provider_id: str | None = field(default=None, name="providerID")
 
 
 class Fractions(Struct, gc=False):
-    """What a capacity was used for."""
+    """Fractions of a capacity by use."""
 
     idle: Figure = None
     other: Figure = None
@@ -184,11 +179,9 @@ class AssetRow(Struct, rename="camel", gc=False):
     adjustment: Figure = 0.0
     node_type: str | None = None
     cpu_cores: Figure = None
-    ram_bytes: Figure = 0.0
     cpu_core_hours: Figure = None
     ram_byte_hours: Figure = None
     gpu_hours: Figure = field(default=None, name="GPUHours")
-    gpu_count: Figure = 0.0
     cpu_breakdown: Fractions | None = None
     ram_breakdown: Fractions | None = None
     pool: str | None = None
@@ -213,9 +206,9 @@ AssetSet = dict[str, AssetRow | None] | None
 
 
 class Envelope(Struct, gc=False):
-    """What every answer stands in; `status` is often absent. The last four are those of gateways and proxies.
+    """The envelope of every answer; `status` is often absent. The last four are those of gateways and proxies.
 
-    data: of any shape here; UNSET where its key is not there, which is no answer.
+    data: of any shape here; UNSET without its key, which is a failure.
     """
 
     code: int = 200
@@ -229,30 +222,30 @@ class Envelope(Struct, gc=False):
     errors: Any = None
 
     def says_it_failed(self) -> bool:
-        """Whether it is no answer, whatever else it holds."""
+        """Whether it states a failure, whatever data it has."""
         has_failed = isinstance(self.status, str) and self.status.casefold() in _FAILED
         return has_failed or self.success is False or self.ok is False or bool(self.error) or bool(self.errors)
 
     def warnings(self) -> str | None:
-        """What it says beside its data; None where that is nothing, or only that all is well."""
-        said = [printable(text, SAID_CHARACTERS) for text in (self.warning, self.message) if isinstance(text, str)]
-        return "; ".join(text for text in said if text and text.casefold() not in _WELL) or None
+        """Its message besides the data; None if empty, or a mere success."""
+        texts = [printable(text, SAID_CHARACTERS) for text in (self.warning, self.message) if isinstance(text, str)]
+        return "; ".join(text for text in texts if text and text.casefold() not in _WELL) or None
 
 
 class BookedAnswer(Envelope, gc=False):
-    """As `AllocationAnswer`, its rows as far as a booking needs them."""
+    """As `AllocationAnswer`, with the fields of a booking."""
 
     data: list[BookedSet] | BookedSet | UnsetType = UNSET
 
 
 class AllocationAnswer(Envelope, gc=False):
-    """A list of sets, one a step, oldest first; an object where a version answers a single set."""
+    """A list of sets, one per step, oldest first; some versions answer a single set as an object."""
 
     data: list[AllocationSet] | AllocationSet | UnsetType = UNSET
 
 
 class AssetAnswer(Envelope, gc=False):
-    """One object of assets (OpenCost), or a list of them, one a day (Kubecost)."""
+    """One object of assets (OpenCost), or a list of them, one per day (Kubecost)."""
 
     data: list[AssetSet] | AssetSet | UnsetType = UNSET
 
@@ -268,36 +261,36 @@ def sets_of(data: Sequence[Mapping[str, R] | None] | Mapping[str, R] | UnsetType
 
 _FAILED = frozenset({"error", "fail", "failed", "failure"})
 _WELL = frozenset({"ok", "success", "succeeded"})
-_ACCEPTED = 202  # the answer is made later, and lies elsewhere
+_ACCEPTED = 202  # the answer is computed later, at another address
 _BOOKED = msgspec.json.Decoder(BookedAnswer)
 _ALLOCATIONS = msgspec.json.Decoder(AllocationAnswer)
 _ASSETS = msgspec.json.Decoder(AssetAnswer)
 _ENVELOPE = msgspec.json.Decoder(Envelope)
-# A string, or a number that JSON does not have; strings are matched to be left alone.
+# A string, or a number that JSON does not have; strings are matched to skip them.
 _NOT_JSON_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|NaN|[-+]?Infinity|[-+]?Inf\b')
 
 
 def decode_allocations(answer: Answer) -> tuple[AllocationAnswer, bool]:
-    """The typed answer, and whether it held numbers that are none (read as null).
+    """The typed answer, and whether it had NaN or infinity (read as null).
 
-    Raises: AnswerNotUnderstood (not JSON, another shape, no `data`, or it says that it failed), SourceFailed and
+    Raises: AnswerNotUnderstood (not JSON, another shape, no `data`, or a stated failure), SourceFailed and
             SourceRefused (a `code` other than 200 in the body).
     """
     return _decode(answer, _ALLOCATIONS)
 
 
 def decode_booked(answer: Answer) -> tuple[BookedAnswer, bool]:
-    """As `decode_allocations`, of what a booking needs."""
+    """As `decode_allocations`, with the fields of a booking."""
     return _decode(answer, _BOOKED)
 
 
 def decode_assets(answer: Answer) -> tuple[AssetAnswer, bool]:
-    """As `decode_allocations`, of assets."""
+    """As `decode_allocations`, for assets."""
     return _decode(answer, _ASSETS)
 
 
 def decode_object(answer: Answer) -> dict[str, Any] | None:
-    """The object that an answer is about, in an envelope or without one as /installInfo; None where there is none.
+    """The object in an answer, with an envelope or without one as of /installInfo; None if the data is no object.
 
     Raises: as `decode_allocations`. Without `data`, an object that is empty or has a message is a failure.
     """
@@ -313,8 +306,14 @@ def decode_object(answer: Answer) -> dict[str, Any] | None:
     return envelope.data if isinstance(envelope.data, dict) else None
 
 
+def text_of(body: object, key: str) -> str | None:
+    """The text at a key of an object; None if it is missing, empty or not text."""
+    value = body.get(key) if isinstance(body, Mapping) else None
+    return value if isinstance(value, str) and value else None
+
+
 def unknown_cost_keys(answer: Answer, names: set[str]) -> set[str]:
-    """Keys that end in `Cost` and that no version known to us sends, in the named rows of an allocation answer."""
+    """Keys that end in `Cost` and that no known version sends, in the named rows of an allocation answer."""
     data = msgspec.json.decode(_NOT_JSON_NUMBER.sub(_as_null, answer.body))["data"]
     known = {key.encode_name for key in msgspec.structs.fields(AllocationRow)}
     rows = [row for step in (data if isinstance(data, list) else [data]) for row in (step or {}).items()]
@@ -326,14 +325,14 @@ def unknown_cost_keys(answer: Answer, names: set[str]) -> set[str]:
 def _decode(answer: Answer, decoder: msgspec.json.Decoder[A]) -> tuple[A, bool]:
     decoded, repaired = _decode_with(answer, decoder.decode)
     _check(answer, decoded)
-    for name in ("warning", "message"):  # which are shown, unlike the rest of an envelope
+    for name in ("warning", "message"):  # the only texts of an envelope that are shown
         if isinstance(text := getattr(decoded, name), str):
             setattr(decoded, name, answer.mask.beginning(text))
     return decoded, repaired
 
 
 def _check(answer: Answer, decoded: Envelope) -> None:
-    """Raises where an object is no answer: it has another code, no data, or says that it failed."""
+    """Raises if an object has another code, no data, or states a failure."""
     if decoded.code != 200:
         said = own_words(answer.body, answer.mask)
         if 400 <= decoded.code < 500:
@@ -344,7 +343,7 @@ def _check(answer: Answer, decoded: Envelope) -> None:
 
 
 def _decode_with(answer: Answer, decode: Callable[[bytes], D]) -> tuple[D, bool]:
-    """What `decode` makes of a body, and whether NaN and the like had to be taken out first."""
+    """The decoded body, and whether NaN and the like were replaced by null first."""
     try:
         return decode(answer.body), False
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -358,7 +357,7 @@ def _decode_with(answer: Answer, decode: Callable[[bytes], D]) -> tuple[D, bool]
 
 
 def _not_decoded(answer: Answer, error: Exception) -> AnswerNotUnderstood:
-    """Of another shape: if it is an object without data, it is a failure in words of its own."""
+    """The error for a body of another shape; an object without data states a failure."""
     try:
         is_failure = "data" not in msgspec.json.decode(answer.body, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError):
