@@ -12,6 +12,7 @@ from typer._click.exceptions import NoArgsIsHelpError, UsageError  # typer has n
 from typer.core import TyperGroup
 
 from kubetally.cli import exits
+from kubetally.cli.values import read_plainly
 from kubetally.domain.errors import KubetallyError
 
 _HELP = {"help_option_names": ["-h", "--help"]}
@@ -40,6 +41,11 @@ _COMMANDS = {
 class _Commands(TyperGroup):
     """Runs a command; errors become one line on standard error and an exit code."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the options before a command, those that typer adds included."""
+        read_plainly(self, ctx.parent)
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: Any) -> list[str]:
         """All commands, in the order of `_COMMANDS`."""
         return list(_COMMANDS)
@@ -55,6 +61,7 @@ class _Commands(TyperGroup):
         """The command, loaded now; None where there is no such command."""
         if cmd_name not in self.commands and cmd_name in _COMMANDS:
             self.commands[cmd_name] = _load(cmd_name)
+            read_plainly(self.commands[cmd_name], ctx)
         return self.commands.get(cmd_name)
 
     def invoke(self, ctx: Any) -> Any:  # a context of the click that typer carries
