@@ -11,9 +11,7 @@ from tests.integration.upstream import THREE_DAYS, Upstream, added
 from tests.served import Served
 
 
-def test_on_a_terminal_it_is_a_bar_of_days_and_no_line_of_the_log(
-    home: Home, upstream: tuple[Upstream, Served]
-) -> None:
+def test_terminal_gets_a_progress_bar_and_no_log_lines(home: Home, upstream: tuple[Upstream, Served]) -> None:
     source, server = upstream
     added(home, server)
     source.mode = "slow"
@@ -35,7 +33,7 @@ def test_on_a_terminal_it_is_a_bar_of_days_and_no_line_of_the_log(
     assert b"day_collected" not in shown
 
 
-def test_elsewhere_each_day_is_a_line_of_json(home: Home, upstream: tuple[Upstream, Served]) -> None:
+def test_pipe_gets_one_json_line_per_day(home: Home, upstream: tuple[Upstream, Served]) -> None:
     _, server = upstream
     added(home, server)
     done = home.call("backfill", "aurora", *THREE_DAYS)

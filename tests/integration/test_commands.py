@@ -58,7 +58,7 @@ def clean(text: str) -> bool:
 
 @pytest.mark.parametrize("by", ["summary", "namespace", "workload"])
 @pytest.mark.parametrize("cluster", ALL)
-def test_the_table_of_each_level_is_as_the_golden_file(replay: ReplayServer, cluster: str, by: str) -> None:
+def test_table_of_each_level_is_as_the_golden_file(replay: ReplayServer, cluster: str, by: str) -> None:
     done = call("costs", "--url", replay.url_of(cluster), *WHOLE, "--by", by)
     assert (done.code, done.err) == (0, "")
     assert clean(done.out)
@@ -72,14 +72,14 @@ def test_several_clusters_begin_with_an_overview(replay: ReplayServer) -> None:
     is_as_golden("costs-of-all", done.out, replay)
 
 
-def test_the_report_is_as_the_golden_file(replay: ReplayServer) -> None:
+def test_report_is_as_the_golden_file(replay: ReplayServer) -> None:
     done = call("report", "--url", replay.url_of("aurora"), "--url", replay.url_of("draco"), *WHOLE)
     assert (done.code, done.err) == (0, "")
     assert clean(done.out)
     is_as_golden("report", done.out, replay)
 
 
-def test_the_report_as_json_has_the_same_shares(replay: ReplayServer) -> None:
+def test_report_as_json_has_the_same_shares(replay: ReplayServer) -> None:
     body = call("report", "--url", replay.url_of("aurora"), *WHOLE, "--format", "json").json
     shares = [Decimal(str(row["share_percent"])) for row in body["shares"] if row["share_percent"] is not None]
     assert sum(shares) == 100
@@ -87,7 +87,7 @@ def test_the_report_as_json_has_the_same_shares(replay: ReplayServer) -> None:
     assert body["infrastructure_cost"] + body["left_out_cost"] == pytest.approx(body["total_cost"], abs=1e-6)
 
 
-def test_csv_has_rows_that_add_up_and_empty_cells_for_the_unknown(replay: ReplayServer) -> None:
+def test_csv_rows_add_up_and_leave_unknown_cells_empty(replay: ReplayServer) -> None:
     totals = {}
     for by in ("summary", "namespace", "workload"):
         done = call("costs", "--url", replay.url_of("draco"), *WHOLE, "--by", by, "--format", "csv")
@@ -103,7 +103,7 @@ def test_csv_has_rows_that_add_up_and_empty_cells_for_the_unknown(replay: Replay
     assert kinds[-4:] == ["idle", "unmounted", "overhead", "difference"]
 
 
-def test_no_data_is_a_row_of_its_status_in_every_form(faulty: FaultServer) -> None:
+def test_cluster_without_data_is_a_row_in_every_format(faulty: FaultServer) -> None:
     question = ("costs", "--url", faulty.fault_url("nullset", "aurora"), *DAY)
     table, rows = call(*question), call(*question, "--format", "csv")
     assert (table.code, rows.code) == (0, 0)
@@ -116,7 +116,7 @@ def test_no_data_is_a_row_of_its_status_in_every_form(faulty: FaultServer) -> No
 
 
 @pytest.mark.parametrize("command", ["costs", "verify", "report"])
-def test_a_table_tells_of_when_data_are_missing(command: str) -> None:
+def test_table_says_when_data_is_missing(command: str) -> None:
     recorded = recorded_but(lambda _path, _data: None)
 
     def without_two_days(asked: Asked) -> Any:
@@ -146,7 +146,7 @@ def test_one_cluster_is_an_object_and_several_are_a_list(replay: ReplayServer) -
 
 
 @pytest.mark.parametrize("command", ["costs", "verify", "report"])
-def test_a_failed_cluster_is_an_element_in_its_place(faulty: FaultServer, command: str) -> None:
+def test_failed_cluster_keeps_its_place_in_the_list(faulty: FaultServer, command: str) -> None:
     urls = ("--url", faulty.fault_url("html", "aurora"), "--url", faulty.url_of("draco"))
     done = call(command, *urls, *DAY, "--format", "json")
     assert done.code == (3 if command == "verify" else 0)
@@ -179,7 +179,7 @@ def test_fleet_sum_says_which_clusters_lack_how_many_hours(faulty: FaultServer) 
     assert f"failed, and not in the sum: {dead}\n" in done.out
 
 
-def test_a_failed_cluster_is_told_beside_the_table_and_in_csv(faulty: FaultServer) -> None:
+def test_table_and_csv_name_a_failed_cluster(faulty: FaultServer) -> None:
     bad = faulty.fault_url("500", "aurora")
     urls = ("--url", bad, "--url", faulty.url_of("draco"))
     table, rows = call("costs", *urls, *DAY), call("costs", *urls, *DAY, "--format", "csv")
@@ -188,13 +188,13 @@ def test_a_failed_cluster_is_told_beside_the_table_and_in_csv(faulty: FaultServe
     assert next(csv.DictReader(io.StringIO(rows.out)))["status"] == "error"
 
 
-def test_one_cluster_that_failed_is_an_object_too(faulty: FaultServer) -> None:
+def test_single_failed_cluster_is_an_object(faulty: FaultServer) -> None:
     done = call("costs", "--url", faulty.fault_url("500", "aurora"), *DAY, "--format", "json")
     assert done.code == 3
     assert done.json["status"] == "error"
 
 
-def test_a_cluster_that_hangs_is_cut_and_the_others_are_whole(faulty: FaultServer) -> None:
+def test_hanging_cluster_times_out_and_the_others_answer(faulty: FaultServer) -> None:
     urls = ("--url", faulty.fault_url("hang", "aurora"), "--url", faulty.url_of("draco"))
     began = time.monotonic()
     done = call("costs", *urls, *DAY, "--format", "json", KUBETALLY_DEADLINE_SECONDS="1.5", KUBETALLY_READ_SECONDS="60")
@@ -205,7 +205,7 @@ def test_a_cluster_that_hangs_is_cut_and_the_others_are_whole(faulty: FaultServe
     assert whole["summary"]["total_cost"] > 100
 
 
-def test_a_part_that_failed_makes_a_partial_answer_with_exit_0(faulty: FaultServer) -> None:
+def test_partial_answer_exits_0(faulty: FaultServer) -> None:
     done = call("costs", "--url", faulty.fault_url("noassets", "aurora"), *DAY, "--format", "json")
     assert (done.code, done.json["status"], done.json["assets_complete"]) == (0, "partial", False)
 
@@ -233,7 +233,7 @@ def test_a_part_that_failed_makes_a_partial_answer_with_exit_0(faulty: FaultServ
         (("cost",), "cost"),
     ],
 )
-def test_a_wrong_question_exits_2_and_says_what_is_wrong(args: tuple[str, ...], says: str) -> None:
+def test_invalid_request_exits_2_and_says_why(args: tuple[str, ...], says: str) -> None:
     done = call(*args)
     assert (done.code, done.out) == (2, "")
     assert says in done.err
@@ -252,14 +252,14 @@ def test_a_wrong_question_exits_2_and_says_what_is_wrong(args: tuple[str, ...], 
         ("KUBECOST_API_URL", "localhost:9003"),
     ],
 )
-def test_a_wrong_setting_exits_2_and_is_named(name: str, value: str) -> None:
+def test_invalid_setting_exits_2_and_is_named(name: str, value: str) -> None:
     done = call("costs", *(() if name == "KUBECOST_API_URL" else ("--url", NOBODY)), *DAY, **{name: value})
     assert (done.code, done.out) == (2, "")
     assert (value if name == "KUBECOST_API_URL" else name) in done.err
     assert PASSWORD not in done.err
 
 
-def test_unknown_variable_is_a_warning_once_and_no_failure(replay: ReplayServer) -> None:
+def test_unknown_variable_is_warned_of_once(replay: ReplayServer) -> None:
     question = ("costs", "--url", replay.url_of("aurora"), "--url", replay.url_of("draco"), *DAY)
     done = call(*question, KUBETALLY_DEADLINE_SECOND="1", KUBETALLY_SERVICE_HOST="10.0.0.1", KUBETALLY_PORT="tcp://x")
     assert done.code == 0
@@ -279,13 +279,13 @@ def test_url_may_be_an_argument(replay: ReplayServer, command: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["costs", "verify", "report"])
-def test_where_no_source_could_be_read_the_exit_is_3(faulty: FaultServer, command: str) -> None:
+def test_exit_is_3_if_no_source_could_be_read(faulty: FaultServer, command: str) -> None:
     done = call(command, "--url", NOBODY, "--url", faulty.fault_url("html", "aurora"), *DAY, KUBETALLY_ATTEMPTS="1")
     assert done.code == 3
     assert len(re.findall(r"^error: ", done.err, re.MULTILINE)) == 2
 
 
-def test_a_link_local_address_is_refused_until_a_setting_allows_it() -> None:
+def test_link_local_address_needs_a_setting() -> None:
     done = call("costs", "--url", "http://169.254.169.254/", *DAY)
     assert done.code == 3
     assert "KUBETALLY_ALLOW_LINK_LOCAL" in done.err
@@ -320,7 +320,7 @@ def test_verify_passes_4_9_and_fails_5_1_percent(replay: ReplayServer, apart: fl
     assert f"{apart * 100:+.4f} %" in table.out
 
 
-def test_verify_below_the_known_difference_exits_1_and_shows_where(replay: ReplayServer) -> None:
+def test_verify_below_known_difference_exits_1(replay: ReplayServer) -> None:
     done = call("verify", "--url", replay.url_of("aurora"), *WHOLE, "--tolerance", "0.001%")
     assert done.code == 1
     assert "PAST the tolerance of 0.001 %" in done.out
@@ -338,7 +338,7 @@ def test_verify_as_json_balances_each_component(replay: ReplayServer) -> None:
     assert sum(row["source_shows"] for row in body["balance"]) == pytest.approx(body["source_total_cost"], abs=1e-4)
 
 
-def test_verify_has_nothing_to_say_without_data(faulty: FaultServer) -> None:
+def test_verify_has_no_verdict_without_data(faulty: FaultServer) -> None:
     done = call("verify", "--url", faulty.fault_url("nullset", "aurora"), *DAY, "--format", "json")
     assert (done.code, done.json["within_tolerance"], done.json["total_cost"]) == (0, None, None)
 
@@ -346,7 +346,7 @@ def test_verify_has_nothing_to_say_without_data(faulty: FaultServer) -> None:
 # --- settings and secrets
 
 
-def test_the_url_of_the_environment_counts_where_none_is_given(replay: ReplayServer, faulty: FaultServer) -> None:
+def test_url_of_the_environment_is_the_default(replay: ReplayServer, faulty: FaultServer) -> None:
     url = replay.url_of("draco")
     assert call("costs", *DAY, "--format", "json", KUBECOST_API_URL=url).json["source"]["url"] == url
     given = call("costs", "--url", faulty.url_of("aurora"), *DAY, "--format", "json", KUBECOST_API_URL=url).json
@@ -368,7 +368,7 @@ def test_settings_reach_the_source(faulty: FaultServer) -> None:
 
 @pytest.mark.parametrize("command", ["costs", "verify", "report", "doctor"])
 @pytest.mark.parametrize("fault", ["", "500", "truncated", "refused", "redirect"])
-def test_a_password_in_a_url_is_never_printed(faulty: FaultServer, command: str, fault: str) -> None:
+def test_password_in_a_url_is_never_printed(faulty: FaultServer, command: str, fault: str) -> None:
     sound = faulty.url_of("aurora")
     url = with_userinfo(NOBODY if fault == "refused" else faulty.fault_url(fault, "aurora") if fault else sound)
     for form in ("table", "json"):
@@ -386,13 +386,13 @@ def test_a_password_in_a_url_is_never_printed(faulty: FaultServer, command: str,
 @pytest.mark.parametrize(
     "url", [f"http://someone:{PASSWORD}@host:x", f"ftp://someone:{PASSWORD}@host", f"someone:{PASSWORD}@h"]
 )
-def test_a_password_in_a_url_that_is_refused_is_not_printed(url: str) -> None:
+def test_password_in_a_refused_url_is_not_printed(url: str) -> None:
     done = call("costs", "--url", url)
     assert done.code == 2
     assert PASSWORD not in done.out + done.err
 
 
-def test_a_failure_is_one_structured_line_without_secrets(faulty: FaultServer) -> None:
+def test_failure_is_one_log_line_without_secrets(faulty: FaultServer) -> None:
     url = with_userinfo(faulty.fault_url("500", "aurora"))
     done = run("costs", "--url", url, *DAY, KUBETALLY_LOG_LEVEL="warning")
     lines = [line for line in done.err.splitlines() if "source_request_failed" in line and '"/allocation"' in line]
@@ -406,7 +406,7 @@ def test_a_failure_is_one_structured_line_without_secrets(faulty: FaultServer) -
 
 
 @pytest.mark.parametrize("command", ["costs", "verify", "report"])
-def test_failure_that_the_answer_tells_is_not_logged_too(faulty: FaultServer, command: str) -> None:
+def test_failure_in_the_answer_is_not_logged(faulty: FaultServer, command: str) -> None:
     urls = (NOBODY, faulty.fault_url("500", "aurora"), faulty.fault_url("html", "draco"))
     more = {"KUBETALLY_ATTEMPTS": "1"}
     done = call(command, *(part for url in urls for part in ("--url", url)), "--window", "7d", **more)
@@ -422,7 +422,7 @@ def test_failure_that_the_answer_tells_is_not_logged_too(faulty: FaultServer, co
 
 
 @pytest.mark.parametrize("command", ["costs", "verify", "report"])
-def test_strict_exits_3_where_a_cluster_failed_or_is_partial(faulty: FaultServer, command: str) -> None:
+def test_strict_exits_3_if_a_cluster_failed_or_is_partial(faulty: FaultServer, command: str) -> None:
     sound, partial = faulty.url_of("draco"), faulty.fault_url("noassets", "aurora")
     empty, failed = faulty.fault_url("nullset", "aurora"), faulty.fault_url("html", "aurora")
     assert call(command, sound, *DAY, "--strict").code == 0
@@ -455,7 +455,7 @@ def test_output_file_holds_what_would_be_printed(replay: ReplayServer, tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["answer"]
 
 
-def test_output_file_stays_as_it_was_where_the_command_fails(faulty: FaultServer, tmp_path: Path) -> None:
+def test_failed_command_leaves_its_output_file_unchanged(faulty: FaultServer, tmp_path: Path) -> None:
     file = tmp_path / "answer.json"
     file.write_text("yesterday's")
     assert call("costs", faulty.url_of("aurora"), "--window", "3m", "--output", str(file)).code == 2
@@ -491,7 +491,7 @@ def test_in_a_pipe_the_output_is_clean(faulty: FaultServer) -> None:
     assert "web page" in done.err
 
 
-def test_names_that_an_old_terminal_can_not_show_are_no_reason_to_stop(replay: ReplayServer) -> None:
+def test_terminal_without_unicode_shows_replacements(replay: ReplayServer) -> None:
     done = run("report", "--url", replay.url_of("aurora"), *DAY, PYTHONIOENCODING="ascii")
     assert (done.code, done.err) == (0, "")
     assert "#######............." in done.out
@@ -538,7 +538,7 @@ def test_no_table_breaks_on_a_terminal_of_80_columns(replay: ReplayServer, by: s
             assert any(f"{row[key] + cents / 100:,.2f}" in text for cents in (0, -1, 1))
 
 
-def test_a_doctor_takes_a_url_as_an_option_too(replay: ReplayServer) -> None:
+def test_doctor_takes_urls_as_options(replay: ReplayServer) -> None:
     url = replay.url_of("aurora")
     asked = [call("doctor", *place, *DAY) for place in ((url,), ("--url", url), (url, "--url", url))]
     assert {done.code for done in asked} == {0}
@@ -546,13 +546,13 @@ def test_a_doctor_takes_a_url_as_an_option_too(replay: ReplayServer) -> None:
     assert [done.out.count("product: OpenCost") for done in asked] == [1, 1, 1]
 
 
-def test_a_doctor_on_a_narrow_terminal_folds_between_words(replay: ReplayServer) -> None:
+def test_doctor_wraps_lines_between_words(replay: ReplayServer) -> None:
     lines = on_a_terminal(60, "doctor", replay.url_of("aurora"), *DAY)
     assert max(map(len, lines)) <= 60
     assert "           do: name its Prometheus with --prometheus-url" in "\n".join(lines)
 
 
-def test_a_reader_that_has_enough_gets_no_traceback(replay: ReplayServer) -> None:
+def test_closed_pipe_gives_no_traceback(replay: ReplayServer) -> None:
     urls = [part for name in ALL for part in ("--url", replay.url_of(name))]
     process = subprocess.Popen(
         [PROGRAM, "costs", *urls, *WHOLE, "--by", "workload", "--format", "json"],
@@ -569,7 +569,7 @@ def test_a_reader_that_has_enough_gets_no_traceback(replay: ReplayServer) -> Non
     assert (process.wait(60), err) == (0, "")
 
 
-def test_a_reader_that_is_gone_does_not_hide_the_verdict(replay: ReplayServer) -> None:
+def test_closed_pipe_keeps_the_exit_code(replay: ReplayServer) -> None:
     ours, theirs = os.pipe()
     os.close(ours)
     process = subprocess.Popen(
@@ -603,7 +603,7 @@ def test_ctrl_c_ends_with_130_and_no_traceback(faulty: FaultServer) -> None:
 # --- demo and help
 
 
-def test_the_demo_shows_three_clusters_wherever_it_runs() -> None:
+def test_demo_shows_three_clusters_from_any_folder() -> None:
     nowhere = "http://127.0.0.1:1"
     more = {
         "http_proxy": nowhere,
@@ -625,7 +625,7 @@ def test_the_demo_shows_three_clusters_wherever_it_runs() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS[:-3])
-def test_the_help_of_each_command_has_an_example_on_a_line_of_its_own(command: str) -> None:
+def test_help_of_each_command_has_an_example(command: str) -> None:
     done = call(command, "--help", KUBETALLY_LOG_LEVEL="loud")
     assert done.code == 0
     example = re.search(rf"Examples?:\n +(kubetally {command}.*)\n", done.out)
@@ -634,7 +634,7 @@ def test_the_help_of_each_command_has_an_example_on_a_line_of_its_own(command: s
 
 
 @pytest.mark.parametrize("command", [*COMMANDS[:4]])
-def test_the_example_of_a_command_can_be_run_as_it_is(replay: ReplayServer, command: str) -> None:
+def test_examples_of_commands_can_be_run(replay: ReplayServer, command: str) -> None:
     example = re.search(rf"Examples?:\n +kubetally ({command}.*)\n", call(command, "--help").out)
     assert example
     words = example[1].replace("http://localhost:9003", replay.url_of("aurora")).split()
@@ -647,7 +647,7 @@ def test_the_example_of_a_command_can_be_run_as_it_is(replay: ReplayServer, comm
 @pytest.mark.parametrize(
     "command", ["costs --url {}", "verify --url {}", "report --url {}", "doctor {}", "serve", "accounts list"]
 )
-def test_a_setting_that_can_t_be_used_stops_every_command_and_is_named(replay: ReplayServer, command: str) -> None:
+def test_every_command_refuses_an_invalid_setting(replay: ReplayServer, command: str) -> None:
     done = call(*command.format(replay.url_of("aurora")).split(), KUBETALLY_PROMETHEUS_URL="prometheus:9090")
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("error: KUBETALLY_PROMETHEUS_URL can't be used: the URL 'prometheus:9090' must begin")
@@ -687,7 +687,7 @@ def test_the_version_and_the_list_of_commands() -> None:
         (("serve", "--port", "x"), "'--port'"),
     ],
 )
-def test_a_command_that_is_called_wrongly_is_one_line_of_error(args: tuple[str, ...], words: str) -> None:
+def test_usage_error_is_one_line(args: tuple[str, ...], words: str) -> None:
     done = call(*args)
     assert (done.code, done.out) == (2, "")
     [line] = done.err.splitlines()

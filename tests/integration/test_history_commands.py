@@ -8,7 +8,7 @@ from tests.integration.upstream import CLUSTERS, THREE_DAYS, Upstream, added, ba
 from tests.served import Served
 
 
-def test_history_survives_its_source(home: Home, upstream: tuple[Upstream, Served]) -> None:
+def test_history_outlives_its_source(home: Home, upstream: tuple[Upstream, Served]) -> None:
     source, server = upstream
     for name in CLUSTERS:
         added(home, server, name)
@@ -22,7 +22,7 @@ def test_history_survives_its_source(home: Home, upstream: tuple[Upstream, Serve
         assert stored["source"]["url"] == live["source"]["url"]
 
 
-def test_collecting_twice_asks_again_and_changes_nothing(home: Home, upstream: tuple[Upstream, Served]) -> None:
+def test_collecting_twice_changes_nothing(home: Home, upstream: tuple[Upstream, Served]) -> None:
     source, server = upstream
     added(home, server)
     backfill(home)
@@ -36,7 +36,7 @@ def test_collecting_twice_asks_again_and_changes_nothing(home: Home, upstream: t
 
 
 @pytest.mark.parametrize(("mode", "code"), [("nullset", 3), ("noassets", 3), ("failing", 3), ("wrongday", 3)])
-def test_a_source_that_knows_less_takes_nothing_away(
+def test_poorer_answer_does_not_replace_stored_days(
     home: Home, upstream: tuple[Upstream, Served], mode: str, code: int
 ) -> None:
     source, server = upstream
@@ -55,7 +55,7 @@ def test_a_source_that_knows_less_takes_nothing_away(
     assert all(error is not None for error in errors) or mode == "failing", "after two that failed the others are left"
 
 
-def test_a_source_that_fails_now_and_then_is_asked_again(home: Home, upstream: tuple[Upstream, Served]) -> None:
+def test_flaky_source_is_retried(home: Home, upstream: tuple[Upstream, Served]) -> None:
     source, server = upstream
     added(home, server)
     live, source.mode = costs(home), "flapping"
@@ -64,7 +64,7 @@ def test_a_source_that_fails_now_and_then_is_asked_again(home: Home, upstream: t
     assert figures(costs(home)) == figures(live)
 
 
-def test_a_correction_replaces_the_days_and_can_be_taken_back(home: Home, upstream: tuple[Upstream, Served]) -> None:
+def test_corrected_days_can_be_corrected_back(home: Home, upstream: tuple[Upstream, Served]) -> None:
     source, server = upstream
     added(home, server)
     backfill(home)
@@ -78,7 +78,7 @@ def test_a_correction_replaces_the_days_and_can_be_taken_back(home: Home, upstre
     assert figures(costs(home)) == figures(first)
 
 
-def test_a_fall_of_the_total_is_told_in_every_answer(home: Home, upstream: tuple[Upstream, Served]) -> None:
+def test_every_answer_says_that_the_total_fell(home: Home, upstream: tuple[Upstream, Served]) -> None:
     source, server = upstream
     added(home, server)
     backfill(home)
@@ -90,7 +90,7 @@ def test_a_fall_of_the_total_is_told_in_every_answer(home: Home, upstream: tuple
         assert [issue["kind"] for issue in body["issues"]].count("total_fell") == 3
 
 
-def test_what_was_refused_is_told_in_every_answer(home: Home, upstream: tuple[Upstream, Served]) -> None:
+def test_every_answer_says_that_a_day_was_kept(home: Home, upstream: tuple[Upstream, Served]) -> None:
     source, server = upstream
     added(home, server)
     backfill(home)
@@ -103,9 +103,7 @@ def test_what_was_refused_is_told_in_every_answer(home: Home, upstream: tuple[Up
     assert all("the stored day was kept" in issue["message"] for issue in told)
 
 
-def test_what_is_not_held_is_asked_for_and_named_where_it_can_t_be_had(
-    home: Home, upstream: tuple[Upstream, Served]
-) -> None:
+def test_missing_days_are_read_live_or_named(home: Home, upstream: tuple[Upstream, Served]) -> None:
     source, server = upstream
     added(home, server)
     live = costs(home)
@@ -121,9 +119,7 @@ def test_what_is_not_held_is_asked_for_and_named_where_it_can_t_be_had(
     assert missing[0]["start"] == "2026-11-21T00:00:00Z"
 
 
-def test_two_accounts_of_one_cluster_do_not_mix_and_a_removed_one_leaves_its_rows(
-    home: Home, upstream: tuple[Upstream, Served]
-) -> None:
+def test_accounts_do_not_mix_and_removing_one_keeps_its_rows(home: Home, upstream: tuple[Upstream, Served]) -> None:
     source, server = upstream
     added(home, server)
     home.add("again", "--url", f"{server.url}/aurora")
@@ -143,7 +139,7 @@ def size_of(home: Home) -> int:
     return sum(file.stat().st_size for file in (home.folder / "lake").rglob("*") if file.is_file())
 
 
-def test_the_calendar_shows_what_is_held(home: Home, upstream: tuple[Upstream, Served]) -> None:
+def test_calendar_shows_stored_days(home: Home, upstream: tuple[Upstream, Served]) -> None:
     _, server = upstream
     added(home, server)
     backfill(home)
@@ -171,7 +167,7 @@ def test_the_calendar_shows_what_is_held(home: Home, upstream: tuple[Upstream, S
             assert round(sum(row[part] for part in parts), 6) == row["bill"], row["component"]
 
 
-def test_what_can_t_be_is_refused(home: Home, upstream: tuple[Upstream, Served]) -> None:
+def test_unknown_accounts_and_invalid_days_are_refused(home: Home, upstream: tuple[Upstream, Served]) -> None:
     _, server = upstream
     added(home, server)
     for args, words in (
@@ -186,9 +182,7 @@ def test_what_can_t_be_is_refused(home: Home, upstream: tuple[Upstream, Served])
         assert words in done.err
 
 
-def test_an_account_that_is_added_with_the_id_of_a_removed_one_has_its_history_again(
-    home: Home, upstream: tuple[Upstream, Served]
-) -> None:
+def test_account_added_with_a_removed_id_has_its_history(home: Home, upstream: tuple[Upstream, Served]) -> None:
     source, server = upstream
     account_id = added(home, server)
     backfill(home)
@@ -199,7 +193,7 @@ def test_an_account_that_is_added_with_the_id_of_a_removed_one_has_its_history_a
     assert figures(costs(home, "again")) == figures(first)
 
 
-def test_a_dead_source_is_tried_for_two_days_and_left_for_later(home: Home, upstream: tuple[Upstream, Served]) -> None:
+def test_days_are_skipped_after_two_fail(home: Home, upstream: tuple[Upstream, Served]) -> None:
     source, server = upstream
     added(home, server)
     source.mode = "down"
@@ -213,7 +207,7 @@ def test_a_dead_source_is_tried_for_two_days_and_left_for_later(home: Home, upst
     assert (again.code, "Nothing to collect" in again.out) == (0, True)
 
 
-def test_strict_collection_exits_3_where_one_of_several_failed(home: Home, upstream: tuple[Upstream, Served]) -> None:
+def test_strict_collection_exits_3_if_one_cluster_failed(home: Home, upstream: tuple[Upstream, Served]) -> None:
     _, server = upstream
     added(home, server)
     home.add("dead", "--url", "http://127.0.0.1:1")
@@ -223,7 +217,7 @@ def test_strict_collection_exits_3_where_one_of_several_failed(home: Home, upstr
     assert home.call("collect", "aurora", "--strict").code == 0
 
 
-def test_the_calendar_tells_what_several_days_have_alike_once(home: Home, upstream: tuple[Upstream, Served]) -> None:
+def test_calendar_reports_a_common_problem_once(home: Home, upstream: tuple[Upstream, Served]) -> None:
     source, server = upstream
     added(home, server)
     backfill(home)
@@ -234,7 +228,7 @@ def test_the_calendar_tells_what_several_days_have_alike_once(home: Home, upstre
     assert "2026-11-20 to 2026-11-22 (3 days): the source returned no assets" in " ".join(shown.split())
 
 
-def test_what_there_is_nothing_of_is_told(home: Home, upstream: tuple[Upstream, Served]) -> None:
+def test_commands_explain_missing_accounts_and_days(home: Home, upstream: tuple[Upstream, Served]) -> None:
     _, server = upstream
     done = home.call("collect")
     assert (done.code, done.out) == (2, "")
@@ -247,7 +241,7 @@ def test_what_there_is_nothing_of_is_told(home: Home, upstream: tuple[Upstream, 
     assert (done.code, "is in the future" in done.err) == (2, True)
 
 
-def test_a_lake_that_can_t_be_is_told_before_a_source_is_asked(home: Home, upstream: tuple[Upstream, Served]) -> None:
+def test_unusable_lake_is_reported_before_any_request(home: Home, upstream: tuple[Upstream, Served]) -> None:
     source, server = upstream
     added(home, server)
     source.asked = 0

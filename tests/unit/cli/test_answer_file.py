@@ -38,7 +38,7 @@ def test_new_file_has_the_permissions_of_the_umask(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "answer").stat().st_mode) == 0o640
 
 
-def test_exception_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+def test_file_is_unchanged_after_an_exception(tmp_path: Path) -> None:
     file = tmp_path / "answer"
     file.write_text("old")
 
@@ -53,7 +53,7 @@ def test_exception_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_file_stays_as_it_was_where_nothing_is_printed(tmp_path: Path) -> None:
+def test_file_is_unchanged_if_nothing_is_printed(tmp_path: Path) -> None:
     file = tmp_path / "answer"
     file.write_text("old")
     with answer_to(str(file)):
@@ -79,14 +79,14 @@ def test_device_is_written_to_and_not_replaced() -> None:
     assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
 
 
-def test_text_that_no_encoding_holds_is_no_reason_to_stop(tmp_path: Path) -> None:
+def test_text_that_can_not_be_encoded_is_replaced(tmp_path: Path) -> None:
     with answer_to(str(tmp_path / "answer")):
         print("a\ud800b")
     assert (tmp_path / "answer").read_text("utf-8") == "a?b\n"
 
 
 @pytest.mark.parametrize(("name", "why"), [("", "folder"), ("no/such", "No such file"), ("file/below", "Not a dir")])
-def test_place_that_can_not_be_written_is_refused_before_the_body(tmp_path: Path, name: str, why: str) -> None:
+def test_unwritable_place_is_refused_before_the_body_runs(tmp_path: Path, name: str, why: str) -> None:
     (tmp_path / "file").write_text("old")
     with pytest.raises(match=why), answer_to(str(tmp_path / name)):
         pytest.fail("the body ran")

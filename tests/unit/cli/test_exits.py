@@ -84,13 +84,13 @@ def made(kind: type[KubetallyError]) -> KubetallyError:
     return kind(**facts)
 
 
-def test_there_are_errors_of_every_layer() -> None:
+def test_every_layer_has_errors() -> None:
     layers = {one.__module__.split(".")[1] for one in CLASSES}
     assert {"cli", "domain", "ledger", "sources", "store"} <= layers
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
-def test_an_error_ends_with_the_exit_code_of_its_family(kind: type[KubetallyError]) -> None:
+def test_exit_code_is_that_of_the_error_family(kind: type[KubetallyError]) -> None:
     families = [family for family in FAMILIES if issubclass(kind, family)]
     assert len(families) == 1, f"{kind.__name__} belongs to one family"
     assert exits.exit_code(kind.__new__(kind)) == FAMILIES[families[0]]
@@ -116,5 +116,5 @@ def test_every_error_writes_its_own_message(kind: type[KubetallyError]) -> None:
     assert "None" not in message
 
 
-def test_a_family_that_nobody_mapped_is_no_success() -> None:
+def test_unmapped_family_is_a_failure() -> None:
     assert exits.exit_code(KubetallyError("new")) == exits.NO_SOURCE

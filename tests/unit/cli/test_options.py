@@ -11,12 +11,12 @@ from kubetally.domain.window import InvalidWindow
     ("text", "fraction"),
     [("5%", 0.05), (" 5 % ", 0.05), ("0.05", 0.05), ("0", 0.0), ("100%", 1.0), ("0.001%", 0.00001)],
 )
-def test_a_tolerance_is_a_percentage_or_a_fraction(text: str, fraction: float) -> None:
+def test_tolerance_is_a_percentage_or_a_fraction(text: str, fraction: float) -> None:
     assert parse_tolerance(text) == pytest.approx(fraction)
 
 
 @pytest.mark.parametrize("text", ["5", "-1%", "nan", "inf", "five", "", "%", "101%", "5%%"])
-def test_what_is_no_share_is_refused(text: str) -> None:
+def test_invalid_tolerance_is_refused(text: str) -> None:
     with pytest.raises(match=r"write 5% or 0\.05"):
         parse_tolerance(text)
 
@@ -48,7 +48,7 @@ def test_start_and_end_are_the_same_span_in_every_form(start: str, end: str) -> 
         (None, "0001-01-01", "2026-11-20"),
     ],
 )
-def test_a_window_that_is_none_is_refused(window: str | None, start: str | None, end: str | None) -> None:
+def test_invalid_window_is_refused(window: str | None, start: str | None, end: str | None) -> None:
     with pytest.raises(InvalidWindow):
         window_of(window, start, end)
 
@@ -62,7 +62,7 @@ def test_a_window_that_is_none_is_refused(window: str | None, start: str | None,
         (None, "2026-11-20T06:00:00Z", "2026-11-20T06:00:00Z", "give a later --end"),
     ],
 )
-def test_an_empty_window_is_refused_and_its_day_is_offered(
+def test_empty_window_is_refused_with_a_suggestion(
     window: str | None, start: str | None, end: str | None, instead: str
 ) -> None:
     with pytest.raises(InvalidWindow, match=instead):
@@ -82,13 +82,11 @@ def test_an_empty_window_is_refused_and_its_day_is_offered(
         (None, "2026-11-20", "lacks its start: give --start too"),
     ],
 )
-def test_a_time_that_cannot_be_read_is_told_before_one_that_is_missing(
-    start: str | None, end: str | None, words: str
-) -> None:
+def test_unreadable_time_is_reported_before_a_missing_one(start: str | None, end: str | None, words: str) -> None:
     with pytest.raises(InvalidWindow, match=words):
         window_of(None, start, end)
 
 
-def test_the_window_is_seven_days_unless_a_command_says_otherwise() -> None:
+def test_default_window_is_seven_days() -> None:
     assert window_of(None, None, None).hours == 7 * 24
     assert window_of(None, None, None, default="yesterday").hours == 24
