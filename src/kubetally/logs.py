@@ -5,7 +5,10 @@ output of a program that only wanted costs.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 IN_THE_ANSWER = frozenset(
@@ -13,8 +16,10 @@ IN_THE_ANSWER = frozenset(
 )
 """Events of failures that the caller gets as an error or issue too: a command that prints these logs none."""
 
-
 _LEVELS = {level: number for number, level in enumerate(("debug", "info", "warning", "error"))}
+
+
+_bound: ContextVar[Mapping[str, Any]] = ContextVar("log_fields", default=MappingProxyType({}))
 
 
 class _Setup:
@@ -27,6 +32,20 @@ class _Setup:
 def configure_later(configure: Callable[[], None] | None, level: str = "debug") -> None:
     """Call `configure`, which configures structlog for events from `level` up, at the first of these; None: never."""
     _Setup.configure, _Setup.level = configure, _LEVELS[level]
+
+
+@contextmanager
+def bound(**fields: Any) -> Iterator[None]:
+    """Every event inside has these fields, also in tasks that begin there.
+
+    Work that an executor runs has them only by `asyncio.to_thread`.
+    """
+    before = _bound.get()
+    _bound.set(MappingProxyType({**before, **fields}))
+    try:
+        yield
+    finally:
+        _bound.set(before)  # a generator may be closed in another context than it began in, where no token is of use
 
 
 class Logger:
@@ -57,7 +76,7 @@ class Logger:
         _configure()
         structlog = sys.modules.get("structlog")  # who has not loaded it has not configured it
         if structlog is not None and structlog.is_configured():
-            getattr(structlog.get_logger(self._name), level)(event, **fields)
+            getattr(structlog.get_logger(self._name), level)(event, **{**_bound.get(), **fields})
 
 
 def get_logger(name: str) -> Logger:

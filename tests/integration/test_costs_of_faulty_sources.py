@@ -234,7 +234,7 @@ async def test_one_cluster_that_hangs_is_cut_at_the_deadline_and_the_others_are_
     assert warned
     assert {line["source"] for line in warned} == {str(clusters[0].url)}
     body = failure(hanging.error, hanging.source)
-    assert (body["status"], body["source"]["url"]) == ("error", clusters[0].url)
+    assert (body["status"], body["source"]["url"]) == ("error", str(clusters[0].url))
     assert body["errors"][0]["code"] == hanging.error.code
     assert isinstance(whole, ClusterCosts)
     assert whole.status is Status.OK

@@ -1,6 +1,7 @@
 """Events reach structlog only from the level that is logged."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import structlog
@@ -25,3 +26,37 @@ def test_event_below_the_level_is_dropped() -> None:
         logs.warning("above")
     assert configured == ["done"]
     assert [event["event"] for event in logged] == ["above"]
+
+
+async def test_bound_fields_are_those_of_a_task_and_what_begins_in_it() -> None:
+    async def log(name: str, ready: asyncio.Barrier) -> None:
+        with logs.bound(account=name):
+            await ready.wait()  # both have bound theirs
+            logs.warning("in_task")
+            await asyncio.gather(asyncio.to_thread(logs.warning, "on_thread"), asyncio.create_task(nested()))
+
+    async def nested() -> None:
+        with logs.bound(day="20"):
+            logs.warning("nested", account="own")
+
+    with capture_logs() as logged:
+        ready = asyncio.Barrier(2)
+        await asyncio.gather(log("a", ready), log("b", ready))
+        logs.warning("outside")
+    facts = {"log_level": "warning"}
+    for name in ("a", "b"):
+        assert logged.count({"event": "in_task", "account": name, **facts}) == 1
+        assert logged.count({"event": "on_thread", "account": name, **facts}) == 1
+    assert logged.count({"event": "nested", "account": "own", "day": "20", **facts}) == 2
+    assert logged[-1] == {"event": "outside", **facts}
+
+
+async def test_bound_fields_end_where_a_generator_is_closed() -> None:
+    async def days() -> AsyncIterator[int]:
+        with logs.bound(account="a"):
+            yield 1
+            yield 2
+
+    generator = days()
+    await anext(generator)
+    await asyncio.create_task(generator.aclose())  # as the loop does with one that nobody closes

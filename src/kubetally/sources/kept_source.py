@@ -62,7 +62,7 @@ class KeptSource:
     """A cost source as it answered when a file was kept."""
 
     def __init__(self, files: KeptFiles, costs: KeptFile, missing: Missing) -> None:
-        self.url, self.account = costs.url, costs.account
+        self.url = costs.url
         self._files, self._costs, self._missing = files, costs, missing
 
     async def read(self, window: Window) -> Reading:
@@ -106,7 +106,7 @@ class KeptMetrics:
     """A Prometheus as it answered when a file of costs was kept."""
 
     def __init__(self, file: KeptFile, missing: Missing) -> None:
-        self.url, self.account = file.url, file.account
+        self.url = file.url
         self._file, self._missing = file, missing
 
     async def read(self, window: Window) -> Infrastructure:

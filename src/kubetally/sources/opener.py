@@ -79,7 +79,6 @@ class UnusablePrometheus:
     """Stands for a Prometheus that can't be asked, and raises why."""
 
     url: str
-    account: str | None
     why: KubetallyError
 
     async def introduce(self, now: datetime) -> None:
@@ -130,21 +129,27 @@ class SourceOpener:
 
     @asynccontextmanager
     async def source(self, cluster: AnyCluster) -> AsyncIterator[CostModelSource]:
-        """The cluster's cost source, closed afterwards; the log says how it was found.
+        """The cluster's cost source, closed afterwards; every event of the log meanwhile names the cluster.
 
         Raises: RequestError, SourceError (of discovery).
         """
+        with logs.bound(account=name_of(cluster)):
+            async with self._opened_source(cluster) as source:
+                yield source
+
+    @asynccontextmanager
+    async def _opened_source(self, cluster: AnyCluster) -> AsyncIterator[CostModelSource]:
         options = self._options
         found = await self._find_source(cluster)
         logs.debug("source_found", source=found.access.masked_url, by=found.option.value)
         for reason in found.passed_over:
-            logs.warning("source_passed_over", account=name_of(cluster), why=reason)
+            logs.warning("source_passed_over", why=reason)
         # The cluster id of the settings belongs to their URL; it would choose the same cluster for every account.
         cluster_id = options.cluster_id if isinstance(cluster, Cluster) or found.option is Option.DEFAULT else None
         assumed = currency_code(options.currency) if options.currency else None
         default = cluster.default_currency if isinstance(cluster, AccountCluster) else DEFAULT_CURRENCY
         facts = cluster.account if isinstance(cluster, AccountCluster) else cluster
-        async with self._transport(found, cluster) as transport:
+        async with self._transport(found) as transport:
             source = CostModelSource(
                 CostModelClient(transport, parallel=options.parallel_requests),
                 cluster_id=facts.cluster_id or cluster_id,
@@ -164,14 +169,23 @@ class SourceOpener:
 
     @asynccontextmanager
     async def prometheus(self, cluster: AnyCluster) -> AsyncIterator[AnyPrometheus | None]:
-        """The cluster's Prometheus, closed afterwards; None if it has none. Raises nothing: its methods do."""
+        """The cluster's Prometheus, closed afterwards; None if it has none. Raises nothing: its methods do.
+
+        Every event of the log meanwhile names the cluster.
+        """
+        with logs.bound(account=name_of(cluster)):
+            async with self._opened_prometheus(cluster) as prometheus:
+                yield prometheus
+
+    @asynccontextmanager
+    async def _opened_prometheus(self, cluster: AnyCluster) -> AsyncIterator[AnyPrometheus | None]:
         options = self._options
         try:
             found = await self._find_prometheus(cluster)
-            transport = self._transport(found, cluster) if found else None
+            transport = self._transport(found) if found else None
             selector = self._selector(cluster)
         except KubetallyError as error:
-            yield UnusablePrometheus(self._prometheus_place(cluster), name_of(cluster), error)
+            yield UnusablePrometheus(self._prometheus_place(cluster), error)
             return
         if transport is None:
             yield None
@@ -261,8 +275,8 @@ class SourceOpener:
         url = own or (self._options.prometheus_url if is_account else None)
         return str(url) if url else f"the Prometheus of {place_of(cluster)}"
 
-    def _transport(self, found: Resolved, cluster: AnyCluster) -> Transport:
-        return Transport(found.access, self._options.limits, account=name_of(cluster), renew=found.renew)
+    def _transport(self, found: Resolved) -> Transport:
+        return Transport(found.access, self._options.limits, renew=found.renew)
 
     def _selector(self, cluster: AnyCluster) -> Selector:
         facts = cluster.account if isinstance(cluster, AccountCluster) else cluster

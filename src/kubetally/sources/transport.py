@@ -98,7 +98,6 @@ class Transport:
         access: Access,
         limits: Limits | None = None,
         *,
-        account: str | None = None,
         resolve: Resolve = system_resolve,
         clock: Clock | None = None,
         renew: Renew | None = None,
@@ -106,7 +105,7 @@ class Transport:
         """`renew` is asked when the source answers 401, and the question repeated with the headers it gives."""
         self.access, self.masked_url = access, access.masked_url
         self._limits = limits or Limits()
-        self.account, self._clock = account, clock or _SystemClock()
+        self._clock = clock or _SystemClock()
         self._renew, self._renewing = renew, asyncio.Lock()
         # Where the certificate has another name than the host; `CheckedAddresses` names the host otherwise.
         self._extensions = {"sni_hostname": access.server_name} if access.server_name else {}
@@ -196,7 +195,6 @@ class Transport:
             if not expected_refusal and not (keeps_all_out(error) and self._shut_out is not None):
                 (logs.debug if quiet else logs.warning)(
                     "source_request_failed",
-                    account=self.account,
                     source=self.masked_url,
                     path=path,
                     error=error.code,
@@ -207,7 +205,7 @@ class Transport:
                 self._shut_out = (error, time.monotonic() + _SHUT_OUT_SECONDS)
             raise
         self._shut_out = None
-        logs.debug("source_answered", account=self.account, source=self.masked_url, path=path, bytes=len(answer.body))
+        logs.debug("source_answered", source=self.masked_url, path=path, bytes=len(answer.body))
         return answer
 
     async def _before_deadline(self, question: _Question, tries: Tries) -> Answer:

@@ -20,6 +20,7 @@ import trustme
 from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
 from structlog.testing import capture_logs
 
+from kubetally import logs
 from kubetally.domain.errors import SourceError
 from kubetally.sources.access import Access
 from kubetally.sources.address import AddressRefused
@@ -123,10 +124,10 @@ def limits(**changes: Any) -> Limits:
     return Limits(**{**usual, **changes})
 
 
-def transport(url: str | Access, *, resolve: Any = None, account: str | None = "a1", **changes: Any) -> Transport:
+def transport(url: str | Access, *, resolve: Any = None, **changes: Any) -> Transport:
     access = Access.parse(url) if isinstance(url, str) else url
     given = {} if resolve is None else {"resolve": resolve}
-    return Transport(access, limits(**changes), account=account, clock=FixedClock(), **given)
+    return Transport(access, limits(**changes), clock=FixedClock(), **given)
 
 
 async def get(url: str | Access, path: str = "/allocation", params: Any = (), **changes: Any) -> Answer:
@@ -874,7 +875,7 @@ async def test_https_to_a_source_that_speaks_http_is_unavailable() -> None:
 async def test_a_failed_get_logs_one_line() -> None:
     async with serving(answer("", 503)) as server:
         url = f"http://ada:{SECRET}@127.0.0.1:{server.port}"
-        with capture_logs() as lines, pytest.raises(SourceUnavailable) as caught:
+        with logs.bound(account="a1"), capture_logs() as lines, pytest.raises(SourceUnavailable) as caught:
             await get(url, "/allocation", {"window": "1d", "key": "private"})
     (line,) = lines
     assert line.pop("duration_seconds") >= 0

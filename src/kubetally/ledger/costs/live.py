@@ -168,8 +168,7 @@ class LiveFetch:
     def _tell_of_cuts(self, answers: Iterable[object], seconds: float) -> None:
         cut = sum(isinstance(answer, DeadlinePassed) for answer in answers)
         if cut:
-            facts = {"account": self._source.account, "source": self._source.url, "questions": cut}
-            logs.warning("deadline_passed", **facts, duration_seconds=round(seconds, 3))
+            logs.warning("deadline_passed", source=self._source.url, questions=cut, duration_seconds=round(seconds, 3))
 
 
 @gc_paused()

@@ -50,10 +50,6 @@ class Counted:
     def url(self) -> str:
         return self._source.url
 
-    @property
-    def account(self) -> str | None:
-        return self._source.account
-
     async def read(self, window: Window) -> Reading:
         with self._tally.asking("read"):
             return await self._source.read(window)
@@ -83,10 +79,6 @@ class CountedMetrics:
     @property
     def url(self) -> str:
         return self._source.url
-
-    @property
-    def account(self) -> str | None:
-        return self._source.account
 
     async def read(self, window: Window) -> Infrastructure:
         with self._tally.asking("infrastructure"):

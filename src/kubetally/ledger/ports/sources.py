@@ -41,10 +41,6 @@ class CostSource(Protocol):
     def url(self) -> str:
         """Where it is, fit to be shown."""
 
-    @property
-    def account(self) -> str | None:
-        """Whose it is, in logs."""
-
     async def read(self, window: Window) -> Reading:
         """Rows and assets of a window of whole hours within one UTC day. Raises SourceError, RequestError."""
 
@@ -90,10 +86,6 @@ class InfrastructureSource(Protocol):
     @property
     def url(self) -> str:
         """Where it is, fit to be shown."""
-
-    @property
-    def account(self) -> str | None:
-        """Whose it is, in logs."""
 
     async def read(self, window: Window) -> Infrastructure:
         """What it measured in a window of whole hours, of any length. Raises SourceError, RequestError."""

@@ -51,7 +51,7 @@ class KubernetesApi:
 
     def __init__(self, server: ApiServer, limits: Limits | None = None) -> None:
         self.server = server
-        self._transport = Transport(server.access, limits, account=server.name, renew=server.renew)
+        self._transport = Transport(server.access, limits, renew=server.renew)
 
     async def __aenter__(self) -> Self:
         return self

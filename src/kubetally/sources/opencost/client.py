@@ -83,11 +83,6 @@ class CostModelClient:
         """The source's address, masked."""
         return self._transport.access.masked_url
 
-    @property
-    def account(self) -> str | None:
-        """The name of its account in logs."""
-        return self._transport.account
-
     async def aclose(self) -> None:
         """Close the connections."""
         await self._transport.aclose()
@@ -234,7 +229,6 @@ class CostModelClient:
         """Log an answer that is valid HTTP and can't be used."""
         logs.warning(
             "source_answer_unusable",
-            account=self.account,
             source=self.url,
             path=path,
             error=code,

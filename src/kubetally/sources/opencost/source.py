@@ -92,11 +92,6 @@ class CostModelSource:
         """Its address, masked."""
         return self.client.url
 
-    @property
-    def account(self) -> str | None:
-        """The name of its account in logs."""
-        return self.client.account
-
     async def read(self, window: Window) -> Reading:
         """The rows and assets of `window`, in one request each, and the currency, once.
 

@@ -109,9 +109,6 @@ class Transport(Protocol):
     @property
     def masked_url(self) -> str: ...
 
-    @property
-    def account(self) -> str | None: ...
-
     async def aclose(self) -> None: ...
 
     async def get(self, path: str, params: Pairs = (), *, expected: frozenset[int] = frozenset()) -> Answer: ...
@@ -149,11 +146,6 @@ class PrometheusClient:
     def url(self) -> str:
         """The server's address, masked."""
         return self._transport.masked_url
-
-    @property
-    def account(self) -> str | None:
-        """The name of its account in logs."""
-        return self._transport.account
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -253,7 +245,7 @@ class PrometheusClient:
         try:
             return await self.calculate(len(answer.body), decode_query, answer, result_type)
         except SourceError as error:  # the transport logged no failure
-            logs.warning("source_answer_unusable", account=self.account, source=self.url, path=path, error=error.code)
+            logs.warning("source_answer_unusable", source=self.url, path=path, error=error.code)
             raise
 
     async def _send_accepted(self, path: str, pairs: Pairs) -> Answer:
@@ -273,7 +265,7 @@ class PrometheusClient:
         except SourceRefused as error:
             if error.status not in _BAD_REQUEST or not _UNKNOWN_PARAMETER.search(error.body):
                 if error.status in _BAD_REQUEST:
-                    logs.warning(_FAILED, account=self.account, source=self.url, path=path, error=error.code)
+                    logs.warning(_FAILED, source=self.url, path=path, error=error.code)
                 raise
             refusal = error
         else:

@@ -44,7 +44,7 @@ class KeptTransport:
 
     def __init__(self, file: KeptFile, unanswered: list[str]) -> None:
         """unanswered: receives the missing queries that can't be halved. Raises KeptFileDamaged."""
-        self.masked_url, self.account = file.url, file.account
+        self.masked_url = file.url
         self._unanswered = unanswered
         self._answers = {_key(kept.path, kept.params): kept.answer for kept in file.read()}
 

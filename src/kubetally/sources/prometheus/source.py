@@ -32,11 +32,6 @@ class PrometheusSource:
         """Its address, masked."""
         return self.client.url
 
-    @property
-    def account(self) -> str | None:
-        """The name of its account in logs."""
-        return self.client.account
-
     async def introduce(self, now: datetime) -> None:
         """Check that it answers. Raises SourceError."""
         await self.client.is_left_open(now)
