@@ -23,7 +23,7 @@ from kubetally.ledger.collect.savings import SavingsCollector
 from kubetally.ledger.collect.schedule import Due, Reason
 from kubetally.settings import Settings
 from kubetally.store.lake import files
-from kubetally.store.lake.encode import ALLOCATION_FILE, allocation_table
+from kubetally.store.lake.encode import ALLOCATION_FILE, allocation_tables
 from kubetally.store.lake.storage import DiskStorage
 from kubetally.tasks import run_on_uvloop, usable_cores
 from kubetally.wiring.collect import with_collector
@@ -101,7 +101,7 @@ def bare(folder: str, _: str) -> dict[str, float]:
     for number in range(_CLUSTERS):
         booking = booked_answers(*map(answer_of, bodies), start, end)
         day = new_collected_day(str(number), f"account-{number:03}", FIRST, _LATER, source, booking, ())
-        tables.append(allocation_table(day))
+        tables.append(allocation_tables([day])[0])
     with tempfile.TemporaryDirectory() as made:
         files.write(DiskStorage(Path(made)), FIRST, tables, ALLOCATION_FILE)
     return _measured(began, sum(table.num_rows for table in tables))

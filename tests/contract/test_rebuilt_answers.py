@@ -21,7 +21,7 @@ from kubetally.sources.opencost.assets import read_assets
 from kubetally.sources.opencost.notes import Notes
 from kubetally.sources.opencost.wire import decode_assets, decode_booked
 from kubetally.store.lake.decode import assets_of, rows_of
-from kubetally.store.lake.encode import allocation_table, asset_table
+from tests.lake_tables import allocation_table, asset_table
 from tests.recordings import ALL, DAYS, Recording
 
 URL = "http://opencost"

@@ -20,7 +20,6 @@ from deltalake import DeltaTable
 
 from kubetally.domain.errors import StoreError
 from kubetally.store.lake.delta import DeltaLake
-from kubetally.store.lake.encode import allocation_table
 from kubetally.store.lake.place import Place
 from kubetally.store.lake.schema import TableName
 from kubetally.store.lake.storage import Storage
@@ -29,6 +28,7 @@ from tests.cluster_days import DAY, cluster_day
 from tests.errors import raises_code
 from tests.integration.object_stores import ObjectStore
 from tests.integration.small_disk import fill
+from tests.lake_tables import allocation_table
 
 ATTEMPTS = 12
 

@@ -18,7 +18,6 @@ from kubetally.domain.errors import StoreError
 from kubetally.ledger.collect.committer import Committer
 from kubetally.ledger.writing.writer import LakeWriter
 from kubetally.store.lake.delta import DeltaLake
-from kubetally.store.lake.encode import allocation_table
 from kubetally.store.lake.faults import LakeDamaged
 from kubetally.store.lake.log_folder import MAX_TORN_ENTRIES
 from kubetally.store.lake.place import Place
@@ -28,6 +27,7 @@ from kubetally.store.lake.tables import DayTable
 from tests.cluster_days import DAY, cluster_day
 from tests.integration.collected_days import SetClock
 from tests.kept import CoverageInMemory, LeasesInMemory
+from tests.lake_tables import allocation_table
 
 SET_ASIDE = "set_aside"
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from kubetally.domain.component import NetworkClasses
 from kubetally.domain.issues import Issue
 from kubetally.domain.metrics import Family
-from kubetally.domain.money import prorate
+from kubetally.domain.money import prorate, sum_of_known
 from kubetally.domain.window import HOUR, Window, spans_without
 
 BYTES_PER_GIB = 2**30
@@ -151,12 +151,12 @@ class Infrastructure:
     @property
     def management(self) -> int | None:
         """Micros of the management fee; None where no hour has a sample of it."""
-        return _sum(hour.management for hour in self.hours)
+        return sum_of_known(hour.management for hour in self.hours)
 
     @property
     def load_balancer(self) -> int | None:
         """Micros of all load balancers; None where no hour has a sample of any."""
-        return _sum(hour.load_balancer for hour in self.hours)
+        return sum_of_known(hour.load_balancer for hour in self.hours)
 
     @property
     def network(self) -> NetworkClasses | None:
@@ -201,8 +201,3 @@ def clock_hours(window: Window) -> Sequence[Window]:
     """The clock hours of a window of whole hours."""
     count = round((window.end - window.start) / HOUR)
     return [Window(window.start + n * HOUR, window.start + (n + 1) * HOUR) for n in range(count)]
-
-
-def _sum(amounts: Iterable[int | None]) -> int | None:
-    measured = [amount for amount in amounts if amount is not None]
-    return sum(measured) if measured else None

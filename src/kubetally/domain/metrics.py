@@ -43,14 +43,6 @@ class Family(StrEnum):
     CADVISOR = "cadvisor"
 
 
-FAMILY_IN_WORDS: Mapping[Family, str] = MappingProxyType(
-    {
-        Family.COST_MODEL: "OpenCost's own metrics",
-        Family.KUBE_STATE: "kube-state-metrics",
-        Family.CADVISOR: "cAdvisor",
-    }
-)
-"""What an operator calls the exporter of each family."""
 FAMILY_METRICS: Mapping[Family, tuple[str, ...]] = MappingProxyType(
     {
         Family.COST_MODEL: ("node_total_hourly_cost", "node_cpu_hourly_cost"),

@@ -139,6 +139,12 @@ def prorate(amount: int, *, start: float, end: float) -> int:
     return round(amount * end) - round(amount * start)
 
 
+def sum_of_known(amounts: Iterable[int | None]) -> int | None:
+    """The sum of the known amounts, in micros; None if none is known."""
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if known else None
+
+
 def total(amounts: Iterable[Money]) -> Money | None:
     """The sum, or None of nothing. Raises RequestError."""
     result: Money | None = None

@@ -8,7 +8,7 @@ from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.asset import Asset
 from kubetally.domain.component import Component
 from kubetally.domain.efficiency import Hours
-from kubetally.domain.infrastructure import Infrastructure
+from kubetally.domain.infrastructure import Infrastructure, clipped
 from kubetally.domain.issues import Issue
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.window import Window
@@ -51,14 +51,13 @@ class Reading:
             return self
         allocations = (row.within(window) for row in self.allocations)
         assets = None if self.assets is None else (asset.within(window) for asset in self.assets)
-        covered = (span.overlap(window) for span in self.covered)
         return replace(
             self,
             window=window,
             allocations=[row for row in allocations if row is not None],
             assets=None if assets is None else [asset for asset in assets if asset is not None],
             other_assets=tuple(part for asset in self.other_assets if (part := asset.within(window)) is not None),
-            covered=tuple(span for span in covered if span is not None),
+            covered=clipped(self.covered, window),
             infrastructure=None if self.infrastructure is None else self.infrastructure.within(window),
         )
 

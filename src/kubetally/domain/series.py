@@ -12,7 +12,7 @@ from typing import NamedTuple
 from kubetally.domain.errors import RequestError
 from kubetally.domain.issues import Issue
 from kubetally.domain.metrics import INFRASTRUCTURE
-from kubetally.domain.money import to_micros
+from kubetally.domain.money import sum_of_known, to_micros
 from kubetally.domain.window import Window
 
 OFFERED = ("kubecost_", "cloudtuner_kubecost_")
@@ -72,17 +72,12 @@ class LegacySums(NamedTuple):
     @property
     def network(self) -> int | None:
         """Micros of the three network sums together; None if all are unknown."""
-        return _sum_of_known((self.network_internet, self.network_region, self.network_zone))
+        return sum_of_known((self.network_internet, self.network_region, self.network_zone))
 
     @property
     def total(self) -> int | None:
         """Micros of all sums together; None if all are unknown."""
-        return _sum_of_known(self)
-
-
-def _sum_of_known(sums: Iterable[int | None]) -> int | None:
-    known = [amount for amount in sums if amount is not None]
-    return sum(known) if known else None
+        return sum_of_known(self)
 
 
 def metric_names(text: str | None) -> tuple[str, ...]:

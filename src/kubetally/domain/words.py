@@ -72,7 +72,7 @@ def hours_words(hours: float) -> str:
     return f"{hours:g} hour{'' if hours == 1 else 's'}"
 
 
-def name_some(names: Sequence[str], at_most: int = 10, what: str = "") -> str:
-    """The first of several names, and how many more there are: `a, b and 3 more nodes`, where `what` is nodes."""
+def name_some(names: Sequence[str], at_most: int = 10, what: str = "", *, separator: str = ", ") -> str:
+    """The first of several names, and how many more there are: `a, b and 3 more nodes`, if `what` is nodes."""
     more = len(names) - at_most
-    return ", ".join(names[:at_most]) + (f" and {more} more {what}".rstrip() if more > 0 else "")
+    return separator.join(names[:at_most]) + (f" and {more} more {what}".rstrip() if more > 0 else "")

@@ -27,10 +27,10 @@ from kubetally.store.lake.decode import (
     row_sums_of,
     rows_of,
 )
-from kubetally.store.lake.encode import allocation_table, asset_table
 from kubetally.store.lake.schema import ALLOCATIONS, ASSETS, COST_COLUMNS, MONEY
 from kubetally.store.lake.upgrade import ADDED, unlike_columns
 from tests.cluster_days import DAY, cluster_day
+from tests.lake_tables import allocation_table, asset_table
 
 MOST = 10**18 - 1
 AMOUNTS = st.integers(-MOST, MOST)

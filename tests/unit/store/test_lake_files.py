@@ -8,10 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from kubetally.store.lake import files
-from kubetally.store.lake.encode import ALLOCATION_FILE, allocation_table
+from kubetally.store.lake.encode import ALLOCATION_FILE
 from kubetally.store.lake.files import DataFile, merged, slices_by
 from kubetally.store.lake.storage import DiskStorage, MissingFile
 from tests.cluster_days import DAY, cluster_day
+from tests.lake_tables import allocation_table
 
 ACCOUNTS = [f"account-{number:02}" for number in range(12)]
 

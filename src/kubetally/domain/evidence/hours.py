@@ -8,6 +8,7 @@ from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.asset import AssetType
 from kubetally.domain.evidence.missing import TOLERANCE, Missing, Samples
 from kubetally.domain.evidence.sighting import is_pod
+from kubetally.domain.infrastructure import clock_hours
 from kubetally.domain.reading import Reading
 from kubetally.domain.window import HOUR, Window, common_spans, hull, joined_spans, known_spans, spans_without
 
@@ -37,9 +38,7 @@ def seen_hours(rows: Iterable[Allocation], window: Window) -> list[SeenHour]:
         by_hour[row.step].append(row)
     if not by_hour or any(step.end - step.start > HOUR for step in by_hour):
         return []  # an answer without any row says nothing of a day that has rows
-    count = round((window.end - window.start) / HOUR)
-    spans = [Window(window.start + hour * HOUR, window.start + (hour + 1) * HOUR) for hour in range(count)]
-    return [_seen_hour(span, by_hour.get(span, ())) for span in spans]
+    return [_seen_hour(span, by_hour.get(span, ())) for span in clock_hours(window)]
 
 
 def _seen_hour(span: Window, rows: Sequence[Allocation]) -> SeenHour:

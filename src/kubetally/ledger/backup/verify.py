@@ -1,7 +1,7 @@
 """What a backup holds, and what of it is missing or damaged."""
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable
 from datetime import date
 
 from kubetally.domain.backup import BackupContents
@@ -9,6 +9,7 @@ from kubetally.domain.collection import Collection
 from kubetally.domain.damage import CollectionGone, DayDamaged, FileDamage
 from kubetally.domain.errors import KubetallyError, StoreError
 from kubetally.domain.savings import SavingsDay
+from kubetally.domain.words import name_some
 from kubetally.ledger.collect.damage import find_damaged
 from kubetally.ledger.ports.backups import Backup, DumpSummary
 from kubetally.ledger.ports.lake import Lake
@@ -97,13 +98,7 @@ def _by_account(days: Iterable[Collection | SavingsDay], summary: DumpSummary) -
     by_account: dict[str, set[date]] = defaultdict(set)
     for day in days:
         by_account[summary.accounts.get(day.account_id, day.account_id)].add(day.day)
-    by_days: dict[tuple[date, ...], list[str]] = defaultdict(list)
+    by_days: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name, dates in sorted(by_account.items()):
-        by_days[tuple(sorted(dates))].append(name)
-    return [f"{_first(names)}: {_first(dates)}" for dates, names in by_days.items()]
-
-
-def _first(values: Sequence[object]) -> str:
-    """The first of these, and how many more there are."""
-    more = len(values) - _MAX_NAMED
-    return ", ".join(map(str, values[:_MAX_NAMED])) + (f" and {more} more" if more > 0 else "")
+        by_days[tuple(map(str, sorted(dates)))].append(name)
+    return [f"{name_some(names, _MAX_NAMED)}: {name_some(dates, _MAX_NAMED)}" for dates, names in by_days.items()]

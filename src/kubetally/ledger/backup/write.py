@@ -9,6 +9,7 @@ from pathlib import Path
 from kubetally.domain.backup import BackupContents, WrittenBackup
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import rfc3339
+from kubetally.domain.words import name_some
 from kubetally.ledger.backup.verify import find_lost_days, verify_backup
 from kubetally.ledger.diagnose.unknown_days import describe_unknown_days
 from kubetally.ledger.ports.backups import BackupFiles, BackupUnusable, DumpSummary, DumpUnusable
@@ -106,6 +107,5 @@ def _summary(backups: BackupFiles, file: Path) -> tuple[DumpSummary, datetime | 
 
 
 def _refused(file: Path, problems: Sequence[str], remedy: str) -> StoreError:
-    shown = "; ".join(problems[:_MAX_NAMED])
-    more = f" and {len(problems) - _MAX_NAMED} more" if len(problems) > _MAX_NAMED else ""
-    return StoreError(f"no backup was written to {file}: {shown}{more}. {remedy}", code="backup_refused")
+    shown = name_some(problems, _MAX_NAMED, separator="; ")
+    return StoreError(f"no backup was written to {file}: {shown}. {remedy}", code="backup_refused")

@@ -71,7 +71,7 @@ def check_days(
             break
         held = list(coverage.collections_on(day).values())
         count += len(held)
-        errors = dict(error for part in _in_parts(held) for error in find_damaged(lake, part))
+        errors = dict(error for part in split_by_rows(held, _MAX_ROWS) for error in find_damaged(lake, part))
         if errors:  # a collection that was replaced meanwhile may be gone
             holding = {collection.id for collection in coverage.collections_on(day).values()}
             errors = {id_: error for id_, error in errors.items() if id_ in holding}
@@ -85,14 +85,16 @@ def check_days(
     return CheckedDays(count, damaged, well_again, coverage.lost())
 
 
-def _in_parts(collections: Sequence[Collection]) -> Iterator[list[Collection]]:
-    """Parts of at most `_MAX_ROWS` rows, or of one collection."""
+def split_by_rows(collections: Iterable[Collection], max_rows: int) -> Iterator[list[Collection]]:
+    """Parts of at most so many rows, or of one collection."""
     part: list[Collection] = []
+    rows = 0
     for collection in collections:
-        if part and sum(other.rows for other in part) + collection.rows > _MAX_ROWS:
+        if part and rows + collection.rows > max_rows:
             yield part
-            part = []
+            part, rows = [], 0
         part.append(collection)
+        rows += collection.rows
     if part:
         yield part
 

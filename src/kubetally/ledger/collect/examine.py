@@ -1,6 +1,6 @@
 """Examining stored days for data that their source had lost."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from kubetally.domain.evidence.days_around import DayFacts, compare_days, new_is
 from kubetally.domain.evidence.days_around import facts_of as facts_to_compare
 from kubetally.domain.evidence.stored import EXAMINED, EXAMINED_ALONE, Examined, StoredFacts, examine_stored, facts_of
 from kubetally.domain.issues import Issue
+from kubetally.ledger.collect.damage import split_by_rows
 from kubetally.ledger.collect.schedule import ONE_DAY
 from kubetally.ledger.ports.coverage import Coverage
 from kubetally.ledger.ports.lake import Lake
@@ -171,21 +172,10 @@ def _read_day(coverage: Coverage, lake: Lake, day: date, max_rows: int) -> dict[
     """The days of all accounts, without running ones, by account."""
     stored = [collection for collection in coverage.collections_on(day).values() if not collection.is_running]
     return {
-        read.collection.account_id: read for batch in _batches(stored, max_rows) for read in _read_batch(lake, batch)
+        read.collection.account_id: read
+        for batch in split_by_rows(stored, max_rows)
+        for read in _read_batch(lake, batch)
     }
-
-
-def _batches(collections: Iterable[Collection], max_rows: int) -> Iterator[list[Collection]]:
-    batch: list[Collection] = []
-    rows = 0
-    for collection in collections:
-        if batch and rows + collection.rows > max_rows:
-            yield batch
-            batch, rows = [], 0
-        batch.append(collection)
-        rows += collection.rows
-    if batch:
-        yield batch
 
 
 def _read_batch(lake: Lake, collections: list[Collection]) -> list[DayToExamine]:

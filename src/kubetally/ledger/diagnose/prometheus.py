@@ -9,7 +9,7 @@ from kubetally.domain.finding import Finding, Level
 from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER, MANAGEMENT
 from kubetally.domain.survey import Exporter, MetricFacts, MetricsSurvey
 from kubetally.domain.window import Window, covered_hours, rfc3339
-from kubetally.domain.words import hours_words, period_words
+from kubetally.domain.words import hours_words, name_some, period_words
 from kubetally.ledger.diagnose.remedies import of_issue, of_metrics_error
 from kubetally.ledger.diagnose.source import FEE_NOT_MEASURED
 from kubetally.ledger.ports.sources import SurveyedSource
@@ -215,5 +215,4 @@ def _address(exporter: Exporter) -> str:
 
 def _named(exporters: tuple[Exporter, ...]) -> str:
     named = [f"job {exporter.job or 'without a name'}{_address(exporter)}" for exporter in exporters]
-    more = len(named) - _NAMED_AT_MOST
-    return ", ".join(named[:_NAMED_AT_MOST]) + (f" and {more} more jobs" if more > 0 else "")
+    return name_some(named, _NAMED_AT_MOST, "jobs")

@@ -16,6 +16,7 @@ from kubetally import logs
 from kubetally.cache import GivenUp
 from kubetally.domain.damage import FileDamage
 from kubetally.domain.errors import StoreError
+from kubetally.domain.words import name_some
 from kubetally.ledger.ports.coverage import Coverage, check_version
 from kubetally.ledger.ports.lake import Lake
 from kubetally.ledger.ports.leases import Leases
@@ -29,7 +30,7 @@ _log = logs.get_logger(__name__)
 _CHECK_EVERY_SECONDS = 30.0
 _OVERDUE_SECONDS = 10.0
 _LOG_EVERY_SECONDS = 3600.0
-_NAMED_AT_MOST = 5
+_MAX_NAMED = 5
 
 
 class StorageProblemKind(StrEnum):
@@ -277,18 +278,15 @@ def _size(count: int) -> str:
 
 
 def _log_damaged(files: Sequence[FileDamage]) -> StorageProblem:
-    some = ", ".join(f"{file.table}/{file.path}" for file in files[:_NAMED_AT_MOST])
-    more = len(files) - _NAMED_AT_MOST
-    message = f"the log of the lake is damaged: {some}{f' and {more} more' if more > 0 else ''}"
+    names = name_some([f"{file.table}/{file.path}" for file in files], _MAX_NAMED)
+    message = f"the log of the lake is damaged: {names}"
     remedy = "nothing is maintained; put it back with `kubetally maintain --repair --from-backup FILE`"
     return StorageProblem(StorageProblemKind.LOG_DAMAGED, message, remedy)
 
 
 def _damaged(days: Sequence[tuple[str, date]]) -> StorageProblem:
     """days: the damaged ones, each with its account."""
-    some = ", ".join(f"{day} of {account}" for account, day in days[:_NAMED_AT_MOST])
-    more = len(days) - _NAMED_AT_MOST
     count = "a stored day is damaged" if len(days) == 1 else f"{len(days)} stored days are damaged"
-    message = f"{count}: {some}{f' and {more} more' if more > 0 else ''}"
+    message = f"{count}: {name_some([f'{day} of {account}' for account, day in days], _MAX_NAMED)}"
     remedy = "see `kubetally maintain --check`, and rewrite them with `kubetally maintain --repair`"
     return StorageProblem(StorageProblemKind.DAYS_DAMAGED, message, remedy)

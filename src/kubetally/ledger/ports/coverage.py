@@ -166,11 +166,6 @@ class Coverage(Protocol):
         """Delete collections that were replaced before this instant. Returns their number."""
 
 
-def check_not_behind(lake: Lake, coverage: Coverage) -> None:
-    """Check that the lake has the newest version that the database knows. Raises: LakeBehind, StoreError."""
-    check_version(lake, coverage.last_version())
-
-
 def check_version(lake: Lake, known: int | None) -> None:
     """Check that the lake has this version of its table of days. Raises: LakeBehind, StoreError."""
     found = lake.newest_version()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable, Schema, write_deltalake
+from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from kubetally.domain.account import ListedAccount
@@ -17,9 +17,9 @@ from kubetally.ledger.ports.lake import Lengthen, by_clock
 from kubetally.store.lake import checking
 from kubetally.store.lake.faults import UNREADABLE, LakeDamaged, shown, translated
 from kubetally.store.lake.log_folder import COMMIT_ALONE, SET_ASIDE
-from kubetally.store.lake.open_table import check_table, retention
+from kubetally.store.lake.open_table import check_table, create_table, retention
 from kubetally.store.lake.place import Place
-from kubetally.store.lake.schema import ACCOUNTS, SCHEMA_VERSION, VERSION_KEY, TableName
+from kubetally.store.lake.schema import ACCOUNTS, TableName
 from kubetally.store.lake.storage import MissingFile
 
 
@@ -62,7 +62,7 @@ class AccountTable:
         try:
             with self._translated():
                 handle = self._opened()
-                paths = [] if handle is None else pa.table(handle.get_add_actions(flatten=True))["path"].to_pylist()
+                paths = [] if handle is None else _paths(handle)
         except LakeDamaged as error:
             paths = []
             if not damage:
@@ -115,14 +115,12 @@ class AccountTable:
     def _sync(self) -> None:
         """Make what was written survive a power cut."""
         if (log := self._storage.log) is not None and (handle := self._opened()) is not None:
-            paths = pa.table(handle.get_add_actions(flatten=True))["path"].to_pylist()
-            self._storage.sync([*paths, *log.newest_paths(0)])
+            self._storage.sync([*_paths(handle), *log.newest_paths(0)])
 
     def _content(self, handle: DeltaTable) -> pa.Table | None:
         """Its rows by id; None if a file is missing, so that the table is written again."""
-        paths = pa.table(handle.get_add_actions(flatten=True))["path"].to_pylist()
         try:
-            tables = [pq.read_table(pa.BufferReader(self._storage.body(path))) for path in paths]
+            tables = [pq.read_table(pa.BufferReader(self._storage.body(path))) for path in _paths(handle)]
         except MissingFile:
             return None
         read = pa.concat_tables([table.select(ACCOUNTS.names).cast(_IN_FILES) for table in tables] or [_table([])])
@@ -139,14 +137,7 @@ class AccountTable:
     def _made(self) -> DeltaTable:
         self._place.make()
         try:
-            DeltaTable.create(
-                self._place.table(TableName.ACCOUNTS),
-                Schema.from_arrow(ACCOUNTS),
-                name=TableName.ACCOUNTS.value,
-                configuration={VERSION_KEY: str(SCHEMA_VERSION), **retention(self._keep)},
-                storage_options=dict(self._place.options),
-                raise_if_key_not_exists=False,
-            )
+            create_table(self._place, TableName.ACCOUNTS, retention(self._keep))
         except (DeltaError, OSError):
             if self._opened() is None:  # else another program created it at the same time
                 raise
@@ -157,6 +148,11 @@ class AccountTable:
 
     def _translated(self) -> Any:
         return translated(self.url, self._place.secrets)
+
+
+def _paths(handle: DeltaTable) -> list[str]:
+    paths: list[str] = pa.table(handle.get_add_actions(flatten=True))["path"].to_pylist()
+    return paths
 
 
 _IN_FILES = pa.schema([pa.field(field.name, field.type) for field in ACCOUNTS])

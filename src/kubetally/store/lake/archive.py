@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from io import RawIOBase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,6 +14,7 @@ from kubetally.store.lake.faults import LakeDamaged
 from kubetally.store.lake.files import DamagedFile
 from kubetally.store.lake.log_names import log_names
 from kubetally.store.lake.place import Place
+from kubetally.store.lake.ranged_file import RangedFile
 from kubetally.store.lake.storage import MissingFile
 from kubetally.store.temporary import temporary_folder, writing_temporarily
 
@@ -74,7 +74,7 @@ class _ArchiveStorage:
         member = self._member(path)
         if member.size != size:
             raise DamagedFile(path, f"it has {member.size} bytes, not {size}")
-        return pa.PythonFile(_Part(self._handle, member), mode="r")
+        return pa.PythonFile(_ArchivedFile(self._handle, member), mode="r")
 
     def body(self, path: str) -> bytes:
         member = self._member(path)
@@ -98,31 +98,12 @@ class _ArchiveStorage:
             raise MissingFile(path) from None
 
 
-class _Part(RawIOBase):
-    """A part of a file, as a file."""
+class _ArchivedFile(RangedFile):
+    """A file inside the archive."""
 
     def __init__(self, handle: int, member: Member) -> None:
-        self._handle, self._member, self._at = handle, member, 0
+        super().__init__(member.size)
+        self._handle, self._begin = handle, member.begin
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def size(self) -> int:
-        return self._member.size
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._member.size}[whence]
-        return self._at
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        left = max(0, self._member.size - self._at)
-        wanted = left if size is None or size < 0 else min(size, left)
-        content = os.pread(self._handle, wanted, self._member.begin + self._at)
-        self._at += len(content)
-        return content
+    def fetch(self, begin: int, end: int) -> bytes:
+        return os.pread(self._handle, end - begin, self._begin + begin)

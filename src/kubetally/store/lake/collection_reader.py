@@ -1,9 +1,10 @@
 """Rows and assets of collections, found in the version of the tables that has them, and verified."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from operator import attrgetter
 from typing import Generic, NamedTuple, TypeVar
 
 import pyarrow as pa
@@ -25,14 +26,6 @@ from kubetally.store.lake.tables import DayTable
 
 _READERS = 4
 _Item = TypeVar("_Item")
-
-
-def _rows_table(pair: TablePair) -> DayTable:
-    return pair.rows
-
-
-def _assets_table(pair: TablePair) -> DayTable:
-    return pair.assets
 
 
 def _compare_rows(collection: Collected, rows: Sequence[Row]) -> str | None:
@@ -60,10 +53,11 @@ class _Content(NamedTuple, Generic[_Item]):
     compare: Callable[[Collected, Sequence[_Item]], str | None]
 
 
-_ROWS = _Content(_rows_table, FIGURES, rows_of, _compare_rows)
-_ROW_SUMS = _Content(_rows_table, ["collection_id", "kind", *COST_COLUMNS], _row_sums, _compare_row_sums)
+_TABLE_OF_ROWS: Callable[[TablePair], DayTable] = attrgetter("rows")
+_ROWS = _Content(_TABLE_OF_ROWS, FIGURES, rows_of, _compare_rows)
+_ROW_SUMS = _Content(_TABLE_OF_ROWS, ["collection_id", "kind", *COST_COLUMNS], _row_sums, _compare_row_sums)
 _DETAILED_ROWS = _ROWS._replace(columns=None)
-_ASSETS = _Content(_assets_table, None, assets_of, _compare_assets)
+_ASSETS = _Content(attrgetter("assets"), None, assets_of, _compare_assets)
 
 
 class _ReadResult(NamedTuple, Generic[_Item]):
@@ -86,20 +80,12 @@ class CollectionReader:
         replaced ones in the last version that had them, else in the one that they were committed with.
         Raises: CollectionGone; DayDamaged, where they are not those that were committed.
         """
-        wanted = [collection for collection in collections if collection.rows]
-        found, damage = self._read(wanted, _DETAILED_ROWS if with_details else _ROWS)
-        for collection in wanted:
-            if collection.id not in found:
-                raise damage.get(collection.id) or self._gone(collection)
+        found = self._read_all(collections, _DETAILED_ROWS if with_details else _ROWS)
         return {collection.id: found.get(collection.id, ()) for collection in collections}
 
     def verify_rows(self, collections: Sequence[Collected]) -> None:
         """Compare rows with what was recorded, by sums of columns. Raises: as `rows`."""
-        wanted = [collection for collection in collections if collection.rows]
-        found, damage = self._read(wanted, _ROW_SUMS)
-        for collection in wanted:
-            if collection.id not in found:
-                raise damage.get(collection.id) or self._gone(collection)
+        self._read_all(collections, _ROW_SUMS)
 
     def assets(self, collections: Sequence[Collected]) -> dict[str, tuple[Asset, ...]]:
         """The assets of collections by their id, verified as rows are. Raises CollectionGone, DayDamaged."""
@@ -112,6 +98,17 @@ class CollectionReader:
                 found[collection.id] = self._older_assets(collection, damage.get(collection.id))
         return {collection.id: found.get(collection.id, ()) for collection in collections}
 
+    def _read_all(
+        self, collections: Sequence[Collected], content: "_Content[_Item]"
+    ) -> Mapping[str, tuple[_Item, ...]]:
+        """The rows of the collections that have any, by id. Raises: as `rows`."""
+        wanted = [collection for collection in collections if collection.rows]
+        found, damage = self._read(wanted, content)
+        for collection in wanted:
+            if collection.id not in found:
+                raise damage.get(collection.id) or self._gone(collection)
+        return found
+
     def _read(self, collections: Sequence[Collected], content: "_Content[_Item]") -> "_ReadResult[_Item]":
         """Read the newest version, else the collection's last, else its first; what is in none of them is left out.
 
@@ -119,10 +116,10 @@ class CollectionReader:
         be whole in another.
         """
         found, damage = self._read_newest(collections, content)
-        for version_of in (_last_version, _first_version):
+        for name in ("last_version", "version"):
             missing: dict[tuple[bool, int], list[Collected]] = defaultdict(list)
             for collection in collections:
-                if collection.id not in found and (version := version_of(collection)) is not None:
+                if collection.id not in found and (version := getattr(collection, name)) is not None:
                     missing[collection.is_running, version].append(collection)
             for (_, version), its in missing.items():
                 table = content.table_of(self._pairs.of(its[0]))
@@ -152,7 +149,7 @@ class CollectionReader:
         """The assets of a collection without any in the newest version: it may have none, or have been replaced."""
         if damage is None and collection.asset_sums is None and self._has_rows(collection):
             return ()
-        for version in (_last_version(collection), _first_version(collection)):
+        for version in (collection.last_version, collection.version):
             try:
                 found = None if version is None else self._assets_beside(collection, version)
             except DayDamaged as error:
@@ -194,14 +191,6 @@ class CollectionReader:
                 raise damage[collection.id]
             return found.get(collection.id, () if collection.asset_sums is None else None)
         return None
-
-
-def _last_version(collection: Collected) -> int | None:
-    return collection.last_version
-
-
-def _first_version(collection: Collected) -> int | None:
-    return collection.version
 
 
 def _read_version(

@@ -51,16 +51,6 @@ _VOLUME_FIELDS = ("name", *VolumeCost._fields[1:])
 _LOAD_BALANCER_FIELDS = ("service", *LoadBalancerCost._fields[1:])
 
 
-def allocation_table(day: CollectedDay) -> pa.Table:
-    """As `allocation_tables`, of one day."""
-    return allocation_tables([day])[0]
-
-
-def asset_table(day: CollectedDay) -> pa.Table:
-    """As `asset_tables`, of one day."""
-    return asset_tables([day])[0]
-
-
 @gc_paused()
 def allocation_tables(days: Sequence[CollectedDay]) -> list[pa.Table]:
     """The rows of each collected day, in their order, as the files of `allocations` hold them.

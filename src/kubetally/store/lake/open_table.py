@@ -125,19 +125,8 @@ class OpenTable:
     def _create(self) -> None:
         columns = ",".join(name for name in STATISTICS if name in SCHEMAS[self.name].names)
         try:
-            DeltaTable.create(
-                self._place.table(self.name),
-                Schema.from_arrow(SCHEMAS[self.name]),
-                partition_by=DAY,
-                name=self.name.value,
-                configuration={
-                    VERSION_KEY: str(SCHEMA_VERSION),
-                    "delta.dataSkippingStatsColumns": columns,
-                    **retention(self.keep),
-                },
-                storage_options=dict(self._place.options),
-                raise_if_key_not_exists=False,
-            )
+            properties = {"delta.dataSkippingStatsColumns": columns, **retention(self.keep)}
+            create_table(self._place, self.name, properties, partition_by=DAY)
         except (DeltaError, OSError):
             # Of several that create it at once, one succeeds.
             if self.opened() is None:
@@ -236,6 +225,21 @@ def check_table(handle: DeltaTable, url: str, name: TableName) -> None:
     columns, ours = pa.schema(handle.schema().to_arrow()), SCHEMAS[name]
     if unlike := unlike_columns(columns, ours=ours, version=int(version)):
         raise foreign(url, f"other columns: {', '.join(unlike[:5])}")
+
+
+def create_table(
+    place: Place, name: TableName, properties: Mapping[str, str], *, partition_by: str | None = None
+) -> None:
+    """Create a table with the columns of this version. Raises DeltaError, OSError."""
+    DeltaTable.create(
+        place.table(name),
+        Schema.from_arrow(SCHEMAS[name]),
+        partition_by=partition_by,
+        name=name.value,
+        configuration={VERSION_KEY: str(SCHEMA_VERSION), **properties},
+        storage_options=dict(place.options),
+        raise_if_key_not_exists=False,
+    )
 
 
 def retention(keep: timedelta) -> dict[str, str]:

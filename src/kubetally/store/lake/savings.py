@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from kubetally.domain.damage import DayDamaged
 from kubetally.domain.savings import CollectedSavings, SavingsDay, SavingsRow, SavingsSubject, compare_savings
 from kubetally.ledger.ports.lake import PackedSavings
-from kubetally.store.lake.arrays import as_mappings, check_fits, map_array
+from kubetally.store.lake.arrays import as_mappings, build_table, map_array
 from kubetally.store.lake.faults import UNREADABLE, shown
 from kubetally.store.lake.files import slices_by
 from kubetally.store.lake.log_folder import COLLECTIONS_KEY
@@ -42,13 +42,7 @@ def savings_table(savings: CollectedSavings) -> pa.Table:
         "collection_id": [savings.id] * count,
         "ordinal": list(range(count)),
     }
-    arrays = []
-    for field in _FILE:
-        values = columns[field.name]
-        with check_fits(field.name):
-            arrays.append(values if isinstance(values, pa.Array) else pa.array(values, field.type))
-    table = pa.Table.from_arrays(arrays, schema=_FILE)
-    return table.sort_by([("namespace", "ascending"), ("ordinal", "ascending")])
+    return build_table(columns, _FILE, count).sort_by([("namespace", "ascending"), ("ordinal", "ascending")])
 
 
 def savings_of(table: pa.Table) -> tuple[SavingsRow, ...]:

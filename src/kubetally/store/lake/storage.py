@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from io import RawIOBase
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,13 +20,14 @@ from obstore.store import ObjectStore, from_url
 
 from kubetally.store.lake.log_folder import SET_ASIDE, LogFolder, sync_file, sync_folder
 from kubetally.store.lake.log_names import log_names
+from kubetally.store.lake.ranged_file import RangedFile
 from kubetally.store.reach import PROBE_CONTENT, write_probe
 
 _CLIENT_OPTIONS = frozenset(
     {"allow_http", "allow_invalid_certificates", "connect_timeout", "timeout", "proxy_url", "user_agent"}
 )
 PROBE = ".kubetally-probe"
-"""An object that is written to see that an object store takes objects; it is no part of a lake."""
+"""The name of an object that is written to check an object store; it is no part of a lake."""
 _RETRY_OPTIONS = frozenset({"max_retries", "retry_timeout"})
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -151,7 +151,7 @@ class ObjectStorage:
         self._store = object_store(url, options)
 
     def opened(self, path: str, size: int) -> Any:
-        return pa.PythonFile(_Ranges(self._store, path, size), mode="r")
+        return pa.PythonFile(_StoredObject(self._store, path, size), mode="r")
 
     def body(self, path: str) -> bytes:
         try:
@@ -188,39 +188,18 @@ class ObjectStorage:
         return
 
 
-class _Ranges(RawIOBase):
+class _StoredObject(RangedFile):
     """An object that is read in ranges, with one request per read; pyarrow reads few and large ones."""
 
     def __init__(self, store: ObjectStore, path: str, size: int) -> None:
-        self._store, self._path, self._size, self._at = store, path, size, 0
+        super().__init__(size)
+        self._store, self._path = store, path
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def size(self) -> int:
-        return self._size
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        self._at = base + offset
-        return self._at
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        end = self._size if size is None or size < 0 else min(self._at + size, self._size)
-        if end <= self._at:
-            return b""
+    def fetch(self, begin: int, end: int) -> bytes:
         try:
-            content = bytes(obstore.get_range(self._store, self._path, start=self._at, end=end))
+            return bytes(obstore.get_range(self._store, self._path, start=begin, end=end))
         except (FileNotFoundError, NotFoundError) as error:
             raise MissingFile(self._path) from error
-        self._at += len(content)
-        return content
 
 
 def object_store(url: str, options: Mapping[str, str]) -> ObjectStore:
@@ -243,5 +222,5 @@ def _duration(text: str) -> timedelta:
     """Seconds of `30s`, `500ms` or `3m`."""
     found = re.fullmatch(r"(\d+) ?(ms|s|m|h)", text.strip())
     if found is None:
-        raise ValueError(f"{text!r} is no duration: use 30s, 500ms or 3m")
+        raise ValueError(f"{text!r} is not a duration: use 30s, 500ms or 3m")
     return timedelta(seconds=int(found[1]) * _SECONDS[found[2]])

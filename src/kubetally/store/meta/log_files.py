@@ -9,8 +9,6 @@ from kubetally.store.meta.engine import SqlStore
 from kubetally.store.meta.tables import LOG_FILES
 from kubetally.store.meta.upsert import put_missing
 
-_ROWS_AT_ONCE = 500
-
 
 class SqlLogFiles(SqlStore):
     """The port `LogFiles` on a database."""
@@ -18,8 +16,7 @@ class SqlLogFiles(SqlStore):
     def note(self, files: Sequence[LogFile]) -> None:
         rows = [{"table_name": file.table, "name": file.name, "crc": file.crc} for file in files]
         with self._writes() as connection:
-            for begin in range(0, len(rows), _ROWS_AT_ONCE):
-                put_missing(connection, LOG_FILES, rows[begin : begin + _ROWS_AT_ONCE])
+            put_missing(connection, LOG_FILES, rows)
 
     def noted(self) -> dict[tuple[str, str], int]:
         question = select(LOG_FILES.c.table_name, LOG_FILES.c.name, LOG_FILES.c.crc)

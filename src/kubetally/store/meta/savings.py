@@ -15,7 +15,6 @@ from kubetally.store.meta.tables import CODE_LENGTH, SAVINGS
 from kubetally.store.meta.upsert import put
 
 _MESSAGE_LENGTH = 2000
-_ROWS_AT_ONCE = 500
 
 
 class SqlSavingsDays(SqlStore):
@@ -36,8 +35,7 @@ class SqlSavingsDays(SqlStore):
     def note(self, days: Sequence[SavingsDay]) -> None:
         rows = [_row_of(day) for day in days]
         with self._writes() as connection:
-            for begin in range(0, len(rows), _ROWS_AT_ONCE):
-                put(connection, SAVINGS, rows[begin : begin + _ROWS_AT_ONCE])
+            put(connection, SAVINGS, rows)
 
 
 def _row_of(day: SavingsDay) -> dict[str, object]:

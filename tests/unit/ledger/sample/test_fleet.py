@@ -10,7 +10,7 @@ from kubetally.domain.collection import CollectedDay
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.row import Cause, Row
 from kubetally.ledger.sample.fleet import SampleCluster
-from kubetally.store.lake.encode import asset_table
+from tests.lake_tables import asset_table
 
 FIRST = date(2026, 11, 16)
 KUBECOST, OPENCOST = SampleCluster(1, 400), SampleCluster(2, 400)
