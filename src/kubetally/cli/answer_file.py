@@ -1,4 +1,4 @@
-"""Where an answer is written: standard output, or a file that holds all of it or is left as it was."""
+"""Where an answer is written: standard output, or a file that is replaced as a whole or not at all."""
 
 import io
 import os
@@ -17,10 +17,10 @@ STDOUT = "-"
 
 @contextmanager
 def answer_to(file: str | None) -> Iterator[None]:
-    """What is printed inside goes to `file`, whole at the end, or not at all where an exception ends it.
+    """Write what is printed inside to `file`: all of it at the end, or nothing after an exception.
 
-    None and `-` are standard output. A file stays as it was where nothing is printed. That it can be written is tried
-    before the body runs. Raises RequestError.
+    None and `-` are standard output. The file stays as it was if nothing is printed. Whether it can be written is
+    checked before the body runs. Raises RequestError.
     """
     if file is None or file == STDOUT:
         yield
@@ -51,7 +51,7 @@ def answer_to(file: str | None) -> Iterator[None]:
 
 
 def _target_of(file: str) -> Path | None:
-    """The file to be replaced, behind any links; None for a device or pipe, which can only be written to."""
+    """The file to replace, with links resolved; None for a device or pipe, which can only be written to."""
     path = Path(file)
     try:
         mode = path.stat().st_mode

@@ -83,8 +83,8 @@ class _Commands(TyperGroup):
             raise typer.Exit(exits.USAGE) from error
         except BrokenPipeError as error:  # the reader closed our output
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ended = error.__context__
-            raise typer.Exit(ended.exit_code if isinstance(ended, typer.Exit) else exits.OK) from None
+            exit_ = error.__context__  # by which the command ended before its output was flushed
+            raise typer.Exit(exit_.exit_code if isinstance(exit_, typer.Exit) else exits.OK) from None
 
 
 def _in_one_line(error: UsageError) -> str:
@@ -107,19 +107,19 @@ app = typer.Typer(
 
 def _load(name: str) -> Any:
     """The click command for a function or a group of its own."""
-    found = getattr(import_module(f"kubetally.cli.{_COMMANDS[name]}"), name)
-    if isinstance(found, typer.Typer):
-        command: Any = typer.main.get_group(found)
+    loaded = getattr(import_module(f"kubetally.cli.{_COMMANDS[name]}"), name)
+    if isinstance(loaded, typer.Typer):
+        command: Any = typer.main.get_group(loaded)
     else:
-        alone = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=_HELP)
-        alone.command()(found)
-        command = typer.main.get_command(alone)
+        single = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=_HELP)
+        single.command()(loaded)
+        command = typer.main.get_command(single)
     command.name = name
     return command
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(is_given: bool) -> None:
+    if is_given:
         from kubetally import __version__
 
         print(f"kubetally {__version__}")

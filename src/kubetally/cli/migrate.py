@@ -1,10 +1,11 @@
 """`kubetally migrate`: the tables of databases."""
 
-import sys
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
+from kubetally.cli.answer_file import warn
 from kubetally.cli.start import start as start_up
 from kubetally.domain.errors import RequestError
 
@@ -14,7 +15,7 @@ migrate = typer.Typer(
 
 
 @migrate.callback()
-def own(
+def migrate_own(
     context: typer.Context,
     to: Annotated[
         str, typer.Option("--to", metavar="REVISION", help="The revision; base drops all tables and their data.")
@@ -36,15 +37,15 @@ def own(
     if context.invoked_subcommand is not None:
         if to != "head":
             raise RequestError(
-                "--to is of Kubetally's own database: give it to `kubetally migrate` alone", code="revision_of_another"
+                "--to is a revision of Kubetally's own database; use it with `kubetally migrate` alone",
+                code="revision_of_another",
             )
         return
-    from kubetally.wiring.migrations import is_newest
-    from kubetally.wiring.migrations import migrate as bring
+    from kubetally.wiring import migrations
 
-    if not yes and not is_newest(to):
+    if not yes and not migrations.is_newest(to):
         raise RequestError(f"downgrading to {to!r} deletes data; confirm with --yes", code="not_confirmed")
-    database, revision = bring(start_up(), to)
+    database, revision = migrations.migrate(start_up(), to)
     print(f"{database} is at revision {revision or 'base'}")
 
 
@@ -81,21 +82,27 @@ def optscale(
             "set KUBETALLY_OPTSCALE_DATABASE_URL=mariadb://user:password@host/my-db, the database of OptScale",
             code="no_database_named",
         )
-    assigned = {}
-    for text in urls or ():
-        account_id, equals, url = text.partition("=")
-        if not (account_id.strip() and equals and url.strip()) or "/" in account_id:
+    url_by_id = _read_assignments(urls or ())
+    if down and url_by_id:
+        raise RequestError("give --set or --down, not both", code="nothing_to_set")
+    changed = migrate_optscale(url_of_database, None if down else url_by_id, settings)
+    done = "dropped" if down else "added"
+    print(f"column kubecost_url: {done}" if changed.column_changed else f"column kubecost_url: was {done} before")
+    for account_id in changed.set_ids:
+        print(f"{account_id}: {url_by_id[account_id]}")
+    for account_id in changed.skipped_ids:
+        warn(f"{account_id} is not a Kubernetes account of this database; it got no URL")
+
+
+def _read_assignments(texts: Iterable[str]) -> dict[str, str]:
+    """URLs by the ids of their accounts. Raises RequestError."""
+    url_by_id = {}
+    for text in texts:
+        account_id, _, url = (part.strip() for part in text.partition("="))
+        if not account_id or not url or "/" in account_id:
             raise RequestError(  # the text may hold a password
                 "write --set ID=URL: the id of a cloud account, =, and the URL of its Kubecost",
                 code="not_an_assignment",
             )
-        assigned[account_id.strip()] = url.strip()
-    if down and assigned:
-        raise RequestError("give --set or --down, not both", code="nothing_to_set")
-    changed = migrate_optscale(url_of_database, None if down else assigned, settings)
-    done = "dropped" if down else "added"
-    print(f"column kubecost_url: {done}" if changed.column_changed else f"column kubecost_url: was {done} before")
-    for account_id in changed.set_ids:
-        print(f"{account_id}: {assigned[account_id]}")
-    for account_id in changed.skipped_ids:
-        print(f"warning: {account_id} is not a Kubernetes account of this database; it got no URL", file=sys.stderr)
+        url_by_id[account_id] = url
+    return url_by_id

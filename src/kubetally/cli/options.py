@@ -21,14 +21,14 @@ class Format(StrEnum):
 
 
 class Infrastructure(StrEnum):
-    """What stands beside the costs of infrastructure: nothing, or the old sums, for who migrates from them."""
+    """Whether the old sums of metrics are shown beside the costs of infrastructure, for those who migrate from them."""
 
     MEASURED = "measured"
     LEGACY_SUM = "legacy_sum"
 
 
 class ScreenOrJson(StrEnum):
-    """How an answer is printed that has no rows to be loaded elsewhere."""
+    """How an answer without CSV is printed."""
 
     TABLE = "table"
     JSON = "json"
@@ -79,7 +79,7 @@ Tenant = Annotated[
 
 
 def window_option(default: str) -> Any:
-    """`--window`, with what it is where it is not given."""
+    """`--window`, with its default in the help."""
     return typer.Option("--window", metavar="WINDOW", help=f"{_WINDOWS} Default: {default}")
 
 
@@ -131,7 +131,7 @@ class UnreadableTime(InvalidWindow):
 
 
 def window_of(text: str | None, start: str | None, end: str | None, default: str = DEFAULT_WINDOW) -> Window:
-    """The window that the options name, never an empty one. Raises InvalidWindow."""
+    """The window of the options, never empty. Raises InvalidWindow, UnreadableTime."""
     window = _named_window(text, start, end, default)
     if window.is_empty:
         raise InvalidWindow(str(window), f"is empty: the end is exclusive; {_instead_of_empty(window)}")
@@ -148,13 +148,13 @@ def _named_window(text: str | None, start: str | None, end: str | None, default:
         if given is not None:
             _check_time(option, given)
     if start is None or end is None:
-        lacking = "start" if start is None else "end"
-        raise InvalidWindow(start or end or "", f"lacks its {lacking}: give --{lacking} too")
+        missing = "start" if start is None else "end"
+        raise InvalidWindow(start or end or "", f"lacks its {missing}: give --{missing} too")
     return parse_window(f"{start.strip()},{end.strip()}", now)
 
 
 def date_of(option: str, text: str) -> date:
-    """The date that an option names. Raises UnreadableTime."""
+    """The date of an option. Raises UnreadableTime."""
     try:
         return date.fromisoformat(text.strip())
     except ValueError:
@@ -162,7 +162,7 @@ def date_of(option: str, text: str) -> date:
 
 
 def instant_of(option: str, text: str | None) -> datetime | None:
-    """The instant that an option names, None where it was not given. Raises UnreadableTime."""
+    """The instant of an option; None if it was not given. Raises UnreadableTime."""
     return None if text is None else _check_time(option, text)
 
 
@@ -174,7 +174,7 @@ def _check_time(option: str, text: str) -> datetime:
 
 
 def _instead_of_empty(window: Window) -> str:
-    """What somebody may have meant: of a midnight its day."""
+    """What to give instead: for a midnight the whole day."""
     if window.start != midnight(window.start):
         return "give a later --end"
     return f"for that day give --end {window.start + DAY:%Y-%m-%d}"

@@ -16,8 +16,6 @@ Host = Annotated[
 Port = Annotated[
     int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
 ]
-
-
 NoCollector = Annotated[
     bool,
     typer.Option("--no-collector", help="Only answer; `kubetally collect --forever` collects elsewhere."),
@@ -35,16 +33,18 @@ def serve(host: Host = DEFAULT_HOST, port: Port = DEFAULT_PORT, no_collector: No
     """
     from kubetally.wiring.service import run_service
 
-    run_service(start_up(default_level="info", is_service=True), host, port, started=_tell, collects=not no_collector)
+    settings = start_up(default_level="info", is_service=True)
+    run_service(settings, host, port, started=_print_started, collects=not no_collector)
 
 
-def _tell(started: "Started") -> None:
-    many = "1 cluster" if started.accounts == 1 else f"{started.accounts} clusters"
-    print(f"Kubetally serves {many} at {started.url}/ (API: {started.url}/docs)")
-    print(f"Open in a browser: {started.link}")
-    print("  The link works once, within 15 minutes; `kubetally link` prints another.")
-    print(f"Accounts: {started.database}")
-    print(f"History: {started.lake}")
-    print(f"Secret: {started.secret.file or 'that of KUBETALLY_SECRET'}", flush=True)
-    if not started.accounts:
-        print("No cluster yet: kubetally accounts add NAME --url URL", flush=True)
+def _print_started(started: "Started") -> None:
+    from kubetally.present.service import print_started
+
+    print_started(
+        url=started.url,
+        link=started.link,
+        accounts=started.accounts,
+        database=started.database,
+        lake=started.lake,
+        secret_file=started.secret.file,
+    )

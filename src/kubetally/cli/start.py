@@ -10,18 +10,17 @@ if TYPE_CHECKING:
 
 
 def start(default_level: str | None = None, *, is_service: bool = False, quiet: bool = False) -> "Settings":
-    """The settings of the environment, with the logs set up as they say. Raises as `read_settings`.
+    """Read the settings of the environment, and set up the logs as they say. Raises as `read_settings`.
 
-    `default_level` of logs is that of a command which runs for long, where the environment states none. A command that
-    is no service leaves out of its logs what its answer tells, unless the environment states a level. `quiet`: errors
-    only, and no warning of variables that are no setting.
+    default_level: of logs, where the environment states none. is_service: the logs have also what the output has; so
+    they do if the environment states a level. quiet: errors only, and no warning of unknown variables.
     """
     from kubetally.cli.logs import set_up_logs  # heavy: see the package
     from kubetally.wiring.environment import read_settings
 
     if not quiet:
-        for name, meant in unknown_variables():
-            instead = f"; did you mean {meant}?" if meant else ":"
+        for name, similar in unknown_variables():
+            instead = f"; did you mean {similar}?" if similar else ":"
             warn(f"{name} is not a setting and was ignored{instead} see docs/settings.md")
     settings = read_settings()
     level = settings.log_level or ("error" if quiet else default_level)
