@@ -14,9 +14,9 @@ from bench.decode_and_book import answer_of, booked_answers
 from bench.prepared_source import FIRST
 from bench.table import Line
 from kubetally.domain.account import Account, AccountType
-from kubetally.domain.cluster_costs import SourceIdentity
 from kubetally.domain.collection import new_collected_day, window_of
 from kubetally.domain.collection_report import Report
+from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.source_url import SourceUrl
 from kubetally.ledger.collect.collector import Collector
 from kubetally.ledger.collect.savings import SavingsCollector

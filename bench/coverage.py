@@ -10,11 +10,11 @@ from statistics import median
 
 from bench import fresh
 from bench.table import Line
-from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import Collection
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.component import Component
 from kubetally.domain.issues import MISSING_DATA, Issue, IssueKind
+from kubetally.domain.status import DayState
 from kubetally.domain.window import HOUR, Window
 from kubetally.ledger.ports.coverage import Coverage
 from kubetally.store.meta.metadata import open_meta

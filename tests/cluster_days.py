@@ -7,11 +7,11 @@ from datetime import UTC, date, datetime
 from kubetally.domain.allocation import Kind
 from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.booking import Booking
-from kubetally.domain.cluster_costs import SourceIdentity
 from kubetally.domain.collection import CollectedDay, new_collected_day, window_of
 from kubetally.domain.component import NO_CLASSES, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.row import Row
+from kubetally.domain.source_identity import SourceIdentity
 
 DAY = date(2026, 11, 20)
 

@@ -14,19 +14,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel
+    from kubetally.domain.report import CostReport, DetailLevel
     from kubetally.domain.window import Window, parse_window
     from kubetally.ledger.ports.clusters import Cluster
     from kubetally.present.answer import answer
     from kubetally.wiring.clusters import get_cluster_costs
 
 __version__ = "0.1.0"
-__all__ = ["Cluster", "ClusterCosts", "DetailLevel", "Window", "answer", "get_cluster_costs", "parse_window"]
+__all__ = ["Cluster", "CostReport", "DetailLevel", "Window", "answer", "get_cluster_costs", "parse_window"]
 
 _HOMES = {
     "Cluster": "kubetally.ledger.ports.clusters",
-    "ClusterCosts": "kubetally.domain.cluster_costs",
-    "DetailLevel": "kubetally.domain.cluster_costs",
+    "CostReport": "kubetally.domain.report",
+    "DetailLevel": "kubetally.domain.report",
     "Window": "kubetally.domain.window",
     "answer": "kubetally.present.answer",
     "get_cluster_costs": "kubetally.wiring.clusters",

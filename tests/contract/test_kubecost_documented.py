@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 
 from kubetally.domain.allocation import Kind
 from kubetally.domain.cluster_choice import ClusterNotThere
-from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, Status
 from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.report import CostReport, DetailLevel
 from kubetally.domain.row import Cause
+from kubetally.domain.status import Status
 from kubetally.domain.window import Window, parse_window
 from kubetally.ledger.ports.clusters import Cluster
 from kubetally.present.answer import answer
@@ -163,20 +164,20 @@ class Kubecost:
         return NOT_FOUND if data is None else {"code": 200, "data": data(asked)}
 
 
-async def ask(url: str, window: Window = DAY, settings: Settings = HASTY, **cluster: Any) -> ClusterCosts:
+async def ask(url: str, window: Window = DAY, settings: Settings = HASTY, **cluster: Any) -> CostReport:
     return await get_cluster_costs(Cluster(url, **cluster), window, settings=settings, clock=FixedClock())
 
 
-async def costs_of(kubecost: Kubecost, window: Window = DAY, **cluster: Any) -> ClusterCosts:
+async def costs_of(kubecost: Kubecost, window: Window = DAY, **cluster: Any) -> CostReport:
     with Served(kubecost) as source:
         return await ask(source.url, window, **cluster)
 
 
-def of_kind(costs: ClusterCosts, kind: IssueKind) -> list[Issue]:
+def of_kind(costs: CostReport, kind: IssueKind) -> list[Issue]:
     return [issue for issue in costs.issues if issue.kind is kind]
 
 
-def units(costs: ClusterCosts) -> dict[Component, float]:
+def units(costs: CostReport) -> dict[Component, float]:
     return {component: costs.bill.of(component) / 1e6 for component in Component}
 
 
@@ -196,14 +197,14 @@ async def test_documented_day_is_booked_with_its_whole_bill() -> None:
     }
     assert (costs.status, costs.assets_complete, costs.not_measured) == (Status.OK, True, frozenset())
     assert costs.issues == ()
-    lines = {line.kind: line for line in costs.lines()}
+    lines = {line.kind: line for line in costs.lines}
     assert lines[Kind.IDLE].costs.total == 10_800_000
     assert lines[Kind.OVERHEAD].costs.total == 3_200_000
     assert [(cause, part.total) for cause, part in lines[Kind.DIFFERENCE].causes] == [
         (Cause.NETWORK_ASSET_DIFFERS, 300_000)
     ]
-    (namespace,) = costs.namespaces()
-    assert (namespace.namespace, namespace.costs.total) == ("shop", 17_600_000)
+    (namespace,) = costs.by("namespace")
+    assert (namespace.key, namespace.costs.total) == (("shop",), 17_600_000)
     assert namespace.efficiency.cpu == 0.5
     assert costs.network_classes == (1_200_000, 0, 600_000), "the classes are split to the network asset"
 
@@ -301,12 +302,12 @@ async def test_savings_that_hang_do_not_take_the_costs_with_them() -> None:
 async def test_hourly_sets_of_recent_days_add_up_to_the_day() -> None:
     hours = hours_of(DAY)
     costs = await costs_of(Kubecost(sets=lambda _: [rows(hour) for hour in hours], assets=lambda _: assets()))
-    assert costs.hours_covered == 24
-    (namespace,) = costs.namespaces()
+    assert costs.coverage.hours_covered == 24
+    (namespace,) = costs.by("namespace")
     assert namespace.costs.cpu == 24 * 9_000_000
     assert namespace.hours.cpu_core_usage_hours == pytest.approx(24)
     assert namespace.hours.cpu_core_request_hours == pytest.approx(48)
-    lines = {line.kind: line.costs for line in costs.lines()}
+    lines = {line.kind: line.costs for line in costs.lines}
     assert lines[Kind.DIFFERENCE].cpu == costs.bill.cpu - 24 * (9_000_000 + 7_200_000)
 
 
@@ -323,7 +324,7 @@ async def test_step_longer_than_requested_is_prorated_with_an_issue() -> None:
     assert issue.facts["rows"] == 2
     assert costs.bill.cpu == 16_200_000 // 4
     assert costs.bill.network == 1_500_000 // 4
-    assert (costs.hours_asked, costs.hours_covered) == (6, 6)
+    assert (costs.coverage.hours_asked, costs.coverage.hours_covered) == (6, 6)
     # Assets are kept by the day: of a part of it they are no bill.
     assert not costs.assets_complete
     assert of_kind(costs, IssueKind.NOT_AUDITED)
@@ -333,7 +334,7 @@ async def test_sets_of_neighbouring_days_are_left_out() -> None:
     before = parse_window("2026-11-19,2026-11-20", NOON_AFTER)
     costs, whole = await costs_of(Kubecost(sets=lambda _: [rows(before), rows()])), await costs_of(Kubecost())
     assert costs.bill == whole.bill
-    assert costs.namespaces() == whole.namespaces()
+    assert costs.by("namespace") == whole.by("namespace")
 
 
 async def test_row_of_a_longer_step_counts_for_its_time_inside() -> None:
@@ -343,7 +344,7 @@ async def test_row_of_a_longer_step_counts_for_its_time_inside() -> None:
     sets = [{name: {**row, **lived} for name, row in rows().items()}]
     costs = await costs_of(Kubecost(sets=lambda _: sets), asked)
     assert costs.bill.cpu == 16_200_000
-    assert costs.hours_covered == 10
+    assert costs.coverage.hours_covered == 10
     early = parse_window("2026-11-20T00:00:00Z,2026-11-20T05:00:00Z", NOON_AFTER)
     late = parse_window("2026-11-20T05:00:00Z,2026-11-20T10:00:00Z", NOON_AFTER)
     parts = [await costs_of(Kubecost(sets=lambda _: sets), part) for part in (early, late)]
@@ -429,16 +430,16 @@ async def test_idle_rows_of_each_node_are_idle() -> None:
         return [found]
 
     costs = await costs_of(Kubecost(sets=by_node))
-    assert {line.kind: line.costs for line in costs.lines()}[Kind.IDLE].cpu == 7_200_000
+    assert {line.kind: line.costs for line in costs.lines}[Kind.IDLE].cpu == 7_200_000
 
 
 async def test_shared_cost_is_not_billed_twice() -> None:
     shared = Kubecost(sets=lambda _: [rows(sharedCost=3.2, totalCost=20.8)])
     costs, whole = await costs_of(shared), await costs_of(Kubecost())
     assert costs.bill == whole.bill
-    (namespace,) = costs.namespaces()
+    (namespace,) = costs.by("namespace")
     assert namespace.costs.shared == 3_200_000
-    lines = {line.kind: line.costs for line in costs.lines()}
+    lines = {line.kind: line.costs for line in costs.lines}
     assert lines[Kind.OVERHEAD].shared == -3_200_000
     assert lines[Kind.DIFFERENCE].shared == 0
 
@@ -468,7 +469,7 @@ async def test_each_of_several_clusters_is_chosen_with_its_figures() -> None:
     assert "one, two" in str(caught.value)
     one, two = await costs_of(kubecost, cluster_id="one"), await costs_of(kubecost, cluster_id="two")
     assert one.bill == two.bill == (await costs_of(Kubecost())).bill
-    assert [group.costs.cpu for group in two.namespaces()] == [3_000_000]
+    assert [group.costs.cpu for group in two.by("namespace")] == [3_000_000]
     assert (two.source.cluster_id, two.source.cluster_name) == ("two", "Two")
 
 

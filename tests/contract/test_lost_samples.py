@@ -9,10 +9,12 @@ from datetime import datetime
 
 import pytest
 
-from kubetally.domain.cluster_costs import ClusterCosts, DayState, Status
+from kubetally.domain.allocation import Kind
 from kubetally.domain.collection import SETTLES_AFTER, CollectedDay, Collection
 from kubetally.domain.issues import IssueKind
+from kubetally.domain.report import CostReport
 from kubetally.domain.row import Cause
+from kubetally.domain.status import DayState, Status
 from kubetally.domain.window import HOUR, Window, parse_window
 from kubetally.ledger.collect.reader import Reader
 from kubetally.ledger.ports.clusters import Cluster
@@ -46,11 +48,11 @@ def source() -> Iterator[ReplayServer]:
         yield server
 
 
-async def costs_of(source: ReplayServer, cluster: str, window: Window) -> ClusterCosts:
+async def costs_of(source: ReplayServer, cluster: str, window: Window) -> CostReport:
     return await get_cluster_costs(Cluster(source.url_of(cluster)), window, settings=Settings(), clock=FixedClock())
 
 
-def missing(costs: ClusterCosts) -> list[tuple[str | None, float, float]]:
+def missing(costs: CostReport) -> list[tuple[str | None, float, float]]:
     """What is missing, from hour to hour of the lossy day."""
     return [
         (issue.subject, (issue.window.start - LOST.start) / HOUR, (issue.window.end - LOST.start) / HOUR)
@@ -68,7 +70,7 @@ async def test_lost_samples_are_reported(source: ReplayServer, name: str) -> Non
     hours, subject, start, end = SHOWN[name]
     costs = await costs_of(source, name, LOST)
     assert costs.status is Status.PARTIAL
-    assert costs.hours_covered == pytest.approx(hours)
+    assert costs.coverage.hours_covered == pytest.approx(hours)
     assert missing(costs) == [(subject, pytest.approx(start), pytest.approx(end))]
 
 
@@ -76,13 +78,13 @@ async def test_lost_samples_are_reported(source: ReplayServer, name: str) -> Non
 async def test_days_beside_a_loss_are_whole(source: ReplayServer, name: str) -> None:
     for day in (BEFORE, AFTER):
         costs = await costs_of(source, name, day)
-        assert (costs.status, costs.hours_covered, missing(costs)) == (Status.OK, 24, [])
+        assert (costs.status, costs.coverage.hours_covered, missing(costs)) == (Status.OK, 24, [])
 
 
 @pytest.mark.parametrize("name", ALL)
 async def test_full_recordings_give_no_alarm(source: ReplayServer, name: str) -> None:
     costs = await costs_of(source, name, WHOLE)
-    assert (costs.status, costs.hours_covered) == (Status.OK, 72)
+    assert (costs.status, costs.coverage.hours_covered) == (Status.OK, 72)
     assert {issue.kind for issue in costs.issues} <= {IssueKind.NOT_MEASURED}
 
 
@@ -102,7 +104,7 @@ async def test_efficiency_of_the_day_is_unknown(source: ReplayServer, name: str)
 async def test_gap_within_a_day_is_almost_free(source: ReplayServer) -> None:
     """The day itself claims all its hours, and its bill is right within two percent."""
     by_day = await costs_of(source, GAP, LOST)
-    assert (by_day.status, by_day.hours_covered) == (Status.OK, 24)
+    assert (by_day.status, by_day.coverage.hours_covered) == (Status.OK, 24)
     assert by_day.bill.total == pytest.approx((await costs_of(source, "cygnus", LOST)).bill.total, rel=0.02)
 
 
@@ -120,7 +122,10 @@ async def test_gap_within_a_day_shows_before_it_settles(source: ReplayServer) ->
     at_once = await collected(source, GAP, LOST, LOST.end + HOUR)
     assert (at_once.hours_covered, at_once.state) == (24, DayState.PROVISIONAL)
     later = await collected(source, GAP, LOST, LOST.end + SETTLES_AFTER)
-    assert (later.hours_covered, later.state) == (pytest.approx(24 - 3, abs=0.1), DayState.PROVISIONAL)
+    assert (later.hours_covered, later.state) == (
+        pytest.approx(24 - 3, abs=0.1),
+        DayState.PROVISIONAL,
+    )
     assert [(issue.kind, issue.subject) for issue in later.head.issues if issue.is_missing_data] == [
         (IssueKind.SAMPLES_MISSING, "samples")
     ]
@@ -146,5 +151,5 @@ async def test_lossy_day_never_settles(source: ReplayServer, name: str) -> None:
 
 @pytest.mark.parametrize("name", LOSSY)
 async def test_nodes_without_price_are_no_over_commit(source: ReplayServer, name: str) -> None:
-    causes = {row.cause for row in (await costs_of(source, name, LOST)).rows}
+    causes = {cause for cause, _ in (await costs_of(source, name, LOST)).line(Kind.DIFFERENCE).causes}
     assert Cause.OVER_COMMIT not in causes

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from kubetally.domain.allocation import Kind
-from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.component import Component
 from kubetally.domain.errors import SourceError
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.report import WORKLOAD, CostReport
 from kubetally.domain.row import Cause
+from kubetally.domain.status import Status
 from kubetally.present.answer import answer
 from kubetally.sources.faults import AnswerNotUnderstood, SourceFailed, SourceRefused
 from tests.plain_cluster import DB, DISK, IDLE, LOCAL, NODE, WEB, Json, bodies, container, costs_of, rows, span
@@ -21,17 +22,17 @@ CPU_USAGE, RAM_USAGE = "cpuCoreUsageAverage", "ramByteUsageAverage"
 CPU_REQUEST, RAM_REQUEST = "cpuCoreRequestAverage", "ramByteRequestAverage"
 
 
-def of_kind(costs: ClusterCosts, kind: IssueKind) -> list[Issue]:
+def of_kind(costs: CostReport, kind: IssueKind) -> list[Issue]:
     return [issue for issue in costs.issues if issue.kind is kind]
 
 
-def ratios(costs: ClusterCosts) -> dict[str | None, tuple[float | None, float | None]]:
+def ratios(costs: CostReport) -> dict[str | None, tuple[float | None, float | None]]:
     """CPU and RAM efficiency in percent: of each namespace, and under None of the cluster."""
 
     def percent(ratio: float | None) -> float | None:
         return None if ratio is None else round(ratio * 100)
 
-    groups = {None: costs.efficiency, **{group.namespace: group.efficiency for group in costs.namespaces()}}
+    groups = {None: costs.efficiency, **{group.key[0]: group.efficiency for group in costs.by("namespace")}}
     return {name: (percent(found.cpu), percent(found.ram)) for name, found in groups.items()}
 
 
@@ -39,7 +40,7 @@ async def test_plain_day_is_complete() -> None:
     costs = await costs_of(bodies())
     assert (costs.status, costs.assets_complete, costs.issues[1:]) == (Status.OK, True, ())
     assert costs.bill.total == 3_950_000
-    assert {group.namespace: group.costs.total for group in costs.namespaces()} == {
+    assert {group.key[0]: group.costs.total for group in costs.by("namespace")} == {
         "shop": 1_500_000,
         "data": 1_000_000,
     }
@@ -140,11 +141,11 @@ async def test_source_is_asked_for_a_row_of_each_container(unasked: Callable[[An
         return {"code": 200, "data": [rows() if fine else unasked(rows())]}
 
     costs = await costs_of(bodies() | {"/allocation": answer_as_asked})
-    assert [(one.namespace, one.controller_kind, one.controller) for one in costs.workloads()] == [
+    assert [row.key for row in costs.by(*WORKLOAD)] == [
         ("shop", "deployment", "web"),
         ("data", "deployment", "db"),
     ]
-    assert {line.kind: line.costs.total for line in costs.lines()}[Kind.IDLE] == 1_400_000
+    assert {line.kind: line.costs.total for line in costs.lines}[Kind.IDLE] == 1_400_000
     assert not of_kind(costs, IssueKind.ROWS_TOO_COARSE)
 
 
@@ -266,7 +267,7 @@ async def test_cost_without_key_in_any_row_is_unknown(key: str, component: Compo
     (issue,) = of_kind(costs, IssueKind.FIGURE_MISSING)
     assert issue.facts["figures"] == (key,)
     assert (costs.bill.total, costs.status) == (3_950_000, Status.PARTIAL)
-    (line,) = [line for line in costs.lines() if line.kind is Kind.DIFFERENCE]
+    (line,) = [line for line in costs.lines if line.kind is Kind.DIFFERENCE]
     assert [(cause, part.of(component)) for cause, part in line.causes] == [(Cause.FIGURE_MISSING, amount)]
 
 
@@ -342,13 +343,13 @@ async def test_machine_listed_twice_counts_once(change: Any, left: int) -> None:
     assert costs.bill.total == 3_950_000
     assert costs.assets_complete
     assert of_kind(costs, IssueKind.MACHINE_TWICE)
-    assert {group.namespace: group.costs.total for group in costs.namespaces()} == {
+    assert {group.key[0]: group.costs.total for group in costs.by("namespace")} == {
         "shop": 1_500_000,
         "data": 1_000_000,
     }
-    (line,) = [line for line in costs.lines() if line.kind is Kind.DIFFERENCE]
+    (line,) = [line for line in costs.lines if line.kind is Kind.DIFFERENCE]
     assert [(cause, part.total) for cause, part in line.causes] == [(Cause.MACHINE_TWICE, left)]
-    assert {row.node for row in costs.rows if row.pod} == {"node-a"}
+    assert {row.nodes for row in costs.rows} == {("node-a",)}
 
 
 async def test_unmatched_nodes_are_reported() -> None:
@@ -413,8 +414,8 @@ CRON = "plain/node-a/shop/cron-1/main"
 BACKWARDS = {"minutes": -1380.0, "start": "2026-11-20T23:30:00Z", "end": "2026-11-20T00:30:00Z"}
 
 
-def difference(costs: ClusterCosts) -> list[tuple[Cause, int]]:
-    (line,) = [line for line in costs.lines() if line.kind is Kind.DIFFERENCE]
+def difference(costs: CostReport) -> list[tuple[Cause, int]]:
+    (line,) = [line for line in costs.lines if line.kind is Kind.DIFFERENCE]
     return [(cause, part.total) for cause, part in line.causes]
 
 
@@ -429,8 +430,8 @@ def backwards(rows: Any, _: Any) -> None:
 async def test_row_that_ends_before_its_start_harms_no_other(*, has_assets: bool) -> None:
     whole = bodies(backwards)
     costs = await costs_of(whole if has_assets else whole | {"/assets": {"code": 200, "data": {}}})
-    shop = costs.namespaces()[0]
-    assert (shop.namespace, shop.costs.total) == ("shop", 1_500_000)
+    shop = costs.by("namespace")[0]
+    assert (shop.key, shop.costs.total) == (("shop",), 1_500_000)
     assert ratios(costs) == {None: (60, 50), "shop": (50, 50), "data": (80, 50)}
     assert costs.bill.total == (3_950_000 if has_assets else 3_900_000)
     assert costs.source_total == 3_900_000
@@ -570,11 +571,11 @@ async def test_namespace_may_have_the_name_of_a_line(namespace: str) -> None:
         rows[name] = row | {"name": name, "properties": row["properties"] | {"namespace": namespace}}
 
     costs = await costs_of(bodies(rename))
-    assert {group.namespace: group.costs.total for group in costs.namespaces()} == {
+    assert {group.key[0]: group.costs.total for group in costs.by("namespace")} == {
         namespace: 1_500_000,
         "data": 1_000_000,
     }
-    assert {line.kind: line.costs.total for line in costs.lines()}[Kind.IDLE] == 1_400_000
+    assert {line.kind: line.costs.total for line in costs.lines}[Kind.IDLE] == 1_400_000
 
 
 @pytest.mark.parametrize("pod", ["web-__unmounted__", "__idle__-1", "idle", "x-unmounted-pvcs"])
@@ -585,14 +586,14 @@ async def test_pod_may_have_the_name_of_a_special_row(pod: str) -> None:
         rows[name] = row | {"name": name, "properties": row["properties"] | {"pod": pod}}
 
     costs = await costs_of(bodies(rename))
-    assert {group.namespace for group in costs.namespaces()} == {"shop", "data"}
+    assert {group.key[0] for group in costs.by("namespace")} == {"shop", "data"}
     assert costs.bill.total == 3_950_000
 
 
 @pytest.mark.parametrize("name", ["__idle__", "plain/__idle__", "plain/node-a/__idle__"])
 async def test_idle_rows_are_idle_however_they_are_split(name: str) -> None:
     costs = await costs_of(bodies(lambda rows, _: rows.update({name: rows.pop(IDLE) | {"name": name}})))
-    assert {line.kind: line.costs.total for line in costs.lines()}[Kind.IDLE] == 1_400_000
+    assert {line.kind: line.costs.total for line in costs.lines}[Kind.IDLE] == 1_400_000
 
 
 async def test_unmounted_row_is_no_workload() -> None:
@@ -606,5 +607,5 @@ async def test_unmounted_row_is_no_workload() -> None:
         assets["pvc-2"] = assets[DISK] | {"properties": about, "volumeName": "pvc-2", "totalCost": 0.3}
 
     costs = await costs_of(bodies(unmounted))
-    assert {line.kind: line.costs.total for line in costs.lines()}[Kind.UNMOUNTED] == 300_000
-    assert {group.namespace for group in costs.namespaces()} == {"shop", "data"}
+    assert {line.kind: line.costs.total for line in costs.lines}[Kind.UNMOUNTED] == 300_000
+    assert {group.key[0] for group in costs.by("namespace")} == {"shop", "data"}

@@ -9,11 +9,11 @@ import pytest
 
 from kubetally.domain.allocation import Kind
 from kubetally.domain.booking import book
-from kubetally.domain.cluster_costs import SourceIdentity
 from kubetally.domain.collection import new_collected_day
 from kubetally.domain.component import Component
 from kubetally.domain.reading import Reading
 from kubetally.domain.row import Row
+from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.window import Window, parse_instant
 from kubetally.sources.faults import Answer
 from kubetally.sources.opencost.allocations import read_allocations

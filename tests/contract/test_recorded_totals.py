@@ -9,10 +9,11 @@ from collections.abc import Iterable
 import pytest
 
 from kubetally.domain.allocation import Kind
-from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, Status
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.issues import IssueKind
+from kubetally.domain.report import CostReport, DetailLevel
 from kubetally.domain.row import Cause
+from kubetally.domain.status import Status
 from kubetally.domain.window import Window, parse_window
 from kubetally.ledger.ports.clusters import Cluster
 from kubetally.present.answer import answer
@@ -37,7 +38,7 @@ def day_window(day: int) -> Window:
     return parse_window(",".join(DAYS[day]), NOON_AFTER)
 
 
-async def costs_of(replay: ReplayServer, cluster: str, window: Window) -> ClusterCosts:
+async def costs_of(replay: ReplayServer, cluster: str, window: Window) -> CostReport:
     return await get_cluster_costs(Cluster(replay.url_of(cluster)), window, settings=Settings(), clock=FixedClock())
 
 
@@ -74,8 +75,8 @@ def in_units(micros: int) -> float:
     return micros / 1e6
 
 
-def line(costs: ClusterCosts, kind: Kind) -> Costs:
-    return next(line.costs for line in costs.lines() if line.kind is kind)
+def line(costs: CostReport, kind: Kind) -> Costs:
+    return next(line.costs for line in costs.lines if line.kind is kind)
 
 
 @pytest.mark.parametrize("day", range(3))
@@ -84,7 +85,7 @@ async def test_the_bill_of_a_day_is_its_assets_plus_network(replay: ReplayServer
     costs, expected = await costs_of(replay, cluster, day_window(day)), billed(cluster, day)
     assert costs.status is Status.OK
     assert costs.assets_complete
-    assert (costs.hours_asked, costs.hours_covered) == (24, 24)
+    assert (costs.coverage.hours_asked, costs.coverage.hours_covered) == (24, 24)
     for component in Component:
         assert in_units(costs.bill.of(component)) == pytest.approx(expected[component], abs=EXACT), component
     assert costs.not_measured == {Component.MANAGEMENT}
@@ -109,7 +110,7 @@ async def test_namespaces_cost_what_they_truly_did(replay: ReplayServer, cluster
     shorter than its grid of five minutes, which it charges up to 14 % low.
     """
     costs = await costs_of(replay, cluster, day_window(day))
-    ours = {group.namespace: group for group in costs.namespaces()}
+    ours = {group.key[0]: group for group in costs.by("namespace")}
     sums, true_sums = dict.fromkeys(OF_WORKLOADS, 0.0), dict.fromkeys(OF_WORKLOADS, 0.0)
     for namespace, truth in Recording(cluster).truth_by_namespace()["namespaces"].items():
         for component, key in OF_WORKLOADS.items():
@@ -149,7 +150,7 @@ async def test_first_day_of_aurora_has_its_documented_figures(replay: ReplayServ
     assert in_units(difference.pv) == pytest.approx(0.1401, abs=EXACT)
     for component in (*NODES, Component.NETWORK, Component.NODE_DISK):
         assert in_units(difference.of(component)) == pytest.approx(0, abs=EXACT), component
-    causes = {cause for one in costs.lines() for cause, amounts in one.causes if abs(amounts.total) > 1000}
+    causes = {cause for one in costs.lines for cause, amounts in one.causes if abs(amounts.total) > 1000}
     assert causes == {Cause.BALANCER_CHARGED_TWICE, Cause.VOLUME_BOOKED_IN_PART}
 
 
@@ -157,7 +158,7 @@ async def test_efficiency_of_aurora_is_true_not_the_one_reported(replay: ReplayS
     """True 0.764, shown 0.649; the job namespace truly 1.03, shown 0.019. What is left is the source's own grid."""
     costs = await costs_of(replay, "aurora", day_window(0))
     assert costs.efficiency.cpu == pytest.approx(0.764, abs=0.005)
-    batch = next(group for group in costs.namespaces() if group.namespace == SHORT_JOBS)
+    batch = next(group for group in costs.by("namespace") if group.key[0] == SHORT_JOBS)
     assert batch.efficiency.cpu == pytest.approx(1.03, abs=0.05)
     shown = next(
         row["cpuEfficiency"]
@@ -169,7 +170,7 @@ async def test_efficiency_of_aurora_is_true_not_the_one_reported(replay: ReplayS
 
 @pytest.mark.parametrize("cluster", ALL)
 async def test_workloads_and_idle_are_the_nodes(replay: ReplayServer, cluster: str) -> None:
-    balance = (await costs_of(replay, cluster, WHOLE)).balance()
+    balance = (await costs_of(replay, cluster, WHOLE)).balance
     for component in NODES:
         sheet = balance[component]
         assert in_units(sheet.difference) == pytest.approx(0, abs=5 * EXACT), component
@@ -181,15 +182,15 @@ async def test_three_days_one_by_one_add_up_to_the_whole_to_the_micro(replay: Re
     whole = await costs_of(replay, cluster, WHOLE)
     days = [await costs_of(replay, cluster, day_window(day)) for day in range(3)]
     assert Costs.sum(day.bill for day in days) == whole.bill
-    assert sum(day.hours_covered for day in days) == whole.hours_covered == 72
+    assert sum(day.coverage.hours_covered for day in days) == whole.coverage.hours_covered == 72
     for kind in Kind:
         if kind is not Kind.WORKLOAD:
             assert Costs.sum(line(day, kind) for day in days) == line(whole, kind), kind
     by_namespace: dict[str | None, list[Costs]] = defaultdict(list)
-    for group in (group for day in days for group in day.namespaces()):
-        by_namespace[group.namespace].append(group.costs)
+    for group in (group for day in days for group in day.by("namespace")):
+        by_namespace[group.key[0]].append(group.costs)
     assert {name: Costs.sum(parts) for name, parts in by_namespace.items()} == {
-        group.namespace: group.costs for group in whole.namespaces()
+        group.key[0]: group.costs for group in whole.by("namespace")
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kubetally.domain.cluster_costs import ClusterCosts
+from kubetally.domain.report import CostReport
 from kubetally.domain.window import parse_window
 from kubetally.ledger.ports.clusters import Cluster
 from kubetally.samples.replay import ReplayServer
@@ -36,23 +36,22 @@ def ratios(efficiency: tuple[float | None, ...]) -> list[float | None]:
     return [None if ratio is None else round(ratio, 9) for ratio in efficiency]
 
 
-def totals(costs: ClusterCosts) -> dict[str, Any]:
+def totals(costs: CostReport) -> dict[str, Any]:
     return {
         "bill": [*costs.bill],
         "source_total": costs.source_total,
         "status": costs.status.value,
-        "lines": {line.kind.value: [*line.costs] for line in costs.lines()},
+        "lines": {line.kind.value: [*line.costs] for line in costs.lines},
         "network_classes": [*costs.network_classes],
-        "namespaces": {str(one.namespace): [*one.costs, ratios(one.efficiency)] for one in costs.namespaces()},
+        "namespaces": {str(*row.key): [*row.costs, ratios(row.efficiency)] for row in costs.by("namespace")},
         "pods": {
-            f"{workload.namespace}/{workload.controller_kind}/{workload.controller}/{pod.pod}": [
+            "/".join(map(str, pod.key)): [
                 [*pod.costs],
                 round(pod.minutes, 6),
                 [*pod.nodes],
                 ratios(pod.efficiency),
             ]
-            for workload in costs.workloads()
-            for pod in workload.pods
+            for pod in costs.rows
         },
     }
 

@@ -7,11 +7,11 @@ from datetime import UTC, date, datetime, timedelta
 
 from kubetally.domain.allocation import Kind
 from kubetally.domain.booking import Booking
-from kubetally.domain.cluster_costs import SourceIdentity
 from kubetally.domain.collection import Collection, new_collected_day, window_of
 from kubetally.domain.component import NO_CLASSES, Component, Costs
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.row import Row
+from kubetally.domain.source_identity import SourceIdentity
 from kubetally.store.meta.metadata import Metadata, open_meta
 from kubetally.store.meta.secrets import KeyRing
 

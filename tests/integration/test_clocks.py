@@ -9,7 +9,7 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
-from kubetally.domain.cluster_costs import DayState
+from kubetally.domain.status import DayState
 from tests.integration.collected_days import NOW, collection
 from tests.integration.test_accounts_command import Home
 from tests.integration.test_serve_command import Program, eventually, start

@@ -20,13 +20,14 @@ from structlog.testing import capture_logs
 
 from kubetally.domain.allocation import Kind
 from kubetally.domain.cluster_choice import ClusterNotThere
-from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, Status
 from kubetally.domain.collection import CollectedDay
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.errors import KubetallyError, SourceError
 from kubetally.domain.fleet import Failed
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.report import CostReport, DetailLevel
 from kubetally.domain.row import Cause
+from kubetally.domain.status import Status
 from kubetally.domain.window import Window, parse_window
 from kubetally.ledger.accounts.snapshot import AccountSnapshot
 from kubetally.ledger.collect.reader import Reader
@@ -86,15 +87,15 @@ IN_TESTS_OF_THEIR_OWN = {"flaky", "hang", "hourly", "slow", "twoclusters"}
 
 async def ask(
     url: str, window: Window = DAY, *, settings: Settings = HASTY, now: datetime = NOON_AFTER, **cluster: Any
-) -> ClusterCosts:
+) -> CostReport:
     return await get_cluster_costs(Cluster(url, **cluster), window, settings=settings, clock=FixedClock(now))
 
 
-async def sound(faulty: FaultServer, window: Window = DAY) -> ClusterCosts:
+async def sound(faulty: FaultServer, window: Window = DAY) -> CostReport:
     return await ask(faulty.url_of("aurora"), window)
 
 
-def of_kind(costs: ClusterCosts, kind: IssueKind) -> list[Issue]:
+def of_kind(costs: CostReport, kind: IssueKind) -> list[Issue]:
     return [issue for issue in costs.issues if issue.kind is kind]
 
 
@@ -188,7 +189,7 @@ async def test_what_is_wrong_with_an_answer_is_an_issue_on_it(
     assert issue.message in [one["message"] for one in listed]
     if costs.status is not Status.NO_DATA:
         assert costs.bill.total > 0
-        assert Costs.sum(row.costs for row in costs.rows) == costs.bill
+        assert Costs.sum(row.costs for row in (*costs.rows, *costs.lines)) == costs.bill
 
 
 async def test_no_data_has_null_figures_and_no_zero(faulty: FaultServer) -> None:
@@ -236,7 +237,7 @@ async def test_one_cluster_that_hangs_is_cut_at_the_deadline_and_the_others_are_
     body = failure(hanging.error, hanging.source)
     assert (body["status"], body["source"]["url"]) == ("error", str(clusters[0].url))
     assert body["errors"][0]["code"] == hanging.error.code
-    assert isinstance(whole, ClusterCosts)
+    assert isinstance(whole, CostReport)
     assert whole.status is Status.OK
     assert len(done) == 2
 
@@ -254,7 +255,7 @@ def slow(seconds: float) -> Callable[[Asked], Any]:
 async def test_costs_may_take_longer_than_the_read_limit() -> None:
     with Served(slow(0.3)) as server:
         costs = await ask(server.url, settings=replace(HASTY, read_seconds=0.1))
-    assert (costs.status, costs.assets_complete, costs.hours_covered) == (Status.OK, True, 24)
+    assert (costs.status, costs.assets_complete, costs.coverage.hours_covered) == (Status.OK, True, 24)
 
 
 async def test_days_of_a_slow_source_are_collected() -> None:
@@ -306,7 +307,7 @@ async def test_one_day_of_three_that_fails_is_missing_by_name_and_the_others_are
     with Served(instead(lambda _: None)) as source:
         days = [await ask(source.url, window(",".join(DAYS[other]))) for other in range(3) if other != day]
     assert costs.status is Status.PARTIAL
-    assert (costs.hours_asked, costs.hours_covered) == (72, 48)
+    assert (costs.coverage.hours_asked, costs.coverage.hours_covered) == (72, 48)
     assert costs.bill == Costs.sum(one.bill for one in days)
     (issue,) = of_kind(costs, IssueKind.SOURCE_FAILED)
     assert issue.window == window(",".join(DAYS[day]))
@@ -342,7 +343,7 @@ async def test_hours_without_data_inside_of_a_day_are_named(faulty: FaultServer)
     with Served(instead(without_two_hours)) as source:
         costs = await ask(source.url)
     assert costs.status is Status.PARTIAL
-    assert (costs.hours_asked, costs.hours_covered) == (24, 22)
+    assert (costs.coverage.hours_asked, costs.coverage.hours_covered) == (24, 22)
     (issue,) = of_kind(costs, IssueKind.WINDOW_WITHOUT_DATA)
     assert issue.window == window("2026-11-20T05:00:00Z,2026-11-20T07:00:00Z")
     assert not costs.assets_complete, "assets of a whole day are no bill for the rows of 22 hours"
@@ -363,7 +364,7 @@ async def test_a_window_that_is_none_spoils_its_own_day_only(answer_of: str) -> 
     with Served(instead(garbled)) as source, capture_logs() as logs:
         costs = await ask(source.url, WHOLE)
     assert costs.status is Status.PARTIAL
-    assert costs.hours_covered == (48 if answer_of == "/allocation" else 72)
+    assert costs.coverage.hours_covered == (48 if answer_of == "/allocation" else 72)
     (issue,) = of_kind(costs, IssueKind.SOURCE_FAILED)
     assert source.url in issue.message
     assert "an invalid window" in issue.message
@@ -389,17 +390,17 @@ async def test_hourly_sets_where_a_day_was_asked_make_the_same_bill(faulty: Faul
     by_hour, by_day = await ask(faulty.fault_url("hourly", "aurora")), await sound(faulty)
     assert by_hour.status is Status.OK
     assert by_hour.assets_complete
-    assert by_hour.hours_covered == 24
+    assert by_hour.coverage.hours_covered == 24
     assert not of_kind(by_hour, IssueKind.ROWS_MERGED_BY_SOURCE)
     assert not of_kind(by_hour, IssueKind.SET_PRORATED)
     for component in Component:
         # Of what is on the bill by allocations, a figure an hour is rounded where there was one a day.
-        allowed = 5 * 24 * len(by_day.bookings[0].rows) if component is Component.NETWORK else 0
+        allowed = 5 * 24 * len(by_day.rows) if component is Component.NETWORK else 0
         assert abs(by_hour.bill.of(component) - by_day.bill.of(component)) <= allowed, component
-    ours = {group.namespace: group.costs.total for group in by_hour.namespaces()}
+    ours = {group.key[0]: group.costs.total for group in by_hour.by("namespace")}
     # The source gets other figures from hours than from a day: balancers and shared claims are up to 8 % apart.
-    for group in by_day.namespaces():
-        assert ours[group.namespace] == pytest.approx(group.costs.total, rel=0.02), group.namespace
+    for group in by_day.by("namespace"):
+        assert ours[group.key[0]] == pytest.approx(group.costs.total, rel=0.02), group.key[0]
     assert by_hour.efficiency.cpu == pytest.approx(by_day.efficiency.cpu, rel=0.001)
 
 
@@ -407,7 +408,7 @@ async def test_rows_that_come_twice_count_once(faulty: FaultServer) -> None:
     costs, expected = await ask(faulty.fault_url("duplicate", "aurora")), await sound(faulty)
     assert costs.bill == expected.bill
     assert costs.source_total == expected.source_total
-    assert [group.costs for group in costs.namespaces()] == [group.costs for group in expected.namespaces()]
+    assert [group.costs for group in costs.by("namespace")] == [group.costs for group in expected.by("namespace")]
 
 
 @pytest.mark.parametrize("kind", ["nan", "nocosts"])
@@ -421,10 +422,10 @@ async def test_a_figure_that_is_none_is_no_free_workload_in_silence(faulty: Faul
     assert costs.bill.external == 0
     # A part of a node that is null (kind nan) is what the node's total leaves for it.
     assert costs.bill == expected.bill
-    difference = costs.balance()[Component.CPU].difference
-    assert difference == expected.bill.cpu - sum(costs.balance()[Component.CPU][1:5])
+    difference = costs.balance[Component.CPU].difference
+    assert difference == expected.bill.cpu - sum(costs.balance[Component.CPU][1:5])
     assert difference > 0
-    line = next(line for line in costs.lines() if line.kind is Kind.DIFFERENCE)
+    line = next(line for line in costs.lines if line.kind is Kind.DIFFERENCE)
     assert Cause.FIGURE_MISSING in dict(line.causes)
     assert Cause.UNKNOWN not in dict(line.causes)
 
@@ -454,7 +455,7 @@ async def test_without_assets_the_bill_is_the_sum_of_the_rows(faulty: FaultServe
     assert costs.bill.total == pytest.approx(costs.source_total, abs=1000)
     assert {Component.NODE_DISK, Component.MANAGEMENT} <= costs.not_measured
     assert answer(costs, DetailLevel.SUMMARY)["summary"]["node_disk_cost"] is None
-    assert not costs.balance()[Component.CPU].difference
+    assert not costs.balance[Component.CPU].difference
 
 
 async def test_a_source_of_several_clusters_names_them(faulty: FaultServer) -> None:
@@ -528,7 +529,7 @@ async def test_a_currency_that_can_not_be_asked_is_assumed_and_said_so() -> None
 
 async def test_a_window_that_is_not_over_counts_its_whole_hours(faulty: FaultServer) -> None:
     costs = await ask(faulty.url_of("aurora"), WHOLE, now=datetime(2026, 11, 21, 12, 40, tzinfo=UTC))
-    assert (costs.hours_asked, costs.hours_covered) == (36, 36)
+    assert (costs.coverage.hours_asked, costs.coverage.hours_covered) == (36, 36)
     (issue,) = of_kind(costs, IssueKind.WINDOW_NOT_OVER)
     assert "2026-11-21T12:00:00Z" in issue.message
     assert costs.window == WHOLE
@@ -551,7 +552,7 @@ async def test_half_a_day_without_assets_is_the_sum_of_its_rows(faulty: FaultSer
     ]
     for half, name in zip(halves, ("morning", "evening"), strict=True):
         rows = Recording("aurora").json(f"matrix-day2-{name}-nostep-default")["data"][0].values()
-        assert half.hours_covered == 12
+        assert half.coverage.hours_covered == 12
         assert not half.assets_complete
         assert half.bill.total / 1e6 == pytest.approx(sum(row["totalCost"] for row in rows), abs=1e-3)
     asked = [one.params["window"] for one in faulty.asked if one.path == "/allocation"]
@@ -590,8 +591,8 @@ async def test_an_edge_within_an_hour_is_that_hour_prorated() -> None:
         ragged = await ask(source.url, window("2026-11-20T10:45:00Z,2026-11-20T11:20:00Z"))
     assert first.bill.plus(second.bill) == both.bill
     assert first.bill.total == pytest.approx(both.bill.total * 0.75, abs=100)
-    assert (first.hours_covered, second.hours_covered) == (0.75, 0.25)
-    assert ragged.hours_covered == pytest.approx(35 / 60)
+    assert (first.coverage.hours_covered, second.coverage.hours_covered) == (0.75, 0.25)
+    assert ragged.coverage.hours_covered == pytest.approx(35 / 60)
     for costs in (first, second, ragged):
         (issue,) = of_kind(costs, IssueKind.EDGES_PRORATED)
         assert issue.window == costs.window

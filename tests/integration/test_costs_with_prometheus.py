@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from kubetally.domain.allocation import Kind
-from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.issues import IssueKind
+from kubetally.domain.report import CostReport
+from kubetally.domain.status import Status
 from kubetally.domain.window import Window, parse_window
 from kubetally.ledger.ports.clusters import Cluster
 from kubetally.samples.replay import ReplayServer
@@ -31,7 +32,7 @@ RecordedPrometheus = Callable[[str], Prometheus]
 
 async def costs(
     url: str, prometheus_url: str | None, window: Window = WHOLE, deadline_seconds: float = 20
-) -> ClusterCosts:
+) -> CostReport:
     async with open_source(Cluster(url), Settings(attempts=1)) as source:
         if prometheus_url is None:
             return await get_costs_of_source(source, window, clock=FixedClock(), deadline_seconds=deadline_seconds)
@@ -57,9 +58,9 @@ async def test_the_fee_is_on_the_bill_and_what_the_source_tells_stays(
     assert found.bill == without.bill._replace(management=FEE)
     assert found.network_classes == without.network_classes
     assert found.status is Status.OK
-    lines = {line.kind: line for line in found.lines()}
+    lines = {line.kind: line for line in found.lines}
     assert lines[Kind.OVERHEAD].costs.management == FEE
-    everything = [*found.namespaces(), *found.lines()]
+    everything = [*found.by("namespace"), *found.lines]
     assert Costs.sum(group.costs for group in everything) == found.bill
     assert not any(issue.kind is IssueKind.NOT_MEASURED for issue in found.issues)
 
@@ -124,7 +125,7 @@ async def test_a_prometheus_that_hangs_is_cut_at_the_deadline_and_holds_no_costs
     async with server:
         port = server.sockets[0].getsockname()[1]
         found = await costs(replay.url_of("cygnus"), f"http://127.0.0.1:{port}", deadline_seconds=2)
-    assert found.hours_covered == 72
+    assert found.coverage.hours_covered == 72
     assert found.status is Status.PARTIAL
     (issue,) = [issue for issue in found.issues if issue.subject == "infrastructure"]
     assert issue.facts["code"] == "deadline_passed"

@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel
+from kubetally.domain.report import CostReport, DetailLevel
 from kubetally.domain.window import parse_window
 from kubetally.ledger.ports.clusters import Cluster
 from kubetally.present.answer import answer
@@ -51,7 +51,7 @@ def source(shuffled: random.Random) -> Any:
     return answers
 
 
-async def costs(seed: int) -> ClusterCosts:
+async def costs(seed: int) -> CostReport:
     with Served(source(random.Random(seed))) as served:  # noqa: S311  (an order, not a secret)
         return await get_cluster_costs(Cluster(served.url), DAYS, settings=Settings(attempts=1), clock=FixedClock())
 

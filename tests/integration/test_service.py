@@ -32,6 +32,7 @@ from kubetally.domain.account import Account, AccountType, Credentials
 from kubetally.domain.window import LATEST_UNIX
 from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.costs.stored_days import History
+from kubetally.present.answer import ClusterCosts
 from kubetally.samples.replay import ReplayServer
 from kubetally.store.meta.faults import unavailable
 from kubetally.web.app import create_app
@@ -319,7 +320,7 @@ def test_the_answer_has_every_key_of_the_contract_and_adds_up(world: World) -> N
     answer = world.get(**GOOD)
     body = answer.json()
     assert (answer.status_code, answer.headers["content-type"]) == (200, JSON)
-    msgspec.json.decode(answer.content, type=wire.ClusterCosts)
+    msgspec.json.decode(answer.content, type=ClusterCosts)
     assert [body[key] for key in GOOD] == [ONE, S, E]
     summary = body["summary"]
     assert summary["total_cost"] == 247.445919
@@ -333,7 +334,7 @@ def test_the_answer_has_every_key_of_the_contract_and_adds_up(world: World) -> N
 def test_rows_of_a_level_have_the_documented_shape_and_sum_to_the_total(world: World, level: str) -> None:
     answer = world.get(**GOOD, detail_level=level)
     body = answer.json()
-    msgspec.json.decode(answer.content, type=wire.ClusterCosts)
+    msgspec.json.decode(answer.content, type=ClusterCosts)
     rows = body["breakdown_by_namespace"] + body["lines"]
     assert round(sum(row["total_cost"] for row in rows), 6) == body["summary"]["total_cost"]
     assert "pagination" not in body

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from kubetally.cli import exits
 from kubetally.cli.answer_file import warn
-from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity, Status
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import DEFAULT_CURRENCY, currency_code
+from kubetally.domain.report import CostQuestion, CostReport
+from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.source_url import SourceUrl
+from kubetally.domain.status import DayState, Status
 from kubetally.domain.window import DAY, EARLIEST, Window
 from kubetally.ledger.ports.accounts import AccountNotFound
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from kubetally.ledger.ports.clusters import AnyCluster
     from kubetally.settings import Settings
 
-    Answers = Sequence[ClusterCosts | Failed]
+    Answers = Sequence[CostReport | Failed]
 
 _REMEMBER = (
     "add each with `kubetally accounts add NAME --url URL --prometheus-url URL`, and --tenant TENANT or "
@@ -182,7 +184,7 @@ def ask(
     with_history: bool = True,
     as_of: "datetime | None" = None,
     quiet: bool = False,
-) -> "list[ClusterCosts | Failed]":
+) -> "list[CostReport | Failed]":
     """All clusters' answers, in order, with progress on a terminal unless `quiet`; why one failed goes to standard
     error.
     """
@@ -204,32 +206,36 @@ def ask(
         )
         answers = run(asked)
     for answer in answers:
-        if not isinstance(answer, ClusterCosts):
+        if not isinstance(answer, CostReport):
             name = answer.source.account_name
             exits.complain(f"{name}: {answer.error}" if name else str(answer.error))
     return answers
 
 
-def print_json(answers: "Answers", body_of: "Callable[[ClusterCosts], dict[str, Any]]", *, is_one: bool) -> None:
+def print_json(answers: "Answers", body_of: "Callable[[CostReport], dict[str, Any]]", *, is_one: bool) -> None:
     """One body where one cluster was named, else a list of them.
 
     A cluster that failed has its place in it, with every key that the others have.
     """
     from kubetally.present.answer import failure
 
-    known = [body_of(answer) for answer in answers if isinstance(answer, ClusterCosts)]
+    known = [body_of(answer) for answer in answers if isinstance(answer, CostReport)]
     keys, given = _keys(body_of, known), iter(known)
     whole = [
-        next(given) if isinstance(answer, ClusterCosts) else failure(answer.error, answer.source, keys)
+        next(given) if isinstance(answer, CostReport) else failure(answer.error, answer.source, keys)
         for answer in answers
     ]
     # Everything but ASCII is escaped, which leaves one character that a terminal might take for an order.
     print(json.dumps(whole[0] if is_one else whole, indent=2, allow_nan=False).replace("\x7f", "\\u007f"))
 
 
-def _keys(body_of: "Callable[[ClusterCosts], dict[str, Any]]", known: "Sequence[dict[str, Any]]") -> list[str]:
+def _keys(body_of: "Callable[[CostReport], dict[str, Any]]", known: "Sequence[dict[str, Any]]") -> list[str]:
     """The keys of bodies, in order: those of one without data, and those that the known ones have besides."""
-    nothing = ClusterCosts(Window(EARLIEST, EARLIEST + DAY), 0, (), DEFAULT_CURRENCY, SourceIdentity(""))
+    from kubetally.domain.booked_report import report_bookings
+
+    question, source = CostQuestion(Window(EARLIEST, EARLIEST + DAY)), SourceIdentity("")
+    state = DayState.PROVISIONAL
+    nothing = report_bookings(question, [], hours_asked=0, state=state, currency=DEFAULT_CURRENCY, source=source)
     return list(dict.fromkeys(key for body in (body_of(nothing), *known) for key in body))
 
 
@@ -238,28 +244,30 @@ def exit_of(answers: "Answers", *, strict: bool = False, each: bool = False) -> 
 
     each: 3 where any source could not be read. strict: that, and 3 where any answer is incomplete, with a message.
     """
-    failed = [answer for answer in answers if not isinstance(answer, ClusterCosts)]
+    failed = [answer for answer in answers if not isinstance(answer, CostReport)]
     if failed and len(failed) == len(answers):
         return exits.exit_code(failed[0].error)
+    from kubetally.present.text import hours_of
+
     incomplete = _incomplete(answers) if strict else []
     for costs in incomplete:
         exits.complain(
             f"{_name_of(costs)}: the answer is {costs.status.value}, "
-            f"{costs.hours_covered:g} of {costs.hours_asked:g} hours; --strict asks for complete ones{_why(costs)}"
+            f"{hours_of(costs)} hours; --strict asks for complete ones{_why(costs)}"
         )
     return exits.NO_SOURCE if incomplete or (failed and (strict or each)) else exits.OK
 
 
-def _why(costs: ClusterCosts) -> str:
+def _why(costs: CostReport) -> str:
     """What is missing first, as the answer tells it; nothing where it tells nothing."""
     missing = [issue.message for issue in costs.issues if issue.is_missing_data]
     more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
     return f": {missing[0]}{more}" if missing else ""
 
 
-def _incomplete(answers: "Answers") -> list[ClusterCosts]:
-    return [costs for costs in answers if isinstance(costs, ClusterCosts) and costs.status is not Status.OK]
+def _incomplete(answers: "Answers") -> list[CostReport]:
+    return [costs for costs in answers if isinstance(costs, CostReport) and costs.status is not Status.OK]
 
 
-def _name_of(costs: ClusterCosts) -> str:
+def _name_of(costs: CostReport) -> str:
     return costs.source.account_name or costs.source.url

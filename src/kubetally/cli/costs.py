@@ -30,8 +30,8 @@ from kubetally.cli.options import (
     window_of,
 )
 from kubetally.cli.start import start as start_up
-from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel
 from kubetally.domain.errors import RequestError
+from kubetally.domain.report import CostReport, DetailLevel
 
 if TYPE_CHECKING:
     from kubetally.domain.fleet import Failed
@@ -84,7 +84,7 @@ def costs(
     raise typer.Exit(exit_of(answers, strict=strict))
 
 
-def show(answers: "list[ClusterCosts | Failed]", by: DetailLevel, output: Format, *, is_one: bool, quiet: bool) -> None:
+def show(answers: "list[CostReport | Failed]", by: DetailLevel, output: Format, *, is_one: bool, quiet: bool) -> None:
     """Print the answers; `quiet`: without notes of how they are printed."""
     match output:
         case Format.JSON:

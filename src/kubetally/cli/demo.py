@@ -40,7 +40,7 @@ def demo(url: Url = None, port: Port = DEFAULT_PORT, once: Once = False) -> None
     from kubetally.cli.asking import ask, exit_of
     from kubetally.cli.logs import set_up_logs
     from kubetally.cli.start import start
-    from kubetally.domain.cluster_costs import DetailLevel
+    from kubetally.domain.report import DetailLevel
     from kubetally.ledger.accounts.draft import AccountDraft
     from kubetally.present.screen import console, say
     from kubetally.present.tables import print_costs

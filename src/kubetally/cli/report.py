@@ -23,7 +23,7 @@ from kubetally.cli.options import (
     window_of,
 )
 from kubetally.cli.start import start as start_up
-from kubetally.domain.cluster_costs import ClusterCosts
+from kubetally.domain.report import CostReport
 
 
 def report(
@@ -65,7 +65,7 @@ def report(
         if output is ScreenOrJson.JSON:
             print_json(answers, lambda costs: comparison_body(costs, compare(costs)), is_one=meant.is_one)
         else:
-            out, read = console(), [costs for costs in answers if isinstance(costs, ClusterCosts)]
+            out, read = console(), [costs for costs in answers if isinstance(costs, CostReport)]
             for costs in read:
                 print_report(out, costs, compare(costs))
             if not quiet:

@@ -26,8 +26,9 @@ from kubetally.cli.options import (
     window_of,
 )
 from kubetally.cli.start import start as start_up
-from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.errors import RequestError
+from kubetally.domain.report import CostReport
+from kubetally.domain.status import Status
 
 
 def verify(
@@ -70,7 +71,7 @@ def verify(
     with answer_to(output_file):
         # What the source says of itself now, so without history.
         answers = ask(meant.clusters, span, settings, with_history=False, quiet=quiet)
-        verified = [(costs, compare(costs, allowed)) for costs in answers if isinstance(costs, ClusterCosts)]
+        verified = [(costs, compare(costs, allowed)) for costs in answers if isinstance(costs, CostReport)]
         if output is ScreenOrJson.JSON:
             print_json(answers, lambda costs: verdict_body(costs, compare(costs, allowed)), is_one=meant.is_one)
         else:

@@ -8,7 +8,6 @@ from typing import NamedTuple, Protocol
 
 from kubetally.domain.asset import Asset
 from kubetally.domain.booking import Booking, ComponentBalance
-from kubetally.domain.cluster_costs import DayState, SourceIdentity
 from kubetally.domain.completeness import Completeness, measure_completeness
 from kubetally.domain.component import Component
 from kubetally.domain.evidence.days_around import rows_without
@@ -18,6 +17,8 @@ from kubetally.domain.issues import Issue, IssueKind, any_missing
 from kubetally.domain.machines import match_machines
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.row import Row
+from kubetally.domain.source_identity import SourceIdentity
+from kubetally.domain.status import DayState
 from kubetally.domain.stored_sums import AssetSums, sum_assets
 from kubetally.domain.window import DAY, Window, covered_hours
 

@@ -7,11 +7,11 @@ from enum import StrEnum
 
 from kubetally.domain.account import Account
 from kubetally.domain.booking import ComponentBalance
-from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import NO_DATA, CoveredDay, DayStatus
 from kubetally.domain.collection_facts import FactSum
 from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue
+from kubetally.domain.status import DayState
 from kubetally.domain.window import DAY, HOUR
 
 _HOURS_OF_A_DAY = DAY / HOUR

@@ -80,9 +80,11 @@ class RatedHours(NamedTuple):
             *_rated([(row.ram_byte_request_hours, row.ram_byte_usage_hours) for row in hours]),
         )
 
-    def plus(self, other: "RatedHours") -> "RatedHours":
-        """The sum, field by field."""
-        return RatedHours(*[a + b for a, b in zip(self, other, strict=True)])
+    @classmethod
+    def sum(cls, many: Iterable["RatedHours"]) -> "RatedHours":
+        """The sum of many, field by field; zero of none."""
+        rows = [*many]
+        return cls(*map(fsum, zip(*rows, strict=True))) if rows else cls()
 
 
 class Efficiency(NamedTuple):

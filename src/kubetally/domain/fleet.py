@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from math import fsum
 
 from kubetally.domain.allocation import Kind
-from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity, Status
-from kubetally.domain.efficiency import Efficiency, RatedHours, efficiency
+from kubetally.domain.efficiency import Efficiency
 from kubetally.domain.errors import KubetallyError
+from kubetally.domain.report import CostReport, Sums, add
+from kubetally.domain.source_identity import SourceIdentity
+from kubetally.domain.status import Status
 
 _LEAST_HOURS = 1e-6  # below it, a difference of hours is one of rounding
 
@@ -35,11 +37,11 @@ class FleetSum:
     efficiency: Efficiency
     hours_asked: float
     hours_covered: float
-    incomplete: tuple[tuple[ClusterCosts, float], ...]
+    incomplete: tuple[tuple[CostReport, float], ...]
     currency_assumed: bool = False
 
 
-def fleet_sums(answers: Sequence[ClusterCosts]) -> list[FleetSum]:
+def fleet_sums(answers: Sequence[CostReport]) -> list[FleetSum]:
     """A sum for each currency, in the order in which they come; unlike ones are never added.
 
     A cluster without data adds no cost and all of its hours to those that are missing.
@@ -48,26 +50,18 @@ def fleet_sums(answers: Sequence[ClusterCosts]) -> list[FleetSum]:
     return [_sum([costs for costs in answers if costs.currency == currency], currency) for currency in currencies]
 
 
-def _sum(answers: Sequence[ClusterCosts], currency: str) -> FleetSum:
-    workloads = [costs.workload_total() for costs in answers]
-    lines = [{line.kind: line.costs.total for line in costs.lines()} for costs in answers]
-    rated = RatedHours()
-    for group in workloads:
-        rated = rated.plus(group.rated)
-    lacking = [(costs, costs.hours_asked - costs.hours_covered) for costs in answers]
+def _sum(answers: Sequence[CostReport], currency: str) -> FleetSum:
+    workloads = [costs.workloads for costs in answers]
+    missing = [(costs, costs.coverage.hours_asked - costs.coverage.hours_covered) for costs in answers]
     return FleetSum(
         currency,
         total=sum(costs.bill.total for costs in answers),
         source_total=sum(costs.source_total for costs in answers),
-        idle=sum(totals[Kind.IDLE] for totals in lines),
-        difference=sum(totals[Kind.DIFFERENCE] for totals in lines),
-        efficiency=efficiency(
-            rated,
-            cpu_cost=sum(group.costs.cpu for group in workloads),
-            ram_cost=sum(group.costs.ram for group in workloads),
-        ),
-        hours_asked=fsum(costs.hours_asked for costs in answers),
-        hours_covered=fsum(costs.hours_covered for costs in answers),
-        incomplete=tuple((costs, hours) for costs, hours in lacking if hours > _LEAST_HOURS),
+        idle=sum(costs.line(Kind.IDLE).costs.total for costs in answers),
+        difference=sum(costs.line(Kind.DIFFERENCE).costs.total for costs in answers),
+        efficiency=Sums(*add(workloads)).efficiency,
+        hours_asked=fsum(costs.coverage.hours_asked for costs in answers),
+        hours_covered=fsum(costs.coverage.hours_covered for costs in answers),
+        incomplete=tuple((costs, hours) for costs, hours in missing if hours > _LEAST_HOURS),
         currency_assumed=any(costs.currency_assumed for costs in answers),
     )

@@ -1,242 +1,253 @@
-"""The answer of `get_cluster_costs` as plain JSON values: the body that the command line prints and the API sends.
+"""The answer about one cluster as a body: what the command line prints, the library returns and the API sends.
 
-Its keys are those of the existing API and more. Existing readers add up the seven cost keys without looking, so on a
-body with figures they are numbers: one that nobody measured is 0 there and named in `not_measured`.
+It is encoded from its type, and the OpenAPI document is made of that. Its keys are those of the existing API and more.
+Existing readers add up the seven cost keys without looking, so on a body with figures they are numbers: one that nobody
+measured is 0 there and named in `not_measured`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
+from msgspec import UNSET, Struct, UnsetType, field, to_builtins
+
+from kubetally.domain import issues as domain_issues
 from kubetally.domain.allocation import Kind
-from kubetally.domain.cluster_costs import (
-    ClusterCosts,
-    DetailLevel,
-    Group,
-    Line,
-    NamespaceCosts,
-    PodCosts,
-    SourceIdentity,
-    Status,
-    WorkloadCosts,
-)
-from kubetally.domain.component import Component, Costs
+from kubetally.domain.component import Component
 from kubetally.domain.errors import KubetallyError
-from kubetally.domain.issues import Issue
+from kubetally.domain.grouping import group_by
+from kubetally.domain.issues import IssueKind
 from kubetally.domain.money import to_number
-from kubetally.domain.row import CAUSE_IN_WORDS
+from kubetally.domain.report import NAMESPACE, WORKLOAD, CostReport, CostRow, DetailLevel
 from kubetally.domain.savings import Savings
 from kubetally.domain.series import LegacySums
+from kubetally.domain.source_identity import SourceIdentity
+from kubetally.domain.status import Status
 from kubetally.domain.window import rfc3339, to_unix
+from kubetally.present.bodies import Costs, Coverage, Efficiency, Issue, Line, Namespace, Source, Workload, ratios
 
 Json = dict[str, Any]
-G = TypeVar("G")
-ALWAYS_NUMBERS = frozenset(
-    {Component.CPU, Component.RAM, Component.PV, Component.MANAGEMENT, Component.LOAD_BALANCER, Component.NETWORK}
-)
+
+
+class Breakdown(Struct, forbid_unknown_fields=True):
+    """Infrastructure, as older readers know it; the network classes add up to the network cost."""
+
+    management_cost: float | None
+    load_balancer_cost: float | None
+    network_internet_cost: float | None
+    network_region_cost: float | None
+    network_zone_cost: float | None
+
+
+class Recommendation(Struct, forbid_unknown_fields=True):
+    """What one kind of recommendation would save in a month of 730 hours."""
+
+    savings_per_month: float | None
+    state: str | None
+    counted: bool
+
+
+class Pagination(Struct, forbid_unknown_fields=True):
+    """Which rows these are, where a limit or offset was given, and how many there are by list."""
+
+    limit: int | None
+    offset: int
+    total_count: dict[str, int]
+
+
+class Legacy(Struct, forbid_unknown_fields=True):
+    """Old sums of hourly samples of prices, no costs: kept to compare with. Null where there is no sample."""
+
+    total_cost: float | None
+    management_cost: float | None
+    load_balancer_cost: float | None
+    network_internet_cost: float | None
+    network_region_cost: float | None
+    network_zone_cost: float | None
+    is_: str = field(
+        name="is",
+        default="hourly samples of prices added up, both ends of the window counted; kept to compare with, not a cost",
+    )
+
+
+class ClusterCosts(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a cluster cost. `status`: ok, partial, no_data; `errors`: what is missing; `issues`: what else to know."""
+
+    cloud_account_id: str | None
+    account: str | None
+    start_date: int
+    end_date: int
+    as_of: str | UnsetType = UNSET
+    status: str
+    currency: str
+    currency_assumed: bool
+    summary: Costs
+    legacy: Legacy | UnsetType = UNSET
+    not_measured: list[str]
+    idle_cost: float | None
+    unallocated_cost: float | None
+    efficiency: Efficiency
+    potential_savings: float | None
+    potential_savings_period: str = "month"
+    potential_savings_in_window: float | None
+    potential_savings_is: str = "an upper bound: categories overlap"
+    savings_recommendations: dict[str, Recommendation] | UnsetType = UNSET
+    breakdown: Breakdown
+    assets_complete: bool
+    coverage: Coverage
+    source: Source
+    errors: list[Issue]
+    issues: list[Issue]
+    lines: list[Line] | UnsetType = UNSET
+    breakdown_by_namespace: list[Namespace] | UnsetType = UNSET
+    breakdown_by_workload: list[Workload] | UnsetType = UNSET
+    pagination: Pagination | UnsetType = UNSET
+
+
+class RowList(NamedTuple):
+    """A list of a body, by its name: its rows, and what makes the body of one."""
+
+    name: str
+    rows: Sequence[CostRow]
+    body_of: Callable[[CostRow], object]
 
 
 def answer(
-    costs: ClusterCosts,
+    costs: CostReport,
     detail_level: DetailLevel | None = None,
     cloud_account_id: str | None = None,
     account: str | None = None,
 ) -> Json:
-    """The body for `costs`: numbers have at most six decimals, unknown is null.
+    """The body for `costs` as plain values: numbers have at most six decimals, unknown is null.
 
-    `summary` is the same at every detail level (that of `costs` if none is given); rows of each list add up to it, or
-    to their parent, exactly. A list without rows is left out, as existing readers know it. `cloud_account_id` and
-    `account` are id and name of the account that the costs are of, if none are given.
+    `summary` is the same at every detail level (that of the question if none is given); rows of each list add up to it,
+    or to their parent, exactly. A list without rows is left out, as existing readers know it. `cloud_account_id` and
+    `account`: id and name of the account, those of the report if none are given.
     """
-    detail_level = detail_level or costs.detail_level
+    level = detail_level or costs.question.detail_level
+    body = cluster_body(costs, level)
+    body.cloud_account_id = cloud_account_id or body.cloud_account_id
+    body.account = account or body.account
+    for rows in row_lists(costs, level):
+        if rows.rows:
+            setattr(body, rows.name, list(map(rows.body_of, rows.rows)))
+    plain: Json = to_builtins(body)
+    return plain
+
+
+def cluster_body(costs: CostReport, detail_level: DetailLevel) -> ClusterCosts:
+    """The body without its long lists, which `row_lists` has."""
+    unknown = costs.unknown
     no_data = costs.status is Status.NO_DATA
-    unknown = frozenset(Component) if no_data else costs.not_measured
-    lines = {line.kind: line for line in costs.lines()}
-    classes = costs.network_classes
-    body: Json = {
-        "cloud_account_id": cloud_account_id or costs.source.account_id,
-        "account": account or costs.source.account_name,
-        "start_date": to_unix(costs.window.start),
-        "end_date": to_unix(costs.window.end),
-        **({} if costs.as_of is None else {"as_of": rfc3339(costs.as_of)}),
-        "status": costs.status.value,
-        "currency": costs.currency,
-        "currency_assumed": costs.currency_assumed,
-        "summary": _costs(costs.bill, unknown, null_all=no_data),
-        **({} if costs.legacy is None else {"legacy": _legacy(costs, costs.legacy)}),
-        "not_measured": sorted(f"{component}_cost" for component in unknown),
-        "idle_cost": None if no_data else to_number(lines[Kind.IDLE].costs.total),
-        "unallocated_cost": None if no_data else to_number(lines[Kind.UNMOUNTED].costs.total),
-        "efficiency": _efficiency(costs),
-        **_savings(costs.savings, costs.window.hours),
-        "breakdown": {
-            "management_cost": None if no_data else to_number(costs.bill.management),
-            "load_balancer_cost": None if no_data else to_number(costs.bill.load_balancer),
-            "network_internet_cost": None if no_data else to_number(classes.internet),
-            "network_region_cost": None if no_data else to_number(classes.region),
-            "network_zone_cost": None if no_data else to_number(classes.zone),
-        },
-        "assets_complete": costs.assets_complete,
-        "coverage": {
-            "hours_asked": round(costs.hours_asked, 6),
-            "hours_covered": round(costs.hours_covered, 6),
-            "state": costs.state.value if costs.hours_covered else None,
-        },
-        "source": source_body(costs.source),
-        "errors": [issue_body(issue) for issue in costs.issues if issue.is_missing_data],
-        "issues": [issue_body(issue) for issue in costs.issues if not issue.is_missing_data],
-    }
+    savings, classes = costs.savings, costs.network_classes
+    per_month = savings.per_month if savings else None
+    in_window = savings.scaled_to(Decimal(costs.window.hours)) if savings else None
+
+    def known(micros: int) -> float | None:
+        return None if no_data else to_number(micros)
+
+    body = ClusterCosts(
+        cloud_account_id=costs.source.account_id,
+        account=costs.source.account_name,
+        start_date=to_unix(costs.window.start),
+        end_date=to_unix(costs.window.end),
+        status=costs.status.value,
+        currency=costs.currency,
+        currency_assumed=costs.currency_assumed,
+        summary=Costs.of(costs.bill, unknown),
+        not_measured=_names(unknown),
+        idle_cost=known(costs.line(Kind.IDLE).costs.total),
+        unallocated_cost=known(costs.line(Kind.UNMOUNTED).costs.total),
+        efficiency=Efficiency(*ratios(costs.efficiency)),
+        potential_savings=None if per_month is None else float(per_month),
+        potential_savings_in_window=None if in_window is None else float(in_window),
+        breakdown=Breakdown(known(costs.bill.management), known(costs.bill.load_balancer), *map(known, classes)),
+        assets_complete=costs.assets_complete,
+        coverage=Coverage.of(costs.coverage),
+        source=Source.of(costs.source),
+        errors=_errors(costs),
+        issues=[Issue.of(issue) for issue in costs.issues if not issue.is_missing_data],
+    )
+    if costs.question.as_of is not None:
+        body.as_of = rfc3339(costs.question.as_of)
+    if costs.legacy is not None:
+        body.legacy = _legacy(costs, costs.legacy)
+    if savings is not None:
+        body.savings_recommendations = _recommendations(savings)
     if detail_level is not DetailLevel.SUMMARY and not no_data:
-        body["lines"] = [_line(line, unknown) for line in lines.values()]
-        if namespaces := costs.namespaces():
-            body["breakdown_by_namespace"] = [_namespace(group, unknown) for group in namespaces]
-    if detail_level is DetailLevel.WORKLOAD and not no_data and (workloads := costs.workloads()):
-        body["breakdown_by_workload"] = [_workload(group, unknown) for group in _emptied(workloads)]
+        body.lines = [Line.of_row(line, unknown) for line in costs.lines]
     return body
 
 
-def _emptied(groups: list[G]) -> Iterator[G]:
-    """Each group in order, given back to memory before the next: all at once would hold every thread for a while."""
-    groups.reverse()
-    while groups:
-        yield groups.pop()
-
-
-def _legacy(costs: ClusterCosts, sums: LegacySums) -> Json:
-    """The old sums, and the total that was shown with them: a price per GiB is no cost, so that none of it is one."""
-    bill, total = costs.bill, sums.total
-    parts = {f"{name}_cost": None if amount is None else to_number(amount) for name, amount in sums._asdict().items()}
-    return {
-        "total_cost": None
-        if total is None or costs.status is Status.NO_DATA
-        else to_number(bill.cpu + bill.ram + bill.pv + total),
-        **parts,
-        "is": "hourly samples of prices added up, both ends of the window counted; kept to compare with, not a cost",
-    }
+def row_lists(costs: CostReport, detail_level: DetailLevel) -> list[RowList]:
+    """The long lists of a body; they have no rows where there are no data."""
+    unknown, lists = costs.unknown, list[RowList]()
+    if detail_level is not DetailLevel.SUMMARY:
+        lists.append(
+            RowList("breakdown_by_namespace", costs.by(*NAMESPACE), lambda row: Namespace.of_row(row, unknown))
+        )
+    if detail_level is DetailLevel.WORKLOAD:
+        pods = {pods[0].key[:-1]: pods for pods in group_by(lambda row: row.key[:-1], costs.by(*WORKLOAD, "pod"))}
+        lists.append(
+            RowList(
+                "breakdown_by_workload", costs.by(*WORKLOAD), lambda row: Workload.of_row(row, pods[row.key], unknown)
+            )
+        )
+    return lists
 
 
 def failure(error: KubetallyError, source: SourceIdentity, keys: Iterable[str] = ()) -> Json:
     """The element that stands for a cluster that gave no answer; `keys` of other elements are null in it."""
+    issue = Issue(IssueKind.SOURCE_FAILED.value, str(error), None, None, None, error.code)
     return dict.fromkeys(keys) | {
         "cloud_account_id": source.account_id,
         "account": source.account_name,
         "status": Status.ERROR.value,
-        "source": source_body(source),
-        "errors": [
-            {
-                "kind": "source_failed",
-                "message": str(error),
-                "start": None,
-                "end": None,
-                "subject": None,
-                "code": error.code,
-            }
-        ],
+        "source": to_builtins(Source.of(source)),
+        "errors": [to_builtins(issue)],
     }
 
 
-def _costs(costs: Costs, unknown: frozenset[Component], *, null_all: bool = False) -> Json:
-    """`total_cost` and one key a component."""
-    body: Json = {"total_cost": None if null_all else to_number(costs.total)}
-    for component in Component:
-        is_null = null_all or (component in unknown and component not in ALWAYS_NUMBERS)
-        body[f"{component}_cost"] = None if is_null else to_number(costs.of(component))
-    return body
-
-
-def _efficiency(group: Group | ClusterCosts) -> Json:
-    cpu, ram, total = (None if ratio is None else round(ratio, 6) for ratio in group.efficiency)
-    return {"cpu_efficiency": cpu, "ram_efficiency": ram, "total_efficiency": total}
-
-
-def _namespace(group: NamespaceCosts, unknown: frozenset[Component]) -> Json:
-    return {"namespace": group.namespace, **_costs(group.costs, unknown), **_efficiency(group)}
-
-
-def _workload(group: WorkloadCosts, unknown: frozenset[Component]) -> Json:
-    return {
-        "namespace": group.namespace,
-        "controller_kind": group.controller_kind,
-        "controller": group.controller,
-        **_costs(group.costs, unknown),
-        **_efficiency(group),
-        "pods": [_pod(pod, unknown) for pod in group.pods],
-    }
-
-
-def _pod(group: PodCosts, unknown: frozenset[Component]) -> Json:
-    return {
-        "pod": group.pod,
-        "nodes": list(group.nodes),
-        "minutes": round(group.minutes, 6),
-        **_costs(group.costs, unknown),
-        **_efficiency(group),
-    }
-
-
-def _line(line: Line, unknown: frozenset[Component]) -> Json:
-    body: Json = {"kind": line.kind.value, **_costs(line.costs, unknown)}
-    if line.kind is Kind.DIFFERENCE:
-        body["causes"] = [
-            {"cause": cause.value, "message": CAUSE_IN_WORDS[cause], **_costs(costs, unknown)}
-            for cause, costs in line.causes
-        ]
-    return body
-
-
-def _savings(savings: Savings | None, hours: float) -> Json:
-    per_month = savings.per_month if savings else None
-    scaled = savings.scaled_to(Decimal(hours)) if savings else None
-    body: Json = {
-        "potential_savings": None if per_month is None else float(per_month),
-        "potential_savings_period": "month",
-        "potential_savings_in_window": None if scaled is None else float(scaled),
-        "potential_savings_is": "an upper bound: categories overlap",
-    }
-    if savings is not None:
-        body["savings_recommendations"] = {
-            category.name: {
-                "savings_per_month": None if category.per_month is None else float(category.per_month),
-                "state": category.state,
-                "counted": category.counted,
-            }
-            for category in savings.categories
-        }
-    return body
-
-
-def head_body(costs: ClusterCosts) -> Json:
+def head_body(costs: CostReport) -> Json:
     """What the bodies of `verify` and `report` begin with: which cluster, from where, and how sure."""
     return {
         "cloud_account_id": costs.source.account_id,
         "account": costs.source.account_name,
-        "source": source_body(costs.source),
+        "source": to_builtins(Source.of(costs.source)),
         "status": costs.status.value,
-        "not_measured": sorted(f"{component}_cost" for component in costs.not_measured),
-        "errors": [issue_body(issue) for issue in costs.issues if issue.is_missing_data],
+        "not_measured": _names(costs.not_measured),
+        "errors": to_builtins(_errors(costs)),
         "currency": costs.currency,
         "currency_assumed": costs.currency_assumed,
     }
 
 
-def source_body(source: SourceIdentity) -> Mapping[str, str | None]:
-    """Who answered; the url is masked."""
-    return {
-        "product": source.product,
-        "version": source.version,
-        "url": source.url,
-        "cluster_id": source.cluster_id,
-        "cluster_name": source.cluster_name,
-    }
-
-
-def issue_body(issue: Issue) -> Json:
-    """An issue: what it is about, in words, and when."""
-    body: Json = {"kind": issue.kind.value, "message": issue.message}
-    if issue.window is not None:
-        body |= {"start": rfc3339(issue.window.start), "end": rfc3339(issue.window.end)}
-    if issue.subject is not None:
-        body["subject"] = issue.subject
-    if "code" in issue.facts:
-        body["code"] = issue.facts["code"]
+def issue_body(issue: domain_issues.Issue) -> Json:
+    """An issue as plain values."""
+    body: Json = to_builtins(Issue.of(issue))
     return body
+
+
+def _errors(costs: CostReport) -> list[Issue]:
+    return [Issue.of(issue) for issue in costs.issues if issue.is_missing_data]
+
+
+def _names(components: Iterable[Component]) -> list[str]:
+    return sorted(f"{component}_cost" for component in components)
+
+
+def _legacy(costs: CostReport, sums: LegacySums) -> Legacy:
+    """The old sums, and the total that was shown with them: a price per GiB is no cost, so that none of it is one."""
+    bill, total = costs.bill, sums.total
+    no_total = total is None or costs.status is Status.NO_DATA
+    whole = None if no_total else to_number(bill.cpu + bill.ram + bill.pv + (total or 0))
+    return Legacy(whole, *[None if amount is None else to_number(amount) for amount in sums])  # type: ignore[arg-type]
+
+
+def _recommendations(savings: Savings) -> dict[str, Recommendation]:
+    return {
+        category.name: Recommendation(
+            None if category.per_month is None else float(category.per_month), category.state, category.counted
+        )
+        for category in savings.categories
+    }

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kubetally.domain.cluster_costs import ClusterCosts
 from kubetally.domain.component import Component
+from kubetally.domain.report import CostReport
 
 INFRASTRUCTURE = (Component.MANAGEMENT, Component.LOAD_BALANCER, Component.NETWORK)
 _WHOLE = 1000  # tenths of a percent
@@ -39,7 +39,7 @@ class Comparison:
         return None if None in parts else sum(part for part in parts if part is not None)
 
 
-def compare(costs: ClusterCosts) -> Comparison:
+def compare(costs: CostReport) -> Comparison:
     """The comparison of one cluster's window; the shares add up to exactly 100 %."""
     bill = costs.bill
     amounts = [bill.of(component) for component in Component]

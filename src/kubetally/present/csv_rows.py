@@ -4,10 +4,12 @@ import csv
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
-from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, Group, SourceIdentity, Status, WorkloadCosts
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.efficiency import Efficiency
 from kubetally.domain.money import to_decimal
+from kubetally.domain.report import GROUPS, CostReport, DetailLevel
+from kubetally.domain.source_identity import SourceIdentity
+from kubetally.domain.status import Status
 from kubetally.domain.window import rfc3339
 from kubetally.present.grid import escaped
 
@@ -25,7 +27,7 @@ _COLUMNS = [
 Row = dict[str, object]
 
 
-def write_csv(out: TextIO, answers: "list[ClusterCosts | Failed]", by: DetailLevel) -> None:
+def write_csv(out: TextIO, answers: "list[CostReport | Failed]", by: DetailLevel) -> None:
     """All answers under one heading; a cluster without figures is a row of its status with empty cells.
 
     On a terminal, what would steer it is written out (`\\u001b`); in a file or pipe names are as they came.
@@ -34,7 +36,7 @@ def write_csv(out: TextIO, answers: "list[ClusterCosts | Failed]", by: DetailLev
     writer = csv.DictWriter(_Lines(out), _COLUMNS, lineterminator="\r\n")
     writer.writeheader()
     for answer in answers:
-        if isinstance(answer, ClusterCosts):
+        if isinstance(answer, CostReport):
             writer.writerows(shown(row) for row in _rows(answer, by))
         else:
             writer.writerow(shown(_whose(answer.source) | {"status": Status.ERROR.value}))
@@ -56,7 +58,7 @@ def _on_one_line(row: Row) -> Row:
     }
 
 
-def _rows(costs: ClusterCosts, by: DetailLevel) -> Iterator[Row]:
+def _rows(costs: CostReport, by: DetailLevel) -> Iterator[Row]:
     about: Row = _whose(costs.source) | {
         "cluster_id": costs.source.cluster_id,
         "start": rfc3339(costs.window.start),
@@ -64,8 +66,8 @@ def _rows(costs: ClusterCosts, by: DetailLevel) -> Iterator[Row]:
         "status": costs.status.value,
         "assets_complete": str(costs.assets_complete).lower(),
         "currency": costs.currency,
-        "hours_asked": round(costs.hours_asked, 6),
-        "hours_covered": round(costs.hours_covered, 6),
+        "hours_asked": round(costs.coverage.hours_asked, 6),
+        "hours_covered": round(costs.coverage.hours_covered, 6),
         "currency_assumed": str(costs.currency_assumed).lower(),
     }
     if costs.status is Status.NO_DATA:
@@ -73,25 +75,17 @@ def _rows(costs: ClusterCosts, by: DetailLevel) -> Iterator[Row]:
     elif by is DetailLevel.SUMMARY:
         yield about | {"kind": "total"} | _figures(costs, costs.bill, costs.efficiency)
     else:
-        groups = costs.namespaces() if by is DetailLevel.NAMESPACE else costs.workloads()
-        for group in groups:
-            names: Row = {"kind": "workload", "namespace": group.namespace}
-            if isinstance(group, WorkloadCosts):
-                names |= {"controller_kind": group.controller_kind, "controller": group.controller}
-            yield about | names | _of_group(costs, group)
-        for line in costs.lines():
-            yield about | {"kind": line.kind.value} | _of_group(costs, line)
+        names = GROUPS[by]
+        for row in (*costs.by(*names), *costs.lines):
+            key = dict(zip(names, row.key, strict=False))  # a line has no key
+            yield about | {"kind": row.kind.value} | key | _figures(costs, row.costs, row.efficiency)
 
 
 def _whose(source: SourceIdentity) -> Row:
     return {"source": source.url, "account": source.account_name, "cloud_account_id": source.account_id}
 
 
-def _of_group(costs: ClusterCosts, group: Group) -> Row:
-    return _figures(costs, group.costs, group.efficiency)
-
-
-def _figures(costs: ClusterCosts, amounts: Costs, ratios: Efficiency) -> Row:
+def _figures(costs: CostReport, amounts: Costs, ratios: Efficiency) -> Row:
     """What nobody measured is an empty cell."""
     figures: Row = {"total_cost": to_decimal(amounts.total)}
     for component, column in zip(Component, _COSTS, strict=True):

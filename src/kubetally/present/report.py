@@ -2,8 +2,9 @@
 
 from rich.console import Console
 
-from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.money import to_number
+from kubetally.domain.report import CostReport
+from kubetally.domain.status import Status
 from kubetally.domain.words import component_word
 from kubetally.present.answer import head_body
 from kubetally.present.comparison import Comparison
@@ -16,7 +17,7 @@ from kubetally.present.text import NOT_MEASURED, money
 _BAR = 20
 
 
-def print_report(out: Console, costs: ClusterCosts, comparison: Comparison) -> None:
+def print_report(out: Console, costs: CostReport, comparison: Comparison) -> None:
     """Both tables of one cluster."""
     print_heading(out, costs)
     if costs.status is not Status.NO_DATA:
@@ -26,7 +27,7 @@ def print_report(out: Console, costs: ClusterCosts, comparison: Comparison) -> N
     print_notes(out, costs)
 
 
-def _comparison(costs: ClusterCosts, comparison: Comparison) -> Grid:
+def _comparison(costs: CostReport, comparison: Comparison) -> Grid:
     full, part = comparison.full, comparison.infrastructure_permille
     infrastructure, left_out = round_parts([comparison.infrastructure, comparison.improvement])
     grid = Grid(["comparison"], [costs.currency, "of full"])
@@ -37,7 +38,7 @@ def _comparison(costs: ClusterCosts, comparison: Comparison) -> Grid:
     return grid
 
 
-def _shares(out: Console, costs: ClusterCosts, comparison: Comparison) -> Grid:
+def _shares(out: Console, costs: CostReport, comparison: Comparison) -> Grid:
     grid = Grid(["component"], [costs.currency, "share", ""])
     marks = ("█", "░") if draws_lines(out) else ("#", ".")
     amounts = round_parts([part.cost for part in comparison.shares])
@@ -63,7 +64,7 @@ def bar(permille: int | None, full: str, empty: str) -> str:
     return full * filled + empty * (_BAR - filled)
 
 
-def comparison_body(costs: ClusterCosts, comparison: Comparison) -> dict[str, object]:
+def comparison_body(costs: CostReport, comparison: Comparison) -> dict[str, object]:
     """Both tables as plain JSON values."""
     known = costs.status is not Status.NO_DATA
     return {

@@ -7,7 +7,7 @@ import textwrap
 from rich.console import Console
 from rich.text import Text
 
-from kubetally.domain.cluster_costs import SourceIdentity
+from kubetally.domain.source_identity import SourceIdentity
 from kubetally.present.grid import Grid, printable
 
 

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from kubetally.domain.allocation import Kind
-from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, Group, NamespaceCosts, Status, WorkloadCosts
 from kubetally.domain.component import Component
 from kubetally.domain.efficiency import Efficiency
 from kubetally.domain.fleet import FleetSum, fleet_sums
 from kubetally.domain.issues import IssueKind
+from kubetally.domain.report import GROUPS, CostReport, CostRow, DetailLevel
 from kubetally.domain.series import LegacySums
+from kubetally.domain.status import Status
 from kubetally.domain.words import component_word, hours_words, period_words, window_words
 from kubetally.present.grid import Grid
 from kubetally.present.rounding import RoundedTable, round_parts, round_table
@@ -42,7 +43,7 @@ ASSUMED = (
 )
 
 
-def print_costs(answers: "Sequence[ClusterCosts | Failed]", by: DetailLevel, *, quiet: bool = False) -> None:
+def print_costs(answers: "Sequence[CostReport | Failed]", by: DetailLevel, *, quiet: bool = False) -> None:
     """Each cluster's costs as finely as asked; several clusters begin with an overview.
 
     quiet: without the note on rounding.
@@ -50,7 +51,7 @@ def print_costs(answers: "Sequence[ClusterCosts | Failed]", by: DetailLevel, *, 
     out = console()
     if len(answers) > 1:
         _print_overview(out, answers)
-    read = [answer for answer in answers if isinstance(answer, ClusterCosts)]
+    read = [answer for answer in answers if isinstance(answer, CostReport)]
     for costs in read:
         print_heading(out, costs)
         if costs.status is not Status.NO_DATA:
@@ -63,13 +64,13 @@ def print_costs(answers: "Sequence[ClusterCosts | Failed]", by: DetailLevel, *, 
         print_rounding(out, read, "--format json and csv have")
 
 
-def print_rounding(out: Console, read: Sequence[ClusterCosts], where: str) -> None:
+def print_rounding(out: Console, read: Sequence[CostReport], where: str) -> None:
     """That what is on screen is rounded, where there is anything."""
     if any(costs.status is not Status.NO_DATA for costs in read):
         say(out, f"Figures are rounded on screen; {where} all six decimals.", style="dim")
 
 
-def print_heading(out: Console, costs: ClusterCosts) -> None:
+def print_heading(out: Console, costs: CostReport) -> None:
     """Which cluster, from where, for when, and how sure."""
     source = costs.source
     product = " ".join(filter(None, (source.product, source.version)))
@@ -82,7 +83,7 @@ def print_heading(out: Console, costs: ClusterCosts) -> None:
     )
 
 
-def print_balance(out: Console, costs: ClusterCosts) -> None:
+def print_balance(out: Console, costs: CostReport) -> None:
     """What each component cost, and where it went; the columns after `cost` add up to it."""
     checked, grid = verify(costs, 0), Grid(["component"], BALANCE)
     table = balance_table(checked)
@@ -101,7 +102,7 @@ def print_balance(out: Console, costs: ClusterCosts) -> None:
         say(out, savings)
 
 
-def _old_sums(costs: ClusterCosts, sums: LegacySums) -> str:
+def _old_sums(costs: CostReport, sums: LegacySums) -> str:
     whole = (
         None
         if sums.total is None or costs.status is Status.NO_DATA
@@ -113,7 +114,7 @@ def _old_sums(costs: ClusterCosts, sums: LegacySums) -> str:
     )
 
 
-def print_notes(out: Console, costs: ClusterCosts) -> None:
+def print_notes(out: Console, costs: CostReport) -> None:
     """What is wrong with the data, missing ones first, and an empty line."""
     for note in notes_of(costs):
         when = f" ({'; '.join(map(period_words, note.windows))})" if note.windows else ""
@@ -121,13 +122,13 @@ def print_notes(out: Console, costs: ClusterCosts) -> None:
     out.print()
 
 
-def _print_overview(out: Console, answers: "Sequence[ClusterCosts | Failed]") -> None:
+def _print_overview(out: Console, answers: "Sequence[CostReport | Failed]") -> None:
     """One row a cluster, and a sum for each currency: unlike ones are never added."""
     grid = Grid(
         ["cluster", "status"],
         ["total", "source shows", "idle", "difference", "CPU eff.", "RAM eff.", "eff.", "hours"],
     )
-    read = [answer for answer in answers if isinstance(answer, ClusterCosts)]
+    read = [answer for answer in answers if isinstance(answer, CostReport)]
     shown = [costs for costs in read if costs.status is not Status.NO_DATA]
     amounts = _overview_amounts(shown)
     for costs in read:
@@ -150,7 +151,7 @@ def _print_overview(out: Console, answers: "Sequence[ClusterCosts | Failed]") ->
     if any(issue.kind is IssueKind.SAME_CLUSTER_TWICE for costs in shown for issue in costs.issues):
         say(out, "A cluster is in the sum more than once: see the notes below.", indent=2, style="bold")
     for answer in answers:
-        if not isinstance(answer, ClusterCosts):
+        if not isinstance(answer, CostReport):
             say(out, f"failed, and not in the sum: {name_of(answer.source)}", indent=2)
     out.print()
 
@@ -170,24 +171,23 @@ def _mark(is_assumed: bool) -> str:
     return "*" if is_assumed else ""
 
 
-def _overview_amounts(shown: Sequence[ClusterCosts]) -> dict[int, tuple[int, ...]]:
+def _overview_amounts(shown: Sequence[CostReport]) -> dict[int, tuple[int, ...]]:
     """Of each cluster total, source's total, idle and difference, rounded so that those of a currency add up."""
     amounts = dict[int, tuple[int, ...]]()
     for currency in {costs.currency for costs in shown}:
         alike = [costs for costs in shown if costs.currency == currency]
-        lines = [{line.kind: line.costs.total for line in costs.lines()} for costs in alike]
         columns = (
             [costs.bill.total for costs in alike],
             [costs.source_total for costs in alike],
-            [line[Kind.IDLE] for line in lines],
-            [line[Kind.DIFFERENCE] for line in lines],
+            [costs.line(Kind.IDLE).costs.total for costs in alike],
+            [costs.line(Kind.DIFFERENCE).costs.total for costs in alike],
         )
         rounded = zip(*map(round_parts, columns), strict=True)
         amounts |= {id(costs): row for costs, row in zip(alike, rounded, strict=True)}
     return amounts
 
 
-def _overview_figures(costs: ClusterCosts, amounts: tuple[int, ...]) -> list[str]:
+def _overview_figures(costs: CostReport, amounts: tuple[int, ...]) -> list[str]:
     total, *others = map(money, amounts)
     return [
         f"{total} {costs.currency}{_mark(costs.currency_assumed)}",
@@ -202,14 +202,16 @@ def _print_causes(out: Console, checked: Verification, differences: Mapping[Comp
         say(out, f"  {words}", indent=4)
 
 
-def _print_breakdown(out: Console, costs: ClusterCosts, by: DetailLevel) -> None:
-    groups: Sequence[NamespaceCosts | WorkloadCosts]
-    groups = costs.namespaces() if by is DetailLevel.NAMESPACE else costs.workloads()
-    shown = [one for one in Component if costs.bill.of(one) or any(group.costs.of(one) for group in groups)]
+def _print_breakdown(out: Console, costs: CostReport, by: DetailLevel) -> None:
+    groups, lines = costs.by(*GROUPS[by]), costs.lines
+    shown = [
+        component
+        for component in Component
+        if costs.bill.of(component) or any(row.costs.of(component) for row in groups)
+    ]
     names = ["namespace"] if by is DetailLevel.NAMESPACE else ["namespace", "controller", "pods"]
     grid = Grid(names, ["total", *map(component_word, shown), "CPU eff.", "RAM eff."])
-    lines = costs.lines()
-    rows: list[Group] = [*groups, *lines]
+    rows = [*groups, *lines]
     rounded = round_table([[row.costs.of(component) for row in rows] for component in shown])
     for at, (labels, row) in enumerate(zip(map(_names, groups), rows, strict=False)):
         grid.add(labels, [*_amounts(rounded, at), *_ratios(row.efficiency)])
@@ -229,11 +231,12 @@ def _print_breakdown(out: Console, costs: ClusterCosts, by: DetailLevel) -> None
         say(out, _old_sums(costs, costs.legacy), indent=2)
 
 
-def _names(group: NamespaceCosts | WorkloadCosts) -> list[str]:
-    names = [group.namespace or "(no namespace)"]
-    if isinstance(group, WorkloadCosts):
-        kind, name = group.controller_kind, group.controller
-        names += [f"{kind or 'controller'} {name}" if name else "(no controller)", str(len(group.pods))]
+def _names(row: CostRow) -> list[str]:
+    namespace, *controller = row.key
+    names = [namespace or "(no namespace)"]
+    if controller:
+        kind, name = controller
+        names += [f"{kind or 'controller'} {name}" if name else "(no controller)", str(row.count)]
     return names
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from kubetally.domain.cluster_costs import ClusterCosts, DayState, Status
 from kubetally.domain.component import Component
 from kubetally.domain.money import to_decimal, to_shown
+from kubetally.domain.report import CostReport
 from kubetally.domain.row import CAUSE_IN_WORDS, Cause
+from kubetally.domain.status import DayState, Status
 from kubetally.domain.window import Window, rfc3339
 from kubetally.domain.words import component_word
 from kubetally.present.rounding import round_parts, round_table
@@ -42,35 +43,35 @@ def percent(ratio: float | None) -> str:
     return UNKNOWN if ratio is None else f"{ratio * 100:.0f} %"
 
 
-def hours_of(costs: ClusterCosts) -> str:
+def hours_of(costs: CostReport) -> str:
     """`72 of 72`: hours covered of hours asked."""
-    return f"{costs.hours_covered:g} of {costs.hours_asked:g}"
+    return f"{costs.coverage.hours_covered:g} of {costs.coverage.hours_asked:g}"
 
 
-def status_words(costs: ClusterCosts) -> str:
+def status_words(costs: CostReport) -> str:
     """Whether anything is missing, and whether there was a bill to hold it against."""
     if costs.status is Status.NO_DATA:
         return "no data"
     words = [costs.status.value, "assets complete" if costs.assets_complete else "assets incomplete"]
-    if costs.state is DayState.SETTLED:
+    if costs.coverage.state is DayState.SETTLED:
         words.append("settled")
-    if costs.as_of is not None:
-        words.append(f"as of {rfc3339(costs.as_of)}")
+    if costs.question.as_of is not None:
+        words.append(f"as of {rfc3339(costs.question.as_of)}")
     return ", ".join(words)
 
 
-def currency_words(costs: ClusterCosts) -> str:
+def currency_words(costs: CostReport) -> str:
     """`EUR`; `USD (assumed)` where nobody states it."""
     return f"{costs.currency} (assumed)" if costs.currency_assumed else costs.currency
 
 
-def efficiency_in_words(costs: ClusterCosts) -> str:
+def efficiency_in_words(costs: CostReport) -> str:
     """What of the requests was used."""
     cpu, ram, total = map(percent, costs.efficiency)
     return f"Efficiency: CPU {cpu}, RAM {ram}, both {total} of requests"
 
 
-def savings_in_words(costs: ClusterCosts) -> str | None:
+def savings_in_words(costs: CostReport) -> str | None:
     """What could be saved, where the source tells."""
     if costs.savings is None or costs.savings.per_month is None:
         return None
@@ -127,18 +128,17 @@ def causes_in_words(checked: Verification, differences: Mapping[Component, int])
             yield f"difference {component_word(check.component)} {to_decimal(amount):+,.2f}: {CAUSE_IN_WORDS[cause]}"
 
 
-def notes_of(costs: ClusterCosts) -> list[Note]:
+def notes_of(costs: CostReport) -> list[Note]:
     """What is wrong with the data, missing ones first; what is said alike of several windows is one note."""
     windows: dict[tuple[bool, str], list[Window]] = {}
     for issue in costs.issues:
         windows.setdefault((issue.is_missing_data, issue.message), []).extend(filter(None, [issue.window]))
-    answered = [span for booking in costs.bookings for span in booking.covered]
 
-    def told(of: list[Window], *, is_missing_data: bool) -> tuple[Window, ...]:
-        everywhere = all(any(window.contains(span) for window in of) for span in answered)
+    def when(of: list[Window], *, is_missing_data: bool) -> tuple[Window, ...]:
+        everywhere = all(any(window.contains(span) for window in of) for span in costs.coverage.spans)
         return () if everywhere and not is_missing_data else tuple(sorted(of))
 
     notes = [
-        Note(message, told(of, is_missing_data=is_missing), is_missing) for (is_missing, message), of in windows.items()
+        Note(message, when(of, is_missing_data=is_missing), is_missing) for (is_missing, message), of in windows.items()
     ]
     return sorted(notes, key=lambda note: not note.is_missing_data)

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.component import Component
 from kubetally.domain.money import to_number
+from kubetally.domain.report import CostReport
+from kubetally.domain.status import Status
 from kubetally.present.answer import Json, head_body
 from kubetally.present.screen import console, say
 from kubetally.present.tables import print_balance, print_heading, print_notes, print_rounding
@@ -14,7 +15,7 @@ from kubetally.present.verification import ComponentCheck, Verification
 _NO_EVIDENCE = "NOT VERIFIED: the source lacks samples, {hours} h are covered; both totals may be wrong alike"
 
 
-def print_verdicts(verified: Sequence[tuple[ClusterCosts, Verification]], *, quiet: bool = False) -> None:
+def print_verdicts(verified: Sequence[tuple[CostReport, Verification]], *, quiet: bool = False) -> None:
     """The balance of each cluster, and whether it is within the tolerance. quiet: without the note on rounding."""
     out = console()
     for costs, verification in verified:
@@ -43,7 +44,7 @@ def verdict(verification: Verification, currency: str) -> str:
     )
 
 
-def verdict_body(costs: ClusterCosts, verification: Verification) -> Json:
+def verdict_body(costs: CostReport, verification: Verification) -> Json:
     """The verification as plain JSON values."""
     known, difference = costs.status is not Status.NO_DATA, verification.difference
     return {
@@ -53,7 +54,10 @@ def verdict_body(costs: ClusterCosts, verification: Verification) -> Json:
         "difference": None if difference is None else round(difference, 6),
         "tolerance": verification.tolerance,
         "within_tolerance": verification.is_within if known else None,
-        "coverage": {"hours_asked": round(costs.hours_asked, 6), "hours_covered": round(costs.hours_covered, 6)},
+        "coverage": {
+            "hours_asked": round(costs.coverage.hours_asked, 6),
+            "hours_covered": round(costs.coverage.hours_covered, 6),
+        },
         "lacks_evidence": costs.lacks_evidence,
         "assets_complete": costs.assets_complete,
         "balance": [_component_body(part) for part in verification.components] if known else [],

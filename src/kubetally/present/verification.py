@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from kubetally.domain.allocation import Kind
-from kubetally.domain.cluster_costs import ClusterCosts
 from kubetally.domain.component import Component
 from kubetally.domain.money import to_decimal
+from kubetally.domain.report import CostReport
 from kubetally.domain.row import Cause
 
 _BELOW_ZERO = frozenset({Cause.OVER_COMMIT, Cause.CREDIT, Cause.NEGATIVE_FIGURE})
@@ -48,13 +48,13 @@ class Verification:
         return abs(to_decimal(self.ours - self.source_shows)) <= allowed
 
 
-def verify(costs: ClusterCosts, tolerance: float) -> Verification:
+def verify(costs: CostReport, tolerance: float) -> Verification:
     """`costs` beside the source's own figures: its allocations' totals with idle, before we balanced them.
 
     Units: `tolerance` is a fraction, 0.05 for 5 %.
     """
-    balance = costs.balance()
-    difference = next(line for line in costs.lines() if line.kind is Kind.DIFFERENCE)
+    balance = costs.balance
+    difference = costs.line(Kind.DIFFERENCE)
     checks = []
     for component in Component:
         sheet = balance[component]

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel
 from kubetally.domain.fleet import Failed
+from kubetally.domain.report import CostReport, DetailLevel
 from kubetally.domain.window import Clock, Window
 from kubetally.ledger.costs.cost_reader import CostReader, CostSubject
 from kubetally.ledger.costs.stored_days import History
@@ -26,7 +26,7 @@ async def get_cluster_costs(
     *,
     settings: Settings | None = None,
     clock: Clock | None = None,
-) -> ClusterCosts:
+) -> CostReport:
     """What a cluster cost over a window, balanced to the last micro.
 
     Every view is in the answer, whatever `detail_level`: it says how finely `answer` breaks it down.
@@ -35,7 +35,7 @@ async def get_cluster_costs(
     settings = settings or read_settings()
     reader = CostReader(clock or SystemClock(), deadline_seconds=settings.deadline_seconds)
     costs = await reader.get_cluster_costs(subject_of(cluster, source_opener(settings)), window)
-    return replace(costs, detail_level=detail_level)
+    return replace(costs, question=replace(costs.question, detail_level=detail_level))
 
 
 async def get_costs_of_all(
@@ -48,7 +48,7 @@ async def get_costs_of_all(
     legacy: bool = False,
     with_history: bool = True,
     as_of: datetime | None = None,
-) -> list[ClusterCosts | Failed]:
+) -> list[CostReport | Failed]:
     """As `CostReader.get_costs_of_all`; with `as_of` as `CostReader.get_costs_as_of` of each.
 
     with_history: whether stored days of accounts are used, or everything is asked.
@@ -64,7 +64,7 @@ async def get_costs_of_all(
         if as_of is None:
             stored = reader(history=History.of(ledger))
             return await stored.get_costs_of_all(subjects, window, done=done, legacy=legacy)
-        answers = list[ClusterCosts | Failed]()
+        answers = list[CostReport | Failed]()
         for subject in subjects:
             answers.append(reader(history=History.of(ledger)).get_costs_as_of(subject, window, as_of))
             done()

@@ -24,20 +24,24 @@ from hypothesis import strategies as st
 
 from kubetally.domain.allocation import Allocation, Kind, LoadBalancerCost, VolumeCost
 from kubetally.domain.asset import Asset, AssetType
+from kubetally.domain.booked_report import report_bookings
 from kubetally.domain.booking import Booking, book
-from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity
 from kubetally.domain.component import Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.infrastructure import Infrastructure, MeasuredHour, NetworkBytes, clock_hours
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import to_decimal, to_micros
 from kubetally.domain.reading import Reading
+from kubetally.domain.report import CostQuestion, CostReport
+from kubetally.domain.source_identity import SourceIdentity
+from kubetally.domain.status import DayState
 from kubetally.domain.window import DAY, HOUR, Window
 
 T = TypeVar("T")
 MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC)
 TODAY = Window(MIDNIGHT, MIDNIGHT + DAY)
 SOURCE = "http://opencost.test"
+OPENCOST = SourceIdentity(SOURCE, "OpenCost", "1.118.0")
 METRICS = "http://prometheus.test"
 
 _KINDS = {"pod": Kind.WORKLOAD, "idle": Kind.IDLE, "unmounted": Kind.UNMOUNTED, "overhead": Kind.OVERHEAD}
@@ -125,17 +129,24 @@ def each_once(rows: Iterable[Allocation]) -> list[Allocation]:
     return kept
 
 
-def cluster_costs(*bookings: Booking, issues: Sequence[Issue] = (), window: Window | None = None) -> ClusterCosts:
+def cluster_costs(
+    *bookings: Booking,
+    issues: Sequence[Issue] = (),
+    window: Window | None = None,
+    source: SourceIdentity = OPENCOST,
+    currency: str = "USD",
+) -> CostReport:
     """The answer made of `bookings`."""
     spans = [booking.window for booking in bookings] or [TODAY]
     over = window or Window(min(span.start for span in spans), max(span.end for span in spans))
-    return ClusterCosts(
-        window=over,
+    return report_bookings(
+        CostQuestion(over),
+        bookings,
         hours_asked=over.hours,
-        bookings=bookings,
-        currency="USD",
-        source=SourceIdentity("OpenCost", "1.118.0", SOURCE),
-        issues=tuple(issues),
+        state=DayState.PROVISIONAL,
+        currency=currency,
+        source=source,
+        issues=issues,
     )
 
 
@@ -399,10 +410,15 @@ def readings(draw: st.DrawFn) -> Reading:
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> ClusterCosts:
-    """A cluster's costs over one to three days, each booked for itself."""
+def booked_days(draw: st.DrawFn) -> list[Booking]:
+    """One to three days of a cluster, each booked for itself."""
     days = []
     for number, reading in enumerate(draw(st.lists(readings(), min_size=1, max_size=3))):
         window = Window(TODAY.start + number * DAY, TODAY.end + number * DAY)
         days.append(replace(book(reading), window=window, covered=(window,)))
-    return cluster_costs(*days)
+    return days
+
+
+def answers() -> st.SearchStrategy[CostReport]:
+    """A cluster's costs over one to three days."""
+    return booked_days().map(lambda days: cluster_costs(*days))

@@ -12,6 +12,7 @@ from kubetally.domain.component import Component, Costs
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.pods import merge_pods
 from kubetally.domain.reading import Reading
+from kubetally.domain.report import WORKLOAD
 from kubetally.domain.row import CAUSE_IN_WORDS, Cause
 from tests.unit.domain.clusters import (
     TODAY,
@@ -30,9 +31,9 @@ def views(day: Booking) -> tuple[object, ...]:
     """All that a reader sees of a day."""
     costs = cluster_costs(day)
     return (
-        costs.namespaces(),
-        costs.workloads(),
-        costs.lines(),
+        costs.by("namespace"),
+        costs.by(*WORKLOAD),
+        costs.lines,
         costs.summary,
         costs.efficiency,
         costs.network_classes,

@@ -137,5 +137,5 @@ def test_usage_without_a_request_still_counts() -> None:
 
 @given(st.lists(hours_of_rows, max_size=8), st.integers(0, 8))
 def test_rated_hours_added_in_groups_are_those_added_at_once(rows: list[Hours], cut: int) -> None:
-    grouped = RatedHours.of(rows[:cut]).plus(RatedHours.of(rows[cut:]))
+    grouped = RatedHours.sum([RatedHours.of(rows[:cut]), RatedHours.of(rows[cut:])])
     assert list(grouped) == pytest.approx(list(RatedHours.of(rows)))

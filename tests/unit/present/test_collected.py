@@ -5,10 +5,10 @@ from datetime import date
 import pytest
 
 from kubetally.domain.account import Account, AccountType
-from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import DayStatus
 from kubetally.domain.collection_report import Outcome, Report
 from kubetally.domain.coverage import AccountCoverage
+from kubetally.domain.status import DayState
 from kubetally.ledger.collect.incomplete import choose_incomplete
 from kubetally.present.collected import print_collected
 
@@ -76,7 +76,7 @@ def test_days_collected_later_and_empty_days_are_no_failures(
     assert "nobody answers" in printed.err
 
 
-def test_day_with_fewer_hours_is_choose_incomplete() -> None:
+def test_day_with_fewer_hours_is_incomplete() -> None:
     def held(day: date, hours: float, *, is_running: bool = False) -> DayStatus:
         return DayStatus("a", day, f"c{day}", DayState.PROVISIONAL, is_running, False, hours, None)
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubetally.domain.cluster_costs import ClusterCosts
+from kubetally.domain.report import CostReport
 from kubetally.present.rounding import CENT, round_parts, round_table
 from kubetally.present.text import BALANCE, balance_table, causes_in_words, money
 from kubetally.present.verification import verify
@@ -66,7 +66,7 @@ def test_a_whole_table_stays_as_it_is() -> None:
 
 
 @given(answers())
-def test_printed_balance_of_any_booking_adds_up(costs: ClusterCosts) -> None:
+def test_printed_balance_of_any_booking_adds_up(costs: CostReport) -> None:
     checked = verify(costs, 0)
     table = balance_table(checked)
     printed = [

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from kubetally.domain.booking import book
-from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.window import Window, parse_window
 from kubetally.domain.words import period_words
 from kubetally.present.text import notes_of
 from tests.served import NOON_AFTER
+from tests.unit.domain.clusters import cluster_costs
 
 WINDOW = parse_window("2026-11-20,2026-11-23", NOON_AFTER)
 FIRST, SECOND, THIRD = WINDOW.days()
@@ -18,15 +18,9 @@ MISSING, REMARK = IssueKind.WINDOW_WITHOUT_DATA, IssueKind.NOT_MEASURED
 
 def told(covered: Sequence[Window], *issues: tuple[IssueKind, str, Window | None]) -> list[tuple[str, str, list[str]]]:
     """The notes of a cluster that was answered for `covered`: mark, message and periods."""
-    costs = ClusterCosts(
-        window=WINDOW,
-        hours_asked=WINDOW.hours,
-        bookings=tuple(book(Reading(day, (), None, (day,), "USD", "http://opencost.test")) for day in covered),
-        currency="USD",
-        source=SourceIdentity("http://opencost.test"),
-        savings=None,
-        issues=tuple(Issue(kind, message, window=window) for kind, message, window in issues),
-    )
+    days = [book(Reading(day, (), None, (day,), "USD", "http://opencost.test")) for day in covered]
+    of = [Issue(kind, message, window=window) for kind, message, window in issues]
+    costs = cluster_costs(*days, issues=of, window=WINDOW)
     return [(note.mark, note.message, [*map(period_words, note.windows)]) for note in notes_of(costs)]
 
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubetally.domain.booking import Booking, ComponentBalance
-from kubetally.domain.cluster_costs import SourceIdentity
 from kubetally.domain.component import NO_CLASSES, ZERO, Component
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.window import Window
 from kubetally.store.meta.booking_json import (
     CollectionNotUnderstood,

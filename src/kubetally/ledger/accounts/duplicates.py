@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kubetally.domain.cluster_costs import ClusterCosts
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.report import CostReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +16,10 @@ class ClusterFingerprint:
     name: str
 
     @classmethod
-    def of(cls, costs: ClusterCosts) -> "ClusterFingerprint":
+    def of(cls, costs: CostReport) -> "ClusterFingerprint":
         """Of an answer."""
-        nodes = frozenset(row.node for row in costs.rows if row.node)
-        return cls(costs.source.cluster_id, nodes, costs.source.account_name or costs.source.url)
+        nodes = frozenset(node for row in costs.rows for node in row.nodes)
+        return cls(costs.source.cluster_id, nodes, costs.source.name)
 
 
 def find_duplicate_clusters(clusters: Sequence[ClusterFingerprint]) -> list[str | None]:
@@ -41,7 +41,7 @@ def find_duplicate_clusters(clusters: Sequence[ClusterFingerprint]) -> list[str 
     return messages
 
 
-def flag_duplicate_clusters(answers: Sequence[ClusterCosts]) -> list[ClusterCosts]:
+def flag_duplicate_clusters(answers: Sequence[CostReport]) -> list[CostReport]:
     """The same answers, with an issue on each that seems to be of one cluster with another."""
     messages = find_duplicate_clusters([ClusterFingerprint.of(costs) for costs in answers])
     return [_with_issue(costs, words) if words else costs for costs, words in zip(answers, messages, strict=True)]
@@ -54,6 +54,6 @@ def _message(cluster: ClusterFingerprint, others: Sequence[str]) -> str:
     )
 
 
-def _with_issue(costs: ClusterCosts, message: str) -> ClusterCosts:
+def _with_issue(costs: CostReport, message: str) -> CostReport:
     issue = Issue(IssueKind.SAME_CLUSTER_TWICE, message, costs.source.url, costs.window, costs.source.cluster_id)
     return replace(costs, issues=(*costs.issues, issue))

@@ -12,7 +12,6 @@ from uuid import uuid4
 
 from kubetally import logs
 from kubetally.domain.account import Account, AccountType
-from kubetally.domain.cluster_costs import KUBECOST
 from kubetally.domain.collection import Collection
 from kubetally.domain.errors import KubetallyError, SourceError, StoreError
 from kubetally.domain.savings import (
@@ -25,6 +24,7 @@ from kubetally.domain.savings import (
     SavingsState,
     rows_of_category,
 )
+from kubetally.domain.source_identity import KUBECOST
 from kubetally.domain.window import Clock, Window, midnight, whole_hour
 from kubetally.ledger.collect.savings_batch import BATCH_ROWS, SavingsAnswer, SavingsBatch
 from kubetally.ledger.collect.schedule import UNFORESEEN

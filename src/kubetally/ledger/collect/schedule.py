@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum
 from itertools import zip_longest
 
-from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, SETTLES_AFTER, CoveredDay, RejectReason, window_of
+from kubetally.domain.status import DayState
 from kubetally.domain.window import HOUR
 
 ONE_DAY = timedelta(days=1)

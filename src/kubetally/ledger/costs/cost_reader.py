@@ -9,9 +9,10 @@ from datetime import datetime
 
 from kubetally import logs
 from kubetally.domain.account import Account
-from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity
 from kubetally.domain.errors import KubetallyError, RequestError, SourceError
 from kubetally.domain.fleet import Failed
+from kubetally.domain.report import CostReport
+from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.window import Clock, Window
 from kubetally.ledger.accounts.duplicates import flag_duplicate_clusters
 from kubetally.ledger.costs.join import Live, get_costs_as_of, join_costs
@@ -60,7 +61,7 @@ class CostReader:
         self._clock, self._history, self._history_executor = clock, history, history_executor
         self._deadline_seconds, self._calculate = deadline_seconds, calculate
 
-    async def get_cluster_costs(self, subject: CostSubject, window: Window, *, legacy: bool = False) -> ClusterCosts:
+    async def get_cluster_costs(self, subject: CostSubject, window: Window, *, legacy: bool = False) -> CostReport:
         """What a cluster cost over a window, balanced to the last micro.
 
         legacy: with the old sums of infrastructure metrics beside it, under the same deadline.
@@ -104,7 +105,7 @@ class CostReader:
                     costs = legacy_late(costs, beside.url if beside else costs.source.url, deadline or 0)
         return replace(costs, source=subject.identify(costs.source))
 
-    def get_costs_as_of(self, subject: CostSubject, window: Window, as_of: datetime) -> ClusterCosts:
+    def get_costs_as_of(self, subject: CostSubject, window: Window, as_of: datetime) -> CostReport:
         """What was stored at an instant; no source is asked. Raises HistoryGone, RequestError, StoreError."""
         if subject.account is None or self._history is None:
             raise RequestError(
@@ -121,13 +122,13 @@ class CostReader:
         *,
         done: Callable[[], None] = lambda: None,
         legacy: bool = False,
-    ) -> list[ClusterCosts | Failed]:
+    ) -> list[CostReport | Failed]:
         """Several clusters at once, in the order given; one that fails or hangs does not hold the others.
 
         done: called as each ends. Raises nothing that concerns one cluster only.
         """
 
-        async def answer(subject: CostSubject) -> ClusterCosts | Failed:
+        async def answer(subject: CostSubject) -> CostReport | Failed:
             try:
                 return await self.get_cluster_costs(subject, window, legacy=legacy)
             except KubetallyError as error:
@@ -139,8 +140,8 @@ class CostReader:
                 done()
 
         answers = await asyncio.gather(*(answer(subject) for subject in subjects))
-        flagged = iter(flag_duplicate_clusters([costs for costs in answers if isinstance(costs, ClusterCosts)]))
-        return [next(flagged) if isinstance(costs, ClusterCosts) else costs for costs in answers]
+        flagged = iter(flag_duplicate_clusters([costs for costs in answers if isinstance(costs, CostReport)]))
+        return [next(flagged) if isinstance(costs, CostReport) else costs for costs in answers]
 
 
 def _unforeseen(url: str, error: Exception) -> SourceError:

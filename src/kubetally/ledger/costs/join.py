@@ -6,12 +6,15 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from kubetally.domain.booked_report import report_bookings
 from kubetally.domain.booking import Booking
-from kubetally.domain.cluster_costs import KUBECOST, OPENCOST, ClusterCosts, DayState, SourceIdentity
 from kubetally.domain.errors import KubetallyError, SourceError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import DEFAULT_CURRENCY, CurrencyOrigin
+from kubetally.domain.report import CostQuestion, CostReport
 from kubetally.domain.savings import Savings
+from kubetally.domain.source_identity import KUBECOST, OPENCOST, SourceIdentity
+from kubetally.domain.status import DayState
 from kubetally.domain.window import DAY, Clock, Window, midnight, rfc3339, spans_without, whole_hour
 from kubetally.ledger.costs.issues import each_once, failed, foreign_metrics, measured_issues
 from kubetally.ledger.costs.live import DeadlinePassed, LiveFetch, LiveResult, compared, late_description
@@ -44,7 +47,7 @@ async def join_costs(
     deadline_seconds: float | None = None,
     of_history: Sequence[Issue] = (),
     calculate: Calculate = calculate_here,
-) -> ClusterCosts:
+) -> CostReport:
     """What a cluster cost over a window, from stored days and from what its source answers about the rest.
 
     Of a window that is not over, the whole hours that are over are requested. Parts that can't be had by the deadline
@@ -73,7 +76,7 @@ async def _joined(
     clock: Clock,
     deadline_seconds: float | None,
     calculate: Calculate,
-) -> ClusterCosts:
+) -> CostReport:
     over = elapsed(window, whole_hour(clock.now()))
     days = [day for day in held if over.contains(day.booking.window)]
     missing = spans_without([over], cuts=(day.booking.window for day in days))
@@ -86,10 +89,10 @@ async def _joined(
         savings, told = await _savings_beside(days, place, open_live, deadline_seconds)
         answers = LiveResult(place, None, (), None, About(), savings)
     about = [*_not_asked(left, days, answers.url), *_about_the_window(window, over, parts, answers.url)]
-    return await calculate(0, _assembled, window, over, days, answers, [*about, *told])
+    return await calculate(0, _assembled, CostQuestion(window), over, days, answers, [*about, *told])
 
 
-def get_costs_as_of(held: Sequence[StoredDay], place: str, window: Window, as_of: datetime) -> ClusterCosts:
+def get_costs_as_of(held: Sequence[StoredDay], place: str, window: Window, as_of: datetime) -> CostReport:
     """What was known of the window at an instant, from the days that were held then: no source is asked.
 
     place: where the source is, fit to be shown.
@@ -101,8 +104,8 @@ def get_costs_as_of(held: Sequence[StoredDay], place: str, window: Window, as_of
     issues = [Issue(IssueKind.NOT_HELD, message, place, gap) for gap in missing]
     if over.is_empty:
         issues = [Issue(IssueKind.NOT_HELD, f"the window had not begun at {rfc3339(as_of)}", place, window)]
-    costs = _assembled(window, over, days, LiveResult(place, None, (), None, About(), None), issues)
-    return replace(costs, as_of=as_of)
+    question = CostQuestion(window, as_of=as_of)
+    return _assembled(question, over, days, LiveResult(place, None, (), None, About(), None), issues)
 
 
 def _newest(missing: Sequence[Window]) -> tuple[list[Window], list[Window]]:
@@ -166,8 +169,8 @@ async def _asked(
 
 
 def _assembled(
-    window: Window, over: Window, held: Sequence[StoredDay], answers: LiveResult, told: Sequence[Issue]
-) -> ClusterCosts:
+    question: CostQuestion, over: Window, held: Sequence[StoredDay], answers: LiveResult, told: Sequence[Issue]
+) -> CostReport:
     """The costs of the days held and of the answers; `told` are the issues of the window itself, before all others.
 
     Raises: SourceError, the first part's, when there is no part at all.
@@ -190,15 +193,15 @@ def _assembled(
     if isinstance(savings, SourceError):
         issues.append(failed(url, f"no savings: {savings}", savings, subject="savings"))
         savings = None
-    return ClusterCosts(
-        window=window,
+    return report_bookings(
+        question,
+        [booking for booking in bookings if booking.covered or booking.rows],
         hours_asked=over.hours,
-        bookings=tuple(booking for booking in bookings if booking.covered or booking.rows),
+        state=_state(held, answers),
         currency=next((booking.currency for booking in bookings), about.currency or DEFAULT_CURRENCY),
         source=source,
         savings=savings,
         issues=each_once(issues),
-        state=_state(held, answers),
     )
 
 

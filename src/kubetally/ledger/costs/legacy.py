@@ -3,10 +3,10 @@
 from dataclasses import replace
 from datetime import datetime
 
-from kubetally.domain.cluster_costs import ClusterCosts
 from kubetally.domain.errors import KubetallyError, RequestError, SourceError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.metrics import INFRASTRUCTURE
+from kubetally.domain.report import CostReport
 from kubetally.domain.series import LegacySums, legacy_sum
 from kubetally.domain.window import Window
 from kubetally.ledger.costs.live import DeadlinePassed
@@ -15,8 +15,8 @@ from kubetally.ledger.ports.sources import SeriesSource
 
 
 async def with_legacy(
-    costs: ClusterCosts, metrics: SeriesSource | None, now: datetime, samples: Window | None = None
-) -> ClusterCosts:
+    costs: CostReport, metrics: SeriesSource | None, now: datetime, samples: Window | None = None
+) -> CostReport:
     """The costs with the old sums of their window; what can't be had is None in them, with an issue that says why.
 
     `samples`: whose samples are added up, both ends included, where that is not the window of the costs: of one that
@@ -35,17 +35,17 @@ async def with_legacy(
     return replace(costs, legacy=legacy_sum(found.points), issues=(*costs.issues, *warnings))
 
 
-def legacy_late(costs: ClusterCosts, url: str, seconds: float) -> ClusterCosts:
+def legacy_late(costs: CostReport, url: str, seconds: float) -> CostReport:
     """The costs, where the samples of the old sums did not come in time."""
-    return _failed(costs, url, DeadlinePassed(url, seconds, is_divisible=costs.hours_asked > 24))
+    return _failed(costs, url, DeadlinePassed(url, seconds, is_divisible=costs.coverage.hours_asked > 24))
 
 
-def _failed(costs: ClusterCosts, url: str, error: KubetallyError) -> ClusterCosts:
+def _failed(costs: CostReport, url: str, error: KubetallyError) -> CostReport:
     facts = {"code": error.code}
     is_reported = any(str(error) in issue.message for issue in costs.issues)
     why = "their samples are of the same Prometheus, which failed" if is_reported else str(error)
     return _without(costs, Issue(IssueKind.SOURCE_FAILED, f"no old sums: {why}", url, costs.window, "legacy", facts))
 
 
-def _without(costs: ClusterCosts, issue: Issue) -> ClusterCosts:
+def _without(costs: CostReport, issue: Issue) -> CostReport:
     return replace(costs, legacy=LegacySums(), issues=(*costs.issues, issue))

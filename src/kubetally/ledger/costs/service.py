@@ -13,9 +13,9 @@ from weakref import WeakValueDictionary
 from kubetally import logs
 from kubetally.cache import AsyncCache
 from kubetally.domain.account import Account
-from kubetally.domain.cluster_costs import ClusterCosts
 from kubetally.domain.errors import KubetallyError, NotFound, RequestError, SourceError, StoreError
 from kubetally.domain.issues import Issue, IssueKind, any_missing
+from kubetally.domain.report import CostReport
 from kubetally.domain.series import MeasuredSeries, TooManyPoints
 from kubetally.domain.window import Clock, Window
 from kubetally.ledger.accounts.database_timeout import DATABASE_SECONDS
@@ -70,7 +70,7 @@ class CachedAnswer:
     """
 
     account: Account
-    costs: ClusterCosts
+    costs: CostReport
     age_seconds: float
     is_hit: bool
     serial: int
@@ -333,15 +333,15 @@ class CostService:
 class _Answer:
     """What is cached of an answer. seconds: how long its source took."""
 
-    costs: ClusterCosts
+    costs: CostReport
     serial: int
     is_kept: bool
     seconds: float = 0.0
 
 
 def _weigh(answer: _Answer) -> int:
-    """One, and one for each booked row."""
-    return 1 + sum(len(booking.rows) for booking in answer.costs.bookings)
+    """One, and one for each row."""
+    return 1 + len(answer.costs.rows)
 
 
 def may_be_mended(issue: Issue) -> bool:

@@ -9,11 +9,12 @@ from functools import partial
 
 from kubetally import logs
 from kubetally.domain.booking import Booking
-from kubetally.domain.cluster_costs import DayState, SourceIdentity
 from kubetally.domain.collection import NO_DATA, Collection, RejectReason, window_of
 from kubetally.domain.damage import CollectionGone, DayDamaged
 from kubetally.domain.errors import NotFound, RequestError, StoreError
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.source_identity import SourceIdentity
+from kubetally.domain.status import DayState
 from kubetally.domain.window import DAY, Window, rfc3339
 from kubetally.ledger.costs.issues import each_once
 from kubetally.ledger.ports.coverage import Coverage, Progress

@@ -14,11 +14,11 @@ from typing import NamedTuple
 from kubetally.domain.allocation import Kind
 from kubetally.domain.asset import Asset
 from kubetally.domain.booking import Booking
-from kubetally.domain.cluster_costs import KUBECOST, OPENCOST, SourceIdentity
 from kubetally.domain.collection import SETTLES_AFTER, CollectedDay, new_collected_day, window_of
 from kubetally.domain.component import Component, Costs, NetworkClasses
 from kubetally.domain.row import Cause, Row
 from kubetally.domain.savings import CollectedSavings
+from kubetally.domain.source_identity import KUBECOST, OPENCOST, SourceIdentity
 from kubetally.domain.window import Window
 from kubetally.ledger.sample.assets import AssetsOfDay, SampleBalancer, SampleVolume, new_balancer, new_volume
 from kubetally.ledger.sample.machines import NodePlacement, SampleNode

@@ -6,12 +6,12 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from kubetally.domain.cluster_choice import ClusterNotThere
-from kubetally.domain.cluster_costs import KUBECOST, OPENCOST
 from kubetally.domain.errors import SourceError
 from kubetally.domain.evidence.hours import SeenHour
 from kubetally.domain.money import DEFAULT_CURRENCY
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings, SavingsItems
+from kubetally.domain.source_identity import KUBECOST, OPENCOST
 from kubetally.domain.window import Window
 from kubetally.ledger.ports.sources import About
 from kubetally.sources.faults import Answer, SourceFailed, SourceRefused

@@ -15,7 +15,6 @@ import pyarrow as pa
 from kubetally.domain.allocation import Kind, LoadBalancerCost, VolumeCost
 from kubetally.domain.asset import NO_ASSET_DETAILS, Asset, AssetDetails, AssetType, Breakdown
 from kubetally.domain.booking import Booking
-from kubetally.domain.cluster_costs import SourceIdentity
 from kubetally.domain.collection import LAKE_VERSION, Collection
 from kubetally.domain.component import ZERO, Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
@@ -24,6 +23,7 @@ from kubetally.domain.idle_shares import IdleShare
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import to_micros
 from kubetally.domain.row import Cause, Row, RowDetails
+from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.stored_sums import RowSums
 from kubetally.domain.window import Window
 from kubetally.garbage import gc_paused

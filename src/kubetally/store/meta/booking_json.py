@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from kubetally.domain.booking import Booking, ComponentBalance
-from kubetally.domain.cluster_costs import SourceIdentity
 from kubetally.domain.completeness import Completeness
 from kubetally.domain.component import Component
 from kubetally.domain.errors import StoreError
 from kubetally.domain.issues import Issue
+from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.stored_sums import AssetSums
 from kubetally.domain.window import InvalidWindow
 

@@ -22,10 +22,10 @@ from sqlalchemy import (
 from sqlalchemy.sql.expression import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
-from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import DayStatus
 from kubetally.domain.collection_facts import Fact, FactSum, facts_of
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.status import DayState
 from kubetally.garbage import gc_paused
 from kubetally.store.meta.booking_json import CollectionNotUnderstood, head_from_json, issue_from_json, issue_to_json
 from kubetally.store.meta.instants import to_microseconds

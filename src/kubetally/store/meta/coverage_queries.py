@@ -10,10 +10,10 @@ from sqlalchemy import Connection, Select, and_, case, func, or_, select
 
 from kubetally.domain.account import StoredDays
 from kubetally.domain.booking import ComponentBalance
-from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import DAMAGE_CODES, NO_DATA, CoveredDay
 from kubetally.domain.component import Component
 from kubetally.domain.money import CurrencyOrigin
+from kubetally.domain.status import DayState
 from kubetally.ledger.ports.coverage import Progress
 from kubetally.store.meta.booking_json import (
     balance_from_json,

@@ -1,22 +1,17 @@
 """Answers as bytes, made once for each page of each answer."""
 
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
 from kubetally.cache import AsyncCache
-from kubetally.domain.cluster_costs import DetailLevel
+from kubetally.domain.report import CostRow, DetailLevel
 from kubetally.ledger.costs.service import CachedAnswer
-from kubetally.present.answer import answer as body_of
+from kubetally.present.answer import Pagination, cluster_body, row_lists
 from kubetally.tasks import Calculate
 from kubetally.web.metroculus.question import Dates, Question
 
-_LISTS: Final[dict[DetailLevel, tuple[str, ...]]] = {
-    DetailLevel.SUMMARY: (),
-    DetailLevel.NAMESPACE: ("breakdown_by_namespace",),
-    DetailLevel.WORKLOAD: ("breakdown_by_namespace", "breakdown_by_workload"),
-}
-_LONG: Final = frozenset(name for names in _LISTS.values() for name in names)
 _ROWS_A_PIECE: Final = 20
 _BYTES_KEPT: Final = 64 * 1024 * 1024
 _Key = tuple[int, Dates, DetailLevel, bool, int | None, int]
@@ -46,31 +41,28 @@ def _key(answer: CachedAnswer, question: Question, dates: Dates) -> _Key:
 
 
 def encode(answer: CachedAnswer, question: Question, dates: Dates) -> bytes:
-    """The body, with the dates as they were given."""
-    body = body_of(answer.costs, question.detail_level, answer.account.id, answer.account.name)
-    body["start_date"], body["end_date"] = dates
-    page = paged(body, question)
-    return msgspec.json.encode(page | {name: _encoded(page[name]) for name in _LONG & page.keys()})
-
-
-def _encoded(rows: list[object]) -> msgspec.Raw:
-    """A list in pieces, which empties it: no other thread gets on while one is encoded, or given back to memory."""
-    pieces = []
-    while rows:
-        pieces.append(msgspec.json.encode(rows[:_ROWS_A_PIECE])[1:-1])
-        del rows[:_ROWS_A_PIECE]
-    return msgspec.Raw(b"[" + b",".join(pieces) + b"]")
-
-
-def paged(body: dict[str, Any], question: Question) -> dict[str, Any]:
-    """The body with one page of each list of rows, and how many there are altogether; its totals are of all rows.
+    """The body with one page of each list of rows, and the dates as they were given; its totals are of all rows.
 
     A list without rows is left out, as existing readers know it.
     """
-    lists = {name: body.pop(name, []) for name in _LISTS[question.detail_level]}
+    body = cluster_body(answer.costs, question.detail_level)
+    body.cloud_account_id, body.account = answer.account.id, answer.account.name
+    body.start_date, body.end_date = dates
+    lists = row_lists(answer.costs, question.detail_level)
     until = None if question.limit is None else question.offset + question.limit
-    body |= {name: rows[question.offset : until] for name, rows in lists.items() if rows}
+    for name, rows, body_of in lists:
+        if rows:
+            setattr(body, name, _encoded(rows[question.offset : until], body_of))
     if question.is_paged and lists:
-        counts = {name: len(rows) for name, rows in lists.items()}
-        body["pagination"] = {"limit": question.limit, "offset": question.offset, "total_count": counts}
-    return body
+        counts = {name: len(rows) for name, rows, _ in lists}
+        body.pagination = Pagination(question.limit, question.offset, counts)
+    return msgspec.json.encode(body)
+
+
+def _encoded(rows: Sequence[CostRow], body_of: Callable[[CostRow], object]) -> msgspec.Raw:
+    """A list in pieces: no other thread gets on while a piece is encoded, or given back to memory."""
+    pieces = [
+        msgspec.json.encode([body_of(row) for row in rows[start : start + _ROWS_A_PIECE]])[1:-1]
+        for start in range(0, len(rows), _ROWS_A_PIECE)
+    ]
+    return msgspec.Raw(b"[" + b",".join(pieces) + b"]")

@@ -8,8 +8,8 @@ from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import Operation, Parameter, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
-from kubetally.domain.cluster_costs import DetailLevel
 from kubetally.domain.metrics import INFRASTRUCTURE
+from kubetally.domain.report import DetailLevel
 from kubetally.domain.series import MOST_NAMES, OFFERED
 from kubetally.domain.window import LATEST_UNIX
 from kubetally.web.metroculus import wire

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
-from kubetally.domain.cluster_costs import DetailLevel
+from kubetally.domain.report import DetailLevel
 from kubetally.domain.window import LATEST_UNIX, Clock, Window, from_unix, parse_window, to_unix
 from kubetally.web.problems import Problem
 

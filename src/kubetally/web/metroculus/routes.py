@@ -10,8 +10,8 @@ from litestar.types import ASGIApp
 
 from kubetally.domain.window import Clock
 from kubetally.ledger.costs.service import CostService
+from kubetally.present.answer import ClusterCosts
 from kubetally.web.documentation import METROCULUS
-from kubetally.web.metroculus import wire
 from kubetally.web.metroculus.costs import COSTS, CostAnswers
 from kubetally.web.metroculus.parameters import CostsOperation, responses
 from kubetally.web.metroculus.series import METRICS, SAVINGS, metrics_endpoint, savings_endpoint
@@ -53,7 +53,7 @@ def _costs_endpoint(costs: CostAnswers) -> HTTPRouteHandler:
         "totals are of all rows, whatever the page. Answers are cached for 15 minutes.",
         operation_id="kubecost_cluster_costs",
         operation_class=CostsOperation,
-        responses=responses(wire.ClusterCosts),
+        responses=responses(ClusterCosts),
         media_type=JSON,
     )
     async def kubecost_cluster_costs(request: Request[Any, Any, Any]) -> ASGIApp:

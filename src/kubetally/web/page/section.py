@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from kubetally.domain.account import Account
-from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.component import Component
 from kubetally.domain.errors import KubetallyError
+from kubetally.domain.report import CostReport
+from kubetally.domain.status import Status
 from kubetally.domain.window import Window
 from kubetally.domain.words import component_word, period_words
 from kubetally.ledger.accounts.duplicates import ClusterFingerprint
@@ -50,7 +51,7 @@ Found = ClusterCard | KubetallyError | None
 """What is shown, why there is nothing, or None while it is still being read."""
 
 
-def glance(account: Account, costs: ClusterCosts) -> ClusterCard:
+def glance(account: Account, costs: CostReport) -> ClusterCard:
     """What is to be shown of an answer, everything escaped."""
     named = replace(costs, source=replace(costs.source, account_name=account.name))
     return ClusterCard(
@@ -86,7 +87,7 @@ def _age(seconds: float) -> str:
     return f", read {seconds / 60:.0f} minutes ago" if seconds >= 60 else ""
 
 
-def _answered(costs: ClusterCosts) -> str:
+def _answered(costs: CostReport) -> str:
     notes = notes_of(costs)
     missing = _list([_item(note) for note in notes if note.is_missing_data])
     remarks = [_item(note) for note in notes if not note.is_missing_data]
@@ -101,7 +102,7 @@ def _answered(costs: ClusterCosts) -> str:
     return missing + _table(costs, table) + _list(causes) + said + _list(remarks)
 
 
-def _table(costs: ClusterCosts, table: BalanceTable) -> str:
+def _table(costs: CostReport, table: BalanceTable) -> str:
     """What each component cost, and where it went, as on the command line."""
     rows = ""
     for component in Component:

@@ -4,20 +4,22 @@ from dataclasses import replace
 
 from kubetally.domain.allocation import Kind
 from kubetally.domain.booking import Booking
-from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity
 from kubetally.domain.component import NO_CLASSES, ZERO, Costs
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.fleet import fleet_sums
 from kubetally.domain.issues import IssueKind
+from kubetally.domain.report import CostReport
 from kubetally.domain.row import Row
+from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.window import Window, parse_instant
 from kubetally.ledger.accounts.duplicates import flag_duplicate_clusters
+from tests.unit.domain.clusters import cluster_costs
 
 DAY = Window(parse_instant("2026-11-20"), parse_instant("2026-11-21"))
 
 
-def costs(url: str, cluster_id: str | None, node: str) -> ClusterCosts:
-    booking = Booking(
+def booking(url: str, node: str) -> Booking:
+    return Booking(
         window=DAY,
         covered=(DAY,),
         rows=(Row(Kind.WORKLOAD, namespace="shop", pod="web", node=node),),
@@ -30,7 +32,10 @@ def costs(url: str, cluster_id: str | None, node: str) -> ClusterCosts:
         source_total=0,
         issues=(),
     )
-    return ClusterCosts(DAY, 24, (booking,), "USD", SourceIdentity(url, cluster_id=cluster_id))
+
+
+def costs(url: str, cluster_id: str | None, node: str) -> CostReport:
+    return cluster_costs(booking(url, node), source=SourceIdentity(url, cluster_id=cluster_id))
 
 
 def test_a_cluster_behind_two_urls_is_told_on_both() -> None:
@@ -55,7 +60,7 @@ def test_figures_stay_as_they_are() -> None:
     assert [replace(told, issues=()) for told in flag_duplicate_clusters(twice)] == twice
 
 
-def used(name: str, requested: float | None, usage: float, cost: int, currency: str = "USD") -> ClusterCosts:
+def used(name: str, requested: float | None, usage: float, cost: int, currency: str = "USD") -> CostReport:
     """A cluster with one pod, whose CPU costs so many micros, and as much idle again."""
     hours = Hours(cpu_core_request_hours=requested, cpu_core_usage_hours=usage)
     rows = (
@@ -63,9 +68,9 @@ def used(name: str, requested: float | None, usage: float, cost: int, currency: 
         Row(Kind.IDLE, costs=Costs(cpu=cost)),
         Row(Kind.DIFFERENCE, costs=Costs(cpu=-1)),
     )
-    whole = costs(name, None, "n1")
-    booking = replace(whole.bookings[0], rows=rows, bill=Costs(cpu=2 * cost - 1), source_total=cost, currency=currency)
-    return replace(whole, bookings=(booking,), currency=currency)
+    bill = Costs(cpu=2 * cost - 1)
+    day = replace(booking(name, "n1"), rows=rows, bill=bill, source_total=cost, currency=currency)
+    return cluster_costs(day, source=SourceIdentity(name), currency=currency)
 
 
 def test_fleet_sum_adds_costs_and_takes_efficiency_of_summed_hours() -> None:
@@ -85,8 +90,8 @@ def test_fleet_sum_leaves_out_requests_that_nobody_measured() -> None:
 
 def test_fleet_sum_names_who_lacks_hours_and_keeps_currencies_apart() -> None:
     whole, euro = used("http://a", 10, 9, 1_000_000), used("http://b", 10, 9, 1_000_000, "EUR")
-    half = replace(whole, source=SourceIdentity("http://half"), hours_asked=48)
-    empty = replace(whole, source=SourceIdentity("http://empty"), bookings=())
+    half = replace(whole, source=SourceIdentity("http://half"), coverage=replace(whole.coverage, hours_asked=48))
+    empty = cluster_costs(window=DAY, source=SourceIdentity("http://empty"))
     dollars, euros = fleet_sums([whole, euro, half, empty])
     assert (dollars.currency, euros.currency, euros.incomplete) == ("USD", "EUR", ())
     assert dollars.total == 2 * whole.bill.total

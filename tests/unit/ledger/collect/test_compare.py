@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from kubetally.domain.asset import Asset, AssetType
-from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import Collection, window_of
 from kubetally.domain.component import Costs
 from kubetally.domain.issues import IssueKind
+from kubetally.domain.status import DayState
 from kubetally.ledger.collect.examine import Examination, compare_collected_days
 from tests.cluster_days import DAY, cluster_day
 from tests.kept import CoverageInMemory, LakeInMemory

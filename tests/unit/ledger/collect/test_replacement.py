@@ -7,11 +7,12 @@ import pytest
 
 from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.booking import Booking, ComponentBalance
-from kubetally.domain.cluster_costs import DayState, SourceIdentity
 from kubetally.domain.collection import CollectedDay, Collection, window_of
 from kubetally.domain.completeness import Completeness
 from kubetally.domain.component import NO_CLASSES, Component, Costs
 from kubetally.domain.issues import MISSING_DATA, Issue, IssueKind
+from kubetally.domain.source_identity import SourceIdentity
+from kubetally.domain.status import DayState
 from kubetally.domain.window import Window
 from kubetally.ledger.collect.replacement import KeepStored, decide_replacement, is_superseded, keep_newer
 

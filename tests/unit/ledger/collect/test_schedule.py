@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubetally.domain.cluster_costs import DayState
 from kubetally.domain.collection import NO_DATA, CoveredDay, window_of
+from kubetally.domain.status import DayState
 from kubetally.ledger.collect.schedule import (
     ONE_DAY,
     READER_DIED,

@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from kubetally.domain.account import Account, AccountType, Credentials
-from kubetally.domain.cluster_costs import Status
 from kubetally.domain.errors import BalanceError, RequestError, SourceError
 from kubetally.domain.evidence.hours import SeenHour
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
+from kubetally.domain.status import Status
 from kubetally.domain.window import Window, parse_window
 from kubetally.ledger.accounts.database_timeout import DatabaseSilent
 from kubetally.ledger.costs.live import DeadlinePassed
@@ -219,7 +219,7 @@ async def test_a_window_of_any_length_is_asked_for_its_newest_days() -> None:
     assert answer.costs.status is Status.PARTIAL
     (issue,) = (one for one in answer.costs.issues if one.kind is IssueKind.NOT_ASKED)
     assert issue.window == Window(DAY.start - timedelta(days=20_000), DAY.end - timedelta(days=MAX_DAYS))
-    assert answer.costs.hours_asked == 20_001 * 24
+    assert answer.costs.coverage.hours_asked == 20_001 * 24
     source.asked.clear()
     exactly = await service.costs(account_id(1), Window(DAY.end - timedelta(days=MAX_DAYS), DAY.end))
     assert len(source.asked) == MAX_DAYS

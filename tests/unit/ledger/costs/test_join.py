@@ -11,7 +11,6 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from kubetally.domain.allocation import Allocation, Kind
-from kubetally.domain.cluster_costs import ClusterCosts, SourceIdentity, Status
 from kubetally.domain.collection import Collection, window_of
 from kubetally.domain.component import Costs
 from kubetally.domain.damage import CollectionGone, DayDamaged
@@ -19,8 +18,11 @@ from kubetally.domain.errors import RequestError, SourceError, StoreError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.reading import Reading
+from kubetally.domain.report import CostReport
 from kubetally.domain.row import Row
 from kubetally.domain.savings import Savings
+from kubetally.domain.source_identity import SourceIdentity
+from kubetally.domain.status import Status
 from kubetally.domain.window import DAY, HOUR, Window, midnight, rfc3339
 from kubetally.ledger.costs.join import Live, get_costs_as_of, join_costs
 from kubetally.ledger.costs.service import CostService
@@ -81,7 +83,7 @@ class Saving(Source):
 
 async def joined(
     days: Sequence[StoredDay], window: Window, source: Saving, deadline_seconds: float | None = None
-) -> ClusterCosts:
+) -> CostReport:
     return await join_costs(
         days, "http://place", source.live, window, clock=FixedClock(), deadline_seconds=deadline_seconds
     )
@@ -165,7 +167,7 @@ async def test_the_newest_days_that_are_not_held_are_asked_for_and_each_gap_that
     told = of_kind(costs.issues, IssueKind.NOT_ASKED)
     assert [issue.window for issue in told] == [ago(810, 799), ago(700, 699), ago(599, 550)]
     assert costs.status is Status.PARTIAL
-    assert costs.hours_asked - costs.hours_covered == 24 * (len(gaps) - MAX_DAYS)
+    assert costs.coverage.hours_asked - costs.coverage.hours_covered == 24 * (len(gaps) - MAX_DAYS)
     assert "500 days of a window that are not stored" in told[0].message
 
 
@@ -294,7 +296,7 @@ def test_as_of_an_instant_a_day_that_can_t_be_read_is_missing_and_says_why() -> 
     kept.damage(2)
     days = kept.history.days(ID, ago(4), NOON_AFTER, NOON_AFTER)
     costs = get_costs_as_of(days, "http://place", ago(4), NOON_AFTER)
-    assert (costs.hours_covered, costs.status) == (48, Status.PARTIAL)
+    assert (costs.coverage.hours_covered, costs.status) == (48, Status.PARTIAL)
     assert {(issue.kind, issue.window) for issue in costs.issues} == {
         (IssueKind.NOT_HELD, ago(3, 2)),
         (IssueKind.SOURCE_FAILED, ago(2, 1)),
@@ -488,7 +490,7 @@ async def test_the_source_is_asked_for_the_rest_of_a_day_that_is_a_copy() -> Non
     found = await kept.held(ago(5, 2))
     costs = await joined(found.days, ago(5, 2), source)
     assert source.asked == [Window(noon, ago(3).start)]
-    assert costs.hours_covered == 72
+    assert costs.coverage.hours_covered == 72
 
 
 async def test_stored_days_take_the_currency_stated_now() -> None:
@@ -512,5 +514,5 @@ async def test_stored_days_take_the_currency_stated_now() -> None:
                 await joined([day], window, Euros())
         else:
             costs = await joined([day], window, Euros())
-            assert {booking.currency for booking in costs.bookings} == {label}
+            assert costs.currency == label
             assert costs.bill.total == day.booking.bill.total + 1

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from kubetally.domain.cluster_costs import ClusterCosts, DetailLevel, Status
 from kubetally.domain.component import Component
 from kubetally.domain.errors import KubetallyError, SourceError
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.reading import Reading
+from kubetally.domain.report import CostReport, DetailLevel
+from kubetally.domain.status import Status
 from kubetally.domain.window import DAY, HOUR, Window
 from kubetally.ledger.ports.sources import About, InfrastructureSource
 from kubetally.present.answer import answer
@@ -61,12 +62,12 @@ def gap(component: Component, window: Window = TODAY) -> Issue:
 
 async def costs(
     metrics: InfrastructureSource, first: str, others: str = "", *, cluster_id: str | None = None
-) -> ClusterCosts:
+) -> CostReport:
     source = Told(first, others or first, cluster_id)
     return await get_costs_of_source(source, TWO_DAYS, clock=FixedClock(), infrastructure=metrics)
 
 
-def of_metrics(costs: ClusterCosts) -> list[Issue]:
+def of_metrics(costs: CostReport) -> list[Issue]:
     return [issue for issue in costs.issues if issue.source == METRICS]
 
 

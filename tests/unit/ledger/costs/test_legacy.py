@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from kubetally.domain.account import Account
-from kubetally.domain.cluster_costs import Status
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.metrics import MANAGEMENT
 from kubetally.domain.reading import Reading
 from kubetally.domain.series import MeasuredSeries, SeriesPoint
+from kubetally.domain.status import Status
 from kubetally.domain.window import HOUR, Window, from_unix, to_unix
 from kubetally.ledger.costs.service import CostService
 from tests.served import FixedClock

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubetally.domain.cluster_costs import ClusterCosts, Status
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.report import CostReport
 from kubetally.domain.savings import Savings
+from kubetally.domain.status import Status
 from kubetally.domain.window import DAY, HOUR, Window
 from kubetally.ledger.costs.requests import clip_to_limit
 from kubetally.ledger.ports.sources import About
@@ -63,14 +64,14 @@ class Describing(Source):
         return None
 
 
-async def asked_for(window: Window, clock: FixedClock | None = None) -> tuple[ClusterCosts, list[Window]]:
+async def asked_for(window: Window, clock: FixedClock | None = None) -> tuple[CostReport, list[Window]]:
     """What a source that answers everything gives, and what it was asked, in order."""
     source = Source()
     costs = await get_costs_of_source(source, window, clock=clock or FixedClock())
     return costs, sorted(source.asked)
 
 
-def not_asked(costs: ClusterCosts) -> list[Issue]:
+def not_asked(costs: CostReport) -> list[Issue]:
     return [issue for issue in costs.issues if issue.kind is IssueKind.NOT_ASKED]
 
 
@@ -99,8 +100,8 @@ async def test_of_fifty_years_the_newest_days_are_asked_and_the_rest_is_told() -
     assert (asked[0].start, asked[-1].end) == (END - MOST, END)
     assert all(one.end == two.start for one, two in pairwise(asked))
     assert costs.status is Status.PARTIAL
-    assert costs.hours_asked == FIFTY_YEARS.hours
-    assert costs.hours_covered == MOST / HOUR
+    assert costs.coverage.hours_asked == FIFTY_YEARS.hours
+    assert costs.coverage.hours_covered == MOST / HOUR
     (issue,) = not_asked(costs)
     assert issue.is_missing_data
     assert issue.window == Window(FIFTY_YEARS.start, END - MOST)
@@ -120,7 +121,7 @@ async def test_up_to_500_days_are_all_asked_and_nothing_is_told(days: int) -> No
     assert len(asked) == days
     assert not_asked(costs) == []
     assert costs.status is not Status.PARTIAL
-    assert costs.hours_covered == costs.hours_asked == window.hours
+    assert costs.coverage.hours_covered == costs.coverage.hours_asked == window.hours
 
 
 async def test_one_day_more_is_told() -> None:
@@ -128,7 +129,7 @@ async def test_one_day_more_is_told() -> None:
     assert len(asked) == MAX_DAYS
     (issue,) = not_asked(costs)
     assert issue.window == Window(END - MOST - DAY, END - MOST)
-    assert costs.hours_asked - costs.hours_covered == 24
+    assert costs.coverage.hours_asked - costs.coverage.hours_covered == 24
 
 
 async def test_of_a_window_that_is_not_over_the_newest_are_those_before_now() -> None:
@@ -136,13 +137,13 @@ async def test_of_a_window_that_is_not_over_the_newest_are_those_before_now() ->
     costs, asked = await asked_for(window)
     assert asked[-1].end == NOON_AFTER
     assert MOST <= asked[-1].end - asked[0].start < MOST + DAY
-    assert costs.hours_asked == 1000 * 24
+    assert costs.coverage.hours_asked == 1000 * 24
     assert not_asked(costs)[0].window == Window(window.start, asked[0].start)
 
 
 async def test_a_window_that_has_not_begun_asks_nothing() -> None:
     costs, asked = await asked_for(Window(NOON_AFTER + DAY, NOON_AFTER + 2000 * DAY))
-    assert (asked, costs.hours_asked, not_asked(costs)) == ([], 0, [])
+    assert (asked, costs.coverage.hours_asked, not_asked(costs)) == ([], 0, [])
 
 
 async def test_the_server_of_metrics_is_asked_for_the_same_days() -> None:
@@ -171,7 +172,7 @@ async def test_a_window_that_begins_within_the_oldest_day_is_answered() -> None:
     window = Window(END - MOST - 6 * HOUR, END - 1 * HOUR)  # 500 days and 5 hours: more than 500, less than 501
     costs, asked = await asked_for(window)
     assert asked[0].start >= window.start
-    assert costs.hours_covered <= costs.hours_asked
+    assert costs.coverage.hours_covered <= costs.coverage.hours_asked
 
 
 # --- what describes the costs
@@ -184,7 +185,7 @@ def test_late_savings_and_description_leave_the_costs_complete() -> None:
             Describing(60, 60), window, clock=FixedClock(), infrastructure=Metrics(), deadline_seconds=50
         )
     )
-    assert costs.hours_covered == 24
+    assert costs.coverage.hours_covered == 24
     assert costs.savings is None
     (issue,) = (issue for issue in costs.issues if issue.kind is IssueKind.SOURCE_FAILED)
     assert (issue.subject, issue.facts) == ("savings", {"code": "late_description"})
