@@ -1,9 +1,7 @@
 """What a service prints once it listens."""
 
-from pathlib import Path
 
-
-def print_started(*, url: str, link: str, accounts: int, database: str, lake: str, secret_file: Path | None) -> None:
+def print_started(*, url: str, link: str, accounts: int, database: str, lake: str, secret_file: str | None) -> None:
     """Where it is, how to sign in, and where it stores what. accounts: their number. secret_file: None if it is set."""
     clusters = "1 cluster" if accounts == 1 else f"{accounts} clusters"
     lines = [
