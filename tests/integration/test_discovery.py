@@ -10,6 +10,7 @@ import signal
 import stat
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,11 @@ from kubetally.sources.kubernetes.api import (
     KubernetesApi,
     NotAllowed,
 )
+from kubetally.sources.kubernetes.discoveries import Discoveries
 from kubetally.sources.kubernetes.find import look
 from kubetally.sources.kubernetes.plugin import show_on_terminal
-from kubetally.sources.kubernetes.resolve import Option, Resolved, discover, resolve_source
-from kubetally.sources.kubernetes.sign_in import IN_CLUSTER, ApiServer, sign_in
+from kubetally.sources.kubernetes.resolve import Option, Resolved, resolve_source
+from kubetally.sources.kubernetes.sign_in import IN_CLUSTER, SERVICE_ACCOUNT, ApiServer, sign_in
 from kubetally.sources.opencost.client import CostModelClient
 from kubetally.sources.opencost.source import CostModelSource
 from kubetally.sources.transport import Limits, Transport
@@ -115,9 +117,19 @@ def credential(**status: str) -> str:
     return f"cat <<'END'\n{json.dumps(content)}\nEND"
 
 
-async def services(environment: dict[str, str], namespace: str | None = None) -> list[str]:
+async def discover(
+    context: str | None,
+    *,
+    environment: dict[str, str],
+    limits: Limits = QUICK,
+    service_account: Path = SERVICE_ACCOUNT,
+) -> Resolved:
+    return await Discoveries(environment=environment, service_account=service_account).costs(context or "", limits)
+
+
+async def services(environment: dict[str, str]) -> list[str]:
     async with KubernetesApi(await sign_in("prod", environment=environment), QUICK) as api:
-        return [str(service) for service in (await look(api, namespace)).services]
+        return [str(service) for service in (await look(api)).services]
 
 
 async def total(found: Resolved) -> int:
@@ -136,7 +148,7 @@ def temporary_keys() -> set[Path]:
 
 
 async def test_a_cluster_is_read_without_a_port_forward(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
-    found = await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
+    found = await discover("prod", environment=kubeconfig.environment())
     assert found.option is Option.CONTEXT
     assert str(found.service) == "OpenCost at opencost/opencost:9003"
     assert found.access.url == f"{cluster.url}/api/v1/namespaces/opencost/services/opencost:9003/proxy"
@@ -144,15 +156,18 @@ async def test_a_cluster_is_read_without_a_port_forward(kubeconfig: Kubeconfig, 
 
 
 async def test_without_a_name_the_current_context_is_read(kubeconfig: Kubeconfig) -> None:
-    found = await discover(None, environment=kubeconfig.environment(), limits=QUICK)
+    found = await discover(None, environment=kubeconfig.environment())
     assert await total(found) == AURORA
 
 
 async def test_an_account_with_a_context_is_read_through_it(kubeconfig: Kubeconfig) -> None:
     account = Account("1", "o", "shop", AccountType.KUBERNETES_CNR, context="prod")
-    environment = kubeconfig.environment()
     found = await resolve_source(
-        account, [account], access_of=Access.parse, default_url="http://127.0.0.1:1", environment=environment
+        account,
+        [account],
+        access_of=Access.parse,
+        discover=partial(discover, environment=kubeconfig.environment()),
+        default_url="http://127.0.0.1:1",
     )
     assert await total(found) == AURORA
 
@@ -168,17 +183,16 @@ async def test_all_sources_of_all_pages_are_found_the_surest_first(kubeconfig: K
         "Prometheus at kubecost/kubecost-prometheus-server:80",
     ]
     assert len([path for path in cluster.paths if "/services?" in path]) == 4
-    assert await services(kubeconfig.environment(), "prometheus-system") == [
-        "Prometheus at prometheus-system/prometheus-server:80"
-    ]
+    cluster.rights[JANE] = frozenset({("list", "services", "prometheus-system")})
+    assert await services(kubeconfig.environment()) == ["Prometheus at prometheus-system/prometheus-server:80"]
 
 
 async def test_of_several_candidates_the_surest_that_answers_is_taken(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
     cluster.services.append(charts.KUBECOST_2)
-    found = await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
+    found = await discover("prod", environment=kubeconfig.environment())
     assert str(found.service) == "OpenCost at opencost/opencost:9003"
     cluster.behind["kubecost/kubecost-cost-analyzer:9090"] = cluster.behind["opencost/opencost:9003"]
-    found = await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
+    found = await discover("prod", environment=kubeconfig.environment())
     assert str(found.service) == "Kubecost at kubecost/kubecost-cost-analyzer:9090"
     assert await total(found) == AURORA
 
@@ -189,7 +203,7 @@ async def test_a_redirect_leads_through_the_proxy_again(kubeconfig: Kubeconfig, 
 
     with Served(answers) as backend:
         cluster.behind["opencost/opencost:9003"] = backend.url
-        found = await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
+        found = await discover("prod", environment=kubeconfig.environment())
         async with Transport(found.access, QUICK) as transport:
             assert (await transport.get("/here")).body == b'{"yes": true}'
         assert [asked.path for asked in backend.asked][-2:] == ["/here", "/there"]
@@ -243,7 +257,7 @@ async def test_certificate_of_an_exec_plugin_is_not_left_on_disk(kubeconfig: Kub
 async def test_a_token_that_expires_is_renewed_once_for_all_questions(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
     user = kubeconfig.plugin(f'echo "{{\\"status\\": {{\\"token\\": \\"t$(wc -l < {kubeconfig.folder}/runs)\\"}}}}"')
     cluster.tokens |= {"t1": JANE}
-    found = await discover("prod", environment=kubeconfig.environment(user=user), limits=QUICK)
+    found = await discover("prod", environment=kubeconfig.environment(user=user))
     assert kubeconfig.runs == 1
     cluster.tokens = {"t2": JANE}
     with capture_logs() as lines:
@@ -417,7 +431,7 @@ ACTING = {
 
 async def test_every_request_impersonates_the_user_of_kubeconfig(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
     cluster.rights["user-b8chs"] = EVERYTHING
-    found = await discover("prod", environment=kubeconfig.environment(user=ACTING), limits=QUICK)
+    found = await discover("prod", environment=kubeconfig.environment(user=ACTING))
     assert await total(found) == AURORA
     async with Transport(found.access, QUICK) as transport:
         with pytest.raises(SourceError):
@@ -564,7 +578,7 @@ async def test_a_token_is_not_sent_without_tls_and_never_shown(kubeconfig: Kubec
 
 async def test_usual_namespaces_are_searched_without_rights_to_all(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
     cluster.rights[JANE] = frozenset({("list", "services", "opencost"), ("get", "services/proxy", "opencost")})
-    found = await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
+    found = await discover("prod", environment=kubeconfig.environment())
     assert await total(found) == AURORA
 
 
@@ -573,51 +587,51 @@ async def test_usual_names_are_searched_without_rights_to_list(kubeconfig: Kubec
     cluster.services = [moved]
     cluster.behind["shop/opencost:9003"] = cluster.behind["opencost/opencost:9003"]
     cluster.rights[JANE] = frozenset({("get", "services", "shop"), ("get", "services/proxy", "shop")})
-    found = await discover("prod", environment=kubeconfig.environment(namespace="shop"), limits=QUICK)
+    found = await discover("prod", environment=kubeconfig.environment(namespace="shop"))
     assert str(found.service) == "OpenCost at shop/opencost:9003"
 
 
 async def test_who_may_see_nothing_is_told_which_right_is_missing(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
     cluster.rights[JANE] = frozenset()
     with capture_logs() as lines, pytest.raises(NotAllowed) as caught:
-        await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
+        await discover("prod", environment=kubeconfig.environment())
     error = caught.value
     assert (error.verb, error.resource, error.namespace) == ("list", "services", None)
     assert "context 'prod' may not list services in all namespaces" in str(error)
     assert "`get` on `services/proxy`" in str(error)
     assert not [line for line in lines if line["log_level"] == "warning"]
-    with pytest.raises(NotAllowed, match="in namespace 'opencost'"):
-        await services(kubeconfig.environment(), "opencost")
 
 
 async def test_missing_proxy_right_is_reported_before_any_request(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
     cluster.rights[JANE] = frozenset({("list", "services", None)})
     with pytest.raises(NotAllowed) as caught:
-        await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
+        await discover("prod", environment=kubeconfig.environment())
     error = caught.value
     assert (error.verb, error.resource, error.namespace) == ("get", "services/proxy", "opencost")
+    assert "in namespace 'opencost'" in str(error)
     assert 'services "opencost:9003" is forbidden' in (error.said or "")
 
 
 async def test_cluster_without_source_lists_what_was_seen(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
     cluster.services.remove(charts.OPENCOST)
     with raises_code("no_source_found") as caught:
-        await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
+        await discover("prod", environment=kubeconfig.environment())
     said = str(caught.value)
     assert "no Kubecost or OpenCost in all namespaces of context 'prod'" in said
     assert "there is Prometheus at prometheus-system/prometheus-server:80, which has no costs" in said
     assert "--url" in said
     cluster.rights[JANE] = frozenset({("list", "services", "opencost"), ("list", "services", "default")})
     with raises_code("no_source_found", match="in namespaces opencost, default of context") as caught:
-        await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
+        await discover("prod", environment=kubeconfig.environment())
+    cluster.rights[JANE] = frozenset({("list", "services", "default")})
     with raises_code("no_source_found", match="in namespace default of context"):
-        await discover("prod", namespace="default", environment=kubeconfig.environment(), limits=QUICK)
+        await discover("prod", environment=kubeconfig.environment())
 
 
 async def test_a_service_without_pods_is_told_with_where_to_look(kubeconfig: Kubeconfig, cluster: StandIn) -> None:
     cluster.behind.clear()
     with raises_code("sources_silent", match="no endpoints available") as caught:
-        await discover("prod", environment=kubeconfig.environment(), limits=QUICK)
+        await discover("prod", environment=kubeconfig.environment())
     assert caught.value.retryable
     assert "kubectl --context prod -n opencost get pods" in str(caught.value)
 

@@ -213,16 +213,15 @@ class SourceOpener:
             case AccountCluster(account, accounts):
                 if account.locked is not None:
                     raise credentials_locked(account.name, origin=account.locked)
-                if account.context and not account.kubecost_url:
-                    return await self._discoveries.costs(account.context, options.limits)
                 return await resolve_source(
                     account,
                     accounts,
                     access_of=lambda url: options.access_of(url, account.credentials),
+                    discover=lambda context: self._discoveries.costs(context, options.limits),
                     template=options.template,
                     namespace=options.namespace,
                     default_url=options.default_url,
-                    limits=options.limits,
+                    connect_seconds=options.limits.connect_seconds,
                 )
             case Cluster(context=str(context)):
                 return await self._discoveries.costs(context, options.limits)

@@ -1,6 +1,7 @@
 """What a Service is taken for, what a kubeconfig says, and which option tells where an account's source is."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,11 @@ from kubetally.sources.access import Access
 from kubetally.sources.kubernetes.kubeconfig import kubeconfig_files, read_context
 from kubetally.sources.kubernetes.recognise import FoundService, Product, recognise, recognised
 from kubetally.sources.kubernetes.resolve import (
-    Choice,
     Option,
+    Resolved,
     TemplateNotUsable,
-    choices,
-    fill,
+    fill_template,
     resolve_source,
-    service_url,
 )
 from kubetally.sources.kubernetes.wire import Service
 from tests.errors import raises_code
@@ -194,26 +193,45 @@ def account(name: str, **changes: Any) -> Account:
     return Account(f"id-of-{name}", "org", name, changes.pop("type", AccountType.KUBERNETES_CNR), **changes)
 
 
-def test_source_stated_by_the_account_decides_alone() -> None:
-    given: dict[str, Any] = {"template": TEMPLATE, "default_url": "http://default"}
-    own = account("a", kubecost_url=SourceUrl.parse("http://own"), context="prod")
-    assert choices(own, [], **given) == (Choice(Option.ACCOUNT_URL, SourceUrl.parse("http://own")),)
-    assert choices(account("a", context="prod"), [], **given) == (Choice(Option.CONTEXT, "prod"),)
+async def known(_host: str, _port: int) -> list[str]:
+    return ["10.0.0.1"]
 
 
-def test_the_template_comes_before_the_default() -> None:
-    found = choices(account("a"), [], template=TEMPLATE, namespace="costs", default_url="http://default")
-    assert found == (
-        Choice(Option.TEMPLATE, service_url("kubecost-cost-analyzer", "costs", 9090)),
-        Choice(Option.DEFAULT, "http://default"),
+async def unknown(_host: str, _port: int) -> list[str]:
+    raise OSError("no such name")
+
+
+async def resolve(own: Account, accounts: Iterable[Account] = (), **given: Any) -> Resolved:
+    async def discover(context: str) -> Resolved:
+        return Resolved(Option.CONTEXT, Access.parse(f"http://api.{context}"))
+
+    return await resolve_source(
+        own, accounts, **{"access_of": Access.parse, "discover": discover, "resolve": known} | given
     )
-    assert choices(account("a"), []) == ()
+
+
+async def test_source_stated_by_the_account_decides_alone() -> None:
+    given: dict[str, Any] = {"template": TEMPLATE, "default_url": "http://default"}
+    own = await resolve(account("a", kubecost_url=SourceUrl.parse("http://own"), context="prod"), **given)
+    assert (own.option, own.access.url) == (Option.ACCOUNT_URL, "http://own")
+    in_context = await resolve(account("a", context="prod"), **given)
+    assert (in_context.option, in_context.access.url) == (Option.CONTEXT, "http://api.prod")
+
+
+async def test_the_template_comes_before_the_default() -> None:
+    given: dict[str, Any] = {"template": TEMPLATE, "namespace": "costs", "default_url": "http://default"}
+    templated = await resolve(account("a"), **given)
+    url = "http://kubecost-cost-analyzer.costs.svc.cluster.local:9090"
+    assert (templated.option, templated.access.url) == (Option.TEMPLATE, url)
+    assert (await resolve(account("a"), **given, resolve=unknown)).option is Option.DEFAULT
 
 
 def test_a_template_is_filled_with_the_cluster_else_the_name() -> None:
     template = "http://{cluster}.example.com/{name}"
-    assert fill(template, account("Shop", cluster_id="Prod-1"), "x") == "http://prod-1.example.com/shop"
-    assert fill(template, account("shop"), "x") == "http://shop.example.com/shop"
+    assert (
+        fill_template(template, account("Shop", cluster_id="Prod-1"), namespace="x") == "http://prod-1.example.com/shop"
+    )
+    assert fill_template(template, account("shop"), namespace="x") == "http://shop.example.com/shop"
 
 
 @pytest.mark.parametrize(
@@ -229,40 +247,32 @@ def test_a_template_is_filled_with_the_cluster_else_the_name() -> None:
 )
 def test_a_template_that_could_make_another_url_is_refused(template: str, cluster: str, says: str) -> None:
     with pytest.raises(TemplateNotUsable) as caught:
-        fill(template, account("a", cluster_id=cluster), "kubecost")
+        fill_template(template, account("a", cluster_id=cluster), namespace="kubecost")
     assert says in str(caught.value)
 
 
-def test_a_template_that_gives_two_accounts_one_url_is_refused() -> None:
+async def test_a_template_that_gives_two_accounts_one_url_is_refused() -> None:
     accounts = [account("a"), account("b"), account("own", kubecost_url=SourceUrl.parse("http://own"))]
     with raises_code("default_serves_one", match=r"KUBETALLY_SOURCE_TEMPLATE .* but a, b have no URL"):
-        choices(accounts[0], accounts, template=TEMPLATE)
-    assert choices(accounts[0], accounts, template="http://{cluster}")[0].place == "http://a"
-
-
-async def known(_host: str, _port: int) -> list[str]:
-    return ["10.0.0.1"]
-
-
-async def unknown(_host: str, _port: int) -> list[str]:
-    raise OSError("no such name")
+        await resolve(accounts[0], accounts, template=TEMPLATE)
+    assert (await resolve(accounts[0], accounts, template="http://{cluster}")).access.url == "http://a"
 
 
 async def test_name_unknown_to_dns_leads_to_the_next_option() -> None:
-    given: dict[str, Any] = {"access_of": Access.parse, "template": "http://{cluster}:9090"}
-    here = await resolve_source(account("a"), [], **given, default_url="http://default", resolve=known)
+    given: dict[str, Any] = {"template": "http://{cluster}:9090"}
+    here = await resolve(account("a"), **given, default_url="http://default")
     assert (here.option, here.access.url, here.passed_over) == (Option.TEMPLATE, "http://a:9090", ())
-    there = await resolve_source(account("a"), [], **given, default_url="http://default", resolve=unknown)
+    there = await resolve(account("a"), **given, default_url="http://default", resolve=unknown)
     assert (there.option, there.access.url) == (Option.DEFAULT, "http://default")
     assert there.passed_over == ("KUBETALLY_SOURCE_TEMPLATE gives http://a:9090, a name that DNS does not know",)
     with raises_code("no_source_stated", match="DNS does not know"):
-        await resolve_source(account("a"), [], **given, resolve=unknown)
+        await resolve(account("a"), **given, resolve=unknown)
 
 
 async def test_a_template_that_makes_no_url_is_named() -> None:
-    given: dict[str, Any] = {"access_of": Access.parse, "default_url": "http://default", "resolve": known}
+    given: dict[str, Any] = {"default_url": "http://default"}
     with pytest.raises(TemplateNotUsable, match=r"KUBETALLY_SOURCE_TEMPLATE can't be used: it gives 'ftp://a', which"):
-        await resolve_source(account("a"), [], template="ftp://{cluster}", **given)
+        await resolve(account("a"), template="ftp://{cluster}", **given)
 
 
 async def test_the_default_serves_exactly_one_account() -> None:
@@ -272,12 +282,12 @@ async def test_the_default_serves_exactly_one_account() -> None:
         account("there", context="prod"),
         account("cloud", type=AccountType.AWS_CNR),
     ]
-    given: dict[str, Any] = {"access_of": Access.parse, "default_url": "http://u:p@default:9090"}
-    found = await resolve_source(alone, [alone, *others], **given)
+    given: dict[str, Any] = {"default_url": "http://u:p@default:9090"}
+    found = await resolve(alone, [alone, *others], **given)
     assert (found.option, found.access.masked_url) == (Option.DEFAULT, "http://***@default:9090")
     with raises_code("default_serves_one", match=r"KUBECOST_API_URL .* but a, b have no URL"):
-        await resolve_source(alone, [alone, *others, account("b")], **given)
-    own = await resolve_source(others[0], [alone, *others, account("b")], **given)
+        await resolve(alone, [alone, *others, account("b")], **given)
+    own = await resolve(others[0], [alone, *others, account("b")], **given)
     assert own.option is Option.ACCOUNT_URL
 
 
@@ -291,18 +301,18 @@ async def test_in_a_cluster_the_usual_services_are_the_last_option() -> None:
         return ["10.0.0.1"]
 
     pod = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
-    given: dict[str, Any] = {"access_of": Access.parse, "resolve": only_opencost, "namespace": "costs"}
-    found = await resolve_source(account("a"), [], **given, environment=pod)
+    given: dict[str, Any] = {"resolve": only_opencost, "namespace": "costs"}
+    found = await resolve(account("a"), **given, environment=pod)
     assert (found.option, found.access.url) == (Option.SERVICE, "http://opencost.opencost.svc.cluster.local:9003")
     assert asked[0] == "kubecost-cost-analyzer.costs.svc.cluster.local"
     with raises_code("default_serves_one", match=r"a Service of the cluster .* but a, b have no URL"):
-        await resolve_source(account("a"), [account("b")], **given, environment=pod)
-    stated = await resolve_source(account("a"), [], **given, environment=pod, default_url="http://default")
+        await resolve(account("a"), [account("b")], **given, environment=pod)
+    stated = await resolve(account("a"), **given, environment=pod, default_url="http://default")
     assert stated.option is Option.DEFAULT
     with raises_code("no_source_stated"):
-        await resolve_source(account("a"), [], **given, environment={})
+        await resolve(account("a"), **given, environment={})
 
 
 async def test_account_without_any_source_says_what_to_do() -> None:
     with raises_code("no_source_stated", match="--url"):
-        await resolve_source(account("a"), [], access_of=Access.parse)
+        await resolve(account("a"))

@@ -1,6 +1,7 @@
-"""Questions to a Kubernetes API server, with our limits, and its refusals in words that help."""
+"""A client of a Kubernetes API server; its errors say which right or setting is missing."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
@@ -23,18 +24,19 @@ from kubetally.sources.kubernetes.wire import Service, ServiceList, Status
 from kubetally.sources.transport import Limits, Transport
 
 T = TypeVar("T")
-_PAGE = 500
-_PAGES = 200
+_PAGE_SIZE = 500
+_MAX_PAGES = 200
 _REFUSED = frozenset({401, 403, 404})
+_PROXY = "services/proxy"
 _IDENTITIES = frozenset({"users", "groups", "serviceaccounts", "uids", "userextras"})
 
 
 class NotAllowed(SourceError):
-    """We are known, and may not do this. verb, resource: what a Role has to allow; namespace: None for all."""
+    """We lack a right. verb, resource: what a Role must allow. namespace: None for all. said: the server's message."""
 
     code = "not_allowed"
 
-    def __init__(self, context: str, verb: str, resource: str, namespace: str | None, said: str | None) -> None:
+    def __init__(self, context: str, *, verb: str, resource: str, namespace: str | None, said: str | None) -> None:
         self.context, self.verb, self.resource, self.namespace = context, verb, resource, namespace
         self.said = said
         where = f"in namespace {namespace!r}" if namespace else "in all namespaces"
@@ -47,7 +49,7 @@ class NotAllowed(SourceError):
 
 
 class KubernetesApi:
-    """Asks one API server; close it with `aclose` or `async with`. Raises UnusableCertificateFile."""
+    """Sends requests to one API server; close it with `aclose` or `async with`. Raises UnusableCertificateFile."""
 
     def __init__(self, server: ApiServer, limits: Limits | None = None) -> None:
         self.server = server
@@ -68,45 +70,51 @@ class KubernetesApi:
     async def services(self, namespace: str | None = None) -> list[Service]:
         """The Services of a namespace, or of all. Raises NotAllowed, SourceUnavailable, SourceError."""
         path = f"api/v1/{_in(namespace)}services"
-        found: list[Service] = []
-        params = [("limit", str(_PAGE))]
-        for _ in range(_PAGES):
-            page = _decoded(await self._get(path, params, ("list", "services", namespace)), ServiceList)
-            found += page.items or []
+        services: list[Service] = []
+        params = [("limit", str(_PAGE_SIZE))]
+        for _ in range(_MAX_PAGES):
+            page = _decoded(await self._get(path, params, verb="list", namespace=namespace), ServiceList)
+            services += page.items or []
             if not page.metadata.next_page:
-                return found
-            params = [("limit", str(_PAGE)), ("continue", page.metadata.next_page)]
-        return found
+                return services
+            params = [("limit", str(_PAGE_SIZE)), ("continue", page.metadata.next_page)]
+        return services
 
-    async def service(self, namespace: str, name: str) -> Service | None:
-        """One Service; None where there is none of that name. Raises as `services`."""
+    async def service(self, name: str, *, namespace: str) -> Service | None:
+        """The Service of a name, if it exists. Raises as `services`."""
         path = f"api/v1/{_in(namespace)}services/{quote(name, safe='')}"
         try:
-            return _decoded(await self._get(path, (), ("get", "services", namespace)), Service)
+            return _decoded(await self._get(path, verb="get", namespace=namespace), Service)
         except SourceRefused as error:
             if error.status == 404:
                 return None
             raise
 
     async def knock(self, service: FoundService) -> None:
-        """Ask whether a Service answers through the proxy; which answer it gives is of no interest.
+        """Check that a Service answers anything through the proxy.
 
         Raises: NotAllowed, SourceUnavailable (no pod behind it is ready), SourceError.
         """
-        try:
-            await self._get(f"{service.proxy_path}/healthz", (), ("get", "services/proxy", service.namespace))
-        except SourceRefused:
-            return  # There is somebody, who knows no such path.
+        with suppress(SourceRefused):  # it answers, and has no such path
+            await self._get(f"{service.proxy_path}/healthz", verb="get", resource=_PROXY, namespace=service.namespace)
 
     def access_to(self, service: FoundService) -> Access:
-        """What reads a Service through the API server's proxy, which keeps our credentials to itself."""
+        """The access to a Service through the API server's proxy, which does not pass our credentials on."""
         access = self.server.access
         return replace(access, url=f"{access.url}/{service.proxy_path}")
 
-    async def _get(self, path: str, params: Sequence[tuple[str, str]], asked: tuple[str, str, str | None]) -> Answer:
+    async def _get(
+        self,
+        path: str,
+        params: Sequence[tuple[str, str]] = (),
+        *,
+        verb: str,
+        resource: str = "services",
+        namespace: str | None,
+    ) -> Answer:
         context = self.server.name
         try:
-            # Whether a failure matters is known to the caller only, so that no line of the log stands for it.
+            # Quiet, as only the caller knows whether a failure matters.
             return await self._transport.get(path, params, expected=_REFUSED, quiet=True)
         except SourceRefused as error:
             if error.status == 401:
@@ -125,7 +133,7 @@ class KubernetesApi:
                     code="impersonation_refused",
                 ) from error
             if error.status == 403:
-                raise NotAllowed(context, *asked, error.said) from error
+                raise NotAllowed(context, verb=verb, resource=resource, namespace=namespace, said=error.said) from error
             raise
         except CertificateNotTrusted as error:
             raise SourceError(
@@ -134,8 +142,8 @@ class KubernetesApi:
                 code="cluster_not_trusted",
             ) from error
         except SourceUnavailable as error:
-            # An API server that answers for a Service is there itself.
-            if asked[1] == "services/proxy" and error.status is not None:
+            # A status is the API server's answer for a Service, so it can be reached itself.
+            if resource == _PROXY and error.status is not None:
                 raise
             raise SourceUnavailable(
                 error.url,
@@ -152,7 +160,7 @@ def _in(namespace: str | None) -> str:
 
 
 def _is_about_identity(body: bytes) -> bool:
-    """Whether a refusal is of the user that is acted as, not of what was asked for."""
+    """Whether a refusal is about the user to act as, not about the request."""
     try:
         details = msgspec.json.decode(body, type=Status).details
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Looks for the sources of costs of a cluster."""
+"""Finds the cost sources and the Prometheus of a cluster."""
 
 import asyncio
 from contextlib import suppress
@@ -11,29 +11,24 @@ from kubetally.sources.kubernetes.recognise import FoundService, recognised, usu
 from kubetally.sources.kubernetes.wire import Service
 
 USUAL_NAMESPACES = ("opencost", "kubecost", "monitoring", "prometheus-system", "default")
-"""Where sources are looked for by a person who may not list the Services of all namespaces."""
+"""The namespaces to search if we may not list the Services of all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was recognised, the surest first. looked_in: the namespaces it was looked in; empty for all."""
+    """The recognised Services, the surest first. namespaces: those that were searched; empty for all."""
 
     services: list[FoundService]
-    looked_in: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
 
 
-async def look(api: KubernetesApi, namespace: str | None = None) -> Seen:
-    """The sources of costs and metrics in a namespace, or in all that we may see.
+async def look(api: KubernetesApi) -> Seen:
+    """The Services of costs and metrics in all namespaces that we may see.
 
-    Who may not list all namespaces is helped by the usual ones, and who may not list those by the usual names.
+    Without the right to list all, the usual namespaces are searched; without the right to list those, the usual names.
 
-    Raises: NotAllowed (nowhere), SourceUnavailable, SourceError.
+    Raises: NotAllowed (no right at all), SourceUnavailable, SourceError.
     """
-    if namespace is not None:
-        services = await _in_namespace(api, namespace)
-        if isinstance(services, NotAllowed):
-            raise services
-        return Seen(recognised(services), (namespace,))
     try:
         return Seen(recognised(await api.services()))
     except NotAllowed as error:
@@ -41,25 +36,23 @@ async def look(api: KubernetesApi, namespace: str | None = None) -> Seen:
     own = [api.server.namespace] if api.server.namespace else []
     namespaces = tuple(dict.fromkeys([*own, *USUAL_NAMESPACES]))
     answers = await asyncio.gather(*(_in_namespace(api, name) for name in namespaces))
-    allowed = {
-        name: found for name, found in zip(namespaces, answers, strict=True) if not isinstance(found, NotAllowed)
-    }
+    allowed = {name: answer for name, answer in zip(namespaces, answers, strict=True) if isinstance(answer, list)}
     if not allowed:
         raise everywhere
-    return Seen(recognised(service for found in allowed.values() for service in found), tuple(allowed))
+    return Seen(recognised(service for services in allowed.values() for service in services), tuple(allowed))
 
 
 async def find_cost_source(api: KubernetesApi, seen: Seen) -> FoundService:
-    """The surest Kubecost or OpenCost of those seen that answers through the API server's proxy.
+    """The surest Kubecost or OpenCost that answers through the API server's proxy.
 
     Raises: NotAllowed (services/proxy), SourceUnavailable (none answers), SourceError (there is none).
     """
-    telling = [service for service in seen.services if service.product.tells_costs]
-    if not telling:
+    candidates = [service for service in seen.services if service.product.has_costs]
+    if not candidates:
         raise _no_source(api.server.name, seen)
     silent: list[tuple[FoundService, SourceError]] = []
     forbidden: NotAllowed | None = None
-    for service in telling:
+    for service in candidates:
         try:
             await api.knock(service)
         except NotAllowed as error:
@@ -82,9 +75,8 @@ async def find_cost_source(api: KubernetesApi, seen: Seen) -> FoundService:
 
 
 def _no_source(context: str, seen: Seen) -> SourceError:
-    where = f"namespaces {', '.join(seen.looked_in)}" if seen.looked_in else "all namespaces"
-    if len(seen.looked_in) == 1:
-        where = f"namespace {seen.looked_in[0]}"
+    plural = "" if len(seen.namespaces) == 1 else "s"
+    where = f"namespace{plural} {', '.join(seen.namespaces)}" if seen.namespaces else "all namespaces"
     others = f"; there is {', '.join(map(str, seen.services))}, which has no costs" if seen.services else ""
     return SourceError(
         f"no Kubecost or OpenCost in {where} of context {context!r} (looked for Services labelled "
@@ -95,12 +87,9 @@ def _no_source(context: str, seen: Seen) -> SourceError:
 
 
 async def find_metrics(api: KubernetesApi, seen: Seen) -> FoundService | None:
-    """The surest Prometheus or Thanos of those seen that answers through the API server's proxy; None if none does.
-
-    Nobody asked for it, so that what is forbidden or silent is none. Raises nothing.
-    """
+    """The surest Prometheus or Thanos that answers through the API server's proxy, if any. Raises nothing."""
     for service in seen.services:
-        if not service.product.tells_costs:
+        if not service.product.has_costs:
             with suppress(SourceError):
                 await api.knock(service)
                 return service
@@ -108,19 +97,19 @@ async def find_metrics(api: KubernetesApi, seen: Seen) -> FoundService | None:
 
 
 async def _in_namespace(api: KubernetesApi, namespace: str) -> list[Service] | NotAllowed:
-    """The Services of a namespace, at least those of the usual names; the refusal where we may see none."""
+    """The Services of a namespace, or those of the usual names; the refusal if we may see none."""
     try:
         return await api.services(namespace)
     except NotAllowed as error:
         not_listed = error
-    answers = await asyncio.gather(*(_one(api, namespace, name) for name in usual_names()))
+
+    async def get(name: str) -> Service | NotAllowed | None:
+        try:
+            return await api.service(name, namespace=namespace)
+        except NotAllowed as error:
+            return error
+
+    answers = await asyncio.gather(*map(get, usual_names()))
     if all(isinstance(answer, NotAllowed) for answer in answers):
         return not_listed
     return [answer for answer in answers if isinstance(answer, Service)]
-
-
-async def _one(api: KubernetesApi, namespace: str, name: str) -> Service | NotAllowed | None:
-    try:
-        return await api.service(namespace, name)
-    except NotAllowed as error:
-        return error

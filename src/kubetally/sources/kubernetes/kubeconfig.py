@@ -1,11 +1,10 @@
-"""Kubeconfig files: which there are, how they add up, and what one context of them says.
+"""Reads a context from kubeconfig files.
 
-Files are merged as kubectl merges them: what an earlier file says stays, and a relative path is relative to the file
-that has it.
+Files are merged as kubectl does: an earlier file wins, and a path is relative to the file that has it.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +21,7 @@ _EXEC_INFO = "KUBERNETES_EXEC_INFO"
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One context, its paths absolute. `cluster` and `user` are as in the file; `user` is secret."""
+    """One context, with absolute paths. `cluster` and `user` are as in the file; `user` is secret."""
 
     name: str
     server: str
@@ -31,63 +30,61 @@ class Context:
     user: Mapping[str, Any] = field(repr=False)
 
 
-def unusable_kubeconfig(where: str, why: str) -> RequestError:
-    """The error for a kubeconfig or a context of it that can't be used. No secret of it is shown."""
+def unusable_kubeconfig(where: str, *, why: str) -> RequestError:
+    """The error for a kubeconfig or a context that can't be used. `why` must show no secret."""
     return RequestError(f"{where} {why}", code="unusable_kubeconfig")
 
 
 def _unknown_context(
-    name: str | None, known: tuple[str, ...], files: tuple[str, ...], missing: tuple[str, ...]
+    name: str | None, known: Iterable[str], *, files: Iterable[Path], missing: Sequence[Path]
 ) -> RequestError:
-    read = ", ".join(files) or "any kubeconfig"
+    read = ", ".join(map(str, files)) or "any kubeconfig"
     if missing:
-        read += f" ({', '.join(missing)} {'do' if len(missing) > 1 else 'does'} not exist)"
+        read += f" ({', '.join(map(str, missing))} {'do' if len(missing) > 1 else 'does'} not exist)"
     there = f"there are: {', '.join(known)}" if known else "there is none: set KUBECONFIG to the file that has it"
     what = f"context {name!r}" if name else "current context"
     return RequestError(f"no {what} in {read}; {there}", code="unknown_context")
 
 
 def kubeconfig_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """The files that exist of those that KUBECONFIG names, else ~/.kube/config, which need not exist.
+    """The existing files of KUBECONFIG, else ~/.kube/config if it exists.
 
-    Raises: RequestError, where KUBECONFIG names files and none of them exists.
+    Raises: RequestError, if KUBECONFIG names files and none of them exists.
     """
     named, is_stated = _named_files(environment)
-    found = tuple(path for path in named if _exists(path))
-    if is_stated and not found:
+    existing = tuple(path for path in named if _exists(path))
+    if is_stated and not existing:
         names = ", ".join(repr(str(path)) for path in named)
         why = "none of them exists" if len(named) > 1 else "which does not exist"
-        raise unusable_kubeconfig("KUBECONFIG", f"names {names}, {why}: correct it, or unset it for ~/.kube/config")
-    return found
+        raise unusable_kubeconfig("KUBECONFIG", why=f"names {names}, {why}: correct it, or unset it for ~/.kube/config")
+    return existing
 
 
 def missing_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """The files that KUBECONFIG names, else ~/.kube/config, that do not exist."""
+    """The files of KUBECONFIG, else ~/.kube/config, that do not exist."""
     return tuple(path for path in _named_files(environment)[0] if not _exists(path))
 
 
 def _exists(path: Path) -> bool:
-    """Whether it is there; one that may not be looked at is, and says so when it is read."""
+    """Whether a file exists; one that may not be accessed does, and fails when it is read."""
     try:
         path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError | NotADirectoryError)
     return True
 
 
 def _named_files(environment: Mapping[str, str]) -> tuple[list[Path], bool]:
-    """The files in their order, and whether KUBECONFIG names them."""
+    """The files in order, and whether KUBECONFIG names them."""
     named = [Path(part).expanduser() for part in environment.get("KUBECONFIG", "").split(":") if part]
     home = Path(environment["HOME"]) if environment.get("HOME") else Path.home()
     return named or [home / ".kube" / "config"], bool(named)
 
 
-def read_context(files: tuple[Path, ...], name: str | None, missing: tuple[Path, ...] = ()) -> Context:
-    """The context `name`, or the current one where that is None. Raises RequestError.
+def read_context(files: Sequence[Path], name: str | None, *, missing: Sequence[Path] = ()) -> Context:
+    """The context `name`; None is the current one. Raises RequestError.
 
-    missing: files that were named, too, and do not exist; kubectl passes over them, and the error names them.
+    missing: named files that do not exist, for the error; kubectl skips them.
     """
     contexts: dict[str, ContextBody] = {}
     clusters: dict[str, tuple[Path, dict[str, Any]]] = {}
@@ -104,13 +101,15 @@ def read_context(files: tuple[Path, ...], name: str | None, missing: tuple[Path,
             users.setdefault(user.name, (file.parent, user.user or {}))
     wanted = name or current
     if wanted is None or wanted not in contexts:
-        raise _unknown_context(wanted, tuple(contexts), tuple(map(str, files)), tuple(map(str, missing)))
+        raise _unknown_context(wanted, contexts, files=files, missing=missing)
     body, where = contexts[wanted], f"context {wanted!r}"
     folder, about = _named(clusters, body.cluster, where, "cluster")
     if not isinstance(about.get("server"), str):
-        raise unusable_kubeconfig(where, f"has a cluster {body.cluster!r} without a server: write its address there")
+        raise unusable_kubeconfig(
+            where, why=f"has a cluster {body.cluster!r} without a server: write its address there"
+        )
     if about.get("proxy-url"):
-        raise unusable_kubeconfig(where, "has a proxy-url, which is not supported: use --url with a port-forward")
+        raise unusable_kubeconfig(where, why="has a proxy-url, which is not supported: use --url with a port-forward")
     about = _absolute(about, folder, ("certificate-authority",))
     secret: dict[str, Any] = {}
     if body.user:
@@ -127,20 +126,22 @@ def _decoded(file: Path) -> KubeconfigFile:
         # An empty file is null, and a kubeconfig without anything.
         return msgspec.yaml.decode(file.read_bytes(), type=KubeconfigFile | None) or KubeconfigFile()
     except OSError as error:
-        raise unusable_kubeconfig(where, f"can't be read: {error.strerror}") from error
+        raise unusable_kubeconfig(where, why=f"can't be read: {error.strerror}") from error
     except msgspec.ValidationError as error:
-        raise unusable_kubeconfig(where, f"is not one: {error}") from None  # its message has types and places only
+        raise unusable_kubeconfig(where, why=f"is not one: {error}") from None  # the message has types and places only
     except (msgspec.DecodeError, ValueError):
         # The parser's own message shows a piece of the text, which may be a token.
-        raise unusable_kubeconfig(where, "is not YAML: correct it, `kubectl config view` shows where") from None
+        raise unusable_kubeconfig(where, why="is not YAML: correct it, `kubectl config view` shows where") from None
 
 
 def _named(
-    there: Mapping[str, tuple[Path, dict[str, Any]]], name: str, where: str, kind: str
+    entries: Mapping[str, tuple[Path, dict[str, Any]]], name: str, where: str, kind: str
 ) -> tuple[Path, dict[str, Any]]:
-    if name not in there:
-        raise unusable_kubeconfig(where, f"names the {kind} {name!r}, which no file has: add it or correct the name")
-    folder, body = there[name]
+    if name not in entries:
+        raise unusable_kubeconfig(
+            where, why=f"names the {kind} {name!r}, which no file has: add it or correct the name"
+        )
+    folder, body = entries[name]
     return folder, dict(body)
 
 
@@ -149,19 +150,19 @@ def _absolute(body: dict[str, Any], folder: Path, keys: tuple[str, ...]) -> dict
 
 
 def _plugin(plugin: dict[str, Any], folder: Path, cluster: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The exec plugin with what the protocol demands of who runs it: its command found, and told what is wanted."""
+    """The exec plugin with an absolute command, and the variable that the protocol demands."""
     command, version = plugin.get("command"), plugin.get("apiVersion")
     if not isinstance(command, str) or not isinstance(version, str):
-        raise unusable_kubeconfig(where, "has an exec plugin without command or apiVersion: correct its user")
+        raise unusable_kubeconfig(where, why="has an exec plugin without command or apiVersion: correct its user")
     variables, args = plugin.get("env") or [], plugin.get("args") or []
     if not isinstance(args, list) or not all(isinstance(item, dict) and "name" in item for item in variables):
-        raise unusable_kubeconfig(where, "has an exec plugin whose args or env is not a list: correct its user")
+        raise unusable_kubeconfig(where, why="has an exec plugin whose args or env is not a list: correct its user")
     if "/" in command:
         command = str(folder / command)
     spec: dict[str, Any] = {"interactive": False}
     if plugin.get("provideClusterInfo"):
-        told = {"server": "server", "certificate-authority-data": "certificate-authority-data"}
-        spec["cluster"] = {theirs: cluster[ours] for ours, theirs in told.items() if ours in cluster}
+        keys = ("server", "certificate-authority-data")
+        spec["cluster"] = {key: cluster[key] for key in keys if key in cluster}
     info = json.dumps({"apiVersion": version, "kind": "ExecCredential", "spec": spec})
     environment = [variable for variable in variables if variable["name"] != _EXEC_INFO]
     return {**plugin, "command": command, "env": [*environment, {"name": _EXEC_INFO, "value": info}]}

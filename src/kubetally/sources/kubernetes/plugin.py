@@ -1,4 +1,4 @@
-"""Runs the exec plugin of a kubeconfig: passes on what it tells the user, and reads the credentials that it prints.
+"""Runs the exec plugin of a kubeconfig, shows its messages to the user and reads the credentials that it prints.
 
 Source: Kubernetes documentation, "client-go credential plugins"; client-go, plugin/pkg/client/auth/exec.
 """
@@ -26,12 +26,12 @@ from kubetally.sources.kubernetes.kubeconfig import Context
 
 PLUGIN_SECONDS = 60.0
 Show = Callable[[str], None]
-"""Gets each line that a plugin writes to standard error, as it is, at once."""
+"""Receives each line that a plugin writes to standard error, at once."""
 
-_QUOTED_CHARACTERS = 500
-_KEPT_BYTES = 8 * 1024  # of standard error, the last ones
-_LARGEST_OUTPUT = 1024 * 1024
-_DRAIN_SECONDS = 1.0  # a child of a plugin that ended may hold its pipes
+_MAX_QUOTED = 500
+_MAX_STDERR_BYTES = 8 * 1024  # the last ones are kept
+_MAX_OUTPUT_BYTES = 1024 * 1024
+_DRAIN_SECONDS = 1.0  # a child may keep the pipes of a plugin that exited open
 _STDOUT, _STDERR = 1, 2
 
 
@@ -55,8 +55,8 @@ class _ExecCredential(Struct):
 
 
 def show_on_terminal(line: str, stream: TextIO | None = None) -> None:
-    """Pass a line on to the user if `stream`, our standard error, is a terminal: it may say what to do next."""
-    stream = stream or sys.stderr  # looked up here: a progress bar stands in for it and keeps whole lines apart
+    """Show a line to the user if `stream`, by default standard error, is a terminal."""
+    stream = stream or sys.stderr  # looked up here, as a progress bar replaces it
     if stream.isatty():
         stream.write(f"{line}\n")
         stream.flush()
@@ -65,9 +65,9 @@ def show_on_terminal(line: str, stream: TextIO | None = None) -> None:
 async def run_plugin(
     context: Context, *, seconds: float = PLUGIN_SECONDS, show: Show = show_on_terminal
 ) -> PluginCredentials:
-    """What the exec plugin of `context` returns. After `seconds`, or if cancelled, it is killed with its children.
+    """The credentials from the exec plugin of `context`. Raises SourceError.
 
-    Raises: SourceError.
+    The plugin is killed with its children after `seconds`, and if this is cancelled.
     """
     plugin: Mapping[str, Any] = context.user["exec"]
     command, name = str(plugin["command"]), Path(str(plugin["command"])).name
@@ -88,7 +88,7 @@ async def run_plugin(
     if why := _unsupported(plugin):
         raise failed(why)
     try:
-        code = await _executed(run, plugin, seconds)
+        code = await _execute(run, plugin, seconds)
     except TimeoutError as error:
         raise failed(f"it did not end within {seconds:g} s", error) from error
     except OSError as error:
@@ -101,17 +101,22 @@ async def run_plugin(
     if code != 0:
         how = f"it was ended by signal {-code}" if code < 0 else f"it exited with code {code}"
         raise failed(how)
-    if len(run.output) > _LARGEST_OUTPUT:
-        raise failed(f"it wrote more than {_LARGEST_OUTPUT:,} bytes")
-    try:
-        status = msgspec.json.decode(run.output, type=_ExecCredential).status
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        status = _Status()  # its output may hold a secret and is not quoted, nor is the error that quotes it
-    has_certificate = bool(status.client_certificate_data and status.client_key_data)
-    if not (status.token or has_certificate):
+    if len(run.output) > _MAX_OUTPUT_BYTES:
+        raise failed(f"it wrote more than {_MAX_OUTPUT_BYTES:,} bytes")
+    credentials = _read_credentials(run.output)
+    if credentials is None:  # the output may have a secret and is not quoted
         raise failed("its output is not an ExecCredential with a token or a certificate")
-    certificate = (status.client_certificate_data, status.client_key_data) if has_certificate else (None, None)
-    return PluginCredentials(status.token or None, *certificate)
+    return credentials
+
+
+def _read_credentials(output: bytearray) -> PluginCredentials | None:
+    try:
+        status = msgspec.json.decode(output, type=_ExecCredential).status
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    if status.client_certificate_data and status.client_key_data:
+        return PluginCredentials(status.token or None, status.client_certificate_data, status.client_key_data)
+    return PluginCredentials(status.token, None, None) if status.token else None
 
 
 def _unsupported(plugin: Mapping[str, Any]) -> str | None:
@@ -123,31 +128,31 @@ def _unsupported(plugin: Mapping[str, Any]) -> str | None:
 
 
 def _secrets_of(plugin: Mapping[str, Any]) -> list[str]:
-    """Values of its variables and options that are named like secrets."""
-    found = [str(item.get("value", "")) for item in plugin.get("env") or () if names_secret(str(item.get("name")))]
+    """The values of variables and options with names of secrets."""
+    secrets = [str(item.get("value", "")) for item in plugin.get("env") or () if names_secret(str(item.get("name")))]
     for arg, following in pairwise([*map(str, plugin.get("args") or ()), ""]):
         option, equals, value = arg.partition("=")
         if option.startswith("-") and names_secret(option):
-            found.append(value if equals else following)
-    return found
+            secrets.append(value if equals else following)
+    return secrets
 
 
 def _printed_secrets(output: bytearray) -> list[str]:
-    """Token and key in what it wrote to standard output, which may be cut off."""
-    found = re.findall(r'"(?:token|clientKeyData)"\s*:\s*"([^"]+)', output.decode("utf-8", "replace"))
-    return [line for value in found for line in (value, *value.split("\\n"))]
+    """The token and key in standard output, which may be cut off."""
+    values = re.findall(r'"(?:token|clientKeyData)"\s*:\s*"([^"]+)', output.decode("utf-8", "replace"))
+    return [line for value in values for line in (value, *value.split("\\n"))]
 
 
-async def _executed(run: "_Run", plugin: Mapping[str, Any], seconds: float) -> int:
-    """Its exit code, once it has ended and its output is there. Raises TimeoutError, OSError."""
-    given = {str(item["name"]): str(item.get("value", "")) for item in plugin.get("env") or ()}
+async def _execute(run: "_Run", plugin: Mapping[str, Any], seconds: float) -> int:
+    """Run the plugin and return its exit code. Raises TimeoutError, OSError."""
+    variables = {str(item["name"]): str(item.get("value", "")) for item in plugin.get("env") or ()}
     transport, _ = await asyncio.get_running_loop().subprocess_exec(
         lambda: run,
         str(plugin["command"]),
         *(str(arg) for arg in plugin.get("args") or ()),
         stdin=asyncio.subprocess.DEVNULL,
-        env=os.environ | given,
-        # A group of its own, so that a shell's children are killed with it.
+        env=os.environ | variables,
+        # In a process group, so that its children are killed with it.
         start_new_session=True,
     )
     try:
@@ -167,7 +172,7 @@ async def _executed(run: "_Run", plugin: Mapping[str, Any], seconds: float) -> i
 
 
 class _Run(asyncio.SubprocessProtocol):
-    """Collects what a plugin writes; each whole line of its standard error is shown at once."""
+    """Collects the output of a plugin, and shows each line of its standard error at once."""
 
     def __init__(self, show: Show) -> None:
         self._show = show
@@ -178,19 +183,19 @@ class _Run(asyncio.SubprocessProtocol):
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == _STDOUT:
-            if len(self.output) <= _LARGEST_OUTPUT:
+            if len(self.output) <= _MAX_OUTPUT_BYTES:
                 self.output += data
             return
         self._wrote += data
-        del self._wrote[:-_KEPT_BYTES]
+        del self._wrote[:-_MAX_STDERR_BYTES]
         *lines, self._line = (self._line + data).split(b"\n")
         for line in lines:
             self._show(line.decode("utf-8", "replace"))
-        if len(self._line) > _KEPT_BYTES:
+        if len(self._line) > _MAX_STDERR_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        """Show what was written without a line break at its end."""
+        """Show a last line without a line break."""
         if self._line:
             self._show(self._line.decode("utf-8", "replace"))
             self._line = b""
@@ -202,7 +207,7 @@ class _Run(asyncio.SubprocessProtocol):
         self.closed.set()
 
     def quoted(self, secrets: list[str]) -> str:
-        """The end of its standard error on one line, without secrets and control characters."""
+        """The end of standard error on one line, without secrets and control characters."""
         text = redact(self._wrote.decode("utf-8", "replace"), secrets)
         shown = printable(text, len(text))
-        return shown if len(shown) <= _QUOTED_CHARACTERS else f"...{shown[-_QUOTED_CHARACTERS:]}"
+        return shown if len(shown) <= _MAX_QUOTED else f"...{shown[-_MAX_QUOTED:]}"

@@ -1,7 +1,7 @@
-"""Which Services of a cluster are sources of costs, by the labels, names and ports that their charts give them.
+"""Recognises the Services of cost sources by the labels, names and ports of their charts.
 
-Source: the Services of the charts opencost, cost-analyzer 1 and 2, kubecost 3, prometheus, kube-prometheus-stack,
-prometheus-operator and thanos as they are by default.
+Source: the default Services of the charts opencost, cost-analyzer 1 and 2, kubecost 3, prometheus,
+kube-prometheus-stack, prometheus-operator and thanos.
 """
 
 import re
@@ -17,7 +17,7 @@ _LABELLED, _NAMED, _APP, _SIMILAR, _USUAL_PORT = 8, 4, 2, 1, 1
 
 
 class Product(StrEnum):
-    """What a Service leads to, the more telling of a cluster's costs first."""
+    """The product behind a Service, the best source of costs first."""
 
     KUBECOST = "Kubecost"
     OPENCOST = "OpenCost"
@@ -25,18 +25,18 @@ class Product(StrEnum):
     THANOS = "Thanos"
 
     @property
-    def tells_costs(self) -> bool:
-        """Whether it answers with costs, not only with the metrics they are made of."""
+    def has_costs(self) -> bool:
+        """Whether it answers with costs, not with metrics only."""
         return self in {Product.KUBECOST, Product.OPENCOST}
 
 
 @dataclass(frozen=True, slots=True)
 class FoundService:
-    """A Service that was recognised.
+    """A recognised Service.
 
-    port, port_name: of the Service, not of its pods. scheme: which its pods speak.
-    why:             what it was recognised by, for a person.
-    sureness:        to compare with; a recommended label weighs more than a name, a name more than a resemblance.
+    port, port_name: of the Service, not of its pods. scheme: of its pods.
+    why:             the label, name and port that it was recognised by, for a message.
+    sureness:        a recommended label weighs more than a name, a name more than a similar name.
     """
 
     product: Product
@@ -53,17 +53,17 @@ class FoundService:
 
     @property
     def proxy_path(self) -> str:
-        """Where the API server passes questions on to it."""
+        """The path by which the API server forwards requests to it."""
         scheme = "https:" if self.scheme == "https" else ""
         return f"api/v1/namespaces/{self.namespace}/services/{scheme}{self.name}:{self.port}/proxy"
 
 
 @dataclass(frozen=True, slots=True)
 class _Usual:
-    """How a product's Service usually looks.
+    """The usual Service of a product.
 
-    ports:    names and numbers, the one to prefer first. behind: those that another Service may answer for better.
-    components: of the charts that label them, where only some are meant.
+    ports:    names and numbers, the preferred one first. behind: those that a front end may serve better.
+    components: values of the component label that count; None for all.
     """
 
     product: Product
@@ -83,8 +83,8 @@ _USUAL = (
         apps=frozenset({"cost-analyzer"}),
         names=frozenset({"kubecost-cost-analyzer", "kubecost-frontend", "kubecost", "cost-analyzer"}),
         similar=re.compile(r".*cost-analyzer|.*kubecost(-frontend)?"),
-        # The front end passes /model on to whom it belongs: with the aggregator of Kubecost 2 that is not the model,
-        # and in its HA mode and in Kubecost 3 the front end has a Service of its own.
+        # The front end forwards /model to the right server: with the aggregator of Kubecost 2 that is not the model.
+        # In HA mode and in Kubecost 3 the front end has a Service of its own.
         ports=("tcp-frontend", "frontend", 9090, "tcp-model", "model", 9003),
         behind=frozenset({"tcp-model", "model", 9003}),
     ),
@@ -120,25 +120,25 @@ _USUAL = (
 
 
 def usual_names() -> tuple[str, ...]:
-    """The names under which sources are looked for where Services can't be listed."""
+    """The names to look for if Services can't be listed."""
     return tuple(sorted({name for usual in _USUAL for name in usual.names}))
 
 
 def recognised(services: Iterable[Service]) -> list[FoundService]:
-    """Those of `services` that are a source, the surest first; among equals Kubecost, then OpenCost."""
-    found = [known for service in services if (known := recognise(service)) is not None]
+    """The sources among `services`, the surest first; on a tie Kubecost, then OpenCost."""
+    sources = [known for service in services if (known := recognise(service)) is not None]
     order = list(Product)
     return sorted(
-        found, key=lambda service: (-service.sureness, order.index(service.product), service.namespace, service.name)
+        sources, key=lambda service: (-service.sureness, order.index(service.product), service.namespace, service.name)
     )
 
 
 def recognise(service: Service) -> FoundService | None:
-    """What a Service is, at its likeliest; None where it is no source of ours."""
+    """The likeliest product of a Service; None if it is not a source."""
     if service.spec.type == "ExternalName":
-        return None  # It has no pods, and the API server refuses to pass questions on to it.
-    found = [known for usual in _USUAL if (known := _as(service, usual)) is not None]
-    return max(found, key=lambda known: known.sureness, default=None)
+        return None  # It has no pods, and the API server does not forward requests to it.
+    candidates = [known for usual in _USUAL if (known := _as(service, usual)) is not None]
+    return max(candidates, key=lambda known: known.sureness, default=None)
 
 
 def _as(service: Service, usual: _Usual) -> FoundService | None:
@@ -152,7 +152,7 @@ def _as(service: Service, usual: _Usual) -> FoundService | None:
         (_APP, labels.get("app") in usual.apps, f"label app={labels.get('app')}"),
         (_SIMILAR, name not in usual.names and usual.similar.fullmatch(name) is not None, f"name like {name}"),
     ]
-    seen = [(weight, sign) for weight, there, sign in signs if there]
+    seen = [(weight, sign) for weight, is_present, sign in signs if is_present]
     port = _port(service.spec.ports or [], usual)
     if not seen or port is None:
         return None

@@ -1,19 +1,17 @@
-"""Where the source of an account is: its own URL, else discovery, else the default of the environment.
+"""Resolves the source of an account: its own URL, else its context, else the defaults of the environment.
 
-What an account states itself decides, even where nothing answers there: another source would give the costs of another
-cluster. Only what serves any account is tried in turn (two settings, and the usual Services of the cluster that the
-program runs in), and none of it serves two accounts with one URL.
+What an account states itself decides, even if nothing answers there: another source would give the costs of another
+cluster. Only defaults are tried in turn (two settings, and the usual Services of the cluster that the program runs in),
+and none of them serves two accounts with one URL.
 """
 
 import asyncio
 import os
 import re
 import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
-from pathlib import Path
 
 import httpx
 
@@ -22,10 +20,7 @@ from kubetally.domain.errors import RequestError
 from kubetally.domain.source_url import InvalidSourceUrl, SourceUrl
 from kubetally.sources.access import Access
 from kubetally.sources.address import Resolve, system_resolve
-from kubetally.sources.kubernetes.api import KubernetesApi
-from kubetally.sources.kubernetes.find import Seen, find_cost_source, find_metrics, look
 from kubetally.sources.kubernetes.recognise import FoundService
-from kubetally.sources.kubernetes.sign_in import SERVICE_ACCOUNT, ApiServer, sign_in
 from kubetally.sources.transport import Limits, Renew
 
 TEMPLATE_SETTING = "KUBETALLY_SOURCE_TEMPLATE"
@@ -35,7 +30,7 @@ _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class Option(StrEnum):
-    """What told where a source is, in the order of precedence."""
+    """How a source was resolved, in the order of precedence."""
 
     ACCOUNT_URL = "the URL of the account"
     CONTEXT = "discovery in its Kubernetes context"
@@ -45,18 +40,10 @@ class Option(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """An option with its URL, or with the name of the context. A template may hold a password."""
-
-    option: Option
-    place: SourceUrl | str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Resolved:
-    """How the source of an account is read: `Transport(resolved.access, limits, renew=resolved.renew)`.
+    """How to read the source of an account: `Transport(resolved.access, limits, renew=resolved.renew)`.
 
-    service:     what was discovered. passed_over: why options before this one did not serve, for a person.
+    service: discovered in a context. passed_over: why earlier options did not serve, for a message.
     """
 
     option: Option
@@ -79,15 +66,10 @@ class TemplateNotUsable(RequestError):
         )
 
 
-def service_url(name: str, namespace: str, port: int) -> str:
-    """Where a Service is for a program in its cluster."""
-    return f"http://{name}.{namespace}.svc.cluster.local:{port}"
-
-
-def fill(template: str, account: Account, namespace: str) -> str:
+def fill_template(template: str, account: Account, *, namespace: str) -> str:
     """The URL of an account by `template`: {cluster} is its cluster id, else its name; {name}; {namespace}.
 
-    Raises: TemplateNotUsable. A value that is no part of a host name is refused: it could make another URL.
+    Raises: TemplateNotUsable, also for a value that is not part of a host name: it could make another URL.
     """
     values = {"cluster": account.cluster_id or account.name, "name": account.name, "namespace": namespace}
     parts = []
@@ -107,141 +89,52 @@ def fill(template: str, account: Account, namespace: str) -> str:
     return "".join(parts)
 
 
-def choices(
+async def resolve_source(
     account: Account,
     accounts: Iterable[Account],
     *,
-    template: str | None = None,
-    namespace: str = "kubecost",
-    default_url: SourceUrl | str | None = None,
-    in_cluster: bool = False,
-) -> tuple[Choice, ...]:
-    """Where the source of `account` may be, to be tried in this order; at most one for what the account states itself.
-
-    Shape:  `accounts` are all that live, with or without `account`. `in_cluster`: whether Services have names here.
-    Raises: TemplateNotUsable, RequestError (TEMPLATE, whose URL several share). DEFAULT and SERVICE are checked
-            when they are reached, by `check_default`: an account that the template serves has nothing to do with them.
-    """
-    if account.kubecost_url:
-        return (Choice(Option.ACCOUNT_URL, account.kubecost_url),)
-    if account.context:
-        return (Choice(Option.CONTEXT, account.context),)
-    found = []
-    if template:
-        url = fill(template, account, namespace)
-        shared = [other for other in _without_own(account, accounts) if _filled(template, other, namespace) == url]
-        if len(shared) > 1:
-            raise _serves_one(TEMPLATE_SETTING, shared)
-        found.append(Choice(Option.TEMPLATE, url))
-    if default_url:
-        found.append(Choice(Option.DEFAULT, default_url))
-    elif in_cluster:
-        places = dict.fromkeys((namespace, "opencost"))
-        found += [
-            Choice(Option.SERVICE, service_url(name, place, port)) for name, port in _SERVICES for place in places
-        ]
-    return tuple(found)
-
-
-def check_default(account: Account, accounts: Iterable[Account], option: Option = Option.DEFAULT) -> None:
-    """Raises RequestError, when more accounts than `account` state no source of their own."""
-    if len(without := _without_own(account, accounts)) > 1:
-        raise _serves_one(option.value, without)
-
-
-def _serves_one(setting: str, accounts: Iterable[Account]) -> RequestError:
-    """What serves any account has one URL: each of several would get the same costs."""
-    names = ", ".join(account.name for account in accounts)
-    return RequestError(
-        f"{setting} is one source and serves exactly one account, but {names} have no URL of their own and would each "
-        "get the same costs: give each its own with `kubetally accounts update NAME --url URL`",
-        code="default_serves_one",
-    )
-
-
-async def discover(
-    context: str | None,
-    *,
-    namespace: str | None = None,
-    limits: Limits | None = None,
-    environment: Mapping[str, str] = os.environ,
-    service_account: Path = SERVICE_ACCOUNT,
-) -> Resolved:
-    """The source of a cluster, through its API server: what `--context` asks for.
-
-    Raises: RequestError (of the kubeconfig), NotAllowed and other SourceErrors.
-    """
-    server = await sign_in(context, environment=environment, service_account=service_account)
-    return await source_among(server, await seen_by(server, limits, namespace), limits)
-
-
-async def seen_by(server: ApiServer, limits: Limits | None = None, namespace: str | None = None) -> Seen:
-    """What there is behind an API server, as far as we may see it. Raises as `look`."""
-    async with KubernetesApi(server, limits) as api:
-        return await look(api, namespace)
-
-
-async def source_among(server: ApiServer, seen: Seen, limits: Limits | None = None) -> Resolved:
-    """The source of costs among what was seen. Raises as `find_cost_source`."""
-    async with KubernetesApi(server, limits) as api:
-        service = await find_cost_source(api, seen)
-        return Resolved(Option.CONTEXT, api.access_to(service), server.renew, service)
-
-
-async def metrics_among(server: ApiServer, seen: Seen, limits: Limits | None = None) -> Resolved | None:
-    """The Prometheus or Thanos among what was seen; None if none answers."""
-    async with KubernetesApi(server, limits) as api:
-        service = await find_metrics(api, seen)
-        return None if service is None else Resolved(Option.CONTEXT, api.access_to(service), server.renew, service)
-
-
-async def resolve_source(
-    account: Account,
-    accounts: Sequence[Account],
-    *,
     access_of: Callable[[SourceUrl], Access],
+    discover: Callable[[str], Awaitable[Resolved]],
     template: str | None = None,
     namespace: str = "kubecost",
     default_url: SourceUrl | str | None = None,
-    limits: Limits | None = None,
+    connect_seconds: float = Limits().connect_seconds,
     resolve: Resolve = system_resolve,
     environment: Mapping[str, str] = os.environ,
-    service_account: Path = SERVICE_ACCOUNT,
 ) -> Resolved:
-    """Where the source of `account` is, by the first option that serves.
+    """The source of `account`, by the first option that serves.
 
-    Shape:  `access_of` puts credentials to a URL; a context has its own. `namespace` is what {namespace} stands for,
-            and where the usual Services are looked for by a program that runs in a cluster, without `default_url`.
-    Raises: RequestError, TemplateNotUsable, and as `discover` where the account has a context.
+    accounts: all that are not deleted, with or without `account`. access_of: adds credentials to a URL.
+    discover: searches a context. namespace: the value of {namespace}, and the one of the usual Services, which serve a
+    program that runs in a cluster, without `default_url`.
+    Raises: RequestError, TemplateNotUsable, and as `discover`.
     """
-    limits, passed_over = limits or Limits(), list[str]()
-    in_cluster = bool(environment.get("KUBERNETES_SERVICE_HOST"))
-    given = choices(
-        account, accounts, template=template, namespace=namespace, default_url=default_url, in_cluster=in_cluster
-    )
-    known = partial(_is_known, resolve=resolve, seconds=limits.connect_seconds)
-    for choice in given:
-        match choice.option:
-            case Option.CONTEXT:
-                return await discover(
-                    account.context, limits=limits, environment=environment, service_account=service_account
-                )
-            case Option.TEMPLATE | Option.SERVICE:
-                try:
-                    access = access_of(SourceUrl.of(choice.place))
-                except InvalidSourceUrl as error:
-                    raise TemplateNotUsable(f"it gives {error.url!r}, which {error.why}") from error
-                if not await known(access):
-                    passed_over.append(f"{choice.option} gives {access.masked_url}, a name that DNS does not know")
-                    continue
-                if choice.option is Option.SERVICE:
-                    check_default(account, accounts, choice.option)
-            case Option.DEFAULT:
-                check_default(account, accounts)
-                access = access_of(SourceUrl.of(choice.place))
-            case Option.ACCOUNT_URL:
-                access = access_of(SourceUrl.of(choice.place))
-        return Resolved(choice.option, access, passed_over=tuple(passed_over))
+    if account.kubecost_url:
+        return Resolved(Option.ACCOUNT_URL, access_of(account.kubecost_url))
+    if account.context:
+        return await discover(account.context)
+    sharing = _without_own_source(account, accounts)
+    options: list[tuple[Option, SourceUrl | str]] = []
+    if template:
+        options.append((Option.TEMPLATE, _templated_url(template, account, sharing, namespace)))
+    if default_url:
+        options.append((Option.DEFAULT, default_url))
+    elif environment.get("KUBERNETES_SERVICE_HOST"):
+        options += [(Option.SERVICE, url) for url in _service_urls(namespace)]
+    passed_over = list[str]()
+    for option, url in options:
+        if option is Option.DEFAULT:
+            _check_serves_one(option, sharing)
+            return Resolved(option, access_of(SourceUrl.of(url)), passed_over=tuple(passed_over))
+        try:
+            access = access_of(SourceUrl.of(url))
+        except InvalidSourceUrl as error:
+            raise TemplateNotUsable(f"it gives {error.url!r}, which {error.why}") from error
+        if await _is_known(access, resolve=resolve, seconds=connect_seconds):
+            if option is Option.SERVICE:
+                _check_serves_one(option, sharing)
+            return Resolved(option, access, passed_over=tuple(passed_over))
+        passed_over.append(f"{option} gives {access.masked_url}, a name that DNS does not know")
     tried = f" ({'; '.join(passed_over)})" if passed_over else ""
     raise RequestError(
         f"account {account.name!r} has no source{tried}: set one with `kubetally accounts update {account.name} --url "
@@ -250,13 +143,13 @@ async def resolve_source(
     )
 
 
-def _without_own(account: Account, accounts: Iterable[Account]) -> list[Account]:
-    """The accounts that state no source of their own, `account` among them, by name."""
-    there = {other.id: other for other in (account, *accounts)}
+def _without_own_source(account: Account, accounts: Iterable[Account]) -> list[Account]:
+    """`account` and the others that state no source, by name."""
+    by_id = {other.id: other for other in (account, *accounts)}
     return sorted(
         (
             other
-            for other in there.values()
+            for other in by_id.values()
             if other.type is AccountType.KUBERNETES_CNR
             and not (other.kubecost_url or other.context)
             and other.deleted_at is None
@@ -265,11 +158,35 @@ def _without_own(account: Account, accounts: Iterable[Account]) -> list[Account]
     )
 
 
-def _filled(template: str, account: Account, namespace: str) -> str | None:
-    try:
-        return fill(template, account, namespace)
-    except TemplateNotUsable:
-        return None  # That account has a trouble of its own.
+def _templated_url(template: str, account: Account, sharing: Iterable[Account], namespace: str) -> str:
+    """Raises TemplateNotUsable, RequestError (several accounts get the same URL)."""
+    url = fill_template(template, account, namespace=namespace)
+
+    def has_same_url(other: Account) -> bool:
+        try:
+            return fill_template(template, other, namespace=namespace) == url
+        except TemplateNotUsable:  # reported for that account
+            return False
+
+    _check_serves_one(Option.TEMPLATE, [other for other in sharing if has_same_url(other)])
+    return url
+
+
+def _service_urls(namespace: str) -> Iterator[str]:
+    for name, port in _SERVICES:
+        for place in dict.fromkeys((namespace, "opencost")):
+            yield f"http://{name}.{place}.svc.cluster.local:{port}"
+
+
+def _check_serves_one(option: Option, accounts: Sequence[Account]) -> None:
+    """Raises RequestError, if several accounts would get the costs of one URL."""
+    if len(accounts) > 1:
+        names = ", ".join(account.name for account in accounts)
+        raise RequestError(
+            f"{option} is one source and serves exactly one account, but {names} have no URL of their own and would "
+            "each get the same costs: give each its own with `kubetally accounts update NAME --url URL`",
+            code="default_serves_one",
+        )
 
 
 async def _is_known(access: Access, *, resolve: Resolve, seconds: float) -> bool:

@@ -1,4 +1,4 @@
-"""The API server of a context, or of the cluster we run in, and the credentials for it."""
+"""Signs in to the API server of a context, or of the cluster that the program runs in."""
 
 import base64
 import os
@@ -21,17 +21,17 @@ from kubetally.sources.kubernetes.plugin import PLUGIN_SECONDS, Show, run_plugin
 from kubetally.sources.transport import Renew
 
 IN_CLUSTER = "in-cluster"
-"""Stands for a context: the cluster that the program runs in, with the service account of its pod."""
+"""The name of a context for the cluster that the program runs in, with the service account of its pod."""
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 @dataclass(frozen=True, slots=True)
 class ApiServer:
-    """Where an API server is and how it lets us in.
+    """The address of an API server and the credentials for it.
 
-    name:      the context, or `in-cluster`. namespace: the one that belongs to it, if it says one.
-    renew:     gets fresh credentials; None where there are only those that a file states.
+    name:      the context, or `in-cluster`. namespace: of the context, if it states one.
+    renew:     gets fresh credentials; None if they never change.
     """
 
     name: str
@@ -48,9 +48,9 @@ async def sign_in(
     plugin_seconds: float = PLUGIN_SECONDS,
     show: Show = show_on_terminal,
 ) -> ApiServer:
-    """The API server of `context`, of the current context where that is None, or of our own cluster.
+    """The API server of `context`; None is the current one, or our own cluster without a kubeconfig.
 
-    None means our own cluster where there is no kubeconfig. An exec plugin is run; `show` gets what it tells the user.
+    It runs an exec plugin; `show` receives what the plugin tells the user.
 
     Raises: RequestError (of the kubeconfig), SourceError (of its plugin), InvalidSourceUrl, InvalidCredential.
     """
@@ -59,28 +59,30 @@ async def sign_in(
     files = kubeconfig_files(environment)
     if context is None and not files and _is_pod(service_account):
         return _own_cluster(environment, service_account)
-    found = read_context(files, context, missing_files(environment))
-    access = await _access(found, plugin_seconds, show)
-    changes = any(found.user.get(key) for key in ("exec", "tokenFile"))
+    read = read_context(files, context, missing=missing_files(environment))
+    access = await _access(read, plugin_seconds, show)
+    changes = any(read.user.get(key) for key in ("exec", "tokenFile"))
 
     async def renew() -> Access:
-        return await _access(found, plugin_seconds, show)
+        return await _access(read, plugin_seconds, show)
 
-    return ApiServer(found.name, access, found.namespace, renew if changes else None)
+    return ApiServer(read.name, access, read.namespace, renew if changes else None)
 
 
-def _is_pod(folder: Path) -> bool:
-    return folder.is_dir()
+def _is_pod(service_account: Path) -> bool:
+    return service_account.is_dir()
 
 
 def _own_cluster(environment: Mapping[str, str], folder: Path) -> ApiServer:
     host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT")
     if not host or not port:
-        raise unusable_kubeconfig("this machine", "is not in a cluster: KUBERNETES_SERVICE_HOST and _PORT are not set")
+        raise unusable_kubeconfig(
+            "this machine", why="is not in a cluster: KUBERNETES_SERVICE_HOST and _PORT are not set"
+        )
     url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
     def access() -> Access:
-        # The kubelet replaces the token every hour or so.
+        # The kubelet replaces the token about every hour.
         return Access.parse(url, token=_text(folder / "token", IN_CLUSTER), ca_file=folder / "ca.crt")
 
     async def renew() -> Access:
@@ -96,16 +98,16 @@ async def _access(context: Context, plugin_seconds: float, show: Show) -> Access
     impersonation = impersonation_headers(user, where)
     ca_text = _pem(cluster, "certificate-authority-data", where)
     ca_file = None if ca_text else cluster.get("certificate-authority")
-    token, given_pem = await _signed_in(context, plugin_seconds, show)
+    token, client_pem = await _credentials(context, plugin_seconds, show)
     certificate, key = _pem(user, "client-certificate-data", where), _pem(user, "client-key-data", where)
-    if given_pem is None and (certificate or key):
+    if client_pem is None and (certificate or key):
         certificate = certificate or _file(user, "client-certificate", where)
         key = key or _file(user, "client-key", where)
-        given_pem = f"{certificate}\n{key}"
-    files = given_pem is None and user.get("client-certificate")
+        client_pem = f"{certificate}\n{key}"
+    files = client_pem is None and user.get("client-certificate")
     access = Access.parse(
         context.server,
-        # As kubectl does, a token is not sent where anybody could read it.
+        # As with kubectl, a token is not sent unencrypted.
         token=token if context.server.lower().startswith("https:") else None,
         ca_file=ca_file,
         client_cert=user["client-certificate"] if files else None,
@@ -114,7 +116,7 @@ async def _access(context: Context, plugin_seconds: float, show: Show) -> Access
     access = replace(
         access,
         ca_text=ca_text,
-        client_pem=given_pem,
+        client_pem=client_pem,
         server_name=cluster.get("tls-server-name") or None,
         verify=not cluster.get("insecure-skip-tls-verify"),
         impersonation=impersonation,
@@ -123,16 +125,16 @@ async def _access(context: Context, plugin_seconds: float, show: Show) -> Access
         access.ssl_context()
     except UnusableCertificateFile as error:
         why = f"has a {error.setting} that can't be loaded ({error.why}): correct it in the kubeconfig"
-        raise unusable_kubeconfig(where, why) from error
+        raise unusable_kubeconfig(where, why=why) from error
     return access
 
 
-async def _signed_in(context: Context, plugin_seconds: float, show: Show) -> tuple[str | None, str | None]:
-    """The token of a user, and the certificate with its key that an exec plugin returned. Runs the plugin."""
+async def _credentials(context: Context, plugin_seconds: float, show: Show) -> tuple[str | None, str | None]:
+    """The token of a user, and the certificate with its key from an exec plugin, which it runs."""
     user, where = context.user, f"context {context.name!r}"
     if isinstance(user.get("exec"), dict):
-        given = await run_plugin(context, seconds=plugin_seconds, show=show)
-        return given.token, None if given.certificate is None else f"{given.certificate}\n{given.key}"
+        issued = await run_plugin(context, seconds=plugin_seconds, show=show)
+        return issued.token, None if issued.certificate is None else f"{issued.certificate}\n{issued.key}"
     if user.get("token"):
         return str(user["token"]), None  # YAML makes a number of a token of digits
     if user.get("tokenFile"):
@@ -141,19 +143,19 @@ async def _signed_in(context: Context, plugin_seconds: float, show: Show) -> tup
         return _token_of_provider(user["auth-provider"], where), None
     if user.get("username") or user.get("password"):
         why = "has a user with a password, which was removed in Kubernetes 1.19: use a token or an exec plugin"
-        raise unusable_kubeconfig(where, why)
+        raise unusable_kubeconfig(where, why=why)
     return None, None
 
 
 def _token_of_provider(provider: Any, where: str) -> str:
-    """The token of an `oidc` provider as it stands in the file: it is not renewed."""
+    """The token of an `oidc` provider in the file; it is not renewed."""
     about = provider if isinstance(provider, dict) else {}
     config = about.get("config")
     token = config.get("id-token") if isinstance(config, dict) else None
     if about.get("name") != "oidc" or not token:
         name = printable(str(about.get("name")), 40)
         why = f"has auth-provider {name!r} without a token, which was removed in Kubernetes 1.26: use an exec plugin"
-        raise unusable_kubeconfig(where, why)
+        raise unusable_kubeconfig(where, why=why)
     return str(token)
 
 
@@ -165,12 +167,14 @@ def _pem(body: Mapping[str, Any], key: str, where: str) -> str | None:
         plain = "-----" in str(text)
         return (str(text).encode() if plain else base64.b64decode(str(text))).decode("ascii")
     except ValueError:  # binascii.Error and UnicodeDecodeError are of these
-        raise unusable_kubeconfig(where, f"has a {key} that is not PEM in base64: correct it") from None
+        raise unusable_kubeconfig(where, why=f"has a {key} that is not PEM in base64: correct it") from None
 
 
 def _file(body: Mapping[str, Any], key: str, where: str) -> str:
     if not body.get(key):
-        raise unusable_kubeconfig(where, f"has no {key} to go with the other half: add {key} or {key}-data to its user")
+        raise unusable_kubeconfig(
+            where, why=f"has no {key} to go with the other half: add {key} or {key}-data to its user"
+        )
     return _text(Path(body[key]), where)
 
 
@@ -179,4 +183,4 @@ def _text(file: Path, where: str) -> str:
         return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it holds no text"
-        raise unusable_kubeconfig(where, f"needs the file {str(file)!r}, which can't be read: {why}") from error
+        raise unusable_kubeconfig(where, why=f"needs the file {str(file)!r}, which can't be read: {why}") from error

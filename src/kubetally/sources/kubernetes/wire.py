@@ -1,4 +1,4 @@
-"""Shapes of what a Kubernetes API server answers and of kubeconfig files, as far as discovery needs them.
+"""Shapes of the answers of a Kubernetes API server and of kubeconfig files, with the fields that discovery needs.
 
 Source: Kubernetes API reference, core/v1 Service; client-go, clientcmd/api/v1 Config.
 """
@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 
 class Metadata(Struct):
-    """Of an object."""
+    """Metadata of an object."""
 
     name: str
     namespace: str = "default"
@@ -26,7 +26,7 @@ class Port(Struct, rename="camel"):
 
 
 class Spec(Struct):
-    """Of a Service."""
+    """Spec of a Service."""
 
     ports: list[Port] | None = None
     type: str = "ClusterIP"
@@ -40,32 +40,32 @@ class Service(Struct):
 
 
 class ListMetadata(Struct, rename={"next_page": "continue"}):
-    """Of a list; `next_page` is empty or absent on the last one."""
+    """Metadata of a list; `next_page` is empty or absent on the last page."""
 
     next_page: str | None = None
 
 
 class ServiceList(Struct, tag_field="kind", tag="ServiceList"):
-    """Services, or a page of them. A list without any is null in the answer of some servers."""
+    """A page of Services. Some servers answer null for an empty list."""
 
     items: list[Service] | None
     metadata: ListMetadata = field(default_factory=ListMetadata)
 
 
 class StatusDetails(Struct):
-    """What a refusal is about; `kind` is that of the resource."""
+    """Details of a refusal; `kind` is that of the resource."""
 
     kind: str = ""
 
 
 class Status(Struct):
-    """Of a failed request."""
+    """The answer to a failed request."""
 
     details: StatusDetails | None = None
 
 
 class ContextBody(Struct):
-    """What a context of a kubeconfig joins."""
+    """The cluster, user and namespace of a context."""
 
     cluster: str = ""
     user: str = ""
@@ -80,14 +80,14 @@ class NamedContext(Struct):
 
 
 class NamedCluster(Struct):
-    """Where an API server is, and what verifies it."""
+    """The address and CA of an API server."""
 
     name: str
     cluster: dict[str, Any] | None = None
 
 
 class NamedUser(Struct):
-    """What is shown to be let in: secret."""
+    """The credentials of a user: secret."""
 
     name: str
     user: dict[str, Any] | None = None
