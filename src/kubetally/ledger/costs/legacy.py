@@ -42,7 +42,7 @@ def legacy_late(costs: CostReport, url: str, seconds: float) -> CostReport:
 
 def _failed(costs: CostReport, url: str, error: KubetallyError) -> CostReport:
     facts = {"code": error.code}
-    is_reported = any(str(error) in issue.message for issue in costs.issues)
+    is_reported = any(issue.source == url and issue.facts.get("code") == error.code for issue in costs.issues)
     why = "their samples are of the same Prometheus, which failed" if is_reported else str(error)
     return _without(costs, Issue(IssueKind.SOURCE_FAILED, f"no old sums: {why}", url, costs.window, "legacy", facts))
 
