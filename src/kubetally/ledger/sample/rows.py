@@ -47,84 +47,136 @@ class SamplePod(NamedTuple):
         return (self.controller,) if self.balancer else ()
 
 
+class _Container(NamedTuple):
+    """A container of a pod: what it requests, and the part of its cores that it uses."""
+
+    name: str
+    cores: float
+    gib: float
+    used: float
+
+
+class _PodDay(NamedTuple):
+    """A pod on a day; `hours` that it lived, and GiB that it sent."""
+
+    pod: SamplePod
+    name: str
+    life: Window
+    hours: float
+    busy: float
+    sent_gib: float
+    volumes: tuple[VolumeCost, ...]
+    balancers: tuple[LoadBalancerCost, ...]
+
+    @property
+    def network(self) -> int:
+        """Micros of its traffic."""
+        return round(self.sent_gib * _GIB_SENT)
+
+    @property
+    def shared_costs(self) -> Costs:
+        """What its source charges the pod as a whole, which is on its main container."""
+        return Costs(
+            gpu=round(self.pod.gpus * self.hours * GPU_HOUR),
+            pv=sum(_to_five_decimals(volume.cost) for volume in self.volumes),
+            load_balancer=sum(balancer.cost for balancer in self.balancers),
+            network=self.network,
+        )
+
+
 def pod_rows(pod: SamplePod, day: date, busy: float, chance: Random) -> Iterator[Row]:
     """The containers of a pod on a day; one that was released on it lived for a part of it only."""
     release = (day.toordinal() + len(pod.controller)) // _DAYS_OF_A_RELEASE
     lived = chance.random() if pod.kind == "daemonset" and chance.random() < 0.02 else 1.0
     hours = 24 * lived
-    used, sent = pod.used * busy * (0.9 + 0.2 * chance.random()), pod.sent_gib * hours * busy
-    name, node, volume = _name_of(pod, release), pod.node, pod.volume
-    network = round(sent * _GIB_SENT)
-    volumes, balancers = _volume_costs(volume, hours), _balancer_costs(pod, hours)
-    # What a source charges a pod as a whole lies on its main container.
-    whole = Costs(
-        gpu=round(pod.gpus * hours * GPU_HOUR),
-        pv=sum(_to_five_decimals(piece.cost) for piece in volumes),
-        load_balancer=sum(piece.cost for piece in balancers),
-        network=network,
+    used = pod.used * busy * (0.9 + 0.2 * chance.random())
+    pod_day = _PodDay(
+        pod,
+        _name_of(pod, release),
+        _life(day, lived),
+        hours,
+        busy,
+        pod.sent_gib * hours * busy,
+        _volume_costs(pod.volume, hours),
+        _balancer_costs(pod, hours),
     )
-    containers = [("main", pod.cores, pod.gib, used, whole)]
+    yield _row(pod_day, _Container("main", pod.cores, pod.gib, used), peak=1.2 + chance.random(), is_main=True)
     if pod.has_sidecar:
-        containers.append(("proxy", SIDECAR_CORES, SIDECAR_GIB, min(1.0, 0.3 * busy), ZERO))
-    for container, cores, gib, share, extra in containers:
-        is_main = extra is whole
-        priced = Costs(
-            cpu=round(cores * hours * node.core_hour * max(1.0, share)),
-            ram=round(gib * hours * node.gib_hour),
-            gpu=extra.gpu,
+        sidecar = _Container("proxy", SIDECAR_CORES, SIDECAR_GIB, min(1.0, 0.3 * busy))
+        yield _row(pod_day, sidecar, peak=1.2 + chance.random(), is_main=False)
+
+
+def _row(pod_day: _PodDay, container: _Container, *, peak: float, is_main: bool) -> Row:
+    """The row of a container. peak: its maximum usage, as a multiple of the mean."""
+    pod, network = pod_day.pod, pod_day.network
+    costs, adjustments = _costs(pod_day, container, is_main=is_main)
+    details = RowDetails(
+        pod.node.provider_id,
+        pod_day.life,
+        pod.annotations,
+        pod.namespace_annotations,
+        container.cores * container.used * peak,
+        _PAGE * round(container.gib * GIB * min(1.0, container.used + 0.3) / _PAGE),
+        adjustments,
+        pod_day.volumes if is_main else (),
+        pod_day.balancers if is_main else (),
+    )
+    return Row(
+        *(Kind.WORKLOAD, None, pod.namespace, pod.kind, pod.controller, pod_day.name, container.name, pod.node.name, 1),
+        60 * pod_day.hours,
+        _hours(pod_day, container, is_main=is_main),
+        costs,
+        NetworkClasses(internet=network - network // 4, region=network // 4) if is_main else NO_CLASSES,
+        pod.services,
+        pod.labels,
+        pod.namespace_labels,
+        details,
+    )
+
+
+def _costs(pod_day: _PodDay, container: _Container, *, is_main: bool) -> tuple[Costs, Costs]:
+    """What a container cost, adjustments inside, and the adjustments."""
+    node, hours = pod_day.pod.node, pod_day.hours
+    shared = pod_day.shared_costs if is_main else ZERO
+    priced = Costs(
+        cpu=round(container.cores * hours * node.core_hour * max(1.0, container.used)),
+        ram=round(container.gib * hours * node.gib_hour),
+        gpu=shared.gpu,
+    )
+    costs, adjustments = priced.plus(shared._replace(gpu=0)), ZERO
+    if node.adjustment:
+        adjustments = adjust(priced, node.adjustment)
+        costs = costs.plus(adjustments)
+    if is_main and (pod_day.volumes or pod_day.balancers):
+        adjustments = adjustments._replace(
+            pv=sum(volume.adjustment for volume in pod_day.volumes),
+            load_balancer=sum(balancer.adjustment for balancer in pod_day.balancers),
         )
-        costs, adjustments = priced.plus(extra._replace(gpu=0)), ZERO
-        if node.adjustment:
-            adjustments = adjust(priced, node.adjustment)
-            costs = costs.plus(adjustments)
-        if is_main and (volumes or balancers):
-            adjustments = adjustments._replace(
-                pv=sum(piece.adjustment for piece in volumes),
-                load_balancer=sum(piece.adjustment for piece in balancers),
-            )
-        gpu_hours = pod.gpus * hours if is_main else 0.0
-        yield Row(
-            Kind.WORKLOAD,
-            None,
-            pod.namespace,
-            pod.kind,
-            pod.controller,
-            name,
-            container,
-            node.name,
-            1,
-            60 * hours,
-            Hours(
-                cores * hours * max(1.0, share),
-                cores * hours,
-                cores * hours * share,
-                gib * hours * GIB,
-                gib * hours * GIB,
-                gib * hours * GIB * min(0.95, share + 0.2),
-                gpu_hours,
-                gpu_hours,
-                gpu_hours * min(1.0, pod.gpu_used * busy),
-                volume.gib * hours * GIB if is_main and volume else 0.0,
-                sent * GIB if is_main else 0.0,
-                sent * GIB / 3 if is_main else 0.0,
-            ),
-            costs,
-            NetworkClasses(internet=network - network // 4, region=network // 4) if is_main else NO_CLASSES,
-            pod.services,
-            pod.labels,
-            pod.namespace_labels,
-            RowDetails(
-                node.provider_id,
-                _life(day, lived),
-                pod.annotations,
-                pod.namespace_annotations,
-                cores * share * (1.2 + chance.random()),
-                _PAGE * round(gib * GIB * min(1.0, share + 0.3) / _PAGE),
-                adjustments,
-                volumes if is_main else (),
-                balancers if is_main else (),
-            ),
-        )
+    return costs, adjustments
+
+
+def _hours(pod_day: _PodDay, container: _Container, *, is_main: bool) -> Hours:
+    pod, used = pod_day.pod, container.used
+    core_hours, byte_hours = container.cores * pod_day.hours, container.gib * pod_day.hours * GIB
+    hours = Hours(
+        core_hours * max(1.0, used),
+        core_hours,
+        core_hours * used,
+        byte_hours,
+        byte_hours,
+        byte_hours * min(0.95, used + 0.2),
+    )
+    if not is_main:
+        return hours
+    gpu_hours, sent = pod.gpus * pod_day.hours, pod_day.sent_gib * GIB
+    return hours._replace(
+        gpu_hours=gpu_hours,
+        gpu_request_hours=gpu_hours,
+        gpu_usage_hours=gpu_hours * min(1.0, pod.gpu_used * pod_day.busy),
+        pv_byte_hours=pod.volume.gib * pod_day.hours * GIB if pod.volume else 0.0,
+        network_transfer_bytes=sent,
+        network_receive_bytes=sent / 3,
+    )
 
 
 def _volume_costs(volume: SampleVolume | None, hours: float) -> tuple[VolumeCost, ...]:
