@@ -146,15 +146,7 @@ class SampleCluster:
         if gpus:
             cores, gib = _CORES_BESIDE_GPU, _GIB_BESIDE_GPU
         used = min(1.4, max(0.02, chance.gauss(0.35, 0.2)))
-        labels = {
-            "app": controller,
-            "team": team,
-            "env": "prod" if self.number % 3 else "staging",
-            "tier": tier,
-            "version": f"v{chance.randrange(1, 30)}",
-            "cost_center": f"cc-{1000 + len(namespace) * 7 % 90}",
-            "app_kubernetes_io_managed_by": chance.choice(("Helm", "argocd", "flux")),
-        }
+        labels = self._labels(chance, controller, namespace=namespace, team=team, tier=tier)
         is_public, has_sidecar = chance.random() < 0.08, chance.random() < _WITH_SIDECAR
         annotations = _annotations(controller, chance) if chance.random() < _WITH_ANNOTATIONS else {}
         pv_gib = float(chance.choice((8, 20, 50, 100))) if chance.random() < _WITH_VOLUME else 0.0
@@ -187,6 +179,17 @@ class SampleCluster:
                 else None,
                 chance.expovariate(20),
             )
+
+    def _labels(self, chance: Random, controller: str, *, namespace: str, team: str, tier: str) -> dict[str, str]:
+        return {
+            "app": controller,
+            "team": team,
+            "env": "prod" if self.number % 3 else "staging",
+            "tier": tier,
+            "version": f"v{chance.randrange(1, 30)}",
+            "cost_center": f"cc-{1000 + len(namespace) * 7 % 90}",
+            "app_kubernetes_io_managed_by": chance.choice(("Helm", "argocd", "flux")),
+        }
 
     def _day(self, account_id: str, day: date, contents: _Contents) -> CollectedDay:
         chance = Random(f"{self.seed}/{self.number}/{day}")  # noqa: S311

@@ -151,43 +151,14 @@ def _covered_days(rows: Iterable[Any], now: datetime) -> list[CoveredDay]:
     """
     instant, latest = cache(from_microseconds), to_microseconds(now)
     days = []
-    for (
-        account_id,
-        day,
-        collection_id,
-        state,
-        running,
-        audited,
-        source,
-        count,
-        hours,
-        total,
-        currency,
-        at,
-        *tried,
-    ) in rows:
-        attempts, tried_at, code, message, origin = tried
+    for account_id, day, id_, state, *figures, at, attempts, tried_at, code, message, origin in rows:
         error = None if code is None else (code, message or "")
-        last = None if tried_at is None else instant(tried_at)
-        days.append(
-            CoveredDay(account_id, day, None, None, False, False, None, 0, 0.0, 0, None, None, attempts, last, error)
-            if collection_id is None
-            else CoveredDay(
-                *(
-                    account_id,
-                    day,
-                    collection_id,
-                    _STATES[state] if at <= latest else DayState.PROVISIONAL,
-                    running,
-                    audited,
-                    source,
-                    count,
-                    hours,
-                    total,
-                    currency,
-                ),
-                *(instant(at), attempts, last, error, _ORIGINS[origin]),
-            )
-        )
+        tried = (attempts, None if tried_at is None else instant(tried_at), error)
+        if id_ is None:
+            days.append(CoveredDay(account_id, day, None, None, False, False, None, 0, 0.0, 0, None, None, *tried))
+        else:
+            state_now = _STATES[state] if at <= latest else DayState.PROVISIONAL
+            known = (account_id, day, id_, state_now, *figures, instant(at), *tried, _ORIGINS[origin])
+            days.append(CoveredDay(*known))
     days.sort(key=attrgetter("account_id", "day"))
     return days
