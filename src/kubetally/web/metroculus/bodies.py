@@ -10,7 +10,7 @@ from kubetally.domain.report import CostRow, DetailLevel
 from kubetally.ledger.costs.service import CachedAnswer
 from kubetally.present.answer import Pagination, cluster_body, row_lists
 from kubetally.tasks import Calculate
-from kubetally.web.metroculus.question import Dates, Question
+from kubetally.web.metroculus.question import Dates, Question, RequestedWindow
 
 _ROWS_A_PIECE: Final = 20
 _BYTES_KEPT: Final = 64 * 1024 * 1024
@@ -18,36 +18,36 @@ _Key = tuple[int, Dates, DetailLevel, bool, int | None, int]
 
 
 class Bodies:
-    """Encoded pages of the answers that are remembered; the least recently wanted leave first."""
+    """Encoded pages of cached answers; the least recently used leave first."""
 
     def __init__(self, calculate: Calculate, most_bytes: int = _BYTES_KEPT) -> None:
         self._calculate = calculate
         self._kept: AsyncCache[_Key, bytes] = AsyncCache(weigh=len, max_weight=most_bytes)
 
-    async def of(self, answer: CachedAnswer, question: Question, dates: Dates) -> bytes:
+    async def of(self, answer: CachedAnswer, question: Question, requested: RequestedWindow) -> bytes:
         """The body of the page that the question asks for."""
-        key = _key(answer, question, dates)
+        key = _key(answer, question, requested)
         # Adding up ten thousands of rows takes its time; the loop has others to serve meanwhile.
-        return await self._kept.get(key, lambda: self._calculate(0, encode, answer, question, dates))
+        return await self._kept.get(key, lambda: self._calculate(0, encode, answer, question, requested))
 
-    def kept(self, answer: CachedAnswer, question: Question, dates: Dates) -> bytes | None:
+    def kept(self, answer: CachedAnswer, question: Question, requested: RequestedWindow) -> bytes | None:
         """The same, where it is there already."""
-        cached = self._kept.peek(_key(answer, question, dates))
+        cached = self._kept.peek(_key(answer, question, requested))
         return None if cached is None else cached[0]
 
 
-def _key(answer: CachedAnswer, question: Question, dates: Dates) -> _Key:
-    return answer.serial, dates, question.detail_level, question.is_paged, question.limit, question.offset
+def _key(answer: CachedAnswer, question: Question, requested: RequestedWindow) -> _Key:
+    return answer.serial, requested.dates, question.detail_level, question.is_paged, question.limit, question.offset
 
 
-def encode(answer: CachedAnswer, question: Question, dates: Dates) -> bytes:
+def encode(answer: CachedAnswer, question: Question, requested: RequestedWindow) -> bytes:
     """The body with one page of each list of rows, and the dates as they were given; its totals are of all rows.
 
     A list without rows is left out, as existing readers know it.
     """
     body = cluster_body(answer.costs, question.detail_level)
     body.cloud_account_id, body.account = answer.account.id, answer.account.name
-    body.start_date, body.end_date = dates
+    body.start_date, body.end_date = requested.dates
     lists = row_lists(answer.costs, question.detail_level)
     until = None if question.limit is None else question.offset + question.limit
     for name, rows, body_of in lists:

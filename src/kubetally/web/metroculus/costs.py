@@ -8,7 +8,7 @@ from kubetally.domain.window import Clock
 from kubetally.ledger.costs.service import CachedAnswer, CostService
 from kubetally.web.documentation import METROCULUS
 from kubetally.web.metroculus.bodies import Bodies
-from kubetally.web.metroculus.question import instants, parse
+from kubetally.web.metroculus.question import parse
 from kubetally.web.ops.metrics import HttpMetrics
 from kubetally.web.problems import JSON, Problem
 from kubetally.web.secret import Secret
@@ -29,12 +29,12 @@ class CostAnswers:
         """The answer of a request. Raises Problem and what `CostService.costs` raises."""
         self._secret.demand(scope)
         question = parse(scope["query_string"])
-        dates, window = question.given(self._clock)
-        answer = await self._service.costs(question.cloud_account_id, window)
+        requested = question.requested_window(self._clock)
+        answer = await self._service.costs(question.cloud_account_id, requested.window)
         if question.with_legacy:
-            answer = await self._service.with_legacy(answer, instants(dates))
+            answer = await self._service.with_legacy(answer, requested.samples)
         self._http_metrics.cached(is_hit=answer.is_hit, age_seconds=answer.age_seconds)
-        return ReadyAnswer(await self._bodies.of(answer, question, dates), answer)
+        return ReadyAnswer(await self._bodies.of(answer, question, requested), answer)
 
     def remembered(self, scope: HTTPScope) -> "ReadyAnswer | None":
         """The same, where it needs no lookup, no source and no new body; None for anything else, errors included.
@@ -49,9 +49,9 @@ class CostAnswers:
             return None
         if question.with_legacy:
             return None
-        dates, window = question.given(self._clock)
-        answer = self._service.remembered(question.cloud_account_id, window)
-        body = None if answer is None else self._bodies.kept(answer, question, dates)
+        requested = question.requested_window(self._clock)
+        answer = self._service.remembered(question.cloud_account_id, requested.window)
+        body = None if answer is None else self._bodies.kept(answer, question, requested)
         if answer is None or body is None:
             return None
         self._http_metrics.cached(is_hit=True, age_seconds=answer.age_seconds)

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from kubetally.domain.report import DetailLevel
@@ -32,9 +33,21 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 Dates = tuple[int, int]
 
 
+class RequestedWindow(NamedTuple):
+    """The dates of a request, as Unix seconds to repeat in its answer, and the window that they mean."""
+
+    dates: Dates
+    window: Window
+
+    @property
+    def samples(self) -> Window:
+        """The dates as the ends of a series of samples: both count, and no second that was not given."""
+        return Window(*map(from_unix, self.dates))
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked. `dates` are the Unix seconds as given, None where both are missing; no `limit` is all rows."""
+    """What a request asks. `dates`: None where both are missing. No `limit` means all rows."""
 
     cloud_account_id: str
     dates: Dates | None
@@ -45,27 +58,22 @@ class Question:
     with_legacy: bool = False
     metrics: str | None = None
 
-    def given(self, clock: Clock) -> tuple[Dates, Window]:
-        """The dates to repeat in the answer, and the window they mean: without any, the last seven days.
+    def requested_window(self, clock: Clock) -> RequestedWindow:
+        """The window of the dates; without any, the last seven days.
 
         An end on second :59 is the last second of the window, as the existing clients send it; any other is exclusive.
         """
         if self.dates is None:
             window = parse_window(DEFAULT_WINDOW, clock.now())
-            return (to_unix(window.start), to_unix(window.end)), window
-        return self.dates, _window(self.dates)
-
-
-def instants(dates: Dates) -> Window:
-    """The dates as the ends of a series of samples: both are of it, and none of a second that was not given."""
-    return Window(*map(from_unix, dates))
+            return RequestedWindow((to_unix(window.start), to_unix(window.end)), window)
+        return _requested(self.dates)
 
 
 @lru_cache(maxsize=4096)
-def _window(dates: Dates) -> Window:
+def _requested(dates: Dates) -> RequestedWindow:
     start, end = dates
     until = end + 1 if end % 60 == 59 and start < end < LATEST_UNIX else end
-    return Window(from_unix(start), from_unix(until))
+    return RequestedWindow(dates, Window(from_unix(start), from_unix(until)))
 
 
 @lru_cache(maxsize=4096)

@@ -17,7 +17,7 @@ from kubetally.ledger.costs.service import CostService, SeriesAnswer
 from kubetally.present.answer import Json, issue_body
 from kubetally.web.metroculus import wire
 from kubetally.web.metroculus.parameters import DatesOperation, MetricsOperation, responses
-from kubetally.web.metroculus.question import OF_SERIES, Dates, Question, instants, parse
+from kubetally.web.metroculus.question import OF_SERIES, Question, RequestedWindow, parse
 from kubetally.web.problems import JSON, NO_STORE, Problem
 from kubetally.web.secret import Secret
 
@@ -92,17 +92,17 @@ async def _answer(
     demanded: Sequence[str] = (),
 ) -> Response[bytes]:
     """Samples of `names`; that one of the `demanded` has none is an error, whatever the others have."""
-    dates, _ = question.given(clock)
-    answer = await service.series(question.cloud_account_id, instants(dates), names)
+    requested = question.requested_window(clock)
+    answer = await service.series(question.cloud_account_id, requested.samples, names)
     # A hundred thousand samples take their time; the loop has others to serve meanwhile.
-    body = await service.calculate(0, _encoded, answer, dates, body_of, demanded)
+    body = await service.calculate(0, _encoded, answer, requested, body_of, demanded)
     return Response(body, media_type=JSON, headers=NO_STORE)
 
 
-def _encoded(answer: SeriesAnswer, dates: Dates, body_of: _BodyOf, demanded: Sequence[str]) -> bytes:
-    found = answer.found or MeasuredSeries(instants(dates), {})
+def _encoded(answer: SeriesAnswer, requested: RequestedWindow, body_of: _BodyOf, demanded: Sequence[str]) -> bytes:
+    found = answer.found or MeasuredSeries(requested.samples, {})
     errors = [_NO_PROMETHEUS] if answer.found is None else [*map(issue_body, found.issues), *_lacking(found, demanded)]
-    facts = {"cloud_account_id": answer.account.id, "start_date": dates[0], "end_date": dates[1]}
+    facts = {"cloud_account_id": answer.account.id, "start_date": requested.dates[0], "end_date": requested.dates[1]}
     return msgspec.json.encode(facts | body_of(found) | {"errors": errors})
 
 

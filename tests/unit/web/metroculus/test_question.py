@@ -29,7 +29,7 @@ def test_any_query_is_a_question_or_a_problem_of_the_caller(query: bytes) -> Non
 def test_what_is_in_order_comes_back(start: int, end: int, limit: int, offset: int) -> None:
     start, end = min(start, end), max(start, end)
     question = parse(f"{ID}&start_date={start}&end_date={end}&limit={limit}&offset={offset}".encode())
-    dates, window = question.given(FixedClock())
+    dates, window = question.requested_window(FixedClock())
     assert (dates, question.limit, question.offset) == ((start, end), limit, offset)
     length = (window.end - window.start).total_seconds()
     assert length == end - start + (end % 60 == 59 and start < end < LATEST_UNIX)
@@ -37,7 +37,7 @@ def test_what_is_in_order_comes_back(start: int, end: int, limit: int, offset: i
 
 def test_adjacent_questions_of_either_spelling_neither_lose_nor_double_a_second() -> None:
     windows = [
-        parse(f"{ID}&start_date={start}&end_date={end}".encode()).given(FixedClock())[1]
+        parse(f"{ID}&start_date={start}&end_date={end}".encode()).requested_window(FixedClock()).window
         for start, end in ((0, 3599), (3600, 7200), (7200, 7259), (7260, 7320))
     ]
     assert all(one.end == other.start for one, other in itertools.pairwise(windows))
