@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -103,7 +103,13 @@ class AccountsInMemory:
         return sorted(chosen, key=lambda account: (account.name, account.id))
 
     def places(self) -> list[AccountPlace]:
-        return [AccountPlace(a.id, a.name, a.type, a.kubecost_url, a.context, a.prometheus_url) for a in self.all()]
+        return [
+            AccountPlace(a.id, a.name, a.type, a.kubecost_url, a.context, a.prometheus_url, a.tenant, a.cluster_id)
+            for a in self.all()
+        ]
+
+    def find_all(self, ids: Collection[str]) -> list[Account]:
+        return [account for account in self.all() if account.id in ids]
 
     def removed(self, name_or_id: str | None = None) -> list[Account]:
         chosen = [account for account in self.gone if name_or_id in {None, account.id, account.name}]

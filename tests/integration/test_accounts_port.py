@@ -129,6 +129,20 @@ def test_places_leave_out_removed_accounts(accounts: Accounts) -> None:
     assert accounts.places() == [AccountPlace(prod.id, "prod", prod.type, prod.kubecost_url, None, prod.prometheus_url)]
 
 
+def test_places_name_tenant_and_cluster(accounts: Accounts) -> None:
+    accounts.add(account(accounts, credentials=SECRETS, tenant="t", cluster_id="c", context="k"))
+    [place] = accounts.places()
+    assert (place.tenant, place.cluster_id, place.context, place.prometheus_tenant) == ("t", "c", "k", None)
+
+
+def test_accounts_of_ids_are_found_without_removed_ones(accounts: Accounts) -> None:
+    first, second, gone = (accounts.add(account(accounts, name, credentials=SECRETS)) for name in ("b", "a", "c"))
+    accounts.remove(gone.id)
+    assert accounts.find_all([first.id, second.id, gone.id, str(uuid.uuid4())]) == [second, first]
+    assert accounts.find_all([first.id]) == [first]
+    assert accounts.find_all([]) == []
+
+
 def test_existing_name_or_id_is_refused(accounts: Accounts) -> None:
     first = accounts.add(account(accounts))
     with pytest.raises(RequestError, match="'prod' already exists in organization 'default'"):

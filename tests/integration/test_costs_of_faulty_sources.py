@@ -261,14 +261,15 @@ async def test_costs_may_take_longer_than_the_read_limit() -> None:
 async def test_days_of_a_slow_source_are_collected() -> None:
     settings = replace(HASTY, read_seconds=0.1)
     with Served(slow(0.3)) as server:
-        fleet = AccountSnapshot((account(1, server.url),))
+        only = account(1, server.url)
+        fleet = AccountSnapshot((only,))
 
         async def all_accounts() -> AccountSnapshot:
             return fleet
 
         opener = AccountOpener(all_accounts, source_opener(settings))
         reader = Reader(opener.source, opener.metrics, FixedClock(), deadline_seconds=settings.deadline_seconds)
-        days = [day async for day in reader.days(fleet.accounts[0], [date(2026, 11, 20), date(2026, 11, 21)])]
+        days = [day async for day in reader.days(only, [date(2026, 11, 20), date(2026, 11, 21)])]
     assert [type(day) for day in days] == [CollectedDay] * 2
 
 

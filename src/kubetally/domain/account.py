@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from kubetally.domain.source_url import SourceUrl
 
+_TENANT_HEADER = "x-scope-orgid"  # of Mimir, Cortex and proxies before them
+
 
 class AccountType(StrEnum):
     """The kinds of cloud account that the existing API knows; only kubernetes_cnr has costs here."""
@@ -85,6 +87,12 @@ class Account:
     locked: str | None = None
     created_at: datetime | None = None
     deleted_at: datetime | None = None
+
+    @property
+    def prometheus_tenant(self) -> str | None:
+        """The tenant that one of its headers chooses in its own Prometheus."""
+        headers = self.prometheus_credentials.headers.items()
+        return next((value for name, value in headers if name.lower() == _TENANT_HEADER), None)
 
     @property
     def place(self) -> str:

@@ -11,6 +11,7 @@ from kubetally.domain.errors import KubetallyError, SourceError
 from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import Window
 from kubetally.ledger.ports.account_sources import EnteredUrl
+from kubetally.ledger.ports.accounts import AnyAccount
 from kubetally.ledger.ports.clusters import AccountCluster
 from kubetally.ledger.ports.sources import About
 from kubetally.sources.account_access import check_address, update_access
@@ -45,7 +46,7 @@ class ProbedSources:
         await check_address(url, connect_seconds=limits.connect_seconds, allow_link_local=limits.allow_link_local)
 
     @asynccontextmanager
-    async def open_source(self, account: Account, accounts: Sequence[Account]) -> AsyncIterator["_ProbedSource"]:
+    async def open_source(self, account: Account, accounts: Sequence[AnyAccount]) -> AsyncIterator["_ProbedSource"]:
         """The cost source of an account. Raises RequestError, SourceError."""
         try:
             async with self.opener.within(_MAX_WAIT_SECONDS).source(AccountCluster(account, tuple(accounts))) as source:
@@ -54,7 +55,7 @@ class ProbedSources:
             place = account.kubecost_url or error.url
             raise SourceError(f"{place} did not answer within {error.seconds:g} s", code=error.code) from error
 
-    async def cluster_id(self, account: Account, accounts: Sequence[Account]) -> str | None:
+    async def cluster_id(self, account: Account, accounts: Sequence[AnyAccount]) -> str | None:
         """The id of its cluster as its source tells it; None if it is not told within 2 s."""
         try:
             async with (
@@ -67,14 +68,14 @@ class ProbedSources:
         id_ = (info or {}).get("id")
         return id_ if isinstance(id_, str) and id_ else None
 
-    async def check_prometheus(self, account: Account, accounts: Sequence[Account], now: datetime) -> None:
+    async def check_prometheus(self, account: Account, accounts: Sequence[AnyAccount], now: datetime) -> None:
         """Ask the Prometheus of an account whether it answers. Raises RequestError, SourceError."""
         cluster = AccountCluster(account, tuple(accounts))
         async with self.opener.within(_MAX_WAIT_SECONDS).prometheus(cluster) as prometheus:
             if prometheus is not None:
                 await prometheus.introduce(now)
 
-    def prometheus_key(self, account: Account) -> object | None:
+    def prometheus_key(self, account: AnyAccount) -> object | None:
         """See `SourceOpener.prometheus_key`."""
         return self.opener.prometheus_key(account)
 

@@ -15,7 +15,7 @@ from kubetally.domain.series import MeasuredSeries
 from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.survey import MetricsSurvey
 from kubetally.domain.window import Window
-from kubetally.ledger.ports.accounts import credentials_locked
+from kubetally.ledger.ports.accounts import AnyAccount, credentials_locked
 from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster, Cluster, name_of
 from kubetally.ledger.ports.sources import CostSource, MetricsSource, SavingsSource
 from kubetally.sources.access import Access
@@ -29,8 +29,6 @@ from kubetally.sources.prometheus.promql import Selector
 from kubetally.sources.prometheus.source import PrometheusSource
 from kubetally.sources.transport import Limits, Transport
 from kubetally.tasks import Calculate, calculate_here
-
-_TENANT_HEADER = "x-scope-orgid"  # of Mimir, Cortex and proxies before them
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,15 +195,12 @@ class SourceOpener:
             )
             yield PrometheusSource(client, selector, self._answer_folder(cluster))
 
-    def prometheus_key(self, account: Account) -> tuple[str, str | None] | None:
+    def prometheus_key(self, account: AnyAccount) -> tuple[str, str | None] | None:
         """The address of its Prometheus, and the tenant that a header chooses there; None without one."""
-        url, headers = account.prometheus_url, account.prometheus_credentials.headers
-        if not url:
-            url, headers = self._options.prometheus_url, {}  # headers of the settings are the same for all
-        if not url:
-            return None
-        tenant = next((value for name, value in headers.items() if name.lower() == _TENANT_HEADER), None)
-        return url.address, tenant
+        if account.prometheus_url is not None:
+            return account.prometheus_url.address, account.prometheus_tenant
+        default = self._options.prometheus_url
+        return None if default is None else (default.address, None)  # headers of the settings are the same for all
 
     async def _find_source(self, cluster: AnyCluster) -> Resolved:
         options = self._options
@@ -302,7 +297,7 @@ class AccountOpener:
     """
 
     def __init__(
-        self, read_accounts: Callable[[], Awaitable[tuple[tuple[Account, ...], str]]], opener: SourceOpener
+        self, read_accounts: Callable[[], Awaitable[tuple[tuple[AnyAccount, ...], str]]], opener: SourceOpener
     ) -> None:
         self._read_accounts, self._opener = read_accounts, opener
 

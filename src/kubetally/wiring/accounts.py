@@ -14,4 +14,5 @@ from kubetally.wiring.sources import source_opener
 def open_editor(settings: Settings) -> Iterator[AccountEditor]:
     """What adds and changes accounts. Raises StoreError, RequestError."""
     with open_ledger(settings) as ledger:
-        yield AccountEditor(ledger, ProbedSources(source_opener(settings)), settings.currency)
+        sources = ProbedSources(source_opener(settings))
+        yield AccountEditor(ledger, sources, settings.currency, settings.prometheus_url)

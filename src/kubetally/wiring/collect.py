@@ -108,7 +108,9 @@ async def with_collector(
         in_thread = partial(asyncio.get_running_loop().run_in_executor, executor)
         await in_thread(ledger.lake.make)  # before a source is asked in vain
         await in_thread(run_or_log, partial(reconcile, ledger))
-        snapshot = StoredSnapshot(ledger.accounts, executor, max_age_seconds=_SNAPSHOT_SECONDS)
+        snapshot = StoredSnapshot(
+            ledger.accounts, executor, prometheus_url=settings.prometheus_url, max_age_seconds=_SNAPSHOT_SECONDS
+        )
         opener = AccountOpener(snapshot, source_opener(settings))
         pool = ReaderPool(
             _new_reader(opener, settings, clock),

@@ -112,7 +112,9 @@ def open_service(
         calculations(min(_INTERPRETERS, usable_cores())) as calculate,
         supervised_process() if collects else nullcontext(),
     ):
-        snapshot = StoredSnapshot(ledger.accounts, executor, timeout_seconds=DATABASE_SECONDS)
+        snapshot = StoredSnapshot(
+            ledger.accounts, executor, prometheus_url=settings.prometheus_url, timeout_seconds=DATABASE_SECONDS
+        )
         opener = AccountOpener(snapshot, source_opener(settings, calculate=calculate.in_process))
         service = CostService(
             ledger.accounts,

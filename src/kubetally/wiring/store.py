@@ -63,4 +63,4 @@ def load_clusters(names: Sequence[str], settings: Settings) -> list[AccountClust
     if not names and not settings.database_url and not is_there(settings.home_folder / "kubetally.db"):
         return []  # without an account there is no database, and none is made
     with open_accounts(settings) as accounts:
-        return list_clusters(accounts, names)
+        return list_clusters(accounts, names, settings.prometheus_url)

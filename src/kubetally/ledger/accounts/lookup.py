@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from kubetally.domain.account import Account, AccountType
+from kubetally.domain.source_url import SourceUrl
+from kubetally.ledger.accounts.snapshot import read_places
 from kubetally.ledger.ports.accounts import Accounts, NotACluster
 from kubetally.ledger.ports.clusters import AccountCluster
 
@@ -18,15 +20,20 @@ def find_cluster(accounts: Accounts, name: str) -> Account:
     return account
 
 
-def list_clusters(accounts: Accounts, names: Sequence[str]) -> list[AccountCluster]:
+def list_clusters(
+    accounts: Accounts, names: Sequence[str], prometheus_url: SourceUrl | None = None
+) -> list[AccountCluster]:
     """The accounts of these names or ids as clusters, each once; without names, all that are Kubernetes clusters.
 
+    prometheus_url: of accounts that have none.
     Raises: AccountNotFound, AmbiguousAccount, NotACluster, StoreError.
     """
-    existing = tuple(accounts.all())
-    chosen = [find_cluster(accounts, name) for name in names] or [
-        account for account in existing if account.type is AccountType.KUBERNETES_CNR
-    ]
+    places = read_places(accounts, [prometheus_url])
+    chosen = (
+        [find_cluster(accounts, name) for name in names]
+        if names
+        else accounts.find_all([place.id for place in places if place.type is AccountType.KUBERNETES_CNR])
+    )
     currency = accounts.organization().currency
     by_id = {account.id: account for account in chosen}
-    return [AccountCluster(account, existing, currency) for account in by_id.values()]
+    return [AccountCluster(account, places, currency) for account in by_id.values()]

@@ -8,13 +8,14 @@ from kubetally.domain.account import Account
 from kubetally.domain.errors import KubetallyError
 from kubetally.domain.window import HOUR, Window, whole_hour
 from kubetally.ledger.ports.account_sources import AccountSources
+from kubetally.ledger.ports.accounts import AnyAccount
 from kubetally.ledger.ports.sources import About
 
 _ADDRESS_REFUSED, _SHARED_PROMETHEUS = "address_refused", "metrics_serve_one"
 
 
 async def probe_sources(
-    sources: AccountSources, account: Account, accounts: Sequence[Account], now: datetime
+    sources: AccountSources, account: Account, accounts: Sequence[AnyAccount], now: datetime
 ) -> tuple[About | None, list[str]]:
     """What its cost source tells of itself, None if nothing; and what is wrong with it or with its Prometheus.
 
@@ -43,7 +44,7 @@ async def probe_sources(
 
 
 async def ask_cluster_ids(
-    sources: AccountSources, accounts: Sequence[Account], *, all_accounts: Sequence[Account]
+    sources: AccountSources, accounts: Sequence[Account], *, all_accounts: Sequence[AnyAccount]
 ) -> dict[str, str]:
     """The ids of their clusters as their sources tell them, by account id."""
     ids = await gather(*(sources.cluster_id(account, all_accounts) for account in accounts))

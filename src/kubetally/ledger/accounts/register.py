@@ -6,14 +6,16 @@ from dataclasses import dataclass, replace
 
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.errors import RequestError
+from kubetally.domain.source_url import SourceUrl
 from kubetally.ledger.accounts.currency import change_currency
 from kubetally.ledger.accounts.draft import AccountDraft, apply_draft, check_id, check_name, new_id, unusable_name
 from kubetally.ledger.accounts.probe import probe_sources
 from kubetally.ledger.accounts.reconcile import reconcile_after_change
 from kubetally.ledger.accounts.same_cluster import find_cluster_ids, warn_of_same_cluster, warn_of_shared_prometheus
+from kubetally.ledger.accounts.snapshot import read_places
 from kubetally.ledger.ports.account_days import CurrencyConflict
 from kubetally.ledger.ports.account_sources import AccountSources
-from kubetally.ledger.ports.accounts import account_exists
+from kubetally.ledger.ports.accounts import AnyAccount, account_exists
 from kubetally.ledger.ports.sources import About
 from kubetally.ledger.stores import Ledger
 from kubetally.tasks import run
@@ -30,11 +32,12 @@ class AccountChange:
 
 @dataclass(frozen=True, slots=True)
 class AccountEditor:
-    """Adds and changes accounts. default_currency: of a setting, for accounts that have none."""
+    """Adds and changes accounts. default_currency, default_prometheus: of settings, for accounts that have none."""
 
     ledger: Ledger
     sources: AccountSources
     default_currency: str | None = None
+    default_prometheus: SourceUrl | None = None
 
     def add(self, draft: AccountDraft, *, all_clusters: bool = False) -> AccountChange:
         """Store a new account; all_clusters: one for each cluster of its source, called NAME-ID.
@@ -43,10 +46,11 @@ class AccountEditor:
         Raises: RequestError, StoreError; SourceError with the code `address_refused`.
         """
         accounts = self.ledger.accounts
-        organization, existing = accounts.organization(), accounts.all()
+        organization = accounts.organization()
         id_ = new_id() if draft.id is None else check_id(draft.id)
         empty = Account(id_, organization.id, "", AccountType.KUBERNETES_CNR)
         new = apply_draft(empty, draft, self.sources)
+        existing = read_places(accounts, [self.default_prometheus, new.prometheus_url])
         if not all_clusters and any(account.name == new.name for account in existing):
             raise account_exists(new.name, organization=organization.name)  # before anybody waits for a source
         about, warnings = run(probe_sources(self.sources, new, existing, self.ledger.clock.now()))
@@ -76,8 +80,9 @@ class AccountEditor:
         `address_refused`.
         """
         accounts, relabelled = self.ledger.accounts, None
-        old, existing = accounts.find(name_or_id), accounts.all()
-        new, warnings = apply_draft(old, draft, self.sources), list[str]()
+        old, warnings = accounts.find(name_or_id), list[str]()
+        new = apply_draft(old, draft, self.sources)
+        existing = read_places(accounts, [self.default_prometheus, new.prometheus_url])
         if replace(new, name=old.name) != old:
             about, warnings = run(probe_sources(self.sources, new, existing, self.ledger.clock.now()))
             warnings += _find_contradictions(new, about)
@@ -92,8 +97,8 @@ class AccountEditor:
             warnings += reconcile_after_change(self.ledger)
         return AccountChange([changed], warnings, relabelled)
 
-    def _warn_of_others(self, new: Sequence[Account], about: About | None, existing: Sequence[Account]) -> list[str]:
-        ids = find_cluster_ids(self.sources, new, about=about, accounts=existing)
+    def _warn_of_others(self, new: Sequence[Account], about: About | None, existing: Sequence[AnyAccount]) -> list[str]:
+        ids = find_cluster_ids(self.sources, new, about=about, accounts=self.ledger.accounts, existing=existing)
         warnings = list[str]()
         for account in new:
             warnings += warn_of_shared_prometheus(account, existing, self.sources)

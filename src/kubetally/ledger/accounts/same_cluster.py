@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from kubetally.domain.account import Account, AccountType
 from kubetally.ledger.accounts.probe import ask_cluster_ids
 from kubetally.ledger.ports.account_sources import AccountSources
+from kubetally.ledger.ports.accounts import Accounts, AnyAccount
 from kubetally.ledger.ports.sources import About
 from kubetally.tasks import run
 
@@ -15,7 +16,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def warn_of_same_cluster(
-    account: Account, about: About | None, accounts: Sequence[Account], ids: Mapping[str, str]
+    account: Account, about: About | None, accounts: Sequence[AnyAccount], ids: Mapping[str, str]
 ) -> Iterator[str]:
     """A warning for each other account that seems to be of the same cluster as `account`.
 
@@ -38,7 +39,12 @@ def warn_of_same_cluster(
 
 
 def find_cluster_ids(
-    sources: AccountSources, new: Sequence[Account], *, about: About | None, accounts: Sequence[Account]
+    sources: AccountSources,
+    new: Sequence[Account],
+    *,
+    about: About | None,
+    accounts: Accounts,
+    existing: Sequence[AnyAccount],
 ) -> dict[str, str]:
     """The cluster ids of accounts that have none set, as their sources tell, by account id.
 
@@ -47,17 +53,21 @@ def find_cluster_ids(
     wanted = {account.cluster_id or (about.cluster_id if about else None) for account in new} - {None, *_DEFAULT_IDS}
     new_ids = {account.id for account in new}
     others = [
-        account
-        for account in accounts
+        account.id
+        for account in existing
         if account.id not in new_ids
         and account.type is AccountType.KUBERNETES_CNR
         and account.kubecost_url
         and account.cluster_id is None
     ]
-    return run(ask_cluster_ids(sources, others[:_MAX_SOURCES], all_accounts=accounts)) if wanted and others else {}
+    if not (wanted and others):
+        return {}
+    return run(ask_cluster_ids(sources, accounts.find_all(others[:_MAX_SOURCES]), all_accounts=existing))
 
 
-def warn_of_shared_prometheus(account: Account, accounts: Iterable[Account], sources: AccountSources) -> Iterator[str]:
+def warn_of_shared_prometheus(
+    account: Account, accounts: Iterable[AnyAccount], sources: AccountSources
+) -> Iterator[str]:
     """Warnings about accounts that read the same Prometheus: metrics count twice, or can't be attributed."""
     key = sources.prometheus_key(account)
     sharing = [
@@ -93,7 +103,7 @@ def _default_cluster(account: Account, about: About | None) -> str | None:
     return about.cluster_id if account.cluster_id is None else None
 
 
-def _place(account: Account) -> tuple[str, ...] | None:
+def _place(account: AnyAccount) -> tuple[str, ...] | None:
     """Equal for accounts of one source: URL or context; None if neither is set."""
     if account.kubecost_url is None:
         return None if account.context is None else ("context", account.context)

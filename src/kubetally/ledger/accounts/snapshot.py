@@ -2,33 +2,50 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import NamedTuple
 
-from kubetally.domain.account import Account
 from kubetally.domain.money import DEFAULT_CURRENCY
+from kubetally.domain.source_url import SourceUrl
 from kubetally.ledger.accounts.database_timeout import in_time
-from kubetally.ledger.ports.accounts import Accounts
+from kubetally.ledger.ports.accounts import AccountPlace, Accounts, AnyAccount
 
 _TIMEOUT_SECONDS = 120.0  # longer than any database driver waits
 
 
 class AccountSnapshot(NamedTuple):
-    """All accounts that are not removed, and the currency of their organization."""
+    """All accounts that are not removed, without credentials, and the currency of their organization."""
 
-    accounts: tuple[Account, ...] = ()
+    accounts: tuple[AnyAccount, ...] = ()
     currency: str = DEFAULT_CURRENCY
 
 
 ReadSnapshot = Callable[[], Awaitable[AccountSnapshot]]
 
 
+def read_places(accounts: Accounts, further: Iterable[SourceUrl | None] = ()) -> tuple[AccountPlace, ...]:
+    """All accounts that are not removed, without credentials.
+
+    Those of an account are decrypted only if another account has the same Prometheus, or if it is one of the `further`
+    ones: then a header may choose a tenant. Raises StoreError.
+    """
+    places = accounts.places()
+    addresses = Counter(place.prometheus_url.address for place in places if place.prometheus_url)
+    shared = {address for address, count in addresses.items() if count > 1}
+    shared |= {url.address for url in further if url is not None}
+    ids = [place.id for place in places if place.prometheus_url and place.prometheus_url.address in shared]
+    tenants = {account.id: account.prometheus_tenant for account in accounts.find_all(ids)}
+    return tuple(replace(place, prometheus_tenant=tenants.get(place.id)) for place in places)
+
+
 class StoredSnapshot:
     """Reads the snapshot from the database, and returns the same one for `max_age_seconds`.
 
-    timeout_seconds: longest wait for the database.
+    prometheus_url: of accounts that have none. timeout_seconds: longest wait for the database.
     """
 
     def __init__(
@@ -36,10 +53,11 @@ class StoredSnapshot:
         accounts: Accounts,
         executor: Executor,
         *,
+        prometheus_url: SourceUrl | None = None,
         max_age_seconds: float = 0.0,
         timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> None:
-        self._accounts, self._executor = accounts, executor
+        self._accounts, self._executor, self._prometheus_url = accounts, executor, prometheus_url
         self._max_age_seconds, self._timeout_seconds = max_age_seconds, timeout_seconds
         self._last: tuple[float, AccountSnapshot] | None = None
         self._reading = asyncio.Lock()
@@ -54,4 +72,5 @@ class StoredSnapshot:
             return self._last[1]
 
     def _read(self) -> AccountSnapshot:
-        return AccountSnapshot(tuple(self._accounts.all()), self._accounts.organization().currency)
+        places = read_places(self._accounts, [self._prometheus_url])
+        return AccountSnapshot(places, self._accounts.organization().currency)

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from kubetally.domain.account import Account, Credentials
 from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import Window
+from kubetally.ledger.ports.accounts import AnyAccount
 from kubetally.ledger.ports.sources import About
 
 EnteredUrl = SourceUrl | Literal[""] | None
@@ -45,18 +46,20 @@ class AccountSources(Protocol):
         """Raises RequestError, SourceError (code `address_refused`), where no source may be there."""
         ...
 
-    def open_source(self, account: Account, accounts: Sequence[Account]) -> AbstractAsyncContextManager[AccountSource]:
+    def open_source(
+        self, account: Account, accounts: Sequence[AnyAccount]
+    ) -> AbstractAsyncContextManager[AccountSource]:
         """The cost source of an account. Raises RequestError, SourceError."""
         ...
 
-    async def cluster_id(self, account: Account, accounts: Sequence[Account]) -> str | None:
+    async def cluster_id(self, account: Account, accounts: Sequence[AnyAccount]) -> str | None:
         """The id of its cluster as its source tells it; None if it is not told within 2 s."""
         ...
 
-    async def check_prometheus(self, account: Account, accounts: Sequence[Account], now: datetime) -> None:
+    async def check_prometheus(self, account: Account, accounts: Sequence[AnyAccount], now: datetime) -> None:
         """Ask the Prometheus of an account whether it answers. Raises RequestError, SourceError."""
         ...
 
-    def prometheus_key(self, account: Account) -> object | None:
+    def prometheus_key(self, account: AnyAccount) -> object | None:
         """Equal for accounts that read the same Prometheus and tenant header; None for those without one."""
         ...

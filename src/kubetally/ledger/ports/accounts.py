@@ -1,6 +1,6 @@
 """Where accounts are stored. All calls block."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -89,7 +89,10 @@ class NotACluster(NotFound):
 
 @dataclass(frozen=True, slots=True)
 class AccountPlace:
-    """An account and where its sources are, without credentials."""
+    """An account and where its sources are, without credentials.
+
+    prometheus_tenant: as `Account.prometheus_tenant`, which is encrypted; `read_places` finds it where it matters.
+    """
 
     id: str
     name: str
@@ -97,11 +100,17 @@ class AccountPlace:
     kubecost_url: SourceUrl | None = None
     context: str | None = None
     prometheus_url: SourceUrl | None = None
+    tenant: str | None = None
+    cluster_id: str | None = None
+    prometheus_tenant: str | None = None
 
     @property
     def has_source(self) -> bool:
         """Whether it names a source of its own."""
         return bool(self.kubecost_url or self.context)
+
+
+AnyAccount = Account | AccountPlace
 
 
 class Accounts(Protocol):
@@ -124,6 +133,10 @@ class Accounts(Protocol):
 
     def all(self, organization_id: str | None = None) -> list[Account]:
         """All accounts that are not removed, by name in the order of code points; their credentials are decrypted."""
+
+    def find_all(self, ids: Collection[str]) -> list[Account]:
+        """Those with these ids, by name, of the accounts that are not removed; only theirs are decrypted."""
+        ...
 
     def places(self) -> list[AccountPlace]:
         """The same accounts without their credentials, by name; nothing is decrypted."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from kubetally.domain.account import Account
 from kubetally.domain.money import DEFAULT_CURRENCY
 from kubetally.domain.source_url import SourceUrl
+from kubetally.ledger.ports.accounts import AnyAccount
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -53,12 +54,13 @@ class Cluster:
 class AccountCluster:
     """A cluster that is an account.
 
-    accounts:         all that exist, because a source that serves any account may serve only one.
+    accounts:         all that exist, as `read_places` returns them, because a source that serves any account may serve
+                      only one.
     default_currency: that of its organization.
     """
 
     account: Account
-    accounts: tuple[Account, ...] = ()
+    accounts: tuple[AnyAccount, ...] = ()
     default_currency: str = DEFAULT_CURRENCY
 
 

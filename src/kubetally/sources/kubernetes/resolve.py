@@ -18,6 +18,7 @@ import httpx
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.errors import RequestError
 from kubetally.domain.source_url import InvalidSourceUrl, SourceUrl
+from kubetally.ledger.ports.accounts import AnyAccount
 from kubetally.sources.access import Access
 from kubetally.sources.address import Resolve, system_resolve
 from kubetally.sources.kubernetes.recognise import FoundService
@@ -66,7 +67,7 @@ class TemplateNotUsable(RequestError):
         )
 
 
-def fill_template(template: str, account: Account, *, namespace: str) -> str:
+def fill_template(template: str, account: AnyAccount, *, namespace: str) -> str:
     """The URL of an account by `template`: {cluster} is its cluster id, else its name; {name}; {namespace}.
 
     Raises: TemplateNotUsable, also for a value that is not part of a host name: it could make another URL.
@@ -91,7 +92,7 @@ def fill_template(template: str, account: Account, *, namespace: str) -> str:
 
 async def resolve_source(
     account: Account,
-    accounts: Iterable[Account],
+    accounts: Iterable[AnyAccount],
     *,
     access_of: Callable[[SourceUrl], Access],
     discover: Callable[[str], Awaitable[Resolved]],
@@ -143,26 +144,24 @@ async def resolve_source(
     )
 
 
-def _without_own_source(account: Account, accounts: Iterable[Account]) -> list[Account]:
+def _without_own_source(account: Account, accounts: Iterable[AnyAccount]) -> list[AnyAccount]:
     """`account` and the others that state no source, by name."""
     by_id = {other.id: other for other in (account, *accounts)}
     return sorted(
         (
             other
             for other in by_id.values()
-            if other.type is AccountType.KUBERNETES_CNR
-            and not (other.kubecost_url or other.context)
-            and other.deleted_at is None
+            if other.type is AccountType.KUBERNETES_CNR and not (other.kubecost_url or other.context)
         ),
         key=lambda other: other.name,
     )
 
 
-def _templated_url(template: str, account: Account, sharing: Iterable[Account], namespace: str) -> str:
+def _templated_url(template: str, account: Account, sharing: Iterable[AnyAccount], namespace: str) -> str:
     """Raises TemplateNotUsable, RequestError (several accounts get the same URL)."""
     url = fill_template(template, account, namespace=namespace)
 
-    def has_same_url(other: Account) -> bool:
+    def has_same_url(other: AnyAccount) -> bool:
         try:
             return fill_template(template, other, namespace=namespace) == url
         except TemplateNotUsable:  # reported for that account
@@ -178,7 +177,7 @@ def _service_urls(namespace: str) -> Iterator[str]:
             yield f"http://{name}.{place}.svc.cluster.local:{port}"
 
 
-def _check_serves_one(option: Option, accounts: Sequence[Account]) -> None:
+def _check_serves_one(option: Option, accounts: Sequence[AnyAccount]) -> None:
     """Raises RequestError, if several accounts would get the costs of one URL."""
     if len(accounts) > 1:
         names = ", ".join(account.name for account in accounts)

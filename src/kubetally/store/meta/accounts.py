@@ -1,9 +1,10 @@
 """Accounts in SQL."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, func, insert, or_, select, update
@@ -127,15 +128,30 @@ class SqlAccounts(SqlStore):
             accounts = [self._account(row) for row in connection.execute(question)]
         return sorted(accounts, key=lambda one: (one.name, one.id))
 
-    def places(self) -> list[AccountPlace]:
-        columns = (ACCOUNTS.c.id, ACCOUNTS.c.name, ACCOUNTS.c.type, ACCOUNTS.c.kubecost_url, ACCOUNTS.c.context)
+    def find_all(self, ids: Collection[str]) -> list[Account]:
+        if not ids:
+            return []
         with self._reads() as connection:
-            rows = connection.execute(
-                select(*columns, ACCOUNTS.c.prometheus_url).where(ACCOUNTS.c.deleted_at == 0)
-            ).all()
+            rows = connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.id.in_(ids), ACCOUNTS.c.deleted_at == 0))
+            accounts = [self._account(row) for row in rows]
+        return sorted(accounts, key=lambda account: (account.name, account.id))
+
+    def places(self) -> list[AccountPlace]:
+        columns = (ACCOUNTS.c[name] for name in ("id", "name", "type", "context", "tenant", "cluster_id", *_URLS))
+        with self._reads() as connection:
+            rows = connection.execute(select(*columns).where(ACCOUNTS.c.deleted_at == 0)).all()
         places = [
-            AccountPlace(id_, name, self._type(name, kind), _url(url), context, _url(prometheus_url))
-            for id_, name, kind, url, context, prometheus_url in rows
+            AccountPlace(
+                id=row.id,
+                name=row.name,
+                type=self._type(row.name, row.type),
+                kubecost_url=_url(row.kubecost_url),
+                context=row.context,
+                prometheus_url=_url(row.prometheus_url),
+                tenant=row.tenant,
+                cluster_id=row.cluster_id,
+            )
+            for row in rows
         ]
         return sorted(places, key=lambda place: (place.name, place.id))
 
@@ -339,7 +355,15 @@ def _check(field: str, value: str | None, longest: int) -> None:
 
 
 def _url(text: str | None) -> SourceUrl | None:
-    return SourceUrl.of_stored(text) if text else None
+    if not text:
+        return None
+    return SourceUrl.of_stored(text) if "@" in text else _url_without_login(text)
+
+
+@lru_cache(maxsize=10_000)
+def _url_without_login(text: str) -> SourceUrl:
+    # All accounts are read again and again, and parsing their URLs takes as long as all else.
+    return SourceUrl.of_stored(text)
 
 
 def _seconds(instant: datetime) -> int:
