@@ -6,28 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kubetally.cli.answer_file import answer_to
-from kubetally.cli.asking import Said, ask, exit_of, named, print_json
+from kubetally.cli.asking import ask, exit_of, print_json
+from kubetally.cli.clusters import choose_clusters
+from kubetally.cli.option_groups import with_option_groups
 from kubetally.cli.options import (
-    AccountNames,
+    AnswerOptions,
     AsOf,
-    ClusterId,
-    Contexts,
-    Currency,
-    End,
+    ClusterOptions,
     Format,
     Infrastructure,
     InfrastructureChoice,
-    OutputFile,
     OutputFormat,
-    PrometheusUrl,
-    Quiet,
-    Start,
     Strict,
-    Tenant,
-    Urls,
-    WindowText,
+    WindowOptions,
     instant_of,
-    window_of,
 )
 from kubetally.cli.start import start as start_up
 from kubetally.domain.errors import RequestError
@@ -39,24 +31,17 @@ if TYPE_CHECKING:
 By = Annotated[DetailLevel, typer.Option("--by", help="How finely.")]
 
 
+@with_option_groups
 def costs(
-    accounts: AccountNames = None,
-    url: Urls = None,
-    context: Contexts = None,
-    cluster_id: ClusterId = None,
-    currency: Currency = None,
-    prometheus_url: PrometheusUrl = None,
-    tenant: Tenant = None,
-    window: WindowText = None,
-    start: Start = None,
-    end: End = None,
+    *,
+    clusters: ClusterOptions,
+    window: WindowOptions,
     as_of: AsOf = None,
     by: By = DetailLevel.SUMMARY,
     infrastructure: InfrastructureChoice = Infrastructure.MEASURED,
     output: OutputFormat = Format.TABLE,
-    output_file: OutputFile = None,
     strict: Strict = False,
-    quiet: Quiet = False,
+    answer: AnswerOptions,
 ) -> None:
     """Show what clusters cost.
 
@@ -69,18 +54,17 @@ def costs(
       kubetally costs --context prod
       kubetally costs prod staging --window yesterday
     """
-    settings, legacy = start_up(quiet=quiet), infrastructure is Infrastructure.LEGACY_SUM
+    settings, legacy = start_up(quiet=answer.quiet), infrastructure is Infrastructure.LEGACY_SUM
     instant = instant_of("--as-of", as_of)
     if legacy and instant is not None:
         raise RequestError(
             "the old sums are of the metrics as they are now: omit --infrastructure or --as-of", code="legacy_is_of_now"
         )
-    span = window_of(window, start, end)
-    said = Said(cluster_id, currency, prometheus_url, tenant)
-    meant = named(accounts, url, context, said, settings, quiet=quiet)
-    with answer_to(output_file):
-        answers = ask(meant.clusters, span, settings, legacy=legacy, as_of=instant, quiet=quiet)
-        show(answers, by, output, is_one=meant.is_one, quiet=quiet)
+    span = window.read()
+    chosen = choose_clusters(clusters, settings, quiet=answer.quiet)
+    with answer_to(answer.output_file):
+        answers = ask(chosen.clusters, span, settings, legacy=legacy, as_of=instant, quiet=answer.quiet)
+        show(answers, by, output, is_one=chosen.is_one, quiet=answer.quiet)
     raise typer.Exit(exit_of(answers, strict=strict))
 
 

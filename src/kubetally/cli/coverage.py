@@ -1,36 +1,35 @@
 """`kubetally coverage`: which days are held, and how sure they are."""
 
 import json
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import typer
 
 from kubetally.cli.answer_file import answer_to, warn
-from kubetally.cli.options import (
-    End,
-    OutputFile,
-    Quiet,
-    ScreenOrJson,
-    ScreenOrJsonFormat,
-    Start,
-    window_of,
-    window_option,
-)
+from kubetally.cli.option_groups import with_option_groups
+from kubetally.cli.options import AnswerOptions, ScreenOrJson, ScreenOrJsonFormat, WindowOptions, window_option
 from kubetally.cli.start import start as start_up
 
-DEFAULT_WINDOW = "90d"
 Names = Annotated[list[str] | None, typer.Argument(metavar="ACCOUNT", help="Names or ids; without any, all.")]
-ShownWindow = Annotated[str | None, window_option(f"{DEFAULT_WINDOW}, the last 90 days, in UTC.")]
 
 
+@dataclass(frozen=True)
+class ShownWindow(WindowOptions):
+    """The window of the calendar."""
+
+    default: ClassVar[str] = "90d"
+
+    window: Annotated[str | None, window_option("90d, the last 90 days, in UTC.")] = None
+
+
+@with_option_groups
 def coverage(
+    *,
     accounts: Names = None,
-    window: ShownWindow = None,
-    start: Start = None,
-    end: End = None,
+    window: ShownWindow,
     output: ScreenOrJsonFormat = ScreenOrJson.TABLE,
-    output_file: OutputFile = None,
-    quiet: Quiet = False,
+    answer: AnswerOptions,
 ) -> None:
     """Show which days are held, as a calendar.
 
@@ -44,10 +43,10 @@ def coverage(
     from kubetally.wiring.ledger import open_ledger
     from kubetally.wiring.storage import check_storage
 
-    settings = start_up(quiet=quiet)
-    span = window_of(window if window or start or end else DEFAULT_WINDOW, start, end)
+    settings = start_up(quiet=answer.quiet)
+    span = window.read()
     is_json = output is ScreenOrJson.JSON
-    with answer_to(output_file):
+    with answer_to(answer.output_file):
         with open_ledger(settings) as ledger:
             covered = find_coverage(ledger, accounts or (), span, with_details=is_json)
         if is_json:

@@ -1,28 +1,22 @@
 """`kubetally doctor`: what a source is, what it can answer, what is missing."""
 
 import json
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import typer
 
 from kubetally.cli import exits
 from kubetally.cli.answer_file import answer_to
-from kubetally.cli.asking import Said, named
+from kubetally.cli.clusters import choose_clusters
+from kubetally.cli.option_groups import with_option_groups
 from kubetally.cli.options import (
-    ClusterId,
-    Contexts,
-    Currency,
-    End,
-    OneDay,
-    OutputFile,
-    PrometheusUrl,
-    Quiet,
+    WINDOW_FORMS,
+    AnswerOptions,
+    ClusterOptions,
     ScreenOrJson,
     ScreenOrJsonFormat,
-    Start,
-    Tenant,
-    Urls,
-    window_of,
+    WindowOptions,
 )
 from kubetally.cli.start import start as start_up
 
@@ -33,22 +27,37 @@ Places = Annotated[
         help="URLs of an OpenCost or Kubecost, names or ids of accounts; without any, all accounts.",
     ),
 ]
+OneDay = Annotated[
+    str | None,
+    typer.Option(
+        "--window", metavar="WINDOW", help=f"{WINDOW_FORMS} Its first day is read. Default: yesterday, in UTC."
+    ),
+]
 
 
+@dataclass(frozen=True)
+class DiagnosedClusters(ClusterOptions):
+    """The same options, with another help for the arguments."""
+
+    accounts: Places = None
+
+
+@dataclass(frozen=True)
+class DiagnosedDay(WindowOptions):
+    """A window of which the first day counts."""
+
+    default: ClassVar[str] = "yesterday"
+
+    window: OneDay = None
+
+
+@with_option_groups
 def doctor(
-    places: Places = None,
-    url: Urls = None,
-    context: Contexts = None,
-    cluster_id: ClusterId = None,
-    currency: Currency = None,
-    prometheus_url: PrometheusUrl = None,
-    tenant: Tenant = None,
-    window: OneDay = None,
-    start: Start = None,
-    end: End = None,
+    *,
+    clusters: DiagnosedClusters,
+    window: DiagnosedDay,
     output: ScreenOrJsonFormat = ScreenOrJson.TABLE,
-    output_file: OutputFile = None,
-    quiet: Quiet = False,
+    answer: AnswerOptions,
 ) -> None:
     """Say what a source can and can't answer.
 
@@ -63,15 +72,14 @@ def doctor(
     from kubetally.present.findings import findings_body, print_findings
     from kubetally.wiring.diagnosis import diagnose
 
-    settings = start_up(quiet=quiet)
-    span = window_of(window, start, end, default="yesterday")
-    said = Said(cluster_id, currency, prometheus_url, tenant)
-    meant = named(places, url, context, said, settings, quiet=quiet)
-    with answer_to(output_file):
-        diagnoses = diagnose(meant.clusters, span, settings)
+    settings = start_up(quiet=answer.quiet)
+    span = window.read()
+    chosen = choose_clusters(clusters, settings, quiet=answer.quiet)
+    with answer_to(answer.output_file):
+        diagnoses = diagnose(chosen.clusters, span, settings)
         if output is ScreenOrJson.JSON:
             bodies = [findings_body(diagnosis) for diagnosis in diagnoses]
-            print(json.dumps(bodies[0] if meant.is_one else bodies, indent=2))
+            print(json.dumps(bodies[0] if chosen.is_one else bodies, indent=2))
         else:
             print_findings(diagnoses)
     raise typer.Exit(exits.NO_SOURCE if any(diagnosis.has_failed for diagnosis in diagnoses) else exits.OK)

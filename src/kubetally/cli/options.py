@@ -1,8 +1,10 @@
 """Options that several commands share, and what they mean."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 
@@ -34,7 +36,9 @@ class ScreenOrJson(StrEnum):
     JSON = "json"
 
 
-_WINDOWS = "7d, 24h, today, yesterday, week, lastweek, month, lastmonth, 2026-10, 2026-Q3, 2026, or START,END."
+WINDOW_FORMS = "7d, 24h, today, yesterday, week, lastweek, month, lastmonth, 2026-10, 2026-Q3, 2026, or START,END."
+
+
 AccountNames = Annotated[
     list[str] | None,
     typer.Argument(
@@ -76,18 +80,15 @@ Tenant = Annotated[
         "--tenant", metavar="TENANT", help="The value of the tenant label in that Prometheus, where it has several."
     ),
 ]
+_OF_ONE_CLUSTER = ("cluster_id", "currency", "prometheus_url", "tenant")
 
 
 def window_option(default: str) -> Any:
     """`--window`, with its default in the help."""
-    return typer.Option("--window", metavar="WINDOW", help=f"{_WINDOWS} Default: {default}")
+    return typer.Option("--window", metavar="WINDOW", help=f"{WINDOW_FORMS} Default: {default}")
 
 
 WindowText = Annotated[str | None, window_option("7d, today and the six days before it, in UTC.")]
-OneDay = Annotated[
-    str | None,
-    typer.Option("--window", metavar="WINDOW", help=f"{_WINDOWS} Its first day is read. Default: yesterday, in UTC."),
-]
 Start = Annotated[
     str | None,
     typer.Option("--start", metavar="TIME", help="First day (2026-11-20, 00:00 UTC), RFC3339 time or Unix seconds."),
@@ -118,6 +119,48 @@ InfrastructureChoice = Annotated[
     ),
 ]
 ScreenOrJsonFormat = Annotated[ScreenOrJson, typer.Option("--format", help="How to print it.")]
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """The options that name clusters, and those about clusters that are no accounts, which have their own."""
+
+    accounts: AccountNames = None
+    url: Urls = field(default=None, repr=False)  # they may hold passwords
+    context: Contexts = None
+    cluster_id: ClusterId = None
+    currency: Currency = None
+    prometheus_url: PrometheusUrl = field(default=None, repr=False)
+    tenant: Tenant = None
+
+    def about_others(self) -> Iterator[str]:
+        """The options given about clusters that are no accounts."""
+        for name in _OF_ONE_CLUSTER:
+            if getattr(self, name) is not None:
+                yield f"--{name.replace('_', '-')}"
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """The options of a window."""
+
+    default: ClassVar[str] = DEFAULT_WINDOW
+
+    window: WindowText = None
+    start: Start = None
+    end: End = None
+
+    def read(self) -> Window:
+        """Their window, never an empty one. Raises InvalidWindow, UnreadableTime."""
+        return window_of(self.window, self.start, self.end, self.default)
+
+
+@dataclass(frozen=True)
+class AnswerOptions:
+    """Where an answer is written, and whether there is anything beside it."""
+
+    output_file: OutputFile = None
+    quiet: Quiet = False
 
 
 class UnreadableTime(InvalidWindow):

@@ -3,44 +3,29 @@
 import typer
 
 from kubetally.cli.answer_file import answer_to
-from kubetally.cli.asking import Said, ask, exit_of, named, print_json
+from kubetally.cli.asking import ask, exit_of, print_json
+from kubetally.cli.clusters import choose_clusters
+from kubetally.cli.option_groups import with_option_groups
 from kubetally.cli.options import (
-    AccountNames,
-    ClusterId,
-    Contexts,
-    Currency,
-    End,
-    OutputFile,
-    PrometheusUrl,
-    Quiet,
+    AnswerOptions,
+    ClusterOptions,
     ScreenOrJson,
     ScreenOrJsonFormat,
-    Start,
     Strict,
-    Tenant,
-    Urls,
-    WindowText,
-    window_of,
+    WindowOptions,
 )
 from kubetally.cli.start import start as start_up
 from kubetally.domain.report import CostReport
 
 
+@with_option_groups
 def report(
-    accounts: AccountNames = None,
-    url: Urls = None,
-    context: Contexts = None,
-    cluster_id: ClusterId = None,
-    currency: Currency = None,
-    prometheus_url: PrometheusUrl = None,
-    tenant: Tenant = None,
-    window: WindowText = None,
-    start: Start = None,
-    end: End = None,
+    *,
+    clusters: ClusterOptions,
+    window: WindowOptions,
     output: ScreenOrJsonFormat = ScreenOrJson.TABLE,
-    output_file: OutputFile = None,
     strict: Strict = False,
-    quiet: Quiet = False,
+    answer: AnswerOptions,
 ) -> None:
     """Compare infrastructure cost with full cost.
 
@@ -56,18 +41,17 @@ def report(
     from kubetally.present.screen import console
     from kubetally.present.tables import print_rounding
 
-    settings = start_up(quiet=quiet)
-    span = window_of(window, start, end)
-    said = Said(cluster_id, currency, prometheus_url, tenant)
-    meant = named(accounts, url, context, said, settings, quiet=quiet)
-    with answer_to(output_file):
-        answers = ask(meant.clusters, span, settings, quiet=quiet)
+    settings = start_up(quiet=answer.quiet)
+    span = window.read()
+    chosen = choose_clusters(clusters, settings, quiet=answer.quiet)
+    with answer_to(answer.output_file):
+        answers = ask(chosen.clusters, span, settings, quiet=answer.quiet)
         if output is ScreenOrJson.JSON:
-            print_json(answers, lambda costs: comparison_body(costs, compare(costs)), is_one=meant.is_one)
+            print_json(answers, lambda costs: comparison_body(costs, compare(costs)), is_one=chosen.is_one)
         else:
             out, read = console(), [costs for costs in answers if isinstance(costs, CostReport)]
             for costs in read:
                 print_report(out, costs, compare(costs))
-            if not quiet:
+            if not answer.quiet:
                 print_rounding(out, read, "--format json has")
     raise typer.Exit(exit_of(answers, strict=strict))

@@ -6,49 +6,34 @@ import typer
 
 from kubetally.cli import exits
 from kubetally.cli.answer_file import answer_to
-from kubetally.cli.asking import Said, ask, exit_of, named, print_json
+from kubetally.cli.asking import ask, exit_of, print_json
+from kubetally.cli.clusters import choose_clusters
+from kubetally.cli.option_groups import with_option_groups
 from kubetally.cli.options import (
-    AccountNames,
-    ClusterId,
-    Contexts,
-    Currency,
-    End,
-    OutputFile,
-    PrometheusUrl,
-    Quiet,
+    AnswerOptions,
+    ClusterOptions,
     ScreenOrJson,
     ScreenOrJsonFormat,
-    Start,
     Strict,
-    Tenant,
-    Urls,
-    WindowText,
-    window_of,
+    WindowOptions,
 )
 from kubetally.cli.start import start as start_up
 from kubetally.domain.errors import RequestError
 from kubetally.domain.report import CostReport
 from kubetally.domain.status import Status
 
+Tolerance = Annotated[str, typer.Option(metavar="SHARE", help="Largest difference of the totals: 5% or 0.05.")]
 
+
+@with_option_groups
 def verify(
-    accounts: AccountNames = None,
-    url: Urls = None,
-    context: Contexts = None,
-    cluster_id: ClusterId = None,
-    currency: Currency = None,
-    prometheus_url: PrometheusUrl = None,
-    tenant: Tenant = None,
-    window: WindowText = None,
-    start: Start = None,
-    end: End = None,
-    tolerance: Annotated[
-        str, typer.Option(metavar="SHARE", help="Largest difference of the totals: 5% or 0.05.")
-    ] = "5%",
+    *,
+    clusters: ClusterOptions,
+    window: WindowOptions,
+    tolerance: Tolerance = "5%",
     output: ScreenOrJsonFormat = ScreenOrJson.TABLE,
-    output_file: OutputFile = None,
     strict: Strict = False,
-    quiet: Quiet = False,
+    answer: AnswerOptions,
 ) -> None:
     """Compare our total with the source's own.
 
@@ -64,23 +49,20 @@ def verify(
     from kubetally.present.verification import verify as compare
 
     allowed = parse_tolerance(tolerance)
-    settings = start_up(quiet=quiet)
-    span = window_of(window, start, end)
-    said = Said(cluster_id, currency, prometheus_url, tenant)
-    meant = named(accounts, url, context, said, settings, quiet=quiet)
-    with answer_to(output_file):
+    settings = start_up(quiet=answer.quiet)
+    span = window.read()
+    chosen = choose_clusters(clusters, settings, quiet=answer.quiet)
+    with answer_to(answer.output_file):
         # What the source says of itself now, so without history.
-        answers = ask(meant.clusters, span, settings, with_history=False, quiet=quiet)
+        answers = ask(chosen.clusters, span, settings, with_history=False, quiet=answer.quiet)
         verified = [(costs, compare(costs, allowed)) for costs in answers if isinstance(costs, CostReport)]
         if output is ScreenOrJson.JSON:
-            print_json(answers, lambda costs: verdict_body(costs, compare(costs, allowed)), is_one=meant.is_one)
+            print_json(answers, lambda costs: verdict_body(costs, compare(costs, allowed)), is_one=chosen.is_one)
         else:
-            print_verdicts(verified, quiet=quiet)
+            print_verdicts(verified, quiet=answer.quiet)
     code = exit_of(answers, strict=strict, each=True)
-    is_past = any(
-        costs.status is not Status.NO_DATA and (costs.lacks_evidence or not check.is_within)
-        for costs, check in verified
-    )
+    known = [(costs, check) for costs, check in verified if costs.status is not Status.NO_DATA]
+    is_past = any(costs.lacks_evidence or not check.is_within for costs, check in known)
     raise typer.Exit(exits.PAST_TOLERANCE if is_past else code)
 
 
