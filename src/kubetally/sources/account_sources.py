@@ -1,7 +1,7 @@
 """The sources of accounts, asked while somebody adds or changes one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,11 +10,11 @@ from kubetally.domain.account import Account, Credentials
 from kubetally.domain.errors import KubetallyError, SourceError
 from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import Window
-from kubetally.ledger.ports.account_sources import EnteredUrl
 from kubetally.ledger.ports.accounts import AnyAccount
 from kubetally.ledger.ports.clusters import AccountCluster
 from kubetally.ledger.ports.sources import About
-from kubetally.sources.account_access import check_address, update_access
+from kubetally.sources.access import check_headers
+from kubetally.sources.address import check_address
 from kubetally.sources.faults import SourceTimeout
 from kubetally.sources.opencost.source import CostModelSource
 from kubetally.sources.opener import SourceOpener
@@ -28,17 +28,9 @@ class ProbedSources:
 
     opener: SourceOpener
 
-    def update_access(
-        self,
-        old_url: SourceUrl | None,
-        old: Credentials,
-        *,
-        url: EnteredUrl,
-        token: str | None,
-        headers: Mapping[str, str] | None,
-    ) -> tuple[SourceUrl | None, Credentials]:
-        """See `update_access`."""
-        return update_access(old_url, old, url=url, token=token, headers=headers)
+    def check_credentials(self, credentials: Credentials) -> None:
+        """Raises InvalidCredential."""
+        check_headers(credentials.headers, credentials.token)
 
     async def check_address(self, url: SourceUrl) -> None:
         """See `check_address`."""

@@ -15,10 +15,12 @@ from contextlib import suppress
 import httpx
 
 from kubetally.domain.errors import SourceError
+from kubetally.domain.source_url import SourceUrl
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+_MAX_WAIT_SECONDS = 5.0
 _METADATA_NAMES = frozenset({"metadata.google.internal", "metadata.goog", "instance-data"})
 _METADATA = frozenset(
     ipaddress.ip_address(text)
@@ -174,6 +176,18 @@ async def checked_addresses(
         if why is not None:
             raise AddressRefused(host, address, why)
     return addresses
+
+
+async def check_address(url: SourceUrl, *, connect_seconds: float, allow_link_local: bool) -> None:
+    """Check the addresses of a URL that somebody enters, who waits. Raises InvalidSourceUrl, AddressRefused."""
+    url.check()
+    with suppress(httpx.TransportError):  # a name that is not known yet
+        await checked_addresses(
+            url.parts.hostname or "",
+            url.parts.port or (443 if url.parts.scheme == "https" else 80),
+            connect_seconds=min(connect_seconds, _MAX_WAIT_SECONDS),
+            allow_link_local=allow_link_local,
+        )
 
 
 def _to_address(request: httpx.Request, host: str, address: str) -> httpx.Request:

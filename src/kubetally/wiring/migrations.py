@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from kubetally.domain.source_url import SourceUrl
 from kubetally.settings import Settings
-from kubetally.sources.account_access import check_address
+from kubetally.sources.address import check_address
 from kubetally.store.meta import migrate as tables
 from kubetally.store.meta import optscale
 from kubetally.wiring.store import database_url, naming_setting

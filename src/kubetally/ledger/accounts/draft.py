@@ -1,15 +1,18 @@
 """What a person enters of an account, checked and applied."""
 
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
-from kubetally.domain.account import Account
+from kubetally.domain.account import Account, Credentials
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import currency_code
 from kubetally.domain.source_url import SourceUrl, without_password
-from kubetally.ledger.ports.account_sources import AccountSources, EnteredUrl
+from kubetally.ledger.ports.account_sources import AccountSources
+
+_EnteredUrl = SourceUrl | Literal[""] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class AccountDraft:
             object.__setattr__(self, name, _entered(getattr(self, name)))
 
 
-def _entered(url: SourceUrl | str | None) -> EnteredUrl:
+def _entered(url: SourceUrl | str | None) -> _EnteredUrl:
     if isinstance(url, str):
         return SourceUrl.parse(url) if url.strip() else ""
     return url
@@ -55,10 +58,10 @@ def apply_draft(account: Account, draft: AccountDraft, sources: AccountSources) 
         changes["currency"] = currency_code(changes["currency"])
     if draft.name is not None:
         changes["name"] = check_name(draft.name)
-    changes["kubecost_url"], changes["credentials"] = sources.update_access(
+    changes["kubecost_url"], changes["credentials"] = _update_access(
         account.kubecost_url, account.credentials, url=_entered(draft.url), token=draft.token, headers=draft.headers
     )
-    changes["prometheus_url"], changes["prometheus_credentials"] = sources.update_access(
+    changes["prometheus_url"], changes["prometheus_credentials"] = _update_access(
         account.prometheus_url,
         account.prometheus_credentials,
         url=_entered(draft.prometheus_url),
@@ -66,9 +69,43 @@ def apply_draft(account: Account, draft: AccountDraft, sources: AccountSources) 
         headers=draft.prometheus_headers,
     )
     new = replace(account, **changes)
+    for credentials in (new.credentials, new.prometheus_credentials):
+        sources.check_credentials(credentials)
     if new.credentials != account.credentials or new.prometheus_credentials != account.prometheus_credentials:
         return replace(new, locked=None)  # credentials that nobody could decrypt are replaced
     return new
+
+
+def _update_access(
+    old_url: SourceUrl | None,
+    old: Credentials,
+    *,
+    url: _EnteredUrl,
+    token: str | None,
+    headers: Mapping[str, str] | None,
+) -> tuple[SourceUrl | None, Credentials]:
+    """A URL without a login and the credentials for it. A token replaces a user.
+
+    Changing the host clears stored credentials.
+    """
+    new_url, credentials = old_url, old
+    if url is not None:
+        new_url = SourceUrl(url.address) if url else None
+        if new_url is None or old_url is None or not _may_share_credentials(new_url, old_url):
+            credentials = Credentials()
+        if url and url.has_login:
+            credentials = replace(credentials, token=None, user=url.user, password=url.password)
+    if token is not None:
+        credentials = replace(credentials, token=token.strip() or None, user=None, password=None)
+    if headers is not None:
+        credentials = replace(credentials, headers=dict(headers))
+    return new_url, credentials
+
+
+def _may_share_credentials(new_url: SourceUrl, old_url: SourceUrl) -> bool:
+    """Whether credentials for the old URL may be sent to the new one: the same host, with TLS if it had TLS."""
+    new, old = new_url.parts, old_url.parts
+    return new.hostname == old.hostname and new.scheme in {old.scheme, "https"}
 
 
 def new_id() -> str:

@@ -1,18 +1,15 @@
 """What is asked of the sources of accounts while somebody adds or changes one. Short timeouts, no retry."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Protocol
 
 from kubetally.domain.account import Account, Credentials
 from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import Window
 from kubetally.ledger.ports.accounts import AnyAccount
 from kubetally.ledger.ports.sources import About
-
-EnteredUrl = SourceUrl | Literal[""] | None
-"""A URL as somebody enters it of an account. None: unchanged; an empty text: cleared."""
 
 
 class AccountSource(Protocol):
@@ -30,16 +27,8 @@ class AccountSource(Protocol):
 class AccountSources(Protocol):
     """The sources of accounts. accounts: all that exist, because a source that serves any may serve only one."""
 
-    def update_access(
-        self,
-        old_url: SourceUrl | None,
-        old: Credentials,
-        *,
-        url: EnteredUrl,
-        token: str | None,
-        headers: Mapping[str, str] | None,
-    ) -> tuple[SourceUrl | None, Credentials]:
-        """A source's URL and credentials after a change. None: unchanged, empty: cleared. Raises RequestError."""
+    def check_credentials(self, credentials: Credentials) -> None:
+        """Raises RequestError, if they can't be sent."""
         ...
 
     async def check_address(self, url: SourceUrl) -> None:
