@@ -1,4 +1,4 @@
-"""The sample clusters of `kubetally demo`; they have data for the recorded days only."""
+"""Serves the sample clusters of `kubetally demo`, which have data for the recorded days only."""
 
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -12,7 +12,7 @@ _NO_DATA = b'{"code":200,"status":"success","data":[null]}'
 
 
 class DemoHandler(ReplayHandler):
-    """Answers as an OpenCost that holds nothing but the recorded days: of others it has no data."""
+    """Answers as an OpenCost that has no data for other days than the recorded ones."""
 
     def not_recorded(self, asked: Asked, cluster: RecordedCluster) -> None:
         if asked.path in {"/allocation", "/assets"} and _is_outside(asked.params.get("window", "")):
@@ -22,13 +22,13 @@ class DemoHandler(ReplayHandler):
 
 
 class DemoServer(ReplayServer):
-    """Serves the sample clusters for people, who ask for any day."""
+    """Serves the sample clusters, also for other days."""
 
     handler: ClassVar[type[ReplayHandler]] = DemoHandler
 
 
 def _is_outside(window: str) -> bool:
-    """Whether it is two instants that have no recorded day between them."""
+    """Whether it is a pair of instants without a recorded day between them."""
     first, _, last = window.partition(",")
     start, end = read_instant(first), read_instant(last)
     return start is not None and end is not None and (end <= _BEGIN or start >= _END)

@@ -1,4 +1,4 @@
-"""Recorded answers, found by the question that an OpenCost would understand."""
+"""Finds recorded answers by request, as an OpenCost understands it."""
 
 import gzip
 import json
@@ -35,7 +35,7 @@ _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, without what makes no difference to an OpenCost: unknown parameters, and defaults spelled out."""
+    """A request without what an OpenCost ignores: unknown parameters, and explicit defaults."""
 
     path: str
     params: tuple[tuple[str, str], ...]
@@ -47,10 +47,9 @@ class Question:
         for key in _SWITCHES:
             if known.pop(key, "") in _TRUE:
                 known[key] = "true"
+        window_seconds = None
         if "window" in known:
             known["window"], window_seconds = _window(known["window"])
-        else:
-            window_seconds = None
         for key, default in (("step", window_seconds), ("resolution", _RESOLUTION_SECONDS)):
             seconds = _seconds(known.get(key, ""))
             if seconds is not None:
@@ -60,13 +59,13 @@ class Question:
         if known.get("aggregate") == _FINEST:
             del known["aggregate"]
         if "step" not in known:
-            known.pop("accumulate", None)  # One step is one set already.
+            known.pop("accumulate", None)  # a single step is a single set already
         return cls(path, tuple(sorted(known.items())))
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One recorded answer, as an index.json lists it."""
+    """One recorded answer of an index.json."""
 
     name: str
     path: str
@@ -76,7 +75,7 @@ class Answer:
     file: Path
 
     def body(self) -> bytes:
-        """The body byte for byte as it came."""
+        """The original body."""
         return gzip.decompress(self.file.read_bytes())
 
 
@@ -88,20 +87,20 @@ class RecordedCluster:
         self._by_question: dict[Question, Answer] = {}
         for answer in answers:
             self.answers.setdefault(answer.name, answer)
-            # Some questions were recorded twice; the first answer counts, so that an earlier folder goes first.
+            # Some requests were recorded twice; the first answer counts.
             self._by_question.setdefault(Question.of(answer.path, answer.params), answer)
 
     @classmethod
     def load(cls, *folders: Path) -> "RecordedCluster":
-        """The answers of several folders, each with an index.json; an earlier folder goes first."""
+        """The answers of several folders, each with an index.json; an earlier folder takes precedence."""
         return cls(answer for folder in folders for answer in _index(folder))
 
     def find(self, path: str, params: Params) -> Answer | None:
-        """The recorded answer to a question, or None where nobody recorded one."""
+        """The recorded answer to a request, if any."""
         return self._by_question.get(Question.of(path, params))
 
     def serves(self, path: str) -> bool:
-        """Whether the recorded server has such a path at all."""
+        """Whether the recorded server has such a path."""
         return any(
             answer.path == _SAME_PATH.get(path, path) and answer.status != 404 for answer in self.answers.values()
         )
@@ -123,13 +122,13 @@ def _index(folder: Path) -> list[Answer]:
 
 
 def _seconds(text: str) -> int | None:
-    """A duration like 5m, 24h or 1d in seconds; None for anything else."""
+    """A duration such as 5m, 24h or 1d in seconds; None if invalid."""
     match = re.fullmatch(r"(\d+)([smhd])", text)
     return int(match[1]) * _UNIT_SECONDS[match[2]] if match else None
 
 
 def _window(text: str) -> tuple[str, int | None]:
-    """A window as an OpenCost reads it, and its length in seconds, None where it is not a pair of instants."""
+    """A window as an OpenCost reads it, and its seconds; None if it is not a pair of instants."""
     first, _, last = text.partition(",")
     start, end = read_instant(first), read_instant(last)
     if start is None or end is None:

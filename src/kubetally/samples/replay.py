@@ -1,6 +1,6 @@
-"""An HTTP server that gives recorded answers, as the OpenCost would that gave them first.
+"""An HTTP server that replays the recorded answers of an OpenCost.
 
-It knows the questions that were recorded and no others: an unknown one is a 404 that says so, never a guess.
+A request that was not recorded is a 404 that says so, never a guess.
 """
 
 import threading
@@ -16,14 +16,14 @@ from kubetally.samples import folders
 from kubetally.samples.recorded import Answer, Params, RecordedCluster
 
 LABEL = "X-Kubetally-Sample"
-"""This header stands on every answer: `recorded`, or `not-recorded` where the question is not among the recorded."""
+"""A header of every answer: `recorded`, or `not-recorded`."""
 
 PLAIN = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A question as it reached the server; `params` has the last value of a repeated parameter."""
+    """A request; `params` has the last value of a repeated parameter."""
 
     cluster: str
     path: str
@@ -45,7 +45,7 @@ class ReplayHandler(BaseHTTPRequestHandler):
         self.route(split.path.strip("/").split("/"), dict(parse_qsl(split.query, keep_blank_values=True)))
 
     def route(self, parts: Sequence[str], params: Params) -> None:
-        """Answer for the cluster that the first part of the path names."""
+        """Answer for the cluster in the first part of the path."""
         asked = Asked(parts[0], "/" + "/".join(parts[1:]), params)
         cluster = self.server.clusters.get(asked.cluster)
         if cluster is None:
@@ -56,7 +56,7 @@ class ReplayHandler(BaseHTTPRequestHandler):
         self.answer(asked, cluster)
 
     def answer(self, asked: Asked, cluster: RecordedCluster) -> None:
-        """Answer one question of one cluster."""
+        """Answer a request to a cluster."""
         answer = cluster.find(asked.path, asked.params)
         if answer is None:
             self.not_recorded(asked, cluster)
@@ -68,7 +68,7 @@ class ReplayHandler(BaseHTTPRequestHandler):
 
     def not_recorded(self, asked: Asked, cluster: RecordedCluster) -> None:
         if not cluster.serves(asked.path):
-            self.send(404, b"404 page not found\n", PLAIN)  # The recorded server says the same.
+            self.send(404, b"404 page not found\n", PLAIN)  # as the recorded server
             return
         self.server.unknown.append(asked)
         text = f"this question was not recorded for the sample cluster {asked.cluster}\n"
@@ -91,11 +91,11 @@ class ReplayHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (named so by the base class)
-        """Nothing: the questions are kept in `asked`."""
+        """Log nothing, as `asked` has the requests."""
 
 
 class ReplayServer(ThreadingHTTPServer):
-    """Serves recorded clusters at `url`/NAME from a thread of its own; a context manager starts and closes it."""
+    """Serves recorded clusters at `url`/NAME from a thread; a context manager starts and closes it."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -117,7 +117,7 @@ class ReplayServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def url_of(self, cluster: str) -> str:
-        """The address that a client is given for one cluster."""
+        """The address of a cluster."""
         return f"{self.url}/{cluster}"
 
     def start(self) -> Self:
@@ -125,7 +125,7 @@ class ReplayServer(ThreadingHTTPServer):
         return self
 
     def close(self) -> None:
-        """Stop; answers still under way are given up."""
+        """Stop, without waiting for answers in progress."""
         self.closing.set()
         self.shutdown()
         self.server_close()
@@ -137,4 +137,4 @@ class ReplayServer(ThreadingHTTPServer):
         self.close()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Nothing: a client that hangs up while it is answered is no news."""
+        """Ignore clients that disconnect."""

@@ -1,13 +1,13 @@
-"""Answers of sources kept as files, so that a later version can interpret them again. They hold no credentials.
+"""Keeps answers of sources in files, so that a later version can interpret them again. They have no credentials.
 
-A file is gzip: a line of JSON with the question and facts of the answers, then the bodies, one after the other.
+A file is gzip: a line of JSON with the request and facts of the answers, then their bodies in a row.
 """
 
 import gzip
 import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,12 +25,12 @@ from kubetally.sources.faults import Answer
 
 SUFFIX = ".answers.gz"
 _FORMAT, _LEVEL = 1, 1  # of gzip: a higher level takes several times as long and saves a tenth
-_MAX_HEAD_BYTES = 1 << 26  # a head has some hundred bytes, and one with queries of Prometheus some ten thousand
+_MAX_HEAD_BYTES = 1 << 26  # a head has some hundred bytes; with queries of Prometheus some ten thousand
 T = TypeVar("T")
 
 
 class KeptKind(StrEnum):
-    """What the answers in a file are about."""
+    """The subject of the answers in a file."""
 
     COSTS = "costs"
     """Rows and assets of a window."""
@@ -59,7 +59,7 @@ def not_answered(message: str) -> SourceError:
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswer:
-    """An answer and the HTTP request that it answers. params: names and values, not encoded."""
+    """An answer and its HTTP request. params: names and values, not encoded."""
 
     answer: Answer
     path: str
@@ -71,7 +71,7 @@ _noted: ContextVar[list[KeptAnswer] | None] = ContextVar("noted_answers", defaul
 
 @contextmanager
 def noted_answers() -> Iterator[list[KeptAnswer]]:
-    """The answers that clients note inside, also in tasks that begin there."""
+    """The answers that clients note inside the block, and in tasks created there."""
     answers = list[KeptAnswer]()
     token = _noted.set(answers)
     try:
@@ -81,9 +81,8 @@ def noted_answers() -> Iterator[list[KeptAnswer]]:
 
 
 def note_answer(answer: Answer, path: str, params: Sequence[tuple[str, str]]) -> None:
-    """Note an answer, where somebody keeps answers."""
-    answers = _noted.get()
-    if answers is not None:
+    """Note an answer inside a block of `noted_answers`."""
+    if (answers := _noted.get()) is not None:
         answers.append(KeptAnswer(answer, path, list(params)))
 
 
@@ -97,6 +96,9 @@ class _AnswerFacts(msgspec.Struct):
     duration_seconds: float
     url: str
     size_bytes: Annotated[int, msgspec.Meta(ge=0)]
+
+
+_KEPT_FIELDS = ("status", "content_type", "server_date", "received_at", "duration_seconds", "url")
 
 
 class _Head(msgspec.Struct):
@@ -113,7 +115,7 @@ class _Head(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class AnswerFolder:
-    """Where answers about one account are kept. account: its id, or its name in logs. version: of this program."""
+    """The folder for answers about one account. account: its id, or its name in logs. version: of this program."""
 
     path: Path
     account: str | None
@@ -122,9 +124,9 @@ class AnswerFolder:
     def keep(
         self, kind: KeptKind, url: str, window: Window, answers: Sequence[KeptAnswer], facts: Mapping[str, Any]
     ) -> None:
-        """Write a file, mode 0600. A failure, such as a full disk, is an error in the log.
+        """Write a file, mode 0600. A failure, such as a full disk, is logged as an error.
 
-        url: of the source, masked. facts: what interpreting the answers needs beside them, fit for JSON.
+        url: of the source, masked. facts: what else the interpretation needs, fit for JSON.
         """
         received_at = answers[0].answer.received_at
         name = f"{window.start:%Y-%m-%dT%H}_{kind}_{received_at:%Y%m%dT%H%M%S}_{uuid4().hex}{SUFFIX}"
@@ -144,15 +146,13 @@ class AnswerFolder:
         except OSError as error:
             why = error.strerror or str(error)
             logs.error("answers_not_kept", account=self.account, source=url, folder=str(self.path), error=why)
-            try:
+            with suppress(OSError):  # the folder itself can't be used
                 part.unlink(missing_ok=True)
-            except OSError:
-                return  # the folder itself can't be used, which is logged
 
 
 @dataclass(frozen=True, slots=True)
 class KeptFile:
-    """A file of kept answers; only its head has been read. account: id of the account, or None."""
+    """A file of kept answers, with its head. account: the id, if known."""
 
     path: Path
     kind: KeptKind
@@ -163,7 +163,7 @@ class KeptFile:
     facts: Mapping[str, Any]
 
     def facts_as(self, kind: type[T]) -> T:
-        """What interpreting the answers needs beside them. Raises KeptFileDamaged."""
+        """What else the interpretation of the answers needs. Raises KeptFileDamaged."""
         with _damage_named(self.path):
             return msgspec.convert(self.facts, kind)
 
@@ -178,7 +178,7 @@ class KeptFile:
 
 
 def open_kept(path: Path) -> KeptFile:
-    """A file of kept answers. Raises KeptFileDamaged, also where a newer version wrote it."""
+    """A file of kept answers. Raises KeptFileDamaged, also if a newer version wrote it."""
     with _unpacked(path) as packed:
         head = _read_head(path, packed)
         window, received_at = Window(head.start, head.end), head.answers[0].received_at
@@ -187,7 +187,7 @@ def open_kept(path: Path) -> KeptFile:
 
 @contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
-    """What can't be read of a file is KeptFileDamaged."""
+    """Raises KeptFileDamaged for errors of reading a file."""
     try:
         yield
     except OSError as error:
@@ -211,27 +211,10 @@ def _read_head(path: Path, packed: gzip.GzipFile) -> _Head:
 
 def _describe(kept: KeptAnswer) -> _AnswerFacts:
     answer = kept.answer
-    return _AnswerFacts(
-        kept.path,
-        list(kept.params),
-        answer.status,
-        answer.content_type,
-        answer.server_date,
-        answer.received_at,
-        answer.duration_seconds,
-        answer.url,
-        len(answer.body),
-    )
+    facts = {name: getattr(answer, name) for name in _KEPT_FIELDS}
+    return _AnswerFacts(path=kept.path, params=list(kept.params), size_bytes=len(answer.body), **facts)
 
 
 def _kept_answer(facts: _AnswerFacts, body: bytes) -> KeptAnswer:
-    answer = Answer(
-        facts.status,
-        body,
-        facts.content_type,
-        facts.server_date,
-        facts.received_at,
-        facts.duration_seconds,
-        facts.url,
-    )
+    answer = Answer(body=body, **{name: getattr(facts, name) for name in _KEPT_FIELDS})
     return KeptAnswer(answer, facts.path, facts.params)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kubetally.ledger.diagnose.replay import Replay, replay_all
 from kubetally.settings import Settings
-from kubetally.sources.kept_costs import open_folder
+from kubetally.sources.kept_source import open_folder
 from kubetally.wiring.ledger import open_ledger
 
 
