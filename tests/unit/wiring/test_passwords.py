@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from kubetally.cli.options import ClusterOptions
 from kubetally.domain.fleet import Failed
 from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import parse_window
@@ -46,6 +47,7 @@ def test_no_text_of_what_holds_a_url_shows_its_password(word: str) -> None:
         prod,
         AccountPlace(prod.id, prod.name, prod.type, parsed, None, parsed),
         AccountDraft("prod", url, prometheus_url=url),
+        ClusterOptions(url=[url], prometheus_url=url),
         settings,
         Settings.read({"KUBECOST_API_URL": url, "KUBETALLY_PROMETHEUS_URL": url}),
         access_of(parsed, settings),
