@@ -16,7 +16,7 @@ from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.survey import MetricsSurvey
 from kubetally.domain.window import Window
 from kubetally.ledger.ports.accounts import AnyAccount, credentials_locked
-from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster, Cluster, name_of
+from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster, Cluster
 from kubetally.ledger.ports.sources import CostSource, MetricsSource, SavingsSource
 from kubetally.sources.access import Access
 from kubetally.sources.kept import AnswerFolder
@@ -58,18 +58,6 @@ class SourceOptions:
     cluster_label: str
     answers: str | None
     version: str
-
-
-def place_of(cluster: AnyCluster) -> str:
-    """Where a cluster is, before anything was asked, fit to be shown."""
-    match cluster:
-        case AccountCluster(account):
-            url, context, name = account.kubecost_url, account.context, account.name
-        case Cluster(url, context=context, name=name):
-            pass
-    if url:
-        return str(url)
-    return f"context {context}" if context else f"account {name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +119,7 @@ class SourceOpener:
 
         Raises: RequestError, SourceError (of discovery).
         """
-        with logs.bound(account=name_of(cluster)):
+        with logs.bound(account=cluster.log_name):
             async with self._opened_source(cluster) as source:
                 yield source
 
@@ -146,7 +134,7 @@ class SourceOpener:
         cluster_id = options.cluster_id if isinstance(cluster, Cluster) or found.option is Option.DEFAULT else None
         assumed = currency_code(options.currency) if options.currency else None
         default = cluster.default_currency if isinstance(cluster, AccountCluster) else DEFAULT_CURRENCY
-        facts = cluster.account if isinstance(cluster, AccountCluster) else cluster
+        facts = cluster.facts
         async with self._transport(found) as transport:
             source = CostModelSource(
                 CostModelClient(transport, parallel=options.parallel_requests),
@@ -171,7 +159,7 @@ class SourceOpener:
 
         Every event of the log meanwhile names the cluster.
         """
-        with logs.bound(account=name_of(cluster)):
+        with logs.bound(account=cluster.log_name):
             async with self._opened_prometheus(cluster) as prometheus:
                 yield prometheus
 
@@ -264,16 +252,14 @@ class SourceOpener:
 
     def _prometheus_place(self, cluster: AnyCluster) -> str:
         """Where its Prometheus should be, fit to be shown."""
-        is_account = isinstance(cluster, AccountCluster)
-        own = cluster.account.prometheus_url if isinstance(cluster, AccountCluster) else cluster.prometheus_url
-        url = own or (self._options.prometheus_url if is_account else None)
-        return str(url) if url else f"the Prometheus of {place_of(cluster)}"
+        default = self._options.prometheus_url if isinstance(cluster, AccountCluster) else None
+        return str(cluster.facts.prometheus_url or default or f"the Prometheus of {cluster.place}")
 
     def _transport(self, found: Resolved) -> Transport:
         return Transport(found.access, self._options.limits, renew=found.renew)
 
     def _selector(self, cluster: AnyCluster) -> Selector:
-        facts = cluster.account if isinstance(cluster, AccountCluster) else cluster
+        facts = cluster.facts
         labels = (label.strip() for label in self._options.replica_labels.split(","))
         return Selector(
             tenant=facts.tenant,
@@ -287,7 +273,7 @@ class SourceOpener:
     def _answer_folder(self, cluster: AnyCluster) -> AnswerFolder | None:
         if not self._options.answers:
             return None
-        return AnswerFolder(Path(self._options.answers).expanduser(), name_of(cluster), self._options.version)
+        return AnswerFolder(Path(self._options.answers).expanduser(), cluster.log_name, self._options.version)
 
 
 class AccountOpener:

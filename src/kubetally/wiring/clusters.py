@@ -12,7 +12,7 @@ from kubetally.ledger.costs.cost_reader import CostReader, CostSubject
 from kubetally.ledger.costs.stored_days import History
 from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster, Cluster
 from kubetally.settings import Settings
-from kubetally.sources.opener import SourceOpener, place_of
+from kubetally.sources.opener import SourceOpener
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.environment import read_settings
 from kubetally.wiring.ledger import open_ledger
@@ -74,7 +74,7 @@ async def get_costs_of_all(
 def subject_of(cluster: AnyCluster, opener: SourceOpener) -> CostSubject:
     """The cluster with its sources."""
     return CostSubject(
-        place_of(cluster),
+        cluster.place,
         cluster.account if isinstance(cluster, AccountCluster) else None,
         lambda: opener.source(cluster),
         lambda: opener.prometheus(cluster),

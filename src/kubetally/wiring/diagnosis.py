@@ -8,7 +8,7 @@ from kubetally.domain.window import Window
 from kubetally.ledger.diagnose.cluster import ClusterSources, diagnose_cluster, with_storage
 from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster
 from kubetally.settings import Settings
-from kubetally.sources.opener import SourceOpener, place_of
+from kubetally.sources.opener import SourceOpener
 from kubetally.tasks import run
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.sources import source_opener
@@ -31,7 +31,7 @@ async def _diagnose(clusters: Sequence[AnyCluster], window: Window, opener: Sour
 def _sources_of(cluster: AnyCluster, opener: SourceOpener) -> ClusterSources:
     account = cluster.account if isinstance(cluster, AccountCluster) else None
     return ClusterSources(
-        place_of(cluster),
+        cluster.place,
         opener.source(cluster),
         opener.prometheus(cluster),
         account_id=account.id if account else None,

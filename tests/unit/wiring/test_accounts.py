@@ -14,7 +14,6 @@ from kubetally.ledger.accounts.register import AccountChange
 from kubetally.ledger.ports.accounts import AccountNotFound, NotACluster
 from kubetally.ledger.ports.clusters import AccountCluster, Cluster
 from kubetally.settings import Settings
-from kubetally.sources.opener import place_of
 from kubetally.wiring.accounts import open_editor
 from kubetally.wiring.store import load_clusters, open_accounts
 from tests.served import Reply, Served
@@ -139,11 +138,11 @@ def test_what_is_refused_changes_nothing(settings: Settings) -> None:
 
 def test_where_a_cluster_is_can_be_said_before_anything_is_asked() -> None:
     account = Account("id", "organization", "prod", AccountType.KUBERNETES_CNR)
-    assert place_of(Cluster("http://u:p@host:9003")) == "http://***@host:9003"
-    assert place_of(Cluster(context="stage")) == "context stage"
-    assert place_of(AccountCluster(account)) == "account prod"
-    assert place_of(AccountCluster(replace(account, context="c"))) == "context c"
-    assert place_of(AccountCluster(replace(account, context="c", kubecost_url=SourceUrl.parse(NOBODY)))) == NOBODY
+    assert Cluster("http://u:p@host:9003").place == "http://***@host:9003"
+    assert Cluster(context="stage").place == "context stage"
+    assert AccountCluster(account).place == "account prod"
+    assert AccountCluster(replace(account, context="c")).place == "context c"
+    assert AccountCluster(replace(account, context="c", kubecost_url=SourceUrl.parse(NOBODY))).place == NOBODY
 
 
 METRICS = "http://127.0.0.1:2"

@@ -49,6 +49,21 @@ class Cluster:
         for fact, value in facts.items():
             object.__setattr__(self, fact, value)
 
+    @property
+    def facts(self) -> "Cluster":
+        """What states cluster id, currency, tenant, context and Prometheus of it."""
+        return self
+
+    @property
+    def place(self) -> str:
+        """Where it is, before anything was asked, fit to be shown."""
+        return str(self.url or f"context {self.context}")
+
+    @property
+    def log_name(self) -> str | None:
+        """Its name in logs."""
+        return self.name or self.context
+
 
 @dataclass(frozen=True, slots=True)
 class AccountCluster:
@@ -63,10 +78,21 @@ class AccountCluster:
     accounts: tuple[AnyAccount, ...] = ()
     default_currency: str = DEFAULT_CURRENCY
 
+    @property
+    def facts(self) -> Account:
+        """What states cluster id, currency, tenant, context and Prometheus of it."""
+        return self.account
+
+    @property
+    def place(self) -> str:
+        """Where it is, before anything was asked, fit to be shown."""
+        url, context = self.account.kubecost_url, self.account.context
+        return str(url or (f"context {context}" if context else f"account {self.account.name}"))
+
+    @property
+    def log_name(self) -> str:
+        """Its name in logs."""
+        return self.account.id
+
 
 AnyCluster = Cluster | AccountCluster
-
-
-def name_of(cluster: AnyCluster) -> str | None:
-    """Its name in logs."""
-    return cluster.account.id if isinstance(cluster, AccountCluster) else cluster.name or cluster.context
