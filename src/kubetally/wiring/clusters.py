@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from kubetally.domain.fleet import Failed
 from kubetally.domain.report import CostReport, DetailLevel
@@ -12,11 +13,13 @@ from kubetally.ledger.costs.cost_reader import CostReader, CostSubject
 from kubetally.ledger.costs.stored_days import History
 from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster, Cluster
 from kubetally.settings import Settings
-from kubetally.sources.opener import SourceOpener
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.environment import read_settings
-from kubetally.wiring.ledger import open_ledger
-from kubetally.wiring.sources import source_opener
+
+if TYPE_CHECKING:
+    from kubetally.sources.opener import SourceOpener
+
+OpenerOf = Callable[[], "SourceOpener"]
 
 
 async def get_cluster_costs(
@@ -34,7 +37,7 @@ async def get_cluster_costs(
     """
     settings = settings or read_settings()
     reader = CostReader(clock or SystemClock(), deadline_seconds=settings.deadline_seconds)
-    costs = await reader.get_cluster_costs(subject_of(cluster, source_opener(settings)), window)
+    costs = await reader.get_cluster_costs(subject_of(cluster, opener_of(settings)), window)
     return replace(costs, question=replace(costs.question, detail_level=detail_level))
 
 
@@ -55,11 +58,13 @@ async def get_costs_of_all(
     Raises: HistoryGone, RequestError, StoreError.
     """
     settings, clock = settings or read_settings(), clock or SystemClock()
-    opener = source_opener(settings)
+    opener = opener_of(settings)
     subjects = [subject_of(cluster, opener) for cluster in clusters]
     reader = partial(CostReader, clock, deadline_seconds=settings.deadline_seconds)
     if as_of is None and not (with_history and any(subject.account for subject in subjects)):
         return await reader().get_costs_of_all(subjects, window, done=done, legacy=legacy)
+    from kubetally.wiring.ledger import open_ledger  # heavy: the database's libraries
+
     with open_ledger(settings, clock) as ledger:
         if as_of is None:
             stored = reader(history=History.of(ledger))
@@ -71,11 +76,23 @@ async def get_costs_of_all(
         return answers
 
 
-def subject_of(cluster: AnyCluster, opener: SourceOpener) -> CostSubject:
+def opener_of(settings: Settings) -> OpenerOf:
+    """What returns the opener of sources; loads the libraries that read them when it is first called."""
+
+    @cache
+    def opener() -> "SourceOpener":
+        from kubetally.wiring.sources import source_opener
+
+        return source_opener(settings)
+
+    return opener
+
+
+def subject_of(cluster: AnyCluster, opener: OpenerOf) -> CostSubject:
     """The cluster with its sources."""
     return CostSubject(
         cluster.place,
         cluster.account if isinstance(cluster, AccountCluster) else None,
-        lambda: opener.source(cluster),
-        lambda: opener.prometheus(cluster),
+        lambda: opener().source(cluster),
+        lambda: opener().prometheus(cluster),
     )
