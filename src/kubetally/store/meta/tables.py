@@ -1,10 +1,11 @@
 """The tables of the metadata. A change here needs a migration; a test compares the two.
 
+Engine and collation of MariaDB are in the migrations alone: here they would load its dialect for every database.
+
 Instants of organizations and accounts are seconds since 1970 in UTC; those of what was collected, and of leases, are
 microseconds, because there the order within a second decides. Where `deleted_at` is 0, the row is alive.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -25,12 +26,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.compiler import compiles
 
-# As in the other two, names that differ in case or accents differ.
-_OPTIONS: Mapping[str, Any] = {
-    f"{dialect}_{option}": value
-    for dialect in ("mysql", "mariadb")
-    for option, value in {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}.items()
-}
 NAME_LENGTH = 255
 URL_LENGTH = 255
 CREDENTIALS_BYTES = 65_535  # the limit of TEXT on MariaDB
@@ -59,7 +54,6 @@ ORGANIZATIONS = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("deleted_at", BigInteger, server_default="0", nullable=False),
     UniqueConstraint("name", "deleted_at", name="uq_organization_name"),
-    **_OPTIONS,
 )
 """Who accounts belong to. `currency` is ISO 4217."""
 
@@ -82,7 +76,6 @@ ACCOUNTS = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("deleted_at", BigInteger, server_default="0", nullable=False),
     UniqueConstraint("organization_id", "name", "deleted_at", name="uq_cloudaccount_name"),
-    **_OPTIONS,
 )
 """A cloud account. `credentials` is encrypted JSON, null where there are none; a deleted account has none."""
 
@@ -115,7 +108,6 @@ COLLECTIONS = Table(
     Index("ix_collections_phase", "phase", "superseded_at"),
     Index("ix_collections_examined", "phase", "examined_by"),
     Index("ix_collections_lake_version", "phase", "lake_version", "account_id", "day"),
-    **_OPTIONS,
 )
 """One collection of an (account, day). What its figures mean stands with `domain.collection.Collection`.
 
@@ -143,7 +135,6 @@ COLLECTION_FACTS = Table(
     Column("issue", LongText),
     # Sums are made from the index alone.
     Index("ix_collection_facts_what", "what", "account_id", "day", "hours"),
-    **_OPTIONS,
 )
 """A fact of the current collection of an (account, day), as `domain.collection_facts.Fact` describes it.
 
@@ -173,7 +164,6 @@ COVERAGE = Table(
     Column("error_code", String(CODE_LENGTH)),
     Column("error_message", Text),
     Index("ix_coverage_day", "day"),
-    **_OPTIONS,
 )
 """What is known of an (account, day): the current collection with its figures, and the attempts since.
 
@@ -186,7 +176,6 @@ HISTORIES = Table(
     Column("account_id", String(36), primary_key=True),
     Column("begins", Date, nullable=False),
     Column("found_at", BigInteger, nullable=False),
-    **_OPTIONS,
 )
 """The first day that an account's source has, and when that was found."""
 
@@ -195,7 +184,6 @@ RECONCILIATIONS = Table(
     METADATA,
     Column("account_id", String(36), primary_key=True),
     Column("requested_at", BigInteger, nullable=False),
-    **_OPTIONS,
 )
 """An account whose rows in the lake may differ from its collections: of another currency, or deleted."""
 
@@ -214,7 +202,6 @@ SAVINGS = Table(
     Column("row_count", BigInteger, server_default="0", nullable=False),
     Column("total", String(64), server_default="0", nullable=False),
     Index("ix_savings_day", "day"),
-    **_OPTIONS,
 )
 """The result of requesting savings of an account for a day; their rows are in the lake.
 
@@ -227,7 +214,6 @@ LOG_FILES = Table(
     Column("table_name", String(32), primary_key=True),
     Column("name", String(128), primary_key=True),
     Column("crc", BigInteger, nullable=False),
-    **_OPTIONS,
 )
 """A file of the log of one of the lake's tables, with the CRC-32 that its bytes had when it was written."""
 
@@ -242,7 +228,6 @@ LEASES = Table(
     Column("started", BigInteger),
     Column("token", BigInteger, server_default="0", nullable=False),
     Column("expires_at", BigInteger, server_default="0", nullable=False),
-    **_OPTIONS,
 )
 """Who holds a lease. Where `expires_at` is 0, nobody does.
 
