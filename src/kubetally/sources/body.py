@@ -13,20 +13,20 @@ from kubetally.domain.errors import SourceError
 from kubetally.masking import Mask
 from kubetally.sources.faults import AnswerNotUnderstood, SourceUnavailable, printable
 
-_PIECE_BYTES = 1024 * 1024  # how much a step of decompression may yield before the count is looked at
+_PIECE_BYTES = 1024 * 1024  # how much a step of decompression may yield before the size is checked
 _FAILURE_BYTES = 64 * 1024  # how much of the body of a failure is read for its message
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # RFC 8259 lets a parser ignore it before JSON; ours does not
 
 
-async def read(response: httpx.Response, shown: str, limit: int, mask: Mask) -> bytes:
+async def read(response: httpx.Response, url: str, limit: int, mask: Mask) -> bytes:
     """The whole body, decompressed and without a byte order mark; `mask` is for what the library quotes of it.
 
     Raises: SourceError (too large), SourceUnavailable (broken off), AnswerNotUnderstood.
     """
     announced = response.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
-        raise _too_large(shown, limit, f"an answer of {int(announced):,} bytes")
+        raise _too_large(url, limit, f"an answer of {int(announced):,} bytes")
     # Unlike a list that is joined, BytesIO hands out its own buffer: the body is in memory once, not twice.
     body, count = io.BytesIO(), 0
     try:
@@ -34,31 +34,31 @@ async def read(response: httpx.Response, shown: str, limit: int, mask: Mask) -> 
             async for piece in pieces:
                 count += len(piece)
                 if count > limit:
-                    raise _too_large(shown, limit, "an answer")
+                    raise _too_large(url, limit, "an answer")
                 body.write(piece)
     except (httpx.RemoteProtocolError, httpx.ReadError, EOFError) as error:
         why = printable(mask.beginning(str(error)), 200) or "the connection broke"
         raise SourceUnavailable(
-            shown,
+            url,
             why,
             code="answer_truncated",
-            message=f"the answer of {shown} broke off after {count:,} bytes: {why}; usual causes are a restart of the "
+            message=f"the answer of {url} broke off after {count:,} bytes: {why}; usual causes are a restart of the "
             "source and the time limit of a proxy",
         ) from error
     except zlib.error as error:
-        raise AnswerNotUnderstood(shown, "answered with compressed data that can't be decompressed") from error
+        raise AnswerNotUnderstood(url, "answered with compressed data that can't be decompressed") from error
     return body.getvalue()
 
 
-def _too_large(shown: str, limit: int, what: str) -> SourceError:
+def _too_large(url: str, limit: int, what: str) -> SourceError:
     return SourceError(
-        f"{shown} has {what}, more than the limit of {limit:,} bytes; raise KUBETALLY_MAX_ANSWER_MIB",
+        f"{url} has {what}, more than the limit of {limit:,} bytes; raise KUBETALLY_MAX_ANSWER_MIB",
         code="answer_too_large",
     )
 
 
 async def start_of(response: httpx.Response) -> bytes:
-    """The first 64 KiB of the body of a failure, or what can be had of it: the status says enough without."""
+    """The first 64 KiB of the body of a failure, or as much as arrives: the status says enough."""
     start = b""
     try:
         async with aclosing(_plain(response)) as pieces:

@@ -1,4 +1,4 @@
-"""The error that a failed request is: of a status, a redirect, or a connection that broke."""
+"""The errors of failed requests: by status, redirect or broken connection. URLs in them are masked."""
 
 import os
 import ssl
@@ -25,47 +25,47 @@ UNREACHABLE = "source_unreachable"
 _UNAVAILABLE_STATUSES = frozenset({429, 502, 503, 504})
 
 
-def keeps_all_out(error: SourceError) -> bool:
-    """Whether every other request would meet it too: one line of the log and one round of tries are enough for all."""
+def fails_every_request(error: SourceError) -> bool:
+    """Whether every other request would fail like this too: one line of the log and one round of attempts is enough."""
     if isinstance(error, SourceTimeout):
         return error.waiting is Waiting.CONNECT
     return isinstance(error, AddressRefused | CertificateNotTrusted) or error.code == UNREACHABLE
 
 
-def refusal(shown: str, status: int, start: bytes, mask: Mask) -> SourceError:
-    """The error that a status other than 2xx is."""
+def refusal(url: str, status: int, start: bytes, mask: Mask) -> SourceError:
+    """The error of a status other than 2xx."""
     said = own_words(start, mask)
     if status in _UNAVAILABLE_STATUSES:
-        return SourceUnavailable(shown, f"it answered {status}" + (f": {said!r}" if said else ""), status=status)
+        return SourceUnavailable(url, f"it answered {status}" + (f": {said!r}" if said else ""), status=status)
     if status >= 500:
-        return SourceFailed(shown, status, said)
-    return SourceRefused(shown, status, said, start, mask)
+        return SourceFailed(url, status, said)
+    return SourceRefused(url, status, said, start, mask)
 
 
-def redirected(url: httpx.URL, location: str, shown: str, mask: Mask) -> httpx.URL:
-    """Where `location` leads from `url`. Raises RedirectRefused, when that is not the same host."""
+def redirected(origin: httpx.URL, location: str, url: str, mask: Mask) -> httpx.URL:
+    """Where `location` leads from `origin`. Raises RedirectRefused, if that is not the same host."""
     try:
-        target = url.join(location)
+        target = origin.join(location)
         # The client would send userinfo of the target in place of our credentials.
         target = target.copy_with(userinfo=b"", fragment=None)
     except (httpx.InvalidURL, ValueError) as error:
-        raise RedirectRefused(shown, "an address that can't be read", "which is refused") from error
-    same = (target.scheme, target.host, target.port) == (url.scheme, url.host, url.port)
-    upgrade = (url.scheme, target.scheme) == ("http", "https") and target.host == url.host
-    if not (same or upgrade):
+        raise RedirectRefused(url, "an address that can't be read", "which is refused") from error
+    is_same = (target.scheme, target.host, target.port) == (origin.scheme, origin.host, origin.port)
+    is_upgrade = (origin.scheme, target.scheme) == ("http", "https") and target.host == origin.host
+    if not (is_same or is_upgrade):
         place = printable(mask.beginning(f"{target.scheme}://{target.netloc.decode('ascii')}"), 300)
-        raise RedirectRefused(shown, place, "where neither question nor credentials are sent")
+        raise RedirectRefused(url, place, "where neither question nor credentials are sent")
     return target
 
 
-def broken_connection(error: Exception, shown: str, mask: Mask) -> SourceError:
-    """The error that a connection met, other than a timeout."""
+def broken_connection(error: Exception, url: str, mask: Mask) -> SourceError:
+    """The error of a connection, other than a timeout."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return CertificateNotTrusted(shown, printable(mask.beginning(cause.verify_message), 200))
+            return CertificateNotTrusted(url, printable(mask.beginning(cause.verify_message), 200))
     if isinstance(error, httpx.ConnectError):
-        return SourceUnavailable(shown, _reason(error, mask), code=UNREACHABLE)
-    return SourceUnavailable(shown, _reason(error, mask))
+        return SourceUnavailable(url, _reason(error, mask), code=UNREACHABLE)
+    return SourceUnavailable(url, _reason(error, mask))
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -1,4 +1,4 @@
-"""The one retry: which failures are worth another try, and who hears of it."""
+"""The one retry: after which failures a request is sent again."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
@@ -14,7 +14,7 @@ _TRIES_OF_FAILED = 2
 
 
 class Tries:
-    """The tries of one request. started: how many; last: the error of the last one that ended."""
+    """The attempts of one request. started: how many; last: the error of the last one that ended."""
 
     def __init__(self) -> None:
         self.started = 0
@@ -24,7 +24,7 @@ class Tries:
         """At most so many, with growing pauses between them."""
         return aiter(
             stamina.retry_context(
-                on=self.is_worth_another,
+                on=self.should_retry,
                 attempts=most,
                 timeout=None,
                 wait_initial=backoff_seconds,
@@ -33,20 +33,18 @@ class Tries:
             )
         )
 
-    def is_worth_another(self, error: Exception) -> bool:
+    def should_retry(self, error: Exception) -> bool:
         """Whether the request may succeed if it is sent again."""
         if not isinstance(error, KubetallyError):
             return False
         self.last = error
         if isinstance(error, SourceTimeout) and error.waiting is Waiting.READ:
-            return False  # it was given all the time there is, and may work on the first question still
-        # A question that breaks the source twice will break it again, and may cost it minutes each time.
-        is_worth_another = error.retryable and not (
-            isinstance(error, SourceFailed) and self.started >= _TRIES_OF_FAILED
-        )
-        if is_worth_another:
-            _silence_hooks()
-        return is_worth_another
+            return False  # it had all the time there is, and may still work on the first request
+        # A request that breaks the source twice will break it again, and may cost it minutes each time.
+        if not error.retryable or (isinstance(error, SourceFailed) and self.started >= _TRIES_OF_FAILED):
+            return False
+        _silence_hooks()
+        return True
 
 
 class _OnlyOthers:

@@ -1,4 +1,4 @@
-"""HTTP to one source: the limits, the one retry, and the one place where the libraries' errors are translated."""
+"""HTTP to one source: limits, retries, and the translation of the libraries' errors."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ from kubetally.domain.window import Clock
 from kubetally.sources.access import Access
 from kubetally.sources.address import CheckedAddresses, Resolve, system_resolve
 from kubetally.sources.body import read, start_of
-from kubetally.sources.failures import broken_connection, keeps_all_out, redirected, refusal
+from kubetally.sources.failures import broken_connection, fails_every_request, redirected, refusal
 from kubetally.sources.faults import (
     Answer,
     RedirectRefused,
@@ -34,9 +34,9 @@ Renew = Callable[[], Awaitable[Access]]
 """Gets fresh credentials, where those at hand have expired. Raises KubetallyError."""
 
 _MIB = 1024 * 1024
-_SHUT_OUT_SECONDS = 10.0
+_BLOCKED_SECONDS = 10.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_SEE_OTHER = 303  # leads to what came of a question, to be fetched without it
+_SEE_OTHER = 303  # leads to the result of a POST, to be fetched without its form
 _LARGEST_FORM_BYTES = _MIB
 _LARGE_BYTES = _MIB
 _HEADERS = {"accept": "*/*", "connection": "keep-alive", "user-agent": "kubetally"}
@@ -47,11 +47,11 @@ _FORM_HEADERS = ((b"content-type", b"application/x-www-form-urlencoded"),)
 class Limits:
     """How long, how much and how often.
 
-    read_seconds:     the longest silence, before the head and between pieces of the body; not of a question that waits
+    read_seconds:     the longest silence, before the head and between pieces of the body; not of a request that waits
                       `until_deadline`.
-    deadline_seconds: for one question with all its tries and the pauses between them.
+    deadline_seconds: for one request with all its attempts and the pauses between them.
     max_bytes:        of a body, decompressed.
-    attempts:         tries of one question, 1 for no retry.
+    attempts:         of one request, 1 for no retry.
     """
 
     connect_seconds: float = 5.0
@@ -71,14 +71,14 @@ class _SystemClock:
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    """A GET, or a POST where there is a form; `shown` is the address without query or secret.
+class _Request:
+    """A GET, or a POST if there is a form. masked_url: the address without query and secrets.
 
     read_seconds: the longest silence of its answer; None where only the deadline limits it.
     """
 
     url: httpx.URL
-    shown: str
+    masked_url: str
     form: bytes | None = None
     read_seconds: float | None = None
 
@@ -88,7 +88,7 @@ class _Question:
 
 
 class Transport:
-    """Questions to one source, with one pool of connections; close it with `aclose` or `async with`.
+    """Sends requests to one source over one pool of connections; close it with `aclose` or `async with`.
 
     Raises: UnusableCertificateFile, when a file that `access` names can't be loaded.
     """
@@ -102,7 +102,7 @@ class Transport:
         clock: Clock | None = None,
         renew: Renew | None = None,
     ) -> None:
-        """`renew` is asked when the source answers 401, and the question repeated with the headers it gives."""
+        """renew: called when the source answers 401; the request is repeated with the headers it returns."""
         self.access, self.masked_url = access, access.masked_url
         self._limits = limits or Limits()
         self._clock = clock or _SystemClock()
@@ -111,7 +111,7 @@ class Transport:
         self._extensions = {"sni_hostname": access.server_name} if access.server_name else {}
         # Proxies and certificates out of the environment would go round the check of addresses, so neither reads it.
         # Requests go to it without a client of httpx before it: redirects, credentials and retries are ours, no cookie
-        # is kept, and what that client does besides takes a third of a small question's time.
+        # is kept, and what that client does besides takes a third of a small request's time.
         self._connections = CheckedAddresses(
             httpx.AsyncHTTPTransport(verify=access.ssl_context(), trust_env=False),
             resolve=resolve,
@@ -127,7 +127,7 @@ class Transport:
             "pool": self._limits.deadline_seconds,
         }
         # The error that every request would meet, and until when none is sent.
-        self._shut_out: tuple[SourceError, float] | None = None
+        self._blocked: tuple[SourceError, float] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -161,38 +161,38 @@ class Transport:
                 CertificateNotTrusted, SourceError (a body that is too large).
         """
         read_seconds = None if until_deadline else self._limits.read_seconds
-        question = _Question(self._address_of(path, params), self._shown(path), read_seconds=read_seconds)
-        return await self._answer(path, question, expected, quiet)
+        request = _Request(self._address_of(path, params), self._masked_url_of(path), read_seconds=read_seconds)
+        return await self._answer(path, request, expected, quiet)
 
     async def post(
         self, path: str, form: Params, *, expected: frozenset[int] = frozenset(), quiet: bool = False
     ) -> Answer:
-        """As `get`, with the parameters in a form: for a question that is too long for a URL.
+        """As `get`, with the parameters in a form: for a query that is too long for a URL.
 
-        It has to be a mere question: after a failure it is asked again, as a `get` is.
+        It must not change anything: after a failure it is sent again, as a `get` is.
 
         Raises: as `get`, and RequestError where the form is too large.
         """
-        shown = self._shown(path)
+        masked_url = self._masked_url_of(path)
         body = urlencode(_pairs(form)).encode("ascii")
         if len(body) > _LARGEST_FORM_BYTES:
             raise RequestError(
-                f"the request to {shown} has {len(body):,} bytes, more than the limit of {_LARGEST_FORM_BYTES:,}; "
+                f"the request to {masked_url} has {len(body):,} bytes, more than the limit of {_LARGEST_FORM_BYTES:,}; "
                 "ask for less",
                 code="question_too_large",
             )
-        question = _Question(self._address_of(path, ()), shown, body, self._limits.read_seconds)
-        return await self._answer(path, question, expected, quiet)
+        request = _Request(self._address_of(path, ()), masked_url, body, self._limits.read_seconds)
+        return await self._answer(path, request, expected, quiet)
 
-    async def _answer(self, path: str, question: _Question, expected: frozenset[int], quiet: bool) -> Answer:
+    async def _answer(self, path: str, request: _Request, expected: frozenset[int], quiet: bool) -> Answer:
         began, tries = time.monotonic(), Tries()
-        if self._shut_out is not None and began < self._shut_out[1]:
-            raise self._shut_out[0]
+        if self._blocked is not None and began < self._blocked[1]:
+            raise self._blocked[0]
         try:
-            answer = await self._before_deadline(question, tries)
+            answer = await self._within_deadline(request, tries)
         except SourceError as error:
             expected_refusal = isinstance(error, SourceRefused) and error.status in expected
-            if not expected_refusal and not (keeps_all_out(error) and self._shut_out is not None):
+            if not expected_refusal and not (fails_every_request(error) and self._blocked is not None):
                 (logs.debug if quiet else logs.warning)(
                     "source_request_failed",
                     source=self.masked_url,
@@ -201,60 +201,60 @@ class Transport:
                     attempts=tries.started,
                     duration_seconds=round(time.monotonic() - began, 3),
                 )
-            if keeps_all_out(error) and not quiet:
-                self._shut_out = (error, time.monotonic() + _SHUT_OUT_SECONDS)
+            if fails_every_request(error) and not quiet:
+                self._blocked = (error, time.monotonic() + _BLOCKED_SECONDS)
             raise
-        self._shut_out = None
+        self._blocked = None
         logs.debug("source_answered", source=self.masked_url, path=path, bytes=len(answer.body))
         return answer
 
-    async def _before_deadline(self, question: _Question, tries: Tries) -> Answer:
+    async def _within_deadline(self, request: _Request, tries: Tries) -> Answer:
         deadline = asyncio.timeout(self._limits.deadline_seconds)
         try:
             async with deadline:
-                return await self._let_in(question, tries)
+                return await self._with_fresh_credentials(request, tries)
         except TimeoutError as error:
             # What the last whole try met says more about the reason than our own timer.
-            raise SourceTimeout(question.shown, Waiting.DEADLINE, self._limits.deadline_seconds) from (
+            raise SourceTimeout(request.masked_url, Waiting.DEADLINE, self._limits.deadline_seconds) from (
                 tries.last or error
             )
 
-    async def _let_in(self, question: _Question, tries: Tries) -> Answer:
+    async def _with_fresh_credentials(self, request: _Request, tries: Tries) -> Answer:
         """The answer, with credentials renewed once if those at hand have expired."""
-        shown_before = self._headers.get("authorization")
+        authorization = self._headers.get("authorization")
         try:
-            return await self._with_retries(question, tries)
+            return await self._with_retries(request, tries)
         except SourceRefused as error:
             if error.status != 401 or self._renew is None:
                 raise
             async with self._renewing:
-                # Of several questions that were refused together, the first one renews for all.
-                if self._headers.get("authorization") == shown_before:
+                # Of several requests that were refused together, the first renews the credentials for all.
+                if self._headers.get("authorization") == authorization:
                     renewed = await self._renew()
                     self._headers, self._mask = _headers_of(renewed), self._mask | renewed.mask()
-        return await self._with_retries(question, tries)
+        return await self._with_retries(request, tries)
 
-    async def _with_retries(self, question: _Question, tries: Tries) -> Answer:
+    async def _with_retries(self, request: _Request, tries: Tries) -> Answer:
         limits = self._limits
         async for attempt in tries.attempts(
             limits.attempts, limits.backoff_initial_seconds, limits.backoff_max_seconds
         ):
             with attempt:
                 tries.started += 1
-                return await self._try(question)
+                return await self._try(request)
         raise AssertionError("stamina ends with an answer or an error")
 
-    async def _try(self, question: _Question) -> Answer:
-        began, shown = time.monotonic(), question.shown
+    async def _try(self, request: _Request) -> Answer:
+        began, masked_url = time.monotonic(), request.masked_url
         try:
-            async with self._followed(question) as response:
+            async with self._follow_redirects(request) as response:
                 received_at = self._clock.now()
                 if not response.is_success:
-                    raise refusal(shown, response.status_code, await start_of(response), self._mask)
-                body = await self._masked(await read(response, shown, self._limits.max_bytes, self._mask))
+                    raise refusal(masked_url, response.status_code, await start_of(response), self._mask)
+                body = await self._masked(await read(response, masked_url, self._limits.max_bytes, self._mask))
         # An alert of TLS 1.3 after the handshake reaches us as ssl.SSLError itself, which is an OSError.
         except (httpx.TransportError, OSError) as error:
-            raise self._translated(error, shown) from error
+            raise self._translate(error, masked_url) from error
         return Answer(
             status=response.status_code,
             body=body,
@@ -262,7 +262,7 @@ class Transport:
             server_date=_date(response.headers.get("date")),
             received_at=received_at,
             duration_seconds=time.monotonic() - began,
-            url=shown,
+            url=masked_url,
             mask=self._mask,
         )
 
@@ -272,49 +272,49 @@ class Transport:
         return await asyncio.to_thread(self._mask.data, body)  # which takes 10 ms for each secret and 20 MB
 
     @asynccontextmanager
-    async def _followed(self, question: _Question) -> AsyncIterator[httpx.Response]:
+    async def _follow_redirects(self, request: _Request) -> AsyncIterator[httpx.Response]:
         """The first answer that redirects nowhere; only the source's own host is followed."""
-        url, shown, form = question.url, question.shown, question.form
+        url, masked_url, form = request.url, request.masked_url, request.form
         for _ in range(self._limits.max_redirects + 1):
-            async with self._response(question, url) as response:
+            async with self._response(request, url) as response:
                 location = response.headers.get("location")
                 if response.status_code not in _REDIRECTS or not location:
                     yield response
                     return
                 if form is not None and response.status_code == _SEE_OTHER:
-                    raise RedirectRefused(shown, url.host, "where the request can't be repeated")
-                url = redirected(url, location, shown, self._mask)
-        raise RedirectRefused(shown, url.host, f"more than {self._limits.max_redirects} times in a row")
+                    raise RedirectRefused(masked_url, url.host, "where the request can't be repeated")
+                url = redirected(url, location, masked_url, self._mask)
+        raise RedirectRefused(masked_url, url.host, f"more than {self._limits.max_redirects} times in a row")
 
     @asynccontextmanager
-    async def _response(self, question: _Question, url: httpx.URL) -> AsyncIterator[httpx.Response]:
-        form, timeout = question.form, {**self._timeout, "read": question.read_seconds}
+    async def _response(self, request: _Request, url: httpx.URL) -> AsyncIterator[httpx.Response]:
+        form, timeout = request.form, {**self._timeout, "read": request.read_seconds}
         headers = self._headers.raw if form is None else [*self._headers.raw, *_FORM_HEADERS]
         extensions = {"timeout": timeout, **self._extensions}
-        request = httpx.Request(question.method, url, headers=headers, content=form, extensions=extensions)
-        response = await self._connections.handle_async_request(request)
-        response.request = request
+        sent = httpx.Request(request.method, url, headers=headers, content=form, extensions=extensions)
+        response = await self._connections.handle_async_request(sent)
+        response.request = sent
         try:
             yield response
         finally:
             await response.aclose()
 
-    def _translated(self, error: Exception, shown: str) -> SourceError:
+    def _translate(self, error: Exception, masked_url: str) -> SourceError:
         match error:
             case httpx.ConnectTimeout():
-                return SourceTimeout(shown, Waiting.CONNECT, self._limits.connect_seconds)
+                return SourceTimeout(masked_url, Waiting.CONNECT, self._limits.connect_seconds)
             case httpx.PoolTimeout():
-                return SourceTimeout(shown, Waiting.DEADLINE, self._limits.deadline_seconds)
+                return SourceTimeout(masked_url, Waiting.DEADLINE, self._limits.deadline_seconds)
             case httpx.TimeoutException():
-                return SourceTimeout(shown, Waiting.READ, self._limits.read_seconds)
-        return broken_connection(error, shown, self._mask)
+                return SourceTimeout(masked_url, Waiting.READ, self._limits.read_seconds)
+        return broken_connection(error, masked_url, self._mask)
 
     def _address_of(self, path: str, params: Params) -> httpx.URL:
         pairs = _pairs(params)
         address = f"{self.access.url}/{path.lstrip('/')}"
         return httpx.URL(address, params=pairs) if pairs else httpx.URL(address)
 
-    def _shown(self, path: str) -> str:
+    def _masked_url_of(self, path: str) -> str:
         return f"{self.masked_url}/{path.lstrip('/')}"
 
 
