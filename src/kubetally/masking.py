@@ -1,4 +1,4 @@
-"""Masks secrets in text of sources, databases, object stores and plugins, so that it can be quoted."""
+"""Masks secrets in messages of sources, databases, object stores and plugins, so that they can be quoted."""
 
 import base64
 import json
@@ -9,16 +9,15 @@ from html import entities
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
-_SHORTEST = 4
-"""Characters of a secret that is masked wherever it stands. A shorter one is masked as a word: inside of words it would
-tell what it is by what is missing, and take the sense out of every message."""
-_SHORTEST_IN_DATA = 12
-_SHORTEST_PART = 8  # of a secret that was cut off
-_SHORTEST_AT_END = 6  # the same, at the end of a text that was cut off there
-_SHORTEST_IN_BASE64 = 8
+_MIN_LENGTH = 4
+"""A shorter secret is masked as a whole word only: within words, the gaps would reveal it and spoil every message."""
+_MIN_LENGTH_IN_DATA = 12
+_MIN_PART = 8  # of a secret that was cut off
+_MIN_PART_AT_END = 6  # at the end of a text that was cut off
+_MIN_LENGTH_IN_BASE64 = 8
 _PIECE_BYTES = 1024 * 1024
-_QUOTED_FROM = 8192  # characters of a long text in which what is shown of it may lie
-_ROOM = 4096  # characters after those, so that what a cut leaves of a secret is masked, or not among them
+_MAX_QUOTED = 8192  # characters of a long text
+_OVERLAP = 4096  # characters masked after those, so that no part of a secret is left at the cut
 
 _WORDS = r"(?:secret|token|passwd|password|passphrase|credentials?|(?:api|access|private)[_-]?key)"
 _NAME = rf"(?<![\w.-])[\w.-]*?{_WORDS}"
@@ -42,26 +41,26 @@ _LIKELY = _rules(
     # `token: x`, unless x is a word
     (rf"({_NAME}:\s+)(?=[^\s\"']*[\d/+=~$!])[^\s\"',;]{{6,}}", rf"\1{MASK}"),
 )
-# Long, and of small letters, capitals and digits: no word and no UUID is.
+# Long, with lower case, upper case and digits: not a word or a UUID.
 _OPAQUE = re.compile(r"(?<![\w+~-])(?=[\w+~-]*[a-z])(?=[\w+~-]*[A-Z])(?=[\w+~-]*\d)[\w+~-]{24,}={0,2}")
 _NAMES_SECRET = re.compile(rf".*(?:{_WORDS}|_key)$", re.IGNORECASE)
 
 
 class Mask:
-    """Replaces known secrets, in every usual spelling, by `***`. None is in its repr."""
+    """Replaces known secrets, in every usual spelling, by `***`. Its repr shows none."""
 
     __slots__ = ("_in_data", "_parts", "_words", "names", "secrets")
 
     def __init__(self, secrets: Iterable[str] = (), *, names: Iterable[str] = ()) -> None:
-        """`names`: user names, which may be words of every message; masked as whole words only."""
+        """`names`: user names, masked as whole words only, as they may be ordinary words."""
         self.secrets, self.names = frozenset(filter(None, secrets)), frozenset(filter(None, names))
         forms = {form for secret in self.secrets for form in _forms(secret)}
-        self._parts = tuple(sorted({plain for form in forms if len(plain := _compact(_bytewise(form))) >= _SHORTEST}))
-        words = {secret for secret in self.secrets if len(_compact(_bytewise(secret))) < _SHORTEST} | self.names
+        self._parts = tuple(sorted({plain for form in forms if len(plain := _compact(_bytewise(form))) >= _MIN_LENGTH}))
+        words = {secret for secret in self.secrets if len(_compact(_bytewise(secret))) < _MIN_LENGTH} | self.names
         spellings = sorted({spelling for word in words for spelling in _spellings(word)}, key=len, reverse=True)
         self._words = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, spellings))})(?!\w)") if words else None
         in_data = {spelling for s in self.secrets if _is_unmistakable(s) for spelling in _spellings(s)}
-        # A body of 20 MB is searched in about 10 ms for each of them.
+        # Each takes about 10 ms in a body of 20 MB.
         self._in_data = tuple(
             sorted(s.encode() for s in in_data if not any(other in s for other in in_data if other != s))
         )
@@ -87,18 +86,18 @@ class Mask:
         return text
 
     def beginning(self, text: str) -> str:
-        """As a call, for the first 8192 characters: a long text takes a tenth of a second or more.
+        """The first 8192 characters, masked: a long text takes a tenth of a second or more.
 
-        A secret of up to 4096 characters, as spelled there, is not shown in part.
+        No part of a secret of up to 4096 characters, as spelled there, is left.
         """
-        if len(text) <= _QUOTED_FROM + _ROOM:
+        if len(text) <= _MAX_QUOTED + _OVERLAP:
             return self(text)
-        return self(text[: _QUOTED_FROM + _ROOM])[:-_ROOM]
+        return self(text[: _MAX_QUOTED + _OVERLAP])[:-_OVERLAP]
 
     def data(self, body: bytes) -> bytes:
-        """`body` without the secrets that can't be confused with a name in it, such as a namespace."""
+        """`body` without the secrets that can't be mistaken for a name, such as a namespace."""
         for spelling in self._in_data:
-            # In pieces: other threads wait while one is searched.
+            # In pieces, as a search blocks other threads.
             starts = range(0, len(body), _PIECE_BYTES)
             if any(body.find(spelling, start, start + _PIECE_BYTES + len(spelling)) >= 0 for start in starts):
                 body = body.replace(spelling, MASK.encode())
@@ -111,12 +110,12 @@ class Mask:
 
     def _without_parts(self, text: str) -> str:
         view = _bytewise(text)
-        found: list[tuple[int, int]] = []
+        spans: list[tuple[int, int]] = []
         for plain, starts, ends in _readings(view):
-            for first, last in _found(plain, self._parts):
-                found.append((starts[first], ends[last]))
+            for first, last in _find(plain, self._parts):
+                spans.append((starts[first], ends[last]))
         shown, at = list[str](), 0
-        for start, end in sorted(found):
+        for start, end in sorted(spans):
             if start >= at:
                 shown += [view[at:start], MASK]
             at = max(at, end)
@@ -125,13 +124,13 @@ class Mask:
 
 
 def names_secret(name: str) -> bool:
-    """Whether a variable or option with this name has a secret value."""
+    """Whether the value of a variable or option with this name is secret."""
     return _NAMES_SECRET.match(name) is not None
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """`text` without the known `secrets` and without what looks like a secret."""
-    text = Mask(secret for secret in secrets if len(secret) >= _SHORTEST)(text)
+    """`text` without the known `secrets` and text that looks like a secret."""
+    text = Mask(secret for secret in secrets if len(secret) >= _MIN_LENGTH)(text)
     for pattern, shown in _LIKELY:
         text = pattern.sub(shown, text)
     return _OPAQUE.sub(MASK, text)
@@ -141,9 +140,9 @@ def _forms(secret: str) -> Iterator[str]:
     """The secret, and its forms inside a longer text in base64."""
     yield secret
     if " " in secret:
-        yield secret.replace(" ", "+")  # as a form is encoded
+        yield secret.replace(" ", "+")  # as in a form
     content = secret.encode("utf-8", "surrogatepass")
-    if len(content) < _SHORTEST_IN_BASE64:
+    if len(content) < _MIN_LENGTH_IN_BASE64:
         return
     for before, shared in ((0, 0), (1, 2), (2, 3)):
         coded = base64.b64encode(bytes(before) + content).decode("ascii")
@@ -160,7 +159,7 @@ def _spellings(secret: str) -> list[str]:
 
 
 def _in_json(text: str) -> tuple[str, ...]:
-    """The spellings of a text by JSON encoders: most, Go's, those that escape slashes, those that write ASCII."""
+    """The spellings of a text by JSON encoders: the usual one, Go's, with escaped slashes, and in ASCII."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     go = escaped.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
     return escaped, go, escaped.replace("/", "\\/"), json.dumps(text)[1:-1]
@@ -168,26 +167,26 @@ def _in_json(text: str) -> tuple[str, ...]:
 
 def _is_unmistakable(secret: str) -> bool:
     return (
-        len(secret) >= _SHORTEST_IN_DATA
+        len(secret) >= _MIN_LENGTH_IN_DATA
         and any(character.isdigit() for character in secret)
         and any(character.isalpha() for character in secret)
     )
 
 
-# A text is looked at byte by byte, each byte of its UTF-8 as one character: what percent signs encode are bytes.
+# A text is searched bytewise, each byte of its UTF-8 as a character, because percent signs encode bytes.
 
 
 def _bytewise(text: str) -> str:
     return text.encode("utf-8", "surrogatepass").decode("latin-1")
 
 
-# What may stand between the characters of a secret that was wrapped: blanks, controls, what is not seen.
-_UNSEEN = "|".join(
+# Characters within a secret that was wrapped: blanks, control and invisible characters.
+_INVISIBLE = "|".join(
     _bytewise(chr(code))
     for code in (*range(0x80, 0xA1), 0xAD, 0x61C, 0x180E, *range(0x200B, 0x2010), *range(0x2028, 0x2030), 0xFEFF)
 )
-_GAP = re.compile(rf"[\x00-\x20\x7f\\]+|=\r?\n|{_UNSEEN}")
-# Each kind of escape is read by itself, as a secret may hold what looks like another kind.
+_GAP = re.compile(rf"[\x00-\x20\x7f\\]+|=\r?\n|{_INVISIBLE}")
+# Each kind of escape is decoded separately, as a secret may contain another kind.
 _ESCAPES = (
     re.compile(r"(?<!\\)\\++(?:u(?P<u>[0-9a-fA-F]{4})|x(?P<x>[0-9a-fA-F]{2})|(?P<gap>[nrt]))"),
     re.compile(r"%(?P<x>[0-9a-fA-F]{2})"),
@@ -198,40 +197,40 @@ _ESCAPES = (
 )
 _MAX_READINGS = 16
 Reading = tuple[str, list[int], list[int]]
-"""A text, and where each of its characters begins and ends in the text that it was read from."""
+"""A text, with the start and end of each of its characters in the original."""
 
 
 def _readings(view: str) -> Iterator[Reading]:
-    """The text without gaps, as it is and with its escapes read in each order, until nothing new comes of it."""
+    """The text without gaps, as it is and with its escapes decoded in each order, until nothing changes."""
     queue: list[Reading] = [(view, list(range(len(view))), list(range(1, len(view) + 1)))]
     seen = {view}
-    for reading in queue:  # which grows
+    for reading in queue:  # grows in the loop
         plain, starts, ends = _read(reading, _GAP, lambda _: "")
         yield plain.lower(), starts, ends
         for escape in _ESCAPES:
             if len(seen) < _MAX_READINGS:
-                read = _read(reading, escape, _meant)
+                read = _read(reading, escape, _unescaped)
                 if read[0] not in seen:
                     seen.add(read[0])
                     queue.append(read)
 
 
-def _read(reading: Reading, pattern: re.Pattern[str], meaning: Callable[[re.Match[str]], str]) -> Reading:
+def _read(reading: Reading, pattern: re.Pattern[str], decode: Callable[[re.Match[str]], str]) -> Reading:
     text, starts, ends = reading
     shown, new_starts, new_ends, at = list[str](), list[int](), list[int](), 0
     for match in pattern.finditer(text):
-        meant = meaning(match)
-        shown += [text[at : match.start()], meant]
-        new_starts += starts[at : match.start()] + [starts[match.start()]] * len(meant)
-        new_ends += ends[at : match.start()] + [ends[match.end() - 1]] * len(meant)
+        decoded = decode(match)
+        shown += [text[at : match.start()], decoded]
+        new_starts += starts[at : match.start()] + [starts[match.start()]] * len(decoded)
+        new_ends += ends[at : match.start()] + [ends[match.end() - 1]] * len(decoded)
         at = match.end()
     if not at:
         return reading
     return "".join([*shown, text[at:]]), new_starts + starts[at:], new_ends + ends[at:]
 
 
-def _meant(match: re.Match[str]) -> str:
-    """The bytes of an escape; none for a gap or a tag."""
+def _unescaped(match: re.Match[str]) -> str:
+    """The bytes of an escape; empty for a gap or a tag."""
     text = match[match.lastgroup or 0]
     match match.lastgroup:
         case "x":
@@ -254,11 +253,11 @@ def _compact(text: str) -> str:
     return re.sub(r"[\x00-\x20\x7f\\]+", "", text).lower()
 
 
-def _found(text: str, secrets: Iterable[str]) -> Iterator[tuple[int, int]]:
-    """First and last character of each secret, of its larger half, and of its beginning where the text ends."""
+def _find(text: str, secrets: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """First and last character of each secret, of its larger half, and of its start at the end of the text."""
     end = len(text.rstrip(".'\"}])>"))
     for secret in secrets:
-        part = max(_SHORTEST_PART, (len(secret) + 1) // 2) if len(secret) > _SHORTEST_PART else len(secret)
+        part = max(_MIN_PART, (len(secret) + 1) // 2) if len(secret) > _MIN_PART else len(secret)
         at = text.find(secret[:part])
         while at >= 0:
             last = at + part
@@ -268,12 +267,12 @@ def _found(text: str, secrets: Iterable[str]) -> Iterator[tuple[int, int]]:
             at = text.find(secret[:part], last)
         at = text.find(secret[-part:])
         while at >= 0:
-            first, before = at, len(secret) - part  # as much of it as stands there
+            first, before = at, len(secret) - part  # extended to the left as far as it matches
             while first > 0 and before > 0 and text[first - 1] == secret[before - 1]:
                 first, before = first - 1, before - 1
             yield first, at + part - 1
             at = text.find(secret[-part:], at + part)
-        for length in range(min(part, end), _SHORTEST_AT_END - 1, -1):
+        for length in range(min(part, end), _MIN_PART_AT_END - 1, -1):
             if text.endswith(secret[:length], 0, end):
                 yield end - length, end - 1
                 break
