@@ -12,7 +12,7 @@ from email.utils import format_datetime
 from typing import Any, ClassVar
 
 from kubetally.samples.recorded import Answer, Params, RecordedCluster
-from kubetally.samples.replay import Asked, ReplayHandler, ReplayServer
+from kubetally.samples.replay import ReplayHandler, ReplayServer, Request
 from tests import recordings
 
 OTHER_CLUSTER = "borealis"
@@ -108,23 +108,23 @@ class FaultHandler(ReplayHandler):
             return
         super().route(parts, params)
 
-    def answer(self, asked: Asked, cluster: RecordedCluster) -> None:
-        answer = cluster.find(asked.path, asked.params)
-        money = asked.path.startswith(_ASSETS if self.fault == "noassets" else _BOTH)
+    def answer(self, request: Request, cluster: RecordedCluster) -> None:
+        answer = cluster.find(request.path, request.params)
+        money = request.path.startswith(_ASSETS if self.fault == "noassets" else _BOTH)
         if not self.fault or not money or answer is None or answer.status != 200:
-            super().answer(asked, cluster)
+            super().answer(request, cluster)
         elif self.fault in _REPLACED:
             status, body, content_type, headers = _REPLACED[self.fault]
             self.send(status, body, content_type, headers=headers)
         elif self.fault in _CHANGED:
-            self.changed(asked, answer)
+            self.changed(request, answer)
         else:
-            KINDS[self.fault](self, asked, answer, cluster)
+            KINDS[self.fault](self, request, answer, cluster)
 
-    def changed(self, asked: Asked, answer: Answer) -> None:
+    def changed(self, request: Request, answer: Answer) -> None:
         paths, change = _CHANGED[self.fault]
-        if not asked.path.startswith(paths):
-            self.recorded(answer)
+        if not request.path.startswith(paths):
+            self.send_recorded(answer)
             return
         content = json.loads(answer.body())
         for rows in content["data"] if isinstance(content["data"], list) else [content["data"]]:
@@ -132,38 +132,38 @@ class FaultHandler(ReplayHandler):
                 change(rows)
         self.send(200, json.dumps(content).encode())
 
-    def truncated(self, _asked: Asked, answer: Answer, _cluster: RecordedCluster) -> None:
+    def truncated(self, _request: Request, answer: Answer, _cluster: RecordedCluster) -> None:
         body = answer.body()
         self.send(200, body[: len(body) // 2], headers={"Content-Length": str(len(body))})
         self.close_connection = True
 
-    def wrongwindow(self, _asked: Asked, answer: Answer, _cluster: RecordedCluster) -> None:
+    def wrongwindow(self, _request: Request, answer: Answer, _cluster: RecordedCluster) -> None:
         self.send(200, answer.body().replace(b"2026-11-", b"2026-10-"))
 
-    def textbefore(self, _asked: Asked, answer: Answer, _cluster: RecordedCluster) -> None:
+    def textbefore(self, _request: Request, answer: Answer, _cluster: RecordedCluster) -> None:
         self.send(200, b"Warning: some of the data is still loading\n" + answer.body())
 
-    def hang(self, _asked: Asked, _answer: Answer, _cluster: RecordedCluster) -> None:
+    def hang(self, _request: Request, _answer: Answer, _cluster: RecordedCluster) -> None:
         self.server.closing.wait()
         self.close_connection = True
 
-    def slow(self, _asked: Asked, answer: Answer, _cluster: RecordedCluster) -> None:
+    def slow(self, _request: Request, answer: Answer, _cluster: RecordedCluster) -> None:
         self.server.release.wait()
-        self.recorded(answer)
+        self.send_recorded(answer)
 
-    def flaky(self, asked: Asked, answer: Answer, _cluster: RecordedCluster) -> None:
-        if self.server.asked.count(asked) == 1:
+    def flaky(self, request: Request, answer: Answer, _cluster: RecordedCluster) -> None:
+        if self.server.asked.count(request) == 1:
             self.send(503, b"upstream connect error\n", "text/plain")
         else:
-            self.recorded(answer)
+            self.send_recorded(answer)
 
-    def hourly(self, asked: Asked, answer: Answer, cluster: RecordedCluster) -> None:
+    def hourly(self, request: Request, answer: Answer, cluster: RecordedCluster) -> None:
         hours = None
-        if asked.path.startswith(_ALLOCATION):
-            hours = cluster.find(asked.path, {**asked.params, "step": "1h"})
-        self.recorded(hours or answer)
+        if request.path.startswith(_ALLOCATION):
+            hours = cluster.find(request.path, {**request.params, "step": "1h"})
+        self.send_recorded(hours or answer)
 
-    def huge(self, _asked: Asked, _answer: Answer, _cluster: RecordedCluster) -> None:
+    def huge(self, _request: Request, _answer: Answer, _cluster: RecordedCluster) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Transfer-Encoding", "chunked")
@@ -174,8 +174,8 @@ class FaultHandler(ReplayHandler):
             sent += len(zeros)
         self.close_connection = True
 
-    def skew(self, _asked: Asked, answer: Answer, _cluster: RecordedCluster) -> None:
-        self.recorded(answer)
+    def skew(self, _request: Request, answer: Answer, _cluster: RecordedCluster) -> None:
+        self.send_recorded(answer)
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         if self.fault != "skew":
@@ -183,10 +183,10 @@ class FaultHandler(ReplayHandler):
         return format_datetime(datetime.now(UTC) + SKEW, usegmt=True)
 
 
-Misbehaviour = Callable[[FaultHandler, Asked, Answer, RecordedCluster], None]
+Misbehaviour = Callable[[FaultHandler, Request, Answer, RecordedCluster], None]
 
 
-def _in_place(_handler: FaultHandler, _asked: Asked, _answer: Answer, _cluster: RecordedCluster) -> None:
+def _in_place(_handler: FaultHandler, _request: Request, _answer: Answer, _cluster: RecordedCluster) -> None:
     raise AssertionError("answered from a table")
 
 

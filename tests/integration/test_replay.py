@@ -21,7 +21,7 @@ from kubetally.samples.replay import ReplayServer
 from kubetally.settings import Settings
 from kubetally.sources.faults import Answer, SourceFailed
 from kubetally.sources.kept import AnswerFolder, KeptFileDamaged, KeptKind, open_kept
-from kubetally.sources.opencost.interpret import SourceAnswers, SourceQuestion, interpret
+from kubetally.sources.opencost.interpret import ReadingRequest, SourceAnswers, interpret
 from kubetally.sources.opencost.kept import keep_costs, read_costs, reading_of
 from kubetally.wiring.sources import open_source
 from tests.integration.commands import WHOLE
@@ -37,7 +37,7 @@ from tests.served import Served
 __all__ = ["home", "small_disk"]
 RecordedPrometheus = Callable[[str], Prometheus]
 DAY = Window(*map(parse_instant, DAYS[0]))
-QUESTION = SourceQuestion("http://***@source", DAY, currency="EUR")
+QUESTION = ReadingRequest("http://***@source", DAY, currency="EUR")
 FAILED = "when its answers were kept, the source failed: "
 TOKEN = "a-token-nobody-may-read"
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from kubetally.samples import END_DAY, FIRST_DAY
 from kubetally.samples.recorded import RecordedCluster, read_instant
-from kubetally.samples.replay import Asked, ReplayHandler, ReplayServer
+from kubetally.samples.replay import ReplayHandler, ReplayServer, Request
 
 _BEGIN, _END = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (FIRST_DAY, END_DAY))
 _NO_DATA = b'{"code":200,"status":"success","data":[null]}'
@@ -14,11 +14,11 @@ _NO_DATA = b'{"code":200,"status":"success","data":[null]}'
 class DemoHandler(ReplayHandler):
     """Answers as an OpenCost that has no data for other days than the recorded ones."""
 
-    def not_recorded(self, asked: Asked, cluster: RecordedCluster) -> None:
-        if asked.path in {"/allocation", "/assets"} and _is_outside(asked.params.get("window", "")):
+    def send_not_recorded(self, request: Request, cluster: RecordedCluster) -> None:
+        if request.path in {"/allocation", "/assets"} and _is_outside(request.params.get("window", "")):
             self.send(200, _NO_DATA, label="not-recorded")
         else:
-            super().not_recorded(asked, cluster)
+            super().send_not_recorded(request, cluster)
 
 
 class DemoServer(ReplayServer):

@@ -34,14 +34,14 @@ _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True)
-class Question:
+class _RequestKey:
     """A request without what an OpenCost ignores: unknown parameters, and explicit defaults."""
 
     path: str
     params: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, path: str, params: Params) -> "Question":
+    def of(cls, path: str, params: Params) -> "_RequestKey":
         path = _SAME_PATH.get(path, path)
         known = {key: params[key] for key in _KNOWN.get(path, ()) if params.get(key)}
         for key in _SWITCHES:
@@ -84,11 +84,11 @@ class RecordedCluster:
 
     def __init__(self, answers: Iterable[Answer]) -> None:
         self.answers: dict[str, Answer] = {}
-        self._by_question: dict[Question, Answer] = {}
+        self._by_request: dict[_RequestKey, Answer] = {}
         for answer in answers:
             self.answers.setdefault(answer.name, answer)
             # Some requests were recorded twice; the first answer counts.
-            self._by_question.setdefault(Question.of(answer.path, answer.params), answer)
+            self._by_request.setdefault(_RequestKey.of(answer.path, answer.params), answer)
 
     @classmethod
     def load(cls, *folders: Path) -> "RecordedCluster":
@@ -97,7 +97,7 @@ class RecordedCluster:
 
     def find(self, path: str, params: Params) -> Answer | None:
         """The recorded answer to a request, if any."""
-        return self._by_question.get(Question.of(path, params))
+        return self._by_request.get(_RequestKey.of(path, params))
 
     def serves(self, path: str) -> bool:
         """Whether the recorded server has such a path."""

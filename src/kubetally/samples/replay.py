@@ -22,7 +22,7 @@ PLAIN = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """A request; `params` has the last value of a repeated parameter."""
 
     cluster: str
@@ -46,32 +46,32 @@ class ReplayHandler(BaseHTTPRequestHandler):
 
     def route(self, parts: Sequence[str], params: Params) -> None:
         """Answer for the cluster in the first part of the path."""
-        asked = Asked(parts[0], "/" + "/".join(parts[1:]), params)
-        cluster = self.server.clusters.get(asked.cluster)
+        request = Request(parts[0], "/" + "/".join(parts[1:]), params)
+        cluster = self.server.clusters.get(request.cluster)
         if cluster is None:
             names = ", ".join(self.server.clusters)
             self.send(404, f"no sample cluster of that name; there are: {names}\n".encode(), PLAIN, "not-recorded")
             return
-        self.server.asked.append(asked)
-        self.answer(asked, cluster)
+        self.server.asked.append(request)
+        self.answer(request, cluster)
 
-    def answer(self, asked: Asked, cluster: RecordedCluster) -> None:
+    def answer(self, request: Request, cluster: RecordedCluster) -> None:
         """Answer a request to a cluster."""
-        answer = cluster.find(asked.path, asked.params)
+        answer = cluster.find(request.path, request.params)
         if answer is None:
-            self.not_recorded(asked, cluster)
+            self.send_not_recorded(request, cluster)
         else:
-            self.recorded(answer)
+            self.send_recorded(answer)
 
-    def recorded(self, answer: Answer) -> None:
+    def send_recorded(self, answer: Answer) -> None:
         self.send(answer.status, answer.body(), answer.content_type)
 
-    def not_recorded(self, asked: Asked, cluster: RecordedCluster) -> None:
-        if not cluster.serves(asked.path):
+    def send_not_recorded(self, request: Request, cluster: RecordedCluster) -> None:
+        if not cluster.serves(request.path):
             self.send(404, b"404 page not found\n", PLAIN)  # as the recorded server
             return
-        self.server.unknown.append(asked)
-        text = f"this question was not recorded for the sample cluster {asked.cluster}\n"
+        self.server.unknown.append(request)
+        text = f"this question was not recorded for the sample cluster {request.cluster}\n"
         self.send(404, text.encode(), PLAIN, "not-recorded")
 
     def send(
@@ -106,8 +106,8 @@ class ReplayServer(ThreadingHTTPServer):
         self.clusters = {
             name: RecordedCluster.load(*paths) for name, paths in (folders() if clusters is None else clusters).items()
         }
-        self.asked: list[Asked] = []
-        self.unknown: list[Asked] = []
+        self.asked: list[Request] = []
+        self.unknown: list[Request] = []
         self.closing = threading.Event()
         super().__init__(("127.0.0.1", port), self.handler)
 

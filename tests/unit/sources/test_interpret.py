@@ -29,8 +29,8 @@ from kubetally.sources.faults import (
 )
 from kubetally.sources.opencost.client import CostModelClient
 from kubetally.sources.opencost.interpret import (
+    ReadingRequest,
     SourceAnswers,
-    SourceQuestion,
     interpret,
     interpret_hours,
 )
@@ -41,7 +41,7 @@ from tests.recordings import DAYS, Recording
 
 URL = "http://source"
 DAY = Window(*map(parse_instant, DAYS[0]))
-QUESTION = SourceQuestion(URL, DAY)
+QUESTION = ReadingRequest(URL, DAY)
 
 
 def answer(body: bytes) -> Answer:

@@ -30,7 +30,7 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
-class SourceQuestion:
+class ReadingRequest:
     """The request to a source, and the settings of its account.
 
     url: of the source, masked. window: whole hours within one UTC day. cluster_id: chooses one of several clusters.
@@ -64,21 +64,21 @@ class SourceAnswers:
         return len(self.allocations.body) + (len(self.assets.body) if isinstance(self.assets, Answer) else 0)
 
 
-def interpret(answers: SourceAnswers, question: SourceQuestion) -> Reading:
+def interpret(answers: SourceAnswers, request: ReadingRequest) -> Reading:
     """The rows and assets of the answers. It reads no clock: the same answers give the same reading.
 
     Raises: SourceError, if the rows can't be read or the cluster is missing; RequestError, for several clusters or
             another currency. Assets that can't be read are an issue: the rows alone still make a bill.
     """
-    return _Interpretation(question).reading(answers)
+    return _Interpretation(request).reading(answers)
 
 
-def interpret_hours(answer: Answer, question: SourceQuestion) -> Sequence[SeenHour]:
+def interpret_hours(answer: Answer, request: ReadingRequest) -> Sequence[SeenHour]:
     """The rows of each hour of the window; empty if the source's steps are longer. Raises SourceError."""
     decoded, _ = decode_booked(answer)
-    rows = read_allocations(decoded, question.window, Notes(question.url, question.window), question.url).allocations
-    mine = {question.cluster_id, None, ""} if question.cluster_id else {row.cluster_id for row in rows}
-    return seen_hours([row for row in rows if row.cluster_id in mine], question.window)
+    rows = read_allocations(decoded, request.window, Notes(request.url, request.window), request.url).allocations
+    mine = {request.cluster_id, None, ""} if request.cluster_id else {row.cluster_id for row in rows}
+    return seen_hours([row for row in rows if row.cluster_id in mine], request.window)
 
 
 def unread_assets_code(reading: Reading) -> str | None:
@@ -98,10 +98,10 @@ def stated_currency(configs: Mapping[str, Any]) -> str | None:
 class _Interpretation:
     """The answers to one request, and their issues so far."""
 
-    def __init__(self, question: SourceQuestion) -> None:
-        self.question, self.url, self.window = question, question.url, question.window
-        self.cluster_id = question.cluster_id
-        self.notes, self.issues = Notes(question.url, question.window), list[Issue]()
+    def __init__(self, request: ReadingRequest) -> None:
+        self.request, self.url, self.window = request, request.url, request.window
+        self.cluster_id = request.cluster_id
+        self.notes, self.issues = Notes(request.url, request.window), list[Issue]()
 
     def reading(self, answers: SourceAnswers) -> Reading:
         answer, notes, window = answers.allocations, self.notes, self.window
@@ -167,7 +167,7 @@ class _Interpretation:
         return chosen.rows, chosen.assets
 
     def _currency(self, configs: Mapping[str, Any] | SourceError | None) -> tuple[str, CurrencyOrigin]:
-        ours, default = self.question.currency, self.question.default_currency
+        ours, default = self.request.currency, self.request.default_currency
         stated, warning = None, ""
         if isinstance(configs, SourceError):
             warning = f"the currency of the source is unknown, {ours or default} is assumed: {configs}"
@@ -182,7 +182,7 @@ class _Interpretation:
             of_account=ours,
             of_source=stated,
             default=default,
-            default_is_stated=self.question.default_is_stated,
+            default_is_stated=self.request.default_is_stated,
             source=self.url,
         )
 

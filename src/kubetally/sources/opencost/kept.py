@@ -13,8 +13,8 @@ from kubetally.domain.window import Window
 from kubetally.sources.faults import Answer
 from kubetally.sources.kept import AnswerFolder, KeptAnswer, KeptFile, KeptFileDamaged, KeptKind, not_answered
 from kubetally.sources.opencost.interpret import (
+    ReadingRequest,
     SourceAnswers,
-    SourceQuestion,
     interpret,
     interpret_hours,
 )
@@ -22,14 +22,14 @@ from kubetally.sources.opencost.interpret import (
 _COSTS_PATH, _ASSETS_PATH = "/allocation", "/assets"
 
 
-class _QuestionFacts(msgspec.Struct):
+class _RequestFacts(msgspec.Struct):
     cluster_id: str | None
     currency: str | None
     default_currency: str
     default_is_stated: bool
 
 
-class _CostsFacts(_QuestionFacts):
+class _CostsFacts(_RequestFacts):
     """Of a source's configuration only its currency is kept: a Kubecost's has credentials of clouds."""
 
     currency_code: Any = None
@@ -38,33 +38,33 @@ class _CostsFacts(_QuestionFacts):
     assets_error: str | None = None
 
 
-def keep_costs(folder: AnswerFolder, answers: SourceAnswers, question: SourceQuestion) -> None:
+def keep_costs(folder: AnswerFolder, answers: SourceAnswers, request: ReadingRequest) -> None:
     """Keep the rows and assets of a window."""
     configs, difference, assets = answers.configs, answers.clock_difference, answers.assets
     kept = [KeptAnswer(answers.allocations, _COSTS_PATH)]
     if isinstance(assets, Answer):
         kept.append(KeptAnswer(assets, _ASSETS_PATH))
-    facts = _question_facts(question) | {
+    facts = _request_facts(request) | {
         "currency_code": None if configs is None or isinstance(configs, SourceError) else configs.get("currencyCode"),
         "configs_error": str(configs) if isinstance(configs, SourceError) else None,
         "clock_difference_seconds": None if difference is None else difference.total_seconds(),
         "assets_error": str(assets) if isinstance(assets, SourceError) else None,
     }
-    folder.keep(KeptKind.COSTS, question.url, question.window, kept, facts)
+    folder.keep(KeptKind.COSTS, request.url, request.window, kept, facts)
 
 
-def keep_hours(folder: AnswerFolder, answer: Answer, aggregate: str, question: SourceQuestion) -> None:
+def keep_hours(folder: AnswerFolder, answer: Answer, aggregate: str, request: ReadingRequest) -> None:
     """Keep the rows of a day in steps of an hour."""
     kept = KeptAnswer(answer, _COSTS_PATH, [("step", "1h"), ("aggregate", aggregate)])
-    folder.keep(KeptKind.HOURS, question.url, question.window, [kept], _question_facts(question))
+    folder.keep(KeptKind.HOURS, request.url, request.window, [kept], _request_facts(request))
 
 
-def keep_savings(folder: AnswerFolder, kept: KeptAnswer, question: SourceQuestion) -> None:
-    """Keep recommendations. question.window: the time they are sized for, else the instant of the answer."""
-    folder.keep(KeptKind.SAVINGS, question.url, question.window, [kept], _question_facts(question))
+def keep_savings(folder: AnswerFolder, kept: KeptAnswer, request: ReadingRequest) -> None:
+    """Keep recommendations. request.window: the time they are sized for, else the instant of the answer."""
+    folder.keep(KeptKind.SAVINGS, request.url, request.window, [kept], _request_facts(request))
 
 
-def read_costs(file: KeptFile) -> tuple[SourceAnswers, SourceQuestion]:
+def read_costs(file: KeptFile) -> tuple[SourceAnswers, ReadingRequest]:
     """Kept rows and assets of a window, with their request. Raises KeptFileDamaged."""
     facts, answers = file.facts_as(_CostsFacts), file.read()
     by_path = {kept.path: kept.answer for kept in answers}
@@ -81,7 +81,7 @@ def read_costs(file: KeptFile) -> tuple[SourceAnswers, SourceQuestion]:
     except (OverflowError, ValueError) as error:
         raise KeptFileDamaged(file.path, str(error)) from error
     assets = by_path.get(_ASSETS_PATH) or not_answered(facts.assets_error or "")
-    return SourceAnswers(by_path[_COSTS_PATH], assets, configs, difference), _question(file, facts)
+    return SourceAnswers(by_path[_COSTS_PATH], assets, configs, difference), _request(file, facts)
 
 
 def reading_of(file: KeptFile) -> Reading:
@@ -91,7 +91,7 @@ def reading_of(file: KeptFile) -> Reading:
 
 def hours_of(file: KeptFile) -> Sequence[SeenHour]:
     """The interpretation of a file of hours by this version. Raises KeptFileDamaged, SourceError."""
-    return interpret_hours(file.read()[0].answer, _question(file, file.facts_as(_QuestionFacts)))
+    return interpret_hours(file.read()[0].answer, _request(file, file.facts_as(_RequestFacts)))
 
 
 def instant_window(answer: Answer) -> Window:
@@ -99,11 +99,11 @@ def instant_window(answer: Answer) -> Window:
     return Window(answer.received_at, answer.received_at)
 
 
-def _question_facts(question: SourceQuestion) -> dict[str, Any]:
-    return {name: getattr(question, name) for name in _QuestionFacts.__struct_fields__}
+def _request_facts(request: ReadingRequest) -> dict[str, Any]:
+    return {name: getattr(request, name) for name in _RequestFacts.__struct_fields__}
 
 
-def _question(file: KeptFile, facts: _QuestionFacts) -> SourceQuestion:
-    return SourceQuestion(
-        file.url, file.window, **{name: getattr(facts, name) for name in _QuestionFacts.__struct_fields__}
+def _request(file: KeptFile, facts: _RequestFacts) -> ReadingRequest:
+    return ReadingRequest(
+        file.url, file.window, **{name: getattr(facts, name) for name in _RequestFacts.__struct_fields__}
     )

@@ -20,8 +20,8 @@ from kubetally.sources.kubecost.savings import read_savings
 from kubetally.sources.kubecost.savings_items import drill_down, read_items
 from kubetally.sources.opencost.client import CostModelClient
 from kubetally.sources.opencost.interpret import (
+    ReadingRequest,
     SourceAnswers,
-    SourceQuestion,
     interpret,
     interpret_hours,
     stated_currency,
@@ -62,7 +62,7 @@ class Once(Generic[T]):
 class CostModelSource:
     """The port `CostSource`, and `SavingsSource`: one cluster of an OpenCost or Kubecost.
 
-    cluster_id, currency and the like: see `SourceQuestion`. calculate: runs the interpretation of answers.
+    cluster_id, currency and the like: see `ReadingRequest`. calculate: runs the interpretation of answers.
     folder: where answers are kept; None to keep none.
     """
 
@@ -98,11 +98,11 @@ class CostModelSource:
         Raises: SourceError, if the rows can't be read; RequestError, for several clusters or another currency. Assets
                 that can't be read are an issue: the rows alone still make a bill.
         """
-        answers, question = await self.fetch(window), self._question(window)
+        answers, request = await self.fetch(window), self._request(window)
         if self._folder is not None:
-            await asyncio.to_thread(keep_costs, self._folder, answers, question)
+            await asyncio.to_thread(keep_costs, self._folder, answers, request)
         try:
-            reading = await self._calculate(answers.size_bytes, interpret, answers, question)
+            reading = await self._calculate(answers.size_bytes, interpret, answers, request)
         except ClusterNotThere:  # the answer itself is valid
             raise
         except SourceError as error:
@@ -129,18 +129,18 @@ class CostModelSource:
 
         Raises: SourceError.
         """
-        aggregate, question = _FINE if rows <= _MAX_FINE_ROWS else _COARSE, self._question(window)
+        aggregate, request = _FINE if rows <= _MAX_FINE_ROWS else _COARSE, self._request(window)
         answer = await self.client.hourly_allocations(window, cluster_id=self.cluster_id, aggregate=aggregate)
         if self._folder is not None:
-            await asyncio.to_thread(keep_hours, self._folder, answer, aggregate, question)
+            await asyncio.to_thread(keep_hours, self._folder, answer, aggregate, request)
         try:
-            return await self._calculate(len(answer.body), interpret_hours, answer, question)
+            return await self._calculate(len(answer.body), interpret_hours, answer, request)
         except SourceError as error:
             self.client.log_failure("/allocation", code=error.code, seconds=answer.duration_seconds)
             raise
 
-    def _question(self, window: Window) -> SourceQuestion:
-        return SourceQuestion(
+    def _request(self, window: Window) -> ReadingRequest:
+        return ReadingRequest(
             self.url,
             window,
             cluster_id=self.cluster_id,
@@ -187,8 +187,8 @@ class CostModelSource:
         params = () if window is None else (("window", str(window)),)
         answer = await self.client.raw(path, params)
         if answer is not None and self._folder is not None:
-            question = self._question(window or instant_window(answer))
-            await asyncio.to_thread(keep_savings, self._folder, KeptAnswer(answer, path, params), question)
+            request = self._request(window or instant_window(answer))
+            await asyncio.to_thread(keep_savings, self._folder, KeptAnswer(answer, path, params), request)
         return answer
 
     async def wait_for_place(self) -> None:
