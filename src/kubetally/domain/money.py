@@ -123,11 +123,20 @@ def split(total: int, weights: Sequence[float]) -> list[int]:
     if of <= 0:
         raise BalanceError(f"{total} micros can't be split: no weight is above zero", code="no_weight")
     magnitude, sign = abs(total), -1 if total < 0 else 1
-    parts = [magnitude * weight // of for weight in whole]
-    by_remainder = sorted(range(len(whole)), key=lambda i: -(magnitude * whole[i] % of))
-    for i in by_remainder[: magnitude - sum(parts)]:
+    return [sign * part for part in round_to_sum([magnitude * weight for weight in whole], of, magnitude)]
+
+
+def round_to_sum(numerators: Sequence[int], denominator: int, total: int) -> list[int]:
+    """Fractions of one denominator rounded down or up so that they add up to `total`.
+
+    Units:  `denominator` is above zero; `total` is less than one a fraction above the sum of all rounded down.
+    Source: largest remainder method; ties go to the earlier fraction.
+    """
+    parts = [numerator // denominator for numerator in numerators]
+    by_remainder = sorted(range(len(parts)), key=lambda i: -(numerators[i] % denominator))
+    for i in by_remainder[: total - sum(parts)]:
         parts[i] += 1
-    return [sign * part for part in parts]
+    return parts
 
 
 def prorate(amount: int, *, start: float, end: float) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kubetally.domain.component import Component
+from kubetally.domain.money import round_to_sum
 from kubetally.domain.report import CostReport
 
 INFRASTRUCTURE = (Component.MANAGEMENT, Component.LOAD_BALANCER, Component.NETWORK)
@@ -56,8 +57,4 @@ def permilles(amounts: Sequence[int]) -> list[int | None]:
     total = sum(amounts)
     if total <= 0:
         return [None] * len(amounts)
-    shares = [amount * _WHOLE // total for amount in amounts]
-    by_remainder = sorted(range(len(amounts)), key=lambda i: -(amounts[i] * _WHOLE % total))
-    for i in by_remainder[: _WHOLE - sum(shares)]:
-        shares[i] += 1
-    return list(shares)
+    return [*round_to_sum([amount * _WHOLE for amount in amounts], total, _WHOLE)]

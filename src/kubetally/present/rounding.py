@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from kubetally.domain.money import round_to_sum
+
 CENT = 10_000
 """Micros."""
 
@@ -20,12 +22,7 @@ class RoundedTable:
 
 def round_parts(parts: Sequence[int]) -> list[int]:
     """Parts in whole cents that add up to the rounded total, by largest remainder; ties go to the earlier part."""
-    floors = [part // CENT for part in parts]
-    missing = _nearest(sum(parts)) // CENT - sum(floors)
-    by_remainder = sorted(range(len(parts)), key=lambda index: -(parts[index] % CENT))
-    for index in by_remainder[:missing]:
-        floors[index] += 1
-    return [cents * CENT for cents in floors]
+    return [cents * CENT for cents in round_to_sum(parts, CENT, _nearest(sum(parts)) // CENT)]
 
 
 def round_table(rows: Sequence[Sequence[int]]) -> RoundedTable:

@@ -12,6 +12,7 @@ from kubetally.domain.component import Component, Costs, NetworkClasses
 from kubetally.domain.money import (
     Money,
     prorate,
+    round_to_sum,
     split,
     to_decimal,
     to_micros,
@@ -122,6 +123,13 @@ def test_a_split_teaches_by_example() -> None:
     assert split(1, [1, 2, 2]) == [0, 1, 0]
     assert split(5, [0, -3, 2]) == [0, 0, 5]
     assert split(0, [1, 2]) == [0, 0]
+
+
+def test_rounding_to_a_sum_prefers_larger_remainders_then_earlier_parts() -> None:
+    assert round_to_sum([15, 25, 28], 10, 7) == [2, 2, 3]
+    assert round_to_sum([15, 25, 28], 10, 6) == [1, 2, 3]
+    assert round_to_sum([-15, 35], 10, 2) == [-1, 3]
+    assert round_to_sum([], 10, 0) == []
 
 
 @pytest.mark.parametrize("ratios", [[], [0], [0.0, -1.0]])
