@@ -6,9 +6,9 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class BackupContents:
-    """What a backup holds.
+    """The contents of a backup.
 
-    instant: that it is of; in a file of an earlier version, when its newest day was stored; None if it has no day.
+    instant: of its data; in a file of an earlier version, when its newest day was stored; None without a day.
     days: complete stored days of all accounts. problems: what is missing or damaged.
     """
 

@@ -46,9 +46,9 @@ class CoverageDetails:
 
 @dataclass(frozen=True, slots=True)
 class AccountCoverage:
-    """The known days of an account; `begins` is the first that its source holds.
+    """The known days of an account; `begins` is the first day that its source has.
 
-    missing: what stored days lack, by the collection's id, without days that lack nothing.
+    missing: issues about missing data of stored days, by the collection's id.
     details: None unless they were asked for.
     """
 

@@ -168,7 +168,7 @@ class CheckedDays:
 
 @dataclass(frozen=True, slots=True)
 class DamageReport:
-    """What a check of the stores found.
+    """The result of a check of the stores.
 
     names: of accounts, by id. unreadable: why the tables can't be opened at all. unknown: days of the lake that the
     database does not know, and what to do. savings: those that are damaged, and how.

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How a finding stands."""
+    """The level of a finding."""
 
     OK = "ok"
     NOTE = "note"
@@ -16,7 +16,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing found: what it is about, what was seen, and what to do (None where nothing is to be done)."""
+    """A finding: its subject, what was seen, and what to do, if anything."""
 
     level: Level
     subject: str
@@ -26,7 +26,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What was found at one cluster; `place` is where, fit to be shown."""
+    """The findings about one cluster; `place` is its URL without credentials, or its name."""
 
     place: str
     findings: Sequence[Finding]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
-_SHORTEST_BEGINNING = 3
+_MIN_PREFIX_LENGTH = 3
 
 
 def nearest(word: str, known: Iterable[str], *, similarity: float = 0.65, count: int = 3) -> list[str]:
@@ -17,7 +17,7 @@ def nearest(word: str, known: Iterable[str], *, similarity: float = 0.65, count:
         other = name.casefold()
         ratio = SequenceMatcher(None, lower, other, autojunk=False).ratio()
         shorter, longer = sorted((lower, other), key=len)
-        if len(shorter) >= _SHORTEST_BEGINNING and longer.startswith(shorter):
+        if len(shorter) >= _MIN_PREFIX_LENGTH and longer.startswith(shorter):
             ratio = max(ratio, similarity)
         if ratio >= similarity:
             ratios[name] = ratio

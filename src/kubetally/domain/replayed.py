@@ -14,28 +14,28 @@ _NOT_COMPARED = BookingComparison()
 
 
 class ReplayOutcome(StrEnum):
-    """What became of the answer in a file."""
+    """The outcome for the answer in a file."""
 
     SAME = "same"
     DIFFERENT = "different"
     DAMAGED = "damaged"
-    """What is stored of the day can't be read."""
+    """The stored day can't be read."""
     UNREADABLE = "unreadable"
     """The file is damaged, or this version can't interpret its answer."""
     NOT_STORED = "not_stored"
-    """Nothing is stored of just its window."""
+    """No day with exactly its window is stored."""
     COLLECTED_LATER = "collected_later"
-    """What is stored was made of another answer, collected later or kept nowhere."""
+    """The stored day was made from another answer, collected later or not kept."""
     NO_DATA = "no_data"
-    """The source had nothing of its window, and nothing is stored of it."""
+    """The source had no data, and nothing is stored."""
     OTHER_ANSWER = "other_answer"
-    """Another answer about its window, or about more of the day, counts; this one was not interpreted."""
+    """Another answer for its window, or for more of the day, was used; this one was not interpreted."""
 
 
 COMPARED = frozenset({ReplayOutcome.SAME, ReplayOutcome.DIFFERENT})
 """Those of answers that were compared with a stored day."""
 FAILED = frozenset({ReplayOutcome.DIFFERENT, ReplayOutcome.DAMAGED, ReplayOutcome.UNREADABLE})
-"""Those that somebody has to look at."""
+"""Outcomes that need attention."""
 
 
 class AnswerFile(Protocol):
@@ -59,9 +59,9 @@ class AnswerFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """An answer and what became of it.
+    """An answer and its outcome.
 
-    booking: as this version books it; None where it was not interpreted or could not be.
+    booking: as this version books it; None if it was not, or could not be interpreted.
     why: of what is damaged or unreadable.
     """
 

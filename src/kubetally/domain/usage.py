@@ -24,7 +24,7 @@ _EXCESS = 0.2  # of request and usage together: a charge beyond that is not roun
 _EXCESS_CORE_HOURS = 0.05
 _EXCESS_BYTE_HOURS = 0.1 * BYTES_PER_GIB
 _SHARED_LIFE = timedelta(minutes=15)  # two rows of a pod that moved may share as much
-_NAMED_AT_MOST = 3
+_MAX_NAMED = 3
 _CONTAINER = attrgetter("namespace", "pod", "container")
 
 
@@ -180,5 +180,5 @@ def _containers(count: int) -> str:
 
 
 def _some_of(words: Iterable[str], count: int) -> str:
-    more = f"; and {count - _NAMED_AT_MOST} more" if count > _NAMED_AT_MOST else ""
-    return "; ".join(islice(words, _NAMED_AT_MOST)) + more
+    more = f"; and {count - _MAX_NAMED} more" if count > _MAX_NAMED else ""
+    return "; ".join(islice(words, _MAX_NAMED)) + more

@@ -1,4 +1,4 @@
-"""Whether a file or folder exists, with an error where the permissions do not tell."""
+"""Whether a file or folder exists, with an error if permissions hide it."""
 
 import errno
 import os
@@ -32,7 +32,7 @@ def is_in_use(path: Path) -> bool:
 
 
 def write_probe(folder: Path) -> None:
-    """Write a few bytes to the folder, or the nearest above it, in a file that disappears at once. Raises OSError."""
+    """Write a few bytes to the folder, or the nearest one above it, in a file removed at once. Raises OSError."""
     with tempfile.TemporaryFile(dir=nearest_there(folder)) as file:
         file.write(PROBE_CONTENT)
         file.flush()

@@ -16,7 +16,7 @@ KEEP_THEIR_NAMES = frozenset({None, "statefulset"})
 """A new pod of these controllers takes the name of the old one: one row may stand for lives on several nodes."""
 
 
-_NAMED_AT_MOST = 5
+_MAX_NAMED = 5
 
 
 class Samples(StrEnum):
@@ -63,4 +63,4 @@ class Missing(NamedTuple):
 
 def some_nodes(names: Sequence[str]) -> str:
     """The first of several names, and how many more there are."""
-    return name_some(names, _NAMED_AT_MOST, "nodes")
+    return name_some(names, _MAX_NAMED, "nodes")

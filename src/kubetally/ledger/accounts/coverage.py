@@ -1,4 +1,4 @@
-"""Which days of accounts are stored, and what is known of each."""
+"""Which days of accounts are stored, with their state."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from kubetally.ledger.stores import Ledger
 def find_coverage(
     ledger: Ledger, names: Sequence[str], window: Window, *, with_details: bool = False
 ) -> list[AccountCoverage]:
-    """Coverage of the days that the window touches, of the accounts named, or of all clusters.
+    """Coverage of the days that overlap the window, for these accounts, or for all clusters.
 
     Raises: AccountNotFound, NotACluster, StoreError.
     """

@@ -8,7 +8,7 @@ from kubetally.ledger.stores import Ledger
 
 
 def change_currency(ledger: Ledger, account: Account, *, currency: str | None, default: str | None) -> str:
-    """Set the currency of an account and relabel its days whose source states none; returns what was done.
+    """Set the currency of an account and relabel its days whose source states none; returns a summary.
 
     currency: None to clear it, so that `default`, else the organization's, is assumed.
     Raises: CurrencyConflict, AnotherWriter, StoreError; nothing is changed then.

@@ -1,4 +1,4 @@
-"""What a person enters of an account, checked and applied."""
+"""Changes that a person enters for an account, checked and applied."""
 
 import uuid
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _EnteredUrl = SourceUrl | Literal[""] | None
 
 @dataclass(frozen=True, slots=True)
 class AccountDraft:
-    """What is entered of an account. None: not entered; an empty text, in a change: cleared.
+    """Fields that a person enters for an account. None: not entered; an empty text, in a change: cleared.
 
     id: of a new account that has one elsewhere already; it never changes.
     url, prometheus_url: a text is parsed at once, so that nothing holds its password as text. token, headers: for the
@@ -51,7 +51,7 @@ def _entered(url: SourceUrl | str | None) -> _EnteredUrl:
 
 
 def apply_draft(account: Account, draft: AccountDraft, sources: AccountSources) -> Account:
-    """The account with what is entered. Raises RequestError."""
+    """The account with the fields that were entered. Raises RequestError."""
     entered = {name: getattr(draft, name) for name in ("cluster_id", "tenant", "context", "currency")}
     changes: dict[str, Any] = {name: text.strip() or None for name, text in entered.items() if text is not None}
     if changes.get("currency"):
@@ -72,7 +72,7 @@ def apply_draft(account: Account, draft: AccountDraft, sources: AccountSources) 
     for credentials in (new.credentials, new.prometheus_credentials):
         sources.check_credentials(credentials)
     if new.credentials != account.credentials or new.prometheus_credentials != account.prometheus_credentials:
-        return replace(new, locked=None)  # credentials that nobody could decrypt are replaced
+        return replace(new, locked=None)  # the locked credentials are replaced
     return new
 
 
@@ -126,7 +126,7 @@ def check_id(text: str) -> str:
 
 
 def check_name(name: str) -> str:
-    """The name without blanks around it. Raises RequestError."""
+    """The name, without surrounding blanks. Raises RequestError."""
     name = name.strip()
     if not name or not name.isprintable():
         raise unusable_name(name, "use printable characters")

@@ -1,4 +1,4 @@
-"""Looking at the sources of an account that is added or changed."""
+"""Requests to the sources of an account that is added or changed."""
 
 from asyncio import gather
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _ADDRESS_REFUSED, _SHARED_PROMETHEUS = "address_refused", "metrics_serve_one"
 async def probe_sources(
     sources: AccountSources, account: Account, accounts: Sequence[AnyAccount], now: datetime
 ) -> tuple[About | None, list[str]]:
-    """What its cost source tells of itself, None if nothing; and what is wrong with it or with its Prometheus.
+    """The description of its cost source, if any, and warnings about the source and its Prometheus.
 
     Raises: RequestError, SourceError with the code `address_refused`.
     """
@@ -46,6 +46,6 @@ async def probe_sources(
 async def ask_cluster_ids(
     sources: AccountSources, accounts: Sequence[Account], *, all_accounts: Sequence[AnyAccount]
 ) -> dict[str, str]:
-    """The ids of their clusters as their sources tell them, by account id."""
+    """The ids of their clusters, as their sources return them, by account id."""
     ids = await gather(*(sources.cluster_id(account, all_accounts) for account in accounts))
     return {account.id: id_ for account, id_ in zip(accounts, ids, strict=True) if id_}

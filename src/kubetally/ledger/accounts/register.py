@@ -1,4 +1,4 @@
-"""Adding and changing accounts; their sources are looked at, and what is wrong with them is a warning."""
+"""Adding and changing accounts; problems of their sources are warnings."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ from kubetally.tasks import run
 
 @dataclass(frozen=True, slots=True)
 class AccountChange:
-    """The accounts as they are stored now, and warnings. relabelled: what was done to stored days."""
+    """The accounts as stored now, and warnings. relabelled: how stored days were changed."""
 
     accounts: list[Account]
     warnings: list[str]
@@ -52,7 +52,7 @@ class AccountEditor:
         new = apply_draft(empty, draft, self.sources)
         existing = read_places(accounts, [self.default_prometheus, new.prometheus_url])
         if not all_clusters and any(account.name == new.name for account in existing):
-            raise account_exists(new.name, organization=organization.name)  # before anybody waits for a source
+            raise account_exists(new.name, organization=organization.name)  # before waiting for a source
         about, warnings = run(probe_sources(self.sources, new, existing, self.ledger.clock.now()))
         wanted = _split_by_cluster(new, about, warnings) if all_clusters else [new]
         warnings += _find_contradictions(wanted[0], about)
@@ -73,7 +73,7 @@ class AccountEditor:
         return AccountChange(added, list(dict.fromkeys(warnings)), relabelled)
 
     def update(self, name_or_id: str, draft: AccountDraft) -> AccountChange:
-        """Change what is entered of an account, and nothing else.
+        """Change the fields that were entered, and nothing else.
 
         Changing the host of `url` clears stored credentials.
         Raises: AccountNotFound, RequestError, CurrencyConflict, StoreError; SourceError with the code
@@ -125,7 +125,7 @@ def _split_by_cluster(account: Account, about: About | None, warnings: Sequence[
 
 
 def _find_contradictions(account: Account, about: About | None) -> Iterator[str]:
-    """Warnings about what does not fit together, in the account or between it and its source."""
+    """Warnings about contradictions within the account, and between it and its source."""
     if account.kubecost_url and account.context:
         yield "the account has a URL and a context: the URL is used"
     if about is None:

@@ -10,7 +10,7 @@ from kubetally.ledger.ports.sources import About
 from kubetally.tasks import run
 
 _MAX_SOURCES = 20
-_DEFAULT_IDS = frozenset({"default-cluster", "cluster-one"})  # of OpenCost and Kubecost where nobody set one
+_DEFAULT_IDS = frozenset({"default-cluster", "cluster-one"})  # of OpenCost and Kubecost, unless configured
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -20,8 +20,8 @@ def warn_of_same_cluster(
 ) -> Iterator[str]:
     """A warning for each other account that seems to be of the same cluster as `account`.
 
-    about: what the source of `account` tells. ids: the cluster ids that the sources of other accounts tell, by
-    account id.
+    about: the description of the source of `account`. ids: the cluster ids that the sources of other accounts
+    return, by account id.
     """
     place, cluster_id = _place(account), account.cluster_id or (about.cluster_id if about else None)
     for other in accounts:
@@ -46,9 +46,9 @@ def find_cluster_ids(
     accounts: Accounts,
     existing: Sequence[AnyAccount],
 ) -> dict[str, str]:
-    """The cluster ids of accounts that have none set, as their sources tell, by account id.
+    """The cluster ids of accounts that do not set one, as their sources return them, by account id.
 
-    Only asked where an id of `new` could be among them: at most 20 sources, for 2 seconds.
+    Requested only if an id of `new` could be among them: from at most 20 sources, for 2 seconds.
     """
     wanted = {account.cluster_id or (about.cluster_id if about else None) for account in new} - {None, *_DEFAULT_IDS}
     new_ids = {account.id for account in new}
@@ -90,7 +90,7 @@ def warn_of_shared_prometheus(
         if is_selective and (account.tenant, account.cluster_id) == (other.tenant, other.cluster_id):
             yield (
                 f"accounts {account.name!r} and {other.name!r} read the same metrics, of the same Prometheus, tenant "
-                "and cluster id: what only metrics tell, such as the management fee, counts twice in a sum of both"
+                "and cluster id: what is only in metrics, such as the management fee, counts twice in a sum of both"
             )
 
 

@@ -1,4 +1,4 @@
-"""All accounts at one moment, read once for many readers."""
+"""All accounts at one instant, read once for many readers."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What a backup holds, and what of it is missing or damaged."""
+"""The contents of a backup, and what is missing or damaged."""
 
 from collections import defaultdict
 from collections.abc import Container, Iterable
@@ -78,7 +78,7 @@ def _find_problems(lake: Lake, summary: DumpSummary) -> list[str]:
 
 
 def _problem_words(error: StoreError, listed: Container[tuple[str, date | None]]) -> str:
-    """What is wrong with a day, without what a damaged file of it says already."""
+    """The problem of a day; short, if a damaged file of it is listed too."""
     if isinstance(error, CollectionGone):
         return "the lake lacks rows of"
     if not isinstance(error, DayDamaged):

@@ -97,7 +97,7 @@ def _verify_draft(
 
 
 def _summary(backups: BackupFiles, file: Path) -> tuple[DumpSummary, datetime | None] | None:
-    """The summary of a backup and the instant it is of; None if the file is not a backup."""
+    """The summary of a backup and its instant; None if the file is not a backup."""
     try:
         with backups.open(file) as backup:
             summary = backup.summarize()

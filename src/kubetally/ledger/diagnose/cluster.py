@@ -1,4 +1,4 @@
-"""What is wrong with a cluster's source and its Prometheus, and what to do about it."""
+"""Findings about a cluster's source and its Prometheus."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -11,7 +11,7 @@ from kubetally.domain.finding import Diagnosis, Finding, Level
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.window import HOUR, Window, whole_hour
 from kubetally.domain.words import period_words
-from kubetally.ledger.diagnose.prometheus import diagnose_metrics, told_beside
+from kubetally.ledger.diagnose.prometheus import diagnose_metrics, merge_findings
 from kubetally.ledger.diagnose.source import diagnose
 from kubetally.ledger.diagnose.storage import StorageProblem
 from kubetally.ledger.ports.sources import CostSource, InfrastructureSource, SurveyedSource
@@ -23,9 +23,10 @@ class PrometheusToDiagnose(InfrastructureSource, SurveyedSource, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClusterSources:
-    """A cluster whose sources are diagnosed; `place` is where, fit to be shown. account_id, account_name: if it is one.
+    """A cluster whose sources are diagnosed; `place` is its URL without credentials, or its name.
 
-    source: raises KubetallyError where it can't be found, which is a finding. prometheus: yields None without one.
+    account_id, account_name: if it is an account. source: its KubetallyError is a finding. prometheus: yields None
+    without one.
     """
 
     place: str
@@ -48,7 +49,7 @@ async def diagnose_cluster(cluster: ClusterSources, window: Window, now: datetim
         except KubetallyError as error:
             findings = [Finding(Level.FAILED, "source", str(error))]
         if prometheus is not None:
-            findings = told_beside(findings, await diagnose_metrics(prometheus, hours))
+            findings = merge_findings(findings, await diagnose_metrics(prometheus, hours))
     if day != window:
         findings = [_only_one_day(window, day), *findings]
     return Diagnosis(place, findings, cluster.account_id, cluster.account_name)
@@ -67,7 +68,7 @@ def with_storage(diagnoses: Sequence[Diagnosis], problems: Sequence[StorageProbl
 
 
 async def _read(prometheus: InfrastructureSource, window: Window) -> Infrastructure | None:
-    """What it measured; that it fails is a finding about the metrics."""
+    """Its measurements; None if it fails, which is a finding about the metrics."""
     try:
         return await prometheus.read(window)
     except KubetallyError:

@@ -1,4 +1,4 @@
-"""What of the stored days, their savings and the lake's files is damaged or missing."""
+"""Which stored days, savings and files of the lake are damaged or missing."""
 
 from kubetally.domain.damage import CheckedDays, DamageReport, LakeCheck
 from kubetally.domain.errors import StoreError
@@ -9,9 +9,9 @@ from kubetally.ledger.stores import Ledger
 
 
 def check_damage(ledger: Ledger) -> DamageReport:
-    """Read all that is stored, and note in coverage which days are damaged, and which are no longer.
+    """Read all stored data, and note in coverage which days are damaged, and which no longer are.
 
-    The lake is read as it is: what a power cut left unfinished is reported, not recovered.
+    What a power cut left unfinished in the lake is reported, not recovered.
     Raises: StoreError, of a database or lake that can't be reached.
     """
     return check_damage_of(ledger, ledger.lake_place.open())

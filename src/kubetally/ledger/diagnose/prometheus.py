@@ -1,4 +1,4 @@
-"""What a Prometheus holds, what is missing, what each gap means for the figures, and how to fix it."""
+"""Findings about a Prometheus: what it has, what is missing, what that means for the figures, and what to do."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,11 +16,11 @@ from kubetally.ledger.ports.sources import SurveyedSource
 
 _COARSE_SECONDS = 300.0  # from here on Prometheus drops a sample before the next one comes
 _COARSEST_SECONDS = 900.0  # from here on quarters of an hour lack samples in normal operation
-_NAMED_AT_MOST = 4
+_MAX_NAMED = 4
 
 
 class _Need(NamedTuple):
-    """What a metric is needed for, what its lack means for the bill, and where it comes from."""
+    """What a metric is needed for, what its absence means for the bill, and how to get it."""
 
     what: str
     lack: str
@@ -57,9 +57,9 @@ _NEEDS: Mapping[str, _Need] = {
 
 
 async def diagnose_metrics(source: SurveyedSource, window: Window) -> list[Finding]:
-    """All findings about a Prometheus, from a window of whole hours.
+    """All findings about a Prometheus over a window of whole hours.
 
-    Raises nothing that concerns it: a failure is a finding.
+    Its errors are findings, too.
     """
     try:
         survey = await source.survey(window)
@@ -69,7 +69,7 @@ async def diagnose_metrics(source: SurveyedSource, window: Window) -> list[Findi
 
 
 def metrics_findings(survey: MetricsSurvey) -> Iterator[Finding]:
-    """What the facts mean."""
+    """What the facts of a survey mean."""
     if not any(metric.is_there for metric in survey.metrics):
         yield Finding(
             Level.WARNING,
@@ -87,7 +87,7 @@ def metrics_findings(survey: MetricsSurvey) -> Iterator[Finding]:
         f"{survey.url} answers for {period_words(survey.window)}; its ranges {kind} a sample at their start",
     )
     if len(survey.tenants) > 1:
-        seen = f"it holds metrics of several tenants: {', '.join(survey.tenants[:_NAMED_AT_MOST])}"
+        seen = f"it holds metrics of several tenants: {', '.join(survey.tenants[:_MAX_NAMED])}"
         yield Finding(Level.FAILED, "tenants", f"{seen}; none of them is used", "choose one with --tenant")
     if len(survey.cluster_ids) > 1:
         seen = f"it holds {len(survey.cluster_ids)} clusters: {', '.join(survey.cluster_ids)}; none of them is used"
@@ -101,12 +101,13 @@ def metrics_findings(survey: MetricsSurvey) -> Iterator[Finding]:
         yield Finding(Level.WARNING, issue.kind.value.replace("_", " "), issue.message, of_issue(issue.kind))
 
 
-def told_beside(findings: Sequence[Finding], of_metrics: Sequence[Finding]) -> list[Finding]:
+def merge_findings(findings: Sequence[Finding], of_metrics: Sequence[Finding]) -> list[Finding]:
     """All findings, without the source's missing management fee if the Prometheus has it."""
     has_fee = any(finding.subject == _NEEDS[MANAGEMENT].what and finding.level is Level.OK for finding in of_metrics)
     remedy = "see the findings about the metrics below: Prometheus has no management fee"
-    told = [replace(finding, remedy=remedy) if finding.subject == FEE_NOT_MEASURED else finding for finding in findings]
-    return [*(finding for finding in told if not (has_fee and finding.subject == FEE_NOT_MEASURED)), *of_metrics]
+    kept = [finding for finding in findings if not (has_fee and finding.subject == FEE_NOT_MEASURED)]
+    changed = [replace(finding, remedy=remedy) if finding.subject == FEE_NOT_MEASURED else finding for finding in kept]
+    return [*changed, *of_metrics]
 
 
 def _metric(metric: MetricFacts) -> Iterator[Finding]:
@@ -137,11 +138,11 @@ def _metric(metric: MetricFacts) -> Iterator[Finding]:
 def _gaps(survey: MetricsSurvey) -> Iterator[Finding]:
     """The hours without any sample; one finding for hours that several metrics share."""
     for gaps, metrics in _sharing({metric: metric.gaps for metric in survey.metrics if metric.is_there}):
-        asked = hours_words(survey.window.hours)
+        hours = hours_words(survey.window.hours)
         yield Finding(
             Level.WARNING,
             _needed_for(metrics),
-            f"{covered_hours(gaps):g} of {asked} {_have(gaps)} no sample{_of_which(metrics)}, first "
+            f"{covered_hours(gaps):g} of {hours} {_have(gaps)} no sample{_of_metrics(metrics)}, first "
             f"{period_words(gaps[0])}: they are not counted, so the bill is too low",
             "check whether the exporter and Prometheus ran then; hours without samples are not estimated",
         )
@@ -159,7 +160,7 @@ def _partial(metrics: Sequence[MetricFacts]) -> Iterator[Finding]:
         yield Finding(
             Level.NOTE,
             _needed_for(same),
-            f"{hours_words(covered_hours(spans))} {_have(spans)} samples for a part only{_of_which(same)}, first "
+            f"{hours_words(covered_hours(spans))} {_have(spans)} samples for a part only{_of_metrics(same)}, first "
             f"{period_words(spans[0])}{lack and f': {lack}'}",
             "check whether the exporter and Prometheus ran then",
         )
@@ -172,7 +173,7 @@ def _have(spans: Sequence[Window]) -> str:
 def _sharing(
     spans: Mapping[MetricFacts, tuple[Window, ...]],
 ) -> Iterator[tuple[tuple[Window, ...], list[MetricFacts]]]:
-    """The same spans, with all metrics whose they are."""
+    """Equal spans, with all metrics that have them."""
     for same in dict.fromkeys(filter(None, spans.values())):
         yield same, [metric for metric, of_metric in spans.items() if of_metric == same]
 
@@ -181,12 +182,12 @@ def _needed_for(metrics: Sequence[MetricFacts]) -> str:
     return _NEEDS[metrics[0].name].what if len(metrics) == 1 else "samples"
 
 
-def _of_which(metrics: Sequence[MetricFacts]) -> str:
+def _of_metrics(metrics: Sequence[MetricFacts]) -> str:
     return "" if len(metrics) == 1 else f" of {', '.join(_NEEDS[metric.name].what for metric in metrics)}"
 
 
 def _may_be_missing(metrics: Sequence[MetricFacts]) -> Iterator[str]:
-    """What can't be made up from the samples around, which a price can that stays the same."""
+    """What the samples around a gap can't replace, as they can a constant price."""
     names = {metric.name for metric in metrics}
     if EGRESS_BYTES in names:
         yield "traffic of that time may be missing"
@@ -196,7 +197,7 @@ def _may_be_missing(metrics: Sequence[MetricFacts]) -> Iterator[str]:
 
 def _retention(survey: MetricsSurvey) -> Finding:
     if survey.oldest is None:
-        seen, remedy = "Prometheus does not tell how far back its samples go", "check its retention"
+        seen, remedy = "it is unknown how far back the samples of Prometheus go", "check its retention"
         return Finding(Level.NOTE, "retention", seen, remedy)
     days = (survey.window.end - survey.oldest).days
     since = f"samples go back to {rfc3339(survey.oldest)}, {days} day{'' if days == 1 else 's'}"
@@ -215,4 +216,4 @@ def _address(exporter: Exporter) -> str:
 
 def _named(exporters: tuple[Exporter, ...]) -> str:
     named = [f"job {exporter.job or 'without a name'}{_address(exporter)}" for exporter in exporters]
-    return name_some(named, _NAMED_AT_MOST, "jobs")
+    return name_some(named, _MAX_NAMED, "jobs")

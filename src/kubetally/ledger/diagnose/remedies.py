@@ -1,4 +1,4 @@
-"""What to do about a fault of a source or of its data, beyond what its own message says."""
+"""What to do about errors of a source or issues of its data, beyond what their messages say."""
 
 from kubetally.domain.errors import KubetallyError
 from kubetally.domain.issues import IssueKind
@@ -77,12 +77,12 @@ _METRICS_STEPS = {
 
 
 def of_issue(kind: IssueKind) -> str:
-    """What to do about what is wrong with data."""
+    """What to do about an issue."""
     return _REMEDIES.get(kind, "see the log of the source")
 
 
 def of_error(error: KubetallyError, url: str) -> str:
-    """What to try next where the source at `url` (fit to be shown) could not be read."""
+    """What to try next if the source at `url`, without credentials, could not be read."""
     return _NEXT_STEPS.get(error.code, "see what it answers: curl -i '{url}/allocation?window=1d'").format(url=url)
 
 

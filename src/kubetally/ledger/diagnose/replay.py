@@ -1,4 +1,4 @@
-"""Kept answers interpreted again, beside what is stored of their days. Nothing is asked and nothing is written."""
+"""Interprets kept answers again and compares them with stored days, without requests and without writing."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,17 +29,17 @@ class KeptAnswer(AnswerFile, Protocol):
 
     @property
     def lacks(self) -> set[Beside]:
-        """What was asked for, and is not kept."""
+        """Which requested answers were not kept."""
 
     @property
     def damaged(self) -> list[KubetallyError]:
-        """What was asked for, and could not be read or interpreted."""
+        """The errors of requested answers that could not be read or interpreted."""
 
     def source(self) -> CostSource:
-        """The cost source as it answered then."""
+        """The cost source, as it answered then."""
 
     def metrics(self) -> InfrastructureSource | None:
-        """The Prometheus as it answered then; None if nothing of one is kept."""
+        """The Prometheus, as it answered then; None if no answer was kept."""
 
 
 _COLLECTING_TAKES = timedelta(minutes=10)  # nearly always; an answer that came later is not the one that was stored
@@ -64,7 +64,7 @@ def replay_all(answers: Sequence[KeptAnswer], unreadable: Mapping[str, Kubetally
 
 
 def replay_answers(answers: Iterable[KeptAnswer], coverage: Coverage, lake: Callable[[], Lake]) -> Iterator[Replayed]:
-    """Every answer once, by account and window. Raises StoreError where coverage can't be read.
+    """Every answer once, by account and window. Raises StoreError, if coverage can't be read.
 
     lake: opened when the first stored day is read.
     """
@@ -82,7 +82,7 @@ def replay_answers(answers: Iterable[KeptAnswer], coverage: Coverage, lake: Call
 
 
 def _replayed(answers: Sequence[KeptAnswer], stored: Collection | None, lake: Callable[[], Lake]) -> Iterator[Replayed]:
-    """Of the answers about one window, the one that was stored is compared; else the last one is interpreted."""
+    """Compares the answer that was stored, of those for one window; else interprets the last one."""
     of_stored = [answer for answer in answers if stored is not None and _is_of(stored, answer)]
     chosen = of_stored[0] if of_stored else answers[-1]
     for answer in answers:
@@ -127,7 +127,7 @@ def _is_of(stored: Collection, answer: KeptAnswer) -> bool:
 
 
 async def _book(answer: KeptAnswer) -> Booking:
-    """The booking of a window that is not stored, as it is made for one who asks. Raises KubetallyError."""
+    """The booking of a window that is not stored, as for a live request. Raises KubetallyError."""
     fetch = LiveFetch(answer.source(), answer.metrics(), None, 0, answer.received_at)
     [(_, booking)] = (await fetch.answers([SourceRequest(answer.window, answer.window)])).parts
     if isinstance(booking, KubetallyError):
@@ -152,7 +152,7 @@ async def _book_day(answer: KeptAnswer, day: date) -> CollectedDay:
 
 @dataclass(frozen=True, slots=True)
 class _StoppedClock:
-    """The time at which something was asked."""
+    """A clock that stands at the time of a request."""
 
     at: datetime
 
@@ -161,6 +161,6 @@ class _StoppedClock:
 
 
 def _stored_days(coverage: Coverage, account: str, window: Window) -> list[Collection]:
-    """What is stored of the day that the window is in; nothing if it is in several."""
+    """The stored collections of the day that contains the window; none if it is in several."""
     day = window.start.date()
     return list(coverage.collections(account, day, day + DAY)) if window_of(day).contains(window) else []

@@ -1,4 +1,4 @@
-"""What a source is, what it can answer, what is missing, and what to do about each."""
+"""Findings about a cost source: what it is, what it answers, what is missing, and what to do."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -26,20 +26,20 @@ from kubetally.ledger.diagnose.remedies import of_error, of_issue
 from kubetally.ledger.ports.sources import About, CostSource
 
 _CLOCK_TOLERANCE = timedelta(minutes=1)
-_TOLD_ABOVE = frozenset({IssueKind.NOT_MEASURED, IssueKind.NOT_AUDITED, IssueKind.CLOCK_DIFFERS})
+_REPORTED_ELSEWHERE = frozenset({IssueKind.NOT_MEASURED, IssueKind.NOT_AUDITED, IssueKind.CLOCK_DIFFERS})
 
 
 FEE_NOT_MEASURED = "management"
-"""The subject of the finding that the source tells no fee."""
+"""The subject of the finding that the source has no management fee."""
 
 
 async def diagnose(
     source: CostSource, window: Window, now: datetime, infrastructure: Infrastructure | None = None
 ) -> list[Finding]:
-    """All findings about `source`, from what it tells of itself and from one window, examined and booked as any other.
+    """All findings about `source`, from its description and from one window, examined and booked like any other.
 
-    infrastructure: what the Prometheus beside it measured in that window.
-    Raises nothing that concerns the source: what fails is a finding. RequestErrors are findings too.
+    infrastructure: what its Prometheus measured in that window.
+    Errors of the source and RequestErrors are findings, too.
     """
     try:
         reading = await source.read(window)  # first, so that an unreachable server fails here
@@ -73,14 +73,14 @@ def _what_it_is(url: str, about: About) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING,
             "product",
-            f"{url} does not tell what it is (no clusterInfo, no installInfo)",
+            f"{url} does not identify itself (no clusterInfo, no installInfo)",
             "check that the URL is that of an OpenCost (port 9003) or Kubecost (port 9090), with its prefix if any",
         )
     else:
-        yield Finding(Level.OK, "product", f"{about.product}, version {about.version or 'not told'}")
+        yield Finding(Level.OK, "product", f"{about.product}, version {about.version or 'unknown'}")
     if about.cluster_id:
         name = f" ({about.cluster_name})" if about.cluster_name else ""
-        yield Finding(Level.OK, "cluster", f"{about.cluster_id}{name}, provider {about.provider or 'not told'}")
+        yield Finding(Level.OK, "cluster", f"{about.cluster_id}{name}, provider {about.provider or 'unknown'}")
     if len(about.cluster_ids) > 1:
         yield Finding(
             Level.NOTE,
@@ -101,7 +101,7 @@ def _what_it_is(url: str, about: About) -> Iterator[Finding]:
 
 def _clock(about: About) -> Iterator[Finding]:
     if about.ahead is None:
-        seen = "the source does not tell its time"
+        seen = "the source does not return its time"
         yield Finding(Level.NOTE, "clock", seen, "compare it yourself, if days seem to begin at another time")
     elif abs(about.ahead) > _CLOCK_TOLERANCE:
         side = "ahead of" if about.ahead > timedelta() else "behind"
@@ -159,7 +159,7 @@ def _idle(reading: Reading) -> Finding:
 
 
 def _usage(workloads: list[Allocation]) -> Iterator[Finding]:
-    """What of the requests was used; that there is no usage, or no request, is an issue of the examined reading."""
+    """How much of the requests was used; missing usage or requests are issues of the examined reading."""
     rated = RatedHours.of(row.hours for row in workloads)
     requested, used = rated.cpu_core_request_hours, rated.cpu_core_usage_hours
     if requested and used:
@@ -167,7 +167,7 @@ def _usage(workloads: list[Allocation]) -> Iterator[Finding]:
 
 
 def _scraping(workloads: list[Allocation], window: Window) -> Finding:
-    """Pods that live all through lose their first sample where range selectors are left-open."""
+    """Pods that run the whole day lose their first sample if range selectors are left-open."""
     longest, whole = max((row.minutes for row in workloads), default=0.0), window.hours * 60
     if 0 < whole - longest <= 10:  # two samples of the source's resolution
         return Finding(
@@ -210,9 +210,9 @@ def _components(workloads: list[Allocation], booking: Booking) -> Iterator[Findi
 def _balance(booking: Booking) -> Finding:
     rows = [row for row in booking.rows if row.kind is Kind.DIFFERENCE]
     causes = [(row.cause or Cause.UNKNOWN, row.costs.total) for row in rows]
-    told = [f"{CAUSE_IN_WORDS[cause]}: {to_number(amount):+.4f}" for cause, amount in causes]
+    parts = [f"{CAUSE_IN_WORDS[cause]}: {to_number(amount):+.4f}" for cause, amount in causes]
     assets = "complete" if booking.assets_complete else "incomplete"
-    seen = f"assets {assets}; difference: {'; '.join(told) or 'nothing'}"
+    seen = f"assets {assets}; difference: {'; '.join(parts) or 'nothing'}"
     if any(cause is Cause.UNKNOWN for cause, _ in causes):
         remedy = "see the warnings beside this one; `kubetally verify` shows in which component"
         return Finding(Level.WARNING, "balance", seen, remedy)
@@ -231,9 +231,9 @@ def _savings(about: About) -> Iterator[Finding]:
 
 
 def _issues(issues: Iterable[Issue]) -> Iterator[Finding]:
-    """What the reading and booking noticed and no finding above has told yet, with its hours."""
+    """Issues of the reading and booking that no other finding reports, with their hours."""
     for issue in issues:
-        if issue.kind not in _TOLD_ABOVE:
+        if issue.kind not in _REPORTED_ELSEWHERE:
             when = f" ({period_words(issue.window)})" if issue.is_missing_data and issue.window else ""
             subject = issue.kind.value.replace("_", " ")
             yield Finding(Level.WARNING, subject, issue.message + when, of_issue(issue.kind))

@@ -1,4 +1,4 @@
-"""Whether database and lake can be read and written, and whether there is room left on their disks."""
+"""Checks whether database and lake can be read and written, and whether their disks have space."""
 
 import asyncio
 import shutil
@@ -24,7 +24,7 @@ from kubetally.ledger.stores import Ledger
 
 MIN_FREE_BYTES = 1 << 30
 MIN_FREE_SHARE = 0.05
-"""A disk with less than either of both left is nearly full."""
+"""A disk with less space than either is nearly full."""
 _PROBE = "storage_check"
 _log = logs.get_logger(__name__)
 _CHECK_EVERY_SECONDS = 30.0
@@ -34,7 +34,7 @@ _MAX_NAMED = 5
 
 
 class StorageProblemKind(StrEnum):
-    """What is wrong; `/readyz` and `/metrics` name problems by it."""
+    """The kind of a problem, as in `/readyz` and `/metrics`."""
 
     DATABASE_UNREADABLE = "database_unreadable"
     DATABASE_NOT_WRITABLE = "database_not_writable"
@@ -48,7 +48,7 @@ class StorageProblemKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StorageProblem:
-    """A problem in words, with what to do about it."""
+    """A problem, and what to do about it."""
 
     kind: StorageProblemKind
     message: str
@@ -56,7 +56,7 @@ class StorageProblem:
 
     @property
     def is_failure(self) -> bool:
-        """Whether something can't be read or written now; else it is a warning."""
+        """Whether a store can't be read or written now; else it is a warning."""
         return self.kind is not StorageProblemKind.DISK_NEARLY_FULL
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ class StorageProblem:
 
 @dataclass(frozen=True, slots=True)
 class DiskSpace:
-    """Bytes that are free for us, and bytes in all."""
+    """Free bytes for this user, and all bytes of a disk."""
 
     free: int
     total: int
@@ -78,7 +78,7 @@ class DiskSpace:
 
 @dataclass(frozen=True, slots=True)
 class StorageHealth:
-    """What was found. disks: of each store that is on a disk of this machine, by its name: `database`, `lake`."""
+    """The result of a check. disks: of stores on this machine, by name: `database`, `lake`."""
 
     problems: Sequence[StorageProblem] = ()
     disks: Mapping[str, DiskSpace] = field(default_factory=dict)
@@ -100,10 +100,10 @@ class DiskUsage(Protocol):
 class StorageCheck:
     """Checks the stores; all calls block but `latest` and `close`.
 
-    lake: opened for each check; None where it is not to be checked, as there is none yet. folders: those of stores on
-    this machine, by name. log_damage: what of the lake's log is not as it was written, asked once an hour as it reads
-    all of it; None where that is left to maintenance. noted_version: the version of a lake that is sound as far as its
-    checksums tell; None where it has to be opened. clock: seconds.
+    lake: called for each check; returns None if there is no lake to check yet. folders: of stores on this machine, by
+    name. log_damage: returns the damage of the lake's log; called once an hour, as it reads all of it; None leaves that
+    to maintenance. noted_version: returns the version of a lake whose checksums are correct; None if it has to be
+    opened. clock: seconds.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class StorageCheck:
     def of(
         cls, ledger: Ledger, folders: Mapping[str, Path], *, executor: Executor | None = None, is_quick: bool = False
     ) -> "StorageCheck":
-        """Checks of a ledger. is_quick: for a command; a lake that nothing was stored in yet is left out."""
+        """Checks of a ledger. is_quick: for a command; an unused lake is left out."""
         is_needed = not is_quick or ledger.has_lake or ledger.coverage.last_version() is not None
 
         def noted_version() -> int | None:
@@ -153,7 +153,7 @@ class StorageCheck:
         )
 
     def check(self) -> StorageHealth:
-        """The problems there are now. Raises nothing that concerns a store: that is a problem."""
+        """The present problems; errors of the stores are problems, too."""
         disks = {name: space for name, folder in self._folders.items() if (space := self._space(folder)) is not None}
         damaged, version, of_database = self._of_database()
         problems = [*of_database, *self._of_lake(version), *([_damaged(damaged)] if damaged else [])]
@@ -163,10 +163,10 @@ class StorageCheck:
         return StorageHealth(problems, disks, len(damaged))
 
     async def latest(self) -> StorageHealth:
-        """The problems that the last check found; where it is half a minute old, another one begins beside.
+        """The result of the last check; after half a minute another check starts in the background.
 
-        Who asks waits for the very first check only. One that takes more than 10 seconds is a problem itself: what
-        hangs says nothing. Raises GivenUp, after `close`.
+        Only the first check is awaited. A check that takes more than 10 seconds is a problem itself. Raises GivenUp,
+        after `close`.
         """
         now = self._clock()
         if self._running is None and (self._latest is None or now - self._latest[0] >= _CHECK_EVERY_SECONDS):
@@ -185,7 +185,7 @@ class StorageCheck:
         return StorageHealth() if self._latest is None else self._latest[1]
 
     async def close(self) -> None:
-        """Give up a check that is under way."""
+        """Cancel a running check."""
         if self._running is not None:
             check = self._running[1]
             check.cancel()
@@ -202,7 +202,7 @@ class StorageCheck:
             _log.error("storage_check_failed", error=repr(error))
 
     def _of_database(self) -> tuple[list[tuple[str, date]], int | None, list[StorageProblem]]:
-        """The damaged days and the lake's version that it knows of, and what is wrong with it."""
+        """The damaged days and the lake's version in the database, and its problems."""
         try:
             damaged, version = self._coverage.damaged(), self._coverage.last_version()
         except StoreError as error:
@@ -217,7 +217,7 @@ class StorageCheck:
         return damaged, version, []
 
     def _of_lake(self, known: int | None) -> list[StorageProblem]:
-        """known: the version that it must have; None where the database does not say."""
+        """known: the version that it must have; None if the database has none."""
         try:
             noted = self._noted_version()
             if noted is not None and noted >= (known or 0):
@@ -238,7 +238,7 @@ class StorageCheck:
         return problems
 
     def _of_log(self, lake: Lake) -> Sequence[StorageProblem]:
-        """What the last look at the log found; where it is an hour old, or found something, it is looked at again."""
+        """The result of the last check of the log; repeated after an hour, or if there was damage."""
         if self._log_damage is None:
             return ()
         now = self._clock()
@@ -251,7 +251,7 @@ class StorageCheck:
         return self._log[1]
 
     def _space(self, folder: Path) -> DiskSpace | None:
-        """None where the folder is not there: what needs it says so."""
+        """None if the folder is missing, which is reported elsewhere."""
         try:
             usage = self._disk_usage(folder)
         except OSError:
@@ -273,7 +273,7 @@ def _nearly_full(name: str, folder: Path, space: DiskSpace) -> StorageProblem:
 
 
 def _size(count: int) -> str:
-    """Bytes in GiB; in MiB, where these would be less than one."""
+    """Bytes in GiB, or in MiB below one GiB."""
     return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
 
 
@@ -285,7 +285,7 @@ def _log_damaged(files: Sequence[FileDamage]) -> StorageProblem:
 
 
 def _damaged(days: Sequence[tuple[str, date]]) -> StorageProblem:
-    """days: the damaged ones, each with its account."""
+    """days: account and date of each damaged day."""
     count = "a stored day is damaged" if len(days) == 1 else f"{len(days)} stored days are damaged"
     message = f"{count}: {name_some([f'{day} of {account}' for account, day in days], _MAX_NAMED)}"
     remedy = "see `kubetally maintain --check`, and rewrite them with `kubetally maintain --repair`"

@@ -10,7 +10,7 @@ from kubetally.domain.nearest import nearest
 from kubetally.domain.source_url import SourceUrl
 
 DEFAULT_ORGANIZATION = "default"
-_NAMED_AT_MOST = 3
+_MAX_NAMED = 3
 _SIMILAR_IDS = 0.8  # ids are alike by chance: all have four dashes and the same sixteen figures
 
 
@@ -21,7 +21,7 @@ class AccountNotFound(NotFound):
 
     def __init__(self, name: str, *, names: Iterable[str] = (), ids: Iterable[str] = ()) -> None:
         self.name = name
-        self.nearest = (nearest(name, names) or nearest(name, ids, similarity=_SIMILAR_IDS))[:_NAMED_AT_MOST]
+        self.nearest = (nearest(name, names) or nearest(name, ids, similarity=_SIMILAR_IDS))[:_MAX_NAMED]
         meant = f"; did you mean {' or '.join(map(repr, self.nearest))}? Else" if self.nearest else ":"
         super().__init__(f"there is no account {name!r}{meant} `kubetally accounts list` lists all")
 

@@ -71,11 +71,11 @@ class Backup(Protocol):
 
     @property
     def file(self) -> Path:
-        """The file it is in."""
+        """Its file."""
 
     @property
     def instant(self) -> datetime | None:
-        """The instant that it is of; None in a file of an earlier version."""
+        """The instant of its data; None in a file of an earlier version."""
 
     @property
     def lake_files(self) -> Sequence[LakeFile]:
@@ -98,7 +98,7 @@ class Backup(Protocol):
 
 
 class BackupDraft(Protocol):
-    """A backup that is written beside the file whose place it takes at the end. Raises StoreError."""
+    """A backup that is written beside the file that it finally replaces. Raises StoreError."""
 
     @property
     def file(self) -> Path:
@@ -116,7 +116,7 @@ class RestoreTarget(Protocol):
 
     @property
     def lake(self) -> str:
-        """Where the lake is, fit to be shown."""
+        """Where the lake is, without credentials."""
 
     def has_lake_files(self) -> bool:
         """Whether there is any file in the lake."""
@@ -150,7 +150,7 @@ class BackupFiles(Protocol):
         """A draft that takes the place of `file`, unless an error leaves the context. Raises RequestError."""
 
     def restore_target(self) -> RestoreTarget:
-        """What a backup is restored into. Raises StoreError."""
+        """The stores that a backup is restored into. Raises StoreError."""
 
 
 class UnpackedBackup(Protocol):

@@ -21,9 +21,9 @@ from kubetally.ledger.ports.lake import Lake
 class Progress:
     """The progress of collecting some accounts.
 
-    days_held: stored days. days_failing: days that are not stored and whose last attempt failed; an empty answer is no
-    failure. accounts_held: accounts whose requested day is stored in full. last_collected: when the latest stored
-    collection began; None if there is none.
+    days_held: stored days. days_failing: days without a stored collection whose last attempt failed; an empty answer
+    is no failure. accounts_held: accounts whose requested day is stored in full. last_collected: when the latest stored
+    collection began; None without one.
     """
 
     days_held: int = 0

@@ -1,4 +1,4 @@
-"""What the ledger needs from outside."""
+"""The sources that the ledger reads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from kubetally.domain.window import Window
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a source tells of itself; None where it does not tell.
+    """The description that a source returns of itself; None where it has no value.
 
-    product: OpenCost or Kubecost. version: as it writes it. cluster_ids: all it answers for.
+    product: OpenCost or Kubecost. version: as the source writes it. cluster_ids: of all its clusters.
     currency: stated by the source. savings_offered: Kubecost only. ahead: how far its clock is ahead of ours.
     """
 
@@ -35,83 +35,83 @@ class About:
 
 
 class CostSource(Protocol):
-    """A system that knows what one cluster cost."""
+    """A system that has the costs of one cluster."""
 
     @property
     def url(self) -> str:
-        """Where it is, fit to be shown."""
+        """Its URL, without credentials."""
 
     async def read(self, window: Window) -> Reading:
         """Rows and assets of a window of whole hours within one UTC day. Raises SourceError, RequestError."""
 
     async def hours(self, window: Window, rows: int) -> Sequence[SeenHour]:
-        """What it saw in each hour of a UTC day that has so many rows; none, where it does not answer by the hour.
+        """What it saw in each hour of a UTC day that has so many rows; empty if it does not answer by the hour.
 
         Raises: SourceError, RequestError.
         """
 
     async def wait_for_place(self) -> None:
-        """Until an answer to `read` has shown where to ask: `about` would ask in several places before."""
+        """Wait until an answer to `read` has shown the path of its API; before, `about` would try several."""
 
     async def about(self) -> About:
-        """What it tells of itself; what can't be asked is None, never an error."""
+        """Its description; a failed request leaves None, never an error."""
 
     async def savings(self) -> Savings | None:
-        """What it recommends to save per month; None where it offers no such thing. Raises SourceError."""
+        """Its savings recommendations per month; None if it has none. Raises SourceError."""
 
 
 class SavingsSource(Protocol):
-    """A cost source, asked for all that it recommends."""
+    """A cost source with savings recommendations."""
 
     @property
     def url(self) -> str:
-        """Where it is, fit to be shown."""
+        """Its URL, without credentials."""
 
     async def introduce(self) -> About:
-        """What it tells of itself. Raises SourceError, where it fails to tell anything."""
+        """Its description. Raises SourceError, if nothing can be read."""
 
     async def savings(self) -> Savings | None:
         """As `CostSource.savings`."""
 
     async def savings_items(self, category: str, window: Window) -> SavingsItems | None:
-        """The recommendations of a category of `savings`, sized for `window`; None where it lists none of these.
+        """The recommendations of a category of `savings`, sized for `window`; None if it lists none.
 
         Raises: SourceError.
         """
 
 
 class InfrastructureSource(Protocol):
-    """A system that measured what a cost source leaves out: the management fee, load balancers, traffic."""
+    """A system that measures what cost sources lack: the management fee, load balancers, traffic."""
 
     @property
     def url(self) -> str:
-        """Where it is, fit to be shown."""
+        """Its URL, without credentials."""
 
     async def read(self, window: Window) -> Infrastructure:
-        """What it measured in a window of whole hours, of any length. Raises SourceError, RequestError."""
+        """Its measurements in a window of whole hours, of any length. Raises SourceError, RequestError."""
 
 
 class SeriesSource(Protocol):
-    """A system that keeps samples of named metrics."""
+    """A system with samples of named metrics."""
 
     @property
     def url(self) -> str:
-        """Where it is, fit to be shown."""
+        """Its URL, without credentials."""
 
     async def points(self, window: Window, names: Sequence[str]) -> MeasuredSeries:
         """Points an hour apart, both ends of the window included. Raises SourceError, RequestError."""
 
 
 class MetricsSource(InfrastructureSource, SeriesSource, Protocol):
-    """A system that keeps metrics of one cluster: what they measured, and their samples."""
+    """A system with metrics of one cluster: what they measure, and their samples."""
 
 
 class SurveyedSource(Protocol):
-    """A system that can tell which of the metrics that are needed it holds."""
+    """A system that reports which of the needed metrics it has."""
 
     @property
     def url(self) -> str:
-        """Where it is, fit to be shown."""
+        """Its URL, without credentials."""
 
     async def survey(self, window: Window) -> MetricsSurvey:
-        """What it holds over a window of whole hours. Raises SourceError."""
+        """The metrics that it has over a window of whole hours. Raises SourceError."""

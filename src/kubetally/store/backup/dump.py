@@ -48,9 +48,9 @@ class DumpIsNewer(RequestError):
 
 
 def dump(database_url: str, stream: BinaryIO) -> dict[str, int]:
-    """Write all that the database holds at one instant; others may go on writing. How many rows of each table.
+    """Write the content of the database at one instant, while others may write; returns the rows of each table.
 
-    What is in `stream` is a dump only once this has returned.
+    The dump is complete once this returns.
     Raises: InvalidDatabaseUrl, StoreError, and OSError of the stream.
     """
     counts: Counter[str] = Counter()
@@ -76,10 +76,10 @@ def dump(database_url: str, stream: BinaryIO) -> dict[str, int]:
 
 
 def load(database_url: str, stream: BinaryIO) -> dict[str, int]:
-    """Restore a dump into an empty database, with the tables of this version. How many rows of each table.
+    """Restore a dump into an empty database, with the tables of this version; returns the rows of each table.
 
-    Empty is one without tables, or with those of Kubetally as they are set up. Of a dump that is refused nothing
-    stays, but for empty tables on MariaDB, into which it can be restored again.
+    An empty database has no tables, or those of Kubetally without rows. A refused dump leaves nothing, except empty
+    tables on MariaDB, into which a dump can be restored again.
     Raises: DumpUnusable, DumpIsNewer, RequestError with the code `database_not_empty`, InvalidDatabaseUrl,
     StoreError, and OSError of the stream.
     """
@@ -98,7 +98,7 @@ def load(database_url: str, stream: BinaryIO) -> dict[str, int]:
 
 
 def summarize(stream: IO[bytes]) -> DumpSummary:
-    """Read a dump to its end, which is verified, too.
+    """Read a dump to its end, and verify it.
 
     Raises: DumpUnusable, DumpIsNewer, CollectionNotUnderstood, OSError.
     """
@@ -130,7 +130,7 @@ def summarize(stream: IO[bytes]) -> DumpSummary:
 
 
 def check_revision(stream: IO[bytes]) -> None:
-    """See that the dump is of tables that this version knows. Raises DumpUnusable, DumpIsNewer, OSError."""
+    """Check that this version can read the dump. Raises DumpUnusable, DumpIsNewer, OSError."""
     _check_known(_revision(next(iter(stream), b""), hashlib.sha256()))
 
 
@@ -141,16 +141,16 @@ def _check_known(revision: str) -> None:
 
 
 def _dumped_collection(row: Mapping[str, Any]) -> Collection:
-    """Without what takes memory and says nothing of rows and assets. Raises CollectionNotUnderstood."""
+    """A collection without issues and completeness, to save memory. Raises CollectionNotUnderstood."""
     added_later = dict.fromkeys(("currency_origin", "last_version")) | {"examined_by": 0, "lake_version": 1}
     values = {**added_later, **row, "day": date.fromisoformat(row["day"]), "is_running": bool(row["is_running"])}
-    found = collection_of(SimpleNamespace(**values))
-    return replace(found, head=replace(found.head, issues=(), covered=()), completeness=None)
+    collection = collection_of(SimpleNamespace(**values))
+    return replace(collection, head=replace(collection.head, issues=(), covered=()), completeness=None)
 
 
 @contextmanager
 def _snapshot(engine: Engine) -> Iterator[Connection]:
-    """A transaction that sees the database as it is at one instant; a transaction of SQLite does so by itself."""
+    """A transaction that sees the database at one instant, as every transaction of SQLite does."""
     level = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
     with translated(shown(engine)), engine.execution_options(**level).connect() as connection:
         yield connection
@@ -170,7 +170,7 @@ def _check_empty(connection: Connection, engine: Engine) -> None:
 
 
 def _count(connection: Connection, table: Table) -> int:
-    """How many rows somebody put there; the organization called default comes with the table."""
+    """The number of rows, without the organization that comes with the table."""
     question = select(func.count()).select_from(table)
     if table is ORGANIZATIONS:
         question = question.where(ORGANIZATIONS.c.name != "default")
@@ -178,7 +178,7 @@ def _count(connection: Connection, table: Table) -> int:
 
 
 def _restore(connection: Connection, rows: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, int]:
-    """Insert all rows, into the tables as they are now, which may be those of an older version."""
+    """Insert all rows into the present tables, which may be those of an older version."""
     tables = MetaData()
     tables.reflect(connection, only=lambda name, _: name in METADATA.tables)
     counts = dict.fromkeys(tables.tables, 0)
@@ -198,13 +198,13 @@ def _restore(connection: Connection, rows: Iterable[tuple[str, dict[str, Any]]])
 
 
 def _values(table: Table, row: dict[str, Any]) -> dict[str, Any]:
-    """The row with days as days, which JSON writes as text. Raises DumpUnusable."""
+    """The row with dates, which JSON writes as text. Raises DumpUnusable."""
     for column in table.columns:
         if isinstance(column.type, Date) and row[column.name] is not None:
             try:
                 row[column.name] = date.fromisoformat(row[column.name])
             except (TypeError, ValueError):
-                raise DumpUnusable(f"a day of {table.name} is none") from None
+                raise DumpUnusable(f"a row of {table.name} has an invalid day") from None
     return row
 
 

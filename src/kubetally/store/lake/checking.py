@@ -125,13 +125,13 @@ def sound_crc(name: str, content: bytes) -> int | None:
 
 def _wrong_with(actions: list[dict[str, Any]] | None) -> str | None:
     if actions is None:
-        return "it is cut off or no JSON"
+        return "it is cut off or not JSON"
     if not actions:
         return "it is empty"
     count = sum("add" in action or "remove" in action for action in actions)
     info: Mapping[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
-    told = info.get(ACTIONS_KEY, count)
-    return None if told == count else f"it has {count} of its {told} actions"
+    expected = info.get(ACTIONS_KEY, count)
+    return None if expected == count else f"it has {count} of its {expected} actions"
 
 
 def _added(action: Mapping[str, Any]) -> Added:

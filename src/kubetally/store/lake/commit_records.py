@@ -56,7 +56,7 @@ class CommitRecords:
         return collections
 
     def rebuilt(self, keys: Mapping[str, tuple[str, date]]) -> list[Collected]:
-        """These collections, by id of an account and day, as far as their rows and assets tell."""
+        """Collections as their rows describe them. keys: account and day of each, by its id."""
         if not keys:
             return []
         commits = self._rows.log.commits()
@@ -74,7 +74,7 @@ def _committed_versions(pair: TablePair, collections: Sequence[Collected]) -> di
     missing = {collection.id: collection for collection in collections}
     versions: dict[str, int] = {}
     earliest = min(collection.collected_at for collection in collections) - _MAX_CLOCK_DIFFERENCE
-    with suppress(LakeDamaged):  # of an entry that a checkpoint replaces: the current rows tell the rest
+    with suppress(LakeDamaged):  # of an entry that a checkpoint replaces: the current rows show the rest
         for commit in pair.rows.log.commits():
             for id_ in commit.metadata.get(COLLECTIONS_KEY, {}):
                 if missing.pop(id_, None) is not None:

@@ -32,11 +32,10 @@ class LakeFiles:
     def all(self) -> list[LakeFile]:
         """Every file, logs before the data that they name."""
         with self._translated():
-            found = [
-                LakeFile(str(file["path"]), int(file["size"])) for some in obstore.list(self._store) for file in some
+            files = [
+                LakeFile(str(file["path"]), int(file["size"])) for page in obstore.list(self._store) for file in page
             ]
-        found = [file for file in found if file.path != PROBE]
-        return sorted(found, key=lambda one: (not one.is_log, one.path))
+        return sorted((file for file in files if file.path != PROBE), key=lambda file: (not file.is_log, file.path))
 
     def pieces(self, path: str) -> Iterator[bytes]:
         """The content of a file, in pieces."""

@@ -49,7 +49,7 @@ _PROTOCOL_NEWER = re.compile(
     r"unsupported (?:minimum|table) |unsupported: |feature '[^']*' is not supported|invalid protocol action"
 )
 _BACKTRACE = re.compile(r" \d+: (?:<unknown>|start_thread\b|\S+ (?:at \S+:\d|\d+: <?\w))")
-_LONGEST = 300
+_MAX_LENGTH = 300
 UNREADABLE = (pa.ArrowException, ValueError, LookupError, TypeError, ArithmeticError)
 """What libraries and conversions raise for damaged bytes: bad text, unknown keys, numbers out of range."""
 
@@ -184,4 +184,4 @@ def shown(error: BaseException, secrets: tuple[str, ...] = ()) -> str:
     text = _BACKTRACE.split(text, maxsplit=1)[0]
     text = Mask(secrets).beginning(text)
     text = re.sub(r"(\w://[^\s?]*)\?\S*", r"\1?***", text)
-    return (text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…") or type(error).__name__
+    return (text if len(text) <= _MAX_LENGTH else text[: _MAX_LENGTH - 1] + "…") or type(error).__name__

@@ -28,13 +28,13 @@ COLLECTIONS_KEY = "kubetally.collections"
 """In a commit: what it wrote, as `{collection id: [rows, assets]}`."""
 
 ACTIONS_KEY = "kubetally.actions"
-"""In a commit: how many files it adds and removes, so that one that lacks some is known."""
+"""In a commit: how many files it adds and removes, which shows whether some are missing."""
 
 COMMIT_ALONE = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
-"""Of a commit: a checkpoint keeps what a damaged entry says, so maintenance writes it, which compares checksums."""
+"""For commits: maintenance writes checkpoints, after comparing checksums, so that no damage gets into them."""
 
 MAX_TORN_ENTRIES = 8
-"""A power cut leaves few unfinished entries; where there are more, the disk is damaged, and nothing is set aside."""
+"""A power cut leaves few unfinished entries. More mean that the disk is damaged; then nothing is set aside."""
 
 _HINT = "_last_checkpoint"
 
@@ -64,7 +64,7 @@ class LogFolder:
         return torn | self._torn_checkpoints(checkpoints, intact)
 
     def find_damage(self, torn: Mapping[Path, str], pending: Collection[str], confirmed: int) -> tuple[str, str] | None:
-        """The name of an entry with damage that no power cut does, and the damage; None if there is none.
+        """An entry with damage that no power cut does, by its name, and the damage; else None.
 
         A commit is on the disk before the database confirms it: an entry up to the version `confirmed` was whole. One
         of a later version may be anything while commits are pending, else it is empty or cut off at its end.
@@ -120,7 +120,7 @@ class LogFolder:
                 yield f"_delta_log/{name}"
 
     def newest_version(self) -> int:
-        """The version of the newest entry; -1 if there is none."""
+        """The version of the newest entry; -1 without one."""
         return max(self._files(ENTRY), default=-1)
 
     def _files(self, pattern: re.Pattern[str]) -> dict[int, Any]:
@@ -224,7 +224,7 @@ def _is_parquet(file: Path) -> bool:
 
 
 def _hinted_version(hint: Path) -> int | None:
-    """The checkpoint that the log names as its newest; None if it names none, which is harmless."""
+    """The checkpoint that the log names as its newest; None without a name, which is harmless."""
     try:
         named = json.loads(hint.read_bytes())
     except (OSError, ValueError):

@@ -38,12 +38,12 @@ class Snapshot:
     files: Mapping[date, tuple[DataFile, ...]]
 
     def of(self, day: date) -> tuple[DataFile, ...]:
-        """The files of a day; one as a rule, none where nothing is stored."""
+        """The files of a day; usually one, none if nothing is stored."""
         return self.files.get(day, ())
 
 
 EMPTY = Snapshot(-1, {})
-"""Of a table that does not exist yet."""
+"""The snapshot of a table that does not exist yet."""
 
 
 class OpenTable:
@@ -64,17 +64,17 @@ class OpenTable:
         self._older: OrderedDict[int, Snapshot] = OrderedDict()
 
     def seen(self) -> Snapshot:
-        """As it was last read; read now if never before."""
+        """The version last read, else the newest."""
         return self._newest if self._newest is not EMPTY else self.newest()
 
     def newest(self) -> Snapshot:
-        """As it is now; EMPTY where it does not exist."""
+        """The newest version; EMPTY if the table does not exist."""
         with self.using, self.translated():
             handle = self.opened()
             return EMPTY if handle is None else self.look(handle)
 
     def at(self, version: int) -> Snapshot | None:
-        """As it was at a version; None where that has expired or does not exist yet."""
+        """A version; None if it has expired or does not exist yet."""
         if version == self._newest.version:
             return self._newest
         with self.using:
@@ -92,7 +92,7 @@ class OpenTable:
         return snapshot
 
     def make(self) -> Snapshot:
-        """As it is now; created first where it does not exist, upgraded where an earlier version made it."""
+        """The newest version, after creating a missing table, or upgrading one of an earlier version."""
         snapshot = self.newest()
         if snapshot is not EMPTY:
             return snapshot if self._upgrade() is None else self.newest()
@@ -165,7 +165,7 @@ class OpenTable:
             raise LakeDamaged(self.url, f"its log entry {entry_path(version)} can't be read: {why}")
 
     def is_replaced(self, version: int) -> bool:
-        """Whether another entry has the version last read: that one was set aside, and its number used again."""
+        """Whether the entry of the version last read was set aside, and another one has its number."""
         log = self.storage.log
         return log is not None and version == self._newest.version and log.identity(version) != self._identity
 
@@ -186,7 +186,7 @@ class OpenTable:
         return DeltaTable(self._place.table(self.name), version=version, storage_options=dict(self._place.options))
 
     def forget(self) -> None:
-        """Drop all that was read, so that the table is opened anew."""
+        """Drop all that was read, so that the table is opened again."""
         self._handle, self._newest, self._identity = None, EMPTY, None
         self._older.clear()
 
@@ -263,6 +263,6 @@ def entry_path(version: int) -> str:
 
 
 def wait_seconds(attempt: int) -> float:
-    """How long to wait after an attempt: longer each time, with jitter."""
-    longest = min(_MAX_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2**attempt)
-    return random.uniform(longest / 4, longest)  # noqa: S311
+    """The pause after an attempt: longer each time, with jitter."""
+    limit = min(_MAX_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2**attempt)
+    return random.uniform(limit / 4, limit)  # noqa: S311

@@ -18,13 +18,13 @@ from kubetally.store.lake.storage import DiskStorage, ObjectStorage, Storage
 from kubetally.store.reach import is_there, nearest_there
 
 OBJECT_STORES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
-"""Schemes that are passed on to the Delta library with their options."""
+"""Schemes that are passed to the Delta library with their options."""
 
 _SECRET = re.compile(r"secret|key|token|password|sas|credential", re.IGNORECASE)
-_SHORTEST_SECRET = 4
+_MIN_SECRET_LENGTH = 4
 
 DEFAULTS = {"connect_timeout": "5s", "timeout": "60s", "max_retries": "4", "retry_timeout": "60s"}
-"""How long an object store is waited for, and how often it is asked again, unless the options tell."""
+"""Timeouts and retries for an object store, unless the options set them."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Place:
     def secrets(self) -> tuple[str, ...]:
         """Values that must not be shown."""
         secret = (value for name, value in self.options.items() if _SECRET.search(name))
-        return tuple(value for value in secret if len(value) >= _SHORTEST_SECRET)
+        return tuple(value for value in secret if len(value) >= _MIN_SECRET_LENGTH)
 
     def table(self, name: str) -> str:
         """The place of a table for the Delta library."""

@@ -1,6 +1,6 @@
 """The tables of the lake and their columns, which are public: other engines read them (docs/lake.md).
 
-A column's comment tells its unit and its nulls; it goes into the Delta schema, where Spark, Trino and others show it.
+A column's comment states its unit and its nulls; it is in the Delta schema, where Spark, Trino and others show it.
 """
 
 from enum import StrEnum
@@ -13,7 +13,7 @@ from kubetally.domain.efficiency import Hours
 from kubetally.domain.idle_shares import IdleShare
 
 SCHEMA_VERSION = 2
-"""Of the columns. What changes them raises it, and migrates where tables are opened (`open_table.check_table`)."""
+"""Of the columns. Whoever changes them raises it, and upgrades tables when they are opened (`upgrade`)."""
 
 VERSION_KEY = "kubetally.schema_version"
 """The table property that holds it."""
@@ -31,7 +31,7 @@ CLASS_COLUMNS = tuple(f"network_{to}_cost" for to in NetworkClasses._fields)
 """In the order of `NetworkClasses`."""
 
 STATISTICS = ("account_id", "collection_id", "namespace")
-"""Columns whose least and greatest value stand in the log, so that a reader can leave files out."""
+"""Columns whose minimum and maximum are in the log, so that readers can skip files."""
 
 SORTED_BY = ("account_id", "namespace")
 
@@ -45,11 +45,11 @@ VARIED = frozenset(
         "network_region_cost", "idle_cpu_even", "idle_ram_even",
     }
 )  # fmt: skip
-"""Columns whose values rarely repeat: a dictionary of them takes more than it saves (a sixth of a file altogether)."""
+"""Columns whose values rarely repeat: a dictionary of them would be larger (by a sixth of a file in all)."""
 
 
 class TableName(StrEnum):
-    """The tables, each in a folder of its name. A running day lies apart, because it keeps an hour of history only."""
+    """The tables, each in a folder of its name. Running days are apart: they keep one hour of history."""
 
     ALLOCATIONS = "allocations"
     ASSETS = "assets"
@@ -166,8 +166,8 @@ def _identity(what: str) -> list[pa.Field]:
         _column(DAY, pa.date32(), "UTC day; the partition"),
         _column("window_start", INSTANT, f"from when on {what}"),
         _column("window_end", INSTANT, f"until when {what}; itself outside"),
-        _text("account_id", "the account that the cluster is remembered as"),
-        _text("cluster_id", "the cluster's own name for itself; null where its source tells none"),
+        _text("account_id", "the account of the cluster"),
+        _text("cluster_id", "the cluster's name for itself; null if its source has none"),
     ]
 
 
@@ -188,7 +188,7 @@ ALLOCATIONS = pa.schema(
         _text("controller", "name of the controller; null where the pod has none"),
         _text("pod", "null for lines"),
         _text("container", "null for lines, and of days that version 1 stored, which have one row a pod"),
-        _text("node", "null for lines, and where the source tells none"),
+        _text("node", "null for lines, and if the source has none"),
         _text("provider_id", "the cloud's name for the node; null if unknown"),
         _column("started_at", INSTANT, "when the source saw it first in the window; null if unknown"),
         _column("ended_at", INSTANT, "when the source saw it last in the window; null if unknown"),
@@ -264,18 +264,18 @@ ASSETS = pa.schema(
 SAVINGS = pa.schema(
     [
         _column(DAY, pa.date32(), "UTC day on which the source was asked; the partition"),
-        _text("account_id", "the account that the cluster is remembered as"),
-        _text("cluster_id", "the cluster's own name for itself; null where its source tells none"),
+        _text("account_id", "the account of the cluster"),
+        _text("cluster_id", "the cluster's name for itself; null if its source has none"),
         _column("collected_at", INSTANT, "when the source was asked"),
         _text("category", "kind of recommendation, as the source names it"),
-        _text("item_key", "tells an item from others of its category; null of the category itself"),
-        _text("namespace", "what it is about; null where it is about no namespace"),
-        _text("controller_kind", "deployment, statefulset, ...; null where it is about no controller"),
-        _text("controller", "name of the controller; null where it is about none"),
-        _text("pod", "null where it is about none"),
-        _text("container", "null where it is about none"),
-        _text("node", "null where it is about none"),
-        _text("volume", "null where it is about none"),
+        _text("item_key", "identifies an item in its category; null for the category itself"),
+        _text("namespace", "what it is about; null if it is about no namespace"),
+        _text("controller_kind", "deployment, statefulset, ...; null if it is about no controller"),
+        _text("controller", "name of the controller; null if it is about none"),
+        _text("pod", "null if it is about none"),
+        _text("container", "null if it is about none"),
+        _text("node", "null if it is about none"),
+        _text("volume", "null if it is about none"),
         _money(
             "amount_per_month",
             "what could be saved in a month of 730 hours, in `currency`; below zero where following the advice costs "

@@ -1,4 +1,4 @@
-"""All stored days of an account at once, in SQL: counted, relabelled, deleted."""
+"""All stored days of an account at once, in SQL: counts, currencies, deletion."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +25,7 @@ from kubetally.store.meta.tables import (
 from kubetally.store.meta.upsert import put
 
 _IDS_AT_ONCE = 500
-_SAYS_NO_CURRENCY = '"product":"OpenCost"'
+_NO_CURRENCY = '"product":"OpenCost"'
 """In the head of a collection whose source states no currency."""
 
 
@@ -51,17 +51,17 @@ class SqlAccountDays(SqlStore):
             if row is None:
                 raise AccountNotFound(account_id)
             found = connection.execute(_labels(account_id)).all()
-            told = [
+            conflicts = [
                 label
                 for label in found
-                if label.phase == Phase.CONFIRMED and _is_told(label) and label.currency != currency
+                if label.phase == Phase.CONFIRMED and _is_stated(label) and label.currency != currency
             ]
-            if told:
-                raise CurrencyConflict(row.name, currency, told[0].currency, [label.day for label in told])
+            if conflicts:
+                raise CurrencyConflict(row.name, currency, conflicts[0].currency, [label.day for label in conflicts])
             others = [
                 label
                 for label in found
-                if not _is_told(label) and (label.currency, label.currency_origin) != (currency, origin)
+                if not _is_stated(label) and (label.currency, label.currency_origin) != (currency, origin)
             ]
             _label(connection, [label.id for label in others], currency, origin)
             connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == account_id).values(currency=stated))
@@ -118,13 +118,13 @@ def _labels(account_id: str) -> Any:
         COLLECTIONS.c.currency,
         COLLECTIONS.c.currency_origin,
         # The head is read only if it is needed.
-        case(
-            (COLLECTIONS.c.currency_origin.is_(None), COLLECTIONS.c.head.contains(_SAYS_NO_CURRENCY)), else_=False
-        ).label("is_silent"),
+        case((COLLECTIONS.c.currency_origin.is_(None), COLLECTIONS.c.head.contains(_NO_CURRENCY)), else_=False).label(
+            "is_silent"
+        ),
     ).where(COLLECTIONS.c.account_id == account_id)
 
 
-def _is_told(collection: Any) -> bool:
+def _is_stated(collection: Any) -> bool:
     """Whether the source stated the currency; for collections of earlier versions, whether it may have."""
     origin: str | None = collection.currency_origin
     return not collection.is_silent if origin is None else origin == CurrencyOrigin.SOURCE

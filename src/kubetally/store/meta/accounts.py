@@ -32,7 +32,7 @@ from kubetally.store.meta.tables import ACCOUNTS, NAME_LENGTH, ORGANIZATIONS, UR
 
 _TYPES = frozenset(kind.value for kind in AccountType)
 # On SQLite and PostgreSQL the columns would take less, or more, than on MariaDB.
-_LONGEST = {
+_MAX_LENGTHS = {
     "id": 36,
     "name": NAME_LENGTH,
     "kubecost_url": URL_LENGTH,
@@ -126,7 +126,7 @@ class SqlAccounts(SqlStore):
             question = question.where(ACCOUNTS.c.organization_id == organization_id)
         with self._reads() as connection:
             accounts = [self._account(row) for row in connection.execute(question)]
-        return sorted(accounts, key=lambda one: (one.name, one.id))
+        return sorted(accounts, key=lambda account: (account.name, account.id))
 
     def find_all(self, ids: Collection[str]) -> list[Account]:
         if not ids:
@@ -270,14 +270,14 @@ class SqlAccounts(SqlStore):
 
     def _columns(self, account: Account) -> dict[str, Any]:
         """All columns that an update changes. Raises RequestError."""
-        columns: dict[str, Any] = {name: getattr(account, name) for name in _LONGEST if name != "id"}
+        columns: dict[str, Any] = {name: getattr(account, name) for name in _MAX_LENGTHS if name != "id"}
         for name in _URLS:
             url: SourceUrl | None = columns[name]
             columns[name] = url and url.with_login
             if url is not None and url.fault is not None:
                 del columns[name]  # nobody changed it
         for name, text in {"id": account.id, **columns}.items():
-            _check(name, text, _LONGEST[name])
+            _check(name, text, _MAX_LENGTHS[name])
         if not account.locked:  # credentials that can't be read may be readable again with another key
             columns["credentials"] = seal_credentials(self._keys, account)
         return {"type": account.type.value, **columns}
@@ -344,12 +344,12 @@ def _found(connection: Connection, name_or_id: str) -> Row[Any]:
     return rows[0]
 
 
-def _check(field: str, value: str | None, longest: int) -> None:
+def _check(field: str, value: str | None, max_length: int) -> None:
     """Refuse on every database what one of them would refuse, or cut."""
     if value is None:
         return
-    if len(value) > longest:
-        raise does_not_fit(field, f"has {len(value)} characters: the limit is {longest}")
+    if len(value) > max_length:
+        raise does_not_fit(field, f"has {len(value)} characters: the limit is {max_length}")
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise does_not_fit(field, "has invalid characters; remove them")
 

@@ -315,7 +315,7 @@ def test_as_of_an_instant_of_which_no_day_can_be_read_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("code", ["fewer_hours", "assets_failed", "metrics_failed", "no_data"])
-async def test_what_the_guard_refused_is_told_beside_the_held_day(code: str) -> None:
+async def test_what_the_guard_refused_is_merge_findings_the_held_day(code: str) -> None:
     kept = Kept()
     kept.keep(1, 2, 3)
     kept.coverage.failed(

@@ -6,7 +6,7 @@ from kubetally.domain.finding import Finding, Level
 from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER, MANAGEMENT
 from kubetally.domain.survey import Exporter, MetricFacts, MetricsSurvey
 from kubetally.domain.window import HOUR, Window, parse_window
-from kubetally.ledger.diagnose.prometheus import metrics_findings, told_beside
+from kubetally.ledger.diagnose.prometheus import merge_findings, metrics_findings
 from tests.served import FixedClock
 
 FEE_NOT_MEASURED = "management"
@@ -63,14 +63,14 @@ def test_the_day_that_was_read_is_told() -> None:
 
 
 def test_a_fee_that_metrics_tell_is_no_lack_of_the_source() -> None:
-    assert NOT_MEASURED not in told_beside([NOT_MEASURED], found(facts(MANAGEMENT)))
+    assert NOT_MEASURED not in merge_findings([NOT_MEASURED], found(facts(MANAGEMENT)))
 
 
 @pytest.mark.parametrize(
     "of_metrics", [[Finding(Level.FAILED, "metrics", "it is dead", "see its log")], found(MetricFacts(MANAGEMENT))]
 )
 def test_a_prometheus_that_told_no_fee_is_not_asked_to_be_named(of_metrics: list[Finding]) -> None:
-    (note, *_) = told_beside([NOT_MEASURED], of_metrics)
+    (note, *_) = merge_findings([NOT_MEASURED], of_metrics)
     assert note.subject == FEE_NOT_MEASURED
     assert note.remedy is not None
     assert "--prometheus-url" not in note.remedy
