@@ -100,7 +100,7 @@ def test_a_day_whose_source_states_another_currency_changes_nothing(meta: Metada
         meta.days.relabel("c", stated="EUR", currency="EUR", origin=STATED)
 
 
-def test_of_earlier_versions_only_opencost_days_are_relabelled(meta: Metadata) -> None:
+def test_only_opencost_days_of_earlier_versions_are_relabelled(meta: Metadata) -> None:
     put(meta, 1, "opencost", None)
     assert meta.days.relabel(A, stated="EUR", currency="EUR", origin=STATED).days == (DAY,)
     put(meta, 2, "kubecost", None, day=NEXT)
@@ -108,9 +108,7 @@ def test_of_earlier_versions_only_opencost_days_are_relabelled(meta: Metadata) -
         meta.days.relabel(A, stated="GBP", currency="GBP", origin=STATED)
 
 
-def test_the_migration_decides_who_stated_the_currency_of_earlier_days(
-    meta: Metadata, opens: Opener, database: Database
-) -> None:
+def test_migration_finds_who_stated_earlier_currencies(meta: Metadata, opens: Opener, database: Database) -> None:
     meta.accounts.update(replace(meta.accounts.find(B), currency="USD"))
     put(meta, 1, "opencost", None)
     put(meta, 2, "kubecost", None, day=NEXT)

@@ -99,7 +99,7 @@ def test_two_changes_at_once_do_not_undo_each_other(opens: Opens) -> None:
         one.change("00000000-0000-4000-8000-000000000000", slowly)
 
 
-def test_of_many_who_add_a_name_at_once_one_wins_and_all_others_are_told(opens: Opens) -> None:
+def test_name_is_added_once_by_concurrent_writers(opens: Opens) -> None:
     contenders = [opens() for _ in range(6)]
     start = threading.Barrier(len(contenders))
 
@@ -118,9 +118,7 @@ def test_of_many_who_add_a_name_at_once_one_wins_and_all_others_are_told(opens: 
     assert contenders[0].all() == [winner]
 
 
-def test_a_removed_account_frees_its_name_and_keeps_its_row_without_credentials(
-    accounts: Accounts, database: Database
-) -> None:
+def test_removed_account_keeps_its_row_without_credentials(accounts: Accounts, database: Database) -> None:
     ids = []
     for _ in range(3):  # all in one second
         kept = accounts.add(account(accounts, credentials=SECRETS))
@@ -148,7 +146,7 @@ def test_a_removed_account_frees_its_name_and_keeps_its_row_without_credentials(
         ("context", "half \ud83d"),
     ],
 )
-def test_what_does_not_fit_is_refused_alike_by_all(accounts: Accounts, field: str, value: object) -> None:
+def test_oversized_values_are_refused_by_every_database(accounts: Accounts, field: str, value: object) -> None:
     with raises_code("value_does_not_fit", match=field):
         accounts.add(account(accounts, **{field: value}))
     kept = accounts.add(account(accounts))
@@ -157,7 +155,7 @@ def test_what_does_not_fit_is_refused_alike_by_all(accounts: Accounts, field: st
     assert accounts.find("prod") == kept
 
 
-def test_what_just_fits_is_kept(accounts: Accounts) -> None:
+def test_values_of_maximum_length_are_stored(accounts: Accounts) -> None:
     given = account(accounts, "🚀" * 255, kubecost_url=url("http://" + "h" * 248), currency="EUR")
     assert accounts.find(accounts.add(given).id).name == given.name
     with raises_code("value_does_not_fit", match="credentials"):
@@ -167,9 +165,7 @@ def test_what_just_fits_is_kept(accounts: Accounts) -> None:
 # Secrets
 
 
-def test_credentials_are_nowhere_readable_in_what_the_database_has_on_disk(
-    accounts: Accounts, database: Database
-) -> None:
+def test_credentials_are_not_readable_on_disk(accounts: Accounts, database: Database) -> None:
     accounts.add(account(accounts, "a-name-to-be-found", credentials=SECRETS))
     accounts.update(replace(accounts.find("a-name-to-be-found"), tenant="t"))
     raw = database.raw()
@@ -190,7 +186,7 @@ def test_a_new_key_takes_over_from_the_old(opens: Opens) -> None:
     assert old.find("a").locked == "KUBETALLY_KEYS"
 
 
-def test_a_wrong_key_is_told_with_what_to_do_and_hinders_nobody_else(opens: Opens) -> None:
+def test_wrong_key_locks_one_account_only(opens: Opens) -> None:
     right, wrong = opens(0), opens(1)
     kept = right.add(account(right, credentials=SECRETS))
     plain = wrong.add(account(wrong, "plain"))
@@ -269,7 +265,7 @@ def test_migrations_go_up_and_down_and_up_again_and_twice(database: Database) ->
     assert upgrade(database.url, revision=schema.NEWEST) == schema.NEWEST
 
 
-def test_data_outlasts_a_migration_that_is_run_again_and_goes_with_the_tables(opens: Opens, database: Database) -> None:
+def test_data_survives_a_repeated_migration(opens: Opens, database: Database) -> None:
     first = opens()
     organization = first.organization()
     kept = first.add(account(first, credentials=SECRETS))
@@ -386,7 +382,7 @@ def test_a_database_of_a_newer_version_is_left_alone(opens: Opens, database: Dat
     assert accounts.find("prod") == kept
 
 
-def test_a_revision_that_there_is_not_is_refused(database: Database) -> None:
+def test_unknown_revision_is_refused(database: Database) -> None:
     for act in (upgrade, downgrade):
         upgrade(database.url)
         with raises_code("unknown_revision", match="'no-such'"):
@@ -401,7 +397,7 @@ def test_tables_of_another_program_are_not_touched(database: Database, opens: Op
     assert database.execute("SELECT * FROM cloudaccount") == []
 
 
-def test_a_server_s_database_with_other_tables_waits_for_somebody_to_migrate_it(served_database: Database) -> None:
+def test_server_database_is_migrated_by_its_operator(served_database: Database) -> None:
     served_database.execute("CREATE TABLE something_else (id char(36))")
     ring = KeyRing(KEYS, "KUBETALLY_KEYS")
     with (
@@ -491,7 +487,7 @@ def test_readers_of_a_sqlite_file_do_not_wait_for_a_writer(file: Path) -> None:
         assert accounts.update(kept) == kept
 
 
-def test_a_sqlite_file_that_was_taken_away_is_missed_and_not_made_anew(file: Path) -> None:
+def test_removed_sqlite_file_is_not_created_again(file: Path) -> None:
     with open_accounts(f"sqlite:///{file}", KeyRing(KEYS, "here"), clock=FixedClock(NOW)) as accounts:
         kept = accounts.add(account(accounts))
         elsewhere = file.rename(file.with_name("elsewhere.db"))
@@ -514,7 +510,7 @@ def test_a_file_that_is_no_database_is_left_as_it_is(file: Path) -> None:
     assert file.read_text(encoding="utf-8").startswith("minutes")
 
 
-def test_a_folder_that_can_t_be_made_is_told(file: Path) -> None:
+def test_folder_that_can_not_be_created_is_an_error(file: Path) -> None:
     file.parent.write_text("in the way", encoding="utf-8")
     with (
         raises_code("store_unavailable", match=r"exists|directory"),

@@ -61,7 +61,7 @@ def test_damaged_day_of_the_share_is_noted_once(meta: Metadata, lake: DeltaLake,
     assert not any(day.is_damaged for day in meta.coverage.days(DAY, DAY + timedelta(1)))
 
 
-def test_checking_holds_no_lease_and_ends_when_told(meta: Metadata, lake: DeltaLake) -> None:
+def test_checking_holds_no_lease_and_can_be_stopped(meta: Metadata, lake: DeltaLake) -> None:
     free = []
 
     def should_continue() -> bool:

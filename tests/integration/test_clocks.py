@@ -116,7 +116,7 @@ def test_day_collected_in_the_future_is_provisional_until_then() -> None:
     assert ahead.state_at(NOW + timedelta(days=60)) is DayState.SETTLED
 
 
-def test_seldom_collecting_is_told_to_trust_the_clock(home: Home, upstream: tuple[Upstream, Served]) -> None:
+def test_rare_collecting_suggests_trusting_the_clock(home: Home, upstream: tuple[Upstream, Served]) -> None:
     _with_history(home, upstream)
     backfill(home)
     _made_earlier(home, LONG_AGO)

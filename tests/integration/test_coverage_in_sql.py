@@ -40,9 +40,7 @@ def coverage(opens: Opener) -> SqlCoverage:
     return opens().coverage
 
 
-def test_a_collection_is_read_by_nobody_until_it_is_confirmed_and_comes_back_whole(
-    coverage: SqlCoverage, opens: Opener
-) -> None:
+def test_collection_is_read_once_it_is_confirmed(coverage: SqlCoverage, opens: Opener) -> None:
     given = collection("c1", collected_at=NOW.replace(microsecond=123_457))
     coverage.intend([given])
     assert coverage.pending() == [given]
@@ -64,9 +62,7 @@ def test_running_days_are_not_kept_and_never_were(coverage: SqlCoverage, clock: 
     assert database.execute("SELECT id FROM collections") == [("whole",)]
 
 
-def test_what_is_confirmed_late_is_put_between_the_versions_around_it(
-    coverage: SqlCoverage, database: Database
-) -> None:
+def test_late_confirmation_is_put_between_versions(coverage: SqlCoverage, database: Database) -> None:
     names = {"c2": 2, "c9": 9, "c11": 11, "c5": 5, "running": 4, "c4": 4}
     coverage.intend([collection(name, is_running=name == "running") for name in names])
     for name, version in names.items():
@@ -75,9 +71,7 @@ def test_what_is_confirmed_late_is_put_between_the_versions_around_it(
     assert rows == [("c2", 2, 3), ("c4", 4, 4), ("c5", 5, 8), ("c9", 9, 10), ("c11", 11, None)]
 
 
-def test_what_is_confirmed_twice_is_as_confirmed_once(
-    coverage: SqlCoverage, clock: SetClock, database: Database
-) -> None:
+def test_second_confirmation_changes_nothing(coverage: SqlCoverage, clock: SetClock, database: Database) -> None:
     keep(coverage, 1, collection("old"))
     clock.forward(60)
     keep(coverage, 2, collection("new"))
@@ -133,7 +127,7 @@ def test_days_of_many_accounts_are_one_question_that_decodes_no_head(coverage: S
     assert "balance" not in question
 
 
-def test_of_many_who_confirm_a_day_at_once_the_latest_version_holds(opens: Opener) -> None:
+def test_latest_of_concurrent_confirmations_is_current(opens: Opener) -> None:
     coverages = [opens().coverage for _ in range(4)]
     names = [f"c{number}" for number in range(12)]
     coverages[0].intend([collection(name) for name in names])
@@ -166,7 +160,7 @@ def test_one_that_can_t_be_noted_keeps_out_all_of_its_call(coverage: SqlCoverage
     assert coverage.pending() == []
 
 
-def test_text_that_is_none_is_kept_as_far_as_it_is(coverage: SqlCoverage) -> None:
+def test_invalid_characters_are_replaced(coverage: SqlCoverage) -> None:
     sound = collection("c1")
     issue = replace(sound.head.issues[0], message="half \ud83d, nul \0")
     head: Booking = replace(sound.head, issues=(issue,))
@@ -185,7 +179,7 @@ def test_a_long_head_is_kept_whole(coverage: SqlCoverage) -> None:
     assert coverage.collections("a", DAY, END) == [kept]
 
 
-def test_what_a_newer_version_wrote_is_told_and_hinders_no_calendar(coverage: SqlCoverage, database: Database) -> None:
+def test_unreadable_collection_does_not_affect_days(coverage: SqlCoverage, database: Database) -> None:
     keep(coverage, 1, collection("c1"))
     database.execute("UPDATE collections SET head = :head", head='{"source": {}, "booking": {}}')
     with pytest.raises(CollectionNotUnderstood, match=r"collection c1 can't be read .*install"):
@@ -193,7 +187,7 @@ def test_what_a_newer_version_wrote_is_told_and_hinders_no_calendar(coverage: Sq
     assert len(coverage.days(DAY, END)) == 1
 
 
-def test_tables_that_are_not_there_are_told(coverage: SqlCoverage, database: Database) -> None:
+def test_missing_tables_are_an_error(coverage: SqlCoverage, database: Database) -> None:
     database.execute("DROP TABLE coverage")
     with raises_code("tables_missing", match="kubetally restore"):
         coverage.days(DAY, END)

@@ -83,7 +83,7 @@ def test_collecting_times_are_the_first_and_last_of_each_day(coverage: Coverage)
     assert coverage.collecting_times() == [(noon - minutes, noon + minutes), (yesterday, yesterday)]
 
 
-def test_days_tell_what_is_held_without_its_head(coverage: Coverage) -> None:
+def test_days_have_figures_of_the_stored_collection(coverage: Coverage) -> None:
     keep(coverage, 3, collection("c1", cost=-9_000_000_000_000_001))
     assert coverage.days(DAY, END) == [
         CoveredDay(
@@ -149,7 +149,7 @@ def test_history_is_as_it_was_after_a_restored_day(coverage: Coverage, clock: Se
     assert [held(coverage, at) for at in (instants[0], clock.at)] == [["first"], ["second"]]
 
 
-def test_days_come_by_account_and_day_from_the_first_to_before_the_end(coverage: Coverage) -> None:
+def test_days_are_ordered_by_account_and_day(coverage: Coverage) -> None:
     for number in range(4):
         day = DAY + timedelta(days=number)
         keep(coverage, number, *(collection(f"{account}{number}", account, day) for account in ("b", "a", "B", "ä")))
@@ -188,7 +188,7 @@ def test_whole_day_replaces_running_day_of_any_version(coverage: Coverage) -> No
     assert not coverage.days(DAY, END)[0].is_running
 
 
-def test_what_held_at_an_instant_is_found_until_it_is_forgotten(coverage: Coverage, clock: SetClock) -> None:
+def test_as_of_returns_earlier_collections_until_forgotten(coverage: Coverage, clock: SetClock) -> None:
     instants = []
     for number in range(3):
         keep(coverage, number, collection(f"c{number}"), collection(f"other{number}", "b"))
@@ -209,7 +209,7 @@ def last_versions(coverage: Coverage, instants: list[datetime], account_id: str 
     return [one.last_version for at in instants for one in coverage.collections(account_id, DAY, END, at)]
 
 
-def test_what_is_replaced_keeps_the_last_version_that_had_it(coverage: Coverage, clock: SetClock) -> None:
+def test_replaced_collection_keeps_its_last_version(coverage: Coverage, clock: SetClock) -> None:
     instants = []
     for version in (3, 7, 20):
         keep(coverage, version, collection(f"a{version}"), collection(f"b{version}", "b"))
@@ -238,7 +238,7 @@ def test_clock_set_back_does_not_restore_replaced_days(coverage: Coverage, clock
     assert held(coverage, clock.at) == held(coverage, NOW) == held(coverage) == ["new"]
 
 
-def test_what_was_not_committed_is_dropped_and_what_was_is_not(coverage: Coverage) -> None:
+def test_only_uncommitted_collections_are_dropped(coverage: Coverage) -> None:
     keep(coverage, 1, collection("kept"))
     coverage.intend([collection("lost"), collection("waiting", "b")])
     coverage.drop(["lost", "kept", "never noted"])

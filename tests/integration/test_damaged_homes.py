@@ -145,7 +145,7 @@ KEPT = {
 
 
 @pytest.mark.parametrize("state", LOST)
-def test_lost_commit_is_told_and_collected_again(damaged: tuple[Home, Whole], state: str) -> None:
+def test_lost_commit_is_reported_and_collected_again(damaged: tuple[Home, Whole], state: str) -> None:
     home, whole = damaged
     LOST[state](home)
     body = home.call("costs", "aurora", *WHOLE, "--format", "json", KUBETALLY_ATTEMPTS="1").json
@@ -182,7 +182,7 @@ def test_kept_commit_is_known_again_without_the_source(damaged: tuple[Home, Whol
     assert_rows_once(home)
 
 
-def test_missing_day_is_told_as_such(damaged: tuple[Home, Whole], capfd: pytest.CaptureFixture[str]) -> None:
+def test_missing_day_is_reported(damaged: tuple[Home, Whole], capfd: pytest.CaptureFixture[str]) -> None:
     home, _ = damaged
     newest_entry(home).unlink()
     assert home.call("maintain").code == 0
@@ -191,7 +191,7 @@ def test_missing_day_is_told_as_such(damaged: tuple[Home, Whole], capfd: pytest.
     assert "the lake lacks the rows of this day" in home.call("coverage", "aurora", *WHOLE).out
 
 
-def test_what_was_unfinished_is_kept_aside(damaged: tuple[Home, Whole]) -> None:
+def test_unfinished_files_are_set_aside(damaged: tuple[Home, Whole]) -> None:
     home, _ = damaged
     UNFINISHED["half entry"](log_of(home))
     not_confirmed(home)

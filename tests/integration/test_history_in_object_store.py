@@ -64,7 +64,7 @@ def test_relabels_and_purges_days_in_a_bucket(
     assert column("allocations", "account_id") == column("assets", "account_id") == set()
 
 
-def test_a_backup_of_a_bucket_is_restored_into_another_and_into_a_folder(
+def test_backup_of_a_bucket_is_restored_elsewhere(
     tmp_path: Path, upstream: tuple[Upstream, Served], object_store: ObjectStore
 ) -> None:
     source, server = upstream

@@ -91,9 +91,7 @@ def test_a_collector_killed_at_any_point_loses_and_doubles_nothing(
 
 
 @pytest.mark.timeout(300)
-def test_a_collector_killed_while_days_are_replaced_leaves_each_as_it_was_or_as_it_is_to_be(
-    home: Home, upstream: tuple[Upstream, Served]
-) -> None:
+def test_killed_collector_leaves_old_or_new_days(home: Home, upstream: tuple[Upstream, Served]) -> None:
     source, server = upstream
     added(home, server)
     old, live, source.mode = totals_of_days(home), costs(home), "dearer"
@@ -124,9 +122,7 @@ def subsets(items: list[float]) -> Iterator[list[float]]:
         yield [item for number, item in enumerate(items) if bits >> number & 1]
 
 
-def test_a_collector_that_is_told_to_stop_finishes_what_it_writes(
-    home: Home, upstream: tuple[Upstream, Served]
-) -> None:
+def test_stopped_collector_finishes_its_commit(home: Home, upstream: tuple[Upstream, Served]) -> None:
     source, server = upstream
     added(home, server)
     live = costs(home)
@@ -146,7 +142,7 @@ def test_a_collector_that_is_told_to_stop_finishes_what_it_writes(
 
 
 @pytest.mark.parametrize(("small_disk", "on_it"), [("1m", "lake"), ("16m", "home")], indirect=["small_disk"])
-def test_a_full_disk_takes_nothing_away_and_with_space_again_it_goes_on(
+def test_collecting_continues_after_a_full_disk(
     home: Home, upstream: tuple[Upstream, Served], small_disk: Path, on_it: str
 ) -> None:
     source, server = upstream
@@ -185,9 +181,7 @@ def test_two_collectors_at_once_double_nothing(home: Home, upstream: tuple[Upstr
     assert figures(costs(home)) == figures(live)
 
 
-def test_of_two_that_collect_what_is_due_one_leaves_or_stands_by_and_takes_over(
-    home: Home, upstream: tuple[Upstream, Served]
-) -> None:
+def test_second_collector_leaves_or_stands_by(home: Home, upstream: tuple[Upstream, Served]) -> None:
     _, server = upstream
     added(home, server)
     first = started(home, "collect", "--forever")
@@ -210,9 +204,7 @@ def test_of_two_that_collect_what_is_due_one_leaves_or_stands_by_and_takes_over(
             assert process.wait(20) in {0, -signal.SIGKILL}
 
 
-def test_a_service_collects_by_itself_and_stops_with_what_it_has_begun(
-    home: Home, upstream: tuple[Upstream, Served]
-) -> None:
+def test_service_collects_and_finishes_before_it_stops(home: Home, upstream: tuple[Upstream, Served]) -> None:
     _, server = upstream
     added(home, server)
     service = started(home, "serve", "--port", "0")

@@ -77,7 +77,7 @@ def assert_holds(lake: DeltaLake, days: Iterable[CollectedDay], collections: lis
     assert lake.assets(collections) == {id_: tuple(day.assets) for id_, day in by_id.items()}
 
 
-def test_what_is_written_is_read_in_its_order_by_others_too(place: Place) -> None:
+def test_other_programs_read_rows_in_order(place: Place) -> None:
     days = [cluster_day(account, pods=30) for account in ("b", "a", "c")]
     held = put(place.lake(), *days)
     assert_holds(place.lake(), days, held)
@@ -150,7 +150,7 @@ def forget_the_log(place: Place, before: int) -> None:
 
 
 @pytest.mark.parametrize("nodes", [0, 2])
-def test_what_was_replaced_is_read_at_its_last_version_where_the_first_is_forgotten(place: Place, nodes: int) -> None:
+def test_replaced_rows_are_read_at_their_last_version(place: Place, nodes: int) -> None:
     lake, old = place.lake(), cluster_day("a", nodes=nodes)
     [held] = put(lake, old)
     put(lake, cluster_day("b"))
@@ -165,7 +165,7 @@ def test_what_was_replaced_is_read_at_its_last_version_where_the_first_is_forgot
                 ask([held])
 
 
-def test_what_was_replaced_is_read_at_its_first_version_where_the_last_is_none_of_it(place: Place) -> None:
+def test_replaced_rows_are_read_at_their_first_version(place: Place) -> None:
     lake, old = place.lake(), cluster_day("a")
     [held] = put(lake, old)
     put(lake, cluster_day("a", 1))
@@ -175,7 +175,7 @@ def test_what_was_replaced_is_read_at_its_first_version_where_the_last_is_none_o
     assert_holds(lake, [old], [replace(held, last_version=99)])
 
 
-def test_who_may_not_go_on_leaves_all_as_it_was(place: Place) -> None:
+def test_lost_lease_changes_nothing(place: Place) -> None:
     lake, old = place.lake(), cluster_day("a")
     held = put(lake, old)
     before = place.files()
@@ -191,7 +191,7 @@ def test_who_may_not_go_on_leaves_all_as_it_was(place: Place) -> None:
     assert_holds(place.lake(), [old], held)
 
 
-def test_whether_to_go_on_is_asked_again_where_another_commit_came_between(place: Place) -> None:
+def test_lease_is_checked_again_after_another_commit(place: Place) -> None:
     lake, other = place.lake(), place.lake()
     put(lake, cluster_day("b"))
     asked = Asked(then=lambda: other.put([cluster_day("other")]))
@@ -265,7 +265,7 @@ def test_nothing_is_found_where_nothing_was_written(place: Place) -> None:
     assert place.files() == {}
 
 
-def test_what_was_committed_is_told_from_what_was_not(place: Place) -> None:
+def test_committed_collections_are_found(place: Place) -> None:
     lake = place.lake()
     first, second, running = cluster_day("a"), cluster_day("b"), cluster_day("a", 1, is_running=True)
     put(lake, first)
@@ -281,7 +281,7 @@ def test_what_was_committed_is_told_from_what_was_not(place: Place) -> None:
     }
 
 
-def test_where_the_log_forgot_a_commit_the_rows_tell_of_it(place: Place) -> None:
+def test_expired_commit_is_found_by_its_rows(place: Place) -> None:
     lake, day = place.lake(), cluster_day("a")
     put(lake, day)
     put(lake, cluster_day("b"))
@@ -304,7 +304,7 @@ def test_a_commit_is_of_one_day_and_of_one_kind(place: Place) -> None:
     assert place.files() == {}
 
 
-def test_maintenance_clears_away_what_was_replaced_and_keeps_what_holds(place: Place) -> None:
+def test_maintenance_removes_replaced_rows_only(place: Place) -> None:
     lake = place.lake()
     old = put(lake, cluster_day("a"))
     put(lake, cluster_day("a", 2))
@@ -326,7 +326,7 @@ def test_maintenance_clears_away_what_was_replaced_and_keeps_what_holds(place: P
             reader.assets(old)
 
 
-def test_a_running_day_that_was_collected_96_times_is_no_larger_than_one_collected_once(place: Place) -> None:
+def test_running_day_collected_96_times_stays_small(place: Place) -> None:
     times = 96 if not place.options else 12
     lake = place.lake(keep_running=NOTHING_KEPT)
     for generation in range(times):
@@ -345,7 +345,7 @@ def test_a_running_day_that_was_collected_96_times_is_no_larger_than_one_collect
         assert len(place.files()) <= len(once.files()) + 2 * 4  # the last entry, two of the vacuum and the checkpoint
 
 
-def test_tidied_each_hour_the_copies_of_running_days_are_no_more_than_those_of_the_last_hour(place: Place) -> None:
+def test_hourly_tidying_keeps_copies_of_the_last_hour(place: Place) -> None:
     lake = place.lake(keep_running=NOTHING_KEPT)
     sizes = []
     for hour in range(3):
@@ -358,7 +358,7 @@ def test_tidied_each_hour_the_copies_of_running_days_are_no_more_than_those_of_t
     assert_holds(place.lake(), [last], held)
 
 
-def test_a_running_day_leaves_its_table_for_each_account_once_that_is_over(place: Place) -> None:
+def test_finished_day_leaves_the_table_of_running_days(place: Place) -> None:
     lake = place.lake(keep_running=NOTHING_KEPT)
     running = [cluster_day("a", is_running=True), cluster_day("b", is_running=True)]
     held_running = put(lake, *running)
@@ -396,7 +396,7 @@ def told(place: Place, name: str = "allocations") -> str:
     return properties["delta.logRetentionDuration"]
 
 
-def test_history_is_kept_as_long_as_the_lake_was_ever_told_unless_it_is_to_be_shortened(place: Place) -> None:
+def test_longer_retention_applies_unless_shortened(place: Place) -> None:
     put(place.lake(keep=timedelta(days=10)), cluster_day("a"))
     assert told(place) == "interval 240 hours"
     for days in (30, 20):
@@ -406,7 +406,7 @@ def test_history_is_kept_as_long_as_the_lake_was_ever_told_unless_it_is_to_be_sh
     assert told(place) == told(place, "assets") == "interval 480 hours"
 
 
-def test_who_runs_with_a_shorter_history_removes_nothing_of_the_longer_one(place: Place) -> None:
+def test_shorter_history_removes_nothing_of_a_longer_one(place: Place) -> None:
     [old] = put(place.lake(), cluster_day("a"))
     for generation in (1, 2):
         put(place.lake(), cluster_day("a", generation))
@@ -422,7 +422,7 @@ def test_who_runs_with_a_shorter_history_removes_nothing_of_the_longer_one(place
 @pytest.mark.parametrize(
     ("interval", "removed"), [("interval 2 weeks", 0), ("INTERVAL 14 days", 0), ("interval 0 seconds", 1)]
 )
-def test_how_long_another_program_told_a_table_to_keep_is_understood(place: Place, interval: str, removed: int) -> None:
+def test_retention_set_by_another_program_is_read(place: Place, interval: str, removed: int) -> None:
     put(place.lake(), cluster_day("a"))
     put(place.lake(), cluster_day("a", 1))
     place.table("allocations").alter.set_table_properties({"delta.deletedFileRetentionDuration": interval})
@@ -430,7 +430,7 @@ def test_how_long_another_program_told_a_table_to_keep_is_understood(place: Plac
     assert table.maintain(NOTHING_KEPT).vacuumed == removed
 
 
-def test_a_file_that_is_missing_is_told_and_nothing_is_written_over_it(place: Place) -> None:
+def test_missing_file_is_reported_and_not_overwritten(place: Place) -> None:
     lake = place.lake()
     held = put(lake, cluster_day("a"))
     (path,) = [path for path in place.files() if path.startswith("allocations/day=")]
@@ -493,12 +493,12 @@ def test_a_place_that_is_no_folder_is_refused(tmp_path: Path) -> None:
         put(DeltaLake(str(tmp_path / "file" / "lake")), cluster_day("a"))
 
 
-def test_a_bucket_that_is_not_there_is_told(object_store: object_stores.ObjectStore) -> None:
+def test_missing_bucket_is_an_error(object_store: object_stores.ObjectStore) -> None:
     with raises_code("lake_refused", match="bucket"):
         put(DeltaLake("s3://no-such-bucket/lake", storage_options=object_store.options), cluster_day("a"))
 
 
-def test_an_object_store_that_does_not_answer_is_told_and_may_be_asked_again() -> None:
+def test_silent_object_store_is_a_retryable_error() -> None:
     options = {
         "aws_endpoint_url": "http://127.0.0.1:9",
         "aws_allow_http": "true",

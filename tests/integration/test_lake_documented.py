@@ -34,7 +34,7 @@ _TYPES = {
         (ACCOUNTS, "`accounts`"),
     ],
 )
-def test_every_column_is_told_with_what_the_table_itself_says(schema: pa.Schema, title: str) -> None:
+def test_every_column_is_documented_with_its_comment(schema: pa.Schema, title: str) -> None:
     section = TEXT.partition(f"## Columns of {title}\n")[2].partition("\n## ")[0]
     told = re.findall(r"^\| `(\w+)` \| ([^|]+) \| (.+) \|$", section, re.MULTILINE)
     assert told == [(field.name, type_in_words(field.type), field.metadata[b"comment"].decode()) for field in schema]
@@ -54,7 +54,7 @@ def type_in_words(kind: pa.DataType) -> str:
     return _TYPES[str(kind)]
 
 
-def test_every_table_is_told() -> None:
+def test_every_table_is_documented() -> None:
     assert re.findall(r"^\| `(\w+)` \| (?:rows|what|assets|all) ", TEXT, re.MULTILINE)[:6] == [
         name.value
         for name in (
@@ -88,9 +88,7 @@ def test_tables_exist_after_their_first_commit(tmp_path: Path) -> None:
     assert f"raises `{TableNotFoundError.__name__}`)" in TEXT
 
 
-def test_the_example_gives_the_sums_of_a_day_and_of_the_version_before(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_example_sums_a_day_and_its_previous_version(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lake = DeltaLake(str(tmp_path))
     removed = ListedAccount("b", "gone", "default", datetime(2026, 11, 24, tzinfo=UTC))
     lake.list_accounts([ListedAccount("a", "prod", "default"), removed])

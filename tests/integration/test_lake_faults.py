@@ -89,7 +89,7 @@ def assert_reads(url: str, accounts: list[str], generation: int) -> None:
     assert lake.assets(collections) == {day.collection.id: tuple(day.assets) for day in days}
 
 
-def test_two_processes_that_make_the_lake_and_fill_the_same_day_lose_and_double_nothing(url: str) -> None:
+def test_two_writers_of_a_new_lake_lose_no_row(url: str) -> None:
     times = 8
     with writing(url, ["a", "b"], times=times) as one, writing(url, ["c", "d"], times=times) as other:
         go(one)
@@ -102,7 +102,7 @@ def test_two_processes_that_make_the_lake_and_fill_the_same_day_lose_and_double_
     assert (table.version(), len(table.file_uris())) == (2 * times, 1)
 
 
-def test_two_processes_that_replace_the_same_account_leave_one_of_both_whole(url: str) -> None:
+def test_two_writers_of_an_account_leave_one_whole_day(url: str) -> None:
     times = 6
     with writing(url, ["a"], times=times) as one, writing(url, ["a"], first=100, times=times) as other:
         go(one)
@@ -129,7 +129,7 @@ def test_threads_that_share_a_lake_lose_nothing(url: str) -> None:
 
 
 @pytest.mark.parametrize("bytes_written", [1, 20_000, 60_000, 100_000, 140_000, 180_000, 220_000, 260_000])
-def test_a_writer_that_is_killed_leaves_the_old_or_the_new_and_the_next_goes_on(url: str, bytes_written: int) -> None:
+def test_killed_writer_leaves_the_old_or_the_new_day(url: str, bytes_written: int) -> None:
     with writing(url, ACCOUNTS) as writer:
         go(writer)
         assert said(writer) == "0"
@@ -165,7 +165,7 @@ def test_a_reader_sees_all_accounts_of_a_commit_or_none(url: str) -> None:
     assert len(seen) > 2
 
 
-def test_the_assets_of_what_holds_stay_while_its_rows_are_not_replaced(url: str) -> None:
+def test_assets_stay_until_their_rows_are_replaced(url: str) -> None:
     lake = DeltaLake(url)
     lake.put([cluster_day("a", pods=40)])
     in_the_way = Path(url) / "allocations" / "_delta_log" / f"{2:020}.json"
@@ -210,7 +210,7 @@ class IntrudedStorage:
         return getattr(self._storage, name)
 
 
-def test_who_was_first_to_write_a_day_is_read_again_before_it_is_written_over(url: str) -> None:
+def test_first_commit_of_a_day_is_read_by_the_second(url: str) -> None:
     DeltaLake(url).put([cluster_day("a", day=DAY + timedelta(days=1))])
     table = DayTable(IntrudedOnce.parse(url), TableName.ALLOCATIONS, timedelta(days=400))
     both = {account: allocation_table(cluster_day(account, 7)) for account in ("b", "other")}
@@ -220,7 +220,7 @@ def test_who_was_first_to_write_a_day_is_read_again_before_it_is_written_over(ur
     assert len(DeltaTable(f"{url}/allocations").file_uris()) == 2
 
 
-def test_who_finds_others_in_the_way_each_time_gives_up_and_says_so(url: str) -> None:
+def test_writer_gives_up_after_repeated_conflicts(url: str) -> None:
     waits: list[float] = []
     DeltaLake(url).put([cluster_day("a", pods=40)])
     table = DayTable(Intruded.parse(url), TableName.ALLOCATIONS, timedelta(days=400), sleep=waits.append)
@@ -287,7 +287,7 @@ class Proxy:
             connection.close()
 
 
-def test_a_commit_that_the_store_makes_after_it_was_given_up_finds_its_file(object_store: ObjectStore) -> None:
+def test_late_commit_of_the_store_finds_its_file(object_store: ObjectStore) -> None:
     url = f"{object_store.bucket()}/lake"
     direct = DeltaLake(url, storage_options=object_store.options)
     direct.put([cluster_day("a", pods=40)])
@@ -304,7 +304,7 @@ def test_a_commit_that_the_store_makes_after_it_was_given_up_finds_its_file(obje
     assert direct.rows([day.collection for day in both]) == {day.collection.id: tuple(day.rows) for day in both}
 
 
-def test_a_commit_whose_answer_was_lost_is_told_by_its_version_though_another_came_after(
+def test_commit_with_a_lost_answer_is_found_by_its_version(
     object_store: ObjectStore,
 ) -> None:
     url = f"{object_store.bucket()}/lake"
@@ -373,7 +373,7 @@ def until_full(lake: DeltaLake) -> int:
     pytest.fail("the disk never was full")
 
 
-def test_a_new_lake_on_a_full_disk_is_told(small_disk: Path) -> None:
+def test_new_lake_on_a_full_disk_is_an_error(small_disk: Path) -> None:
     fill(small_disk / "pad", leaving=0)
     with raises_code("lake_full"):
         DeltaLake(str(small_disk / "lake")).put([cluster_day("a")])
@@ -382,7 +382,7 @@ def test_a_new_lake_on_a_full_disk_is_told(small_disk: Path) -> None:
     assert_reads(str(small_disk / "lake"), ["a"], 0)
 
 
-def test_maintenance_leaves_what_somebody_is_about_to_commit_and_removes_what_nobody_did(url: str) -> None:
+def test_maintenance_removes_uncommitted_files_only_once_old(url: str) -> None:
     lake = DeltaLake(url)
     lake.put([cluster_day("a", pods=40)])
     day = Path(url) / "allocations" / f"day={DAY}"

@@ -109,7 +109,7 @@ def test_a_lease_is_one_s_alone_until_it_is_given_back(leases: SqlLeases, opens:
     assert again.renew()
 
 
-def test_a_lease_of_another_machine_is_lost_after_thirty_seconds_without_renewal(
+def test_lease_of_another_machine_expires_after_30_seconds(
     leases: SqlLeases, clock: SetClock, database: Database
 ) -> None:
     lease = leases.acquire(COMMITTER)
@@ -161,7 +161,7 @@ def test_a_holder_on_this_machine_that_was_killed_loses_it_at_once(database: Dat
     ("column", "value", "gone"),
     [("started", 1, True), ("pid", 2**30, True), ("boot", "another container", False), ("host", "elsewhere", False)],
 )
-def test_who_holds_a_lease_is_looked_up_where_its_process_would_be(
+def test_process_of_a_holder_is_checked_on_its_machine(
     leases: SqlLeases, database: Database, column: str, value: object, gone: bool
 ) -> None:
     lease = leases.acquire(COMMITTER)
@@ -184,7 +184,7 @@ def test_a_clock_that_was_set_back_delays_nobody_for_ever(
     assert not lease.renew()
 
 
-def test_a_holder_whose_clock_was_set_back_holds_it_for_its_length_again(
+def test_renewal_after_a_clock_set_back_lasts_its_full_length(
     leases: SqlLeases, clock: SetClock, database: Database
 ) -> None:
     lease = leases.acquire(COMMITTER)
@@ -197,7 +197,7 @@ def test_a_holder_whose_clock_was_set_back_holds_it_for_its_length_again(
 
 
 @pytest.mark.parametrize("before", ["never taken", "given back", "expired", "gone"])
-def test_of_many_threads_exactly_one_gets_it(database: Database, opens: Opener, before: str) -> None:
+def test_one_of_many_threads_acquires_a_lease(database: Database, opens: Opener, before: str) -> None:
     ours = [opens().leases for _ in range(3)]
     if before != "never taken":
         first = ours[0].acquire(COMMITTER)
@@ -218,7 +218,7 @@ def test_of_many_threads_exactly_one_gets_it(database: Database, opens: Opener, 
         assert sum(one is not None for one in pool.map(take, range(9))) == 1
 
 
-def test_of_many_processes_exactly_one_gets_it_each_time(database: Database) -> None:
+def test_one_of_many_processes_acquires_a_lease(database: Database) -> None:
     with contextmanager(opener_of)(database.url), contenders(database.url, 4) as processes:
         for number in range(15):
             for one in processes:

@@ -268,9 +268,7 @@ def test_log_file_that_cannot_be_put_back_stays(lake_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["_delta_log/00000000000000000000.json", "*.parquet"])
-def test_damaged_table_of_accounts_is_named_and_written_anew(
-    home: Home, upstream: tuple[Upstream, Served], file: str
-) -> None:
+def test_damaged_table_of_accounts_is_written_again(home: Home, upstream: tuple[Upstream, Served], file: str) -> None:
     stored(home, upstream[1])
     accounts = home.folder / "lake" / "accounts"
     (damaged, *_) = accounts.glob(file)

@@ -121,7 +121,7 @@ def test_an_account_that_is_not_named_keeps_its_url(made: OptScale) -> None:
     assert made.urls() == {made.cluster: URL, made.second: "https://two.example.com/model", made.aws: None}
 
 
-def test_only_kubernetes_accounts_get_a_url_and_the_others_are_told(made: OptScale) -> None:
+def test_only_kubernetes_accounts_get_a_url(made: OptScale) -> None:
     missing = "prod-k8s-01-id"
     given = {made.aws: URL, made.cluster: URL, missing: URL}
     assert optscale.up(made.url, given) == Changed(True, (made.cluster,), (made.aws, missing))
@@ -170,7 +170,7 @@ def test_kubetally_s_own_database_is_not_taken_for_optscale_s(database: Database
         "",
     ],
 )
-def test_what_is_no_url_of_a_source_changes_nothing(tmp_path_factory: pytest.TempPathFactory, url: str) -> None:
+def test_invalid_url_of_a_source_changes_nothing(tmp_path_factory: pytest.TempPathFactory, url: str) -> None:
     file = tmp_path_factory.mktemp("optscale") / "not-made.db"
     with raises_code("value_does_not_fit", match="kubecost_url") as caught:
         optscale.up(f"sqlite:///{file}", {"id": URL, "other": url})

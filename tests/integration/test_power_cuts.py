@@ -198,7 +198,7 @@ def test_version_that_is_used_again_doubles_nothing(lake_folder: Path) -> None:
     assert len(table.file_uris()) == 1
 
 
-def test_check_tells_a_day_that_holds_an_account_twice(lake_folder: Path) -> None:
+def test_check_reports_a_day_with_an_account_twice(lake_folder: Path) -> None:
     log = lake_folder / "allocations" / "_delta_log"
     second = log / f"{NEWEST:020}.json"
     lines = second.read_bytes().splitlines()
@@ -231,7 +231,7 @@ def test_a_log_with_many_unfinished_entries_is_left_alone(lake_folder: Path) -> 
     assert not (lake_folder / SET_ASIDE).exists()
 
 
-def test_a_checkpoint_that_alone_tells_what_holds_is_left_alone(lake_folder: Path) -> None:
+def test_only_checkpoint_is_not_set_aside(lake_folder: Path) -> None:
     log = lake_folder / "allocations" / "_delta_log"
     UNREADABLE["half checkpoint"](log)
     (log / f"{1:020}.json").unlink()
@@ -239,7 +239,7 @@ def test_a_checkpoint_that_alone_tells_what_holds_is_left_alone(lake_folder: Pat
     assert (log / CHECKPOINT).exists()
 
 
-def test_the_table_of_accounts_is_written_anew(lake_folder: Path) -> None:
+def test_table_of_accounts_is_written_again(lake_folder: Path) -> None:
     lake = DeltaLake(str(lake_folder))
     lake.list_accounts([])
     account = _listed("a")
@@ -283,7 +283,7 @@ class NotingStorage:
         return getattr(self._storage, name)
 
 
-def test_a_commit_is_synced_before_its_version_is_told(tmp_path: Path) -> None:
+def test_commit_is_synced_before_its_version_is_returned(tmp_path: Path) -> None:
     place = Noting.parse(str(tmp_path / "lake"))
     table = DayTable(place, TableName.ALLOCATIONS, timedelta(days=400))
     disk: Any = table._table.storage

@@ -109,7 +109,7 @@ def test_damaged_day_is_a_problem_that_names_it(stored: Home) -> None:
     assert "a stored day is damaged" in stored.call("coverage", "--window", "2026-11-20,2026-11-21").err
 
 
-def test_unreadable_log_is_told_by_coverage_and_doctor(stored: Home) -> None:
+def test_unreadable_log_is_shown_by_coverage_and_doctor(stored: Home) -> None:
     first_log_entry(stored).write_bytes(b"\0" * 100)
     assert kinds(stored) == [StorageProblemKind.LAKE_UNREADABLE]
     done = stored.call("coverage", "aurora", "--window", "2026-11-20,2026-11-21")
@@ -124,7 +124,7 @@ def test_unreadable_log_is_told_by_coverage_and_doctor(stored: Home) -> None:
 
 
 @pytest.mark.parametrize("small_disk", ["32m"], indirect=True)
-def test_small_disk_is_told_by_commands(home: Home, replay: ReplayServer, small_disk: Path) -> None:
+def test_small_disk_is_shown_by_commands(home: Home, replay: ReplayServer, small_disk: Path) -> None:
     home = Home(home.folder, {"KUBETALLY_LAKE_URL": str(small_disk / "lake")})
     home.add("aurora", "--url", replay.url_of("aurora"))
     assert home.call("backfill", "aurora", *ONE_DAY).code == 0
@@ -157,7 +157,7 @@ def storage_of(disk: DiskSpace) -> StorageCheck:
     ("free", "words"),
     [(GIB - 1, "1024.0 MiB"), (GIB, "1.00 GiB"), (3 * GIB // 2, "1.50 GiB"), (1 << 20, "1.0 MiB"), (0, "0.0 MiB")],
 )
-def test_free_space_below_1_gib_is_told_in_mib(free: int, words: str) -> None:
+def test_free_space_below_1_gib_is_in_mib(free: int, words: str) -> None:
     [problem] = storage_of(DiskSpace(free, 1000 * GIB)).check().problems
     assert problem.message == f"the disk of the lake (/) has {words} left, {free / (1000 * GIB):.1%} of it"
 
@@ -169,7 +169,7 @@ class LeasesFree:
         return None
 
 
-def test_probes_tell_of_a_full_disk_and_stay_ready() -> None:
+def test_probes_report_a_full_disk_and_stay_ready() -> None:
     storage = storage_of(DiskSpace(GIB // 2, 100 * GIB))
     with serving(cost_service(AccountsInMemory()), storage=storage) as url:
         answer = httpx.get(f"{url}/readyz")

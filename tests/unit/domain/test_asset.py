@@ -31,7 +31,7 @@ def test_an_adjustment_is_spread_over_the_parts_in_proportion() -> None:
     assert node_costs(cpu=8.0, ram=2.0, gpu=5.0, discount=0.3, total=18.0) == node("8.4", "2.1", "7.5")
 
 
-def test_absurd_parts_with_an_adjustment_that_makes_up_for_them_come_to_the_total() -> None:
+def test_absurd_parts_with_their_adjustment_add_up_to_the_total() -> None:
     # As Kubecost documents it: parts of 59016 beside a total of 29.86.
     costs = node_costs(cpu=44_262.0, ram=14_754.0, gpu=0.0, discount=0.0, total=29.86)
     assert costs == node("22.395", "7.465")

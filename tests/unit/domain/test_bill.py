@@ -63,7 +63,7 @@ def test_a_sound_cluster_balances_without_anything_unexplained() -> None:
     assert day.not_measured == frozenset()
 
 
-def test_local_disks_are_node_disks_and_overhead_that_nobody_is_charged() -> None:
+def test_local_disks_are_overhead_of_nodes() -> None:
     day = booked("""
         node n1     cpu 1
         local n1    0.30
@@ -78,7 +78,7 @@ def test_local_disks_are_node_disks_and_overhead_that_nobody_is_charged() -> Non
     """)
 
 
-def test_the_management_fee_is_measured_where_an_asset_says_so_and_unknown_elsewhere() -> None:
+def test_management_fee_is_known_from_an_asset_only() -> None:
     with_fee = booked("""
         node n1   cpu 1
         fee a     2.40
@@ -99,7 +99,7 @@ def test_the_management_fee_is_measured_where_an_asset_says_so_and_unknown_elsew
 # ------------------------------------------------------------------------------------------------ network
 
 
-def test_a_network_asset_wins_over_what_rows_were_charged_and_the_rest_is_shown() -> None:
+def test_network_asset_wins_over_charges_of_rows() -> None:
     day = booked("""
         network net        0.10
         pod shop/web-1     net 0.04 internet 0.04
@@ -115,7 +115,7 @@ def test_a_network_asset_wins_over_what_rows_were_charged_and_the_rest_is_shown(
     assert day.bill_network_classes == NetworkClasses(micros("0.057143"), micros("0.042857"), 0)
 
 
-def test_a_network_asset_of_nothing_leaves_the_rows_to_say() -> None:
+def test_network_asset_of_zero_leaves_network_to_rows() -> None:
     day = booked("""
         network net      0
         pod shop/web-1   net 0.04 internet 0.01 zone 0.03
@@ -128,12 +128,12 @@ def test_a_network_asset_of_nothing_leaves_the_rows_to_say() -> None:
     assert day.bill_network_classes == NetworkClasses(micros("0.01"), 0, micros("0.03"))
 
 
-def test_network_of_which_no_row_tells_the_class_is_internet() -> None:
+def test_network_without_a_class_is_internet() -> None:
     assert booked("network net 0.10").bill_network_classes == NetworkClasses(internet=micros("0.10"))
 
 
 @given(readings())
-def test_network_comes_from_the_asset_or_from_the_rows_and_never_from_both(answer: Reading) -> None:
+def test_network_comes_from_the_asset_or_the_rows(answer: Reading) -> None:
     day = book(answer)
     paid = sum(asset.costs.network for asset in listed(answer, AssetType.NETWORK))
     used = sum(row.costs.network for row in each_once(answer.allocations))
@@ -188,7 +188,7 @@ def test_a_row_that_costs_nothing_on_an_unknown_node_changes_nothing() -> None:
     assert IssueKind.RESOURCE_WITHOUT_ASSET not in kinds_of(day.issues)
 
 
-def test_a_volume_that_no_disk_stands_for_enters_and_one_known_by_its_volume_name_does_not() -> None:
+def test_volume_without_a_disk_enters_the_bill() -> None:
     day = booked("""
         disk d1              1.20 volume:pvc-1
         pod shop/web-1 @n1   pv:pvc-1 1.20 pv:nfs-7 0.40
@@ -215,7 +215,7 @@ def test_a_balancer_that_no_asset_stands_for_enters_once_for_all_rows() -> None:
     """)
 
 
-def test_an_unlisted_balancer_enters_scaled_down_to_what_the_row_was_charged() -> None:
+def test_unlisted_balancer_enters_at_the_charge_of_its_row() -> None:
     answer = reading("""
         node n1               cpu 1
         idle @n1              cpu 1
@@ -236,7 +236,7 @@ def test_the_same_name_in_another_namespace_is_another_balancer() -> None:
     assert day.bill.load_balancer == micros("0.70")
 
 
-def test_unmounted_balancers_never_enter_when_an_asset_bears_one_of_their_names() -> None:
+def test_unmounted_balancer_with_an_asset_does_not_enter() -> None:
     day = booked("""
         balancer shop/web  0.60
         fee fee            1
@@ -253,7 +253,7 @@ def test_unmounted_balancers_never_enter_when_an_asset_bears_one_of_their_names(
     """)
 
 
-def test_unmounted_balancers_that_no_asset_bears_the_name_of_enter() -> None:
+def test_unmounted_balancer_without_an_asset_enters() -> None:
     day = booked("""
         balancer shop/web  0.60
         pod shop/web-1     lb:shop/web 0.60
@@ -268,7 +268,7 @@ def test_unmounted_balancers_that_no_asset_bears_the_name_of_enter() -> None:
     assert any("load balancer gone" in issue.message for issue in day.issues)
 
 
-def test_of_many_resources_without_asset_ten_are_named_and_all_are_facts() -> None:
+def test_ten_resources_without_asset_are_named_and_all_are_facts() -> None:
     rows = "\n".join(f"pod shop/web-{n} @fargate-{n} cpu 1" for n in range(12))
     (issue,) = [one for one in booked(f"fee fee 1\n{rows}").issues if one.kind is IssueKind.RESOURCE_WITHOUT_ASSET]
     assert issue.message.endswith("node fargate-9 and 2 more")
@@ -276,9 +276,7 @@ def test_of_many_resources_without_asset_ten_are_named_and_all_are_facts() -> No
 
 
 @given(st.lists(allocations(), max_size=6), assets())
-def test_listed_balancers_are_paid_for_once_whatever_rows_were_charged(
-    rows: list[Allocation], mine: Sequence[Asset]
-) -> None:
+def test_listed_balancers_are_billed_once(rows: list[Allocation], mine: Sequence[Asset]) -> None:
     balancers = [asset for asset in mine if asset.type is AssetType.LOAD_BALANCER]
     names = {asset.name for asset in balancers}
     services = {name.rpartition("/")[2] for name in names}
@@ -293,7 +291,7 @@ def test_listed_balancers_are_paid_for_once_whatever_rows_were_charged(
 
 
 @given(readings())
-def test_what_assets_alone_can_tell_is_what_they_tell(answer: Reading) -> None:
+def test_bill_without_rows_is_that_of_assets(answer: Reading) -> None:
     if not answer.assets:
         return
     day = book(replace(answer, infrastructure=None))
@@ -321,14 +319,14 @@ FROM_ROWS = """
 
 
 @pytest.mark.parametrize("without_assets", [True, False])
-def test_without_assets_the_bill_is_the_sum_of_the_rows_and_nobody_audited_it(*, without_assets: bool) -> None:
+def test_bill_without_assets_is_the_sum_of_rows(*, without_assets: bool) -> None:
     day = booked(ROWS, without_assets=without_assets)  # no answer, or an empty one beside rows that cost
     assert ledger(day) == written(FROM_ROWS)
     assert kinds_of(day.issues) == {IssueKind.NOT_AUDITED}
     assert day.not_measured == {Component.NODE_DISK, Component.MANAGEMENT}
 
 
-def test_empty_assets_beside_rows_whose_costs_cancel_out_are_no_audit_either() -> None:
+def test_empty_assets_are_incomplete_if_costs_cancel_out() -> None:
     day = booked("""
         pod shop/web-1  cpu 1
         idle            cpu -1
@@ -337,7 +335,7 @@ def test_empty_assets_beside_rows_whose_costs_cancel_out_are_no_audit_either() -
     assert IssueKind.NOT_AUDITED in kinds_of(day.issues)
 
 
-def test_a_cluster_without_rows_and_assets_costs_nothing_and_that_is_audited() -> None:
+def test_empty_cluster_costs_nothing_with_complete_assets() -> None:
     day = booked("")
     assert ledger(day) == ["bill", "assets_complete"]
     assert day.not_measured == {Component.MANAGEMENT}
@@ -352,7 +350,7 @@ def test_assets_without_rows_are_a_bill_that_nothing_explains() -> None:
 
 
 @given(readings())
-def test_without_assets_every_component_of_the_bill_is_what_the_rows_say(answer: Reading) -> None:
+def test_without_assets_each_component_is_that_of_the_rows(answer: Reading) -> None:
     day = book(replace(answer, assets=None, infrastructure=None))
     assert not day.assets_complete
     assert day.bill == Costs.sum(row.costs for row in each_once(answer.allocations))._replace(shared=0)
@@ -361,7 +359,7 @@ def test_without_assets_every_component_of_the_bill_is_what_the_rows_say(answer:
 # ------------------------------------------------------------------------------------------------ shared, external
 
 
-def test_shared_costs_stand_with_the_opposite_sign_in_overhead_and_never_add_to_the_bill() -> None:
+def test_shared_costs_never_add_to_the_bill() -> None:
     day = booked("""
         node n1              cpu 2
         fee fee              0.50
@@ -424,7 +422,7 @@ def test_a_fee_that_is_measured_as_nothing_is_nothing_and_not_unknown() -> None:
 
 
 @pytest.mark.parametrize("without_assets", [True, False])
-def test_network_that_the_metrics_asked_for_do_not_have_either_is_unknown(*, without_assets: bool) -> None:
+def test_network_without_samples_in_metrics_is_unknown(*, without_assets: bool) -> None:
     day = booked("node n1 cpu 1\npod shop/web-1 @n1 cpu 1\nhour 0 fee 0.10", without_assets=without_assets)
     assert Component.NETWORK in day.not_measured
     assert day.bill.network == 0
@@ -433,7 +431,7 @@ def test_network_that_the_metrics_asked_for_do_not_have_either_is_unknown(*, wit
     assert "kubecost_pod_network_egress_bytes_total" in issue.message
 
 
-def test_network_that_was_counted_and_has_no_price_is_unknown_for_that_reason() -> None:
+def test_network_without_a_price_is_unknown() -> None:
     unpriced = MeasuredHour(Window(TODAY.start, TODAY.start + HOUR), network_bytes=NetworkBytes(internet=1e9))
     answer = replace(
         reading("node n1 cpu 1\nidle @n1 cpu 1"), infrastructure=Infrastructure(TODAY, (unpriced,), METRICS)
@@ -445,13 +443,13 @@ def test_network_that_was_counted_and_has_no_price_is_unknown_for_that_reason() 
     assert "kubecost_pod_network_egress_bytes_total" not in issue.message
 
 
-def test_network_of_nothing_is_nothing_where_it_was_measured_or_nobody_but_the_source_was_asked() -> None:
+def test_zero_network_is_zero_if_measured_or_without_prometheus() -> None:
     assert booked("node n1 cpu 1\nidle @n1 cpu 1\nhour 0 fee 0.10 internet 0").not_measured == frozenset()
     assert booked("node n1 cpu 1\nidle @n1 cpu 1").not_measured == {Component.MANAGEMENT}
     assert booked("network net 0.10\nfee a 1\nhour 0 lb 1").not_measured == frozenset()
 
 
-def test_what_the_source_has_nothing_of_is_left_to_metrics_whether_they_have_it_or_not() -> None:
+def test_components_without_a_source_are_left_to_metrics() -> None:
     told = booked("fee a 1\nbalancer shop/web 0.60\nnetwork net 0.10")
     assert told.left_to_metrics == frozenset()
     of_metrics = {Component.MANAGEMENT, Component.LOAD_BALANCER, Component.NETWORK}
@@ -465,7 +463,7 @@ def test_an_asset_of_the_fee_wins_over_what_was_measured() -> None:
     assert booked("fee fee 2.40\nhour 0 fee 0.10").bill.management == micros("2.40")
 
 
-def test_balancers_and_traffic_that_no_row_carries_are_overhead_by_class() -> None:
+def test_measured_balancers_and_traffic_are_overhead() -> None:
     day = booked("""
         node n1   cpu 1
         idle @n1  cpu 1
@@ -483,7 +481,7 @@ def test_balancers_and_traffic_that_no_row_carries_are_overhead_by_class() -> No
     assert overhead.network_classes == day.bill_network_classes
 
 
-def test_balancers_and_traffic_that_the_source_tells_of_do_not_come_twice() -> None:
+def test_balancers_and_traffic_of_the_source_count_once() -> None:
     listed_balancer = booked("balancer shop/web 0.60\npod shop/web-1 net 0.05\nhour 3 lb 0.05 internet 0.02")
     assert (listed_balancer.bill.load_balancer, listed_balancer.bill.network) == (micros("0.60"), micros("0.05"))
     charged = booked("fee fee 1\npod shop/web-1 lb:shop/web 0.40\nnetwork net 0.10\nhour 3 lb 0.05 internet 0.02")

@@ -83,7 +83,7 @@ def test_booking_the_same_reading_twice_gives_equal_ledgers(answer: Reading) -> 
 
 
 @given(readings(), st.data())
-def test_the_order_of_rows_and_assets_changes_neither_balance_nor_views(answer: Reading, data: st.DataObject) -> None:
+def test_order_of_rows_and_assets_changes_no_figure(answer: Reading, data: st.DataObject) -> None:
     rows = data.draw(st.permutations(list(answer.allocations)))
     assets = None if answer.assets is None else data.draw(st.permutations(list(answer.assets)))
     day, shuffled = book(answer), book(replace(answer, allocations=rows, assets=assets))
@@ -102,7 +102,7 @@ def test_rows_that_come_twice_count_once(answer: Reading) -> None:
     assert not answer.allocations or IssueKind.DUPLICATE_ROWS in kinds_of(twice.issues)
 
 
-def test_of_unlike_rows_under_one_name_each_counts_and_of_equal_ones_one() -> None:
+def test_equal_rows_count_once_and_different_ones_all() -> None:
     one, other = "pod shop/web-1 @n1 cpu 1", "pod shop/web-1 @n1 cpu 2"
     for order in ([one, other, other], [other, other, one], [other, one, other, one]):
         day = booked("\n".join(order), without_assets=True)
@@ -111,7 +111,7 @@ def test_of_unlike_rows_under_one_name_each_counts_and_of_equal_ones_one() -> No
         assert issue.facts == {"equal": len(order) - 2, "unlike": 1}
 
 
-def test_containers_nodes_and_steps_tell_rows_apart() -> None:
+def test_containers_nodes_and_steps_distinguish_rows() -> None:
     day = booked(
         """
         pod shop/web-1 @n1 container:main cpu 1
@@ -133,7 +133,7 @@ def test_containers_nodes_and_steps_tell_rows_apart() -> None:
 # ------------------------------------------------------------------------------------------------ use
 
 
-def test_the_longest_container_says_how_long_a_pod_lived_and_steps_add_up() -> None:
+def test_pod_lives_as_long_as_its_longest_container() -> None:
     answer = reading("""
         pod shop/web-1 @n1 hour:0 container:main  cpu 1 cpu_core_hours 1
         pod shop/web-1 @n1 hour:0 container:proxy cpu 1 cpu_core_hours 2
@@ -146,7 +146,7 @@ def test_the_longest_container_says_how_long_a_pod_lived_and_steps_add_up() -> N
     assert (pod.minutes, pod.containers, pod.hours.cpu_core_hours) == (90, 2, 7)
 
 
-def test_unmounted_volumes_of_a_namespace_are_its_own_and_others_are_a_line() -> None:
+def test_unmounted_volumes_belong_to_their_namespace_or_a_line() -> None:
     day = booked("""
         disk d1                              1
         disk d2                              2
@@ -161,7 +161,7 @@ def test_unmounted_volumes_of_a_namespace_are_its_own_and_others_are_a_line() ->
     """)
 
 
-def test_negative_idle_of_a_node_is_over_commit_and_takes_nothing_from_another_nodes_idle() -> None:
+def test_negative_idle_of_a_node_is_over_commit() -> None:
     day = booked("""
         node n1              cpu 4 ram 1
         node n2              cpu 4
@@ -207,7 +207,7 @@ def test_negative_idle_on_a_node_without_asset_still_balances() -> None:
 # ------------------------------------------------------------------------------------------------ differences
 
 
-def test_what_rounding_may_do_is_called_rounding_and_more_is_not() -> None:
+def test_only_small_differences_are_rounding() -> None:
     day = booked("""
         node n1              cpu 8
         pod shop/web-1 @n1   cpu 3
@@ -248,7 +248,7 @@ def test_a_balancer_charged_in_part_says_so() -> None:
     assert ledger(day)[2] == "difference balancer_booked_in_part lb 0.35"
 
 
-def test_unmounted_balancers_fall_on_the_services_they_name_in_proportion() -> None:
+def test_unmounted_balancers_are_split_over_their_services() -> None:
     day = booked("""
         balancer shop/web   3
         balancer batch/web  1
@@ -259,7 +259,7 @@ def test_unmounted_balancers_fall_on_the_services_they_name_in_proportion() -> N
     assert ledger(day)[3] == "difference balancer_charged_twice lb -0.4"
 
 
-def test_volumes_beyond_their_disk_and_volumes_in_part_are_told_apart() -> None:
+def test_volumes_beyond_and_below_their_disk_have_own_causes() -> None:
     day = booked("""
         disk d1           1 volume:pvc-1
         disk d2           1 volume:pvc-2
@@ -275,7 +275,7 @@ def test_volumes_beyond_their_disk_and_volumes_in_part_are_told_apart() -> None:
     """)
 
 
-def test_a_volume_without_disk_is_no_difference_of_a_disk_without_name() -> None:
+def test_volume_without_disk_is_not_a_nameless_disk() -> None:
     answer = reading("""
         disk none          1 volume:pvc-1
         pod shop/web-1     pv:pvc-1 0.40 pv:nfs 9
@@ -285,7 +285,7 @@ def test_a_volume_without_disk_is_no_difference_of_a_disk_without_name() -> None
     assert ledger(day)[2] == "difference volume_booked_in_part pv 0.6"
 
 
-def test_what_has_no_name_is_unknown_and_still_in_sight() -> None:
+def test_difference_without_a_cause_is_unknown() -> None:
     day = booked("""
         node n1              cpu 8 ram 2
         pod shop/web-1 @n1   cpu 3 ram 2.50
@@ -300,13 +300,13 @@ def test_every_cause_has_words() -> None:
 # ------------------------------------------------------------------------------------------------ what is odd
 
 
-def test_a_cluster_that_costs_and_runs_nothing_may_be_a_query_that_failed_unseen() -> None:
+def test_costs_without_pods_may_be_a_failed_query() -> None:
     assert IssueKind.NO_WORKLOADS in kinds_of(booked("node n1 cpu 8\nidle @n1 cpu 8").issues)
     assert IssueKind.NO_WORKLOADS not in kinds_of(booked("pod shop/web-1 @n1 cpu 1").issues)
     assert IssueKind.NO_WORKLOADS not in kinds_of(booked("").issues)
 
 
-def test_traffic_that_cost_nothing_is_told() -> None:
+def test_unpriced_traffic_is_an_issue() -> None:
     sent = "pod shop/web-1 @n1 cpu 1 network_transfer_bytes 5e9"
     assert IssueKind.NETWORK_UNPRICED in kinds_of(booked(sent).issues)
     assert IssueKind.NETWORK_UNPRICED not in kinds_of(booked(f"{sent} net 0.01").issues)
@@ -327,7 +327,7 @@ def test_issues_of_the_reading_stay_and_say_where_they_are_from() -> None:
 
 
 @given(readings())
-def test_what_nobody_measured_is_zero_in_every_sum(answer: Reading) -> None:
+def test_unmeasured_components_are_zero_in_sums(answer: Reading) -> None:
     day = book(answer)
     assert all(day.bill.of(component) == 0 for component in day.not_measured)
     assert day.not_measured <= {Component.NODE_DISK, Component.MANAGEMENT, Component.NETWORK}

@@ -124,7 +124,7 @@ def test_kinds_of_issues_differ_and_their_words_do_not() -> None:
     )
 
 
-def test_what_prometheus_measured_is_no_difference() -> None:
+def test_measurements_of_prometheus_are_no_difference() -> None:
     hours = "\n".join(f"hour {hour} fee 0.1 lb 0.2 internet 0.3" for hour in range(24))
     stored = book(replace(reading(CLUSTER), infrastructure=measured(hours)))
     found = compare_bookings(book(reading(CLUSTER)), stored=stored)

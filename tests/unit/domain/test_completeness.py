@@ -71,7 +71,7 @@ def test_unknown_node_hours_are_not_compared() -> None:
     assert find_shortfalls(unknown, stored=FULL) == find_shortfalls(FULL, stored=unknown) == []
 
 
-def test_what_the_stored_day_had_twice_may_be_missing() -> None:
+def test_duplicates_of_the_stored_day_may_be_missing() -> None:
     found, twice = replace(FULL, container_hours=1320), Completeness(0, 0, 24, 24, 24)
     assert find_shortfalls(found, stored=FULL)
     assert find_shortfalls(found, stored=FULL, counted_twice=twice) == []

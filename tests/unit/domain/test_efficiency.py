@@ -101,7 +101,7 @@ def test_hours_added_in_groups_are_the_hours_added_at_once(rows: list[Hours], cu
     assert list(grouped) == pytest.approx(list(Hours.sum(rows)))
 
 
-def test_a_request_next_to_nothing_has_no_efficiency_rather_than_an_infinite_one() -> None:
+def test_tiny_request_has_no_efficiency() -> None:
     hours = Hours(cpu_core_usage_hours=1.0, cpu_core_request_hours=5e-324, ram_byte_usage_hours=1.0)
     assert efficiency(hours, 1, 1) == Efficiency(None, None, None)
 

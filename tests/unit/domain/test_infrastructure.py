@@ -37,7 +37,7 @@ def test_adjacent_parts_add_up_to_the_whole_to_the_micro(whole: Infrastructure, 
 
 
 @given(infrastructures(), cuts)
-def test_what_no_part_measured_the_whole_did_not_measure_either(whole: Infrastructure, at: list[timedelta]) -> None:
+def test_unmeasured_parts_make_an_unmeasured_whole(whole: Infrastructure, at: list[timedelta]) -> None:
     parts = parts_of(whole, at)
     assert (whole.management is None) == all(part.management is None for part in parts)
     assert (whole.load_balancer is None) == all(part.load_balancer is None for part in parts)

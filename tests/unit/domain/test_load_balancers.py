@@ -92,7 +92,7 @@ def test_two_addresses_at_one_time_cost_once() -> None:
     assert MeasuredHour(clock_hours(TODAY)[0], load_balancers=at_once).load_balancer_costs() == {WEB: PRICE}
 
 
-def test_two_costs_of_a_balancer_are_told_without_prometheus() -> None:
+def test_two_costs_of_a_balancer_are_an_issue() -> None:
     (issue,) = differing_load_balancers(answer("0.575", "0.6333"))
     assert "shop/web 0.5750 as an asset, 0.6333 in allocations" in issue.message
     assert "--prometheus-url" in issue.message

@@ -4,7 +4,7 @@ from kubetally.domain.metrics import CPU_SAVINGS, EGRESS_BYTES, EGRESS_PRICES, I
 from kubetally.domain.series import LegacySums
 
 
-def test_the_five_prices_of_infrastructure_are_named_as_exporters_name_them() -> None:
+def test_five_prices_have_the_names_of_the_exporters() -> None:
     assert dict(INFRASTRUCTURE) == {
         "management": "kubecost_cluster_management_cost",
         "load_balancer": "kubecost_load_balancer_cost",

@@ -42,7 +42,7 @@ def test_an_amount_comes_back_from_a_number_and_from_a_decimal(amount: int) -> N
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 @example(70368744.5015415)  # the product of two doubles is itself rounded
-def test_a_number_goes_to_a_nearest_point_of_the_grid_within_what_a_double_can_tell(amount: float) -> None:
+def test_number_is_rounded_to_the_nearest_point_of_the_grid(amount: float) -> None:
     exact = Fraction(amount) * 10**6
     assert abs(to_micros(amount) - exact) <= Fraction(1, 2) + abs(exact) / 2**53
 
@@ -69,7 +69,7 @@ def test_amounts_go_to_the_nearest_micro_half_to_even(amount: float | Decimal, e
 @pytest.mark.parametrize(
     "amount", [float("nan"), float("inf"), float("-inf"), Decimal("NaN"), Decimal("Infinity"), Decimal("1e99")]
 )
-def test_what_is_no_amount_is_a_value_error(amount: float | Decimal) -> None:
+def test_invalid_amount_is_a_value_error(amount: float | Decimal) -> None:
     with pytest.raises(ValueError, match="is not an amount of money"):
         to_micros(amount)
 
@@ -94,7 +94,7 @@ def test_network_classes_add_up_in_any_order(many: list[NetworkClasses], data: s
 
 
 @given(micros, weights.filter(some_above_zero))
-def test_the_parts_of_a_split_add_up_and_each_is_within_a_micro_of_its_share(amount: int, ratios: list[float]) -> None:
+def test_parts_of_a_split_add_up_within_a_micro_each(amount: int, ratios: list[float]) -> None:
     parts = split(amount, ratios)
     assert sum(parts) == amount
     assert len(parts) == len(ratios)
@@ -105,9 +105,7 @@ def test_the_parts_of_a_split_add_up_and_each_is_within_a_micro_of_its_share(amo
 
 
 @given(micros, weights.filter(some_above_zero))
-def test_the_largest_remainders_get_what_is_left_over_and_ties_go_to_the_earlier(
-    amount: int, ratios: list[float]
-) -> None:
+def test_largest_remainders_get_the_rest_and_ties_the_earlier(amount: int, ratios: list[float]) -> None:
     exact = [Fraction(max(ratio, 0)) for ratio in ratios]
     shares = [abs(amount) * share / sum(exact) for share in exact]
     given_up = [(-(share % 1), place) for place, share in enumerate(shares)]

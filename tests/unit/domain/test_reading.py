@@ -87,7 +87,7 @@ def test_a_quarter_of_an_hour_is_a_quarter_of_what_the_hour_cost() -> None:
     assert quarter.step == Window(MIDNIGHT + HOUR / 4, MIDNIGHT + HOUR / 2)
 
 
-def test_what_lies_wholly_inside_is_kept_as_it_is_and_what_lies_outside_is_none() -> None:
+def test_part_of_a_reading_keeps_rows_inside_and_drops_others() -> None:
     row = Allocation(Kind.IDLE, Window(MIDNIGHT, MIDNIGHT + HOUR), costs=Costs(cpu=1))
     asset = Asset(AssetType.NODE, "n1", frozenset({"n1"}), Window(MIDNIGHT, MIDNIGHT + HOUR))
     later = Window(MIDNIGHT + HOUR, MIDNIGHT + 2 * HOUR)
@@ -102,7 +102,7 @@ def test_a_reading_within_its_own_window_is_itself() -> None:
     assert whole.within(TODAY) is whole
 
 
-def test_what_a_reading_does_not_cover_its_parts_do_not_either() -> None:
+def test_parts_do_not_cover_more_than_their_reading() -> None:
     morning = Window(MIDNIGHT, MIDNIGHT + 6 * HOUR)
     whole = replace(reading("pod shop/web-1 @n1 cpu 1"), covered=(morning,))
     noon: datetime = MIDNIGHT + 12 * HOUR
@@ -110,7 +110,7 @@ def test_what_a_reading_does_not_cover_its_parts_do_not_either() -> None:
     assert whole.within(Window(MIDNIGHT, noon)).covered == (morning,)
 
 
-def test_running_totals_of_balancers_are_scaled_down_to_what_the_row_was_charged() -> None:
+def test_running_totals_of_balancers_are_scaled_to_the_charge() -> None:
     charged = Costs(load_balancer=micros("0.30"))
     row = Allocation(
         Kind.WORKLOAD,

@@ -22,14 +22,14 @@ def test_the_documented_categories_sum_to_their_total() -> None:
     assert of(*DOCUMENTED).per_month == Decimal("183.23")
 
 
-def test_what_is_not_counted_is_not_in_the_sum() -> None:
+def test_uncounted_categories_are_not_in_the_sum() -> None:
     pending = SavingsCategory("requestSizing", Decimal("44.31"), "pending", counted=False)
     unknown = SavingsCategory("pvSizing", None, "ready", counted=False)
     ready = SavingsCategory("localDisks", Decimal("52.14"), "ready", counted=True)
     assert Savings((pending, unknown, ready)).per_month == Decimal("52.14")
 
 
-def test_savings_of_nothing_counted_are_unknown_and_not_zero() -> None:
+def test_savings_without_counted_categories_are_unknown() -> None:
     pending = SavingsCategory("requestSizing", Decimal("44.31"), "pending", counted=False)
     for nothing in (Savings(()), Savings((pending,))):
         assert nothing.per_month is None

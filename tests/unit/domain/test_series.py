@@ -51,7 +51,7 @@ def test_a_metric_without_a_sample_is_unknown_and_adds_nothing() -> None:
     assert (legacy_sum({}).total, legacy_sum(points(1, management=0.0)).total) == (None, 0)
 
 
-def test_metrics_are_those_of_infrastructure_cost_or_the_ones_that_are_named() -> None:
+def test_metrics_default_to_those_of_infrastructure_cost() -> None:
     assert (
         metric_names(None)
         == metric_names(" , ")

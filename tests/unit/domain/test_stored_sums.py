@@ -55,7 +55,7 @@ def test_a_missing_or_doubled_row_is_found_though_it_cost_nothing(rows: list[Row
     assert compare_rows([*rows, Row(Kind.WORKLOAD)], *recorded(rows)) is not None
 
 
-def test_what_differs_is_named_with_both_amounts() -> None:
+def test_difference_is_named_with_both_amounts() -> None:
     row = DAY.rows[0]
     dearer = row._replace(costs=row.costs._replace(cpu=row.costs.cpu + 1))
     was, now = (

@@ -127,7 +127,7 @@ def test_booked_rows_have_the_measured_usage() -> None:
         ([row(), row(pod="db-1", node="n2")], None),
     ],
 )  # fmt: skip
-def test_charge_above_request_and_usage_is_told(rows: list[Allocation], told: str | None) -> None:
+def test_charge_above_request_and_usage_is_an_issue(rows: list[Allocation], told: str | None) -> None:
     issue = understated_usage(reading(*rows))
     if told is None:
         assert issue is None
@@ -138,7 +138,7 @@ def test_charge_above_request_and_usage_is_told(rows: list[Allocation], told: st
         assert (issue.kind, issue.is_missing_data) == (IssueKind.USAGE_UNDERSTATED, False)
 
 
-def test_corrected_rows_are_not_told_of() -> None:
+def test_corrected_rows_are_no_issue() -> None:
     assert understated_usage(correct_usage(reading(row(charged=24.0), used=20.0))) is None
 
 

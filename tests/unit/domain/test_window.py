@@ -32,7 +32,7 @@ cuts = st.lists(st.floats(0, 1), max_size=5)
 
 
 @given(windows)
-def test_the_days_of_a_window_are_adjacent_whole_and_each_within_one_utc_day(window: Window) -> None:
+def test_days_of_a_window_are_adjacent_utc_days(window: Window) -> None:
     days = list(window.days())
     assert sum((day.end - day.start for day in days), timedelta()) == window.end - window.start
     assert not any(day.is_empty for day in days)
@@ -55,7 +55,7 @@ def test_every_instant_of_a_window_is_in_exactly_one_of_its_pieces(window: Windo
 
 
 @given(windows, windows)
-def test_what_two_windows_share_is_in_both_and_the_same_from_either_side(one: Window, other: Window) -> None:
+def test_overlap_is_in_both_windows_and_symmetric(one: Window, other: Window) -> None:
     moved = Window(one.start + (other.end - other.start) / 2, one.end + (other.end - other.start) / 2)
     for second in (other, moved):
         common = one.overlap(second)
@@ -75,9 +75,7 @@ def test_a_window_until_an_instant_and_the_rest_make_the_whole(window: Window, i
 
 
 @given(windows, cuts, st.randoms(use_true_random=False))
-def test_the_hours_of_adjacent_pieces_are_those_of_the_whole_to_the_last_digit(
-    window: Window, at: list[float], random: object
-) -> None:
+def test_hours_of_adjacent_windows_add_up_exactly(window: Window, at: list[float], random: object) -> None:
     pieces = cut(window, at)
     random.shuffle(pieces)  # type: ignore[attr-defined]
     assert covered_hours(pieces) == window.hours
@@ -93,7 +91,7 @@ def test_hours_that_two_windows_share_count_once() -> None:
 
 
 @given(windows, cuts)
-def test_where_a_piece_lies_is_told_in_fractions_that_meet(window: Window, at: list[float]) -> None:
+def test_fractions_of_adjacent_parts_meet(window: Window, at: list[float]) -> None:
     if window.is_empty:
         return
     fractions = [window.fractions_of(piece) for piece in cut(window, at)]

@@ -256,7 +256,7 @@ def test_quarters_are_three_months_and_years_are_four_quarters(now: datetime, mo
 
 
 @pytest.mark.parametrize(("text", "why"), BAD)
-def test_what_is_no_window_is_refused_with_words(text: str, why: str) -> None:
+def test_invalid_window_is_refused_with_an_example(text: str, why: str) -> None:
     with pytest.raises(InvalidWindow) as refused:
         parse_window(text, NOW)
     assert why in str(refused.value)

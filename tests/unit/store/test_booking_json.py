@@ -88,7 +88,7 @@ def test_keys_of_a_newer_version_are_passed_over() -> None:
     assert head_from_json(json.dumps(more), collection_id="id") == SMALL
 
 
-def test_what_an_older_version_did_not_know_has_its_default() -> None:
+def test_fields_of_older_versions_have_defaults() -> None:
     text = json.loads(head_to_json(SMALL))
     text["source"] = {"url": "http://source"}
     text["booking"]["issues"][0] = {"kind": "not_audited", "message": "message", "window": {**DAY_IN_JSON}}
@@ -100,14 +100,14 @@ DAY_IN_JSON = {"start": "2026-11-20T00:00:00Z", "end": "2026-11-21T00:00:00Z"}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"source": {"url": "x"}}', "null"])
-def test_what_is_no_head_is_told_with_its_collection(text: str) -> None:
+def test_unreadable_head_names_its_collection(text: str) -> None:
     with pytest.raises(CollectionNotUnderstood, match="collection c-17 can't be read"):
         head_from_json(text, collection_id="c-17")
     with pytest.raises(CollectionNotUnderstood, match="collection c-17 can't be read"):
         balance_from_json(text or "[", collection_id="c-17")
 
 
-def test_an_issue_of_a_kind_that_is_not_known_is_told() -> None:
+def test_unknown_kind_of_issue_is_an_error() -> None:
     text = head_to_json(SMALL).replace("not_audited", "moon_phase")
     with pytest.raises(CollectionNotUnderstood, match="moon_phase"):
         head_from_json(text, collection_id="c-17")

@@ -53,13 +53,13 @@ def test_a_url_gets_our_driver_and_is_shown_without_password(given: str, seen: s
         "postgresql://db:s3cr3t",
     ],
 )
-def test_what_is_no_url_of_a_database_is_refused_with_what_one_looks_like(url: str) -> None:
+def test_invalid_database_url_is_refused_with_an_example(url: str) -> None:
     with pytest.raises(InvalidDatabaseUrl, match=r"Use sqlite:////folder/file\.db") as caught:
         open_engine(url)
     assert "s3cr3t" not in str(caught.value)
 
 
-def test_the_default_is_the_same_file_wherever_a_relative_home_is_looked_at_from() -> None:
+def test_default_file_does_not_depend_on_the_working_directory() -> None:
     assert default_url(Path("state")) == f"sqlite:///{Path.cwd()}/state/kubetally.db"
 
 
@@ -106,14 +106,14 @@ def test_password_that_a_server_repeats_is_not_shown() -> None:
         (sqlite3.OperationalError("no such file /mnt/read-only/readonly.db"), False),
     ],
 )
-def test_read_only_is_told_by_code_not_by_words(error: Exception, is_read_only: bool) -> None:
+def test_read_only_server_is_recognized_by_its_code(error: Exception, is_read_only: bool) -> None:
     scheme = {"psycopg": "postgresql", "pymysql": "mariadb"}.get(type(error).__module__.partition(".")[0], "sqlite")
     with pytest.raises(StoreError) as caught, translated(f"{scheme}://db/costs"):
         raise exc.OperationalError("INSERT", {}, error)
     assert ("Nothing was changed" in str(caught.value)) == is_read_only
 
 
-def test_read_only_file_of_sqlite_is_told(tmp_path: Path) -> None:
+def test_read_only_sqlite_file_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "costs.db"
     sqlite3.connect(file).execute("CREATE TABLE t (x)")
     with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as opened, pytest.raises(sqlite3.OperationalError) as error:

@@ -248,7 +248,7 @@ def test_a_row_carries_where_it_comes_from() -> None:
     assert allocation_table(day)["window_start"][0].as_py() == window_of(DAY).start
 
 
-def test_there_is_a_cost_column_for_each_component_and_every_column_is_explained() -> None:
+def test_every_component_has_a_column_and_every_column_a_comment() -> None:
     assert list(COST_COLUMNS) == [
         *("cpu_cost", "ram_cost", "gpu_cost", "pv_cost", "node_disk_cost", "load_balancer_cost"),
         *("network_cost", "management_cost", "shared_cost", "external_cost"),

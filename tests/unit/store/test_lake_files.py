@@ -52,7 +52,7 @@ def test_rows_of_a_collection_that_is_to_stay_lie_beside_the_new_ones() -> None:
     assert {f"account-03-{DAY}-0", f"account-03-{DAY}-1"} < ids
 
 
-def test_files_that_another_program_put_together_otherwise_are_sorted_again() -> None:
+def test_files_merged_by_another_program_are_sorted_again() -> None:
     held = pa.concat_tables(tables().values())
     mixed = pa.concat_tables([held.slice(20), held.slice(0, 20)])
     together = pa.concat_tables(merged(mixed, {}))
@@ -69,7 +69,7 @@ def test_a_row_group_ends_where_an_account_ends(tmp_path: Path) -> None:
     assert accounts_of(read) == ["account-03", "account-04", "account-05"]
 
 
-def test_the_log_is_told_the_bounds_of_accounts_and_namespaces(tmp_path: Path) -> None:
+def test_log_has_the_bounds_of_accounts_and_namespaces(tmp_path: Path) -> None:
     _, _, stats = written(tmp_path, pods=3)
     told = json.loads(stats)
     assert told["numRecords"] == 12 * 4
@@ -97,6 +97,6 @@ def test_arrow_decodes_from_memory_of_its_own(tmp_path: Path, *, has_checksums: 
     assert table is None or table.num_rows == 12 * 1501
 
 
-def test_a_file_that_is_not_there_is_told_by_name(tmp_path: Path) -> None:
+def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match=r"gone\.parquet"):
         files.read(DiskStorage(tmp_path), DataFile("gone.parquet", 1), ALLOCATION_FILE)

@@ -78,7 +78,7 @@ def test_the_names_of_options_are_those_of_each_store(url: str, options: dict[st
         ("", "no folder"),
     ],
 )
-def test_a_url_that_can_not_be_used_is_refused_without_showing_what_is_secret(url: str, why: str) -> None:
+def test_unusable_url_is_refused_without_its_secrets(url: str, why: str) -> None:
     with raises_code("invalid_lake_url", match=why) as caught:
         Place.parse(url)
     assert "geheim" not in str(caught.value) + repr(caught.value.__dict__)
@@ -119,6 +119,6 @@ def test_credentials_show_nowhere() -> None:
         (OSError("Parquet magic bytes not found in footer"), "lake_damaged"),
     ],
 )
-def test_what_a_library_says_has_one_meaning(error: Exception, code: str) -> None:
+def test_errors_of_libraries_have_one_meaning(error: Exception, code: str) -> None:
     with raises_code(code), translated("/lake"):
         raise error

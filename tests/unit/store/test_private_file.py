@@ -47,7 +47,7 @@ def test_a_file_that_is_there_is_read_and_left_as_it_is(tmp_path: Path) -> None:
         assert mode_of(file) == mode
 
 
-def test_all_who_find_it_missing_read_the_same(tmp_path: Path) -> None:
+def test_concurrent_creators_read_the_same_text(tmp_path: Path) -> None:
     file, together = tmp_path / "home" / "secret", threading.Barrier(8)
 
     def get(number: int) -> str:
@@ -93,7 +93,7 @@ def a_dead_link(place: Path) -> Path:
 
 
 @pytest.mark.parametrize("make", [a_folder, no_text, below_a_file, a_dead_link])
-def test_what_can_t_be_read_or_made_is_told(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+def test_unusable_file_is_an_error(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     place = make(tmp_path / "place")
     with pytest.raises(UnusableFile) as caught:
         read_or_make(place, lambda: "new")
@@ -121,7 +121,7 @@ def test_a_replaced_file_is_whole_and_private(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["keys"]
 
 
-def test_who_reads_while_it_is_replaced_sees_the_old_or_the_new(tmp_path: Path) -> None:
+def test_reader_sees_the_old_or_the_new_file(tmp_path: Path) -> None:
     file, stop = tmp_path / "keys", threading.Event()
     texts = {"a" * 100_000, "b" * 100_000}
     read_or_make(file, lambda: "a" * 100_000)

@@ -18,7 +18,7 @@ def child() -> Iterator["subprocess.Popen[bytes]"]:
         process.kill()
 
 
-def test_a_process_says_who_it_is() -> None:
+def test_process_identifies_itself() -> None:
     this = Process.this()
     assert this == Process.this()
     assert (this.pid, str(this)) == (os.getpid(), f"process {os.getpid()} on {this.host}")
@@ -31,7 +31,7 @@ def test_a_process_that_runs_is_not_gone(child: "subprocess.Popen[bytes]") -> No
     assert not replace(this, pid=child.pid, started=None).is_gone_as_seen_by(this)
 
 
-def test_a_process_that_ended_is_gone_also_while_its_parent_has_not_looked(child: "subprocess.Popen[bytes]") -> None:
+def test_zombie_process_counts_as_ended(child: "subprocess.Popen[bytes]") -> None:
     this = Process.this()
     ended = replace(this, pid=child.pid, started=None)
     child.kill()
@@ -41,13 +41,13 @@ def test_a_process_that_ended_is_gone_also_while_its_parent_has_not_looked(child
     assert ended.is_gone_as_seen_by(this)
 
 
-def test_a_number_that_another_process_has_by_now_is_not_the_one_that_was() -> None:
+def test_reused_process_id_is_another_process() -> None:
     this = Process.this()
     assert this.started is not None
     assert replace(this, started=this.started - 1).is_gone_as_seen_by(this)
 
 
-def test_of_a_process_elsewhere_nobody_is_sure() -> None:
+def test_process_on_another_machine_is_never_known_to_be_gone() -> None:
     this = Process.this()
     gone = replace(this, pid=2**22 + 1)
     assert gone.is_gone_as_seen_by(this)

@@ -14,7 +14,7 @@ from kubetally.store.meta.secrets import KeyRing, UnusableKeys, WrongKey
 OLD, NEW = KeyRing.new_key(), KeyRing.new_key()
 
 
-def test_what_was_encrypted_comes_back(tmp_path: Path) -> None:
+def test_encrypted_text_is_decrypted(tmp_path: Path) -> None:
     ring = KeyRing.open(NEW, tmp_path)
     sealed = ring.encrypt("söcret 🚀")
     assert sealed.isascii()
@@ -32,13 +32,13 @@ def test_the_first_key_encrypts_and_all_decrypt(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [lambda text: text[:-4], lambda text: "", lambda text: "é", lambda text: text[::-1]])
-def test_what_is_damaged_is_not_decrypted(tmp_path: Path, damage: Callable[[str], str]) -> None:
+def test_damaged_text_is_not_decrypted(tmp_path: Path, damage: Callable[[str], str]) -> None:
     ring = KeyRing.open(NEW, tmp_path)
     with pytest.raises(WrongKey, match=r"KUBETALLY_KEYS.* remove the account and add it again"):
         ring.decrypt(damage(ring.encrypt("a")), account="prod")
 
 
-def test_without_keys_a_file_of_one_is_made_once_that_only_its_owner_may_read(tmp_path: Path) -> None:
+def test_missing_key_file_is_created_once_for_its_owner(tmp_path: Path) -> None:
     home = tmp_path / "not" / "yet"
     before = os.umask(0)
     try:
@@ -50,7 +50,7 @@ def test_without_keys_a_file_of_one_is_made_once_that_only_its_owner_may_read(tm
     assert KeyRing.open("  ", home).decrypt(sealed, account="prod") == "a"
 
 
-def test_all_who_make_the_file_at_once_get_the_same_key(tmp_path: Path) -> None:
+def test_concurrent_creators_of_the_file_get_one_key(tmp_path: Path) -> None:
     start = threading.Barrier(8)
 
     def get(_number: int) -> KeyRing:
@@ -85,7 +85,7 @@ def test_a_file_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> No
     ["", "\n \n", "not a key", "ü" * 43 + "=", NEW[:-2], f"{NEW}\nhunter2"],
     ids=["nothing", "blank", "words", "not ASCII", "cut off", "a key and a word"],
 )
-def test_what_is_no_key_is_refused_and_not_shown(tmp_path: Path, content: str) -> None:
+def test_invalid_key_is_refused_and_not_shown(tmp_path: Path, content: str) -> None:
     file = tmp_path / "keys"
     file.write_text(content, encoding="utf-8")
     file.chmod(0o600)

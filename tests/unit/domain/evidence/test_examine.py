@@ -201,7 +201,7 @@ def test_disk_inside_a_node_shows_nothing() -> None:
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_first_and_last_day_tell_hours_without_alarm(first: bool) -> None:
+def test_first_and_last_day_have_hours_without_an_issue(first: bool) -> None:
     life = span(9, 24) if first else at(9)
     reading = day_of([node("m", life)], [pod("a", life, "m")])
     nothing = day_of([], [], -1 if first else 1)
@@ -277,7 +277,7 @@ def test_machines_under_other_names_are_no_loss() -> None:
 # Usage and requests
 
 
-def test_no_usage_at_all_is_unknown_and_told() -> None:
+def test_missing_usage_is_unknown_with_an_issue() -> None:
     rows = [pod("a", at(24), hours=Hours(24, 24, 0, 24, 24, 0))]
     examined = examine(day_of([node("n1", at(24))], rows))
     assert gaps_of(examined) == [("usage", 0, 24)]

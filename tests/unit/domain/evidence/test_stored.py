@@ -133,7 +133,7 @@ def test_only_requests_that_break_off_are_missing() -> None:
     assert examine_stored(lossy, before=FULL, after=lossy) == Examined(), "somebody took them away"
 
 
-def test_what_was_found_is_noted_once_and_cuts_the_hours_covered() -> None:
+def test_issue_is_added_once_and_cuts_hours_covered() -> None:
     lossy = day([pod("n1", 12), pod("n2", 12)], [node("n1", 12), node("n2", 12)])
     examined = examine_stored(lossy, before=FULL, after=FULL)
     head = examined.applied_to(HEAD)

@@ -30,7 +30,7 @@ def out_of_order(*metrics: MetricFacts) -> list[str]:
     return [f"{one.subject}: {one.seen}" for one in found(*metrics) if one.level is not Level.OK]
 
 
-def test_a_gap_of_all_metrics_is_told_once_and_names_them() -> None:
+def test_common_gap_of_metrics_is_one_finding() -> None:
     assert out_of_order(*(facts(name, gaps=HOUR_GONE) for name in ALL)) == [
         "samples: 1 of 24 hours has no sample of management fee, load balancers, traffic, price of traffic to the "
         "internet, price of traffic between regions, price of traffic between zones, first 20 Nov 2026 "
@@ -38,7 +38,7 @@ def test_a_gap_of_all_metrics_is_told_once_and_names_them() -> None:
     ]
 
 
-def test_gaps_that_differ_are_told_of_each_metric() -> None:
+def test_different_gaps_are_separate_findings() -> None:
     lines = out_of_order(facts(MANAGEMENT, gaps=HOUR_GONE), facts(LOAD_BALANCER, gaps=(DAY,)))
     assert [line.partition(":")[0] for line in lines] == ["management fee", "load balancers"]
 
@@ -52,24 +52,24 @@ def test_gaps_that_differ_are_told_of_each_metric() -> None:
         (EGRESS_BYTES, "UTC: traffic of that time may be missing"),
     ],
 )
-def test_what_may_be_missing_in_a_part_of_an_hour_is_what_the_metric_measures(name: str, lack: str) -> None:
+def test_partial_hour_lacks_what_its_metric_measures(name: str, lack: str) -> None:
     (line,) = out_of_order(facts(name, partial=HOUR_GONE))
     assert "1 hour has samples for a part only" in line
     assert line.endswith(lack)
 
 
-def test_the_day_that_was_read_is_told() -> None:
+def test_finding_names_the_day_that_was_read() -> None:
     assert "20 Nov 2026 UTC" in found(facts(MANAGEMENT))[0].seen
 
 
-def test_a_fee_that_metrics_tell_is_no_lack_of_the_source() -> None:
+def test_fee_in_metrics_replaces_the_finding_of_the_source() -> None:
     assert NOT_MEASURED not in merge_findings([NOT_MEASURED], found(facts(MANAGEMENT)))
 
 
 @pytest.mark.parametrize(
     "of_metrics", [[Finding(Level.FAILED, "metrics", "it is dead", "see its log")], found(MetricFacts(MANAGEMENT))]
 )
-def test_a_prometheus_that_told_no_fee_is_not_asked_to_be_named(of_metrics: list[Finding]) -> None:
+def test_prometheus_without_a_fee_changes_the_remedy(of_metrics: list[Finding]) -> None:
     (note, *_) = merge_findings([NOT_MEASURED], of_metrics)
     assert note.subject == FEE_NOT_MEASURED
     assert note.remedy is not None

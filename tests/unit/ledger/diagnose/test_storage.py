@@ -75,7 +75,7 @@ async def finished(executor: ThreadPoolExecutor) -> None:
         await asyncio.get_running_loop().run_in_executor(executor, lambda: None)
 
 
-def test_a_hanging_store_is_a_problem_after_ten_seconds_and_until_it_answers() -> None:
+def test_store_that_hangs_for_ten_seconds_is_a_problem() -> None:
     async def probe(store: Hanging, check: StorageCheck, executor: ThreadPoolExecutor) -> None:
         store.answers.set()
         assert kinds(await check.latest()) == []
