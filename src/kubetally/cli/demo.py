@@ -1,8 +1,9 @@
-"""`kubetally demo`: sample clusters, or one of yours, remembered and served as in earnest, until stopped."""
+"""`kubetally demo`: sample clusters, or one of yours, collected and served as usual, until stopped."""
 
-import shlex
+import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,18 +12,30 @@ import typer
 from kubetally.cli.serve import DEFAULT_HOST, DEFAULT_PORT, Port
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from kubetally.domain.window import Clock, Window
     from kubetally.settings import Settings
     from kubetally.wiring.service import Started
 
-_CURRENCY = "USD"  # of the samples' prices, which their sources do not state
+_SAMPLE_WINDOW = "2026-11-20,2026-11-23"
+_SAMPLE_CURRENCY = "USD"  # of their prices, which their sources do not state
 
 Url = Annotated[
     str | None, typer.Option("--url", metavar="URL", help="An OpenCost or Kubecost of yours in place of the samples.")
 ]
 Once = Annotated[bool, typer.Option("--once", help="Print the costs and end, without a server.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Demo:
+    """What is shown: URLs of clusters by name, and their costs in a window. currency: None if the sources state it."""
+
+    settings: "Settings"
+    urls: Mapping[str, str]
+    window_text: str
+    window: "Window"
+    clock: "Clock"
+    currency: str | None = None
+    are_samples: bool = False
 
 
 def demo(url: Url = None, port: Port = DEFAULT_PORT, once: Once = False) -> None:
@@ -38,49 +51,31 @@ def demo(url: Url = None, port: Port = DEFAULT_PORT, once: Once = False) -> None
     from tempfile import TemporaryDirectory
 
     from kubetally.cli.asking import ask, exit_of
-    from kubetally.cli.logs import set_up_logs
-    from kubetally.cli.start import start
     from kubetally.domain.report import DetailLevel
-    from kubetally.ledger.accounts.draft import AccountDraft
-    from kubetally.present.screen import console, say
     from kubetally.present.tables import print_costs
-    from kubetally.settings import Settings
-    from kubetally.wiring.accounts import open_editor
     from kubetally.wiring.service import check_port
     from kubetally.wiring.store import load_clusters
 
     if not once and port != DEFAULT_PORT:
         check_port(DEFAULT_HOST, port)  # before anything is asked and printed
-    out = console()
     with ExitStack() as stack:
-        _end_on_sigterm(stack)
+        _exit_on_sigterm(stack)
         home = stack.enter_context(TemporaryDirectory(prefix="kubetally-demo-"))
-        if url is None:
-            set_up_logs(None)
-            settings, words = Settings(), "2026-11-20,2026-11-23"
-            urls = _serve_samples(stack)
-            say(out, "Sample clusters: answers that a real OpenCost v1.112 gave on synthetic metrics. Not your costs.")
-            out.print()
-        else:
-            settings, words, urls = start(), "7d", {"my-cluster": url}
-        settings = replace(settings, home=home, database_url=None, keys=None, secret=None)
-        currency = _CURRENCY if url is None else None
-        with open_editor(settings) as editor:
-            for name, place in urls.items():
-                editor.add(AccountDraft(name, place, currency=currency))
-        window, clock = _when(words, is_sample=url is None)
-        answers = ask([*load_clusters((), settings)], window, settings, clock)
+        shown = _serve_samples(stack) if url is None else _own_cluster(url)
+        settings = replace(shown.settings, home=home, database_url=None, keys=None, secret=None)
+        shown = replace(shown, settings=settings)
+        _add_accounts(shown)
+        answers = ask([*load_clusters((), settings)], shown.window, settings, shown.clock)
         print_costs(answers, DetailLevel.SUMMARY)
         code = exit_of(answers)
         if not once and code == 0:  # else the message says what is wrong, and there is nothing to serve
-            _serve(settings, port, window, words, clock, urls if url is None else {})
+            _serve(shown, port)
     raise typer.Exit(code)
 
 
-def _end_on_sigterm(stack: ExitStack) -> None:
-    """Take leave in order, so that nothing is left of the folder, whose secret and keys nobody would miss."""
+def _exit_on_sigterm(stack: ExitStack) -> None:
+    """Exit in order, so that nothing is left of the folder, which has a secret and keys."""
     import signal
-    import sys
 
     def leave(number: int, _frame: object) -> None:
         sys.exit(128 + number)
@@ -88,29 +83,43 @@ def _end_on_sigterm(stack: ExitStack) -> None:
     stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, leave))
 
 
-def _serve_samples(stack: ExitStack) -> dict[str, str]:
-    """The URLs of the sample clusters by name, served until the stack is closed."""
+def _serve_samples(stack: ExitStack) -> _Demo:
+    """The sample clusters, whose sources are served until the stack is closed."""
+    from kubetally.cli.logs import set_up_logs
+    from kubetally.domain.window import Window, parse_instant
+    from kubetally.present.screen import console, say
     from kubetally.samples import NAMES
     from kubetally.samples.demo import DemoServer
+    from kubetally.settings import Settings
 
+    set_up_logs(None)
     server = stack.enter_context(DemoServer())
-    return {name: server.url_of(name) for name in NAMES}
+    out = console()
+    say(out, "Sample clusters: answers that a real OpenCost v1.112 gave on synthetic metrics. Not your costs.")
+    out.print()
+    window = Window(*map(parse_instant, _SAMPLE_WINDOW.split(",")))  # in the future, if the machine's clock is wrong
+    return _Demo(
+        Settings(),
+        {name: server.url_of(name) for name in NAMES},
+        _SAMPLE_WINDOW,
+        window,
+        _ClockAfter(window.end),
+        currency=_SAMPLE_CURRENCY,
+        are_samples=True,
+    )
 
 
-def _when(words: str, *, is_sample: bool) -> "tuple[Window, Clock]":
-    """The window, and a clock which for the samples stands after them, whatever the machine's says."""
-    from kubetally.domain.window import Window, parse_instant, parse_window
+def _own_cluster(url: str) -> _Demo:
+    from kubetally.cli.start import start
+    from kubetally.domain.window import parse_window
     from kubetally.wiring.clock import SystemClock
 
-    if not is_sample:
-        return parse_window(words, SystemClock().now()), SystemClock()
-    start, _, end = words.partition(",")
-    window = Window(parse_instant(start), parse_instant(end))  # in the future for a machine whose clock is wrong
-    return window, _NotBefore(window.end)
+    settings, clock = start(), SystemClock()
+    return _Demo(settings, {"my-cluster": url}, "7d", parse_window("7d", clock.now()), clock)
 
 
-class _NotBefore:
-    """The machine's clock, or an instant while that is to come."""
+class _ClockAfter:
+    """The machine's clock, but never before an instant."""
 
     def __init__(self, instant: datetime) -> None:
         self._instant = instant
@@ -119,61 +128,39 @@ class _NotBefore:
         return max(self._instant, datetime.now(self._instant.tzinfo))
 
 
-def _serve(
-    settings: "Settings", port: int, window: "Window", words: str, clock: "Clock", samples: dict[str, str]
-) -> None:
-    """The page and the API, until stopped; on another port where this one is taken."""
+def _add_accounts(shown: _Demo) -> None:
+    from kubetally.ledger.accounts.draft import AccountDraft
+    from kubetally.wiring.accounts import open_editor
+
+    with open_editor(shown.settings) as editor:
+        for name, url in shown.urls.items():
+            editor.add(AccountDraft(name, url, currency=shown.currency))
+
+
+def _serve(shown: _Demo, port: int) -> None:
+    """Serve the page and the API until stopped; on another port if the default one is in use."""
     from kubetally.present.screen import console, say
+    from kubetally.present.service import print_costs_command, print_demo
     from kubetally.wiring.service import run_service
     from kubetally.wiring.store import load_clusters
 
-    account_id = load_clusters((), settings)[0].account.id
+    account_id = load_clusters((), shown.settings)[0].account.id
 
-    def tell(started: "Started") -> None:
+    def print_started(started: "Started") -> None:
         if port and not started.url.endswith(f":{port}"):
             say(console(), f"Port {port} is in use, so another one was taken; --port (make run PORT=...) chooses one.")
-        _tell(started, account_id, window, settings.home_folder)
-        for place in [*samples.values()][:1]:
-            _tell_command(place, words)
+        home = shown.settings.home_folder
+        print_demo(url=started.url, link=started.link, account_id=account_id, window=shown.window, home=home)
+        if shown.are_samples:
+            start, end = shown.window_text.split(",")
+            print_costs_command(next(iter(shown.urls.values())), ["--start", start, "--end", end])
 
     run_service(
-        settings,
+        shown.settings,
         DEFAULT_HOST,
         port,
-        started=tell,
-        clock=clock,
-        page_window=words,
+        started=print_started,
+        clock=shown.clock,
+        page_window=shown.window_text,
         or_free_port=port == DEFAULT_PORT,
     )
-
-
-def _tell(started: "Started", account_id: str, window: "Window", home: "Path") -> None:
-    import sys
-
-    from kubetally.domain.window import to_unix
-    from kubetally.present.screen import console, say
-
-    out = console()
-    query = f"cloud_account_id={account_id}&start_date={to_unix(window.start)}&end_date={to_unix(window.end)}"
-    say(out, f"Serving {started.url}/ until stopped (Ctrl-C). Open in a browser, once, within 15 minutes:")
-    print(f"""
-  {started.link}
-""")
-    another = shlex.join([sys.argv[0], "link", "--url", started.url])
-    print(f"Another link:  KUBETALLY_HOME={shlex.quote(str(home))} {another}")
-    say(out, f"The API is documented at {started.url}/docs; try:")
-    print(f"""
-  curl -H "Secret: $(cat {shlex.quote(str(home / "secret"))})" \\
-    "{started.url}/metroculus/v2/kubecost_cluster_costs?{query}&detail_level=namespace"
-""")
-    say(out, "Your own:  kubetally accounts add my-cluster --url http://localhost:9003  and  kubetally serve")
-    out.file.flush()
-
-
-def _tell_command(url: str, words: str) -> None:
-    """A command that asks one of the sources from another terminal, whose accounts are not those of the demo."""
-    import sys
-
-    start, comma, end = words.partition(",")
-    window = ["--start", start, "--end", end] if comma else ["--window", words]
-    print("In another terminal:  " + shlex.join([sys.argv[0], "costs", "--url", url, *window]), flush=True)

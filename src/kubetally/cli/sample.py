@@ -1,7 +1,5 @@
 """`kubetally sample`: a made-up fleet, to try things at scale."""
 
-import shlex
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -41,19 +39,11 @@ def sample(
     """
     from kubetally.cli.progress import progress
     from kubetally.ledger.sample.make import SampleFleet
-    from kubetally.present.screen import console, say
+    from kubetally.present.sample import print_sample
     from kubetally.wiring.sample import make_sample
 
     start_up()
     end = date_of("--last", last) if last else (datetime.now(UTC) - timedelta(days=1)).date()
     with progress(days, "Making days") as done:
         rows = make_sample(SampleFleet(clusters, pods, days, end, seed), out, done)
-    print(f"{clusters} clusters, {days} days until {end}, {rows:,} rows.")
-    say(
-        console(),
-        "Its clusters have no running source: ask for these days only. A note says that savings could not be read; "
-        "the lake has them.",
-    )
-    home, first = shlex.quote(str(out.absolute())), end - timedelta(days=days - 1)
-    window = ["--start", str(first), "--end", str(end + timedelta(days=1))]
-    print(f"Written to {home}. Try:  KUBETALLY_HOME={home} {shlex.join([sys.argv[0], 'costs', *window])}")
+    print_sample(clusters=clusters, days=days, last=end, rows=rows, home=out.absolute())

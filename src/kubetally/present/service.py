@@ -1,5 +1,12 @@
 """What a service prints once it listens."""
 
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from kubetally.domain.window import Window, to_unix
+from kubetally.present.commands import own_command
+
 
 def print_started(*, url: str, link: str, accounts: int, database: str, lake: str, secret_file: str | None) -> None:
     """Where it is, how to sign in, and where it stores what. accounts: their number. secret_file: None if it is set."""
@@ -15,3 +22,26 @@ def print_started(*, url: str, link: str, accounts: int, database: str, lake: st
     if not accounts:
         lines.append("No cluster yet: kubetally accounts add NAME --url URL")
     print("\n".join(lines), flush=True)
+
+
+def print_demo(*, url: str, link: str, account_id: str, window: Window, home: Path) -> None:
+    """How to look at a demo. account_id: of a cluster that it has in the window. home: its folder."""
+    from kubetally.present.screen import console, say
+
+    out = console()
+    query = f"cloud_account_id={account_id}&start_date={to_unix(window.start)}&end_date={to_unix(window.end)}"
+    say(out, f"Serving {url}/ until stopped (Ctrl-C). Open in a browser, once, within 15 minutes:")
+    print(f"\n  {link}\n")
+    print(f"Another link:  {own_command('link', '--url', url, home=home)}")
+    say(out, f"The API is documented at {url}/docs; try:")
+    print(f"""
+  curl -H "Secret: $(cat {shlex.quote(str(home / "secret"))})" \\
+    "{url}/metroculus/v2/kubecost_cluster_costs?{query}&detail_level=namespace"
+""")
+    say(out, "Your own:  kubetally accounts add my-cluster --url http://localhost:9003  and  kubetally serve")
+    out.file.flush()
+
+
+def print_costs_command(url: str, window_options: Sequence[str]) -> None:
+    """The command that asks a source of a demo from another terminal, whose accounts are others."""
+    print(f"In another terminal:  {own_command('costs', '--url', url, *window_options)}", flush=True)
