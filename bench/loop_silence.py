@@ -17,10 +17,9 @@ import httpx
 
 from bench import fresh, large_day, prepared_source
 from bench.table import Line
-from kubetally.domain.account import Account, AccountType
+from kubetally.domain.account import Account, AccountPlace, AccountType
 from kubetally.ledger.costs.calculations import calculations
 from kubetally.ledger.costs.service import CostService
-from kubetally.ledger.ports.accounts import AccountPlace
 from kubetally.ledger.ports.sources import CostSource
 from kubetally.sources.access import Access
 from kubetally.sources.opencost.client import CostModelClient

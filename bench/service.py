@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from bench.table import Line
-from kubetally.domain.account import Account, AccountType, Organization
+from kubetally.domain.account import Account, AccountPlace, AccountType, Organization
 from kubetally.domain.allocation import Allocation, Kind
 from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.component import Costs
@@ -28,7 +28,6 @@ from kubetally.domain.evidence.hours import SeenHour
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
 from kubetally.domain.window import Window
-from kubetally.ledger.ports.accounts import AccountPlace
 from kubetally.ledger.ports.sources import About
 
 CLIENTS = 200

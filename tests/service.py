@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from kubetally.cli.logs import set_up_logs
-from kubetally.domain.account import Account, AccountType, Credentials, ListedAccount, Organization
+from kubetally.domain.account import Account, AccountPlace, AccountType, Credentials, ListedAccount, Organization
 from kubetally.domain.errors import KubetallyError
 from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import Clock
@@ -17,7 +17,6 @@ from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.diagnose.storage import StorageCheck
 from kubetally.ledger.ports.accounts import (
     AccountNotFound,
-    AccountPlace,
     AmbiguousAccount,
     account_exists,
     account_id_taken,

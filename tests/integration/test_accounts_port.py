@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from kubetally.domain.account import Account, AccountType, Credentials, ListedAccount, Organization
+from kubetally.domain.account import Account, AccountPlace, AccountType, Credentials, ListedAccount, Organization
 from kubetally.domain.errors import NotFound, RequestError
 from kubetally.domain.source_url import SourceUrl
-from kubetally.ledger.ports.accounts import AccountNotFound, AccountPlace, Accounts, AmbiguousAccount
+from kubetally.ledger.ports.accounts import AccountNotFound, Accounts, AmbiguousAccount
 from tests.integration.collected_days import NOW, SetClock, opener_of
 from tests.integration.databases import KINDS, Server, new_database
 from tests.service import AccountsInMemory

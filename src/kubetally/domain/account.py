@@ -101,6 +101,32 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountPlace:
+    """An account and where its sources are, without credentials.
+
+    prometheus_tenant: as `Account.prometheus_tenant`, which is encrypted; `read_places` finds it where it matters.
+    """
+
+    id: str
+    name: str
+    type: AccountType
+    kubecost_url: SourceUrl | None = None
+    context: str | None = None
+    prometheus_url: SourceUrl | None = None
+    tenant: str | None = None
+    cluster_id: str | None = None
+    prometheus_tenant: str | None = None
+
+    @property
+    def has_source(self) -> bool:
+        """Whether it names a source of its own."""
+        return bool(self.kubecost_url or self.context)
+
+
+AnyAccount = Account | AccountPlace
+
+
+@dataclass(frozen=True, slots=True)
 class StoredDays:
     """How many days are stored, and which is the first and which the last."""
 

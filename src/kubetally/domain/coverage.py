@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
-from kubetally.domain.account import Account
+from kubetally.domain.account import AnyAccount
 from kubetally.domain.booking import ComponentBalance
 from kubetally.domain.collection import NO_DATA, CoveredDay, DayStatus
 from kubetally.domain.collection_facts import FactSum
@@ -52,7 +52,7 @@ class AccountCoverage:
     details: None unless they were asked for.
     """
 
-    account: Account
+    account: AnyAccount
     days: Sequence[DayStatus]
     begins: date | None
     missing: Mapping[str, Sequence[Issue]] = field(default_factory=dict)

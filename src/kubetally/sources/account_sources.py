@@ -6,11 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from kubetally.domain.account import Account, Credentials
+from kubetally.domain.account import Account, AnyAccount, Credentials
 from kubetally.domain.errors import KubetallyError, SourceError
 from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import Window
-from kubetally.ledger.ports.accounts import AnyAccount
 from kubetally.ledger.ports.clusters import AccountCluster
 from kubetally.ledger.ports.sources import About
 from kubetally.sources.access import check_headers

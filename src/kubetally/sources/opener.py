@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from kubetally import logs
-from kubetally.domain.account import Account, AccountType, Credentials
+from kubetally.domain.account import Account, AccountType, AnyAccount, Credentials
 from kubetally.domain.errors import KubetallyError, RequestError, SourceError
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.money import DEFAULT_CURRENCY, currency_code
@@ -15,7 +15,7 @@ from kubetally.domain.series import MeasuredSeries
 from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.survey import MetricsSurvey
 from kubetally.domain.window import Window
-from kubetally.ledger.ports.accounts import AnyAccount, credentials_locked
+from kubetally.ledger.ports.accounts import credentials_locked
 from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster, Cluster
 from kubetally.ledger.ports.sources import CostSource, MetricsSource, SavingsSource
 from kubetally.sources.access import Access

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from kubetally.cli.options import ClusterOptions
+from kubetally.domain.account import AccountPlace
 from kubetally.domain.fleet import Failed
 from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import parse_window
 from kubetally.ledger.accounts.draft import AccountDraft
-from kubetally.ledger.ports.accounts import AccountPlace
 from kubetally.ledger.ports.clusters import AccountCluster, Cluster
 from kubetally.settings import Settings
 from kubetally.wiring.access import access_of, prometheus_access_of

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from kubetally.domain.account import AccountType
+from kubetally.domain.account import AccountType, AnyAccount
 from kubetally.domain.booking import ComponentBalance
 from kubetally.domain.collection import CoveredDay
 from kubetally.domain.collection_facts import FactSum
@@ -22,9 +22,9 @@ def find_coverage(
 
     Raises: AccountNotFound, NotACluster, StoreError.
     """
-    clusters = [find_cluster(ledger.accounts, name) for name in names] or [
-        account for account in ledger.accounts.all() if account.type is AccountType.KUBERNETES_CNR
-    ]
+    clusters: list[AnyAccount] = [find_cluster(ledger.accounts, name) for name in names]
+    if not names:
+        clusters += [place for place in ledger.accounts.places() if place.type is AccountType.KUBERNETES_CNR]
     end = window.end if window.end == midnight(window.end) else midnight(window.end) + DAY
     first, end_day = window.start.date(), end.date()
     ids = [account.id for account in clusters] if names else None  # a query for all is quicker without a list

@@ -4,11 +4,10 @@ from asyncio import gather
 from collections.abc import Sequence
 from datetime import datetime
 
-from kubetally.domain.account import Account
+from kubetally.domain.account import Account, AnyAccount
 from kubetally.domain.errors import KubetallyError
 from kubetally.domain.window import HOUR, Window, whole_hour
 from kubetally.ledger.ports.account_sources import AccountSources
-from kubetally.ledger.ports.accounts import AnyAccount
 from kubetally.ledger.ports.sources import About
 
 _ADDRESS_REFUSED, _SHARED_PROMETHEUS = "address_refused", "metrics_serve_one"

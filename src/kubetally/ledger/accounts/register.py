@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from kubetally.domain.account import Account, AccountType
+from kubetally.domain.account import Account, AccountType, AnyAccount
 from kubetally.domain.errors import RequestError
 from kubetally.domain.source_url import SourceUrl
 from kubetally.ledger.accounts.currency import change_currency
@@ -15,7 +15,7 @@ from kubetally.ledger.accounts.same_cluster import find_cluster_ids, warn_of_sam
 from kubetally.ledger.accounts.snapshot import read_places
 from kubetally.ledger.ports.account_days import CurrencyConflict
 from kubetally.ledger.ports.account_sources import AccountSources
-from kubetally.ledger.ports.accounts import AnyAccount, account_exists
+from kubetally.ledger.ports.accounts import account_exists
 from kubetally.ledger.ports.sources import About
 from kubetally.ledger.stores import Ledger
 from kubetally.tasks import run

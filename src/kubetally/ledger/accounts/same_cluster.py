@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from kubetally.domain.account import Account, AccountType
+from kubetally.domain.account import Account, AccountType, AnyAccount
 from kubetally.ledger.accounts.probe import ask_cluster_ids
 from kubetally.ledger.ports.account_sources import AccountSources
-from kubetally.ledger.ports.accounts import Accounts, AnyAccount
+from kubetally.ledger.ports.accounts import Accounts
 from kubetally.ledger.ports.sources import About
 from kubetally.tasks import run
 

@@ -9,10 +9,11 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
+from kubetally.domain.account import AccountPlace, AnyAccount
 from kubetally.domain.money import DEFAULT_CURRENCY
 from kubetally.domain.source_url import SourceUrl
 from kubetally.ledger.accounts.database_timeout import in_time
-from kubetally.ledger.ports.accounts import AccountPlace, Accounts, AnyAccount
+from kubetally.ledger.ports.accounts import Accounts
 
 _TIMEOUT_SECONDS = 120.0  # longer than any database driver waits
 

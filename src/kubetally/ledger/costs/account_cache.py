@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from kubetally import logs
 from kubetally.cache import AsyncCache, Cached
-from kubetally.domain.account import Account, AccountType, Organization
+from kubetally.domain.account import Account, AccountPlace, AccountType, Organization
 from kubetally.domain.errors import NotFound
 from kubetally.ledger.accounts.database_timeout import DATABASE_SECONDS, DatabaseSilent, in_time
 from kubetally.ledger.ports.accounts import AccountNotFound, Accounts, AmbiguousAccount, NotACluster
@@ -47,13 +47,13 @@ class AccountCache:
         self._accounts, self._executor = accounts, executor
         self._database_seconds, self._silence_seconds = database_seconds, silence_seconds
         self._is_silent = False
-        self._clusters: AsyncCache[None, list[Account]] = AsyncCache()
+        self._clusters: AsyncCache[None, list[AccountPlace]] = AsyncCache()
         self._organization: AsyncCache[None, Organization] = AsyncCache()
         self._lookups: AsyncCache[str, tuple[Account, str]] = AsyncCache(
             lambda _: lookup_seconds, max_weight=_MAX_ACCOUNTS
         )
 
-    async def clusters(self) -> list[Account]:
+    async def clusters(self) -> list[AccountPlace]:
         """The living accounts of Kubernetes clusters, by name; of a silent database those it last returned.
 
         Raises: StoreError.
@@ -61,8 +61,8 @@ class AccountCache:
         last = self._clusters.last(None)
         return await self._or_last(last, partial(self._clusters.reload, None, self._list_clusters))
 
-    async def _list_clusters(self) -> list[Account]:
-        accounts = await self._ask_database(self._accounts.all)
+    async def _list_clusters(self) -> list[AccountPlace]:
+        accounts = await self._ask_database(self._accounts.places)
         return [account for account in accounts if account.type is AccountType.KUBERNETES_CNR]
 
     async def _or_last(self, last: Cached[T] | None, look: Callable[[], Coroutine[Any, Any, T]]) -> T:

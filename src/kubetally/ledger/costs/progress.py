@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from kubetally.cache import AsyncCache
-from kubetally.domain.account import Account
+from kubetally.domain.account import AccountPlace
 from kubetally.domain.errors import StoreError
 from kubetally.domain.window import Clock
 from kubetally.ledger.accounts.database_timeout import DatabaseSilent
@@ -36,7 +36,7 @@ class ProgressCounter:
         self,
         history: History | None,
         executor: Executor | None,
-        clusters: Callable[[], Awaitable[Sequence[Account]]],
+        clusters: Callable[[], Awaitable[Sequence[AccountPlace]]],
         clock: Clock,
         seconds: float = PROGRESS_SECONDS,
     ) -> None:

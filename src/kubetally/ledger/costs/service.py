@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from kubetally import logs
 from kubetally.cache import AsyncCache
-from kubetally.domain.account import Account
+from kubetally.domain.account import Account, AccountPlace
 from kubetally.domain.errors import KubetallyError, NotFound, RequestError, SourceError, StoreError
 from kubetally.domain.issues import Issue, IssueKind, any_missing
 from kubetally.domain.report import CostReport
@@ -175,7 +175,7 @@ class CostService:
         """How many answers are being asked for."""
         return self._answers.loading
 
-    async def clusters(self) -> list[Account]:
+    async def clusters(self) -> list[AccountPlace]:
         """As `AccountCache.clusters`."""
         return await self.accounts.clusters()
 

@@ -5,10 +5,9 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
-from kubetally.domain.account import Account, Credentials
+from kubetally.domain.account import Account, AnyAccount, Credentials
 from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import Window
-from kubetally.ledger.ports.accounts import AnyAccount
 from kubetally.ledger.ports.sources import About
 
 

@@ -1,13 +1,11 @@
 """Where accounts are stored. All calls block."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from kubetally.domain.account import Account, AccountType, ListedAccount, Organization
+from kubetally.domain.account import Account, AccountPlace, AccountType, ListedAccount, Organization
 from kubetally.domain.errors import NotFound, RequestError, SourceError
 from kubetally.domain.nearest import nearest
-from kubetally.domain.source_url import SourceUrl
 
 DEFAULT_ORGANIZATION = "default"
 _MAX_NAMED = 3
@@ -85,32 +83,6 @@ class NotACluster(NotFound):
     def __init__(self, account_id: str, kind: AccountType) -> None:
         self.account_id, self.kind = account_id, kind
         super().__init__(f"account {account_id} is of type {kind}: only {AccountType.KUBERNETES_CNR} has costs here")
-
-
-@dataclass(frozen=True, slots=True)
-class AccountPlace:
-    """An account and where its sources are, without credentials.
-
-    prometheus_tenant: as `Account.prometheus_tenant`, which is encrypted; `read_places` finds it where it matters.
-    """
-
-    id: str
-    name: str
-    type: AccountType
-    kubecost_url: SourceUrl | None = None
-    context: str | None = None
-    prometheus_url: SourceUrl | None = None
-    tenant: str | None = None
-    cluster_id: str | None = None
-    prometheus_tenant: str | None = None
-
-    @property
-    def has_source(self) -> bool:
-        """Whether it names a source of its own."""
-        return bool(self.kubecost_url or self.context)
-
-
-AnyAccount = Account | AccountPlace
 
 
 class Accounts(Protocol):

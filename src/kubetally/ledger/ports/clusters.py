@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from kubetally.domain.account import Account
+from kubetally.domain.account import Account, AnyAccount
 from kubetally.domain.money import DEFAULT_CURRENCY
 from kubetally.domain.source_url import SourceUrl
-from kubetally.ledger.ports.accounts import AnyAccount
 
 
 @dataclass(frozen=True, slots=True, init=False)

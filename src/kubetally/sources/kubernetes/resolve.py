@@ -15,10 +15,9 @@ from enum import StrEnum
 
 import httpx
 
-from kubetally.domain.account import Account, AccountType
+from kubetally.domain.account import Account, AccountType, AnyAccount
 from kubetally.domain.errors import RequestError
 from kubetally.domain.source_url import InvalidSourceUrl, SourceUrl
-from kubetally.ledger.ports.accounts import AnyAccount
 from kubetally.sources.access import Access
 from kubetally.sources.address import Resolve, system_resolve
 from kubetally.sources.kubernetes.recognise import FoundService

@@ -10,14 +10,13 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from kubetally.domain.account import Account, AccountType, Credentials, ListedAccount, Organization
+from kubetally.domain.account import Account, AccountPlace, AccountType, Credentials, ListedAccount, Organization
 from kubetally.domain.errors import StoreError
 from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import Clock
 from kubetally.ledger.ports.accounts import (
     DEFAULT_ORGANIZATION,
     AccountNotFound,
-    AccountPlace,
     AmbiguousAccount,
     account_exists,
     account_id_taken,

@@ -15,7 +15,7 @@ from litestar.types import HTTPScope
 
 from kubetally import logs
 from kubetally.cache import AsyncCache
-from kubetally.domain.account import Account
+from kubetally.domain.account import AccountPlace
 from kubetally.domain.errors import BalanceError, KubetallyError, RequestError
 from kubetally.domain.window import Clock, Window, parse_window, to_unix
 from kubetally.domain.words import window_words
@@ -121,7 +121,7 @@ class _Glances:
             lambda kept: kept.keep_seconds - kept.age_seconds, max_weight=_GLANCES_KEPT
         )
 
-    async def of(self, account: Account, window: Window) -> "_Kept | KubetallyError":
+    async def of(self, account: AccountPlace, window: Window) -> "_Kept | KubetallyError":
         """What is shown of the account, as it is or was read lately, or why there is nothing."""
         try:
             key = account.id, await self._service.costs_depend_on(account.id), window
@@ -132,7 +132,7 @@ class _Glances:
             _log.error("defect", account=account.id, exc_info=error)
             return UnforeseenDefect()
 
-    async def _read(self, account: Account, window: Window) -> "_Kept":
+    async def _read(self, account: AccountPlace, window: Window) -> "_Kept":
         """It goes on where nobody waits for it any more, so that the next page has it."""
         answer = await self._service.costs(account.id, window)
         # Adding up ten thousands of rows takes its time; the loop has others to serve meanwhile.
@@ -156,7 +156,7 @@ class _Kept:
 
 
 async def _glances_of(
-    glances: _Glances, accounts: list[Account], window: Window
+    glances: _Glances, accounts: list[AccountPlace], window: Window
 ) -> "list[_Kept | KubetallyError | None]":
     """What each cost, why that is not known, or None where it takes longer than a person likes to wait."""
     tasks = [asyncio.create_task(glances.of(account, window)) for account in accounts]
@@ -169,7 +169,7 @@ async def _glances_of(
     return [task.result() if task.done() and not task.cancelled() else None for task in tasks]
 
 
-def _sections(accounts: Sequence[Account], found: "Sequence[_Kept | KubetallyError | None]") -> str:
+def _sections(accounts: Sequence[AccountPlace], found: "Sequence[_Kept | KubetallyError | None]") -> str:
     """All of them, with a note at each that seems to be of one cluster with another on the page."""
     notes = iter(find_duplicate_clusters([answer.shown.seen for answer in found if isinstance(answer, _Kept)]))
     return "".join(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from kubetally.domain.account import Account
+from kubetally.domain.account import AccountPlace
 from kubetally.domain.component import Component
 from kubetally.domain.errors import KubetallyError
 from kubetally.domain.report import CostReport
@@ -51,7 +51,7 @@ Found = ClusterCard | KubetallyError | None
 """What is shown, why there is nothing, or None while it is still being read."""
 
 
-def glance(account: Account, costs: CostReport) -> ClusterCard:
+def glance(account: AccountPlace, costs: CostReport) -> ClusterCard:
     """What is to be shown of an answer, everything escaped."""
     named = replace(costs, source=replace(costs.source, account_name=account.name))
     return ClusterCard(
@@ -64,7 +64,7 @@ def glance(account: Account, costs: CostReport) -> ClusterCard:
     )
 
 
-def section(account: Account, found: Found, age_seconds: float = 0.0, note: str | None = None) -> str:
+def section(account: AccountPlace, found: Found, age_seconds: float = 0.0, note: str | None = None) -> str:
     """The markup of one cluster. age_seconds: since it was read; note: what is said beside what it says itself."""
     match found:
         case None:
