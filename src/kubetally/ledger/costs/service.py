@@ -25,7 +25,7 @@ from kubetally.ledger.costs.legacy import legacy_late, with_legacy
 from kubetally.ledger.costs.live import DeadlinePassed
 from kubetally.ledger.costs.progress import PROGRESS_SECONDS, ClustersProgress, ProgressCounter
 from kubetally.ledger.costs.series import series_of
-from kubetally.ledger.costs.source_metrics import Counted, CountedMetrics, Tally
+from kubetally.ledger.costs.source_metrics import CountedCosts, CountedMetrics, Tally
 from kubetally.ledger.costs.stored_days import History
 from kubetally.ledger.ports.accounts import Accounts
 from kubetally.ledger.ports.sources import CostSource, MetricsSource
@@ -292,7 +292,7 @@ class CostService:
     @asynccontextmanager
     async def _counted_source(self, account: Account) -> AsyncIterator[CostSource]:
         async with self._open_source(account) as source:
-            yield Counted(source, self.tally)
+            yield CountedCosts(source, self.tally)
 
     @asynccontextmanager
     async def _counted_metrics(self, account: Account) -> AsyncIterator[MetricsSource | None]:

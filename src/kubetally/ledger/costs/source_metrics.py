@@ -1,10 +1,11 @@
-"""Counting what is asked of sources, for those who run the service."""
+"""Counts what is requested of sources, for those who run the service."""
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 from kubetally.domain.errors import KubetallyError
 from kubetally.domain.evidence.hours import SeenHour
@@ -18,14 +19,14 @@ from kubetally.ledger.ports.sources import About, CostSource, MetricsSource
 
 @dataclass(slots=True)
 class Tally:
-    """What has been asked of sources since the start: by question and outcome (`ok`, or the code of an error)."""
+    """Requests to sources since the start, by question and outcome (`ok`, `cut`, or the code of an error)."""
 
     questions: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     seconds: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
 
     @contextmanager
     def asking(self, question: str) -> Iterator[None]:
-        """Count what happens inside."""
+        """Count what happens inside as one request."""
         began, outcome = time.monotonic(), "ok"
         try:
             yield
@@ -40,50 +41,54 @@ class Tally:
             self.seconds[question, outcome] += time.monotonic() - began
 
 
-class Counted:
-    """A source whose questions are counted."""
+class _Source(Protocol):
+    @property
+    def url(self) -> str: ...
 
-    def __init__(self, source: CostSource, tally: Tally) -> None:
+
+S = TypeVar("S", bound=_Source)
+T = TypeVar("T")
+
+
+class _Counted(Generic[S]):
+    """A source whose requests are counted."""
+
+    def __init__(self, source: S, tally: Tally) -> None:
         self._source, self._tally = source, tally
 
     @property
     def url(self) -> str:
         return self._source.url
 
+    async def _count(self, question: str, answer: Awaitable[T]) -> T:
+        with self._tally.asking(question):
+            return await answer
+
+
+class CountedCosts(_Counted[CostSource]):
+    """A cost source whose requests are counted."""
+
     async def read(self, window: Window) -> Reading:
-        with self._tally.asking("read"):
-            return await self._source.read(window)
+        return await self._count("read", self._source.read(window))
 
     async def hours(self, window: Window, rows: int) -> Sequence[SeenHour]:
-        with self._tally.asking("hours"):
-            return await self._source.hours(window, rows)
+        return await self._count("hours", self._source.hours(window, rows))
 
     async def wait_for_place(self) -> None:
         await self._source.wait_for_place()
 
     async def about(self) -> About:
-        with self._tally.asking("about"):
-            return await self._source.about()
+        return await self._count("about", self._source.about())
 
     async def savings(self) -> Savings | None:
-        with self._tally.asking("savings"):
-            return await self._source.savings()
+        return await self._count("savings", self._source.savings())
 
 
-class CountedMetrics:
+class CountedMetrics(_Counted[MetricsSource]):
     """A Prometheus whose requests are counted."""
 
-    def __init__(self, source: MetricsSource, tally: Tally) -> None:
-        self._source, self._tally = source, tally
-
-    @property
-    def url(self) -> str:
-        return self._source.url
-
     async def read(self, window: Window) -> Infrastructure:
-        with self._tally.asking("infrastructure"):
-            return await self._source.read(window)
+        return await self._count("infrastructure", self._source.read(window))
 
     async def points(self, window: Window, names: Sequence[str]) -> MeasuredSeries:
-        with self._tally.asking("points"):
-            return await self._source.points(window, names)
+        return await self._count("points", self._source.points(window, names))
