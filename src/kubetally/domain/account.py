@@ -35,7 +35,7 @@ class Organization:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What lets us in to an account's source; encrypted wherever it is kept, and in no repr."""
+    """The log-in for an account's source; encrypted where it is stored, and in no repr."""
 
     token: str | None = field(default=None, repr=False)
     user: str | None = field(default=None, repr=False)
@@ -44,13 +44,13 @@ class Credentials:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there are none."""
+        """Whether there are no credentials."""
         return not (self.token or self.user or self.password or self.headers)
 
 
 @dataclass(frozen=True, slots=True)
 class ListedAccount:
-    """What outsiders need to know of an account, removed ones included; `removed_at` is None while it is in use."""
+    """An account as other programs see it, also once removed; `removed_at` is None while it is in use."""
 
     id: str
     name: str
@@ -60,7 +60,7 @@ class ListedAccount:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A cluster that is remembered.
+    """A cluster with a name, stored in the database.
 
     id:              lower-case UUID4, also the `cloud_account_id` of the existing APIs.
     kubecost_url:    where its OpenCost or Kubecost is; None where it has to be discovered.
@@ -96,7 +96,7 @@ class Account:
 
     @property
     def place(self) -> str:
-        """Where its source is, or else its name, fit to be shown."""
+        """The URL of its source without credentials, else its name."""
         return str(self.kubecost_url or self.name)
 
 

@@ -1,4 +1,4 @@
-"""What accrues in a clock hour by its samples: management fee, load balancers and traffic (B1)."""
+"""Management fee, load balancers and traffic that accrue in a clock hour (B1)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from kubetally.domain.window import Window
 
 
 class PricedPart(NamedTuple):
-    """A price per hour, and for which part of the hour (from 0 to 1) it holds."""
+    """A price per hour, and the part of the hour (from 0 to 1) that it applies to."""
 
     price: float
     part: float
@@ -36,7 +36,7 @@ class HourSamples:
 
 
 def accrue_hour(samples: HourSamples) -> MeasuredHour | None:
-    """The hour in micros; None where it has no sample.
+    """The hour in micros; None without a sample.
 
     The fee accrues for every hour that has a sample of it. A load balancer costs its price for the part of the hour in
     which it was there, traffic its bytes times the price of its class. Several jobs that show one thing are averaged,
@@ -52,7 +52,7 @@ def accrue_hour(samples: HourSamples) -> MeasuredHour | None:
 
 
 def average(prices: Sequence[float]) -> float | None:
-    """The mean; None of nothing."""
+    """The mean; None without prices."""
     return sum(prices) / len(prices) if prices else None
 
 
@@ -64,7 +64,7 @@ def _balancers(balancers: Mapping[tuple[str, str], Sequence[PricedPart]]) -> Ite
 
 
 def _network(samples: HourSamples) -> NetworkClasses | None:
-    """Micros of each class that has a price; None where there is traffic and none of it has one."""
+    """Micros of each class that has a price; None if there is traffic without any price."""
     if samples.sent is None:
         return None
     prices = [average(samples.egress_prices.get(name, ())) for name in NetworkBytes._fields]

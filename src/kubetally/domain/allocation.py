@@ -1,4 +1,4 @@
-"""What a source says a workload was allocated in one step, in the ledger's own terms and units."""
+"""What a source allocated to a workload in one step, in the ledger's terms and units."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
@@ -21,14 +21,14 @@ class Kind(StrEnum):
 
 
 def stands_for_volumes(namespace: str | None, *, pod: str | None) -> bool:
-    """Whether a row is no pod's: OpenCost lets it stand for the volumes of a namespace that nobody mounts."""
+    """Whether a row is not a pod: OpenCost uses such a row for the unmounted volumes of a namespace."""
     return pod == f"{namespace}-unmounted-pvcs"
 
 
 class VolumeCost(NamedTuple):
-    """What a row cost on one volume, in micros, adjustment inside. `resource` is the volume's name.
+    """The cost of a row on one volume, in micros with adjustment. `resource` is the volume's name.
 
-    byte_hours: None where the source does not say.
+    byte_hours: None if unknown.
     """
 
     resource: str
@@ -39,9 +39,9 @@ class VolumeCost(NamedTuple):
 
 
 class LoadBalancerCost(NamedTuple):
-    """What a row cost on one load balancer, in micros, adjustment inside. `resource` is `namespace/service`.
+    """The cost of a row on one load balancer, in micros with adjustment. `resource` is `namespace/service`.
 
-    hours, private, ip: None where the source does not say.
+    hours, private, ip: None if unknown.
     """
 
     resource: str

@@ -1,4 +1,4 @@
-"""What costs money: nodes, disks, load balancers, network and management fee, as the bill side of a cluster-day."""
+"""Assets, the bill side of a cluster-day: nodes, disks, load balancers, network and management fee."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -21,7 +21,7 @@ class AssetType(StrEnum):
 
 
 class Breakdown(NamedTuple):
-    """What a capacity was used for: fractions of it."""
+    """The use of a capacity, as fractions of it."""
 
     idle: float | None = None
     user: float | None = None
@@ -30,7 +30,7 @@ class Breakdown(NamedTuple):
 
 
 class AssetDetails(NamedTuple):
-    """What a source says of an asset that is kept, and that no sum needs. None where it says nothing.
+    """Further facts about an asset, which no sum needs. None if unknown.
 
     source_type:   the type as the source names it, of an asset of the type `other`.
     amount:        what such an asset costs, in micros. It is in no component, because another asset may contain it.

@@ -1,4 +1,4 @@
-"""The bill side of a cluster-day: what its assets cost, by component (B1, B4)."""
+"""The bill side of a cluster-day: the cost of its assets, by component (B1, B4)."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
@@ -106,13 +106,13 @@ def _bill_from_use(reading: Reading, use: Use, issues: list[Issue]) -> Bill:
 
 
 def _left_to_metrics(*, management: bool, load_balancer: bool, network: bool) -> frozenset[Component]:
-    """The components whose flag says that assets and allocations have nothing of them: a component has one source."""
+    """The components with a true flag: assets and allocations have nothing of them. A component has one source."""
     flags = {Component.MANAGEMENT: management, Component.LOAD_BALANCER: load_balancer, Component.NETWORK: network}
     return frozenset(component for component, is_left in flags.items() if is_left)
 
 
 def _measured(reading: Reading, left: Set[Component]) -> tuple[Costs, NetworkClasses | None]:
-    """What Prometheus measured of the components that are left to it (B1), and the classes of its network cost."""
+    """Costs that Prometheus measured for the components left to it (B1), and the classes of its network cost."""
     infrastructure = reading.infrastructure
     if infrastructure is None:
         return ZERO, None
@@ -125,7 +125,7 @@ def _measured(reading: Reading, left: Set[Component]) -> tuple[Costs, NetworkCla
 
 
 def _not_measured(reading: Reading, left: Set[Component]) -> frozenset[Component]:
-    """What nobody measured of the components that are left to metrics.
+    """The unmeasured ones of the components that are left to metrics.
 
     A source without management fee can't have one. A source without network cost may be right, and is believed if there
     is no Prometheus; a Prometheus without cost of traffic means that nobody measured it. A cluster without load
@@ -141,7 +141,7 @@ def _not_measured(reading: Reading, left: Set[Component]) -> frozenset[Component
 
 
 def _unmeasured_issue(reading: Reading, component: Component) -> Issue:
-    """That nobody measured the management fee, or what is missing for a cost of traffic."""
+    """The issue for an unmeasured management fee or network cost."""
     message = "the management fee of the cluster is not measured by this source"
     if component is Component.NETWORK:
         was_counted = reading.infrastructure is not None and reading.infrastructure.network_bytes is not None
@@ -167,7 +167,7 @@ def _charged_but_not_listed(reading: Reading, resources: tuple[str, ...], *, are
 
 
 def _classes_of(network: int, classes: NetworkClasses) -> NetworkClasses:
-    """The bill's network cost by class, in the proportion the rows show; all of it internet where they show none."""
+    """The bill's network cost by class, in the proportion of the rows; all of it internet without classes."""
     if sum(classes) == network:
         return classes
     if any(amount > 0 for amount in classes):
@@ -176,7 +176,7 @@ def _classes_of(network: int, classes: NetworkClasses) -> NetworkClasses:
 
 
 def _without_asset(allocations: Sequence[Allocation], by_type: Mapping[AssetType, Sequence[Asset]]) -> dict[str, Costs]:
-    """What rows cost on a resource that no asset lists, by the resource's name (B4)."""
+    """Costs of rows on resources without an asset, by the resource's name (B4)."""
     nodes, disks, balancers = (
         frozenset(name for asset in by_type[kind] for name in asset.names)
         for kind in (AssetType.NODE, AssetType.DISK, AssetType.LOAD_BALANCER)

@@ -1,4 +1,4 @@
-"""Booking a cluster-day: the bill on one side, the use of it on the other, and what is left between them in sight.
+"""Booking a cluster-day: the bill on one side, its use on the other, and the difference between them by cause.
 
 The bill comes from assets, the use from allocations. They are different computations of the source, rounded apart, so
 they never agree by themselves; `book` puts every difference into a line of its own, by component and cause, so that
@@ -45,12 +45,12 @@ class ComponentBalance(NamedTuple):
 class Booking:
     """A balanced cluster-day (or a part of a day). `bill` is exactly the sum of `rows`, component by component.
 
-    `not_measured`: components that no source measured; they are zero in every sum and unknown to a reader.
-    `facts`: what the days around it may be compared with; None of a booking that was stored.
+    `not_measured`: components that no source measured; they are zero in sums and unknown to a reader.
+    `facts`: what the days around it are compared with; None for a stored booking.
     `left_to_metrics`: components that the source does not have, whether Prometheus measured them or not.
-    `currency_origin`: who states the currency; None where not known.
-    `answered_at`: when the source's rows arrived, which tells answers apart; None where not known.
-    `source_total`: what the source itself shows for the window, its rows' totals with idle, in micros.
+    `currency_origin`: who states the currency; None if unknown.
+    `answered_at`: when the source's rows arrived, which identifies the answer; None if unknown.
+    `source_total`: the source's own total of the window: its rows' totals with idle, in micros.
     """
 
     window: Window
@@ -83,9 +83,9 @@ class Booking:
 
 
 def book(reading: Reading) -> Booking:
-    """The balanced rows of what a source answered.
+    """The balanced booking of a source's answer.
 
-    Raises: BalanceError, never for any data: only if this function is wrong.
+    Raises: BalanceError, if this function is wrong; never because of the data.
     Source: the booking rules B1-B9 (docs/how-a-day-is-booked.md).
     """
     reading = correct_load_balancers(correct_usage(reading))
@@ -143,7 +143,7 @@ def _lines_of(reading: Reading, allocations: Sequence[Allocation], use: Use, bil
 
 
 def _without_duplicates(reading: Reading, issues: list[Issue]) -> Sequence[Allocation]:
-    """Equal rows count once; unlike rows under one identity are all kept, because each may be true."""
+    """Equal rows count once; different rows with one identity are all kept, because each may be true."""
     # Unlike hashes are unlike identities: of a sound day, which has no two rows alike, that is all there is to see.
     if len({hash(_identity(row)) for row in reading.allocations}) == len(reading.allocations):
         return reading.allocations
@@ -156,13 +156,13 @@ def _without_duplicates(reading: Reading, issues: list[Issue]) -> Sequence[Alloc
             kept.append(row)
     equal = len(reading.allocations) - len(kept)
     unlike = sum(len(same) - 1 for same in kept_of.values() if same[0].kind is Kind.WORKLOAD)
-    told = [f"{equal} rows came twice with equal figures and count once"] if equal else []
-    told += [f"{unlike} rows have the name of another row and other figures; all count"] if unlike else []
-    if told:
+    messages = [f"{equal} rows came twice with equal figures and count once"] if equal else []
+    messages += [f"{unlike} rows have the name of another row and other figures; all count"] if unlike else []
+    if messages:
         issues.append(
             Issue(
                 IssueKind.DUPLICATE_ROWS,
-                "; ".join(told),
+                "; ".join(messages),
                 source=reading.source,
                 window=reading.window,
                 facts={"equal": equal, "unlike": unlike},
@@ -172,7 +172,7 @@ def _without_duplicates(reading: Reading, issues: list[Issue]) -> Sequence[Alloc
 
 
 def _identity(row: Allocation) -> tuple[object, ...]:
-    """What tells a row from every other one: the source's own name for it, else all that it says of itself."""
+    """Distinguishes a row from all others: the source's name for it, else all of its properties."""
     if row.name:
         return (row.step.start, row.name)
     identity: tuple[object, ...] = _IDENTITY(row)
@@ -180,7 +180,7 @@ def _identity(row: Allocation) -> tuple[object, ...]:
 
 
 def _check_plausibility(reading: Reading, use: Use, bill: Bill, issues: list[Issue]) -> None:
-    """Answers that are well-formed and yet can't be the whole truth."""
+    """Add issues for well-formed answers that can't be complete."""
     if use.containers or any(use.everything):
         running = any(row.hours.cpu_core_hours or row.hours.ram_byte_hours or row.node for row in use.containers)
         if not running:

@@ -1,4 +1,4 @@
-"""Whether two bookings of one window say the same: one that was stored, and one made again from the same answers.
+"""Compares two bookings of one window: the stored one, and one made again from the same answers.
 
 What a Prometheus measured beside them, and what the source answered by the hour or for the days around, may not have
 been kept. Differences that these can make stand apart then, as `elsewhere`.

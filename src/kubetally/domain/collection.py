@@ -1,4 +1,4 @@
-"""A day of an account as it was collected: what is remembered of it beside its rows, and how sure it is."""
+"""A day of an account as it was collected: its facts beside the rows, and its state."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,13 +23,13 @@ from kubetally.domain.stored_sums import AssetSums, sum_assets
 from kubetally.domain.window import DAY, Window, covered_hours
 
 SETTLES_AFTER = timedelta(hours=72)
-"""After the end of a day its source may still correct it; what is collected later than that is taken to hold."""
+"""A source may correct a day for so long after its end; what is collected later is settled."""
 
 LAKE_VERSION = 2
-"""The version of the lake's columns that rows are written with now; rows of an earlier one lack some of them."""
+"""The present version of the lake's columns; rows of an earlier version lack some of them."""
 
 NO_DATA = "no_data"
-"""The code of an attempt whose answer was sound and empty: the source holds nothing of that day."""
+"""The code of an attempt with an empty answer: the source has no data of that day."""
 
 SUPERSEDED = "overtaken"
 """The code of an answer that a later one had replaced already, which is no failure."""
@@ -42,7 +42,7 @@ DAMAGED, SET_ASIDE = "day_damaged", "day_set_aside"
 ASSETS_DAMAGED = "assets_damaged"
 """Code of an attempt that found the assets alone of a stored day damaged: its costs are in its rows."""
 DAMAGE_CODES = frozenset({DAMAGED, SET_ASIDE, ASSETS_DAMAGED, "lake_damaged", "collection_gone"})
-"""Codes of attempts that say of a stored day that it can't be read, whatever is tried."""
+"""Codes of attempts that found a stored day unreadable."""
 
 
 class RejectReason(StrEnum):
@@ -56,16 +56,16 @@ class RejectReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """One collection of an (account, day); the last one holds.
+    """One collection of an (account, day); the last one is the stored one.
 
     collected_at: when it began. head: the booking without its rows, which lie in the lake under `id`; `rows` counts
     them.
     balance: of the whole booking. is_running: the day was not over, so that it lies in the table of running days.
-    version: of that table, from which on its rows are there; None until they are. last_version: the last one that has
-    them, None while it holds.
-    completeness: what another answer for the day has to reach to replace it; None where an earlier version stored it.
-    examined_by: how far the day was examined (`evidence.stored.EXAMINED`); 0 where an earlier version stored it.
-    asset_sums: of its assets; None where an earlier version stored it.
+    version: the first of that table with its rows; None before. last_version: the last one with them; None while it
+    is the stored one.
+    completeness: what another answer for the day has to reach to replace it; None if an earlier version stored it.
+    examined_by: how far the day was examined (`evidence.stored.EXAMINED`); 0 if an earlier version stored it.
+    asset_sums: of its assets; None if an earlier version stored it.
     lake_version: of the columns that its rows were written with.
     """
 
@@ -87,14 +87,14 @@ class Collection:
 
     @property
     def state(self) -> DayState:
-        """Settled, if it was collected long enough after the day's end, all of it, and no data is missing."""
+        """Settled, if the whole day was collected late enough, and no data is missing."""
         window = window_of(self.day)
         is_late = self.collected_at >= window.end + SETTLES_AFTER
         is_whole = self.hours_covered >= window.hours and not any_missing(self.head.issues)
         return DayState.SETTLED if is_late and is_whole else DayState.PROVISIONAL
 
     def state_at(self, now: datetime) -> DayState:
-        """`state`, but provisional while it was collected in the future: by a clock that was ahead."""
+        """`state`, but provisional if it was collected in the future, by a clock that was ahead."""
         return DayState.PROVISIONAL if self.collected_at > now else self.state
 
     @property
@@ -108,12 +108,12 @@ class Collection:
         return has_assets(self.head.issues)
 
     def measured(self, rows: Sequence[Row], assets: Sequence[Asset]) -> Completeness:
-        """How complete these rows and assets of it are; a machine that an earlier version stored twice counts once."""
+        """The completeness of these rows and assets; a machine that an earlier version stored twice counts once."""
         once = match_machines([], list(assets)).assets
         return measure_completeness(self.hours_covered, rows, once, has_assets=self.has_assets)
 
     def with_rows(self, rows: Sequence[Row]) -> Booking:
-        """The booking as it was, with its rows; usage or requests that turned out to be missing are unknown in them."""
+        """The booking with its rows; usage or requests found missing later are unknown in them."""
         return replace(self.head, rows=rows_without(rows, self.head.issues))
 
 
@@ -121,7 +121,7 @@ class Collection:
 class CollectedDay:
     """A collection on its way into the lake, with its rows and with the assets that its bill is made of.
 
-    rows: in the order of the ledger; `idle_shares` has a share for each, and is None where nobody read it.
+    rows: in the order of the ledger. idle_shares: a share for each row; None if unknown.
     """
 
     collection: Collection
@@ -141,7 +141,7 @@ def new_collected_day(
     *,
     is_running: bool = False,
 ) -> CollectedDay:
-    """A booked day as it is put into the lake."""
+    """A booked day, ready for the lake."""
     head = replace(booking, rows=())
     count, balance = len(booking.rows), booking.balance()
     collection = Collection(
@@ -158,9 +158,9 @@ def new_collected_day(
 
 
 def day_to_store(collection: Collection, rows: Sequence[Row], assets: Sequence[Asset]) -> CollectedDay:
-    """A collection with its rows and assets, to be stored for the first time, or once more with all that it has.
+    """A collection with its rows and assets, to be stored for the first time or again.
 
-    Its idle cost is shared, always in the same way; not that of a day which an earlier version stored without shares.
+    Its idle cost is shared, unless an earlier version stored the day without shares.
     """
     order = order_rows(rows)
     shares = None if collection.lake_version < LAKE_VERSION else share_idle(rows, order)
@@ -187,7 +187,7 @@ class _Tried(Protocol):
 
 
 class _KnownDay:
-    """What follows from what is stored of an (account, day) and from what its last attempt met."""
+    """What follows from the stored collection of an (account, day) and its last attempt."""
 
     __slots__ = ()
 
@@ -198,12 +198,12 @@ class _KnownDay:
 
     @property
     def is_damaged(self: _Tried) -> bool:
-        """Whether it is stored and was found damaged when it was last read or written."""
+        """Whether it is stored, and was damaged when it was last read or written."""
         return self.is_stored and self.last_error is not None and self.last_error[0] in DAMAGE_CODES
 
     @property
     def has_costs(self: _Tried) -> bool:
-        """Whether its costs can be read, as far as is known: it is stored, and at most its assets are damaged."""
+        """Whether its costs are readable as far as known: it is stored, and at most its assets are damaged."""
         return self.is_stored and not (self.is_damaged and self.last_error and self.last_error[0] != ASSETS_DAMAGED)
 
     @property
@@ -214,10 +214,10 @@ class _KnownDay:
 
 @dataclass(frozen=True, slots=True)
 class CoveredDay(_KnownDay):
-    """What is known of an (account, day), collected or tried; no figure where nothing is held.
+    """The state of an (account, day), collected or tried; without figures if nothing is stored.
 
-    hours_covered: of the held collection. total: micros of it. attempts: how often it was tried since it was last
-    collected; last_error: what the last of them met, as code and words, None where it was well.
+    hours_covered: of the stored collection. total: its micros. attempts: since it was last collected. last_error: code
+    and message of the last attempt; None if it succeeded.
     """
 
     account_id: str
@@ -250,7 +250,7 @@ class _Status(NamedTuple):
 
 
 class DayStatus(_Status, _KnownDay):
-    """How it stands with an (account, day): of a `CoveredDay` what a calendar shows, read many thousands at once."""
+    """The fields of a `CoveredDay` that a calendar shows, for reading many thousands at once."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""What is asked of many stored days at once: what nobody measured, and which issues they have for how many hours."""
+"""Facts of many stored days: unmeasured components, and issues with their hours."""
 
 from datetime import date
 from typing import NamedTuple
@@ -9,14 +9,14 @@ from kubetally.domain.issues import Issue
 from kubetally.domain.window import HOUR, Window, covered_hours
 
 COMPONENTS = frozenset(component.value for component in Component)
-"""What a fact names that is no issue; no kind of issue is called like a component."""
+"""Names of facts that are components; no kind of issue has such a name."""
 
 
 class Fact(NamedTuple):
-    """A component that nobody measured on a stored day, or an issue of that day.
+    """An unmeasured component of a stored day, or an issue of that day.
 
-    what: the component, or the kind of the issue. hours: of the day; None where the issue names no time.
-    issue: None of a component.
+    what: the component, or the kind of the issue. hours: of the day; None if the issue has no time.
+    issue: None for a component.
     """
 
     what: str
@@ -36,7 +36,7 @@ class FactSum(NamedTuple):
 
     @property
     def is_issue(self) -> bool:
-        """Whether it is an issue; else a component that nobody measured."""
+        """Whether it is an issue; else an unmeasured component."""
         return self.what not in COMPONENTS
 
 

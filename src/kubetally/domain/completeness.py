@@ -39,7 +39,7 @@ class Completeness:
     request_hours: float
     usage_hours: float
 
-    def most(self, other: "Completeness") -> "Completeness":
+    def maximum(self, other: "Completeness") -> "Completeness":
         """The greater of each figure."""
         mine, its = self.node_hours, other.node_hours
         return Completeness(

@@ -6,7 +6,7 @@ from typing import NamedTuple, Self
 
 
 class Component(StrEnum):
-    """What costs money; adjustments are inside their component."""
+    """The components of cost; adjustments are inside their component."""
 
     CPU = "cpu"
     RAM = "ram"

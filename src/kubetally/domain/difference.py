@@ -1,4 +1,4 @@
-"""What is left between bill and use, by cause (B3, B6)."""
+"""The difference between bill and use, by cause (B3, B6)."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def difference_rows(
     missing: frozenset[Component],
     figure_rounding: int,
 ) -> list[Row]:
-    """A row for each cause of what the bill has beyond the use, or lacks (B3); together they are the difference.
+    """A row for each cause of the difference between bill and use (B3); they add up to it.
 
     missing: components with a figure that the source could not compute. figure_rounding: of each of its figures.
     """
@@ -139,7 +139,7 @@ def _volume_causes(assets: Sequence[Asset], allocations: Sequence[Allocation], f
 
 
 class _Charged:
-    """What rows were charged for each resource, and in how many figures."""
+    """Charges of rows for each resource, and the number of their figures."""
 
     def __init__(self) -> None:
         self.costs = Counter[str]()

@@ -1,7 +1,7 @@
 """Families of errors.
 
-A class of its own exists only for what somebody catches or reads facts of, and stands beside the code that raises it.
-All else is a family with a code: `raise RequestError(message, code="no_cluster")`.
+A class exists only if code catches it or reads its facts; it stands beside the code that raises it.
+Other errors are a family with a code: `raise RequestError(message, code="no_cluster")`.
 
 What is wrong with the data is not an error but an `Issue` beside the result (`domain.issues`).
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class KubetallyError(Exception):
-    """What stops the work. Its message says what happened, where, and what to do."""
+    """An error that stops the work. Its message says what happened, where, and what to do."""
 
     code: str = "error"
     retryable: bool = False
@@ -33,7 +33,7 @@ def _copied(kind: type[KubetallyError], args: tuple[Any, ...]) -> KubetallyError
 
 
 class RequestError(KubetallyError):
-    """The caller can mend it."""
+    """The caller can fix it."""
 
     code = "bad_request"
 

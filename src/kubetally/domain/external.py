@@ -1,4 +1,4 @@
-"""What the total of a row has beyond its known parts (B5)."""
+"""The rest of a row's total beyond its known parts (B5)."""
 
 from kubetally.domain.component import Costs
 

@@ -1,4 +1,4 @@
-"""Putting things of one key together, where most keys have one thing only."""
+"""Grouping items by key, if most keys have one item."""
 
 from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar

@@ -21,7 +21,7 @@ _FLOATS_ARE_EXACT_BELOW = 2.0**32  # from here on, multiplying a float rounds it
 
 
 class CurrencyOrigin(StrEnum):
-    """Who says in which currency amounts are."""
+    """Who states the currency of amounts."""
 
     SOURCE = "source"
     """The source states it."""

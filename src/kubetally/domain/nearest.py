@@ -1,4 +1,4 @@
-"""Names that somebody may have meant instead of the one they wrote."""
+"""Suggestions for a mistyped name."""
 
 from collections.abc import Iterable
 from difflib import SequenceMatcher
@@ -7,9 +7,9 @@ _MIN_PREFIX_LENGTH = 3
 
 
 def nearest(word: str, known: Iterable[str], *, similarity: float = 0.65, count: int = 3) -> list[str]:
-    """At most `count` of `known` that are like `word`, best first; upper and lower case are alike.
+    """At most `count` names of `known` that resemble `word`, best first; case is ignored.
 
-    similarity: the least ratio of difflib, from 0 to 1. Where one begins with the other they are alike in any case.
+    similarity: the minimum ratio of difflib, from 0 to 1. A common beginning is enough, whatever the ratio.
     """
     lower = word.casefold()
     ratios: dict[str, float] = {}

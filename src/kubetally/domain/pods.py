@@ -1,4 +1,4 @@
-"""Pods, made of the rows of their containers where somebody asks for pods."""
+"""Pods, made from the rows of their containers."""
 
 from collections.abc import Iterable, Sequence
 from operator import attrgetter

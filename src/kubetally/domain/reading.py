@@ -1,4 +1,4 @@
-"""What a source answered about one cluster and one window, ready to be booked."""
+"""The answer of a source for one cluster and one window, ready to be booked."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

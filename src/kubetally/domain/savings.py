@@ -1,4 +1,4 @@
-"""What could be saved by a month's run rate, as a source recommends it: never a cost, never part of a balance."""
+"""Savings per month that a source recommends: never a cost, never part of a balance."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from kubetally.domain.money import CurrencyOrigin, to_decimal, to_micros
 
 Facts = Mapping[str, str | None]
-"""What a source says of something, by the path of each value: numbers and words as it writes them, None for null."""
+"""Facts of a source by their paths; numbers and words as it writes them, None for null."""
 
 HOURS_PER_MONTH = 730
 """The month of every savings figure, whatever the calendar says (reference: sources.md 2.2)."""
@@ -68,7 +68,7 @@ class Savings:
 
 
 class SavingsSubject(NamedTuple):
-    """What a recommendation is about; None where it is about no such thing, or the source does not name it."""
+    """The subject of a recommendation; None for what it does not concern or name."""
 
     namespace: str | None = None
     controller_kind: str | None = None
@@ -107,7 +107,7 @@ class SavingsRow(NamedTuple):
 
 
 class SavingsState(StrEnum):
-    """What came of asking a source for the savings of an account and day."""
+    """The outcome of requesting the savings of an account and day."""
 
     COLLECTED = "collected"
     """All that the source offers is stored."""
@@ -116,7 +116,7 @@ class SavingsState(StrEnum):
     NO_SAVINGS = "no_savings"
     """The source offers none, as an OpenCost."""
     FAILED = "failed"
-    """The savings could not be read, or the source does not tell what it is."""
+    """The savings could not be read, or the source does not identify itself."""
     LOST = "lost"
     """They were stored, and damaged later."""
 
@@ -137,7 +137,7 @@ class CollectedSavings:
 
     @property
     def total(self) -> int:
-        """Micros of all rows together: no amount that means anything, but it tells whether all of them are there."""
+        """Micros of all rows together; meaningless as an amount, it verifies that all rows are there."""
         return total_of(self.rows)
 
     def as_known(
@@ -147,16 +147,16 @@ class CollectedSavings:
         code: str | None = None,
         why: str | None = None,
     ) -> "SavingsDay":
-        """What is known of the day once these are stored."""
+        """The state of the day once these are stored."""
         stored = (self.id, self.currency, currency_origin, len(self.rows), self.total)
         return SavingsDay(self.account_id, self.day, state, self.collected_at, code, why, *stored)
 
 
 @dataclass(frozen=True, slots=True)
 class SavingsDay:
-    """What is known of the savings of an account and day.
+    """The state of the savings of an account and day.
 
-    `code` and `why` tell what failed. What is stored has the other fields: `total` as `CollectedSavings.total`.
+    `code` and `why`: of a failure. The other fields are of stored savings; `total` is as `CollectedSavings.total`.
     """
 
     account_id: str
@@ -189,7 +189,7 @@ def rows_of_category(category: SavingsCategory, items: SavingsItems | None) -> l
 
 
 def compare_savings(rows: Sequence[SavingsRow], known: SavingsDay) -> str | None:
-    """How stored rows differ from what was recorded of them; None where they do not."""
+    """How stored rows differ from what was recorded; None if they do not."""
     if len(rows) != known.rows:
         return f"it has {len(rows)} rows of savings instead of {known.rows}"
     if total_of(rows) != known.total:

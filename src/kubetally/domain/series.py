@@ -16,8 +16,8 @@ from kubetally.domain.money import sum_of_known, to_micros
 from kubetally.domain.window import Window
 
 OFFERED = ("kubecost_", "cloudtuner_kubecost_")
-MOST_NAMES = 50
-MOST_POINTS = 200_000
+MAX_NAMES = 50
+MAX_POINTS = 200_000
 """Samples of one answer: a year of 22 series, or a week of 1,190. They are about 25 MB of JSON."""
 
 
@@ -26,10 +26,10 @@ class TooManyPoints(RequestError):
 
     code = "too_many_points"
 
-    def __init__(self, count: int, most: int = MOST_POINTS) -> None:
-        self.count, self.most = count, most
+    def __init__(self, count: int, max_points: int = MAX_POINTS) -> None:
+        self.count, self.max_points = count, max_points
         super().__init__(
-            f"there are {count:,} samples, and an answer has at most {most:,}: "
+            f"there are {count:,} samples, and an answer has at most {max_points:,}: "
             "ask for a shorter window or fewer metrics"
         )
 
@@ -90,7 +90,7 @@ def metric_names(text: str | None) -> tuple[str, ...]:
         rest = name.removeprefix("cloudtuner_").removeprefix("kubecost_")
         if not name.startswith(OFFERED) or not rest.isascii() or not rest.replace("_", "a").isalnum():
             raise _not_offered(f"the metric {name[:80]!r} is not offered")
-    if len(names) > MOST_NAMES:
+    if len(names) > MAX_NAMES:
         raise _not_offered(f"{len(names)} metrics are too many")
     return tuple(names) or tuple(INFRASTRUCTURE.values())
 
@@ -98,7 +98,7 @@ def metric_names(text: str | None) -> tuple[str, ...]:
 def _not_offered(problem: str) -> RequestError:
     beginnings = " or ".join(OFFERED)
     return RequestError(
-        f"{problem}: give at most {MOST_NAMES} names that begin with {beginnings}", code="metric_not_offered"
+        f"{problem}: give at most {MAX_NAMES} names that begin with {beginnings}", code="metric_not_offered"
     )
 
 

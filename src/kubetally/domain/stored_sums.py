@@ -1,4 +1,4 @@
-"""Whether rows and assets that were read from storage are those that were committed: by their numbers and sums."""
+"""Compares rows and assets read from storage with what was committed, by numbers and sums."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ def sum_assets(assets: Sequence[Asset]) -> AssetSums:
 def compare_rows(
     rows: Sequence[Row], count: int, bill: Costs, balance: Mapping[Component, ComponentBalance]
 ) -> str | None:
-    """In what rows differ from what was recorded when they were committed; None where they do not.
+    """How rows differ from what was recorded at their commit; None if they do not.
 
     Shape: `count` rows that come to `bill`, and by component and kind to `balance`; its missing components are 0.
     """
@@ -68,7 +68,7 @@ def compare_row_sums(
 
 
 def compare_assets(assets: Sequence[Asset], recorded: AssetSums | None) -> str | None:
-    """In what assets differ from what was recorded; None where they do not, or an earlier version recorded nothing."""
+    """How assets differ from what was recorded; None if they do not, or if nothing was recorded."""
     if recorded is None:
         return None
     if len(assets) != recorded.number:

@@ -10,7 +10,7 @@ from kubetally.domain.window import Window
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
-    """Who shows a metric: the job that scrapes it, and from how many addresses; `instance` where it is only one."""
+    """An exporter of a metric: its scrape job and the number of its addresses; `instance` if it has one."""
 
     job: str | None
     instances: int
@@ -43,7 +43,7 @@ class MetricFacts:
 
 @dataclass(frozen=True, slots=True)
 class MetricsSurvey:
-    """What was found in a window of whole hours.
+    """The result for a window of whole hours.
 
     metrics:     in the order of what they are needed for, those that are missing too.
     oldest:      the first sample that is still kept, to about five minutes; None where that can't be found out.

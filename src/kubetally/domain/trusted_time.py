@@ -1,4 +1,4 @@
-"""How much time has passed, as far as collecting vouches for it: a clock may be ahead."""
+"""How much time has passed for certain, judged by collections: a clock may be ahead."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,5 +48,5 @@ class TrustedTime:
         return None
 
     def _past(self) -> Sequence[tuple[datetime, datetime]]:
-        """A clock that was ahead left collections in the future, which vouch for nothing."""
+        """The spans without collections in the future, which a clock that was ahead left."""
         return [(first, min(last, self.now)) for first, last in self.spans if first <= self.now]

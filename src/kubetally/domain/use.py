@@ -1,4 +1,4 @@
-"""The use side of a cluster-day: what the source charged workloads, idle and everything else (B2)."""
+"""The use side of a cluster-day: charges of workloads, idle and everything else (B2)."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -85,7 +85,7 @@ def _below_zero(costs: Costs) -> Costs:
 
 
 def _unmounted(loose: Sequence[Allocation]) -> Row:
-    """What nobody mounts, as one line."""
+    """All that is unmounted, as one line."""
     return Row(
         Kind.UNMOUNTED,
         minutes=max((row.minutes for row in loose), default=0.0),

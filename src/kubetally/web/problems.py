@@ -82,7 +82,7 @@ def problem_of(error: KubetallyError) -> Problem:
         case ClusterUnreadable():
             return Problem("OM0009", error.source, headers={"X-Kubetally-Error": error.why.code})
         case TooManyPoints():
-            counts = str(error.count), str(error.most)
+            counts = str(error.count), str(error.max_points)
             return Problem("OM0010", *counts, headers={"X-Kubetally-Error": error.code})
         case NotFound() if status == 404:
             return Problem("OM0002", headers={"X-Kubetally-Error": error.code})

@@ -84,10 +84,10 @@ measures = st.builds(Completeness, figures, st.none() | figures, figures, figure
 
 @given(measures, measures)
 def test_the_greater_of_two_is_below_neither(one: Completeness, other: Completeness) -> None:
-    most = one.most(other)
+    most = one.maximum(other)
     assert find_shortfalls(most, stored=one) == find_shortfalls(most, stored=other) == []
-    assert most == other.most(one)
-    assert one.most(one) == one
+    assert most == other.maximum(one)
+    assert one.maximum(one) == one
 
 
 @given(

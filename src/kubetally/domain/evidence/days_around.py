@@ -1,4 +1,4 @@
-"""What a day lacks against the days around it, where each was examined by itself already (B10 c and d)."""
+"""What a day lacks compared with the days around it; each was examined by itself before (B10 c and d)."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Which hours of a day its answer gives evidence for (B10).
+"""The hours of a day with evidence in its answer (B10).
 
 A source whose Prometheus lost samples answers lesser figures for a whole day and says nothing of it. What gives it away
 are the spans in which it saw nodes and pods: a pod of some DaemonSet runs whenever a node does, so that both together
@@ -29,7 +29,7 @@ _ISSUE_KINDS = {Samples.USAGE: IssueKind.USAGE_MISSING, Samples.REQUESTS: IssueK
 
 
 def is_in_doubt(reading: Reading) -> bool:
-    """Whether the days around would tell more: samples seem to be missing, or no node is listed at all."""
+    """Whether the days around it would help: samples seem to be missing, or no node is listed at all."""
     if not reading.allocations:
         return False
     pods = pods_of(reading)

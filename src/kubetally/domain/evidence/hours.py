@@ -1,4 +1,4 @@
-"""What single hours of a day lack, where its source was asked by the hour (B10 f)."""
+"""Gaps within a day, found in hourly answers of its source (B10 f)."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""What may be missing of a day, in values and in words."""
+"""What may be missing in a day, as values and in words."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -9,7 +9,7 @@ from kubetally.domain.window import Window
 from kubetally.domain.words import name_some
 
 TOLERANCE = timedelta(minutes=15)
-"""What may be missing of a day without a word: a source begins a day up to two samples late."""
+"""So much may be missing in a day without an issue: a source begins a day up to two samples late."""
 
 
 KEEP_THEIR_NAMES = frozenset({None, "statefulset"})

@@ -1,4 +1,4 @@
-"""When a source saw nodes and pods, on a day and on those around it."""
+"""When a source saw nodes and pods, on a day and on the days around it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """The days before and after one, as their source saw them; None where nobody asked, or there was no answer."""
+    """The days before and after a day, as their source saw them; None if unknown."""
 
     before: Sighting | None = None
     after: Sighting | None = None
@@ -43,7 +43,7 @@ NOTHING_AROUND = Around()
 
 
 def is_pod(row: Allocation) -> bool:
-    """Whether a row is of a pod that ran, and no stand-in for volumes that nobody mounts."""
+    """Whether a row is a pod that ran; rows of unmounted volumes are not."""
     return row.kind is Kind.WORKLOAD and row.pod is not None and not stands_for_volumes(row.namespace, pod=row.pod)
 
 
@@ -53,9 +53,9 @@ def pods_of(reading: Reading) -> list[Allocation]:
 
 
 def sighting_of(reading: Reading, pods: Sequence[Allocation] | None = None) -> Sighting | None:
-    """When nodes and pods were seen; None where the answer tells no spans, so that nothing can be said.
+    """When nodes and pods were seen; None if the answer has no spans.
 
-    pods: the rows of pods, where they were picked out already.
+    pods: the rows of pods, if already selected.
     """
     pods = pods_of(reading) if pods is None else pods
     nodes = [asset for asset in reading.assets or () if asset.type is AssetType.NODE]

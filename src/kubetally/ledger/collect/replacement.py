@@ -135,12 +135,12 @@ def _duplicate_nodes(collection: Collection) -> int:
 
 
 def _not_below(new: D, stored: Collection) -> D:
-    """With the stored completeness where it is a little higher, so that small losses can't add up over answers."""
+    """With the stored completeness where that is a little higher, so that small losses can't add up; not its hours."""
     mine = new.collection.completeness
     if mine is None or stored.completeness is None or _counted_twice(new.collection, stored) != NOTHING_TWICE:
         return new
-    most = replace(mine.most(stored.completeness), hours_covered=mine.hours_covered)  # decided anew each time
-    return replace(new, collection=replace(new.collection, completeness=most))
+    completeness = replace(mine.maximum(stored.completeness), hours_covered=mine.hours_covered)
+    return replace(new, collection=replace(new.collection, completeness=completeness))
 
 
 def _forced(new: D, stored: Collection, loss: KeepStored) -> D:

@@ -5,14 +5,14 @@ from dataclasses import replace
 from datetime import datetime
 
 from kubetally.domain.issues import Issue, IssueKind
-from kubetally.domain.series import MOST_POINTS, MeasuredSeries, TooManyPoints
+from kubetally.domain.series import MAX_POINTS, MeasuredSeries, TooManyPoints
 from kubetally.domain.window import Window
 from kubetally.ledger.costs.requests import MAX_DAYS, clip_to_limit, elapsed
 from kubetally.ledger.ports.sources import SeriesSource
 
 
 async def series_of(
-    metrics: SeriesSource, window: Window, names: Sequence[str], now: datetime, *, most: int = MOST_POINTS
+    metrics: SeriesSource, window: Window, names: Sequence[str], now: datetime, *, max_points: int = MAX_POINTS
 ) -> MeasuredSeries:
     """Samples an hour apart, both ends of the window included, of the newest days of a long one.
 
@@ -22,8 +22,8 @@ async def series_of(
     """
     asked = clip_to_limit(elapsed(window, now))
     found = await metrics.points(asked, names)
-    if found.count > most:
-        raise TooManyPoints(found.count, most)
+    if found.count > max_points:
+        raise TooManyPoints(found.count, max_points)
     return replace(found, issues=(*found.issues, *_told(found, metrics.url, window, asked, names)))
 
 

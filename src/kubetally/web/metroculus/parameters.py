@@ -10,7 +10,7 @@ from litestar.openapi.spec.enums import OpenAPIType
 
 from kubetally.domain.metrics import INFRASTRUCTURE
 from kubetally.domain.report import DetailLevel
-from kubetally.domain.series import MOST_NAMES, OFFERED
+from kubetally.domain.series import MAX_NAMES, OFFERED
 from kubetally.domain.window import LATEST_UNIX
 from kubetally.web.metroculus import wire
 from kubetally.web.metroculus.question import LARGEST, LEGACY_SUM
@@ -75,7 +75,7 @@ class MetricsOperation(Operation):
     def __post_init__(self) -> None:
         names = _parameter(
             "metrics",
-            f"Names of series, with commas between: at most {MOST_NAMES}, each beginning with {' or '.join(OFFERED)}. "
+            f"Names of series, with commas between: at most {MAX_NAMES}, each beginning with {' or '.join(OFFERED)}. "
             f"Unless given: {', '.join(INFRASTRUCTURE.values())}.",
             type=OpenAPIType.STRING,
         )

@@ -11,7 +11,7 @@ from litestar.response import Response
 from kubetally.domain.errors import RequestError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.metrics import CPU_SAVINGS, RAM_SAVINGS
-from kubetally.domain.series import MOST_POINTS, MeasuredSeries, metric_names
+from kubetally.domain.series import MAX_POINTS, MeasuredSeries, metric_names
 from kubetally.domain.window import Clock
 from kubetally.ledger.costs.service import CostService, SeriesAnswer
 from kubetally.present.answer import Json, issue_body
@@ -31,7 +31,7 @@ _NO_PROMETHEUS: Final = {
 }
 _WHERE_EMPTY: Final = (
     "empty, with an error that says why, where no Prometheus is known of the account or it has no sample of them. "
-    f"An answer has at most {MOST_POINTS:,} samples: beyond that it is an error, with nothing in it."
+    f"An answer has at most {MAX_POINTS:,} samples: beyond that it is an error, with nothing in it."
 )
 _BodyOf = Callable[[MeasuredSeries], Json]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from kubetally.domain.issues import Issue, IssueKind
-from kubetally.domain.series import MOST_POINTS, MeasuredSeries, SeriesPoint, TooManyPoints
+from kubetally.domain.series import MAX_POINTS, MeasuredSeries, SeriesPoint, TooManyPoints
 from kubetally.domain.window import DAY, Window
 from kubetally.ledger.costs.requests import MAX_DAYS
 from kubetally.ledger.costs.series import series_of
@@ -29,14 +29,14 @@ class Metrics:
 
 
 async def asked(metrics: Metrics, window: Window = TODAY, names: Sequence[str] = NAMES) -> tuple[Issue, ...]:
-    return (await series_of(metrics, window, names, NOON_AFTER, most=10)).issues
+    return (await series_of(metrics, window, names, NOON_AFTER, max_points=10)).issues
 
 
 async def test_an_answer_that_would_be_too_large_is_none_and_says_what_to_do() -> None:
     with pytest.raises(TooManyPoints, match=r"11 samples.*at most 10: ask for a shorter window or fewer metrics"):
         await asked(Metrics(kubecost_a=6, kubecost_b=5))
     assert await asked(Metrics(kubecost_a=5, kubecost_b=5)) == ()
-    assert "at most 200,000" in str(TooManyPoints(MOST_POINTS + 1))
+    assert "at most 200,000" in str(TooManyPoints(MAX_POINTS + 1))
 
 
 async def test_that_there_is_no_sample_at_all_is_told_with_the_names() -> None:

@@ -11,7 +11,7 @@ import pytest
 from kubetally.domain.account import Account
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.metrics import CPU_SAVINGS, INFRASTRUCTURE, MANAGEMENT
-from kubetally.domain.series import MOST_POINTS, MeasuredSeries, SeriesPoint
+from kubetally.domain.series import MAX_POINTS, MeasuredSeries, SeriesPoint
 from kubetally.domain.window import Window
 from kubetally.ledger.costs.service import CostService
 from tests.served import FixedClock
@@ -77,7 +77,7 @@ def ask(url: str, name: str = "kubecost_metrics", **more: str) -> httpx.Response
 def test_more_samples_than_an_answer_may_have_are_an_error_that_says_what_to_do(
     url: str, metrics: Metrics, name: str
 ) -> None:
-    metrics.count = MOST_POINTS + 1
+    metrics.count = MAX_POINTS + 1
     answer = ask(url, name)
     assert (answer.status_code, answer.headers["x-kubetally-error"]) == (400, "too_many_points")
     assert answer.json()["error"] == {
