@@ -149,11 +149,10 @@ def _encoded(host: str) -> str:
         return host[1:-1]
     if re.fullmatch(r"[0-9]+(\.[0-9]+){3}", host):
         IPv4Address(host)
-    if host.isascii():
-        return host.lower()
+    host = host.lower()
     if _DEVIATIONS & set(host):
         raise ValueError
-    return host.lower().encode("idna").decode("ascii")
+    return host if host.isascii() else host.encode("idna").decode("ascii")
 
 
 def _normalized(path: str) -> str:
