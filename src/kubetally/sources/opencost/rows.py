@@ -96,7 +96,9 @@ def read_row(name: str, row: BookedRow, step: Window, step_hours: float, notes: 
         costs,
         _network_classes(row),
         tuple([_volume(key, volume, notes) for key, volume in row.pvs.items()]) if row.pvs else (),
-        tuple([_balancer(key, balancer, notes) for key, balancer in (row.lb_allocations or {}).items()]),
+        tuple([_balancer(key, balancer, notes) for key, balancer in row.lb_allocations.items()])
+        if row.lb_allocations
+        else (),
         total,
         row.name or name,
         life,
