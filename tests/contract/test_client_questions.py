@@ -1,4 +1,4 @@
-"""What the client asks of a source in our terms, as it goes over the wire and as the recorded OpenCost answers it."""
+"""Requests of the client as they are sent, and as the recorded OpenCost answers them."""
 
 import threading
 from collections.abc import AsyncIterator
@@ -49,7 +49,7 @@ async def test_currency_is_requested_along_with_assets() -> None:
 
 
 async def question(where: Filter | None = None, **asked: Any) -> list[tuple[str, str]]:
-    """The parameters, beside the window, that a question has on the wire."""
+    """The parameters of a request except the window."""
     with Served(lambda _: {"code": 200, "data": [{}]}) as source:
         async with Transport(Access.parse(source.url)) as transport:
             await CostModelClient(transport).allocations(WHOLE, where=where, **asked)

@@ -1,4 +1,4 @@
-"""Kubecost as its documentation describes it: **from documentation, not recorded**. No Kubecost server was at hand.
+"""Kubecost as its documentation describes it: **from documentation, not recorded**.
 
 The shapes are those of the Kubecost APIs' documentation (allocation, assets, savings) and of the design note's own
 sample; they are built here and served over a real socket.
@@ -114,7 +114,7 @@ def rows(window: Window = DAY, cluster: str = "one", **figures: Any) -> Json:
 
 
 def assets(window: Window = DAY, cluster: str = "one") -> list[Json]:
-    """A day's assets of all seven types, as a list with an object a day."""
+    """A day's assets of all seven types, as a list with one object per day."""
 
     def asset(kind: str, name: str, total: float, **more: Any) -> Json:
         about = {"cluster": cluster, "name": name, "providerID": f"id-of-{name}", "provider": "AWS"}
@@ -134,8 +134,8 @@ def assets(window: Window = DAY, cluster: str = "one") -> list[Json]:
         asset("Cloud", "bucket", 99.0, credit=-1.0),
         asset("Shared", "support", 77.0),
     ]  # fmt: skip
-    kinds = ((one["type"], one["properties"]["name"], one.get("storageClass", "")) for one in found)
-    return [{"AWS/__undefined__/" + "/".join(kind): one for kind, one in zip(kinds, found, strict=True)}]
+    kinds = ((asset["type"], asset["properties"]["name"], asset.get("storageClass", "")) for asset in found)
+    return [{"AWS/__undefined__/" + "/".join(kind): asset for kind, asset in zip(kinds, found, strict=True)}]
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Kubecost:
             "/model/assets": self.assets,
             "/model/getConfigs": lambda _: {"currencyCode": self.currency, "discount": "25%"},
             "/model/clusterInfo": lambda _: {"id": self.clusters[0], "name": "production", "provider": "AWS"},
-            "/model/clusterInfoMap": lambda _: {one: {"id": one, "name": one.title()} for one in self.clusters},
+            "/model/clusterInfoMap": lambda _: {id_: {"id": id_, "name": id_.title()} for id_ in self.clusters},
         }.get(asked.path)
         if asked.path == "/model/installInfo":
             return {"version": self.version, "clusterInfo": {"nodeCount": "1"}}
@@ -212,7 +212,7 @@ async def test_documented_day_is_booked_with_its_whole_bill() -> None:
 async def test_request_asks_exactly_what_a_booking_needs() -> None:
     with Served(Kubecost()) as source:
         await ask(source.url)
-    asked = {one.path: list(one.pairs) for one in source.asked if one.path.startswith("/model/a")}
+    asked = {request.path: list(request.pairs) for request in source.asked if request.path.startswith("/model/a")}
     assert asked == {
         "/model/allocation": [("window", str(DAY)), *AS_BOOKED],
         "/model/assets": [("window", str(DAY))],
@@ -222,7 +222,7 @@ async def test_request_asks_exactly_what_a_booking_needs() -> None:
 async def test_a_chosen_cluster_is_filtered_for_in_both_grammars() -> None:
     with Served(Kubecost(clusters=("one", "two"))) as source:
         await ask(source.url, cluster_id="one")
-    asked = {one.path: list(one.pairs) for one in source.asked if one.path.startswith("/model/a")}
+    asked = {request.path: list(request.pairs) for request in source.asked if request.path.startswith("/model/a")}
     chosen = [("filter", 'cluster:"one"'), ("filterClusters", "one")]
     assert asked["/model/allocation"] == [("window", str(DAY)), *AS_BOOKED, *chosen]
     assert asked["/model/assets"] == [("window", str(DAY)), ("filterClusters", "one")]
@@ -234,7 +234,7 @@ async def test_the_prefix_may_be_in_the_url_or_not() -> None:
         tried = len(source.asked)
         told = await ask(source.url + "/model")
     assert found.bill == told.bill
-    assert all(one.path.startswith("/model/") for one in source.asked[tried:])
+    assert all(request.path.startswith("/model/") for request in source.asked[tried:])
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ async def test_every_kubecost_generation_is_recognised_with_savings(version: str
     assert body["potential_savings"] == pytest.approx(107.38)
     assert body["potential_savings_period"] == "month"
     assert body["potential_savings_in_window"] == pytest.approx(107.38 * 24 / 730, abs=1e-6)
-    assert [one for one in body["savings_recommendations"].values() if not one["counted"]] == (
+    assert [item for item in body["savings_recommendations"].values() if not item["counted"]] == (
         [] if version.startswith("3") else [{"savings_per_month": 52.14, "state": "pending", "counted": False}]
     )
 
@@ -274,7 +274,7 @@ async def test_savings_that_fail_leave_the_costs_and_are_listed(savings: Any) ->
     assert body["status"] == "partial"
     assert body["potential_savings"] is None
     assert "savings_recommendations" not in body
-    assert [one["subject"] for one in body["errors"]] == ["savings"]
+    assert [error["subject"] for error in body["errors"]] == ["savings"]
     assert body["source"]["product"] == "Kubecost"
 
 
@@ -338,7 +338,7 @@ async def test_sets_of_neighbouring_days_are_left_out() -> None:
 
 
 async def test_row_of_a_longer_step_counts_for_its_time_inside() -> None:
-    """The set of a running day ends at midnight; what it holds arose before now, all of it."""
+    """The set of a running day ends at midnight; all its costs arose until now."""
     asked = parse_window("2026-11-20T00:00:00Z,2026-11-20T10:00:00Z", NOON_AFTER)
     lived = {key: value for key, value in span(asked).items() if key != "window"}
     sets = [{name: {**row, **lived} for name, row in rows().items()}]
@@ -382,7 +382,7 @@ async def test_asset_without_cluster_belongs_to_the_only_cluster() -> None:
     two = Kubecost(
         sets=lambda _: [{**rows(), **rows(cluster="two")}],
         assets=lambda asked: [
-            nameless(asked)[0] | {f"two/{key}": one for key, one in assets(cluster="two")[0].items()}
+            nameless(asked)[0] | {f"two/{key}": asset for key, asset in assets(cluster="two")[0].items()}
         ],
     )
     among_two = await costs_of(two, cluster_id="one")
@@ -623,7 +623,7 @@ def test_sample_of_the_note_has_idle_and_unallocated() -> None:
     assert namespace.network_classes == (100_000, 100_000, 50_000)
 
 
-FIELDS = [one.encode_name for one in msgspec.structs.fields(AllocationRow)]
+FIELDS = [field.encode_name for field in msgspec.structs.fields(AllocationRow)]
 anything = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=8),

@@ -1,4 +1,4 @@
-"""Recordings of an OpenCost whose Prometheus lost samples: what they do to the day that is stored, and it to them."""
+"""An OpenCost whose Prometheus lost samples: when its answers replace a stored day."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -36,7 +36,7 @@ COMPARABLE = [name for name in LOSSY if name != "cygnus-gap"]
 
 
 class Stored:
-    """An account whose source answers now as one recording and then as another, and what is stored of it."""
+    """An account whose source answers by one recording and later by another, and its stored day."""
 
     def __init__(self, server: ReplayServer) -> None:
         self._server = server
@@ -66,16 +66,16 @@ class Stored:
         """Take every stored day for whole, as earlier versions did, and measured and examined by none."""
         self.coverage.confirmed = [
             replace(
-                one,
+                day,
                 head=replace(
-                    one.head,
-                    covered=(one.head.window,),
-                    issues=tuple(issue for issue in one.head.issues if not issue.is_missing_data),
+                    day.head,
+                    covered=(day.head.window,),
+                    issues=tuple(issue for issue in day.head.issues if not issue.is_missing_data),
                 ),
                 completeness=None,
                 examined_by=0,
             )
-            for one in self.coverage.confirmed
+            for day in self.coverage.confirmed
         ]
 
     def day(self) -> Collection:
@@ -136,7 +136,7 @@ async def test_forced_answer_replaces_fuller_day_and_says_so(stored: Stored) -> 
     (issue,) = [issue for issue in day.head.issues if issue.kind is IssueKind.REPLACED_BY_FORCE]
     assert issue.facts == {"collection": day.id, "replaced": full.id, "at": "2026-11-23T12:00:00Z"}
     others = stored.coverage.collections(account_id(1), FIRST, DAY)
-    assert all(issue.kind is not IssueKind.REPLACED_BY_FORCE for one in others for issue in one.head.issues)
+    assert all(issue.kind is not IssueKind.REPLACED_BY_FORCE for day in others for issue in day.head.issues)
     await stored.backfill("cygnus")
     assert stored.day().head.bill == full.head.bill, "a fuller answer replaces at once"
 
@@ -204,11 +204,11 @@ async def test_facts_of_recorded_days_equal_their_heads(stored: Stored, name: st
     keys = KeyRing([KeyRing.new_key()], "KUBETALLY_KEYS")
     with open_meta(f"sqlite:///{tmp_path / 'kubetally.db'}", keys, clock=FixedClock()) as meta:
         meta.coverage.intend(collections)
-        meta.coverage.confirm([one.id for one in collections], 1)
+        meta.coverage.confirm([collection.id for collection in collections], 1)
         issues = meta.coverage.issues(FIRST, END, IssueKind)
-        assert issues == {one.id: list(one.head.issues) for one in collections}
+        assert issues == {collection.id: list(collection.head.issues) for collection in collections}
         sums = meta.coverage.fact_sums(FIRST, END)
     assert sums == sums_of(collections)
     assert {fact.what for fact in sums if not fact.is_issue} == {
-        component.value for one in collections for component in one.head.not_measured
+        component.value for collection in collections for component in collection.head.not_measured
     }

@@ -1,4 +1,4 @@
-"""What a real OpenCost answers once its Prometheus lost samples of a day: seen, named, and never taken for a whole day.
+"""Answers of a real OpenCost whose Prometheus lost samples of a day: detected and reported, never taken for whole.
 
 Of each recording the second day is incomplete; the days beside it, and the full recordings, are whole.
 """
@@ -53,7 +53,7 @@ async def costs_of(source: ReplayServer, cluster: str, window: Window) -> CostRe
 
 
 def missing(costs: CostReport) -> list[tuple[str | None, float, float]]:
-    """What is missing, from hour to hour of the lossy day."""
+    """The missing spans, in hours of the lossy day."""
     return [
         (issue.subject, (issue.window.start - LOST.start) / HOUR, (issue.window.end - LOST.start) / HOUR)
         for issue in costs.issues
@@ -90,7 +90,7 @@ async def test_full_recordings_give_no_alarm(source: ReplayServer, name: str) ->
 
 @pytest.mark.parametrize("name", LOSSY)
 async def test_efficiency_of_the_window_is_right(source: ReplayServer, name: str) -> None:
-    """Within five percent of the full recording; a day whose usage or requests are unknown does not count."""
+    """Within five percent of the full recording; a day with unknown usage or requests does not count."""
     full = (await costs_of(source, "cygnus", WHOLE)).efficiency
     for found, right in zip((await costs_of(source, name, WHOLE)).efficiency, full, strict=True):
         assert found == pytest.approx(right, rel=0.05)
@@ -102,7 +102,7 @@ async def test_efficiency_of_the_day_is_unknown(source: ReplayServer, name: str)
 
 
 async def test_gap_within_a_day_is_almost_free(source: ReplayServer) -> None:
-    """The day itself claims all its hours, and its bill is right within two percent."""
+    """The day claims all its hours, and its bill is right within two percent."""
     by_day = await costs_of(source, GAP, LOST)
     assert (by_day.status, by_day.coverage.hours_covered) == (Status.OK, 24)
     assert by_day.bill.total == pytest.approx((await costs_of(source, "cygnus", LOST)).bill.total, rel=0.02)
@@ -137,7 +137,7 @@ async def test_day_that_is_whole_by_the_hour_settles(source: ReplayServer) -> No
 
 
 async def test_day_without_hourly_steps_says_so(source: ReplayServer) -> None:
-    """The recordings beside the loss have no answers by the hour: such a question is refused."""
+    """The other recordings have no hourly answers: such a request is refused."""
     day = await collected(source, GAP, BEFORE, BEFORE.end + SETTLES_AFTER)
     assert day.state is DayState.SETTLED
     assert IssueKind.HOURS_NOT_CHECKED in {issue.kind for issue in day.head.issues}

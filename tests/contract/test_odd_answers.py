@@ -1,4 +1,4 @@
-"""Answers that are well-formed and odd: what is unknown stays unknown, what is wrong is told, and the rest is right."""
+"""Answers that are well-formed and odd: unknown stays unknown, errors are reported, and the rest is right."""
 
 import re
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def of_kind(costs: CostReport, kind: IssueKind) -> list[Issue]:
 
 
 def ratios(costs: CostReport) -> dict[str | None, tuple[float | None, float | None]]:
-    """CPU and RAM efficiency in percent: of each namespace, and under None of the cluster."""
+    """CPU and RAM efficiency in percent by namespace; None is the cluster."""
 
     def percent(ratio: float | None) -> float | None:
         return None if ratio is None else round(ratio * 100)
@@ -72,7 +72,7 @@ async def test_unknown_usage_or_request_is_not_zero(
     assert issue.facts["figures"] == tuple(sorted(keys))
     assert costs.bill.total == 3_950_000
     assert costs.status is Status.PARTIAL
-    (namespace,) = [one for one in answer(costs, None)["errors"] if one["kind"] == "figure_missing"]
+    (namespace,) = [error for error in answer(costs, None)["errors"] if error["kind"] == "figure_missing"]
     assert all(key in namespace["message"] for key in keys)
 
 
@@ -87,7 +87,7 @@ async def test_efficiency_is_unknown_if_usage_of_all_rows_is() -> None:
 
 
 async def test_container_of_unknown_usage_makes_its_pod_unknown() -> None:
-    """The sidecar's request must not be held against the usage of the main container alone."""
+    """The sidecar's request must not be compared with the usage of the main container alone."""
 
     def sidecar(rows: Any, _: Any) -> None:
         row = rows[WEB]
@@ -121,7 +121,7 @@ def merged(name: str, about: dict[str, str], *of: Json) -> dict[str, Json]:
 
 
 def by_namespace(fine: dict[str, Json]) -> dict[str, Json]:
-    """A Kubecost from 2.5 on that is not asked for an aggregate."""
+    """A Kubecost from 2.5 on, without an aggregate."""
     return {
         **merged("shop", {"namespace": "shop"}, fine[WEB]),
         **merged("data", {"namespace": "data"}, fine[DB]),
@@ -130,7 +130,7 @@ def by_namespace(fine: dict[str, Json]) -> dict[str, Json]:
 
 
 def in_one_row(fine: dict[str, Json]) -> dict[str, Json]:
-    """A Kubecost 1.103 that is not asked for an aggregate."""
+    """A Kubecost 1.103, without an aggregate."""
     return merged("", {"cluster": "plain"}, *fine.values())
 
 
@@ -238,7 +238,7 @@ async def test_answer_with_data_may_say_that_it_is_empty(nothing: Any) -> None:
 
 
 def renamed(of: Json) -> Json:
-    """Another spelling of all keys but those of place and time."""
+    """Another spelling of all keys except those of place and time."""
     kept = {"name", "properties", "window", "start", "end", "minutes"}
     return {key if key in kept else re.sub("[A-Z]", lambda big: "_" + big[0].lower(), key): of[key] for key in of}
 
@@ -309,7 +309,7 @@ BY_ADDRESS = "10.9.8.7:10250"
 
 
 def node_twice(**about: str) -> Callable[[Any, Any], None]:
-    """The node once more, under another name or id, and idle as the source computes it then: twice the machine."""
+    """The node a second time, under another name or id, with the idle that the source computes from it."""
 
     def change(rows: Any, assets: Any) -> None:
         assets["again"] = assets[NODE] | {"properties": assets[NODE]["properties"] | about}
@@ -420,7 +420,7 @@ def difference(costs: CostReport) -> list[tuple[Cause, int]]:
 
 
 def backwards(rows: Any, _: Any) -> None:
-    """A job that ends before it starts; idle as the source computes it then."""
+    """A job that ends before it starts, with the idle that the source computes from it."""
     job = container(CRON, 1.0, 0.1, -0.9, -0.4, cpuCoreHours=-23.0, ramByteHours=-2e10)
     rows[CRON] = job | BACKWARDS
     rows[IDLE] |= {"cpuCost": 1.8, "ramCost": 0.9, "totalCost": 2.7}
@@ -477,7 +477,7 @@ async def test_asset_too_large_to_be_true_is_a_missing_figure(key: str) -> None:
 
 
 def credited(rows: Any, assets: Any) -> None:
-    """A credit of 10.00 on a node of 3.70, spread over what it costs."""
+    """A credit of 10.00 on a node of 3.70, spread over its costs."""
     for name, cpu, ram, total in (
         (WEB, -2.7027, -1.35135, -2.55405), (DB, -1.35135, -0.81081, -1.16216), (IDLE, -2.43243, -1.35135, -2.38378),
     ):  # fmt: skip
@@ -503,7 +503,7 @@ async def test_negative_idle_without_a_credit_is_over_commit() -> None:
 
 
 def unpriced(rows: Any, assets: Any) -> None:
-    """The source's own metrics were not scraped: nodes without price, idle as much below zero as workloads cost."""
+    """The source's own metrics were not scraped: nodes have no price, and idle is minus the cost of workloads."""
     assets[NODE] |= {"cpuCost": 0.0, "ramCost": 0.0, "totalCost": 0.0}
     rows[IDLE] |= {"cpuCost": -1.5, "ramCost": -0.8, "totalCost": -2.3}
 
@@ -515,7 +515,7 @@ def unlisted(rows: Any, assets: Any) -> None:
 
 @pytest.mark.parametrize(("change", "causes"), [(unpriced, [(Cause.NODE_WITHOUT_PRICE, -2_300_000)]), (unlisted, [])])
 async def test_no_over_commit_where_nodes_lack_price_or_asset(change: Any, causes: Any) -> None:
-    """Nor two differences that cancel out."""
+    """Two differences that cancel out are found too."""
     assert difference(await costs_of(bodies(change))) == causes
 
 

@@ -1,4 +1,4 @@
-"""What OpenCost answered can be rebuilt from the rows of the lake, field by field, to its own rounding."""
+"""Answers of OpenCost are rebuilt from rows of the lake, field by field, to its own rounding."""
 
 import json
 from collections.abc import Iterator
@@ -37,7 +37,9 @@ COSTS = {
     Component.SHARED: "sharedCost",
     Component.EXTERNAL: "externalCost",
 }
-ADJUSTED = {one: key for one, key in COSTS.items() if one not in (Component.SHARED, Component.EXTERNAL)}
+ADJUSTED = {
+    component: key for component, key in COSTS.items() if component not in (Component.SHARED, Component.EXTERNAL)
+}
 # Of the source's own making, from what is here: totals, averages of hours, ratios; or never filled.
 DERIVED = {
     "totalCost", "totalEfficiency", "cpuEfficiency", "ramEfficiency", "gpuEfficiency", "cpuCores", "ramBytes",
@@ -51,7 +53,7 @@ def answer(body: bytes) -> Answer:
 
 
 def stored(cluster: str, day: int, body: bytes | None = None) -> tuple[list[Row], list[Any], Window]:
-    """Rows and assets of a recorded day, as they come out of the lake's columns; body: in place of its rows."""
+    """Rows and assets of a recorded day, read from the lake's columns; body: in place of its rows."""
     recording, window = Recording(cluster), Window(*map(parse_instant, DAYS[day]))
     notes = Notes(URL, window)
     body = body or recording.body(f"allocation-day{day + 1}-idle")
@@ -64,7 +66,7 @@ def stored(cluster: str, day: int, body: bytes | None = None) -> tuple[list[Row]
 
 
 def with_more(recorded: dict[str, Any]) -> dict[str, Any]:
-    """A recorded set with what OpenCost has and these clusters lack: adjustments, GPUs, nulls, annotations."""
+    """A recorded set with adjustments, GPUs, nulls and annotations, which the recorded clusters lack."""
     made = json.loads(json.dumps(recorded))
     for number, (name, row) in enumerate(made.items()):
         if name in EMPTY or "__unmounted__" in name or not row["minutes"]:

@@ -1,4 +1,4 @@
-"""The money of the three recorded clusters: against their assets, against the truth, and against itself.
+"""The costs of the three recorded clusters: compared with their assets, with the truth, and among each other.
 
 The bill is worked out here once more, from the recorded JSON alone, so that a mistake of ours can't confirm itself.
 """
@@ -43,7 +43,7 @@ async def costs_of(replay: ReplayServer, cluster: str, window: Window) -> CostRe
 
 
 def billed(cluster: str, day: int) -> dict[Component, float]:
-    """Assets plus network, read from the recorded answers and nothing else."""
+    """Assets plus network, read from the recorded answers alone."""
     bill: dict[Component, float] = defaultdict(float)
     for asset in Recording(cluster).json(f"assets-day{day + 1}")["data"].values():
         if asset["type"] == "Node":
@@ -63,7 +63,7 @@ def billed(cluster: str, day: int) -> dict[Component, float]:
 
 
 def true_bill(cluster: str, day: int) -> dict[Component, float]:
-    """What really happened; node disks, of which the truth knows no price, are not in it."""
+    """The true costs, without node disks, whose price is unknown."""
     truth = Recording(cluster).truth_by_namespace()
     bill = {component: truth["bill"][component.value][day] for component in NODES}
     for component, key in BY_NAMESPACE.items():
@@ -150,12 +150,12 @@ async def test_first_day_of_aurora_has_its_documented_figures(replay: ReplayServ
     assert in_units(difference.pv) == pytest.approx(0.1401, abs=EXACT)
     for component in (*NODES, Component.NETWORK, Component.NODE_DISK):
         assert in_units(difference.of(component)) == pytest.approx(0, abs=EXACT), component
-    causes = {cause for one in costs.lines for cause, amounts in one.causes if abs(amounts.total) > 1000}
+    causes = {cause for line in costs.lines for cause, amounts in line.causes if abs(amounts.total) > 1000}
     assert causes == {Cause.BALANCER_CHARGED_TWICE, Cause.VOLUME_BOOKED_IN_PART}
 
 
 async def test_efficiency_of_aurora_is_true_not_the_one_reported(replay: ReplayServer) -> None:
-    """True 0.764, shown 0.649; the job namespace truly 1.03, shown 0.019. What is left is the source's own grid."""
+    """True 0.764, shown 0.649; the job namespace truly 1.03, shown 0.019. The rest is the source's own grid."""
     costs = await costs_of(replay, "aurora", day_window(0))
     assert costs.efficiency.cpu == pytest.approx(0.764, abs=0.005)
     batch = next(group for group in costs.by("namespace") if group.key[0] == SHORT_JOBS)
@@ -217,7 +217,7 @@ async def test_every_view_has_the_total_of_the_summary(replay: ReplayServer, clu
         for row in finest["breakdown_by_workload"]:
             assert micros(row["pods"], key) == micros([row], key), (row["namespace"], row["controller"])
         for row in finest["breakdown_by_namespace"]:
-            mine = [one for one in finest["breakdown_by_workload"] if one["namespace"] == row["namespace"]]
+            mine = [each for each in finest["breakdown_by_workload"] if each["namespace"] == row["namespace"]]
             assert micros(mine, key) == micros([row], key), row["namespace"]
     parts = sum(micros([finest["summary"]], key) for key in COST_KEYS[1:])
     assert parts == micros([finest["summary"]], "total_cost")

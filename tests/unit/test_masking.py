@@ -1,4 +1,4 @@
-"""What is taken out of the words of another program, and what is left."""
+"""Secrets are masked in messages of other programs, and the rest is kept."""
 
 import base64
 import html
@@ -179,7 +179,7 @@ def test_repr_of_a_mask_shows_no_secret() -> None:
 
 
 class Counted(Mask):
-    """A mask that tells how much text it was given."""
+    """A mask that records the length of its texts."""
 
     __slots__ = ("characters",)
 
@@ -212,7 +212,7 @@ def test_no_more_is_masked_than_can_be_shown(quote_words: Callable[[str, Mask], 
     assert 0 < mask.characters < 16_384
 
 
-@pytest.mark.parametrize("spell", [str, quote, lambda text: "".join(f"\\u{ord(one):04x}" for one in text)])
+@pytest.mark.parametrize("spell", [str, quote, lambda text: "".join(f"\\u{ord(character):04x}" for character in text)])
 def test_no_part_of_a_secret_is_left_by_the_cut(spell: Callable[[str], str]) -> None:
     secret = "hunter2-hunter/2=&" * 4
     mask, spelled = Mask([secret]), spell(secret)

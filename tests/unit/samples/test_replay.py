@@ -1,4 +1,4 @@
-"""The replay server answers what was recorded, as the OpenCost did, and says so when it can't."""
+"""The replay server answers as the recorded OpenCost, and says so if it can't."""
 
 import json
 import socket

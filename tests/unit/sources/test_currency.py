@@ -1,4 +1,4 @@
-"""A currency is what a text certainly means, and nothing else."""
+"""A currency is read from a text only if it is unambiguous."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a Service is taken for, what a kubeconfig says, and which option tells where an account's source is."""
+"""How Services are recognised, kubeconfigs read, and the source of an account resolved."""
 
 import json
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ SECRET = "s3cret-of-the-file"
 
 
 def read(*objects: dict[str, Any]) -> list[Service]:
-    return [msgspec.convert(one, Service) for one in objects]
+    return [msgspec.convert(manifest, Service) for manifest in objects]
 
 
 def recognised_as(one: dict[str, Any]) -> FoundService | None:
@@ -74,7 +74,7 @@ def test_the_services_of_the_charts_are_recognised(service: dict[str, Any], prod
         charts.service("a", "opencost", {}, {"name": "metrics", "port": 1234}),
         charts.service("a", "opencost", {}),
     ],
-    ids=lambda one: f"{one['metadata']['name']}-{one['spec']['type']}-{len(one['spec']['ports'])}",
+    ids=lambda manifest: f"{manifest['metadata']['name']}-{manifest['spec']['type']}-{len(manifest['spec']['ports'])}",
 )
 def test_service_without_known_labels_names_or_ports_is_ignored(service: dict[str, Any]) -> None:
     assert recognised_as(service) is None
@@ -83,7 +83,7 @@ def test_service_without_known_labels_names_or_ports_is_ignored(service: dict[st
 def test_surest_service_comes_first_and_kubecost_on_a_tie() -> None:
     similar = charts.service("zoo", "team-opencost", {}, {"port": 9003})
     found = recognised(read(similar, charts.STACK_PROMETHEUS, charts.OPENCOST, charts.KUBECOST_2, charts.KUBECOST_1))
-    assert [str(one) for one in found] == [
+    assert [str(service) for service in found] == [
         "Kubecost at kubecost/kubecost-cost-analyzer:9090",
         "OpenCost at opencost/opencost:9003",
         "Kubecost at kubecost/kubecost-cost-analyzer:9090",
@@ -96,7 +96,8 @@ def test_surest_service_comes_first_and_kubecost_on_a_tie() -> None:
 
 def test_frontend_service_of_kubecost_is_preferred() -> None:
     found = recognised(read(charts.KUBECOST_2_HA, charts.KUBECOST_2_HA_FRONTEND))
-    assert [(one.name, one.port) for one in found] == [("kubecost-frontend", 9090), ("kubecost-cost-analyzer", 9003)]
+    places = [(service.name, service.port) for service in found]
+    assert places == [("kubecost-frontend", 9090), ("kubecost-cost-analyzer", 9003)]
 
 
 def test_a_port_with_tls_is_read_with_tls_through_the_proxy() -> None:

@@ -1,4 +1,4 @@
-"""Answers of a source as bytes, made a reading of by a pure function, here or in another process."""
+"""The bytes of a source are interpreted by a pure function, here or in another process."""
 
 import pickle
 from collections.abc import Callable
@@ -62,13 +62,13 @@ async def test_source_reads_what_interpret_makes(name: str, replay: ReplayServer
         answers, read = await source.fetch(DAY), await source.read(DAY)
     question = replace(QUESTION, url=source.url)
     again = [interpret(answers, question), interpret(pickle.loads(pickle.dumps(answers)), question)]  # noqa: S301
-    assert [replace(one, collected_at=None) for one in again] == [replace(read, collected_at=None)] * 2
-    assert [one.collected_at for one in again] == [answers.allocations.received_at] * 2
+    assert [replace(copy, collected_at=None) for copy in again] == [replace(read, collected_at=None)] * 2
+    assert [copy.collected_at for copy in again] == [answers.allocations.received_at] * 2
     assert book(again[0]).bill.total > 0
 
 
 async def test_source_decodes_nothing_by_itself() -> None:
-    """All of it goes through `calculate`: a service that has other threads and processes leaves its loop free."""
+    """All calculations run by `calculate`, so that a service keeps its loop free."""
     prepared, calls = interpret(recorded(), QUESTION), []
 
     async def elsewhere(size_bytes: int, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -106,7 +106,7 @@ async def test_source_decodes_nothing_by_itself() -> None:
 def test_unreadable_assets_are_an_issue() -> None:
     for assets in (SourceFailed(URL, 500, "boom"), answer(b"<html>")):
         reading = interpret(replace(recorded(), assets=assets), QUESTION)
-        issue = next(one for one in reading.issues if one.kind is IssueKind.SOURCE_FAILED)
+        issue = next(issue for issue in reading.issues if issue.kind is IssueKind.SOURCE_FAILED)
         assert (reading.assets, issue.subject) == (None, "assets")
         assert reading.allocations
 
@@ -130,14 +130,15 @@ def test_request_holds_what_the_account_states() -> None:
 
 def test_difference_of_clocks_is_an_issue() -> None:
     issues = interpret(replace(recorded(), clock_difference=timedelta(minutes=9)), QUESTION).issues
-    assert [one.facts["minutes"] for one in issues if one.kind is IssueKind.CLOCK_DIFFERS] == [9.0]
+    assert [issue.facts["minutes"] for issue in issues if issue.kind is IssueKind.CLOCK_DIFFERS] == [9.0]
 
 
 def test_answers_keep_their_figures_in_another_process() -> None:
     reading = interpret(recorded(), QUESTION)
     copied = pickle.loads(pickle.dumps(reading))  # noqa: S301
     assert copied == reading
-    assert [book(copied).bill.of(one) for one in Component] == [book(reading).bill.of(one) for one in Component]
+    bill, bill_of_copy = book(reading).bill, book(copied).bill
+    assert [bill_of_copy.of(component) for component in Component] == [bill.of(component) for component in Component]
 
 
 @pytest.mark.parametrize(

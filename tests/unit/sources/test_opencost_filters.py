@@ -1,4 +1,4 @@
-"""Dimensions and filters as parameters of a source, in every version."""
+"""Filters as parameters of a source, in both versions."""
 
 import pytest
 from hypothesis import given
@@ -67,7 +67,7 @@ def test_v2_filter_is_parsed_back_with_the_same_meaning(asked: Filter, row: Row)
 
 
 def read_v1(parameters: tuple[tuple[str, str], ...], row: Row) -> bool:
-    """What a source's v1 reader makes of the parameters (opencost, queryfilters.go before 1eaf7319)."""
+    """Whether a row passes the parameters in a source's v1 parser (opencost, queryfilters.go before 1eaf7319)."""
     plain = {
         "filterClusters": row.cluster,
         "filterNodes": row.node,
@@ -76,7 +76,7 @@ def read_v1(parameters: tuple[tuple[str, str], ...], row: Row) -> bool:
         "filterPods": row.pod,
         "filterContainers": row.container,
     }
-    aliases = {f"filter{one.value.title()}s": key for one, key in DEFAULT_ALIAS_KEYS.items()}
+    aliases = {f"filter{field.value.title()}s": key for field, key in DEFAULT_ALIAS_KEYS.items()}
 
     def text(held: str | None, wanted: str) -> bool:
         wanted = wanted.strip()
@@ -94,20 +94,20 @@ def read_v1(parameters: tuple[tuple[str, str], ...], row: Row) -> bool:
                 return ":" not in tail and text(row.controller_kind, head) and text(row.controller, tail)
             return text(row.controller, wanted)
         if parameter == "filterServices":
-            return any(text(one, wanted) for one in row.services or ([] if wanted.endswith("*") else [""]))
+            return any(text(service, wanted) for service in row.services or ([] if wanted.endswith("*") else [""]))
         if parameter in aliases:
             key = aliases[parameter]
             return text(row.labels.get(key, row.annotations.get(key)), wanted)
         return text(plain[parameter], wanted)
 
-    return all(any(item(parameter, one) for one in said.split(",") if one) for parameter, said in parameters)
+    return all(any(item(parameter, value) for value in said.split(",") if value) for parameter, said in parameters)
 
 
 sayable = filters(conditions((Op.EQUALS, Op.PREFIX)))
 one_parameter_each = st.lists(
-    conditions((Op.EQUALS, Op.PREFIX), tuple(one for one in Field if one is not Field.PROVIDER)),
+    conditions((Op.EQUALS, Op.PREFIX), tuple(field for field in Field if field is not Field.PROVIDER)),
     max_size=3,
-    unique_by=lambda one: one.field,
+    unique_by=lambda condition: condition.field,
 ).map(lambda parts: AllOf(tuple(parts)))
 
 

@@ -150,7 +150,7 @@ async def test_an_answer_is_read_however_it_is_compressed_and_declared() -> None
 
 async def test_nan_and_infinity_are_missing_and_no_figures() -> None:
     found = await instant(vector("1.5", "NaN", "+Inf", "-Inf", "x", "0"))
-    assert [one.points[0][1] for one in found.series] == [1.5, 0.0]
+    assert [series.points[0][1] for series in found.series] == [1.5, 0.0]
     async with asking(lambda asked: matrix({1: "1", 2: "NaN", 3: "3"})) as (client, _):
         assert (await client.range("up", first=AT, last=AT + HOUR, step=HOUR)).series[0].points == [(1, 1.0), (3, 3.0)]
 
@@ -265,7 +265,7 @@ async def test_unsigned_request_to_amazon_names_a_signing_proxy() -> None:
 
 
 def strict(asked: Asked) -> Any:
-    """As Google's managed Prometheus, which refuses parameters that it does not know."""
+    """As Google's managed Prometheus, which refuses unknown parameters."""
     for name in asked.params:
         if name not in {"query", "time", "timeout", "start", "end", "step"}:
             words = f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter.'

@@ -1,4 +1,4 @@
-"""Reading GET /model/savings.
+"""Reads of GET /model/savings.
 
 The figures below come from Kubecost's and CloudTuner's documentation, not from a recording: no licensed Kubecost
 was at hand to record one.
@@ -31,12 +31,12 @@ def of_one(name: str, state: str, value: float) -> dict[str, dict[str, object]]:
 
 def test_categories_on_top_are_read() -> None:
     read = read_savings(READY, profile=None, cluster_id=None)
-    assert {one.name: one.per_month for one in read.categories} == {
+    assert {category.name: category.per_month for category in read.categories} == {
         name: Decimal(str(value)) for name, value in DOCUMENTED.items()
     }
     assert read.per_month == SUM
     assert (read.profile, read.cluster_id) == (None, None)
-    assert all(one.counted and one.state == "ready" for one in read.categories)
+    assert all(category.counted and category.state == "ready" for category in read.categories)
 
 
 @pytest.mark.parametrize("body", [READY, {"development": {}, "production": READY}])
@@ -78,7 +78,8 @@ def test_a_state_of_null_is_not_ready() -> None:
 def test_figures_keep_their_digits_and_round_half_to_even() -> None:
     body = b'{"a": {"value": 0.0000005}, "b": {"value": 0.0000015}, "c": {"value": 1e-2}, "d": {"value": -3}}'
     read = read_savings(body, profile=None, cluster_id=None)
-    assert [str(one.per_month) for one in read.categories] == ["0.000000", "0.000002", "0.010000", "-3.000000"]
+    amounts = [str(category.per_month) for category in read.categories]
+    assert amounts == ["0.000000", "0.000002", "0.010000", "-3.000000"]
 
 
 PROFILES = {

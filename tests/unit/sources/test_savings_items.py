@@ -1,4 +1,4 @@
-"""Reading the recommendations behind categories of savings.
+"""Reads of the recommendations in categories of savings.
 
 The answers follow Kubecost's documentation (`tests.kubecost_savings`), not a recording: no Kubecost was at hand.
 """
@@ -46,7 +46,7 @@ def read(category: str, body: object, cluster_id: str | None = "one") -> tuple[S
 
 
 def told(facts: Any) -> dict[tuple[str, ...], object]:
-    """Facts with their paths taken apart, and what is no word as JSON reads it."""
+    """Facts by the parts of their paths."""
     return {tuple(part.replace("\\.", ".") for part in re.split(r"(?<!\\)\.", path)): facts[path] for path in facts}
 
 

@@ -117,24 +117,11 @@ class KubernetesApi:
             # Quiet, as only the caller knows whether a failure matters.
             return await self._transport.get(path, params, expected=_REFUSED, quiet=True)
         except SourceRefused as error:
-            if error.status == 401:
-                raise SourceError(
-                    f"the API server of context {context!r} answered 401 ({error.said or 'Unauthorized'}): the "
-                    "credentials are wrong or expired; sign in again, and check that `kubectl --context "
-                    f"{context} get services` works",
-                    code="not_signed_in",
-                ) from error
-            if error.status == 403 and self.server.access.impersonation and _is_about_identity(error.body):
-                raise SourceError(
-                    f"context {context!r} may not act as the user that its kubeconfig names"
-                    + (f" ({error.said!r})" if error.said else "")
-                    + "; ask for a ClusterRole with `impersonate` on it, or remove as, as-uid, as-groups and "
-                    "as-user-extra",
-                    code="impersonation_refused",
-                ) from error
-            if error.status == 403:
+            if error.status not in {401, 403}:
+                raise
+            if error.status == 403 and not (self.server.access.impersonation and _is_about_identity(error.body)):
                 raise NotAllowed(context, verb=verb, resource=resource, namespace=namespace, said=error.said) from error
-            raise
+            raise _not_signed_in(context, error) from error
         except CertificateNotTrusted as error:
             raise SourceError(
                 f"the certificate of the API server of context {context!r} is not trusted: {error.why}; correct "
@@ -153,6 +140,23 @@ class KubernetesApi:
                 message=f"the API server of context {context!r} can't be reached: {error.url}: {error.why}; check the "
                 f"network or VPN, and that `kubectl --context {context} version` works",
             ) from error
+
+
+def _not_signed_in(context: str, error: SourceRefused) -> SourceError:
+    """The error for credentials that are refused (401), or may not act as the user that the kubeconfig names (403)."""
+    if error.status == 401:
+        return SourceError(
+            f"the API server of context {context!r} answered 401 ({error.said or 'Unauthorized'}): the "
+            "credentials are wrong or expired; sign in again, and check that `kubectl --context "
+            f"{context} get services` works",
+            code="not_signed_in",
+        )
+    said = f" ({error.said!r})" if error.said else ""
+    return SourceError(
+        f"context {context!r} may not act as the user that its kubeconfig names{said}; ask for a ClusterRole with "
+        "`impersonate` on it, or remove as, as-uid, as-groups and as-user-extra",
+        code="impersonation_refused",
+    )
 
 
 def _in(namespace: str | None) -> str:

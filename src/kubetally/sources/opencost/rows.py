@@ -44,6 +44,7 @@ _NAMELESS = frozenset({None, "", "__unallocated__"})
 _NOT_A_CONTAINER = "__unmounted__"  # in the row of a namespace's unmounted volumes
 _NO_PROPERTIES = Properties()
 _ADJUSTED = ("cpuCost", "ramCost", "gpuCost", "pvCost", "loadBalancerCost", "networkCost")
+_AVERAGES = ("cpuCoreRequestAverage", "cpuCoreUsageAverage", "ramByteRequestAverage", "ramByteUsageAverage")
 _NOT_ADJUSTED = (0.0,) * len(_ADJUSTED)
 _NOT_RATED = Hours(
     cpu_core_request_hours=None,
@@ -247,14 +248,8 @@ def _hours(row: BookedRow, step_hours: float, hours: float, notes: Notes, *, is_
     if cpu_usage and row.raw_allocation_only is None and not is_coarse:
         notes.merged += 1
     if cpu_request is None or cpu_usage is None or ram_request is None or ram_usage is None:
-        notes.null_figures.update(
-            key
-            for key, figure in (
-                ("cpuCoreRequestAverage", cpu_request), ("cpuCoreUsageAverage", cpu_usage),
-                ("ramByteRequestAverage", ram_request), ("ramByteUsageAverage", ram_usage),
-            )
-            if figure is None
-        )  # fmt: skip
+        averages = (cpu_request, cpu_usage, ram_request, ram_usage)
+        notes.null_figures.update(key for key, figure in zip(_AVERAGES, averages, strict=True) if figure is None)
     read = Hours(
         row.cpu_core_hours or 0.0,
         None if cpu_request is None else cpu_request * hours,
