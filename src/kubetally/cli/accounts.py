@@ -2,22 +2,23 @@
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kubetally.cli import exits
-from kubetally.cli.options import Currency, ScreenOrJson, ScreenOrJsonFormat
+from kubetally.cli.account_options import AccountOptions
+from kubetally.cli.answer_file import warn
+from kubetally.cli.option_groups import with_option_groups
+from kubetally.cli.options import ScreenOrJson, ScreenOrJsonFormat
 from kubetally.cli.start import start as start_up
 from kubetally.domain.errors import RequestError
-from kubetally.present.accounts import account_body, print_accounts, print_removed, removed_body
-from kubetally.present.grid import escaped
+from kubetally.present.accounts import account_body, print_accounts, print_removed, removed_body, stored_days_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kubetally.domain.account import StoredDays
+    from kubetally.ledger.accounts.register import AccountChange
 
 accounts = typer.Typer(
     name="accounts", help="Manage accounts: clusters by name.", no_args_is_help=True, rich_markup_mode=None
@@ -25,63 +26,25 @@ accounts = typer.Typer(
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What you call the cluster.")]
 NameOrId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Name or id of an account.")]
-Url = Annotated[
-    str | None,
-    typer.Option("--url", metavar="URL", help="URL of its OpenCost or Kubecost; user:password@ is kept encrypted."),
+AllClusters = Annotated[
+    bool, typer.Option("--all-clusters", help="An account for each cluster of the source, called NAME-ID.")
 ]
-Context = Annotated[
-    str | None,
-    typer.Option(
-        "--context", metavar="NAME", help="In place of a URL: a kubeconfig context to find it through, or in-cluster."
-    ),
+AccountId = Annotated[
+    str | None, typer.Option("--id", metavar="UUID", help="Its id elsewhere, such as the cloud account id of OptScale.")
 ]
-PrometheusUrl = Annotated[
-    str | None, typer.Option("--prometheus-url", metavar="URL", help="URL of its Prometheus or Thanos.")
-]
-Tenant = Annotated[str | None, typer.Option("--tenant", metavar="TENANT", help="Its tenant label in that Prometheus.")]
-ClusterId = Annotated[
-    str | None, typer.Option("--cluster-id", metavar="ID", help="Which cluster of a source that answers for several.")
-]
-TokenFile = Annotated[
-    str | None,
-    typer.Option("--token-file", metavar="FILE", help="File with a bearer token for the URL; - is standard input."),
-]
-Headers = Annotated[
-    list[str] | None,
-    typer.Option("--header", metavar="'NAME: VALUE'", help="A header for the URL; repeat for several."),
-]
-PrometheusTokenFile = Annotated[
-    str | None, typer.Option("--prometheus-token-file", metavar="FILE", help="The same for the Prometheus.")
-]
-PrometheusHeaders = Annotated[
-    list[str] | None, typer.Option("--prometheus-header", metavar="'NAME: VALUE'", help="The same for the Prometheus.")
-]
-
-
+NewName = Annotated[str | None, typer.Option("--name", metavar="NAME", help="A new name.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on a terminal.")]
 RemovedNameOrId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Name or id of a removed account.")]
 
 
 @accounts.command()
+@with_option_groups
 def add(
+    *,
     name: Name,
-    url: Url = None,
-    context: Context = None,
-    cluster_id: ClusterId = None,
-    all_clusters: Annotated[
-        bool, typer.Option("--all-clusters", help="An account for each cluster of the source, called NAME-ID.")
-    ] = False,
-    currency: Currency = None,
-    token_file: TokenFile = None,
-    header: Headers = None,
-    prometheus_url: PrometheusUrl = None,
-    prometheus_token_file: PrometheusTokenFile = None,
-    prometheus_header: PrometheusHeaders = None,
-    tenant: Tenant = None,
-    account_id: Annotated[
-        str | None,
-        typer.Option("--id", metavar="UUID", help="Its id elsewhere, such as the cloud account id of OptScale."),
-    ] = None,
+    options: AccountOptions,
+    all_clusters: AllClusters = False,
+    account_id: AccountId = None,
 ) -> None:
     """Add an account.
 
@@ -92,32 +55,16 @@ def add(
       kubetally accounts add prod --url http://opencost.prod.example:9003
       kubetally accounts add staging --context staging
     """
-    from kubetally.ledger.accounts.draft import AccountDraft
     from kubetally.wiring.accounts import open_editor
 
-    if all_clusters and (cluster_id is not None or account_id is not None):
+    if all_clusters and (options.cluster_id is not None or account_id is not None):
         raise RequestError(
             "--cluster-id and --id are of one cluster: give --all-clusters without them", code="one_cluster_or_all"
         )
-    draft = AccountDraft(
-        name=name,
-        id=account_id,
-        url=url,
-        prometheus_url=prometheus_url,
-        cluster_id=cluster_id,
-        currency=currency,
-        tenant=tenant,
-        context=context,
-        token=_token(token_file),
-        headers=_headers(header),
-        prometheus_token=_token(prometheus_token_file),
-        prometheus_headers=_headers(prometheus_header),
-    )
+    draft = options.draft(name, account_id)
     with open_editor(start_up()) as editor:
         change = editor.add(draft, all_clusters=all_clusters)
-    _warn(change.warnings)
-    if change.relabelled:
-        print(change.relabelled, file=sys.stderr)
+    _print_notes(change)
     for account in change.accounts:
         print(account.id)
 
@@ -148,12 +95,12 @@ def list_(
         return
     from kubetally.wiring.store import open_accounts
 
-    with open_accounts(start_up()) as kept:
-        found = kept.all()
+    with open_accounts(start_up()) as stored_accounts:
+        all_accounts = stored_accounts.all()
     if output is ScreenOrJson.JSON:
-        print(json.dumps([account_body(account) for account in found], indent=2))
+        print(json.dumps([account_body(account) for account in all_accounts], indent=2))
     else:
-        print_accounts(found)
+        print_accounts(all_accounts)
 
 
 @accounts.command()
@@ -166,25 +113,13 @@ def show(account: NameOrId) -> None:
     """
     from kubetally.wiring.store import open_accounts
 
-    with open_accounts(start_up()) as kept:
-        print(json.dumps(account_body(kept.find(account)), indent=2))
+    with open_accounts(start_up()) as stored_accounts:
+        print(json.dumps(account_body(stored_accounts.find(account)), indent=2))
 
 
 @accounts.command()
-def update(
-    account: NameOrId,
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="A new name.")] = None,
-    url: Url = None,
-    context: Context = None,
-    cluster_id: ClusterId = None,
-    currency: Currency = None,
-    token_file: TokenFile = None,
-    header: Headers = None,
-    prometheus_url: PrometheusUrl = None,
-    prometheus_token_file: PrometheusTokenFile = None,
-    prometheus_header: PrometheusHeaders = None,
-    tenant: Tenant = None,
-) -> None:
+@with_option_groups
+def update(*, account: NameOrId, name: NewName = None, options: AccountOptions) -> None:
     """Change an account.
 
     Omitted options keep their value; an empty value clears it. Changing the host clears stored credentials.
@@ -200,26 +135,12 @@ def update(
     from kubetally.ledger.accounts.draft import AccountDraft
     from kubetally.wiring.accounts import open_editor
 
-    draft = AccountDraft(
-        name=name,
-        url=url,
-        prometheus_url=prometheus_url,
-        cluster_id=cluster_id,
-        currency=currency,
-        tenant=tenant,
-        context=context,
-        token=_token(token_file),
-        headers=_headers(header),
-        prometheus_token=_token(prometheus_token_file),
-        prometheus_headers=_headers(prometheus_header),
-    )
+    draft = options.draft(name)
     if draft == AccountDraft():
         raise RequestError("nothing to change: see `kubetally accounts update --help`", code="nothing_to_update")
     with open_editor(start_up()) as editor:
         change = editor.update(account, draft)
-    _warn(change.warnings)
-    if change.relabelled:
-        print(change.relabelled, file=sys.stderr)
+    _print_notes(change)
     for changed in change.accounts:
         print(json.dumps(account_body(changed), indent=2))
 
@@ -240,16 +161,16 @@ def remove(account: NameOrId, yes: Yes = False) -> None:
 
     settings = start_up()
     with open_ledger(settings) as ledger:
-        found = find_account(ledger, account)
-    name, id_ = found.account.name, found.account.id
-    _confirm(f"Remove account {name} and its credentials? {_stored(found.stored)} will stay in the lake.", yes=yes)
+        known = find_account(ledger, account)
+    name, id_, days = known.account.name, known.account.id, stored_days_words(known.stored)
+    _confirm(f"Remove account {name} and its credentials? {days} will stay in the lake.", yes=yes)
     with open_ledger(settings) as ledger:
         warnings = remove_account(ledger, id_)
     _warn(warnings)
     stays = (
-        f"{_stored(found.stored)} stay in the lake: `kubetally accounts purge {id_}` deletes them, "
+        f"{days} stay in the lake: `kubetally accounts purge {id_}` deletes them, "
         f"`kubetally accounts add NAME --id {id_}` uses them again."
-        if found.stored.count
+        if known.stored.count
         else f"It had no stored days. `kubetally accounts add NAME --id {id_}` adds it again."
     )
     print(f"Removed {name} and its credentials. {stays}", file=sys.stderr)
@@ -271,19 +192,19 @@ def purge(account: RemovedNameOrId, yes: Yes = False) -> None:
 
     settings = start_up()
     with open_ledger(settings) as ledger:
-        found = find_removed(ledger, account)
-    name, id_ = found.account.name, found.account.id
-    _confirm(f"Delete {_stored(found.stored)} of the removed account {name} ({id_})? This can't be undone.", yes=yes)
+        known = find_removed(ledger, account)
+    name, id_, days = known.account.name, known.account.id, stored_days_words(known.stored)
+    _confirm(f"Delete {days} of the removed account {name} ({id_})? This can't be undone.", yes=yes)
     with open_ledger(settings) as ledger:
-        days, warnings = purge_account(ledger, id_)
+        count, warnings = purge_account(ledger, id_)
     _warn(warnings)
-    many = "1 stored day" if days == 1 else f"{days} stored days"
+    purged = "1 stored day" if count == 1 else f"{count} stored days"
     earlier = (
         f" Earlier versions of the lake's tables keep them for {settings.history_days} days (KUBETALLY_HISTORY_DAYS)."
-        if days
+        if count
         else ""
     )
-    print(f"Deleted {many} of {name}.{earlier}", file=sys.stderr)
+    print(f"Deleted {purged} of {name}.{earlier}", file=sys.stderr)
 
 
 @accounts.command(name="rotate-keys")
@@ -305,7 +226,7 @@ def rotate_keys() -> None:
 
 
 def _confirm(question: str, *, yes: bool) -> None:
-    """Ask on a terminal, unless told not to; a script is not asked. Raises typer.Exit, where the answer is no."""
+    """Ask on a terminal, unless `yes`. Raises typer.Exit, if the answer is no."""
     if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
     if not typer.confirm(question, err=True):
@@ -313,45 +234,13 @@ def _confirm(question: str, *, yes: bool) -> None:
         raise typer.Exit(exits.DECLINED)
 
 
-def _stored(stored: "StoredDays") -> str:
-    if not stored.count:
-        return "No stored days"
-    return (
-        f"1 stored day ({stored.first})"
-        if stored.count == 1
-        else f"{stored.count} stored days ({stored.first} to {stored.last})"
-    )
+def _print_notes(change: "AccountChange") -> None:
+    """Print warnings, and how stored days were changed, on standard error."""
+    _warn(change.warnings)
+    if change.relabelled:
+        print(change.relabelled, file=sys.stderr)
 
 
 def _warn(warnings: "Iterable[str]") -> None:
     for warning in warnings:
-        print(f"warning: {escaped(warning)}", file=sys.stderr)
-
-
-def _token(file: str | None) -> str | None:
-    """The token in a file; an empty name clears it. Raises RequestError."""
-    if not file:
-        return file
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).expanduser().read_text("utf-8")
-    except OSError as error:
-        raise _unreadable_token(file, error.strerror or "unreadable") from error
-    except UnicodeDecodeError:
-        raise _unreadable_token(file, "it is not text") from None
-    if not text.strip():
-        raise _unreadable_token(file, "it is empty")
-    return text
-
-
-def _unreadable_token(file: str, why: str) -> RequestError:
-    return RequestError(f"the token file {file!r} can't be read: {why}", code="unreadable_token_file")
-
-
-def _headers(texts: list[str] | None) -> dict[str, str] | None:
-    """Headers by name; a single empty one clears them. Raises RequestError."""
-    if not texts:
-        return None
-    pairs = [text.partition(":") for text in texts if text]
-    if not all(name.strip() and colon for name, colon, _ in pairs):
-        raise RequestError("write a header as 'Name: value'", code="not_a_header")
-    return {name.strip(): value.strip() for name, _, value in pairs}
+        warn(warning)

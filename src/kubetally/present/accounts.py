@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kubetally.domain.account import Account, AccountWithDays
+from kubetally.domain.account import Account, AccountWithDays, StoredDays
 
 Json = dict[str, object]
 
@@ -45,6 +45,15 @@ def _source(account: Account) -> str:
     notes += [f"tenant {account.tenant}"] if account.tenant else []
     notes += ["credentials can't be decrypted"] if account.locked else []
     return ", ".join([place, *notes])
+
+
+def stored_days_words(stored: StoredDays) -> str:
+    """`3 stored days (2026-11-20 to 2026-11-22)`."""
+    if not stored.count:
+        return "No stored days"
+    if stored.count == 1:
+        return f"1 stored day ({stored.first})"
+    return f"{stored.count} stored days ({stored.first} to {stored.last})"
 
 
 def account_body(account: Account) -> Json:
