@@ -151,7 +151,7 @@ async def test_a_cluster_is_read_without_a_port_forward(kubeconfig: Kubeconfig, 
     found = await discover("prod", environment=kubeconfig.environment())
     assert found.option is Option.CONTEXT
     assert str(found.service) == "OpenCost at opencost/opencost:9003"
-    assert found.access.url == f"{cluster.url}/api/v1/namespaces/opencost/services/opencost:9003/proxy"
+    assert found.access.url.address == f"{cluster.url}/api/v1/namespaces/opencost/services/opencost:9003/proxy"
     assert await total(found) == AURORA
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from kubetally.domain.errors import RequestError
-from kubetally.domain.source_url import InvalidSourceUrl, SourceUrl
+from kubetally.domain.source_url import SourceUrl
 from kubetally.masking import Mask
 from kubetally.sources.faults import printable
 
@@ -44,7 +44,7 @@ class UnusableCertificateFile(RequestError):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A source's base URL and what is shown to be let in; made by `parse`. No secret is in its repr.
+    """A source's base URL and the credentials for it; made by `parse`. No secret is in its repr.
 
     A user and password in the URL come before `token`, as the most specific; `token` comes before `user`. An
     Authorization among `headers` comes before all.
@@ -55,7 +55,7 @@ class Access:
     impersonation:       further headers, by which the user of a kubeconfig acts as somebody else; a name may repeat.
     """
 
-    url: str
+    url: SourceUrl
     token: str | None = field(default=None, repr=False)
     user: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
@@ -63,16 +63,11 @@ class Access:
     ca_file: Path | None = None
     client_cert: Path | None = None
     client_key: Path | None = None
-    credentials_in_url: bool = False
     ca_text: str | None = field(default=None, repr=False)
     client_pem: str | None = field(default=None, repr=False)
     server_name: str | None = None
     verify: bool = True
     impersonation: tuple[tuple[str, str], ...] = ()
-
-    def __post_init__(self) -> None:
-        if "@" in self.url:
-            raise InvalidSourceUrl(self.url, "still has credentials: use Access.parse")
 
     @classmethod
     def parse(
@@ -101,7 +96,7 @@ class Access:
         if client_key is not None and client_cert is None:
             raise InvalidCredential("the client key", "has no certificate: give the client certificate too")
         return cls(
-            url=url.address,
+            url=url,
             token=token,
             user=user or None,
             password=password,
@@ -109,13 +104,7 @@ class Access:
             ca_file=_path(ca_file),
             client_cert=_path(client_cert),
             client_key=_path(client_key),
-            credentials_in_url=url.has_login,
         )
-
-    @property
-    def masked_url(self) -> str:
-        """The URL as it may be shown: `http://***@host:9003` when it came with userinfo."""
-        return self.url.replace("://", "://***@", 1) if self.credentials_in_url else self.url
 
     def request_headers(self) -> dict[str, str]:
         """The headers that carry the credentials: secret."""

@@ -1,6 +1,6 @@
 """What an answer is, and every way in which a source can fail to give one.
 
-A URL in these classes is always the masked one (`Access.masked_url`), so that any message may be shown.
+A URL in these classes is always the masked one (`str` of a SourceUrl), so that any message may be shown.
 """
 
 import json

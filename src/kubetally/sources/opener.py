@@ -127,7 +127,7 @@ class SourceOpener:
     async def _opened_source(self, cluster: AnyCluster) -> AsyncIterator[CostModelSource]:
         options = self._options
         found = await self._find_source(cluster)
-        logs.debug("source_found", source=found.access.masked_url, by=found.option.value)
+        logs.debug("source_found", source=str(found.access.url), by=found.option.value)
         for reason in found.passed_over:
             logs.warning("source_passed_over", why=reason)
         # The cluster id of the settings belongs to their URL; it would choose the same cluster for every account.

@@ -103,7 +103,7 @@ class Transport:
         renew: Renew | None = None,
     ) -> None:
         """renew: called when the source answers 401; the request is repeated with the headers it returns."""
-        self.access, self.masked_url = access, access.masked_url
+        self.access, self.masked_url = access, str(access.url)
         self._limits = limits or Limits()
         self._clock = clock or _SystemClock()
         self._renew, self._renewing = renew, asyncio.Lock()
@@ -311,7 +311,7 @@ class Transport:
 
     def _address_of(self, path: str, params: Params) -> httpx.URL:
         pairs = _pairs(params)
-        address = f"{self.access.url}/{path.lstrip('/')}"
+        address = f"{self.access.url.address}/{path.lstrip('/')}"
         return httpx.URL(address, params=pairs) if pairs else httpx.URL(address)
 
     def _masked_url_of(self, path: str) -> str:

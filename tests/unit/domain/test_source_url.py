@@ -9,11 +9,66 @@ from hypothesis import strategies as st
 
 from kubetally.domain.source_url import InvalidSourceUrl, SourceUrl
 
-SECRET = "s3cr3t"
+SECRET = "s3cret"
 PATHS = st.lists(st.sampled_from(["", ".", "..", "model", "a b", "%2F", "%", "ü", "~x", "'(;)'", "{y}"])).map("/".join)
 HOSTS = st.sampled_from(
     ["host", "Host.Example", "my_service.ns.", "10.0.0.7", "[::1]", "[2001:DB8::7]", "müller.example"]
 )
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("http://kubecost:9090", "http://kubecost:9090"),
+        ("  https://kubecost.example.com/  ", "https://kubecost.example.com"),
+        ("http://host/prefix/", "http://host/prefix"),
+        ("HTTP://Host:80/model", "http://host/model"),
+        ("http://10.0.0.7:9003", "http://10.0.0.7:9003"),
+        ("http://[::1]:9003", "http://[::1]:9003"),
+        ("http://my_service.ns.svc.cluster.local.:9003", "http://my_service.ns.svc.cluster.local.:9003"),
+        ("https://müller.example", "https://xn--mller-kva.example"),
+    ],
+)
+def test_good_url_is_kept_without_the_slash_at_its_end(written: str, kept: str) -> None:
+    assert SourceUrl.parse(written).address == str(SourceUrl.parse(written)) == kept
+
+
+@pytest.mark.parametrize(
+    ("written", "advice"),
+    [
+        ("", "write something like http://"),
+        ("kubecost:9090", "must begin with http://"),
+        ("ftp://host", "must begin with http://"),
+        ("file:///etc/passwd", "must begin with http://"),
+        ("http://", "no valid host"),
+        ("http://:9090", "no valid host"),
+        ("http://user:s3cret@", "no valid host"),
+        ("http://host?x=1", "end it with the path"),
+        ("http://host?", "end it with the path"),
+        ("http://host/#part", "end it with the path"),
+        ("http://user:s3cret/ret@host", "%2F for /"),
+        ("http://user:12/s3cret@host", "%2F for /"),
+        ("http://user:s3cret?@host", "%3F for ?"),
+        ("http://user:s3cret#@host", "%23 for #"),
+        ("http://host:0", "1 to 65535"),
+        ("http://host:65536", "1 to 65535"),
+        ("http://host:s3cret", "can't be read"),
+        ("http://0251.0376.0251.0376", "can't be read"),
+        ("http://ho st", "a space"),
+        ("http://good\\@host", "a backslash"),
+        ("http://host/\nx", "a line break"),
+        ("http://ho%20st", "no valid host"),
+        ("http://" + "h" * 2048, "longer than 2048"),
+    ],
+)
+def test_bad_url_is_refused_with_what_to_write_instead(written: str, advice: str) -> None:
+    with pytest.raises(InvalidSourceUrl) as caught:
+        SourceUrl.parse(written)
+    assert advice in str(caught.value)
+    if "@" in written:
+        assert SECRET not in str(caught.value)
+        assert SECRET not in caught.value.url
+    assert caught.value.code == "invalid_source_url"
 
 
 @given(

@@ -101,7 +101,7 @@ class KubernetesApi:
     def access_to(self, service: FoundService) -> Access:
         """The access to a Service through the API server's proxy, which does not pass our credentials on."""
         access = self.server.access
-        return replace(access, url=f"{access.url}/{service.proxy_path}")
+        return replace(access, url=replace(access.url, address=f"{access.url.address}/{service.proxy_path}"))
 
     async def _get(
         self,

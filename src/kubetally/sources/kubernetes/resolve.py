@@ -13,8 +13,6 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass
 from enum import StrEnum
 
-import httpx
-
 from kubetally.domain.account import Account, AccountType, AnyAccount
 from kubetally.domain.errors import RequestError
 from kubetally.domain.source_url import InvalidSourceUrl, SourceUrl
@@ -134,7 +132,7 @@ async def resolve_source(
             if option is Option.SERVICE:
                 _check_serves_one(option, sharing)
             return Resolved(option, access, passed_over=tuple(passed_over))
-        passed_over.append(f"{option} gives {access.masked_url}, a name that DNS does not know")
+        passed_over.append(f"{option} gives {access.url}, a name that DNS does not know")
     tried = f" ({'; '.join(passed_over)})" if passed_over else ""
     raise RequestError(
         f"account {account.name!r} has no source{tried}: set one with `kubetally accounts update {account.name} --url "
@@ -188,9 +186,9 @@ def _check_serves_one(option: Option, accounts: Sequence[AnyAccount]) -> None:
 
 
 async def _is_known(access: Access, *, resolve: Resolve, seconds: float) -> bool:
-    url = httpx.URL(access.url)
+    url = access.url.parts
     try:
         async with asyncio.timeout(seconds):
-            return bool(await resolve(url.raw_host.decode("ascii"), url.port or 80))
+            return bool(await resolve(url.hostname or "", url.port or 80))
     except (OSError, UnicodeError):  # TimeoutError is an OSError
         return False

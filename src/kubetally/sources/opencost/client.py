@@ -81,7 +81,7 @@ class CostModelClient:
     @property
     def url(self) -> str:
         """The source's address, masked."""
-        return self._transport.access.masked_url
+        return self._transport.masked_url
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -239,7 +239,7 @@ class CostModelClient:
         """The possible prefixes of the API, the likeliest first; only the right one once it is known."""
         if self._prefix is not None:
             return (self._prefix,)
-        url = self._transport.access.url
+        url = self._transport.access.url.address
         if url.endswith("/model"):
             return ("",)
         return ("/model", "") if url.endswith(":9090") else ("", "/model")
