@@ -128,8 +128,8 @@ def test_earlier_kubeconfig_file_wins_as_with_kubectl(tmp_path: Path) -> None:
     further = [{"name": "dev", "context": {"cluster": "one", "user": "jane"}}]
     second = kubeconfig(tmp_path / "second", clusters=other, contexts=further, **{"current-context": "dev"})
     environment = {"KUBECONFIG": f"{first}::{tmp_path / 'absent'}:{second}"}
-    files = kubeconfig_files(environment)
-    assert files == (first, second)
+    files, _ = kubeconfig_files(environment)
+    assert files == [first, second]
     assert read_context(files, None).name == "prod"
     assert read_context(files, "dev").server == "https://one.example:6443"
     assert read_context(files, "prod").namespace == "shop"
@@ -147,7 +147,7 @@ def test_paths_are_relative_to_the_file_that_has_them(tmp_path: Path) -> None:
 
 def test_without_kubeconfig_the_file_in_the_home_folder_counts(tmp_path: Path) -> None:
     file = kubeconfig(tmp_path / ".kube" / "config")
-    assert kubeconfig_files({"HOME": str(tmp_path)}) == (file,)
+    assert kubeconfig_files({"HOME": str(tmp_path)}) == ([file], [])
 
 
 def test_unknown_context_lists_the_known_contexts(tmp_path: Path) -> None:

@@ -40,9 +40,8 @@ CASES: list[tuple[str, Any, list[Any]]] = [
 
 
 def read(category: str, body: object, cluster_id: str | None = "one") -> tuple[SavingsItem, ...]:
-    where = drill_down(category)
-    assert where is not None
-    return read_items(json.dumps(body).encode(), where, path="/savings/x", cluster_id=cluster_id).items
+    encoded = json.dumps(body).encode()
+    return read_items(encoded, category=category, path="/savings/x", cluster_id=cluster_id).items
 
 
 def told(facts: Any) -> dict[tuple[str, ...], object]:

@@ -136,14 +136,16 @@ def drill_down(category: str) -> DrillDown | None:
     return next((entry for entry in DRILL_DOWNS if category in entry.categories), None)
 
 
-def read_items(body: bytes, where: DrillDown, *, path: str, cluster_id: str | None) -> SavingsItems:
-    """The items in an answer of `path`.
+def read_items(body: bytes, *, category: str, path: str, cluster_id: str | None) -> SavingsItems:
+    """The items of a category in an answer of `path`.
 
     cluster_id: items of other clusters are left out; those that name none are kept.
     Shape:  in the order of the answer, with distinct keys.
     Units:  as `read_savings`.
     Raises: SavingsNotUnderstood.
     """
+    where = drill_down(category)
+    assert where is not None, "who requested them looked it up"  # noqa: S101
     data = unwrapped(decoded_json(body, path), path)
     if where.by_cluster:
         items, facts = _by_cluster(data, path, cluster_id)

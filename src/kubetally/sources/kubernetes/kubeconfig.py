@@ -46,23 +46,20 @@ def _unknown_context(
     return RequestError(f"no {what} in {read}; {there}", code="unknown_context")
 
 
-def kubeconfig_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """The existing files of KUBECONFIG, else ~/.kube/config if it exists.
+def kubeconfig_files(environment: Mapping[str, str]) -> tuple[list[Path], list[Path]]:
+    """The files of KUBECONFIG, else ~/.kube/config: those that exist, and those that do not.
 
     Raises: RequestError, if KUBECONFIG names files and none of them exists.
     """
-    named, is_stated = _named_files(environment)
-    existing = tuple(path for path in named if _exists(path))
-    if is_stated and not existing:
+    named = [Path(part).expanduser() for part in environment.get("KUBECONFIG", "").split(":") if part]
+    home = Path(environment["HOME"]) if environment.get("HOME") else Path.home()
+    files = named or [home / ".kube" / "config"]
+    existing = [path for path in files if _exists(path)]
+    if named and not existing:
         names = ", ".join(repr(str(path)) for path in named)
         why = "none of them exists" if len(named) > 1 else "which does not exist"
         raise unusable_kubeconfig("KUBECONFIG", why=f"names {names}, {why}: correct it, or unset it for ~/.kube/config")
-    return existing
-
-
-def missing_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """The files of KUBECONFIG, else ~/.kube/config, that do not exist."""
-    return tuple(path for path in _named_files(environment)[0] if not _exists(path))
+    return existing, [path for path in files if path not in existing]
 
 
 def _exists(path: Path) -> bool:
@@ -72,13 +69,6 @@ def _exists(path: Path) -> bool:
     except OSError as error:
         return not isinstance(error, FileNotFoundError | NotADirectoryError)
     return True
-
-
-def _named_files(environment: Mapping[str, str]) -> tuple[list[Path], bool]:
-    """The files in order, and whether KUBECONFIG names them."""
-    named = [Path(part).expanduser() for part in environment.get("KUBECONFIG", "").split(":") if part]
-    home = Path(environment["HOME"]) if environment.get("HOME") else Path.home()
-    return named or [home / ".kube" / "config"], bool(named)
 
 
 def read_context(files: Sequence[Path], name: str | None, *, missing: Sequence[Path] = ()) -> Context:

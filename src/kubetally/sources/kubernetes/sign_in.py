@@ -13,7 +13,6 @@ from kubetally.sources.kubernetes.impersonation import impersonation_headers
 from kubetally.sources.kubernetes.kubeconfig import (
     Context,
     kubeconfig_files,
-    missing_files,
     read_context,
     unusable_kubeconfig,
 )
@@ -56,10 +55,10 @@ async def sign_in(
     """
     if context == IN_CLUSTER:
         return _own_cluster(environment, service_account)
-    files = kubeconfig_files(environment)
+    files, missing = kubeconfig_files(environment)
     if context is None and not files and _is_pod(service_account):
         return _own_cluster(environment, service_account)
-    read = read_context(files, context, missing=missing_files(environment))
+    read = read_context(files, context, missing=missing)
     access = await _access(read, plugin_seconds, show)
     changes = any(read.user.get(key) for key in ("exec", "tokenFile"))
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from kubetally.domain.cluster_choice import ClusterNotThere
 from kubetally.domain.errors import SourceError
@@ -34,6 +34,7 @@ from kubetally.tasks import Calculate, calculate_here, task_group
 _MAX_FINE_ROWS = 500  # of a day; by the hour they are 24 times as many
 _FINE = "cluster,node,namespace,pod,container"
 _COARSE = "cluster,controllerKind"  # unmounted volumes have no controller, and show nothing about samples
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -133,10 +134,16 @@ class CostModelSource:
         answer = await self.client.hourly_allocations(window, cluster_id=self.cluster_id, aggregate=aggregate)
         if self._folder is not None:
             await asyncio.to_thread(keep_hours, self._folder, answer, aggregate, request)
+        return await self._interpret("/allocation", answer, interpret_hours, answer, request)
+
+    async def _interpret(
+        self, path: str, answer: Answer, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The result of a function of an answer. A failure is logged, as the transport logged none."""
         try:
-            return await self._calculate(len(answer.body), interpret_hours, answer, request)
+            return await self._calculate(len(answer.body), function, *args, **kwargs)
         except SourceError as error:
-            self.client.log_failure("/allocation", code=error.code, seconds=answer.duration_seconds)
+            self.client.log_failure(path, code=error.code, seconds=answer.duration_seconds)
             raise
 
     def _request(self, window: Window) -> ReadingRequest:
@@ -157,14 +164,10 @@ class CostModelSource:
         answer = await self._savings_answer()
         if answer is None or (about := await self.introduce()).product == OPENCOST:
             return None
-        try:
-            profile = self._profile or about.profile
-            return await self._calculate(
-                len(answer.body), read_savings, answer.body, profile=profile, cluster_id=self.cluster_id
-            )
-        except SourceError as error:
-            self.client.log_failure("/savings", code=error.code, seconds=answer.duration_seconds)
-            raise
+        profile = self._profile or about.profile
+        return await self._interpret(
+            "/savings", answer, read_savings, answer.body, profile=profile, cluster_id=self.cluster_id
+        )
 
     async def savings_items(self, category: str, window: Window) -> SavingsItems | None:
         """The recommendations of a category; None if the source lists none. Raises SourceError."""
@@ -173,13 +176,9 @@ class CostModelSource:
         for path in where.paths:
             if (answer := await self._recommended(path, window if where.takes_window else None)) is None:
                 continue
-            try:
-                return await self._calculate(
-                    len(answer.body), read_items, answer.body, where, path=path, cluster_id=self.cluster_id
-                )
-            except SourceError as error:
-                self.client.log_failure(path, code=error.code, seconds=answer.duration_seconds)
-                raise
+            return await self._interpret(
+                path, answer, read_items, answer.body, category=category, path=path, cluster_id=self.cluster_id
+            )
         return None
 
     async def _recommended(self, path: str, window: Window | None = None) -> Answer | None:
