@@ -20,7 +20,9 @@ Url = Annotated[
 Context = Annotated[
     str | None,
     typer.Option(
-        "--context", metavar="NAME", help="In place of a URL: a kubeconfig context to find it through, or in-cluster."
+        "--context",
+        metavar="NAME",
+        help="Instead of a URL: a kubeconfig context, or in-cluster, through which the source is found.",
     ),
 ]
 PrometheusUrl = Annotated[
@@ -28,7 +30,7 @@ PrometheusUrl = Annotated[
 ]
 Tenant = Annotated[str | None, typer.Option("--tenant", metavar="TENANT", help="Its tenant label in that Prometheus.")]
 ClusterId = Annotated[
-    str | None, typer.Option("--cluster-id", metavar="ID", help="Which cluster of a source that answers for several.")
+    str | None, typer.Option("--cluster-id", metavar="ID", help="Which cluster of the source, if it has several.")
 ]
 TokenFile = Annotated[
     str | None,

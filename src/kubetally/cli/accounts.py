@@ -33,7 +33,7 @@ AccountId = Annotated[
     str | None, typer.Option("--id", metavar="UUID", help="Its id elsewhere, such as the cloud account id of OptScale.")
 ]
 NewName = Annotated[str | None, typer.Option("--name", metavar="NAME", help="A new name.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on a terminal.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 RemovedNameOrId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Name or id of a removed account.")]
 
 

@@ -38,7 +38,7 @@ def collect(
 ) -> None:
     """Collect every day that is due.
 
-    Due are missing days, as far back as the source holds data, days that may
+    These are missing days, as far back as the source has data, days that may
     have been corrected since, and the current day.
 
     \b

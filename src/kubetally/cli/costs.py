@@ -28,7 +28,7 @@ from kubetally.domain.report import CostReport, DetailLevel
 if TYPE_CHECKING:
     from kubetally.domain.fleet import Failed
 
-By = Annotated[DetailLevel, typer.Option("--by", help="How finely.")]
+By = Annotated[DetailLevel, typer.Option("--by", help="Level of detail.")]
 
 
 @with_option_groups
@@ -45,8 +45,8 @@ def costs(
 ) -> None:
     """Show what clusters cost.
 
-    The bill by component, where it went, and how well it was used. The parts always add up to the total. Several
-    clusters are asked at once.
+    Prints the cost of each component, where it went, and how efficiently it was used. The parts always add up to the
+    total. Several clusters are read concurrently.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`kubetally coverage`: which days are held, and how sure they are."""
+"""`kubetally coverage`: which days are stored, and how sure they are."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from kubetally.cli.option_groups import with_option_groups
 from kubetally.cli.options import AnswerOptions, ScreenOrJson, ScreenOrJsonFormat, WindowOptions, window_option
 from kubetally.cli.start import start as start_up
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="ACCOUNT", help="Names or ids; without any, all.")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="ACCOUNT", help="Names or ids of accounts; default: all.")]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def coverage(
     output: ScreenOrJsonFormat = ScreenOrJson.TABLE,
     answer: AnswerOptions,
 ) -> None:
-    """Show which days are held, as a calendar.
+    """Show which days are stored, as a calendar.
 
     \b
     Examples:

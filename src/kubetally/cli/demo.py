@@ -39,10 +39,10 @@ class _Demo:
 
 
 def demo(url: Url = None, port: Port = DEFAULT_PORT, once: Once = False) -> None:
-    """Show what three sample clusters cost, and serve it.
+    """Show and serve the costs of three sample clusters.
 
-    They are recorded answers of a real OpenCost, served over HTTP on this machine, asked and booked as real ones are.
-    What is remembered of them is in a folder that is removed at the end.
+    The samples are recorded answers of a real OpenCost, which are served over HTTP on this machine and read like any
+    other source. Everything is stored in a folder that is removed at the end.
 
     \b
     Example:

@@ -24,7 +24,7 @@ Places = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="URL|ACCOUNT",
-        help="URLs of an OpenCost or Kubecost, names or ids of accounts; without any, all accounts.",
+        help="URLs of an OpenCost or Kubecost, names or ids of accounts; default: all accounts.",
     ),
 ]
 OneDay = Annotated[
@@ -59,10 +59,10 @@ def doctor(
     output: ScreenOrJsonFormat = ScreenOrJson.TABLE,
     answer: AnswerOptions,
 ) -> None:
-    """Say what a source can and can't answer.
+    """Check what sources can answer, and what is missing.
 
-    What it is, what is missing, and what to do about each. One day is read and booked for it. Exits 3 when the costs
-    of any can't be read, or the Prometheus that is stated for it.
+    Each finding says what to do about it. One day is read and booked. Exits 3 if the costs of any cluster can't be
+    read, or the Prometheus that is set for it.
 
     \b
     Examples:

@@ -10,9 +10,10 @@ Url = Annotated[str, typer.Option("--url", metavar="URL", help="Where the browse
 
 
 def link(url: Url = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}") -> None:
-    """Print a link that signs a browser in to the page of the service, once, within 15 minutes.
+    """Print a link that signs a browser in.
 
-    It needs the secret of the service: run it on the same machine, with the same KUBETALLY_HOME or KUBETALLY_SECRET.
+    The link opens the page of the service, works once, and expires after 15 minutes. This command needs the secret of
+    the service: run it on the same machine, with the same KUBETALLY_HOME or KUBETALLY_SECRET.
 
     \b
     Example:

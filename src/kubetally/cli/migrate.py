@@ -9,9 +9,7 @@ from kubetally.cli.answer_file import warn
 from kubetally.cli.start import start as start_up
 from kubetally.domain.errors import RequestError
 
-migrate = typer.Typer(
-    name="migrate", help="Bring databases up to date.", invoke_without_command=True, rich_markup_mode=None
-)
+migrate = typer.Typer(name="migrate", invoke_without_command=True, rich_markup_mode=None)
 
 
 @migrate.callback()
@@ -25,7 +23,7 @@ def migrate_own(
         typer.Option("--yes", help="Confirm a downgrade, which deletes what the older revision has no columns for."),
     ] = False,
 ) -> None:
-    """Bring Kubetally's own database to the tables of this version.
+    """Migrate Kubetally's own database to this version.
 
     A database in a file needs no migration. May be run again; several at once wait for each other.
 

@@ -43,7 +43,7 @@ AccountNames = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="ACCOUNT|URL",
-        help="Names or ids of accounts, or URLs as with --url; without any and without --url, all accounts.",
+        help="Names or ids of accounts, or URLs as with --url; default: all accounts.",
     ),
 ]
 Urls = Annotated[
@@ -60,25 +60,23 @@ Contexts = Annotated[
 ]
 ClusterId = Annotated[
     str | None,
-    typer.Option("--cluster-id", metavar="ID", help="The cluster to read, where the source answers for several."),
+    typer.Option("--cluster-id", metavar="ID", help="The cluster to read, if the source has several."),
 ]
 Currency = Annotated[
     str | None,
-    typer.Option("--currency", metavar="CODE", help="Currency of the source, where it does not state one (USD)."),
+    typer.Option("--currency", metavar="CODE", help="Currency of the source, if it does not state one; default: USD."),
 ]
 PrometheusUrl = Annotated[
     str | None,
     typer.Option(
         "--prometheus-url",
         metavar="URL",
-        help="Prometheus, Thanos, Mimir or VictoriaMetrics beside --url: for the management fee and more.",
+        help="Prometheus, Thanos, Mimir or VictoriaMetrics of the cluster, for the management fee and other metrics.",
     ),
 ]
 Tenant = Annotated[
     str | None,
-    typer.Option(
-        "--tenant", metavar="TENANT", help="The value of the tenant label in that Prometheus, where it has several."
-    ),
+    typer.Option("--tenant", metavar="TENANT", help="Value of the tenant label in that Prometheus, if it has several."),
 ]
 _OF_ONE_CLUSTER = ("cluster_id", "currency", "prometheus_url", "tenant")
 
@@ -93,32 +91,34 @@ Start = Annotated[
     str | None,
     typer.Option("--start", metavar="TIME", help="First day (2026-11-20, 00:00 UTC), RFC3339 time or Unix seconds."),
 ]
-End = Annotated[str | None, typer.Option("--end", metavar="TIME", help="End, exclusive: the same forms.")]
+End = Annotated[str | None, typer.Option("--end", metavar="TIME", help="End, exclusive; same forms.")]
 AsOf = Annotated[
     str | None,
     typer.Option(
-        "--as-of", metavar="TIME", help="What was known at that time, from days collected by then: the same forms."
+        "--as-of", metavar="TIME", help="Costs as known at that time, from days collected by then; same forms."
     ),
 ]
 OutputFile = Annotated[
     str | None,
     typer.Option(
-        "--output", metavar="FILE", help="Write the answer to FILE, whole or not at all. Default: -, standard output."
+        "--output",
+        metavar="FILE",
+        help="Write the answer to FILE, completely or not at all; default: -, standard output.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the answer and errors only: no progress, no notes.")]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Exit 3 unless every cluster was read and its answer is complete.")
 ]
-OutputFormat = Annotated[Format, typer.Option("--format", help="How to print it.")]
+OutputFormat = Annotated[Format, typer.Option("--format", help="Output format.")]
 InfrastructureChoice = Annotated[
     Infrastructure,
     typer.Option(
         "--infrastructure",
-        help="legacy_sum shows beside the costs what the old sums of metrics came to: to compare with, not a cost.",
+        help="legacy_sum also prints the old sums of metrics, to compare with; they are not costs.",
     ),
 ]
-ScreenOrJsonFormat = Annotated[ScreenOrJson, typer.Option("--format", help="How to print it.")]
+ScreenOrJsonFormat = Annotated[ScreenOrJson, typer.Option("--format", help="Output format.")]
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ def replay(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of KUBETALLY_KEEP_ANSWERS.")],
     output: ScreenOrJsonFormat = ScreenOrJson.TABLE,
 ) -> None:
-    """Interpret kept answers again, and compare them with the stored days.
+    """Compare kept answers with the stored days.
 
-    Asks no source and changes no stored day. Exit 1 if a day differs, if a file or a stored day can't be read, or if no
-    day could be compared.
+    The answers are interpreted again. No source is asked, and no stored day is changed. Exits 1 if a day differs, if a
+    file or a stored day can't be read, or if no day could be compared.
     """
     from kubetally.domain.replayed import COMPARED, FAILED, ReplayOutcome
     from kubetally.present.replay import counted_lines, replay_body, replay_lines

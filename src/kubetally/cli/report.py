@@ -29,8 +29,8 @@ def report(
 ) -> None:
     """Compare infrastructure cost with full cost.
 
-    Infrastructure is management, load balancers and network: what can be seen without asking who used the nodes. Each
-    component's share of the full cost stands below; the shares add up to 100 %.
+    Infrastructure is management, load balancers and network: costs that are known without asking who used the nodes.
+    The shares of all components add up to 100 %.
 
     \b
     Example:

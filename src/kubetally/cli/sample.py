@@ -1,4 +1,4 @@
-"""`kubetally sample`: a made-up fleet, to try things at scale."""
+"""`kubetally sample`: a synthetic fleet, to try things at scale."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,11 +26,11 @@ def sample(
     seed: Seed = 0,
     out: Out = Path("sample-fleet"),
 ) -> None:
-    """Make a fleet of clusters that never were.
+    """Make a fleet of synthetic clusters.
 
-    It has history, and a home folder of its own: --out, in the working directory
-    unless it is an absolute path. KUBETALLY_HOME is not used. The same options
-    make the same fleet. Its clusters have no running source.
+    Its stored days are in a home folder of its own: --out, in the working
+    directory unless it is an absolute path. KUBETALLY_HOME is not used. The same
+    options make the same fleet. Its clusters have no running source.
 
     \b
     Example:

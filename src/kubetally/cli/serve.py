@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8080
 Host = Annotated[
-    str, typer.Option("--host", metavar="HOST", help="Address to listen on; 0.0.0.0 for all of this machine.")
+    str, typer.Option("--host", metavar="HOST", help="Address to listen on; 0.0.0.0 for all addresses of this machine.")
 ]
 Port = Annotated[
     int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
 ]
 NoCollector = Annotated[
     bool,
-    typer.Option("--no-collector", help="Only answer; `kubetally collect --forever` collects elsewhere."),
+    typer.Option("--no-collector", help="Serve only; `kubetally collect --forever` collects elsewhere."),
 ]
 
 

@@ -37,9 +37,9 @@ def verify(
 ) -> None:
     """Compare our total with the source's own.
 
-    Both are for the same window; the balance per component shows where they part. The source's own is what its
-    allocations come to, idle with them. Exits 1 when a cluster is past the tolerance or its source lacks samples,
-    3 when one could not be read.
+    Both totals are for the same window; the balance by component shows where they differ. The source's total is the sum
+    of its allocations, idle included. Exits 1 if a cluster is past the tolerance or its source lacks samples, 3 if one
+    could not be read.
 
     \b
     Example:
