@@ -103,7 +103,16 @@ class AccountsInMemory:
 
     def places(self) -> list[AccountPlace]:
         return [
-            AccountPlace(a.id, a.name, a.type, a.kubecost_url, a.context, a.prometheus_url, a.tenant, a.cluster_id)
+            AccountPlace(
+                id=a.id,
+                name=a.name,
+                type=a.type,
+                kubecost_url=a.kubecost_url,
+                context=a.context,
+                prometheus_url=a.prometheus_url,
+                tenant=a.tenant,
+                cluster_id=a.cluster_id,
+            )
             for a in self.all()
         ]
 
@@ -162,7 +171,12 @@ class AccountsInMemory:
 @asynccontextmanager
 async def by_http(account: Account) -> AsyncIterator[CostSource]:
     """The account's source as the program reads it, trying once."""
-    cluster = Cluster(account.kubecost_url or "http://nowhere", account.cluster_id, account.currency, account.name)
+    cluster = Cluster(
+        account.kubecost_url or "http://nowhere",
+        cluster_id=account.cluster_id,
+        currency=account.currency,
+        name=account.name,
+    )
     async with open_source(cluster, Settings(attempts=1)) as source:
         yield source
 

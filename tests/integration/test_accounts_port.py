@@ -126,7 +126,15 @@ def test_places_leave_out_removed_accounts(accounts: Accounts) -> None:
         account(accounts, credentials=SECRETS, kubecost_url=url("http://a"), prometheus_url=url("http://b"))
     )
     accounts.remove(accounts.add(account(accounts, "removed")).id)
-    assert accounts.places() == [AccountPlace(prod.id, "prod", prod.type, prod.kubecost_url, None, prod.prometheus_url)]
+    assert accounts.places() == [
+        AccountPlace(
+            id=prod.id,
+            name="prod",
+            type=prod.type,
+            kubecost_url=prod.kubecost_url,
+            prometheus_url=prod.prometheus_url,
+        )
+    ]
 
 
 def test_places_name_tenant_and_cluster(accounts: Accounts) -> None:

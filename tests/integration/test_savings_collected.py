@@ -133,7 +133,7 @@ def opened(source: Any) -> Any:
         if not isinstance(source, str):
             yield source
             return
-        async with open_source(Cluster(source, one.cluster_id), Settings(attempts=1)) as opened:
+        async with open_source(Cluster(source, cluster_id=one.cluster_id), Settings(attempts=1)) as opened:
             yield opened
 
     return open_it

@@ -100,7 +100,7 @@ class Account:
         return str(self.kubecost_url or self.name)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountPlace:
     """An account and where its sources are, without credentials.
 

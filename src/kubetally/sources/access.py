@@ -23,7 +23,7 @@ _SHORTEST_KEY_LINE = 16
 
 
 class InvalidCredential(RequestError):
-    """A credential can't be sent as it is; its value is never shown, only what it is."""
+    """A credential can't be sent as it is. The message names it and never shows its value."""
 
     code = "invalid_credential"
 
@@ -50,9 +50,9 @@ class Access:
     Authorization among `headers` comes before all.
 
     ca_text, client_pem: in place of the files, PEM as text; `client_pem` is certificate and key together.
-    server_name:         the name that the certificate has to have, where it is not the host of the URL.
-    verify:              False only where a kubeconfig says `insecure-skip-tls-verify`.
-    impersonation:       further headers, by which the user of a kubeconfig acts as somebody else; a name may repeat.
+    server_name:         the name in the certificate, if it is not the host of the URL.
+    verify:              False only if a kubeconfig has `insecure-skip-tls-verify`.
+    impersonation:       headers by which the user of a kubeconfig acts as another; a name may repeat.
     """
 
     url: SourceUrl
@@ -82,7 +82,7 @@ class Access:
         client_cert: str | Path | None = None,
         client_key: str | Path | None = None,
     ) -> Self:
-        """A URL with credentials, those in the URL first; all that can be checked without the network is checked.
+        """A URL with credentials, those in the URL first. Checks everything that needs no network.
 
         Raises: InvalidSourceUrl, InvalidCredential.
         """
@@ -107,7 +107,7 @@ class Access:
         )
 
     def request_headers(self) -> dict[str, str]:
-        """The headers that carry the credentials: secret."""
+        """The headers with the credentials: secret."""
         sent = {name.lower(): value for name, value in self.headers.items()}
         if self.token is not None:
             sent.setdefault("authorization", f"Bearer {self.token}")
@@ -117,7 +117,7 @@ class Access:
         return sent
 
     def mask(self) -> Mask:
-        """What takes our credentials out of the words of a source, as they are and as they are sent."""
+        """Masks our credentials in text of a source, as they are and as they are sent."""
         secrets, users = [self.token, self.password], [self.user]
         for name, value in self.request_headers().items():
             scheme, _, rest = value.partition(" ")
@@ -128,12 +128,12 @@ class Access:
                 secrets.append(password or user)  # some take a token as user
             if name == "cookie":
                 secrets += [part.partition("=")[2].strip() for part in value.split(";")]
-        # A certificate is shown to everybody; its key is sent to nobody, but what runs beside us may have it.
+        # A certificate is public; its key is never sent, but a program on this machine may have it.
         secrets += _private_lines(self.client_pem or "")
         return Mask(filter(None, secrets), names=filter(None, users))
 
     def ssl_context(self) -> ssl.SSLContext:
-        """What verifies the source: `ca_file` alone where given, else the public roots.
+        """Verifies the source: with `ca_file` alone if there is one, else with the public roots.
 
         Raises: UnusableCertificateFile.
         """
@@ -147,7 +147,7 @@ class Access:
             if self.client_cert is not None:
                 context.load_cert_chain(self.client_cert, self.client_key, password="")
             elif self.client_pem is not None:
-                # OpenSSL loads a key from a file only: this one has mode 0600 and is gone a moment later.
+                # OpenSSL loads a key from a file only: this one has mode 0600 and is deleted at once.
                 with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
                     file.write(self.client_pem)
                     file.flush()
@@ -189,7 +189,7 @@ def check_headers(headers: Mapping[str, str], token: str | None) -> None:
 
 
 def _user_and_password(coded: str) -> tuple[str | None, str | None]:
-    """What `Basic CODED` says; None for both where it can't be read."""
+    """User and password of `Basic CODED`; None for both if it can't be read."""
     try:
         user, _, password = base64.b64decode(coded.strip(), validate=True).decode().partition(":")
     except ValueError:  # binascii.Error and UnicodeDecodeError are of these

@@ -51,7 +51,7 @@ class AddressRefused(SourceError):
 
     code = "address_refused"
 
-    def __init__(self, host: str, address: str, why: str) -> None:
+    def __init__(self, host: str, *, address: str, why: str) -> None:
         self.host, self.address, self.why = host, address, why
         at = host if host == address else f"{host} resolves to {address}, which"
         super().__init__(
@@ -160,7 +160,7 @@ async def checked_addresses(
 ) -> Sequence[str]:
     """The addresses of a source's host. Raises AddressRefused; httpx.ConnectError and its kin where there are none."""
     if not allow_link_local and host.rstrip(".").lower() in _METADATA_NAMES:
-        raise AddressRefused(host, host, "the metadata service of a cloud")
+        raise AddressRefused(host, address=host, why="the metadata service of a cloud")
     try:
         async with asyncio.timeout(connect_seconds):
             addresses = await resolve(host, port)
@@ -174,7 +174,7 @@ async def checked_addresses(
         # The resolver has turned decimal, octal and hexadecimal spellings of IPv4 into the usual one.
         why = None if allow_link_local else why_refused(address)
         if why is not None:
-            raise AddressRefused(host, address, why)
+            raise AddressRefused(host, address=address, why=why)
     return addresses
 
 

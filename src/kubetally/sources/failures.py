@@ -42,19 +42,19 @@ def refusal(url: str, status: int, start: bytes, mask: Mask) -> SourceError:
     return SourceRefused(url, status, said, start, mask)
 
 
-def redirected(origin: httpx.URL, location: str, url: str, mask: Mask) -> httpx.URL:
+def redirected(origin: httpx.URL, location: str, *, masked_url: str, mask: Mask) -> httpx.URL:
     """Where `location` leads from `origin`. Raises RedirectRefused, if that is not the same host."""
     try:
         target = origin.join(location)
         # The client would send userinfo of the target in place of our credentials.
         target = target.copy_with(userinfo=b"", fragment=None)
     except (httpx.InvalidURL, ValueError) as error:
-        raise RedirectRefused(url, "an address that can't be read", "which is refused") from error
+        raise RedirectRefused(masked_url, host="an address that can't be read", why="which is refused") from error
     is_same = (target.scheme, target.host, target.port) == (origin.scheme, origin.host, origin.port)
     is_upgrade = (origin.scheme, target.scheme) == ("http", "https") and target.host == origin.host
     if not (is_same or is_upgrade):
         place = printable(mask.beginning(f"{target.scheme}://{target.netloc.decode('ascii')}"), 300)
-        raise RedirectRefused(url, place, "where neither question nor credentials are sent")
+        raise RedirectRefused(masked_url, host=place, why="where neither question nor credentials are sent")
     return target
 
 

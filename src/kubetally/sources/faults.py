@@ -98,7 +98,7 @@ class SourceTimeout(SourceUnavailable):
 
 
 class SourceFailed(SourceError):
-    """It answered 500 or another 5xx: it broke on this request. `said` holds its own words."""
+    """It answered 500 or another 5xx: it broke on this request. said: its own message."""
 
     code = "source_failed"
     retryable = True
@@ -109,10 +109,9 @@ class SourceFailed(SourceError):
 
 
 class SourceRefused(SourceError):
-    """It answered 4xx (or a 3xx that leads nowhere): asking again changes nothing.
+    """It answered 4xx, or a 3xx without an address: a retry changes nothing.
 
-    `body` is the start of the answer's, for a caller that knows how this source words its refusals; what is quoted of
-    it goes through `mask`.
+    body: its start, for a caller that knows the messages of this source; whatever is quoted of it goes through `mask`.
     """
 
     code = "source_refused"
@@ -129,11 +128,11 @@ class SourceRefused(SourceError):
 
 
 class RedirectRefused(SourceError):
-    """It redirects to where credentials and questions must not go, or round and round."""
+    """It redirects to where credentials and requests must not go, or too often."""
 
     code = "redirect_refused"
 
-    def __init__(self, url: str, host: str, why: str) -> None:
+    def __init__(self, url: str, *, host: str, why: str) -> None:
         self.url, self.host, self.why = url, host, why
         super().__init__(f"{url} redirects to {host}, {why}; give the final address as the URL of the source")
 
@@ -152,11 +151,11 @@ class CertificateNotTrusted(SourceError):
 
 
 class AnswerNotUnderstood(SourceError):
-    """It answered 2xx, but not with what was asked for.
+    """It answered 2xx, but not with the expected data.
 
     why:         what is wrong, as the end of the sentence "the source ...".
     starts_with: the first printable characters of the body, at most 120.
-    said:        its own words, where it is an object that says it failed; else None.
+    said:        its own message, if it is an object that reports a failure.
     """
 
     code = "answer_not_understood"
@@ -169,7 +168,7 @@ class AnswerNotUnderstood(SourceError):
 
     @classmethod
     def of(cls, answer: Answer, why: str | None = None) -> Self:
-        """Say what `answer` is instead of the expected JSON; `why` replaces our guess for a body that has content."""
+        """Of an answer that is not the expected JSON; why: replaces our guess for a body that has content."""
         # 200 characters are enough to find 120 printable ones in nearly all bodies.
         start = answer.mask(answer.body[:_LEADING_BYTES].decode("utf-8", "replace"))
         if not answer.body.strip():
@@ -181,7 +180,7 @@ class AnswerNotUnderstood(SourceError):
 
     @classmethod
     def failing(cls, answer: Answer) -> Self:
-        """Say that `answer` is a JSON object without data, or one that says it failed, in its own words."""
+        """Of a JSON object without data, or one that reports a failure, with its own message."""
         said = own_words(answer.body[:_MESSAGE_BYTES], answer.mask) or ""
         return cls(answer.url, f"answered {answer.status} with an error instead of data: {said!r}", said=said)
 

@@ -282,9 +282,9 @@ class Transport:
                     yield response
                     return
                 if form is not None and response.status_code == _SEE_OTHER:
-                    raise RedirectRefused(masked_url, url.host, "where the request can't be repeated")
-                url = redirected(url, location, masked_url, self._mask)
-        raise RedirectRefused(masked_url, url.host, f"more than {self._limits.max_redirects} times in a row")
+                    raise RedirectRefused(masked_url, host=url.host, why="where the request can't be repeated")
+                url = redirected(url, location, masked_url=masked_url, mask=self._mask)
+        raise RedirectRefused(masked_url, host=url.host, why=f"more than {self._limits.max_redirects} times in a row")
 
     @asynccontextmanager
     async def _response(self, request: _Request, url: httpx.URL) -> AsyncIterator[httpx.Response]:

@@ -56,7 +56,9 @@ def test_url_of_the_environment_is_used_without_accounts(settings: Settings, tmp
 def test_url_takes_precedence_over_accounts(with_two: Settings) -> None:
     urls = ("http://a:9003", "http://b:9003", "http://a:9003")
     chosen = choose(with_two, url=urls, cluster_id="prod", currency="usd")
-    assert chosen.clusters == [Cluster("http://a:9003", "prod", "USD"), Cluster("http://b:9003", "prod", "USD")]
+    assert chosen.clusters == [
+        Cluster(url, cluster_id="prod", currency="USD") for url in ("http://a:9003", "http://b:9003")
+    ]
     assert not chosen.is_one
 
 

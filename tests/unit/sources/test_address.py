@@ -126,7 +126,7 @@ async def test_odd_spellings_resolve_to_the_checked_address(spelling: str) -> No
 
 
 def test_the_message_names_the_setting_and_the_address() -> None:
-    error = AddressRefused("kubecost.example", "169.254.169.254", "the metadata service of a cloud")
+    error = AddressRefused("kubecost.example", address="169.254.169.254", why="the metadata service of a cloud")
     assert "kubecost.example resolves to 169.254.169.254" in str(error)
     assert "KUBETALLY_ALLOW_LINK_LOCAL" in str(error)
     assert not error.retryable

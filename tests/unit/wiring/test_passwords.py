@@ -45,7 +45,7 @@ def test_no_text_of_what_holds_a_url_shows_its_password(word: str) -> None:
     text = texts(
         *clusters,
         prod,
-        AccountPlace(prod.id, prod.name, prod.type, parsed, None, parsed),
+        AccountPlace(id=prod.id, name=prod.name, type=prod.type, kubecost_url=parsed, prometheus_url=parsed),
         AccountDraft("prod", url, prometheus_url=url),
         ClusterOptions(url=[url], prometheus_url=url),
         settings,

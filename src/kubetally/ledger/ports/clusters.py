@@ -28,6 +28,7 @@ class Cluster:
     def __init__(
         self,
         url: SourceUrl | str = "",
+        *,
         cluster_id: str | None = None,
         currency: str | None = None,
         name: str | None = None,
