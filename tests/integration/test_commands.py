@@ -383,6 +383,16 @@ def test_password_in_a_url_is_never_printed(faulty: FaultServer, command: str, f
         assert "***@" in done.out + done.err
 
 
+@pytest.mark.parametrize("command", ["costs", "report", "verify"])
+def test_password_in_a_url_of_the_settings_is_never_printed(command: str) -> None:
+    urls = dict.fromkeys(("KUBECOST_API_URL", "KUBETALLY_PROMETHEUS_URL"), with_userinfo(NOBODY))
+    done = call(command, *DAY, **urls, KUBETALLY_LOG_LEVEL="debug", KUBETALLY_ATTEMPTS="1")
+    assert done.code == 3
+    assert "***@" in done.err
+    assert PASSWORD not in done.out + done.err
+    assert "someone" not in done.out + done.err
+
+
 @pytest.mark.parametrize(
     "url", [f"http://someone:{PASSWORD}@host:x", f"ftp://someone:{PASSWORD}@host", f"someone:{PASSWORD}@h"]
 )
