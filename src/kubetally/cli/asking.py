@@ -1,4 +1,4 @@
-"""Asking clusters, and how that ends: the same for every command that asks."""
+"""Asking clusters for their costs, printing the answers as JSON, and the exit code."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from kubetally.domain.status import DayState, Status
 from kubetally.domain.window import DAY, EARLIEST, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from kubetally.domain.fleet import Failed
@@ -34,8 +34,9 @@ def ask(
     as_of: "datetime | None" = None,
     quiet: bool = False,
 ) -> "list[CostReport | Failed]":
-    """All clusters' answers, in order, with progress on a terminal unless `quiet`; why one failed goes to standard
-    error.
+    """The answer of each cluster, in order.
+
+    Shows progress on a terminal unless `quiet`; why a cluster failed is printed on standard error.
     """
     from kubetally.cli.progress import progress
     from kubetally.tasks import run
@@ -68,30 +69,30 @@ def print_json(answers: "Answers", body_of: "Callable[[CostReport], dict[str, An
     """
     from kubetally.present.answer import failure
 
-    known = [body_of(answer) for answer in answers if isinstance(answer, CostReport)]
-    keys, given = _keys(body_of, known), iter(known)
+    bodies = [body_of(answer) if isinstance(answer, CostReport) else None for answer in answers]
+    keys = _keys(body_of, filter(None, bodies))
     whole = [
-        next(given) if isinstance(answer, CostReport) else failure(answer.error, answer.source, keys)
-        for answer in answers
+        failure(answer.error, answer.source, keys) if not isinstance(answer, CostReport) else body
+        for answer, body in zip(answers, bodies, strict=True)
     ]
     # Everything but ASCII is escaped, which leaves one character that a terminal might take for an order.
     print(json.dumps(whole[0] if is_one else whole, indent=2, allow_nan=False).replace("\x7f", "\\u007f"))
 
 
-def _keys(body_of: "Callable[[CostReport], dict[str, Any]]", known: "Sequence[dict[str, Any]]") -> list[str]:
-    """The keys of bodies, in order: those of one without data, and those that the known ones have besides."""
+def _keys(body_of: "Callable[[CostReport], dict[str, Any]]", bodies: "Iterable[dict[str, Any]]") -> list[str]:
+    """The keys of a body without data, then the others that these bodies have."""
     from kubetally.domain.booked_report import report_bookings
 
     question, source = CostQuestion(Window(EARLIEST, EARLIEST + DAY)), SourceIdentity("")
     state = DayState.PROVISIONAL
     nothing = report_bookings(question, [], hours_asked=0, state=state, currency=DEFAULT_CURRENCY, source=source)
-    return list(dict.fromkeys(key for body in (body_of(nothing), *known) for key in body))
+    return list(dict.fromkeys(key for body in (body_of(nothing), *bodies) for key in body))
 
 
 def exit_of(answers: "Answers", *, strict: bool = False, each: bool = False) -> int:
-    """0 while any source answered, else what the first failure is.
+    """0 if any source answered, else the code of the first failure.
 
-    each: 3 where any source could not be read. strict: that, and 3 where any answer is incomplete, with a message.
+    each: 3 if any source could not be read. strict: also 3 if any answer is incomplete, with a message.
     """
     failed = [answer for answer in answers if not isinstance(answer, CostReport)]
     if failed and len(failed) == len(answers):
@@ -108,7 +109,7 @@ def exit_of(answers: "Answers", *, strict: bool = False, each: bool = False) -> 
 
 
 def _why(costs: CostReport) -> str:
-    """What is missing first, as the answer tells it; nothing where it tells nothing."""
+    """`: the first problem (and 2 more)`; empty, if the answer names none."""
     missing = [issue.message for issue in costs.issues if issue.is_missing_data]
     more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
     return f": {missing[0]}{more}" if missing else ""

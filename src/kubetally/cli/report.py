@@ -37,9 +37,7 @@ def report(
       kubetally report --url http://localhost:9003 --window 7d
     """
     from kubetally.present.comparison import compare
-    from kubetally.present.report import comparison_body, print_report
-    from kubetally.present.screen import console
-    from kubetally.present.tables import print_rounding
+    from kubetally.present.report import comparison_body, print_comparisons
 
     settings = start_up(quiet=answer.quiet)
     span = window.read()
@@ -49,9 +47,5 @@ def report(
         if output is ScreenOrJson.JSON:
             print_json(answers, lambda costs: comparison_body(costs, compare(costs)), is_one=chosen.is_one)
         else:
-            out, read = console(), [costs for costs in answers if isinstance(costs, CostReport)]
-            for costs in read:
-                print_report(out, costs, compare(costs))
-            if not answer.quiet:
-                print_rounding(out, read, "--format json has")
+            print_comparisons([costs for costs in answers if isinstance(costs, CostReport)], quiet=answer.quiet)
     raise typer.Exit(exit_of(answers, strict=strict))

@@ -1,5 +1,7 @@
 """Infrastructure cost beside the full cost, as tables and as a body."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 
 from kubetally.domain.money import to_number
@@ -7,18 +9,26 @@ from kubetally.domain.report import CostReport
 from kubetally.domain.status import Status
 from kubetally.domain.words import component_word
 from kubetally.present.answer import head_body
-from kubetally.present.comparison import Comparison
+from kubetally.present.comparison import Comparison, compare
 from kubetally.present.grid import Grid
 from kubetally.present.rounding import round_parts
-from kubetally.present.screen import draws_lines, print_grid
-from kubetally.present.tables import print_heading, print_notes
+from kubetally.present.screen import console, draws_lines, print_grid
+from kubetally.present.tables import print_heading, print_notes, print_rounding
 from kubetally.present.text import NOT_MEASURED, money
 
 _BAR = 20
 
 
-def print_report(out: Console, costs: CostReport, comparison: Comparison) -> None:
-    """Both tables of one cluster."""
+def print_comparisons(reports: Sequence[CostReport], *, quiet: bool = False) -> None:
+    """Both tables of each cluster. quiet: without the note on rounding."""
+    out = console()
+    for costs in reports:
+        _print_comparison(out, costs, compare(costs))
+    if not quiet:
+        print_rounding(out, reports, "--format json has")
+
+
+def _print_comparison(out: Console, costs: CostReport, comparison: Comparison) -> None:
     print_heading(out, costs)
     if costs.status is not Status.NO_DATA:
         print_grid(out, _comparison(costs, comparison))
