@@ -19,12 +19,12 @@ from kubetally.ledger.ports.accounts import AccountNotFound, Accounts, Ambiguous
 
 T = TypeVar("T")
 ACCOUNT_KEPT = timedelta(minutes=15)
-"""How long an account stands for the answer of a silent database."""
+"""How long a cached account is used while the database is silent."""
 SILENCE_SECONDS = 1.0
 """After how long a database counts as silent, so that cached accounts are used."""
-LOOKUP_SECONDS = 0.5  # how long a change of an account may take to be seen, so that hits need no database
+LOOKUP_SECONDS = 0.5  # how long a change of an account may go unnoticed, so that hits need no database
 _MAX_ACCOUNTS = 10_000
-_NOT_THE_SOURCE = frozenset({"id", "name", "created_at", "deleted_at"})  # may change without any effect on costs
+_NOT_THE_SOURCE = frozenset({"id", "name", "created_at", "deleted_at"})  # costs do not depend on them
 _log = logs.get_logger(__name__)
 
 
@@ -54,7 +54,7 @@ class AccountCache:
         )
 
     async def clusters(self) -> list[AccountPlace]:
-        """The living accounts of Kubernetes clusters, by name; of a silent database those it last returned.
+        """The living accounts of Kubernetes clusters, by name; the cached ones if the database is silent.
 
         Raises: StoreError.
         """
@@ -80,7 +80,7 @@ class AccountCache:
             return last[0]
 
     async def check(self, timeout_seconds: float) -> None:
-        """See that accounts can be looked up within that time. Raises StoreError."""
+        """Check that accounts can be looked up within that time. Raises StoreError."""
         try:
             async with asyncio.timeout(timeout_seconds):  # one lookup for all probes, however long it takes
                 await self._organization.reload(None, partial(self._ask_database, self._accounts.organization))
@@ -94,20 +94,20 @@ class AccountCache:
         await self._organization.close()
 
     async def find(self, account_id: str) -> tuple[Account, str]:
-        """The account, and what of it its costs depend on."""
+        """The account, and a digest of all that its costs depend on."""
         return self.just_looked_up(account_id) or await self.look_up_again(account_id)
 
     def just_looked_up(self, account_id: str) -> tuple[Account, str] | None:
-        """The same, where a lookup still stands."""
+        """The same if a lookup is fresh, else None."""
         cached = self._lookups.peek(account_id)
         return None if cached is None else cached[0]
 
     async def look_up_again(self, account_id: str) -> tuple[Account, str]:
-        """The same, as the database has it now; one lookup for all who ask."""
+        """The same, as it is in the database now; one lookup for all who want it."""
         return await self._lookups.reload(account_id, partial(self._look_up, account_id))
 
     async def last_known(self, account_id: str) -> tuple[Account, str]:
-        """The same; of a silent database what it last returned, for as long as an answer is kept."""
+        """The same; the cached one if the database is silent, for as long as an answer is kept."""
         known = self.just_looked_up(account_id)
         if known is not None:
             return known
@@ -129,7 +129,7 @@ class AccountCache:
         return account, source_facts
 
     def _read(self, account_id: str) -> tuple[Account, str]:
-        """The account, and a digest of all that its costs depend on: with another its costs are others."""
+        """The account, and the digest."""
         account = self._accounts.find(account_id)
         facts = {name: value for name, value in asdict(account).items() if name not in _NOT_THE_SOURCE}
         facts["default_currency"] = self._accounts.organization().currency
@@ -144,11 +144,11 @@ class AccountCache:
         return account, hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
     async def _ask_database(self, look: Callable[[], T]) -> T:
-        """What the accounts answer. Raises DatabaseSilent."""
+        """What `look` returns. Raises DatabaseSilent."""
         try:
-            found = await in_time(self._executor, look, self._database_seconds)
+            answer = await in_time(self._executor, look, self._database_seconds)
         except NotFound:
             self._is_silent = False
             raise
         self._is_silent = False
-        return found
+        return answer

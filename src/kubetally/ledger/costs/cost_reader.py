@@ -94,7 +94,7 @@ class CostReader:
                 window,
                 clock=self._clock,
                 deadline_seconds=deadline,
-                of_history=stored.issues,
+                history_issues=stored.issues,
                 calculate=self._calculate,
             )
             if legacy:

@@ -1,4 +1,4 @@
-"""Asking a source further, where its answer for a day alone does not show whether samples are missing."""
+"""Further requests to a source, if a day alone does not show whether samples are missing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,10 +24,10 @@ async def look_around(
     deadline_seconds: float | None = None,
     calculate: Calculate = calculate_here,
 ) -> Around:
-    """What the source saw on the days before and after, asked only where a reading is in doubt.
+    """What the source saw on the days before and after; requested only if a reading is in doubt.
 
-    Days that are not over, or could not be read by the deadline, stay unknown: the reading then stands for itself. Past
-    a day without anything the next one is asked, as an outage may last longer than a day.
+    Days that are not over, or could not be read by the deadline, stay unknown. After a day without anything the next is
+    requested, because an outage may last longer than a day.
     """
     if not await calculate(0, is_in_doubt, reading):
         return NOTHING_AROUND
@@ -48,7 +48,7 @@ async def look_around(
 
 
 async def _beside(sighting: _OfDay, start: datetime, step: timedelta) -> Sighting | None:
-    """When the source saw nodes and pods on the day beside, or on the one past it if it saw nothing on that one."""
+    """When the source saw nodes and pods on the neighboring day, or on the next one if it saw nothing there."""
     first = await sighting(start + step)
     if first is None or first.either is not None:
         return first
@@ -59,7 +59,7 @@ async def _beside(sighting: _OfDay, start: datetime, step: timedelta) -> Sightin
 async def look_by_hour(
     source: CostSource, reading: Reading, deadline_seconds: float | None
 ) -> tuple[Sequence[SeenHour], Issue | None]:
-    """What the source saw in each hour of a day (B10 f), or an issue that says why nothing is known of them."""
+    """What the source saw in each hour of a day (B10 f), or an issue that says why that is unknown."""
     try:
         async with asyncio.timeout(deadline_seconds):
             hours = await source.hours(reading.window, len(reading.allocations))

@@ -1,4 +1,4 @@
-"""What is told beside the costs: failures, what metrics lacked, and each of it once."""
+"""Issues of an answer: failures and what metrics lack, each stated once."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,13 +17,13 @@ _COMPONENTS = frozenset[str](Component)
 
 
 def measured_issues(answers: LiveResult, window: Window) -> Iterator[Issue]:
-    """What is wrong with what a Prometheus told, as far as anything was left to it."""
-    for issue in _told_by_metrics(answers, window):
+    """Issues of what a Prometheus returned, as far as a booking needed it."""
+    for issue in _issues_of_metrics(answers, window):
         left = _left_to_metrics(answers.bookings, issue.window or window)
         if issue.subject in _COMPONENTS:
             if issue.subject in left:
                 yield issue
-        elif left or not issue.is_missing_data or not _answers_of(answers, issue.window or window):
+        elif left or not issue.is_missing_data or not _bookings_of(answers, issue.window or window):
             yield issue
         elif _is_whole(answers, issue.window or window):
             why = "nothing is missing for it, because the source itself has management fee, load balancers and traffic"
@@ -33,46 +33,48 @@ def measured_issues(answers: LiveResult, window: Window) -> Iterator[Issue]:
 
 
 def foreign_metrics(answers: LiveResult, about: About, window: Window) -> Iterator[Issue]:
-    """That the metrics name another cluster than the source does, where something of theirs may be on the bill.
+    """A warning if the metrics name another cluster than the source does, and any of them may be on the bill.
 
-    One cluster may have two names, so that it is no more than a warning. A Prometheus tells the name only where
-    no tenant chose its series; a stated cluster id is that of both.
+    It is only a warning because one cluster may have two names. A Prometheus returns the name only if no tenant selects
+    its series; a stated cluster id is that of both.
     """
-    found, own = answers.measured, about.cluster_id
-    if not isinstance(found, Infrastructure) or found.cluster_id is None or own is None:
+    measured, own = answers.measured, about.cluster_id
+    if not isinstance(measured, Infrastructure) or measured.cluster_id is None or own is None:
         return
-    if found.cluster_id.casefold() != own.casefold() and _left_to_metrics(answers.bookings, window):
+    if measured.cluster_id.casefold() != own.casefold() and _left_to_metrics(answers.bookings, window):
         message = (
-            f"Prometheus reports cluster {found.cluster_id!r}, the cost source {own!r}. If they differ, set "
+            f"Prometheus reports cluster {measured.cluster_id!r}, the cost source {own!r}. If they differ, set "
             "--prometheus-url or --tenant"
         )
-        yield Issue(IssueKind.SOURCE_WARNING, message, found.source, window, "infrastructure")
+        yield Issue(IssueKind.SOURCE_WARNING, message, measured.source, window, "infrastructure")
 
 
-def _answers_of(answers: LiveResult, window: Window) -> list[Booking]:
-    """What the source answered of that time."""
+def _bookings_of(answers: LiveResult, window: Window) -> list[Booking]:
+    """Bookings of the source with data of that time."""
     return [booking for booking in answers.bookings if booking.covered and booking.window.overlap(window)]
 
 
 def _is_whole(answers: LiveResult, window: Window) -> bool:
-    """Whether the source answered for every hour of that time that it was asked for."""
-    asked = [(part.wanted, answer) for part, answer in answers.parts if part.wanted.overlap(window)]
-    return all(isinstance(answer, Booking) and not spans_without([want], cuts=answer.covered) for want, answer in asked)
+    """Whether the source answered for every requested hour of that time."""
+    requested = [(part.wanted, answer) for part, answer in answers.parts if part.wanted.overlap(window)]
+    return all(
+        isinstance(answer, Booking) and not spans_without([want], cuts=answer.covered) for want, answer in requested
+    )
 
 
 def _left_to_metrics(bookings: Sequence[Booking], window: Window) -> frozenset[str]:
-    """The components that any booking of that time left to the metrics."""
-    return frozenset[str]().union(*(one.left_to_metrics for one in bookings if one.window.overlap(window)))
+    """The components that any booking of that time takes from metrics."""
+    return frozenset[str]().union(*(booking.left_to_metrics for booking in bookings if booking.window.overlap(window)))
 
 
-def _told_by_metrics(answers: LiveResult, window: Window) -> Sequence[Issue]:
+def _issues_of_metrics(answers: LiveResult, window: Window) -> Sequence[Issue]:
     answer, url = answers.measured, answers.metrics_url
     if isinstance(answer, Infrastructure):
         return answer.issues
     if url is None or answer is None:
         return ()
     left = _left_to_metrics(answers.bookings, window)
-    names = ", ".join(component_word(one) for one in Component if one in left)
+    names = ", ".join(component_word(component) for component in Component if component in left)
     message = f"{names} can't be known without the metrics: {answer}" if names else f"the metrics: {answer}"
     return [failed(url, message, answer, window=window, subject="infrastructure")]
 
@@ -80,12 +82,12 @@ def _told_by_metrics(answers: LiveResult, window: Window) -> Sequence[Issue]:
 def failed(
     url: str, message: str, error: KubetallyError, *, window: Window | None = None, subject: str | None = None
 ) -> Issue:
-    """That something could not be had."""
+    """The issue of a request that failed."""
     return Issue(IssueKind.SOURCE_FAILED, message, url, window, subject, {"code": error.code})
 
 
 def each_once(issues: Sequence[Issue]) -> tuple[Issue, ...]:
-    """What adjacent days say alike is said once, of their whole span; days apart keep an issue each."""
+    """Issues with like issues of adjacent days joined into one of their whole span; days apart keep one each."""
     by_words: dict[tuple[IssueKind, str, str | None], list[Issue]] = {}
     for issue in issues:
         by_words.setdefault((issue.kind, issue.message, issue.subject), []).append(issue)

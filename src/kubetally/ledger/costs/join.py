@@ -1,4 +1,4 @@
-"""Asking a source for a window, day by day, and answering what the cluster cost."""
+"""Joins stored days and what a source answers now into what a cluster cost over a window."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -17,18 +17,18 @@ from kubetally.domain.source_identity import KUBECOST, OPENCOST, SourceIdentity
 from kubetally.domain.status import DayState
 from kubetally.domain.window import DAY, Clock, Window, midnight, rfc3339, spans_without, whole_hour
 from kubetally.ledger.costs.issues import each_once, failed, foreign_metrics, measured_issues
-from kubetally.ledger.costs.live import DeadlinePassed, LiveFetch, LiveResult, compared, late_description
+from kubetally.ledger.costs.live import DeadlinePassed, LiveFetch, LiveResult, compare_with_neighbors, late_description
 from kubetally.ledger.costs.requests import MAX_DAYS, SourceRequest, elapsed, source_requests
 from kubetally.ledger.costs.stored_days import StoredDay
 from kubetally.ledger.ports.sources import About, CostSource, InfrastructureSource
 from kubetally.tasks import Calculate, calculate_here
 
-_SAVINGS_SECONDS = 5.0  # for opening a source and asking it for savings, where nothing else is asked
+_SAVINGS_SECONDS = 5.0  # for opening a source that is asked for savings alone
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A cluster's source, opened, and what measures beside it."""
+    """The opened source of a cluster, and its Prometheus."""
 
     source: CostSource
     metrics: InfrastructureSource | None = None
@@ -38,38 +38,39 @@ OpenLive = Callable[[], AbstractAsyncContextManager[Live]]
 
 
 async def join_costs(
-    held: Sequence[StoredDay],
+    stored: Sequence[StoredDay],
     place: str,
     open_live: OpenLive,
     window: Window,
     *,
     clock: Clock,
     deadline_seconds: float | None = None,
-    of_history: Sequence[Issue] = (),
+    history_issues: Sequence[Issue] = (),
     calculate: Calculate = calculate_here,
 ) -> CostReport:
     """What a cluster cost over a window, from stored days and from what its source answers about the rest.
 
-    Of a window that is not over, the whole hours that are over are requested. Parts that can't be had by the deadline
+    Of a window that is not over, the whole hours that are over are requested. Parts that did not arrive by the deadline
     are issues of a partial answer. Prometheus is asked for what the source leaves out, for the whole window.
 
-    place: where the source is, fit to be shown. open_live: where all of the window is held, called for a Kubecost's
-    savings alone. Where it fails and something is held, that is the answer, and the rest is missing from it.
-    of_history: issues of collected days, such as that they could not be read. calculate: runs what books the answers.
+    place: where the source is, fit to be shown. open_live: if all of the window is stored, called for a Kubecost's
+    savings alone. If it fails and days are stored, these are the answer, and the rest is missing.
+    history_issues: issues of collected days, such as that they could not be read. calculate: runs what
+    books the answers.
 
     Raises: KubetallyError of the source, if nothing is stored or can be read.
     """
     try:
-        costs = await _joined(held, place, open_live, window, clock, deadline_seconds, calculate)
+        costs = await _join(stored, place, open_live, window, clock, deadline_seconds, calculate)
     except SourceError as error:
-        if unread := [issue.message for issue in of_history if issue.kind is not IssueKind.NOT_REPLACED]:
+        if unread := [issue.message for issue in history_issues if issue.kind is not IssueKind.NOT_REPLACED]:
             raise SourceError("; ".join([str(error), *unread]), code="source_and_history_failed") from error
         raise
-    return replace(costs, issues=(*costs.issues, *of_history))
+    return replace(costs, issues=(*costs.issues, *history_issues))
 
 
-async def _joined(
-    held: Sequence[StoredDay],
+async def _join(
+    stored: Sequence[StoredDay],
     place: str,
     open_live: OpenLive,
     window: Window,
@@ -78,54 +79,58 @@ async def _joined(
     calculate: Calculate,
 ) -> CostReport:
     over = elapsed(window, whole_hour(clock.now()))
-    days = [day for day in held if over.contains(day.booking.window)]
+    days = [day for day in stored if over.contains(day.booking.window)]
     missing = spans_without([over], cuts=(day.booking.window for day in days))
-    asked, left = _newest(missing)
-    parts = [part for gap in asked for part in source_requests(gap)]
-    told: list[Issue] = []
+    requested, unrequested = _split_at_limit(missing)
+    parts = [part for gap in requested for part in source_requests(gap)]
+    savings_issues: list[Issue] = []
     if parts:
-        answers = await _asked(place, open_live, parts, deadline_seconds, clock.now(), calculate, may_fail=bool(days))
+        answers = await _fetch(place, open_live, parts, deadline_seconds, clock.now(), calculate, may_fail=bool(days))
     else:
-        savings, told = await _savings_beside(days, place, open_live, deadline_seconds)
+        savings, savings_issues = await _read_savings(days, place, open_live, deadline_seconds)
         answers = LiveResult(place, None, (), None, About(), savings)
-    about = [*_not_asked(left, days, answers.url), *_about_the_window(window, over, parts, answers.url)]
-    return await calculate(0, _assembled, CostQuestion(window), over, days, answers, [*about, *told])
+    issues = [
+        *_unrequested_issues(unrequested, days, answers.url),
+        *_window_issues(window, over, parts, answers.url),
+        *savings_issues,
+    ]
+    return await calculate(0, _build_report, CostQuestion(window), over, days, answers, issues)
 
 
-def get_costs_as_of(held: Sequence[StoredDay], place: str, window: Window, as_of: datetime) -> CostReport:
-    """What was known of the window at an instant, from the days that were held then: no source is asked.
+def get_costs_as_of(stored: Sequence[StoredDay], place: str, window: Window, as_of: datetime) -> CostReport:
+    """What was known of the window at an instant, from the days that were stored then; no source is asked.
 
     place: where the source is, fit to be shown.
     """
     over = elapsed(window, whole_hour(as_of))
-    days = [day for day in held if over.contains(day.booking.window)]
+    days = [day for day in stored if over.contains(day.booking.window)]
     message = f"nothing was stored of it at {rfc3339(as_of)}"
     missing = spans_without([over], cuts=(day.booking.window for day in days))
     issues = [Issue(IssueKind.NOT_HELD, message, place, gap) for gap in missing]
     if over.is_empty:
         issues = [Issue(IssueKind.NOT_HELD, f"the window had not begun at {rfc3339(as_of)}", place, window)]
     question = CostQuestion(window, as_of=as_of)
-    return _assembled(question, over, days, LiveResult(place, None, (), None, About(), None), issues)
+    return _build_report(question, over, days, LiveResult(place, None, (), None, About(), None), issues)
 
 
-def _newest(missing: Sequence[Window]) -> tuple[list[Window], list[Window]]:
-    """The newest `MAX_DAYS` days of what is missing, which are asked for, and what is left of it; both in order."""
-    asked, left, room = list[Window](), list[Window](), MAX_DAYS * DAY
+def _split_at_limit(missing: Sequence[Window]) -> tuple[list[Window], list[Window]]:
+    """The newest `MAX_DAYS` days of what is missing, and what is older; both in order."""
+    newest, older, room = list[Window](), list[Window](), MAX_DAYS * DAY
     for gap in reversed(missing):
         first = max(gap.start, midnight(gap.end - room)) if room > timedelta() else gap.end
         room -= gap.end - first
         if first < gap.end:
-            asked.insert(0, Window(first, gap.end))
+            newest.insert(0, Window(first, gap.end))
         if gap.start < first:
-            left.insert(0, Window(gap.start, first))
-    return asked, left
+            older.insert(0, Window(gap.start, first))
+    return newest, older
 
 
-async def _savings_beside(
-    held: Sequence[StoredDay], place: str, open_live: OpenLive, deadline_seconds: float | None
+async def _read_savings(
+    stored: Sequence[StoredDay], place: str, open_live: OpenLive, deadline_seconds: float | None
 ) -> tuple[Savings | None, list[Issue]]:
     """The savings of a Kubecost whose days are all stored; costs are complete without them."""
-    if not held or max(held, key=lambda day: day.booking.window).source.product != KUBECOST:
+    if not stored or max(stored, key=lambda day: day.booking.window).source.product != KUBECOST:
         return None, []
     seconds = _SAVINGS_SECONDS if deadline_seconds is None else min(_SAVINGS_SECONDS, deadline_seconds)
     why: KubetallyError
@@ -140,7 +145,7 @@ async def _savings_beside(
     return None, [replace(issue, kind=IssueKind.SOURCE_WARNING)]
 
 
-async def _asked(
+async def _fetch(
     place: str,
     open_live: OpenLive,
     parts: Sequence[SourceRequest],
@@ -150,7 +155,7 @@ async def _asked(
     *,
     may_fail: bool,
 ) -> LiveResult:
-    """What the source answers, opened and asked under one deadline. Raises KubetallyError, if it may not fail."""
+    """What the source answers, opened and read under one deadline. Raises KubetallyError, unless it may fail."""
     ends = None if deadline_seconds is None else asyncio.get_running_loop().time() + deadline_seconds
     why: KubetallyError
     try:
@@ -168,22 +173,26 @@ async def _asked(
     return LiveResult(place, None, [(part, why) for part in parts], None, why, None)
 
 
-def _assembled(
-    question: CostQuestion, over: Window, held: Sequence[StoredDay], answers: LiveResult, told: Sequence[Issue]
+def _build_report(
+    question: CostQuestion,
+    over: Window,
+    stored: Sequence[StoredDay],
+    answers: LiveResult,
+    window_issues: Sequence[Issue],
 ) -> CostReport:
-    """The costs of the days held and of the answers; `told` are the issues of the window itself, before all others.
+    """The costs of stored days and of the answers; `window_issues` come before all others.
 
     Raises: SourceError, the first part's, when there is no part at all.
     """
     url, failures = answers.url, answers.failures
-    stored = _labelled(held, answers.bookings)
-    bookings = compared(sorted((*stored, *answers.bookings), key=lambda booking: booking.window))
+    relabelled = _relabel_currency(stored, answers.bookings)
+    bookings = compare_with_neighbors(sorted((*relabelled, *answers.bookings), key=lambda booking: booking.window))
     if failures and not bookings:
         raise failures[0][1]
     about = About() if isinstance(answers.about, KubetallyError) else answers.about
-    source = identity(url, about) if answers.bookings or not held else held[-1].source
+    source = identity(url, about) if answers.bookings or not stored else stored[-1].source
     issues = [
-        *told,
+        *window_issues,
         *(failed(url, str(error), error, window=part.wanted) for part, error in failures),
         *(issue for booking in bookings for issue in booking.issues),
         *measured_issues(answers, over),
@@ -197,7 +206,7 @@ def _assembled(
         question,
         [booking for booking in bookings if booking.covered or booking.rows],
         hours_asked=over.hours,
-        state=_state(held, answers),
+        state=_state(stored, answers),
         currency=next((booking.currency for booking in bookings), about.currency or DEFAULT_CURRENCY),
         source=source,
         savings=savings,
@@ -205,18 +214,18 @@ def _assembled(
     )
 
 
-def _labelled(held: Sequence[StoredDay], live: Sequence[Booking]) -> list[Booking]:
-    """The stored days in the currency that holds now, where their source states none.
+def _relabel_currency(stored: Sequence[StoredDay], live: Sequence[Booking]) -> list[Booking]:
+    """The stored days, in the current currency if their source states none.
 
-    That is the one of what was asked just now, else of the newest stored day: an account or a setting states it, or it
-    is assumed, and either may have been corrected since a day was stored. Amounts are the same.
+    That is the currency of the live answer, else of the newest stored day: an account or a setting states it, or it is
+    assumed, and either may have been corrected since a day was stored. Amounts are the same.
     """
     silent = [booking for booking in live if booking.currency_origin is not CurrencyOrigin.SOURCE]
-    newest = silent or [day.booking for day in held if _is_silent(day)]
+    newest = silent or [day.booking for day in stored if _is_silent(day)]
     if not newest:
-        return [day.booking for day in held]
+        return [day.booking for day in stored]
     label = {"currency": newest[-1].currency, "currency_origin": newest[-1].currency_origin}
-    return [replace(day.booking, **label) if _is_silent(day) else day.booking for day in held]  # type: ignore[arg-type]
+    return [replace(day.booking, **label) if _is_silent(day) else day.booking for day in stored]  # type: ignore[arg-type]
 
 
 def _is_silent(day: StoredDay) -> bool:
@@ -225,25 +234,25 @@ def _is_silent(day: StoredDay) -> bool:
     return day.source.product == OPENCOST if origin is None else origin is not CurrencyOrigin.SOURCE
 
 
-def _state(held: Sequence[StoredDay], answers: LiveResult) -> DayState:
-    """The least certain of its days; what was asked just now may still be corrected."""
-    is_settled = held and not answers.parts and all(day.state is DayState.SETTLED for day in held)
+def _state(stored: Sequence[StoredDay], answers: LiveResult) -> DayState:
+    """The least certain state of its days; a live answer may still be corrected."""
+    is_settled = stored and not answers.parts and all(day.state is DayState.SETTLED for day in stored)
     return DayState.SETTLED if is_settled else DayState.PROVISIONAL
 
 
 def identity(url: str, about: About) -> SourceIdentity:
-    """Who answered, from what a source tells of itself."""
+    """The identity of a source, from its description."""
     return SourceIdentity(url, about.product, about.version, about.cluster_id, about.cluster_name)
 
 
-def _not_asked(left: Sequence[Window], held: Sequence[StoredDay], url: str) -> list[Issue]:
+def _unrequested_issues(unrequested: Sequence[Window], stored: Sequence[StoredDay], url: str) -> list[Issue]:
     """One issue for each span that is neither stored nor requested."""
-    days = f"the newest {MAX_DAYS} days of a window" + (" that are not stored" if held else "")
+    days = f"the newest {MAX_DAYS} days of a window" + (" that are not stored" if stored else "")
     message = f"only {days} are requested from a source; ask for older days by themselves"
-    return [Issue(IssueKind.NOT_ASKED, message, url, gap) for gap in left]
+    return [Issue(IssueKind.NOT_ASKED, message, url, gap) for gap in unrequested]
 
 
-def _about_the_window(window: Window, over: Window, parts: Sequence[SourceRequest], url: str) -> list[Issue]:
+def _window_issues(window: Window, over: Window, parts: Sequence[SourceRequest], url: str) -> list[Issue]:
     issues = []
     if over.end < window.end:
         counted = f"the window is not over; counted are its whole hours until {rfc3339(over.end)}"

@@ -1,4 +1,4 @@
-"""The old sums of infrastructure metrics beside the costs, for those who compare while they migrate."""
+"""Adds the old sums of infrastructure metrics to costs, to compare during a migration."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -17,26 +17,26 @@ from kubetally.ledger.ports.sources import SeriesSource
 async def with_legacy(
     costs: CostReport, metrics: SeriesSource | None, now: datetime, samples: Window | None = None
 ) -> CostReport:
-    """The costs with the old sums of their window; what can't be had is None in them, with an issue that says why.
+    """The costs with the old sums of their window; unavailable ones are None, with an issue that says why.
 
-    `samples`: whose samples are added up, both ends included, where that is not the window of the costs: of one that
-    was given with its last second, the midnight after it is no part. What the server warns of is among the issues.
+    samples: the window of the samples, both ends included, if it is not that of the costs: a window given with its last
+    second excludes the midnight after it. Warnings of Prometheus are among the issues.
     """
     if metrics is None:
         message = "the old sums need a Prometheus, and this cluster has none"
         return _without(costs, Issue(IssueKind.NOT_MEASURED, message, None, costs.window, "legacy"))
     try:
-        found = await metrics.points(
+        series = await metrics.points(
             clip_to_limit(elapsed(samples or costs.window, now)), tuple(INFRASTRUCTURE.values())
         )
     except (SourceError, RequestError) as error:
         return _failed(costs, metrics.url, error)
-    warnings = (replace(issue, subject="legacy") for issue in found.issues)
-    return replace(costs, legacy=legacy_sum(found.points), issues=(*costs.issues, *warnings))
+    warnings = (replace(issue, subject="legacy") for issue in series.issues)
+    return replace(costs, legacy=legacy_sum(series.points), issues=(*costs.issues, *warnings))
 
 
 def legacy_late(costs: CostReport, url: str, seconds: float) -> CostReport:
-    """The costs, where the samples of the old sums did not come in time."""
+    """The costs, if the samples of the old sums did not arrive in time."""
     return _failed(costs, url, DeadlinePassed(url, seconds, is_divisible=costs.coverage.hours_asked > 24))
 
 

@@ -1,4 +1,4 @@
-"""Asking a source all that makes up a window, and what measures beside it, under one deadline."""
+"""Reads all requests of a window from a source and its Prometheus, under one deadline."""
 
 import asyncio
 import time
@@ -28,13 +28,13 @@ from kubetally.ledger.ports.sources import About, CostSource, InfrastructureSour
 from kubetally.tasks import Calculate, calculate_here, task_group
 
 T = TypeVar("T")
-_GRACE_SECONDS = 5.0  # for what describes the costs, once they are there
+_GRACE_SECONDS = 5.0  # for savings and version, once the costs have arrived
 
 
 class DeadlinePassed(SourceError):
-    """The overall deadline came before the source's answer.
+    """The source did not answer within the overall deadline.
 
-    is_divisible: whether the question was one of several, or about more than a day: fewer days would take less time.
+    is_divisible: whether there were several requests, or one of more than a day, so that fewer days take less time.
     """
 
     code = "deadline_passed"
@@ -56,10 +56,10 @@ def late_description(url: str, seconds: float) -> SourceError:
 
 @dataclass(frozen=True, slots=True)
 class LiveResult:
-    """What came back: an answer, or the error that stands for it.
+    """What came back: an answer, or the error in its place.
 
-    url, metrics_url: of the source and of what measures beside it, fit to be shown.
-    parts:            of each question its booking, in the order asked.
+    url, metrics_url: of the source and its Prometheus, fit to be shown.
+    parts:            the booking of each request, in order.
     measured:         None if no Prometheus was asked.
     """
 
@@ -82,9 +82,9 @@ class LiveResult:
 
 
 class LiveFetch:
-    """A source and what measures beside it, asked `now` until the loop's time `ends`, which `seconds` led to.
+    """Requests to a source and its Prometheus at `now`.
 
-    calculate: runs what books the answers.
+    ends: the deadline in the loop's time, `seconds` after the start. calculate: runs what books the answers.
     """
 
     def __init__(
@@ -101,21 +101,21 @@ class LiveFetch:
         self._now, self._calculate = now, calculate
 
     async def answers(self, parts: Sequence[SourceRequest]) -> LiveResult:
-        """What there is to each part, beside each other; one failure does not cancel the others."""
-        began, self._several = time.monotonic(), len(parts) > 1
+        """The answers to all parts, requested concurrently; a failure does not cancel the others."""
+        started, self._several = time.monotonic(), len(parts) > 1
         async with task_group() as group:
-            measured = group.create_task(self._measured(parts))
-            tasks = [group.create_task(self._booked(part, measured)) for part in parts]
+            measured = group.create_task(self._read_metrics(parts))
+            tasks = [group.create_task(self._read_part(part, measured)) for part in parts]
             about = group.create_task(self._in_time(self._source.about()))
             savings = group.create_task(self._in_time(self._source.savings()))
             if tasks:
                 await asyncio.wait(tasks)
-            # What only describes the costs must not hold them.
+            # Savings and version must not delay the costs.
             await asyncio.wait([about, savings], timeout=_GRACE_SECONDS)
             about.cancel()
             savings.cancel()
         booked = [task.result() for task in tasks]
-        self._tell_of_cuts((*booked, measured.result()), time.monotonic() - began)
+        self._log_cuts((*booked, measured.result()), time.monotonic() - started)
         late = late_description(self._source.url, _GRACE_SECONDS)
         return LiveResult(
             self._source.url,
@@ -127,7 +127,7 @@ class LiveFetch:
         )
 
     async def _in_time(self, question: Awaitable[T]) -> T | SourceError:
-        """The source's answer, or why there is none."""
+        """The source's answer, or the error in its place."""
         try:
             async with asyncio.timeout_at(self._ends):
                 return await question
@@ -136,7 +136,7 @@ class LiveFetch:
         except SourceError as error:
             return error
 
-    async def _measured(self, parts: Sequence[SourceRequest]) -> Infrastructure | KubetallyError | None:
+    async def _read_metrics(self, parts: Sequence[SourceRequest]) -> Infrastructure | KubetallyError | None:
         if self._infrastructure is None or not parts:
             return None
         try:
@@ -147,7 +147,7 @@ class LiveFetch:
         except (SourceError, RequestError) as error:
             return error
 
-    async def _booked(
+    async def _read_part(
         self, part: SourceRequest, measured: Awaitable[Infrastructure | KubetallyError | None]
     ) -> Booking | SourceError:
         reading = await self._in_time(self._source.read(part.requested))
@@ -165,7 +165,7 @@ class LiveFetch:
             NOTHING_AROUND if isinstance(around, SourceError) else around,
         )
 
-    def _tell_of_cuts(self, answers: Iterable[object], seconds: float) -> None:
+    def _log_cuts(self, answers: Iterable[object], seconds: float) -> None:
         cut = sum(isinstance(answer, DeadlinePassed) for answer in answers)
         if cut:
             logs.warning("deadline_passed", source=self._source.url, questions=cut, duration_seconds=round(seconds, 3))
@@ -180,7 +180,7 @@ def book_request(
     around: Around = NOTHING_AROUND,
     hours: Sequence[SeenHour] = (),
 ) -> Booking:
-    """The wanted part of what was read, balanced, with issues for what has no data or no evidence."""
+    """The booking of the wanted part of a reading, with issues of spans without data or evidence."""
     reading = read.within(part.wanted)
     empty = [
         Issue(IssueKind.WINDOW_WITHOUT_DATA, "the source holds no data of this window", url, gap)
@@ -199,17 +199,17 @@ def book_request(
     return replace(booking, facts=facts_of(booking.window, url, completeness, assets))
 
 
-def compared(bookings: Sequence[Booking]) -> list[Booking]:
-    """Bookings in order, each with what it lacks against the days around it."""
-    found = []
+def compare_with_neighbors(bookings: Sequence[Booking]) -> list[Booking]:
+    """Bookings in order, each with issues of what it lacks compared with the days around it."""
+    checked = []
     for before, booking, after in zip((None, *bookings), bookings, (*bookings[1:], None), strict=False):
         issues = (
             () if booking.facts is None else compare_days(before=_facts(before), day=booking.facts, after=_facts(after))
         )
         new = new_issues(issues, booking.issues)
         rows = rows_without(booking.rows, new)
-        found.append(replace(booking, rows=rows, issues=(*booking.issues, *new)) if new else booking)
-    return found
+        checked.append(replace(booking, rows=rows, issues=(*booking.issues, *new)) if new else booking)
+    return checked
 
 
 def _facts(booking: Booking | None) -> DayFacts | None:

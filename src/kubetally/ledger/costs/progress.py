@@ -1,4 +1,4 @@
-"""How far collecting has come, counted now and then for whoever watches the service."""
+"""Counts the progress of collecting from time to time, for who watches the service."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,7 +19,7 @@ PROGRESS_SECONDS = 30.0  # it counts all days of all clusters, and may be asked 
 
 @dataclass(frozen=True, slots=True)
 class ClustersProgress:
-    """How many clusters there are to be collected, and how far that has come; `age_seconds` ago."""
+    """The number of clusters to collect and the progress of collecting them, `age_seconds` ago."""
 
     clusters: int
     progress: Progress
@@ -27,9 +27,9 @@ class ClustersProgress:
 
 
 class ProgressCounter:
-    """Counts what is collected of all clusters, at most every `seconds`.
+    """Counts the progress of all clusters, at most every `seconds`.
 
-    history: None where nothing is collected; executor: where it is read. clusters: all accounts of clusters.
+    history: None if nothing is collected; executor: where it is read. clusters: all accounts of clusters.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class ProgressCounter:
         self._counts: AsyncCache[None, ClustersProgress] = AsyncCache(lambda _: seconds)
 
     async def progress(self, timeout_seconds: float) -> ClustersProgress | None:
-        """How far collecting has come; None where nothing is collected.
+        """The progress of collecting; None if nothing is collected.
 
         If the database fails or takes longer than `timeout_seconds`, the last count.
 

@@ -1,4 +1,4 @@
-"""Which requests make up a window: what a source can be asked at a time, and which part of it is wanted."""
+"""The requests that make up a window: what a source is asked for at a time, and which part of it is wanted."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,11 +41,11 @@ def source_requests(window: Window) -> list[SourceRequest]:
 
 
 def elapsed(window: Window, now: datetime) -> Window:
-    """What of a window has passed; its first instant where nothing has."""
+    """The part of a window that has passed; an empty one at its start if nothing has."""
     return window.until(now) or Window(window.start, window.start)
 
 
 def clip_to_limit(window: Window) -> Window:
-    """What of a window a source is asked for: its newest `MAX_DAYS` days."""
+    """The part of a window that is requested of a source: its newest `MAX_DAYS` days."""
     first = window.end - MAX_DAYS * DAY
     return Window(max(window.start, midnight(first)), window.end)

@@ -1,4 +1,4 @@
-"""Samples of an account's metrics, for those who read them as the first generation of the API showed them."""
+"""Samples of an account's metrics, for clients of the first generation of the API."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,22 +16,24 @@ async def series_of(
 ) -> MeasuredSeries:
     """Samples an hour apart, both ends of the window included, of the newest days of a long one.
 
-    That it was cut, or that there is no sample at all, is among the issues.
+    The issues say whether the window was cut, and whether there is no sample at all.
 
     Raises: TooManyPoints, SourceError, RequestError.
     """
-    asked = clip_to_limit(elapsed(window, now))
-    found = await metrics.points(asked, names)
-    if found.count > max_points:
-        raise TooManyPoints(found.count, max_points)
-    return replace(found, issues=(*found.issues, *_told(found, metrics.url, window, asked, names)))
+    requested = clip_to_limit(elapsed(window, now))
+    series = await metrics.points(requested, names)
+    if series.count > max_points:
+        raise TooManyPoints(series.count, max_points)
+    return replace(series, issues=(*series.issues, *_issues_of(series, metrics.url, window, requested, names)))
 
 
-def _told(found: MeasuredSeries, url: str, window: Window, asked: Window, names: Sequence[str]) -> Iterator[Issue]:
-    if asked.start > window.start:
+def _issues_of(
+    series: MeasuredSeries, url: str, window: Window, requested: Window, names: Sequence[str]
+) -> Iterator[Issue]:
+    if requested.start > window.start:
         message = f"only the newest {MAX_DAYS} days of a window are requested; ask for older days by themselves"
-        yield Issue(IssueKind.NOT_ASKED, message, url, Window(window.start, asked.start))
-    if not found.count:
+        yield Issue(IssueKind.NOT_ASKED, message, url, Window(window.start, requested.start))
+    if not series.count:
         message = (
             f"Prometheus has no sample of {', '.join(names)}: check that it scrapes them, and the "
             "account's tenant and cluster id (`kubetally doctor ACCOUNT`)"

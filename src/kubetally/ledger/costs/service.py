@@ -1,4 +1,4 @@
-"""What accounts cost, for many who ask at once: remembered for a quarter of an hour, asked once at a time."""
+"""What accounts cost, for many requests at once: cached for a quarter of an hour, read once at a time."""
 
 import asyncio
 import time
@@ -41,7 +41,7 @@ _LegacyKey = tuple[int, Window]  # serial of the answer, samples
 
 
 class ClusterUnreadable(SourceError):
-    """Nothing of the account's source could be read; `why` is the error that says so, `source` is fit to be shown."""
+    """The account's source could not be read because of `why`; `source` is fit to be shown."""
 
     code = "cluster_unreadable"
 
@@ -63,10 +63,10 @@ class Overloaded(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer:
-    """What an account cost, and since when that is known.
+    """What an account cost, and how old the answer is.
 
-    is_hit: whether it had been remembered. serial: of the answer itself, so that what is made of it can be kept.
-    asked_seconds: how much of the deadline its question took; none where it was remembered.
+    is_hit: whether it was cached. serial: identifies the answer, for caches of what is made of it. asked_seconds: how
+    much of the deadline its source took; 0 if it was cached.
     """
 
     account: Account
@@ -94,18 +94,17 @@ async def without_metrics(account: Account) -> AsyncIterator[None]:
 class CostService:
     """Answers what accounts cost.
 
-    An answer is kept for `KEPT` by everything of its account that can change it and by its window; it holds every view,
-    so that detail and pages come from one. One with a source's failure in it is given and not kept.
+    An answer is cached for `KEPT`, by its window and a digest of all that can change it; it holds every view, so that
+    one serves all details and pages. An answer with a failure of its source is returned but not cached.
 
     open_source: the account's source, closed afterwards; open_metrics: its Prometheus, or None. executor: where
-    `accounts` are asked, of its own, so that a slow database holds nothing else. history: what was collected, which
-    need not be asked for; history_executor: where it is read, so that a slow lake does not hold `accounts`, that of
-    these where None. deadline_seconds: of a question, with the opening of its source. max_concurrency: questions that
-    are asked at a time, of one account at most a quarter of them; waiting: those that may wait beside them, each for
-    `queue_timeout_seconds`. kept_rows: booked rows that all kept answers may hold. database_seconds: longest wait for
-    `accounts`; after `silence_seconds` what is remembered is answered as of the last time they could be read, for as
-    long as an answer is kept. lookup_seconds: how long a lookup stands. calculate: runs what books and encodes answers,
-    beside the loop where others wait for it.
+    `accounts` are read; its own, so that a slow database delays nothing else. history: stored days, which are not
+    requested of a source; history_executor: where these are read, so that a slow lake does not delay `accounts`; by
+    default `executor`. deadline_seconds: of one answer, opening its source included. max_concurrency: answers that are
+    read at a time, at most a quarter of them of one account; waiting: how many more may be queued, each for
+    `queue_timeout_seconds`. kept_rows: booked rows of all cached answers together. database_seconds: timeout of
+    `accounts`; after `silence_seconds` cached accounts are used, as long as an answer is cached. lookup_seconds: how
+    long a lookup is fresh. calculate: runs what books and encodes answers, beside the loop where others wait for it.
     """
 
     def __init__(
@@ -150,9 +149,9 @@ class CostService:
         )
         self._open_source, self._open_metrics, self._clock = open_source, open_metrics, clock
         self._deadline_seconds, self._queue_timeout_seconds = deadline_seconds, queue_timeout_seconds
-        self._turns, self._max_in_flight = asyncio.Semaphore(max_concurrency), max_concurrency + waiting
-        # One account whose source hangs must not take all turns.
-        self._turns_per_account = max(1, max_concurrency // 4)
+        self._slots, self._max_in_flight = asyncio.Semaphore(max_concurrency), max_concurrency + waiting
+        # One account whose source hangs must not take all slots.
+        self._slots_per_account = max(1, max_concurrency // 4)
         self._account_slots: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._serials = count(1)
         self._answers: AsyncCache[_Key, _Answer] = AsyncCache(
@@ -167,12 +166,12 @@ class CostService:
 
     @property
     def answers_kept(self) -> int:
-        """How many answers are remembered, fresh or not."""
+        """How many answers are cached, fresh or not."""
         return len(self._answers)
 
     @property
     def answers_under_way(self) -> int:
-        """How many answers are being asked for."""
+        """How many answers are being read."""
         return self._answers.loading
 
     async def clusters(self) -> list[AccountPlace]:
@@ -192,27 +191,27 @@ class CostService:
         return (await self.accounts.find(account_id))[0]
 
     async def costs_depend_on(self, account_id: str) -> str:
-        """A digest that is another one once anything has changed that the account's costs depend on, within a second.
+        """A digest of all that the account's costs depend on; it follows a change within a second.
 
         Raises: AccountNotFound, NotACluster, StoreError.
         """
         return (await self.accounts.last_known(account_id))[1]
 
     def remembered(self, account_id: str, window: Window) -> CachedAnswer | None:
-        """What `costs` answers without waiting; None where it has to look the account up, or to ask its source."""
+        """The answer of `costs` if it is there without waiting; None if the account or its costs have to be read."""
         known = self.accounts.just_looked_up(account_id)
-        return None if known is None else self._remembered(known[0], (known[0].id, known[1], window))
+        return None if known is None else self._cached(known[0], (known[0].id, known[1], window))
 
     async def costs(self, account_id: str, window: Window) -> CachedAnswer:
         """What the account cost over the window.
 
-        Raises: AccountNotFound, NotACluster; ClusterUnreadable, where its source gave nothing; Overloaded, StoreError.
+        Raises: AccountNotFound, NotACluster; ClusterUnreadable, if its source has no answer; Overloaded, StoreError.
         """
         account, source_facts = await self.accounts.last_known(account_id)
-        remembered = self._remembered(account, (account.id, source_facts, window))
-        if remembered is not None:
-            return remembered
-        # No question on what may have changed, nor of a database that fell silent since it was looked at.
+        cached = self._cached(account, (account.id, source_facts, window))
+        if cached is not None:
+            return cached
+        # No request for an account that may have changed, nor with a database that fell silent since.
         account, source_facts = await self.accounts.look_up_again(account_id)
         key = (account.id, source_facts, window)
         if self._answers.loading >= self._max_in_flight:
@@ -220,7 +219,7 @@ class CostService:
         answer = await self._answers.reload(key, lambda: self._ask(account, window))
         return CachedAnswer(account, answer.costs, 0.0, False, answer.serial, answer.seconds)
 
-    def _remembered(self, account: Account, key: _Key) -> CachedAnswer | None:
+    def _cached(self, account: Account, key: _Key) -> CachedAnswer | None:
         cached = self._answers.peek(key)
         if cached is None:
             return None
@@ -228,16 +227,16 @@ class CostService:
         return CachedAnswer(account, answer.costs, age_seconds, True, answer.serial)
 
     async def with_legacy(self, answer: CachedAnswer, samples: Window) -> CachedAnswer:
-        """The answer with the old sums of infrastructure metrics beside it, remembered as long as it is itself.
+        """The answer with the old sums of infrastructure metrics, cached as long as there is room.
 
-        samples: those that are added up, both ends included. Answer and sums have one deadline together.
+        samples: the window of the samples, both ends included. Answer and sums have one deadline together.
         """
         key = (answer.serial, samples)
         legacy = await self._legacy_answers.get(key, lambda: self._ask_legacy(answer, samples))
         return replace(answer, costs=legacy.costs, serial=legacy.serial)
 
     async def series(self, account_id: str, window: Window, names: Sequence[str]) -> SeriesAnswer:
-        """Samples of metrics of an account, an hour apart, of the newest days of a long window.
+        """Samples of an account's metrics, an hour apart; of the newest days of a long window.
 
         Raises: AccountNotFound, NotACluster; ClusterUnreadable, if its Prometheus gave nothing;
         TooManyPoints, Overloaded, StoreError.
@@ -259,31 +258,31 @@ class CostService:
             raise ClusterUnreadable(account.id, url, error) from error
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel all that is being read."""
         await self._progress.close()
         await self._legacy_answers.close()
         await self._answers.close()
         await self.accounts.close()
 
     @asynccontextmanager
-    async def _turn(self, account_id: str) -> AsyncIterator[None]:
-        """A turn to ask; one of the account's own first. Raises Overloaded."""
-        mine = self._account_slots.setdefault(account_id, asyncio.Semaphore(self._turns_per_account))
-        async with AsyncExitStack() as turns:
+    async def _slot(self, account_id: str) -> AsyncIterator[None]:
+        """A slot to read a source; one of the account's own first. Raises Overloaded."""
+        mine = self._account_slots.setdefault(account_id, asyncio.Semaphore(self._slots_per_account))
+        async with AsyncExitStack() as slots:
             try:
                 async with asyncio.timeout(self._queue_timeout_seconds):
-                    await turns.enter_async_context(mine)
-                    await turns.enter_async_context(self._turns)
+                    await slots.enter_async_context(mine)
+                    await slots.enter_async_context(self._slots)
             except TimeoutError:
                 raise Overloaded(self._answers.loading) from None
             yield
 
     @asynccontextmanager
     async def _metrics_of(self, account: Account, spent_seconds: float = 0.0) -> AsyncIterator[MetricsSource | None]:
-        """Its Prometheus, for what is left of one question's time. Raises TimeoutError, Overloaded."""
+        """Its Prometheus, for the rest of the deadline. Raises TimeoutError, Overloaded."""
         deadline = self._deadline_seconds
         async with (
-            self._turn(account.id),
+            self._slot(account.id),
             asyncio.timeout(None if deadline is None else max(0.0, deadline - spent_seconds)),
             self._counted_metrics(account) as metrics,
         ):
@@ -315,7 +314,7 @@ class CostService:
         subject = CostSubject(
             url, account, lambda: self._counted_source(account), lambda: self._counted_metrics(account)
         )
-        async with self._turn(account.id):
+        async with self._slot(account.id):
             began = time.monotonic()
             try:
                 costs = await self._reader.get_cluster_costs(subject, window)
@@ -345,5 +344,5 @@ def _weigh(answer: _Answer) -> int:
 
 
 def may_be_mended(issue: Issue) -> bool:
-    """Whether the next question may find what this one did not: a failure, or a store of metrics that was down."""
+    """Whether a retry may find what this request did not: a failure, or metrics that were unavailable."""
     return issue.kind in {IssueKind.SOURCE_FAILED, IssueKind.ANSWER_INCOMPLETE}

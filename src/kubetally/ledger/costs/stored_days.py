@@ -1,4 +1,4 @@
-"""Days that are held, read back as they were booked, now or at an instant before."""
+"""Stored days, read back as they were booked, as of now or an earlier instant."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +22,7 @@ from kubetally.ledger.ports.lake import HISTORY_KEPT, Lake
 from kubetally.ledger.stores import Ledger
 
 RUNNING_DAY_MAX_AGE = timedelta(minutes=15)
-"""How long the copy of a running day stands for what its source would answer."""
+"""How long the copy of a running day is used instead of its source."""
 
 _NOT_REPLACED = frozenset[str]({*RejectReason, NO_DATA})
 _log = logs.get_logger(__name__)
@@ -62,8 +62,8 @@ class StoredDay:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """The held days of a window, and what is to be told of those that could not be read or were not replaced."""
+class StoredWindow:
+    """The stored days of a window, and issues of those that could not be read or were not replaced."""
 
     days: Sequence[StoredDay] = ()
     issues: tuple[Issue, ...] = ()
@@ -72,7 +72,7 @@ class Held:
 class History:
     """Reads what was collected. All calls block.
 
-    lake: opened when there is something to be read. keep: how long what was replaced is kept.
+    lake: opened when there is something to read. keep: retention of replaced days.
     """
 
     def __init__(self, coverage: Coverage, lake: Callable[[], Lake], keep: timedelta = HISTORY_KEPT) -> None:
@@ -83,54 +83,54 @@ class History:
         """The history in a ledger, whose lake is opened with the first day that is read."""
         return cls(ledger.coverage, lambda: ledger.lake, ledger.retention)
 
-    def held(self, account_id: str, window: Window, now: datetime) -> Held:
-        """The whole UTC days of the window that are held; the running one where its copy is fresh.
+    def stored(self, account_id: str, window: Window, now: datetime) -> StoredWindow:
+        """The stored whole UTC days of the window; the running one if its copy is fresh.
 
-        A day whose rows can't be read is an issue instead, as is a later answer that did not replace a day.
+        A day whose rows can't be read is an issue instead; so is a later answer that did not replace a day.
         Raises: StoreError, if several days are stored and none can be read.
         """
-        days, unreadable = self._found(account_id, window, now)
+        days, unreadable = self._read_days(account_id, window, now)
         issues = [
-            *(_could_not_be_read(one, error, ", and the source was asked for it") for one, error in unreadable),
+            *(_could_not_be_read(day, error, ", and the source was asked for it") for day, error in unreadable),
             *self._not_replaced(account_id, days),
         ]
-        return Held(days, each_once(issues))
+        return StoredWindow(days, each_once(issues))
 
     def days(self, account_id: str, window: Window, now: datetime, as_of: datetime | None = None) -> list[StoredDay]:
-        """The whole UTC days of the window that are held; the running one where its copy is fresh.
+        """The stored whole UTC days of the window; the running one if its copy is fresh.
 
-        as_of: those that held at that instant, which no running day is kept for. No source can tell the days of them
-        whose rows can't be read: these cover nothing, and an issue of theirs says why.
-        Raises: HistoryGone, InvalidAsOf; StoreError, where no day can be read.
+        as_of: those stored at that instant, without a running day. No source has them as they were: a day whose rows
+        can't be read covers nothing, and an issue says why.
+        Raises: HistoryGone, InvalidAsOf; StoreError, if no day can be read.
         """
         if as_of is None:
-            return list(self.held(account_id, window, now).days)
+            return list(self.stored(account_id, window, now).days)
         if as_of > now:
             raise InvalidAsOf(as_of, now)
         if as_of < now - self._keep:
             raise HistoryGone(as_of, now - self._keep)
-        days, unreadable = self._found(account_id, window, now, as_of)
-        empty = [_without_rows(one, error) for one, error in unreadable]
+        days, unreadable = self._read_days(account_id, window, now, as_of)
+        empty = [_without_rows(day, error) for day, error in unreadable]
         return sorted([*days, *empty], key=lambda day: day.booking.window)
 
     def progress(self, account_ids: Sequence[str], now: datetime) -> Progress:
-        """How far collecting has come, to yesterday for how many of the accounts. Raises: StoreError."""
+        """The progress of collecting these accounts up to yesterday. Raises: StoreError."""
         return self._coverage.progress(account_ids, now.date() - DAY)
 
-    def _found(
+    def _read_days(
         self, account_id: str, window: Window, now: datetime, as_of: datetime | None = None
     ) -> tuple[list[StoredDay], list[_Unreadable]]:
         """The days that can be read, and those that can't.
 
-        Raises: StoreError, where there are several and none can be read; as_of: also where there is one.
+        Raises: StoreError, if none of several can be read; with as_of also if the only one can't.
         """
         collections = self._collections(account_id, window, now, as_of)
         days, unreadable = self._readable(collections, now)
         if any(isinstance(error, CollectionGone) for _, error in unreadable):
             # Replaced and removed since we looked, if retention is short: what is stored now can be read.
-            now_held = self._collections(account_id, window, now, as_of)
-            if now_held != collections:
-                days, unreadable = self._readable(now_held, now)
+            newer = self._collections(account_id, window, now, as_of)
+            if newer != collections:
+                days, unreadable = self._readable(newer, now)
         if as_of is None:
             self._note_damage(unreadable, now)
         if not days and (len(unreadable) > 1 or (unreadable and as_of is not None)):  # not of a day, but of the lake
@@ -139,66 +139,80 @@ class History:
 
     def _note_damage(self, unreadable: Sequence[_Unreadable], now: datetime) -> None:
         """Note stored days whose rows are damaged, so that coverage and the collector know; no answer depends on it."""
-        for one, error in unreadable:
-            if not isinstance(error, DayDamaged) or one.is_running:
+        for collection, error in unreadable:
+            if not isinstance(error, DayDamaged) or collection.is_running:
                 continue
             try:
-                known = self._coverage.days(one.day, one.day + DAY, [one.account_id])
-                held = self._coverage.collections_on(one.day, [one.account_id]).get(one.account_id)
-                if held is None or held.id != one.id or any(day.is_damaged and not day.has_costs for day in known):
+                known = self._coverage.days(collection.day, collection.day + DAY, [collection.account_id])
+                stored = self._coverage.collections_on(collection.day, [collection.account_id]).get(
+                    collection.account_id
+                )
+                if (
+                    stored is None
+                    or stored.id != collection.id
+                    or any(day.is_damaged and not day.has_costs for day in known)
+                ):
                     continue
                 self._coverage.failed(
-                    one.account_id, one.day, now, code=error.code, message=str(error.of(one.account_id))
+                    collection.account_id,
+                    collection.day,
+                    now,
+                    code=error.code,
+                    message=str(error.of(collection.account_id)),
                 )
             except StoreError as failure:
-                _log.warning("damage_not_noted", account=one.account_id, day=str(one.day), error=str(failure))
+                _log.warning(
+                    "damage_not_noted", account=collection.account_id, day=str(collection.day), error=str(failure)
+                )
                 return
-            _log.warning("stored_day_damaged", account=one.account_id, day=str(one.day), error=str(error))
+            _log.warning("stored_day_damaged", account=collection.account_id, day=str(collection.day), error=str(error))
 
     def _readable(self, collections: Sequence[Collection], now: datetime) -> tuple[list[StoredDay], list[_Unreadable]]:
-        """What can be read, all at once or else in halves, so that a few bad days cost few questions.
+        """The days that can be read, and those that can't: all at once, or in halves, so that bad days cost few reads.
 
-        Raises: StoreError, where it is not of some days: of a lake that can't be opened, or is away.
+        Raises: StoreError of the whole lake, such as one that can't be reached.
         """
         lake = self._lake() if collections else None
         return ([], []) if lake is None else _read(lake, collections, now)
 
     def _not_replaced(self, account_id: str, days: Sequence[StoredDay]) -> Iterator[Issue]:
-        """What the last attempt to collect these days again met, where its answer knew less than what is held."""
-        held = {day.booking.window.start.date(): day for day in days}
-        known = self._coverage.days(min(held), max(held) + DAY, [account_id]) if held else ()
+        """An issue for each day whose last collection was rejected because it knew less than the stored day."""
+        stored = {day.booking.window.start.date(): day for day in days}
+        known = self._coverage.days(min(stored), max(stored) + DAY, [account_id]) if stored else ()
         for day in known:
             code, message = day.last_error or ("", "")
-            if day.day in held and code in _NOT_REPLACED:
-                url = held[day.day].source.url
+            if day.day in stored and code in _NOT_REPLACED:
+                url = stored[day.day].source.url
                 yield Issue(IssueKind.NOT_REPLACED, message, url, window_of(day.day), "history", {"code": code})
 
     def _collections(self, account_id: str, window: Window, now: datetime, as_of: datetime | None) -> list[Collection]:
         last = window.end + DAY if window.end > window.start else window.start
-        found = self._coverage.collections(account_id, window.start.date(), last.date(), as_of)
-        return list(_usable(found, window, now))
+        collections = self._coverage.collections(account_id, window.start.date(), last.date(), as_of)
+        return list(_usable(collections, window, now))
 
 
 async def stored_days(
     history: History | None, executor: Executor | None, account_id: str, window: Window, now: datetime
-) -> Held:
-    """The days that need not be asked for; none where what is kept can't be read, and the source has to tell them."""
+) -> StoredWindow:
+    """The stored days of a window; without any, and with an issue, if the stores can't be read."""
     if history is None:
-        return Held()
-    call = partial(history.held, account_id, window, now)
+        return StoredWindow()
+    call = partial(history.stored, account_id, window, now)
     try:
         return await asyncio.get_running_loop().run_in_executor(executor, call)
     except StoreError as error:
         message = f"stored days could not be read, and the source was asked for all of them: {error}"
-        return Held((), (Issue(IssueKind.SOURCE_WARNING, message, None, window, "history", {"code": error.code}),))
+        return StoredWindow(
+            (), (Issue(IssueKind.SOURCE_WARNING, message, None, window, "history", {"code": error.code}),)
+        )
 
 
 def _read(lake: Lake, collections: Sequence[Collection], now: datetime) -> tuple[list[StoredDay], list[_Unreadable]]:
-    """The days that can be read, and those that can't, both in order. Raises StoreError of a lake that is away."""
+    """The days that can be read, and those that can't, both in order. Raises StoreError of an unreachable lake."""
     try:
         rows = lake.rows(collections)
     except StoreError as error:
-        if error.retryable:  # the next question would wait for it as long
+        if error.retryable:  # the next read would wait as long
             raise
         if len(collections) == 1:
             return [], [(collections[0], error)]
@@ -220,15 +234,15 @@ def _could_not_be_read(
 
 
 def _without_rows(collection: Collection, error: StoreError) -> StoredDay:
-    """A stored day that can't be read, with the reason."""
+    """A stored day that can't be read, with an issue that says why."""
     issue = _could_not_be_read(collection, error, kind=IssueKind.SOURCE_FAILED)
     return StoredDay(replace(collection.head, covered=(), issues=(issue,)), collection.source, DayState.PROVISIONAL)
 
 
 def _usable(collections: Iterable[Collection], window: Window, now: datetime) -> Iterator[Collection]:
-    """Those of whole days of the window, and copies of running days that no question would better.
+    """Collections of whole days of the window, and copies of running days if they are fresh.
 
-    The copy of a day that has been over for long stands for it: its source answered less afterwards.
+    The copy of a day that ended more than a day ago is used too: its source answered less afterwards.
     """
     for collection in collections:
         if not window.contains(collection.head.window):

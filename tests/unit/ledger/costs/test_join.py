@@ -26,7 +26,7 @@ from kubetally.domain.status import Status
 from kubetally.domain.window import DAY, HOUR, Window, midnight, rfc3339
 from kubetally.ledger.costs.join import Live, get_costs_as_of, join_costs
 from kubetally.ledger.costs.service import CostService
-from kubetally.ledger.costs.stored_days import Held, History, StoredDay, stored_days
+from kubetally.ledger.costs.stored_days import History, StoredDay, StoredWindow, stored_days
 from tests import virtual_time
 from tests.cluster_days import cluster_day
 from tests.errors import raises_code
@@ -47,8 +47,8 @@ def ago(first: int, end: int = 0) -> Window:
     return Window(MIDNIGHT - first * DAY, MIDNIGHT - end * DAY)
 
 
-def held(days_ago: Iterable[int], product: str = "OpenCost") -> list[StoredDay]:
-    """Held days, in order."""
+def days_stored(days_ago: Iterable[int], product: str = "OpenCost") -> list[StoredDay]:
+    """Stored days, in order."""
     made = (cluster_day(ID, day=TODAY - one * DAY, pods=1, nodes=0).collection for one in sorted(days_ago)[::-1])
     return [StoredDay(one.head, SourceIdentity("http://held", product), one.state) for one in made]
 
@@ -139,7 +139,7 @@ class Kept:
         for one in days_ago:
             self.lake.errors[TODAY - one * DAY] = error or Broken("a file is missing")
 
-    async def held(self, window: Window, now: datetime = NOON_AFTER) -> Held:
+    async def stored(self, window: Window, now: datetime = NOON_AFTER) -> StoredWindow:
         return await stored_days(self.history, None, ID, window, now)
 
 
@@ -153,7 +153,7 @@ def days_of(days: Iterable[StoredDay]) -> list[int]:
 
 async def test_an_old_day_that_is_missing_between_held_ones_is_asked_for() -> None:
     source, old = Saving(), MAX_DAYS + 90
-    costs = await joined(held(set(range(1, old + 11)) - {old}), ago(old + 10), source)
+    costs = await joined(days_stored(set(range(1, old + 11)) - {old}), ago(old + 10), source)
     assert source.asked == [ago(old, old - 1)]
     assert (of_kind(costs.issues, IssueKind.NOT_ASKED), costs.status) == ([], Status.OK)
 
@@ -161,7 +161,7 @@ async def test_an_old_day_that_is_missing_between_held_ones_is_asked_for() -> No
 async def test_the_newest_days_that_are_not_held_are_asked_for_and_each_gap_that_is_left_is_named() -> None:
     gaps = {*range(1, 400), *range(450, 600), 700, *range(800, 811)}
     source = Saving()
-    costs = await joined(held(set(range(1, 901)) - gaps), ago(900), source)
+    costs = await joined(days_stored(set(range(1, 901)) - gaps), ago(900), source)
     assert len(source.asked) == MAX_DAYS
     assert min(source.asked) == ago(550, 549), "399 days of the newest gap and 101 of the next"
     told = of_kind(costs.issues, IssueKind.NOT_ASKED)
@@ -173,8 +173,8 @@ async def test_the_newest_days_that_are_not_held_are_asked_for_and_each_gap_that
 
 async def test_a_gap_of_hours_counts_as_hours() -> None:
     source = Saving()
-    part = replace(held([1])[0].booking, window=Window(ago(1).start, ago(1).end - 2 * HOUR), covered=())
-    costs = await joined([replace(held([1])[0], booking=part)], ago(MAX_DAYS + 1), source)
+    part = replace(days_stored([1])[0].booking, window=Window(ago(1).start, ago(1).end - 2 * HOUR), covered=())
+    costs = await joined([replace(days_stored([1])[0], booking=part)], ago(MAX_DAYS + 1), source)
     assert max(source.asked) == Window(ago(1).end - 2 * HOUR, ago(1).end)
     assert min(source.asked) == ago(MAX_DAYS + 1, MAX_DAYS)
     assert of_kind(costs.issues, IssueKind.NOT_ASKED) == []
@@ -187,7 +187,7 @@ async def test_a_day_that_can_t_be_read_is_told_and_all_others_are_held() -> Non
     kept = Kept()
     kept.keep(*range(1, 33))
     kept.damage(7)
-    found = await kept.held(ago(40))
+    found = await kept.stored(ago(40))
     assert days_of(found.days) == [one for one in range(32, 0, -1) if one != 7]
     (issue,) = found.issues
     assert (issue.kind, issue.subject, issue.facts) == (IssueKind.SOURCE_WARNING, "history", {"code": "broken"})
@@ -200,7 +200,7 @@ async def test_the_source_is_asked_for_what_can_t_be_read_alone() -> None:
     kept, source = Kept(), Saving()
     kept.keep(*range(1, 9))
     kept.damage(3, 6)
-    found = await kept.held(ago(8))
+    found = await kept.stored(ago(8))
     costs = await joined(found.days, ago(8), source)
     assert sorted(source.asked) == [ago(6, 5), ago(3, 2)]
     assert costs.status is Status.OK
@@ -213,7 +213,7 @@ async def test_a_damaged_day_that_is_met_is_noted_once() -> None:
     kept.damage(3, error=DayDamaged("memory", day, why="its sums differ"))
     kept.damage(5)  # by what is no damage
     for _ in range(2):
-        await kept.held(ago(8))
+        await kept.stored(ago(8))
     assert kept.coverage.damaged() == [(ID, day)]
     (known,) = kept.coverage.days(day, day + DAY)
     assert (known.attempts, known.tried_at, known.is_stored) == (1, NOON_AFTER, True)
@@ -223,7 +223,7 @@ async def test_damage_that_can_t_be_noted_changes_no_answer() -> None:
     kept = Kept(coverage=NotWritable())
     kept.keep(*range(1, 9))
     kept.damage(3, error=DayDamaged("memory", TODAY - 3 * DAY, why="its sums differ"))
-    found = await kept.held(ago(8))
+    found = await kept.stored(ago(8))
     assert (len(found.days), [issue.window for issue in found.issues]) == (7, [ago(3, 2)])
 
 
@@ -237,7 +237,7 @@ class NotWritable(CoverageInMemory):
 async def test_days_that_can_all_be_read_are_read_at_once() -> None:
     kept = Kept()
     kept.keep(*range(1, 9))
-    assert (await kept.held(ago(8))).issues == ()
+    assert (await kept.stored(ago(8))).issues == ()
     assert kept.lake.reads == [8]
 
 
@@ -245,7 +245,7 @@ async def test_the_only_day_that_is_held_is_named_where_it_can_t_be_read() -> No
     kept = Kept()
     kept.keep(3)
     kept.damage(3)
-    found = await kept.held(ago(8))
+    found = await kept.stored(ago(8))
     assert (found.days, [issue.window for issue in found.issues]) == ([], [ago(3, 2)])
 
 
@@ -256,7 +256,7 @@ async def test_a_lake_that_gives_nothing_or_is_away_is_one_issue(
     kept = Kept()
     kept.keep(1, 2, 3, 4)
     kept.damage(*bad, error=error)
-    found = await kept.held(ago(4))
+    found = await kept.stored(ago(4))
     assert found.days == ()
     (issue,) = found.issues
     assert issue.window == ago(4)
@@ -268,7 +268,7 @@ async def test_a_day_that_is_replaced_while_it_is_read_is_read_as_it_is_now() ->
     kept.keep(1, 2)
     gone = Gone(kept)
     kept.lake = gone
-    found = await kept.held(ago(2))
+    found = await kept.stored(ago(2))
     assert (days_of(found.days), found.issues) == ([2, 1], ())
     assert found.days[1].booking.rows == cluster_day(ID, 1, day=TODAY - DAY, pods=1, nodes=0).rows
 
@@ -321,7 +321,7 @@ async def test_what_the_guard_refused_is_merge_findings_the_held_day(code: str) 
     kept.coverage.failed(
         ID, TODAY - 2 * DAY, NOON_AFTER, code=code, message="the source knows less; the stored day was kept"
     )
-    found = await kept.held(ago(3))
+    found = await kept.stored(ago(3))
     (issue,) = found.issues
     assert (issue.kind, issue.subject, issue.window) == (IssueKind.NOT_REPLACED, "history", ago(2, 1))
     assert (issue.message, issue.facts) == ("the source knows less; the stored day was kept", {"code": code})
@@ -335,7 +335,7 @@ async def test_a_source_that_was_down_and_a_day_that_is_not_held_are_nothing_to_
     kept.coverage.failed(
         ID, TODAY - 2 * DAY, NOON_AFTER, code="no_data", message="the source holds no data of this day"
     )
-    assert (await kept.held(ago(3))).issues == ()
+    assert (await kept.stored(ago(3))).issues == ()
 
 
 def test_as_of_an_instant_before_the_window_says_so() -> None:
@@ -358,7 +358,7 @@ async def test_as_of_an_instant_later_attempts_are_not_told() -> None:
 
 async def test_a_kubecost_of_which_all_is_held_is_asked_for_savings_alone() -> None:
     source = Saving()
-    costs = await joined([*held([2]), *held([1], "Kubecost")], ago(2), source)
+    costs = await joined([*days_stored([2]), *days_stored([1], "Kubecost")], ago(2), source)
     assert costs.savings == Savings((), profile="told")
     assert (source.asked, source.asked_savings, source.opened, source.closed) == ([], 1, 1, 1)
     assert (costs.issues, costs.status) == ((), Status.OK)
@@ -366,13 +366,13 @@ async def test_a_kubecost_of_which_all_is_held_is_asked_for_savings_alone() -> N
 
 async def test_an_opencost_of_which_all_is_held_is_not_opened() -> None:
     source = Saving()
-    costs = await joined([*held([2], "Kubecost"), *held([1])], ago(2), source)
+    costs = await joined([*days_stored([2], "Kubecost"), *days_stored([1])], ago(2), source)
     assert (costs.savings, source.opened, costs.issues) == (None, 0, ())
 
 
 async def test_a_window_that_has_not_begun_asks_for_no_savings() -> None:
     source = Saving()
-    await joined(held([1], "Kubecost"), ago(-2, -3), source)
+    await joined(days_stored([1], "Kubecost"), ago(-2, -3), source)
     assert source.opened == 0
 
 
@@ -385,7 +385,7 @@ async def test_a_window_that_has_not_begun_asks_for_no_savings() -> None:
     ],
 )
 async def test_savings_that_can_t_be_had_leave_the_figures_whole(source: Saving, code: str) -> None:
-    costs = await joined(held([1], "Kubecost"), ago(1), source, deadline_seconds=0.1)
+    costs = await joined(days_stored([1], "Kubecost"), ago(1), source, deadline_seconds=0.1)
     assert (costs.savings, costs.status, source.opened) == (None, Status.OK, source.closed)
     (issue,) = costs.issues
     assert (issue.kind, issue.subject, issue.facts) == (IssueKind.SOURCE_WARNING, "savings", {"code": code})
@@ -393,7 +393,7 @@ async def test_savings_that_can_t_be_had_leave_the_figures_whole(source: Saving,
 
 
 def test_savings_are_waited_for_as_long_as_descriptions() -> None:
-    costs = virtual_time.run(joined(held([1], "Kubecost"), ago(1), Saving(seconds=60), deadline_seconds=100))
+    costs = virtual_time.run(joined(days_stored([1], "Kubecost"), ago(1), Saving(seconds=60), deadline_seconds=100))
     (issue,) = costs.issues
     assert " 5 s. " in issue.message
 
@@ -478,7 +478,7 @@ async def test_the_copy_of_a_running_day_counts_while_it_is_fresh_and_once_the_d
 ) -> None:
     kept = Kept()
     kept.keep(0, until=NOON_AFTER)
-    found = await kept.held(ago(0, -1), NOON_AFTER + since)
+    found = await kept.stored(ago(0, -1), NOON_AFTER + since)
     assert days_of(found.days) == ([0] if is_stored else [])
 
 
@@ -487,7 +487,7 @@ async def test_the_source_is_asked_for_the_rest_of_a_day_that_is_a_copy() -> Non
     kept.keep(5, 3)
     noon = ago(4).start + 12 * HOUR
     kept.keep(4, until=noon)
-    found = await kept.held(ago(5, 2))
+    found = await kept.stored(ago(5, 2))
     costs = await joined(found.days, ago(5, 2), source)
     assert source.asked == [Window(noon, ago(3).start)]
     assert costs.coverage.hours_covered == 72
@@ -505,7 +505,7 @@ async def test_stored_days_take_the_currency_stated_now() -> None:
     kept = Kept()
     kept.keep(3)
     window = Window(midnight(NOON_AFTER) - 3 * DAY, midnight(NOON_AFTER) - DAY)
-    held = list((await kept.held(window)).days)
+    held = list((await kept.stored(window)).days)
     source = replace(held[0].source, product="OpenCost")
     for origin, label in ((CurrencyOrigin.ASSUMED, "EUR"), (None, "EUR"), (CurrencyOrigin.SOURCE, None)):
         day = replace(held[0], booking=replace(held[0].booking, currency_origin=origin), source=source)
