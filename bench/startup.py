@@ -19,10 +19,12 @@ RUNS = 7
 _FLEET = ("--clusters", "3", "--pods", "50", "--days", "5", "--last", "2026-11-20")
 _KUBETALLY = (sys.executable, "-m", "kubetally")
 _SQLALCHEMY = (sys.executable, "-c", "import sqlalchemy")
+_DAY = ("--window", "2026-11-20,2026-11-21")
 _COMMANDS: Mapping[str, Sequence[str]] = {
     "accounts list": ("accounts", "list"),
     "coverage": ("coverage", "--window", "2026-11-16,2026-11-21"),
-    "costs ACCOUNT, of stored days": ("costs", "sample-001", "--window", "2026-11-20,2026-11-21"),
+    "costs ACCOUNT, stored days of an OpenCost": ("costs", "sample-002", *_DAY),
+    "costs ACCOUNT, stored days of a Kubecost, which is asked for savings": ("costs", "sample-001", *_DAY),
 }
 
 
