@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kubetally.cli import exits
-from kubetally.cli.options import Strict, date_of
+from kubetally.cli.options import OnlyAccountNames, Strict, date_of
 from kubetally.cli.progress import growing_progress
 from kubetally.cli.start import start as start_up
 from kubetally.domain.errors import RequestError
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from kubetally.domain.collection_report import Outcome, Report
     from kubetally.settings import Settings
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="ACCOUNT", help="Names or ids of accounts; default: all.")]
 Forever = Annotated[bool, typer.Option("--forever", help="Keep collecting until stopped.")]
 From = Annotated[str, typer.Option("--from", metavar="DATE", help="First day in UTC, such as 2026-11-20.")]
 To = Annotated[str, typer.Option("--to", metavar="DATE", help="Day after the last one.")]
@@ -34,7 +33,7 @@ WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="St
 
 
 def collect(
-    accounts: Names = None, forever: Forever = False, strict: Strict = False, with_parent: WithParent = False
+    accounts: OnlyAccountNames = None, forever: Forever = False, strict: Strict = False, with_parent: WithParent = False
 ) -> None:
     """Collect every day that is due.
 

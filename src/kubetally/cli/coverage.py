@@ -4,14 +4,17 @@ import json
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-import typer
-
 from kubetally.cli.answer_file import answer_to, warn
 from kubetally.cli.option_groups import with_option_groups
-from kubetally.cli.options import AnswerOptions, ScreenOrJson, ScreenOrJsonFormat, WindowOptions, window_option
+from kubetally.cli.options import (
+    AnswerOptions,
+    OnlyAccountNames,
+    ScreenOrJson,
+    ScreenOrJsonFormat,
+    WindowOptions,
+    window_option,
+)
 from kubetally.cli.start import start as start_up
-
-Names = Annotated[list[str] | None, typer.Argument(metavar="ACCOUNT", help="Names or ids of accounts; default: all.")]
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class ShownWindow(WindowOptions):
 @with_option_groups
 def coverage(
     *,
-    accounts: Names = None,
+    accounts: OnlyAccountNames = None,
     window: ShownWindow,
     output: ScreenOrJsonFormat = ScreenOrJson.TABLE,
     answer: AnswerOptions,

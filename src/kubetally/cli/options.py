@@ -37,14 +37,15 @@ class ScreenOrJson(StrEnum):
 
 
 WINDOW_FORMS = "7d, 24h, today, yesterday, week, lastweek, month, lastmonth, 2026-10, 2026-Q3, 2026, or START,END."
-
-
 AccountNames = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="ACCOUNT|URL",
         help="Names or ids of accounts, or URLs as with --url; default: all accounts.",
     ),
+]
+OnlyAccountNames = Annotated[
+    list[str] | None, typer.Argument(metavar="ACCOUNT", help="Names or ids of accounts; default: all.")
 ]
 Urls = Annotated[
     list[str] | None,
@@ -123,7 +124,7 @@ ScreenOrJsonFormat = Annotated[ScreenOrJson, typer.Option("--format", help="Outp
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """The options that name clusters, and those about clusters that are no accounts, which have their own."""
+    """Options that name clusters, and options about clusters without an account."""
 
     accounts: AccountNames = None
     url: Urls = field(default=None, repr=False)  # they may hold passwords
@@ -134,7 +135,7 @@ class ClusterOptions:
     tenant: Tenant = None
 
     def about_others(self) -> Iterator[str]:
-        """The options given about clusters that are no accounts."""
+        """The options that were given about clusters without an account."""
         for name in _OF_ONE_CLUSTER:
             if getattr(self, name) is not None:
                 yield f"--{name.replace('_', '-')}"
@@ -157,7 +158,7 @@ class WindowOptions:
 
 @dataclass(frozen=True)
 class AnswerOptions:
-    """Where an answer is written, and whether there is anything beside it."""
+    """Options of output: where the answer is written, and whether notes and progress are printed."""
 
     output_file: OutputFile = None
     quiet: Quiet = False
@@ -187,9 +188,9 @@ def _named_window(text: str | None, start: str | None, end: str | None, default:
         return parse_window(default if text is None else text, now)
     if text is not None:
         raise InvalidWindow(text, "was given beside --start or --end: give one or the other")
-    for option, given in (("--start", start), ("--end", end)):
-        if given is not None:
-            _check_time(option, given)
+    for option, time in (("--start", start), ("--end", end)):
+        if time is not None:
+            _check_time(option, time)
     if start is None or end is None:
         missing = "start" if start is None else "end"
         raise InvalidWindow(start or end or "", f"lacks its {missing}: give --{missing} too")

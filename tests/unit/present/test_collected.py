@@ -1,20 +1,13 @@
-"""What the end of a collection says."""
+"""What a collection did, in lines."""
 
 from datetime import date
 
 import pytest
 
-from kubetally.domain.account import Account, AccountType
-from kubetally.domain.collection import DayStatus
 from kubetally.domain.collection_report import Outcome, Report
-from kubetally.domain.coverage import AccountCoverage
-from kubetally.domain.status import DayState
-from kubetally.ledger.collect.incomplete import choose_incomplete
-from kubetally.present.collected import print_collected
+from kubetally.present.collected import incomplete_words, print_collected
 
 DAYS = [date(2026, 11, day) for day in (20, 21, 22, 23)]
-
-
 PROD = {"account": "prod"}
 EMPTY = ("no_data", "the source has no data for this day")
 
@@ -76,11 +69,8 @@ def test_days_collected_later_and_empty_days_are_no_failures(
     assert "nobody answers" in printed.err
 
 
-def test_day_with_fewer_hours_is_incomplete() -> None:
-    def held(day: date, hours: float, *, is_running: bool = False) -> DayStatus:
-        return DayStatus("a", day, f"c{day}", DayState.PROVISIONAL, is_running, False, hours, None)
-
-    report = Report(outcomes=[Outcome("a", day, rows=1, account="prod") for day in DAYS[:3]])
-    days = [held(DAYS[0], 22), held(DAYS[1], 24), held(DAYS[2], 9, is_running=True), held(DAYS[3], 3)]
-    covered = AccountCoverage(Account("a", "o", "prod", AccountType.KUBERNETES_CNR), days, None)
-    assert choose_incomplete(report, [covered]) == [("prod", DAYS[0])]
+def test_incomplete_days_are_named() -> None:
+    assert incomplete_words([("prod", DAYS[0])]) == "1 day is incomplete (prod 2026-11-20)"
+    many = incomplete_words([("prod", day) for day in DAYS] * 2)
+    assert many.startswith("8 days are incomplete (prod 2026-11-20, ")
+    assert many.endswith(" and 3 more)")
