@@ -213,7 +213,7 @@ def test_credentials_are_kept_and_shown_nowhere(home: Home, listener: Listener, 
     assert "Traceback" not in told
 
 
-def test_credentials_are_in_no_file_before_the_account_is_removed(home: Home) -> None:
+def test_credentials_are_in_no_file_in_plain_text(home: Home) -> None:
     home.add("prod", "--url", f"http://{USER}:{PASSWORD}@127.0.0.1:1", "--header", f"X-Scope: {HEADER}")
     everything = b"".join(file.read_bytes() for file in home.folder.rglob("*") if file.is_file())
     assert b"127.0.0.1:1" in everything
@@ -263,9 +263,7 @@ def test_a_token_is_read_from_standard_input(home: Home, listener: Listener) -> 
     assert listener.values("authorization") == {f"Bearer {TOKEN}"}
 
 
-def test_an_account_with_a_log_in_of_its_own_does_not_send_that_of_the_environment(
-    home: Home, listener: Listener
-) -> None:
+def test_account_with_credentials_ignores_those_of_the_environment(home: Home, listener: Listener) -> None:
     home.add("own", "--url", listener.url(userinfo=f"{USER}:{PASSWORD}@"))
     home.add("none", "--url", listener.url("localhost"))
     listener.heard.clear()
@@ -306,7 +304,7 @@ def test_what_can_t_be_kept_is_refused_and_nothing_is_saved(home: Home, args: tu
     assert home.names() == []
 
 
-def test_a_token_that_no_header_can_carry_is_refused_and_not_shown(home: Home, tmp_path: Path) -> None:
+def test_invalid_token_is_refused_and_not_shown(home: Home, tmp_path: Path) -> None:
     file = tmp_path / "token"
     for content in (f"{TOKEN}\n{TOKEN}".encode(), f"{TOKEN}é".encode(), TOKEN.encode() + b"\xff"):
         file.write_bytes(content)
@@ -360,7 +358,7 @@ NOT_HOSTS = ("http://0251.0376.0251.0376", "http://[fe80::1%25eth0]:9003")
 
 
 @pytest.mark.parametrize("url", FORBIDDEN)
-def test_an_address_that_no_source_has_is_refused_before_it_is_saved(home: Home, url: str) -> None:
+def test_forbidden_address_is_refused_before_it_is_saved(home: Home, url: str) -> None:
     code = 2 if url in NOT_HOSTS else 3
     for args in (("--url", url), ("--url", NOBODY, "--prometheus-url", url), ("--prometheus-url", url)):
         done = home.call("accounts", "add", "prod", *args)
@@ -385,7 +383,7 @@ def test_a_setting_lets_a_link_local_source_in(home: Home) -> None:
     assert home.show("prod")["kubecost_url"] == url
 
 
-def test_a_host_whose_name_is_not_known_yet_is_kept_with_a_warning(home: Home) -> None:
+def test_unresolvable_host_is_saved_with_a_warning(home: Home) -> None:
     done = home.call("accounts", "add", "prod", "--url", "http://not-there.invalid:9003")
     assert done.code == 0
     assert "not-there.invalid" in done.err
@@ -469,7 +467,7 @@ def test_an_id_that_another_account_has_is_refused_and_named(home: Home) -> None
     assert home.names() == ["one"]
 
 
-def test_an_account_that_was_removed_can_be_added_again_with_its_id(home: Home) -> None:
+def test_removed_account_can_be_added_again_with_its_id(home: Home) -> None:
     home.add("prod", "--url", NOBODY, "--id", GIVEN)
     home.call("accounts", "remove", "prod")
     assert home.add("prod", "--url", NOBODY, "--id", GIVEN) == GIVEN
@@ -589,7 +587,7 @@ def test_a_source_that_hangs_is_not_waited_for_long(home: Home) -> None:
 # --- all clusters of a source
 
 
-def test_all_clusters_of_a_source_become_accounts_that_each_cost_their_own(home: Home) -> None:
+def test_all_clusters_become_accounts_with_their_own_costs(home: Home) -> None:
     with Served(doubled()) as server:
         done = home.run("accounts", "add", "hub", "--url", server.url, "--all-clusters")
         assert (done.code, done.err) == (0, "")
@@ -654,7 +652,7 @@ def test_where_the_last_cluster_can_t_be_kept_none_is(home: Home, ids: tuple[str
     assert home.names() == []
 
 
-def test_all_clusters_of_a_source_that_are_there_already_are_told(home: Home) -> None:
+def test_all_clusters_names_those_that_exist_already(home: Home) -> None:
     with Served(doubled()) as server:
         home.add("mine", "--url", server.url, "--cluster-id", "borealis")
         told = warnings(home.call("accounts", "add", "hub", "--url", server.url, "--all-clusters"))
@@ -727,7 +725,7 @@ def test_an_empty_value_takes_credentials_away(home: Home, listener: Listener, t
     assert not home.show("prod")["has_credentials"]
 
 
-def test_a_url_at_another_host_takes_the_log_in_away_and_is_not_sent_it(home: Home) -> None:
+def test_url_at_another_host_clears_credentials(home: Home) -> None:
     with listening() as old, listening() as new:
         userinfo = f"{USER}:{PASSWORD}@"
         home.add("prod", "--url", old.url(userinfo=userinfo), "--header", f"X-Scope: {HEADER}")
@@ -753,16 +751,14 @@ def test_a_url_at_the_same_host_keeps_the_log_in(home: Home, listener: Listener)
     assert listener.values("authorization") == {basic(USER, PASSWORD)}
 
 
-def test_a_prometheus_at_another_host_keeps_the_log_in_of_the_source(home: Home, listener: Listener) -> None:
+def test_prometheus_at_another_host_keeps_source_credentials(home: Home, listener: Listener) -> None:
     userinfo = f"{USER}:{PASSWORD}@"
     home.add("prod", "--url", listener.url(userinfo=userinfo), "--prometheus-url", listener.url(userinfo=userinfo))
     done = home.call("accounts", "update", "prod", "--prometheus-url", "http://localhost:1").json
     assert (done["has_credentials"], done["prometheus_has_credentials"]) == (True, False)
 
 
-def test_a_token_takes_the_place_of_a_password_and_the_other_way_round(
-    home: Home, listener: Listener, tmp_path: Path
-) -> None:
+def test_token_and_password_replace_each_other(home: Home, listener: Listener, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(TOKEN, "utf-8")
     home.add("prod", "--url", listener.url(userinfo=f"{USER}:{PASSWORD}@"))
@@ -873,7 +869,7 @@ def keys_of(home: Home) -> list[str]:
     return (home.folder / "keys").read_text("utf-8").split()
 
 
-def test_new_keys_of_the_file_read_and_the_old_ones_alone_no_longer_do(home: Home, listener: Listener) -> None:
+def test_rotated_keys_are_needed_to_decrypt(home: Home, listener: Listener) -> None:
     home.add("prod", "--url", listener.url(userinfo=f"{USER}:{PASSWORD}@"))
     home.add("bare", "--url", NOBODY)
     [old] = keys_of(home)
@@ -907,7 +903,7 @@ def test_keys_of_the_environment_are_used_as_they_stand(home: Home, listener: Li
     assert not (home.folder / "keys").exists()
 
 
-def test_keys_can_be_changed_several_times_and_without_any_credentials(home: Home, listener: Listener) -> None:
+def test_keys_rotate_repeatedly_and_without_credentials(home: Home, listener: Listener) -> None:
     assert home.call("accounts", "rotate-keys").code == 0
     home.add("prod", "--url", listener.url(userinfo=f"{USER}:{PASSWORD}@"))
     for _ in range(2):

@@ -33,9 +33,7 @@ def test_what_was_replaced_is_told_as_of_an_instant_before(home: Home, upstream:
     assert [error["kind"] for error in nothing["errors"]] == ["not_held"]
 
 
-def test_a_day_that_was_not_held_then_is_missing_and_no_source_is_asked(
-    home: Home, upstream: tuple[Upstream, Served]
-) -> None:
+def test_day_not_stored_at_that_time_is_missing(home: Home, upstream: tuple[Upstream, Served]) -> None:
     source, server = upstream
     added(home, server)
     assert home.call("backfill", "aurora", "--from", "2026-11-21", "--to", "2026-11-22").code == 0

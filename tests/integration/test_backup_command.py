@@ -41,7 +41,7 @@ def test_a_backup_restores_what_was_held(home: Home, upstream: tuple[Upstream, S
     assert not list((third.folder / "lake").rglob("*.parquet"))
 
 
-def test_a_flipped_byte_is_noticed_and_a_good_copy_can_be_restored_there(
+def test_flipped_byte_is_found_and_a_good_copy_restores(
     home: Home, upstream: tuple[Upstream, Served], tmp_path: Path
 ) -> None:
     source, server = upstream
@@ -110,7 +110,7 @@ def test_members_have_to_be_those_of_the_manifest(home: Home, tmp_path: Path) ->
     assert [one.name for one in _files(other)] == ["one"]
 
 
-def test_what_was_written_is_removed_where_a_later_file_can_not_be(home: Home, tmp_path: Path) -> None:
+def test_failed_restore_removes_written_files(home: Home, tmp_path: Path) -> None:
     good = _backed_up(home, tmp_path)
     file = _with_another(_with_another(good, tarfile.TarInfo("lake/one")), tarfile.TarInfo("lake/one/below"))
     other = Home(tmp_path / "other")
@@ -118,7 +118,7 @@ def test_what_was_written_is_removed_where_a_later_file_can_not_be(home: Home, t
     assert not _files(other)
 
 
-def test_only_we_may_read_a_backup_and_it_replaces_an_older_one_whole(home: Home, tmp_path: Path) -> None:
+def test_backup_is_private_and_replaces_an_older_one(home: Home, tmp_path: Path) -> None:
     file, part = tmp_path / "backup.tar", tmp_path / "backup.tar.part"
     for one in (file, part):
         one.write_bytes(b"older and longer" * 1_000_000)
@@ -168,7 +168,7 @@ def _with_another(file: Path, another: tarfile.TarInfo, *, is_listed: bool = Tru
     return made
 
 
-def test_a_device_is_no_place_for_a_backup_and_of_a_link_its_target_is_written(home: Home, tmp_path: Path) -> None:
+def test_backup_refuses_devices_and_follows_links(home: Home, tmp_path: Path) -> None:
     pipe, link, target = tmp_path / "pipe", tmp_path / "link.tar", tmp_path / "real.tar"
     os.mkfifo(pipe)
     done = home.call("backup", str(pipe))

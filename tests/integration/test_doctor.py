@@ -208,7 +208,7 @@ def test_a_prometheus_in_place_of_a_source_is_recognised() -> None:
     assert (done.code, "is a Prometheus: give it as --prometheus-url" in done.err) == (3, True)
 
 
-def test_the_url_of_a_prometheus_that_can_be_none_is_told_by_its_option() -> None:
+def test_invalid_prometheus_url_names_its_option() -> None:
     done = call("costs", "--url", "http://127.0.0.1:1", *DAY, "--prometheus-url", "localhost:19191")
     assert done.code == 2
     assert "the URL of --prometheus-url 'localhost:19191'" in done.err

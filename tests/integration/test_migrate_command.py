@@ -66,7 +66,7 @@ def test_an_empty_database_is_set_up_by_it(stored: Home, database: Database) -> 
     assert not (stored.folder / "kubetally.db").exists()
 
 
-def test_base_takes_all_tables_away_and_head_brings_them_empty_again(stored: Home, database: Database) -> None:
+def test_base_drops_all_tables_and_head_recreates_them(stored: Home, database: Database) -> None:
     stored.add("prod", "--url", NOBODY)
     for _ in range(2):
         done = stored.call("migrate", "--to", "base", "--yes")
@@ -91,7 +91,7 @@ def test_a_revision_that_there_is_not_exits_2(stored: Home, database: Database, 
         assert stored.names() == ["prod"]
 
 
-def test_its_file_is_in_the_home_folder_where_no_database_is_named(home: Home) -> None:
+def test_default_database_is_a_file_in_the_home_folder(home: Home) -> None:
     for _ in range(2):
         done = home.run("migrate")
         assert (done.code, done.err) == (0, "")
@@ -122,7 +122,7 @@ def test_the_tables_of_another_program_are_left_alone(stored: Home, made: OptSca
         ("mariadb://root:s3cr3t@127.0.0.1/kubetally?nonsense=s3cr3t", 2, "options"),
     ],
 )
-def test_a_database_that_can_t_be_used_is_told_without_its_password(home: Home, url: str, code: int, says: str) -> None:
+def test_unusable_database_is_named_without_its_password(home: Home, url: str, code: int, says: str) -> None:
     for command in (("migrate",), ("accounts", "list"), ("accounts", "add", "prod"), ("costs",), ("serve",)):
         done = home.call(*command, KUBETALLY_DATABASE_URL=url)
         assert (done.code, done.out) == (code, ""), (command, done)
@@ -182,7 +182,7 @@ def test_several_urls_may_have_equals_signs_in_them(home: Home, made: OptScale) 
     assert made.urls() == {made.cluster: URL, made.second: more, made.aws: None}
 
 
-def test_ids_that_are_no_clusters_are_warned_of_and_the_others_set(home: Home, made: OptScale) -> None:
+def test_ids_of_other_account_types_are_warned_of(home: Home, made: OptScale) -> None:
     args = [part for one in (made.aws, made.cluster, "nobody") for part in ("--set", f"{one}={URL}")]
     done = home.call("migrate", "optscale", *args, KUBETALLY_OPTSCALE_DATABASE_URL=made.url)
     assert done.code == 0

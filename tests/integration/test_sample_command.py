@@ -68,7 +68,7 @@ def test_help_says_where_it_writes_and_what_it_lacks(words: str) -> None:
     assert words in " ".join(call("sample", "--help").out.split())
 
 
-def test_another_seed_makes_another_fleet_and_what_somebody_keeps_is_left_alone(tmp_path: Path) -> None:
+def test_another_seed_makes_another_fleet_in_a_new_folder_only(tmp_path: Path) -> None:
     one, other = Home(tmp_path / "one"), Home(tmp_path / "other")
     assert one.call(*FLEET, "--out", str(one.folder)).code == 0
     assert other.call(*FLEET, "--seed", "7", "--out", str(other.folder)).code == 0
@@ -82,7 +82,7 @@ def test_another_seed_makes_another_fleet_and_what_somebody_keeps_is_left_alone(
     assert one.call(*FLEET, "--out", str(file)).code == 2
 
 
-def test_the_last_days_are_collected_by_today_and_have_not_settled(tmp_path: Path) -> None:
+def test_last_days_are_collected_and_not_settled(tmp_path: Path) -> None:
     home = Home(tmp_path / "one")
     assert home.call("sample", "--clusters", "1", "--pods", "10", "--days", "5", "--out", str(home.folder)).code == 0
     (body,) = home.call("coverage", "--format", "json").json

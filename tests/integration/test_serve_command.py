@@ -137,7 +137,7 @@ def ask(program: Program, account_id: str, secret: str, **more: object) -> httpx
 # --- how it starts
 
 
-def test_it_prints_where_it_is_and_where_its_secret_is_but_not_the_secret(
+def test_serve_prints_its_address_but_not_its_secret(
     serve: Callable[..., Program], home: Home, replay: ReplayServer
 ) -> None:
     account_id = home.add("prod", "--url", replay.url_of("aurora"))
@@ -265,9 +265,7 @@ def curl(command: str, **more: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_the_commands_of_the_design_note_work_on_the_installed_service(
-    serve: Callable[..., Program], home: Home, any_day: DemoServer
-) -> None:
+def test_commands_of_the_design_note_work(serve: Callable[..., Program], home: Home, any_day: DemoServer) -> None:
     account_id = home.add("prod", "--url", any_day.url_of("aurora"))
     program = serve()
     there = f"http://localhost:{urlsplit(program.url).port}"
@@ -370,9 +368,7 @@ def test_an_account_that_is_added_is_answered_at_once(
     )
 
 
-def test_an_account_that_was_asked_for_too_early_is_answered_once_it_is_there(
-    serve: Callable[..., Program], home: Home, replay: ReplayServer
-) -> None:
+def test_account_is_found_once_it_is_added(serve: Callable[..., Program], home: Home, replay: ReplayServer) -> None:
     program = serve(KUBETALLY_SECRET=SECRET)
     assert ask(program, GIVEN, SECRET).status_code == 404
     home.add("prod", "--url", replay.url_of("draco"), "--id", GIVEN)
@@ -390,9 +386,7 @@ def test_a_removed_account_is_404_within_a_second(
     assert ask(program, account_id, SECRET).json()["error"]["error_code"] == "OM0002"
 
 
-def test_another_url_gives_other_costs_and_not_those_that_were_remembered(
-    serve: Callable[..., Program], home: Home, replay: ReplayServer
-) -> None:
+def test_changed_url_does_not_use_cached_costs(serve: Callable[..., Program], home: Home, replay: ReplayServer) -> None:
     account_id = home.add("prod", "--url", replay.url_of("draco"))
     program = serve(KUBETALLY_SECRET=SECRET)
     first = ask(program, account_id, SECRET).json()
@@ -464,9 +458,7 @@ def test_a_database_that_others_write_to_is_still_read(
     writer.close()
 
 
-def test_a_database_that_is_damaged_is_500_as_no_retry_helps_and_no_crash(
-    serve: Callable[..., Program], home: Home, replay: ReplayServer
-) -> None:
+def test_damaged_database_is_500(serve: Callable[..., Program], home: Home, replay: ReplayServer) -> None:
     account_id = home.add("prod", "--url", replay.url_of("draco"))
     program = serve(KUBETALLY_SECRET=SECRET)
     for file in home.folder.glob("kubetally.db*"):
@@ -664,9 +656,7 @@ def test_the_demo_of_a_source_of_yours_serves_that(
     assert leftovers(temporary) == []
 
 
-def test_the_demo_of_a_source_that_is_none_ends_with_what_is_wrong(
-    tmpdir_of: Callable[[str], Path], home: Home
-) -> None:
+def test_demo_of_an_unusable_source_says_what_is_wrong(tmpdir_of: Callable[[str], Path], home: Home) -> None:
     temporary = tmpdir_of("tmp")
     done = home.run("demo", "--url", f"{USER}:{PASSWORD}@host", TMPDIR=str(temporary))
     assert (done.code, done.out) == (2, "")
