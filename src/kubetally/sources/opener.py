@@ -217,24 +217,24 @@ class SourceOpener:
 
         Raises: RequestError, SourceError.
         """
-        options = self._options
-        if isinstance(cluster, AccountCluster):
-            account = cluster.account
-            if account.locked is not None:
-                raise credentials_locked(account.name, origin=account.locked)
-            url, own, context = account.prometheus_url, account.prometheus_credentials, account.context
-            if account.kubecost_url:
-                context = None  # it may be another cluster's
-            if not (account.tenant or account.cluster_id) and self._is_shared(cluster):
-                raise _shared_prometheus(account.name)
-        else:
-            url, own, context = cluster.prometheus_url, Credentials(), cluster.context
-        if url:
-            # A cluster that is no account may name the Prometheus of the settings; its credentials go with it.
-            is_of_settings = isinstance(cluster, Cluster) and url == options.prometheus_url
-            return Resolved(Option.ACCOUNT_URL, options.prometheus_access_of(url, None if is_of_settings else own))
-        if options.prometheus_url and isinstance(cluster, AccountCluster):
-            return Resolved(Option.DEFAULT, options.prometheus_access_of(options.prometheus_url, None))
+        options, context = self._options, cluster.facts.context
+        match cluster:
+            case Cluster(prometheus_url=SourceUrl() as url):
+                # It may be that of the settings, whose credentials go with it.
+                own = None if url == options.prometheus_url else Credentials()
+                return Resolved(Option.ACCOUNT_URL, options.prometheus_access_of(url, own))
+            case AccountCluster(account):
+                if account.locked is not None:
+                    raise credentials_locked(account.name, origin=account.locked)
+                if not (account.tenant or account.cluster_id) and self._is_shared(cluster):
+                    raise _shared_prometheus(account.name)
+                if account.prometheus_url is not None:
+                    access = options.prometheus_access_of(account.prometheus_url, account.prometheus_credentials)
+                    return Resolved(Option.ACCOUNT_URL, access)
+                if options.prometheus_url is not None:
+                    return Resolved(Option.DEFAULT, options.prometheus_access_of(options.prometheus_url, None))
+                if account.kubecost_url:
+                    return None  # its context may lead to another cluster
         return None if context is None else await self._discoveries.metrics(context, options.limits)
 
     def _is_shared(self, cluster: AnyCluster) -> bool:
