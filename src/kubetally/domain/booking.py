@@ -148,14 +148,14 @@ def _without_duplicates(reading: Reading, issues: list[Issue]) -> Sequence[Alloc
     if len({hash(_identity(row)) for row in reading.allocations}) == len(reading.allocations):
         return reading.allocations
     kept: list[Allocation] = []
-    kept_of: dict[tuple[object, ...], list[Allocation]] = defaultdict(list)
+    by_identity: dict[tuple[object, ...], list[Allocation]] = defaultdict(list)
     for row in reading.allocations:
-        same = kept_of[_identity(row)]
+        same = by_identity[_identity(row)]
         if row not in same:
             same.append(row)
             kept.append(row)
     equal = len(reading.allocations) - len(kept)
-    unlike = sum(len(same) - 1 for same in kept_of.values() if same[0].kind is Kind.WORKLOAD)
+    unlike = sum(len(same) - 1 for same in by_identity.values() if same[0].kind is Kind.WORKLOAD)
     messages = [f"{equal} rows came twice with equal figures and count once"] if equal else []
     messages += [f"{unlike} rows have the name of another row and other figures; all count"] if unlike else []
     if messages:

@@ -45,8 +45,8 @@ def compare_rows(
     of_kind = defaultdict[Kind, list[Costs]](list)
     for row in rows:
         of_kind[row.kind].append(row.costs)
-    found = {kind: Costs.sum(its) for kind, its in of_kind.items()}
-    return compare_row_sums(RowSums(len(rows), found), count, bill, balance)
+    sums = {kind: Costs.sum(its) for kind, its in of_kind.items()}
+    return compare_row_sums(RowSums(len(rows), sums), count, bill, balance)
 
 
 def compare_row_sums(
@@ -73,12 +73,12 @@ def compare_assets(assets: Sequence[Asset], recorded: AssetSums | None) -> str |
         return None
     if len(assets) != recorded.number:
         return f"{len(assets)} assets instead of {recorded.number}"
-    found = sum_assets(assets)
-    for component, its, was in zip(Component, found.costs, recorded.costs, strict=True):
+    sums = sum_assets(assets)
+    for component, its, was in zip(Component, sums.costs, recorded.costs, strict=True):
         if its != was:
             return f"assets with {_amount(its)} of {component} instead of {_amount(was)}"
-    if found.adjustment != recorded.adjustment:
-        return f"assets with adjustments of {_amount(found.adjustment)} instead of {_amount(recorded.adjustment)}"
+    if sums.adjustment != recorded.adjustment:
+        return f"assets with adjustments of {_amount(sums.adjustment)} instead of {_amount(recorded.adjustment)}"
     return None
 
 

@@ -130,7 +130,7 @@ def _may_be_beyond(hours: Hours) -> bool:
 
 def _beyond(row: Allocation) -> tuple[float, str] | None:
     """By which part a row's charge exceeds request and usage together, and both in words."""
-    hours, found = row.hours, []
+    hours, excesses = row.hours, []
     for charged, requested, used, least, unit, per in (
         (hours.cpu_core_hours, hours.cpu_core_request_hours, hours.cpu_core_usage_hours, _EXCESS_CORE_HOURS, "core", 1),
         (
@@ -147,8 +147,8 @@ def _beyond(row: Allocation) -> tuple[float, str] | None:
         excess = charged - requested - used
         if excess > max(least, _EXCESS * (requested + used)):
             text = f"{charged / per:.2f} {unit}-hours charged, {(requested + used) / per:.2f} requested and used"
-            found.append((excess / charged, text))
-    return max(found, default=None)
+            excesses.append((excess / charged, text))
+    return max(excesses, default=None)
 
 
 def _on_two_nodes(rows: Sequence[Allocation]) -> Iterator[ContainerKey]:

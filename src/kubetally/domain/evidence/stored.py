@@ -190,11 +190,11 @@ def incomplete_nodes(day: StoredFacts) -> Iterator[Issue]:
 
 def _missing_shares(day: StoredFacts, around: Sequence[StoredFacts]) -> Iterator[Issue]:
     """That no container has usage, or that the share with usage or requests breaks off against the days around (c)."""
-    found = list(shares_that_break_off(day, around))
+    issues = list(shares_that_break_off(day, around))
     is_without_usage = day.completeness.container_hours > 0 and day.completeness.usage_hours == 0
-    if is_without_usage and all(issue.kind is not IssueKind.USAGE_MISSING for issue in found):
+    if is_without_usage and all(issue.kind is not IssueKind.USAGE_MISSING for issue in issues):
         yield share_missing(day, Samples.USAGE)
-    yield from found
+    yield from issues
 
 
 def _node_hours(same: Sequence[Asset], on_node: Mapping[str | None, Sequence[Row]]) -> NodeHours:

@@ -69,13 +69,13 @@ def check_days(
     for day in sorted({day for _, day in known}):
         if not should_continue():
             break
-        held = list(coverage.collections_on(day).values())
-        count += len(held)
-        errors = dict(error for part in split_by_rows(held, _MAX_ROWS) for error in find_damaged(lake, part))
+        stored = list(coverage.collections_on(day).values())
+        count += len(stored)
+        errors = dict(error for part in split_by_rows(stored, _MAX_ROWS) for error in find_damaged(lake, part))
         if errors:  # a collection that was replaced meanwhile may be gone
-            holding = {collection.id for collection in coverage.collections_on(day).values()}
-            errors = {id_: error for id_, error in errors.items() if id_ in holding}
-        for collection in held:
+            current_ids = {collection.id for collection in coverage.collections_on(day).values()}
+            errors = {id_: error for id_, error in errors.items() if id_ in current_ids}
+        for collection in stored:
             before = known.get((collection.account_id, day))
             error = errors.get(collection.id)
             if error is not None:

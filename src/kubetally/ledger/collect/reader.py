@@ -93,9 +93,9 @@ class Reader:
                     if not should_continue():
                         return
                     batch = [left.pop(0) for _ in left[: self._days_per_cluster]]
-                    for found in await asyncio.gather(*(self._day(account, source, metrics, day) for day in batch)):
-                        failed = failed + 1 if isinstance(found, Unread) and found.is_source_wide else 0
-                        yield found
+                    for answer in await asyncio.gather(*(self._day(account, source, metrics, day) for day in batch)):
+                        failed = failed + 1 if isinstance(answer, Unread) and answer.is_source_wide else 0
+                        yield answer
         except KubetallyError as error:  # the source could not be opened
             if left:
                 yield _unread(account, left.pop(0), error)

@@ -26,23 +26,23 @@ class Repairer:
         """Rewrite damaged days from copies of what was committed. Returns the rewritten collections."""
         with self._writer.hold_lease() as leased:
             damaged = self._still_damaged([day.collection for day in days])
-            found = [
+            copies = [
                 replace(day, collection=damaged[day.collection.id][0]) for day in days if day.collection.id in damaged
             ]
-            for same_day in by_day(self._lake.pack(found)):
+            for same_day in by_day(self._lake.pack(copies)):
                 self._rewrite(same_day, leased)
                 self._coverage.clear_damage([day.collection for day in same_day])
-        return [day.collection for day in found]
+        return [day.collection for day in copies]
 
     def put_lost_back(self, days: Sequence[CollectedDay]) -> list[Collection]:
         """As `put_back`, for days whose rows the lake lost (`Coverage.lost`); they are stored days again."""
         with self._writer.hold_lease() as leased:
             lost = {collection.id: collection for collection in self._coverage.lost()}
-            found = [replace(day, collection=lost[day.collection.id]) for day in days if day.collection.id in lost]
-            for same_day in by_day(self._lake.pack(found)):
+            copies = [replace(day, collection=lost[day.collection.id]) for day in days if day.collection.id in lost]
+            for same_day in by_day(self._lake.pack(copies)):
                 self._rewrite(same_day, leased)
                 self._coverage.restore([], [day.collection.id for day in same_day])
-        return [day.collection for day in found]
+        return [day.collection for day in copies]
 
     def set_aside(self, damaged: Sequence[DamagedCollection]) -> list[Collection]:
         """Remove damaged days without a copy from the newest version; their files are kept elsewhere.
@@ -52,16 +52,16 @@ class Repairer:
         """
         with self._writer.hold_lease() as leased:
             still = self._still_damaged([collection for collection, _ in damaged])
-            found = [pair for pair in still.values() if not isinstance(pair[1], AssetsDamaged)]
-            empty = self._lake.pack([CollectedDay(collection, (), ()) for collection, _ in found])
+            unreadable = [pair for pair in still.values() if not isinstance(pair[1], AssetsDamaged)]
+            empty = self._lake.pack([CollectedDay(collection, (), ()) for collection, _ in unreadable])
             for same_day in by_day(empty):
                 self._rewrite(same_day, leased)
-            for collection, error in found:
+            for collection, error in unreadable:
                 why = f"set aside, because no source or backup has this day: {error}"
                 self._coverage.failed(
                     collection.account_id, collection.day, self._clock.now(), code=SET_ASIDE, message=why
                 )
-        return [collection for collection, _ in found]
+        return [collection for collection, _ in unreadable]
 
     def mend_files(self, damage: Sequence[FileDamage]) -> None:
         """Remove damaged files from the newest version, after rewriting what can be read of their days.
@@ -90,9 +90,9 @@ class Repairer:
         stored: dict[str, Collection] = {}
         for day in {collection.day for collection in collections}:
             stored |= {collection.id: collection for collection in self._coverage.collections_on(day).values()}
-        found: dict[str, DamagedCollection] = {}
+        still_damaged: dict[str, DamagedCollection] = {}
         for id_ in (collection.id for collection in collections if collection.id in stored):
             error = read_collection(self._lake, stored[id_])[1]
             if error is not None:
-                found[id_] = stored[id_], error
-        return found
+                still_damaged[id_] = stored[id_], error
+        return still_damaged

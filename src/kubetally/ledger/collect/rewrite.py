@@ -52,9 +52,9 @@ def read_stored_day(
     for collection in coverage.collections_on(day).values():
         if collection.account_id in {*aside, *without} or collection.is_running != is_running:
             continue
-        found, error = read_collection(lake, collection)
-        if found is not None:
-            readable.append(found)
+        stored_day, error = read_collection(lake, collection)
+        if stored_day is not None:
+            readable.append(stored_day)
         if error is not None:
             damaged.append((collection, error))
     return readable, damaged

@@ -122,8 +122,8 @@ class SavingsCollector:
         if not left:
             return []
         newest = (whole_hour(self._clock.now()) - timedelta(hours=1)).date()
-        held = self._writer.coverage.collections_on(newest, list(left))
-        return [_Due(left[id_], held[id_]) for id_ in left if id_ in held]
+        stored = self._writer.coverage.collections_on(newest, list(left))
+        return [_Due(left[id_], stored[id_]) for id_ in left if id_ in stored]
 
     async def _read(self, due: _Due, today: date) -> SavingsAnswer:
         """The savings of an account. Raises no error of the source."""

@@ -46,8 +46,10 @@ def match_coverage(lake: Lake, coverage: Coverage, now: datetime) -> Matched:
     missing = _missing(days, stored)
     _check_same_lake(lake, coverage, days, missing, stored)
     _mark(coverage, missing, stored, matched, now)
-    held = {(day.account_id, day.day): day.collection_id for day in days}
-    unknown_ids = {key: ids for key, ids in stored.by_key() if held.get(key) is None or held[key] not in ids}
+    current_ids = {(day.account_id, day.day): day.collection_id for day in days}
+    unknown_ids = {
+        key: ids for key, ids in stored.by_key() if current_ids.get(key) is None or current_ids[key] not in ids
+    }
     _restore(lake, coverage, unknown_ids, matched)
     running = [day for day in coverage.days(date.min, date.max) if day.is_stored and day.is_running]
     if running:
@@ -66,9 +68,9 @@ def unknown_days(lake: Lake, coverage: Coverage, unreconciled: Callable[[], Ids[
     stored = lake.stored_ids(is_running=False)
     pending = {collection.id for collection in coverage.pending()}
     known = {(day.account_id, day.day) for day in coverage.days(date.min, date.max) if day.is_stored}
-    found = [key for key, ids in stored.by_key() if key not in known and ids - pending]
-    purged = set(unreconciled()) if found else set()
-    return sorted(key for key in found if key[0] not in purged)
+    unknown = [key for key, ids in stored.by_key() if key not in known and ids - pending]
+    purged = set(unreconciled()) if unknown else set()
+    return sorted(key for key in unknown if key[0] not in purged)
 
 
 def _missing(known: Iterable[CoveredDay], stored: StoredIds) -> list[CoveredDay]:
@@ -84,11 +86,11 @@ def _check_same_lake(
     with_rows = [day for day in days if day.rows]
     if not with_rows or len(missing) < len(with_rows):
         return
-    found, known = lake.newest_version(), coverage.last_version() or 0
+    newest, known = lake.newest_version(), coverage.last_version() or 0
     ids = {id_ for _, some in stored.by_key() for id_ in some}
-    is_same = bool(coverage.known_ids(ids)) if ids else found is not None and found >= known - 1
+    is_same = bool(coverage.known_ids(ids)) if ids else newest is not None and newest >= known - 1
     if not is_same:
-        raise LakeBehind(lake.url, found=found, known=known)
+        raise LakeBehind(lake.url, found=newest, known=known)
 
 
 def _mark(

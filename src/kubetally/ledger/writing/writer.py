@@ -103,20 +103,20 @@ class LakeWriter:
 
         Raises: LakeBehind, if there is no lake.
         """
-        known, found = self.coverage.last_version(), self.lake.newest_version()
-        if found is None:
+        known, newest = self.coverage.last_version(), self.lake.newest_version()
+        if newest is None:
             if known is not None:
-                raise LakeBehind(self.lake.url, found=found, known=known)
+                raise LakeBehind(self.lake.url, found=newest, known=known)
             return False
-        if known is not None and found < known:
+        if known is not None and newest < known:
             return True
-        if found <= self._matched_version:
+        if newest <= self._matched_version:
             return False
         # From the last commit that the database knows on: in another lake it names other collections.
         named = self.lake.named_since(max(-1 if known is None else known - 1, self._matched_version))
         if named - self.coverage.known_ids(named):
             return True
-        self._matched_version = found
+        self._matched_version = newest
         return False
 
     @contextmanager

@@ -59,8 +59,8 @@ def check_log(table: str, storage: Storage, paths: Iterable[str], noted: NotedLo
                 why = _wrong_with(actions)
                 for action in actions or ():
                     if "add" in action:
-                        found = _added(action["add"])
-                        added[found.file.path] = found
+                        data_file = _added(action["add"])
+                        added[data_file.file.path] = data_file
             elif path.endswith(".parquet"):
                 pq.read_table(pa.BufferReader(content))
             elif path == f"{_LOG}_last_checkpoint":

@@ -63,7 +63,7 @@ _ASSETS = _Content(attrgetter("assets"), None, assets_of, _compare_assets)
 class _ReadResult(NamedTuple, Generic[_Item]):
     """What could be read, and the damage, by the collection's id."""
 
-    found: dict[str, tuple[_Item, ...]]
+    items: dict[str, tuple[_Item, ...]]
     damage: dict[str, DayDamaged]
 
 
@@ -80,8 +80,8 @@ class CollectionReader:
         replaced ones in the last version that had them, else in the one that they were committed with.
         Raises: CollectionGone; DayDamaged, where they are not those that were committed.
         """
-        found = self._read_all(collections, _DETAILED_ROWS if with_details else _ROWS)
-        return {collection.id: found.get(collection.id, ()) for collection in collections}
+        rows = self._read_all(collections, _DETAILED_ROWS if with_details else _ROWS)
+        return {collection.id: rows.get(collection.id, ()) for collection in collections}
 
     def verify_rows(self, collections: Sequence[Collected]) -> None:
         """Compare rows with what was recorded, by sums of columns. Raises: as `rows`."""
@@ -92,22 +92,22 @@ class CollectionReader:
         wanted = [
             collection for collection in collections if collection.asset_sums is None or collection.asset_sums.number
         ]
-        found, damage = self._read_newest(wanted, _ASSETS)
+        assets, damage = self._read_newest(wanted, _ASSETS)
         for collection in wanted:
-            if collection.id not in found:
-                found[collection.id] = self._older_assets(collection, damage.get(collection.id))
-        return {collection.id: found.get(collection.id, ()) for collection in collections}
+            if collection.id not in assets:
+                assets[collection.id] = self._older_assets(collection, damage.get(collection.id))
+        return {collection.id: assets.get(collection.id, ()) for collection in collections}
 
     def _read_all(
         self, collections: Sequence[Collected], content: "_Content[_Item]"
     ) -> Mapping[str, tuple[_Item, ...]]:
         """The rows of the collections that have any, by id. Raises: as `rows`."""
         wanted = [collection for collection in collections if collection.rows]
-        found, damage = self._read(wanted, content)
+        items, damage = self._read(wanted, content)
         for collection in wanted:
-            if collection.id not in found:
+            if collection.id not in items:
                 raise damage.get(collection.id) or self._gone(collection)
-        return found
+        return items
 
     def _read(self, collections: Sequence[Collected], content: "_Content[_Item]") -> "_ReadResult[_Item]":
         """Read the newest version, else the collection's last, else its first; what is in none of them is left out.
@@ -115,35 +115,35 @@ class CollectionReader:
         The first may have expired while the collection is still current. A collection that is damaged in one file may
         be whole in another.
         """
-        found, damage = self._read_newest(collections, content)
+        items, damage = self._read_newest(collections, content)
         for name in ("last_version", "version"):
             missing: dict[tuple[bool, int], list[Collected]] = defaultdict(list)
             for collection in collections:
-                if collection.id not in found and (version := getattr(collection, name)) is not None:
+                if collection.id not in items and (version := getattr(collection, name)) is not None:
                     missing[collection.is_running, version].append(collection)
             for (_, version), its in missing.items():
                 table = content.table_of(self._pairs.of(its[0]))
                 snapshot = table.at(version)
                 if snapshot is not None:
                     older = _read_version(table, snapshot, its, content)
-                    found, damage = found | older.found, older.damage | damage
-        return _ReadResult(found, damage)
+                    items, damage = items | older.items, older.damage | damage
+        return _ReadResult(items, damage)
 
     def _read_newest(self, collections: Sequence[Collected], content: "_Content[_Item]") -> "_ReadResult[_Item]":
         """Read the version last read, and for what is not in it, the newest."""
-        found: dict[str, tuple[_Item, ...]] = {}
+        items: dict[str, tuple[_Item, ...]] = {}
         damage: dict[str, DayDamaged] = {}
         for pair, its in self._pairs.group(collections):
             table = content.table_of(pair)
             seen = table.seen()
             result = _read_version(table, seen, its, content)
-            found |= result.found
-            missing = [collection for collection in its if collection.id not in found]
+            items |= result.items
+            missing = [collection for collection in its if collection.id not in items]
             if missing and (newest := table.newest()) is not seen:
                 result = _read_version(table, newest, missing, content)
-                found |= result.found
+                items |= result.items
             damage |= result.damage
-        return _ReadResult(found, damage)
+        return _ReadResult(items, damage)
 
     def _older_assets(self, collection: Collected, damage: DayDamaged | None) -> tuple[Asset, ...]:
         """The assets of a collection without any in the newest version: it may have none, or have been replaced."""
@@ -151,12 +151,12 @@ class CollectionReader:
             return ()
         for version in (collection.last_version, collection.version):
             try:
-                found = None if version is None else self._assets_beside(collection, version)
+                assets = None if version is None else self._assets_beside(collection, version)
             except DayDamaged as error:
                 damage = damage or error
                 continue
-            if found is not None:
-                return found
+            if assets is not None:
+                return assets
         if damage is None and self._has_rows(collection):
             damage = _damaged(self._pairs.of(collection).assets, collection, "they are missing")
         raise damage or self._gone(collection)
@@ -186,10 +186,10 @@ class CollectionReader:
             snapshot = pair.assets.at(assets_version)
             if snapshot is None:
                 return None
-            found, damage = _read_version(pair.assets, snapshot, [collection], _ASSETS)
+            assets, damage = _read_version(pair.assets, snapshot, [collection], _ASSETS)
             if damage:
                 raise damage[collection.id]
-            return found.get(collection.id, () if collection.asset_sums is None else None)
+            return assets.get(collection.id, () if collection.asset_sums is None else None)
         return None
 
 
@@ -220,7 +220,7 @@ def _read_version(
     with ThreadPoolExecutor(_READERS) as readers:
         answers: Iterable[_ReadResult[_Item]] = list((readers.map if len(days) > 1 else map)(read, days))
     return _ReadResult(
-        {id_: items for answer in answers for id_, items in answer.found.items()},
+        {id_: items for answer in answers for id_, items in answer.items.items()},
         {id_: error for answer in answers for id_, error in answer.damage.items()},
     )
 
@@ -231,7 +231,7 @@ def _verified(
     """The rows of each collection among those of a day, where they match what it recorded."""
     by_id = {collection.id: collection for collection in collections}
     parts: dict[str, list[pa.Table]] = defaultdict(list)
-    found: dict[str, tuple[_Item, ...]] = {}
+    verified: dict[str, tuple[_Item, ...]] = {}
     damage: dict[str, DayDamaged] = {}
     try:
         for id_, rows in slices_by(stored, "collection_id"):
@@ -246,10 +246,10 @@ def _verified(
         except UNREADABLE as error:
             difference = shown(error)
         if difference is None:
-            found[id_] = items
+            verified[id_] = items
         else:
             damage[id_] = _damaged(table, by_id[id_], difference)
-    return _ReadResult(found, damage)
+    return _ReadResult(verified, damage)
 
 
 def _damaged(table: DayTable, collection: Collected, why: str) -> DayDamaged:

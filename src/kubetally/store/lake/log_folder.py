@@ -86,10 +86,10 @@ class LogFolder:
     def identity(self, version: int) -> tuple[int, ...] | None:
         """Distinguishes an entry from another of the same version; None if it does not exist."""
         try:
-            found = (self._log / f"{version:020}.json").stat()
+            status = (self._log / f"{version:020}.json").stat()
         except FileNotFoundError:
             return None
-        return found.st_ino, found.st_size, found.st_mtime_ns
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
     def newest_metadata(self, key: str) -> int:
         """The number under this key in the newest readable commit that has it, else -1."""
@@ -125,13 +125,13 @@ class LogFolder:
 
     def _files(self, pattern: re.Pattern[str]) -> dict[int, Any]:
         """Files by version: the path of each entry, or the paths of each checkpoint."""
-        found: dict[int, Any] = {}
+        files: dict[int, Any] = {}
         with suppress(FileNotFoundError):
             for path in self._log.iterdir():
                 if match := pattern.fullmatch(path.name):
                     version = int(match[1])
-                    found[version] = path if pattern is ENTRY else [*found.get(version, []), path]
-        return found
+                    files[version] = path if pattern is ENTRY else [*files.get(version, []), path]
+        return files
 
     def _unfinished(self, file: Path, pending: Collection[str]) -> str | None:
         """What is missing in an entry; None if it is complete."""

@@ -78,8 +78,8 @@ class SavingsTable:
         """The damaged ones among stored savings, and their damage; reads one day at a time."""
         damaged = []
         for day, some in _by_day(known):
-            found = self._read(day, some)
-            errors = ((savings, found.get(savings.collection_id or "")) for savings in some)
+            rows = self._read(day, some)
+            errors = ((savings, rows.get(savings.collection_id or "")) for savings in some)
             damaged += [(savings, error) for savings, error in errors if isinstance(error, DayDamaged)]
         return damaged
 

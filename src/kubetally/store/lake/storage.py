@@ -220,7 +220,7 @@ def object_store(url: str, options: Mapping[str, str]) -> ObjectStore:
 
 def _duration(text: str) -> timedelta:
     """Seconds of `30s`, `500ms` or `3m`."""
-    found = re.fullmatch(r"(\d+) ?(ms|s|m|h)", text.strip())
-    if found is None:
+    match = re.fullmatch(r"(\d+) ?(ms|s|m|h)", text.strip())
+    if match is None:
         raise ValueError(f"{text!r} is not a duration: use 30s, 500ms or 3m")
-    return timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
+    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])

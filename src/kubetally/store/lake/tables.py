@@ -262,8 +262,8 @@ class DayTable:
         except (DamagedFile, *UNREADABLE) as error:
             raise self.damaged(day, shown(error, secrets)) from error
         except (DeltaError, BaseError, OSError) as error:
-            found = meaning(error, self.url, secrets)
-            raise self.damaged(day, found.why) if isinstance(found, LakeDamaged) else found from error
+            cause = meaning(error, self.url, secrets)
+            raise self.damaged(day, cause.why) if isinstance(cause, LakeDamaged) else cause from error
         except BaseException as error:
             if not is_panic(error):
                 raise

@@ -56,10 +56,10 @@ def from_version_1(table: pa.Table, wanted: pa.Schema) -> pa.Table:
     def column(field: pa.Field) -> pa.ChunkedArray:
         for name in (field.name, RENAMED.get(field.name)):
             if name in table.schema.names:
-                found = table[name]
+                values = table[name]
                 if name == _KIND:
-                    return pc.if_else(pc.equal(found, _DIFFERENCE_IN_1), _DIFFERENCE, found)
-                return found
+                    return pc.if_else(pc.equal(values, _DIFFERENCE_IN_1), _DIFFERENCE, values)
+                return values
         return pa.chunked_array([pa.nulls(table.num_rows, field.type)])
 
     return pa.table([column(field) for field in wanted], names=wanted.names)

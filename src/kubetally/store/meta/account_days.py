@@ -50,17 +50,17 @@ class SqlAccountDays(SqlStore):
             ).first()
             if row is None:
                 raise AccountNotFound(account_id)
-            found = connection.execute(_labels(account_id)).all()
+            labels = connection.execute(_labels(account_id)).all()
             conflicts = [
                 label
-                for label in found
+                for label in labels
                 if label.phase == Phase.CONFIRMED and _is_stated(label) and label.currency != currency
             ]
             if conflicts:
                 raise CurrencyConflict(row.name, currency, conflicts[0].currency, [label.day for label in conflicts])
             others = [
                 label
-                for label in found
+                for label in labels
                 if not _is_stated(label) and (label.currency, label.currency_origin) != (currency, origin)
             ]
             _label(connection, [label.id for label in others], currency, origin)

@@ -42,10 +42,10 @@ def write_facts(connection: Connection, collection_ids: Sequence[str]) -> None:
     columns = (COLLECTIONS.c.id, COLLECTIONS.c.account_id, COLLECTIONS.c.day, COLLECTIONS.c.head)
     for begin in range(0, len(collection_ids), _DAYS_AT_ONCE):
         some = collection_ids[begin : begin + _DAYS_AT_ONCE]
-        found = connection.execute(select(*columns).where(COLLECTIONS.c.id.in_(some))).all()
-        for day in sorted({collection.day for collection in found}):
-            delete_facts(connection, day, [row.account_id for row in found if row.day == day])
-        rows = [row for collection in found for row in _rows(collection)]
+        collections = connection.execute(select(*columns).where(COLLECTIONS.c.id.in_(some))).all()
+        for day in sorted({collection.day for collection in collections}):
+            delete_facts(connection, day, [row.account_id for row in collections if row.day == day])
+        rows = [row for collection in collections for row in _rows(collection)]
         if rows:
             connection.execute(insert(COLLECTION_FACTS), rows)
 
@@ -64,11 +64,11 @@ def read_issues(
     question = select(table.c.collection_id, table.c.ordinal, table.c.issue).where(
         table.c.what.in_([kind.value for kind in kinds]), *_of_window(table, first, end, account_ids)
     )
-    found: dict[str, list[Issue]] = {}
+    issues: dict[str, list[Issue]] = {}
     # Sorted here: with ORDER BY, SQLite scans all facts of these days.
     for id_, _, issue in sorted(connection.execute(question).all()):
-        found.setdefault(id_, []).append(issue_from_json(issue or "", collection_id=id_))
-    return found
+        issues.setdefault(id_, []).append(issue_from_json(issue or "", collection_id=id_))
+    return issues
 
 
 def read_sums(connection: Connection, first: date, end: date, account_ids: Iterable[str] | None) -> list[FactSum]:

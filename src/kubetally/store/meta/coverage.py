@@ -73,8 +73,8 @@ class SqlCoverage(SqlStore):
             question = select(COLLECTIONS.c.id, COLLECTIONS.c.phase, *_columns_of_figures()).where(
                 COLLECTIONS.c.id.in_(list(collection_ids))
             )
-            found = connection.execute(question.with_for_update()).mappings()
-            new = [dict(row, version=version) for row in found if row["phase"] == Phase.PENDING]
+            noted = connection.execute(question.with_for_update()).mappings()
+            new = [dict(row, version=version) for row in noted if row["phase"] == Phase.PENDING]
             if new:
                 label_as_stated(connection, new, now)
                 make_current(connection, new, version=version, now=now)
@@ -95,11 +95,11 @@ class SqlCoverage(SqlStore):
             )
 
     def known_ids(self, collection_ids: Iterable[str]) -> set[str]:
-        ids, found = list(collection_ids), set[str]()
+        ids, known = list(collection_ids), set[str]()
         with self._reads() as connection:
             for some in _in_parts(ids):
-                found.update(connection.scalars(select(COLLECTIONS.c.id).where(COLLECTIONS.c.id.in_(some))))
-        return found
+                known.update(connection.scalars(select(COLLECTIONS.c.id).where(COLLECTIONS.c.id.in_(some))))
+        return known
 
     def lost(self) -> list[Collection]:
         lost = self._collections(lost_collections())
@@ -189,14 +189,14 @@ class SqlCoverage(SqlStore):
         with self._writes() as connection:
             for collection in collections:
                 row = row_of(collection)
-                found = {name: row[name] for name in ("state", "hours_covered")}
+                figures = {name: row[name] for name in ("state", "hours_covered")}
                 still_holds = (COLLECTIONS.c.id == collection.id, COLLECTIONS.c.phase == Phase.CONFIRMED)
                 change = update(COLLECTIONS).where(*still_holds)
-                kept = {**found, "head": row["head"], "examined_by": row["examined_by"]}
-                if connection.execute(change.values(kept)).rowcount:
+                columns = {**figures, "head": row["head"], "examined_by": row["examined_by"]}
+                if connection.execute(change.values(columns)).rowcount:
                     of_day = (COVERAGE.c.account_id == collection.account_id, COVERAGE.c.day == collection.day)
                     holds = COVERAGE.c.collection_id == collection.id
-                    connection.execute(update(COVERAGE).where(*of_day, holds).values(found))
+                    connection.execute(update(COVERAGE).where(*of_day, holds).values(figures))
                     write_facts(connection, [collection.id])
 
     @gc_paused()
@@ -244,14 +244,14 @@ class SqlCoverage(SqlStore):
 
     def failed(self, account_id: str, day: date, at: datetime, *, code: str, message: str) -> None:
         new_code, new_message = code[:CODE_LENGTH], clean(message)[:_MAX_MESSAGE_LENGTH]
-        found: dict[str, Any] = {"error_code": new_code, "error_message": new_message}
+        error: dict[str, Any] = {"error_code": new_code, "error_message": new_message}
         if code not in DAMAGE_CODES:
             stays = and_(COVERAGE.c.error_code.in_(DAMAGE_CODES), COVERAGE.c.collection_id.is_not(None))
-            found = {
+            error = {
                 "error_code": case((stays, COVERAGE.c.error_code), else_=new_code),
                 "error_message": case((stays, COVERAGE.c.error_message), else_=new_message),
             }
-        tried = {"attempts": COVERAGE.c.attempts + 1, "tried_at": to_microseconds(at), **found}
+        tried = {"attempts": COVERAGE.c.attempts + 1, "tried_at": to_microseconds(at), **error}
         with self._writes() as connection:
             put_missing(connection, COVERAGE, [{"account_id": account_id, "day": day}])
             connection.execute(

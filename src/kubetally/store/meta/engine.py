@@ -293,7 +293,7 @@ def _write_ahead(connection: sqlite3.Connection, wait_seconds: float) -> None:
 
 def _identity(file: Path) -> tuple[int, int] | None:
     try:
-        found = file.stat()
+        status = file.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

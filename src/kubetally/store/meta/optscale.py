@@ -72,13 +72,13 @@ def down(database_url: str) -> Changed:
 
 def _columns(connection: Connection, engine: Engine) -> set[str]:
     """The columns of the table. Raises StoreError, if it is missing, another one, or Kubetally's own."""
-    found = inspect(connection)
+    inspector = inspect(connection)
     remedy = "Give the URL of OptScale's database, which its restapi uses"
-    if found.has_table(VERSION_TABLE):
+    if inspector.has_table(VERSION_TABLE):
         raise schema_mismatch(shown(engine), "is Kubetally's own", remedy)
-    if not found.has_table(TABLE):
+    if not inspector.has_table(TABLE):
         raise schema_mismatch(shown(engine), f"has no table {TABLE}", remedy)
-    columns = {column["name"] for column in found.get_columns(TABLE)}
+    columns = {column["name"] for column in inspector.get_columns(TABLE)}
     if not columns >= _NEEDED:
         missing = ", ".join(sorted(_NEEDED - columns))
         raise schema_mismatch(shown(engine), f"has a table {TABLE} without {missing}", remedy)

@@ -82,12 +82,12 @@ def make_ready(engine: Engine) -> None:
     Raises: StoreError.
     """
     with translated(shown(engine)), engine.connect() as connection:
-        found = _revision(connection)
-        if found == NEWEST:
+        revision = _revision(connection)
+        if revision == NEWEST:
             return
         ours = {VERSION_TABLE, *METADATA.tables}
         tables = set(inspect(connection).get_table_names())
-    new = not tables or (found is None and VERSION_TABLE in tables and tables <= ours)
+    new = not tables or (revision is None and VERSION_TABLE in tables and tables <= ours)
     if engine.dialect.name == "sqlite" or new:
         _upgrade(engine, "head")
     else:
@@ -102,8 +102,8 @@ def migrate_to(connection: Connection, engine: Engine, revision: str) -> None:
     """Migrate a database to a known revision, up or down, in an exclusive transaction. Raises StoreError."""
     from alembic import command
 
-    found = _checked(connection, engine)
-    step = command.downgrade if found is not None and found > revision else command.upgrade
+    present = _checked(connection, engine)
+    step = command.downgrade if present is not None and present > revision else command.upgrade
     with _ALEMBIC:
         step(_config(connection), revision)
 
@@ -118,29 +118,29 @@ def _upgrade(engine: Engine, revision: str) -> str | None:
                 command.upgrade(_config(connection), revision)
         except util.CommandError as error:
             raise _unknown_revision(revision) from error
-        found = _revision(connection)
-        if found == NEWEST and (missing := set(METADATA.tables) - set(inspect(connection).get_table_names())):
+        reached = _revision(connection)
+        if reached == NEWEST and (missing := set(METADATA.tables) - set(inspect(connection).get_table_names())):
             raise tables_missing(shown(engine), f"no such table: {', '.join(sorted(missing))}")
-        return found
+        return reached
 
 
 def _checked(connection: Connection, engine: Engine) -> str | None:
     """The revision of a database. Raises StoreError, if it is unknown or the tables are another program's."""
     with translated(shown(engine)):
-        found = _revision(connection)
+        revision = _revision(connection)
         tables = set(inspect(connection).get_table_names())
-    if found is not None and found not in known_revisions(connection):
+    if revision is not None and revision not in known_revisions(connection):
         raise schema_mismatch(
-            shown(engine), f"is at revision {found}, newer than this Kubetally knows", "Install that version"
+            shown(engine), f"is at revision {revision}, newer than this Kubetally knows", "Install that version"
         )
     foreign = sorted(tables & set(METADATA.tables))
-    if found is None and foreign and VERSION_TABLE not in tables:
+    if revision is None and foreign and VERSION_TABLE not in tables:
         raise schema_mismatch(
             shown(engine),
             f"holds tables of another program ({', '.join(foreign)})",
             "Give Kubetally a database of its own; for OptScale's database use `kubetally migrate optscale`",
         )
-    return found
+    return revision
 
 
 def known_revisions(connection: Connection) -> set[str]:
@@ -153,8 +153,8 @@ def known_revisions(connection: Connection) -> set[str]:
 def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
-    found: str | None = connection.execute(select(column("version_num")).select_from(table(VERSION_TABLE))).scalar()
-    return found
+    revision: str | None = connection.execute(select(column("version_num")).select_from(table(VERSION_TABLE))).scalar()
+    return revision
 
 
 def _config(connection: Connection) -> "Config":

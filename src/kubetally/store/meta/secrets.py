@@ -145,9 +145,9 @@ class KeyRing:
     def _as_it_is_now(self) -> MultiFernet:
         """The keys of the file, which another process may have rotated since. Raises UnusableKeys."""
         if self._file is not None and is_there(self._file):
-            found = type(self).open(None, self._file.parent)
-            if found._keys != self._keys:
-                self._keys, self._ring = found._keys, found._ring
+            newest = type(self).open(None, self._file.parent)
+            if newest._keys != self._keys:
+                self._keys, self._ring = newest._keys, newest._ring
         return self._ring
 
 
