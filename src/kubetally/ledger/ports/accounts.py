@@ -107,11 +107,10 @@ class Accounts(Protocol):
         """All accounts that are not removed, by name in the order of code points; their credentials are decrypted."""
 
     def find_all(self, ids: Collection[str]) -> list[Account]:
-        """Those with these ids, by name, of the accounts that are not removed; only theirs are decrypted."""
-        ...
+        """The accounts with these ids that are not removed, by name; only their credentials are decrypted."""
 
     def places(self) -> list[AccountPlace]:
-        """The same accounts without their credentials, by name; nothing is decrypted."""
+        """All accounts that are not removed, by name, without credentials; nothing is decrypted."""
 
     def removed(self, name_or_id: str | None = None) -> list[Account]:
         """Removed accounts, all or those of an id or name, by name and time of removal."""

@@ -19,6 +19,7 @@ from kubetally.ledger.ports.backups import Backup, BackupDraft, LakeFile
 from kubetally.store.backup.dump import dump, load
 from kubetally.store.backup.reading import DUMP, END, LAKE, MAX_BYTES_IN_MEMORY, newer_version, open_backup, spool
 from kubetally.store.lake.copying import LakeFiles
+from kubetally.store.lake.log_folder import sync_folder
 from kubetally.store.temporary import temporary_file
 
 
@@ -146,8 +147,4 @@ def _put_in_place(file: Path) -> Iterator[IO[bytes]]:
         os.replace(part, file)  # noqa: PTH105
     finally:
         part.unlink(missing_ok=True)
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(file.parent)

@@ -175,22 +175,12 @@ class SqlAccounts(SqlStore):
         return sorted(accounts, key=lambda account: account.id)
 
     def update(self, account: Account) -> Account:
-        columns = self._columns(account)
-        try:
-            with self._writes() as connection:
-                row = connection.execute(_living(account.id).with_for_update()).first()
-                if row is None:
-                    raise AccountNotFound(account.id)
-                connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == row.id).values(columns))
-                return replace(
-                    account,
-                    organization_id=row.organization_id,
-                    created_at=_instant(row.created_at),
-                    deleted_at=None,
-                )
-        except _Clash as clash:
-            self._explain(account)
-            raise clash.meaning from clash.__cause__
+        def apply(stored: Account) -> Account:
+            return replace(
+                account, organization_id=stored.organization_id, created_at=stored.created_at, deleted_at=None
+            )
+
+        return self.change(account.id, apply)
 
     def change(self, account_id: str, apply: Callable[[Account], Account]) -> Account:
         changed: Account | None = None
