@@ -1,4 +1,4 @@
-"""Asking several things at once, and calculating elsewhere than on the loop."""
+"""Runs coroutines and the calculations that they wait for."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 class Calculate(Protocol):
-    """Runs a pure function for one who waits on a loop. `size_bytes`, of what it decodes, tells how long it takes."""
+    """Runs a pure function for a coroutine. size_bytes: of what it decodes, a measure of how long it takes."""
 
     async def __call__(self, size_bytes: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """What the function returns. Raises what it raises."""
@@ -21,36 +21,36 @@ class Calculate(Protocol):
 
 
 async def calculate_here(size_bytes: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """On the loop itself: where nobody else waits for it."""
+    """Run it on the loop itself, if nothing else runs there."""
     return function(*args, **kwargs)
 
 
 async def calculate_on_thread(size_bytes: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """On a thread of the loop, which goes on meanwhile."""
+    """Run it on a thread, while the loop goes on."""
     return await asyncio.to_thread(function, *args, **kwargs)
 
 
 def run(work: Coroutine[Any, Any, T], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None) -> T:
-    """As `asyncio.run`, whose task has no result here.
+    """As `asyncio.run`, but with a task that has no result.
 
-    In Python 3.11 the end of `asyncio.run` makes a repr of its task, and so of all that it returns: of the rows of a
-    year that took longer than everything else.
+    At its end `asyncio.run` of Python 3.11 makes a repr of its task and so of the result, which takes longer than
+    anything else for the rows of a year.
     """
-    found: list[T] = []
+    results: list[T] = []
 
-    async def keep() -> None:
-        found.append(await work)
+    async def keep_result() -> None:
+        results.append(await work)
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(keep())
-    return found[0]
+        runner.run(keep_result())
+    return results[0]
 
 
 def run_on_uvloop(work: Coroutine[Any, Any, T]) -> T:
-    """As `run`, on uvloop where it is installed: a round of collecting is mostly many small requests."""
+    """As `run`, on uvloop if it is installed: a round of collecting is mostly many small requests."""
     try:
         import uvloop
-    except ImportError:  # there is none for Windows
+    except ImportError:  # not available on Windows
         return run(work)
     return run(work, uvloop.new_event_loop)
 
@@ -66,26 +66,26 @@ def usable_cores(quota_file: Path = _CPU_QUOTA) -> int:
 
 async def until_set(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
     """Run `work` until it finishes or `stop` is set; cancel and await it otherwise."""
-    doing, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     try:
-        await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.cancel()
-        doing.cancel()
-        await asyncio.wait({doing})
-        failure = None if doing.cancelled() else doing.exception()  # seen, also where this is cancelled itself
+        working.cancel()
+        await asyncio.wait({working})
+        failure = None if working.cancelled() else working.exception()  # retrieved, even if this is cancelled itself
     if failure is not None:
         raise failure
 
 
 @asynccontextmanager
 async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
-    """An `asyncio.TaskGroup` whose first failure is raised as itself, not in a group of one."""
+    """An `asyncio.TaskGroup` that raises its first failure itself, not in a group."""
     failed: ExceptionGroup[Exception] | None = None
     try:
         async with asyncio.TaskGroup() as group:
             yield group
-    except ExceptionGroup as of_one:
-        failed = of_one
+    except ExceptionGroup as failures:
+        failed = failures
     if failed is not None:
-        raise failed.exceptions[0]  # out here it keeps its own cause
+        raise failed.exceptions[0]  # raised outside of `except`, it keeps its own cause
