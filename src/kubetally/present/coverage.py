@@ -10,11 +10,12 @@ from kubetally.domain.coverage import AccountCoverage, CoverageDetails, DayKind
 from kubetally.domain.issues import Issue
 from kubetally.domain.money import CurrencyOrigin, to_number
 from kubetally.domain.window import DAY, Window, rfc3339
-from kubetally.present.answer import Json, issue_body
 from kubetally.present.days import day_spans, days_words, without_day
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+Json = dict[str, object]
 
 _RULER = (1, 6, 11, 16, 21, 26, 31)
 # A day's sign, the same where only ASCII can be shown, and its style.
@@ -160,6 +161,8 @@ def _sum_body(fact: FactSum) -> Json:
 
 
 def _day_body(day: CoveredDay, account: AccountCoverage, details: CoverageDetails) -> Json:
+    from kubetally.present.answer import issue_body  # a calendar needs no bodies
+
     error = None if day.last_error is None else dict(zip(("code", "message"), day.last_error, strict=True))
     balance = details.balances.get(day.collection_id or "", {})
     return {
