@@ -172,7 +172,7 @@ def _pem(body: Mapping[str, Any], key: str, where: str) -> str | None:
 def _file(body: Mapping[str, Any], key: str, where: str) -> str:
     if not body.get(key):
         raise unusable_kubeconfig(
-            where, why=f"has no {key} to go with the other half: add {key} or {key}-data to its user"
+            where, why=f"has no {key}, the other half of its client certificate: add {key} or {key}-data to its user"
         )
     return _text(Path(body[key]), where)
 
@@ -181,5 +181,5 @@ def _text(file: Path, where: str) -> str:
     try:
         return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it holds no text"
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise unusable_kubeconfig(where, why=f"needs the file {str(file)!r}, which can't be read: {why}") from error

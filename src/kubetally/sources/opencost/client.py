@@ -21,7 +21,7 @@ from kubetally.domain.question.matching import Properties as FilteredProperties
 from kubetally.domain.question.matching import matches
 from kubetally.domain.window import Window
 from kubetally.sources.faults import Answer, AnswerNotUnderstood, SourceRefused
-from kubetally.sources.opencost.filters import FilterNotExpressible, aggregate_parameter, to_v1, to_v2
+from kubetally.sources.opencost.filters import FilterNotExpressible, to_v1, to_v2
 from kubetally.sources.opencost.wire import (
     AllocationRow,
     Properties,
@@ -122,7 +122,7 @@ class CostModelClient:
         """
         grouped = parse_aggregates(aggregate) if aggregate else ()
         params = [("includeIdle", str(idle).lower()), ("idle", str(idle).lower())]
-        params += [("aggregate", aggregate_parameter(grouped))] if grouped else []
+        params += [("aggregate", ",".join(map(str, grouped)))] if grouped else []
         params += [("step", step)] if step else []
         params += [("accumulate", "true")] if accumulate else []
         if where is not None:
@@ -252,8 +252,8 @@ class CostModelClient:
             if self._applies_filters:
                 return Filtered(sets)
             raise RequestError(
-                f"{self.url} ignores filters, and rows grouped this way do not show what they would be filtered by: "
-                "ask without a group, or group by the fields of the filter",
+                f"{self.url} ignores filters, and these grouped rows lack the fields of the filter: "
+                "request them ungrouped, or grouped by the fields of the filter",
                 code="filter_not_applied",
             )
         kept = tuple({name: row for name, row in step.items() if matches(where, _properties(row))} for step in sets)

@@ -5,10 +5,7 @@ commas, trims spaces, takes a trailing `*` for a prefix, and silently ignores an
 that it would misread is refused here.
 """
 
-from collections.abc import Iterable
-
 from kubetally.domain.errors import RequestError
-from kubetally.domain.question.dimensions import Aggregate
 from kubetally.domain.question.filter import UNALLOCATED, AllOf, AnyOf, Condition, Field, Filter, Op
 
 _PARAMETERS = {
@@ -37,11 +34,6 @@ class FilterNotExpressible(RequestError):
 
     def __init__(self, problem: str, *, version: str = "v1") -> None:
         super().__init__(f"a {version} filter can't express {problem}")
-
-
-def aggregate_parameter(aggregates: Iterable[Aggregate]) -> str:
-    """The value of the `aggregate` parameter, not yet URL-encoded."""
-    return ",".join(map(str, aggregates))
 
 
 def to_v2(condition: Filter) -> str:

@@ -162,7 +162,7 @@ class _Interpretation:
     ) -> tuple[list[Allocation], list[Asset] | None]:
         chosen = choose_cluster(rows, assets, self.cluster_id, source=self.url)
         if chosen.homeless:
-            message = f"{chosen.homeless} rows or assets that cost name no cluster, and may be of any of several"
+            message = f"{chosen.homeless} rows or assets with costs name no cluster, although there are several"
             self._report(IssueKind.ROW_WITHOUT_CLUSTER, message)
         return chosen.rows, chosen.assets
 

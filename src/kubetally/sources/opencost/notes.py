@@ -101,9 +101,8 @@ class Notes:
             rows, grains = self.coarse.total(), " and ".join(sorted(self.coarse))
             yield self._issue(
                 IssueKind.ROWS_TOO_COARSE,
-                f"the source answered {grains} where it was asked for a row of each container ({rows} rows). Totals "
-                "are right; pods, workloads and CPU usage of these rows are not known exactly, nor is idle cost that "
-                "has no row of its own",
+                f"the source returned {rows} rows {grains} in place of rows by container. Totals are right; pods, "
+                "workloads and CPU usage of these rows are not exact, nor is idle cost without a row of its own",
                 rows=rows,
             )
         if self.prorated:

@@ -79,7 +79,7 @@ class Samples:
 def foreign_series(url: str, series: Series) -> SourceError:
     """The error for a series that was not queried."""
     return SourceError(
-        f"{url} returned a series that was not asked for ({printable(str(series.labels), 200)}): give the address of "
+        f"{url} returned a series that was not queried ({printable(str(series.labels), 200)}): give the address of "
         "the query API itself, past a proxy that changes queries or answers",
         code="series_not_asked",
     )

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from kubetally.domain.errors import RequestError
 from kubetally.sources.faults import printable
 
+FIRST_QUARTER, LAST_QUARTER = "[15m] offset 2700001ms", "[15m] offset 1ms"
+"""After a selector: its samples of the first or last fifteen minutes of the hour."""
+
 
 def quoted(value: str) -> str:
     """`value` as a string of PromQL, whatever characters it has."""
@@ -99,16 +102,6 @@ class HourRanges:
     def five_minutes(self) -> str:
         """After a selector: its samples of the five minutes before an instant."""
         return "[5m] offset 1ms" if self.left_open else "[299999ms] offset 1ms"
-
-    @property
-    def first_quarter(self) -> str:
-        """After a selector: its samples of the hour's first fifteen minutes."""
-        return "[15m] offset 2700001ms"
-
-    @property
-    def last_quarter(self) -> str:
-        """After a selector: its samples of the hour's last fifteen minutes."""
-        return "[15m] offset 1ms"
 
     @property
     def quarters(self) -> str:

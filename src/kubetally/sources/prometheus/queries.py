@@ -11,7 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from kubetally.domain.metrics import EGRESS_BYTES, EGRESS_PRICES, LOAD_BALANCER, MANAGEMENT
-from kubetally.sources.prometheus.promql import HourRanges, Selector, named
+from kubetally.sources.prometheus.promql import FIRST_QUARTER, LAST_QUARTER, HourRanges, Selector, named
 
 # Labels of the scrape target. Series that differ only in these are of the same thing. The instance changes when the
 # exporter restarts, the others stay. (The labels of the replicas of an HA pair are those of a Selector.)
@@ -83,15 +83,15 @@ def bytes_query(selector: Selector, ranges: HourRanges) -> str:
         [
             named(f"sum {_by(selector, *CLASS_LABELS)} ({_increase(selector, ranges)})", name=Is.SENT),
             named(f"count {_by(selector)} ({doubled})", name=Is.DOUBLED),
-            named(f"group {_by(selector)} (last_over_time({counter}{ranges.first_quarter}))", name=Is.BEGINS),
-            named(f"group {_by(selector)} (last_over_time({counter}{ranges.last_quarter}))", name=Is.ENDS),
+            named(f"group {_by(selector)} (last_over_time({counter}{FIRST_QUARTER}))", name=Is.BEGINS),
+            named(f"group {_by(selector)} (last_over_time({counter}{LAST_QUARTER}))", name=Is.ENDS),
         ]
     )
 
 
 def spacing_query(selector: Selector, ranges: HourRanges) -> str:
     """For an hour: samples of its fullest quarter, of the job that scrapes the counter least often."""
-    count = f"count_over_time({selector.of(EGRESS_BYTES)}{ranges.last_quarter})"
+    count = f"count_over_time({selector.of(EGRESS_BYTES)}{LAST_QUARTER})"
     fullest = f"max_over_time(max {_by(selector, *JOB_LABELS)} ({count}){ranges.quarters})"
     return named(f"min {_by(selector)} ({fullest})", name=Is.SPACING)
 
@@ -136,7 +136,7 @@ def price_series_query(selector: Selector) -> str:
 
 
 def _copies(selector: Selector, ranges: HourRanges, metric: str, labels: tuple[str, ...]) -> str:
-    latest = f"last_over_time({selector.of(metric)}{ranges.last_quarter})"
+    latest = f"last_over_time({selector.of(metric)}{LAST_QUARTER})"
     exporters = f"count {_by(selector, *NAMESPACE_LABELS, *labels, *EXPORTER_LABELS)} ({latest})"
     of_one = f"count {_by(selector, _NAMESPACE, *labels)} ({_one_namespace(exporters)})"
     return f"max(min_over_time({of_one}{ranges.quarters}))"

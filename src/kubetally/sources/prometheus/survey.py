@@ -11,7 +11,7 @@ from kubetally.domain.window import HOUR, Window, from_unix, joined_spans, to_un
 from kubetally.sources.faults import SourceRefused
 from kubetally.sources.prometheus.client import PrometheusClient, QueryResult
 from kubetally.sources.prometheus.infrastructure import check_selector_matches, distinct_warnings, named_in
-from kubetally.sources.prometheus.promql import HourRanges, Selector, named
+from kubetally.sources.prometheus.promql import LAST_QUARTER, HourRanges, Selector, named
 from kubetally.sources.prometheus.queries import NEEDED, copies_query
 from kubetally.sources.prometheus.wire import QueryRefused
 from kubetally.tasks import task_group
@@ -67,7 +67,7 @@ def _counts(selector: Selector, ranges: HourRanges) -> str:
 
     def counts(name: str) -> Iterator[str]:
         metric = selector.of(name)
-        quarters = f"(max(count_over_time({metric}{ranges.last_quarter})){ranges.quarters})"
+        quarters = f"(max(count_over_time({metric}{LAST_QUARTER})){ranges.quarters})"
         yield named(f"max(count_over_time({metric}{ranges.samples}))", name=_SAMPLES + name)
         yield named(f"max_over_time{quarters}", name=_FULLEST + name)
         yield named(f"count_over_time{quarters}", name=_QUARTERS + name)
