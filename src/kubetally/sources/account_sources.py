@@ -1,12 +1,12 @@
 """The sources of accounts, asked while somebody adds or changes one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from kubetally.domain.account import Account, AnyAccount, Credentials
+from kubetally.domain.account import AnyAccount, Credentials
 from kubetally.domain.errors import KubetallyError, SourceError
 from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import Window
@@ -37,21 +37,21 @@ class ProbedSources:
         await check_address(url, connect_seconds=limits.connect_seconds, allow_link_local=limits.allow_link_local)
 
     @asynccontextmanager
-    async def open_source(self, account: Account, accounts: Sequence[AnyAccount]) -> AsyncIterator["_ProbedSource"]:
+    async def open_source(self, cluster: AccountCluster) -> AsyncIterator["_ProbedSource"]:
         """The cost source of an account. Raises RequestError, SourceError."""
         try:
-            async with self.opener.within(_MAX_WAIT_SECONDS).source(AccountCluster(account, tuple(accounts))) as source:
+            async with self.opener.within(_MAX_WAIT_SECONDS).source(cluster) as source:
                 yield _ProbedSource(source)
         except SourceTimeout as error:  # its own message names settings that do not matter here
-            place = account.kubecost_url or error.url
+            place = cluster.account.kubecost_url or error.url
             raise SourceError(f"{place} did not answer within {error.seconds:g} s", code=error.code) from error
 
-    async def cluster_id(self, account: Account, accounts: Sequence[AnyAccount]) -> str | None:
-        """The id of its cluster as its source tells it; None if it is not told within 2 s."""
+    async def cluster_id(self, cluster: AccountCluster) -> str | None:
+        """The id of its cluster as its source states it; None if it does not within 2 s."""
         try:
             async with (
                 asyncio.timeout(_CLUSTER_ID_SECONDS),
-                self.opener.within(_CLUSTER_ID_SECONDS).source(AccountCluster(account, tuple(accounts))) as source,
+                self.opener.within(_CLUSTER_ID_SECONDS).source(cluster) as source,
             ):
                 info = await source.client.about("/clusterInfo")
         except (KubetallyError, TimeoutError):  # another account's trouble, which `doctor` reports
@@ -59,9 +59,8 @@ class ProbedSources:
         id_ = (info or {}).get("id")
         return id_ if isinstance(id_, str) and id_ else None
 
-    async def check_prometheus(self, account: Account, accounts: Sequence[AnyAccount], now: datetime) -> None:
+    async def check_prometheus(self, cluster: AccountCluster, now: datetime) -> None:
         """Ask the Prometheus of an account whether it answers. Raises RequestError, SourceError."""
-        cluster = AccountCluster(account, tuple(accounts))
         async with self.opener.within(_MAX_WAIT_SECONDS).prometheus(cluster) as prometheus:
             if prometheus is not None:
                 await prometheus.introduce(now)

@@ -17,7 +17,7 @@ from kubetally.domain.survey import MetricsSurvey
 from kubetally.domain.window import Window
 from kubetally.ledger.ports.accounts import credentials_locked
 from kubetally.ledger.ports.clusters import AccountCluster, AnyCluster, Cluster
-from kubetally.ledger.ports.sources import CostSource, MetricsSource, SavingsSource
+from kubetally.ledger.ports.sources import MetricsSource
 from kubetally.sources.access import Access
 from kubetally.sources.kept import AnswerFolder
 from kubetally.sources.kubernetes.discoveries import Discoveries
@@ -288,14 +288,11 @@ class AccountOpener:
         self._read_accounts, self._opener = read_accounts, opener
 
     @asynccontextmanager
-    async def source(self, account: Account) -> AsyncIterator[CostSource]:
-        """The account's cost source, closed afterwards. Raises RequestError, SourceError, StoreError."""
-        async with self._opener.source(AccountCluster(account, *await self._read_accounts())) as source:
-            yield source
+    async def source(self, account: Account) -> AsyncIterator[CostModelSource]:
+        """The source of the account's costs and savings, closed afterwards.
 
-    @asynccontextmanager
-    async def savings(self, account: Account) -> AsyncIterator[SavingsSource]:
-        """The same source, as one of savings."""
+        Raises: RequestError, SourceError, StoreError.
+        """
         async with self._opener.source(AccountCluster(account, *await self._read_accounts())) as source:
             yield source
 

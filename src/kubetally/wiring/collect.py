@@ -134,7 +134,7 @@ async def with_collector(
                 ledger.accounts,
                 ledger.savings,
                 ledger.writer(),
-                opener.savings,
+                opener.source,
                 clock,
                 deadline_seconds=settings.deadline_seconds,
                 executor=executor,

@@ -16,6 +16,7 @@ from kubetally.ledger.accounts.snapshot import read_places
 from kubetally.ledger.ports.account_days import CurrencyConflict
 from kubetally.ledger.ports.account_sources import AccountSources
 from kubetally.ledger.ports.accounts import account_exists
+from kubetally.ledger.ports.clusters import AccountCluster
 from kubetally.ledger.ports.sources import About
 from kubetally.ledger.stores import Ledger
 from kubetally.tasks import run
@@ -53,7 +54,7 @@ class AccountEditor:
         existing = read_places(accounts, [self.default_prometheus, new.prometheus_url])
         if not all_clusters and any(account.name == new.name for account in existing):
             raise account_exists(new.name, organization=organization.name)  # before waiting for a source
-        about, warnings = run(probe_sources(self.sources, new, existing, self.ledger.clock.now()))
+        about, warnings = run(probe_sources(self.sources, AccountCluster(new, existing), self.ledger.clock.now()))
         wanted = _split_by_cluster(new, about, warnings) if all_clusters else [new]
         warnings += _find_contradictions(wanted[0], about)
         warnings += self._warn_of_others(wanted, about, existing)
@@ -84,7 +85,7 @@ class AccountEditor:
         new = apply_draft(old, draft, self.sources)
         existing = read_places(accounts, [self.default_prometheus, new.prometheus_url])
         if replace(new, name=old.name) != old:
-            about, warnings = run(probe_sources(self.sources, new, existing, self.ledger.clock.now()))
+            about, warnings = run(probe_sources(self.sources, AccountCluster(new, existing), self.ledger.clock.now()))
             warnings += _find_contradictions(new, about)
             warnings += self._warn_of_others([new], about, existing)
         if new.name != old.name and any(account.name == new.name for account in existing):
@@ -97,7 +98,9 @@ class AccountEditor:
             warnings += reconcile_after_change(self.ledger)
         return AccountChange([changed], warnings, relabelled)
 
-    def _warn_of_others(self, new: Sequence[Account], about: About | None, existing: Sequence[AnyAccount]) -> list[str]:
+    def _warn_of_others(
+        self, new: Sequence[Account], about: About | None, existing: tuple[AnyAccount, ...]
+    ) -> list[str]:
         ids = find_cluster_ids(self.sources, new, about=about, accounts=self.ledger.accounts, existing=existing)
         warnings = list[str]()
         for account in new:

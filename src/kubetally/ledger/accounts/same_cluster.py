@@ -6,6 +6,7 @@ from kubetally.domain.account import Account, AccountType, AnyAccount
 from kubetally.ledger.accounts.probe import ask_cluster_ids
 from kubetally.ledger.ports.account_sources import AccountSources
 from kubetally.ledger.ports.accounts import Accounts
+from kubetally.ledger.ports.clusters import AccountCluster
 from kubetally.ledger.ports.sources import About
 from kubetally.tasks import run
 
@@ -44,7 +45,7 @@ def find_cluster_ids(
     *,
     about: About | None,
     accounts: Accounts,
-    existing: Sequence[AnyAccount],
+    existing: tuple[AnyAccount, ...],
 ) -> dict[str, str]:
     """The cluster ids of accounts that do not set one, as their sources return them, by account id.
 
@@ -62,7 +63,8 @@ def find_cluster_ids(
     ]
     if not (wanted and others):
         return {}
-    return run(ask_cluster_ids(sources, accounts.find_all(others[:_MAX_SOURCES]), all_accounts=existing))
+    clusters = [AccountCluster(account, existing) for account in accounts.find_all(others[:_MAX_SOURCES])]
+    return run(ask_cluster_ids(sources, clusters))
 
 
 def warn_of_shared_prometheus(

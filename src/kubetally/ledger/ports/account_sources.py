@@ -1,13 +1,13 @@
 """What is asked of the sources of accounts while somebody adds or changes one. Short timeouts, no retry."""
 
-from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
-from kubetally.domain.account import Account, AnyAccount, Credentials
+from kubetally.domain.account import AnyAccount, Credentials
 from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import Window
+from kubetally.ledger.ports.clusters import AccountCluster
 from kubetally.ledger.ports.sources import About
 
 
@@ -24,7 +24,7 @@ class AccountSource(Protocol):
 
 
 class AccountSources(Protocol):
-    """The sources of accounts. accounts: all that exist, because a source that serves any may serve only one."""
+    """The sources of accounts."""
 
     def check_credentials(self, credentials: Credentials) -> None:
         """Raises RequestError, if they can't be sent."""
@@ -34,17 +34,15 @@ class AccountSources(Protocol):
         """Raises RequestError, SourceError (code `address_refused`), where no source may be there."""
         ...
 
-    def open_source(
-        self, account: Account, accounts: Sequence[AnyAccount]
-    ) -> AbstractAsyncContextManager[AccountSource]:
+    def open_source(self, cluster: AccountCluster) -> AbstractAsyncContextManager[AccountSource]:
         """The cost source of an account. Raises RequestError, SourceError."""
         ...
 
-    async def cluster_id(self, account: Account, accounts: Sequence[AnyAccount]) -> str | None:
-        """The id of its cluster as its source tells it; None if it is not told within 2 s."""
+    async def cluster_id(self, cluster: AccountCluster) -> str | None:
+        """The id of its cluster as its source states it; None if it does not within 2 s."""
         ...
 
-    async def check_prometheus(self, account: Account, accounts: Sequence[AnyAccount], now: datetime) -> None:
+    async def check_prometheus(self, cluster: AccountCluster, now: datetime) -> None:
         """Ask the Prometheus of an account whether it answers. Raises RequestError, SourceError."""
         ...
 
