@@ -1,6 +1,6 @@
-"""Bodies of errors, series and health; `present.answer` has those of costs."""
+"""Bodies of errors and series; `present.answer` has those of costs."""
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from kubetally.present.bodies import Issue
 
@@ -47,11 +47,3 @@ class Savings(Struct, forbid_unknown_fields=True):
     cpu_savings: list[Sample]
     memory_savings: list[Sample]
     errors: list[Issue]
-
-
-class Health(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """`status` is ok, ready, stopping or unavailable. `problems`: of database, lake and disks, by their names."""
-
-    status: str
-    version: str
-    problems: list[str] = field(default_factory=list)

@@ -8,19 +8,27 @@ from typing import Any
 from litestar import Router, get
 from litestar.openapi import ResponseSpec
 from litestar.response import Response
+from msgspec import Struct, field
 
 from kubetally import logs
 from kubetally.domain.errors import KubetallyError
 from kubetally.ledger.costs.progress import ClustersProgress
 from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.diagnose.storage import StorageCheck, StorageHealth, StorageProblemKind
-from kubetally.web.metroculus import wire
 from kubetally.web.ops.metrics import MEDIA_TYPE, HttpMetrics
 from kubetally.web.problems import NO_STORE
 
 HEALTH_TIMEOUT_SECONDS = 0.8
 """Longest wait of a probe: Kubernetes gives up after a second, unless told otherwise."""
 _log = logs.get_logger(__name__)
+
+
+class Health(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """`status` is ok, ready, stopping or unavailable. `problems`: of database, lake and disks, by their names."""
+
+    status: str
+    version: str
+    problems: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -35,8 +43,8 @@ def operations(
 ) -> Router:
     """`/healthz`, `/readyz` and `/metrics`; nothing in them is secret."""
 
-    def told(status: str, code: int = 200, problems: Sequence[str] = ()) -> Response[wire.Health]:
-        return Response(wire.Health(status, version, list(problems)), status_code=code, headers=NO_STORE)
+    def respond(status: str, code: int = 200, problems: Sequence[str] = ()) -> Response[Health]:
+        return Response(Health(status, version, list(problems)), status_code=code, headers=NO_STORE)
 
     async def storage_health() -> StorageHealth | None:
         """None where nobody checks, or a store takes long to answer."""
@@ -62,25 +70,25 @@ def operations(
             return None
 
     @get("/healthz", summary="Whether the process is alive", operation_id="healthz")
-    async def healthz() -> Response[wire.Health]:
-        return told("ok")
+    async def healthz() -> Response[Health]:
+        return respond("ok")
 
     @get(
         "/readyz",
         summary="Whether it can answer: its accounts can be read, and it is not stopping; and problems of its stores",
         operation_id="readyz",
-        responses={503: ResponseSpec(wire.Health, generate_examples=False, description="Not now.")},
+        responses={503: ResponseSpec(Health, generate_examples=False, description="Not now.")},
     )
-    async def readyz() -> Response[wire.Health]:
+    async def readyz() -> Response[Health]:
         if life.is_stopping:
-            return told("stopping", 503)
+            return respond("stopping", 503)
         failure, health = await asyncio.gather(failure_of_accounts(), storage_health())
         problems = [] if health is None else [*dict.fromkeys(problem.kind for problem in health.problems)]
         if failure is None:
-            return told("ready", problems=problems)
+            return respond("ready", problems=problems)
         _log.warning("not_ready", why=failure.code)
         unreadable = StorageProblemKind.DATABASE_UNREADABLE  # known before the check of the stores finds it
-        return told("unavailable", 503, problems if unreadable in problems else [unreadable, *problems])
+        return respond("unavailable", 503, problems if unreadable in problems else [unreadable, *problems])
 
     @get(
         "/metrics",
