@@ -28,7 +28,7 @@ from kubetally.settings import Settings
 from kubetally.web.app import create_app
 from kubetally.web.connections import ConnectionLimits
 from kubetally.web.server import run, serve
-from kubetally.wiring.sources import open_source
+from tests.opened import open_source
 from tests.served import FixedClock
 
 SECRET = "swordfish-never-logged"

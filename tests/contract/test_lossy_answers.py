@@ -24,8 +24,8 @@ from kubetally.samples.replay import ReplayServer
 from kubetally.settings import Settings
 from kubetally.store.meta.metadata import open_meta
 from kubetally.store.meta.secrets import KeyRing
-from kubetally.wiring.sources import open_source
 from tests.kept import CoverageInMemory, LakeInMemory, LeasesInMemory, sums_of
+from tests.opened import open_source
 from tests.recordings import ALL, LOSSY, Recording, folders, lossy_folders
 from tests.served import FixedClock
 from tests.service import AccountsInMemory, account, account_id

@@ -21,7 +21,7 @@ from kubetally.ledger.ports.clusters import Cluster
 from kubetally.samples.replay import ReplayServer
 from kubetally.settings import Settings
 from kubetally.wiring.clusters import get_cluster_costs
-from kubetally.wiring.sources import open_source
+from tests.opened import open_source
 from tests.recordings import ALL, DAYS, LOSSY, folders, lossy_folders
 from tests.served import NOON_AFTER, FixedClock
 from tests.service import account

@@ -18,9 +18,9 @@ from kubetally.sources.access import Access
 from kubetally.sources.prometheus.client import PrometheusClient
 from kubetally.sources.prometheus.source import PrometheusSource
 from kubetally.sources.transport import Limits, Transport
-from kubetally.wiring.sources import open_source
 from tests.costs_of_source import get_costs_of_source
 from tests.integration.metrics_servers import Prometheus
+from tests.opened import open_source
 from tests.recordings import DAYS
 from tests.served import NOON_AFTER, FixedClock, Reply, Served
 from tests.unit.domain.clusters import micros

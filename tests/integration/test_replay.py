@@ -23,7 +23,6 @@ from kubetally.sources.faults import Answer, SourceFailed
 from kubetally.sources.kept import AnswerFolder, KeptFileDamaged, KeptKind, open_kept
 from kubetally.sources.opencost.interpret import ReadingRequest, SourceAnswers, interpret
 from kubetally.sources.opencost.kept import keep_costs, read_costs, reading_of
-from kubetally.wiring.sources import open_source
 from tests.integration.commands import WHOLE
 from tests.integration.metrics_servers import Prometheus
 from tests.integration.small_disk import fill, small_disk
@@ -31,6 +30,7 @@ from tests.integration.test_accounts_command import Home, home
 from tests.integration.test_savings_collected import Kubecost
 from tests.integration.upstream import THREE_DAYS
 from tests.kubecost_savings import CATEGORIES
+from tests.opened import open_source
 from tests.recordings import DAYS, Recording
 from tests.served import Served
 

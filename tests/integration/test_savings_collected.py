@@ -40,10 +40,10 @@ from kubetally.ledger.writing.writer import LakeWriter
 from kubetally.settings import Settings
 from kubetally.store.lake.delta import DeltaLake
 from kubetally.store.meta.metadata import Metadata, open_meta
-from kubetally.wiring.sources import open_source
 from tests.cluster_days import cluster_day
 from tests.integration.collected_days import KEYS, SetClock
 from tests.kubecost_savings import BEHIND, CATEGORIES
+from tests.opened import open_source
 from tests.served import NOT_FOUND, Asked, Reply, Served
 from tests.service import AccountsInMemory, account
 

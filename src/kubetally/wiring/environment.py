@@ -1,7 +1,6 @@
 """The settings of the environment, checked as far as possible without the network."""
 
 import os
-from collections.abc import Callable, Mapping
 
 from kubetally.settings import Settings, unusable_setting
 from kubetally.sources.access import InvalidCredential, check_headers
@@ -22,16 +21,14 @@ def check_settings(settings: Settings) -> Settings:
         raise unusable_setting("KUBETALLY_HOME", f"{settings.home!r} is of a user that does not exist") from error
     if os.path.lexists(home) and not (is_there(home) and home.is_dir()):
         raise unusable_setting("KUBETALLY_HOME", f"{str(home)!r} is not a folder")
-    headers = ("KUBETALLY_SOURCE_HEADERS", "KUBETALLY_PROMETHEUS_HEADERS")
-    checks: Mapping[str, Callable[[], object]] = {
-        "KUBETALLY_SOURCE_TOKEN": lambda: check_headers({}, (settings.source_token or "").strip()),
-        "KUBETALLY_PROMETHEUS_TOKEN": lambda: check_headers({}, (settings.prometheus_token or "").strip()),
-        headers[0]: lambda: check_headers(parse_headers(headers[0], settings.source_headers), None),
-        headers[1]: lambda: check_headers(parse_headers(headers[1], settings.prometheus_headers), None),
-    }
-    for name, check in checks.items():
+    for name, token, headers in (
+        ("KUBETALLY_SOURCE_TOKEN", settings.source_token, None),
+        ("KUBETALLY_SOURCE_HEADERS", None, settings.source_headers),
+        ("KUBETALLY_PROMETHEUS_TOKEN", settings.prometheus_token, None),
+        ("KUBETALLY_PROMETHEUS_HEADERS", None, settings.prometheus_headers),
+    ):
         try:
-            check()
+            check_headers(parse_headers(name, headers), (token or "").strip())
         except InvalidCredential as error:
             raise unusable_setting(name, str(error)) from error
     return settings

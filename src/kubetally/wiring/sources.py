@@ -1,17 +1,12 @@
 """Sources of clusters, with the settings."""
 
-from contextlib import AbstractAsyncContextManager
-
 from kubetally import __version__
-from kubetally.ledger.ports.clusters import AnyCluster
 from kubetally.settings import Settings
 from kubetally.sources.kubernetes.discoveries import Discoveries
-from kubetally.sources.opencost.source import CostModelSource
-from kubetally.sources.opener import AnyPrometheus, SourceOpener, SourceOptions
+from kubetally.sources.opener import SourceOpener, SourceOptions
 from kubetally.sources.transport import Limits
 from kubetally.tasks import Calculate, calculate_here
 from kubetally.wiring.access import access_of, prometheus_access_of
-from kubetally.wiring.environment import read_settings
 
 
 def source_opener(
@@ -38,16 +33,6 @@ def source_opener(
         version=__version__,
     )
     return SourceOpener(options, discoveries, calculate)
-
-
-def open_source(cluster: AnyCluster, settings: Settings | None = None) -> AbstractAsyncContextManager[CostModelSource]:
-    """The cluster's cost source. Raises RequestError, SourceError."""
-    return source_opener(settings or read_settings()).source(cluster)
-
-
-def open_metrics(cluster: AnyCluster, settings: Settings) -> AbstractAsyncContextManager[AnyPrometheus | None]:
-    """The cluster's Prometheus, or None."""
-    return source_opener(settings).prometheus(cluster)
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -11,7 +11,7 @@ from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import parse_window
 from kubetally.ledger.ports.clusters import AccountCluster
 from kubetally.settings import Settings
-from kubetally.wiring.sources import open_metrics
+from tests.opened import open_metrics
 from tests.served import NOON_AFTER, Asked, Served
 from tests.service import account
 
