@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kubetally.domain.account import Credentials
 from kubetally.domain.errors import RequestError
 from kubetally.domain.source_url import SourceUrl
 from kubetally.settings import Settings, unknown_variables, variable
@@ -38,7 +39,7 @@ def shown(default: object) -> str:
 
 def headers_sent(environment: Mapping[str, str], url: str = URL) -> Mapping[str, str]:
     """What a source at `url` is shown to be let in."""
-    return access_of(url, Settings.read(environment)).request_headers()
+    return access_of(SourceUrl.parse(url), Settings.read(environment), Credentials()).request_headers()
 
 
 def test_the_document_and_the_settings_agree_exactly() -> None:

@@ -8,10 +8,8 @@ from kubetally.settings import Settings
 from kubetally.sources.access import Access
 from kubetally.sources.access_settings import parse_headers, read_token
 
-_NONE = Credentials()
 
-
-def access_of(url: SourceUrl, settings: Settings, own: Credentials = _NONE) -> Access:
+def access_of(url: SourceUrl, settings: Settings, own: Credentials) -> Access:
     """The URL with the account's own credentials, else with those of the settings.
 
     An account with a token or user of its own never sends those of the settings; headers of both are sent.

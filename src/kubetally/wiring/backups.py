@@ -16,8 +16,7 @@ from kubetally.store.backup.reading import open_backup, unpack_lake
 from kubetally.store.backup.writing import TarBackups
 from kubetally.tasks import run_on_uvloop as run
 from kubetally.wiring.collect import with_collector
-from kubetally.wiring.lake import lake_location
-from kubetally.wiring.ledger import open_ledger
+from kubetally.wiring.ledger import lake_location, open_ledger
 from kubetally.wiring.store import database_url
 
 

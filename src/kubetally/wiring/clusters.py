@@ -66,12 +66,12 @@ async def get_costs_of_all(
     from kubetally.wiring.ledger import open_ledger  # heavy: the database's libraries
 
     with open_ledger(settings, clock) as ledger:
+        stored = reader(history=History.of(ledger))
         if as_of is None:
-            stored = reader(history=History.of(ledger))
             return await stored.get_costs_of_all(subjects, window, done=done, legacy=legacy)
         answers = list[CostReport | Failed]()
         for subject in subjects:
-            answers.append(reader(history=History.of(ledger)).get_costs_as_of(subject, window, as_of))
+            answers.append(stored.get_costs_as_of(subject, window, as_of))
             done()
         return answers
 

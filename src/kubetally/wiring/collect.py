@@ -29,8 +29,7 @@ from kubetally.settings import Settings
 from kubetally.sources.opener import AccountOpener
 from kubetally.tasks import run_on_uvloop, usable_cores
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.lake import lake_location
-from kubetally.wiring.ledger import open_ledger
+from kubetally.wiring.ledger import lake_location, open_ledger
 from kubetally.wiring.sources import source_opener
 
 T = TypeVar("T")

@@ -7,10 +7,16 @@ from datetime import timedelta
 from kubetally.domain.window import Clock
 from kubetally.ledger.stores import Ledger
 from kubetally.settings import Settings
+from kubetally.store.lake.location import LakeLocation
 from kubetally.store.meta.metadata import open_meta
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.lake import lake_location
 from kubetally.wiring.store import database_url, naming_setting, open_keys
+
+
+def lake_location(settings: Settings) -> LakeLocation:
+    """Where the lake of the settings is."""
+    place = settings.lake_url or str(settings.home_folder.absolute() / "lake")
+    return LakeLocation(place, settings.lake_options, timedelta(days=settings.history_days))
 
 
 @contextmanager

@@ -25,8 +25,7 @@ from kubetally.web.proxies import TrustedProxies
 from kubetally.web.server import AddressNotFree, check_address, serve
 from kubetally.web.sign_in import SignIn
 from kubetally.wiring.clock import SystemClock
-from kubetally.wiring.lake import lake_location
-from kubetally.wiring.ledger import open_ledger
+from kubetally.wiring.ledger import lake_location, open_ledger
 from kubetally.wiring.secret import SecretInUse, link_of, secret_of
 from kubetally.wiring.sources import source_opener
 from kubetally.wiring.storage import storage_check

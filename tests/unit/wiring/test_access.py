@@ -17,7 +17,7 @@ SETTINGS = Settings(source_user="env-user", source_password="env-password", sour
 
 
 def sent(settings: Settings, own: Credentials | None = None, url: SourceUrl = URL) -> dict[str, str]:
-    return access_of(url, settings, *((own,) if own else ())).request_headers()
+    return access_of(url, settings, own or Credentials()).request_headers()
 
 
 def test_the_log_in_of_the_settings_is_sent_where_the_account_has_none() -> None:
@@ -50,7 +50,7 @@ def test_headers_are_lines_or_parts_between_semicolons() -> None:
 @pytest.mark.parametrize("text", ["hunter2", "X-A: 1; hunter2", ": hunter2"])
 def test_what_is_no_header_is_refused_and_not_shown(text: str) -> None:
     with pytest.raises(RequestError) as caught:
-        access_of(URL, Settings(source_headers=text))
+        access_of(URL, Settings(source_headers=text), Credentials())
     assert "hunter2" not in str(caught.value)
 
 
@@ -61,10 +61,10 @@ def test_a_token_is_read_from_its_file_which_comes_first(tmp_path: Path) -> None
     assert sent(settings)["authorization"] == "Bearer of-file"
     file.write_bytes(b"\xff")
     with pytest.raises(RequestError, match="not text"):
-        access_of(URL, settings)
+        access_of(URL, settings, Credentials())
     file.unlink()
     with pytest.raises(RequestError, match="No such file"):
-        access_of(URL, settings)
+        access_of(URL, settings, Credentials())
     # An account with a log-in of its own does not need it.
     assert sent(settings, Credentials(token="own"))["authorization"] == "Bearer own"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from kubetally.cli.options import ClusterOptions
-from kubetally.domain.account import AccountPlace
+from kubetally.domain.account import AccountPlace, Credentials
 from kubetally.domain.fleet import Failed
 from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import parse_window
@@ -50,7 +50,7 @@ def test_no_text_of_what_holds_a_url_shows_its_password(word: str) -> None:
         ClusterOptions(url=[url], prometheus_url=url),
         settings,
         Settings.read({"KUBECOST_API_URL": url, "KUBETALLY_PROMETHEUS_URL": url}),
-        access_of(parsed, settings),
+        access_of(parsed, settings, Credentials()),
         prometheus_access_of(parsed, settings, None),
         *(subject_of(cluster, opener) for cluster in clusters),
     )
