@@ -145,7 +145,7 @@ class _Interpretation:
         self.issues.append(Issue(kind, message, self.url, self.window, subject, facts))
 
     def _assets(self, answered: Answer | SourceError, covered: Sequence[Window]) -> list[Asset] | None:
-        """The assets for the same time as the rows; None, with an issue if that is a fault, if there are none."""
+        """The assets if they are about the same time as the rows, else None; an issue if they can't be read."""
         try:
             if isinstance(answered, SourceError):
                 raise answered
