@@ -80,15 +80,15 @@ class LakeInMemory:
         check_lease: Callable[[], None] = lambda: None,
         replace_damaged: bool = False,
     ) -> int:
-        days = [_unpacked(one) for one in packed]
-        assert len({(one.collection.day, one.collection.is_running) for one in days}) == 1
+        days = [_unpacked(day) for day in packed]
+        assert len({(day.collection.day, day.collection.is_running) for day in days}) == 1
         self.before()
         if days[0].collection.day in self.damaged and not replace_damaged:
             raise DayDamaged(self.url, days[0].collection.day, why="a test wants it to be")
         check_lease()
         self.damaged.discard(days[0].collection.day)
         self.commits.append(days)
-        keyed = {(one.collection.account_id, one.collection.day): one for one in days}
+        keyed = {(day.collection.account_id, day.collection.day): day for day in days}
         self.versions.append(self.versions[-1] | keyed)
         self.after()
         return len(self.versions) - 1
@@ -98,14 +98,14 @@ class LakeInMemory:
 
     def rows(self, collections: Sequence[Collection], *, with_details: bool = False) -> dict[str, tuple[Row, ...]]:
         self.on_read()
-        return {one.id: tuple(self._found(one).rows) for one in collections}
+        return {collection.id: tuple(self._found(collection).rows) for collection in collections}
 
     def assets(self, collections: Sequence[Collection]) -> dict[str, tuple[Asset, ...]]:
-        return {one.id: tuple(self._found(one).assets) for one in collections}
+        return {collection.id: tuple(self._found(collection).assets) for collection in collections}
 
     def versions_of(self, collections: Iterable[Collection]) -> Mapping[str, int]:
-        committed = {one.collection.id: version for version, days in enumerate(self.commits, 1) for one in days}
-        return {one.id: committed[one.id] for one in collections if one.id in committed}
+        committed = {day.collection.id: version for version, days in enumerate(self.commits, 1) for day in days}
+        return {collection.id: committed[collection.id] for collection in collections if collection.id in committed}
 
     def stored_ids(self, *, is_running: bool) -> StoredIds:
         by_day: dict[date, dict[str, frozenset[str]]] = {}
@@ -115,15 +115,15 @@ class LakeInMemory:
         return StoredIds(by_day)
 
     def named_since(self, version: int) -> set[str]:
-        return {one.collection.id for days in self.commits[max(version, 0) :] for one in days}
+        return {day.collection.id for days in self.commits[max(version, 0) :] for day in days}
 
     def recorded(self, ids: Iterable[str]) -> dict[str, Collection]:
         wanted = set(ids)
         return {
-            one.collection.id: replace(one.collection, version=version)
+            day.collection.id: replace(day.collection, version=version)
             for version, days in enumerate(self.commits, 1)
-            for one in days
-            if one.collection.id in wanted
+            for day in days
+            if day.collection.id in wanted
         }
 
     def rebuilt(self, keys: Mapping[str, tuple[str, date]]) -> list[Collection]:
@@ -207,28 +207,28 @@ class CoverageInMemory:
         self._since: dict[str, datetime] = {}
 
     def intend(self, collections: Sequence[Collection]) -> None:
-        known = self.known_ids(one.id for one in collections)
-        self.open |= {one.id: one for one in collections if one.id not in known}
+        known = self.known_ids(collection.id for collection in collections)
+        self.open |= {collection.id: collection for collection in collections if collection.id not in known}
 
     def confirm(self, collection_ids: Sequence[str], version: int) -> None:
         new = [replace(self.open.pop(id_), version=version) for id_ in collection_ids if id_ in self.open]
         self._make_current(new)
 
     def _make_current(self, new: Iterable[Collection]) -> None:
-        for one in sorted(new, key=_rank):
-            now = one.collected_at if self._clock is None else self._clock.now()
-            self._since.setdefault(one.id, now)
+        for collection in sorted(new, key=_rank):
+            now = collection.collected_at if self._clock is None else self._clock.now()
+            self._since.setdefault(collection.id, now)
             for past in self.past:
-                if past.is_missing and past.until is None and _key(past.collection) == _key(one):
+                if past.is_missing and past.until is None and _key(past.collection) == _key(collection):
                     past.until = now
-            before = next((current for current in self.confirmed if _key(current) == _key(one)), None)
-            if before is None or _rank(before) < _rank(one):
-                self.confirmed = [*(current for current in self.confirmed if current is not before), one]
-                self.tried.pop(_key(one), None)
-                self._supersede(before, one, now)
+            before = next((current for current in self.confirmed if _key(current) == _key(collection)), None)
+            if before is None or _rank(before) < _rank(collection):
+                self.confirmed = [*(current for current in self.confirmed if current is not before), collection]
+                self.tried.pop(_key(collection), None)
+                self._supersede(before, collection, now)
             else:
-                self._supersede(one, before, now)
-                self._put_between(one)
+                self._supersede(collection, before, now)
+                self._put_between(collection)
 
     def _supersede(self, one: Collection | None, by: Collection, now: datetime) -> None:
         if one is not None and not one.is_running:
@@ -239,9 +239,9 @@ class CoverageInMemory:
         version = late.version or 0
         of_day = [past for past in self.past if _key(past.collection) == _key(late)]
         later = [
-            one.version or 0
-            for one in (*(past.collection for past in of_day), *self.confirmed)
-            if _key(one) == _key(late)
+            collection.version or 0
+            for collection in (*(past.collection for past in of_day), *self.confirmed)
+            if _key(collection) == _key(late)
         ]
         following = min((number for number in later if number > version), default=None)
         for past in of_day:
@@ -255,14 +255,17 @@ class CoverageInMemory:
         return datetime.max.replace(tzinfo=UTC) if self._clock is None else self._clock.now()
 
     def last_version(self, *, is_running: bool = False) -> int | None:
-        return max((one.version or 0 for one in self.confirmed if one.is_running == is_running), default=None)
+        return max(
+            (collection.version or 0 for collection in self.confirmed if collection.is_running == is_running),
+            default=None,
+        )
 
     def damaged(self) -> list[tuple[str, date]]:
         return sorted(key for key, day in self.tried.items() if day.last_error and day.last_error[0] in DAMAGE_CODES)
 
     def collecting_times(self) -> list[tuple[datetime, datetime]]:
         known = (*self.open.values(), *self.confirmed, *(past.collection for past in self.past))
-        days = groupby(sorted((one.collected_at for one in known), reverse=True), datetime.date)
+        days = groupby(sorted((day.collected_at for day in known), reverse=True), datetime.date)
         return [(min(times), max(times)) for times in (list(times) for _, times in days)]
 
     def drop(self, collection_ids: Sequence[str]) -> None:
@@ -271,18 +274,18 @@ class CoverageInMemory:
 
     def known_ids(self, collection_ids: Iterable[str]) -> set[str]:
         past = (past.collection.id for past in self.past)
-        return set(collection_ids) & {*self.open, *(one.id for one in self.confirmed), *past}
+        return set(collection_ids) & {*self.open, *(collection.id for collection in self.confirmed), *past}
 
     def lost(self) -> list[Collection]:
-        current = {_key(one) for one in self.confirmed}
+        current = {_key(collection) for collection in self.confirmed}
         lost = [past.collection for past in self.past if past.is_missing and _key(past.collection) not in current]
-        ordered = sorted(lost, key=lambda one: (one.day, one.collected_at, one.id))
-        return list({_key(one): one for one in ordered}.values())
+        ordered = sorted(lost, key=lambda collection: (collection.day, collection.collected_at, collection.id))
+        return list({_key(collection): collection for collection in ordered}.values())
 
     def mark_missing(self, known: CoveredDay, at: datetime, why: str) -> bool:
-        gone = [one for one in self.confirmed if one.id == known.collection_id]
-        self.past += [_Past(one, at if known.is_running else None, is_missing=True) for one in gone]
-        self.confirmed = [one for one in self.confirmed if one.id != known.collection_id]
+        gone = [collection for collection in self.confirmed if collection.id == known.collection_id]
+        self.past += [_Past(collection, at if known.is_running else None, is_missing=True) for collection in gone]
+        self.confirmed = [collection for collection in self.confirmed if collection.id != known.collection_id]
         if gone:
             tried = CoveredDay(known.account_id, known.day, last_error=(CollectionGone.code, why))
             self.tried[known.account_id, known.day] = tried
@@ -292,26 +295,30 @@ class CoverageInMemory:
         ids = set(again)
         back = [past for past in self.past if past.collection.id in ids]
         self.past = [past for past in self.past if past.collection.id not in ids]
-        for one in collections:
-            self._since[one.id] = min(one.collected_at, self._now())
+        for collection in collections:
+            self._since[collection.id] = min(collection.collected_at, self._now())
         new = [*collections, *(replace(past.collection, last_version=None) for past in back)]
         self._make_current(new)
-        return {one.id for one in new}
+        return {collection.id for collection in new}
 
     def pending(self) -> list[Collection]:
         return list(self.open.values())
 
     def collections(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
-        stored = [(one, None) for one in self.confirmed]
+        stored = [(collection, None) for collection in self.confirmed]
         if as_of is not None:
             until = [(past.collection, past.until if past.is_missing else None) for past in self.past]
             stored = [
-                (one, gone)
-                for one, gone in (*stored, *until)
-                if not one.is_running and self._since[one.id] <= as_of and (gone is None or gone > as_of)
+                (collection, gone)
+                for collection, gone in (*stored, *until)
+                if not collection.is_running and self._since[collection.id] <= as_of and (gone is None or gone > as_of)
             ]
-        mine = [one for one, _ in stored if one.account_id == account_id and first <= one.day < end]
-        newest = {one.day: one for one in sorted(mine, key=_rank)}
+        mine = [
+            collection
+            for collection, _ in stored
+            if collection.account_id == account_id and first <= collection.day < end
+        ]
+        newest = {collection.day: collection for collection in sorted(mine, key=_rank)}
         return [newest[day] for day in sorted(newest)]
 
     def collections_on(
@@ -320,20 +327,26 @@ class CoverageInMemory:
         missing = [past.collection for past in self.past if or_lost and past.is_missing and past.until is None]
         wanted = None if account_ids is None else set(account_ids)
         return {
-            one.account_id: one
-            for one in (*missing, *self.confirmed)
-            if one.day == day and (wanted is None or one.account_id in wanted)
+            collection.account_id: collection
+            for collection in (*missing, *self.confirmed)
+            if collection.day == day and (wanted is None or collection.account_id in wanted)
         }
 
     def days_to_examine(self, version: int) -> list[date]:
-        return sorted({one.day for one in self.confirmed if not one.is_running and one.examined_by < version})
+        return sorted(
+            {
+                collection.day
+                for collection in self.confirmed
+                if not collection.is_running and collection.examined_by < version
+            }
+        )
 
     def note_examined(self, collections: Sequence[Collection]) -> None:
-        by_id = {one.id: one for one in collections}
-        self.confirmed = [by_id.get(one.id, one) for one in self.confirmed]
+        by_id = {collection.id: collection for collection in collections}
+        self.confirmed = [by_id.get(collection.id, collection) for collection in self.confirmed]
 
     def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
-        found = {_key(one): _covered(one, self._now()) for one in self.confirmed}
+        found = {_key(collection): _covered(collection, self._now()) for collection in self.confirmed}
         for key, tried in self.tried.items():
             attempts = {"attempts": tried.attempts, "tried_at": tried.tried_at, "last_error": tried.last_error}
             found[key] = replace(found.get(key, tried), **attempts)
@@ -351,8 +364,8 @@ class CoverageInMemory:
     ) -> Mapping[str, Sequence[Issue]]:
         wanted = set(kinds)
         found = {
-            one.id: [issue for issue in one.head.issues if issue.kind in wanted]
-            for one in self._all_held(first, end, account_ids)
+            collection.id: [issue for issue in collection.head.issues if issue.kind in wanted]
+            for collection in self._all_held(first, end, account_ids)
         }
         return {id_: issues for id_, issues in found.items() if issues}
 
@@ -361,27 +374,33 @@ class CoverageInMemory:
 
     def days_of_earlier_lakes(self, lake_version: int) -> Mapping[str, StoredDays]:
         days: dict[str, list[date]] = {}
-        for one in self._all_held(date.min, date.max, None):
-            if one.lake_version < lake_version:
-                days.setdefault(one.account_id, []).append(one.day)
+        for collection in self._all_held(date.min, date.max, None):
+            if collection.lake_version < lake_version:
+                days.setdefault(collection.account_id, []).append(collection.day)
         return {id_: StoredDays(len(its), min(its), max(its)) for id_, its in sorted(days.items())}
 
     def _all_held(self, first: date, end: date, account_ids: Iterable[str] | None) -> list[Collection]:
-        ids = sorted({one.account_id for one in self.confirmed} if account_ids is None else set(account_ids))
-        return [one for id_ in ids for one in self.collections(id_, first, end)]
+        ids = sorted(
+            {collection.account_id for collection in self.confirmed} if account_ids is None else set(account_ids)
+        )
+        return [collection for id_ in ids for collection in self.collections(id_, first, end)]
 
     def balances(
         self, first: date, end: date, account_ids: Iterable[str]
     ) -> dict[str, Mapping[Component, ComponentBalance]]:
         wanted = set(account_ids)
-        return {one.id: one.balance for one in self.confirmed if one.account_id in wanted and first <= one.day < end}
+        return {
+            collection.id: collection.balance
+            for collection in self.confirmed
+            if collection.account_id in wanted and first <= collection.day < end
+        }
 
     def progress(self, account_ids: Sequence[str], day: date) -> Progress:
         known = self.days(date.min, date.max, account_ids)
-        held = [one for one in known if one.is_stored]
-        failing = [one for one in known if not one.is_stored and one.last_error and one.last_error[0] != NO_DATA]
-        whole = [one for one in held if one.day == day and not one.is_running]
-        last = max((one.collected_at for one in held if one.collected_at), default=None)
+        held = [day for day in known if day.is_stored]
+        failing = [day for day in known if not day.is_stored and day.last_error and day.last_error[0] != NO_DATA]
+        whole = [stored for stored in held if stored.day == day and not stored.is_running]
+        last = max((stored.collected_at for stored in held if stored.collected_at), default=None)
         return Progress(len(held), len(failing), len(whole), last)
 
     def failed(self, account_id: str, day: date, at: datetime, code: str, message: str) -> None:
@@ -392,8 +411,8 @@ class CoverageInMemory:
         self.tried[account_id, day] = replace(known, attempts=known.attempts + 1, tried_at=at, last_error=error)
 
     def clear_damage(self, collections: Sequence[Collection]) -> None:
-        for one in collections:
-            self.tried.pop((one.account_id, one.day), None)
+        for collection in collections:
+            self.tried.pop((collection.account_id, collection.day), None)
 
     def history_begins(self, account_id: str) -> date | None:
         return self.begins.get(account_id)
@@ -425,9 +444,9 @@ def status_of(day: CoveredDay) -> DayStatus:
 def sums_of(collections: Iterable[Collection]) -> list[FactSum]:
     """The facts that the heads of these collections, which hold, come to."""
     found: dict[tuple[str, str], list[tuple[date, Fact]]] = {}
-    for one in collections:
-        for fact in facts_of(one.head):
-            found.setdefault((one.account_id, fact.what), []).append((one.day, fact))
+    for collection in collections:
+        for fact in facts_of(collection.head):
+            found.setdefault((collection.account_id, fact.what), []).append((collection.day, fact))
     sums = []
     for (account_id, what), facts in sorted(found.items()):
         days, hours = {day for day, _ in facts}, [fact.hours for _, fact in facts if fact.hours is not None]

@@ -269,7 +269,7 @@ class PostgreSql(ServerProcess):
     stop_signal = signal.SIGINT  # that is, without waiting for clients
 
     def __init__(self) -> None:
-        found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda one: int(one.parent.name))
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda item: int(item.parent.name))
         folder = found[-1] if found else Path("/usr/lib/postgresql/bin")
         self.needs = (folder / "postgres", folder / "initdb")
         super().__init__()
@@ -290,7 +290,7 @@ class PostgreSql(ServerProcess):
             self.needs[0],
             "-D",
             self.data,
-            *(part for one in (*settings, "fsync=off", "max_connections=50") for part in ("-c", one)),
+            *(part for item in (*settings, "fsync=off", "max_connections=50") for part in ("-c", item)),
         ]
 
     def _connection(self) -> "psycopg.Connection[tuple[object, ...]]":
@@ -318,9 +318,9 @@ def server_of() -> Iterator[Callable[[str], Server]]:
         return running[kind]
 
     yield get
-    for one in running.values():
+    for item in running.values():
         with suppress(Exception):
-            one.close()
+            item.close()
 
 
 def new_database(kind: str, server_of: Callable[[str], Server], tmp_path: Path) -> Database:

@@ -51,7 +51,7 @@ def put(meta: Metadata, version: int, name: str, origin: CurrencyOrigin | None, 
 
 def held(meta: Metadata, account_id: str = A) -> dict[str, tuple[str, CurrencyOrigin | None]]:
     found: list[Collection] = meta.coverage.collections(account_id, DAY, NEXT + timedelta(days=1))
-    return {one.id: (one.head.currency, one.head.currency_origin) for one in found}
+    return {item.id: (item.head.currency, item.head.currency_origin) for item in found}
 
 
 def test_relabels_assumed_currency_of_stored_and_replaced_days(meta: Metadata, opens: Opener) -> None:

@@ -113,7 +113,7 @@ def test_name_is_added_once_by_concurrent_writers(opens: Opens) -> None:
 
     with ThreadPoolExecutor(len(contenders)) as pool:
         outcomes = list(pool.map(add, contenders))
-    [winner] = [one for one in outcomes if isinstance(one, Account)]
+    [winner] = [outcome for outcome in outcomes if isinstance(outcome, Account)]
     assert {getattr(outcome, "code", "added") for outcome in outcomes} == {"added", "account_exists"}
     assert contenders[0].all() == [winner]
 
@@ -351,11 +351,11 @@ def test_processes_that_migrate_at_once_do_not_break_each_other(database: Databa
         )
         for _ in range(2)
     ]
-    for one in processes:
-        assert one.stdout is not None
-        assert one.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
     with ThreadPoolExecutor(len(processes)) as pool:
-        ends = list(pool.map(lambda one: (one.communicate("\n", timeout=60)[0], one.returncode), processes))
+        ends = list(pool.map(lambda item: (item.communicate("\n", timeout=60)[0], item.returncode), processes))
     assert ends == [(f"{schema.NEWEST}\n", 0)] * len(processes)
     assert database.execute("SELECT count(*) FROM organization") == [(1,)]
 
@@ -462,7 +462,7 @@ def test_a_sqlite_file_is_its_owner_s_alone_whatever_the_umask(file: Path) -> No
     try:
         with open_accounts(f"sqlite:///{file}", KeyRing(KEYS, "here"), clock=FixedClock(NOW)) as accounts:
             accounts.add(account(accounts))
-            assert {one.name: f"{one.stat().st_mode & 0o777:o}" for one in file.parent.iterdir()} == {
+            assert {item.name: f"{item.stat().st_mode & 0o777:o}" for item in file.parent.iterdir()} == {
                 "kubetally.db": "600",
                 "kubetally.db-wal": "600",
                 "kubetally.db-shm": "600",

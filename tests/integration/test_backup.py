@@ -89,7 +89,7 @@ def everything(database: Database) -> dict[str, list[dict[str, object]]]:
         table.name: [
             {name: str(value) if name in {"day", "begins"} else value for name, value in row.items()}
             for row in database.rows(
-                f"SELECT * FROM {table.name} ORDER BY {', '.join(one.name for one in table.primary_key)}"  # noqa: S608
+                f"SELECT * FROM {table.name} ORDER BY {', '.join(item.name for item in table.primary_key)}"  # noqa: S608
             )
         ]
         for table in METADATA.sorted_tables
@@ -277,7 +277,7 @@ DAMAGES: dict[str, Callable[[Lines], Lines]] = {
     "a line of something else": lambda lines: [*lines[:3], b"[1]\n", *lines[3:]],
     "bytes that are no text": lambda lines: [*lines[:3], b"\xff\xfe\n", *lines[3:]],
     "a table of nobody": lambda lines: sealed([*lines[:-1], b'{"table":"leases","row":{}}\n']),
-    "a day that is none": lambda lines: sealed([one.replace(b'"2026-11-20"', b'"2026-13-20"') for one in lines[:-1]]),
+    "a day that is none": lambda lines: sealed([line.replace(b'"2026-11-20"', b'"2026-13-20"') for line in lines[:-1]]),
 }
 
 

@@ -50,7 +50,7 @@ def test_flipped_byte_is_found_and_a_good_copy_restores(
     before, file = costs(home), _backed_up(home, tmp_path)
     damaged, other = tmp_path / "damaged.tar", Home(tmp_path / "other")
     with tarfile.open(file) as tar:
-        member = [one for one in tar.getmembers() if one.name.endswith(".parquet")][-1]
+        member = [item for item in tar.getmembers() if item.name.endswith(".parquet")][-1]
     _flip(file, damaged, member.offset_data + member.size // 2)
     done = other.call("restore", str(damaged))
     assert done.code == 2
@@ -68,7 +68,7 @@ def test_a_flipped_byte_of_any_member_is_noticed(home: Home, upstream: tuple[Ups
     file, damaged, other = _backed_up(home, tmp_path), tmp_path / "damaged.tar", Home(tmp_path / "other")
     with tarfile.open(file) as tar:
         members = tar.getmembers()
-    logs = [one for one in members if "_delta_log/" in one.name]
+    logs = [item for item in members if "_delta_log/" in item.name]
     for member in (members[0], logs[-1], members[-1]):
         for at in (member.offset, member.offset_data, member.offset_data + member.size - 1):
             _flip(file, damaged, at)
@@ -107,7 +107,7 @@ def test_members_have_to_be_those_of_the_manifest(home: Home, tmp_path: Path) ->
     assert other.call("restore", str(unlisted)).code == 2
     assert not _files(other)
     assert other.call("restore", str(_with_another(good, tarfile.TarInfo("lake/one")))).code == 0
-    assert [one.name for one in _files(other)] == ["one"]
+    assert [item.name for item in _files(other)] == ["one"]
 
 
 def test_failed_restore_removes_written_files(home: Home, tmp_path: Path) -> None:
@@ -120,9 +120,9 @@ def test_failed_restore_removes_written_files(home: Home, tmp_path: Path) -> Non
 
 def test_backup_is_private_and_replaces_an_older_one(home: Home, tmp_path: Path) -> None:
     file, part = tmp_path / "backup.tar", tmp_path / "backup.tar.part"
-    for one in (file, part):
-        one.write_bytes(b"older and longer" * 1_000_000)
-        one.chmod(0o644)
+    for item in (file, part):
+        item.write_bytes(b"older and longer" * 1_000_000)
+        item.chmod(0o644)
     assert _backed_up(home, tmp_path) == file
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert file.stat().st_size < 16_000_000
@@ -140,7 +140,7 @@ def _backed_up(home: Home, folder: Path) -> Path:
 
 def _files(home: Home) -> list[Path]:
     """What is in its lake."""
-    return [one for one in (home.folder / "lake").rglob("*") if not one.is_dir()]
+    return [item for item in (home.folder / "lake").rglob("*") if not item.is_dir()]
 
 
 def _flip(file: Path, damaged: Path, at: int) -> None:

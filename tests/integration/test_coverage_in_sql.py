@@ -122,7 +122,7 @@ def test_days_of_many_accounts_are_one_question_that_decodes_no_head(coverage: S
 
     event.listen(coverage._engine, "before_cursor_execute", note)
     assert len(coverage.days(DAY, DAY + timedelta(days=3), accounts)) == 150
-    (question,) = (one for one in asked if one.startswith("SELECT"))
+    (question,) = (request for request in asked if request.startswith("SELECT"))
     assert "head" not in question
     assert "balance" not in question
 
@@ -200,8 +200,8 @@ def test_a_writer_and_many_readers_of_a_sqlite_file_work_side_by_side(tmp_path: 
     def read(coverage: SqlCoverage) -> int:
         times = 0
         while not done.is_set() or not times:
-            there = {one.collection_id for one in coverage.days(first, end, ["a"])}
-            assert there <= {one.id for one in coverage.collections("a", first, end)}
+            there = {collection.collection_id for collection in coverage.days(first, end, ["a"])}
+            assert there <= {collection.id for collection in coverage.collections("a", first, end)}
             times += 1
         return times
 
@@ -212,9 +212,9 @@ def test_a_writer_and_many_readers_of_a_sqlite_file_work_side_by_side(tmp_path: 
             try:
                 for number in range(40):
                     day = first + timedelta(days=number)
-                    keep(writer, number, *(collection(f"{one}-{number}", one, day) for one in "abc"))
+                    keep(writer, number, *(collection(f"{item}-{number}", item, day) for item in "abc"))
                     writer.failed("d", day, NOW, code="code", message="message")
             finally:
                 done.set()
-            assert all(one.result(30) for one in reading)
+            assert all(future.result(30) for future in reading)
         assert len(writer.days(first, end)) == 160

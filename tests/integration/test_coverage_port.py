@@ -45,12 +45,12 @@ def clock(port: Port) -> SetClock:
 def keep(coverage: Coverage, version: int, *collections: Collection) -> list[Collection]:
     """Noted and confirmed; as they should come back."""
     coverage.intend(collections)
-    coverage.confirm([one.id for one in collections], version)
-    return [replace(one, version=version) for one in collections]
+    coverage.confirm([collection.id for collection in collections], version)
+    return [replace(collection, version=version) for collection in collections]
 
 
 def held(coverage: Coverage, as_of: datetime | None = None, account_id: str = "a") -> list[str]:
-    return [one.id for one in coverage.collections(account_id, DAY, END, as_of)]
+    return [collection.id for collection in coverage.collections(account_id, DAY, END, as_of)]
 
 
 def with_issues(name: str, account_id: str = "a", day: date = DAY, **more: object) -> Collection:
@@ -68,8 +68,8 @@ def with_issues(name: str, account_id: str = "a", day: date = DAY, **more: objec
 def is_as_the_heads_say(coverage: Coverage) -> bool:
     """Whether all that is read of facts is what the heads of what holds say."""
     ids = sorted({known.account_id for known in coverage.days(date.min, date.max)})
-    heads = [one for id_ in ids for one in coverage.collections(id_, date.min, date.max)]
-    issues = {one.id: list(one.head.issues) for one in heads if one.head.issues}
+    heads = [collection for id_ in ids for collection in coverage.collections(id_, date.min, date.max)]
+    issues = {item.id: list(item.head.issues) for item in heads if item.head.issues}
     found = coverage.issues(date.min, date.max, IssueKind)
     return found == issues and coverage.fact_sums(date.min, date.max) == sums_of(heads)
 
@@ -154,10 +154,19 @@ def test_days_are_ordered_by_account_and_day(coverage: Coverage) -> None:
         day = DAY + timedelta(days=number)
         keep(coverage, number, *(collection(f"{account}{number}", account, day) for account in ("b", "a", "B", "ä")))
     first, end = DAY + timedelta(days=1), DAY + timedelta(days=3)
-    assert [one.collection_id for one in coverage.days(first, end)] == ["B1", "B2", "a1", "a2", "b1", "b2", "ä1", "ä2"]
-    assert [one.collection_id for one in coverage.days(first, end, iter(["b", "none"]))] == ["b1", "b2"]
+    assert [collection.collection_id for collection in coverage.days(first, end)] == [
+        "B1",
+        "B2",
+        "a1",
+        "a2",
+        "b1",
+        "b2",
+        "ä1",
+        "ä2",
+    ]
+    assert [collection.collection_id for collection in coverage.days(first, end, iter(["b", "none"]))] == ["b1", "b2"]
     assert coverage.days(first, end, []) == coverage.days(end, first) == []
-    assert [one.id for one in coverage.collections("a", first, end)] == ["a1", "a2"]
+    assert [collection.id for collection in coverage.collections("a", first, end)] == ["a1", "a2"]
 
 
 def test_a_later_collection_takes_the_place_of_an_earlier_one(coverage: Coverage) -> None:
@@ -206,7 +215,7 @@ def test_as_of_returns_earlier_collections_until_forgotten(coverage: Coverage, c
 
 def last_versions(coverage: Coverage, instants: list[datetime], account_id: str = "a") -> list[int | None]:
     """Of the collections that held at these instants."""
-    return [one.last_version for at in instants for one in coverage.collections(account_id, DAY, END, at)]
+    return [collection.last_version for at in instants for collection in coverage.collections(account_id, DAY, END, at)]
 
 
 def test_replaced_collection_keeps_its_last_version(coverage: Coverage, clock: SetClock) -> None:
@@ -243,7 +252,7 @@ def test_only_uncommitted_collections_are_dropped(coverage: Coverage) -> None:
     coverage.intend([collection("lost"), collection("waiting", "b")])
     coverage.drop(["lost", "kept", "never noted"])
     coverage.drop([])
-    assert [one.id for one in coverage.pending()] == ["waiting"]
+    assert [collection.id for collection in coverage.pending()] == ["waiting"]
     assert held(coverage) == ["kept"]
 
 
@@ -281,8 +290,8 @@ def test_a_whole_commit_is_confirmed_at_once(coverage: Coverage) -> None:
     second = [collection(f"second-{number:03}", f"a{number:03}") for number in range(100)]
     keep(coverage, 1, *first)
     coverage.intend(second)
-    coverage.confirm([one.id for one in reversed(second)], 2)
-    assert [one.collection_id for one in coverage.days(DAY, END)] == [one.id for one in second]
+    coverage.confirm([collection.id for collection in reversed(second)], 2)
+    assert [day.collection_id for day in coverage.days(DAY, END)] == [collection.id for collection in second]
 
 
 def test_days_that_an_earlier_version_stored_are_examined_once(coverage: Coverage) -> None:

@@ -45,7 +45,7 @@ class Written:
                 some = [cluster_day(name, generation, day=day, is_running=is_running) for name in ACCOUNTS]
                 version = lake.put(some)
             self.days += some
-            self.collections += [replace(one.collection, version=version) for one in some]
+            self.collections += [replace(item.collection, version=version) for item in some]
 
     def lake(self) -> DeltaLake:
         return DeltaLake(str(self.folder))
@@ -260,7 +260,7 @@ def test_check_names_damaged_files_and_log_entries(written: Written) -> None:
     [entry] = written.files("running", "_delta_log/*1.json")
     flip = flipped(random.Random(2))  # noqa: S311
     with changed(current, flip), changed(old, flip), changed(entry, lambda content: content[:50]):
-        damage = {(one.table, Path(one.path).name): one for one in lake.check().damage}
+        damage = {(file.table, Path(file.path).name): file for file in lake.check().damage}
     assert damage.keys() == {("assets", current.name), ("assets", old.name), ("running", entry.name)}
     assert (damage["assets", current.name].is_current, damage["assets", old.name].is_current) == (True, False)
     assert damage["assets", current.name].day == DAYS[0]

@@ -48,7 +48,7 @@ class Place:
         """Sizes by path, of data and logs."""
         if not self.options and not Path(self.url).exists():
             return {}
-        return {one["path"]: one["size"] for page in obstore.list(self.store()) for one in page}
+        return {item["path"]: item["size"] for page in obstore.list(self.store()) for item in page}
 
     def store(self) -> ObjectStore:
         if not urlsplit(self.url).scheme:
@@ -68,11 +68,11 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 def put(lake: DeltaLake, *days: CollectedDay) -> list[Collection]:
     """Replace, and the collections as coverage would hand them back."""
     version = lake.put(days)
-    return [replace(one.collection, version=version) for one in days]
+    return [replace(day.collection, version=version) for day in days]
 
 
 def assert_holds(lake: DeltaLake, days: Iterable[CollectedDay], collections: list[Collection]) -> None:
-    by_id = {one.collection.id: one for one in days}
+    by_id = {day.collection.id: day for day in days}
     assert lake.rows(collections) == {id_: tuple(day.rows) for id_, day in by_id.items()}
     assert lake.assets(collections) == {id_: tuple(day.assets) for id_, day in by_id.items()}
 
@@ -82,13 +82,13 @@ def test_other_programs_read_rows_in_order(place: Place) -> None:
     held = put(place.lake(), *days)
     assert_holds(place.lake(), days, held)
     assert_holds(place.lake(), days[:1], held[:1])
-    assert [*place.lake().rows(held)] == [one.id for one in held]
+    assert [*place.lake().rows(held)] == [item.id for item in held]
 
 
 def test_days_are_read_together_however_they_were_written(place: Place) -> None:
     lake = place.lake()
     days = [cluster_day(account, day=DAY + timedelta(days=number)) for number in range(3) for account in "ab"]
-    held = [one for number in range(3) for one in put(lake, *days[2 * number : 2 * number + 2])]
+    held = [day for number in range(3) for day in put(lake, *days[2 * number : 2 * number + 2])]
     assert_holds(lake, days, held)
     assert_holds(place.lake(), days, held)
 
@@ -130,7 +130,7 @@ def test_replacing_an_account_leaves_the_others_and_one_file(place: Place) -> No
 def test_what_was_replaced_is_read_as_it_was(place: Place) -> None:
     lake = place.lake()
     generations = [cluster_day("a", number) for number in range(4)]
-    held = [put(lake, one)[0] for one in generations]
+    held = [put(lake, item)[0] for item in generations]
     put(lake, cluster_day("b"))
     assert_holds(lake, generations, held)
     assert_holds(place.lake(), generations, held)

@@ -80,8 +80,8 @@ def test_newest_version_is_that_of_days_that_are_over(lake: Lake) -> None:
 def test_commits_are_found_by_collection_and_version(lake: Lake) -> None:
     [first] = put(lake, cluster_day("a"))
     second = put(lake, cluster_day("b", day=NEXT_DAY), cluster_day("c", day=NEXT_DAY))
-    assert lake.versions_of([first, *second]) == {one.id: one.version for one in (first, *second)}
-    assert lake.named_since(first.version or 0) == {one.id for one in second}
+    assert lake.versions_of([first, *second]) == {collection.id: collection.version for collection in (first, *second)}
+    assert lake.named_since(first.version or 0) == {collection.id for collection in second}
     assert lake.recorded([first.id, "never"]) == {first.id: first}
 
 

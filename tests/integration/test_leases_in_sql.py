@@ -77,10 +77,10 @@ class Contender:
 def contenders(url: str, count: int) -> Iterator[Sequence[Contender]]:
     with ExitStack() as stack:
         made = [Contender(url) for _ in range(count)]
-        for one in made:
-            stack.enter_context(one.process)
-            stack.callback(one.process.kill)
-        assert [one.answer() for one in made] == ["ready"] * count
+        for item in made:
+            stack.enter_context(item.process)
+            stack.callback(item.process.kill)
+        assert [item.answer() for item in made] == ["ready"] * count
         yield made
 
 
@@ -215,15 +215,15 @@ def test_one_of_many_threads_acquires_a_lease(database: Database, opens: Opener,
         return ours[number % 3].acquire(COMMITTER)
 
     with ThreadPoolExecutor(9) as pool:
-        assert sum(one is not None for one in pool.map(take, range(9))) == 1
+        assert sum(item is not None for item in pool.map(take, range(9))) == 1
 
 
 def test_one_of_many_processes_acquires_a_lease(database: Database) -> None:
     with contextmanager(opener_of)(database.url), contenders(database.url, 4) as processes:
         for number in range(15):
-            for one in processes:
-                one.ask(f"lease-{number}")
-            answers = [one.answer() for one in processes]
+            for process in processes:
+                process.ask(f"lease-{number}")
+            answers = [process.answer() for process in processes]
             assert sorted(answers) == ["1", "none", "none", "none"]
 
 

@@ -39,8 +39,8 @@ class Home:
     def commit(self, *days: CollectedDay, force: bool = False, replace_damaged: bool = False) -> list[str | None]:
         self.clock.forward(60)
         return [
-            one.code
-            for one in self.committer.commit(self.lake.pack(days), force=force, replace_damaged=replace_damaged)
+            outcome.code
+            for outcome in self.committer.commit(self.lake.pack(days), force=force, replace_damaged=replace_damaged)
         ]
 
     def match(self) -> list[tuple[str, object]]:
@@ -48,11 +48,11 @@ class Home:
             return self.committer.writer.match().missing
 
     def held(self) -> list[str]:
-        return [one.id for one in self.meta.coverage.collections("b", DAY, NEXT + timedelta(days=1))]
+        return [day.id for day in self.meta.coverage.collections("b", DAY, NEXT + timedelta(days=1))]
 
     def cost(self, as_of: datetime) -> list[int]:
         history = History(self.meta.coverage, lambda: self.lake)
-        return [one.booking.bill.total for one in history.days("b", window_of(DAY), self.clock.now(), as_of)]
+        return [day.booking.bill.total for day in history.days("b", window_of(DAY), self.clock.now(), as_of)]
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_poorer_answer_does_not_replace_a_matched_damaged_day(home: Home, is_set
     assert home.commit(cluster_day("a", 1), force=True, replace_damaged=True) == [None]
     if is_set_aside:
         Repairer(home.committer.writer).set_aside(
-            [one.pair for one in check_days(home.meta.coverage, home.lake).damaged]
+            [day.pair for day in check_days(home.meta.coverage, home.lake).damaged]
         )
     assert home.match() == []
     assert home.commit(cluster_day("b", 1, pods=1, nodes=1)) == [FEWER]

@@ -310,10 +310,10 @@ def test_commit_is_not_confirmed_until_it_lasts(tmp_path: Path) -> None:
     disk.fails = True
     with pytest.raises(StoreError):
         committer.commit(lake.pack([cluster_day("a")]))
-    assert [one.account_id for one in coverage.confirmed] == ["b"]
+    assert [item.account_id for item in coverage.confirmed] == ["b"]
     disk.fails = False
     committer.writer.recover()
-    assert [one.account_id for one in coverage.confirmed] == ["b", "a"]
+    assert [item.account_id for item in coverage.confirmed] == ["b", "a"]
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")

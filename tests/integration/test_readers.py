@@ -67,7 +67,7 @@ class Reading:
         return AccountSnapshot((self.account, self.others))
 
     async def all(self, account: Account | None = None, **more: Any) -> list[Found]:
-        return [one async for one in self.pool.days(account or self.account, DAYS, **more)]
+        return [day async for day in self.pool.days(account or self.account, DAYS, **more)]
 
     async def in_processes(self) -> list[int]:
         """Until they are there. Their ids."""
@@ -79,10 +79,10 @@ class Reading:
 def readers_of(parent: int) -> list[int]:
     found = []
     with suppress(psutil.NoSuchProcess):
-        for one in psutil.Process(parent).children():
+        for item in psutil.Process(parent).children():
             with suppress(psutil.NoSuchProcess):
-                if "workers.process" in " ".join(one.cmdline()):
-                    found.append(one.pid)
+                if "workers.process" in " ".join(item.cmdline()):
+                    found.append(item.pid)
     return found
 
 
@@ -97,12 +97,12 @@ async def reading(server: Served, folder: Path, **more: Any) -> AsyncIterator[Re
 
 def contents(found: list[Found], lake: DeltaLake) -> list[tuple[Collection, Any, Any]]:
     """All that was read, but for the ids that each reading gives anew."""
-    loose = [one for one in found if isinstance(one, CollectedDay)]
-    days = [*lake.pack(loose), *(one for one in found if isinstance(one, PackedDay))]
-    assert len(days) == len(found), [one for one in found if isinstance(one, Unread)]
+    loose = [item for item in found if isinstance(item, CollectedDay)]
+    days = [*lake.pack(loose), *(item for item in found if isinstance(item, PackedDay))]
+    assert len(days) == len(found), [item for item in found if isinstance(item, Unread)]
     return [
-        (replace(one.collection, id=""), rows_of(one.content.rows), assets_of(one.content.assets))  # type: ignore[attr-defined]
-        for one in sorted(days, key=lambda day: day.collection.day)
+        (replace(item.collection, id=""), rows_of(item.content.rows), assets_of(item.content.assets))  # type: ignore[attr-defined]
+        for item in sorted(days, key=lambda day: day.collection.day)
     ]
 
 

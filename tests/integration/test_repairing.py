@@ -52,7 +52,7 @@ def test_mending_a_file_keeps_what_an_older_file_has(tmp_path: Path) -> None:
         before = fresh.rows(list(held.values()))
         committer = Committer(LakeWriter(fresh, meta.coverage, meta.leases, clock))
         Repairer(committer.writer).set_aside([day.pair for day in check_days(meta.coverage, fresh).damaged])
-        Repairer(committer.writer).mend_files([one for one in fresh.check().damage if one.day is not None])
+        Repairer(committer.writer).mend_files([file for file in fresh.check().damage if file.day is not None])
         stored = fresh.stored_ids(is_running=False)
         assert {account: stored.of(account, DAY) for account in "ab"} == {"a": {held["a"].id}, "b": {held["b"].id}}
         assert fresh.rows(list(held.values())) == before
@@ -80,8 +80,8 @@ def test_day_of_lost_assets_keeps_its_rows(tmp_path: Path) -> None:
         committer = Committer(LakeWriter(lake, meta.coverage, meta.leases, clock))
         a, b = cluster_day("a", nodes=2), cluster_day("b", nodes=2)
         commit(committer, [a])
-        for one in (tmp_path / "lake" / "assets").rglob("*.parquet"):
-            one.unlink()
+        for file in (tmp_path / "lake" / "assets").rglob("*.parquet"):
+            file.unlink()
         commit(committer, [b], replace_damaged=True)
         repairer = Repairer(committer.writer)
         for _ in range(2):
@@ -143,7 +143,7 @@ def test_day_that_the_lake_lacks_is_listed_and_put_back(tmp_path: Path) -> None:
         committer.writer.match()
         meta.coverage.failed(account_id, DAY, clock.now(), code="source_down", message="its source is down")
         days = check_days(meta.coverage, lake)
-        assert [one.id for one in days.missing] == [whole.collection.id]
+        assert [collection.id for collection in days.missing] == [whole.collection.id]
         assert not DamageReport(LakeCheck(), days, {}).is_well
         assert Repairer(committer.writer).put_lost_back([whole])
         assert Repairer(committer.writer).put_lost_back([whole]) == []
@@ -193,7 +193,7 @@ def test_repair_keeps_all_of_a_row(tmp_path: Path) -> None:
         repairer = Repairer(LakeWriter(fresh, meta.coverage, meta.leases, clock))
         readable = [day for day, error in (read_collection(fresh, held[id_]) for id_ in "ab") if day and not error]
         repairer.put_back(readable)
-        repairer.mend_files([one for one in fresh.check().damage if one.day is not None])
+        repairer.mend_files([file for file in fresh.check().damage if file.day is not None])
         after = stored()
         for id_ in {day.collection.account_id for day in readable}:
             assert after[id_] == before[id_]

@@ -40,7 +40,7 @@ def settings_of(home: Home) -> Settings:
 def kinds(home: Home) -> list[StorageProblemKind]:
     """Of the problems; how full the machine's own disk is does not matter here."""
     problems = check_storage(settings_of(home)).problems
-    return [one.kind for one in problems if one.kind is not StorageProblemKind.DISK_NEARLY_FULL]
+    return [problem.kind for problem in problems if problem.kind is not StorageProblemKind.DISK_NEARLY_FULL]
 
 
 def first_log_entry(home: Home) -> Path:
@@ -117,7 +117,7 @@ def test_unreadable_log_is_shown_by_coverage_and_doctor(stored: Home) -> None:
     assert str(stored.folder / "lake") in done.err
     done = stored.call("doctor", "aurora", *DAY, "--format", "json")
     assert done.code == 3
-    findings = [one for one in done.json["findings"] if one["subject"] == "storage"]
+    findings = [finding for finding in done.json["findings"] if finding["subject"] == "storage"]
     assert findings[0]["level"] == "failed"
     assert findings[0]["remedy"]
     assert stored.call("maintain").code != 0
@@ -193,5 +193,5 @@ def test_closed_database_is_a_problem_and_no_error(stored: Home) -> None:
         check = storage_check(ledger, settings)
         for file in stored.folder.glob("kubetally.db*"):
             file.unlink()
-        found = {one.kind for one in check.check().problems}
+        found = {problem.kind for problem in check.check().problems}
     assert found & {StorageProblemKind.DATABASE_UNREADABLE, StorageProblemKind.DATABASE_NOT_WRITABLE}

@@ -270,7 +270,9 @@ def test_unmounted_balancer_without_an_asset_enters() -> None:
 
 def test_ten_resources_without_asset_are_named_and_all_are_facts() -> None:
     rows = "\n".join(f"pod shop/web-{n} @fargate-{n} cpu 1" for n in range(12))
-    (issue,) = [one for one in booked(f"fee fee 1\n{rows}").issues if one.kind is IssueKind.RESOURCE_WITHOUT_ASSET]
+    (issue,) = [
+        issue for issue in booked(f"fee fee 1\n{rows}").issues if issue.kind is IssueKind.RESOURCE_WITHOUT_ASSET
+    ]
     assert issue.message.endswith("node fargate-9 and 2 more")
     assert len(issue.facts["resources"]) == 12
 
@@ -426,7 +428,7 @@ def test_network_without_samples_in_metrics_is_unknown(*, without_assets: bool) 
     day = booked("node n1 cpu 1\npod shop/web-1 @n1 cpu 1\nhour 0 fee 0.10", without_assets=without_assets)
     assert Component.NETWORK in day.not_measured
     assert day.bill.network == 0
-    (issue,) = [one for one in day.issues if one.kind is IssueKind.NOT_MEASURED]
+    (issue,) = [issue for issue in day.issues if issue.kind is IssueKind.NOT_MEASURED]
     assert (issue.subject, issue.window, issue.is_missing_data) == (Component.NETWORK, TODAY, False)
     assert "kubecost_pod_network_egress_bytes_total" in issue.message
 
@@ -438,7 +440,7 @@ def test_network_without_a_price_is_unknown() -> None:
     )
     day = book(answer)
     assert Component.NETWORK in day.not_measured
-    (issue,) = [one for one in day.issues if one.subject == Component.NETWORK]
+    (issue,) = [issue for issue in day.issues if issue.subject == Component.NETWORK]
     assert "kubecost_network_..._egress_cost" in issue.message
     assert "kubecost_pod_network_egress_bytes_total" not in issue.message
 

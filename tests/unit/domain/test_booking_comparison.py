@@ -66,8 +66,12 @@ def test_cost_that_moved_to_another_pod_differs_by_a_micro() -> None:
 
 def test_cost_that_moved_to_another_component_is_named() -> None:
     moved = with_first(lambda row: row._replace(costs=row.costs._replace(cpu=row.costs.ram, ram=row.costs.cpu)))
-    found = [one for one in compare_bookings(moved, stored=STORED).differences if one.figure is Figure.POD_COST]
-    assert [(one.component, one.replayed, one.stored) for one in found] == [
+    found = [
+        difference
+        for difference in compare_bookings(moved, stored=STORED).differences
+        if difference.figure is Figure.POD_COST
+    ]
+    assert [(item.component, item.replayed, item.stored) for item in found] == [
         (Component.CPU, FIRST.costs.ram, FIRST.costs.cpu)
     ]
 
@@ -129,7 +133,7 @@ def test_measurements_of_prometheus_are_no_difference() -> None:
     stored = book(replace(reading(CLUSTER), infrastructure=measured(hours)))
     found = compare_bookings(book(reading(CLUSTER)), stored=stored)
     assert found.differences == ()
-    assert {one.name for one in found.elsewhere} == {Component.MANAGEMENT, Component.LOAD_BALANCER, Component.NETWORK}
+    assert {item.name for item in found.elsewhere} == {Component.MANAGEMENT, Component.LOAD_BALANCER, Component.NETWORK}
 
 
 def test_load_balancer_that_the_source_lost_differs() -> None:
@@ -142,9 +146,9 @@ def test_usage_that_prometheus_corrected_is_no_difference() -> None:
     corrected = Issue(IssueKind.USAGE_CORRECTED, "1 container", METRICS, TODAY)
     found = compare_bookings(with_hours(cpu_core_usage_hours=1.0), stored=replace(STORED, issues=(corrected,)))
     assert found.differences == ()
-    assert [one.figure for one in found.elsewhere] == [Figure.CPU_USAGE]
+    assert [item.figure for item in found.elsewhere] == [Figure.CPU_USAGE]
     requests = compare_bookings(with_hours(cpu_core_request_hours=1.0), stored=replace(STORED, issues=(corrected,)))
-    assert [one.figure for one in requests.differences] == [Figure.CPU_REQUEST]
+    assert [difference.figure for difference in requests.differences] == [Figure.CPU_REQUEST]
 
 
 def test_hours_that_others_found_missing_are_no_difference() -> None:
@@ -152,9 +156,9 @@ def test_hours_that_others_found_missing_are_no_difference() -> None:
     lacking = replace(STORED, covered=(Window(STORED.window.start, STORED.window.start + 12 * HOUR),), issues=(gap,))
     found = compare_bookings(STORED, stored=lacking)
     assert found.differences == ()
-    assert [one.figure for one in found.elsewhere] == [Figure.HOURS_COVERED, Figure.ISSUE]
+    assert [item.figure for item in found.elsewhere] == [Figure.HOURS_COVERED, Figure.ISSUE]
     back = compare_bookings(lacking, stored=STORED)
-    assert [one.figure for one in back.differences] == [Figure.HOURS_COVERED, Figure.ISSUE]
+    assert [difference.figure for difference in back.differences] == [Figure.HOURS_COVERED, Figure.ISSUE]
     assert compare_bookings(lacking, stored=STORED, lacks=frozenset(Beside)).differences == ()
 
 

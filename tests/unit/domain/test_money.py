@@ -153,8 +153,8 @@ def test_a_share_of_a_span_is_within_a_micro_of_the_exact_one(amount: int, one: 
 @given(st.lists(st.integers().map(lambda amount: Money(amount, "EUR")), max_size=6), st.data())
 def test_money_adds_up_in_any_order(amounts: list[Money], data: st.DataObject) -> None:
     assert total(data.draw(st.permutations(amounts))) == total(amounts)
-    assert total(amounts) == (Money(sum(one.micros for one in amounts), "EUR") if amounts else None)
-    assert all(one - one == Money(0, "EUR") for one in amounts)
+    assert total(amounts) == (Money(sum(item.micros for item in amounts), "EUR") if amounts else None)
+    assert all(item - item == Money(0, "EUR") for item in amounts)
 
 
 def test_unlike_currencies_are_never_added() -> None:

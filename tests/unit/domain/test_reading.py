@@ -64,7 +64,7 @@ def test_the_assets_and_the_covered_hours_of_the_parts_add_up_too(whole: Reading
 @given(allocations(), cuts)
 def test_the_hours_of_a_row_are_shared_out_by_time(row: Allocation, at: list[timedelta]) -> None:
     whole = Reading(TODAY, [row], None, (TODAY,), "USD", SOURCE)
-    rows = [part for one in parts_of(whole, at) for part in one.allocations]
+    rows = [part for item in parts_of(whole, at) for part in item.allocations]
     assert sum(part.minutes for part in rows) == pytest.approx(row.minutes)
     for field, amount in zip(Hours._fields, Hours.sum(part.hours for part in rows), strict=True):
         assert amount == pytest.approx(getattr(row.hours, field))

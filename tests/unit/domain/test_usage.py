@@ -53,7 +53,7 @@ def reading(
 
 
 def usage(of: Reading) -> list[tuple[float | None, float | None]]:
-    return [(one.hours.cpu_core_usage_hours, one.hours.ram_byte_usage_hours) for one in of.allocations]
+    return [(row.hours.cpu_core_usage_hours, row.hours.ram_byte_usage_hours) for row in of.allocations]
 
 
 def test_measured_usage_takes_the_place_of_an_average_of_lives() -> None:
@@ -104,7 +104,7 @@ def test_usage_of_a_part_of_the_day_is_that_of_its_hours() -> None:
 
 def test_booked_rows_have_the_measured_usage() -> None:
     booking = book(reading(row(), used=12.0))
-    assert [one.hours.cpu_core_usage_hours for one in booking.rows if one.kind is Kind.WORKLOAD] == [
+    assert [row.hours.cpu_core_usage_hours for row in booking.rows if row.kind is Kind.WORKLOAD] == [
         pytest.approx(12.0)
     ]
     assert IssueKind.USAGE_CORRECTED in {issue.kind for issue in booking.issues}

@@ -48,7 +48,7 @@ def test_days_of_a_window_are_adjacent_utc_days(window: Window) -> None:
 def test_every_instant_of_a_window_is_in_exactly_one_of_its_pieces(window: Window, at: list[float]) -> None:
     pieces = cut(window, at)
     overlaps = [window.overlap(piece) for piece in pieces]
-    assert sum((one.end - one.start for one in overlaps if one), timedelta()) == window.end - window.start
+    assert sum((item.end - item.start for item in overlaps if item), timedelta()) == window.end - window.start
     for piece, following in pairwise(pieces):
         assert piece.overlap(following) is None
         assert window.contains(piece)

@@ -38,7 +38,7 @@ ISSUES = st.builds(Issue, window=st.none() | WINDOWS, facts=FACTS)
 # All other fields by their types, those too that come to be.
 HEADS = st.builds(
     Head,
-    source=st.builds(SourceIdentity, **{one.name: ... for one in fields(SourceIdentity)}),
+    source=st.builds(SourceIdentity, **{item.name: ... for item in fields(SourceIdentity)}),
     booking=st.builds(
         Booking,
         window=WINDOWS,
@@ -70,14 +70,14 @@ def test_a_head_comes_back_equal_and_of_the_same_types(head: Head) -> None:
 def test_a_balance_comes_back_equal(balance: dict[Component, ComponentBalance]) -> None:
     again = balance_from_json(balance_to_json(balance), collection_id="id")
     assert again == balance
-    assert all(type(one) is ComponentBalance for one in again.values())
+    assert all(type(item) is ComponentBalance for item in again.values())
 
 
 def with_more(value: Any) -> Any:
     """JSON as a newer version may write it."""
     if isinstance(value, dict):
         return {"new": {"deep": [1]}} | {name: with_more(one) for name, one in value.items()}
-    return [with_more(one) for one in value] if isinstance(value, list) else value
+    return [with_more(item) for item in value] if isinstance(value, list) else value
 
 
 def test_keys_of_a_newer_version_are_passed_over() -> None:

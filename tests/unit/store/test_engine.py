@@ -67,7 +67,7 @@ def test_the_default_is_a_file_in_the_folder_of_local_state(tmp_path: Path) -> N
     home = tmp_path / "ä 100%?#"
     engine = open_engine(default_url(home))
     engine.dispose()
-    assert [one.name for one in home.iterdir()] == ["kubetally.db"]
+    assert [item.name for item in home.iterdir()] == ["kubetally.db"]
 
 
 def test_password_that_a_server_repeats_is_not_shown() -> None:

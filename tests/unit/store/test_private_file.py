@@ -34,7 +34,7 @@ def test_a_file_that_is_missing_is_made_for_its_owner_alone(tmp_path: Path) -> N
     assert read_or_make(file, lambda: "söcret") == "söcret\n"
     assert mode_of(file) == 0o600
     assert mode_of(file.parent) & 0o077 == 0
-    assert [one.name for one in file.parent.iterdir()] == ["secret"]
+    assert [item.name for item in file.parent.iterdir()] == ["secret"]
 
 
 def test_a_file_that_is_there_is_read_and_left_as_it_is(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_concurrent_creators_read_the_same_text(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         read = list(pool.map(get, range(8)))
     assert len(set(read)) == 1
-    assert [one.name for one in file.parent.iterdir()] == ["secret"]
+    assert [item.name for item in file.parent.iterdir()] == ["secret"]
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o601, 0o644, 0o666])
@@ -100,7 +100,7 @@ def test_unusable_file_is_an_error(tmp_path: Path, make: Callable[[Path], Path])
     assert caught.value.file == str(place)
     assert str(place) in str(caught.value)
     assert "hunter2" not in str(caught.value)
-    assert {one.name for one in tmp_path.iterdir()} == {"place"}
+    assert {item.name for item in tmp_path.iterdir()} == {"place"}
 
 
 def test_a_link_to_a_private_file_is_followed(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_replaced_file_is_whole_and_private(tmp_path: Path) -> None:
     replace_private(file, "new\nold")
     assert read_or_make(file, never) == "new\nold\n"
     assert mode_of(file) == 0o600
-    assert [one.name for one in tmp_path.iterdir()] == ["keys"]
+    assert [item.name for item in tmp_path.iterdir()] == ["keys"]
 
 
 def test_reader_sees_the_old_or_the_new_file(tmp_path: Path) -> None:
@@ -145,6 +145,6 @@ def test_a_replacement_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     (folder / "in-the-way").mkdir(parents=True)
     with pytest.raises(OSError, match=r"directory|not empty"):
         replace_private(folder, "new")
-    assert [one.name for one in tmp_path.iterdir()] == ["keys"]
+    assert [item.name for item in tmp_path.iterdir()] == ["keys"]
     with pytest.raises(FileNotFoundError):
         replace_private(tmp_path / "missing" / "keys", "new")

@@ -45,7 +45,7 @@ def test_missing_key_file_is_created_once_for_its_owner(tmp_path: Path) -> None:
         sealed = KeyRing.open(None, home).encrypt("a")
     finally:
         os.umask(before)
-    assert [one.name for one in home.iterdir()] == ["keys"]
+    assert [item.name for item in home.iterdir()] == ["keys"]
     assert (home / "keys").stat().st_mode & 0o777 == 0o600
     assert KeyRing.open("  ", home).decrypt(sealed, account="prod") == "a"
 
@@ -60,8 +60,8 @@ def test_concurrent_creators_of_the_file_get_one_key(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         rings = list(pool.map(get, range(8)))
     sealed = rings[0].encrypt("a")
-    assert [one.decrypt(sealed, account="prod") for one in rings] == ["a"] * 8
-    assert [one.name for one in tmp_path.iterdir()] == ["keys"]
+    assert [ring.decrypt(sealed, account="prod") for ring in rings] == ["a"] * 8
+    assert [item.name for item in tmp_path.iterdir()] == ["keys"]
 
 
 def test_a_file_may_hold_several_keys_a_line_each(tmp_path: Path) -> None:

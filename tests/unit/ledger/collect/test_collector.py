@@ -145,7 +145,7 @@ class World:
         """What is held of a cluster: micros by how many days ago."""
         days = self.coverage.collections(account_id(number), TODAY - 40 * ONE_DAY, TODAY + ONE_DAY)
         rows = self.lake.rows(days)
-        return {(TODAY - one.day).days: sum(row.costs.total for row in rows[one.id]) for one in days}
+        return {(TODAY - day.day).days: sum(row.costs.total for row in rows[day.id]) for day in days}
 
 
 async def test_all_days_of_a_source_are_collected_once() -> None:
@@ -156,7 +156,7 @@ async def test_all_days_of_a_source_are_collected_once() -> None:
     assert world.held(1) == dict.fromkeys(range(6), 1_000_000)
     assert world.held(2) == dict.fromkeys(range(21), 1_000_000)
     assert world.coverage.begins == {account_id(1): TODAY - 5 * ONE_DAY, account_id(2): TODAY - 20 * ONE_DAY}
-    assert len({one.start for one in world.clusters[1].asked}) == len(world.clusters[1].asked), "each day once"
+    assert len({request.start for request in world.clusters[1].asked}) == len(world.clusters[1].asked), "each day once"
 
 
 async def test_days_before_the_first_stored_day_do_not_count_as_failed() -> None:
@@ -172,13 +172,13 @@ async def test_days_of_several_clusters_are_committed_together() -> None:
     world = World([Cluster() for _ in range(20)])
     await world.collect()
     assert len(world.lake.commits) < 20 * 6 / 4
-    assert all(len({one.collection.account_id for one in commit}) == len(commit) for commit in world.lake.commits)
+    assert all(len({item.collection.account_id for item in commit}) == len(commit) for commit in world.lake.commits)
 
 
 async def test_running_day_is_stored_apart_until_it_is_over() -> None:
     world = World([Cluster()])
     await world.collect()
-    (today,) = [one for one in world.coverage.confirmed if one.day == TODAY]
+    (today,) = [item for item in world.coverage.confirmed if item.day == TODAY]
     assert today.is_running
     assert today.head.window.end == NOON_AFTER
     world.clock = FixedClock(NOON_AFTER + timedelta(hours=14))
@@ -196,9 +196,12 @@ async def test_dead_cluster_is_given_up_and_delays_no_other() -> None:
     report = await world.collect()
     assert set(world.held(2)) == set(range(6))
     assert len(world.clusters[0].asked) == 2
-    assert {one.code for one in report.failed if one.account_id == account_id(1)} == {"refused", "not_tried"}
+    assert {outcome.code for outcome in report.failed if outcome.account_id == account_id(1)} == {
+        "refused",
+        "not_tried",
+    }
     tried = world.coverage.days(TODAY - 40 * ONE_DAY, TODAY + ONE_DAY, [account_id(1)])
-    assert [one.last_error for one in tried] == [("refused", "nobody answers")] * 2
+    assert [item.last_error for item in tried] == [("refused", "nobody answers")] * 2
 
 
 @pytest.mark.parametrize("accounts", [1, 3])
@@ -214,7 +217,9 @@ async def test_source_that_dies_during_a_round_is_given_up(accounts: int) -> Non
     report = await world.collect()
     in_flight = 2 * min(accounts, 4)
     assert 4 + 2 <= len(asked) <= 4 + max(2, in_flight)
-    assert report.planned == len({(one.account_id, one.day) for one in report.outcomes}), "each day is told of"
+    assert report.planned == len({(outcome.account_id, outcome.day) for outcome in report.outcomes}), (
+        "each day is told of"
+    )
     after = len(asked)
     for _ in range(8):
         world.clock = FixedClock(world.clock.now() + timedelta(seconds=30))
@@ -284,7 +289,7 @@ async def test_clusters_without_a_slot_come_first_in_the_next_round() -> None:
     report = await collector.collect(await collector.due())
     left = [number for number, cluster in enumerate(world.clusters, 1) if not cluster.asked]
     assert len(left) == 2
-    assert not {one.account_id for one in report.outcomes} & set(map(account_id, left)), "their days stay due"
+    assert not {outcome.account_id for outcome in report.outcomes} & set(map(account_id, left)), "their days stay due"
     order: list[int] = []
     for number, cluster in enumerate(world.clusters, 1):
         cluster.meanwhile = lambda window, number=number: order.append(number)  # type: ignore[misc]
@@ -304,8 +309,8 @@ async def test_source_that_never_opens_is_given_up_at_the_deadline() -> None:
 
     reader = Reader(never, no_metrics, FixedClock(), deadline_seconds=0.01)
     days = [TODAY - number * ONE_DAY for number in (1, 2)]
-    found = [one async for one in reader.days(account(1, "http://source"), days)]
-    assert [one.code for one in found if isinstance(one, Unread)] == ["deadline_passed", "not_tried"]
+    found = [day async for day in reader.days(account(1, "http://source"), days)]
+    assert [item.code for item in found if isinstance(item, Unread)] == ["deadline_passed", "not_tried"]
 
 
 async def test_slow_cluster_continues_in_the_next_round() -> None:
@@ -354,7 +359,10 @@ async def test_error_of_opening_a_source_affects_one_cluster_only() -> None:
     world = World([Cluster(), Cluster(breaks=RuntimeError("a bad kubeconfig"))])
     report = await world.collect()
     assert set(world.held(1)) == set(range(6))
-    assert {one.code for one in report.failed if one.account_id == account_id(2)} == {"unforeseen", "not_tried"}
+    assert {outcome.code for outcome in report.failed if outcome.account_id == account_id(2)} == {
+        "unforeseen",
+        "not_tried",
+    }
 
 
 async def test_source_description_is_cached_for_an_hour() -> None:
@@ -384,7 +392,7 @@ async def test_day_that_the_lake_rejects_affects_no_other() -> None:
     world = World([Cluster(), Cluster(cpu=10**18)])
     report = await world.collect()
     assert set(world.held(1)) == set(range(6))
-    assert {one.code for one in report.failed if one.account_id == account_id(2)} == {"broken", "no_data"}
+    assert {outcome.code for outcome in report.failed if outcome.account_id == account_id(2)} == {"broken", "no_data"}
 
 
 async def test_clock_set_back_neither_loses_nor_duplicates_days() -> None:
@@ -406,7 +414,7 @@ async def test_unexpected_error_affects_one_day_only() -> None:
 
     world = World([Cluster(meanwhile=break_on)])
     report = await world.collect()
-    assert [one.code for one in report.failed if one.code != "no_data"] == ["unforeseen"]
+    assert [outcome.code for outcome in report.failed if outcome.code != "no_data"] == ["unforeseen"]
     assert set(world.held()) == {0, 1, 3, 4, 5}
 
 
@@ -416,7 +424,7 @@ async def test_poorer_answer_replaces_nothing_and_is_reported() -> None:
     before = world.held()
     world.clusters[0].days = -1
     report = await backfill(world)
-    assert {one.code for one in report.failed} == {"no_data"}
+    assert {outcome.code for outcome in report.failed} == {"no_data"}
     assert world.held() == before
     known = world.coverage.days(TODAY - ONE_DAY, TODAY, [account_id(1)])[0]
     assert known.is_stored
@@ -476,7 +484,7 @@ async def test_backfill_skips_stored_and_future_days() -> None:
     await backfill(world, first=TODAY - 2 * ONE_DAY)
     world.clusters[0].asked.clear()
     await backfill(world, missing_only=True)
-    assert sorted((TODAY - one.start.date()).days for one in world.clusters[0].asked) == [3, 4, 5]
+    assert sorted((TODAY - request.start.date()).days for request in world.clusters[0].asked) == [3, 4, 5]
     report = await world.collector().backfill(account_id(1), TODAY + ONE_DAY, end=TODAY + 9 * ONE_DAY)
     assert (report.planned, report.outcomes) == (0, [])
 
@@ -519,7 +527,7 @@ async def test_next_writer_resolves_commits_of_a_killed_one(is_committed: bool) 
     world = World([Cluster()])
     committer = Committer(LakeWriter(world.lake, world.coverage, world.leases, world.clock))
     collector = world.collector()
-    days = [one async for one in collector._reader.days(account(1, "http://source"), [TODAY - ONE_DAY])]
+    days = [day async for day in collector._reader.days(account(1, "http://source"), [TODAY - ONE_DAY])]
     world.lake.after, world.lake.before = (kill, world.lake.before) if is_committed else (world.lake.after, kill)
     with pytest.raises(Killed):
         committer.commit(committer.pack(days))  # type: ignore[arg-type]
@@ -554,7 +562,7 @@ async def test_writer_that_lost_its_lease_stops() -> None:
 
 async def day_of(world: World) -> CollectedDay:
     """Yesterday, as it is read now."""
-    found = [one async for one in world.collector()._reader.days(account(1, "http://source"), [TODAY - ONE_DAY])]
+    found = [day async for day in world.collector()._reader.days(account(1, "http://source"), [TODAY - ONE_DAY])]
     assert isinstance(found[0], CollectedDay)
     return found[0]
 
@@ -570,13 +578,13 @@ async def test_commit_queue_limits_rows() -> None:
     second, third = (asyncio.create_task(waiting.put(of_rows(rows))) for rows in (4, 50))
     await asyncio.sleep(0)
     assert (second.done(), third.done()) == (True, False)
-    assert [one and one.collection.rows for one in (await waiting.get(), await waiting.get())] == [6, 4]
+    assert [item and item.collection.rows for item in (await waiting.get(), await waiting.get())] == [6, 4]
     fourth = asyncio.create_task(waiting.put(of_rows(1)))  # there would be room for it, were it its turn
     await asyncio.sleep(0)
     await third  # it is more than may wait, but nothing else does
     assert not fourth.done()
     end = asyncio.create_task(waiting.put(None))
-    assert [one and one.collection.rows for one in [await waiting.get() for _ in range(3)]] == [50, 1, None]
+    assert [item and item.collection.rows for item in [await waiting.get() for _ in range(3)]] == [50, 1, None]
     await end
 
 
@@ -597,7 +605,7 @@ async def test_commit_in_progress_finishes_before_a_stop() -> None:
     may_continue.set()
     await asyncio.wait([collecting])
     assert collecting.cancelled()
-    written = {(TODAY - one.day).days for one in told if one.is_collected}
+    written = {(TODAY - item.day).days for item in told if item.is_collected}
     assert written
     assert written == set(world.held())
 
@@ -609,7 +617,7 @@ async def test_late_answer_does_not_replace_newer_day() -> None:
     later = await day_of(world)
     committer = Committer(LakeWriter(world.lake, world.coverage, world.leases, world.clock))
     outcomes = [committer.commit(committer.pack([day]))[0] for day in (later, earlier)]  # type: ignore[arg-type]
-    assert [one.code for one in outcomes] == [None, SUPERSEDED]
+    assert [outcome.code for outcome in outcomes] == [None, SUPERSEDED]
     assert world.held() == {1: 2_000_000}
     (known,) = world.coverage.days(TODAY - ONE_DAY, TODAY, [account_id(1)])
     assert known.last_error is None, "it is no failure"

@@ -17,7 +17,7 @@ DAY_BEFORE = TODAY - 2 * ONE_DAY
 def known(world: World, number: int = 1) -> dict[int, tuple[str, str] | None]:
     """What the last attempt met, by how many days ago."""
     days = world.coverage.days(TODAY - 40 * ONE_DAY, TODAY + ONE_DAY, [account_id(number)])
-    return {(TODAY - one.day).days: one.last_error for one in days if one.last_error}
+    return {(TODAY - day.day).days: day.last_error for day in days if day.last_error}
 
 
 async def test_damaged_day_affects_no_other() -> None:
@@ -27,7 +27,7 @@ async def test_damaged_day_affects_no_other() -> None:
     assert {(outcome.account_id, outcome.day) for outcome in report.failed if outcome.code == DAMAGED} == {
         (account_id(number), DAY_BEFORE) for number in (1, 2)
     }
-    assert {one.day for one in world.coverage.confirmed} >= {TODAY, YESTERDAY, TODAY - 3 * ONE_DAY}
+    assert {item.day for item in world.coverage.confirmed} >= {TODAY, YESTERDAY, TODAY - 3 * ONE_DAY}
     for number in (1, 2):
         code, message = known(world, number)[2] or ("", "")
         assert code == DAMAGED
@@ -39,7 +39,7 @@ async def test_damaged_day_is_retried_with_growing_pauses() -> None:
     world = World([Cluster(days=3)])
     world.lake.damaged = {DAY_BEFORE}
     await world.collect()
-    days = {one.day: one for one in world.coverage.days(DAY_BEFORE, TODAY + ONE_DAY, [account_id(1)])}
+    days = {day.day: day for day in world.coverage.days(DAY_BEFORE, TODAY + ONE_DAY, [account_id(1)])}
     waits = []
     for attempts in (1, 2, 3, 20):
         one = replace(days[DAY_BEFORE], attempts=attempts, tried_at=NOON_AFTER)
@@ -57,12 +57,12 @@ async def test_damaged_day_is_retried_with_growing_pauses() -> None:
 async def test_damaged_day_is_due_until_it_is_collected() -> None:
     world = World([Cluster(days=3)])
     await world.collect()
-    assert not [one for one in await world.collector().due() if one.day == DAY_BEFORE]
+    assert not [due_day for due_day in await world.collector().due() if due_day.day == DAY_BEFORE]
     an_hour_ago = NOON_AFTER - timedelta(hours=1)
     world.coverage.failed(account_id(1), DAY_BEFORE, an_hour_ago, code=DAMAGED, message="a bit was flipped")
     world.coverage.failed(account_id(1), DAY_BEFORE, an_hour_ago, code="refused", message="the source was down")
     assert known(world)[2] == (DAMAGED, "a bit was flipped")
-    assert DAY_BEFORE in {one.day for one in await world.collector().due()}
+    assert DAY_BEFORE in {due_day.day for due_day in await world.collector().due()}
     await world.collect()
     assert 2 not in known(world)
 
@@ -72,7 +72,7 @@ async def test_backfill_rewrites_a_damaged_day() -> None:
     await world.collect()
     world.lake.damaged = {DAY_BEFORE}
     report = await world.collector().backfill(str(account_id(1)), DAY_BEFORE, end=YESTERDAY)
-    assert [one.day for one in report.collected] == [DAY_BEFORE]
+    assert [outcome.day for outcome in report.collected] == [DAY_BEFORE]
     assert world.held()[2] == 1
     assert 2 not in known(world)
     assert (known(world, 2)[2] or ("", ""))[0] == DAMAGED  # it could not be read, and is asked for again
@@ -82,4 +82,4 @@ async def test_damaged_running_day_is_always_rewritten() -> None:
     world = World([Cluster(days=3)])
     world.lake.damaged = {TODAY}
     report = await world.collect()
-    assert TODAY in {one.day for one in report.collected}
+    assert TODAY in {outcome.day for outcome in report.collected}

@@ -40,7 +40,7 @@ def failed(day: date, tried_at: datetime, attempts: int = 1) -> CoveredDay:
 
 
 def history(days: Iterable[CoveredDay] = (), begins: date | None = None) -> KnownDays:
-    return KnownDays("a", {one.day: one for one in days}, begins)
+    return KnownDays("a", {day.day: day for day in days}, begins)
 
 
 def ago(days: int) -> date:
@@ -49,7 +49,7 @@ def ago(days: int) -> date:
 
 def due_days(found: KnownDays, now: datetime = NOW) -> list[tuple[Reason, int]]:
     """What is due: why, and how many days ago it is."""
-    return [(one.reason, (now.date() - one.day).days) for one in due([found], now, POLICY)]
+    return [(due_day.reason, (now.date() - due_day.day).days) for due_day in due([found], now, POLICY)]
 
 
 def settled_since(days: int) -> list[CoveredDay]:
@@ -83,13 +83,13 @@ def test_running_day_is_due_every_15_minutes_after_its_first_hour() -> None:
 
 def test_day_collected_while_it_ran_is_missing_once_it_is_over() -> None:
     yesterday = held(ago(1), window_of(ago(1)).end - timedelta(minutes=5), is_running=True)
-    known = history([*(one for one in fresh() if one.day != ago(1)), yesterday, *settled_since(9)], begins=ago(9))
+    known = history([*(item for item in fresh() if item.day != ago(1)), yesterday, *settled_since(9)], begins=ago(9))
     assert due_days(known) == [(Reason.MISSING, 1)]
 
 
 def test_provisional_day_is_due_daily_and_when_it_settles() -> None:
     day, end = ago(2), window_of(ago(2)).end
-    others = [one for one in [*fresh(), *settled_since(9)] if one.day != day]
+    others = [item for item in [*fresh(), *settled_since(9)] if item.day != day]
     first = held(day, end + timedelta(hours=1))
     for hours, is_due in ((2, False), (24, False), (25, True)):
         found = due([history([*others, first], begins=ago(9))], end + timedelta(hours=hours), POLICY)
@@ -102,7 +102,7 @@ def test_provisional_day_is_due_daily_and_when_it_settles() -> None:
 
 def test_day_collected_in_the_future_is_collected_again() -> None:
     day = ago(5)
-    others = [one for one in [*fresh(), *settled_since(9)] if one.day != day]
+    others = [item for item in [*fresh(), *settled_since(9)] if item.day != day]
     ahead = held(day, NOW + timedelta(days=40))
     assert due_days(history([*others, ahead], begins=ago(9))) == [(Reason.UNSETTLED, 5)]
     refused = replace(ahead, attempts=1, tried_at=NOW - timedelta(hours=1), last_error=("fewer_hours", "less"))
@@ -111,7 +111,7 @@ def test_day_collected_in_the_future_is_collected_again() -> None:
 
 
 def test_pause_after_an_error_doubles() -> None:
-    others = [*(one for one in fresh() if one.day != ago(1)), *settled_since(9)]
+    others = [*(item for item in fresh() if item.day != ago(1)), *settled_since(9)]
     for attempts, minutes in ((1, 5), (2, 10), (4, 40), (30, 60)):
         known = history([*others, failed(ago(1), NOW - timedelta(minutes=minutes - 1), attempts)], begins=ago(9))
         assert due_days(known) == []
@@ -119,7 +119,7 @@ def test_pause_after_an_error_doubles() -> None:
 
 
 def test_incomplete_running_day_is_due_no_more_often() -> None:
-    others = [*(one for one in fresh() if one.day != TODAY), *settled_since(9)]
+    others = [*(item for item in fresh() if item.day != TODAY), *settled_since(9)]
     for code in ("assets_failed", "fewer_hours", "unforeseen", "value_beyond_lake"):
         today = replace(held(TODAY, NOW - timedelta(hours=2), is_running=True), attempts=9, last_error=(code, "why"))
         known = history([*others, replace(today, tried_at=NOW - timedelta(minutes=14))], begins=ago(9))
@@ -128,10 +128,10 @@ def test_incomplete_running_day_is_due_no_more_often() -> None:
 
 
 def test_pause_of_a_source_lost_during_a_round_doubles() -> None:
-    others = [one for one in fresh() if one.day not in {ago(2), ago(3)}]
+    others = [item for item in fresh() if item.day not in {ago(2), ago(3)}]
     for attempts, minutes in ((1, 5), (2, 10), (30, 60)):
         tried_at = NOW - timedelta(minutes=minutes - 1)
-        answered = [replace(one, collected_at=tried_at - timedelta(seconds=1)) for one in others]
+        answered = [replace(item, collected_at=tried_at - timedelta(seconds=1)) for item in others]
         away = [failed(ago(2), tried_at, attempts), failed(ago(3), tried_at, attempts)]
         known = history([*answered, *away])
         assert [days for reason, days in due_days(known) if reason is not Reason.RUNNING] == []
@@ -139,7 +139,7 @@ def test_pause_of_a_source_lost_during_a_round_doubles() -> None:
 
 
 def test_single_failed_day_delays_no_other() -> None:
-    known = history([*(one for one in fresh() if one.day != ago(2)), failed(ago(2), NOW), *settled_since(5)])
+    known = history([*(item for item in fresh() if item.day != ago(2)), failed(ago(2), NOW), *settled_since(5)])
     assert (Reason.MISSING, 6) in due_days(known)
 
 
@@ -161,17 +161,24 @@ def test_source_that_fails_two_accounts_pauses_for_all() -> None:
 
     away = [of(id_, failed(ago(2), NOW - timedelta(minutes=4))) for id_ in ("a", "b")]
     others = [of("c"), of("d", source="http://other")]
-    assert {one.account_id for one in due([*away, *others], NOW, POLICY)} == {"d"}
-    assert {one.account_id for one in due([*away, *others], NOW + timedelta(minutes=1), POLICY)} == {"a", "b", "c", "d"}
+    assert {due_day.account_id for due_day in due([*away, *others], NOW, POLICY)} == {"d"}
+    assert {due_day.account_id for due_day in due([*away, *others], NOW + timedelta(minutes=1), POLICY)} == {
+        "a",
+        "b",
+        "c",
+        "d",
+    }
     back = of("e", held(ago(1), NOW - timedelta(minutes=3)))
-    assert "c" in {one.account_id for one in due([*away, *others, back], NOW, POLICY)}
-    assert {one.account_id for one in due([away[0], *others], NOW, POLICY)} == {"a", "c", "d"}, "one failure is none"
+    assert "c" in {due_day.account_id for due_day in due([*away, *others, back], NOW, POLICY)}
+    assert {due_day.account_id for due_day in due([away[0], *others], NOW, POLICY)} == {"a", "c", "d"}, (
+        "one failure is none"
+    )
 
 
 def test_partial_day_is_due_daily_for_30_days() -> None:
     day = ago(20)
     partial = replace(held(day, NOW - timedelta(hours=23)), state=DayState.PROVISIONAL, hours_covered=12)
-    known = history([*fresh(), *(one for one in settled_since(30) if one.day != day), partial], begins=ago(30))
+    known = history([*fresh(), *(item for item in settled_since(30) if item.day != day), partial], begins=ago(30))
     assert due_days(known) == []
     assert due_days(known, NOW + timedelta(hours=1))[-1] == (Reason.UNSETTLED, 20)
     end = window_of(day).end + timedelta(hours=72, days=30)
@@ -180,14 +187,14 @@ def test_partial_day_is_due_daily_for_30_days() -> None:
 
 
 def test_day_whose_reader_died_is_retried_and_delays_no_other() -> None:
-    others = [*(one for one in fresh() if one.day not in {TODAY, ago(1)}), *settled_since(9)]
+    others = [*(item for item in fresh() if item.day not in {TODAY, ago(1)}), *settled_since(9)]
     for attempts, minutes in ((1, 5), (2, 24 * 60), (30, 24 * 60)):
         tried = CoveredDay("a", ago(1), attempts=attempts, tried_at=NOW, last_error=(READER_DIED, "killed"))
         today = held(TODAY, NOW + timedelta(minutes=minutes - 1), is_running=True)
         known = history([*others, tried, today], begins=ago(9))
         for later, is_due in ((minutes - 1, False), (minutes, True)):
             found = due([known], NOW + timedelta(minutes=later), POLICY)
-            assert (Due(Reason.MISSING, ago(1), "a") in [replace(one, has_failed=False) for one in found]) is is_due
+            assert (Due(Reason.MISSING, ago(1), "a") in [replace(item, has_failed=False) for item in found]) is is_due
     died = CoveredDay("a", TODAY, attempts=1, tried_at=NOW, last_error=(READER_DIED, "killed"))
     assert due_days(history([*others, died], begins=ago(9)), NOW + timedelta(minutes=1)) == [(Reason.MISSING, 1)]
     assert (Reason.RUNNING, 0) in due_days(history([*others, died], begins=ago(9)), NOW + timedelta(minutes=5))
@@ -219,7 +226,7 @@ def test_clock_set_back_delays_nothing() -> None:
 
 def test_accounts_take_turns() -> None:
     found = due([history(), KnownDays("b", {}), KnownDays("c", {})], NOW, POLICY)
-    assert [one.account_id for one in found[:6]] == ["a", "b", "c", "a", "b", "c"]
+    assert [item.account_id for item in found[:6]] == ["a", "b", "c", "a", "b", "c"]
 
 
 # --- how far back
@@ -234,13 +241,13 @@ def walk(holds: set[int], policy: Policy = POLICY) -> tuple[set[int], set[int], 
         now = NOW
         found = KnownDays("a", known, begins)
         begins = begins or find_first_source_day(found, now, policy)
-        dues = [one for one in due([KnownDays("a", known, begins)], now, policy) if one.reason is not Reason.UNSETTLED]
+        dues = [day for day in due([KnownDays("a", known, begins)], now, policy) if day.reason is not Reason.UNSETTLED]
         if not dues:
             return {(TODAY - day).days for day, one in known.items() if one.is_stored}, asked, begins
-        for one in dues:
-            n = (TODAY - one.day).days
+        for due_day in dues:
+            n = (TODAY - due_day.day).days
             asked.add(n)
-            known[one.day] = held(one.day, NOW, is_running=n == 0) if n in holds else empty(one.day)
+            known[due_day.day] = held(due_day.day, NOW, is_running=n == 0) if n in holds else empty(due_day.day)
     raise AssertionError("it never ends")
 
 

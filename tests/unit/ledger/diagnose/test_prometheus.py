@@ -27,7 +27,7 @@ def found(*metrics: MetricFacts) -> list[Finding]:
 
 
 def out_of_order(*metrics: MetricFacts) -> list[str]:
-    return [f"{one.subject}: {one.seen}" for one in found(*metrics) if one.level is not Level.OK]
+    return [f"{metric.subject}: {metric.seen}" for metric in found(*metrics) if metric.level is not Level.OK]
 
 
 def test_common_gap_of_metrics_is_one_finding() -> None:
