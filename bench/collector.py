@@ -100,7 +100,15 @@ def bare(folder: str, _: str) -> dict[str, float]:
     began, tables = time.perf_counter(), []
     for number in range(_CLUSTERS):
         booking = booked_answers(*map(answer_of, bodies), start, end)
-        day = new_collected_day(str(number), f"account-{number:03}", FIRST, _LATER, source, booking, ())
+        day = new_collected_day(
+            str(number),
+            account_id=f"account-{number:03}",
+            day=FIRST,
+            collected_at=_LATER,
+            source=source,
+            booking=booking,
+            assets=(),
+        )
         tables.append(allocation_tables([day])[0])
     with tempfile.TemporaryDirectory() as made:
         files.write(DiskStorage(Path(made)), FIRST, tables, ALLOCATION_FILE)

@@ -57,9 +57,9 @@ def from_facts(url: str) -> dict[str, float]:
     """The median of reading it without heads."""
 
     def read(coverage: Coverage) -> tuple[int, int, Sequence[FactSum]]:
-        days = coverage.statuses(_FIRST, _END)
-        missing = coverage.issues(_FIRST, _END, MISSING_DATA)
-        return sum(map(len, days.values())), len(missing), coverage.fact_sums(_FIRST, _END)
+        days = coverage.statuses(_FIRST, end=_END)
+        missing = coverage.issues(_FIRST, end=_END, kinds=MISSING_DATA)
+        return sum(map(len, days.values())), len(missing), coverage.fact_sums(_FIRST, end=_END)
 
     return _timed(url, read)
 
@@ -68,12 +68,12 @@ def from_heads(url: str) -> dict[str, float]:
     """The median of reading it as it was read before there were facts: with the collections of unsettled days."""
 
     def read(coverage: Coverage) -> tuple[int, int, Sequence[FactSum]]:
-        days = coverage.days(_FIRST, _END, _IDS)
+        days = coverage.days(_FIRST, end=_END, account_ids=_IDS)
         first: dict[str, date] = {}
         for day in days:
             if day.state is not DayState.SETTLED:
                 first.setdefault(day.account_id, day.day)
-        held = [one for id_, day in first.items() for one in coverage.collections(id_, day, _END)]
+        held = [one for id_, day in first.items() for one in coverage.collections(id_, day, end=_END)]
         missing = [one for one in held if any(issue.is_missing_data for issue in one.head.issues)]
         return len(days), len(missing), ()
 
@@ -103,7 +103,7 @@ def _fill(url: str) -> int:
 
 
 def _held(coverage: Coverage) -> list[Collection]:
-    return [one for id_ in _IDS for one in coverage.collections(id_, _FIRST, _END)]
+    return [one for id_ in _IDS for one in coverage.collections(id_, _FIRST, end=_END)]
 
 
 def _collection(account_id: str, number: int) -> Collection:

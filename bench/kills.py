@@ -60,7 +60,7 @@ def _look(database: str, url: str) -> tuple[int, bool]:
     lake, clock = DeltaLake(url), SystemClock()
     with open_meta(database, KEYS, clock=clock) as meta:
         LakeWriter(lake, meta.coverage, meta.leases, clock).recover()
-        (collection,) = meta.coverage.collections("a", DAY, DAY + timedelta(days=1))
+        (collection,) = meta.coverage.collections("a", DAY, end=DAY + timedelta(days=1))
         rows = lake.rows([collection])[collection.id]
     generation = int(collection.id.rsplit("-", 1)[1])
     assert sorted(map(str, rows)) == sorted(map(str, cluster_day("a", generation).rows))

@@ -46,12 +46,12 @@ def cluster_day(
     )
     return new_collected_day(
         f"{account}-{day}-{generation}",
-        account,
-        day,
-        datetime.now(UTC),
-        SourceIdentity("http://opencost.test", cluster_id=f"cluster-of-{account}"),
-        booking,
-        [_node(chance, number, day) for number in range(nodes)] if assets is None else assets,
+        account_id=account,
+        day=day,
+        collected_at=datetime.now(UTC),
+        source=SourceIdentity("http://opencost.test", cluster_id=f"cluster-of-{account}"),
+        booking=booking,
+        assets=[_node(chance, number, day) for number in range(nodes)] if assets is None else assets,
         is_running=is_running,
     )
 

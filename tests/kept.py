@@ -304,7 +304,9 @@ class CoverageInMemory:
     def pending(self) -> list[Collection]:
         return list(self.open.values())
 
-    def collections(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
+    def collections(
+        self, account_id: str, first: date, *, end: date, as_of: datetime | None = None
+    ) -> list[Collection]:
         stored = [(collection, None) for collection in self.confirmed]
         if as_of is not None:
             until = [(past.collection, past.until if past.is_missing else None) for past in self.past]
@@ -345,7 +347,7 @@ class CoverageInMemory:
         by_id = {collection.id: collection for collection in collections}
         self.confirmed = [by_id.get(collection.id, collection) for collection in self.confirmed]
 
-    def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
+    def days(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
         found = {_key(collection): _covered(collection, self._now()) for collection in self.confirmed}
         for key, tried in self.tried.items():
             attempts = {"attempts": tried.attempts, "tried_at": tried.tried_at, "last_error": tried.last_error}
@@ -354,13 +356,13 @@ class CoverageInMemory:
         return [found[key] for key in sorted(found) if first <= key[1] < end and (wanted is None or key[0] in wanted)]
 
     def statuses(
-        self, first: date, end: date, account_ids: Iterable[str] | None = None
+        self, first: date, *, end: date, account_ids: Iterable[str] | None = None
     ) -> Mapping[str, Sequence[DayStatus]]:
-        days = self.days(first, end, account_ids)
+        days = self.days(first, end=end, account_ids=account_ids)
         return {id_: [status_of(day) for day in its] for id_, its in groupby(days, lambda day: day.account_id)}
 
     def issues(
-        self, first: date, end: date, kinds: Iterable[IssueKind], account_ids: Iterable[str] | None = None
+        self, first: date, *, end: date, kinds: Iterable[IssueKind], account_ids: Iterable[str] | None = None
     ) -> Mapping[str, Sequence[Issue]]:
         wanted = set(kinds)
         found = {
@@ -369,7 +371,7 @@ class CoverageInMemory:
         }
         return {id_: issues for id_, issues in found.items() if issues}
 
-    def fact_sums(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
+    def fact_sums(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
         return sums_of(self._all_held(first, end, account_ids))
 
     def days_of_earlier_lakes(self, lake_version: int) -> Mapping[str, StoredDays]:
@@ -383,10 +385,10 @@ class CoverageInMemory:
         ids = sorted(
             {collection.account_id for collection in self.confirmed} if account_ids is None else set(account_ids)
         )
-        return [collection for id_ in ids for collection in self.collections(id_, first, end)]
+        return [collection for id_ in ids for collection in self.collections(id_, first, end=end)]
 
     def balances(
-        self, first: date, end: date, account_ids: Iterable[str]
+        self, first: date, *, end: date, account_ids: Iterable[str]
     ) -> dict[str, Mapping[Component, ComponentBalance]]:
         wanted = set(account_ids)
         return {
@@ -396,7 +398,7 @@ class CoverageInMemory:
         }
 
     def progress(self, account_ids: Sequence[str], day: date) -> Progress:
-        known = self.days(date.min, date.max, account_ids)
+        known = self.days(date.min, end=date.max, account_ids=account_ids)
         held = [day for day in known if day.is_stored]
         failing = [day for day in known if not day.is_stored and day.last_error and day.last_error[0] != NO_DATA]
         whole = [stored for stored in held if stored.day == day and not stored.is_running]

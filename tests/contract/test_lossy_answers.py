@@ -79,10 +79,10 @@ class Stored:
         ]
 
     def day(self) -> Collection:
-        return self.coverage.collections(account_id(1), DAY, END)[0]
+        return self.coverage.collections(account_id(1), DAY, end=END)[0]
 
     def last_error(self) -> tuple[str, str] | None:
-        return self.coverage.days(DAY, END, [account_id(1)])[0].last_error
+        return self.coverage.days(DAY, end=END, account_ids=[account_id(1)])[0].last_error
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ async def test_forced_answer_replaces_fuller_day_and_says_so(stored: Stored) -> 
     assert day.id != full.id
     (issue,) = [issue for issue in day.head.issues if issue.kind is IssueKind.REPLACED_BY_FORCE]
     assert issue.facts == {"collection": day.id, "replaced": full.id, "at": "2026-11-23T12:00:00Z"}
-    others = stored.coverage.collections(account_id(1), FIRST, DAY)
+    others = stored.coverage.collections(account_id(1), FIRST, end=DAY)
     assert all(issue.kind is not IssueKind.REPLACED_BY_FORCE for day in others for issue in day.head.issues)
     await stored.backfill("cygnus")
     assert stored.day().head.bill == full.head.bill, "a fuller answer replaces at once"
@@ -162,7 +162,7 @@ async def test_lossy_day_of_earlier_version_is_marked_at_start(
     marked = 1 if subjects else 0
     assert examine_stored_days(stored.coverage, stored.lake) == Examination(3, marked)
     assert examine_stored_days(stored.coverage, stored.lake) == Examination(), "once"
-    days = {day.day: day for day in stored.coverage.collections(account_id(1), FIRST, END)}
+    days = {day.day: day for day in stored.coverage.collections(account_id(1), FIRST, end=END)}
     assert days[DAY].hours_covered == pytest.approx(hours, abs=0.1)
     assert [issue.subject for issue in days[DAY].head.issues if issue.is_missing_data] == subjects
     assert all(days[day].hours_covered == 24 for day in days if day != DAY)
@@ -199,15 +199,15 @@ async def test_day_that_can_not_be_read_is_passed_over_once(stored: Stored) -> N
 @pytest.mark.parametrize("name", [*ALL, *LOSSY])
 async def test_facts_of_recorded_days_equal_their_heads(stored: Stored, name: str, tmp_path: Path) -> None:
     await stored.backfill(name)
-    collections = stored.coverage.collections(account_id(1), FIRST, END)
+    collections = stored.coverage.collections(account_id(1), FIRST, end=END)
     assert len(collections) == 3
     keys = KeyRing([KeyRing.new_key()], "KUBETALLY_KEYS")
     with open_meta(f"sqlite:///{tmp_path / 'kubetally.db'}", keys, clock=FixedClock()) as meta:
         meta.coverage.intend(collections)
         meta.coverage.confirm([collection.id for collection in collections], 1)
-        issues = meta.coverage.issues(FIRST, END, IssueKind)
+        issues = meta.coverage.issues(FIRST, end=END, kinds=IssueKind)
         assert issues == {collection.id: list(collection.head.issues) for collection in collections}
-        sums = meta.coverage.fact_sums(FIRST, END)
+        sums = meta.coverage.fact_sums(FIRST, end=END)
     assert sums == sums_of(collections)
     assert {fact.what for fact in sums if not fact.is_issue} == {
         component.value for collection in collections for component in collection.head.not_measured

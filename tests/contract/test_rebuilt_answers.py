@@ -61,7 +61,15 @@ def stored(cluster: str, day: int, body: bytes | None = None) -> tuple[list[Row]
     assets = read_assets(decode_assets(answer(recording.body(f"assets-day{day + 1}")))[0], window, notes)
     booking = book(Reading(window, rows.allocations, assets, rows.covered, "USD", URL))
     identity = SourceIdentity(URL, cluster_id=cluster)
-    made = new_collected_day("c", "a", date(2026, 11, 20 + day), window.end, identity, booking, assets or ())
+    made = new_collected_day(
+        "c",
+        account_id="a",
+        day=date(2026, 11, 20 + day),
+        collected_at=window.end,
+        source=identity,
+        booking=booking,
+        assets=assets or (),
+    )
     return list(rows_of(allocation_table(made))), list(assets_of(asset_table(made))), window
 
 

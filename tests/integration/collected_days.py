@@ -74,5 +74,7 @@ def collection(name: str, account_id: str = "a", day: date = DAY, cost: int = 7_
         issues=(issue,),
     )
     source = SourceIdentity("http://source:9003", "OpenCost", "1.118", "c-1", "Zürich", account_id)
-    made = new_collected_day(name, account_id, day, NOW, source, booking, ())
+    made = new_collected_day(
+        name, account_id=account_id, day=day, collected_at=NOW, source=source, booking=booking, assets=()
+    )
     return replace(made.collection, **more)  # type: ignore[arg-type]

@@ -50,7 +50,7 @@ def put(meta: Metadata, version: int, name: str, origin: CurrencyOrigin | None, 
 
 
 def held(meta: Metadata, account_id: str = A) -> dict[str, tuple[str, CurrencyOrigin | None]]:
-    found: list[Collection] = meta.coverage.collections(account_id, DAY, NEXT + timedelta(days=1))
+    found: list[Collection] = meta.coverage.collections(account_id, DAY, end=NEXT + timedelta(days=1))
     return {item.id: (item.head.currency, item.head.currency_origin) for item in found}
 
 
@@ -64,10 +64,12 @@ def test_relabels_assumed_currency_of_stored_and_replaced_days(meta: Metadata, o
     assert meta.days.unreconciled() == []
     assert meta.days.relabel(A, stated="EUR", currency="EUR", origin=STATED) == Relabelled((DAY, NEXT), ("USD",))
     assert held(meta) == {"new": ("EUR", STATED), "next": ("EUR", STATED)}
-    (then,) = meta.coverage.collections(A, DAY, NEXT, before)
+    (then,) = meta.coverage.collections(A, DAY, end=NEXT, as_of=before)
     assert (then.id, then.head.currency) == ("old", "EUR")
     assert held(meta, B) == {"of-another": ("USD", ASSUMED)}
-    assert {(day.currency, day.currency_origin) for day in meta.coverage.days(DAY, NEXT, [A])} == {("EUR", STATED)}
+    assert {(day.currency, day.currency_origin) for day in meta.coverage.days(DAY, end=NEXT, account_ids=[A])} == {
+        ("EUR", STATED)
+    }
     assert meta.accounts.find(A).currency == "EUR"
     assert meta.days.unreconciled() == [A]
     assert meta.days.currencies(A) == dict.fromkeys(("old", "new", "next"), "EUR")
@@ -83,7 +85,7 @@ def test_day_read_before_a_correction_gets_the_new_currency(meta: Metadata) -> N
     put(meta, 1, "late", ASSUMED)
     put(meta, 2, "told", SOURCE, day=NEXT)
     assert held(meta) == {"late": ("EUR", STATED), "told": ("USD", SOURCE)}
-    assert [day.currency for day in meta.coverage.days(DAY, NEXT, [A])] == ["EUR"]
+    assert [day.currency for day in meta.coverage.days(DAY, end=NEXT, account_ids=[A])] == ["EUR"]
     assert meta.days.unreconciled() == [A]
 
 
@@ -118,7 +120,10 @@ def test_migration_finds_who_stated_earlier_currencies(meta: Metadata, opens: Op
         upgrade(database.url)
         assert held(meta) == {"opencost": ("USD", ASSUMED), "kubecost": ("USD", SOURCE)}
         assert held(meta, B) == {"stated": ("USD", STATED)}
-        assert [day.currency_origin for day in meta.coverage.days(DAY, NEXT + timedelta(1), [A])] == [ASSUMED, SOURCE]
+        assert [day.currency_origin for day in meta.coverage.days(DAY, end=NEXT + timedelta(1), account_ids=[A])] == [
+            ASSUMED,
+            SOURCE,
+        ]
         database.execute("UPDATE kubetally_version SET version_num = '0003'")
 
 
@@ -126,7 +131,7 @@ def test_the_days_of_a_removed_account_are_deleted_and_no_others(meta: Metadata)
     put(meta, 1, "first", ASSUMED)
     put(meta, 2, "second", ASSUMED)
     put(meta, 3, "of-another", ASSUMED, account_id=B)
-    meta.coverage.note_history(A, DAY, meta.coverage.collections(A, DAY, NEXT)[0].collected_at)
+    meta.coverage.note_history(A, DAY, meta.coverage.collections(A, DAY, end=NEXT)[0].collected_at)
     assert meta.days.stored(A) == StoredDays(1, DAY, DAY)
     with pytest.raises(RequestError, match="accounts remove prod"):
         meta.days.purge(A)
@@ -134,7 +139,11 @@ def test_the_days_of_a_removed_account_are_deleted_and_no_others(meta: Metadata)
     meta.accounts.remove(A)
     assert meta.days.purge(A) == 1
     assert meta.days.stored(A) == StoredDays(0, None, None)
-    assert (held(meta), meta.coverage.days(DAY, NEXT, [A]), meta.coverage.history_begins(A)) == ({}, [], None)
+    assert (held(meta), meta.coverage.days(DAY, end=NEXT, account_ids=[A]), meta.coverage.history_begins(A)) == (
+        {},
+        [],
+        None,
+    )
     assert (meta.days.unreconciled(), meta.days.currencies(A)) == ([A], {})
     assert list(held(meta, B)) == ["of-another"]
     assert meta.days.purge(A) == 0

@@ -146,8 +146,10 @@ def test_a_dump_of_any_database_makes_the_same_of_any_other(database: Database, 
     with contextmanager(opener_of)(other_database.url) as opens, contextmanager(opener_of)(database.url) as before:
         new, old = opens(), before()
         assert new.accounts.all() == [account]
-        assert new.coverage.collections("a", DAY, END) == old.coverage.collections("a", DAY, END)
-        assert new.coverage.days(DAY, END + timedelta(days=1)) == old.coverage.days(DAY, END + timedelta(days=1))
+        assert new.coverage.collections("a", DAY, end=END) == old.coverage.collections("a", DAY, end=END)
+        assert new.coverage.days(DAY, end=END + timedelta(days=1)) == old.coverage.days(
+            DAY, end=END + timedelta(days=1)
+        )
         assert new.coverage.pending() == old.coverage.pending()
         new.coverage.confirm(["pending"], 9)
 

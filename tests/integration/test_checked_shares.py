@@ -50,15 +50,15 @@ def test_damaged_day_of_the_share_is_noted_once(meta: Metadata, lake: DeltaLake,
     whole = file.read_bytes()
     damage(file)
     assert check_share(meta.coverage, lake, days_after(8)).count == 1
-    assert not any(day.is_damaged for day in meta.coverage.days(DAY, DAY + timedelta(1)))
+    assert not any(day.is_damaged for day in meta.coverage.days(DAY, end=DAY + timedelta(1)))
     for at in (days_after(7), days_after(7), days_after(30)):
         found = check_share(meta.coverage, lake, at)
         assert (found.count, len(found.damaged)) == (2, 2)
-    days = meta.coverage.days(DAY, DAY + timedelta(1))
+    days = meta.coverage.days(DAY, end=DAY + timedelta(1))
     assert [(day.is_damaged, day.attempts) for day in days] == [(True, 1), (True, 1)]
     file.write_bytes(whole)
     check_share(meta.coverage, lake, days_after(60))
-    assert not any(day.is_damaged for day in meta.coverage.days(DAY, DAY + timedelta(1)))
+    assert not any(day.is_damaged for day in meta.coverage.days(DAY, end=DAY + timedelta(1)))
 
 
 def test_checking_holds_no_lease_and_can_be_stopped(meta: Metadata, lake: DeltaLake) -> None:
@@ -92,4 +92,4 @@ def test_day_that_is_replaced_meanwhile_is_not_damaged(meta: Metadata, lake: Del
 
     found = check_share(meta.coverage, Replacing(str(tmp_path / "lake")), days_after(7))
     assert not found.damaged
-    assert not any(day.is_damaged for day in meta.coverage.days(DAY, DAY + timedelta(1)))
+    assert not any(day.is_damaged for day in meta.coverage.days(DAY, end=DAY + timedelta(1)))

@@ -55,9 +55,9 @@ def test_facts_go_with_a_running_day_and_with_a_purge(opens: Opener, database: D
     assert isinstance(meta.coverage, SqlCoverage)
     keep(meta.coverage, 1, with_issues("running", is_running=True))
     keep(meta.coverage, 1, collection("whole"), with_issues("other", "b"))
-    assert set(meta.coverage.issues(DAY, END, IssueKind)) == {"whole", "other"}
+    assert set(meta.coverage.issues(DAY, end=END, kinds=IssueKind)) == {"whole", "other"}
     meta.days.purge("a")
-    assert set(meta.coverage.issues(DAY, END, IssueKind)) == {"other"}
+    assert set(meta.coverage.issues(DAY, end=END, kinds=IssueKind)) == {"other"}
     meta.days.purge("b")
     assert database.execute("SELECT count(*) FROM collection_facts") == [(0,)]
 
@@ -66,20 +66,20 @@ def test_facts_of_a_head_that_can_t_be_read_say_so(coverage: SqlCoverage, databa
     keep(coverage, 1, with_issues("c1"))
     keep(coverage, 2, with_issues("c2"))
     database.execute("UPDATE collections SET head = :head WHERE id = 'c1'", head='{"source": {}, "booking": {}}')
-    (known,) = coverage.days(DAY, END)
+    (known,) = coverage.days(DAY, end=END)
     coverage.mark_missing(known, NOW, "lost")
     assert coverage.restore([], ["c1"]) == {"c1"}
-    ((issue,),) = coverage.issues(DAY, END, IssueKind).values()
+    ((issue,),) = coverage.issues(DAY, end=END, kinds=IssueKind).values()
     assert (issue.kind, issue.facts) == (IssueKind.SOURCE_WARNING, {"code": "collection_not_understood"})
 
 
 def test_state_and_issues_are_read_without_heads(coverage: SqlCoverage, database: Database) -> None:
     keep(coverage, 1, with_issues("a1"))
-    heads = coverage.collections("a", DAY, END)
+    heads = coverage.collections("a", DAY, end=END)
     database.execute("UPDATE collections SET head = 'lost', balance = 'lost'")
-    assert [day.collection_id for day in coverage.statuses(DAY, END)["a"]] == ["a1"]
-    assert coverage.issues(DAY, END, IssueKind) == {"a1": list(heads[0].head.issues)}
-    assert coverage.fact_sums(DAY, END) == sums_of(heads)
+    assert [day.collection_id for day in coverage.statuses(DAY, end=END)["a"]] == ["a1"]
+    assert coverage.issues(DAY, end=END, kinds=IssueKind) == {"a1": list(heads[0].head.issues)}
+    assert coverage.fact_sums(DAY, end=END) == sums_of(heads)
 
 
 def test_migration_makes_the_facts_of_stored_days(coverage: SqlCoverage, database: Database) -> None:
@@ -120,6 +120,6 @@ def test_migration_passes_heads_that_can_t_be_read(coverage: SqlCoverage, databa
         database.execute("UPDATE collections SET head = :head WHERE id = :id", head=head, id=id_)
     downgrade(database.url, revision="0005")
     upgrade(database.url)
-    found = coverage.issues(DAY, END, IssueKind)
+    found = coverage.issues(DAY, end=END, kinds=IssueKind)
     assert set(found) == {*heads, "sound"}
     assert [[issue.facts for issue in found[id_]] for id_ in heads] == [[{"code": "collection_not_understood"}]] * 4

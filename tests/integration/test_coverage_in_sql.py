@@ -44,11 +44,11 @@ def test_collection_is_read_once_it_is_confirmed(coverage: SqlCoverage, opens: O
     given = collection("c1", collected_at=NOW.replace(microsecond=123_457))
     coverage.intend([given])
     assert coverage.pending() == [given]
-    assert held(coverage) == coverage.days(DAY, END) == []
+    assert held(coverage) == coverage.days(DAY, end=END) == []
     coverage.confirm(["c1"], 3)
     assert coverage.pending() == []
     for elsewhere in (coverage, opens().coverage):
-        assert elsewhere.collections("a", DAY, END) == [replace(given, version=3)]
+        assert elsewhere.collections("a", DAY, end=END) == [replace(given, version=3)]
 
 
 def test_running_days_are_not_kept_and_never_were(coverage: SqlCoverage, clock: SetClock, database: Database) -> None:
@@ -89,16 +89,16 @@ def test_second_confirmation_changes_nothing(coverage: SqlCoverage, clock: SetCl
 def test_attempts_that_fail_are_counted_until_one_succeeds(coverage: SqlCoverage, clock: SetClock) -> None:
     for number in (1, 2):
         coverage.failed("a", DAY, clock.forward(60), code=f"code_{number}", message="no answer\0 \ud83d")
-    [day] = coverage.days(DAY, END)
+    [day] = coverage.days(DAY, end=END)
     assert day == CoveredDay(
         "a", DAY, attempts=2, tried_at=clock.at, last_error=("code_2", "no answer \N{REPLACEMENT CHARACTER}")
     )
     assert not day.is_stored
     keep(coverage, 1, collection("c1"))
-    [day] = coverage.days(DAY, END)
+    [day] = coverage.days(DAY, end=END)
     assert (day.is_stored, day.attempts, day.last_error) == (True, 0, None)
     coverage.failed("a", DAY, clock.at, code="source_unavailable", message="x" * 100_000)
-    [day] = coverage.days(DAY, END)
+    [day] = coverage.days(DAY, end=END)
     assert day.last_error is not None
     assert (day.collection_id, day.attempts, len(day.last_error[1])) == ("c1", 1, 2000)
     assert held(coverage) == ["c1"]
@@ -121,7 +121,7 @@ def test_days_of_many_accounts_are_one_question_that_decodes_no_head(coverage: S
         asked.append(statement)
 
     event.listen(coverage._engine, "before_cursor_execute", note)
-    assert len(coverage.days(DAY, DAY + timedelta(days=3), accounts)) == 150
+    assert len(coverage.days(DAY, end=DAY + timedelta(days=3), account_ids=accounts)) == 150
     (question,) = (request for request in asked if request.startswith("SELECT"))
     assert "head" not in question
     assert "balance" not in question
@@ -147,7 +147,7 @@ def test_latest_of_concurrent_confirmations_is_current(opens: Opener) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(confirm, range(4)))
     assert held(coverages[0]) == ["c11"]
-    assert coverages[0].days(DAY, END)[0].collection_id == "c11"
+    assert coverages[0].days(DAY, end=END)[0].collection_id == "c11"
     assert coverages[0].pending() == []
 
 
@@ -165,9 +165,9 @@ def test_invalid_characters_are_replaced(coverage: SqlCoverage) -> None:
     issue = replace(sound.head.issues[0], message="half \ud83d, nul \0")
     head: Booking = replace(sound.head, issues=(issue,))
     [kept] = keep(coverage, 1, replace(sound, head=head, source=replace(sound.source, url="http://nul\0")))
-    [found] = coverage.collections("a", DAY, END)
+    [found] = coverage.collections("a", DAY, end=END)
     assert found.head.issues[0].message == "half \N{REPLACEMENT CHARACTER}, nul "
-    assert coverage.days(DAY, END)[0].source == "http://nul"
+    assert coverage.days(DAY, end=END)[0].source == "http://nul"
     assert replace(found, head=kept.head, source=kept.source) == kept
 
 
@@ -176,21 +176,21 @@ def test_a_long_head_is_kept_whole(coverage: SqlCoverage) -> None:
     facts = {"resources": tuple(f"node ip-10-0-{number}.internal ö" for number in range(20_000))}
     head = replace(sound.head, issues=(replace(sound.head.issues[0], facts=facts),))
     [kept] = keep(coverage, 1, replace(sound, head=head))
-    assert coverage.collections("a", DAY, END) == [kept]
+    assert coverage.collections("a", DAY, end=END) == [kept]
 
 
 def test_unreadable_collection_does_not_affect_days(coverage: SqlCoverage, database: Database) -> None:
     keep(coverage, 1, collection("c1"))
     database.execute("UPDATE collections SET head = :head", head='{"source": {}, "booking": {}}')
     with pytest.raises(CollectionNotUnderstood, match=r"collection c1 can't be read .*install"):
-        coverage.collections("a", DAY, END)
-    assert len(coverage.days(DAY, END)) == 1
+        coverage.collections("a", DAY, end=END)
+    assert len(coverage.days(DAY, end=END)) == 1
 
 
 def test_missing_tables_are_an_error(coverage: SqlCoverage, database: Database) -> None:
     database.execute("DROP TABLE coverage")
     with raises_code("tables_missing", match="kubetally restore"):
-        coverage.days(DAY, END)
+        coverage.days(DAY, end=END)
 
 
 def test_a_writer_and_many_readers_of_a_sqlite_file_work_side_by_side(tmp_path: Path) -> None:
@@ -200,8 +200,8 @@ def test_a_writer_and_many_readers_of_a_sqlite_file_work_side_by_side(tmp_path: 
     def read(coverage: SqlCoverage) -> int:
         times = 0
         while not done.is_set() or not times:
-            there = {collection.collection_id for collection in coverage.days(first, end, ["a"])}
-            assert there <= {collection.id for collection in coverage.collections("a", first, end)}
+            there = {collection.collection_id for collection in coverage.days(first, end=end, account_ids=["a"])}
+            assert there <= {collection.id for collection in coverage.collections("a", first, end=end)}
             times += 1
         return times
 
@@ -217,4 +217,4 @@ def test_a_writer_and_many_readers_of_a_sqlite_file_work_side_by_side(tmp_path: 
             finally:
                 done.set()
             assert all(future.result(30) for future in reading)
-        assert len(writer.days(first, end)) == 160
+        assert len(writer.days(first, end=end)) == 160

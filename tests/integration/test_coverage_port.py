@@ -50,7 +50,7 @@ def keep(coverage: Coverage, version: int, *collections: Collection) -> list[Col
 
 
 def held(coverage: Coverage, as_of: datetime | None = None, account_id: str = "a") -> list[str]:
-    return [collection.id for collection in coverage.collections(account_id, DAY, END, as_of)]
+    return [collection.id for collection in coverage.collections(account_id, DAY, end=END, as_of=as_of)]
 
 
 def with_issues(name: str, account_id: str = "a", day: date = DAY, **more: object) -> Collection:
@@ -67,11 +67,11 @@ def with_issues(name: str, account_id: str = "a", day: date = DAY, **more: objec
 
 def is_as_the_heads_say(coverage: Coverage) -> bool:
     """Whether all that is read of facts is what the heads of what holds say."""
-    ids = sorted({known.account_id for known in coverage.days(date.min, date.max)})
-    heads = [collection for id_ in ids for collection in coverage.collections(id_, date.min, date.max)]
+    ids = sorted({known.account_id for known in coverage.days(date.min, end=date.max)})
+    heads = [collection for id_ in ids for collection in coverage.collections(id_, date.min, end=date.max)]
     issues = {item.id: list(item.head.issues) for item in heads if item.head.issues}
-    found = coverage.issues(date.min, date.max, IssueKind)
-    return found == issues and coverage.fact_sums(date.min, date.max) == sums_of(heads)
+    found = coverage.issues(date.min, end=date.max, kinds=IssueKind)
+    return found == issues and coverage.fact_sums(date.min, end=date.max) == sums_of(heads)
 
 
 def test_collecting_times_are_the_first_and_last_of_each_day(coverage: Coverage) -> None:
@@ -85,7 +85,7 @@ def test_collecting_times_are_the_first_and_last_of_each_day(coverage: Coverage)
 
 def test_days_have_figures_of_the_stored_collection(coverage: Coverage) -> None:
     keep(coverage, 3, collection("c1", cost=-9_000_000_000_000_001))
-    assert coverage.days(DAY, END) == [
+    assert coverage.days(DAY, end=END) == [
         CoveredDay(
             "a",
             DAY,
@@ -106,10 +106,10 @@ def test_days_have_figures_of_the_stored_collection(coverage: Coverage) -> None:
 def test_day_collected_in_the_future_is_provisional(coverage: Coverage, clock: SetClock) -> None:
     coverage.intend([collection("a", collected_at=NOW + timedelta(days=60))])
     coverage.confirm(["a"], 1)
-    (known,) = coverage.days(DAY, DAY + timedelta(days=1))
+    (known,) = coverage.days(DAY, end=DAY + timedelta(days=1))
     assert (known.is_stored, known.state) == (True, DayState.PROVISIONAL)
     clock.forward(timedelta(days=61).total_seconds())
-    (known,) = coverage.days(DAY, DAY + timedelta(days=1))
+    (known,) = coverage.days(DAY, end=DAY + timedelta(days=1))
     assert known.state is DayState.SETTLED
 
 
@@ -117,9 +117,9 @@ def test_missing_day_holds_no_longer_and_an_earlier_one_is_restored(coverage: Co
     for version, name in enumerate(("first", "second"), 1):
         coverage.intend([collection(name)])
         coverage.confirm([name], version)
-    (known,) = coverage.days(DAY, DAY + timedelta(days=1))
+    (known,) = coverage.days(DAY, end=DAY + timedelta(days=1))
     assert coverage.mark_missing(known, NOW, "the lake lacks it")
-    (lost,) = coverage.days(DAY, DAY + timedelta(days=1))
+    (lost,) = coverage.days(DAY, end=DAY + timedelta(days=1))
     assert (lost.is_stored, lost.total, lost.attempts) == (False, 0, 0)
     assert lost.last_error == ("collection_gone", "the lake lacks it")
     assert held(coverage) == []
@@ -127,7 +127,7 @@ def test_missing_day_holds_no_longer_and_an_earlier_one_is_restored(coverage: Co
     assert (coverage.collections_on(DAY), coverage.collections_on(DAY, or_lost=True)["a"].id) == ({}, "second")
     assert coverage.known_ids(["first", "second", "third"]) == {"first", "second"}
     assert coverage.restore([], ["first"]) == {"first"}
-    (again,) = coverage.days(DAY, DAY + timedelta(days=1))
+    (again,) = coverage.days(DAY, end=DAY + timedelta(days=1))
     assert (again.collection_id, again.last_error) == ("first", None)
     assert coverage.collections_on(DAY, or_lost=True)["a"].id == "first"
     assert not coverage.mark_missing(known, NOW, "another holds by now")
@@ -139,7 +139,7 @@ def test_history_is_as_it_was_after_a_restored_day(coverage: Coverage, clock: Se
         keep(coverage, version, collection(name))
         instants.append(clock.at)
         clock.forward(60)
-    (known,) = coverage.days(DAY, DAY + timedelta(days=1))
+    (known,) = coverage.days(DAY, end=DAY + timedelta(days=1))
     coverage.mark_missing(known, clock.at, "the lake lacks it")
     assert [held(coverage, at) for at in instants] == [["first"], ["second"]]
     coverage.restore([], ["first"])
@@ -154,7 +154,7 @@ def test_days_are_ordered_by_account_and_day(coverage: Coverage) -> None:
         day = DAY + timedelta(days=number)
         keep(coverage, number, *(collection(f"{account}{number}", account, day) for account in ("b", "a", "B", "ä")))
     first, end = DAY + timedelta(days=1), DAY + timedelta(days=3)
-    assert [collection.collection_id for collection in coverage.days(first, end)] == [
+    assert [collection.collection_id for collection in coverage.days(first, end=end)] == [
         "B1",
         "B2",
         "a1",
@@ -164,16 +164,18 @@ def test_days_are_ordered_by_account_and_day(coverage: Coverage) -> None:
         "ä1",
         "ä2",
     ]
-    assert [collection.collection_id for collection in coverage.days(first, end, iter(["b", "none"]))] == ["b1", "b2"]
-    assert coverage.days(first, end, []) == coverage.days(end, first) == []
-    assert [collection.id for collection in coverage.collections("a", first, end)] == ["a1", "a2"]
+    assert [
+        collection.collection_id for collection in coverage.days(first, end=end, account_ids=iter(["b", "none"]))
+    ] == ["b1", "b2"]
+    assert coverage.days(first, end=end, account_ids=[]) == coverage.days(end, end=first) == []
+    assert [collection.id for collection in coverage.collections("a", first, end=end)] == ["a1", "a2"]
 
 
 def test_a_later_collection_takes_the_place_of_an_earlier_one(coverage: Coverage) -> None:
     keep(coverage, 3, collection("old"))
     [new] = keep(coverage, 4, collection("new", cost=8_000_000))
-    assert coverage.collections("a", DAY, END) == [new]
-    [day] = coverage.days(DAY, END)
+    assert coverage.collections("a", DAY, end=END) == [new]
+    [day] = coverage.days(DAY, end=END)
     assert (day.collection_id, day.total) == ("new", 8_000_000)
 
 
@@ -183,7 +185,7 @@ def test_late_confirmation_does_not_replace_later_version(coverage: Coverage) ->
     for name in ("old", "older, running"):
         coverage.confirm([name], 3)
         assert held(coverage) == held(coverage, NOW) == ["new"]
-        assert coverage.days(DAY, END)[0].collection_id == "new"
+        assert coverage.days(DAY, end=END)[0].collection_id == "new"
     assert coverage.pending() == []
 
 
@@ -191,10 +193,10 @@ def test_whole_day_replaces_running_day_of_any_version(coverage: Coverage) -> No
     keep(coverage, 900, collection("running 1", is_running=True))
     keep(coverage, 901, collection("running 2", is_running=True))
     assert held(coverage) == ["running 2"]
-    assert coverage.days(DAY, END)[0].is_running
+    assert coverage.days(DAY, end=END)[0].is_running
     keep(coverage, 5, collection("whole"))
     assert held(coverage) == ["whole"]
-    assert not coverage.days(DAY, END)[0].is_running
+    assert not coverage.days(DAY, end=END)[0].is_running
 
 
 def test_as_of_returns_earlier_collections_until_forgotten(coverage: Coverage, clock: SetClock) -> None:
@@ -205,7 +207,7 @@ def test_as_of_returns_earlier_collections_until_forgotten(coverage: Coverage, c
         clock.forward(0.5)
     assert [held(coverage, at) for at in instants] == [["c0"], ["c1"], ["c2"]]
     assert held(coverage, NOW - timedelta(microseconds=1)) == []
-    assert coverage.collections("a", DAY, END, NOW)[0].version == 0
+    assert coverage.collections("a", DAY, end=END, as_of=NOW)[0].version == 0
     assert coverage.forget(instants[1]) == 0
     assert coverage.forget(instants[2]) == 2
     assert [held(coverage, at) for at in instants] == [[], ["c1"], ["c2"]]
@@ -215,7 +217,11 @@ def test_as_of_returns_earlier_collections_until_forgotten(coverage: Coverage, c
 
 def last_versions(coverage: Coverage, instants: list[datetime], account_id: str = "a") -> list[int | None]:
     """Of the collections that held at these instants."""
-    return [collection.last_version for at in instants for collection in coverage.collections(account_id, DAY, END, at)]
+    return [
+        collection.last_version
+        for at in instants
+        for collection in coverage.collections(account_id, DAY, end=END, as_of=at)
+    ]
 
 
 def test_replaced_collection_keeps_its_last_version(coverage: Coverage, clock: SetClock) -> None:
@@ -259,8 +265,8 @@ def test_only_uncommitted_collections_are_dropped(coverage: Coverage) -> None:
 def test_balances_are_those_of_what_holds(coverage: Coverage) -> None:
     keep(coverage, 1, collection("a1"), collection("b1", "b"), collection("a0", day=DAY - timedelta(days=1)))
     keep(coverage, 2, later := collection("a2", cost=8_000_000))
-    assert coverage.balances(DAY, END, ["a"]) == {"a2": later.balance}
-    assert set(coverage.balances(DAY - timedelta(days=1), END, ["a", "b"])) == {"a0", "a2", "b1"}
+    assert coverage.balances(DAY, end=END, account_ids=["a"]) == {"a2": later.balance}
+    assert set(coverage.balances(DAY - timedelta(days=1), end=END, account_ids=["a", "b"])) == {"a0", "a2", "b1"}
 
 
 def test_progress_counts_only_the_requested_accounts(coverage: Coverage) -> None:
@@ -291,7 +297,7 @@ def test_a_whole_commit_is_confirmed_at_once(coverage: Coverage) -> None:
     keep(coverage, 1, *first)
     coverage.intend(second)
     coverage.confirm([collection.id for collection in reversed(second)], 2)
-    assert [day.collection_id for day in coverage.days(DAY, END)] == [collection.id for collection in second]
+    assert [day.collection_id for day in coverage.days(DAY, end=END)] == [collection.id for collection in second]
 
 
 def test_days_that_an_earlier_version_stored_are_examined_once(coverage: Coverage) -> None:
@@ -306,7 +312,7 @@ def test_days_that_an_earlier_version_stored_are_examined_once(coverage: Coverag
     assert coverage.days_to_examine(2) == []
     assert coverage.collections_on(DAY)["a"] == marked
     assert set(coverage.collections_on(DAY)) == {"a", "b", "c"}
-    (day,) = coverage.days(DAY, END, ["a"])
+    (day,) = coverage.days(DAY, end=END, account_ids=["a"])
     assert (day.hours_covered, day.state) == (12, DayState.PROVISIONAL)
 
 
@@ -315,41 +321,41 @@ def test_a_day_that_was_replaced_while_it_was_examined_stays_as_it_is(coverage: 
     (newer,) = keep(coverage, 2, collection("newer", examined_by=1))
     coverage.note_examined([replace(old, head=replace(old.head, covered=()), examined_by=1)])
     assert coverage.collections_on(DAY) == {"a": newer}
-    assert coverage.days(DAY, END)[0].hours_covered == 24
-    assert coverage.collections("a", DAY, END, NOW)[0].hours_covered == 24
+    assert coverage.days(DAY, end=END)[0].hours_covered == 24
+    assert coverage.collections("a", DAY, end=END, as_of=NOW)[0].hours_covered == 24
 
 
 def test_facts_are_read_by_kind_account_and_day(coverage: Coverage) -> None:
     keep(coverage, 1, with_issues("a1"), with_issues("b1", "b"))
     keep(coverage, 2, with_issues("a2", day=END), collection("a3", day=END + timedelta(days=1)))
     kinds = [IssueKind.SAMPLES_MISSING, IssueKind.CLOCK_DIFFERS]
-    assert set(coverage.issues(DAY, LAST, kinds)) == {"a1", "b1", "a2"}
-    assert set(coverage.issues(DAY, END, kinds, ["a"])) == {"a1"}
-    assert [issue.message for issue in coverage.issues(DAY, END, kinds)["a1"]] == [
+    assert set(coverage.issues(DAY, end=LAST, kinds=kinds)) == {"a1", "b1", "a2"}
+    assert set(coverage.issues(DAY, end=END, kinds=kinds, account_ids=["a"])) == {"a1"}
+    assert [issue.message for issue in coverage.issues(DAY, end=END, kinds=kinds)["a1"]] == [
         *("half is lost", "so is a part", "its clock is ahead"),
     ]
-    by_what = {fact.what: fact for fact in coverage.fact_sums(DAY, LAST, ["a"])}
+    by_what = {fact.what: fact for fact in coverage.fact_sums(DAY, end=LAST, account_ids=["a"])}
     samples, fee = by_what["samples_missing"], by_what["management"]
     assert (samples.days, samples.hours, samples.first, samples.last) == (2, 26, DAY, END)
     assert (fee.days, fee.hours, fee.is_issue, samples.is_issue) == (3, 72, False, True)
     assert by_what["clock_differs"].hours is None
-    assert [fact.account_id for fact in coverage.fact_sums(DAY, END, ["b"])] == ["b"] * 5
-    assert coverage.issues(DAY, LAST, []) == {}
-    assert coverage.fact_sums(DAY, LAST, []) == []
+    assert [fact.account_id for fact in coverage.fact_sums(DAY, end=END, account_ids=["b"])] == ["b"] * 5
+    assert coverage.issues(DAY, end=LAST, kinds=[]) == {}
+    assert coverage.fact_sums(DAY, end=LAST, account_ids=[]) == []
 
 
 def test_facts_are_those_of_the_current_collection(coverage: Coverage, clock: SetClock) -> None:
     keep(coverage, 1, with_issues("c1"), with_issues("other", "b"))
     keep(coverage, 3, collection("c3"))
-    assert set(coverage.issues(DAY, LAST, IssueKind)) == {"c3", "other"}
+    assert set(coverage.issues(DAY, end=LAST, kinds=IssueKind)) == {"c3", "other"}
     keep(coverage, 2, with_issues("late"))
-    assert set(coverage.issues(DAY, LAST, IssueKind)) == {"c3", "other"}
+    assert set(coverage.issues(DAY, end=LAST, kinds=IssueKind)) == {"c3", "other"}
     assert is_as_the_heads_say(coverage)
-    (known,) = coverage.days(DAY, LAST, ["a"])
+    (known,) = coverage.days(DAY, end=LAST, account_ids=["a"])
     assert coverage.mark_missing(known, clock.forward(1), "lost")
-    assert set(coverage.issues(DAY, LAST, IssueKind)) == {"other"}
+    assert set(coverage.issues(DAY, end=LAST, kinds=IssueKind)) == {"other"}
     assert coverage.restore([], ["c1"]) == {"c1"}
-    assert set(coverage.issues(DAY, LAST, IssueKind)) == {"c1", "other"}
+    assert set(coverage.issues(DAY, end=LAST, kinds=IssueKind)) == {"c1", "other"}
     assert is_as_the_heads_say(coverage)
 
 
@@ -358,10 +364,10 @@ def test_facts_follow_the_examination_of_a_day(coverage: Coverage) -> None:
     held = coverage.collections_on(DAY)["a"]
     marked = replace(held, head=with_issues("old").head, examined_by=2)
     coverage.note_examined([marked])
-    assert coverage.issues(DAY, LAST, IssueKind)["old"] == list(marked.head.issues)
+    assert coverage.issues(DAY, end=LAST, kinds=IssueKind)["old"] == list(marked.head.issues)
     assert is_as_the_heads_say(coverage)
     coverage.note_examined([replace(marked, id="gone", head=held.head)])
-    assert coverage.issues(DAY, LAST, IssueKind)["old"] == list(marked.head.issues)
+    assert coverage.issues(DAY, end=LAST, kinds=IssueKind)["old"] == list(marked.head.issues)
 
 
 def test_statuses_agree_with_days(coverage: Coverage, clock: SetClock) -> None:
@@ -371,10 +377,10 @@ def test_statuses_agree_with_days(coverage: Coverage, clock: SetClock) -> None:
     coverage.failed("b", DAY, NOW, code="day_damaged", message="bytes differ")
     clock.forward(-3600)
     for ids in (None, ["a"], ["b", "c"], []):
-        known = coverage.days(DAY - timedelta(days=1), LAST, ids)
-        found = coverage.statuses(DAY - timedelta(days=1), LAST, ids)
+        known = coverage.days(DAY - timedelta(days=1), end=LAST, account_ids=ids)
+        found = coverage.statuses(DAY - timedelta(days=1), end=LAST, account_ids=ids)
         assert [day for id_ in sorted(found) for day in found[id_]] == [status_of(day) for day in known]
-    (status,) = coverage.statuses(DAY, LAST)["b"]
+    (status,) = coverage.statuses(DAY, end=LAST)["b"]
     assert status.is_stored
     assert status.is_damaged
     assert status.is_missing
@@ -390,13 +396,13 @@ def test_days_of_earlier_lakes_are_counted_by_account(coverage: Coverage) -> Non
     coverage.intend([collection("pending", "d", **old)])
     assert coverage.days_of_earlier_lakes(LAKE_VERSION) == {"a": StoredDays(2, DAY, END)}
     assert coverage.days_of_earlier_lakes(LAKE_VERSION - 1) == {}
-    assert coverage.collections("a", DAY, END)[0].lake_version == 1
+    assert coverage.collections("a", DAY, end=END)[0].lake_version == 1
 
 
 def test_lost_day_is_the_last_one_that_was_stored(coverage: Coverage) -> None:
     keep(coverage, 1, collection("first"), collection("b", "b"))
     keep(coverage, 2, collection("second"))
-    for known in coverage.days(DAY, END):
+    for known in coverage.days(DAY, end=END):
         coverage.mark_missing(known, NOW, "the lake lacks it")
     assert [each.id for each in coverage.lost()] == ["b", "second"]
     keep(coverage, 3, collection("b2", "b"))
@@ -407,8 +413,8 @@ def test_damage_stays_until_it_is_cleared(coverage: Coverage) -> None:
     [stored] = keep(coverage, 1, collection("a1"))
     coverage.failed("a", DAY, NOW, code="day_damaged", message="bytes differ")
     coverage.failed("a", DAY, NOW, code="source_unavailable", message="nobody answers")
-    [day] = coverage.days(DAY, END)
+    [day] = coverage.days(DAY, end=END)
     assert (day.attempts, day.last_error, day.is_damaged) == (2, ("day_damaged", "bytes differ"), True)
     coverage.clear_damage([stored])
-    [day] = coverage.days(DAY, END)
+    [day] = coverage.days(DAY, end=END)
     assert (day.attempts, day.last_error, day.is_damaged) == (0, None, False)

@@ -48,7 +48,7 @@ class Home:
             return self.committer.writer.match().missing
 
     def held(self) -> list[str]:
-        return [day.id for day in self.meta.coverage.collections("b", DAY, NEXT + timedelta(days=1))]
+        return [day.id for day in self.meta.coverage.collections("b", DAY, end=NEXT + timedelta(days=1))]
 
     def cost(self, as_of: datetime) -> list[int]:
         history = History(self.meta.coverage, lambda: self.lake)
@@ -90,7 +90,7 @@ def test_poorer_answer_does_not_replace_a_matched_damaged_day(home: Home, is_set
     assert home.match() == []
     assert home.commit(cluster_day("b", 1, pods=1, nodes=1)) == [FEWER]
     assert home.held() == held
-    (known,) = home.meta.coverage.days(DAY, NEXT, ["b"])
+    (known,) = home.meta.coverage.days(DAY, end=NEXT, account_ids=["b"])
     assert known.is_damaged
     with pytest.raises(StoreError):
         home.cost(before)
@@ -106,7 +106,7 @@ def test_poorer_answer_does_not_replace_a_day_that_the_lake_lost(home: Home) -> 
     assert home.match() == [("b", NEXT)]
     assert home.commit(cluster_day("b", 1, day=NEXT, pods=1, nodes=1)) == [FEWER]
     assert home.held() == [f"b-{DAY}-0"]
-    (known,) = home.meta.coverage.days(NEXT, NEXT + timedelta(days=1))
+    (known,) = home.meta.coverage.days(NEXT, end=NEXT + timedelta(days=1))
     assert (known.is_stored, known.total) == (False, 0)
     assert known.last_error is not None
     assert "was kept" not in known.last_error[1]

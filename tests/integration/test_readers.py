@@ -351,7 +351,7 @@ def test_collector_commits_days_packed_by_processes(upstream: tuple[Upstream, Se
             report = await collector.collect(dues)
             assert len(report.collected) == len(dues)
             for its in (one.account, one.others):
-                held = coverage.collections(its.id, DAYS[0], DAYS[-1] + timedelta(days=1))
+                held = coverage.collections(its.id, DAYS[0], end=DAYS[-1] + timedelta(days=1))
                 rows = one.lake.rows(held)
                 here = [day async for day in one.here.days(its, DAYS) if isinstance(day, CollectedDay)]
                 assert [rows[day.id] for day in held] == [

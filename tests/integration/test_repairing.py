@@ -111,7 +111,7 @@ def test_repair_leaves_a_day_that_was_replaced_meanwhile(tmp_path: Path) -> None
         held = meta.coverage.collections_on(DAY)["b"]
         assert held.id == newer.collection.id
         assert lake.rows([held]) == {held.id: newer.rows}
-        assert not meta.coverage.days(DAY, DAY.replace(day=21))[0].is_damaged
+        assert not meta.coverage.days(DAY, end=DAY.replace(day=21))[0].is_damaged
 
 
 def test_repair_leaves_a_day_that_was_mended_meanwhile(tmp_path: Path) -> None:

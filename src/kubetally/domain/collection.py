@@ -132,13 +132,13 @@ class CollectedDay:
 
 def new_collected_day(
     collection_id: str,
+    *,
     account_id: str,
     day: date,
     collected_at: datetime,
     source: SourceIdentity,
     booking: Booking,
     assets: Sequence[Asset],
-    *,
     is_running: bool = False,
 ) -> CollectedDay:
     """A booked day, ready for the lake."""

@@ -28,17 +28,17 @@ def find_coverage(
     end = window.end if window.end == midnight(window.end) else midnight(window.end) + DAY
     first, end_day = window.start.date(), end.date()
     ids = [account.id for account in clusters] if names else None  # a query for all is quicker without a list
-    statuses = ledger.coverage.statuses(first, end_day, ids)
-    missing = ledger.coverage.issues(first, end_day, MISSING_DATA, ids)
+    statuses = ledger.coverage.statuses(first, end=end_day, account_ids=ids)
+    missing = ledger.coverage.issues(first, end=end_day, kinds=MISSING_DATA, account_ids=ids)
     days = defaultdict[str, list[CoveredDay]](list)
     facts = defaultdict[str, list[FactSum]](list)
     balances: Mapping[str, Mapping[Component, ComponentBalance]] = {}
     if with_details:
-        for day in ledger.coverage.days(first, end_day, ids):
+        for day in ledger.coverage.days(first, end=end_day, account_ids=ids):
             days[day.account_id].append(day)
-        for fact in ledger.coverage.fact_sums(first, end_day, ids):
+        for fact in ledger.coverage.fact_sums(first, end=end_day, account_ids=ids):
             facts[fact.account_id].append(fact)
-        balances = ledger.coverage.balances(first, end_day, [account.id for account in clusters])
+        balances = ledger.coverage.balances(first, end=end_day, account_ids=[account.id for account in clusters])
     return [
         AccountCoverage(
             account,

@@ -176,7 +176,9 @@ class Collector:
         today = self._clock.now().date()
         earliest = today - (self._policy.max_days + 1) * ONE_DAY
         ids = list(account_ids)
-        known = await self._blocking(lambda: self._coverage.days(earliest, today + ONE_DAY, ids) if ids else [])
+        known = await self._blocking(
+            lambda: self._coverage.days(earliest, end=today + ONE_DAY, account_ids=ids) if ids else []
+        )
         return {day.account_id: day.day for day in reversed(known) if day.is_stored}
 
     def _due(self, names: Sequence[str]) -> list[Due]:
@@ -194,7 +196,7 @@ class Collector:
         return due(all_known, now, self._policy)
 
     def _known(self, account_id: str, first: date, end: date) -> dict[date, CoveredDay]:
-        return {day.day: day for day in self._coverage.days(first, end, [account_id])}
+        return {day.day: day for day in self._coverage.days(first, end=end, account_ids=[account_id])}
 
     def _clusters(self) -> list[Account]:
         return [account for account in self._accounts.all() if account.type is AccountType.KUBERNETES_CNR]

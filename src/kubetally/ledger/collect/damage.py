@@ -60,7 +60,7 @@ def check_days(
     """
     known = {
         (known_day.account_id, known_day.day): known_day
-        for known_day in coverage.days(date.min, date.max)
+        for known_day in coverage.days(date.min, end=date.max)
         if known_day.is_stored and is_chosen(known_day.day)
     }
     count = 0

@@ -137,12 +137,12 @@ class Reader:
         with gc_paused():
             return new_collected_day(
                 self._new_id(),
-                account.id,
-                day,
-                now,
-                identity(source.url, read.about),
-                booking,
-                (*(read.reading.assets or ()), *read.reading.other_assets),
+                account_id=account.id,
+                day=day,
+                collected_at=now,
+                source=identity(source.url, read.about),
+                booking=booking,
+                assets=(*(read.reading.assets or ()), *read.reading.other_assets),
                 is_running=window != window_of(day),
             )
 

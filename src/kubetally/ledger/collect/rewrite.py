@@ -41,7 +41,7 @@ def read_stored_day(
 
     without: accounts to leave out; days that were set aside are left out, too. Raises StoreError, if a store is away.
     """
-    known = coverage.days(day, day + timedelta(days=1))
+    known = coverage.days(day, end=day + timedelta(days=1))
     aside = {
         known_day.account_id
         for known_day in known

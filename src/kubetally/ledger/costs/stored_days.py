@@ -143,7 +143,9 @@ class History:
             if not isinstance(error, DayDamaged) or collection.is_running:
                 continue
             try:
-                known = self._coverage.days(collection.day, collection.day + DAY, [collection.account_id])
+                known = self._coverage.days(
+                    collection.day, end=collection.day + DAY, account_ids=[collection.account_id]
+                )
                 stored = self._coverage.collections_on(collection.day, [collection.account_id]).get(
                     collection.account_id
                 )
@@ -178,7 +180,7 @@ class History:
     def _not_replaced(self, account_id: str, days: Sequence[StoredDay]) -> Iterator[Issue]:
         """An issue for each day whose last collection was rejected because it knew less than the stored day."""
         stored = {day.booking.window.start.date(): day for day in days}
-        known = self._coverage.days(min(stored), max(stored) + DAY, [account_id]) if stored else ()
+        known = self._coverage.days(min(stored), end=max(stored) + DAY, account_ids=[account_id]) if stored else ()
         for day in known:
             code, message = day.last_error or ("", "")
             if day.day in stored and code in _NOT_REPLACED:
@@ -187,7 +189,7 @@ class History:
 
     def _collections(self, account_id: str, window: Window, now: datetime, as_of: datetime | None) -> list[Collection]:
         last = window.end + DAY if window.end > window.start else window.start
-        collections = self._coverage.collections(account_id, window.start.date(), last.date(), as_of)
+        collections = self._coverage.collections(account_id, window.start.date(), end=last.date(), as_of=as_of)
         return list(_usable(collections, window, now))
 
 

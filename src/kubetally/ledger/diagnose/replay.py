@@ -163,4 +163,4 @@ class _StoppedClock:
 def _stored_days(coverage: Coverage, account: str, window: Window) -> list[Collection]:
     """The stored collections of the day that contains the window; none if it is in several."""
     day = window.start.date()
-    return list(coverage.collections(account, day, day + DAY)) if window_of(day).contains(window) else []
+    return list(coverage.collections(account, day, end=day + DAY)) if window_of(day).contains(window) else []

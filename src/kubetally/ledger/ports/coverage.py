@@ -97,7 +97,9 @@ class Coverage(Protocol):
     def pending(self) -> list[Collection]:
         """Collections that are neither confirmed nor dropped, because their writer was killed; the oldest first."""
 
-    def collections(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
+    def collections(
+        self, account_id: str, first: date, *, end: date, as_of: datetime | None = None
+    ) -> list[Collection]:
         """The stored collections of the days from `first` to before `end`, in order.
 
         as_of: those that were stored at that instant; running days have no history.
@@ -117,27 +119,27 @@ class Coverage(Protocol):
     def note_examined(self, collections: Sequence[Collection]) -> None:
         """Store the heads, hours and state of examined collections that are still the stored ones."""
 
-    def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
+    def days(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
         """Each known (account, day) from `first` to before `end`, by account and day. account_ids: all if None."""
 
     def statuses(
-        self, first: date, end: date, account_ids: Iterable[str] | None = None
+        self, first: date, *, end: date, account_ids: Iterable[str] | None = None
     ) -> Mapping[str, Sequence[DayStatus]]:
         """The status of each known day, by account, in order."""
 
     def issues(
-        self, first: date, end: date, kinds: Iterable[IssueKind], account_ids: Iterable[str] | None = None
+        self, first: date, *, end: date, kinds: Iterable[IssueKind], account_ids: Iterable[str] | None = None
     ) -> Mapping[str, Sequence[Issue]]:
         """The issues of these kinds of stored days, by id of the collection; days without any are left out."""
 
-    def fact_sums(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
+    def fact_sums(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
         """The unmeasured components and issues of stored days, counted by account and kind."""
 
     def days_of_earlier_lakes(self, lake_version: int) -> Mapping[str, StoredDays]:
         """The stored days with columns of an earlier version of the lake, by account."""
 
     def balances(
-        self, first: date, end: date, account_ids: Iterable[str]
+        self, first: date, *, end: date, account_ids: Iterable[str]
     ) -> dict[str, Mapping[Component, ComponentBalance]]:
         """The balances of the stored collections of these days, by id of the collection."""
 

@@ -223,7 +223,9 @@ class SampleCluster:
         source = SourceIdentity(head.source, self.product, "sample", self.name, self.name)
         at = datetime.combine(day, datetime.min.time(), UTC) + timedelta(days=1) + SETTLES_AFTER
         identity = hashlib.blake2b(f"{account_id}/{day}".encode(), digest_size=16).hexdigest()
-        return new_collected_day(identity, account_id, day, at, source, head, assets)
+        return new_collected_day(
+            identity, account_id=account_id, day=day, collected_at=at, source=source, booking=head, assets=assets
+        )
 
     def _assets(self, contents: _Contents, rows: Sequence[Row], network: int, window: Window) -> list[Asset]:
         """The bill of a day. An OpenCost lists no network: its traffic is charged to rows alone."""

@@ -41,7 +41,7 @@ def match_coverage(lake: Lake, coverage: Coverage, now: datetime) -> Matched:
     """
     matched = Matched()
     stored = lake.stored_ids(is_running=False)
-    known = [day for day in coverage.days(date.min, date.max) if day.is_stored]
+    known = [day for day in coverage.days(date.min, end=date.max) if day.is_stored]
     days = [day for day in known if not day.is_running]
     missing = _missing(days, stored)
     _check_same_lake(lake, coverage, days, missing, stored)
@@ -51,7 +51,7 @@ def match_coverage(lake: Lake, coverage: Coverage, now: datetime) -> Matched:
         key: ids for key, ids in stored.by_key() if current_ids.get(key) is None or current_ids[key] not in ids
     }
     _restore(lake, coverage, unknown_ids, matched)
-    running = [day for day in coverage.days(date.min, date.max) if day.is_stored and day.is_running]
+    running = [day for day in coverage.days(date.min, end=date.max) if day.is_stored and day.is_running]
     if running:
         stored = lake.stored_ids(is_running=True)
         _mark(coverage, _missing(running, stored), stored, matched, now)
@@ -67,7 +67,7 @@ def unknown_days(lake: Lake, coverage: Coverage, unreconciled: Callable[[], Ids[
     """
     stored = lake.stored_ids(is_running=False)
     pending = {collection.id for collection in coverage.pending()}
-    known = {(day.account_id, day.day) for day in coverage.days(date.min, date.max) if day.is_stored}
+    known = {(day.account_id, day.day) for day in coverage.days(date.min, end=date.max) if day.is_stored}
     unknown = [key for key, ids in stored.by_key() if key not in known and ids - pending]
     purged = set(unreconciled()) if unknown else set()
     return sorted(key for key in unknown if key[0] not in purged)

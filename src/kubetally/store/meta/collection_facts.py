@@ -57,7 +57,7 @@ def delete_facts(connection: Connection, day: date, account_ids: Sequence[str]) 
 
 
 def read_issues(
-    connection: Connection, first: date, end: date, account_ids: Iterable[str] | None, kinds: Iterable[IssueKind]
+    connection: Connection, first: date, *, end: date, account_ids: Iterable[str] | None, kinds: Iterable[IssueKind]
 ) -> dict[str, list[Issue]]:
     """The issues of these kinds, by the id of the current collection. Raises CollectionNotUnderstood."""
     table = COLLECTION_FACTS
@@ -71,7 +71,7 @@ def read_issues(
     return issues
 
 
-def read_sums(connection: Connection, first: date, end: date, account_ids: Iterable[str] | None) -> list[FactSum]:
+def read_sums(connection: Connection, first: date, *, end: date, account_ids: Iterable[str] | None) -> list[FactSum]:
     """Sums of facts of stored days, by account and fact."""
     table = COLLECTION_FACTS
     days, hours = func.count(distinct(table.c.day)), func.sum(table.c.hours)
@@ -82,7 +82,7 @@ def read_sums(connection: Connection, first: date, end: date, account_ids: Itera
 
 @gc_paused()
 def read_statuses(
-    connection: Connection, first: date, end: date, account_ids: Iterable[str] | None, now: datetime
+    connection: Connection, first: date, *, end: date, account_ids: Iterable[str] | None, now: datetime
 ) -> Mapping[str, list[DayStatus]]:
     """The status of each known day, by account, in order.
 

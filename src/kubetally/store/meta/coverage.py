@@ -157,8 +157,10 @@ class SqlCoverage(SqlStore):
         question = select(COLLECTIONS).where(COLLECTIONS.c.phase == Phase.PENDING)
         return self._collections(question.order_by(COLLECTIONS.c.collected_at, COLLECTIONS.c.id))
 
-    def collections(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
-        return self._collections(current_collections(account_id, first, end, as_of))
+    def collections(
+        self, account_id: str, first: date, *, end: date, as_of: datetime | None = None
+    ) -> list[Collection]:
+        return self._collections(current_collections(account_id, first, end=end, as_of=as_of))
 
     def collections_on(
         self, day: date, account_ids: Iterable[str] | None = None, *, or_lost: bool = False
@@ -200,35 +202,35 @@ class SqlCoverage(SqlStore):
                     write_facts(connection, [collection.id])
 
     @gc_paused()
-    def days(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
+    def days(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> list[CoveredDay]:
         with self._reads() as connection:
-            return read_days(connection, first, end, account_ids, self._clock.now())
+            return read_days(connection, first, end=end, account_ids=account_ids, now=self._clock.now())
 
     def statuses(
-        self, first: date, end: date, account_ids: Iterable[str] | None = None
+        self, first: date, *, end: date, account_ids: Iterable[str] | None = None
     ) -> Mapping[str, Sequence[DayStatus]]:
         with self._reads() as connection:
-            return read_statuses(connection, first, end, account_ids, self._clock.now())
+            return read_statuses(connection, first, end=end, account_ids=account_ids, now=self._clock.now())
 
     def issues(
-        self, first: date, end: date, kinds: Iterable[IssueKind], account_ids: Iterable[str] | None = None
+        self, first: date, *, end: date, kinds: Iterable[IssueKind], account_ids: Iterable[str] | None = None
     ) -> Mapping[str, Sequence[Issue]]:
         with self._reads() as connection:
-            return read_issues(connection, first, end, account_ids, kinds)
+            return read_issues(connection, first, end=end, account_ids=account_ids, kinds=kinds)
 
-    def fact_sums(self, first: date, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
+    def fact_sums(self, first: date, *, end: date, account_ids: Iterable[str] | None = None) -> Sequence[FactSum]:
         with self._reads() as connection:
-            return read_sums(connection, first, end, account_ids)
+            return read_sums(connection, first, end=end, account_ids=account_ids)
 
     def days_of_earlier_lakes(self, lake_version: int) -> Mapping[str, StoredDays]:
         with self._reads() as connection:
             return read_days_of_earlier_lakes(connection, lake_version)
 
     def balances(
-        self, first: date, end: date, account_ids: Iterable[str]
+        self, first: date, *, end: date, account_ids: Iterable[str]
     ) -> dict[str, Mapping[Component, ComponentBalance]]:
         with self._reads() as connection:
-            return read_balances(connection, first, end, account_ids)
+            return read_balances(connection, first, end=end, account_ids=account_ids)
 
     def progress(self, account_ids: Sequence[str], day: date) -> Progress:
         with self._reads() as connection:

@@ -39,7 +39,7 @@ _ORIGINS: Mapping[str | None, CurrencyOrigin | None] = {
 _STATES = {state.value: state for state in DayState}
 
 
-def current_collections(account_id: str, first: date, end: date, as_of: datetime | None) -> Select[Any]:
+def current_collections(account_id: str, first: date, *, end: date, as_of: datetime | None) -> Select[Any]:
     """The rows of the current collection for each day from `first` to before `end`, by day.
 
     as_of: of those confirmed by that instant the one of the latest version, without running days. One that the lake has
@@ -69,7 +69,7 @@ def lost_collections() -> Select[Any]:
 
 
 def read_days(
-    connection: Connection, first: date, end: date, account_ids: Iterable[str] | None, now: datetime
+    connection: Connection, first: date, *, end: date, account_ids: Iterable[str] | None, now: datetime
 ) -> list[CoveredDay]:
     """What is known of each (account, day), by account and day. What was collected after `now` is provisional."""
     columns = (COVERAGE.c[name] for name in _COVERED_DAY)
@@ -96,7 +96,7 @@ def read_days_of_earlier_lakes(connection: Connection, lake_version: int) -> Map
 
 
 def read_balances(
-    connection: Connection, first: date, end: date, account_ids: Iterable[str]
+    connection: Connection, first: date, *, end: date, account_ids: Iterable[str]
 ) -> dict[str, Mapping[Component, ComponentBalance]]:
     """The balances of the collections that hold for these days, by the collection's id.
 

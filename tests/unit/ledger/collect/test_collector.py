@@ -143,7 +143,7 @@ class World:
 
     def held(self, number: int = 1) -> dict[int, int]:
         """What is held of a cluster: micros by how many days ago."""
-        days = self.coverage.collections(account_id(number), TODAY - 40 * ONE_DAY, TODAY + ONE_DAY)
+        days = self.coverage.collections(account_id(number), TODAY - 40 * ONE_DAY, end=TODAY + ONE_DAY)
         rows = self.lake.rows(days)
         return {(TODAY - day.day).days: sum(row.costs.total for row in rows[day.id]) for day in days}
 
@@ -183,7 +183,7 @@ async def test_running_day_is_stored_apart_until_it_is_over() -> None:
     assert today.head.window.end == NOON_AFTER
     world.clock = FixedClock(NOON_AFTER + timedelta(hours=14))
     await world.collect()
-    yesterday = world.coverage.collections(account_id(1), TODAY, TODAY + ONE_DAY)[0]
+    yesterday = world.coverage.collections(account_id(1), TODAY, end=TODAY + ONE_DAY)[0]
     assert not yesterday.is_running
     assert yesterday.hours_covered == 24
 
@@ -200,7 +200,7 @@ async def test_dead_cluster_is_given_up_and_delays_no_other() -> None:
         "refused",
         "not_tried",
     }
-    tried = world.coverage.days(TODAY - 40 * ONE_DAY, TODAY + ONE_DAY, [account_id(1)])
+    tried = world.coverage.days(TODAY - 40 * ONE_DAY, end=TODAY + ONE_DAY, account_ids=[account_id(1)])
     assert [item.last_error for item in tried] == [("refused", "nobody answers")] * 2
 
 
@@ -258,7 +258,7 @@ async def test_failed_clusters_come_last_and_use_a_quarter_of_the_slots() -> Non
     assert dues[0].account_id == account_id(13)
     collecting = asyncio.create_task(collector.collect(dues))
     async with asyncio.timeout(3):
-        while world.coverage.collections(account_id(13), TODAY, TODAY + ONE_DAY)[0].collected_at == NOON_AFTER:  # noqa: ASYNC110
+        while world.coverage.collections(account_id(13), TODAY, end=TODAY + ONE_DAY)[0].collected_at == NOON_AFTER:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert sum(bool(cluster.asked) for cluster in world.clusters[:12]) == 2
     collecting.cancel()
@@ -337,7 +337,7 @@ async def test_source_that_was_empty_at_first_is_collected_in_full_later() -> No
     assert world.coverage.begins == {account_id(1): TODAY}
     world.clusters[0].days = 18
     await rounds(world, 48)
-    held = world.coverage.collections(account_id(1), TODAY - 40 * ONE_DAY, TODAY)
+    held = world.coverage.collections(account_id(1), TODAY - 40 * ONE_DAY, end=TODAY)
     assert len(held) == 18
     assert world.coverage.begins == {account_id(1): TODAY - 18 * ONE_DAY}
 
@@ -351,7 +351,7 @@ async def test_empty_days_are_collected_again() -> None:
     await world.collect()
     world.clusters[0].days = 40
     await rounds(world, 30)
-    held = world.coverage.collections(account_id(1), TODAY - 20 * ONE_DAY, TODAY + 12 * ONE_DAY)
+    held = world.coverage.collections(account_id(1), TODAY - 20 * ONE_DAY, end=TODAY + 12 * ONE_DAY)
     assert len(held) == 32
 
 
@@ -426,7 +426,7 @@ async def test_poorer_answer_replaces_nothing_and_is_reported() -> None:
     report = await backfill(world)
     assert {outcome.code for outcome in report.failed} == {"no_data"}
     assert world.held() == before
-    known = world.coverage.days(TODAY - ONE_DAY, TODAY, [account_id(1)])[0]
+    known = world.coverage.days(TODAY - ONE_DAY, end=TODAY, account_ids=[account_id(1)])[0]
     assert known.is_stored
     assert known.last_error is not None
     assert "the stored day was kept" in known.last_error[1]
@@ -446,7 +446,7 @@ async def test_correction_replaces_a_day_and_a_fall_is_reported() -> None:
     report = await backfill(world)
     assert len(report.collected) == 5
     assert world.held() == {0: 1_000_000, **dict.fromkeys(range(1, 6), 500_000)}
-    newest = world.coverage.collections(account_id(1), TODAY - ONE_DAY, TODAY)[0]
+    newest = world.coverage.collections(account_id(1), TODAY - ONE_DAY, end=TODAY)[0]
     assert [issue.kind for issue in newest.head.issues if issue.kind is IssueKind.TOTAL_FELL]
 
 
@@ -454,11 +454,11 @@ async def test_measures_day_of_earlier_version_before_replacing_it() -> None:
     world = World([Cluster(minutes=1440)])
     await world.collect()
     world.coverage.confirmed = [replace(stored, completeness=None) for stored in world.coverage.confirmed]
-    before = world.coverage.collections(account_id(1), TODAY - 5 * ONE_DAY, TODAY)
+    before = world.coverage.collections(account_id(1), TODAY - 5 * ONE_DAY, end=TODAY)
     world.clusters[0].minutes = 720
     report = await backfill(world)
     assert {outcome.code for outcome in report.failed} == {"less_complete"}
-    assert world.coverage.collections(account_id(1), TODAY - 5 * ONE_DAY, TODAY) == before
+    assert world.coverage.collections(account_id(1), TODAY - 5 * ONE_DAY, end=TODAY) == before
     report = await backfill(world, force=True)
     assert len(report.collected) == 5
 
@@ -470,12 +470,12 @@ async def test_poorer_day_is_not_stored_while_the_store_is_away() -> None:
     world = World([Cluster(minutes=1440)])
     await world.collect()
     world.coverage.confirmed = [replace(stored, completeness=None) for stored in world.coverage.confirmed]
-    before = world.coverage.collections(account_id(1), TODAY - 5 * ONE_DAY, TODAY)
+    before = world.coverage.collections(account_id(1), TODAY - 5 * ONE_DAY, end=TODAY)
     world.clusters[0].minutes = 720
     world.lake.on_read = leave
     with pytest.raises(Away):
         await backfill(world)
-    assert world.coverage.collections(account_id(1), TODAY - 5 * ONE_DAY, TODAY) == before
+    assert world.coverage.collections(account_id(1), TODAY - 5 * ONE_DAY, end=TODAY) == before
     assert not world.coverage.open
 
 
@@ -619,5 +619,5 @@ async def test_late_answer_does_not_replace_newer_day() -> None:
     outcomes = [committer.commit(committer.pack([day]))[0] for day in (later, earlier)]  # type: ignore[arg-type]
     assert [outcome.code for outcome in outcomes] == [None, SUPERSEDED]
     assert world.held() == {1: 2_000_000}
-    (known,) = world.coverage.days(TODAY - ONE_DAY, TODAY, [account_id(1)])
+    (known,) = world.coverage.days(TODAY - ONE_DAY, end=TODAY, account_ids=[account_id(1)])
     assert known.last_error is None, "it is no failure"

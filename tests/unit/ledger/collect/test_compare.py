@@ -32,7 +32,7 @@ def store(*nodes: list[Asset]) -> tuple[CoverageInMemory, LakeInMemory]:
 
 
 def held(coverage: CoverageInMemory) -> list[Collection]:
-    return coverage.collections("a", DAY, DAY + timedelta(days=9))
+    return coverage.collections("a", DAY, end=DAY + timedelta(days=9))
 
 
 def test_day_without_a_node_that_stayed_does_not_settle() -> None:

@@ -16,7 +16,7 @@ DAY_BEFORE = TODAY - 2 * ONE_DAY
 
 def known(world: World, number: int = 1) -> dict[int, tuple[str, str] | None]:
     """What the last attempt met, by how many days ago."""
-    days = world.coverage.days(TODAY - 40 * ONE_DAY, TODAY + ONE_DAY, [account_id(number)])
+    days = world.coverage.days(TODAY - 40 * ONE_DAY, end=TODAY + ONE_DAY, account_ids=[account_id(number)])
     return {(TODAY - day.day).days: day.last_error for day in days if day.last_error}
 
 
@@ -39,7 +39,7 @@ async def test_damaged_day_is_retried_with_growing_pauses() -> None:
     world = World([Cluster(days=3)])
     world.lake.damaged = {DAY_BEFORE}
     await world.collect()
-    days = {day.day: day for day in world.coverage.days(DAY_BEFORE, TODAY + ONE_DAY, [account_id(1)])}
+    days = {day.day: day for day in world.coverage.days(DAY_BEFORE, end=TODAY + ONE_DAY, account_ids=[account_id(1)])}
     waits = []
     for attempts in (1, 2, 3, 20):
         one = replace(days[DAY_BEFORE], attempts=attempts, tried_at=NOON_AFTER)

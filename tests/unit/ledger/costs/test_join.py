@@ -215,7 +215,7 @@ async def test_a_damaged_day_that_is_met_is_noted_once() -> None:
     for _ in range(2):
         await kept.stored(ago(8))
     assert kept.coverage.damaged() == [(ID, day)]
-    (known,) = kept.coverage.days(day, day + DAY)
+    (known,) = kept.coverage.days(day, end=day + DAY)
     assert (known.attempts, known.tried_at, known.is_stored) == (1, NOON_AFTER, True)
 
 
@@ -410,7 +410,7 @@ class Watched(CoverageInMemory):
 
     def collections(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
         self.threads.add(threading.current_thread().name.split("_")[0])
-        return super().collections(account_id, first, end, as_of)
+        return super().collections(account_id, first, end=end, as_of=as_of)
 
 
 @pytest.mark.parametrize(("has_its_own", "name"), [(True, "history"), (False, "accounts")])
@@ -458,7 +458,7 @@ class Stalling(CoverageInMemory):
     def collections(self, account_id: str, first: date, end: date, as_of: datetime | None = None) -> list[Collection]:
         self.started.set()
         assert self._go.wait(10)
-        return super().collections(account_id, first, end, as_of)
+        return super().collections(account_id, first, end=end, as_of=as_of)
 
 
 # --- the copy of a running day
