@@ -1,4 +1,4 @@
-"""A cache that loads a value once for all who want it at the same time."""
+"""A cache that loads each value once for concurrent callers."""
 
 import asyncio
 import time
@@ -34,13 +34,13 @@ class _Entry(NamedTuple, Generic[V]):
 
 
 class AsyncCache(Generic[K, V]):
-    """Loads a value once for all who want it at the same time, and keeps it for a while. Failures are not kept.
+    """Loads each value once for concurrent callers, and keeps it for a while. Failures are not kept.
 
     A load goes on until it finishes or `close` is called, even if nobody waits for it any longer.
 
     fresh_seconds: how long a new value is fresh; None if it is not kept, infinite by default. weigh: a value's weight,
-    1 by default. max_weight: of all values together; the least recently used leave first, the newest stays whatever it
-    weighs. clock: in seconds.
+    1 by default. max_weight: of all values together; the least recently used are removed first, the newest stays in any
+    case. clock: in seconds.
     """
 
     def __init__(
@@ -101,13 +101,13 @@ class AsyncCache(Generic[K, V]):
         return task.result()
 
     def forget(self, key: K) -> None:
-        """Load it again the next time."""
+        """Remove a value, so that the next caller loads it."""
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._weight -= entry.weight
 
     async def close(self) -> None:
-        """Cancel what is being loaded."""
+        """Cancel running loads."""
         loads = list(self._loads.values())
         for task in loads:
             task.cancel()

@@ -610,7 +610,7 @@ def test_one_account_with_a_defect_leaves_the_page_to_the_others(faulty: FaultSe
 def test_a_page_of_more_rows_than_are_remembered_is_read_once(replay: ReplayServer) -> None:
     names = ("aurora", "cygnus", "draco")
     accounts = AccountsInMemory([account(number, replay.url_of(name)) for number, name in enumerate(names, 1)])
-    service = cost_service(accounts, kept_rows=1)
+    service = cost_service(accounts, max_rows=1)
     with serving(service) as url:
         pages, questions = [], []
         for _ in range(3):

@@ -1,4 +1,4 @@
-"""Clusters that appear twice among several."""
+"""Finds clusters that appear twice among several."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,15 +17,15 @@ class ClusterFingerprint:
 
     @classmethod
     def of(cls, costs: CostReport) -> "ClusterFingerprint":
-        """Of an answer."""
+        """The fingerprint of an answer's cluster."""
         nodes = frozenset(node for row in costs.rows for node in row.nodes)
         return cls(costs.source.cluster_id, nodes, costs.source.name)
 
 
 def find_duplicate_clusters(clusters: Sequence[ClusterFingerprint]) -> list[str | None]:
-    """For each cluster a message if it seems to be the same as another, so that it would count twice; else None.
+    """For each cluster a message if it seems to be the same as another, else None.
 
-    Duplicates share the cluster's id and a node; an id alone proves nothing, as many clusters keep the default.
+    Duplicates share the cluster id and a node. An id alone proves nothing, because many clusters keep the default.
     """
     messages: list[str | None] = []
     for cluster in clusters:
@@ -42,9 +42,9 @@ def find_duplicate_clusters(clusters: Sequence[ClusterFingerprint]) -> list[str 
 
 
 def flag_duplicate_clusters(answers: Sequence[CostReport]) -> list[CostReport]:
-    """The same answers, with an issue on each that seems to be of one cluster with another."""
+    """The answers; each that seems to be of the same cluster as another gets an issue."""
     messages = find_duplicate_clusters([ClusterFingerprint.of(costs) for costs in answers])
-    return [_with_issue(costs, words) if words else costs for costs, words in zip(answers, messages, strict=True)]
+    return [_with_issue(costs, message) if message else costs for costs, message in zip(answers, messages, strict=True)]
 
 
 def _message(cluster: ClusterFingerprint, others: Sequence[str]) -> str:

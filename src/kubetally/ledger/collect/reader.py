@@ -22,7 +22,7 @@ from kubetally.domain.window import Clock, Window, whole_hour
 from kubetally.garbage import gc_paused
 from kubetally.ledger.collect.schedule import GIVE_UP_AFTER, UNFORESEEN
 from kubetally.ledger.costs.examination import look_around, look_by_hour
-from kubetally.ledger.costs.issues import each_once, foreign_metrics, measured_issues
+from kubetally.ledger.costs.issues import foreign_metrics, measured_issues, merge_issues
 from kubetally.ledger.costs.join import identity
 from kubetally.ledger.costs.live import DeadlinePassed, LiveResult, book_request
 from kubetally.ledger.costs.requests import SourceRequest
@@ -199,7 +199,7 @@ class _Read:
         booking = book_request(url, part, self.reading, metrics, self.around, self.hours)
         answers = LiveResult(url, self.metrics_url, [(part, booking)], self.measured, self.about, None)
         issues = (*booking.issues, *measured_issues(answers, window), *foreign_metrics(answers, self.about, window))
-        return replace(booking, issues=each_once(issues))
+        return replace(booking, issues=merge_issues(issues))
 
 
 def not_tried(account: Account, day: date) -> Unread:

@@ -18,21 +18,21 @@ from kubetally.ledger.accounts.database_timeout import DATABASE_SECONDS, Databas
 from kubetally.ledger.ports.accounts import AccountNotFound, Accounts, AmbiguousAccount, NotACluster
 
 T = TypeVar("T")
-ACCOUNT_KEPT = timedelta(minutes=15)
+ACCOUNT_LIFETIME = timedelta(minutes=15)
 """How long a cached account is used while the database is silent."""
 SILENCE_SECONDS = 1.0
-"""After how long a database counts as silent, so that cached accounts are used."""
+"""After this time without an answer a database is silent, and cached accounts are used."""
 LOOKUP_SECONDS = 0.5  # how long a change of an account may go unnoticed, so that hits need no database
 _MAX_ACCOUNTS = 10_000
-_NOT_THE_SOURCE = frozenset({"id", "name", "created_at", "deleted_at"})  # costs do not depend on them
+_IRRELEVANT = frozenset({"id", "name", "created_at", "deleted_at"})  # costs do not depend on them
 _log = logs.get_logger(__name__)
 
 
 class AccountCache:
     """Looks up accounts of clusters, each once at a time.
 
-    executor: where the database is asked. database_seconds: its timeout. silence_seconds: after that long cached
-    accounts are used, up to `ACCOUNT_KEPT` old. lookup_seconds: how long a lookup is used without asking again.
+    executor: where the database is queried. database_seconds: its timeout. silence_seconds: after that time cached
+    accounts are used, up to `ACCOUNT_LIFETIME` old. lookup_seconds: how long a lookup is fresh.
     """
 
     def __init__(
@@ -54,25 +54,26 @@ class AccountCache:
         )
 
     async def clusters(self) -> list[AccountPlace]:
-        """The living accounts of Kubernetes clusters, by name; the cached ones if the database is silent.
+        """Active accounts of Kubernetes clusters, by name; the cached ones if the database is silent.
 
         Raises: StoreError.
         """
-        last = self._clusters.last(None)
-        return await self._or_last(last, partial(self._clusters.reload, None, self._list_clusters))
+        return await self._load_or_last(
+            self._clusters.last(None), partial(self._clusters.reload, None, self._list_clusters)
+        )
 
     async def _list_clusters(self) -> list[AccountPlace]:
-        accounts = await self._ask_database(self._accounts.places)
+        accounts = await self._query_database(self._accounts.places)
         return [account for account in accounts if account.type is AccountType.KUBERNETES_CNR]
 
-    async def _or_last(self, last: Cached[T] | None, look: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """What `look` returns; what it last returned if the database is silent, up to `ACCOUNT_KEPT` old."""
-        if last is None or last[1] >= ACCOUNT_KEPT.total_seconds():
-            return await look()
+    async def _load_or_last(self, last: Cached[T] | None, load: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What `load` returns, or the last value if the database is silent and the value is fresh enough."""
+        if last is None or last[1] >= ACCOUNT_LIFETIME.total_seconds():
+            return await load()
         try:
-            # A lookup goes on by itself: once one succeeds, the database is no longer silent.
+            # The lookup goes on after the timeout; once it succeeds, the database is no longer silent.
             async with asyncio.timeout(0 if self._is_silent else self._silence_seconds):
-                return await look()
+                return await load()
         except (TimeoutError, DatabaseSilent):
             if not self._is_silent:
                 _log.warning("database_silent", seconds=self._silence_seconds)
@@ -82,8 +83,8 @@ class AccountCache:
     async def check(self, timeout_seconds: float) -> None:
         """Check that accounts can be looked up within that time. Raises StoreError."""
         try:
-            async with asyncio.timeout(timeout_seconds):  # one lookup for all probes, however long it takes
-                await self._organization.reload(None, partial(self._ask_database, self._accounts.organization))
+            async with asyncio.timeout(timeout_seconds):  # the lookup goes on, and later probes wait for it
+                await self._organization.reload(None, partial(self._query_database, self._accounts.organization))
         except TimeoutError:
             raise DatabaseSilent(timeout_seconds) from None
 
@@ -94,33 +95,33 @@ class AccountCache:
         await self._organization.close()
 
     async def find(self, account_id: str) -> tuple[Account, str]:
-        """The account, and a digest of all that its costs depend on."""
-        return self.just_looked_up(account_id) or await self.look_up_again(account_id)
+        """The account, and a digest of all facts that its costs depend on."""
+        return self.peek(account_id) or await self.reload(account_id)
 
-    def just_looked_up(self, account_id: str) -> tuple[Account, str] | None:
-        """The same if a lookup is fresh, else None."""
+    def peek(self, account_id: str) -> tuple[Account, str] | None:
+        """What `find` returns if a lookup is fresh, else None."""
         cached = self._lookups.peek(account_id)
         return None if cached is None else cached[0]
 
-    async def look_up_again(self, account_id: str) -> tuple[Account, str]:
-        """The same, as it is in the database now; one lookup for all who want it."""
+    async def reload(self, account_id: str) -> tuple[Account, str]:
+        """What `find` returns, from the database; concurrent callers share one lookup."""
         return await self._lookups.reload(account_id, partial(self._look_up, account_id))
 
     async def last_known(self, account_id: str) -> tuple[Account, str]:
-        """The same; the cached one if the database is silent, for as long as an answer is kept."""
-        known = self.just_looked_up(account_id)
-        if known is not None:
-            return known
-        return await self._or_last(self._lookups.last(account_id), partial(self.look_up_again, account_id))
+        """What `find` returns; the cached value if the database is silent, up to `ACCOUNT_LIFETIME` old."""
+        fresh = self.peek(account_id)
+        if fresh is not None:
+            return fresh
+        return await self._load_or_last(self._lookups.last(account_id), partial(self.reload, account_id))
 
     async def _look_up(self, account_id: str) -> tuple[Account, str]:
         try:
-            account, source_facts = await self._ask_database(lambda: self._read(account_id))
-            if account.id != account_id:  # its name
+            account, source_facts = await self._query_database(lambda: self._read(account_id))
+            if account.id != account_id:  # found by its name
                 raise AccountNotFound(account_id)
             if account.type is not AccountType.KUBERNETES_CNR:
                 raise NotACluster(account_id, account.type)
-        except AmbiguousAccount as error:  # several names
+        except AmbiguousAccount as error:  # several accounts have this name
             self._lookups.forget(account_id)
             raise AccountNotFound(account_id) from error
         except (AccountNotFound, NotACluster):
@@ -129,24 +130,24 @@ class AccountCache:
         return account, source_facts
 
     def _read(self, account_id: str) -> tuple[Account, str]:
-        """The account, and the digest."""
+        """The account and its digest."""
         account = self._accounts.find(account_id)
-        facts = {name: value for name, value in asdict(account).items() if name not in _NOT_THE_SOURCE}
+        facts = {name: value for name, value in asdict(account).items() if name not in _IRRELEVANT}
         facts["default_currency"] = self._accounts.organization().currency
         has_source = bool(account.kubecost_url or account.context)
         places = self._accounts.places() if account.tenant is None or not has_source else []
-        if not has_source:  # what serves any account serves exactly one
+        if not has_source:  # the default source serves an account only if it is the only one
             facts["beside"] = sorted(place.id for place in places if not place.has_source)
-        if account.tenant is None:  # of a server that others have it gets less, or nothing
+        if account.tenant is None:  # accounts that share a Prometheus get fewer metrics, or none
             facts["metrics_beside"] = sorted(
                 (place.id, str(place.prometheus_url or "")) for place in places if place.id != account.id
             )
         return account, hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
-    async def _ask_database(self, look: Callable[[], T]) -> T:
-        """What `look` returns. Raises DatabaseSilent."""
+    async def _query_database(self, load: Callable[[], T]) -> T:
+        """What `load` returns. Raises DatabaseSilent."""
         try:
-            answer = await in_time(self._executor, look, self._database_seconds)
+            answer = await in_time(self._executor, load, self._database_seconds)
         except NotFound:
             self._is_silent = False
             raise

@@ -1,7 +1,7 @@
-"""Pure functions run beside the loop of the service: on threads, and in processes where one call takes long.
+"""Runs pure functions outside the event loop: on threads, or in processes for large bodies.
 
-A call into C, such as the decoding of a large body, holds every thread until it is over. Functions of Python let the
-loop go on after each switch interval.
+A call into C, such as decoding a large body, blocks every thread until it ends. Python code lets the event loop run
+after each switch interval.
 """
 
 import asyncio
@@ -26,16 +26,16 @@ from kubetally.garbage import gc_paused
 T = TypeVar("T")
 P = ParamSpec("P")
 LARGE_BYTES = 1024 * 1024
-"""From this size on a body is decoded in a process: smaller ones take a few milliseconds."""
+"""Bodies of this size or more are decoded in a process; smaller ones take a few milliseconds."""
 _SWITCH_SECONDS = 0.0005
 _THREADS = 2
 _IDLE_SECONDS = 60.0
-_NICENESS = 10  # whoever asks the service for an answer comes first
+_NICENESS = 10  # requests come first
 _log = logs.get_logger(__name__)
 
 
 def worker_died() -> SourceError:
-    """The error of an answer whose process ended before it was interpreted."""
+    """The error if the process that interprets an answer dies."""
     return SourceError(
         "the process that read an answer of the source ended early, perhaps for lack of memory; retry in a few "
         "seconds, and check the log of the system",
@@ -45,17 +45,19 @@ def worker_died() -> SourceError:
 
 
 class Calculations:
-    """Runs functions `on_thread`, or `in_process` where what they decode is large; both are a `Calculate`.
+    """Runs functions `on_thread`, or `in_process` if they decode a large body; both are a `Calculate`.
 
-    processes: how many there are at most. They are started when the first is needed, and end after `idle_seconds`
-    without work, or with this process. large_bytes: size from which a process is worth it.
+    processes: their maximum. They start when needed, and end after `idle_seconds` without work or with this process.
+    large_bytes: size from which a process is used.
     """
 
     def __init__(self, processes: int, *, large_bytes: int = LARGE_BYTES, idle_seconds: float = _IDLE_SECONDS) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, "calculate")
         self._submitting = ThreadPoolExecutor(1, "interpret")
         self._workers = [_Worker() for _ in range(processes)]
-        self._free = asyncio.LifoQueue["_Worker"]()  # whose last one is there already, and has loaded what it needs
+        self._free = asyncio.LifoQueue[
+            "_Worker"
+        ]()  # last in, first out: that worker has started and loaded its modules
         for worker in self._workers:
             self._free.put_nowait(worker)
         self._large_bytes, self._idle_seconds = large_bytes, idle_seconds
@@ -64,10 +66,13 @@ class Calculations:
 
     async def on_thread(self, _: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """What the function returns, or raises."""
-        return await _run(self._threads, partial(_without_collector, function, *args, **kwargs))
+        return await _run(self._threads, partial(_without_gc, function, *args, **kwargs))
 
     async def in_process(self, size_bytes: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same, from a process where `size_bytes` is large. Raises SourceError if the process ends early."""
+        """What the function returns, or raises; from a process if `size_bytes` is large.
+
+        Raises: SourceError, if the process dies.
+        """
         if size_bytes < self._large_bytes:
             return await self.on_thread(size_bytes, function, *args, **kwargs)
         worker = await self._free.get()
@@ -79,20 +84,20 @@ class Calculations:
             self._free.put_nowait(worker)
             if self._free.qsize() == len(self._workers):
                 self._idle = asyncio.get_running_loop().call_later(self._idle_seconds, self._end_workers)
-        has_failed, result = await _run(self._threads, partial(_without_collector, pickle.loads, returned))
+        has_failed, result = await _run(self._threads, partial(_without_gc, pickle.loads, returned))
         if has_failed:
             raise result
         return result  # type: ignore[no-any-return]
 
     async def _result(self, worker: "_Worker", call: Callable[[], object]) -> bytes:
-        """What `_pickled` returns. A process that died is replaced once: it may have died before it had this work."""
+        """What `_pickled` returns. A dead process is replaced once, because it may have died before this call."""
         for is_last in (False, True):
             submitting = asyncio.ensure_future(_run(self._submitting, partial(worker.submit, call)))
             try:
                 return await asyncio.wrap_future(await asyncio.shield(submitting))
             except asyncio.CancelledError:
                 await asyncio.wait({submitting})  # a few milliseconds
-                worker.kill()  # nobody waits for what it does
+                worker.kill()  # nobody waits for the result
                 raise
             except BrokenProcessPool as error:
                 worker.kill()
@@ -106,7 +111,7 @@ class Calculations:
             worker.end()
 
     def close(self) -> None:
-        """End the processes, whatever they do."""
+        """Kill the processes and cancel all calls."""
         self._is_closed = True
         if self._idle is not None:
             self._idle.cancel()
@@ -118,46 +123,46 @@ class Calculations:
 
 @contextmanager
 def calculations(processes: int) -> Iterator[Calculations]:
-    """Calculations until the end; meanwhile a thread that calculates gives way to the loop every half millisecond."""
-    before, made = sys.getswitchinterval(), Calculations(processes)
+    """Calculations that are closed at the end; meanwhile threads give way to the event loop every half millisecond."""
+    before, running = sys.getswitchinterval(), Calculations(processes)
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
-        yield made
+        yield running
     finally:
         sys.setswitchinterval(before)
-        made.close()
+        running.close()
 
 
 async def _run(executor: Executor, call: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(executor, call)
 
 
-def _without_collector(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """A full round of the garbage collector would hold the loop for as long as there are rows."""
+def _without_gc(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function without garbage collection, which would block the event loop while there are many rows."""
     with gc_paused():
         return function(*args, **kwargs)
 
 
 class _Worker:
-    """A process that is there once it has work. Each is a pool of one, so that the death of one ends its work alone."""
+    """A process that starts with its first call. Each is a pool of one, so that a crash fails one call only."""
 
     def __init__(self) -> None:
         self._executor: ProcessPoolExecutor | None = None
 
     def submit(self, call: Callable[[], object]) -> "Future[bytes]":
-        """The result of `_pickled`; it takes a few milliseconds, or some more where the process has to be started."""
+        """The result of `_pickled`. Blocks for a few milliseconds, and longer if the process has to start."""
         if self._executor is None:
             self._executor = ProcessPoolExecutor(1, get_context("spawn"), _start_worker)
         return self._executor.submit(_pickled, call)
 
     def end(self) -> None:
-        """Let it go when it has done its work."""
+        """End the process after its running call."""
         executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown(wait=False)
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """Kill the process."""
         executor, self._executor = self._executor, None
         if executor is not None:
             running = list((executor._processes or {}).values())
@@ -168,13 +173,13 @@ class _Worker:
 
 def _start_worker() -> None:
     os.nice(_NICENESS)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which ends this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the service, which ends its workers
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """A worker waits for work on a pipe that it holds both ends of: it would not see that the service was killed."""
+    """Exit when the service dies. The worker holds both ends of its pipe, so the pipe would not show that."""
     parent = parent_process()
     assert parent is not None  # noqa: S101
     wait([parent.sentinel])
@@ -182,7 +187,7 @@ def _end_with_parent() -> None:
 
 
 def _pickled(call: Callable[[], object]) -> bytes:
-    """Whether the call failed, and its result or error, as bytes: a thread of the service makes objects of them."""
+    """Whether the call failed, and its result or error, as bytes; a thread of the service unpickles them."""
     with gc_paused():
         try:
             return pickle.dumps((False, call()), pickle.HIGHEST_PROTOCOL)
@@ -191,9 +196,9 @@ def _pickled(call: Callable[[], object]) -> bytes:
 
 
 def _pickled_error(error: Exception) -> bytes:
-    """An error that can't be pickled, or not be made again, is a RuntimeError in its words."""
+    """The error as bytes; a RuntimeError with its message if it can't be pickled and restored."""
     try:
-        pickle.loads(told := pickle.dumps((True, error)))  # noqa: S301  (our own)
+        pickle.loads(pickled := pickle.dumps((True, error)))  # noqa: S301  (our own)
     except Exception:
         return pickle.dumps((True, RuntimeError(f"{type(error).__name__}: {error}")))
-    return told
+    return pickled

@@ -1,4 +1,4 @@
-"""What clusters cost: stored days joined with what their sources answer now. The one path to an answer."""
+"""What clusters cost, from stored days and live answers of their sources. The one path to an answer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -24,10 +24,10 @@ from kubetally.tasks import Calculate, calculate_here
 
 @dataclass(frozen=True, slots=True)
 class CostSubject:
-    """A cluster whose costs are asked for.
+    """A cluster whose costs are requested.
 
-    place: where its source is, fit to be shown. account: None if it is no account; nothing is stored of it then.
-    open_source, open_metrics: open its cost source and its Prometheus, None if it has none.
+    place: where its source is, without credentials. account: None for a cluster without an account, which has no
+    stored days. open_source, open_metrics: open its cost source and its Prometheus, None if it has none.
     """
 
     place: str
@@ -46,7 +46,7 @@ class CostReader:
     """Answers what clusters cost.
 
     history: stored days of accounts, read on `history_executor`; None asks the sources for everything.
-    deadline_seconds: for the sources of one answer. calculate: runs what books and adds up.
+    deadline_seconds: for the sources of one answer. calculate: runs booking and adding up.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class CostReader:
     async def get_cluster_costs(self, subject: CostSubject, window: Window, *, legacy: bool = False) -> CostReport:
         """What a cluster cost over a window, balanced to the last micro.
 
-        legacy: with the old sums of infrastructure metrics beside it, under the same deadline.
+        legacy: with the old sums of infrastructure metrics, under the same deadline.
         Raises: SourceError, RequestError.
         """
         stored = await stored_days(
@@ -75,13 +75,13 @@ class CostReader:
             self._clock.now(),
         )
         async with AsyncExitStack() as stack:
-            beside = await stack.enter_async_context(subject.open_metrics()) if legacy else None
+            legacy_metrics = await stack.enter_async_context(subject.open_metrics()) if legacy else None
 
             @asynccontextmanager
             async def open_live() -> AsyncIterator[Live]:
                 async with (
                     subject.open_source() as source,
-                    nullcontext(beside) if legacy else subject.open_metrics() as metrics,
+                    nullcontext(legacy_metrics) if legacy else subject.open_metrics() as metrics,
                 ):
                     yield Live(source, metrics)
 
@@ -100,13 +100,15 @@ class CostReader:
             if legacy:
                 try:
                     async with asyncio.timeout_at(ends):
-                        costs = await with_legacy(costs, beside, self._clock.now())
+                        costs = await with_legacy(costs, legacy_metrics, self._clock.now())
                 except TimeoutError:
-                    costs = legacy_late(costs, beside.url if beside else costs.source.url, deadline or 0)
+                    costs = legacy_late(
+                        costs, legacy_metrics.url if legacy_metrics else costs.source.url, deadline or 0
+                    )
         return replace(costs, source=subject.identify(costs.source))
 
     def get_costs_as_of(self, subject: CostSubject, window: Window, as_of: datetime) -> CostReport:
-        """What was stored at an instant; no source is asked. Raises HistoryGone, RequestError, StoreError."""
+        """What was stored at an instant; no source is queried. Raises HistoryGone, RequestError, StoreError."""
         if subject.account is None or self._history is None:
             raise RequestError(
                 f"--as-of needs an account with collected history; {subject.place} has none", code="as_of_needs_account"
@@ -123,9 +125,9 @@ class CostReader:
         done: Callable[[], None] = lambda: None,
         legacy: bool = False,
     ) -> list[CostReport | Failed]:
-        """Several clusters at once, in the order given; one that fails or hangs does not hold the others.
+        """The costs of several clusters, read concurrently, in the order of `subjects`.
 
-        done: called as each ends. Raises nothing that concerns one cluster only.
+        A cluster that fails is a `Failed` in its place. done: called when a cluster ends.
         """
 
         async def answer(subject: CostSubject) -> CostReport | Failed:
@@ -145,7 +147,7 @@ class CostReader:
 
 
 def _unforeseen(url: str, error: Exception) -> SourceError:
-    """The error of a cluster that a defect of Kubetally kept from being read."""
+    """The error of a cluster that could not be read because of a defect of Kubetally."""
     return SourceError(
         f"{url} could not be read because of an unexpected {type(error).__name__}. Please report it with the log "
         "(KUBETALLY_LOG_LEVEL=warning)",

@@ -1,4 +1,4 @@
-"""Further requests to a source, if a day alone does not show whether samples are missing."""
+"""Further requests to a source, when a day alone does not show whether samples are missing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,8 +26,8 @@ async def look_around(
 ) -> Around:
     """What the source saw on the days before and after; requested only if a reading is in doubt.
 
-    Days that are not over, or could not be read by the deadline, stay unknown. After a day without anything the next is
-    requested, because an outage may last longer than a day.
+    Days that are not over, or could not be read by the deadline, are unknown. If the source saw nothing on the
+    neighboring day, the next day is requested, because an outage may last longer than a day.
     """
     if not await calculate(0, is_in_doubt, reading):
         return NOTHING_AROUND
@@ -42,13 +42,13 @@ async def look_around(
 
     try:
         async with asyncio.timeout(deadline_seconds):
-            return Around(*await asyncio.gather(_beside(sighting, start, -DAY), _beside(sighting, start, DAY)))
+            return Around(*await asyncio.gather(_neighbor(sighting, start, -DAY), _neighbor(sighting, start, DAY)))
     except TimeoutError:
         return NOTHING_AROUND
 
 
-async def _beside(sighting: _OfDay, start: datetime, step: timedelta) -> Sighting | None:
-    """When the source saw nodes and pods on the neighboring day, or on the next one if it saw nothing there."""
+async def _neighbor(sighting: _OfDay, start: datetime, step: timedelta) -> Sighting | None:
+    """When the source saw nodes and pods on the neighboring day, or on the one after if it saw nothing there."""
     first = await sighting(start + step)
     if first is None or first.either is not None:
         return first

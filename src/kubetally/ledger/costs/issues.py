@@ -17,7 +17,7 @@ _COMPONENTS = frozenset[str](Component)
 
 
 def measured_issues(answers: LiveResult, window: Window) -> Iterator[Issue]:
-    """Issues of what a Prometheus returned, as far as a booking needed it."""
+    """Issues of the Prometheus metrics that bookings needed."""
     for issue in _issues_of_metrics(answers, window):
         left = _left_to_metrics(answers.bookings, issue.window or window)
         if issue.subject in _COMPONENTS:
@@ -33,10 +33,10 @@ def measured_issues(answers: LiveResult, window: Window) -> Iterator[Issue]:
 
 
 def foreign_metrics(answers: LiveResult, about: About, window: Window) -> Iterator[Issue]:
-    """A warning if the metrics name another cluster than the source does, and any of them may be on the bill.
+    """A warning if the metrics name another cluster than the source, and the bill may contain some of them.
 
     It is only a warning because one cluster may have two names. A Prometheus returns the name only if no tenant selects
-    its series; a stated cluster id is that of both.
+    its series; a cluster id set for the account applies to both.
     """
     measured, own = answers.measured, about.cluster_id
     if not isinstance(measured, Infrastructure) or measured.cluster_id is None or own is None:
@@ -50,12 +50,12 @@ def foreign_metrics(answers: LiveResult, about: About, window: Window) -> Iterat
 
 
 def _bookings_of(answers: LiveResult, window: Window) -> list[Booking]:
-    """Bookings of the source with data of that time."""
+    """Bookings of the window that have data."""
     return [booking for booking in answers.bookings if booking.covered and booking.window.overlap(window)]
 
 
 def _is_whole(answers: LiveResult, window: Window) -> bool:
-    """Whether the source answered for every requested hour of that time."""
+    """Whether the source answered for every requested hour of the window."""
     requested = [(part.wanted, answer) for part, answer in answers.parts if part.wanted.overlap(window)]
     return all(
         isinstance(answer, Booking) and not spans_without([want], cuts=answer.covered) for want, answer in requested
@@ -63,7 +63,7 @@ def _is_whole(answers: LiveResult, window: Window) -> bool:
 
 
 def _left_to_metrics(bookings: Sequence[Booking], window: Window) -> frozenset[str]:
-    """The components that any booking of that time takes from metrics."""
+    """The components that any booking of the window takes from metrics."""
     return frozenset[str]().union(*(booking.left_to_metrics for booking in bookings if booking.window.overlap(window)))
 
 
@@ -76,24 +76,24 @@ def _issues_of_metrics(answers: LiveResult, window: Window) -> Sequence[Issue]:
     left = _left_to_metrics(answers.bookings, window)
     names = ", ".join(component_word(component) for component in Component if component in left)
     message = f"{names} can't be known without the metrics: {answer}" if names else f"the metrics: {answer}"
-    return [failed(url, message, answer, window=window, subject="infrastructure")]
+    return [failure_issue(url, message, answer, window=window, subject="infrastructure")]
 
 
-def failed(
+def failure_issue(
     url: str, message: str, error: KubetallyError, *, window: Window | None = None, subject: str | None = None
 ) -> Issue:
     """The issue of a request that failed."""
     return Issue(IssueKind.SOURCE_FAILED, message, url, window, subject, {"code": error.code})
 
 
-def each_once(issues: Sequence[Issue]) -> tuple[Issue, ...]:
-    """Issues with like issues of adjacent days joined into one of their whole span; days apart keep one each."""
-    by_words: dict[tuple[IssueKind, str, str | None], list[Issue]] = {}
+def merge_issues(issues: Sequence[Issue]) -> tuple[Issue, ...]:
+    """The issues, with equal issues of adjacent days merged into one of their whole span."""
+    by_text: dict[tuple[IssueKind, str, str | None], list[Issue]] = {}
     for issue in issues:
-        by_words.setdefault((issue.kind, issue.message, issue.subject), []).append(issue)
-    return tuple(issue for same in by_words.values() for issue in _joined(same))
+        by_text.setdefault((issue.kind, issue.message, issue.subject), []).append(issue)
+    return tuple(issue for same in by_text.values() for issue in _merged(same))
 
 
-def _joined(same: Sequence[Issue]) -> Iterator[Issue]:
+def _merged(same: Sequence[Issue]) -> Iterator[Issue]:
     spans = joined_spans(issue.window for issue in same if issue.window is not None)
     return (replace(same[0], window=span) for span in spans) if spans else iter(same[:1])

@@ -1,4 +1,4 @@
-"""Joins stored days and what a source answers now into what a cluster cost over a window."""
+"""Joins stored days and live answers of a source into the costs of a cluster."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -16,14 +16,14 @@ from kubetally.domain.savings import Savings
 from kubetally.domain.source_identity import KUBECOST, OPENCOST, SourceIdentity
 from kubetally.domain.status import DayState
 from kubetally.domain.window import DAY, Clock, Window, midnight, rfc3339, spans_without, whole_hour
-from kubetally.ledger.costs.issues import each_once, failed, foreign_metrics, measured_issues
+from kubetally.ledger.costs.issues import failure_issue, foreign_metrics, measured_issues, merge_issues
 from kubetally.ledger.costs.live import DeadlinePassed, LiveFetch, LiveResult, compare_with_neighbors, late_description
 from kubetally.ledger.costs.requests import MAX_DAYS, SourceRequest, elapsed, source_requests
 from kubetally.ledger.costs.stored_days import StoredDay
 from kubetally.ledger.ports.sources import About, CostSource, InfrastructureSource
 from kubetally.tasks import Calculate, calculate_here
 
-_SAVINGS_SECONDS = 5.0  # for opening a source that is asked for savings alone
+_SAVINGS_SECONDS = 5.0  # for a source that is opened for its savings only
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,14 @@ async def join_costs(
     history_issues: Sequence[Issue] = (),
     calculate: Calculate = calculate_here,
 ) -> CostReport:
-    """What a cluster cost over a window, from stored days and from what its source answers about the rest.
+    """What a cluster cost over a window, from stored days and from its source for the rest.
 
-    Of a window that is not over, the whole hours that are over are requested. Parts that did not arrive by the deadline
-    are issues of a partial answer. Prometheus is asked for what the source leaves out, for the whole window.
+    If the window is not over, its elapsed whole hours are requested. Parts that did not arrive by the deadline are
+    issues of a partial answer. Prometheus is queried for what the source leaves out, for the whole window.
 
-    place: where the source is, fit to be shown. open_live: if all of the window is stored, called for a Kubecost's
-    savings alone. If it fails and days are stored, these are the answer, and the rest is missing.
-    history_issues: issues of collected days, such as that they could not be read. calculate: runs what
-    books the answers.
+    place: where the source is, without credentials. open_live: if the whole window is stored, called only for a
+    Kubecost's savings. If it fails and days are stored, these are the answer, and the rest is missing.
+    history_issues: issues of stored days, such as unreadable ones. calculate: runs the booking of answers.
 
     Raises: KubetallyError of the source, if nothing is stored or can be read.
     """
@@ -98,9 +97,9 @@ async def _join(
 
 
 def get_costs_as_of(stored: Sequence[StoredDay], place: str, window: Window, as_of: datetime) -> CostReport:
-    """What was known of the window at an instant, from the days that were stored then; no source is asked.
+    """The costs of a window from the days that were stored at an instant; no source is queried.
 
-    place: where the source is, fit to be shown.
+    place: where the source is, without credentials.
     """
     over = elapsed(window, whole_hour(as_of))
     days = [day for day in stored if over.contains(day.booking.window)]
@@ -114,7 +113,7 @@ def get_costs_as_of(stored: Sequence[StoredDay], place: str, window: Window, as_
 
 
 def _split_at_limit(missing: Sequence[Window]) -> tuple[list[Window], list[Window]]:
-    """The newest `MAX_DAYS` days of what is missing, and what is older; both in order."""
+    """The newest `MAX_DAYS` missing days, and the older ones; both in order."""
     newest, older, room = list[Window](), list[Window](), MAX_DAYS * DAY
     for gap in reversed(missing):
         first = max(gap.start, midnight(gap.end - room)) if room > timedelta() else gap.end
@@ -141,7 +140,7 @@ async def _read_savings(
         why = late_description(place, seconds)
     except KubetallyError as error:
         why = error
-    issue = failed(place, f"no savings: {why}", why, subject="savings")
+    issue = failure_issue(place, f"no savings: {why}", why, subject="savings")
     return None, [replace(issue, kind=IssueKind.SOURCE_WARNING)]
 
 
@@ -155,12 +154,12 @@ async def _fetch(
     *,
     may_fail: bool,
 ) -> LiveResult:
-    """What the source answers, opened and read under one deadline. Raises KubetallyError, unless it may fail."""
+    """The answers of the source, opened and read under one deadline. Raises KubetallyError, unless it may fail."""
     ends = None if deadline_seconds is None else asyncio.get_running_loop().time() + deadline_seconds
     why: KubetallyError
     try:
         async with asyncio.timeout_at(ends) as opening, open_live() as live:
-            opening.reschedule(None)  # from here on each question keeps the time itself, and what came in time counts
+            opening.reschedule(None)  # from here on each request has the deadline, and answers in time count
             return await LiveFetch(live.source, live.metrics, ends, deadline_seconds or 0, now, calculate).answers(
                 parts
             )
@@ -182,7 +181,7 @@ def _build_report(
 ) -> CostReport:
     """The costs of stored days and of the answers; `window_issues` come before all others.
 
-    Raises: SourceError, the first part's, when there is no part at all.
+    Raises: KubetallyError of the first failed part, if there is no booking at all.
     """
     url, failures = answers.url, answers.failures
     relabelled = _relabel_currency(stored, answers.bookings)
@@ -193,14 +192,14 @@ def _build_report(
     source = identity(url, about) if answers.bookings or not stored else stored[-1].source
     issues = [
         *window_issues,
-        *(failed(url, str(error), error, window=part.wanted) for part, error in failures),
+        *(failure_issue(url, str(error), error, window=part.wanted) for part, error in failures),
         *(issue for booking in bookings for issue in booking.issues),
         *measured_issues(answers, over),
         *foreign_metrics(answers, about, over),
     ]
     savings = answers.savings
     if isinstance(savings, SourceError):
-        issues.append(failed(url, f"no savings: {savings}", savings, subject="savings"))
+        issues.append(failure_issue(url, f"no savings: {savings}", savings, subject="savings"))
         savings = None
     return report_bookings(
         question,
@@ -210,32 +209,32 @@ def _build_report(
         currency=next((booking.currency for booking in bookings), about.currency or DEFAULT_CURRENCY),
         source=source,
         savings=savings,
-        issues=each_once(issues),
+        issues=merge_issues(issues),
     )
 
 
 def _relabel_currency(stored: Sequence[StoredDay], live: Sequence[Booking]) -> list[Booking]:
-    """The stored days, in the current currency if their source states none.
+    """The bookings of stored days; those whose source states no currency get the current one.
 
-    That is the currency of the live answer, else of the newest stored day: an account or a setting states it, or it is
-    assumed, and either may have been corrected since a day was stored. Amounts are the same.
+    The current currency is that of the live answer, else of the newest stored day. It comes from the account, a setting
+    or an assumption, which may have been corrected since a day was stored. Amounts stay the same.
     """
-    silent = [booking for booking in live if booking.currency_origin is not CurrencyOrigin.SOURCE]
-    newest = silent or [day.booking for day in stored if _is_silent(day)]
+    unstated = [booking for booking in live if booking.currency_origin is not CurrencyOrigin.SOURCE]
+    newest = unstated or [day.booking for day in stored if _lacks_currency(day)]
     if not newest:
         return [day.booking for day in stored]
     label = {"currency": newest[-1].currency, "currency_origin": newest[-1].currency_origin}
-    return [replace(day.booking, **label) if _is_silent(day) else day.booking for day in stored]  # type: ignore[arg-type]
+    return [replace(day.booking, **label) if _lacks_currency(day) else day.booking for day in stored]  # type: ignore[arg-type]
 
 
-def _is_silent(day: StoredDay) -> bool:
-    """Whether the source of a stored day states no currency; an earlier version did not note that of an OpenCost."""
+def _lacks_currency(day: StoredDay) -> bool:
+    """Whether the source of a stored day states no currency. Earlier versions did not store that for an OpenCost."""
     origin = day.booking.currency_origin
     return day.source.product == OPENCOST if origin is None else origin is not CurrencyOrigin.SOURCE
 
 
 def _state(stored: Sequence[StoredDay], answers: LiveResult) -> DayState:
-    """The least certain state of its days; a live answer may still be corrected."""
+    """The least certain state of all days; a live answer may still be corrected."""
     is_settled = stored and not answers.parts and all(day.state is DayState.SETTLED for day in stored)
     return DayState.SETTLED if is_settled else DayState.PROVISIONAL
 

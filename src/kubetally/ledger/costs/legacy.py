@@ -1,4 +1,4 @@
-"""Adds the old sums of infrastructure metrics to costs, to compare during a migration."""
+"""Adds the old sums of infrastructure metrics to costs, for comparison during a migration."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -17,10 +17,10 @@ from kubetally.ledger.ports.sources import SeriesSource
 async def with_legacy(
     costs: CostReport, metrics: SeriesSource | None, now: datetime, samples: Window | None = None
 ) -> CostReport:
-    """The costs with the old sums of their window; unavailable ones are None, with an issue that says why.
+    """The costs with the old sums of their window; unavailable sums are None, and an issue says why.
 
-    samples: the window of the samples, both ends included, if it is not that of the costs: a window given with its last
-    second excludes the midnight after it. Warnings of Prometheus are among the issues.
+    samples: the window of the samples, both ends included, if it differs from that of the costs: a window that ends on
+    second 59 excludes the midnight after it. Warnings of Prometheus are among the issues.
     """
     if metrics is None:
         message = "the old sums need a Prometheus, and this cluster has none"
@@ -36,7 +36,7 @@ async def with_legacy(
 
 
 def legacy_late(costs: CostReport, url: str, seconds: float) -> CostReport:
-    """The costs, if the samples of the old sums did not arrive in time."""
+    """The costs without the old sums, whose samples did not arrive by the deadline."""
     return _failed(costs, url, DeadlinePassed(url, seconds, is_divisible=costs.coverage.hours_asked > 24))
 
 

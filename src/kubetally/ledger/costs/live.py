@@ -34,7 +34,7 @@ _GRACE_SECONDS = 5.0  # for savings and version, once the costs have arrived
 class DeadlinePassed(SourceError):
     """The source did not answer within the overall deadline.
 
-    is_divisible: whether there were several requests, or one of more than a day, so that fewer days take less time.
+    is_divisible: whether a shorter window takes less time: there were several requests, or one of more than a day.
     """
 
     code = "deadline_passed"
@@ -56,11 +56,11 @@ def late_description(url: str, seconds: float) -> SourceError:
 
 @dataclass(frozen=True, slots=True)
 class LiveResult:
-    """What came back: an answer, or the error in its place.
+    """The answers of a source and its Prometheus; an error stands in the place of its answer.
 
-    url, metrics_url: of the source and its Prometheus, fit to be shown.
+    url, metrics_url: of the source and its Prometheus, without credentials.
     parts:            the booking of each request, in order.
-    measured:         None if no Prometheus was asked.
+    measured:         None if no Prometheus was queried.
     """
 
     url: str
@@ -72,19 +72,19 @@ class LiveResult:
 
     @property
     def bookings(self) -> list[Booking]:
-        """The parts that were answered."""
+        """The bookings of the parts that were answered."""
         return [answer for _, answer in self.parts if isinstance(answer, Booking)]
 
     @property
     def failures(self) -> list[tuple[SourceRequest, KubetallyError]]:
-        """The parts that were not, and why."""
+        """The parts that failed, each with its error."""
         return [(part, answer) for part, answer in self.parts if isinstance(answer, KubetallyError)]
 
 
 class LiveFetch:
     """Requests to a source and its Prometheus at `now`.
 
-    ends: the deadline in the loop's time, `seconds` after the start. calculate: runs what books the answers.
+    ends: the deadline in the loop's time, `seconds` after the start. calculate: runs the booking of answers.
     """
 
     def __init__(
@@ -126,11 +126,11 @@ class LiveFetch:
             late if savings.cancelled() else savings.result(),
         )
 
-    async def _in_time(self, question: Awaitable[T]) -> T | SourceError:
-        """The source's answer, or the error in its place."""
+    async def _in_time(self, request: Awaitable[T]) -> T | SourceError:
+        """The answer to a request, or its error."""
         try:
             async with asyncio.timeout_at(self._ends):
-                return await question
+                return await request
         except TimeoutError:
             return DeadlinePassed(self._source.url, self._seconds, is_divisible=self._several)
         except SourceError as error:
@@ -154,14 +154,14 @@ class LiveFetch:
         if isinstance(reading, SourceError):
             return reading
         around = await self._in_time(look_around(self._source, reading, self._now, calculate=self._calculate))
-        beside = await measured
+        infrastructure = await measured
         return await self._calculate(
             0,
             book_request,
             self._source.url,
             part,
             reading,
-            beside if isinstance(beside, Infrastructure) else None,
+            infrastructure if isinstance(infrastructure, Infrastructure) else None,
             NOTHING_AROUND if isinstance(around, SourceError) else around,
         )
 
@@ -180,14 +180,14 @@ def book_request(
     around: Around = NOTHING_AROUND,
     hours: Sequence[SeenHour] = (),
 ) -> Booking:
-    """The booking of the wanted part of a reading, with issues of spans without data or evidence."""
+    """The booking of the wanted part of a reading, with issues of spans that lack data or evidence."""
     reading = read.within(part.wanted)
     empty = [
         Issue(IssueKind.WINDOW_WITHOUT_DATA, "the source holds no data of this window", url, gap)
         for gap in spans_without([part.wanted], cuts=reading.covered)
     ]
     reading = replace(reading, issues=(*reading.issues, *empty))
-    if not reading.covered:  # without rows there is no use to hold against the bill, whatever assets there were
+    if not reading.covered:  # without allocations the assets can't be balanced
         reading = replace(reading, allocations=(), assets=())
     elif infrastructure is not None:
         reading = replace(reading, infrastructure=infrastructure.within(part.wanted))
@@ -200,7 +200,7 @@ def book_request(
 
 
 def compare_with_neighbors(bookings: Sequence[Booking]) -> list[Booking]:
-    """Bookings in order, each with issues of what it lacks compared with the days around it."""
+    """The bookings in order, each with issues of what it lacks compared with the neighboring days."""
     checked = []
     for before, booking, after in zip((None, *bookings), bookings, (*bookings[1:], None), strict=False):
         issues = (

@@ -1,4 +1,4 @@
-"""Counts the progress of collecting from time to time, for who watches the service."""
+"""Counts the progress of collecting, for the metrics of the service."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,7 +14,7 @@ from kubetally.ledger.accounts.database_timeout import DatabaseSilent
 from kubetally.ledger.costs.stored_days import History
 from kubetally.ledger.ports.coverage import Progress
 
-PROGRESS_SECONDS = 30.0  # it counts all days of all clusters, and may be asked every few seconds
+PROGRESS_SECONDS = 30.0  # a count reads all days of all clusters, and a scrape may ask every few seconds
 
 
 @dataclass(frozen=True, slots=True)

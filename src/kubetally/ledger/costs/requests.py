@@ -1,4 +1,4 @@
-"""The requests that make up a window: what a source is asked for at a time, and which part of it is wanted."""
+"""The requests that make up a window."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,12 +7,12 @@ from itertools import pairwise
 from kubetally.domain.window import DAY, HOUR, Window, midnight, whole_hour
 
 MAX_DAYS = 500
-"""The newest days of a window that are requested: more would take a source hours, and hardly any has them."""
+"""At most this many of the newest days of a window are requested: more would take a source hours, and few have them."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRequest:
-    """What is requested of a source (whole hours within one UTC day), and which part of it is wanted."""
+    """A request to a source: whole hours within one UTC day, and the part of them that is wanted."""
 
     requested: Window
     wanted: Window
@@ -21,16 +21,16 @@ class SourceRequest:
 def source_requests(window: Window) -> list[SourceRequest]:
     """The requests that make up a window: one for each UTC day, ragged edges in whole hours.
 
-    An edge within an hour becomes a request of its own, of the whole hour, so that only that hour is prorated.
+    An edge within an hour is requested by itself, as a whole hour, so that only that hour is prorated.
     The wanted parts are adjacent and add up to the window.
     """
     requests = []
     for day in window.days():
         first, last = whole_hour(day.start), whole_hour(day.end)
         cuts = [day.start]
-        if first < day.start:  # a broken first hour
+        if first < day.start:  # the window begins within an hour
             cuts.append(min(first + HOUR, day.end))
-        if last < day.end and last > cuts[-1]:  # a broken last hour
+        if last < day.end and last > cuts[-1]:  # the window ends within an hour
             cuts.append(last)
         if cuts[-1] < day.end:
             cuts.append(day.end)

@@ -11,12 +11,12 @@ from kubetally.ledger.costs.requests import MAX_DAYS, clip_to_limit, elapsed
 from kubetally.ledger.ports.sources import SeriesSource
 
 
-async def series_of(
+async def read_series(
     metrics: SeriesSource, window: Window, names: Sequence[str], now: datetime, *, max_points: int = MAX_POINTS
 ) -> MeasuredSeries:
-    """Samples an hour apart, both ends of the window included, of the newest days of a long one.
+    """Hourly samples, both ends of the window included; of a long window those of its newest days.
 
-    The issues say whether the window was cut, and whether there is no sample at all.
+    Issues say if the window was cut, and if there is no sample at all.
 
     Raises: TooManyPoints, SourceError, RequestError.
     """

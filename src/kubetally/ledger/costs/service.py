@@ -1,4 +1,4 @@
-"""What accounts cost, for many requests at once: cached for a quarter of an hour, read once at a time."""
+"""What accounts cost, for many concurrent requests: cached for 15 minutes, each read once at a time."""
 
 import asyncio
 import time
@@ -19,19 +19,19 @@ from kubetally.domain.report import CostReport
 from kubetally.domain.series import MeasuredSeries, TooManyPoints
 from kubetally.domain.window import Clock, Window
 from kubetally.ledger.accounts.database_timeout import DATABASE_SECONDS
-from kubetally.ledger.costs.account_cache import ACCOUNT_KEPT, LOOKUP_SECONDS, SILENCE_SECONDS, AccountCache
+from kubetally.ledger.costs.account_cache import ACCOUNT_LIFETIME, LOOKUP_SECONDS, SILENCE_SECONDS, AccountCache
 from kubetally.ledger.costs.cost_reader import CostReader, CostSubject
 from kubetally.ledger.costs.legacy import legacy_late, with_legacy
 from kubetally.ledger.costs.live import DeadlinePassed
 from kubetally.ledger.costs.progress import PROGRESS_SECONDS, ClustersProgress, ProgressCounter
-from kubetally.ledger.costs.series import series_of
+from kubetally.ledger.costs.series import read_series
 from kubetally.ledger.costs.source_metrics import CountedCosts, CountedMetrics, Tally
 from kubetally.ledger.costs.stored_days import History
 from kubetally.ledger.ports.accounts import Accounts
 from kubetally.ledger.ports.sources import CostSource, MetricsSource
 from kubetally.tasks import Calculate, calculate_on_thread
 
-KEPT = ACCOUNT_KEPT  # the cached answers of a silent database are of no use without their accounts
+CACHE_LIFETIME = ACCOUNT_LIFETIME  # while the database is silent, a cached answer needs its cached account
 QUEUE_TIMEOUT_SECONDS = 10.0
 OpenSource = Callable[[Account], AbstractAsyncContextManager[CostSource]]
 OpenMetrics = Callable[[Account], AbstractAsyncContextManager[MetricsSource | None]]
@@ -41,7 +41,7 @@ _LegacyKey = tuple[int, Window]  # serial of the answer, samples
 
 
 class ClusterUnreadable(SourceError):
-    """The account's source could not be read because of `why`; `source` is fit to be shown."""
+    """The account's source could not be read because of `why`; `source` shows no credentials."""
 
     code = "cluster_unreadable"
 
@@ -56,17 +56,17 @@ class Overloaded(StoreError):
     code = "overloaded"
     retryable = True
 
-    def __init__(self, waiting: int) -> None:
-        self.waiting = waiting
-        super().__init__(f"too many requests are queued ({waiting}); retry in a few seconds")
+    def __init__(self, queued: int) -> None:
+        self.queued = queued
+        super().__init__(f"too many requests are queued ({queued}); retry in a few seconds")
 
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer:
     """What an account cost, and how old the answer is.
 
-    is_hit: whether it was cached. serial: identifies the answer, for caches of what is made of it. asked_seconds: how
-    much of the deadline its source took; 0 if it was cached.
+    is_hit: whether it was cached. serial: identifies the answer, for caches of its bodies. source_seconds: how much of
+    the deadline its source took; 0 if it was cached.
     """
 
     account: Account
@@ -74,15 +74,15 @@ class CachedAnswer:
     age_seconds: float
     is_hit: bool
     serial: int
-    asked_seconds: float = 0.0
+    source_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesAnswer:
-    """Samples of an account's metrics; `found` is None for an account without a Prometheus."""
+    """Samples of an account's metrics; `series` is None for an account without a Prometheus."""
 
     account: Account
-    found: MeasuredSeries | None
+    series: MeasuredSeries | None
 
 
 @asynccontextmanager
@@ -94,17 +94,17 @@ async def without_metrics(account: Account) -> AsyncIterator[None]:
 class CostService:
     """Answers what accounts cost.
 
-    An answer is cached for `KEPT`, by its window and a digest of all that can change it; it holds every view, so that
-    one serves all details and pages. An answer with a failure of its source is returned but not cached.
+    An answer is cached for `CACHE_LIFETIME`, by its window and a digest of all facts that it depends on; one answer
+    serves every level of detail and every page. An answer with a failure of its source is returned but not cached.
 
     open_source: the account's source, closed afterwards; open_metrics: its Prometheus, or None. executor: where
     `accounts` are read; its own, so that a slow database delays nothing else. history: stored days, which are not
     requested of a source; history_executor: where these are read, so that a slow lake does not delay `accounts`; by
     default `executor`. deadline_seconds: of one answer, opening its source included. max_concurrency: answers that are
-    read at a time, at most a quarter of them of one account; waiting: how many more may be queued, each for
-    `queue_timeout_seconds`. kept_rows: booked rows of all cached answers together. database_seconds: timeout of
-    `accounts`; after `silence_seconds` cached accounts are used, as long as an answer is cached. lookup_seconds: how
-    long a lookup is fresh. calculate: runs what books and encodes answers, beside the loop where others wait for it.
+    read at a time, at most a quarter of them of one account; max_queued: how many more may be queued, each for
+    `queue_timeout_seconds`. max_rows: booked rows of all cached answers together. database_seconds: timeout of
+    `accounts`; after `silence_seconds` cached accounts are used. lookup_seconds: how long a lookup is fresh.
+    calculate: runs booking and encoding outside the event loop.
     """
 
     def __init__(
@@ -119,9 +119,9 @@ class CostService:
         history_executor: Executor | None = None,
         deadline_seconds: float | None = None,
         max_concurrency: int = 16,
-        waiting: int = 1000,
+        max_queued: int = 1000,
         queue_timeout_seconds: float = QUEUE_TIMEOUT_SECONDS,
-        kept_rows: int = 200_000,
+        max_rows: int = 200_000,
         database_seconds: float = DATABASE_SECONDS,
         silence_seconds: float = SILENCE_SECONDS,
         lookup_seconds: float = LOOKUP_SECONDS,
@@ -149,28 +149,28 @@ class CostService:
         )
         self._open_source, self._open_metrics, self._clock = open_source, open_metrics, clock
         self._deadline_seconds, self._queue_timeout_seconds = deadline_seconds, queue_timeout_seconds
-        self._slots, self._max_in_flight = asyncio.Semaphore(max_concurrency), max_concurrency + waiting
+        self._slots, self._max_in_flight = asyncio.Semaphore(max_concurrency), max_concurrency + max_queued
         # One account whose source hangs must not take all slots.
         self._slots_per_account = max(1, max_concurrency // 4)
         self._account_slots: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._serials = count(1)
         self._answers: AsyncCache[_Key, _Answer] = AsyncCache(
-            lambda answer: KEPT.total_seconds() if answer.is_kept else None,
+            lambda answer: CACHE_LIFETIME.total_seconds() if answer.is_cacheable else None,
             weigh=_weigh,
-            max_weight=kept_rows,
+            max_weight=max_rows,
             clock=lambda: clock.now().timestamp(),
         )
         self._legacy_answers: AsyncCache[_LegacyKey, _Answer] = AsyncCache(
-            lambda answer: inf if answer.is_kept else None, weigh=_weigh, max_weight=kept_rows
+            lambda answer: inf if answer.is_cacheable else None, weigh=_weigh, max_weight=max_rows
         )
 
     @property
-    def answers_kept(self) -> int:
+    def cached_answers(self) -> int:
         """How many answers are cached, fresh or not."""
         return len(self._answers)
 
     @property
-    def answers_under_way(self) -> int:
+    def loading_answers(self) -> int:
         """How many answers are being read."""
         return self._answers.loading
 
@@ -187,39 +187,39 @@ class CostService:
         await self.accounts.check(timeout_seconds)
 
     async def cluster(self, account_id: str) -> Account:
-        """The living account of a cluster, by its id alone. Raises AccountNotFound, NotACluster, StoreError."""
+        """The active account of a cluster, by its id. Raises AccountNotFound, NotACluster, StoreError."""
         return (await self.accounts.find(account_id))[0]
 
-    async def costs_depend_on(self, account_id: str) -> str:
-        """A digest of all that the account's costs depend on; it follows a change within a second.
+    async def digest(self, account_id: str) -> str:
+        """A digest of all facts that the account's costs depend on; a change shows within a second.
 
         Raises: AccountNotFound, NotACluster, StoreError.
         """
         return (await self.accounts.last_known(account_id))[1]
 
-    def remembered(self, account_id: str, window: Window) -> CachedAnswer | None:
-        """The answer of `costs` if it is there without waiting; None if the account or its costs have to be read."""
-        known = self.accounts.just_looked_up(account_id)
-        return None if known is None else self._cached(known[0], (known[0].id, known[1], window))
+    def cached(self, account_id: str, window: Window) -> CachedAnswer | None:
+        """The answer of `costs` if account and costs are cached, else None."""
+        fresh = self.accounts.peek(account_id)
+        return None if fresh is None else self._peek(fresh[0], (fresh[0].id, fresh[1], window))
 
     async def costs(self, account_id: str, window: Window) -> CachedAnswer:
         """What the account cost over the window.
 
-        Raises: AccountNotFound, NotACluster; ClusterUnreadable, if its source has no answer; Overloaded, StoreError.
+        Raises: AccountNotFound, NotACluster; ClusterUnreadable, if its source can't be read; Overloaded, StoreError.
         """
         account, source_facts = await self.accounts.last_known(account_id)
-        cached = self._cached(account, (account.id, source_facts, window))
+        cached = self._peek(account, (account.id, source_facts, window))
         if cached is not None:
             return cached
-        # No request for an account that may have changed, nor with a database that fell silent since.
-        account, source_facts = await self.accounts.look_up_again(account_id)
+        # The account may have changed, or the database fallen silent: look it up before its source is read.
+        account, source_facts = await self.accounts.reload(account_id)
         key = (account.id, source_facts, window)
         if self._answers.loading >= self._max_in_flight:
             raise Overloaded(self._answers.loading)
-        answer = await self._answers.reload(key, lambda: self._ask(account, window))
+        answer = await self._answers.reload(key, lambda: self._read_costs(account, window))
         return CachedAnswer(account, answer.costs, 0.0, False, answer.serial, answer.seconds)
 
-    def _cached(self, account: Account, key: _Key) -> CachedAnswer | None:
+    def _peek(self, account: Account, key: _Key) -> CachedAnswer | None:
         cached = self._answers.peek(key)
         if cached is None:
             return None
@@ -229,16 +229,16 @@ class CostService:
     async def with_legacy(self, answer: CachedAnswer, samples: Window) -> CachedAnswer:
         """The answer with the old sums of infrastructure metrics, cached as long as there is room.
 
-        samples: the window of the samples, both ends included. Answer and sums have one deadline together.
+        samples: the window of the samples, both ends included. Answer and sums share one deadline.
         """
         key = (answer.serial, samples)
-        legacy = await self._legacy_answers.get(key, lambda: self._ask_legacy(answer, samples))
+        legacy = await self._legacy_answers.get(key, lambda: self._read_legacy(answer, samples))
         return replace(answer, costs=legacy.costs, serial=legacy.serial)
 
     async def series(self, account_id: str, window: Window, names: Sequence[str]) -> SeriesAnswer:
-        """Samples of an account's metrics, an hour apart; of the newest days of a long window.
+        """Hourly samples of an account's metrics; of a long window those of its newest days.
 
-        Raises: AccountNotFound, NotACluster; ClusterUnreadable, if its Prometheus gave nothing;
+        Raises: AccountNotFound, NotACluster; ClusterUnreadable, if its Prometheus can't be read;
         TooManyPoints, Overloaded, StoreError.
         """
         account, _ = await self.accounts.find(account_id)
@@ -248,7 +248,7 @@ class CostService:
                 if metrics is None:
                     return SeriesAnswer(account, None)
                 url = metrics.url
-                return SeriesAnswer(account, await series_of(metrics, window, names, self._clock.now()))
+                return SeriesAnswer(account, await read_series(metrics, window, names, self._clock.now()))
         except TooManyPoints:
             raise
         except TimeoutError as error:
@@ -258,7 +258,7 @@ class CostService:
             raise ClusterUnreadable(account.id, url, error) from error
 
     async def close(self) -> None:
-        """Cancel all that is being read."""
+        """Cancel everything that is being read."""
         await self._progress.close()
         await self._legacy_answers.close()
         await self._answers.close()
@@ -266,12 +266,12 @@ class CostService:
 
     @asynccontextmanager
     async def _slot(self, account_id: str) -> AsyncIterator[None]:
-        """A slot to read a source; one of the account's own first. Raises Overloaded."""
-        mine = self._account_slots.setdefault(account_id, asyncio.Semaphore(self._slots_per_account))
+        """A slot of the account and a slot of the service to read a source. Raises Overloaded."""
+        account_slots = self._account_slots.setdefault(account_id, asyncio.Semaphore(self._slots_per_account))
         async with AsyncExitStack() as slots:
             try:
                 async with asyncio.timeout(self._queue_timeout_seconds):
-                    await slots.enter_async_context(mine)
+                    await slots.enter_async_context(account_slots)
                     await slots.enter_async_context(self._slots)
             except TimeoutError:
                 raise Overloaded(self._answers.loading) from None
@@ -279,7 +279,7 @@ class CostService:
 
     @asynccontextmanager
     async def _metrics_of(self, account: Account, spent_seconds: float = 0.0) -> AsyncIterator[MetricsSource | None]:
-        """Its Prometheus, for the rest of the deadline. Raises TimeoutError, Overloaded."""
+        """The Prometheus of an account, for the rest of the deadline. Raises TimeoutError, Overloaded."""
         deadline = self._deadline_seconds
         async with (
             self._slot(account.id),
@@ -298,18 +298,18 @@ class CostService:
         async with self._open_metrics(account) as metrics:
             yield None if metrics is None else CountedMetrics(metrics, self.tally)
 
-    async def _ask_legacy(self, answer: CachedAnswer, samples: Window) -> "_Answer":
+    async def _read_legacy(self, answer: CachedAnswer, samples: Window) -> "_Answer":
         url = str(answer.account.prometheus_url or answer.account.name)
         try:
-            async with self._metrics_of(answer.account, answer.asked_seconds) as metrics:
+            async with self._metrics_of(answer.account, answer.source_seconds) as metrics:
                 url = url if metrics is None else metrics.url
                 costs = await with_legacy(answer.costs, metrics, self._clock.now(), samples)
         except TimeoutError:
             costs = legacy_late(answer.costs, url, self._deadline_seconds or 0)
-        is_kept = not any_missing(issue for issue in costs.issues if issue not in answer.costs.issues)
-        return _Answer(costs, next(self._serials), is_kept)
+        is_cacheable = not any_missing(issue for issue in costs.issues if issue not in answer.costs.issues)
+        return _Answer(costs, next(self._serials), is_cacheable)
 
-    async def _ask(self, account: Account, window: Window) -> "_Answer":
+    async def _read_costs(self, account: Account, window: Window) -> "_Answer":
         url = account.place
         subject = CostSubject(
             url, account, lambda: self._counted_source(account), lambda: self._counted_metrics(account)
@@ -324,25 +324,25 @@ class CostService:
                 raise ClusterUnreadable(account.id, url, why) from why
         seconds = round(time.monotonic() - began, 3)
         _log.info("costs_read", account=account.id, source=url, status=costs.status.value, seconds=seconds)
-        is_kept = not any(may_be_mended(issue) for issue in costs.issues)
-        return _Answer(costs, next(self._serials), is_kept, seconds)
+        is_cacheable = not any(is_retryable(issue) for issue in costs.issues)
+        return _Answer(costs, next(self._serials), is_cacheable, seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What is cached of an answer. seconds: how long its source took."""
+    """An answer as it is cached. seconds: how long its source took."""
 
     costs: CostReport
     serial: int
-    is_kept: bool
+    is_cacheable: bool
     seconds: float = 0.0
 
 
 def _weigh(answer: _Answer) -> int:
-    """One, and one for each row."""
+    """The weight of an answer: one, and one for each row."""
     return 1 + len(answer.costs.rows)
 
 
-def may_be_mended(issue: Issue) -> bool:
-    """Whether a retry may find what this request did not: a failure, or metrics that were unavailable."""
+def is_retryable(issue: Issue) -> bool:
+    """Whether a retry may fix the issue: a request failed, or metrics were unavailable."""
     return issue.kind in {IssueKind.SOURCE_FAILED, IssueKind.ANSWER_INCOMPLETE}

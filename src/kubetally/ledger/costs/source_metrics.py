@@ -1,4 +1,4 @@
-"""Counts what is requested of sources, for those who run the service."""
+"""Counts requests to sources, for the metrics of the service."""
 
 import time
 from collections import defaultdict
@@ -25,8 +25,8 @@ class Tally:
     seconds: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
 
     @contextmanager
-    def asking(self, question: str) -> Iterator[None]:
-        """Count what happens inside as one request."""
+    def counting(self, question: str) -> Iterator[None]:
+        """Count the block as one request."""
         began, outcome = time.monotonic(), "ok"
         try:
             yield
@@ -61,7 +61,7 @@ class _Counted(Generic[S]):
         return self._source.url
 
     async def _count(self, question: str, answer: Awaitable[T]) -> T:
-        with self._tally.asking(question):
+        with self._tally.counting(question):
             return await answer
 
 

@@ -1,4 +1,4 @@
-"""Stored days, read back as they were booked, as of now or an earlier instant."""
+"""Reads stored days, as of now or an earlier instant."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,13 +16,13 @@ from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.status import DayState
 from kubetally.domain.window import DAY, Window, rfc3339
-from kubetally.ledger.costs.issues import each_once
+from kubetally.ledger.costs.issues import merge_issues
 from kubetally.ledger.ports.coverage import Coverage, Progress
 from kubetally.ledger.ports.lake import HISTORY_KEPT, Lake
 from kubetally.ledger.stores import Ledger
 
 RUNNING_DAY_MAX_AGE = timedelta(minutes=15)
-"""How long the copy of a running day is used instead of its source."""
+"""How long the stored copy of a running day is used instead of its source."""
 
 _NOT_REPLACED = frozenset[str]({*RejectReason, NO_DATA})
 _log = logs.get_logger(__name__)
@@ -43,7 +43,7 @@ class HistoryGone(NotFound):
 
 
 class InvalidAsOf(RequestError):
-    """An instant in the future."""
+    """An `--as-of` in the future."""
 
     code = "invalid_as_of"
 
@@ -70,7 +70,7 @@ class StoredWindow:
 
 
 class History:
-    """Reads what was collected. All calls block.
+    """Reads stored days. All calls block.
 
     lake: opened when there is something to read. keep: retention of replaced days.
     """
@@ -80,27 +80,28 @@ class History:
 
     @classmethod
     def of(cls, ledger: Ledger) -> "History":
-        """The history in a ledger, whose lake is opened with the first day that is read."""
+        """The history of a ledger; its lake is opened when the first day is read."""
         return cls(ledger.coverage, lambda: ledger.lake, ledger.retention)
 
     def stored(self, account_id: str, window: Window, now: datetime) -> StoredWindow:
-        """The stored whole UTC days of the window; the running one if its copy is fresh.
+        """The stored whole UTC days of the window; the running day too if its copy is fresh.
 
-        A day whose rows can't be read is an issue instead; so is a later answer that did not replace a day.
+        An issue takes the place of a day whose rows can't be read; another says if a later answer did
+        not replace a day.
         Raises: StoreError, if several days are stored and none can be read.
         """
         days, unreadable = self._read_days(account_id, window, now)
         issues = [
-            *(_could_not_be_read(day, error, ", and the source was asked for it") for day, error in unreadable),
+            *(_unreadable_issue(day, error, ", and the source was asked for it") for day, error in unreadable),
             *self._not_replaced(account_id, days),
         ]
-        return StoredWindow(days, each_once(issues))
+        return StoredWindow(days, merge_issues(issues))
 
     def days(self, account_id: str, window: Window, now: datetime, as_of: datetime | None = None) -> list[StoredDay]:
-        """The stored whole UTC days of the window; the running one if its copy is fresh.
+        """The stored whole UTC days of the window; the running day too if its copy is fresh.
 
-        as_of: those stored at that instant, without a running day. No source has them as they were: a day whose rows
-        can't be read covers nothing, and an issue says why.
+        as_of: the days stored at that instant, without a running day. A day whose rows can't be read covers nothing,
+        and an issue says why: no source has it as it was.
         Raises: HistoryGone, InvalidAsOf; StoreError, if no day can be read.
         """
         if as_of is None:
@@ -127,18 +128,18 @@ class History:
         collections = self._collections(account_id, window, now, as_of)
         days, unreadable = self._readable(collections, now)
         if any(isinstance(error, CollectionGone) for _, error in unreadable):
-            # Replaced and removed since we looked, if retention is short: what is stored now can be read.
+            # With a short retention, days may be replaced and removed while they are read: read what is stored now.
             newer = self._collections(account_id, window, now, as_of)
             if newer != collections:
                 days, unreadable = self._readable(newer, now)
         if as_of is None:
             self._note_damage(unreadable, now)
-        if not days and (len(unreadable) > 1 or (unreadable and as_of is not None)):  # not of a day, but of the lake
+        if not days and (len(unreadable) > 1 or (unreadable and as_of is not None)):  # the lake is at fault, not a day
             raise unreadable[0][1]
         return days, unreadable
 
     def _note_damage(self, unreadable: Sequence[_Unreadable], now: datetime) -> None:
-        """Note stored days whose rows are damaged, so that coverage and the collector know; no answer depends on it."""
+        """Note stored days whose rows are damaged, for coverage and the collector; no answer depends on it."""
         for collection, error in unreadable:
             if not isinstance(error, DayDamaged) or collection.is_running:
                 continue
@@ -170,15 +171,15 @@ class History:
             _log.warning("stored_day_damaged", account=collection.account_id, day=str(collection.day), error=str(error))
 
     def _readable(self, collections: Sequence[Collection], now: datetime) -> tuple[list[StoredDay], list[_Unreadable]]:
-        """The days that can be read, and those that can't: all at once, or in halves, so that bad days cost few reads.
+        """The days that can be read, and those that can't. If they can't be read at once, halves are read.
 
-        Raises: StoreError of the whole lake, such as one that can't be reached.
+        Raises: StoreError of the whole lake, for example if it is unreachable.
         """
         lake = self._lake() if collections else None
         return ([], []) if lake is None else _read(lake, collections, now)
 
     def _not_replaced(self, account_id: str, days: Sequence[StoredDay]) -> Iterator[Issue]:
-        """An issue for each day whose last collection was rejected because it knew less than the stored day."""
+        """An issue for each day whose last collection was rejected because it had less data than the stored day."""
         stored = {day.booking.window.start.date(): day for day in days}
         known = self._coverage.days(min(stored), end=max(stored) + DAY, account_ids=[account_id]) if stored else ()
         for day in known:
@@ -196,7 +197,7 @@ class History:
 async def stored_days(
     history: History | None, executor: Executor | None, account_id: str, window: Window, now: datetime
 ) -> StoredWindow:
-    """The stored days of a window; without any, and with an issue, if the stores can't be read."""
+    """The stored days of a window; no days and an issue if the stores can't be read."""
     if history is None:
         return StoredWindow()
     call = partial(history.stored, account_id, window, now)
@@ -210,7 +211,7 @@ async def stored_days(
 
 
 def _read(lake: Lake, collections: Sequence[Collection], now: datetime) -> tuple[list[StoredDay], list[_Unreadable]]:
-    """The days that can be read, and those that can't, both in order. Raises StoreError of an unreachable lake."""
+    """The days that can be read, and those that can't, both in order. Raises StoreError if the lake is unreachable."""
     try:
         rows = lake.rows(collections)
     except StoreError as error:
@@ -219,8 +220,8 @@ def _read(lake: Lake, collections: Sequence[Collection], now: datetime) -> tuple
         if len(collections) == 1:
             return [], [(collections[0], error)]
         middle = len(collections) // 2
-        (days, bad), (later, worse) = _read(lake, collections[:middle], now), _read(lake, collections[middle:], now)
-        return [*days, *later], [*bad, *worse]
+        older, newer = _read(lake, collections[:middle], now), _read(lake, collections[middle:], now)
+        return [*older[0], *newer[0]], [*older[1], *newer[1]]
     days = [
         StoredDay(collection.with_rows(rows[collection.id]), collection.source, collection.state_at(now))
         for collection in collections
@@ -228,23 +229,23 @@ def _read(lake: Lake, collections: Sequence[Collection], now: datetime) -> tuple
     return days, []
 
 
-def _could_not_be_read(
-    collection: Collection, error: StoreError, so: str = "", kind: IssueKind = IssueKind.SOURCE_WARNING
+def _unreadable_issue(
+    collection: Collection, error: StoreError, consequence: str = "", kind: IssueKind = IssueKind.SOURCE_WARNING
 ) -> Issue:
-    message = f"the stored day could not be read{so}: {error}"
+    message = f"the stored day could not be read{consequence}: {error}"
     return Issue(kind, message, None, window_of(collection.day), "history", {"code": error.code})
 
 
 def _without_rows(collection: Collection, error: StoreError) -> StoredDay:
     """A stored day that can't be read, with an issue that says why."""
-    issue = _could_not_be_read(collection, error, kind=IssueKind.SOURCE_FAILED)
+    issue = _unreadable_issue(collection, error, kind=IssueKind.SOURCE_FAILED)
     return StoredDay(replace(collection.head, covered=(), issues=(issue,)), collection.source, DayState.PROVISIONAL)
 
 
 def _usable(collections: Iterable[Collection], window: Window, now: datetime) -> Iterator[Collection]:
     """Collections of whole days of the window, and copies of running days if they are fresh.
 
-    The copy of a day that ended more than a day ago is used too: its source answered less afterwards.
+    The copy of a day that ended more than a day ago is used too: later answers of its source had less data.
     """
     for collection in collections:
         if not window.contains(collection.head.window):

@@ -50,7 +50,7 @@ class CostAnswers:
         if question.with_legacy:
             return None
         requested = question.requested_window(self._clock)
-        answer = self._service.remembered(question.cloud_account_id, requested.window)
+        answer = self._service.cached(question.cloud_account_id, requested.window)
         body = None if answer is None else self._bodies.kept(answer, question, requested)
         if answer is None or body is None:
             return None

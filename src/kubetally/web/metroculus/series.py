@@ -100,29 +100,31 @@ async def _answer(
 
 
 def _encoded(answer: SeriesAnswer, requested: RequestedWindow, body_of: _BodyOf, demanded: Sequence[str]) -> bytes:
-    found = answer.found or MeasuredSeries(requested.samples, {})
-    errors = [_NO_PROMETHEUS] if answer.found is None else [*map(issue_body, found.issues), *_lacking(found, demanded)]
+    series = answer.series or MeasuredSeries(requested.samples, {})
+    errors = (
+        [_NO_PROMETHEUS] if answer.series is None else [*map(issue_body, series.issues), *_lacking(series, demanded)]
+    )
     facts = {"cloud_account_id": answer.account.id, "start_date": requested.dates[0], "end_date": requested.dates[1]}
-    return msgspec.json.encode(facts | body_of(found) | {"errors": errors})
+    return msgspec.json.encode(facts | body_of(series) | {"errors": errors})
 
 
-def _lacking(found: MeasuredSeries, demanded: Sequence[str]) -> Iterator[Json]:
+def _lacking(series: MeasuredSeries, demanded: Sequence[str]) -> Iterator[Json]:
     """The requested metrics without a sample; if no metric has any, an issue of the series says so already."""
-    lacking = [name for name in demanded if not found.of(name)]
-    if lacking and found.count:
+    lacking = [name for name in demanded if not series.of(name)]
+    if lacking and series.count:
         message = f"Prometheus has no sample of {', '.join(lacking)}; of the other metrics it has some"
-        yield issue_body(Issue(IssueKind.NOT_MEASURED, message, None, found.window, "metrics"))
+        yield issue_body(Issue(IssueKind.NOT_MEASURED, message, None, series.window, "metrics"))
 
 
-def _by_metric(found: MeasuredSeries) -> Json:
-    return {"metrics": {name: _samples(found, name) for name in found.points}}
+def _by_metric(series: MeasuredSeries) -> Json:
+    return {"metrics": {name: _samples(series, name) for name in series.points}}
 
 
-def _of_savings(found: MeasuredSeries) -> Json:
-    return {"cpu_savings": _samples(found, CPU_SAVINGS), "memory_savings": _samples(found, RAM_SAVINGS)}
+def _of_savings(series: MeasuredSeries) -> Json:
+    return {"cpu_savings": _samples(series, CPU_SAVINGS), "memory_savings": _samples(series, RAM_SAVINGS)}
 
 
-def _samples(found: MeasuredSeries, name: str) -> list[Json]:
+def _samples(series: MeasuredSeries, name: str) -> list[Json]:
     return [
-        {"timestamp": sample.timestamp, "value": sample.value, "labels": sample.labels} for sample in found.of(name)
+        {"timestamp": sample.timestamp, "value": sample.value, "labels": sample.labels} for sample in series.of(name)
     ]

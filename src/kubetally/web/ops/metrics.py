@@ -81,8 +81,8 @@ class _OfService(Collector):
             seconds.add_metric(key, tally.seconds[key])
         yield asked
         yield seconds
-        yield GaugeMetricFamily("kubetally_cache_answers", "Answers remembered.", self._service.answers_kept)
-        yield GaugeMetricFamily("kubetally_source_flights", "Answers under way.", self._service.answers_under_way)
+        yield GaugeMetricFamily("kubetally_cache_answers", "Answers remembered.", self._service.cached_answers)
+        yield GaugeMetricFamily("kubetally_source_flights", "Answers under way.", self._service.loading_answers)
 
 
 class _OfCollecting(Collector):

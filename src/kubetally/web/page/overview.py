@@ -20,7 +20,7 @@ from kubetally.domain.errors import BalanceError, KubetallyError, RequestError
 from kubetally.domain.window import Clock, Window, parse_window, to_unix
 from kubetally.domain.words import window_words
 from kubetally.ledger.accounts.duplicates import find_duplicate_clusters
-from kubetally.ledger.costs.service import KEPT, CostService
+from kubetally.ledger.costs.service import CACHE_LIFETIME, CostService
 from kubetally.web.metroculus.costs import COSTS
 from kubetally.web.metroculus.routes import PREFIX
 from kubetally.web.page.html import AnyRequest, html_response, page, text
@@ -124,7 +124,7 @@ class _Glances:
     async def of(self, account: AccountPlace, window: Window) -> "_Kept | KubetallyError":
         """What is shown of the account, as it is or was read lately, or why there is nothing."""
         try:
-            key = account.id, await self._service.costs_depend_on(account.id), window
+            key = account.id, await self._service.digest(account.id), window
             return await self._kept.get(key, lambda: self._read(account, window))
         except KubetallyError as error:
             return error
@@ -152,7 +152,7 @@ class _Kept:
     @property
     def keep_seconds(self) -> float:
         """As long as an answer; one that the service asks for again, so long that a page of such comes to an end."""
-        return _TO_BE_MENDED_KEPT_SECONDS if self.shown.is_to_be_mended else KEPT.total_seconds()
+        return _TO_BE_MENDED_KEPT_SECONDS if self.shown.is_to_be_mended else CACHE_LIFETIME.total_seconds()
 
 
 async def _glances_of(

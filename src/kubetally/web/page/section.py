@@ -12,7 +12,7 @@ from kubetally.domain.status import Status
 from kubetally.domain.window import Window
 from kubetally.domain.words import component_word, period_words
 from kubetally.ledger.accounts.duplicates import ClusterFingerprint
-from kubetally.ledger.costs.service import ClusterUnreadable, may_be_mended
+from kubetally.ledger.costs.service import ClusterUnreadable, is_retryable
 from kubetally.present.text import (
     BALANCE,
     NOT_MEASURED,
@@ -60,7 +60,7 @@ def glance(account: AccountPlace, costs: CostReport) -> ClusterCard:
         words=f"{status_words(costs)}, {hours_of(costs)} h",
         markup=_answered(costs),
         seen=ClusterFingerprint.of(named),
-        is_to_be_mended=any(map(may_be_mended, costs.issues)),
+        is_to_be_mended=any(map(is_retryable, costs.issues)),
     )
 
 

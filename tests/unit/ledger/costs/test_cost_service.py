@@ -88,14 +88,14 @@ async def test_windows_and_accounts_are_remembered_apart() -> None:
     assert len(source.asked) == 4
     assert source.opened == source.closed == 4
     assert service.tally.questions["read", "ok"] == 4
-    assert service.answers_kept == 4
+    assert service.cached_answers == 4
 
 
 async def test_memory_is_bounded_by_rows() -> None:
-    service, _ = made(Source(), kept_rows=2)
+    service, _ = made(Source(), max_rows=2)
     for number in range(1, 6):
         await service.costs(account_id(number), DAY)
-    assert service.answers_kept == 2
+    assert service.cached_answers == 2
 
 
 @pytest.mark.parametrize("error", [SourceError("gone"), RequestError("several clusters")])
@@ -134,10 +134,10 @@ async def test_names_other_types_and_strangers_are_no_clusters() -> None:
 
 async def test_more_questions_than_can_wait_are_refused_and_the_others_answered() -> None:
     source = Source()
-    service, _ = made(source, max_concurrency=1, waiting=2)
+    service, _ = made(source, max_concurrency=1, max_queued=2)
     source.go.clear()
     waiting = [asyncio.create_task(service.costs(account_id(number), DAY)) for number in (1, 2, 3)]
-    while service.answers_under_way < 3:  # noqa: ASYNC110  (nothing tells of it)
+    while service.loading_answers < 3:  # noqa: ASYNC110  (nothing tells of it)
         await asyncio.sleep(0.01)
     with pytest.raises(Overloaded):
         await service.costs(account_id(4), DAY)
@@ -268,7 +268,7 @@ async def test_silent_database_leaves_remembered_answers_and_refuses_others() ->
             answers = await asyncio.gather(*(service.costs(account_id(1), DAY) for _ in range(50)))
             assert {(answer.is_hit, answer.age_seconds) for answer in answers} == {(True, 300)}
             assert await service.clusters() == clusters
-            assert await service.costs_depend_on(account_id(1))
+            assert await service.digest(account_id(1))
             for ask in (
                 service.costs(account_id(1), NEXT_DAY),
                 service.costs(account_id(2), DAY),

@@ -8,7 +8,7 @@ from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.series import MAX_POINTS, MeasuredSeries, SeriesPoint, TooManyPoints
 from kubetally.domain.window import DAY, Window
 from kubetally.ledger.costs.requests import MAX_DAYS
-from kubetally.ledger.costs.series import series_of
+from kubetally.ledger.costs.series import read_series
 from tests.served import NOON_AFTER
 from tests.unit.domain.clusters import METRICS, TODAY
 
@@ -29,7 +29,7 @@ class Metrics:
 
 
 async def asked(metrics: Metrics, window: Window = TODAY, names: Sequence[str] = NAMES) -> tuple[Issue, ...]:
-    return (await series_of(metrics, window, names, NOON_AFTER, max_points=10)).issues
+    return (await read_series(metrics, window, names, NOON_AFTER, max_points=10)).issues
 
 
 async def test_an_answer_that_would_be_too_large_is_none_and_says_what_to_do() -> None:
