@@ -313,8 +313,8 @@ def _serve(name: str) -> None:
     app: Any = create_app(service, _SECRET, "bench", _Clock())
     if name == "bare":
         question = parse(_QUERY.encode())
-        dates, window = question.given(_Clock())
-        body = encode(asyncio.run(service.costs(_ID, window)), question, dates)
+        requested = question.requested_window(_Clock())
+        body = encode(asyncio.run(service.costs(_ID, requested.window)), question, requested)
 
         @get("/bare")
         async def bare() -> Response[bytes]:
@@ -324,7 +324,8 @@ def _serve(name: str) -> None:
             pass
 
         watched, app = app, Bare([bare], openapi_config=None, logging_config=None)
-        app.life, app.connections, app.give_up = watched.life, watched.connections, watched.give_up
+        app.service_state, app.connections = watched.service_state, watched.connections
+        app.cancel_reads = watched.cancel_reads
     serve(app, port=0, listening=lambda url: print(url, flush=True))
 
 

@@ -16,7 +16,7 @@ from kubetally.web.documentation import openapi_config, openapi_json, swagger
 from kubetally.web.faces import no_such_path
 from kubetally.web.metroculus.costs import CostAnswers
 from kubetally.web.metroculus.question import DEFAULT_WINDOW
-from kubetally.web.metroculus.routes import PREFIX, metroculus, no_such_verb
+from kubetally.web.metroculus.routes import PREFIX, method_not_allowed, metroculus
 from kubetally.web.ops.metrics import HttpMetrics
 from kubetally.web.ops.routes import ServiceState, operations
 from kubetally.web.page.html import STYLE
@@ -44,24 +44,25 @@ def create_app(
     sign_in: SignIn | None = None,
     proxies: TrustedProxies | None = None,
 ) -> InstrumentedApp:
-    """The whole service. It closes `service` when it stops.
+    """The whole service. It closes `service` and `storage` when it stops.
 
-    `page_window` is what `/` shows before anyone chooses; `secret_file` is where the secret is kept, None where the
-    environment has it. `storage` is asked for the problems that `/readyz` and `/metrics` show, and closed too.
-    `sign_in` takes the links, one of the secret and clock if None. Raises ValueError for a weak secret.
+    page_window: the default window of `/`. secret_file: of the secret; None if the environment has it. storage: its
+    problems are shown by `/readyz` and `/metrics`. sign_in: exchanges links; by default one of `secret` and `clock`.
+
+    Raises: ValueError, for a weak secret.
     """
-    known, life, http_metrics = Secret(secret), ServiceState(), HttpMetrics(service, version)
+    required_secret, state, http_metrics = Secret(secret), ServiceState(), HttpMetrics(service, version)
     proxies = proxies or TrustedProxies()
-    costs = CostAnswers(service, known, clock, http_metrics)
-    guard = PageGuard(known, sign_in or SignIn(secret, clock), proxies)
+    costs = CostAnswers(service, required_secret, clock, http_metrics)
+    guard = PageGuard(required_secret, sign_in or SignIn(secret, clock), proxies)
 
     def as_problem(request: AnyRequest, error: Exception) -> Response[bytes]:
-        return _problem(request, error, known).response()
+        return _problem(request, error, required_secret).response()
 
     app = InstrumentedApp(
         route_handlers=[
-            metroculus(service, known, clock, costs),
-            operations(service, http_metrics, version, life, storage),
+            metroculus(service, required_secret, clock, costs),
+            operations(service, http_metrics, version, state, storage),
             overview(service, guard, clock, page_window, secret_file),
             sign_in_page(guard.sign_in, proxies),
             openapi_json,
@@ -74,20 +75,21 @@ def create_app(
         logging_config=None,
         debug=False,
     )
-    app.no_head = (PREFIX, SIGN_IN)  # its clients know GET alone; a link is used up by who follows it
-    app.http_metrics, app.life, app.give_up, app.remembered = http_metrics, life, service.close, costs.remembered
+    app.no_head = (PREFIX, SIGN_IN)  # the existing API answers HEAD with 405; a link works once, for a GET
+    app.http_metrics, app.service_state = http_metrics, state
+    app.cancel_reads, app.cached_answer = service.close, costs.cached
     app.connections, app.proxies, app.wrong_secrets = Connections(proxies), proxies, WrongSecrets()
     return app
 
 
 @get("/style.css", include_in_schema=False, media_type="text/css")
 async def style_css() -> bytes:
-    """How pages look."""
+    """The style sheet of all pages."""
     return STYLE
 
 
 def _problem(request: AnyRequest, error: Exception, secret: Secret) -> Problem:
-    """The one place where what went wrong becomes an answer."""
+    """The response to an error; every error of a request comes here."""
     match error:
         case Problem():
             return error
@@ -95,9 +97,9 @@ def _problem(request: AnyRequest, error: Exception, secret: Secret) -> Problem:
             if not isinstance(error, ClusterUnreadable | NotFound):
                 _log.error("request_failed", code=error.code, message=str(error))
             return problem_of(error)
-        case MethodNotAllowedException():  # a verb that no route of ours has heard of
-            refused = secret.refuses(request.scope) if request.scope["path"].startswith(PREFIX) else None
-            return refused or no_such_verb(request.scope["method"])
+        case MethodNotAllowedException():  # no route has this method
+            rejection = secret.check(request.scope) if request.scope["path"].startswith(PREFIX) else None
+            return rejection or method_not_allowed(request.scope["method"])
         case NotFoundException():
             return no_such_path(request.scope["path"])
         case HTTPException() if error.status_code < 500:

@@ -1,8 +1,8 @@
-"""Limits on connections that ask nothing: the server underneath accepts any number from one client, and waits.
+"""Limits on idle connections: the HTTP server accepts any number of them from one client.
 
-It has no hook for connections, so this looks at the sockets of the process, twice a second, and shuts down those that
-are too many: the ones that have asked nothing for longest. A connection with a request under way is never shut down,
-and a new one has time to send its request, so that clients which ask are served, whoever else is connected.
+The server has no hook for connections, so the sockets of the process are checked twice a second. Above a limit, the
+connections that have been idle longest are shut down. A connection with a running request is never shut down, and a
+new one has time to send its request.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from kubetally import logs
-from kubetally.web.proxies import TrustedProxies, counted
+from kubetally.web.proxies import TrustedProxies, limit_key
 
 Peer = tuple[str, int]
 DEFAULT_PER_ADDRESS: Final = 128
@@ -31,12 +31,11 @@ _log = logs.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """How many connections there may be.
+    """How many connections there may be, and how long they may take.
 
-    per_address: that ask nothing, of one client address; proxies that are trusted have no such limit. total: of all
-    clients. head_seconds: for a request's head, and for the first or next request of a connection. unread_seconds: for
-    bytes that a client does not take. grace_seconds: how long a new connection counts for nothing; every_seconds: how
-    often they are counted.
+    per_address: idle connections of one client address; trusted proxies have no such limit. total: of all clients.
+    head_seconds: for a request's head, and for the first or next request of a connection. unread_seconds: for bytes
+    that a client does not read. grace_seconds: before a new connection may be shut down. every_seconds: between checks.
     """
 
     per_address: int = DEFAULT_PER_ADDRESS
@@ -48,70 +47,71 @@ class ConnectionLimits:
 
 
 class Connections:
-    """The connections of the service, as the application and the sockets show them. One event loop uses it."""
+    """The connections of the service, from its requests and its sockets. For one event loop."""
 
     def __init__(self, proxies: TrustedProxies | None = None, now: Callable[[], float] = time.monotonic) -> None:
         self._proxies, self._now = proxies or TrustedProxies(), now
         self._busy: dict[Peer, int] = {}
         self._active: dict[Peer, float] = {}
-        self._seen: dict[int, _Connection | None] = {}
+        self._by_inode: dict[int, _Connection | None] = {}
 
     def began(self, client: tuple[str, int] | None) -> None:
-        """A request of this connection begins."""
+        """Note that a request of this client begins."""
         if client is not None:
             peer = _peer(client)
             self._busy[peer] = self._busy.get(peer, 0) + 1
 
     def ended(self, client: tuple[str, int] | None) -> None:
-        """It has been answered."""
+        """Note that a request of this client has been answered."""
         if client is None:
             return
         peer = _peer(client)
         self._active[peer] = self._now()
-        left = self._busy.pop(peer, 0) - 1
-        if left > 0:
-            self._busy[peer] = left
+        running = self._busy.pop(peer, 0) - 1
+        if running > 0:
+            self._busy[peer] = running
 
     async def keep_limits(self, port: int, limits: ConnectionLimits) -> None:
-        """Shut down what is too many, until cancelled."""
+        """Shut down connections over the limits, until cancelled."""
         while True:
             await asyncio.sleep(limits.every_seconds)
             try:
                 closed = self.trim(port, limits)
-            except OSError as error:  # too many files for one more: tried again at once
+            except OSError as error:  # too many open files; tried again after `every_seconds`
                 _log.warning("connections_not_counted", why=error.strerror)
                 continue
             for address, count in closed.items():
-                _log.warning("connections_closed", address=address, count=count, why="too many that ask nothing")
+                _log.warning("connections_closed", address=address, count=count, why="too many idle connections")
 
     def trim(self, port: int, limits: ConnectionLimits) -> Counter[str]:
-        """Shut down connections over the limits; returns how many, by address."""
-        found = list(self._found(port, limits))
-        self._active = {peer: self._active[peer] for connection in found if (peer := connection.peer) in self._active}
-        counts = Counter(connection.address for connection in found if not connection.is_proxy)
+        """Shut down connections over the limits, and return how many by address."""
+        connections = list(self._open_connections(port, limits))
+        peers = {connection.peer for connection in connections}
+        self._active = {peer: seconds for peer, seconds in self._active.items() if peer in peers}
+        counts = Counter(connection.address for connection in connections if not connection.is_proxy)
         excess = Counter(
             {address: count - limits.per_address for address, count in counts.items() if count > limits.per_address}
         )
-        left, closed = len(found) - limits.total, Counter[str]()
-        if not excess and left <= 0:
+        total_excess, closed = len(connections) - limits.total, Counter[str]()
+        if not excess and total_excess <= 0:
             return closed
-        young = self._now() - limits.grace_seconds
-        for connection in sorted(found, key=self._last_active):
+        newest = self._now() - limits.grace_seconds
+        for connection in sorted(connections, key=self._last_active):
             is_excess = (
-                not connection.is_proxy and excess[connection.address] > 0 and self._last_active(connection) < young
+                not connection.is_proxy and excess[connection.address] > 0 and self._last_active(connection) < newest
             )
-            if (is_excess or left > 0) and connection.peer not in self._busy and connection.shut_down():
+            if (is_excess or total_excess > 0) and connection.peer not in self._busy and connection.shut_down():
                 excess[connection.address] -= 1
-                left -= 1
+                total_excess -= 1
                 closed[connection.address] += 1
         return closed
 
     def _last_active(self, connection: "_Connection") -> float:
         return max(connection.since, self._active.get(connection.peer, 0.0))
 
-    def _found(self, port: int, limits: ConnectionLimits) -> Iterator["_Connection"]:
-        """The connections to a port of ours; each socket is looked into once."""
-        seen, self._seen = self._seen, {}
+    def _open_connections(self, port: int, limits: ConnectionLimits) -> Iterator["_Connection"]:
+        """The open connections to a port of this process; each socket is inspected once."""
+        known, self._by_inode = self._by_inode, {}
         for entry in _OPEN_FILES.iterdir():
             file = int(entry.name)
             with suppress(OSError):  # closed meanwhile
@@ -119,27 +119,27 @@ class Connections:
                 if not stat.S_ISSOCK(status.st_mode):
                     continue
                 inode = status.st_ino
-                one = seen[inode] if inode in seen else self._looked_into(file, inode, port, limits)
-                if one is not None:
-                    one.file = file
-                    yield one
-                self._seen[inode] = one
+                connection = known[inode] if inode in known else self._inspect(file, inode, port, limits)
+                if connection is not None:
+                    connection.file = file
+                    yield connection
+                self._by_inode[inode] = connection
 
-    def _looked_into(self, file: int, inode: int, port: int, limits: ConnectionLimits) -> "_Connection | None":
+    def _inspect(self, file: int, inode: int, port: int, limits: ConnectionLimits) -> "_Connection | None":
         """The connection of a client; None for any other socket."""
         with suppress(OSError), socket.socket(fileno=os.dup(file)) as copy:
             if copy.family not in {socket.AF_INET, socket.AF_INET6} or copy.getsockname()[1] != port:
                 return None
-            host, peer_port = copy.getpeername()[:2]  # fails for the socket that listens
+            host, peer_port = copy.getpeername()[:2]  # fails for the listening socket
             if hasattr(socket, "TCP_USER_TIMEOUT"):
                 copy.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(limits.unread_seconds * 1000))
             is_proxy = self._proxies.trusts(host)
-            return _Connection(file, inode, (host, peer_port), counted(host), is_proxy, self._now())
+            return _Connection(file, inode, (host, peer_port), limit_key(host), is_proxy, self._now())
         return None
 
 
 def _peer(client: tuple[str, int]) -> Peer:
-    """The peer of a request's scope, where granian has the port as text."""
+    """The peer of a request's scope; granian has the port as text."""
     return client[0], int(client[1])
 
 
@@ -153,7 +153,7 @@ class _Connection:
     since: float
 
     def shut_down(self) -> bool:
-        """End it; the server sees that and closes it. The number of a file may be another's by now."""
+        """Shut the connection down, so that the server closes it. False if the file is another one by now."""
         with suppress(OSError), socket.socket(fileno=os.dup(self.file)) as copy:
             if os.fstat(copy.fileno()).st_ino == self.inode:
                 copy.shutdown(socket.SHUT_RDWR)
@@ -162,7 +162,7 @@ class _Connection:
 
 
 def max_connections(wanted: int) -> int:
-    """How many connections there is room for, at most `wanted`, with as many open files as the system allows."""
+    """How many connections the limit of open files allows, at most `wanted`; raises the soft limit to the hard one."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = _MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES)
     with suppress(OSError, ValueError):

@@ -1,4 +1,4 @@
-"""`/docs` and `/openapi.json`: what can be asked, for people and for programs, loading nothing from elsewhere."""
+"""`/docs` and `/openapi.json`: the API for people and for programs. The page loads nothing from elsewhere."""
 
 import json
 from typing import Any, Final
@@ -18,7 +18,7 @@ SWAGGER: Final = f"{METROCULUS}/swagger"
 
 
 def openapi_config() -> OpenAPIConfig:
-    """Litestar's document of the routes. Its version is that of the API; `/healthz` has the program's."""
+    """The configuration of the OpenAPI document. Its version is that of the API; `/healthz` has the program's."""
     return OpenAPIConfig(
         title="Kubetally",
         version=API_VERSION,
@@ -36,13 +36,13 @@ def openapi_config() -> OpenAPIConfig:
 
 
 def document(app: Litestar) -> bytes:
-    """The OpenAPI document, as it is kept beside this module."""
+    """The OpenAPI document, as `openapi.json` in this folder has it."""
     return (json.dumps(app.openapi_schema.to_schema(), indent=2, sort_keys=True) + "\n").encode()
 
 
 @get("/openapi.json", include_in_schema=False)
 async def openapi_json(request: AnyRequest) -> Response[bytes]:
-    """The document, made at the first question: it takes tens of milliseconds."""
+    """The document, made for the first request because it takes tens of milliseconds."""
     state = request.app.state
     if "document" not in state:
         state["document"] = document(request.app)
@@ -51,13 +51,13 @@ async def openapi_json(request: AnyRequest) -> Response[bytes]:
 
 @get([SWAGGER, f"{SWAGGER}/{{rest:path}}"], include_in_schema=False)
 async def swagger(request: AnyRequest) -> Redirect:
-    """Where the API was documented by the service that this one stands in for: leads to where it is now."""
+    """Redirect from where metroculus documents its API to the documentation here."""
     is_page = request.scope["path"].removeprefix(SWAGGER).strip("/") in {"", "index.html", "spec.html"}
     return Redirect("/docs" if is_page else "/openapi.json", status_code=302)
 
 
 class _Page(OpenAPIRenderPlugin):
-    """The document as a page that needs no script."""
+    """The document as a page without scripts."""
 
     def __init__(self) -> None:
         super().__init__(path="/", media_type=MediaType.HTML)
@@ -70,20 +70,20 @@ class _Page(OpenAPIRenderPlugin):
 
 
 def documentation(schema: dict[str, Any]) -> bytes:
-    """The page for a document."""
+    """The page of an OpenAPI document."""
     operations = "".join(
         _operation(verb, path, operation)
         for path, verbs in sorted(
-            schema["paths"].items(), key=lambda one: (not one[0].startswith("/metroculus"), one[0])
+            schema["paths"].items(), key=lambda item: (not item[0].startswith("/metroculus"), item[0])
         )
         for verb, operation in verbs.items()
         if isinstance(operation, dict)
     )
-    shapes = "".join(_shape(name, shape) for name, shape in sorted(schema["components"]["schemas"].items()))
+    schemas = "".join(_named_type(name, part) for name, part in sorted(schema["components"]["schemas"].items()))
     body = (
         f"<h1>{text(schema['info']['title'])} API</h1><p>{text(schema['info']['description'])}</p>"
         '<p><a href="/">Clusters</a>, <a href="/openapi.json">OpenAPI document</a></p>'
-        f"{operations}<h2>Shapes</h2>{shapes}"
+        f"{operations}<h2>Schemas</h2>{schemas}"
     )
     return page("Kubetally API", body)
 
@@ -95,28 +95,28 @@ def _operation(verb: str, path: str, operation: dict[str, Any]) -> str:
         f"<td>{text(parameter.get('description', ''))}</td></tr>"
         for parameter in operation.get("parameters", ())
     )
-    answers = "".join(
+    responses = "".join(
         f"<tr><td>{text(status)}</td><td>{text(answer['description'])}</td><td>{_content(answer)}</td></tr>"
         for status, answer in sorted(operation["responses"].items())
     )
-    needs = "<p>Needs the header <code>Secret</code>.</p>" if operation.get("security") else ""
+    header = "<p>Needs the header <code>Secret</code>.</p>" if operation.get("security") else ""
     return (
         f"<section><h2><code>{text(verb.upper())} {text(path)}</code></h2><p>{text(operation['summary'])}</p>"
-        f"<p>{text(operation.get('description', ''))}</p>{needs}"
+        f"<p>{text(operation.get('description', ''))}</p>{header}"
         + (f"<h3>Parameters</h3>{_table(parameters)}" if parameters else "")
-        + f"<h3>Answers</h3>{_table(answers)}</section>"
+        + f"<h3>Responses</h3>{_table(responses)}</section>"
     )
 
 
-def _shape(name: str, shape: dict[str, Any]) -> str:
-    required = shape.get("required", ())
+def _named_type(name: str, schema: dict[str, Any]) -> str:
+    required = schema.get("required", ())
     rows = "".join(
         f"<tr><td><code>{text(key)}</code></td><td>{_type(property_)}</td>"
-        f"<td>{'' if key in required else 'may be left out'}</td></tr>"
-        for key, property_ in shape.get("properties", {}).items()
+        f"<td>{'' if key in required else 'optional'}</td></tr>"
+        for key, property_ in schema.get("properties", {}).items()
     )
     return (
-        f'<section id="{text(name)}"><h3>{text(name)}</h3><p>{text(shape.get("description", ""))}</p>'
+        f'<section id="{text(name)}"><h3>{text(name)}</h3><p>{text(schema.get("description", ""))}</p>'
         f"{_table(rows)}</section>"
     )
 
@@ -130,7 +130,7 @@ def _content(answer: dict[str, Any]) -> str:
 
 
 def _type(schema: dict[str, Any]) -> str:
-    """A schema in a word, with a link to a shape."""
+    """The type of a schema, with a link if it has a name."""
     if "$ref" in schema:
         name = text(schema["$ref"].rpartition("/")[2])
         return f'<a href="#{name}">{name}</a>'

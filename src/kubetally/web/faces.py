@@ -1,4 +1,4 @@
-"""The 404 of each API and of the page, in the shape that its callers read."""
+"""The 404 of each API and of the page, in the format of its callers."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _PAGE: Final = page(
 
 
 class NoSuchPath(Problem):
-    """A 404 with a body of its own; `code` is that of the metroculus API, for the log."""
+    """A 404 with its own body; `code` is that of the metroculus API, for the log."""
 
     def __init__(self, body: bytes, media_type: str) -> None:
         super().__init__("OM0002", media_type=media_type)
@@ -23,12 +23,12 @@ class NoSuchPath(Problem):
 
     @property
     def body(self) -> bytes:
-        """What the callers of this path expect."""
+        """The body as the callers of this path expect it."""
         return self._body
 
 
 class NoSuchPage(NoSuchPath):
-    """The 404 that a person sees."""
+    """The 404 page for people."""
 
     def __init__(self) -> None:
         super().__init__(_PAGE, "text/html")
@@ -39,7 +39,7 @@ class NoSuchPage(NoSuchPath):
 
 
 def no_such_path(path: str) -> Problem:
-    """The 404 of `path`, as its API writes it; HTML where no API has its prefix."""
+    """The 404 of `path` in the format of its API; an HTML page if no API has its prefix."""
     cleaned = "/" + path.lstrip("/")
     for prefixes, make in _FACES:
         if any(cleaned == prefix or cleaned.startswith(f"{prefix}/") for prefix in prefixes):
@@ -61,7 +61,7 @@ def _rest() -> Problem:
 
 
 def _problem_details() -> Problem:
-    """As RFC 9457 has it."""
+    """The 404 in the format of RFC 9457."""
     return _json({"type": "about:blank", "title": "Not Found", "status": 404}, "application/problem+json")
 
 

@@ -1,4 +1,4 @@
-"""Errors as the existing API writes them; its texts and order of keys are part of the contract."""
+"""Errors in the format of the existing API; its texts and the order of keys are part of the contract."""
 
 import json
 from http import HTTPStatus
@@ -24,7 +24,7 @@ _CODES: Final = {
     "OM0009": (424, "{} is unavailable"),
     "OM0010": (400, "There are {} samples, and an answer has at most {}: ask for a shorter window or fewer metrics"),
 }
-# The first family that fits; the codes beside it have facts of their own in their texts.
+# The status of an error is that of the first family it belongs to.
 FAMILIES: Final[tuple[tuple[type[KubetallyError], int], ...]] = (
     (Overloaded, 503),
     (GivenUp, 503),
@@ -38,7 +38,7 @@ FAMILIES: Final[tuple[tuple[type[KubetallyError], int], ...]] = (
 
 
 class Problem(Exception):
-    """An answer that is an error. `code` is of the contract, or None for `U0` and the status; params fill its text."""
+    """An error response. `code`: of the contract, or None for `U0` and the status; `params` fill its text."""
 
     def __init__(
         self,
@@ -68,15 +68,15 @@ class Problem(Exception):
         return json.dumps({"error": error}).replace("</", "<\\/").encode()
 
     def response(self) -> Response[bytes]:
-        """The whole answer."""
+        """The response: body, status and headers."""
         headers = NO_STORE | self.headers
         return Response(self.body, status_code=self.status, media_type=self.media_type, headers=headers)
 
 
 def problem_of(error: KubetallyError) -> Problem:
-    """What the existing API calls an error of ours; the header tells the cause to whoever has to mend it."""
+    """The problem of an error in terms of the existing API; `X-Kubetally-Error` has the error's own code."""
     status = next((status for family, status in FAMILIES if isinstance(error, family)), 500)
-    if status == 503 and not error.retryable:  # which the existing clients would ask again for ten seconds
+    if status == 503 and not error.retryable:  # existing clients would retry a 503 for ten seconds
         status = 500
     match error:
         case ClusterUnreadable():

@@ -1,4 +1,4 @@
-"""Reverse proxies before the service: whose word on the client's address and scheme is taken."""
+"""Reverse proxies in front of the service, which are trusted to state a client's address and scheme."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,70 +10,69 @@ from kubetally.domain.errors import RequestError
 
 _Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
-_IPV6_CLIENT_BITS = 64  # what one client of IPv6 usually has to itself
+_IPV6_CLIENT_BITS = 64  # usually the network of one client
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
-    """Addresses whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed; from any other they are ignored."""
+    """Addresses whose `X-Forwarded-For` and `X-Forwarded-Proto` are used; from others they are ignored."""
 
     networks: tuple[_Network, ...] = ()
 
     @classmethod
     def parse(cls, text: str | None) -> "TrustedProxies":
-        """From addresses and networks with commas between. Raises RequestError."""
+        """The proxies of a list of addresses and networks, separated by commas. Raises RequestError."""
         parts = [part.strip() for part in (text or "").split(",")]
         try:
             return cls(tuple(ip_network(part, strict=False) for part in parts if part))
         except ValueError as error:
             raise RequestError(
-                f"KUBETALLY_TRUSTED_PROXIES can't be used: {error}; give addresses or networks, with commas; correct "
-                "or unset it",
+                f"KUBETALLY_TRUSTED_PROXIES can't be used: {error}. Set addresses or networks separated by "
+                "commas, or unset it",
                 code="unusable_setting",
             ) from error
 
     def trusts(self, address: str) -> bool:
-        """Whether a proxy of ours has this address."""
-        found = _parsed(address)
-        return found is not None and self._is_proxy(found)
+        """Whether this is the address of a trusted proxy."""
+        parsed = _parsed(address)
+        return parsed is not None and self._is_proxy(parsed)
 
     def client(self, scope: HTTPScope) -> str:
-        """The address that a client's limits count by; of IPv6 its network of 64 bits. Empty if unknown."""
+        """The address for the limits of a client; for IPv6 its /64 network. Empty if unknown."""
         peer = _parsed(scope["client"][0]) if scope["client"] else None
         if peer is None:
             return ""
-        return counted_address(self._forwarded_for(peer, scope) if self._is_proxy(peer) else peer)
+        return _limit_key(self._forwarded_for(peer, scope) if self._is_proxy(peer) else peer)
 
     def is_https(self, scope: HTTPScope) -> bool:
-        """Whether the client's own request came by https."""
+        """Whether the client itself uses https."""
         if scope["scheme"] == "https":
             return True
-        given = b",".join(_values(scope, b"x-forwarded-proto")).partition(b",")[0]
-        return given.strip().lower() == b"https" and bool(scope["client"]) and self.trusts(scope["client"][0])  # type: ignore[index]
+        proto = b",".join(_values(scope, b"x-forwarded-proto")).partition(b",")[0]
+        return proto.strip().lower() == b"https" and bool(scope["client"]) and self.trusts(scope["client"][0])  # type: ignore[index]
 
     def _is_proxy(self, address: _Address) -> bool:
         return any(address in network for network in self.networks if network.version == address.version)
 
     def _forwarded_for(self, peer: _Address, scope: HTTPScope) -> _Address:
-        """The last address that no proxy of ours has: what stands before it, anybody may have written."""
+        """The last address that is not a trusted proxy: anybody may have written those before it."""
         for part in reversed(b",".join(_values(scope, b"x-forwarded-for")).split(b",")):
-            found = _parsed(_without_port(part.decode("latin-1").strip()))
-            if found is None:
+            address = _parsed(_without_port(part.decode("latin-1").strip()))
+            if address is None:
                 return peer
-            peer = found
-            if not self._is_proxy(found):
+            peer = address
+            if not self._is_proxy(address):
                 break
         return peer
 
 
-def counted(address: str) -> str:
-    """The address that limits of a client count by; that of a peer, or as it stands where it is none."""
-    found = _parsed(address)
-    return address if found is None else counted_address(found)
+def limit_key(peer: str) -> str:
+    """The address for the limits of a peer; for IPv6 its /64 network. The text itself if it is not an address."""
+    address = _parsed(peer)
+    return peer if address is None else _limit_key(address)
 
 
-def counted_address(address: _Address) -> str:
-    """The address, or the network of 64 bits that a client of IPv6 has."""
+def _limit_key(address: _Address) -> str:
     if isinstance(address, IPv6Address):
         return str(ip_network((address, _IPV6_CLIENT_BITS), strict=False))
     return str(address)
@@ -81,10 +80,10 @@ def counted_address(address: _Address) -> str:
 
 def _parsed(text: str) -> _Address | None:
     try:
-        found = ip_address(text.partition("%")[0])
+        address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
-    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def _without_port(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Who may ask: those who know the secret."""
+"""The secret that callers send."""
 
 import base64
 import binascii
@@ -16,46 +16,46 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 def is_weak(secret: str) -> bool:
-    """Whether a secret is so short that it could be guessed."""
+    """Whether a secret is short enough to be guessed."""
     return len(secret.strip()) < MIN_SECRET_LENGTH
 
 
 class Secret:
-    """The secret that callers have to send. It is in no repr."""
+    """The secret that callers have to send. Its repr does not show it."""
 
     def __init__(self, secret: str) -> None:
         if is_weak(secret):
             raise ValueError(f"the secret has fewer than {MIN_SECRET_LENGTH} characters")
         self._secret = secret.strip().encode()
 
-    def demand(self, scope: Scope) -> None:
-        """Raise what the existing API answers without the header `Secret`, or with another than ours."""
-        refused = self.refuses(scope)
-        if refused is not None:
-            raise refused
+    def require(self, scope: Scope) -> None:
+        """Check the header `Secret`. Raises Problem, as the existing API does."""
+        problem = self.check(scope)
+        if problem is not None:
+            raise problem
 
-    def refuses(self, scope: Scope) -> Problem | None:
-        """What there is to raise; None for who knows the secret."""
-        given = b",".join(_all(scope["headers"], b"secret"))
-        if not given.strip():
+    def check(self, scope: Scope) -> Problem | None:
+        """The problem of a request without the header `Secret` or with a wrong one, else None."""
+        sent = b",".join(_all(scope["headers"], b"secret"))
+        if not sent.strip():
             return Problem("OM0007")
-        if self._is(given):
+        if self._matches(sent):
             return None
         mark_wrong(scope)
         return Problem("OM0005")
 
-    def admits_to_page(self, scope: HTTPScope) -> bool:
-        """Whether the secret was sent as password or header. Where a request comes from says nothing of a person."""
+    def is_sent(self, scope: HTTPScope) -> bool:
+        """Whether a request has the secret as password or header."""
         headers = scope["headers"]
-        given = [*_all(headers, b"secret"), *map(_password, _all(headers, b"authorization"))]
-        if any(self._is(secret) for secret in given):
+        sent = [*_all(headers, b"secret"), *map(_password, _all(headers, b"authorization"))]
+        if any(map(self._matches, sent)):
             return True
-        if any(given):
+        if any(sent):
             mark_wrong(scope)
         return False
 
-    def _is(self, given: bytes) -> bool:
-        return hmac.compare_digest(self._secret, given.strip())
+    def _matches(self, sent: bytes) -> bool:
+        return hmac.compare_digest(self._secret, sent.strip())
 
 
 def _all(headers: Headers, name: bytes) -> Sequence[bytes]:
@@ -63,7 +63,7 @@ def _all(headers: Headers, name: bytes) -> Sequence[bytes]:
 
 
 def _password(authorization: bytes) -> bytes:
-    """The password of basic authentication; empty where there is none."""
+    """The password of basic authentication; empty if there is none."""
     scheme, _, encoded = authorization.partition(b" ")
     if scheme.lower() != b"basic":
         return b""

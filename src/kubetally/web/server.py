@@ -1,4 +1,4 @@
-"""Running an application on a real socket until a signal stops it."""
+"""Serves an application until a signal stops it."""
 
 import asyncio
 import signal
@@ -40,7 +40,7 @@ class AddressNotFree(RequestError):
 
 
 def check_address(host: str, port: int) -> None:
-    """Raises AddressNotFree, where the server could not listen now."""
+    """Check that the server can listen there. Raises AddressNotFree."""
     _free_address(host, port)
 
 
@@ -53,20 +53,20 @@ def serve(
     stop_seconds: float = STOP_SECONDS,
     limits: ConnectionLimits | None = None,
 ) -> None:
-    """Answer until SIGTERM or SIGINT, then finish what is under way, for `stop_seconds` at most.
+    """Serve until SIGTERM or SIGINT, then finish running requests within `stop_seconds`.
 
-    `listening` is called with the URL once connections are taken; port 0 takes a free one. Raises AddressNotFree.
+    port: 0 for any free one. listening: called with the URL once connections are accepted. Raises AddressNotFree.
     """
 
-    async def until_told() -> None:
+    async def until_signal() -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
-        # Names are resolved there too, which may take seconds each; the default has only a thread or two a core.
+        # Names are resolved on it too, which may take seconds; the default executor has only a few threads.
         loop.set_default_executor(ThreadPoolExecutor(_THREADS, "web"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         await run(app, host, port, stop, listening=listening, stop_seconds=stop_seconds, limits=limits)
 
-    asyncio.run(until_told())
+    asyncio.run(until_signal())
 
 
 async def run(
@@ -79,7 +79,7 @@ async def run(
     stop_seconds: float = STOP_SECONDS,
     limits: ConnectionLimits | None = None,
 ) -> None:
-    """The same on a loop that runs already, until `stop` is set."""
+    """Serve as `serve` does, on the running event loop and until `stop` is set."""
     host, port = _free_address(host, port)
     limits = limits or ConnectionLimits()
     total = max_connections(limits.total)
@@ -91,7 +91,7 @@ async def run(
         http=HTTPModes.http1,
         websockets=False,
         backlog=_CONNECTIONS,
-        backpressure=total,  # beyond it nobody is accepted, so that limits are kept below it
+        backpressure=total,  # no connection is accepted beyond it, so the limits are lower
         http1_settings=HTTP1Settings(
             header_read_timeout=round(limits.head_seconds * 1000), max_buffer_size=_BIGGEST_HEAD
         ),
@@ -110,11 +110,11 @@ async def run(
         stopping.cancel()
     if not running.done():
         _log.info("stopping", seconds=stop_seconds)
-        app.life.is_stopping = True
-        await asyncio.sleep(NOTICE_SECONDS)  # probes see it, and whoever is just connecting is still answered
+        app.service_state.is_stopping = True
+        await asyncio.sleep(NOTICE_SECONDS)  # probes notice, and new connections are still answered
         server.stop()  # type: ignore[no-untyped-call]
         await asyncio.wait((running,), timeout=stop_seconds - LAST_SECONDS)
-    await app.give_up()
+    await app.cancel_reads()
     try:
         await running
     except TimeoutError:
@@ -122,19 +122,19 @@ async def run(
 
 
 async def _announce(host: str, port: int, listening: Callable[[str], None]) -> None:
-    """Tell of the URL as soon as connections are taken."""
-    there = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  (what one binds is not where one goes)
+    """Call `listening` with the URL as soon as connections are accepted."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  (a wildcard is no destination)
     while True:
         with suppress(OSError):
-            _, writer = await asyncio.open_connection(there, port)
+            _, writer = await asyncio.open_connection(reachable, port)
             writer.close()
             break
         await asyncio.sleep(0.02)
-    listening(f"http://{f'[{there}]' if ':' in there else there}:{port}")
+    listening(f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{port}")
 
 
 def _free_address(host: str, port: int) -> tuple[str, int]:
-    """The address as a number, and the port, a free one for 0; that it can be bound has been seen."""
+    """The numeric address and the port (a free one for 0), which can be bound. Raises AddressNotFree."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:

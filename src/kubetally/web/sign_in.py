@@ -1,6 +1,6 @@
-"""Signing a browser in: a link that works once, and the cookie that it is exchanged for.
+"""Signs browsers in: a link works once, and is exchanged for a cookie.
 
-Both are signed with keys derived from the secret, so that nobody else can make them, and another secret ends them all.
+Both are signed with keys derived from the secret. A change of the secret invalidates all of them.
 """
 
 import base64
@@ -30,7 +30,7 @@ LINK_LIFETIME: Final = timedelta(minutes=15)
 COOKIE_LIFETIME: Final = timedelta(hours=12)
 _CLOCK_SKEW = timedelta(minutes=1)  # between the machine that printed a link and this one
 _NONCE_BYTES = 16
-_MAX_COOKIES = 8  # of our name in one request
+_MAX_COOKIES = 8  # of the same name in one request
 _TOKEN = re.compile(r"([0-9a-f]{1,12})\.([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})")
 _REFUSED: Final = page(
     "Kubetally: link refused",
@@ -42,13 +42,13 @@ _REFUSED: Final = page(
 
 
 class LinkSigner:
-    """Makes the tokens of links; whoever knows the secret can."""
+    """Makes the tokens of links."""
 
     def __init__(self, secret: str) -> None:
         self._key = _derived_key(secret, "link")
 
     def token(self, now: datetime) -> str:
-        """A new token: when it was made, in milliseconds, a nonce, and the signature of both."""
+        """A new token: the time in milliseconds, a nonce, and the signature of both."""
         return _signed(self._key, _milliseconds(now))
 
 
@@ -64,21 +64,21 @@ def sign_in_link(url: str, secret: str, now: datetime) -> str:
 
 
 class SignIn:
-    """Exchanges each link once for a cookie, and knows its cookies again. It is in no repr.
+    """Exchanges each link once for a cookie, and verifies cookies. Its repr shows no key.
 
-    Which links were used is forgotten when the service stops, so links made before its start are refused. Of several
-    replicas each takes a link once.
+    Used links are forgotten when the service stops, so links made before its start are refused. Each replica accepts a
+    link once.
     """
 
     def __init__(self, secret: str, clock: Clock) -> None:
         self._link_key, self._cookie_key = _derived_key(secret, "link"), _derived_key(secret, "cookie")
-        # Cookies do not know ports: two services on one host would overwrite each other's.
+        # Cookies ignore ports: two services on one host would overwrite each other's.
         self._name = "kubetally_" + hashlib.sha256(_derived_key(secret, "cookie name")).hexdigest()[:8]
         self._clock, self._started = clock, _milliseconds(clock.now())
         self._lock, self._used = threading.Lock(), dict[str, int]()
 
     def exchange(self, token: str) -> str | None:
-        """The value of a new cookie for the token of a link; None for one that was used, expired or forged."""
+        """The value of a new cookie for the token of a link; None for a used, expired or forged one."""
         now = self._clock.now()
         made = _verified(self._link_key, token)
         oldest = max(self._started, _milliseconds(now - LINK_LIFETIME))
@@ -92,7 +92,7 @@ class SignIn:
         return _signed(self._cookie_key, _milliseconds(now + COOKIE_LIFETIME))
 
     def is_signed_in(self, scope: HTTPScope) -> bool:
-        """Whether the request has a cookie of ours that has not expired."""
+        """Whether the request has a valid cookie that has not expired."""
         now = _milliseconds(self._clock.now())
         ends = (_verified(self._cookie_key, value) for value in self._cookies(scope))
         return any(end is not None and now < end for end in ends)
@@ -114,12 +114,12 @@ class SignIn:
 
 
 def sign_in_page(sign_in: SignIn, proxies: TrustedProxies) -> HTTPRouteHandler:
-    """The handler of the link: it leads to `/`, so that the token does not stay in the address bar."""
+    """The handler of the link: it redirects to `/`, so that the token does not stay in the address bar."""
 
     @get(SIGN_IN, include_in_schema=False)
     async def exchange_link(request: AnyRequest) -> Response[bytes]:
         scope = request.scope
-        if b"prefetch" in dict(scope["headers"]).get(b"sec-purpose", b""):  # nobody sees it: the link is not used up
+        if b"prefetch" in dict(scope["headers"]).get(b"sec-purpose", b""):  # a prefetch must not use the link up
             return Response(b"", status_code=503, headers=NO_STORE)
         value = sign_in.exchange(request.query_params.get("token", ""))
         if value is not None:
@@ -147,7 +147,7 @@ def _signed(key: bytes, number: int) -> str:
 
 
 def _verified(key: bytes, signed: str) -> int | None:
-    """The number that was signed; None for a forged text."""
+    """The signed number; None for a forged text."""
     match = _TOKEN.fullmatch(signed)
     if match is None or not hmac.compare_digest(_signature(key, f"{match[1]}.{match[2]}"), match[3]):
         return None

@@ -1,4 +1,4 @@
-"""What happens around every request: its id, its line in the log, its figures, and what no route ever sees."""
+"""Wraps every request: its id, its log line, its metrics, and requests that no route may see."""
 
 import re
 import secrets
@@ -22,43 +22,42 @@ from kubetally.web.proxies import TrustedProxies
 from kubetally.web.wrong_secrets import WrongSecrets, is_wrong
 
 LONGEST_QUERY: Final = 8192
-CACHE: Final = "kubetally_cache"  # where a route leaves in the scope's state whether it had a hit, for the log
-_PROCESS, _NUMBERS = secrets.token_hex(4).encode(), count(1)  # an id of its own for each request of each process
+CACHE: Final = "kubetally_cache"  # key of the scope's state: hit or miss, for the log
+_PROCESS, _NUMBERS = secrets.token_hex(4).encode(), count(1)  # together unique for each request
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _SLASHED = frozenset({"/", f"{SWAGGER}/"})
 _SAFE = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 
 
 class InstrumentedApp(Litestar):
-    """A Litestar application that tells of each of its requests, and can be told that it ends.
+    """A Litestar application that logs and counts each of its requests. All attributes are set before the first one.
 
-    http_metrics, life, connections, proxies, wrong_secrets: set before the first request. give_up: ends what is asked
-    of sources, so that who waits is answered. remembered: the answer of a request that needs no route, else None.
-    no_head: what the paths begin with whose routes see HEAD themselves; elsewhere it is answered as GET is, without
-    the body.
+    cancel_reads: cancels requests to sources, so that waiting clients are answered. cached_answer: the answer to a
+    request that needs no route, else None. no_head: prefixes of paths whose routes handle HEAD themselves; elsewhere it
+    is answered like GET, without the body.
     """
 
     http_metrics: HttpMetrics
-    life: ServiceState
+    service_state: ServiceState
     connections: Connections
     proxies: TrustedProxies
     wrong_secrets: WrongSecrets
-    give_up: Callable[[], Awaitable[None]]
-    remembered: Callable[[HTTPScope], ASGIApp | None]
+    cancel_reads: Callable[[], Awaitable[None]]
+    cached_answer: Callable[[HTTPScope], ASGIApp | None]
     no_head: tuple[str, ...] = ()
     log: Any = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer, and tell of it."""
+        """Answer a request, log it and count it."""
         if scope["type"] == "http":
-            if self.log is None:  # bound once, with the settings that logs have by now: each binding costs time
+            if self.log is None:  # bound once because binding takes time, and late because logs are set up late
                 self.log = logs.bound_logger(__name__)
-            await _Watched(self, scope, send).answer(super().__call__, receive)
+            await _InstrumentedRequest(self, scope, send).answer(super().__call__, receive)
         else:
             await super().__call__(scope, receive, send)
 
 
-class _Watched:
+class _InstrumentedRequest:
     def __init__(self, app: InstrumentedApp, scope: HTTPScope, send: Send) -> None:
         self._app, self._scope, self._send = app, scope, send
         self._began, self._status, self._is_replaced = time.perf_counter(), 0, False
@@ -73,10 +72,10 @@ class _Watched:
         peer = self._scope["client"]
         self._app.connections.began(peer)
         try:
-            problem = _refused(self._scope)
-            remembered = self._app.remembered(self._scope) if problem is None else None
-            if remembered is not None:
-                await remembered(self._scope, receive, self._send_on)
+            problem = _reject(self._scope)
+            cached = self._app.cached_answer(self._scope) if problem is None else None
+            if cached is not None:
+                await cached(self._scope, receive, self._forward)
             elif problem is None:
                 await app(self._scope, receive, self.send)
             else:
@@ -85,22 +84,22 @@ class _Watched:
                 await response(self._scope, receive, self.send)
         finally:
             self._app.connections.ended(peer)
-            self._tell()
+            self._record()
 
     async def send(self, message: Message) -> None:
-        if self._is_replaced:  # the rest of an answer that was not sent
+        if self._is_replaced:  # the rest of a replaced response
             return
         if message["type"] == "http.response.start" and is_wrong(self._scope):
             address = self._app.proxies.client(self._scope)
             if not await self._app.wrong_secrets.wait(address):
                 problem = Problem(None, status=429, headers={"Retry-After": "5"})
                 response = problem.response().to_asgi_response(app=None, request=Request(self._scope))
-                await response(self._scope, _nothing, self._send_on)
+                await response(self._scope, _nothing, self._forward)
                 self._is_replaced = True
                 return
-        await self._send_on(message)
+        await self._forward(message)
 
-    async def _send_on(self, message: Message) -> None:
+    async def _forward(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             message["headers"] = [*message["headers"], (b"x-request-id", self._id), *_SAFE]
@@ -108,12 +107,12 @@ class _Watched:
             message["body"] = b""
         await self._send(message)
 
-    def _tell(self) -> None:
-        """Count it, and write its line. The query and the headers stay out: either may hold what is secret."""
+    def _record(self) -> None:
+        """Count the request and log it, without query and headers, which may contain secrets."""
         scope, seconds = self._scope, time.perf_counter() - self._began
-        status = self._status or 499  # the caller left before the answer began
+        status = self._status or 499  # the client closed the connection before the response
         path, method = scope.get("path_template"), self._method
-        self._app.http_metrics.answered(path or "other", status, seconds)
+        self._app.http_metrics.count_request(path or "other", status, seconds)
         facts = {} if CACHE not in scope["state"] else {"cache": scope["state"][CACHE]}
         self._app.log.info(
             "request",
@@ -127,13 +126,13 @@ class _Watched:
 
 
 async def _nothing() -> NoReturn:
-    raise AssertionError("an answer of ours reads nothing")
+    raise AssertionError("a problem's response reads nothing")
 
 
-def _refused(scope: HTTPScope) -> Problem | None:
-    """What the routes must not see: Litestar takes a path with a slash at its end for the one without.
+def _reject(scope: HTTPScope) -> Problem | None:
+    """The problem of a request that no route may see, else None.
 
-    Below `/docs` it has a 404 of its own.
+    Litestar would treat a path with a trailing slash as the path without it, and it has its own 404 below `/docs`.
     """
     path = scope["path"]
     if path not in _SLASHED and (path.endswith("/") or "//" in path or path.startswith("/docs/")):
@@ -144,6 +143,6 @@ def _refused(scope: HTTPScope) -> Problem | None:
 
 
 def _request_id(scope: HTTPScope) -> bytes:
-    """The caller's own id where it is a harmless one, else a new one."""
-    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-    return given if _ID.fullmatch(given) else b"%s-%x" % (_PROCESS, next(_NUMBERS))
+    """The client's `X-Request-Id` if it is harmless, else a new id."""
+    sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    return sent if _ID.fullmatch(sent) else b"%s-%x" % (_PROCESS, next(_NUMBERS))

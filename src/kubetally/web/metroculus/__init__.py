@@ -1,1 +1,1 @@
-"""The API of the design note, `/metroculus/v2`. Imports `domain`, `ledger`, `present` and what the faces share."""
+"""The existing API, `/metroculus/v2`. Imports `domain`, `ledger`, `present` and what the faces share."""

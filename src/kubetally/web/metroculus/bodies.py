@@ -1,4 +1,4 @@
-"""Answers as bytes, made once for each page of each answer."""
+"""Encoded answers, cached by answer and page."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -12,27 +12,27 @@ from kubetally.present.answer import Pagination, cluster_body, row_lists
 from kubetally.tasks import Calculate
 from kubetally.web.metroculus.question import Dates, Question, RequestedWindow
 
-_ROWS_A_PIECE: Final = 20
-_BYTES_KEPT: Final = 64 * 1024 * 1024
+_ROWS_PER_PIECE: Final = 20
+_MAX_BYTES: Final = 64 * 1024 * 1024
 _Key = tuple[int, Dates, DetailLevel, bool, int | None, int]
 
 
 class Bodies:
-    """Encoded pages of cached answers; the least recently used leave first."""
+    """Encoded pages of cached answers; the least recently used are removed first."""
 
-    def __init__(self, calculate: Calculate, most_bytes: int = _BYTES_KEPT) -> None:
+    def __init__(self, calculate: Calculate, max_bytes: int = _MAX_BYTES) -> None:
         self._calculate = calculate
-        self._kept: AsyncCache[_Key, bytes] = AsyncCache(weigh=len, max_weight=most_bytes)
+        self._bodies: AsyncCache[_Key, bytes] = AsyncCache(weigh=len, max_weight=max_bytes)
 
-    async def of(self, answer: CachedAnswer, question: Question, requested: RequestedWindow) -> bytes:
-        """The body of the page that the question asks for."""
+    async def get(self, answer: CachedAnswer, question: Question, requested: RequestedWindow) -> bytes:
+        """The body of the requested page."""
         key = _key(answer, question, requested)
-        # Adding up ten thousands of rows takes its time; the loop has others to serve meanwhile.
-        return await self._kept.get(key, lambda: self._calculate(0, encode, answer, question, requested))
+        # Adding up tens of thousands of rows takes time that the event loop needs for other requests.
+        return await self._bodies.get(key, lambda: self._calculate(0, encode, answer, question, requested))
 
-    def kept(self, answer: CachedAnswer, question: Question, requested: RequestedWindow) -> bytes | None:
-        """The same, where it is there already."""
-        cached = self._kept.peek(_key(answer, question, requested))
+    def cached(self, answer: CachedAnswer, question: Question, requested: RequestedWindow) -> bytes | None:
+        """The body of the requested page if it is cached, else None."""
+        cached = self._bodies.peek(_key(answer, question, requested))
         return None if cached is None else cached[0]
 
 
@@ -41,9 +41,9 @@ def _key(answer: CachedAnswer, question: Question, requested: RequestedWindow) -
 
 
 def encode(answer: CachedAnswer, question: Question, requested: RequestedWindow) -> bytes:
-    """The body with one page of each list of rows, and the dates as they were given; its totals are of all rows.
+    """The body with one page of each list of rows and the dates of the request; its totals are of all rows.
 
-    A list without rows is left out, as existing readers know it.
+    A list without rows is left out, as existing clients expect.
     """
     body = cluster_body(answer.costs, question.detail_level)
     body.cloud_account_id, body.account = answer.account.id, answer.account.name
@@ -60,9 +60,9 @@ def encode(answer: CachedAnswer, question: Question, requested: RequestedWindow)
 
 
 def _encoded(rows: Sequence[CostRow], body_of: Callable[[CostRow], object]) -> msgspec.Raw:
-    """A list in pieces: no other thread gets on while a piece is encoded, or given back to memory."""
+    """A list, encoded in pieces: encoding or freeing one blocks all other threads."""
     pieces = [
-        msgspec.json.encode([body_of(row) for row in rows[start : start + _ROWS_A_PIECE]])[1:-1]
-        for start in range(0, len(rows), _ROWS_A_PIECE)
+        msgspec.json.encode([body_of(row) for row in rows[start : start + _ROWS_PER_PIECE]])[1:-1]
+        for start in range(0, len(rows), _ROWS_PER_PIECE)
     ]
     return msgspec.Raw(b"[" + b",".join(pieces) + b"]")

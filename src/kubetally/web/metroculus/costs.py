@@ -1,4 +1,4 @@
-"""Answers of `kubecost_cluster_costs`; what is remembered is given without waiting, and without a route."""
+"""Answers of `kubecost_cluster_costs`; cached ones are returned without waiting and without a route."""
 
 from typing import Final
 
@@ -19,7 +19,7 @@ _PATH: Final = METROCULUS + COSTS
 
 
 class CostAnswers:
-    """Answers of the endpoint, for who knows the secret."""
+    """Answers of the endpoint, for requests with the secret."""
 
     def __init__(self, service: CostService, secret: Secret, clock: Clock, http_metrics: HttpMetrics) -> None:
         self._service, self._secret, self._clock, self._http_metrics = service, secret, clock, http_metrics
@@ -27,21 +27,21 @@ class CostAnswers:
 
     async def answer(self, scope: HTTPScope) -> "ReadyAnswer":
         """The answer of a request. Raises Problem and what `CostService.costs` raises."""
-        self._secret.demand(scope)
+        self._secret.require(scope)
         question = parse(scope["query_string"])
         requested = question.requested_window(self._clock)
         answer = await self._service.costs(question.cloud_account_id, requested.window)
         if question.with_legacy:
             answer = await self._service.with_legacy(answer, requested.samples)
-        self._http_metrics.cached(is_hit=answer.is_hit, age_seconds=answer.age_seconds)
-        return ReadyAnswer(await self._bodies.of(answer, question, requested), answer)
+        self._http_metrics.count_cache(is_hit=answer.is_hit, age_seconds=answer.age_seconds)
+        return ReadyAnswer(await self._bodies.get(answer, question, requested), answer)
 
-    def remembered(self, scope: HTTPScope) -> "ReadyAnswer | None":
-        """The same, where it needs no lookup, no source and no new body; None for anything else, errors included.
+    def cached(self, scope: HTTPScope) -> "ReadyAnswer | None":
+        """The answer of a request if account, costs and body are cached; None otherwise, errors included.
 
-        Litestar's routing and the making of its response take longer than all of this.
+        It saves Litestar's routing and response, which take longer than everything else here.
         """
-        if scope["path"] != _PATH or scope["method"] != "GET" or self._secret.refuses(scope) is not None:
+        if scope["path"] != _PATH or scope["method"] != "GET" or self._secret.check(scope) is not None:
             return None
         try:
             question = parse(scope["query_string"])
@@ -51,31 +51,31 @@ class CostAnswers:
             return None
         requested = question.requested_window(self._clock)
         answer = self._service.cached(question.cloud_account_id, requested.window)
-        body = None if answer is None else self._bodies.kept(answer, question, requested)
+        body = None if answer is None else self._bodies.cached(answer, question, requested)
         if answer is None or body is None:
             return None
-        self._http_metrics.cached(is_hit=True, age_seconds=answer.age_seconds)
-        scope["path_template"] = _PATH  # as a route of Litestar has it, for the log and the figures
+        self._http_metrics.count_cache(is_hit=True, age_seconds=answer.age_seconds)
+        scope["path_template"] = _PATH  # as Litestar sets it for a route, for log and metrics
         return ReadyAnswer(body, answer)
 
 
 class ReadyAnswer:
-    """An answer that is there already, sent without what Litestar does to make one."""
+    """An encoded answer, sent without a Litestar response."""
 
     __slots__ = ("_body", "_cache", "_headers")
-    _SAME = ((b"content-type", JSON.encode()), (b"cache-control", b"no-store"))
+    _COMMON = ((b"content-type", JSON.encode()), (b"cache-control", b"no-store"))
 
     def __init__(self, body: bytes, answer: CachedAnswer) -> None:
         self._body, self._cache = body, "hit" if answer.is_hit else "miss"
         self._headers = [
-            *self._SAME,
+            *self._COMMON,
             (b"content-length", b"%d" % len(body)),
             (b"age", b"%d" % answer.age_seconds),
             (b"x-kubetally-cache", self._cache.encode()),
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send the answer."""
         scope["state"][CACHE] = self._cache
         await send({"type": "http.response.start", "status": 200, "headers": self._headers})
         await send({"type": "http.response.body", "body": self._body, "more_body": False})

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the metroculus API: parameters and answers."""
+"""Parameters and responses of the metroculus API in the OpenAPI document."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,13 +23,13 @@ _MEANINGS: Final = {
     414: "The query is too long.",
     424: "The cluster's source could not be read.",
     429: "Too many wrong secrets came from this address.",
-    500: "A defect.",
+    500: "An unexpected error.",
     503: "The service can't answer now; a retry may help.",
 }
 
 
 def responses(body: type[msgspec.Struct]) -> dict[int, ResponseSpec]:
-    """The answers of an endpoint, by status."""
+    """The responses of an endpoint, by status."""
     errors = {
         status: ResponseSpec(wire.Error, generate_examples=False, description=text)
         for status, text in _MEANINGS.items()
@@ -45,14 +45,14 @@ _DATES: Final = (
     _parameter("cloud_account_id", "Id of the account.", required=True, type=OpenAPIType.STRING),
     _parameter(
         "start_date",
-        "First second, as Unix seconds; both dates or none.",
+        "First second, as Unix seconds; both dates or neither.",
         type=OpenAPIType.INTEGER,
         minimum=0,
         maximum=LATEST_UNIX,
     ),
     _parameter(
         "end_date",
-        "End as Unix seconds, not before start_date: exclusive, but on second :59, which is inclusive.",
+        "End as Unix seconds, not before start_date. It is exclusive; an end on second :59 is inclusive.",
         type=OpenAPIType.INTEGER,
         minimum=1,
         maximum=LATEST_UNIX,
@@ -62,7 +62,7 @@ _DATES: Final = (
 
 @dataclass
 class DatesOperation(Operation):
-    """An account and dates."""
+    """Parameters: account and dates."""
 
     def __post_init__(self) -> None:
         self.parameters = [*_DATES]
@@ -70,13 +70,13 @@ class DatesOperation(Operation):
 
 @dataclass
 class MetricsOperation(Operation):
-    """Dates, and which series."""
+    """Parameters: account, dates and series."""
 
     def __post_init__(self) -> None:
         names = _parameter(
             "metrics",
-            f"Names of series, with commas between: at most {MAX_NAMES}, each beginning with {' or '.join(OFFERED)}. "
-            f"Unless given: {', '.join(INFRASTRUCTURE.values())}.",
+            f"Names of series, separated by commas: at most {MAX_NAMES}, each beginning with {' or '.join(OFFERED)}. "
+            f"Default: {', '.join(INFRASTRUCTURE.values())}.",
             type=OpenAPIType.STRING,
         )
         self.parameters = [*_DATES, names]
@@ -84,7 +84,7 @@ class MetricsOperation(Operation):
 
 @dataclass
 class CostsOperation(Operation):
-    """Dates, how finely, and which page."""
+    """Parameters: account, dates, level of detail and page."""
 
     def __post_init__(self) -> None:
         self.parameters = [
@@ -99,7 +99,7 @@ class CostsOperation(Operation):
             _parameter("offset", "Rows of each list to skip.", type=OpenAPIType.INTEGER, minimum=0, maximum=LARGEST),
             _parameter(
                 "infrastructure",
-                "measured by default; legacy_sum adds a block legacy with old sums of metrics, to compare.",
+                "measured by default; legacy_sum adds the block legacy with the old sums of metrics, for comparison.",
                 type=OpenAPIType.STRING,
                 enum=["measured", LEGACY_SUM],
             ),

@@ -1,4 +1,4 @@
-"""The parameters of the existing API: read in its order, refused as it refuses them."""
+"""The parameters of the existing API, checked in its order and with its errors."""
 
 import re
 from dataclasses import dataclass
@@ -34,20 +34,20 @@ Dates = tuple[int, int]
 
 
 class RequestedWindow(NamedTuple):
-    """The dates of a request, as Unix seconds to repeat in its answer, and the window that they mean."""
+    """The dates of a request as Unix seconds, repeated in its answer, and their window."""
 
     dates: Dates
     window: Window
 
     @property
     def samples(self) -> Window:
-        """The dates as the ends of a series of samples: both count, and no second that was not given."""
+        """The window of samples between the dates, both of them included."""
         return Window(*map(from_unix, self.dates))
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a request asks. `dates`: None where both are missing. No `limit` means all rows."""
+    """The parameters of a request. dates: None if both are missing. limit: None for all rows."""
 
     cloud_account_id: str
     dates: Dates | None
@@ -66,24 +66,24 @@ class Question:
         if self.dates is None:
             window = parse_window(DEFAULT_WINDOW, clock.now())
             return RequestedWindow((to_unix(window.start), to_unix(window.end)), window)
-        return _requested(self.dates)
+        return _window_of(self.dates)
 
 
 @lru_cache(maxsize=4096)
-def _requested(dates: Dates) -> RequestedWindow:
+def _window_of(dates: Dates) -> RequestedWindow:
     start, end = dates
     until = end + 1 if end % 60 == 59 and start < end < LATEST_UNIX else end
     return RequestedWindow(dates, Window(from_unix(start), from_unix(until)))
 
 
 @lru_cache(maxsize=4096)
-def parse(query: bytes, known: frozenset[bytes] = _NAMES) -> Question:
-    """The question of a query string. Raises Problem for the first parameter that is not in order.
+def parse(query: bytes, names: frozenset[bytes] = _NAMES) -> Question:
+    """The parameters in a query string. Raises Problem for the first invalid one.
 
-    `known`: the parameters that the endpoint has; others are ignored. Of a name given twice the last value counts, and
-    blanks around it do not.
+    names: parameters of the endpoint; others are ignored. The last value of a repeated name counts, without blanks
+    around it.
     """
-    values = {name: _text(value) for name, value in _pairs(query) if name in known}
+    values = {name: _text(value) for name, value in _pairs(query) if name in names}
     account_id = values.get(b"cloud_account_id", "")
     if not account_id:
         raise Problem("OM0008", "cloud_account_id")
@@ -105,7 +105,7 @@ def parse(query: bytes, known: frozenset[bytes] = _NAMES) -> Question:
         with_legacy=infrastructure == LEGACY_SUM,
         metrics=values.get(b"metrics"),
     )
-    if _ID.fullmatch(account_id) is None:  # no account can have it
+    if _ID.fullmatch(account_id) is None:  # not an id of any account
         raise Problem("OM0002")
     return question
 
@@ -124,8 +124,8 @@ def _dates(start: str | None, end: str | None) -> Dates | None:
     return first, last
 
 
-def _number(name: str, text: str, least: int, most: int) -> int:
-    if _NUMBER.fullmatch(text) is None or not least <= int(text) <= most:
+def _number(name: str, text: str, minimum: int, maximum: int) -> int:
+    if _NUMBER.fullmatch(text) is None or not minimum <= int(text) <= maximum:
         raise Problem("OM0006", name)
     return int(text)
 

@@ -1,4 +1,4 @@
-"""`/metroculus/v2`: the costs of a cluster for the services that know this API already."""
+"""`/metroculus/v2`: the costs of a cluster for clients of the existing API."""
 
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from kubetally.web.problems import JSON, Problem
 from kubetally.web.secret import Secret
 
 PREFIX: Final = METROCULUS
-_OTHER_VERBS = (
+_OTHER_METHODS = (
     HttpMethod.POST,
     HttpMethod.PUT,
     HttpMethod.PATCH,
@@ -33,9 +33,9 @@ def metroculus(service: CostService, secret: Secret, clock: Clock, costs: CostAn
     """The routes, all under `PREFIX`."""
     return Router(
         PREFIX,
-        # The other verbs come first, or Litestar would answer OPTIONS by itself.
+        # The other methods come first, or Litestar would answer OPTIONS itself.
         route_handlers=[
-            _other_verbs(secret),
+            _other_methods(secret),
             _costs_endpoint(costs),
             metrics_endpoint(service, secret, clock),
             savings_endpoint(service, secret, clock),
@@ -49,8 +49,8 @@ def _costs_endpoint(costs: CostAnswers) -> HTTPRouteHandler:
     @get(
         COSTS,
         summary="What a cluster cost",
-        description="Without dates: today and the six days before it. All rows of a list are given without a limit; "
-        "totals are of all rows, whatever the page. Answers are cached for 15 minutes.",
+        description="Default dates: today and the six days before it. Without a limit, lists have all rows. "
+        "Totals are of all rows on every page. Answers are cached for 15 minutes.",
         operation_id="kubecost_cluster_costs",
         operation_class=CostsOperation,
         responses=responses(ClusterCosts),
@@ -62,15 +62,15 @@ def _costs_endpoint(costs: CostAnswers) -> HTTPRouteHandler:
     return kubecost_cluster_costs
 
 
-def _other_verbs(secret: Secret) -> HTTPRouteHandler:
-    @route([COSTS, METRICS, SAVINGS], http_method=_OTHER_VERBS, include_in_schema=False, status_code=405)
-    async def other_verbs(request: Request[Any, Any, Any]) -> Response[bytes]:
-        secret.demand(request.scope)
-        raise no_such_verb(request.scope["method"])
+def _other_methods(secret: Secret) -> HTTPRouteHandler:
+    @route([COSTS, METRICS, SAVINGS], http_method=_OTHER_METHODS, include_in_schema=False, status_code=405)
+    async def other_methods(request: Request[Any, Any, Any]) -> Response[bytes]:
+        secret.require(request.scope)
+        raise method_not_allowed(request.scope["method"])
 
-    return other_verbs
+    return other_methods
 
 
-def no_such_verb(verb: str) -> Problem:
-    """The 405 of every path here; all allow GET only."""
-    return Problem("OM0003", verb, headers={"Allow": "GET"})
+def method_not_allowed(method: str) -> Problem:
+    """The 405 of every path of this API; all allow GET only."""
+    return Problem("OM0003", method, headers={"Allow": "GET"})

@@ -1,4 +1,4 @@
-"""`kubecost_metrics` and `kubecost_savings`: samples of an account's metrics, as phase 1 of the API showed them."""
+"""`kubecost_metrics` and `kubecost_savings`: samples of an account's metrics, as in phase 1 of the API."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
@@ -26,60 +26,60 @@ SAVINGS: Final = "/kubecost_savings"
 _NO_PROMETHEUS: Final = {
     "kind": "not_measured",
     "code": "no_prometheus",
-    "message": "these series are read from a Prometheus, and none is known of this account: "
+    "message": "these series come from a Prometheus, and this account has none: "
     "`kubetally accounts update NAME --prometheus-url URL`",
 }
-_WHERE_EMPTY: Final = (
-    "empty, with an error that says why, where no Prometheus is known of the account or it has no sample of them. "
-    f"An answer has at most {MAX_POINTS:,} samples: beyond that it is an error, with nothing in it."
+_IF_EMPTY: Final = (
+    "empty lists, with an error that says why, if the account has no Prometheus or Prometheus has no such sample. "
+    f"An answer has at most {MAX_POINTS:,} samples; a request for more is an error."
 )
 _BodyOf = Callable[[MeasuredSeries], Json]
 
 
 def metrics_endpoint(service: CostService, secret: Secret, clock: Clock) -> HTTPRouteHandler:
-    """Samples of the metrics that are named."""
+    """The endpoint for samples of named metrics."""
 
     @get(
         METRICS,
         summary="Cost series of a cluster",
-        description=f"Samples an hour apart, both ends of the window included; {_WHERE_EMPTY}",
+        description=f"Hourly samples, both ends of the window included; {_IF_EMPTY}",
         operation_id="kubecost_metrics",
         operation_class=MetricsOperation,
         responses=responses(wire.Metrics),
         media_type=JSON,
     )
     async def kubecost_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
-        question = _asked(request, secret)
+        question = _parse_request(request, secret)
         try:
             names = metric_names(question.metrics)
         except RequestError:
             raise Problem("OM0006", "metrics") from None
-        demanded = names if (question.metrics or "").replace(",", "").strip() else ()
-        return await _answer(service, clock, question, names, _by_metric, demanded)
+        required = names if (question.metrics or "").replace(",", "").strip() else ()
+        return await _answer(service, clock, question, names, _by_metric, required)
 
     return kubecost_metrics
 
 
 def savings_endpoint(service: CostService, secret: Secret, clock: Clock) -> HTTPRouteHandler:
-    """Samples of the cores and bytes that could be saved."""
+    """The endpoint for samples of the cores and bytes that could be saved."""
 
     @get(
         SAVINGS,
         summary="Cores and bytes that could be saved",
-        description=f"Samples an hour apart, amounts of resources and not of money; {_WHERE_EMPTY}",
+        description=f"Hourly samples of amounts of resources, not of money; {_IF_EMPTY}",
         operation_id="kubecost_savings",
         operation_class=DatesOperation,
         responses=responses(wire.Savings),
         media_type=JSON,
     )
     async def kubecost_savings(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return await _answer(service, clock, _asked(request, secret), (CPU_SAVINGS, RAM_SAVINGS), _of_savings)
+        return await _answer(service, clock, _parse_request(request, secret), (CPU_SAVINGS, RAM_SAVINGS), _of_savings)
 
     return kubecost_savings
 
 
-def _asked(request: Request[Any, Any, Any], secret: Secret) -> Question:
-    secret.demand(request.scope)
+def _parse_request(request: Request[Any, Any, Any], secret: Secret) -> Question:
+    secret.require(request.scope)
     return parse(request.scope["query_string"], OF_SERIES)
 
 
@@ -89,30 +89,30 @@ async def _answer(
     question: Question,
     names: Sequence[str],
     body_of: _BodyOf,
-    demanded: Sequence[str] = (),
+    required: Sequence[str] = (),
 ) -> Response[bytes]:
-    """Samples of `names`; that one of the `demanded` has none is an error, whatever the others have."""
+    """Samples of `names`; an error names each of `required` that has none."""
     requested = question.requested_window(clock)
     answer = await service.series(question.cloud_account_id, requested.samples, names)
-    # A hundred thousand samples take their time; the loop has others to serve meanwhile.
-    body = await service.calculate(0, _encoded, answer, requested, body_of, demanded)
+    # Encoding a hundred thousand samples takes time that the event loop needs for other requests.
+    body = await service.calculate(0, _encode, answer, requested, body_of, required)
     return Response(body, media_type=JSON, headers=NO_STORE)
 
 
-def _encoded(answer: SeriesAnswer, requested: RequestedWindow, body_of: _BodyOf, demanded: Sequence[str]) -> bytes:
+def _encode(answer: SeriesAnswer, requested: RequestedWindow, body_of: _BodyOf, required: Sequence[str]) -> bytes:
     series = answer.series or MeasuredSeries(requested.samples, {})
-    errors = (
-        [_NO_PROMETHEUS] if answer.series is None else [*map(issue_body, series.issues), *_lacking(series, demanded)]
-    )
+    errors = [_NO_PROMETHEUS]
+    if answer.series is not None:
+        errors = [*map(issue_body, series.issues), *_missing_samples(series, required)]
     facts = {"cloud_account_id": answer.account.id, "start_date": requested.dates[0], "end_date": requested.dates[1]}
     return msgspec.json.encode(facts | body_of(series) | {"errors": errors})
 
 
-def _lacking(series: MeasuredSeries, demanded: Sequence[str]) -> Iterator[Json]:
-    """The requested metrics without a sample; if no metric has any, an issue of the series says so already."""
-    lacking = [name for name in demanded if not series.of(name)]
-    if lacking and series.count:
-        message = f"Prometheus has no sample of {', '.join(lacking)}; of the other metrics it has some"
+def _missing_samples(series: MeasuredSeries, required: Sequence[str]) -> Iterator[Json]:
+    """An issue that names required metrics without samples; if no metric has any, `series` has such an issue."""
+    missing = [name for name in required if not series.of(name)]
+    if missing and series.count:
+        message = f"Prometheus has no sample of {', '.join(missing)}; of the other metrics it has some"
         yield issue_body(Issue(IssueKind.NOT_MEASURED, message, None, series.window, "metrics"))
 
 

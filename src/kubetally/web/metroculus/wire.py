@@ -6,7 +6,7 @@ from kubetally.present.bodies import Issue
 
 
 class ErrorFacts(Struct, forbid_unknown_fields=True):
-    """`reason` is `error_code` in words, filled with `params`."""
+    """`reason` is the text of `error_code`, filled with `params`."""
 
     status_code: int
     error_code: str
@@ -15,7 +15,7 @@ class ErrorFacts(Struct, forbid_unknown_fields=True):
 
 
 class Error(Struct, forbid_unknown_fields=True):
-    """Every answer that is an error."""
+    """The body of every error."""
 
     error: ErrorFacts
 
@@ -39,7 +39,7 @@ class Metrics(Struct, forbid_unknown_fields=True):
 
 
 class Savings(Struct, forbid_unknown_fields=True):
-    """Cores and bytes that requests exceed usage by: amounts of resources, not of money."""
+    """Cores and bytes by which requests exceed usage: amounts of resources, not of money."""
 
     cloud_account_id: str
     start_date: int

@@ -1,1 +1,1 @@
-"""What operators ask: health, readiness, metrics. Imports `domain`, `ledger` and what the faces share."""
+"""Health, readiness and metrics for operators. Imports `domain`, `ledger` and what the faces share."""

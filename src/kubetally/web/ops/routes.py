@@ -1,4 +1,4 @@
-"""What operators and probes ask."""
+"""`/healthz`, `/readyz` and `/metrics`."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from kubetally.web.ops.metrics import MEDIA_TYPE, HttpMetrics
 from kubetally.web.problems import NO_STORE
 
 HEALTH_TIMEOUT_SECONDS = 0.8
-"""Longest wait of a probe: Kubernetes gives up after a second, unless told otherwise."""
+"""Timeout for the answer to a probe. By default Kubernetes waits one second."""
 _log = logs.get_logger(__name__)
 
 
@@ -33,21 +33,21 @@ class Health(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 @dataclass(slots=True)
 class ServiceState:
-    """Whether the service is about to stop, so that nobody sends it more."""
+    """Whether the service is stopping; then `/readyz` is a 503."""
 
     is_stopping: bool = False
 
 
 def operations(
-    service: CostService, http_metrics: HttpMetrics, version: str, life: ServiceState, storage: StorageCheck | None
+    service: CostService, http_metrics: HttpMetrics, version: str, state: ServiceState, storage: StorageCheck | None
 ) -> Router:
-    """`/healthz`, `/readyz` and `/metrics`; nothing in them is secret."""
+    """The routes of `/healthz`, `/readyz` and `/metrics`, which show no secrets."""
 
     def respond(status: str, code: int = 200, problems: Sequence[str] = ()) -> Response[Health]:
         return Response(Health(status, version, list(problems)), status_code=code, headers=NO_STORE)
 
     async def storage_health() -> StorageHealth | None:
-        """None where nobody checks, or a store takes long to answer."""
+        """The health of the stores; None without a check, or if a store takes too long."""
         try:
             async with asyncio.timeout(HEALTH_TIMEOUT_SECONDS):
                 return None if storage is None else await storage.latest()
@@ -75,19 +75,19 @@ def operations(
 
     @get(
         "/readyz",
-        summary="Whether it can answer: its accounts can be read, and it is not stopping; and problems of its stores",
+        summary="Whether the service can answer: it can read its accounts, and is not stopping. Lists storage problems",
         operation_id="readyz",
-        responses={503: ResponseSpec(Health, generate_examples=False, description="Not now.")},
+        responses={503: ResponseSpec(Health, generate_examples=False, description="The service can't answer now.")},
     )
     async def readyz() -> Response[Health]:
-        if life.is_stopping:
+        if state.is_stopping:
             return respond("stopping", 503)
         failure, health = await asyncio.gather(failure_of_accounts(), storage_health())
         problems = [] if health is None else [*dict.fromkeys(problem.kind for problem in health.problems)]
         if failure is None:
             return respond("ready", problems=problems)
         _log.warning("not_ready", why=failure.code)
-        unreadable = StorageProblemKind.DATABASE_UNREADABLE  # known before the check of the stores finds it
+        unreadable = StorageProblemKind.DATABASE_UNREADABLE  # known before the next check of the stores
         return respond("unavailable", 503, problems if unreadable in problems else [unreadable, *problems])
 
     @get(

@@ -16,12 +16,12 @@ _HEADERS: Final = {
 
 
 def text(value: object) -> str:
-    """The value, fit to stand between tags and in quoted attributes."""
+    """The value, escaped for text and quoted attributes."""
     return escape(str(value), quote=True)
 
 
 def page(title: str, body: str, *, head: str = "") -> bytes:
-    """A whole document; `body` and `head` are markup already."""
+    """A whole document. body, head: markup, not escaped here."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -31,7 +31,7 @@ def page(title: str, body: str, *, head: str = "") -> bytes:
 
 
 def html_response(content: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:
-    """A page that loads nothing from elsewhere."""
+    """The response with a page, which may load nothing from elsewhere."""
     return Response(content, status_code=status, media_type="text/html", headers=_HEADERS | (headers or {}))
 
 

@@ -1,4 +1,4 @@
-"""One cluster's part of the page: what it cost, what is missing and when, and where the money went."""
+"""A cluster's section of the page: its cost, missing data, and where the cost went."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,48 +31,48 @@ from kubetally.present.text import (
 from kubetally.present.verification import verify
 from kubetally.web.page.html import text
 
-_MOST_NOTES: Final = 5
-_MOST_WINDOWS: Final = 3
+_MAX_NOTES: Final = 5
+_MAX_WINDOWS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterCard:
-    """What the page shows of an answer, without its rows; `status` is a class of the style, `seen` of all of them."""
+    """What the page shows of an answer, without its rows. status: a class of the style sheet. words: of the status."""
 
     total: str
     status: str
     words: str
     markup: str
-    seen: ClusterFingerprint
-    is_to_be_mended: bool
+    fingerprint: ClusterFingerprint
+    is_retryable: bool
 
 
-Found = ClusterCard | KubetallyError | None
-"""What is shown, why there is nothing, or None while it is still being read."""
+CardResult = ClusterCard | KubetallyError | None
+"""A card, the error in its place, or None while it is being read."""
 
 
-def glance(account: AccountPlace, costs: CostReport) -> ClusterCard:
-    """What is to be shown of an answer, everything escaped."""
+def cluster_card(account: AccountPlace, costs: CostReport) -> ClusterCard:
+    """The card of an answer, escaped."""
     named = replace(costs, source=replace(costs.source, account_name=account.name))
     return ClusterCard(
         total="" if costs.status is Status.NO_DATA else f"{money(costs.bill.total)} {text(currency_words(costs))}",
         status=costs.status.value,
         words=f"{status_words(costs)}, {hours_of(costs)} h",
-        markup=_answered(costs),
-        seen=ClusterFingerprint.of(named),
-        is_to_be_mended=any(map(is_retryable, costs.issues)),
+        markup=_markup(costs),
+        fingerprint=ClusterFingerprint.of(named),
+        is_retryable=any(map(is_retryable, costs.issues)),
     )
 
 
-def section(account: AccountPlace, found: Found, age_seconds: float = 0.0, note: str | None = None) -> str:
-    """The markup of one cluster. age_seconds: since it was read; note: what is said beside what it says itself."""
-    match found:
+def section(account: AccountPlace, result: CardResult, age_seconds: float = 0.0, note: str | None = None) -> str:
+    """The markup of a cluster. age_seconds: since it was read. note: added to those of the card."""
+    match result:
         case None:
-            total, status, rest = "", ("reading", "its days are still being read; this page loads again"), ""
+            total, status, rest = "", ("reading", "still being read; this page reloads itself"), ""
         case ClusterCard(total, status_class, words, rest):
             status = status_class, words + _age(age_seconds)
             rest += _list([_item(Note(note, (), is_missing_data=False))] if note else [])
-        case ClusterUnreadable(why=why):  # whose it is stands above it
+        case ClusterUnreadable(why=why):  # the heading names the account
             total, status, rest = "", ("error", str(why)), ""
         case error:
             total, status, rest = "", ("error", str(error)), ""
@@ -87,7 +87,7 @@ def _age(seconds: float) -> str:
     return f", read {seconds / 60:.0f} minutes ago" if seconds >= 60 else ""
 
 
-def _answered(costs: CostReport) -> str:
+def _markup(costs: CostReport) -> str:
     notes = notes_of(costs)
     missing = _list([_item(note) for note in notes if note.is_missing_data])
     remarks = [_item(note) for note in notes if not note.is_missing_data]
@@ -96,14 +96,14 @@ def _answered(costs: CostReport) -> str:
     checked = verify(costs, 0)
     table = balance_table(checked)
     causes = [f"<li>{text(words)}</li>" for words in causes_in_words(checked, table.differences)]
-    said = "".join(
+    sentences = "".join(
         f"<p>{text(words)}</p>" for words in (efficiency_in_words(costs), savings_in_words(costs)) if words is not None
     )
-    return missing + _table(costs, table) + _list(causes) + said + _list(remarks)
+    return missing + _table(costs, table) + _list(causes) + sentences + _list(remarks)
 
 
 def _table(costs: CostReport, table: BalanceTable) -> str:
-    """What each component cost, and where it went, as on the command line."""
+    """The balance, as the command line prints it."""
     rows = ""
     for component in Component:
         if component in costs.not_measured:
@@ -129,11 +129,11 @@ def _item(note: Note) -> str:
 
 
 def _when(windows: Sequence[Window]) -> str:
-    """The periods in UTC; many of them are folded."""
+    """Periods in UTC; many are folded."""
     if not windows:
         return ""
     periods = "; ".join(map(_period, windows))
-    if len(windows) <= _MOST_WINDOWS:
+    if len(windows) <= _MAX_WINDOWS:
         return f' <span class="when">({periods})</span>'
     span = _period(Window(windows[0].start, windows[-1].end))
     return f'<details class="when"><summary>{len(windows)} periods, {span}</summary>{periods}</details>'
@@ -144,9 +144,9 @@ def _period(window: Window) -> str:
 
 
 def _list(items: Sequence[str]) -> str:
-    """A list whose further items are folded where there are many."""
+    """A list; items after the first few are folded."""
     if not items:
         return ""
-    shown, folded = items[:_MOST_NOTES], items[_MOST_NOTES:]
+    shown, folded = items[:_MAX_NOTES], items[_MAX_NOTES:]
     more = f"<details><summary>{len(folded)} more</summary><ul>{''.join(folded)}</ul></details>" if folded else ""
     return f'<ul class="notes">{"".join(shown)}</ul>{more}'

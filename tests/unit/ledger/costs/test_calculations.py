@@ -145,7 +145,7 @@ async def test_loop_touches_no_row(replay: ReplayServer, beside: Calculations) -
     answer = await service.costs(account_id(1), DAY)
     window = f"start_date={int(DAY.start.timestamp())}&end_date={int(DAY.end.timestamp())}"
     question = parse(f"cloud_account_id={account_id(1)}&{window}&detail_level=workload".encode())
-    body = await Bodies(service.calculate).of(answer, question, question.requested_window(FixedClock()))
+    body = await Bodies(service.calculate).get(answer, question, question.requested_window(FixedClock()))
     assert b'"breakdown_by_workload":[{' in body
     assert threads
     assert loop_thread not in threads

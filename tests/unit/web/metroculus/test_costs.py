@@ -47,10 +47,10 @@ async def sent(answer: ReadyAnswer | None, scope: Any) -> list[Any]:
 @pytest.mark.parametrize("query", [QUERY, f"cloud_account_id={account_id(1)}".encode(), QUERY + b"&limit=1"])
 async def test_remembered_answer_is_that_of_the_route(query: bytes) -> None:
     world = World()
-    assert world.costs.remembered(request(query)) is None
+    assert world.costs.cached(request(query)) is None
     await world.costs.answer(request(query))
     routed, scope = await sent(await world.costs.answer(request(query)), request(query)), request(query)
-    assert await sent(world.costs.remembered(scope), scope) == routed
+    assert await sent(world.costs.cached(scope), scope) == routed
     assert scope["path_template"] == PATH
     assert len(world.source.asked) == len(set(world.source.asked))
     assert b'kubetally_cache_questions_total{result="hit"} 2.0' in world.http_metrics.exposition()
@@ -76,20 +76,20 @@ async def test_remembered_answer_is_that_of_the_route(query: bytes) -> None:
 async def test_any_other_request_is_left_to_its_route(other: Any) -> None:
     world = World()
     await world.costs.answer(request())
-    assert world.costs.remembered(other) is None
-    assert world.costs.remembered(request()) is not None
+    assert world.costs.cached(other) is None
+    assert world.costs.cached(request()) is not None
 
 
 async def test_wrong_secret_is_marked_before_anything_is_read() -> None:
     world, scope = World(), request(b"", secret="wrong")
-    assert world.costs.remembered(scope) is None
+    assert world.costs.cached(scope) is None
     assert is_wrong(scope)
 
 
 async def test_account_is_looked_up_again_for_remembered_answer() -> None:
     world = World(lookup_seconds=0)
     await world.costs.answer(request())
-    assert world.costs.remembered(request()) is None
+    assert world.costs.cached(request()) is None
 
 
 async def test_change_of_account_is_seen_at_the_next_lookup() -> None:
@@ -97,6 +97,6 @@ async def test_change_of_account_is_seen_at_the_next_lookup() -> None:
     world = World()
     await world.costs.answer(request())
     world.accounts.update(replace(world.accounts.accounts[0], currency="EUR"))
-    assert world.costs.remembered(request()) is not None
+    assert world.costs.cached(request()) is not None
     await world.costs.answer(request(QUERY + b"&start_date=0"))  # nothing is remembered of it
-    assert world.costs.remembered(request()) is None
+    assert world.costs.cached(request()) is None
