@@ -1,1 +1,1 @@
-"""What people and old clients read: text, tables, bodies. Imports `domain`; no client, table or web framework."""
+"""Renders results for people and clients: text, tables, bodies. Imports `domain`; no client, table or web framework."""

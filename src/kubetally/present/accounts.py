@@ -1,4 +1,4 @@
-"""Accounts on the screen and as JSON, without their credentials."""
+"""Accounts as tables and as JSON, without credentials."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ Json = dict[str, object]
 
 
 def print_accounts(accounts: Sequence[Account]) -> None:
-    """Names, ids and sources."""
+    """Print names, ids and sources of accounts."""
     from kubetally.present.grid import Grid
     from kubetally.present.screen import console, print_grid, say  # bodies need no screen
 
@@ -23,7 +23,7 @@ def print_accounts(accounts: Sequence[Account]) -> None:
 
 
 def print_removed(accounts: Sequence[AccountWithDays]) -> None:
-    """Removed accounts, and how many of their days are stored."""
+    """Print removed accounts, and how many of their days are stored."""
     from kubetally.present.grid import Grid
     from kubetally.present.screen import console, print_grid, say
 
@@ -57,7 +57,7 @@ def stored_days_words(stored: StoredDays) -> str:
 
 
 def account_body(account: Account) -> Json:
-    """An account as JSON; of its credentials only whether there are any."""
+    """The body of an account; of its credentials only whether there are any."""
     return {
         "id": account.id,
         "name": account.name,
@@ -77,7 +77,7 @@ def account_body(account: Account) -> Json:
 
 
 def removed_body(removed: AccountWithDays) -> Json:
-    """A removed account as JSON, and which of its days are stored."""
+    """The body of a removed account, with its stored days."""
     account, stored = removed.account, removed.stored
     return {
         "id": account.id,

@@ -1,8 +1,8 @@
 """The answer about one cluster as a body: what the command line prints, the library returns and the API sends.
 
-It is encoded from its type, and the OpenAPI document is made of that. Its keys are those of the existing API and more.
-Existing readers add up the seven cost keys without looking, so on a body with figures they are numbers: one that nobody
-measured is 0 there and named in `not_measured`.
+The body and the OpenAPI document are made from its type. It has the keys of the existing API and more. Existing clients
+add up the seven cost keys without checking for null, so on a body with figures these are numbers: a component that is
+not measured is 0 and named in `not_measured`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -30,7 +30,7 @@ Json = dict[str, Any]
 
 
 class Breakdown(Struct, forbid_unknown_fields=True):
-    """Infrastructure, as older readers know it; the network classes add up to the network cost."""
+    """Infrastructure cost for existing clients; the network classes add up to the network cost."""
 
     management_cost: float | None
     load_balancer_cost: float | None
@@ -48,7 +48,7 @@ class Recommendation(Struct, forbid_unknown_fields=True):
 
 
 class Pagination(Struct, forbid_unknown_fields=True):
-    """Which rows these are, where a limit or offset was given, and how many there are by list."""
+    """The requested page, if there was a limit or offset; `total_count` has the number of rows of each list."""
 
     limit: int | None
     offset: int
@@ -56,7 +56,7 @@ class Pagination(Struct, forbid_unknown_fields=True):
 
 
 class Legacy(Struct, forbid_unknown_fields=True):
-    """Old sums of hourly samples of prices, no costs: kept to compare with. Null where there is no sample."""
+    """Old sums of hourly samples of prices, which are not costs: for comparison. Null without samples."""
 
     total_cost: float | None
     management_cost: float | None
@@ -71,7 +71,7 @@ class Legacy(Struct, forbid_unknown_fields=True):
 
 
 class ClusterCosts(Struct, forbid_unknown_fields=True, kw_only=True):
-    """What a cluster cost. `status`: ok, partial, no_data; `errors`: what is missing; `issues`: what else to know."""
+    """What a cluster cost. `status`: ok, partial, no_data. `errors`: missing data. `issues`: warnings and notes."""
 
     cloud_account_id: str | None
     account: str | None
@@ -105,7 +105,7 @@ class ClusterCosts(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class RowList(NamedTuple):
-    """A list of a body, by its name: its rows, and what makes the body of one."""
+    """A list of a body: its name, its rows, and the function that makes the body of a row."""
 
     name: str
     rows: Sequence[CostRow]
@@ -120,9 +120,9 @@ def answer(
 ) -> Json:
     """The body for `costs` as plain values: numbers have at most six decimals, unknown is null.
 
-    `summary` is the same at every detail level (that of the question if none is given); rows of each list add up to it,
-    or to their parent, exactly. A list without rows is left out, as existing readers know it. `cloud_account_id` and
-    `account`: id and name of the account, those of the report if none are given.
+    `summary` is the same at every detail level (by default that of the question); rows of each list add up to it,
+    or to their parent, exactly. A list without rows is left out, as existing clients expect. `cloud_account_id` and
+    `account`: id and name of the account, by default those of the report.
     """
     level = detail_level or costs.question.detail_level
     body = cluster_body(costs, level)
@@ -136,7 +136,7 @@ def answer(
 
 
 def cluster_body(costs: CostReport, detail_level: DetailLevel) -> ClusterCosts:
-    """The body without its long lists, which `row_lists` has."""
+    """The body without its long lists, which `row_lists` returns."""
     unknown = costs.unknown
     no_data = costs.status is Status.NO_DATA
     savings, classes = costs.savings, costs.network_classes
@@ -180,7 +180,7 @@ def cluster_body(costs: CostReport, detail_level: DetailLevel) -> ClusterCosts:
 
 
 def row_lists(costs: CostReport, detail_level: DetailLevel) -> list[RowList]:
-    """The long lists of a body; they have no rows where there are no data."""
+    """The long lists of a body; without data they have no rows."""
     unknown, lists = costs.unknown, list[RowList]()
     if detail_level is not DetailLevel.SUMMARY:
         lists.append(
@@ -197,7 +197,7 @@ def row_lists(costs: CostReport, detail_level: DetailLevel) -> list[RowList]:
 
 
 def failure(error: KubetallyError, source: SourceIdentity, keys: Iterable[str] = ()) -> Json:
-    """The element that stands for a cluster that gave no answer; `keys` of other elements are null in it."""
+    """The body of a cluster that failed; `keys` of the other bodies are null."""
     issue = Issue(IssueKind.SOURCE_FAILED.value, str(error), None, None, None, error.code)
     return dict.fromkeys(keys) | {
         "cloud_account_id": source.account_id,
@@ -209,7 +209,7 @@ def failure(error: KubetallyError, source: SourceIdentity, keys: Iterable[str] =
 
 
 def head_body(costs: CostReport) -> Json:
-    """What the bodies of `verify` and `report` begin with: which cluster, from where, and how sure."""
+    """The first keys of the bodies of `verify` and `report`: cluster, source, status, errors and currency."""
     return {
         "cloud_account_id": costs.source.account_id,
         "account": costs.source.account_name,
@@ -237,7 +237,7 @@ def _names(components: Iterable[Component]) -> list[str]:
 
 
 def _legacy(costs: CostReport, sums: LegacySums) -> Legacy:
-    """The old sums, and the total that was shown with them: a price per GiB is no cost, so that none of it is one."""
+    """The old sums, and the total that earlier versions showed with them."""
     bill, total = costs.bill, sums.total
     no_total = total is None or costs.status is Status.NO_DATA
     whole = None if no_total else to_number(bill.cpu + bill.ram + bill.pv + (total or 0))

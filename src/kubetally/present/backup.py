@@ -1,4 +1,4 @@
-"""Backups in lines."""
+"""Backups as lines of text."""
 
 from pathlib import Path
 
@@ -10,21 +10,21 @@ _MIB = 2**20
 
 
 def print_backup(file: Path, written: WrittenBackup) -> None:
-    """What was written to a file."""
+    """Print what a backup file contains."""
     size = f"{written.bytes / _MIB:.1f} MiB"
     print(f"{file}: {written.rows} rows of the database, {written.files} files of the lake, {size}")
     print(f"{_contents_words(written.contents)}{'' if written.contents.days else ': no day is stored yet'}")
 
 
 def print_contents(file: Path, contents: BackupContents) -> None:
-    """What a backup holds, and its problems."""
+    """Print what a backup contains, and its problems."""
     print(f"{file}: {_contents_words(contents)}, {contents.files} files of the lake")
     for problem in contents.problems:
         print(f"  {problem}")
 
 
 def print_restored(restored: Restored) -> None:
-    """What was restored."""
+    """Print what was restored."""
     restored_parts = f"{restored.rows} rows of the database and {restored.files} files of the lake"
     print(f"Restored {restored_parts}: {_contents_words(restored.contents)}")
 

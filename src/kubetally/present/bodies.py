@@ -1,6 +1,6 @@
-"""Parts of JSON bodies, each type with what makes it: costs, rows, issues, sources.
+"""Parts of JSON bodies: costs, rows, issues, sources.
 
-Rows are dataclasses, because a Struct would put the key of a row behind the costs that it inherits.
+Rows are dataclasses, because a Struct would put the key of a row after the costs that it inherits.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ ALWAYS_NUMBERS = frozenset(
 
 @dataclass
 class Costs:
-    """Amounts in the answer's currency; the parts add up to the total. Null is not measured."""
+    """Amounts in the answer's currency; the parts add up to the total. Null: not measured."""
 
     total_cost: float | None
     cpu_cost: float | None
@@ -40,12 +40,12 @@ class Costs:
 
     @classmethod
     def of(cls, costs: component.Costs, unknown: Unknown) -> Self:
-        """Micros as numbers; all null where every component is unknown."""
+        """The body of costs; all null if every component is unknown."""
         return cls(*amounts(costs, unknown))
 
 
 def amounts(costs: component.Costs, unknown: Unknown) -> list[float | None]:
-    """The total and each component, as `Costs` has them."""
+    """The total and each component, in the order of `Costs`."""
     if len(unknown) == len(Component):
         return [None] * (1 + len(Component))
     nulls = unknown - ALWAYS_NUMBERS
@@ -63,7 +63,7 @@ class Efficiency:
 
 
 def ratios(ratio: efficiency.Efficiency) -> list[float | None]:
-    """The ratios, as `Efficiency` has them."""
+    """The ratios, in the order of `Efficiency`."""
     return [None if part is None else round(part, 6) for part in ratio]
 
 
@@ -137,7 +137,7 @@ class _Kind:
 
 @dataclass
 class Line(Costs, _Kind):
-    """What no workload was allocated: idle, unmounted, overhead or difference. `causes`: of a difference."""
+    """A cost that no workload was allocated: idle, unmounted, overhead or difference. `causes`: of a difference."""
 
     causes: list[Cause]
 
@@ -149,7 +149,7 @@ class Line(Costs, _Kind):
 
 
 class Source(Struct, forbid_unknown_fields=True):
-    """Who answered; the url shows no credentials."""
+    """The source of an answer; `url` shows no credentials."""
 
     product: str | None
     version: str | None
@@ -164,7 +164,7 @@ class Source(Struct, forbid_unknown_fields=True):
 
 
 class Issue(Struct, forbid_unknown_fields=True):
-    """Something that is wrong with the data, or worth knowing."""
+    """Something wrong or missing in the data, or a note. `start`, `end`, `subject`: what it is about."""
 
     kind: str
     message: str
@@ -175,7 +175,7 @@ class Issue(Struct, forbid_unknown_fields=True):
 
     @classmethod
     def of(cls, issue: issues.Issue) -> Self:
-        """The body of an issue: what it is about, in words, and when."""
+        """The body of an issue."""
         body = cls(issue.kind.value, issue.message)
         if issue.window is not None:
             body.start, body.end = rfc3339(issue.window.start), rfc3339(issue.window.end)
@@ -187,7 +187,7 @@ class Issue(Struct, forbid_unknown_fields=True):
 
 
 class Coverage(Struct, forbid_unknown_fields=True):
-    """Hours of the window that are over, hours with data, and how certain the least certain of its days is."""
+    """Elapsed hours of the window, hours with data, and the least certain state of its days."""
 
     hours_asked: float
     hours_covered: float
@@ -195,6 +195,6 @@ class Coverage(Struct, forbid_unknown_fields=True):
 
     @classmethod
     def of(cls, hours: status.Coverage) -> Self:
-        """The body of a coverage; no state without hours."""
+        """The body of a coverage; its state is null without data."""
         covered = hours.hours_covered
         return cls(round(hours.hours_asked, 6), round(covered, 6), hours.state.value if covered else None)

@@ -1,4 +1,4 @@
-"""What a collection did, in lines."""
+"""The results of collecting, as lines of text."""
 
 import sys
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ _MAX_NAMED = 5
 
 
 def print_collected(report: Report) -> None:
-    """How many days were collected; on standard error which were not, by reason."""
+    """Print how many days were collected; on standard error which were not, by reason."""
     days, failed = report.collected, report.failed_days
     rows = sum(outcome.rows for outcome in days)
     collected = f"Collected {days_words(len(days))}, {rows} rows" if days else "Nothing was collected"
     failures = f"; {days_words(len(failed))} failed: see `kubetally coverage`" if failed else ""
     print(f"{collected}{failures}", flush=True)
-    for (account, reason), days_of_it in _days_by_reason(report).items():
-        print(f"{account}: {day_spans(days_of_it)}: {reason}", file=sys.stderr)
+    for (account, reason), failed_days in _days_by_reason(report).items():
+        print(f"{account}: {day_spans(failed_days)}: {reason}", file=sys.stderr)
 
 
 def incomplete_words(days: Sequence[tuple[str, date]]) -> str:
@@ -39,9 +39,9 @@ def _days_by_reason(report: Report) -> dict[tuple[str, str], list[date]]:
 
 
 def _reason(outcome: Outcome, report: Report) -> str:
-    """Why a day was not collected; the same for all days of an account whose source never had any data."""
+    """Why a day was not collected; one reason for all days of an account whose source never had data."""
     if outcome.code == NO_DATA and report.first_days is not None and outcome.account_id not in report.first_days:
         return "the source has no data"
     reason = outcome.why or outcome.code or ""
-    # Of damage with its day, which is in files and commands.
+    # Messages of damage name files and commands, which contain the day.
     return reason if outcome.code in DAMAGE_CODES else without_day(reason, outcome.day)

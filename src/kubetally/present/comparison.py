@@ -1,4 +1,4 @@
-"""What the infrastructure alone shows of a cluster's cost, what all of it is, and how it divides."""
+"""Infrastructure cost compared with the full cost of a cluster, and the share of each component."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _WHOLE = 1000  # tenths of a percent
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One component's part of the total: micros, and tenths of a percent (None where the total is not above zero)."""
+    """A component's part of the total: micros, and tenths of a percent (None if the total is not above zero)."""
 
     component: Component
     cost: int
@@ -22,7 +22,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Infrastructure cost (management, load balancers, network) beside the full cost, in micros."""
+    """Infrastructure cost (management, load balancers, network) and the full cost, in micros."""
 
     infrastructure: int
     full: int
@@ -30,18 +30,18 @@ class Comparison:
 
     @property
     def improvement(self) -> int:
-        """What the infrastructure alone leaves out."""
+        """The cost that infrastructure cost leaves out."""
         return self.full - self.infrastructure
 
     @property
     def infrastructure_permille(self) -> int | None:
-        """Tenths of a percent of the full cost: the sum of the shares it is made of."""
+        """Infrastructure cost in tenths of a percent of the full cost; None without shares."""
         parts = [share.permille for share in self.shares if share.component in INFRASTRUCTURE]
         return None if None in parts else sum(part for part in parts if part is not None)
 
 
 def compare(costs: CostReport) -> Comparison:
-    """The comparison of one cluster's window; the shares add up to exactly 100 %."""
+    """The comparison of an answer; its shares add up to exactly 100 %."""
     bill = costs.bill
     amounts = [bill.of(component) for component in Component]
     shares = zip(Component, amounts, permilles(amounts), strict=True)
@@ -50,9 +50,9 @@ def compare(costs: CostReport) -> Comparison:
 
 
 def permilles(amounts: Sequence[int]) -> list[int | None]:
-    """Shares of the sum in tenths of a percent that add up to 1000; all None where the sum is not above zero.
+    """Shares of the sum in tenths of a percent that add up to 1000; all None if the sum is not above zero.
 
-    Largest remainder, below zero as well: a credit has a negative share.
+    Rounded by largest remainder. A credit has a negative share.
     """
     total = sum(amounts)
     if total <= 0:

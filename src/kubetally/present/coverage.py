@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Json = dict[str, object]
 
 _RULER = (1, 6, 11, 16, 21, 26, 31)
-# A day's sign, the same where only ASCII can be shown, and its style.
+# The sign of a day, its ASCII replacement, and its style.
 _SIGNS: Mapping[DayKind, tuple[str, str, str]] = {
     DayKind.SETTLED: ("█", "#", "green"),
     DayKind.PROVISIONAL: ("▓", "+", "cyan"),
@@ -43,7 +43,7 @@ _MEANINGS: Mapping[DayKind, str] = {
 
 
 def print_coverage(accounts: Sequence[AccountCoverage], window: Window) -> None:
-    """A calendar for each account, and what its signs mean."""
+    """Print a calendar for each account, and what its signs mean."""
     from kubetally.present.screen import console, say  # bodies need no screen
 
     out = console()
@@ -72,7 +72,7 @@ def _print_account(out: "Console", account: AccountCoverage, window: Window) -> 
 
 
 def _print_calendar(out: "Console", account: AccountCoverage, window: Window) -> None:
-    """One line a month, below a ruler; months without any known day are left out."""
+    """Print a line for each month, below a ruler; months without any known day are left out."""
     from rich.text import Text
 
     kinds = {day.day: account.kind_of(day) for day in account.days}
@@ -108,7 +108,7 @@ def _months(window: Window) -> dict[str, list[date]]:
 
 
 def _problems(account: AccountCoverage) -> dict[str, list[date]]:
-    """What is wrong with days, and all days with the same problem."""
+    """The days of each problem."""
     days: dict[str, list[date]] = {}
     for day in account.days:
         for problem in _problems_of(day, account.missing_on(day)):
@@ -121,14 +121,14 @@ def _problems_of(day: DayStatus, missing: Sequence[Issue]) -> Iterator[str]:
         yield f"{_hours_of(issue, day.day)}{issue.message}"
     if day.last_error is not None and (day.is_stored or day.last_error[0] != NO_DATA):
         code, message = day.last_error
-        # Of damage with its day, which is in names of files and in commands.
+        # Messages of damage name files and commands, which contain the day.
         yield message if code in DAMAGE_CODES else without_day(message, day.day)
     if day.is_stored and not day.assets_complete:
         yield "assets are missing"
 
 
 def _hours_of(issue: Issue, day: date) -> str:
-    """`12:00 to 24:00: `, where an issue is about a part of the day."""
+    """`12:00 to 24:00: `, if an issue is about a part of the day."""
     window = issue.window
     if window is None or window.end - window.start >= DAY:
         return ""
@@ -137,7 +137,7 @@ def _hours_of(issue: Issue, day: date) -> str:
 
 
 def coverage_bodies(accounts: Sequence[AccountCoverage], window: Window) -> list[Json]:
-    """The days of accounts that have details, as plain JSON values."""
+    """The bodies of accounts whose days have details."""
     return [_body(account, account.details, window) for account in accounts if account.details is not None]
 
 
@@ -155,7 +155,7 @@ def _body(account: AccountCoverage, details: CoverageDetails, window: Window) ->
 
 
 def _sum_body(fact: FactSum) -> Json:
-    """On how many stored days, for how many hours altogether, and from when to when."""
+    """The number of stored days with a fact, their hours, and the first and last of them."""
     first, last = fact.first.isoformat(), fact.last.isoformat()
     return {"days": fact.days, "hours": fact.hours, "first_day": first, "last_day": last}
 
@@ -177,8 +177,8 @@ def _day_body(day: CoveredDay, account: AccountCoverage, details: CoverageDetail
         "currency": day.currency,
         "currency_assumed": day.currency_origin is CurrencyOrigin.ASSUMED if day.is_stored else None,
         "balance": [
-            {"component": component.value, **{name: to_number(micros) for name, micros in its._asdict().items()}}
-            for component, its in balance.items()
+            {"component": component.value, **{name: to_number(micros) for name, micros in sums._asdict().items()}}
+            for component, sums in balance.items()
         ],
         "collected_at": None if day.collected_at is None else rfc3339(day.collected_at),
         "attempts": day.attempts,

@@ -1,4 +1,4 @@
-"""Costs as CSV: one row a namespace, workload or line, that add up to the cluster's total; six decimals."""
+"""Costs as CSV: a row for each namespace, workload or line, which add up to the cluster's total; six decimals."""
 
 import csv
 from collections.abc import Iterator
@@ -28,9 +28,9 @@ Row = dict[str, object]
 
 
 def write_csv(out: TextIO, answers: "list[CostReport | Failed]", by: DetailLevel) -> None:
-    """All answers under one heading; a cluster without figures is a row of its status with empty cells.
+    """Write all answers under one heading; a cluster without figures is a row with its status and empty cells.
 
-    On a terminal, what would steer it is written out (`\\u001b`); in a file or pipe names are as they came.
+    On a terminal, control characters are escaped (`\\u001b`); a file or pipe gets names unchanged.
     """
     shown = _on_one_line if out.isatty() else dict
     writer = csv.DictWriter(_Lines(out), _COLUMNS, lineterminator="\r\n")
@@ -39,11 +39,11 @@ def write_csv(out: TextIO, answers: "list[CostReport | Failed]", by: DetailLevel
         if isinstance(answer, CostReport):
             writer.writerows(shown(row) for row in _rows(answer, by))
         else:
-            writer.writerow(shown(_whose(answer.source) | {"status": Status.ERROR.value}))
+            writer.writerow(shown(_identity(answer.source) | {"status": Status.ERROR.value}))
 
 
 class _Lines:
-    """Ends rows with a line feed only. A writer told to do so would leave a carriage return in a name unquoted."""
+    """Ends rows with a line feed only. With that as `lineterminator`, csv would leave carriage returns unquoted."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -59,7 +59,7 @@ def _on_one_line(row: Row) -> Row:
 
 
 def _rows(costs: CostReport, by: DetailLevel) -> Iterator[Row]:
-    about: Row = _whose(costs.source) | {
+    about: Row = _identity(costs.source) | {
         "cluster_id": costs.source.cluster_id,
         "start": rfc3339(costs.window.start),
         "end": rfc3339(costs.window.end),
@@ -81,12 +81,12 @@ def _rows(costs: CostReport, by: DetailLevel) -> Iterator[Row]:
             yield about | {"kind": row.kind.value} | key | _figures(costs, row.costs, row.efficiency)
 
 
-def _whose(source: SourceIdentity) -> Row:
+def _identity(source: SourceIdentity) -> Row:
     return {"source": source.url, "account": source.account_name, "cloud_account_id": source.account_id}
 
 
 def _figures(costs: CostReport, amounts: Costs, ratios: Efficiency) -> Row:
-    """What nobody measured is an empty cell."""
+    """The figures of a row; a component that is not measured is an empty cell."""
     figures: Row = {"total_cost": to_decimal(amounts.total)}
     for component, column in zip(Component, _COSTS, strict=True):
         figures[column] = None if component in costs.not_measured else to_decimal(amounts.of(component))

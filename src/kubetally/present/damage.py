@@ -1,4 +1,4 @@
-"""Damage and repairs of the stores, in lines."""
+"""Damage and repairs of the stores, as lines of text."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,7 +9,7 @@ from kubetally.present.days import days_words
 
 
 def print_repairs(logs: Iterable[RepairedLog], days: Iterable[RepairedDay], report: DamageReport) -> None:
-    """What was done about each damaged file of a log and each damaged day."""
+    """Print what was done about each damaged file of a log and each damaged day."""
     for log in logs:
         print(f"{log.file.table}/{log.file.path}: {log.repair}")
     for day in days:
@@ -18,7 +18,7 @@ def print_repairs(logs: Iterable[RepairedLog], days: Iterable[RepairedDay], repo
 
 
 def print_damage(report: DamageReport) -> None:
-    """Each damage, and how much was read."""
+    """Print each damage, and how much was read."""
     for line in _damage_lines(report):
         print(line)
     verdict = ": no damage" if report.is_well else ""
@@ -60,6 +60,6 @@ def _day_words(damaged: DamagedDay, account: str) -> str:
     kind = "set aside" if damaged.is_set_aside else "damaged"
     since = "" if damaged.noticed_at is None else f", noticed before {rfc3339(damaged.noticed_at)}"
     stored = f"stored {rfc3339(collection.collected_at)}{since}"
-    # The message of a DayDamaged would repeat the day, and name the command that prints this.
+    # The message of a DayDamaged repeats the day, and advises the command that prints this.
     why = f"{error.table}: {error.why}; {error.effect}" if isinstance(error, DayDamaged) else str(error)
     return f"{kind}: {collection.day} of {account} ({stored}): {why}"

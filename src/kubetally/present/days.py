@@ -1,4 +1,4 @@
-"""Days in words: how many, and which."""
+"""Numbers and spans of days as text."""
 
 from collections.abc import Iterable
 from datetime import date, timedelta
@@ -13,7 +13,7 @@ def days_words(count: int) -> str:
 
 
 def day_spans(days: Iterable[date]) -> str:
-    """`2026-11-20 to 2026-11-22 (3 days), 2026-11-24`: each day once; of many spans the number of those left out."""
+    """`2026-11-20 to 2026-11-22 (3 days), 2026-11-24`: each day once; of many spans only the first."""
     spans: list[list[date]] = []
     for day in sorted(set(days)):
         if spans and day - spans[-1][-1] == _ONE_DAY:
@@ -23,10 +23,10 @@ def day_spans(days: Iterable[date]) -> str:
     words = [str(span[0]) if len(span) == 1 else f"{span[0]} to {span[-1]} ({days_words(len(span))})" for span in spans]
     if len(words) <= _MAX_SPANS:
         return ", ".join(words)
-    left = sum(len(span) for span in spans[_MAX_SPANS:])
-    return ", ".join(words[:_MAX_SPANS]) + f" and {days_words(left)} more"
+    more = sum(len(span) for span in spans[_MAX_SPANS:])
+    return ", ".join(words[:_MAX_SPANS]) + f" and {days_words(more)} more"
 
 
-def without_day(words: str, day: date) -> str:
-    """The words of an error without the day that it is about, so that those of many days are alike."""
-    return " ".join(words.replace(day.isoformat(), "the day").replace((day + _ONE_DAY).isoformat(), "next").split())
+def without_day(message: str, day: date) -> str:
+    """The message of an error without its day, so that the same error of many days has one message."""
+    return " ".join(message.replace(day.isoformat(), "the day").replace((day + _ONE_DAY).isoformat(), "next").split())

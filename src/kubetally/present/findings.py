@@ -1,4 +1,4 @@
-"""Findings about clusters as lines and as a body."""
+"""Findings about clusters, as lines of text and as a body."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from kubetally.present.screen import console, say
 
 
 def print_findings(diagnoses: Iterable[Diagnosis]) -> None:
-    """The findings about each cluster, and what to do about each."""
+    """Print the findings about each cluster, and what to do about them."""
     out = console()
     for diagnosis in diagnoses:
         say(out, " ".join(filter(None, (diagnosis.account_name, diagnosis.place))), style="bold")
@@ -21,7 +21,7 @@ def print_findings(diagnoses: Iterable[Diagnosis]) -> None:
 
 
 def findings_body(diagnosis: Diagnosis) -> Json:
-    """The findings about a cluster as plain JSON values."""
+    """The body of a cluster's findings."""
     return {
         "url": diagnosis.place,
         "cloud_account_id": diagnosis.account_id,

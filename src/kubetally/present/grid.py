@@ -1,4 +1,4 @@
-"""Tables as lines of plain text. A figure is never cut: what is too wide for a screen goes on in a block below."""
+"""Tables as lines of plain text. No figure is cut: columns that do not fit go into a block below."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 HEADING, RULE = "bold", "dim"
 Line = tuple[str, str]
-"""A line without blanks at its end, and its style."""
+"""A line without trailing blanks, and its style."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Whether headings of two words take two lines, and how many blanks stand between columns."""
+    """Whether headings are folded at blanks, and how many blanks separate columns."""
 
     folded: bool
     gap: int
@@ -24,37 +24,37 @@ _ROOMY, _TIGHT = _Layout(folded=False, gap=2), (_Layout(folded=True, gap=2), _La
 class _Row:
     names: tuple[str, ...]
     figures: tuple[str, ...]
-    instead: str  # words that stand in place of all figures
+    instead: str  # text in place of all figures
     style: str
 
 
 class Grid:
-    """Columns of names at the left, columns of figures after them, and rows in the order they are added."""
+    """A table: columns of names, then columns of figures, and rows in the order they are added."""
 
     def __init__(self, names: Sequence[str], figures: Sequence[str]) -> None:
         self._names, self._figures = tuple(names), tuple(figures)
         self._rows: list[_Row | None] = []
 
     def add(self, names: Sequence[str], figures: Sequence[str] = (), *, instead: str = "", style: str = "") -> None:
-        """A row; missing cells are empty. `instead`: words in place of its figures."""
+        """Add a row; missing cells are empty. instead: text in place of its figures."""
         names = [printable(name) for name in names]
         names += [""] * (len(self._names) - len(names))
         cells = [*figures, *[""] * (len(self._figures) - len(figures))]
         self._rows.append(_Row(tuple(names), tuple(cells), instead, style))
 
     def rule(self) -> None:
-        """A line between rows, on a screen only."""
+        """Add a line between rows, for terminals only."""
         self._rows.append(None)
 
     def lines(self, width: int | None = None, rule: str = "") -> Iterator[Line]:
-        """The table within `width` where that can be (None: any width), with rules of the character `rule` if any."""
-        layout, blocks = self._arranged(width)
+        """The lines of the table, within `width` if possible (None: any). rule: the character of rules, if any."""
+        layout, blocks = self._arrange(width)
         for number, block in enumerate(blocks):
             if number:
                 yield "", ""
             yield from self._block(block, layout, rule)
 
-    def _arranged(self, width: int | None) -> tuple[_Layout, list[range]]:
+    def _arrange(self, width: int | None) -> tuple[_Layout, list[range]]:
         """The first layout that fits in one block, else blocks of as many figures as fit."""
         everything = range(len(self._figures))
         for layout in (_ROOMY, *_TIGHT):
@@ -109,12 +109,12 @@ class Grid:
 
 
 def printable(text: str) -> str:
-    """`text` without what would move a terminal's cursor or change its colours: it may come from a source."""
+    """`text` without control characters, which a source may send to steer a terminal."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def escaped(text: str) -> str:
-    """`text` with what would steer a terminal written out, as JSON would: `\\u001b`; line breaks stay."""
+    """`text` with control characters escaped as in JSON (`\\u001b`); line breaks stay."""
     if text.isprintable():
         return text
     return "".join(

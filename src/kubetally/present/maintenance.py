@@ -1,4 +1,4 @@
-"""What maintenance did, in lines."""
+"""The results of maintenance, as lines of text."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from kubetally.present.days import days_words
 def print_maintenance(
     done: Maintained, checked: CheckedDays, earlier: Iterable[EarlierDays], retention: timedelta
 ) -> None:
-    """What was done, why expired files were kept, and which days an earlier version stored."""
+    """Print what was done, why expired files were kept, and which days an earlier version stored."""
     print(f"Compacted {done.compacted} partitions, removed {done.vacuumed} expired files")
     if checked.count:
         damaged = f"{len(checked.damaged)} damaged" if checked.damaged else "none damaged"
@@ -46,7 +46,7 @@ def _silence_words(done: Maintained, since: datetime, until: datetime) -> str:
 
 
 def _earlier_words(days: EarlierDays) -> str:
-    """What days of an earlier version lack, and how to add it."""
+    """What days stored by an earlier version lack, and how to add it."""
     span = f"from {days.first} to {days.last}" if days.last > days.first else f"({days.first})"
     end = days.last + timedelta(days=1)
     return (

@@ -1,4 +1,4 @@
-"""Replayed answers as lines and as bodies."""
+"""Replayed answers, as lines of text and as bodies."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -16,11 +16,11 @@ _COUNTED: Mapping[ReplayOutcome, Callable[[int], str]] = {
     ReplayOutcome.NO_DATA: lambda count: f"{_files(count)} without data",
     ReplayOutcome.OTHER_ANSWER: lambda count: f"{_files(count)} not compared: another answer was stored",
 }
-"""Outcomes that are counted at the end, in place of a line for each file."""
+"""Outcomes that are counted at the end, without a line for each file."""
 
 
 def replay_lines(result: Replayed | UnreadableFile, account_names: Mapping[str, str]) -> Iterator[str]:
-    """What became of a file; nothing for one that `counted_lines` counts."""
+    """The lines of a file; none if `counted_lines` counts it."""
     if isinstance(result, UnreadableFile):
         yield str(result.why)
     elif result.outcome not in _COUNTED:
@@ -29,7 +29,7 @@ def replay_lines(result: Replayed | UnreadableFile, account_names: Mapping[str, 
 
 
 def counted_lines(counts: Mapping[ReplayOutcome, int]) -> Iterator[str]:
-    """How many files had an outcome without a line of its own."""
+    """Lines with the number of files of each counted outcome."""
     for outcome, words in _COUNTED.items():
         if counts[outcome]:
             yield words(counts[outcome])
@@ -84,26 +84,26 @@ def _subject(difference: Difference) -> str:
 
 def _difference_words(difference: Difference) -> str:
     """`namespace shop: 12.50, stored 12.40`."""
-    name, was, now = difference.name or "", difference.stored, difference.replayed
+    name, stored, replayed = difference.name or "", difference.stored, difference.replayed
     if difference.figure is Figure.ISSUE:
         issue = name.replace("_", " ")
-        return f"issue {issue}: not in the stored day" if was is None else f"issue {issue}: only in the stored day"
+        return f"issue {issue}: not in the stored day" if stored is None else f"issue {issue}: only in the stored day"
     if difference.figure in COST_FIGURES:
         subject = f"{difference.figure.removesuffix('_cost')} {name}"
         if difference.component is not None:
             subject += f", {difference.component}"
-        return f"{subject}: {_amounts(now, was)}"
+        return f"{subject}: {_amounts(replayed, stored)}"
     if difference.figure is Figure.ROW_FIELD:
-        return f"{name}: {now}, stored {was}"
+        return f"{name}: {replayed}, stored {stored}"
     subject = difference.figure.replace("_", " ")
-    return f"{f'{subject} of {name}' if name else subject}: {_plain(now)}, stored {_plain(was)}"
+    return f"{f'{subject} of {name}' if name else subject}: {_plain(replayed)}, stored {_plain(stored)}"
 
 
-def _amounts(now: Any, was: Any) -> str:
-    """Two decimals where they show the difference, else all six."""
-    shown = [None if micros is None else to_shown(micros) for micros in (now, was)]
+def _amounts(replayed: Any, stored: Any) -> str:
+    """Both amounts, with two decimals if these differ, else with six."""
+    shown = [None if micros is None else to_shown(micros) for micros in (replayed, stored)]
     if shown[0] == shown[1]:
-        shown = [f"{to_decimal(micros):,.6f}" for micros in (now, was)]
+        shown = [f"{to_decimal(micros):,.6f}" for micros in (replayed, stored)]
     return f"{shown[0] or 'none'}, stored {shown[1] or 'none'}"
 
 
@@ -112,7 +112,7 @@ def _plain(figure: Any) -> str:
 
 
 def replay_body(result: Replayed | UnreadableFile) -> Json:
-    """What became of a file as plain JSON values."""
+    """The body of a replayed file."""
     error = {} if result.why is None else {"code": result.why.code, "error": str(result.why)}
     if isinstance(result, UnreadableFile):
         return {"file": result.file, "outcome": result.outcome.value, **error}

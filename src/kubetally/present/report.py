@@ -1,4 +1,4 @@
-"""Infrastructure cost beside the full cost, as tables and as a body."""
+"""Infrastructure cost compared with full cost, as tables and as a body."""
 
 from collections.abc import Sequence
 
@@ -64,12 +64,12 @@ def _shares(out: Console, costs: CostReport, comparison: Comparison) -> Grid:
 
 
 def share(permille: int | None) -> str:
-    """`36.0 %`; a dash where there is none."""
+    """`36.0 %`; a dash without a share."""
     return "-" if permille is None else f"{permille / 10:.1f} %"
 
 
 def bar(permille: int | None, full: str, empty: str) -> str:
-    """A bar as long as the share; a share below zero has none."""
+    """A bar of the share; empty for a share below zero."""
     filled = max(0, min(_BAR, round((permille or 0) * _BAR / 1000)))
     return full * filled + empty * (_BAR - filled)
 

@@ -1,4 +1,4 @@
-"""Amounts rounded to cents so that what is printed adds up: parts to their whole, rows and columns to their totals."""
+"""Rounds amounts to cents so that printed figures add up: parts to their total, rows and columns to theirs."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from kubetally.domain.money import round_to_sum
 
 CENT = 10_000
-"""Micros."""
+"""A cent in micros."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoundedTable:
-    """Cells by row, the totals of rows and of columns, and the total of all; micros, each a whole number of cents."""
+    """Cells by row, totals of rows and columns, and the grand total; in micros, each a whole number of cents."""
 
     cells: list[list[int]]
     row_totals: list[int]
@@ -28,8 +28,8 @@ def round_parts(parts: Sequence[int]) -> list[int]:
 def round_table(rows: Sequence[Sequence[int]]) -> RoundedTable:
     """A table in whole cents whose rows and columns add up to their printed totals.
 
-    Totals of rows are those of `round_parts`, so that they are the same whatever the columns are. Each cell is one of
-    its two neighbouring cents. Totals of columns are those of `round_parts` too, unless there is no such table.
+    Totals of rows are those of `round_parts`, whatever the columns are. Each cell is rounded down or up to a cent.
+    Totals of columns are those of `round_parts` too, if such a table exists.
     """
     row_totals = round_parts([sum(row) for row in rows])
     column_totals = round_parts([sum(column) for column in zip(*rows, strict=True)])
@@ -46,15 +46,15 @@ def round_table(rows: Sequence[Sequence[int]]) -> RoundedTable:
 
 
 def _nearest(micros: int) -> int:
-    """The nearest whole cent, half of one to the even cent, as `to_shown` prints it."""
+    """The nearest whole cent, half a cent to the even one, as `to_shown` prints it."""
     cents, rest = divmod(micros, CENT)
     return (cents + (rest * 2 > CENT or (rest * 2 == CENT and cents % 2 == 1))) * CENT
 
 
 class _RoundedUp:
-    """The cells that are rounded up: so many in each row, and so many in each column where that is possible.
+    """Chooses the cells that are rounded up: `wanted` in each row, and `room` in each column if possible.
 
-    fractions: of each row by column. wanted, room: how many cells by row and by column.
+    fractions: of the cells of each row, by column.
     """
 
     def __init__(self, fractions: Sequence[Mapping[int, int]], wanted: list[int], room: list[int]) -> None:
@@ -63,7 +63,7 @@ class _RoundedUp:
         self._by_column: list[set[int]] = [set() for _ in room]
 
     def cells(self) -> Iterator[tuple[int, int]]:
-        """The cells, as row and column."""
+        """The chosen cells, as row and column."""
         cells = [(-part, row, column) for row, parts in enumerate(self._fractions) for column, part in parts.items()]
         for _, row, column in sorted(cells):  # the largest remainders first
             if self._wanted[row] and self._room[column] > 0:
@@ -90,8 +90,8 @@ class _RoundedUp:
         self._room[column] += 1
 
     def _find_room(self, row: int) -> bool:
-        """Choose one more cell of a row, where other rows choose others for it. False if there is no way to."""
-        came_from: dict[int, tuple[int, int | None]] = {}  # of a column: who would choose it, and give up which one
+        """Choose one more cell of a row, for which other rows may choose other cells. False if that is impossible."""
+        came_from: dict[int, tuple[int, int | None]] = {}  # by column: the row that would choose it, and give up which
         waiting: deque[tuple[int, int | None]] = deque([(row, None)])
         while waiting:
             at, given_up = waiting.popleft()

@@ -1,4 +1,4 @@
-"""What a sample fleet is."""
+"""A sample fleet, as lines of text."""
 
 import shlex
 from datetime import date, timedelta
@@ -9,7 +9,7 @@ from kubetally.present.screen import console, say
 
 
 def print_sample(*, clusters: int, days: int, last: date, rows: int, home: Path) -> None:
-    """How large it is, where it was written, and how to ask for its costs."""
+    """Print its size and folder, and the command for its costs."""
     print(f"{clusters} clusters, {days} days until {last}, {rows:,} rows.")
     say(
         console(),

@@ -12,21 +12,21 @@ from kubetally.present.grid import Grid, printable
 
 
 class _Console(Console):
-    """Goes on in silence when nobody reads any more, so that the command ends with its own exit code."""
+    """A console that goes on silently when its pipe is closed, so that the command ends with its own exit code."""
 
     def on_broken_pipe(self) -> None:
-        """Whoever read our output has had enough."""
+        """Print nothing more."""
         self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def console() -> Console:
-    """Standard output. What comes from a source is never read as markup, and a line is never cut."""
+    """Standard output. Text is never interpreted as markup, and lines are never cut."""
     return _Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def width_of(out: Console) -> int | None:
-    """Columns of the terminal; None in a pipe, which has any."""
+    """Columns of the terminal; None in a pipe."""
     return out.width if out.is_terminal else None
 
 
@@ -36,14 +36,14 @@ def draws_lines(out: Console) -> bool:
 
 
 def print_grid(out: Console, grid: Grid) -> None:
-    """A table, with rules on a terminal."""
+    """Print a table, with rules on a terminal."""
     rule = ("─" if draws_lines(out) else "-") if out.is_terminal else ""
     for line, style in grid.lines(width_of(out), rule):
         out.print(Text(line, style))
 
 
 def say(out: Console, text: str, *, indent: int = 0, style: str = "") -> None:
-    """A sentence; on a terminal it is wrapped between words, further lines begin `indent` columns in."""
+    """Print a line. A terminal wraps it between words, with further lines indented by `indent` columns."""
     text, width = printable(text), width_of(out)
     lines = [text]
     if width is not None and len(text) > width:
@@ -55,5 +55,5 @@ def say(out: Console, text: str, *, indent: int = 0, style: str = "") -> None:
 
 
 def name_of(source: SourceIdentity) -> str:
-    """What a person calls the cluster: its account's name, else its own, else its id, else where it was found."""
+    """The name of a cluster: that of its account, else its own, else its id, else its URL."""
     return source.account_name or source.cluster_name or source.cluster_id or source.url

@@ -1,4 +1,4 @@
-"""What a service prints once it listens."""
+"""The lines that a service prints once it listens."""
 
 import shlex
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from kubetally.present.commands import own_command
 
 
 def print_started(*, url: str, link: str, accounts: int, database: str, lake: str, secret_file: str | None) -> None:
-    """Where it is, how to sign in, and where it stores what. accounts: their number. secret_file: None if it is set."""
+    """Print URLs, sign-in link and stores. accounts: their number. secret_file: None if KUBETALLY_SECRET is set."""
     clusters = "1 cluster" if accounts == 1 else f"{accounts} clusters"
     lines = [
         f"Kubetally serves {clusters} at {url}/ (API: {url}/docs)",
@@ -25,7 +25,7 @@ def print_started(*, url: str, link: str, accounts: int, database: str, lake: st
 
 
 def print_demo(*, url: str, link: str, account_id: str, window: Window, home: Path) -> None:
-    """How to look at a demo. account_id: of a cluster that it has in the window. home: its folder."""
+    """Print how to use a demo. account_id: of a cluster with costs in the window. home: its folder."""
     from kubetally.present.screen import console, say
 
     out = console()
@@ -43,5 +43,5 @@ def print_demo(*, url: str, link: str, account_id: str, window: Window, home: Pa
 
 
 def print_costs_command(url: str, window_options: Sequence[str]) -> None:
-    """The command that asks a source of a demo from another terminal, whose accounts are others."""
+    """Print the command for the costs of a demo's source in another terminal."""
     print(f"In another terminal:  {own_command('costs', '--url', url, *window_options)}", flush=True)

@@ -1,4 +1,4 @@
-"""Costs as tables for people. Money is rounded on screen only."""
+"""Costs as tables."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -44,7 +44,7 @@ ASSUMED = (
 
 
 def print_costs(answers: "Sequence[CostReport | Failed]", by: DetailLevel, *, quiet: bool = False) -> None:
-    """Each cluster's costs as finely as asked; several clusters begin with an overview.
+    """The costs of each cluster at the level of detail `by`; an overview first if there are several.
 
     quiet: without the note on rounding.
     """
@@ -65,17 +65,17 @@ def print_costs(answers: "Sequence[CostReport | Failed]", by: DetailLevel, *, qu
 
 
 def print_rounding(out: Console, read: Sequence[CostReport], where: str) -> None:
-    """That what is on screen is rounded, where there is anything."""
+    """The note on rounding, if any answer has figures. where: what has all decimals."""
     if any(costs.status is not Status.NO_DATA for costs in read):
         say(out, f"Figures are rounded on screen; {where} all six decimals.", style="dim")
 
 
 def print_heading(out: Console, costs: CostReport) -> None:
-    """Which cluster, from where, for when, and how sure."""
+    """Cluster, source, window, coverage, status and currency."""
     source = costs.source
     product = " ".join(filter(None, (source.product, source.version)))
-    told = " ".join(filter(None, (name_of(source), source.url if name_of(source) != source.url else "")))
-    say(out, told + (f", {product}" if product else ""), indent=2, style="bold")
+    cluster = " ".join(filter(None, (name_of(source), source.url if name_of(source) != source.url else "")))
+    say(out, cluster + (f", {product}" if product else ""), indent=2, style="bold")
     say(
         out,
         f"{window_words(costs.window)}, {hours_of(costs)} h, {status_words(costs)}, {currency_words(costs)}",
@@ -84,7 +84,7 @@ def print_heading(out: Console, costs: CostReport) -> None:
 
 
 def print_balance(out: Console, costs: CostReport) -> None:
-    """What each component cost, and where it went; the columns after `cost` add up to it."""
+    """The balance: each component's cost, and the columns that add up to it."""
     checked, grid = verify(costs, 0), Grid(["component"], BALANCE)
     table = balance_table(checked)
     for component in Component:
@@ -115,7 +115,7 @@ def _old_sums(costs: CostReport, sums: LegacySums) -> str:
 
 
 def print_notes(out: Console, costs: CostReport) -> None:
-    """What is wrong with the data, missing ones first, and an empty line."""
+    """The notes of an answer, missing data first, and an empty line."""
     for note in notes_of(costs):
         when = f" ({'; '.join(map(period_words, note.windows))})" if note.windows else ""
         say(out, f"  {note.mark}: {note.message}{when}", indent=4)
@@ -123,7 +123,7 @@ def print_notes(out: Console, costs: CostReport) -> None:
 
 
 def _print_overview(out: Console, answers: "Sequence[CostReport | Failed]") -> None:
-    """One row a cluster, and a sum for each currency: unlike ones are never added."""
+    """A row for each cluster, and a sum for each currency."""
     grid = Grid(
         ["cluster", "status"],
         ["total", "source shows", "idle", "difference", "CPU eff.", "RAM eff.", "eff.", "hours"],
@@ -145,9 +145,9 @@ def _print_overview(out: Console, answers: "Sequence[CostReport | Failed]") -> N
     if any(costs.currency_assumed for costs in shown):
         say(out, ASSUMED, indent=2)
     for fleet in sums:
-        lacking = [f"{name_of(costs.source)} {hours_words(hours)}" for costs, hours in fleet.incomplete]
-        if lacking:
-            say(out, f"missing in the sum in {fleet.currency}: {', '.join(lacking)}", indent=2)
+        hours_missing = [f"{name_of(costs.source)} {hours_words(hours)}" for costs, hours in fleet.incomplete]
+        if hours_missing:
+            say(out, f"missing in the sum in {fleet.currency}: {', '.join(hours_missing)}", indent=2)
     if any(issue.kind is IssueKind.SAME_CLUSTER_TWICE for costs in shown for issue in costs.issues):
         say(out, "A cluster is in the sum more than once: see the notes below.", indent=2, style="bold")
     for answer in answers:
@@ -172,18 +172,18 @@ def _mark(is_assumed: bool) -> str:
 
 
 def _overview_amounts(shown: Sequence[CostReport]) -> dict[int, tuple[int, ...]]:
-    """Of each cluster total, source's total, idle and difference, rounded so that those of a currency add up."""
+    """Total, source's total, idle and difference by `id` of the report, rounded so that those of a currency add up."""
     amounts = dict[int, tuple[int, ...]]()
     for currency in {costs.currency for costs in shown}:
-        alike = [costs for costs in shown if costs.currency == currency]
+        same_currency = [costs for costs in shown if costs.currency == currency]
         columns = (
-            [costs.bill.total for costs in alike],
-            [costs.source_total for costs in alike],
-            [costs.line(Kind.IDLE).costs.total for costs in alike],
-            [costs.line(Kind.DIFFERENCE).costs.total for costs in alike],
+            [costs.bill.total for costs in same_currency],
+            [costs.source_total for costs in same_currency],
+            [costs.line(Kind.IDLE).costs.total for costs in same_currency],
+            [costs.line(Kind.DIFFERENCE).costs.total for costs in same_currency],
         )
         rounded = zip(*map(round_parts, columns), strict=True)
-        amounts |= {id(costs): row for costs, row in zip(alike, rounded, strict=True)}
+        amounts |= {id(costs): row for costs, row in zip(same_currency, rounded, strict=True)}
     return amounts
 
 

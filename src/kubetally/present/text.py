@@ -16,12 +16,12 @@ from kubetally.present.verification import ComponentCheck, Verification
 UNKNOWN = "-"
 NOT_MEASURED = "not measured"
 BALANCE = ("cost", "workloads", "idle", "unmounted", "overhead", "difference", "source shows")
-"""What a component's figures are; those between the first and the last add up to the first."""
+"""The columns of a balance; those between the first and the last add up to the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What is wrong with the data, and when: `windows` in order, none where it is of all that was answered."""
+    """An issue for people. windows: in order; none if it is about the whole answer."""
 
     message: str
     windows: tuple[Window, ...]
@@ -29,27 +29,27 @@ class Note:
 
     @property
     def mark(self) -> str:
-        """Whether figures are missing because of it."""
+        """`missing` if data is missing, else `note`."""
         return "missing" if self.is_missing_data else "note"
 
 
 def money(micros: int | None) -> str:
-    """Two decimals, for the eye; unknown is a dash, never a zero."""
+    """An amount with two decimals; a dash if unknown, never a zero."""
     return UNKNOWN if micros is None else to_shown(micros)
 
 
 def percent(ratio: float | None) -> str:
-    """`76 %`; a dash where there is none."""
+    """`76 %`; a dash without a ratio."""
     return UNKNOWN if ratio is None else f"{ratio * 100:.0f} %"
 
 
 def hours_of(costs: CostReport) -> str:
-    """`72 of 72`: hours covered of hours asked."""
+    """`72 of 72`: hours covered of hours requested."""
     return f"{costs.coverage.hours_covered:g} of {costs.coverage.hours_asked:g}"
 
 
 def status_words(costs: CostReport) -> str:
-    """Whether anything is missing, and whether there was a bill to hold it against."""
+    """`ok, assets complete, settled`: the status of an answer."""
     if costs.status is Status.NO_DATA:
         return "no data"
     words = [costs.status.value, "assets complete" if costs.assets_complete else "assets incomplete"]
@@ -61,18 +61,18 @@ def status_words(costs: CostReport) -> str:
 
 
 def currency_words(costs: CostReport) -> str:
-    """`EUR`; `USD (assumed)` where nobody states it."""
+    """`EUR`; `USD (assumed)` if neither source nor account states it."""
     return f"{costs.currency} (assumed)" if costs.currency_assumed else costs.currency
 
 
 def efficiency_in_words(costs: CostReport) -> str:
-    """What of the requests was used."""
+    """`Efficiency: CPU 76 %, RAM 50 %, both 70 % of requests`."""
     cpu, ram, total = map(percent, costs.efficiency)
     return f"Efficiency: CPU {cpu}, RAM {ram}, both {total} of requests"
 
 
 def savings_in_words(costs: CostReport) -> str | None:
-    """What could be saved, where the source tells."""
+    """The potential savings; None if the source has no estimate."""
     if costs.savings is None or costs.savings.per_month is None:
         return None
     return f"Potential savings: up to {costs.savings.per_month:,.2f} {costs.currency} a month"
@@ -80,7 +80,7 @@ def savings_in_words(costs: CostReport) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class BalanceTable:
-    """The balance as it is printed, rounded to cents: `rows` of components that have any cost, and their `total`.
+    """The balance as it is printed, rounded to cents: `rows` of components with any cost, and their `total`.
 
     Columns are those of `BALANCE`; rows and columns add up.
     """
@@ -95,7 +95,7 @@ class BalanceTable:
 
 
 def balance_table(checked: Verification) -> BalanceTable:
-    """The balance of a window, rounded so that what is printed adds up."""
+    """The balance of a window, rounded so that the printed figures add up."""
     shown = [check for check in checked.components if any(_parts_of(check)) or check.bill or check.source_shows]
     rounded = round_table([_parts_of(check) for check in shown])
     of_source = [check.source_shows for check in shown]
@@ -113,7 +113,7 @@ def _parts_of(check: ComponentCheck) -> tuple[int, ...]:
 
 
 def _causes_of(check: ComponentCheck, shown: int) -> Iterator[tuple[Cause, int]]:
-    """The causes of a component's difference that show in two decimals; all together make up what is shown."""
+    """The causes of a component's difference that show in two decimals; they add up to `shown`."""
     amounts = round_parts([amount for _, amount in check.causes])
     if amounts:
         largest = max(range(len(amounts)), key=lambda index: abs(check.causes[index][1]))
@@ -122,23 +122,24 @@ def _causes_of(check: ComponentCheck, shown: int) -> Iterator[tuple[Cause, int]]
 
 
 def causes_in_words(checked: Verification, differences: Mapping[Component, int]) -> Iterator[str]:
-    """Why cost and use differ, where that shows in two decimals. differences: as they are printed, by component."""
+    """Why cost and use differ, if that shows in two decimals. differences: as they are printed, by component."""
     for check in checked.components:
         for cause, amount in _causes_of(check, differences.get(check.component, 0)):
             yield f"difference {component_word(check.component)} {to_decimal(amount):+,.2f}: {CAUSE_IN_WORDS[cause]}"
 
 
 def notes_of(costs: CostReport) -> list[Note]:
-    """What is wrong with the data, missing ones first; what is said alike of several windows is one note."""
+    """The issues of an answer as notes, missing data first; equal issues of several windows are one note."""
     windows: dict[tuple[bool, str], list[Window]] = {}
     for issue in costs.issues:
         windows.setdefault((issue.is_missing_data, issue.message), []).extend(filter(None, [issue.window]))
 
-    def when(of: list[Window], *, is_missing_data: bool) -> tuple[Window, ...]:
-        everywhere = all(any(window.contains(span) for window in of) for span in costs.coverage.spans)
-        return () if everywhere and not is_missing_data else tuple(sorted(of))
+    def shown(windows: list[Window], *, is_missing_data: bool) -> tuple[Window, ...]:
+        everywhere = all(any(window.contains(span) for window in windows) for span in costs.coverage.spans)
+        return () if everywhere and not is_missing_data else tuple(sorted(windows))
 
     notes = [
-        Note(message, when(of, is_missing_data=is_missing), is_missing) for (is_missing, message), of in windows.items()
+        Note(message, shown(spans, is_missing_data=is_missing), is_missing)
+        for (is_missing, message), spans in windows.items()
     ]
     return sorted(notes, key=lambda note: not note.is_missing_data)

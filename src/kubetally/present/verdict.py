@@ -1,4 +1,4 @@
-"""Our total beside the source's own, as tables and as a body."""
+"""Our total compared with the source's own, as tables and as a body."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ from kubetally.present.tables import print_balance, print_heading, print_notes, 
 from kubetally.present.text import hours_of, money
 from kubetally.present.verification import ComponentCheck, Verification
 
-_NO_EVIDENCE = "NOT VERIFIED: the source lacks samples, {hours} h are covered; both totals may be wrong alike"
+_NO_EVIDENCE = "NOT VERIFIED: the source lacks samples, {hours} h are covered; both totals may be wrong"
 
 
 def print_verdicts(verified: Sequence[tuple[CostReport, Verification]], *, quiet: bool = False) -> None:
-    """The balance of each cluster, and whether it is within the tolerance. quiet: without the note on rounding."""
+    """Print the balance and verdict of each cluster. quiet: without the note on rounding."""
     out = console()
     for costs, verification in verified:
         print_heading(out, costs)
@@ -31,13 +31,13 @@ def print_verdicts(verified: Sequence[tuple[CostReport, Verification]], *, quiet
 
 
 def verdict(verification: Verification, currency: str) -> str:
-    """One sentence: whether it is within the tolerance, both totals, and how far they are apart."""
+    """A sentence: whether the difference is within the tolerance, both totals, and the difference."""
     word = "Within" if verification.is_within else "PAST"
     management = (part for part in verification.components if part.component is Component.MANAGEMENT)
     fee = sum(part.bill for part in management if not part.source_shows)
     unshown = f"; ours has a management fee of {money(fee)}, which the source can't show" if fee else ""
     difference = verification.difference
-    apart = "no percentage of nothing" if difference is None else f"{difference * 100:+.4f} %"
+    apart = "no percentage, as the source shows nothing" if difference is None else f"{difference * 100:+.4f} %"
     return (
         f"{word} the tolerance of {verification.tolerance * 100:g} %: ours {money(verification.ours)} {currency}, "
         f"the source shows {money(verification.source_shows)} {currency}: {apart}{unshown}"
@@ -45,7 +45,7 @@ def verdict(verification: Verification, currency: str) -> str:
 
 
 def verdict_body(costs: CostReport, verification: Verification) -> Json:
-    """The verification as plain JSON values."""
+    """The body of a verification."""
     known, difference = costs.status is not Status.NO_DATA, verification.difference
     return {
         **head_body(costs),

@@ -1,4 +1,4 @@
-"""Our total beside the one the source itself shows, and where they part."""
+"""Compares our total with the one that the source itself shows, by component."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,7 +14,7 @@ _BELOW_ZERO = frozenset({Cause.OVER_COMMIT, Cause.CREDIT, Cause.NEGATIVE_FIGURE}
 
 @dataclass(frozen=True, slots=True)
 class ComponentCheck:
-    """One component, in micros: what it cost, what the source shows for it, and the balance between."""
+    """A component in micros: its bill, what the source shows for it, and its balance."""
 
     component: Component
     bill: int
@@ -29,7 +29,7 @@ class ComponentCheck:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """A comparison for the identical window; totals in micros."""
+    """Both totals of a window, in micros, and each component."""
 
     ours: int
     source_shows: int
@@ -38,7 +38,7 @@ class Verification:
 
     @property
     def difference(self) -> float | None:
-        """Ours beyond the source's, as a fraction of the source's; None where the source shows nothing."""
+        """Ours minus the source's, as a fraction of the source's; None if the source shows nothing."""
         return (self.ours - self.source_shows) / self.source_shows if self.source_shows else None
 
     @property
@@ -49,7 +49,7 @@ class Verification:
 
 
 def verify(costs: CostReport, tolerance: float) -> Verification:
-    """`costs` beside the source's own figures: its allocations' totals with idle, before we balanced them.
+    """The comparison of `costs` with the source's own figures: its allocations with idle, before balancing.
 
     Units: `tolerance` is a fraction, 0.05 for 5 %.
     """
@@ -59,7 +59,7 @@ def verify(costs: CostReport, tolerance: float) -> Verification:
     for component in Component:
         sheet = balance[component]
         causes = tuple((cause, amounts.of(component)) for cause, amounts in difference.causes if amounts.of(component))
-        # The source shows what is below zero as it came; that part of it is booked by its cause.
+        # The source shows amounts below zero; here they are booked as causes of the difference.
         below_zero = sum(amount for cause, amount in causes if cause in _BELOW_ZERO)
         shows = sheet.workload + sheet.idle + sheet.unmounted + below_zero
         checks.append(ComponentCheck(component, sheet.bill, shows, *sheet[1:], causes=causes))

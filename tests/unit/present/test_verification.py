@@ -47,4 +47,4 @@ def test_the_verdict_says_both_totals_and_how_far_apart() -> None:
         "Within the tolerance of 5 %: ours 104.90 EUR, the source shows 100.00 EUR: +4.9000 %"
     )
     assert verdict(check(94_900_000, 100_000_000), "EUR").startswith("PAST the tolerance of 5 %")
-    assert verdict(check(1, 0), "EUR").endswith("no percentage of nothing")
+    assert verdict(check(1, 0), "EUR").endswith("no percentage, as the source shows nothing")
