@@ -1,4 +1,4 @@
-"""`kubetally serve` and `kubetally demo`, as the programs that people and other services meet."""
+"""`kubetally serve` and `kubetally demo` as programs."""
 
 import http.client
 import json
@@ -49,7 +49,7 @@ SECRET = "swordfish-never-logged"
 
 @dataclass
 class Program:
-    """A program that runs until it is told to stop, with what it prints in files."""
+    """A program that runs until a signal stops it; its output goes to files."""
 
     process: subprocess.Popen[bytes]
     folder: Path
@@ -63,7 +63,7 @@ class Program:
         return (self.folder / "err").read_text("utf-8")
 
     def until(self, pattern: str) -> re.Match[str]:
-        """What it printed, once it has."""
+        """Its standard output, once there is any."""
         return eventually(lambda: re.search(pattern, self.out), lambda: f"{self.process.poll()} {self.out} {self.err}")
 
     @property
@@ -77,7 +77,7 @@ class Program:
 
 
 def eventually(seen: Callable[[], Any], why: Callable[[], str] = lambda: "", seconds: float = 30) -> Any:
-    """What `seen` gives once that is something."""
+    """What `seen` returns, once that is true."""
     until = time.monotonic() + seconds
     while not (found := seen()):
         assert time.monotonic() < until, why()
@@ -90,7 +90,7 @@ Start = Callable[..., Program]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts the installed program; whatever still runs is killed at the end."""
+    """Starts the installed program, and kills it at the end if it still runs."""
     running: list[Program] = []
 
     def begin(*args: str, **more: str) -> Program:
@@ -111,7 +111,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def serve(start: Start, home: Home) -> Callable[..., Program]:
-    """Starts the service on a free port of its own, and waits until it takes connections.
+    """Starts the service on a free port, and waits until it accepts connections.
 
     It collects only where a test wants that: what is collected meanwhile changes answers, and takes time.
     """
@@ -159,9 +159,7 @@ def test_serve_prints_its_address_but_not_its_secret(
     assert ask(again, account_id, secret).status_code == 200
 
 
-def test_the_secret_of_the_environment_comes_first(
-    serve: Callable[..., Program], home: Home, replay: ReplayServer
-) -> None:
+def test_environment_secret_comes_first(serve: Callable[..., Program], home: Home, replay: ReplayServer) -> None:
     account_id = home.add("prod", "--url", replay.url_of("draco"))
     program = serve(KUBETALLY_SECRET=SECRET)
     assert "Secret: that of KUBETALLY_SECRET\n" in program.out
@@ -170,7 +168,7 @@ def test_the_secret_of_the_environment_comes_first(
     assert ask(program, account_id, "another").status_code == 403
 
 
-def test_without_accounts_it_says_how_to_add_one(serve: Callable[..., Program]) -> None:
+def test_without_accounts_serve_says_how_to_add_one(serve: Callable[..., Program]) -> None:
     program = serve()
     program.until("kubetally accounts add NAME --url URL")
     assert "serves 0 clusters" in program.out
@@ -179,7 +177,7 @@ def test_without_accounts_it_says_how_to_add_one(serve: Callable[..., Program]) 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])  # noqa: S104
-def test_a_port_that_is_taken_exits_2_and_says_so(home: Home, host: str) -> None:
+def test_taken_port_exits_2_and_says_so(home: Home, host: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -192,7 +190,7 @@ def test_a_port_that_is_taken_exits_2_and_says_so(home: Home, host: str) -> None
     assert "Traceback" not in done.err
 
 
-def test_a_second_service_on_the_same_port_is_refused(serve: Callable[..., Program], home: Home) -> None:
+def test_second_service_on_the_same_port_is_refused(serve: Callable[..., Program], home: Home) -> None:
     first = serve()
     done = home.run("serve", "--port", str(urlsplit(first.url).port))
     assert done.code == 2
@@ -209,7 +207,7 @@ def test_a_second_service_on_the_same_port_is_refused(serve: Callable[..., Progr
         (("--port", "http"), 2, "--port"),
     ],
 )
-def test_where_it_can_t_listen_it_says_so(home: Home, args: tuple[str, ...], code: int, says: str) -> None:
+def test_unusable_address_or_port_is_an_error(home: Home, args: tuple[str, ...], code: int, says: str) -> None:
     done = home.run("serve", *args)
     assert (done.code, done.out) == (code, "")
     assert says in done.err
@@ -217,7 +215,7 @@ def test_where_it_can_t_listen_it_says_so(home: Home, args: tuple[str, ...], cod
 
 
 @pytest.mark.parametrize(("content", "mode", "says"), [("x" * 40, 0o644, "chmod 600"), (" \n", 0o600, "empty")])
-def test_a_secret_that_is_none_or_that_others_know_is_refused(home: Home, content: str, mode: int, says: str) -> None:
+def test_empty_or_readable_secret_file_is_refused(home: Home, content: str, mode: int, says: str) -> None:
     home.call("accounts", "list")
     file = home.folder / "secret"
     file.write_text(content, "utf-8")
@@ -228,7 +226,7 @@ def test_a_secret_that_is_none_or_that_others_know_is_refused(home: Home, conten
     assert says in done.err
 
 
-def test_ctrl_c_ends_it_with_exit_code_0(serve: Callable[..., Program]) -> None:
+def test_ctrl_c_exits_0(serve: Callable[..., Program]) -> None:
     program = serve()
     began = time.monotonic()
     assert program.stop(signal.SIGINT) == 0
@@ -236,7 +234,7 @@ def test_ctrl_c_ends_it_with_exit_code_0(serve: Callable[..., Program]) -> None:
     assert "Traceback" not in program.err
 
 
-def test_it_ends_within_10_seconds_though_a_source_hangs(
+def test_serve_stops_within_10_seconds_while_a_source_hangs(
     serve: Callable[..., Program], home: Home, faulty: FaultServer
 ) -> None:
     account_id = home.add("prod", "--url", faulty.fault_url("hang", "aurora"))
@@ -256,7 +254,7 @@ def test_it_ends_within_10_seconds_though_a_source_hangs(
 
 
 def curl(command: str, **more: str) -> Any:
-    """What a command of the design note prints, as bash runs it, without its `jq`."""
+    """The output of a command of the design note, run by bash without its `jq`."""
     done = subprocess.run(
         ["/bin/bash", "-c", command],
         capture_output=True, text=True, env=os.environ | more, timeout=60, check=False,
@@ -265,7 +263,7 @@ def curl(command: str, **more: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_commands_of_the_design_note_work(serve: Callable[..., Program], home: Home, any_day: DemoServer) -> None:
+def test_design_note_commands_work(serve: Callable[..., Program], home: Home, any_day: DemoServer) -> None:
     account_id = home.add("prod", "--url", any_day.url_of("aurora"))
     program = serve()
     there = f"http://localhost:{urlsplit(program.url).port}"
@@ -295,11 +293,11 @@ def test_commands_of_the_design_note_work(serve: Callable[..., Program], home: H
     assert all(0 < ratio < 3 for ratio in ratios.values())
 
 
-# --- the same body as the command prints
+# --- the body that the command prints
 
 
 def bodies(home: Home, program: Program, name: str, start: int, end: int, level: str) -> tuple[Any, Any]:
-    """What the command prints for an account, and what the service answers."""
+    """The output of the command for an account, and the answer of the service."""
     window = ("--start", str(start), "--end", str(end))
     done = home.call("costs", name, *window, "--by", level, "--format", "json", KUBETALLY_ATTEMPTS="1")
     assert done.code == 0, done.err
@@ -313,7 +311,7 @@ DAY_S = 86400
 
 
 @pytest.mark.parametrize("level", ["summary", "namespace", "workload"])
-def test_the_command_prints_the_body_of_the_service(
+def test_costs_command_prints_the_service_body(
     serve: Callable[..., Program], home: Home, faulty: FaultServer, level: str
 ) -> None:
     places = {name: faulty.url_of(name) for name in ALL}
@@ -327,18 +325,18 @@ def test_the_command_prints_the_body_of_the_service(
         assert unstable(printed) == unstable(answered), name
         assert printed["cloud_account_id"] == home.show(name)["id"]
     assert home.costs("nullset")["status"] == "no_data"
-    for start in (S - DAY_S, S + DAY_S):  # with a day that was not recorded, and without
+    for start in (S - DAY_S, S + DAY_S):  # with an unrecorded day, and without
         printed, answered = bodies(home, program, "aurora", start, E, level)
         assert unstable(printed) == unstable(answered)
 
 
 def unstable(body: Any) -> str:
-    """A body as text, without how far a source's clock is off at the moment."""
+    """A body as text, without the offset of a source's clock."""
     return re.sub(r"by [+-]\d+ minutes", "by some minutes", json.dumps(body, sort_keys=True))
 
 
 @pytest.mark.parametrize("level", ["summary", "namespace", "workload"])
-def test_the_bodies_are_the_same_where_there_are_no_rows(serve: Callable[..., Program], home: Home, level: str) -> None:
+def test_command_and_service_bodies_agree_without_rows(serve: Callable[..., Program], home: Home, level: str) -> None:
     def change(_path: str, data: Any) -> None:
         for rows in data if isinstance(data, list) else [data]:
             rows.clear()
@@ -354,9 +352,7 @@ def test_the_bodies_are_the_same_where_there_are_no_rows(serve: Callable[..., Pr
 # --- accounts that change while it runs
 
 
-def test_an_account_that_is_added_is_answered_at_once(
-    serve: Callable[..., Program], home: Home, replay: ReplayServer
-) -> None:
+def test_new_account_is_answered_at_once(serve: Callable[..., Program], home: Home, replay: ReplayServer) -> None:
     program = serve(KUBETALLY_SECRET=SECRET)
     account_id = home.add("prod", "--url", replay.url_of("draco"))
     began = time.monotonic()
@@ -368,14 +364,14 @@ def test_an_account_that_is_added_is_answered_at_once(
     )
 
 
-def test_account_is_found_once_it_is_added(serve: Callable[..., Program], home: Home, replay: ReplayServer) -> None:
+def test_account_is_found_once_added(serve: Callable[..., Program], home: Home, replay: ReplayServer) -> None:
     program = serve(KUBETALLY_SECRET=SECRET)
     assert ask(program, GIVEN, SECRET).status_code == 404
     home.add("prod", "--url", replay.url_of("draco"), "--id", GIVEN)
     eventually(lambda: ask(program, GIVEN, SECRET).status_code == 200, seconds=2)
 
 
-def test_a_removed_account_is_404_within_a_second(
+def test_removed_account_is_404_within_a_second(
     serve: Callable[..., Program], home: Home, replay: ReplayServer
 ) -> None:
     account_id = home.add("prod", "--url", replay.url_of("draco"))
@@ -400,14 +396,14 @@ def test_changed_url_does_not_use_cached_costs(serve: Callable[..., Program], ho
     assert eventually(changed, seconds=2)["summary"]["total_cost"] == 247.445919
 
 
-def test_keys_that_are_rotated_while_it_runs_do_not_lock_it_out(
+def test_rotated_keys_do_not_lock_out_a_running_service(
     serve: Callable[..., Program], home: Home, listener: Listener
 ) -> None:
     account_id = home.add("prod", "--url", listener.url(userinfo=f"{USER}:{PASSWORD}@"))
     program = serve(KUBETALLY_SECRET=SECRET)
     assert ask(program, account_id, SECRET).status_code == 200
     assert home.call("accounts", "rotate-keys").code == 0
-    until, ends = time.monotonic() + 1, {200}  # for longer than an account that was looked up is remembered
+    until, ends = time.monotonic() + 1, {200}  # longer than a lookup of an account is cached
     while time.monotonic() < until and ends == {200}:
         ends.add(ask(program, account_id, SECRET).status_code)
         time.sleep(0.05)
@@ -425,7 +421,7 @@ def unavailable(answer: httpx.Response) -> bool:
     return True
 
 
-def test_a_database_that_is_gone_is_503_until_it_is_back(
+def test_missing_database_is_503_until_it_is_back(
     serve: Callable[..., Program], home: Home, replay: ReplayServer
 ) -> None:
     account_id = home.add("prod", "--url", replay.url_of("draco"))
@@ -445,7 +441,7 @@ def test_a_database_that_is_gone_is_503_until_it_is_back(
     assert "Traceback" not in program.err
 
 
-def test_a_database_that_others_write_to_is_still_read(
+def test_database_locked_by_a_writer_is_still_read(
     serve: Callable[..., Program], home: Home, replay: ReplayServer
 ) -> None:
     account_id = home.add("prod", "--url", replay.url_of("draco"))
@@ -473,7 +469,7 @@ def test_damaged_database_is_500(serve: Callable[..., Program], home: Home, repl
 # --- secrets over a whole run
 
 
-def test_no_secret_is_in_anything_that_a_whole_run_prints(
+def test_whole_run_prints_no_secret(
     serve: Callable[..., Program], home: Home, listener: Listener, tmp_path: Path
 ) -> None:
     old, key = KeyRing.new_key(), KeyRing.new_key()
@@ -529,7 +525,7 @@ def test_no_secret_is_in_anything_that_a_whole_run_prints(
 
 @contextmanager
 def taken(port: int) -> Iterator[None]:
-    """Somebody who listens there; whoever did before goes on."""
+    """A socket that listens on the port, if no other does."""
     with socket.socket() as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with suppress(OSError):
@@ -544,7 +540,7 @@ def leftovers(folder: Path) -> list[Path]:
 
 @pytest.fixture
 def tmpdir_of(tmp_path: Path) -> Callable[[str], Path]:
-    """A folder for temporary files of one program."""
+    """A folder for the temporary files of a program."""
 
     def make(name: str) -> Path:
         folder = tmp_path / name
@@ -555,12 +551,12 @@ def tmpdir_of(tmp_path: Path) -> Callable[[str], Path]:
 
 
 def curl_of(program: Program) -> str:
-    """The command that the demo suggests, as it stands there."""
+    """The command that the demo suggests."""
     return program.until(r"\n(  curl [^\n]*\\\n[^\n]*\n)")[1]
 
 
 def another_link(program: Program) -> str:
-    """What the command that the demo suggests prints."""
+    """The output of the command that the demo suggests."""
     command = program.until(r"Another link:  ([^\n]*)\n")[1]
     done = subprocess.run(["/bin/bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
     return done.stdout.strip()
@@ -569,7 +565,7 @@ def another_link(program: Program) -> str:
 @pytest.mark.parametrize(
     ("number", "folder"), [(signal.SIGINT, "tmp"), (signal.SIGTERM, "tmp"), (signal.SIGTERM, "with 'blanks' & $more")]
 )
-def test_the_demo_serves_three_clusters_until_it_is_stopped(
+def test_demo_serves_three_clusters_until_stopped(
     start: Start, tmpdir_of: Callable[[str], Path], number: int, folder: str
 ) -> None:
     temporary = tmpdir_of(folder)
@@ -605,7 +601,7 @@ def test_the_demo_serves_three_clusters_until_it_is_stopped(
     assert program.err == ""
 
 
-def test_the_demo_on_a_port_that_is_wanted_and_taken_says_so(tmpdir_of: Callable[[str], Path], home: Home) -> None:
+def test_demo_on_a_taken_port_says_so(tmpdir_of: Callable[[str], Path], home: Home) -> None:
     temporary = tmpdir_of("tmp")
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
@@ -619,7 +615,7 @@ def test_the_demo_on_a_port_that_is_wanted_and_taken_says_so(tmpdir_of: Callable
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_demo_that_is_stopped_before_it_serves_leaves_nothing(
+def test_demo_stopped_before_serving_leaves_no_files(
     start: Start, tmpdir_of: Callable[[str], Path], number: int
 ) -> None:
     temporary = tmpdir_of("tmp")
@@ -631,7 +627,7 @@ def test_a_demo_that_is_stopped_before_it_serves_leaves_nothing(
     assert "Traceback" not in program.err
 
 
-def test_the_demo_once_leaves_nothing_and_needs_no_port(tmpdir_of: Callable[[str], Path], home: Home) -> None:
+def test_demo_once_leaves_no_files_and_needs_no_port(tmpdir_of: Callable[[str], Path], home: Home) -> None:
     temporary = tmpdir_of("tmp")
     more = {"KUBETALLY_DATABASE_URL": "mariadb://nobody@127.0.0.1:1/none", "KUBETALLY_KEYS": "no key"}
     done = home.run("demo", "--once", TMPDIR=str(temporary), **more)
@@ -642,9 +638,7 @@ def test_the_demo_once_leaves_nothing_and_needs_no_port(tmpdir_of: Callable[[str
     assert not home.folder.exists()
 
 
-def test_the_demo_of_a_source_of_yours_serves_that(
-    start: Start, tmpdir_of: Callable[[str], Path], any_day: DemoServer
-) -> None:
+def test_demo_serves_the_source_of_its_url(start: Start, tmpdir_of: Callable[[str], Path], any_day: DemoServer) -> None:
     temporary = tmpdir_of("tmp")
     url = any_day.url_of("draco").replace("//", f"//{USER}:{PASSWORD}@")
     program = start("demo", "--url", url, "--port", "0", TMPDIR=str(temporary))

@@ -1,4 +1,4 @@
-"""The web service over a real socket: to the letter of the API that other services know already."""
+"""The web service over a real socket, compared with the existing API."""
 
 import concurrent.futures
 import contextlib
@@ -109,7 +109,7 @@ def world(replay: ReplayServer) -> Iterator[World]:
 
 
 def is_error(answer: httpx.Response, status: int, code: str, *params: str) -> bool:
-    """Whether the answer is this error, byte for byte."""
+    """Whether the answer is exactly this error."""
     reason = REASONS[code].format(*params)
     body = {"error": {"status_code": status, "error_code": code, "reason": reason, "params": list(params)}}
     assert answer.text == json.dumps(body)
@@ -118,24 +118,24 @@ def is_error(answer: httpx.Response, status: int, code: str, *params: str) -> bo
     return True
 
 
-# --- who may ask, and how ---
+# --- secrets and methods ---
 
 
 @pytest.mark.parametrize("verb", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"])
 @pytest.mark.parametrize("headers", [{}, {"Secret": ""}, {"Authorization": f"Bearer {SECRET}"}])
 @pytest.mark.parametrize("path", [PATH, "/metroculus/v2/kubecost_metrics", "/metroculus/v2/kubecost_savings"])
-def test_without_secret_every_verb_is_401(world: World, verb: str, headers: dict[str, str], path: str) -> None:
+def test_every_method_without_secret_is_401(world: World, verb: str, headers: dict[str, str], path: str) -> None:
     assert is_error(world.client.request(verb, path, headers=headers), 401, "OM0007")
 
 
 @pytest.mark.parametrize("secret", ["wrong", SECRET[:-1], SECRET + "x", SECRET.upper()])
 @pytest.mark.parametrize("verb", ["GET", "POST"])
-def test_another_secret_is_403_before_anything_else_is_looked_at(world: World, verb: str, secret: str) -> None:
+def test_wrong_secret_is_403_before_any_other_check(world: World, verb: str, secret: str) -> None:
     assert is_error(world.client.request(verb, PATH, headers={"Secret": secret}), 403, "OM0005")
 
 
-def test_many_wrong_secrets_are_slowed_and_the_right_one_is_not(draco: World) -> None:
-    """Sixty at once: some answers wait, those beyond are 429; the right secret is answered meanwhile."""
+def test_wrong_secrets_are_slowed_down_but_not_the_right_one(draco: World) -> None:
+    """Of sixty concurrent requests some wait and the others are 429; the right secret is answered meanwhile."""
     with concurrent.futures.ThreadPoolExecutor(60) as many:
         wrong = [many.submit(draco.client.get, PATH, headers={"Secret": f"wrong-{n}"}) for n in range(60)]
         assert draco.get(**GOOD).status_code == 200
@@ -149,12 +149,12 @@ def test_many_wrong_secrets_are_slowed_and_the_right_one_is_not(draco: World) ->
     assert others == {(429, "5")}
 
 
-def test_a_secret_in_any_bytes_is_compared_and_not_a_defect(world: World) -> None:
+def test_secret_that_is_not_ascii_is_403(world: World) -> None:
     assert is_error(world.client.get(PATH, headers={"Secret": "sécret".encode()}), 403, "OM0005")  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW", "TRACE"])
-def test_other_verbs_are_405(world: World, verb: str) -> None:
+def test_other_methods_are_405(world: World, verb: str) -> None:
     answer = world.client.request(verb, PATH, headers=WITH_SECRET, params=GOOD)  # type: ignore[arg-type]
     assert is_error(answer, 405, "OM0003", verb)
     assert answer.headers["allow"] == "GET"
@@ -166,7 +166,7 @@ def test_head_is_405_without_a_body(world: World) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics", "/style.css", "/openapi.json", "/nothing"])
-def test_head_is_answered_as_get_without_the_body(world: World, path: str) -> None:
+def test_head_is_answered_like_get_without_body(world: World, path: str) -> None:
     got, answer = (world.client.request(verb, path, headers=WITH_SECRET) for verb in ("GET", "HEAD"))
     assert (answer.status_code, answer.content) == (got.status_code, b"")
     assert answer.headers["content-type"] == got.headers["content-type"]
@@ -175,11 +175,11 @@ def test_head_is_answered_as_get_without_the_body(world: World, path: str) -> No
     assert world.client.get(path, headers=WITH_SECRET).content, "the connection goes on"
 
 
-def test_head_of_the_page_needs_the_secret_too(world: World) -> None:
+def test_head_of_the_page_needs_the_secret(world: World) -> None:
     assert world.client.head("/").status_code == 401
 
 
-def test_head_does_not_use_up_a_link_that_signs_in(world: World) -> None:
+def test_head_does_not_use_up_a_sign_in_link(world: World) -> None:
     assert world.client.head("/sign-in", params={"token": "any"}).status_code == 405
 
 
@@ -209,7 +209,7 @@ OPENCOST = {"code": 404, "message": "404 page not found"}
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("headers", [{}, WITH_SECRET, {"Accept": "text/html"}])
-def test_404_has_the_shape_of_its_api(
+def test_404_has_the_format_of_its_api(
     world: World, path: str, media_type: str, body: object, headers: dict[str, str]
 ) -> None:
     status, found, content = raw_get(world.url, path, headers)
@@ -217,7 +217,7 @@ def test_404_has_the_shape_of_its_api(
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/docs/nothing", "/apis", "/metroculusx", "/clusters/%3Cb%3E", "/a//b"])
-def test_404_of_the_page_is_html(world: World, path: str) -> None:
+def test_404_elsewhere_is_an_html_page(world: World, path: str) -> None:
     status, media_type, content = raw_get(world.url, path, {"Accept": "application/json"})
     assert (status, media_type) == (404, "text/html; charset=utf-8")
     assert b"<h1>Not found</h1>" in content
@@ -225,7 +225,7 @@ def test_404_of_the_page_is_html(world: World, path: str) -> None:
 
 
 def raw_get(url: str, path: str, headers: dict[str, str]) -> tuple[int, str, bytes]:
-    """Status, content type and body of a path that is sent as it stands."""
+    """Status, content type and body of a path that is sent unchanged."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
     connection.request("GET", path, headers=headers)
     answer = connection.getresponse()
@@ -271,7 +271,9 @@ MATRIX: list[tuple[dict[str, object], int, str, str]] = [
 
 
 @pytest.mark.parametrize(("change", "status", "code", "name"), MATRIX)
-def test_every_row_of_the_matrix(world: World, change: dict[str, object], status: int, code: str, name: str) -> None:
+def test_invalid_parameters_have_the_error_of_the_api(
+    world: World, change: dict[str, object], status: int, code: str, name: str
+) -> None:
     params = {key: value for key, value in (GOOD | change).items() if value is not None}
     assert is_error(world.get(**params), status, code, name)
 
@@ -289,34 +291,34 @@ def test_every_row_of_the_matrix(world: World, change: dict[str, object], status
         "*",
     ],
 )
-def test_an_id_that_is_no_clusters_is_404(world: World, unknown: str) -> None:
+def test_id_of_no_cluster_is_404(world: World, unknown: str) -> None:
     for path in (PATH, "/metroculus/v2/kubecost_metrics", "/metroculus/v2/kubecost_savings"):
         params = GOOD | {"cloud_account_id": unknown}
         assert is_error(world.client.get(path, params=params, headers=WITH_SECRET), 404, "OM0002")  # type: ignore[arg-type]
 
 
-def test_a_query_that_is_no_text_is_400_and_an_unknown_one_is_ignored(world: World) -> None:
+def test_undecodable_query_is_400_and_unknown_parameter_ignored(world: World) -> None:
     answer = world.client.get(f"{PATH}?cloud_account_id=%ff", headers=WITH_SECRET)
     body = {"error": {"status_code": 400, "error_code": "U0400", "reason": "Bad Request", "params": []}}
     assert (answer.status_code, answer.text) == (400, json.dumps(body))
     assert world.client.get(f"{PATH}?{urlencode(GOOD)}&newer=%ff&window=7d", headers=WITH_SECRET).status_code == 200
 
 
-def test_the_last_of_two_counts_and_blanks_around_do_not(world: World) -> None:
+def test_last_of_two_values_counts_without_blanks(world: World) -> None:
     query = f"cloud_account_id=x&cloud_account_id=+{ONE}%20&start_date=abc&start_date=%09{S}+&end_date={E}&end_date={E}"
     answer = world.client.get(f"{PATH}?{query}", headers=WITH_SECRET)
     assert answer.status_code == 200
     assert answer.json()["start_date"] == S
 
 
-def test_a_query_beyond_all_measure_is_414(world: World) -> None:
+def test_too_long_query_is_414(world: World) -> None:
     assert world.client.get(f"{PATH}?{'x' * 9000}", headers=WITH_SECRET).status_code == 414
 
 
 # --- the answer ---
 
 
-def test_the_answer_has_every_key_of_the_contract_and_adds_up(world: World) -> None:
+def test_answer_has_every_key_of_the_contract_and_adds_up(world: World) -> None:
     answer = world.get(**GOOD)
     body = answer.json()
     assert (answer.status_code, answer.headers["content-type"]) == (200, JSON)
@@ -331,7 +333,7 @@ def test_the_answer_has_every_key_of_the_contract_and_adds_up(world: World) -> N
 
 
 @pytest.mark.parametrize("level", ["namespace", "workload"])
-def test_rows_of_a_level_have_the_documented_shape_and_sum_to_the_total(world: World, level: str) -> None:
+def test_rows_have_the_documented_keys_and_add_up_to_the_total(world: World, level: str) -> None:
     answer = world.get(**GOOD, detail_level=level)
     body = answer.json()
     msgspec.json.decode(answer.content, type=ClusterCosts)
@@ -340,7 +342,7 @@ def test_rows_of_a_level_have_the_documented_shape_and_sum_to_the_total(world: W
     assert "pagination" not in body
 
 
-def test_without_dates_the_answer_is_of_the_last_seven_days_and_says_so(world: World) -> None:
+def test_default_window_is_the_last_seven_days(world: World) -> None:
     answer = world.get(cloud_account_id=ONE)
     body = answer.json()
     midnight = NOON_AFTER.replace(hour=0)
@@ -350,7 +352,7 @@ def test_without_dates_the_answer_is_of_the_last_seven_days_and_says_so(world: W
     assert {error["code"] for error in body["errors"]} == {"source_refused"}
 
 
-def test_an_end_on_second_59_is_inclusive_and_repeated_as_given(world: World) -> None:
+def test_end_on_second_59_is_inclusive_and_repeated(world: World) -> None:
     exclusive, inclusive = world.get(**GOOD).json(), world.get(**GOOD | {"end_date": E - 1}).json()
     assert (exclusive["end_date"], inclusive["end_date"]) == (E, E - 1)
     assert {**inclusive, "end_date": E} == exclusive
@@ -362,18 +364,18 @@ def test_equal_dates_cost_nothing(world: World) -> None:
     assert world.get(**GOOD | {"start_date": S + 59, "end_date": S + 59}).json()["summary"]["total_cost"] == 0
 
 
-def test_a_window_to_the_end_of_time_is_no_defect(world: World) -> None:
+def test_window_to_the_latest_date_is_answered(world: World) -> None:
     answer = world.get(**GOOD | {"start_date": E + 86400 * 365, "end_date": LATEST_UNIX})
     assert (answer.status_code, answer.json()["end_date"]) == (200, 253_402_300_799)
 
 
-def test_a_dead_source_is_424_and_names_its_masked_url(world: World) -> None:
+def test_dead_source_is_424_with_its_masked_url(world: World) -> None:
     answer = world.get(**GOOD | {"cloud_account_id": account_id(2)})
     assert is_error(answer, 424, "OM0009", "http://127.0.0.1:1")
     assert answer.headers["x-kubetally-error"] == "source_unreachable"
 
 
-def test_the_phase_1_endpoints_answer_empty_and_say_why(world: World) -> None:
+def test_series_without_prometheus_are_empty_and_say_why(world: World) -> None:
     for name, lists, shape in (
         ("kubecost_metrics", {"metrics": {}}, wire.Metrics),
         ("kubecost_savings", {"cpu_savings": [], "memory_savings": []}, wire.Savings),
@@ -387,14 +389,14 @@ def test_the_phase_1_endpoints_answer_empty_and_say_why(world: World) -> None:
 
 
 @pytest.mark.parametrize("metrics", ["up", "kubecost_a,node_cpu_hourly_cost", 'kubecost_a"}', "kubecost_a{b='c'}"])
-def test_metrics_of_others_are_not_offered(world: World, metrics: str) -> None:
+def test_foreign_metric_names_are_400(world: World, metrics: str) -> None:
     params = GOOD | {"metrics": metrics}
     answer = world.client.get("/metroculus/v2/kubecost_metrics", params=params, headers=WITH_SECRET)  # type: ignore[arg-type]
     assert is_error(answer, 400, "OM0006", "metrics")
 
 
 def curl(command: str, **environment: str) -> Any:
-    """What a command of the design note prints, run as it stands there, without its `jq`."""
+    """The output of a command of the design note, run by bash without its `jq`."""
     done = subprocess.run(
         ["/bin/bash", "-c", command],
         capture_output=True, text=True, env=os.environ | environment, timeout=30, check=True,
@@ -402,7 +404,7 @@ def curl(command: str, **environment: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_the_curl_commands_of_the_design_note_work_as_they_stand(world: World) -> None:
+def test_design_note_curl_commands_work(world: World) -> None:
     port = urlsplit(world.url).port
     summary = curl(
         'curl -sS -H "Secret: $CLUSTER_SECRET" \\\n'
@@ -428,14 +430,14 @@ def test_the_curl_commands_of_the_design_note_work_as_they_stand(world: World) -
 
 @pytest.fixture
 def draco(replay: ReplayServer) -> Iterator[World]:
-    """A service of its own, whose clock and accounts a test may change."""
+    """A separate service, whose clock and accounts a test may change."""
     clock, accounts = MovableClock(), AccountsInMemory([account(1, replay.url_of("draco"))])
     service = cost_service(accounts, clock)
     with serving(service, clock) as url, World(url, accounts, service, clock) as world:
         yield world
 
 
-def test_an_answer_is_kept_900_seconds_and_not_901(draco: World, replay: ReplayServer) -> None:
+def test_answer_is_cached_for_900_seconds_and_not_901(draco: World, replay: ReplayServer) -> None:
     first = draco.get(**GOOD)
     asked = len(replay.asked)
     assert first.headers["x-kubetally-cache"] == "miss"
@@ -452,7 +454,7 @@ def test_an_answer_is_kept_900_seconds_and_not_901(draco: World, replay: ReplayS
     assert len(replay.asked) > asked
 
 
-def test_remembered_answer_differs_in_cache_and_id_alone(draco: World) -> None:
+def test_cached_answer_differs_in_cache_header_and_id_only(draco: World) -> None:
     first, second = draco.get(**GOOD), draco.get(**GOOD)
     headers = [{**answer.headers, "date": ""} for answer in (first, second)]
     assert [one.pop("x-kubetally-cache") for one in headers] == ["miss", "hit"]
@@ -461,7 +463,7 @@ def test_remembered_answer_differs_in_cache_and_id_alone(draco: World) -> None:
     assert first.content == second.content
 
 
-def test_remembered_answer_is_refused_as_any_other(draco: World) -> None:
+def test_cached_answer_needs_the_secret(draco: World) -> None:
     assert draco.get(**GOOD).status_code == 200
     assert draco.get(**GOOD).headers["x-kubetally-cache"] == "hit"
     assert is_error(draco.client.get(PATH, params=GOOD), 401, "OM0007")
@@ -482,17 +484,17 @@ def test_remembered_answer_is_refused_as_any_other(draco: World) -> None:
         {"tenant": "another"},
     ],
 )
-def test_an_account_that_changed_is_asked_anew(draco: World, replay: ReplayServer, change: dict[str, Any]) -> None:
+def test_changed_account_is_read_again(draco: World, replay: ReplayServer, change: dict[str, Any]) -> None:
     assert draco.get(**GOOD).status_code == 200
     asked = len(replay.asked)
     draco.accounts.update(replace(draco.accounts.accounts[0], **change))
-    time.sleep(0.6)  # an account looked up is believed for half a second
+    time.sleep(0.6)  # a lookup of an account is cached for half a second
     answer = draco.get(**GOOD)
     assert answer.headers.get("x-kubetally-cache") != "hit"
     assert len(replay.asked) > asked or answer.status_code == 424
 
 
-def test_a_new_name_leaves_the_answer_and_a_removed_account_is_404(draco: World) -> None:
+def test_renamed_account_stays_cached_and_removed_one_is_404(draco: World) -> None:
     draco.get(**GOOD)
     draco.accounts.update(replace(draco.accounts.accounts[0], name="renamed"))
     time.sleep(0.6)
@@ -502,11 +504,11 @@ def test_a_new_name_leaves_the_answer_and_a_removed_account_is_404(draco: World)
     assert is_error(draco.get(**GOOD), 404, "OM0002")
 
 
-def test_50_misses_at_once_ask_each_url_and_day_once(faulty: FaultServer) -> None:
+def test_50_concurrent_misses_read_each_day_once(faulty: FaultServer) -> None:
     accounts = AccountsInMemory([account(1, faulty.fault_url("slow", "aurora"))])
     with serving(cost_service(accounts)) as url, concurrent.futures.ThreadPoolExecutor(50) as many:
         ask = [many.submit(httpx.get, url + PATH, params=GOOD, headers=WITH_SECRET, timeout=30) for _ in range(50)]
-        time.sleep(1)  # all 50 wait for the same
+        time.sleep(1)  # all 50 wait for this read
         faulty.release.set()
         answers = [one.result() for one in ask]
     assert {answer.status_code for answer in answers} == {200}
@@ -516,10 +518,10 @@ def test_50_misses_at_once_ask_each_url_and_day_once(faulty: FaultServer) -> Non
     assert sum(path == "/allocation" for path, _ in asked) == 3
 
 
-def test_who_leaves_does_not_end_the_question_for_the_others(faulty: FaultServer) -> None:
+def test_disconnected_client_does_not_cancel_the_read(faulty: FaultServer) -> None:
     accounts = AccountsInMemory([account(1, faulty.fault_url("slow", "aurora"))])
     with serving(cost_service(accounts)) as url, concurrent.futures.ThreadPoolExecutor(2) as two:
-        with pytest.raises(httpx.ReadTimeout):  # the first, whose question it is
+        with pytest.raises(httpx.ReadTimeout):  # the first client, which started the read
             httpx.get(url + PATH, params=GOOD, headers=WITH_SECRET, timeout=0.5)
         other = two.submit(httpx.get, url + PATH, params=GOOD, headers=WITH_SECRET, timeout=30)
         time.sleep(0.3)
@@ -529,7 +531,7 @@ def test_who_leaves_does_not_end_the_question_for_the_others(faulty: FaultServer
 
 
 @pytest.mark.parametrize("fault", ["noassets", "503"])
-def test_failures_and_partial_answers_are_not_kept(faulty: FaultServer, fault: str) -> None:
+def test_failures_and_partial_answers_are_not_cached(faulty: FaultServer, fault: str) -> None:
     accounts = AccountsInMemory([account(1, faulty.fault_url(fault, "aurora"))])
     with serving(cost_service(accounts)) as url:
         answers = [httpx.get(url + PATH, params=GOOD, headers=WITH_SECRET) for _ in range(2)]
@@ -545,7 +547,7 @@ def test_failures_and_partial_answers_are_not_kept(faulty: FaultServer, fault: s
     assert len(money) == 2 * len(set(map(str, money)))
 
 
-def test_pages_of_250_namespaces_are_disjoint_complete_and_leave_the_totals_alone() -> None:
+def test_pages_are_disjoint_and_complete_and_keep_the_totals() -> None:
     import random
 
     with Served(source(random.Random(1))) as served:  # noqa: S311
@@ -586,12 +588,12 @@ def test_pages_of_250_namespaces_are_disjoint_complete_and_leave_the_totals_alon
         "window=0,253402300799",
     ],
 )
-def test_no_query_makes_a_defect_of_the_page(world: World, query: str) -> None:
+def test_any_query_of_the_page_is_answered(world: World, query: str) -> None:
     answer = world.client.get("/?" + query.encode().decode("latin-1"), headers=WITH_SECRET, timeout=60)
     assert answer.status_code in {200, 400}
 
 
-def test_one_account_with_a_defect_leaves_the_page_to_the_others(faulty: FaultServer) -> None:
+def test_defect_of_one_account_does_not_hide_the_others(faulty: FaultServer) -> None:
     @asynccontextmanager
     async def opened(one: Account) -> AsyncIterator[Any]:
         if one.id == account_id(2):
@@ -607,7 +609,7 @@ def test_one_account_with_a_defect_leaves_the_page_to_the_others(faulty: FaultSe
     assert "unexpected error" in answer.text
 
 
-def test_a_page_of_more_rows_than_are_remembered_is_read_once(replay: ReplayServer) -> None:
+def test_page_with_more_rows_than_the_cache_is_read_once(replay: ReplayServer) -> None:
     names = ("aurora", "cygnus", "draco")
     accounts = AccountsInMemory([account(number, replay.url_of(name)) for number, name in enumerate(names, 1)])
     service = cost_service(accounts, max_rows=1)
@@ -624,7 +626,7 @@ def test_a_page_of_more_rows_than_are_remembered_is_read_once(replay: ReplayServ
 # --- operators ---
 
 
-def test_probes_and_figures(world: World) -> None:
+def test_probes_and_metrics_show_no_account(world: World) -> None:
     world.get(**GOOD)
     assert world.client.get("/healthz").json() == {"status": "ok", "version": "1.2.3-test"}
     assert world.client.get("/readyz").json() == {"status": "ready", "version": "1.2.3-test"}
@@ -641,7 +643,7 @@ def test_probes_and_figures(world: World) -> None:
     assert ONE not in figures.text
 
 
-def test_figures_tell_how_far_collecting_has_come_and_go_on_without_it(replay: ReplayServer) -> None:
+def test_metrics_show_progress_and_survive_its_failure(replay: ReplayServer) -> None:
     coverage = CoverageInMemory()
     coverage.failed(account_id(1), date(2026, 11, 21), NOON_AFTER, code="source_unavailable", message="nobody answers")
     accounts = AccountsInMemory([account(1, replay.url_of("aurora")), account(2, replay.url_of("draco"))])
@@ -658,7 +660,7 @@ def test_figures_tell_how_far_collecting_has_come_and_go_on_without_it(replay: R
     assert "kubetally_build_info" in answer.text
 
 
-def test_without_its_accounts_the_service_is_not_ready_and_says_503(draco: World) -> None:
+def test_unreadable_accounts_are_503_and_not_ready(draco: World) -> None:
     draco.accounts.failure = unavailable("sqlite:///here", "it is gone")
     answer = draco.client.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
@@ -671,26 +673,26 @@ def test_without_its_accounts_the_service_is_not_ready_and_says_503(draco: World
     assert draco.get(**GOOD).status_code == 200
 
 
-def test_a_defect_is_u0500_and_shows_nothing_of_itself(draco: World) -> None:
+def test_defect_is_u0500_without_details(draco: World) -> None:
     draco.accounts.failure = ZeroDivisionError("with a secret in it")
     answer = draco.get(**GOOD)
     body = {"error": {"status_code": 500, "error_code": "U0500", "reason": "Internal Server Error", "params": []}}
     assert (answer.status_code, answer.text) == (500, json.dumps(body))
 
 
-def test_an_id_of_the_caller_is_kept_where_it_is_harmless(world: World) -> None:
+def test_harmless_request_id_of_the_client_is_kept(world: World) -> None:
     assert world.client.get("/healthz", headers={"X-Request-Id": "abc-1"}).headers["x-request-id"] == "abc-1"
     for odd in ("a b", "x" * 65, "<b>"):
         assert world.client.get("/healthz", headers={"X-Request-Id": odd}).headers["x-request-id"] != odd
 
 
-def test_a_slow_reader_and_a_silent_caller_do_not_hold_the_others(world: World) -> None:
+def test_slow_and_silent_clients_do_not_delay_others(world: World) -> None:
     there = urlsplit(world.url)
     address = (str(there.hostname), there.port or 0)
     held = [socket.create_connection(address) for _ in range(20)]
     for one in held:
         request = f"GET {PATH}?{urlencode(GOOD)}&detail_level=workload HTTP/1.1\r\nHost: x\r\nSecret: {SECRET}\r\n"
-        one.sendall(request.encode())  # half of them never end their request, the others never read
+        one.sendall(request.encode())  # half of them never finish their request, the others never read
     for one in held[::2]:
         one.sendall(b"\r\n")
     began = time.monotonic()
@@ -703,7 +705,7 @@ def test_a_slow_reader_and_a_silent_caller_do_not_hold_the_others(world: World) 
 # --- pages ---
 
 
-def test_the_page_shows_every_cluster_and_escapes_all(world: World) -> None:
+def test_page_shows_every_cluster_escaped(world: World) -> None:
     page = world.client.get("/", params={"window": "2026-11-20,2026-11-23"}, headers=WITH_SECRET)
     assert page.status_code == 200
     assert "default-src 'none'" in page.headers["content-security-policy"]
@@ -726,7 +728,7 @@ def test_the_page_shows_every_cluster_and_escapes_all(world: World) -> None:
 
 
 def without_days(*days: str) -> Callable[[Asked], Any]:
-    """Aurora's source, which holds no data of days of November, or is out of order where a day ends with !."""
+    """Aurora's source without data of some days of November; a day that ends with ! fails."""
 
     def answers(asked: Asked) -> Any:
         if asked.path.startswith("/allocation"):
@@ -744,7 +746,7 @@ sound = recorded_but(lambda _path, _data: None)
 
 
 def page_of(answers: Callable[[Asked], Any], window: str) -> str:
-    """The page of one account whose source answers so, as text; white space is one blank."""
+    """The page of an account with such a source as text, with single blanks."""
     with Served(answers) as source:
         service = cost_service(AccountsInMemory([account(1, source.url, name="prod")]))
         with serving(service) as url:
@@ -755,7 +757,7 @@ def words_of(markup: str) -> str:
     return " ".join(html.unescape(re.sub("<[^>]*>", "", markup)).split())
 
 
-def test_the_page_tells_what_is_missing_and_when() -> None:
+def test_page_shows_missing_data_and_when() -> None:
     page = page_of(without_days("20", "22!"), "2026-11-20,2026-11-23")
     missing, after = page.split("<table>")[0], page.split("</table>")[1]
     assert "partial, assets complete, 24 of 72 h" in missing
@@ -767,7 +769,7 @@ def test_the_page_tells_what_is_missing_and_when() -> None:
     assert "<details" not in page
 
 
-def test_the_page_folds_what_is_long() -> None:
+def test_page_folds_long_lists() -> None:
     days = [f"{day:02}" + ("!" if day % 2 else "") for day in range(3, 20)]
     page = page_of(without_days(*days), "2026-11-03,2026-11-23")
     shown, folded = page.split("<table>")[0].split("<details><summary>", 1)
@@ -777,14 +779,14 @@ def test_the_page_folds_what_is_long() -> None:
     assert "10 Nov 2026 UTC" in words_of(page)
 
 
-def test_a_cluster_without_data_says_of_when_and_shows_no_figures() -> None:
+def test_cluster_without_data_shows_window_and_no_figures() -> None:
     page = page_of(without_days("20"), "2026-11-20,2026-11-21")
     assert "no data, 0 of 24 h" in page
     assert "the source holds no data of this window (20 Nov 2026 UTC)" in words_of(page)
     assert "0.00" not in page
 
 
-def test_the_page_and_the_command_line_have_the_same_words(replay: ReplayServer) -> None:
+def test_page_and_command_line_print_the_same_text(replay: ReplayServer) -> None:
     printed = call("costs", "--url", replay.url_of("aurora"), *WHOLE).out
     page = words_of(page_of(sound, "2026-11-20,2026-11-23").replace("</th>", " ").replace("</td>", " "))
     _, _, *lines, blank, _ = printed.splitlines()
@@ -793,7 +795,7 @@ def test_the_page_and_the_command_line_have_the_same_words(replay: ReplayServer)
         assert " ".join(line.split()) in page
 
 
-def test_the_page_tells_on_both_that_a_cluster_is_there_twice(replay: ReplayServer) -> None:
+def test_page_marks_both_accounts_of_a_duplicate_cluster(replay: ReplayServer) -> None:
     url = replay.url_of("aurora")
     accounts = AccountsInMemory([account(1, url, name="here"), account(2, f"{url}/", name="there")])
     with serving(cost_service(accounts)) as address:
@@ -804,13 +806,13 @@ def test_the_page_tells_on_both_that_a_cluster_is_there_twice(replay: ReplayServ
         assert f"seems to be that of {other} too: its cost is in the answers more than once" in page
 
 
-def test_what_is_wrong_with_a_cluster_does_not_name_its_account_once_more(world: World) -> None:
+def test_error_of_a_cluster_does_not_repeat_its_account(world: World) -> None:
     page = world.client.get("/", params={"window": "2026-11-20,2026-11-23"}, headers=WITH_SECRET).text
     assert "is unavailable" in page
     assert "account 0" not in page
 
 
-def test_the_command_on_the_page_reads_the_secret_where_it_is_kept() -> None:
+def test_curl_command_on_the_page_reads_the_secret_file() -> None:
     def command(secret_file: str | None) -> str:
         app = create_app(cost_service(AccountsInMemory()), SECRET, "1", FixedClock(), secret_file=secret_file)
         with TestClient(app) as client:
@@ -821,7 +823,7 @@ def test_the_command_on_the_page_reads_the_secret_where_it_is_kept() -> None:
     assert '-H "Secret: $KUBETALLY_SECRET" ' in command(None)
 
 
-def test_a_window_that_is_none_is_said_on_the_page(world: World) -> None:
+def test_page_shows_the_error_of_an_invalid_window(world: World) -> None:
     page = world.client.get("/", params={"window": "<b>soon"}, headers=WITH_SECRET)
     assert page.status_code == 400
     assert "&lt;b&gt;soon" in page.text
@@ -831,7 +833,7 @@ def test_a_window_that_is_none_is_said_on_the_page(world: World) -> None:
 @pytest.mark.parametrize(
     "headers", [{}, {"Host": "localhost"}, {"Host": "evil.example"}, {"X-Forwarded-For": "127.0.0.1"}]
 )
-def test_the_page_is_for_who_knows_the_secret(world: World, headers: dict[str, str]) -> None:
+def test_page_needs_the_secret(world: World, headers: dict[str, str]) -> None:
     params = {"window": "2026-11-20,2026-11-21"}
     refused = world.client.get("/", params=params, headers=headers)
     assert refused.status_code == 401
@@ -842,7 +844,7 @@ def test_the_page_is_for_who_knows_the_secret(world: World, headers: dict[str, s
     assert world.client.get("/", params=params, headers=headers | WITH_SECRET).status_code == 200
 
 
-def test_the_documentation_loads_nothing_from_elsewhere(world: World) -> None:
+def test_documentation_loads_nothing_from_elsewhere(world: World) -> None:
     for path in ("/docs", "/"):
         text = world.client.get(path, params={"window": "2026-11-20,2026-11-21"}, headers=WITH_SECRET).text
         assert re.findall(r"(?:src|href)=\"(?!/|#)[^\"]*", text) == []
@@ -855,7 +857,7 @@ def test_the_documentation_loads_nothing_from_elsewhere(world: World) -> None:
         assert (answer.status_code, answer.headers["location"]) == (302, place)
 
 
-# --- a process of its own ---
+# --- a separate process ---
 
 
 @dataclass
@@ -894,7 +896,7 @@ def started(tmp_path: Path) -> Iterator[Any]:
             one.process.stdout.close()
 
 
-def test_sigterm_finishes_what_is_under_way_and_ends_within_10_seconds(started: Any, faulty: FaultServer) -> None:
+def test_sigterm_finishes_running_requests_within_10_seconds(started: Any, faulty: FaultServer) -> None:
     process = started(faulty.fault_url("slow", "aurora"))
     with concurrent.futures.ThreadPoolExecutor(1) as one:
         asked = one.submit(httpx.get, process.url + PATH, params=GOOD, headers=WITH_SECRET, timeout=30)
@@ -914,7 +916,7 @@ def test_sigterm_finishes_what_is_under_way_and_ends_within_10_seconds(started: 
     assert time.monotonic() - began < 10
 
 
-def test_sigterm_does_not_wait_for_a_source_that_hangs(started: Any, faulty: FaultServer) -> None:
+def test_sigterm_does_not_wait_for_a_hanging_source(started: Any, faulty: FaultServer) -> None:
     process = started(faulty.fault_url("hang", "aurora"))
     threading.Thread(target=_ask_and_forget, args=(process.url,), daemon=True).start()
     while not any(question.path == "/allocation" for question in faulty.asked):
@@ -929,7 +931,7 @@ def _ask_and_forget(url: str) -> None:
         httpx.get(url + PATH, params=GOOD, headers=WITH_SECRET, timeout=30)
 
 
-def test_log_of_a_remembered_answer_is_written_before_stop(started: Any, replay: ReplayServer) -> None:
+def test_cached_answer_is_logged_before_the_stop(started: Any, replay: ReplayServer) -> None:
     process = started(replay.url_of("draco"))
     for _ in range(3):
         httpx.get(process.url + PATH, params=GOOD, headers=WITH_SECRET, timeout=30)
@@ -941,8 +943,8 @@ def test_log_of_a_remembered_answer_is_written_before_stop(started: Any, replay:
     assert len({line["id"] for line in requests}) == 3
 
 
-def test_no_secret_is_in_the_log_or_in_any_answer(started: Any) -> None:
-    """Right secrets and wrong ones, in headers, queries, paths and the source's URL."""
+def test_log_and_answers_show_no_secret(started: Any) -> None:
+    """Right and wrong secrets in headers, queries, paths and the source's URL."""
     password, token = "hunter2-in-url", "token-in-query"
 
     def refuses(asked: Asked) -> Any:

@@ -1,4 +1,4 @@
-"""The service as the settings build it."""
+"""The service as wiring builds it."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ PER_ROW = {"interpret", "book", "book_request", "decode_booked", "decode_query",
 
 @contextmanager
 def called_here() -> Iterator[set[str]]:
-    """The functions of Kubetally that this thread calls inside."""
+    """The functions of Kubetally that this thread calls in the block."""
     names, package = set[str](), f"{os.sep}kubetally{os.sep}"
 
     def note(frame: FrameType, event: str, _: object) -> None:
@@ -38,7 +38,7 @@ def called_here() -> Iterator[set[str]]:
         sys.setprofile(None)
 
 
-def test_loop_of_the_service_interprets_and_books_nothing(
+def test_event_loop_interprets_and_books_nothing(
     home: Home, replay: ReplayServer, recorded_prometheus: RecordedPrometheus
 ) -> None:
     url = recorded_prometheus("cygnus").url

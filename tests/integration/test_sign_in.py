@@ -1,4 +1,4 @@
-"""No request is trusted for where it comes from: the page behind a reverse proxy on the same machine."""
+"""No request is trusted because of its origin: the page behind a reverse proxy on the same machine."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,7 +31,7 @@ def link(url: str) -> str:
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "", "evil.example"])
-def test_page_asks_a_browser_on_this_machine_too(url: str, host: str) -> None:
+def test_page_needs_sign_in_on_this_machine_too(url: str, host: str) -> None:
     answer = httpx.get(url, params=WINDOW, headers={"Host": host})
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith("Basic")
@@ -40,7 +40,7 @@ def test_page_asks_a_browser_on_this_machine_too(url: str, host: str) -> None:
 
 
 @pytest.mark.parametrize("adds", [{}, {"X-Forwarded-For": "127.0.0.1"}, FORWARDED])
-def test_plain_reverse_proxy_opens_nothing(url: str, adds: dict[str, str]) -> None:
+def test_reverse_proxy_does_not_bypass_sign_in(url: str, adds: dict[str, str]) -> None:
     with ReverseProxy(url, adds) as proxy:
         refused = httpx.get(proxy.url, params=WINDOW)
         assert refused.status_code == 401
@@ -76,14 +76,14 @@ def test_link_signs_one_browser_in_once(url: str) -> None:
     assert httpx.get(f"{url}/sign-in").status_code == 403
 
 
-def test_link_is_not_used_up_by_who_does_not_open_it(url: str) -> None:
+def test_prefetch_does_not_use_up_a_link(url: str) -> None:
     printed = link(url)
     assert httpx.head(printed).status_code == 405
     assert httpx.get(printed, headers={"Sec-Purpose": "prefetch;prerender"}).status_code == 503
     assert httpx.get(printed).status_code == 303
 
 
-def test_cookie_opens_the_page_alone(url: str) -> None:
+def test_cookie_opens_only_the_page(url: str) -> None:
     with httpx.Client(base_url=url) as browser:
         browser.get(link(url))
         assert browser.get("/metroculus/v2/kubecost_cluster_costs").status_code == 401
@@ -125,7 +125,7 @@ def test_link_needs_a_service_and_a_url(home: Home, tmp_path: Path) -> None:
         assert "--url should be" in refused.err
 
 
-def test_proxies_that_are_none_stop_the_start(home: Home) -> None:
+def test_invalid_trusted_proxies_stop_the_start(home: Home) -> None:
     done = home.run("serve", "--port", "0", KUBETALLY_TRUSTED_PROXIES="nginx")
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("error: KUBETALLY_TRUSTED_PROXIES can't be used: ")

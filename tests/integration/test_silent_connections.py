@@ -1,4 +1,4 @@
-"""Connections that ask nothing, too slowly, or never take their answer: nobody else is locked out by them."""
+"""Connections that send nothing, send slowly or never read do not lock out others."""
 
 import socket
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ BEGUN = [
 
 @contextmanager
 def connected(url: str, count: int, started: bytes = b"", source: str = "127.0.0.1") -> Iterator[list[socket.socket]]:
-    """Connections that send the beginning of a request, or nothing."""
+    """Connections that send a part of a request, or nothing."""
     there = urlsplit(url)
     with ExitStack() as stack:
         many = []
@@ -58,16 +58,16 @@ def url(replay: ReplayServer) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("started", BEGUN)
-def test_silent_connections_lock_nobody_out(url: str, started: bytes) -> None:
+def test_idle_connections_lock_nobody_out(url: str, started: bytes) -> None:
     with connected(url, 300, started) as many:
         for address in ("127.0.0.1", "127.0.0.2"):
             with httpx.Client(transport=httpx.HTTPTransport(local_address=address), timeout=20) as client:
                 assert client.get(f"{url}/healthz").status_code == 200
                 assert client.get(url + PATH, params=GOOD, headers=WITH_SECRET).status_code == 200
-        until_closed(many[0])  # the oldest go first
+        until_closed(many[0])  # the oldest are closed first
 
 
-def test_request_under_way_is_not_cut(faulty: FaultServer) -> None:
+def test_running_request_is_not_cut(faulty: FaultServer) -> None:
     accounts = AccountsInMemory([account(1, faulty.fault_url("slow", "aurora"))])
     with serving(cost_service(accounts), limits=LIMITS) as url, ThreadPoolExecutor(1) as one:
         asked = one.submit(httpx.get, url + PATH, params=GOOD, headers=WITH_SECRET, timeout=30)  # type: ignore[arg-type]
@@ -78,7 +78,7 @@ def test_request_under_way_is_not_cut(faulty: FaultServer) -> None:
         assert asked.result().status_code == 200
 
 
-def test_total_is_limited_where_each_address_has_few(replay: ReplayServer) -> None:
+def test_total_is_limited_below_the_limit_per_address(replay: ReplayServer) -> None:
     limits = ConnectionLimits(per_address=50, total=60, head_seconds=60, grace_seconds=0.1, every_seconds=0.05)
     with serving(cost_service(AccountsInMemory()), limits=limits) as url, ExitStack() as stack:
         groups = [stack.enter_context(connected(url, 45, source=f"127.0.0.{n}")) for n in range(2, 6)]
@@ -86,7 +86,7 @@ def test_total_is_limited_where_each_address_has_few(replay: ReplayServer) -> No
         until_closed(groups[0][0])
 
 
-def test_head_has_to_come_in_time(replay: ReplayServer) -> None:
+def test_request_head_must_arrive_in_time(replay: ReplayServer) -> None:
     limits = ConnectionLimits(head_seconds=0.2)
     with serving(cost_service(AccountsInMemory()), limits=limits) as url:
         for started in BEGUN[:3]:

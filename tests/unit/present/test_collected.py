@@ -1,4 +1,4 @@
-"""What a collection did, in lines."""
+"""The results of collecting, as lines of text."""
 
 from datetime import date
 
@@ -12,7 +12,7 @@ PROD = {"account": "prod"}
 EMPTY = ("no_data", "the source has no data for this day")
 
 
-def test_each_day_is_named_once_and_counted_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_failed_day_is_named_and_counted_once(capsys: pytest.CaptureFixture[str]) -> None:
     down = ("source_unreachable", "nobody answers")
     skipped = ("not_tried", "skipped")
     outcomes = [
@@ -43,13 +43,13 @@ def test_source_without_data_is_reported_once(capsys: pytest.CaptureFixture[str]
     assert printed.err == "prod: 2026-11-20 to 2026-11-23 (4 days): the source has no data\n"
 
 
-def test_messages_that_differ_by_their_day_are_one_reason(capsys: pytest.CaptureFixture[str]) -> None:
+def test_messages_that_differ_only_by_day_are_one_reason(capsys: pytest.CaptureFixture[str]) -> None:
     outcomes = [Outcome("a", day, "timeout", f"no answer for {day}", **PROD) for day in DAYS[::2]]
     print_collected(Report(outcomes=outcomes))
     assert capsys.readouterr().err == "prod: 2026-11-20, 2026-11-22: no answer for the day\n"
 
 
-def test_days_collected_later_and_empty_days_are_no_failures(
+def test_skipped_and_empty_days_are_no_failures(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     report = Report(

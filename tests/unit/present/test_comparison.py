@@ -10,7 +10,7 @@ AMOUNTS = st.lists(st.integers(-(10**12), 10**15), max_size=12)
 
 
 @given(AMOUNTS)
-def test_shares_add_up_to_a_hundred_percent_credits_with_them(amounts: list[int]) -> None:
+def test_shares_add_up_to_100_percent_with_credits(amounts: list[int]) -> None:
     shares = permilles(amounts)
     assert len(shares) == len(amounts)
     if sum(amounts) > 0:
@@ -24,12 +24,12 @@ def test_shares_add_up_to_a_hundred_percent_credits_with_them(amounts: list[int]
 
 
 @given(AMOUNTS, st.randoms())
-def test_what_is_nothing_has_no_share(amounts: list[int], random: object) -> None:
+def test_total_of_zero_has_no_shares(amounts: list[int], random: object) -> None:
     shares = permilles([0, *amounts])
     assert shares[0] == (0 if sum(amounts) > 0 else None)
 
 
-def test_the_remainder_goes_to_those_who_lost_most_by_rounding() -> None:
+def test_largest_remainders_are_rounded_up() -> None:
     assert permilles([1, 1, 1]) == [334, 333, 333]
     assert permilles([2, -1]) == [2000, -1000]
     assert permilles([3, -1, -1]) == [3000, -1000, -1000]
@@ -38,13 +38,13 @@ def test_the_remainder_goes_to_those_who_lost_most_by_rounding() -> None:
     assert permilles([1, -1]) == [None, None]
 
 
-def test_a_share_has_one_decimal() -> None:
+def test_share_has_one_decimal() -> None:
     assert [share(one) for one in (360, 5, 0, -5, -1234, 1000, None)] == [
         "36.0 %", "0.5 %", "0.0 %", "-0.5 %", "-123.4 %", "100.0 %", "-",
     ]  # fmt: skip
 
 
-def test_a_bar_is_never_longer_than_the_whole() -> None:
+def test_bar_is_never_longer_than_the_whole() -> None:
     assert bar(360, "#", ".") == "#" * 7 + "." * 13
     assert bar(1500, "#", ".") == "#" * 20
     assert bar(-100, "#", ".") == bar(None, "#", ".") == "." * 20

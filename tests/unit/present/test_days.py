@@ -1,4 +1,4 @@
-"""Days in words."""
+"""Numbers and spans of days as text."""
 
 from datetime import date, timedelta
 
@@ -22,10 +22,10 @@ def test_spans_name_each_day_once() -> None:
 
 
 @given(st.lists(st.integers(0, 40), min_size=1))
-def test_order_and_repetition_of_days_make_no_difference(numbers: list[int]) -> None:
+def test_spans_ignore_order_and_repetition(numbers: list[int]) -> None:
     assert day_spans(days(*numbers)) == day_spans(days(*sorted(set(numbers))))
 
 
-def test_words_are_alike_whatever_the_day() -> None:
+def test_error_text_does_not_depend_on_the_day() -> None:
     assert days_words(1) == "1 day"
     assert without_day("no answer for 2026-11-20 to 2026-11-21", DAY) == "no answer for the day to next"

@@ -22,7 +22,7 @@ def sample() -> Grid:
     return grid
 
 
-def test_names_stand_left_and_figures_right() -> None:
+def test_names_are_left_and_figures_right_aligned() -> None:
     assert text(sample()) == (
         "component       cost  source shows\n"
         "CPU            89.03         89.03\n"
@@ -31,7 +31,7 @@ def test_names_stand_left_and_figures_right() -> None:
     )
 
 
-def test_a_heading_of_two_words_is_folded_where_that_helps() -> None:
+def test_heading_of_two_words_is_folded_if_that_helps() -> None:
     assert text(sample(), 28, "-") == (
         "                      source\n"
         "component       cost   shows\n"
@@ -43,7 +43,7 @@ def test_a_heading_of_two_words_is_folded_where_that_helps() -> None:
     )
 
 
-def test_what_is_still_too_wide_goes_on_below() -> None:
+def test_columns_that_do_not_fit_go_below() -> None:
     assert text(sample(), 24) == (
         "component       cost\n"
         "CPU            89.03\n"
@@ -57,11 +57,11 @@ def test_what_is_still_too_wide_goes_on_below() -> None:
     )
 
 
-def test_a_grid_without_rows_is_its_heading() -> None:
+def test_grid_without_rows_is_its_heading() -> None:
     assert text(Grid(["namespace"], ["total"])) == "namespace  total"
 
 
-def test_what_a_source_says_can_not_move_the_cursor() -> None:
+def test_source_text_can_t_move_the_cursor() -> None:
     grid = Grid(["namespace"], ["total"])
     grid.add(["a\x1b[31mb\nc"], ["1.00"])
     assert "\x1b" not in text(grid)
@@ -75,7 +75,7 @@ def test_what_a_source_says_can_not_move_the_cursor() -> None:
     width=st.integers(1, 120),
     data=st.data(),
 )
-def test_no_figure_is_ever_cut_and_no_line_ends_in_blanks(
+def test_no_figure_is_cut_and_no_line_ends_in_blanks(
     names: list[str], headings: list[str], width: int, data: st.DataObject
 ) -> None:
     grid, all_figures = Grid(names, headings), []
@@ -87,6 +87,6 @@ def test_no_figure_is_ever_cut_and_no_line_ends_in_blanks(
     assert all(line == line.rstrip() for line in lines)
     shown = " ".join(lines).split()
     assert all(shown.count(figure) >= all_figures.count(figure) for figure in all_figures)
-    # A line is too wide only where not even one column of figures fits beside the names.
+    # A line is too wide only if not even one column of figures fits.
     least = sum(map(len, names)) + 2 * len(names) + max(map(len, [*all_figures, *" ".join(headings).split()]))
     assert max(map(len, lines)) <= max(width, least)

@@ -1,4 +1,4 @@
-"""What is printed adds up: parts to their whole, rows and columns to their totals."""
+"""Printed figures add up: parts to their total, rows and columns to theirs."""
 
 from decimal import Decimal
 
@@ -18,7 +18,7 @@ tables = st.integers(1, 7).flatmap(
 
 
 def is_neighbour(rounded: int, exact: int) -> bool:
-    """Whether it is one of the two whole cents beside the amount, or the amount if that is one."""
+    """Whether it is a whole cent next to the amount, or the amount itself."""
     return rounded % CENT == 0 and abs(rounded - exact) < CENT
 
 
@@ -31,7 +31,7 @@ def test_rows_and_columns_of_a_table_add_up(rows: list[list[int]]) -> None:
 
 
 @given(tables)
-def test_cells_are_next_to_what_they_stand_for(rows: list[list[int]]) -> None:
+def test_cells_are_rounded_to_a_neighboring_cent(rows: list[list[int]]) -> None:
     table = round_table(rows)
     pairs = [pair for cells, row in zip(table.cells, rows, strict=True) for pair in zip(cells, row, strict=True)]
     assert all(is_neighbour(rounded, exact) for rounded, exact in pairs)
@@ -39,11 +39,11 @@ def test_cells_are_next_to_what_they_stand_for(rows: list[list[int]]) -> None:
 
 
 @given(tables)
-def test_totals_of_rows_are_the_same_whatever_the_columns(rows: list[list[int]]) -> None:
+def test_row_totals_do_not_depend_on_the_columns(rows: list[list[int]]) -> None:
     assert round_table(rows).row_totals == round_parts([sum(row) for row in rows])
 
 
-def test_totals_of_columns_are_rounded_as_parts_where_that_is_possible() -> None:
+def test_column_totals_are_rounded_as_parts_if_possible() -> None:
     rows = [[1_234_567 * (row + 2 * column + 1) % 9_999_999 for column in range(40)] for row in range(8)]
     assert round_table(rows).column_totals == round_parts([sum(column) for column in zip(*rows, strict=True)])
 
@@ -55,12 +55,12 @@ def test_parts_add_up_to_their_rounded_sum(parts: list[int]) -> None:
     assert abs(sum(rounded) - sum(parts)) * 2 <= CENT
 
 
-def test_the_larger_remainder_is_rounded_up() -> None:
+def test_larger_remainder_is_rounded_up() -> None:
     assert round_parts([4_520_400, 630_300, 374_400]) == [4_520_000, 630_000, 380_000]
     assert round_parts([5_000, 5_000]) == [10_000, 0]
 
 
-def test_a_whole_table_stays_as_it_is() -> None:
+def test_table_in_whole_cents_stays_unchanged() -> None:
     rows = [[10_000, -20_000], [0, 1_230_000]]
     assert round_table(rows).cells == rows
 
@@ -72,7 +72,7 @@ def test_printed_balance_of_any_booking_adds_up(costs: CostReport) -> None:
     printed = [
         [Decimal(money(figure).replace(",", "")) for figure in row] for row in (*table.rows.values(), table.total)
     ]
-    columns = len(BALANCE) - 1  # what the source shows is another sum
+    columns = len(BALANCE) - 1  # what the source shows is a separate sum
     assert all(sum(row[1:columns]) == row[0] for row in printed)
     for column in range(columns):
         assert sum(row[column] for row in printed[:-1]) == printed[-1][column]

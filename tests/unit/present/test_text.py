@@ -1,4 +1,4 @@
-"""What is told of the data: what is missing first, each thing once, with its periods."""
+"""Notes on the data: missing data first, equal issues once with all their periods."""
 
 from collections.abc import Sequence
 
@@ -17,30 +17,30 @@ MISSING, REMARK = IssueKind.WINDOW_WITHOUT_DATA, IssueKind.NOT_MEASURED
 
 
 def told(covered: Sequence[Window], *issues: tuple[IssueKind, str, Window | None]) -> list[tuple[str, str, list[str]]]:
-    """The notes of a cluster that was answered for `covered`: mark, message and periods."""
+    """The notes of an answer with data for `covered`: mark, message and periods."""
     days = [book(Reading(day, (), None, (day,), "USD", "http://opencost.test")) for day in covered]
     of = [Issue(kind, message, window=window) for kind, message, window in issues]
     costs = cluster_costs(*days, issues=of, window=WINDOW)
     return [(note.mark, note.message, [*map(period_words, note.windows)]) for note in notes_of(costs)]
 
 
-def test_what_is_missing_comes_first_with_its_period() -> None:
+def test_missing_data_comes_first_with_its_period() -> None:
     found = told([FIRST, SECOND], (REMARK, "odd", None), (MISSING, "gone", THIRD))
     assert found == [("missing", "gone", ["22 Nov 2026 UTC"]), ("note", "odd", [])]
 
 
-def test_what_is_said_alike_of_several_periods_is_said_once() -> None:
+def test_equal_issues_of_several_periods_are_one_note() -> None:
     [note] = told([SECOND], (MISSING, "gone", THIRD), (MISSING, "gone", FIRST))
     assert note == ("missing", "gone", ["20 Nov 2026 UTC", "22 Nov 2026 UTC"])
 
 
-def test_a_remark_of_all_that_was_answered_needs_no_period_and_another_does() -> None:
+def test_note_has_a_period_unless_it_is_about_everything() -> None:
     of_all = [(REMARK, "odd", FIRST), (REMARK, "odd", THIRD)]
     assert told([FIRST, THIRD], *of_all) == [("note", "odd", [])]
     assert told([FIRST, THIRD], of_all[0]) == [("note", "odd", ["20 Nov 2026 UTC"])]
 
 
-def test_hours_are_told_where_a_period_is_not_of_whole_days() -> None:
+def test_period_shows_hours_unless_it_has_whole_days() -> None:
     morning = parse_window("2026-11-20T06:00:00Z,2026-11-20T12:00:00Z", NOON_AFTER)
     [note] = told([FIRST], (MISSING, "gone", morning))
     assert note == ("missing", "gone", ["20 Nov 2026 06:00-12:00 UTC"])

@@ -1,4 +1,4 @@
-"""Our total beside the source's own."""
+"""Our total compared with the source's own."""
 
 import pytest
 from hypothesis import given
@@ -27,22 +27,22 @@ def check(ours: int, source: int, tolerance: float = TOLERANCE) -> Verification:
         (94_900_000, False),
     ],
 )
-def test_the_tolerance_holds_on_both_sides_to_the_last_micro(ours: int, within: bool) -> None:
+def test_tolerance_is_exact_on_both_sides(ours: int, within: bool) -> None:
     assert check(ours, 100_000_000).is_within is within
 
 
 @pytest.mark.parametrize(("ours", "within"), [(0, True), (1, False), (-1, False)])
-def test_against_nothing_only_nothing_is_within(ours: int, within: bool) -> None:
+def test_against_zero_only_zero_is_within(ours: int, within: bool) -> None:
     assert check(ours, 0).is_within is within
     assert check(ours, 0).difference is None
 
 
 @given(st.integers(-(10**15), 10**15))
-def test_a_total_is_within_any_tolerance_of_itself(total: int) -> None:
+def test_total_is_within_any_tolerance_of_itself(total: int) -> None:
     assert check(total, total, 0).is_within
 
 
-def test_the_verdict_says_both_totals_and_how_far_apart() -> None:
+def test_verdict_has_both_totals_and_their_difference() -> None:
     assert verdict(check(104_900_000, 100_000_000), "EUR") == (
         "Within the tolerance of 5 %: ours 104.90 EUR, the source shows 100.00 EUR: +4.9000 %"
     )

@@ -1,4 +1,4 @@
-"""Which connections are shut down where there are too many, on real sockets."""
+"""Which connections are shut down above a limit, on real sockets."""
 
 import resource
 import socket
@@ -23,7 +23,7 @@ class Now:
 
 
 class Listening:
-    """A server that has accepted ten connections; `clients` and `accepted` are in the order of their coming."""
+    """A server that has accepted ten connections; `clients` and `accepted` are in order."""
 
     def __init__(self, stack: ExitStack) -> None:
         server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -34,7 +34,7 @@ class Listening:
             self.accepted.append(stack.enter_context(server.accept()[0]))
 
     def open(self) -> list[int]:
-        """Which connections are open still."""
+        """Numbers of the connections that are open."""
         for client in self.clients:
             client.setblocking(False)
         return [number for number, client in enumerate(self.clients) if not ended(client)]
@@ -48,7 +48,7 @@ def ended(client: socket.socket) -> bool:
 
 
 def as_in_scope(client: socket.socket) -> tuple[str, int]:
-    """The address of a client as granian has it: the port is text."""
+    """The address of a client as granian has it, with the port as text."""
     host, port = client.getsockname()
     return host, str(port)  # type: ignore[return-value]
 
@@ -59,12 +59,12 @@ def server() -> Iterator[Listening]:
         yield Listening(stack)
 
 
-def test_those_that_asked_nothing_for_longest_are_shut_down(server: Listening) -> None:
+def test_longest_idle_connections_are_shut_down(server: Listening) -> None:
     now = Now()
     connections = Connections(now=now)
-    assert not connections.trim(server.port, LIMITS), "new ones have time to ask"
+    assert not connections.trim(server.port, LIMITS), "new connections have time to send a request"
     now.at += 2
-    for number in (0, 3):  # one has been answered, and of one the request is under way
+    for number in (0, 3):  # 0 has been answered, the request of 3 is running
         connections.began(as_in_scope(server.clients[number]))
     connections.ended(as_in_scope(server.clients[0]))
     assert connections.trim(server.port, LIMITS) == {"127.0.0.1": 6}
@@ -73,7 +73,7 @@ def test_those_that_asked_nothing_for_longest_are_shut_down(server: Listening) -
     assert {0, 3} <= set(left)
 
 
-def test_trusted_proxies_have_the_total_for_a_limit(server: Listening) -> None:
+def test_trusted_proxies_have_only_the_total_limit(server: Listening) -> None:
     now = Now()
     connections = Connections(TrustedProxies.parse("127.0.0.0/8"), now)
     connections.trim(server.port, LIMITS)
@@ -92,7 +92,7 @@ def test_other_sockets_are_left_alone(server: Listening) -> None:
     assert len(server.open()) == 10
 
 
-def test_there_is_room_for_other_files() -> None:
+def test_connections_leave_room_for_other_files() -> None:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert 0 < max_connections(1_000_000) < limit[1]
     assert max_connections(10) == 10

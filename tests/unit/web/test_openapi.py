@@ -1,4 +1,4 @@
-"""The OpenAPI document: kept in git, and kept to by the service."""
+"""The OpenAPI document is in git, and the service answers as it says."""
 
 import os
 import re
@@ -26,8 +26,8 @@ from tests.service import SECRET, AccountsInMemory, account, account_id, cost_se
 GOLDEN = Path(documentation.__file__).parent / "openapi.json"
 
 
-def test_the_document_is_as_it_is_kept() -> None:
-    """WRITE_GOLDEN=1 writes it anew."""
+def test_document_is_that_in_git() -> None:
+    """WRITE_GOLDEN=1 rewrites it."""
     document = documentation.document(create_app(cost_service(AccountsInMemory()), SECRET, "1", FixedClock()))
     if os.environ.get("WRITE_GOLDEN"):
         GOLDEN.write_bytes(document)
@@ -53,17 +53,17 @@ def url(replay: ReplayServer) -> Iterator[str]:
 
 @schema.parametrize()
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
-def test_whatever_is_asked_the_answer_is_as_documented(url: str, case: Any) -> None:
+def test_any_request_is_answered_as_documented(url: str, case: Any) -> None:
     case.call_and_validate(base_url=url, headers={"Secret": SECRET}, checks=CHECKS)
 
 
 @schema.parametrize()
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
-def test_of_a_cluster_that_exists_too(url: str, case: Any) -> None:
-    """Ids that are made up are 404 at best; with one that exists the other parameters come to matter."""
+def test_any_request_for_a_cluster_is_answered_as_documented(url: str, case: Any) -> None:
+    """A generated id is a 404 at best; only with an existing one do the other parameters matter."""
     if "cloud_account_id" in (case.query or {}):
         case.query["cloud_account_id"] = account_id(1)
-        for date in ("start_date", "end_date"):  # recent enough that the source is not asked for half a century
+        for date in ("start_date", "end_date"):  # recent, so that the source is not asked for 50 years
             if date in case.query and not isinstance(case.query[date], float):
                 digits = re.sub(r"\D", "", str(case.query[date]))[:9]
                 case.query[date] = 1795132800 + int(digits) % 400_000 if digits else "x"

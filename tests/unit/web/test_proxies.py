@@ -1,4 +1,4 @@
-"""Whose word on a client's address and scheme is taken."""
+"""Which proxies may state a client's address and scheme."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def scope(peer: str, **headers: str) -> object:
 @pytest.mark.parametrize(
     ("peer", "forwarded", "client"),
     [
-        ("192.0.2.7", "198.51.100.1", "192.0.2.7"),  # no proxy of ours: anybody may write that
+        ("192.0.2.7", "198.51.100.1", "192.0.2.7"),  # not a trusted proxy: anybody may send that header
         ("127.0.0.1", "198.51.100.1", "198.51.100.1"),
         ("127.0.0.1", "203.0.113.9, 198.51.100.1", "198.51.100.1"),
         ("127.0.0.1", "203.0.113.9, 198.51.100.1, 10.1.2.3", "198.51.100.1"),
@@ -32,7 +32,7 @@ def scope(peer: str, **headers: str) -> object:
         ("fe80::1%eth0", "", "fe80::/64"),
     ],
 )
-def test_client_address(peer: str, forwarded: str, client: str) -> None:
+def test_client_address_is_the_last_untrusted_one(peer: str, forwarded: str, client: str) -> None:
     assert PROXIES.client(scope(peer, x_forwarded_for=forwarded)) == client  # type: ignore[arg-type]
 
 
@@ -46,12 +46,12 @@ def test_without_forwarded_header_client_is_the_peer() -> None:
     [("127.0.0.1", "https", True), ("127.0.0.1", "HTTPS, http", True), ("127.0.0.1", "http", False),
      ("192.0.2.7", "https", False), ("127.0.0.1", "", False)],
 )  # fmt: skip
-def test_https_is_believed_of_a_trusted_proxy_alone(peer: str, proto: str, is_https: bool) -> None:
+def test_https_header_counts_only_from_a_trusted_proxy(peer: str, proto: str, is_https: bool) -> None:
     assert PROXIES.is_https(scope(peer, x_forwarded_proto=proto)) is is_https  # type: ignore[arg-type]
     assert not TrustedProxies().is_https(scope(peer, x_forwarded_proto=proto))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", ["nginx", "10.0.0.0/33", "127.0.0.1 10.0.0.1"])
-def test_what_is_no_network_is_refused(text: str) -> None:
+def test_invalid_network_is_refused(text: str) -> None:
     with pytest.raises(RequestError, match=r"\S"):
         TrustedProxies.parse(text)

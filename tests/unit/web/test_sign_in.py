@@ -1,4 +1,4 @@
-"""Links that sign a browser in once, and the cookies that they are exchanged for."""
+"""Links that sign a browser in once, and their cookies."""
 
 import string
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ def with_cookie(*cookies: str) -> object:
 
 
 def sent_back(sign_in: SignIn, value: str) -> str:
-    """What a browser sends for a cookie that was set."""
+    """The header that a browser sends for a cookie."""
     return sign_in.set_cookie(value, is_https=False).partition(";")[0]
 
 
@@ -63,9 +63,7 @@ def test_link_expires_and_stays_used(sign_in: SignIn, clock: MovableClock) -> No
     assert sign_in.exchange(early) is None
 
 
-def test_link_of_another_secret_or_before_the_start_or_of_the_future_is_refused(
-    sign_in: SignIn, clock: MovableClock
-) -> None:
+def test_link_of_another_secret_or_time_is_refused(sign_in: SignIn, clock: MovableClock) -> None:
     assert sign_in.exchange(LinkSigner(OTHER).token(NOON_AFTER)) is None
     assert sign_in.exchange(LinkSigner(SECRET).token(NOON_AFTER - SECOND)) is None
     assert sign_in.exchange(LinkSigner(SECRET).token(NOON_AFTER + timedelta(minutes=5))) is None
@@ -108,7 +106,7 @@ def test_cookie_survives_a_restart_and_ends_with_the_secret(sign_in: SignIn, clo
     assert not is_signed_in(other, sent_back(other, cookie.partition("=")[2])), "under the name of the other secret too"
 
 
-def test_cookie_is_found_among_others_and_forged_ones_are_refused(sign_in: SignIn) -> None:
+def test_cookie_is_found_among_others_and_forged_ones(sign_in: SignIn) -> None:
     token = LinkSigner(SECRET).token(NOON_AFTER)
     value = sign_in.exchange(token) or ""
     cookie, name = sent_back(sign_in, value), sent_back(sign_in, "")
@@ -123,7 +121,7 @@ def test_cookie_is_found_among_others_and_forged_ones_are_refused(sign_in: SignI
     assert not is_signed_in(sign_in)
 
 
-def test_cookie_has_the_attributes_that_protect_it(sign_in: SignIn) -> None:
+def test_cookie_has_protective_attributes(sign_in: SignIn) -> None:
     value = sign_in.exchange(LinkSigner(SECRET).token(NOON_AFTER)) or ""
     plain, secure = (sign_in.set_cookie(value, is_https=is_https) for is_https in (False, True))
     assert plain.endswith("; Path=/; Max-Age=43200; HttpOnly; SameSite=Lax")

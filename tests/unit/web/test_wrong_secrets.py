@@ -1,4 +1,4 @@
-"""Wrong secrets are slowed by address, without waiting here."""
+"""Wrong secrets are slowed down by address; no test waits."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from kubetally.web.wrong_secrets import WrongSecrets
 
 
 class Time:
-    """A clock, and a sleep that notes for how long; it lasts until `wake` is set."""
+    """A clock, and a sleep that records its duration and lasts until `wake` is set."""
 
     def __init__(self) -> None:
         self.at, self.slept = 0.0, list[float]()
@@ -21,7 +21,7 @@ class Time:
         await self.wake.wait()
 
 
-async def test_delay_grows_by_address_and_is_forgiven() -> None:
+async def test_delay_grows_by_address_and_is_reset() -> None:
     time = Time()
     wrong = WrongSecrets(time.now, time.sleep)
     for _ in range(10):
@@ -54,7 +54,7 @@ async def test_few_answers_wait_at_a_time() -> None:
     assert await wrong.wait("192.0.2.1")
 
 
-async def test_memory_is_bounded() -> None:
+async def test_number_of_addresses_is_bounded() -> None:
     time = Time()
     wrong = WrongSecrets(time.now, time.sleep)
     for _ in range(12):

@@ -1,4 +1,4 @@
-"""What the service calculates beside its loop."""
+"""Calculations outside the event loop."""
 
 import asyncio
 import os
@@ -50,7 +50,7 @@ def beside() -> Iterator[Calculations]:
     made.close()
 
 
-async def test_large_work_is_done_in_another_process(beside: Calculations) -> None:
+async def test_large_call_runs_in_another_process(beside: Calculations) -> None:
     processes = [await beside.in_process(size, os.getpid) for size in (LARGE, LARGE, SMALL)]
     assert processes[0] == processes[1]
     assert (processes[0] != os.getpid(), processes[2] == os.getpid()) == (True, True)
@@ -63,7 +63,7 @@ async def test_error_of_another_process_keeps_its_facts(beside: Calculations) ->
     assert (caught.value.status, caught.value.said) == (500, "boom")
 
 
-async def test_death_of_a_process_ends_its_work_alone(tmp_path: Path) -> None:
+async def test_dead_process_fails_only_its_own_call(tmp_path: Path) -> None:
     beside, ready = Calculations(2, large_bytes=LARGE), tmp_path / "ready"
     healthy = asyncio.ensure_future(beside.in_process(LARGE, process_once_there, tmp_path / "started", ready))
     await asyncio.to_thread(wait_until_there, tmp_path / "started")
@@ -74,14 +74,14 @@ async def test_death_of_a_process_ends_its_work_alone(tmp_path: Path) -> None:
     beside.close()
 
 
-async def test_process_that_died_without_work_is_replaced(beside: Calculations) -> None:
+async def test_process_that_died_idle_is_replaced(beside: Calculations) -> None:
     process = await beside.in_process(LARGE, os.getpid)
     os.kill(process, signal.SIGKILL)
     await asyncio.to_thread(wait_until_gone, process)
     assert await beside.in_process(LARGE, os.getpid) not in {process, os.getpid()}
 
 
-async def test_cancelled_work_keeps_no_process(beside: Calculations, tmp_path: Path) -> None:
+async def test_cancelled_call_frees_its_process(beside: Calculations, tmp_path: Path) -> None:
     hanging = asyncio.ensure_future(beside.in_process(LARGE, hang, tmp_path / "started"))
     await asyncio.to_thread(wait_until_there, tmp_path / "started")
     hanging.cancel()
@@ -89,13 +89,13 @@ async def test_cancelled_work_keeps_no_process(beside: Calculations, tmp_path: P
     assert hanging.cancelled()
 
 
-async def test_error_that_can_t_be_pickled_is_told(beside: Calculations) -> None:
+async def test_unpicklable_error_keeps_its_message(beside: Calculations) -> None:
     with pytest.raises(RuntimeError, match="Unpicklable: told twice"):
         await beside.in_process(LARGE, fail_oddly)
     assert await beside.in_process(LARGE, os.getpid) != os.getpid()
 
 
-async def test_processes_end_without_work() -> None:
+async def test_idle_processes_end() -> None:
     beside = Calculations(1, large_bytes=LARGE, idle_seconds=0.01)
     process = await beside.in_process(LARGE, os.getpid)
     await asyncio.to_thread(wait_until_gone, process)
@@ -103,7 +103,7 @@ async def test_processes_end_without_work() -> None:
     beside.close()
 
 
-async def test_close_ends_work_that_hangs(tmp_path: Path) -> None:
+async def test_close_ends_a_hanging_call(tmp_path: Path) -> None:
     beside = Calculations(1, large_bytes=LARGE)
     process = await beside.in_process(LARGE, os.getpid)
     hanging = asyncio.ensure_future(beside.in_process(LARGE, hang, tmp_path / "started"))
@@ -114,8 +114,8 @@ async def test_close_ends_work_that_hangs(tmp_path: Path) -> None:
     await asyncio.to_thread(wait_until_gone, process)
 
 
-async def test_loop_touches_no_row(replay: ReplayServer, beside: Calculations) -> None:
-    """Rows and assets are decoded, booked, compared and encoded on other threads and in processes alone."""
+async def test_event_loop_touches_no_row(replay: ReplayServer, beside: Calculations) -> None:
+    """Rows and assets are decoded, booked, compared and encoded only on other threads and in processes."""
     account_here, loop_thread = account(1, replay.url_of("aurora")), threading.get_ident()
     threads = set[int]()
 
@@ -163,7 +163,7 @@ async def test_metrics_are_decoded_in_a_process_too(beside: Calculations) -> Non
     assert (caught.value.error_type, caught.value.said) == ("timeout", "query timed out")
 
 
-def test_interpret_is_sent_by_its_name() -> None:
+def test_interpret_is_pickled_by_name() -> None:
     assert len(pickle.dumps(interpret)) < 100
 
 

@@ -1,4 +1,4 @@
-"""What the service remembers, whom it refuses, and how much it takes on."""
+"""What the service caches and refuses, and its limits."""
 
 import asyncio
 import threading
@@ -35,7 +35,7 @@ NEXT_DAY = parse_window("2026-11-21,2026-11-22", NOON_AFTER)
 
 
 class Source:
-    """Answers nothing of any window, and counts; `go` holds it up, `error` breaks it."""
+    """Answers any window without data, and records requests. go: released when set; error: raised."""
 
     def __init__(self) -> None:
         self.asked: list[Window] = []
@@ -79,7 +79,7 @@ def made(source: Source, **more: int) -> tuple[CostService, AccountsInMemory]:
     return CostService(accounts, source.open, FixedClock(), **more), accounts
 
 
-async def test_windows_and_accounts_are_remembered_apart() -> None:
+async def test_windows_and_accounts_are_cached_separately() -> None:
     source = Source()
     service, _ = made(source)
     answers = [await service.costs(account_id(number), day) for number in (1, 2, 1, 2) for day in (DAY, NEXT_DAY)]
@@ -99,7 +99,7 @@ async def test_memory_is_bounded_by_rows() -> None:
 
 
 @pytest.mark.parametrize("error", [SourceError("gone"), RequestError("several clusters")])
-async def test_an_error_is_of_the_account_counted_and_not_kept(error: Exception) -> None:
+async def test_error_names_the_source_and_is_counted_but_not_cached(error: Exception) -> None:
     source = Source()
     service, _ = made(source)
     source.error = error
@@ -113,7 +113,7 @@ async def test_an_error_is_of_the_account_counted_and_not_kept(error: Exception)
     assert not (await service.costs(account_id(1), DAY)).is_hit
 
 
-async def test_a_defect_stays_a_defect() -> None:
+async def test_defect_is_raised_unchanged() -> None:
     source = Source()
     service, _ = made(source)
     source.error = BalanceError("sums")
@@ -121,7 +121,7 @@ async def test_a_defect_stays_a_defect() -> None:
         await service.costs(account_id(1), DAY)
 
 
-async def test_names_other_types_and_strangers_are_no_clusters() -> None:
+async def test_names_and_unknown_ids_are_not_found() -> None:
     service, accounts = made(Source())
     accounts.add(account(9, "", type=AccountType.AWS_CNR))
     for unknown in ("cluster-1", account_id(77), ""):
@@ -132,12 +132,12 @@ async def test_names_other_types_and_strangers_are_no_clusters() -> None:
     assert [one.name for one in await service.clusters()] == [f"cluster-{number}" for number in range(1, 6)]
 
 
-async def test_more_questions_than_can_wait_are_refused_and_the_others_answered() -> None:
+async def test_requests_beyond_the_queue_are_refused() -> None:
     source = Source()
     service, _ = made(source, max_concurrency=1, max_queued=2)
     source.go.clear()
     waiting = [asyncio.create_task(service.costs(account_id(number), DAY)) for number in (1, 2, 3)]
-    while service.loading_answers < 3:  # noqa: ASYNC110  (nothing tells of it)
+    while service.loading_answers < 3:  # noqa: ASYNC110  (there is no event to wait for)
         await asyncio.sleep(0.01)
     with pytest.raises(Overloaded):
         await service.costs(account_id(4), DAY)
@@ -146,7 +146,7 @@ async def test_more_questions_than_can_wait_are_refused_and_the_others_answered(
     assert not any(answer.is_hit for answer in await asyncio.gather(*waiting))
 
 
-async def test_an_account_whose_source_hangs_leaves_turns_to_the_others() -> None:
+async def test_hanging_source_leaves_slots_to_other_accounts() -> None:
     hanging, sound = Source(), Source()
     hanging.go.clear()
 
@@ -169,7 +169,7 @@ async def test_an_account_whose_source_hangs_leaves_turns_to_the_others() -> Non
     assert len(await asyncio.gather(*waiting[:2])) == 2
 
 
-async def test_a_source_that_can_not_be_opened_in_time_is_unreadable() -> None:
+async def test_source_that_opens_too_late_is_unreadable() -> None:
     @asynccontextmanager
     async def opened(_: Account) -> AsyncIterator[Source]:
         await asyncio.sleep(3600)
@@ -181,7 +181,7 @@ async def test_a_source_that_can_not_be_opened_in_time_is_unreadable() -> None:
     assert isinstance(raised.value.why, DeadlinePassed)
 
 
-async def test_accounts_are_looked_up_beside_whatever_else_blocks_threads() -> None:
+async def test_account_lookup_does_not_wait_for_blocked_threads() -> None:
     let_go = threading.Event()
     others = [asyncio.get_running_loop().run_in_executor(None, let_go.wait) for _ in range(100)]
     accounts = AccountsInMemory([account(1, "http://source")])
@@ -195,7 +195,7 @@ async def test_accounts_are_looked_up_beside_whatever_else_blocks_threads() -> N
 
 
 @pytest.mark.parametrize("change", ["currency", "peer"])
-async def test_what_costs_depend_on_beside_the_account_makes_another_answer(change: str) -> None:
+async def test_change_of_related_facts_makes_a_new_answer(change: str) -> None:
     accounts = AccountsInMemory([account(1, "", kubecost_url=None)])
     service = CostService(accounts, Source().open, FixedClock())
     await service.costs(account_id(1), DAY)
@@ -210,7 +210,7 @@ async def test_what_costs_depend_on_beside_the_account_makes_another_answer(chan
     assert time.monotonic() < until
 
 
-async def test_a_window_of_any_length_is_asked_for_its_newest_days() -> None:
+async def test_newest_days_of_any_window_are_requested() -> None:
     source = Source()
     service, _ = made(source)
     answer = await service.costs(account_id(1), Window(DAY.start - timedelta(days=20_000), DAY.end))
@@ -226,7 +226,7 @@ async def test_a_window_of_any_length_is_asked_for_its_newest_days() -> None:
     assert not any(one.kind is IssueKind.NOT_ASKED for one in exactly.costs.issues)
 
 
-async def test_secrets_are_in_no_repr() -> None:
+async def test_repr_shows_no_secret() -> None:
     service, accounts = made(Source())
     accounts.update(replace(accounts.accounts[0], credentials=Credentials(token="swordfish", password="hunter2")))
     answer = await service.costs(account_id(1), DAY)
@@ -247,7 +247,7 @@ class SilentAccounts(AccountsInMemory):
         super()._fail()
 
 
-async def test_silent_database_leaves_remembered_answers_and_refuses_others() -> None:
+async def test_silent_database_leaves_cached_answers_and_refuses_others() -> None:
     source, accounts = Source(), SilentAccounts([account(number, "http://source") for number in (1, 2)])
     clock = MovableClock(NOON_AFTER)
     with ThreadPoolExecutor(1) as executor:
@@ -281,7 +281,7 @@ async def test_silent_database_leaves_remembered_answers_and_refuses_others() ->
             accounts.answers.set()
         accounts.accounts = accounts.accounts[1:]
         assert not (await service.costs(account_id(2), DAY)).is_hit
-        with pytest.raises(AccountNotFound):  # the database answers again: what was removed meanwhile is gone
+        with pytest.raises(AccountNotFound):  # the database answers again, and the account was removed meanwhile
             await service.costs(account_id(1), DAY)
         await service.close()
 

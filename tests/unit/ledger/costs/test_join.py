@@ -1,4 +1,4 @@
-"""Days that are held and what a source tells of the rest, as one answer that leaves no gap without a word."""
+"""Stored days and live answers as one answer, with an issue for every gap."""
 
 import asyncio
 import threading
@@ -43,7 +43,7 @@ MIDNIGHT = window_of(TODAY).start
 
 
 def ago(first: int, end: int = 0) -> Window:
-    """From midnight so many days ago to that of another."""
+    """The window between two midnights, given in days ago."""
     return Window(MIDNIGHT - first * DAY, MIDNIGHT - end * DAY)
 
 
@@ -58,7 +58,7 @@ def of_kind(issues: Iterable[Issue], kind: IssueKind) -> list[Issue]:
 
 
 class Saving(Source):
-    """Tells savings after `seconds`, or breaks; `broken_open` breaks its opening."""
+    """Returns savings after `seconds`, or fails; `broken_open` fails its opening."""
 
     account = None
 
@@ -90,7 +90,7 @@ async def joined(
 
 
 class DamagedLake(LakeInMemory):
-    """Its rows of the days in `errors` can't be read; `reads` are how many days were asked for at a time."""
+    """A lake whose rows of the days in `errors` can't be read. reads: the number of days of each read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class DamagedLake(LakeInMemory):
 
 
 class Away(StoreError):
-    """The lake of a test does not answer."""
+    """The error of a lake that does not answer."""
 
     code = "away"
     retryable = True
@@ -114,7 +114,7 @@ class Away(StoreError):
 
 @dataclass
 class Kept:
-    """What is kept of one account."""
+    """The stored days of an account."""
 
     lake: DamagedLake = field(default_factory=DamagedLake)
     coverage: CoverageInMemory = field(default_factory=CoverageInMemory)
@@ -124,7 +124,7 @@ class Kept:
         return History(self.coverage, lambda: self.lake)
 
     def keep(self, *days_ago: int, generation: int = 0, until: datetime | None = None) -> None:
-        """Put days into the lake; `until`: it was a running day then."""
+        """Store days in the lake. until: the end of a running day."""
         for one in days_ago:
             is_running = until is not None
             made = cluster_day(ID, generation, day=TODAY - one * DAY, pods=1, nodes=0, is_running=is_running)
@@ -144,21 +144,21 @@ class Kept:
 
 
 def days_of(days: Iterable[StoredDay]) -> list[int]:
-    """How many days ago they were."""
+    """How many days ago the days were."""
     return [(TODAY - day.booking.window.start.date()).days for day in days]
 
 
-# --- how much is asked for
+# --- what is requested
 
 
-async def test_an_old_day_that_is_missing_between_held_ones_is_asked_for() -> None:
+async def test_missing_day_between_stored_ones_is_requested() -> None:
     source, old = Saving(), MAX_DAYS + 90
     costs = await joined(days_stored(set(range(1, old + 11)) - {old}), ago(old + 10), source)
     assert source.asked == [ago(old, old - 1)]
     assert (of_kind(costs.issues, IssueKind.NOT_ASKED), costs.status) == ([], Status.OK)
 
 
-async def test_the_newest_days_that_are_not_held_are_asked_for_and_each_gap_that_is_left_is_named() -> None:
+async def test_newest_missing_days_are_requested_and_other_gaps_named() -> None:
     gaps = {*range(1, 400), *range(450, 600), 700, *range(800, 811)}
     source = Saving()
     costs = await joined(days_stored(set(range(1, 901)) - gaps), ago(900), source)
@@ -171,7 +171,7 @@ async def test_the_newest_days_that_are_not_held_are_asked_for_and_each_gap_that
     assert "500 days of a window that are not stored" in told[0].message
 
 
-async def test_a_gap_of_hours_counts_as_hours() -> None:
+async def test_gap_of_hours_counts_as_hours() -> None:
     source = Saving()
     part = replace(days_stored([1])[0].booking, window=Window(ago(1).start, ago(1).end - 2 * HOUR), covered=())
     costs = await joined([replace(days_stored([1])[0], booking=part)], ago(MAX_DAYS + 1), source)
@@ -183,7 +183,7 @@ async def test_a_gap_of_hours_counts_as_hours() -> None:
 # --- days that can't be read
 
 
-async def test_a_day_that_can_t_be_read_is_told_and_all_others_are_held() -> None:
+async def test_unreadable_day_is_an_issue_and_others_are_read() -> None:
     kept = Kept()
     kept.keep(*range(1, 33))
     kept.damage(7)
@@ -196,7 +196,7 @@ async def test_a_day_that_can_t_be_read_is_told_and_all_others_are_held() -> Non
     assert len(kept.lake.reads) < 12, "a few questions, not one a day"
 
 
-async def test_the_source_is_asked_for_what_can_t_be_read_alone() -> None:
+async def test_only_the_unreadable_day_is_requested() -> None:
     kept, source = Kept(), Saving()
     kept.keep(*range(1, 9))
     kept.damage(3, 6)
@@ -207,11 +207,11 @@ async def test_the_source_is_asked_for_what_can_t_be_read_alone() -> None:
     assert [issue.window for issue in found.issues] == [ago(6, 5), ago(3, 2)]
 
 
-async def test_a_damaged_day_that_is_met_is_noted_once() -> None:
+async def test_damaged_day_is_noted_once() -> None:
     kept, day = Kept(), TODAY - 3 * DAY
     kept.keep(*range(1, 9))
     kept.damage(3, error=DayDamaged("memory", day, why="its sums differ"))
-    kept.damage(5)  # by what is no damage
+    kept.damage(5)  # an error, but no damage
     for _ in range(2):
         await kept.stored(ago(8))
     assert kept.coverage.damaged() == [(ID, day)]
@@ -219,7 +219,7 @@ async def test_a_damaged_day_that_is_met_is_noted_once() -> None:
     assert (known.attempts, known.tried_at, known.is_stored) == (1, NOON_AFTER, True)
 
 
-async def test_damage_that_can_t_be_noted_changes_no_answer() -> None:
+async def test_failure_to_note_damage_changes_no_answer() -> None:
     kept = Kept(coverage=NotWritable())
     kept.keep(*range(1, 9))
     kept.damage(3, error=DayDamaged("memory", TODAY - 3 * DAY, why="its sums differ"))
@@ -228,20 +228,20 @@ async def test_damage_that_can_t_be_noted_changes_no_answer() -> None:
 
 
 class NotWritable(CoverageInMemory):
-    """Nothing can be noted in it."""
+    """Coverage that can't be written."""
 
     def failed(self, account_id: str, day: date, at: datetime, code: str, message: str) -> None:
         raise Broken("read-only")
 
 
-async def test_days_that_can_all_be_read_are_read_at_once() -> None:
+async def test_readable_days_are_read_in_one_call() -> None:
     kept = Kept()
     kept.keep(*range(1, 9))
     assert (await kept.stored(ago(8))).issues == ()
     assert kept.lake.reads == [8]
 
 
-async def test_the_only_day_that_is_held_is_named_where_it_can_t_be_read() -> None:
+async def test_only_stored_day_is_named_if_unreadable() -> None:
     kept = Kept()
     kept.keep(3)
     kept.damage(3)
@@ -250,9 +250,7 @@ async def test_the_only_day_that_is_held_is_named_where_it_can_t_be_read() -> No
 
 
 @pytest.mark.parametrize(("bad", "error"), [((1, 2, 3, 4), None), ((4,), Away("it hangs"))])
-async def test_a_lake_that_gives_nothing_or_is_away_is_one_issue(
-    bad: tuple[int, ...], error: StoreError | None
-) -> None:
+async def test_unreadable_lake_is_one_issue(bad: tuple[int, ...], error: StoreError | None) -> None:
     kept = Kept()
     kept.keep(1, 2, 3, 4)
     kept.damage(*bad, error=error)
@@ -263,7 +261,7 @@ async def test_a_lake_that_gives_nothing_or_is_away_is_one_issue(
     assert error is None or kept.lake.reads == [4], "who waits for a lake that is away waits once"
 
 
-async def test_a_day_that_is_replaced_while_it_is_read_is_read_as_it_is_now() -> None:
+async def test_day_replaced_during_the_read_is_read_again() -> None:
     kept = Kept()
     kept.keep(1, 2)
     gone = Gone(kept)
@@ -274,7 +272,7 @@ async def test_a_day_that_is_replaced_while_it_is_read_is_read_as_it_is_now() ->
 
 
 class Gone(DamagedLake):
-    """While it is read first, yesterday is replaced and what it was is cleared away."""
+    """A lake where yesterday is replaced and removed during the first read."""
 
     def __init__(self, kept: Kept) -> None:
         super().__init__()
@@ -290,7 +288,7 @@ class Gone(DamagedLake):
         return super().rows(collections)
 
 
-def test_as_of_an_instant_a_day_that_can_t_be_read_is_missing_and_says_why() -> None:
+def test_as_of_unreadable_day_is_missing_and_says_why() -> None:
     kept = Kept()
     kept.keep(1, 2, 4)
     kept.damage(2)
@@ -303,7 +301,7 @@ def test_as_of_an_instant_a_day_that_can_t_be_read_is_missing_and_says_why() -> 
     }
 
 
-def test_as_of_an_instant_of_which_no_day_can_be_read_is_an_error() -> None:
+def test_as_of_without_any_readable_day_is_an_error() -> None:
     kept = Kept()
     kept.keep(1)
     kept.damage(1)
@@ -311,11 +309,11 @@ def test_as_of_an_instant_of_which_no_day_can_be_read_is_an_error() -> None:
         kept.history.days(ID, ago(1), NOON_AFTER, NOON_AFTER)
 
 
-# --- what did not take the place of what is held
+# --- answers that did not replace a stored day
 
 
 @pytest.mark.parametrize("code", ["fewer_hours", "assets_failed", "metrics_failed", "no_data"])
-async def test_what_the_guard_refused_is_merge_findings_the_held_day(code: str) -> None:
+async def test_rejected_later_answer_is_an_issue_on_the_stored_day(code: str) -> None:
     kept = Kept()
     kept.keep(1, 2, 3)
     kept.coverage.failed(
@@ -328,7 +326,7 @@ async def test_what_the_guard_refused_is_merge_findings_the_held_day(code: str) 
     assert not issue.is_missing_data
 
 
-async def test_a_source_that_was_down_and_a_day_that_is_not_held_are_nothing_to_tell() -> None:
+async def test_failed_attempt_and_missing_day_are_no_issues() -> None:
     kept = Kept()
     kept.keep(1, 3)
     kept.coverage.failed(ID, TODAY - DAY, NOON_AFTER, code="refused", message="nobody answers")
@@ -338,14 +336,14 @@ async def test_a_source_that_was_down_and_a_day_that_is_not_held_are_nothing_to_
     assert (await kept.stored(ago(3))).issues == ()
 
 
-def test_as_of_an_instant_before_the_window_says_so() -> None:
+def test_as_of_before_the_window_says_so() -> None:
     costs = get_costs_as_of([], "http://place", ago(1), ago(1).start - timedelta(days=1))
     assert [issue.message for issue in costs.issues if issue.kind is IssueKind.NOT_HELD] == [
         f"the window had not begun at {rfc3339(ago(1).start - timedelta(days=1))}"
     ]
 
 
-async def test_as_of_an_instant_later_attempts_are_not_told() -> None:
+async def test_as_of_ignores_later_attempts() -> None:
     kept = Kept()
     kept.keep(1)
     kept.coverage.failed(ID, TODAY - DAY, NOON_AFTER, code="no_data", message="gone; the stored day was kept")
@@ -353,10 +351,10 @@ async def test_as_of_an_instant_later_attempts_are_not_told() -> None:
     assert get_costs_as_of(days, "http://place", ago(1), NOON_AFTER).issues == ()
 
 
-# --- savings where all is held
+# --- savings if every day is stored
 
 
-async def test_a_kubecost_of_which_all_is_held_is_asked_for_savings_alone() -> None:
+async def test_fully_stored_kubecost_is_asked_only_for_savings() -> None:
     source = Saving()
     costs = await joined([*days_stored([2]), *days_stored([1], "Kubecost")], ago(2), source)
     assert costs.savings == Savings((), profile="told")
@@ -364,13 +362,13 @@ async def test_a_kubecost_of_which_all_is_held_is_asked_for_savings_alone() -> N
     assert (costs.issues, costs.status) == ((), Status.OK)
 
 
-async def test_an_opencost_of_which_all_is_held_is_not_opened() -> None:
+async def test_fully_stored_opencost_is_not_opened() -> None:
     source = Saving()
     costs = await joined([*days_stored([2], "Kubecost"), *days_stored([1])], ago(2), source)
     assert (costs.savings, source.opened, costs.issues) == (None, 0, ())
 
 
-async def test_a_window_that_has_not_begun_asks_for_no_savings() -> None:
+async def test_future_window_requests_no_savings() -> None:
     source = Saving()
     await joined(days_stored([1], "Kubecost"), ago(-2, -3), source)
     assert source.opened == 0
@@ -384,7 +382,7 @@ async def test_a_window_that_has_not_begun_asks_for_no_savings() -> None:
         (Saving(seconds=60), "late_description"),
     ],
 )
-async def test_savings_that_can_t_be_had_leave_the_figures_whole(source: Saving, code: str) -> None:
+async def test_failed_savings_leave_the_figures_complete(source: Saving, code: str) -> None:
     costs = await joined(days_stored([1], "Kubecost"), ago(1), source, deadline_seconds=0.1)
     assert (costs.savings, costs.status, source.opened) == (None, Status.OK, source.closed)
     (issue,) = costs.issues
@@ -392,17 +390,17 @@ async def test_savings_that_can_t_be_had_leave_the_figures_whole(source: Saving,
     assert issue.message.startswith("no savings: ")
 
 
-def test_savings_are_waited_for_as_long_as_descriptions() -> None:
+def test_savings_have_the_timeout_of_descriptions() -> None:
     costs = virtual_time.run(joined(days_stored([1], "Kubecost"), ago(1), Saving(seconds=60), deadline_seconds=100))
     (issue,) = costs.issues
     assert " 5 s. " in issue.message
 
 
-# --- where history is read
+# --- executors of history
 
 
 class Watched(CoverageInMemory):
-    """Notes which thread asks it."""
+    """Records which thread reads it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -414,7 +412,7 @@ class Watched(CoverageInMemory):
 
 
 @pytest.mark.parametrize(("has_its_own", "name"), [(True, "history"), (False, "accounts")])
-async def test_history_is_read_in_threads_of_its_own_or_else_in_those_of_accounts(has_its_own: bool, name: str) -> None:
+async def test_history_has_its_own_executor_or_that_of_accounts(has_its_own: bool, name: str) -> None:
     kept = Kept(coverage=Watched())
     accounts = AccountsInMemory([account(1, "http://source")])
     with ThreadPoolExecutor(1, "accounts") as executor, ThreadPoolExecutor(1, "history") as own:
@@ -431,7 +429,7 @@ async def test_history_is_read_in_threads_of_its_own_or_else_in_those_of_account
     assert kept.coverage.threads == {name}
 
 
-async def test_a_history_that_stalls_holds_no_account() -> None:
+async def test_stalled_history_delays_no_account() -> None:
     kept, go = Kept(), threading.Event()
     stalls = Stalling(go)
     kept.coverage = stalls
@@ -449,7 +447,7 @@ async def test_a_history_that_stalls_holds_no_account() -> None:
 
 
 class Stalling(CoverageInMemory):
-    """Answers once it may."""
+    """Answers once it is released."""
 
     def __init__(self, go: threading.Event) -> None:
         super().__init__()
@@ -473,16 +471,14 @@ class Stalling(CoverageInMemory):
         (timedelta(hours=36, minutes=1), True),
     ],
 )
-async def test_the_copy_of_a_running_day_counts_while_it_is_fresh_and_once_the_day_is_long_over(
-    since: timedelta, is_stored: bool
-) -> None:
+async def test_copy_of_a_running_day_counts_if_fresh_or_long_over(since: timedelta, is_stored: bool) -> None:
     kept = Kept()
     kept.keep(0, until=NOON_AFTER)
     found = await kept.stored(ago(0, -1), NOON_AFTER + since)
     assert days_of(found.days) == ([0] if is_stored else [])
 
 
-async def test_the_source_is_asked_for_the_rest_of_a_day_that_is_a_copy() -> None:
+async def test_rest_of_a_partly_stored_day_is_requested() -> None:
     kept, source = Kept(), Saving()
     kept.keep(5, 3)
     noon = ago(4).start + 12 * HOUR
@@ -494,7 +490,7 @@ async def test_the_source_is_asked_for_the_rest_of_a_day_that_is_a_copy() -> Non
 
 
 async def test_stored_days_take_the_currency_stated_now() -> None:
-    """Where their source states none: an account or a setting may have been corrected since."""
+    """If the source states no currency, that of the account or setting may have been corrected since."""
 
     class Euros(Saving):
         async def read(self, window: Window) -> Reading:

@@ -1,4 +1,4 @@
-"""What a Prometheus lacks is missing only as far as the source left it to the metrics."""
+"""Metrics that a Prometheus lacks are missing data only if the source needs them."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ OF_NOTHING = "node n1 cpu 1\npod shop/web-1 @n1 cpu 1"
 
 
 class Told(Source):
-    """A source whose days are those that a test writes, the first and those after it; it may name its cluster."""
+    """A source with the days of a test: the first, and all later ones. It may name its cluster."""
 
     account = None
 
@@ -43,7 +43,7 @@ class Told(Source):
 
 
 class Metrics:
-    """A Prometheus that measures nothing and has `issues`, or fails; it may name a cluster."""
+    """A Prometheus without samples, with `issues` or an error. It may name a cluster."""
 
     url, account = METRICS, None
 
@@ -75,25 +75,25 @@ COMPONENTS = [Component.MANAGEMENT, Component.LOAD_BALANCER, Component.NETWORK]
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-async def test_a_gap_of_what_the_source_itself_tells_is_nobody_s_business(component: Component) -> None:
+async def test_gap_of_metrics_the_source_has_itself_is_ignored(component: Component) -> None:
     found = await costs(Metrics(gap(component)), OF_ALL)
     assert (of_metrics(found), found.status) == ([], Status.OK)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-async def test_a_gap_of_what_the_source_left_to_the_metrics_makes_the_answer_partial(component: Component) -> None:
+async def test_gap_of_metrics_the_source_lacks_makes_it_partial(component: Component) -> None:
     found = await costs(Metrics(gap(component)), OF_NOTHING)
     assert (of_metrics(found), found.status) == ([gap(component)], Status.PARTIAL)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-async def test_a_gap_counts_only_on_days_of_which_the_source_has_nothing(component: Component) -> None:
+async def test_gap_counts_only_on_days_that_lack_the_component(component: Component) -> None:
     metrics = Metrics(gap(component, TODAY), gap(component, TOMORROW))
     assert of_metrics(await costs(metrics, OF_ALL, OF_NOTHING)) == [gap(component, TOMORROW)]
     assert of_metrics(await costs(metrics, OF_NOTHING, OF_ALL)) == [gap(component, TODAY)]
 
 
-async def test_metrics_that_fail_are_a_warning_where_nothing_was_left_to_them() -> None:
+async def test_failed_metrics_are_a_warning_if_none_are_needed() -> None:
     found = await costs(Metrics(error=SourceError("it is down")), OF_ALL)
     (issue,) = of_metrics(found)
     assert (issue.kind, issue.subject, found.status) == (IssueKind.SOURCE_WARNING, "infrastructure", Status.OK)
@@ -101,7 +101,7 @@ async def test_metrics_that_fail_are_a_warning_where_nothing_was_left_to_them() 
 
 
 class Partly(Told):
-    """A source that fails for its second day, or has no data of its last hour."""
+    """A source that fails for its second day, or lacks its last hour."""
 
     def __init__(self, *, fails: bool) -> None:
         super().__init__(OF_ALL, OF_ALL)
@@ -116,7 +116,7 @@ class Partly(Told):
 
 
 @pytest.mark.parametrize("fails", [True, False])
-async def test_nothing_is_complete_if_the_source_lacks_hours(fails: bool) -> None:
+async def test_failed_metrics_are_missing_if_the_source_lacks_hours(fails: bool) -> None:
     metrics = Metrics(error=SourceError("it is down"))
     found = await get_costs_of_source(Partly(fails=fails), TWO_DAYS, clock=FixedClock(), infrastructure=metrics)
     assert found.status is Status.PARTIAL
@@ -125,13 +125,13 @@ async def test_nothing_is_complete_if_the_source_lacks_hours(fails: bool) -> Non
     assert "nothing is missing" not in issue.message
 
 
-async def test_metrics_that_fail_make_the_answer_partial_where_one_day_left_anything_to_them() -> None:
+async def test_failed_metrics_make_it_partial_if_one_day_needs_them() -> None:
     found = await costs(Metrics(error=SourceError("it is down")), OF_ALL, OF_NOTHING)
     (issue,) = of_metrics(found)
     assert (issue.kind, issue.window, found.status) == (IssueKind.SOURCE_FAILED, TWO_DAYS, Status.PARTIAL)
 
 
-async def test_a_warning_of_missing_data_counts_as_far_as_anything_was_left_to_the_metrics() -> None:
+async def test_missing_metrics_count_only_if_needed() -> None:
     metrics = Metrics(Issue(IssueKind.ANSWER_INCOMPLETE, "the server warns: a store is down", METRICS, TWO_DAYS))
     assert (await costs(metrics, OF_NOTHING)).status is Status.PARTIAL
     found = await costs(metrics, OF_ALL)
@@ -139,12 +139,12 @@ async def test_a_warning_of_missing_data_counts_as_far_as_anything_was_left_to_t
     assert [issue.kind for issue in of_metrics(found)] == [IssueKind.SOURCE_WARNING]
 
 
-async def test_a_remark_is_told_whatever_was_left_to_the_metrics() -> None:
+async def test_warning_of_prometheus_is_always_an_issue() -> None:
     remark = Issue(IssueKind.SOURCE_WARNING, "Prometheus notes: odd", METRICS, TWO_DAYS)
     assert of_metrics(await costs(Metrics(remark), OF_ALL)) == [remark]
 
 
-async def test_network_that_nobody_measured_stands_in_the_body_as_the_fee_does() -> None:
+async def test_unmeasured_network_is_shown_like_the_fee() -> None:
     costs_of_nothing = await costs(Metrics(), OF_NOTHING)
     body = answer(costs_of_nothing, DetailLevel.NAMESPACE)
     assert body["not_measured"] == ["management_cost", "network_cost"]
@@ -154,7 +154,7 @@ async def test_network_that_nobody_measured_stands_in_the_body_as_the_fee_does()
     assert unknown == {Component.MANAGEMENT, Component.NETWORK}
 
 
-async def test_metrics_of_a_cluster_of_another_name_are_told_with_both_names_and_leave_the_status() -> None:
+async def test_metrics_of_another_cluster_are_a_warning_with_both_names() -> None:
     found = await costs(Metrics(cluster_id="stage"), OF_NOTHING, cluster_id="prod")
     (issue,) = of_metrics(found)
     assert (issue.kind, issue.subject, found.status) == (IssueKind.SOURCE_WARNING, "infrastructure", Status.OK)
@@ -165,13 +165,13 @@ async def test_metrics_of_a_cluster_of_another_name_are_told_with_both_names_and
 @pytest.mark.parametrize(
     ("of_source", "of_the_metrics", "day"),
     [
-        ("prod", "PROD", OF_NOTHING),  # one name, written in two ways
+        ("prod", "PROD", OF_NOTHING),  # the same name in another case
         (None, "stage", OF_NOTHING),
         ("prod", None, OF_NOTHING),
-        ("prod", "stage", OF_ALL),  # nothing of the metrics is on the bill
+        ("prod", "stage", OF_ALL),  # no metrics are on the bill
     ],
 )
-async def test_nothing_is_said_where_names_do_not_show_that_anything_on_the_bill_is_of_another_cluster(
+async def test_no_warning_unless_names_differ_and_metrics_are_billed(
     of_source: str | None, of_the_metrics: str | None, day: str
 ) -> None:
     assert of_metrics(await costs(Metrics(cluster_id=of_the_metrics), day, cluster_id=of_source)) == []

@@ -1,4 +1,4 @@
-"""The old sums beside the costs: of which samples they are, what is told of them, and how long they may take."""
+"""The old sums of metrics: their samples, issues and deadline."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -23,7 +23,7 @@ LAST_SECOND = Window(TODAY.start, from_unix(to_unix(TODAY.end) - 1))
 
 
 class Source(Silent):
-    """Has a pod on every day, and leaves nothing to metrics."""
+    """A source with a pod on every day that needs no metrics."""
 
     url, account = SOURCE, None
 
@@ -33,7 +33,7 @@ class Source(Silent):
 
 
 class Metrics:
-    """Has a sample of the fee at every whole hour, and counts its questions; takes `seconds` for points."""
+    """A Prometheus with hourly samples of the fee that records requests and takes `seconds` for them."""
 
     url, account = METRICS, None
 
@@ -64,7 +64,7 @@ def made(metrics: Metrics, deadline_seconds: float | None = None) -> CostService
     )
 
 
-async def test_of_a_window_given_by_its_last_second_the_midnight_after_it_is_no_part() -> None:
+async def test_end_on_second_59_excludes_midnight_from_old_sums() -> None:
     metrics = Metrics()
     service = made(metrics)
     answer = await service.costs(account_id(1), TODAY)
@@ -72,10 +72,10 @@ async def test_of_a_window_given_by_its_last_second_the_midnight_after_it_is_no_
         legacy = (await service.with_legacy(answer, samples)).costs.legacy
         assert legacy is not None
         assert legacy.management == micros(sum_of_fee)
-    assert metrics.asked == [LAST_SECOND, TODAY], "each is remembered for itself"
+    assert metrics.asked == [LAST_SECOND, TODAY], "each is cached by itself"
 
 
-async def test_what_the_server_warns_of_is_told_and_sums_that_may_be_too_low_are_not_remembered() -> None:
+async def test_incomplete_old_sums_are_warned_about_and_not_cached() -> None:
     warning = Issue(IssueKind.ANSWER_INCOMPLETE, "the server warns: a store is down", METRICS, TODAY)
     metrics = Metrics(warning)
     service = made(metrics)
@@ -88,7 +88,7 @@ async def test_what_the_server_warns_of_is_told_and_sums_that_may_be_too_low_are
     assert len(metrics.asked) == 2
 
 
-async def test_a_remark_of_the_server_is_told_and_the_sums_are_remembered() -> None:
+async def test_old_sums_with_a_warning_are_cached() -> None:
     metrics = Metrics(Issue(IssueKind.SOURCE_WARNING, "Prometheus notes: odd", METRICS, TODAY))
     service = made(metrics)
     answer = await service.costs(account_id(1), TODAY)
@@ -98,7 +98,7 @@ async def test_a_remark_of_the_server_is_told_and_the_sums_are_remembered() -> N
     assert len(metrics.asked) == 1
 
 
-async def test_costs_and_sums_have_one_deadline_together() -> None:
+async def test_costs_and_old_sums_share_one_deadline() -> None:
     service = made(Metrics(seconds=3600), deadline_seconds=0.5)
     began = asyncio.get_running_loop().time()
     answer = await service.costs(account_id(1), TODAY)
@@ -108,7 +108,7 @@ async def test_costs_and_sums_have_one_deadline_together() -> None:
     assert issue.facts["code"] == "deadline_passed"
 
 
-async def test_sums_beside_remembered_costs_have_a_deadline_of_their_own() -> None:
+async def test_old_sums_of_cached_costs_have_the_whole_deadline() -> None:
     metrics = Metrics(seconds=0.3)
     service = made(metrics, deadline_seconds=0.5)
     await service.costs(account_id(1), TODAY)

@@ -1,4 +1,4 @@
-"""Samples of metrics: of which days, how many, and what is told where there are none."""
+"""Samples of metrics: their days, their maximum, and issues if there are none."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ NAMES = ("kubecost_a", "kubecost_b")
 
 
 class Metrics:
-    """Has so many samples of each metric, whenever it is asked."""
+    """A Prometheus with a fixed number of samples of each metric."""
 
     url = METRICS
 
@@ -32,26 +32,26 @@ async def asked(metrics: Metrics, window: Window = TODAY, names: Sequence[str] =
     return (await read_series(metrics, window, names, NOON_AFTER, max_points=10)).issues
 
 
-async def test_an_answer_that_would_be_too_large_is_none_and_says_what_to_do() -> None:
+async def test_too_many_samples_are_an_error_with_advice() -> None:
     with pytest.raises(TooManyPoints, match=r"11 samples.*at most 10: ask for a shorter window or fewer metrics"):
         await asked(Metrics(kubecost_a=6, kubecost_b=5))
     assert await asked(Metrics(kubecost_a=5, kubecost_b=5)) == ()
     assert "at most 200,000" in str(TooManyPoints(MAX_POINTS + 1))
 
 
-async def test_that_there_is_no_sample_at_all_is_told_with_the_names() -> None:
+async def test_issue_names_the_metrics_without_samples() -> None:
     (issue,) = await asked(Metrics())
     assert (issue.kind, issue.source, issue.window) == (IssueKind.NOT_MEASURED, METRICS, TODAY)
     assert "no sample of kubecost_a, kubecost_b:" in issue.message
     assert await asked(Metrics(kubecost_b=1)) == ()
 
 
-async def test_of_many_metrics_without_a_sample_each_is_named() -> None:
+async def test_each_of_many_metrics_without_samples_is_named() -> None:
     (issue,) = await asked(Metrics(), names=[f"kubecost_{n}" for n in range(12)])
     assert "kubecost_9, kubecost_10, kubecost_11:" in issue.message
 
 
-async def test_of_a_long_window_the_newest_days_are_asked_and_the_rest_is_told() -> None:
+async def test_long_window_is_cut_to_its_newest_days_with_an_issue() -> None:
     window = Window(TODAY.end - (MAX_DAYS + 3) * DAY, TODAY.end)
     (issue,) = await asked(Metrics(kubecost_a=1), window)
     assert (issue.kind, issue.window) == (IssueKind.NOT_ASKED, Window(window.start, window.start + 3 * DAY))

@@ -1,4 +1,4 @@
-"""Of a long window the newest days are asked; and what only describes the costs is not waited for long."""
+"""Long windows are cut to their newest days, and savings and description have a short timeout."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ FIFTY_YEARS = Window(datetime(1976, 11, 22, tzinfo=UTC), END)
 
 
 class Metrics:
-    """A Prometheus that counts what it is asked, and measures nothing."""
+    """A Prometheus without samples that records requests."""
 
     url = "http://metrics"
     account = None
@@ -47,7 +47,7 @@ class Metrics:
 
 
 class Describing(Source):
-    """Tells its costs at once, and what describes them after `seconds`."""
+    """Returns costs at once, and savings and description after `seconds`."""
 
     account = None
 
@@ -65,7 +65,7 @@ class Describing(Source):
 
 
 async def asked_for(window: Window, clock: FixedClock | None = None) -> tuple[CostReport, list[Window]]:
-    """What a source that answers everything gives, and what it was asked, in order."""
+    """The costs of a source that answers everything, and its requests in order."""
     source = Source()
     costs = await get_costs_of_source(source, window, clock=clock or FixedClock())
     return costs, sorted(source.asked)
@@ -76,7 +76,7 @@ def not_asked(costs: CostReport) -> list[Issue]:
 
 
 async def longest_gap(work: Awaitable[T]) -> tuple[T, float]:
-    """What the work gives, and for how many seconds at most nothing else had a turn meanwhile."""
+    """What the work returns, and the longest time in seconds that it blocked the event loop."""
     gaps, running = [0.0], True
 
     async def tick() -> None:
@@ -94,7 +94,7 @@ async def longest_gap(work: Awaitable[T]) -> tuple[T, float]:
     return result, max(gaps)
 
 
-async def test_of_fifty_years_the_newest_days_are_asked_and_the_rest_is_told() -> None:
+async def test_fifty_years_are_cut_to_the_newest_days_with_an_issue() -> None:
     costs, asked = await asked_for(FIFTY_YEARS)
     assert len(asked) == MAX_DAYS == 500
     assert (asked[0].start, asked[-1].end) == (END - MOST, END)
@@ -108,14 +108,14 @@ async def test_of_fifty_years_the_newest_days_are_asked_and_the_rest_is_told() -
     assert "500 days" in issue.message
 
 
-async def test_the_loop_has_turns_for_others_while_fifty_years_are_asked() -> None:
+async def test_event_loop_stays_free_while_fifty_years_are_read() -> None:
     (_, asked), gap = await longest_gap(asked_for(FIFTY_YEARS))
     assert len(asked) == MAX_DAYS
     assert gap < 2
 
 
 @pytest.mark.parametrize("days", [1, 499, 500])
-async def test_up_to_500_days_are_all_asked_and_nothing_is_told(days: int) -> None:
+async def test_500_days_are_requested_without_an_issue(days: int) -> None:
     window = Window(END - days * DAY, END)
     costs, asked = await asked_for(window)
     assert len(asked) == days
@@ -124,7 +124,7 @@ async def test_up_to_500_days_are_all_asked_and_nothing_is_told(days: int) -> No
     assert costs.coverage.hours_covered == costs.coverage.hours_asked == window.hours
 
 
-async def test_one_day_more_is_told() -> None:
+async def test_501_days_have_an_issue() -> None:
     costs, asked = await asked_for(Window(END - MOST - DAY, END))
     assert len(asked) == MAX_DAYS
     (issue,) = not_asked(costs)
@@ -132,7 +132,7 @@ async def test_one_day_more_is_told() -> None:
     assert costs.coverage.hours_asked - costs.coverage.hours_covered == 24
 
 
-async def test_of_a_window_that_is_not_over_the_newest_are_those_before_now() -> None:
+async def test_newest_days_of_a_running_window_end_now() -> None:
     window = Window(NOON_AFTER - 1000 * DAY, NOON_AFTER + 1000 * DAY)
     costs, asked = await asked_for(window)
     assert asked[-1].end == NOON_AFTER
@@ -141,18 +141,18 @@ async def test_of_a_window_that_is_not_over_the_newest_are_those_before_now() ->
     assert not_asked(costs)[0].window == Window(window.start, asked[0].start)
 
 
-async def test_a_window_that_has_not_begun_asks_nothing() -> None:
+async def test_future_window_requests_nothing() -> None:
     costs, asked = await asked_for(Window(NOON_AFTER + DAY, NOON_AFTER + 2000 * DAY))
     assert (asked, costs.coverage.hours_asked, not_asked(costs)) == ([], 0, [])
 
 
-async def test_the_server_of_metrics_is_asked_for_the_same_days() -> None:
+async def test_prometheus_is_queried_for_the_same_days() -> None:
     metrics = Metrics()
     await get_costs_of_source(Source(), FIFTY_YEARS, clock=FixedClock(), infrastructure=metrics)
     assert metrics.asked == [Window(END - MOST, END)]
 
 
-def test_the_newest_are_the_end_of_any_window_and_never_more_than_it() -> None:
+def test_newest_days_are_the_end_of_any_window() -> None:
     minutes = st.integers(0, 1100 * 24 * 60)
 
     @given(minutes, minutes)
@@ -168,17 +168,17 @@ def test_the_newest_are_the_end_of_any_window_and_never_more_than_it() -> None:
     holds()
 
 
-async def test_a_window_that_begins_within_the_oldest_day_is_answered() -> None:
+async def test_window_that_begins_within_the_oldest_day_is_answered() -> None:
     window = Window(END - MOST - 6 * HOUR, END - 1 * HOUR)  # 500 days and 5 hours: more than 500, less than 501
     costs, asked = await asked_for(window)
     assert asked[0].start >= window.start
     assert costs.coverage.hours_covered <= costs.coverage.hours_asked
 
 
-# --- what describes the costs
+# --- savings and description
 
 
-def test_late_savings_and_description_leave_the_costs_complete() -> None:
+def test_late_savings_and_description_leave_costs_complete() -> None:
     window = Window(END - DAY, END)
     costs = virtual_time.run(
         get_costs_of_source(

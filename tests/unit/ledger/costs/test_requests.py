@@ -1,4 +1,4 @@
-"""How a window is cut into questions for a source: whole hours, one UTC day each, and nothing lost or doubled."""
+"""How a window is cut into requests: whole hours within a UTC day, without gap or overlap."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -13,7 +13,7 @@ from tests.unit.domain.clusters import MIDNIGHT, windows
 
 @settings(deadline=None)
 @given(windows)
-def test_what_is_wanted_is_the_window_exactly(window: Window) -> None:
+def test_wanted_parts_make_up_the_window(window: Window) -> None:
     wanted = [question.wanted for question in source_requests(window)]
     assert sum((part.end - part.start for part in wanted), timedelta()) == window.end - window.start
     assert not any(part.is_empty for part in wanted)
@@ -24,7 +24,7 @@ def test_what_is_wanted_is_the_window_exactly(window: Window) -> None:
 
 @settings(deadline=None)
 @given(windows)
-def test_what_is_asked_is_whole_hours_of_one_utc_day_and_no_hour_twice(window: Window) -> None:
+def test_requests_are_whole_hours_of_one_day_and_disjoint(window: Window) -> None:
     asked = source_requests(window)
     for question in asked:
         ask, want = question.requested, question.wanted
@@ -39,7 +39,7 @@ def test_what_is_asked_is_whole_hours_of_one_utc_day_and_no_hour_twice(window: W
 
 @settings(deadline=None)
 @given(windows)
-def test_a_day_makes_three_questions_at_most_and_a_whole_one_makes_one(window: Window) -> None:
+def test_day_takes_one_request_or_at_most_three(window: Window) -> None:
     asked = source_requests(window)
     for day in window.days():
         of_this_day = [question for question in asked if day.contains(question.wanted)]
@@ -72,7 +72,7 @@ def test_a_day_makes_three_questions_at_most_and_a_whole_one_makes_one(window: W
         ),
     ],
 )
-def test_ragged_edges_are_questions_of_their_own(window: str, expected: list[tuple[str, str]]) -> None:
+def test_ragged_edges_are_separate_requests(window: str, expected: list[tuple[str, str]]) -> None:
     def clock(span: Window) -> str:
         minutes = [int((at - MIDNIGHT) / HOUR * 60) for at in (span.start, span.end)]
         return "-".join(f"{at // 60:02}:{at % 60:02}" for at in minutes)

@@ -1,4 +1,4 @@
-"""Which requests are answered from memory, without a route, and that their answers are those of the route."""
+"""Which requests are answered from the cache, without a route and with the same answer."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,7 @@ QUERY = f"cloud_account_id={account_id(1)}&start_date={S}&end_date={E}".encode()
 
 
 class World:
-    """The endpoint over a source that counts what it is asked."""
+    """The endpoint of a source that counts requests."""
 
     def __init__(self, **more: float) -> None:
         self.source, self.accounts = Source(), AccountsInMemory([account(1, "http://source")])
@@ -45,7 +45,7 @@ async def sent(answer: ReadyAnswer | None, scope: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("query", [QUERY, f"cloud_account_id={account_id(1)}".encode(), QUERY + b"&limit=1"])
-async def test_remembered_answer_is_that_of_the_route(query: bytes) -> None:
+async def test_cached_answer_is_that_of_the_route(query: bytes) -> None:
     world = World()
     assert world.costs.cached(request(query)) is None
     await world.costs.answer(request(query))
@@ -73,30 +73,30 @@ async def test_remembered_answer_is_that_of_the_route(query: bytes) -> None:
         request(QUERY.replace(account_id(1).encode(), account_id(2).encode())),
     ],
 )
-async def test_any_other_request_is_left_to_its_route(other: Any) -> None:
+async def test_other_requests_are_left_to_their_routes(other: Any) -> None:
     world = World()
     await world.costs.answer(request())
     assert world.costs.cached(other) is None
     assert world.costs.cached(request()) is not None
 
 
-async def test_wrong_secret_is_marked_before_anything_is_read() -> None:
+async def test_wrong_secret_is_marked_before_any_lookup() -> None:
     world, scope = World(), request(b"", secret="wrong")
     assert world.costs.cached(scope) is None
     assert is_wrong(scope)
 
 
-async def test_account_is_looked_up_again_for_remembered_answer() -> None:
+async def test_account_of_a_cached_answer_is_looked_up_again() -> None:
     world = World(lookup_seconds=0)
     await world.costs.answer(request())
     assert world.costs.cached(request()) is None
 
 
 async def test_change_of_account_is_seen_at_the_next_lookup() -> None:
-    """The lookup still stands; whoever looks the account up next ends it for all."""
+    """The cached lookup is used until the account is looked up again."""
     world = World()
     await world.costs.answer(request())
     world.accounts.update(replace(world.accounts.accounts[0], currency="EUR"))
     assert world.costs.cached(request()) is not None
-    await world.costs.answer(request(QUERY + b"&start_date=0"))  # nothing is remembered of it
+    await world.costs.answer(request(QUERY + b"&start_date=0"))  # another window, which is not cached
     assert world.costs.cached(request()) is None

@@ -1,4 +1,4 @@
-"""Parameters, whatever bytes they are."""
+"""Parameters of requests, in any bytes."""
 
 import itertools
 
@@ -17,7 +17,7 @@ ID = f"cloud_account_id={account_id(1)}"
 
 
 @given(st.binary(max_size=300))
-def test_any_query_is_a_question_or_a_problem_of_the_caller(query: bytes) -> None:
+def test_any_query_is_parsed_or_a_client_error(query: bytes) -> None:
     for text in (query, ID.encode() + b"&" + query, ID.encode() + b"&start_date=" + query + b"&end_date=9"):
         try:
             parse(text)
@@ -26,7 +26,7 @@ def test_any_query_is_a_question_or_a_problem_of_the_caller(query: bytes) -> Non
 
 
 @given(st.integers(0, LATEST_UNIX), st.integers(1, LATEST_UNIX), st.integers(1, LARGEST), st.integers(0, LARGEST))
-def test_what_is_in_order_comes_back(start: int, end: int, limit: int, offset: int) -> None:
+def test_valid_parameters_are_returned(start: int, end: int, limit: int, offset: int) -> None:
     start, end = min(start, end), max(start, end)
     question = parse(f"{ID}&start_date={start}&end_date={end}&limit={limit}&offset={offset}".encode())
     dates, window = question.requested_window(FixedClock())
@@ -35,7 +35,7 @@ def test_what_is_in_order_comes_back(start: int, end: int, limit: int, offset: i
     assert length == end - start + (end % 60 == 59 and start < end < LATEST_UNIX)
 
 
-def test_adjacent_questions_of_either_spelling_neither_lose_nor_double_a_second() -> None:
+def test_adjacent_windows_neither_lose_nor_repeat_a_second() -> None:
     windows = [
         parse(f"{ID}&start_date={start}&end_date={end}".encode()).requested_window(FixedClock()).window
         for start, end in ((0, 3599), (3600, 7200), (7200, 7259), (7260, 7320))
@@ -44,13 +44,13 @@ def test_adjacent_questions_of_either_spelling_neither_lose_nor_double_a_second(
 
 
 @pytest.mark.parametrize("secret", ["", "  ", "\n", "x" * 15, " " * 16 + "x"])
-def test_a_weak_secret_is_refused(secret: str) -> None:
+def test_weak_secret_is_refused(secret: str) -> None:
     with pytest.raises(ValueError, match="fewer than 16 characters"):
         Secret(secret)
     assert "swordfish" not in repr(Secret("swordfish-never-logged"))
 
 
-def test_every_family_of_errors_has_its_status() -> None:
+def test_every_error_family_has_its_status() -> None:
     from kubetally.domain import errors
 
     families = {
@@ -62,7 +62,7 @@ def test_every_family_of_errors_has_its_status() -> None:
         assert b"what happened" not in problem_of(family("what happened")).body
 
 
-def test_series_have_parameters_of_their_own_and_ignore_those_of_costs() -> None:
+def test_series_ignore_the_parameters_of_costs() -> None:
     odd = f"{ID}&detail_level=x&limit=0&infrastructure=y".encode()
     assert parse(odd, OF_SERIES).limit is None
     with pytest.raises(Problem):

@@ -1,4 +1,4 @@
-"""Samples of metrics over HTTP: what is too much, and who makes the body."""
+"""Samples of metrics over HTTP: their maximum, and on which thread they are encoded."""
 
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -21,7 +21,7 @@ PATH = "/metroculus/v2/"
 
 
 class Watched(dict[str, tuple[SeriesPoint, ...]]):
-    """Points that note which threads look at those of one metric."""
+    """Points that record which threads read those of a metric."""
 
     def __init__(self, points: dict[str, tuple[SeriesPoint, ...]]) -> None:
         super().__init__(points)
@@ -33,7 +33,7 @@ class Watched(dict[str, tuple[SeriesPoint, ...]]):
 
 
 class Metrics:
-    """Has so many samples of one metric."""
+    """A Prometheus with a number of samples of one metric."""
 
     url, account = "http://prometheus.test", None
 
@@ -74,9 +74,7 @@ def ask(url: str, name: str = "kubecost_metrics", **more: str) -> httpx.Response
 
 
 @pytest.mark.parametrize("name", ["kubecost_metrics", "kubecost_savings"])
-def test_more_samples_than_an_answer_may_have_are_an_error_that_says_what_to_do(
-    url: str, metrics: Metrics, name: str
-) -> None:
+def test_too_many_samples_are_an_error_with_advice(url: str, metrics: Metrics, name: str) -> None:
     metrics.count = MAX_POINTS + 1
     answer = ask(url, name)
     assert (answer.status_code, answer.headers["x-kubetally-error"]) == (400, "too_many_points")
@@ -89,7 +87,7 @@ def test_more_samples_than_an_answer_may_have_are_an_error_that_says_what_to_do(
     }
 
 
-def test_the_body_is_not_made_on_the_loop_which_has_others_to_serve(url: str, metrics: Metrics) -> None:
+def test_body_is_not_encoded_on_the_event_loop(url: str, metrics: Metrics) -> None:
     assert len(ask(url).json()["metrics"][MANAGEMENT]) == 1
     assert metrics.points_given.threads
     assert metrics.loop not in metrics.points_given.threads
@@ -98,9 +96,7 @@ def test_the_body_is_not_made_on_the_loop_which_has_others_to_serve(url: str, me
 @pytest.mark.parametrize(
     ("name", "asked"), [("kubecost_metrics", [*INFRASTRUCTURE.values()]), ("kubecost_savings", [CPU_SAVINGS])]
 )
-def test_that_no_metric_has_a_sample_is_an_error_that_names_them(
-    url: str, metrics: Metrics, name: str, asked: list[str]
-) -> None:
+def test_error_names_metrics_if_none_has_samples(url: str, metrics: Metrics, name: str, asked: list[str]) -> None:
     metrics.count = 0
     body = ask(url, name).json()
     (error,) = body["errors"]
@@ -108,7 +104,7 @@ def test_that_no_metric_has_a_sample_is_an_error_that_names_them(
     assert all(metric in error["message"] for metric in asked)
 
 
-def test_a_metric_that_was_named_and_has_no_sample_is_an_error_beside_those_that_have(url: str) -> None:
+def test_error_names_requested_metric_without_samples(url: str) -> None:
     names = f"{MANAGEMENT},kubecost_first,kubecost_second"
     body = ask(url, metrics=names).json()
     assert list(body["metrics"]) == ["kubecost_cluster_management_cost"]
@@ -118,5 +114,5 @@ def test_a_metric_that_was_named_and_has_no_sample_is_an_error_beside_those_that
 
 
 @pytest.mark.parametrize("names", ["", ",", MANAGEMENT])
-def test_what_nobody_named_may_lack_samples_in_silence(url: str, names: str) -> None:
+def test_default_metrics_may_lack_samples(url: str, names: str) -> None:
     assert ask(url, metrics=names).json()["errors"] == []
