@@ -4,12 +4,13 @@ Rows are dataclasses, because a Struct would put the key of a row after the cost
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from msgspec import UNSET, Struct, UnsetType
 
 from kubetally.domain import component, efficiency, issues, report, status
+from kubetally.domain.allocation import Kind
 from kubetally.domain.component import Component
 from kubetally.domain.money import to_number
 from kubetally.domain.row import CAUSE_IN_WORDS
@@ -137,14 +138,16 @@ class _Kind:
 
 @dataclass
 class Line(Costs, _Kind):
-    """A cost that no workload was allocated: idle, unmounted, overhead or difference. `causes`: of a difference."""
+    """A cost that no workload was allocated: idle, unmounted, overhead or difference. Only this one has `causes`."""
 
-    causes: list[Cause]
+    causes: list[Cause] | UnsetType = field(default_factory=lambda: UNSET)
 
     @classmethod
     def of_row(cls, row: report.CostRow, unknown: Unknown) -> Self:
         """The body of a line."""
-        causes = [Cause(cause.value, CAUSE_IN_WORDS[cause], *amounts(part, unknown)) for cause, part in row.causes]
+        causes: list[Cause] | UnsetType = UNSET
+        if row.kind is Kind.DIFFERENCE:
+            causes = [Cause(cause.value, CAUSE_IN_WORDS[cause], *amounts(part, unknown)) for cause, part in row.causes]
         return cls(row.kind.value, *amounts(row.costs, unknown), causes=causes)  # type: ignore[arg-type, misc]
 
 
