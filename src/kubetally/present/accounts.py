@@ -39,7 +39,7 @@ def print_removed(accounts: Sequence[AccountWithDays]) -> None:
 
 
 def _source(account: Account) -> str:
-    place = str(account.kubecost_url or "") or (f"context {account.context}" if account.context else "to be found")
+    place = str(account.kubecost_url or "") or (f"context {account.context}" if account.context else "to be discovered")
     notes = [f"cluster {account.cluster_id}"] if account.cluster_id else []
     notes += [f"metrics {account.prometheus_url}"] if account.prometheus_url else []
     notes += [f"tenant {account.tenant}"] if account.tenant else []

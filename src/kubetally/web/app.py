@@ -14,6 +14,7 @@ from kubetally.ledger.diagnose.storage import StorageCheck
 from kubetally.web.connections import Connections
 from kubetally.web.documentation import openapi_config, openapi_json, swagger
 from kubetally.web.faces import no_such_path
+from kubetally.web.instrumented_app import InstrumentedApp
 from kubetally.web.metroculus.costs import CostAnswers
 from kubetally.web.metroculus.question import DEFAULT_WINDOW
 from kubetally.web.metroculus.routes import PREFIX, method_not_allowed, metroculus
@@ -25,7 +26,6 @@ from kubetally.web.problems import Problem, problem_of
 from kubetally.web.proxies import TrustedProxies
 from kubetally.web.secret import Secret
 from kubetally.web.sign_in import SIGN_IN, SignIn, sign_in_page
-from kubetally.web.watch import InstrumentedApp
 from kubetally.web.wrong_secrets import WrongSecrets
 
 _log = logs.get_logger(__name__)

@@ -16,7 +16,7 @@ from granian.server.embed import Server
 from kubetally import logs
 from kubetally.domain.errors import RequestError
 from kubetally.web.connections import ConnectionLimits, max_connections
-from kubetally.web.watch import InstrumentedApp
+from kubetally.web.instrumented_app import InstrumentedApp
 
 STOP_SECONDS: Final = 8.0
 NOTICE_SECONDS: Final = 0.5

@@ -92,7 +92,7 @@ class History:
         """
         days, unreadable = self._read_days(account_id, window, now)
         issues = [
-            *(_unreadable_issue(day, error, ", and the source was asked for it") for day, error in unreadable),
+            *(_unreadable_issue(day, error, ", so it was requested from the source") for day, error in unreadable),
             *self._not_replaced(account_id, days),
         ]
         return StoredWindow(days, merge_issues(issues))
@@ -204,7 +204,7 @@ async def stored_days(
     try:
         return await asyncio.get_running_loop().run_in_executor(executor, call)
     except StoreError as error:
-        message = f"stored days could not be read, and the source was asked for all of them: {error}"
+        message = f"stored days could not be read, so all were requested from the source: {error}"
         return StoredWindow(
             (), (Issue(IssueKind.SOURCE_WARNING, message, None, window, "history", {"code": error.code}),)
         )

@@ -7,12 +7,12 @@ from litestar.types import HTTPScope, Receive, Scope, Send
 from kubetally.domain.window import Clock
 from kubetally.ledger.costs.service import CachedAnswer, CostService
 from kubetally.web.documentation import METROCULUS
+from kubetally.web.instrumented_app import CACHE
 from kubetally.web.metroculus.bodies import Bodies
 from kubetally.web.metroculus.question import parse
 from kubetally.web.ops.metrics import HttpMetrics
 from kubetally.web.problems import JSON, Problem
 from kubetally.web.secret import Secret
-from kubetally.web.watch import CACHE
 
 COSTS: Final = "/kubecost_cluster_costs"
 _PATH: Final = METROCULUS + COSTS
