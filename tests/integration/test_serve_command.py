@@ -104,9 +104,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         return running[-1]
 
     yield begin
-    for one in running:
-        one.process.kill()
-        one.process.wait()
+    for program in running:
+        program.process.kill()
+        program.process.wait()
 
 
 @pytest.fixture
@@ -242,7 +242,7 @@ def test_serve_stops_within_10_seconds_while_a_source_hangs(
     params = f"cloud_account_id={account_id}&start_date={S}&end_date={E}"
     connection = http.client.HTTPConnection(urlsplit(program.url).netloc, timeout=20)
     connection.request("GET", f"{PATH}?{params}", headers={"Secret": SECRET})
-    eventually(lambda: [one for one in faulty.asked if one.path == "/allocation"])
+    eventually(lambda: [request for request in faulty.asked if request.path == "/allocation"])
     began = time.monotonic()
     assert program.stop() == 0
     assert time.monotonic() - began < 10
@@ -508,8 +508,8 @@ def test_whole_run_prints_no_secret(
     ]
     commands.append(home.run("costs", "--start", "2026-11-20", "--end", "2026-11-21", **settings))
     assert program.stop() == 0
-    assert {one.get("authorization") for one in listener.heard} == {basic(USER, PASSWORD), f"Bearer {TOKEN}"}
-    assert {one.get("x-scope") for one in listener.heard} == {None, HEADER}
+    assert {headers.get("authorization") for headers in listener.heard} == {basic(USER, PASSWORD), f"Bearer {TOKEN}"}
+    assert {headers.get("x-scope") for headers in listener.heard} == {None, HEADER}
     told = program.out + program.err + "".join(done.out + done.err for done in (*added, *commands))
     told += "".join(answer.text + str(answer.headers) for answer in answers)
     assert '"event":"source_found"' in told

@@ -140,8 +140,8 @@ def test_wrong_secrets_are_slowed_down_but_not_the_right_one(draco: World) -> No
         wrong = [many.submit(draco.client.get, PATH, headers={"Secret": f"wrong-{n}"}) for n in range(60)]
         assert draco.get(**GOOD).status_code == 200
         assert draco.client.get("/", headers=WITH_SECRET).status_code == 200
-        assert not all(one.done() for one in wrong)
-        answers = [one.result() for one in wrong]
+        assert not all(future.done() for future in wrong)
+        answers = [future.result() for future in wrong]
     refused = [answer for answer in answers if answer.status_code == 403]
     assert all(is_error(answer, 403, "OM0005") for answer in refused)
     assert len(refused) >= 26
@@ -328,7 +328,9 @@ def test_answer_has_every_key_of_the_contract_and_adds_up(world: World) -> None:
     assert summary["total_cost"] == 247.445919
     assert round(sum(summary.values()) - summary["total_cost"], 6) == summary["total_cost"]
     classes = ("internet", "region", "zone")
-    assert sum(body["breakdown"][f"network_{one}_cost"] for one in classes) == pytest.approx(summary["network_cost"])
+    assert sum(body["breakdown"][f"network_{network_class}_cost"] for network_class in classes) == pytest.approx(
+        summary["network_cost"]
+    )
     assert "breakdown_by_namespace" not in body
 
 
@@ -457,7 +459,7 @@ def test_answer_is_cached_for_900_seconds_and_not_901(draco: World, replay: Repl
 def test_cached_answer_differs_in_cache_header_and_id_only(draco: World) -> None:
     first, second = draco.get(**GOOD), draco.get(**GOOD)
     headers = [{**answer.headers, "date": ""} for answer in (first, second)]
-    assert [one.pop("x-kubetally-cache") for one in headers] == ["miss", "hit"]
+    assert [answer.pop("x-kubetally-cache") for answer in headers] == ["miss", "hit"]
     assert headers[0].pop("x-request-id") != headers[1].pop("x-request-id")
     assert headers[0] == headers[1]
     assert first.content == second.content
@@ -510,10 +512,10 @@ def test_50_concurrent_misses_read_each_day_once(faulty: FaultServer) -> None:
         ask = [many.submit(httpx.get, url + PATH, params=GOOD, headers=WITH_SECRET, timeout=30) for _ in range(50)]
         time.sleep(1)  # all 50 wait for this read
         faulty.release.set()
-        answers = [one.result() for one in ask]
+        answers = [future.result() for future in ask]
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
-    asked = Counter((one.path, one.params.get("window", "")) for one in faulty.asked)
+    asked = Counter((request.path, request.params.get("window", "")) for request in faulty.asked)
     assert set(asked.values()) == {1}, asked
     assert sum(path == "/allocation" for path, _ in asked) == 3
 
@@ -527,7 +529,7 @@ def test_disconnected_client_does_not_cancel_the_read(faulty: FaultServer) -> No
         time.sleep(0.3)
         faulty.release.set()
         assert other.result().status_code == 200
-    assert sum(one.path == "/allocation" for one in faulty.asked) == 3
+    assert sum(request.path == "/allocation" for request in faulty.asked) == 3
 
 
 @pytest.mark.parametrize("fault", ["noassets", "503"])
@@ -543,7 +545,7 @@ def test_failures_and_partial_answers_are_not_cached(faulty: FaultServer, fault:
             assert (answer.status_code, body["status"]) == (200, "partial")
             assert body["errors"][0]["kind"] == "source_failed"
             assert answer.headers["x-kubetally-cache"] == "miss"
-    money = [one for one in faulty.asked if one.path == "/allocation"]
+    money = [request for request in faulty.asked if request.path == "/allocation"]
     assert len(money) == 2 * len(set(map(str, money)))
 
 
@@ -561,18 +563,18 @@ def test_pages_are_disjoint_and_complete_and_keep_the_totals() -> None:
             pages = [page(limit=60, offset=offset) for offset in range(0, 300, 60)]
             past = page(limit=60, offset=300)
             rest = page(offset=249)
-        asked = Counter((one.path, one.params.get("window", "")) for one in served.asked)
+        asked = Counter((request.path, request.params.get("window", "")) for request in served.asked)
     assert set(asked.values()) == {1}
     for name in ("breakdown_by_namespace", "breakdown_by_workload"):
-        assert [row for one in pages for row in one[name]] == whole[name]
+        assert [row for page in pages for row in page[name]] == whole[name]
         assert len(whole[name]) == 250
         assert past[name] == []
         assert len(rest[name]) == 1
     assert {row["namespace"] for row in whole["breakdown_by_namespace"]} == set(NAMESPACES)
-    for one in (*pages, past, rest):
-        assert one["summary"] == whole["summary"]
-        assert one["lines"] == whole["lines"]
-        assert set(one["pagination"]["total_count"].values()) == {250}
+    for page in (*pages, past, rest):
+        assert page["summary"] == whole["summary"]
+        assert page["lines"] == whole["lines"]
+        assert set(page["pagination"]["total_count"].values()) == {250}
 
 
 @pytest.mark.parametrize(
@@ -595,10 +597,10 @@ def test_any_query_of_the_page_is_answered(world: World, query: str) -> None:
 
 def test_defect_of_one_account_does_not_hide_the_others(faulty: FaultServer) -> None:
     @asynccontextmanager
-    async def opened(one: Account) -> AsyncIterator[Any]:
-        if one.id == account_id(2):
+    async def opened(opened_account: Account) -> AsyncIterator[Any]:
+        if opened_account.id == account_id(2):
             raise ZeroDivisionError
-        async with by_http(one) as source:
+        async with by_http(opened_account) as source:
             yield source
 
     accounts = AccountsInMemory([account(1, faulty.url_of("draco")), account(2, "http://127.0.0.1:1")])
@@ -690,16 +692,16 @@ def test_slow_and_silent_clients_do_not_delay_others(world: World) -> None:
     there = urlsplit(world.url)
     address = (str(there.hostname), there.port or 0)
     held = [socket.create_connection(address) for _ in range(20)]
-    for one in held:
+    for connection in held:
         request = f"GET {PATH}?{urlencode(GOOD)}&detail_level=workload HTTP/1.1\r\nHost: x\r\nSecret: {SECRET}\r\n"
-        one.sendall(request.encode())  # half of them never finish their request, the others never read
-    for one in held[::2]:
-        one.sendall(b"\r\n")
+        connection.sendall(request.encode())  # half of them never finish their request, the others never read
+    for connection in held[::2]:
+        connection.sendall(b"\r\n")
     began = time.monotonic()
     assert world.get(**GOOD).status_code == 200
     assert time.monotonic() - began < 2
-    for one in held:
-        one.close()
+    for connection in held:
+        connection.close()
 
 
 # --- pages ---
@@ -889,11 +891,11 @@ def started(tmp_path: Path) -> Iterator[Any]:
         return running[-1]
 
     yield start
-    for one in running:
-        one.process.kill()
-        one.process.wait()
-        if one.process.stdout:
-            one.process.stdout.close()
+    for program in running:
+        program.process.kill()
+        program.process.wait()
+        if program.process.stdout:
+            program.process.stdout.close()
 
 
 def test_sigterm_finishes_running_requests_within_10_seconds(started: Any, faulty: FaultServer) -> None:

@@ -14,9 +14,9 @@ def test_shares_add_up_to_100_percent_with_credits(amounts: list[int]) -> None:
     shares = permilles(amounts)
     assert len(shares) == len(amounts)
     if sum(amounts) > 0:
-        known = [one for one in shares if one is not None]
+        known = [permille for permille in shares if permille is not None]
         assert sum(known) == 1000
-        assert sum(round(float(share(one).removesuffix(" %")) * 10) for one in known) == 1000
+        assert sum(round(float(share(permille).removesuffix(" %")) * 10) for permille in known) == 1000
         total = sum(amounts)
         assert all(abs(one * total - amount * 1000) < total for one, amount in zip(known, amounts, strict=True))
     else:
@@ -39,7 +39,7 @@ def test_largest_remainders_are_rounded_up() -> None:
 
 
 def test_share_has_one_decimal() -> None:
-    assert [share(one) for one in (360, 5, 0, -5, -1234, 1000, None)] == [
+    assert [share(permille) for permille in (360, 5, 0, -5, -1234, 1000, None)] == [
         "36.0 %", "0.5 %", "0.0 %", "-0.5 %", "-123.4 %", "100.0 %", "-",
     ]  # fmt: skip
 

@@ -129,7 +129,7 @@ async def test_names_and_unknown_ids_are_not_found() -> None:
             await service.costs(unknown, DAY)
     with pytest.raises(NotACluster):
         await service.cluster(account_id(9))
-    assert [one.name for one in await service.clusters()] == [f"cluster-{number}" for number in range(1, 6)]
+    assert [cluster.name for cluster in await service.clusters()] == [f"cluster-{number}" for number in range(1, 6)]
 
 
 async def test_requests_beyond_the_queue_are_refused() -> None:
@@ -151,8 +151,8 @@ async def test_hanging_source_leaves_slots_to_other_accounts() -> None:
     hanging.go.clear()
 
     @asynccontextmanager
-    async def opened(one: Account) -> AsyncIterator[Source]:
-        async with (hanging if one.id == account_id(1) else sound).open(one) as source:
+    async def opened(opened_account: Account) -> AsyncIterator[Source]:
+        async with (hanging if opened_account.id == account_id(1) else sound).open(opened_account) as source:
             yield source
 
     accounts = AccountsInMemory([account(number, "http://source") for number in (1, 2)])
@@ -164,7 +164,7 @@ async def test_hanging_source_leaves_slots_to_other_accounts() -> None:
     assert not (await service.costs(account_id(2), DAY)).is_hit
     assert hanging.opened == 2, "a quarter of all turns, and no more"
     told = await asyncio.gather(*waiting[2:], return_exceptions=True)
-    assert [type(one) for one in told] == [Overloaded] * 2
+    assert [type(error) for error in told] == [Overloaded] * 2
     hanging.go.set()
     assert len(await asyncio.gather(*waiting[:2])) == 2
 
@@ -217,13 +217,13 @@ async def test_newest_days_of_any_window_are_requested() -> None:
     assert len(source.asked) == MAX_DAYS
     assert max(source.asked) == DAY
     assert answer.costs.status is Status.PARTIAL
-    (issue,) = (one for one in answer.costs.issues if one.kind is IssueKind.NOT_ASKED)
+    (issue,) = (issue for issue in answer.costs.issues if issue.kind is IssueKind.NOT_ASKED)
     assert issue.window == Window(DAY.start - timedelta(days=20_000), DAY.end - timedelta(days=MAX_DAYS))
     assert answer.costs.coverage.hours_asked == 20_001 * 24
     source.asked.clear()
     exactly = await service.costs(account_id(1), Window(DAY.end - timedelta(days=MAX_DAYS), DAY.end))
     assert len(source.asked) == MAX_DAYS
-    assert not any(one.kind is IssueKind.NOT_ASKED for one in exactly.costs.issues)
+    assert not any(issue.kind is IssueKind.NOT_ASKED for issue in exactly.costs.issues)
 
 
 async def test_repr_shows_no_secret() -> None:

@@ -49,8 +49,8 @@ def ago(first: int, end: int = 0) -> Window:
 
 def days_stored(days_ago: Iterable[int], product: str = "OpenCost") -> list[StoredDay]:
     """Stored days, in order."""
-    made = (cluster_day(ID, day=TODAY - one * DAY, pods=1, nodes=0).collection for one in sorted(days_ago)[::-1])
-    return [StoredDay(one.head, SourceIdentity("http://held", product), one.state) for one in made]
+    made = (cluster_day(ID, day=TODAY - number * DAY, pods=1, nodes=0).collection for number in sorted(days_ago)[::-1])
+    return [StoredDay(collection.head, SourceIdentity("http://held", product), collection.state) for collection in made]
 
 
 def of_kind(issues: Iterable[Issue], kind: IssueKind) -> list[Issue]:
@@ -99,9 +99,9 @@ class DamagedLake(LakeInMemory):
 
     def rows(self, collections: Sequence[Collection]) -> dict[str, tuple[Row, ...]]:
         self.reads.append(len(collections))
-        for one in collections:
-            if one.day in self.errors:
-                raise self.errors[one.day]
+        for collection in collections:
+            if collection.day in self.errors:
+                raise self.errors[collection.day]
         return super().rows(collections)
 
 
@@ -125,9 +125,9 @@ class Kept:
 
     def keep(self, *days_ago: int, generation: int = 0, until: datetime | None = None) -> None:
         """Store days in the lake. until: the end of a running day."""
-        for one in days_ago:
+        for number in days_ago:
             is_running = until is not None
-            made = cluster_day(ID, generation, day=TODAY - one * DAY, pods=1, nodes=0, is_running=is_running)
+            made = cluster_day(ID, generation, day=TODAY - number * DAY, pods=1, nodes=0, is_running=is_running)
             span = Window(made.collection.head.window.start, until or made.collection.head.window.end)
             head = replace(made.collection.head, window=span, covered=(span,))
             collection = replace(made.collection, head=head, collected_at=span.end)
@@ -136,8 +136,8 @@ class Kept:
             self.coverage.confirm([collection.id], version)
 
     def damage(self, *days_ago: int, error: StoreError | None = None) -> None:
-        for one in days_ago:
-            self.lake.errors[TODAY - one * DAY] = error or Broken("a file is missing")
+        for number in days_ago:
+            self.lake.errors[TODAY - number * DAY] = error or Broken("a file is missing")
 
     async def stored(self, window: Window, now: datetime = NOON_AFTER) -> StoredWindow:
         return await stored_days(self.history, None, ID, window, now)
@@ -188,7 +188,7 @@ async def test_unreadable_day_is_an_issue_and_others_are_read() -> None:
     kept.keep(*range(1, 33))
     kept.damage(7)
     found = await kept.stored(ago(40))
-    assert days_of(found.days) == [one for one in range(32, 0, -1) if one != 7]
+    assert days_of(found.days) == [number for number in range(32, 0, -1) if number != 7]
     (issue,) = found.issues
     assert (issue.kind, issue.subject, issue.facts) == (IssueKind.SOURCE_WARNING, "history", {"code": "broken"})
     assert issue.window == ago(7, 6)
@@ -281,7 +281,7 @@ class Gone(DamagedLake):
     def rows(self, collections: Sequence[Collection]) -> dict[str, tuple[Row, ...]]:
         if not self.reads:
             self._kept.keep(1, generation=1)
-        old = [one.id for one in collections if one.id == f"{ID}-{TODAY - DAY}-0"]
+        old = [collection.id for collection in collections if collection.id == f"{ID}-{TODAY - DAY}-0"]
         if old:
             self.reads.append(len(collections))
             raise CollectionGone(self.url, collection_id=old[0])

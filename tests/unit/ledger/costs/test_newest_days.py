@@ -98,7 +98,7 @@ async def test_fifty_years_are_cut_to_the_newest_days_with_an_issue() -> None:
     costs, asked = await asked_for(FIFTY_YEARS)
     assert len(asked) == MAX_DAYS == 500
     assert (asked[0].start, asked[-1].end) == (END - MOST, END)
-    assert all(one.end == two.start for one, two in pairwise(asked))
+    assert all(first.end == two.start for first, two in pairwise(asked))
     assert costs.status is Status.PARTIAL
     assert costs.coverage.hours_asked == FIFTY_YEARS.hours
     assert costs.coverage.hours_covered == MOST / HOUR

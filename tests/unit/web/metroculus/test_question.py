@@ -40,7 +40,7 @@ def test_adjacent_windows_neither_lose_nor_repeat_a_second() -> None:
         parse(f"{ID}&start_date={start}&end_date={end}".encode()).requested_window(FixedClock()).window
         for start, end in ((0, 3599), (3600, 7200), (7200, 7259), (7260, 7320))
     ]
-    assert all(one.end == other.start for one, other in itertools.pairwise(windows))
+    assert all(first.end == other.start for first, other in itertools.pairwise(windows))
 
 
 @pytest.mark.parametrize("secret", ["", "  ", "\n", "x" * 15, " " * 16 + "x"])
@@ -54,7 +54,9 @@ def test_every_error_family_has_its_status() -> None:
     from kubetally.domain import errors
 
     families = {
-        one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.KubetallyError)
+        member
+        for member in vars(errors).values()
+        if isinstance(member, type) and issubclass(member, errors.KubetallyError)
     }
     assert families - {errors.KubetallyError} <= {family for family, _ in FAMILIES}
     for family in families:
