@@ -694,7 +694,9 @@ def test_the_version_and_the_list_of_commands() -> None:
         (("accounts", "add"), "missing argument 'NAME'"),
         (("nothing",), "no such command 'nothing'"),
         (("costs", "--nothing"), "no such option: --nothing"),
-        (("serve", "--port", "x"), "'--port'"),
+        (("serve", "--port", "x"), "'--port': 'x' is not a whole number from 0 to 65535: see"),
+        (("serve", "--port", "99999"), "'--port': '99999' is not a whole number from 0 to 65535: see"),
+        (("cost",), "no such command 'cost'. Did you mean 'costs'? see `"),
     ],
 )
 def test_usage_error_is_one_line(args: tuple[str, ...], words: str) -> None:

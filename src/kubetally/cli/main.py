@@ -91,7 +91,7 @@ def _in_one_line(error: UsageError) -> str:
     """The usage error in one line, with the command that lists the options."""
     words = error.format_message().replace("Value error, ", "").rstrip(".")
     path = error.ctx.command_path if error.ctx else "kubetally"
-    return f"{words[:1].lower()}{words[1:]}: see `{path} --help`"
+    return f"{words[:1].lower()}{words[1:]}{'' if words.endswith('?') else ':'} see `{path} --help`"
 
 
 app = typer.Typer(

@@ -72,13 +72,13 @@ def parse_tolerance(text: str) -> float:
     try:
         value = float(number)
     except ValueError:
-        raise _invalid_tolerance(text) from None
+        raise _invalid_tolerance(text, "can't be read") from None
     fraction = value / 100 if is_percent else value
     # A bare 5 would be 500 %: nobody means that.
     if not 0 <= fraction <= 1:
-        raise _invalid_tolerance(text)
+        raise _invalid_tolerance(text, "is not from 0 % to 100 %")
     return fraction
 
 
-def _invalid_tolerance(text: str) -> RequestError:
-    return RequestError(f"the tolerance {text!r} can't be read: write 5% or 0.05", code="invalid_tolerance")
+def _invalid_tolerance(text: str, why: str) -> RequestError:
+    return RequestError(f"the tolerance {text!r} {why}: write 5% or 0.05", code="invalid_tolerance")

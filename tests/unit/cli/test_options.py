@@ -5,6 +5,7 @@ import pytest
 from kubetally.cli.options import window_of
 from kubetally.cli.verify import parse_tolerance
 from kubetally.domain.window import InvalidWindow
+from tests.errors import raises_code
 
 
 @pytest.mark.parametrize(
@@ -15,9 +16,15 @@ def test_tolerance_is_a_percentage_or_a_fraction(text: str, fraction: float) -> 
     assert parse_tolerance(text) == pytest.approx(fraction)
 
 
-@pytest.mark.parametrize("text", ["5", "-1%", "nan", "inf", "five", "", "%", "101%", "5%%"])
-def test_invalid_tolerance_is_refused(text: str) -> None:
-    with pytest.raises(match=r"write 5% or 0\.05"):
+@pytest.mark.parametrize("text", ["five", "", "%", "5%%"])
+def test_unreadable_tolerance_is_refused(text: str) -> None:
+    with raises_code("invalid_tolerance", match=r"can't be read: write 5% or 0\.05"):
+        parse_tolerance(text)
+
+
+@pytest.mark.parametrize("text", ["5", "-1%", "nan", "inf", "101%"])
+def test_tolerance_outside_the_range_names_it(text: str) -> None:
+    with raises_code("invalid_tolerance", match=r"is not from 0 % to 100 %: write 5% or 0\.05"):
         parse_tolerance(text)
 
 

@@ -41,9 +41,9 @@ def _unknown_context(
     read = ", ".join(map(str, files)) or "any kubeconfig"
     if missing:
         read += f" ({', '.join(map(str, missing))} {'do' if len(missing) > 1 else 'does'} not exist)"
-    there = f"there are: {', '.join(known)}" if known else "there is none: set KUBECONFIG to the file that has it"
+    there = f"; there are: {', '.join(known)}" if known else ": set KUBECONFIG to the file that has it"
     what = f"context {name!r}" if name else "current context"
-    return RequestError(f"no {what} in {read}; {there}", code="unknown_context")
+    return RequestError(f"no {what} in {read}{there}", code="unknown_context")
 
 
 def kubeconfig_files(environment: Mapping[str, str]) -> tuple[list[Path], list[Path]]:
