@@ -20,9 +20,16 @@ class RoundedTable:
     total: int
 
 
-def round_parts(parts: Sequence[int]) -> list[int]:
-    """Parts in whole cents that add up to the rounded total, by largest remainder; ties go to the earlier part."""
-    return [cents * CENT for cents in round_to_sum(parts, CENT, _nearest(sum(parts)) // CENT)]
+def round_parts(parts: Sequence[int], total: int | None = None) -> list[int]:
+    """Parts in whole cents that add up to the rounded total, by largest remainder; ties go to the earlier part.
+
+    total: of the parts, if it was computed apart from them. If it is a cent a part or more away from their sum, that
+    gap is real: the parts are rounded by themselves.
+    """
+    target = _nearest(sum(parts) if total is None else total) // CENT
+    if not 0 <= target - sum(part // CENT for part in parts) <= len(parts):
+        return [_nearest(part) for part in parts]
+    return [cents * CENT for cents in round_to_sum(parts, CENT, target)]
 
 
 def round_table(rows: Sequence[Sequence[int]]) -> RoundedTable:

@@ -15,7 +15,7 @@ from kubetally.domain.series import LegacySums
 from kubetally.domain.status import Status
 from kubetally.domain.words import component_word, hours_words, period_words, window_words
 from kubetally.present.grid import Grid
-from kubetally.present.rounding import RoundedTable, round_parts, round_table
+from kubetally.present.rounding import RoundedTable, round_table
 from kubetally.present.screen import console, name_of, print_grid, say
 from kubetally.present.text import (
     BALANCE,
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from kubetally.domain.fleet import Failed
 
 _TOTAL, _LINE = "bold", "dim"
+_OVERVIEW = ("cost", "source shows", "idle", "difference")
+"""The columns of a cluster's balance that the table of several clusters has."""
 ASSUMED = (
     "* assumed: neither source nor account states the currency; `kubetally accounts update NAME --currency CODE` does."
 )
@@ -130,7 +132,7 @@ def _print_overview(out: Console, answers: "Sequence[CostReport | Failed]") -> N
     )
     read = [answer for answer in answers if isinstance(answer, CostReport)]
     shown = [costs for costs in read if costs.status is not Status.NO_DATA]
-    amounts = _overview_amounts(shown)
+    amounts = overview_amounts(shown)
     for costs in read:
         if costs.status is Status.NO_DATA:
             grid.add([name_of(costs.source), "no data"], [*[UNKNOWN] * 7, hours_of(costs)])
@@ -140,7 +142,8 @@ def _print_overview(out: Console, answers: "Sequence[CostReport | Failed]") -> N
     sums, has_failed = fleet_sums(read), len(read) < len(answers)
     for fleet in sums:
         state = "hours missing" if fleet.incomplete else "clusters missing" if has_failed else ""
-        grid.add([f"sum in {fleet.currency}", state], _sum_figures(fleet), style=_TOTAL)
+        printed = [amounts[id(costs)] for costs in shown if costs.currency == fleet.currency]
+        grid.add([f"sum in {fleet.currency}", state], _sum_figures(fleet, printed), style=_TOTAL)
     print_grid(out, grid)
     if any(costs.currency_assumed for costs in shown):
         say(out, ASSUMED, indent=2)
@@ -156,12 +159,12 @@ def _print_overview(out: Console, answers: "Sequence[CostReport | Failed]") -> N
     out.print()
 
 
-def _sum_figures(fleet: FleetSum) -> list[str]:
+def _sum_figures(fleet: FleetSum, amounts: Sequence[tuple[int, ...]]) -> list[str]:
+    """Sums of what is printed above them, so that the column adds up."""
+    total, *others = (money(sum(column)) for column in zip(*amounts, strict=True))
     return [
-        f"{money(fleet.total)} {fleet.currency}{_mark(fleet.currency_assumed)}",
-        money(fleet.source_total),
-        money(fleet.idle),
-        money(fleet.difference),
+        f"{total} {fleet.currency}{_mark(fleet.currency_assumed)}",
+        *others,
         *map(percent, fleet.efficiency),
         f"{fleet.hours_covered:g} of {fleet.hours_asked:g}",
     ]
@@ -171,20 +174,10 @@ def _mark(is_assumed: bool) -> str:
     return "*" if is_assumed else ""
 
 
-def _overview_amounts(shown: Sequence[CostReport]) -> dict[int, tuple[int, ...]]:
-    """Total, source's total, idle and difference by `id` of the report, rounded so that those of a currency add up."""
-    amounts = dict[int, tuple[int, ...]]()
-    for currency in {costs.currency for costs in shown}:
-        same_currency = [costs for costs in shown if costs.currency == currency]
-        columns = (
-            [costs.bill.total for costs in same_currency],
-            [costs.source_total for costs in same_currency],
-            [costs.line(Kind.IDLE).costs.total for costs in same_currency],
-            [costs.line(Kind.DIFFERENCE).costs.total for costs in same_currency],
-        )
-        rounded = zip(*map(round_parts, columns), strict=True)
-        amounts |= {id(costs): row for costs, row in zip(same_currency, rounded, strict=True)}
-    return amounts
+def overview_amounts(shown: Sequence[CostReport]) -> dict[int, tuple[int, ...]]:
+    """Total, source's total, idle and difference by `id` of the report, as its own table shows them."""
+    totals = {id(costs): dict(zip(BALANCE, balance_table(verify(costs, 0)).total, strict=True)) for costs in shown}
+    return {place: tuple(total[name] for name in _OVERVIEW) for place, total in totals.items()}
 
 
 def _overview_figures(costs: CostReport, amounts: tuple[int, ...]) -> list[str]:

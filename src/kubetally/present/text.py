@@ -98,12 +98,11 @@ def balance_table(checked: Verification) -> BalanceTable:
     """The balance of a window, rounded so that the printed figures add up."""
     shown = [check for check in checked.components if any(_parts_of(check)) or check.bill or check.source_shows]
     rounded = round_table([_parts_of(check) for check in shown])
-    of_source = [check.source_shows for check in shown]
-    if sum(of_source) == checked.source_shows:
-        of_source = round_parts(of_source)
+    of_source = round_parts([check.source_shows for check in shown], checked.source_shows)
     columns = zip(shown, rounded.row_totals, rounded.cells, of_source, strict=True)
     rows = {check.component: (cost, *cells, source) for check, cost, cells, source in columns}
-    total = (rounded.total, *rounded.column_totals, checked.source_shows) if shown else (0,) * len(BALANCE)
+    source_total = round_parts([checked.source_shows])
+    total = (rounded.total, *rounded.column_totals, *source_total) if shown else (0,) * len(BALANCE)
     return BalanceTable(rows, total)
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from kubetally.domain.report import CostReport
 from kubetally.present.rounding import CENT, round_parts, round_table
+from kubetally.present.tables import overview_amounts
 from kubetally.present.text import BALANCE, balance_table, causes_in_words, money
 from kubetally.present.verification import verify
 from tests.unit.domain.clusters import answers
@@ -78,3 +79,22 @@ def test_printed_balance_of_any_booking_adds_up(costs: CostReport) -> None:
         assert sum(row[column] for row in printed[:-1]) == printed[-1][column]
     causes = [words.split(": ")[0].rsplit(" ", 1) for words in causes_in_words(checked, table.differences)]
     assert sum(Decimal(amount.replace(",", "")) for _, amount in causes) == printed[-1][BALANCE.index("difference")]
+
+
+def test_parts_with_a_total_of_their_own_add_up_to_it() -> None:
+    assert round_parts([1_004_000, 1_004_000], 2_008_040) == [1_010_000, 1_000_000]
+
+
+def test_parts_far_from_their_total_are_rounded_by_themselves() -> None:
+    assert round_parts([1_004_000, 1_006_000], 3_000_000) == [1_000_000, 1_010_000]
+
+
+@given(st.lists(answers(), min_size=1, max_size=4))
+def test_a_cluster_has_one_total_in_every_table(many: list[CostReport]) -> None:
+    shown = overview_amounts(many)
+    for costs in many:
+        total, source, idle, difference = shown[id(costs)]
+        table = balance_table(verify(costs, 0))
+        assert (total, source, idle, difference) == tuple(table.total[at] for at in (0, 6, 2, 5))
+        assert all(figure % CENT == 0 for figure in (total, source, idle, difference))
+        assert total == round_parts([costs.bill.total])[0]

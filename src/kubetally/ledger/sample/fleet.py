@@ -203,8 +203,8 @@ class SampleCluster:
         # Nodes are paid whether or not somebody asks for all of them.
         idle = Costs(cpu=bill.cpu - used.cpu, ram=bill.ram - used.ram, gpu=bill.gpu - used.gpu)
         rows.append(Row(Kind.IDLE, costs=idle))
-        if contents.loose:
-            rows.append(loose_row(contents.loose, window))
+        unmounted = [loose_row(contents.loose, window)] if contents.loose else []
+        rows += unmounted
         rows.append(Row(Kind.OVERHEAD, costs=Costs(node_disk=bill.node_disk, management=bill.management)))
         rows += _differences(bill, rows)
         head = Booking(
@@ -217,7 +217,7 @@ class SampleCluster:
             assets_complete=True,
             currency="USD",
             source=f"sample://{self.name}",
-            source_total=used.plus(idle).total,
+            source_total=Costs.sum([used, idle, *(row.costs for row in unmounted)]).total,
             issues=(),
         )
         source = SourceIdentity(head.source, self.product, "sample", self.name, self.name)
