@@ -1,5 +1,6 @@
 """Costs as tables."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 _TOTAL, _LINE = "bold", "dim"
 _OVERVIEW = ("cost", "source shows", "idle", "difference")
 """The columns of a cluster's balance that the table of several clusters has."""
-ASSUMED = (
-    "* assumed: neither source nor account states the currency; `kubetally accounts update NAME --currency CODE` does."
-)
 
 
 def print_costs(answers: "Sequence[CostReport | Failed]", by: DetailLevel, *, quiet: bool = False) -> None:
@@ -145,18 +143,43 @@ def _print_overview(out: Console, answers: "Sequence[CostReport | Failed]") -> N
         printed = [amounts[id(costs)] for costs in shown if costs.currency == fleet.currency]
         grid.add([f"sum in {fleet.currency}", state], _sum_figures(fleet, printed), style=_TOTAL)
     print_grid(out, grid)
-    if any(costs.currency_assumed for costs in shown):
-        say(out, ASSUMED, indent=2)
+    if assumed := [costs for costs in shown if costs.currency_assumed]:
+        say(out, _assumed_words(assumed), indent=2)
     for fleet in sums:
         hours_missing = [f"{name_of(costs.source)} {hours_words(hours)}" for costs, hours in fleet.incomplete]
         if hours_missing:
             say(out, f"missing in the sum in {fleet.currency}: {', '.join(hours_missing)}", indent=2)
-    if any(issue.kind is IssueKind.SAME_CLUSTER_TWICE for costs in shown for issue in costs.issues):
+    if _has_duplicate_in_a_sum(shown):
         say(out, "A cluster is in the sum more than once: see the notes below.", indent=2, style="bold")
     for answer in answers:
         if not isinstance(answer, CostReport):
             say(out, f"failed, and not in the sum: {name_of(answer.source)}", indent=2)
     out.print()
+
+
+def _assumed_words(assumed: Sequence[CostReport]) -> str:
+    """Why these currencies are assumed, and what states them: an option, the account, or both."""
+    has_account = {costs.source.account_id is not None for costs in assumed}
+    update = "`kubetally accounts update NAME --currency CODE` does"
+    if has_account == {True}:
+        return f"* assumed: neither source nor account states the currency; {update}."
+    if has_account == {False}:
+        return "* assumed: the source does not state the currency; `--currency CODE` does."
+    return (
+        f"* assumed: neither source nor account states the currency; {update}, and `--currency CODE` for clusters "
+        "without an account."
+    )
+
+
+def _has_duplicate_in_a_sum(shown: Sequence[CostReport]) -> bool:
+    """Whether two clusters of one currency seem to be the same."""
+    duplicates = Counter(
+        (costs.currency, issue.subject)
+        for costs in shown
+        for issue in costs.issues
+        if issue.kind is IssueKind.SAME_CLUSTER_TWICE
+    )
+    return any(count > 1 for count in duplicates.values())
 
 
 def _sum_figures(fleet: FleetSum, amounts: Sequence[tuple[int, ...]]) -> list[str]:
