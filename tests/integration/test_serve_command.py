@@ -579,6 +579,8 @@ def test_demo_serves_three_clusters_until_stopped(
         assert body["breakdown_by_namespace"]
         of_command_line = program.until(r"In another terminal:  ([^\n]*)\n")[1]
         assert curl(f"{of_command_line} --format json")["summary"]["total_cost"] == 247.445919
+        own = program.until(r"Your own:  (.*) accounts add my-cluster --url http://localhost:9003  and  (.*) serve\n")
+        assert {own[1], own[2]} == {of_command_line.partition(" costs ")[0]}
         url = re.search(r'"(http://[^/]+)/', command)
         assert url
         link = program.until(r"\n  (http://\S+/sign-in\?token=\S+)\n")[1]

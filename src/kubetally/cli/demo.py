@@ -95,7 +95,7 @@ def _serve_samples(stack: ExitStack) -> _Demo:
     set_up_logs(None)
     server = stack.enter_context(DemoServer())
     out = console()
-    say(out, "Sample clusters: answers that a real OpenCost v1.112 gave on synthetic metrics. Not your costs.")
+    say(out, "Sample clusters: answers that a real OpenCost gave on synthetic metrics. Not your costs.")
     out.print()
     window = Window(*map(parse_instant, _SAMPLE_WINDOW.split(",")))  # in the future, if the machine's clock is wrong
     return _Demo(

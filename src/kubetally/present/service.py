@@ -38,7 +38,8 @@ def print_demo(*, url: str, link: str, account_id: str, window: Window, home: Pa
   curl -H "Secret: $(cat {shlex.quote(str(home / "secret"))})" \\
     "{url}/metroculus/v2/kubecost_cluster_costs?{query}&detail_level=namespace"
 """)
-    say(out, "Your own:  kubetally accounts add my-cluster --url http://localhost:9003  and  kubetally serve")
+    add = own_command("accounts", "add", "my-cluster", "--url", "http://localhost:9003")
+    print(f"Your own:  {add}  and  {own_command('serve')}")
     out.file.flush()
 
 
