@@ -331,16 +331,22 @@ def test_verify_below_known_difference_exits_1(replay: ReplayServer) -> None:
 def test_verify_as_json_balances_each_component(replay: ReplayServer) -> None:
     body = call("verify", "--url", replay.url_of("cygnus"), *WHOLE, "--format", "json").json
     parts = ("workload", "idle", "unmounted", "overhead", "difference")
-    for row in body["balance"]:
+    (unmeasured,) = (row for row in body["balance"] if row["component"] == "management")
+    assert {unmeasured[name] for name in ("bill", "source_shows", *parts)} == {None}
+    measured = [row for row in body["balance"] if row is not unmeasured]
+    for row in measured:
         assert sum(row[part] for part in parts) == pytest.approx(row["bill"], abs=1e-6)
         assert sum(cause["cost"] for cause in row["causes"]) == pytest.approx(row["difference"], abs=1e-6)
-    assert sum(row["bill"] for row in body["balance"]) == pytest.approx(body["total_cost"], abs=1e-6)
-    assert sum(row["source_shows"] for row in body["balance"]) == pytest.approx(body["source_total_cost"], abs=1e-4)
+    assert sum(row["bill"] for row in measured) == pytest.approx(body["total_cost"], abs=1e-6)
+    assert sum(row["source_shows"] for row in measured) == pytest.approx(body["source_total_cost"], abs=1e-4)
 
 
-def test_verify_has_no_verdict_without_data(faulty: FaultServer) -> None:
-    done = call("verify", "--url", faulty.fault_url("nullset", "aurora"), *DAY, "--format", "json")
-    assert (done.code, done.json["within_tolerance"], done.json["total_cost"]) == (0, None, None)
+def test_verify_without_data_is_not_verified(faulty: FaultServer) -> None:
+    question = ("verify", "--url", faulty.fault_url("nullset", "aurora"), *DAY)
+    table, body = call(*question), call(*question, "--format", "json")
+    assert (body.code, body.json["within_tolerance"], body.json["total_cost"]) == (1, None, None)
+    assert table.code == 1
+    assert "NOT VERIFIED: the source has no data for this window\n" in table.out
 
 
 # --- settings and secrets
@@ -438,7 +444,8 @@ def test_strict_exits_3_if_a_cluster_failed_or_is_partial(faulty: FaultServer, c
     assert call(command, sound, *DAY, "--strict").code == 0
     for url in (partial, empty):
         loose, strict = call(command, sound, url, *DAY), call(command, sound, url, *DAY, "--strict")
-        assert (loose.code, strict.code) == (0, 3)
+        is_unverified = command == "verify" and url == empty  # which comes before 3
+        assert (loose.code, strict.code) == ((1, 1) if is_unverified else (0, 3))
         assert strict.out == loose.out
         [line] = strict.err.splitlines()
         assert line.startswith(f"error: {url}: the answer is ")

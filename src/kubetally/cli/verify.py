@@ -20,7 +20,6 @@ from kubetally.cli.options import (
 from kubetally.cli.start import start as start_up
 from kubetally.domain.errors import RequestError
 from kubetally.domain.report import CostReport
-from kubetally.domain.status import Status
 
 Tolerance = Annotated[str, typer.Option(metavar="SHARE", help="Largest difference of the totals: 5% or 0.05.")]
 
@@ -38,14 +37,14 @@ def verify(
     """Compare our total with the source's own.
 
     Both totals are for the same window; the balance by component shows where they differ. The source's total is the sum
-    of its allocations, idle included. Exits 1 if a cluster is past the tolerance or its source lacks samples, 3 if one
-    could not be read.
+    of its allocations, idle included. Exits 1 if a cluster is past the tolerance or its source lacks samples or has no
+    data, 3 if one could not be read.
 
     \b
     Example:
       kubetally verify --url http://localhost:9003 --window 7d --tolerance 5%
     """
-    from kubetally.present.verdict import print_verdicts, verdict_body
+    from kubetally.present.verdict import is_verified, print_verdicts, verdict_body
     from kubetally.present.verification import verify as compare
 
     allowed = parse_tolerance(tolerance)
@@ -61,9 +60,8 @@ def verify(
         else:
             print_verdicts(verified, quiet=answer.quiet)
     code = exit_of(answers, strict=strict, each=True)
-    known = [(costs, check) for costs, check in verified if costs.status is not Status.NO_DATA]
-    is_past = any(costs.lacks_evidence or not check.is_within for costs, check in known)
-    raise typer.Exit(exits.PAST_TOLERANCE if is_past else code)
+    are_verified = all(is_verified(costs, check) for costs, check in verified)
+    raise typer.Exit(code if are_verified else exits.PAST_TOLERANCE)
 
 
 def parse_tolerance(text: str) -> float:

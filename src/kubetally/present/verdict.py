@@ -1,6 +1,6 @@
 """Our total compared with the source's own, as tables and as a body."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from kubetally.domain.component import Component
 from kubetally.domain.money import to_number
@@ -12,6 +12,7 @@ from kubetally.present.tables import print_balance, print_heading, print_notes, 
 from kubetally.present.text import hours_of, money
 from kubetally.present.verification import ComponentCheck, Verification
 
+_NO_DATA = "NOT VERIFIED: the source has no data for this window"
 _NO_EVIDENCE = "NOT VERIFIED: the source lacks samples, {hours} h are covered; both totals may be wrong"
 
 
@@ -20,7 +21,9 @@ def print_verdicts(verified: Sequence[tuple[CostReport, Verification]], *, quiet
     out = console()
     for costs, verification in verified:
         print_heading(out, costs)
-        if costs.status is not Status.NO_DATA:
+        if lacks_data(costs):
+            say(out, _NO_DATA, indent=2, style="bold")
+        elif costs.status is not Status.NO_DATA:
             print_balance(out, costs)
             say(out, verdict(verification, costs.currency), indent=2, style="bold")
             if costs.lacks_evidence:
@@ -28,6 +31,16 @@ def print_verdicts(verified: Sequence[tuple[CostReport, Verification]], *, quiet
         print_notes(out, costs)
     if not quiet:
         print_rounding(out, [costs for costs, _ in verified], "--format json has")
+
+
+def lacks_data(costs: CostReport) -> bool:
+    """Whether the source has no data at all for hours that are over."""
+    return costs.status is Status.NO_DATA and costs.coverage.hours_asked > 0
+
+
+def is_verified(costs: CostReport, verification: Verification) -> bool:
+    """Whether the totals are within the tolerance, and the source has the samples that they need."""
+    return verification.is_within and not (costs.lacks_evidence or lacks_data(costs))
 
 
 def verdict(verification: Verification, currency: str) -> str:
@@ -60,19 +73,24 @@ def verdict_body(costs: CostReport, verification: Verification) -> Json:
         },
         "lacks_evidence": costs.lacks_evidence,
         "assets_complete": costs.assets_complete,
-        "balance": [_component_body(part) for part in verification.components] if known else [],
+        "balance": [_component_body(part, costs.unknown) for part in verification.components] if known else [],
     }
 
 
-def _component_body(part: ComponentCheck) -> Json:
+def _component_body(part: ComponentCheck, unknown: Collection[Component]) -> Json:
+    """A component's balance; null for each amount of one that nobody measured."""
+    amounts = {
+        "bill": part.bill,
+        "workload": part.workload,
+        "idle": part.idle,
+        "unmounted": part.unmounted,
+        "overhead": part.overhead,
+        "difference": part.difference,
+        "source_shows": part.source_shows,
+    }
+    is_unknown = part.component in unknown
     return {
         "component": part.component.value,
-        "bill": to_number(part.bill),
-        "workload": to_number(part.workload),
-        "idle": to_number(part.idle),
-        "unmounted": to_number(part.unmounted),
-        "overhead": to_number(part.overhead),
-        "difference": to_number(part.difference),
-        "source_shows": to_number(part.source_shows),
+        **{name: None if is_unknown else to_number(micros) for name, micros in amounts.items()},
         "causes": [{"cause": cause.value, "cost": to_number(amount)} for cause, amount in part.causes],
     }

@@ -1,11 +1,15 @@
 """Our total compared with the source's own."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubetally.present.verdict import verdict
+from kubetally.domain.status import Coverage
+from kubetally.present.verdict import is_verified, verdict
 from kubetally.present.verification import Verification
+from tests.unit.domain.clusters import cluster_costs
 
 TOLERANCE = 0.05
 
@@ -48,3 +52,9 @@ def test_verdict_has_both_totals_and_their_difference() -> None:
     )
     assert verdict(check(94_900_000, 100_000_000), "EUR").startswith("PAST the tolerance of 5 %")
     assert verdict(check(1, 0), "EUR").endswith("no percentage, as the source shows nothing")
+
+
+@pytest.mark.parametrize(("hours_asked", "expected"), [(24, False), (0, True)])
+def test_hours_without_data_are_not_verified(hours_asked: float, expected: bool) -> None:
+    costs = replace(cluster_costs(), coverage=Coverage(hours_asked))
+    assert is_verified(costs, check(0, 0)) is expected
