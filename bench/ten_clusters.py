@@ -6,7 +6,7 @@ import time
 from bench import fresh, slow_sources
 from bench.table import Line
 from kubetally.domain.fleet import Failed
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.status import Status
 from kubetally.domain.window import Window, parse_instant
 from kubetally.ledger.ports.clusters import Cluster
@@ -77,7 +77,7 @@ def _asked(slow: str, names: tuple[str, ...], settings: Settings) -> dict[str, f
             get_costs_of_all(clusters, _DAY, settings=settings, done=lambda: ended.append(time.perf_counter()))
         )
         seconds = time.perf_counter() - began
-    intact = [one for one in answers if isinstance(one, CostReport) and one.status is Status.OK]
+    intact = [one for one in answers if isinstance(one, ClusterReport) and one.status is Status.OK]
     failed = [one for one in answers if isinstance(one, Failed) and one.source.url.endswith(slow_sources.HANGING)]
     return {
         "seconds": seconds,

@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from typing import Any
 
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.window import Clock, Window
 from kubetally.ledger.costs.cost_reader import CostReader, CostSubject
 from kubetally.ledger.ports.sources import CostSource
@@ -16,7 +16,7 @@ async def get_costs_of_source(
     clock: Clock,
     infrastructure: Any = None,
     deadline_seconds: float | None = None,
-) -> CostReport:
+) -> ClusterReport:
     """As `CostReader.get_cluster_costs`, of no account."""
     subject = CostSubject(source.url, None, lambda: nullcontext(source), lambda: nullcontext(infrastructure))
     return await CostReader(clock, deadline_seconds=deadline_seconds).get_cluster_costs(subject, window)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-from kubetally.domain.question.filter import UNALLOCATED, AllOf, AnyOf, Condition, Field, Filter, Op
+from kubetally.domain.question.filter import LEDGER_FIELDS, UNALLOCATED, AllOf, AnyOf, Condition, Field, Filter, Op
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,10 @@ rows = st.builds(
     annotations=maps,
 )
 mapped = (Field.LABEL, Field.ANNOTATION)
+source_fields = tuple(field for field in Field if field not in LEDGER_FIELDS)
 
 
-def conditions(ops: tuple[Op, ...], fields: tuple[Field, ...] = tuple(Field)) -> st.SearchStrategy[Condition]:
+def conditions(ops: tuple[Op, ...], fields: tuple[Field, ...] = source_fields) -> st.SearchStrategy[Condition]:
     some = st.lists(values, min_size=1, max_size=3).map(tuple)
     return st.sampled_from(fields).flatmap(
         lambda field: st.builds(

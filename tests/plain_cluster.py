@@ -7,7 +7,7 @@ requested: shop 50 %, data 80 %; RAM: 50 % of both.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.window import parse_window
 from kubetally.ledger.ports.clusters import Cluster
 from kubetally.settings import Settings
@@ -108,7 +108,7 @@ def answering(paths: Mapping[str, Any]) -> Answers:
     return answer
 
 
-async def costs_of(paths: Mapping[str, Any], **cluster: Any) -> CostReport:
+async def costs_of(paths: Mapping[str, Any], **cluster: Any) -> ClusterReport:
     """What the cluster behind these answers cost on the day."""
     with Served(answering(paths)) as source:
         return await get_cluster_costs(Cluster(source.url, **cluster), DAY, settings=HASTY, clock=FixedClock())

@@ -14,19 +14,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kubetally.domain.report import CostReport, DetailLevel
+    from kubetally.domain.question.cost_question import DetailLevel
+    from kubetally.domain.report import ClusterReport
     from kubetally.domain.window import Window, parse_window
     from kubetally.ledger.ports.clusters import Cluster
     from kubetally.present.answer import answer
     from kubetally.wiring.clusters import get_cluster_costs
 
 __version__ = "0.1.0"
-__all__ = ["Cluster", "CostReport", "DetailLevel", "Window", "answer", "get_cluster_costs", "parse_window"]
+__all__ = ["Cluster", "ClusterReport", "DetailLevel", "Window", "answer", "get_cluster_costs", "parse_window"]
 
 _HOMES = {
     "Cluster": "kubetally.ledger.ports.clusters",
-    "CostReport": "kubetally.domain.report",
-    "DetailLevel": "kubetally.domain.report",
+    "ClusterReport": "kubetally.domain.report",
+    "DetailLevel": "kubetally.domain.question.cost_question",
     "Window": "kubetally.domain.window",
     "answer": "kubetally.present.answer",
     "get_cluster_costs": "kubetally.wiring.clusters",

@@ -21,7 +21,8 @@ from kubetally.domain.allocation import Kind
 from kubetally.domain.cluster_choice import ClusterNotThere
 from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
-from kubetally.domain.report import CostReport, DetailLevel
+from kubetally.domain.question.cost_question import DetailLevel
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.row import Cause
 from kubetally.domain.status import Status
 from kubetally.domain.window import Window, parse_window
@@ -164,20 +165,20 @@ class Kubecost:
         return NOT_FOUND if data is None else {"code": 200, "data": data(asked)}
 
 
-async def ask(url: str, window: Window = DAY, settings: Settings = HASTY, **cluster: Any) -> CostReport:
+async def ask(url: str, window: Window = DAY, settings: Settings = HASTY, **cluster: Any) -> ClusterReport:
     return await get_cluster_costs(Cluster(url, **cluster), window, settings=settings, clock=FixedClock())
 
 
-async def costs_of(kubecost: Kubecost, window: Window = DAY, **cluster: Any) -> CostReport:
+async def costs_of(kubecost: Kubecost, window: Window = DAY, **cluster: Any) -> ClusterReport:
     with Served(kubecost) as source:
         return await ask(source.url, window, **cluster)
 
 
-def of_kind(costs: CostReport, kind: IssueKind) -> list[Issue]:
+def of_kind(costs: ClusterReport, kind: IssueKind) -> list[Issue]:
     return [issue for issue in costs.issues if issue.kind is kind]
 
 
-def units(costs: CostReport) -> dict[Component, float]:
+def units(costs: ClusterReport) -> dict[Component, float]:
     return {component: costs.bill.of(component) / 1e6 for component in Component}
 
 

@@ -12,7 +12,7 @@ import pytest
 from kubetally.domain.allocation import Kind
 from kubetally.domain.collection import SETTLES_AFTER, CollectedDay, Collection
 from kubetally.domain.issues import IssueKind
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.row import Cause
 from kubetally.domain.status import DayState, Status
 from kubetally.domain.window import HOUR, Window, parse_window
@@ -48,11 +48,11 @@ def source() -> Iterator[ReplayServer]:
         yield server
 
 
-async def costs_of(source: ReplayServer, cluster: str, window: Window) -> CostReport:
+async def costs_of(source: ReplayServer, cluster: str, window: Window) -> ClusterReport:
     return await get_cluster_costs(Cluster(source.url_of(cluster)), window, settings=Settings(), clock=FixedClock())
 
 
-def missing(costs: CostReport) -> list[tuple[str | None, float, float]]:
+def missing(costs: ClusterReport) -> list[tuple[str | None, float, float]]:
     """The missing spans, in hours of the lossy day."""
     return [
         (issue.subject, (issue.window.start - LOST.start) / HOUR, (issue.window.end - LOST.start) / HOUR)

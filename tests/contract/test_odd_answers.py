@@ -10,7 +10,8 @@ from kubetally.domain.allocation import Kind
 from kubetally.domain.component import Component
 from kubetally.domain.errors import SourceError
 from kubetally.domain.issues import Issue, IssueKind
-from kubetally.domain.report import WORKLOAD, CostReport
+from kubetally.domain.question.cost_question import WORKLOAD
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.row import Cause
 from kubetally.domain.status import Status
 from kubetally.present.answer import answer
@@ -22,11 +23,11 @@ CPU_USAGE, RAM_USAGE = "cpuCoreUsageAverage", "ramByteUsageAverage"
 CPU_REQUEST, RAM_REQUEST = "cpuCoreRequestAverage", "ramByteRequestAverage"
 
 
-def of_kind(costs: CostReport, kind: IssueKind) -> list[Issue]:
+def of_kind(costs: ClusterReport, kind: IssueKind) -> list[Issue]:
     return [issue for issue in costs.issues if issue.kind is kind]
 
 
-def ratios(costs: CostReport) -> dict[str | None, tuple[float | None, float | None]]:
+def ratios(costs: ClusterReport) -> dict[str | None, tuple[float | None, float | None]]:
     """CPU and RAM efficiency in percent by namespace; None is the cluster."""
 
     def percent(ratio: float | None) -> float | None:
@@ -414,7 +415,7 @@ CRON = "plain/node-a/shop/cron-1/main"
 BACKWARDS = {"minutes": -1380.0, "start": "2026-11-20T23:30:00Z", "end": "2026-11-20T00:30:00Z"}
 
 
-def difference(costs: CostReport) -> list[tuple[Cause, int]]:
+def difference(costs: ClusterReport) -> list[tuple[Cause, int]]:
     (line,) = [line for line in costs.lines if line.kind is Kind.DIFFERENCE]
     return [(cause, part.total) for cause, part in line.causes]
 

@@ -11,7 +11,8 @@ import pytest
 from kubetally.domain.allocation import Kind
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.issues import IssueKind
-from kubetally.domain.report import CostReport, DetailLevel
+from kubetally.domain.question.cost_question import DetailLevel
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.row import Cause
 from kubetally.domain.status import Status
 from kubetally.domain.window import Window, parse_window
@@ -38,7 +39,7 @@ def day_window(day: int) -> Window:
     return parse_window(",".join(DAYS[day]), NOON_AFTER)
 
 
-async def costs_of(replay: ReplayServer, cluster: str, window: Window) -> CostReport:
+async def costs_of(replay: ReplayServer, cluster: str, window: Window) -> ClusterReport:
     return await get_cluster_costs(Cluster(replay.url_of(cluster)), window, settings=Settings(), clock=FixedClock())
 
 
@@ -75,7 +76,7 @@ def in_units(micros: int) -> float:
     return micros / 1e6
 
 
-def line(costs: CostReport, kind: Kind) -> Costs:
+def line(costs: ClusterReport, kind: Kind) -> Costs:
     return next(line.costs for line in costs.lines if line.kind is kind)
 
 

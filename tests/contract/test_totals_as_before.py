@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.window import parse_window
 from kubetally.ledger.ports.clusters import Cluster
 from kubetally.samples.replay import ReplayServer
@@ -36,7 +36,7 @@ def ratios(efficiency: tuple[float | None, ...]) -> list[float | None]:
     return [None if ratio is None else round(ratio, 9) for ratio in efficiency]
 
 
-def totals(costs: CostReport) -> dict[str, Any]:
+def totals(costs: ClusterReport) -> dict[str, Any]:
     return {
         "bill": [*costs.bill],
         "source_total": costs.source_total,

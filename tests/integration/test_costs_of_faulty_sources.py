@@ -25,7 +25,8 @@ from kubetally.domain.component import Component, Costs
 from kubetally.domain.errors import KubetallyError, SourceError
 from kubetally.domain.fleet import Failed
 from kubetally.domain.issues import Issue, IssueKind
-from kubetally.domain.report import CostReport, DetailLevel
+from kubetally.domain.question.cost_question import DetailLevel
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.row import Cause
 from kubetally.domain.status import Status
 from kubetally.domain.window import Window, parse_window
@@ -87,15 +88,15 @@ IN_TESTS_OF_THEIR_OWN = {"flaky", "hang", "hourly", "slow", "twoclusters"}
 
 async def ask(
     url: str, window: Window = DAY, *, settings: Settings = HASTY, now: datetime = NOON_AFTER, **cluster: Any
-) -> CostReport:
+) -> ClusterReport:
     return await get_cluster_costs(Cluster(url, **cluster), window, settings=settings, clock=FixedClock(now))
 
 
-async def sound(faulty: FaultServer, window: Window = DAY) -> CostReport:
+async def sound(faulty: FaultServer, window: Window = DAY) -> ClusterReport:
     return await ask(faulty.url_of("aurora"), window)
 
 
-def of_kind(costs: CostReport, kind: IssueKind) -> list[Issue]:
+def of_kind(costs: ClusterReport, kind: IssueKind) -> list[Issue]:
     return [issue for issue in costs.issues if issue.kind is kind]
 
 
@@ -237,7 +238,7 @@ async def test_one_cluster_that_hangs_is_cut_at_the_deadline_and_the_others_are_
     body = failure(hanging.error, hanging.source)
     assert (body["status"], body["source"]["url"]) == ("error", str(clusters[0].url))
     assert body["errors"][0]["code"] == hanging.error.code
-    assert isinstance(whole, CostReport)
+    assert isinstance(whole, ClusterReport)
     assert whole.status is Status.OK
     assert len(done) == 2
 

@@ -8,7 +8,7 @@ import pytest
 from kubetally.domain.allocation import Kind
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.issues import IssueKind
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.status import Status
 from kubetally.domain.window import Window, parse_window
 from kubetally.ledger.ports.clusters import Cluster
@@ -32,7 +32,7 @@ RecordedPrometheus = Callable[[str], Prometheus]
 
 async def costs(
     url: str, prometheus_url: str | None, window: Window = WHOLE, deadline_seconds: float = 20
-) -> CostReport:
+) -> ClusterReport:
     async with open_source(Cluster(url), Settings(attempts=1)) as source:
         if prometheus_url is None:
             return await get_costs_of_source(source, window, clock=FixedClock(), deadline_seconds=deadline_seconds)

@@ -3,7 +3,8 @@
 import random
 from typing import Any
 
-from kubetally.domain.report import CostReport, DetailLevel
+from kubetally.domain.question.cost_question import DetailLevel
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.window import parse_window
 from kubetally.ledger.ports.clusters import Cluster
 from kubetally.present.answer import answer
@@ -51,7 +52,7 @@ def source(shuffled: random.Random) -> Any:
     return answers
 
 
-async def costs(seed: int) -> CostReport:
+async def costs(seed: int) -> ClusterReport:
     with Served(source(random.Random(seed))) as served:  # noqa: S311  (an order, not a secret)
         return await get_cluster_costs(Cluster(served.url), DAYS, settings=Settings(attempts=1), clock=FixedClock())
 

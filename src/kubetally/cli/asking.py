@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from kubetally.cli import exits
 from kubetally.domain.money import DEFAULT_CURRENCY
-from kubetally.domain.report import CostQuestion, CostReport
+from kubetally.domain.question.cost_question import CostQuestion
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.status import DayState, Status
 from kubetally.domain.window import DAY, EARLIEST, Window
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from kubetally.ledger.ports.clusters import AnyCluster
     from kubetally.settings import Settings
 
-    Answers = Sequence[CostReport | Failed]
+    Answers = Sequence[ClusterReport | Failed]
 
 
 def ask(
@@ -33,7 +34,7 @@ def ask(
     with_history: bool = True,
     as_of: "datetime | None" = None,
     quiet: bool = False,
-) -> "list[CostReport | Failed]":
+) -> "list[ClusterReport | Failed]":
     """The answer of each cluster, in order.
 
     Shows progress on a terminal unless `quiet`; why a cluster failed is printed on standard error.
@@ -56,30 +57,30 @@ def ask(
         )
         answers = run(asked)
     for answer in answers:
-        if not isinstance(answer, CostReport):
+        if not isinstance(answer, ClusterReport):
             name = answer.source.account_name
             exits.complain(f"{name}: {answer.error}" if name else str(answer.error))
     return answers
 
 
-def print_json(answers: "Answers", body_of: "Callable[[CostReport], dict[str, Any]]", *, is_one: bool) -> None:
+def print_json(answers: "Answers", body_of: "Callable[[ClusterReport], dict[str, Any]]", *, is_one: bool) -> None:
     """One body where one cluster was named, else a list of them.
 
     A cluster that failed has its place in it, with every key that the others have.
     """
     from kubetally.present.answer import failure
 
-    bodies = [body_of(answer) if isinstance(answer, CostReport) else None for answer in answers]
+    bodies = [body_of(answer) if isinstance(answer, ClusterReport) else None for answer in answers]
     keys = _keys(body_of, filter(None, bodies))
     whole = [
-        failure(answer.error, answer.source, keys) if not isinstance(answer, CostReport) else body
+        failure(answer.error, answer.source, keys) if not isinstance(answer, ClusterReport) else body
         for answer, body in zip(answers, bodies, strict=True)
     ]
     # Everything but ASCII is escaped, which leaves one character that a terminal might take for an order.
     print(json.dumps(whole[0] if is_one else whole, indent=2, allow_nan=False).replace("\x7f", "\\u007f"))
 
 
-def _keys(body_of: "Callable[[CostReport], dict[str, Any]]", bodies: "Iterable[dict[str, Any]]") -> list[str]:
+def _keys(body_of: "Callable[[ClusterReport], dict[str, Any]]", bodies: "Iterable[dict[str, Any]]") -> list[str]:
     """The keys of a body without data, then the others that these bodies have."""
     from kubetally.domain.booked_report import report_bookings
 
@@ -94,7 +95,7 @@ def exit_of(answers: "Answers", *, strict: bool = False, each: bool = False) -> 
 
     each: 3 if any source could not be read. strict: also 3 if any answer is incomplete, with a message.
     """
-    failed = [answer for answer in answers if not isinstance(answer, CostReport)]
+    failed = [answer for answer in answers if not isinstance(answer, ClusterReport)]
     if failed and len(failed) == len(answers):
         return exits.exit_code(failed[0].error)
     from kubetally.present.text import hours_of
@@ -108,16 +109,16 @@ def exit_of(answers: "Answers", *, strict: bool = False, each: bool = False) -> 
     return exits.NO_SOURCE if incomplete or (failed and (strict or each)) else exits.OK
 
 
-def _why(costs: CostReport) -> str:
+def _why(costs: ClusterReport) -> str:
     """`: the first problem (and 2 more)`; empty, if the answer names none."""
     missing = [issue.message for issue in costs.issues if issue.is_missing_data]
     more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
     return f": {missing[0]}{more}" if missing else ""
 
 
-def _incomplete(answers: "Answers") -> list[CostReport]:
-    return [costs for costs in answers if isinstance(costs, CostReport) and costs.status is not Status.OK]
+def _incomplete(answers: "Answers") -> list[ClusterReport]:
+    return [costs for costs in answers if isinstance(costs, ClusterReport) and costs.status is not Status.OK]
 
 
-def _name_of(costs: CostReport) -> str:
+def _name_of(costs: ClusterReport) -> str:
     return costs.source.account_name or costs.source.url

@@ -23,7 +23,8 @@ from kubetally.cli.options import (
 )
 from kubetally.cli.start import start as start_up
 from kubetally.domain.errors import RequestError
-from kubetally.domain.report import CostReport, DetailLevel
+from kubetally.domain.question.cost_question import DetailLevel
+from kubetally.domain.report import ClusterReport
 
 if TYPE_CHECKING:
     from kubetally.domain.fleet import Failed
@@ -68,7 +69,9 @@ def costs(
     raise typer.Exit(exit_of(answers, strict=strict))
 
 
-def show(answers: "list[CostReport | Failed]", by: DetailLevel, output: Format, *, is_one: bool, quiet: bool) -> None:
+def show(
+    answers: "list[ClusterReport | Failed]", by: DetailLevel, output: Format, *, is_one: bool, quiet: bool
+) -> None:
     """Print the answers; `quiet`: without notes of how they are printed."""
     match output:
         case Format.JSON:

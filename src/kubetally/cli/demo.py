@@ -51,7 +51,7 @@ def demo(url: Url = None, port: Port = DEFAULT_PORT, once: Once = False) -> None
     from tempfile import TemporaryDirectory
 
     from kubetally.cli.asking import ask, exit_of
-    from kubetally.domain.report import DetailLevel
+    from kubetally.domain.question.cost_question import DetailLevel
     from kubetally.present.tables import print_costs
     from kubetally.wiring.service import check_port
     from kubetally.wiring.store import load_clusters

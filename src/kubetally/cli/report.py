@@ -15,7 +15,7 @@ from kubetally.cli.options import (
     WindowOptions,
 )
 from kubetally.cli.start import start as start_up
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 
 
 @with_option_groups
@@ -47,5 +47,5 @@ def report(
         if output is ScreenOrJson.JSON:
             print_json(answers, lambda costs: comparison_body(costs, compare(costs)), is_one=chosen.is_one)
         else:
-            print_comparisons([costs for costs in answers if isinstance(costs, CostReport)], quiet=answer.quiet)
+            print_comparisons([costs for costs in answers if isinstance(costs, ClusterReport)], quiet=answer.quiet)
     raise typer.Exit(exit_of(answers, strict=strict))

@@ -19,7 +19,7 @@ from kubetally.cli.options import (
 )
 from kubetally.cli.start import start as start_up
 from kubetally.domain.errors import RequestError
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 
 Tolerance = Annotated[str, typer.Option(metavar="SHARE", help="Largest difference of the totals: 5% or 0.05.")]
 
@@ -54,7 +54,7 @@ def verify(
     with answer_to(answer.output_file):
         # What the source says of itself now, so without history.
         answers = ask(chosen.clusters, span, settings, with_history=False, quiet=answer.quiet)
-        verified = [(costs, compare(costs, allowed)) for costs in answers if isinstance(costs, CostReport)]
+        verified = [(costs, compare(costs, allowed)) for costs in answers if isinstance(costs, ClusterReport)]
         if output is ScreenOrJson.JSON:
             print_json(answers, lambda costs: verdict_body(costs, compare(costs, allowed)), is_one=chosen.is_one)
         else:

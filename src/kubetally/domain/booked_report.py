@@ -13,7 +13,8 @@ from kubetally.domain.grouping import group_by
 from kubetally.domain.issues import Issue
 from kubetally.domain.money import CurrencyOrigin, unlike_currencies
 from kubetally.domain.pods import merge_pods
-from kubetally.domain.report import CostQuestion, CostReport, CostRow, Sums, highest_first
+from kubetally.domain.question.cost_question import CostQuestion
+from kubetally.domain.report import ClusterReport, CostRow, Sums, highest_first
 from kubetally.domain.row import Cause, Row
 from kubetally.domain.savings import Savings
 from kubetally.domain.source_identity import SourceIdentity
@@ -32,7 +33,7 @@ def report_bookings(
     source: SourceIdentity,
     issues: Sequence[Issue] = (),
     savings: Savings | None = None,
-) -> CostReport:
+) -> ClusterReport:
     """The report of the booked parts of a window, with a row for each pod.
 
     hours_asked: of the part of the window that is over. state: of the least certain day.
@@ -44,7 +45,7 @@ def report_bookings(
             raise unlike_currencies(currency, booking.currency)
     pods = [pod for booking in bookings for pod in merge_pods(booking.rows)]
     not_measured = [booking.not_measured for booking in bookings]
-    return CostReport(
+    return ClusterReport(
         question=question,
         source=source,
         currency=currency,

@@ -7,7 +7,7 @@ from math import fsum
 from kubetally.domain.allocation import Kind
 from kubetally.domain.efficiency import Efficiency
 from kubetally.domain.errors import KubetallyError
-from kubetally.domain.report import CostReport, Sums, add
+from kubetally.domain.report import ClusterReport, Sums, add
 from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.status import Status
 
@@ -37,11 +37,11 @@ class FleetSum:
     efficiency: Efficiency
     hours_asked: float
     hours_covered: float
-    incomplete: tuple[tuple[CostReport, float], ...]
+    incomplete: tuple[tuple[ClusterReport, float], ...]
     currency_assumed: bool = False
 
 
-def fleet_sums(answers: Sequence[CostReport]) -> list[FleetSum]:
+def fleet_sums(answers: Sequence[ClusterReport]) -> list[FleetSum]:
     """A sum for each currency, in the order in which they come; unlike ones are never added.
 
     A cluster without data adds no cost and all of its hours to those that are missing.
@@ -50,7 +50,7 @@ def fleet_sums(answers: Sequence[CostReport]) -> list[FleetSum]:
     return [_sum([costs for costs in answers if costs.currency == currency], currency) for currency in currencies]
 
 
-def _sum(answers: Sequence[CostReport], currency: str) -> FleetSum:
+def _sum(answers: Sequence[ClusterReport], currency: str) -> FleetSum:
     workloads = [costs.workloads for costs in answers]
     missing = [(costs, costs.coverage.hours_asked - costs.coverage.hours_covered) for costs in answers]
     return FleetSum(

@@ -6,9 +6,8 @@ Every view of a report is a grouping of its rows, so all views have the same tot
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from math import fsum
-from typing import Final
+from typing import Final, Literal
 
 from kubetally.domain.allocation import Kind
 from kubetally.domain.booking import ComponentBalance
@@ -16,6 +15,7 @@ from kubetally.domain.component import Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Efficiency, Hours, RatedHours, efficiency
 from kubetally.domain.grouping import group_by
 from kubetally.domain.issues import WITHOUT_EVIDENCE, Issue, any_missing
+from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.row import Cause
 from kubetally.domain.savings import Savings
 from kubetally.domain.series import LegacySums
@@ -23,40 +23,8 @@ from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.status import Coverage, Status
 from kubetally.domain.window import Window
 
-Dimensions = tuple[str, ...]
-NAMESPACE: Final[Dimensions] = ("namespace",)
-WORKLOAD: Final[Dimensions] = ("namespace", "controller_kind", "controller")
-POD: Final[Dimensions] = (*WORKLOAD, "pod")
-
-
-class DetailLevel(StrEnum):
-    """How finely an answer is broken down; the total is the same at each."""
-
-    SUMMARY = "summary"
-    NAMESPACE = "namespace"
-    WORKLOAD = "workload"
-
-
-GROUPS: Final[Mapping[DetailLevel, Dimensions]] = {
-    DetailLevel.SUMMARY: (),
-    DetailLevel.NAMESPACE: NAMESPACE,
-    DetailLevel.WORKLOAD: WORKLOAD,
-}
-"""The dimensions of the rows of each level."""
-
-
-@dataclass(frozen=True, slots=True)
-class CostQuestion:
-    """What a report answers.
-
-    group:        dimensions of its rows. as_of: the instant at which its figures were stored, None for now.
-    detail_level: how finely renderers break it down unless they are given a level.
-    """
-
-    window: Window
-    group: Dimensions = POD
-    as_of: datetime | None = None
-    detail_level: DetailLevel = DetailLevel.SUMMARY
+REST: Final = "rest"
+"""The kind of the row that stands for all that is not in the top."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,52 +59,66 @@ def add(many: Sequence[Sums]) -> tuple[Costs, NetworkClasses, Hours, RatedHours]
 class CostRow(Sums):
     """One row of a report: workloads of one key, or a line of the cluster.
 
-    key:     a value for each dimension of the group, None where the workloads have none; empty for a line.
-    nodes:   where it ran, sorted. minutes: how long, summed over nodes. count: rows of the finest grouping in it.
-    causes:  parts of the difference line, which add up to it.
+    kind:       None where every kind is in it; `REST` for what is not in the top.
+    key:        a value for each dimension of the group, None where the workloads have none; empty for a line.
+    nodes:      where it ran, sorted. minutes: how long, summed over nodes. count: rows of the finest grouping in it.
+    causes:     parts of the difference line, which add up to it.
+    account_id: the account, where they are grouped by it.
+    start:      when its step begins, where the window is divided.
+    component:  the only one in it, where components are grouped; it has no hours then.
+    waste:      micros of what was requested and not used.
     """
 
-    kind: Kind
+    kind: Kind | Literal["rest"] | None
     key: tuple[str | None, ...] = ()
     nodes: tuple[str, ...] = ()
     minutes: float = 0.0
     count: int = 1
     causes: tuple[tuple[Cause, Costs], ...] = ()
+    account_id: str | None = None
+    start: datetime | None = None
+    component: Component | None = None
+    waste: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class CostReport:
-    """What a cluster cost over a window.
+class StepSum:
+    """What a step of the window cost, in micros; None where no hour of it is covered."""
 
-    bill:           the total of every view, by component, in micros; what nobody measured is zero in it.
-    not_measured:   components that no source measured.
-    source_total:   micros that the source itself shows for the covered part: the totals of its rows, with idle.
-    balance:        bill and use by component.
-    rows:           workloads by the question's group, highest cost first. lines: one for each other kind, zero or not.
-    workloads:      all workload rows added up: without idle and the other lines.
-    has_data:       whether any part of the window was answered.
+    window: Window
+    total: int | None
+    coverage: Coverage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostReport:
+    """What clusters cost over a window, grouped as asked.
+
+    currency:        None where nothing is stored that would have one.
+    has_data:        whether any part of the window was answered.
     assets_complete: whether every part was compared with assets that list all it charges for.
-    savings:        None where they were not fetched or the source has none. legacy: the old sums, where asked for.
+    bill:            the total of every view, by component, in micros; what nobody measured is zero in it.
+    not_measured:    components that no source measured.
+    rows:            workloads by the question's group. lines: what no workload was allocated, by kind.
+    workloads:       all that has hours, added up.
+    waste:           micros of what was requested and not used.
+    steps:           every step of the window, in order; empty where it is not divided.
     """
 
     question: CostQuestion
-    source: SourceIdentity
-    currency: str
+    currency: str | None
     currency_assumed: bool
     coverage: Coverage
     has_data: bool
     assets_complete: bool
     bill: Costs
-    network_classes: NetworkClasses
     not_measured: frozenset[Component]
-    source_total: int
-    balance: Mapping[Component, ComponentBalance]
     rows: tuple[CostRow, ...]
     lines: tuple[CostRow, ...]
     workloads: Sums
+    waste: int = 0
     issues: tuple[Issue, ...] = ()
-    savings: Savings | None = None
-    legacy: LegacySums | None = None
+    steps: tuple[StepSum, ...] = ()
 
     @property
     def window(self) -> Window:
@@ -175,6 +157,25 @@ class CostReport:
         """Of all workloads; idle does not count."""
         return self.workloads.efficiency
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterReport(CostReport):
+    """What one cluster cost, from booked days: a row for each pod, highest cost first, and a line of each kind.
+
+    network_classes: parts of the network cost.
+    source_total:    micros that the source itself shows for the covered part: the totals of its rows, with idle.
+    balance:         bill and use by component.
+    savings:         None where they were not fetched or the source has none. legacy: the old sums, where asked for.
+    """
+
+    currency: str
+    source: SourceIdentity
+    network_classes: NetworkClasses
+    source_total: int
+    balance: Mapping[Component, ComponentBalance]
+    savings: Savings | None = None
+    legacy: LegacySums | None = None
+
     def line(self, kind: Kind) -> CostRow:
         """The line of a kind."""
         return next(line for line in self.lines if line.kind is kind)
@@ -184,24 +185,31 @@ class CostReport:
 
         dimensions: some of the question's group.
         """
-        if dimensions == self.question.group:
+        group = tuple(dimension.asked for dimension in self.question.group)
+        if dimensions == group:
             return list(self.rows)
-        places = [self.question.group.index(name) for name in dimensions]
+        places = [group.index(name) for name in dimensions]
 
         def key(row: CostRow) -> tuple[str | None, ...]:
             return tuple([row.key[place] for place in places])
 
-        return highest_first(_merged(key(rows[0]), rows) for rows in group_by(key, self.rows))
+        return highest_first(add_rows(rows, key(rows[0]), Kind.WORKLOAD) for rows in group_by(key, self.rows))
 
 
-def _merged(key: tuple[str | None, ...], rows: Sequence[CostRow]) -> CostRow:
+def add_rows(rows: Sequence[CostRow], key: tuple[str | None, ...], kind: Kind | Literal["rest"] | None) -> CostRow:
+    """The sum of rows as one row. Account, step and component stay where all rows have the same."""
+    first = rows[0]
     return CostRow(
         *add(rows),
-        kind=Kind.WORKLOAD,
+        kind=kind,
         key=key,
         nodes=tuple(sorted({node for row in rows for node in row.nodes})),
         minutes=fsum(row.minutes for row in rows),
         count=sum(row.count for row in rows),
+        account_id=first.account_id if len({row.account_id for row in rows}) == 1 else None,
+        start=first.start if len({row.start for row in rows}) == 1 else None,
+        component=first.component if len({row.component for row in rows}) == 1 else None,
+        waste=sum(row.waste for row in rows),
     )
 
 

@@ -18,7 +18,8 @@ from kubetally.domain.errors import KubetallyError
 from kubetally.domain.grouping import group_by
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.money import to_number
-from kubetally.domain.report import NAMESPACE, WORKLOAD, CostReport, CostRow, DetailLevel
+from kubetally.domain.question.cost_question import NAMESPACE, WORKLOAD, DetailLevel
+from kubetally.domain.report import ClusterReport, CostRow
 from kubetally.domain.savings import Savings
 from kubetally.domain.series import LegacySums
 from kubetally.domain.source_identity import SourceIdentity
@@ -113,7 +114,7 @@ class RowList(NamedTuple):
 
 
 def answer(
-    costs: CostReport,
+    costs: ClusterReport,
     detail_level: DetailLevel | None = None,
     cloud_account_id: str | None = None,
     account: str | None = None,
@@ -135,7 +136,7 @@ def answer(
     return plain
 
 
-def cluster_body(costs: CostReport, detail_level: DetailLevel) -> ClusterCosts:
+def cluster_body(costs: ClusterReport, detail_level: DetailLevel) -> ClusterCosts:
     """The body without its long lists, which `row_lists` returns."""
     unknown = costs.unknown
     no_data = costs.status is Status.NO_DATA
@@ -179,7 +180,7 @@ def cluster_body(costs: CostReport, detail_level: DetailLevel) -> ClusterCosts:
     return body
 
 
-def row_lists(costs: CostReport, detail_level: DetailLevel) -> list[RowList]:
+def row_lists(costs: ClusterReport, detail_level: DetailLevel) -> list[RowList]:
     """The long lists of a body; without data they have no rows."""
     unknown, lists = costs.unknown, list[RowList]()
     if detail_level is not DetailLevel.SUMMARY:
@@ -208,7 +209,7 @@ def failure(error: KubetallyError, source: SourceIdentity, keys: Iterable[str] =
     }
 
 
-def head_body(costs: CostReport) -> Json:
+def head_body(costs: ClusterReport) -> Json:
     """The first keys of the bodies of `verify` and `report`: cluster, source, status, errors and currency."""
     return {
         "cloud_account_id": costs.source.account_id,
@@ -228,7 +229,7 @@ def issue_body(issue: domain_issues.Issue) -> Json:
     return body
 
 
-def _errors(costs: CostReport) -> list[Issue]:
+def _errors(costs: ClusterReport) -> list[Issue]:
     return [Issue.of(issue) for issue in costs.issues if issue.is_missing_data]
 
 
@@ -236,7 +237,7 @@ def _names(components: Iterable[Component]) -> list[str]:
     return sorted(f"{component}_cost" for component in components)
 
 
-def _legacy(costs: CostReport, sums: LegacySums) -> Legacy:
+def _legacy(costs: ClusterReport, sums: LegacySums) -> Legacy:
     """The old sums, and the total that earlier versions showed with them."""
     bill, total = costs.bill, sums.total
     no_total = total is None or costs.status is Status.NO_DATA

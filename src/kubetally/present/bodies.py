@@ -148,7 +148,7 @@ class Line(Costs, _Kind):
         causes: list[Cause] | UnsetType = UNSET
         if row.kind is Kind.DIFFERENCE:
             causes = [Cause(cause.value, CAUSE_IN_WORDS[cause], *amounts(part, unknown)) for cause, part in row.causes]
-        return cls(row.kind.value, *amounts(row.costs, unknown), causes=causes)  # type: ignore[arg-type, misc]
+        return cls(str(row.kind), *amounts(row.costs, unknown), causes=causes)  # type: ignore[arg-type, misc]
 
 
 class Source(Struct, forbid_unknown_fields=True):

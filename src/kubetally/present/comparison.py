@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from kubetally.domain.component import Component
 from kubetally.domain.money import round_to_sum
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 
 INFRASTRUCTURE = (Component.MANAGEMENT, Component.LOAD_BALANCER, Component.NETWORK)
 _WHOLE = 1000  # tenths of a percent
@@ -40,7 +40,7 @@ class Comparison:
         return None if None in parts else sum(part for part in parts if part is not None)
 
 
-def compare(costs: CostReport) -> Comparison:
+def compare(costs: ClusterReport) -> Comparison:
     """The comparison of an answer; its shares add up to exactly 100 %."""
     bill = costs.bill
     amounts = [bill.of(component) for component in Component]

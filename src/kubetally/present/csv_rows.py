@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TextIO
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.efficiency import Efficiency
 from kubetally.domain.money import to_decimal
-from kubetally.domain.report import GROUPS, CostReport, DetailLevel
+from kubetally.domain.question.cost_question import GROUPS, DetailLevel
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.status import Status
 from kubetally.domain.window import rfc3339
@@ -27,7 +28,7 @@ _COLUMNS = [
 Row = dict[str, object]
 
 
-def write_csv(out: TextIO, answers: "list[CostReport | Failed]", by: DetailLevel) -> None:
+def write_csv(out: TextIO, answers: "list[ClusterReport | Failed]", by: DetailLevel) -> None:
     """Write all answers under one heading; a cluster without figures is a row with its status and empty cells.
 
     On a terminal, control characters are escaped (`\\u001b`); a file or pipe gets names unchanged.
@@ -36,7 +37,7 @@ def write_csv(out: TextIO, answers: "list[CostReport | Failed]", by: DetailLevel
     writer = csv.DictWriter(_Lines(out), _COLUMNS, lineterminator="\r\n")
     writer.writeheader()
     for answer in answers:
-        if isinstance(answer, CostReport):
+        if isinstance(answer, ClusterReport):
             writer.writerows(shown(row) for row in _rows(answer, by))
         else:
             writer.writerow(shown(_identity(answer.source) | {"status": Status.ERROR.value}))
@@ -58,7 +59,7 @@ def _on_one_line(row: Row) -> Row:
     }
 
 
-def _rows(costs: CostReport, by: DetailLevel) -> Iterator[Row]:
+def _rows(costs: ClusterReport, by: DetailLevel) -> Iterator[Row]:
     about: Row = _identity(costs.source) | {
         "cluster_id": costs.source.cluster_id,
         "start": rfc3339(costs.window.start),
@@ -78,14 +79,14 @@ def _rows(costs: CostReport, by: DetailLevel) -> Iterator[Row]:
         names = GROUPS[by]
         for row in (*costs.by(*names), *costs.lines):
             key = dict(zip(names, row.key, strict=False))  # a line has no key
-            yield about | {"kind": row.kind.value} | key | _figures(costs, row.costs, row.efficiency)
+            yield about | {"kind": str(row.kind)} | key | _figures(costs, row.costs, row.efficiency)
 
 
 def _identity(source: SourceIdentity) -> Row:
     return {"source": source.url, "account": source.account_name, "cloud_account_id": source.account_id}
 
 
-def _figures(costs: CostReport, amounts: Costs, ratios: Efficiency) -> Row:
+def _figures(costs: ClusterReport, amounts: Costs, ratios: Efficiency) -> Row:
     """The figures of a row; a component that is not measured is an empty cell."""
     figures: Row = {"total_cost": to_decimal(amounts.total)}
     for component, column in zip(Component, _COSTS, strict=True):

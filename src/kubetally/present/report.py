@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from kubetally.domain.money import to_number
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.status import Status
 from kubetally.domain.words import component_word
 from kubetally.present.answer import head_body
@@ -19,7 +19,7 @@ from kubetally.present.text import NOT_MEASURED, money
 _BAR = 20
 
 
-def print_comparisons(reports: Sequence[CostReport], *, quiet: bool = False) -> None:
+def print_comparisons(reports: Sequence[ClusterReport], *, quiet: bool = False) -> None:
     """Both tables of each cluster. quiet: without the note on rounding."""
     out = console()
     for costs in reports:
@@ -28,7 +28,7 @@ def print_comparisons(reports: Sequence[CostReport], *, quiet: bool = False) -> 
         print_rounding(out, reports, "--format json has")
 
 
-def _print_comparison(out: Console, costs: CostReport, comparison: Comparison) -> None:
+def _print_comparison(out: Console, costs: ClusterReport, comparison: Comparison) -> None:
     print_heading(out, costs)
     if costs.status is not Status.NO_DATA:
         print_grid(out, _comparison(costs, comparison))
@@ -37,7 +37,7 @@ def _print_comparison(out: Console, costs: CostReport, comparison: Comparison) -
     print_notes(out, costs)
 
 
-def _comparison(costs: CostReport, comparison: Comparison) -> Grid:
+def _comparison(costs: ClusterReport, comparison: Comparison) -> Grid:
     full, part = comparison.full, comparison.infrastructure_permille
     infrastructure, left_out = round_parts([comparison.infrastructure, comparison.improvement])
     grid = Grid(["comparison"], [costs.currency, "of full"])
@@ -48,7 +48,7 @@ def _comparison(costs: CostReport, comparison: Comparison) -> Grid:
     return grid
 
 
-def _shares(out: Console, costs: CostReport, comparison: Comparison) -> Grid:
+def _shares(out: Console, costs: ClusterReport, comparison: Comparison) -> Grid:
     grid = Grid(["component"], [costs.currency, "share", ""])
     marks = ("█", "░") if draws_lines(out) else ("#", ".")
     amounts = round_parts([part.cost for part in comparison.shares])
@@ -74,7 +74,7 @@ def bar(permille: int | None, full: str, empty: str) -> str:
     return full * filled + empty * (_BAR - filled)
 
 
-def comparison_body(costs: CostReport, comparison: Comparison) -> dict[str, object]:
+def comparison_body(costs: ClusterReport, comparison: Comparison) -> dict[str, object]:
     """Both tables as plain JSON values."""
     known = costs.status is not Status.NO_DATA
     return {

@@ -11,7 +11,8 @@ from kubetally.domain.component import Component
 from kubetally.domain.efficiency import Efficiency
 from kubetally.domain.fleet import FleetSum, fleet_sums
 from kubetally.domain.issues import IssueKind
-from kubetally.domain.report import GROUPS, CostReport, CostRow, DetailLevel
+from kubetally.domain.question.cost_question import GROUPS, DetailLevel
+from kubetally.domain.report import ClusterReport, CostRow
 from kubetally.domain.series import LegacySums
 from kubetally.domain.status import Status
 from kubetally.domain.words import component_word, hours_words, period_words, window_words
@@ -43,7 +44,7 @@ _OVERVIEW = ("cost", "source shows", "idle", "difference")
 """The columns of a cluster's balance that the table of several clusters has."""
 
 
-def print_costs(answers: "Sequence[CostReport | Failed]", by: DetailLevel, *, quiet: bool = False) -> None:
+def print_costs(answers: "Sequence[ClusterReport | Failed]", by: DetailLevel, *, quiet: bool = False) -> None:
     """The costs of each cluster at the level of detail `by`; an overview first if there are several.
 
     quiet: without the note on rounding.
@@ -51,7 +52,7 @@ def print_costs(answers: "Sequence[CostReport | Failed]", by: DetailLevel, *, qu
     out = console()
     if len(answers) > 1:
         _print_overview(out, answers)
-    read = [answer for answer in answers if isinstance(answer, CostReport)]
+    read = [answer for answer in answers if isinstance(answer, ClusterReport)]
     for costs in read:
         print_heading(out, costs)
         if costs.status is not Status.NO_DATA:
@@ -64,13 +65,13 @@ def print_costs(answers: "Sequence[CostReport | Failed]", by: DetailLevel, *, qu
         print_rounding(out, read, "--format json and csv have")
 
 
-def print_rounding(out: Console, read: Sequence[CostReport], where: str) -> None:
+def print_rounding(out: Console, read: Sequence[ClusterReport], where: str) -> None:
     """The note on rounding, if any answer has figures. where: what has all decimals."""
     if any(costs.status is not Status.NO_DATA for costs in read):
         say(out, f"Figures are rounded on screen; {where} all six decimals.", style="dim")
 
 
-def print_heading(out: Console, costs: CostReport) -> None:
+def print_heading(out: Console, costs: ClusterReport) -> None:
     """Cluster, source, window, coverage, status and currency."""
     source = costs.source
     product = " ".join(filter(None, (source.product, source.version)))
@@ -83,7 +84,7 @@ def print_heading(out: Console, costs: CostReport) -> None:
     )
 
 
-def print_balance(out: Console, costs: CostReport) -> None:
+def print_balance(out: Console, costs: ClusterReport) -> None:
     """The balance: each component's cost, and the columns that add up to it."""
     checked, grid = verify(costs, 0), Grid(["component"], BALANCE)
     table = balance_table(checked)
@@ -102,7 +103,7 @@ def print_balance(out: Console, costs: CostReport) -> None:
         say(out, savings)
 
 
-def _old_sums(costs: CostReport, sums: LegacySums) -> str:
+def _old_sums(costs: ClusterReport, sums: LegacySums) -> str:
     whole = (
         None
         if sums.total is None or costs.status is Status.NO_DATA
@@ -114,7 +115,7 @@ def _old_sums(costs: CostReport, sums: LegacySums) -> str:
     )
 
 
-def print_notes(out: Console, costs: CostReport) -> None:
+def print_notes(out: Console, costs: ClusterReport) -> None:
     """The notes of an answer, missing data first, and an empty line."""
     for note in notes_of(costs):
         when = f" ({'; '.join(map(period_words, note.windows))})" if note.windows else ""
@@ -122,13 +123,13 @@ def print_notes(out: Console, costs: CostReport) -> None:
     out.print()
 
 
-def _print_overview(out: Console, answers: "Sequence[CostReport | Failed]") -> None:
+def _print_overview(out: Console, answers: "Sequence[ClusterReport | Failed]") -> None:
     """A row for each cluster, and a sum for each currency."""
     grid = Grid(
         ["cluster", "status"],
         ["total", "source shows", "idle", "difference", "CPU eff.", "RAM eff.", "eff.", "hours"],
     )
-    read = [answer for answer in answers if isinstance(answer, CostReport)]
+    read = [answer for answer in answers if isinstance(answer, ClusterReport)]
     shown = [costs for costs in read if costs.status is not Status.NO_DATA]
     amounts = overview_amounts(shown)
     for costs in read:
@@ -152,7 +153,7 @@ def _print_overview(out: Console, answers: "Sequence[CostReport | Failed]") -> N
     if _has_duplicate_in_a_sum(shown):
         say(out, "A cluster is in the sum more than once: see the notes below.", indent=2, style="bold")
     for answer in answers:
-        if not isinstance(answer, CostReport):
+        if not isinstance(answer, ClusterReport):
             say(out, f"failed, and not in the sum: {name_of(answer.source)}", indent=2)
     out.print()
 
@@ -197,13 +198,13 @@ def _mark(is_assumed: bool) -> str:
     return "*" if is_assumed else ""
 
 
-def overview_amounts(shown: Sequence[CostReport]) -> dict[int, tuple[int, ...]]:
+def overview_amounts(shown: Sequence[ClusterReport]) -> dict[int, tuple[int, ...]]:
     """Total, source's total, idle and difference by `id` of the report, as its own table shows them."""
     totals = {id(costs): dict(zip(BALANCE, balance_table(verify(costs, 0)).total, strict=True)) for costs in shown}
     return {place: tuple(total[name] for name in _OVERVIEW) for place, total in totals.items()}
 
 
-def _overview_figures(costs: CostReport, amounts: tuple[int, ...]) -> list[str]:
+def _overview_figures(costs: ClusterReport, amounts: tuple[int, ...]) -> list[str]:
     total, *others = map(money, amounts)
     return [
         f"{total} {costs.currency}{_mark(costs.currency_assumed)}",
@@ -218,7 +219,7 @@ def _print_causes(out: Console, checked: Verification, differences: Mapping[Comp
         say(out, f"  {words}", indent=4)
 
 
-def _print_breakdown(out: Console, costs: CostReport, by: DetailLevel) -> None:
+def _print_breakdown(out: Console, costs: ClusterReport, by: DetailLevel) -> None:
     groups, lines = costs.by(*GROUPS[by]), costs.lines
     shown = [
         component
@@ -233,7 +234,7 @@ def _print_breakdown(out: Console, costs: CostReport, by: DetailLevel) -> None:
         grid.add(labels, [*_amounts(rounded, at), *_ratios(row.efficiency)])
     grid.rule()
     for at, line in enumerate(lines, len(groups)):
-        grid.add([line.kind.value], _amounts(rounded, at), style=_LINE)
+        grid.add([str(line.kind)], _amounts(rounded, at), style=_LINE)
     total = map(money, (rounded.total, *rounded.row_totals))
     grid.add(["total"], [*total, *_ratios(costs.efficiency)], style=_TOTAL)
     print_grid(out, grid)

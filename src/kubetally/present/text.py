@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from kubetally.domain.component import Component
 from kubetally.domain.money import to_decimal, to_shown
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.row import CAUSE_IN_WORDS, Cause
 from kubetally.domain.status import DayState, Status
 from kubetally.domain.window import Window, rfc3339
@@ -43,12 +43,12 @@ def percent(ratio: float | None) -> str:
     return UNKNOWN if ratio is None else f"{ratio * 100:.0f} %"
 
 
-def hours_of(costs: CostReport) -> str:
+def hours_of(costs: ClusterReport) -> str:
     """`72 of 72`: hours covered of hours requested."""
     return f"{costs.coverage.hours_covered:g} of {costs.coverage.hours_asked:g}"
 
 
-def status_words(costs: CostReport) -> str:
+def status_words(costs: ClusterReport) -> str:
     """`ok, assets complete, settled`: the status of an answer."""
     if costs.status is Status.NO_DATA:
         return "no data"
@@ -60,18 +60,18 @@ def status_words(costs: CostReport) -> str:
     return ", ".join(words)
 
 
-def currency_words(costs: CostReport) -> str:
+def currency_words(costs: ClusterReport) -> str:
     """`EUR`; `USD (assumed)` if neither source nor account states it."""
     return f"{costs.currency} (assumed)" if costs.currency_assumed else costs.currency
 
 
-def efficiency_in_words(costs: CostReport) -> str:
+def efficiency_in_words(costs: ClusterReport) -> str:
     """`Efficiency: CPU 76 %, RAM 50 %, both 70 % of requests`."""
     cpu, ram, total = map(percent, costs.efficiency)
     return f"Efficiency: CPU {cpu}, RAM {ram}, both {total} of requests"
 
 
-def savings_in_words(costs: CostReport) -> str | None:
+def savings_in_words(costs: ClusterReport) -> str | None:
     """The potential savings; None if the source has no estimate."""
     if costs.savings is None or costs.savings.per_month is None:
         return None
@@ -127,7 +127,7 @@ def causes_in_words(checked: Verification, differences: Mapping[Component, int])
             yield f"difference {component_word(check.component)} {to_decimal(amount):+,.2f}: {CAUSE_IN_WORDS[cause]}"
 
 
-def notes_of(costs: CostReport) -> list[Note]:
+def notes_of(costs: ClusterReport) -> list[Note]:
     """The issues of an answer as notes, missing data first; equal issues of several windows are one note."""
     windows: dict[tuple[bool, str], list[Window]] = {}
     for issue in costs.issues:

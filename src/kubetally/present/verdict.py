@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from kubetally.domain.component import Component
 from kubetally.domain.money import to_number
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.status import Status
 from kubetally.present.answer import Json, head_body
 from kubetally.present.screen import console, say
@@ -16,7 +16,7 @@ _NO_DATA = "NOT VERIFIED: the source has no data for this window"
 _NO_EVIDENCE = "NOT VERIFIED: the source lacks samples, {hours} h are covered; both totals may be wrong"
 
 
-def print_verdicts(verified: Sequence[tuple[CostReport, Verification]], *, quiet: bool = False) -> None:
+def print_verdicts(verified: Sequence[tuple[ClusterReport, Verification]], *, quiet: bool = False) -> None:
     """Print the balance and verdict of each cluster. quiet: without the note on rounding."""
     out = console()
     for costs, verification in verified:
@@ -57,7 +57,7 @@ def verdict(verification: Verification, currency: str) -> str:
     )
 
 
-def verdict_body(costs: CostReport, verification: Verification) -> Json:
+def verdict_body(costs: ClusterReport, verification: Verification) -> Json:
     """The body of a verification."""
     known, difference = costs.status is not Status.NO_DATA, verification.difference
     return {

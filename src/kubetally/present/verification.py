@@ -6,7 +6,7 @@ from decimal import Decimal
 from kubetally.domain.allocation import Kind
 from kubetally.domain.component import Component
 from kubetally.domain.money import to_decimal
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.row import Cause
 
 _BELOW_ZERO = frozenset({Cause.OVER_COMMIT, Cause.CREDIT, Cause.NEGATIVE_FIGURE})
@@ -48,7 +48,7 @@ class Verification:
         return abs(to_decimal(self.ours - self.source_shows)) <= allowed
 
 
-def verify(costs: CostReport, tolerance: float) -> Verification:
+def verify(costs: ClusterReport, tolerance: float) -> Verification:
     """The comparison of `costs` with the source's own figures: its allocations with idle, before balancing.
 
     Units: `tolerance` is a fraction, 0.05 for 5 %.

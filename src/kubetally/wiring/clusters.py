@@ -7,7 +7,8 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from kubetally.domain.fleet import Failed
-from kubetally.domain.report import CostReport, DetailLevel
+from kubetally.domain.question.cost_question import DetailLevel
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.window import Clock, Window
 from kubetally.ledger.costs.cost_reader import CostReader, CostSubject
 from kubetally.ledger.costs.stored_days import History
@@ -29,7 +30,7 @@ async def get_cluster_costs(
     *,
     settings: Settings | None = None,
     clock: Clock | None = None,
-) -> CostReport:
+) -> ClusterReport:
     """What a cluster cost over a window, balanced to the last micro.
 
     Every view is in the answer, whatever `detail_level`: it says how finely `answer` breaks it down.
@@ -51,7 +52,7 @@ async def get_costs_of_all(
     legacy: bool = False,
     with_history: bool = True,
     as_of: datetime | None = None,
-) -> list[CostReport | Failed]:
+) -> list[ClusterReport | Failed]:
     """As `CostReader.get_costs_of_all`; with `as_of` as `CostReader.get_costs_as_of` of each.
 
     with_history: whether stored days of accounts are used, or everything is asked.
@@ -69,7 +70,7 @@ async def get_costs_of_all(
         stored = reader(history=History.of(ledger))
         if as_of is None:
             return await stored.get_costs_of_all(subjects, window, done=done, legacy=legacy)
-        answers = list[CostReport | Failed]()
+        answers = list[ClusterReport | Failed]()
         for subject in subjects:
             answers.append(stored.get_costs_as_of(subject, window, as_of))
             done()

@@ -31,8 +31,9 @@ from kubetally.domain.efficiency import Hours
 from kubetally.domain.infrastructure import Infrastructure, MeasuredHour, NetworkBytes, clock_hours
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import to_decimal, to_micros
+from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.reading import Reading
-from kubetally.domain.report import CostQuestion, CostReport
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.status import DayState
 from kubetally.domain.window import DAY, HOUR, Window
@@ -135,7 +136,7 @@ def cluster_costs(
     window: Window | None = None,
     source: SourceIdentity = OPENCOST,
     currency: str = "USD",
-) -> CostReport:
+) -> ClusterReport:
     """The answer made of `bookings`."""
     spans = [booking.window for booking in bookings] or [TODAY]
     over = window or Window(min(span.start for span in spans), max(span.end for span in spans))
@@ -419,6 +420,6 @@ def booked_days(draw: st.DrawFn) -> list[Booking]:
     return days
 
 
-def answers() -> st.SearchStrategy[CostReport]:
+def answers() -> st.SearchStrategy[ClusterReport]:
     """A cluster's costs over one to three days."""
     return booked_days().map(lambda days: cluster_costs(*days))

@@ -11,8 +11,8 @@ from kubetally.domain.booking import Booking, book
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.pods import merge_pods
+from kubetally.domain.question.cost_question import WORKLOAD
 from kubetally.domain.reading import Reading
-from kubetally.domain.report import WORKLOAD
 from kubetally.domain.row import CAUSE_IN_WORDS, Cause
 from tests.unit.domain.clusters import (
     TODAY,

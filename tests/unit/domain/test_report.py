@@ -13,7 +13,8 @@ from kubetally.domain.component import Component, Costs
 from kubetally.domain.efficiency import Efficiency, Hours, RatedHours, efficiency
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.pods import merge_pods
-from kubetally.domain.report import WORKLOAD, CostReport, Sums
+from kubetally.domain.question.cost_question import WORKLOAD
+from kubetally.domain.report import ClusterReport, Sums
 from kubetally.domain.row import Cause
 from kubetally.domain.status import Status
 from kubetally.domain.window import DAY, HOUR, Window
@@ -50,7 +51,7 @@ def test_namespaces_and_lines_add_up_to_the_bill(days: list[Booking]) -> None:
 
 
 @given(answers())
-def test_workloads_of_a_namespace_add_up_to_it_and_pods_to_their_workload(costs: CostReport) -> None:
+def test_workloads_of_a_namespace_add_up_to_it_and_pods_to_their_workload(costs: ClusterReport) -> None:
     workloads = costs.by(*WORKLOAD)
     for group in costs.by("namespace"):
         mine = [workload for workload in workloads if workload.key[0] == group.key[0]]
@@ -65,7 +66,7 @@ def test_workloads_of_a_namespace_add_up_to_it_and_pods_to_their_workload(costs:
 
 
 @given(answers())
-def test_the_causes_of_the_unexplained_line_add_up_to_it(costs: CostReport) -> None:
+def test_the_causes_of_the_unexplained_line_add_up_to_it(costs: ClusterReport) -> None:
     lines = costs.lines
     assert [line.kind for line in lines] == [Kind.IDLE, Kind.UNMOUNTED, Kind.OVERHEAD, Kind.DIFFERENCE]
     difference = lines[-1]
@@ -74,7 +75,7 @@ def test_the_causes_of_the_unexplained_line_add_up_to_it(costs: CostReport) -> N
 
 
 @given(answers())
-def test_the_balance_of_all_days_is_the_sum_of_theirs_and_agrees_with_the_lines(costs: CostReport) -> None:
+def test_the_balance_of_all_days_is_the_sum_of_theirs_and_agrees_with_the_lines(costs: ClusterReport) -> None:
     sheets = costs.balance
     lines = {line.kind: line.costs for line in costs.lines}
     for component, sheet in sheets.items():

@@ -5,7 +5,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 from kubetally.present.rounding import CENT, round_parts, round_table
 from kubetally.present.tables import overview_amounts
 from kubetally.present.text import BALANCE, balance_table, causes_in_words, money
@@ -67,7 +67,7 @@ def test_table_in_whole_cents_stays_unchanged() -> None:
 
 
 @given(answers())
-def test_printed_balance_of_any_booking_adds_up(costs: CostReport) -> None:
+def test_printed_balance_of_any_booking_adds_up(costs: ClusterReport) -> None:
     checked = verify(costs, 0)
     table = balance_table(checked)
     printed = [
@@ -90,7 +90,7 @@ def test_parts_far_from_their_total_are_rounded_by_themselves() -> None:
 
 
 @given(st.lists(answers(), min_size=1, max_size=4))
-def test_a_cluster_has_one_total_in_every_table(many: list[CostReport]) -> None:
+def test_a_cluster_has_one_total_in_every_table(many: list[ClusterReport]) -> None:
     shown = overview_amounts(many)
     for costs in many:
         total, source, idle, difference = shown[id(costs)]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from kubetally.domain.errors import RequestError
 from kubetally.domain.question.comma_lists import parse_list_filters
 from kubetally.domain.question.filter import (
+    LEDGER_FIELDS,
     UNALLOCATED,
     AllOf,
     AnyOf,
@@ -18,7 +19,7 @@ from kubetally.domain.question.filter import (
 from kubetally.domain.question.matching import DEFAULT_ALIAS_KEYS, matches
 from kubetally.domain.question.v2 import parse_v2
 from kubetally.sources.opencost.filters import FilterNotExpressible, to_v1, to_v2
-from tests.filters import Row, any_filter, conditions, filters, rows
+from tests.filters import Row, any_filter, conditions, filters, rows, source_fields
 
 
 def test_several_values_are_quoted_and_listed() -> None:
@@ -105,7 +106,7 @@ def read_v1(parameters: tuple[tuple[str, str], ...], row: Row) -> bool:
 
 sayable = filters(conditions((Op.EQUALS, Op.PREFIX)))
 one_parameter_each = st.lists(
-    conditions((Op.EQUALS, Op.PREFIX), tuple(field for field in Field if field is not Field.PROVIDER)),
+    conditions((Op.EQUALS, Op.PREFIX), tuple(field for field in source_fields if field is not Field.PROVIDER)),
     max_size=3,
     unique_by=lambda condition: condition.field,
 ).map(lambda parts: AllOf(tuple(parts)))
@@ -184,3 +185,11 @@ def test_list_filters_are_sent_as_v2_and_v1() -> None:
     asked = parse_list_filters(namespaces="production,staging", labels="app=backend,env=prod")
     assert to_v2(asked) == 'namespace:"production","staging"+(label[app]:"backend"|label[env]:"prod")'
     assert to_v1(asked) == (("filterNamespaces", "production,staging"), ("filterLabels", "app:backend,env:prod"))
+
+
+@pytest.mark.parametrize("field", sorted(LEDGER_FIELDS))
+def test_fields_of_the_ledger_are_not_sent_to_a_source(field: Field) -> None:
+    asked = Condition(field, Op.EQUALS, ("x",), key="team" if field is Field.NAMESPACE_LABEL else None)
+    for write in (to_v1, to_v2):
+        with pytest.raises(FilterNotExpressible, match=field.value):
+            write(asked)

@@ -1,6 +1,7 @@
 """A filter on rows, independent of its text (reference: sources.md 1.3)."""
 
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from enum import StrEnum
 
 from kubetally.domain.errors import RequestError
@@ -34,9 +35,17 @@ class Field(StrEnum):
     OWNER = "owner"
     PRODUCT = "product"
     TEAM = "team"
+    # Of the ledger; no source knows them.
+    ORGANIZATION = "organization"
+    KIND = "kind"
+    COMPONENT = "component"
+    CURRENCY = "currency"
+    NAMESPACE_LABEL = "namespaceLabel"
 
 
-MAP_FIELDS = frozenset({Field.LABEL, Field.ANNOTATION})
+MAP_FIELDS = frozenset({Field.LABEL, Field.ANNOTATION, Field.NAMESPACE_LABEL})
+LEDGER_FIELDS = frozenset({Field.ORGANIZATION, Field.KIND, Field.COMPONENT, Field.CURRENCY, Field.NAMESPACE_LABEL})
+"""Fields that only the ledger has."""
 
 
 class Op(StrEnum):
@@ -68,6 +77,7 @@ class Condition:
 
     A label or annotation without `key` compares the keys themselves ("has the key"). Keys are kept as the sources
     keep them. On `services`, which are several, EQUALS and CONTAINS both ask for a service of exactly that name.
+    `position` is where it stands in the text that it was read from, from 0; None if it was not read from one.
     Raises: RequestError, without values, with an empty key, or with a key of another field.
     """
 
@@ -75,6 +85,7 @@ class Condition:
     op: Op
     values: tuple[str, ...]
     key: str | None = None
+    position: int | None = dataclass_field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not self.values:
@@ -83,7 +94,7 @@ class Condition:
             return
         if self.field not in MAP_FIELDS or not self.key:
             raise not_understood(
-                f"the filter has {self.field.value}[{self.key}]: only label and annotation take a key, not empty"
+                f"the filter has {self.field.value}[{self.key}]: only labels and annotations take a key, not empty"
             )
         object.__setattr__(self, "key", sanitize_key(self.key))
 
@@ -112,5 +123,5 @@ def negated(condition: Filter) -> Filter:
             return AnyOf(tuple(map(negated, parts)))
         case AnyOf(parts):
             return AllOf(tuple(map(negated, parts)))
-        case Condition(field, op, values, key):
-            return Condition(field, op.opposite, values, key)
+        case Condition(field, op, values, key, position):
+            return Condition(field, op.opposite, values, key, position)

@@ -80,6 +80,13 @@ def _compare(condition: Condition, op: Op, value: str, properties: Properties, a
     return _text(_value(field, key, properties, alias_keys), op, wanted)
 
 
+def compare(condition: Condition, text: str | None) -> bool:
+    """Whether a row passes whose field has this text; None where it has none."""
+    positive = condition.op.opposite if condition.op.negates else condition.op
+    wanted = ("" if value == UNALLOCATED else value for value in condition.values)
+    return any(_text(text or "", positive, value) for value in wanted) is not condition.op.negates
+
+
 def _any_name(names: Collection[str], op: Op, wanted: str) -> bool:
     """To contain a name, for a list or a map, is to have exactly it."""
     exactly = Op.EQUALS if op is Op.CONTAINS else op

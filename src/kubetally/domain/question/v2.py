@@ -24,7 +24,12 @@ from kubetally.domain.question.filter import (
 
 # Deeper than anybody writes, and far from where Python would stop the recursion for us.
 _DEEPEST = 50
-_FIELDS = {field.value.lower(): field for field in Field}
+_FIELDS = {field.value.lower(): field for field in Field} | {
+    "controller": Field.CONTROLLER_NAME,
+    "controllername": Field.CONTROLLER_NAME,
+    "service": Field.SERVICES,
+}
+"""By name in lower case without `_`: OpenCost's spelling, and that of a group."""
 _TOKEN = re.compile(
     r'\s*(?:(?P<op>!?(?:<~|~>|~)?:)|(?P<punctuation>[+|(),])|"(?P<value>[^"]*)"|\[(?P<key>[^\]]*)\]|(?P<name>[\w-]+))'
 )
@@ -33,8 +38,8 @@ _TOKEN = re.compile(
 def parse_v2(text: str) -> Filter:
     """The filter that `text` means, URL-decoded; empty text is the filter that every row passes.
 
-    Fields are read in any letter case. OpenCost stops at the first token that it can't place and ignores the rest;
-    here that is an error, so that no part of a filter is lost.
+    Fields are read in any letter case, spelled as OpenCost does or as a group. OpenCost stops at the first token that
+    it can't place and ignores the rest; here that is an error, so that no part of a filter is lost.
     Raises: RequestError, with the position.
     """
     tokens = _tokens(text)
@@ -99,9 +104,9 @@ class _Reader:
 
     def _comparison(self) -> Condition:
         name = self._tokens[self._at]
-        if name.kind != "name" or name.text.lower() not in _FIELDS:
+        if name.kind != "name" or _plain(name.text) not in _FIELDS:
             self._fail(f"a field expected, one of {', '.join(Field)}")
-        field = _FIELDS[self.expect("name", "a field expected").text.lower()]
+        field = _FIELDS[_plain(self.expect("name", "a field expected").text)]
         key = None
         if self._tokens[self._at].kind == "key":
             if field not in MAP_FIELDS:
@@ -113,7 +118,7 @@ class _Reader:
         values = [self._value()]
         while self._accept(","):
             values.append(self._value())
-        return Condition(field, op, tuple(values), key)
+        return Condition(field, op, tuple(values), key, name.position)
 
     def _value(self) -> str:
         return self.expect("value", "a value in double quotes expected").text
@@ -133,6 +138,10 @@ class _Reader:
 
     def _fail(self, problem: str) -> NoReturn:
         raise _broken(problem, self._text, self._tokens[self._at].position)
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
 
 
 def _broken(problem: str, text: str, position: int) -> RequestError:

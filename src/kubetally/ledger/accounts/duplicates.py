@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kubetally.domain.issues import Issue, IssueKind
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class ClusterFingerprint:
     name: str
 
     @classmethod
-    def of(cls, costs: CostReport) -> "ClusterFingerprint":
+    def of(cls, costs: ClusterReport) -> "ClusterFingerprint":
         """The fingerprint of an answer's cluster."""
         nodes = frozenset(node for row in costs.rows for node in row.nodes)
         return cls(costs.source.cluster_id, nodes, costs.source.name)
@@ -41,7 +41,7 @@ def find_duplicate_clusters(clusters: Sequence[ClusterFingerprint]) -> list[str 
     return messages
 
 
-def flag_duplicate_clusters(answers: Sequence[CostReport]) -> list[CostReport]:
+def flag_duplicate_clusters(answers: Sequence[ClusterReport]) -> list[ClusterReport]:
     """The answers; each that seems to be of the same cluster as another gets an issue."""
     messages = find_duplicate_clusters([ClusterFingerprint.of(costs) for costs in answers])
     return [_with_issue(costs, message) if message else costs for costs, message in zip(answers, messages, strict=True)]
@@ -54,6 +54,6 @@ def _message(cluster: ClusterFingerprint, others: Sequence[str]) -> str:
     )
 
 
-def _with_issue(costs: CostReport, message: str) -> CostReport:
+def _with_issue(costs: ClusterReport, message: str) -> ClusterReport:
     issue = Issue(IssueKind.SAME_CLUSTER_TWICE, message, costs.source.url, costs.window, costs.source.cluster_id)
     return replace(costs, issues=(*costs.issues, issue))

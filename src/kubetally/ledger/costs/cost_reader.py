@@ -11,7 +11,7 @@ from kubetally import logs
 from kubetally.domain.account import Account
 from kubetally.domain.errors import KubetallyError, RequestError, SourceError
 from kubetally.domain.fleet import Failed
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.window import Clock, Window
 from kubetally.ledger.accounts.duplicates import flag_duplicate_clusters
@@ -61,7 +61,7 @@ class CostReader:
         self._clock, self._history, self._history_executor = clock, history, history_executor
         self._deadline_seconds, self._calculate = deadline_seconds, calculate
 
-    async def get_cluster_costs(self, subject: CostSubject, window: Window, *, legacy: bool = False) -> CostReport:
+    async def get_cluster_costs(self, subject: CostSubject, window: Window, *, legacy: bool = False) -> ClusterReport:
         """What a cluster cost over a window, balanced to the last micro.
 
         legacy: with the old sums of infrastructure metrics, under the same deadline.
@@ -107,7 +107,7 @@ class CostReader:
                     )
         return replace(costs, source=subject.identify(costs.source))
 
-    def get_costs_as_of(self, subject: CostSubject, window: Window, as_of: datetime) -> CostReport:
+    def get_costs_as_of(self, subject: CostSubject, window: Window, as_of: datetime) -> ClusterReport:
         """What was stored at an instant; no source is queried. Raises HistoryGone, RequestError, StoreError."""
         if subject.account is None or self._history is None:
             raise RequestError(
@@ -124,13 +124,13 @@ class CostReader:
         *,
         done: Callable[[], None] = lambda: None,
         legacy: bool = False,
-    ) -> list[CostReport | Failed]:
+    ) -> list[ClusterReport | Failed]:
         """The costs of several clusters, read concurrently, in the order of `subjects`.
 
         A cluster that fails is a `Failed` in its place. done: called when a cluster ends.
         """
 
-        async def answer(subject: CostSubject) -> CostReport | Failed:
+        async def answer(subject: CostSubject) -> ClusterReport | Failed:
             try:
                 return await self.get_cluster_costs(subject, window, legacy=legacy)
             except KubetallyError as error:
@@ -142,8 +142,8 @@ class CostReader:
                 done()
 
         answers = await asyncio.gather(*(answer(subject) for subject in subjects))
-        flagged = iter(flag_duplicate_clusters([costs for costs in answers if isinstance(costs, CostReport)]))
-        return [next(flagged) if isinstance(costs, CostReport) else costs for costs in answers]
+        flagged = iter(flag_duplicate_clusters([costs for costs in answers if isinstance(costs, ClusterReport)]))
+        return [next(flagged) if isinstance(costs, ClusterReport) else costs for costs in answers]
 
 
 def _unforeseen(url: str, error: Exception) -> SourceError:

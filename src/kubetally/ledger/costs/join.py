@@ -11,7 +11,8 @@ from kubetally.domain.booking import Booking
 from kubetally.domain.errors import KubetallyError, SourceError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import DEFAULT_CURRENCY, CurrencyOrigin
-from kubetally.domain.report import CostQuestion, CostReport
+from kubetally.domain.question.cost_question import CostQuestion
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.savings import Savings
 from kubetally.domain.source_identity import KUBECOST, OPENCOST, SourceIdentity
 from kubetally.domain.status import DayState
@@ -47,7 +48,7 @@ async def join_costs(
     deadline_seconds: float | None = None,
     history_issues: Sequence[Issue] = (),
     calculate: Calculate = calculate_here,
-) -> CostReport:
+) -> ClusterReport:
     """What a cluster cost over a window, from stored days and from its source for the rest.
 
     If the window is not over, its elapsed whole hours are requested. Parts that did not arrive by the deadline are
@@ -76,7 +77,7 @@ async def _join(
     clock: Clock,
     deadline_seconds: float | None,
     calculate: Calculate,
-) -> CostReport:
+) -> ClusterReport:
     over = elapsed(window, whole_hour(clock.now()))
     days = [day for day in stored if over.contains(day.booking.window)]
     missing = spans_without([over], cuts=(day.booking.window for day in days))
@@ -96,7 +97,7 @@ async def _join(
     return await calculate(0, _build_report, CostQuestion(window), over, days, answers, issues)
 
 
-def get_costs_as_of(stored: Sequence[StoredDay], place: str, window: Window, as_of: datetime) -> CostReport:
+def get_costs_as_of(stored: Sequence[StoredDay], place: str, window: Window, as_of: datetime) -> ClusterReport:
     """The costs of a window from the days that were stored at an instant; no source is queried.
 
     place: where the source is, without credentials.
@@ -178,7 +179,7 @@ def _build_report(
     stored: Sequence[StoredDay],
     answers: LiveResult,
     window_issues: Sequence[Issue],
-) -> CostReport:
+) -> ClusterReport:
     """The costs of stored days and of the answers; `window_issues` come before all others.
 
     Raises: KubetallyError of the first failed part, if there is no booking at all.

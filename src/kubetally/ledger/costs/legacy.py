@@ -6,7 +6,7 @@ from datetime import datetime
 from kubetally.domain.errors import KubetallyError, RequestError, SourceError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.metrics import INFRASTRUCTURE
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.series import LegacySums, legacy_sum
 from kubetally.domain.window import Window
 from kubetally.ledger.costs.live import DeadlinePassed
@@ -15,8 +15,8 @@ from kubetally.ledger.ports.sources import SeriesSource
 
 
 async def with_legacy(
-    costs: CostReport, metrics: SeriesSource | None, now: datetime, samples: Window | None = None
-) -> CostReport:
+    costs: ClusterReport, metrics: SeriesSource | None, now: datetime, samples: Window | None = None
+) -> ClusterReport:
     """The costs with the old sums of their window; unavailable sums are None, and an issue says why.
 
     samples: the window of the samples, both ends included, if it differs from that of the costs: a window that ends on
@@ -35,17 +35,17 @@ async def with_legacy(
     return replace(costs, legacy=legacy_sum(series.points), issues=(*costs.issues, *warnings))
 
 
-def legacy_late(costs: CostReport, url: str, seconds: float) -> CostReport:
+def legacy_late(costs: ClusterReport, url: str, seconds: float) -> ClusterReport:
     """The costs without the old sums, whose samples did not arrive by the deadline."""
     return _failed(costs, url, DeadlinePassed(url, seconds, is_divisible=costs.coverage.hours_asked > 24))
 
 
-def _failed(costs: CostReport, url: str, error: KubetallyError) -> CostReport:
+def _failed(costs: ClusterReport, url: str, error: KubetallyError) -> ClusterReport:
     facts = {"code": error.code}
     is_reported = any(issue.source == url and issue.facts.get("code") == error.code for issue in costs.issues)
     why = "their samples are of the same Prometheus, which failed" if is_reported else str(error)
     return _without(costs, Issue(IssueKind.SOURCE_FAILED, f"no old sums: {why}", url, costs.window, "legacy", facts))
 
 
-def _without(costs: CostReport, issue: Issue) -> CostReport:
+def _without(costs: ClusterReport, issue: Issue) -> ClusterReport:
     return replace(costs, legacy=LegacySums(), issues=(*costs.issues, issue))

@@ -15,7 +15,7 @@ from kubetally.cache import AsyncCache
 from kubetally.domain.account import Account, AccountPlace
 from kubetally.domain.errors import KubetallyError, NotFound, RequestError, SourceError, StoreError
 from kubetally.domain.issues import Issue, IssueKind, any_missing
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.series import MeasuredSeries, TooManyPoints
 from kubetally.domain.window import Clock, Window
 from kubetally.ledger.accounts.database_timeout import DATABASE_SECONDS
@@ -70,7 +70,7 @@ class CachedAnswer:
     """
 
     account: Account
-    costs: CostReport
+    costs: ClusterReport
     age_seconds: float
     is_hit: bool
     serial: int
@@ -332,7 +332,7 @@ class CostService:
 class _Answer:
     """An answer as it is cached. seconds: how long its source took."""
 
-    costs: CostReport
+    costs: ClusterReport
     serial: int
     is_cacheable: bool
     seconds: float = 0.0

@@ -6,7 +6,7 @@ that it would misread is refused here.
 """
 
 from kubetally.domain.errors import RequestError
-from kubetally.domain.question.filter import UNALLOCATED, AllOf, AnyOf, Condition, Field, Filter, Op
+from kubetally.domain.question.filter import LEDGER_FIELDS, UNALLOCATED, AllOf, AnyOf, Condition, Field, Filter, Op
 
 _PARAMETERS = {
     Field.CLUSTER: "filterClusters",
@@ -64,6 +64,8 @@ def _v2_text(condition: Filter) -> tuple[str, str | None]:
 
 
 def _comparison(condition: Condition) -> str:
+    if condition.field in LEDGER_FIELDS:
+        raise FilterNotExpressible(f"{condition.field.value}, which only the ledger has", version="v2")
     for value in condition.values:
         if '"' in value or not value.isascii() or not all(map(str.isprintable, value)):
             raise RequestError(

@@ -6,7 +6,8 @@ from typing import Final
 import msgspec
 
 from kubetally.cache import AsyncCache
-from kubetally.domain.report import CostRow, DetailLevel
+from kubetally.domain.question.cost_question import DetailLevel
+from kubetally.domain.report import CostRow
 from kubetally.ledger.costs.service import CachedAnswer
 from kubetally.present.answer import Pagination, cluster_body, row_lists
 from kubetally.tasks import Calculate

@@ -9,7 +9,7 @@ from litestar.openapi.spec import Operation, Parameter, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
 from kubetally.domain.metrics import INFRASTRUCTURE
-from kubetally.domain.report import DetailLevel
+from kubetally.domain.question.cost_question import DetailLevel
 from kubetally.domain.series import MAX_NAMES, OFFERED
 from kubetally.domain.window import LATEST_UNIX
 from kubetally.web.metroculus import wire

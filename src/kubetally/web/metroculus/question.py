@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from kubetally.domain.report import DetailLevel
+from kubetally.domain.question.cost_question import DetailLevel
 from kubetally.domain.window import LATEST_UNIX, Clock, Window, from_unix, parse_window, to_unix
 from kubetally.web.problems import Problem
 

@@ -7,7 +7,7 @@ from typing import Final
 from kubetally.domain.account import AccountPlace
 from kubetally.domain.component import Component
 from kubetally.domain.errors import KubetallyError
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.status import Status
 from kubetally.domain.window import Window
 from kubetally.domain.words import component_word, period_words
@@ -51,7 +51,7 @@ CardResult = ClusterCard | KubetallyError | None
 """A card, the error in its place, or None while it is being read."""
 
 
-def cluster_card(account: AccountPlace, costs: CostReport) -> ClusterCard:
+def cluster_card(account: AccountPlace, costs: ClusterReport) -> ClusterCard:
     """The card of an answer, escaped."""
     named = replace(costs, source=replace(costs.source, account_name=account.name))
     return ClusterCard(
@@ -87,7 +87,7 @@ def _age(seconds: float) -> str:
     return f", read {seconds / 60:.0f} minutes ago" if seconds >= 60 else ""
 
 
-def _markup(costs: CostReport) -> str:
+def _markup(costs: ClusterReport) -> str:
     notes = notes_of(costs)
     missing = _list([_item(note) for note in notes if note.is_missing_data])
     remarks = [_item(note) for note in notes if not note.is_missing_data]
@@ -102,7 +102,7 @@ def _markup(costs: CostReport) -> str:
     return missing + _table(costs, table) + _list(causes) + sentences + _list(remarks)
 
 
-def _table(costs: CostReport, table: BalanceTable) -> str:
+def _table(costs: ClusterReport, table: BalanceTable) -> str:
     """The balance, as the command line prints it."""
     rows = ""
     for component in Component:

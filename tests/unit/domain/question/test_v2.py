@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from kubetally.domain.errors import RequestError
 from kubetally.domain.question.filter import (
     AllOf,
+    AnyOf,
     Condition,
     Field,
     Op,
@@ -86,3 +87,19 @@ def test_any_text_is_read_or_refused_with_a_position(text: str) -> None:
         assert match is not None
         position = int(match[1])
     assert position <= len(text)
+
+
+def test_fields_of_the_ledger_and_spellings_of_groups_are_read() -> None:
+    assert parse_v2('kind:"idle"') == Condition(Field.KIND, Op.EQUALS, ("idle",))
+    assert parse_v2('controller_kind:"job"') == parse_v2('controllerKind:"job"')
+    assert parse_v2('controller:"web"') == parse_v2('controllerName:"web"')
+    assert parse_v2('namespace_label[team]:"a"') == Condition(Field.NAMESPACE_LABEL, Op.EQUALS, ("a",), "team")
+
+
+def test_conditions_know_their_position() -> None:
+    tree = parse_v2('namespace:"a" + (pod:"b" | node:"c")')
+    assert isinstance(tree, AllOf)
+    first, choice = tree.parts
+    assert isinstance(first, Condition)
+    assert isinstance(choice, AnyOf)
+    assert [first.position, *(part.position for part in choice.parts if isinstance(part, Condition))] == [0, 17, 27]

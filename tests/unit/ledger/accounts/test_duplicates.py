@@ -8,7 +8,7 @@ from kubetally.domain.component import NO_CLASSES, ZERO, Costs
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.fleet import fleet_sums
 from kubetally.domain.issues import IssueKind
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.row import Row
 from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.window import Window, parse_instant
@@ -34,7 +34,7 @@ def booking(url: str, node: str) -> Booking:
     )
 
 
-def costs(url: str, cluster_id: str | None, node: str) -> CostReport:
+def costs(url: str, cluster_id: str | None, node: str) -> ClusterReport:
     return cluster_costs(booking(url, node), source=SourceIdentity(url, cluster_id=cluster_id))
 
 
@@ -60,7 +60,7 @@ def test_figures_stay_as_they_are() -> None:
     assert [replace(told, issues=()) for told in flag_duplicate_clusters(twice)] == twice
 
 
-def used(name: str, requested: float | None, usage: float, cost: int, currency: str = "USD") -> CostReport:
+def used(name: str, requested: float | None, usage: float, cost: int, currency: str = "USD") -> ClusterReport:
     """A cluster with one pod, whose CPU costs so many micros, and as much idle again."""
     hours = Hours(cpu_core_request_hours=requested, cpu_core_usage_hours=usage)
     rows = (

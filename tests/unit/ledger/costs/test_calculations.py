@@ -19,8 +19,8 @@ from kubetally.domain.allocation import Allocation
 from kubetally.domain.asset import Asset
 from kubetally.domain.booking import Booking
 from kubetally.domain.errors import SourceError
+from kubetally.domain.question.cost_question import DetailLevel
 from kubetally.domain.reading import Reading
-from kubetally.domain.report import DetailLevel
 from kubetally.domain.window import Window, parse_instant
 from kubetally.ledger.costs.calculations import Calculations
 from kubetally.ledger.ports.sources import CostSource

@@ -18,7 +18,7 @@ from kubetally.domain.errors import RequestError, SourceError, StoreError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.reading import Reading
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.row import Row
 from kubetally.domain.savings import Savings
 from kubetally.domain.source_identity import SourceIdentity
@@ -83,7 +83,7 @@ class Saving(Source):
 
 async def joined(
     days: Sequence[StoredDay], window: Window, source: Saving, deadline_seconds: float | None = None
-) -> CostReport:
+) -> ClusterReport:
     return await join_costs(
         days, "http://place", source.live, window, clock=FixedClock(), deadline_seconds=deadline_seconds
     )

@@ -8,8 +8,9 @@ from kubetally.domain.component import Component
 from kubetally.domain.errors import KubetallyError, SourceError
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
+from kubetally.domain.question.cost_question import DetailLevel
 from kubetally.domain.reading import Reading
-from kubetally.domain.report import CostReport, DetailLevel
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.status import Status
 from kubetally.domain.window import DAY, HOUR, Window
 from kubetally.ledger.ports.sources import About, InfrastructureSource
@@ -62,12 +63,12 @@ def gap(component: Component, window: Window = TODAY) -> Issue:
 
 async def costs(
     metrics: InfrastructureSource, first: str, others: str = "", *, cluster_id: str | None = None
-) -> CostReport:
+) -> ClusterReport:
     source = Told(first, others or first, cluster_id)
     return await get_costs_of_source(source, TWO_DAYS, clock=FixedClock(), infrastructure=metrics)
 
 
-def of_metrics(costs: CostReport) -> list[Issue]:
+def of_metrics(costs: ClusterReport) -> list[Issue]:
     return [issue for issue in costs.issues if issue.source == METRICS]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kubetally.domain.infrastructure import Infrastructure
 from kubetally.domain.issues import Issue, IssueKind
-from kubetally.domain.report import CostReport
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.savings import Savings
 from kubetally.domain.status import Status
 from kubetally.domain.window import DAY, HOUR, Window
@@ -64,14 +64,14 @@ class Describing(Source):
         return None
 
 
-async def asked_for(window: Window, clock: FixedClock | None = None) -> tuple[CostReport, list[Window]]:
+async def asked_for(window: Window, clock: FixedClock | None = None) -> tuple[ClusterReport, list[Window]]:
     """The costs of a source that answers everything, and its requests in order."""
     source = Source()
     costs = await get_costs_of_source(source, window, clock=clock or FixedClock())
     return costs, sorted(source.asked)
 
 
-def not_asked(costs: CostReport) -> list[Issue]:
+def not_asked(costs: ClusterReport) -> list[Issue]:
     return [issue for issue in costs.issues if issue.kind is IssueKind.NOT_ASKED]
 
 

@@ -1,0 +1,103 @@
+"""The order of an answer's rows, its top, and its pages."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from kubetally.domain.allocation import Kind
+from kubetally.domain.component import Component
+from kubetally.domain.errors import RequestError
+from kubetally.domain.nearest import nearest
+from kubetally.domain.question.group import Dimension
+from kubetally.domain.report import REST, CostRow, add_rows
+
+_COSTS = {"total_cost": None, **{f"{component}_cost": component for component in Component}}
+_START = "window_start"
+
+
+class Order(NamedTuple):
+    """One field that rows are ordered by: a cost, `window_start`, or a dimension by its text in the group."""
+
+    field: str
+    is_descending: bool
+
+
+DEFAULT_ORDER = (Order("total_cost", is_descending=True),)
+
+
+def parse_order(text: str, group: Sequence[Dimension]) -> tuple[Order, ...]:
+    """The fields in a comma list such as `-total_cost,namespace`; a minus is for descending.
+
+    Raises: RequestError, for a field that rows of this group do not have.
+    """
+    if not text.strip():
+        return DEFAULT_ORDER
+    known = (*_COSTS, _START, *(dimension.asked for dimension in group))
+    orders = []
+    for item in (item.strip() for item in text.split(",")):
+        name = item.removeprefix("-")
+        if name not in known:
+            near = nearest(name, known)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise RequestError(
+                f"the order has the unknown field {name!r}{hint}: use a comma list of {', '.join(known)}, each with a "
+                "minus before it for descending",
+                code="unknown_order",
+            )
+        orders.append(Order(name, item.startswith("-")))
+    return tuple(orders)
+
+
+def arrange(rows: Iterable[CostRow], group: Sequence[Dimension], order: Sequence[Order]) -> list[CostRow]:
+    """The rows in order. Ties are ordered by key and step; what has no value comes last, ascending or descending."""
+    ordered = sorted(rows, key=_tie)
+    for field, is_descending in reversed(order):
+        read = _reader(field, group)
+        known = [row for row in ordered if read(row) is not None]
+        missing = [row for row in ordered if read(row) is None]
+        known.sort(key=read, reverse=is_descending)
+        ordered = known + missing
+    return ordered
+
+
+def split_lines(rows: Iterable[CostRow]) -> tuple[list[CostRow], list[CostRow]]:
+    """Lines of their own, and all other rows; lines lead the first page and count in no limit."""
+    lines, others = list[CostRow](), list[CostRow]()
+    for row in rows:
+        (others if row.kind in (None, REST, Kind.WORKLOAD) else lines).append(row)
+    return lines, others
+
+
+def keep_top(rows: Sequence[CostRow], top: int, group: Sequence[Dimension], order: Sequence[Order]) -> list[CostRow]:
+    """The first `top` keys over the whole window, and what is left as one row of kind `rest` for each step.
+
+    rows: without lines.
+    """
+    by_key = defaultdict[Any, list[CostRow]](list)
+    for row in rows:
+        by_key[row.account_id, row.key].append(row)
+    wholes = arrange((add_rows(same, same[0].key, same[0].kind) for same in by_key.values()), group, order)
+    named = {(row.account_id, row.key) for row in wholes[:top]}
+    kept = [row for row in rows if (row.account_id, row.key) in named]
+    left = defaultdict[Any, list[CostRow]](list)
+    for row in rows:
+        if (row.account_id, row.key) not in named:
+            left[row.start].append(row)
+    nothing = (None,) * len(group)
+    return kept + [replace(add_rows(same, nothing, REST), account_id=None) for same in left.values()]
+
+
+def _reader(field: str, group: Sequence[Dimension]) -> Callable[[CostRow], Any]:
+    if field == _START:
+        return lambda row: row.start
+    if field in _COSTS:
+        component = _COSTS[field]
+        return lambda row: row.costs.total if component is None else row.costs.of(component)
+    place = next(at for at, dimension in enumerate(group) if dimension.asked == field)
+    return lambda row: row.key[place]
+
+
+def _tie(row: CostRow) -> tuple[Any, ...]:
+    start = "" if row.start is None else row.start.isoformat()
+    return [(value is None, value or "") for value in row.key], str(row.kind), row.account_id or "", start

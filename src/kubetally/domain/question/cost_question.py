@@ -1,0 +1,59 @@
+"""What is asked of the ledger, as understood."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from kubetally.domain.question.filter import Filter
+from kubetally.domain.question.group import Dimension, parse_group
+from kubetally.domain.question.partial import EVERY_ROW
+from kubetally.domain.question.steps import Step
+from kubetally.domain.window import Window
+
+NAMESPACE: Final = ("namespace",)
+WORKLOAD: Final = ("namespace", "controller_kind", "controller")
+POD: Final = parse_group(",".join((*WORKLOAD, "pod")))
+
+
+class DetailLevel(StrEnum):
+    """How finely an answer about one cluster is broken down; the total is the same at each."""
+
+    SUMMARY = "summary"
+    NAMESPACE = "namespace"
+    WORKLOAD = "workload"
+
+
+GROUPS: Final[Mapping[DetailLevel, tuple[str, ...]]] = {
+    DetailLevel.SUMMARY: (),
+    DetailLevel.NAMESPACE: NAMESPACE,
+    DetailLevel.WORKLOAD: WORKLOAD,
+}
+"""The dimensions of the rows of each level."""
+
+
+class Idle(StrEnum):
+    """What becomes of idle cost: a line, shared among workloads by cost or evenly, or left out."""
+
+    SEPARATE = "separate"
+    WEIGHTED = "weighted"
+    EVEN = "even"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class CostQuestion:
+    """Which rows of the ledger are added up, and how.
+
+    as_of:        the instant at which the figures were stored, None for now.
+    detail_level: how finely renderers break down an answer about one cluster, unless they are given a level.
+    """
+
+    window: Window
+    group: tuple[Dimension, ...] = POD
+    step: Step | None = None
+    filter: Filter = EVERY_ROW
+    idle: Idle = Idle.SEPARATE
+    as_of: datetime | None = None
+    detail_level: DetailLevel = DetailLevel.SUMMARY
