@@ -637,7 +637,7 @@ def test_demo_shows_three_clusters_from_any_folder() -> None:
     assert done.out.count("component         cost  workloads") == 3
     assert done.out.count("Efficiency: CPU") == 3
     assert done.out.count("72 of 72 h, ok, assets complete") == 3
-    assert re.search(r"^aurora +ok, assets complete +247\.44 USD +246\.54 ", done.out, re.MULTILINE)
+    assert re.search(r"^aurora +ok, assets complete +247\.45 USD +246\.54 ", done.out, re.MULTILINE)
     assert "Not your costs" in done.out
 
 

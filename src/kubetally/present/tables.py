@@ -158,7 +158,7 @@ def _print_overview(out: Console, answers: "Sequence[ClusterReport | Failed]") -
     out.print()
 
 
-def _assumed_words(assumed: Sequence[CostReport]) -> str:
+def _assumed_words(assumed: Sequence[ClusterReport]) -> str:
     """Why these currencies are assumed, and what states them: an option, the account, or both."""
     has_account = {costs.source.account_id is not None for costs in assumed}
     update = "`kubetally accounts update NAME --currency CODE` does"
@@ -172,7 +172,7 @@ def _assumed_words(assumed: Sequence[CostReport]) -> str:
     )
 
 
-def _has_duplicate_in_a_sum(shown: Sequence[CostReport]) -> bool:
+def _has_duplicate_in_a_sum(shown: Sequence[ClusterReport]) -> bool:
     """Whether two clusters of one currency seem to be the same."""
     duplicates = Counter(
         (costs.currency, issue.subject)

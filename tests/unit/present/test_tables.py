@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from kubetally.domain.booking import book
-from kubetally.domain.report import CostReport, DetailLevel
+from kubetally.domain.question.cost_question import DetailLevel
+from kubetally.domain.report import ClusterReport
 from kubetally.domain.source_identity import SourceIdentity
 from kubetally.ledger.accounts.duplicates import flag_duplicate_clusters
 from kubetally.present.tables import print_costs
@@ -15,7 +16,7 @@ TWICE = "A cluster is in the sum more than once"
 UPDATE = "`kubetally accounts update NAME --currency CODE`"
 
 
-def costs(url: str, *, currency: str = "USD", account_id: str | None = None, is_assumed: bool = False) -> CostReport:
+def costs(url: str, *, currency: str = "USD", account_id: str | None = None, is_assumed: bool = False) -> ClusterReport:
     """The costs of a cluster that has the id and the node of all others."""
     read = replace(reading("node n1 cpu 8\npod shop/web @n1 cpu 3"), currency=currency)
     source = SourceIdentity(url, "OpenCost", cluster_id="default", account_id=account_id)
