@@ -33,12 +33,12 @@ def print_verdicts(verified: Sequence[tuple[ClusterReport, Verification]], *, qu
         print_rounding(out, [costs for costs, _ in verified], "--format json has")
 
 
-def lacks_data(costs: CostReport) -> bool:
+def lacks_data(costs: ClusterReport) -> bool:
     """Whether the source has no data at all for hours that are over."""
     return costs.status is Status.NO_DATA and costs.coverage.hours_asked > 0
 
 
-def is_verified(costs: CostReport, verification: Verification) -> bool:
+def is_verified(costs: ClusterReport, verification: Verification) -> bool:
     """Whether the totals are within the tolerance, and the source has the samples that they need."""
     return verification.is_within and not (costs.lacks_evidence or lacks_data(costs))
 
