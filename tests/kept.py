@@ -397,6 +397,10 @@ class CoverageInMemory:
             if collection.account_id in wanted and first <= collection.day < end
         }
 
+    def not_measured(self, first: date, *, end: date, account_ids: Iterable[str]) -> Mapping[str, frozenset[Component]]:
+        found = {collection.id: collection.head.not_measured for collection in self._all_held(first, end, account_ids)}
+        return {id_: components for id_, components in found.items() if components}
+
     def progress(self, account_ids: Sequence[str], day: date) -> Progress:
         known = self.days(date.min, end=date.max, account_ids=account_ids)
         held = [day for day in known if day.is_stored]

@@ -340,6 +340,9 @@ def test_facts_are_read_by_kind_account_and_day(coverage: Coverage) -> None:
     assert (fee.days, fee.hours, fee.is_issue, samples.is_issue) == (3, 72, False, True)
     assert by_what["clock_differs"].hours is None
     assert [fact.account_id for fact in coverage.fact_sums(DAY, end=END, account_ids=["b"])] == ["b"] * 5
+    unmeasured = {Component.MANAGEMENT, Component.NETWORK}
+    assert coverage.not_measured(DAY, end=END, account_ids=["a"]) == {"a1": unmeasured}
+    assert set(coverage.not_measured(DAY, end=LAST, account_ids=["a", "b"])) == {"a1", "b1", "a2", "a3"}
     assert coverage.issues(DAY, end=LAST, kinds=[]) == {}
     assert coverage.fact_sums(DAY, end=LAST, account_ids=[]) == []
 

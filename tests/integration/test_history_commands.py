@@ -161,9 +161,12 @@ def test_calendar_shows_stored_days(home: Home, upstream: tuple[Upstream, Served
     assert body["issues"] == [{"kind": "not_measured", **on_all}]
     assert sum(day["total_cost"] for day in body["days"]) == pytest.approx(costs(home)["summary"]["total_cost"])
     for day in body["days"]:
-        assert round(sum(row["bill"] for row in day["balance"]), 6) == day["total_cost"]
-        for row in day["balance"]:
-            parts = ("workload", "idle", "unmounted", "overhead", "difference")
+        parts = ("workload", "idle", "unmounted", "overhead", "difference")
+        assert [row["component"] for row in day["balance"] if row["bill"] is None] == ["management"]
+        assert {row[part] for row in day["balance"] if row["bill"] is None for part in parts} == {None}
+        measured = [row for row in day["balance"] if row["bill"] is not None]
+        assert round(sum(row["bill"] for row in measured), 6) == day["total_cost"]
+        for row in measured:
             assert round(sum(row[part] for part in parts), 6) == row["bill"], row["component"]
 
 

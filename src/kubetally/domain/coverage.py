@@ -35,13 +35,14 @@ class DayKind(StrEnum):
 class CoverageDetails:
     """Further facts about the days of an account.
 
-    days: with their figures and attempts. balances: of stored days, by the collection's id. facts: what was not
-    measured and which issues there are, over all stored days.
+    days: with their figures and attempts. balances, not_measured: of stored days, by the collection's id. facts: what
+    was not measured and which issues there are, over all stored days.
     """
 
     days: Sequence[CoveredDay]
     balances: Mapping[str, Mapping[Component, ComponentBalance]]
     facts: Sequence[FactSum]
+    not_measured: Mapping[str, frozenset[Component]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,7 @@ def _day_body(day: CoveredDay, account: AccountCoverage, details: CoverageDetail
 
     error = None if day.last_error is None else dict(zip(("code", "message"), day.last_error, strict=True))
     balance = details.balances.get(day.collection_id or "", {})
+    unknown = details.not_measured.get(day.collection_id or "", frozenset())
     return {
         "day": day.day.isoformat(),
         "is": account.kind_of(day).value,
@@ -177,7 +178,12 @@ def _day_body(day: CoveredDay, account: AccountCoverage, details: CoverageDetail
         "currency": day.currency,
         "currency_assumed": day.currency_origin is CurrencyOrigin.ASSUMED if day.is_stored else None,
         "balance": [
-            {"component": component.value, **{name: to_number(micros) for name, micros in sums._asdict().items()}}
+            {
+                "component": component.value,
+                **{
+                    name: None if component in unknown else to_number(micros) for name, micros in sums._asdict().items()
+                },
+            }
             for component, sums in balance.items()
         ],
         "collected_at": None if day.collected_at is None else rfc3339(day.collected_at),

@@ -33,19 +33,22 @@ def find_coverage(
     days = defaultdict[str, list[CoveredDay]](list)
     facts = defaultdict[str, list[FactSum]](list)
     balances: Mapping[str, Mapping[Component, ComponentBalance]] = {}
+    not_measured: Mapping[str, frozenset[Component]] = {}
     if with_details:
         for day in ledger.coverage.days(first, end=end_day, account_ids=ids):
             days[day.account_id].append(day)
         for fact in ledger.coverage.fact_sums(first, end=end_day, account_ids=ids):
             facts[fact.account_id].append(fact)
-        balances = ledger.coverage.balances(first, end=end_day, account_ids=[account.id for account in clusters])
+        cluster_ids = [account.id for account in clusters]
+        balances = ledger.coverage.balances(first, end=end_day, account_ids=cluster_ids)
+        not_measured = ledger.coverage.not_measured(first, end=end_day, account_ids=cluster_ids)
     return [
         AccountCoverage(
             account,
             statuses.get(account.id, ()),
             ledger.coverage.history_begins(account.id),
             missing,
-            CoverageDetails(days[account.id], balances, facts[account.id]) if with_details else None,
+            CoverageDetails(days[account.id], balances, facts[account.id], not_measured) if with_details else None,
         )
         for account in clusters
     ]

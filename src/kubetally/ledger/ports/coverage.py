@@ -143,6 +143,9 @@ class Coverage(Protocol):
     ) -> dict[str, Mapping[Component, ComponentBalance]]:
         """The balances of the stored collections of these days, by id of the collection."""
 
+    def not_measured(self, first: date, *, end: date, account_ids: Iterable[str]) -> Mapping[str, frozenset[Component]]:
+        """The unmeasured components of stored days, by id of the collection; days without any are left out."""
+
     def progress(self, account_ids: Sequence[str], day: date) -> Progress:
         """The progress of collecting these accounts, and of this day."""
 

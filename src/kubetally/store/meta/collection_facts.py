@@ -23,7 +23,8 @@ from sqlalchemy.sql.expression import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
 from kubetally.domain.collection import DayStatus
-from kubetally.domain.collection_facts import Fact, FactSum, facts_of
+from kubetally.domain.collection_facts import COMPONENTS, Fact, FactSum, facts_of
+from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.status import DayState
 from kubetally.garbage import gc_paused
@@ -69,6 +70,20 @@ def read_issues(
     for id_, _, issue in sorted(connection.execute(question).all()):
         issues.setdefault(id_, []).append(issue_from_json(issue or "", collection_id=id_))
     return issues
+
+
+def read_not_measured(
+    connection: Connection, first: date, *, end: date, account_ids: Iterable[str]
+) -> dict[str, frozenset[Component]]:
+    """The unmeasured components, by the id of the current collection."""
+    table = COLLECTION_FACTS
+    question = select(table.c.collection_id, table.c.what).where(
+        table.c.what.in_(COMPONENTS), *_of_window(table, first, end, account_ids)
+    )
+    components = defaultdict[str, set[Component]](set)
+    for id_, what in connection.execute(question):
+        components[id_].add(Component(what))
+    return {id_: frozenset(unmeasured) for id_, unmeasured in components.items()}
 
 
 def read_sums(connection: Connection, first: date, *, end: date, account_ids: Iterable[str] | None) -> list[FactSum]:

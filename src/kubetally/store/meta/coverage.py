@@ -23,6 +23,7 @@ from kubetally.store.meta.booking_json import (
 from kubetally.store.meta.collection_facts import (
     delete_facts,
     read_issues,
+    read_not_measured,
     read_statuses,
     read_sums,
     write_facts,
@@ -231,6 +232,10 @@ class SqlCoverage(SqlStore):
     ) -> dict[str, Mapping[Component, ComponentBalance]]:
         with self._reads() as connection:
             return read_balances(connection, first, end=end, account_ids=account_ids)
+
+    def not_measured(self, first: date, *, end: date, account_ids: Iterable[str]) -> Mapping[str, frozenset[Component]]:
+        with self._reads() as connection:
+            return read_not_measured(connection, first, end=end, account_ids=account_ids)
 
     def progress(self, account_ids: Sequence[str], day: date) -> Progress:
         with self._reads() as connection:
