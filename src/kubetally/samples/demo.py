@@ -12,10 +12,16 @@ _NO_DATA = b'{"code":200,"status":"success","data":[null]}'
 
 
 class DemoHandler(ReplayHandler):
-    """Answers as an OpenCost that has no data for other days than the recorded ones."""
+    """Answers as an OpenCost that has no data for other days than the recorded ones, and steps of a day."""
 
     def send_not_recorded(self, request: Request, cluster: RecordedCluster) -> None:
-        if request.path in {"/allocation", "/assets"} and _is_outside(request.params.get("window", "")):
+        if request.path == "/allocation" and request.params.get("step") == "1h":
+            day = cluster.find(request.path, {"window": request.params.get("window", ""), "includeIdle": "true"})
+        else:
+            day = None
+        if day is not None:
+            self.send_recorded(day)
+        elif request.path in {"/allocation", "/assets"} and _is_outside(request.params.get("window", "")):
             self.send(200, _NO_DATA, label="not-recorded")
         else:
             super().send_not_recorded(request, cluster)

@@ -53,6 +53,15 @@ def test_defaults_and_unknown_parameters_change_nothing(
     assert got.content == Recording("aurora").body("allocation-day1-idle")
 
 
+def test_demo_answers_a_question_by_the_hour_in_steps_of_a_day() -> None:
+    question = {"window": DAY, "includeIdle": "true", "step": "1h", "aggregate": "cluster,controllerKind"}
+    with DemoServer() as server:
+        got = get(server.url_of("aurora") + "/allocation", question)
+        other_step = get(server.url_of("aurora") + "/allocation", {**question, "step": "2h"})
+    assert got.content == Recording("aurora").body("allocation-day1-idle")
+    assert other_step.status_code == 404
+
+
 def test_known_parameter_makes_a_different_request(replay: ReplayServer) -> None:
     got = get(replay.url_of("aurora") + "/allocation", {"window": DAY, "includeIdle": "true", "step": "1h"})
     assert got.content == Recording("aurora").body("matrix-day1-1h-default")
