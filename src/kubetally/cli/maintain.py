@@ -16,7 +16,7 @@ Shorten = Annotated[
 ]
 TrustClock = Annotated[
     bool,
-    typer.Option("--trust-clock", help="Remove expired data even if nothing was collected for more than a day."),
+    typer.Option("--trust-clock", help="Remove expired data even if nothing was collected for more than 30 hours."),
 ]
 Check = Annotated[bool, typer.Option("--check", help="Read all stored data and list damage; exit 1 if there is any.")]
 Repair = Annotated[

@@ -84,7 +84,7 @@ def maintain_daily(ledger: Ledger, should_continue: Callable[[], bool]) -> bool:
 def maintain(ledger: Ledger, *, shorten: bool = False, trust_clock: bool = False) -> Maintained:
     """Compact files, and remove what was replaced longer ago than the retention.
 
-    Gaps of more than a day in which nothing was collected do not count towards it, unless `trust_clock`: removal
+    Gaps of more than 30 hours in which nothing was collected do not count towards it, unless `trust_clock`: removal
     can't be undone, and the clock may be ahead. shorten: see `Lake.maintain`.
 
     Raises: AnotherWriter; LogDamaged, before anything is done; StoreError.
