@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kubetally.domain.errors import RequestError
+from kubetally.domain.money import currency_code
 from kubetally.domain.nearest import nearest
 from kubetally.domain.source_url import InvalidSourceUrl, SourceUrl
 
@@ -33,10 +34,15 @@ def _setting(
 
 
 def _facts(
-    means: str, *, name: str | None = None, one_of: tuple[str, ...] = (), is_url: bool = False
+    means: str,
+    *,
+    name: str | None = None,
+    one_of: tuple[str, ...] = (),
+    is_url: bool = False,
+    is_currency: bool = False,
 ) -> dict[str, Any]:
-    """is_url: of a source; its password is in no text of it."""
-    return {"means": means, "name": name, "one_of": one_of, "is_url": is_url}
+    """is_url: of a source; its password is in no text of it. is_currency: a code of three letters."""
+    return {"means": means, "name": name, "one_of": one_of, "is_url": is_url, "is_currency": is_currency}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +140,10 @@ class Settings:
     source_namespace: str = _setting(
         "kubecost", "Value of `{namespace}` in the template, and the namespace searched for Services when run in a pod."
     )
-    currency: str | None = _setting(None, "Currency of sources that do not state one; if unset, USD.")
+    currency: str | None = field(
+        default=None,
+        metadata=_facts("Currency of sources that do not state one; if unset, USD.", is_currency=True),
+    )
     cluster_id: str | None = _setting(None, "Cluster to read from a source that serves several.")
     savings_profile: str | None = _setting(
         None, "Kubecost savings profile (development, production, high-availability). If unset, the source's own."
@@ -224,6 +233,11 @@ def _parsed(name: str, text: str, setting: Any) -> Any:
             return SourceUrl.parse(text)
         except InvalidSourceUrl as error:
             raise unusable_setting(name, f"the URL {error.url!r} {error.why}") from error
+    if setting.metadata["is_currency"]:
+        try:
+            return currency_code(text)
+        except RequestError as error:
+            raise unusable_setting(name, str(error)) from error
     if one_of:
         if text.lower() not in one_of:
             raise _invalid(name, f"{', '.join(one_of[:-1])} or {one_of[-1]}")

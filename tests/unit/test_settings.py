@@ -63,7 +63,14 @@ def test_every_setting_is_read_from_its_variable() -> None:
         text, value = samples[type(one.default)]
         if one.metadata["is_url"]:
             text, value = "http://host", SourceUrl.parse("http://host")
+        if one.metadata["is_currency"]:
+            text, value = "eur", "EUR"
         assert getattr(Settings.read({variable(one): f" {text} "}), one.name) == value, one.name
+
+
+def test_unusable_currency_names_its_variable() -> None:
+    with raises_code("unusable_setting", match="KUBETALLY_CURRENCY can't be used: the currency 'pound' is not a code"):
+        Settings.read({"KUBETALLY_CURRENCY": "pound"})
 
 
 @pytest.mark.parametrize(
