@@ -32,14 +32,15 @@ def round_parts(parts: Sequence[int], total: int | None = None) -> list[int]:
     return [cents * CENT for cents in round_to_sum(parts, CENT, target)]
 
 
-def round_table(rows: Sequence[Sequence[int]]) -> RoundedTable:
+def round_table(rows: Sequence[Sequence[int]], row_totals: Sequence[int] | None = None) -> RoundedTable:
     """A table in whole cents whose rows and columns add up to their printed totals.
 
-    Totals of rows are those of `round_parts`, whatever the columns are. Each cell is rounded down or up to a cent.
+    row_totals: as another table shows them, each rounded down or up to a cent; those of `round_parts` if None, whatever
+    the columns are. Each cell is rounded down or up to a cent.
     Totals of columns are those of `round_parts` too, if such a table exists.
     """
-    row_totals = round_parts([sum(row) for row in rows])
-    column_totals = round_parts([sum(column) for column in zip(*rows, strict=True)])
+    row_totals = round_parts([sum(row) for row in rows]) if row_totals is None else list(row_totals)
+    column_totals = round_parts([sum(column) for column in zip(*rows, strict=True)], sum(row_totals))
     cells = [[cell // CENT * CENT for cell in row] for row in rows]
     columns = zip(column_totals, zip(*cells, strict=True), strict=True)
     choice = _RoundedUp(

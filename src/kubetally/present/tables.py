@@ -1,28 +1,28 @@
 """Costs as tables."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from kubetally.domain.allocation import Kind
 from kubetally.domain.component import Component
 from kubetally.domain.efficiency import Efficiency
 from kubetally.domain.fleet import FleetSum, fleet_sums
 from kubetally.domain.issues import IssueKind
-from kubetally.domain.question.cost_question import GROUPS, DetailLevel
+from kubetally.domain.question.cost_question import GROUPS, NAMESPACE, DetailLevel
 from kubetally.domain.report import ClusterReport, CostRow
 from kubetally.domain.series import LegacySums
 from kubetally.domain.status import Status
 from kubetally.domain.words import component_word, hours_words, period_words, window_words
 from kubetally.present.grid import Grid
-from kubetally.present.rounding import RoundedTable, round_table
+from kubetally.present.rounding import round_table
 from kubetally.present.screen import console, name_of, print_grid, say
 from kubetally.present.text import (
     BALANCE,
     NOT_MEASURED,
     UNKNOWN,
+    BalanceTable,
     balance_table,
     causes_in_words,
     currency_words,
@@ -220,32 +220,53 @@ def _print_causes(out: Console, checked: Verification, differences: Mapping[Comp
 
 
 def _print_breakdown(out: Console, costs: ClusterReport, by: DetailLevel) -> None:
-    groups, lines = costs.by(*GROUPS[by]), costs.lines
-    shown = [
-        component
-        for component in Component
-        if costs.bill.of(component) or any(row.costs.of(component) for row in groups)
-    ]
+    """Groups and lines by component; lines and totals have the figures of the balance."""
+    groups, checked = costs.by(*GROUPS[by]), verify(costs, 0)
+    balance = balance_table(checked)
+    cells = rounded_groups(costs, balance, by)
     names = ["namespace"] if by is DetailLevel.NAMESPACE else ["namespace", "controller", "pods"]
-    grid = Grid(names, ["total", *map(component_word, shown), "CPU eff.", "RAM eff."])
-    rows = [*groups, *lines]
-    rounded = round_table([[row.costs.of(component) for row in rows] for component in shown])
-    for at, (labels, row) in enumerate(zip(map(_names, groups), rows, strict=False)):
-        grid.add(labels, [*_amounts(rounded, at), *_ratios(row.efficiency)])
+    grid = Grid(names, ["total", *map(component_word, balance.rows), "CPU eff.", "RAM eff."])
+    for row in groups:
+        amounts = [sum(cells[row.key]), *cells[row.key]]
+        grid.add(_names(row), [*map(money, amounts), *_ratios(row.efficiency)])
     grid.rule()
-    for at, line in enumerate(lines, len(groups)):
-        grid.add([str(line.kind)], _amounts(rounded, at), style=_LINE)
-    total = map(money, (rounded.total, *rounded.row_totals))
-    grid.add(["total"], [*total, *_ratios(costs.efficiency)], style=_TOTAL)
+    for line in costs.lines:
+        place = BALANCE.index(str(line.kind))
+        amounts = [balance.total[place], *(row[place] for row in balance.rows.values())]
+        grid.add([str(line.kind)], [*map(money, amounts)], style=_LINE)
+    total = [balance.total[0], *(row[0] for row in balance.rows.values())]
+    grid.add(["total"], [*map(money, total), *_ratios(costs.efficiency)], style=_TOTAL)
     print_grid(out, grid)
-    of_difference = next(at for at, line in enumerate(lines, len(groups)) if line.kind is Kind.DIFFERENCE)
-    _print_causes(
-        out,
-        verify(costs, 0),
-        {component: cells[of_difference] for component, cells in zip(shown, rounded.cells, strict=True)},
-    )
+    _print_causes(out, checked, balance.differences)
     if costs.legacy is not None and costs.legacy.total is not None:
         say(out, _old_sums(costs, costs.legacy), indent=2)
+
+
+def rounded_groups(
+    costs: ClusterReport, balance: BalanceTable, by: DetailLevel
+) -> dict[tuple[str | None, ...], list[int]]:
+    """The cells of each group by its key: namespaces add up to the balance, workloads to their namespace."""
+    totals = [row[BALANCE.index("workloads")] for row in balance.rows.values()]
+    namespaces = _rounded_rows(costs.by(*NAMESPACE), balance.rows, totals)
+    if by is DetailLevel.NAMESPACE:
+        return namespaces
+    groups = costs.by(*GROUPS[by])
+    return {
+        key: cells
+        for namespace, parts in namespaces.items()
+        for key, cells in _rounded_rows(
+            [row for row in groups if row.key[:1] == namespace], balance.rows, parts
+        ).items()
+    }
+
+
+def _rounded_rows(
+    rows: Sequence[CostRow], components: Iterable[Component], totals: Sequence[int]
+) -> dict[tuple[str | None, ...], list[int]]:
+    """The cells of rows by key, one a component, that add up to the total of each component."""
+    table = round_table([[row.costs.of(component) for row in rows] for component in components], totals)
+    columns = zip(*table.cells, strict=True) if table.cells else [()] * len(rows)
+    return {row.key: list(cells) for row, cells in zip(rows, columns, strict=True)}
 
 
 def _names(row: CostRow) -> list[str]:
@@ -255,11 +276,6 @@ def _names(row: CostRow) -> list[str]:
         kind, name = controller
         names += [f"{kind or 'controller'} {name}" if name else "(no controller)", str(row.count)]
     return names
-
-
-def _amounts(rounded: RoundedTable, at: int) -> list[str]:
-    """A group's total and components, from a table with a row for each component."""
-    return [*map(money, (rounded.column_totals[at] if rounded.cells else 0, *(cells[at] for cells in rounded.cells)))]
 
 
 def _ratios(efficiency: Efficiency) -> list[str]:

@@ -5,9 +5,10 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kubetally.domain.question.cost_question import NAMESPACE, WORKLOAD, DetailLevel
 from kubetally.domain.report import ClusterReport
 from kubetally.present.rounding import CENT, round_parts, round_table
-from kubetally.present.tables import overview_amounts
+from kubetally.present.tables import overview_amounts, rounded_groups
 from kubetally.present.text import BALANCE, balance_table, causes_in_words, money
 from kubetally.present.verification import verify
 from tests.unit.domain.clusters import answers
@@ -98,3 +99,17 @@ def test_a_cluster_has_one_total_in_every_table(many: list[ClusterReport]) -> No
         assert (total, source, idle, difference) == tuple(table.total[at] for at in (0, 6, 2, 5))
         assert all(figure % CENT == 0 for figure in (total, source, idle, difference))
         assert total == round_parts([costs.bill.total])[0]
+
+
+@given(answers())
+def test_a_line_has_one_figure_in_every_table(costs: ClusterReport) -> None:
+    balance = balance_table(verify(costs, 0))
+    namespaces, workloads = (rounded_groups(costs, balance, by) for by in (DetailLevel.NAMESPACE, DetailLevel.WORKLOAD))
+    for at, row in enumerate(balance.rows.values()):
+        assert sum(cells[at] for cells in namespaces.values()) == row[1]
+        for key, cells in namespaces.items():
+            assert sum(parts[at] for name, parts in workloads.items() if name[:1] == key) == cells[at]
+    for level, printed in ((NAMESPACE, namespaces), (WORKLOAD, workloads)):
+        for group in costs.by(*level):
+            exact = [group.costs.of(component) for component in balance.rows]
+            assert all(map(is_neighbour, printed[group.key], exact))
