@@ -5,6 +5,7 @@ output of a program that only wanted costs.
 """
 
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,6 +28,7 @@ class _Setup:
 
     configure: Callable[[], None] | None = None
     level: int = 0
+    lock = threading.RLock()
 
 
 def configure_later(configure: Callable[[], None] | None, level: str = "debug") -> None:
@@ -74,8 +76,11 @@ class Logger:
         if _LEVELS[level] < _Setup.level:
             return
         _configure()
-        structlog = sys.modules.get("structlog")  # who has not loaded it has not configured it
-        if structlog is not None and structlog.is_configured():
+        if "structlog" not in sys.modules:
+            return  # who has not loaded it has not configured it
+        import structlog  # waits where another thread is still loading it
+
+        if structlog.is_configured():
             getattr(structlog.get_logger(self._name), level)(event, **{**_bound.get(), **fields})
 
 
@@ -93,9 +98,12 @@ def bound_logger(name: str) -> Any:
 
 
 def _configure() -> None:
-    if _Setup.configure is not None:
-        configure, _Setup.configure, _Setup.level = _Setup.configure, None, 0
-        configure()
+    if _Setup.configure is None:
+        return
+    with _Setup.lock:
+        if _Setup.configure is not None:
+            _Setup.configure()
+            _Setup.configure, _Setup.level = None, 0  # only now: other threads may not log before
 
 
 _LIBRARY = get_logger(__name__)

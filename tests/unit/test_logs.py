@@ -1,6 +1,8 @@
 """Events reach structlog only from the level that is logged."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -60,3 +62,31 @@ async def test_bound_fields_end_where_a_generator_is_closed() -> None:
     generator = days()
     await anext(generator)
     await asyncio.create_task(generator.aclose())  # as the loop does with one that nobody closes
+
+
+_EVENTS_OF_THREADS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+from kubetally import logs
+from kubetally.cli.logs import set_up_logs
+
+sys.setswitchinterval(1e-6)
+ready = Barrier(16)
+
+def log(number):
+    ready.wait()
+    logs.warning("on_thread", number=number)
+
+set_up_logs("warning")
+with ThreadPoolExecutor(16) as threads:
+    list(threads.map(log, range(16)))
+"""
+
+
+def test_concurrent_first_events_of_threads_are_all_logged() -> None:
+    """In a fresh process, as structlog is loaded once."""
+    done = subprocess.run([sys.executable, "-c", _EVENTS_OF_THREADS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("on_thread") == 16, done.stderr
