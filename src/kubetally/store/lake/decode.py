@@ -19,7 +19,6 @@ from kubetally.domain.collection import LAKE_VERSION, Collection
 from kubetally.domain.component import ZERO, Component, Costs, NetworkClasses
 from kubetally.domain.efficiency import Hours
 from kubetally.domain.errors import StoreError
-from kubetally.domain.idle_shares import IdleShare
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import to_micros
 from kubetally.domain.row import Cause, Row, RowDetails
@@ -34,7 +33,6 @@ from kubetally.store.lake.schema import (
     BREAKDOWNS,
     CLASS_COLUMNS,
     COST_COLUMNS,
-    IDLE_COLUMNS,
 )
 
 _Word = TypeVar("_Word")
@@ -87,14 +85,6 @@ def row_sums_of(table: pa.Table) -> RowSums:
     lists = _Lists(sums)
     costs = map(Costs, *(lists.micros(f"{name}_sum") for name in COST_COLUMNS))
     return RowSums(table.num_rows, dict(zip(lists.known("kind", _KINDS), costs, strict=True)))
-
-
-def idle_shares_of(table: pa.Table) -> tuple[IdleShare | None, ...]:
-    """The idle shares of the rows of one collection, as `rows_of` gives these; None for lines and where not known."""
-    lists = _Lists(table)
-    shares = zip(*(lists.optional_micros(name) for name in IDLE_COLUMNS), strict=True)
-    made = (None if None in share else IdleShare(*share) for share in shares)
-    return _in_order(lists["ordinal"], made)
 
 
 def collection_of(table: pa.Table) -> Collection:
