@@ -131,14 +131,20 @@ def _part(of: Completeness, figure: str) -> float | None:
 
 
 def new_issues(issues: Iterable[Issue], known: Sequence[Issue]) -> list[Issue]:
-    """The issues that are not in `known` yet: of one node or more, or of usage or requests as a whole."""
-    kinds, messages = {issue.kind for issue in known}, {issue.message for issue in known}
-    of_nodes = IssueKind.NODE_INCOMPLETE
-    return [
-        issue
-        for issue in issues
-        if issue.message not in messages and (issue.kind is of_nodes or issue.kind not in kinds)
-    ]
+    """The issues that are not in `known` yet: of the same nodes, or of usage or requests as a whole."""
+    return [issue for issue in issues if not any(_is_known(issue, other) for other in known)]
+
+
+def _is_known(issue: Issue, known: Issue) -> bool:
+    """Whether `known` says the same. Its message may be that of an earlier version."""
+    if issue.kind is not IssueKind.NODE_INCOMPLETE:
+        return issue.kind is known.kind
+    return (issue.kind, issue.subject, issue.window, issue.facts) == (
+        known.kind,
+        known.subject,
+        known.window,
+        known.facts,
+    )
 
 
 def rows_without(rows: Sequence[Row], issues: Iterable[Issue]) -> tuple[Row, ...]:

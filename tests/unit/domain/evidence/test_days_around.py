@@ -7,7 +7,7 @@ import pytest
 from kubetally.domain.asset import Asset, AssetType
 from kubetally.domain.completeness import Completeness
 from kubetally.domain.component import Costs
-from kubetally.domain.evidence.days_around import DayFacts, compare_days, facts_of
+from kubetally.domain.evidence.days_around import DayFacts, compare_days, facts_of, new_issues
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.window import DAY, HOUR, Window
 from tests.unit.domain.clusters import MIDNIGHT, TODAY
@@ -32,6 +32,13 @@ def test_days_alike_lack_nothing() -> None:
 def test_node_there_before_and_after_was_there_in_between(listed: dict[str, float]) -> None:
     (issue,) = compare_days(before=facts(-1), day=facts(**listed), after=facts(1))
     assert (issue.kind, issue.facts["nodes"]) == (IssueKind.NODE_INCOMPLETE, ("n2",))
+
+
+def test_reworded_issue_of_stored_day_is_not_added_again() -> None:
+    (issue,) = compare_days(before=facts(-1), day=facts(n1=24), after=facts(1))
+    assert new_issues([issue], [replace(issue, message="in the words of an earlier version")]) == []
+    assert new_issues([issue], [replace(issue, facts={"nodes": ("n9",)})]) == [issue]
+    assert new_issues([issue], [replace(issue, window=facts(-1).window)]) == [issue]
 
 
 def test_node_that_comes_or_goes_is_no_loss() -> None:
