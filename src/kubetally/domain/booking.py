@@ -6,7 +6,7 @@ workloads + idle + unmounted + overhead + difference are the bill, exactly.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
@@ -22,7 +22,7 @@ from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.load_balancers import correct_load_balancers, differing_load_balancers
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.reading import Reading
-from kubetally.domain.row import Row
+from kubetally.domain.row import BELOW_ZERO, Cause, Row
 from kubetally.domain.usage import correct_usage, understated_usage
 from kubetally.domain.use import Use, use_side
 from kubetally.domain.window import Window
@@ -39,6 +39,14 @@ class ComponentBalance(NamedTuple):
     unmounted: int
     overhead: int
     difference: int
+
+    def source_shows(self, causes: Iterable[tuple[Cause, int]]) -> int:
+        """What the source itself shows for the component: workloads, idle and unmounted, with what is below zero (B6).
+
+        causes: of the difference, with their micros.
+        """
+        below_zero = sum(amount for cause, amount in causes if cause in BELOW_ZERO)
+        return self.workload + self.idle + self.unmounted + below_zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,7 @@ def book(reading: Reading) -> Booking:
     """The balanced booking of a source's answer.
 
     Raises: BalanceError, if this function is wrong; never because of the data.
-    Source: the booking rules B1-B9 (docs/how-a-day-is-booked.md).
+    Source: the booking rules B1 to B9 (docs/how-a-day-is-booked.md).
     """
     reading = correct_load_balancers(correct_usage(reading))
     understated = understated_usage(reading)

@@ -45,6 +45,8 @@ CAUSE_IN_WORDS: Mapping[Cause, str] = {
     Cause.ROUNDING: "the source rounds each of its figures to five decimals",
     Cause.UNKNOWN: "the cause is unknown",
 }
+BELOW_ZERO = frozenset({Cause.OVER_COMMIT, Cause.CREDIT, Cause.NEGATIVE_FIGURE})
+"""Causes of amounts that the source itself shows below zero."""
 
 
 class RowDetails(NamedTuple):

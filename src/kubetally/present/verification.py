@@ -9,8 +9,6 @@ from kubetally.domain.money import to_decimal
 from kubetally.domain.report import ClusterReport
 from kubetally.domain.row import Cause
 
-_BELOW_ZERO = frozenset({Cause.OVER_COMMIT, Cause.CREDIT, Cause.NEGATIVE_FIGURE})
-
 
 @dataclass(frozen=True, slots=True)
 class ComponentCheck:
@@ -59,8 +57,5 @@ def verify(costs: ClusterReport, tolerance: float) -> Verification:
     for component in Component:
         sheet = balance[component]
         causes = tuple((cause, amounts.of(component)) for cause, amounts in difference.causes if amounts.of(component))
-        # The source shows amounts below zero; here they are booked as causes of the difference.
-        below_zero = sum(amount for cause, amount in causes if cause in _BELOW_ZERO)
-        shows = sheet.workload + sheet.idle + sheet.unmounted + below_zero
-        checks.append(ComponentCheck(component, sheet.bill, shows, *sheet[1:], causes=causes))
+        checks.append(ComponentCheck(component, sheet.bill, sheet.source_shows(causes), *sheet[1:], causes=causes))
     return Verification(costs.bill.total, costs.source_total, tolerance, tuple(checks))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubetally.domain.allocation import Kind, LoadBalancerCost, VolumeCost
-from kubetally.domain.booking import Booking, book
+from kubetally.domain.booking import Booking, ComponentBalance, book
 from kubetally.domain.component import Component, Costs
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.pods import merge_pods
@@ -291,6 +291,12 @@ def test_difference_without_a_cause_is_unknown() -> None:
         pod shop/web-1 @n1   cpu 3 ram 2.50
     """)
     assert ledger(day)[2:] == ["difference unknown cpu 5 ram -0.5", "assets_complete"]
+
+
+def test_source_shows_amounts_below_zero_and_no_other_cause() -> None:
+    sheet = ComponentBalance(bill=103, workload=100, idle=5, unmounted=1, overhead=7, difference=-10)
+    causes = [(Cause.OVER_COMMIT, -4), (Cause.CREDIT, -2), (Cause.NEGATIVE_FIGURE, -1), (Cause.ROUNDING, -3)]
+    assert sheet.source_shows(causes) == 100 + 5 + 1 - 7
 
 
 def test_every_cause_has_words() -> None:
