@@ -648,6 +648,7 @@ def test_help_of_each_command_has_an_example(command: str) -> None:
     example = re.search(rf"Examples?:\n +(kubetally {command}.*)\n", done.out)
     assert example
     assert max(map(len, done.out.splitlines())) <= 80
+    assert not re.findall(r"<(?:list|str|int|path|float)\b[^>]*>", done.out)  # types of Python
 
 
 @pytest.mark.parametrize("command", [*COMMANDS[:4]])

@@ -192,7 +192,7 @@ def test_the_first_day_of_a_longer_window_is_read(replay: ReplayServer) -> None:
 
 def test_the_table_says_what_to_do_below_each_finding(replay: ReplayServer) -> None:
     done = call("doctor", replay.url_of("aurora"), *DAY)
-    assert "  note     currency: the source states none; USD is assumed\n           do: state it" in done.out
+    assert "  note     currency: the source states none; USD is assumed\n           do: set it with" in done.out
 
 
 def a_prometheus(asked: Asked) -> Reply:

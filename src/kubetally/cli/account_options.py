@@ -41,10 +41,14 @@ Headers = Annotated[
     typer.Option("--header", metavar="'NAME: VALUE'", help="A header for the URL; repeat for several."),
 ]
 PrometheusTokenFile = Annotated[
-    str | None, typer.Option("--prometheus-token-file", metavar="FILE", help="The same for the Prometheus.")
+    str | None,
+    typer.Option("--prometheus-token-file", metavar="FILE", help="File with a bearer token for that Prometheus."),
 ]
 PrometheusHeaders = Annotated[
-    list[str] | None, typer.Option("--prometheus-header", metavar="'NAME: VALUE'", help="The same for the Prometheus.")
+    list[str] | None,
+    typer.Option(
+        "--prometheus-header", metavar="'NAME: VALUE'", help="A header for that Prometheus; repeat for several."
+    ),
 ]
 
 

@@ -12,6 +12,7 @@ from typer._click.exceptions import NoArgsIsHelpError, UsageError  # typer has n
 from typer.core import TyperGroup
 
 from kubetally.cli import exits
+from kubetally.cli.help_names import name_arguments_plainly
 from kubetally.cli.values import read_plainly
 from kubetally.domain.errors import KubetallyError
 
@@ -62,6 +63,7 @@ class _Commands(TyperGroup):
         if cmd_name not in self.commands and cmd_name in _COMMANDS:
             self.commands[cmd_name] = _load(cmd_name)
             read_plainly(self.commands[cmd_name], ctx)
+            name_arguments_plainly(self.commands[cmd_name])
         return self.commands.get(cmd_name)
 
     def invoke(self, ctx: Any) -> Any:  # a context of the click that typer carries

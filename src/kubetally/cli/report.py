@@ -29,7 +29,7 @@ def report(
 ) -> None:
     """Compare infrastructure cost with full cost.
 
-    Infrastructure is management, load balancers and network: costs that are known without asking who used the nodes.
+    Infrastructure is the management fee, load balancers and network: costs that do not depend on who used the nodes.
     The shares of all components add up to 100 %.
 
     \b

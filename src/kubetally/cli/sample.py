@@ -9,13 +9,12 @@ import typer
 from kubetally.cli.options import date_of
 from kubetally.cli.start import start as start_up
 
-Count = Annotated[int, typer.Option(min=1)]
-Clusters = Annotated[int, typer.Option("--clusters", min=1, max=999, help="How many clusters.")]
-Pods = Annotated[int, typer.Option("--pods", min=1, help="Pods of each.")]
-Days = Annotated[int, typer.Option("--days", min=1, max=3660, help="Days until yesterday, or until --last.")]
-Last = Annotated[str | None, typer.Option("--last", metavar="DATE", help="The last day, as 2026-11-20.")]
-Seed = Annotated[int, typer.Option("--seed", help="Another seed makes another fleet.")]
-Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="New folder to write to.")]
+Clusters = Annotated[int, typer.Option("--clusters", metavar="N", min=1, max=999, help="How many clusters.")]
+Pods = Annotated[int, typer.Option("--pods", metavar="N", min=1, help="How many pods each has.")]
+Days = Annotated[int, typer.Option("--days", metavar="N", min=1, max=3660, help="Days until --last.")]
+Last = Annotated[str | None, typer.Option("--last", metavar="DATE", help="The last day; default: yesterday.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Another seed makes another fleet.")]
+Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The new folder to write to.")]
 
 
 def sample(

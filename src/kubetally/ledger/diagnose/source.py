@@ -95,7 +95,7 @@ def _what_it_is(url: str, about: About) -> Iterator[Finding]:
             Level.NOTE,
             "currency",
             "the source states none; USD is assumed",
-            "state it with --currency if it is another",
+            "set it with --currency if it is not USD",
         )
 
 
@@ -191,7 +191,7 @@ def _components(workloads: list[Allocation], booking: Booking) -> Iterator[Findi
         yield Finding(
             Level.NOTE,
             FEE_NOT_MEASURED,
-            "the cluster's management fee is not measured: OpenCost answers none",
+            "the cluster's management fee is unknown: OpenCost does not report it",
             f"name its Prometheus with --prometheus-url: the fee is its metric {MANAGEMENT}",
         )
     if not booking.bill.pv and any(row.hours.pv_byte_hours for row in workloads):
@@ -226,8 +226,8 @@ def _savings(about: About) -> Iterator[Finding]:
     if about.savings_offered:
         yield Finding(Level.OK, "savings", "the source offers savings recommendations")
     elif about.product:
-        seen = "the source offers no savings recommendations: OpenCost has none"
-        yield Finding(Level.NOTE, "savings", seen, "nothing: only a Kubecost would have them")
+        remedy = "read the cluster from Kubecost if you want recommendations; OpenCost has none"
+        yield Finding(Level.NOTE, "savings", "the source offers no savings recommendations", remedy)
 
 
 def _issues(issues: Iterable[Issue]) -> Iterator[Finding]:
