@@ -31,6 +31,10 @@ def test_what_was_replaced_is_told_as_of_an_instant_before(home: Home, upstream:
     nothing = home.costs("aurora", "--as-of", before)
     assert (nothing["status"], nothing["coverage"]["hours_covered"]) == ("no_data", 0)
     assert [error["kind"] for error in nothing["errors"]] == ["not_held"]
+    assert (nothing["currency"], nothing["currency_assumed"]) == ("USD", True)
+    assert home.call("accounts", "update", "aurora", "--currency", "EUR").code == 0
+    nothing = home.costs("aurora", "--as-of", before)
+    assert (nothing["currency"], nothing["currency_assumed"]) == ("EUR", False)
 
 
 def test_day_not_stored_at_that_time_is_missing(home: Home, upstream: tuple[Upstream, Served]) -> None:

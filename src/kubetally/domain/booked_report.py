@@ -30,6 +30,7 @@ def report_bookings(
     hours_asked: float,
     state: DayState,
     currency: str,
+    currency_origin: CurrencyOrigin = CurrencyOrigin.ASSUMED,
     source: SourceIdentity,
     issues: Sequence[Issue] = (),
     savings: Savings | None = None,
@@ -37,6 +38,7 @@ def report_bookings(
     """The report of the booked parts of a window, with a row for each pod.
 
     hours_asked: of the part of the window that is over. state: of the least certain day.
+    currency_origin: of a report without bookings; else they have their own.
     issues:      of the report as a whole, the bookings' among them.
     Raises:      RequestError, for bookings in unlike currencies.
     """
@@ -45,11 +47,12 @@ def report_bookings(
             raise unlike_currencies(currency, booking.currency)
     pods = [pod for booking in bookings for pod in merge_pods(booking.rows)]
     not_measured = [booking.not_measured for booking in bookings]
+    origins = {booking.currency_origin for booking in bookings} or {currency_origin}
     return ClusterReport(
         question=question,
         source=source,
         currency=currency,
-        currency_assumed=any(booking.currency_origin is CurrencyOrigin.ASSUMED for booking in bookings),
+        currency_assumed=CurrencyOrigin.ASSUMED in origins,
         coverage=Coverage(hours_asked, tuple(span for booking in bookings for span in booking.covered), state),
         has_data=bool(bookings),
         assets_complete=bool(bookings) and all(booking.assets_complete for booking in bookings),

@@ -3,10 +3,13 @@
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import CurrencyOrigin
 
+OriginatedCurrency = tuple[str, CurrencyOrigin]
+"""A currency, and who states it."""
+
 
 def decide_currency(
     *, of_account: str | None, of_source: str | None, default: str, default_is_stated: bool, source: str
-) -> tuple[str, CurrencyOrigin]:
+) -> OriginatedCurrency:
     """The currency of a day's amounts, and who states it: the source, else the account, else the default.
 
     Nothing is converted. Raises: RequestError, where account and source state different ones.
@@ -19,5 +22,10 @@ def decide_currency(
         )
     if of_source:
         return of_source, CurrencyOrigin.SOURCE
-    is_stated = of_account or default_is_stated
-    return of_account or default, CurrencyOrigin.STATED if is_stated else CurrencyOrigin.ASSUMED
+    return choose_currency(of_account=of_account, of_settings=default if default_is_stated else None, default=default)
+
+
+def choose_currency(*, of_account: str | None, of_settings: str | None, default: str) -> OriginatedCurrency:
+    """The currency of a cluster whose source stated none, or was not asked."""
+    stated = of_account or of_settings
+    return stated or default, CurrencyOrigin.STATED if stated else CurrencyOrigin.ASSUMED

@@ -6,7 +6,9 @@ from datetime import datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
+from kubetally.domain.currency import choose_currency
 from kubetally.domain.fleet import Failed
+from kubetally.domain.money import DEFAULT_CURRENCY
 from kubetally.domain.question.cost_question import DetailLevel
 from kubetally.domain.report import ClusterReport
 from kubetally.domain.window import Clock, Window
@@ -38,7 +40,7 @@ async def get_cluster_costs(
     """
     settings = settings or read_settings()
     reader = CostReader(clock or SystemClock(), deadline_seconds=settings.deadline_seconds)
-    costs = await reader.get_cluster_costs(subject_of(cluster, opener_of(settings)), window)
+    costs = await reader.get_cluster_costs(subject_of(cluster, opener_of(settings), settings.currency), window)
     return replace(costs, question=replace(costs.question, detail_level=detail_level))
 
 
@@ -60,7 +62,7 @@ async def get_costs_of_all(
     """
     settings, clock = settings or read_settings(), clock or SystemClock()
     opener = opener_of(settings)
-    subjects = [subject_of(cluster, opener) for cluster in clusters]
+    subjects = [subject_of(cluster, opener, settings.currency) for cluster in clusters]
     reader = partial(CostReader, clock, deadline_seconds=settings.deadline_seconds)
     if as_of is None and not (with_history and any(subject.account for subject in subjects)):
         return await reader().get_costs_of_all(subjects, window, done=done, legacy=legacy)
@@ -89,11 +91,13 @@ def opener_of(settings: Settings) -> OpenerOf:
     return opener
 
 
-def subject_of(cluster: AnyCluster, opener: OpenerOf) -> CostSubject:
-    """The cluster with its sources."""
+def subject_of(cluster: AnyCluster, opener: OpenerOf, currency: str | None = None) -> CostSubject:
+    """The cluster with its sources. currency: that of the settings."""
+    default = cluster.default_currency if isinstance(cluster, AccountCluster) else DEFAULT_CURRENCY
     return CostSubject(
         cluster.place,
         cluster.account if isinstance(cluster, AccountCluster) else None,
         lambda: opener().source(cluster),
         lambda: opener().prometheus(cluster),
+        choose_currency(of_account=cluster.facts.currency, of_settings=currency, default=default),
     )

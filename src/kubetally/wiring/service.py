@@ -123,6 +123,7 @@ def open_service(
             executor=executor,
             history=History.of(ledger),
             history_executor=history_executor,
+            currency=settings.currency,
             deadline_seconds=settings.deadline_seconds,
             calculate=calculate.on_thread,
         )

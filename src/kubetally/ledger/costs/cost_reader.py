@@ -9,13 +9,14 @@ from datetime import datetime
 
 from kubetally import logs
 from kubetally.domain.account import Account
+from kubetally.domain.currency import OriginatedCurrency
 from kubetally.domain.errors import KubetallyError, RequestError, SourceError
 from kubetally.domain.fleet import Failed
 from kubetally.domain.report import ClusterReport
 from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.window import Clock, Window
 from kubetally.ledger.accounts.duplicates import flag_duplicate_clusters
-from kubetally.ledger.costs.join import Live, get_costs_as_of, join_costs
+from kubetally.ledger.costs.join import UNSTATED, Live, get_costs_as_of, join_costs
 from kubetally.ledger.costs.legacy import legacy_late, with_legacy
 from kubetally.ledger.costs.stored_days import History, stored_days
 from kubetally.ledger.ports.sources import CostSource, MetricsSource
@@ -27,13 +28,15 @@ class CostSubject:
     """A cluster whose costs are requested.
 
     place: where its source is, without credentials. account: None for a cluster without an account, which has no
-    stored days. open_source, open_metrics: open its cost source and its Prometheus, None if it has none.
+    stored days. open_source, open_metrics: open its cost source and its Prometheus, None if it has none. currency:
+    what account, options and settings state, else the default.
     """
 
     place: str
     account: Account | None
     open_source: Callable[[], AbstractAsyncContextManager[CostSource]]
     open_metrics: Callable[[], AbstractAsyncContextManager[MetricsSource | None]]
+    currency: OriginatedCurrency = UNSTATED
 
     def identify(self, source: SourceIdentity) -> SourceIdentity:
         """The identity of its source, with that of its account."""
@@ -95,6 +98,7 @@ class CostReader:
                 clock=self._clock,
                 deadline_seconds=deadline,
                 history_issues=stored.issues,
+                currency=subject.currency,
                 calculate=self._calculate,
             )
             if legacy:
@@ -114,7 +118,7 @@ class CostReader:
                 f"--as-of needs an account with collected history; {subject.place} has none", code="as_of_needs_account"
             )
         stored = self._history.days(subject.account.id, window, self._clock.now(), as_of)
-        costs = get_costs_as_of(stored, subject.place, window, as_of)
+        costs = get_costs_as_of(stored, subject.place, window, as_of, currency=subject.currency)
         return replace(costs, source=subject.identify(costs.source))
 
     async def get_costs_of_all(

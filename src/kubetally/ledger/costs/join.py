@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from kubetally.domain.booked_report import report_bookings
 from kubetally.domain.booking import Booking
+from kubetally.domain.currency import OriginatedCurrency
 from kubetally.domain.errors import KubetallyError, SourceError
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.money import DEFAULT_CURRENCY, CurrencyOrigin
@@ -24,6 +25,7 @@ from kubetally.ledger.costs.stored_days import StoredDay
 from kubetally.ledger.ports.sources import About, CostSource, InfrastructureSource
 from kubetally.tasks import Calculate, calculate_here
 
+UNSTATED: OriginatedCurrency = (DEFAULT_CURRENCY, CurrencyOrigin.ASSUMED)
 _SAVINGS_SECONDS = 5.0  # for a source that is opened for its savings only
 
 
@@ -47,6 +49,7 @@ async def join_costs(
     clock: Clock,
     deadline_seconds: float | None = None,
     history_issues: Sequence[Issue] = (),
+    currency: OriginatedCurrency = UNSTATED,
     calculate: Calculate = calculate_here,
 ) -> ClusterReport:
     """What a cluster cost over a window, from stored days and from its source for the rest.
@@ -56,12 +59,13 @@ async def join_costs(
 
     place: where the source is, without credentials. open_live: if the whole window is stored, called only for a
     Kubecost's savings. If it fails and days are stored, these are the answer, and the rest is missing.
-    history_issues: issues of stored days, such as unreadable ones. calculate: runs the booking of answers.
+    history_issues: issues of stored days, such as unreadable ones. currency: of an answer without data.
+    calculate: runs the booking of answers.
 
     Raises: KubetallyError of the source, if nothing is stored or can be read.
     """
     try:
-        costs = await _join(stored, place, open_live, window, clock, deadline_seconds, calculate)
+        costs = await _join(stored, place, open_live, window, clock, deadline_seconds, currency, calculate)
     except SourceError as error:
         if unread := [issue.message for issue in history_issues if issue.kind is not IssueKind.NOT_REPLACED]:
             raise SourceError("; ".join([str(error), *unread]), code="source_and_history_failed") from error
@@ -76,6 +80,7 @@ async def _join(
     window: Window,
     clock: Clock,
     deadline_seconds: float | None,
+    currency: OriginatedCurrency,
     calculate: Calculate,
 ) -> ClusterReport:
     over = elapsed(window, whole_hour(clock.now()))
@@ -94,13 +99,20 @@ async def _join(
         *_window_issues(window, over, parts, answers.url),
         *savings_issues,
     ]
-    return await calculate(0, _build_report, CostQuestion(window), over, days, answers, issues)
+    return await calculate(0, _build_report, CostQuestion(window), over, days, answers, issues, currency)
 
 
-def get_costs_as_of(stored: Sequence[StoredDay], place: str, window: Window, as_of: datetime) -> ClusterReport:
+def get_costs_as_of(
+    stored: Sequence[StoredDay],
+    place: str,
+    window: Window,
+    as_of: datetime,
+    *,
+    currency: OriginatedCurrency = UNSTATED,
+) -> ClusterReport:
     """The costs of a window from the days that were stored at an instant; no source is queried.
 
-    place: where the source is, without credentials.
+    place: where the source is, without credentials. currency: of an answer without data.
     """
     over = elapsed(window, whole_hour(as_of))
     days = [day for day in stored if over.contains(day.booking.window)]
@@ -110,7 +122,7 @@ def get_costs_as_of(stored: Sequence[StoredDay], place: str, window: Window, as_
     if over.is_empty:
         issues = [Issue(IssueKind.NOT_HELD, f"the window had not begun at {rfc3339(as_of)}", place, window)]
     question = CostQuestion(window, as_of=as_of)
-    return _build_report(question, over, days, LiveResult(place, None, (), None, About(), None), issues)
+    return _build_report(question, over, days, LiveResult(place, None, (), None, About(), None), issues, currency)
 
 
 def _split_at_limit(missing: Sequence[Window]) -> tuple[list[Window], list[Window]]:
@@ -179,8 +191,11 @@ def _build_report(
     stored: Sequence[StoredDay],
     answers: LiveResult,
     window_issues: Sequence[Issue],
+    currency: OriginatedCurrency,
 ) -> ClusterReport:
     """The costs of stored days and of the answers; `window_issues` come before all others.
+
+    currency: of an answer without bookings.
 
     Raises: KubetallyError of the first failed part, if there is no booking at all.
     """
@@ -202,12 +217,15 @@ def _build_report(
     if isinstance(savings, SourceError):
         issues.append(failure_issue(url, f"no savings: {savings}", savings, subject="savings"))
         savings = None
+    if bookings:
+        currency = bookings[0].currency, bookings[0].currency_origin or CurrencyOrigin.STATED
     return report_bookings(
         question,
         [booking for booking in bookings if booking.covered or booking.rows],
         hours_asked=over.hours,
         state=_state(stored, answers),
-        currency=next((booking.currency for booking in bookings), about.currency or DEFAULT_CURRENCY),
+        currency=currency[0],
+        currency_origin=currency[1],
         source=source,
         savings=savings,
         issues=merge_issues(issues),

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from kubetally import logs
 from kubetally.cache import AsyncCache
 from kubetally.domain.account import Account, AccountPlace
+from kubetally.domain.currency import choose_currency
 from kubetally.domain.errors import KubetallyError, NotFound, RequestError, SourceError, StoreError
 from kubetally.domain.issues import Issue, IssueKind, any_missing
 from kubetally.domain.report import ClusterReport
@@ -100,11 +101,11 @@ class CostService:
     open_source: the account's source, closed afterwards; open_metrics: its Prometheus, or None. executor: where
     `accounts` are read; its own, so that a slow database delays nothing else. history: stored days, which are not
     requested of a source; history_executor: where these are read, so that a slow lake does not delay `accounts`; by
-    default `executor`. deadline_seconds: of one answer, opening its source included. max_concurrency: answers that are
-    read at a time, at most a quarter of them of one account; max_queued: how many more may be queued, each for
-    `queue_timeout_seconds`. max_rows: booked rows of all cached answers together. database_seconds: timeout of
-    `accounts`; after `silence_seconds` cached accounts are used. lookup_seconds: how long a lookup is fresh.
-    calculate: runs booking and encoding outside the event loop.
+    default `executor`. currency: of the settings. deadline_seconds: of one answer, opening its source included.
+    max_concurrency: answers that are read at a time, at most a quarter of them of one account; max_queued: how many
+    more may be queued, each for `queue_timeout_seconds`. max_rows: booked rows of all cached answers together.
+    database_seconds: timeout of `accounts`; after `silence_seconds` cached accounts are used. lookup_seconds: how long
+    a lookup is fresh. calculate: runs booking and encoding outside the event loop.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class CostService:
         executor: Executor | None = None,
         history: History | None = None,
         history_executor: Executor | None = None,
+        currency: str | None = None,
         deadline_seconds: float | None = None,
         max_concurrency: int = 16,
         max_queued: int = 1000,
@@ -147,6 +149,7 @@ class CostService:
             deadline_seconds=deadline_seconds,
             calculate=calculate,
         )
+        self._currency = currency
         self._open_source, self._open_metrics, self._clock = open_source, open_metrics, clock
         self._deadline_seconds, self._queue_timeout_seconds = deadline_seconds, queue_timeout_seconds
         self._slots, self._max_in_flight = asyncio.Semaphore(max_concurrency), max_concurrency + max_queued
@@ -312,7 +315,13 @@ class CostService:
     async def _read_costs(self, account: Account, window: Window) -> "_Answer":
         url = account.place
         subject = CostSubject(
-            url, account, lambda: self._counted_source(account), lambda: self._counted_metrics(account)
+            url,
+            account,
+            lambda: self._counted_source(account),
+            lambda: self._counted_metrics(account),
+            choose_currency(
+                of_account=account.currency, of_settings=self._currency, default=self.accounts.default_currency
+            ),
         )
         async with self._slot(account.id):
             began = time.monotonic()

@@ -91,6 +91,20 @@ async def test_windows_and_accounts_are_cached_separately() -> None:
     assert service.cached_answers == 4
 
 
+@pytest.mark.parametrize(
+    ("of_account", "of_settings", "expected"),
+    [("EUR", "CHF", ("EUR", False)), (None, "CHF", ("CHF", False)), (None, None, ("PLN", True))],
+)
+async def test_future_window_has_the_currency_of_the_account(
+    of_account: str | None, of_settings: str | None, expected: tuple[str, bool]
+) -> None:
+    accounts = AccountsInMemory([replace(account(1, "http://source"), currency=of_account)], currency="PLN")
+    service = CostService(accounts, Source().open, FixedClock(), currency=of_settings)
+    future = Window(NOON_AFTER + timedelta(days=9), NOON_AFTER + timedelta(days=10))
+    costs = (await service.costs(account_id(1), future)).costs
+    assert (costs.currency, costs.currency_assumed) == expected
+
+
 async def test_memory_is_bounded_by_rows() -> None:
     service, _ = made(Source(), max_rows=2)
     for number in range(1, 6):

@@ -24,7 +24,7 @@ from kubetally.domain.savings import Savings
 from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.status import Status
 from kubetally.domain.window import DAY, HOUR, Window, midnight, rfc3339
-from kubetally.ledger.costs.join import Live, get_costs_as_of, join_costs
+from kubetally.ledger.costs.join import UNSTATED, Live, get_costs_as_of, join_costs
 from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.costs.stored_days import History, StoredDay, StoredWindow, stored_days
 from tests import virtual_time
@@ -341,6 +341,18 @@ def test_as_of_before_the_window_says_so() -> None:
     assert [issue.message for issue in costs.issues if issue.kind is IssueKind.NOT_HELD] == [
         f"the window had not begun at {rfc3339(ago(1).start - timedelta(days=1))}"
     ]
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"), [(("EUR", CurrencyOrigin.STATED), ("EUR", False)), (None, ("USD", True))]
+)
+async def test_answer_without_data_has_the_stated_currency(
+    stated: tuple[str, CurrencyOrigin] | None, expected: tuple[str, bool]
+) -> None:
+    currency = stated or UNSTATED
+    as_of = get_costs_as_of([], "http://place", ago(1), NOON_AFTER, currency=currency)
+    future = await join_costs([], "http://place", Saving().live, ago(-2, -3), clock=FixedClock(), currency=currency)
+    assert {(costs.currency, costs.currency_assumed) for costs in (as_of, future)} == {expected}
 
 
 async def test_as_of_ignores_later_attempts() -> None:
