@@ -90,7 +90,7 @@ async def _join(
     parts = [part for gap in requested for part in source_requests(gap)]
     savings_issues: list[Issue] = []
     if parts:
-        answers = await _fetch(place, open_live, parts, deadline_seconds, clock.now(), calculate, may_fail=bool(days))
+        answers = await _fetch(place, open_live, parts, deadline_seconds, clock.now(), calculate, days)
     else:
         savings, savings_issues = await _read_savings(days, place, open_live, deadline_seconds)
         answers = LiveResult(place, None, (), None, About(), savings)
@@ -142,7 +142,7 @@ async def _read_savings(
     stored: Sequence[StoredDay], place: str, open_live: OpenLive, deadline_seconds: float | None
 ) -> tuple[Savings | None, list[Issue]]:
     """The savings of a Kubecost whose days are all stored; costs are complete without them."""
-    if not stored or max(stored, key=lambda day: day.booking.window).source.product != KUBECOST:
+    if _newest_product(stored) != KUBECOST:
         return None, []
     seconds = _SAVINGS_SECONDS if deadline_seconds is None else min(_SAVINGS_SECONDS, deadline_seconds)
     why: KubetallyError
@@ -157,6 +157,11 @@ async def _read_savings(
     return None, [replace(issue, kind=IssueKind.SOURCE_WARNING)]
 
 
+def _newest_product(stored: Sequence[StoredDay]) -> str | None:
+    """The product of the source of the newest stored day."""
+    return max(stored, key=lambda day: day.booking.window).source.product if stored else None
+
+
 async def _fetch(
     place: str,
     open_live: OpenLive,
@@ -164,23 +169,29 @@ async def _fetch(
     deadline_seconds: float | None,
     now: datetime,
     calculate: Calculate,
-    *,
-    may_fail: bool,
+    stored: Sequence[StoredDay],
 ) -> LiveResult:
-    """The answers of the source, opened and read under one deadline. Raises KubetallyError, unless it may fail."""
+    """The answers of the source, opened and read under one deadline. Raises KubetallyError, if no day is stored."""
     ends = None if deadline_seconds is None else asyncio.get_running_loop().time() + deadline_seconds
     why: KubetallyError
     try:
         async with asyncio.timeout_at(ends) as opening, open_live() as live:
             opening.reschedule(None)  # from here on each request has the deadline, and answers in time count
-            return await LiveFetch(live.source, live.metrics, ends, deadline_seconds or 0, now, calculate).answers(
-                parts
+            fetch = LiveFetch(
+                live.source,
+                live.metrics,
+                ends,
+                deadline_seconds or 0,
+                now,
+                calculate,
+                with_savings=_newest_product(stored) != OPENCOST,
             )
+            return await fetch.answers(parts)
     except TimeoutError:
         why = DeadlinePassed(place, deadline_seconds or 0)
     except KubetallyError as error:
         why = error
-    if not may_fail:
+    if not stored:
         raise why
     return LiveResult(place, None, [(part, why) for part in parts], None, why, None)
 
@@ -215,7 +226,9 @@ def _build_report(
     ]
     savings = answers.savings
     if isinstance(savings, SourceError):
-        issues.append(failure_issue(url, f"no savings: {savings}", savings, subject="savings"))
+        # A source that is down is not known to have savings, and its failure is an issue already.
+        if about.product is not None or not failures:
+            issues.append(failure_issue(url, f"no savings: {savings}", savings, subject="savings"))
         savings = None
     if bookings:
         currency = bookings[0].currency, bookings[0].currency_origin or CurrencyOrigin.STATED

@@ -85,6 +85,7 @@ class LiveFetch:
     """Requests to a source and its Prometheus at `now`.
 
     ends: the deadline in the loop's time, `seconds` after the start. calculate: runs the booking of answers.
+    with_savings: whether the source may have any.
     """
 
     def __init__(
@@ -95,10 +96,12 @@ class LiveFetch:
         seconds: float,
         now: datetime,
         calculate: Calculate = calculate_here,
+        *,
+        with_savings: bool = True,
     ) -> None:
         self._source, self._infrastructure, self._ends, self._seconds = source, infrastructure, ends, seconds
         self._several = False
-        self._now, self._calculate = now, calculate
+        self._now, self._calculate, self._with_savings = now, calculate, with_savings
 
     async def answers(self, parts: Sequence[SourceRequest]) -> LiveResult:
         """The answers to all parts, requested concurrently; a failure does not cancel the others."""
@@ -107,7 +110,7 @@ class LiveFetch:
             measured = group.create_task(self._read_metrics(parts))
             tasks = [group.create_task(self._read_part(part, measured)) for part in parts]
             about = group.create_task(self._in_time(self._source.about()))
-            savings = group.create_task(self._in_time(self._source.savings()))
+            savings = group.create_task(self._read_savings())
             if tasks:
                 await asyncio.wait(tasks)
             # Savings and version must not delay the costs.
@@ -135,6 +138,9 @@ class LiveFetch:
             return DeadlinePassed(self._source.url, self._seconds, is_divisible=self._several)
         except SourceError as error:
             return error
+
+    async def _read_savings(self) -> Savings | SourceError | None:
+        return await self._in_time(self._source.savings()) if self._with_savings else None
 
     async def _read_metrics(self, parts: Sequence[SourceRequest]) -> Infrastructure | KubetallyError | None:
         if self._infrastructure is None or not parts:

@@ -58,19 +58,22 @@ def of_kind(issues: Iterable[Issue], kind: IssueKind) -> list[Issue]:
 
 
 class Saving(Source):
-    """Returns savings after `seconds`, or fails; `broken_open` fails its opening."""
+    """Returns savings after `seconds`, or fails; `broken_open` fails its opening, `broken_savings` only these."""
 
     account = None
 
-    def __init__(self, seconds: float = 0, broken_open: Exception | None = None) -> None:
+    def __init__(
+        self, seconds: float = 0, broken_open: Exception | None = None, broken_savings: Exception | None = None
+    ) -> None:
         super().__init__()
         self.seconds, self.broken_open, self.asked_savings = seconds, broken_open, 0
+        self.broken_savings = broken_savings
 
     async def savings(self) -> Savings | None:
         self.asked_savings += 1
         await asyncio.sleep(self.seconds)
-        if self.error:
-            raise self.error
+        if error := self.error or self.broken_savings:
+            raise error
         return Savings((), profile="told")
 
     @asynccontextmanager
@@ -400,6 +403,21 @@ async def test_failed_savings_leave_the_figures_complete(source: Saving, code: s
     (issue,) = costs.issues
     assert (issue.kind, issue.subject, issue.facts) == (IssueKind.SOURCE_WARNING, "savings", {"code": code})
     assert issue.message.startswith("no savings: ")
+
+
+@pytest.mark.parametrize(("product", "savings_requests"), [("OpenCost", 0), ("Kubecost", 1)])
+async def test_source_that_is_down_is_not_blamed_for_savings(product: str, savings_requests: int) -> None:
+    source = Saving()
+    source.error = SourceError("down")
+    costs = await joined(days_stored([2], product), ago(2), source)
+    assert [(issue.kind, issue.subject) for issue in costs.issues] == [(IssueKind.SOURCE_FAILED, None)]
+    assert source.asked_savings == savings_requests
+
+
+async def test_answering_kubecost_is_blamed_for_missing_savings() -> None:
+    source = Saving(broken_savings=SourceError("no answer"))
+    costs = await joined(days_stored([2], "Kubecost"), ago(2), source)
+    assert [issue.subject for issue in of_kind(costs.issues, IssueKind.SOURCE_FAILED)] == ["savings"]
 
 
 def test_savings_have_the_timeout_of_descriptions() -> None:
