@@ -188,10 +188,13 @@ def test_table_and_csv_name_a_failed_cluster(faulty: FaultServer) -> None:
     assert next(csv.DictReader(io.StringIO(rows.out)))["status"] == "error"
 
 
-def test_single_failed_cluster_is_an_object(faulty: FaultServer) -> None:
-    done = call("costs", "--url", faulty.fault_url("500", "aurora"), *DAY, "--format", "json")
+@pytest.mark.parametrize("command", ["costs", "verify", "report"])
+def test_single_failed_cluster_is_an_object_with_all_keys(faulty: FaultServer, command: str) -> None:
+    done = call(command, "--url", faulty.fault_url("500", "aurora"), *DAY, "--format", "json")
     assert done.code == 3
     assert done.json["status"] == "error"
+    sound = call(command, "--url", faulty.url_of("aurora"), *DAY, "--format", "json").json
+    assert list(done.json) == [key for key in sound if key != "savings_recommendations"]
 
 
 def test_hanging_cluster_times_out_and_the_others_answer(faulty: FaultServer) -> None:

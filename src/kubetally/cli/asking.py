@@ -5,19 +5,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kubetally.cli import exits
-from kubetally.domain.money import DEFAULT_CURRENCY
-from kubetally.domain.question.cost_question import CostQuestion
 from kubetally.domain.report import ClusterReport
-from kubetally.domain.source_identity import SourceIdentity
-from kubetally.domain.status import DayState, Status
-from kubetally.domain.window import DAY, EARLIEST, Window
+from kubetally.domain.status import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from datetime import datetime
 
+    from msgspec import Struct
+
     from kubetally.domain.fleet import Failed
-    from kubetally.domain.window import Clock
+    from kubetally.domain.window import Clock, Window
     from kubetally.ledger.ports.clusters import AnyCluster
     from kubetally.settings import Settings
 
@@ -63,31 +61,23 @@ def ask(
     return answers
 
 
-def print_json(answers: "Answers", body_of: "Callable[[ClusterReport], dict[str, Any]]", *, is_one: bool) -> None:
-    """One body where one cluster was named, else a list of them.
+def print_json(
+    answers: "Answers", body: "type[Struct]", body_of: "Callable[[ClusterReport], dict[str, Any]]", *, is_one: bool
+) -> None:
+    """One body where one cluster was named, else a list of them. body: their type.
 
-    A cluster that failed has its place in it, with every key that the others have.
+    A cluster that failed has its place in it, with every key of the type and every key that the others have.
     """
-    from kubetally.present.answer import failure
+    from kubetally.present.answer import failure, keys_of
 
     bodies = [body_of(answer) if isinstance(answer, ClusterReport) else None for answer in answers]
-    keys = _keys(body_of, filter(None, bodies))
+    keys = list(dict.fromkeys([*keys_of(body), *(key for other in bodies for key in other or ())]))
     whole = [
         failure(answer.error, answer.source, keys) if not isinstance(answer, ClusterReport) else body
         for answer, body in zip(answers, bodies, strict=True)
     ]
     # Everything but ASCII is escaped, which leaves one character that a terminal might take for an order.
     print(json.dumps(whole[0] if is_one else whole, indent=2, allow_nan=False).replace("\x7f", "\\u007f"))
-
-
-def _keys(body_of: "Callable[[ClusterReport], dict[str, Any]]", bodies: "Iterable[dict[str, Any]]") -> list[str]:
-    """The keys of a body without data, then the others that these bodies have."""
-    from kubetally.domain.booked_report import report_bookings
-
-    question, source = CostQuestion(Window(EARLIEST, EARLIEST + DAY)), SourceIdentity("")
-    state = DayState.PROVISIONAL
-    nothing = report_bookings(question, [], hours_asked=0, state=state, currency=DEFAULT_CURRENCY, source=source)
-    return list(dict.fromkeys(key for body in (body_of(nothing), *bodies) for key in body))
 
 
 def exit_of(answers: "Answers", *, strict: bool = False, each: bool = False) -> int:

@@ -75,9 +75,9 @@ def show(
     """Print the answers; `quiet`: without notes of how they are printed."""
     match output:
         case Format.JSON:
-            from kubetally.present.answer import answer
+            from kubetally.present.answer import ClusterCosts, answer
 
-            print_json(answers, lambda costs: answer(costs, by), is_one=is_one)
+            print_json(answers, ClusterCosts, lambda costs: answer(costs, by), is_one=is_one)
         case Format.CSV:
             from kubetally.present.csv_rows import write_csv
 

@@ -37,7 +37,7 @@ def report(
       kubetally report --url http://localhost:9003 --window 7d
     """
     from kubetally.present.comparison import compare
-    from kubetally.present.report import comparison_body, print_comparisons
+    from kubetally.present.report import InfrastructureReport, comparison_body, print_comparisons
 
     settings = start_up(quiet=answer.quiet)
     span = window.read()
@@ -45,7 +45,12 @@ def report(
     with answer_to(answer.output_file):
         answers = ask(chosen.clusters, span, settings, quiet=answer.quiet)
         if output is ScreenOrJson.JSON:
-            print_json(answers, lambda costs: comparison_body(costs, compare(costs)), is_one=chosen.is_one)
+            print_json(
+                answers,
+                InfrastructureReport,
+                lambda costs: comparison_body(costs, compare(costs)),
+                is_one=chosen.is_one,
+            )
         else:
             print_comparisons([costs for costs in answers if isinstance(costs, ClusterReport)], quiet=answer.quiet)
     raise typer.Exit(exit_of(answers, strict=strict))

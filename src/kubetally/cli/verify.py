@@ -44,7 +44,7 @@ def verify(
     Example:
       kubetally verify --url http://localhost:9003 --window 7d --tolerance 5%
     """
-    from kubetally.present.verdict import is_verified, print_verdicts, verdict_body
+    from kubetally.present.verdict import Verdict, is_verified, print_verdicts, verdict_body
     from kubetally.present.verification import verify as compare
 
     allowed = parse_tolerance(tolerance)
@@ -56,7 +56,9 @@ def verify(
         answers = ask(chosen.clusters, span, settings, with_history=False, quiet=answer.quiet)
         verified = [(costs, compare(costs, allowed)) for costs in answers if isinstance(costs, ClusterReport)]
         if output is ScreenOrJson.JSON:
-            print_json(answers, lambda costs: verdict_body(costs, compare(costs, allowed)), is_one=chosen.is_one)
+            print_json(
+                answers, Verdict, lambda costs: verdict_body(costs, compare(costs, allowed)), is_one=chosen.is_one
+            )
         else:
             print_verdicts(verified, quiet=answer.quiet)
     code = exit_of(answers, strict=strict, each=True)

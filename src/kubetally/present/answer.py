@@ -7,9 +7,10 @@ not measured is 0 and named in `not_measured`.
 
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from msgspec import UNSET, Struct, UnsetType, field, to_builtins
+from msgspec.structs import fields
 
 from kubetally.domain import issues as domain_issues
 from kubetally.domain.allocation import Kind
@@ -103,6 +104,34 @@ class ClusterCosts(Struct, forbid_unknown_fields=True, kw_only=True):
     breakdown_by_namespace: list[Namespace] | UnsetType = UNSET
     breakdown_by_workload: list[Workload] | UnsetType = UNSET
     pagination: Pagination | UnsetType = UNSET
+
+
+class Head(Struct, forbid_unknown_fields=True, kw_only=True):
+    """The first keys of the bodies of `verify` and `report`: cluster, source, status, errors and currency."""
+
+    cloud_account_id: str | None
+    account: str | None
+    source: Source
+    status: str
+    not_measured: list[str]
+    errors: list[Issue]
+    currency: str
+    currency_assumed: bool
+
+    @classmethod
+    def of(cls, costs: ClusterReport, **figures: Any) -> Self:
+        """The body of `costs` with these figures."""
+        return cls(
+            cloud_account_id=costs.source.account_id,
+            account=costs.source.account_name,
+            source=Source.of(costs.source),
+            status=costs.status.value,
+            not_measured=_names(costs.not_measured),
+            errors=_errors(costs),
+            currency=costs.currency,
+            currency_assumed=costs.currency_assumed,
+            **figures,
+        )
 
 
 class RowList(NamedTuple):
@@ -209,18 +238,9 @@ def failure(error: KubetallyError, source: SourceIdentity, keys: Iterable[str] =
     }
 
 
-def head_body(costs: ClusterReport) -> Json:
-    """The first keys of the bodies of `verify` and `report`: cluster, source, status, errors and currency."""
-    return {
-        "cloud_account_id": costs.source.account_id,
-        "account": costs.source.account_name,
-        "source": to_builtins(Source.of(costs.source)),
-        "status": costs.status.value,
-        "not_measured": _names(costs.not_measured),
-        "errors": to_builtins(_errors(costs)),
-        "currency": costs.currency,
-        "currency_assumed": costs.currency_assumed,
-    }
+def keys_of(body: type[Struct]) -> list[str]:
+    """The keys that every body of a type has."""
+    return [key.encode_name for key in fields(body) if key.default is not UNSET]
 
 
 def issue_body(issue: domain_issues.Issue) -> Json:

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
+from msgspec import Struct, to_builtins
 from rich.console import Console
 
 from kubetally.domain.money import to_number
 from kubetally.domain.report import ClusterReport
 from kubetally.domain.status import Status
 from kubetally.domain.words import component_word
-from kubetally.present.answer import head_body
-from kubetally.present.comparison import Comparison, compare
+from kubetally.present.answer import Head, Json
+from kubetally.present.comparison import Comparison, Share, compare
 from kubetally.present.grid import Grid
 from kubetally.present.rounding import round_parts
 from kubetally.present.screen import console, draws_lines, print_grid
@@ -17,6 +18,21 @@ from kubetally.present.tables import print_heading, print_notes, print_rounding
 from kubetally.present.text import NOT_MEASURED, money
 
 _BAR = 20
+
+
+class _Share(Struct, forbid_unknown_fields=True):
+    component: str
+    cost: float | None
+    share_percent: float | None
+
+
+class InfrastructureReport(Head, forbid_unknown_fields=True, kw_only=True):
+    """The body of a report: infrastructure cost, full cost, and the share of each component. Null without data."""
+
+    infrastructure_cost: float | None
+    total_cost: float | None
+    left_out_cost: float | None
+    shares: list[_Share]
 
 
 def print_comparisons(reports: Sequence[ClusterReport], *, quiet: bool = False) -> None:
@@ -74,21 +90,21 @@ def bar(permille: int | None, full: str, empty: str) -> str:
     return full * filled + empty * (_BAR - filled)
 
 
-def comparison_body(costs: ClusterReport, comparison: Comparison) -> dict[str, object]:
-    """Both tables as plain JSON values."""
+def comparison_body(costs: ClusterReport, comparison: Comparison) -> Json:
+    """Both tables as plain values, with the keys of `InfrastructureReport`."""
     known = costs.status is not Status.NO_DATA
-    return {
-        **head_body(costs),
-        "infrastructure_cost": to_number(comparison.infrastructure) if known else None,
-        "total_cost": to_number(comparison.full) if known else None,
-        "left_out_cost": to_number(comparison.improvement) if known else None,
-        "shares": [
-            {
-                "component": part.component.value,
-                "cost": None if unknown else to_number(part.cost),
-                "share_percent": None if part.permille is None or unknown else part.permille / 10,
-            }
-            for part, unknown in ((part, part.component in costs.not_measured) for part in comparison.shares)
-            if known
-        ],
-    }
+    body = InfrastructureReport.of(
+        costs,
+        infrastructure_cost=to_number(comparison.infrastructure) if known else None,
+        total_cost=to_number(comparison.full) if known else None,
+        left_out_cost=to_number(comparison.improvement) if known else None,
+        shares=[_share_body(part, costs) for part in comparison.shares] if known else [],
+    )
+    plain: Json = to_builtins(body)
+    return plain
+
+
+def _share_body(part: Share, costs: ClusterReport) -> _Share:
+    if part.component in costs.not_measured:
+        return _Share(part.component.value, None, None)
+    return _Share(part.component.value, to_number(part.cost), None if part.permille is None else part.permille / 10)

@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Sequence
 
+from msgspec import Struct, to_builtins
+
 from kubetally.domain.component import Component
 from kubetally.domain.money import to_number
 from kubetally.domain.report import ClusterReport
 from kubetally.domain.status import Status
-from kubetally.present.answer import Json, head_body
+from kubetally.present.answer import Head, Json
 from kubetally.present.screen import console, say
 from kubetally.present.tables import print_balance, print_heading, print_notes, print_rounding
 from kubetally.present.text import hours_of, money
@@ -14,6 +16,44 @@ from kubetally.present.verification import ComponentCheck, Verification
 
 _NO_DATA = "NOT VERIFIED: the source has no data for this window"
 _NO_EVIDENCE = "NOT VERIFIED: the source lacks samples, {hours} h are covered; both totals may be wrong"
+
+
+class _Cause(Struct, forbid_unknown_fields=True):
+    cause: str
+    cost: float
+
+
+class _Component(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A component's balance; null for each amount of one that nobody measured."""
+
+    component: str
+    bill: float | None
+    workload: float | None
+    idle: float | None
+    unmounted: float | None
+    overhead: float | None
+    difference: float | None
+    source_shows: float | None
+    causes: list[_Cause]
+
+
+class _Hours(Struct, forbid_unknown_fields=True):
+    hours_asked: float
+    hours_covered: float
+
+
+class Verdict(Head, forbid_unknown_fields=True, kw_only=True):
+    """The body of a verification. Null without data."""
+
+    total_cost: float | None
+    source_total_cost: float | None
+    difference: float | None
+    tolerance: float
+    within_tolerance: bool | None
+    coverage: _Hours
+    lacks_evidence: bool
+    assets_complete: bool
+    balance: list[_Component]
 
 
 def print_verdicts(verified: Sequence[tuple[ClusterReport, Verification]], *, quiet: bool = False) -> None:
@@ -58,39 +98,37 @@ def verdict(verification: Verification, currency: str) -> str:
 
 
 def verdict_body(costs: ClusterReport, verification: Verification) -> Json:
-    """The body of a verification."""
+    """The body of a verification as plain values, with the keys of `Verdict`."""
     known, difference = costs.status is not Status.NO_DATA, verification.difference
-    return {
-        **head_body(costs),
-        "total_cost": to_number(verification.ours) if known else None,
-        "source_total_cost": to_number(verification.source_shows) if known else None,
-        "difference": None if difference is None else round(difference, 6),
-        "tolerance": verification.tolerance,
-        "within_tolerance": verification.is_within if known else None,
-        "coverage": {
-            "hours_asked": round(costs.coverage.hours_asked, 6),
-            "hours_covered": round(costs.coverage.hours_covered, 6),
-        },
-        "lacks_evidence": costs.lacks_evidence,
-        "assets_complete": costs.assets_complete,
-        "balance": [_component_body(part, costs.unknown) for part in verification.components] if known else [],
-    }
+    hours = costs.coverage
+    body = Verdict.of(
+        costs,
+        total_cost=to_number(verification.ours) if known else None,
+        source_total_cost=to_number(verification.source_shows) if known else None,
+        difference=None if difference is None else round(difference, 6),
+        tolerance=verification.tolerance,
+        within_tolerance=verification.is_within if known else None,
+        coverage=_Hours(round(hours.hours_asked, 6), round(hours.hours_covered, 6)),
+        lacks_evidence=costs.lacks_evidence,
+        assets_complete=costs.assets_complete,
+        balance=[_component(part, costs.unknown) for part in verification.components] if known else [],
+    )
+    plain: Json = to_builtins(body)
+    return plain
 
 
-def _component_body(part: ComponentCheck, unknown: Collection[Component]) -> Json:
-    """A component's balance; null for each amount of one that nobody measured."""
-    amounts = {
-        "bill": part.bill,
-        "workload": part.workload,
-        "idle": part.idle,
-        "unmounted": part.unmounted,
-        "overhead": part.overhead,
-        "difference": part.difference,
-        "source_shows": part.source_shows,
-    }
-    is_unknown = part.component in unknown
-    return {
-        "component": part.component.value,
-        **{name: None if is_unknown else to_number(micros) for name, micros in amounts.items()},
-        "causes": [{"cause": cause.value, "cost": to_number(amount)} for cause, amount in part.causes],
-    }
+def _component(part: ComponentCheck, unknown: Collection[Component]) -> _Component:
+    def amount(micros: int) -> float | None:
+        return None if part.component in unknown else to_number(micros)
+
+    return _Component(
+        component=part.component.value,
+        bill=amount(part.bill),
+        workload=amount(part.workload),
+        idle=amount(part.idle),
+        unmounted=amount(part.unmounted),
+        overhead=amount(part.overhead),
+        difference=amount(part.difference),
+        source_shows=amount(part.source_shows),
+        causes=[_Cause(cause.value, to_number(cost)) for cause, cost in part.causes],
+    )
