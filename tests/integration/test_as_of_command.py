@@ -1,6 +1,7 @@
 """What was reported at a date can be had again."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,30 @@ def test_day_not_stored_at_that_time_is_missing(home: Home, upstream: tuple[Upst
     ]
     assert body["as_of"][:16] == then[:16]
     assert f"as of {then[:10]}" in home.call("costs", "aurora", *WHOLE, "--as-of", then).out
+
+
+def test_account_with_unreadable_days_does_not_end_answers_of_others(
+    home: Home, upstream: tuple[Upstream, Served]
+) -> None:
+    _, server = upstream
+    added(home, server)
+    home.add("again", "--url", f"{server.url}/aurora")
+    added(home, server, "cygnus")
+    backfill(home)
+    backfill(home, "again")
+    before = _data_files(home)
+    backfill(home, "cygnus")
+    then = now()
+    for file in _data_files(home) - before:
+        file.write_bytes(file.read_bytes()[:100])
+    done = home.call("costs", *WHOLE, "--as-of", then, "--format", "json")
+    assert done.code == 0, done.err
+    assert [body["status"] for body in done.json] == ["ok", "ok", "error"], done.err
+    assert [issue["kind"] for body in done.json[:2] for issue in body["issues"]].count("same_cluster_twice") == 2
+
+
+def _data_files(home: Home) -> set[Path]:
+    return set((home.folder / "lake" / "allocations").rglob("*.parquet"))
 
 
 def test_the_history_of_an_instant_ends_at_its_horizon(home: Home, upstream: tuple[Upstream, Served]) -> None:

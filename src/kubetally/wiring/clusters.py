@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING
 
 from kubetally.domain.currency import choose_currency
@@ -55,28 +55,22 @@ async def get_costs_of_all(
     with_history: bool = True,
     as_of: datetime | None = None,
 ) -> list[ClusterReport | Failed]:
-    """As `CostReader.get_costs_of_all`; with `as_of` as `CostReader.get_costs_as_of` of each.
+    """As `CostReader.get_costs_of_all`.
 
     with_history: whether stored days of accounts are used, or everything is asked.
-    Raises: HistoryGone, RequestError, StoreError.
     """
     settings, clock = settings or read_settings(), clock or SystemClock()
     opener = opener_of(settings)
     subjects = [subject_of(cluster, opener, settings.currency) for cluster in clusters]
-    reader = partial(CostReader, clock, deadline_seconds=settings.deadline_seconds)
+    seconds = settings.deadline_seconds
     if as_of is None and not (with_history and any(subject.account for subject in subjects)):
-        return await reader().get_costs_of_all(subjects, window, done=done, legacy=legacy)
+        reader = CostReader(clock, deadline_seconds=seconds)
+        return await reader.get_costs_of_all(subjects, window, done=done, legacy=legacy)
     from kubetally.wiring.ledger import open_ledger  # heavy: the database's libraries
 
     with open_ledger(settings, clock) as ledger:
-        stored = reader(history=History.of(ledger))
-        if as_of is None:
-            return await stored.get_costs_of_all(subjects, window, done=done, legacy=legacy)
-        answers = list[ClusterReport | Failed]()
-        for subject in subjects:
-            answers.append(stored.get_costs_as_of(subject, window, as_of))
-            done()
-        return answers
+        reader = CostReader(clock, history=History.of(ledger), deadline_seconds=seconds)
+        return await reader.get_costs_of_all(subjects, window, done=done, legacy=legacy, as_of=as_of)
 
 
 def opener_of(settings: Settings) -> OpenerOf:

@@ -6,6 +6,7 @@ from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from kubetally import logs
 from kubetally.domain.account import Account
@@ -111,15 +112,21 @@ class CostReader:
                     )
         return replace(costs, source=subject.identify(costs.source))
 
-    def get_costs_as_of(self, subject: CostSubject, window: Window, as_of: datetime) -> ClusterReport:
-        """What was stored at an instant; no source is queried. Raises HistoryGone, RequestError, StoreError."""
+    async def _get_costs_as_of(self, subject: CostSubject, window: Window, as_of: datetime) -> ClusterReport:
+        """What was stored at an instant; no source is queried. Raises StoreError."""
+        history, account = self._history_of(subject)
+        read = partial(history.days, account.id, window, self._clock.now(), as_of)
+        stored = await asyncio.get_running_loop().run_in_executor(self._history_executor, read)
+        costs = get_costs_as_of(stored, subject.place, window, as_of, currency=subject.currency)
+        return replace(costs, source=subject.identify(costs.source))
+
+    def _history_of(self, subject: CostSubject) -> tuple[History, Account]:
+        """The history of the subject and its account. Raises RequestError, if it has none."""
         if subject.account is None or self._history is None:
             raise RequestError(
                 f"--as-of needs an account with collected history; {subject.place} has none", code="as_of_needs_account"
             )
-        stored = self._history.days(subject.account.id, window, self._clock.now(), as_of)
-        costs = get_costs_as_of(stored, subject.place, window, as_of, currency=subject.currency)
-        return replace(costs, source=subject.identify(costs.source))
+        return self._history, subject.account
 
     async def get_costs_of_all(
         self,
@@ -128,14 +135,22 @@ class CostReader:
         *,
         done: Callable[[], None] = lambda: None,
         legacy: bool = False,
+        as_of: datetime | None = None,
     ) -> list[ClusterReport | Failed]:
         """The costs of several clusters, read concurrently, in the order of `subjects`.
 
-        A cluster that fails is a `Failed` in its place. done: called when a cluster ends.
+        A cluster that fails is a `Failed` in its place. done: called when a cluster ends. as_of: what was stored at
+        that instant; no source is queried.
+        Raises: HistoryGone, InvalidAsOf; RequestError, if there is no history of a cluster at `as_of`.
         """
+        if as_of is not None:
+            for subject in subjects:
+                self._history_of(subject)[0].check_instant(as_of, self._clock.now())
 
         async def answer(subject: CostSubject) -> ClusterReport | Failed:
             try:
+                if as_of is not None:
+                    return await self._get_costs_as_of(subject, window, as_of)
                 return await self.get_cluster_costs(subject, window, legacy=legacy)
             except KubetallyError as error:
                 return Failed(subject.identify(SourceIdentity(subject.place)), error)

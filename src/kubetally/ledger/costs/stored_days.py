@@ -106,13 +106,17 @@ class History:
         """
         if as_of is None:
             return list(self.stored(account_id, window, now).days)
+        self.check_instant(as_of, now)
+        days, unreadable = self._read_days(account_id, window, now, as_of)
+        empty = [_without_rows(day, error) for day, error in unreadable]
+        return sorted([*days, *empty], key=lambda day: day.booking.window)
+
+    def check_instant(self, as_of: datetime, now: datetime) -> None:
+        """Raises HistoryGone or InvalidAsOf, if what was stored at that instant has expired, or it is in the future."""
         if as_of > now:
             raise InvalidAsOf(as_of, now)
         if as_of < now - self._keep:
             raise HistoryGone(as_of, now - self._keep)
-        days, unreadable = self._read_days(account_id, window, now, as_of)
-        empty = [_without_rows(day, error) for day, error in unreadable]
-        return sorted([*days, *empty], key=lambda day: day.booking.window)
 
     def progress(self, account_ids: Sequence[str], now: datetime) -> Progress:
         """The progress of collecting these accounts up to yesterday. Raises: StoreError."""
