@@ -18,7 +18,7 @@ from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.window import Clock, Window
 from kubetally.ledger.accounts.duplicates import flag_duplicate_clusters
 from kubetally.ledger.costs.join import UNSTATED, Live, get_costs_as_of, join_costs
-from kubetally.ledger.costs.legacy import legacy_late, with_legacy
+from kubetally.ledger.costs.legacy import with_legacy
 from kubetally.ledger.costs.stored_days import History, stored_days
 from kubetally.ledger.ports.sources import CostSource, MetricsSource
 from kubetally.tasks import Calculate, calculate_here
@@ -103,13 +103,13 @@ class CostReader:
                 calculate=self._calculate,
             )
             if legacy:
-                try:
-                    async with asyncio.timeout_at(ends):
-                        costs = await with_legacy(costs, legacy_metrics, self._clock.now())
-                except TimeoutError:
-                    costs = legacy_late(
-                        costs, legacy_metrics.url if legacy_metrics else costs.source.url, deadline or 0
-                    )
+                costs = await with_legacy(
+                    costs,
+                    _until(ends, legacy_metrics),
+                    self._clock.now(),
+                    url=costs.source.url,
+                    deadline_seconds=deadline,
+                )
         return replace(costs, source=subject.identify(costs.source))
 
     async def _get_costs_as_of(self, subject: CostSubject, window: Window, as_of: datetime) -> ClusterReport:
@@ -163,6 +163,13 @@ class CostReader:
         answers = await asyncio.gather(*(answer(subject) for subject in subjects))
         flagged = iter(flag_duplicate_clusters([costs for costs in answers if isinstance(costs, ClusterReport)]))
         return [next(flagged) if isinstance(costs, ClusterReport) else costs for costs in answers]
+
+
+@asynccontextmanager
+async def _until(ends: float | None, metrics: MetricsSource | None) -> AsyncIterator[MetricsSource | None]:
+    """An open Prometheus until `ends`, in the loop's time. Raises TimeoutError."""
+    async with asyncio.timeout_at(ends):
+        yield metrics
 
 
 def _unforeseen(url: str, error: Exception) -> SourceError:

@@ -1,5 +1,6 @@
 """Adds the old sums of infrastructure metrics to costs, for comparison during a migration."""
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
 
@@ -15,29 +16,36 @@ from kubetally.ledger.ports.sources import SeriesSource
 
 
 async def with_legacy(
-    costs: ClusterReport, metrics: SeriesSource | None, now: datetime, samples: Window | None = None
+    costs: ClusterReport,
+    open_metrics: AbstractAsyncContextManager[SeriesSource | None],
+    now: datetime,
+    *,
+    url: str,
+    deadline_seconds: float | None,
+    samples: Window | None = None,
 ) -> ClusterReport:
     """The costs with the old sums of their window; unavailable sums are None, and an issue says why.
 
-    samples: the window of the samples, both ends included, if it differs from that of the costs: a window that ends on
-    second 59 excludes the midnight after it. Warnings of Prometheus are among the issues.
+    open_metrics: the Prometheus, or None; raises TimeoutError at the deadline. url: stands for the Prometheus until it
+    is open. deadline_seconds: the overall deadline, for the message. samples: the window of the samples, both ends
+    included, if it differs from that of the costs: a window that ends on second 59 excludes the midnight after it.
+    Warnings of Prometheus are among the issues.
     """
-    if metrics is None:
-        message = "the old sums need a Prometheus, and this cluster has none"
-        return _without(costs, Issue(IssueKind.NOT_MEASURED, message, None, costs.window, "legacy"))
     try:
-        series = await metrics.points(
-            clip_to_limit(elapsed(samples or costs.window, now)), tuple(INFRASTRUCTURE.values())
-        )
+        async with open_metrics as metrics:
+            if metrics is None:
+                message = "the old sums need a Prometheus, and this cluster has none"
+                return _without(costs, Issue(IssueKind.NOT_MEASURED, message, None, costs.window, "legacy"))
+            url = metrics.url
+            window = clip_to_limit(elapsed(samples or costs.window, now))
+            series = await metrics.points(window, tuple(INFRASTRUCTURE.values()))
+    except TimeoutError:
+        late = DeadlinePassed(url, deadline_seconds or 0, is_divisible=costs.coverage.hours_asked > 24)
+        return _failed(costs, url, late)
     except (SourceError, RequestError) as error:
-        return _failed(costs, metrics.url, error)
+        return _failed(costs, url, error)
     warnings = (replace(issue, subject="legacy") for issue in series.issues)
     return replace(costs, legacy=legacy_sum(series.points), issues=(*costs.issues, *warnings))
-
-
-def legacy_late(costs: ClusterReport, url: str, seconds: float) -> ClusterReport:
-    """The costs without the old sums, whose samples did not arrive by the deadline."""
-    return _failed(costs, url, DeadlinePassed(url, seconds, is_divisible=costs.coverage.hours_asked > 24))
 
 
 def _failed(costs: ClusterReport, url: str, error: KubetallyError) -> ClusterReport:

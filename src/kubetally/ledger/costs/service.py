@@ -22,7 +22,7 @@ from kubetally.domain.window import Clock, Window
 from kubetally.ledger.accounts.database_timeout import DATABASE_SECONDS
 from kubetally.ledger.costs.account_cache import ACCOUNT_LIFETIME, LOOKUP_SECONDS, SILENCE_SECONDS, AccountCache
 from kubetally.ledger.costs.cost_reader import CostReader, CostSubject
-from kubetally.ledger.costs.legacy import legacy_late, with_legacy
+from kubetally.ledger.costs.legacy import with_legacy
 from kubetally.ledger.costs.live import DeadlinePassed
 from kubetally.ledger.costs.progress import PROGRESS_SECONDS, ClustersProgress, ProgressCounter
 from kubetally.ledger.costs.series import read_series
@@ -302,13 +302,15 @@ class CostService:
             yield None if metrics is None else CountedMetrics(metrics, self.tally)
 
     async def _read_legacy(self, answer: CachedAnswer, samples: Window) -> "_Answer":
-        url = str(answer.account.prometheus_url or answer.account.name)
-        try:
-            async with self._metrics_of(answer.account, answer.source_seconds) as metrics:
-                url = url if metrics is None else metrics.url
-                costs = await with_legacy(answer.costs, metrics, self._clock.now(), samples)
-        except TimeoutError:
-            costs = legacy_late(answer.costs, url, self._deadline_seconds or 0)
+        account = answer.account
+        costs = await with_legacy(
+            answer.costs,
+            self._metrics_of(account, answer.source_seconds),
+            self._clock.now(),
+            url=str(account.prometheus_url or account.name),
+            deadline_seconds=self._deadline_seconds,
+            samples=samples,
+        )
         is_cacheable = not any_missing(issue for issue in costs.issues if issue not in answer.costs.issues)
         return _Answer(costs, next(self._serials), is_cacheable)
 
