@@ -51,10 +51,14 @@ def bound(**fields: Any) -> Iterator[None]:
 
 
 class Logger:
-    """Writes events of one module, named like it; silent until structlog is configured."""
+    """Writes events of one module, named like it; silent until structlog is configured. fields: of each event."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, fields: Mapping[str, Any] = MappingProxyType({})) -> None:
+        self._name, self._fields = name, fields
+
+    def bind(self, **fields: Any) -> "Logger":
+        """A logger whose events have these fields too."""
+        return Logger(self._name, {**self._fields, **fields})
 
     def debug(self, event: str, **fields: Any) -> None:
         """For the search for a defect."""
@@ -81,7 +85,7 @@ class Logger:
         import structlog  # waits where another thread is still loading it
 
         if structlog.is_configured():
-            getattr(structlog.get_logger(self._name), level)(event, **{**_bound.get(), **fields})
+            getattr(structlog.get_logger(self._name), level)(event, **{**_bound.get(), **self._fields, **fields})
 
 
 def get_logger(name: str) -> Logger:

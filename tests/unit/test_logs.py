@@ -53,6 +53,15 @@ async def test_bound_fields_are_those_of_a_task_and_what_begins_in_it() -> None:
     assert logged[-1] == {"event": "outside", **facts}
 
 
+def test_events_of_a_bound_logger_have_its_fields() -> None:
+    log = logs.get_logger("clients").bind(source="http://a")
+    with capture_logs() as logged, logs.bound(account="a", source="http://b"):
+        log.warning("failed", code="x")
+        log.bind(code="y").warning("failed", source="http://c")
+    facts = {"event": "failed", "log_level": "warning", "account": "a"}
+    assert logged == [{"source": "http://a", "code": "x", **facts}, {"source": "http://c", "code": "y", **facts}]
+
+
 async def test_bound_fields_end_where_a_generator_is_closed() -> None:
     async def days() -> AsyncIterator[int]:
         with logs.bound(account="a"):

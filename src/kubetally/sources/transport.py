@@ -104,6 +104,7 @@ class Transport:
     ) -> None:
         """renew: called when the source answers 401; the request is repeated with the headers it returns."""
         self.access, self.masked_url = access, str(access.url)
+        self._log = logs.get_logger(__name__).bind(source=self.masked_url)
         self._limits = limits or Limits()
         self._clock = clock or _SystemClock()
         self._renew, self._renewing = renew, asyncio.Lock()
@@ -193,9 +194,8 @@ class Transport:
         except SourceError as error:
             expected_refusal = isinstance(error, SourceRefused) and error.status in expected
             if not expected_refusal and not (fails_every_request(error) and self._blocked is not None):
-                (logs.debug if quiet else logs.warning)(
+                (self._log.debug if quiet else self._log.warning)(
                     "source_request_failed",
-                    source=self.masked_url,
                     path=path,
                     error=error.code,
                     attempts=tries.started,
@@ -205,7 +205,7 @@ class Transport:
                 self._blocked = (error, time.monotonic() + _BLOCKED_SECONDS)
             raise
         self._blocked = None
-        logs.debug("source_answered", source=self.masked_url, path=path, bytes=len(answer.body))
+        self._log.debug("source_answered", path=path, bytes=len(answer.body))
         return answer
 
     async def _within_deadline(self, request: _Request, tries: Tries) -> Answer:

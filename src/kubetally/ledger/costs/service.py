@@ -325,16 +325,17 @@ class CostService:
                 of_account=account.currency, of_settings=self._currency, default=self.accounts.default_currency
             ),
         )
+        log = _log.bind(account=account.id, source=url)
         async with self._slot(account.id):
             began = time.monotonic()
             try:
                 costs = await self._reader.get_cluster_costs(subject, window)
             except (SourceError, RequestError, NotFound) as why:
                 seconds = round(time.monotonic() - began, 3)
-                _log.warning("costs_failed", account=account.id, source=url, code=why.code, seconds=seconds)
+                log.warning("costs_failed", code=why.code, seconds=seconds)
                 raise ClusterUnreadable(account.id, url, why) from why
         seconds = round(time.monotonic() - began, 3)
-        _log.info("costs_read", account=account.id, source=url, status=costs.status.value, seconds=seconds)
+        log.info("costs_read", status=costs.status.value, seconds=seconds)
         is_cacheable = not any(is_retryable(issue) for issue in costs.issues)
         return _Answer(costs, next(self._serials), is_cacheable, seconds)
 

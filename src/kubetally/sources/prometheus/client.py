@@ -136,6 +136,7 @@ class PrometheusClient:
         is_left_open: whether a range excludes a sample at its very start; None to ask the server.
         """
         self._transport, self._options = transport, options or QueryOptions()
+        self._log = logs.get_logger(__name__).bind(source=self.url)
         self._parallel, self._max_span, self.calculate = asyncio.Semaphore(parallel), max_span, calculate
         self._left_open = _Trait(value=is_left_open)
         self._accepts_options = _Trait()
@@ -245,7 +246,7 @@ class PrometheusClient:
         try:
             return await self.calculate(len(answer.body), decode_query, answer, result_type)
         except SourceError as error:  # the transport logged no failure
-            logs.warning("source_answer_unusable", source=self.url, path=path, error=error.code)
+            self._log.warning("source_answer_unusable", path=path, error=error.code)
             raise
 
     async def _send_accepted(self, path: str, pairs: Pairs) -> Answer:
@@ -265,7 +266,7 @@ class PrometheusClient:
         except SourceRefused as error:
             if error.status not in _BAD_REQUEST or not _UNKNOWN_PARAMETER.search(error.body):
                 if error.status in _BAD_REQUEST:
-                    logs.warning(_FAILED, source=self.url, path=path, error=error.code)
+                    self._log.warning(_FAILED, path=path, error=error.code)
                 raise
             refusal = error
         else:
