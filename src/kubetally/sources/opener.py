@@ -10,7 +10,7 @@ from kubetally import logs
 from kubetally.domain.account import Account, AccountType, AnyAccount, Credentials
 from kubetally.domain.errors import KubetallyError, RequestError, SourceError
 from kubetally.domain.infrastructure import Infrastructure
-from kubetally.domain.money import DEFAULT_CURRENCY, currency_code
+from kubetally.domain.money import currency_code
 from kubetally.domain.series import MeasuredSeries
 from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.survey import MetricsSurvey
@@ -133,14 +133,13 @@ class SourceOpener:
         # The cluster id of the settings belongs to their URL; it would choose the same cluster for every account.
         cluster_id = options.cluster_id if isinstance(cluster, Cluster) or found.option is Option.DEFAULT else None
         assumed = currency_code(options.currency) if options.currency else None
-        default = cluster.default_currency if isinstance(cluster, AccountCluster) else DEFAULT_CURRENCY
         facts = cluster.facts
         async with self._transport(found) as transport:
             source = CostModelSource(
                 CostModelClient(transport, parallel=options.parallel_requests),
                 cluster_id=facts.cluster_id or cluster_id,
                 currency=facts.currency,
-                default_currency=assumed or default,
+                default_currency=assumed or cluster.default_currency,
                 default_is_stated=assumed is not None,
                 profile=options.profile,
                 calculate=self._calculate,

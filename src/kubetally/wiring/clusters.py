@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from kubetally.domain.currency import choose_currency
 from kubetally.domain.fleet import Failed
-from kubetally.domain.money import DEFAULT_CURRENCY
 from kubetally.domain.question.cost_question import DetailLevel
 from kubetally.domain.report import ClusterReport
 from kubetally.domain.window import Clock, Window
@@ -87,11 +86,10 @@ def opener_of(settings: Settings) -> OpenerOf:
 
 def subject_of(cluster: AnyCluster, opener: OpenerOf, currency: str | None = None) -> CostSubject:
     """The cluster with its sources. currency: that of the settings."""
-    default = cluster.default_currency if isinstance(cluster, AccountCluster) else DEFAULT_CURRENCY
     return CostSubject(
         cluster.place,
         cluster.account if isinstance(cluster, AccountCluster) else None,
         lambda: opener().source(cluster),
         lambda: opener().prometheus(cluster),
-        choose_currency(of_account=cluster.facts.currency, of_settings=currency, default=default),
+        choose_currency(of_account=cluster.facts.currency, of_settings=currency, default=cluster.default_currency),
     )

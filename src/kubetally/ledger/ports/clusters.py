@@ -55,6 +55,11 @@ class Cluster:
         return self
 
     @property
+    def default_currency(self) -> str:
+        """What is assumed where nobody states a currency."""
+        return DEFAULT_CURRENCY
+
+    @property
     def place(self) -> str:
         """Where it is, before anything was asked, fit to be shown."""
         return str(self.url or f"context {self.context}")
