@@ -181,7 +181,7 @@ def _serve(how: str, large_url: str, small_url: str) -> None:
 
         accounts: Any = _Accounts(large_url, small_url)
         service = CostService(accounts, opened, _Clock(), calculate=in_service)
-        app = create_app(service, _SECRET, "bench", _Clock())
+        app = create_app(service, _SECRET, version="bench", clock=_Clock())
 
         async def until_told() -> None:
             stop, beats, loop = asyncio.Event(), _Beats(), asyncio.get_running_loop()

@@ -310,7 +310,7 @@ def _serve(name: str) -> None:
     set_up_logs("info")
     accounts: Any = _Accounts()
     service = CostService(accounts, _opened, _Clock())
-    app: Any = create_app(service, _SECRET, "bench", _Clock())
+    app: Any = create_app(service, _SECRET, version="bench", clock=_Clock())
     if name == "bare":
         question = parse(_QUERY.encode())
         requested = question.requested_window(_Clock())

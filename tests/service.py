@@ -199,7 +199,7 @@ def serving(
 ) -> Iterator[str]:
     """The URL of the service, run by its own server on a loop of its own thread."""
     told, urls = threading.Event(), list[str]()
-    app = create_app(service, SECRET, "1.2.3-test", clock or FixedClock(), storage=storage)
+    app = create_app(service, SECRET, version="1.2.3-test", clock=clock or FixedClock(), storage=storage)
 
     def listening(url: str) -> None:
         urls.append(url)
@@ -227,7 +227,7 @@ def main(urls: list[str]) -> None:
     """A service in a process of its own, for what concerns signals and whole logs; it prints its URL."""
     accounts = AccountsInMemory([account(number, url) for number, url in enumerate(urls, 1)])
     set_up_logs("debug")
-    app = create_app(cost_service(accounts), SECRET, "1.2.3-test", FixedClock())
+    app = create_app(cost_service(accounts), SECRET, version="1.2.3-test", clock=FixedClock())
     serve(app, port=0, listening=lambda url: print(url, flush=True))
 
 

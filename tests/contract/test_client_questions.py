@@ -129,7 +129,7 @@ async def test_request_has_the_spelling_of_both_products() -> None:
 
 
 async def test_a_filter_goes_out_in_both_grammars() -> None:
-    where = parse_list_filters("production,staging", "app=backend,env=prod")
+    where = parse_list_filters(namespaces="production,staging", labels="app=backend,env=prod")
     assert (await question(where))[2:] == [
         ("filter", 'namespace:"production","staging"+(label[app]:"backend"|label[env]:"prod")'),
         ("filterNamespaces", "production,staging"),

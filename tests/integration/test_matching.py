@@ -52,7 +52,7 @@ class Home:
 
     def cost(self, as_of: datetime) -> list[int]:
         history = History(self.meta.coverage, lambda: self.lake)
-        return [day.booking.bill.total for day in history.days("b", window_of(DAY), self.clock.now(), as_of)]
+        return [day.booking.bill.total for day in history.days("b", window_of(DAY), self.clock.now(), as_of=as_of)]
 
 
 @pytest.fixture

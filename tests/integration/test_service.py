@@ -816,7 +816,9 @@ def test_error_of_a_cluster_does_not_repeat_its_account(world: World) -> None:
 
 def test_curl_command_on_the_page_reads_the_secret_file() -> None:
     def command(secret_file: str | None) -> str:
-        app = create_app(cost_service(AccountsInMemory()), SECRET, "1", FixedClock(), secret_file=secret_file)
+        app = create_app(
+            cost_service(AccountsInMemory()), SECRET, version="1", clock=FixedClock(), secret_file=secret_file
+        )
         with TestClient(app) as client:
             page = client.get("/", headers=WITH_SECRET).text
         return unescape(page.partition("<pre>curl")[2].partition("</pre>")[0])

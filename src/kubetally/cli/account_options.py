@@ -67,7 +67,7 @@ class AccountOptions:
     prometheus_header: PrometheusHeaders = field(default=None, repr=False)
     tenant: Tenant = None
 
-    def draft(self, name: str | None, account_id: str | None = None) -> "AccountDraft":
+    def draft(self, name: str | None, *, account_id: str | None = None) -> "AccountDraft":
         """A draft of what they say, with the tokens in their files. Raises RequestError, InvalidSourceUrl."""
         from kubetally.ledger.accounts.draft import AccountDraft
 

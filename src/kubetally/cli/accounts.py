@@ -61,7 +61,7 @@ def add(
         raise RequestError(
             "--cluster-id and --id are of one cluster: give --all-clusters without them", code="one_cluster_or_all"
         )
-    draft = options.draft(name, account_id)
+    draft = options.draft(name, account_id=account_id)
     with open_editor(start_up()) as editor:
         change = editor.add(draft, all_clusters=all_clusters)
     _print_notes(change)

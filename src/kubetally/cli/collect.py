@@ -101,16 +101,18 @@ def backfill(
     from kubetally.present.collected import print_collected
     from kubetally.wiring.collect import backfill as fill
 
-    days = date_of("--from", first), date_of("--to", end)
-    if days[1] <= days[0]:
+    first_day, end_day = date_of("--from", first), date_of("--to", end)
+    if end_day <= first_day:
         raise InvalidWindow(f"{first},{end}", "contains no day; --to is the day after the last one")
     today = datetime.now(UTC).date()
-    if days[0] > today:
+    if first_day > today:
         raise InvalidWindow(f"{first},{end}", f"is in the future (today is {today})")
-    if days[1] > today + timedelta(days=1):
+    if end_day > today + timedelta(days=1):
         print(f"Days after {today} are ignored: they are in the future", file=sys.stderr)
     with _progress() as (settings, planned, watch):
-        report = fill(settings, account, *days, missing_only=missing, force=force, watch=watch, planned=planned)
+        report = fill(
+            settings, account, first_day, end=end_day, missing_only=missing, force=force, watch=watch, planned=planned
+        )
     if not report.planned:
         print("Nothing to collect: all of these days are stored")
     else:

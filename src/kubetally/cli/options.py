@@ -153,7 +153,7 @@ class WindowOptions:
 
     def read(self) -> Window:
         """Their window, never an empty one. Raises InvalidWindow, UnreadableTime."""
-        return window_of(self.window, self.start, self.end, self.default)
+        return window_of(self.window, start=self.start, end=self.end, default=self.default)
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,9 @@ class UnreadableTime(InvalidWindow):
         RequestError.__init__(self, f"{option} {text!r} {why}")
 
 
-def window_of(text: str | None, start: str | None, end: str | None, default: str = DEFAULT_WINDOW) -> Window:
+def window_of(
+    text: str | None, *, start: str | None = None, end: str | None = None, default: str = DEFAULT_WINDOW
+) -> Window:
     """The window of the options, never empty. Raises InvalidWindow, UnreadableTime."""
     window = _named_window(text, start, end, default)
     if window.is_empty:

@@ -14,7 +14,7 @@ class ClusterNotThere(SourceError):
 
     code = "cluster_not_there"
 
-    def __init__(self, url: str, cluster_id: str, there: Iterable[str]) -> None:
+    def __init__(self, url: str, *, cluster_id: str, there: Iterable[str]) -> None:
         names = name_some(sorted(there))
         super().__init__(f"{url} has no data of cluster {cluster_id!r}, only of {names}: correct --cluster-id")
 
@@ -45,7 +45,7 @@ def choose_cluster(
             )
         return OneCluster(rows, assets)
     if of_rows and cluster_id not in of_rows:
-        raise ClusterNotThere(source, cluster_id, of_rows)
+        raise ClusterNotThere(source, cluster_id=cluster_id, there=of_rows)
     # What names no cluster is of the only one; of several it can't be known which.
     mine = {cluster_id, None, ""} if len(there) <= 1 else {cluster_id}
     homeless = 0

@@ -123,10 +123,12 @@ def split(total: int, weights: Sequence[float]) -> list[int]:
     if of <= 0:
         raise BalanceError(f"{total} micros can't be split: no weight is above zero", code="no_weight")
     magnitude, sign = abs(total), -1 if total < 0 else 1
-    return [sign * part for part in round_to_sum([magnitude * weight for weight in whole], of, magnitude)]
+    return [
+        sign * part for part in round_to_sum([magnitude * weight for weight in whole], denominator=of, total=magnitude)
+    ]
 
 
-def round_to_sum(numerators: Sequence[int], denominator: int, total: int) -> list[int]:
+def round_to_sum(numerators: Sequence[int], *, denominator: int, total: int) -> list[int]:
     """Fractions of one denominator rounded down or up so that they add up to `total`.
 
     Units:  `denominator` is above zero; `total` is less than one a fraction above the sum of all rounded down.

@@ -26,7 +26,7 @@ class TooManyPoints(RequestError):
 
     code = "too_many_points"
 
-    def __init__(self, count: int, max_points: int = MAX_POINTS) -> None:
+    def __init__(self, count: int, *, max_points: int = MAX_POINTS) -> None:
         self.count, self.max_points = count, max_points
         super().__init__(
             f"there are {count:,} samples, and an answer has at most {max_points:,}: "

@@ -145,6 +145,7 @@ class RowList(NamedTuple):
 def answer(
     costs: ClusterReport,
     detail_level: DetailLevel | None = None,
+    *,
     cloud_account_id: str | None = None,
     account: str | None = None,
 ) -> Json:

@@ -12,6 +12,6 @@ def own_command(*args: str, home: Path | None = None) -> str:
     return setting + shlex.join([sys.argv[0], *args])
 
 
-def days_options(first: date, last: date) -> tuple[str, ...]:
+def days_options(first: date, *, last: date) -> tuple[str, ...]:
     """The options for a window from the first to the last day."""
     return "--start", str(first), "--end", str(last + timedelta(days=1))

@@ -57,4 +57,4 @@ def permilles(amounts: Sequence[int]) -> list[int | None]:
     total = sum(amounts)
     if total <= 0:
         return [None] * len(amounts)
-    return [*round_to_sum([amount * _WHOLE for amount in amounts], total, _WHOLE)]
+    return [*round_to_sum([amount * _WHOLE for amount in amounts], denominator=total, total=_WHOLE)]

@@ -66,13 +66,13 @@ def _comparison(costs: ClusterReport, comparison: Comparison) -> Grid:
 
 def _shares(out: Console, costs: ClusterReport, comparison: Comparison) -> Grid:
     grid = Grid(["component"], [costs.currency, "share", ""])
-    marks = ("█", "░") if draws_lines(out) else ("#", ".")
+    full, empty = ("█", "░") if draws_lines(out) else ("#", ".")
     amounts = round_parts([part.cost for part in comparison.shares])
     for part, amount in zip(comparison.shares, amounts, strict=True):
         if part.component in costs.not_measured:
             grid.add([component_word(part.component)], instead=NOT_MEASURED)
         elif part.cost:
-            cells = [money(amount), share(part.permille), bar(part.permille, *marks)]
+            cells = [money(amount), share(part.permille), bar(part.permille, full=full, empty=empty)]
             grid.add([component_word(part.component)], cells)
     whole = None if comparison.infrastructure_permille is None else 1000
     grid.add(["total"], [money(comparison.full), share(whole)], style="bold")
@@ -84,7 +84,7 @@ def share(permille: int | None) -> str:
     return "-" if permille is None else f"{permille / 10:.1f} %"
 
 
-def bar(permille: int | None, full: str, empty: str) -> str:
+def bar(permille: int | None, *, full: str, empty: str) -> str:
     """A bar of the share; empty for a share below zero."""
     filled = max(0, min(_BAR, round((permille or 0) * _BAR / 1000)))
     return full * filled + empty * (_BAR - filled)

@@ -29,7 +29,7 @@ def round_parts(parts: Sequence[int], total: int | None = None) -> list[int]:
     target = _nearest(sum(parts) if total is None else total) // CENT
     if not 0 <= target - sum(part // CENT for part in parts) <= len(parts):
         return [_nearest(part) for part in parts]
-    return [cents * CENT for cents in round_to_sum(parts, CENT, target)]
+    return [cents * CENT for cents in round_to_sum(parts, denominator=CENT, total=target)]
 
 
 def round_table(rows: Sequence[Sequence[int]], row_totals: Sequence[int] | None = None) -> RoundedTable:

@@ -16,5 +16,5 @@ def print_sample(*, clusters: int, days: int, last: date, rows: int, home: Path)
         "Its clusters have no running source: ask for these days only. A note says that savings could not be read; "
         "the lake has them.",
     )
-    command = own_command("costs", *days_options(last - timedelta(days=days - 1), last), home=home)
+    command = own_command("costs", *days_options(last - timedelta(days=days - 1), last=last), home=home)
     print(f"Written to {shlex.quote(str(home))}. Try:  {command}")

@@ -50,7 +50,9 @@ class ReplayHandler(BaseHTTPRequestHandler):
         cluster = self.server.clusters.get(request.cluster)
         if cluster is None:
             names = ", ".join(self.server.clusters)
-            self.send(404, f"no sample cluster of that name; there are: {names}\n".encode(), PLAIN, "not-recorded")
+            self.send(
+                404, f"no sample cluster of that name; there are: {names}\n".encode(), PLAIN, label="not-recorded"
+            )
             return
         self.server.asked.append(request)
         self.answer(request, cluster)
@@ -72,13 +74,14 @@ class ReplayHandler(BaseHTTPRequestHandler):
             return
         self.server.unknown.append(request)
         text = f"this question was not recorded for the sample cluster {request.cluster}\n"
-        self.send(404, text.encode(), PLAIN, "not-recorded")
+        self.send(404, text.encode(), PLAIN, label="not-recorded")
 
     def send(
         self,
         status: int,
         body: bytes,
         content_type: str | None = "application/json",
+        *,
         label: str = "recorded",
         headers: Mapping[str, str] | None = None,
     ) -> None:

@@ -20,7 +20,9 @@ class Tries:
         self.started = 0
         self.last: Exception | None = None
 
-    def attempts(self, most: int, backoff_seconds: float, backoff_max_seconds: float) -> AsyncIterator[stamina.Attempt]:
+    def attempts(
+        self, most: int, *, backoff_seconds: float, backoff_max_seconds: float
+    ) -> AsyncIterator[stamina.Attempt]:
         """At most so many, with growing pauses between them."""
         return aiter(
             stamina.retry_context(

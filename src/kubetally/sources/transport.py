@@ -237,7 +237,9 @@ class Transport:
     async def _with_retries(self, request: _Request, tries: Tries) -> Answer:
         limits = self._limits
         async for attempt in tries.attempts(
-            limits.attempts, limits.backoff_initial_seconds, limits.backoff_max_seconds
+            limits.attempts,
+            backoff_seconds=limits.backoff_initial_seconds,
+            backoff_max_seconds=limits.backoff_max_seconds,
         ):
             with attempt:
                 tries.started += 1

@@ -35,9 +35,9 @@ AnyRequest = Request[Any, Any, Any]
 def create_app(
     service: CostService,
     secret: str,
+    *,
     version: str,
     clock: Clock,
-    *,
     page_window: str = DEFAULT_WINDOW,
     secret_file: str | None = None,
     storage: StorageCheck | None = None,
@@ -63,7 +63,7 @@ def create_app(
         route_handlers=[
             metroculus(service, required_secret, clock, costs),
             operations(service, http_metrics, version, state, storage),
-            overview(service, guard, clock, page_window, secret_file),
+            overview(service, guard, clock, default_window=page_window, secret_file=secret_file),
             sign_in_page(guard.sign_in, proxies),
             openapi_json,
             swagger,

@@ -52,7 +52,7 @@ class LinkSigner:
         return _signed(self._key, _milliseconds(now))
 
 
-def sign_in_link(url: str, secret: str, now: datetime) -> str:
+def sign_in_link(url: str, *, secret: str, now: datetime) -> str:
     """A new link that signs a browser in at the service at `url`, once. Raises RequestError."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/") or parts.query:

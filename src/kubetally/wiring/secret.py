@@ -54,4 +54,4 @@ def new_link(settings: Settings, url: str) -> str:
 
 def link_of(url: str, secret: SecretInUse) -> str:
     """A new link to the page of the service at `url`."""
-    return sign_in_link(url, secret.text, SystemClock().now())
+    return sign_in_link(url, secret=secret.text, now=SystemClock().now())

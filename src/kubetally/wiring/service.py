@@ -77,8 +77,8 @@ def run_service(
         app = create_app(
             service,
             secret.text,
-            __version__,
-            clock,
+            version=__version__,
+            clock=clock,
             page_window=page_window,
             secret_file=secret.file,
             storage=storage,

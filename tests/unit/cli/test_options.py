@@ -38,8 +38,8 @@ def test_tolerance_outside_the_range_names_it(text: str) -> None:
     ],
 )
 def test_start_and_end_are_the_same_span_in_every_form(start: str, end: str) -> None:
-    assert str(window_of(None, start, end)) == "2026-11-20T00:00:00Z,2026-11-23T00:00:00Z"
-    assert window_of(f"{start.strip()},{end}", None, None) == window_of(None, start, end)
+    assert str(window_of(None, start=start, end=end)) == "2026-11-20T00:00:00Z,2026-11-23T00:00:00Z"
+    assert window_of(f"{start.strip()},{end}") == window_of(None, start=start, end=end)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_start_and_end_are_the_same_span_in_every_form(start: str, end: str) -> 
 )
 def test_invalid_window_is_refused(window: str | None, start: str | None, end: str | None) -> None:
     with pytest.raises(InvalidWindow):
-        window_of(window, start, end)
+        window_of(window, start=start, end=end)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_empty_window_is_refused_with_a_suggestion(
     window: str | None, start: str | None, end: str | None, instead: str
 ) -> None:
     with pytest.raises(InvalidWindow, match=instead):
-        window_of(window, start, end)
+        window_of(window, start=start, end=end)
 
 
 @pytest.mark.parametrize(
@@ -91,9 +91,9 @@ def test_empty_window_is_refused_with_a_suggestion(
 )
 def test_unreadable_time_is_reported_before_a_missing_one(start: str | None, end: str | None, words: str) -> None:
     with pytest.raises(InvalidWindow, match=words):
-        window_of(None, start, end)
+        window_of(None, start=start, end=end)
 
 
 def test_default_window_is_seven_days() -> None:
-    assert window_of(None, None, None).hours == 7 * 24
-    assert window_of(None, None, None, default="yesterday").hours == 24
+    assert window_of(None).hours == 7 * 24
+    assert window_of(None, default="yesterday").hours == 24

@@ -124,10 +124,10 @@ def test_a_split_teaches_by_example() -> None:
 
 
 def test_rounding_to_a_sum_prefers_larger_remainders_then_earlier_parts() -> None:
-    assert round_to_sum([15, 25, 28], 10, 7) == [2, 2, 3]
-    assert round_to_sum([15, 25, 28], 10, 6) == [1, 2, 3]
-    assert round_to_sum([-15, 35], 10, 2) == [-1, 3]
-    assert round_to_sum([], 10, 0) == []
+    assert round_to_sum([15, 25, 28], denominator=10, total=7) == [2, 2, 3]
+    assert round_to_sum([15, 25, 28], denominator=10, total=6) == [1, 2, 3]
+    assert round_to_sum([-15, 35], denominator=10, total=2) == [-1, 3]
+    assert round_to_sum([], denominator=10, total=0) == []
 
 
 @pytest.mark.parametrize("ratios", [[], [0], [0.0, -1.0]])

@@ -45,6 +45,6 @@ def test_share_has_one_decimal() -> None:
 
 
 def test_bar_is_never_longer_than_the_whole() -> None:
-    assert bar(360, "#", ".") == "#" * 7 + "." * 13
-    assert bar(1500, "#", ".") == "#" * 20
-    assert bar(-100, "#", ".") == bar(None, "#", ".") == "." * 20
+    assert bar(360, full="#", empty=".") == "#" * 7 + "." * 13
+    assert bar(1500, full="#", empty=".") == "#" * 20
+    assert bar(-100, full="#", empty=".") == bar(None, full="#", empty=".") == "." * 20

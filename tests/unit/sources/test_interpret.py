@@ -150,9 +150,9 @@ def test_answers_keep_their_figures_in_another_process() -> None:
         AnswerNotUnderstood(URL, "answered with something", "<html>", said="words"),
         RequestError("several clusters", code="several_clusters"),
         SourceUnavailable(URL, "why", code="source_unreachable"),
-        ClusterNotThere(URL, "c", ["b", "a"]),
+        ClusterNotThere(URL, cluster_id="c", there=["b", "a"]),
         DeadlinePassed(URL, 3.0, is_divisible=True),
-        ClusterUnreadable("id", URL, SourceFailed(URL, 502, None)),
+        ClusterUnreadable("id", source=URL, why=SourceFailed(URL, 502, None)),
     ],
     ids=lambda error: type(error).__name__,
 )

@@ -28,7 +28,9 @@ GOLDEN = Path(documentation.__file__).parent / "openapi.json"
 
 def test_document_is_that_in_git() -> None:
     """WRITE_GOLDEN=1 rewrites it."""
-    document = documentation.document(create_app(cost_service(AccountsInMemory()), SECRET, "1", FixedClock()))
+    document = documentation.document(
+        create_app(cost_service(AccountsInMemory()), SECRET, version="1", clock=FixedClock())
+    )
     if os.environ.get("WRITE_GOLDEN"):
         GOLDEN.write_bytes(document)
     assert document == GOLDEN.read_bytes()

@@ -3,7 +3,7 @@
 from kubetally.domain.question.filter import AllOf, AnyOf, Condition, Field, Filter, Op, not_understood
 
 
-def parse_list_filters(namespaces: str | None = None, labels: str | None = None) -> Filter:
+def parse_list_filters(*, namespaces: str | None = None, labels: str | None = None) -> Filter:
     """The filter of `namespaces` ("production,staging") and `labels` ("app=backend,env=prod", or with `:`).
 
     As in the sources' v1 parameters, items of one list are joined by OR and the two lists by AND, a trailing `*` means

@@ -36,7 +36,7 @@ def list_accounts(listed: Callable[[], Sequence[ListedAccount]], lake: Lake, lea
     The accounts are read under the lease, so that an older list never replaces a newer one.
     Raises: AnotherWriter, StoreError.
     """
-    with hold_lease(leases, ACCOUNT_LIST, lake.url, wait_seconds=_LIST_WAIT_SECONDS):
+    with hold_lease(leases, ACCOUNT_LIST, url=lake.url, wait_seconds=_LIST_WAIT_SECONDS):
         return lake.list_accounts(listed())
 
 

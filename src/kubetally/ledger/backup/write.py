@@ -47,7 +47,7 @@ def write_backup(
         raise _refused(file, [f"a newer Kubetally wrote the backup there ({newer})"], _USE_NEWER)
     with open_ledger() as ledger:
         writer = ledger.writer()
-        with hold_lease(ledger.leases, MAINTAINER, ledger.lake.url), backups.draft(file) as draft:
+        with hold_lease(ledger.leases, MAINTAINER, url=ledger.lake.url), backups.draft(file) as draft:
             problems = [*_find_unknown_days(ledger), *_find_lost_log_files(ledger)]
             with writer.hold_lease():
                 rows = draft.add_database_and_logs(ledger.clock.now())

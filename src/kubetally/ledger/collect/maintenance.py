@@ -58,7 +58,7 @@ def tidy(ledger: Ledger) -> None:
 
     Raises: AnotherWriter, if another process needs the files to stay; LogDamaged, before anything is done; StoreError.
     """
-    with hold_lease(ledger.leases, MAINTAINER, ledger.lake.url, wait_seconds=0):
+    with hold_lease(ledger.leases, MAINTAINER, url=ledger.lake.url, wait_seconds=0):
         _check_log(ledger, ledger.writer(), only_running=True)
         _log.debug("tidied", vacuumed=ledger.lake.tidy(lengthen=_trusted_time(ledger).lengthen))
 
@@ -90,7 +90,7 @@ def maintain(ledger: Ledger, *, shorten: bool = False, trust_clock: bool = False
     Raises: AnotherWriter; LogDamaged, before anything is done; StoreError.
     """
     retention, writer = ledger.retention, ledger.writer()
-    with hold_lease(ledger.leases, MAINTAINER, ledger.lake.url):
+    with hold_lease(ledger.leases, MAINTAINER, url=ledger.lake.url):
         _check_log(ledger, writer)  # before lake and database are matched, which forgets missing entries
         run_or_log(partial(reconcile, ledger), "not_reconciled")  # one damaged day must not stop maintenance
         with writer.hold_lease():

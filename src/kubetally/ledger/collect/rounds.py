@@ -133,7 +133,7 @@ def _hold_collector_lease(ledger: Ledger) -> ExitStack:
     """The lease of the collecting process, until it is closed. Raises AnotherCollector, StoreError."""
     stack = ExitStack()
     try:
-        stack.enter_context(hold_lease(ledger.leases, COLLECTOR, ledger.lake.url, wait_seconds=0))
+        stack.enter_context(hold_lease(ledger.leases, COLLECTOR, url=ledger.lake.url, wait_seconds=0))
     except AnotherWriter as error:
         raise AnotherCollector(error.holder) from error
     return stack

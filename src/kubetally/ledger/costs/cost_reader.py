@@ -115,7 +115,7 @@ class CostReader:
     async def _get_costs_as_of(self, subject: CostSubject, window: Window, as_of: datetime) -> ClusterReport:
         """What was stored at an instant; no source is queried. Raises StoreError."""
         history, account = self._history_of(subject)
-        read = partial(history.days, account.id, window, self._clock.now(), as_of)
+        read = partial(history.days, account.id, window, self._clock.now(), as_of=as_of)
         stored = await asyncio.get_running_loop().run_in_executor(self._history_executor, read)
         costs = get_costs_as_of(stored, subject.place, window, as_of, currency=subject.currency)
         return replace(costs, source=subject.identify(costs.source))
@@ -145,7 +145,7 @@ class CostReader:
         """
         if as_of is not None:
             for subject in subjects:
-                self._history_of(subject)[0].check_instant(as_of, self._clock.now())
+                self._history_of(subject)[0].check_instant(as_of, now=self._clock.now())
 
         async def answer(subject: CostSubject) -> ClusterReport | Failed:
             try:

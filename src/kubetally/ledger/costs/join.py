@@ -180,10 +180,10 @@ async def _fetch(
             fetch = LiveFetch(
                 live.source,
                 live.metrics,
-                ends,
-                deadline_seconds or 0,
-                now,
-                calculate,
+                ends=ends,
+                seconds=deadline_seconds or 0,
+                now=now,
+                calculate=calculate,
                 with_savings=_newest_product(stored) != OPENCOST,
             )
             return await fetch.answers(parts)

@@ -92,11 +92,11 @@ class LiveFetch:
         self,
         source: CostSource,
         infrastructure: InfrastructureSource | None,
+        *,
         ends: float | None,
         seconds: float,
         now: datetime,
         calculate: Calculate = calculate_here,
-        *,
         with_savings: bool = True,
     ) -> None:
         self._source, self._infrastructure, self._ends, self._seconds = source, infrastructure, ends, seconds

@@ -23,7 +23,7 @@ async def read_series(
     requested = clip_to_limit(elapsed(window, now))
     series = await metrics.points(requested, names)
     if series.count > max_points:
-        raise TooManyPoints(series.count, max_points)
+        raise TooManyPoints(series.count, max_points=max_points)
     return replace(series, issues=(*series.issues, *_issues_of(series, metrics.url, window, requested, names)))
 
 

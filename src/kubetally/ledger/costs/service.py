@@ -46,7 +46,7 @@ class ClusterUnreadable(SourceError):
 
     code = "cluster_unreadable"
 
-    def __init__(self, account_id: str, source: str, why: KubetallyError) -> None:
+    def __init__(self, account_id: str, *, source: str, why: KubetallyError) -> None:
         self.account_id, self.source, self.why = account_id, source, why
         super().__init__(f"account {account_id}: {why}")
 
@@ -256,9 +256,9 @@ class CostService:
             raise
         except TimeoutError as error:
             why = DeadlinePassed(url, self._deadline_seconds or 0, is_divisible=window.hours > 24)
-            raise ClusterUnreadable(account.id, url, why) from error
+            raise ClusterUnreadable(account.id, source=url, why=why) from error
         except (SourceError, RequestError) as error:
-            raise ClusterUnreadable(account.id, url, error) from error
+            raise ClusterUnreadable(account.id, source=url, why=error) from error
 
     async def close(self) -> None:
         """Cancel everything that is being read."""
@@ -333,7 +333,7 @@ class CostService:
             except (SourceError, RequestError, NotFound) as why:
                 seconds = round(time.monotonic() - began, 3)
                 log.warning("costs_failed", code=why.code, seconds=seconds)
-                raise ClusterUnreadable(account.id, url, why) from why
+                raise ClusterUnreadable(account.id, source=url, why=why) from why
         seconds = round(time.monotonic() - began, 3)
         log.info("costs_read", status=costs.status.value, seconds=seconds)
         is_cacheable = not any(is_retryable(issue) for issue in costs.issues)

@@ -34,7 +34,7 @@ class HistoryGone(NotFound):
 
     code = "history_gone"
 
-    def __init__(self, as_of: datetime, earliest: datetime) -> None:
+    def __init__(self, as_of: datetime, *, earliest: datetime) -> None:
         self.as_of, self.earliest = as_of, earliest
         super().__init__(
             f"history before {rfc3339(earliest)} has expired, and --as-of is {rfc3339(as_of)}. Use a later --as-of; "
@@ -47,7 +47,7 @@ class InvalidAsOf(RequestError):
 
     code = "invalid_as_of"
 
-    def __init__(self, as_of: datetime, now: datetime) -> None:
+    def __init__(self, as_of: datetime, *, now: datetime) -> None:
         self.as_of, self.now = as_of, now
         super().__init__(f"--as-of {rfc3339(as_of)} is in the future (now {rfc3339(now)})")
 
@@ -97,7 +97,7 @@ class History:
         ]
         return StoredWindow(days, merge_issues(issues))
 
-    def days(self, account_id: str, window: Window, now: datetime, as_of: datetime | None = None) -> list[StoredDay]:
+    def days(self, account_id: str, window: Window, now: datetime, *, as_of: datetime | None = None) -> list[StoredDay]:
         """The stored whole UTC days of the window; the running day too if its copy is fresh.
 
         as_of: the days stored at that instant, without a running day. A day whose rows can't be read covers nothing,
@@ -106,17 +106,17 @@ class History:
         """
         if as_of is None:
             return list(self.stored(account_id, window, now).days)
-        self.check_instant(as_of, now)
+        self.check_instant(as_of, now=now)
         days, unreadable = self._read_days(account_id, window, now, as_of)
         empty = [_without_rows(day, error) for day, error in unreadable]
         return sorted([*days, *empty], key=lambda day: day.booking.window)
 
-    def check_instant(self, as_of: datetime, now: datetime) -> None:
+    def check_instant(self, as_of: datetime, *, now: datetime) -> None:
         """Raises HistoryGone or InvalidAsOf, if what was stored at that instant has expired, or it is in the future."""
         if as_of > now:
-            raise InvalidAsOf(as_of, now)
+            raise InvalidAsOf(as_of, now=now)
         if as_of < now - self._keep:
-            raise HistoryGone(as_of, now - self._keep)
+            raise HistoryGone(as_of, earliest=now - self._keep)
 
     def progress(self, account_ids: Sequence[str], now: datetime) -> Progress:
         """The progress of collecting these accounts up to yesterday. Raises: StoreError."""

@@ -34,7 +34,7 @@ def repair_logs(ledger: Ledger, backup: UnpackedBackup | None) -> list[RepairedL
     lake = ledger.lake_place.open()
     if not lake.check_log(ledger.log_files.noted()):
         return []
-    with hold_lease(ledger.leases, MAINTAINER, lake.url), hold_lease(ledger.leases, COMMITTER, lake.url):
+    with hold_lease(ledger.leases, MAINTAINER, url=lake.url), hold_lease(ledger.leases, COMMITTER, url=lake.url):
         repaired = _put_logs_back(ledger, lake, backup)
         repaired += _remove_entries(ledger, lake)
         damage = lake.check_log(ledger.log_files.noted())
@@ -72,7 +72,7 @@ async def repair_days(
     damage = lake.check(ledger.log_files.noted()).damage
     repairer.mend_files([file for file in damage if file.day is not None])
     if any(file.table == _ACCOUNTS_TABLE for file in damage):
-        with hold_lease(ledger.leases, ACCOUNT_LIST, lake.url):
+        with hold_lease(ledger.leases, ACCOUNT_LIST, url=lake.url):
             lake.remake_accounts(ledger.accounts.listed())
     repaired += _note_lost_savings(ledger)
     return repaired, check_damage_of(ledger, lake)

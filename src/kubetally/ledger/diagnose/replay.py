@@ -128,7 +128,7 @@ def _is_of(stored: Collection, answer: KeptAnswer) -> bool:
 
 async def _book(answer: KeptAnswer) -> Booking:
     """The booking of a window that is not stored, as for a live request. Raises KubetallyError."""
-    fetch = LiveFetch(answer.source(), answer.metrics(), None, 0, answer.received_at)
+    fetch = LiveFetch(answer.source(), answer.metrics(), ends=None, seconds=0, now=answer.received_at)
     [(_, booking)] = (await fetch.answers([SourceRequest(answer.window, answer.window)])).parts
     if isinstance(booking, KubetallyError):
         raise booking

@@ -19,7 +19,7 @@ class CurrencyConflict(RequestError):
 
     code = "currency_is_told"
 
-    def __init__(self, name: str, wanted: str, stored: str, days: Sequence[date]) -> None:
+    def __init__(self, name: str, *, wanted: str, stored: str, days: Sequence[date]) -> None:
         self.name, self.wanted, self.stored, self.days = name, wanted, stored, tuple(days)
         span = f"{min(days)} to {max(days)}" if len(days) > 1 else str(days[0])
         many = "1 stored day is" if len(days) == 1 else f"{len(days)} stored days are"

@@ -19,7 +19,7 @@ class AnotherWriter(StoreError):
     code = "another_writer"
     retryable = True
 
-    def __init__(self, url: str, holder: str, seconds: float) -> None:
+    def __init__(self, url: str, *, holder: str, seconds: float) -> None:
         self.url, self.holder, self.seconds = url, holder, seconds
         super().__init__(
             f"{holder} still holds the write lock on {url} after {seconds:g} s. Nothing was written; retry, or check "
@@ -31,8 +31,8 @@ class AnotherWriter(StoreError):
 def hold_lease(
     leases: Leases,
     name: str,
-    url: str,
     *,
+    url: str,
     wait_seconds: float = LEASE_WAIT_SECONDS,
     pause: Callable[[float], None] = time.sleep,
 ) -> Iterator[Lease]:
@@ -44,7 +44,7 @@ def hold_lease(
     until = time.monotonic() + wait_seconds
     while (lease := leases.acquire(name)) is None:
         if time.monotonic() > until:
-            raise AnotherWriter(url, leases.holder(name) or "another process", wait_seconds)
+            raise AnotherWriter(url, holder=leases.holder(name) or "another process", seconds=wait_seconds)
         pause(_POLL_SECONDS)
     with _renewing(lease):
         try:

@@ -123,7 +123,7 @@ class LakeWriter:
     def hold_lease(self) -> Iterator[LeasedLake]:
         """Hold the lease of the writer, after resolving commits of a killed one. Raises AnotherWriter, StoreError."""
         with hold_lease(
-            self._leases, COMMITTER, self.lake.url, wait_seconds=self._wait_seconds, pause=self._pause
+            self._leases, COMMITTER, url=self.lake.url, wait_seconds=self._wait_seconds, pause=self._pause
         ) as lease:
             self.resolve_pending()
             try:

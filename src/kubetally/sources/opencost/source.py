@@ -250,7 +250,7 @@ class CostModelSource:
         """
         known = (await self.about()).cluster_ids
         if known and cluster_id not in known:
-            raise ClusterNotThere(self.url, cluster_id, known)
+            raise ClusterNotThere(self.url, cluster_id=cluster_id, there=known)
 
 
 async def _attempt(request: Awaitable[T]) -> T | SourceError:

@@ -77,7 +77,7 @@ class LakeNewer(StoreError):
         super().__init__(f"the lake {url} {why}", code=code)
 
 
-def newer_schema(url: str, version: int, known: int) -> LakeNewer:
+def newer_schema(url: str, *, version: int, known: int) -> LakeNewer:
     """The tables have a newer version of the columns."""
     return LakeNewer(url, f"has tables of version {version}; this program supports up to {known}. Upgrade Kubetally")
 

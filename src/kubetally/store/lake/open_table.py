@@ -221,7 +221,7 @@ def check_table(handle: DeltaTable, url: str, name: TableName) -> None:
     if version is None or not version.isdecimal():
         raise foreign(url, f"it lacks the table property {VERSION_KEY}")
     if int(version) > SCHEMA_VERSION:
-        raise newer_schema(url, int(version), SCHEMA_VERSION)
+        raise newer_schema(url, version=int(version), known=SCHEMA_VERSION)
     columns, ours = pa.schema(handle.schema().to_arrow()), SCHEMAS[name]
     if unlike := unlike_columns(columns, ours=ours, version=int(version)):
         raise foreign(url, f"other columns: {', '.join(unlike[:5])}")

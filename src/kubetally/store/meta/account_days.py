@@ -57,7 +57,9 @@ class SqlAccountDays(SqlStore):
                 if label.phase == Phase.CONFIRMED and _is_stated(label) and label.currency != currency
             ]
             if conflicts:
-                raise CurrencyConflict(row.name, currency, conflicts[0].currency, [label.day for label in conflicts])
+                raise CurrencyConflict(
+                    row.name, wanted=currency, stored=conflicts[0].currency, days=[label.day for label in conflicts]
+                )
             others = [
                 label
                 for label in labels

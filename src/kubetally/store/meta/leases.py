@@ -37,7 +37,7 @@ class SqlLeases(SqlStore):
             seen = self._seen(name)
         if seen is None or self._is_held(seen, process):
             return None
-        lease = SqlLease(self, name, str(uuid.uuid4()), seen.token + 1)
+        lease = SqlLease(self, name, holder=str(uuid.uuid4()), token=seen.token + 1)
         taken = {
             "holder": lease.holder,
             "host": process.host,
@@ -85,7 +85,7 @@ class SqlLease:
     token: greater than those of all earlier leases of this name.
     """
 
-    def __init__(self, leases: SqlLeases, name: str, holder: str, token: int) -> None:
+    def __init__(self, leases: SqlLeases, name: str, *, holder: str, token: int) -> None:
         self.name, self.holder, self.token = name, holder, token
         self._leases = leases
 

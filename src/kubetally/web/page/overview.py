@@ -56,6 +56,7 @@ def overview(
     service: CostService,
     guard: "PageGuard",
     clock: Clock,
+    *,
     default_window: str,
     secret_file: str | None = None,
 ) -> Any:

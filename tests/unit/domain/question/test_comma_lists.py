@@ -28,7 +28,7 @@ def test_a_star_at_the_end_means_starts_with() -> None:
 
 @pytest.mark.parametrize("nothing", [None, "", " , "])
 def test_empty_lists_keep_every_row(nothing: str | None) -> None:
-    assert parse_list_filters(nothing, nothing) == AllOf(())
+    assert parse_list_filters(namespaces=nothing, labels=nothing) == AllOf(())
 
 
 def test_a_label_with_an_empty_value_asks_for_rows_without_it() -> None:

@@ -295,7 +295,7 @@ def test_as_of_unreadable_day_is_missing_and_says_why() -> None:
     kept = Kept()
     kept.keep(1, 2, 4)
     kept.damage(2)
-    days = kept.history.days(ID, ago(4), NOON_AFTER, NOON_AFTER)
+    days = kept.history.days(ID, ago(4), NOON_AFTER, as_of=NOON_AFTER)
     costs = get_costs_as_of(days, "http://place", ago(4), NOON_AFTER)
     assert (costs.coverage.hours_covered, costs.status) == (48, Status.PARTIAL)
     assert {(issue.kind, issue.window) for issue in costs.issues} == {
@@ -309,7 +309,7 @@ def test_as_of_without_any_readable_day_is_an_error() -> None:
     kept.keep(1)
     kept.damage(1)
     with pytest.raises(Broken):
-        kept.history.days(ID, ago(1), NOON_AFTER, NOON_AFTER)
+        kept.history.days(ID, ago(1), NOON_AFTER, as_of=NOON_AFTER)
 
 
 # --- answers that did not replace a stored day
@@ -362,7 +362,7 @@ async def test_as_of_ignores_later_attempts() -> None:
     kept = Kept()
     kept.keep(1)
     kept.coverage.failed(ID, TODAY - DAY, NOON_AFTER, code="no_data", message="gone; the stored day was kept")
-    days = kept.history.days(ID, ago(1), NOON_AFTER, NOON_AFTER)
+    days = kept.history.days(ID, ago(1), NOON_AFTER, as_of=NOON_AFTER)
     assert get_costs_as_of(days, "http://place", ago(1), NOON_AFTER).issues == ()
 
 
