@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from kubetally.domain.source_url import SourceUrl
 from kubetally.store.meta import optscale
 from kubetally.store.meta.faults import InvalidDatabaseUrl
 from kubetally.store.meta.optscale import Changed
@@ -13,6 +14,7 @@ from tests.errors import raises_code
 from tests.integration.databases import Database
 
 URL = "http://kubecost-prod-01.example.com:9090"
+PARSED = SourceUrl.parse(URL)
 TYPES = (
     "aws_cnr",
     "alibaba_cnr",
@@ -97,7 +99,7 @@ def made(database: Database) -> OptScale:
 
 def test_the_column_comes_with_the_urls_and_goes_again(made: OptScale) -> None:
     before = made.rows()
-    assert optscale.up(made.url, {made.cluster: URL}) == Changed(True, (made.cluster,))
+    assert optscale.up(made.url, {made.cluster: PARSED}) == Changed(True, (made.cluster,))
     assert made.urls() == {made.cluster: URL, made.second: None, made.aws: None}
     assert made.rows(without_url=True) == before
     assert optscale.down(made.url) == Changed(True)
@@ -106,8 +108,8 @@ def test_the_column_comes_with_the_urls_and_goes_again(made: OptScale) -> None:
 
 def test_both_ways_may_be_gone_twice(made: OptScale) -> None:
     before = made.rows()
-    optscale.up(made.url, {made.cluster: URL})
-    assert optscale.up(made.url, {made.cluster: URL}) == Changed(False, (made.cluster,))
+    optscale.up(made.url, {made.cluster: PARSED})
+    assert optscale.up(made.url, {made.cluster: PARSED}) == Changed(False, (made.cluster,))
     assert made.urls()[made.cluster] == URL
     optscale.down(made.url)
     assert optscale.down(made.url) == Changed(False)
@@ -115,37 +117,37 @@ def test_both_ways_may_be_gone_twice(made: OptScale) -> None:
 
 
 def test_an_account_that_is_not_named_keeps_its_url(made: OptScale) -> None:
-    optscale.up(made.url, {made.cluster: URL})
-    optscale.up(made.url, {made.second: "https://two.example.com/model"})
+    optscale.up(made.url, {made.cluster: PARSED})
+    optscale.up(made.url, {made.second: SourceUrl.parse("https://two.example.com/model")})
     assert optscale.up(made.url, {}) == Changed(False)
     assert made.urls() == {made.cluster: URL, made.second: "https://two.example.com/model", made.aws: None}
 
 
 def test_only_kubernetes_accounts_get_a_url(made: OptScale) -> None:
     missing = "prod-k8s-01-id"
-    given = {made.aws: URL, made.cluster: URL, missing: URL}
+    given = {made.aws: PARSED, made.cluster: PARSED, missing: PARSED}
     assert optscale.up(made.url, given) == Changed(True, (made.cluster,), (made.aws, missing))
     assert made.urls() == {made.cluster: URL, made.second: None, made.aws: None}
 
 
 def test_a_column_that_somebody_added_by_hand_is_used_as_it_is(made: OptScale) -> None:
     made.database.execute("ALTER TABLE cloudaccount ADD COLUMN kubecost_url VARCHAR(255)")
-    assert optscale.up(made.url, {made.cluster: URL}) == Changed(False, (made.cluster,))
+    assert optscale.up(made.url, {made.cluster: PARSED}) == Changed(False, (made.cluster,))
 
 
 def test_the_column_is_the_one_of_the_design_note(made: OptScale) -> None:
-    optscale.up(made.url, {made.cluster: "http://" + "h" * 248})
+    optscale.up(made.url, {made.cluster: SourceUrl.parse("http://" + "h" * 248)})
     [column] = [one for one in made.database.columns("cloudaccount") if one["name"] == "kubecost_url"]
     assert (str(column["type"]).split()[0], column["nullable"], column["default"]) == ("VARCHAR(255)", True, None)
 
 
 def test_a_database_without_the_table_is_refused_and_left_as_it_is(database: Database) -> None:
-    for act in (lambda: optscale.up(database.url, {"id": URL}), lambda: optscale.down(database.url)):
+    for act in (lambda: optscale.up(database.url, {"id": PARSED}), lambda: optscale.down(database.url)):
         with raises_code("schema_mismatch", match="has no table cloudaccount. Give the URL of OptScale's"):
             act()
     database.execute("CREATE TABLE cloudaccount (number INT)")
     with raises_code("schema_mismatch", match="cloudaccount without id, organization_id, type"):
-        optscale.up(database.url, {"id": URL})
+        optscale.up(database.url, {"id": PARSED})
     assert [one["name"] for one in database.columns("cloudaccount")] == ["number"]
 
 
@@ -159,27 +161,18 @@ def test_kubetally_s_own_database_is_not_taken_for_optscale_s(database: Database
 
 @pytest.mark.parametrize(
     "url",
-    [
-        "ftp://host",
-        "host:9090",
-        "http://",
-        "http://user:pass@host",
-        "http://" + "h" * 249,
-        "http://a b",
-        "http://[",
-        "",
-    ],
+    ["http://user:pass@host", "http://" + "h" * 249],
 )
 def test_invalid_url_of_a_source_changes_nothing(tmp_path_factory: pytest.TempPathFactory, url: str) -> None:
     file = tmp_path_factory.mktemp("optscale") / "not-made.db"
     with raises_code("value_does_not_fit", match="kubecost_url") as caught:
-        optscale.up(f"sqlite:///{file}", {"id": URL, "other": url})
+        optscale.up(f"sqlite:///{file}", {"id": PARSED, "other": SourceUrl.parse(url)})
     assert "pass" not in str(caught.value).replace("password", "")
     assert not file.exists()
 
 
 def test_a_server_that_is_not_there_is_unavailable() -> None:
     with raises_code("store_unavailable", match=r"mariadb\+pymysql://root:\*\*\*@127.0.0.1:1/my-db"):
-        optscale.up("mariadb://root:s3cr3t@127.0.0.1:1/my-db", {"id": URL})
+        optscale.up("mariadb://root:s3cr3t@127.0.0.1:1/my-db", {"id": PARSED})
     with pytest.raises(InvalidDatabaseUrl, match="has no database"):
         optscale.down("mariadb://root:s3cr3t@127.0.0.1:1")

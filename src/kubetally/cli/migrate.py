@@ -8,6 +8,7 @@ import typer
 from kubetally.cli.answer_file import warn
 from kubetally.cli.start import start as start_up
 from kubetally.domain.errors import RequestError
+from kubetally.domain.source_url import SourceUrl
 
 migrate = typer.Typer(name="migrate", invoke_without_command=True, rich_markup_mode=None)
 
@@ -92,7 +93,7 @@ def optscale(
         warn(f"{account_id} is not a Kubernetes account of this database; it got no URL")
 
 
-def _read_assignments(texts: Iterable[str]) -> dict[str, str]:
+def _read_assignments(texts: Iterable[str]) -> dict[str, SourceUrl]:
     """URLs by the ids of their accounts. Raises RequestError."""
     url_by_id = {}
     for text in texts:
@@ -102,5 +103,5 @@ def _read_assignments(texts: Iterable[str]) -> dict[str, str]:
                 "write --set ID=URL: the id of a cloud account, =, and the URL of its Kubecost",
                 code="not_an_assignment",
             )
-        url_by_id[account_id] = url
+        url_by_id[account_id] = SourceUrl.parse(url)
     return url_by_id

@@ -19,11 +19,11 @@ def migrate(settings: Settings, revision: str = "head") -> tuple[str, str | None
         return tables.migrate(database_url(settings), revision=revision)
 
 
-def migrate_optscale(url: str, urls: Mapping[str, str] | None, settings: Settings) -> optscale.Changed:
+def migrate_optscale(url: str, urls: Mapping[str, SourceUrl] | None, settings: Settings) -> optscale.Changed:
     """Add the column and set `urls`, by account id; None drops it. Raises RequestError, SourceError, StoreError."""
-    for text in (urls or {}).values():
-        place, seconds = SourceUrl.parse(text), settings.connect_seconds
-        asyncio.run(check_address(place, connect_seconds=seconds, allow_link_local=settings.allow_link_local))
+    for place in (urls or {}).values():
+        seconds, allow_link_local = settings.connect_seconds, settings.allow_link_local
+        asyncio.run(check_address(place, connect_seconds=seconds, allow_link_local=allow_link_local))
     is_setting = url == settings.optscale_database_url
     with naming_setting("KUBETALLY_OPTSCALE_DATABASE_URL" if is_setting else "--database-url"):
         return optscale.down(url) if urls is None else optscale.up(url, urls)

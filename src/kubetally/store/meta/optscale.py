@@ -5,11 +5,11 @@ The table is `cloudaccount`. No other column is touched, and no row that is not 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, Engine, String, cast, column, inspect, select, table, text, update
 
 from kubetally.domain.account import AccountType
+from kubetally.domain.source_url import SourceUrl
 from kubetally.store.meta.engine import connected_engine, exclusive_transaction, shown
 from kubetally.store.meta.faults import does_not_fit, schema_mismatch
 from kubetally.store.meta.schema import VERSION_TABLE
@@ -34,7 +34,7 @@ class Changed:
     skipped_ids: tuple[str, ...] = ()
 
 
-def up(database_url: str, urls: Mapping[str, str]) -> Changed:
+def up(database_url: str, urls: Mapping[str, SourceUrl]) -> Changed:
     """Add the column if it is missing, and set it for the accounts in `urls`, by id.
 
     May run again with the same or other URLs; other accounts keep theirs.
@@ -51,9 +51,8 @@ def up(database_url: str, urls: Mapping[str, str]) -> Changed:
         kubernetes = cast(_ACCOUNTS.c.type, String) == AccountType.KUBERNETES_CNR.value
         there = set(connection.scalars(select(_ACCOUNTS.c.id).where(kubernetes, _ACCOUNTS.c.id.in_(list(urls)))))
         for account_id in there:
-            connection.execute(
-                update(_ACCOUNTS).where(_ACCOUNTS.c.id == account_id, kubernetes).values({COLUMN: urls[account_id]})
-            )
+            account = update(_ACCOUNTS).where(_ACCOUNTS.c.id == account_id, kubernetes)
+            connection.execute(account.values({COLUMN: urls[account_id].address}))
         return Changed(
             added,
             tuple(account_id for account_id in urls if account_id in there),
@@ -85,13 +84,9 @@ def _columns(connection: Connection, engine: Engine) -> set[str]:
     return columns
 
 
-def _check_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in url
-    except ValueError:
-        usable = False
-    if not usable or not url.isprintable() or " " in url:
+def _check_url(url: SourceUrl) -> None:
+    url.check()
+    if url.has_login:
         raise does_not_fit(COLUMN, "should be http://host:port or https://..., without user and password")
-    if len(url) > URL_LENGTH:
-        raise does_not_fit(COLUMN, f"has {len(url)} characters: give at most {URL_LENGTH}")
+    if len(url.address) > URL_LENGTH:
+        raise does_not_fit(COLUMN, f"has {len(url.address)} characters: give at most {URL_LENGTH}")
