@@ -1,7 +1,6 @@
 """`kubetally demo`: sample clusters, or one of yours, collected and served as usual, until stopped."""
 
 import sys
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,6 +11,9 @@ import typer
 from kubetally.cli.serve import DEFAULT_HOST, DEFAULT_PORT, Port
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kubetally.domain.source_url import SourceUrl
     from kubetally.domain.window import Clock, Window
     from kubetally.settings import Settings
     from kubetally.wiring.service import Started
@@ -30,7 +32,7 @@ class _Demo:
     """What is shown: URLs of clusters by name, and their costs in a window. currency: None if the sources state it."""
 
     settings: "Settings"
-    urls: Mapping[str, str]
+    urls: "Mapping[str, SourceUrl]"
     window_text: str
     window: "Window"
     clock: "Clock"
@@ -86,6 +88,7 @@ def _exit_on_sigterm(stack: ExitStack) -> None:
 def _serve_samples(stack: ExitStack) -> _Demo:
     """The sample clusters, whose sources are served until the stack is closed."""
     from kubetally.cli.logs import set_up_logs
+    from kubetally.domain.source_url import SourceUrl
     from kubetally.domain.window import Window, parse_instant
     from kubetally.present.screen import console, say
     from kubetally.samples import NAMES
@@ -100,7 +103,7 @@ def _serve_samples(stack: ExitStack) -> _Demo:
     window = Window(*map(parse_instant, _SAMPLE_WINDOW.split(",")))  # in the future, if the machine's clock is wrong
     return _Demo(
         Settings(),
-        {name: server.url_of(name) for name in NAMES},
+        {name: SourceUrl.parse(server.url_of(name)) for name in NAMES},
         _SAMPLE_WINDOW,
         window,
         _ClockAfter(window.end),
@@ -111,11 +114,12 @@ def _serve_samples(stack: ExitStack) -> _Demo:
 
 def _own_cluster(url: str) -> _Demo:
     from kubetally.cli.start import start
+    from kubetally.domain.source_url import SourceUrl
     from kubetally.domain.window import parse_window
     from kubetally.wiring.clock import SystemClock
 
     settings, clock = start(), SystemClock()
-    return _Demo(settings, {"my-cluster": url}, "7d", parse_window("7d", clock.now()), clock)
+    return _Demo(settings, {"my-cluster": SourceUrl.parse(url)}, "7d", parse_window("7d", clock.now()), clock)
 
 
 class _ClockAfter:
@@ -153,7 +157,7 @@ def _serve(shown: _Demo, port: int) -> None:
         print_demo(url=started.url, link=started.link, account_id=account_id, window=shown.window, home=home)
         if shown.are_samples:
             start, end = shown.window_text.split(",")
-            print_costs_command(next(iter(shown.urls.values())), ["--start", start, "--end", end])
+            print_costs_command(str(next(iter(shown.urls.values()))), ["--start", start, "--end", end])
 
     run_service(
         shown.settings,

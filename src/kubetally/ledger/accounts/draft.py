@@ -4,15 +4,13 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from kubetally.domain.account import Account, Credentials
 from kubetally.domain.errors import RequestError
 from kubetally.domain.money import currency_code
 from kubetally.domain.source_url import SourceUrl, without_password
 from kubetally.ledger.ports.account_sources import AccountSources
-
-_EnteredUrl = SourceUrl | Literal[""] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +39,9 @@ class AccountDraft:
 
     def __post_init__(self) -> None:
         for name in ("url", "prometheus_url"):
-            object.__setattr__(self, name, _entered(getattr(self, name)))
-
-
-def _entered(url: SourceUrl | str | None) -> _EnteredUrl:
-    if isinstance(url, str):
-        return SourceUrl.parse(url) if url.strip() else ""
-    return url
+            url = getattr(self, name)
+            if isinstance(url, str):
+                object.__setattr__(self, name, SourceUrl.parse(url) if url.strip() else "")
 
 
 def apply_draft(account: Account, draft: AccountDraft, sources: AccountSources) -> Account:
@@ -59,12 +53,12 @@ def apply_draft(account: Account, draft: AccountDraft, sources: AccountSources) 
     if draft.name is not None:
         changes["name"] = check_name(draft.name)
     changes["kubecost_url"], changes["credentials"] = _update_access(
-        account.kubecost_url, account.credentials, url=_entered(draft.url), token=draft.token, headers=draft.headers
+        account.kubecost_url, account.credentials, url=draft.url, token=draft.token, headers=draft.headers
     )
     changes["prometheus_url"], changes["prometheus_credentials"] = _update_access(
         account.prometheus_url,
         account.prometheus_credentials,
-        url=_entered(draft.prometheus_url),
+        url=draft.prometheus_url,
         token=draft.prometheus_token,
         headers=draft.prometheus_headers,
     )
@@ -80,20 +74,20 @@ def _update_access(
     old_url: SourceUrl | None,
     old: Credentials,
     *,
-    url: _EnteredUrl,
+    url: SourceUrl | str | None,
     token: str | None,
     headers: Mapping[str, str] | None,
 ) -> tuple[SourceUrl | None, Credentials]:
     """A URL without a login and the credentials for it. A token replaces a user.
 
-    Changing the host clears stored credentials.
+    url: a text is empty, and clears it. Changing the host clears stored credentials.
     """
     new_url, credentials = old_url, old
     if url is not None:
-        new_url = SourceUrl(url.address) if url else None
+        new_url = SourceUrl(url.address) if isinstance(url, SourceUrl) else None
         if new_url is None or old_url is None or not _may_share_credentials(new_url, old_url):
             credentials = Credentials()
-        if url and url.has_login:
+        if isinstance(url, SourceUrl) and url.has_login:
             credentials = replace(credentials, token=None, user=url.user, password=url.password)
     if token is not None:
         credentials = replace(credentials, token=token.strip() or None, user=None, password=None)
