@@ -3,7 +3,7 @@
 from typing import Any
 
 from litestar import Request, get
-from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.exceptions import HTTPException, MethodNotAllowedException
 from litestar.response import Response
 
 from kubetally import logs
@@ -13,18 +13,19 @@ from kubetally.ledger.costs.service import ClusterUnreadable, CostService
 from kubetally.ledger.diagnose.storage import StorageCheck
 from kubetally.web.connections import Connections
 from kubetally.web.documentation import openapi_config, openapi_json, swagger
-from kubetally.web.faces import no_such_path
+from kubetally.web.faces import problem_at
+from kubetally.web.html import STYLE
 from kubetally.web.instrumented_app import InstrumentedApp
-from kubetally.web.metroculus.costs import CostAnswers
+from kubetally.web.metroculus.costs import COSTS, CostAnswers
 from kubetally.web.metroculus.question import DEFAULT_WINDOW
-from kubetally.web.metroculus.routes import PREFIX, method_not_allowed, metroculus
+from kubetally.web.metroculus.routes import PREFIX, metroculus
 from kubetally.web.ops.metrics import HttpMetrics
-from kubetally.web.ops.routes import ServiceState, operations
-from kubetally.web.page.html import STYLE
+from kubetally.web.ops.routes import operations
 from kubetally.web.page.overview import PageGuard, overview
-from kubetally.web.problems import Problem, problem_of
+from kubetally.web.problems import Failure, Problem
 from kubetally.web.proxies import TrustedProxies
 from kubetally.web.secret import Secret
+from kubetally.web.service_state import ServiceState
 from kubetally.web.sign_in import SIGN_IN, SignIn, sign_in_page
 from kubetally.web.wrong_secrets import WrongSecrets
 
@@ -63,7 +64,9 @@ def create_app(
         route_handlers=[
             metroculus(service, required_secret, clock, costs),
             operations(service, http_metrics, version, state, storage),
-            overview(service, guard, clock, default_window=page_window, secret_file=secret_file),
+            overview(
+                service, guard, clock, default_window=page_window, costs_path=PREFIX + COSTS, secret_file=secret_file
+            ),
             sign_in_page(guard.sign_in, proxies),
             openapi_json,
             swagger,
@@ -77,7 +80,7 @@ def create_app(
     )
     app.no_head = (PREFIX, SIGN_IN)  # the existing API answers HEAD with 405; a link works once, for a GET
     app.http_metrics, app.service_state = http_metrics, state
-    app.cancel_reads, app.cached_answer = service.close, costs.cached
+    app.problem_at, app.cancel_reads, app.cached_answer = problem_at, service.close, costs.cached
     app.connections, app.proxies, app.wrong_secrets = Connections(proxies), proxies, WrongSecrets()
     return app
 
@@ -90,19 +93,21 @@ async def style_css() -> bytes:
 
 def _problem(request: AnyRequest, error: Exception, secret: Secret) -> Problem:
     """The response to an error; every error of a request comes here."""
+    if isinstance(error, Problem):
+        return error
+    return problem_at(request.scope["path"], _failure(request, error, secret))
+
+
+def _failure(request: AnyRequest, error: Exception, secret: Secret) -> Failure:
     match error:
-        case Problem():
-            return error
         case KubetallyError():
             if not isinstance(error, ClusterUnreadable | NotFound):
                 _log.error("request_failed", code=error.code, message=str(error))
-            return problem_of(error)
+            return Failure.of(error)
         case MethodNotAllowedException():  # no route has this method
             rejection = secret.check(request.scope) if request.scope["path"].startswith(PREFIX) else None
-            return rejection or method_not_allowed(request.scope["method"])
-        case NotFoundException():
-            return no_such_path(request.scope["path"])
+            return rejection or Failure(405, method=request.scope["method"])
         case HTTPException() if error.status_code < 500:
-            return Problem(None, status=error.status_code)
+            return Failure(error.status_code)
     _log.error("defect", path=request.scope["path"], exc_info=error)
-    return Problem(None)
+    return Failure(500)

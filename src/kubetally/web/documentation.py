@@ -10,7 +10,7 @@ from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.response import Redirect, Response
 
-from kubetally.web.page.html import AnyRequest, page, text
+from kubetally.web.html import AnyRequest, page, text
 
 API_VERSION: Final = "2"
 METROCULUS: Final = "/metroculus/v2"

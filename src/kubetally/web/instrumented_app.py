@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from itertools import count
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 from urllib.parse import quote
 
 from litestar import Litestar, Request
@@ -14,11 +14,9 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Send
 from kubetally import logs
 from kubetally.web.connections import Connections
 from kubetally.web.documentation import SWAGGER
-from kubetally.web.faces import no_such_path
-from kubetally.web.ops.metrics import HttpMetrics
-from kubetally.web.ops.routes import ServiceState
-from kubetally.web.problems import Problem
+from kubetally.web.problems import Failure, Problem
 from kubetally.web.proxies import TrustedProxies
+from kubetally.web.service_state import ServiceState
 from kubetally.web.wrong_secrets import WrongSecrets, is_wrong
 
 LONGEST_QUERY: Final = 8192
@@ -29,19 +27,27 @@ _SLASHED = frozenset({"/", f"{SWAGGER}/"})
 _SAFE = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 
 
+class RequestCounter(Protocol):
+    """Counts requests."""
+
+    def count_request(self, path: str, status: int, seconds: float) -> None:
+        """Count a request. path: of a route."""
+
+
 class InstrumentedApp(Litestar):
     """A Litestar application that logs and counts each of its requests. All attributes are set before the first one.
 
-    cancel_reads: cancels requests to sources, so that waiting clients are answered. cached_answer: the answer to a
-    request that needs no route, else None. no_head: prefixes of paths whose routes handle HEAD themselves; elsewhere it
-    is answered like GET, without the body.
+    problem_at: the response to a failure at a path. cancel_reads: cancels requests to sources, so that clients
+    do not wait. cached_answer: the answer to a request without a route, else None. no_head: prefixes of paths whose
+    routes handle HEAD themselves; elsewhere it is answered like GET, without the body.
     """
 
-    http_metrics: HttpMetrics
+    http_metrics: RequestCounter
     service_state: ServiceState
     connections: Connections
     proxies: TrustedProxies
     wrong_secrets: WrongSecrets
+    problem_at: Callable[[str, Failure], Problem]
     cancel_reads: Callable[[], Awaitable[None]]
     cached_answer: Callable[[HTTPScope], ASGIApp | None]
     no_head: tuple[str, ...] = ()
@@ -72,16 +78,15 @@ class _InstrumentedRequest:
         peer = self._scope["client"]
         self._app.connections.began(peer)
         try:
-            problem = _reject(self._scope)
-            cached = self._app.cached_answer(self._scope) if problem is None else None
+            failure = _reject(self._scope)
+            cached = self._app.cached_answer(self._scope) if failure is None else None
             if cached is not None:
                 await cached(self._scope, receive, self._forward)
-            elif problem is None:
+            elif failure is None:
                 await app(self._scope, receive, self.send)
             else:
                 self._scope["litestar_app"] = self._scope["app"] = self._app
-                response = problem.response().to_asgi_response(app=None, request=Request(self._scope))
-                await response(self._scope, receive, self.send)
+                await self._problem(failure)(self._scope, receive, self.send)
         finally:
             self._app.connections.ended(peer)
             self._record()
@@ -92,12 +97,14 @@ class _InstrumentedRequest:
         if message["type"] == "http.response.start" and is_wrong(self._scope):
             address = self._app.proxies.client(self._scope)
             if not await self._app.wrong_secrets.wait(address):
-                problem = Problem(None, status=429, headers={"Retry-After": "5"})
-                response = problem.response().to_asgi_response(app=None, request=Request(self._scope))
-                await response(self._scope, _nothing, self._forward)
+                await self._problem(Failure(429))(self._scope, _nothing, self._forward)
                 self._is_replaced = True
                 return
         await self._forward(message)
+
+    def _problem(self, failure: Failure) -> ASGIApp:
+        response = self._app.problem_at(self._path, failure).response()
+        return response.to_asgi_response(app=None, request=Request(self._scope))
 
     async def _forward(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -129,16 +136,16 @@ async def _nothing() -> NoReturn:
     raise AssertionError("a problem's response reads nothing")
 
 
-def _reject(scope: HTTPScope) -> Problem | None:
-    """The problem of a request that no route may see, else None.
+def _reject(scope: HTTPScope) -> Failure | None:
+    """The failure of a request that no route may see, else None.
 
     Litestar would treat a path with a trailing slash as the path without it, and it has its own 404 below `/docs`.
     """
     path = scope["path"]
     if path not in _SLASHED and (path.endswith("/") or "//" in path or path.startswith("/docs/")):
-        return no_such_path(path)
+        return Failure(404)
     if len(scope["query_string"]) > LONGEST_QUERY:
-        return Problem(None, status=414)
+        return Failure(414)
     return None
 
 

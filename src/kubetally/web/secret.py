@@ -8,7 +8,7 @@ from typing import Final
 
 from litestar.types import HTTPScope, Scope
 
-from kubetally.web.problems import Problem
+from kubetally.web.problems import Failure
 from kubetally.web.wrong_secrets import mark_wrong
 
 MIN_SECRET_LENGTH: Final = 16
@@ -28,21 +28,15 @@ class Secret:
             raise ValueError(f"the secret has fewer than {MIN_SECRET_LENGTH} characters")
         self._secret = secret.strip().encode()
 
-    def require(self, scope: Scope) -> None:
-        """Check the header `Secret`. Raises Problem, as the existing API does."""
-        problem = self.check(scope)
-        if problem is not None:
-            raise problem
-
-    def check(self, scope: Scope) -> Problem | None:
-        """The problem of a request without the header `Secret` or with a wrong one, else None."""
+    def check(self, scope: Scope) -> Failure | None:
+        """The failure of a request without the header `Secret` or with a wrong one, else None."""
         sent = b",".join(_all(scope["headers"], b"secret"))
         if not sent.strip():
-            return Problem("OM0007")
+            return Failure(401)
         if self._matches(sent):
             return None
         mark_wrong(scope)
-        return Problem("OM0005")
+        return Failure(403)
 
     def is_sent(self, scope: HTTPScope) -> bool:
         """Whether a request has the secret as password or header."""

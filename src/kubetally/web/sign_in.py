@@ -20,7 +20,7 @@ from litestar.types import HTTPScope
 
 from kubetally.domain.errors import RequestError
 from kubetally.domain.window import Clock
-from kubetally.web.page.html import AnyRequest, html_response, page
+from kubetally.web.html import AnyRequest, html_response, page
 from kubetally.web.problems import NO_STORE
 from kubetally.web.proxies import TrustedProxies
 from kubetally.web.wrong_secrets import mark_wrong

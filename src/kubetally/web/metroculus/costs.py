@@ -1,6 +1,6 @@
 """Answers of `kubecost_cluster_costs`; cached ones are returned without waiting and without a route."""
 
-from typing import Final
+from typing import Final, Protocol
 
 from litestar.types import HTTPScope, Receive, Scope, Send
 
@@ -9,31 +9,38 @@ from kubetally.ledger.costs.service import CachedAnswer, CostService
 from kubetally.web.documentation import METROCULUS
 from kubetally.web.instrumented_app import CACHE
 from kubetally.web.metroculus.bodies import Bodies
+from kubetally.web.metroculus.errors import JSON, require
 from kubetally.web.metroculus.question import parse
-from kubetally.web.ops.metrics import HttpMetrics
-from kubetally.web.problems import JSON, Problem
+from kubetally.web.problems import Problem
 from kubetally.web.secret import Secret
 
 COSTS: Final = "/kubecost_cluster_costs"
 _PATH: Final = METROCULUS + COSTS
 
 
+class CacheCounter(Protocol):
+    """Counts hits and misses of the cache."""
+
+    def count_cache(self, *, is_hit: bool, age_seconds: float) -> None:
+        """Count an answer. age_seconds: of a cached one."""
+
+
 class CostAnswers:
     """Answers of the endpoint, for requests with the secret."""
 
-    def __init__(self, service: CostService, secret: Secret, clock: Clock, http_metrics: HttpMetrics) -> None:
-        self._service, self._secret, self._clock, self._http_metrics = service, secret, clock, http_metrics
+    def __init__(self, service: CostService, secret: Secret, clock: Clock, counter: CacheCounter) -> None:
+        self._service, self._secret, self._clock, self._counter = service, secret, clock, counter
         self._bodies = Bodies(service.calculate)
 
     async def answer(self, scope: HTTPScope) -> "ReadyAnswer":
         """The answer of a request. Raises Problem and what `CostService.costs` raises."""
-        self._secret.require(scope)
+        require(self._secret, scope)
         question = parse(scope["query_string"])
         requested = question.requested_window(self._clock)
         answer = await self._service.costs(question.cloud_account_id, requested.window)
         if question.with_legacy:
             answer = await self._service.with_legacy(answer, requested.samples)
-        self._http_metrics.count_cache(is_hit=answer.is_hit, age_seconds=answer.age_seconds)
+        self._counter.count_cache(is_hit=answer.is_hit, age_seconds=answer.age_seconds)
         return ReadyAnswer(await self._bodies.get(answer, question, requested), answer)
 
     def cached(self, scope: HTTPScope) -> "ReadyAnswer | None":
@@ -54,7 +61,7 @@ class CostAnswers:
         body = None if answer is None else self._bodies.cached(answer, question, requested)
         if answer is None or body is None:
             return None
-        self._http_metrics.count_cache(is_hit=True, age_seconds=answer.age_seconds)
+        self._counter.count_cache(is_hit=True, age_seconds=answer.age_seconds)
         scope["path_template"] = _PATH  # as Litestar sets it for a route, for log and metrics
         return ReadyAnswer(body, answer)
 

@@ -8,7 +8,8 @@ from urllib.parse import unquote_to_bytes
 
 from kubetally.domain.question.cost_question import DetailLevel
 from kubetally.domain.window import LATEST_UNIX, Clock, Window, from_unix, parse_window, to_unix
-from kubetally.web.problems import Problem
+from kubetally.web.metroculus.errors import invalid, missing, no_such_account, problem_of
+from kubetally.web.problems import Failure
 
 LARGEST = 2**31 - 1
 DEFAULT_WINDOW = "7d"
@@ -86,14 +87,14 @@ def parse(query: bytes, names: frozenset[bytes] = _NAMES) -> Question:
     values = {name: _text(value) for name, value in _pairs(query) if name in names}
     account_id = values.get(b"cloud_account_id", "")
     if not account_id:
-        raise Problem("OM0008", "cloud_account_id")
+        raise missing("cloud_account_id")
     dates = _dates(values.get(b"start_date"), values.get(b"end_date"))
     level = values.get(b"detail_level", DetailLevel.SUMMARY)
     if level not in _LEVELS:
-        raise Problem("OM0006", "detail_level")
+        raise invalid("detail_level")
     infrastructure = values.get(b"infrastructure")
     if infrastructure not in {None, "measured", LEGACY_SUM}:
-        raise Problem("OM0006", "infrastructure")
+        raise invalid("infrastructure")
     limit, offset = values.get(b"limit"), values.get(b"offset")
     question = Question(
         account_id,
@@ -106,7 +107,7 @@ def parse(query: bytes, names: frozenset[bytes] = _NAMES) -> Question:
         metrics=values.get(b"metrics"),
     )
     if _ID.fullmatch(account_id) is None:  # not an id of any account
-        raise Problem("OM0002")
+        raise no_such_account()
     return question
 
 
@@ -114,19 +115,19 @@ def _dates(start: str | None, end: str | None) -> Dates | None:
     if start is None and end is None:
         return None
     if start is None:
-        raise Problem("OM0008", "start_date")
+        raise missing("start_date")
     first = _number("start_date", start, 0, LATEST_UNIX)
     if end is None:
-        raise Problem("OM0008", "end_date")
+        raise missing("end_date")
     last = _number("end_date", end, 1, LATEST_UNIX)
     if first > last:
-        raise Problem("OM0006", "end_date")
+        raise invalid("end_date")
     return first, last
 
 
 def _number(name: str, text: str, minimum: int, maximum: int) -> int:
     if _NUMBER.fullmatch(text) is None or not minimum <= int(text) <= maximum:
-        raise Problem("OM0006", name)
+        raise invalid(name)
     return int(text)
 
 
@@ -139,4 +140,4 @@ def _text(value: bytes) -> str:
     try:
         return _CONTROL.sub(" ", value.decode()).strip()
     except UnicodeDecodeError:
-        raise Problem(None, status=400) from None
+        raise problem_of(Failure(400)) from None

@@ -13,9 +13,10 @@ from kubetally.ledger.costs.service import CostService
 from kubetally.present.answer import ClusterCosts
 from kubetally.web.documentation import METROCULUS
 from kubetally.web.metroculus.costs import COSTS, CostAnswers
+from kubetally.web.metroculus.errors import JSON, problem_of, require
 from kubetally.web.metroculus.parameters import CostsOperation, responses
 from kubetally.web.metroculus.series import METRICS, SAVINGS, metrics_endpoint, savings_endpoint
-from kubetally.web.problems import JSON, Problem
+from kubetally.web.problems import Failure
 from kubetally.web.secret import Secret
 
 PREFIX: Final = METROCULUS
@@ -65,12 +66,7 @@ def _costs_endpoint(costs: CostAnswers) -> HTTPRouteHandler:
 def _other_methods(secret: Secret) -> HTTPRouteHandler:
     @route([COSTS, METRICS, SAVINGS], http_method=_OTHER_METHODS, include_in_schema=False, status_code=405)
     async def other_methods(request: Request[Any, Any, Any]) -> Response[bytes]:
-        secret.require(request.scope)
-        raise method_not_allowed(request.scope["method"])
+        require(secret, request.scope)
+        raise problem_of(Failure(405, method=request.scope["method"]))
 
     return other_methods
-
-
-def method_not_allowed(method: str) -> Problem:
-    """The 405 of every path of this API; all allow GET only."""
-    return Problem("OM0003", method, headers={"Allow": "GET"})

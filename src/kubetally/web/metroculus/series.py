@@ -16,9 +16,10 @@ from kubetally.domain.window import Clock
 from kubetally.ledger.costs.service import CostService, SeriesAnswer
 from kubetally.present.answer import Json, issue_body
 from kubetally.web.metroculus import wire
+from kubetally.web.metroculus.errors import JSON, invalid, require
 from kubetally.web.metroculus.parameters import DatesOperation, MetricsOperation, responses
 from kubetally.web.metroculus.question import OF_SERIES, Question, RequestedWindow, parse
-from kubetally.web.problems import JSON, NO_STORE, Problem
+from kubetally.web.problems import NO_STORE
 from kubetally.web.secret import Secret
 
 METRICS: Final = "/kubecost_metrics"
@@ -53,7 +54,7 @@ def metrics_endpoint(service: CostService, secret: Secret, clock: Clock) -> HTTP
         try:
             names = metric_names(question.metrics)
         except RequestError:
-            raise Problem("OM0006", "metrics") from None
+            raise invalid("metrics") from None
         required = names if (question.metrics or "").replace(",", "").strip() else ()
         return await _answer(service, clock, question, names, _by_metric, required)
 
@@ -79,7 +80,7 @@ def savings_endpoint(service: CostService, secret: Secret, clock: Clock) -> HTTP
 
 
 def _parse_request(request: Request[Any, Any, Any], secret: Secret) -> Question:
-    secret.require(request.scope)
+    require(secret, request.scope)
     return parse(request.scope["query_string"], OF_SERIES)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from litestar import Router, get
@@ -17,6 +16,7 @@ from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.diagnose.storage import StorageCheck, StorageHealth, StorageProblemKind
 from kubetally.web.ops.metrics import MEDIA_TYPE, HttpMetrics
 from kubetally.web.problems import NO_STORE
+from kubetally.web.service_state import ServiceState
 
 HEALTH_TIMEOUT_SECONDS = 0.8
 """Timeout for the answer to a probe. By default Kubernetes waits one second."""
@@ -29,13 +29,6 @@ class Health(Struct, forbid_unknown_fields=True, omit_defaults=True):
     status: str
     version: str
     problems: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class ServiceState:
-    """Whether the service is stopping; then `/readyz` is a 503."""
-
-    is_stopping: bool = False
 
 
 def operations(

@@ -21,9 +21,7 @@ from kubetally.domain.window import Clock, Window, parse_window, to_unix
 from kubetally.domain.words import window_words
 from kubetally.ledger.accounts.duplicates import find_duplicate_clusters
 from kubetally.ledger.costs.service import CACHE_LIFETIME, CostService
-from kubetally.web.metroculus.costs import COSTS
-from kubetally.web.metroculus.routes import PREFIX
-from kubetally.web.page.html import AnyRequest, html_response, page, text
+from kubetally.web.html import AnyRequest, html_response, page, text
 from kubetally.web.page.section import ClusterCard, cluster_card, section
 from kubetally.web.proxies import TrustedProxies
 from kubetally.web.secret import Secret
@@ -58,9 +56,13 @@ def overview(
     clock: Clock,
     *,
     default_window: str,
+    costs_path: str,
     secret_file: str | None = None,
 ) -> Any:
-    """The handler of the page. default_window: shown by default. secret_file: of the secret, for the curl command."""
+    """The handler of the page. default_window: shown by default.
+
+    costs_path, secret_file: for the curl command, the path of costs in the API and the file of the secret.
+    """
 
     cards = _ClusterCards(service)
 
@@ -90,7 +92,7 @@ def overview(
             + (sections or _no_clusters())
             + ('<p class="quiet">Figures are rounded; the API has all six decimals.</p>' if sections else "")
             + _other_pages(window_text, number, pages)
-            + _api_section(origin, shown[0].id if shown else "ACCOUNT-ID", window, secret_file)
+            + _api_section(origin + costs_path, shown[0].id if shown else "ACCOUNT-ID", window, secret_file)
         )
         refresh = '<meta http-equiv="refresh" content="5">' if None in results else ""
         return html_response(page("Kubetally: what clusters cost", body, head=refresh))
@@ -208,10 +210,10 @@ def _other_pages(window: str, number: int, pages: int) -> str:
     )
 
 
-def _api_section(origin: str, account_id: str, window: Window, secret_file: str | None) -> str:
+def _api_section(costs_url: str, account_id: str, window: Window, secret_file: str | None) -> str:
     """Links to the API, and a curl command that works on the machine of the service."""
     secret = "$KUBETALLY_SECRET" if secret_file is None else f"$(cat {shlex.quote(secret_file)})"
-    url = f"{origin}{PREFIX}{COSTS}?cloud_account_id={account_id}"
+    url = f"{costs_url}?cloud_account_id={account_id}"
     url += f"&start_date={to_unix(window.start)}&end_date={to_unix(window.end)}&detail_level=namespace"
     return (
         '<section><h2>The API</h2><p><a href="/docs">Documentation</a>, '

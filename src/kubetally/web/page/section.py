@@ -29,7 +29,7 @@ from kubetally.present.text import (
     status_words,
 )
 from kubetally.present.verification import verify
-from kubetally.web.page.html import text
+from kubetally.web.html import text
 
 _MAX_NOTES: Final = 5
 _MAX_WINDOWS: Final = 3

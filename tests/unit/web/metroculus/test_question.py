@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubetally.domain.window import LATEST_UNIX
+from kubetally.web.metroculus.errors import problem_of
 from kubetally.web.metroculus.question import LARGEST, OF_SERIES, parse
-from kubetally.web.problems import FAMILIES, Problem, problem_of
+from kubetally.web.problems import FAMILIES, Failure, Problem
 from kubetally.web.secret import Secret
 from tests.served import FixedClock
 from tests.service import account_id
@@ -60,8 +61,8 @@ def test_every_error_family_has_its_status() -> None:
     }
     assert families - {errors.KubetallyError} <= {family for family, _ in FAMILIES}
     for family in families:
-        assert problem_of(family("what happened")).status in {400, 404, 424, 500, 503}
-        assert b"what happened" not in problem_of(family("what happened")).body
+        assert problem_of(Failure.of(family("what happened"))).status in {400, 404, 424, 500, 503}
+        assert b"what happened" not in problem_of(Failure.of(family("what happened"))).body
 
 
 def test_series_ignore_the_parameters_of_costs() -> None:

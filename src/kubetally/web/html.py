@@ -7,8 +7,8 @@ from typing import Any, Final
 from litestar import Request
 from litestar.response import Response
 
-STYLE: Final = files("kubetally.web.page").joinpath("style.css").read_bytes()
-_HEADERS: Final = {
+STYLE: Final = files("kubetally.web").joinpath("style.css").read_bytes()
+PAGE_HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'",
@@ -32,7 +32,7 @@ def page(title: str, body: str, *, head: str = "") -> bytes:
 
 def html_response(content: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:
     """The response with a page, which may load nothing from elsewhere."""
-    return Response(content, status_code=status, media_type="text/html", headers=_HEADERS | (headers or {}))
+    return Response(content, status_code=status, media_type="text/html", headers=PAGE_HEADERS | (headers or {}))
 
 
 AnyRequest = Request[Any, Any, Any]
