@@ -17,6 +17,7 @@ from kubetally.domain.evidence.hours import SeenHour
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.reading import Reading
 from kubetally.domain.savings import Savings
+from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.status import Status
 from kubetally.domain.window import Window, parse_window
 from kubetally.ledger.accounts.database_timeout import DatabaseSilent
@@ -222,6 +223,40 @@ async def test_change_of_related_facts_makes_a_new_answer(change: str) -> None:
     while (await service.costs(account_id(1), DAY)).is_hit and time.monotonic() < until:  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     assert time.monotonic() < until
+
+
+@pytest.mark.parametrize(("tenant", "is_changed"), [(None, True), ("own", False)])
+async def test_digest_depends_on_who_shares_the_prometheus(tenant: str | None, is_changed: bool) -> None:
+    accounts = AccountsInMemory([account(1, "http://source", tenant=tenant)])
+    service = CostService(accounts, Source().open, FixedClock(), lookup_seconds=0)
+    alone = await service.digest(account_id(1))
+    accounts.add(account(2, "http://other"))
+    shared = await service.digest(account_id(1))
+    elsewhere = SourceUrl.parse("http://prometheus-of-the-other")
+    accounts.update(replace(accounts.accounts[1], prometheus_url=elsewhere))
+    moved = await service.digest(account_id(1))
+    assert len({alone, shared, moved}) == (3 if is_changed else 1)
+
+
+async def test_partial_answer_is_returned_but_not_cached() -> None:
+    class Failing(Source):
+        async def read(self, window: Window) -> Reading:
+            if self.error and window.contains(NEXT_DAY):
+                raise self.error
+            self.asked.append(window)
+            return Reading(window, (), None, (window,), "USD", self.url)
+
+    source = Failing()
+    source.error = SourceError("gone")
+    service, _ = made(source)
+    both = Window(DAY.start, NEXT_DAY.end)
+    for _ in range(2):
+        answer = await service.costs(account_id(1), both)
+        assert (answer.is_hit, answer.costs.status) == (False, Status.PARTIAL)
+    assert source.asked == [DAY, DAY]
+    source.error = None
+    assert not (await service.costs(account_id(1), both)).is_hit
+    assert (await service.costs(account_id(1), both)).is_hit
 
 
 async def test_newest_days_of_any_window_are_requested() -> None:
