@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import Executor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -28,6 +29,11 @@ async def calculate_here(size_bytes: int, function: Callable[P, T], /, *args: P.
 async def calculate_on_thread(size_bytes: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run it on a thread, while the loop goes on."""
     return await asyncio.to_thread(function, *args, **kwargs)
+
+
+async def run_blocking(executor: Executor | None, call: Callable[[], T]) -> T:
+    """What a blocking call returns, run by `executor`, by default on the loop's threads. Raises what it raises."""
+    return await asyncio.get_running_loop().run_in_executor(executor, call)
 
 
 def run(work: Coroutine[Any, Any, T], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None) -> T:

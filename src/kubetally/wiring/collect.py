@@ -1,6 +1,5 @@
 """The collector, built from the settings."""
 
-import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -27,7 +26,7 @@ from kubetally.ledger.collect.workers.pool import ReaderPool
 from kubetally.ledger.stores import Ledger
 from kubetally.settings import Settings
 from kubetally.sources.opener import AccountOpener
-from kubetally.tasks import run_on_uvloop, usable_cores
+from kubetally.tasks import run_blocking, run_on_uvloop, usable_cores
 from kubetally.wiring.clock import SystemClock
 from kubetally.wiring.ledger import lake_location, open_ledger
 from kubetally.wiring.sources import source_opener
@@ -104,9 +103,8 @@ async def with_collector(
     """The result of `work`, called with the collectors; they are closed afterwards."""
     clock = clock or SystemClock()
     with open_ledger(settings, clock) as ledger, ThreadPoolExecutor(_THREADS, "ledger") as executor:
-        in_thread = partial(asyncio.get_running_loop().run_in_executor, executor)
-        await in_thread(ledger.lake.make)  # before a source is asked in vain
-        await in_thread(run_or_log, partial(reconcile, ledger))
+        await run_blocking(executor, ledger.lake.make)  # before a source is asked in vain
+        await run_blocking(executor, partial(run_or_log, partial(reconcile, ledger)))
         snapshot = StoredSnapshot(
             ledger.accounts, executor, prometheus_url=settings.prometheus_url, max_age_seconds=_SNAPSHOT_SECONDS
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from math import inf
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from kubetally.domain.account import Account, AccountType
 from kubetally.domain.collection import CollectedDay, CoveredDay
@@ -32,9 +32,8 @@ from kubetally.ledger.collect.schedule import (
 from kubetally.ledger.ports.accounts import Accounts
 from kubetally.ledger.ports.coverage import Coverage
 from kubetally.ledger.ports.lake import PackedDay
-from kubetally.tasks import task_group
+from kubetally.tasks import run_blocking, task_group
 
-T = TypeVar("T")
 Watch = Callable[[Outcome], None]
 Commit = Callable[[Sequence[PackedDay]], list[Outcome]]
 _MAX_PER_SOURCE = 4  # clusters read at a time from a source that several share
@@ -130,8 +129,8 @@ class Collector:
 
         Raises: AccountNotFound, AnotherWriter, StoreError.
         """
-        await self._blocking(self._committer.writer.recover)
-        return await self._blocking(lambda: self._due(names))
+        await run_blocking(self._executor, self._committer.writer.recover)
+        return await run_blocking(self._executor, lambda: self._due(names))
 
     async def collect(self, dues: Sequence[Due], watch: Watch = lambda outcome: None) -> Report:
         """Collect these days; a failing cluster neither delays nor ends the others.
@@ -158,9 +157,9 @@ class Collector:
         force: answers replace stored days also if they hold less.
         Raises: AccountNotFound, NotACluster, and as `collect`.
         """
-        account = await self._blocking(lambda: find_cluster(self._accounts, name))
-        await self._blocking(self._committer.writer.recover)
-        known = await self._blocking(lambda: self._known(account.id, first, end))
+        account = await run_blocking(self._executor, lambda: find_cluster(self._accounts, name))
+        await run_blocking(self._executor, self._committer.writer.recover)
+        known = await run_blocking(self._executor, lambda: self._known(account.id, first, end))
         end = min(end, self._clock.now().date() + ONE_DAY)
         days = [first + number * ONE_DAY for number in range(max(0, (end - first).days))]
         if missing_only:
@@ -176,8 +175,8 @@ class Collector:
         today = self._clock.now().date()
         earliest = today - (self._policy.max_days + 1) * ONE_DAY
         ids = list(account_ids)
-        known = await self._blocking(
-            lambda: self._coverage.days(earliest, end=today + ONE_DAY, account_ids=ids) if ids else []
+        known = await run_blocking(
+            self._executor, lambda: self._coverage.days(earliest, end=today + ONE_DAY, account_ids=ids) if ids else []
         )
         return {day.account_id: day.day for day in reversed(known) if day.is_stored}
 
@@ -202,7 +201,7 @@ class Collector:
         return [account for account in self._accounts.all() if account.type is AccountType.KUBERNETES_CNR]
 
     async def _collect(self, dues: Sequence[Due], watch: Watch, turn_seconds: float | None, commit: Commit) -> Report:
-        clusters = {cluster.id: cluster for cluster in await self._blocking(self._clusters)}
+        clusters = {cluster.id: cluster for cluster in await run_blocking(self._executor, self._clusters)}
         days: dict[str, list[date]] = defaultdict(list)
         for day in dues:
             days[day.account_id].append(day.day)
@@ -251,7 +250,7 @@ class Collector:
             failures.count(answer)
             if isinstance(answer, Unread):
                 left.remove(answer.day)
-                current.end(await self._blocking(partial(self._note, answer)))
+                current.end(await run_blocking(self._executor, partial(self._note, answer)))
             else:
                 left.remove(answer.collection.day)
                 await current.queue.put(answer)
@@ -276,7 +275,8 @@ class Collector:
                 batch, is_open, until = await current.queue.get_batch(until, linger_seconds=self._linger_seconds)
                 packed += (day for day in batch if isinstance(day, PackedDay))
                 unpacked = [day for day in batch if isinstance(day, CollectedDay)]
-                for result in await self._blocking(partial(self._committer.pack, unpacked)) if unpacked else ():
+                pack = partial(self._committer.pack, unpacked)
+                for result in await run_blocking(self._executor, pack) if unpacked else ():
                     if isinstance(result, PackedDay):
                         packed.append(result)
                     else:
@@ -286,7 +286,7 @@ class Collector:
 
     async def _commit(self, packed: list[PackedDay], current: _Round, commit: Commit) -> None:
         """Commit these days. A cancellation takes effect after that."""
-        committing = asyncio.ensure_future(self._blocking(partial(commit, packed)))
+        committing = asyncio.ensure_future(run_blocking(self._executor, partial(commit, packed)))
         try:
             await asyncio.wait({committing})
         finally:
@@ -296,9 +296,6 @@ class Collector:
                 for outcome in committing.result():
                     current.end(outcome)
         committing.result()
-
-    async def _blocking(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
 
 def _source_of(account: Account) -> str:

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 from uuid import uuid4
 
 from kubetally import logs
@@ -33,8 +33,8 @@ from kubetally.ledger.ports.accounts import Accounts
 from kubetally.ledger.ports.coverage import SavingsDays
 from kubetally.ledger.ports.sources import SavingsSource
 from kubetally.ledger.writing.writer import LakeWriter
+from kubetally.tasks import run_blocking
 
-T = TypeVar("T")
 OpenSavings = Callable[[Account], AbstractAsyncContextManager[SavingsSource]]
 MAX_CONCURRENCY = 4
 """Accounts read at a time, with one request each; all of them may have the same source."""
@@ -91,17 +91,17 @@ class SavingsCollector:
         Raises: AccountNotFound, AmbiguousAccount, AnotherWriter, StoreError.
         """
         today = self._clock.now().date()
-        due = await self._blocking(partial(self._due, today, names))
+        due = await run_blocking(self._executor, partial(self._due, today, names))
         stored = []
         for start in range(0, len(due), MAX_CONCURRENCY):
             if self._batch.is_full or not should_continue():
                 break
             batch = due[start : start + MAX_CONCURRENCY]
             answers = await asyncio.gather(*(self._read(account, today) for account in batch))
-            await self._blocking(partial(self._batch.add, answers))
+            await run_blocking(self._executor, partial(self._batch.add, answers))
             if self._batch.is_due:
-                stored += await self._blocking(self._store_if_possible)
-        return stored + await self._blocking(self._batch.store)
+                stored += await run_blocking(self._executor, self._store_if_possible)
+        return stored + await run_blocking(self._executor, self._batch.store)
 
     def _store_if_possible(self) -> list[SavingsDay]:
         """Store what was read; if a store refuses it, the next call does."""
@@ -159,9 +159,6 @@ class SavingsCollector:
         )
         state = SavingsState.COLLECTED if failure is None else SavingsState.PARTIAL
         return SavingsAnswer(collected.as_known(state, head.currency_origin, code, why), collected)
-
-    async def _blocking(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
 
 class _Reading:

@@ -10,7 +10,7 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
@@ -22,6 +22,7 @@ from typing import ParamSpec, TypeVar
 from kubetally import logs
 from kubetally.domain.errors import SourceError
 from kubetally.garbage import gc_paused
+from kubetally.tasks import run_blocking
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -66,7 +67,7 @@ class Calculations:
 
     async def on_thread(self, _: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """What the function returns, or raises."""
-        return await _run(self._threads, partial(_without_gc, function, *args, **kwargs))
+        return await run_blocking(self._threads, partial(_without_gc, function, *args, **kwargs))
 
     async def in_process(self, size_bytes: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """What the function returns, or raises; from a process if `size_bytes` is large.
@@ -84,7 +85,7 @@ class Calculations:
             self._free.put_nowait(worker)
             if self._free.qsize() == len(self._workers):
                 self._idle = asyncio.get_running_loop().call_later(self._idle_seconds, self._end_workers)
-        has_failed, result = await _run(self._threads, partial(_without_gc, pickle.loads, returned))
+        has_failed, result = await run_blocking(self._threads, partial(_without_gc, pickle.loads, returned))
         if has_failed:
             raise result
         return result  # type: ignore[no-any-return]
@@ -92,7 +93,7 @@ class Calculations:
     async def _result(self, worker: "_Worker", call: Callable[[], object]) -> bytes:
         """What `_pickled` returns. A dead process is replaced once, because it may have died before this call."""
         for is_last in (False, True):
-            submitting = asyncio.ensure_future(_run(self._submitting, partial(worker.submit, call)))
+            submitting = asyncio.ensure_future(run_blocking(self._submitting, partial(worker.submit, call)))
             try:
                 return await asyncio.wrap_future(await asyncio.shield(submitting))
             except asyncio.CancelledError:
@@ -131,10 +132,6 @@ def calculations(processes: int) -> Iterator[Calculations]:
     finally:
         sys.setswitchinterval(before)
         running.close()
-
-
-async def _run(executor: Executor, call: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(executor, call)
 
 
 def _without_gc(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

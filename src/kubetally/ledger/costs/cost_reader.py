@@ -21,7 +21,7 @@ from kubetally.ledger.costs.join import UNSTATED, Live, get_costs_as_of, join_co
 from kubetally.ledger.costs.legacy import with_legacy
 from kubetally.ledger.costs.stored_days import History, stored_days
 from kubetally.ledger.ports.sources import CostSource, MetricsSource
-from kubetally.tasks import Calculate, calculate_here
+from kubetally.tasks import Calculate, calculate_here, run_blocking
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class CostReader:
         """What was stored at an instant; no source is queried. Raises StoreError."""
         history, account = self._history_of(subject)
         read = partial(history.days, account.id, window, self._clock.now(), as_of=as_of)
-        stored = await asyncio.get_running_loop().run_in_executor(self._history_executor, read)
+        stored = await run_blocking(self._history_executor, read)
         costs = get_costs_as_of(stored, subject.place, window, as_of, currency=subject.currency)
         return replace(costs, source=subject.identify(costs.source))
 

@@ -13,6 +13,7 @@ from kubetally.domain.window import Clock
 from kubetally.ledger.accounts.database_timeout import DatabaseSilent
 from kubetally.ledger.costs.stored_days import History
 from kubetally.ledger.ports.coverage import Progress
+from kubetally.tasks import run_blocking
 
 PROGRESS_SECONDS = 30.0  # a count reads all days of all clusters, and a scrape may ask every few seconds
 
@@ -68,7 +69,7 @@ class ProgressCounter:
     async def _count(self, history: History) -> ClustersProgress:
         ids = [account.id for account in await self._clusters()]
         count = partial(history.progress, ids, self._clock.now())
-        progress = await asyncio.get_running_loop().run_in_executor(self._executor, count)
+        progress = await run_blocking(self._executor, count)
         return ClustersProgress(len(ids), progress)
 
     async def close(self) -> None:

@@ -1,6 +1,5 @@
 """Reads stored days, as of now or an earlier instant."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from kubetally.ledger.costs.issues import merge_issues
 from kubetally.ledger.ports.coverage import Coverage, Progress
 from kubetally.ledger.ports.lake import HISTORY_KEPT, Lake
 from kubetally.ledger.stores import Ledger
+from kubetally.tasks import run_blocking
 
 RUNNING_DAY_MAX_AGE = timedelta(minutes=15)
 """How long the stored copy of a running day is used instead of its source."""
@@ -206,7 +206,7 @@ async def stored_days(
         return StoredWindow()
     call = partial(history.stored, account_id, window, now)
     try:
-        return await asyncio.get_running_loop().run_in_executor(executor, call)
+        return await run_blocking(executor, call)
     except StoreError as error:
         message = f"stored days could not be read, so all were requested from the source: {error}"
         return StoredWindow(

@@ -21,6 +21,7 @@ from kubetally.ledger.ports.coverage import Coverage, check_version
 from kubetally.ledger.ports.lake import Lake
 from kubetally.ledger.ports.leases import Leases
 from kubetally.ledger.stores import Ledger
+from kubetally.tasks import run_blocking
 
 MIN_FREE_BYTES = 1 << 30
 MIN_FREE_SHARE = 0.05
@@ -192,7 +193,7 @@ class StorageCheck:
             await asyncio.gather(check, return_exceptions=True)
 
     async def _check_again(self) -> StorageHealth:
-        health = await asyncio.get_running_loop().run_in_executor(self._executor, self.check)
+        health = await run_blocking(self._executor, self.check)
         self._latest = self._clock(), health
         return health
 
