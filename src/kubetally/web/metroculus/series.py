@@ -1,7 +1,7 @@
 """`kubecost_metrics` and `kubecost_savings`: samples of an account's metrics, as in phase 1 of the API."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from litestar import Request, get
@@ -14,7 +14,7 @@ from kubetally.domain.metrics import CPU_SAVINGS, RAM_SAVINGS
 from kubetally.domain.series import MAX_POINTS, MeasuredSeries, metric_names
 from kubetally.domain.window import Clock
 from kubetally.ledger.costs.service import CostService, SeriesAnswer
-from kubetally.present.answer import Json, issue_body
+from kubetally.present import bodies
 from kubetally.web.metroculus import wire
 from kubetally.web.metroculus.errors import JSON, invalid, require
 from kubetally.web.metroculus.parameters import DatesOperation, MetricsOperation, responses
@@ -24,17 +24,27 @@ from kubetally.web.secret import Secret
 
 METRICS: Final = "/kubecost_metrics"
 SAVINGS: Final = "/kubecost_savings"
-_NO_PROMETHEUS: Final = {
-    "kind": "not_measured",
-    "code": "no_prometheus",
-    "message": "these series come from a Prometheus, and this account has none: "
+_NO_PROMETHEUS: Final = wire.NoPrometheus(
+    IssueKind.NOT_MEASURED.value,
+    code="no_prometheus",
+    message="these series come from a Prometheus, and this account has none: "
     "`kubetally accounts update NAME --prometheus-url URL`",
-}
+)
 _IF_EMPTY: Final = (
     "empty lists, with an error that says why, if the account has no Prometheus or Prometheus has no such sample. "
     f"An answer has at most {MAX_POINTS:,} samples; a request for more is an error."
 )
-_BodyOf = Callable[[MeasuredSeries], Json]
+
+
+class _Head(NamedTuple):
+    """The first fields of both bodies."""
+
+    cloud_account_id: str
+    start_date: int
+    end_date: int
+
+
+_BodyOf = Callable[[_Head, MeasuredSeries, list[bodies.Issue]], msgspec.Struct]
 
 
 def metrics_endpoint(service: CostService, secret: Secret, clock: Clock) -> HTTPRouteHandler:
@@ -102,30 +112,27 @@ async def _answer(
 
 def _encode(answer: SeriesAnswer, requested: RequestedWindow, body_of: _BodyOf, required: Sequence[str]) -> bytes:
     series = answer.series or MeasuredSeries(requested.samples, {})
-    errors = [_NO_PROMETHEUS]
+    errors: list[bodies.Issue] = [_NO_PROMETHEUS]
     if answer.series is not None:
-        errors = [*map(issue_body, series.issues), *_missing_samples(series, required)]
-    facts = {"cloud_account_id": answer.account.id, "start_date": requested.dates[0], "end_date": requested.dates[1]}
-    return msgspec.json.encode(facts | body_of(series) | {"errors": errors})
+        errors = [bodies.Issue.of(issue) for issue in (*series.issues, *_missing_samples(series, required))]
+    return msgspec.json.encode(body_of(_Head(answer.account.id, *requested.dates), series, errors))
 
 
-def _missing_samples(series: MeasuredSeries, required: Sequence[str]) -> Iterator[Json]:
+def _missing_samples(series: MeasuredSeries, required: Sequence[str]) -> Iterator[Issue]:
     """An issue that names required metrics without samples; if no metric has any, `series` has such an issue."""
     missing = [name for name in required if not series.of(name)]
     if missing and series.count:
         message = f"Prometheus has no sample of {', '.join(missing)}; of the other metrics it has some"
-        yield issue_body(Issue(IssueKind.NOT_MEASURED, message, None, series.window, "metrics"))
+        yield Issue(IssueKind.NOT_MEASURED, message, None, series.window, "metrics")
 
 
-def _by_metric(series: MeasuredSeries) -> Json:
-    return {"metrics": {name: _samples(series, name) for name in series.points}}
+def _by_metric(head: _Head, series: MeasuredSeries, errors: list[bodies.Issue]) -> wire.Metrics:
+    return wire.Metrics(*head, {name: _samples(series, name) for name in series.points}, errors)
 
 
-def _of_savings(series: MeasuredSeries) -> Json:
-    return {"cpu_savings": _samples(series, CPU_SAVINGS), "memory_savings": _samples(series, RAM_SAVINGS)}
+def _of_savings(head: _Head, series: MeasuredSeries, errors: list[bodies.Issue]) -> wire.Savings:
+    return wire.Savings(*head, _samples(series, CPU_SAVINGS), _samples(series, RAM_SAVINGS), errors)
 
 
-def _samples(series: MeasuredSeries, name: str) -> list[Json]:
-    return [
-        {"timestamp": sample.timestamp, "value": sample.value, "labels": sample.labels} for sample in series.of(name)
-    ]
+def _samples(series: MeasuredSeries, name: str) -> list[wire.Sample]:
+    return [wire.Sample(sample.timestamp, sample.value, sample.labels) for sample in series.of(name)]

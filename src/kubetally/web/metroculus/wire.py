@@ -1,4 +1,6 @@
-"""Bodies of errors and series; `present.answer` has those of costs."""
+"""Bodies of errors and series, encoded from these types; `present.answer` has those of costs."""
+
+from collections.abc import Mapping
 
 from msgspec import Struct
 
@@ -25,7 +27,13 @@ class Sample(Struct, forbid_unknown_fields=True):
 
     timestamp: int
     value: float
-    labels: dict[str, str]
+    labels: Mapping[str, str]
+
+
+class NoPrometheus(Issue, kw_only=True):
+    """The issue of an account without Prometheus. Its code comes before its message, as clients have it."""
+
+    message: str  # declared again, so that it is the last key
 
 
 class Metrics(Struct, forbid_unknown_fields=True):

@@ -116,3 +116,26 @@ def test_error_names_requested_metric_without_samples(url: str) -> None:
 @pytest.mark.parametrize("names", ["", ",", MANAGEMENT])
 def test_default_metrics_may_lack_samples(url: str, names: str) -> None:
     assert ask(url, metrics=names).json()["errors"] == []
+
+
+def head() -> str:
+    return f'{{"cloud_account_id":"{account_id(1)}","start_date":{S},"end_date":{E},'
+
+
+def test_bodies_have_the_keys_of_the_existing_api_in_order(url: str, metrics: Metrics) -> None:
+    sample = f'{{"timestamp":{S},"value":0.1,"labels":{{}}}}'
+    assert ask(url, metrics=MANAGEMENT).text == f'{head()}"metrics":{{"{MANAGEMENT}":[{sample}]}},"errors":[]}}'
+    metrics.metric = CPU_SAVINGS
+    assert ask(url, "kubecost_savings").text == f'{head()}"cpu_savings":[{sample}],"memory_savings":[],"errors":[]}}'
+
+
+def test_account_without_prometheus_has_the_code_before_the_message() -> None:
+    with serving(CostService(AccountsInMemory([account(1, "http://127.0.0.1:1")]), by_http, FixedClock())) as url:
+        error = (
+            '{"kind":"not_measured","code":"no_prometheus","message":"these series come from a Prometheus, and this '
+            'account has none: `kubetally accounts update NAME --prometheus-url URL`"}'
+        )
+        assert ask(url).text == f'{head()}"metrics":{{}},"errors":[{error}]}}'
+        assert ask(url, "kubecost_savings").text == (
+            f'{head()}"cpu_savings":[],"memory_savings":[],"errors":[{error}]}}'
+        )
