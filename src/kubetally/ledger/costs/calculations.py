@@ -14,10 +14,11 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context, parent_process
+from multiprocessing import parent_process
 from multiprocessing.connection import wait
+from multiprocessing.context import SpawnContext, SpawnProcess
 from threading import Thread
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from kubetally import logs
 from kubetally.domain.errors import SourceError
@@ -140,32 +141,52 @@ def _without_gc(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
         return function(*args, **kwargs)
 
 
+class _SpawnContext(SpawnContext):
+    """Makes processes that start afresh, and keeps them, so that they can be killed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: list[SpawnProcess] = []
+
+    def Process(self, *args: Any, **kwargs: Any) -> SpawnProcess:  # type: ignore[override]  # noqa: N802
+        """A new process, not started yet."""
+        process = SpawnProcess(*args, **kwargs)
+        self._made.append(process)
+        return process
+
+    def kill_processes(self) -> None:
+        """Kill all that run."""
+        for process in self._made:
+            if process.is_alive():
+                process.kill()
+
+
 class _Worker:
     """A process that starts with its first call. Each is a pool of one, so that a crash fails one call only."""
 
     def __init__(self) -> None:
-        self._executor: ProcessPoolExecutor | None = None
+        self._running: tuple[ProcessPoolExecutor, _SpawnContext] | None = None
 
     def submit(self, call: Callable[[], object]) -> "Future[bytes]":
         """The result of `_pickled`. Blocks for a few milliseconds, and longer if the process has to start."""
-        if self._executor is None:
-            self._executor = ProcessPoolExecutor(1, get_context("spawn"), _start_worker)
-        return self._executor.submit(_pickled, call)
+        if self._running is None:
+            context = _SpawnContext()
+            self._running = ProcessPoolExecutor(1, context, _start_worker), context
+        return self._running[0].submit(_pickled, call)
 
     def end(self) -> None:
         """End the process after its running call."""
-        executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.shutdown(wait=False)
+        running, self._running = self._running, None
+        if running is not None:
+            running[0].shutdown(wait=False)
 
     def kill(self) -> None:
         """Kill the process."""
-        executor, self._executor = self._executor, None
-        if executor is not None:
-            running = list((executor._processes or {}).values())
+        running, self._running = self._running, None
+        if running is not None:
+            executor, context = running
             executor.shutdown(wait=False, cancel_futures=True)
-            for process in running:
-                process.kill()
+            context.kill_processes()
 
 
 def _start_worker() -> None:
