@@ -29,6 +29,7 @@ import pytest
 from litestar.testing import TestClient
 
 from kubetally.domain.account import Account, AccountType, Credentials
+from kubetally.domain.source_url import SourceUrl
 from kubetally.domain.window import LATEST_UNIX
 from kubetally.ledger.costs.service import CostService
 from kubetally.ledger.costs.stored_days import History
@@ -477,23 +478,37 @@ def test_cached_answer_needs_the_secret(draco: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "status", "currency"),
     [
-        {"kubecost_url": "http://127.0.0.1:1"},
-        {"cluster_id": "another"},
-        {"currency": "EUR"},
-        {"credentials": Credentials(token="changed")},
-        {"tenant": "another"},
+        ({"cluster_id": "another"}, 424, None),
+        ({"currency": "EUR"}, 200, "EUR"),
+        ({"credentials": Credentials(token="changed")}, 200, "USD"),
+        ({"tenant": "another"}, 200, "USD"),
     ],
 )
-def test_changed_account_is_read_again(draco: World, replay: ReplayServer, change: dict[str, Any]) -> None:
-    assert draco.get(**GOOD).status_code == 200
+def test_changed_account_is_read_again(
+    draco: World, replay: ReplayServer, change: dict[str, Any], status: int, currency: str | None
+) -> None:
+    first = draco.get(**GOOD)
     asked = len(replay.asked)
     draco.accounts.update(replace(draco.accounts.accounts[0], **change))
     time.sleep(0.6)  # a lookup of an account is cached for half a second
     answer = draco.get(**GOOD)
-    assert answer.headers.get("x-kubetally-cache") != "hit"
-    assert len(replay.asked) > asked or answer.status_code == 424
+    assert len(replay.asked) > asked
+    assert (answer.status_code, answer.json().get("currency")) == (status, currency)
+    if status == 200:
+        assert answer.headers["x-kubetally-cache"] == "miss"
+        assert answer.json()["summary"] == first.json()["summary"]
+
+
+def test_account_moved_to_a_dead_source_is_424(draco: World, replay: ReplayServer) -> None:
+    assert draco.get(**GOOD).status_code == 200
+    asked = len(replay.asked)
+    dead = SourceUrl.parse("http://127.0.0.1:1")
+    draco.accounts.update(replace(draco.accounts.accounts[0], kubecost_url=dead))
+    time.sleep(0.6)
+    assert draco.get(**GOOD).status_code == 424
+    assert len(replay.asked) == asked
 
 
 def test_renamed_account_stays_cached_and_removed_one_is_404(draco: World) -> None:

@@ -100,13 +100,17 @@ class Transport:
         *,
         resolve: Resolve = system_resolve,
         clock: Clock | None = None,
+        timer: Callable[[], float] = time.monotonic,
         renew: Renew | None = None,
     ) -> None:
-        """renew: called when the source answers 401; the request is repeated with the headers it returns."""
+        """renew: called when the source answers 401; the request is repeated with the headers it returns.
+
+        timer: seconds since any instant, for durations.
+        """
         self.access, self.masked_url = access, str(access.url)
         self._log = logs.get_logger(__name__).bind(source=self.masked_url)
         self._limits = limits or Limits()
-        self._clock = clock or _SystemClock()
+        self._clock, self._timer = clock or _SystemClock(), timer
         self._renew, self._renewing = renew, asyncio.Lock()
         # Where the certificate has another name than the host; `CheckedAddresses` names the host otherwise.
         self._extensions = {"sni_hostname": access.server_name} if access.server_name else {}
@@ -186,7 +190,7 @@ class Transport:
         return await self._answer(path, request, expected, quiet)
 
     async def _answer(self, path: str, request: _Request, expected: frozenset[int], quiet: bool) -> Answer:
-        began, tries = time.monotonic(), Tries()
+        began, tries = self._timer(), Tries()
         if self._blocked is not None and began < self._blocked[1]:
             raise self._blocked[0]
         try:
@@ -199,10 +203,10 @@ class Transport:
                     path=path,
                     error=error.code,
                     attempts=tries.started,
-                    duration_seconds=round(time.monotonic() - began, 3),
+                    duration_seconds=round(self._timer() - began, 3),
                 )
             if fails_every_request(error) and not quiet:
-                self._blocked = (error, time.monotonic() + _BLOCKED_SECONDS)
+                self._blocked = (error, self._timer() + _BLOCKED_SECONDS)
             raise
         self._blocked = None
         self._log.debug("source_answered", path=path, bytes=len(answer.body))
@@ -247,7 +251,7 @@ class Transport:
         raise AssertionError("stamina ends with an answer or an error")
 
     async def _try(self, request: _Request) -> Answer:
-        began, masked_url = time.monotonic(), request.masked_url
+        began, masked_url = self._timer(), request.masked_url
         try:
             async with self._follow_redirects(request) as response:
                 received_at = self._clock.now()
@@ -263,7 +267,7 @@ class Transport:
             content_type=response.headers.get("content-type", ""),
             server_date=_date(response.headers.get("date")),
             received_at=received_at,
-            duration_seconds=time.monotonic() - began,
+            duration_seconds=self._timer() - began,
             url=masked_url,
             mask=self._mask,
         )

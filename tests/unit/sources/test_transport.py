@@ -124,9 +124,27 @@ def limits(**changes: Any) -> Limits:
     return Limits(**{**usual, **changes})
 
 
-def transport(url: str | Access, *, resolve: Any = None, **changes: Any) -> Transport:
+@dataclass
+class Timer:
+    """Shows how long the answers of a server took, of which each takes 1.5 s."""
+
+    seconds: float = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def slow(self, content: bytes) -> Behaviour:
+        async def send(writer: asyncio.StreamWriter) -> None:
+            self.seconds += 1.5
+            writer.write(content)
+            await writer.drain()
+
+        return send
+
+
+def transport(url: str | Access, *, resolve: Any = None, timer: Timer | None = None, **changes: Any) -> Transport:
     access = Access.parse(url) if isinstance(url, str) else url
-    given = {} if resolve is None else {"resolve": resolve}
+    given = {name: value for name, value in (("resolve", resolve), ("timer", timer)) if value is not None}
     return Transport(access, limits(**changes), clock=FixedClock(), **given)
 
 
@@ -212,13 +230,14 @@ def test_mask_of_access_knows_all_of_its_credentials() -> None:
 
 
 async def test_an_answer_carries_its_body_and_when_it_came() -> None:
-    date = "Fri, 20 Nov 2026 11:59:58 GMT"
-    async with serving(answer('{"code":200}', 200, "content-type: application/json", f"date: {date}")) as server:
-        got = await get(server.url, "/allocation", {"window": "1d"})
+    date, timer = "Fri, 20 Nov 2026 11:59:58 GMT", Timer()
+    reply = answer('{"code":200}', 200, "content-type: application/json", f"date: {date}")
+    async with serving(timer.slow(reply)) as server:
+        got = await get(server.url, "/allocation", {"window": "1d"}, timer=timer)
     assert (got.status, got.body, got.content_type) == (200, b'{"code":200}', "application/json")
     assert got.server_date == datetime(2026, 11, 20, 11, 59, 58, tzinfo=UTC)
     assert got.received_at == NOW
-    assert got.duration_seconds >= 0
+    assert got.duration_seconds == 1.5
     assert got.url == f"{server.url}/allocation"
 
 
@@ -873,12 +892,13 @@ async def test_https_to_a_source_that_speaks_http_is_unavailable() -> None:
 
 
 async def test_a_failed_get_logs_one_line() -> None:
-    async with serving(answer("", 503)) as server:
+    timer = Timer()
+    async with serving(timer.slow(answer("", 503))) as server:
         url = f"http://ada:{SECRET}@127.0.0.1:{server.port}"
         with logs.bound(account="a1"), capture_logs() as lines, pytest.raises(SourceUnavailable) as caught:
-            await get(url, "/allocation", {"window": "1d", "key": "private"})
+            await get(url, "/allocation", {"window": "1d", "key": "private"}, timer=timer)
     (line,) = lines
-    assert line.pop("duration_seconds") >= 0
+    assert line.pop("duration_seconds") == 4.5
     assert line == {
         "event": "source_request_failed",
         "log_level": "warning",
