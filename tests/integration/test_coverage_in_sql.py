@@ -15,7 +15,7 @@ from kubetally.domain.booking import Booking
 from kubetally.domain.collection import CoveredDay
 from kubetally.domain.component import Costs
 from kubetally.domain.errors import StoreError
-from kubetally.store.meta.booking_json import CollectionNotUnderstood
+from kubetally.store.booking_json import CollectionNotUnderstood
 from kubetally.store.meta.coverage import SqlCoverage
 from tests.errors import raises_code
 from tests.integration.collected_days import DAY, NOW, Opener, SetClock, collection, opener_of

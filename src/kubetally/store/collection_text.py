@@ -9,7 +9,7 @@ from datetime import date, datetime
 import msgspec
 
 from kubetally.domain.collection import Collection
-from kubetally.store.meta.booking_json import (
+from kubetally.store.booking_json import (
     CollectionNotUnderstood,
     Head,
     balance_from_json,

@@ -14,7 +14,7 @@ from kubetally.domain.component import NO_CLASSES, ZERO, Component
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.source_identity import SourceIdentity
 from kubetally.domain.window import Window
-from kubetally.store.meta.booking_json import (
+from kubetally.store.booking_json import (
     CollectionNotUnderstood,
     Head,
     balance_from_json,

@@ -11,8 +11,8 @@ from hypothesis import given
 from kubetally.domain.collection_facts import COMPONENTS, facts_of
 from kubetally.domain.issues import IssueKind
 from kubetally.domain.window import covered_hours
+from kubetally.store.booking_json import Head, head_from_json, head_to_json, issue_from_json, issue_to_json
 from kubetally.store.meta import schema
-from kubetally.store.meta.booking_json import Head, head_from_json, head_to_json, issue_from_json, issue_to_json
 from tests.unit.store.test_booking_json import HEADS
 
 SCRIPT = Path(schema.__file__).parent / "migrations" / "versions" / "0006_collection_facts.py"

@@ -2,8 +2,8 @@
 
 import pytest
 
+from kubetally.store.booking_json import CollectionNotUnderstood
 from kubetally.store.collection_text import collections_from_text, collections_to_text
-from kubetally.store.meta.booking_json import CollectionNotUnderstood
 from tests.cluster_days import cluster_day
 
 

@@ -28,7 +28,7 @@ from kubetally.domain.component import Component
 from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.status import DayState
 from kubetally.garbage import gc_paused
-from kubetally.store.meta.booking_json import CollectionNotUnderstood, head_from_json, issue_from_json, issue_to_json
+from kubetally.store.booking_json import CollectionNotUnderstood, head_from_json, issue_from_json, issue_to_json
 from kubetally.store.meta.instants import to_microseconds
 from kubetally.store.meta.tables import COLLECTION_FACTS, COLLECTIONS, COVERAGE
 

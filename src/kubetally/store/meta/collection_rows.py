@@ -7,7 +7,7 @@ from typing import Any
 from kubetally.domain.collection import Collection
 from kubetally.domain.errors import StoreError
 from kubetally.domain.money import CurrencyOrigin
-from kubetally.store.meta.booking_json import (
+from kubetally.store.booking_json import (
     Head,
     balance_from_json,
     balance_to_json,

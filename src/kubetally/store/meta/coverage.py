@@ -17,7 +17,7 @@ from kubetally.domain.issues import Issue, IssueKind
 from kubetally.domain.window import Clock
 from kubetally.garbage import gc_paused
 from kubetally.ledger.ports.coverage import Progress
-from kubetally.store.meta.booking_json import (
+from kubetally.store.booking_json import (
     clean,
 )
 from kubetally.store.meta.collection_facts import (

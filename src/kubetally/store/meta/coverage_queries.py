@@ -15,7 +15,7 @@ from kubetally.domain.component import Component
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.status import DayState
 from kubetally.ledger.ports.coverage import Progress
-from kubetally.store.meta.booking_json import (
+from kubetally.store.booking_json import (
     balance_from_json,
 )
 from kubetally.store.meta.collection_rows import Phase

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from kubetally.domain.money import CurrencyOrigin
 from kubetally.domain.savings import SavingsDay, SavingsState
-from kubetally.store.meta.booking_json import clean
+from kubetally.store.booking_json import clean
 from kubetally.store.meta.engine import SqlStore
 from kubetally.store.meta.instants import from_microseconds, to_microseconds
 from kubetally.store.meta.tables import CODE_LENGTH, SAVINGS
